@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command and response APDUs: cases 1 to 4, extended length, logical channels, status words."""
+
+from typing import NamedTuple
+
+from wsrc.errors import BadApduError, CardTransmissionError
+
+MAX_COMMAND_OCTETS = 65_544
+"""Longest command APDU: case 4 extended (ISO/IEC 7816-3 clause 12.1)."""
+
+MAX_RESPONSE_OCTETS = 65_538
+"""Longest response APDU: 65 536 octets of data and the status word."""
+
+
+class Command(NamedTuple):
+    """
+    A command APDU (ISO/IEC 7816-3 clause 12.1).
+
+    `ne` is the largest number of octets expected, 0 to 65 536; 0 where there is no Le field.
+    """
+
+    cla: int
+    ins: int
+    p1: int
+    p2: int
+    data: bytes = b""
+    ne: int = 0
+    extended: bool = False
+
+    @property
+    def case(self) -> int:
+        """1 to 4."""
+        return 1 + bool(self.ne) + 2 * bool(self.data)
+
+    @property
+    def header(self) -> bytes:
+        """CLA, INS, P1 and P2."""
+        return bytes((self.cla, self.ins, self.p1, self.p2))
+
+    def encode(self) -> bytes:
+        """
+        Give the octets; the form is extended where asked for or needed.
+
+        Raises:
+            BadApduError: If the data field or `ne` does not fit even the extended form.
+        """
+        if len(self.data) > 65_535 or not 0 <= self.ne <= 65_536:
+            raise BadApduError(f"{len(self.data)} octets of data or Le {self.ne} is too much")
+        if self.extended or len(self.data) > 255 or self.ne > 256:
+            return self._encode_extended()
+        lc = bytes([len(self.data)]) + self.data if self.data else b""
+        return self.header + lc + (bytes([self.ne & 0xFF]) if self.ne else b"")
+
+    def _encode_extended(self) -> bytes:
+        if self.case == 1:
+            return self.header
+        lc = b"\0" + len(self.data).to_bytes(2) + self.data if self.data else b""
+        le = (self.ne & 0xFFFF).to_bytes(2) if self.ne else b""
+        return self.header + (lc or b"\0") + le
+
+
+class Response(NamedTuple):
+    """A response APDU: data of at most 65 536 octets, and the status word as a number."""
+
+    data: bytes
+    sw: int
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the command succeeded: 9000, 91xx, 92xx without error, 9Fxx or 61xx."""
+        return self.sw == 0x9000 or self.sw >> 8 in {0x61, 0x91, 0x9F}
+
+    def encode(self) -> bytes:
+        """Give data and status word as the octets that a card sends."""
+        return self.data + self.sw.to_bytes(2)
+
+    def __str__(self) -> str:
+        return f"{self.data.hex()} {self.sw:04X}".strip()
+
+
+def parse_command(octets: bytes) -> Command:
+    """
+    Read a command APDU.
+
+    Raises:
+        BadApduError: If it is shorter than 4 octets, or Lc does not agree with what follows.
+    """
+    if len(octets) < 4:
+        raise BadApduError(
+            f"a command APDU has at least 4 octets (CLA INS P1 P2); this one has {len(octets)}"
+        )
+    header, body = octets[:4], octets[4:]
+    if not body:
+        return Command(*header)
+    if len(body) == 1:
+        return Command(*header, ne=body[0] or 256)
+    if body[0]:
+        return _parse_short(header, body)
+    return _parse_extended(header, body)
+
+
+def _parse_short(header: bytes, body: bytes) -> Command:
+    lc, rest = body[0], body[1:]
+    if len(rest) == lc:
+        return Command(*header, data=rest)
+    if len(rest) == lc + 1:
+        return Command(*header, data=rest[:lc], ne=rest[lc] or 256)
+    raise BadApduError(
+        f"Lc says {lc} octets of data, with or without one octet of Le after them; "
+        f"{len(rest)} follow"
+    )
+
+
+def _parse_extended(header: bytes, body: bytes) -> Command:
+    if len(body) == 3:
+        return Command(*header, ne=int.from_bytes(body[1:]) or 65_536, extended=True)
+    lc, rest = int.from_bytes(body[1:3]), body[3:]
+    if lc and len(rest) == lc:
+        return Command(*header, data=rest, extended=True)
+    if lc and len(rest) == lc + 2:
+        ne = int.from_bytes(rest[lc:]) or 65_536
+        return Command(*header, data=rest[:lc], ne=ne, extended=True)
+    raise BadApduError(
+        f"the extended Lc says {lc} octets of data, with or without two octets of Le after them; "
+        f"{len(rest)} follow"
+    )
+
+
+def parse_response(octets: bytes) -> Response:
+    """
+    Read a response APDU.
+
+    Raises:
+        CardTransmissionError: If there is no room for a status word.
+    """
+    if len(octets) < 2:
+        raise CardTransmissionError(
+            f"the card answered with {len(octets)} octets, too few for a status word"
+        )
+    return Response(octets[:-2], int.from_bytes(octets[-2:]))
+
+
+def channel_of(cla: int) -> int:
+    """Give the logical channel that a class byte names (ETSI TS 102 221 clause 10.1.1)."""
+    if cla & 0x40 and not cla & 0x20 or cla & 0xC0 == 0xC0:
+        return 4 + (cla & 0x0F)
+    return cla & 0x03
+
+
+def on_channel(cla: int, channel: int) -> int:
+    """
+    Give the class byte of the same command on another logical channel, 0 to 19.
+
+    Channels 4 to 19 have the second interindustry form (ETSI TS 102 221 clause 10.1.1).
+    """
+    if not 0 <= channel <= 19:
+        raise BadApduError(f"there is no logical channel {channel}; channels are 0 to 19")
+    if channel < 4:
+        return cla & ~0x43 | channel
+    return cla & 0x80 | 0x40 | channel - 4
+
+
+def describe_sw(sw: int) -> str:
+    """Say what a status word means, where ISO/IEC 7816-4 or ETSI TS 102 221 defines it."""
+    if sw in _SW:
+        return _SW[sw]
+    if sw & 0xFFF0 == 0x63C0:
+        return f"verification failed, {sw & 0xF} tries left"
+    ranged = _SW1.get(sw >> 8)
+    return ranged.format(sw & 0xFF) if ranged else "not defined by ISO/IEC 7816-4"
+
+
+_SW1 = {
+    0x61: "{} octets of response are waiting",
+    0x62: "warning, memory unchanged ({:02X})",
+    0x63: "warning, memory changed ({:02X})",
+    0x64: "execution error, memory unchanged ({:02X})",
+    0x65: "execution error, memory changed ({:02X})",
+    0x66: "security issue ({:02X})",
+    0x6C: "wrong Le, {} octets are available",
+    0x91: "done, a proactive command of {} octets is waiting",
+    0x92: "done after {} retries of the memory update",
+    0x9F: "done, {} octets of response are waiting",
+}
+
+_SW = {
+    0x9000: "done",
+    0x6200: "warning, no information",
+    0x6281: "part of the data may be corrupt",
+    0x6282: "end of file before Le octets",
+    0x6283: "the selected file is deactivated",
+    0x6285: "the selected file is terminated",
+    0x6300: "verification failed",
+    0x6400: "execution error",
+    0x6581: "memory failure",
+    0x6700: "wrong length",
+    0x6881: "logical channel not supported",
+    0x6882: "secure messaging not supported",
+    0x6900: "command not allowed",
+    0x6981: "command incompatible with the file structure",
+    0x6982: "security status not satisfied",
+    0x6983: "authentication method blocked",
+    0x6984: "referenced data invalidated",
+    0x6985: "conditions of use not satisfied",
+    0x6986: "command not allowed, no EF selected",
+    0x6A80: "incorrect parameters in the data field",
+    0x6A81: "function not supported",
+    0x6A82: "file or application not found",
+    0x6A83: "record not found",
+    0x6A84: "not enough memory",
+    0x6A86: "incorrect parameters P1 P2",
+    0x6A87: "Lc inconsistent with P1 P2",
+    0x6A88: "referenced data not found",
+    0x6B00: "wrong parameters P1 P2",
+    0x6D00: "instruction not supported",
+    0x6E00: "class not supported",
+    0x6F00: "no precise diagnosis",
+    0x9300: "SIM application toolkit is busy",
+    0x9400: "no EF selected",
+    0x9402: "out of range",
+    0x9404: "file or pattern not found",
+    0x9408: "file inconsistent with the command",
+    0x9802: "no PIN initialised",
+    0x9804: "wrong PIN, or access condition not fulfilled",
+    0x9840: "PIN blocked",
+    0x9850: "INCREASE cannot be performed, the maximum is reached",
+    0x9862: "authentication error, incorrect MAC",
+    0x9864: "authentication error, security context not supported",
+}

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Every exception that WSRC raises on purpose, and its code on the wire.
+
+    WsrcError
+    ├── ProtocolError                 a message broke docs/protocol.md
+    │   ├── LocalProtocolError        we were about to: a bug in the caller
+    │   └── RemoteProtocolError       the peer did
+    ├── RefusedError                  the server or the card client said no
+    │   ├── NoSuchCardError
+    │   ├── AmbiguousCardError        (candidates)
+    │   └── CardBusyError             (holder, since, until)
+    ├── CardError                     the card or the reader
+    │   ├── CardNotPresentError
+    │   ├── CardUnresponsiveError
+    │   ├── CardTransmissionError
+    │   └── ReaderUnavailableError
+    ├── BadApduError                  octets that are no command APDU
+    ├── ConnectionLostError
+    ├── SessionError
+    │   ├── SessionLostError          nothing was in flight: open a new session
+    │   ├── NotExecutedError          it provably never reached the card: safe to repeat
+    │   └── OutcomeUnknownError       it may have run: never repeated by WSRC
+    └── ConfigError                   a setting that cannot work
+
+A class stores facts; `__str__` makes the sentence.
+"""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Why a request was not answered with its result; stable, closed, on the wire."""
+
+    BAD_MESSAGE = "bad_message"
+    BAD_HEX = "bad_hex"
+    BAD_APDU = "bad_apdu"
+    UNKNOWN_MESSAGE = "unknown_message"
+    UNEXPECTED_MESSAGE = "unexpected_message"
+    NOT_SUPPORTED = "not_supported"
+    TOO_MANY = "too_many"
+    HELLO_TIMEOUT = "hello_timeout"
+    NOTHING_SELECTED = "nothing_selected"
+    NO_SUCH_CARD = "no_such_card"
+    AMBIGUOUS = "ambiguous"
+    CARD_BUSY = "card_busy"
+    NO_SUCH_SESSION = "no_such_session"
+    REQUEST_IN_FLIGHT = "request_in_flight"
+    CANCELLED = "cancelled"
+    LEASE_EXPIRED = "lease_expired"
+    SHUTTING_DOWN = "shutting_down"
+    CARD_NOT_PRESENT = "card_not_present"
+    CARD_UNRESPONSIVE = "card_unresponsive"
+    CARD_TRANSMISSION_ERROR = "card_transmission_error"
+    READER_UNAVAILABLE = "reader_unavailable"
+    READER_IN_USE = "reader_in_use"
+    CARD_CLIENT_GONE = "card_client_gone"
+    COMMAND_TIMEOUT = "command_timeout"
+    INTERNAL = "internal"
+
+    @property
+    def pcsc(self) -> str:
+        """The PC/SC error that a program would be given for this code."""
+        return _PCSC.get(self, "SCARD_E_INVALID_PARAMETER")
+
+
+_PCSC: dict[ErrorCode, str] = {
+    ErrorCode.NOT_SUPPORTED: "SCARD_E_UNSUPPORTED_FEATURE",
+    ErrorCode.TOO_MANY: "SCARD_E_SERVER_TOO_BUSY",
+    ErrorCode.HELLO_TIMEOUT: "SCARD_E_TIMEOUT",
+    ErrorCode.NOTHING_SELECTED: "SCARD_E_INVALID_HANDLE",
+    ErrorCode.NO_SUCH_CARD: "SCARD_E_UNKNOWN_READER",
+    ErrorCode.AMBIGUOUS: "SCARD_E_INVALID_TARGET",
+    ErrorCode.CARD_BUSY: "SCARD_E_SHARING_VIOLATION",
+    ErrorCode.NO_SUCH_SESSION: "SCARD_E_INVALID_HANDLE",
+    ErrorCode.REQUEST_IN_FLIGHT: "SCARD_E_NOT_READY",
+    ErrorCode.CANCELLED: "SCARD_E_CANCELLED",
+    ErrorCode.LEASE_EXPIRED: "SCARD_W_RESET_CARD",
+    ErrorCode.SHUTTING_DOWN: "SCARD_E_SERVICE_STOPPED",
+    ErrorCode.CARD_NOT_PRESENT: "SCARD_W_REMOVED_CARD",
+    ErrorCode.CARD_UNRESPONSIVE: "SCARD_W_UNRESPONSIVE_CARD",
+    ErrorCode.CARD_TRANSMISSION_ERROR: "SCARD_E_NOT_TRANSACTED",
+    ErrorCode.READER_UNAVAILABLE: "SCARD_E_READER_UNAVAILABLE",
+    ErrorCode.READER_IN_USE: "SCARD_E_SHARING_VIOLATION",
+    ErrorCode.CARD_CLIENT_GONE: "SCARD_E_READER_UNAVAILABLE",
+    ErrorCode.COMMAND_TIMEOUT: "SCARD_F_COMM_ERROR",
+    ErrorCode.INTERNAL: "SCARD_F_INTERNAL_ERROR",
+}
+
+
+class Outcome(StrEnum):
+    """What is known of a command that was not answered by the card."""
+
+    NOT_EXECUTED = "not_executed"
+    UNKNOWN = "unknown"
+
+
+class WsrcError(Exception):
+    """Base of every error that WSRC raises on purpose."""
+
+    code: ErrorCode = ErrorCode.INTERNAL
+
+
+class ProtocolError(WsrcError):
+    """A message broke docs/protocol.md."""
+
+    code = ErrorCode.BAD_MESSAGE
+
+
+class LocalProtocolError(ProtocolError):
+    """We were about to break the protocol: a bug in the caller."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke the protocol; its connection is closed with 1002."""
+
+
+class RefusedError(WsrcError):
+    """The server or the card client said no; nothing was done."""
+
+    def __init__(self, code: ErrorCode, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class NoSuchCardError(RefusedError):
+    """No card that is connected now matches the selection."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(ErrorCode.NO_SUCH_CARD, sentence)
+
+
+class AmbiguousCardError(RefusedError):
+    """More than one card matches the selection; `candidates` describes some of them."""
+
+    def __init__(self, sentence: str, candidates: tuple[str, ...] = ()) -> None:
+        super().__init__(ErrorCode.AMBIGUOUS, sentence)
+        self.candidates = candidates
+
+
+class CardBusyError(RefusedError):
+    """Another user holds the card; `since` and `until` are RFC 3339 times in UTC."""
+
+    def __init__(
+        self, sentence: str, holder: str = "", since: str = "", until: str | None = None
+    ) -> None:
+        super().__init__(ErrorCode.CARD_BUSY, sentence)
+        self.holder = holder
+        self.since = since
+        self.until = until
+
+
+class CardError(WsrcError):
+    """The card or the reader failed; `outcome` says what is known of the command."""
+
+    code = ErrorCode.CARD_TRANSMISSION_ERROR
+
+    def __init__(self, sentence: str, outcome: Outcome = Outcome.UNKNOWN) -> None:
+        super().__init__(sentence)
+        self.outcome = outcome
+
+
+class CardNotPresentError(CardError):
+    """The card was taken out of the reader."""
+
+    code = ErrorCode.CARD_NOT_PRESENT
+
+
+class CardUnresponsiveError(CardError):
+    """The card gives no ATR, or did not answer in time."""
+
+    code = ErrorCode.CARD_UNRESPONSIVE
+
+
+class CardTransmissionError(CardError):
+    """The reader reports that the exchange with the card failed."""
+
+    code = ErrorCode.CARD_TRANSMISSION_ERROR
+
+
+class ReaderUnavailableError(CardError):
+    """The reader was unplugged, or the PC/SC service of its host stopped."""
+
+    code = ErrorCode.READER_UNAVAILABLE
+
+
+class ReaderInUseError(CardError):
+    """Another program on the card host holds the reader."""
+
+    code = ErrorCode.READER_IN_USE
+
+
+class BadApduError(WsrcError):
+    """Octets that are no command APDU of ISO/IEC 7816-3 clause 12.1."""
+
+    code = ErrorCode.BAD_APDU
+
+
+class BadHexError(WsrcError):
+    """Text that is not pairs of hexadecimal digits."""
+
+    code = ErrorCode.BAD_HEX
+
+
+class ConnectionLostError(WsrcError):
+    """The connection to the server could not be made, or broke."""
+
+    code = ErrorCode.CARD_CLIENT_GONE
+
+
+class SessionError(WsrcError):
+    """A session with a card ended."""
+
+    code = ErrorCode.NO_SUCH_SESSION
+
+
+class SessionLostError(SessionError):
+    """The session ended while no command was in flight; select the card again."""
+
+    def __init__(self, sentence: str, code: ErrorCode = ErrorCode.NO_SUCH_SESSION) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class NotExecutedError(SessionError):
+    """The command provably never reached the card; it is safe to repeat."""
+
+    def __init__(self, sentence: str, code: ErrorCode = ErrorCode.NO_SUCH_SESSION) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class OutcomeUnknownError(SessionError):
+    """The command may have run on the card; WSRC never repeats it."""
+
+    def __init__(self, sentence: str, code: ErrorCode = ErrorCode.COMMAND_TIMEOUT) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class ConfigError(WsrcError):
+    """A setting that cannot work; programs end with exit status 2 and this sentence."""
+
+    def __init__(self, setting: str, sentence: str) -> None:
+        super().__init__(f"{setting}: {sentence}")
+        self.setting = setting

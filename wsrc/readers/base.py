@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What WSRC asks of a reader.
+
+All of it blocks. A `Source` is watched by one thread; each `Reader` is used by one thread at a
+time, its own. Every failure is a `CardError` of `wsrc.errors`.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+
+class CardProtocol(StrEnum):
+    """Transmission protocol of ISO/IEC 7816-3."""
+
+    T0 = "T0"
+    T1 = "T1"
+
+
+class ResetKind(StrEnum):
+    """ETSI TS 102 221 clause 6: cold takes the supply away, warm does not."""
+
+    COLD = "cold"
+    WARM = "warm"
+
+
+class SlotState(StrEnum):
+    """What a reader says of its slot."""
+
+    EMPTY = "empty"
+    PRESENT = "present"
+    MUTE = "mute"
+    UNAVAILABLE = "unavailable"
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """
+    One reader as its source sees it now.
+
+    `event_count` grows with each insertion and removal, so that two cards in turn are told apart
+    even where nobody saw the slot empty. `in_use` tells that another program holds the card.
+    """
+
+    name: str
+    state: SlotState
+    atr: bytes = b""
+    event_count: int = 0
+    in_use: bool = False
+
+
+class Connection(Protocol):
+    """A powered card, held so that no other program of this host can use it meanwhile."""
+
+    @property
+    def atr(self) -> bytes:
+        """ATR of the last reset."""
+        ...
+
+    @property
+    def protocol(self) -> CardProtocol:
+        """Protocol in force."""
+        ...
+
+    def transmit(self, octets: bytes) -> bytes:
+        """
+        Send one TPDU (T=0) or one APDU (T=1) as it is and give the card's answer as it is.
+
+        Raises:
+            CardError: With the outcome: whether the card may have run the command.
+        """
+        ...
+
+    def reset(self, kind: ResetKind) -> bytes:
+        """
+        Reset the card and give the new ATR.
+
+        Raises:
+            CardError: If the card does not come up again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Power the card off and let go of it; never raises."""
+        ...
+
+
+class Reader(Protocol):
+    """One reader of a source, for the thread that serves it."""
+
+    @property
+    def name(self) -> str:
+        """Name as the host's PC/SC shows it."""
+        ...
+
+    @property
+    def stable_id(self) -> str:
+        """
+        Name that survives restarts and other ports where the reader allows it.
+
+        A serial number, else the bus position, else the name; not qualified by the host.
+        """
+        ...
+
+    def connect(self) -> Connection:
+        """
+        Take the card for exclusive use, powered by a cold reset.
+
+        Raises:
+            CardNotPresentError: If the slot is empty.
+            CardUnresponsiveError: If the card gives no ATR.
+            ReaderInUseError: If another program holds the card.
+            ReaderUnavailableError: If the reader or the service behind it is gone.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of what the reader holds on the host; never raises."""
+        ...
+
+
+class Source(Protocol):
+    """Where readers come from: PC/SC, or simulated cards."""
+
+    def watch(self, report: Callable[[list[Slot]], None]) -> None:
+        """
+        Report all slots at once and again after each change, until `stop` is called.
+
+        A source whose service is away reports no slots, and goes on when it is back.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End `watch`, from any thread."""
+        ...
+
+    def open(self, name: str) -> Reader:
+        """Give the reader of that name, with a PC/SC context of its own."""
+        ...
