@@ -89,37 +89,38 @@ def parse_command(octets: bytes) -> Command:
         raise BadApduError(
             f"a command APDU has at least 4 octets (CLA INS P1 P2); this one has {len(octets)}"
         )
-    header, body = octets[:4], octets[4:]
+    header = Command(octets[0], octets[1], octets[2], octets[3])
+    body = octets[4:]
     if not body:
-        return Command(*header)
+        return header
     if len(body) == 1:
-        return Command(*header, ne=body[0] or 256)
+        return header._replace(ne=body[0] or 256)
     if body[0]:
         return _parse_short(header, body)
     return _parse_extended(header, body)
 
 
-def _parse_short(header: bytes, body: bytes) -> Command:
+def _parse_short(header: Command, body: bytes) -> Command:
     lc, rest = body[0], body[1:]
     if len(rest) == lc:
-        return Command(*header, data=rest)
+        return header._replace(data=rest)
     if len(rest) == lc + 1:
-        return Command(*header, data=rest[:lc], ne=rest[lc] or 256)
+        return header._replace(data=rest[:lc], ne=rest[lc] or 256)
     raise BadApduError(
         f"Lc says {lc} octets of data, with or without one octet of Le after them; "
         f"{len(rest)} follow"
     )
 
 
-def _parse_extended(header: bytes, body: bytes) -> Command:
+def _parse_extended(header: Command, body: bytes) -> Command:
     if len(body) == 3:
-        return Command(*header, ne=int.from_bytes(body[1:]) or 65_536, extended=True)
+        return header._replace(ne=int.from_bytes(body[1:]) or 65_536, extended=True)
     lc, rest = int.from_bytes(body[1:3]), body[3:]
     if lc and len(rest) == lc:
-        return Command(*header, data=rest, extended=True)
+        return header._replace(data=rest, extended=True)
     if lc and len(rest) == lc + 2:
         ne = int.from_bytes(rest[lc:]) or 65_536
-        return Command(*header, data=rest[:lc], ne=ne, extended=True)
+        return header._replace(data=rest[:lc], ne=ne, extended=True)
     raise BadApduError(
         f"the extended Lc says {lc} octets of data, with or without two octets of Le after them; "
         f"{len(rest)} follow"
@@ -142,7 +143,7 @@ def parse_response(octets: bytes) -> Response:
 
 def channel_of(cla: int) -> int:
     """Give the logical channel that a class byte names (ETSI TS 102 221 clause 10.1.1)."""
-    if cla & 0x40 and not cla & 0x20 or cla & 0xC0 == 0xC0:
+    if (cla & 0x40 and not cla & 0x20) or cla & 0xC0 == 0xC0:
         return 4 + (cla & 0x0F)
     return cla & 0x03
 

@@ -7,33 +7,13 @@ time, its own. Every failure is a `CardError` of `wsrc.errors`.
 """
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
+from wsrc.slot import CardProtocol, ResetKind, SlotState
 
-class CardProtocol(StrEnum):
-    """Transmission protocol of ISO/IEC 7816-3."""
-
-    T0 = "T0"
-    T1 = "T1"
-
-
-class ResetKind(StrEnum):
-    """ETSI TS 102 221 clause 6: cold takes the supply away, warm does not."""
-
-    COLD = "cold"
-    WARM = "warm"
-
-
-class SlotState(StrEnum):
-    """What a reader says of its slot."""
-
-    EMPTY = "empty"
-    PRESENT = "present"
-    MUTE = "mute"
-    UNAVAILABLE = "unavailable"
+__all__ = ["CardProtocol", "Connection", "Reader", "ResetKind", "Slot", "SlotState", "Source"]
 
 
 class Slot(msgspec.Struct, frozen=True):

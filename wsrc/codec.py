@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages to and from JSON text, and the JSON Schema of all of them."""
+
+from typing import Any, get_args
+
+import msgspec
+
+from wsrc.errors import BadHexError, ErrorCode, RemoteProtocolError, WsrcError
+from wsrc.messages import AnyMessage, Message
+from wsrc.octets import Octets, from_wire
+
+MAX_MESSAGE_OCTETS = 1 << 20
+"""Default limit of one message: a batch of some full-length commands fits."""
+
+BY_TAG: dict[str, type[Message]] = {
+    str(kind.__struct_config__.tag): kind for kind in get_args(AnyMessage)
+}
+"""Message classes by `msg_type`."""
+
+
+class UnreadableError(WsrcError):
+    """A message that cannot be acted on but can be answered; `id` is that of the request."""
+
+    def __init__(self, code: ErrorCode, sentence: str, id_: int | None) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.id = id_
+
+
+class _Envelope(msgspec.Struct):
+    msg_type: str
+    id: int | None = None
+
+
+def _encode_octets(value: Any) -> str:
+    if isinstance(value, Octets):
+        return value.hex()
+    raise NotImplementedError(type(value).__name__)
+
+
+def _decode_octets(kind: type, value: Any) -> Octets:
+    if kind is Octets and isinstance(value, str):
+        return from_wire(value)
+    raise ValueError(f"expected hexadecimal digits, got {type(value).__name__}")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_encode_octets)
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AnyMessage, dec_hook=_decode_octets)
+_envelope_decoder = msgspec.json.Decoder(_Envelope)
+
+
+def tag_of(message: Message) -> str:
+    """Give the `msg_type` of a message."""
+    return str(message.__struct_config__.tag)
+
+
+def encode(message: Message) -> bytes:
+    """Give the JSON text of a message, in UTF-8."""
+    return _encoder.encode(message)
+
+
+def decode(text: bytes | str) -> Message:
+    """
+    Read one message.
+
+    Raises:
+        UnreadableError: If `msg_type` is unknown, or octets are not hexadecimal digits; the
+            connection goes on.
+        RemoteProtocolError: If the text is no JSON object with a `msg_type`, or a field that
+            must be there is missing or has another type; the connection is closed.
+    """
+    try:
+        message: Message = _decoder.decode(text)
+    except BadHexError as exc:
+        envelope = _envelope(text)
+        raise UnreadableError(
+            ErrorCode.BAD_HEX, f"Octets in {envelope.msg_type!r} are wrong: {exc}.", envelope.id
+        ) from exc
+    except msgspec.DecodeError as exc:
+        envelope = _envelope(text)
+        if envelope.msg_type not in BY_TAG:
+            raise UnreadableError(
+                ErrorCode.UNKNOWN_MESSAGE,
+                f"There is no message {envelope.msg_type[:40]!r} in this version.",
+                envelope.id,
+            ) from exc
+        raise RemoteProtocolError(f"The message {envelope.msg_type!r} is wrong: {exc}.") from exc
+    except (UnicodeDecodeError, RecursionError) as exc:
+        raise RemoteProtocolError("The text is not UTF-8, or nested too deep.") from exc
+    return message
+
+
+def _envelope(text: bytes | str) -> _Envelope:
+    try:
+        return _envelope_decoder.decode(text)
+    except msgspec.ValidationError as exc:
+        raise RemoteProtocolError(f"The message has no usable msg_type or id: {exc}.") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise RemoteProtocolError(f"The text is not JSON: {exc}.") from exc
+
+
+def schema() -> dict[str, Any]:
+    """Give the JSON Schema (2020-12) of all messages."""
+
+    def describe_octets(kind: type) -> dict[str, Any]:
+        if kind is Octets:
+            return {"type": "string", "pattern": "^([0-9a-fA-F]{2})*$", "contentEncoding": "base16"}
+        raise NotImplementedError(kind.__name__)
+
+    (root,), components = msgspec.json.schema_components(
+        (AnyMessage,), schema_hook=describe_octets, ref_template="#/$defs/{name}"
+    )
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "WSRC messages",
+        **root,
+        "$defs": components,
+    }

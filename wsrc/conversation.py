@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may say what, and when, on one connection: one table, and nothing else."""
+
+from enum import StrEnum
+
+from wsrc import messages as m
+
+
+class Speaker(StrEnum):
+    """Who sent a message."""
+
+    USER = "user client"
+    CARD = "card client"
+    SERVER_TO_USER = "server to user client"
+    SERVER_TO_CARD = "server to card client"
+
+
+class Phase(StrEnum):
+    """How far a connection is."""
+
+    GREETING = "greeting"
+    OPEN = "open"
+
+
+MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
+    (Speaker.USER, Phase.GREETING): frozenset({m.Hello}),
+    (Speaker.CARD, Phase.GREETING): frozenset({m.Hello}),
+    (Speaker.USER, Phase.OPEN): frozenset(
+        {m.ListCards, m.SelectCard, m.CApdu, m.Batch, m.ResetReq, m.Detach, m.Cancel, m.Watch}
+    ),
+    (Speaker.CARD, Phase.OPEN): frozenset(
+        {m.ReaderReport, m.ReaderGone, m.AttachAck, m.RApdu, m.BatchResp, m.ResetResp}
+        | {m.DetachAck, m.CancelAck, m.SessionEnded, m.Error}
+    ),
+    (Speaker.SERVER_TO_USER, Phase.GREETING): frozenset({m.HelloAck, m.Error}),
+    (Speaker.SERVER_TO_CARD, Phase.GREETING): frozenset({m.HelloAck, m.Error}),
+    (Speaker.SERVER_TO_USER, Phase.OPEN): frozenset(
+        {m.ListCardsAck, m.SelectCardAck, m.Waiting, m.RApdu, m.BatchResp, m.ResetResp}
+        | {m.DetachAck, m.CancelAck, m.WatchAck, m.CardEvent, m.SessionEnded, m.Restarting}
+        | {m.Error}
+    ),
+    (Speaker.SERVER_TO_CARD, Phase.OPEN): frozenset(
+        {m.Attach, m.CApdu, m.Batch, m.ResetReq, m.Detach, m.Cancel, m.StateNotification}
+        | {m.Restarting, m.Error}
+    ),
+}
+"""The messages that each speaker may send in each phase; `hello_ack` opens the conversation."""
+
+ANSWERS: dict[type[m.Message], type[m.Message]] = {
+    m.Hello: m.HelloAck,
+    m.ListCards: m.ListCardsAck,
+    m.SelectCard: m.SelectCardAck,
+    m.CApdu: m.RApdu,
+    m.Batch: m.BatchResp,
+    m.ResetReq: m.ResetResp,
+    m.Attach: m.AttachAck,
+    m.Detach: m.DetachAck,
+    m.Cancel: m.CancelAck,
+    m.Watch: m.WatchAck,
+}
+"""The answer to each request; `error` may stand in for any of them."""
+
+
+def may_say(speaker: Speaker, phase: Phase, message: m.Message) -> bool:
+    """Tell whether the message is in its place."""
+    return type(message) in MAY_SAY[speaker, phase]

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Every message that crosses a connection.
+
+This module is the protocol: `docs/protocol.schema.json` and the tables of `docs/protocol.md` are
+generated from it. A message is one JSON object in one text frame; `msg_type` names it. Octets are
+lower-case hexadecimal digits. Unknown fields are ignored.
+
+A peer whose `hello` has no `version` speaks the first form: no request ids, no sessions, and
+never a message that it did not ask for. Fields marked *first form* are all that it knows.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from wsrc.errors import ErrorCode, Outcome
+from wsrc.octets import Octets
+from wsrc.slot import CardProtocol, ResetKind
+
+VERSION = 1
+"""Version of the protocol that `hello` and `hello_ack` tell; raised by incompatible changes."""
+
+MAX_BATCH = 256
+"""Commands in one batch."""
+
+
+class ClientType(StrEnum):
+    """What a peer is to the server."""
+
+    CARD = "card"
+    USER = "user"
+
+
+class CardState(StrEnum):
+    """What a card is doing; the first form knows `ready` and `associated`."""
+
+    IDENTIFYING = "identifying"
+    READY = "ready"
+    ASSOCIATED = "associated"
+    RESETTING = "resetting"
+    MUTE = "mute"
+    IN_USE = "in_use"
+
+
+class ReaderState(StrEnum):
+    """What a card client says of one of its readers."""
+
+    EMPTY = "empty"
+    IDENTIFYING = "identifying"
+    READY = "ready"
+    MUTE = "mute"
+    IN_USE = "in_use"
+    UNAVAILABLE = "unavailable"
+
+
+class Change(StrEnum):
+    """What happened to a card."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+class Identities(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The identities of a card as the first form names them."""
+
+    atr: str = msgspec.field(default="", name="ATR")
+    eid: str | None = msgspec.field(default=None, name="EID")
+    iccid: str | None = msgspec.field(default=None, name="ICCID")
+
+
+class Lease(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Who holds a card; times are RFC 3339 in UTC, `until` is absent where use has no limit."""
+
+    holder: str
+    since: str
+    until: str | None = None
+
+
+class CardInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """
+    One card.
+
+    `remote_addr`, `identities` and `state` are the first form. `remote_addr` carries the name of
+    the card host and 0: where a host is on the network is nobody's business.
+    """
+
+    remote_addr: tuple[str, int]
+    identities: Identities
+    state: CardState
+    host: str | None = None
+    reader: str | None = None
+    reader_name: str | None = None
+    eids: tuple[str, ...] = ()
+    label: str | None = None
+    protocol: CardProtocol | None = None
+    lease: Lease | None = None
+
+
+class ReaderInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """
+    One reader of a card client, and the card in it.
+
+    `reader` is the stable id. `insertion` grows with each card put in, so that a request for one
+    card never reaches the next.
+    """
+
+    reader: str
+    name: str
+    state: ReaderState
+    insertion: int = 0
+    atr: Octets | None = None
+    protocol: CardProtocol | None = None
+    iccid: str | None = None
+    eids: tuple[str, ...] = ()
+    label: str | None = None
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """
+    One command of a batch.
+
+    `expect` lists status words as four hexadecimal digits, `x` for any; the batch stops after
+    this command if none matches. An empty list goes on whatever the card answers.
+    """
+
+    command: Octets
+    expect: tuple[str, ...] = ()
+
+
+class StepResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What the card answered to one command of a batch."""
+
+    response: Octets
+    sw: str
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="msg_type", kw_only=True, omit_defaults=True):
+    """Base: `id` is chosen by whoever asks and comes back with the answer."""
+
+    id: int | None = None
+
+
+class _Selection(Message, frozen=True, kw_only=True):
+    """Which cards are meant: all given fields must hold; `any` matches any of them."""
+
+    iccid: str | None = None
+    eid: str | None = None
+    atr: str | None = None
+    reader: str | None = None
+    label: str | None = None
+    any: str | None = None
+
+
+class Hello(Message, frozen=True, tag="hello", kw_only=True):
+    """
+    The first message of a connection.
+
+    First form: `client_type`, and `atr` of a card client. `name` is what others are shown.
+    `instance` is random for each start of a program: a connection replaces the earlier one of
+    the same instance.
+    """
+
+    client_type: ClientType
+    atr: Octets | None = None
+    version: int | None = None
+    features: tuple[str, ...] = ()
+    name: str | None = None
+    instance: str | None = None
+    readers: tuple[ReaderInfo, ...] = ()
+
+
+class HelloAck(Message, frozen=True, tag="hello_ack", kw_only=True):
+    """The answer to `hello`: the lower of both versions, and what this server can do."""
+
+    version: int | None = None
+    features: tuple[str, ...] = ()
+    server: str | None = None
+
+
+class ListCards(_Selection, frozen=True, tag="list_cards", kw_only=True):
+    """Ask for the cards; `*` in a filter stands for any text, `after` continues a list."""
+
+    after: int = 0
+
+
+class ListCardsAck(Message, frozen=True, tag="list_cards_ack", kw_only=True):
+    """Some or all cards; where `next` is given, `list_cards` with `after` set to it goes on."""
+
+    cards: tuple[CardInfo, ...]
+    next: int | None = None
+
+
+class SelectCard(_Selection, frozen=True, tag="select_card", kw_only=True):
+    """
+    Ask for the lease of one card, freshly reset.
+
+    First form: `id_type` (`ICCID`, `EID` or `ATR` in either case) and `id_str`. `wait_s` is how
+    long a card that is busy or absent is waited for. With `raw_tpdu` the card client passes T=0
+    blocks as they are and neither fetches responses nor corrects Le.
+    """
+
+    id_type: str | None = None
+    id_str: str | None = None
+    wait_s: float = 0.0
+    raw_tpdu: bool = False
+
+
+class SelectCardAck(Message, frozen=True, tag="select_card_ack", kw_only=True):
+    """The card is the asker's; every request for it carries `session` from now on."""
+
+    identities: Identities
+    session: str | None = None
+    card: CardInfo | None = None
+
+
+class Waiting(Message, frozen=True, tag="waiting", kw_only=True):
+    """The card is not free: the place in the queue, 1 being next, and who holds the card."""
+
+    position: int
+    lease: Lease | None = None
+
+
+class CApdu(Message, frozen=True, tag="c_apdu", kw_only=True):
+    """One command APDU (first form: `command` alone)."""
+
+    command: Octets
+    session: str | None = None
+
+
+class RApdu(Message, frozen=True, tag="r_apdu", kw_only=True):
+    """The response APDU: its data, which may be empty, and the status word as four digits."""
+
+    response: Octets
+    sw: str
+    session: str | None = None
+
+
+class Batch(Message, frozen=True, tag="batch", kw_only=True):
+    """1 to 256 commands that the card client runs one after the other, in one round trip."""
+
+    session: str
+    steps: tuple[Step, ...]
+
+
+class BatchResp(Message, frozen=True, tag="batch_resp", kw_only=True):
+    """
+    A result for each command that the card answered.
+
+    `stopped` is the index of the command whose status word did not match. `error` says why the
+    command after the last result was not answered.
+    """
+
+    session: str
+    results: tuple[StepResult, ...]
+    stopped: int | None = None
+    error: "Error | None" = None
+
+
+class ResetReq(Message, frozen=True, tag="reset_req", kw_only=True):
+    """Reset the card (first form: no fields)."""
+
+    session: str | None = None
+    kind: ResetKind = ResetKind.COLD
+
+
+class ResetResp(Message, frozen=True, tag="reset_resp", kw_only=True):
+    """The card was reset; `atr` is the new one."""
+
+    atr: Octets | None = None
+    protocol: CardProtocol | None = None
+    session: str | None = None
+
+
+class Attach(Message, frozen=True, tag="attach", kw_only=True):
+    """The server gives a session to the card in a reader; the card is cold reset first."""
+
+    session: str
+    reader: str
+    insertion: int
+    raw_tpdu: bool = False
+
+
+class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):
+    """The card was reset and waits for the commands of the session."""
+
+    session: str
+    atr: Octets
+    protocol: CardProtocol | None = None
+
+
+class Detach(Message, frozen=True, tag="detach", kw_only=True):
+    """End a session: by its user, or by the server to the card client."""
+
+    session: str
+
+
+class DetachAck(Message, frozen=True, tag="detach_ack", kw_only=True):
+    """The session is over; from a card client also: the card was cold reset and identified."""
+
+    session: str
+
+
+class Cancel(Message, frozen=True, tag="cancel", kw_only=True):
+    """
+    Give up the request `target`.
+
+    A command that the card is running is not interrupted: it is answered as usual.
+    """
+
+    target: int
+    session: str | None = None
+
+
+class CancelAck(Message, frozen=True, tag="cancel_ack", kw_only=True):
+    """Whether the request was given up; if so, it is answered with the error `cancelled`."""
+
+    cancelled: bool
+    session: str | None = None
+
+
+class Watch(_Selection, frozen=True, tag="watch", kw_only=True):
+    """Ask for `card_event` from now on; filters are those of `list_cards`."""
+
+
+class WatchAck(Message, frozen=True, tag="watch_ack", kw_only=True):
+    """Events follow; `list_cards` now gives what they start from."""
+
+
+class CardEvent(Message, frozen=True, tag="card_event", kw_only=True):
+    """A card came, changed or went."""
+
+    change: Change
+    card: CardInfo
+
+
+class ReaderReport(Message, frozen=True, tag="reader_state", kw_only=True):
+    """A reader of the card client is new, or it or its card changed."""
+
+    reader: ReaderInfo
+
+
+class ReaderGone(Message, frozen=True, tag="reader_gone", kw_only=True):
+    """A reader was unplugged."""
+
+    reader: str
+
+
+class SessionEnded(Message, frozen=True, tag="session_ended", kw_only=True):
+    """A session ended without being asked to; what the card knew of it is gone."""
+
+    session: str
+    code: ErrorCode
+    message: str
+
+
+class Restarting(Message, frozen=True, tag="restarting", kw_only=True):
+    """The server is about to close the connection; come back after so many seconds."""
+
+    reconnect_in_s: float
+
+
+class StateNotification(Message, frozen=True, tag="state_notification", kw_only=True):
+    """First form only: the server tells a card client whether a user holds its card."""
+
+    new_state: CardState
+
+
+class Error(Message, frozen=True, tag="error", kw_only=True):
+    """
+    A request was not carried out (first form: `message` alone).
+
+    `code` is stable, `pcsc` is the PC/SC error that fits best, `message` is for a person.
+    `outcome` tells of a command whether the card may have run it. `candidates` are some of the
+    cards that an ambiguous selection matches; `lease` is who holds a busy card.
+    """
+
+    message: str
+    code: ErrorCode | None = None
+    pcsc: str | None = None
+    outcome: Outcome | None = None
+    session: str | None = None
+    candidates: tuple[CardInfo, ...] = ()
+    lease: Lease | None = None
+
+
+AnyMessage = (
+    Hello | HelloAck | ListCards | ListCardsAck | SelectCard | SelectCardAck | Waiting
+    | CApdu | RApdu | Batch | BatchResp | ResetReq | ResetResp | Attach | AttachAck
+    | Detach | DetachAck | Cancel | CancelAck | Watch | WatchAck | CardEvent
+    | ReaderReport | ReaderGone | SessionEnded | Restarting | StateNotification | Error
+)  # fmt: skip
+"""Every message; the tag `msg_type` tells which."""
+
+
+def error(code: ErrorCode, sentence: str, **fields: Any) -> Error:
+    """Make an `error` whose `pcsc` agrees with its code."""
+    return Error(message=sentence, code=code, pcsc=code.pcsc, **fields)
