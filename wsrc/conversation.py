@@ -22,26 +22,55 @@ class Phase(StrEnum):
     OPEN = "open"
 
 
+def _set(*kinds: type[m.Message]) -> frozenset[type[m.Message]]:
+    return frozenset(kinds)
+
+
 MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
-    (Speaker.USER, Phase.GREETING): frozenset({m.Hello}),
-    (Speaker.CARD, Phase.GREETING): frozenset({m.Hello}),
-    (Speaker.USER, Phase.OPEN): frozenset(
-        {m.ListCards, m.SelectCard, m.CApdu, m.Batch, m.ResetReq, m.Detach, m.Cancel, m.Watch}
+    (Speaker.USER, Phase.GREETING): _set(m.Hello),
+    (Speaker.CARD, Phase.GREETING): _set(m.Hello),
+    (Speaker.USER, Phase.OPEN): _set(
+        m.ListCards, m.SelectCard, m.CApdu, m.Batch, m.ResetReq, m.Detach, m.Cancel, m.Watch
     ),
-    (Speaker.CARD, Phase.OPEN): frozenset(
-        {m.ReaderReport, m.ReaderGone, m.AttachAck, m.RApdu, m.BatchResp, m.ResetResp}
-        | {m.DetachAck, m.CancelAck, m.SessionEnded, m.Error}
+    (Speaker.CARD, Phase.OPEN): _set(
+        m.ReaderReport,
+        m.ReaderGone,
+        m.AttachAck,
+        m.RApdu,
+        m.BatchResp,
+        m.ResetResp,
+        m.DetachAck,
+        m.CancelAck,
+        m.SessionEnded,
+        m.Error,
     ),
-    (Speaker.SERVER_TO_USER, Phase.GREETING): frozenset({m.HelloAck, m.Error}),
-    (Speaker.SERVER_TO_CARD, Phase.GREETING): frozenset({m.HelloAck, m.Error}),
-    (Speaker.SERVER_TO_USER, Phase.OPEN): frozenset(
-        {m.ListCardsAck, m.SelectCardAck, m.Waiting, m.RApdu, m.BatchResp, m.ResetResp}
-        | {m.DetachAck, m.CancelAck, m.WatchAck, m.CardEvent, m.SessionEnded, m.Restarting}
-        | {m.Error}
+    (Speaker.SERVER_TO_USER, Phase.GREETING): _set(m.HelloAck, m.Error),
+    (Speaker.SERVER_TO_CARD, Phase.GREETING): _set(m.HelloAck, m.Error),
+    (Speaker.SERVER_TO_USER, Phase.OPEN): _set(
+        m.ListCardsAck,
+        m.SelectCardAck,
+        m.Waiting,
+        m.RApdu,
+        m.BatchResp,
+        m.ResetResp,
+        m.DetachAck,
+        m.CancelAck,
+        m.WatchAck,
+        m.CardEvent,
+        m.SessionEnded,
+        m.Restarting,
+        m.Error,
     ),
-    (Speaker.SERVER_TO_CARD, Phase.OPEN): frozenset(
-        {m.Attach, m.CApdu, m.Batch, m.ResetReq, m.Detach, m.Cancel, m.StateNotification}
-        | {m.Restarting, m.Error}
+    (Speaker.SERVER_TO_CARD, Phase.OPEN): _set(
+        m.Attach,
+        m.CApdu,
+        m.Batch,
+        m.ResetReq,
+        m.Detach,
+        m.Cancel,
+        m.StateNotification,
+        m.Restarting,
+        m.Error,
     ),
 }
 """The messages that each speaker may send in each phase; `hello_ack` opens the conversation."""

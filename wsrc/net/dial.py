@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reach the server: one attempt with a limit, and how long to wait before the next."""
+
+import asyncio
+import random
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+from wsrc.net.tls import explain
+
+from wsrc.codec import MAX_MESSAGE_OCTETS
+from wsrc.errors import ConnectionLostError
+from wsrc.net.websocket import Link
+
+CLOSE_S = 2.0
+"""How long the peer may take to answer a closing handshake."""
+
+
+@asynccontextmanager
+async def dial(
+    url: str,
+    context: ssl.SSLContext | None,
+    *,
+    connect_s: float,
+    ping_s: float,
+    max_message_octets: int = MAX_MESSAGE_OCTETS,
+) -> AsyncIterator[Link]:
+    """
+    Connect to `url`, give the link with its writer running, and close it at the end.
+
+    A server that does not answer pings for 1.5 times `ping_s` counts as gone.
+
+    Raises:
+        ConnectionLostError: If the connection cannot be made; the sentence says why.
+    """
+    timeouts = aiohttp.ClientTimeout(total=None, connect=connect_s, sock_connect=connect_s)
+    async with aiohttp.ClientSession(timeout=timeouts) as http:
+        try:
+            async with asyncio.timeout(connect_s):
+                socket = await http.ws_connect(
+                    url,
+                    ssl=context if context is not None else True,
+                    heartbeat=ping_s,
+                    max_msg_size=max_message_octets,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+                    decode_text=False,
+                )
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
+            raise ConnectionLostError(explain(exc, url)) from exc
+        link = Link(socket)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(link.run_writer(), name="writer")
+            try:
+                yield link
+            finally:
+                link.stop_writer()
+
+
+class Backoff:
+    """Waits between attempts: they double from `least_s` to `most_s`, each with jitter."""
+
+    def __init__(self, least_s: float, most_s: float) -> None:
+        self._least_s = least_s
+        self._most_s = most_s
+        self._next_s = least_s
+
+    def wait_s(self) -> float:
+        """Give the next wait: between half and all of the step that is due."""
+        step = self._next_s
+        self._next_s = min(2 * step, self._most_s)
+        return step * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
+
+    def succeeded(self) -> None:
+        """Begin again with the shortest wait."""
+        self._next_s = self._least_s

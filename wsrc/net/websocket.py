@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages over one WebSocket, for both sides: reading, a bounded queue for writing, closing."""
+
+import asyncio
+from collections import deque
+
+from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
+from aiohttp.web import WebSocketResponse
+
+from wsrc import codec
+from wsrc.errors import ConnectionLostError, RemoteProtocolError
+from wsrc.messages import Message
+
+MAX_QUEUED_MESSAGES = 10_000
+MAX_QUEUED_OCTETS = 16 << 20
+"""What may wait for a peer that reads slowly; one more and its connection is closed."""
+
+FLUSH_S = 5.0
+"""How long a connection that is being closed may take to send what is queued."""
+
+WebSocket = ClientWebSocketResponse[bool] | WebSocketResponse[bool]
+
+
+class Link:
+    """
+    One WebSocket that carries messages.
+
+    `run_writer` must run as a task for as long as the link is in use; it ends after `close`, or
+    when the connection breaks. `receive` is for one task.
+    """
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self._queue: deque[bytes] = deque()
+        self._queued_octets = 0
+        self._wake = asyncio.Event()
+        self._closing: tuple[int, str] | None = None
+
+    def send(self, message: Message) -> None:
+        """Queue a message; a link that is closing drops it."""
+        self.forward(codec.encode(message))
+
+    def forward(self, text: bytes) -> None:
+        """Queue the text of a message as it is; too long a queue closes the link with 1013."""
+        if self._closing is not None:
+            return
+        self._queue.append(text)
+        self._queued_octets += len(text)
+        if len(self._queue) > MAX_QUEUED_MESSAGES or self._queued_octets > MAX_QUEUED_OCTETS:
+            self._queue.clear()
+            self.close(WSCloseCode.TRY_AGAIN_LATER, "This peer reads too slowly.")
+        self._wake.set()
+
+    def close(self, code: int, reason: str) -> None:
+        """Have the writer send what is queued, then close; the first call decides."""
+        if self._closing is None:
+            self._closing = (code, reason)
+        self._wake.set()
+
+    @property
+    def closing(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing is not None
+
+    async def receive(self) -> tuple[Message, bytes]:
+        """
+        Give the next message and its text.
+
+        Raises:
+            UnreadableError: The message is to be answered with this error; the link goes on.
+            RemoteProtocolError: The peer broke the protocol and must be closed with 1002.
+            ConnectionLostError: The connection is closed; the sentence has code and reason.
+        """
+        frame = await self._socket.receive()
+        match frame.type:
+            case WSMsgType.TEXT:
+                return codec.decode(frame.data), frame.data
+            case WSMsgType.BINARY:
+                raise RemoteProtocolError("Binary frames are not used; send JSON as text.")
+            case WSMsgType.ERROR:
+                raise ConnectionLostError(f"the connection broke: {frame.data}") from frame.data
+            case _:
+                raise ConnectionLostError(self._why_closed(frame.extra))
+
+    def _why_closed(self, reason: str | None) -> str:
+        code = self._socket.close_code
+        if self._closing is not None:
+            return f"closed by us ({self._closing[0]}): {self._closing[1]}"
+        if code in {None, WSCloseCode.ABNORMAL_CLOSURE}:
+            return "the connection broke without a goodbye, or its pings were not answered"
+        return f"closed by the peer ({code}){': ' + reason if reason else ''}"
+
+    async def run_writer(self) -> None:
+        """Send what is queued until the link is closed or breaks; never raises for either."""
+        try:
+            while self._closing is None and not self._socket.closed:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._flush()
+            async with asyncio.timeout(FLUSH_S):
+                await self._flush()
+        except (OSError, RuntimeError, TimeoutError):
+            self._queue.clear()
+        code, reason = self._closing or (WSCloseCode.OK, "")
+        self._closing = (code, reason)
+        await self._socket.close(code=code, message=reason.encode()[:123])
+
+    def stop_writer(self) -> None:
+        """Tell the writer that the peer is gone."""
+        self.close(WSCloseCode.OK, "")
+
+    async def _flush(self) -> None:
+        while self._queue:
+            text = self._queue.popleft()
+            self._queued_octets -= len(text)
+            await self._socket.send_frame(text, WSMsgType.TEXT)
