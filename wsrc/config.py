@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings as given: defaults, then a TOML file, then the environment, then flags."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn, TypeVar, cast
+
+import msgspec
+
+from wsrc.errors import ConfigError
+from wsrc.settings import (
+    BUILT_IN_CARDS,
+    ENVIRONMENT_PREFIX,
+    CardClientSettings,
+    ServerSettings,
+    Setting,
+    Settings,
+    UserSettings,
+    settings_of,
+)
+
+__all__ = [
+    "CardClientSettings",
+    "ServerSettings",
+    "Setting",
+    "Settings",
+    "UserSettings",
+    "default_files",
+    "load",
+    "settings_of",
+]
+
+S = TypeVar("S", bound=Settings)
+
+
+def default_files(kind: type[Settings], environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Give the places of the settings file; those in the home only where HOME is set."""
+    home = environ.get("HOME")
+    return tuple(_expand(f, home) for f in kind.FILES if home or not f.startswith("~"))
+
+
+def load(
+    kind: type[S],
+    environ: Mapping[str, str],
+    flags: Mapping[str, object] | None = None,
+    config: Path | None = None,
+) -> S:
+    """
+    Put the settings of a program together.
+
+    Args:
+        kind: Which program's.
+        environ: The environment; an empty variable counts as absent.
+        flags: What was given on the command line, by field name.
+        config: The settings file, which must exist; else WSRC_CONFIG, else the default places.
+
+    Raises:
+        ConfigError: If the file cannot be read, a key is unknown, or a value cannot work.
+    """
+    known = {setting.name: setting for setting in settings_of(kind)}
+    home = environ.get("HOME")
+    values: dict[str, object] = {}
+    path, table = _read_first(kind, environ, config)
+    for name, value in table.items():
+        setting = known.get(name) or _unknown(name, known, str(path))
+        placed = _beside(value, path.parent, home) if setting.paths else value
+        values[name] = _convert(setting, placed, str(path), strict=True)
+    for setting in known.values():
+        if text := environ.get(setting.environment):
+            source = f"environment variable {setting.environment}"
+            values[setting.name] = _convert(setting, _split(setting, text), source)
+    for name, value in (flags or {}).items():
+        setting = known.get(name) or _unknown(name, known, "command line")
+        values[name] = _convert(setting, value, "command line")
+    return kind(**values)
+
+
+def _convert(setting: Setting, value: object, source: str, *, strict: bool = False) -> object:
+    """Check one value against the type of its setting; text is read as that type."""
+    try:
+        return msgspec.convert(
+            _pairs(value) if isinstance(setting.default, dict) else value,
+            setting.type,
+            strict=strict,
+            dec_hook=_decode_path,
+        )
+    except (msgspec.ValidationError, ValueError) as exc:
+        raise ConfigError(
+            setting.name, f"must be {setting.expected}, not {value!r} ({source})"
+        ) from exc
+
+
+def _decode_path(_kind: type, value: object) -> Path:
+    if isinstance(value, str) and value:
+        return Path(value)
+    raise ValueError("not the name of a file")
+
+
+def _pairs(value: object) -> object:
+    """Turn texts of the form KEY=LABEL into a table."""
+    if not isinstance(value, tuple | list):
+        return value
+    pairs = [str(item).partition("=") for item in cast("Sequence[object]", value)]
+    if not all(middle for _, middle, _ in pairs):
+        raise ValueError("an item has no =")
+    return {key.strip(): label.strip() for key, _, label in pairs}
+
+
+def _split(setting: Setting, text: str) -> object:
+    """Read lists and tables from the environment: items between commas."""
+    if isinstance(setting.default, tuple | dict):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    return text
+
+
+def _expand(text: str, home: str | None) -> Path:
+    return Path(home, text[2:]) if home and text.startswith("~/") else Path(text)
+
+
+def _beside(value: object, folder: Path, home: str | None) -> object:
+    """Take relative names of files as relative to the settings file."""
+    if isinstance(value, list):
+        return [_beside(item, folder, home) for item in cast("list[object]", value)]
+    if isinstance(value, str) and value and value != BUILT_IN_CARDS:
+        return str(folder / _expand(value, home))
+    return value
+
+
+def _read_first(
+    kind: type[Settings], environ: Mapping[str, str], config: Path | None
+) -> tuple[Path, dict[str, object]]:
+    named = config or environ.get(ENVIRONMENT_PREFIX + "CONFIG")
+    if named:
+        table = _read(Path(named))
+        if table is None:
+            raise ConfigError("config", f"there is no file {named}")
+        return Path(named), table
+    for path in default_files(kind, environ):
+        table = _read(path)
+        if table is not None:
+            return path, table
+    return Path(), {}
+
+
+def _read(path: Path) -> dict[str, object] | None:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        raise ConfigError("config", f"cannot read {path}: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError("config", f"{path} is not TOML: {exc}") from exc
+
+
+def _unknown(name: str, known: Mapping[str, Setting], source: str) -> NoReturn:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "the settings are " + ", ".join(known)
+    raise ConfigError(name, f"there is no such setting ({source}); {hint}")

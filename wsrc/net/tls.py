@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS contexts of both sides, and what a failed dial means in words."""
+
+import socket
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from wsrc.errors import ConfigError
+
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+_TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Forward secrecy and authenticated encryption only (RFC 9325 section 4.2)."""
+
+_EXPIRED, _NOT_YET_VALID, _HOST_MISMATCH, _IP_MISMATCH = 10, 9, 62, 64
+_UNKNOWN_CA = frozenset({2, 18, 19, 20, 21})
+"""X509_V_ERR_… of OpenSSL: no issuer found, or a self-signed certificate."""
+
+
+def server_context(cert: Path, key: Path, minimum: str = "1.2") -> ssl.SSLContext:
+    """
+    Make the context of a server; TLS 1.3 is used wherever the peer can.
+
+    Args:
+        cert: PEM file of the certificate and its chain.
+        key: PEM file of its private key, not encrypted.
+        minimum: Oldest version, "1.2" or "1.3".
+
+    Raises:
+        ConfigError: If a file cannot be read or is no such PEM file, the key is encrypted, or
+            the two do not belong together.
+    """
+    _readable("tls_cert", cert)
+    _readable("tls_key", key)
+    context = _context(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[minimum]
+    try:
+        context.load_cert_chain(cert, key, password=_refuse_password)
+    except _EncryptedKeyError as exc:
+        raise ConfigError(
+            "tls_key",
+            f"{key} is encrypted, and nobody is there to type its pass phrase; give a file that "
+            f"is not, made with: openssl pkey -in {key} -out FILE",
+        ) from exc
+    except ssl.SSLError as exc:
+        raise _wrong_pair(cert, key, exc) from exc
+    return context
+
+
+def client_context(ca: Path | None = None) -> ssl.SSLContext:
+    """
+    Make the context of a client, which checks the server's certificate and name.
+
+    Args:
+        ca: PEM file of the CAs to trust instead of those of the system.
+
+    Raises:
+        ConfigError: If the file cannot be read or holds no certificate.
+    """
+    context = _context(ssl.PROTOCOL_TLS_CLIENT)
+    if ca is None:
+        context.load_default_certs()
+        return context
+    _readable("tls_ca", ca)
+    try:
+        context.load_verify_locations(ca)
+    except ssl.SSLError as exc:
+        raise ConfigError("tls_ca", f"{ca} holds no certificate in PEM form") from exc
+    return context
+
+
+def explain(exc: BaseException, url: str) -> str:
+    """Say why a server could not be reached, and what to do about it."""
+    host = urlsplit(url).hostname or url
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        exc = exc.certificate_error
+    elif isinstance(exc, aiohttp.ClientConnectorDNSError):
+        return f"{url}: there is no host {host}; check the name and this host's DNS."
+    elif isinstance(exc, aiohttp.ClientConnectorError):
+        exc = exc.os_error
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return f"{url}: {_explain_certificate(exc, host)}"
+    if isinstance(exc, ssl.SSLError):
+        return f"{url}: {_explain_tls(exc)}"
+    if isinstance(exc, aiohttp.WSServerHandshakeError):
+        return f"{url}: {_explain_handshake(exc)}"
+    return f"{url}: {_explain_network(exc, host)}"
+
+
+class _EncryptedKeyError(Exception):
+    """OpenSSL asked for a pass phrase."""
+
+
+def _refuse_password() -> str:
+    raise _EncryptedKeyError
+
+
+def _context(protocol: int) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_TLS12_CIPHERS)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _readable(setting: str, path: Path) -> None:
+    try:
+        with path.open("rb"):
+            pass
+    except FileNotFoundError as exc:
+        raise ConfigError(setting, f"there is no file {path}") from exc
+    except OSError as exc:
+        raise ConfigError(
+            setting, f"cannot read {path}: {exc.strerror}; let this program's user read it"
+        ) from exc
+
+
+def _wrong_pair(cert: Path, key: Path, exc: ssl.SSLError) -> ConfigError:
+    """Find out which of the two files is wrong."""
+    if exc.reason in {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"}:
+        return ConfigError(
+            "tls_key", f"the key in {key} does not belong to the certificate in {cert}"
+        )
+    if b"-----BEGIN CERTIFICATE-----" not in cert.read_bytes():
+        return ConfigError("tls_cert", f"{cert} holds no certificate in PEM form")
+    if b"PRIVATE KEY-----" not in key.read_bytes():
+        return ConfigError("tls_key", f"{key} holds no private key in PEM form")
+    return ConfigError(
+        "tls_cert", f"OpenSSL cannot use {cert} with {key}: {exc.reason or exc.strerror}"
+    )
+
+
+def _explain_certificate(exc: ssl.SSLCertVerificationError, host: str) -> str:
+    if exc.verify_code == _EXPIRED:
+        return "the server's certificate has expired; its operator must renew it."
+    if exc.verify_code == _NOT_YET_VALID:
+        return "the server's certificate is not valid yet; check the clocks of both hosts."
+    if exc.verify_code in {_HOST_MISMATCH, _IP_MISMATCH}:
+        return (
+            f"the server's certificate is not for {host}; use the name that it was made for, or "
+            "make one that has this name."
+        )
+    if exc.verify_code in _UNKNOWN_CA:
+        return (
+            "the server's certificate is not signed by a CA that is trusted here; give the PEM "
+            "file of its CA with --tls-ca."
+        )
+    return f"the server's certificate is not acceptable: {exc.verify_message}."
+
+
+def _explain_tls(exc: ssl.SSLError) -> str:
+    if exc.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}:
+        return "the server does not speak TLS on this port; use ws:// if that is meant."
+    if exc.reason in {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"}:
+        return "the server and this program have no TLS version in common."
+    return f"TLS failed: {exc.reason or exc}."
+
+
+def _explain_handshake(exc: aiohttp.WSServerHandshakeError) -> str:
+    if exc.status == 400:
+        return "the server answered 400; if it wants TLS, use wss://."
+    return (
+        f"a server answers, but not as a WSRC server (HTTP status {exc.status}); check the "
+        "port and the path."
+    )
+
+
+def _explain_network(exc: BaseException, host: str) -> str:
+    if isinstance(exc, ConnectionRefusedError):
+        return "nothing listens there; check that the server runs, and the port."
+    if isinstance(exc, TimeoutError):
+        return "the server did not answer in time; check the address and the firewalls between."
+    if isinstance(exc, socket.gaierror):
+        return f"there is no host {host}; check the name and this host's DNS."
+    if isinstance(exc, aiohttp.ServerDisconnectedError | ConnectionResetError):
+        return "the server closed the connection at once; if it wants TLS, use wss://."
+    if isinstance(exc, OSError) and exc.strerror:
+        return f"cannot connect: {exc.strerror}."
+    return f"cannot connect: {str(exc) or type(exc).__name__}."

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command-line options made from the settings of a program."""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import click
+from click.core import ParameterSource
+
+from wsrc.config import load
+from wsrc.settings import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
+
+R = TypeVar("R")
+
+
+def click_options(kind: type[Settings]) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """
+    Give a command an option for each setting, and `--config`.
+
+    The command is called with `settings`, a Struct of `kind`, instead of the options.
+
+    Raises:
+        ConfigError: When the command is called with settings that cannot work.
+    """
+    described = settings_of(kind)
+
+    def decorate(command: Callable[..., R]) -> Callable[..., R]:
+        @functools.wraps(command)
+        def run(*args: Any, **options: Any) -> R:
+            config: Path | None = options.pop("config")
+            context = click.get_current_context()
+            given = {s.name: options.pop(s.name) for s in described}
+            flags = {
+                name: value
+                for name, value in given.items()
+                if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+            }
+            settings = load(kind, os.environ, flags, config)
+            return command(*args, settings=settings, **options)
+
+        decorated: Callable[..., R] = run
+        for setting in reversed(described):
+            decorated = _option(setting)(decorated)
+        return _config_option(kind)(decorated)
+
+    return decorate
+
+
+def _config_option(kind: type[Settings]) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help=f"TOML file of settings  [default: {' or '.join(kind.FILES)}]. Each option --some-name "
+        f"is some_name in this file, and {ENVIRONMENT_PREFIX}SOME_NAME in the environment. "
+        "An option wins over the environment, and that over the file.",
+    )
+
+
+def _option(setting: Setting) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    help_text = f"{setting.description}  [default: {setting.default_text}]"
+    base = get_args(setting.type)[0]
+    if base is bool:
+        names = f"{setting.flag}/--no-{setting.flag[2:]}" if setting.default else setting.flag
+        return click.option(names, setting.name, is_flag=True, default=None, help=help_text)
+    if isinstance(setting.default, tuple | dict):
+        return click.option(
+            setting.flag,
+            setting.name,
+            multiple=True,
+            metavar=_metavar(setting),
+            help=f"{help_text}  May be given several times.",
+        )
+    return click.option(setting.flag, setting.name, type=_type(base), help=help_text)
+
+
+def _metavar(setting: Setting) -> str:
+    if isinstance(setting.default, dict):
+        return "KEY=LABEL"
+    return "FILE" if setting.paths else "TEXT"
+
+
+def _type(base: Any) -> click.ParamType:
+    if get_origin(base) is Literal:
+        return click.Choice(get_args(base))
+    if isinstance(base, UnionType):
+        return click.Path(path_type=Path, dir_okay=False)
+    plain: dict[Any, click.ParamType] = {int: click.INT, float: click.FLOAT}
+    return plain.get(base, click.STRING)

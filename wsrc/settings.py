@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What can be set in each of the three programs: types, defaults, ranges, descriptions.
+
+One spelling in three places: the field `hello_s` is `hello_s` in TOML, `WSRC_HELLO_S` in the
+environment and `--hello-s` on the command line. Command lines and documents are made from
+`settings_of`. Settings that contradict each other never become a Struct: that is a `ConfigError`.
+"""
+
+import getpass
+import ipaddress
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from wsrc.errors import BadHexError, ConfigError
+from wsrc.octets import from_person
+
+ENVIRONMENT_PREFIX = "WSRC_"
+
+BUILT_IN_CARDS = "default"
+"""Item of `simulated` that means the two simulated cards that come with WSRC."""
+
+_YEAR_S = 31_536_000.0
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+Seconds = Annotated[float, Meta(gt=0.0, le=_YEAR_S)]
+SecondsOrNone = Annotated[float, Meta(ge=0.0, le=_YEAR_S)]
+LogLevel = Annotated[
+    Literal["error", "warning", "info", "debug"],
+    Meta(description="Least severe messages that are logged."),
+]
+Ping = Annotated[
+    Seconds,
+    Meta(description="Seconds between WebSocket pings; a peer silent for 1.5 times that is gone."),
+]
+TlsCa = Annotated[
+    Path | None,
+    Meta(
+        description="PEM file of the CA that signed the server's certificate.",
+        extra={"default": "the CAs of the system"},
+    ),
+]
+
+
+def host_name() -> str:
+    """Give the name of this host, for peers to see."""
+    return platform.node() or "localhost"
+
+
+def user_at_host() -> str:
+    """Give user and host, for peers to see."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{host_name()}"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the settings of every program have in common."""
+
+    FILES: ClassVar[tuple[str, ...]] = ()
+    """Where the TOML file is looked for; the first that exists is read."""
+
+
+class ServerSettings(Settings, frozen=True, kw_only=True):
+    """Settings of `wsrc-server`."""
+
+    FILES: ClassVar[tuple[str, ...]] = ("/etc/wsrc/server.toml",)
+
+    host: Annotated[str, Meta(description="Address or name to listen on.")] = "localhost"
+    user_port: Annotated[Port, Meta(description="Port for user clients; 0 is any free one.")] = 4220
+    card_port: Annotated[Port, Meta(description="Port for card clients; 0 is any free one.")] = 4221
+    tls_cert: Annotated[
+        Path | None, Meta(description="PEM file of the server's certificate and its chain.")
+    ] = None
+    tls_key: Annotated[
+        Path | None, Meta(description="PEM file of the certificate's private key, not encrypted.")
+    ] = None
+    tls_min_version: Annotated[
+        Literal["1.2", "1.3"], Meta(description="Oldest TLS version that peers may use.")
+    ] = "1.2"
+    no_tls: Annotated[bool, Meta(description="Serve WebSocket without TLS, on loopback only.")] = (
+        False
+    )
+    allow_plaintext_on_network: Annotated[
+        bool,
+        Meta(
+            description="With --no-tls, listen on the network too: everyone on the path can read "
+            "PINs and keys, and send commands to cards."
+        ),
+    ] = False
+    name: Annotated[
+        str, Meta(description="Name shown to peers.", extra={"default": "the host name"})
+    ] = msgspec.field(default_factory=host_name)
+    ping_s: Ping = 10.0
+    hello_s: Annotated[Seconds, Meta(description="Seconds a new peer has to say hello.")] = 10.0
+    command_s: Annotated[
+        Seconds, Meta(description="Seconds a card client has to answer a command.")
+    ] = 150.0
+    attach_s: Annotated[
+        Seconds, Meta(description="Seconds a card client has to reset a card for its new holder.")
+    ] = 30.0
+    lease_idle_s: Annotated[
+        SecondsOrNone,
+        Meta(description="Seconds after which an unused card is taken back; 0 is no limit."),
+    ] = 3600.0
+    wait_max_s: Annotated[
+        Seconds, Meta(description="Longest time a user may wait for a busy card, in seconds.")
+    ] = 3600.0
+    drain_s: Annotated[
+        Seconds, Meta(description="Seconds that commands in flight have to finish at shutdown.")
+    ] = 10.0
+    reconnect_in_s: Annotated[
+        Seconds, Meta(description="Seconds after which peers are told to return after shutdown.")
+    ] = 1.0
+    max_message_octets: Annotated[
+        int, Meta(ge=4096, le=1 << 30, description="Longest message that is accepted, in octets.")
+    ] = 1 << 20
+    max_peers: Annotated[Count, Meta(description="Most connections at a time.")] = 10_000
+    max_sessions_per_user: Annotated[
+        Count, Meta(description="Most cards one connection of a user may hold.")
+    ] = 64
+    max_waiting: Annotated[
+        Count, Meta(description="Most users that wait for busy cards at a time.")
+    ] = 10_000
+    log_level: LogLevel = "info"
+
+    def __post_init__(self) -> None:
+        _check_tls(self)
+
+
+class CardClientSettings(Settings, frozen=True, kw_only=True):
+    """Settings of `wsrc-card-client`."""
+
+    FILES: ClassVar[tuple[str, ...]] = (
+        "~/.config/wsrc/card-client.toml",
+        "/etc/wsrc/card-client.toml",
+    )
+
+    server_url: Annotated[str, Meta(description="URL of the server's port for card clients.")] = (
+        "wss://localhost:4221"
+    )
+    tls_ca: TlsCa = None
+    name: Annotated[
+        str, Meta(description="Name shown to peers.", extra={"default": "the host name"})
+    ] = msgspec.field(default_factory=host_name)
+    pcsc: Annotated[bool, Meta(description="Serve the PC/SC readers of this host.")] = True
+    reader_include: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Pattern of reader names to serve, such as '*Gemalto*'.",
+            extra={"default": "all"},
+        ),
+    ] = ()
+    reader_exclude: Annotated[
+        tuple[str, ...],
+        Meta(description="Pattern of reader names not to serve; wins over reader_include."),
+    ] = ()
+    simulated: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="TOML file of a simulated card to serve; 'default' is the two built-in "
+            "cards.",
+            extra={"paths": True},
+        ),
+    ] = ()
+    labels: Annotated[
+        Mapping[str, str],
+        Meta(
+            description="Label of a card, by its ICCID, EID or ATR or by the id or name of its "
+            "reader."
+        ),
+    ] = msgspec.field(default_factory=dict[str, str])
+    isd_r_aids: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="AID, in hexadecimal, of an application asked for the EID.",
+            extra={"default": "those of known eUICCs"},
+        ),
+    ] = ()
+    command_s: Annotated[
+        Seconds, Meta(description="Seconds a card has to answer before its reader is given up.")
+    ] = 120.0
+    ping_s: Ping = 10.0
+    reconnect_min_s: Annotated[
+        Seconds, Meta(description="Shortest wait before connecting again, in seconds.")
+    ] = 0.5
+    reconnect_max_s: Annotated[
+        Seconds, Meta(description="Longest wait before connecting again, in seconds.")
+    ] = 30.0
+    log_level: LogLevel = "info"
+    trace_apdus: Annotated[
+        bool, Meta(description="Log every APDU in full: PINs and keys appear in the log.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        _check_url(self.server_url)
+        _check_aids(self.isd_r_aids)
+        if self.reconnect_min_s > self.reconnect_max_s:
+            raise ConfigError(
+                "reconnect_min_s",
+                f"{self.reconnect_min_s} is more than reconnect_max_s, {self.reconnect_max_s}",
+            )
+
+
+class UserSettings(Settings, frozen=True, kw_only=True):
+    """Settings of `wsrc`, the user's command."""
+
+    FILES: ClassVar[tuple[str, ...]] = ("~/.config/wsrc/user.toml",)
+
+    server_url: Annotated[str, Meta(description="URL of the server's port for users.")] = (
+        "wss://localhost:4220"
+    )
+    tls_ca: TlsCa = None
+    name: Annotated[
+        str, Meta(description="Name shown to peers.", extra={"default": "user@host"})
+    ] = msgspec.field(default_factory=user_at_host)
+    timeout_s: Annotated[
+        Seconds, Meta(description="Seconds to wait for the answer to a request.")
+    ] = 180.0
+    connect_s: Annotated[
+        Seconds, Meta(description="Seconds to wait for the connection to the server.")
+    ] = 10.0
+    ping_s: Ping = 10.0
+
+    def __post_init__(self) -> None:
+        _check_url(self.server_url)
+
+
+class Setting(NamedTuple):
+    """One setting, as command lines and documents show it."""
+
+    name: str
+    type: Any
+    default: object
+    default_text: str
+    description: str
+    expected: str
+    paths: bool
+
+    @property
+    def flag(self) -> str:
+        """Name on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def environment(self) -> str:
+        """Name in the environment."""
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+
+def settings_of(kind: type[Settings]) -> tuple[Setting, ...]:
+    """Describe the settings of a program, in the order of their declaration."""
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple(_describe(field, hints[field.name]) for field in msgspec.structs.fields(kind))
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a server that listens on this address or name is reached from its host only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+
+
+def _describe(field: msgspec.structs.FieldInfo, hint: Any) -> Setting:
+    kind, *metas = get_args(hint)
+    extra: dict[str, Any] = {}
+    for meta in metas:
+        extra |= meta.extra or {}
+    default = field.default
+    if default is msgspec.NODEFAULT:
+        default = field.default_factory()
+    return Setting(
+        name=field.name,
+        type=hint,
+        default=default,
+        default_text=extra.get("default", _text(default)),
+        description=next(meta.description for meta in metas if meta.description),
+        expected=_expected(kind, metas),
+        paths=kind == Path | None or "paths" in extra,
+    )
+
+
+def _text(default: object) -> str:
+    match default:
+        case bool():
+            return str(default).lower()
+        case None | () | {}:
+            return "none"
+        case _:
+            return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _expected(kind: Any, metas: list[Meta]) -> str:
+    """Say in words what a value must be."""
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(f'"{choice}"' for choice in get_args(kind))
+    words = _WORDS[get_origin(kind) or kind]
+    for meta in metas:
+        low, high = meta.gt if meta.gt is not None else meta.ge, meta.le
+        if high is not None:
+            words += f" {'above' if meta.gt is not None else 'from'} {low:g} to {high:.0f}"
+    return words
+
+
+_WORDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    tuple: "a list of texts",
+    Mapping: "a table of texts (KEY=LABEL outside of a file)",
+    UnionType: "the name of a file",
+}
+
+
+def _check_tls(s: ServerSettings) -> None:
+    if s.no_tls and (s.tls_cert or s.tls_key):
+        raise ConfigError("no_tls", "it contradicts tls_cert and tls_key; give one or the other")
+    if s.no_tls and not is_loopback(s.host) and not s.allow_plaintext_on_network:
+        raise ConfigError(
+            "no_tls",
+            f"without TLS the server listens on loopback only, and {s.host} is not loopback; give "
+            "tls_cert and tls_key, or allow_plaintext_on_network if the network is trusted",
+        )
+    if not s.no_tls and not (s.tls_cert and s.tls_key):
+        raise ConfigError(
+            "tls_key" if s.tls_cert else "tls_cert",
+            "TLS needs a certificate and its key, tls_cert and tls_key; make some for tests with "
+            "certs/make_certs.py, or give no_tls to serve loopback without TLS",
+        )
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in {"ws", "wss"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ConfigError(
+            "server_url", f"{url!r} is not of the form wss://HOST:PORT or ws://HOST:PORT"
+        )
+
+
+def _check_aids(aids: tuple[str, ...]) -> None:
+    """ISO/IEC 7816-4 clause 12.2.3: an AID has 5 to 16 octets."""
+    for aid in aids:
+        try:
+            sound = 5 <= len(from_person(aid)) <= 16
+        except BadHexError:
+            sound = False
+        if not sound:
+            raise ConfigError("isd_r_aids", f"{aid!r} is not 5 to 16 octets in hexadecimal")
