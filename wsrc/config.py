@@ -93,7 +93,7 @@ def _convert(setting: Setting, value: object, source: str, *, strict: bool = Fal
 
 
 def _decode_path(_kind: type, value: object) -> Path:
-    if isinstance(value, str) and value:
+    if isinstance(value, str | Path) and str(value):
         return Path(value)
     raise ValueError("not the name of a file")
 

@@ -55,8 +55,9 @@ def _config_option(kind: type[Settings]) -> Callable[[Callable[..., R]], Callabl
         "--config",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help=f"TOML file of settings  [default: {' or '.join(kind.FILES)}]. Each option --some-name "
-        f"is some_name in this file, and {ENVIRONMENT_PREFIX}SOME_NAME in the environment. "
+        help=f"TOML file of settings  [default: {' or '.join(kind.FILES)}]. "
+        f"Each option --some-name is some_name in this file, and {ENVIRONMENT_PREFIX}SOME_NAME in "
+        "the environment. "
         "An option wins over the environment, and that over the file.",
     )
 
@@ -84,10 +85,9 @@ def _metavar(setting: Setting) -> str:
     return "FILE" if setting.paths else "TEXT"
 
 
-def _type(base: Any) -> click.ParamType:
+def _type(base: Any) -> Any:
     if get_origin(base) is Literal:
         return click.Choice(get_args(base))
     if isinstance(base, UnionType):
         return click.Path(path_type=Path, dir_okay=False)
-    plain: dict[Any, click.ParamType] = {int: click.INT, float: click.FLOAT}
-    return plain.get(base, click.STRING)
+    return base
