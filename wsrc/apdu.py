@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Command and response APDUs: cases 1 to 4, extended length, logical channels, status words."""
 
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from wsrc.errors import BadApduError, CardTransmissionError
@@ -139,6 +141,26 @@ def parse_response(octets: bytes) -> Response:
             f"the card answered with {len(octets)} octets, too few for a status word"
         )
     return Response(octets[:-2], int.from_bytes(octets[-2:]))
+
+
+def sw_matches(patterns: Sequence[str], sw: str) -> bool:
+    """
+    Tell whether a status word, as four digits, is among those expected.
+
+    Args:
+        patterns: Four hexadecimal digits each, `x` standing for any; none at all expects any.
+        sw: Four hexadecimal digits.
+    """
+    wanted = (pattern.lower() for pattern in patterns)
+    digits = sw.lower()
+    return not patterns or any(
+        all(p in ("x", d) for p, d in zip(pattern, digits, strict=True)) for pattern in wanted
+    )
+
+
+def is_sw_pattern(text: str) -> bool:
+    """Tell whether the text is four hexadecimal digits or `x`."""
+    return re.fullmatch("[0-9a-fA-FxX]{4}", text) is not None
 
 
 def channel_of(cla: int) -> int:

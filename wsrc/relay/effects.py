@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the relay asks its shell to do."""
+
+import msgspec
+
+from wsrc.messages import Message
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Send a peer a message; where `text` is given, as that text."""
+
+    peer: int
+    message: Message
+    text: bytes | None = None
+
+
+class Close(msgspec.Struct, frozen=True):
+    """Send what is queued for a peer, then close its connection with this WebSocket code."""
+
+    peer: int
+    code: int
+    reason: str
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Tell the operator; identities in the sentence are shortened."""
+
+    sentence: str
+
+
+Effect = Send | Close | Note

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Peers that speak the first form of the protocol, made to look like peers of the present one.
+
+The first form has neither request ids nor sessions: one question is open at a time, and a peer
+is never sent what it did not ask for. Its card clients hold one card and do not identify it.
+"""
+
+from collections import deque
+from collections.abc import Generator, Sequence
+
+import msgspec
+
+from wsrc import messages as m
+from wsrc.apdu import Response, sw_matches
+from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
+from wsrc.identify import Identified, identify
+from wsrc.identity import Identities
+from wsrc.octets import Octets
+
+MAX_QUEUED = 16
+"""Questions that a first-form user may send before the first is answered."""
+
+READER = "first-form-card-client"
+"""Name of the one reader of a first-form card client."""
+
+Exchange = Generator[m.Message, m.Message, m.Message]
+"""Yields one question to a first-form card client, takes its answer, returns what came of all."""
+
+
+class Traffic:
+    """What came of a message: for the peer, and for the relay."""
+
+    def __init__(self) -> None:
+        self.to_peer: list[m.Message] = []
+        self.to_relay: list[m.Message] = []
+
+
+class FirstFormUser:
+    """A user client of the first form."""
+
+    def __init__(self) -> None:
+        self._session: str | None = None
+        self._attached = False
+        self._id = 0
+        self._asked = False
+        self._queue: deque[m.Message] = deque()
+        self._cards: list[m.CardInfo] = []
+
+    def from_peer(self, message: m.Message, traffic: Traffic) -> None:
+        """
+        Take a message of the user client.
+
+        Raises:
+            RemoteProtocolError: If it asks on and on without waiting for answers.
+        """
+        if len(self._queue) >= MAX_QUEUED:
+            raise RemoteProtocolError("Wait for the answer to a message before the next one.")
+        self._queue.append(message)
+        self._next(traffic)
+
+    def to_peer(self, message: m.Message, traffic: Traffic) -> None:
+        """Take a message that the relay has for the user client."""
+        match message:
+            case m.ListCardsAck(cards=cards, next=after):
+                self._cards += cards
+                if after is not None:
+                    traffic.to_relay.append(m.ListCards(id=self._id, after=after))
+                    return
+                shown = tuple(_first_form_card(card) for card in self._cards if _known(card))
+                self._answer(m.ListCardsAck(cards=shown), traffic)
+                self._cards = []
+            case m.SelectCardAck(identities=identities, session=session):
+                self._session, self._attached = session, True
+                self._answer(m.SelectCardAck(identities=identities), traffic)
+            case m.SessionEnded():
+                self._attached = False
+            case _:
+                plain = _stripped(message)
+                if plain is not None:
+                    self._answer(plain, traffic)
+
+    def _answer(self, message: m.Message, traffic: Traffic) -> None:
+        traffic.to_peer.append(message)
+        self._asked = False
+        self._next(traffic)
+
+    def _next(self, traffic: Traffic) -> None:
+        if self._asked or not self._queue:
+            return
+        self._asked = True
+        self._id += 1
+        message = self._queue.popleft()
+        match message:
+            case m.ListCards():
+                asked: m.Message = m.ListCards(id=self._id)
+            case m.SelectCard(id_type=id_type, id_str=id_str) if not self._attached:
+                asked = m.SelectCard(id=self._id, id_type=id_type, id_str=id_str)
+            case m.CApdu(command=command):
+                asked = m.CApdu(id=self._id, session=self._session, command=command)
+            case m.ResetReq():
+                asked = m.ResetReq(id=self._id, session=self._session)
+            case m.Hello():
+                asked = message
+            case _:
+                self._answer(_unsupported(message), traffic)
+                return
+        traffic.to_relay.append(asked)
+
+
+class FirstFormCard:
+    """
+    A card client of the first form, with its one card.
+
+    Args:
+        atr: ATR from its `hello`.
+        isd_r_aids: Applications to ask for an EID.
+    """
+
+    def __init__(self, atr: Octets | None, isd_r_aids: Sequence[bytes]) -> None:
+        self._atr = atr
+        self._isd_r_aids = isd_r_aids
+        self._exchanges: deque[Exchange] = deque()
+        self._running = False
+
+    def hello(self, message: m.Hello, traffic: Traffic) -> None:
+        """Enter the card, and begin to identify it."""
+        traffic.to_peer.append(m.HelloAck())
+        traffic.to_relay.append(
+            m.Hello(
+                client_type=m.ClientType.CARD,
+                version=m.VERSION,
+                name=message.name or "first-form card client",
+                readers=(self._reader(m.ReaderState.IDENTIFYING, Identities()),),
+            )
+        )
+        self._begin(self._identified(reset_first=False), traffic)
+
+    def from_peer(self, message: m.Message, traffic: Traffic) -> None:
+        """
+        Take a message of the card client: the answer to the open question.
+
+        Raises:
+            RemoteProtocolError: If there is no open question; an answer without one cannot be
+                told from the answer to the next.
+        """
+        if not self._running:
+            raise RemoteProtocolError("Nothing was asked, so there is nothing to answer.")
+        self._running = False
+        self._advance(message, traffic)
+
+    def to_peer(self, message: m.Message, traffic: Traffic) -> None:
+        """Take a message that the relay has for the card client."""
+        match message:
+            case m.Attach():
+                self._begin(self._attach(message), traffic)
+            case m.CApdu():
+                self._begin(self._command(message), traffic)
+            case m.Batch():
+                self._begin(self._batch(message), traffic)
+            case m.ResetReq():
+                self._begin(self._reset(message), traffic)
+            case m.Detach(session=session):
+                self._begin(self._detach(session), traffic)
+            case m.Cancel(id=id_, session=session):
+                traffic.to_relay.append(m.CancelAck(id=id_, session=session, cancelled=False))
+            case m.Error():
+                traffic.to_peer.append(_plain(message))
+            case _:
+                pass
+
+    def _begin(self, exchange: Exchange, traffic: Traffic) -> None:
+        self._exchanges.append(exchange)
+        if not self._running:
+            self._advance(None, traffic)
+
+    def _advance(self, answer: m.Message | None, traffic: Traffic) -> None:
+        """Go on with the first exchange, then with the next, until one asks something."""
+        while self._exchanges:
+            exchange = self._exchanges[0]
+            try:
+                question = next(exchange) if answer is None else exchange.send(answer)
+            except StopIteration as done:
+                self._exchanges.popleft()
+                self._conclude(done.value, traffic)
+                answer = None
+                continue
+            traffic.to_peer.append(question)
+            self._running = True
+            return
+
+    def _conclude(self, result: m.Message, traffic: Traffic) -> None:
+        match result:
+            case m.AttachAck():
+                traffic.to_peer.append(m.StateNotification(new_state=m.CardState.ASSOCIATED))
+            case m.ReaderReport():
+                traffic.to_peer.append(m.StateNotification(new_state=m.CardState.READY))
+            case _:
+                pass
+        traffic.to_relay.append(result)
+
+    def _attach(self, attach: m.Attach) -> Exchange:
+        if attach.raw_tpdu:
+            why = "The card client speaks the first form, which has no raw TPDUs."
+            return m.error(ErrorCode.NOT_SUPPORTED, why, session=attach.session)
+        answer = yield m.ResetReq()
+        if not isinstance(answer, m.ResetResp):
+            return _failed(answer, None, attach.session, Outcome.NOT_EXECUTED)
+        self._atr = answer.atr or self._atr
+        return m.AttachAck(session=attach.session, atr=self._atr or Octets())
+
+    def _command(self, asked: m.CApdu) -> Exchange:
+        answer = yield m.CApdu(command=asked.command)
+        if not isinstance(answer, m.RApdu):
+            return _failed(answer, asked.id, asked.session, Outcome.UNKNOWN)
+        return msgspec.structs.replace(answer, id=asked.id, session=asked.session)
+
+    def _batch(self, asked: m.Batch) -> Exchange:
+        results: list[m.StepResult] = []
+        for at, step in enumerate(asked.steps):
+            answer = yield m.CApdu(command=step.command)
+            if not isinstance(answer, m.RApdu):
+                failed = _failed(answer, None, None, Outcome.UNKNOWN)
+                return _batch_resp(asked, results, error=failed)
+            results.append(m.StepResult(response=answer.response, sw=answer.sw.lower()))
+            if not sw_matches(step.expect, answer.sw):
+                return _batch_resp(asked, results, stopped=at)
+        return _batch_resp(asked, results)
+
+    def _reset(self, asked: m.ResetReq) -> Exchange:
+        answer = yield m.ResetReq()
+        if not isinstance(answer, m.ResetResp):
+            return _failed(answer, asked.id, asked.session, Outcome.UNKNOWN)
+        self._atr = answer.atr or self._atr
+        return m.ResetResp(id=asked.id, session=asked.session, atr=self._atr)
+
+    def _detach(self, session: str) -> Exchange:
+        report = yield from self._identified(reset_first=True)
+        if isinstance(report, m.Error):
+            return msgspec.structs.replace(report, session=session)
+        self._exchanges.append(_just(m.DetachAck(session=session)))
+        return report
+
+    def _identified(self, *, reset_first: bool) -> Exchange:
+        if reset_first:
+            answer = yield m.ResetReq()
+            if not isinstance(answer, m.ResetResp):
+                return _failed(answer, None, None, Outcome.UNKNOWN)
+            self._atr = answer.atr or self._atr
+        identified = yield from self._questions()
+        if identified.moved:
+            answer = yield m.ResetReq()
+            if not isinstance(answer, m.ResetResp):
+                return _failed(answer, None, None, Outcome.UNKNOWN)
+        return m.ReaderReport(reader=self._reader(m.ReaderState.READY, identified.identities))
+
+    def _questions(self) -> Generator[m.Message, m.Message, Identified]:
+        questions = identify(self._isd_r_aids)
+        command = next(questions)
+        try:
+            while True:
+                answer = yield m.CApdu(command=Octets(command.encode()))
+                command = questions.send(_response(answer))
+        except StopIteration as done:
+            identified: Identified = done.value
+            return identified
+
+    def _reader(self, state: m.ReaderState, identities: Identities) -> m.ReaderInfo:
+        return m.ReaderInfo(
+            reader=READER,
+            name="first-form card client",
+            state=state,
+            insertion=1,
+            atr=self._atr,
+            iccid=identities.iccid,
+            eids=identities.eids,
+        )
+
+
+Adapter = FirstFormUser | FirstFormCard
+
+
+def _just(message: m.Message) -> Exchange:
+    yield from ()
+    return message
+
+
+def _response(answer: m.Message) -> Response:
+    if isinstance(answer, m.RApdu):
+        return Response(bytes(answer.response), int(answer.sw, 16))
+    return Response(b"", 0x6F00)
+
+
+def _batch_resp(
+    asked: m.Batch,
+    results: list[m.StepResult],
+    stopped: int | None = None,
+    error: m.Error | None = None,
+) -> m.BatchResp:
+    return m.BatchResp(
+        id=asked.id, session=asked.session, results=tuple(results), stopped=stopped, error=error
+    )
+
+
+def _failed(answer: m.Message, id_: int | None, session: str | None, outcome: Outcome) -> m.Error:
+    said = answer.message[:200] if isinstance(answer, m.Error) else "an answer of another kind"
+    why = f"The card client answered: {said}"
+    code = ErrorCode.CARD_TRANSMISSION_ERROR
+    return m.error(code, why, id=id_, session=session, outcome=outcome)
+
+
+def _unsupported(message: m.Message) -> m.Error:
+    what = "a second card" if isinstance(message, m.SelectCard) else "this"
+    why = f"A peer whose hello has no version cannot ask for {what}."
+    return _plain(m.error(ErrorCode.NOT_SUPPORTED, why))
+
+
+def _stripped(message: m.Message) -> m.Message | None:
+    """Give the first form of an answer; None for what that form does not have."""
+    match message:
+        case m.HelloAck():
+            return m.HelloAck()
+        case m.RApdu(response=response, sw=sw):
+            return m.RApdu(response=response, sw=sw)
+        case m.ResetResp(atr=atr):
+            return m.ResetResp(atr=atr)
+        case m.Error():
+            return _plain(message)
+        case _:
+            return None
+
+
+def _plain(error: m.Error) -> m.Error:
+    return m.Error(message=error.message, code=error.code, pcsc=error.pcsc, outcome=error.outcome)
+
+
+def _known(card: m.CardInfo) -> bool:
+    return card.state in {m.CardState.READY, m.CardState.ASSOCIATED}
+
+
+def _first_form_card(card: m.CardInfo) -> m.CardInfo:
+    return m.CardInfo(remote_addr=card.remote_addr, identities=card.identities, state=card.state)

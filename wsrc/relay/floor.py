@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state of the relay, and the few moves that everything else is made of."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from wsrc import messages as m
+from wsrc.errors import ErrorCode
+from wsrc.messages import Lease as LeaseInfo
+from wsrc.relay.effects import Close, Effect, Note, Send
+from wsrc.relay.index import Index, keys_of
+from wsrc.relay.records import CardPeer, Lease, Peer, Slot, UserPeer
+from wsrc.relay.timers import Timers
+from wsrc.relay.waiting import WaitingRoom
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Times in seconds and counts that bound what a peer may ask for.
+
+    `lease_idle_s` of 0 is no limit. `settle_s` is how long a select waits unasked for a card
+    that is being reset or identified.
+    """
+
+    hello_s: float = 10.0
+    attach_s: float = 30.0
+    command_s: float = 150.0
+    settle_s: float = 30.0
+    lease_idle_s: float = 3600.0
+    wait_max_s: float = 3600.0
+    max_sessions_per_user: int = 64
+    max_waiting: int = 10_000
+    max_readers_per_card_client: int = 1_024
+
+
+TimerKey = tuple[str, int | str, int | None]
+"""What a deadline is for: its kind, a peer's number or a session, and a request id."""
+
+
+class Floor:
+    """
+    Everything that the relay knows.
+
+    Args:
+        limits: Bounds.
+        epoch_s: What to add to a monotonic time to get seconds since 1970 in UTC.
+        new_session: Gives a new session name that nobody can guess.
+    """
+
+    def __init__(self, limits: Limits, epoch_s: float, new_session: Callable[[], str]) -> None:
+        self.limits = limits
+        self.epoch_s = epoch_s
+        self.new_session = new_session
+        self.peers: dict[int, Peer] = {}
+        self.slots: dict[int, Slot] = {}
+        self.sessions: dict[str, Lease] = {}
+        self.instances: dict[str, CardPeer] = {}
+        self.watchers: dict[int, UserPeer] = {}
+        self.index = Index()
+        self.waiting = WaitingRoom()
+        self.timers: Timers[TimerKey] = Timers()
+        self.effects: list[Effect] = []
+        self._slot_number = 0
+
+    def send(self, peer: Peer, message: m.Message, text: bytes | None = None) -> None:
+        """Send a message to a peer that is still there, as the text in which it came if given."""
+        if peer.number in self.peers:
+            self.effects.append(Send(peer.number, message, text))
+
+    def refuse(
+        self, peer: Peer, id_: int | None, code: ErrorCode, sentence: str, **fields: object
+    ) -> None:
+        """Answer a request with an error."""
+        self.send(peer, m.error(code, sentence, id=id_, **fields))
+
+    def close(self, peer: Peer, code: int, reason: str) -> None:
+        """Close a peer's connection; its shell reports the end of it later."""
+        if peer.number in self.peers:
+            self.effects.append(Close(peer.number, code, reason))
+
+    def note(self, sentence: str) -> None:
+        """Tell the operator."""
+        self.effects.append(Note(sentence))
+
+    def new_slot(self, peer: CardPeer, info: m.ReaderInfo) -> Slot:
+        """Enter a reader that was not known."""
+        self._slot_number += 1
+        slot = Slot(self._slot_number, peer, info)
+        self.slots[slot.number] = slot
+        peer.slots[info.reader] = slot
+        return slot
+
+    def file(self, slot: Slot) -> None:
+        """Index a slot under what it holds now; an empty one is not found."""
+        self.index.put(slot, keys_of(slot.info) if slot.has_card else ())
+
+    def lease_info(self, slot: Slot) -> LeaseInfo | None:
+        """Say who holds the card in a slot."""
+        lease = slot.lease
+        if lease is None:
+            return None
+        idle = self.limits.lease_idle_s
+        return LeaseInfo(
+            holder=lease.user.name,
+            since=self.utc(lease.since),
+            until=self.utc(lease.used + idle) if idle else None,
+        )
+
+    def card_info(self, slot: Slot) -> m.CardInfo:
+        """Describe the card in a slot."""
+        return slot.card(self.lease_info(slot))
+
+    def announce(self, slot: Slot, change: m.Change) -> None:
+        """Tell those who watch."""
+        if not self.watchers:
+            return
+        card = self.card_info(slot)
+        for user in self.watchers.values():
+            if user.filter is not None and user.filter.matches(card):
+                self.send(user, m.CardEvent(change=change, card=card))
+
+    def utc(self, when: float) -> str:
+        """Give a monotonic time as RFC 3339 in UTC, in whole seconds."""
+        moment = datetime.fromtimestamp(self.epoch_s + when, UTC)
+        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

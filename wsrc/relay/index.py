@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cards by ICCID, EID, ATR, reader and label: one dictionary look-up each."""
+
+from collections.abc import Iterator
+
+from wsrc.identity import luhn_digit, normal_iccid
+from wsrc.messages import ReaderInfo
+from wsrc.relay.records import Slot
+from wsrc.relay.selection import KINDS, Selection
+
+Key = tuple[str, str]
+"""Kind and normal form; the kind `iccid~` holds ICCIDs without their check digit."""
+
+
+def normal(kind: str, value: str) -> str:
+    """Give the form of a value under which it is compared."""
+    if kind == "iccid":
+        return normal_iccid(value)
+    if kind in {"eid", "atr"}:
+        return value.replace(" ", "").lower()
+    return value.strip().casefold()
+
+
+def keys_of(info: ReaderInfo) -> tuple[Key, ...]:
+    """Give every key under which the card in a reader is found."""
+    keys: list[Key] = [("reader", normal("reader", info.reader))]
+    keys.append(("reader", normal("reader", info.name)))
+    if info.atr:
+        keys.append(("atr", info.atr.hex()))
+    if info.label:
+        keys.append(("label", normal("label", info.label)))
+    keys.extend(("eid", normal("eid", eid)) for eid in info.eids)
+    if info.iccid:
+        iccid = normal_iccid(info.iccid)
+        keys.append(("iccid", iccid))
+        if _has_check_digit(iccid):
+            keys.append(("iccid~", iccid[:-1]))
+    return tuple(dict.fromkeys(keys))
+
+
+def lookups(kind: str, value: str) -> Iterator[Key]:
+    """Give the keys to look a value up by, the most exact first; `any` tries all kinds."""
+    if kind == "any":
+        for each in KINDS:
+            yield from lookups(each, value)
+        return
+    text = normal(kind, value)
+    yield kind, text
+    if kind == "iccid":
+        yield "iccid~", text
+        if _has_check_digit(text):
+            yield "iccid", text[:-1]
+
+
+def matches(selection: Selection, slot: Slot) -> bool:
+    """Tell whether the card in a slot has every key that is asked for."""
+    return all(
+        any(key in slot.keys for key in lookups(kind, value)) for kind, value in selection.items
+    )
+
+
+class Index:
+    """Slots by key; the cost of a look-up does not depend on how many there are."""
+
+    def __init__(self) -> None:
+        self._slots: dict[Key, dict[Slot, None]] = {}
+
+    def put(self, slot: Slot, keys: tuple[Key, ...]) -> None:
+        """File a slot under these keys and no others."""
+        if slot.keys == keys:
+            return
+        for key in slot.keys:
+            bucket = self._slots[key]
+            del bucket[slot]
+            if not bucket:
+                del self._slots[key]
+        slot.keys = keys
+        for key in keys:
+            self._slots.setdefault(key, {})[slot] = None
+
+    def find(self, selection: Selection) -> list[Slot]:
+        """
+        Give the slots that match all that is asked for, in the order in which they came.
+
+        An exact ICCID hides one that agrees but for the check digit.
+        """
+        buckets = sorted((self._bucket(k, v) for k, v in selection.items), key=len)
+        smallest, others = buckets[0], buckets[1:]
+        return [slot for slot in smallest if all(slot in other for other in others)]
+
+    def _bucket(self, kind: str, value: str) -> dict[Slot, None]:
+        if kind == "any":
+            found: dict[Slot, None] = {}
+            for each in KINDS:
+                found.update(self._bucket(each, value))
+            return found
+        for key in lookups(kind, value):
+            if key in self._slots:
+                return self._slots[key]
+        return {}
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+
+def _has_check_digit(iccid: str) -> bool:
+    return len(iccid) > 18 and iccid.isdigit() and luhn_digit(iccid[:-1]) == iccid[-1]

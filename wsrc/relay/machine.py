@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The relay as its shell sees it: events in, effects out, and the next deadline."""
+
+from collections.abc import Callable, Sequence
+
+from wsrc import messages as m
+from wsrc.codec import UnreadableError, tag_of
+from wsrc.conversation import Phase, Speaker, may_say
+from wsrc.errors import ErrorCode, RemoteProtocolError
+from wsrc.identify import ISD_R_AIDS
+from wsrc.relay import cards, endings, queue, users
+from wsrc.relay.effects import Effect, Send
+from wsrc.relay.firstform import Adapter, FirstFormCard, FirstFormUser, Traffic
+from wsrc.relay.floor import Floor, Limits, TimerKey
+from wsrc.relay.records import CardPeer, Peer, UserPeer
+
+FEATURES = ("batch", "cancel", "events", "raw_tpdu", "wait")
+"""What `hello_ack` announces."""
+
+PROTOCOL_ERROR, POLICY, RESTARTING = 1002, 1008, 1012
+"""WebSocket close codes (RFC 6455 section 7.4.1 and its registry)."""
+
+_SESSION_TIMERS = {"attach", "command", "idle", "clean"}
+
+
+class Relay:
+    """
+    The server's mind: which card is where, who holds it, who waits.
+
+    Every method that takes an event returns the effects that the shell performs in their order.
+    Peers are numbers that the shell gives out and never uses again.
+
+    Args:
+        limits: Bounds.
+        epoch_s: What to add to a monotonic time to get seconds since 1970 in UTC.
+        new_session: Gives a new session name that nobody can guess.
+        name: Name of this server, for `hello_ack`.
+        isd_r_aids: Applications to ask for an EID behind first-form card clients.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        epoch_s: float,
+        new_session: Callable[[], str],
+        name: str = "wsrc",
+        isd_r_aids: Sequence[bytes] = ISD_R_AIDS,
+    ) -> None:
+        self._floor = Floor(limits, epoch_s, new_session)
+        self._name = name
+        self._isd_r_aids = isd_r_aids
+        self._adapters: dict[int, Adapter] = {}
+        self._out: list[Effect] = []
+
+    def connected(self, peer: int, client_type: m.ClientType, now: float) -> list[Effect]:
+        """Enter a peer, which must say `hello` in time."""
+        floor = self._floor
+        is_user = client_type is m.ClientType.USER
+        floor.peers[peer] = UserPeer(peer) if is_user else CardPeer(peer)
+        floor.timers.set(("hello", peer, None), now + floor.limits.hello_s)
+        return self._effects(now)
+
+    def received(self, peer: int, message: m.Message, text: bytes, now: float) -> list[Effect]:
+        """Act on a message; `text` is what it was read from."""
+        record = self._floor.peers.get(peer)
+        if record is None:
+            return []
+        adapter = self._adapters.get(peer)
+        if adapter is not None:
+            self._from_first_form(record, adapter, message, now)
+        elif isinstance(message, m.Hello) and message.version is None:
+            self._first_form_hello(record, message, now)
+        else:
+            self._act(record, message, text, now)
+        return self._effects(now)
+
+    def unreadable(self, peer: int, error: UnreadableError, now: float) -> list[Effect]:
+        """Answer a message that could not be read but does not end the connection."""
+        record = self._floor.peers.get(peer)
+        if record is not None:
+            self._floor.refuse(record, error.id, error.code, str(error))
+        return self._effects(now)
+
+    def malformed(self, peer: int, error: RemoteProtocolError, now: float) -> list[Effect]:
+        """Say why, and close the connection of a peer that broke the protocol."""
+        record = self._floor.peers.get(peer)
+        if record is not None:
+            self._break_off(record, error)
+        return self._effects(now)
+
+    def disconnected(self, peer: int, now: float) -> list[Effect]:
+        """Strike a peer whose connection is gone."""
+        floor = self._floor
+        record = floor.peers.pop(peer, None)
+        self._adapters.pop(peer, None)
+        floor.timers.clear(("hello", peer, None))
+        floor.timers.clear(("identify", peer, None))
+        if isinstance(record, UserPeer):
+            users.disconnected(floor, record, now)
+        elif isinstance(record, CardPeer):
+            cards.disconnected(floor, record, now)
+        return self._effects(now)
+
+    def deadline(self) -> float | None:
+        """Give the time at which `tick` is due."""
+        return self._floor.timers.next()
+
+    def tick(self, now: float) -> list[Effect]:
+        """Act on every deadline that has come."""
+        for key in self._floor.timers.due(now):
+            self._expired(key, now)
+        return self._effects(now)
+
+    def shut_down(self, reconnect_in_s: float, now: float) -> list[Effect]:
+        """Tell every peer that the server is about to restart."""
+        for record in self._floor.peers.values():
+            if record.phase is Phase.OPEN:
+                self._floor.send(record, m.Restarting(reconnect_in_s=reconnect_in_s))
+        return self._effects(now)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that card clients have not answered yet."""
+        leases = self._floor.sessions.values()
+        return sum(1 for lease in leases if lease.in_flight is not None)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Peers, cards, sessions and waiters, and what is kept to find them."""
+        floor = self._floor
+        return {
+            "peers": len(floor.peers),
+            "cards": sum(1 for slot in floor.slots.values() if slot.has_card),
+            "readers": len(floor.slots),
+            "sessions": len(floor.sessions),
+            "waiting": len(floor.waiting),
+            "keys": len(floor.index),
+            "timers": len(floor.timers),
+        }
+
+    def _act(self, record: Peer, message: m.Message, text: bytes | None, now: float) -> None:
+        speaker = Speaker.USER if isinstance(record, UserPeer) else Speaker.CARD
+        if not may_say(speaker, record.phase, message):
+            first = record.phase is Phase.GREETING
+            why = f"{tag_of(message)!r} has no place here" + (
+                "; say hello first." if first else "."
+            )
+            self._floor.refuse(record, message.id, ErrorCode.UNEXPECTED_MESSAGE, why)
+        elif isinstance(message, m.Hello):
+            self._hello(record, message, now)
+        elif isinstance(record, UserPeer):
+            users.received(self._floor, record, message, text, now)
+        else:
+            cards.received(self._floor, record, message, text, now)
+
+    def _hello(self, record: Peer, message: m.Hello, now: float) -> None:
+        floor = self._floor
+        is_user = isinstance(record, UserPeer)
+        if is_user != (message.client_type is m.ClientType.USER):
+            why = f"This port is not for a {message.client_type} client."
+            self._break_off(record, RemoteProtocolError(why))
+            return
+        floor.timers.clear(("hello", record.number, None))
+        record.phase = Phase.OPEN
+        record.name = _printable(message.name) or record.name
+        version = min(message.version or m.VERSION, m.VERSION)
+        ack = m.HelloAck(id=message.id, version=version, features=FEATURES, server=self._name)
+        floor.send(record, ack)
+        if isinstance(record, UserPeer):
+            floor.note(f"User client {record.number} is {record.name}")
+            return
+        self._replace(record, message.instance)
+        floor.note(f"Card client {record.number} is {record.name}")
+        for info in message.readers:
+            cards.report(floor, record, info, now)
+
+    def _replace(self, record: CardPeer, instance: str | None) -> None:
+        """Close the earlier connection of a card client that came back before it was missed."""
+        if instance is None:
+            return
+        record.instance = instance
+        before = self._floor.instances.get(instance)
+        if before is not None:
+            self._floor.close(before, POLICY, "The card client has connected again.")
+        self._floor.instances[instance] = record
+
+    def _first_form_hello(self, record: Peer, message: m.Hello, now: float) -> None:
+        if record.phase is not Phase.GREETING:
+            self._act(record, message, None, now)
+            return
+        adapter: Adapter
+        traffic = Traffic()
+        if isinstance(record, UserPeer):
+            adapter = FirstFormUser()
+            adapter.from_peer(message, traffic)
+        else:
+            adapter = FirstFormCard(message.atr, self._isd_r_aids)
+            adapter.hello(message, traffic)
+            identify_s = self._floor.limits.attach_s
+            self._floor.timers.set(("identify", record.number, None), now + identify_s)
+        self._adapters[record.number] = adapter
+        self._settle(record, traffic, now)
+
+    def _from_first_form(
+        self, record: Peer, adapter: Adapter, message: m.Message, now: float
+    ) -> None:
+        traffic = Traffic()
+        try:
+            adapter.from_peer(message, traffic)
+        except RemoteProtocolError as exc:
+            self._break_off(record, exc)
+            return
+        self._settle(record, traffic, now)
+
+    def _settle(self, record: Peer, traffic: Traffic, now: float) -> None:
+        """Carry out what an adapter made of a message."""
+        self._out.extend(Send(record.number, message) for message in traffic.to_peer)
+        for message in traffic.to_relay:
+            if isinstance(message, m.ReaderReport):
+                self._floor.timers.clear(("identify", record.number, None))
+            self._act(record, message, None, now)
+
+    def _break_off(self, record: Peer, error: RemoteProtocolError) -> None:
+        self._floor.refuse(record, None, ErrorCode.BAD_MESSAGE, str(error))
+        self._floor.close(record, PROTOCOL_ERROR, str(error))
+
+    def _expired(self, key: TimerKey, now: float) -> None:
+        kind, who, id_ = key
+        if kind in _SESSION_TIMERS:
+            self._session_expired(kind, str(who), now)
+            return
+        record = self._floor.peers.get(int(who))
+        if kind == "wait" and isinstance(record, UserPeer):
+            waiter = record.waiting.get(id_)
+            if waiter is not None:
+                queue.expire(self._floor, waiter)
+        elif record is not None:
+            what = "say hello" if kind == "hello" else "let its card be identified"
+            why = f"This peer did not {what} in time."
+            self._floor.refuse(record, None, ErrorCode.HELLO_TIMEOUT, why)
+            self._floor.close(record, POLICY, why)
+
+    def _session_expired(self, kind: str, session: str, now: float) -> None:
+        floor = self._floor
+        lease = floor.sessions.get(session)
+        if lease is None:
+            return
+        host = lease.slot.peer.name
+        if kind == "clean":
+            why = f"Card host {host} did not reset a card in time."
+            floor.note(why)
+            floor.close(lease.slot.peer, POLICY, why)
+            return
+        code, why = {
+            "attach": (ErrorCode.CARD_UNRESPONSIVE, f"Card host {host} did not reset the card."),
+            "command": (ErrorCode.COMMAND_TIMEOUT, f"Card host {host} did not answer in time."),
+            "idle": (ErrorCode.LEASE_EXPIRED, "The card was not used for too long."),
+        }[kind]
+        floor.note(f"Session {session[:8]} of {lease.user.name} ended: {why}")
+        endings.end(floor, lease, now, m.error(code, why))
+
+    def _effects(self, now: float) -> list[Effect]:
+        """Give what is to be done, translated for peers of the first form."""
+        while self._floor.effects:
+            pending, self._floor.effects = self._floor.effects, []
+            for effect in pending:
+                adapter = self._adapters.get(effect.peer) if isinstance(effect, Send) else None
+                record = self._floor.peers.get(effect.peer) if isinstance(effect, Send) else None
+                if adapter is None or record is None or not isinstance(effect, Send):
+                    self._out.append(effect)
+                    continue
+                traffic = Traffic()
+                adapter.to_peer(effect.message, traffic)
+                self._settle(record, traffic, now)
+        done, self._out = self._out, []
+        return done
+
+
+def _printable(name: str | None) -> str:
+    """Give a name that a peer chose, fit for a terminal and a log."""
+    return "".join(c for c in name or "" if c.isprintable())[:64].strip()

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who gets a card: at once, or in turn."""
+
+from wsrc import messages as m
+from wsrc.errors import ErrorCode
+from wsrc.relay import leases
+from wsrc.relay.floor import Floor
+from wsrc.relay.records import Slot, UserPeer
+from wsrc.relay.selection import Selection
+from wsrc.relay.waiting import Waiter
+
+MAX_CANDIDATES = 10
+"""Cards that an ambiguous selection is answered with."""
+
+
+def ask(
+    floor: Floor, user: UserPeer, select: m.SelectCard, selection: Selection, now: float
+) -> None:
+    """Give a user the card that is selected, a place in its queue, or the reason why not."""
+    found = floor.index.find(selection)
+    if len(found) > 1:
+        refuse_ambiguous(floor, user, select, selection, found)
+        return
+    slot = found[0] if found else None
+    if slot is not None and slot.free:
+        leases.grant(floor, slot, user, select, now)
+        return
+    wait_s = min(select.wait_s, floor.limits.wait_max_s)
+    if slot is not None and slot.settling:
+        wait_s = max(wait_s, floor.limits.settle_s)
+    if wait_s <= 0:
+        refuse(floor, user, select, selection, slot)
+    else:
+        _wait(floor, Waiter(user, select, selection), now + wait_s)
+
+
+def refuse(
+    floor: Floor, user: UserPeer, select: m.SelectCard, selection: Selection, slot: Slot | None
+) -> None:
+    """Say why a card is not to be had now."""
+    if slot is None:
+        code, why = ErrorCode.NO_SUCH_CARD, f"No card here has {selection}."
+    elif slot.state is m.CardState.MUTE:
+        code, why = ErrorCode.CARD_UNRESPONSIVE, f"The card in {slot.info.name} gives no ATR."
+    elif slot.state is m.CardState.IN_USE:
+        code = ErrorCode.READER_IN_USE
+        why = f"Another program on {slot.peer.name} uses the card in {slot.info.name}."
+    elif slot.settling:
+        code = ErrorCode.CARD_BUSY
+        why = f"The card in {slot.info.name} is still being reset or identified; try again."
+    else:
+        code, why = ErrorCode.CARD_BUSY, _held(floor, slot)
+    lease = floor.lease_info(slot) if slot is not None else None
+    floor.refuse(user, select.id, code, why, lease=lease)
+
+
+def refuse_ambiguous(
+    floor: Floor, user: UserPeer, select: m.SelectCard, selection: Selection, found: list[Slot]
+) -> None:
+    """Name the cards among which a selection does not decide."""
+    candidates = tuple(floor.card_info(slot) for slot in found[:MAX_CANDIDATES])
+    places = ", ".join(f"{card.host}/{card.reader_name}" for card in candidates)
+    more = f" and {len(found) - MAX_CANDIDATES} more" if len(found) > MAX_CANDIDATES else ""
+    why = f"{len(found)} cards have {selection}: {places}{more}. Select by reader as well."
+    floor.refuse(user, select.id, ErrorCode.AMBIGUOUS, why, candidates=candidates)
+
+
+def offer(floor: Floor, slot: Slot, now: float) -> None:
+    """Give a card that became free to whoever waits for it longest."""
+    for waiter in floor.waiting.for_slot(slot) if slot.has_card else ():
+        found = floor.index.find(waiter.selection)
+        if len(found) > 1:
+            _leave(floor, waiter)
+            refuse_ambiguous(floor, waiter.user, waiter.message, waiter.selection, found)
+        elif found == [slot] and slot.free:
+            _leave(floor, waiter)
+            leases.grant(floor, slot, waiter.user, waiter.message, now)
+    tell_positions(floor, slot)
+
+
+def give_up(floor: Floor, waiter: Waiter) -> None:
+    """Take a waiter out, and move up those behind."""
+    _leave(floor, waiter)
+    for slot in floor.index.find(waiter.selection):
+        tell_positions(floor, slot)
+
+
+def expire(floor: Floor, waiter: Waiter) -> None:
+    """Refuse a waiter whose time is over."""
+    give_up(floor, waiter)
+    found = floor.index.find(waiter.selection)
+    slot = found[0] if found else None
+    refuse(floor, waiter.user, waiter.message, waiter.selection, slot)
+
+
+def tell_positions(floor: Floor, slot: Slot) -> None:
+    """Tell those who wait for a card their place where it changed."""
+    lease = floor.lease_info(slot)
+    for position, waiter in enumerate(floor.waiting.for_slot(slot), start=1):
+        if waiter.position != position:
+            _tell(floor, waiter, position, lease)
+
+
+def _wait(floor: Floor, waiter: Waiter, deadline: float) -> None:
+    user, select = waiter.user, waiter.message
+    if len(floor.waiting) >= floor.limits.max_waiting:
+        why = f"{len(floor.waiting)} users are waiting already; try again later."
+        floor.refuse(user, select.id, ErrorCode.TOO_MANY, why)
+        return
+    if select.id in user.waiting:
+        why = "A select with this id is waiting already."
+        floor.refuse(user, select.id, ErrorCode.REQUEST_IN_FLIGHT, why)
+        return
+    floor.waiting.add(waiter)
+    floor.timers.set(("wait", user.number, select.id), deadline)
+    found = floor.index.find(waiter.selection)
+    if found:
+        tell_positions(floor, found[0])
+    else:
+        _tell(floor, waiter, floor.waiting.ahead_of(waiter) + 1, None)
+
+
+def _leave(floor: Floor, waiter: Waiter) -> None:
+    floor.waiting.remove(waiter)
+    floor.timers.clear(("wait", waiter.user.number, waiter.message.id))
+
+
+def _tell(floor: Floor, waiter: Waiter, position: int, lease: m.Lease | None) -> None:
+    waiter.position = position
+    floor.send(waiter.user, m.Waiting(id=waiter.message.id, position=position, lease=lease))
+
+
+def _held(floor: Floor, slot: Slot) -> str:
+    lease = floor.lease_info(slot)
+    assert lease is not None
+    until = f", until {lease.until} unless used" if lease.until else ""
+    return f"The card in {slot.info.name} is held by {lease.holder} since {lease.since}{until}."

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the relay remembers: peers, slots, leases."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from wsrc.conversation import Phase
+from wsrc.messages import CardInfo, CardState, Error, Identities, Message, ReaderInfo, ReaderState
+from wsrc.messages import Lease as LeaseInfo
+
+if TYPE_CHECKING:
+    from wsrc.relay.index import Key
+    from wsrc.relay.selection import Filter
+    from wsrc.relay.waiting import Waiter
+
+MAX_REMEMBERED_ENDS = 16
+"""Ended sessions whose reason a user can still be told."""
+
+
+class LeasePhase(StrEnum):
+    """A lease begins with a reset of the card and ends with one."""
+
+    ATTACHING = "attaching"
+    HELD = "held"
+    ENDING = "ending"
+
+
+@dataclass(slots=True, eq=False)
+class UserPeer:
+    """A connected user client."""
+
+    number: int
+    phase: Phase = Phase.GREETING
+    name: str = "a user"
+    leases: dict[str, "Lease"] = field(default_factory=dict[str, "Lease"])
+    waiting: dict[int | None, "Waiter"] = field(default_factory=dict[int | None, "Waiter"])
+    filter: "Filter | None" = None
+    ended: dict[str, Error] = field(default_factory=dict[str, Error])
+
+    def remember_end(self, session: str, error: Error) -> None:
+        """Keep the reason for which a session ended."""
+        self.ended[session] = error
+        if len(self.ended) > MAX_REMEMBERED_ENDS:
+            del self.ended[next(iter(self.ended))]
+
+
+@dataclass(slots=True, eq=False)
+class CardPeer:
+    """A connected card client."""
+
+    number: int
+    phase: Phase = Phase.GREETING
+    name: str = "a card client"
+    instance: str | None = None
+    slots: dict[str, "Slot"] = field(default_factory=dict[str, "Slot"])
+
+
+Peer = UserPeer | CardPeer
+
+
+@dataclass(slots=True, eq=False)
+class InFlight:
+    """The one request of a session that is not answered yet."""
+
+    id: int | None
+    message: Message
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """A card in the hands of a user; `used` is when it was last used, in monotonic seconds."""
+
+    session: str
+    slot: "Slot"
+    user: UserPeer
+    request_id: int | None
+    since: float
+    used: float
+    phase: LeasePhase = LeasePhase.ATTACHING
+    in_flight: InFlight | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A reader of a card client; `number` is its place in lists and never used again."""
+
+    number: int
+    peer: CardPeer
+    info: ReaderInfo
+    keys: "tuple[Key, ...]" = ()
+    lease: Lease | None = None
+
+    @property
+    def has_card(self) -> bool:
+        """Whether users are shown a card here."""
+        return self.info.state not in {ReaderState.EMPTY, ReaderState.UNAVAILABLE}
+
+    @property
+    def state(self) -> CardState:
+        """What the card is doing."""
+        if self.lease is not None:
+            ending = self.lease.phase is LeasePhase.ENDING
+            return CardState.RESETTING if ending else CardState.ASSOCIATED
+        return _STATES.get(self.info.state, CardState.IDENTIFYING)
+
+    @property
+    def free(self) -> bool:
+        """Whether the card can be given to a user now."""
+        return self.lease is None and self.info.state is ReaderState.READY
+
+    @property
+    def settling(self) -> bool:
+        """Whether the card is about to be free: it is being reset or identified."""
+        return self.state in {CardState.RESETTING, CardState.IDENTIFYING}
+
+    def identities(self) -> Identities:
+        """Give the identities as the first form names them."""
+        info = self.info
+        return Identities(
+            atr=str(info.atr or ""), eid=info.eids[0] if info.eids else None, iccid=info.iccid
+        )
+
+    def card(self, lease: LeaseInfo | None) -> CardInfo:
+        """Describe the card for users."""
+        info = self.info
+        return CardInfo(
+            remote_addr=(self.peer.name, 0),
+            identities=self.identities(),
+            state=self.state,
+            host=self.peer.name,
+            reader=info.reader,
+            reader_name=info.name,
+            eids=info.eids,
+            label=info.label,
+            protocol=info.protocol,
+            lease=lease,
+        )
+
+
+_STATES = {
+    ReaderState.READY: CardState.READY,
+    ReaderState.MUTE: CardState.MUTE,
+    ReaderState.IN_USE: CardState.IN_USE,
+}

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which cards a user means: exact selections, and filters with wildcards."""
+
+import re
+
+import msgspec
+
+from wsrc.errors import ErrorCode, RefusedError
+from wsrc.messages import CardInfo, ListCards, SelectCard, Watch
+
+KINDS = ("iccid", "eid", "atr", "reader", "label")
+"""What a card can be found by."""
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Kind and value of each condition; at least one, all of them must hold."""
+
+    items: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return " and ".join(
+            f"{'name' if kind == 'any' else kind.upper()} {value[:40]}"
+            for kind, value in self.items
+        )
+
+
+def selection_of(message: SelectCard) -> Selection:
+    """
+    Read what a user wants to select, in either form of the protocol.
+
+    Raises:
+        RefusedError: If nothing is selected, or by a kind of name that there is not.
+    """
+    items = _given(message)
+    if message.id_type is not None:
+        kind = message.id_type.lower()
+        if kind not in {*KINDS, "any"}:
+            raise RefusedError(
+                ErrorCode.BAD_MESSAGE,
+                f"A card is not selected by {message.id_type[:20]!r}; "
+                f"use one of {', '.join(KINDS)} or any.",
+            )
+        items.append((kind, message.id_str or ""))
+    items = [(kind, value) for kind, value in items if value.strip()]
+    if not items:
+        raise RefusedError(
+            ErrorCode.NOTHING_SELECTED,
+            "Nothing is selected: say which card by its ICCID, EID, ATR, reader or label.",
+        )
+    return Selection(tuple(items))
+
+
+class Filter:
+    """Tell cards apart by patterns in which `*` stands for any text."""
+
+    def __init__(self, message: ListCards | Watch) -> None:
+        self._patterns = [(kind, _pattern(text)) for kind, text in _given(message)]
+
+    def matches(self, card: CardInfo) -> bool:
+        """Tell whether every pattern matches."""
+        if not self._patterns:
+            return True
+        values = _values(card)
+        return all(
+            any(
+                pattern.fullmatch(value)
+                for each in (KINDS if kind == "any" else (kind,))
+                for value in values[each]
+            )
+            for kind, pattern in self._patterns
+        )
+
+
+def _given(message: SelectCard | ListCards | Watch) -> list[tuple[str, str]]:
+    values = [(kind, getattr(message, kind)) for kind in (*KINDS, "any")]
+    return [(kind, value) for kind, value in values if value is not None]
+
+
+def _values(card: CardInfo) -> dict[str, tuple[str, ...]]:
+    ids = card.identities
+    return {
+        "iccid": (ids.iccid or "",),
+        "eid": card.eids,
+        "atr": (ids.atr,),
+        "reader": (card.reader or "", card.reader_name or ""),
+        "label": (card.label or "",),
+    }
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    parts = (re.escape(part) for part in text.strip().split("*"))
+    return re.compile(".*".join(parts), re.IGNORECASE)

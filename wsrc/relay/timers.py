@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deadlines by key: set, clear and due in logarithmic time."""
+
+import heapq
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Timers(Generic[K]):
+    """At most one deadline for each key; times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int]] = []
+        self._by_key: dict[K, int] = {}
+        self._by_serial: dict[int, K] = {}
+        self._serial = 0
+
+    def set(self, key: K, when: float) -> None:
+        """Set or move the deadline of a key."""
+        self.clear(key)
+        self._serial += 1
+        self._by_key[key] = self._serial
+        self._by_serial[self._serial] = key
+        heapq.heappush(self._heap, (when, self._serial))
+
+    def clear(self, key: K) -> None:
+        """Forget the deadline of a key, if it has one."""
+        serial = self._by_key.pop(key, None)
+        if serial is not None:
+            del self._by_serial[serial]
+        if len(self._heap) > 64 and len(self._heap) > 4 * len(self._by_serial):
+            self._heap = [entry for entry in self._heap if entry[1] in self._by_serial]
+            heapq.heapify(self._heap)
+
+    def next(self) -> float | None:
+        """Give the earliest deadline."""
+        while self._heap and self._heap[0][1] not in self._by_serial:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def due(self, now: float) -> list[K]:
+        """Take out and give the keys whose deadline has come, the earliest first."""
+        keys: list[K] = []
+        while (when := self.next()) is not None and when <= now:
+            _, serial = heapq.heappop(self._heap)
+            key = self._by_serial.pop(serial)
+            del self._by_key[key]
+            keys.append(key)
+        return keys
+
+    def __len__(self) -> int:
+        return len(self._by_key)

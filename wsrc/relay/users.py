@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What users ask for."""
+
+from wsrc import messages as m
+from wsrc.apdu import MAX_COMMAND_OCTETS
+from wsrc.errors import ErrorCode, Outcome, RefusedError
+from wsrc.relay import endings, leases, queue
+from wsrc.relay.floor import Floor
+from wsrc.relay.records import Lease, LeasePhase, UserPeer
+from wsrc.relay.selection import Filter, selection_of
+
+PAGE = 500
+"""Cards in one `list_cards_ack`."""
+
+
+def received(
+    floor: Floor, user: UserPeer, message: m.Message, text: bytes | None, now: float
+) -> None:
+    """Act on a message that is in its place."""
+    match message:
+        case m.ListCards():
+            _list(floor, user, message)
+        case m.SelectCard():
+            _select(floor, user, message, now)
+        case m.CApdu() | m.Batch() | m.ResetReq():
+            _command(floor, user, message, text, now)
+        case m.Detach():
+            _detach(floor, user, message, now)
+        case m.Cancel():
+            _cancel(floor, user, message, text, now)
+        case m.Watch():
+            user.filter = Filter(message)
+            floor.watchers[user.number] = user
+            floor.send(user, m.WatchAck(id=message.id))
+        case _:
+            raise AssertionError(message)
+
+
+def disconnected(floor: Floor, user: UserPeer, now: float) -> None:
+    """Take back all that a user holds and waits for."""
+    floor.watchers.pop(user.number, None)
+    for waiter in list(user.waiting.values()):
+        queue.give_up(floor, waiter)
+    for lease in list(user.leases.values()):
+        floor.note(f"Session {lease.session[:8]} of {user.name} ended: its user is gone")
+        endings.end(floor, lease, now)
+
+
+def _list(floor: Floor, user: UserPeer, message: m.ListCards) -> None:
+    wanted = Filter(message)
+    cards: list[m.CardInfo] = []
+    last = 0
+    for slot in floor.slots.values():
+        if slot.number <= message.after or not slot.has_card:
+            continue
+        if len(cards) == PAGE:
+            ack = m.ListCardsAck(id=message.id, cards=tuple(cards), next=last)
+            floor.send(user, ack)
+            return
+        card = floor.card_info(slot)
+        if wanted.matches(card):
+            cards.append(card)
+        last = slot.number
+    floor.send(user, m.ListCardsAck(id=message.id, cards=tuple(cards)))
+
+
+def _select(floor: Floor, user: UserPeer, message: m.SelectCard, now: float) -> None:
+    try:
+        selection = selection_of(message)
+    except RefusedError as exc:
+        floor.refuse(user, message.id, exc.code, str(exc))
+        return
+    held = len(user.leases) + len(user.waiting)
+    if held >= floor.limits.max_sessions_per_user:
+        why = f"This connection has {held} cards or waits for them, which is all it may have."
+        floor.refuse(user, message.id, ErrorCode.TOO_MANY, why)
+        return
+    queue.ask(floor, user, message, selection, now)
+
+
+def _command(
+    floor: Floor,
+    user: UserPeer,
+    message: m.CApdu | m.Batch | m.ResetReq,
+    text: bytes | None,
+    now: float,
+) -> None:
+    lease = _lease(floor, user, message.session, message.id)
+    if lease is None:
+        return
+    wrong = _wrong(lease, message)
+    if wrong is not None:
+        code, why = wrong
+        fields = {"session": message.session, "outcome": Outcome.NOT_EXECUTED}
+        floor.refuse(user, message.id, code, why, **fields)
+        return
+    leases.use(floor, lease, message, now)
+    floor.send(lease.slot.peer, message, text)
+
+
+def _lease(floor: Floor, user: UserPeer, session: str | None, id_: int | None) -> Lease | None:
+    """Give the lease that a request is for, or answer the request with why there is none."""
+    lease = user.leases.get(session or "")
+    if lease is not None and lease.phase is LeasePhase.HELD:
+        return lease
+    ended = user.ended.get(session or "")
+    if session is None:
+        code, why = ErrorCode.NOTHING_SELECTED, "No card is selected yet; send select_card first."
+    elif ended is not None and ended.code is not None:
+        code, why = ended.code, f"The session is over: {ended.message}"
+    else:
+        code, why = ErrorCode.NO_SUCH_SESSION, "There is no such session on this connection."
+    floor.refuse(user, id_, code, why, session=session, outcome=Outcome.NOT_EXECUTED)
+    return None
+
+
+def _wrong(lease: Lease, message: m.CApdu | m.Batch | m.ResetReq) -> tuple[ErrorCode, str] | None:
+    if lease.in_flight is not None:
+        return ErrorCode.REQUEST_IN_FLIGHT, "The request before it is not answered yet."
+    match message:
+        case m.CApdu(command=command):
+            return _wrong_size(len(command))
+        case m.Batch(steps=steps):
+            if not 1 <= len(steps) <= m.MAX_BATCH:
+                why = f"A batch has 1 to {m.MAX_BATCH} commands, not {len(steps)}."
+                return ErrorCode.BAD_MESSAGE, why
+            sizes = (_wrong_size(len(step.command)) for step in steps)
+            return next((wrong for wrong in sizes if wrong is not None), None)
+        case m.ResetReq():
+            return None
+
+
+def _wrong_size(size: int) -> tuple[ErrorCode, str] | None:
+    if 4 <= size <= MAX_COMMAND_OCTETS:
+        return None
+    why = f"A command APDU has 4 to {MAX_COMMAND_OCTETS} octets; this one has {size}."
+    return ErrorCode.BAD_APDU, why
+
+
+def _detach(floor: Floor, user: UserPeer, message: m.Detach, now: float) -> None:
+    lease = _lease(floor, user, message.session, message.id)
+    if lease is None:
+        return
+    floor.note(f"Session {lease.session[:8]} of {user.name} ended: its user is done")
+    endings.end(floor, lease, now)
+    floor.send(user, m.DetachAck(id=message.id, session=message.session))
+
+
+def _cancel(
+    floor: Floor, user: UserPeer, message: m.Cancel, text: bytes | None, now: float
+) -> None:
+    waiter = user.waiting.get(message.target)
+    why = "The request was cancelled."
+    if waiter is not None:
+        queue.give_up(floor, waiter)
+        floor.send(user, m.CancelAck(id=message.id, cancelled=True))
+        floor.refuse(user, message.target, ErrorCode.CANCELLED, why)
+        return
+    for lease in list(user.leases.values()):
+        if lease.phase is LeasePhase.ATTACHING and lease.request_id == message.target:
+            floor.send(user, m.CancelAck(id=message.id, cancelled=True))
+            endings.end(floor, lease, now, m.error(ErrorCode.CANCELLED, why))
+            return
+    lease_ = user.leases.get(message.session or "")
+    in_flight = lease_.in_flight if lease_ is not None else None
+    if lease_ is None or in_flight is None or in_flight.id != message.target:
+        ack = m.CancelAck(id=message.id, cancelled=False, session=message.session)
+        floor.send(user, ack)
+    else:
+        floor.send(lease_.slot.peer, message, text)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Users who wait for a card that is busy or absent: first come, first served."""
+
+from dataclasses import dataclass
+
+from wsrc.messages import SelectCard
+from wsrc.relay.index import Key, lookups, matches
+from wsrc.relay.records import Slot, UserPeer
+from wsrc.relay.selection import Selection
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """One select that is not granted yet; `position` is what the user was last told."""
+
+    user: UserPeer
+    message: SelectCard
+    selection: Selection
+    ticket: int = 0
+    position: int = 0
+
+
+class WaitingRoom:
+    """Waiters by the keys that a card must have to be theirs."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[Key, dict[int, Waiter]] = {}
+        self._ticket = 0
+        self._count = 0
+
+    def add(self, waiter: Waiter) -> None:
+        """Put a waiter at the end."""
+        self._ticket += 1
+        self._count += 1
+        waiter.ticket = self._ticket
+        waiter.user.waiting[waiter.message.id] = waiter
+        for key in _keys(waiter):
+            self._by_key.setdefault(key, {})[waiter.ticket] = waiter
+
+    def remove(self, waiter: Waiter) -> None:
+        """Take a waiter out."""
+        self._count -= 1
+        del waiter.user.waiting[waiter.message.id]
+        for key in _keys(waiter):
+            bucket = self._by_key[key]
+            del bucket[waiter.ticket]
+            if not bucket:
+                del self._by_key[key]
+
+    def for_slot(self, slot: Slot) -> list[Waiter]:
+        """Give those who wait for the card in a slot, the first come first."""
+        found = {
+            ticket: waiter
+            for key in slot.keys
+            for ticket, waiter in self._by_key.get(key, {}).items()
+            if matches(waiter.selection, slot)
+        }
+        return [found[ticket] for ticket in sorted(found)]
+
+    def ahead_of(self, waiter: Waiter) -> int:
+        """Count those who came earlier for an absent card of the same name."""
+        return sum(1 for ticket in self._by_key[_keys(waiter)[0]] if ticket < waiter.ticket)
+
+    def __len__(self) -> int:
+        return self._count
+
+
+def _keys(waiter: Waiter) -> list[Key]:
+    kind, value = waiter.selection.items[0]
+    return list(dict.fromkeys(lookups(kind, value)))
