@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` says what there is. CI=true makes a skipped test a failure.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+KEEP ?=
+PYTEST_ARGS ?=
+export PYTHON CI
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+ifeq ($(CI),true)
+# The plugin stands beside the tests.
+PYTEST := PYTHONPATH=tests $(BIN)/python -m pytest -p no_skips
+else
+PYTEST := $(BIN)/python -m pytest
+endif
+
+.PHONY: help venv demo test check coverage clean packages
+
+help:
+	@echo 'make demo      run the whole system here, with simulated cards and your readers'
+	@echo '               KEEP=1 leaves it running'
+	@echo 'make test      install what the tests need, then static checks and all tests'
+	@echo '               PYTEST_ARGS="-k tls" chooses tests; CI=true fails on a skipped test'
+	@echo 'make check     static checks only'
+	@echo 'make coverage  all tests, and which lines they miss'
+	@echo 'make venv      make .venv with WSRC in it, for development'
+	@echo 'make clean     remove what was made here'
+
+venv: $(VENV)/.dev
+
+demo: $(VENV)/.run
+	@KEEP=$(KEEP) $(BIN)/python contrib/demo.py
+
+test: packages
+	@$(MAKE) --no-print-directory check
+	@$(PYTEST) $(PYTEST_ARGS)
+
+check: $(VENV)/.dev
+	@echo '== ruff format' && $(BIN)/ruff format --check --quiet .
+	@echo '== ruff check' && $(BIN)/ruff check --quiet .
+	@echo '== mypy' && $(BIN)/mypy --no-error-summary
+	@echo '== pyright' && $(BIN)/pyright --pythonpath $(BIN)/python
+	@echo '== import-linter' && $(BIN)/lint-imports --config importlinter.ini
+
+coverage: packages $(VENV)/.dev
+	@$(BIN)/coverage run -m pytest -q $(PYTEST_ARGS)
+	@$(BIN)/coverage report --show-missing --skip-covered
+
+clean:
+	@rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+		.hypothesis build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+packages:
+	@.ci/packages
+
+$(VENV)/.dev: pyproject.toml .ci/venv
+	@.ci/venv dev
+
+$(VENV)/.run: pyproject.toml .ci/venv
+	@.ci/venv run
