@@ -4,18 +4,20 @@
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import aiohttp
-from wsrc.net.tls import explain
 
 from wsrc.codec import MAX_MESSAGE_OCTETS
 from wsrc.errors import ConnectionLostError
+from wsrc.net.tls import explain
 from wsrc.net.websocket import Link
 
 CLOSE_S = 2.0
 """How long the peer may take to answer a closing handshake."""
+
+_TIMEOUT = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)  # pyright: ignore[reportCallIssue]  # attrs-like
 
 
 @asynccontextmanager
@@ -26,7 +28,7 @@ async def dial(
     connect_s: float,
     ping_s: float,
     max_message_octets: int = MAX_MESSAGE_OCTETS,
-) -> AsyncIterator[Link]:
+) -> AsyncGenerator[Link]:
     """
     Connect to `url`, give the link with its writer running, and close it at the end.
 
@@ -44,7 +46,7 @@ async def dial(
                     ssl=context if context is not None else True,
                     heartbeat=ping_s,
                     max_msg_size=max_message_octets,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+                    timeout=_TIMEOUT,
                     decode_text=False,
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:

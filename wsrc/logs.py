@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Log lines for people and for systemd, the same for every program."""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+
+TRAFFIC = 5
+"""Level of whole APDUs, PINs included; only an explicit flag switches it on."""
+
+_PRIORITIES = {TRAFFIC: 7, logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
+
+
+def set_up(level: str, environ: Mapping[str, str] = os.environ) -> None:
+    """
+    Send log lines to standard error.
+
+    Under systemd a line carries its priority (sd-daemon(3)) and no time, which the journal knows.
+
+    Args:
+        level: "error", "warning", "info", "debug" or "traffic".
+        environ: Where JOURNAL_STREAM is looked for.
+    """
+    logging.addLevelName(TRAFFIC, "TRAFFIC")
+    handler = logging.StreamHandler(sys.stderr)
+    if "JOURNAL_STREAM" in environ:
+        handler.setFormatter(_JournalFormatter("%(message)s"))
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(TRAFFIC if level == "traffic" else level.upper())
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+
+class _JournalFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        lines = super().format(record).splitlines() or [""]
+        return "\n".join(f"<{_PRIORITIES.get(record.levelno, 6)}>{line}" for line in lines)

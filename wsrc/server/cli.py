@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `wsrc-server`."""
+
+import asyncio
+import logging
+import signal
+import sys
+
+import click
+
+from wsrc import __version__
+from wsrc.config import ServerSettings
+from wsrc.errors import ConfigError
+from wsrc.logs import set_up
+from wsrc.options import click_options
+from wsrc.server.app import serve
+from wsrc.server.notify import notify
+
+_log = logging.getLogger(__name__)
+
+_HELP = """
+Relay smart cards between card clients, which have readers, and user clients, which need cards.
+
+Both connect to this server over TLS WebSockets: users on one port, card clients on another, so
+that a packet filter can treat them apart. It stays in the foreground, logs to standard error, and
+tells systemd when it is ready. SIGTERM and SIGINT end it once the commands in flight are answered.
+
+\b
+Try it on this machine, without TLS:
+  wsrc-server --no-tls
+Serve a network:
+  wsrc-server --host 0.0.0.0 --tls-cert server.pem --tls-key server-key.pem
+Behind a reverse proxy on the same machine that does TLS, with the paths /user and /card:
+  wsrc-server --no-tls
+
+Exit status: 0 ended by a signal, 2 a setting cannot work.
+"""
+
+
+@click.command(help=_HELP, context_settings={"max_content_width": 100})
+@click.version_option(__version__, message="%(version)s")
+@click_options(ServerSettings)
+def command(settings: ServerSettings) -> None:
+    """Run the server until a signal ends it."""
+    set_up(settings.log_level)
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: ServerSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serve(settings) as app:
+        scheme = "ws" if settings.no_tls else "wss"
+        _log.info(
+            "Ready: users on %s://%s:%d/user, card clients on %s://%s:%d/card",
+            scheme, settings.host, app.user_port, scheme, settings.host, app.card_port,
+        )  # fmt: skip
+        notify("READY=1")
+        await stop.wait()
+        notify("STOPPING=1")
+        _log.info("Stopping: commands in flight have %.0f s to finish", settings.drain_s)
+
+
+def main() -> None:
+    """Run the command; a setting that cannot work is one line and exit status 2."""
+    try:
+        command()
+    except ConfigError as exc:
+        click.echo(f"wsrc-server: {exc}", err=True)
+        sys.exit(2)
