@@ -39,11 +39,14 @@ test: packages
 	@$(PYTEST) $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
-	@echo '== ruff format' && $(BIN)/ruff format --check --quiet .
-	@echo '== ruff check' && $(BIN)/ruff check --quiet .
-	@echo '== mypy' && $(BIN)/mypy --no-error-summary
-	@echo '== pyright' && $(BIN)/pyright --pythonpath $(BIN)/python
-	@echo '== import-linter' && $(BIN)/lint-imports --config importlinter.ini
+	@failed=0; \
+	run() { echo "== $$1"; shift; "$$@" || failed=1; }; \
+	run 'ruff format' $(BIN)/ruff format --check .; \
+	run 'ruff check' $(BIN)/ruff check --quiet .; \
+	run 'mypy' $(BIN)/mypy --no-error-summary; \
+	run 'pyright' $(BIN)/pyright --pythonpath $(BIN)/python; \
+	run 'import-linter' $(BIN)/lint-imports --no-logo --config importlinter.ini; \
+	exit $$failed
 
 coverage: packages $(VENV)/.dev
 	@$(BIN)/coverage run -m pytest -q $(PYTEST_ARGS)

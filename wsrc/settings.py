@@ -39,6 +39,7 @@ BUILT_IN_CARDS = "default"
 
 _YEAR_S = 31_536_000.0
 
+Text = Annotated[str, Meta(min_length=1, max_length=255)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Seconds = Annotated[float, Meta(gt=0.0, le=_YEAR_S)]
@@ -86,7 +87,7 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
 
     FILES: ClassVar[tuple[str, ...]] = ("/etc/wsrc/server.toml",)
 
-    host: Annotated[str, Meta(description="Address or name to listen on.")] = "localhost"
+    host: Annotated[Text, Meta(description="Address or name to listen on.")] = "localhost"
     user_port: Annotated[Port, Meta(description="Port for user clients; 0 is any free one.")] = 4220
     card_port: Annotated[Port, Meta(description="Port for card clients; 0 is any free one.")] = 4221
     tls_cert: Annotated[
@@ -109,7 +110,7 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = False
     name: Annotated[
-        str, Meta(description="Name shown to peers.", extra={"default": "the host name"})
+        Text, Meta(description="Name shown to peers.", extra={"default": "the host name"})
     ] = msgspec.field(default_factory=host_name)
     ping_s: Ping = 10.0
     hello_s: Annotated[Seconds, Meta(description="Seconds a new peer has to say hello.")] = 10.0
@@ -156,12 +157,12 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
         "/etc/wsrc/card-client.toml",
     )
 
-    server_url: Annotated[str, Meta(description="URL of the server's port for card clients.")] = (
+    server_url: Annotated[Text, Meta(description="URL of the server's port for card clients.")] = (
         "wss://localhost:4221"
     )
     tls_ca: TlsCa = None
     name: Annotated[
-        str, Meta(description="Name shown to peers.", extra={"default": "the host name"})
+        Text, Meta(description="Name shown to peers.", extra={"default": "the host name"})
     ] = msgspec.field(default_factory=host_name)
     pcsc: Annotated[bool, Meta(description="Serve the PC/SC readers of this host.")] = True
     reader_include: Annotated[
@@ -227,12 +228,12 @@ class UserSettings(Settings, frozen=True, kw_only=True):
 
     FILES: ClassVar[tuple[str, ...]] = ("~/.config/wsrc/user.toml",)
 
-    server_url: Annotated[str, Meta(description="URL of the server's port for users.")] = (
+    server_url: Annotated[Text, Meta(description="URL of the server's port for users.")] = (
         "wss://localhost:4220"
     )
     tls_ca: TlsCa = None
     name: Annotated[
-        str, Meta(description="Name shown to peers.", extra={"default": "user@host"})
+        Text, Meta(description="Name shown to peers.", extra={"default": "user@host"})
     ] = msgspec.field(default_factory=user_at_host)
     timeout_s: Annotated[
         Seconds, Meta(description="Seconds to wait for the answer to a request.")

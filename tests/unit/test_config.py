@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: Apache-2.0
+"""wsrc.config, wsrc.settings and wsrc.options: one spelling in three places."""
+
+import getpass
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from wsrc.config import (
+    CardClientSettings,
+    ServerSettings,
+    Setting,
+    Settings,
+    UserSettings,
+    default_files,
+    load,
+    settings_of,
+)
+from wsrc.errors import ConfigError
+from wsrc.options import click_options
+from wsrc.settings import is_loopback
+
+KINDS = [ServerSettings, CardClientSettings, UserSettings]
+EVERY = [pytest.param(k, s, id=f"{k.__name__}-{s.name}") for k in KINDS for s in settings_of(k)]
+
+SERVABLE: dict[str, Any] = {"tls_cert": "c.pem", "tls_key": "k.pem"}
+"""What a server must be told before anything else is of interest."""
+
+OTHER_VALUES: dict[str, Any] = {
+    "tls_cert": "other.pem",
+    "tls_key": "other-key.pem",
+    "tls_ca": "ca.pem",
+    "tls_min_version": "1.3",
+    "log_level": "debug",
+    "server_url": "ws://example.org:1234/user",
+    "isd_r_aids": ["a0000005591010ffffffff8900000177", "a000000559"],
+    "reconnect_max_s": 77.5,
+    "reconnect_min_s": 0.25,
+    "simulated": ["default", "card.toml"],
+    "max_message_octets": 8192,
+}
+
+
+def other_value(setting: Setting) -> Any:
+    """A value, in its TOML form, that is not the default."""
+    if setting.name in OTHER_VALUES:
+        return OTHER_VALUES[setting.name]
+    match setting.default:
+        case bool():
+            return not setting.default
+        case int() | float():
+            return setting.default + 1
+        case tuple():
+            return ["one", "two"]
+        case dict():
+            return {"8949000000000000001": "bench 1", "reader": "bench 2"}
+        case _:
+            return "other"
+
+
+def as_text(value: Any) -> list[str]:
+    """The texts that a person would give on a command line."""
+    match value:
+        case list():
+            return value
+        case dict():
+            return [f"{k}={v}" for k, v in value.items()]
+        case bool():
+            return [str(value).lower()]
+        case _:
+            return [str(value)]
+
+
+def with_needs(kind: type[Settings], values: dict[str, Any]) -> dict[str, Any]:
+    """Add what this value needs beside it."""
+    if kind is not ServerSettings or "no_tls" in values:
+        return values
+    return {**SERVABLE, **values}
+
+
+def toml(values: dict[str, Any]) -> str:
+    lines = [f"{k} = {json.dumps(v)}" for k, v in values.items() if not isinstance(v, dict)]
+    for name, table in values.items():
+        if isinstance(table, dict):
+            lines += [
+                f"[{name}]",
+                *(f"{json.dumps(k)} = {json.dumps(v)}" for k, v in table.items()),
+            ]
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "settings.toml"
+        path.write_text(text, "utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def empty(write: Callable[[str], Path]) -> Path:
+    """A settings file that says nothing, so that none of this host is read."""
+    return write("")
+
+
+def run_command(kind: type[Settings], arguments: list[str]) -> Any:
+    """Call a command made for `kind` and give the settings that it was called with."""
+    seen: list[Settings] = []
+
+    @click.command()
+    @click_options(kind)
+    def command(settings: Settings) -> None:
+        seen.append(settings)
+
+    result = CliRunner().invoke(command, arguments)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return seen[0] if seen else result
+
+
+@pytest.mark.parametrize(("kind", "setting"), EVERY)
+def test_one_spelling_in_file_environment_and_flags(
+    kind: type[Settings],
+    setting: Setting,
+    write: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    value = other_value(setting)
+    assert setting.environment == "WSRC_" + setting.name.upper()
+    assert setting.flag == "--" + setting.name.replace("_", "-")
+    needs = with_needs(kind, {setting.name: value})
+    beside = {name: needs[name] for name in needs if name != setting.name}
+    from_file = load(kind, {}, config=write(toml(needs)))
+    bare = write(toml(beside))
+    from_environment = load(kind, {setting.environment: ",".join(as_text(value))}, config=bare)
+    if isinstance(value, bool):
+        flags = [setting.flag if value else setting.flag.replace("--", "--no-", 1)]
+    else:
+        flags = [part for text in as_text(value) for part in (setting.flag, text)]
+    from_flags = run_command(kind, ["--config", str(bare), *flags])
+    got = getattr(from_flags, setting.name)
+    assert got != setting.default
+    assert getattr(from_environment, setting.name) == got
+    if setting.paths:
+        got = (
+            tuple(beside_file(p, tmp_path) for p in got)
+            if isinstance(got, tuple)
+            else (tmp_path / got)
+        )
+    assert getattr(from_file, setting.name) == got
+
+
+def beside_file(text: str, folder: Path) -> str:
+    return text if text == "default" else str(folder / text)
+
+
+@pytest.mark.parametrize(("kind", "setting"), EVERY)
+def test_every_setting_is_described(kind: type[Settings], setting: Setting) -> None:
+    assert setting.description.endswith(".")
+    assert setting.default_text
+    assert setting.expected
+    with CliRunner().isolation():
+        result = run_command(kind, ["--help"])
+    assert setting.flag in result.output
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_default_is_among_the_values_that_are_accepted(kind: type[Settings]) -> None:
+    for setting in settings_of(kind):
+        msgspec.convert(setting.default, setting.type, dec_hook=lambda _, v: v)
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(
+    write: Callable[[str], Path],
+) -> None:
+    config = write("timeout_s = 1\nconnect_s = 1\nping_s = 1")
+    environ = {"WSRC_CONNECT_S": "2", "WSRC_PING_S": "2"}
+    settings = load(UserSettings, environ, {"ping_s": 3.0}, config)
+    assert (settings.timeout_s, settings.connect_s, settings.ping_s) == (1.0, 2.0, 3.0)
+
+
+def test_settings_are_frozen(empty: Path) -> None:
+    settings = load(UserSettings, {}, config=empty)
+    with pytest.raises(AttributeError):
+        settings.ping_s = 1.0  # type: ignore[misc]
+
+
+def test_an_empty_variable_counts_as_absent(empty: Path) -> None:
+    assert load(UserSettings, {"WSRC_TLS_CA": ""}, config=empty).tls_ca is None
+
+
+def test_names_default_to_host_and_user(monkeypatch: pytest.MonkeyPatch, empty: Path) -> None:
+    host = load(CardClientSettings, {}, config=empty).name
+    assert host
+    assert load(UserSettings, {}, config=empty).name == f"{getpass.getuser()}@{host}"
+
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    assert load(UserSettings, {}, config=empty).name == f"uid-{os.getuid()}@{host}"
+
+
+def test_the_file_in_the_home_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / ".config" / "wsrc"
+    assert load(UserSettings, {"HOME": str(tmp_path)}).ping_s == 10.0
+    folder.mkdir(parents=True)
+    (folder / "user.toml").write_text('ping_s = 4\ntls_ca = "~/ca.pem"\n')
+    settings = load(UserSettings, {"HOME": str(tmp_path)})
+    assert (settings.ping_s, settings.tls_ca) == (4.0, tmp_path / "ca.pem")
+
+
+def test_default_places() -> None:
+    home = {"HOME": "/home/u"}
+    assert default_files(ServerSettings, home) == (Path("/etc/wsrc/server.toml"),)
+    assert default_files(CardClientSettings, home) == (
+        Path("/home/u/.config/wsrc/card-client.toml"),
+        Path("/etc/wsrc/card-client.toml"),
+    )
+    assert default_files(CardClientSettings, {}) == (Path("/etc/wsrc/card-client.toml"),)
+    assert default_files(UserSettings, home) == (Path("/home/u/.config/wsrc/user.toml"),)
+
+
+def test_the_environment_names_the_file(write: Callable[[str], Path]) -> None:
+    path = write("ping_s = 5")
+    assert load(UserSettings, {"WSRC_CONFIG": str(path)}).ping_s == 5.0
+
+
+def sentence(kind: type[Settings], **given: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(kind, given.pop("environ", {}), given.pop("flags", None), given.pop("config", None))
+    return str(caught.value)
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    path = tmp_path / "none.toml"
+    assert sentence(UserSettings, config=path) == f"config: there is no file {path}"
+    assert str(path) in sentence(UserSettings, environ={"WSRC_CONFIG": str(path)})
+
+
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    assert sentence(UserSettings, config=tmp_path) == (
+        f"config: cannot read {tmp_path}: Is a directory"
+    )
+
+
+@pytest.mark.parametrize("octets", [b"a b", b'name = "\xff"'])
+def test_a_file_that_is_no_toml_is_named(octets: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(octets)
+    assert sentence(UserSettings, config=path).startswith(f"config: {path} is not TOML: ")
+
+
+def test_an_unknown_key_is_named_with_the_nearest_that_exists(
+    write: Callable[[str], Path],
+) -> None:
+    path = write("user_prot = 4220")
+    assert sentence(ServerSettings, config=path) == (
+        f"user_prot: there is no such setting ({path}); did you mean user_port?"
+    )
+
+
+def test_an_unknown_key_like_no_other_gets_the_list(write: Callable[[str], Path]) -> None:
+    text = sentence(UserSettings, config=write("zzzzzz = 1"))
+    assert text.endswith("the settings are server_url, tls_ca, name, timeout_s, connect_s, ping_s")
+
+
+def test_an_unknown_flag_is_refused(empty: Path) -> None:
+    text = sentence(UserSettings, flags={"pings_s": 1}, config=empty)
+    assert text == "pings_s: there is no such setting (command line); did you mean ping_s?"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('user_port = "4220"', "user_port: must be a whole number from 0 to 65535, not '4220'"),
+        ("user_port = 65536", "user_port: must be a whole number from 0 to 65535, not 65536"),
+        ("user_port = -1", "user_port: must be a whole number from 0 to 65535, not -1"),
+        ("ping_s = 0", "ping_s: must be a number above 0 to 31536000, not 0"),
+        ("ping_s = nan", "ping_s: must be a number above 0 to 31536000, not nan"),
+        ("ping_s = inf", "ping_s: must be a number above 0 to 31536000, not inf"),
+        ("lease_idle_s = -1", "lease_idle_s: must be a number from 0 to 31536000, not -1"),
+        ("max_peers = 0", "max_peers: must be a whole number from 1 to 1000000000, not 0"),
+        ("host = 1", "host: must be text, not 1"),
+        ('host = ""', "host: must be text, not ''"),
+        ("no_tls = 1", "no_tls: must be true or false, not 1"),
+        ('tls_cert = ""', "tls_cert: must be the name of a file, not ''"),
+        ("tls_cert = 7", "tls_cert: must be the name of a file, not 7"),
+        ("tls_min_version = 1.2", 'tls_min_version: must be one of "1.2", "1.3", not 1.2'),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_it_must_be(
+    line: str, expected: str, write: Callable[[str], Path]
+) -> None:
+    path = write(line)
+    assert sentence(ServerSettings, config=path) == f"{expected} ({path})"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('reader_include = "a"', "reader_include: must be a list of texts, not 'a'"),
+        ("labels = [1]", "labels: must be a table of texts (KEY=LABEL outside of a file), not [1]"),
+        ("labels = 1", "labels: must be a table of texts (KEY=LABEL outside of a file), not 1"),
+        ("simulated = [1]", "simulated: must be a list of texts, not [1]"),
+    ],
+)
+def test_a_wrong_list_or_table_is_named(
+    line: str, expected: str, write: Callable[[str], Path]
+) -> None:
+    path = write(line)
+    assert sentence(CardClientSettings, config=path) == f"{expected} ({path})"
+
+
+def test_a_wrong_variable_is_named(empty: Path) -> None:
+    assert sentence(UserSettings, environ={"WSRC_PING_S": "fast"}, config=empty) == (
+        "ping_s: must be a number above 0 to 31536000, not 'fast' (environment variable "
+        "WSRC_PING_S)"
+    )
+
+
+def test_a_wrong_flag_is_named(empty: Path) -> None:
+    assert sentence(UserSettings, flags={"ping_s": -1.0}, config=empty) == (
+        "ping_s: must be a number above 0 to 31536000, not -1.0 (command line)"
+    )
+
+
+def test_a_server_without_certificate_says_how_to_get_one(empty: Path) -> None:
+    for flags in ({}, {"tls_key": "k.pem"}):
+        text = sentence(ServerSettings, flags=flags, config=empty)
+        assert text.startswith("tls_cert: TLS needs a certificate and its key")
+        assert "certs/make_certs.py" in text
+        assert "no_tls" in text
+    assert sentence(ServerSettings, flags={"tls_cert": "c.pem"}, config=empty).startswith("tls_key")
+
+
+def test_a_certificate_and_no_tls_contradict_each_other(empty: Path) -> None:
+    text = sentence(ServerSettings, flags={"no_tls": True, **SERVABLE}, config=empty)
+    assert text.startswith("no_tls: it contradicts")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1", "LOCALHOST."])
+def test_plaintext_is_served_on_loopback(host: str) -> None:
+    assert is_loopback(host)
+    assert ServerSettings(no_tls=True, host=host).no_tls
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_plaintext_on_the_network_is_refused_unless_allowed_in_words(host: str) -> None:
+    with pytest.raises(ConfigError, match="allow_plaintext_on_network"):
+        ServerSettings(no_tls=True, host=host)
+    assert ServerSettings(no_tls=True, host=host, allow_plaintext_on_network=True).no_tls
+
+
+def test_allowing_plaintext_does_not_ask_for_it() -> None:
+    with pytest.raises(ConfigError, match="tls_cert"):
+        ServerSettings(allow_plaintext_on_network=True)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:4220", "https://x", "wss://", "wss://h:0", "wss://h:70000", "ws://[::1"]
+)
+@pytest.mark.parametrize("kind", [CardClientSettings, UserSettings])
+def test_a_url_must_be_of_a_websocket(kind: type[Settings], url: str) -> None:
+    with pytest.raises(ConfigError, match=r"server_url: .* wss://HOST:PORT"):
+        kind(server_url=url)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("aid", ["", "a0000000", "a0" * 17, "xx00000000", "a00000000"])
+def test_an_aid_has_5_to_16_octets(aid: str) -> None:
+    with pytest.raises(ConfigError, match="isd_r_aids"):
+        CardClientSettings(isd_r_aids=(aid,))
+
+
+def test_the_shortest_wait_is_not_above_the_longest() -> None:
+    with pytest.raises(ConfigError, match="reconnect_min_s"):
+        CardClientSettings(reconnect_min_s=31.0)
+
+
+def test_a_label_without_equals_sign_is_refused(empty: Path) -> None:
+    assert "KEY=LABEL" in sentence(CardClientSettings, flags={"labels": ("x",)}, config=empty)
+
+
+def test_tracing_warns_that_pins_appear() -> None:
+    (trace,) = [s for s in settings_of(CardClientSettings) if s.name == "trace_apdus"]
+    assert "PIN" in trace.description
+
+
+def test_a_command_without_options_has_the_defaults(empty: Path) -> None:
+    assert run_command(UserSettings, ["--config", str(empty)]) == UserSettings()
