@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS contexts of both sides, and what a failed dial means in words."""
 
+import errno
 import socket
 import ssl
 from pathlib import Path
@@ -18,6 +19,8 @@ _TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _EXPIRED, _NOT_YET_VALID, _HOST_MISMATCH, _IP_MISMATCH = 10, 9, 62, 64
 _UNKNOWN_CA = frozenset({2, 18, 19, 20, 21})
 """X509_V_ERR_… of OpenSSL: no issuer found, or a self-signed certificate."""
+
+_HANG_UPS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
 
 def server_context(cert: Path, key: Path, minimum: str = "1.2") -> ssl.SSLContext:
@@ -77,8 +80,6 @@ def explain(exc: BaseException, url: str) -> str:
     host = urlsplit(url).hostname or url
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
         exc = exc.certificate_error
-    elif isinstance(exc, aiohttp.ClientConnectorDNSError):
-        return f"{url}: there is no host {host}; check the name and this host's DNS."
     elif isinstance(exc, aiohttp.ClientConnectorError):
         exc = exc.os_error
     if isinstance(exc, ssl.SSLCertVerificationError):
@@ -87,6 +88,10 @@ def explain(exc: BaseException, url: str) -> str:
         return f"{url}: {_explain_tls(exc)}"
     if isinstance(exc, aiohttp.WSServerHandshakeError):
         return f"{url}: {_explain_handshake(exc)}"
+    if isinstance(exc, aiohttp.ServerDisconnectedError) or (
+        isinstance(exc, OSError) and exc.errno in _HANG_UPS
+    ):
+        return f"{url}: {_explain_hang_up(url)}"
     return f"{url}: {_explain_network(exc, host)}"
 
 
@@ -169,6 +174,15 @@ def _explain_handshake(exc: aiohttp.WSServerHandshakeError) -> str:
     )
 
 
+def _explain_hang_up(url: str) -> str:
+    if url.startswith("wss:"):
+        return (
+            "the server closed the connection during the TLS handshake; check that it speaks "
+            "TLS 1.2 or newer on this port."
+        )
+    return "the server closed the connection at once; if it wants TLS, use wss://."
+
+
 def _explain_network(exc: BaseException, host: str) -> str:
     if isinstance(exc, ConnectionRefusedError):
         return "nothing listens there; check that the server runs, and the port."
@@ -176,8 +190,6 @@ def _explain_network(exc: BaseException, host: str) -> str:
         return "the server did not answer in time; check the address and the firewalls between."
     if isinstance(exc, socket.gaierror):
         return f"there is no host {host}; check the name and this host's DNS."
-    if isinstance(exc, aiohttp.ServerDisconnectedError | ConnectionResetError):
-        return "the server closed the connection at once; if it wants TLS, use wss://."
     if isinstance(exc, OSError) and exc.strerror:
         return f"cannot connect: {exc.strerror}."
     return f"cannot connect: {str(exc) or type(exc).__name__}."
