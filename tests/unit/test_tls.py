@@ -66,6 +66,7 @@ async def serve(context: ssl.SSLContext | None) -> AsyncIterator[int]:
     async def refuse(_: web.Request) -> web.StreamResponse:
         raise web.HTTPBadRequest
 
+    app = web.Application()
     app.router.add_get("/", answer)
     app.router.add_get("/refuse", refuse)
     runner = web.AppRunner(app)
