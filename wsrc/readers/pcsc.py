@@ -30,6 +30,9 @@ MAX_COMMAND_OCTETS: Final = 65_544
 _WAIT_MS: Final = 1_000
 """A wait for changes ends at the latest after this time, so that no stop is overlooked."""
 
+_CANCEL_S: Final = 0.01
+_CANCELS: Final = 100
+
 _RETRY_MIN_S: Final = 0.1
 _RETRY_MAX_S: Final = 2.0
 _PAUSE_S: Final = 0.02
@@ -133,11 +136,15 @@ class PcscSource:
         self._exclude = tuple(exclude)
         self._context = _Context(self._scard)
         self._stopping = threading.Event()
+        self._ended = threading.Event()
+        self._watcher: int | None = None
+        self._fresh = True
         self._known: dict[str, tuple[int, bytes]] = {}
         self._held: set[str] = set()
 
     def watch(self, report: Callable[[list[Slot]], None]) -> None:
         """Report all slots at once and again after each change, until `stop` is called."""
+        self._watcher = threading.get_ident()
         seen: list[Slot] | None = None
         retry_s = _RETRY_MIN_S
         try:
@@ -157,11 +164,16 @@ class PcscSource:
                 self._stopping.wait(rest_s)
         finally:
             self._context.release()
+            self._ended.set()
 
     def stop(self) -> None:
-        """End `watch`, from any thread, within a second."""
+        """End `watch`, from any thread, its own included; waits a second for it at most."""
         self._stopping.set()
-        self._context.cancel()
+        for _ in range(_CANCELS):
+            # A cancel that comes between two waits is lost.
+            self._context.cancel()
+            if self._watcher in {None, threading.get_ident()} or self._ended.wait(_CANCEL_S):
+                return
 
     def open(self, name: str) -> "PcscReader":
         """Give the reader of that name; nothing is asked of it before it is used."""
@@ -172,22 +184,26 @@ class PcscSource:
             _log.warning("no PC/SC readers for now: %s", exc)
         self._context.release()
         self._known.clear()
+        self._fresh = True
         return []
 
     def _look(self) -> list[Slot]:
-        """Wait for a change, at most `_WAIT_MS`; give the slots as they are then."""
+        """Wait for a change, at most `_WAIT_MS` and at first not at all; give the slots."""
         context = self._context.handle("PC/SC")
         names = self._names(context)
         asked = [(n, self._known.get(n, (0, b""))[0]) for n in names if n.isascii()]
         pnp = (api.PNP_READER, self._known.get(api.PNP_READER, (0, b""))[0])
-        code, states = self._scard.get_status_change(context, _WAIT_MS, [*asked, pnp])
-        if code == api.S_SUCCESS:
+        wait_ms = 0 if self._fresh else _WAIT_MS
+        code, states = self._scard.get_status_change(context, wait_ms, [*asked, pnp])
+        if code == api.S_SUCCESS or (code == api.E_TIMEOUT and _PCSC_LITE):
+            # pcsc-lite does not wake us when a card comes into use, but tells it at the time-out.
             for name, state, atr in states:
                 self._known[name] = (state & ~api.STATE_CHANGED, bytes(atr))
         elif code in {api.E_UNKNOWN_READER, api.E_READER_UNAVAILABLE}:
             self._known.clear()
         elif code not in {api.E_TIMEOUT, api.E_CANCELLED}:
             raise api.card_error(code, "PC/SC")
+        self._fresh = False
         return [self._slot(name) for name in names]
 
     def _names(self, context: int) -> list[str]:
