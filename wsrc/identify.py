@@ -53,15 +53,33 @@ def identify(isd_r_aids: Sequence[bytes] = ISD_R_AIDS) -> Questions:
     A supplementary logical channel keeps the basic one untouched (ETSI TS 102 221
     clause 11.1.17). A card that opens none is asked on the basic channel.
     """
-    opened = yield Command(0x00, 0x70, 0, 0, ne=1)
-    channel = opened.data[0] if opened.sw == 0x9000 and len(opened.data) == 1 else 0
-    if channel > 19:
-        channel = 0
+    channel = yield from _open()
     iccid = yield from _iccid(channel)
     eids = yield from _eids(channel, isd_r_aids)
     if channel:
         yield Command(0x00, 0x70, 0x80, channel)
     return Identified(Identities(iccid, tuple(eids)), moved=not channel)
+
+
+def identify_again() -> Generator[Command, Response, str | None]:
+    """
+    Ask for the ICCID alone, which a profile switch changes; the EIDs of a card stay.
+
+    Returns None also where the card opens no logical channel to ask on.
+    """
+    channel = yield from _open()
+    if not channel:
+        return None
+    iccid = yield from _iccid(channel)
+    yield Command(0x00, 0x70, 0x80, channel)
+    return iccid
+
+
+def _open() -> Generator[Command, Response, int]:
+    """Open a supplementary channel; 0 where the card opens none."""
+    opened = yield Command(0x00, 0x70, 0, 0, ne=1)
+    channel = opened.data[0] if opened.sw == 0x9000 and len(opened.data) == 1 else 0
+    return channel if channel <= 19 else 0
 
 
 def _iccid(channel: int) -> Generator[Command, Response, str | None]:

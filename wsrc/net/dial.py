@@ -52,12 +52,17 @@ async def dial(
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
             raise ConnectionLostError(explain(exc, url)) from exc
         link = Link(socket)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(link.run_writer(), name="writer")
-            try:
-                yield link
-            finally:
-                link.stop_writer()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(link.run_writer(), name="writer")
+                try:
+                    yield link
+                finally:
+                    link.stop_writer()
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) == 1:
+                raise group.exceptions[0] from None
+            raise
 
 
 class Backoff:

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All readers of a host and the connection to the server, which is made again for ever."""
+
+import asyncio
+import logging
+import secrets
+import ssl
+import threading
+from collections.abc import Sequence
+
+import msgspec
+
+from wsrc import messages as m
+from wsrc.card_client.slot_agent import Options, SlotAgent
+from wsrc.codec import UnreadableError, tag_of
+from wsrc.conversation import Phase, Speaker, may_say
+from wsrc.errors import CardError, ConnectionLostError, ErrorCode, Outcome, RemoteProtocolError
+from wsrc.net.dial import Backoff, dial
+from wsrc.net.websocket import Link
+from wsrc.readers.base import Slot, Source
+
+_log = logging.getLogger(__name__)
+
+CONNECT_S = 10.0
+"""How long the server may take to accept a connection, and to answer `hello`."""
+
+_PROTOCOL_ERROR = 1002
+
+
+class Server(msgspec.Struct, frozen=True):
+    """Where the server is, and how it is kept in touch with; times in seconds."""
+
+    url: str
+    tls: ssl.SSLContext | None
+    ping_s: float
+    reconnect_min_s: float
+    reconnect_max_s: float
+
+
+class _Served(msgspec.Struct, frozen=True):
+    agent: SlotAgent
+    task: "asyncio.Task[None]"
+
+
+class Agent:
+    """
+    The card client.
+
+    Args:
+        options: The operator's, for every reader.
+        server: The server to connect to.
+        sources: Where readers come from.
+    """
+
+    def __init__(self, options: Options, server: Server, sources: Sequence[Source]) -> None:
+        self._options = options
+        self._server = server
+        self._sources = sources
+        self._instance = secrets.token_hex(16)
+        self._link: Link | None = None
+        self._served: dict[tuple[int, str], _Served] = {}
+        self._sessions: dict[str, SlotAgent] = {}
+        self._return_in_s: float | None = None
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Serve all readers until cancelled, then power the cards off."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for number, source in enumerate(self._sources):
+                    name = f"source {number}"
+                    args = (number, source, loop, tasks)
+                    threading.Thread(target=self._watch, args=args, name=name, daemon=True).start()
+                try:
+                    await self._keep_connected()
+                finally:
+                    self._stopping = True
+        finally:
+            for source in self._sources:
+                source.stop()
+
+    def _watch(
+        self,
+        number: int,
+        source: Source,
+        loop: asyncio.AbstractEventLoop,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        """Run a source in this thread, and tell the event loop what it sees."""
+
+        def report(slots: list[Slot]) -> None:
+            loop.call_soon_threadsafe(self._seen, number, source, slots, tasks)
+
+        try:
+            source.watch(report)
+        except CardError as exc:
+            _log.error("%s", exc)
+        except RuntimeError as exc:  # the event loop was closed while a report was on its way
+            _log.debug("%s", exc)
+
+    def _seen(
+        self, number: int, source: Source, slots: list[Slot], tasks: asyncio.TaskGroup
+    ) -> None:
+        if self._stopping:
+            return
+        names = {slot.name for slot in slots}
+        for key in [key for key in self._served if key[0] == number and key[1] not in names]:
+            self._unplugged(key)
+        for slot in slots:
+            key = (number, slot.name)
+            if key not in self._served:
+                self._served[key] = self._plugged(slot.name, source, tasks)
+            self._served[key].agent.slot_changed(slot)
+
+    def _plugged(self, name: str, source: Source, tasks: asyncio.TaskGroup) -> _Served:
+        _log.info("Reader %s is served", name)
+        agent = SlotAgent(
+            self._options,
+            name,
+            lambda stable: self._claim(stable, name),
+            lambda: source.open(name),
+            self._send,
+        )
+        return _Served(agent, tasks.create_task(agent.run(), name=name))
+
+    def _unplugged(self, key: tuple[int, str]) -> None:
+        served = self._served.pop(key)
+        _log.info("Reader %s is gone", key[1])
+        if served.agent.named:
+            self._send(m.ReaderGone(reader=served.agent.info.reader))
+        served.task.cancel()
+
+    def _claim(self, stable: str, name: str) -> str:
+        """Give a reader an id: serial number or bus position, else its name on this host."""
+        wanted = f"{name}@{self._options.host}" if stable == name else stable
+        taken = {served.agent.info.reader for served in self._served.values()}
+        return f"{wanted}/{name}@{self._options.host}" if wanted in taken else wanted
+
+    def _send(self, message: m.Message) -> None:
+        if self._link is not None:
+            self._link.send(message)
+
+    async def _keep_connected(self) -> None:
+        backoff = Backoff(self._server.reconnect_min_s, self._server.reconnect_max_s)
+        while True:
+            try:
+                async with dial(
+                    self._server.url,
+                    self._server.tls,
+                    connect_s=CONNECT_S,
+                    ping_s=self._server.ping_s,
+                ) as link:
+                    await self._greet(link)
+                    backoff.succeeded()
+                    await self._converse(link)
+            except (ConnectionLostError, RemoteProtocolError) as exc:
+                _log.warning("Not connected to %s: %s", self._server.url, exc)
+            finally:
+                self._disconnected()
+            wait_s = backoff.wait_s()
+            if self._return_in_s is not None:
+                wait_s, self._return_in_s = max(wait_s, self._return_in_s), None
+            await asyncio.sleep(wait_s)
+
+    async def _greet(self, link: Link) -> None:
+        """Say hello with all readers; what changes meanwhile follows as it happens."""
+        readers = tuple(s.agent.info for s in self._served.values() if s.agent.named)
+        hello = m.Hello(
+            client_type=m.ClientType.CARD,
+            version=m.VERSION,
+            features=("batch", "cancel", "raw_tpdu"),
+            name=self._options.host,
+            instance=self._instance,
+            readers=readers,
+        )
+        link.send(hello)
+        self._link = link
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                answer, _ = await link.receive()
+        except TimeoutError as exc:
+            raise ConnectionLostError("the server does not answer hello") from exc
+        except UnreadableError as exc:
+            raise RemoteProtocolError(f"the answer to hello is no answer: {exc}") from exc
+        match answer:
+            case m.HelloAck(version=None):
+                raise RemoteProtocolError("the server speaks the first form of the protocol only")
+            case m.HelloAck(server=server):
+                _log.info("Connected to %s at %s", server, self._server.url)
+            case m.Error(message=sentence):
+                raise ConnectionLostError(f"the server refused: {sentence}")
+            case _:
+                raise RemoteProtocolError(f"hello was answered with {tag_of(answer)}")
+
+    async def _converse(self, link: Link) -> None:
+        while True:
+            try:
+                message, _ = await link.receive()
+            except UnreadableError as exc:
+                link.send(m.error(exc.code, str(exc), id=exc.id, outcome=Outcome.NOT_EXECUTED))
+                continue
+            except RemoteProtocolError as exc:
+                link.send(m.error(exc.code, str(exc)))
+                link.close(_PROTOCOL_ERROR, str(exc))
+                raise
+            self._received(message)
+
+    def _received(self, message: m.Message) -> None:
+        if not may_say(Speaker.SERVER_TO_CARD, Phase.OPEN, message):
+            why = f"{tag_of(message)!r} has no place here."
+            self._send(m.error(ErrorCode.UNEXPECTED_MESSAGE, why, id=message.id))
+            return
+        match message:
+            case m.Attach(reader=reader, session=session):
+                self._route(self._by_id(reader), session, message)
+            case m.CApdu() | m.Batch() | m.ResetReq() | m.Detach() | m.Cancel():
+                self._route(self._sessions.get(message.session or ""), message.session, message)
+            case m.Restarting(reconnect_in_s=seconds):
+                self._return_in_s = seconds
+            case m.Error(message=sentence):
+                _log.warning("The server says: %s", sentence)
+            case _:
+                pass
+
+    def _route(self, agent: SlotAgent | None, session: str | None, message: m.Message) -> None:
+        if isinstance(message, m.Attach) and agent is not None:
+            self._sessions = {s: a for s, a in self._sessions.items() if a is not agent}
+            self._sessions[message.session] = agent
+        if agent is not None:
+            agent.request(message)
+        elif isinstance(message, m.Detach):
+            self._send(m.DetachAck(session=message.session))
+        else:
+            code = ErrorCode.NO_SUCH_SESSION
+            why = "The card client has no such session."
+            if isinstance(message, m.Attach):
+                code, why = ErrorCode.READER_UNAVAILABLE, "The reader is not there any more."
+            outcome = Outcome.NOT_EXECUTED
+            self._send(m.error(code, why, id=message.id, session=session, outcome=outcome))
+
+    def _by_id(self, reader: str) -> SlotAgent | None:
+        agents = (served.agent for served in self._served.values())
+        return next((agent for agent in agents if agent.info.reader == reader), None)
+
+    def _disconnected(self) -> None:
+        if self._link is None:
+            return
+        self._link = None
+        self._sessions.clear()
+        for served in self._served.values():
+            served.agent.connection_lost()

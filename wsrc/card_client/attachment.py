@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A card in the hands of a session: its requests become answers, each with an outcome."""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from wsrc import messages as m
+from wsrc.apdu import MAX_COMMAND_OCTETS, is_sw_pattern, parse_command, sw_matches
+from wsrc.card_client import blocking
+from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome
+from wsrc.logs import TRAFFIC
+from wsrc.octets import Octets
+from wsrc.readers.base import Connection
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Call(Protocol):
+    """Runs a function in the thread of the reader; raises CardUnresponsiveError after a limit."""
+
+    async def __call__(self, connection: Connection, function: Callable[[], T], /) -> T:
+        """Give what the function gives; the card is let go where it comes too late."""
+        ...
+
+
+class Attachment:
+    """
+    One session with one powered card.
+
+    Args:
+        session: Its name.
+        connection: The card.
+        raw_tpdu: Whether the user does T=0.
+        call: Reaches the thread of the reader.
+    """
+
+    def __init__(self, session: str, connection: Connection, call: Call, *, raw_tpdu: bool) -> None:
+        self.session = session
+        self.connection = connection
+        self.in_batch: int | None = None
+        self.cancelled: int | None = None
+        self._call = call
+        self._raw_tpdu = raw_tpdu
+
+    async def command(self, asked: m.CApdu) -> m.RApdu:
+        """
+        Run one command.
+
+        Raises:
+            BadApduError: It is no command APDU; nothing was sent.
+            CardError: It failed.
+        """
+        response, sw = await self._transmit(asked.command)
+        return m.RApdu(id=asked.id, session=self.session, response=response, sw=sw)
+
+    async def batch(self, asked: m.Batch) -> tuple[m.BatchResp, CardError | None]:
+        """
+        Run commands until one fails or is not answered as expected, or the batch is cancelled.
+
+        Raises:
+            BadApduError: If any step cannot work; nothing was sent.
+        """
+        self._check(asked)
+        self.in_batch, self.cancelled = asked.id, None
+        try:
+            return await self._steps(asked)
+        finally:
+            self.in_batch = None
+
+    async def _steps(self, asked: m.Batch) -> tuple[m.BatchResp, CardError | None]:
+        results: list[m.StepResult] = []
+        stopped: int | None = None
+        failure: CardError | None = None
+        error: m.Error | None = None
+        for at, step in enumerate(asked.steps):
+            if self.cancelled is not None:
+                error = m.error(
+                    ErrorCode.CANCELLED, "The batch was cancelled.", outcome=Outcome.NOT_EXECUTED
+                )
+                break
+            try:
+                response, sw = await self._transmit(step.command)
+            except CardError as exc:
+                failure, error = exc, m.error(exc.code, str(exc), outcome=exc.outcome)
+                break
+            results.append(m.StepResult(response=response, sw=sw))
+            if not sw_matches(step.expect, sw):
+                stopped = at
+                break
+        answer = m.BatchResp(
+            id=asked.id, session=self.session, results=tuple(results), stopped=stopped, error=error
+        )
+        return answer, failure
+
+    async def reset(self, asked: m.ResetReq) -> tuple[m.ResetResp, str | None]:
+        """
+        Reset the card; give the answer, and the ICCID that the card has now if it could be asked.
+
+        Raises:
+            CardError: If the card does not come up again.
+        """
+        was = await self._call(self.connection, lambda: blocking.reset(self.connection, asked.kind))
+        answer = m.ResetResp(
+            id=asked.id, session=self.session, atr=Octets(was.atr), protocol=was.protocol
+        )
+        return answer, was.iccid
+
+    def _check(self, asked: m.Batch) -> None:
+        if not 1 <= len(asked.steps) <= m.MAX_BATCH:
+            raise BadApduError(f"a batch has 1 to {m.MAX_BATCH} commands, not {len(asked.steps)}")
+        for at, step in enumerate(asked.steps, start=1):
+            wrong = next((p for p in step.expect if not is_sw_pattern(p)), None)
+            if wrong is not None:
+                raise BadApduError(
+                    f"command {at} of the batch expects {wrong[:8]!r}; a status word is four "
+                    "hexadecimal digits, x standing for any"
+                )
+            try:
+                _check_apdu(step.command, raw_tpdu=self._raw_tpdu)
+            except BadApduError as exc:
+                raise BadApduError(f"command {at} of the batch: {exc}") from exc
+
+    async def _transmit(self, command: Octets) -> tuple[Octets, str]:
+        _check_apdu(command, raw_tpdu=self._raw_tpdu)
+        answer = await self._call(
+            self.connection,
+            lambda: blocking.transmit(self.connection, bytes(command), raw_tpdu=self._raw_tpdu),
+        )
+        sw = answer[-2:].hex()
+        header, size = command[:4].hex(" "), len(command) - 4
+        _log.debug("%s + %d octets -> %s", header, size, sw)
+        _log.log(TRAFFIC, "%s -> %s", command, answer.hex())
+        return Octets(answer[:-2]), sw
+
+
+def _check_apdu(command: bytes, *, raw_tpdu: bool) -> None:
+    if len(command) > MAX_COMMAND_OCTETS:
+        raise BadApduError(f"it has {len(command)} octets, more than {MAX_COMMAND_OCTETS}")
+    if raw_tpdu and len(command) < 4:
+        raise BadApduError(f"a TPDU has at least 4 octets; this one has {len(command)}")
+    if not raw_tpdu:
+        parse_command(command)

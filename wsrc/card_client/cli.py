@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `wsrc-card-client`."""
+
+import asyncio
+import logging
+import signal
+import sys
+from urllib.parse import urlsplit
+
+import click
+
+from wsrc import __version__
+from wsrc.card_client.agent import Agent, Server
+from wsrc.card_client.slot_agent import Options
+from wsrc.config import CardClientSettings
+from wsrc.errors import CardError, ConfigError
+from wsrc.identify import ISD_R_AIDS
+from wsrc.identity import normal_iccid
+from wsrc.logs import set_up
+from wsrc.net.tls import client_context
+from wsrc.octets import from_person
+from wsrc.options import click_options
+from wsrc.readers.base import Source
+from wsrc.readers.pcsc import PcscSource
+from wsrc.readers.simulated import SimulatedSource
+from wsrc.readers.simulation import Card, default_cards, load_card
+from wsrc.settings import BUILT_IN_CARDS
+
+_log = logging.getLogger(__name__)
+
+_HELP = """
+Offer the smart cards of this host to the users of a relay server.
+
+Every PC/SC reader is served, each on its own, and cards and readers may come and go. The program
+stays in the foreground, logs to standard error, and connects again for ever when the server is
+away. A card is powered off and on between two users, whatever becomes of any of the programs.
+
+\b
+Try it without a reader, with a server on this machine that runs with --no-tls:
+  wsrc-card-client --server-url ws://localhost:4221 --no-pcsc --simulated default
+Offer all readers but one to a server elsewhere:
+  wsrc-card-client --server-url wss://relay.example:4221 --reader-exclude '*Yubikey*'
+
+Exit status: 0 ended by a signal, 2 a setting cannot work.
+"""
+
+
+@click.command(help=_HELP, context_settings={"max_content_width": 100})
+@click.version_option(__version__, message="%(version)s")
+@click_options(CardClientSettings)
+def command(settings: CardClientSettings) -> None:
+    """Run the card client until a signal ends it."""
+    set_up("traffic" if settings.trace_apdus else settings.log_level)
+    if settings.trace_apdus:
+        _log.warning("Every APDU is logged in full: keep this log away from others, it has PINs")
+    agent = _agent(settings)
+    asyncio.run(_run(agent))
+
+
+def _agent(settings: CardClientSettings) -> Agent:
+    aids = tuple(bytes(from_person(aid)) for aid in settings.isd_r_aids)
+    labels = {normal_iccid(key).casefold(): label for key, label in settings.labels.items()}
+    options = Options(settings.name, settings.command_s, aids or ISD_R_AIDS, labels)
+    secure = urlsplit(settings.server_url).scheme == "wss"
+    server = Server(
+        url=settings.server_url,
+        tls=client_context(settings.tls_ca) if secure else None,
+        ping_s=settings.ping_s,
+        reconnect_min_s=settings.reconnect_min_s,
+        reconnect_max_s=settings.reconnect_max_s,
+    )
+    sources = _sources(settings)
+    if not sources:
+        raise ConfigError("pcsc", "there is nothing to serve: neither PC/SC nor simulated cards")
+    return Agent(options, server, sources)
+
+
+def _sources(settings: CardClientSettings) -> list[Source]:
+    sources: list[Source] = []
+    cards = _simulated(settings)
+    if cards:
+        sources.append(SimulatedSource(cards))
+    if settings.pcsc:
+        try:
+            sources.append(PcscSource(settings.reader_include, settings.reader_exclude))
+        except CardError as exc:
+            if not cards:
+                raise ConfigError("pcsc", str(exc)) from exc
+            _log.warning("PC/SC readers are not served: %s", exc)
+    return sources
+
+
+def _simulated(settings: CardClientSettings) -> list[Card]:
+    cards: list[Card] = []
+    for name in settings.simulated:
+        cards += default_cards() if name == BUILT_IN_CARDS else [load_card(name)]
+    return cards
+
+
+async def _run(agent: Agent) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(agent.run(), name="agent")
+        await stop.wait()
+        _log.info("Stopping: cards are powered off")
+        running.cancel()
+
+
+def main() -> None:
+    """Run the command; a setting that cannot work is one line and exit status 2."""
+    try:
+        command()
+    except ConfigError as exc:
+        click.echo(f"wsrc-card-client: {exc}", err=True)
+        sys.exit(2)

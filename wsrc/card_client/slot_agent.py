@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One reader and the card in it: who it is, the one session that it may have, and its end."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from wsrc import messages as m
+from wsrc.card_client import blocking
+from wsrc.card_client.attachment import Attachment
+from wsrc.card_client.worker import Worker
+from wsrc.errors import (
+    BadApduError,
+    CardError,
+    CardNotPresentError,
+    CardTransmissionError,
+    ErrorCode,
+    Outcome,
+    ReaderInUseError,
+    ReaderUnavailableError,
+)
+from wsrc.identity import normal_iccid, shorten
+from wsrc.octets import Octets
+from wsrc.readers.base import Connection, Reader, Slot, SlotState
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+IDENTIFY_S = 60.0
+"""Longest identification: a dozen commands, each of which may take its time."""
+
+CLOSE_S = 10.0
+"""Longest power-off."""
+
+RETRY_S = 2.0
+RETRY_MAX_S = 300.0
+"""When a card that could not be talked to is tried again; the waits double."""
+
+MAX_JOBS = 64
+"""What may wait for one reader: a session has one request in flight, the rest is slack."""
+
+GRACE_S = 1.0
+"""How long PC/SC may go on showing our own use after we let go."""
+
+
+def _nothing(_: object) -> None:
+    """Leave a late result that holds nothing."""
+
+
+def _close(connection: Connection | None) -> None:
+    if connection is not None:
+        connection.close()
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What the operator decides for all readers of a host."""
+
+    host: str
+    command_s: float
+    isd_r_aids: Sequence[bytes]
+    labels: Mapping[str, str]
+    """Keys are casefolded, ICCIDs without filler."""
+
+
+class SlotAgent:
+    """
+    Serves one reader; `info` is what the server is told of it.
+
+    Args:
+        options: The operator's.
+        name: Name of the reader at its source.
+        claim: Gives the id on the wire for a stable id, such that no two readers share one.
+        open_reader: Makes the reader, in the thread that serves it.
+        send: Takes messages for the server, and drops them while there is none.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        name: str,
+        claim: Callable[[str], str],
+        open_reader: Callable[[], Reader],
+        send: Callable[[m.Message], None],
+    ) -> None:
+        self.info = m.ReaderInfo(reader="", name=name, state=m.ReaderState.EMPTY)
+        self.attachment: Attachment | None = None
+        self._options = options
+        self._claim = claim
+        self._open_reader = open_reader
+        self._send = send
+        self._jobs: asyncio.Queue[Callable[[], Coroutine[Any, Any, None]]] = asyncio.Queue(MAX_JOBS)
+        self._worker = Worker(f"reader {name}")
+        self._hold = _Hold()
+        self._slot: Slot | None = None
+        self._seen: Slot | None = None
+        self._retry_s: float | None = None
+        self._waiting: dict[int | None, m.Message] = {}
+        self._touched = False
+        self._busy_until = 0.0
+
+    async def run(self) -> None:
+        """Serve the reader until cancelled, then power its card off."""
+        try:
+            await self._name()
+            while True:
+                job: Callable[[], Coroutine[Any, Any, None]]
+                try:
+                    async with asyncio.timeout(self._retry_s):
+                        job = await self._jobs.get()
+                except TimeoutError:
+                    job = self._look_again
+                await job()
+        finally:
+            await self._power_off()
+            self._worker.stop()
+
+    @property
+    def named(self) -> bool:
+        """Whether the reader has its id, without which the server is not told of it."""
+        return bool(self.info.reader)
+
+    def slot_changed(self, slot: Slot) -> None:
+        """Take what the source sees now."""
+        quiet = self.attachment is None and _now() > self._busy_until
+        if slot.in_use and quiet:
+            self._touched = True
+        self._slot = slot
+        self._put(self._refresh)
+
+    def connection_lost(self) -> None:
+        """End the session: the server is gone, and with it whoever held the card."""
+        self._waiting.clear()
+        self._put(self._abandon)
+
+    def request(self, message: m.Message) -> None:
+        """Take a request of the server; it is answered by `send`."""
+        if isinstance(message, m.Cancel):
+            self._cancel(message)
+            return
+        self._waiting[message.id] = message
+        if not self._put(lambda: self._handle(message)):
+            self._waiting.pop(message.id, None)
+            why = f"{MAX_JOBS} requests wait for {self.info.name} already."
+            self._refuse(message, ErrorCode.TOO_MANY, why)
+
+    def _put(self, job: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        try:
+            self._jobs.put_nowait(job)
+        except asyncio.QueueFull:
+            return False
+        return True
+
+    async def _name(self) -> None:
+        try:
+            stable = await self._with_reader(lambda reader: reader.stable_id, CLOSE_S)
+        except CardError as exc:
+            _log.warning("%s: its serial number is not known: %s", self.info.name, exc)
+            stable = self.info.name
+        named = msgspec.structs.replace(self.info, reader=self._claim(stable))
+        self._report(named)
+
+    async def _handle(self, message: m.Message) -> None:
+        if self._waiting.pop(message.id, None) is not message:
+            return
+        match message:
+            case m.Attach():
+                await self._attach(message)
+            case m.Detach():
+                await self._detach(message)
+            case m.CApdu() | m.Batch() | m.ResetReq():
+                await self._carry_out(message)
+            case _:
+                self._refuse(message, ErrorCode.UNEXPECTED_MESSAGE, "A reader cannot do that.")
+
+    def _cancel(self, message: m.Cancel) -> None:
+        target = self._waiting.pop(message.target, None)
+        current = self.attachment
+        if target is not None:
+            self._refuse(target, ErrorCode.CANCELLED, "The request was cancelled.")
+        elif current is not None and current.in_batch == message.target:
+            current.cancelled = message.target
+        cancelled = target is not None or (current is not None and current.cancelled is not None)
+        ack = m.CancelAck(id=message.id, session=message.session, cancelled=cancelled)
+        self._send(ack)
+
+    # What the source sees
+
+    async def _refresh(self) -> None:
+        slot, seen = self._slot, self._seen
+        if slot is None or (seen is not None and seen == slot and self._retry_s is None):
+            return
+        self._seen = slot
+        same_card = seen is not None and seen.event_count == slot.event_count
+        if self.attachment is not None and not (same_card and slot.state is SlotState.PRESENT):
+            await self._end(ErrorCode.CARD_NOT_PRESENT, "The card was taken out of the reader.")
+        if slot.state is not SlotState.PRESENT:
+            self._retry_s = None
+            self._report(_blank(self.info, _STATES[slot.state], slot.atr))
+        elif not same_card or self.info.state is not m.ReaderState.READY:
+            if not same_card:
+                self._new_card(slot)
+            await self._identify()
+
+    async def _look_again(self) -> None:
+        if self._slot is not None and self._slot.state is SlotState.PRESENT:
+            await self._identify()
+
+    def _new_card(self, slot: Slot) -> None:
+        self._retry_s = None
+        blank = _blank(self.info, m.ReaderState.IDENTIFYING, slot.atr)
+        self._report(msgspec.structs.replace(blank, insertion=self.info.insertion + 1))
+
+    async def _identify(self) -> None:
+        aids = self._options.isd_r_aids
+        try:
+            found = await self._with_reader(
+                lambda reader: blocking.find_out(reader, aids), IDENTIFY_S
+            )
+        except CardError as exc:
+            self._failed(exc)
+            return
+        self._retry_s, self._touched = None, False
+        ids = found.identities
+        info = msgspec.structs.replace(
+            self.info,
+            state=m.ReaderState.READY,
+            atr=Octets(found.atr),
+            protocol=found.protocol,
+            iccid=ids.iccid,
+            eids=ids.eids,
+        )
+        self._report(msgspec.structs.replace(info, label=self._label(info)))
+        names = [shorten(name) for name in (ids.iccid, *ids.eids) if name] or ["without a number"]
+        _log.info("%s has card %s, %s", self.info.name, ", ".join(names), found.protocol)
+
+    def _failed(self, exc: CardError) -> None:
+        """Say what state a card is in that could not be talked to, and plan to try again."""
+        state = m.ReaderState.MUTE
+        if isinstance(exc, ReaderInUseError):
+            state = m.ReaderState.IN_USE
+        elif isinstance(exc, ReaderUnavailableError):
+            state = m.ReaderState.UNAVAILABLE
+        elif isinstance(exc, CardNotPresentError):
+            state = m.ReaderState.EMPTY
+        if state is not self.info.state:
+            _log.warning("%s: %s", self.info.name, exc)
+        self._retry_s = min(2 * self._retry_s if self._retry_s else RETRY_S, RETRY_MAX_S)
+        self._report(_blank(self.info, state, bytes(self.info.atr or b"")))
+
+    def _label(self, info: m.ReaderInfo) -> str | None:
+        labels = {
+            normal_iccid(key).casefold(): label for key, label in self._options.labels.items()
+        }
+        names = (info.iccid, *info.eids, info.reader, info.name, str(info.atr))
+        wanted = (normal_iccid(name).casefold() for name in names if name)
+        return next((labels[name] for name in wanted if name in labels), None)
+
+    def _report(self, info: m.ReaderInfo) -> None:
+        if info != self.info:
+            self.info = info
+            self._send(m.ReaderReport(reader=info))
+
+    # The session
+
+    async def _attach(self, asked: m.Attach) -> None:
+        if self.attachment is not None:
+            await self._end(ErrorCode.NO_SUCH_SESSION, "Another session began.")
+        if asked.insertion != self.info.insertion or self.info.state is not m.ReaderState.READY:
+            why = f"The card that was in {self.info.name} is not there any more."
+            self._refuse(asked, ErrorCode.CARD_NOT_PRESENT, why)
+            return
+        if self._touched and not await self._is_still_the_same():
+            why = f"Another program has used {self.info.name}, and the card is another one now."
+            self._refuse(asked, ErrorCode.NO_SUCH_CARD, why)
+            return
+        try:
+            connection = await self._with_reader(
+                lambda reader: reader.connect(), IDENTIFY_S, _close
+            )
+        except CardError as exc:
+            self._refuse(asked, exc.code, str(exc))
+            self._failed(exc)
+            return
+        self.attachment = Attachment(
+            asked.session, connection, self._with_card, raw_tpdu=asked.raw_tpdu
+        )
+        atr = Octets(connection.atr)
+        self._send(m.AttachAck(session=asked.session, atr=atr, protocol=connection.protocol))
+
+    async def _is_still_the_same(self) -> bool:
+        before = self.info
+        await self._identify()
+        return (before.iccid, before.eids) == (self.info.iccid, self.info.eids)
+
+    async def _detach(self, asked: m.Detach) -> None:
+        if self.attachment is not None and self.attachment.session == asked.session:
+            await self._power_off()
+            _log.info("Session %s on %s is over", asked.session[:8], self.info.name)
+            await self._identify()
+        self._send(m.DetachAck(session=asked.session))
+
+    async def _abandon(self) -> None:
+        if self.attachment is not None:
+            _log.info("Session %s lost its server", self.attachment.session[:8])
+            await self._power_off()
+            await self._identify()
+
+    async def _carry_out(self, asked: m.CApdu | m.Batch | m.ResetReq) -> None:
+        current = self.attachment
+        if current is None or current.session != asked.session:
+            self._refuse(asked, ErrorCode.NO_SUCH_SESSION, "The card has no such session.")
+            return
+        failure: CardError | None = None
+        try:
+            match asked:
+                case m.CApdu():
+                    self._send(await current.command(asked))
+                case m.Batch():
+                    answer, failure = await current.batch(asked)
+                    self._send(answer)
+                case m.ResetReq():
+                    reset, iccid = await current.reset(asked)
+                    self._note_reset(reset, iccid)
+                    self._send(reset)
+        except BadApduError as exc:
+            self._refuse(asked, exc.code, f"Not a command for a card: {exc}.")
+        except CardError as exc:
+            self._refuse(asked, exc.code, str(exc), exc.outcome)
+            failure = exc
+        if failure is not None and not isinstance(failure, CardTransmissionError):
+            await self._end(failure.code, str(failure))
+            self._failed(failure)
+
+    def _note_reset(self, reset: m.ResetResp, iccid: str | None) -> None:
+        info = msgspec.structs.replace(
+            self.info, atr=reset.atr, protocol=reset.protocol, iccid=iccid or self.info.iccid
+        )
+        self._report(msgspec.structs.replace(info, label=self._label(info)))
+
+    async def _end(self, code: ErrorCode, sentence: str) -> None:
+        """End the session without being asked to."""
+        ended = self.attachment
+        if ended is None:
+            return
+        await self._power_off()
+        _log.info("Session %s on %s ended: %s", ended.session[:8], self.info.name, sentence)
+        self._send(m.SessionEnded(session=ended.session, code=code, message=sentence))
+
+    async def _power_off(self) -> None:
+        """Let go of the card; one that hangs is reset when it is next connected to."""
+        ended, self.attachment = self.attachment, None
+        if ended is None:
+            return
+        try:
+            await self._call(ended.connection.close, CLOSE_S, _nothing)
+        except CardError as exc:
+            _log.warning("%s: the card could not be powered off: %s", self.info.name, exc)
+
+    def _refuse(
+        self,
+        asked: m.Message,
+        code: ErrorCode,
+        sentence: str,
+        outcome: Outcome = Outcome.NOT_EXECUTED,
+    ) -> None:
+        session = getattr(asked, "session", None)
+        self._send(m.error(code, sentence, id=asked.id, session=session, outcome=outcome))
+
+    # The thread of the reader
+
+    async def _with_reader(
+        self,
+        function: Callable[[Reader], T],
+        limit_s: float,
+        late: Callable[[T | None], None] = _nothing,
+    ) -> T:
+        hold = self._hold
+        return await self._call(lambda: function(hold.reader(self._open_reader)), limit_s, late)
+
+    async def _with_card(self, connection: Connection, function: Callable[[], T]) -> T:
+        return await self._call(function, self._options.command_s, lambda _: connection.close())
+
+    async def _call(
+        self, function: Callable[[], T], limit_s: float, late: Callable[[T | None], None]
+    ) -> T:
+        try:
+            return await self._worker.call(function, limit_s, late)
+        finally:
+            self._busy_until = _now() + GRACE_S
+            if self._worker.hung:
+                _log.warning("%s hangs; its thread is replaced", self.info.name)
+                self._worker = Worker(f"reader {self.info.name}")
+                self._hold = _Hold()
+
+
+class _Hold:
+    """The reader as one thread opened it."""
+
+    def __init__(self) -> None:
+        self._reader: Reader | None = None
+
+    def reader(self, open_reader: Callable[[], Reader]) -> Reader:
+        if self._reader is None:
+            self._reader = open_reader()
+        return self._reader
+
+
+def _blank(info: m.ReaderInfo, state: m.ReaderState, atr: bytes) -> m.ReaderInfo:
+    """Describe a reader of whose card no more is known than its ATR."""
+    return m.ReaderInfo(
+        reader=info.reader,
+        name=info.name,
+        state=state,
+        insertion=info.insertion,
+        atr=Octets(atr) if atr else None,
+    )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+_STATES = {
+    SlotState.EMPTY: m.ReaderState.EMPTY,
+    SlotState.MUTE: m.ReaderState.MUTE,
+    SlotState.UNAVAILABLE: m.ReaderState.UNAVAILABLE,
+}
