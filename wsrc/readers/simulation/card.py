@@ -68,6 +68,8 @@ class Card:
         self._counted = 0
         self._removed = False
         self._ended = _ended()
+        self.struck = threading.Event()
+        """Set once a command is being delayed, for whoever waits to act meanwhile."""
 
     @property
     def atr(self) -> bytes:
@@ -98,6 +100,7 @@ class Card:
     def faults(self, faults: Faults) -> None:
         with self._lock:
             self._faults, self._counted = faults, 0
+            self.struck.clear()
 
     def power_on(self) -> bytes:
         """
@@ -177,6 +180,7 @@ class Card:
 
     def _suffer(self, faults: Faults, ended: threading.Event, outcome: Outcome) -> None:
         if faults.delay_s:
+            self.struck.set()
             ended.wait(faults.delay_s)
         if faults.dies_at:
             self.remove()

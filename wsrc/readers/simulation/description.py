@@ -163,11 +163,10 @@ def parse_description(text: str, where: str) -> CardDescription:
 def _explain(message: str, where: str) -> ConfigError:
     """Turn "Expected … - at `$.field`" into file, field and what is expected there."""
     sentence, _, at = message.partition(" - at `$")
-    path = at.rstrip("`").removeprefix(".").replace("[...]", "")
+    path = at.rstrip("`").removeprefix(".")
     field = re.sub(r"\W", "", path.rpartition(".")[2])
-    if "matching regex" in sentence and field in _EXPECTED:
-        sentence = _EXPECTED[field]
-    return ConfigError(f"{where}: {path}" if path else where, sentence)
+    setting = f"{where}: {path}" if path else where
+    return ConfigError(setting, _EXPECTED.get(field, sentence))
 
 
 def _check(card: CardDescription, where: str) -> None:

@@ -65,7 +65,7 @@ def _describe(state: State, file: AnyFile) -> bytes:
         pin = state.pin(PIN1)
         tries = bytes([0x80 | pin.secret.tries, 0x80 | (pin.unblock.tries if pin.unblock else 0)])
         asked = b"\x13" if pin.enabled else b"\x93"
-        return bytes(4) + identifier + kind + bytes(5) + b"\x0a" + asked + counts + b"\0" + tries
+        return bytes(4) + identifier + kind + bytes(5) + b"\x09" + asked + counts + tries + bytes(2)
     return _describe_ef(file, identifier)
 
 
