@@ -19,7 +19,8 @@ from wsrc.errors import (
     ReaderUnavailableError,
 )
 from wsrc.readers.base import CardProtocol, ResetKind
-from wsrc.readers.pcsc import MAX_COMMAND_OCTETS, PcscReader, PcscSource
+from wsrc.readers.pcsc import PcscSource
+from wsrc.readers.pcsc_reader import MAX_COMMAND_OCTETS, PcscReader
 
 pytestmark = pytest.mark.pcscd
 

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What real readers do and vpcd cannot: plugging, serial numbers, resets by others, odd drivers."""
+
+import ctypes
+import sys
+import threading
+import types
+from collections.abc import Iterator
+
+import pytest
+
+from tests.pcsc.watching import Watching
+from wsrc.errors import CardTransmissionError, CardUnresponsiveError, Outcome
+from wsrc.readers import pcsc_api as api
+from wsrc.readers.base import CardProtocol, ResetKind, SlotState
+from wsrc.readers.pcsc import PcscSource
+from wsrc.readers.pcsc_reader import PcscReader
+
+READER = "Reader 00 00"
+ATR_T0, ATR_T1 = bytes.fromhex("3b021450"), bytes.fromhex("3b800181")
+EMPTY, PRESENT = 0x10, 0x20
+SELECT = bytes.fromhex("00a40004023f00")
+
+
+CALLS = (
+    "establish_context",
+    "release_context",
+    "cancel",
+    "list_readers",
+    "get_status_change",
+    "connect",
+    "reconnect",
+    "disconnect",
+    "status",
+    "transmit",
+    "get_attrib",
+)
+
+
+class FakeScard:
+    """
+    pyscard's `scard` as far as we call it.
+
+    `codes` has result codes for the next calls by name; `calls` what was called, in order.
+    """
+
+    def __init__(self) -> None:
+        self.readers: dict[str, tuple[int, bytes]] = {READER: (PRESENT, ATR_T0)}
+        self.attributes: dict[int, bytes] = {}
+        self.codes: dict[str, list[int]] = {}
+        self.calls: list[tuple[str, object]] = []
+        self.active = 0
+        self._contexts = 0
+        self._changed = threading.Condition()
+        self._cancelled = False
+
+    @property
+    def module(self) -> types.SimpleNamespace:
+        """The calls under the names that pyscard gives them."""
+        return types.SimpleNamespace(
+            **{f"SCard{name.title().replace('_', '')}": getattr(self, name) for name in CALLS}
+        )
+
+    def plug(self, name: str, state: int = EMPTY, atr: bytes = b"") -> None:
+        with self._changed:
+            self.readers[name] = (state, atr)
+            self._changed.notify_all()
+
+    def unplug(self, name: str) -> None:
+        with self._changed:
+            del self.readers[name]
+            self._changed.notify_all()
+
+    def done(self, call: str) -> list[object]:
+        return [what for name, what in self.calls if name == call]
+
+    def _code(self, call: str, what: object = None) -> int:
+        self.calls.append((call, what))
+        codes = self.codes.get(call, [])
+        return codes.pop(0) if codes else 0
+
+    def establish_context(self, scope: int) -> list[int]:
+        self._contexts += 1
+        return [self._code("establish", scope), self._contexts]
+
+    def release_context(self, context: int) -> int:
+        return self._code("release", context)
+
+    def cancel(self, context: int) -> int:
+        with self._changed:
+            self._cancelled = True
+            self._changed.notify_all()
+        return self._code("cancel", context)
+
+    def list_readers(self, context: int, groups: list[str]) -> list[object]:
+        assert groups == []
+        code = self._code("list", context)
+        return [code or (0 if self.readers else api.E_NO_READERS_AVAILABLE), list(self.readers)]
+
+    def get_status_change(
+        self, context: int, timeout_ms: int, states: list[tuple[str, int]]
+    ) -> list[object]:
+        code = self._code("status change", context)
+        for name, _ in states:
+            name.encode("ascii")
+        with self._changed:
+            changed = self._changed.wait_for(
+                lambda: self._cancelled or self._now(states) != states, timeout_ms / 1000
+            )
+            if self._cancelled:
+                return [api.E_CANCELLED, []]
+            if {name for name, _ in states} - self.readers.keys() - {api.PNP_READER}:
+                return [api.E_UNKNOWN_READER, []]
+            atrs = {name: atr for name, (_, atr) in self.readers.items()}
+            now = [(n, s | 2, list(atrs.get(n, b""))) for n, s in self._now(states)]
+        return [code or (0 if changed else api.E_TIMEOUT), now]
+
+    def _now(self, states: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        pnp = {api.PNP_READER: (len(self.readers) << 16, b"")}
+        return [(name, {**self.readers, **pnp}.get(name, (4, b""))[0]) for name, _ in states]
+
+    def connect(self, context: int, reader: str, mode: int, protocols: int) -> list[int]:
+        assert reader == READER
+        return [self._code("connect", (context, mode, protocols)), 77, 0]
+
+    def reconnect(self, card: int, mode: int, protocols: int, init: int) -> list[int]:
+        assert (card, mode) == (77, api.SHARE_EXCLUSIVE)
+        code = self._code("reconnect", (protocols, init))
+        return [code, self.active or (2 if protocols == 3 else protocols)]
+
+    def disconnect(self, card: int, disposition: int) -> int:
+        return self._code("disconnect", disposition)
+
+    def status(self, card: int) -> list[object]:
+        code = self._code("status")
+        return [code, READER, 0x34, 1, list(self.readers[READER][1])]
+
+    def transmit(self, card: int, pci: int, octets: list[int]) -> list[object]:
+        return [self._code("transmit", (pci, bytes(octets))), [0x90, 0x00]]
+
+    def get_attrib(self, card: int, attribute: int) -> list[object]:
+        value = self.attributes.get(attribute)
+        return [0, list(value)] if value is not None else [0x8010_001F, []]
+
+
+@pytest.fixture
+def scard() -> FakeScard:
+    return FakeScard()
+
+
+@pytest.fixture
+def reader(scard: FakeScard) -> Iterator[PcscReader]:
+    reader = PcscReader(READER, api.Scard(scard.module), set())
+    yield reader
+    reader.close()
+
+
+@pytest.fixture
+def watching(scard: FakeScard, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watching]:
+    package = types.ModuleType("smartcard")
+    package.__dict__["scard"] = scard.module
+    monkeypatch.setitem(sys.modules, "smartcard", package)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: None)
+    with Watching(PcscSource()) as watching:
+        yield watching
+
+
+def test_reader_plugged_in_and_out_is_reported(scard: FakeScard, watching: Watching) -> None:
+    watching.until(lambda slots: [s.name for s in slots] == [READER])
+    scard.plug("New Reader 01 00", PRESENT, ATR_T1)
+    assert watching.slot("New Reader 01 00", lambda s: s.atr == ATR_T1).state is SlotState.PRESENT
+    scard.unplug("New Reader 01 00")
+    watching.until(lambda slots: [s.name for s in slots] == [READER])
+    scard.unplug(READER)
+    watching.until(lambda slots: slots == [])
+    scard.plug(READER)
+    watching.slot(READER, lambda s: s.state is SlotState.EMPTY)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (0x10, SlotState.EMPTY),
+        (0x20, SlotState.PRESENT),
+        (0x220, SlotState.MUTE),
+        (0x08, SlotState.UNAVAILABLE),
+        (0x04, SlotState.UNAVAILABLE),
+    ],
+)
+def test_states_of_pcsc_are_told(
+    scard: FakeScard, watching: Watching, state: int, expected: SlotState
+) -> None:
+    scard.plug("Other 00 00", state | 0x0007_0000)
+    assert watching.slot("Other 00 00", lambda s: s.state is expected).event_count == 7
+
+
+def test_name_that_pyscard_cannot_ask_about_harms_no_other_reader(
+    scard: FakeScard, watching: Watching
+) -> None:
+    scard.plug("Lesegerät 00 00", PRESENT, ATR_T0)
+    assert watching.slot("Lesegerät 00 00", lambda _: True).state is SlotState.UNAVAILABLE
+    scard.plug(READER, PRESENT | 0x0002_0000, ATR_T1)
+    watching.slot(READER, lambda s: s.atr == ATR_T1)
+
+
+def test_reader_plugged_in_while_listing_loses_no_reader(
+    scard: FakeScard, watching: Watching
+) -> None:
+    watching.until(lambda slots: len(slots) == 1)
+    scard.codes["list"] = [api.E_INSUFFICIENT_BUFFER]
+    scard.plug("New Reader 01 00")
+    watching.until(lambda slots: len(slots) == 2)
+    assert [] not in watching.reports
+
+
+def test_reader_that_vanishes_while_asked_loses_no_other(
+    scard: FakeScard, watching: Watching
+) -> None:
+    watching.until(lambda slots: len(slots) == 1)
+    scard.codes["status change"] = [api.E_UNKNOWN_READER]
+    scard.plug("New Reader 01 00")
+    watching.until(lambda slots: len(slots) == 2)
+    assert [] not in watching.reports
+
+
+def test_card_reset_by_others_meanwhile_is_reset_again(
+    scard: FakeScard, reader: PcscReader
+) -> None:
+    scard.codes = {"reconnect": [api.W_RESET_CARD], "status": [0, 0, api.W_RESET_CARD]}
+    connection = reader.connect()
+    assert scard.done("reconnect") == [(1, api.UNPOWER_CARD)] * 3
+    assert connection.atr == ATR_T0
+
+
+def test_card_that_others_reset_for_ever_is_let_go_of(scard: FakeScard, reader: PcscReader) -> None:
+    scard.codes = {"reconnect": [api.W_RESET_CARD] * 99}
+    with pytest.raises(CardTransmissionError, match="SCARD_W_RESET_CARD"):
+        reader.connect()
+    assert scard.done("disconnect") == [api.UNPOWER_CARD]
+
+
+def test_reset_by_others_between_commands_is_told_and_mended_by_a_reset(
+    scard: FakeScard, reader: PcscReader
+) -> None:
+    connection = reader.connect()
+    scard.codes = {"transmit": [api.W_RESET_CARD - (1 << 32)]}
+    with pytest.raises(CardTransmissionError, match="SCARD_W_RESET_CARD") as caught:
+        connection.transmit(SELECT)
+    assert caught.value.outcome is Outcome.NOT_EXECUTED
+    scard.plug(READER, PRESENT, ATR_T1)
+    assert connection.reset(ResetKind.WARM) == ATR_T1
+    assert connection.transmit(SELECT) == b"\x90\x00"
+
+
+def test_protocol_that_the_reader_refuses_gives_way_to_any(
+    scard: FakeScard, reader: PcscReader
+) -> None:
+    scard.codes = {"reconnect": [api.E_PROTO_MISMATCH]}
+    connection = reader.connect()
+    assert scard.done("reconnect") == [(1, api.UNPOWER_CARD), (3, api.UNPOWER_CARD)]
+    assert connection.protocol is CardProtocol.T1
+
+
+def test_card_in_no_protocol_is_unresponsive(scard: FakeScard, reader: PcscReader) -> None:
+    scard.active = 4
+    with pytest.raises(CardUnresponsiveError):
+        reader.connect()
+
+
+@pytest.mark.parametrize("code", sorted(api.SERVICE_GONE))
+def test_dead_context_is_replaced_once(scard: FakeScard, reader: PcscReader, code: int) -> None:
+    scard.codes = {"connect": [code]}
+    reader.connect().close()
+    assert scard.done("connect") == [(1, 1, 3), (2, 1, 3)]
+    assert scard.done("release") == [1]
+
+
+def test_stable_id_is_the_serial_number_once_the_reader_may_be_asked(
+    scard: FakeScard, reader: PcscReader
+) -> None:
+    scard.attributes = {api.ATTR_VENDOR_IFD_SERIAL_NO: b"S123\0"}
+    scard.codes = {"connect": [api.E_SHARING_VIOLATION]}
+    assert reader.stable_id == READER
+    assert reader.stable_id == "S123"
+    assert reader.stable_id == "S123"
+    assert scard.done("connect") == [(1, api.SHARE_DIRECT, 0)] * 2
+    assert scard.done("disconnect") == [api.LEAVE_CARD]

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One PC/SC reader and the card in it, held exclusively; for the one thread that serves it."""
+
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from wsrc.errors import CardError, CardTransmissionError, Outcome
+from wsrc.readers import pcsc_api as api
+from wsrc.readers.base import CardProtocol, ResetKind
+from wsrc.readers.pcsc_names import first_protocol, stable_id
+
+MAX_COMMAND_OCTETS: Final = 65_544
+"""Longest command APDU (ISO/IEC 7816-3 clause 12.1)."""
+
+PCSC_LITE: Final = sys.platform == "linux"
+
+_RESETS: Final = 3
+"""Attempts to bring a card up while it is said to have been reset by others."""
+
+_PROTOCOLS: Final = {
+    api.PROTOCOL_T0: CardProtocol.T0,
+    api.PROTOCOL_T1: CardProtocol.T1,
+}
+_NUMBERS: Final = {protocol: number for number, protocol in _PROTOCOLS.items()}
+_INITIALIZATION: Final = {
+    ResetKind.COLD: api.UNPOWER_CARD,
+    ResetKind.WARM: api.RESET_CARD,
+}
+
+
+class Context:
+    """One PC/SC context."""
+
+    def __init__(self, scard: api.Scard) -> None:
+        self._scard = scard
+        self._handle: int | None = None
+
+    def handle(self, reader: str) -> int:
+        """
+        Give the context, made now if there is none; `reader` is for the error's sentence.
+
+        Raises:
+            ReaderUnavailableError: If the PC/SC service does not run.
+        """
+        if self._handle is None:
+            code, handle = self._scard.establish_context()
+            if code != api.S_SUCCESS:
+                raise api.card_error(code, reader)
+            self._handle = handle
+        return self._handle
+
+    def cancel(self) -> None:
+        """End a wait in another thread."""
+        handle = self._handle
+        if handle is not None:
+            self._scard.cancel(handle)
+
+    def release(self) -> None:
+        """Let go of it; the next `handle` makes another."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            self._scard.release_context(handle)
+
+
+class PcscReader:
+    """One PC/SC reader with a context of its own, for one thread; see `base.Reader`."""
+
+    def __init__(self, name: str, scard: api.Scard, held: set[str]) -> None:
+        self._name = name
+        self._scard = scard
+        self._held = held
+        self._context = Context(scard)
+        self._stable_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name as the host's PC/SC shows it."""
+        return self._name
+
+    @property
+    def stable_id(self) -> str:
+        """
+        Serial number of the reader, else its USB port, else its name; with the slot.
+
+        It is the name for as long as another program keeps the reader from being asked.
+        """
+        if self._stable_id is None:
+            try:
+                card = self._take(api.SHARE_DIRECT, 0)
+            except CardError:
+                return self._name
+            serial = self._scard.attribute(card, api.ATTR_VENDOR_IFD_SERIAL_NO)
+            channel = self._scard.attribute(card, api.ATTR_CHANNEL_ID)
+            self._scard.disconnect(card, api.LEAVE_CARD)
+            self._stable_id = stable_id(self._name, serial, channel)
+        return self._stable_id
+
+    def connect(self) -> "PcscConnection":
+        """Take the card for exclusive use, powered by a cold reset; errors as `base.Reader`."""
+        self._held.add(self._name)
+        try:
+            card = self._take(api.SHARE_EXCLUSIVE, api.PROTOCOL_ANY)
+            return PcscConnection(self._name, card, self._scard, self._let_go)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def close(self) -> None:
+        """Release the context; never raises."""
+        self._context.release()
+
+    def _let_go(self) -> None:
+        self._held.discard(self._name)
+
+    def _take(self, share_mode: int, protocols: int) -> int:
+        code, card = self._attempt(share_mode, protocols)
+        if code in api.SERVICE_GONE:
+            self._context.release()
+            code, card = self._attempt(share_mode, protocols)
+        if code != api.S_SUCCESS:
+            raise api.connect_error(code, self._name)
+        return card
+
+    def _attempt(self, share_mode: int, protocols: int) -> tuple[int, int]:
+        context = self._context.handle(self._name)
+        return self._scard.connect(context, self._name, share_mode, protocols)
+
+
+class PcscConnection:
+    """
+    A card held exclusively; see `base.Connection`. It is for the thread of its reader.
+
+    Raises:
+        CardError: If the cold reset that begins it fails; the card is let go of then.
+    """
+
+    def __init__(
+        self, reader: str, card: int, scard: api.Scard, let_go: Callable[[], None]
+    ) -> None:
+        self._reader = reader
+        self._card: int | None = card
+        self._scard = scard
+        self._let_go = let_go
+        self._atr = b""
+        self._number = api.PROTOCOL_T0
+        try:
+            self._power(api.UNPOWER_CARD)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def atr(self) -> bytes:
+        """ATR of the last reset."""
+        return self._atr
+
+    @property
+    def protocol(self) -> CardProtocol:
+        """Protocol in force."""
+        return _PROTOCOLS[self._number]
+
+    def transmit(self, octets: bytes) -> bytes:
+        """
+        Send one TPDU (T=0) or one APDU (T=1) as it is and give the card's answer as it is.
+
+        Raises:
+            CardError: With the outcome: whether the card may have run the command. Less than a
+                command header (4 octets) and more than `MAX_COMMAND_OCTETS` are never sent.
+        """
+        if not 4 <= len(octets) <= MAX_COMMAND_OCTETS:
+            raise CardTransmissionError(
+                f"reader {self._reader!r}: {len(octets)} octets are no command; a command has "
+                f"4 to {MAX_COMMAND_OCTETS}",
+                Outcome.NOT_EXECUTED,
+            )
+        code, answer = self._scard.transmit(self._handle(), self._number, octets)
+        if code != api.S_SUCCESS:
+            raise api.transmit_error(code, self._reader, pcsc_lite=PCSC_LITE)
+        if len(answer) < 2:
+            raise self._no_status_word(len(answer))
+        return answer
+
+    def reset(self, kind: ResetKind) -> bytes:
+        """
+        Reset the card and give the new ATR; the protocol is agreed on anew.
+
+        Raises:
+            CardError: If the card does not come up again.
+        """
+        self._power(_INITIALIZATION[kind])
+        return self._atr
+
+    def close(self) -> None:
+        """Power the card off and let go of it; never raises."""
+        card, self._card = self._card, None
+        if card is not None:
+            self._scard.disconnect(card, api.UNPOWER_CARD)
+            self._let_go()
+
+    def _handle(self) -> int:
+        if self._card is None:
+            raise api.card_error(api.E_INVALID_HANDLE, self._reader)
+        return self._card
+
+    def _power(self, initialization: int) -> None:
+        card = self._handle()
+        code = api.W_RESET_CARD
+        for _ in range(_RESETS):
+            code = self._reset_once(card, initialization)
+            if code != api.W_RESET_CARD:
+                break
+        if code != api.S_SUCCESS:
+            raise api.connect_error(code, self._reader)
+
+    def _reset_once(self, card: int, initialization: int) -> int:
+        """Reset the card into the protocol that it offers first, else into any."""
+        _, atr = self._scard.atr(card)
+        offered = first_protocol(atr)
+        wish = _NUMBERS[offered] if offered is not None else api.PROTOCOL_ANY
+        code, number = self._scard.reconnect(card, wish, initialization)
+        if code == api.E_PROTO_MISMATCH and wish != api.PROTOCOL_ANY:
+            code, number = self._scard.reconnect(card, api.PROTOCOL_ANY, initialization)
+        if code != api.S_SUCCESS:
+            return code
+        code, atr = self._scard.atr(card)
+        if code == api.S_SUCCESS:
+            if number not in _PROTOCOLS:
+                return api.E_PROTO_MISMATCH
+            self._atr, self._number = atr, number
+        return code
+
+    def _no_status_word(self, count: int) -> CardError:
+        """Explain an answer without status word: the card went away in mid-command."""
+        code, _ = self._scard.atr(self._handle())
+        if code in {api.W_REMOVED_CARD, api.E_NO_SMARTCARD}:
+            return api.card_error(code, self._reader, Outcome.UNKNOWN)
+        return CardTransmissionError(
+            f"reader {self._reader!r}: the card answered {count} octets, which is no status "
+            "word; it stopped in the middle of the command",
+            Outcome.UNKNOWN,
+        )
