@@ -16,7 +16,7 @@ from wsrc.errors import (
     ReaderInUseError,
     ReaderUnavailableError,
 )
-from wsrc.readers.base import Connection, Reader, ResetKind, Slot, SlotState, Source
+from wsrc.readers.base import CardProtocol, Connection, Reader, ResetKind, Slot, SlotState, Source
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card, Faults, When, default_cards
 
@@ -56,6 +56,7 @@ def test_it_is_what_wsrc_asks_of_a_reader(source: SimulatedSource) -> None:
     reader: Reader = as_source.open(NAME)
     connection: Connection = reader.connect()
     assert reader.name == reader.stable_id == NAME
+    assert connection.protocol is CardProtocol.T0
     assert connection.transmit(ASK).hex() == "63c3"
     connection.close()
     reader.close()

@@ -295,3 +295,15 @@ def test_extended_length_reads_more_than_256_octets() -> None:
     assert apdu(uicc, "00b00000 0003e8") == "00" * 1000 + "9000"
     assert apdu(uicc, "00b00000 000000") == "00" * 1000 + "9000"
     assert apdu(uicc, "00b00000 00") == "00" * 256 + "9000"
+
+
+@pytest.mark.parametrize("command", ["00b08200", "00d68600", "80f20000", "00840000", "80100000"])
+def test_missing_le_or_data_over_t1(command: str) -> None:
+    uicc = card(EXTRA, protocol=CardProtocol.T1)
+    assert apdu(uicc, command) == "6700"
+
+
+def test_own_file_in_a_directory_of_the_card() -> None:
+    uicc = card('[[file]]\npath = "7f106fe0"\ncontent = "2a"')
+    assert apdu(uicc, "00a4080c 04 7f106fe0") == "9000"
+    assert apdu(uicc, "00b00000 01") == "2a9000"
