@@ -11,7 +11,7 @@ Cards that are somewhere else, for programs that use asyncio.
 
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, Unpack
@@ -158,7 +158,7 @@ class Client:
         request = m.SelectCard(wait_s=wait_s, raw_tpdu=raw_tpdu, **which)
         return Selecting(self, request, on_waiting)
 
-    async def watch(self, **filters: Unpack[Filters]) -> AsyncIterator[CardEvent]:
+    async def watch(self, **filters: Unpack[Filters]) -> AsyncGenerator[CardEvent, None]:
         """
         Give what happens to the cards, beginning with an `added` for each that is there.
 

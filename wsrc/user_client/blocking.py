@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Cards that are somewhere else, for programs that do not use asyncio.
+
+    with Client("wss://cards.example:4220") as client:
+        with client.select(iccid="8949...") as card:
+            response = card.transmit(bytes.fromhex("00a40004023f00"))
+
+The names and errors are those of `wsrc.user_client.aio`, which does the work in a thread of each
+client's own. Any threads may use a client. An interrupt (Ctrl-C) cancels what is waited for.
+"""
+
+import asyncio
+import atexit
+import concurrent.futures
+import os
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+from wsrc.apdu import Response
+from wsrc.errors import ConnectionLostError, WsrcError
+from wsrc.messages import CardEvent, CardInfo, Step, Waiting
+from wsrc.slot import CardProtocol, ResetKind
+from wsrc.user_client import aio
+from wsrc.user_client.aio import BatchResult
+from wsrc.user_client.naming import Filters
+
+__all__ = ["BatchResult", "Card", "Client", "ResetKind", "Response", "Step"]
+
+JOIN_S = 10.0
+"""How long the thread of a closed client may take to end."""
+
+T = TypeVar("T")
+
+
+class _Portal:
+    """An event loop in a thread of its own, and the way to it from other threads."""
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="wsrc-client", daemon=True)
+        self._thread.start()
+        self._started.wait(JOIN_S)
+
+    def submit(self, doing: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
+        """Begin something in the loop."""
+        if not self.usable or self._loop is None:
+            doing.close()
+            raise ConnectionLostError(
+                "The client is closed, or was opened before a fork; open another one here."
+            )
+        return asyncio.run_coroutine_threadsafe(doing, self._loop)
+
+    def call(self, doing: Coroutine[Any, Any, T]) -> T:
+        """Do something in the loop and wait for its end; an interrupt cancels it."""
+        return wait_for(self.submit(doing))
+
+    @property
+    def usable(self) -> bool:
+        """Whether the loop runs, and in this process."""
+        return os.getpid() == self._process and self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End the loop and wait for its thread."""
+        loop, stopping = self._loop, self._stopping
+        if not self.usable or loop is None or stopping is None:
+            return
+        loop.call_soon_threadsafe(stopping.set)
+        self._thread.join(JOIN_S)
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        self._started.set()
+        await self._stopping.wait()
+
+
+def wait_for(future: "concurrent.futures.Future[T]") -> T:
+    """
+    Wait for what goes on in the loop; it is cancelled where the wait is interrupted.
+
+    Raises:
+        ConnectionLostError: If another thread closed the client meanwhile.
+    """
+    try:
+        return future.result()
+    except concurrent.futures.CancelledError as exc:
+        raise ConnectionLostError("The client was closed by another thread.") from exc
+    finally:
+        future.cancel()
+
+
+class Client:
+    """A connection to a server, from `with` to its end; see `aio.Client`."""
+
+    def __init__(  # noqa: PLR0913 - the settings of a user, each by its name
+        self,
+        url: str,
+        *,
+        ca: str | Path | None = None,
+        name: str | None = None,
+        timeout_s: float = 180.0,
+        connect_s: float = 10.0,
+        ping_s: float = 10.0,
+    ) -> None:
+        self._client = aio.Client(
+            url, ca=ca, name=name, timeout_s=timeout_s, connect_s=connect_s, ping_s=ping_s
+        )
+        self._portal: _Portal | None = None
+        self._held: concurrent.futures.Future[None] | None = None
+        self._closing = asyncio.Event()
+
+    @property
+    def server(self) -> str:
+        """Name of the server."""
+        return self._client.server
+
+    def __enter__(self) -> Self:
+        """Connect and greet; raises as `aio.Client.__aenter__`."""
+        self._portal = _Portal()
+        opened: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._held = self._portal.submit(self._hold(opened))
+        self._held.add_done_callback(lambda held: _pass_on(held, opened))
+        try:
+            opened.result()
+        except BaseException:
+            self._held.cancel()
+            self.close()
+            raise
+        atexit.register(self.close)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back every card and close the connection; it may be called again."""
+        portal, self._portal = self._portal, None
+        held = self._held
+        atexit.unregister(self.close)
+        if portal is None or held is None or not portal.usable:
+            return
+        try:
+            portal.call(self._let_go())
+            with suppress(concurrent.futures.CancelledError, TimeoutError, WsrcError):
+                held.result(JOIN_S)
+        finally:
+            portal.stop()
+
+    def list_cards(self, **filters: Unpack[Filters]) -> list[CardInfo]:
+        """See `aio.Client.list_cards`."""
+        return self._call(self._client.list_cards(**filters))
+
+    def select(
+        self,
+        *,
+        wait_s: float = 0.0,
+        raw_tpdu: bool = False,
+        on_waiting: Callable[[Waiting], None] | None = None,
+        **which: Unpack[Filters],
+    ) -> "Card":
+        """
+        Make one card ours, freshly reset; use it with `with`, or call its `detach`.
+
+        `on_waiting` is called in the thread of the client; the rest is as `aio.Client.select`.
+        """
+
+        async def select() -> aio.Card:
+            return await self._client.select(
+                wait_s=wait_s, raw_tpdu=raw_tpdu, on_waiting=on_waiting, **which
+            )
+
+        return Card(self._call(select()), self._call)
+
+    def watch(self, **filters: Unpack[Filters]) -> Iterator[CardEvent]:
+        """See `aio.Client.watch`."""
+        events = self._client.watch(**filters)
+
+        async def following() -> CardEvent:
+            return await anext(events)
+
+        try:
+            while True:
+                yield self._call(following())
+        finally:
+            with suppress(ConnectionLostError):
+                self._call(events.aclose())
+
+    def _call(self, doing: Coroutine[Any, Any, T]) -> T:
+        if self._portal is None:
+            doing.close()
+            raise ConnectionLostError("The client is not open; use it inside of `with`.")
+        return self._portal.call(doing)
+
+    async def _hold(self, opened: "concurrent.futures.Future[None]") -> None:
+        async with self._client:
+            opened.set_result(None)
+            await self._closing.wait()
+
+    async def _let_go(self) -> None:
+        self._closing.set()
+
+
+class Card:
+    """A card that is ours; see `aio.Card` for what each method gives and raises."""
+
+    def __init__(self, card: aio.Card, call: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self._card = card
+        self._call = call
+
+    @property
+    def info(self) -> CardInfo:
+        """The card as the server describes it."""
+        return self._card.info
+
+    @property
+    def atr(self) -> bytes:
+        """The ATR of the latest reset."""
+        return self._card.atr
+
+    @property
+    def protocol(self) -> CardProtocol | None:
+        """Transmission protocol, where the card host told it."""
+        return self._card.protocol
+
+    @property
+    def session(self) -> str:
+        """Name of the session; a secret between us and the server."""
+        return self._card.session
+
+    def transmit(self, command: bytes) -> Response:
+        """Send one command APDU and give the response, whatever its status word."""
+        response: Response = self._call(self._card.transmit(command))
+        return response
+
+    def batch(self, steps: Sequence[Step | bytes]) -> BatchResult:
+        """Run 1 to 256 commands one after the other in one round trip."""
+        result: BatchResult = self._call(self._card.batch(steps))
+        return result
+
+    def reset(self, kind: ResetKind = ResetKind.COLD) -> bytes:
+        """Reset the card and give its new ATR."""
+        atr: bytes = self._call(self._card.reset(kind))
+        return atr
+
+    def detach(self) -> None:
+        """Give the card back; it is reset for the next user."""
+        self._call(self._card.detach())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with suppress(ConnectionLostError):
+            self.detach()
+
+
+def _pass_on(
+    held: "concurrent.futures.Future[None]", opened: "concurrent.futures.Future[None]"
+) -> None:
+    """Tell whoever waits for the opening that it failed."""
+    if opened.done():
+        return
+    if held.cancelled():
+        opened.cancel()
+    else:
+        opened.set_exception(held.exception() or ConnectionLostError("The client was closed."))

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the command `wsrc` prints: text for a person, or JSON for a program."""
+
+import json
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from wsrc.apdu import Response, describe_sw
+from wsrc.errors import (
+    AmbiguousCardError,
+    CardBusyError,
+    CardError,
+    ConfigError,
+    NotExecutedError,
+    Outcome,
+    OutcomeUnknownError,
+    WsrcError,
+)
+from wsrc.messages import CardInfo, Waiting
+from wsrc.user_client.atr import read_atr
+from wsrc.user_client.naming import place
+
+
+class Output:
+    """
+    Results go to standard output, all else to standard error.
+
+    With `as_json` a result is a JSON document; with `quiet` only results and errors are printed.
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+
+    def document(self, content: dict[str, Any]) -> None:
+        """Print one JSON document on one line."""
+        click.echo(json.dumps(content))
+
+    def line(self, text: str) -> None:
+        """Print a line of a result."""
+        click.echo(clean(text))
+
+    def note(self, text: str) -> None:
+        """Say what goes on."""
+        if not self.quiet:
+            click.echo(clean(text), err=True)
+
+    def complain(self, text: str) -> None:
+        """Say what went wrong."""
+        click.echo(clean(text), err=True)
+
+    def waiting(self, told: Waiting) -> None:
+        """Say for whom a card is waited for."""
+        held = f", held by {told.lease.holder} since {told.lease.since}" if told.lease else ""
+        self.note(f"Waiting for the card{held}; place in the queue: {told.position}.")
+
+    def table(self, cards: list[CardInfo]) -> None:
+        """Print cards as a table."""
+        console = Console(markup=False, highlight=False, emoji=False)
+        if not console.is_terminal:
+            console.width = 1000
+        table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+        for title in ("Host", "Reader", "Name", "State", "Holder", "ICCID", "EID", "Label"):
+            table.add_column(title, overflow="fold")
+        for card in cards:
+            table.add_row(*(clean(text) for text in _row(card)))
+        with console.capture() as captured:
+            console.print(table)
+        click.echo(captured.get(), nl=False)
+
+    def failure(self, exc: WsrcError, status: int) -> None:
+        """Say why a command ends."""
+        if self.as_json:
+            self.document({"error": error_document(exc), "exit_status": status})
+        self.complain(f"wsrc: {exc}")
+        if isinstance(exc, AmbiguousCardError):
+            for candidate in exc.candidates:
+                self.complain(f"  {candidate}")
+        if isinstance(exc, CardBusyError) and exc.holder and exc.holder not in str(exc):
+            self.complain(f"  held by {exc.holder} since {exc.since}")
+        if isinstance(exc, CardError) and exc.outcome is Outcome.UNKNOWN:
+            self.complain("  The card may or may not have run the command.")
+
+
+def clean(text: str) -> str:
+    """Take the control characters out of what others sent: a terminal would obey them."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def response_line(response: Response) -> str:
+    """Show a response: data, status word, and what it means."""
+    return f"{response}  {describe_sw(response.sw)}"
+
+
+def response_document(response: Response) -> dict[str, Any]:
+    """Describe a response for a program."""
+    return {
+        "response": response.data.hex(),
+        "sw": f"{response.sw:04X}",
+        "meaning": describe_sw(response.sw),
+    }
+
+
+def card_document(card: CardInfo) -> dict[str, Any]:
+    """Describe a card for a program; what is not known is null."""
+    lease = card.lease
+    return {
+        "host": card.host or card.remote_addr[0],
+        "reader": card.reader,
+        "reader_name": card.reader_name,
+        "state": card.state.value,
+        "iccid": card.identities.iccid,
+        "eids": list(_eids(card)),
+        "atr": card.identities.atr,
+        "label": card.label,
+        "protocol": card.protocol.value if card.protocol else None,
+        "holder": lease.holder if lease else None,
+        "since": lease.since if lease else None,
+        "until": lease.until if lease else None,
+    }
+
+
+def error_document(exc: WsrcError) -> dict[str, Any]:
+    """Describe an error for a program."""
+    content: dict[str, Any] = {"code": exc.code.value, "message": str(exc)}
+    match exc:
+        case AmbiguousCardError():
+            content["candidates"] = list(exc.candidates)
+        case CardBusyError():
+            content |= {"holder": exc.holder, "since": exc.since, "until": exc.until}
+        case CardError():
+            content["outcome"] = exc.outcome.value
+        case OutcomeUnknownError():
+            content["outcome"] = Outcome.UNKNOWN.value
+        case NotExecutedError():
+            content["outcome"] = Outcome.NOT_EXECUTED.value
+        case ConfigError():
+            content |= {"code": "settings", "setting": exc.setting}
+        case _:
+            pass
+    return content
+
+
+def atr_document(atr: bytes) -> dict[str, Any]:
+    """Describe an ATR for a program."""
+    facts = read_atr(atr)
+    if facts is None:
+        return {"protocols": None, "historical": None, "euicc_functions": None}
+    return {
+        "protocols": list(facts.protocols),
+        "historical": facts.historical.hex(),
+        "euicc_functions": facts.euicc,
+    }
+
+
+def info_lines(card: CardInfo) -> list[str]:
+    """Show one card and what its ATR says."""
+    atr = bytes.fromhex(card.identities.atr)
+    facts = read_atr(atr)
+    lines = [
+        ("ICCID", card.identities.iccid or "not known"),
+        *(("EID", eid) for eid in _eids(card)),
+        ("Label", card.label or "none"),
+        ("Reader", place(card)),
+        ("State", card.state.value),
+        ("Holder", _holder(card) or "nobody"),
+        ("Protocol", card.protocol.value if card.protocol else "not told"),
+        ("ATR", atr.hex() or "none"),
+    ]
+    if facts is not None:
+        lines += [
+            ("  offers", ", ".join(facts.protocols)),
+            ("  historical", f"{facts.historical.hex()}  {_ascii(facts.historical)}".strip()),
+        ]
+    lines.append(("eUICC", _euicc(card, announced=facts is not None and facts.euicc)))
+    return [f"{title:<13}{text}" for title, text in lines]
+
+
+def _euicc(card: CardInfo, *, announced: bool) -> str:
+    if _eids(card):
+        return "yes, it has an EID"
+    return "the ATR announces eUICC functions" if announced else "no sign of it"
+
+
+def _eids(card: CardInfo) -> tuple[str, ...]:
+    return card.eids or ((card.identities.eid,) if card.identities.eid else ())
+
+
+def _ascii(octets: bytes) -> str:
+    return "".join(chr(o) if 0x20 <= o < 0x7F else "." for o in octets)
+
+
+def _holder(card: CardInfo) -> str:
+    return f"{card.lease.holder} since {card.lease.since}" if card.lease else ""
+
+
+def _row(card: CardInfo) -> tuple[str, ...]:
+    return (
+        card.host or card.remote_addr[0],
+        card.reader or "",
+        card.reader_name or "",
+        card.state.value,
+        card.lease.holder if card.lease else "",
+        card.identities.iccid or "",
+        "\n".join(_eids(card)),
+        card.label or "",
+    )

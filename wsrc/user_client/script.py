@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Script files: commands with the status words that are expected of them.
+
+    # text after a hash is for people
+    !expect 9000 91xx               # of the commands that follow and say nothing themselves
+    00A4 0004 02 3F00
+    00A40004022FE2 -> 9000 61xx     # `x` stands for any digit, `any` for any status word
+    !reset warm
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from wsrc.apdu import parse_command
+from wsrc.errors import BadApduError, BadHexError, ErrorCode, WsrcError
+from wsrc.messages import MAX_BATCH
+from wsrc.octets import Octets, from_person
+from wsrc.slot import ResetKind
+
+DEFAULT_EXPECT: tuple[str, ...] = ("9000",)
+"""What is expected before the first `!expect`."""
+
+MAX_BATCH_DIGITS = 400_000
+"""Hexadecimal digits of a batch and of what it may answer; a message has room for twice that."""
+
+_PATTERN = re.compile(r"[0-9a-f][0-9a-fx]{3}|xxxx")
+
+
+class ScriptError(WsrcError):
+    """A line that cannot be understood; the text of the line is not repeated."""
+
+    code = ErrorCode.BAD_APDU
+
+    def __init__(self, name: str, line: int, sentence: str) -> None:
+        super().__init__(f"{name}:{line}: {sentence}")
+        self.line = line
+
+
+class ScriptCommand(NamedTuple):
+    """One command; `expect` lists patterns of status words."""
+
+    line: int
+    command: Octets
+    expect: tuple[str, ...]
+
+
+class ScriptReset(NamedTuple):
+    """A reset of the card."""
+
+    line: int
+    kind: ResetKind
+
+
+Item = ScriptCommand | ScriptReset
+
+
+def parse(text: str, name: str) -> list[Item]:
+    """
+    Read a script.
+
+    Args:
+        text: The content of the file.
+        name: Its name, for errors.
+
+    Raises:
+        ScriptError: If a line is neither a command APDU nor a directive.
+    """
+    items: list[Item] = []
+    expect = DEFAULT_EXPECT
+    for number, line in enumerate(text.splitlines(), start=1):
+        said = line.partition("#")[0].strip()
+        if not said:
+            continue
+        try:
+            if said.startswith("!expect"):
+                expect = parse_expect(said.removeprefix("!expect"))
+            elif said.startswith("!"):
+                items.append(ScriptReset(number, _reset_kind(said)))
+            else:
+                items.append(_command(number, said, expect))
+        except (BadApduError, BadHexError, ValueError) as exc:
+            raise ScriptError(name, number, f"{exc}.") from exc
+    return items
+
+
+def parse_expect(text: str) -> tuple[str, ...]:
+    """
+    Read patterns of status words, between spaces or commas.
+
+    Raises:
+        ValueError: If there is none, or one is not four digits or `x`.
+    """
+    words = text.replace(",", " ").lower().split()
+    patterns = tuple("xxxx" if word == "any" else word for word in words)
+    if not patterns or not all(_PATTERN.fullmatch(pattern) for pattern in patterns):
+        raise ValueError(
+            "a status word is four hexadecimal digits such as 9000; x stands for any digit "
+            "(61xx), any for every status word"
+        )
+    return patterns
+
+
+def sw_matches(sw: int, patterns: Iterable[str]) -> bool:
+    """Tell whether a status word matches one of the patterns."""
+    return any(
+        all(p in {"x", digit} for p, digit in zip(pattern, f"{sw:04x}", strict=True))
+        for pattern in patterns
+    )
+
+
+def batches(items: Sequence[Item]) -> Iterator[ScriptReset | list[ScriptCommand]]:
+    """Put commands that follow one another together, as many as one message carries."""
+    batch: list[ScriptCommand] = []
+    digits = 0
+    for item in items:
+        size = _digits(item.command) if isinstance(item, ScriptCommand) else 0
+        full = len(batch) == MAX_BATCH or digits + size > MAX_BATCH_DIGITS
+        if batch and (full or isinstance(item, ScriptReset)):
+            yield batch
+            batch, digits = [], 0
+        if isinstance(item, ScriptReset):
+            yield item
+        else:
+            batch.append(item)
+            digits += size
+    if batch:
+        yield batch
+
+
+def _digits(command: bytes) -> int:
+    """Estimate what a command and its response take in messages."""
+    return 2 * (len(command) + max(parse_command(command).ne, 256)) + 64
+
+
+def _command(number: int, said: str, expect: tuple[str, ...]) -> ScriptCommand:
+    digits, arrow, expected = said.partition("->")
+    command = from_person(digits.strip())
+    parse_command(command)
+    return ScriptCommand(number, command, parse_expect(expected) if arrow else expect)
+
+
+def _reset_kind(said: str) -> ResetKind:
+    match said.lower().split():
+        case ["!reset"] | ["!reset", "cold"]:
+            return ResetKind.COLD
+        case ["!reset", "warm"]:
+            return ResetKind.WARM
+        case _:
+            raise ValueError("a directive is !reset, !reset cold, !reset warm or !expect SW…")
