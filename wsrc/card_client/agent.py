@@ -24,7 +24,10 @@ _log = logging.getLogger(__name__)
 CONNECT_S = 10.0
 """How long the server may take to accept a connection, and to answer `hello`."""
 
-_PROTOCOL_ERROR = 1002
+GOODBYE_S = 2.0
+"""How long the closing handshake may take at the end."""
+
+_PROTOCOL_ERROR, _GOING_AWAY = 1002, 1001
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -63,8 +66,8 @@ class Agent:
         self._return_in_s: float | None = None
         self._stopping = False
 
-    async def run(self) -> None:
-        """Serve all readers until cancelled, then power the cards off."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve all readers until `stop` is set, then say goodbye and power the cards off."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -72,13 +75,21 @@ class Agent:
                     name = f"source {number}"
                     args = (number, source, loop, tasks)
                     threading.Thread(target=self._watch, args=args, name=name, daemon=True).start()
-                try:
-                    await self._keep_connected()
-                finally:
-                    self._stopping = True
+                connected = tasks.create_task(self._keep_connected(), name="connection")
+                await stop.wait()
+                await self._say_goodbye(connected)
         finally:
             for source in self._sources:
                 source.stop()
+
+    async def _say_goodbye(self, connected: "asyncio.Task[None]") -> None:
+        self._stopping = True
+        if self._link is not None:
+            self._link.close(_GOING_AWAY, "The card client stops.")
+            await asyncio.wait([connected], timeout=GOODBYE_S)
+        connected.cancel()
+        for served in self._served.values():
+            served.task.cancel()
 
     def _watch(
         self,
@@ -155,9 +166,12 @@ class Agent:
                     backoff.succeeded()
                     await self._converse(link)
             except (ConnectionLostError, RemoteProtocolError) as exc:
-                _log.warning("Not connected to %s: %s", self._server.url, exc)
+                if not self._stopping:
+                    _log.warning("Not connected to %s: %s", self._server.url, exc)
             finally:
                 self._disconnected()
+            if self._stopping:
+                return
             wait_s = backoff.wait_s()
             if self._return_in_s is not None:
                 wait_s, self._return_in_s = max(wait_s, self._return_in_s), None

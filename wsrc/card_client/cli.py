@@ -102,11 +102,8 @@ async def _run(agent: Agent) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(agent.run(), name="agent")
-        await stop.wait()
-        _log.info("Stopping: cards are powered off")
-        running.cancel()
+    await agent.run(stop)
+    _log.info("Stopped: all cards are powered off")
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ import logging
 import secrets
 import socket
 import ssl
-import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -41,7 +40,7 @@ class App:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._peers = Peers(_relay(settings))
-        self._upgraded: weakref.WeakSet[object] = weakref.WeakSet()
+        self._not_upgraded: dict[web.RequestHandler, asyncio.TimerHandle] = {}
         self._servers: list[asyncio.Server] = []
         self._runners: list[web.AppRunner] = []
         self.user_port = 0
@@ -81,7 +80,8 @@ class App:
         def accept() -> asyncio.BaseProtocol:
             assert runner.server is not None
             protocol = runner.server()
-            loop.call_later(self._settings.hello_s, self._hurry, weakref.ref(protocol))
+            hurry = loop.call_later(self._settings.hello_s, self._hurry, protocol)
+            self._not_upgraded[protocol] = hurry
             return protocol
 
         for listener in _sockets(self._settings, f"{role}_port", port):
@@ -97,13 +97,12 @@ class App:
             port = listener.getsockname()[1]
         return port
 
-    def _hurry(self, reference: weakref.ref[web.RequestHandler]) -> None:
+    def _hurry(self, protocol: web.RequestHandler) -> None:
         """Drop a connection that has not become a WebSocket in time."""
-        protocol = reference()
-        if protocol is None or protocol in self._upgraded or protocol.transport is None:
-            return
-        _log.info("A connection that never became a WebSocket is dropped")
-        protocol.transport.abort()
+        del self._not_upgraded[protocol]
+        if protocol.transport is not None:
+            _log.info("A connection that did not become a WebSocket in time is dropped")
+            protocol.transport.abort()
 
     def _handler(self, role: ClientType) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def upgrade(request: web.Request) -> web.StreamResponse:
@@ -118,7 +117,7 @@ class App:
                 max_msg_size=settings.max_message_octets,
                 decode_text=False,
             )
-            self._upgraded.add(request.protocol)
+            self._not_upgraded.pop(request.protocol).cancel()
             await link.prepare(request)
             await self._peers.serve(link, role, request.remote or "an unknown address")
             return link
