@@ -6,7 +6,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 KEEP ?=
 PYTEST_ARGS ?=
-export PYTHON CI
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
