@@ -118,6 +118,11 @@ class Bench:
         return {**os.environ, SOCKET_VARIABLE: str(self.socket_path)}
 
     @property
+    def patterns(self) -> list[str]:
+        """Patterns of the bench's readers; a pcscd of our own finds USB readers of the host too."""
+        return [f"{self._name} *"]
+
+    @property
     def running(self) -> bool:
         """Whether pcscd lives."""
         return self._daemon is not None and self._daemon.poll() is None
@@ -126,9 +131,18 @@ class Bench:
         """Give a slot by its number over all pairs."""
         return self.slots[number]
 
-    def start(self) -> None:
-        """Start pcscd and wait for its readers; ports are kept from one start to the next."""
-        for attempt in range(5):
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """The daemon, if one was started."""
+        return self._daemon
+
+    def start(self, attempts: int = 5) -> None:
+        """
+        Start pcscd and wait for its readers.
+
+        Ports are kept from one start to the next, unless another program took one meanwhile.
+        """
+        for attempt in range(attempts):
             if not self.slots or attempt:
                 self._configure()
             self._spawn()

@@ -68,7 +68,8 @@ def other_slot(bench: Bench, slot: Slot) -> Slot:
 
 @pytest.fixture
 def source(bench: Bench) -> PcscSource:
-    return PcscSource()
+    """All readers of the bench, and none of the host's that pcscd may have found."""
+    return PcscSource(bench.patterns)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def names(bench: Bench) -> list[str]:
 
 def test_readers_appear_when_a_service_that_was_not_running_starts(bench: Bench) -> None:
     bench.kill()
-    with Watching(PcscSource()) as watching:
+    with Watching(PcscSource(bench.patterns)) as watching:
         assert watching.until(lambda _: True) == []
         bench.start()
         watching.until(lambda slots: sorted(s.name for s in slots) == names(bench))
@@ -56,7 +56,7 @@ def test_watching_goes_on_after_the_service_was_restarted(
 
 def test_stop_ends_watch_while_the_service_is_away(bench: Bench) -> None:
     bench.kill()
-    with Watching(PcscSource()) as watching:
+    with Watching(PcscSource(bench.patterns)) as watching:
         watching.until(lambda slots: slots == [])
 
 

@@ -85,10 +85,10 @@ def test_card_held_by_ourselves_is_not_in_use(
 @pytest.mark.parametrize(
     ("include", "exclude", "letters"),
     [
-        ((), (), "AABBCC"),
+        (("Bench *",), (), "AABBCC"),
         (("bench a*",), (), "AA"),
         (("*a 00*", "BENCH B*"), ("* 01",), "AB"),
-        ((), ("bench [bc]*",), "AA"),
+        (("bench*",), ("bench [bc]*",), "AA"),
         (("nothing",), (), ""),
     ],
 )
@@ -109,7 +109,7 @@ def test_stop_before_watch_ends_it(source: PcscSource) -> None:
 def test_stop_is_not_lost_whenever_it_comes(bench: Bench) -> None:
     """Bounded by the limit of `Watching`: an overlooked stop would keep the thread alive."""
     for _ in range(50):
-        with Watching(PcscSource()):
+        with Watching(PcscSource(bench.patterns)):
             pass
 
 
