@@ -3,9 +3,12 @@
 
 import asyncio
 import json
+import queue
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from fnmatch import fnmatch
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -136,3 +139,109 @@ async def fails(doing: Any) -> WsrcError:
     except WsrcError as exc:
         return exc
     raise AssertionError("it did not fail")
+
+
+@contextmanager
+def in_thread(script: Script, *, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve as `scripted` does, in a thread, for clients that block; give the URL."""
+    urls: queue.Queue[str] = queue.Queue()
+    failures: list[Exception] = []
+    loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def serving() -> None:
+        stop = asyncio.Event()
+        loops.append((asyncio.get_running_loop(), stop))
+        async with scripted(script, context=context) as url:
+            urls.put(url)
+            await stop.wait()
+
+    def run() -> None:
+        try:
+            asyncio.run(serving())
+        except (AssertionError, KeyError, TimeoutError, ConnectionClosed) as exc:
+            failures.append(exc)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield urls.get(timeout=LIMIT_S)
+    finally:
+        loop, stop = loops[0]
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(LIMIT_S)
+    for failure in failures:
+        raise failure
+
+
+def card_host(cards: list[dict[str, Any]], answers: dict[str, tuple[str, str]]) -> Script:
+    """
+    Give a script that lets a user list and select cards and talk to them.
+
+    `answers` has data and status word by command; any other command gives 6D00.
+    """
+
+    def run(command: str) -> dict[str, str]:
+        response, sw = answers.get(command, ("", "6D00"))
+        return {"response": response, "sw": sw}
+
+    async def serve_user(peer: Peer) -> None:
+        while True:
+            try:
+                request = await peer.hear()
+            except ConnectionClosed:
+                return
+            await _serve_request(peer, request, cards, run)
+
+    return serve_user
+
+
+async def _serve_request(
+    peer: Peer,
+    request: dict[str, Any],
+    cards: list[dict[str, Any]],
+    run: Callable[[str], dict[str, str]],
+) -> None:
+    ids = {key: request[key] for key in ("id", "session") if key in request}
+    match request["msg_type"]:
+        case "list_cards":
+            await peer.say("list_cards_ack", **ids, cards=_matching(cards, request))
+        case "select_card":
+            await _select(peer, request, _matching(cards, request))
+        case "c_apdu":
+            await peer.say("r_apdu", **ids, **run(request["command"]))
+        case "batch":
+            await peer.say("batch_resp", **ids, **_run_batch(request["steps"], run))
+        case "reset_req":
+            await peer.say("reset_resp", **ids, atr="3b00")
+        case "watch" | "detach" as kind:
+            await peer.say(f"{kind}_ack", **ids)
+
+
+async def _select(peer: Peer, request: dict[str, Any], found: list[dict[str, Any]]) -> None:
+    if not found:
+        await peer.refuse(request, "no_such_card")
+    elif len(found) > 1:
+        await peer.refuse(request, "ambiguous", candidates=found)
+    elif "lease" in found[0]:
+        await peer.refuse(request, "card_busy", lease=found[0]["lease"])
+    else:
+        await peer.give(request, "s1", found[0])
+
+
+def _matching(cards: list[dict[str, Any]], request: dict[str, Any]) -> list[dict[str, Any]]:
+    iccid, label = request.get("iccid"), request.get("label")
+    return [
+        each
+        for each in cards
+        if iccid in {None, each["identities"]["ICCID"]} and label in {None, each.get("label")}
+    ]
+
+
+def _run_batch(steps: list[dict[str, Any]], run: Callable[[str], dict[str, str]]) -> dict[str, Any]:
+    results: list[dict[str, str]] = []
+    for number, step in enumerate(steps):
+        results.append(run(step["command"]))
+        patterns = [pattern.replace("x", "?") for pattern in step.get("expect", ["*"])]
+        if not any(fnmatch(results[-1]["sw"].lower(), pattern) for pattern in patterns):
+            return {"results": results, "stopped": number}
+    return {"results": results}

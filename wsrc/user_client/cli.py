@@ -98,3 +98,7 @@ def run(arguments: list[str]) -> int:
 def main() -> None:
     """Be the program."""
     sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
