@@ -174,7 +174,10 @@ def info_lines(card: CardInfo) -> list[str]:
     if facts is not None:
         lines += [
             ("  offers", ", ".join(facts.protocols)),
-            ("  historical", f"{facts.historical.hex()}  {_ascii(facts.historical)}".strip()),
+            (
+                "  historical",
+                f"{facts.historical.hex()}  {_ascii(facts.historical)}".strip() or "none",
+            ),
         ]
     lines.append(("eUICC", _euicc(card, announced=facts is not None and facts.euicc)))
     return [f"{title:<13}{text}" for title, text in lines]

@@ -165,6 +165,7 @@ class History:
     def __enter__(self) -> Self:
         if self._readline is not None:
             self._readline.set_auto_history(False)
+            self._readline.clear_history()
             if self._path is not None and self._path.is_file():
                 self._readline.read_history_file(self._path)
         return self

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Script files: reading, batches, running."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from wsrc.apdu import Response
+from wsrc.errors import CardNotPresentError
+from wsrc.messages import MAX_BATCH, Step
+from wsrc.octets import Octets
+from wsrc.slot import ResetKind
+from wsrc.user_client.aio import BatchResult
+from wsrc.user_client.running import Answered, Unanswered, WasReset, run
+from wsrc.user_client.script import (
+    Item,
+    ScriptCommand,
+    ScriptError,
+    ScriptReset,
+    batches,
+    parse,
+    parse_expect,
+    sw_matches,
+)
+
+READ = Octets(bytes.fromhex("00b0000000"))
+
+
+def test_commands_comments_expectations_and_directives() -> None:
+    text = """\
+# a comment
+00 A4 00:04 02 3F00
+00A40004022FE2 -> 9000 61xx  # after it
+
+!expect 9000, 91XX
+00b0000000
+00b0000000->any
+!reset
+!RESET WARM
+"""
+    select_ef = Octets(bytes.fromhex("00a40004022fe2"))
+    assert parse(text, "x") == [
+        ScriptCommand(2, Octets(bytes.fromhex("00a40004023f00")), ("9000",)),
+        ScriptCommand(3, select_ef, ("9000", "61xx")),
+        ScriptCommand(6, READ, ("9000", "91xx")),
+        ScriptCommand(7, READ, ("xxxx",)),
+        ScriptReset(8, ResetKind.COLD),
+        ScriptReset(9, ResetKind.WARM),
+    ]
+    assert parse("", "x") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("00A4", "at least 4 octets"),
+        ("00A40004FF3F00", "Lc says 255"),
+        ("00A40004023F0", "whole number of octets"),
+        ("VERIFY 1234", "not a hexadecimal digit"),
+        ("-> 9000", "at least 4 octets"),
+        ("00b0000000 ->", "a status word is four"),
+        ("00b0000000 -> 90", "a status word is four"),
+        ("00b0000000 -> 9000 -> 6A82", "a status word is four"),
+        ("!expect", "a status word is four"),
+        ("!expect ok", "a status word is four"),
+        ("!reset hot", "a directive is"),
+        ("!verify 1234", "a directive is"),
+    ],
+)
+def test_a_wrong_line_is_named_and_not_repeated(line: str, complaint: str) -> None:
+    with pytest.raises(ScriptError, match=f"^a.wsrc:2: .*{complaint}") as caught:
+        parse(f"00b0000000\n{line}\n", "a.wsrc")
+    assert caught.value.line == 2
+    assert "1234" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sw", "patterns", "matches"),
+    [
+        (0x9000, "9000", True),
+        (0x9001, "9000", False),
+        (0x6110, "9000 61xx", True),
+        (0x63C2, "63cx", True),
+        (0x63D2, "63CX", False),
+        (0x6F00, "any", True),
+    ],
+)
+def test_patterns_of_status_words(sw: int, patterns: str, *, matches: bool) -> None:
+    assert sw_matches(sw, parse_expect(patterns)) is matches
+
+
+def test_batches_end_at_resets_at_256_commands_and_before_they_are_too_long() -> None:
+    short = ScriptCommand(1, READ, ())
+    long = ScriptCommand(1, Octets(bytes.fromhex("00b0000000fde8")), ())
+    reset = ScriptReset(2, ResetKind.COLD)
+    parts = list(batches([short, reset, *[short] * (MAX_BATCH + 1), *[long] * 5]))
+    sizes = [len(part) if isinstance(part, list) else part for part in parts]
+    assert sizes == [1, reset, MAX_BATCH, 4, 2]
+    assert list(batches([])) == []
+
+
+class Recorder:
+    """A card that answers each batch as a list says, and keeps what it was asked."""
+
+    def __init__(self, *results: BatchResult) -> None:
+        self._results = list(results)
+        self.asked: list[Sequence[Step | bytes] | ResetKind] = []
+
+    def batch(self, steps: Sequence[Step | bytes]) -> BatchResult:
+        self.asked.append(steps)
+        return self._results.pop(0)
+
+    def reset(self, kind: ResetKind = ResetKind.COLD) -> bytes:
+        self.asked.append(kind)
+        return b"\x3b\x00"
+
+
+def items(text: str) -> list[Item]:
+    return parse(text, "x")
+
+
+OK, BAD = Response(b"\1", 0x9000), Response(b"", 0x6A82)
+
+
+def test_a_run_tells_of_every_line() -> None:
+    card = Recorder(BatchResult((OK, OK)), BatchResult((OK,)))
+    events = list(run(card, items("00b0000000\n00b0000000\n!reset warm\n00b0000000")))
+    assert [type(event) for event in events] == [Answered, Answered, WasReset, Answered]
+    assert [event.line for event in events] == [1, 2, 3, 4]
+    assert card.asked[1] is ResetKind.WARM
+    assert card.asked[0] == [Step(command=READ, expect=("9000",))] * 2
+
+
+def test_a_run_stops_at_a_surprise_or_goes_on_if_told() -> None:
+    script = items("00b0000000\n00b0000000\n!reset\n")
+    card = Recorder(BatchResult((BAD,), stopped=0))
+    (only,) = run(card, script)
+    assert isinstance(only, Answered)
+    assert not only.as_expected
+    card = Recorder(BatchResult((BAD, OK)))
+    assert [event.line for event in run(card, script, keep_going=True)] == [1, 2, 3]
+    assert card.asked[0] == [Step(command=READ)] * 2
+
+
+def test_a_run_ends_at_the_line_that_was_not_answered() -> None:
+    gone = CardNotPresentError("Gone.")
+    card = Recorder(BatchResult((OK,), error=gone))
+    events = list(run(card, items("00b0000000\n\n00b0000000\n00b0000000\n"), keep_going=True))
+    assert events[-1] == Unanswered(3, gone)
