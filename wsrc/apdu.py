@@ -69,7 +69,7 @@ class Response(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Tell whether the command succeeded: 9000, 91xx, 92xx without error, 9Fxx or 61xx."""
+        """Tell whether the command succeeded: 9000, 91xx, 9Fxx or 61xx."""
         return self.sw == 0x9000 or self.sw >> 8 in {0x61, 0x91, 0x9F}
 
     def encode(self) -> bytes:
@@ -165,22 +165,21 @@ def is_sw_pattern(text: str) -> bool:
 
 def channel_of(cla: int) -> int:
     """Give the logical channel that a class byte names (ETSI TS 102 221 clause 10.1.1)."""
-    if (cla & 0x40 and not cla & 0x20) or cla & 0xC0 == 0xC0:
-        return 4 + (cla & 0x0F)
-    return cla & 0x03
+    return 4 + (cla & 0x0F) if cla & 0x40 else cla & 0x03
 
 
 def on_channel(cla: int, channel: int) -> int:
     """
     Give the class byte of the same command on another logical channel, 0 to 19.
 
-    Channels 4 to 19 have the second interindustry form (ETSI TS 102 221 clause 10.1.1).
+    Channels 4 to 19 have the second interindustry form (ETSI TS 102 221 clause 10.1.1). Chaining
+    is kept, secure messaging is not: a command protected for one channel is void on another.
     """
     if not 0 <= channel <= 19:
         raise BadApduError(f"there is no logical channel {channel}; channels are 0 to 19")
-    if channel < 4:
-        return cla & ~0x43 | channel
-    return cla & 0x80 | 0x40 | channel - 4
+    if channel >= 4:
+        return cla & 0x90 | 0x40 | channel - 4
+    return cla & (0x90 if cla & 0x40 else 0xB0) | channel
 
 
 def describe_sw(sw: int) -> str:

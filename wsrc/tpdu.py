@@ -82,7 +82,7 @@ def _collect(command: Command, first: Response) -> Blocks:
     warned = command.case == 4 and _is_warning(first.sw)
     data, answer = first.data, first
     le = 0 if warned else _waiting(command, first.sw)
-    while le is not None and len(data) <= 65_536:
+    while le is not None and len(data) < 65_536:
         answer = yield from _get_response(command.cla, le)
         data += answer.data
         le = _waiting(command, answer.sw)

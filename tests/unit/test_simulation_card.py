@@ -4,7 +4,7 @@
 import threading
 
 import pytest
-from card_user import apdu, block, card
+from tests.unit.card_user import apdu, block, card
 
 from wsrc.errors import (
     CardError,

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 import pytest
-from card_user import SELECT_USIM, apdu, card
+from tests.unit.card_user import SELECT_USIM, apdu, card
 
 from wsrc.errors import ConfigError
 from wsrc.readers.base import CardProtocol

@@ -2,7 +2,7 @@
 """The simulated eUICC: EIDs, EuiccInfo1, profiles, and identification of every kind of card."""
 
 import pytest
-from card_user import BOTH, apdu, card
+from tests.unit.card_user import BOTH, apdu, card
 
 from wsrc import tlv
 from wsrc.apdu import parse_response

@@ -2,7 +2,7 @@
 """Files of the simulated UICC: SELECT, READ, UPDATE, INCREASE, STATUS."""
 
 import pytest
-from card_user import (
+from tests.unit.card_user import (
     BOTH,
     SELECT_COUNTER,
     SELECT_USIM,

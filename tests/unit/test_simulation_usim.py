@@ -2,7 +2,7 @@
 """AUTHENTICATE of the simulated USIM (3GPP TS 31.102 clause 7.1.2)."""
 
 import pytest
-from card_user import BOTH, SELECT_USIM, VERIFY_PIN1, apdu, card
+from tests.unit.card_user import BOTH, SELECT_USIM, VERIFY_PIN1, apdu, card
 
 from wsrc.readers.base import ResetKind
 from wsrc.readers.simulation import Card

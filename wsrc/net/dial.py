@@ -12,7 +12,7 @@ import aiohttp
 from wsrc.codec import MAX_MESSAGE_OCTETS
 from wsrc.errors import ConnectionLostError
 from wsrc.net.tls import explain
-from wsrc.net.websocket import Link
+from wsrc.net.websocket import FLUSH_S, Link
 
 CLOSE_S = 2.0
 """How long the peer may take to answer a closing handshake."""
@@ -37,8 +37,7 @@ async def dial(
     Raises:
         ConnectionLostError: If the connection cannot be made; the sentence says why.
     """
-    timeouts = aiohttp.ClientTimeout(total=None, connect=connect_s, sock_connect=connect_s)
-    async with aiohttp.ClientSession(timeout=timeouts) as http:
+    async with aiohttp.ClientSession() as http:
         try:
             async with asyncio.timeout(connect_s):
                 socket = await http.ws_connect(
@@ -51,18 +50,25 @@ async def dial(
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
             raise ConnectionLostError(explain(exc, url)) from exc
-        link = Link(socket)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(link.run_writer(), name="writer")
-                try:
-                    yield link
-                finally:
-                    link.stop_writer()
-        except BaseExceptionGroup as group:
-            if len(group.exceptions) == 1:
-                raise group.exceptions[0] from None
-            raise
+        async with _writing(Link(socket)) as link:
+            yield link
+
+
+@asynccontextmanager
+async def _writing(link: Link) -> AsyncGenerator[Link]:
+    """Run the writer of a link, and let it close the connection whatever ends the context."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            writer = tasks.create_task(link.run_writer(), name="writer")
+            try:
+                yield link
+            finally:
+                link.stop_writer()
+                await asyncio.wait([writer], timeout=FLUSH_S + CLOSE_S)
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
 
 
 class Backoff:

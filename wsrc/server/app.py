@@ -46,6 +46,11 @@ class App:
         self.user_port = 0
         self.card_port = 0
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Peers, cards, sessions and waiters now."""
+        return self._peers.counts
+
     async def start(self) -> None:
         """
         Begin to listen on both ports.

@@ -31,6 +31,11 @@ class Peers:
     def __len__(self) -> int:
         return len(self._links)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What the relay knows of now."""
+        return self._relay.counts
+
     async def serve(
         self, socket: web.WebSocketResponse[bool], role: ClientType, address: str
     ) -> None:

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole system in one process, over real TLS on loopback."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from certs.make_certs import Certificates
+from wsrc.card_client.agent import Agent, Server
+from wsrc.card_client.slot_agent import Options
+from wsrc.config import ServerSettings
+from wsrc.identify import ISD_R_AIDS
+from wsrc.messages import CardInfo, CardState
+from wsrc.net.tls import client_context
+from wsrc.readers.simulated import SimulatedSource
+from wsrc.readers.simulation import Card, default_cards
+from wsrc.server.app import App, serve
+from wsrc.user_client.aio import Client
+
+LIMIT_S = 20.0
+"""How long anything here may take before the test fails."""
+
+UICC = "8988211000000430010"
+EUICC = "89882119900000000000000000007280"
+PIN = bytes.fromhex("0020000108 31323334ffffffff")
+ASK_PIN = bytes.fromhex("00200001")
+READ_ICCID = (
+    bytes.fromhex("00a4000c023f00"),
+    bytes.fromhex("00a4000c022fe2"),
+    bytes.fromhex("00b000000a"),
+)
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Wait until a condition holds; fail after a limit."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            holds = condition()
+            if await holds if isinstance(holds, Awaitable) else holds:
+                return
+            await asyncio.sleep(0.01)
+
+
+class World:
+    """A server and what is connected to it; made by `running`."""
+
+    def __init__(self, app: App, certificates: Certificates, stack: AsyncExitStack) -> None:
+        self.app = app
+        self._certificates = certificates
+        self._stack = stack
+
+    @property
+    def user_url(self) -> str:
+        return f"wss://localhost:{self.app.user_port}/user"
+
+    @property
+    def card_url(self) -> str:
+        return f"wss://localhost:{self.app.card_port}/card"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self.app.counts
+
+    async def host(
+        self, cards: Sequence[Card] | None = None, name: str = "bench", **options: Any
+    ) -> "Host":
+        """Connect a card client with simulated cards, and wait until they are ready."""
+        host = await self._stack.enter_async_context(
+            hosting(self.card_url, self._certificates, cards, name, **options)
+        )
+        await host.ready(self)
+        return host
+
+    async def user(self, name: str = "anna", **settings: Any) -> Client:
+        """Connect a user client."""
+        client = Client(self.user_url, ca=self._certificates.ca, name=name, **settings)
+        return await self._stack.enter_async_context(client)
+
+    def client(self, name: str = "ben", **settings: Any) -> Client:
+        """Make a user client that is not connected yet."""
+        return Client(self.user_url, ca=self._certificates.ca, name=name, **settings)
+
+    async def state_of(self, **filters: str) -> CardState | None:
+        """Say what a card is doing, as a new user sees it."""
+        cards = await self.cards(**filters)
+        return cards[0].state if cards else None
+
+    async def cards(self, **filters: Any) -> list[CardInfo]:
+        async with self.client("looker-on") as client:
+            return await client.list_cards(**filters)
+
+
+class Host:
+    """A card client of the world, in a task that can be ended."""
+
+    def __init__(self, source: SimulatedSource, name: str, agent: Agent) -> None:
+        self.source = source
+        self.name = name
+        self.agent = agent
+        self.stop = asyncio.Event()
+
+    async def ready(self, world: World) -> None:
+        """Wait until every card that is in a reader was identified."""
+
+        async def all_ready() -> bool:
+            seen = [card for card in await world.cards() if card.host == self.name]
+            ready = [card for card in seen if card.state is CardState.READY]
+            return len(ready) == len(self.source.names)
+
+        await until(all_ready)
+
+
+@asynccontextmanager
+async def hosting(
+    url: str,
+    certificates: Certificates,
+    cards: Sequence[Card] | None,
+    name: str,
+    **options: Any,
+) -> AsyncGenerator[Host]:
+    """Run a card client for as long as the context lasts."""
+    source = SimulatedSource(default_cards() if cards is None else cards)
+    settings = {"command_s": 10.0, "isd_r_aids": ISD_R_AIDS, "labels": {}} | options
+    server = Server(url, client_context(certificates.ca), 5.0, 0.02, 0.2)
+    agent = Agent(Options(host=name, **settings), server, [source])
+    host = Host(source, name, agent)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(agent.run(host.stop))
+        try:
+            yield host
+        finally:
+            host.stop.set()
+            async with asyncio.timeout(LIMIT_S):
+                await asyncio.wait([task])
+
+
+@asynccontextmanager
+async def running(certificates: Certificates, **settings: Any) -> AsyncGenerator[World]:
+    """Run a server on free ports; everything that is connected to it ends with it."""
+    chosen = {"user_port": 0, "card_port": 0, "ping_s": 5.0, "drain_s": 2.0} | settings
+    if not chosen.get("no_tls"):
+        chosen |= {"tls_cert": certificates.cert, "tls_key": certificates.key}
+    async with serve(ServerSettings(**chosen)) as app, AsyncExitStack() as stack:
+        yield World(app, certificates, stack)
