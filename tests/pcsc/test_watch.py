@@ -106,11 +106,13 @@ def test_stop_before_watch_ends_it(source: PcscSource) -> None:
         pass
 
 
-def test_stop_is_not_lost_whenever_it_comes(bench: Bench) -> None:
-    """Bounded by the limit of `Watching`: an overlooked stop would keep the thread alive."""
-    for _ in range(50):
-        with Watching(PcscSource(bench.patterns)):
-            pass
+def test_stop_is_not_lost_whenever_it_comes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With so long a wait, a stop that is overlooked outlasts the limit of `Watching`."""
+    monkeypatch.setattr("wsrc.readers.pcsc._WAIT_MS", 60_000)
+    for number in range(60):
+        with Watching(PcscSource(bench.patterns)) as watching:
+            if number % 2:
+                watching.until(lambda _: True)
 
 
 def test_stop_from_inside_a_report_ends_watch(source: PcscSource) -> None:

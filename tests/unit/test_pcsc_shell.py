@@ -267,6 +267,13 @@ def test_card_in_no_protocol_is_unresponsive(scard: FakeScard, reader: PcscReade
         reader.connect()
 
 
+def test_close_takes_the_power_away_once(scard: FakeScard, reader: PcscReader) -> None:
+    connection = reader.connect()
+    connection.close()
+    connection.close()
+    assert scard.done("disconnect") == [api.UNPOWER_CARD]
+
+
 @pytest.mark.parametrize("code", sorted(api.SERVICE_GONE))
 def test_dead_context_is_replaced_once(scard: FakeScard, reader: PcscReader, code: int) -> None:
     scard.codes = {"connect": [code]}
