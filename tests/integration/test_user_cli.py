@@ -120,7 +120,10 @@ def test_apdu_reads_commands_from_standard_input(
     with (tmp_path / "in").open() as typed:
         monkeypatch.setattr(sys, "stdin", typed)
         assert wsrc("apdu", "--iccid", ICCID, "-") == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2
+        assert run(["apdu", "--iccid", ICCID, "-"]) == 2
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 2
+    assert "no command on standard input" in printed.err
 
 
 @pytest.mark.parametrize("wrong", ["00A4000402FF", "0G", "00A", "0020000108313233"])
@@ -187,12 +190,15 @@ def test_a_failed_command_says_whether_it_may_have_run(
 ) -> None:
     async def script(peer: Peer) -> None:
         await give_card(peer)
+        await peer.answer(await peer.hear("c_apdu"), "01", "9000")
         await peer.refuse(await peer.hear("c_apdu"), **fields)
         await take_back(peer)
 
-    assert wsrc("apdu", "--card", "x", READ, "--json", script=script) == status
+    assert wsrc("apdu", "--card", "x", READ, READ, "--json", script=script) == status
     printed = capsys.readouterr()
-    assert document(printed.out)["error"]["code"] == fields["code"]
+    told = document(printed.out)
+    assert told["error"]["code"] == fields["code"]
+    assert [each["response"] for each in told["results"]] == ["01"]
     assert printed.err.startswith("wsrc: No: ")
 
 

@@ -5,10 +5,12 @@ import asyncio
 
 import pytest
 
+from certs.make_certs import Certificates
 from tests.integration.scripted_server import Peer, card, fails, give_card, scripted
 from wsrc.errors import (
     AmbiguousCardError,
     CardBusyError,
+    ConfigError,
     ConnectionLostError,
     ErrorCode,
     NotExecutedError,
@@ -17,6 +19,7 @@ from wsrc.errors import (
     RemoteProtocolError,
     SessionLostError,
 )
+from wsrc.net.tls import server_context
 from wsrc.user_client.aio import Client
 
 GET_STATUS = bytes.fromhex("80f2000000")
@@ -188,10 +191,32 @@ async def test_an_answer_that_cannot_be_read_leaves_the_outcome_unknown() -> Non
     async def script(peer: Peer) -> None:
         await give_card(peer)
         await peer.answer(await peer.hear("c_apdu"), "0g", "9000")
+        await peer.answer(await peer.hear("c_apdu"), "01", "90zz")
+        await peer.answer(await peer.hear("c_apdu"), "01", "90")
         await peer.answer(await peer.hear("c_apdu"), "01", "9000")
 
     async with scripted(script) as url, Client(url) as client:
         mine = await client.select(any="x")
         with pytest.raises(OutcomeUnknownError, match="cannot be read"):
             await mine.transmit(READ)
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknownError, match="status word"):
+                await mine.transmit(READ)
         assert (await mine.transmit(READ)).data == b"\1"
+
+
+async def test_a_server_is_trusted_by_its_ca_only(certificates: Certificates) -> None:
+    async def script(peer: Peer) -> None:
+        pass
+
+    context = server_context(certificates.cert, certificates.key)
+    async with scripted(script, context=context) as url:
+        async with Client(url, ca=certificates.ca) as client:
+            assert client.server == "scripted"
+        with pytest.raises(ConnectionLostError, match="not signed by a CA that is trusted here"):
+            await Client(url).__aenter__()
+
+
+def test_a_ca_that_cannot_be_read_is_a_wrong_setting() -> None:
+    with pytest.raises(ConfigError, match="tls_ca: there is no file"):
+        Client("wss://localhost:1", ca="/nowhere/ca.pem")

@@ -28,7 +28,7 @@ def test_code_and_sentence_are_kept(code: ErrorCode) -> None:
 
 
 def test_an_error_without_a_code_is_a_plain_one() -> None:
-    fault = from_error(m.Error(message="So it is."), command=True)
+    fault = from_error(m.Error(message="So it is."), command=False)
     assert type(fault) is e.WsrcError
     assert exit_status(fault) is Exit.REFUSED
 
@@ -49,7 +49,8 @@ def test_an_error_without_a_code_is_a_plain_one() -> None:
         ("shutting_down", None, False, e.RefusedError, 3),
         ("shutting_down", "unknown", True, e.OutcomeUnknownError, 6),
         ("internal", "unknown", True, e.OutcomeUnknownError, 6),
-        ("internal", None, True, e.WsrcError, 3),
+        ("internal", None, True, e.OutcomeUnknownError, 6),
+        ("internal", None, False, e.WsrcError, 3),
         ("request_in_flight", "not_executed", True, e.RefusedError, 3),
         ("nothing_selected", None, False, e.RefusedError, 2),
         ("bad_apdu", "not_executed", True, e.BadApduError, 2),

@@ -20,7 +20,13 @@ import msgspec
 
 from wsrc import messages as m
 from wsrc.apdu import Response, parse_command
-from wsrc.errors import BadHexError, LocalProtocolError, RemoteProtocolError, WsrcError
+from wsrc.errors import (
+    BadHexError,
+    LocalProtocolError,
+    OutcomeUnknownError,
+    RemoteProtocolError,
+    WsrcError,
+)
 from wsrc.messages import CardEvent, CardInfo, Step, Waiting
 from wsrc.net.tls import client_context
 from wsrc.octets import Octets, from_wire
@@ -368,7 +374,7 @@ def _response(data: bytes, sw: str) -> Response:
     try:
         octets = from_wire(sw)
     except BadHexError as exc:
-        raise RemoteProtocolError("A status word of the card is not hexadecimal.") from exc
+        raise OutcomeUnknownError("The answer has a status word that is not hexadecimal.") from exc
     if len(octets) != 2:
-        raise RemoteProtocolError("A status word of the card has not four digits.")
+        raise OutcomeUnknownError("The answer has a status word that has not four digits.")
     return Response(bytes(data), int.from_bytes(octets))

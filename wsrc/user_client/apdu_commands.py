@@ -33,7 +33,7 @@ from wsrc.user_client.output import (
     response_line,
 )
 from wsrc.user_client.running import Answered, Event, Unanswered, WasReset, run
-from wsrc.user_client.script import Item, ScriptCommand, parse, parse_expect, sw_matches
+from wsrc.user_client.script import Item, parse, parse_expect, sw_matches
 from wsrc.user_client.shell import Shell, history_file
 
 SCRIPT_FORMAT = """\
@@ -74,21 +74,22 @@ def apdu(
     """
     patterns = _expected(expect)
     octets = list(_commands(commands))
-    answers: list[Response] = []
+    response = Response(b"", 0)
+    results: list[dict[str, Any]] = []
+    call.output.partial["results"] = results
     with call.client() as client, call.select(client, which, wait_s) as card:
         for command in octets:
             response = card.transmit(command)
-            answers.append(response)
+            results.append(response_document(response))
             if not call.output.as_json:
                 call.output.line(response_line(response))
             if patterns and not sw_matches(response.sw, patterns):
                 break
         described = card_document(card.info)
     if call.output.as_json:
-        results = [response_document(each) for each in answers]
         call.output.document({"card": described, "results": results})
-    if patterns and not sw_matches(answers[-1].sw, patterns):
-        call.output.complain(f"wsrc: command {len(answers)}: {_unexpected(answers[-1], patterns)}")
+    if patterns and not sw_matches(response.sw, patterns):
+        call.output.complain(f"wsrc: command {len(results)}: {_unexpected(response, patterns)}")
         return Exit.UNEXPECTED_SW
     return Exit.DONE
 
@@ -130,6 +131,8 @@ def script(call: Invocation, which: Filters, wait_s: float, *, keep_going: bool,
     """
     items = parse(file.read(), file.name)
     events: list[Event] = []
+    results: list[dict[str, Any]] = []
+    call.output.partial["results"] = results
     with (
         call.client() as client,
         call.select(client, which, wait_s) as card,
@@ -137,6 +140,7 @@ def script(call: Invocation, which: Filters, wait_s: float, *, keep_going: bool,
     ):
         for event in run(card, items, keep_going=keep_going):
             events.append(event)
+            results.append(_event_document(event))
             _show(call.output, event)
             advance()
         described = card_document(card.info)
@@ -167,17 +171,23 @@ def _expected(text: str | None) -> tuple[str, ...]:
 
 
 def _commands(arguments: Sequence[str]) -> Iterator[bytes]:
-    for number, argument in enumerate(arguments, start=1):
-        if argument == "-":
-            items = parse(sys.stdin.read(), "<stdin>")
-            yield from (item.command for item in items if isinstance(item, ScriptCommand))
-            continue
+    typed: list[str] = []
+    for argument in arguments:
+        typed += _typed() if argument == "-" else [argument]
+    if not typed:
+        raise BadApduError("There is no command on standard input.")
+    for number, argument in enumerate(typed, start=1):
         try:
             command = from_person(argument)
             parse_command(command)
         except (BadApduError, BadHexError) as exc:
             raise BadApduError(f"Command {number} is no command APDU: {exc}.") from exc
         yield command
+
+
+def _typed() -> list[str]:
+    lines = (line.partition("#")[0].strip() for line in sys.stdin)
+    return [line for line in lines if line]
 
 
 @contextmanager
@@ -215,8 +225,7 @@ def _sum_up(
         output.complain(f"wsrc: {name}:{failed.line}: {failed.error}")
         status = exit_status(failed.error)
     if output.as_json:
-        results = [_event_document(event) for event in events]
-        output.document({"card": card, "results": results, "exit_status": status})
+        output.document({"card": card, **output.partial, "exit_status": status})
     elif status is Exit.DONE:
         output.note(f"{name}: {len(items)} lines done, all as expected.")
     return status

@@ -28,9 +28,8 @@ def from_error(error: m.Error, *, command: bool) -> e.WsrcError:
     return fault
 
 
-def _base(error: m.Error, _outcome: Outcome) -> e.WsrcError:
-    """Only an outcome that the error states makes more of an unforeseen one."""
-    if error.outcome is Outcome.UNKNOWN:
+def _base(error: m.Error, outcome: Outcome) -> e.WsrcError:
+    if outcome is Outcome.UNKNOWN:
         return e.OutcomeUnknownError(error.message)
     return e.WsrcError(error.message)
 

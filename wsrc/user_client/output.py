@@ -30,11 +30,13 @@ class Output:
     Results go to standard output, all else to standard error.
 
     With `as_json` a result is a JSON document; with `quiet` only results and errors are printed.
+    `partial` is what the document of an error has besides the error: results before it.
     """
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json = as_json
         self.quiet = quiet
+        self.partial: dict[str, Any] = {}
 
     def document(self, content: dict[str, Any]) -> None:
         """Print one JSON document on one line."""
@@ -70,12 +72,14 @@ class Output:
             table.add_row(*(clean(text) for text in _row(card)))
         with console.capture() as captured:
             console.print(table)
-        click.echo(captured.get(), nl=False)
+        for line in captured.get().splitlines():
+            click.echo(line.rstrip())
 
     def failure(self, exc: WsrcError, status: int) -> None:
         """Say why a command ends."""
         if self.as_json:
-            self.document({"error": error_document(exc), "exit_status": status})
+            content = {"error": error_document(exc), "exit_status": status}
+            self.document({**self.partial, **content})
         self.complain(f"wsrc: {exc}")
         if isinstance(exc, AmbiguousCardError):
             for candidate in exc.candidates:
@@ -174,10 +178,7 @@ def info_lines(card: CardInfo) -> list[str]:
     if facts is not None:
         lines += [
             ("  offers", ", ".join(facts.protocols)),
-            (
-                "  historical",
-                f"{facts.historical.hex()}  {_ascii(facts.historical)}".strip() or "none",
-            ),
+            ("  historical", _historical(facts.historical)),
         ]
     lines.append(("eUICC", _euicc(card, announced=facts is not None and facts.euicc)))
     return [f"{title:<13}{text}" for title, text in lines]
@@ -193,8 +194,9 @@ def _eids(card: CardInfo) -> tuple[str, ...]:
     return card.eids or ((card.identities.eid,) if card.identities.eid else ())
 
 
-def _ascii(octets: bytes) -> str:
-    return "".join(chr(o) if 0x20 <= o < 0x7F else "." for o in octets)
+def _historical(octets: bytes) -> str:
+    letters = "".join(chr(o) if 0x20 <= o < 0x7F else "." for o in octets)
+    return f"{octets.hex()}  {letters}" if octets else "none"
 
 
 def _holder(card: CardInfo) -> str:
