@@ -1,28 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A card in one place, a tool in another: what a user does with a card."""
 
-import asyncio
-
 import pytest
 
-from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World, until
+from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World
 from wsrc.apdu import Response
-from wsrc.errors import (
-    AmbiguousCardError,
-    BadApduError,
-    CardBusyError,
-    CardNotPresentError,
-    CardUnresponsiveError,
-    NoSuchCardError,
-    OutcomeUnknownError,
-    RefusedError,
-    SessionLostError,
-    WsrcError,
-)
 from wsrc.identity import iccid_to_ef
 from wsrc.messages import Step
 from wsrc.octets import Octets
-from wsrc.readers.simulation import Faults, default_cards
 from wsrc.slot import ResetKind
 
 
@@ -109,4 +94,3 @@ async def test_the_iccid_is_asked_again_after_a_profile_switch(world: World) -> 
         assert seen.identities.iccid == "8988211000000430036" != before
     async with user.select(iccid="8988211000000430036", wait_s=5) as card:
         assert card.info.eids == (EUICC,)
-

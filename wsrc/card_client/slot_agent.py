@@ -11,7 +11,7 @@ import msgspec
 from wsrc import messages as m
 from wsrc.card_client import blocking
 from wsrc.card_client.attachment import Attachment
-from wsrc.card_client.worker import Worker
+from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import (
     BadApduError,
     CardError,
@@ -45,10 +45,6 @@ MAX_JOBS = 64
 
 GRACE_S = 1.0
 """How long PC/SC may go on showing our own use after we let go."""
-
-
-def _nothing(_: object) -> None:
-    """Leave a late result that holds nothing."""
 
 
 def _close(connection: Connection | None) -> None:
@@ -90,17 +86,14 @@ class SlotAgent:
         self.attachment: Attachment | None = None
         self._options = options
         self._claim = claim
-        self._open_reader = open_reader
         self._send = send
         self._jobs: asyncio.Queue[Callable[[], Coroutine[Any, Any, None]]] = asyncio.Queue(MAX_JOBS)
-        self._worker = Worker(f"reader {name}")
-        self._hold = _Hold()
+        self._thread = ReaderThread(name, open_reader)
         self._slot: Slot | None = None
         self._seen: Slot | None = None
         self._retry_s: float | None = None
         self._waiting: dict[int | None, m.Message] = {}
         self._touched = False
-        self._busy_until = 0.0
 
     async def run(self) -> None:
         """Serve the reader until cancelled, then power its card off."""
@@ -116,7 +109,7 @@ class SlotAgent:
                 await job()
         finally:
             await self._power_off()
-            self._worker.stop()
+            self._thread.stop()
 
     @property
     def named(self) -> bool:
@@ -125,7 +118,7 @@ class SlotAgent:
 
     def slot_changed(self, slot: Slot) -> None:
         """Take what the source sees now."""
-        quiet = self.attachment is None and _now() > self._busy_until
+        quiet = self.attachment is None and self._thread.idle_s > GRACE_S
         if slot.in_use and quiet:
             self._touched = True
         self._slot = slot
@@ -156,7 +149,7 @@ class SlotAgent:
 
     async def _name(self) -> None:
         try:
-            stable = await self._with_reader(lambda reader: reader.stable_id, CLOSE_S)
+            stable = await self._thread.with_reader(lambda reader: reader.stable_id, CLOSE_S)
         except CardError as exc:
             _log.warning("%s: its serial number is not known: %s", self.info.name, exc)
             stable = self.info.name
@@ -217,7 +210,7 @@ class SlotAgent:
     async def _identify(self) -> None:
         aids = self._options.isd_r_aids
         try:
-            found = await self._with_reader(
+            found = await self._thread.with_reader(
                 lambda reader: blocking.find_out(reader, aids), IDENTIFY_S
             )
         except CardError as exc:
@@ -278,16 +271,14 @@ class SlotAgent:
             self._refuse(asked, ErrorCode.NO_SUCH_CARD, why)
             return
         try:
-            connection = await self._with_reader(
+            connection = await self._thread.with_reader(
                 lambda reader: reader.connect(), IDENTIFY_S, _close
             )
         except CardError as exc:
             self._refuse(asked, exc.code, str(exc))
             self._failed(exc)
             return
-        self.attachment = Attachment(
-            asked.session, connection, self._with_card, raw_tpdu=asked.raw_tpdu
-        )
+        self.attachment = Attachment(asked.session, connection, self._run, raw_tpdu=asked.raw_tpdu)
         atr = Octets(connection.atr)
         self._send(m.AttachAck(session=asked.session, atr=atr, protocol=connection.protocol))
 
@@ -335,6 +326,11 @@ class SlotAgent:
             await self._end(failure.code, str(failure))
             self._failed(failure)
 
+    async def _run(self, connection: Connection, function: Callable[[], T]) -> T:
+        return await self._thread.call(
+            function, self._options.command_s, late=lambda _: connection.close()
+        )
+
     def _note_reset(self, reset: m.ResetResp, iccid: str | None) -> None:
         info = msgspec.structs.replace(
             self.info, atr=reset.atr, protocol=reset.protocol, iccid=iccid or self.info.iccid
@@ -356,7 +352,7 @@ class SlotAgent:
         if ended is None:
             return
         try:
-            await self._call(ended.connection.close, CLOSE_S, _nothing)
+            await self._thread.call(ended.connection.close, CLOSE_S)
         except CardError as exc:
             _log.warning("%s: the card could not be powered off: %s", self.info.name, exc)
 
@@ -370,44 +366,6 @@ class SlotAgent:
         session = getattr(asked, "session", None)
         self._send(m.error(code, sentence, id=asked.id, session=session, outcome=outcome))
 
-    # The thread of the reader
-
-    async def _with_reader(
-        self,
-        function: Callable[[Reader], T],
-        limit_s: float,
-        late: Callable[[T | None], None] = _nothing,
-    ) -> T:
-        hold = self._hold
-        return await self._call(lambda: function(hold.reader(self._open_reader)), limit_s, late)
-
-    async def _with_card(self, connection: Connection, function: Callable[[], T]) -> T:
-        return await self._call(function, self._options.command_s, lambda _: connection.close())
-
-    async def _call(
-        self, function: Callable[[], T], limit_s: float, late: Callable[[T | None], None]
-    ) -> T:
-        try:
-            return await self._worker.call(function, limit_s, late)
-        finally:
-            self._busy_until = _now() + GRACE_S
-            if self._worker.hung:
-                _log.warning("%s hangs; its thread is replaced", self.info.name)
-                self._worker = Worker(f"reader {self.info.name}")
-                self._hold = _Hold()
-
-
-class _Hold:
-    """The reader as one thread opened it."""
-
-    def __init__(self) -> None:
-        self._reader: Reader | None = None
-
-    def reader(self, open_reader: Callable[[], Reader]) -> Reader:
-        if self._reader is None:
-            self._reader = open_reader()
-        return self._reader
-
 
 def _blank(info: m.ReaderInfo, state: m.ReaderState, atr: bytes) -> m.ReaderInfo:
     """Describe a reader of whose card no more is known than its ATR."""
@@ -418,10 +376,6 @@ def _blank(info: m.ReaderInfo, state: m.ReaderState, atr: bytes) -> m.ReaderInfo
         insertion=info.insertion,
         atr=Octets(atr) if atr else None,
     )
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 _STATES = {

@@ -1,16 +1,99 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thread for the blocking calls of one reader."""
+"""The thread of one reader, and its replacement when a call hangs."""
 
 import asyncio
+import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Generic, TypeVar
 
 from wsrc.errors import CardUnresponsiveError, Outcome
+from wsrc.readers.base import Reader
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+def _nothing(_: object) -> None:
+    """Leave a late result that holds nothing."""
+
+
+class ReaderThread:
+    """
+    Runs what is done with one reader, one call at a time, each with a limit.
+
+    After a call that hangs, its thread and its PC/SC context are given up and made anew.
+    """
+
+    def __init__(self, name: str, open_reader: Callable[[], Reader]) -> None:
+        self._name = name
+        self._open_reader = open_reader
+        self._idle_since = 0.0
+        self._renew()
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last call ended."""
+        return time.monotonic() - self._idle_since
+
+    async def with_reader(
+        self,
+        function: Callable[[Reader], T],
+        limit_s: float,
+        late: Callable[[T | None], None] = _nothing,
+    ) -> T:
+        """Call a function with the reader, which is opened when it is first needed."""
+        opened = self._opened
+        return await self.call(lambda: function(opened.get(self._open_reader)), limit_s, late)
+
+    async def call(
+        self,
+        function: Callable[[], T],
+        limit_s: float,
+        late: Callable[[T | None], None] = _nothing,
+    ) -> T:
+        """
+        Call a function; see `Worker.call`.
+
+        Raises:
+            CardUnresponsiveError: If it has not ended after `limit_s`.
+        """
+        worker = self._worker
+        try:
+            return await worker.call(function, limit_s, late)
+        finally:
+            self._idle_since = time.monotonic()
+            if worker.hung and worker is self._worker:
+                _log.warning("%s hangs; its thread is replaced", self._name)
+                self._renew()
+
+    def stop(self) -> None:
+        """Let go of the reader, and end the thread after the call that it runs."""
+        self._worker.stop(self._opened.close)
+
+    def _renew(self) -> None:
+        self._worker = Worker(f"reader {self._name}")
+        self._opened = _Opened()
+
+
+class _Opened:
+    """The reader as one thread opened it."""
+
+    def __init__(self) -> None:
+        self._reader: Reader | None = None
+
+    def get(self, open_reader: Callable[[], Reader]) -> Reader:
+        if self._reader is None:
+            self._reader = open_reader()
+        return self._reader
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
 
 
 class Worker:
@@ -54,8 +137,10 @@ class Worker:
             why = f"The card or its reader did not answer within {limit_s:g} s."
             raise CardUnresponsiveError(why) from exc
 
-    def stop(self) -> None:
-        """End the thread after the call that it runs."""
+    def stop(self, last: Callable[[], None] | None = None) -> None:
+        """End the thread after the call that it runs, and after a last one."""
+        if last is not None:
+            self._jobs.put(last)
         self._jobs.put(None)
 
     def _work(self) -> None:

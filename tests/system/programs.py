@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The three programs as processes, ended by real signals."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from certs.make_certs import Certificates
+
+LIMIT_S = 30.0
+"""How long a program may take to say what is waited for, or to end."""
+
+MAIN = "import sys; from wsrc.{0}.cli import main; sys.argv[0] = '{1}'; sys.exit(main())"
+COMMANDS = {
+    "wsrc-server": "server",
+    "wsrc-card-client": "card_client",
+    "wsrc": "user_client",
+}
+
+
+def argv(program: str, *args: str) -> list[str]:
+    """Give the command line that runs one of our programs in this interpreter."""
+    return [sys.executable, "-W", "error", "-c", MAIN.format(COMMANDS[program], program), *args]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Give the environment of a program: no settings of whoever runs the tests."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("WSRC_")}
+    return kept | {"HOME": "/nonexistent", "COLUMNS": "100"} | more
+
+
+class Program:
+    """A program that runs until it is ended; what it prints is kept."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self.process = subprocess.Popen(
+            command, env=dict(env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    @property
+    def output(self) -> str:
+        """Everything that was printed so far."""
+        with self._changed:
+            return "\n".join(self.lines)
+
+    def wait_for(self, pattern: str, count: int = 1) -> re.Match[str]:
+        """Wait until so many lines match, and give the last of these."""
+        deadline = time.monotonic() + LIMIT_S
+        with self._changed:
+            while True:
+                found = [m for m in (re.search(pattern, line) for line in self.lines) if m]
+                if len(found) >= count:
+                    return found[count - 1]
+                left = deadline - time.monotonic()
+                ended = self.process.poll() is not None and not self._thread.is_alive()
+                if left <= 0 or ended:
+                    raise AssertionError(f"no {pattern!r} in:\n" + "\n".join(self.lines))
+                self._changed.wait(min(left, 1.0))
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, and give the exit status."""
+        self.process.send_signal(number)
+        status = self.process.wait(LIMIT_S)
+        self._thread.join(LIMIT_S)
+        return status
+
+    def close(self) -> None:
+        """End the program if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(LIMIT_S)
+        self._thread.join(LIMIT_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+
+
+class Programs:
+    """Starts programs that belong together; `running` ends them."""
+
+    def __init__(self, certificates: Certificates, stack: contextlib.ExitStack) -> None:
+        self.certificates = certificates
+        self.user_port = 0
+        self.card_port = 0
+        self._stack = stack
+
+    def server(self, *args: str) -> Program:
+        """Start a server, at the ports of the earlier one if there was one."""
+        files = ("--tls-cert", str(self.certificates.cert), "--tls-key", str(self.certificates.key))
+        ports = ("--user-port", str(self.user_port), "--card-port", str(self.card_port))
+        program = self._start(argv("wsrc-server", *files, *ports, *args), environment())
+        ready = program.wait_for(r"Ready: users on \S+:(\d+)/user, card clients on \S+:(\d+)/card")
+        self.user_port, self.card_port = int(ready[1]), int(ready[2])
+        return program
+
+    def card_client(self, *args: str, env: Mapping[str, str] | None = None) -> Program:
+        """Start a card client of that server."""
+        url = f"wss://localhost:{self.card_port}/card"
+        given = ("--server-url", url, "--tls-ca", str(self.certificates.ca))
+        waits = ("--reconnect-min-s", "0.1", "--reconnect-max-s", "0.5")
+        command = argv("wsrc-card-client", *given, *waits, "--name", "bench", *args)
+        return self._start(command, environment(**(env or {})))
+
+    def wsrc(self, *args: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+        """Run the user's command to its end."""
+        return subprocess.run(
+            argv("wsrc", *args),
+            env=self.user_environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+
+    def user_script(self, script: str, *args: str) -> Program:
+        """Start a Python program that uses the library."""
+        return self._start([sys.executable, "-c", script, *args], self.user_environment)
+
+    @property
+    def user_environment(self) -> dict[str, str]:
+        """Environment in which the user's programs find the server."""
+        return environment(
+            WSRC_SERVER_URL=f"wss://localhost:{self.user_port}/user",
+            WSRC_TLS_CA=str(self.certificates.ca),
+            WSRC_NAME="anna@laptop",
+            PYTHONPATH=str(Path(__file__).parents[2]),
+        )
+
+    def _start(self, command: Sequence[str], env: Mapping[str, str]) -> Program:
+        program = Program(command, env)
+        self._stack.callback(program.close)
+        return program
+
+
+@contextlib.contextmanager
+def running(certificates: Certificates) -> Iterator[Programs]:
+    """End every program that was started in the context."""
+    with contextlib.ExitStack() as stack:
+        yield Programs(certificates, stack)
