@@ -58,6 +58,12 @@ class ErrorCode(StrEnum):
     COMMAND_TIMEOUT = "command_timeout"
     INTERNAL = "internal"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "ErrorCode":
+        """Read a code of a later version as the most general one."""
+        del value
+        return cls.INTERNAL
+
     @property
     def pcsc(self) -> str:
         """The PC/SC error that a program would be given for this code."""

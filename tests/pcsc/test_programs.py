@@ -115,13 +115,11 @@ def test_the_user_command_works_with_a_card_in_a_real_pcscd(
     assert card.atr.hex() in info.stdout.lower().replace(" ", "")
     select = ("apdu", "--reader", slot.reader, "00A4000C023F00", "00A4000C022FE2", "00B000000A")
     assert "988812010000400310f0" in programs.wsrc(*select).stdout.lower().replace(" ", "")
-    assert card.atr.hex() in programs.wsrc("reset", "--warm", "--any", UICC).stdout.lower()
+    assert card.atr.hex() in programs.wsrc("reset", "--warm", "--card", UICC).stdout.lower()
     script = tmp_path / "read.script"
-    script.write_text(
-        READ_ICCID_SCRIPT
-    )
+    script.write_text(READ_ICCID_SCRIPT)
     ran = programs.wsrc("script", str(script), "--atr", card.atr.hex())
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (ran.returncode, "3 lines done" in ran.stderr) == (0, True)
     shell = programs.wsrc("shell", "--iccid", UICC, stdin="00200001\nreset\natr\nquit\n")
     assert shell.returncode == 0
     assert "3 tries left" in shell.stdout

@@ -66,11 +66,17 @@ class World:
         self, cards: Sequence[Card] | None = None, name: str = "bench", **options: Any
     ) -> "Host":
         """Connect a card client with simulated cards, and wait until they are ready."""
-        host = await self._stack.enter_async_context(
-            hosting(self.card_url, self._certificates, cards, name, **options)
-        )
+        host = await self.host_without_waiting(cards, name, **options)
         await host.ready(self)
         return host
+
+    async def host_without_waiting(
+        self, cards: Sequence[Card] | None, name: str, **options: Any
+    ) -> "Host":
+        """Connect a card client some of whose cards will never be ready."""
+        return await self._stack.enter_async_context(
+            hosting(self.card_url, self._certificates, cards, name, **options)
+        )
 
     async def user(self, name: str = "anna", **settings: Any) -> Client:
         """Connect a user client."""

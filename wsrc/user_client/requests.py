@@ -17,9 +17,11 @@ from wsrc import messages as m
 from wsrc.codec import UnreadableError, tag_of
 from wsrc.conversation import ANSWERS
 from wsrc.errors import (
+    CardError,
     ConnectionLostError,
     ErrorCode,
     NotExecutedError,
+    Outcome,
     OutcomeUnknownError,
     RemoteProtocolError,
     SessionLostError,
@@ -240,13 +242,19 @@ class Session:
         Raises:
             NotExecutedError: If its turn did not come within `limit_s`, or the session or the
                 connection was lost before it did.
+            SessionLostError: If the session was over before the command reached the card.
             WsrcError: As `Requests.ask`.
         """
         self._requests.check(self.name)
         async with self._in_turn(limit_s):
-            return await self._requests.ask(
-                msgspec.structs.replace(request, session=self.name), limit_s
-            )
+            try:
+                return await self._requests.ask(
+                    msgspec.structs.replace(request, session=self.name), limit_s
+                )
+            except CardError as exc:
+                if exc.outcome is Outcome.NOT_EXECUTED:
+                    self._requests.check(self.name)
+                raise
 
     async def detach(self, limit_s: float) -> None:
         """Give the card back, whatever it is doing; it is no error if it is gone."""
