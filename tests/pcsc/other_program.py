@@ -15,6 +15,8 @@ reader, mode = sys.argv[1:]
 _, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_USER)
 protocols = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
 code, card, _ = scard.SCardConnect(context, reader, int(mode), protocols)
+if int(mode) == scard.SCARD_SHARE_SHARED:
+    code = code or scard.SCardBeginTransaction(card)
 print("held" if code == scard.SCARD_S_SUCCESS else f"failed: {code:08X}", flush=True)
 sys.stdin.read()
 scard.SCardDisconnect(card, scard.SCARD_LEAVE_CARD)
@@ -26,7 +28,11 @@ EXCLUSIVE, SHARED = 1, 2
 
 @contextlib.contextmanager
 def holding(bench: Bench, slot: Slot, mode: int = EXCLUSIVE) -> Iterator[None]:
-    """Hold the card in a slot by another process while the block runs."""
+    """
+    Hold the card in a slot by another process while the block runs.
+
+    Where it is shared, a transaction is open, as gpg's scdaemon and browsers keep one.
+    """
     with subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, slot.reader, str(mode)],
         stdin=subprocess.PIPE,

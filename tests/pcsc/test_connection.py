@@ -118,6 +118,19 @@ def test_stable_id_does_not_touch_the_card(card: VirtualCard, reader: PcscReader
     assert card.since(mark) == []
 
 
+@pytest.mark.parametrize("mode", [EXCLUSIVE, SHARED])
+def test_stable_id_does_not_wait_for_another_program(
+    bench: Bench, slot: Slot, card: VirtualCard, reader: PcscReader, mode: int
+) -> None:
+    told: list[str] = []
+    thread = threading.Thread(target=lambda: told.append(reader.stable_id))
+    with holding(bench, slot, mode):
+        thread.start()
+        thread.join(10)
+        assert told == [slot.reader]
+    thread.join(10)
+
+
 def test_extended_length_passes_both_ways(card: VirtualCard, reader: PcscReader) -> None:
     data = bytes(range(256)) * 255
     card.atr, card.answer = ATR_T1, lambda octets: octets[7:-2] + b"\x90\x00"

@@ -33,6 +33,8 @@ _PAUSE_S: Final = 0.02
 _LISTINGS: Final = 5
 """Further attempts to list readers while others are plugged in between length and content."""
 
+_UNAWARE: Final = (api.STATE_UNAWARE, b"")
+
 _log = logging.getLogger(__name__)
 
 
@@ -138,8 +140,8 @@ class PcscSource:
         """Wait for a change, at most `_WAIT_MS` and at first not at all; give the slots."""
         context = self._context.handle("PC/SC")
         names = self._names(context)
-        asked = [(n, self._known.get(n, (0, b""))[0]) for n in names if n.isascii()]
-        pnp = (api.PNP_READER, self._known.get(api.PNP_READER, (0, b""))[0])
+        asked = [(n, self._known.get(n, _UNAWARE)[0]) for n in names if n.isascii()]
+        pnp = (api.PNP_READER, self._known.get(api.PNP_READER, _UNAWARE)[0])
         wait_ms = 0 if self._fresh else _WAIT_MS
         code, states = self._scard.get_status_change(context, wait_ms, [*asked, pnp])
         if code == api.S_SUCCESS or (code == api.E_TIMEOUT and PCSC_LITE):

@@ -87,6 +87,8 @@ class PcscReader:
         """
         if self._stable_id is None:
             try:
+                if self._in_use():
+                    return self._name
                 card = self._take(api.SHARE_DIRECT, 0)
             except CardError:
                 return self._name
@@ -98,6 +100,8 @@ class PcscReader:
 
     def connect(self) -> "PcscConnection":
         """Take the card for exclusive use, powered by a cold reset; errors as `base.Reader`."""
+        if self._in_use():
+            raise api.card_error(api.E_SHARING_VIOLATION, self._name)
         self._held.add(self._name)
         try:
             card = self._take(api.SHARE_EXCLUSIVE, api.PROTOCOL_ANY)
@@ -109,6 +113,18 @@ class PcscReader:
     def close(self) -> None:
         """Release the context; never raises."""
         self._context.release()
+
+    def _in_use(self) -> bool:
+        """
+        Tell whether a program uses the reader.
+
+        pcsc-lite lets even an exclusive connect wait, without limit, for the end of a transaction.
+        """
+        if not self._name.isascii():
+            return False
+        asked = [(self._name, api.STATE_UNAWARE)]
+        _, states = self._scard.get_status_change(self._context.handle(self._name), 0, asked)
+        return any(state & (api.STATE_INUSE | api.STATE_EXCLUSIVE) for _, state, _ in states)
 
     def _let_go(self) -> None:
         self._held.discard(self._name)
