@@ -2,6 +2,7 @@
 """Bad input: a clear error on the right side, and nothing lost of what others have."""
 
 import asyncio
+import contextlib
 import json
 import re
 import socket
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from certs.make_certs import Certificates, make
 from tests.system import first_form
@@ -71,8 +73,9 @@ async def raw(world: World, certificates: Certificates) -> AsyncIterator[ClientC
 
 async def closed_with(socket: ClientConnection) -> tuple[int, str]:
     async with asyncio.timeout(first_form.LIMIT_S):
-        async for _ in socket:
-            pass
+        with contextlib.suppress(ConnectionClosed):
+            async for _ in socket:
+                pass
         await socket.wait_closed()
     assert socket.close_code is not None
     return socket.close_code, socket.close_reason or ""
@@ -309,7 +312,7 @@ async def test_a_card_removed_during_a_command_leaves_a_named_outcome(
         await card.transmit(PIN)
     if when is When.AFTER:
         assert failed.value.outcome is Outcome.UNKNOWN
-    with pytest.raises(SessionLostError):
+    with pytest.raises((SessionLostError, CardNotPresentError)):
         await card.transmit(ASK_PIN)
 
 
@@ -321,7 +324,7 @@ async def test_a_card_removed_after_a_command_and_put_in_again_is_another_insert
     card = await client.select(iccid=UICC)
     assert (await card.transmit(PIN)).sw == 0x9000
     host.source.insert("Simulated UICC 00 00", host.source.remove("Simulated UICC 00 00"))
-    with pytest.raises(SessionLostError):
+    with pytest.raises((SessionLostError, CardNotPresentError)):
         await until_lost(card)
     async with client.select(iccid=UICC, wait_s=10) as again:
         assert (await again.transmit(ASK_PIN)).sw == 0x63C3
@@ -368,7 +371,7 @@ async def test_a_card_that_does_not_answer_in_time_harms_no_other_reader(world: 
     stuck, fine = await client.select(iccid=UICC), await client.select(eid=EUICC)
     with pytest.raises((CardUnresponsiveError, OutcomeUnknownError), match="did not answer within"):
         await stuck.transmit(ASK_PIN)
-    with pytest.raises(SessionLostError):
+    with pytest.raises((SessionLostError, CardUnresponsiveError)):
         await stuck.transmit(ASK_PIN)
     assert (await fine.transmit(ASK_PIN)).sw == 0x63C3
     hanging.faults = Faults()

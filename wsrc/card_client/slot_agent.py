@@ -343,6 +343,9 @@ class SlotAgent:
         if ended is None:
             return
         await self._power_off()
+        for request in [r for r in self._waiting.values() if _session(r) == ended.session]:
+            del self._waiting[request.id]
+            self._refuse(request, code, sentence)
         _log.info("Session %s on %s ended: %s", ended.session[:8], self.info.name, sentence)
         self._send(m.SessionEnded(session=ended.session, code=code, message=sentence))
 
@@ -363,8 +366,13 @@ class SlotAgent:
         sentence: str,
         outcome: Outcome = Outcome.NOT_EXECUTED,
     ) -> None:
-        session = getattr(asked, "session", None)
-        self._send(m.error(code, sentence, id=asked.id, session=session, outcome=outcome))
+        error = m.error(code, sentence, id=asked.id, session=_session(asked), outcome=outcome)
+        self._send(error)
+
+
+def _session(request: m.Message) -> str | None:
+    session: str | None = getattr(request, "session", None)
+    return session
 
 
 def _blank(info: m.ReaderInfo, state: m.ReaderState, atr: bytes) -> m.ReaderInfo:
