@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of the documents, made from the code that they describe."""
+
+import ast
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+from doc_texts import CODES, FIELDS, OUTCOMES, VALUES
+
+from wsrc import messages as m
+from wsrc.codec import BY_TAG
+from wsrc.conversation import ANSWERS, MAY_SAY, Phase, Speaker
+from wsrc.errors import ErrorCode, Outcome
+from wsrc.settings import CardClientSettings, ServerSettings, Settings, UserSettings, settings_of
+from wsrc.slot import CardProtocol, ResetKind
+from wsrc.user_client.faults import from_error
+from wsrc.user_client.invocation import Exit
+
+ROOT = Path(__file__).resolve().parent.parent
+
+OBJECTS = (m.CardInfo, m.Identities, m.Lease, m.ReaderInfo, m.Step, m.StepResult)
+ENUMS = (m.ClientType, m.CardState, m.ReaderState, m.Change, CardProtocol, ResetKind)
+
+_PLAIN: dict[type, str] = {
+    msgspec.inspect.StrType: "text",
+    msgspec.inspect.IntType: "whole number",
+    msgspec.inspect.FloatType: "number",
+    msgspec.inspect.BoolType: "true or false",
+    msgspec.inspect.CustomType: "octets",
+}
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Give a table in Markdown."""
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines
+    )
+
+
+def messages() -> str:
+    """Give every message: who says it, what answers it, its fields."""
+    parts = []
+    for tag, kind in BY_TAG.items():
+        answer = ANSWERS.get(kind)
+        facts = [f"From {' and '.join(_speakers(kind))}."]
+        if answer is not None:
+            facts.append(f"Answered with `{_tag(answer)}` or `error`.")
+        asked = [_tag(k) for k, v in ANSWERS.items() if v is kind]
+        if asked:
+            facts.append(f"Answers `{asked[0]}`.")
+        parts.append(f"#### `{tag}`\n\n{_prose(kind)}\n\n{' '.join(facts)}\n\n{fields(kind)}")
+    return "\n\n".join(parts)
+
+
+def objects() -> str:
+    """Give the objects within messages."""
+    return "\n\n".join(
+        f"#### {_object_title(kind)}\n\n{_prose(kind)}\n\n{fields(kind)}" for kind in OBJECTS
+    )
+
+
+def enums() -> str:
+    """Give the closed lists of values."""
+    return "\n\n".join(
+        f"#### {_enum_title(kind)}\n\n{_prose(kind)}\n\n"
+        + table(
+            ("Value", "Meaning"),
+            ((f"`{value}`", VALUES[f"{kind.__name__}.{value}"]) for value in kind),
+        )
+        for kind in ENUMS
+    )
+
+
+def fields(kind: type[msgspec.Struct]) -> str:
+    """Give the fields of a message or of an object."""
+    info = msgspec.inspect.type_info(kind)
+    assert isinstance(info, msgspec.inspect.StructType)
+    rows = [
+        (
+            f"`{field.encode_name}`",
+            _type(field.type),
+            "yes" if field.required else _default(field.default),
+            describe(kind, field.encode_name),
+        )
+        for field in info.fields
+    ]
+    if not rows:
+        return "No fields."
+    return table(("Field", "Type", "Required", "Meaning"), rows)
+
+
+def describe(kind: type, field: str) -> str:
+    """Give what is written of a field; a field without a description is a KeyError."""
+    own = FIELDS.get(f"{kind.__name__}.{field}")
+    return FIELDS[field] if own is None else own
+
+
+def who() -> str:
+    """Give who may say what in which phase."""
+    speakers = list(Speaker)
+    rows = []
+    for tag, kind in BY_TAG.items():
+        cells = []
+        for speaker in speakers:
+            phases = [p.value for p in Phase if kind in MAY_SAY[speaker, p]]
+            cells.append(", ".join(phases))
+        rows.append((f"`{tag}`", *cells))
+    return table(("Message", *(s.value for s in speakers)), rows)
+
+
+def errors() -> str:
+    """Give every error code, what a PC/SC program and a Python program are given for it."""
+    rows = []
+    for code in ErrorCode:
+        made = from_error(m.error(code, ""), command=False)
+        rows.append((f"`{code}`", f"`{code.pcsc}`", f"`{type(made).__name__}`", CODES[code]))
+    return table(("Code", "PC/SC name", "Python", "Meaning"), rows)
+
+
+def outcomes() -> str:
+    """Give what can be known of a command without an answer."""
+    return table(("Outcome", "Meaning"), ((f"`{o}`", OUTCOMES[o]) for o in Outcome))
+
+
+def exits() -> str:
+    """Give the exit statuses of the user's command."""
+    return table(("Status", "Meaning"), ((str(e.value), e.meaning) for e in Exit))
+
+
+def settings(kind: type[Settings]) -> str:
+    """Give every setting of a program."""
+    rows = [
+        (
+            f"`{s.name}`",
+            f"`{s.flag}`",
+            s.expected,
+            f"`{s.default_text}`" if " " not in s.default_text else s.default_text,
+            s.description,
+        )
+        for s in settings_of(kind)
+    ]
+    return table(("Setting", "Option", "Value", "Default", "Meaning"), rows)
+
+
+def files() -> str:
+    """Give every module and what it says of itself."""
+    rows = [(f"`{name}`", _first_sentence(ROOT / name)) for name in modules()]
+    return table(("File", "What is there"), rows)
+
+
+def modules() -> list[str]:
+    """Give the modules of the package: a folder after the modules beside it."""
+    found = [p.relative_to(ROOT) for p in (ROOT / "wsrc").rglob("*.py")]
+    return [str(p) for p in sorted(found, key=lambda p: (str(p.parent), p.name))]
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "messages": messages,
+    "objects": objects,
+    "enums": enums,
+    "who": who,
+    "errors": errors,
+    "outcomes": outcomes,
+    "exits": exits,
+    "server settings": lambda: settings(ServerSettings),
+    "card client settings": lambda: settings(CardClientSettings),
+    "user settings": lambda: settings(UserSettings),
+    "files": files,
+}
+"""What may stand between `<!-- generated: NAME -->` and `<!-- end -->`."""
+
+
+def _tag(kind: type[m.Message]) -> str:
+    return str(kind.__struct_config__.tag)
+
+
+def _speakers(kind: type[m.Message]) -> list[str]:
+    names = {
+        Speaker.USER: "user clients",
+        Speaker.CARD: "card clients",
+        Speaker.SERVER_TO_USER: "the server to user clients",
+        Speaker.SERVER_TO_CARD: "the server to card clients",
+    }
+    return [names[s] for s in Speaker if any(kind in MAY_SAY[s, p] for p in Phase)]
+
+
+def _prose(kind: type) -> str:
+    return " ".join((kind.__doc__ or "").split())
+
+
+def _object_title(kind: type) -> str:
+    return {"CardInfo": "Card", "ReaderInfo": "Reader", "StepResult": "Result"}.get(
+        kind.__name__, kind.__name__
+    )
+
+
+def _enum_title(kind: type[StrEnum]) -> str:
+    return {
+        "ClientType": "Client type",
+        "CardState": "Card state",
+        "ReaderState": "Reader state",
+        "CardProtocol": "Protocol",
+        "ResetKind": "Reset kind",
+    }.get(kind.__name__, kind.__name__)
+
+
+def _type(kind: Any) -> str:
+    """Say in words what a field holds."""
+    match kind:
+        case msgspec.inspect.UnionType(types=types):
+            return " or ".join(_type(t) for t in types if not _is_none(t))
+        case msgspec.inspect.VarTupleType(item_type=item):
+            return f"list of {_type(item)}"
+        case msgspec.inspect.TupleType(item_types=items):
+            return f"[{', '.join(_type(item) for item in items)}]"
+        case msgspec.inspect.EnumType(cls=cls):
+            return _linked(_enum_title(cls)) if cls in ENUMS else _ENUM_LINKS[cls]
+        case msgspec.inspect.StructType(cls=cls):
+            return _linked(_object_title(cls)) if cls in OBJECTS else f"`{_tag(cls)}`"
+        case _:
+            return _PLAIN[type(kind)]
+
+
+_ENUM_LINKS: dict[type, str] = {
+    ErrorCode: "[Error code](#error-codes)",
+    Outcome: "[Outcome](#outcomes)",
+}
+
+
+def _linked(title: str) -> str:
+    return f"[{title}](#{title.lower().replace(' ', '-')})"
+
+
+def _is_none(kind: Any) -> bool:
+    return isinstance(kind, msgspec.inspect.NoneType)
+
+
+def _default(default: object) -> str:
+    if default in {None, (), ""}:
+        return "no"
+    if isinstance(default, bool):
+        return f"no; {str(default).lower()}"
+    return f"no; {default:g}" if isinstance(default, float) else f"no; {default}"
+
+
+def _first_sentence(path: Path) -> str:
+    doc = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    return " ".join(doc.partition("\n\n")[0].split())
+
+
+def known_fields() -> set[str]:
+    """Give `Class.field` of every field there is."""
+    kinds: list[type[msgspec.Struct]] = [*get_args(m.AnyMessage), *OBJECTS]
+    return {
+        f"{kind.__name__}.{field.encode_name}"
+        for kind in kinds
+        for field in msgspec.structs.fields(kind)
+    }
