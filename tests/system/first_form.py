@@ -103,6 +103,7 @@ class CardClient:
         self.states: list[str] = []
         self.asked: list[str] = []
         self.silent = False
+        self.failing = False
         self._transmit = transmit
         self._reset = reset
 
@@ -123,6 +124,8 @@ class CardClient:
                     await self.socket.send(json.dumps(answer))
 
     def _answer(self, message: Json) -> Json | None:
+        if self.failing:
+            return {"msg_type": "error", "message": "the reader is on fire"}
         match message["msg_type"]:
             case "c_apdu":
                 assert set(message) == {"msg_type", "command"}, message

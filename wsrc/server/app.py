@@ -7,6 +7,7 @@ import logging
 import secrets
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ class App:
         self._settings = settings
         self._peers = Peers(_relay(settings))
         self._not_upgraded: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+        self._transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
         self._servers: list[asyncio.Server] = []
         self._runners: list[web.AppRunner] = []
         self.user_port = 0
@@ -70,6 +72,12 @@ class App:
         await self._peers.stop(self._settings.reconnect_in_s, self._settings.drain_s)
         for runner in self._runners:
             await runner.cleanup()
+        for hurry in self._not_upgraded.values():
+            hurry.cancel()
+        for transport in list(self._transports):
+            transport.abort()  # a peer that is slow to end TLS does not delay our end
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     async def _listen(self, role: ClientType, port: int, context: ssl.SSLContext | None) -> int:
         application = web.Application()
@@ -123,6 +131,8 @@ class App:
                 decode_text=False,
             )
             self._not_upgraded.pop(request.protocol).cancel()
+            if isinstance(request.transport, asyncio.WriteTransport):
+                self._transports.add(request.transport)
             await link.prepare(request)
             await self._peers.serve(link, role, request.remote or "an unknown address")
             return link
