@@ -147,15 +147,21 @@ def settings(kind: type[Settings]) -> str:
 
 
 def files() -> str:
-    """Give every module and what it says of itself."""
-    rows = [(f"`{name}`", _first_sentence(ROOT / name)) for name in modules()]
-    return table(("File", "What is there"), rows)
+    """Give every module and what it says of itself, folder by folder."""
+    parts: list[str] = []
+    for folder in dict.fromkeys(Path(name).parent for name in modules()):
+        inside = [Path(name) for name in modules() if Path(name).parent == folder]
+        rows = [(f"`{path.name}`", _first_paragraph(path)) for path in inside]
+        about = _first_paragraph(folder / "__init__.py")
+        parts.append(f"### `{folder}`\n\n{about}\n\n{table(('File', 'What is there'), rows)}")
+    return "\n\n".join(parts)
 
 
 def modules() -> list[str]:
     """Give the modules of the package: a folder after the modules beside it."""
     found = [p.relative_to(ROOT) for p in (ROOT / "wsrc").rglob("*.py")]
-    return [str(p) for p in sorted(found, key=lambda p: (str(p.parent), p.name))]
+    ordered = sorted(found, key=lambda p: (str(p.parent), p.name))
+    return [str(p) for p in ordered if p.name != "__init__.py"]
 
 
 SECTIONS: dict[str, Callable[[], str]] = {
@@ -247,8 +253,8 @@ def _default(default: object) -> str:
     return f"no; {default:g}" if isinstance(default, float) else f"no; {default}"
 
 
-def _first_sentence(path: Path) -> str:
-    doc = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+def _first_paragraph(path: Path) -> str:
+    doc = ast.get_docstring(ast.parse((ROOT / path).read_text("utf-8"))) or ""
     return " ".join(doc.partition("\n\n")[0].split())
 
 

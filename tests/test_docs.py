@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documents say what the code does: tables, file lists, links, examples, the demonstration."""
+
+import configparser
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+from wsrc import codec
+from wsrc.card_client.cli import command as card_client
+from wsrc.config import CardClientSettings, ServerSettings, load, settings_of
+from wsrc.server.cli import command as server
+from wsrc.user_client.cli import program as user
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("certs/*.md")])
+NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+PROGRAMS = {"wsrc-server": server, "wsrc-card-client": card_client, "wsrc": user}
+
+
+@pytest.fixture(scope="module")
+def gen_docs() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "contrib"))
+        import gen_docs  # noqa: PLC0415 - contrib is no package
+
+        yield gen_docs
+
+
+@pytest.fixture(scope="module")
+def doc_tables(gen_docs: ModuleType) -> ModuleType:
+    return sys.modules["doc_tables"]
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """Give the code blocks of a document."""
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+
+
+def prose(path: Path) -> str:
+    """Give a document without its code blocks."""
+    return re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(path: Path) -> set[str]:
+    """Give the anchors of the headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)
+    plain = (re.sub(r"\[(.*?)\]\(.*?\)", r"\1", title) for title in titles)
+    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in plain}
+
+
+def test_generated_parts_are_as_the_code_makes_them(gen_docs: ModuleType) -> None:
+    assert gen_docs.stale() == [], "run python contrib/gen_docs.py"
+
+
+def test_every_field_and_value_is_described_and_nothing_else(doc_tables: ModuleType) -> None:
+    texts = sys.modules["doc_texts"]
+    known = doc_tables.known_fields()
+    assert {name for name in texts.FIELDS if "." in name} <= known
+    assert {name for name in texts.FIELDS if "." not in name} <= {n.split(".")[1] for n in known}
+    values = {f"{kind.__name__}.{value}" for kind in doc_tables.ENUMS for value in kind}
+    assert set(texts.VALUES) == values
+    assert all(texts.CODES[code] for code in texts.ErrorCode)
+
+
+def test_protocol_has_a_table_for_every_message() -> None:
+    text = (ROOT / "docs" / "protocol.md").read_text("utf-8")
+    assert [tag for tag in codec.BY_TAG if f"#### `{tag}`" not in text] == []
+
+
+def test_schema_is_that_of_the_messages() -> None:
+    text = (ROOT / "docs" / "protocol.schema.json").read_text("utf-8")
+    assert json.loads(text) == json.loads(json.dumps(codec.schema()))
+
+
+def test_messages_in_the_protocol_can_be_read() -> None:
+    reader = json.JSONDecoder()
+    count = 0
+    for block in blocks(ROOT / "docs" / "protocol.md", "json"):
+        text = block.replace("…", "").strip()
+        while text:
+            example, end = reader.raw_decode(text)
+            assert codec.tag_of(codec.decode(json.dumps(example))) == example["msg_type"]
+            text = text[end:].strip()
+            count += 1
+    assert count > 10
+
+
+def test_an_unknown_error_code_is_read_as_the_protocol_says() -> None:
+    read = codec.decode('{"msg_type": "error", "message": "x", "code": "of_tomorrow"}')
+    assert codec.encode(read) == b'{"msg_type":"error","message":"x","code":"internal"}'
+    with pytest.raises(codec.UnreadableError):
+        codec.decode('{"msg_type": "of_tomorrow"}')
+
+
+def test_architecture_lists_every_file_of_the_package_and_no_other() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    listed = set()
+    for folder, part in re.findall(
+        r"^### `(wsrc[\w/]*)`\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE
+    ):
+        listed |= {
+            f"{folder}/{name}" for name in re.findall(r"^\| `(\w+\.py)`", part, re.MULTILINE)
+        }
+    there = {str(p.relative_to(ROOT)) for p in (ROOT / "wsrc").rglob("*.py")}
+    assert listed == {name for name in there if not name.endswith("__init__.py")}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_files_that_are_named_exist(path: Path) -> None:
+    named = re.findall(r"`((?:wsrc|contrib|tests|certs|docs)/[\w./*-]*)`", prose(path))
+    made = {"certs/*.pem"}
+    assert [name for name in named if name not in made and not list(ROOT.glob(name))] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_links_lead_somewhere_in_the_repository(path: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (path.parent / name).resolve() if name else path
+        inside = file.is_relative_to(ROOT) and file.exists()
+        if not inside or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_no_path_of_the_machine_on_which_it_was_written(path: Path) -> None:
+    assert re.findall(r"/(?:tmp|work|home|root)/\S*", path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("kind", [ServerSettings, CardClientSettings], ids=lambda k: k.__name__)
+def test_operations_has_every_setting(kind: type) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    missing = [s.name for s in settings_of(kind) if f"| `{s.name}` | `{s.flag}` |" not in text]
+    assert missing == []
+
+
+def test_settings_files_in_the_documents_can_be_loaded(tmp_path: Path) -> None:
+    kinds = {"server.toml": ServerSettings, "card-client.toml": CardClientSettings}
+    seen = set()
+    for block in blocks(ROOT / "docs" / "operations.md", "toml"):
+        name = block.splitlines()[0].rpartition("/")[2]
+        file = tmp_path / name
+        file.write_text(block, encoding="utf-8")
+        assert load(kinds[name], {}, config=file)
+        seen.add(name)
+    assert seen == set(kinds)
+
+
+def options_of(words: list[str]) -> set[str]:
+    """Give the options that a command line may have."""
+    command: click.Command = PROGRAMS[words[0]]
+    if isinstance(command, click.Group):
+        names = [word for word in words[1:] if word in command.commands]
+        command = command.commands[names[0]] if names else command
+    return {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_options_in_examples_exist(path: Path) -> None:
+    lines = [line for block in blocks(path, "(?:sh|console)") for line in block.splitlines()]
+    commands = (re.search(r"^(?:bob)?(?:\$ )?(wsrc[a-z-]* .*)", line) for line in lines)
+    for found in commands:
+        words = found[1].split(" #")[0].split() if found else ["wsrc"]
+        assert {w for w in words if w.startswith("--")} <= options_of(words), words
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_teaches_by_examples_and_tells_exit_statuses(name: str) -> None:
+    with click.Context(PROGRAMS[name], info_name=name) as context:
+        text = PROGRAMS[name].get_help(context)
+    assert re.search(rf"^  +{name} ", text, re.MULTILINE)
+    assert "Exit status" in text
+
+
+@pytest.mark.parametrize("name", ["wsrc-server", "wsrc-card-client"])
+def test_units_run_programs_that_there_are(name: str) -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign] # systemd minds the case
+    unit.read(ROOT / "contrib" / "systemd" / f"{name}.service", encoding="utf-8")
+    program, *arguments = unit["Service"]["ExecStart"].split()
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
+    assert Path(program).name == name
+    assert name in scripts
+    assert {a for a in arguments if a.startswith("--")} <= options_of([name])
+    drain_s = next(s.default for s in settings_of(ServerSettings) if s.name == "drain_s")
+    assert int(unit["Service"]["TimeoutStopSec"]) > float(str(drain_s))
+
+
+def test_proxy_example_leads_each_path_to_its_port() -> None:
+    text = (ROOT / "contrib" / "nginx" / "wsrc.conf").read_text("utf-8")
+    ports = {s.name: s.default for s in settings_of(ServerSettings)}
+    for role in ("user", "card"):
+        port = ports[f"{role}_port"]
+        assert f"location = /{role} {{ proxy_pass http://127.0.0.1:{port}; }}" in text
+
+
+def test_python_of_the_readme_names_what_there_is() -> None:
+    for block in blocks(ROOT / "README.md", "python"):
+        tree = compile(block, "README.md", "exec")
+        imports = "\n".join(line for line in block.splitlines() if line.startswith("from wsrc"))
+        subprocess.run([sys.executable, "-c", imports], cwd=ROOT, timeout=60, check=True)
+        assert tree
+
+
+def test_readme_shows_what_the_demonstration_shows(gen_docs: ModuleType) -> None:
+    shown = re.search(
+        r"<!-- generated: demo -->\n\n```console\n(.*?)\n```\n\n<!-- end -->",
+        (ROOT / "README.md").read_text("utf-8"),
+        re.DOTALL,
+    )
+    assert shown is not None
+    assert shown[1] == gen_docs.transcript(), "run python contrib/gen_docs.py --demo"
