@@ -104,4 +104,5 @@ class Index:
 
 
 def _has_check_digit(iccid: str) -> bool:
-    return len(iccid) > 18 and iccid.isdigit() and luhn_digit(iccid[:-1]) == iccid[-1]
+    digits = iccid.isascii() and iccid.isdigit()
+    return digits and len(iccid) > 18 and luhn_digit(iccid[:-1]) == iccid[-1]
