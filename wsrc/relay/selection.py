@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which cards a user means: exact selections, and filters with wildcards."""
 
-import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -54,7 +54,9 @@ class Filter:
     """Tell cards apart by patterns in which `*` stands for any text."""
 
     def __init__(self, message: ListCards | Watch) -> None:
-        self._patterns = [(kind, _pattern(text)) for kind, text in _given(message)]
+        self._patterns = [
+            (kind, text.strip().casefold().split("*")) for kind, text in _given(message)
+        ]
 
     def matches(self, card: CardInfo) -> bool:
         """Tell whether every pattern matches."""
@@ -63,11 +65,11 @@ class Filter:
         values = _values(card)
         return all(
             any(
-                pattern.fullmatch(value)
+                _fits(parts, value.casefold())
                 for each in (KINDS if kind == "any" else (kind,))
                 for value in values[each]
             )
-            for kind, pattern in self._patterns
+            for kind, parts in self._patterns
         )
 
 
@@ -87,6 +89,17 @@ def _values(card: CardInfo) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    parts = (re.escape(part) for part in text.strip().split("*"))
-    return re.compile(".*".join(parts), re.IGNORECASE)
+def _fits(parts: Sequence[str], text: str) -> bool:
+    """Tell whether the text is these parts in their order, with any text between them."""
+    if len(parts) == 1:
+        return text == parts[0]
+    first, *middle, last = parts
+    at, end = len(first), len(text) - len(last)
+    if at > end or not text.startswith(first) or not text.endswith(last):
+        return False
+    for part in middle:
+        found = text.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
