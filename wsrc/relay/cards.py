@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What card clients say."""
 
+import string
+
+import msgspec
+
 from wsrc import messages as m
-from wsrc.errors import ErrorCode
+from wsrc.conversation import ANSWERS
+from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.identity import shorten
 from wsrc.relay import endings, leases, queue
 from wsrc.relay.floor import Floor
-from wsrc.relay.records import CardPeer, Lease, LeasePhase, Slot
+from wsrc.relay.records import NO_CARD, CardPeer, Lease, LeasePhase, Slot
+from wsrc.relay.waiting import Waiter
+
+MAX_TEXT, MAX_EIDS, MAX_ATR_OCTETS = 256, 16, 33
+"""Bounds of what a card client says of a reader."""
 
 
 def received(
@@ -19,11 +28,12 @@ def received(
         case m.ReaderGone(reader=reader):
             slot = peer.slots.get(reader)
             if slot is not None:
-                remove(floor, slot, now, ErrorCode.READER_UNAVAILABLE, "The reader was unplugged.")
-        case m.AttachAck(session=session, atr=atr):
+                why = m.error(ErrorCode.READER_UNAVAILABLE, "The reader was unplugged.")
+                queue.reconsider(floor, _strike(floor, slot, why), now)
+        case m.AttachAck(session=session):
             lease = _lease(floor, peer, session)
             if lease is not None:
-                leases.attached(floor, lease, atr, now)
+                leases.attached(floor, lease, message, now)
         case m.RApdu() | m.BatchResp() | m.ResetResp():
             _answer(floor, peer, message, text, now)
         case _:
@@ -40,69 +50,118 @@ def _other(
                 endings.cleaned(floor, lease, now)
         case m.CancelAck():
             lease = _lease(floor, peer, message.session)
-            if lease is not None and lease.phase is LeasePhase.HELD:
+            in_flight = lease.in_flight if lease is not None else None
+            if lease is not None and in_flight is not None and in_flight.cancel == message.id:
+                in_flight.cancel = None
                 floor.send(lease.user, message, text)
-        case m.SessionEnded():
-            lease = _lease(floor, peer, message.session)
+        case m.SessionEnded(session=session, code=code):
+            lease = _lease(floor, peer, session)
             if lease is not None:
-                _note_end(floor, lease, message.message)
-                endings.drop(floor, lease, now, m.error(message.code, message.message))
-        case m.Error():
-            _error(floor, peer, message, text, now)
+                _drop(floor, lease, now, m.error(code, message.message))
         case _:
-            raise AssertionError(message)
+            assert isinstance(message, m.Error)
+            _error(floor, peer, message, text, now)
 
 
 def report(floor: Floor, peer: CardPeer, info: m.ReaderInfo, now: float) -> None:
     """Enter what a card client says of a reader, and offer its card to those who wait."""
     slot = peer.slots.get(info.reader)
-    if slot is None:
-        if len(peer.slots) >= floor.limits.max_readers_per_card_client:
-            why = f"Reader {info.name!r} is one too many; {len(peer.slots)} are entered."
-            floor.refuse(peer, None, ErrorCode.TOO_MANY, why)
-            return
+    why = _unfit(info)
+    if why is not None:
+        floor.refuse(peer, None, ErrorCode.BAD_MESSAGE, why)
+    elif slot is not None:
+        _update(floor, slot, info, now)
+    elif len(peer.slots) >= floor.limits.max_readers_per_card_client:
+        why = f"Reader {info.name!r} is one too many; {len(peer.slots)} are entered."
+        floor.refuse(peer, None, ErrorCode.TOO_MANY, why)
+    else:
         slot = floor.new_slot(peer, info)
-    had_card, before = slot.has_card, slot.info
-    if slot.lease is not None and before.insertion != info.insertion:
-        taken_out = m.error(ErrorCode.CARD_NOT_PRESENT, "The card was taken out of the reader.")
-        endings.drop(floor, slot.lease, now, taken_out)
+        floor.file(slot)
+        floor.announce(None, _shown(floor, slot))
+        queue.offer(floor, slot, now)
+
+
+def _update(floor: Floor, slot: Slot, info: m.ReaderInfo, now: float) -> None:
+    before, other_card = _shown(floor, slot), slot.info.insertion != info.insertion
+    waiters, ended = floor.waiting.for_slot(slot), slot.lease
+    why = _gone(info) if info.state in NO_CARD or other_card else None
+    if ended is not None and why is not None:
+        _note_end(floor, ended, why.message)
     slot.info = info
     floor.file(slot)
-    if had_card or slot.has_card:
-        _announce(floor, slot, before, had_card)
+    if ended is not None and why is not None:
+        endings.lose(floor, ended, why)
+    after = _shown(floor, slot)
+    if other_card:
+        floor.announce(before, None)
+        floor.announce(None, after)
+    elif before != after:
+        floor.announce(before, after)
     queue.offer(floor, slot, now)
+    queue.reconsider(floor, waiters, now)
 
 
-def _announce(floor: Floor, slot: Slot, before: m.ReaderInfo, had_card: bool) -> None:
-    if not had_card:
-        floor.announce(slot, m.Change.ADDED)
-    elif slot.has_card:
-        floor.announce(slot, m.Change.CHANGED)
-    else:
-        now_there, slot.info = slot.info, before
-        floor.announce(slot, m.Change.REMOVED)
-        slot.info = now_there
+def _gone(info: m.ReaderInfo) -> m.Error:
+    if info.state is m.ReaderState.UNAVAILABLE:
+        return m.error(ErrorCode.READER_UNAVAILABLE, "The reader is out of reach.")
+    return m.error(ErrorCode.CARD_NOT_PRESENT, "The card was taken out of the reader.")
 
 
-def remove(floor: Floor, slot: Slot, now: float, code: ErrorCode, sentence: str) -> None:
-    """Strike a reader that is out of reach."""
-    if slot.has_card:
-        floor.announce(slot, m.Change.REMOVED)
-    floor.index.put(slot, ())
-    del floor.slots[slot.number]
-    slot.peer.slots.pop(slot.info.reader, None)
-    if slot.lease is not None:
-        _note_end(floor, slot.lease, sentence)
-        endings.drop(floor, slot.lease, now, m.error(code, sentence))
+def _shown(floor: Floor, slot: Slot) -> m.CardInfo | None:
+    return floor.card_info(slot) if slot.has_card else None
+
+
+def _unfit(info: m.ReaderInfo) -> str | None:
+    """Say why a reader cannot be entered; what users are sent of it must have a bound."""
+    texts = (info.reader, info.name, info.label or "", info.iccid or "", *info.eids)
+    if max(map(len, texts)) > MAX_TEXT or len(info.eids) > MAX_EIDS:
+        return f"A text of a reader has at most {MAX_TEXT} characters, and a card {MAX_EIDS} EIDs."
+    if len(info.atr or b"") > MAX_ATR_OCTETS:
+        return f"An ATR has at most {MAX_ATR_OCTETS} octets (ISO/IEC 7816-3 clause 8.2.1)."
+    return None
 
 
 def disconnected(floor: Floor, peer: CardPeer, now: float) -> None:
     """Strike all readers of a card client that is gone."""
-    if peer.instance and floor.instances.get(peer.instance) is peer:
+    if peer.instance is not None and floor.instances[peer.instance] is peer:
         del floor.instances[peer.instance]
     sentence = f"The connection of card host {peer.name} to the server is lost."
-    for slot in list(peer.slots.values()):
-        remove(floor, slot, now, ErrorCode.CARD_CLIENT_GONE, sentence)
+    waiters = [
+        waiter
+        for slot in list(peer.slots.values())
+        for waiter in _strike(floor, slot, m.error(ErrorCode.CARD_CLIENT_GONE, sentence))
+    ]
+    queue.reconsider(floor, waiters, now)
+
+
+def _strike(floor: Floor, slot: Slot, why: m.Error) -> list[Waiter]:
+    """Strike a reader that is out of reach; give those who wait for its card."""
+    before, waiters = _shown(floor, slot), floor.waiting.for_slot(slot)
+    floor.index.put(slot, ())
+    del floor.slots[slot.number]
+    del slot.peer.slots[slot.info.reader]
+    if slot.lease is not None:
+        _note_end(floor, slot.lease, why.message)
+        endings.lose(floor, slot.lease, why)
+    floor.announce(before, None)
+    return waiters
+
+
+def check(message: m.Message) -> None:
+    """
+    Check what the type of a message leaves open.
+
+    Raises:
+        RemoteProtocolError: If a status word is not four hexadecimal digits.
+    """
+    words: tuple[str, ...] = ()
+    if isinstance(message, m.RApdu):
+        words = (message.sw,)
+    elif isinstance(message, m.BatchResp):
+        words = tuple(result.sw for result in message.results)
+    for sw in words:
+        if len(sw) != 4 or not set(sw) <= set(string.hexdigits):
+            raise RemoteProtocolError("A status word has four hexadecimal digits.")
 
 
 def _lease(floor: Floor, peer: CardPeer, session: str | None) -> Lease | None:
@@ -121,10 +180,17 @@ def _answer(
     lease = _lease(floor, peer, message.session)
     if lease is None or lease.phase is not LeasePhase.HELD:
         return
-    if lease.in_flight is None or lease.in_flight.id != message.id:
+    in_flight = lease.in_flight
+    if in_flight is None or in_flight.id != message.id:
         return
     leases.answered(floor, lease, now)
-    floor.send(lease.user, message, text)
+    if type(message) is ANSWERS[type(in_flight.message)]:
+        floor.send(lease.user, message, text)
+    else:
+        code, why = ErrorCode.CARD_TRANSMISSION_ERROR, "The card client answered something else."
+        fields = {"session": lease.session, "outcome": Outcome.UNKNOWN}
+        floor.refuse(lease.user, in_flight.id, code, why, **fields)
+    endings.close_cancel(floor, lease, in_flight, cancelled=False)
 
 
 def _error(floor: Floor, peer: CardPeer, message: m.Error, text: bytes | None, now: float) -> None:
@@ -132,14 +198,37 @@ def _error(floor: Floor, peer: CardPeer, message: m.Error, text: bytes | None, n
     if lease is None:
         floor.note(f"Card client {peer.name} says: {message.message[:200]}")
     elif lease.phase is LeasePhase.ATTACHING:
-        endings.drop(floor, lease, now, message)
+        _drop(floor, lease, now, message)
     elif lease.phase is LeasePhase.ENDING:
-        if lease.in_flight is None and message.id is None:
-            why = f"The card could not be reset after a lease: {message.message[:80]}"
-            floor.close(peer, 1008, why)
+        if message.id is None and lease.attach_open:
+            _drop(floor, lease, now, message)
+        elif message.id is None:
+            endings.not_cleaned(floor, lease, message)
     elif lease.in_flight is not None and lease.in_flight.id == message.id:
+        in_flight = lease.in_flight
         leases.answered(floor, lease, now)
         floor.send(lease.user, message, text)
+        cancelled = message.code is ErrorCode.CANCELLED
+        endings.close_cancel(floor, lease, in_flight, cancelled=cancelled)
+
+
+def _drop(floor: Floor, lease: Lease, now: float, why: m.Error) -> None:
+    """End a lease that its card client ended or refused; `why` may tell of the card as well."""
+    slot = lease.slot
+    _note_end(floor, lease, why.message[:200])
+    endings.lose(floor, lease, why)
+    floor.changed(slot)
+    state = _STATE_AFTER.get(why.code, slot.info.state) if why.code else slot.info.state
+    _update(floor, slot, msgspec.structs.replace(slot.info, state=state), now)
+
+
+_STATE_AFTER = {
+    ErrorCode.CARD_NOT_PRESENT: m.ReaderState.EMPTY,
+    ErrorCode.CARD_UNRESPONSIVE: m.ReaderState.MUTE,
+    ErrorCode.READER_UNAVAILABLE: m.ReaderState.UNAVAILABLE,
+    ErrorCode.READER_IN_USE: m.ReaderState.IN_USE,
+}
+"""How a card is that could not be kept, until its card client says more."""
 
 
 def _note_end(floor: Floor, lease: Lease, sentence: str) -> None:

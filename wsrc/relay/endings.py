@@ -5,72 +5,106 @@ How a lease ends.
 A card is given to the next user only after its card client said that it was reset.
 """
 
+import msgspec
+
 from wsrc import messages as m
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.relay import leases, queue
-from wsrc.relay.floor import Floor
-from wsrc.relay.records import Lease, LeasePhase
+from wsrc.relay.floor import POLICY, Floor
+from wsrc.relay.records import InFlight, Lease, LeasePhase
 
 
-def end(floor: Floor, lease: Lease, now: float, why: m.Error | None = None) -> None:
+def end(floor: Floor, lease: Lease, now: float, why: m.Error, *, asked: bool = False) -> None:
     """
     Take the card from its user and have it reset.
 
     Args:
         floor: The state.
-        lease: The lease to end; one that is ending already is left alone.
+        lease: The lease to end, which is not ending yet.
         now: Monotonic seconds.
-        why: What the user is told; None where the user is gone or asked for it.
+        why: What the user is told.
+        asked: Whether the user asked for it, so that only open requests are answered.
     """
-    if lease.phase is LeasePhase.ENDING:
-        return
     busy_s = floor.limits.command_s if lease.in_flight is not None else 0.0
-    _part(floor, lease, why)
+    _part(floor, lease, why, asked=asked)
     lease.phase = LeasePhase.ENDING
     floor.timers.set(("clean", lease.session, None), now + busy_s + floor.limits.attach_s)
-    floor.announce(lease.slot, m.Change.CHANGED)
+    floor.changed(lease.slot)
     floor.send(lease.slot.peer, m.Detach(session=lease.session))
 
 
-def drop(floor: Floor, lease: Lease, now: float, why: m.Error) -> None:
+def lose(floor: Floor, lease: Lease, why: m.Error) -> None:
     """End a lease whose card is out of reach or was reset already."""
     if lease.phase is not LeasePhase.ENDING:
-        _part(floor, lease, why)
+        _part(floor, lease, why, asked=False)
     leases.forget(floor, lease)
-    if lease.slot.number in floor.slots:
-        floor.announce(lease.slot, m.Change.CHANGED)
-        queue.offer(floor, lease.slot, now)
 
 
 def cleaned(floor: Floor, lease: Lease, now: float) -> None:
     """Free a card that its card client reset after a lease."""
     leases.forget(floor, lease)
-    floor.announce(lease.slot, m.Change.CHANGED)
+    floor.changed(lease.slot)
     queue.offer(floor, lease.slot, now)
 
 
-def _part(floor: Floor, lease: Lease, why: m.Error | None) -> None:
+def overdue(floor: Floor, lease: Lease, now: float) -> None:
+    """
+    Deal with a card that is not reset in time.
+
+    A card client of the first form has but this card, and is cut off. Another one is asked again:
+    its other readers are not to suffer, and nobody gets the card before it answers.
+    """
+    peer = lease.slot.peer
+    why = f"Card host {peer.name} did not reset a card in time."
+    floor.note(why)
+    if peer.first_form:
+        floor.close(peer, POLICY, why)
+        return
+    floor.timers.set(("clean", lease.session, None), now + floor.limits.attach_s)
+    floor.send(peer, m.Detach(session=lease.session))
+
+
+def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
+    """
+    Keep a card from users that its card client could not reset after a lease.
+
+    It is mute until its card client reports it again; one of the first form cannot, and is cut
+    off.
+    """
+    peer, slot = lease.slot.peer, lease.slot
+    why = f"The card could not be reset after a lease: {error.message[:80]}"
+    floor.note(f"Card host {peer.name}: {why}")
+    if peer.first_form:
+        floor.close(peer, POLICY, why)
+        return
+    leases.forget(floor, lease)
+    slot.info = msgspec.structs.replace(slot.info, state=m.ReaderState.MUTE)
+    floor.changed(slot)
+
+
+def _part(floor: Floor, lease: Lease, why: m.Error, *, asked: bool) -> None:
     """Separate the user from the lease, and answer what is not answered yet."""
     user = lease.user
-    attaching = lease.phase is LeasePhase.ATTACHING
     for kind in ("attach", "command", "idle"):
         floor.timers.clear((kind, lease.session, None))
-    user.leases.pop(lease.session, None)
+    del user.leases[lease.session]
+    code = why.code or ErrorCode.CARD_TRANSMISSION_ERROR
+    if lease.phase is LeasePhase.ATTACHING:
+        outcome = Outcome.NOT_EXECUTED
+        floor.refuse(user, lease.request_id, code, why.message, outcome=outcome)
+        return
     in_flight, lease.in_flight = lease.in_flight, None
-    if why is None or why.code is None:
-        return
-    if attaching:
-        floor.send(user, _addressed(why, lease.request_id, Outcome.NOT_EXECUTED))
-        return
-    user.remember_end(lease.session, why)
     if in_flight is not None:
-        outcome = why.outcome or Outcome.UNKNOWN
-        floor.send(user, _addressed(why, in_flight.id, outcome, lease.session))
-    floor.send(user, m.SessionEnded(session=lease.session, code=why.code, message=why.message))
+        session, outcome = lease.session, why.outcome or Outcome.UNKNOWN
+        floor.refuse(user, in_flight.id, code, why.message, session=session, outcome=outcome)
+        close_cancel(floor, lease, in_flight, cancelled=False)
+    if not asked:
+        user.remember_end(lease.session, m.error(code, why.message))
+        floor.send(user, m.SessionEnded(session=lease.session, code=code, message=why.message))
 
 
-def _addressed(
-    why: m.Error, id_: int | None, outcome: Outcome, session: str | None = None
-) -> m.Error:
-    code = why.code or ErrorCode.INTERNAL
-    return m.error(code, why.message, id=id_, outcome=outcome, session=session)
+def close_cancel(floor: Floor, lease: Lease, in_flight: InFlight, *, cancelled: bool) -> None:
+    """Answer a cancel that its card client has not answered before the request itself."""
+    if in_flight.cancel is not None:
+        ack = m.CancelAck(id=in_flight.cancel, session=lease.session, cancelled=cancelled)
+        floor.send(lease.user, ack)

@@ -13,6 +13,7 @@ import msgspec
 
 from wsrc import messages as m
 from wsrc.apdu import Response, sw_matches
+from wsrc.codec import UnreadableError
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.identify import Identified, identify
 from wsrc.identity import Identities
@@ -44,10 +45,10 @@ class FirstFormUser:
         self._attached = False
         self._id = 0
         self._asked = False
-        self._queue: deque[m.Message] = deque()
+        self._queue: deque[m.Message | UnreadableError] = deque()
         self._cards: list[m.CardInfo] = []
 
-    def from_peer(self, message: m.Message, traffic: Traffic) -> None:
+    def from_peer(self, message: m.Message | UnreadableError, traffic: Traffic) -> None:
         """
         Take a message of the user client.
 
@@ -102,6 +103,9 @@ class FirstFormUser:
                 asked = m.ResetReq(id=self._id, session=self._session)
             case m.Hello():
                 asked = message
+            case UnreadableError():
+                self._answer(_plain(m.error(message.code, str(message))), traffic)
+                return
             case _:
                 self._answer(_unsupported(message), traffic)
                 return
@@ -134,19 +138,21 @@ class FirstFormCard:
                 readers=(self._reader(m.ReaderState.IDENTIFYING, Identities()),),
             )
         )
-        self._begin(self._identified(reset_first=False), traffic)
+        self._begin(self._entered(), traffic)
 
-    def from_peer(self, message: m.Message, traffic: Traffic) -> None:
+    def from_peer(self, message: m.Message | UnreadableError, traffic: Traffic) -> None:
         """
         Take a message of the card client: the answer to the open question.
 
         Raises:
             RemoteProtocolError: If there is no open question; an answer without one cannot be
-                told from the answer to the next.
+                told from the answer to the next. Also if the card cannot be identified.
         """
         if not self._running:
             raise RemoteProtocolError("Nothing was asked, so there is nothing to answer.")
         self._running = False
+        if isinstance(message, UnreadableError):
+            message = m.error(message.code, str(message))
         self._advance(message, traffic)
 
     def to_peer(self, message: m.Message, traffic: Traffic) -> None:
@@ -239,6 +245,12 @@ class FirstFormCard:
         if isinstance(report, m.Error):
             return msgspec.structs.replace(report, session=session)
         self._exchanges.append(_just(m.DetachAck(session=session)))
+        return report
+
+    def _entered(self) -> Exchange:
+        report = yield from self._identified(reset_first=False)
+        if isinstance(report, m.Error):
+            raise RemoteProtocolError(f"The card cannot be reset. {report.message}")
         return report
 
     def _identified(self, *, reset_first: bool) -> Exchange:

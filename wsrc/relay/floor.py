@@ -11,9 +11,13 @@ from wsrc.errors import ErrorCode
 from wsrc.messages import Lease as LeaseInfo
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, keys_of
-from wsrc.relay.records import CardPeer, Lease, Peer, Slot, UserPeer
+from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot, UserPeer
+from wsrc.relay.selection import Filter
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import WaitingRoom
+
+PROTOCOL_ERROR, POLICY = 1002, 1008
+"""WebSocket close codes (RFC 6455 section 7.4.1)."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,11 +61,12 @@ class Floor:
         self.slots: dict[int, Slot] = {}
         self.sessions: dict[str, Lease] = {}
         self.instances: dict[str, CardPeer] = {}
-        self.watchers: dict[int, UserPeer] = {}
+        self.watchers: dict[int, tuple[UserPeer, Filter]] = {}
         self.index = Index()
         self.waiting = WaitingRoom()
         self.timers: Timers[TimerKey] = Timers()
         self.effects: list[Effect] = []
+        self.draining = False
         self._slot_number = 0
 
     def send(self, peer: Peer, message: m.Message, text: bytes | None = None) -> None:
@@ -76,9 +81,8 @@ class Floor:
         self.send(peer, m.error(code, sentence, id=id_, **fields))
 
     def close(self, peer: Peer, code: int, reason: str) -> None:
-        """Close a peer's connection; its shell reports the end of it later."""
-        if peer.number in self.peers:
-            self.effects.append(Close(peer.number, code, reason))
+        """Close a peer's connection and forget the peer, once what is decided now is done."""
+        self.effects.append(Close(peer.number, code, reason))
 
     def note(self, sentence: str) -> None:
         """Tell the operator."""
@@ -97,9 +101,9 @@ class Floor:
         self.index.put(slot, keys_of(slot.info) if slot.has_card else ())
 
     def lease_info(self, slot: Slot) -> LeaseInfo | None:
-        """Say who holds the card in a slot."""
+        """Say who holds the card in a slot; nobody does while it is reset for the next."""
         lease = slot.lease
-        if lease is None:
+        if lease is None or lease.phase is LeasePhase.ENDING:
             return None
         idle = self.limits.lease_idle_s
         return LeaseInfo(
@@ -112,14 +116,21 @@ class Floor:
         """Describe the card in a slot."""
         return slot.card(self.lease_info(slot))
 
-    def announce(self, slot: Slot, change: m.Change) -> None:
-        """Tell those who watch."""
-        if not self.watchers:
-            return
+    def changed(self, slot: Slot) -> None:
+        """Tell those who watch that a card is in another state."""
         card = self.card_info(slot)
-        for user in self.watchers.values():
-            if user.filter is not None and user.filter.matches(card):
-                self.send(user, m.CardEvent(change=change, card=card))
+        self.announce(card, card)
+
+    def announce(self, before: m.CardInfo | None, after: m.CardInfo | None) -> None:
+        """Tell those who watch of a card that came into their filter, changed in it or left it."""
+        for user, wanted in self.watchers.values():
+            was = before if before is not None and wanted.matches(before) else None
+            now = after if after is not None and wanted.matches(after) else None
+            if now is not None:
+                change = m.Change.ADDED if was is None else m.Change.CHANGED
+                self.send(user, m.CardEvent(change=change, card=now))
+            elif was is not None:
+                self.send(user, m.CardEvent(change=m.Change.REMOVED, card=was))
 
     def utc(self, when: float) -> str:
         """Give a monotonic time as RFC 3339 in UTC, in whole seconds."""

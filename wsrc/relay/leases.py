@@ -4,7 +4,6 @@
 import msgspec
 
 from wsrc import messages as m
-from wsrc.octets import Octets
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import InFlight, Lease, LeasePhase, Slot, UserPeer
 
@@ -18,7 +17,7 @@ def grant(floor: Floor, slot: Slot, user: UserPeer, select: m.SelectCard, now: f
     floor.sessions[lease.session] = lease
     user.leases[lease.session] = lease
     floor.timers.set(("attach", lease.session, None), now + floor.limits.attach_s)
-    floor.announce(slot, m.Change.CHANGED)
+    floor.changed(slot)
     attach = m.Attach(
         session=lease.session,
         reader=slot.info.reader,
@@ -28,8 +27,9 @@ def grant(floor: Floor, slot: Slot, user: UserPeer, select: m.SelectCard, now: f
     floor.send(slot.peer, attach)
 
 
-def attached(floor: Floor, lease: Lease, atr: bytes | None, now: float) -> None:
+def attached(floor: Floor, lease: Lease, ack: m.AttachAck, now: float) -> None:
     """Tell the user that the card is theirs."""
+    lease.attach_open = False
     if lease.phase is not LeasePhase.ATTACHING:
         return
     lease.phase = LeasePhase.HELD
@@ -38,16 +38,17 @@ def attached(floor: Floor, lease: Lease, atr: bytes | None, now: float) -> None:
     if floor.limits.lease_idle_s:
         floor.timers.set(("idle", lease.session, None), now + floor.limits.lease_idle_s)
     slot, user = lease.slot, lease.user
-    if atr:
-        slot.info = msgspec.structs.replace(slot.info, atr=Octets(atr))
-        floor.file(slot)
-    ack = m.SelectCardAck(
+    info = slot.info
+    atr, protocol = ack.atr or info.atr, ack.protocol or info.protocol
+    slot.info = msgspec.structs.replace(info, atr=atr, protocol=protocol)
+    floor.file(slot)
+    granted = m.SelectCardAck(
         id=lease.request_id,
         identities=slot.identities(),
         session=lease.session,
         card=floor.card_info(slot),
     )
-    floor.send(user, ack)
+    floor.send(user, granted)
 
 
 def use(floor: Floor, lease: Lease, request: m.Message, now: float) -> None:
@@ -57,12 +58,20 @@ def use(floor: Floor, lease: Lease, request: m.Message, now: float) -> None:
     floor.timers.set(("command", lease.session, None), now + floor.limits.command_s)
 
 
-def answered(floor: Floor, lease: Lease, now: float) -> InFlight | None:
+def answered(floor: Floor, lease: Lease, now: float) -> None:
     """Note that the request in flight was answered."""
-    in_flight, lease.in_flight = lease.in_flight, None
+    lease.in_flight = None
     lease.used = now
     floor.timers.clear(("command", lease.session, None))
-    return in_flight
+
+
+def is_idle(floor: Floor, lease: Lease, now: float) -> bool:
+    """Tell whether a lease was not used for too long; if it was used, look again later."""
+    used = now if lease.in_flight is not None else lease.used
+    due = used + floor.limits.lease_idle_s
+    if due > now:
+        floor.timers.set(("idle", lease.session, None), due)
+    return due <= now
 
 
 def forget(floor: Floor, lease: Lease) -> None:
@@ -71,5 +80,4 @@ def forget(floor: Floor, lease: Lease) -> None:
         floor.timers.clear((kind, lease.session, None))
     floor.sessions.pop(lease.session, None)
     lease.user.leases.pop(lease.session, None)
-    if lease.slot.lease is lease:
-        lease.slot.lease = None
+    lease.slot.lease = None

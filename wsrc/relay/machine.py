@@ -8,17 +8,17 @@ from wsrc.codec import UnreadableError, tag_of
 from wsrc.conversation import Phase, Speaker, may_say
 from wsrc.errors import ErrorCode, RemoteProtocolError
 from wsrc.identify import ISD_R_AIDS
-from wsrc.relay import cards, endings, queue, users
-from wsrc.relay.effects import Effect, Send
+from wsrc.relay import cards, endings, leases, queue, users
+from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.firstform import Adapter, FirstFormCard, FirstFormUser, Traffic
-from wsrc.relay.floor import Floor, Limits, TimerKey
+from wsrc.relay.floor import POLICY, PROTOCOL_ERROR, Floor, Limits, TimerKey
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 
 FEATURES = ("batch", "cancel", "events", "raw_tpdu", "wait")
 """What `hello_ack` announces."""
 
-PROTOCOL_ERROR, POLICY, RESTARTING = 1002, 1008, 1012
-"""WebSocket close codes (RFC 6455 section 7.4.1 and its registry)."""
+RESTARTING = 1012
+"""WebSocket close code of a server that restarts (IANA registry of RFC 6455 section 11.7)."""
 
 _SESSION_TIMERS = {"attach", "command", "idle", "clean"}
 
@@ -28,7 +28,8 @@ class Relay:
     The server's mind: which card is where, who holds it, who waits.
 
     Every method that takes an event returns the effects that the shell performs in their order.
-    Peers are numbers that the shell gives out and never uses again.
+    Peers are numbers that the shell gives out and never uses again. A peer that is closed is
+    forgotten at once; what it still says is ignored.
 
     Args:
         limits: Bounds.
@@ -66,18 +67,28 @@ class Relay:
         if record is None:
             return []
         adapter = self._adapters.get(peer)
-        if adapter is not None:
-            self._from_first_form(record, adapter, message, now)
-        elif isinstance(message, m.Hello) and message.version is None:
-            self._first_form_hello(record, message, now)
-        else:
-            self._act(record, message, text, now)
+        try:
+            if isinstance(record, CardPeer):
+                cards.check(message)
+            if adapter is not None:
+                self._from_first_form(record, adapter, message, now)
+            elif isinstance(message, m.Hello) and message.version is None:
+                self._first_form_hello(record, message, now)
+            else:
+                self._act(record, message, text, now)
+        except RemoteProtocolError as exc:
+            self._break_off(record, exc)
         return self._effects(now)
 
     def unreadable(self, peer: int, error: UnreadableError, now: float) -> list[Effect]:
         """Answer a message that could not be read but does not end the connection."""
-        record = self._floor.peers.get(peer)
-        if record is not None:
+        record, adapter = self._floor.peers.get(peer), self._adapters.get(peer)
+        if record is not None and adapter is not None:
+            try:
+                self._from_first_form(record, adapter, error, now)
+            except RemoteProtocolError as exc:
+                self._break_off(record, exc)
+        elif record is not None:
             self._floor.refuse(record, error.id, error.code, str(error))
         return self._effects(now)
 
@@ -90,15 +101,7 @@ class Relay:
 
     def disconnected(self, peer: int, now: float) -> list[Effect]:
         """Strike a peer whose connection is gone."""
-        floor = self._floor
-        record = floor.peers.pop(peer, None)
-        self._adapters.pop(peer, None)
-        floor.timers.clear(("hello", peer, None))
-        floor.timers.clear(("identify", peer, None))
-        if isinstance(record, UserPeer):
-            users.disconnected(floor, record, now)
-        elif isinstance(record, CardPeer):
-            cards.disconnected(floor, record, now)
+        self._strike(peer, now)
         return self._effects(now)
 
     def deadline(self) -> float | None:
@@ -107,15 +110,24 @@ class Relay:
 
     def tick(self, now: float) -> list[Effect]:
         """Act on every deadline that has come."""
-        for key in self._floor.timers.due(now):
+        while (key := self._floor.timers.pop(now)) is not None:
             self._expired(key, now)
+            self._perform_all(now)
         return self._effects(now)
 
     def shut_down(self, reconnect_in_s: float, now: float) -> list[Effect]:
-        """Tell every peer that the server is about to restart."""
-        for record in self._floor.peers.values():
+        """
+        Tell every peer that the server is about to restart.
+
+        From now on nobody waits, and selects and commands are refused.
+        """
+        floor = self._floor
+        floor.draining = True
+        for record in floor.peers.values():
+            if isinstance(record, UserPeer):
+                queue.drain(floor, record)
             if record.phase is Phase.OPEN:
-                self._floor.send(record, m.Restarting(reconnect_in_s=reconnect_in_s))
+                floor.send(record, m.Restarting(reconnect_in_s=reconnect_in_s))
         return self._effects(now)
 
     @property
@@ -148,6 +160,9 @@ class Relay:
             self._floor.refuse(record, message.id, ErrorCode.UNEXPECTED_MESSAGE, why)
         elif isinstance(message, m.Hello):
             self._hello(record, message, now)
+        elif isinstance(record, UserPeer) and message.id is None:
+            why = f"{tag_of(message)!r} has no id to answer it by."
+            self._floor.refuse(record, None, ErrorCode.BAD_MESSAGE, why)
         elif isinstance(record, UserPeer):
             users.received(self._floor, record, message, text, now)
         else:
@@ -155,33 +170,31 @@ class Relay:
 
     def _hello(self, record: Peer, message: m.Hello, now: float) -> None:
         floor = self._floor
-        is_user = isinstance(record, UserPeer)
-        if is_user != (message.client_type is m.ClientType.USER):
-            why = f"This port is not for a {message.client_type} client."
-            self._break_off(record, RemoteProtocolError(why))
-            return
+        _check_type(record, message)
+        if message.version is not None and message.version < 1:
+            raise RemoteProtocolError(f"There is no version {message.version}; the first is 1.")
         floor.timers.clear(("hello", record.number, None))
         record.phase = Phase.OPEN
         record.name = _printable(message.name) or record.name
-        version = min(message.version or m.VERSION, m.VERSION)
-        ack = m.HelloAck(id=message.id, version=version, features=FEATURES, server=self._name)
+        ack = m.HelloAck(id=message.id, version=m.VERSION, features=FEATURES, server=self._name)
         floor.send(record, ack)
         if isinstance(record, UserPeer):
             floor.note(f"User client {record.number} is {record.name}")
             return
-        self._replace(record, message.instance)
+        self._replace(record, message.instance, now)
         floor.note(f"Card client {record.number} is {record.name}")
         for info in message.readers:
             cards.report(floor, record, info, now)
 
-    def _replace(self, record: CardPeer, instance: str | None) -> None:
-        """Close the earlier connection of a card client that came back before it was missed."""
+    def _replace(self, record: CardPeer, instance: str | None, now: float) -> None:
+        """Strike the earlier connection of a card client that came back before it was missed."""
         if instance is None:
             return
-        record.instance = instance
         before = self._floor.instances.get(instance)
         if before is not None:
             self._floor.close(before, POLICY, "The card client has connected again.")
+            self._perform_all(now)
+        record.instance = instance
         self._floor.instances[instance] = record
 
     def _first_form_hello(self, record: Peer, message: m.Hello, now: float) -> None:
@@ -190,10 +203,12 @@ class Relay:
             return
         adapter: Adapter
         traffic = Traffic()
+        _check_type(record, message)
         if isinstance(record, UserPeer):
             adapter = FirstFormUser()
             adapter.from_peer(message, traffic)
         else:
+            record.first_form = True
             adapter = FirstFormCard(message.atr, self._isd_r_aids)
             adapter.hello(message, traffic)
             identify_s = self._floor.limits.attach_s
@@ -202,14 +217,10 @@ class Relay:
         self._settle(record, traffic, now)
 
     def _from_first_form(
-        self, record: Peer, adapter: Adapter, message: m.Message, now: float
+        self, record: Peer, adapter: Adapter, message: m.Message | UnreadableError, now: float
     ) -> None:
         traffic = Traffic()
-        try:
-            adapter.from_peer(message, traffic)
-        except RemoteProtocolError as exc:
-            self._break_off(record, exc)
-            return
+        adapter.from_peer(message, traffic)
         self._settle(record, traffic, now)
 
     def _settle(self, record: Peer, traffic: Traffic, now: float) -> None:
@@ -224,33 +235,41 @@ class Relay:
         self._floor.refuse(record, None, ErrorCode.BAD_MESSAGE, str(error))
         self._floor.close(record, PROTOCOL_ERROR, str(error))
 
+    def _strike(self, number: int, now: float) -> None:
+        floor = self._floor
+        record = floor.peers.pop(number, None)
+        self._adapters.pop(number, None)
+        floor.timers.clear(("hello", number, None))
+        floor.timers.clear(("identify", number, None))
+        if isinstance(record, UserPeer):
+            users.disconnected(floor, record, now)
+        elif record is not None:
+            cards.disconnected(floor, record, now)
+
     def _expired(self, key: TimerKey, now: float) -> None:
         kind, who, id_ = key
         if kind in _SESSION_TIMERS:
             self._session_expired(kind, str(who), now)
             return
-        record = self._floor.peers.get(int(who))
-        if kind == "wait" and isinstance(record, UserPeer):
-            waiter = record.waiting.get(id_)
-            if waiter is not None:
-                queue.expire(self._floor, waiter)
-        elif record is not None:
-            what = "say hello" if kind == "hello" else "let its card be identified"
-            why = f"This peer did not {what} in time."
-            self._floor.refuse(record, None, ErrorCode.HELLO_TIMEOUT, why)
-            self._floor.close(record, POLICY, why)
+        record = self._floor.peers[int(who)]
+        if kind == "wait":
+            assert isinstance(record, UserPeer)
+            queue.expire(self._floor, record.waiting[id_])
+            return
+        what = "say hello" if kind == "hello" else "let its card be identified"
+        why = f"This peer did not {what} in time."
+        self._floor.refuse(record, None, ErrorCode.HELLO_TIMEOUT, why)
+        self._floor.close(record, POLICY, why)
 
     def _session_expired(self, kind: str, session: str, now: float) -> None:
         floor = self._floor
-        lease = floor.sessions.get(session)
-        if lease is None:
+        lease = floor.sessions[session]
+        if kind == "clean":
+            endings.overdue(floor, lease, now)
+            return
+        if kind == "idle" and not leases.is_idle(floor, lease, now):
             return
         host = lease.slot.peer.name
-        if kind == "clean":
-            why = f"Card host {host} did not reset a card in time."
-            floor.note(why)
-            floor.close(lease.slot.peer, POLICY, why)
-            return
         code, why = {
             "attach": (ErrorCode.CARD_UNRESPONSIVE, f"Card host {host} did not reset the card."),
             "command": (ErrorCode.COMMAND_TIMEOUT, f"Card host {host} did not answer in time."),
@@ -261,19 +280,39 @@ class Relay:
 
     def _effects(self, now: float) -> list[Effect]:
         """Give what is to be done, translated for peers of the first form."""
+        self._perform_all(now)
+        done, self._out = self._out, []
+        return done
+
+    def _perform_all(self, now: float) -> None:
         while self._floor.effects:
             pending, self._floor.effects = self._floor.effects, []
             for effect in pending:
-                adapter = self._adapters.get(effect.peer) if isinstance(effect, Send) else None
-                record = self._floor.peers.get(effect.peer) if isinstance(effect, Send) else None
-                if adapter is None or record is None or not isinstance(effect, Send):
-                    self._out.append(effect)
-                    continue
-                traffic = Traffic()
-                adapter.to_peer(effect.message, traffic)
-                self._settle(record, traffic, now)
-        done, self._out = self._out, []
-        return done
+                self._perform(effect, now)
+
+    def _perform(self, effect: Effect, now: float) -> None:
+        if isinstance(effect, Send):
+            self._send(effect, now)
+            return
+        self._out.append(effect)
+        if isinstance(effect, Close):
+            self._strike(effect.peer, now)
+
+    def _send(self, effect: Send, now: float) -> None:
+        record, adapter = self._floor.peers.get(effect.peer), self._adapters.get(effect.peer)
+        if record is None:
+            return
+        if adapter is None:
+            self._out.append(effect)
+            return
+        traffic = Traffic()
+        adapter.to_peer(effect.message, traffic)
+        self._settle(record, traffic, now)
+
+
+def _check_type(record: Peer, hello: m.Hello) -> None:
+    if isinstance(record, UserPeer) != (hello.client_type is m.ClientType.USER):
+        raise RemoteProtocolError(f"This port is not for a {hello.client_type} client.")
 
 
 def _printable(name: str | None) -> str:

@@ -9,6 +9,9 @@ from wsrc.relay.records import Slot, UserPeer
 from wsrc.relay.selection import Selection
 from wsrc.relay.waiting import Waiter
 
+RESTARTS = "The server is about to restart; connect again and repeat this."
+"""What a request is answered with that would begin while the server stops."""
+
 MAX_CANDIDATES = 10
 """Cards that an ambiguous selection is answered with."""
 
@@ -72,23 +75,56 @@ def offer(floor: Floor, slot: Slot, now: float) -> None:
         if len(found) > 1:
             _leave(floor, waiter)
             refuse_ambiguous(floor, waiter.user, waiter.message, waiter.selection, found)
-        elif found == [slot] and slot.free:
+        elif found != [slot]:
+            continue
+        elif slot.free:
             _leave(floor, waiter)
             leases.grant(floor, slot, waiter.user, waiter.message, now)
+        elif _only_settles(waiter) and not slot.settling:
+            _leave(floor, waiter)
+            refuse(floor, waiter.user, waiter.message, waiter.selection, slot)
     tell_positions(floor, slot)
+
+
+def reconsider(floor: Floor, waiters: list[Waiter], now: float) -> None:
+    """Look again at those who waited for a card that went or is called otherwise now."""
+    for waiter in waiters:
+        if waiter.user.waiting.get(waiter.message.id) is not waiter:
+            continue
+        found = floor.index.find(waiter.selection)
+        if not found and _only_settles(waiter):
+            give_up(floor, waiter)
+            refuse(floor, waiter.user, waiter.message, waiter.selection, None)
+        elif len(found) > 1 or (found and found[0].free):
+            offer(floor, found[0], now)
 
 
 def give_up(floor: Floor, waiter: Waiter) -> None:
     """Take a waiter out, and move up those behind."""
+    behind = [w for w in floor.waiting.rivals(waiter) if w.ticket > waiter.ticket]
     _leave(floor, waiter)
-    for slot in floor.index.find(waiter.selection):
+    found = floor.index.find(waiter.selection)
+    for slot in found:
         tell_positions(floor, slot)
+    for other in behind if not found else ():
+        if not floor.index.find(other.selection):
+            _tell(floor, other, max(1, other.position - 1), None)
+
+
+def drain(floor: Floor, user: UserPeer) -> None:
+    """Send a user away from every queue, for the server stops."""
+    for waiter in list(user.waiting.values()):
+        _leave(floor, waiter)
+        floor.refuse(user, waiter.message.id, ErrorCode.SHUTTING_DOWN, RESTARTS)
 
 
 def expire(floor: Floor, waiter: Waiter) -> None:
     """Refuse a waiter whose time is over."""
     give_up(floor, waiter)
     found = floor.index.find(waiter.selection)
+    if len(found) > 1:
+        refuse_ambiguous(floor, waiter.user, waiter.message, waiter.selection, found)
+        return
     slot = found[0] if found else None
     refuse(floor, waiter.user, waiter.message, waiter.selection, slot)
 
@@ -117,7 +153,12 @@ def _wait(floor: Floor, waiter: Waiter, deadline: float) -> None:
     if found:
         tell_positions(floor, found[0])
     else:
-        _tell(floor, waiter, floor.waiting.ahead_of(waiter) + 1, None)
+        _tell(floor, waiter, len(floor.waiting.rivals(waiter)) + 1, None)
+
+
+def _only_settles(waiter: Waiter) -> bool:
+    """Tell whether a waiter is there only because a card was being reset or identified."""
+    return waiter.message.wait_s <= 0
 
 
 def _leave(floor: Floor, waiter: Waiter) -> None:

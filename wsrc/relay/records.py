@@ -11,11 +11,14 @@ from wsrc.messages import Lease as LeaseInfo
 
 if TYPE_CHECKING:
     from wsrc.relay.index import Key
-    from wsrc.relay.selection import Filter
     from wsrc.relay.waiting import Waiter
 
 MAX_REMEMBERED_ENDS = 16
 """Ended sessions whose reason a user can still be told."""
+
+
+NO_CARD = frozenset((ReaderState.EMPTY, ReaderState.UNAVAILABLE))
+"""States of a reader in which users are shown no card."""
 
 
 class LeasePhase(StrEnum):
@@ -35,7 +38,6 @@ class UserPeer:
     name: str = "a user"
     leases: dict[str, "Lease"] = field(default_factory=dict[str, "Lease"])
     waiting: dict[int | None, "Waiter"] = field(default_factory=dict[int | None, "Waiter"])
-    filter: "Filter | None" = None
     ended: dict[str, Error] = field(default_factory=dict[str, Error])
 
     def remember_end(self, session: str, error: Error) -> None:
@@ -53,6 +55,7 @@ class CardPeer:
     phase: Phase = Phase.GREETING
     name: str = "a card client"
     instance: str | None = None
+    first_form: bool = False
     slots: dict[str, "Slot"] = field(default_factory=dict[str, "Slot"])
 
 
@@ -61,15 +64,24 @@ Peer = UserPeer | CardPeer
 
 @dataclass(slots=True, eq=False)
 class InFlight:
-    """The one request of a session that is not answered yet."""
+    """
+    The one request of a session that is not answered yet.
+
+    `cancel` is the id of a request to cancel it that is not answered yet either.
+    """
 
     id: int | None
     message: Message
+    cancel: int | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """A card in the hands of a user; `used` is when it was last used, in monotonic seconds."""
+    """
+    A card in the hands of a user; `used` is when it was last used, in monotonic seconds.
+
+    `attach_open` tells that the card client has not answered `attach`.
+    """
 
     session: str
     slot: "Slot"
@@ -78,6 +90,7 @@ class Lease:
     since: float
     used: float
     phase: LeasePhase = LeasePhase.ATTACHING
+    attach_open: bool = True
     in_flight: InFlight | None = None
 
 
@@ -94,7 +107,7 @@ class Slot:
     @property
     def has_card(self) -> bool:
         """Whether users are shown a card here."""
-        return self.info.state not in {ReaderState.EMPTY, ReaderState.UNAVAILABLE}
+        return self.info.state not in NO_CARD
 
     @property
     def state(self) -> CardState:

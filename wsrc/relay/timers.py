@@ -40,15 +40,15 @@ class Timers(Generic[K]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def due(self, now: float) -> list[K]:
-        """Take out and give the keys whose deadline has come, the earliest first."""
-        keys: list[K] = []
-        while (when := self.next()) is not None and when <= now:
-            _, serial = heapq.heappop(self._heap)
-            key = self._by_serial.pop(serial)
-            del self._by_key[key]
-            keys.append(key)
-        return keys
+    def pop(self, now: float) -> K | None:
+        """Take out and give the key with the earliest deadline, if that has come."""
+        when = self.next()
+        if when is None or when > now:
+            return None
+        _, serial = heapq.heappop(self._heap)
+        key = self._by_serial.pop(serial)
+        del self._by_key[key]
+        return key
 
     def __len__(self) -> int:
         return len(self._by_key)

@@ -2,7 +2,7 @@
 """What users ask for."""
 
 from wsrc import messages as m
-from wsrc.apdu import MAX_COMMAND_OCTETS
+from wsrc.apdu import MAX_COMMAND_OCTETS, is_sw_pattern
 from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.relay import endings, leases, queue
 from wsrc.relay.floor import Floor
@@ -11,6 +11,8 @@ from wsrc.relay.selection import Filter, selection_of
 
 PAGE = 500
 """Cards in one `list_cards_ack`."""
+
+_CANCELLED = m.error(ErrorCode.CANCELLED, "The request was cancelled.")
 
 
 def received(
@@ -28,12 +30,10 @@ def received(
             _detach(floor, user, message, now)
         case m.Cancel():
             _cancel(floor, user, message, text, now)
-        case m.Watch():
-            user.filter = Filter(message)
-            floor.watchers[user.number] = user
-            floor.send(user, m.WatchAck(id=message.id))
         case _:
-            raise AssertionError(message)
+            assert isinstance(message, m.Watch)
+            floor.watchers[user.number] = (user, Filter(message))
+            floor.send(user, m.WatchAck(id=message.id))
 
 
 def disconnected(floor: Floor, user: UserPeer, now: float) -> None:
@@ -43,7 +43,7 @@ def disconnected(floor: Floor, user: UserPeer, now: float) -> None:
         queue.give_up(floor, waiter)
     for lease in list(user.leases.values()):
         floor.note(f"Session {lease.session[:8]} of {user.name} ended: its user is gone")
-        endings.end(floor, lease, now)
+        endings.end(floor, lease, now, _CANCELLED, asked=True)
 
 
 def _list(floor: Floor, user: UserPeer, message: m.ListCards) -> None:
@@ -65,6 +65,9 @@ def _list(floor: Floor, user: UserPeer, message: m.ListCards) -> None:
 
 
 def _select(floor: Floor, user: UserPeer, message: m.SelectCard, now: float) -> None:
+    if floor.draining:
+        floor.refuse(user, message.id, ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
+        return
     try:
         selection = selection_of(message)
     except RefusedError as exc:
@@ -89,6 +92,8 @@ def _command(
     if lease is None:
         return
     wrong = _wrong(lease, message)
+    if floor.draining:
+        wrong = ErrorCode.SHUTTING_DOWN, queue.RESTARTS
     if wrong is not None:
         code, why = wrong
         fields = {"session": message.session, "outcome": Outcome.NOT_EXECUTED}
@@ -124,10 +129,17 @@ def _wrong(lease: Lease, message: m.CApdu | m.Batch | m.ResetReq) -> tuple[Error
             if not 1 <= len(steps) <= m.MAX_BATCH:
                 why = f"A batch has 1 to {m.MAX_BATCH} commands, not {len(steps)}."
                 return ErrorCode.BAD_MESSAGE, why
-            sizes = (_wrong_size(len(step.command)) for step in steps)
-            return next((wrong for wrong in sizes if wrong is not None), None)
-        case m.ResetReq():
+            return next((wrong for step in steps if (wrong := _wrong_step(step))), None)
+        case _:
             return None
+
+
+def _wrong_step(step: m.Step) -> tuple[ErrorCode, str] | None:
+    for pattern in step.expect:
+        if not is_sw_pattern(pattern):
+            why = f"{pattern[:8]!r} in expect is not four hexadecimal digits or x."
+            return ErrorCode.BAD_MESSAGE, why
+    return _wrong_size(len(step.command))
 
 
 def _wrong_size(size: int) -> tuple[ErrorCode, str] | None:
@@ -142,7 +154,7 @@ def _detach(floor: Floor, user: UserPeer, message: m.Detach, now: float) -> None
     if lease is None:
         return
     floor.note(f"Session {lease.session[:8]} of {user.name} ended: its user is done")
-    endings.end(floor, lease, now)
+    endings.end(floor, lease, now, _CANCELLED, asked=True)
     floor.send(user, m.DetachAck(id=message.id, session=message.session))
 
 
@@ -150,21 +162,22 @@ def _cancel(
     floor: Floor, user: UserPeer, message: m.Cancel, text: bytes | None, now: float
 ) -> None:
     waiter = user.waiting.get(message.target)
-    why = "The request was cancelled."
     if waiter is not None:
         queue.give_up(floor, waiter)
         floor.send(user, m.CancelAck(id=message.id, cancelled=True))
-        floor.refuse(user, message.target, ErrorCode.CANCELLED, why)
+        floor.refuse(user, message.target, ErrorCode.CANCELLED, _CANCELLED.message)
         return
     for lease in list(user.leases.values()):
         if lease.phase is LeasePhase.ATTACHING and lease.request_id == message.target:
             floor.send(user, m.CancelAck(id=message.id, cancelled=True))
-            endings.end(floor, lease, now, m.error(ErrorCode.CANCELLED, why))
+            endings.end(floor, lease, now, _CANCELLED)
             return
-    lease_ = user.leases.get(message.session or "")
-    in_flight = lease_.in_flight if lease_ is not None else None
-    if lease_ is None or in_flight is None or in_flight.id != message.target:
-        ack = m.CancelAck(id=message.id, cancelled=False, session=message.session)
-        floor.send(user, ack)
-    else:
-        floor.send(lease_.slot.peer, message, text)
+        in_flight = lease.in_flight
+        if in_flight is None or in_flight.id != message.target or in_flight.cancel is not None:
+            continue
+        if message.session == lease.session:
+            in_flight.cancel = message.id
+            floor.send(lease.slot.peer, message, text)
+            return
+    ack = m.CancelAck(id=message.id, cancelled=False, session=message.session)
+    floor.send(user, ack)

@@ -57,9 +57,15 @@ class WaitingRoom:
         }
         return [found[ticket] for ticket in sorted(found)]
 
-    def ahead_of(self, waiter: Waiter) -> int:
-        """Count those who came earlier for an absent card of the same name."""
-        return sum(1 for ticket in self._by_key[_keys(waiter)[0]] if ticket < waiter.ticket)
+    def rivals(self, waiter: Waiter) -> list[Waiter]:
+        """Give the others who wait for a card of the same name, the first come first."""
+        found = {
+            ticket: other
+            for key in _keys(waiter)
+            for ticket, other in self._by_key[key].items()
+            if other is not waiter
+        }
+        return [found[ticket] for ticket in sorted(found)]
 
     def __len__(self) -> int:
         return self._count
