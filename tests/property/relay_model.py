@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What the peers of a relay know, and what must hold of what they hear.
+
+The model stands at the edges: it knows what each peer asked, which commands a card saw since its
+last reset, and which sessions a card client has open. It knows nothing of the relay's state.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.unit.relay_world import ATR, CardClient, OldCardClient, Peer, World
+from wsrc import messages as m
+from wsrc.conversation import ANSWERS
+from wsrc.octets import Octets
+
+LIMITS = {
+    "hello_s": 2.0,
+    "attach_s": 3.0,
+    "command_s": 5.0,
+    "settle_s": 2.0,
+    "lease_idle_s": 9.0,
+    "wait_max_s": 7.0,
+    "max_sessions_per_user": 3,
+    "max_waiting": 4,
+    "max_readers_per_card_client": 3,
+}
+
+
+@dataclass
+class Asked:
+    """A request of a user that is not answered; `echo` is what its card answers to it."""
+
+    request: m.Message
+    until: float
+    echo: bytes | None = None
+
+
+@dataclass
+class Place:
+    """A reader at a card client; `session` is the one that was not ended by a reset yet."""
+
+    info: m.ReaderInfo
+    session: str | None = None
+    acknowledged: bool = False
+
+
+@dataclass
+class Host:
+    """A card client; `todo` is what it was asked, `done` what it has answered already."""
+
+    peer: CardClient
+    places: dict[str, Place] = field(default_factory=dict)
+    todo: list[m.Message] = field(default_factory=list)
+    done: list[m.Message] = field(default_factory=list)
+
+
+@dataclass
+class OldHost:
+    """A card client of the first form; `dirty` is who sent commands since the last reset."""
+
+    peer: OldCardClient
+    question: m.Message | None = None
+    dirty: str | None = None
+
+
+@dataclass
+class Asker:
+    """A user; `held` are its sessions, `order` the open questions of a first-form user."""
+
+    peer: Peer
+    open: dict[int, Asked] = field(default_factory=dict)
+    order: list[Asked] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+
+
+def echo_of(command: bytes) -> Octets:
+    return Octets(command[::-1])
+
+
+class Model:
+    """The peers, and what they are told; an assertion fails where the relay is wrong."""
+
+    def __init__(self) -> None:
+        self.world = World(**LIMITS)
+        self.hosts: list[Host] = []
+        self.old_hosts: list[OldHost] = []
+        self.askers: list[Asker] = []
+        self.owners: dict[bytes, str] = {}
+        self.where: dict[str, tuple[int, str]] = {}
+        self.acknowledged: set[str] = set()
+        self.shown: Counter[tuple[str | None, str | None]] = Counter()
+        self.watcher = self.world.user(name="watcher")
+        self.watcher.ask(m.Watch(id=1), m.WatchAck)
+        self.number = 0
+
+    def some_asker(self, at: int) -> Asker:
+        """Give a user, more often one that has a card."""
+        holding = [asker for asker in self.askers if asker.held or asker.peer.first_form]
+        those = holding if holding and at < 6 else self.askers
+        return those[at % len(those)]
+
+    def some_session(self, asker: Asker, which: int) -> str | None:
+        mine = asker.held or [None]
+        if which == 7:
+            everyones = [session for other in self.askers for session in other.held] or [None]
+            return everyones[self.number % len(everyones)]
+        return mine[which % len(mine)]
+
+    def ask(
+        self, asker: Asker, request: m.Message, limit_s: float, echo: bytes | None = None
+    ) -> None:
+        asked = Asked(request, self.patience(asker, limit_s), echo)
+        if asker.peer.first_form:
+            self.ask_in_order(asker, asked)
+        else:
+            assert request.id is not None
+            asker.open[request.id] = asked
+        asker.peer.say(request)
+        self.look()
+
+    def ask_in_order(self, asker: Asker, asked: Asked) -> None:
+        asker.order.append(asked)
+
+    def patience(self, asker: Asker, limit_s: float) -> float:
+        """Give until when an answer must come; a first-form user is answered in turn."""
+        return max([self.world.now, *(asked.until for asked in asker.order)]) + limit_s
+
+    def answer(self, host: Host, asked: m.Message) -> None:
+        match asked:
+            case m.Attach(session=session, reader=name):
+                place = host.places.get(name)
+                if place is not None and place.session == session:
+                    self.acknowledged.add(session)
+                    host.peer.say(m.AttachAck(session=session, atr=ATR))
+            case m.Detach(session=session):
+                self.end_of(host, session)
+                host.peer.say(m.DetachAck(session=session))
+            case m.CApdu(id=id_, session=session, command=command):
+                echo = echo_of(command)
+                host.peer.say(m.RApdu(id=id_, session=session, response=echo, sw="9000"))
+            case m.Batch(id=id_, session=session, steps=steps):
+                results = tuple(
+                    m.StepResult(response=echo_of(step.command), sw="9000") for step in steps
+                )
+                host.peer.say(m.BatchResp(id=id_, session=session, results=results))
+            case _:
+                host.peer.answer(asked)
+
+    def answer_error(self, host: Host, asked: m.Message) -> None:
+        session: str | None = getattr(asked, "session", None)
+        if isinstance(asked, m.Attach | m.Detach) and session is not None:
+            self.end_of(host, session)
+        host.peer.say(m.Error(id=asked.id, session=session, message="It does not work."))
+
+    def answer_for_others(self, host: Host) -> None:
+        """Claim what other card clients have to answer."""
+        for other in self.hosts:
+            for asked in other.todo if other is not host else ():
+                session: str | None = getattr(asked, "session", None)
+                if session is not None:
+                    host.peer.say(m.AttachAck(session=session, atr=ATR))
+                    host.peer.say(m.DetachAck(session=session))
+                    host.peer.say(
+                        m.RApdu(id=asked.id, session=session, response=Octets(), sw="6f00")
+                    )
+                    host.peer.say(m.Error(id=asked.id, session=session, message="No."))
+        self.look()
+
+    def end_of(self, host: Host, session: str) -> None:
+        for place in host.places.values():
+            if place.session == session:
+                place.session = None
+
+    def look(self) -> None:
+        """Take in all that the relay has said."""
+        for message in self.drain(self.watcher):
+            self.watcher_hears(message)
+        self.look_at_hosts()
+        for asker in self.askers:
+            for message in self.drain(asker.peer):
+                self.user_hears(asker, message)
+        self.askers = [asker for asker in self.askers if self.is_there(asker.peer)]
+
+    def watcher_hears(self, message: m.Message) -> None:
+        assert isinstance(message, m.CardEvent)
+        step = {m.Change.ADDED: 1, m.Change.CHANGED: 0, m.Change.REMOVED: -1}[message.change]
+        key = message.card.host, message.card.reader
+        if message.change is not m.Change.ADDED:
+            assert self.shown[key] > 0
+        self.shown[key] += step
+
+    def look_at_hosts(self) -> None:
+        for host in self.hosts:
+            for message in self.drain(host.peer):
+                self.card_client_hears(host, message)
+        for old_host in self.old_hosts:
+            for message in self.drain(old_host.peer):
+                self.old_card_client_hears(old_host, message)
+        self.hosts = [host for host in self.hosts if self.is_there(host.peer)]
+        self.old_hosts = [host for host in self.old_hosts if self.is_there(host.peer)]
+
+    def drain(self, peer: Peer) -> list[m.Message]:
+        heard, peer.inbox = peer.inbox, []
+        return heard
+
+    def is_there(self, peer: Peer) -> bool:
+        return not peer.gone and peer.closed is None
+
+    def card_client_hears(self, host: Host, message: m.Message) -> None:
+        if isinstance(message, m.Error):
+            return
+        if isinstance(message, m.Attach):
+            place = host.places.get(message.reader)
+            if place is not None and place.info.insertion == message.insertion:
+                assert place.session is None, "given away before it was reset"
+                place.session = message.session
+            self.where[message.session] = host.peer.number, message.reader
+        if isinstance(message, m.Cancel):
+            host.todo.insert(0, message)
+        else:
+            host.todo.append(message)
+
+    def old_card_client_hears(self, host: OldHost, message: m.Message) -> None:
+        if not isinstance(message, m.CApdu | m.ResetReq):
+            return
+        assert host.question is None, "asked twice"
+        host.question = message
+        owner = self.owners.get(bytes(message.command)) if isinstance(message, m.CApdu) else None
+        if owner is not None:
+            user = owner.split()[0]
+            assert host.dirty in {None, user}, "not reset since another user"
+            host.dirty = user
+
+    def user_hears(self, asker: Asker, message: m.Message) -> None:
+        if isinstance(message, m.SessionEnded):
+            if message.session in asker.held:
+                asker.held.remove(message.session)
+            return
+        if isinstance(message, m.Waiting):
+            assert message.id in asker.open
+            assert message.position >= 1
+            return
+        if asker.peer.first_form:
+            assert asker.order, "told without being asked"
+            asked = asker.order.pop(0)
+        else:
+            assert message.id in asker.open, "answered twice, or another's answer"
+            asked = asker.open.pop(message.id)
+        self.check(asker, asked, message)
+
+    def check(self, asker: Asker, asked: Asked, message: m.Message) -> None:
+        assert isinstance(message, (ANSWERS[type(asked.request)], m.Error)), message
+        if isinstance(message, m.RApdu):
+            assert message.response == asked.echo
+        if isinstance(message, m.BatchResp):
+            assert all(result.response == asked.echo for result in message.results)
+        if isinstance(message, m.DetachAck):
+            asker.held.remove(message.session)
+        if isinstance(message, m.SelectCardAck) and message.session is not None:
+            self.user_gets(asker, message.session)
+
+    def user_gets(self, asker: Asker, session: str) -> None:
+        place = self.where.get(session)
+        holders = [s for other in self.askers for s in other.held if self.where.get(s) == place]
+        assert place is None or holders == [], "two users have one card"
+        assert place is None or session in self.acknowledged, "not reset for this user"
+        asker.held.append(session)

@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A relay among peers in memory: every message goes through the codec, time is a number."""
+
+import json
+from collections.abc import Callable
+from typing import TypeVar
+
+from wsrc import messages as m
+from wsrc.codec import UnreadableError, decode, encode
+from wsrc.conversation import Phase, Speaker, may_say
+from wsrc.errors import ErrorCode, RemoteProtocolError
+from wsrc.identity import iccid_to_ef
+from wsrc.octets import Octets
+from wsrc.relay.effects import Close, Effect, Note, Send
+from wsrc.relay.floor import Limits
+from wsrc.relay.machine import Relay
+
+ATR = Octets.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
+ICCID = "8949020000012345678"
+SELECT_MF = Octets.fromhex("00a40004023f00")
+OK = Octets.fromhex("6f00")
+
+M = TypeVar("M", bound=m.Message)
+
+FIRST_FORM_FIELDS: dict[type[m.Message], set[str]] = {
+    m.HelloAck: {"msg_type"},
+    m.ListCardsAck: {"msg_type", "cards"},
+    m.SelectCardAck: {"msg_type", "identities"},
+    m.RApdu: {"msg_type", "response", "sw"},
+    m.ResetResp: {"msg_type", "atr"},
+    m.Error: {"msg_type", "message", "code", "pcsc", "outcome"},
+    m.CApdu: {"msg_type", "command"},
+    m.ResetReq: {"msg_type"},
+    m.StateNotification: {"msg_type", "new_state"},
+}
+"""All that a peer of the first form may be sent."""
+
+
+class World:
+    """A relay and its peers; `notes` is what the operator was told."""
+
+    def __init__(self, **limits: float) -> None:
+        self.now = 1000.0
+        self.limits = Limits(**limits)  # type: ignore[arg-type]  # counts are given as whole numbers
+        self.relay = Relay(self.limits, 0.0, self._new_session, name="relay", isd_r_aids=())
+        self.peers: dict[int, Peer] = {}
+        self.notes: list[str] = []
+        self.last_session = 0
+        self._todo: list[Callable[[], None]] = []
+        self._working = False
+
+    def stranger(self, role: m.ClientType, *, first_form: bool = False) -> "Peer":
+        """Connect a peer that says nothing by itself."""
+        peer = Peer(self, role, first_form=first_form)
+        self._connect(peer)
+        return peer
+
+    def user(self, *, first_form: bool = False, name: str = "a user") -> "Peer":
+        """Connect a user client."""
+        peer = self.stranger(m.ClientType.USER, first_form=first_form)
+        hello = m.Hello(client_type=m.ClientType.USER, version=m.VERSION, name=name)
+        peer.say(m.Hello(client_type=m.ClientType.USER) if first_form else hello)
+        peer.one(m.HelloAck)
+        return peer
+
+    def card(
+        self,
+        *readers: m.ReaderInfo,
+        name: str = "bench",
+        instance: str | None = None,
+        auto: bool = True,
+    ) -> "CardClient":
+        """Connect a card client with these readers."""
+        peer = CardClient(self, auto=auto)
+        self._connect(peer)
+        peer.say(
+            m.Hello(
+                client_type=m.ClientType.CARD,
+                version=m.VERSION,
+                name=name,
+                instance=instance,
+                readers=readers,
+            )
+        )
+        peer.next(m.HelloAck)
+        return peer
+
+    def old_card(
+        self, iccid: str = ICCID, *, auto: bool = True, channels: bool = True
+    ) -> "OldCardClient":
+        """Connect a card client of the first form."""
+        peer = OldCardClient(self, iccid, auto=auto, channels=channels)
+        self._connect(peer)
+        peer.say(m.Hello(client_type=m.ClientType.CARD, atr=ATR))
+        peer.next(m.HelloAck)
+        return peer
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, with every tick at its time."""
+        end = self.now + seconds
+        while (due := self.relay.deadline()) is not None and due <= end:
+            self.now = max(self.now, due)
+            self.perform(self.relay.tick(self.now))
+        self.now = end
+
+    def perform(self, effects: list[Effect]) -> None:
+        """Carry out what the relay decided."""
+        for effect in effects:
+            match effect:
+                case Send(peer=number, message=message, text=text):
+                    self.peers[number].take_in(message, text or encode(message))
+                case Close(peer=number, code=code, reason=reason):
+                    assert self.peers[number].closed is None, "closed twice"
+                    self.peers[number].closed = code, reason
+                case Note(sentence=sentence):
+                    self.notes.append(sentence)
+        self._work()
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Do something when the relay is done with the event that it is at."""
+        self._todo.append(action)
+
+    def leftovers(self) -> dict[str, int]:
+        """Give what the relay still remembers."""
+        floor = self.relay._floor
+        kept = {
+            "instances": len(floor.instances),
+            "watchers": len(floor.watchers),
+            "adapters": len(self.relay._adapters),
+            "buckets": len(floor.waiting._by_key),
+        }
+        return {name: n for name, n in (self.relay.counts | kept).items() if n}
+
+    def _work(self) -> None:
+        if self._working:
+            return
+        self._working = True
+        try:
+            while self._todo:
+                self._todo.pop(0)()
+        finally:
+            self._working = False
+
+    def _connect(self, peer: "Peer") -> None:
+        peer.number = len(self.peers) + 1
+        self.peers[peer.number] = peer
+        self.perform(self.relay.connected(peer.number, peer.role, self.now))
+
+    def _new_session(self) -> str:
+        self.last_session += 1
+        return f"session-{self.last_session}"
+
+
+class Peer:
+    """One connection; `inbox` is what was sent to it and not looked at yet."""
+
+    def __init__(self, world: World, role: m.ClientType, *, first_form: bool = False) -> None:
+        self.world = world
+        self.role = role
+        self.first_form = first_form
+        self.number = 0
+        self.inbox: list[m.Message] = []
+        self.texts: list[bytes] = []
+        self.closed: tuple[int, str] | None = None
+        self.gone = False
+        self._id = 0
+
+    def say(self, message: m.Message) -> None:
+        """Send the relay a message."""
+        self.say_text(encode(message))
+
+    def say_text(self, text: bytes) -> None:
+        """Send the relay a text, as its shell would pass it on."""
+        relay, now = self.world.relay, self.world.now
+        try:
+            effects = relay.received(self.number, decode(text), text, now)
+        except UnreadableError as exc:
+            effects = relay.unreadable(self.number, exc, now)
+        except RemoteProtocolError as exc:
+            effects = relay.malformed(self.number, exc, now)
+        self.world.perform(effects)
+
+    def ask(self, request: m.Message, answer: type[M]) -> M:
+        """Send a request, and give its one answer."""
+        self.say(request)
+        message = self.one(answer)
+        assert message.id == request.id
+        return message
+
+    def refused(self, request: m.Message) -> m.Error:
+        """Send a request that is answered with an error, and give that."""
+        return self.ask(request, m.Error)
+
+    def leave(self) -> None:
+        """End the connection."""
+        self.gone = True
+        self.world.perform(self.world.relay.disconnected(self.number, self.world.now))
+
+    def take_in(self, message: m.Message, text: bytes) -> None:
+        """Take what the relay sends; it must be in its place and say the same as text."""
+        assert self.closed is None, "a message after the end"
+        assert not self.gone, "a message to nobody"
+        read = decode(text)
+        assert type(read) is type(message)
+        user = self.role is m.ClientType.USER
+        speaker = Speaker.SERVER_TO_USER if user else Speaker.SERVER_TO_CARD
+        assert any(may_say(speaker, phase, read) for phase in Phase), read
+        if self.first_form:
+            assert set(json.loads(text)) <= FIRST_FORM_FIELDS[type(read)], text
+        self.inbox.append(read)
+        self.texts.append(text)
+
+    def next(self, kind: type[M]) -> M:
+        """Give the oldest message, which is of this kind."""
+        assert self.inbox, f"no {kind.__name__}"
+        message = self.inbox.pop(0)
+        assert isinstance(message, kind), message
+        return message
+
+    def one(self, kind: type[M]) -> M:
+        """Give the only message, which is of this kind."""
+        message = self.next(kind)
+        assert self.inbox == []
+        return message
+
+    def quiet(self) -> bool:
+        """Tell whether nothing came."""
+        return not self.inbox
+
+    def new_id(self) -> int:
+        """Give a request id that was not used."""
+        self._id += 1
+        return self._id
+
+    def select(self, **by: str | float | bool) -> m.SelectCardAck:
+        """Select a card and get it."""
+        select = m.SelectCard(id=self.new_id(), **by)  # type: ignore[arg-type]  # fields by name
+        return self.ask(select, m.SelectCardAck)
+
+    def hold(self, **by: str | float | bool) -> str:
+        """Select a card, and give the session."""
+        session = self.select(**by).session
+        assert session is not None
+        return session
+
+    def command(self, session: str | None, command: bytes = SELECT_MF) -> m.CApdu:
+        """Send a command, and give it."""
+        message = m.CApdu(id=self.new_id(), session=session, command=Octets(command))
+        self.say(message)
+        return message
+
+
+class CardClient(Peer):
+    """A card client that does what it is asked to, unless told not to by `auto`."""
+
+    def __init__(self, world: World, *, auto: bool) -> None:
+        super().__init__(world, m.ClientType.CARD)
+        self.auto = auto
+
+    def take_in(self, message: m.Message, text: bytes) -> None:
+        super().take_in(message, text)
+        if self.auto and not isinstance(message, (m.HelloAck, m.Error, m.Restarting)):
+            self.inbox.pop()
+            self.world.later(lambda: self.answer(message))
+
+    def answer(self, message: m.Message) -> None:
+        """Answer a request of the relay as a sound card client does."""
+        if self.gone or self.closed:
+            return
+        match message:
+            case m.Attach(session=session):
+                self.say(m.AttachAck(session=session, atr=ATR))
+            case m.Detach(session=session):
+                self.say(m.DetachAck(session=session))
+            case m.CApdu(id=id_, session=session):
+                self.say(m.RApdu(id=id_, session=session, response=OK, sw="9000"))
+            case m.Batch(id=id_, session=session, steps=steps):
+                results = tuple(m.StepResult(response=OK, sw="9000") for _ in steps)
+                self.say(m.BatchResp(id=id_, session=session, results=results))
+            case m.ResetReq(id=id_, session=session):
+                self.say(m.ResetResp(id=id_, session=session, atr=ATR))
+            case m.Cancel(id=id_, session=session):
+                self.say(m.CancelAck(id=id_, session=session, cancelled=False))
+            case _:
+                raise AssertionError(message)
+
+    def report(self, info: m.ReaderInfo) -> None:
+        """Say how a reader is."""
+        self.say(m.ReaderReport(reader=info))
+
+
+class OldCardClient(Peer):
+    """A card client of the first form, with one card that knows its ICCID."""
+
+    def __init__(self, world: World, iccid: str, *, auto: bool, channels: bool) -> None:
+        super().__init__(world, m.ClientType.CARD, first_form=True)
+        self.auto = auto
+        self.iccid = iccid
+        self.channels = channels
+        self.log: list[str] = []
+
+    def take_in(self, message: m.Message, text: bytes) -> None:
+        super().take_in(message, text)
+        if self.auto and isinstance(message, (m.CApdu, m.ResetReq)):
+            self.inbox.pop()
+            self.world.later(lambda: self.answer(message))
+        elif self.auto and isinstance(message, m.StateNotification):
+            self.inbox.pop()
+            self.log.append(message.new_state)
+
+    def answer(self, message: m.Message) -> None:
+        """Answer the open question."""
+        if self.gone or self.closed:
+            return
+        if isinstance(message, m.ResetReq):
+            self.log.append("reset")
+            self.say(m.ResetResp(atr=ATR))
+            return
+        assert isinstance(message, m.CApdu)
+        self.log.append(str(message.command))
+        response, sw = self.card(message.command)
+        self.say(m.RApdu(response=Octets.fromhex(response), sw=sw))
+
+    def card(self, command: bytes) -> tuple[str, str]:
+        """Give what the card answers, in digits."""
+        ins, p1 = command[1], command[2]
+        if ins == 0x70:
+            return ("01" if p1 == 0 else "", "9000") if self.channels else ("", "6d00")
+        if ins == 0xA4:
+            return "", "6a82" if p1 == 4 else "9000"
+        if ins == 0xB0:
+            return iccid_to_ef(self.iccid).hex(), "9000"
+        return "", "6d00"
+
+
+def reader(
+    name: str = "r1", iccid: str | None = ICCID, *, insertion: int = 1, **fields: object
+) -> m.ReaderInfo:
+    """Describe a reader with a card that is ready."""
+    given = {"state": m.ReaderState.READY, "atr": ATR, **fields}
+    return m.ReaderInfo(
+        reader=name,
+        name=f"Reader {name}",
+        insertion=insertion,
+        iccid=iccid,
+        **given,  # type: ignore[arg-type]  # fields by name
+    )
+
+
+def empty(name: str = "r1", *, insertion: int = 1) -> m.ReaderInfo:
+    """Describe a reader without a card."""
+    state = m.ReaderState.EMPTY
+    return m.ReaderInfo(reader=name, name=f"Reader {name}", state=state, insertion=insertion)
+
+
+def code_of(error: m.Error) -> ErrorCode:
+    """Give the code of an error, which has its PC/SC name and a sentence as well."""
+    assert error.code is not None
+    assert error.pcsc == error.code.pcsc
+    assert error.message.endswith((".", "!", "?"))
+    return error.code

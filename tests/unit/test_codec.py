@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""wsrc.codec: messages to text and back, and which of two errors a bad text is."""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from wsrc import codec
+from wsrc import messages as m
+from wsrc.codec import BY_TAG, UnreadableError, decode, encode, schema, tag_of
+from wsrc.errors import ErrorCode, RemoteProtocolError
+from wsrc.octets import Octets
+
+CASES: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[1] / "vectors" / "messages.json").read_text()
+)["cases"]
+
+
+def test_octets_are_lower_case_digits_and_defaults_are_left_out() -> None:
+    command = m.CApdu(id=1, command=Octets.fromhex("00A4"))
+    assert encode(command) == b'{"msg_type":"c_apdu","id":1,"command":"00a4"}'
+    assert decode(encode(command)) == command
+
+
+@pytest.mark.parametrize("text", [b'{"msg_type":"c_apdu","command":"00Ff"}', " {} "])
+def test_text_may_be_str_or_bytes(text: bytes | str) -> None:
+    if isinstance(text, str):
+        with pytest.raises(RemoteProtocolError):
+            decode(text)
+        return
+    assert decode(text) == decode(text.decode()) == m.CApdu(command=Octets(b"\0\xff"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_vectors(case: dict[str, Any]) -> None:
+    if case["decoded"] is not None:
+        message = decode(case["text"])
+        assert json.loads(encode(message)) == case["decoded"]
+        return
+    kind = UnreadableError if case["closed"] is None else RemoteProtocolError
+    with pytest.raises(kind) as refused:
+        decode(case["text"])
+    assert refused.value.code == case["answer"]["code"]
+    if isinstance(refused.value, UnreadableError):
+        assert refused.value.id == case["answer"]["id"]
+
+
+def test_errors_do_not_repeat_octets_which_may_be_a_pin() -> None:
+    for text in (
+        b'{"msg_type":"c_apdu","command":"0020000108313233g"}',
+        b'{"msg_type":"c_apdu","command":["0020000108313233"]}',
+    ):
+        with pytest.raises((UnreadableError, RemoteProtocolError)) as refused:
+            decode(text)
+        assert "313233" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xff",
+        b'{"msg_type":"list_cards","label":"\xff"}',
+        b"[" * 100_000,
+        b'{"msg_type":"list_cards","x":' + b"[" * 100_000,
+        b'{"msg_type":"' + b"x" * 100,
+    ],
+)
+def test_what_is_not_json_in_utf_8_is_malformed(text: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode(text)
+
+
+def test_a_long_unknown_name_is_cut() -> None:
+    with pytest.raises(UnreadableError) as refused:
+        decode(b'{"msg_type":"' + b"x" * 1000 + b'"}')
+    assert len(str(refused.value)) < 100
+    assert refused.value.code is ErrorCode.UNKNOWN_MESSAGE
+
+
+def test_nothing_but_octets_is_encoded_specially() -> None:
+    with pytest.raises(NotImplementedError, match="object"):
+        msgspec.json.Encoder(enc_hook=codec._encode_octets).encode(object())
+
+
+def test_every_message_has_its_tag() -> None:
+    assert set(BY_TAG.values()) == set(get_args(m.AnyMessage))
+    assert tag_of(m.ReaderGone(reader="x")) == "reader_gone"
+    assert BY_TAG["reader_gone"] is m.ReaderGone
+
+
+def test_the_schema_has_every_message_with_its_description() -> None:
+    described = schema()
+    assert set(described["discriminator"]["mapping"]) == set(BY_TAG)
+    for kind in BY_TAG.values():
+        assert described["$defs"][kind.__name__]["description"]
+    command = described["$defs"]["CApdu"]["properties"]["command"]
+    assert command["pattern"] == "^([0-9a-fA-F]{2})*$"
+
+
+def test_a_message_with_a_type_that_json_does_not_have_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Odd(m.Message, frozen=True, tag="odd"):
+        value: complex
+
+    monkeypatch.setattr(codec, "AnyMessage", Odd)
+    with pytest.raises(TypeError, match="complex"):
+        schema()
