@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documents say what the code does: tables, file lists, links, examples, the demonstration."""
 
+import ast
 import configparser
 import json
 import re
@@ -147,6 +148,28 @@ def test_operations_has_every_setting(kind: type) -> None:
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
     missing = [s.name for s in settings_of(kind) if f"| `{s.name}` | `{s.flag}` |" not in text]
     assert missing == []
+
+
+def said_in_log(node: ast.AST) -> str | None:
+    """Give the longest constant part of what a call writes into the log, `debug` left out."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+        return None
+    if node.func.attr not in {"info", "warning", "error", "note"}:
+        return None
+    constants = [c.value for c in ast.walk(node.args[0]) if isinstance(c, ast.Constant)]
+    parts = [part for text in constants for part in re.split(r"%[\w.]+", str(text))]
+    return max(parts, key=len, default="").strip(" :")
+
+
+def test_operations_explains_every_log_line() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    said = set()
+    for folder in ("server", "card_client", "relay", "readers"):
+        for path in (ROOT / "wsrc" / folder).rglob("*.py"):
+            nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+            said |= {line for node in nodes if (line := said_in_log(node))}
+    assert len(said) > 20
+    assert sorted(line for line in said if line not in text) == []
 
 
 def test_settings_files_in_the_documents_can_be_loaded(tmp_path: Path) -> None:
