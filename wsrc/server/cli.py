@@ -5,6 +5,7 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -43,7 +44,17 @@ Exit status: 0 ended by a signal, 2 a setting cannot work.
 def command(settings: ServerSettings) -> None:
     """Run the server until a signal ends it."""
     set_up(settings.log_level)
-    asyncio.run(_run(settings))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_run(settings))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Give uvloop's where it is installed: a TLS peer takes an eighth of the memory with it."""
+    try:
+        import uvloop  # noqa: PLC0415 - it is an extra
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _run(settings: ServerSettings) -> None:
