@@ -43,7 +43,7 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def messages() -> str:
     """Give every message: who says it, what answers it, its fields."""
-    parts = []
+    parts: list[str] = []
     for tag, kind in BY_TAG.items():
         answer = ANSWERS.get(kind)
         facts = [f"From {' and '.join(_speakers(kind))}."]
@@ -102,9 +102,9 @@ def describe(kind: type, field: str) -> str:
 def who() -> str:
     """Give who may say what in which phase."""
     speakers = list(Speaker)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for tag, kind in BY_TAG.items():
-        cells = []
+        cells: list[str] = []
         for speaker in speakers:
             phases = [p.value for p in Phase if kind in MAY_SAY[speaker, p]]
             cells.append(", ".join(phases))
@@ -114,7 +114,7 @@ def who() -> str:
 
 def errors() -> str:
     """Give every error code, what a PC/SC program and a Python program are given for it."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for code in ErrorCode:
         made = from_error(m.error(code, ""), command=False)
         rows.append((f"`{code}`", f"`{code.pcsc}`", f"`{type(made).__name__}`", CODES[code]))
@@ -180,7 +180,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
 """What may stand between `<!-- generated: NAME -->` and `<!-- end -->`."""
 
 
-def _tag(kind: type[m.Message]) -> str:
+def _tag(kind: type[msgspec.Struct]) -> str:
     return str(kind.__struct_config__.tag)
 
 
