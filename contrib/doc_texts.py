@@ -109,10 +109,11 @@ OUTCOMES: dict[Outcome, str] = {
 }
 
 CODES: dict[ErrorCode, str] = {
-    ErrorCode.BAD_MESSAGE: "A message breaks the protocol; where it is not JSON, or a field is "
-    "missing or of another type, the connection is closed with 1002",
+    ErrorCode.BAD_MESSAGE: "A message breaks the protocol: no `id`, too many commands in a batch, "
+    "a pattern that is no status word; where it is not JSON, or a field is missing or of another "
+    "type, the connection is closed with 1002",
     ErrorCode.BAD_HEX: "Octets are not pairs of hexadecimal digits",
-    ErrorCode.BAD_APDU: "Octets are no command APDU, or a pattern of a batch is no status word",
+    ErrorCode.BAD_APDU: "Octets are no command APDU",
     ErrorCode.UNKNOWN_MESSAGE: "There is no such `msg_type` in this version",
     ErrorCode.UNEXPECTED_MESSAGE: "The message is known, but has no place here or now",
     ErrorCode.NOT_SUPPORTED: "The peer cannot do that",
