@@ -20,6 +20,7 @@ from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
 
 ICCIDS = ("8949020000012345678", "8949020000012345678", "894902000001234567")
+UNRELATED = "8949020000099999999"
 CHANGES = ("insert", "remove", "mute", "ready", "label", "unplug", "plug")
 PICK = st.integers(0, 7)
 
@@ -37,6 +38,7 @@ class RelayMachine(RuleBasedStateMachine, Model):
             self.old_card_client_comes(ICCIDS[0], channels=True)
         else:
             self.card_client_comes(ICCIDS[0], None)
+        self.card_client_comes(UNRELATED, None)
         self.all_answer_well()
 
     # Peers come and go
@@ -261,7 +263,8 @@ class RelayMachine(RuleBasedStateMachine, Model):
         elif what == "reset":
             request = m.ResetReq(id=id_, session=session)
         echo = echo_of(command) if isinstance(request, m.CApdu | m.Batch) else None
-        self.ask(asker, request, LIMITS["command_s"], echo)
+        times = 2 if isinstance(request, m.Batch) else 1
+        self.ask(asker, request, times * LIMITS["command_s"], echo)
         if prompt:
             self.all_answer_well()
 
@@ -283,10 +286,19 @@ class RelayMachine(RuleBasedStateMachine, Model):
             self.ask(asker, m.Detach(id=id_, session=session or ""), 0)
         elif what == "cancel":
             target = list(asker.open)[which % len(asker.open)] if asker.open else which
-            limit = LIMITS["command_s"]
+            limit = 2 * LIMITS["command_s"]
             self.ask(asker, m.Cancel(id=id_, target=target, session=session), limit)
         elif what == "list_cards":
             self.ask(asker, m.ListCards(id=id_), 0)
+
+    @precondition(lambda self: self.askers and self.hosts)
+    @rule(at=PICK, forged=st.booleans())
+    def command_is_left_without_answer(self, at: int, forged: bool) -> None:
+        self.user_selects(at=at, kind="iccid", iccid=ICCIDS[0], wait_s=0.0, prompt=True)
+        self.user_sends_command(at=at, which=0, what="c_apdu", prompt=False)
+        if forged and self.hosts:
+            self.answer_for_others(self.hosts[at % len(self.hosts)])
+        self.time_passes(seconds=LIMITS["command_s"] + 1.0)
 
     @rule(seconds=st.sampled_from([0.1, 0.2, 0.5, 0.5, 1.0, 1.0, 2.0, 3.0, 9.0]))
     def time_passes(self, seconds: float) -> None:
