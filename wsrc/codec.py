@@ -85,7 +85,7 @@ def decode(text: bytes | str) -> Message:
                 envelope.id,
             ) from exc
         raise RemoteProtocolError(f"The message {envelope.msg_type!r} is wrong: {exc}.") from exc
-    except (UnicodeDecodeError, RecursionError) as exc:
+    except (UnicodeError, RecursionError) as exc:
         raise RemoteProtocolError("The text is not UTF-8, or nested too deep.") from exc
     return message
 
@@ -95,7 +95,7 @@ def _envelope(text: bytes | str) -> _Envelope:
         return _envelope_decoder.decode(text)
     except msgspec.ValidationError as exc:
         raise RemoteProtocolError(f"The message has no usable msg_type or id: {exc}.") from exc
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise RemoteProtocolError(f"The text is not JSON: {exc}.") from exc
 
 

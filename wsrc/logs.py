@@ -27,7 +27,7 @@ def set_up(level: str, environ: Mapping[str, str] = os.environ) -> None:
     if "JOURNAL_STREAM" in environ:
         handler.setFormatter(_JournalFormatter("%(message)s"))
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+        handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(TRAFFIC if level == "traffic" else level.upper())
@@ -35,7 +35,15 @@ def set_up(level: str, environ: Mapping[str, str] = os.environ) -> None:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 
-class _JournalFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    """Keeps what a peer said on the line of whoever reports it, and off the terminal's controls."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        text = super().formatMessage(record)
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class _JournalFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         lines = super().format(record).splitlines() or [""]
         return "\n".join(f"<{_PRIORITIES.get(record.levelno, 6)}>{line}" for line in lines)

@@ -8,7 +8,7 @@ from typing import Any
 
 from certs.make_certs import Certificates
 from wsrc.card_client.agent import Agent, Server
-from wsrc.card_client.slot_agent import Options
+from wsrc.card_client.identification import Options
 from wsrc.config import ServerSettings
 from wsrc.identify import ISD_R_AIDS
 from wsrc.messages import CardInfo, CardState
@@ -127,8 +127,9 @@ async def hosting(
 ) -> AsyncGenerator[Host]:
     """Run a card client for as long as the context lasts."""
     source = SimulatedSource(default_cards() if cards is None else cards)
+    ping_s = options.pop("ping_s", 5.0)
     settings = {"command_s": 10.0, "isd_r_aids": ISD_R_AIDS, "labels": {}} | options
-    server = Server(url, client_context(certificates.ca), 5.0, 0.02, 0.2)
+    server = Server(url, client_context(certificates.ca), ping_s, 0.02, 0.2)
     agent = Agent(Options(host=name, **settings), server, [source])
     host = Host(source, name, agent)
     async with asyncio.TaskGroup() as tasks:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import msgspec
 
 from wsrc import messages as m
-from wsrc.card_client.slot_agent import Options, SlotAgent
+from wsrc.card_client.identification import Options
+from wsrc.card_client.slot_agent import SlotAgent
 from wsrc.codec import UnreadableError, tag_of
 from wsrc.conversation import Phase, Speaker, may_say
 from wsrc.errors import CardError, ConnectionLostError, ErrorCode, Outcome, RemoteProtocolError

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A card in the hands of a session: its requests become answers, each with an outcome."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -35,15 +36,19 @@ class Attachment:
         connection: The card.
         raw_tpdu: Whether the user does T=0.
         call: Reaches the thread of the reader.
+        batch_s: No command of a batch begins later than this after the first.
     """
 
-    def __init__(self, session: str, connection: Connection, call: Call, *, raw_tpdu: bool) -> None:
+    def __init__(
+        self, session: str, connection: Connection, call: Call, *, raw_tpdu: bool, batch_s: float
+    ) -> None:
         self.session = session
         self.connection = connection
         self.in_batch: int | None = None
         self.cancelled: int | None = None
         self._call = call
         self._raw_tpdu = raw_tpdu
+        self._batch_s = batch_s
 
     async def command(self, asked: m.CApdu) -> m.RApdu:
         """
@@ -75,11 +80,10 @@ class Attachment:
         stopped: int | None = None
         failure: CardError | None = None
         error: m.Error | None = None
+        deadline = asyncio.get_running_loop().time() + self._batch_s
         for at, step in enumerate(asked.steps):
-            if self.cancelled is not None:
-                error = m.error(
-                    ErrorCode.CANCELLED, "The batch was cancelled.", outcome=Outcome.NOT_EXECUTED
-                )
+            error = self._broken_off(deadline)
+            if error is not None:
                 break
             try:
                 response, sw = await self._transmit(step.command)
@@ -107,6 +111,16 @@ class Attachment:
             id=asked.id, session=self.session, atr=Octets(was.atr), protocol=was.protocol
         )
         return answer, was.iccid
+
+    def _broken_off(self, deadline: float) -> m.Error | None:
+        """Say why the next command of a batch is not to be begun."""
+        not_executed = Outcome.NOT_EXECUTED
+        if self.cancelled is not None:
+            return m.error(ErrorCode.CANCELLED, "The batch was cancelled.", outcome=not_executed)
+        if asyncio.get_running_loop().time() > deadline:
+            why = f"The batch took longer than {self._batch_s:g} s; the rest was not sent."
+            return m.error(ErrorCode.COMMAND_TIMEOUT, why, outcome=not_executed)
+        return None
 
     def _check(self, asked: m.Batch) -> None:
         if not 1 <= len(asked.steps) <= m.MAX_BATCH:

@@ -11,7 +11,7 @@ import click
 
 from wsrc import __version__
 from wsrc.card_client.agent import Agent, Server
-from wsrc.card_client.slot_agent import Options
+from wsrc.card_client.identification import Options
 from wsrc.config import CardClientSettings
 from wsrc.errors import CardError, ConfigError
 from wsrc.identify import ISD_R_AIDS

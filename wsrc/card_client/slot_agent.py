@@ -3,26 +3,20 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-import msgspec
-
 from wsrc import messages as m
-from wsrc.card_client import blocking
 from wsrc.card_client.attachment import Attachment
+from wsrc.card_client.identification import Identification, Options
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import (
     BadApduError,
     CardError,
-    CardNotPresentError,
     CardTransmissionError,
     ErrorCode,
     Outcome,
-    ReaderInUseError,
-    ReaderUnavailableError,
 )
-from wsrc.identity import normal_iccid, shorten
 from wsrc.octets import Octets
 from wsrc.readers.base import Connection, Reader, Slot, SlotState
 
@@ -30,15 +24,13 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-IDENTIFY_S = 60.0
-"""Longest identification: a dozen commands, each of which may take its time."""
+ATTACH_S = 25.0
+"""Longest reset for a new holder; the server gives up a little later."""
 
 CLOSE_S = 10.0
 """Longest power-off."""
 
-RETRY_S = 2.0
-RETRY_MAX_S = 300.0
-"""When a card that could not be talked to is tried again; the waits double."""
+_COMMANDS = (m.CApdu, m.Batch, m.ResetReq)
 
 MAX_JOBS = 64
 """What may wait for one reader: a session has one request in flight, the rest is slack."""
@@ -50,16 +42,6 @@ GRACE_S = 1.0
 def _close(connection: Connection | None) -> None:
     if connection is not None:
         connection.close()
-
-
-class Options(msgspec.Struct, frozen=True):
-    """What the operator decides for all readers of a host."""
-
-    host: str
-    command_s: float
-    isd_r_aids: Sequence[bytes]
-    labels: Mapping[str, str]
-    """Keys are casefolded, ICCIDs without filler."""
 
 
 class SlotAgent:
@@ -82,7 +64,6 @@ class SlotAgent:
         open_reader: Callable[[], Reader],
         send: Callable[[m.Message], None],
     ) -> None:
-        self.info = m.ReaderInfo(reader="", name=name, state=m.ReaderState.EMPTY)
         self.attachment: Attachment | None = None
         self._options = options
         self._claim = claim
@@ -91,18 +72,18 @@ class SlotAgent:
         self._thread = ReaderThread(name, open_reader)
         self._slot: Slot | None = None
         self._seen: Slot | None = None
-        self._retry_s: float | None = None
-        self._waiting: dict[int | None, m.Message] = {}
+        self._card = Identification(options, name, self._thread, send)
+        self._waiting: list[m.Message] = []
         self._touched = False
 
     async def run(self) -> None:
         """Serve the reader until cancelled, then power its card off."""
         try:
-            await self._name()
+            await self._card.name(self._claim)
             while True:
                 job: Callable[[], Coroutine[Any, Any, None]]
                 try:
-                    async with asyncio.timeout(self._retry_s):
+                    async with asyncio.timeout(self._card.retry_s):
                         job = await self._jobs.get()
                 except TimeoutError:
                     job = self._look_again
@@ -110,6 +91,11 @@ class SlotAgent:
         finally:
             await self._power_off()
             self._thread.stop()
+
+    @property
+    def info(self) -> m.ReaderInfo:
+        """What the server is told of the reader."""
+        return self._card.info
 
     @property
     def named(self) -> bool:
@@ -134,9 +120,9 @@ class SlotAgent:
         if isinstance(message, m.Cancel):
             self._cancel(message)
             return
-        self._waiting[message.id] = message
+        self._waiting.append(message)
         if not self._put(lambda: self._handle(message)):
-            self._waiting.pop(message.id, None)
+            self._waiting.remove(message)
             why = f"{MAX_JOBS} requests wait for {self.info.name} already."
             self._refuse(message, ErrorCode.TOO_MANY, why)
 
@@ -147,18 +133,10 @@ class SlotAgent:
             return False
         return True
 
-    async def _name(self) -> None:
-        try:
-            stable = await self._thread.with_reader(lambda reader: reader.stable_id, CLOSE_S)
-        except CardError as exc:
-            _log.warning("%s: its serial number is not known: %s", self.info.name, exc)
-            stable = self.info.name
-        named = msgspec.structs.replace(self.info, reader=self._claim(stable))
-        self._report(named)
-
     async def _handle(self, message: m.Message) -> None:
-        if self._waiting.pop(message.id, None) is not message:
+        if not any(waiting is message for waiting in self._waiting):
             return
+        self._waiting.remove(message)
         match message:
             case m.Attach():
                 await self._attach(message)
@@ -170,13 +148,17 @@ class SlotAgent:
                 self._refuse(message, ErrorCode.UNEXPECTED_MESSAGE, "A reader cannot do that.")
 
     def _cancel(self, message: m.Cancel) -> None:
-        target = self._waiting.pop(message.target, None)
+        target = next(
+            (w for w in self._waiting if isinstance(w, _COMMANDS) and w.id == message.target), None
+        )
         current = self.attachment
+        in_batch = current is not None and current.in_batch == message.target
         if target is not None:
+            self._waiting.remove(target)
             self._refuse(target, ErrorCode.CANCELLED, "The request was cancelled.")
-        elif current is not None and current.in_batch == message.target:
+        elif current is not None and in_batch:
             current.cancelled = message.target
-        cancelled = target is not None or (current is not None and current.cancelled is not None)
+        cancelled = target is not None or in_batch
         ack = m.CancelAck(id=message.id, session=message.session, cancelled=cancelled)
         self._send(ack)
 
@@ -184,78 +166,26 @@ class SlotAgent:
 
     async def _refresh(self) -> None:
         slot, seen = self._slot, self._seen
-        if slot is None or (seen is not None and seen == slot and self._retry_s is None):
+        if slot is None or (seen is not None and seen == slot and self._card.retry_s is None):
             return
         self._seen = slot
         same_card = seen is not None and seen.event_count == slot.event_count
         if self.attachment is not None and not (same_card and slot.state is SlotState.PRESENT):
             await self._end(ErrorCode.CARD_NOT_PRESENT, "The card was taken out of the reader.")
         if slot.state is not SlotState.PRESENT:
-            self._retry_s = None
-            self._report(_blank(self.info, _STATES[slot.state], slot.atr))
+            self._card.no_card(_STATES[slot.state], slot.atr)
         elif not same_card or self.info.state is not m.ReaderState.READY:
             if not same_card:
-                self._new_card(slot)
+                self._card.new_card(slot)
             await self._identify()
+
+    async def _identify(self) -> None:
+        await self._card.identify()
+        self._touched = False
 
     async def _look_again(self) -> None:
         if self._slot is not None and self._slot.state is SlotState.PRESENT:
             await self._identify()
-
-    def _new_card(self, slot: Slot) -> None:
-        self._retry_s = None
-        blank = _blank(self.info, m.ReaderState.IDENTIFYING, slot.atr)
-        self._report(msgspec.structs.replace(blank, insertion=self.info.insertion + 1))
-
-    async def _identify(self) -> None:
-        aids = self._options.isd_r_aids
-        try:
-            found = await self._thread.with_reader(
-                lambda reader: blocking.find_out(reader, aids), IDENTIFY_S
-            )
-        except CardError as exc:
-            self._failed(exc)
-            return
-        self._retry_s, self._touched = None, False
-        ids = found.identities
-        info = msgspec.structs.replace(
-            self.info,
-            state=m.ReaderState.READY,
-            atr=Octets(found.atr),
-            protocol=found.protocol,
-            iccid=ids.iccid,
-            eids=ids.eids,
-        )
-        self._report(msgspec.structs.replace(info, label=self._label(info)))
-        names = [shorten(name) for name in (ids.iccid, *ids.eids) if name] or ["without a number"]
-        _log.info("%s has card %s, %s", self.info.name, ", ".join(names), found.protocol)
-
-    def _failed(self, exc: CardError) -> None:
-        """Say what state a card is in that could not be talked to, and plan to try again."""
-        state = m.ReaderState.MUTE
-        if isinstance(exc, ReaderInUseError):
-            state = m.ReaderState.IN_USE
-        elif isinstance(exc, ReaderUnavailableError):
-            state = m.ReaderState.UNAVAILABLE
-        elif isinstance(exc, CardNotPresentError):
-            state = m.ReaderState.EMPTY
-        if state is not self.info.state:
-            _log.warning("%s: %s", self.info.name, exc)
-        self._retry_s = min(2 * self._retry_s if self._retry_s else RETRY_S, RETRY_MAX_S)
-        self._report(_blank(self.info, state, bytes(self.info.atr or b"")))
-
-    def _label(self, info: m.ReaderInfo) -> str | None:
-        labels = {
-            normal_iccid(key).casefold(): label for key, label in self._options.labels.items()
-        }
-        names = (info.iccid, *info.eids, info.reader, info.name, str(info.atr))
-        wanted = (normal_iccid(name).casefold() for name in names if name)
-        return next((labels[name] for name in wanted if name in labels), None)
-
-    def _report(self, info: m.ReaderInfo) -> None:
-        if info != self.info:
-            self.info = info
-            self._send(m.ReaderReport(reader=info))
 
     # The session
 
@@ -272,13 +202,19 @@ class SlotAgent:
             return
         try:
             connection = await self._thread.with_reader(
-                lambda reader: reader.connect(), IDENTIFY_S, _close
+                lambda reader: reader.connect(), ATTACH_S, _close
             )
         except CardError as exc:
             self._refuse(asked, exc.code, str(exc))
-            self._failed(exc)
+            self._card.failed(exc)
             return
-        self.attachment = Attachment(asked.session, connection, self._run, raw_tpdu=asked.raw_tpdu)
+        self.attachment = Attachment(
+            asked.session,
+            connection,
+            self._run,
+            raw_tpdu=asked.raw_tpdu,
+            batch_s=self._options.command_s,
+        )
         atr = Octets(connection.atr)
         self._send(m.AttachAck(session=asked.session, atr=atr, protocol=connection.protocol))
 
@@ -315,7 +251,7 @@ class SlotAgent:
                     self._send(answer)
                 case m.ResetReq():
                     reset, iccid = await current.reset(asked)
-                    self._note_reset(reset, iccid)
+                    self._card.was_reset(reset, iccid)
                     self._send(reset)
         except BadApduError as exc:
             self._refuse(asked, exc.code, f"Not a command for a card: {exc}.")
@@ -324,18 +260,12 @@ class SlotAgent:
             failure = exc
         if failure is not None and not isinstance(failure, CardTransmissionError):
             await self._end(failure.code, str(failure))
-            self._failed(failure)
+            self._card.failed(failure)
 
     async def _run(self, connection: Connection, function: Callable[[], T]) -> T:
         return await self._thread.call(
             function, self._options.command_s, late=lambda _: connection.close()
         )
-
-    def _note_reset(self, reset: m.ResetResp, iccid: str | None) -> None:
-        info = msgspec.structs.replace(
-            self.info, atr=reset.atr, protocol=reset.protocol, iccid=iccid or self.info.iccid
-        )
-        self._report(msgspec.structs.replace(info, label=self._label(info)))
 
     async def _end(self, code: ErrorCode, sentence: str) -> None:
         """End the session without being asked to."""
@@ -343,9 +273,10 @@ class SlotAgent:
         if ended is None:
             return
         await self._power_off()
-        for request in [r for r in self._waiting.values() if _session(r) == ended.session]:
-            del self._waiting[request.id]
-            self._refuse(request, code, sentence)
+        for request in [w for w in self._waiting if isinstance(w, _COMMANDS)]:
+            if request.session == ended.session:
+                self._waiting.remove(request)
+                self._refuse(request, code, sentence)
         _log.info("Session %s on %s ended: %s", ended.session[:8], self.info.name, sentence)
         self._send(m.SessionEnded(session=ended.session, code=code, message=sentence))
 
@@ -373,17 +304,6 @@ class SlotAgent:
 def _session(request: m.Message) -> str | None:
     session: str | None = getattr(request, "session", None)
     return session
-
-
-def _blank(info: m.ReaderInfo, state: m.ReaderState, atr: bytes) -> m.ReaderInfo:
-    """Describe a reader of whose card no more is known than its ATR."""
-    return m.ReaderInfo(
-        reader=info.reader,
-        name=info.name,
-        state=state,
-        insertion=info.insertion,
-        atr=Octets(atr) if atr else None,
-    )
 
 
 _STATES = {

@@ -136,6 +136,8 @@ class Worker:
             self.stop()
             why = f"The card or its reader did not answer within {limit_s:g} s."
             raise CardUnresponsiveError(why) from exc
+        finally:
+            pending.done.cancel()
 
     def stop(self, last: Callable[[], None] | None = None) -> None:
         """End the thread after the call that it runs, and after a last one."""

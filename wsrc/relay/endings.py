@@ -25,7 +25,8 @@ def end(floor: Floor, lease: Lease, now: float, why: m.Error, *, asked: bool = F
         why: What the user is told.
         asked: Whether the user asked for it, so that only open requests are answered.
     """
-    busy_s = floor.limits.command_s if lease.in_flight is not None else 0.0
+    in_flight = lease.in_flight
+    busy_s = leases.limit_of(floor, in_flight.message) if in_flight is not None else 0.0
     _part(floor, lease, why, asked=asked)
     lease.phase = LeasePhase.ENDING
     floor.timers.set(("clean", lease.session, None), now + busy_s + floor.limits.attach_s)

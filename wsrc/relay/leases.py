@@ -55,7 +55,16 @@ def use(floor: Floor, lease: Lease, request: m.Message, now: float) -> None:
     """Note the request of a session that its card client is about to be sent."""
     lease.used = now
     lease.in_flight = InFlight(request.id, request)
-    floor.timers.set(("command", lease.session, None), now + floor.limits.command_s)
+    floor.timers.set(("command", lease.session, None), now + limit_of(floor, request))
+
+
+def limit_of(floor: Floor, request: m.Message) -> float:
+    """
+    Give the seconds in which a request must be answered.
+
+    A batch has twice the time: its card client begins no command after the time of one.
+    """
+    return floor.limits.command_s * (2 if isinstance(request, m.Batch) else 1)
 
 
 def answered(floor: Floor, lease: Lease, now: float) -> None:

@@ -49,6 +49,11 @@ class App:
         self.card_port = 0
 
     @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._peers.stopping
+
+    @property
     def counts(self) -> dict[str, int]:
         """Peers, cards, sessions and waiters now."""
         return self._peers.counts

@@ -25,7 +25,7 @@ class Peers:
         self._last = 0
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._stopping = False
+        self.stopping = False
         self._idle = asyncio.Event()
 
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class Peers:
 
     async def stop(self, reconnect_in_s: float, drain_s: float) -> None:
         """Tell the peers, give requests in flight `drain_s` to finish, close with 1012."""
-        self._stopping = True
+        self.stopping = True
         self._perform(self._relay.shut_down(reconnect_in_s, self._loop.time()))
         try:
             async with asyncio.timeout(drain_s):
@@ -97,7 +97,7 @@ class Peers:
                         link.close(code, reason)
                 case Note(sentence=sentence):
                     _log.info("%s", sentence)
-        if self._stopping and not self._relay.in_flight:
+        if self.stopping and not self._relay.in_flight:
             self._idle.set()
         self._set_timer()
 

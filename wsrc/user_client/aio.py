@@ -313,7 +313,8 @@ class Card:
         """
         if not 1 <= len(steps) <= m.MAX_BATCH:
             raise LocalProtocolError(f"A batch has 1 to {m.MAX_BATCH} commands, not {len(steps)}.")
-        answer = await self._ask(m.Batch(session="", steps=tuple(map(self._step, steps))))
+        batch = m.Batch(session="", steps=tuple(map(self._step, steps)))
+        answer = await self._session.ask(batch, 2 * self._timeout_s)
         assert isinstance(answer, m.BatchResp)
         error = answer.error
         return BatchResult(

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who the card in a reader is: asked, told to the server, asked again when it may have changed."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from wsrc import messages as m
+from wsrc.card_client import blocking
+from wsrc.card_client.worker import ReaderThread
+from wsrc.errors import CardError, CardNotPresentError, ReaderInUseError, ReaderUnavailableError
+from wsrc.identity import normal_iccid, shorten
+from wsrc.octets import Octets
+from wsrc.readers.base import Slot
+
+_log = logging.getLogger(__name__)
+
+IDENTIFY_S = 60.0
+"""Longest identification: a dozen commands, each of which may take its time."""
+
+NAME_S = 10.0
+"""Longest question for a serial number."""
+
+RETRY_S = 2.0
+RETRY_MAX_S = 300.0
+"""When a card that could not be talked to is tried again; the waits double."""
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What the operator decides for all readers of a host."""
+
+    host: str
+    command_s: float
+    isd_r_aids: Sequence[bytes]
+    labels: Mapping[str, str]
+    """Keys are casefolded, ICCIDs without filler."""
+
+
+class Identification:
+    """
+    What the server is told of one reader, in `info`.
+
+    `retry_s` is when a card that could not be talked to is to be tried again, None where it need
+    not be.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        name: str,
+        thread: ReaderThread,
+        send: Callable[[m.Message], None],
+    ) -> None:
+        self.info = m.ReaderInfo(reader="", name=name, state=m.ReaderState.EMPTY)
+        self.retry_s: float | None = None
+        self._options = options
+        self._thread = thread
+        self._send = send
+
+    async def name(self, claim: Callable[[str], str]) -> None:
+        """Find the id of the reader, before which the server is not told of it."""
+        try:
+            stable = await self._thread.with_reader(lambda reader: reader.stable_id, NAME_S)
+        except CardError as exc:
+            _log.warning("%s: its serial number is not known: %s", self.info.name, exc)
+            stable = self.info.name
+        named = msgspec.structs.replace(self.info, reader=claim(stable))
+        self._report(named)
+
+    def new_card(self, slot: Slot) -> None:
+        """Enter a card of which no more is known than its ATR."""
+        self.retry_s = None
+        blank = _blank(self.info, m.ReaderState.IDENTIFYING, slot.atr)
+        self._report(msgspec.structs.replace(blank, insertion=self.info.insertion + 1))
+
+    def no_card(self, state: m.ReaderState, atr: bytes) -> None:
+        """Enter that there is no card that can be talked to."""
+        self.retry_s = None
+        self._report(_blank(self.info, state, atr))
+
+    async def identify(self) -> None:
+        """Cold reset the card, ask it who it is, power it off, and tell the server."""
+        aids = self._options.isd_r_aids
+        try:
+            found = await self._thread.with_reader(
+                lambda reader: blocking.find_out(reader, aids), IDENTIFY_S
+            )
+        except CardError as exc:
+            self.failed(exc)
+            return
+        self.retry_s = None
+        ids = found.identities
+        info = msgspec.structs.replace(
+            self.info,
+            state=m.ReaderState.READY,
+            atr=Octets(found.atr),
+            protocol=found.protocol,
+            iccid=ids.iccid,
+            eids=ids.eids,
+        )
+        self._report(msgspec.structs.replace(info, label=self._label(info)))
+        names = [shorten(name) for name in (ids.iccid, *ids.eids) if name] or ["without a number"]
+        _log.info("%s has card %s, %s", self.info.name, ", ".join(names), found.protocol)
+
+    def failed(self, exc: CardError) -> None:
+        """Say what state a card is in that could not be talked to, and plan to try again."""
+        state = m.ReaderState.MUTE
+        if isinstance(exc, ReaderInUseError):
+            state = m.ReaderState.IN_USE
+        elif isinstance(exc, ReaderUnavailableError):
+            state = m.ReaderState.UNAVAILABLE
+        elif isinstance(exc, CardNotPresentError):
+            state = m.ReaderState.EMPTY
+        if state is not self.info.state:
+            _log.warning("%s: %s", self.info.name, exc)
+        self.retry_s = min(2 * self.retry_s if self.retry_s else RETRY_S, RETRY_MAX_S)
+        self._report(_blank(self.info, state, bytes(self.info.atr or b"")))
+
+    def was_reset(self, reset: m.ResetResp, iccid: str | None) -> None:
+        """Enter what a reset inside a session brought to light."""
+        info = msgspec.structs.replace(
+            self.info, atr=reset.atr, protocol=reset.protocol, iccid=iccid or self.info.iccid
+        )
+        self._report(msgspec.structs.replace(info, label=self._label(info)))
+
+    def _label(self, info: m.ReaderInfo) -> str | None:
+        labels = {
+            normal_iccid(key).casefold(): label for key, label in self._options.labels.items()
+        }
+        names = (info.iccid, *info.eids, info.reader, info.name, str(info.atr))
+        wanted = (normal_iccid(name).casefold() for name in names if name)
+        return next((labels[name] for name in wanted if name in labels), None)
+
+    def _report(self, info: m.ReaderInfo) -> None:
+        if info != self.info:
+            self.info = info
+            self._send(m.ReaderReport(reader=info))
+
+
+def _blank(info: m.ReaderInfo, state: m.ReaderState, atr: bytes) -> m.ReaderInfo:
+    """Describe a reader of whose card no more is known than its ATR."""
+    return m.ReaderInfo(
+        reader=info.reader,
+        name=info.name,
+        state=state,
+        insertion=info.insertion,
+        atr=Octets(atr) if atr else None,
+    )
