@@ -4,8 +4,8 @@
 import threading
 
 import pytest
-from tests.unit.card_user import apdu, block, card
 
+from tests.unit.card_user import apdu, block, card
 from wsrc.errors import (
     CardError,
     CardNotPresentError,

@@ -2,8 +2,8 @@
 """Logical channels of the simulated UICC, and the commands that have no file."""
 
 import pytest
-from tests.unit.card_user import BOTH, SELECT_USIM, VERIFY_PIN1, apdu, card
 
+from tests.unit.card_user import BOTH, SELECT_USIM, VERIFY_PIN1, apdu, card
 from wsrc.readers.base import ResetKind
 from wsrc.readers.simulation import Card
 

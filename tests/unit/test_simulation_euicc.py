@@ -2,8 +2,8 @@
 """The simulated eUICC: EIDs, EuiccInfo1, profiles, and identification of every kind of card."""
 
 import pytest
-from tests.unit.card_user import BOTH, apdu, card
 
+from tests.unit.card_user import BOTH, apdu, card
 from wsrc import tlv
 from wsrc.apdu import parse_response
 from wsrc.identify import Identified, identify

@@ -2,6 +2,7 @@
 """Files of the simulated UICC: SELECT, READ, UPDATE, INCREASE, STATUS."""
 
 import pytest
+
 from tests.unit.card_user import (
     BOTH,
     SELECT_COUNTER,
@@ -12,7 +13,6 @@ from tests.unit.card_user import (
     card,
     usim,
 )
-
 from wsrc import tlv
 from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.simulation import Card

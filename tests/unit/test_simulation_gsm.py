@@ -2,8 +2,8 @@
 """A card that knows class A0 alone (3GPP TS 51.011)."""
 
 import pytest
-from tests.unit.card_user import apdu, block, card
 
+from tests.unit.card_user import apdu, block, card
 from wsrc.readers.base import ResetKind
 from wsrc.readers.simulation import Card
 

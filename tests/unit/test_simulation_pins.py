@@ -2,8 +2,8 @@
 """PINs of the simulated card: counters, blocking, unblocking, and what they protect."""
 
 import pytest
-from tests.unit.card_user import BOTH, SELECT_USIM, VERIFY_ADM, VERIFY_PIN1, apdu, card
 
+from tests.unit.card_user import BOTH, SELECT_USIM, VERIFY_ADM, VERIFY_PIN1, apdu, card
 from wsrc.readers.base import ResetKind
 from wsrc.readers.simulation import Card
 

@@ -2,10 +2,10 @@
 """T=0 and T=1 of the simulated card: blocks as a card answers them, and the same result by both."""
 
 import pytest
-from tests.unit.card_user import SELECT_USIM, VERIFY_PIN1, apdu, block, card
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.card_user import SELECT_USIM, VERIFY_PIN1, apdu, block, card
 from wsrc.apdu import Command
 from wsrc.readers.base import CardProtocol
 

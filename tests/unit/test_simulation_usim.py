@@ -2,8 +2,8 @@
 """AUTHENTICATE of the simulated USIM (3GPP TS 31.102 clause 7.1.2)."""
 
 import pytest
-from tests.unit.card_user import BOTH, SELECT_USIM, VERIFY_PIN1, apdu, card
 
+from tests.unit.card_user import BOTH, SELECT_USIM, VERIFY_PIN1, apdu, card
 from wsrc.readers.base import ResetKind
 from wsrc.readers.simulation import Card
 from wsrc.readers.simulation.milenage import Milenage, exclusive_or
