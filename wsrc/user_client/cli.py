@@ -9,6 +9,7 @@ from click.shell_completion import get_completion_class
 
 from wsrc import __version__
 from wsrc.user_client.apdu_commands import apdu, reset, script, shell
+from wsrc.user_client.bridge_commands import lpac
 from wsrc.user_client.cards_commands import info, list_, watch
 from wsrc.user_client.invocation import Exit, Invocation, common_options
 
@@ -78,7 +79,7 @@ def completion(shell: str) -> None:
     click.echo(kind(program, {}, PROGRAM, _COMPLETE).source())
 
 
-for _command in (list_, info, apdu, reset, script, shell, watch, completion):
+for _command in (list_, info, apdu, reset, script, shell, watch, lpac, completion):
     program.add_command(_command)
 
 
