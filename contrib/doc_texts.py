@@ -57,6 +57,7 @@ FIELDS: dict[str, str] = {
     "SelectCardAck.session": "Name of the lease; absent in the first form",
     "SelectCardAck.card": "The card; absent in the first form",
     "Waiting.position": "Place in the queue, 1 being next",
+    "RApdu.ahead": "With raw TPDUs, after 61xx: what the card answered to GET RESPONSE",
     "Batch.steps": "1 to 256 commands",
     "BatchResp.results": "One for each command that the card answered",
     "BatchResp.stopped": "Index of the command whose status word did not match",

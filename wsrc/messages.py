@@ -2,21 +2,50 @@
 """
 Every message that crosses a connection.
 
-This module is the protocol: `docs/protocol.schema.json` and the tables of `docs/protocol.md` are
-generated from it. A message is one JSON object in one text frame; `msg_type` names it. Octets are
-lower-case hexadecimal digits. Unknown fields are ignored.
+This module is the protocol, with `parts`, which it is made of: `docs/protocol.schema.json` and the
+tables of `docs/protocol.md` are generated from them. A message is one JSON object in one text
+frame; `msg_type` names it. Octets are lower-case hexadecimal digits. Unknown fields are ignored.
 
 A peer whose `hello` has no `version` speaks the first form: no request ids, no sessions, and
 never a message that it did not ask for. Fields marked *first form* are all that it knows.
 """
 
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
+from wsrc.parts import (
+    CardInfo as CardInfo,
+)
+from wsrc.parts import (
+    CardState as CardState,
+)
+from wsrc.parts import (
+    Change as Change,
+)
+from wsrc.parts import (
+    ClientType as ClientType,
+)
+from wsrc.parts import (
+    Identities as Identities,
+)
+from wsrc.parts import (
+    Lease as Lease,
+)
+from wsrc.parts import (
+    ReaderInfo as ReaderInfo,
+)
+from wsrc.parts import (
+    ReaderState as ReaderState,
+)
+from wsrc.parts import (
+    Step as Step,
+)
+from wsrc.parts import (
+    StepResult as StepResult,
+)
 from wsrc.slot import CardProtocol, ResetKind
 
 VERSION = 1
@@ -24,117 +53,6 @@ VERSION = 1
 
 MAX_BATCH = 256
 """Commands in one batch."""
-
-
-class ClientType(StrEnum):
-    """What a peer is to the server."""
-
-    CARD = "card"
-    USER = "user"
-
-
-class CardState(StrEnum):
-    """What a card is doing; the first form knows `ready` and `associated`."""
-
-    IDENTIFYING = "identifying"
-    READY = "ready"
-    ASSOCIATED = "associated"
-    RESETTING = "resetting"
-    MUTE = "mute"
-    IN_USE = "in_use"
-
-
-class ReaderState(StrEnum):
-    """What a card client says of one of its readers."""
-
-    EMPTY = "empty"
-    IDENTIFYING = "identifying"
-    READY = "ready"
-    MUTE = "mute"
-    IN_USE = "in_use"
-    UNAVAILABLE = "unavailable"
-
-
-class Change(StrEnum):
-    """What happened to a card."""
-
-    ADDED = "added"
-    CHANGED = "changed"
-    REMOVED = "removed"
-
-
-class Identities(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The identities of a card as the first form names them."""
-
-    atr: str = msgspec.field(default="", name="ATR")
-    eid: str | None = msgspec.field(default=None, name="EID")
-    iccid: str | None = msgspec.field(default=None, name="ICCID")
-
-
-class Lease(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Who holds a card; times are RFC 3339 in UTC, `until` is absent where use has no limit."""
-
-    holder: str
-    since: str
-    until: str | None = None
-
-
-class CardInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """
-    One card.
-
-    `remote_addr`, `identities` and `state` are the first form. `remote_addr` carries the name of
-    the card host and 0: where a host is on the network is nobody's business.
-    """
-
-    remote_addr: tuple[str, int]
-    identities: Identities
-    state: CardState
-    host: str | None = None
-    reader: str | None = None
-    reader_name: str | None = None
-    eids: tuple[str, ...] = ()
-    label: str | None = None
-    protocol: CardProtocol | None = None
-    lease: Lease | None = None
-
-
-class ReaderInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """
-    One reader of a card client, and the card in it.
-
-    `reader` is the stable id. `insertion` grows with each card put in, so that a request for one
-    card never reaches the next.
-    """
-
-    reader: str
-    name: str
-    state: ReaderState
-    insertion: int = 0
-    atr: Octets | None = None
-    protocol: CardProtocol | None = None
-    iccid: str | None = None
-    eids: tuple[str, ...] = ()
-    label: str | None = None
-
-
-class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """
-    One command of a batch.
-
-    `expect` lists status words as four hexadecimal digits, `x` for any; the batch stops after
-    this command if none matches. An empty list goes on whatever the card answers.
-    """
-
-    command: Octets
-    expect: tuple[str, ...] = ()
-
-
-class StepResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What the card answered to one command of a batch."""
-
-    response: Octets
-    sw: str
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="msg_type", kw_only=True, omit_defaults=True):
@@ -231,11 +149,17 @@ class CApdu(Message, frozen=True, tag="c_apdu", kw_only=True):
 
 
 class RApdu(Message, frozen=True, tag="r_apdu", kw_only=True):
-    """The response APDU: its data, which may be empty, and the status word as four digits."""
+    """
+    The response APDU: its data, which may be empty, and the status word as four digits.
+
+    In a session with raw TPDUs the card client fetches what a 61xx announces at once: `ahead` is
+    the card's answer to that GET RESPONSE, and the card has nothing more to give to another.
+    """
 
     response: Octets
     sw: str
     session: str | None = None
+    ahead: StepResult | None = None
 
 
 class Batch(Message, frozen=True, tag="batch", kw_only=True):

@@ -7,7 +7,7 @@ This is the only place that sends GET RESPONSE, repeats after 6Cxx, or wraps int
 
 from collections.abc import Callable, Generator
 
-from wsrc.apdu import Command, Response, parse_command, parse_response
+from wsrc.apdu import Command, Response, parse_command, parse_response, transport_cla
 from wsrc.errors import CardTransmissionError
 
 MAX_BLOCKS = 1_024
@@ -66,12 +66,12 @@ def _envelope(command: Command) -> Blocks:
     answer = Response(b"", 0x9000)
     for at in range(0, len(octets), 255):
         chunk = octets[at : at + 255]
-        block = bytes((command.cla, _ENVELOPE, 0, 0, len(chunk))) + chunk
+        block = bytes((transport_cla(command.cla), _ENVELOPE, 0, 0, len(chunk))) + chunk
         answer = parse_response((yield block))
         if answer.sw != 0x9000 and at + 255 < len(octets):
             return answer
     if len(octets) % 255 == 0 and answer.sw == 0x9000:
-        answer = parse_response((yield bytes((command.cla, _ENVELOPE, 0, 0, 0))))
+        answer = parse_response((yield bytes((transport_cla(command.cla), _ENVELOPE, 0, 0, 0))))
     return answer
 
 
@@ -104,7 +104,7 @@ def _is_warning(sw: int) -> bool:
 
 
 def _get_response(cla: int, le: int) -> Blocks:
-    header = bytes((cla, _GET_RESPONSE, 0, 0))
+    header = bytes((transport_cla(cla), _GET_RESPONSE, 0, 0))
     answer = parse_response((yield header + bytes([le])))
     if answer.sw >> 8 == 0x6C:
         answer = parse_response((yield header + bytes([answer.sw & 0xFF])))

@@ -4,9 +4,11 @@
 import pytest
 
 from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World
+from wsrc import messages as m
 from wsrc.apdu import Response
 from wsrc.identity import iccid_to_ef
 from wsrc.messages import Step
+from wsrc.net.websocket import Link
 from wsrc.octets import Octets
 from wsrc.slot import ResetKind
 
@@ -94,3 +96,28 @@ async def test_the_iccid_is_asked_again_after_a_profile_switch(world: World) -> 
         assert seen.identities.iccid == "8988211000000430036" != before
     async with user.select(iccid="8988211000000430036", wait_s=5) as card:
         assert card.info.eids == (EUICC,)
+
+
+async def test_with_raw_tpdus_a_response_that_was_announced_costs_no_round_trip(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.host()
+    user = await world.user()
+    sent: list[m.Message] = []
+    forward = Link.send
+
+    def count(link: Link, message: m.Message) -> None:
+        if isinstance(message, m.RApdu):
+            sent.append(message)
+        forward(link, message)
+
+    monkeypatch.setattr(Link, "send", count)
+    async with user.select(iccid=UICC, raw_tpdu=True) as card:
+        announced = await card.transmit(bytes.fromhex("00a40004023f00"))
+        fetched = await card.transmit(bytes((0x00, 0xC0, 0, 0, announced.sw & 0xFF)))
+        assert (announced.sw >> 8, fetched.data[0], fetched.sw) == (0x61, 0x62, 0x9000)
+        assert len(sent) == 1
+        announced = await card.transmit(bytes.fromhex("00a40004023f00"))
+        assert (await card.transmit(ASK_PIN + b"\0")).sw == 0x63C3
+        assert (await card.transmit(bytes((0x00, 0xC0, 0, 0, announced.sw & 0xFF)))).sw != 0x9000
+        assert len(sent) == 4

@@ -7,12 +7,18 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from wsrc import messages as m
-from wsrc.apdu import MAX_COMMAND_OCTETS, is_sw_pattern, parse_command, sw_matches
+from wsrc.apdu import (
+    MAX_COMMAND_OCTETS,
+    is_sw_pattern,
+    parse_command,
+    sw_matches,
+    transport_cla,
+)
 from wsrc.card_client import blocking
 from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome
 from wsrc.logs import TRAFFIC
 from wsrc.octets import Octets
-from wsrc.readers.base import Connection
+from wsrc.readers.base import CardProtocol, Connection
 
 _log = logging.getLogger(__name__)
 
@@ -50,16 +56,20 @@ class Attachment:
         self._raw_tpdu = raw_tpdu
         self._batch_s = batch_s
 
-    async def command(self, asked: m.CApdu) -> m.RApdu:
+    async def command(self, asked: m.CApdu) -> tuple[m.RApdu, CardError | None]:
         """
-        Run one command.
+        Run one command; give its answer, and what went wrong after it.
 
         Raises:
             BadApduError: It is no command APDU; nothing was sent.
             CardError: It failed.
         """
         response, sw = await self._transmit(asked.command)
-        return m.RApdu(id=asked.id, session=self.session, response=response, sw=sw)
+        ahead, failure = None, None
+        if self._raw_tpdu and self.connection.protocol is CardProtocol.T0 and sw.startswith("61"):
+            ahead, failure = await self._look_ahead(asked.command, sw)
+        answer = m.RApdu(id=asked.id, session=self.session, response=response, sw=sw, ahead=ahead)
+        return answer, failure
 
     async def batch(self, asked: m.Batch) -> tuple[m.BatchResp, CardError | None]:
         """
@@ -111,6 +121,17 @@ class Attachment:
             id=asked.id, session=self.session, atr=Octets(was.atr), protocol=was.protocol
         )
         return answer, was.iccid
+
+    async def _look_ahead(
+        self, command: Octets, sw: str
+    ) -> tuple[m.StepResult | None, CardError | None]:
+        """Fetch what a T=0 card announces by 61xx, as its user would next."""
+        header = bytes((transport_cla(command[0]), 0xC0, 0, 0))
+        try:
+            data, fetched = await self._transmit(Octets(header + bytes.fromhex(sw[2:])))
+        except CardError as exc:
+            return None, exc
+        return m.StepResult(response=data, sw=fetched), None
 
     def _broken_off(self, deadline: float) -> m.Error | None:
         """Say why the next command of a batch is not to be begun."""

@@ -245,7 +245,8 @@ class SlotAgent:
         try:
             match asked:
                 case m.CApdu():
-                    self._send(await current.command(asked))
+                    done, failure = await current.command(asked)
+                    self._send(done)
                 case m.Batch():
                     answer, failure = await current.batch(asked)
                     self._send(answer)

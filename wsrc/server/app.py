@@ -9,7 +9,7 @@ import socket
 import ssl
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -80,7 +80,10 @@ class App:
         for hurry in self._not_upgraded.values():
             hurry.cancel()
         for transport in list(self._transports):
-            transport.abort()  # a peer that is slow to end TLS does not delay our end
+            # A peer that is slow to end TLS does not delay our end. Python before 3.11.5 raises
+            # this for a TLS connection that is closed already.
+            with suppress(AttributeError):
+                transport.abort()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 

@@ -9,6 +9,7 @@ Cards that are somewhere else, for programs that use asyncio.
 `wsrc.user_client.blocking` has the same names for programs that do not.
 """
 
+import functools
 import ssl
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
@@ -33,6 +34,7 @@ from wsrc.octets import Octets, from_wire
 from wsrc.slot import CardProtocol, ResetKind
 from wsrc.user_client.connection import Connection
 from wsrc.user_client.faults import from_error
+from wsrc.user_client.look_ahead import LookAhead
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.requests import Session
 from wsrc.user_client.watching import CardFeed
@@ -281,6 +283,7 @@ class Card:
         self._session = session
         self._raw_tpdu = raw_tpdu
         self._timeout_s = timeout_s
+        self._ahead = LookAhead()
 
     @property
     def session(self) -> str:
@@ -296,12 +299,26 @@ class Card:
         """
         Send one command APDU and give the response, whatever its status word.
 
+        With `raw_tpdu` this is one TPDU; a GET RESPONSE right after the 61xx that announced it
+        costs no round trip.
+
         Raises:
             BadApduError: If it is no command APDU (ISO/IEC 7816-3 clause 12.1); nothing was sent.
         """
-        answer = await self._ask(m.CApdu(command=self._checked(command)))
+        asked = m.CApdu(command=self._checked(command))
+        known = functools.partial(self._fetched, asked.command)
+        answer = await self._session.ask(asked, self._timeout_s, known)
         assert isinstance(answer, m.RApdu)
+        if answer.ahead is not None:
+            self._ahead.put(command[0], *_response(answer.ahead.response, answer.ahead.sw))
         return _response(answer.response, answer.sw)
+
+    def _fetched(self, command: Octets) -> m.RApdu | None:
+        """Give the answer to a GET RESPONSE that the card host has sent already."""
+        octets = self._ahead.answer(command)
+        if octets is None:
+            return None
+        return m.RApdu(response=Octets(octets[:-2]), sw=octets[-2:].hex())
 
     async def batch(self, steps: Sequence[Step | bytes]) -> BatchResult:
         """
@@ -313,6 +330,7 @@ class Card:
         """
         if not 1 <= len(steps) <= m.MAX_BATCH:
             raise LocalProtocolError(f"A batch has 1 to {m.MAX_BATCH} commands, not {len(steps)}.")
+        self._ahead.drop()
         batch = m.Batch(session="", steps=tuple(map(self._step, steps)))
         answer = await self._session.ask(batch, 2 * self._timeout_s)
         assert isinstance(answer, m.BatchResp)
@@ -325,6 +343,7 @@ class Card:
 
     async def reset(self, kind: ResetKind = ResetKind.COLD) -> bytes:
         """Reset the card and give its new ATR."""
+        self._ahead.drop()
         answer = await self._ask(m.ResetReq(kind=kind))
         assert isinstance(answer, m.ResetResp)
         if answer.atr is not None:
