@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that put a remote card where a program looks for a card: `lpac`, `vpcd`."""
 
+import signal
 import sys
 from collections.abc import Sequence
 
 import click
 
+from wsrc.config import UserSettings
+from wsrc.errors import AmbiguousCardError
 from wsrc.user_client import lpac as stdio
 from wsrc.user_client.invocation import (
+    MAX_NAMED,
     Exit,
     Invocation,
     card_options,
@@ -16,7 +20,9 @@ from wsrc.user_client.invocation import (
     user_command,
     wait_option,
 )
-from wsrc.user_client.naming import Filters
+from wsrc.user_client.naming import Filters, describe
+from wsrc.user_client.roster import FollowingClient, Roster
+from wsrc.user_client.vpcd import PORT, VpcdSlot
 
 
 @user_command(
@@ -59,3 +65,77 @@ def _ask_user(line: str) -> str | None:
     if not stdio.is_http(line):
         return None
     return sys.stdin.readline().rstrip("\n") or stdio.NO_HTTP
+
+
+@user_command(
+    "vpcd",
+    "wsrc vpcd --iccid 8988211000000000013",
+    "wsrc vpcd --card blue --port 35964",
+)
+@card_options
+@click.option(
+    "--host", default="127.0.0.1", metavar="HOST", help="Where pcscd runs.  [default: 127.0.0.1]"
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65_535),
+    default=PORT,
+    metavar="PORT",
+    help=f"Port of the slot of vpcd.  [default: {PORT}]",
+)
+@click.option(
+    "--idle-s",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    metavar="S",
+    help="Seconds to keep the card after pcscd powered it off.  [default: 5]",
+)
+def vpcd(call: Invocation, which: Filters, host: str, port: int, idle_s: float) -> None:
+    """
+    Put a card into the system's pcscd, for programs that use the PC/SC of the system.
+
+    pcscd must have the virtual reader driver vpcd (Debian package vsmartcard-vpcd). The card is
+    taken when a program first uses it and given back when pcscd has powered it off. It runs until
+    it is interrupted or terminated.
+    """
+    if not which:
+        with call.client() as client:
+            require_selection(client, which)
+    roster = Roster(lambda: _follower(call.settings), which, call.output.note)
+    signal.signal(signal.SIGTERM, _end)
+    roster.open()
+    try:
+        require_one(roster)
+        VpcdSlot(roster, host, port, idle_s, call.output.note).run()
+    finally:
+        roster.close()
+
+
+def require_one(roster: Roster) -> None:
+    """
+    See that not more than one card is selected; one that is absent may come later.
+
+    Raises:
+        AmbiguousCardError: If there are several.
+    """
+    cards = roster.cards
+    if len(cards) > 1:
+        raise AmbiguousCardError(
+            f"{len(cards)} cards match; say more of the one that is meant.",
+            tuple(describe(card) for card in cards[:MAX_NAMED]),
+        )
+
+
+def _follower(settings: UserSettings) -> FollowingClient:
+    return FollowingClient(
+        settings.server_url,
+        ca=settings.tls_ca,
+        name=settings.name,
+        timeout_s=settings.timeout_s,
+        connect_s=settings.connect_s,
+        ping_s=settings.ping_s,
+    )
+
+
+def _end(_number: int, _frame: object) -> None:
+    sys.exit(Exit.DONE)

@@ -8,8 +8,9 @@ import click
 from click.shell_completion import get_completion_class
 
 from wsrc import __version__
+from wsrc.user_client import pcsc_commands
 from wsrc.user_client.apdu_commands import apdu, reset, script, shell
-from wsrc.user_client.bridge_commands import lpac
+from wsrc.user_client.bridge_commands import lpac, vpcd
 from wsrc.user_client.cards_commands import info, list_, watch
 from wsrc.user_client.invocation import Exit, Invocation, common_options
 
@@ -79,7 +80,15 @@ def completion(shell: str) -> None:
     click.echo(kind(program, {}, PROGRAM, _COMPLETE).source())
 
 
-for _command in (list_, info, apdu, reset, script, shell, watch, lpac, completion):
+pcsc = Program(
+    "pcsc",
+    commands=pcsc_commands.COMMANDS,
+    params=click.command()(common_options(_nothing)).params,
+    help=pcsc_commands.HELP,
+    callback=lambda **_: None,
+)
+
+for _command in (list_, info, apdu, reset, script, shell, watch, pcsc, lpac, vpcd, completion):
     program.add_command(_command)
 
 

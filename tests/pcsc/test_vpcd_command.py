@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`wsrc vpcd`: a card behind a server in a reader of a real pcscd."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from certs.make_certs import Certificates
+from tests.pcsc.bench import Bench, Slot
+from tests.pcsc.test_simulated_cards import ASK_PIN, MF, VERIFY_PIN, send
+from tests.system.programs import Programs, argv, running
+from tests.system.world import EUICC, UICC, Host, World, until
+from tests.system.world import running as world_running
+from wsrc.errors import CardError
+from wsrc.messages import CardState
+from wsrc.readers.base import CardProtocol, ResetKind
+from wsrc.readers.pcsc import PcscSource
+from wsrc.readers.pcsc_reader import PcscConnection
+from wsrc.readers.simulation import Card, default_cards, make_card, parse_description
+from wsrc.user_client.invocation import Exit
+from wsrc.user_client.roster import FollowingClient, Roster
+from wsrc.user_client.vpcd import VpcdSlot
+
+pytestmark = pytest.mark.pcscd
+
+
+class Desk:
+    """A remote card in a slot of the bench, and the programs at it."""
+
+    def __init__(self, bench: Bench, slot: Slot, source: PcscSource, world: World) -> None:
+        self.bench = bench
+        self.slot = slot
+        self.world = world
+        self.notes: list[str] = []
+        self._source = source
+
+    async def present(self) -> None:
+        await asyncio.to_thread(self.bench.wait_present, self.slot)
+
+    async def empty(self) -> None:
+        await asyncio.to_thread(self.bench.wait_empty, self.slot)
+
+    async def state(self) -> CardState | None:
+        return await self.world.state_of(iccid=UICC)
+
+    async def is_free(self) -> bool:
+        return await self.state() is CardState.READY
+
+    @contextlib.asynccontextmanager
+    async def connected(self) -> AsyncIterator[PcscConnection]:
+        reader = self._source.open(self.slot.reader)
+        connection = await asyncio.to_thread(reader.connect)
+        try:
+            yield connection
+        finally:
+            await asyncio.to_thread(connection.close)
+            reader.close()
+
+    @contextlib.asynccontextmanager
+    async def served(self, certificates: Certificates, idle_s: float) -> AsyncIterator[None]:
+        def connect() -> FollowingClient:
+            return FollowingClient(self.world.user_url, ca=certificates.ca, name="desk")
+
+        roster = Roster(connect, {"iccid": UICC[:-1]}, self.notes.append)
+        slot = VpcdSlot(roster, "127.0.0.1", self.slot.port, idle_s, self.notes.append)
+        thread = threading.Thread(target=slot.run)
+        thread.start()
+        try:
+            await asyncio.to_thread(roster.open)
+            yield
+        finally:
+            slot.stop()
+            await asyncio.to_thread(roster.close)
+            await asyncio.to_thread(thread.join, 10)
+            assert not thread.is_alive()
+
+
+@contextlib.asynccontextmanager
+async def desk(
+    bench: Bench,
+    slot: Slot,
+    source: PcscSource,
+    certificates: Certificates,
+    card: Card | None = None,
+    idle_s: float = 60.0,
+) -> AsyncIterator[tuple[Desk, Host]]:
+    async with world_running(certificates) as world:
+        host = await world.host([card or default_cards()[0]])
+        desk = Desk(bench, slot, source, world)
+        async with desk.served(certificates, idle_s):
+            await desk.present()
+            yield desk, host
+        await desk.empty()
+
+
+async def tell(connection: PcscConnection, octets: bytes) -> bytes:
+    return await asyncio.to_thread(send, connection, octets)
+
+
+async def fails(connection: PcscConnection) -> bool:
+    try:
+        await tell(connection, MF)
+    except CardError:
+        return True
+    return False
+
+
+async def test_a_card_is_there_before_it_is_taken(
+    bench: Bench, slot: Slot, source: PcscSource, certificates: Certificates
+) -> None:
+    card = default_cards()[0]
+    async with desk(bench, slot, source, certificates, card) as (at, _):
+        async with at.connected() as connection:
+            assert connection.atr == card.atr
+            assert await at.is_free()
+            assert (await tell(connection, MF))[:1] == b"\x61"
+            assert await at.state() is CardState.ASSOCIATED
+        assert await at.state() is CardState.ASSOCIATED
+    assert at.notes[0].startswith(f"In the slot: ICCID {UICC}")
+
+
+async def test_a_card_that_rests_is_given_back_and_stays_in_the_slot(
+    bench: Bench, slot: Slot, source: PcscSource, certificates: Certificates
+) -> None:
+    async with desk(bench, slot, source, certificates, idle_s=0.1) as (at, _):
+        for _ in range(2):
+            async with at.connected() as connection:
+                await tell(connection, MF)
+                assert await tell(connection, VERIFY_PIN) == b"\x90\x00"
+            await until(at.is_free)
+        async with at.connected() as connection:
+            await tell(connection, MF)
+            assert await tell(connection, ASK_PIN[:4]) == b"\x63\xc3"
+        assert len(at.notes) == 1, at.notes
+
+
+async def test_power_off_and_reset_forget_what_the_card_knew(
+    bench: Bench, slot: Slot, source: PcscSource, certificates: Certificates
+) -> None:
+    async with desk(bench, slot, source, certificates) as (at, _):
+        for kind in ResetKind:
+            async with at.connected() as connection:
+                await tell(connection, MF)
+                assert await tell(connection, VERIFY_PIN) == b"\x90\x00"
+                assert await tell(connection, ASK_PIN[:4]) == b"\x90\x00"
+                await asyncio.to_thread(connection.reset, kind)
+                await tell(connection, MF)
+                assert await tell(connection, ASK_PIN[:4]) == b"\x63\xc3"
+                assert await tell(connection, VERIFY_PIN) == b"\x90\x00"
+        async with at.connected() as connection:
+            await tell(connection, MF)
+            assert await tell(connection, ASK_PIN[:4]) == b"\x63\xc3"
+
+
+@pytest.mark.parametrize("protocol", list(CardProtocol))
+async def test_responses_wait_at_t0_and_come_whole_at_t1(
+    bench: Bench,
+    slot: Slot,
+    source: PcscSource,
+    certificates: Certificates,
+    protocol: CardProtocol,
+) -> None:
+    description = f'kind = "uicc"\nprotocol = "{protocol}"\niccid = "{UICC}"'
+    card = make_card(parse_description(description, "test"))
+    async with desk(bench, slot, source, certificates, card) as (at, _), at.connected() as line:
+        assert line.protocol is protocol
+        select = bytes.fromhex("00a40004023f00" + ("" if protocol is CardProtocol.T0 else "00"))
+        answer = await asyncio.to_thread(line.transmit, select)
+        if protocol is CardProtocol.T0:
+            assert answer[:1] == b"\x61"
+            fetch = bytes((0x00, 0xC0, 0, 0, answer[1]))
+            answer = await asyncio.to_thread(line.transmit, fetch)
+        assert answer[:1] == b"\x62"
+        assert answer[-2:] == b"\x90\x00"
+
+
+async def test_what_is_no_command_is_answered(
+    bench: Bench, slot: Slot, source: PcscSource, certificates: Certificates
+) -> None:
+    card = make_card(parse_description(f'kind = "uicc"\nprotocol = "T1"\niccid = "{UICC}"', "test"))
+    async with desk(bench, slot, source, certificates, card) as (at, _), at.connected() as line:
+        wrong = bytes.fromhex("00a4000c053f00")
+        assert await asyncio.to_thread(line.transmit, wrong) == b"\x67\x00"
+        assert await at.state() is CardState.ASSOCIATED
+
+
+async def test_a_card_comes_and_goes(
+    bench: Bench, slot: Slot, source: PcscSource, certificates: Certificates
+) -> None:
+    async with desk(bench, slot, source, certificates) as (at, host):
+        [name] = host.source.names
+        for _ in range(2):
+            host.source.remove(name)
+            await at.empty()
+            host.source.insert(name)
+            await at.present()
+        assert "the card was removed" in at.notes[1]
+
+
+async def test_a_card_that_is_pulled_while_it_is_used(
+    bench: Bench, slot: Slot, source: PcscSource, certificates: Certificates
+) -> None:
+    async with desk(bench, slot, source, certificates) as (at, host), at.connected() as line:
+        await tell(line, MF)
+        [name] = host.source.names
+        host.source.remove(name)
+        await until(lambda: fails(line))
+        await at.empty()
+        host.source.insert(name)
+        await at.present()
+
+
+async def test_pcscd_restarts(
+    bench: Bench, slot: Slot, source: PcscSource, certificates: Certificates
+) -> None:
+    async with desk(bench, slot, source, certificates) as (at, _):
+        async with at.connected() as connection:
+            assert (await tell(connection, MF))[:1] == b"\x61"
+        await asyncio.to_thread(bench.restart)
+        await at.present()
+        async with at.connected() as connection:
+            assert (await tell(connection, MF))[:1] == b"\x61"
+
+
+async def test_the_slot_is_empty_while_another_user_holds_the_card(
+    bench: Bench, slot: Slot, source: PcscSource, certificates: Certificates
+) -> None:
+    async with desk(bench, slot, source, certificates) as (at, _):
+        user = await at.world.user("carla")
+        async with user.select(iccid=UICC):
+            await at.empty()
+        await at.present()
+        assert "held by carla" in at.notes[1]
+
+
+async def test_the_slot_is_empty_while_the_card_host_is_away(
+    bench: Bench, slot: Slot, source: PcscSource, certificates: Certificates
+) -> None:
+    async with desk(bench, slot, source, certificates) as (at, host), at.connected() as line:
+        await tell(line, MF)
+        host.stop.set()
+        await at.empty()
+        await at.world.host([default_cards()[0]], "other")
+        await at.present()
+
+
+@pytest.fixture
+def programs(certificates: Certificates) -> Iterator[Programs]:
+    with running(certificates) as programs:
+        yield programs
+
+
+def test_the_command_serves_until_it_is_terminated(
+    programs: Programs, bench: Bench, slot: Slot
+) -> None:
+    programs.server()
+    host = programs.card_client("--simulated", "default", "--no-pcsc")
+    host.wait_for("Connected to")
+    host.wait_for("eUICC.* has card")
+    select = ("vpcd", "--iccid", UICC, "--port", str(slot.port))
+    command = programs._start(argv("wsrc", *select), programs.user_environment)
+    command.wait_for("In the slot")
+    bench.wait_present(slot)
+    assert command.end() == 0
+    bench.wait_empty(slot)
+    assert "Traceback" not in command.output
+
+
+def test_the_command_needs_one_card(programs: Programs) -> None:
+    programs.server()
+    host = programs.card_client("--simulated", "default", "--no-pcsc")
+    for line in ("Connected to", "eUICC.* has card", " UICC.* has card"):
+        host.wait_for(line)
+    none = programs.wsrc("vpcd")
+    assert none.returncode == Exit.USAGE
+    assert "Say which card" in none.stderr
+    several = programs.wsrc("vpcd", "--iccid", "8*")
+    assert several.returncode == Exit.REFUSED
+    assert EUICC in several.stderr

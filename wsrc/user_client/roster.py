@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The cards that a selection matches, known at every moment without asking, and the way to take one.
+
+Bridges to programs that poll stand on this: the roster has a thread and a connection of its own,
+hears of changes, and connects again after a loss.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from wsrc import messages as m
+from wsrc.errors import ConnectionLostError, WsrcError
+from wsrc.identity import iccid_forms, is_iccid, normal_iccid
+from wsrc.messages import CardInfo, Change
+from wsrc.net.dial import Backoff
+from wsrc.user_client import aio
+from wsrc.user_client.blocking import JOIN_S, Card, wait_for
+from wsrc.user_client.naming import Filters
+from wsrc.user_client.watching import CardFeed
+
+FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
+"""How long to wait before connecting again; it doubles each time."""
+
+CardKey = tuple[str, str | None, str | None]
+"""What tells the place of a card from all others: host and reader."""
+
+T = TypeVar("T")
+
+
+class FollowingClient(aio.Client):
+    """A client that tells when it knows all cards, and what happens to them from then on."""
+
+    async def follow(self, which: Filters) -> tuple[list[CardInfo], CardFeed]:
+        """
+        Give the cards that there are, and a feed of what happens to them after.
+
+        Raises:
+            ConnectionLostError: If the connection is lost or the server does not answer in time.
+        """
+        self._connection.feed = feed = CardFeed()
+        await self._connection.requests.ask(m.Watch(**which), self._timeout_s)
+        return await self._list(which, feed), feed
+
+
+class Roster:
+    """
+    The cards that `which` matches now; any thread may use it.
+
+    Args:
+        connect: Makes a client that is not open yet.
+        which: What the cards must be; `*` stands for any text.
+        note: Called with a sentence when the server is lost and when it is back.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], FollowingClient],
+        which: Filters,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._connect = connect
+        self._which = which
+        self._note = note
+        self._changed = threading.Condition()
+        self._cards: dict[CardKey, CardInfo] = {}
+        self._version = 0
+        self._fault: WsrcError | None = None
+        self._closed = False
+        self._ready = threading.Event()
+        self._listeners: list[Callable[[], None]] = []
+        self._client: FollowingClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="wsrc-roster", daemon=True)
+
+    def open(self) -> None:
+        """
+        Connect, and wait until the cards are known.
+
+        Raises:
+            WsrcError: If the first connection fails; the roster is closed then.
+        """
+        self._thread.start()
+        self._ready.wait()
+        if self._fault is not None and self._client is None:
+            fault = self._fault
+            self.close()
+            raise fault
+
+    def close(self) -> None:
+        """End the connection: all cards are given back; it may be called again."""
+        with self._changed:
+            self._closed = True
+        loop, main = self._loop, self._main
+        if loop is not None and main is not None and self._thread.is_alive():
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(main.cancel)
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
+            self._thread.join(JOIN_S)
+
+    @property
+    def cards(self) -> list[CardInfo]:
+        """The cards that there are, in a stable order; none while the server is away."""
+        with self._changed:
+            return [self._cards[key] for key in sorted(self._cards, key=str)]
+
+    @property
+    def version(self) -> int:
+        """A number that grows with each change."""
+        with self._changed:
+            return self._version
+
+    @property
+    def fault(self) -> WsrcError | None:
+        """Why the server is away; None while it is there."""
+        with self._changed:
+            return self._fault
+
+    def find(self, key: CardKey) -> CardInfo | None:
+        """Give the card at a place."""
+        with self._changed:
+            return self._cards.get(key)
+
+    def wait(self, version: int, timeout_s: float | None) -> bool:
+        """Wait until `version` is old; tell whether it is."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._version != version or self._closed, timeout_s
+            )
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each change, in the thread of the roster; it must not block."""
+        self._listeners.append(listener)
+
+    def take(self, card: CardInfo, *, raw_tpdu: bool = False, wait_s: float = 0.0) -> Card:
+        """Make a card ours; raises as `aio.Client.select`."""
+        client = self._client
+        if client is None:
+            raise self._fault or ConnectionLostError("The connection to the server is closed.")
+        which = exactly(card)
+
+        async def select() -> aio.Card:
+            return await client.select(wait_s=wait_s, raw_tpdu=raw_tpdu, **which)
+
+        return Card(self.call(select()), self.call)
+
+    def call(self, doing: Coroutine[Any, Any, T]) -> T:
+        """
+        Do something in the thread of the roster and wait for its end.
+
+        Raises:
+            ConnectionLostError: If the roster is closed.
+        """
+        if self._loop is None or self._closed:
+            doing.close()
+            raise ConnectionLostError("The connection to the server is closed.")
+        try:
+            return wait_for(asyncio.run_coroutine_threadsafe(doing, self._loop))
+        except RuntimeError as exc:
+            doing.close()
+            raise ConnectionLostError("The connection to the server is closed.") from exc
+
+    def _run(self) -> None:
+        try:
+            with suppress(asyncio.CancelledError):
+                asyncio.run(self._keep_connected())
+        finally:
+            self._update({}, ConnectionLostError("The connection to the server is closed."))
+            self._ready.set()
+
+    async def _keep_connected(self) -> None:
+        self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
+        waits = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
+        while not self._closed:
+            try:
+                async with self._connect() as client:
+                    waits.succeeded()
+                    await self._follow(client)
+            except WsrcError as exc:
+                self._lost(exc)
+            await asyncio.sleep(waits.wait_s())
+
+    async def _follow(self, client: FollowingClient) -> None:
+        which, meant = _watchable(self._which)
+        there, feed = await client.follow(which)
+        self._client = client
+        if self._ready.is_set():
+            self._note(f"Connected to {client.server or 'the server'} again.")
+        self._update({key_of(card): card for card in there if meant(card)}, None)
+        self._ready.set()
+        while True:
+            event = await feed.next()
+            cards = dict(self._cards)
+            cards.pop(key_of(event.card), None)
+            if event.change is not Change.REMOVED and meant(event.card):
+                cards[key_of(event.card)] = event.card
+            self._update(cards, None)
+
+    def _lost(self, why: WsrcError) -> None:
+        first = self._fault is None
+        self._client = None
+        self._update({}, why)
+        if first and self._ready.is_set():
+            self._note(str(why))
+        self._ready.set()
+
+    def _update(self, cards: dict[CardKey, CardInfo], fault: WsrcError | None) -> None:
+        with self._changed:
+            self._fault = fault
+            if cards == self._cards and not self._closed:
+                return
+            self._cards = cards
+            self._version += 1
+            self._changed.notify_all()
+        for listener in self._listeners:
+            listener()
+
+
+def key_of(card: CardInfo) -> CardKey:
+    """Give the place of a card."""
+    return card.remote_addr[0], card.host, card.reader
+
+
+def exactly(card: CardInfo) -> Filters:
+    """Give the selection that means this card and no other."""
+    which: Filters = {}
+    if card.identities.iccid:
+        which["iccid"] = card.identities.iccid
+    if card.reader:
+        which["reader"] = card.reader
+    return which or {"atr": card.identities.atr}
+
+
+def _watchable(which: Filters) -> tuple[Filters, Callable[[CardInfo], bool]]:
+    """
+    Give the filters to watch by, and what tells the cards that are meant among these.
+
+    An ICCID is meant with and without its check digit; a filter compares text.
+    """
+    watched: Filters = {**which}
+    forms: list[frozenset[str]] = []
+    iccid, named = _iccid_forms(which.get("iccid")), _iccid_forms(which.get("any"))
+    if iccid:
+        watched["iccid"] = min(iccid, key=len) + "*"
+        forms.append(iccid)
+    if named:
+        watched["any"] = min(named, key=len) + "*"
+        forms.append(named)
+
+    def is_meant(card: CardInfo) -> bool:
+        return all((card.identities.iccid or "") in each for each in forms)
+
+    return watched, is_meant
+
+
+def _iccid_forms(text: str | None) -> frozenset[str]:
+    """Give the forms of an ICCID; none if the text is none."""
+    digits = normal_iccid(text or "")
+    return frozenset(iccid_forms(digits)) if is_iccid(digits) else frozenset()
