@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A socket that libpcsclite takes for that of pcscd; the readers behind it are those of a source.
+
+    async with serving(path, source):
+        ...  # programs whose PCSCLITE_CSOCK_NAME is `path` see the readers
+
+`pcscd_readers` decides, `pcscd_wire` reads and writes; here are the socket, the clock and the
+tasks.
+"""
+
+import asyncio
+import inspect
+import secrets
+import socket
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from wsrc.errors import ConfigError, WsrcError
+from wsrc.user_client.pcscd_calls import Close, Exchange, Need, Open, Park, Reset, Steps
+from wsrc.user_client.pcscd_readers import Readers
+from wsrc.user_client.pcscd_source import CardSource, failure_of
+from wsrc.user_client.pcscd_waiting import Program
+from wsrc.user_client.pcscd_wire import Reading, Request, WireError
+
+MAX_PROGRAMS = 1_000
+"""Connections at a time; pcscd has 200. More are closed at once."""
+
+MAX_UNREAD_OCTETS = 1 << 18
+"""Octets that a program may send before its request is answered; then it is not read from."""
+
+MAX_PATH_OCTETS = 107
+"""Longest path of a Unix socket."""
+
+STOP_S = 15.0
+"""How long cards may take to be given back at the end."""
+
+
+class PathTakenError(ConfigError):
+    """The socket cannot be made at this path."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__("--socket", f"{path} {why}")
+
+
+@asynccontextmanager
+async def serving(path: Path, source: CardSource, mode: int = 0o600) -> AsyncGenerator["Server"]:
+    """
+    Serve the readers of a source at a path, which is free again afterwards.
+
+    Raises:
+        PathTakenError: If another program serves there, or something else is there.
+    """
+    listener, made = _listen(path, mode)
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            server = Server(loop, tasks)
+            sockets = await loop.create_unix_server(server.connection, sock=listener)
+            watching = tasks.create_task(source.run(server.readers_are), name="source")
+            server.begin(source)
+            try:
+                yield server
+            finally:
+                sockets.close()
+                await server.stop()
+                watching.cancel()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+    finally:
+        listener.close()
+        _unlink(path, made)
+
+
+def _listen(path: Path, mode: int) -> tuple[socket.socket, int]:
+    """Make the socket, give its inode, too; nobody can connect before it has its mode."""
+    octets = len(str(path).encode())
+    if octets > MAX_PATH_OCTETS:
+        raise PathTakenError(
+            path, f"has {octets} octets; a Unix socket's path has at most {MAX_PATH_OCTETS}"
+        )
+    _clear(path)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(str(path))
+        path.chmod(mode)
+        listener.listen(128)
+    except OSError as exc:
+        listener.close()
+        raise PathTakenError(path, f"cannot be made: {exc.strerror}") from exc
+    return listener, path.stat().st_ino
+
+
+def _unlink(path: Path, inode: int) -> None:
+    """Remove the socket, if it is still the one that was made."""
+    with suppress(OSError):
+        if path.stat().st_ino == inode:
+            path.unlink()
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket that nobody serves any more, and nothing else."""
+    if not path.is_symlink() and not path.exists():
+        return
+    if not path.is_socket():
+        raise PathTakenError(path, "is there already and is no socket; choose another path")
+    with socket.socket(socket.AF_UNIX) as trial:
+        trial.settimeout(1.0)
+        try:
+            trial.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError as exc:
+            raise PathTakenError(path, f"is there already: {exc}") from exc
+    raise PathTakenError(path, "is served by another program; end that one, or choose another path")
+
+
+class Server:
+    """Runs the calls of all programs; made by `serving`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, tasks: asyncio.TaskGroup) -> None:
+        self.readers_seen = 0
+        self._loop = loop
+        self._tasks = tasks
+        self._source: CardSource | None = None
+        self._readers = Readers(lambda: secrets.randbelow(0x7FFFFFFF) + 1)
+        self._lines: dict[int, _Line] = {}
+        self._parked: list[_Job] = []
+        self._running = 0
+        self._quiet = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, source: CardSource) -> None:
+        """Say who opens cards."""
+        self._source = source
+
+    def connection(self) -> "_Line":
+        """Make what serves one connection."""
+        return _Line(self)
+
+    def readers_are(self, seen: Any) -> None:
+        """Take all readers that the source sees now."""
+        self.readers_seen = len(seen)
+        self._readers.readers_are(seen)
+        self._settle()
+
+    async def stop(self) -> None:
+        """End all connections and give all cards back, after the exchanges in flight."""
+        for line in list(self._lines.values()):
+            line.end()
+        self._readers.stop()
+        self._settle()
+        if self._running:
+            self._quiet.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_S):
+                    await self._quiet.wait()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def opened(self, line: "_Line") -> Program | None:
+        """Take a new connection, if there is room."""
+        if len(self._lines) >= MAX_PROGRAMS:
+            return None
+        program = self._readers.connected()
+        self._lines[program.number] = line
+        return program
+
+    def closed(self, program: Program, job: "_Job | None") -> None:
+        """
+        Let go of a connection that was closed.
+
+        What waits for others is given up; what the card is doing is left to end first.
+        """
+        self._lines.pop(program.number, None)
+        if job is not None and job in self._parked:
+            self._unpark(job)
+            job.steps.close()
+            job = None
+        if job is None:
+            self._readers.disconnected(program, self._loop.time())
+            self._settle()
+
+    def ask(self, line: "_Line", program: Program, request: Request) -> None:
+        """Run a call; the line is given the answer, now or later."""
+        job = _Job(self._readers.asked(program, request, self._loop.time()), line)
+        line.job = job
+        self._drive(job, None)
+        self._settle()
+
+    def _drive(self, job: "_Job", value: Any, failure: WsrcError | None = None) -> None:
+        """Run a call until it ends, or waits."""
+        need = self._step(job, value, failure)
+        while need is not None:
+            if isinstance(need, Park):
+                self._park(job, need)
+                return
+            value, failure = None, None
+            try:
+                value = self._perform(need)
+            except WsrcError as exc:
+                failure = exc
+            if inspect.isawaitable(value):
+                self._running += 1
+                self._tasks.create_task(self._wait_for(job, value), name="card")
+                return
+            need = self._step(job, value, failure)
+
+    def _step(self, job: "_Job", value: Any, failure: WsrcError | None) -> Need | None:
+        """Go on with a call; give what it needs next, or None where it has ended."""
+        try:
+            if failure is not None:
+                return job.steps.throw(failure_of(failure))
+            return job.steps.send(value)
+        except StopIteration as done:
+            self._ended(job, done.value)
+        except WireError:
+            self._ended(job, None)
+            if job.line is not None:
+                job.line.end()
+        return None
+
+    def _perform(self, need: Open | Exchange | Reset | Close) -> Any:
+        match need:
+            case Exchange(session=session, octets=octets):
+                return session.transmit(octets)
+            case Open(reader=name):
+                assert self._source is not None
+                return self._source.open(name)
+            case Reset(session=session, kind=kind):
+                return session.reset(kind)
+            case Close(session=session):
+                return session.close()
+
+    async def _wait_for(self, job: "_Job", coming: Awaitable[Any]) -> None:
+        value: Any = None
+        failure: WsrcError | None = None
+        try:
+            value = await coming
+        except WsrcError as exc:
+            failure = exc
+        finally:
+            self._running -= 1
+        self._drive(job, value, failure)
+        self._settle()
+        if not self._running:
+            self._quiet.set()
+
+    def _ended(self, job: "_Job", answer: bytes | None) -> None:
+        line = job.line
+        if line is None or line.program is None:
+            return
+        line.job = None
+        if line.closed:
+            self._readers.disconnected(line.program, self._loop.time())
+            return
+        if answer is not None:
+            line.write(answer)
+        line.advance()
+
+    def _park(self, job: "_Job", need: Park) -> None:
+        self._parked.append(job)
+        if need.until is not None:
+            job.timer = self._loop.call_at(need.until, self._resume, job)
+
+    def _unpark(self, job: "_Job") -> None:
+        self._parked.remove(job)
+        if job.timer is not None:
+            job.timer.cancel()
+            job.timer = None
+
+    def _resume(self, job: "_Job") -> None:
+        self._unpark(job)
+        self._drive(job, self._loop.time())
+        self._settle()
+
+    def _settle(self) -> None:
+        """Do what the machine wants done by now."""
+        while True:
+            for program, octets in self._readers.take_outgoing():
+                line = self._lines.get(program.number)
+                if line is not None:
+                    line.write(octets)
+            for steps in self._readers.take_begun():
+                self._drive(_Job(steps, None), None)
+            if not self._readers.take_let_go():
+                break
+            for job in list(self._parked):
+                if job in self._parked:
+                    self._unpark(job)
+                    self._drive(job, self._loop.time())
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        deadline = self._readers.deadline()
+        if self._timer is not None:
+            if self._timer.when() == deadline:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self._readers.due(self._loop.time())
+        self._settle()
+
+
+class _Job:
+    """One call on its way, and the connection that wants the answer, if any."""
+
+    def __init__(self, steps: Steps, line: "_Line | None") -> None:
+        self.steps = steps
+        self.line = line
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class _Line(asyncio.Protocol):
+    """One connection: requests are answered one at a time, in their order."""
+
+    def __init__(self, server: Server) -> None:
+        self.program: Program | None = None
+        self.job: _Job | None = None
+        self.closed = False
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._reading = Reading()
+        self._advancing = False
+        self._full = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or close it where there are too many."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.program = self._server.opened(self)
+        if self.program is None:
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what is complete."""
+        self._reading.feed(data)
+        self.advance()
+        if self._reading.unread > MAX_UNREAD_OCTETS and self._transport is not None:
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """Answer no more: the program does not read what it asked for."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._full = False
+        self.advance()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of everything."""
+        del exc
+        self.closed = True
+        if self.program is not None:
+            self._server.closed(self.program, self.job)
+
+    def write(self, octets: bytes) -> None:
+        """Send octets."""
+        if self._transport is not None and not self.closed:
+            self._transport.write(octets)
+
+    def end(self) -> None:
+        """Close the connection, after what was written."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def advance(self) -> None:
+        """Answer requests until one must wait, or none is complete."""
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while self._may_go_on() and (request := self._reading.next()) is not None:
+                assert self.program is not None
+                self._server.ask(self, self.program, request)
+        except WireError:
+            self.end()
+        finally:
+            self._advancing = False
+        if self._transport is not None and self._reading.unread <= MAX_UNREAD_OCTETS:
+            self._transport.resume_reading()
+
+    def _may_go_on(self) -> bool:
+        at_work = self.job is not None or self._full
+        return not at_work and self._transport is not None and not self._transport.is_closing()

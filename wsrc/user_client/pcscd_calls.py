@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What each call on a handle does: connect, reconnect, disconnect, transactions, exchanges.
+
+A call is a generator. It yields what it needs of the outside and is sent what came of it, or has
+a `Failure` thrown into it; it returns the octets of the answer. `Park` is sent the time.
+"""
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import msgspec
+
+from wsrc.slot import ResetKind
+from wsrc.user_client import pcscd_wire as wire
+from wsrc.user_client.pcscd_attributes import control, get_attribute
+from wsrc.user_client.pcscd_source import Failure, Session
+from wsrc.user_client.pcscd_table import Handle, Reader, Refused
+from wsrc.user_client.pcscd_waiting import Program, Table, Waiting
+from wsrc.user_client.pcscd_wire import (
+    PROTOCOL_ANY_OLD,
+    PROTOCOL_RAW,
+    PROTOCOL_T0,
+    PROTOCOL_T1,
+    Code,
+    Disposition,
+    Share,
+    WireError,
+)
+
+BEGIN_PARK_S = 0.1
+"""How long BEGIN_TRANSACTION waits for another's to end; the library then asks again."""
+
+MAX_HANDLES = 200
+"""Handles of one context."""
+
+_ANY = PROTOCOL_T0 | PROTOCOL_T1 | PROTOCOL_RAW | PROTOCOL_ANY_OLD
+_KINDS = {Disposition.RESET: ResetKind.WARM, Disposition.UNPOWER: ResetKind.COLD}
+
+
+class Park(msgspec.Struct, frozen=True):
+    """Go on when something was let go of, or at a time."""
+
+    until: float | None = None
+
+
+class Open(msgspec.Struct, frozen=True):
+    """Make the card of a reader ours; gives the session."""
+
+    reader: bytes
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """Send octets to a card; gives its answer."""
+
+    session: Session
+    octets: bytes
+
+
+class Reset(msgspec.Struct, frozen=True):
+    """Reset a card; gives its ATR."""
+
+    session: Session
+    kind: ResetKind
+
+
+class Close(msgspec.Struct, frozen=True):
+    """Give a card back."""
+
+    session: Session
+
+
+Need = Park | Open | Exchange | Reset | Close
+Steps = Generator[Need, Any, bytes | None]
+Inner = Generator[Need, Any, None]
+
+
+class Calls:
+    """
+    The calls of all programs on the readers of one table.
+
+    Args:
+        table: The readers.
+        waiting: Who is told of changes.
+        draw: Gives random numbers of 31 bits, for handles.
+
+    `begun` are calls that nobody asked for, to be run; `let_go` tells that what is parked may be
+    able to go on.
+    """
+
+    def __init__(self, table: Table, waiting: Waiting, draw: Callable[[], int]) -> None:
+        self.begun: list[Steps] = []
+        self.let_go = False
+        self._table = table
+        self._waiting = waiting
+        self._draw = draw
+        self._handles: dict[int, Handle] = {}
+
+    def connect(self, program: Program, asked: wire.Connect, now: float) -> Steps:
+        """SCardConnect; the first one makes the card ours."""
+        _check_wish(asked.share, asked.protocols)
+        if asked.context != program.context or not program.context:
+            raise Refused(Code.SCARD_E_INVALID_HANDLE)
+        try:
+            reader = yield from self._admit(program, asked)
+            handle = self._hold(program, reader, asked)
+        except Refused:
+            self._unused(asked.reader, now)
+            raise
+        self._waiting.changed()
+        return wire.connected(asked, Code.SCARD_S_SUCCESS, handle.number, reader.protocol)
+
+    def _hold(self, program: Program, reader: Reader, asked: wire.Connect) -> Handle:
+        if asked.share != Share.DIRECT or asked.protocols & PROTOCOL_RAW:
+            reader.choose_protocol(asked.protocols)
+        if len(program.cards) >= MAX_HANDLES:
+            raise Refused(Code.SCARD_E_NO_MEMORY)
+        handle = Handle(self._number(self._handles), reader, program)
+        reader.add(handle, asked.share)
+        if asked.share != Share.DIRECT:
+            reader.unpowered = False
+        self._handles[handle.number] = handle
+        program.cards.add(handle.number)
+        return handle
+
+    def _unused(self, name: bytes, now: float) -> None:
+        """Note since when a card is ours that nobody came to use."""
+        reader = self._table.find(name)
+        if reader is not None and reader.session is not None and not reader.handles:
+            reader.idle_since = now
+
+    def _admit(self, program: Program, asked: wire.Connect) -> Generator[Need, Any, Reader]:
+        """Wait for the transactions of others, and see that the card is ours."""
+        while True:
+            reader = self._table.find(asked.reader)
+            if reader is None:
+                raise Refused(Code.SCARD_E_UNKNOWN_READER)
+            if reader.exclusive:
+                raise Refused(Code.SCARD_E_SHARING_VIOLATION)
+            holder = reader.locked_by
+            if holder is not None and holder.owner is not program:
+                yield Park()
+                continue
+            if asked.share == Share.DIRECT:
+                return reader
+            reader.check_present()
+            if reader.session is not None:
+                return reader
+            if asked.share == Share.EXCLUSIVE and reader.handles:
+                raise Refused(Code.SCARD_E_SHARING_VIOLATION)
+            yield from self._with_turn(reader, self._open(reader))
+
+    def reconnect(self, program: Program, asked: wire.Reconnect, now: float) -> Steps:
+        """SCardReconnect; a reset is done at once, for the program wants the ATR."""
+        del now
+        handle = self._handle(program, asked.card)
+        reader = handle.reader
+        if asked.initialization not in {*_KINDS, Disposition.LEAVE}:
+            raise Refused(Code.SCARD_E_INVALID_VALUE)
+        _check_wish(asked.share, asked.protocols)
+        reader.check_there()
+        reader.check_lock(handle)
+        if asked.initialization != Disposition.LEAVE:
+            reader.flag(Code.SCARD_W_RESET_CARD)
+            reader.protocol = 0
+        if not reader.seen.present:
+            raise Refused(Code.SCARD_E_NO_SMARTCARD)
+        if asked.initialization != Disposition.LEAVE:
+            kind = _KINDS[Disposition(asked.initialization)]
+            yield from self._with_turn(reader, self._reset_or_open(reader, kind))
+        elif reader.seen.mute:
+            raise Refused(Code.SCARD_W_UNRESPONSIVE_CARD)
+        elif asked.share != Share.DIRECT and reader.session is None:
+            yield from self._with_turn(reader, self._open(reader))
+        reader.check_there()
+        if asked.share != Share.DIRECT or asked.protocols & PROTOCOL_RAW:
+            reader.choose_protocol(asked.protocols)
+        reader.share_as(handle, asked.share)
+        handle.event = None
+        self._changed()
+        return wire.reconnected(asked, Code.SCARD_S_SUCCESS, reader.protocol)
+
+    def disconnect(self, program: Program, asked: wire.Disconnect, now: float) -> Steps:
+        """SCardDisconnect; the reset that it asks for is done before the next command."""
+        handle = self._handle(program, asked.card)
+        if asked.disposition not in set(Disposition):
+            raise Refused(Code.SCARD_E_INVALID_VALUE)
+        reader = handle.reader
+        while asked.disposition != Disposition.LEAVE:
+            holder = reader.locked_by
+            if holder is None or holder is handle:
+                break
+            if holder.owner is program:  # it would wait for itself
+                raise Refused(Code.SCARD_E_SHARING_VIOLATION)
+            now = yield Park()
+        self._drop(program, handle, asked.disposition, now)
+        return wire.disposed(asked, Code.SCARD_S_SUCCESS)
+
+    def begin(self, program: Program, asked: wire.Begin, now: float) -> Steps:
+        """SCardBeginTransaction."""
+        handle = self._handle(program, asked.card)
+        until = now + BEGIN_PARK_S
+        while True:
+            handle.reader.check_there()
+            handle.check_event()
+            if handle.reader.lock(handle):
+                return wire.told(asked, Code.SCARD_S_SUCCESS)
+            if now >= until:
+                raise Refused(Code.SCARD_E_SHARING_VIOLATION)
+            now = yield Park(until)
+
+    def end(self, program: Program, asked: wire.End) -> bytes:
+        """SCardEndTransaction; a reset strikes the program that asks for it, too."""
+        handle = self._handle(program, asked.card)
+        if asked.disposition not in set(Disposition):
+            raise Refused(Code.SCARD_E_INVALID_VALUE)
+        handle.reader.check_there()
+        handle.check_event()
+        handle.reader.unlock(handle)
+        if asked.disposition in _KINDS:
+            handle.reader.reset_later(_KINDS[Disposition(asked.disposition)])
+            self._waiting.changed()
+        self.let_go = True
+        return wire.disposed(asked, Code.SCARD_S_SUCCESS)
+
+    def status(self, program: Program, asked: wire.Status) -> bytes:
+        """SCardStatus; all but whether the handle is good is in the table."""
+        self._usable(program, asked.card)
+        return wire.told(asked, Code.SCARD_S_SUCCESS)
+
+    def control(self, program: Program, asked: wire.Control) -> bytes:
+        """SCardControl, which what happened to the card does not end."""
+        handle = self._handle(program, asked.card)
+        handle.reader.check_there()
+        handle.reader.check_lock(handle)
+        answer = control(handle.reader, asked.code, asked.octets)
+        return wire.controlled(asked, Code.SCARD_S_SUCCESS, answer)
+
+    def get_attribute(self, program: Program, asked: wire.GetAttribute) -> bytes:
+        """SCardGetAttrib."""
+        handle = self._usable(program, asked.card)
+        value = get_attribute(handle.reader, asked.attribute)
+        return wire.attribute(asked, Code.SCARD_S_SUCCESS, value)
+
+    def set_attribute(self, program: Program, asked: wire.SetAttribute) -> bytes:
+        """SCardSetAttrib; there is none that could be set."""
+        self._usable(program, asked.card)
+        raise Refused(Code.SCARD_E_UNSUPPORTED_FEATURE)
+
+    def transmit(self, program: Program, asked: wire.Transmit, now: float) -> Steps:
+        """SCardTransmit."""
+        del now
+        while True:
+            handle = self._usable(program, asked.card)
+            reader = handle.reader
+            if asked.protocol != PROTOCOL_RAW:
+                reader.check_present()
+                if asked.protocol not in {PROTOCOL_ANY_OLD, reader.protocol}:
+                    raise Refused(Code.SCARD_E_PROTO_MISMATCH)
+            if not reader.busy:
+                break
+            yield Park()
+        reader.busy = True
+        try:
+            answer = yield from self._exchange(reader, asked.octets)
+        except Failure as failure:
+            self._failed(reader, failure)
+            raise Refused(failure.code) from failure
+        finally:
+            self._turn_over(reader)
+        return wire.transmitted(asked, Code.SCARD_S_SUCCESS, answer)
+
+    def give_up(self, program: Program, now: float) -> None:
+        """Drop all handles of a program; one that had a transaction leaves the card reset."""
+        for number in list(program.cards):
+            handle = self._handles[number]
+            locked = handle.reader.locked_by is handle
+            reset = locked and handle.event is None
+            disposition = Disposition.RESET if reset else Disposition.LEAVE
+            self._drop(program, handle, disposition, now)
+
+    def release(self, reader: Reader) -> None:
+        """Begin to give back a card that nobody uses."""
+        self.begun.append(self._release(reader))
+
+    def close_stale(self, reader: Reader) -> None:
+        """Begin to close the sessions of a reader that are over, unless one is being used."""
+        if not reader.busy:
+            self.begun += [_close(session) for session in reader.stale]
+            reader.stale.clear()
+
+    def _usable(self, program: Program, card: int) -> Handle:
+        handle = self._handle(program, card)
+        handle.reader.check_lock(handle)
+        handle.reader.check_there()
+        handle.check_event()
+        return handle
+
+    def _handle(self, program: Program, card: int) -> Handle:
+        if card not in program.cards:
+            raise WireError("a program has used a handle that is not its own")
+        return self._handles[card]
+
+    def _number(self, taken: dict[int, Handle]) -> int:
+        number = 0
+        while not number or number in taken:
+            number = self._draw()
+        return number
+
+    def _drop(self, program: Program, handle: Handle, disposition: int, now: float) -> None:
+        reader = handle.reader
+        reader.unlock_all(handle)
+        if disposition in _KINDS and not reader.gone:
+            reader.reset_later(_KINDS[Disposition(disposition)])
+            reader.unpowered = disposition == Disposition.UNPOWER
+        reader.drop(handle, now)
+        program.cards.discard(handle.number)
+        del self._handles[handle.number]
+        self._changed()
+
+    def _changed(self) -> None:
+        self.let_go = True
+        self._waiting.changed()
+
+    # With the turn of a reader: one exchange at a time
+
+    def _with_turn(self, reader: Reader, doing: Inner) -> Inner:
+        while reader.busy:
+            yield Park()
+        reader.busy = True
+        try:
+            reader.check_there()
+            yield from doing
+        except Failure as failure:
+            self._failed(reader, failure)
+            raise Refused(failure.code) from failure
+        finally:
+            self._turn_over(reader)
+
+    def _turn_over(self, reader: Reader) -> None:
+        reader.busy = False
+        self.close_stale(reader)
+        self.let_go = True
+
+    def _open(self, reader: Reader) -> Inner:
+        if reader.session is None:
+            session = yield Open(reader.name)
+            reader.opened(session)
+            if reader.gone or not reader.seen.present:
+                reader.session_over()
+
+    def _reset_or_open(self, reader: Reader, kind: ResetKind) -> Inner:
+        """Reset the card; making it ours does that, too."""
+        if reader.session is None:
+            yield from self._open(reader)
+        else:
+            yield from self._reset(reader, reader.session, kind)
+
+    def _reset(self, reader: Reader, session: Session, kind: ResetKind) -> Inner:
+        atr = yield Reset(session, kind)
+        if reader.session is session and reader.was_reset(atr):
+            self._waiting.changed()
+
+    def _exchange(self, reader: Reader, octets: bytes) -> Generator[Need, Any, bytes]:
+        if reader.session is None:
+            yield from self._open(reader)
+        session = reader.session
+        if session is None:
+            raise Refused(Code.SCARD_W_REMOVED_CARD)
+        if reader.pending_reset is not None:
+            yield from self._reset(reader, session, reader.pending_reset)
+        answer: bytes = yield Exchange(session, octets)
+        return answer
+
+    def _failed(self, reader: Reader, failure: Failure) -> None:
+        if failure.sticky is not None:
+            reader.flag(failure.sticky)
+            reader.session_over()
+            self._waiting.changed()
+
+    def _release(self, reader: Reader) -> Steps:
+        session = reader.session
+        if session is None or reader.busy or reader.handles:
+            return None
+        reader.busy = True
+        reader.session_over()
+        reader.stale.remove(session)
+        try:
+            yield Close(session)
+        finally:
+            self._turn_over(reader)
+        return None
+
+
+def _close(session: Session) -> Steps:
+    yield Close(session)
+    return None
+
+
+def _check_wish(share: int, protocols: int) -> None:
+    if share not in set(Share):
+        raise Refused(Code.SCARD_E_INVALID_VALUE)
+    if share != Share.DIRECT and not protocols & _ANY:
+        raise Refused(Code.SCARD_E_PROTO_MISMATCH)

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The machine behind the socket: programs, readers, and who may do what when.
+
+It takes requests of programs and what the source sees. It gives calls to be run, see
+`pcscd_calls`, and messages that are sent unasked, `outgoing`. Time is an argument.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from wsrc.user_client import pcscd_wire as wire
+from wsrc.user_client.pcscd_calls import Calls, Steps
+from wsrc.user_client.pcscd_source import Seen
+from wsrc.user_client.pcscd_table import Reader, Refused
+from wsrc.user_client.pcscd_waiting import Program, Table, Waiting
+from wsrc.user_client.pcscd_wire import Code, WireError
+
+KEEP_S = 0.4
+"""How long a card that no program uses stays ours, as pcscd keeps it powered for a while."""
+
+_Answer = Callable[[Code], bytes]
+
+
+class Readers:
+    """
+    All readers and all programs.
+
+    Args:
+        draw: Gives random numbers of 31 bits, for contexts and handles.
+    """
+
+    def __init__(self, draw: Callable[[], int]) -> None:
+        self._draw = draw
+        self._table = Table()
+        self._waiting = Waiting()
+        self._calls = Calls(self._table, self._waiting, draw)
+        self._contexts: dict[int, Program] = {}
+        self._last_program = 0
+
+    # What the source sees
+
+    def readers_are(self, seen: Sequence[Seen]) -> None:
+        """Take all readers that there are now."""
+        now = {each.name: each for each in seen}
+        changed = False
+        for reader in self._table.readers:
+            if reader.name not in now:
+                self._unplugged(reader)
+                changed = True
+            elif reader.update(now[reader.name]):
+                self._calls.close_stale(reader)
+                changed = True
+        for each in seen:
+            if self._table.find(each.name) is None:
+                self._table.add(Reader(each))
+                changed = True
+        if changed:
+            self._calls.let_go = True
+            self._waiting.changed()
+
+    def _unplugged(self, reader: Reader) -> None:
+        reader.gone = True
+        reader.removed()
+        self._table.remove(reader)
+        self._calls.close_stale(reader)
+
+    # What is to be done outside
+
+    def take_outgoing(self) -> list[tuple[Program, bytes]]:
+        """Give the messages that are to be sent, once."""
+        outgoing, self._waiting.outgoing = self._waiting.outgoing, []
+        return outgoing
+
+    def take_begun(self) -> list[Steps]:
+        """Give the calls that are to be run though no program asked, once."""
+        begun, self._calls.begun = self._calls.begun, []
+        return begun
+
+    def take_let_go(self) -> bool:
+        """Tell, once, whether calls that are parked should look again."""
+        let_go, self._calls.let_go = self._calls.let_go, False
+        return let_go
+
+    def deadline(self) -> float | None:
+        """Give when `due` has something to do, if ever."""
+        idle = [r.idle_since for r in self._table.readers if r.idle_since is not None]
+        return min(idle) + KEEP_S if idle else None
+
+    def due(self, now: float) -> None:
+        """Begin to give back the cards that were not used for long enough."""
+        for reader in self._table.readers:
+            if reader.idle_since is not None and now >= reader.idle_since + KEEP_S:
+                reader.idle_since = None
+                self._calls.release(reader)
+
+    def stop(self) -> None:
+        """Begin to give back all cards."""
+        for reader in self._table.readers:
+            reader.session_over()
+            self._calls.close_stale(reader)
+
+    # What programs say
+
+    def connected(self) -> Program:
+        """Take a new connection."""
+        self._last_program += 1
+        return Program(self._last_program)
+
+    def disconnected(self, program: Program, now: float) -> None:
+        """Let go of all that a program had; its calls have ended."""
+        self._waiting.unregister(program)
+        self._contexts.pop(program.context, None)
+        self._calls.give_up(program, now)
+
+    def asked(self, program: Program, request: wire.Request, now: float) -> Steps:
+        """
+        Begin a call; its result is the answer, or None where there is none.
+
+        Raises:
+            WireError: While it runs, if the connection must be closed.
+        """
+        call = _LONG.get(type(request))
+        if call is None:
+            return self._at_once(program, request, now)
+        return self._carry_out(call(self._calls, program, request, now), request)
+
+    def _carry_out(self, steps: Steps, request: Any) -> Steps:
+        try:
+            return (yield from steps)
+        except Refused as refused:
+            return _ANSWERS[type(request)](request, refused.code)
+
+    def _at_once(self, program: Program, request: wire.Request, now: float) -> Steps:
+        yield from ()
+        call = _SHORT.get(type(request))
+        if call is None:
+            return self._answer(program, request, now)
+        try:
+            return call(self._calls, program, request)
+        except Refused as refused:
+            return _ANSWERS[type(request)](request, refused.code)
+
+    def _answer(self, program: Program, request: wire.Request, now: float) -> bytes | None:
+        match request:
+            case wire.Version():
+                return _version(program, request)
+            case wire.EstablishContext():
+                return self._establish(program, request)
+            case wire.ReleaseContext():
+                return self._release(program, request, now)
+            case wire.Cancel():
+                return self._cancel(request)
+            case _:
+                return self._table_request(program, request)
+
+    def _table_request(self, program: Program, request: wire.Request) -> bytes | None:
+        match request:
+            case wire.GetReaders():
+                return self._table.encode(wire.OLD_TABLE_ROWS)
+            case wire.Wait():
+                return self._wait(program)
+            case wire.StopWaiting():
+                waited = self._waiting.unregister(program)
+                return wire.waited(Code.SCARD_S_SUCCESS) if waited else None
+            case wire.GetReaderEvents():
+                return wire.reader_events(self._table.events)
+            case wire.GetTableSize():
+                program.told_rows = self._table.capacity
+                return wire.table_size(program.told_rows)
+            case wire.GetTable():
+                program.armed = program.registered
+                return self._table.encode(program.told_rows or self._table.capacity)
+            case _:
+                raise WireError(f"{type(request).__name__} has no place here")
+
+    def _wait(self, program: Program) -> bytes | None:
+        old = program.minor < 6
+        self._waiting.register(program, armed=old)
+        return self._table.encode(wire.OLD_TABLE_ROWS) if old else None
+
+    def _establish(self, program: Program, asked: wire.EstablishContext) -> bytes:
+        if program.context:
+            return wire.established(asked, 0, Code.SCARD_E_INVALID_VALUE)
+        while not program.context or program.context in self._contexts:
+            program.context = self._draw()
+        self._contexts[program.context] = program
+        return wire.established(asked, program.context, Code.SCARD_S_SUCCESS)
+
+    def _release(self, program: Program, asked: wire.ReleaseContext, now: float) -> bytes:
+        if not program.context:
+            return wire.released(asked, Code.SCARD_E_INVALID_HANDLE)
+        if asked.context != program.context:
+            return wire.released(asked, Code.SCARD_E_INVALID_VALUE)
+        self._calls.give_up(program, now)
+        del self._contexts[program.context]
+        program.context = 0
+        return wire.released(asked, Code.SCARD_S_SUCCESS)
+
+    def _cancel(self, asked: wire.Cancel) -> bytes:
+        target = self._contexts.get(asked.context)
+        if target is None or not target.registered:
+            return wire.cancelled(asked, Code.SCARD_E_INVALID_HANDLE)
+        self._waiting.tell(target, Code.SCARD_E_CANCELLED)
+        return wire.cancelled(asked, Code.SCARD_S_SUCCESS)
+
+
+_LONG: dict[type[wire.Request], Callable[..., Steps]] = {
+    wire.Transmit: Calls.transmit,
+    wire.Begin: Calls.begin,
+    wire.Connect: Calls.connect,
+    wire.Reconnect: Calls.reconnect,
+    wire.Disconnect: Calls.disconnect,
+}
+"""Calls that may need something of the outside."""
+
+_SHORT: dict[type[wire.Request], Callable[..., bytes]] = {
+    wire.Status: Calls.status,
+    wire.End: Calls.end,
+    wire.Control: Calls.control,
+    wire.GetAttribute: Calls.get_attribute,
+    wire.SetAttribute: Calls.set_attribute,
+}
+"""Calls that are answered at once."""
+
+_ANSWERS: dict[type[wire.Request], Callable[..., bytes]] = {
+    wire.Transmit: wire.transmitted,
+    wire.Status: wire.told,
+    wire.Begin: wire.told,
+    wire.End: wire.disposed,
+    wire.Connect: wire.connected,
+    wire.Reconnect: wire.reconnected,
+    wire.Disconnect: wire.disposed,
+    wire.Control: wire.controlled,
+    wire.GetAttribute: wire.attribute,
+    wire.SetAttribute: wire.attribute,
+}
+"""How a call is answered with a code and nothing else."""
+
+
+def _version(program: Program, asked: wire.Version) -> bytes:
+    """
+    Agree on a version: the program's, or the newest that we know.
+
+    Older libraries look at the code alone; newer ones speak the version of the answer, and ask
+    again with it where the code is SERVICE_STOPPED.
+    """
+    if asked.major != wire.MAJOR or asked.minor < wire.OLDEST_MINOR:
+        return wire.version(wire.MAJOR, wire.OLDEST_MINOR, Code.SCARD_E_SERVICE_STOPPED)
+    program.minor = min(asked.minor, wire.NEWEST_MINOR)
+    return wire.version(wire.MAJOR, program.minor, Code.SCARD_S_SUCCESS)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the pcscd socket asks of whoever has the cards, and how failures become PC/SC codes."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from wsrc.errors import (
+    CardError,
+    ConnectionLostError,
+    ErrorCode,
+    NotExecutedError,
+    OutcomeUnknownError,
+    SessionLostError,
+    WsrcError,
+)
+from wsrc.slot import CardProtocol, ResetKind
+from wsrc.user_client.pcscd_wire import Code
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """
+    One reader and its card as the source sees them now.
+
+    `name` is unique and stable, at most 127 octets of UTF-8. `event_count` grows with each
+    insertion and each removal, so that one card in place of another is seen.
+    """
+
+    name: bytes
+    present: bool = False
+    mute: bool = False
+    atr: bytes = b""
+    protocol: CardProtocol | None = None
+    event_count: int = 0
+
+
+class Session(Protocol):
+    """A card of ours. What is answered at once is given as it is, all else as an awaitable."""
+
+    @property
+    def atr(self) -> bytes:
+        """ATR of the latest reset."""
+        ...
+
+    @property
+    def protocol(self) -> CardProtocol | None:
+        """Protocol in force, where it is known."""
+        ...
+
+    def transmit(self, octets: bytes) -> bytes | Awaitable[bytes]:
+        """Send a TPDU (T=0) or an APDU (T=1) and give what the card answers."""
+        ...
+
+    def reset(self, kind: ResetKind) -> bytes | Awaitable[bytes]:
+        """Reset the card and give its ATR."""
+        ...
+
+    def close(self) -> Awaitable[None] | None:
+        """Give the card back; never raises but for cancellation."""
+        ...
+
+
+class CardSource(Protocol):
+    """Where readers and cards are."""
+
+    async def run(self, report: Callable[[Sequence[Seen]], None]) -> None:
+        """Report all readers whenever one changed, until cancelled."""
+        ...
+
+    def open(self, name: bytes) -> Session | Awaitable[Session]:
+        """
+        Make the card of a reader ours, freshly reset.
+
+        Raises:
+            WsrcError: If that cannot be.
+        """
+        ...
+
+
+class Failure(Exception):  # noqa: N818 - it is what becomes of a request, not a mistake
+    """
+    What a program is told of an exchange that failed.
+
+    Args:
+        code: The answer to the request.
+        sticky: What every handle of the card is told until it reconnects, where the session is
+            over; else None.
+    """
+
+    def __init__(self, code: Code, sticky: Code | None = None) -> None:
+        super().__init__(code.name)
+        self.code = code
+        self.sticky = sticky
+
+
+def failure_of(exc: WsrcError) -> Failure:
+    """Give the PC/SC codes for an error of the card, the session or the connection."""
+    match exc:
+        case CardError():
+            return _card_failed(exc)
+        case OutcomeUnknownError():
+            return _unknown(exc)
+        case SessionLostError() | NotExecutedError():
+            return _session_over(exc)
+        case ConnectionLostError():
+            return Failure(Code.SCARD_E_READER_UNAVAILABLE, Code.SCARD_W_RESET_CARD)
+        case _:
+            code = exc.code
+            if code is ErrorCode.NO_SUCH_CARD:
+                return Failure(Code.SCARD_E_READER_UNAVAILABLE)
+            return Failure(Code[code.pcsc])
+
+
+def _card_failed(exc: CardError) -> Failure:
+    """Only an exchange that failed by itself leaves the session as it is."""
+    code = Code[exc.code.pcsc]
+    if exc.code in {ErrorCode.CARD_TRANSMISSION_ERROR, ErrorCode.READER_IN_USE}:
+        return Failure(code)
+    gone = exc.code in {ErrorCode.CARD_NOT_PRESENT, ErrorCode.READER_UNAVAILABLE}
+    return Failure(code, Code.SCARD_W_REMOVED_CARD if gone else Code.SCARD_W_RESET_CARD)
+
+
+def _unknown(exc: OutcomeUnknownError) -> Failure:
+    if exc.code is ErrorCode.CARD_CLIENT_GONE:
+        return Failure(Code.SCARD_E_COMM_DATA_LOST, Code.SCARD_W_RESET_CARD)
+    if exc.code in _ENDS:
+        return Failure(Code.SCARD_E_COMM_DATA_LOST, _ENDS[exc.code])
+    return Failure(Code[exc.code.pcsc])
+
+
+def _session_over(exc: SessionLostError | NotExecutedError) -> Failure:
+    sticky = _ENDS.get(exc.code)
+    if exc.code in {ErrorCode.CARD_CLIENT_GONE, ErrorCode.SHUTTING_DOWN}:
+        return Failure(Code.SCARD_E_READER_UNAVAILABLE, Code.SCARD_W_RESET_CARD)
+    if sticky is None and isinstance(exc, SessionLostError):
+        sticky = Code.SCARD_W_RESET_CARD
+    return Failure(sticky or Code[exc.code.pcsc], sticky)
+
+
+_ENDS = {
+    ErrorCode.NO_SUCH_SESSION: Code.SCARD_W_RESET_CARD,
+    ErrorCode.LEASE_EXPIRED: Code.SCARD_W_RESET_CARD,
+    ErrorCode.CARD_NOT_PRESENT: Code.SCARD_W_REMOVED_CARD,
+    ErrorCode.READER_UNAVAILABLE: Code.SCARD_W_REMOVED_CARD,
+}
+"""Codes that say that a session is over, and what the handles are told of it."""
