@@ -33,7 +33,7 @@ from wsrc.user_client.output import Output
 from wsrc.user_client.script import ScriptError
 
 MAX_NAMED = 10
-"""Cards that are named to someone who selected none."""
+"""Cards that are named to someone whose selection does not decide."""
 
 
 class Exit(IntEnum):
