@@ -29,7 +29,7 @@ from wsrc.net.tls import client_context
 from wsrc.net.websocket import Link
 from wsrc.octets import Octets
 
-ROUNDS, SELECTS = 7, 200
+ROUNDS, SELECTS = 5, 1000
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
