@@ -19,7 +19,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 
 from wsrc.errors import ConfigError
-from wsrc.net.tls import client_context, explain, server_context
+from wsrc.net.tls import client_context, context_for, explain, server_context
 
 DIAL_S = 20.0
 """Limit of each dial that is meant to be answered."""
@@ -98,6 +98,16 @@ async def dial(url: str, context: ssl.SSLContext | None, limit_s: float = DIAL_S
 async def test_a_right_certificate_is_accepted(certs: Any, host: str) -> None:
     async with serve(server_context(certs.cert, certs.key)) as port:
         assert await dial(f"wss://{host}:{port}/", client_context(certs.ca)) == "hello"
+
+
+@pytest.mark.parametrize(
+    ("url", "secure"),
+    [("wss://host:1", True), ("WSS://host:1", True), ("ws://host:1", False), ("WS://host", False)],
+)
+def test_the_scheme_of_a_url_says_whether_there_is_tls(
+    certs: Any, url: str, *, secure: bool
+) -> None:
+    assert (context_for(url, certs.ca) is not None) is secure
 
 
 async def test_another_ca_is_explained(certs: Any, other: Any) -> None:

@@ -5,7 +5,6 @@ import asyncio
 import logging
 import signal
 import sys
-from urllib.parse import urlsplit
 
 import click
 
@@ -17,7 +16,7 @@ from wsrc.errors import CardError, ConfigError
 from wsrc.identify import ISD_R_AIDS
 from wsrc.identity import normal_iccid
 from wsrc.logs import set_up
-from wsrc.net.tls import client_context
+from wsrc.net.tls import context_for
 from wsrc.octets import from_person
 from wsrc.options import click_options
 from wsrc.readers.base import Source
@@ -61,10 +60,9 @@ def _agent(settings: CardClientSettings) -> Agent:
     aids = tuple(bytes(from_person(aid)) for aid in settings.isd_r_aids)
     labels = {normal_iccid(key).casefold(): label for key, label in settings.labels.items()}
     options = Options(settings.name, settings.command_s, aids or ISD_R_AIDS, labels)
-    secure = urlsplit(settings.server_url).scheme == "wss"
     server = Server(
         url=settings.server_url,
-        tls=client_context(settings.tls_ca) if secure else None,
+        tls=context_for(settings.server_url, settings.tls_ca),
         ping_s=settings.ping_s,
         reconnect_min_s=settings.reconnect_min_s,
         reconnect_max_s=settings.reconnect_max_s,

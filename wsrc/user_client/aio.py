@@ -10,7 +10,6 @@ Cards that are somewhere else, for programs that use asyncio.
 """
 
 import functools
-import ssl
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from pathlib import Path
@@ -29,7 +28,7 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.messages import CardEvent, CardInfo, Step, Waiting
-from wsrc.net.tls import client_context
+from wsrc.net.tls import context_for
 from wsrc.octets import Octets, from_wire
 from wsrc.slot import CardProtocol, ResetKind
 from wsrc.user_client.connection import Connection
@@ -101,7 +100,8 @@ class Client:
     ) -> None:
         self.server = ""
         self._timeout_s = timeout_s
-        self._connection = Connection(url, _context(url, ca), connect_s=connect_s, ping_s=ping_s)
+        context = context_for(url, Path(ca) if ca is not None else None)
+        self._connection = Connection(url, context, connect_s=connect_s, ping_s=ping_s)
         self._hello = m.Hello(
             client_type=m.ClientType.USER,
             version=m.VERSION,
@@ -378,10 +378,6 @@ class Card:
     def _step(self, step: Step | bytes) -> Step:
         command, expect = (step.command, step.expect) if isinstance(step, Step) else (step, ())
         return Step(command=self._checked(command), expect=expect)
-
-
-def _context(url: str, ca: str | Path | None) -> ssl.SSLContext | None:
-    return client_context(Path(ca) if ca is not None else None) if url[:4] == "wss:" else None
 
 
 def _info(ack: m.SelectCardAck) -> CardInfo:
