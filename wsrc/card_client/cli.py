@@ -10,11 +10,10 @@ import click
 
 from wsrc import __version__
 from wsrc.card_client.agent import Agent, Server
-from wsrc.card_client.identification import Options
+from wsrc.card_client.identification import Options, label_key
 from wsrc.config import CardClientSettings
 from wsrc.errors import CardError, ConfigError
 from wsrc.identify import ISD_R_AIDS
-from wsrc.identity import normal_iccid
 from wsrc.logs import set_up
 from wsrc.net.tls import context_for
 from wsrc.octets import from_person
@@ -58,7 +57,7 @@ def command(settings: CardClientSettings) -> None:
 
 def _agent(settings: CardClientSettings) -> Agent:
     aids = tuple(bytes(from_person(aid)) for aid in settings.isd_r_aids)
-    labels = {normal_iccid(key).casefold(): label for key, label in settings.labels.items()}
+    labels = {label_key(key): label for key, label in settings.labels.items()}
     options = Options(settings.name, settings.command_s, aids or ISD_R_AIDS, labels)
     server = Server(
         url=settings.server_url,
