@@ -101,7 +101,7 @@ async def test_fault_06_a_card_lost_in_mid_command_leaves_a_reason_and_no_remain
 ) -> None:
     bench = Bench(default_cards()[0])
     args = (world.card_url, certificates.ca, bench.transmit, bench.reset)
-    user = await world.user()
+    user = await world.user(timeout_s=first_form.LIMIT_S)
     async with first_form.card_client(*args) as client:
         await until(lambda: client.states == ["ready"])
         card = await user.select(iccid=UICC)
@@ -142,9 +142,10 @@ async def test_fault_08_a_card_that_never_lets_itself_be_identified_is_not_kept(
         first_form.connected(world.card_url, certificates.ca) as socket,
     ):
         await first_form.ask(socket, "hello", client_type="card", atr="3b00")
-        with contextlib.suppress(ConnectionClosed):
-            async for _ in socket:
-                pass
+        async with asyncio.timeout(first_form.LIMIT_S):
+            with contextlib.suppress(ConnectionClosed):
+                async for _ in socket:
+                    pass
         assert "in time" in (socket.close_reason or "")
         await until(lambda: world.counts["readers"] == 0)
 
@@ -256,7 +257,7 @@ async def test_fault_18_a_command_has_a_time_limit(world: World) -> None:
     card = default_cards()[0]
     await world.host([card], command_s=0.2)
     card.faults = Faults(delay_s=3600.0, only="0020")
-    user = await world.user()
+    user = await world.user(timeout_s=first_form.LIMIT_S)
     held = await user.select(iccid=UICC)
     with pytest.raises(WsrcError, match=r"did not answer within 0\.2 s"):
         await held.transmit(ASK_PIN)
