@@ -6,10 +6,7 @@ from collections.abc import Iterator
 from wsrc.identity import has_check_digit, normal_iccid
 from wsrc.messages import ReaderInfo
 from wsrc.relay.records import Slot
-from wsrc.relay.selection import KINDS, Selection
-
-Key = tuple[str, str]
-"""Kind and normal form; the kind `iccid~` holds ICCIDs without their check digit."""
+from wsrc.relay.selection import KINDS, Key, Selection
 
 
 def normal(kind: str, value: str) -> str:

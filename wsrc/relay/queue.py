@@ -5,9 +5,8 @@ from wsrc import messages as m
 from wsrc.errors import ErrorCode
 from wsrc.relay import leases
 from wsrc.relay.floor import Floor
-from wsrc.relay.records import Slot, UserPeer
+from wsrc.relay.records import Slot, UserPeer, Waiter
 from wsrc.relay.selection import Selection
-from wsrc.relay.waiting import Waiter
 
 RESTARTS = "The server is about to restart; connect again and repeat this."
 """What a request is answered with that would begin while the server stops."""

@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the relay remembers: peers, slots, leases."""
+"""What the relay remembers: peers, slots, leases, waiters."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from wsrc.conversation import Phase
-from wsrc.messages import CardInfo, CardState, Error, Identities, Message, ReaderInfo, ReaderState
+from wsrc.messages import (
+    CardInfo,
+    CardState,
+    Error,
+    Identities,
+    Message,
+    ReaderInfo,
+    ReaderState,
+    SelectCard,
+)
 from wsrc.messages import Lease as LeaseInfo
-
-if TYPE_CHECKING:
-    from wsrc.relay.index import Key
-    from wsrc.relay.waiting import Waiter
+from wsrc.relay.selection import Key, Selection
 
 MAX_REMEMBERED_ENDS = 16
 """Ended sessions whose reason a user can still be told."""
-
 
 NO_CARD = frozenset((ReaderState.EMPTY, ReaderState.UNAVAILABLE))
 """States of a reader in which users are shown no card."""
@@ -63,6 +67,17 @@ Peer = UserPeer | CardPeer
 
 
 @dataclass(slots=True, eq=False)
+class Waiter:
+    """One select that is not granted yet; `position` is what the user was last told."""
+
+    user: UserPeer
+    message: SelectCard
+    selection: Selection
+    ticket: int = 0
+    position: int = 0
+
+
+@dataclass(slots=True, eq=False)
 class InFlight:
     """
     The one request of a session that is not answered yet.
@@ -101,7 +116,7 @@ class Slot:
     number: int
     peer: CardPeer
     info: ReaderInfo
-    keys: "tuple[Key, ...]" = ()
+    keys: tuple[Key, ...] = ()
     lease: Lease | None = None
 
     @property
