@@ -14,8 +14,10 @@ Every exception that WSRC raises on purpose, and its code on the wire.
     │   ├── CardNotPresentError
     │   ├── CardUnresponsiveError
     │   ├── CardTransmissionError
-    │   └── ReaderUnavailableError
+    │   ├── ReaderUnavailableError
+    │   └── ReaderInUseError
     ├── BadApduError                  octets that are no command APDU
+    ├── BadHexError                   text that is no octets
     ├── ConnectionLostError
     ├── SessionError
     │   ├── SessionLostError          nothing was in flight: open a new session
@@ -23,7 +25,8 @@ Every exception that WSRC raises on purpose, and its code on the wire.
     │   └── OutcomeUnknownError       it may have run: never repeated by WSRC
     └── ConfigError                   a setting that cannot work
 
-A class stores facts; `__str__` makes the sentence.
+A class stores facts; `__str__` makes the sentence. `codec.UnreadableError` and
+`user_client.script.ScriptError` stand where they are raised, for nobody else has a use for them.
 """
 
 from enum import StrEnum
