@@ -68,13 +68,14 @@ class SlotAgent:
         self._options = options
         self._claim = claim
         self._send = send
-        self._jobs: asyncio.Queue[Callable[[], Coroutine[Any, Any, None]]] = asyncio.Queue(MAX_JOBS)
+        self._jobs: asyncio.Queue[Callable[[], Coroutine[Any, Any, None]]] = asyncio.Queue()
         self._thread = ReaderThread(name, open_reader)
         self._slot: Slot | None = None
         self._seen: Slot | None = None
         self._card = Identification(options, name, self._thread, send)
         self._waiting: list[m.Message] = []
         self._touched = False
+        self._to_refresh = False
 
     async def run(self) -> None:
         """Serve the reader until cancelled, then power its card off."""
@@ -108,30 +109,26 @@ class SlotAgent:
         if slot.in_use and quiet:
             self._touched = True
         self._slot = slot
-        self._put(self._refresh)
+        if not self._to_refresh:  # each change of any reader comes here
+            self._to_refresh = True
+            self._jobs.put_nowait(self._refresh)
 
     def connection_lost(self) -> None:
         """End the session: the server is gone, and with it whoever held the card."""
         self._waiting.clear()
-        self._put(self._abandon)
+        self._jobs.put_nowait(self._abandon)
 
     def request(self, message: m.Message) -> None:
         """Take a request of the server; it is answered by `send`."""
         if isinstance(message, m.Cancel):
             self._cancel(message)
             return
-        self._waiting.append(message)
-        if not self._put(lambda: self._handle(message)):
-            self._waiting.remove(message)
+        if self._jobs.qsize() >= MAX_JOBS and not isinstance(message, m.Detach):
             why = f"{MAX_JOBS} requests wait for {self.info.name} already."
             self._refuse(message, ErrorCode.TOO_MANY, why)
-
-    def _put(self, job: Callable[[], Coroutine[Any, Any, None]]) -> bool:
-        try:
-            self._jobs.put_nowait(job)
-        except asyncio.QueueFull:
-            return False
-        return True
+            return
+        self._waiting.append(message)
+        self._jobs.put_nowait(lambda: self._handle(message))
 
     async def _handle(self, message: m.Message) -> None:
         if not any(waiting is message for waiting in self._waiting):
@@ -165,6 +162,7 @@ class SlotAgent:
     # What the source sees
 
     async def _refresh(self) -> None:
+        self._to_refresh = False
         slot, seen = self._slot, self._seen
         if slot is None or (seen is not None and seen == slot and self._card.retry_s is None):
             return
