@@ -4,10 +4,11 @@
 import asyncio
 from collections import deque
 
-from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
+from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.web import WebSocketResponse
 
 from wsrc import codec
+from wsrc.conversation import CloseCode
 from wsrc.errors import ConnectionLostError, RemoteProtocolError
 from wsrc.messages import Message
 
@@ -17,6 +18,9 @@ MAX_QUEUED_OCTETS = 16 << 20
 
 FLUSH_S = 5.0
 """How long a connection that is being closed may take to send what is queued."""
+
+CLOSE_S = 2.0
+"""How long a peer may take to answer a closing handshake."""
 
 WebSocket = ClientWebSocketResponse[bool] | WebSocketResponse[bool]
 
@@ -48,7 +52,7 @@ class Link:
         self._queued_octets += len(text)
         if len(self._queue) > MAX_QUEUED_MESSAGES or self._queued_octets > MAX_QUEUED_OCTETS:
             self._queue.clear()
-            self.close(WSCloseCode.TRY_AGAIN_LATER, "This peer reads too slowly.")
+            self.close(CloseCode.TRY_AGAIN_LATER, "This peer reads too slowly.")
         self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
@@ -86,7 +90,7 @@ class Link:
         code = self._socket.close_code
         if self._closing is not None:
             return f"closed by us ({self._closing[0]}): {self._closing[1]}"
-        if code in {None, WSCloseCode.ABNORMAL_CLOSURE}:
+        if code in {None, CloseCode.ABNORMAL}:
             return "the connection broke without a goodbye, or its pings were not answered"
         return f"closed by the peer ({code}){': ' + reason if reason else ''}"
 
@@ -101,13 +105,13 @@ class Link:
                 await self._flush()
         except (OSError, RuntimeError, TimeoutError):
             self._queue.clear()
-        code, reason = self._closing or (WSCloseCode.OK, "")
+        code, reason = self._closing or (CloseCode.DONE, "")
         self._closing = (code, reason)
         await self._socket.close(code=code, message=reason.encode()[:123])
 
     def stop_writer(self) -> None:
         """Tell the writer that the peer is gone."""
-        self.close(WSCloseCode.OK, "")
+        self.close(CloseCode.DONE, "")
 
     async def _flush(self) -> None:
         while self._queue:
