@@ -16,6 +16,9 @@ MAX_QUEUED_MESSAGES = 10_000
 MAX_QUEUED_OCTETS = 16 << 20
 """What may wait for a peer that reads slowly; one more and its connection is closed."""
 
+MAX_REASON_OCTETS = 123
+"""Longest reason in a close frame (RFC 6455 section 5.5)."""
+
 FLUSH_S = 5.0
 """How long a connection that is being closed may take to send what is queued."""
 
@@ -75,7 +78,10 @@ class Link:
             RemoteProtocolError: The peer broke the protocol and must be closed with 1002.
             ConnectionLostError: The connection is closed; the sentence has code and reason.
         """
-        frame = await self._socket.receive()
+        try:
+            frame = await self._socket.receive()
+        except OSError as exc:  # the pong that is due cannot be written
+            raise ConnectionLostError(f"the connection broke: {exc}") from exc
         match frame.type:
             case WSMsgType.TEXT:
                 return codec.decode(frame.data), frame.data
@@ -107,7 +113,7 @@ class Link:
             self._queue.clear()
         code, reason = self._closing or (CloseCode.DONE, "")
         self._closing = (code, reason)
-        await self._socket.close(code=code, message=reason.encode()[:123])
+        await self._socket.close(code=code, message=_shortened(reason))
 
     def stop_writer(self) -> None:
         """Tell the writer that the peer is gone."""
@@ -118,3 +124,8 @@ class Link:
             text = self._queue.popleft()
             self._queued_octets -= len(text)
             await self._socket.send_frame(text, WSMsgType.TEXT)
+
+
+def _shortened(reason: str) -> bytes:
+    """Give as much of a reason as a close frame carries, in whole characters."""
+    return reason.encode()[:MAX_REASON_OCTETS].decode(errors="ignore").encode()
