@@ -18,32 +18,14 @@ from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.parts import (
     CardInfo as CardInfo,
-)
-from wsrc.parts import (
     CardState as CardState,
-)
-from wsrc.parts import (
     Change as Change,
-)
-from wsrc.parts import (
     ClientType as ClientType,
-)
-from wsrc.parts import (
     Identities as Identities,
-)
-from wsrc.parts import (
     Lease as Lease,
-)
-from wsrc.parts import (
     ReaderInfo as ReaderInfo,
-)
-from wsrc.parts import (
     ReaderState as ReaderState,
-)
-from wsrc.parts import (
     Step as Step,
-)
-from wsrc.parts import (
     StepResult as StepResult,
 )
 from wsrc.slot import CardProtocol, ResetKind

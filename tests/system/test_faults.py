@@ -12,8 +12,7 @@ from certs.make_certs import Certificates
 from tests.system import first_form
 from tests.system.test_first_form import Bench
 from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World, running, until
-from wsrc import codec
-from wsrc import messages as m
+from wsrc import codec, messages as m
 from wsrc.errors import (
     AmbiguousCardError,
     CardBusyError,

@@ -8,8 +8,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from wsrc import codec
-from wsrc import messages as m
+from wsrc import codec, messages as m
 from wsrc.codec import BY_TAG, UnreadableError, decode, encode, schema, tag_of
 from wsrc.errors import ErrorCode, RemoteProtocolError
 from wsrc.octets import Octets
