@@ -21,7 +21,7 @@ from wsrc.user_client.invocation import Exit
 
 ROOT = Path(__file__).resolve().parent.parent
 
-OBJECTS = (m.CardInfo, m.Identities, m.Lease, m.ReaderInfo, m.Step, m.StepResult)
+OBJECTS = (m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.Step, m.StepResult)
 ENUMS = (m.ClientType, m.CardState, m.ReaderState, m.Change, CardProtocol, ResetKind)
 
 _PLAIN: dict[type, str] = {
@@ -199,9 +199,12 @@ def _prose(kind: type) -> str:
 
 
 def _object_title(kind: type) -> str:
-    return {"CardInfo": "Card", "ReaderInfo": "Reader", "StepResult": "Result"}.get(
-        kind.__name__, kind.__name__
-    )
+    return {
+        "CardInfo": "Card",
+        "LeaseInfo": "Lease",
+        "ReaderInfo": "Reader",
+        "StepResult": "Result",
+    }.get(kind.__name__, kind.__name__)
 
 
 def _enum_title(kind: type[StrEnum]) -> str:

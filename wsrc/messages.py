@@ -22,7 +22,7 @@ from wsrc.parts import (
     Change as Change,
     ClientType as ClientType,
     Identities as Identities,
-    Lease as Lease,
+    LeaseInfo as LeaseInfo,
     ReaderInfo as ReaderInfo,
     ReaderState as ReaderState,
     Step as Step,
@@ -120,7 +120,7 @@ class Waiting(Message, frozen=True, tag="waiting", kw_only=True):
     """The card is not free: the place in the queue, 1 being next, and who holds the card."""
 
     position: int
-    lease: Lease | None = None
+    lease: LeaseInfo | None = None
 
 
 class CApdu(Message, frozen=True, tag="c_apdu", kw_only=True):
@@ -289,7 +289,7 @@ class Error(Message, frozen=True, tag="error", kw_only=True):
     outcome: Outcome | None = None
     session: str | None = None
     candidates: tuple[CardInfo, ...] = ()
-    lease: Lease | None = None
+    lease: LeaseInfo | None = None
 
 
 AnyMessage = (

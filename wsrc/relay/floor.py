@@ -9,7 +9,7 @@ import msgspec
 from wsrc import messages as m
 from wsrc.conversation import CloseCode
 from wsrc.errors import ErrorCode
-from wsrc.messages import Lease as LeaseInfo
+from wsrc.messages import LeaseInfo
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, keys_of
 from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot, UserPeer

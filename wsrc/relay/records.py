@@ -10,7 +10,7 @@ from wsrc.messages import (
     CardState,
     Error,
     Identities,
-    Lease as LeaseInfo,
+    LeaseInfo,
     Message,
     ReaderInfo,
     ReaderState,
