@@ -301,6 +301,16 @@ AnyMessage = (
 """Every message; the tag `msg_type` tells which."""
 
 
+COMMANDS = (CApdu, Batch, ResetReq)
+"""Requests that change what is in a card, so that their outcome matters."""
+
+
+def session_of(message: Message) -> str | None:
+    """Give the session that a message belongs to, if any."""
+    session: str | None = getattr(message, "session", None)
+    return session
+
+
 def error(code: ErrorCode, sentence: str, **fields: Any) -> Error:
     """Make an `error` whose `pcsc` agrees with its code."""
     return Error(message=sentence, code=code, pcsc=code.pcsc, **fields)

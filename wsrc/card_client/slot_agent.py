@@ -30,8 +30,6 @@ ATTACH_S = 25.0
 CLOSE_S = 10.0
 """Longest power-off."""
 
-_COMMANDS = (m.CApdu, m.Batch, m.ResetReq)
-
 MAX_JOBS = 64
 """What may wait for one reader: a session has one request in flight, the rest is slack."""
 
@@ -146,7 +144,7 @@ class SlotAgent:
 
     def _cancel(self, message: m.Cancel) -> None:
         target = next(
-            (w for w in self._waiting if isinstance(w, _COMMANDS) and w.id == message.target), None
+            (w for w in self._waiting if isinstance(w, m.COMMANDS) and w.id == message.target), None
         )
         current = self.attachment
         in_batch = current is not None and current.in_batch == message.target
@@ -272,7 +270,7 @@ class SlotAgent:
         if ended is None:
             return
         await self._power_off()
-        for request in [w for w in self._waiting if isinstance(w, _COMMANDS)]:
+        for request in [w for w in self._waiting if isinstance(w, m.COMMANDS)]:
             if request.session == ended.session:
                 self._waiting.remove(request)
                 self._refuse(request, code, sentence)
@@ -296,13 +294,8 @@ class SlotAgent:
         sentence: str,
         outcome: Outcome = Outcome.NOT_EXECUTED,
     ) -> None:
-        error = m.error(code, sentence, id=asked.id, session=_session(asked), outcome=outcome)
+        error = m.error(code, sentence, id=asked.id, session=m.session_of(asked), outcome=outcome)
         self._send(error)
-
-
-def _session(request: m.Message) -> str | None:
-    session: str | None = getattr(request, "session", None)
-    return session
 
 
 _STATES = {

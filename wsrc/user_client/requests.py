@@ -29,9 +29,6 @@ from wsrc.errors import (
 )
 from wsrc.user_client.faults import from_error
 
-COMMANDS = (m.CApdu, m.Batch, m.ResetReq)
-"""Requests that change what is in a card, so that their outcome matters."""
-
 Hear = Callable[[m.Message], None]
 
 
@@ -46,11 +43,11 @@ class _Pending:
 
     @property
     def session(self) -> str | None:
-        return session_of(self.request)
+        return m.session_of(self.request)
 
     @property
     def is_command(self) -> bool:
-        return isinstance(self.request, COMMANDS)
+        return isinstance(self.request, m.COMMANDS)
 
     def settle(self, answer: m.Message | WsrcError) -> None:
         self.answer = answer
@@ -97,7 +94,7 @@ class Requests:
             ConnectionLostError: Another request was not answered for one of these reasons.
             WsrcError: The server answered with an error, which is told by the class.
         """
-        self.check(session_of(request))
+        self.check(m.session_of(request))
         pending = self._start(request, hear, late)
         try:
             async with asyncio.timeout(limit_s):
@@ -302,12 +299,6 @@ class Session:
             raise NotExecutedError(f"The command was not sent. {exc}", exc.code) from exc
 
 
-def session_of(request: m.Message) -> str | None:
-    """Give the session that a request is for."""
-    session: str | None = getattr(request, "session", None)
-    return session
-
-
 def _no_turn(limit_s: float) -> NotExecutedError:
     return NotExecutedError(
         "The command was not sent: the one before it on the same card was not answered within "
@@ -328,7 +319,7 @@ def _check_answer(pending: _Pending, message: m.Message) -> None:
     )
     if not fits:
         raise RemoteProtocolError(f"The server answered {tag_of(request)} with {tag_of(message)}.")
-    if pending.session is not None and session_of(message) not in {None, pending.session}:
+    if pending.session is not None and m.session_of(message) not in {None, pending.session}:
         raise RemoteProtocolError("The server answered a request with that of another session.")
 
 
