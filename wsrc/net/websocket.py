@@ -9,7 +9,7 @@ from aiohttp.web import WebSocketResponse
 
 from wsrc import codec
 from wsrc.conversation import CloseCode
-from wsrc.errors import ConnectionLostError, RemoteProtocolError
+from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
 from wsrc.messages import Message
 
 MAX_QUEUED_MESSAGES = 10_000
@@ -44,8 +44,18 @@ class Link:
         self._closing: tuple[int, str] | None = None
 
     def send(self, message: Message) -> None:
-        """Queue a message; a link that is closing drops it."""
-        self.forward(codec.encode(message))
+        """
+        Queue a message; a link that is closing drops it.
+
+        Raises:
+            LocalProtocolError: If a text in it has no form in UTF-8.
+        """
+        try:
+            text = codec.encode(message)
+        except UnicodeEncodeError as exc:
+            what = codec.tag_of(message)
+            raise LocalProtocolError(f"A text for {what!r} cannot be written in UTF-8.") from exc
+        self.forward(text)
 
     def forward(self, text: bytes) -> None:
         """Queue the text of a message as it is; too long a queue closes the link with 1013."""

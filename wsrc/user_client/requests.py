@@ -20,6 +20,7 @@ from wsrc.errors import (
     CardError,
     ConnectionLostError,
     ErrorCode,
+    LocalProtocolError,
     NotExecutedError,
     Outcome,
     OutcomeUnknownError,
@@ -28,6 +29,9 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.user_client.faults import from_error
+
+MAX_WAIT_S = 31_536_000.0
+"""Longest wait that a server is asked for: a year."""
 
 Hear = Callable[[m.Message], None]
 
@@ -297,6 +301,18 @@ class Session:
             raise _no_turn(limit_s) from None
         except (ConnectionLostError, SessionLostError) as exc:
             raise NotExecutedError(f"The command was not sent. {exc}", exc.code) from exc
+
+
+def bounded_wait(wait_s: float) -> float:
+    """
+    Give how long a server is asked to wait for a card, even where that is for ever.
+
+    Raises:
+        LocalProtocolError: If it is less than 0, or no number.
+    """
+    if not wait_s >= 0:
+        raise LocalProtocolError(f"A card is waited for 0 or more seconds, not {wait_s}.")
+    return min(wait_s, MAX_WAIT_S)
 
 
 def _no_turn(limit_s: float) -> NotExecutedError:
