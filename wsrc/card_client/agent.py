@@ -7,6 +7,7 @@ import secrets
 import ssl
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -100,14 +101,13 @@ class Agent:
         """Run a source in this thread, and tell the event loop what it sees."""
 
         def report(slots: list[Slot]) -> None:
-            loop.call_soon_threadsafe(self._seen, number, source, slots, tasks)
+            with suppress(RuntimeError):  # the event loop is closed, and the source about to stop
+                loop.call_soon_threadsafe(self._seen, number, source, slots, tasks)
 
         try:
             source.watch(report)
         except CardError as exc:
             _log.error("%s", exc)
-        except RuntimeError as exc:  # the event loop was closed while a report was on its way
-            _log.debug("%s", exc)
 
     def _seen(
         self, number: int, source: Source, slots: list[Slot], tasks: asyncio.TaskGroup
