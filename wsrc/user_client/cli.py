@@ -83,12 +83,16 @@ def completion(shell: str) -> None:
     click.echo(kind(program, {}, PROGRAM, _COMPLETE).source())
 
 
+def _nothing_more(**_: object) -> None:
+    """Leave the work to the command within the group."""
+
+
 pcsc = Program(
     "pcsc",
     commands=pcsc_commands.COMMANDS,
     params=click.command()(common_options(_nothing)).params,
     help=pcsc_commands.HELP,
-    callback=lambda **_: None,
+    callback=_nothing_more,
 )
 
 for _command in (list_, info, apdu, reset, script, shell, watch, pcsc, lpac, vpcd, completion):
