@@ -151,7 +151,7 @@ _CARD_OPTIONS = {
     "iccid": "ICCID of the card, with or without its check digit.",
     "eid": "EID of the card.",
     "atr": "ATR of the card, in hexadecimal.",
-    "reader": "Id of its reader.",
+    "reader": "Id or name of its reader.",
     "label": "Label that its host gives it.",
     "any": "Any of these.",
 }
