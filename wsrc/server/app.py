@@ -207,6 +207,8 @@ def _resolve(
         )
     except OSError as exc:
         raise ConfigError("host", f"{host!r} cannot be resolved: {exc.strerror}") from exc
+    except UnicodeError as exc:
+        raise ConfigError("host", f"{host!r} is no name of a host") from exc
     return [(family, kind, proto, name, tuple(at)) for family, kind, proto, name, at in found]
 
 
