@@ -7,18 +7,23 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from smartcard.Card import Card as ScCard  # noqa: TID251
-from smartcard.CardRequest import CardRequest  # noqa: TID251
-from smartcard.CardType import ATRCardType  # noqa: TID251
-from smartcard.Exceptions import CardRequestTimeoutException  # noqa: TID251
-from smartcard.System import readers  # noqa: TID251
 
 from certs.make_certs import Certificates
 from tests.pcsc.bench import Bench, Slot
 from tests.pcsc.inserted import inserted
-from tests.unit.remote_pyscard import RemotePyscard, remote_cards
 from wsrc.readers.simulation import make_card, parse_description
-from wsrc.user_client.pyscard import RemoteReader
+
+try:
+    from smartcard.Card import Card as ScCard  # noqa: TID251
+    from smartcard.CardRequest import CardRequest  # noqa: TID251
+    from smartcard.CardType import ATRCardType  # noqa: TID251
+    from smartcard.Exceptions import CardRequestTimeoutException  # noqa: TID251
+    from smartcard.System import readers  # noqa: TID251
+
+    from tests.unit.remote_pyscard import RemotePyscard, remote_cards
+    from wsrc.user_client.pyscard import RemoteReader
+except ImportError as exc:
+    pytest.skip(str(exc), allow_module_level=True)
 
 pytestmark = pytest.mark.pcscd
 
