@@ -128,7 +128,7 @@ class SlotAgent:
             self._refuse(message, ErrorCode.TOO_MANY, why)
             return
         current = self.attachment
-        ours = current is not None and current.session == session_of(message)
+        ours = current is not None and current.session == m.session_of(message)
         if current is not None and ours and isinstance(message, m.Detach):
             current.break_off()
         self._waiting.append(message)
