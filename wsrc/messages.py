@@ -2,17 +2,16 @@
 """
 Every message that crosses a connection.
 
-This module is the protocol, with `parts`, which it is made of: `docs/protocol.schema.json` and the
-tables of `docs/protocol.md` are generated from them. A message is one JSON object in one text
-frame; `msg_type` names it. Octets are lower-case hexadecimal digits. Unknown fields are ignored.
+This module is the protocol, with `parts`, which it is made of, and `reader_events`:
+`docs/protocol.schema.json` and the tables of `docs/protocol.md` are generated from them. A message
+is one JSON object in one text frame; `msg_type` names it. Octets are lower-case hexadecimal digits.
+Unknown fields are ignored.
 
 A peer whose `hello` has no `version` speaks the first form: no request ids, no sessions, and
 never a message that it did not ask for. Fields marked *first form* are all that it knows.
 """
 
 from typing import Any
-
-import msgspec
 
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
@@ -35,6 +34,9 @@ from wsrc.parts import (
     Lease as Lease,
 )
 from wsrc.parts import (
+    Message as Message,
+)
+from wsrc.parts import (
     ReaderInfo as ReaderInfo,
 )
 from wsrc.parts import (
@@ -46,6 +48,42 @@ from wsrc.parts import (
 from wsrc.parts import (
     StepResult as StepResult,
 )
+from wsrc.reader_events import (
+    ListChange as ListChange,
+)
+from wsrc.reader_events import (
+    ListReaders as ListReaders,
+)
+from wsrc.reader_events import (
+    ListReadersAck as ListReadersAck,
+)
+from wsrc.reader_events import (
+    ReaderEvent as ReaderEvent,
+)
+from wsrc.reader_events import (
+    ReaderForm as ReaderForm,
+)
+from wsrc.reader_events import (
+    ReaderMark as ReaderMark,
+)
+from wsrc.reader_events import (
+    ReaderView as ReaderView,
+)
+from wsrc.reader_events import (
+    StateChange as StateChange,
+)
+from wsrc.reader_events import (
+    WatchReaders as WatchReaders,
+)
+from wsrc.reader_events import (
+    WatchReadersAck as WatchReadersAck,
+)
+from wsrc.reader_events import (
+    list_change as list_change,
+)
+from wsrc.reader_events import (
+    state_change as state_change,
+)
 from wsrc.slot import CardProtocol, ResetKind
 
 VERSION = 1
@@ -53,12 +91,6 @@ VERSION = 1
 
 MAX_BATCH = 256
 """Commands in one batch."""
-
-
-class Message(msgspec.Struct, frozen=True, tag_field="msg_type", kw_only=True, omit_defaults=True):
-    """Base: `id` is chosen by whoever asks and comes back with the answer."""
-
-    id: int | None = None
 
 
 class _Selection(Message, frozen=True, kw_only=True):
@@ -314,6 +346,7 @@ AnyMessage = (
     Hello | HelloAck | ListCards | ListCardsAck | SelectCard | SelectCardAck | Waiting
     | CApdu | RApdu | Batch | BatchResp | ResetReq | ResetResp | Attach | AttachAck
     | Detach | DetachAck | Cancel | CancelAck | Watch | WatchAck | CardEvent
+    | ListReaders | ListReadersAck | WatchReaders | WatchReadersAck | ReaderEvent | ReaderMark
     | ReaderReport | ReaderGone | SessionEnded | Restarting | StateNotification | Error
 )  # fmt: skip
 """Every message; the tag `msg_type` tells which."""
