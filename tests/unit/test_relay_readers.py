@@ -9,6 +9,7 @@ from tests.unit.relay_world import ATR, ICCID, Peer, World, code_of, empty, read
 from wsrc import messages as m
 from wsrc.errors import ErrorCode
 from wsrc.relay.readers import PAGE
+from wsrc.relay.records import CardPeer
 from wsrc.slot import SlotState
 
 RUN = "run-1"
@@ -387,11 +388,8 @@ def test_a_reader_that_comes_and_goes_within_one_event_was_never_there() -> None
     world = World()
     watcher = world.user()
     watch(watcher)
-    readers = world.relay._floor.readers
-    slot = world.relay._floor.new_slot(
-        world.relay._floor.peers[1],  # type: ignore[arg-type]  # any peer will do
-        empty("ghost"),
-    )
-    del world.relay._floor.slots[slot.number]
-    readers.mark(slot)
-    assert readers.settle() == []
+    floor = world.relay._floor
+    slot = floor.new_slot(CardPeer(9), empty("ghost"))
+    floor.file(slot)
+    del floor.slots[slot.number]
+    assert floor.readers.settle() == []

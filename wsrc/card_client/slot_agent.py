@@ -103,11 +103,20 @@ class SlotAgent:
         return bool(self.info.reader)
 
     def slot_changed(self, slot: Slot) -> None:
-        """Take what the source sees now."""
+        """
+        Take what the source sees now.
+
+        The server is told that a card came or went at once, whatever the reader is busy with;
+        what that means for a session, and who the card is, takes its turn.
+        """
         quiet = self.attachment is None and self._thread.idle_s > GRACE_S
         if slot.in_use and quiet:
             self._touched = True
-        self._slot = slot
+        before, self._slot = self._slot, slot
+        if slot.state is not SlotState.PRESENT:
+            self._card.no_card(_STATES[slot.state], slot.atr)
+        elif not _same_card(before, slot):
+            self._card.new_card(slot)
         self._put(self._refresh)
 
     def connection_lost(self) -> None:
@@ -169,23 +178,31 @@ class SlotAgent:
         if slot is None or (seen is not None and seen == slot and self._card.retry_s is None):
             return
         self._seen = slot
-        same_card = seen is not None and seen.event_count == slot.event_count
+        same_card = _same_card(seen, slot)
         if self.attachment is not None and not (same_card and slot.state is SlotState.PRESENT):
             await self._end(ErrorCode.CARD_NOT_PRESENT, "The card was taken out of the reader.")
         if slot.state is not SlotState.PRESENT:
             self._card.no_card(_STATES[slot.state], slot.atr)
         elif not same_card or self.info.state is not m.ReaderState.READY:
-            if not same_card:
-                self._card.new_card(slot)
             await self._identify()
 
     async def _identify(self) -> None:
-        await self._card.identify()
+        await self._card.identify(self._still_there)
         self._touched = False
 
     async def _look_again(self) -> None:
         if self._slot is not None and self._slot.state is SlotState.PRESENT:
             await self._identify()
+
+    def _still_there(self) -> bool:
+        """Tell whether the source sees what it saw when this was begun."""
+        slot, seen = self._slot, self._seen
+        return slot is not None and slot.state is SlotState.PRESENT and _same_card(seen, slot)
+
+    def _failed(self, exc: CardError) -> None:
+        """Say how a card is that failed, unless the source has seen it go."""
+        if self._still_there():
+            self._card.failed(exc)
 
     # The session
 
@@ -206,7 +223,7 @@ class SlotAgent:
             )
         except CardError as exc:
             self._refuse(asked, exc.code, str(exc))
-            self._card.failed(exc)
+            self._failed(exc)
             return
         self.attachment = Attachment(
             asked.session,
@@ -261,7 +278,7 @@ class SlotAgent:
             failure = exc
         if failure is not None and not isinstance(failure, CardTransmissionError):
             await self._end(failure.code, str(failure))
-            self._card.failed(failure)
+            self._failed(failure)
 
     async def _run(self, connection: Connection, function: Callable[[], T]) -> T:
         return await self._thread.call(
@@ -300,6 +317,15 @@ class SlotAgent:
     ) -> None:
         error = m.error(code, sentence, id=asked.id, session=_session(asked), outcome=outcome)
         self._send(error)
+
+
+def _same_card(before: Slot | None, slot: Slot) -> bool:
+    """Tell whether no card went out or in between two sights of a reader."""
+    return (
+        before is not None
+        and before.event_count == slot.event_count
+        and before.state not in {SlotState.EMPTY, SlotState.UNAVAILABLE}
+    )
 
 
 def _session(request: m.Message) -> str | None:
