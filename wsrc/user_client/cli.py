@@ -13,6 +13,7 @@ from wsrc.user_client.apdu_commands import apdu, reset, script, shell
 from wsrc.user_client.bridge_commands import lpac, vpcd
 from wsrc.user_client.cards_commands import info, list_, watch
 from wsrc.user_client.invocation import Exit, Invocation, common_options
+from wsrc.user_client.reader_commands import readers
 
 PROGRAM = "wsrc"
 
@@ -88,7 +89,20 @@ pcsc = Program(
     callback=lambda **_: None,
 )
 
-for _command in (list_, info, apdu, reset, script, shell, watch, pcsc, lpac, vpcd, completion):
+for _command in (
+    list_,
+    info,
+    apdu,
+    reset,
+    script,
+    shell,
+    watch,
+    readers,
+    pcsc,
+    lpac,
+    vpcd,
+    completion,
+):
     program.add_command(_command)
 
 
