@@ -59,6 +59,7 @@ class Subscriber:
         """Connect and watch, from where it stopped."""
         self.peer: Peer | None = self.world.user()
         self.feed = ReaderFeed()
+        self.asked = False
         instance, seq = self.mark or (None, None)
         self.forgotten = self.mark is None or self.world_seq - self.mark.seq > CAPACITY
         self.peer.say(m.WatchReaders(id=1, instance=instance, since=seq))
@@ -68,15 +69,18 @@ class Subscriber:
         return self.world.relay._floor.readers._ring.seq
 
     def hear(self, count: int) -> None:
-        """Take some of what was sent, and ask for the next page where there is one."""
+        """Ask for the next page if the last time brought one of several; take some messages."""
         assert self.peer is not None
+        if self.feed.after is not None and not self.asked:
+            self.asked = True
+            self.peer.say(m.ListReaders(id=2, after=self.feed.after))
         heard, self.peer.inbox = self.peer.inbox[:count], self.peer.inbox[count:]
         for message in heard:
             self.feed.hear(message)
             if isinstance(message, m.WatchReadersAck):
                 assert (message.readers is not None) == self.forgotten
-            if isinstance(message, m.WatchReadersAck | m.ListReadersAck) and message.next:
-                self.peer.say(m.ListReaders(id=2, after=message.next))
+            if isinstance(message, m.ListReadersAck):
+                self.asked = False
         while self.feed._unread:
             self.take(self.feed._unread.popleft())
         assert self.feed._end is None
@@ -100,7 +104,8 @@ class Subscriber:
                 raise AssertionError(news)
 
     def settle(self) -> None:
-        while self.peer is not None and self.peer.inbox:
+        assert self.peer is not None
+        while self.peer.inbox or self.feed.after is not None:
             self.hear(1)
 
     def lose(self) -> None:
