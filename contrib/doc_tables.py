@@ -15,14 +15,25 @@ from wsrc.codec import BY_TAG
 from wsrc.conversation import ANSWERS, MAY_SAY, Phase, Speaker
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.settings import CardClientSettings, ServerSettings, Settings, UserSettings, settings_of
-from wsrc.slot import CardProtocol, ResetKind
+from wsrc.slot import CardProtocol, ResetKind, SlotState
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.invocation import Exit
 
 ROOT = Path(__file__).resolve().parent.parent
 
-OBJECTS = (m.CardInfo, m.Identities, m.Lease, m.ReaderInfo, m.Step, m.StepResult)
-ENUMS = (m.ClientType, m.CardState, m.ReaderState, m.Change, CardProtocol, ResetKind)
+OBJECTS = (
+    m.CardInfo, m.Identities, m.Lease, m.ReaderInfo, m.ReaderView, m.Step, m.StepResult
+)  # fmt: skip
+ENUMS = (
+    m.ClientType,
+    m.CardState,
+    m.ReaderState,
+    m.Change,
+    SlotState,
+    m.ReaderForm,
+    CardProtocol,
+    ResetKind,
+)
 
 _PLAIN: dict[type, str] = {
     msgspec.inspect.StrType: "text",
@@ -199,9 +210,12 @@ def _prose(kind: type) -> str:
 
 
 def _object_title(kind: type) -> str:
-    return {"CardInfo": "Card", "ReaderInfo": "Reader", "StepResult": "Result"}.get(
-        kind.__name__, kind.__name__
-    )
+    return {
+        "CardInfo": "Card",
+        "ReaderInfo": "Reader",
+        "ReaderView": "Reader view",
+        "StepResult": "Result",
+    }.get(kind.__name__, kind.__name__)
 
 
 def _enum_title(kind: type[StrEnum]) -> str:
@@ -209,6 +223,8 @@ def _enum_title(kind: type[StrEnum]) -> str:
         "ClientType": "Client type",
         "CardState": "Card state",
         "ReaderState": "Reader state",
+        "SlotState": "Slot state",
+        "ReaderForm": "Reader form",
         "CardProtocol": "Protocol",
         "ResetKind": "Reset kind",
     }.get(kind.__name__, kind.__name__)
