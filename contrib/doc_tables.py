@@ -22,7 +22,7 @@ from wsrc.user_client.invocation import Exit
 ROOT = Path(__file__).resolve().parent.parent
 
 OBJECTS = (
-    m.CardInfo, m.Identities, m.Lease, m.ReaderInfo, m.ReaderView, m.Step, m.StepResult
+    m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.ReaderView, m.Step, m.StepResult
 )  # fmt: skip
 ENUMS = (
     m.ClientType,
@@ -124,11 +124,16 @@ def who() -> str:
 
 
 def errors() -> str:
-    """Give every error code, what a PC/SC program and a Python program are given for it."""
+    """
+    Give every error code, what a PC/SC program and a Python program are given for it.
+
+    Where a command may have run, a Python program is given the first of two.
+    """
     rows: list[tuple[str, ...]] = []
     for code in ErrorCode:
-        made = from_error(m.error(code, ""), command=False)
-        rows.append((f"`{code}`", f"`{code.pcsc}`", f"`{type(made).__name__}`", CODES[code]))
+        made = (from_error(m.error(code, ""), command=command) for command in (True, False))
+        names = " or ".join(dict.fromkeys(f"`{type(each).__name__}`" for each in made))
+        rows.append((f"`{code}`", f"`{code.pcsc}`", names, CODES[code]))
     return table(("Code", "PC/SC name", "Python", "Meaning"), rows)
 
 
@@ -212,6 +217,7 @@ def _prose(kind: type) -> str:
 def _object_title(kind: type) -> str:
     return {
         "CardInfo": "Card",
+        "LeaseInfo": "Lease",
         "ReaderInfo": "Reader",
         "ReaderView": "Reader view",
         "StepResult": "Result",

@@ -17,71 +17,29 @@ from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.parts import (
     CardInfo as CardInfo,
-)
-from wsrc.parts import (
     CardState as CardState,
-)
-from wsrc.parts import (
     Change as Change,
-)
-from wsrc.parts import (
     ClientType as ClientType,
-)
-from wsrc.parts import (
     Identities as Identities,
-)
-from wsrc.parts import (
-    Lease as Lease,
-)
-from wsrc.parts import (
+    LeaseInfo as LeaseInfo,
     Message as Message,
-)
-from wsrc.parts import (
     ReaderInfo as ReaderInfo,
-)
-from wsrc.parts import (
     ReaderState as ReaderState,
-)
-from wsrc.parts import (
     Step as Step,
-)
-from wsrc.parts import (
     StepResult as StepResult,
 )
 from wsrc.reader_events import (
     ListChange as ListChange,
-)
-from wsrc.reader_events import (
     ListReaders as ListReaders,
-)
-from wsrc.reader_events import (
     ListReadersAck as ListReadersAck,
-)
-from wsrc.reader_events import (
     ReaderEvent as ReaderEvent,
-)
-from wsrc.reader_events import (
     ReaderForm as ReaderForm,
-)
-from wsrc.reader_events import (
     ReaderMark as ReaderMark,
-)
-from wsrc.reader_events import (
     ReaderView as ReaderView,
-)
-from wsrc.reader_events import (
     StateChange as StateChange,
-)
-from wsrc.reader_events import (
     WatchReaders as WatchReaders,
-)
-from wsrc.reader_events import (
     WatchReadersAck as WatchReadersAck,
-)
-from wsrc.reader_events import (
     list_change as list_change,
-)
-from wsrc.reader_events import (
     state_change as state_change,
 )
 from wsrc.slot import CardProtocol, ResetKind
@@ -170,7 +128,7 @@ class Waiting(Message, frozen=True, tag="waiting", kw_only=True):
     """The card is not free: the place in the queue, 1 being next, and who holds the card."""
 
     position: int
-    lease: Lease | None = None
+    lease: LeaseInfo | None = None
 
 
 class CApdu(Message, frozen=True, tag="c_apdu", kw_only=True):
@@ -339,7 +297,7 @@ class Error(Message, frozen=True, tag="error", kw_only=True):
     outcome: Outcome | None = None
     session: str | None = None
     candidates: tuple[CardInfo, ...] = ()
-    lease: Lease | None = None
+    lease: LeaseInfo | None = None
 
 
 AnyMessage = (
@@ -350,6 +308,16 @@ AnyMessage = (
     | ReaderReport | ReaderGone | SessionEnded | Restarting | StateNotification | Error
 )  # fmt: skip
 """Every message; the tag `msg_type` tells which."""
+
+
+COMMANDS = (CApdu, Batch, ResetReq)
+"""Requests that change what is in a card, so that their outcome matters."""
+
+
+def session_of(message: Message) -> str | None:
+    """Give the session that a message belongs to, if any."""
+    session: str | None = getattr(message, "session", None)
+    return session
 
 
 def error(code: ErrorCode, sentence: str, **fields: Any) -> Error:

@@ -12,8 +12,7 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.unit.relay_world import CardClient, Peer, World, empty, reader

@@ -10,10 +10,9 @@ from websockets.exceptions import ConnectionClosed
 
 from certs.make_certs import Certificates
 from tests.system import first_form
-from tests.system.test_first_form import Bench
+from tests.system.first_form_bench import benched
 from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World, running, until
-from wsrc import codec
-from wsrc import messages as m
+from wsrc import codec, messages as m
 from wsrc.errors import (
     AmbiguousCardError,
     CardBusyError,
@@ -83,10 +82,7 @@ async def test_fault_04_nothing_of_a_user_is_left_for_the_next(
 async def test_fault_05_an_error_of_the_card_reaches_the_user_who_stays_connected(
     world: World, certificates: Certificates
 ) -> None:
-    bench = Bench(default_cards()[0])
-    args = (world.card_url, certificates.ca, bench.transmit, bench.reset)
-    async with first_form.card_client(*args) as client:
-        await until(lambda: client.states == ["ready"])
+    async with benched(world, certificates, default_cards()[0]) as client:
         user = await world.user()
         card = await user.select(iccid=UICC)
         client.failing = True
@@ -99,11 +95,8 @@ async def test_fault_05_an_error_of_the_card_reaches_the_user_who_stays_connecte
 async def test_fault_06_a_card_lost_in_mid_command_leaves_a_reason_and_no_remains(
     world: World, certificates: Certificates
 ) -> None:
-    bench = Bench(default_cards()[0])
-    args = (world.card_url, certificates.ca, bench.transmit, bench.reset)
     user = await world.user(timeout_s=first_form.LIMIT_S)
-    async with first_form.card_client(*args) as client:
-        await until(lambda: client.states == ["ready"])
+    async with benched(world, certificates, default_cards()[0]) as client:
         card = await user.select(iccid=UICC)
         client.silent = True
         async with asyncio.TaskGroup() as tasks:

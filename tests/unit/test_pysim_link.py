@@ -15,7 +15,7 @@ import pytest
 
 from certs.make_certs import Certificates
 from tests.system.in_thread import Elsewhere, elsewhere
-from tests.system.world import EUICC, UICC, Host
+from tests.system.world import EUICC, UICC, Host, until
 from wsrc.messages import CardState
 
 FOLDER = Path(__file__).parents[2] / "contrib" / "pysim"
@@ -212,14 +212,17 @@ def test_a_new_card_is_waited_for(there: Elsewhere, host: Host, link: Any) -> No
     waiting.start()
 
     async def again() -> None:
-        host.source.remove(name)
-        while await there.world.state_of(iccid=UICC) is not None:
-            pass
-        host.source.insert(name)
+        async def is_in(count: int) -> bool:
+            return len(await there.world.cards(iccid=UICC)) == count
 
-    there.do(again())
-    waiting.join(20)
-    assert not waiting.is_alive()
+        host.source.remove(name)
+        await until(lambda: is_in(0))
+        host.source.insert(name)
+        await until(lambda: is_in(1))
+
+    while waiting.is_alive():  # it may begin to look when the card is in again
+        there.do(again())
+        waiting.join(0.2)
     assert link.get_atr()
 
 

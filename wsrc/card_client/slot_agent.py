@@ -30,8 +30,6 @@ ATTACH_S = 25.0
 CLOSE_S = 10.0
 """Longest power-off."""
 
-_COMMANDS = (m.CApdu, m.Batch, m.ResetReq)
-
 MAX_JOBS = 64
 """What may wait for one reader: a session has one request in flight, the rest is slack."""
 
@@ -68,13 +66,14 @@ class SlotAgent:
         self._options = options
         self._claim = claim
         self._send = send
-        self._jobs: asyncio.Queue[Callable[[], Coroutine[Any, Any, None]]] = asyncio.Queue(MAX_JOBS)
+        self._jobs: asyncio.Queue[Callable[[], Coroutine[Any, Any, None]]] = asyncio.Queue()
         self._thread = ReaderThread(name, open_reader)
         self._slot: Slot | None = None
         self._seen: Slot | None = None
         self._card = Identification(options, name, self._thread, send)
         self._waiting: list[m.Message] = []
         self._touched = False
+        self._to_refresh = False
 
     async def run(self) -> None:
         """Serve the reader until cancelled, then power its card off."""
@@ -117,30 +116,26 @@ class SlotAgent:
             self._card.no_card(_STATES[slot.state], slot.atr)
         elif not _same_card(before, slot):
             self._card.new_card(slot)
-        self._put(self._refresh)
+        if not self._to_refresh:  # each change of any reader comes here
+            self._to_refresh = True
+            self._jobs.put_nowait(self._refresh)
 
     def connection_lost(self) -> None:
         """End the session: the server is gone, and with it whoever held the card."""
         self._waiting.clear()
-        self._put(self._abandon)
+        self._jobs.put_nowait(self._abandon)
 
     def request(self, message: m.Message) -> None:
         """Take a request of the server; it is answered by `send`."""
         if isinstance(message, m.Cancel):
             self._cancel(message)
             return
-        self._waiting.append(message)
-        if not self._put(lambda: self._handle(message)):
-            self._waiting.remove(message)
+        if self._jobs.qsize() >= MAX_JOBS and not isinstance(message, m.Detach):
             why = f"{MAX_JOBS} requests wait for {self.info.name} already."
             self._refuse(message, ErrorCode.TOO_MANY, why)
-
-    def _put(self, job: Callable[[], Coroutine[Any, Any, None]]) -> bool:
-        try:
-            self._jobs.put_nowait(job)
-        except asyncio.QueueFull:
-            return False
-        return True
+            return
+        self._waiting.append(message)
+        self._jobs.put_nowait(lambda: self._handle(message))
 
     async def _handle(self, message: m.Message) -> None:
         if not any(waiting is message for waiting in self._waiting):
@@ -158,7 +153,7 @@ class SlotAgent:
 
     def _cancel(self, message: m.Cancel) -> None:
         target = next(
-            (w for w in self._waiting if isinstance(w, _COMMANDS) and w.id == message.target), None
+            (w for w in self._waiting if isinstance(w, m.COMMANDS) and w.id == message.target), None
         )
         current = self.attachment
         in_batch = current is not None and current.in_batch == message.target
@@ -174,6 +169,7 @@ class SlotAgent:
     # What the source sees
 
     async def _refresh(self) -> None:
+        self._to_refresh = False
         slot, seen = self._slot, self._seen
         if slot is None or (seen is not None and seen == slot and self._card.retry_s is None):
             return
@@ -291,7 +287,7 @@ class SlotAgent:
         if ended is None:
             return
         await self._power_off()
-        for request in [w for w in self._waiting if isinstance(w, _COMMANDS)]:
+        for request in [w for w in self._waiting if isinstance(w, m.COMMANDS)]:
             if request.session == ended.session:
                 self._waiting.remove(request)
                 self._refuse(request, code, sentence)
@@ -315,7 +311,7 @@ class SlotAgent:
         sentence: str,
         outcome: Outcome = Outcome.NOT_EXECUTED,
     ) -> None:
-        error = m.error(code, sentence, id=asked.id, session=_session(asked), outcome=outcome)
+        error = m.error(code, sentence, id=asked.id, session=m.session_of(asked), outcome=outcome)
         self._send(error)
 
 
@@ -326,11 +322,6 @@ def _same_card(before: Slot | None, slot: Slot) -> bool:
         and before.event_count == slot.event_count
         and before.state not in {SlotState.EMPTY, SlotState.UNAVAILABLE}
     )
-
-
-def _session(request: m.Message) -> str | None:
-    session: str | None = getattr(request, "session", None)
-    return session
 
 
 _STATES = {

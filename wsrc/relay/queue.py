@@ -165,7 +165,7 @@ def _leave(floor: Floor, waiter: Waiter) -> None:
     floor.timers.clear(("wait", waiter.user.number, waiter.message.id))
 
 
-def _tell(floor: Floor, waiter: Waiter, position: int, lease: m.Lease | None) -> None:
+def _tell(floor: Floor, waiter: Waiter, position: int, lease: m.LeaseInfo | None) -> None:
     waiter.position = position
     floor.send(waiter.user, m.Waiting(id=waiter.message.id, position=position, lease=lease))
 

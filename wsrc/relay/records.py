@@ -10,12 +10,12 @@ from wsrc.messages import (
     CardState,
     Error,
     Identities,
+    LeaseInfo,
     Message,
     ReaderInfo,
     ReaderState,
     SelectCard,
 )
-from wsrc.messages import Lease as LeaseInfo
 from wsrc.relay.selection import Key, Selection
 
 MAX_REMEMBERED_ENDS = 16

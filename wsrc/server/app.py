@@ -18,6 +18,7 @@ from wsrc.config import ServerSettings
 from wsrc.errors import ConfigError
 from wsrc.messages import ClientType
 from wsrc.net.tls import server_context
+from wsrc.net.websocket import CLOSE_S
 from wsrc.relay.floor import Limits
 from wsrc.relay.machine import Relay
 from wsrc.server.peers import Peers
@@ -26,9 +27,6 @@ _log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 """Connections that may wait to be accepted: all card hosts come back at once after a restart."""
-
-CLOSE_S = 2.0
-"""How long a peer may take to answer a closing handshake."""
 
 
 class App:
@@ -84,6 +82,7 @@ class App:
             # this for a TLS connection that is closed already.
             with suppress(AttributeError):
                 transport.abort()
+        # A socket tells TLS of its end in the next turn of the loop, and TLS us in the one after.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
@@ -138,10 +137,12 @@ class App:
                 max_msg_size=settings.max_message_octets,
                 decode_text=False,
             )
-            self._not_upgraded.pop(request.protocol).cancel()
+            await link.prepare(request)
+            hurry = self._not_upgraded.pop(request.protocol, None)
+            if hurry is not None:
+                hurry.cancel()
             if isinstance(request.transport, asyncio.WriteTransport):
                 self._transports.add(request.transport)
-            await link.prepare(request)
             await self._peers.serve(link, role, request.remote or "an unknown address")
             return link
 

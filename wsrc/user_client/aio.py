@@ -36,7 +36,7 @@ from wsrc.user_client.faults import from_error
 from wsrc.user_client.look_ahead import LookAhead
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.reader_calls import ReaderCalls
-from wsrc.user_client.requests import Session
+from wsrc.user_client.requests import Session, bounded_wait
 from wsrc.user_client.watching import CardFeed
 
 __all__ = [
@@ -152,19 +152,20 @@ class Client(ReaderCalls):
         Make one card ours, freshly reset: `await` it, or use it with `async with`.
 
         Args:
-            wait_s: How long to wait for a card that is busy or absent.
+            wait_s: How long to wait for a card that is busy or absent; the server has a limit.
             raw_tpdu: Pass T=0 blocks as they are: responses are not fetched, Le not corrected.
             on_waiting: Called with each place in the queue that the server tells.
             which: What the card must be; exactly one card must match.
 
         Raises:
+            LocalProtocolError: If `wait_s` is less than 0, or no number.
             NoSuchCardError: If no card matches.
             AmbiguousCardError: If several do.
             CardBusyError: If another user holds the card, still after `wait_s`.
             CardError: If the card or the reader fails.
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
-        request = m.SelectCard(wait_s=wait_s, raw_tpdu=raw_tpdu, **which)
+        request = m.SelectCard(wait_s=bounded_wait(wait_s), raw_tpdu=raw_tpdu, **which)
         return Selecting(self, request, on_waiting)
 
     async def watch(self, **filters: Unpack[Filters]) -> AsyncGenerator[CardEvent, None]:

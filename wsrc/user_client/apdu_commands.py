@@ -121,7 +121,7 @@ def reset(call: Invocation, which: Filters, wait_s: float, *, cold: bool) -> Non
 @card_options
 @wait_option
 @click.option("--keep-going", is_flag=True, help="Go on after an unexpected status word.")
-@click.argument("file", type=click.File("r", encoding="utf-8"), metavar="FILE")
+@click.argument("file", type=click.File("r", encoding="utf-8", errors="replace"), metavar="FILE")
 def script(call: Invocation, which: Filters, wait_s: float, *, keep_going: bool, file: Any) -> Exit:
     """
     Run a file of command APDUs and check their status words.
