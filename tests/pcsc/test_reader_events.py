@@ -71,4 +71,6 @@ async def test_a_card_in_a_real_reader_comes_and_goes(
                 with card.inserted(slot.port):
                     assert await there.get() is SlotState.PRESENT
                 assert await there.get() is SlotState.EMPTY
+                # The card client may find out before pcscd looks again.
+                await asyncio.to_thread(bench.wait_empty, slot)
         watching.cancel()

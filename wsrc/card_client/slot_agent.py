@@ -33,6 +33,9 @@ CLOSE_S = 10.0
 MAX_JOBS = 64
 """What may wait for one reader: a session has one request in flight, the rest is slack."""
 
+TELL_S = 0.05
+"""How long the server is not told of a change so that a session can end with its outcome."""
+
 GRACE_S = 1.0
 """How long PC/SC may go on showing our own use after we let go."""
 
@@ -70,6 +73,8 @@ class SlotAgent:
         self._thread = ReaderThread(name, open_reader)
         self._slot: Slot | None = None
         self._seen: Slot | None = None
+        self._told: Slot | None = None
+        self._late: asyncio.TimerHandle | None = None
         self._card = Identification(options, name, self._thread, send)
         self._waiting: list[m.Message] = []
         self._touched = False
@@ -88,6 +93,7 @@ class SlotAgent:
                     job = self._look_again
                 await job()
         finally:
+            self._forget_late()
             await self._power_off()
             self._thread.stop()
 
@@ -105,17 +111,18 @@ class SlotAgent:
         """
         Take what the source sees now.
 
-        The server is told that a card came or went at once, whatever the reader is busy with;
-        what that means for a session, and who the card is, takes its turn.
+        The server is told that a card came or went at once, whatever the reader is busy with; who
+        the card is takes its turn. A session has `TELL_S` to end first, so that its user is told
+        what became of a command.
         """
         quiet = self.attachment is None and self._thread.idle_s > GRACE_S
         if slot.in_use and quiet:
             self._touched = True
-        before, self._slot = self._slot, slot
-        if slot.state is not SlotState.PRESENT:
-            self._card.no_card(_STATES[slot.state], slot.atr)
-        elif not _same_card(before, slot):
-            self._card.new_card(slot)
+        self._slot = slot
+        if self.attachment is None:
+            self._tell()
+        elif self._late is None:
+            self._late = asyncio.get_running_loop().call_later(TELL_S, self._tell)
         if not self._to_refresh:  # each change of any reader comes here
             self._to_refresh = True
             self._jobs.put_nowait(self._refresh)
@@ -168,6 +175,23 @@ class SlotAgent:
 
     # What the source sees
 
+    def _tell(self) -> None:
+        """Tell the server what the source sees, if it was not told yet."""
+        slot, told = self._slot, self._told
+        self._forget_late()
+        if slot is None or slot == told:
+            return
+        self._told = slot
+        if slot.state is not SlotState.PRESENT:
+            self._card.no_card(_STATES[slot.state], slot.atr)
+        elif not _same_card(told, slot):
+            self._card.new_card(slot)
+
+    def _forget_late(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
     async def _refresh(self) -> None:
         self._to_refresh = False
         slot, seen = self._slot, self._seen
@@ -177,6 +201,7 @@ class SlotAgent:
         same_card = _same_card(seen, slot)
         if self.attachment is not None and not (same_card and slot.state is SlotState.PRESENT):
             await self._end(ErrorCode.CARD_NOT_PRESENT, "The card was taken out of the reader.")
+        self._tell()
         if slot.state is not SlotState.PRESENT:
             self._card.no_card(_STATES[slot.state], slot.atr)
         elif not same_card or self.info.state is not m.ReaderState.READY:
