@@ -133,7 +133,7 @@ def test_sigterm_ends_each_program_at_once_and_cleanly(
     user = hold_with_pin(programs)
     assert client.end() == 0
     assert "powered off" in client.output
-    assert server.end() == 0
+    assert server.end() == 0, server.output
     assert "Traceback" not in server.output + client.output
     user.end(signal.SIGKILL)
 

@@ -13,9 +13,11 @@ import websockets.asyncio.client
 
 from certs.make_certs import Certificates
 from tests.system.world import UICC, World, running, until
-from wsrc.errors import RefusedError
+from wsrc.config import ServerSettings
+from wsrc.errors import ConfigError, RefusedError
 from wsrc.messages import CardState
 from wsrc.readers.simulation import Card, Faults, make_card, parse_description
+from wsrc.server.app import serve
 
 OTHER = "8988211999000000019"
 BIG_FILE = """
@@ -133,3 +135,13 @@ async def test_a_card_host_with_long_texts_does_not_keep_users_from_the_list(
             await farm.send(json.dumps(report, ensure_ascii=False))
         await until(lambda: world.counts["cards"] == len(readers))
         assert len(await world.cards()) == len(readers)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x\udcff"])
+async def test_a_host_that_is_no_name_is_refused_in_words(host: str) -> None:
+    settings = ServerSettings(
+        host=host, no_tls=True, allow_plaintext_on_network=True, user_port=0, card_port=0
+    )
+    with pytest.raises(ConfigError, match="is no name of a host"):
+        async with serve(settings):
+            pass

@@ -231,7 +231,7 @@ class Agent:
             case m.CApdu() | m.Batch() | m.ResetReq() | m.Detach() | m.Cancel():
                 self._route(self._sessions.get(message.session or ""), message.session, message)
             case m.Restarting(reconnect_in_s=seconds):
-                self._return_in_s = seconds
+                self._return_in_s = min(max(seconds, 0.0), self._server.reconnect_max_s)
             case m.Error(message=sentence):
                 _log.warning("The server says: %s", sentence)
             case _:
