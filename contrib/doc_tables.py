@@ -15,14 +15,25 @@ from wsrc.codec import BY_TAG
 from wsrc.conversation import ANSWERS, MAY_SAY, Phase, Speaker
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.settings import CardClientSettings, ServerSettings, Settings, UserSettings, settings_of
-from wsrc.slot import CardProtocol, ResetKind
+from wsrc.slot import CardProtocol, ResetKind, SlotState
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.invocation import Exit
 
 ROOT = Path(__file__).resolve().parent.parent
 
-OBJECTS = (m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.Step, m.StepResult)
-ENUMS = (m.ClientType, m.CardState, m.ReaderState, m.Change, CardProtocol, ResetKind)
+OBJECTS = (
+    m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.ReaderView, m.Step, m.StepResult
+)  # fmt: skip
+ENUMS = (
+    m.ClientType,
+    m.CardState,
+    m.ReaderState,
+    m.Change,
+    SlotState,
+    m.ReaderForm,
+    CardProtocol,
+    ResetKind,
+)
 
 _PLAIN: dict[type, str] = {
     msgspec.inspect.StrType: "text",
@@ -208,6 +219,7 @@ def _object_title(kind: type) -> str:
         "CardInfo": "Card",
         "LeaseInfo": "Lease",
         "ReaderInfo": "Reader",
+        "ReaderView": "Reader view",
         "StepResult": "Result",
     }.get(kind.__name__, kind.__name__)
 
@@ -217,6 +229,8 @@ def _enum_title(kind: type[StrEnum]) -> str:
         "ClientType": "Client type",
         "CardState": "Card state",
         "ReaderState": "Reader state",
+        "SlotState": "Slot state",
+        "ReaderForm": "Reader form",
         "CardProtocol": "Protocol",
         "ResetKind": "Reset kind",
     }.get(kind.__name__, kind.__name__)

@@ -92,7 +92,8 @@ def test_messages_in_the_protocol_can_be_read() -> None:
         text = block.replace("…", "").strip()
         while text:
             example, end = reader.raw_decode(text)
-            assert codec.tag_of(codec.decode(json.dumps(example))) == example["msg_type"]
+            tag = example.get("msg_type", example.get("event"))
+            assert codec.tag_of(codec.decode(json.dumps(example))) == tag
             text = text[end:].strip()
             count += 1
     assert count > 10

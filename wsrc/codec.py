@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages to and from JSON text, and the JSON Schema of all of them."""
 
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from wsrc.errors import BadHexError, ErrorCode, RemoteProtocolError, WsrcError
 from wsrc.messages import AnyMessage, Message
 from wsrc.octets import Octets, from_wire
+from wsrc.reader_events import NOTIFICATIONS
 
 MAX_MESSAGE_OCTETS = 1 << 20
 """Default limit of one message: a batch of some full-length commands fits."""
@@ -32,6 +33,11 @@ class _Envelope(msgspec.Struct):
     id: int | None = None
 
 
+class _Notification(msgspec.Struct):
+    jsonrpc: Literal["2.0"]
+    event: str
+
+
 def _encode_octets(value: Any) -> str:
     if isinstance(value, Octets):
         return value.hex()
@@ -47,11 +53,15 @@ def _decode_octets(kind: type, value: Any) -> Octets:
 _encoder = msgspec.json.Encoder(enc_hook=_encode_octets)
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AnyMessage, dec_hook=_decode_octets)
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
+_event_decoder = msgspec.json.Decoder(_Notification)
+_notification_decoders = {
+    event: msgspec.json.Decoder(kind) for event, kind in NOTIFICATIONS.items()
+}
 
 
 def tag_of(message: Message) -> str:
-    """Give the `msg_type` of a message."""
-    return str(message.__struct_config__.tag)
+    """Give the `msg_type` of a message, or the `event` of a notification."""
+    return str(message.__struct_config__.tag or getattr(message, "event", None))
 
 
 def encode(message: Message) -> bytes:
@@ -61,7 +71,7 @@ def encode(message: Message) -> bytes:
 
 def decode(text: bytes | str) -> Message:
     """
-    Read one message.
+    Read one message, or one notification of `reader_events`, which has no `msg_type`.
 
     Raises:
         UnreadableError: If `msg_type` is unknown, or octets are not hexadecimal digits; the
@@ -77,6 +87,9 @@ def decode(text: bytes | str) -> Message:
             ErrorCode.BAD_HEX, f"Octets in {envelope.msg_type!r} are wrong: {exc}.", envelope.id
         ) from exc
     except msgspec.DecodeError as exc:
+        notification = _notification(text)
+        if notification is not None:
+            return notification
         envelope = _envelope(text)
         if envelope.msg_type not in BY_TAG:
             raise UnreadableError(
@@ -89,6 +102,14 @@ def decode(text: bytes | str) -> Message:
     except (UnicodeError, RecursionError) as exc:
         raise RemoteProtocolError("The text is not UTF-8, or nested too deep.") from exc
     return message
+
+
+def _notification(text: bytes | str) -> Message | None:
+    try:
+        decoder = _notification_decoders.get(_event_decoder.decode(text).event)
+        return decoder.decode(text) if decoder is not None else None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
 
 
 def _envelope(text: bytes | str) -> _Envelope:

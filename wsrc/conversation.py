@@ -42,7 +42,16 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
     (Speaker.USER, Phase.GREETING): _set(m.Hello),
     (Speaker.CARD, Phase.GREETING): _set(m.Hello),
     (Speaker.USER, Phase.OPEN): _set(
-        m.ListCards, m.SelectCard, m.CApdu, m.Batch, m.ResetReq, m.Detach, m.Cancel, m.Watch
+        m.ListCards,
+        m.SelectCard,
+        m.CApdu,
+        m.Batch,
+        m.ResetReq,
+        m.Detach,
+        m.Cancel,
+        m.Watch,
+        m.ListReaders,
+        m.WatchReaders,
     ),
     (Speaker.CARD, Phase.OPEN): _set(
         m.ReaderReport,
@@ -69,6 +78,12 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         m.CancelAck,
         m.WatchAck,
         m.CardEvent,
+        m.ListReadersAck,
+        m.WatchReadersAck,
+        m.ReaderEvent,
+        m.ReaderMark,
+        m.StateChange,
+        m.ListChange,
         m.SessionEnded,
         m.Restarting,
         m.Error,
@@ -98,6 +113,8 @@ ANSWERS: dict[type[m.Message], type[m.Message]] = {
     m.Detach: m.DetachAck,
     m.Cancel: m.CancelAck,
     m.Watch: m.WatchAck,
+    m.ListReaders: m.ListReadersAck,
+    m.WatchReaders: m.WatchReadersAck,
 }
 """The answer to each request; `error` may stand in for any of them."""
 

@@ -2,17 +2,16 @@
 """
 Every message that crosses a connection.
 
-This module is the protocol, with `parts`, which it is made of: `docs/protocol.schema.json` and the
-tables of `docs/protocol.md` are generated from them. A message is one JSON object in one text
-frame; `msg_type` names it. Octets are lower-case hexadecimal digits. Unknown fields are ignored.
+This module is the protocol, with `parts`, which it is made of, and `reader_events`:
+`docs/protocol.schema.json` and the tables of `docs/protocol.md` are generated from them. A message
+is one JSON object in one text frame; `msg_type` names it. Octets are lower-case hexadecimal digits.
+Unknown fields are ignored.
 
 A peer whose `hello` has no `version` speaks the first form: no request ids, no sessions, and
 never a message that it did not ask for. Fields marked *first form* are all that it knows.
 """
 
 from typing import Any
-
-import msgspec
 
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
@@ -23,10 +22,25 @@ from wsrc.parts import (
     ClientType as ClientType,
     Identities as Identities,
     LeaseInfo as LeaseInfo,
+    Message as Message,
     ReaderInfo as ReaderInfo,
     ReaderState as ReaderState,
     Step as Step,
     StepResult as StepResult,
+)
+from wsrc.reader_events import (
+    ListChange as ListChange,
+    ListReaders as ListReaders,
+    ListReadersAck as ListReadersAck,
+    ReaderEvent as ReaderEvent,
+    ReaderForm as ReaderForm,
+    ReaderMark as ReaderMark,
+    ReaderView as ReaderView,
+    StateChange as StateChange,
+    WatchReaders as WatchReaders,
+    WatchReadersAck as WatchReadersAck,
+    list_change as list_change,
+    state_change as state_change,
 )
 from wsrc.slot import CardProtocol, ResetKind
 
@@ -35,12 +49,6 @@ VERSION = 1
 
 MAX_BATCH = 256
 """Commands in one batch."""
-
-
-class Message(msgspec.Struct, frozen=True, tag_field="msg_type", kw_only=True, omit_defaults=True):
-    """Base: `id` is chosen by whoever asks and comes back with the answer."""
-
-    id: int | None = None
 
 
 class _Selection(Message, frozen=True, kw_only=True):
@@ -296,6 +304,7 @@ AnyMessage = (
     Hello | HelloAck | ListCards | ListCardsAck | SelectCard | SelectCardAck | Waiting
     | CApdu | RApdu | Batch | BatchResp | ResetReq | ResetResp | Attach | AttachAck
     | Detach | DetachAck | Cancel | CancelAck | Watch | WatchAck | CardEvent
+    | ListReaders | ListReadersAck | WatchReaders | WatchReadersAck | ReaderEvent | ReaderMark
     | ReaderReport | ReaderGone | SessionEnded | Restarting | StateNotification | Error
 )  # fmt: skip
 """Every message; the tag `msg_type` tells which."""

@@ -42,7 +42,9 @@ class World:
     def __init__(self, **limits: float) -> None:
         self.now = 1000.0
         self.limits = Limits(**limits)  # type: ignore[arg-type]  # counts are given as whole numbers
-        self.relay = Relay(self.limits, 0.0, self._new_session, name="relay", isd_r_aids=())
+        self.relay = Relay(
+            self.limits, 0.0, self._new_session, name="relay", isd_r_aids=(), instance="run-1"
+        )
         self.peers: dict[int, Peer] = {}
         self.notes: list[str] = []
         self.last_session = 0
@@ -126,6 +128,8 @@ class World:
         kept = {
             "instances": len(floor.instances),
             "watchers": len(floor.watchers),
+            "reader watchers": len(floor.readers.watchers),
+            "reader views": len(floor.readers),
             "adapters": len(self.relay._adapters),
             "buckets": len(floor.waiting._by_key),
         }

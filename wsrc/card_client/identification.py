@@ -69,7 +69,7 @@ class Identification:
         self._report(named)
 
     def new_card(self, slot: Slot) -> None:
-        """Enter a card of which no more is known than its ATR."""
+        """Enter a card of which no more is known than its ATR, and tell the server at once."""
         self.retry_s = None
         blank = _blank(self.info, m.ReaderState.IDENTIFYING, slot.atr)
         self._report(msgspec.structs.replace(blank, insertion=self.info.insertion + 1))
@@ -79,15 +79,22 @@ class Identification:
         self.retry_s = None
         self._report(_blank(self.info, state, atr))
 
-    async def identify(self) -> None:
-        """Cold reset the card, ask it who it is, power it off, and tell the server."""
+    async def identify(self, still_there: Callable[[], bool]) -> None:
+        """
+        Cold reset the card, ask it who it is, power it off, and tell the server.
+
+        What comes of it is dropped if the card is not `still_there` by then.
+        """
         aids = self._options.isd_r_aids
         try:
             found = await self._thread.with_reader(
                 lambda reader: blocking.find_out(reader, aids), IDENTIFY_S
             )
         except CardError as exc:
-            self.failed(exc)
+            if still_there():
+                self.failed(exc)
+            return
+        if not still_there():
             return
         self.retry_s = None
         ids = found.identities
@@ -131,8 +138,8 @@ class Identification:
         return next((labels[name] for name in wanted if name in labels), None)
 
     def _report(self, info: m.ReaderInfo) -> None:
-        if info != self.info:
-            self.info = info
+        before, self.info = self.info, info
+        if info != before and info.reader:
             self._send(m.ReaderReport(reader=info))
 
 

@@ -33,6 +33,9 @@ CLOSE_S = 10.0
 MAX_JOBS = 64
 """What may wait for one reader: a session has one request in flight, the rest is slack."""
 
+TELL_S = 0.05
+"""How long the server is not told of a change so that a session can end with its outcome."""
+
 GRACE_S = 1.0
 """How long PC/SC may go on showing our own use after we let go."""
 
@@ -70,6 +73,8 @@ class SlotAgent:
         self._thread = ReaderThread(name, open_reader)
         self._slot: Slot | None = None
         self._seen: Slot | None = None
+        self._told: Slot | None = None
+        self._late: asyncio.TimerHandle | None = None
         self._card = Identification(options, name, self._thread, send)
         self._waiting: list[m.Message] = []
         self._touched = False
@@ -88,6 +93,7 @@ class SlotAgent:
                     job = self._look_again
                 await job()
         finally:
+            self._forget_late()
             await self._power_off()
             self._thread.stop()
 
@@ -102,11 +108,21 @@ class SlotAgent:
         return bool(self.info.reader)
 
     def slot_changed(self, slot: Slot) -> None:
-        """Take what the source sees now."""
+        """
+        Take what the source sees now.
+
+        The server is told that a card came or went at once, whatever the reader is busy with; who
+        the card is takes its turn. A session has `TELL_S` to end first, so that its user is told
+        what became of a command.
+        """
         quiet = self.attachment is None and self._thread.idle_s > GRACE_S
         if slot.in_use and quiet:
             self._touched = True
         self._slot = slot
+        if self.attachment is None:
+            self._tell()
+        elif self._late is None:
+            self._late = asyncio.get_running_loop().call_later(TELL_S, self._tell)
         if not self._to_refresh:  # each change of any reader comes here
             self._to_refresh = True
             self._jobs.put_nowait(self._refresh)
@@ -165,29 +181,55 @@ class SlotAgent:
 
     # What the source sees
 
+    def _tell(self) -> None:
+        """Tell the server what the source sees, if it was not told yet."""
+        slot, told = self._slot, self._told
+        self._forget_late()
+        if slot is None or slot == told:
+            return
+        self._told = slot
+        if slot.state is not SlotState.PRESENT:
+            self._card.no_card(_STATES[slot.state], slot.atr)
+        elif not _same_card(told, slot):
+            self._card.new_card(slot)
+
+    def _forget_late(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
     async def _refresh(self) -> None:
         self._to_refresh = False
         slot, seen = self._slot, self._seen
         if slot is None or (seen is not None and seen == slot and self._card.retry_s is None):
             return
         self._seen = slot
-        same_card = seen is not None and seen.event_count == slot.event_count
+        same_card = _same_card(seen, slot)
         if self.attachment is not None and not (same_card and slot.state is SlotState.PRESENT):
             await self._end(ErrorCode.CARD_NOT_PRESENT, "The card was taken out of the reader.")
+        self._tell()
         if slot.state is not SlotState.PRESENT:
             self._card.no_card(_STATES[slot.state], slot.atr)
         elif not same_card or self.info.state is not m.ReaderState.READY:
-            if not same_card:
-                self._card.new_card(slot)
             await self._identify()
 
     async def _identify(self) -> None:
-        await self._card.identify()
+        await self._card.identify(self._still_there)
         self._touched = False
 
     async def _look_again(self) -> None:
         if self._slot is not None and self._slot.state is SlotState.PRESENT:
             await self._identify()
+
+    def _still_there(self) -> bool:
+        """Tell whether the source sees what it saw when this was begun."""
+        slot, seen = self._slot, self._seen
+        return slot is not None and slot.state is SlotState.PRESENT and _same_card(seen, slot)
+
+    def _failed(self, exc: CardError) -> None:
+        """Say how a card is that failed, unless the source has seen it go."""
+        if self._still_there():
+            self._card.failed(exc)
 
     # The session
 
@@ -208,7 +250,7 @@ class SlotAgent:
             )
         except CardError as exc:
             self._refuse(asked, exc.code, str(exc))
-            self._card.failed(exc)
+            self._failed(exc)
             return
         self.attachment = Attachment(
             asked.session,
@@ -263,7 +305,7 @@ class SlotAgent:
             failure = exc
         if failure is not None and not isinstance(failure, CardTransmissionError):
             await self._end(failure.code, str(failure))
-            self._card.failed(failure)
+            self._failed(failure)
 
     async def _run(self, connection: Connection, function: Callable[[], T]) -> T:
         return await self._thread.call(
@@ -302,6 +344,15 @@ class SlotAgent:
     ) -> None:
         error = m.error(code, sentence, id=asked.id, session=m.session_of(asked), outcome=outcome)
         self._send(error)
+
+
+def _same_card(before: Slot | None, slot: Slot) -> bool:
+    """Tell whether no card went out or in between two sights of a reader."""
+    return (
+        before is not None
+        and before.event_count == slot.event_count
+        and before.state not in {SlotState.EMPTY, SlotState.UNAVAILABLE}
+    )
 
 
 _STATES = {

@@ -139,6 +139,7 @@ def _strike(floor: Floor, slot: Slot, why: m.Error) -> list[Waiter]:
     floor.index.put(slot, ())
     del floor.slots[slot.number]
     del slot.peer.slots[slot.info.reader]
+    floor.readers.mark(slot)
     if slot.lease is not None:
         _note_end(floor, slot.lease, why.message)
         endings.lose(floor, slot.lease, why)

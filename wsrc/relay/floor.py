@@ -12,6 +12,7 @@ from wsrc.errors import ErrorCode
 from wsrc.messages import LeaseInfo
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, keys_of
+from wsrc.relay.readers import Readers
 from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot, UserPeer
 from wsrc.relay.selection import Filter
 from wsrc.relay.timers import Timers
@@ -23,7 +24,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Times in seconds and counts that bound what a peer may ask for.
 
     `lease_idle_s` of 0 is no limit. `settle_s` is how long a select waits unasked for a card
-    that is being reset or identified.
+    that is being reset or identified. `max_reader_changes` are kept for watchers of readers that
+    come back.
     """
 
     hello_s: float = 10.0
@@ -35,6 +37,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_sessions_per_user: int = 64
     max_waiting: int = 10_000
     max_readers_per_card_client: int = 1_024
+    max_reader_changes: int = 2_048
 
 
 TimerKey = tuple[str, int | str, int | None]
@@ -49,9 +52,12 @@ class Floor:
         limits: Bounds.
         epoch_s: What to add to a monotonic time to get seconds since 1970 in UTC.
         new_session: Gives a new session name that nobody can guess.
+        instance: Name of this run of the server, which no other run has.
     """
 
-    def __init__(self, limits: Limits, epoch_s: float, new_session: Callable[[], str]) -> None:
+    def __init__(
+        self, limits: Limits, epoch_s: float, new_session: Callable[[], str], instance: str
+    ) -> None:
         self.limits = limits
         self.epoch_s = epoch_s
         self.new_session = new_session
@@ -60,6 +66,7 @@ class Floor:
         self.sessions: dict[str, Lease] = {}
         self.instances: dict[str, CardPeer] = {}
         self.watchers: dict[int, tuple[UserPeer, Filter]] = {}
+        self.readers = Readers(instance, limits.max_reader_changes, self.slots)
         self.index = Index()
         self.waiting = WaitingRoom()
         self.timers: Timers[TimerKey] = Timers()
@@ -97,6 +104,7 @@ class Floor:
     def file(self, slot: Slot) -> None:
         """Index a slot under what it holds now; an empty one is not found."""
         self.index.put(slot, keys_of(slot.info) if slot.has_card else ())
+        self.readers.mark(slot)
 
     def lease_info(self, slot: Slot) -> LeaseInfo | None:
         """Say who holds the card in a slot; nobody does while it is reset for the next."""
@@ -116,6 +124,7 @@ class Floor:
 
     def changed(self, slot: Slot) -> None:
         """Tell those who watch that a card is in another state."""
+        self.readers.mark(slot)
         card = self.card_info(slot)
         self.announce(card, card)
 

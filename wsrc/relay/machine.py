@@ -14,7 +14,7 @@ from wsrc.relay.firstform import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.floor import Floor, Limits, TimerKey
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 
-FEATURES = ("batch", "cancel", "events", "raw_tpdu", "wait")
+FEATURES = ("batch", "cancel", "events", "raw_tpdu", "readers", "wait")
 """What `hello_ack` announces."""
 
 _SESSION_TIMERS = {"attach", "command", "idle", "clean"}
@@ -34,17 +34,20 @@ class Relay:
         new_session: Gives a new session name that nobody can guess.
         name: Name of this server, for `hello_ack`.
         isd_r_aids: Applications to ask for an EID behind first-form card clients.
+        instance: Name of this run of the server, which no other run has.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the server is, each by its name
         self,
         limits: Limits,
         epoch_s: float,
         new_session: Callable[[], str],
         name: str = "wsrc",
         isd_r_aids: Sequence[bytes] = ISD_R_AIDS,
+        *,
+        instance: str = "",
     ) -> None:
-        self._floor = Floor(limits, epoch_s, new_session)
+        self._floor = Floor(limits, epoch_s, new_session, instance)
         self._name = name
         self._isd_r_aids = isd_r_aids
         self._adapters: dict[int, Adapter] = {}
@@ -282,8 +285,9 @@ class Relay:
         return done
 
     def _perform_all(self, now: float) -> None:
-        while self._floor.effects:
-            pending, self._floor.effects = self._floor.effects, []
+        floor = self._floor
+        while pending := floor.effects or floor.readers.settle():
+            floor.effects = []
             for effect in pending:
                 self._perform(effect, now)
 

@@ -35,6 +35,10 @@ def received(
             _detach(floor, user, message, now)
         case m.Cancel():
             _cancel(floor, user, message, text, now)
+        case m.ListReaders():
+            floor.effects.append(floor.readers.list_for(user, message))
+        case m.WatchReaders():
+            floor.effects += floor.readers.watch_for(user, message)
         case _:
             assert isinstance(message, m.Watch)
             floor.watchers[user.number] = (user, Filter(message))
@@ -44,6 +48,7 @@ def received(
 def disconnected(floor: Floor, user: UserPeer, now: float) -> None:
     """Take back all that a user holds and waits for."""
     floor.watchers.pop(user.number, None)
+    floor.readers.forget(user)
     for waiter in list(user.waiting.values()):
         queue.give_up(floor, waiter)
     for lease in list(user.leases.values()):

@@ -189,7 +189,8 @@ def _relay(settings: ServerSettings) -> Relay:
         max_waiting=settings.max_waiting,
     )
     epoch_s = datetime.now(UTC).timestamp() - asyncio.get_running_loop().time()
-    return Relay(limits, epoch_s, lambda: secrets.token_hex(16), settings.name)
+    instance = secrets.token_hex(8)
+    return Relay(limits, epoch_s, lambda: secrets.token_hex(16), settings.name, instance=instance)
 
 
 def _tls(settings: ServerSettings) -> ssl.SSLContext | None:

@@ -35,6 +35,7 @@ from wsrc.user_client.connection import Connection
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.look_ahead import LookAhead
 from wsrc.user_client.naming import Filters
+from wsrc.user_client.reader_calls import ReaderCalls
 from wsrc.user_client.requests import Session, bounded_wait
 from wsrc.user_client.watching import CardFeed
 
@@ -73,7 +74,7 @@ class BatchResult(NamedTuple):
     error: WsrcError | None = None
 
 
-class Client:
+class Client(ReaderCalls):
     """
     A connection to a server, from `async with` to its end; every card is given back then.
 
@@ -99,9 +100,9 @@ class Client:
         ping_s: float = 10.0,
     ) -> None:
         self.server = ""
-        self._timeout_s = timeout_s
         context = context_for(url, Path(ca) if ca is not None else None)
-        self._connection = Connection(url, context, connect_s=connect_s, ping_s=ping_s)
+        connection = Connection(url, context, connect_s=connect_s, ping_s=ping_s)
+        super().__init__(connection, timeout_s)
         self._hello = m.Hello(
             client_type=m.ClientType.USER,
             version=m.VERSION,

@@ -15,7 +15,7 @@ import atexit
 import concurrent.futures
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,7 @@ from wsrc.slot import CardProtocol, ResetKind
 from wsrc.user_client import aio
 from wsrc.user_client.aio import BatchResult
 from wsrc.user_client.naming import Filters
+from wsrc.user_client.reader_feed import Notification, ReaderMark, ReaderNews, ReaderSnapshot
 
 __all__ = ["BatchResult", "Card", "Client", "ResetKind", "Response", "Step"]
 
@@ -227,9 +228,22 @@ class Client:
 
     def watch(self, **filters: Unpack[Filters]) -> Iterator[CardEvent]:
         """See `aio.Client.watch`."""
-        events = self._client.watch(**filters)
+        yield from self._follow(self._client.watch(**filters))
 
-        async def following() -> CardEvent:
+    def list_readers(self) -> ReaderSnapshot:
+        """See `aio.Client.list_readers`."""
+        return self._call(self._client.list_readers())
+
+    def watch_readers(self, since: ReaderMark | None = None) -> Iterator[ReaderNews]:
+        """See `aio.Client.watch_readers`."""
+        yield from self._follow(self._client.watch_readers(since))
+
+    def watch_reader_notifications(self) -> Iterator[Notification]:
+        """See `aio.Client.watch_reader_notifications`."""
+        yield from self._follow(self._client.watch_reader_notifications())
+
+    def _follow(self, events: AsyncGenerator[T, None]) -> Iterator[T]:
+        async def following() -> T:
             return await anext(events)
 
         try:

@@ -16,6 +16,7 @@ from wsrc.user_client.apdu_commands import apdu, reset, script, shell
 from wsrc.user_client.bridge_commands import lpac, vpcd
 from wsrc.user_client.cards_commands import info, list_, watch
 from wsrc.user_client.invocation import Exit, Invocation, common_options, cut_off
+from wsrc.user_client.reader_commands import readers
 
 PROGRAM = "wsrc"
 
@@ -95,7 +96,20 @@ pcsc = Program(
     callback=_nothing_more,
 )
 
-for _command in (list_, info, apdu, reset, script, shell, watch, pcsc, lpac, vpcd, completion):
+for _command in (
+    list_,
+    info,
+    apdu,
+    reset,
+    script,
+    shell,
+    watch,
+    readers,
+    pcsc,
+    lpac,
+    vpcd,
+    completion,
+):
     program.add_command(_command)
 
 

@@ -12,15 +12,18 @@ from wsrc.errors import ConnectionLostError, ErrorCode, RefusedError, RemoteProt
 from wsrc.net.dial import dial
 from wsrc.net.websocket import Link
 from wsrc.user_client.faults import from_error
+from wsrc.user_client.reader_feed import ReaderFeed
 from wsrc.user_client.requests import Requests
 from wsrc.user_client.watching import CardFeed
+
+_OF_READERS = (m.ReaderEvent, m.ReaderMark, m.StateChange, m.ListChange)
 
 
 class Connection:
     """
     A connection to a server; `open` and `close` are called by the same task.
 
-    `requests` and `feed` outlive nothing: another connection has its own.
+    `requests` and the feeds outlive nothing: another connection has its own.
     """
 
     def __init__(
@@ -28,6 +31,7 @@ class Connection:
     ) -> None:
         self.requests = Requests(self._send)
         self.feed: CardFeed | None = None
+        self.reader_feed: ReaderFeed | None = None
         self._url = url
         self._context = context
         self._connect_s = connect_s
@@ -125,6 +129,9 @@ class Connection:
         elif isinstance(message, m.CardEvent):
             if self.feed is not None:
                 self.feed.hear(message)
+        elif isinstance(message, _OF_READERS):
+            if self.reader_feed is not None:
+                self.reader_feed.hear(message)
         else:
             self.requests.deliver(message)
 
@@ -136,3 +143,5 @@ class Connection:
         self.requests.lost(sentence)
         if self.feed is not None:
             self.feed.lost(sentence)
+        if self.reader_feed is not None:
+            self.reader_feed.lost(sentence)

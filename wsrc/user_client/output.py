@@ -2,6 +2,7 @@
 """What the command `wsrc` prints: text for a person, or JSON for a program."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -62,14 +63,19 @@ class Output:
 
     def table(self, cards: list[CardInfo]) -> None:
         """Print cards as a table."""
+        titles = ("Host", "Reader", "Name", "State", "Holder", "ICCID", "EID", "Label")
+        self.grid(titles, [_row(card) for card in cards])
+
+    def grid(self, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table."""
         console = Console(markup=False, highlight=False, emoji=False)
         if not console.is_terminal:
             console.width = 1000
         table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-        for title in ("Host", "Reader", "Name", "State", "Holder", "ICCID", "EID", "Label"):
+        for title in titles:
             table.add_column(title, overflow="fold")
-        for card in cards:
-            table.add_row(*(clean(text) for text in _row(card)))
+        for row in rows:
+            table.add_row(*(clean(text) for text in row))
         with console.capture() as captured:
             console.print(table)
         for line in captured.get().splitlines():

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A card goes into and out of a reader of a real pcscd, and who watches far away is told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from certs.make_certs import Certificates
+from tests.pcsc.bench import Bench, Slot
+from tests.pcsc.virtual_card import ATR_T0, VirtualCard
+from tests.system.world import LIMIT_S, World, running, until
+from wsrc.card_client.agent import Agent, Server
+from wsrc.card_client.identification import Options
+from wsrc.messages import CardState
+from wsrc.net.tls import client_context
+from wsrc.octets import Octets
+from wsrc.readers.pcsc import PcscSource
+from wsrc.slot import SlotState
+from wsrc.user_client.aio import Client
+from wsrc.user_client.reader_feed import ReaderSnapshot
+
+pytestmark = pytest.mark.pcscd
+
+
+@asynccontextmanager
+async def card_client(
+    world: World, certificates: Certificates, source: PcscSource
+) -> AsyncIterator[None]:
+    """Serve the readers of a source for as long as the context lasts."""
+    options = Options(host="bench", command_s=10.0, isd_r_aids=(), labels={})
+    server = Server(world.card_url, client_context(certificates.ca), 5.0, 0.02, 0.2)
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(Agent(options, server, [source]).run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            async with asyncio.timeout(LIMIT_S):
+                await asyncio.wait([task])
+
+
+async def seen(client: Client, name: str, there: asyncio.Queue[SlotState]) -> None:
+    """Enter each other state of a reader."""
+    last: SlotState | None = None
+    async for news in client.watch_readers():
+        views = news.readers if isinstance(news, ReaderSnapshot) else (news.reader,)
+        for view in views:
+            if view.name == name and view.state is not last:
+                last = view.state
+                assert view.atr == (Octets(ATR_T0) if last is SlotState.PRESENT else None)
+                there.put_nowait(last)
+
+
+async def is_ready(client: Client) -> bool:
+    return [card.state for card in await client.list_cards()] == [CardState.READY]
+
+
+async def test_a_card_in_a_real_reader_comes_and_goes(
+    bench: Bench, slot: Slot, source: PcscSource, certificates: Certificates
+) -> None:
+    there: asyncio.Queue[SlotState] = asyncio.Queue()
+    async with (
+        running(certificates) as world,
+        card_client(world, certificates, source),
+        world.client() as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        watching = tasks.create_task(seen(client, slot.reader, there))
+        async with asyncio.timeout(LIMIT_S):
+            assert await there.get() is SlotState.EMPTY
+            for _ in range(2):
+                card = VirtualCard(ATR_T0)
+                with card.inserted(slot.port):
+                    assert await there.get() is SlotState.PRESENT
+                    # pcscd overlooks a card that comes just when another one failed to answer.
+                    await until(lambda: is_ready(client))
+                assert await there.get() is SlotState.EMPTY
+        watching.cancel()

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The last changes of readers, each with its number."""
+
+from collections import deque
+from itertools import islice
+
+import msgspec
+
+from wsrc.messages import Change, ReaderEvent, ReaderView
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One change; `shows` tells whether the state of the reader as PC/SC has it is another."""
+
+    event: ReaderEvent
+    shows: bool
+
+
+class Ring:
+    """Changes numbered from 1 on; the oldest go when there are more than `capacity`."""
+
+    def __init__(self, capacity: int) -> None:
+        self.seq = 0
+        self._entries: deque[Entry] = deque(maxlen=capacity)
+
+    def add(self, change: Change, reader: ReaderView, *, shows: bool) -> Entry:
+        """Enter a change under the next number."""
+        self.seq += 1
+        entry = Entry(ReaderEvent(seq=self.seq, change=change, reader=reader), shows)
+        self._entries.append(entry)
+        return entry
+
+    def since(self, seq: int) -> list[Entry] | None:
+        """Give the changes after `seq`, or None if some are forgotten or were never made."""
+        missing = self.seq - seq
+        if not 0 <= missing <= len(self._entries):
+            return None
+        return list(islice(self._entries, len(self._entries) - missing, None))
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of `aio.Client` that asks for readers."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from wsrc import messages as m
+from wsrc.errors import LocalProtocolError, RemoteProtocolError
+from wsrc.messages import ReaderView
+from wsrc.user_client.connection import Connection
+from wsrc.user_client.reader_feed import (
+    Notification,
+    ReaderChange,
+    ReaderFeed,
+    ReaderMark,
+    ReaderNews,
+    ReaderSnapshot,
+)
+
+
+class ReaderCalls:
+    """What a client can ask about readers; whether there is a card in them does not matter."""
+
+    def __init__(self, connection: Connection, timeout_s: float) -> None:
+        self._connection = connection
+        self._timeout_s = timeout_s
+
+    async def list_readers(self) -> ReaderSnapshot:
+        """
+        Give all readers, empty ones too.
+
+        Where there are so many that they come in parts, and one changes meanwhile, the mark is
+        that of the first part: a watch from there on tells the change again.
+
+        Raises:
+            ConnectionLostError: If the connection is lost or the server does not answer in time.
+            RefusedError: If the server does not know of readers.
+        """
+        ack = await self._ask_list(0)
+        readers: list[ReaderView] = [*ack.readers]
+        mark = ReaderMark(ack.instance, ack.seq)
+        while ack.next is not None:
+            ack = await self._ask_list(ack.next)
+            readers += ack.readers
+        return ReaderSnapshot(tuple(readers), mark)
+
+    async def watch_readers(
+        self, since: ReaderMark | None = None
+    ) -> AsyncGenerator[ReaderNews, None]:
+        """
+        Give a snapshot of all readers, and then every change, once and in order.
+
+        Each has a `mark`. After the connection was lost, another client goes on `since` the last
+        mark: it is given the changes that were missed, or another snapshot where the server does
+        not know them any more. A client has one watch of readers at a time.
+
+        Raises:
+            LocalProtocolError: If the client watches readers already.
+            ConnectionLostError: If the connection is lost.
+            RefusedError: If the server does not know of readers.
+        """
+        instance, seq = since if since is not None else (None, None)
+        async with self._watching(m.WatchReaders(since=seq, instance=instance)) as feed:
+            while True:
+                news = await feed.next()
+                if isinstance(news, ReaderSnapshot | ReaderChange):
+                    yield news
+
+    async def watch_reader_notifications(self) -> AsyncGenerator[Notification, None]:
+        """
+        Give the readers as JSON-RPC notifications: first all that there are, then what happens.
+
+        Raises as `watch_readers`, with which it shares the one watch of a client.
+        """
+        async with self._watching(m.WatchReaders(form=m.ReaderForm.JSON_RPC)) as feed:
+            while True:
+                news = await feed.next()
+                if isinstance(news, ReaderSnapshot):
+                    yield m.list_change(news.readers)
+                    for reader in news.readers:
+                        yield m.state_change(reader)
+                elif isinstance(news, Notification):
+                    yield news
+
+    @asynccontextmanager
+    async def _watching(self, request: m.WatchReaders) -> AsyncGenerator[ReaderFeed, None]:
+        connection = self._connection
+        if connection.reader_feed is not None:
+            raise LocalProtocolError(
+                "This client watches readers already; use another for another watch."
+            )
+        connection.reader_feed = feed = ReaderFeed()
+        try:
+            await connection.requests.ask(request, self._timeout_s, hear=feed.hear)
+            while feed.after is not None:
+                await self._ask_list(feed.after, feed)
+            yield feed
+        finally:
+            connection.reader_feed = None
+
+    async def _ask_list(self, after: int, feed: ReaderFeed | None = None) -> m.ListReadersAck:
+        hear = feed.hear if feed is not None else None
+        request = m.ListReaders(after=after)
+        ack = await self._connection.requests.ask(request, self._timeout_s, hear=hear)
+        assert isinstance(ack, m.ListReadersAck)
+        if ack.next is not None and ack.next <= after:
+            raise RemoteProtocolError("The server's list of readers goes in a circle.")
+        return ack
