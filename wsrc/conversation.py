@@ -2,6 +2,7 @@
 """Who may say what, and when, on one connection: one table, and nothing else."""
 
 from enum import StrEnum
+from typing import get_args
 
 from wsrc import messages as m
 
@@ -22,6 +23,10 @@ class Phase(StrEnum):
     OPEN = "open"
 
 
+_FORWARDED: tuple[type[m.Message], ...] = get_args(m.Forwarded)
+_ANSWERS: tuple[type[m.Message], ...] = get_args(m.ForwardedAck)
+
+
 def _set(*kinds: type[m.Message]) -> frozenset[type[m.Message]]:
     return frozenset(kinds)
 
@@ -30,19 +35,17 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
     (Speaker.USER, Phase.GREETING): _set(m.Hello),
     (Speaker.CARD, Phase.GREETING): _set(m.Hello),
     (Speaker.USER, Phase.OPEN): _set(
-        m.ListCards, m.SelectCard, m.CApdu, m.Batch, m.ResetReq, m.Detach, m.Cancel, m.Watch
+        m.ListCards, m.SelectCard, m.Detach, m.Cancel, m.Watch, *_FORWARDED
     ),
     (Speaker.CARD, Phase.OPEN): _set(
         m.ReaderReport,
         m.ReaderGone,
         m.AttachAck,
-        m.RApdu,
-        m.BatchResp,
-        m.ResetResp,
         m.DetachAck,
         m.CancelAck,
         m.SessionEnded,
         m.Error,
+        *_ANSWERS,
     ),
     (Speaker.SERVER_TO_USER, Phase.GREETING): _set(m.HelloAck, m.Error),
     (Speaker.SERVER_TO_CARD, Phase.GREETING): _set(m.HelloAck, m.Error),
@@ -50,9 +53,6 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         m.ListCardsAck,
         m.SelectCardAck,
         m.Waiting,
-        m.RApdu,
-        m.BatchResp,
-        m.ResetResp,
         m.DetachAck,
         m.CancelAck,
         m.WatchAck,
@@ -60,17 +60,16 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         m.SessionEnded,
         m.Restarting,
         m.Error,
+        *_ANSWERS,
     ),
     (Speaker.SERVER_TO_CARD, Phase.OPEN): _set(
         m.Attach,
-        m.CApdu,
-        m.Batch,
-        m.ResetReq,
         m.Detach,
         m.Cancel,
         m.StateNotification,
         m.Restarting,
         m.Error,
+        *_FORWARDED,
     ),
 }
 """The messages that each speaker may send in each phase; `hello_ack` opens the conversation."""
@@ -82,6 +81,10 @@ ANSWERS: dict[type[m.Message], type[m.Message]] = {
     m.CApdu: m.RApdu,
     m.Batch: m.BatchResp,
     m.ResetReq: m.ResetResp,
+    m.Status: m.StatusAck,
+    m.Control: m.ControlAck,
+    m.GetAttribute: m.GetAttributeAck,
+    m.SetAttribute: m.SetAttributeAck,
     m.Attach: m.AttachAck,
     m.Detach: m.DetachAck,
     m.Cancel: m.CancelAck,

@@ -2,17 +2,16 @@
 """
 Every message that crosses a connection.
 
-This module is the protocol, with `parts`, which it is made of: `docs/protocol.schema.json` and the
-tables of `docs/protocol.md` are generated from them. A message is one JSON object in one text
-frame; `msg_type` names it. Octets are lower-case hexadecimal digits. Unknown fields are ignored.
+This module is the protocol, with `verbs` and with `parts`, which messages are made of:
+`docs/protocol.schema.json` and the tables of `docs/protocol.md` are generated from them. A message
+is one JSON object in one text frame; `msg_type` names it. Octets are lower-case hexadecimal
+digits. Unknown fields are ignored.
 
 A peer whose `hello` has no `version` speaks the first form: no request ids, no sessions, and
 never a message that it did not ask for. Fields marked *first form* are all that it knows.
 """
 
 from typing import Any
-
-import msgspec
 
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
@@ -35,6 +34,9 @@ from wsrc.parts import (
     Lease as Lease,
 )
 from wsrc.parts import (
+    Message as Message,
+)
+from wsrc.parts import (
     ReaderInfo as ReaderInfo,
 )
 from wsrc.parts import (
@@ -47,18 +49,36 @@ from wsrc.parts import (
     StepResult as StepResult,
 )
 from wsrc.slot import CardProtocol, ResetKind
+from wsrc.verbs import (
+    Control as Control,
+)
+from wsrc.verbs import (
+    ControlAck as ControlAck,
+)
+from wsrc.verbs import (
+    GetAttribute as GetAttribute,
+)
+from wsrc.verbs import (
+    GetAttributeAck as GetAttributeAck,
+)
+from wsrc.verbs import (
+    SetAttribute as SetAttribute,
+)
+from wsrc.verbs import (
+    SetAttributeAck as SetAttributeAck,
+)
+from wsrc.verbs import (
+    Status as Status,
+)
+from wsrc.verbs import (
+    StatusAck as StatusAck,
+)
 
 VERSION = 1
 """Version of the protocol that `hello` and `hello_ack` tell; raised by incompatible changes."""
 
 MAX_BATCH = 256
 """Commands in one batch."""
-
-
-class Message(msgspec.Struct, frozen=True, tag_field="msg_type", kw_only=True, omit_defaults=True):
-    """Base: `id` is chosen by whoever asks and comes back with the answer."""
-
-    id: int | None = None
 
 
 class _Selection(Message, frozen=True, kw_only=True):
@@ -313,10 +333,24 @@ class Error(Message, frozen=True, tag="error", kw_only=True):
 AnyMessage = (
     Hello | HelloAck | ListCards | ListCardsAck | SelectCard | SelectCardAck | Waiting
     | CApdu | RApdu | Batch | BatchResp | ResetReq | ResetResp | Attach | AttachAck
+    | Status | StatusAck | Control | ControlAck
+    | GetAttribute | GetAttributeAck | SetAttribute | SetAttributeAck
     | Detach | DetachAck | Cancel | CancelAck | Watch | WatchAck | CardEvent
     | ReaderReport | ReaderGone | SessionEnded | Restarting | StateNotification | Error
 )  # fmt: skip
 """Every message; the tag `msg_type` tells which."""
+
+
+Forwarded = CApdu | Batch | ResetReq | Status | Control | GetAttribute | SetAttribute
+"""Requests for a session, which the server passes to the card client as they came."""
+
+ForwardedAck = (
+    RApdu | BatchResp | ResetResp | StatusAck | ControlAck | GetAttributeAck | SetAttributeAck
+)
+"""The answers to them."""
+
+PcscVerb = Status | Control | GetAttribute | SetAttribute
+"""Those of them that a card client without the feature `pcsc` does not know."""
 
 
 def error(code: ErrorCode, sentence: str, **fields: Any) -> Error:

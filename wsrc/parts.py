@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What messages are made of: states, and descriptions of cards, readers and commands."""
+"""What messages are made of: their base, states, descriptions of cards, readers, commands."""
 
 from enum import StrEnum
 
@@ -7,6 +7,12 @@ import msgspec
 
 from wsrc.octets import Octets
 from wsrc.slot import CardProtocol
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="msg_type", kw_only=True, omit_defaults=True):
+    """Base: `id` is chosen by whoever asks and comes back with the answer."""
+
+    id: int | None = None
 
 
 class ClientType(StrEnum):

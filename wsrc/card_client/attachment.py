@@ -14,7 +14,7 @@ from wsrc.apdu import (
     sw_matches,
     transport_cla,
 )
-from wsrc.card_client import blocking
+from wsrc.card_client import blocking, verbs
 from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome
 from wsrc.logs import TRAFFIC
 from wsrc.octets import Octets
@@ -121,6 +121,18 @@ class Attachment:
             id=asked.id, session=self.session, atr=Octets(was.atr), protocol=was.protocol
         )
         return answer, was.iccid
+
+    async def verb(self, asked: m.PcscVerb, reader_name: str) -> m.ForwardedAck:
+        """
+        Carry out one of the PC/SC verbs.
+
+        Raises:
+            RefusedError: If the reader cannot do that.
+            CardError: If it failed.
+        """
+        return await self._call(
+            self.connection, lambda: verbs.carry_out(asked, self.connection, reader_name)
+        )
 
     async def _look_ahead(
         self, command: Octets, sw: str

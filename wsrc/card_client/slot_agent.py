@@ -16,6 +16,7 @@ from wsrc.errors import (
     CardTransmissionError,
     ErrorCode,
     Outcome,
+    RefusedError,
 )
 from wsrc.octets import Octets
 from wsrc.readers.base import Connection, Reader, Slot, SlotState
@@ -29,8 +30,6 @@ ATTACH_S = 25.0
 
 CLOSE_S = 10.0
 """Longest power-off."""
-
-_COMMANDS = (m.CApdu, m.Batch, m.ResetReq)
 
 MAX_JOBS = 64
 """What may wait for one reader: a session has one request in flight, the rest is slack."""
@@ -142,14 +141,14 @@ class SlotAgent:
                 await self._attach(message)
             case m.Detach():
                 await self._detach(message)
-            case m.CApdu() | m.Batch() | m.ResetReq():
-                await self._carry_out(message)
             case _:
-                self._refuse(message, ErrorCode.UNEXPECTED_MESSAGE, "A reader cannot do that.")
+                assert isinstance(message, m.Forwarded)
+                await self._carry_out(message)
 
     def _cancel(self, message: m.Cancel) -> None:
         target = next(
-            (w for w in self._waiting if isinstance(w, _COMMANDS) and w.id == message.target), None
+            (w for w in self._waiting if isinstance(w, m.Forwarded) and w.id == message.target),
+            None,
         )
         current = self.attachment
         in_batch = current is not None and current.in_batch == message.target
@@ -236,32 +235,41 @@ class SlotAgent:
             await self._power_off()
             await self._identify()
 
-    async def _carry_out(self, asked: m.CApdu | m.Batch | m.ResetReq) -> None:
+    async def _carry_out(self, asked: m.Forwarded) -> None:
         current = self.attachment
         if current is None or current.session != asked.session:
             self._refuse(asked, ErrorCode.NO_SUCH_SESSION, "The card has no such session.")
             return
         failure: CardError | None = None
         try:
-            match asked:
-                case m.CApdu():
-                    done, failure = await current.command(asked)
-                    self._send(done)
-                case m.Batch():
-                    answer, failure = await current.batch(asked)
-                    self._send(answer)
-                case m.ResetReq():
-                    reset, iccid = await current.reset(asked)
-                    self._card.was_reset(reset, iccid)
-                    self._send(reset)
+            failure = await self._answer(asked, current)
         except BadApduError as exc:
             self._refuse(asked, exc.code, f"Not a command for a card: {exc}.")
+        except RefusedError as exc:
+            self._refuse(asked, exc.code, str(exc))
         except CardError as exc:
             self._refuse(asked, exc.code, str(exc), exc.outcome)
             failure = exc
         if failure is not None and not isinstance(failure, CardTransmissionError):
             await self._end(failure.code, str(failure))
             self._card.failed(failure)
+
+    async def _answer(self, asked: m.Forwarded, current: Attachment) -> CardError | None:
+        """Answer a request; give what went wrong after that."""
+        failure: CardError | None = None
+        answer: m.ForwardedAck
+        match asked:
+            case m.CApdu():
+                answer, failure = await current.command(asked)
+            case m.Batch():
+                answer, failure = await current.batch(asked)
+            case m.ResetReq():
+                answer, iccid = await current.reset(asked)
+                self._card.was_reset(answer, iccid)
+            case _:
+                answer = await current.verb(asked, self.info.name)
+        self._send(answer)
+        return failure
 
     async def _run(self, connection: Connection, function: Callable[[], T]) -> T:
         return await self._thread.call(
@@ -274,7 +282,7 @@ class SlotAgent:
         if ended is None:
             return
         await self._power_off()
-        for request in [w for w in self._waiting if isinstance(w, _COMMANDS)]:
+        for request in [w for w in self._waiting if isinstance(w, m.Forwarded)]:
             if request.session == ended.session:
                 self._waiting.remove(request)
                 self._refuse(request, code, sentence)

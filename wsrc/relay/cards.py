@@ -34,8 +34,6 @@ def received(
             lease = _lease(floor, peer, session)
             if lease is not None:
                 leases.attached(floor, lease, message, now)
-        case m.RApdu() | m.BatchResp() | m.ResetResp():
-            _answer(floor, peer, message, text, now)
         case _:
             _other(floor, peer, message, text, now)
 
@@ -58,9 +56,11 @@ def _other(
             lease = _lease(floor, peer, session)
             if lease is not None:
                 _drop(floor, lease, now, m.error(code, message.message))
-        case _:
-            assert isinstance(message, m.Error)
+        case m.Error():
             _error(floor, peer, message, text, now)
+        case _:
+            assert isinstance(message, m.ForwardedAck)
+            _answer(floor, peer, message, text, now)
 
 
 def report(floor: Floor, peer: CardPeer, info: m.ReaderInfo, now: float) -> None:
@@ -172,7 +172,7 @@ def _lease(floor: Floor, peer: CardPeer, session: str | None) -> Lease | None:
 def _answer(
     floor: Floor,
     peer: CardPeer,
-    message: m.RApdu | m.BatchResp | m.ResetResp,
+    message: m.ForwardedAck,
     text: bytes | None,
     now: float,
 ) -> None:

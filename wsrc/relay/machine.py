@@ -14,7 +14,7 @@ from wsrc.relay.firstform import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.floor import POLICY, PROTOCOL_ERROR, Floor, Limits, TimerKey
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 
-FEATURES = ("batch", "cancel", "events", "raw_tpdu", "wait")
+FEATURES = ("batch", "cancel", "events", "pcsc", "raw_tpdu", "wait")
 """What `hello_ack` announces."""
 
 RESTARTING = 1012
@@ -181,6 +181,7 @@ class Relay:
         if isinstance(record, UserPeer):
             floor.note(f"User client {record.number} is {record.name}")
             return
+        record.features = frozenset(message.features)
         self._replace(record, message.instance, now)
         floor.note(f"Card client {record.number} is {record.name}")
         for info in message.readers:

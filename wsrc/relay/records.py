@@ -56,6 +56,7 @@ class CardPeer:
     name: str = "a card client"
     instance: str | None = None
     first_form: bool = False
+    features: frozenset[str] = frozenset()
     slots: dict[str, "Slot"] = field(default_factory=dict[str, "Slot"])
 
 

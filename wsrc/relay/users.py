@@ -3,11 +3,15 @@
 
 from wsrc import messages as m
 from wsrc.apdu import MAX_COMMAND_OCTETS, is_sw_pattern
+from wsrc.codec import tag_of
 from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.relay import endings, leases, queue
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import Lease, LeasePhase, UserPeer
 from wsrc.relay.selection import Filter, selection_of
+
+PCSC = "pcsc"
+"""Feature of a card client that knows the PC/SC verbs."""
 
 PAGE = 500
 """Cards in one `list_cards_ack`."""
@@ -24,16 +28,16 @@ def received(
             _list(floor, user, message)
         case m.SelectCard():
             _select(floor, user, message, now)
-        case m.CApdu() | m.Batch() | m.ResetReq():
-            _command(floor, user, message, text, now)
         case m.Detach():
             _detach(floor, user, message, now)
         case m.Cancel():
             _cancel(floor, user, message, text, now)
-        case _:
-            assert isinstance(message, m.Watch)
+        case m.Watch():
             floor.watchers[user.number] = (user, Filter(message))
             floor.send(user, m.WatchAck(id=message.id))
+        case _:
+            assert isinstance(message, m.Forwarded)
+            _command(floor, user, message, text, now)
 
 
 def disconnected(floor: Floor, user: UserPeer, now: float) -> None:
@@ -84,7 +88,7 @@ def _select(floor: Floor, user: UserPeer, message: m.SelectCard, now: float) -> 
 def _command(
     floor: Floor,
     user: UserPeer,
-    message: m.CApdu | m.Batch | m.ResetReq,
+    message: m.Forwarded,
     text: bytes | None,
     now: float,
 ) -> None:
@@ -119,9 +123,12 @@ def _lease(floor: Floor, user: UserPeer, session: str | None, id_: int | None) -
     return None
 
 
-def _wrong(lease: Lease, message: m.CApdu | m.Batch | m.ResetReq) -> tuple[ErrorCode, str] | None:
+def _wrong(lease: Lease, message: m.Forwarded) -> tuple[ErrorCode, str] | None:
     if lease.in_flight is not None:
         return ErrorCode.REQUEST_IN_FLIGHT, "The request before it is not answered yet."
+    if isinstance(message, m.PcscVerb) and PCSC not in lease.slot.peer.features:
+        why = f"The card client of {lease.slot.peer.name} does not know {tag_of(message)!r}."
+        return ErrorCode.NOT_SUPPORTED, why
     match message:
         case m.CApdu(command=command):
             return _wrong_size(len(command))

@@ -24,12 +24,21 @@ from typing import Any, Self, TypeVar, Unpack
 from wsrc.apdu import Response
 from wsrc.errors import ConnectionLostError, WsrcError
 from wsrc.messages import CardEvent, CardInfo, Step, Waiting
-from wsrc.slot import CardProtocol, ResetKind
+from wsrc.slot import CardProtocol, CardStatus, ResetKind
 from wsrc.user_client import aio
-from wsrc.user_client.aio import BatchResult
+from wsrc.user_client.aio import BatchResult, Status
 from wsrc.user_client.naming import Filters
 
-__all__ = ["BatchResult", "Card", "Client", "ResetKind", "Response", "Step"]
+__all__ = [
+    "BatchResult",
+    "Card",
+    "CardStatus",
+    "Client",
+    "ResetKind",
+    "Response",
+    "Status",
+    "Step",
+]
 
 JOIN_S = 10.0
 """How long the thread of a closed client may take to end."""
@@ -257,6 +266,25 @@ class Card:
         """Reset the card and give its new ATR."""
         atr: bytes = self._call(self._card.reset(kind))
         return atr
+
+    def status(self) -> Status:
+        """Give what the card host's PC/SC says of the card."""
+        status: Status = self._call(self._card.status())
+        return status
+
+    def control(self, number: int, octets: bytes = b"") -> bytes:
+        """Ask something of the reader itself and give its answer."""
+        answer: bytes = self._call(self._card.control(number, octets))
+        return answer
+
+    def get_attribute(self, name: str) -> bytes:
+        """Give an attribute of the reader."""
+        value: bytes = self._call(self._card.get_attribute(name))
+        return value
+
+    def set_attribute(self, name: str, value: bytes) -> None:
+        """Set an attribute of the reader."""
+        self._call(self._card.set_attribute(name, value))
 
     def detach(self) -> None:
         """Give the card back; it is reset for the next user."""

@@ -29,8 +29,8 @@ from wsrc.errors import (
 )
 from wsrc.user_client.faults import from_error
 
-COMMANDS = (m.CApdu, m.Batch, m.ResetReq)
-"""Requests that change what is in a card, so that their outcome matters."""
+COMMANDS = (m.CApdu, m.Batch, m.ResetReq, m.Control, m.SetAttribute)
+"""Requests that change what is in a card or reader, so that their outcome matters."""
 
 Hear = Callable[[m.Message], None]
 
