@@ -16,14 +16,17 @@ from wsrc.conversation import ANSWERS, MAY_SAY, Phase, Speaker
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.pcsc_numbers import ATTRIBUTES
 from wsrc.settings import CardClientSettings, ServerSettings, Settings, UserSettings, settings_of
-from wsrc.slot import CardProtocol, CardStatus, ResetKind
+from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.invocation import Exit
 
 ROOT = Path(__file__).resolve().parent.parent
 
 OBJECTS = (m.CardInfo, m.Identities, m.Lease, m.ReaderInfo, m.Step, m.StepResult)
-ENUMS = (m.ClientType, m.CardState, m.ReaderState, m.Change, CardProtocol, CardStatus, ResetKind)
+ENUMS = (
+    m.ClientType, m.CardState, m.ReaderState, m.Change, CardProtocol, CardStatus, ResetKind,
+    Initialization, Disposition,
+)  # fmt: skip
 
 _PLAIN: dict[type, str] = {
     msgspec.inspect.StrType: "text",

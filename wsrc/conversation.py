@@ -81,6 +81,7 @@ ANSWERS: dict[type[m.Message], type[m.Message]] = {
     m.CApdu: m.RApdu,
     m.Batch: m.BatchResp,
     m.ResetReq: m.ResetResp,
+    m.Reconnect: m.ReconnectAck,
     m.Status: m.StatusAck,
     m.Control: m.ControlAck,
     m.GetAttribute: m.GetAttributeAck,

@@ -54,6 +54,7 @@ class ErrorCode(StrEnum):
     CARD_TRANSMISSION_ERROR = "card_transmission_error"
     READER_UNAVAILABLE = "reader_unavailable"
     READER_IN_USE = "reader_in_use"
+    PROTOCOL_MISMATCH = "protocol_mismatch"
     CARD_CLIENT_GONE = "card_client_gone"
     COMMAND_TIMEOUT = "command_timeout"
     INTERNAL = "internal"
@@ -88,6 +89,7 @@ _PCSC: dict[ErrorCode, str] = {
     ErrorCode.CARD_TRANSMISSION_ERROR: "SCARD_E_NOT_TRANSACTED",
     ErrorCode.READER_UNAVAILABLE: "SCARD_E_READER_UNAVAILABLE",
     ErrorCode.READER_IN_USE: "SCARD_E_SHARING_VIOLATION",
+    ErrorCode.PROTOCOL_MISMATCH: "SCARD_E_PROTO_MISMATCH",
     ErrorCode.CARD_CLIENT_GONE: "SCARD_E_READER_UNAVAILABLE",
     ErrorCode.COMMAND_TIMEOUT: "SCARD_F_COMM_ERROR",
     ErrorCode.INTERNAL: "SCARD_F_INTERNAL_ERROR",

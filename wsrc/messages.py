@@ -48,7 +48,7 @@ from wsrc.parts import (
 from wsrc.parts import (
     StepResult as StepResult,
 )
-from wsrc.slot import CardProtocol, ResetKind
+from wsrc.slot import CardProtocol, Disposition, ResetKind
 from wsrc.verbs import (
     Control as Control,
 )
@@ -60,6 +60,12 @@ from wsrc.verbs import (
 )
 from wsrc.verbs import (
     GetAttributeAck as GetAttributeAck,
+)
+from wsrc.verbs import (
+    Reconnect as Reconnect,
+)
+from wsrc.verbs import (
+    ReconnectAck as ReconnectAck,
 )
 from wsrc.verbs import (
     SetAttribute as SetAttribute,
@@ -144,6 +150,7 @@ class SelectCard(_Selection, frozen=True, tag="select_card", kw_only=True):
     id_str: str | None = None
     wait_s: float = 0.0
     raw_tpdu: bool = False
+    protocols: tuple[CardProtocol, ...] = ()
 
 
 class SelectCardAck(Message, frozen=True, tag="select_card_ack", kw_only=True):
@@ -225,6 +232,7 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     reader: str
     insertion: int
     raw_tpdu: bool = False
+    protocols: tuple[CardProtocol, ...] = ()
 
 
 class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):
@@ -239,6 +247,7 @@ class Detach(Message, frozen=True, tag="detach", kw_only=True):
     """End a session: by its user, or by the server to the card client."""
 
     session: str
+    disposition: Disposition = Disposition.RESET
 
 
 class DetachAck(Message, frozen=True, tag="detach_ack", kw_only=True):
@@ -333,7 +342,7 @@ class Error(Message, frozen=True, tag="error", kw_only=True):
 AnyMessage = (
     Hello | HelloAck | ListCards | ListCardsAck | SelectCard | SelectCardAck | Waiting
     | CApdu | RApdu | Batch | BatchResp | ResetReq | ResetResp | Attach | AttachAck
-    | Status | StatusAck | Control | ControlAck
+    | Reconnect | ReconnectAck | Status | StatusAck | Control | ControlAck
     | GetAttribute | GetAttributeAck | SetAttribute | SetAttributeAck
     | Detach | DetachAck | Cancel | CancelAck | Watch | WatchAck | CardEvent
     | ReaderReport | ReaderGone | SessionEnded | Restarting | StateNotification | Error
@@ -341,16 +350,20 @@ AnyMessage = (
 """Every message; the tag `msg_type` tells which."""
 
 
-Forwarded = CApdu | Batch | ResetReq | Status | Control | GetAttribute | SetAttribute
+ReaderQuestion = Status | Control | GetAttribute | SetAttribute
+"""What is asked of a reader rather than of the card in it."""
+
+PcscVerb = ReaderQuestion | Reconnect
+"""Requests that a card client without the feature `pcsc` does not know."""
+
+Forwarded = CApdu | Batch | ResetReq | PcscVerb
 """Requests for a session, which the server passes to the card client as they came."""
 
 ForwardedAck = (
-    RApdu | BatchResp | ResetResp | StatusAck | ControlAck | GetAttributeAck | SetAttributeAck
-)
+    RApdu | BatchResp | ResetResp | ReconnectAck
+    | StatusAck | ControlAck | GetAttributeAck | SetAttributeAck
+)  # fmt: skip
 """The answers to them."""
-
-PcscVerb = Status | Control | GetAttribute | SetAttribute
-"""Those of them that a card client without the feature `pcsc` does not know."""
 
 
 def error(code: ErrorCode, sentence: str, **fields: Any) -> Error:

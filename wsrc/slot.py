@@ -18,6 +18,23 @@ class ResetKind(StrEnum):
     WARM = "warm"
 
 
+class Initialization(StrEnum):
+    """What SCardReconnect does with the card first."""
+
+    LEAVE = "leave"
+    RESET = "reset"
+    UNPOWER = "unpower"
+
+
+class Disposition(StrEnum):
+    """What is done with the card at the end, as in SCardDisconnect."""
+
+    LEAVE = "leave"
+    RESET = "reset"
+    UNPOWER = "unpower"
+    EJECT = "eject"
+
+
 class CardStatus(StrEnum):
     """What PC/SC's SCardStatus says of a slot and its card."""
 

@@ -8,7 +8,7 @@ they came, and the card client answers them.
 
 from wsrc.octets import Octets
 from wsrc.parts import Message
-from wsrc.slot import CardProtocol, CardStatus
+from wsrc.slot import CardProtocol, CardStatus, Initialization
 
 
 class Status(Message, frozen=True, tag="status", kw_only=True):
@@ -25,6 +25,22 @@ class StatusAck(Message, frozen=True, tag="status_ack", kw_only=True):
     states: tuple[CardStatus, ...]
     protocol: CardProtocol | None = None
     atr: Octets | None = None
+
+
+class Reconnect(Message, frozen=True, tag="reconnect", kw_only=True):
+    """Agree on a protocol anew, after a reset if one is asked for (SCardReconnect)."""
+
+    session: str
+    initialization: Initialization = Initialization.LEAVE
+    protocols: tuple[CardProtocol, ...] = ()
+
+
+class ReconnectAck(Message, frozen=True, tag="reconnect_ack", kw_only=True):
+    """The card as it is now."""
+
+    session: str
+    atr: Octets | None = None
+    protocol: CardProtocol | None = None
 
 
 class Control(Message, frozen=True, tag="control", kw_only=True):

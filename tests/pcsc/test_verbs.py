@@ -7,9 +7,9 @@ import pytest
 
 from tests.pcsc.bench import Bench, Slot
 from tests.pcsc.other_program import EXCLUSIVE, holding
-from tests.pcsc.virtual_card import ATR_T0, VirtualCard
+from tests.pcsc.virtual_card import ATR_T0, ATR_T0_T1, VirtualCard
 from wsrc.errors import CardNotPresentError, ErrorCode, ReaderInUseError, RefusedError
-from wsrc.readers.base import CardProtocol, CardStatus
+from wsrc.readers.base import CardProtocol, CardStatus, ResetKind
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.pcsc_reader import PcscReader
 
@@ -72,3 +72,21 @@ def test_direct_does_not_take_a_reader_from_another_program(
 ) -> None:
     with holding(bench, slot, EXCLUSIVE), pytest.raises(ReaderInUseError):
         reader.connect_direct()
+
+
+def test_a_protocol_is_chosen_or_refused(bench: Bench, slot: Slot, reader: PcscReader) -> None:
+    with VirtualCard(ATR_T0_T1).inserted(slot.port):
+        bench.wait_present(slot)
+        connection = reader.connect((CardProtocol.T1,))
+        assert connection.protocol is CardProtocol.T1
+        connection.reset(ResetKind.COLD, (CardProtocol.T0,))
+        assert connection.protocol is CardProtocol.T0
+        connection.close()
+
+
+@pytest.mark.usefixtures("card")
+def test_a_protocol_that_the_card_has_not_is_refused(reader: PcscReader) -> None:
+    with pytest.raises(RefusedError) as caught:
+        reader.connect((CardProtocol.T1,))
+    assert caught.value.code is ErrorCode.PROTOCOL_MISMATCH
+    reader.connect().close()

@@ -245,7 +245,7 @@ class RelayMachine(RuleBasedStateMachine, Model):
     @rule(
         at=PICK,
         which=PICK,
-        what=st.sampled_from(["c_apdu", "c_apdu", "batch", "reset"]),
+        what=st.sampled_from(["c_apdu", "c_apdu", "batch", "reset", "reconnect", "status"]),
         prompt=st.booleans(),
     )
     def user_sends_command(self, at: int, which: int, what: str, prompt: bool) -> None:
@@ -262,6 +262,10 @@ class RelayMachine(RuleBasedStateMachine, Model):
             request = m.Batch(id=id_, session=session or "", steps=(m.Step(command=command),))
         elif what == "reset":
             request = m.ResetReq(id=id_, session=session)
+        elif what == "reconnect":
+            request = m.Reconnect(id=id_, session=session or "")
+        elif what == "status":
+            request = m.Status(id=id_, session=session or "")
         echo = echo_of(command) if isinstance(request, m.CApdu | m.Batch) else None
         times = 2 if isinstance(request, m.Batch) else 1
         self.ask(asker, request, times * LIMITS["command_s"], echo)

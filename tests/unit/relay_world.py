@@ -290,6 +290,8 @@ class CardClient(Peer):
     def answer_verb(self, message: m.Message) -> None:
         """Answer one of the PC/SC verbs."""
         match message:
+            case m.Reconnect(id=id_, session=session):
+                self.say(m.ReconnectAck(id=id_, session=session, atr=ATR))
             case m.Status(id=id_, session=session):
                 states = (CardStatus.PRESENT,)
                 self.say(m.StatusAck(id=id_, session=session, reader_name="R", states=states))

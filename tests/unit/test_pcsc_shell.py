@@ -370,3 +370,37 @@ def test_direct_takes_the_reader_without_a_protocol_or_a_reset(
     assert scard.done("connect") == [(1, api.SHARE_DIRECT, 0)]
     assert scard.done("set_attrib") == [(0x7FFF0007, b"\1")]
     assert scard.done("reconnect") == []
+
+
+@pytest.mark.parametrize(
+    ("atr", "protocols", "asked"),
+    [
+        (ATR_T0, (CardProtocol.T0,), [1]),
+        (ATR_T1, (CardProtocol.T1, CardProtocol.T0), [2]),
+        (ATR_T1, (CardProtocol.T0,), [1]),
+    ],
+)
+def test_only_wanted_protocols_are_asked_for(
+    scard: FakeScard,
+    reader: PcscReader,
+    atr: bytes,
+    protocols: tuple[CardProtocol, ...],
+    asked: list[int],
+) -> None:
+    scard.readers[READER] = (PRESENT, atr)
+    connection = reader.connect(protocols)
+    connection.reset(ResetKind.WARM, protocols)
+    assert scard.done("reconnect") == [(asked[0], 2), (asked[0], 1)]
+
+
+def test_a_card_without_the_wanted_protocol_is_let_go(scard: FakeScard, reader: PcscReader) -> None:
+    scard.codes = {"reconnect": [api.E_PROTO_MISMATCH]}
+    with pytest.raises(RefusedError, match="no T1") as caught:
+        reader.connect((CardProtocol.T1,))
+    assert caught.value.code is ErrorCode.PROTOCOL_MISMATCH
+    assert scard.done("disconnect") == [api.UNPOWER_CARD]
+
+
+def test_a_card_is_ejected_where_that_is_asked_for(scard: FakeScard, reader: PcscReader) -> None:
+    reader.connect().close(eject=True)
+    assert scard.done("disconnect") == [api.EJECT_CARD]

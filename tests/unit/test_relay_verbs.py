@@ -8,10 +8,12 @@ from wsrc import messages as m
 from wsrc.conversation import ANSWERS
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
+from wsrc.slot import CardProtocol, Disposition
 
 
 def verbs(session: str) -> list[m.PcscVerb]:
     return [
+        m.Reconnect(id=7, session=session),
         m.Status(id=7, session=session),
         m.Control(id=7, session=session, number=2048, data=Octets(b"x")),
         m.GetAttribute(id=7, session=session, name="maxinput"),
@@ -64,3 +66,38 @@ def test_a_card_client_without_the_feature_is_not_asked(first_form: bool) -> Non
             Outcome.NOT_EXECUTED,
         )
     assert card.quiet()
+
+
+def test_protocols_and_disposition_reach_the_card_client() -> None:
+    world = World()
+    card, user = world.card(reader(), auto=False), world.user()
+    user.say(m.SelectCard(id=1, iccid=ICCID, protocols=(CardProtocol.T1,)))
+    attach = card.one(m.Attach)
+    assert attach.protocols == (CardProtocol.T1,)
+    card.answer(attach)
+    session = user.one(m.SelectCardAck).session or ""
+    user.ask(m.Detach(id=2, session=session, disposition=Disposition.EJECT), m.DetachAck)
+    assert card.one(m.Detach).disposition is Disposition.EJECT
+    world.pass_time(world.limits.attach_s)
+    assert card.one(m.Detach).disposition is Disposition.EJECT
+
+
+@pytest.mark.parametrize("first_form", [True, False])
+def test_a_protocol_is_not_chosen_where_the_card_client_cannot(first_form: bool) -> None:
+    world = World()
+    _ = world.old_card() if first_form else world.card(reader(), features=())
+    user = world.user()
+    refused = user.refused(m.SelectCard(id=1, iccid=ICCID, protocols=(CardProtocol.T0,)))
+    assert code_of(refused) is ErrorCode.NOT_SUPPORTED
+    user.select(iccid=ICCID)
+
+
+def test_a_card_that_has_not_the_protocol_stays_free() -> None:
+    world = World()
+    card, user = world.card(reader(), auto=False), world.user()
+    user.say(m.SelectCard(id=1, iccid=ICCID, protocols=(CardProtocol.T1,)))
+    session = card.one(m.Attach).session
+    card.say(m.error(ErrorCode.PROTOCOL_MISMATCH, "It has T0 only.", session=session))
+    assert code_of(user.one(m.Error)) is ErrorCode.PROTOCOL_MISMATCH
+    card.auto = True
+    user.select(iccid=ICCID)

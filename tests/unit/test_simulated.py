@@ -317,3 +317,14 @@ def test_direct_needs_no_card_and_powers_none(source: SimulatedSource, uicc: Car
         connection.status()
     with pytest.raises(ReaderUnavailableError):
         reader.connect_direct()
+
+
+def test_a_card_has_the_protocol_that_it_has(source: SimulatedSource) -> None:
+    reader = source.open(NAME)
+    with pytest.raises(RefusedError, match="T0 only") as caught:
+        reader.connect((CardProtocol.T1,))
+    assert caught.value.code is ErrorCode.PROTOCOL_MISMATCH
+    connection = reader.connect((CardProtocol.T1, CardProtocol.T0))
+    with pytest.raises(RefusedError):
+        connection.reset(ResetKind.COLD, (CardProtocol.T1,))
+    connection.transmit(ASK)

@@ -15,14 +15,17 @@ from wsrc.apdu import (
     transport_cla,
 )
 from wsrc.card_client import blocking, verbs
-from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome
+from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedError
 from wsrc.logs import TRAFFIC
 from wsrc.octets import Octets
-from wsrc.readers.base import CardProtocol, Connection
+from wsrc.readers.base import CardProtocol, Connection, ResetKind
+from wsrc.slot import Initialization
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_RESETS = {Initialization.RESET: ResetKind.WARM, Initialization.UNPOWER: ResetKind.COLD}
 
 
 class Call(Protocol):
@@ -122,7 +125,33 @@ class Attachment:
         )
         return answer, was.iccid
 
-    async def verb(self, asked: m.PcscVerb, reader_name: str) -> m.ForwardedAck:
+    async def reconnect(self, asked: m.Reconnect) -> tuple[m.ReconnectAck, str | None]:
+        """
+        Reset the card if that is asked for; answer, and give the ICCID if the card was asked.
+
+        Raises:
+            RefusedError: If the card has none of the protocols, or another is in force.
+            CardError: If the card does not come up again.
+        """
+        kind, iccid = _RESETS.get(asked.initialization), None
+        if kind is not None:
+            was = await self._call(
+                self.connection, lambda: blocking.reset(self.connection, kind, asked.protocols)
+            )
+            iccid = was.iccid
+        protocol = self.connection.protocol
+        if asked.protocols and protocol not in asked.protocols:
+            why = f"The card runs in {protocol}; another protocol needs a reset."
+            raise RefusedError(ErrorCode.PROTOCOL_MISMATCH, why)
+        answer = m.ReconnectAck(
+            id=asked.id,
+            session=self.session,
+            atr=Octets(self.connection.atr),
+            protocol=protocol,
+        )
+        return answer, iccid
+
+    async def verb(self, asked: m.ReaderQuestion, reader_name: str) -> m.ForwardedAck:
         """
         Carry out one of the PC/SC verbs.
 

@@ -117,7 +117,7 @@ class Identification:
         self.retry_s = min(2 * self.retry_s if self.retry_s else RETRY_S, RETRY_MAX_S)
         self._report(_blank(self.info, state, bytes(self.info.atr or b"")))
 
-    def was_reset(self, reset: m.ResetResp, iccid: str | None) -> None:
+    def was_reset(self, reset: m.ResetResp | m.ReconnectAck, iccid: str | None) -> None:
         """Enter what a reset inside a session brought to light."""
         info = msgspec.structs.replace(
             self.info, atr=reset.atr, protocol=reset.protocol, iccid=iccid or self.info.iccid

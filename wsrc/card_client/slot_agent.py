@@ -20,6 +20,7 @@ from wsrc.errors import (
 )
 from wsrc.octets import Octets
 from wsrc.readers.base import Connection, Reader, Slot, SlotState
+from wsrc.slot import Disposition
 
 _log = logging.getLogger(__name__)
 
@@ -201,8 +202,11 @@ class SlotAgent:
             return
         try:
             connection = await self._thread.with_reader(
-                lambda reader: reader.connect(), ATTACH_S, _close
+                lambda reader: reader.connect(asked.protocols), ATTACH_S, _close
             )
+        except RefusedError as exc:
+            self._refuse(asked, exc.code, str(exc))
+            return
         except CardError as exc:
             self._refuse(asked, exc.code, str(exc))
             self._card.failed(exc)
@@ -224,7 +228,7 @@ class SlotAgent:
 
     async def _detach(self, asked: m.Detach) -> None:
         if self.attachment is not None and self.attachment.session == asked.session:
-            await self._power_off()
+            await self._power_off(eject=asked.disposition is Disposition.EJECT)
             _log.info("Session %s on %s is over", asked.session[:8], self.info.name)
             await self._identify()
         self._send(m.DetachAck(session=asked.session))
@@ -266,6 +270,9 @@ class SlotAgent:
             case m.ResetReq():
                 answer, iccid = await current.reset(asked)
                 self._card.was_reset(answer, iccid)
+            case m.Reconnect():
+                answer, iccid = await current.reconnect(asked)
+                self._card.was_reset(answer, iccid)
             case _:
                 answer = await current.verb(asked, self.info.name)
         self._send(answer)
@@ -289,13 +296,13 @@ class SlotAgent:
         _log.info("Session %s on %s ended: %s", ended.session[:8], self.info.name, sentence)
         self._send(m.SessionEnded(session=ended.session, code=code, message=sentence))
 
-    async def _power_off(self) -> None:
+    async def _power_off(self, *, eject: bool = False) -> None:
         """Let go of the card; one that hangs is reset when it is next connected to."""
         ended, self.attachment = self.attachment, None
         if ended is None:
             return
         try:
-            await self._thread.call(ended.connection.close, CLOSE_S)
+            await self._thread.call(lambda: ended.connection.close(eject=eject), CLOSE_S)
         except CardError as exc:
             _log.warning("%s: the card could not be powered off: %s", self.info.name, exc)
 

@@ -6,7 +6,7 @@ from wsrc.octets import Octets
 from wsrc.readers.base import Direct
 
 
-def carry_out(asked: m.PcscVerb, held: Direct, reader_name: str) -> m.ForwardedAck:
+def carry_out(asked: m.ReaderQuestion, held: Direct, reader_name: str) -> m.ForwardedAck:
     """
     Do what is asked, in the thread of the reader, and give the answer.
 

@@ -7,7 +7,7 @@ time, its own. Every failure is a `CardError` of `wsrc.errors`; what a reader or
 a `RefusedError`, and nothing was done then.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -88,8 +88,12 @@ class Direct(Protocol):
         """Set an attribute; errors as `get_attribute`."""
         ...
 
-    def close(self) -> None:
-        """Power the card off, if there is one, and let go of the reader; never raises."""
+    def close(self, *, eject: bool = False) -> None:
+        """
+        Power the card off, if there is one, and let go of the reader; never raises.
+
+        With `eject`, a reader that can push the card out does.
+        """
         ...
 
 
@@ -115,11 +119,12 @@ class Connection(Direct, Protocol):
         """
         ...
 
-    def reset(self, kind: ResetKind) -> bytes:
+    def reset(self, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> bytes:
         """
-        Reset the card and give the new ATR.
+        Reset the card and give the new ATR; `protocols` as in `Reader.connect`.
 
         Raises:
+            RefusedError: If the card has none of these; code `protocol_mismatch`.
             CardError: If the card does not come up again.
         """
         ...
@@ -142,11 +147,15 @@ class Reader(Protocol):
         """
         ...
 
-    def connect(self) -> Connection:
+    def connect(self, protocols: Sequence[CardProtocol] = ()) -> Connection:
         """
         Take the card for exclusive use, powered by a cold reset.
 
+        Args:
+            protocols: Those that may be used; none means any, the one that the card offers first.
+
         Raises:
+            RefusedError: If the card has none of these; code `protocol_mismatch`.
             CardNotPresentError: If the slot is empty.
             CardUnresponsiveError: If the card gives no ATR.
             ReaderInUseError: If another program holds the card.

@@ -85,11 +85,11 @@ class PcscDirect:
         code = self._scard.set_attribute(self._handle(), self._attribute(name), value)
         self._check(code, f"no attribute {name} that can be set", api.NO_ATTRIBUTE)
 
-    def close(self) -> None:
-        """Power the card off, if there is one, and let go of the reader; never raises."""
+    def close(self, *, eject: bool = False) -> None:
+        """Power the card off, or push it out, and let go of the reader; never raises."""
         card, self._card = self._card, None
         if card is not None:
-            self._scard.disconnect(card, api.UNPOWER_CARD)
+            self._scard.disconnect(card, api.EJECT_CARD if eject else api.UNPOWER_CARD)
             self._let_go()
 
     def _handle(self) -> int:

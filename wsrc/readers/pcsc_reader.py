@@ -2,10 +2,10 @@
 """One PC/SC reader and the card in it, held exclusively; for the one thread that serves it."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from wsrc.errors import CardError, CardTransmissionError, Outcome
+from wsrc.errors import CardError, CardTransmissionError, ErrorCode, Outcome, RefusedError
 from wsrc.pcsc_numbers import ATTRIBUTES
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import CardProtocol, ResetKind
@@ -96,10 +96,10 @@ class PcscReader:
             self._stable_id = stable_id(self._name, serial, channel)
         return self._stable_id
 
-    def connect(self) -> "PcscConnection":
+    def connect(self, protocols: Sequence[CardProtocol] = ()) -> "PcscConnection":
         """Take the card for exclusive use, powered by a cold reset; errors as `base.Reader`."""
         card = self._hold(api.SHARE_EXCLUSIVE, api.PROTOCOL_ANY)
-        return PcscConnection(self._name, card, self._scard, self._let_go)
+        return PcscConnection(self._name, card, self._scard, self._let_go, protocols)
 
     def connect_direct(self) -> PcscDirect:
         """Take the reader as it is, with or without a card; errors as `base.Reader`."""
@@ -155,17 +155,23 @@ class PcscConnection(PcscDirect):
     A card held exclusively; see `base.Connection`. It is for the thread of its reader.
 
     Raises:
-        CardError: If the cold reset that begins it fails; the card is let go of then.
+        RefusedError: If the card has none of these protocols; the card is let go of then.
+        CardError: If the cold reset that begins it fails; likewise.
     """
 
     def __init__(
-        self, reader: str, card: int, scard: api.Scard, let_go: Callable[[], None]
+        self,
+        reader: str,
+        card: int,
+        scard: api.Scard,
+        let_go: Callable[[], None],
+        protocols: Sequence[CardProtocol] = (),
     ) -> None:
         super().__init__(reader, card, scard, let_go)
         self._atr = b""
         self._number = api.PROTOCOL_T0
         try:
-            self._power(api.UNPOWER_CARD)
+            self._power(api.UNPOWER_CARD, protocols)
         except BaseException:
             self.close()
             raise
@@ -201,34 +207,41 @@ class PcscConnection(PcscDirect):
             raise self._no_status_word(len(answer))
         return answer
 
-    def reset(self, kind: ResetKind) -> bytes:
+    def reset(self, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> bytes:
         """
-        Reset the card and give the new ATR; the protocol is agreed on anew.
+        Reset the card and give the new ATR; the protocol is agreed on anew, among these if given.
 
         Raises:
+            RefusedError: If the card has none of these protocols.
             CardError: If the card does not come up again.
         """
-        self._power(_INITIALIZATION[kind])
+        self._power(_INITIALIZATION[kind], protocols)
         return self._atr
 
-    def _power(self, initialization: int) -> None:
+    def _power(self, initialization: int, protocols: Sequence[CardProtocol]) -> None:
         card = self._handle()
+        wanted = [_NUMBERS[protocol] for protocol in dict.fromkeys(protocols)] or _NUMBERS.values()
+        mask = sum(wanted)
         code = api.W_RESET_CARD
         for _ in range(_RESETS):
-            code = self._reset_once(card, initialization)
+            code = self._reset_once(card, initialization, mask)
             if code != api.W_RESET_CARD:
                 break
+        if code == api.E_PROTO_MISMATCH and mask != api.PROTOCOL_ANY:
+            names = " and no ".join(protocols)
+            why = f"The card in reader {self._reader!r} has no {names}."
+            raise RefusedError(ErrorCode.PROTOCOL_MISMATCH, why)
         if code != api.S_SUCCESS:
             raise api.connect_error(code, self._reader)
 
-    def _reset_once(self, card: int, initialization: int) -> int:
-        """Reset the card into the protocol that it offers first, else into any."""
+    def _reset_once(self, card: int, initialization: int, mask: int) -> int:
+        """Reset the card into the protocol that it offers first, else into any of the mask."""
         _, atr = self._scard.atr(card)
         offered = first_protocol(atr)
-        wish = _NUMBERS[offered] if offered is not None else api.PROTOCOL_ANY
-        code, number = self._scard.reconnect(card, wish, initialization)
-        if code == api.E_PROTO_MISMATCH and wish != api.PROTOCOL_ANY:
-            code, number = self._scard.reconnect(card, api.PROTOCOL_ANY, initialization)
+        wish = _NUMBERS[offered] & mask if offered is not None else mask
+        code, number = self._scard.reconnect(card, wish or mask, initialization)
+        if code == api.E_PROTO_MISMATCH and wish not in {0, mask}:
+            code, number = self._scard.reconnect(card, mask, initialization)
         if code != api.S_SUCCESS:
             return code
         code, atr = self._scard.atr(card)

@@ -2,12 +2,16 @@
 """Readers that hold simulated cards, for demonstration, for tests and for who has no card."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from wsrc.errors import CardError, Outcome, ReaderUnavailableError
-from wsrc.readers.base import Slot
+from wsrc.errors import CardError, Outcome, ReaderUnavailableError, RefusedError
+from wsrc.readers.base import CardProtocol, Slot
 from wsrc.readers.simulated_bay import Bay
-from wsrc.readers.simulated_connection import SimulatedConnection, SimulatedDirect
+from wsrc.readers.simulated_connection import (
+    SimulatedConnection,
+    SimulatedDirect,
+    check_protocol,
+)
 from wsrc.readers.simulation import Card
 
 
@@ -174,11 +178,12 @@ class SimulatedReader:
         """The name: a simulated reader has no serial number."""
         return self._bay.name
 
-    def connect(self) -> SimulatedConnection:
+    def connect(self, protocols: Sequence[CardProtocol] = ()) -> SimulatedConnection:
         """
         Take the card for exclusive use, powered by a cold reset.
 
         Raises:
+            RefusedError: If the card has none of these protocols.
             CardNotPresentError: If the slot is empty.
             CardUnresponsiveError: If the card gives no ATR.
             ReaderInUseError: If another connection or program holds the card.
@@ -186,8 +191,9 @@ class SimulatedReader:
         """
         card, event_count = self._bay.take()
         try:
+            check_protocol(self._bay, card, protocols)
             card.power_on()
-        except CardError:
+        except (CardError, RefusedError):
             self._bay.give_back(event_count)
             raise
         return SimulatedConnection(self._bay, card, event_count, self._source.find_dead)

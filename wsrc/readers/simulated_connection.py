@@ -2,7 +2,7 @@
 """A simulated reader in use: what is asked of it, and of the card in it."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from wsrc.apdu import MAX_COMMAND_OCTETS
@@ -84,8 +84,9 @@ class SimulatedDirect:
             raise self._refusal(f"attribute {name[:40]!r} that can be set")
         self._bay.settings[name] = value
 
-    def close(self) -> None:
-        """Let go of the reader."""
+    def close(self, *, eject: bool = False) -> None:
+        """Let go of the reader, which cannot eject."""
+        del eject
         if not self._closed:
             self._closed = True
             self._bay.give_back_direct()
@@ -161,21 +162,24 @@ class SimulatedConnection(SimulatedDirect):
         except CardError as exc:
             raise self._translated(exc) from exc
 
-    def reset(self, kind: ResetKind) -> bytes:
+    def reset(self, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> bytes:
         """
         Reset the card and give the new ATR.
 
         Raises:
+            RefusedError: If the card has none of these protocols; it is not reset then.
             CardError: If the card does not come up again.
         """
         self._check()
+        check_protocol(self._bay, self._card, protocols)
         try:
             return self._card.reset(kind)
         except CardError as exc:
             raise self._translated(exc) from exc
 
-    def close(self) -> None:
+    def close(self, *, eject: bool = False) -> None:
         """Power the card off and let go of it; a command in flight ends at once."""
+        del eject
         if not self._closed:
             self._closed = True
             if self._bay.give_back(self._event_count):
@@ -191,3 +195,15 @@ class SimulatedConnection(SimulatedDirect):
         if not self._bay.plugged:
             return ReaderUnavailableError(f"{self._bay.name} was unplugged", error.outcome)
         return error
+
+
+def check_protocol(bay: Bay, card: Card, protocols: Sequence[CardProtocol]) -> None:
+    """
+    Check that a card can do with these protocols; none means any.
+
+    Raises:
+        RefusedError: If it cannot.
+    """
+    if protocols and card.protocol not in protocols:
+        why = f"The card in reader {bay.name!r} has {card.protocol} only."
+        raise RefusedError(ErrorCode.PROTOCOL_MISMATCH, why)

@@ -31,7 +31,7 @@ def end(floor: Floor, lease: Lease, now: float, why: m.Error, *, asked: bool = F
     lease.phase = LeasePhase.ENDING
     floor.timers.set(("clean", lease.session, None), now + busy_s + floor.limits.attach_s)
     floor.changed(lease.slot)
-    floor.send(lease.slot.peer, m.Detach(session=lease.session))
+    _detach(floor, lease)
 
 
 def lose(floor: Floor, lease: Lease, why: m.Error) -> None:
@@ -62,7 +62,7 @@ def overdue(floor: Floor, lease: Lease, now: float) -> None:
         floor.close(peer, POLICY, why)
         return
     floor.timers.set(("clean", lease.session, None), now + floor.limits.attach_s)
-    floor.send(peer, m.Detach(session=lease.session))
+    _detach(floor, lease)
 
 
 def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
@@ -81,6 +81,11 @@ def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
     leases.forget(floor, lease)
     slot.info = msgspec.structs.replace(slot.info, state=m.ReaderState.MUTE)
     floor.changed(slot)
+
+
+def _detach(floor: Floor, lease: Lease) -> None:
+    detach = m.Detach(session=lease.session, disposition=lease.disposition)
+    floor.send(lease.slot.peer, detach)
 
 
 def _part(floor: Floor, lease: Lease, why: m.Error, *, asked: bool) -> None:

@@ -4,12 +4,21 @@
 import msgspec
 
 from wsrc import messages as m
+from wsrc.errors import ErrorCode
 from wsrc.relay.floor import Floor
-from wsrc.relay.records import InFlight, Lease, LeasePhase, Slot, UserPeer
+from wsrc.relay.records import PCSC, InFlight, Lease, LeasePhase, Slot, UserPeer
 
 
 def grant(floor: Floor, slot: Slot, user: UserPeer, select: m.SelectCard, now: float) -> None:
-    """Take a free card for a user and have its card client reset it."""
+    """
+    Take a free card for a user and have its card client reset it.
+
+    A card client that does not know what the user asks for is not asked.
+    """
+    if select.protocols and PCSC not in slot.peer.features:
+        why = f"The card client of {slot.peer.name} does not let users choose a protocol."
+        floor.refuse(user, select.id, ErrorCode.NOT_SUPPORTED, why)
+        return
     lease = Lease(
         session=floor.new_session(), slot=slot, user=user, request_id=select.id, since=now, used=now
     )
@@ -23,6 +32,7 @@ def grant(floor: Floor, slot: Slot, user: UserPeer, select: m.SelectCard, now: f
         reader=slot.info.reader,
         insertion=slot.info.insertion,
         raw_tpdu=select.raw_tpdu,
+        protocols=select.protocols,
     )
     floor.send(slot.peer, attach)
 

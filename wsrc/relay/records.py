@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from wsrc.conversation import Phase
 from wsrc.messages import CardInfo, CardState, Error, Identities, Message, ReaderInfo, ReaderState
 from wsrc.messages import Lease as LeaseInfo
+from wsrc.slot import Disposition
 
 if TYPE_CHECKING:
     from wsrc.relay.index import Key
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 MAX_REMEMBERED_ENDS = 16
 """Ended sessions whose reason a user can still be told."""
 
+
+PCSC = "pcsc"
+"""Feature of a card client that knows the PC/SC verbs."""
 
 NO_CARD = frozenset((ReaderState.EMPTY, ReaderState.UNAVAILABLE))
 """States of a reader in which users are shown no card."""
@@ -81,7 +85,8 @@ class Lease:
     """
     A card in the hands of a user; `used` is when it was last used, in monotonic seconds.
 
-    `attach_open` tells that the card client has not answered `attach`.
+    `attach_open` tells that the card client has not answered `attach`. `disposition` is what the
+    user wants done with the card at the end.
     """
 
     session: str
@@ -92,6 +97,7 @@ class Lease:
     used: float
     phase: LeasePhase = LeasePhase.ATTACHING
     attach_open: bool = True
+    disposition: Disposition = Disposition.RESET
     in_flight: InFlight | None = None
 
 

@@ -7,11 +7,8 @@ from wsrc.codec import tag_of
 from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.relay import endings, leases, queue
 from wsrc.relay.floor import Floor
-from wsrc.relay.records import Lease, LeasePhase, UserPeer
+from wsrc.relay.records import PCSC, Lease, LeasePhase, UserPeer
 from wsrc.relay.selection import Filter, selection_of
-
-PCSC = "pcsc"
-"""Feature of a card client that knows the PC/SC verbs."""
 
 PAGE = 500
 """Cards in one `list_cards_ack`."""
@@ -161,6 +158,7 @@ def _detach(floor: Floor, user: UserPeer, message: m.Detach, now: float) -> None
     if lease is None:
         return
     floor.note(f"Session {lease.session[:8]} of {user.name} ended: its user is done")
+    lease.disposition = message.disposition
     endings.end(floor, lease, now, _CANCELLED, asked=True)
     floor.send(user, m.DetachAck(id=message.id, session=message.session))
 

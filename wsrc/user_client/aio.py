@@ -11,7 +11,7 @@ Cards that are somewhere else, for programs that use asyncio.
 
 import ssl
 import uuid
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -21,7 +21,7 @@ from wsrc.apdu import Response
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
 from wsrc.messages import CardEvent, CardInfo, Step, Waiting
 from wsrc.net.tls import client_context
-from wsrc.slot import CardStatus, ResetKind
+from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind
 from wsrc.user_client.card import BatchResult, Card, Status
 from wsrc.user_client.connection import Connection
 from wsrc.user_client.naming import Filters
@@ -35,7 +35,9 @@ __all__ = [
     "CardInfo",
     "CardStatus",
     "Client",
+    "Disposition",
     "Filters",
+    "Initialization",
     "ResetKind",
     "Response",
     "Selecting",
@@ -118,6 +120,7 @@ class Client:
         *,
         wait_s: float = 0.0,
         raw_tpdu: bool = False,
+        protocols: Sequence[CardProtocol] = (),
         on_waiting: Callable[[Waiting], None] | None = None,
         **which: Unpack[Filters],
     ) -> "Selecting":
@@ -127,17 +130,21 @@ class Client:
         Args:
             wait_s: How long to wait for a card that is busy or absent.
             raw_tpdu: Pass T=0 blocks as they are: responses are not fetched, Le not corrected.
+            protocols: Those that the card may be used with; none means any.
             on_waiting: Called with each place in the queue that the server tells.
             which: What the card must be; exactly one card must match.
 
         Raises:
             NoSuchCardError: If no card matches.
+            RefusedError: If the card has none of the protocols.
             AmbiguousCardError: If several do.
             CardBusyError: If another user holds the card, still after `wait_s`.
             CardError: If the card or the reader fails.
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
-        request = m.SelectCard(wait_s=wait_s, raw_tpdu=raw_tpdu, **which)
+        request = m.SelectCard(
+            wait_s=wait_s, raw_tpdu=raw_tpdu, protocols=tuple(protocols), **which
+        )
         return Selecting(self, request, on_waiting)
 
     async def watch(self, **filters: Unpack[Filters]) -> AsyncGenerator[CardEvent, None]:

@@ -24,7 +24,7 @@ from typing import Any, Self, TypeVar, Unpack
 from wsrc.apdu import Response
 from wsrc.errors import ConnectionLostError, WsrcError
 from wsrc.messages import CardEvent, CardInfo, Step, Waiting
-from wsrc.slot import CardProtocol, CardStatus, ResetKind
+from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind
 from wsrc.user_client import aio
 from wsrc.user_client.aio import BatchResult, Status
 from wsrc.user_client.naming import Filters
@@ -34,6 +34,8 @@ __all__ = [
     "Card",
     "CardStatus",
     "Client",
+    "Disposition",
+    "Initialization",
     "ResetKind",
     "Response",
     "Status",
@@ -180,6 +182,7 @@ class Client:
         *,
         wait_s: float = 0.0,
         raw_tpdu: bool = False,
+        protocols: Sequence[CardProtocol] = (),
         on_waiting: Callable[[Waiting], None] | None = None,
         **which: Unpack[Filters],
     ) -> "Card":
@@ -191,7 +194,11 @@ class Client:
 
         async def select() -> aio.Card:
             return await self._client.select(
-                wait_s=wait_s, raw_tpdu=raw_tpdu, on_waiting=on_waiting, **which
+                wait_s=wait_s,
+                raw_tpdu=raw_tpdu,
+                protocols=protocols,
+                on_waiting=on_waiting,
+                **which,
             )
 
         return Card(self._call(select()), self._call)
@@ -286,9 +293,21 @@ class Card:
         """Set an attribute of the reader."""
         self._call(self._card.set_attribute(name, value))
 
-    def detach(self) -> None:
+    def reconnect(
+        self,
+        *,
+        initialization: Initialization = Initialization.LEAVE,
+        protocols: Sequence[CardProtocol] = (),
+    ) -> bytes:
+        """Agree on a protocol anew, after a reset if one is asked for, and give the ATR."""
+        atr: bytes = self._call(
+            self._card.reconnect(initialization=initialization, protocols=protocols)
+        )
+        return atr
+
+    def detach(self, *, disposition: Disposition = Disposition.RESET) -> None:
         """Give the card back; it is reset for the next user."""
-        self._call(self._card.detach())
+        self._call(self._card.detach(disposition=disposition))
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,7 @@ from wsrc.apdu import Response, parse_command
 from wsrc.errors import BadHexError, LocalProtocolError, OutcomeUnknownError, WsrcError
 from wsrc.messages import CardInfo, Step
 from wsrc.octets import Octets, from_wire
-from wsrc.slot import CardProtocol, CardStatus, ResetKind
+from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.look_ahead import LookAhead
 from wsrc.user_client.requests import Session
@@ -131,11 +131,32 @@ class Card:
         self._ahead.drop()
         answer = await self._ask(m.ResetReq(kind=kind))
         assert isinstance(answer, m.ResetResp)
-        if answer.atr is not None:
-            self.atr = bytes(answer.atr)
-        if answer.protocol is not None:
-            self.info = msgspec.structs.replace(self.info, protocol=answer.protocol)
-        return self.atr
+        return self._note(answer)
+
+    async def reconnect(
+        self,
+        *,
+        initialization: Initialization = Initialization.LEAVE,
+        protocols: Sequence[CardProtocol] = (),
+    ) -> bytes:
+        """
+        Agree on a protocol anew, after a reset if one is asked for, and give the ATR.
+
+        Args:
+            initialization: What is done with the card first.
+            protocols: Those that may be used; none means any.
+
+        Raises:
+            RefusedError: If the card has none of these protocols, or runs in another and is not
+                to be reset.
+        """
+        self._ahead.drop()
+        reconnect = m.Reconnect(
+            session="", initialization=initialization, protocols=tuple(protocols)
+        )
+        answer = await self._ask(reconnect)
+        assert isinstance(answer, m.ReconnectAck)
+        return self._note(answer)
 
     async def status(self) -> Status:
         """Give what the card host's PC/SC says of the card."""
@@ -175,9 +196,14 @@ class Card:
         """Set an attribute of the reader; errors as `get_attribute`."""
         await self._ask(m.SetAttribute(session="", name=name, value=Octets(value)))
 
-    async def detach(self) -> None:
-        """Give the card back; it is reset for the next user. A card that is gone is no error."""
-        await self._session.detach(min(DETACH_S, self._timeout_s))
+    async def detach(self, *, disposition: Disposition = Disposition.RESET) -> None:
+        """
+        Give the card back; it is reset for the next user. A card that is gone is no error.
+
+        `disposition` is what is done with a card that others share; `EJECT` holds for the last
+        as well, where the reader can do that.
+        """
+        await self._session.detach(min(DETACH_S, self._timeout_s), disposition)
 
     async def __aenter__(self) -> Self:
         return self
@@ -192,6 +218,14 @@ class Card:
 
     async def _ask(self, request: m.Message) -> m.Message:
         return await self._session.ask(request, self._timeout_s)
+
+    def _note(self, now: m.ResetResp | m.ReconnectAck) -> bytes:
+        """Take what the card is after a reset, and give its ATR."""
+        if now.atr is not None:
+            self.atr = bytes(now.atr)
+        if now.protocol is not None:
+            self.info = msgspec.structs.replace(self.info, protocol=now.protocol)
+        return self.atr
 
     def _checked(self, command: bytes) -> Octets:
         if not self._raw_tpdu:

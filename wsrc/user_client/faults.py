@@ -89,6 +89,7 @@ TABLE: dict[ErrorCode, Build] = {
     ErrorCode.HELLO_TIMEOUT: _refused,
     ErrorCode.NOTHING_SELECTED: _refused,
     ErrorCode.REQUEST_IN_FLIGHT: _refused,
+    ErrorCode.PROTOCOL_MISMATCH: _refused,
     ErrorCode.NO_SUCH_CARD: lambda error, _: e.NoSuchCardError(error.message),
     ErrorCode.AMBIGUOUS: _ambiguous,
     ErrorCode.CARD_BUSY: _busy,

@@ -27,9 +27,10 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
+from wsrc.slot import Disposition
 from wsrc.user_client.faults import from_error
 
-COMMANDS = (m.CApdu, m.Batch, m.ResetReq, m.Control, m.SetAttribute)
+COMMANDS = (m.CApdu, m.Batch, m.ResetReq, m.Reconnect, m.Control, m.SetAttribute)
 """Requests that change what is in a card or reader, so that their outcome matters."""
 
 Hear = Callable[[m.Message], None]
@@ -269,10 +270,10 @@ class Session:
                     self._requests.check(self.name)
                 raise
 
-    async def detach(self, limit_s: float) -> None:
+    async def detach(self, limit_s: float, disposition: Disposition = Disposition.RESET) -> None:
         """Give the card back, whatever it is doing; it is no error if it is gone."""
         try:
-            await self._requests.ask(m.Detach(session=self.name), limit_s)
+            await self._requests.ask(m.Detach(session=self.name, disposition=disposition), limit_s)
         except (ConnectionLostError, SessionLostError):
             return
         finally:
