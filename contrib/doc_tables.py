@@ -16,7 +16,7 @@ from wsrc.conversation import ANSWERS, MAY_SAY, Phase, Speaker
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.pcsc_numbers import ATTRIBUTES
 from wsrc.settings import CardClientSettings, ServerSettings, Settings, UserSettings, settings_of
-from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind
+from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.invocation import Exit
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OBJECTS = (m.CardInfo, m.Identities, m.Lease, m.ReaderInfo, m.Step, m.StepResult)
 ENUMS = (
     m.ClientType, m.CardState, m.ReaderState, m.Change, CardProtocol, CardStatus, ResetKind,
-    Initialization, Disposition,
+    Share, Initialization, Disposition,
 )  # fmt: skip
 
 _PLAIN: dict[type, str] = {

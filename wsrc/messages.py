@@ -48,7 +48,7 @@ from wsrc.parts import (
 from wsrc.parts import (
     StepResult as StepResult,
 )
-from wsrc.slot import CardProtocol, Disposition, ResetKind
+from wsrc.slot import CardProtocol, Disposition, ResetKind, Share
 from wsrc.verbs import (
     Control as Control,
 )
@@ -150,6 +150,7 @@ class SelectCard(_Selection, frozen=True, tag="select_card", kw_only=True):
     id_str: str | None = None
     wait_s: float = 0.0
     raw_tpdu: bool = False
+    share: Share = Share.EXCLUSIVE
     protocols: tuple[CardProtocol, ...] = ()
 
 
@@ -226,12 +227,18 @@ class ResetResp(Message, frozen=True, tag="reset_resp", kw_only=True):
 
 
 class Attach(Message, frozen=True, tag="attach", kw_only=True):
-    """The server gives a session to the card in a reader; the card is cold reset first."""
+    """
+    The server gives a session to the card in a reader.
+
+    The card is cold reset first, unless sessions that share it are there. With the share `direct`
+    the session is for the reader, whatever is in it, and no card is powered.
+    """
 
     session: str
     reader: str
     insertion: int
     raw_tpdu: bool = False
+    share: Share = Share.EXCLUSIVE
     protocols: tuple[CardProtocol, ...] = ()
 
 
@@ -327,7 +334,7 @@ class Error(Message, frozen=True, tag="error", kw_only=True):
 
     `code` is stable, `pcsc` is the PC/SC error that fits best, `message` is for a person.
     `outcome` tells of a command whether the card may have run it. `candidates` are some of the
-    cards that an ambiguous selection matches; `lease` is who holds a busy card.
+    cards that an ambiguous selection matches; `lease` and `others` are who holds a busy card.
     """
 
     message: str
@@ -337,6 +344,7 @@ class Error(Message, frozen=True, tag="error", kw_only=True):
     session: str | None = None
     candidates: tuple[CardInfo, ...] = ()
     lease: Lease | None = None
+    others: tuple[Lease, ...] = ()
 
 
 AnyMessage = (

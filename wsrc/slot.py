@@ -18,6 +18,14 @@ class ResetKind(StrEnum):
     WARM = "warm"
 
 
+class Share(StrEnum):
+    """With whom a card is used, as in SCardConnect."""
+
+    EXCLUSIVE = "exclusive"
+    SHARED = "shared"
+    DIRECT = "direct"
+
+
 class Initialization(StrEnum):
     """What SCardReconnect does with the card first."""
 

@@ -8,7 +8,7 @@ they came, and the card client answers them.
 
 from wsrc.octets import Octets
 from wsrc.parts import Message
-from wsrc.slot import CardProtocol, CardStatus, Initialization
+from wsrc.slot import CardProtocol, CardStatus, Initialization, Share
 
 
 class Status(Message, frozen=True, tag="status", kw_only=True):
@@ -31,6 +31,7 @@ class Reconnect(Message, frozen=True, tag="reconnect", kw_only=True):
     """Agree on a protocol anew, after a reset if one is asked for (SCardReconnect)."""
 
     session: str
+    share: Share | None = None
     initialization: Initialization = Initialization.LEAVE
     protocols: tuple[CardProtocol, ...] = ()
 

@@ -70,7 +70,7 @@ class World:
         name: str = "bench",
         instance: str | None = None,
         auto: bool = True,
-        features: tuple[str, ...] = ("pcsc",),
+        features: tuple[str, ...] = ("pcsc", "share"),
     ) -> "CardClient":
         """Connect a card client with these readers."""
         peer = CardClient(self, auto=auto)

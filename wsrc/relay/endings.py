@@ -70,7 +70,7 @@ def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
     Keep a card from users that its card client could not reset after a lease.
 
     It is mute until its card client reports it again; one of the first form cannot, and is cut
-    off.
+    off. Where others share the card, the last of them has it powered off.
     """
     peer, slot = lease.slot.peer, lease.slot
     why = f"The card could not be reset after a lease: {error.message[:80]}"
@@ -79,6 +79,9 @@ def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
         floor.close(peer, POLICY, why)
         return
     leases.forget(floor, lease)
+    if slot.leases:
+        floor.changed(slot)
+        return
     slot.info = msgspec.structs.replace(slot.info, state=m.ReaderState.MUTE)
     floor.changed(slot)
 

@@ -5,7 +5,7 @@ from wsrc import messages as m
 from wsrc.apdu import MAX_COMMAND_OCTETS, is_sw_pattern
 from wsrc.codec import tag_of
 from wsrc.errors import ErrorCode, Outcome, RefusedError
-from wsrc.relay import endings, leases, queue
+from wsrc.relay import endings, leases, queue, sharing
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import PCSC, Lease, LeasePhase, UserPeer
 from wsrc.relay.selection import Filter, selection_of
@@ -41,7 +41,7 @@ def disconnected(floor: Floor, user: UserPeer, now: float) -> None:
     """Take back all that a user holds and waits for."""
     floor.watchers.pop(user.number, None)
     for waiter in list(user.waiting.values()):
-        queue.give_up(floor, waiter)
+        queue.give_up(floor, waiter, now)
     for lease in list(user.leases.values()):
         floor.note(f"Session {lease.session[:8]} of {user.name} ended: its user is gone")
         endings.end(floor, lease, now, _CANCELLED, asked=True)
@@ -93,6 +93,8 @@ def _command(
     if lease is None:
         return
     wrong = _wrong(lease, message)
+    if wrong is None and isinstance(message, m.Reconnect):
+        wrong = sharing.refusal(floor, lease, message)
     if floor.draining:
         wrong = ErrorCode.SHUTTING_DOWN, queue.RESTARTS
     if wrong is not None:
@@ -101,6 +103,8 @@ def _command(
         floor.refuse(user, message.id, code, why, **fields)
         return
     leases.use(floor, lease, message, now)
+    if isinstance(message, m.Reconnect):
+        sharing.begin(lease, message)
     floor.send(lease.slot.peer, message, text)
 
 
@@ -168,7 +172,7 @@ def _cancel(
 ) -> None:
     waiter = user.waiting.get(message.target)
     if waiter is not None:
-        queue.give_up(floor, waiter)
+        queue.give_up(floor, waiter, now)
         floor.send(user, m.CancelAck(id=message.id, cancelled=True))
         floor.refuse(user, message.target, ErrorCode.CANCELLED, _CANCELLED.message)
         return
