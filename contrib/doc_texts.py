@@ -70,6 +70,7 @@ FIELDS: dict[str, str] = {
     "share": "With whom the card is used",
     "others": "Further holders of a card that is shared",
     "Reconnect.share": "With whom the card is used from now on; as before if absent",
+    "EndTransaction.disposition": "What is done with the card then",
     "StatusAck.reader_name": "Name of the reader on its host",
     "StatusAck.states": "What is so, in PC/SC's words; several at a time on pcsc-lite",
     "StatusAck.protocol": "Protocol in force; absent where there is none",
@@ -169,6 +170,9 @@ CODES: dict[ErrorCode, str] = {
     ErrorCode.READER_IN_USE: "Another program on the card host holds the card",
     ErrorCode.PROTOCOL_MISMATCH: "The card has none of the protocols that were asked for, or "
     "another is in force and a reset was not asked for",
+    ErrorCode.CARD_WAS_RESET: "Another user reset a card that is shared, or a transaction was left "
+    "open for too long; `reconnect` to go on",
+    ErrorCode.NOT_TRANSACTED: "The session has no transaction that could end",
     ErrorCode.CARD_CLIENT_GONE: "The card client lost its connection to the server",
     ErrorCode.COMMAND_TIMEOUT: "The card client did not answer within `command_s`",
     ErrorCode.INTERNAL: "A bug; please report it with the log of the program",

@@ -82,6 +82,8 @@ ANSWERS: dict[type[m.Message], type[m.Message]] = {
     m.Batch: m.BatchResp,
     m.ResetReq: m.ResetResp,
     m.Reconnect: m.ReconnectAck,
+    m.BeginTransaction: m.BeginTransactionAck,
+    m.EndTransaction: m.EndTransactionAck,
     m.Status: m.StatusAck,
     m.Control: m.ControlAck,
     m.GetAttribute: m.GetAttributeAck,

@@ -50,10 +50,22 @@ from wsrc.parts import (
 )
 from wsrc.slot import CardProtocol, Disposition, ResetKind, Share
 from wsrc.verbs import (
+    BeginTransaction as BeginTransaction,
+)
+from wsrc.verbs import (
+    BeginTransactionAck as BeginTransactionAck,
+)
+from wsrc.verbs import (
     Control as Control,
 )
 from wsrc.verbs import (
     ControlAck as ControlAck,
+)
+from wsrc.verbs import (
+    EndTransaction as EndTransaction,
+)
+from wsrc.verbs import (
+    EndTransactionAck as EndTransactionAck,
 )
 from wsrc.verbs import (
     GetAttribute as GetAttribute,
@@ -350,7 +362,9 @@ class Error(Message, frozen=True, tag="error", kw_only=True):
 AnyMessage = (
     Hello | HelloAck | ListCards | ListCardsAck | SelectCard | SelectCardAck | Waiting
     | CApdu | RApdu | Batch | BatchResp | ResetReq | ResetResp | Attach | AttachAck
-    | Reconnect | ReconnectAck | Status | StatusAck | Control | ControlAck
+    | Reconnect | ReconnectAck
+    | BeginTransaction | BeginTransactionAck | EndTransaction | EndTransactionAck
+    | Status | StatusAck | Control | ControlAck
     | GetAttribute | GetAttributeAck | SetAttribute | SetAttributeAck
     | Detach | DetachAck | Cancel | CancelAck | Watch | WatchAck | CardEvent
     | ReaderReport | ReaderGone | SessionEnded | Restarting | StateNotification | Error
@@ -361,14 +375,14 @@ AnyMessage = (
 ReaderQuestion = Status | Control | GetAttribute | SetAttribute
 """What is asked of a reader rather than of the card in it."""
 
-PcscVerb = ReaderQuestion | Reconnect
+PcscVerb = ReaderQuestion | Reconnect | BeginTransaction | EndTransaction
 """Requests that a card client without the feature `pcsc` does not know."""
 
 Forwarded = CApdu | Batch | ResetReq | PcscVerb
 """Requests for a session, which the server passes to the card client as they came."""
 
 ForwardedAck = (
-    RApdu | BatchResp | ResetResp | ReconnectAck
+    RApdu | BatchResp | ResetResp | ReconnectAck | BeginTransactionAck | EndTransactionAck
     | StatusAck | ControlAck | GetAttributeAck | SetAttributeAck
 )  # fmt: skip
 """The answers to them."""

@@ -8,7 +8,7 @@ they came, and the card client answers them.
 
 from wsrc.octets import Octets
 from wsrc.parts import Message
-from wsrc.slot import CardProtocol, CardStatus, Initialization, Share
+from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, Share
 
 
 class Status(Message, frozen=True, tag="status", kw_only=True):
@@ -42,6 +42,31 @@ class ReconnectAck(Message, frozen=True, tag="reconnect_ack", kw_only=True):
     session: str
     atr: Octets | None = None
     protocol: CardProtocol | None = None
+
+
+class BeginTransaction(Message, frozen=True, tag="begin_transaction", kw_only=True):
+    """Have a shared card alone until `end_transaction`; may be asked for again within it."""
+
+    session: str
+
+
+class BeginTransactionAck(Message, frozen=True, tag="begin_transaction_ack", kw_only=True):
+    """Requests of others who share the card wait from now on."""
+
+    session: str
+
+
+class EndTransaction(Message, frozen=True, tag="end_transaction", kw_only=True):
+    """End the transaction that was begun last."""
+
+    session: str
+    disposition: Disposition = Disposition.LEAVE
+
+
+class EndTransactionAck(Message, frozen=True, tag="end_transaction_ack", kw_only=True):
+    """The transaction is over, and the card was reset if that was asked for."""
+
+    session: str
 
 
 class Control(Message, frozen=True, tag="control", kw_only=True):

@@ -64,6 +64,11 @@ class World:
         return self._certificates.ca
 
     @property
+    def in_flight(self) -> int:
+        """Requests that card clients have not answered yet."""
+        return self.app._peers._relay.in_flight
+
+    @property
     def counts(self) -> dict[str, int]:
         return self.app.counts
 

@@ -292,6 +292,10 @@ class CardClient(Peer):
         match message:
             case m.Reconnect(id=id_, session=session):
                 self.say(m.ReconnectAck(id=id_, session=session, atr=ATR))
+            case m.BeginTransaction(id=id_, session=session):
+                self.say(m.BeginTransactionAck(id=id_, session=session))
+            case m.EndTransaction(id=id_, session=session):
+                self.say(m.EndTransactionAck(id=id_, session=session))
             case m.Status(id=id_, session=session):
                 states = (CardStatus.PRESENT,)
                 self.say(m.StatusAck(id=id_, session=session, reader_name="R", states=states))

@@ -14,6 +14,8 @@ from wsrc.slot import CardProtocol, Disposition
 def verbs(session: str) -> list[m.PcscVerb]:
     return [
         m.Reconnect(id=7, session=session),
+        m.BeginTransaction(id=7, session=session),
+        m.EndTransaction(id=7, session=session),
         m.Status(id=7, session=session),
         m.Control(id=7, session=session, number=2048, data=Octets(b"x")),
         m.GetAttribute(id=7, session=session, name="maxinput"),

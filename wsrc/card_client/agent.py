@@ -184,7 +184,7 @@ class Agent:
         hello = m.Hello(
             client_type=m.ClientType.CARD,
             version=m.VERSION,
-            features=("batch", "cancel", "pcsc", "raw_tpdu"),
+            features=("batch", "cancel", "pcsc", "raw_tpdu", "share"),
             name=self._options.host,
             instance=self._instance,
             readers=readers,
@@ -241,7 +241,8 @@ class Agent:
 
     def _route(self, agent: SlotAgent | None, session: str | None, message: m.Message) -> None:
         if isinstance(message, m.Attach) and agent is not None:
-            self._sessions = {s: a for s, a in self._sessions.items() if a is not agent}
+            there = self._sessions.items()
+            self._sessions = {s: a for s, a in there if a is not agent or a.knows(s)}
             self._sessions[message.session] = agent
         if agent is not None:
             agent.request(message)

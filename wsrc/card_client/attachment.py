@@ -4,7 +4,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from wsrc import messages as m
 from wsrc.apdu import (
@@ -18,8 +18,8 @@ from wsrc.card_client import blocking, verbs
 from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedError
 from wsrc.logs import TRAFFIC
 from wsrc.octets import Octets
-from wsrc.readers.base import CardProtocol, Connection, ResetKind
-from wsrc.slot import Initialization
+from wsrc.readers.base import CardProtocol, Connection, Direct, ResetKind
+from wsrc.slot import Initialization, Share
 
 _log = logging.getLogger(__name__)
 
@@ -31,33 +31,121 @@ _RESETS = {Initialization.RESET: ResetKind.WARM, Initialization.UNPOWER: ResetKi
 class Call(Protocol):
     """Runs a function in the thread of the reader; raises CardUnresponsiveError after a limit."""
 
-    async def __call__(self, connection: Connection, function: Callable[[], T], /) -> T:
+    async def __call__(self, held: Direct, function: Callable[[], T], /) -> T:
         """Give what the function gives; the card is let go where it comes too late."""
         ...
 
 
-class Attachment:
+class Done(NamedTuple):
+    """
+    An answer, and what else came of the request.
+
+    `failure` is what went wrong after the answer. `reset` and `iccid` are how the card is after a
+    reset, where there was one.
+    """
+
+    answer: m.ForwardedAck
+    failure: CardError | None = None
+    reset: m.ResetResp | m.ReconnectAck | None = None
+    iccid: str | None = None
+
+
+class Held:
+    """
+    One session with a reader, whatever is in it.
+
+    `was_reset` tells that another session reset the card, which the user does not know yet.
+
+    Args:
+        session: Its name.
+        held: The reader.
+        share: With whom its user shares it.
+        call: Reaches the thread of the reader.
+    """
+
+    def __init__(self, session: str, held: Direct, share: Share, call: Call) -> None:
+        self.session = session
+        self.held = held
+        self.share = share
+        self.was_reset = False
+        self.in_batch: int | None = None
+        self.cancelled: int | None = None
+        self._call = call
+
+    async def carry_out(self, asked: m.Forwarded, reader_name: str) -> Done:
+        """
+        Do what is asked of the reader.
+
+        Raises:
+            RefusedError: If the reader cannot do that, or the card is meant.
+            CardError: If it failed.
+        """
+        if not isinstance(asked, m.ReaderQuestion):
+            why = "The session is for the reader alone; select the card without the share 'direct'."
+            raise RefusedError(ErrorCode.NOT_SUPPORTED, why)
+        answer = await self._call(self.held, lambda: verbs.carry_out(asked, self.held, reader_name))
+        return Done(answer)
+
+    def attached(self) -> m.AttachAck:
+        """Give the answer to `attach`."""
+        return m.AttachAck(session=self.session, atr=Octets())
+
+
+class Attachment(Held):
     """
     One session with one powered card.
 
     Args:
         session: Its name.
         connection: The card.
-        raw_tpdu: Whether the user does T=0.
+        share: With whom its user shares it.
         call: Reaches the thread of the reader.
+        raw_tpdu: Whether the user does T=0.
         batch_s: No command of a batch begins later than this after the first.
     """
 
-    def __init__(
-        self, session: str, connection: Connection, call: Call, *, raw_tpdu: bool, batch_s: float
+    def __init__(  # noqa: PLR0913 - what a session is, each by its name
+        self,
+        session: str,
+        connection: Connection,
+        share: Share,
+        call: Call,
+        *,
+        raw_tpdu: bool,
+        batch_s: float,
     ) -> None:
-        self.session = session
+        super().__init__(session, connection, share, call)
         self.connection = connection
-        self.in_batch: int | None = None
-        self.cancelled: int | None = None
-        self._call = call
         self._raw_tpdu = raw_tpdu
         self._batch_s = batch_s
+
+    def attached(self) -> m.AttachAck:
+        """Give the answer to `attach`."""
+        atr, protocol = Octets(self.connection.atr), self.connection.protocol
+        return m.AttachAck(session=self.session, atr=atr, protocol=protocol)
+
+    async def carry_out(self, asked: m.Forwarded, reader_name: str) -> Done:
+        """
+        Do what is asked of the card or the reader.
+
+        Raises:
+            BadApduError: It is no command APDU; nothing was sent.
+            RefusedError: If the reader cannot do that.
+            CardError: If it failed.
+        """
+        match asked:
+            case m.CApdu():
+                return Done(*await self.command(asked))
+            case m.Batch():
+                return Done(*await self.batch(asked))
+            case m.ResetReq():
+                reset, iccid = await self.reset(asked)
+                return Done(reset, None, reset, iccid)
+            case m.Reconnect():
+                reconnected, iccid = await self.reconnect(asked)
+                return Done(reconnected, None, reconnected, iccid)
+            case _:
+                return await super().carry_out(asked, reader_name)
 
     async def command(self, asked: m.CApdu) -> tuple[m.RApdu, CardError | None]:
         """
@@ -150,18 +238,6 @@ class Attachment:
             protocol=protocol,
         )
         return answer, iccid
-
-    async def verb(self, asked: m.ReaderQuestion, reader_name: str) -> m.ForwardedAck:
-        """
-        Carry out one of the PC/SC verbs.
-
-        Raises:
-            RefusedError: If the reader cannot do that.
-            CardError: If it failed.
-        """
-        return await self._call(
-            self.connection, lambda: verbs.carry_out(asked, self.connection, reader_name)
-        )
 
     async def _look_ahead(
         self, command: Octets, sw: str

@@ -35,6 +35,8 @@ class Options(msgspec.Struct, frozen=True):
     isd_r_aids: Sequence[bytes]
     labels: Mapping[str, str]
     """Keys are casefolded, ICCIDs without filler."""
+    transaction_wait_s: float = 25.0
+    transaction_idle_s: float = 60.0
 
 
 class Identification:

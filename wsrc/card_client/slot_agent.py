@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One reader and the card in it: who it is, the one session that it may have, and its end."""
+"""One reader and the card in it: who it is, the sessions that it has, and their end."""
 
 import asyncio
 import logging
@@ -7,8 +7,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from wsrc import messages as m
-from wsrc.card_client.attachment import Attachment
+from wsrc.card_client.attachment import Attachment, Held
 from wsrc.card_client.identification import Identification, Options
+from wsrc.card_client.taking import check_reset, resets, take
+from wsrc.card_client.turns import Turns
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import (
     BadApduError,
@@ -18,16 +20,12 @@ from wsrc.errors import (
     Outcome,
     RefusedError,
 )
-from wsrc.octets import Octets
-from wsrc.readers.base import Connection, Reader, Slot, SlotState
-from wsrc.slot import Disposition
+from wsrc.readers.base import Direct, Reader, ResetKind, Slot, SlotState
+from wsrc.slot import Disposition, Share
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-ATTACH_S = 25.0
-"""Longest reset for a new holder; the server gives up a little later."""
 
 CLOSE_S = 10.0
 """Longest power-off."""
@@ -37,11 +35,6 @@ MAX_JOBS = 64
 
 GRACE_S = 1.0
 """How long PC/SC may go on showing our own use after we let go."""
-
-
-def _close(connection: Connection | None) -> None:
-    if connection is not None:
-        connection.close()
 
 
 class SlotAgent:
@@ -64,7 +57,7 @@ class SlotAgent:
         open_reader: Callable[[], Reader],
         send: Callable[[m.Message], None],
     ) -> None:
-        self.attachment: Attachment | None = None
+        self._turns = Turns(options.transaction_wait_s, options.transaction_idle_s)
         self._options = options
         self._claim = claim
         self._send = send
@@ -81,16 +74,23 @@ class SlotAgent:
         try:
             await self._card.name(self._claim)
             while True:
-                job: Callable[[], Coroutine[Any, Any, None]]
-                try:
-                    async with asyncio.timeout(self._card.retry_s):
-                        job = await self._jobs.get()
-                except TimeoutError:
-                    job = self._look_again
+                job = await self._next_job()
                 await job()
+                await self._take_turns()
         finally:
             await self._power_off()
             self._thread.stop()
+
+    async def _next_job(self) -> Callable[[], Coroutine[Any, Any, None]]:
+        due, retry_s = self._turns.due(), self._card.retry_s
+        wait_s = None if self._turns.sessions else retry_s
+        if due is not None:
+            wait_s = max(0.0, due - asyncio.get_running_loop().time())
+        try:
+            async with asyncio.timeout(wait_s):
+                return await self._jobs.get()
+        except TimeoutError:
+            return self._look_again
 
     @property
     def info(self) -> m.ReaderInfo:
@@ -104,14 +104,19 @@ class SlotAgent:
 
     def slot_changed(self, slot: Slot) -> None:
         """Take what the source sees now."""
-        quiet = self.attachment is None and self._thread.idle_s > GRACE_S
+        quiet = not self._turns.sessions and self._thread.idle_s > GRACE_S
         if slot.in_use and quiet:
             self._touched = True
         self._slot = slot
         self._put(self._refresh)
 
+    def knows(self, session: str) -> bool:
+        """Tell whether a session is there, or about to be."""
+        waiting = (w.session for w in self._waiting if isinstance(w, m.Attach))
+        return session in self._turns.sessions or session in waiting
+
     def connection_lost(self) -> None:
-        """End the session: the server is gone, and with it whoever held the card."""
+        """End all sessions: the server is gone, and with it whoever held the card."""
         self._waiting.clear()
         self._put(self._abandon)
 
@@ -136,6 +141,9 @@ class SlotAgent:
     async def _handle(self, message: m.Message) -> None:
         if not any(waiting is message for waiting in self._waiting):
             return
+        if isinstance(message, m.Forwarded) and self._turns.must_wait(message):
+            self._turns.park(message, asyncio.get_running_loop().time())
+            return
         self._waiting.remove(message)
         match message:
             case m.Attach():
@@ -148,13 +156,14 @@ class SlotAgent:
 
     def _cancel(self, message: m.Cancel) -> None:
         target = next(
-            (w for w in self._waiting if isinstance(w, m.Forwarded) and w.id == message.target),
+            (w for w in self._waiting if isinstance(w, m.Forwarded) and _is_target(w, message)),
             None,
         )
-        current = self.attachment
+        current = self._turns.sessions.get(message.session or "")
         in_batch = current is not None and current.in_batch == message.target
         if target is not None:
             self._waiting.remove(target)
+            self._turns.unpark(target)
             self._refuse(target, ErrorCode.CANCELLED, "The request was cancelled.")
         elif current is not None and in_batch:
             current.cancelled = message.target
@@ -170,56 +179,57 @@ class SlotAgent:
             return
         self._seen = slot
         same_card = seen is not None and seen.event_count == slot.event_count
-        if self.attachment is not None and not (same_card and slot.state is SlotState.PRESENT):
+        present = slot.state is SlotState.PRESENT
+        direct = any(held.share is Share.DIRECT for held in self._turns.sessions.values())
+        if self._turns.sessions and not direct and not (same_card and present):
             await self._end(ErrorCode.CARD_NOT_PRESENT, "The card was taken out of the reader.")
-        if slot.state is not SlotState.PRESENT:
+        if not present:
             self._card.no_card(_STATES[slot.state], slot.atr)
         elif not same_card or self.info.state is not m.ReaderState.READY:
             if not same_card:
                 self._card.new_card(slot)
-            await self._identify()
+            if not direct:
+                await self._identify()
 
     async def _identify(self) -> None:
         await self._card.identify()
         self._touched = False
 
     async def _look_again(self) -> None:
-        if self._slot is not None and self._slot.state is SlotState.PRESENT:
+        present = self._slot is not None and self._slot.state is SlotState.PRESENT
+        if present and not self._turns.sessions and self._card.retry_s is not None:
             await self._identify()
 
-    # The session
+    # Sessions
 
     async def _attach(self, asked: m.Attach) -> None:
-        if self.attachment is not None:
+        if not self._turns.may_join(asked.share):
             await self._end(ErrorCode.NO_SUCH_SESSION, "Another session began.")
-        if asked.insertion != self.info.insertion or self.info.state is not m.ReaderState.READY:
-            why = f"The card that was in {self.info.name} is not there any more."
-            self._refuse(asked, ErrorCode.CARD_NOT_PRESENT, why)
-            return
-        if self._touched and not await self._is_still_the_same():
-            why = f"Another program has used {self.info.name}, and the card is another one now."
-            self._refuse(asked, ErrorCode.NO_SUCH_CARD, why)
-            return
         try:
-            connection = await self._thread.with_reader(
-                lambda reader: reader.connect(asked.protocols), ATTACH_S, _close
-            )
+            await self._check_card(asked)
+            sharing = next(iter(self._turns.sessions.values()), None)
+            held = await take(asked, sharing, self._thread, self._run, self._options.command_s)
         except RefusedError as exc:
             self._refuse(asked, exc.code, str(exc))
-            return
         except CardError as exc:
             self._refuse(asked, exc.code, str(exc))
-            self._card.failed(exc)
+            if asked.share is not Share.DIRECT:
+                self._card.failed(exc)
+        else:
+            self._turns.add(held)
+            self._send(held.attached())
+
+    async def _check_card(self, asked: m.Attach) -> None:
+        """Raise RefusedError if the card that is meant is not there any more."""
+        name = self.info.name
+        if asked.share is Share.DIRECT:
             return
-        self.attachment = Attachment(
-            asked.session,
-            connection,
-            self._run,
-            raw_tpdu=asked.raw_tpdu,
-            batch_s=self._options.command_s,
-        )
-        atr = Octets(connection.atr)
-        self._send(m.AttachAck(session=asked.session, atr=atr, protocol=connection.protocol))
+        if asked.insertion != self.info.insertion or self.info.state is not m.ReaderState.READY:
+            why = f"The card that was in {name} is not there any more."
+            raise RefusedError(ErrorCode.CARD_NOT_PRESENT, why)
+        if self._touched and not self._turns.sessions and not await self._is_still_the_same():
+            why = f"Another program has used {name}, and the card is another one now."
+            raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
 
     async def _is_still_the_same(self) -> bool:
         before = self.info
@@ -227,22 +237,43 @@ class SlotAgent:
         return (before.iccid, before.eids) == (self.info.iccid, self.info.eids)
 
     async def _detach(self, asked: m.Detach) -> None:
-        if self.attachment is not None and self.attachment.session == asked.session:
-            await self._power_off(eject=asked.disposition is Disposition.EJECT)
+        left = self._turns.leave(asked.session, asked.disposition)
+        self._waiting = [w for w in self._waiting if _session(w) != asked.session]
+        if left is not None:
             _log.info("Session %s on %s is over", asked.session[:8], self.info.name)
-            await self._identify()
+        if left is not None and not self._turns.sessions:
+            await self._close(left.held, eject=asked.disposition is Disposition.EJECT)
+            if left.share is not Share.DIRECT or self.info.state is not m.ReaderState.EMPTY:
+                await self._identify()
         self._send(m.DetachAck(session=asked.session))
 
     async def _abandon(self) -> None:
-        if self.attachment is not None:
-            _log.info("Session %s lost its server", self.attachment.session[:8])
+        if self._turns.sessions:
+            names = ", ".join(session[:8] for session in self._turns.sessions)
+            _log.info("Sessions %s on %s lost their server", names, self.info.name)
             await self._power_off()
             await self._identify()
 
+    async def _take_turns(self) -> None:
+        """Do what is due: end what took too long, then go on with who waits."""
+        now = asyncio.get_running_loop().time()
+        for late in self._turns.overdue(now):
+            self._waiting.remove(late)
+            why = "Another user who shares the card had a transaction open for too long."
+            self._refuse(late, ErrorCode.CARD_BUSY, why)
+        owner = self._turns.end_idle(now)
+        if owner is not None:
+            _log.warning("Session %s left a transaction open; the card is reset", owner[:8])
+            await self._dispose(Disposition.RESET, None)
+        await self._dispose(self._turns.disposition(), None)
+        while (ready := self._turns.next_ready()) is not None:
+            await self._handle(ready)
+            await self._dispose(self._turns.disposition(), None)
+
     async def _carry_out(self, asked: m.Forwarded) -> None:
-        current = self.attachment
-        if current is None or current.session != asked.session:
-            self._refuse(asked, ErrorCode.NO_SUCH_SESSION, "The card has no such session.")
+        current = self._turns.sessions.get(asked.session or "")
+        if current is None:
+            self._refuse(asked, ErrorCode.NO_SUCH_SESSION, "The card client has no such session.")
             return
         failure: CardError | None = None
         try:
@@ -254,55 +285,83 @@ class SlotAgent:
         except CardError as exc:
             self._refuse(asked, exc.code, str(exc), exc.outcome)
             failure = exc
+        self._turns.used(current.session, asyncio.get_running_loop().time())
         if failure is not None and not isinstance(failure, CardTransmissionError):
-            await self._end(failure.code, str(failure))
-            self._card.failed(failure)
+            await self._fail(failure)
 
-    async def _answer(self, asked: m.Forwarded, current: Attachment) -> CardError | None:
+    async def _answer(self, asked: m.Forwarded, current: Held) -> CardError | None:
         """Answer a request; give what went wrong after that."""
-        failure: CardError | None = None
-        answer: m.ForwardedAck
-        match asked:
-            case m.CApdu():
-                answer, failure = await current.command(asked)
-            case m.Batch():
-                answer, failure = await current.batch(asked)
-            case m.ResetReq():
-                answer, iccid = await current.reset(asked)
-                self._card.was_reset(answer, iccid)
-            case m.Reconnect():
-                answer, iccid = await current.reconnect(asked)
-                self._card.was_reset(answer, iccid)
-            case _:
-                answer = await current.verb(asked, self.info.name)
-        self._send(answer)
-        return failure
+        check_reset(current, asked)
+        if isinstance(asked, m.BeginTransaction | m.EndTransaction):
+            await self._transact(asked, current)
+            return None
+        if resets(asked):
+            self._turns.were_reset(current.session)
+        done = await current.carry_out(asked, self.info.name)
+        if isinstance(asked, m.Reconnect):
+            current.was_reset, current.share = False, asked.share or current.share
+        if done.reset is not None:
+            self._card.was_reset(done.reset, done.iccid)
+        self._send(done.answer)
+        return done.failure
 
-    async def _run(self, connection: Connection, function: Callable[[], T]) -> T:
+    async def _transact(self, asked: m.BeginTransaction | m.EndTransaction, current: Held) -> None:
+        session = current.session
+        if isinstance(asked, m.BeginTransaction):
+            self._turns.begin(session, asyncio.get_running_loop().time())
+            self._send(m.BeginTransactionAck(id=asked.id, session=session))
+            return
+        self._turns.end(session)
+        await self._dispose(asked.disposition, session)
+        if session in self._turns.sessions:
+            self._send(m.EndTransactionAck(id=asked.id, session=session))
+
+    async def _dispose(self, disposition: Disposition, by: str | None) -> None:
+        """Do with the card what a session wants; the others are told when they next ask."""
+        held = next(iter(self._turns.sessions.values()), None)
+        if disposition is Disposition.LEAVE or not isinstance(held, Attachment):
+            return
+        kind = ResetKind.WARM if disposition is Disposition.RESET else ResetKind.COLD
+        self._turns.were_reset(by)
+        try:
+            reset, iccid = await held.reset(m.ResetReq(session=held.session, kind=kind))
+        except CardError as exc:
+            await self._fail(exc)
+        else:
+            self._card.was_reset(reset, iccid)
+
+    async def _fail(self, failure: CardError) -> None:
+        await self._end(failure.code, str(failure))
+        self._card.failed(failure)
+
+    async def _run(self, held: Direct, function: Callable[[], T]) -> T:
         return await self._thread.call(
-            function, self._options.command_s, late=lambda _: connection.close()
+            function, self._options.command_s, late=lambda _: held.close()
         )
 
     async def _end(self, code: ErrorCode, sentence: str) -> None:
-        """End the session without being asked to."""
-        ended = self.attachment
-        if ended is None:
+        """End all sessions without being asked to."""
+        ended = tuple(self._turns.sessions)
+        if not ended:
             return
         await self._power_off()
         for request in [w for w in self._waiting if isinstance(w, m.Forwarded)]:
-            if request.session == ended.session:
+            if request.session in ended:
                 self._waiting.remove(request)
                 self._refuse(request, code, sentence)
-        _log.info("Session %s on %s ended: %s", ended.session[:8], self.info.name, sentence)
-        self._send(m.SessionEnded(session=ended.session, code=code, message=sentence))
+        for session in ended:
+            _log.info("Session %s on %s ended: %s", session[:8], self.info.name, sentence)
+            self._send(m.SessionEnded(session=session, code=code, message=sentence))
 
-    async def _power_off(self, *, eject: bool = False) -> None:
+    async def _power_off(self) -> None:
+        """Strike all sessions and let go of the card."""
+        for held in self._turns.clear()[:1]:
+            await self._close(held.held)
+
+    async def _close(self, held: Direct, *, eject: bool = False) -> None:
         """Let go of the card; one that hangs is reset when it is next connected to."""
-        ended, self.attachment = self.attachment, None
-        if ended is None:
-            return
         try:
-            await self._thread.call(lambda: ended.connection.close(eject=eject), CLOSE_S)
+            await self._thread.call(lambda: held.close(eject=eject), CLOSE_S)
         except CardError as exc:
             _log.warning("%s: the card could not be powered off: %s", self.info.name, exc)
 
@@ -315,6 +374,10 @@ class SlotAgent:
     ) -> None:
         error = m.error(code, sentence, id=asked.id, session=_session(asked), outcome=outcome)
         self._send(error)
+
+
+def _is_target(request: m.Forwarded, cancel: m.Cancel) -> bool:
+    return request.id == cancel.target and request.session == cancel.session
 
 
 def _session(request: m.Message) -> str | None:

@@ -21,7 +21,7 @@ from wsrc.apdu import Response
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
 from wsrc.messages import CardEvent, CardInfo, Step, Waiting
 from wsrc.net.tls import client_context
-from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind
+from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client.card import BatchResult, Card, Status
 from wsrc.user_client.connection import Connection
 from wsrc.user_client.naming import Filters
@@ -41,6 +41,7 @@ __all__ = [
     "ResetKind",
     "Response",
     "Selecting",
+    "Share",
     "Status",
     "Step",
     "Waiting",
@@ -120,6 +121,7 @@ class Client:
         *,
         wait_s: float = 0.0,
         raw_tpdu: bool = False,
+        share: Share = Share.EXCLUSIVE,
         protocols: Sequence[CardProtocol] = (),
         on_waiting: Callable[[Waiting], None] | None = None,
         **which: Unpack[Filters],
@@ -130,6 +132,8 @@ class Client:
         Args:
             wait_s: How long to wait for a card that is busy or absent.
             raw_tpdu: Pass T=0 blocks as they are: responses are not fetched, Le not corrected.
+            share: With whom; `SHARED` joins others who share it, without a reset. `DIRECT` takes
+                the reader alone, which is selected by `reader` and may be empty.
             protocols: Those that the card may be used with; none means any.
             on_waiting: Called with each place in the queue that the server tells.
             which: What the card must be; exactly one card must match.
@@ -143,7 +147,7 @@ class Client:
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
         request = m.SelectCard(
-            wait_s=wait_s, raw_tpdu=raw_tpdu, protocols=tuple(protocols), **which
+            wait_s=wait_s, raw_tpdu=raw_tpdu, share=share, protocols=tuple(protocols), **which
         )
         return Selecting(self, request, on_waiting)
 

@@ -15,8 +15,8 @@ import atexit
 import concurrent.futures
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -24,7 +24,7 @@ from typing import Any, Self, TypeVar, Unpack
 from wsrc.apdu import Response
 from wsrc.errors import ConnectionLostError, WsrcError
 from wsrc.messages import CardEvent, CardInfo, Step, Waiting
-from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind
+from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client import aio
 from wsrc.user_client.aio import BatchResult, Status
 from wsrc.user_client.naming import Filters
@@ -38,6 +38,7 @@ __all__ = [
     "Initialization",
     "ResetKind",
     "Response",
+    "Share",
     "Status",
     "Step",
 ]
@@ -182,6 +183,7 @@ class Client:
         *,
         wait_s: float = 0.0,
         raw_tpdu: bool = False,
+        share: Share = Share.EXCLUSIVE,
         protocols: Sequence[CardProtocol] = (),
         on_waiting: Callable[[Waiting], None] | None = None,
         **which: Unpack[Filters],
@@ -196,6 +198,7 @@ class Client:
             return await self._client.select(
                 wait_s=wait_s,
                 raw_tpdu=raw_tpdu,
+                share=share,
                 protocols=protocols,
                 on_waiting=on_waiting,
                 **which,
@@ -274,6 +277,28 @@ class Card:
         atr: bytes = self._call(self._card.reset(kind))
         return atr
 
+    def begin(self) -> None:
+        """Begin a transaction: those who share the card wait until it ends."""
+        self._call(self._card.begin())
+
+    def end(self, *, disposition: Disposition = Disposition.LEAVE) -> None:
+        """End the transaction that was begun last."""
+        self._call(self._card.end(disposition=disposition))
+
+    @contextmanager
+    def transaction(
+        self, *, disposition: Disposition = Disposition.LEAVE
+    ) -> Generator[None, None, None]:
+        """Have the card alone in the block."""
+        self.begin()
+        try:
+            yield
+        except BaseException:
+            with suppress(WsrcError):
+                self.end(disposition=disposition)
+            raise
+        self.end(disposition=disposition)
+
     def status(self) -> Status:
         """Give what the card host's PC/SC says of the card."""
         status: Status = self._call(self._card.status())
@@ -296,12 +321,13 @@ class Card:
     def reconnect(
         self,
         *,
+        share: Share | None = None,
         initialization: Initialization = Initialization.LEAVE,
         protocols: Sequence[CardProtocol] = (),
     ) -> bytes:
         """Agree on a protocol anew, after a reset if one is asked for, and give the ATR."""
         atr: bytes = self._call(
-            self._card.reconnect(initialization=initialization, protocols=protocols)
+            self._card.reconnect(share=share, initialization=initialization, protocols=protocols)
         )
         return atr
 

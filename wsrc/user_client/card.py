@@ -2,7 +2,8 @@
 """A card that is ours, for programs that use asyncio; `aio` gives it."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -13,7 +14,7 @@ from wsrc.apdu import Response, parse_command
 from wsrc.errors import BadHexError, LocalProtocolError, OutcomeUnknownError, WsrcError
 from wsrc.messages import CardInfo, Step
 from wsrc.octets import Octets, from_wire
-from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind
+from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.look_ahead import LookAhead
 from wsrc.user_client.requests import Session
@@ -56,6 +57,7 @@ class Card:
     * SessionLostError, if the card stopped being ours before: select it again;
     * NotExecutedError, if the command provably never reached the card;
     * OutcomeUnknownError, if it may have run;
+    * CardWasResetError, if another who shares the card reset it: nothing was sent, `reconnect`;
     * CardError, if the card or the reader failed, with its `outcome`;
     * ConnectionLostError, if the connection was lost before.
     """
@@ -136,6 +138,7 @@ class Card:
     async def reconnect(
         self,
         *,
+        share: Share | None = None,
         initialization: Initialization = Initialization.LEAVE,
         protocols: Sequence[CardProtocol] = (),
     ) -> bytes:
@@ -143,20 +146,58 @@ class Card:
         Agree on a protocol anew, after a reset if one is asked for, and give the ATR.
 
         Args:
+            share: With whom the card is used from now on; as before if None.
             initialization: What is done with the card first.
             protocols: Those that may be used; none means any.
 
         Raises:
+            CardBusyError: If others share a card that is to be ours alone.
             RefusedError: If the card has none of these protocols, or runs in another and is not
                 to be reset.
         """
         self._ahead.drop()
         reconnect = m.Reconnect(
-            session="", initialization=initialization, protocols=tuple(protocols)
+            session="", share=share, initialization=initialization, protocols=tuple(protocols)
         )
         answer = await self._ask(reconnect)
         assert isinstance(answer, m.ReconnectAck)
         return self._note(answer)
+
+    async def begin(self) -> None:
+        """
+        Begin a transaction: those who share the card wait until it ends.
+
+        Transactions nest. One that is not used for as long as the card host allows ends with a
+        reset, and so does one whose owner vanishes.
+
+        Raises:
+            CardBusyError: If another's transaction did not end in time.
+        """
+        await self._ask(m.BeginTransaction(session=""))
+
+    async def end(self, *, disposition: Disposition = Disposition.LEAVE) -> None:
+        """
+        End the transaction that was begun last.
+
+        Raises:
+            RefusedError: If there is none.
+        """
+        self._ahead.drop()
+        await self._ask(m.EndTransaction(session="", disposition=disposition))
+
+    @asynccontextmanager
+    async def transaction(
+        self, *, disposition: Disposition = Disposition.LEAVE
+    ) -> AsyncGenerator[None, None]:
+        """Have the card alone in the block; the error that ends a block is the one that counts."""
+        await self.begin()
+        try:
+            yield
+        except BaseException:
+            with suppress(WsrcError):
+                await self.end(disposition=disposition)
+            raise
+        await self.end(disposition=disposition)
 
     async def status(self) -> Status:
         """Give what the card host's PC/SC says of the card."""

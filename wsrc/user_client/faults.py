@@ -90,6 +90,8 @@ TABLE: dict[ErrorCode, Build] = {
     ErrorCode.NOTHING_SELECTED: _refused,
     ErrorCode.REQUEST_IN_FLIGHT: _refused,
     ErrorCode.PROTOCOL_MISMATCH: _refused,
+    ErrorCode.NOT_TRANSACTED: _refused,
+    ErrorCode.CARD_WAS_RESET: _card(e.CardWasResetError),
     ErrorCode.NO_SUCH_CARD: lambda error, _: e.NoSuchCardError(error.message),
     ErrorCode.AMBIGUOUS: _ambiguous,
     ErrorCode.CARD_BUSY: _busy,

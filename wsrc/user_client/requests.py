@@ -30,7 +30,7 @@ from wsrc.errors import (
 from wsrc.slot import Disposition
 from wsrc.user_client.faults import from_error
 
-COMMANDS = (m.CApdu, m.Batch, m.ResetReq, m.Reconnect, m.Control, m.SetAttribute)
+COMMANDS = (m.CApdu, m.Batch, m.ResetReq, m.Reconnect, m.EndTransaction, m.Control, m.SetAttribute)
 """Requests that change what is in a card or reader, so that their outcome matters."""
 
 Hear = Callable[[m.Message], None]
