@@ -22,7 +22,7 @@ from wsrc.user_client.invocation import Exit
 
 ROOT = Path(__file__).resolve().parent.parent
 
-OBJECTS = (m.CardInfo, m.Identities, m.Lease, m.ReaderInfo, m.Step, m.StepResult)
+OBJECTS = (m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.Step, m.StepResult)
 ENUMS = (
     m.ClientType, m.CardState, m.ReaderState, m.Change, CardProtocol, CardStatus, ResetKind,
     Share, Initialization, Disposition,
@@ -117,11 +117,16 @@ def who() -> str:
 
 
 def errors() -> str:
-    """Give every error code, what a PC/SC program and a Python program are given for it."""
+    """
+    Give every error code, what a PC/SC program and a Python program are given for it.
+
+    Where a command may have run, a Python program is given the first of two.
+    """
     rows: list[tuple[str, ...]] = []
     for code in ErrorCode:
-        made = from_error(m.error(code, ""), command=False)
-        rows.append((f"`{code}`", f"`{code.pcsc}`", f"`{type(made).__name__}`", CODES[code]))
+        made = (from_error(m.error(code, ""), command=command) for command in (True, False))
+        names = " or ".join(dict.fromkeys(f"`{type(each).__name__}`" for each in made))
+        rows.append((f"`{code}`", f"`{code.pcsc}`", names, CODES[code]))
     return table(("Code", "PC/SC name", "Python", "Meaning"), rows)
 
 
@@ -210,9 +215,12 @@ def _prose(kind: type) -> str:
 
 
 def _object_title(kind: type) -> str:
-    return {"CardInfo": "Card", "ReaderInfo": "Reader", "StepResult": "Result"}.get(
-        kind.__name__, kind.__name__
-    )
+    return {
+        "CardInfo": "Card",
+        "LeaseInfo": "Lease",
+        "ReaderInfo": "Reader",
+        "StepResult": "Result",
+    }.get(kind.__name__, kind.__name__)
 
 
 def _enum_title(kind: type[StrEnum]) -> str:

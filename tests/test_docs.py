@@ -17,9 +17,10 @@ import pytest
 
 from wsrc import codec
 from wsrc.card_client.cli import command as card_client
-from wsrc.config import CardClientSettings, ServerSettings, load, settings_of
+from wsrc.config import CardClientSettings, ServerSettings, UserSettings, load, settings_of
 from wsrc.server.cli import command as server
 from wsrc.user_client.cli import program as user
+from wsrc.user_client.invocation import Exit
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("certs/*.md")])
@@ -143,11 +144,24 @@ def test_no_path_of_the_machine_on_which_it_was_written(path: Path) -> None:
     assert re.findall(r"/(?:tmp|work|home|root)/\S*", path.read_text("utf-8")) == []
 
 
-@pytest.mark.parametrize("kind", [ServerSettings, CardClientSettings], ids=lambda k: k.__name__)
-def test_operations_has_every_setting(kind: type) -> None:
-    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+@pytest.mark.parametrize(
+    ("kind", "document"),
+    [
+        (ServerSettings, "operations.md"),
+        (CardClientSettings, "operations.md"),
+        (UserSettings, "user-guide.md"),
+    ],
+)
+def test_a_document_has_every_setting(kind: type, document: str) -> None:
+    text = (ROOT / "docs" / document).read_text("utf-8")
     missing = [s.name for s in settings_of(kind) if f"| `{s.name}` | `{s.flag}` |" not in text]
     assert missing == []
+
+
+@pytest.mark.parametrize("document", ["operations.md", "user-guide.md"])
+def test_a_document_has_every_exit_status(document: str) -> None:
+    text = (ROOT / "docs" / document).read_text("utf-8")
+    assert [each for each in Exit if f"| {each.value} | {each.meaning} |" not in text] == []
 
 
 def said_in_log(node: ast.AST) -> str | None:

@@ -40,10 +40,11 @@ def test_only_net_and_server_import_aiohttp() -> None:
     assert [name for name in found if not name.startswith(("net/", "server/"))] == []
 
 
-def test_only_the_pcsc_reader_imports_pyscard() -> None:
+def test_only_the_pcsc_reader_and_the_bridge_to_pyscard_import_pyscard() -> None:
     found = importers("smartcard")
     assert found
-    assert [name for name in found if not name.startswith("readers/pcsc")] == []
+    places = ("readers/pcsc", "user_client/pyscard")
+    assert [name for name in found if not name.startswith(places)] == []
 
 
 def test_there_is_no_file_called_utils() -> None:

@@ -10,9 +10,6 @@ from wsrc.errors import BadApduError, CardTransmissionError
 MAX_COMMAND_OCTETS = 65_544
 """Longest command APDU: case 4 extended (ISO/IEC 7816-3 clause 12.1)."""
 
-MAX_RESPONSE_OCTETS = 65_538
-"""Longest response APDU: 65 536 octets of data and the status word."""
-
 
 class Command(NamedTuple):
     """

@@ -84,7 +84,8 @@ def decode(text: bytes | str) -> Message:
                 f"There is no message {envelope.msg_type[:40]!r} in this version.",
                 envelope.id,
             ) from exc
-        raise RemoteProtocolError(f"The message {envelope.msg_type!r} is wrong: {exc}.") from exc
+        why = f"The message {envelope.msg_type!r} is wrong: {_explain(exc)}."
+        raise RemoteProtocolError(why) from exc
     except (UnicodeError, RecursionError) as exc:
         raise RemoteProtocolError("The text is not UTF-8, or nested too deep.") from exc
     return message
@@ -97,6 +98,13 @@ def _envelope(text: bytes | str) -> _Envelope:
         raise RemoteProtocolError(f"The message has no usable msg_type or id: {exc}.") from exc
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise RemoteProtocolError(f"The text is not JSON: {exc}.") from exc
+
+
+def _explain(exc: msgspec.DecodeError) -> str:
+    """Say what is wrong without the value, of any length, that msgspec repeats of an enum."""
+    sentence = str(exc)
+    what, where = "Invalid enum value", sentence.rfind(" - at `$")
+    return what + sentence[where:] if sentence.startswith(what) else sentence
 
 
 def schema() -> dict[str, Any]:

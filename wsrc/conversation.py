@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may say what, and when, on one connection: one table, and nothing else."""
+"""Who may say what, and when, on one connection: one table; and how a connection is closed."""
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import get_args
 
 from wsrc import messages as m
@@ -21,6 +21,18 @@ class Phase(StrEnum):
 
     GREETING = "greeting"
     OPEN = "open"
+
+
+class CloseCode(IntEnum):
+    """WebSocket close codes (RFC 6455 section 7.4.1 and the IANA registry of section 11.7)."""
+
+    DONE = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    ABNORMAL = 1006
+    POLICY = 1008
+    RESTARTING = 1012
+    TRY_AGAIN_LATER = 1013
 
 
 _FORWARDED: tuple[type[m.Message], ...] = get_args(m.Forwarded)

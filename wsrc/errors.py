@@ -15,8 +15,10 @@ Every exception that WSRC raises on purpose, and its code on the wire.
     │   ├── CardUnresponsiveError
     │   ├── CardTransmissionError
     │   ├── CardWasResetError
-    │   └── ReaderUnavailableError
+    │   ├── ReaderUnavailableError
+    │   └── ReaderInUseError
     ├── BadApduError                  octets that are no command APDU
+    ├── BadHexError                   text that is no octets
     ├── ConnectionLostError
     ├── SessionError
     │   ├── SessionLostError          nothing was in flight: open a new session
@@ -24,7 +26,8 @@ Every exception that WSRC raises on purpose, and its code on the wire.
     │   └── OutcomeUnknownError       it may have run: never repeated by WSRC
     └── ConfigError                   a setting that cannot work
 
-A class stores facts; `__str__` makes the sentence.
+A class stores facts; `__str__` makes the sentence. `codec.UnreadableError` and
+`user_client.script.ScriptError` stand where they are raised, for nobody else has a use for them.
 """
 
 from enum import StrEnum
@@ -80,7 +83,7 @@ _PCSC: dict[ErrorCode, str] = {
     ErrorCode.HELLO_TIMEOUT: "SCARD_E_TIMEOUT",
     ErrorCode.NOTHING_SELECTED: "SCARD_E_INVALID_HANDLE",
     ErrorCode.NO_SUCH_CARD: "SCARD_E_UNKNOWN_READER",
-    ErrorCode.AMBIGUOUS: "SCARD_E_INVALID_TARGET",
+    ErrorCode.AMBIGUOUS: "SCARD_E_INVALID_VALUE",
     ErrorCode.CARD_BUSY: "SCARD_E_SHARING_VIOLATION",
     ErrorCode.NO_SUCH_SESSION: "SCARD_E_INVALID_HANDLE",
     ErrorCode.REQUEST_IN_FLIGHT: "SCARD_E_NOT_READY",
@@ -96,7 +99,7 @@ _PCSC: dict[ErrorCode, str] = {
     ErrorCode.CARD_WAS_RESET: "SCARD_W_RESET_CARD",
     ErrorCode.NOT_TRANSACTED: "SCARD_E_NOT_TRANSACTED",
     ErrorCode.CARD_CLIENT_GONE: "SCARD_E_READER_UNAVAILABLE",
-    ErrorCode.COMMAND_TIMEOUT: "SCARD_F_COMM_ERROR",
+    ErrorCode.COMMAND_TIMEOUT: "SCARD_E_COMM_DATA_LOST",
     ErrorCode.INTERNAL: "SCARD_F_INTERNAL_ERROR",
 }
 

@@ -55,13 +55,19 @@ def iccid_forms(iccid: str) -> Iterator[str]:
     Give every form under which an ICCID is looked up, the most exact first.
 
     An ICCID is known with or without its Luhn check digit (ITU-T E.118), so one that ends in a
-    correct check digit is also found without it, and one without is also found with it.
+    correct check digit is also found without it, and one without is also found with it. Text that
+    is no ICCID has one form, itself.
     """
     yield iccid
-    if len(iccid) > 18 and luhn_digit(iccid[:-1]) == iccid[-1:]:
+    if has_check_digit(iccid):
         yield iccid[:-1]
-    if 18 <= len(iccid) < 20:
+    if is_iccid(iccid) and len(iccid) < 20:
         yield iccid + luhn_digit(iccid)
+
+
+def has_check_digit(iccid: str) -> bool:
+    """Tell whether the text is an ICCID that ends in its Luhn check digit (ITU-T E.118)."""
+    return is_iccid(iccid) and len(iccid) > 18 and luhn_digit(iccid[:-1]) == iccid[-1]
 
 
 def luhn_digit(digits: str) -> str:

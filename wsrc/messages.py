@@ -17,78 +17,32 @@ from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.parts import (
     CardInfo as CardInfo,
-)
-from wsrc.parts import (
     CardState as CardState,
-)
-from wsrc.parts import (
     Change as Change,
-)
-from wsrc.parts import (
     ClientType as ClientType,
-)
-from wsrc.parts import (
     Identities as Identities,
-)
-from wsrc.parts import (
-    Lease as Lease,
-)
-from wsrc.parts import (
+    LeaseInfo as LeaseInfo,
     Message as Message,
-)
-from wsrc.parts import (
     ReaderInfo as ReaderInfo,
-)
-from wsrc.parts import (
     ReaderState as ReaderState,
-)
-from wsrc.parts import (
     Step as Step,
-)
-from wsrc.parts import (
     StepResult as StepResult,
 )
 from wsrc.slot import CardProtocol, Disposition, ResetKind, Share
 from wsrc.verbs import (
     BeginTransaction as BeginTransaction,
-)
-from wsrc.verbs import (
     BeginTransactionAck as BeginTransactionAck,
-)
-from wsrc.verbs import (
     Control as Control,
-)
-from wsrc.verbs import (
     ControlAck as ControlAck,
-)
-from wsrc.verbs import (
     EndTransaction as EndTransaction,
-)
-from wsrc.verbs import (
     EndTransactionAck as EndTransactionAck,
-)
-from wsrc.verbs import (
     GetAttribute as GetAttribute,
-)
-from wsrc.verbs import (
     GetAttributeAck as GetAttributeAck,
-)
-from wsrc.verbs import (
     Reconnect as Reconnect,
-)
-from wsrc.verbs import (
     ReconnectAck as ReconnectAck,
-)
-from wsrc.verbs import (
     SetAttribute as SetAttribute,
-)
-from wsrc.verbs import (
     SetAttributeAck as SetAttributeAck,
-)
-from wsrc.verbs import (
     Status as Status,
-)
-from wsrc.verbs import (
     StatusAck as StatusAck,
 )
 
@@ -178,7 +132,7 @@ class Waiting(Message, frozen=True, tag="waiting", kw_only=True):
     """The card is not free: the place in the queue, 1 being next, and who holds the card."""
 
     position: int
-    lease: Lease | None = None
+    lease: LeaseInfo | None = None
 
 
 class CApdu(Message, frozen=True, tag="c_apdu", kw_only=True):
@@ -355,8 +309,8 @@ class Error(Message, frozen=True, tag="error", kw_only=True):
     outcome: Outcome | None = None
     session: str | None = None
     candidates: tuple[CardInfo, ...] = ()
-    lease: Lease | None = None
-    others: tuple[Lease, ...] = ()
+    lease: LeaseInfo | None = None
+    others: tuple[LeaseInfo, ...] = ()
 
 
 AnyMessage = (
@@ -386,6 +340,15 @@ ForwardedAck = (
     | StatusAck | ControlAck | GetAttributeAck | SetAttributeAck
 )  # fmt: skip
 """The answers to them."""
+
+COMMANDS = (CApdu, Batch, ResetReq, Reconnect, EndTransaction, Control, SetAttribute)
+"""Requests that change what is in a card or reader, so that their outcome matters."""
+
+
+def session_of(message: Message) -> str | None:
+    """Give the session that a message belongs to, if any."""
+    session: str | None = getattr(message, "session", None)
+    return session
 
 
 def error(code: ErrorCode, sentence: str, **fields: Any) -> Error:

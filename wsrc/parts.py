@@ -60,7 +60,7 @@ class Identities(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     iccid: str | None = msgspec.field(default=None, name="ICCID")
 
 
-class Lease(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class LeaseInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Who holds a card; times are RFC 3339 in UTC, `until` is absent where use has no limit."""
 
     holder: str
@@ -86,8 +86,8 @@ class CardInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     eids: tuple[str, ...] = ()
     label: str | None = None
     protocol: CardProtocol | None = None
-    lease: Lease | None = None
-    others: tuple[Lease, ...] = ()
+    lease: LeaseInfo | None = None
+    others: tuple[LeaseInfo, ...] = ()
 
 
 class ReaderInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

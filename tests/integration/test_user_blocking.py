@@ -129,7 +129,8 @@ def test_an_interrupt_cancels_the_command_and_leaves_the_client_usable() -> None
 
 
 FORKED = """
-import os, sys
+import os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of fork, since Python 3.12
 from wsrc.errors import ConnectionLostError
 from wsrc.user_client.blocking import Client
 client = Client(sys.argv[1]).__enter__()

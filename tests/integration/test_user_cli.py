@@ -96,6 +96,11 @@ def test_info_finds_an_iccid_written_with_its_check_digit(capsys: Any) -> None:
     assert document(capsys.readouterr().out)["card"]["iccid"] == ICCID[:-1]
 
 
+def test_info_says_that_no_card_has_what_is_no_iccid(capsys: Any) -> None:
+    assert wsrc("info", "--iccid", "89882110000004300zz") == 3
+    assert "No card is there" in capsys.readouterr().err
+
+
 def test_apdu_shows_responses_and_what_they_mean(capsys: Any) -> None:
     assert wsrc("apdu", "--iccid", ICCID, MF, READ, MISSING) == 0
     assert capsys.readouterr().out.splitlines() == [

@@ -9,6 +9,7 @@ import pytest
 from tests.pcsc.bench import Bench, Slot, wait_until
 from tests.pcsc.other_program import EXCLUSIVE, SHARED, holding
 from tests.pcsc.virtual_card import ATR_T0, ATR_T0_BARE, ATR_T0_T1, ATR_T1, VirtualCard
+from wsrc.apdu import MAX_COMMAND_OCTETS
 from wsrc.errors import (
     CardError,
     CardNotPresentError,
@@ -20,7 +21,7 @@ from wsrc.errors import (
 )
 from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc import PcscSource
-from wsrc.readers.pcsc_reader import MAX_COMMAND_OCTETS, PcscReader
+from wsrc.readers.pcsc_reader import PcscReader
 
 pytestmark = pytest.mark.pcscd
 

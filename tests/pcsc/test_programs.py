@@ -133,6 +133,28 @@ def test_sigterm_ends_each_program_at_once_and_cleanly(
     user = hold_with_pin(programs)
     assert client.end() == 0
     assert "powered off" in client.output
-    assert server.end() == 0
+    assert server.end() == 0, server.output
     assert "Traceback" not in server.output + client.output
     user.end(signal.SIGKILL)
+
+
+def test_pcscd_restarted_under_a_session_ends_it_with_a_reason_and_the_card_comes_back(
+    programs: Programs, bench: Bench, slot: Slot, card: Card
+) -> None:
+    programs.server()
+    client = start_card_client(programs, bench, slot)
+    user = hold_with_pin(programs)
+    bench.restart(signal.SIGKILL)
+    client.wait_for(f"{slot.reader} has card", count=2)
+    assert_pin_is_not_verified(programs)
+    assert "Traceback" not in client.output
+    user.end(signal.SIGKILL)
+
+
+def test_a_user_that_ends_is_done_with_the_card_at_once(
+    programs: Programs, bench: Bench, slot: Slot, card: Card
+) -> None:
+    programs.server()
+    start_card_client(programs, bench, slot)
+    for _ in range(3):
+        assert programs.wsrc("apdu", ASK_PIN, "--iccid", UICC).returncode == 0

@@ -12,8 +12,7 @@ from certs.make_certs import Certificates
 from tests.pcsc.bench import Bench, Slot
 from tests.pcsc.test_simulated_cards import ASK_PIN, MF, VERIFY_PIN, send
 from tests.system.programs import Programs, argv, running
-from tests.system.world import EUICC, UICC, Host, World, until
-from tests.system.world import running as world_running
+from tests.system.world import EUICC, UICC, Host, World, running as world_running, until
 from wsrc.errors import CardError
 from wsrc.messages import CardState
 from wsrc.readers.base import CardProtocol, ResetKind

@@ -13,7 +13,7 @@ class Watching:
 
     def __init__(self, source: Source) -> None:
         self.reports: list[list[Slot]] = []
-        self._source = source
+        self.source = source
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=source.watch, args=(self._report,), name="watch")
 
@@ -22,7 +22,7 @@ class Watching:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._source.stop()
+        self.source.stop()
         self._thread.join(10)
         assert not self._thread.is_alive(), "stop did not end watch"
 

@@ -4,8 +4,7 @@
 import json
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tests.property.strategies import json_values, messages, near_messages
 from wsrc import messages as m

@@ -14,11 +14,12 @@ class Proxy:
         self.silent = False
         self.port = 0
         self._to = port
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Connect a client to the far end."""
         far_reader, far_writer = await asyncio.open_connection("localhost", self._to)
+        self._writers += (writer, far_writer)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._pump(reader, far_writer))
@@ -26,6 +27,11 @@ class Proxy:
         finally:
             for end in (writer, far_writer):
                 end.close()
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        for writer in self._writers:
+            writer.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -44,5 +50,8 @@ async def proxy_to(port: int) -> AsyncGenerator[Proxy]:
     server = await asyncio.start_server(proxy.carry, "localhost", 0)
     async with server:
         proxy.port = server.sockets[0].getsockname()[1]
-        yield proxy
-        server.close()
+        try:
+            yield proxy
+        finally:
+            server.close()
+            proxy.cut()

@@ -10,10 +10,9 @@ from websockets.exceptions import ConnectionClosed
 
 from certs.make_certs import Certificates
 from tests.system import first_form
-from tests.system.test_first_form import Bench
+from tests.system.first_form_bench import benched
 from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World, running, until
-from wsrc import codec
-from wsrc import messages as m
+from wsrc import codec, messages as m
 from wsrc.errors import (
     AmbiguousCardError,
     CardBusyError,
@@ -83,10 +82,7 @@ async def test_fault_04_nothing_of_a_user_is_left_for_the_next(
 async def test_fault_05_an_error_of_the_card_reaches_the_user_who_stays_connected(
     world: World, certificates: Certificates
 ) -> None:
-    bench = Bench(default_cards()[0])
-    args = (world.card_url, certificates.ca, bench.transmit, bench.reset)
-    async with first_form.card_client(*args) as client:
-        await until(lambda: client.states == ["ready"])
+    async with benched(world, certificates, default_cards()[0]) as client:
         user = await world.user()
         card = await user.select(iccid=UICC)
         client.failing = True
@@ -99,11 +95,8 @@ async def test_fault_05_an_error_of_the_card_reaches_the_user_who_stays_connecte
 async def test_fault_06_a_card_lost_in_mid_command_leaves_a_reason_and_no_remains(
     world: World, certificates: Certificates
 ) -> None:
-    bench = Bench(default_cards()[0])
-    args = (world.card_url, certificates.ca, bench.transmit, bench.reset)
-    user = await world.user()
-    async with first_form.card_client(*args) as client:
-        await until(lambda: client.states == ["ready"])
+    user = await world.user(timeout_s=first_form.LIMIT_S)
+    async with benched(world, certificates, default_cards()[0]) as client:
         card = await user.select(iccid=UICC)
         client.silent = True
         async with asyncio.TaskGroup() as tasks:
@@ -142,9 +135,10 @@ async def test_fault_08_a_card_that_never_lets_itself_be_identified_is_not_kept(
         first_form.connected(world.card_url, certificates.ca) as socket,
     ):
         await first_form.ask(socket, "hello", client_type="card", atr="3b00")
-        with contextlib.suppress(ConnectionClosed):
-            async for _ in socket:
-                pass
+        async with asyncio.timeout(first_form.LIMIT_S):
+            with contextlib.suppress(ConnectionClosed):
+                async for _ in socket:
+                    pass
         assert "in time" in (socket.close_reason or "")
         await until(lambda: world.counts["readers"] == 0)
 
@@ -256,7 +250,7 @@ async def test_fault_18_a_command_has_a_time_limit(world: World) -> None:
     card = default_cards()[0]
     await world.host([card], command_s=0.2)
     card.faults = Faults(delay_s=3600.0, only="0020")
-    user = await world.user()
+    user = await world.user(timeout_s=first_form.LIMIT_S)
     held = await user.select(iccid=UICC)
     with pytest.raises(WsrcError, match=r"did not answer within 0\.2 s"):
         await held.transmit(ASK_PIN)

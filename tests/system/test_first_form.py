@@ -8,29 +8,12 @@ from websockets.exceptions import ConnectionClosed
 
 from certs.make_certs import Certificates
 from tests.system import first_form
+from tests.system.first_form_bench import Bench, benched
 from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World, until
 from wsrc.errors import CardBusyError
 from wsrc.messages import CardState, Step
 from wsrc.octets import Octets
-from wsrc.readers.simulation import Card, default_cards
-from wsrc.slot import ResetKind
-from wsrc.tpdu import exchange
-
-
-class Bench:
-    """A simulated card in the hands of a first-form card client, which does T=0 itself."""
-
-    def __init__(self, card: Card) -> None:
-        self.card = card
-        self.resets = 0
-        card.power_on()
-
-    def transmit(self, command: bytes) -> bytes:
-        return exchange(command, self.card.transmit)
-
-    def reset(self) -> bytes:
-        self.resets += 1
-        return self.card.reset(ResetKind.COLD)
+from wsrc.readers.simulation import default_cards
 
 
 async def test_a_first_form_user_lists_selects_and_reads(
@@ -56,16 +39,13 @@ async def test_a_first_form_user_lists_selects_and_reads(
 async def test_a_first_form_card_client_is_identified_and_used(
     world: World, certificates: Certificates
 ) -> None:
-    bench = Bench(default_cards()[1])
-    args = (world.card_url, certificates.ca, bench.transmit, bench.reset)
-    async with first_form.card_client(*args) as client:
-        await until(lambda: client.states == ["ready"])
+    async with benched(world, certificates, default_cards()[1]) as client:
         user = await world.user()
         async with user.select(eid=EUICC) as card:
             assert client.states == ["ready", "associated"]
             answers = [await card.transmit(command) for command in READ_ICCID]
             assert answers[-1].data.hex() == "988812010000400320f8"
-            assert await card.reset() == bench.card.atr
+            assert await card.reset() == default_cards()[1].atr
             steps = [Step(command=Octets(c), expect=("9000",)) for c in READ_ICCID]
             assert (await card.batch(steps)).stopped is None
         await until(lambda: client.states[-1] == "ready")
@@ -73,10 +53,7 @@ async def test_a_first_form_card_client_is_identified_and_used(
 
 
 async def test_first_form_peers_at_both_ends(world: World, certificates: Certificates) -> None:
-    bench = Bench(default_cards()[0])
-    args = (world.card_url, certificates.ca, bench.transmit, bench.reset)
-    async with first_form.card_client(*args) as client:
-        await until(lambda: client.states == ["ready"])
+    async with benched(world, certificates, default_cards()[0]) as client:
         async with first_form.user(world.user_url, certificates.ca) as user:
             assert (await user.select("ICCID", UICC))["msg_type"] == "select_card_ack"
             assert await user.apdu(PIN.hex()) == ("", "9000")
@@ -165,10 +142,7 @@ async def test_a_first_form_card_client_that_speaks_unasked_is_closed_with_a_rea
 async def test_a_busy_first_form_card_is_waited_for(
     world: World, certificates: Certificates
 ) -> None:
-    bench = Bench(default_cards()[0])
-    args = (world.card_url, certificates.ca, bench.transmit, bench.reset)
-    async with first_form.card_client(*args) as client:
-        await until(lambda: client.states == ["ready"])
+    async with benched(world, certificates, default_cards()[0]):
         anna, ben = await world.user("anna"), await world.user("ben")
         held = await anna.select(iccid=UICC)
         with pytest.raises(CardBusyError, match="anna"):

@@ -21,7 +21,7 @@ from tests.system.world import (
     until,
 )
 from wsrc.apdu import Response
-from wsrc.errors import ConnectionLostError, SessionLostError, WsrcError
+from wsrc.errors import ConnectionLostError, SessionError, WsrcError
 from wsrc.readers.simulation import Faults
 from wsrc.user_client.aio import Card, Client
 
@@ -69,7 +69,7 @@ async def test_a_card_client_that_vanished_is_gone_and_comes_back(
         await card.transmit(PIN)
         proxy.silent = True
         await until(lambda: world.counts["cards"] == 0)
-        with pytest.raises(SessionLostError, match="card host bench"):
+        with pytest.raises(SessionError, match="card host bench"):
             await card.transmit(ASK_PIN)
         proxy.silent = False
         await host.ready(world)

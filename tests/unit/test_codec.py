@@ -8,8 +8,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from wsrc import codec
-from wsrc import messages as m
+from wsrc import codec, messages as m
 from wsrc.codec import BY_TAG, UnreadableError, decode, encode, schema, tag_of
 from wsrc.errors import ErrorCode, RemoteProtocolError
 from wsrc.octets import Octets
@@ -109,3 +108,15 @@ def test_a_message_with_a_type_that_json_does_not_have_is_noticed(
     monkeypatch.setattr(codec, "AnyMessage", Odd)
     with pytest.raises(TypeError, match="complex"):
         schema()
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["002000010831323334ffffffff", "1234 - at `$.id`", pytest.param("1" * 100_000, id="long")],
+)
+def test_a_value_in_the_wrong_field_is_not_repeated(secret: str) -> None:
+    text = json.dumps({"msg_type": "reset_req", "id": 1, "kind": secret})
+    with pytest.raises(RemoteProtocolError) as refused:
+        decode(text)
+    why = "The message 'reset_req' is wrong: Invalid enum value - at `$.kind`."
+    assert str(refused.value) == why

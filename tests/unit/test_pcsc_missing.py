@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host without pyscard, or without the PC/SC library."""
 
-import contextlib
 import ctypes
 import os
 import subprocess
@@ -58,14 +57,10 @@ def test_missing_library_is_one_sentence_that_says_what_to_install(unusable_libr
 
 
 def test_missing_pyscard_is_one_sentence_that_says_what_to_install() -> None:
-    with contextlib.suppress(OSError):
+    try:
         ctypes.CDLL("libpcsclite.so.1")
-        check_missing_pyscard()
-        return
-    refuse("the PC/SC library is missing (apt install libpcsclite1), which is told first")
-
-
-def check_missing_pyscard() -> None:
+    except OSError:
+        refuse("the PC/SC library is missing (apt install libpcsclite1), which is told first")
     said = run("smartcard")
     assert said.count("\n") == 1
     assert "pyscard" in said

@@ -65,6 +65,8 @@ class FakeScard:
         self._contexts = 0
         self._changed = threading.Condition()
         self._cancelled = False
+        self.answers_cancel = threading.Event()
+        self.answers_cancel.set()
 
     @property
     def module(self) -> types.SimpleNamespace:
@@ -99,6 +101,7 @@ class FakeScard:
         return self._code("release", context)
 
     def cancel(self, context: int) -> int:
+        self.answers_cancel.wait(20)
         with self._changed:
             self._cancelled = True
             self._changed.notify_all()
@@ -193,6 +196,19 @@ def test_reader_plugged_in_and_out_is_reported(scard: FakeScard, watching: Watch
     watching.until(lambda slots: slots == [])
     scard.plug(READER)
     watching.slot(READER, lambda s: s.state is SlotState.EMPTY)
+
+
+def test_stop_does_not_wait_for_a_service_that_hangs(scard: FakeScard, watching: Watching) -> None:
+    watching.until(bool)
+    scard.answers_cancel.clear()
+    stopping = threading.Thread(target=watching.source.stop)
+    try:
+        stopping.start()
+        stopping.join(5)
+        assert not stopping.is_alive()
+    finally:
+        scard.answers_cancel.set()
+        stopping.join(10)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_a_busy_card_is_refused_with_who_holds_it_since_and_until() -> None:
     refused = world.user().refused(select())
     assert code_of(refused) is ErrorCode.CARD_BUSY
     since, until = "1970-01-01T00:16:40Z", "1970-01-01T00:17:40Z"
-    assert refused.lease == m.Lease(holder="alice", since=since, until=until)
+    assert refused.lease == m.LeaseInfo(holder="alice", since=since, until=until)
     assert refused.message == (
         f"The card in Reader r1 is held by alice since {since}, until {until} unless used."
     )

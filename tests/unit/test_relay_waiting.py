@@ -4,9 +4,9 @@
 from tests.unit.relay_world import ICCID, reader
 from wsrc.messages import SelectCard
 from wsrc.relay.index import keys_of
-from wsrc.relay.records import CardPeer, Slot, UserPeer
+from wsrc.relay.records import CardPeer, Slot, UserPeer, Waiter
 from wsrc.relay.selection import selection_of
-from wsrc.relay.waiting import Waiter, WaitingRoom
+from wsrc.relay.waiting import WaitingRoom
 
 
 def waiter(id_: int, **by: str) -> Waiter:

@@ -44,8 +44,11 @@ def test_imsi_of_any_length(imsi: str) -> None:
 @pytest.mark.parametrize(
     ("toml", "field", "sentence"),
     [
-        ("kind = 3", "kind", "Expected"),
-        ('kind = "sim"', "kind", "Invalid enum value"),
+        ("kind = 3", "kind", 'a kind is "uicc" or "euicc"'),
+        ('kind = "sim"', "kind", 'a kind is "uicc" or "euicc"'),
+        ('kind = "uicc"\nprotocol = "T=1"', "protocol", '"T0" or "T1"'),
+        ('kind = "uicc"\n[faults]\nwhen = "1234"', "faults.when", '"before" or "after"'),
+        ('kind = "uicc"\n[[file]]\npath = "6f01"\nread = "pin2"', "file[0].read", '"adm"'),
         ('imsi = "001010"', "", "kind"),
         ('kind = "uicc"\niccid = "898821x"', "iccid", "18 to 20 decimal digits"),
         ('kind = "uicc"\niccid = 8988211000000430010', "iccid", "18 to 20"),

@@ -2,8 +2,7 @@
 """T=0 and T=1 of the simulated card: blocks as a card answers them, and the same result by both."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tests.unit.card_user import SELECT_USIM, VERIFY_PIN1, apdu, block, card
 from wsrc.apdu import Command

@@ -2,15 +2,12 @@
 """wsrc.net.tls against real servers on loopback: every way that a dial fails has a sentence."""
 
 import asyncio
-import importlib.util
 import socket
 import ssl
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import aiohttp
@@ -18,27 +15,13 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 
+from certs import make_certs
+from certs.make_certs import make
 from wsrc.errors import ConfigError
-from wsrc.net.tls import client_context, explain, server_context
+from wsrc.net.tls import client_context, context_for, explain, server_context
 
 DIAL_S = 20.0
 """Limit of each dial that is meant to be answered."""
-
-
-def load_make_certs() -> ModuleType:
-    """Import the program, which is no part of a package."""
-    path = Path(__file__).parents[2] / "certs" / "make_certs.py"
-    spec = importlib.util.spec_from_file_location("make_certs", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make_certs = load_make_certs()
-make = make_certs.make
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +81,16 @@ async def dial(url: str, context: ssl.SSLContext | None, limit_s: float = DIAL_S
 async def test_a_right_certificate_is_accepted(certs: Any, host: str) -> None:
     async with serve(server_context(certs.cert, certs.key)) as port:
         assert await dial(f"wss://{host}:{port}/", client_context(certs.ca)) == "hello"
+
+
+@pytest.mark.parametrize(
+    ("url", "secure"),
+    [("wss://host:1", True), ("WSS://host:1", True), ("ws://host:1", False), ("WS://host", False)],
+)
+def test_the_scheme_of_a_url_says_whether_there_is_tls(
+    certs: Any, url: str, *, secure: bool
+) -> None:
+    assert (context_for(url, certs.ca) is not None) is secure
 
 
 async def test_another_ca_is_explained(certs: Any, other: Any) -> None:

@@ -3,8 +3,7 @@
 
 import pytest
 
-from wsrc import errors as e
-from wsrc import messages as m
+from wsrc import errors as e, messages as m
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.user_client.faults import TABLE, from_error
 from wsrc.user_client.invocation import Exit, exit_status

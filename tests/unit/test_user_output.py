@@ -5,7 +5,7 @@ import pytest
 
 from wsrc.apdu import Response
 from wsrc.errors import CardTransmissionError, ConfigError, NotExecutedError, OutcomeUnknownError
-from wsrc.messages import CardInfo, CardState, Identities, Lease, Waiting
+from wsrc.messages import CardInfo, CardState, Identities, LeaseInfo, Waiting
 from wsrc.slot import CardProtocol
 from wsrc.user_client.atr import AtrFacts, read_atr
 from wsrc.user_client.naming import describe
@@ -33,7 +33,7 @@ FULL = CardInfo(
     eids=("8904", "8905"),
     label="blue",
     protocol=CardProtocol.T0,
-    lease=Lease(holder="ida@lab", since="2026-01-01T00:00:00Z"),
+    lease=LeaseInfo(holder="ida@lab", since="2026-01-01T00:00:00Z"),
 )
 
 

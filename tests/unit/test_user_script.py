@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from wsrc.apdu import Response
+from wsrc.apdu import Response, sw_matches
 from wsrc.errors import CardNotPresentError
 from wsrc.messages import MAX_BATCH, Step
 from wsrc.octets import Octets
@@ -20,7 +20,6 @@ from wsrc.user_client.script import (
     batches,
     parse,
     parse_expect,
-    sw_matches,
 )
 
 READ = Octets(bytes.fromhex("00b0000000"))
@@ -86,7 +85,7 @@ def test_a_wrong_line_is_named_and_not_repeated(line: str, complaint: str) -> No
     ],
 )
 def test_patterns_of_status_words(sw: int, patterns: str, *, matches: bool) -> None:
-    assert sw_matches(sw, parse_expect(patterns)) is matches
+    assert sw_matches(parse_expect(patterns), f"{sw:04X}") is matches
 
 
 def test_batches_end_at_resets_at_256_commands_and_before_they_are_too_long() -> None:

@@ -65,7 +65,7 @@ def test_lines_are_obeyed_until_the_end(capsys: pytest.CaptureFixture[str]) -> N
 def test_answers_are_documents_with_json(capsys: pytest.CaptureFixture[str]) -> None:
     serve(READ, "atr", as_json=True)
     first, second = capsys.readouterr().out.splitlines()
-    assert first == '{"response": "00b00000", "sw": "9000"}'
+    assert first == '{"response": "00b00000", "sw": "9000", "meaning": "done"}'
     assert second.startswith('{"atr": "3b00"')
 
 

@@ -7,6 +7,7 @@ import secrets
 import ssl
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -14,7 +15,7 @@ from wsrc import messages as m
 from wsrc.card_client.identification import Options
 from wsrc.card_client.slot_agent import SlotAgent
 from wsrc.codec import UnreadableError, tag_of
-from wsrc.conversation import Phase, Speaker, may_say
+from wsrc.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.errors import CardError, ConnectionLostError, ErrorCode, Outcome, RemoteProtocolError
 from wsrc.net.dial import Backoff, dial
 from wsrc.net.websocket import Link
@@ -27,8 +28,6 @@ CONNECT_S = 10.0
 
 GOODBYE_S = 2.0
 """How long the closing handshake may take at the end."""
-
-_PROTOCOL_ERROR, _GOING_AWAY = 1002, 1001
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -86,7 +85,7 @@ class Agent:
     async def _say_goodbye(self, connected: "asyncio.Task[None]") -> None:
         self._stopping = True
         if self._link is not None:
-            self._link.close(_GOING_AWAY, "The card client stops.")
+            self._link.close(CloseCode.GOING_AWAY, "The card client stops.")
             await asyncio.wait([connected], timeout=GOODBYE_S)
         connected.cancel()
         for served in self._served.values():
@@ -102,14 +101,13 @@ class Agent:
         """Run a source in this thread, and tell the event loop what it sees."""
 
         def report(slots: list[Slot]) -> None:
-            loop.call_soon_threadsafe(self._seen, number, source, slots, tasks)
+            with suppress(RuntimeError):  # the event loop is closed, and the source about to stop
+                loop.call_soon_threadsafe(self._seen, number, source, slots, tasks)
 
         try:
             source.watch(report)
         except CardError as exc:
             _log.error("%s", exc)
-        except RuntimeError as exc:  # the event loop was closed while a report was on its way
-            _log.debug("%s", exc)
 
     def _seen(
         self, number: int, source: Source, slots: list[Slot], tasks: asyncio.TaskGroup
@@ -138,6 +136,7 @@ class Agent:
 
     def _unplugged(self, key: tuple[int, str]) -> None:
         served = self._served.pop(key)
+        self._strike_sessions(served.agent)
         _log.info("Reader %s is gone", key[1])
         if served.agent.named:
             self._send(m.ReaderGone(reader=served.agent.info.reader))
@@ -217,7 +216,7 @@ class Agent:
                 continue
             except RemoteProtocolError as exc:
                 link.send(m.error(exc.code, str(exc)))
-                link.close(_PROTOCOL_ERROR, str(exc))
+                link.close(CloseCode.PROTOCOL_ERROR, str(exc))
                 raise
             self._received(message)
 
@@ -255,6 +254,9 @@ class Agent:
                 code, why = ErrorCode.READER_UNAVAILABLE, "The reader is not there any more."
             outcome = Outcome.NOT_EXECUTED
             self._send(m.error(code, why, id=message.id, session=session, outcome=outcome))
+
+    def _strike_sessions(self, agent: SlotAgent) -> None:
+        self._sessions = {s: a for s, a in self._sessions.items() if a is not agent}
 
     def _by_id(self, reader: str) -> SlotAgent | None:
         agents = (served.agent for served in self._served.values())

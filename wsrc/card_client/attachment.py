@@ -3,7 +3,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from wsrc import messages as m
@@ -15,6 +15,7 @@ from wsrc.apdu import (
     transport_cla,
 )
 from wsrc.card_client import blocking, verbs
+from wsrc.codec import MAX_MESSAGE_OCTETS
 from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedError
 from wsrc.logs import TRAFFIC
 from wsrc.octets import Octets
@@ -26,6 +27,8 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _RESETS = {Initialization.RESET: ResetKind.WARM, Initialization.UNPOWER: ResetKind.COLD}
+MAX_ANSWER_DIGITS = MAX_MESSAGE_OCTETS - 150_000
+"""No command of a batch begins after so much was answered: one more response must still fit."""
 
 
 class Call(Protocol):
@@ -183,7 +186,7 @@ class Attachment(Held):
         error: m.Error | None = None
         deadline = asyncio.get_running_loop().time() + self._batch_s
         for at, step in enumerate(asked.steps):
-            error = self._broken_off(deadline)
+            error = self._broken_off(deadline, results)
             if error is not None:
                 break
             try:
@@ -250,7 +253,7 @@ class Attachment(Held):
             return None, exc
         return m.StepResult(response=data, sw=fetched), None
 
-    def _broken_off(self, deadline: float) -> m.Error | None:
+    def _broken_off(self, deadline: float, results: Sequence[m.StepResult]) -> m.Error | None:
         """Say why the next command of a batch is not to be begun."""
         not_executed = Outcome.NOT_EXECUTED
         if self.cancelled is not None:
@@ -258,6 +261,9 @@ class Attachment(Held):
         if asyncio.get_running_loop().time() > deadline:
             why = f"The batch took longer than {self._batch_s:g} s; the rest was not sent."
             return m.error(ErrorCode.COMMAND_TIMEOUT, why, outcome=not_executed)
+        if sum(2 * len(result.response) + 64 for result in results) > MAX_ANSWER_DIGITS:
+            why = "The responses of the batch fill a message; the rest was not sent."
+            return m.error(ErrorCode.TOO_MANY, why, outcome=not_executed)
         return None
 
     def _check(self, asked: m.Batch) -> None:

@@ -5,19 +5,17 @@ import asyncio
 import logging
 import signal
 import sys
-from urllib.parse import urlsplit
 
 import click
 
 from wsrc import __version__
 from wsrc.card_client.agent import Agent, Server
-from wsrc.card_client.identification import Options
+from wsrc.card_client.identification import Options, label_key
 from wsrc.config import CardClientSettings
 from wsrc.errors import CardError, ConfigError
 from wsrc.identify import ISD_R_AIDS
-from wsrc.identity import normal_iccid
 from wsrc.logs import set_up
-from wsrc.net.tls import client_context
+from wsrc.net.tls import context_for
 from wsrc.octets import from_person
 from wsrc.options import click_options
 from wsrc.readers.base import Source
@@ -59,7 +57,7 @@ def command(settings: CardClientSettings) -> None:
 
 def _agent(settings: CardClientSettings) -> Agent:
     aids = tuple(bytes(from_person(aid)) for aid in settings.isd_r_aids)
-    labels = {normal_iccid(key).casefold(): label for key, label in settings.labels.items()}
+    labels = {label_key(key): label for key, label in settings.labels.items()}
     options = Options(
         host=settings.name,
         command_s=settings.command_s,
@@ -68,10 +66,9 @@ def _agent(settings: CardClientSettings) -> Agent:
         transaction_wait_s=settings.transaction_wait_s,
         transaction_idle_s=settings.transaction_idle_s,
     )
-    secure = urlsplit(settings.server_url).scheme == "wss"
     server = Server(
         url=settings.server_url,
-        tls=client_context(settings.tls_ca) if secure else None,
+        tls=context_for(settings.server_url, settings.tls_ca),
         ping_s=settings.ping_s,
         reconnect_min_s=settings.reconnect_min_s,
         reconnect_max_s=settings.reconnect_max_s,

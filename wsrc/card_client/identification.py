@@ -34,7 +34,7 @@ class Options(msgspec.Struct, frozen=True):
     command_s: float
     isd_r_aids: Sequence[bytes]
     labels: Mapping[str, str]
-    """Keys are casefolded, ICCIDs without filler."""
+    """By `label_key` of what the operator wrote."""
     transaction_wait_s: float = 25.0
     transaction_idle_s: float = 60.0
 
@@ -127,17 +127,20 @@ class Identification:
         self._report(msgspec.structs.replace(info, label=self._label(info)))
 
     def _label(self, info: m.ReaderInfo) -> str | None:
-        labels = {
-            normal_iccid(key).casefold(): label for key, label in self._options.labels.items()
-        }
+        labels = self._options.labels
         names = (info.iccid, *info.eids, info.reader, info.name, str(info.atr))
-        wanted = (normal_iccid(name).casefold() for name in names if name)
+        wanted = (label_key(name) for name in names if name)
         return next((labels[name] for name in wanted if name in labels), None)
 
     def _report(self, info: m.ReaderInfo) -> None:
         if info != self.info:
             self.info = info
             self._send(m.ReaderReport(reader=info))
+
+
+def label_key(name: str) -> str:
+    """Give the form in which names of cards and readers are compared to find a label."""
+    return normal_iccid(name).casefold()
 
 
 def _blank(info: m.ReaderInfo, state: m.ReaderState, atr: bytes) -> m.ReaderInfo:

@@ -61,13 +61,14 @@ class SlotAgent:
         self._options = options
         self._claim = claim
         self._send = send
-        self._jobs: asyncio.Queue[Callable[[], Coroutine[Any, Any, None]]] = asyncio.Queue(MAX_JOBS)
+        self._jobs: asyncio.Queue[Callable[[], Coroutine[Any, Any, None]]] = asyncio.Queue()
         self._thread = ReaderThread(name, open_reader)
         self._slot: Slot | None = None
         self._seen: Slot | None = None
         self._card = Identification(options, name, self._thread, send)
         self._waiting: list[m.Message] = []
         self._touched = False
+        self._to_refresh = False
 
     async def run(self) -> None:
         """Serve the reader until cancelled, then power its card off."""
@@ -108,7 +109,9 @@ class SlotAgent:
         if slot.in_use and quiet:
             self._touched = True
         self._slot = slot
-        self._put(self._refresh)
+        if not self._to_refresh:  # each change of any reader comes here
+            self._to_refresh = True
+            self._jobs.put_nowait(self._refresh)
 
     def knows(self, session: str) -> bool:
         """Tell whether a session is there, or about to be."""
@@ -118,25 +121,19 @@ class SlotAgent:
     def connection_lost(self) -> None:
         """End all sessions: the server is gone, and with it whoever held the card."""
         self._waiting.clear()
-        self._put(self._abandon)
+        self._jobs.put_nowait(self._abandon)
 
     def request(self, message: m.Message) -> None:
         """Take a request of the server; it is answered by `send`."""
         if isinstance(message, m.Cancel):
             self._cancel(message)
             return
-        self._waiting.append(message)
-        if not self._put(lambda: self._handle(message)):
-            self._waiting.remove(message)
+        if self._jobs.qsize() >= MAX_JOBS and not isinstance(message, m.Detach):
             why = f"{MAX_JOBS} requests wait for {self.info.name} already."
             self._refuse(message, ErrorCode.TOO_MANY, why)
-
-    def _put(self, job: Callable[[], Coroutine[Any, Any, None]]) -> bool:
-        try:
-            self._jobs.put_nowait(job)
-        except asyncio.QueueFull:
-            return False
-        return True
+            return
+        self._waiting.append(message)
+        self._jobs.put_nowait(lambda: self._handle(message))
 
     async def _handle(self, message: m.Message) -> None:
         if not any(waiting is message for waiting in self._waiting):
@@ -174,6 +171,7 @@ class SlotAgent:
     # What the source sees
 
     async def _refresh(self) -> None:
+        self._to_refresh = False
         slot, seen = self._slot, self._seen
         if slot is None or (seen is not None and seen == slot and self._card.retry_s is None):
             return
@@ -238,7 +236,7 @@ class SlotAgent:
 
     async def _detach(self, asked: m.Detach) -> None:
         left = self._turns.leave(asked.session, asked.disposition)
-        self._waiting = [w for w in self._waiting if _session(w) != asked.session]
+        self._waiting = [w for w in self._waiting if m.session_of(w) != asked.session]
         if left is not None:
             _log.info("Session %s on %s is over", asked.session[:8], self.info.name)
         if left is not None and not self._turns.sessions:
@@ -258,6 +256,8 @@ class SlotAgent:
         """Do what is due: end what took too long, then go on with who waits."""
         now = asyncio.get_running_loop().time()
         for late in self._turns.overdue(now):
+            if late not in self._waiting:  # the server is gone
+                continue
             self._waiting.remove(late)
             why = "Another user who shares the card had a transaction open for too long."
             self._refuse(late, ErrorCode.CARD_BUSY, why)
@@ -372,17 +372,12 @@ class SlotAgent:
         sentence: str,
         outcome: Outcome = Outcome.NOT_EXECUTED,
     ) -> None:
-        error = m.error(code, sentence, id=asked.id, session=_session(asked), outcome=outcome)
+        error = m.error(code, sentence, id=asked.id, session=m.session_of(asked), outcome=outcome)
         self._send(error)
 
 
 def _is_target(request: m.Forwarded, cancel: m.Cancel) -> bool:
     return request.id == cancel.target and request.session == cancel.session
-
-
-def _session(request: m.Message) -> str | None:
-    session: str | None = getattr(request, "session", None)
-    return session
 
 
 _STATES = {

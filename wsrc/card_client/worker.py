@@ -69,6 +69,7 @@ class ReaderThread:
             self._idle_since = time.monotonic()
             if worker.hung and worker is self._worker:
                 _log.warning("%s hangs; its thread is replaced", self._name)
+                worker.stop(self._opened.close)
                 self._renew()
 
     def stop(self) -> None:
@@ -100,8 +101,8 @@ class Worker:
     """
     Runs one call at a time in a thread of its own.
 
-    A call that does not end in its time leaves the worker `hung`: its thread is given up, and the
-    owner makes a new worker. The thread does not keep the program from ending.
+    A call that does not end in its time leaves the worker `hung`: its owner stops it, so that it
+    ends after that call, and makes a new one. The thread does not keep the program from ending.
     """
 
     def __init__(self, name: str) -> None:
@@ -133,7 +134,6 @@ class Worker:
                 return await asyncio.shield(pending.done)
         except TimeoutError as exc:
             self.hung = True
-            self.stop()
             why = f"The card or its reader did not answer within {limit_s:g} s."
             raise CardUnresponsiveError(why) from exc
         finally:

@@ -12,10 +12,7 @@ import aiohttp
 from wsrc.codec import MAX_MESSAGE_OCTETS
 from wsrc.errors import ConnectionLostError
 from wsrc.net.tls import explain
-from wsrc.net.websocket import FLUSH_S, Link
-
-CLOSE_S = 2.0
-"""How long the peer may take to answer a closing handshake."""
+from wsrc.net.websocket import CLOSE_S, FLUSH_S, Link
 
 _TIMEOUT = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)  # pyright: ignore[reportCallIssue]  # attrs-like
 

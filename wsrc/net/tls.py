@@ -75,6 +75,16 @@ def client_context(ca: Path | None = None) -> ssl.SSLContext:
     return context
 
 
+def context_for(url: str, ca: Path | None = None) -> ssl.SSLContext | None:
+    """
+    Make the context of a client of this URL; None for `ws://`, which has no TLS.
+
+    Raises:
+        ConfigError: As `client_context`.
+    """
+    return client_context(ca) if urlsplit(url).scheme == "wss" else None
+
+
 def explain(exc: BaseException, url: str) -> str:
     """Say why a server could not be reached, and what to do about it."""
     host = urlsplit(url).hostname or url
@@ -175,7 +185,7 @@ def _explain_handshake(exc: aiohttp.WSServerHandshakeError) -> str:
 
 
 def _explain_hang_up(url: str) -> str:
-    if url.startswith("wss:"):
+    if urlsplit(url).scheme == "wss":
         return (
             "the server closed the connection during the TLS handshake; check that it speaks "
             "TLS 1.2 or newer on this port."

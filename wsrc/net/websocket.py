@@ -4,19 +4,26 @@
 import asyncio
 from collections import deque
 
-from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
+from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.web import WebSocketResponse
 
 from wsrc import codec
-from wsrc.errors import ConnectionLostError, RemoteProtocolError
+from wsrc.conversation import CloseCode
+from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
 from wsrc.messages import Message
 
 MAX_QUEUED_MESSAGES = 10_000
 MAX_QUEUED_OCTETS = 16 << 20
 """What may wait for a peer that reads slowly; one more and its connection is closed."""
 
+MAX_REASON_OCTETS = 123
+"""Longest reason in a close frame (RFC 6455 section 5.5)."""
+
 FLUSH_S = 5.0
 """How long a connection that is being closed may take to send what is queued."""
+
+CLOSE_S = 2.0
+"""How long a peer may take to answer a closing handshake."""
 
 WebSocket = ClientWebSocketResponse[bool] | WebSocketResponse[bool]
 
@@ -37,8 +44,18 @@ class Link:
         self._closing: tuple[int, str] | None = None
 
     def send(self, message: Message) -> None:
-        """Queue a message; a link that is closing drops it."""
-        self.forward(codec.encode(message))
+        """
+        Queue a message; a link that is closing drops it.
+
+        Raises:
+            LocalProtocolError: If a text in it has no form in UTF-8.
+        """
+        try:
+            text = codec.encode(message)
+        except UnicodeEncodeError as exc:
+            what = codec.tag_of(message)
+            raise LocalProtocolError(f"A text for {what!r} cannot be written in UTF-8.") from exc
+        self.forward(text)
 
     def forward(self, text: bytes) -> None:
         """Queue the text of a message as it is; too long a queue closes the link with 1013."""
@@ -48,7 +65,7 @@ class Link:
         self._queued_octets += len(text)
         if len(self._queue) > MAX_QUEUED_MESSAGES or self._queued_octets > MAX_QUEUED_OCTETS:
             self._queue.clear()
-            self.close(WSCloseCode.TRY_AGAIN_LATER, "This peer reads too slowly.")
+            self.close(CloseCode.TRY_AGAIN_LATER, "This peer reads too slowly.")
         self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
@@ -71,7 +88,10 @@ class Link:
             RemoteProtocolError: The peer broke the protocol and must be closed with 1002.
             ConnectionLostError: The connection is closed; the sentence has code and reason.
         """
-        frame = await self._socket.receive()
+        try:
+            frame = await self._socket.receive()
+        except OSError as exc:  # the pong that is due cannot be written
+            raise ConnectionLostError(f"the connection broke: {exc}") from exc
         match frame.type:
             case WSMsgType.TEXT:
                 return codec.decode(frame.data), frame.data
@@ -86,7 +106,7 @@ class Link:
         code = self._socket.close_code
         if self._closing is not None:
             return f"closed by us ({self._closing[0]}): {self._closing[1]}"
-        if code in {None, WSCloseCode.ABNORMAL_CLOSURE}:
+        if code in {None, CloseCode.ABNORMAL}:
             return "the connection broke without a goodbye, or its pings were not answered"
         return f"closed by the peer ({code}){': ' + reason if reason else ''}"
 
@@ -101,16 +121,21 @@ class Link:
                 await self._flush()
         except (OSError, RuntimeError, TimeoutError):
             self._queue.clear()
-        code, reason = self._closing or (WSCloseCode.OK, "")
+        code, reason = self._closing or (CloseCode.DONE, "")
         self._closing = (code, reason)
-        await self._socket.close(code=code, message=reason.encode()[:123])
+        await self._socket.close(code=code, message=_shortened(reason))
 
     def stop_writer(self) -> None:
         """Tell the writer that the peer is gone."""
-        self.close(WSCloseCode.OK, "")
+        self.close(CloseCode.DONE, "")
 
     async def _flush(self) -> None:
         while self._queue:
             text = self._queue.popleft()
             self._queued_octets -= len(text)
             await self._socket.send_frame(text, WSMsgType.TEXT)
+
+
+def _shortened(reason: str) -> bytes:
+    """Give as much of a reason as a close frame carries, in whole characters."""
+    return reason.encode()[:MAX_REASON_OCTETS].decode(errors="ignore").encode()

@@ -118,10 +118,18 @@ class PcscSource:
     def stop(self) -> None:
         """End `watch`, from any thread, its own included; waits a second for it at most."""
         self._stopping.set()
+        if self._watcher is None:
+            return
+        # A service that hangs does not even answer a cancel.
+        threading.Thread(target=self._cancel, name="PC/SC cancel", daemon=True).start()
+        if self._watcher != threading.get_ident():
+            self._ended.wait(_CANCELS * _CANCEL_S)
+
+    def _cancel(self) -> None:
         for _ in range(_CANCELS):
             # A cancel that comes between two waits is lost.
             self._context.cancel()
-            if self._watcher in {None, threading.get_ident()} or self._ended.wait(_CANCEL_S):
+            if self._ended.wait(_CANCEL_S):
                 return
 
     def open(self, name: str) -> PcscReader:

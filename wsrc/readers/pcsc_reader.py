@@ -5,15 +5,13 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from wsrc.apdu import MAX_COMMAND_OCTETS
 from wsrc.errors import CardError, CardTransmissionError, ErrorCode, Outcome, RefusedError
 from wsrc.pcsc_numbers import ATTRIBUTES
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc_direct import PROTOCOLS, PcscDirect
 from wsrc.readers.pcsc_names import first_protocol, stable_id
-
-MAX_COMMAND_OCTETS: Final = 65_544
-"""Longest command APDU (ISO/IEC 7816-3 clause 12.1)."""
 
 PCSC_LITE: Final = sys.platform == "linux"
 

@@ -11,8 +11,7 @@ from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.identity import shorten
 from wsrc.relay import endings, leases, queue, sharing
 from wsrc.relay.floor import Floor
-from wsrc.relay.records import NO_CARD, CardPeer, Lease, LeasePhase, Slot
-from wsrc.relay.waiting import Waiter
+from wsrc.relay.records import NO_CARD, CardPeer, Lease, LeasePhase, Slot, Waiter
 from wsrc.slot import Share
 
 MAX_TEXT, MAX_EIDS, MAX_ATR_OCTETS = 256, 16, 33

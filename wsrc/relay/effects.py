@@ -3,6 +3,7 @@
 
 import msgspec
 
+from wsrc.conversation import CloseCode
 from wsrc.messages import Message
 
 
@@ -18,7 +19,7 @@ class Close(msgspec.Struct, frozen=True):
     """Send what is queued for a peer, then close its connection with this WebSocket code."""
 
     peer: int
-    code: int
+    code: CloseCode
     reason: str
 
 

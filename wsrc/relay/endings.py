@@ -8,9 +8,10 @@ A card is given to the next user only after its card client said that it was res
 import msgspec
 
 from wsrc import messages as m
+from wsrc.conversation import CloseCode
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.relay import leases, queue
-from wsrc.relay.floor import POLICY, Floor
+from wsrc.relay.floor import Floor
 from wsrc.relay.records import InFlight, Lease, LeasePhase
 
 
@@ -59,7 +60,7 @@ def overdue(floor: Floor, lease: Lease, now: float) -> None:
     why = f"Card host {peer.name} did not reset a card in time."
     floor.note(why)
     if peer.first_form:
-        floor.close(peer, POLICY, why)
+        floor.close(peer, CloseCode.POLICY, why)
         return
     floor.timers.set(("clean", lease.session, None), now + floor.limits.attach_s)
     _detach(floor, lease)
@@ -76,7 +77,7 @@ def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
     why = f"The card could not be reset after a lease: {error.message[:80]}"
     floor.note(f"Card host {peer.name}: {why}")
     if peer.first_form:
-        floor.close(peer, POLICY, why)
+        floor.close(peer, CloseCode.POLICY, why)
         return
     leases.forget(floor, lease)
     if slot.leases:

@@ -7,17 +7,15 @@ from datetime import UTC, datetime
 import msgspec
 
 from wsrc import messages as m
+from wsrc.conversation import CloseCode
 from wsrc.errors import ErrorCode
-from wsrc.messages import Lease as LeaseInfo
+from wsrc.messages import LeaseInfo
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, Places, keys_of
 from wsrc.relay.records import CardPeer, Lease, Peer, Slot, UserPeer
 from wsrc.relay.selection import Filter
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import WaitingRoom
-
-PROTOCOL_ERROR, POLICY = 1002, 1008
-"""WebSocket close codes (RFC 6455 section 7.4.1)."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +79,7 @@ class Floor:
         """Answer a request with an error."""
         self.send(peer, m.error(code, sentence, id=id_, **fields))
 
-    def close(self, peer: Peer, code: int, reason: str) -> None:
+    def close(self, peer: Peer, code: CloseCode, reason: str) -> None:
         """Close a peer's connection and forget the peer, once what is decided now is done."""
         self.effects.append(Close(peer.number, code, reason))
 

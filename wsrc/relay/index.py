@@ -3,13 +3,10 @@
 
 from collections.abc import Iterator
 
-from wsrc.identity import luhn_digit, normal_iccid
+from wsrc.identity import has_check_digit, normal_iccid
 from wsrc.messages import ReaderInfo, ReaderState
 from wsrc.relay.records import Slot
-from wsrc.relay.selection import KINDS, Selection
-
-Key = tuple[str, str]
-"""Kind and normal form; the kind `iccid~` holds ICCIDs without their check digit."""
+from wsrc.relay.selection import KINDS, Key, Selection
 
 
 def normal(kind: str, value: str) -> str:
@@ -33,7 +30,7 @@ def keys_of(info: ReaderInfo) -> tuple[Key, ...]:
     if info.iccid:
         iccid = normal_iccid(info.iccid)
         keys.append(("iccid", iccid))
-        if _has_check_digit(iccid):
+        if has_check_digit(iccid):
             keys.append(("iccid~", iccid[:-1]))
     return tuple(dict.fromkeys(keys))
 
@@ -48,7 +45,7 @@ def lookups(kind: str, value: str) -> Iterator[Key]:
     yield kind, text
     if kind == "iccid":
         yield "iccid~", text
-        if _has_check_digit(text):
+        if has_check_digit(text):
             yield "iccid", text[:-1]
 
 
@@ -140,8 +137,3 @@ class Places:
 
     def __len__(self) -> int:
         return len(self._slots)
-
-
-def _has_check_digit(iccid: str) -> bool:
-    digits = iccid.isascii() and iccid.isdigit()
-    return digits and len(iccid) > 18 and luhn_digit(iccid[:-1]) == iccid[-1]

@@ -5,20 +5,17 @@ from collections.abc import Callable, Sequence
 
 from wsrc import messages as m
 from wsrc.codec import UnreadableError, tag_of
-from wsrc.conversation import Phase, Speaker, may_say
+from wsrc.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.errors import ErrorCode, RemoteProtocolError
 from wsrc.identify import ISD_R_AIDS
 from wsrc.relay import cards, endings, leases, queue, users
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.firstform import Adapter, FirstFormCard, FirstFormUser, Traffic
-from wsrc.relay.floor import POLICY, PROTOCOL_ERROR, Floor, Limits, TimerKey
+from wsrc.relay.floor import Floor, Limits, TimerKey
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 
 FEATURES = ("batch", "cancel", "events", "pcsc", "raw_tpdu", "share", "wait")
 """What `hello_ack` announces."""
-
-RESTARTING = 1012
-"""WebSocket close code of a server that restarts (IANA registry of RFC 6455 section 11.7)."""
 
 _SESSION_TIMERS = {"attach", "command", "idle", "clean"}
 
@@ -194,7 +191,7 @@ class Relay:
             return
         before = self._floor.instances.get(instance)
         if before is not None:
-            self._floor.close(before, POLICY, "The card client has connected again.")
+            self._floor.close(before, CloseCode.POLICY, "The card client has connected again.")
             self._perform_all(now)
         record.instance = instance
         self._floor.instances[instance] = record
@@ -235,7 +232,7 @@ class Relay:
 
     def _break_off(self, record: Peer, error: RemoteProtocolError) -> None:
         self._floor.refuse(record, None, ErrorCode.BAD_MESSAGE, str(error))
-        self._floor.close(record, PROTOCOL_ERROR, str(error))
+        self._floor.close(record, CloseCode.PROTOCOL_ERROR, str(error))
 
     def _strike(self, number: int, now: float) -> None:
         floor = self._floor
@@ -261,7 +258,7 @@ class Relay:
         what = "say hello" if kind == "hello" else "let its card be identified"
         why = f"This peer did not {what} in time."
         self._floor.refuse(record, None, ErrorCode.HELLO_TIMEOUT, why)
-        self._floor.close(record, POLICY, why)
+        self._floor.close(record, CloseCode.POLICY, why)
 
     def _session_expired(self, kind: str, session: str, now: float) -> None:
         floor = self._floor

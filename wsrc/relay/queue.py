@@ -5,9 +5,8 @@ from wsrc import messages as m
 from wsrc.errors import ErrorCode
 from wsrc.relay import leases
 from wsrc.relay.floor import Floor
-from wsrc.relay.records import Slot, UserPeer
+from wsrc.relay.records import Slot, UserPeer, Waiter
 from wsrc.relay.selection import Selection
-from wsrc.relay.waiting import Waiter
 from wsrc.slot import Share
 
 RESTARTS = "The server is about to restart; connect again and repeat this."
@@ -184,7 +183,7 @@ def _leave(floor: Floor, waiter: Waiter) -> None:
     floor.timers.clear(("wait", waiter.user.number, waiter.message.id))
 
 
-def _tell(floor: Floor, waiter: Waiter, position: int, lease: m.Lease | None) -> None:
+def _tell(floor: Floor, waiter: Waiter, position: int, lease: m.LeaseInfo | None) -> None:
     waiter.position = position
     floor.send(waiter.user, m.Waiting(id=waiter.message.id, position=position, lease=lease))
 

@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the relay remembers: peers, slots, leases."""
+"""What the relay remembers: peers, slots, leases, waiters."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from wsrc.conversation import Phase
-from wsrc.messages import CardInfo, CardState, Error, Identities, Message, ReaderInfo, ReaderState
-from wsrc.messages import Lease as LeaseInfo
+from wsrc.messages import (
+    CardInfo,
+    CardState,
+    Error,
+    Identities,
+    LeaseInfo,
+    Message,
+    ReaderInfo,
+    ReaderState,
+    SelectCard,
+)
+from wsrc.relay.selection import Key, Selection
 from wsrc.slot import Disposition, Share
-
-if TYPE_CHECKING:
-    from wsrc.relay.index import Key
-    from wsrc.relay.waiting import Waiter
 
 MAX_REMEMBERED_ENDS = 16
 """Ended sessions whose reason a user can still be told."""
-
 
 PCSC, SHARE = "pcsc", "share"
 """Features of a card client that knows the PC/SC verbs, and serves several sessions on a card."""
@@ -74,6 +78,17 @@ Peer = UserPeer | CardPeer
 
 
 @dataclass(slots=True, eq=False)
+class Waiter:
+    """One select that is not granted yet; `position` is what the user was last told."""
+
+    user: UserPeer
+    message: SelectCard
+    selection: Selection
+    ticket: int = 0
+    position: int = 0
+
+
+@dataclass(slots=True, eq=False)
 class InFlight:
     """
     The one request of a session that is not answered yet.
@@ -121,7 +136,7 @@ class Slot:
     number: int
     peer: CardPeer
     info: ReaderInfo
-    keys: "tuple[Key, ...]" = ()
+    keys: tuple[Key, ...] = ()
     leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
 
     @property

@@ -11,6 +11,9 @@ from wsrc.messages import CardInfo, ListCards, SelectCard, Watch
 KINDS = ("iccid", "eid", "atr", "reader", "label")
 """What a card can be found by."""
 
+Key = tuple[str, str]
+"""Kind and normal form; the kind `iccid~` holds ICCIDs without their check digit."""
+
 
 class Selection(msgspec.Struct, frozen=True):
     """Kind and value of each condition; at least one, all of them must hold."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What users ask for."""
 
+import msgspec
+
 from wsrc import messages as m
 from wsrc.apdu import MAX_COMMAND_OCTETS, is_sw_pattern
 from wsrc.codec import tag_of
@@ -11,7 +13,10 @@ from wsrc.relay.records import PCSC, Lease, LeasePhase, UserPeer
 from wsrc.relay.selection import Filter, selection_of
 
 PAGE = 500
-"""Cards in one `list_cards_ack`."""
+"""Most cards in one `list_cards_ack`."""
+
+PAGE_OCTETS = 500_000
+"""No further card is put into one `list_cards_ack` that has grown to this."""
 
 _CANCELLED = m.error(ErrorCode.CANCELLED, "The request was cancelled.")
 
@@ -50,17 +55,18 @@ def disconnected(floor: Floor, user: UserPeer, now: float) -> None:
 def _list(floor: Floor, user: UserPeer, message: m.ListCards) -> None:
     wanted = Filter(message)
     cards: list[m.CardInfo] = []
-    last = 0
+    last = size = 0
     for slot in floor.slots.values():
         if slot.number <= message.after or not slot.has_card:
             continue
-        if len(cards) == PAGE:
+        if len(cards) == PAGE or size >= PAGE_OCTETS:
             ack = m.ListCardsAck(id=message.id, cards=tuple(cards), next=last)
             floor.send(user, ack)
             return
         card = floor.card_info(slot)
         if wanted.matches(card):
             cards.append(card)
+            size += len(msgspec.json.encode(card))
         last = slot.number
     floor.send(user, m.ListCardsAck(id=message.id, cards=tuple(cards)))
 

@@ -1,23 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Users who wait for a card that is busy or absent: first come, first served."""
 
-from dataclasses import dataclass
-
-from wsrc.messages import SelectCard
-from wsrc.relay.index import Key, lookups, matches
-from wsrc.relay.records import Slot, UserPeer
-from wsrc.relay.selection import Selection
-
-
-@dataclass(slots=True, eq=False)
-class Waiter:
-    """One select that is not granted yet; `position` is what the user was last told."""
-
-    user: UserPeer
-    message: SelectCard
-    selection: Selection
-    ticket: int = 0
-    position: int = 0
+from wsrc.relay.index import lookups, matches
+from wsrc.relay.records import Slot, Waiter
+from wsrc.relay.selection import Key
 
 
 class WaitingRoom:

@@ -7,9 +7,8 @@ import logging
 import secrets
 import socket
 import ssl
-import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -18,17 +17,20 @@ from wsrc.config import ServerSettings
 from wsrc.errors import ConfigError
 from wsrc.messages import ClientType
 from wsrc.net.tls import server_context
+from wsrc.net.websocket import CLOSE_S
 from wsrc.relay.floor import Limits
 from wsrc.relay.machine import Relay
 from wsrc.server.peers import Peers
 
 _log = logging.getLogger(__name__)
 
+TLS_END_S = 0.5
+"""How long a peer may take to end TLS."""
+
+_POLL_S = 0.02
+
 BACKLOG = 4096
 """Connections that may wait to be accepted: all card hosts come back at once after a restart."""
-
-CLOSE_S = 2.0
-"""How long a peer may take to answer a closing handshake."""
 
 
 class App:
@@ -42,7 +44,6 @@ class App:
         self._settings = settings
         self._peers = Peers(_relay(settings))
         self._not_upgraded: dict[web.RequestHandler, asyncio.TimerHandle] = {}
-        self._transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
         self._servers: list[asyncio.Server] = []
         self._runners: list[web.AppRunner] = []
         self.user_port = 0
@@ -75,24 +76,31 @@ class App:
         for server in self._servers:
             server.close()
         await self._peers.stop(self._settings.reconnect_in_s, self._settings.drain_s)
+        for protocol, hurry in self._not_upgraded.items():
+            hurry.cancel()
+            if protocol.transport is not None:
+                protocol.transport.abort()
+        await self._all_closed()
         for runner in self._runners:
             await runner.cleanup()
-        for hurry in self._not_upgraded.values():
-            hurry.cancel()
-        for transport in list(self._transports):
-            # A peer that is slow to end TLS does not delay our end. Python before 3.11.5 raises
-            # this for a TLS connection that is closed already.
-            with suppress(AttributeError):
-                transport.abort()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+
+    async def _all_closed(self) -> None:
+        """Wait for the closing handshakes of WebSocket and TLS, which have their own limits."""
+        for _ in range(int((CLOSE_S + TLS_END_S) / _POLL_S) + 10):
+            servers = (runner.server for runner in self._runners)
+            if not any(server is not None and server.connections for server in servers):
+                return
+            await asyncio.sleep(_POLL_S)
 
     async def _listen(self, role: ClientType, port: int, context: ssl.SSLContext | None) -> int:
         application = web.Application()
         for path in ("/", f"/{role}"):
             application.router.add_get(path, self._handler(role))
         runner = web.AppRunner(
-            application, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_S
+            application,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=CLOSE_S,
         )
         await runner.setup()
         self._runners.append(runner)
@@ -113,6 +121,7 @@ class App:
                 ssl=context,
                 backlog=BACKLOG,
                 ssl_handshake_timeout=handshake_s,
+                ssl_shutdown_timeout=TLS_END_S if context is not None else None,
             )
             self._servers.append(server)
             port = listener.getsockname()[1]
@@ -138,10 +147,10 @@ class App:
                 max_msg_size=settings.max_message_octets,
                 decode_text=False,
             )
-            self._not_upgraded.pop(request.protocol).cancel()
-            if isinstance(request.transport, asyncio.WriteTransport):
-                self._transports.add(request.transport)
             await link.prepare(request)
+            hurry = self._not_upgraded.pop(request.protocol, None)
+            if hurry is not None:
+                hurry.cancel()
             await self._peers.serve(link, role, request.remote or "an unknown address")
             return link
 
@@ -198,6 +207,8 @@ def _resolve(
         )
     except OSError as exc:
         raise ConfigError("host", f"{host!r} cannot be resolved: {exc.strerror}") from exc
+    except UnicodeError as exc:
+        raise ConfigError("host", f"{host!r} is no name of a host") from exc
     return [(family, kind, proto, name, tuple(at)) for family, kind, proto, name, at in found]
 
 

@@ -7,11 +7,12 @@ import logging
 from aiohttp import web
 
 from wsrc.codec import UnreadableError
+from wsrc.conversation import CloseCode
 from wsrc.errors import ConnectionLostError, RemoteProtocolError
 from wsrc.messages import ClientType
 from wsrc.net.websocket import Link
 from wsrc.relay.effects import Close, Effect, Note, Send
-from wsrc.relay.machine import RESTARTING, Relay
+from wsrc.relay.machine import Relay
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Peers:
         except TimeoutError:
             _log.warning("%d requests are not answered yet", self._relay.in_flight)
         for link in list(self._links.values()):
-            link.close(RESTARTING, "The server is restarting.")
+            link.close(CloseCode.RESTARTING, "The server is restarting.")
 
     async def _converse(self, number: int, link: Link, role: ClientType) -> None:
         """Take messages until the connection is gone; those that cross our close are dropped."""

@@ -9,7 +9,6 @@ Cards that are somewhere else, for programs that use asyncio.
 `wsrc.user_client.blocking` has the same names for programs that do not.
 """
 
-import ssl
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from pathlib import Path
@@ -20,12 +19,12 @@ from wsrc import messages as m
 from wsrc.apdu import Response
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
 from wsrc.messages import CardEvent, CardInfo, Step, Waiting
-from wsrc.net.tls import client_context
+from wsrc.net.tls import context_for
 from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client.card import BatchResult, Card, Status
 from wsrc.user_client.connection import Connection
 from wsrc.user_client.naming import Filters
-from wsrc.user_client.requests import Session
+from wsrc.user_client.requests import Session, bounded_wait
 from wsrc.user_client.watching import CardFeed
 
 __all__ = [
@@ -78,7 +77,8 @@ class Client:
     ) -> None:
         self.server = ""
         self._timeout_s = timeout_s
-        self._connection = Connection(url, _context(url, ca), connect_s=connect_s, ping_s=ping_s)
+        context = context_for(url, Path(ca) if ca is not None else None)
+        self._connection = Connection(url, context, connect_s=connect_s, ping_s=ping_s)
         self._hello = m.Hello(
             client_type=m.ClientType.USER,
             version=m.VERSION,
@@ -130,7 +130,7 @@ class Client:
         Make one card ours, freshly reset: `await` it, or use it with `async with`.
 
         Args:
-            wait_s: How long to wait for a card that is busy or absent.
+            wait_s: How long to wait for a card that is busy or absent; the server has a limit.
             raw_tpdu: Pass T=0 blocks as they are: responses are not fetched, Le not corrected.
             share: With whom; `SHARED` joins others who share it, without a reset. `DIRECT` takes
                 the reader alone, which is selected by `reader` and may be empty.
@@ -139,6 +139,7 @@ class Client:
             which: What the card must be; exactly one card must match.
 
         Raises:
+            LocalProtocolError: If `wait_s` is less than 0, or no number.
             NoSuchCardError: If no card matches.
             RefusedError: If the card has none of the protocols.
             AmbiguousCardError: If several do.
@@ -147,7 +148,11 @@ class Client:
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
         request = m.SelectCard(
-            wait_s=wait_s, raw_tpdu=raw_tpdu, share=share, protocols=tuple(protocols), **which
+            wait_s=bounded_wait(wait_s),
+            raw_tpdu=raw_tpdu,
+            share=share,
+            protocols=tuple(protocols),
+            **which,
         )
         return Selecting(self, request, on_waiting)
 
@@ -243,10 +248,6 @@ class Selecting:
     ) -> None:
         assert self._card is not None
         await self._card.detach()
-
-
-def _context(url: str, ca: str | Path | None) -> ssl.SSLContext | None:
-    return client_context(Path(ca) if ca is not None else None) if url[:4] == "wss:" else None
 
 
 def _info(ack: m.SelectCardAck) -> CardInfo:

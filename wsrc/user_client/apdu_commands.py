@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from wsrc.apdu import Response, describe_sw, parse_command
+from wsrc.apdu import Response, describe_sw, parse_command, sw_matches
 from wsrc.errors import BadApduError, BadHexError, ConfigError
 from wsrc.octets import from_person
 from wsrc.slot import ResetKind
@@ -33,7 +33,7 @@ from wsrc.user_client.output import (
     response_line,
 )
 from wsrc.user_client.running import Answered, Event, Unanswered, WasReset, run
-from wsrc.user_client.script import Item, parse, parse_expect, sw_matches
+from wsrc.user_client.script import Item, parse, parse_expect
 from wsrc.user_client.shell import Shell, history_file
 
 SCRIPT_FORMAT = """\
@@ -83,12 +83,12 @@ def apdu(
             results.append(response_document(response))
             if not call.output.as_json:
                 call.output.line(response_line(response))
-            if patterns and not sw_matches(response.sw, patterns):
+            if not sw_matches(patterns, f"{response.sw:04X}"):
                 break
         described = card_document(card.info)
     if call.output.as_json:
         call.output.document({"card": described, "results": results})
-    if patterns and not sw_matches(response.sw, patterns):
+    if not sw_matches(patterns, f"{response.sw:04X}"):
         call.output.complain(f"wsrc: command {len(results)}: {_unexpected(response, patterns)}")
         return Exit.UNEXPECTED_SW
     return Exit.DONE
@@ -121,7 +121,7 @@ def reset(call: Invocation, which: Filters, wait_s: float, *, cold: bool) -> Non
 @card_options
 @wait_option
 @click.option("--keep-going", is_flag=True, help="Go on after an unexpected status word.")
-@click.argument("file", type=click.File("r", encoding="utf-8"), metavar="FILE")
+@click.argument("file", type=click.File("r", encoding="utf-8", errors="replace"), metavar="FILE")
 def script(call: Invocation, which: Filters, wait_s: float, *, keep_going: bool, file: Any) -> Exit:
     """
     Run a file of command APDUs and check their status words.

@@ -63,16 +63,29 @@ class _Portal:
 
     def submit(self, doing: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
         """Begin something in the loop."""
+        return asyncio.run_coroutine_threadsafe(doing, self._usable_loop(doing))
+
+    def _usable_loop(self, doing: Coroutine[Any, Any, T]) -> asyncio.AbstractEventLoop:
         if not self.usable or self._loop is None:
             doing.close()
             raise ConnectionLostError(
                 "The client is closed, or was opened before a fork; open another one here."
             )
-        return asyncio.run_coroutine_threadsafe(doing, self._loop)
+        return self._loop
 
     def call(self, doing: Coroutine[Any, Any, T]) -> T:
-        """Do something in the loop and wait for its end; an interrupt cancels it."""
-        return wait_for(self.submit(doing))
+        """
+        Do something in the loop and wait for its end.
+
+        An interrupt cancels it, also one that comes while it is being handed over.
+        """
+        loop, ticket = self._usable_loop(doing), _Ticket()
+        try:
+            return wait_for(self.submit(ticket.run(doing)))
+        except BaseException:
+            if self.usable:
+                loop.call_soon_threadsafe(ticket.abandon)
+            raise
 
     @property
     def usable(self) -> bool:
@@ -95,6 +108,31 @@ class _Portal:
         self._stopping = asyncio.Event()
         self._started.set()
         await self._stopping.wait()
+
+
+class _Ticket:
+    """What was handed to the loop, by which it can be taken back; used in the loop's thread."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Any] | None = None
+        self._abandoned = False
+
+    async def run(self, doing: Coroutine[Any, Any, T]) -> T:
+        """Do it, unless it was abandoned before it began."""
+        if self._abandoned:
+            doing.close()
+            raise asyncio.CancelledError
+        self._task = asyncio.current_task()
+        try:
+            return await doing
+        finally:
+            self._task = None
+
+    def abandon(self) -> None:
+        """Cancel what goes on, or what is about to begin."""
+        self._abandoned = True
+        if self._task is not None:
+            self._task.cancel()
 
 
 def wait_for(future: "concurrent.futures.Future[T]") -> T:

@@ -6,6 +6,7 @@ from wsrc.identity import iccid_forms, normal_iccid
 from wsrc.messages import CardInfo
 from wsrc.user_client.blocking import Client
 from wsrc.user_client.invocation import (
+    MAX_NAMED,
     Invocation,
     card_options,
     require_selection,
@@ -85,6 +86,6 @@ def _one(client: Client, which: Filters) -> CardInfo:
     if len(cards) > 1:
         raise AmbiguousCardError(
             f"{len(cards)} cards match; say more of the one that is meant.",
-            tuple(describe(card) for card in cards[:10]),
+            tuple(describe(card) for card in cards[:MAX_NAMED]),
         )
     return cards[0]

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `wsrc`."""
 
+import io
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +15,7 @@ from wsrc.user_client import pcsc_commands
 from wsrc.user_client.apdu_commands import apdu, reset, script, shell
 from wsrc.user_client.bridge_commands import lpac, vpcd
 from wsrc.user_client.cards_commands import info, list_, watch
-from wsrc.user_client.invocation import Exit, Invocation, common_options
+from wsrc.user_client.invocation import Exit, Invocation, common_options, cut_off
 
 PROGRAM = "wsrc"
 
@@ -80,12 +83,16 @@ def completion(shell: str) -> None:
     click.echo(kind(program, {}, PROGRAM, _COMPLETE).source())
 
 
+def _nothing_more(**_: object) -> None:
+    """Leave the work to the command within the group."""
+
+
 pcsc = Program(
     "pcsc",
     commands=pcsc_commands.COMMANDS,
     params=click.command()(common_options(_nothing)).params,
     help=pcsc_commands.HELP,
-    callback=lambda **_: None,
+    callback=_nothing_more,
 )
 
 for _command in (list_, info, apdu, reset, script, shell, watch, pcsc, lpac, vpcd, completion):
@@ -97,16 +104,35 @@ def run(arguments: list[str]) -> int:
     try:
         status: Any = program.main(arguments, PROGRAM, standalone_mode=False)
     except click.ClickException as exc:
-        exc.show()
-        return Exit.USAGE
+        return _wrong_usage(exc)
     except click.Abort:
         click.echo("Interrupted.", err=True)
         return Exit.INTERRUPTED
     return status if isinstance(status, int) else Exit.DONE
 
 
+def _wrong_usage(exc: click.ClickException) -> int:
+    try:
+        exc.show()
+    except OSError as failed:
+        return cut_off(failed)
+    return Exit.USAGE
+
+
+def _open_standard_streams() -> None:
+    """Have a file for each standard stream that is closed, and no character that none can carry."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream: object = getattr(sys, name)
+        if stream is None:
+            nowhere = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - until the end
+            setattr(sys, name, nowhere)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Be the program."""
+    _open_standard_streams()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 from wsrc import messages as m
 from wsrc.codec import UnreadableError, tag_of
-from wsrc.conversation import Phase, Speaker, may_say
+from wsrc.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.errors import ConnectionLostError, ErrorCode, RefusedError, RemoteProtocolError
 from wsrc.net.dial import dial
 from wsrc.net.websocket import Link
@@ -60,7 +60,7 @@ class Connection:
     async def close(self) -> None:
         """Close the connection; requests that wait are failed."""
         if self._link is not None:
-            self._link.close(1000, "The user is done.")
+            self._link.close(CloseCode.DONE, "The user is done.")
         await self._stack.aclose()
 
     def _send(self, message: m.Message) -> bool:
@@ -109,7 +109,7 @@ class Connection:
         except ConnectionLostError as exc:
             self._lost(str(exc))
         except RemoteProtocolError as exc:
-            link.close(1002, str(exc))
+            link.close(CloseCode.PROTOCOL_ERROR, str(exc))
             self._lost(f"closed by us, for the server broke the protocol: {exc}")
 
     async def _read_one(self, link: Link) -> None:

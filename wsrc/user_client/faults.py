@@ -3,8 +3,7 @@
 
 from collections.abc import Callable
 
-from wsrc import errors as e
-from wsrc import messages as m
+from wsrc import errors as e, messages as m
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.user_client.naming import describe
 

@@ -5,6 +5,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
@@ -33,7 +34,7 @@ from wsrc.user_client.output import Output
 from wsrc.user_client.script import ScriptError
 
 MAX_NAMED = 10
-"""Cards that are named to someone who selected none."""
+"""Cards that are named to someone whose selection does not decide."""
 
 
 class Exit(IntEnum):
@@ -46,6 +47,7 @@ class Exit(IntEnum):
     CARD = 4
     CONNECTION = 5
     OUTCOME_UNKNOWN = 6
+    OUTPUT = 74
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 
@@ -63,6 +65,7 @@ _MEANINGS = {
     Exit.CARD: "the card or its reader failed, or the session ended; no command is in doubt",
     Exit.CONNECTION: "no connection to the server, or TLS failed",
     Exit.OUTCOME_UNKNOWN: "the card may or may not have run the last command",
+    Exit.OUTPUT: "the input or the output of the program failed, such as a disk that is full",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
     Exit.BROKEN_PIPE: "whoever read the output went away",
 }
@@ -148,7 +151,7 @@ _CARD_OPTIONS = {
     "iccid": "ICCID of the card, with or without its check digit.",
     "eid": "EID of the card.",
     "atr": "ATR of the card, in hexadecimal.",
-    "reader": "Id of its reader.",
+    "reader": "Id or name of its reader.",
     "label": "Label that its host gives it.",
     "any": "Any of these.",
 }
@@ -175,14 +178,9 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
         output = Output(as_json=as_json, quiet=quiet)
         try:
-            status = call(output=output, **options) or Exit.DONE
-            sys.stdout.flush()
-        except WsrcError as exc:
-            status = exit_status(exc)
-            output.failure(exc, status)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            status = Exit.BROKEN_PIPE
+            status = _finish(output, lambda: call(output=output, **options))
+        except OSError as exc:
+            status = cut_off(exc)
         click.get_current_context().exit(status)
 
     decorated: Callable[..., Any] = run
@@ -190,6 +188,28 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--quiet", "-q", is_flag=True, help="Print nothing but results and errors."
     )(decorated)
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(decorated)
+
+
+def _finish(output: Output, doing: Callable[[], Any]) -> int:
+    """Carry out a command and say why it failed."""
+    try:
+        status: int = doing() or Exit.DONE
+        sys.stdout.flush()
+    except WsrcError as exc:
+        status = exit_status(exc)
+        output.failure(exc, status)
+    return status
+
+
+def cut_off(exc: OSError) -> Exit:
+    """Give the exit status when nothing can be printed any more, nor is tried at the end."""
+    with suppress(OSError):
+        if not isinstance(exc, BrokenPipeError):
+            click.echo(f"wsrc: The input or output failed: {exc.strerror}.", err=True)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    return Exit.BROKEN_PIPE if isinstance(exc, BrokenPipeError) else Exit.OUTPUT
 
 
 def user_command(

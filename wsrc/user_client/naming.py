@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a card is called in sentences for a person."""
+"""How a card is called: by who looks for it, and in sentences for a person."""
 
 from typing import TypedDict
 

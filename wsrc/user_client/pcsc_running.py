@@ -29,19 +29,29 @@ async def run_program(command: Sequence[str], environment: Mapping[str, str]) ->
     Raises:
         OSError: If it cannot be started.
     """
-    process = await asyncio.create_subprocess_exec(*command, env=dict(environment))
     loop = asyncio.get_running_loop()
+    early: list[signal.Signals] = []
     for number in _FORWARDED:
-        loop.add_signal_handler(number, _forward, process, number)
+        loop.add_signal_handler(number, early.append, number)
+    try:
+        process = await asyncio.create_subprocess_exec(*command, env=dict(environment))
+        for number in _FORWARDED:
+            loop.add_signal_handler(number, _forward, process, number)
+        for number in early:
+            _forward(process, number)
+        return await _end_of(process)
+    finally:
+        for number in _FORWARDED:
+            loop.remove_signal_handler(number)
+
+
+async def _end_of(process: asyncio.subprocess.Process) -> int:
     try:
         status = await process.wait()
     except asyncio.CancelledError:
         with suppress(ProcessLookupError):
             process.terminate()
         raise
-    finally:
-        for number in _FORWARDED:
-            loop.remove_signal_handler(number)
     return status if status >= 0 else 128 - status
 
 

@@ -28,6 +28,9 @@ from wsrc.user_client.pcscd_wire import Reading, Request, WireError
 MAX_PROGRAMS = 1_000
 """Connections at a time; pcscd has 200. More are closed at once."""
 
+BACKLOG = 256
+"""Connections that may wait to be taken."""
+
 MAX_UNREAD_OCTETS = 1 << 18
 """Octets that a program may send before its request is answered; then it is not read from."""
 
@@ -58,7 +61,9 @@ async def serving(path: Path, source: CardSource, mode: int = 0o600) -> AsyncGen
     try:
         async with asyncio.TaskGroup() as tasks:
             server = Server(loop, tasks)
-            sockets = await loop.create_unix_server(server.connection, sock=listener)
+            sockets = await loop.create_unix_server(
+                server.connection, sock=listener, backlog=BACKLOG
+            )
             watching = tasks.create_task(source.run(server.readers_are), name="source")
             server.begin(source)
             try:
@@ -88,7 +93,7 @@ def _listen(path: Path, mode: int) -> tuple[socket.socket, int]:
     try:
         listener.bind(str(path))
         path.chmod(mode)
-        listener.listen(128)
+        listener.listen(BACKLOG)
     except OSError as exc:
         listener.close()
         raise PathTakenError(path, f"cannot be made: {exc.strerror}") from exc

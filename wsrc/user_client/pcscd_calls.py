@@ -245,7 +245,7 @@ class Calls:
     def set_attribute(self, program: Program, asked: wire.SetAttribute) -> bytes:
         """SCardSetAttrib; there is none that could be set."""
         self._usable(program, asked.card)
-        raise Refused(Code.SCARD_E_UNSUPPORTED_FEATURE)
+        raise Refused(Code.SCARD_E_NOT_TRANSACTED)
 
     def transmit(self, program: Program, asked: wire.Transmit, now: float) -> Steps:
         """SCardTransmit."""
@@ -398,7 +398,7 @@ def _close(session: Session) -> Steps:
 
 
 def _check_wish(share: int, protocols: int) -> None:
-    if share not in set(Share):
-        raise Refused(Code.SCARD_E_INVALID_VALUE)
     if share != Share.DIRECT and not protocols & _ANY:
         raise Refused(Code.SCARD_E_PROTO_MISMATCH)
+    if share not in set(Share):
+        raise Refused(Code.SCARD_E_INVALID_VALUE)

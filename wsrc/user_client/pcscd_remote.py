@@ -59,6 +59,7 @@ class RemoteCards:
         self._shelf = Shelf()
         self._trouble: WsrcError | None = None
         self._begun = asyncio.Event()
+        self._raises = False
 
     async def begun(self) -> None:
         """
@@ -67,7 +68,9 @@ class RemoteCards:
         Raises:
             WsrcError: If the server cannot be reached or refuses us.
         """
+        self._raises = True
         await self._begun.wait()
+        self._raises = False
         if self._trouble is not None:
             raise self._trouble
 
@@ -108,7 +111,7 @@ class RemoteCards:
         self._trouble = None
 
     def _lost(self, exc: WsrcError) -> None:
-        if self._trouble is None and self._begun.is_set():
+        if self._trouble is None and not self._raises:
             self._say(f"{exc} The cards are gone until the server is there again.")
         self._trouble = exc
         self._begun.set()

@@ -60,7 +60,7 @@ class Reader:
 
     def __init__(self, seen: Seen) -> None:
         self.seen = seen
-        self.event_counter = 0
+        self.event_counter = int(seen.present)
         self.handles: dict[int, Handle] = {}
         self.exclusive = False
         self.protocol = 0

@@ -20,6 +20,7 @@ from wsrc.errors import (
     CardError,
     ConnectionLostError,
     ErrorCode,
+    LocalProtocolError,
     NotExecutedError,
     Outcome,
     OutcomeUnknownError,
@@ -30,8 +31,8 @@ from wsrc.errors import (
 from wsrc.slot import Disposition
 from wsrc.user_client.faults import from_error
 
-COMMANDS = (m.CApdu, m.Batch, m.ResetReq, m.Reconnect, m.EndTransaction, m.Control, m.SetAttribute)
-"""Requests that change what is in a card or reader, so that their outcome matters."""
+MAX_WAIT_S = 31_536_000.0
+"""Longest wait that a server is asked for: a year."""
 
 Hear = Callable[[m.Message], None]
 
@@ -47,11 +48,11 @@ class _Pending:
 
     @property
     def session(self) -> str | None:
-        return session_of(self.request)
+        return m.session_of(self.request)
 
     @property
     def is_command(self) -> bool:
-        return isinstance(self.request, COMMANDS)
+        return isinstance(self.request, m.COMMANDS)
 
     def settle(self, answer: m.Message | WsrcError) -> None:
         self.answer = answer
@@ -98,7 +99,7 @@ class Requests:
             ConnectionLostError: Another request was not answered for one of these reasons.
             WsrcError: The server answered with an error, which is told by the class.
         """
-        self.check(session_of(request))
+        self.check(m.session_of(request))
         pending = self._start(request, hear, late)
         try:
             async with asyncio.timeout(limit_s):
@@ -303,10 +304,16 @@ class Session:
             raise NotExecutedError(f"The command was not sent. {exc}", exc.code) from exc
 
 
-def session_of(request: m.Message) -> str | None:
-    """Give the session that a request is for."""
-    session: str | None = getattr(request, "session", None)
-    return session
+def bounded_wait(wait_s: float) -> float:
+    """
+    Give how long a server is asked to wait for a card, even where that is for ever.
+
+    Raises:
+        LocalProtocolError: If it is less than 0, or no number.
+    """
+    if not wait_s >= 0:
+        raise LocalProtocolError(f"A card is waited for 0 or more seconds, not {wait_s}.")
+    return min(wait_s, MAX_WAIT_S)
 
 
 def _no_turn(limit_s: float) -> NotExecutedError:
@@ -329,7 +336,7 @@ def _check_answer(pending: _Pending, message: m.Message) -> None:
     )
     if not fits:
         raise RemoteProtocolError(f"The server answered {tag_of(request)} with {tag_of(message)}.")
-    if pending.session is not None and session_of(message) not in {None, pending.session}:
+    if pending.session is not None and m.session_of(message) not in {None, pending.session}:
         raise RemoteProtocolError("The server answered a request with that of another session.")
 
 

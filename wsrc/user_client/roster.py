@@ -25,6 +25,9 @@ from wsrc.user_client.watching import CardFeed
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
 """How long to wait before connecting again; it doubles each time."""
 
+TLS_REST_S = 0.1
+"""How long a loop goes on after a connection was closed: the end of TLS takes a round trip."""
+
 CardKey = tuple[str, str | None, str | None]
 """What tells the place of a card from all others: host and reader."""
 
@@ -166,14 +169,20 @@ class Roster:
 
     def _run(self) -> None:
         try:
-            with suppress(asyncio.CancelledError):
-                asyncio.run(self._keep_connected())
+            asyncio.run(self._be_connected())
         finally:
             self._update({}, ConnectionLostError("The connection to the server is closed."))
             self._ready.set()
 
+    async def _be_connected(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._main = asyncio.create_task(self._keep_connected())  # noqa: TID251 - waited for here
+        await asyncio.wait([self._main])
+        if not self._main.cancelled():
+            self._main.result()
+        await asyncio.sleep(TLS_REST_S)
+
     async def _keep_connected(self) -> None:
-        self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
         waits = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
         while not self._closed:
             try:

@@ -4,12 +4,12 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from wsrc.apdu import Response
+from wsrc.apdu import Response, sw_matches
 from wsrc.errors import WsrcError
 from wsrc.messages import Step
 from wsrc.slot import ResetKind
 from wsrc.user_client.aio import BatchResult
-from wsrc.user_client.script import Item, ScriptCommand, ScriptReset, batches, sw_matches
+from wsrc.user_client.script import Item, ScriptCommand, ScriptReset, batches
 
 
 class Answered(NamedTuple):
@@ -22,7 +22,7 @@ class Answered(NamedTuple):
     @property
     def as_expected(self) -> bool:
         """Whether the status word is one of those that the script expects."""
-        return sw_matches(self.response.sw, self.expect)
+        return sw_matches(self.expect, f"{self.response.sw:04X}")
 
 
 class WasReset(NamedTuple):

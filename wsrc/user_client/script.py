@@ -10,7 +10,7 @@ Script files: commands with the status words that are expected of them.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from wsrc.apdu import parse_command
@@ -100,14 +100,6 @@ def parse_expect(text: str) -> tuple[str, ...]:
             "(61xx), any for every status word"
         )
     return patterns
-
-
-def sw_matches(sw: int, patterns: Iterable[str]) -> bool:
-    """Tell whether a status word matches one of the patterns."""
-    return any(
-        all(p in {"x", digit} for p, digit in zip(pattern, f"{sw:04x}", strict=True))
-        for pattern in patterns
-    )
 
 
 def batches(items: Sequence[Item]) -> Iterator[ScriptReset | list[ScriptCommand]]:

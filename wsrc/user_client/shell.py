@@ -21,7 +21,7 @@ from wsrc.octets import from_person
 from wsrc.slot import ResetKind
 from wsrc.user_client.invocation import Exit, exit_status
 from wsrc.user_client.naming import describe
-from wsrc.user_client.output import Output, atr_document, response_line
+from wsrc.user_client.output import Output, atr_document, response_document, response_line
 
 MAX_HISTORY = 1000
 """Lines that are kept."""
@@ -144,7 +144,7 @@ class Shell:
             ) from exc
         response = self._card.transmit(command)
         if self._output.as_json:
-            self._output.document({"response": response.data.hex(), "sw": f"{response.sw:04X}"})
+            self._output.document(response_document(response))
         else:
             self._output.line(response_line(response))
 

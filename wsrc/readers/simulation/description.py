@@ -32,7 +32,16 @@ Octets16 = Annotated[str, Meta(pattern=_hex(16, 16))]
 Octets20 = Annotated[str, Meta(pattern=_hex(20, 20))]
 Sqn = Annotated[str, Meta(pattern=_hex(6, 6))]
 
+_CONDITION = 'a condition is "always", "pin1", "adm" or "never"'
+
 _EXPECTED = {
+    "kind": 'a kind is "uicc" or "euicc"',
+    "protocol": 'a protocol is "T0" or "T1"',
+    "structure": 'a structure is "transparent", "linear_fixed" or "cyclic"',
+    "read": _CONDITION,
+    "update": _CONDITION,
+    "increase": _CONDITION,
+    "when": 'a fault strikes "before" or "after" the command',
     "iccid": "an ICCID is 18 to 20 decimal digits in quotes",
     "eid": "an EID is 32 decimal digits in quotes",
     "imsi": "an IMSI is 6 to 15 decimal digits in quotes",

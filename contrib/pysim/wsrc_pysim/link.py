@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The reader: pySim's `LinkBase` on the blocking client of WSRC."""
+
+import argparse
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pySim.exceptions import NoCardError, ProtocolError, ReaderError
+from pySim.transport import LinkBase
+
+from wsrc.config import UserSettings, load
+from wsrc.errors import (
+    CardBusyError,
+    CardError,
+    CardNotPresentError,
+    NoSuchCardError,
+    SessionLostError,
+    WsrcError,
+)
+from wsrc.user_client.blocking import Card, Client
+from wsrc.user_client.naming import Filters
+from wsrc.user_client.roster import CardKey, FollowingClient, Roster, key_of
+
+_LONGEST_WAIT_S = 3600.0
+"""How long the server is asked to let us wait at a time."""
+
+
+class WsrcLink(LinkBase):
+    """
+    A card behind a WSRC server; taken by `connect`, given back by `disconnect`.
+
+    Args:
+        opts: Has `wsrc_eid`, `wsrc_iccid`, `wsrc_server_url` and `wsrc_ca`.
+        kwargs: Those of `LinkBase`.
+
+    Raises:
+        ReaderError: If no card is named, a setting is wrong or the server is not reached.
+    """
+
+    name = "WSRC"
+
+    def __init__(self, opts: argparse.Namespace, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._card: Card | None = None
+        self._which = _which(opts)
+        try:
+            self._settings = load(UserSettings, os.environ, _flags(opts))
+            self._client = Client(**self._client_settings())
+            self._client.__enter__()
+        except WsrcError as exc:
+            raise ReaderError(str(exc)) from exc
+
+    def __str__(self) -> str:
+        """Name the card and the server."""
+        named = ", ".join(f"{kind.upper()} {value}" for kind, value in self._which.items())
+        return f"WSRC[{named} at {self._settings.server_url}]"
+
+    @staticmethod
+    def argparse_add_reader_args(arg_parser: argparse.ArgumentParser) -> None:
+        """Add the options of this reader."""
+        group = arg_parser.add_argument_group(
+            "WSRC", "Use a card that is somewhere else, behind a WSRC server."
+        )
+        group.add_argument("--wsrc-eid", metavar="EID", help="EID of the card")
+        group.add_argument(
+            "--wsrc-iccid", metavar="ICCID", help="ICCID of the card, with or without check digit"
+        )
+        group.add_argument(
+            "--wsrc-server-url",
+            metavar="URL",
+            help="URL of the server's port for users (default: that of the settings of wsrc)",
+        )
+        group.add_argument(
+            "--wsrc-ca",
+            metavar="FILE",
+            type=Path,
+            help="PEM file of the CA that signed the server's certificate",
+        )
+
+    @staticmethod
+    def is_wanted(opts: argparse.Namespace) -> bool:
+        """Tell whether the options name a card."""
+        return bool(getattr(opts, "wsrc_eid", None) or getattr(opts, "wsrc_iccid", None))
+
+    def wait_for_card(self, timeout: int | None = None, newcardonly: bool = False) -> None:
+        """
+        Wait for the card and connect to it.
+
+        Args:
+            timeout: Seconds; None waits for ever.
+            newcardonly: Wait until the card is put in, though it is there.
+
+        Raises:
+            NoCardError: If it did not come in time.
+            ReaderError: If the server is lost, or several cards match.
+        """
+        end = time.monotonic() + (float("inf") if timeout is None else timeout)
+        if newcardonly:
+            self.disconnect()
+            self._wait_for_insertion(end)
+        while True:
+            left = max(end - time.monotonic(), 0.0)
+            try:
+                self._take(min(left, _LONGEST_WAIT_S))
+            except (NoSuchCardError, CardBusyError, CardNotPresentError) as exc:
+                if left <= _LONGEST_WAIT_S:
+                    raise NoCardError(str(exc)) from exc
+            except WsrcError as exc:
+                raise _translated(exc) from exc
+            else:
+                return
+
+    def connect(self) -> None:
+        """
+        Take the card freshly reset, or reset it if it is ours.
+
+        Raises:
+            NoCardError: If it is not there.
+            ProtocolError: If it fails, or another user holds it.
+            ReaderError: If the server is lost.
+        """
+        try:
+            self._take(0.0)
+        except WsrcError as exc:
+            raise _translated(exc) from exc
+
+    def get_atr(self) -> str:
+        """Give the ATR in hexadecimal."""
+        return self._connected().atr.hex()
+
+    def disconnect(self) -> None:
+        """Give the card back."""
+        card, self._card = self._card, None
+        if card is not None:
+            with suppress(WsrcError):
+                card.detach()
+
+    def _reset_card(self) -> int:
+        """Cold reset the card."""
+        self.connect()
+        return 1
+
+    def _send_apdu(self, apdu: str) -> tuple[str, str]:
+        """Send a command APDU; give data and status word of the whole response."""
+        try:
+            response = self._connected().transmit(bytes.fromhex(apdu))
+        except (WsrcError, ValueError) as exc:
+            raise _translated(exc) from exc
+        return response.data.hex(), f"{response.sw:04x}"
+
+    _send_apdu_raw = _send_apdu
+    """What earlier versions of pySim call."""
+
+    def close(self) -> None:
+        """Give the card back and end the connection to the server."""
+        self._card = None
+        self._client.close()
+
+    def __del__(self) -> None:
+        """Give the card back when pySim forgets the reader."""
+        if hasattr(self, "_client"):
+            with suppress(WsrcError):
+                self.close()
+
+    def _take(self, wait_s: float) -> None:
+        if self._card is not None:
+            try:
+                self._card.reset()
+            except (SessionLostError, CardError):
+                self.disconnect()
+            else:
+                return
+        self._card = self._client.select(wait_s=wait_s, **self._which)
+
+    def _connected(self) -> Card:
+        if self._card is None:
+            raise NoCardError("Not connected to a card.")
+        return self._card
+
+    def _client_settings(self) -> dict[str, Any]:
+        s = self._settings
+        return {
+            "url": s.server_url,
+            "ca": s.tls_ca,
+            "name": s.name,
+            "timeout_s": s.timeout_s,
+            "connect_s": s.connect_s,
+            "ping_s": s.ping_s,
+        }
+
+    def _wait_for_insertion(self, end: float) -> None:
+        """Return when a card that matches was put in; `end` is a monotonic time."""
+        roster = Roster(lambda: FollowingClient(**self._client_settings()), self._which)
+        try:
+            roster.open()
+            seen: set[CardKey] | None = None
+            while True:
+                version = roster.version
+                there = {key_of(card) for card in roster.cards}
+                if seen is not None and there - seen:
+                    return
+                seen = there
+                left = end - time.monotonic()
+                if not roster.wait(version, None if left == float("inf") else left):
+                    raise NoCardError("No card was put in in time.")
+        except WsrcError as exc:
+            raise _translated(exc) from exc
+        finally:
+            roster.close()
+
+
+def _which(opts: argparse.Namespace) -> Filters:
+    which: Filters = {}
+    if getattr(opts, "wsrc_eid", None):
+        which["eid"] = opts.wsrc_eid
+    if getattr(opts, "wsrc_iccid", None):
+        which["iccid"] = opts.wsrc_iccid
+    if not which:
+        raise ReaderError("Say which card, with --wsrc-eid or --wsrc-iccid.")
+    return which
+
+
+def _flags(opts: argparse.Namespace) -> dict[str, Any]:
+    given = {
+        "server_url": getattr(opts, "wsrc_server_url", None),
+        "tls_ca": getattr(opts, "wsrc_ca", None),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _translated(exc: Exception) -> Exception:
+    match exc:
+        case NoSuchCardError() | CardNotPresentError():
+            return NoCardError(str(exc))
+        case CardError() | CardBusyError() | SessionLostError() | ValueError():
+            return ProtocolError(str(exc))
+        case _:
+            return ReaderError(str(exc))

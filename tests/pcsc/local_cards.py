@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated readers of this process as a source of the pcscd socket: no server in between."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+
+from wsrc.readers.base import Slot, SlotState
+from wsrc.readers.simulated import SimulatedConnection, SimulatedSource
+from wsrc.slot import CardProtocol, ResetKind
+from wsrc.user_client.pcscd_source import Seen
+
+
+class LocalCards:
+    """
+    The readers of a simulated source.
+
+    Commands run in the event loop, so cards must not be slow.
+    """
+
+    def __init__(self, source: SimulatedSource) -> None:
+        self._source = source
+
+    async def run(self, report: Callable[[Sequence[Seen]], None]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def tell(slots: list[Slot]) -> None:
+            loop.call_soon_threadsafe(report, [_seen(slot) for slot in slots])
+
+        thread = threading.Thread(target=self._source.watch, args=(tell,), name="source")
+        thread.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._source.stop()
+            thread.join(10)
+
+    def open(self, name: bytes) -> "LocalSession":
+        return LocalSession(self._source.open(name.decode()).connect())
+
+
+class LocalSession:
+    """A simulated card that is ours; everything is answered at once."""
+
+    def __init__(self, connection: SimulatedConnection) -> None:
+        self._connection = connection
+        self.transmit: Callable[[bytes], bytes] = connection.transmit
+
+    @property
+    def atr(self) -> bytes:
+        return self._connection.atr
+
+    @property
+    def protocol(self) -> CardProtocol:
+        return self._connection.protocol
+
+    def reset(self, kind: ResetKind) -> bytes:
+        return self._connection.reset(kind)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _seen(slot: Slot) -> Seen:
+    return Seen(
+        slot.name.encode(),
+        present=slot.state is not SlotState.EMPTY,
+        mute=slot.state is SlotState.MUTE,
+        atr=slot.atr,
+        event_count=slot.event_count,
+    )

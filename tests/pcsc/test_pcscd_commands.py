@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`wsrc pcsc run` and `wsrc pcsc serve` as processes."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from certs.make_certs import Certificates
+from tests.pcsc.programs.wire_client import SUCCESS, Line
+from tests.system.programs import Program, Programs, argv, running
+from tests.system.world import EUICC, UICC
+
+SEE = """
+import os, sys, pathlib
+path = pathlib.Path(os.environ["PCSCLITE_CSOCK_NAME"])
+print(path, oct(path.stat().st_mode & 0o777), oct(path.parent.stat().st_mode & 0o777))
+"""
+WAIT = """
+import os, signal, sys, time
+signal.signal(signal.SIGUSR1, lambda *_: print("got USR1", flush=True))
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+print("waits", os.environ["PCSCLITE_CSOCK_NAME"], flush=True)
+while True:
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def programs(certificates: Certificates) -> Iterator[Programs]:
+    with running(certificates) as programs:
+        programs.server()
+        client = programs.card_client("--no-pcsc", "--simulated", "default")
+        client.wait_for("Connected to")
+        yield programs
+
+
+def started(programs: Programs, *args: str) -> Program:
+    return programs._start(argv("wsrc", *args), programs.user_environment)
+
+
+def python(script: str) -> tuple[str, ...]:
+    return "--", sys.executable, "-c", script
+
+
+def test_program_finds_a_private_socket_that_is_gone_afterwards(programs: Programs) -> None:
+    ran = programs.wsrc("pcsc", "run", *python(SEE))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    path, mode, folder_mode = ran.stdout.split()
+    assert (mode, folder_mode) == ("0o600", "0o700")
+    assert not Path(path).exists()
+    assert not Path(path).parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ("pass", 0),
+        ("raise SystemExit(42)", 42),
+        ("import os; os.kill(os.getpid(), 9)", 137),
+        ("import os; os.kill(os.getpid(), 15)", 143),
+    ],
+)
+def test_exit_status_is_that_of_the_program(programs: Programs, script: str, status: int) -> None:
+    assert programs.wsrc("pcsc", "run", *python(script)).returncode == status
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "why"),
+    [("no-such-program", 127, "No such file"), (os.devnull, 126, "Permission denied")],
+)
+def test_program_that_cannot_be_started(
+    programs: Programs, program: str, status: int, why: str
+) -> None:
+    ran = programs.wsrc("pcsc", "run", "--", program)
+    assert ran.returncode == status
+    assert why in ran.stderr
+
+
+def test_arguments_and_input_reach_the_program_without_dashes(programs: Programs) -> None:
+    script = "import sys; print(sys.argv[1:], sys.stdin.read())"
+    ran = programs.wsrc(
+        "pcsc", "run", "--iccid", UICC, sys.executable, "-c", script, "--atr", "-q", stdin="typed"
+    )
+    assert ran.stdout == "['--atr', '-q'] typed\n"
+
+
+def test_signals_reach_the_program(programs: Programs) -> None:
+    program = started(programs, "pcsc", "run", *python(WAIT))
+    path = Path(program.wait_for(r"waits (\S+)")[1])
+    program.process.send_signal(signal.SIGUSR1)
+    program.wait_for("got USR1")
+    assert program.end(signal.SIGTERM) == 7
+    assert not path.exists()
+
+
+def test_program_is_not_started_without_the_server(certificates: Certificates) -> None:
+    with running(certificates) as programs:
+        programs.user_port = 1
+        ran = programs.wsrc("pcsc", "run", *python("print('ran')"))
+    assert (ran.returncode, ran.stdout) == (5, "")
+    assert "nothing listens there" in ran.stderr
+
+
+def test_program_is_started_without_a_card(programs: Programs) -> None:
+    ran = programs.wsrc("pcsc", "run", "--label", "none", *python("print('ran')"))
+    assert (ran.returncode, ran.stdout) == (0, "ran\n")
+    assert "No card is there that matches" in ran.stderr
+
+
+def test_iccid_is_found_in_either_form(programs: Programs) -> None:
+    for iccid in (UICC, f"{UICC[:-1]}", UICC.replace("8988", "8988 ")):
+        ran = programs.wsrc("pcsc", "run", "--iccid", iccid, *python("pass"))
+        assert ran.stderr == "", iccid
+
+
+def test_socket_is_served_until_the_end(programs: Programs, tmp_path: Path) -> None:
+    path = tmp_path / "pcscd.comm"
+    options = ("--socket", str(path), "--mode", "0660", "--card", UICC, "--card", EUICC)
+    program = started(programs, "pcsc", "serve", *options)
+    program.wait_for(f"Ready: set PCSCLITE_CSOCK_NAME={path}")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    with Line(path, 6) as line:
+        line.establish().wait_for(lambda readers: len(readers) == 2)
+        code, card, _ = line.connect(line.readers()[0].name)
+        assert code == SUCCESS
+        assert line.transmit(card, bytes.fromhex("00a40004023f00"))[2][:1] == b"\x61"
+        again = programs.wsrc("pcsc", "serve", "--socket", str(path))
+        assert again.returncode == 2
+        assert "is served by another program" in again.stderr
+        assert program.end(signal.SIGINT) == 0
+    assert not path.exists()
+
+
+def test_socket_without_a_server_shows_nothing_and_says_so(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    with running(certificates) as programs:
+        programs.user_port = 1
+        path = tmp_path / "pcscd.comm"
+        program = started(programs, "pcsc", "serve", "--socket", str(path))
+        program.wait_for("nothing listens there")
+        with Line(path) as line:
+            assert line.establish().readers() == []
+        assert program.end() == 0
+
+
+@pytest.mark.parametrize("mode", ["rw", "0999", "-1", "7777"])
+def test_mode_that_is_none_is_refused(programs: Programs, tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "socket"
+    ran = programs.wsrc("pcsc", "serve", "--socket", str(path), "--mode", mode)
+    assert ran.returncode == 2
+    assert not path.exists()
+
+
+def test_leading_options_and_help(programs: Programs) -> None:
+    ran = programs.wsrc("--quiet", "pcsc", "run", "--label", "none", *python("pass"))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    shown = programs.wsrc("pcsc", "--help")
+    assert {"run", "serve"} <= set(shown.stdout.split())
+    assert isinstance(shown, subprocess.CompletedProcess)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated cards in the hands of a card client of the first form."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from certs.make_certs import Certificates
+from tests.system import first_form
+from tests.system.world import World, until
+from wsrc.readers.simulation import Card
+from wsrc.slot import ResetKind
+from wsrc.tpdu import exchange
+
+
+class Bench:
+    """A simulated card in the hands of a first-form card client, which does T=0 itself."""
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        card.power_on()
+
+    def transmit(self, command: bytes) -> bytes:
+        return exchange(command, self.card.transmit)
+
+    def reset(self) -> bytes:
+        return self.card.reset(ResetKind.COLD)
+
+
+@asynccontextmanager
+async def benched(
+    world: World, certificates: Certificates, card: Card
+) -> AsyncGenerator[first_form.CardClient]:
+    """Connect a card client with a card, and wait until it is identified."""
+    bench = Bench(card)
+    async with first_form.card_client(
+        world.card_url, certificates.ca, bench.transmit, bench.reset
+    ) as client:
+        await until(lambda: client.states == ["ready"])
+        yield client

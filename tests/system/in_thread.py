@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole system in a thread, for tests of what blocks."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+from certs.make_certs import Certificates
+from tests.system.world import LIMIT_S, World, running
+
+T = TypeVar("T")
+
+
+class Elsewhere:
+    """A server and card clients that run in another thread."""
+
+    def __init__(
+        self, world: World, certificates: Certificates, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.world = world
+        self.certificates = certificates
+        self._loop = loop
+
+    @property
+    def url(self) -> str:
+        return self.world.user_url
+
+    def do(self, doing: Coroutine[Any, Any, T]) -> T:
+        """Do something there and wait for its end."""
+        return asyncio.run_coroutine_threadsafe(doing, self._loop).result(LIMIT_S)
+
+
+@contextlib.contextmanager
+def elsewhere(certificates: Certificates, **settings: Any) -> Iterator[Elsewhere]:
+    """Run a server in a thread for as long as the context lasts."""
+    started: concurrent.futures.Future[tuple[Elsewhere, Callable[[], None]]]
+    started = concurrent.futures.Future()
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        async with running(certificates, **settings) as world:
+            end = Elsewhere(world, certificates, loop)
+            started.set_result((end, lambda: loop.call_soon_threadsafe(stop.set) and None))
+            await stop.wait()
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as exc:
+            if started.done():
+                raise
+            started.set_exception(exc)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    there, stop = started.result(LIMIT_S)
+    try:
+        yield there
+    finally:
+        stop()
+        thread.join(LIMIT_S)
+        assert not thread.is_alive()

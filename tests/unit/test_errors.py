@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""wsrc.errors: codes, and the PC/SC errors that stand for them."""
+
+import pytest
+
+from wsrc.errors import ErrorCode
+from wsrc.user_client.pcscd_wire import Code
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+def test_each_code_has_the_name_of_a_pcsc_error(code: ErrorCode) -> None:
+    assert code.pcsc in Code.__members__
+
+
+def test_a_code_of_a_later_version_is_read_as_the_most_general_one() -> None:
+    assert ErrorCode("of_tomorrow") is ErrorCode.INTERNAL
+
+
+@pytest.mark.parametrize(
+    ("code", "pcsc"),
+    [
+        (ErrorCode.CARD_BUSY, "SCARD_E_SHARING_VIOLATION"),
+        (ErrorCode.CARD_CLIENT_GONE, "SCARD_E_READER_UNAVAILABLE"),
+        (ErrorCode.COMMAND_TIMEOUT, "SCARD_E_COMM_DATA_LOST"),
+        (ErrorCode.LEASE_EXPIRED, "SCARD_W_RESET_CARD"),
+        (ErrorCode.TOO_MANY, "SCARD_E_SERVER_TOO_BUSY"),
+    ],
+)
+def test_what_only_a_relay_can_say_is_told_as_programs_expect_it(
+    code: ErrorCode, pcsc: str
+) -> None:
+    """SCARD_F_COMM_ERROR would tell a program that its PC/SC service is gone."""
+    assert code.pcsc == pcsc

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What installing changes in pyscard, and that nothing of it remains."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from smartcard import CardRequest  # noqa: TID251
+from smartcard.CardConnectionDecorator import CardConnectionDecorator  # noqa: TID251
+from smartcard.Exceptions import CardConnectionException  # noqa: TID251
+from smartcard.ExclusiveConnectCardConnection import (  # noqa: TID251
+    ExclusiveConnectCardConnection,
+)
+from smartcard.ExclusiveTransmitCardConnection import (  # noqa: TID251
+    ExclusiveTransmitCardConnection,
+)
+from smartcard.pcsc.PCSCExceptions import EstablishContextException  # noqa: TID251
+from smartcard.reader.ReaderFactory import ReaderFactory  # noqa: TID251
+from smartcard.System import readers  # noqa: TID251
+
+from certs.make_certs import Certificates
+from tests.system.in_thread import Elsewhere, elsewhere
+from tests.system.world import EUICC, UICC
+from tests.unit.test_pcsc_missing import unusable_library
+from wsrc.errors import ConfigError, ConnectionLostError, LocalProtocolError
+from wsrc.readers.simulation import default_cards
+from wsrc.user_client import pyscard
+from wsrc.user_client.pyscard import RemoteReader
+
+__all__ = ["unusable_library"]
+
+
+@pytest.fixture
+def there(certificates: Certificates) -> Iterator[Elsewhere]:
+    with elsewhere(certificates) as there:
+        there.do(there.world.host(default_cards()))
+        yield there
+
+
+def install(there: Elsewhere, **which: Any) -> pyscard.Installation:
+    return pyscard.install(there.url, ca=there.certificates.ca, **which)
+
+
+def names() -> list[str]:
+    return sorted(reader.name for reader in readers() if isinstance(reader, RemoteReader))
+
+
+def state() -> list[Any]:
+    """Everything in pyscard that is changed."""
+    return [
+        list(ReaderFactory.factorymethods),
+        CardRequest.PCSCCardRequest,
+        ExclusiveConnectCardConnection.connect,
+        ExclusiveTransmitCardConnection.lock,
+        ExclusiveTransmitCardConnection.unlock,
+        ExclusiveTransmitCardConnection.transmit,
+    ]
+
+
+def test_uninstalling_leaves_nothing_behind(there: Elsewhere) -> None:
+    before = state()
+    installed = install(there)
+    during = state()
+    assert all(a != b for a, b in zip(before, during, strict=True))
+    reader = readers()[-1]
+    connection = reader.createConnection()
+    connection.connect()
+    installed.uninstall()
+    installed.uninstall()
+    assert state() == before
+    assert installed.readers() == []
+    with pytest.raises(CardConnectionException):
+        connection.getATR()
+    with pytest.raises(CardConnectionException, match="Failed to establish context"):
+        reader.createConnection()
+    with install(there):
+        assert names()
+    assert state() == before
+
+
+def test_what_others_added_meanwhile_stays(there: Elsewhere) -> None:
+    def others(groups: Any = None) -> list[Any]:
+        return []
+
+    with install(there):
+        ReaderFactory.factorymethods.append(others)
+    try:
+        assert ReaderFactory.factorymethods[-1] is others
+    finally:
+        ReaderFactory.factorymethods.remove(others)
+
+
+def test_one_installation_at_a_time(there: Elsewhere) -> None:
+    with install(there), pytest.raises(LocalProtocolError, match="installed already"):
+        install(there)
+    install(there).uninstall()
+
+
+@pytest.mark.parametrize(
+    ("which", "count"),
+    [
+        ({}, 2),
+        ({"iccid": UICC}, 1),
+        ({"iccid": UICC[:-1]}, 1),
+        ({"iccid": "8988*"}, 2),
+        ({"eid": EUICC}, 1),
+        ({"label": "none of these"}, 0),
+    ],
+)
+def test_cards_are_chosen(there: Elsewhere, which: dict[str, str], count: int) -> None:
+    with install(there, **which):
+        assert len(names()) == count
+
+
+def test_readers_are_made_by_name(there: Elsewhere) -> None:
+    made = "wsrc.user_client.pyscard.RemoteReader"
+    with install(there, eid=EUICC):
+        reader = ReaderFactory.createReader(made, names()[0])
+        assert reader == readers()[-1]
+        connection = reader.createConnection()
+        connection.connect()
+        connection.release()
+    with pytest.raises(CardConnectionException, match="No remote cards are installed"):
+        ReaderFactory.createReader(made, "x")
+
+
+def test_readers_of_a_service_that_is_away_hide_no_others(
+    there: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(groups: Any = None) -> list[Any]:
+        raise EstablishContextException(0x8010001D)
+
+    monkeypatch.setattr(ReaderFactory, "factorymethods", [away])
+    with pytest.raises(EstablishContextException):
+        readers()
+    with install(there):
+        assert len(readers()) == 2
+    assert ReaderFactory.factorymethods == [away]
+
+
+def test_the_decorators_of_pyscard_go_on_for_other_connections(there: Elsewhere) -> None:
+    said: list[Any] = []
+
+    class Local:
+        def connect(self, *args: Any) -> None:
+            said.append(args)
+
+        def transmit(self, command: list[int], protocol: Any = None) -> Any:
+            return [], 0x90, 0x00
+
+    with install(there):
+        exclusive = ExclusiveConnectCardConnection(CardConnectionDecorator(Local()))
+        exclusive.connect(1, 2, 0)
+        assert said == [(1, 2, 0)]
+        locking = ExclusiveTransmitCardConnection(Local())
+        locking.lock()
+        assert locking.transmit([0]) == ([], 0x90, 0x00)
+        locking.unlock()
+
+
+def test_settings_are_those_of_the_command(
+    there: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WSRC_SERVER_URL", there.url)
+    monkeypatch.setenv("WSRC_TLS_CA", str(there.certificates.ca))
+    with pyscard.install(iccid=UICC):
+        assert names() == [f"WSRC {UICC} 00 00"]
+
+
+def test_a_server_that_is_not_reached_leaves_pyscard_alone(certificates: Certificates) -> None:
+    before = state()
+    with pytest.raises(ConfigError):
+        pyscard.install("http://localhost")
+    with pytest.raises(ConnectionLostError):
+        pyscard.install("wss://localhost:1/user", ca=certificates.ca)
+    assert state() == before
+
+
+_IMPORT = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1:]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+try:
+    import wsrc.user_client.pyscard
+except ImportError as exc:
+    print(exc)
+else:
+    print("imported")
+"""
+
+
+def run(*missing: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORT, *missing],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, **environment},
+    )
+    return done.stdout + done.stderr
+
+
+def test_missing_pyscard_is_one_sentence_that_says_what_to_install() -> None:
+    said = run("smartcard")
+    assert said.count("\n") == 1
+    assert "pip install 'wsrc[pcsc]'" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libpcsclite is of Linux")
+def test_the_library_of_pcsc_is_not_needed(unusable_library: str) -> None:
+    assert run(LD_LIBRARY_PATH=unusable_library).endswith("imported\n")

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reader for pySim, against a stand-in of its base class and a real server."""
+
+import abc
+import argparse
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from certs.make_certs import Certificates
+from tests.system.in_thread import Elsewhere, elsewhere
+from tests.system.world import EUICC, UICC, Host, until
+from wsrc.messages import CardState
+
+FOLDER = Path(__file__).parents[2] / "contrib" / "pysim"
+
+
+class Tracer:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def trace_command(self, cmd: str) -> None:
+        self.said.append(cmd)
+
+
+class LinkBase(abc.ABC):
+    """The abstract methods and the constructor of pySim's class; nothing of what it does."""
+
+    def __init__(
+        self, sw_interpreter: Any = None, apdu_tracer: Any = None, proactive_handler: Any = None
+    ) -> None:
+        self.sw_interpreter = sw_interpreter
+        self.apdu_tracer = apdu_tracer
+        self.proactive_handler = proactive_handler
+
+    @abc.abstractmethod
+    def __str__(self) -> str: ...
+
+    @abc.abstractmethod
+    def _send_apdu(self, apdu: str) -> tuple[str, str]: ...
+
+    @abc.abstractmethod
+    def wait_for_card(self, timeout: int | None = None, newcardonly: bool = False) -> None: ...
+
+    @abc.abstractmethod
+    def connect(self) -> None: ...
+
+    @abc.abstractmethod
+    def get_atr(self) -> str: ...
+
+    @abc.abstractmethod
+    def disconnect(self) -> None: ...
+
+    @abc.abstractmethod
+    def _reset_card(self) -> int: ...
+
+
+class NoCardError(Exception): ...
+
+
+class ProtocolError(Exception): ...
+
+
+class ReaderError(Exception): ...
+
+
+def own_args(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("--pcsc-device", type=int)
+    return parser
+
+
+def own_reader(opts: argparse.Namespace, **kwargs: Any) -> str:
+    return f"a reader of pySim's own, {sorted(kwargs)}"
+
+
+@pytest.fixture(autouse=True)
+def pysim(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    package, exceptions, transport = (
+        ModuleType(name) for name in ("pySim", "pySim.exceptions", "pySim.transport")
+    )
+    for kind in (NoCardError, ProtocolError, ReaderError):
+        setattr(exceptions, kind.__name__, kind)
+    for name, what in {
+        "LinkBase": LinkBase,
+        "StdoutApduTracer": Tracer,
+        "argparse_add_reader_args": own_args,
+        "init_reader": own_reader,
+    }.items():
+        setattr(transport, name, what)
+    package.exceptions, package.transport = exceptions, transport  # type: ignore[attr-defined]
+    for module in (package, exceptions, transport):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.setenv("HOME", "/nonexistent")
+    yield transport
+    for name in [name for name in sys.modules if name.startswith("wsrc_pysim")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def there(certificates: Certificates) -> Iterator[Elsewhere]:
+    with elsewhere(certificates) as there:
+        yield there
+
+
+@pytest.fixture
+def host(there: Elsewhere) -> Host:
+    return there.do(there.world.host())
+
+
+def options(there: Elsewhere, *args: str) -> argparse.Namespace:
+    import wsrc_pysim  # type: ignore[import-not-found]  # noqa: PLC0415
+    from pySim import transport  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    wsrc_pysim.install()
+    wsrc_pysim.install()
+    parser = argparse.ArgumentParser()
+    assert transport.argparse_add_reader_args(parser) is parser
+    parser.add_argument("--apdu-trace", action="store_true")
+    server = ("--wsrc-server-url", there.url, "--wsrc-ca", str(there.certificates.ca))
+    return parser.parse_args([*server, *args])
+
+
+@pytest.fixture
+def link(there: Elsewhere, host: Host, pysim: ModuleType) -> Iterator[Any]:
+    opts = options(there, "--wsrc-iccid", UICC)
+    link = pysim.init_reader(opts)
+    yield link
+    link.close()
+
+
+def state(there: Elsewhere) -> CardState | None:
+    return there.do(there.world.state_of(iccid=UICC))
+
+
+def test_pysim_opens_this_reader_when_a_card_is_named(
+    there: Elsewhere, host: Host, pysim: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opts = options(there, "--wsrc-eid", EUICC, "--apdu-trace")
+    link = pysim.init_reader(opts, sw_interpreter="one")
+    assert isinstance(link, LinkBase)
+    assert isinstance(link.apdu_tracer, Tracer)
+    assert link.sw_interpreter == "one"
+    assert str(link) == f"WSRC[EID {EUICC} at {there.url}]"
+    assert capsys.readouterr().out == f"Using reader {link}\n"
+    link.connect()
+    link._send_apdu("00a4040010a0000005591010ffffffff890000010000")
+    data, sw = link._send_apdu("80e2910006bf3e035c015a00")
+    assert (data, sw) == (f"bf3e125a10{EUICC}", "9000")
+    link.close()
+
+
+def test_pysim_opens_its_own_reader_when_none_is_named(there: Elsewhere, pysim: ModuleType) -> None:
+    opts = options(there)
+    assert pysim.init_reader(opts, proactive_handler=1) == (
+        "a reader of pySim's own, ['proactive_handler']"
+    )
+
+
+def test_a_card_is_taken_used_reset_and_given_back(there: Elsewhere, host: Host, link: Any) -> None:
+    assert state(there) is CardState.READY
+    link.wait_for_card(5)
+    assert state(there) is CardState.ASSOCIATED
+    assert link.get_atr().startswith("3b")
+    assert link._send_apdu("00A40004023F0000")[1] == "9000"
+    assert link._send_apdu_raw("00a40004022fe200")[1] == "9000"
+    assert link._send_apdu("00B000000A") == ("988812010000400310f0", "9000")
+    assert link._send_apdu("0020000108 31323334ffffffff") == ("", "9000")
+    assert link._reset_card() == 1
+    assert link._send_apdu("00200001") == ("", "63c3")
+    link.disconnect()
+    link.disconnect()
+    with pytest.raises(NoCardError, match="Not connected"):
+        link._send_apdu("00200001")
+    with pytest.raises(NoCardError):
+        link.get_atr()
+    link.connect()
+    link.connect()
+    link.wait_for_card()
+    assert link._send_apdu("00200001") == ("", "63c3")
+
+
+def test_a_card_that_is_held_is_waited_for(there: Elsewhere, host: Host, link: Any) -> None:
+    carla = there.do(there.world.user("carla"))
+
+    async def hold() -> Any:
+        return await carla.select(iccid=UICC)
+
+    held = there.do(hold())
+    with pytest.raises(ProtocolError, match="held by carla"):
+        link.connect()
+    with pytest.raises(NoCardError, match="held by carla"):
+        link.wait_for_card(0)
+    waiting = threading.Thread(target=link.wait_for_card)
+    waiting.start()
+    there.do(held.detach())
+    waiting.join(20)
+    assert link.get_atr()
+
+
+def test_a_new_card_is_waited_for(there: Elsewhere, host: Host, link: Any) -> None:
+    name = next(name for name in host.source.names if " UICC" in name)
+    with pytest.raises(NoCardError, match="No card was put in"):
+        link.wait_for_card(0, newcardonly=True)
+    waiting = threading.Thread(target=link.wait_for_card, args=(20, True))
+    waiting.start()
+
+    async def again() -> None:
+        async def is_in(count: int) -> bool:
+            return len(await there.world.cards(iccid=UICC)) == count
+
+        host.source.remove(name)
+        await until(lambda: is_in(0))
+        host.source.insert(name)
+        await until(lambda: is_in(1))
+
+    while waiting.is_alive():  # it may begin to look when the card is in again
+        there.do(again())
+        waiting.join(0.2)
+    assert link.get_atr()
+
+
+def test_a_card_that_went_is_no_card(there: Elsewhere, host: Host, link: Any) -> None:
+    link.connect()
+    name = next(name for name in host.source.names if " UICC" in name)
+    host.source.remove(name)
+    with pytest.raises((ProtocolError, NoCardError)):
+        link._send_apdu("00200001")
+    with pytest.raises(NoCardError):
+        link.connect()
+    host.source.insert(name)
+    link.wait_for_card(20)
+    assert link._send_apdu("00200001") == ("", "63c3")
+
+
+@pytest.mark.parametrize("apdu", ["", "00", "xx", "00a4000c053f00"])
+def test_what_is_no_command_is_not_sent(link: Any, apdu: str) -> None:
+    link.connect()
+    with pytest.raises((ProtocolError, ReaderError)):
+        link._send_apdu(apdu)
+    assert link._send_apdu("00200001") == ("", "63c3")
+
+
+def test_faults_of_the_reader_are_readers_faults(there: Elsewhere, host: Host) -> None:
+    from wsrc_pysim.link import WsrcLink  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    with pytest.raises(ReaderError, match="--wsrc-eid or --wsrc-iccid"):
+        WsrcLink(argparse.Namespace())
+    for url in ("http://localhost", "wss://localhost:1/user"):
+        with pytest.raises(ReaderError):
+            WsrcLink(argparse.Namespace(wsrc_iccid=UICC, wsrc_server_url=url))
+
+
+PROGRAM = """
+import argparse, sys
+from pySim.transport import argparse_add_reader_args, init_reader
+parser = argparse.ArgumentParser()
+argparse_add_reader_args(parser)
+print(parser.parse_args(), sys.argv, __name__)
+"""
+
+
+def test_a_program_is_run_as_it_would_run_alone(tmp_path: Path) -> None:
+    transport = tmp_path / "pySim" / "transport.py"
+    transport.parent.mkdir()
+    (tmp_path / "pySim" / "exceptions.py").write_text(
+        "class NoCardError(Exception): ...\nclass ProtocolError(Exception): ...\n"
+        "class ReaderError(Exception): ...\n"
+    )
+    transport.write_text(
+        "class LinkBase: ...\ndef argparse_add_reader_args(parser): return parser\n"
+        "def init_reader(opts): ...\n"
+    )
+    (tmp_path / "shell.py").write_text(PROGRAM)
+    done = launch(tmp_path / "shell.py", "--wsrc-iccid", UICC)
+    assert done.returncode == 0, done.stderr
+    assert f"wsrc_iccid='{UICC}'" in done.stdout
+    assert "'--wsrc-iccid'" in done.stdout
+    assert "__main__" in done.stdout
+
+
+def test_the_launcher_says_what_is_missing(tmp_path: Path) -> None:
+    assert "Usage: wsrc-pysim" in launch().stderr
+    assert "shell.py is no file" in launch(tmp_path / "shell.py").stderr
+    (tmp_path / "shell.py").write_text("")
+    done = launch(tmp_path / "shell.py")
+    assert done.returncode == 1
+    assert "pySim cannot be imported" in done.stderr
+
+
+def launch(*args: object) -> "subprocess.CompletedProcess[str]":
+    script = f"import sys; sys.path[:0] = ['{FOLDER}', '{FOLDER.parents[1]}']; sys.argv[0] = 'x'; "
+    return subprocess.run(
+        [sys.executable, "-c", script + "from wsrc_pysim.__main__ import main; main()", *args],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What the bridge to pyscard uses of pyscard, with types: pyscard itself has none.
+
+Raises `ImportError` with one sentence where pyscard is missing.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+__all__ = [
+    "AbstractCardRequest",
+    "Card",
+    "CardConnection",
+    "CardConnectionDecorator",
+    "CardConnectionEvent",
+    "CardConnectionException",
+    "CardRequest",
+    "CardRequestException",
+    "CardRequestTimeoutException",
+    "ExclusiveConnectCardConnection",
+    "ExclusiveTransmitCardConnection",
+    "NoCardException",
+    "PcscException",
+    "Reader",
+    "ReaderFactory",
+    "SmartcardException",
+    "scard",
+]
+
+ReadersOf = Callable[[Any], list[Any]]
+"""Gives the readers of some groups; all readers where there are none."""
+
+if TYPE_CHECKING:
+    scard: Any
+    CardRequest: Any
+
+    class SmartcardException(Exception):  # noqa: N818
+        """Base of what pyscard raises."""
+
+        hresult: int
+
+        def __init__(self, *args: Any, message: str = "", hresult: int = -1) -> None: ...
+
+    class CardConnectionException(SmartcardException):
+        """A connection failed."""
+
+    class CardRequestException(SmartcardException):
+        """A request failed."""
+
+    class CardRequestTimeoutException(SmartcardException):
+        """No card came in time."""
+
+        def __init__(self, *args: Any, hresult: int = -1) -> None: ...
+
+    class NoCardException(SmartcardException):
+        """No card is in the reader."""
+
+        def __init__(self, message: str, hresult: int) -> None: ...
+
+    class PcscException(Exception):  # noqa: N818
+        """A call of the system's PC/SC failed."""
+
+    class CardConnectionEvent:
+        """What observers of a connection are told."""
+
+        def __init__(self, event_type: str, args: Any = None) -> None: ...
+
+    class CardConnection:
+        """Base of connections."""
+
+        T0_protocol: int
+        T1_protocol: int
+        RAW_protocol: int
+        T15_protocol: int
+        reader: Any
+        errorcheckingchain: Any
+
+        def __init__(self, reader: Any) -> None: ...
+        def connect(self, protocol: Any = None, mode: Any = None, disposition: Any = None) -> None:
+            """Tell observers."""
+
+        def reconnect(
+            self, protocol: Any = None, mode: Any = None, disposition: Any = None
+        ) -> None:
+            """Tell observers."""
+
+        def disconnect(self) -> None:
+            """Tell observers."""
+
+        def release(self) -> None:
+            """Tell observers."""
+
+        def getProtocol(self) -> int: ...  # noqa: D102, N802
+        def setProtocol(self, protocol: int) -> None: ...  # noqa: D102, N802
+        def setChanged(self) -> None: ...  # noqa: D102, N802
+        def notifyObservers(self, handlers: Any) -> None: ...  # noqa: D102, N802
+
+    class CardConnectionDecorator:
+        """A connection round another."""
+
+        component: Any
+
+        def __init__(self, component: Any) -> None: ...
+        def connect(self, protocol: Any = None, mode: Any = None, disposition: Any = None) -> None:
+            """Pass it on."""
+
+        def transmit(self, command: list[int], protocol: Any = None) -> Any:
+            """Pass it on."""
+
+    class ExclusiveConnectCardConnection(CardConnectionDecorator):
+        """Connects exclusively."""
+
+    class ExclusiveTransmitCardConnection(CardConnectionDecorator):
+        """Locks the card."""
+
+        def lock(self) -> None:
+            """Begin a transaction."""
+
+        def unlock(self) -> None:
+            """End it."""
+
+    class Reader:
+        """Base of readers."""
+
+        name: str
+
+        def __init__(self, readername: str) -> None: ...
+
+    class ReaderFactory:
+        """Knows all kinds of readers."""
+
+        factorymethods: list[ReadersOf]
+
+    class Card:
+        """A card in a reader."""
+
+        def __init__(self, reader: Any, atr: Sequence[int]) -> None: ...
+
+    class AbstractCardRequest:
+        """Base of requests."""
+
+        newcardonly: bool
+        readersAsked: Any  # noqa: N815
+        cardType: Any  # noqa: N815
+        cardServiceClass: Any  # noqa: N815
+        timeout: float | None
+
+        def __init__(self, *args: Any) -> None: ...
+
+else:
+    try:
+        from smartcard import CardRequest, scard  # noqa: TID251
+        from smartcard.AbstractCardRequest import AbstractCardRequest  # noqa: TID251
+        from smartcard.Card import Card  # noqa: TID251
+        from smartcard.CardConnection import CardConnection  # noqa: TID251
+        from smartcard.CardConnectionDecorator import CardConnectionDecorator  # noqa: TID251
+        from smartcard.CardConnectionEvent import CardConnectionEvent  # noqa: TID251
+        from smartcard.Exceptions import (  # noqa: TID251
+            CardConnectionException,
+            CardRequestException,
+            CardRequestTimeoutException,
+            NoCardException,
+            SmartcardException,
+        )
+        from smartcard.ExclusiveConnectCardConnection import (  # noqa: TID251
+            ExclusiveConnectCardConnection,
+        )
+        from smartcard.ExclusiveTransmitCardConnection import (  # noqa: TID251
+            ExclusiveTransmitCardConnection,
+        )
+        from smartcard.pcsc.PCSCExceptions import BaseSCardException as PcscException  # noqa: TID251
+        from smartcard.reader.Reader import Reader  # noqa: TID251
+        from smartcard.reader.ReaderFactory import ReaderFactory  # noqa: TID251
+    except ImportError as exc:
+        raise ImportError(
+            "The Python package pyscard is missing; install it (pip install 'wsrc[pcsc]')."
+        ) from exc
