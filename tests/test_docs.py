@@ -201,9 +201,9 @@ def test_settings_files_in_the_documents_can_be_loaded(tmp_path: Path) -> None:
 def options_of(words: list[str]) -> set[str]:
     """Give the options that a command line may have."""
     command: click.Command = PROGRAMS[words[0]]
-    if isinstance(command, click.Group):
-        names = [word for word in words[1:] if word in command.commands]
-        command = command.commands[names[0]] if names else command
+    for word in words[1:]:
+        if isinstance(command, click.Group) and word in command.commands:
+            command = command.commands[word]
     return {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
 
 
@@ -212,7 +212,8 @@ def test_options_in_examples_exist(path: Path) -> None:
     lines = [line for block in blocks(path, "(?:sh|console)") for line in block.splitlines()]
     commands = (re.search(r"^(?:bob)?(?:\$ )?(wsrc[a-z-]* .*)", line) for line in lines)
     for found in commands:
-        words = found[1].split(" #")[0].split() if found else ["wsrc"]
+        ours = found[1].split(" #")[0].partition(" -- ")[0] if found else "wsrc"
+        words = ours.split()
         assert {w for w in words if w.startswith("--")} <= options_of(words), words
 
 

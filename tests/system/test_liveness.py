@@ -2,6 +2,7 @@
 """Peers that vanish without a word, and a server that restarts on purpose."""
 
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -166,3 +167,27 @@ async def test_a_thousand_cards_are_all_listed_and_each_is_found(
 
 async def _select(user: Client, iccid: str) -> Card:
     return await user.select(iccid=iccid)
+
+
+async def test_a_batch_is_not_gone_on_with_after_its_user_is_gone(world: World) -> None:
+    slow = uicc(UICC)
+    await world.host([slow])
+    async with world.client("vanishing") as client:
+        card = await client.select(iccid=UICC)
+        slow.faults = Faults(delay_s=0.2, only="0020")
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(_failure(card.batch([ASK_PIN] * 256)))
+            await until(slow.struck.is_set)
+            tasks.create_task(card.detach())
+        assert asked.result() is not None
+    other = await world.user()
+    async with asyncio.timeout(LIMIT_S), other.select(iccid=UICC) as card:
+        assert (await card.transmit(ASK_PIN)).sw == 0x63C3
+
+
+async def _failure(doing: Awaitable[object]) -> WsrcError | None:
+    try:
+        await doing
+    except WsrcError as exc:
+        return exc
+    return None

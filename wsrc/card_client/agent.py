@@ -229,7 +229,7 @@ class Agent:
             case m.Attach(reader=reader, session=session):
                 self._route(self._by_id(reader), session, message)
             case m.Restarting(reconnect_in_s=seconds):
-                self._return_in_s = seconds
+                self._return_in_s = min(max(seconds, 0.0), self._server.reconnect_max_s)
             case m.Error(message=sentence):
                 _log.warning("The server says: %s", sentence)
             case m.StateNotification():

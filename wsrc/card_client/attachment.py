@@ -179,6 +179,10 @@ class Attachment(Held):
         finally:
             self.in_batch = None
 
+    def break_off(self) -> None:
+        """Begin no further command of the batch that runs, if one does."""
+        self.cancelled = self.in_batch
+
     async def _steps(self, asked: m.Batch) -> tuple[m.BatchResp, CardError | None]:
         results: list[m.StepResult] = []
         stopped: int | None = None

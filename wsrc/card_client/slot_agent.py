@@ -121,6 +121,8 @@ class SlotAgent:
     def connection_lost(self) -> None:
         """End all sessions: the server is gone, and with it whoever held the card."""
         self._waiting.clear()
+        if self.attachment is not None:
+            self.attachment.break_off()
         self._jobs.put_nowait(self._abandon)
 
     def request(self, message: m.Message) -> None:
@@ -132,6 +134,10 @@ class SlotAgent:
             why = f"{MAX_JOBS} requests wait for {self.info.name} already."
             self._refuse(message, ErrorCode.TOO_MANY, why)
             return
+        current = self.attachment
+        ours = current is not None and current.session == m.session_of(message)
+        if current is not None and ours and isinstance(message, m.Detach):
+            current.break_off()
         self._waiting.append(message)
         self._jobs.put_nowait(lambda: self._handle(message))
 
@@ -163,7 +169,7 @@ class SlotAgent:
             self._turns.unpark(target)
             self._refuse(target, ErrorCode.CANCELLED, "The request was cancelled.")
         elif current is not None and in_batch:
-            current.cancelled = message.target
+            current.break_off()
         cancelled = target is not None or in_batch
         ack = m.CancelAck(id=message.id, session=message.session, cancelled=cancelled)
         self._send(ack)
