@@ -93,6 +93,10 @@ class Held:
         """Give the answer to `attach`."""
         return m.AttachAck(session=self.session, atr=Octets())
 
+    def break_off(self) -> None:
+        """Begin no further command of the batch that runs, if one does."""
+        self.cancelled = self.in_batch
+
 
 class Attachment(Held):
     """
@@ -178,10 +182,6 @@ class Attachment(Held):
             return await self._steps(asked)
         finally:
             self.in_batch = None
-
-    def break_off(self) -> None:
-        """Begin no further command of the batch that runs, if one does."""
-        self.cancelled = self.in_batch
 
     async def _steps(self, asked: m.Batch) -> tuple[m.BatchResp, CardError | None]:
         results: list[m.StepResult] = []

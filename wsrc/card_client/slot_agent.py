@@ -121,8 +121,8 @@ class SlotAgent:
     def connection_lost(self) -> None:
         """End all sessions: the server is gone, and with it whoever held the card."""
         self._waiting.clear()
-        if self.attachment is not None:
-            self.attachment.break_off()
+        for held in self._turns.sessions.values():
+            held.break_off()
         self._jobs.put_nowait(self._abandon)
 
     def request(self, message: m.Message) -> None:
@@ -134,9 +134,8 @@ class SlotAgent:
             why = f"{MAX_JOBS} requests wait for {self.info.name} already."
             self._refuse(message, ErrorCode.TOO_MANY, why)
             return
-        current = self.attachment
-        ours = current is not None and current.session == m.session_of(message)
-        if current is not None and ours and isinstance(message, m.Detach):
+        current = self._turns.sessions.get(m.session_of(message) or "")
+        if current is not None and isinstance(message, m.Detach):
             current.break_off()
         self._waiting.append(message)
         self._jobs.put_nowait(lambda: self._handle(message))
