@@ -12,40 +12,33 @@ tasks.
 import asyncio
 import inspect
 import secrets
-import socket
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from wsrc.errors import ConfigError, WsrcError
-from wsrc.user_client.pcscd_calls import Close, Exchange, Need, Open, Park, Reset, Steps
+from wsrc.errors import WsrcError
+from wsrc.user_client.pcscd_needs import Close, Exchange, Need, Open, Park, Reset, Steps
+from wsrc.user_client.pcscd_path import BACKLOG, listen, unlink
 from wsrc.user_client.pcscd_readers import Readers
+from wsrc.user_client.pcscd_requests import (
+    Request,
+)
 from wsrc.user_client.pcscd_source import CardSource, failure_of
 from wsrc.user_client.pcscd_waiting import Program
-from wsrc.user_client.pcscd_wire import Reading, Request, WireError
+from wsrc.user_client.pcscd_wire import (
+    Reading,
+    WireError,
+)
 
 MAX_PROGRAMS = 1_000
 """Connections at a time; pcscd has 200. More are closed at once."""
 
-BACKLOG = 256
-"""Connections that may wait to be taken."""
-
 MAX_UNREAD_OCTETS = 1 << 18
 """Octets that a program may send before its request is answered; then it is not read from."""
 
-MAX_PATH_OCTETS = 107
-"""Longest path of a Unix socket."""
-
 STOP_S = 15.0
 """How long cards may take to be given back at the end."""
-
-
-class PathTakenError(ConfigError):
-    """The socket cannot be made at this path."""
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__("--socket", f"{path} {why}")
 
 
 @asynccontextmanager
@@ -56,7 +49,7 @@ async def serving(path: Path, source: CardSource, mode: int = 0o600) -> AsyncGen
     Raises:
         PathTakenError: If another program serves there, or something else is there.
     """
-    listener, made = _listen(path, mode)
+    listener, made = listen(path, mode)
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -78,51 +71,7 @@ async def serving(path: Path, source: CardSource, mode: int = 0o600) -> AsyncGen
         raise
     finally:
         listener.close()
-        _unlink(path, made)
-
-
-def _listen(path: Path, mode: int) -> tuple[socket.socket, int]:
-    """Make the socket, give its inode, too; nobody can connect before it has its mode."""
-    octets = len(str(path).encode())
-    if octets > MAX_PATH_OCTETS:
-        raise PathTakenError(
-            path, f"has {octets} octets; a Unix socket's path has at most {MAX_PATH_OCTETS}"
-        )
-    _clear(path)
-    listener = socket.socket(socket.AF_UNIX)
-    try:
-        listener.bind(str(path))
-        path.chmod(mode)
-        listener.listen(BACKLOG)
-    except OSError as exc:
-        listener.close()
-        raise PathTakenError(path, f"cannot be made: {exc.strerror}") from exc
-    return listener, path.stat().st_ino
-
-
-def _unlink(path: Path, inode: int) -> None:
-    """Remove the socket, if it is still the one that was made."""
-    with suppress(OSError):
-        if path.stat().st_ino == inode:
-            path.unlink()
-
-
-def _clear(path: Path) -> None:
-    """Remove a socket that nobody serves any more, and nothing else."""
-    if not path.is_symlink() and not path.exists():
-        return
-    if not path.is_socket():
-        raise PathTakenError(path, "is there already and is no socket; choose another path")
-    with socket.socket(socket.AF_UNIX) as trial:
-        trial.settimeout(1.0)
-        try:
-            trial.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-            return
-        except OSError as exc:
-            raise PathTakenError(path, f"is there already: {exc}") from exc
-    raise PathTakenError(path, "is served by another program; end that one, or choose another path")
+        unlink(path, made)
 
 
 class Server:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from wsrc import __version__
 from wsrc.apdu import MAX_COMMAND_OCTETS
 from wsrc.user_client.pcscd_table import Reader, Refused
-from wsrc.user_client.pcscd_wire import Code
+from wsrc.user_client.pcscd_wire import (
+    Code,
+)
 
 VENDOR = b"WSRC"
 GET_FEATURE_REQUEST = 0x42000000 + 3400

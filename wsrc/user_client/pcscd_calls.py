@@ -2,18 +2,16 @@
 """
 What each call on a handle does: connect, reconnect, disconnect, transactions, exchanges.
 
-A call is a generator. It yields what it needs of the outside and is sent what came of it, or has
-a `Failure` thrown into it; it returns the octets of the answer. `Park` is sent the time.
+Each call that may have to wait is a generator of what it needs, see `pcscd_needs`.
 """
 
 from collections.abc import Callable, Generator
 from typing import Any
 
-import msgspec
-
 from wsrc.slot import ResetKind
-from wsrc.user_client import pcscd_wire as wire
+from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
 from wsrc.user_client.pcscd_attributes import control, get_attribute
+from wsrc.user_client.pcscd_needs import Close, Exchange, Inner, Need, Open, Park, Reset, Steps
 from wsrc.user_client.pcscd_source import Failure, Session
 from wsrc.user_client.pcscd_table import Handle, Reader, Refused
 from wsrc.user_client.pcscd_waiting import Program, Table, Waiting
@@ -38,43 +36,6 @@ _ANY = PROTOCOL_T0 | PROTOCOL_T1 | PROTOCOL_RAW | PROTOCOL_ANY_OLD
 _KINDS = {Disposition.RESET: ResetKind.WARM, Disposition.UNPOWER: ResetKind.COLD}
 
 
-class Park(msgspec.Struct, frozen=True):
-    """Go on when something was let go of, or at a time."""
-
-    until: float | None = None
-
-
-class Open(msgspec.Struct, frozen=True):
-    """Make the card of a reader ours; gives the session."""
-
-    reader: bytes
-
-
-class Exchange(msgspec.Struct, frozen=True):
-    """Send octets to a card; gives its answer."""
-
-    session: Session
-    octets: bytes
-
-
-class Reset(msgspec.Struct, frozen=True):
-    """Reset a card; gives its ATR."""
-
-    session: Session
-    kind: ResetKind
-
-
-class Close(msgspec.Struct, frozen=True):
-    """Give a card back."""
-
-    session: Session
-
-
-Need = Park | Open | Exchange | Reset | Close
-Steps = Generator[Need, Any, bytes | None]
-Inner = Generator[Need, Any, None]
-
-
 class Calls:
     """
     The calls of all programs on the readers of one table.
@@ -96,7 +57,7 @@ class Calls:
         self._draw = draw
         self._handles: dict[int, Handle] = {}
 
-    def connect(self, program: Program, asked: wire.Connect, now: float) -> Steps:
+    def connect(self, program: Program, asked: asks.Connect, now: float) -> Steps:
         """SCardConnect; the first one makes the card ours."""
         _check_wish(asked.share, asked.protocols)
         if asked.context != program.context or not program.context:
@@ -110,7 +71,7 @@ class Calls:
         self._waiting.changed()
         return wire.connected(asked, Code.SCARD_S_SUCCESS, handle.number, reader.protocol)
 
-    def _hold(self, program: Program, reader: Reader, asked: wire.Connect) -> Handle:
+    def _hold(self, program: Program, reader: Reader, asked: asks.Connect) -> Handle:
         if asked.share != Share.DIRECT or asked.protocols & PROTOCOL_RAW:
             reader.choose_protocol(asked.protocols)
         if len(program.cards) >= MAX_HANDLES:
@@ -129,7 +90,7 @@ class Calls:
         if reader is not None and reader.session is not None and not reader.handles:
             reader.idle_since = now
 
-    def _admit(self, program: Program, asked: wire.Connect) -> Generator[Need, Any, Reader]:
+    def _admit(self, program: Program, asked: asks.Connect) -> Generator[Need, Any, Reader]:
         """Wait for the transactions of others, and see that the card is ours."""
         while True:
             reader = self._table.find(asked.reader)
@@ -150,7 +111,7 @@ class Calls:
                 raise Refused(Code.SCARD_E_SHARING_VIOLATION)
             yield from self._with_turn(reader, self._open(reader))
 
-    def reconnect(self, program: Program, asked: wire.Reconnect, now: float) -> Steps:
+    def reconnect(self, program: Program, asked: asks.Reconnect, now: float) -> Steps:
         """SCardReconnect; a reset is done at once, for the program wants the ATR."""
         del now
         handle = self._handle(program, asked.card)
@@ -180,7 +141,7 @@ class Calls:
         self._changed()
         return wire.reconnected(asked, Code.SCARD_S_SUCCESS, reader.protocol)
 
-    def disconnect(self, program: Program, asked: wire.Disconnect, now: float) -> Steps:
+    def disconnect(self, program: Program, asked: asks.Disconnect, now: float) -> Steps:
         """SCardDisconnect; the reset that it asks for is done before the next command."""
         handle = self._handle(program, asked.card)
         if asked.disposition not in set(Disposition):
@@ -196,7 +157,7 @@ class Calls:
         self._drop(program, handle, asked.disposition, now)
         return wire.disposed(asked, Code.SCARD_S_SUCCESS)
 
-    def begin(self, program: Program, asked: wire.Begin, now: float) -> Steps:
+    def begin(self, program: Program, asked: asks.Begin, now: float) -> Steps:
         """SCardBeginTransaction."""
         handle = self._handle(program, asked.card)
         until = now + BEGIN_PARK_S
@@ -209,7 +170,7 @@ class Calls:
                 raise Refused(Code.SCARD_E_SHARING_VIOLATION)
             now = yield Park(until)
 
-    def end(self, program: Program, asked: wire.End) -> bytes:
+    def end(self, program: Program, asked: asks.End) -> bytes:
         """SCardEndTransaction; a reset strikes the program that asks for it, too."""
         handle = self._handle(program, asked.card)
         if asked.disposition not in set(Disposition):
@@ -223,12 +184,12 @@ class Calls:
         self.let_go = True
         return wire.disposed(asked, Code.SCARD_S_SUCCESS)
 
-    def status(self, program: Program, asked: wire.Status) -> bytes:
+    def status(self, program: Program, asked: asks.Status) -> bytes:
         """SCardStatus; all but whether the handle is good is in the table."""
         self._usable(program, asked.card)
         return wire.told(asked, Code.SCARD_S_SUCCESS)
 
-    def control(self, program: Program, asked: wire.Control) -> bytes:
+    def control(self, program: Program, asked: asks.Control) -> bytes:
         """SCardControl, which what happened to the card does not end."""
         handle = self._handle(program, asked.card)
         handle.reader.check_there()
@@ -236,18 +197,18 @@ class Calls:
         answer = control(handle.reader, asked.code, asked.octets)
         return wire.controlled(asked, Code.SCARD_S_SUCCESS, answer)
 
-    def get_attribute(self, program: Program, asked: wire.GetAttribute) -> bytes:
+    def get_attribute(self, program: Program, asked: asks.GetAttribute) -> bytes:
         """SCardGetAttrib."""
         handle = self._usable(program, asked.card)
         value = get_attribute(handle.reader, asked.attribute)
         return wire.attribute(asked, Code.SCARD_S_SUCCESS, value)
 
-    def set_attribute(self, program: Program, asked: wire.SetAttribute) -> bytes:
+    def set_attribute(self, program: Program, asked: asks.SetAttribute) -> bytes:
         """SCardSetAttrib; there is none that could be set."""
         self._usable(program, asked.card)
         raise Refused(Code.SCARD_E_NOT_TRANSACTED)
 
-    def transmit(self, program: Program, asked: wire.Transmit, now: float) -> Steps:
+    def transmit(self, program: Program, asked: asks.Transmit, now: float) -> Steps:
         """SCardTransmit."""
         del now
         while True:

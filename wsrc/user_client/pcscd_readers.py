@@ -9,12 +9,16 @@ It takes requests of programs and what the source sees. It gives calls to be run
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from wsrc.user_client import pcscd_wire as wire
-from wsrc.user_client.pcscd_calls import Calls, Steps
+from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
+from wsrc.user_client.pcscd_calls import Calls
+from wsrc.user_client.pcscd_needs import Steps
 from wsrc.user_client.pcscd_source import Seen
 from wsrc.user_client.pcscd_table import Reader, Refused
 from wsrc.user_client.pcscd_waiting import Program, Table, Waiting
-from wsrc.user_client.pcscd_wire import Code, WireError
+from wsrc.user_client.pcscd_wire import (
+    Code,
+    WireError,
+)
 
 KEEP_S = 0.4
 """How long a card that no program uses stays ours, as pcscd keeps it powered for a while."""
@@ -113,7 +117,7 @@ class Readers:
         self._contexts.pop(program.context, None)
         self._calls.give_up(program, now)
 
-    def asked(self, program: Program, request: wire.Request, now: float) -> Steps:
+    def asked(self, program: Program, request: asks.Request, now: float) -> Steps:
         """
         Begin a call; its result is the answer, or None where there is none.
 
@@ -131,7 +135,7 @@ class Readers:
         except Refused as refused:
             return _ANSWERS[type(request)](request, refused.code)
 
-    def _at_once(self, program: Program, request: wire.Request, now: float) -> Steps:
+    def _at_once(self, program: Program, request: asks.Request, now: float) -> Steps:
         yield from ()
         call = _SHORT.get(type(request))
         if call is None:
@@ -141,34 +145,34 @@ class Readers:
         except Refused as refused:
             return _ANSWERS[type(request)](request, refused.code)
 
-    def _answer(self, program: Program, request: wire.Request, now: float) -> bytes | None:
+    def _answer(self, program: Program, request: asks.Request, now: float) -> bytes | None:
         match request:
-            case wire.Version():
+            case asks.Version():
                 return _version(program, request)
-            case wire.EstablishContext():
+            case asks.EstablishContext():
                 return self._establish(program, request)
-            case wire.ReleaseContext():
+            case asks.ReleaseContext():
                 return self._release(program, request, now)
-            case wire.Cancel():
+            case asks.Cancel():
                 return self._cancel(request)
             case _:
                 return self._table_request(program, request)
 
-    def _table_request(self, program: Program, request: wire.Request) -> bytes | None:
+    def _table_request(self, program: Program, request: asks.Request) -> bytes | None:
         match request:
-            case wire.GetReaders():
+            case asks.GetReaders():
                 return self._table.encode(wire.OLD_TABLE_ROWS)
-            case wire.Wait():
+            case asks.Wait():
                 return self._wait(program)
-            case wire.StopWaiting():
+            case asks.StopWaiting():
                 waited = self._waiting.unregister(program)
                 return wire.waited(Code.SCARD_S_SUCCESS) if waited else None
-            case wire.GetReaderEvents():
+            case asks.GetReaderEvents():
                 return wire.reader_events(self._table.events)
-            case wire.GetTableSize():
+            case asks.GetTableSize():
                 program.told_rows = self._table.capacity
                 return wire.table_size(program.told_rows)
-            case wire.GetTable():
+            case asks.GetTable():
                 program.armed = program.registered
                 return self._table.encode(program.told_rows or self._table.capacity)
             case _:
@@ -179,7 +183,7 @@ class Readers:
         self._waiting.register(program, armed=old)
         return self._table.encode(wire.OLD_TABLE_ROWS) if old else None
 
-    def _establish(self, program: Program, asked: wire.EstablishContext) -> bytes:
+    def _establish(self, program: Program, asked: asks.EstablishContext) -> bytes:
         if program.context:
             return wire.established(asked, 0, Code.SCARD_E_INVALID_VALUE)
         while not program.context or program.context in self._contexts:
@@ -187,7 +191,7 @@ class Readers:
         self._contexts[program.context] = program
         return wire.established(asked, program.context, Code.SCARD_S_SUCCESS)
 
-    def _release(self, program: Program, asked: wire.ReleaseContext, now: float) -> bytes:
+    def _release(self, program: Program, asked: asks.ReleaseContext, now: float) -> bytes:
         if not program.context:
             return wire.released(asked, Code.SCARD_E_INVALID_HANDLE)
         if asked.context != program.context:
@@ -197,7 +201,7 @@ class Readers:
         program.context = 0
         return wire.released(asked, Code.SCARD_S_SUCCESS)
 
-    def _cancel(self, asked: wire.Cancel) -> bytes:
+    def _cancel(self, asked: asks.Cancel) -> bytes:
         target = self._contexts.get(asked.context)
         if target is None or not target.registered:
             return wire.cancelled(asked, Code.SCARD_E_INVALID_HANDLE)
@@ -205,40 +209,40 @@ class Readers:
         return wire.cancelled(asked, Code.SCARD_S_SUCCESS)
 
 
-_LONG: dict[type[wire.Request], Callable[..., Steps]] = {
-    wire.Transmit: Calls.transmit,
-    wire.Begin: Calls.begin,
-    wire.Connect: Calls.connect,
-    wire.Reconnect: Calls.reconnect,
-    wire.Disconnect: Calls.disconnect,
+_LONG: dict[type[asks.Request], Callable[..., Steps]] = {
+    asks.Transmit: Calls.transmit,
+    asks.Begin: Calls.begin,
+    asks.Connect: Calls.connect,
+    asks.Reconnect: Calls.reconnect,
+    asks.Disconnect: Calls.disconnect,
 }
 """Calls that may need something of the outside."""
 
-_SHORT: dict[type[wire.Request], Callable[..., bytes]] = {
-    wire.Status: Calls.status,
-    wire.End: Calls.end,
-    wire.Control: Calls.control,
-    wire.GetAttribute: Calls.get_attribute,
-    wire.SetAttribute: Calls.set_attribute,
+_SHORT: dict[type[asks.Request], Callable[..., bytes]] = {
+    asks.Status: Calls.status,
+    asks.End: Calls.end,
+    asks.Control: Calls.control,
+    asks.GetAttribute: Calls.get_attribute,
+    asks.SetAttribute: Calls.set_attribute,
 }
 """Calls that are answered at once."""
 
-_ANSWERS: dict[type[wire.Request], Callable[..., bytes]] = {
-    wire.Transmit: wire.transmitted,
-    wire.Status: wire.told,
-    wire.Begin: wire.told,
-    wire.End: wire.disposed,
-    wire.Connect: wire.connected,
-    wire.Reconnect: wire.reconnected,
-    wire.Disconnect: wire.disposed,
-    wire.Control: wire.controlled,
-    wire.GetAttribute: wire.attribute,
-    wire.SetAttribute: wire.attribute,
+_ANSWERS: dict[type[asks.Request], Callable[..., bytes]] = {
+    asks.Transmit: wire.transmitted,
+    asks.Status: wire.told,
+    asks.Begin: wire.told,
+    asks.End: wire.disposed,
+    asks.Connect: wire.connected,
+    asks.Reconnect: wire.reconnected,
+    asks.Disconnect: wire.disposed,
+    asks.Control: wire.controlled,
+    asks.GetAttribute: wire.attribute,
+    asks.SetAttribute: wire.attribute,
 }
 """How a call is answered with a code and nothing else."""
 
 
-def _version(program: Program, asked: wire.Version) -> bytes:
+def _version(program: Program, asked: asks.Version) -> bytes:
     """
     Agree on a version: the program's, or the newest that we know.
 

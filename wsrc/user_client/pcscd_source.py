@@ -16,7 +16,9 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.slot import CardProtocol, ResetKind
-from wsrc.user_client.pcscd_wire import Code
+from wsrc.user_client.pcscd_wire import (
+    Code,
+)
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -109,12 +111,12 @@ def failure_of(exc: WsrcError) -> Failure:
             code = exc.code
             if code is ErrorCode.NO_SUCH_CARD:
                 return Failure(Code.SCARD_E_READER_UNAVAILABLE)
-            return Failure(Code[code.pcsc])
+            return Failure(_code_of(code))
 
 
 def _card_failed(exc: CardError) -> Failure:
     """Only an exchange that failed by itself leaves the session as it is."""
-    code = Code[exc.code.pcsc]
+    code = _code_of(exc.code)
     if exc.code in {ErrorCode.CARD_TRANSMISSION_ERROR, ErrorCode.READER_IN_USE}:
         return Failure(code)
     gone = exc.code in {ErrorCode.CARD_NOT_PRESENT, ErrorCode.READER_UNAVAILABLE}
@@ -126,7 +128,7 @@ def _unknown(exc: OutcomeUnknownError) -> Failure:
         return Failure(Code.SCARD_E_COMM_DATA_LOST, Code.SCARD_W_RESET_CARD)
     if exc.code in _ENDS:
         return Failure(Code.SCARD_E_COMM_DATA_LOST, _ENDS[exc.code])
-    return Failure(Code[exc.code.pcsc])
+    return Failure(_code_of(exc.code))
 
 
 def _session_over(exc: SessionLostError | NotExecutedError) -> Failure:
@@ -135,7 +137,11 @@ def _session_over(exc: SessionLostError | NotExecutedError) -> Failure:
         return Failure(Code.SCARD_E_READER_UNAVAILABLE, Code.SCARD_W_RESET_CARD)
     if sticky is None and isinstance(exc, SessionLostError):
         sticky = Code.SCARD_W_RESET_CARD
-    return Failure(sticky or Code[exc.code.pcsc], sticky)
+    return Failure(sticky or _code_of(exc.code), sticky)
+
+
+def _code_of(code: ErrorCode) -> Code:
+    return Code.__members__.get(code.pcsc, Code.SCARD_F_INTERNAL_ERROR)
 
 
 _ENDS = {

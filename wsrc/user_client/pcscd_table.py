@@ -7,6 +7,9 @@ The rules are those of pcscd. Nothing here waits, and nothing knows of the netwo
 
 from wsrc.slot import CardProtocol, ResetKind
 from wsrc.user_client.atr import read_atr
+from wsrc.user_client.pcscd_requests import (
+    Row,
+)
 from wsrc.user_client.pcscd_source import Seen, Session
 from wsrc.user_client.pcscd_wire import (
     PROTOCOL_ANY_OLD,
@@ -19,7 +22,6 @@ from wsrc.user_client.pcscd_wire import (
     STATE_PRESENT,
     STATE_SWALLOWED,
     Code,
-    Row,
     Share,
 )
 

@@ -9,8 +9,13 @@ STOP_WAITING, or that the wait was cancelled.
 from collections.abc import Iterable
 
 from wsrc.user_client import pcscd_wire as wire
+from wsrc.user_client.pcscd_requests import (
+    Row,
+)
 from wsrc.user_client.pcscd_table import Reader
-from wsrc.user_client.pcscd_wire import Code, Row
+from wsrc.user_client.pcscd_wire import (
+    Code,
+)
 
 GROWTH_ROWS = 16
 """

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine behind the pcscd socket: what programs are told, and cards that go."""
+
+import struct
+
+import pytest
+
+from tests.unit.pcscd_programs import (
+    BACK,
+    HERE,
+    NAME,
+    OUT,
+    World,
+    code_of,
+)
+from wsrc.user_client import pcscd_requests as asks
+from wsrc.user_client.pcscd_calls import MAX_HANDLES
+from wsrc.user_client.pcscd_needs import Exchange, Open, Park
+from wsrc.user_client.pcscd_source import Failure, Seen
+from wsrc.user_client.pcscd_wire import (
+    Code,
+)
+
+OK = Code.SCARD_S_SUCCESS
+VIOLATION = Code.SCARD_E_SHARING_VIOLATION
+RESET, REMOVED = Code.SCARD_W_RESET_CARD, Code.SCARD_W_REMOVED_CARD
+MISMATCH, NO_CARD = Code.SCARD_E_PROTO_MISMATCH, Code.SCARD_E_NO_SMARTCARD
+UNAVAILABLE = Code.SCARD_E_READER_UNAVAILABLE
+INVALID = Code.SCARD_E_INVALID_VALUE
+LEAVE, WARM, UNPOWER, EJECT = 0, 1, 2, 3
+EXCLUSIVE, SHARED, DIRECT = 1, 2, 3
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_removal_sticks_to_each_handle_until_it_reconnects(world: World) -> None:
+    one, two = world.program(), world.program()
+    mine, theirs = one.card(), two.card()
+    world.see(OUT)
+    assert world.log == ["open", "close"]
+    assert one.row()[:2] == (2, 2)
+    assert one.transmit(mine) is REMOVED
+    assert one.simple(asks.Reconnect(mine, SHARED, 3, LEAVE)) is NO_CARD
+    world.see(BACK)
+    assert one.row()[:2] == (3, 4)
+    assert one.transmit(mine) is two.transmit(theirs) is REMOVED
+    assert code_of(one.ask(asks.Reconnect(mine, SHARED, 3, LEAVE))) is OK
+    assert one.transmit(mine) is OK
+    assert two.transmit(theirs) is REMOVED
+    assert two.simple(asks.Disconnect(theirs, UNPOWER)) is OK
+    assert one.transmit(mine) is RESET
+
+
+def test_card_in_place_of_another_is_a_removal(world: World) -> None:
+    one = world.program()
+    card = one.card()
+    world.see(BACK)
+    assert one.row()[0] == 3
+    assert one.transmit(card) is REMOVED
+
+
+def test_removal_in_mid_command_closes_the_session_after_it(world: World) -> None:
+    world.slow = {Exchange}
+    one = world.program()
+    card = one.card()
+    call = one.start(asks.Transmit(card, 1, (0, 0, 0), 264, b"\0\0\0\0"))
+    world.see(OUT)
+    assert world.log == ["open"]
+    world.fail[Exchange] = Failure(REMOVED, REMOVED)
+    world.finish(Exchange)
+    assert call.answer is not None
+    assert world.log == ["open", "close"]
+    assert one.transmit(card) is REMOVED
+
+
+def test_reader_that_goes_takes_everything_with_it(world: World) -> None:
+    one, two = world.program(), world.program()
+    mine, theirs = one.card(), two.card()
+    one.simple(asks.Begin(mine))
+    parked = two.start(asks.Begin(theirs))
+    world.see()
+    assert code_of(parked.answer) is UNAVAILABLE
+    assert world.log == ["open", "close"]
+    assert one.transmit(mine) is UNAVAILABLE
+    assert one.simple(asks.Begin(mine)) is UNAVAILABLE
+    assert one.connect()[0] is Code.SCARD_E_UNKNOWN_READER
+    assert one.simple(asks.Disconnect(mine, UNPOWER)) is OK
+    world.see(HERE)
+    assert one.connect()[0] is OK
+    two.vanish()
+    assert one.row()[2] == 1
+
+
+def test_reader_that_goes_in_mid_command_is_let_go_after_it(world: World) -> None:
+    world.slow = {Exchange}
+    one = world.program()
+    card = one.card()
+    call = one.start(asks.Transmit(card, 1, (0, 0, 0), 264, b"\0\0\0\0"))
+    world.see()
+    assert not call.done
+    world.finish(Exchange)
+    assert call.done
+    assert world.log == ["open", "00000000", "close"]
+
+
+def test_commands_of_two_programs_go_one_after_the_other(world: World) -> None:
+    world.slow = {Exchange}
+    one, two = world.program(), world.program()
+    mine, theirs = one.card(), two.card()
+    first = one.start(asks.Transmit(mine, 1, (0, 0, 0), 264, b"\0\0\0\1"))
+    second = two.start(asks.Transmit(theirs, 1, (0, 0, 0), 264, b"\0\0\0\2"))
+    assert isinstance(second.need, Park)
+    world.finish(Exchange)
+    assert first.done
+    assert isinstance(second.need, Exchange)
+    world.finish(Exchange)
+    assert second.done
+
+
+@pytest.mark.parametrize("disposition", [4, 9, 0xFFFFFFFF])
+def test_numbers_that_mean_nothing_are_refused(world: World, disposition: int) -> None:
+    one = world.program()
+    card = one.card()
+    assert one.simple(asks.Disconnect(card, disposition)) is INVALID
+    assert one.simple(asks.End(card, disposition)) is INVALID
+    assert one.simple(asks.Reconnect(card, SHARED, 3, disposition)) is INVALID
+    assert one.simple(asks.Reconnect(card, disposition, 3, LEAVE)) is INVALID
+    assert one.simple(asks.Reconnect(card, SHARED, 0, LEAVE)) is MISMATCH
+    assert one.transmit(card) is OK
+
+
+def test_eject_is_a_disconnect(world: World) -> None:
+    one = world.program()
+    assert one.simple(asks.Disconnect(one.card(), EJECT)) is OK
+
+
+def test_handle_of_another_program_ends_the_connection(world: World) -> None:
+    one, two = world.program(), world.program()
+    card = one.card()
+    call = two.start(asks.Status(card))
+    assert call.refused
+
+
+def test_each_registration_ends_in_one_message(world: World) -> None:
+    one, two = world.program(), world.program()
+    assert one.ask(asks.Wait()) is not None
+    two.card()
+    assert world.told() == [(one.number, 0)]
+    world.see(OUT)
+    assert world.told() == []
+    assert one.ask(asks.StopWaiting()) is None
+    one.ask(asks.Wait())
+    assert one.ask(asks.StopWaiting()) == struct.pack("=II", 0, 0)
+    one.ask(asks.Wait())
+    assert two.simple(asks.Cancel(one.context)) is OK
+    assert world.told() == [(one.number, Code.SCARD_E_CANCELLED)]
+    assert two.simple(asks.Cancel(one.context)) is Code.SCARD_E_INVALID_HANDLE
+
+
+def test_program_of_4_6_is_told_only_after_it_was_given_the_table(world: World) -> None:
+    one = world.program(6)
+    assert one.ask(asks.Wait()) is None
+    world.see(OUT)
+    assert one.ask(asks.GetTableSize()) == struct.pack("=i", 16)
+    world.see(BACK)
+    assert world.told() == []
+    table = one.ask(asks.GetTable())
+    assert table is not None
+    assert len(table) == 16 * 184
+    world.see(OUT)
+    assert world.told() == [(one.number, 0)]
+
+
+def test_news_that_is_none_wakes_nobody(world: World) -> None:
+    one = world.program()
+    one.ask(asks.Wait())
+    world.see(HERE)
+    assert world.told() == []
+
+
+def test_programs_that_vanished_are_not_told(world: World) -> None:
+    one = world.program()
+    one.ask(asks.Wait())
+    one.vanish()
+    world.see(OUT)
+    assert world.told() == []
+
+
+def test_events_of_readers_are_counted_from_1_to_32767(world: World) -> None:
+    one = world.program(5)
+    counts = set()
+    for _ in range(32768 // 2):
+        for seen in ((HERE, Seen(b"x")), (HERE,)):
+            world.readers.readers_are(seen)
+            answer = one.ask(asks.GetReaderEvents())
+            assert answer is not None
+            counts.add(struct.unpack("=II", answer)[0])
+    assert (min(counts), max(counts), len(counts)) == (1, 32767, 32767)
+
+
+def test_release_lets_go_of_all_handles(world: World) -> None:
+    one, two = world.program(), world.program()
+    mine = one.card()
+    one.simple(asks.Begin(mine))
+    assert one.simple(asks.ReleaseContext(one.context)) is OK
+    assert two.row()[2] == 0
+    assert one.simple(asks.ReleaseContext(one.context)) is Code.SCARD_E_INVALID_HANDLE
+
+
+def test_all_cards_are_given_back_at_the_end(world: World) -> None:
+    world.slow = {Exchange}
+    one = world.program()
+    card = one.card()
+    one.start(asks.Transmit(card, 1, (0, 0, 0), 264, b"\0\0\0\0"))
+    world.readers.stop()
+    world.settle()
+    assert world.log == ["open"]
+    world.finish(Exchange)
+    assert world.log[-1] == "close"
+
+
+def test_attributes_are_known_without_the_card(world: World) -> None:
+    one = world.program()
+    card = one.connect(DIRECT, 0)[1]
+
+    def value(number: int, most: int = 264) -> tuple[Code, bytes]:
+        answer = one.ask(asks.GetAttribute(card, number, most))
+        assert answer is not None
+        _, _, octets, size, code = struct.unpack("=iI264sII", answer)
+        return Code(code), octets[:size]
+
+    unknown = Code.SCARD_E_UNSUPPORTED_FEATURE
+    assert value(0x00090303) == (OK, HERE.atr)
+    assert value(0x00090303, 3)[0] is Code.SCARD_E_INSUFFICIENT_BUFFER
+    assert value(0x00090300) == (OK, b"\x02")
+    assert value(0x00090301) == (OK, b"\x01")
+    assert value(0x7FFF0003) == value(3) == (OK, NAME + b"\0")
+    assert value(0x00010100) == (OK, b"WSRC")
+    assert value(0x00010102)[0] is OK
+    assert value(0x0007A007) == (OK, struct.pack("<I", 65_544))
+    assert value(0x00080201)[0] is unknown
+    assert value(0x00010103)[0] is unknown
+    world.see(OUT)
+    reconnected = one.ask(asks.Reconnect(card, DIRECT, 0, LEAVE))
+    assert code_of(reconnected) is NO_CARD
+    card = one.connect(DIRECT, 0)[1]
+    assert value(0x00090303)[0] is unknown
+    assert value(0x00090300) == (OK, b"\x00")
+
+
+def test_setting_an_attribute_and_unknown_controls_are_refused(world: World) -> None:
+    one = world.program()
+    card = one.card()
+    assert one.simple(asks.SetAttribute(card, 1, b"x")) is Code.SCARD_E_NOT_TRANSACTED
+    control = asks.Control(card, 0x42000001, 264, b"x")
+    assert one.simple(control) is Code.SCARD_E_UNSUPPORTED_FEATURE
+
+
+def test_contexts_are_the_programs_own(world: World) -> None:
+    one = world.program()
+    assert one.ask(asks.EstablishContext(2)) == struct.pack("=III", 2, 0, INVALID)
+    assert one.simple(asks.ReleaseContext(one.context + 7)) is INVALID
+    one.context += 7
+    assert one.connect()[0] is Code.SCARD_E_INVALID_HANDLE
+
+
+def test_what_is_no_request_of_a_program_ends_the_connection(world: World) -> None:
+    assert world.program().start(asks.Request()).refused
+
+
+def test_a_program_has_so_many_handles(world: World) -> None:
+    one = world.program()
+    for _ in range(MAX_HANDLES):
+        one.card()
+    assert one.connect()[0] is Code.SCARD_E_NO_MEMORY
+
+
+def test_exclusive_use_of_a_card_that_is_lost_is_not_had_beside_others(world: World) -> None:
+    one, two = world.program(), world.program()
+    one.connect(DIRECT, 0)
+    assert two.connect(EXCLUSIVE)[0] is VIOLATION
+
+
+def test_card_that_goes_while_it_is_taken_is_given_back(world: World) -> None:
+    world.slow = {Open}
+    one = world.program()
+    call = one.start(asks.Connect(one.context, NAME, SHARED, 1))
+    world.see(OUT)
+    world.finish(Open)
+    assert code_of(call.answer) is NO_CARD
+    assert world.log == ["open", "close"]
+
+
+def test_card_that_goes_while_it_is_taken_for_a_command_is_given_back(world: World) -> None:
+    world.slow = {Open}
+    one = world.program()
+    card = one.connect(DIRECT, 0)[1]
+    call = one.start(asks.Transmit(card, 4, (0, 0, 0), 264, b"\0\0\0\0"))
+    world.see(OUT)
+    world.finish(Open)
+    assert call.answer is not None
+    assert struct.unpack("=I", call.answer[28:32])[0] == REMOVED
+    assert world.log == ["open", "close"]
+
+
+def test_program_whose_card_was_lost_takes_it_again_by_a_reset(world: World) -> None:
+    one = world.program()
+    card = one.connect(DIRECT, 0)[1]
+    assert code_of(one.ask(asks.Reconnect(card, SHARED, 3, WARM))) is OK
+    assert world.log == ["open"]

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine behind the pcscd socket: taking cards, and readers and cards that go."""
+
+import pytest
+
+from tests.unit.pcscd_programs import (
+    DUAL_ATR,
+    NAME,
+    TestProgram,
+    World,
+    code_of,
+)
+from wsrc.slot import CardProtocol
+from wsrc.user_client import pcscd_requests as asks
+from wsrc.user_client.pcscd_needs import Close, Open, Park
+from wsrc.user_client.pcscd_readers import KEEP_S
+from wsrc.user_client.pcscd_source import Failure, Seen
+from wsrc.user_client.pcscd_wire import (
+    Code,
+)
+
+OK = Code.SCARD_S_SUCCESS
+VIOLATION = Code.SCARD_E_SHARING_VIOLATION
+RESET, REMOVED = Code.SCARD_W_RESET_CARD, Code.SCARD_W_REMOVED_CARD
+MISMATCH, NO_CARD = Code.SCARD_E_PROTO_MISMATCH, Code.SCARD_E_NO_SMARTCARD
+UNAVAILABLE = Code.SCARD_E_READER_UNAVAILABLE
+INVALID = Code.SCARD_E_INVALID_VALUE
+LEAVE, WARM, UNPOWER, EJECT = 0, 1, 2, 3
+EXCLUSIVE, SHARED, DIRECT = 1, 2, 3
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_first_program_takes_the_card_and_the_last_gives_it_back_after_a_while(
+    world: World,
+) -> None:
+    one, two = world.program(), world.program()
+    first, second = one.card(), two.card()
+    assert world.log == ["open"]
+    assert one.simple(asks.Disconnect(first, LEAVE)) is OK
+    assert world.readers.deadline() is None
+    assert two.simple(asks.Disconnect(second, LEAVE)) is OK
+    assert world.readers.deadline() == world.now + KEEP_S
+    world.later(KEEP_S - 0.1)
+    assert world.log == ["open"]
+    world.later(0.2)
+    assert world.log == ["open", "close"]
+    one.card()
+    assert world.log == ["open", "close", "open"]
+
+
+def test_program_that_comes_back_soon_finds_the_card_as_it_was(world: World) -> None:
+    one = world.program()
+    one.simple(asks.Disconnect(one.card(), LEAVE))
+    world.later(KEEP_S / 2)
+    card = one.card()
+    world.later(2 * KEEP_S)
+    assert one.transmit(card) is OK
+    assert world.log == ["open", "00010203"]
+
+
+def test_who_connects_while_the_card_is_given_back_waits_for_that(world: World) -> None:
+    one = world.program()
+    one.simple(asks.Disconnect(one.card(), LEAVE))
+    world.slow = {Close}
+    world.later(2 * KEEP_S)
+    call = one.start(asks.Connect(one.context, NAME, SHARED, 1))
+    assert isinstance(call.need, Park)
+    world.finish(Close)
+    assert TestProgram.connected(call.answer)[0] is OK
+    assert world.log == ["open", "close", "open"]
+
+
+def test_two_who_connect_at_once_take_the_card_once(world: World) -> None:
+    world.slow = {Open}
+    one, two = world.program(), world.program()
+    first = one.start(asks.Connect(one.context, NAME, SHARED, 1))
+    second = two.start(asks.Connect(two.context, NAME, SHARED, 1))
+    world.finish(Open)
+    assert [code_of(c.answer) for c in (first, second)] == [OK, OK]
+    assert world.log == ["open"]
+    assert one.row()[2] == 2
+
+
+def test_card_that_cannot_be_taken_is_a_code(world: World) -> None:
+    world.fail[Open] = Failure(VIOLATION)
+    one = world.program()
+    assert one.connect() == (VIOLATION, 0)
+    world.fail.clear()
+    assert one.connect()[0] is OK
+
+
+def test_card_that_was_taken_for_nothing_is_given_back(world: World) -> None:
+    one = world.program()
+    assert one.connect(protocols=2)[0] is MISMATCH
+    world.later(2 * KEEP_S)
+    assert world.log == ["open", "close"]
+
+
+def test_program_that_vanishes_while_it_connects_leaves_nothing(world: World) -> None:
+    world.slow = {Open}
+    one = world.program()
+    call = one.start(asks.Connect(one.context, NAME, SHARED, 1))
+    world.finish(Open)
+    assert call.done
+    one.vanish()
+    world.later(2 * KEEP_S)
+    assert world.log == ["open", "close"]
+
+
+@pytest.mark.parametrize(
+    ("share", "protocols", "code"),
+    [
+        (0, 0, MISMATCH),
+        (9, 1, INVALID),
+        (SHARED, 0, MISMATCH),
+        (SHARED, 8, MISMATCH),
+        (SHARED, 2, MISMATCH),
+        (SHARED, 1, OK),
+        (SHARED, 3, OK),
+        (SHARED, 0x1000, OK),
+        (SHARED, 4, OK),
+        (DIRECT, 0, OK),
+        (EXCLUSIVE, 1, OK),
+    ],
+)
+def test_wish_of_connect(world: World, share: int, protocols: int, code: Code) -> None:
+    assert world.program().connect(share, protocols)[0] is code
+
+
+@pytest.mark.parametrize(
+    ("known", "wanted", "chosen"),
+    [(None, 3, 2), (None, 1, 1), (CardProtocol.T0, 3, 1), (CardProtocol.T1, 3, 2)],
+)
+def test_protocol_of_a_card_that_has_two_is_that_of_its_host(
+    known: CardProtocol | None, wanted: int, chosen: int
+) -> None:
+    world = World(Seen(NAME, present=True, atr=DUAL_ATR))
+    world.atr, world.protocol = DUAL_ATR, known
+    one = world.program()
+    answer = one.ask(asks.Connect(one.context, NAME, SHARED, wanted))
+    assert TestProgram.connected(answer)[2] == chosen
+    assert one.row()[3] == chosen
+
+
+def test_protocol_stays_until_the_card_is_reset() -> None:
+    world = World(Seen(NAME, present=True, atr=DUAL_ATR))
+    world.atr = DUAL_ATR
+    one, two = world.program(), world.program()
+    card = one.connect(protocols=1)[1]
+    assert two.connect(protocols=2)[0] is MISMATCH
+    assert one.simple(asks.Disconnect(card, WARM)) is OK
+    assert one.row()[3] == 0
+    assert two.connect(protocols=2)[0] is OK
+
+
+@pytest.mark.parametrize("atr", [b"", b"\x3b", b"\x3b\xff\x00", b"\x00\x00"])
+def test_card_with_an_atr_that_says_nothing_speaks_raw_at_most(atr: bytes) -> None:
+    world = World(Seen(NAME, present=True, atr=atr))
+    world.atr = atr
+    one = world.program()
+    assert one.connect(protocols=3)[0] is (OK if atr == b"\x00\x00" else MISMATCH)
+    assert one.connect(protocols=4)[0] is OK
+
+
+def test_mute_and_absent_cards_are_refused() -> None:
+    world = World(Seen(NAME, present=True, mute=True))
+    one = world.program()
+    assert one.connect()[0] is Code.SCARD_W_UNPOWERED_CARD
+    assert one.row()[1] == 0x0C
+    card = one.connect(DIRECT, 0)[1]
+    assert one.simple(asks.Reconnect(card, SHARED, 3, LEAVE)) is Code.SCARD_W_UNRESPONSIVE_CARD
+    world.see(Seen(NAME, event_count=1))
+    assert one.connect()[0] is NO_CARD
+    assert one.simple(asks.Reconnect(card, SHARED, 3, LEAVE)) is NO_CARD
+    assert one.row()[1] == 2
+
+
+def test_direct_use_takes_the_card_only_to_talk_to_it(world: World) -> None:
+    one = world.program()
+    card = one.connect(DIRECT, 0)[1]
+    assert world.log == []
+    assert one.row() == (1, 4, 1, 0)
+    assert one.simple(asks.Control(card, 0x42000D48, 264, b"")) is OK
+    assert one.transmit(card) is MISMATCH
+    assert one.transmit(card, protocol=4) is OK
+    assert world.log == ["open", "00010203"]
