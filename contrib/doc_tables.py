@@ -14,8 +14,17 @@ from wsrc import messages as m
 from wsrc.codec import BY_TAG
 from wsrc.conversation import ANSWERS, MAY_SAY, Phase, Speaker
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.pcsc_numbers import ATTRIBUTES
 from wsrc.settings import CardClientSettings, ServerSettings, Settings, UserSettings, settings_of
-from wsrc.slot import CardProtocol, ResetKind, SlotState
+from wsrc.slot import (
+    CardProtocol,
+    CardStatus,
+    Disposition,
+    Initialization,
+    ResetKind,
+    Share,
+    SlotState,
+)
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.invocation import Exit
 
@@ -25,15 +34,9 @@ OBJECTS = (
     m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.ReaderView, m.Step, m.StepResult
 )  # fmt: skip
 ENUMS = (
-    m.ClientType,
-    m.CardState,
-    m.ReaderState,
-    m.Change,
-    SlotState,
-    m.ReaderForm,
-    CardProtocol,
-    ResetKind,
-)
+    m.ClientType, m.CardState, m.ReaderState, m.Change, SlotState, m.ReaderForm, CardProtocol,
+    CardStatus, ResetKind, Share, Initialization, Disposition,
+)  # fmt: skip
 
 _PLAIN: dict[type, str] = {
     msgspec.inspect.StrType: "text",
@@ -137,6 +140,12 @@ def errors() -> str:
     return table(("Code", "PC/SC name", "Python", "Meaning"), rows)
 
 
+def attributes() -> str:
+    """Give the attributes of a reader, and their numbers in PC/SC."""
+    rows = ((f"`{name}`", f"{number:08X}h") for name, number in ATTRIBUTES.items())
+    return table(("Name", "Number in PC/SC"), rows)
+
+
 def outcomes() -> str:
     """Give what can be known of a command without an answer."""
     return table(("Outcome", "Meaning"), ((f"`{o}`", OUTCOMES[o]) for o in Outcome))
@@ -182,6 +191,7 @@ def modules() -> list[str]:
 
 SECTIONS: dict[str, Callable[[], str]] = {
     "messages": messages,
+    "attributes": attributes,
     "objects": objects,
     "enums": enums,
     "who": who,

@@ -2,6 +2,7 @@
 """Who may say what, and when, on one connection: one table; and how a connection is closed."""
 
 from enum import IntEnum, StrEnum
+from typing import get_args
 
 from wsrc import messages as m
 
@@ -34,6 +35,10 @@ class CloseCode(IntEnum):
     TRY_AGAIN_LATER = 1013
 
 
+_FORWARDED: tuple[type[m.Message], ...] = get_args(m.Forwarded)
+_ANSWERS: tuple[type[m.Message], ...] = get_args(m.ForwardedAck)
+
+
 def _set(*kinds: type[m.Message]) -> frozenset[type[m.Message]]:
     return frozenset(kinds)
 
@@ -44,26 +49,22 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
     (Speaker.USER, Phase.OPEN): _set(
         m.ListCards,
         m.SelectCard,
-        m.CApdu,
-        m.Batch,
-        m.ResetReq,
         m.Detach,
         m.Cancel,
         m.Watch,
         m.ListReaders,
         m.WatchReaders,
+        *_FORWARDED,
     ),
     (Speaker.CARD, Phase.OPEN): _set(
         m.ReaderReport,
         m.ReaderGone,
         m.AttachAck,
-        m.RApdu,
-        m.BatchResp,
-        m.ResetResp,
         m.DetachAck,
         m.CancelAck,
         m.SessionEnded,
         m.Error,
+        *_ANSWERS,
     ),
     (Speaker.SERVER_TO_USER, Phase.GREETING): _set(m.HelloAck, m.Error),
     (Speaker.SERVER_TO_CARD, Phase.GREETING): _set(m.HelloAck, m.Error),
@@ -71,9 +72,6 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         m.ListCardsAck,
         m.SelectCardAck,
         m.Waiting,
-        m.RApdu,
-        m.BatchResp,
-        m.ResetResp,
         m.DetachAck,
         m.CancelAck,
         m.WatchAck,
@@ -87,17 +85,16 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         m.SessionEnded,
         m.Restarting,
         m.Error,
+        *_ANSWERS,
     ),
     (Speaker.SERVER_TO_CARD, Phase.OPEN): _set(
         m.Attach,
-        m.CApdu,
-        m.Batch,
-        m.ResetReq,
         m.Detach,
         m.Cancel,
         m.StateNotification,
         m.Restarting,
         m.Error,
+        *_FORWARDED,
     ),
 }
 """The messages that each speaker may send in each phase; `hello_ack` opens the conversation."""
@@ -109,6 +106,13 @@ ANSWERS: dict[type[m.Message], type[m.Message]] = {
     m.CApdu: m.RApdu,
     m.Batch: m.BatchResp,
     m.ResetReq: m.ResetResp,
+    m.Reconnect: m.ReconnectAck,
+    m.BeginTransaction: m.BeginTransactionAck,
+    m.EndTransaction: m.EndTransactionAck,
+    m.Status: m.StatusAck,
+    m.Control: m.ControlAck,
+    m.GetAttribute: m.GetAttributeAck,
+    m.SetAttribute: m.SetAttributeAck,
     m.Attach: m.AttachAck,
     m.Detach: m.DetachAck,
     m.Cancel: m.CancelAck,

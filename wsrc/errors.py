@@ -14,6 +14,7 @@ Every exception that WSRC raises on purpose, and its code on the wire.
     │   ├── CardNotPresentError
     │   ├── CardUnresponsiveError
     │   ├── CardTransmissionError
+    │   ├── CardWasResetError
     │   ├── ReaderUnavailableError
     │   └── ReaderInUseError
     ├── BadApduError                  octets that are no command APDU
@@ -57,6 +58,9 @@ class ErrorCode(StrEnum):
     CARD_TRANSMISSION_ERROR = "card_transmission_error"
     READER_UNAVAILABLE = "reader_unavailable"
     READER_IN_USE = "reader_in_use"
+    PROTOCOL_MISMATCH = "protocol_mismatch"
+    CARD_WAS_RESET = "card_was_reset"
+    NOT_TRANSACTED = "not_transacted"
     CARD_CLIENT_GONE = "card_client_gone"
     COMMAND_TIMEOUT = "command_timeout"
     INTERNAL = "internal"
@@ -91,6 +95,9 @@ _PCSC: dict[ErrorCode, str] = {
     ErrorCode.CARD_TRANSMISSION_ERROR: "SCARD_E_NOT_TRANSACTED",
     ErrorCode.READER_UNAVAILABLE: "SCARD_E_READER_UNAVAILABLE",
     ErrorCode.READER_IN_USE: "SCARD_E_SHARING_VIOLATION",
+    ErrorCode.PROTOCOL_MISMATCH: "SCARD_E_PROTO_MISMATCH",
+    ErrorCode.CARD_WAS_RESET: "SCARD_W_RESET_CARD",
+    ErrorCode.NOT_TRANSACTED: "SCARD_E_NOT_TRANSACTED",
     ErrorCode.CARD_CLIENT_GONE: "SCARD_E_READER_UNAVAILABLE",
     ErrorCode.COMMAND_TIMEOUT: "SCARD_E_COMM_DATA_LOST",
     ErrorCode.INTERNAL: "SCARD_F_INTERNAL_ERROR",
@@ -185,6 +192,12 @@ class CardTransmissionError(CardError):
     """The reader reports that the exchange with the card failed."""
 
     code = ErrorCode.CARD_TRANSMISSION_ERROR
+
+
+class CardWasResetError(CardError):
+    """Another user reset a card that is shared; nothing was sent, reconnect to go on."""
+
+    code = ErrorCode.CARD_WAS_RESET
 
 
 class ReaderUnavailableError(CardError):

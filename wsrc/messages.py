@@ -2,7 +2,7 @@
 """
 Every message that crosses a connection.
 
-This module is the protocol, with `parts`, which it is made of, and `reader_events`:
+This module is the protocol, with `parts`, which messages are made of, `verbs` and `reader_events`:
 `docs/protocol.schema.json` and the tables of `docs/protocol.md` are generated from them. A message
 is one JSON object in one text frame; `msg_type` names it. Octets are lower-case hexadecimal digits.
 Unknown fields are ignored.
@@ -42,7 +42,23 @@ from wsrc.reader_events import (
     list_change as list_change,
     state_change as state_change,
 )
-from wsrc.slot import CardProtocol, ResetKind
+from wsrc.slot import CardProtocol, Disposition, ResetKind, Share
+from wsrc.verbs import (
+    BeginTransaction as BeginTransaction,
+    BeginTransactionAck as BeginTransactionAck,
+    Control as Control,
+    ControlAck as ControlAck,
+    EndTransaction as EndTransaction,
+    EndTransactionAck as EndTransactionAck,
+    GetAttribute as GetAttribute,
+    GetAttributeAck as GetAttributeAck,
+    Reconnect as Reconnect,
+    ReconnectAck as ReconnectAck,
+    SetAttribute as SetAttribute,
+    SetAttributeAck as SetAttributeAck,
+    Status as Status,
+    StatusAck as StatusAck,
+)
 
 VERSION = 1
 """Version of the protocol that `hello` and `hello_ack` tell; raised by incompatible changes."""
@@ -114,6 +130,8 @@ class SelectCard(_Selection, frozen=True, tag="select_card", kw_only=True):
     id_str: str | None = None
     wait_s: float = 0.0
     raw_tpdu: bool = False
+    share: Share = Share.EXCLUSIVE
+    protocols: tuple[CardProtocol, ...] = ()
 
 
 class SelectCardAck(Message, frozen=True, tag="select_card_ack", kw_only=True):
@@ -189,12 +207,19 @@ class ResetResp(Message, frozen=True, tag="reset_resp", kw_only=True):
 
 
 class Attach(Message, frozen=True, tag="attach", kw_only=True):
-    """The server gives a session to the card in a reader; the card is cold reset first."""
+    """
+    The server gives a session to the card in a reader.
+
+    The card is cold reset first, unless sessions that share it are there. With the share `direct`
+    the session is for the reader, whatever is in it, and no card is powered.
+    """
 
     session: str
     reader: str
     insertion: int
     raw_tpdu: bool = False
+    share: Share = Share.EXCLUSIVE
+    protocols: tuple[CardProtocol, ...] = ()
 
 
 class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):
@@ -209,6 +234,7 @@ class Detach(Message, frozen=True, tag="detach", kw_only=True):
     """End a session: by its user, or by the server to the card client."""
 
     session: str
+    disposition: Disposition = Disposition.RESET
 
 
 class DetachAck(Message, frozen=True, tag="detach_ack", kw_only=True):
@@ -288,7 +314,7 @@ class Error(Message, frozen=True, tag="error", kw_only=True):
 
     `code` is stable, `pcsc` is the PC/SC error that fits best, `message` is for a person.
     `outcome` tells of a command whether the card may have run it. `candidates` are some of the
-    cards that an ambiguous selection matches; `lease` is who holds a busy card.
+    cards that an ambiguous selection matches; `lease` and `others` are who holds a busy card.
     """
 
     message: str
@@ -298,11 +324,16 @@ class Error(Message, frozen=True, tag="error", kw_only=True):
     session: str | None = None
     candidates: tuple[CardInfo, ...] = ()
     lease: LeaseInfo | None = None
+    others: tuple[LeaseInfo, ...] = ()
 
 
 AnyMessage = (
     Hello | HelloAck | ListCards | ListCardsAck | SelectCard | SelectCardAck | Waiting
     | CApdu | RApdu | Batch | BatchResp | ResetReq | ResetResp | Attach | AttachAck
+    | Reconnect | ReconnectAck
+    | BeginTransaction | BeginTransactionAck | EndTransaction | EndTransactionAck
+    | Status | StatusAck | Control | ControlAck
+    | GetAttribute | GetAttributeAck | SetAttribute | SetAttributeAck
     | Detach | DetachAck | Cancel | CancelAck | Watch | WatchAck | CardEvent
     | ListReaders | ListReadersAck | WatchReaders | WatchReadersAck | ReaderEvent | ReaderMark
     | ReaderReport | ReaderGone | SessionEnded | Restarting | StateNotification | Error
@@ -310,8 +341,23 @@ AnyMessage = (
 """Every message; the tag `msg_type` tells which."""
 
 
-COMMANDS = (CApdu, Batch, ResetReq)
-"""Requests that change what is in a card, so that their outcome matters."""
+ReaderQuestion = Status | Control | GetAttribute | SetAttribute
+"""What is asked of a reader rather than of the card in it."""
+
+PcscVerb = ReaderQuestion | Reconnect | BeginTransaction | EndTransaction
+"""Requests that a card client without the feature `pcsc` does not know."""
+
+Forwarded = CApdu | Batch | ResetReq | PcscVerb
+"""Requests for a session, which the server passes to the card client as they came."""
+
+ForwardedAck = (
+    RApdu | BatchResp | ResetResp | ReconnectAck | BeginTransactionAck | EndTransactionAck
+    | StatusAck | ControlAck | GetAttributeAck | SetAttributeAck
+)  # fmt: skip
+"""The answers to them."""
+
+COMMANDS = (CApdu, Batch, ResetReq, Reconnect, EndTransaction, Control, SetAttribute)
+"""Requests that change what is in a card or reader, so that their outcome matters."""
 
 
 def session_of(message: Message) -> str | None:

@@ -6,7 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from wsrc.octets import Octets
-from wsrc.slot import CardProtocol
+from wsrc.slot import CardProtocol, Share
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="msg_type", kw_only=True, omit_defaults=True):
@@ -66,6 +66,7 @@ class LeaseInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     holder: str
     since: str
     until: str | None = None
+    share: Share = Share.EXCLUSIVE
 
 
 class CardInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -86,6 +87,7 @@ class CardInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     label: str | None = None
     protocol: CardProtocol | None = None
     lease: LeaseInfo | None = None
+    others: tuple[LeaseInfo, ...] = ()
 
 
 class ReaderInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

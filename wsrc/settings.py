@@ -201,6 +201,20 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
     command_s: Annotated[
         Seconds, Meta(description="Seconds a card has to answer before its reader is given up.")
     ] = 120.0
+    transaction_wait_s: Annotated[
+        Seconds,
+        Meta(
+            description="Seconds a request waits for the end of another user's transaction on a "
+            "shared card."
+        ),
+    ] = 25.0
+    transaction_idle_s: Annotated[
+        SecondsOrNone,
+        Meta(
+            description="Seconds after which an unused transaction ends and its card is reset; "
+            "0 is no limit."
+        ),
+    ] = 60.0
     ping_s: Ping = 10.0
     reconnect_min_s: Annotated[
         Seconds, Meta(description="Shortest wait before connecting again, in seconds.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a slot and the card in it can be: states, protocols, kinds of reset."""
+"""What a slot and the card in it can be: states, protocols, kinds of reset, ways to share."""
 
 from enum import StrEnum
 
@@ -16,6 +16,43 @@ class ResetKind(StrEnum):
 
     COLD = "cold"
     WARM = "warm"
+
+
+class Share(StrEnum):
+    """With whom a card is used, as in SCardConnect."""
+
+    EXCLUSIVE = "exclusive"
+    SHARED = "shared"
+    DIRECT = "direct"
+
+
+class Initialization(StrEnum):
+    """What SCardReconnect does with the card first."""
+
+    LEAVE = "leave"
+    RESET = "reset"
+    UNPOWER = "unpower"
+
+
+class Disposition(StrEnum):
+    """What is done with the card at the end, as in SCardDisconnect."""
+
+    LEAVE = "leave"
+    RESET = "reset"
+    UNPOWER = "unpower"
+    EJECT = "eject"
+
+
+class CardStatus(StrEnum):
+    """What PC/SC's SCardStatus says of a slot and its card."""
+
+    UNKNOWN = "unknown"
+    ABSENT = "absent"
+    PRESENT = "present"
+    SWALLOWED = "swallowed"
+    POWERED = "powered"
+    NEGOTIABLE = "negotiable"
+    SPECIFIC = "specific"
 
 
 class SlotState(StrEnum):

@@ -13,6 +13,7 @@ from tests.unit.relay_world import ATR, CardClient, OldCardClient, Peer, World
 from wsrc import messages as m
 from wsrc.conversation import ANSWERS
 from wsrc.octets import Octets
+from wsrc.slot import Share
 
 LIMITS = {
     "hello_s": 2.0,
@@ -38,11 +39,10 @@ class Asked:
 
 @dataclass
 class Place:
-    """A reader at a card client; `session` is the one that was not ended by a reset yet."""
+    """A reader at a card client; `sessions` are those that were not ended yet, and their share."""
 
     info: m.ReaderInfo
-    session: str | None = None
-    acknowledged: bool = False
+    sessions: dict[str, Share] = field(default_factory=dict)
 
 
 @dataclass
@@ -89,6 +89,7 @@ class Model:
         self.owners: dict[bytes, str] = {}
         self.where: dict[str, tuple[int, str]] = {}
         self.acknowledged: set[str] = set()
+        self.shares: dict[str, Share] = {}
         self.shown: Counter[tuple[str | None, str | None]] = Counter()
         self.watcher = self.world.user(name="watcher")
         self.watcher.ask(m.Watch(id=1), m.WatchAck)
@@ -130,7 +131,7 @@ class Model:
         match asked:
             case m.Attach(session=session, reader=name):
                 place = host.places.get(name)
-                if place is not None and place.session == session:
+                if place is not None and session in place.sessions:
                     self.acknowledged.add(session)
                     host.peer.say(m.AttachAck(session=session, atr=ATR))
             case m.Detach(session=session):
@@ -169,8 +170,7 @@ class Model:
 
     def end_of(self, host: Host, session: str) -> None:
         for place in host.places.values():
-            if place.session == session:
-                place.session = None
+            place.sessions.pop(session, None)
 
     def look(self) -> None:
         """Take in all that the relay has said."""
@@ -213,8 +213,11 @@ class Model:
         if isinstance(message, m.Attach):
             place = host.places.get(message.reader)
             if place is not None and place.info.insertion == message.insertion:
-                assert place.session is None, "given away before it was reset"
-                place.session = message.session
+                shares = {message.share, *place.sessions.values()}
+                alone = not place.sessions
+                assert alone or shares == {Share.SHARED}, "given away before it was reset"
+                place.sessions[message.session] = message.share
+            self.shares[message.session] = message.share
             self.where[message.session] = host.peer.number, message.reader
         if isinstance(message, m.Cancel):
             host.todo.insert(0, message)
@@ -263,6 +266,8 @@ class Model:
     def user_gets(self, asker: Asker, session: str) -> None:
         place = self.where.get(session)
         holders = [s for other in self.askers for s in other.held if self.where.get(s) == place]
-        assert place is None or holders == [], "two users have one card"
+        shares = {self.shares[each] for each in (session, *holders) if each in self.shares}
+        alone = place is None or holders == []
+        assert alone or shares == {Share.SHARED}, "two users have one card, and one did not share"
         assert place is None or session in self.acknowledged, "not reset for this user"
         asker.held.append(session)

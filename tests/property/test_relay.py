@@ -17,6 +17,7 @@ from tests.unit.relay_world import empty, reader
 from wsrc import messages as m
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
+from wsrc.slot import Share
 
 ICCIDS = ("8949020000012345678", "8949020000012345678", "894902000001234567")
 UNRELATED = "8949020000099999999"
@@ -106,10 +107,10 @@ class RelayMachine(RuleBasedStateMachine, Model):
         insertion = place.info.insertion
         if what == "insert":
             place.info = reader(name, iccid, insertion=insertion + 1)
-            place.session = None
+            place.sessions.clear()
         elif what == "remove":
             place.info = empty(name, insertion=insertion)
-            place.session = None
+            place.sessions.clear()
         else:
             state = m.ReaderState.MUTE if what == "mute" else m.ReaderState.READY
             label = "L" if what == "label" else None
@@ -120,8 +121,9 @@ class RelayMachine(RuleBasedStateMachine, Model):
     def session_ends(self, code: ErrorCode) -> None:
         for host in self.hosts:
             for place in host.places.values():
-                if place.session is not None:
-                    session, place.session = place.session, None
+                if place.sessions:
+                    session = next(iter(place.sessions))
+                    del place.sessions[session]
                     host.peer.say(m.SessionEnded(session=session, code=code, message="It ended."))
                     return
 
@@ -224,9 +226,12 @@ class RelayMachine(RuleBasedStateMachine, Model):
         kind=st.sampled_from(["iccid", "iccid", "any", "label", "reader"]),
         iccid=st.sampled_from(ICCIDS),
         wait_s=st.sampled_from([0.0, 0.0, 4.0, 99.0]),
+        share=st.sampled_from([Share.EXCLUSIVE, Share.SHARED, Share.SHARED]),
         prompt=st.booleans(),
     )
-    def user_selects(self, at: int, kind: str, iccid: str, wait_s: float, prompt: bool) -> None:
+    def user_selects(
+        self, at: int, kind: str, iccid: str, wait_s: float, share: Share, prompt: bool
+    ) -> None:
         asker = self.askers[at % len(self.askers)]
         readers = [name for host in self.hosts for name in host.places] or ["none"]
         value = {"label": "L", "reader": readers[at % len(readers)]}.get(kind, iccid)
@@ -234,7 +239,9 @@ class RelayMachine(RuleBasedStateMachine, Model):
             wait_s = 0.0
             select = m.SelectCard(id_type=kind, id_str=value)
         else:
-            select = m.SelectCard(id=asker.peer.new_id(), wait_s=wait_s, **{kind: value})
+            select = m.SelectCard(
+                id=asker.peer.new_id(), wait_s=wait_s, share=share, **{kind: value}
+            )
         limit = max(min(wait_s, LIMITS["wait_max_s"]), LIMITS["settle_s"]) + LIMITS["attach_s"]
         self.ask(asker, select, limit)
         if prompt:
@@ -244,7 +251,7 @@ class RelayMachine(RuleBasedStateMachine, Model):
     @rule(
         at=PICK,
         which=PICK,
-        what=st.sampled_from(["c_apdu", "c_apdu", "batch", "reset"]),
+        what=st.sampled_from(["c_apdu", "c_apdu", "batch", "reset", "reconnect", "status"]),
         prompt=st.booleans(),
     )
     def user_sends_command(self, at: int, which: int, what: str, prompt: bool) -> None:
@@ -261,6 +268,10 @@ class RelayMachine(RuleBasedStateMachine, Model):
             request = m.Batch(id=id_, session=session or "", steps=(m.Step(command=command),))
         elif what == "reset":
             request = m.ResetReq(id=id_, session=session)
+        elif what == "reconnect":
+            request = m.Reconnect(id=id_, session=session or "")
+        elif what == "status":
+            request = m.Status(id=id_, session=session or "")
         echo = echo_of(command) if isinstance(request, m.CApdu | m.Batch) else None
         times = 2 if isinstance(request, m.Batch) else 1
         self.ask(asker, request, times * LIMITS["command_s"], echo)
@@ -293,7 +304,9 @@ class RelayMachine(RuleBasedStateMachine, Model):
     @precondition(lambda self: self.askers and self.hosts)
     @rule(at=PICK, forged=st.booleans())
     def command_is_left_without_answer(self, at: int, forged: bool) -> None:
-        self.user_selects(at=at, kind="iccid", iccid=ICCIDS[0], wait_s=0.0, prompt=True)
+        self.user_selects(
+            at=at, kind="iccid", iccid=ICCIDS[0], wait_s=0.0, share=Share.EXCLUSIVE, prompt=True
+        )
         self.user_sends_command(at=at, which=0, what="c_apdu", prompt=False)
         if forged and self.hosts:
             self.answer_for_others(self.hosts[at % len(self.hosts)])

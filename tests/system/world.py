@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from certs.make_certs import Certificates
@@ -57,6 +58,15 @@ class World:
     @property
     def card_url(self) -> str:
         return f"wss://localhost:{self.app.card_port}/card"
+
+    @property
+    def ca(self) -> Path:
+        return self._certificates.ca
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that card clients have not answered yet."""
+        return self.app._peers._relay.in_flight
 
     @property
     def counts(self) -> dict[str, int]:

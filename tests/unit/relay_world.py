@@ -14,6 +14,7 @@ from wsrc.octets import Octets
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.floor import Limits
 from wsrc.relay.machine import Relay
+from wsrc.slot import CardStatus
 
 ATR = Octets.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
 ICCID = "8949020000012345678"
@@ -71,6 +72,7 @@ class World:
         name: str = "bench",
         instance: str | None = None,
         auto: bool = True,
+        features: tuple[str, ...] = ("pcsc", "share"),
     ) -> "CardClient":
         """Connect a card client with these readers."""
         peer = CardClient(self, auto=auto)
@@ -80,6 +82,7 @@ class World:
                 client_type=m.ClientType.CARD,
                 version=m.VERSION,
                 name=name,
+                features=features,
                 instance=instance,
                 readers=readers,
             )
@@ -285,6 +288,28 @@ class CardClient(Peer):
                 self.say(m.ResetResp(id=id_, session=session, atr=ATR))
             case m.Cancel(id=id_, session=session):
                 self.say(m.CancelAck(id=id_, session=session, cancelled=False))
+            case _:
+                self.answer_verb(message)
+
+    def answer_verb(self, message: m.Message) -> None:
+        """Answer one of the PC/SC verbs."""
+        match message:
+            case m.Reconnect(id=id_, session=session):
+                self.say(m.ReconnectAck(id=id_, session=session, atr=ATR))
+            case m.BeginTransaction(id=id_, session=session):
+                self.say(m.BeginTransactionAck(id=id_, session=session))
+            case m.EndTransaction(id=id_, session=session):
+                self.say(m.EndTransactionAck(id=id_, session=session))
+            case m.Status(id=id_, session=session):
+                states = (CardStatus.PRESENT,)
+                self.say(m.StatusAck(id=id_, session=session, reader_name="R", states=states))
+            case m.Control(id=id_, session=session, data=data):
+                self.say(m.ControlAck(id=id_, session=session, response=data))
+            case m.GetAttribute(id=id_, session=session, name=name):
+                value = Octets(name.encode())
+                self.say(m.GetAttributeAck(id=id_, session=session, value=value))
+            case m.SetAttribute(id=id_, session=session):
+                self.say(m.SetAttributeAck(id=id_, session=session))
             case _:
                 raise AssertionError(message)
 

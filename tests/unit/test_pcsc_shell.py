@@ -10,9 +10,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests.pcsc.watching import Watching
-from wsrc.errors import CardTransmissionError, CardUnresponsiveError, Outcome
+from wsrc.errors import (
+    CardNotPresentError,
+    CardTransmissionError,
+    CardUnresponsiveError,
+    ErrorCode,
+    Outcome,
+    ReaderUnavailableError,
+    RefusedError,
+)
+from wsrc.pcsc_numbers import ATTRIBUTES
 from wsrc.readers import pcsc_api as api
-from wsrc.readers.base import CardProtocol, ResetKind, SlotState
+from wsrc.readers.base import CardProtocol, CardStatus, ResetKind, SlotState
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.pcsc_reader import PcscReader
 
@@ -34,6 +43,8 @@ CALLS = (
     "status",
     "transmit",
     "get_attrib",
+    "set_attrib",
+    "control",
 )
 
 
@@ -50,6 +61,7 @@ class FakeScard:
         self.codes: dict[str, list[int]] = {}
         self.calls: list[tuple[str, object]] = []
         self.active = 0
+        self.answer = b""
         self._contexts = 0
         self._changed = threading.Condition()
         self._cancelled = False
@@ -144,6 +156,12 @@ class FakeScard:
     def get_attrib(self, card: int, attribute: int) -> list[object]:
         value = self.attributes.get(attribute)
         return [0, list(value)] if value is not None else [0x8010_001F, []]
+
+    def set_attrib(self, card: int, attribute: int, value: list[int]) -> int:
+        return self._code("set_attrib", (attribute, bytes(value)))
+
+    def control(self, card: int, code: int, octets: list[int]) -> list[object]:
+        return [self._code("control", (code, bytes(octets))), list(self.answer)]
 
 
 @pytest.fixture
@@ -301,10 +319,104 @@ def test_dead_context_is_replaced_once(scard: FakeScard, reader: PcscReader, cod
 def test_stable_id_is_the_serial_number_once_the_reader_may_be_asked(
     scard: FakeScard, reader: PcscReader
 ) -> None:
-    scard.attributes = {api.ATTR_VENDOR_IFD_SERIAL_NO: b"S123\0"}
+    scard.attributes = {ATTRIBUTES["vendor_ifd_serial_no"]: b"S123\0"}
     scard.codes = {"connect": [api.E_SHARING_VIOLATION]}
     assert reader.stable_id == READER
     assert reader.stable_id == "S123"
     assert reader.stable_id == "S123"
     assert scard.done("connect") == [(1, api.SHARE_DIRECT, 0)] * 2
     assert scard.done("disconnect") == [api.LEAVE_CARD]
+
+
+def test_a_reader_says_what_its_card_is(reader: PcscReader) -> None:
+    status = reader.connect().status()
+    assert status.states == (CardStatus.PRESENT, CardStatus.POWERED, CardStatus.NEGOTIABLE)
+    assert (status.protocol, status.atr) == (CardProtocol.T0, ATR_T0)
+
+
+def test_a_control_number_is_made_the_code_of_the_platform(
+    scard: FakeScard, reader: PcscReader
+) -> None:
+    connection = reader.connect()
+    scard.answer = b"ok"
+    assert connection.control(1, b"\1") == b"ok"
+    scard.answer = bytes.fromhex("0604 42330006 0704 00000001")
+    assert connection.control(3400, b"") == bytes.fromhex("0604 00330006")
+    assert scard.done("control") == [(0x42000001, b"\1"), (0x42000000 + 3400, b"")]
+
+
+@pytest.mark.parametrize("code", sorted(api.UNSUPPORTED))
+def test_what_a_reader_has_not_is_not_supported(
+    scard: FakeScard, reader: PcscReader, code: int
+) -> None:
+    connection = reader.connect()
+    scard.codes = {"control": [code], "set_attrib": [code]}
+    attempts = (
+        lambda: connection.control(1, b""),
+        lambda: connection.control(-1, b""),
+        lambda: connection.set_attribute("maxinput", b""),
+        lambda: connection.get_attribute("maxinput"),
+        lambda: connection.get_attribute("no such name"),
+    )
+    for attempt in attempts:
+        with pytest.raises(RefusedError, match=READER) as caught:
+            attempt()
+        assert caught.value.code is ErrorCode.NOT_SUPPORTED
+
+
+def test_a_reader_that_fails_is_told_from_one_that_lacks_something(
+    scard: FakeScard, reader: PcscReader
+) -> None:
+    connection = reader.connect()
+    scard.codes = {"control": [api.F_COMM_ERROR], "status": [api.W_REMOVED_CARD]}
+    with pytest.raises(ReaderUnavailableError):
+        connection.control(1, b"")
+    with pytest.raises(CardNotPresentError):
+        connection.status()
+
+
+def test_direct_takes_the_reader_without_a_protocol_or_a_reset(
+    scard: FakeScard, reader: PcscReader
+) -> None:
+    scard.attributes = {ATTRIBUTES["vendor_name"]: b"ACME"}
+    direct = reader.connect_direct()
+    assert direct.get_attribute("vendor_name") == b"ACME"
+    direct.set_attribute("supress_t1_ifs_request", b"\1")
+    direct.close()
+    assert scard.done("connect") == [(1, api.SHARE_DIRECT, 0)]
+    assert scard.done("set_attrib") == [(0x7FFF0007, b"\1")]
+    assert scard.done("reconnect") == []
+
+
+@pytest.mark.parametrize(
+    ("atr", "protocols", "asked"),
+    [
+        (ATR_T0, (CardProtocol.T0,), [1]),
+        (ATR_T1, (CardProtocol.T1, CardProtocol.T0), [2]),
+        (ATR_T1, (CardProtocol.T0,), [1]),
+    ],
+)
+def test_only_wanted_protocols_are_asked_for(
+    scard: FakeScard,
+    reader: PcscReader,
+    atr: bytes,
+    protocols: tuple[CardProtocol, ...],
+    asked: list[int],
+) -> None:
+    scard.readers[READER] = (PRESENT, atr)
+    connection = reader.connect(protocols)
+    connection.reset(ResetKind.WARM, protocols)
+    assert scard.done("reconnect") == [(asked[0], 2), (asked[0], 1)]
+
+
+def test_a_card_without_the_wanted_protocol_is_let_go(scard: FakeScard, reader: PcscReader) -> None:
+    scard.codes = {"reconnect": [api.E_PROTO_MISMATCH]}
+    with pytest.raises(RefusedError, match="no T1") as caught:
+        reader.connect((CardProtocol.T1,))
+    assert caught.value.code is ErrorCode.PROTOCOL_MISMATCH
+    assert scard.done("disconnect") == [api.UNPOWER_CARD]
+
+
+def test_a_card_is_ejected_where_that_is_asked_for(scard: FakeScard, reader: PcscReader) -> None:
+    reader.connect().close(eject=True)
+    assert scard.done("disconnect") == [api.EJECT_CARD]

@@ -14,7 +14,7 @@ EID = "89049032123451234512345678901235"
 
 def card() -> CardInfo:
     info = reader(eids=("89" + "0" * 30, EID), label="Bench Card")
-    return Slot(1, CardPeer(1, name="bench"), info).card(None)
+    return Slot(1, CardPeer(1, name="bench"), info).card(())
 
 
 def test_all_fields_are_conditions() -> None:

@@ -12,12 +12,26 @@ from wsrc.errors import (
     CardNotPresentError,
     CardTransmissionError,
     CardUnresponsiveError,
+    ErrorCode,
     Outcome,
     ReaderInUseError,
     ReaderUnavailableError,
+    RefusedError,
 )
-from wsrc.readers.base import CardProtocol, Connection, Reader, ResetKind, Slot, SlotState, Source
+from wsrc.readers.base import (
+    CardProtocol,
+    CardStatus,
+    Connection,
+    Direct,
+    Reader,
+    ResetKind,
+    Slot,
+    SlotState,
+    Source,
+    Status,
+)
 from wsrc.readers.simulated import SimulatedSource
+from wsrc.readers.simulated_connection import ECHO_CONTROL, POWERED
 from wsrc.readers.simulation import Card, Faults, When, default_cards
 
 WAIT_S = 10.0
@@ -249,3 +263,68 @@ def test_reader_unplugged_while_connected(source: SimulatedSource) -> None:
     with pytest.raises(ReaderUnavailableError):
         reader.connect()
     connection.close()
+
+
+def test_a_reader_has_some_attributes_and_no_others(source: SimulatedSource, uicc: Card) -> None:
+    connection = source.open(NAME).connect()
+    assert connection.get_attribute("atr_string") == uicc.atr
+    assert connection.get_attribute("vendor_name") == b"WSRC"
+    assert connection.get_attribute("device_friendly_name") == NAME.encode() + b"\0"
+    assert connection.get_attribute("vendor_ifd_serial_no")
+    assert int.from_bytes(connection.get_attribute("maxinput"), "little") == 65_544
+    connection.set_attribute("supress_t1_ifs_request", b"\1")
+    assert connection.get_attribute("supress_t1_ifs_request") == b"\1"
+    attempts = (
+        lambda: connection.get_attribute("channel_id"),
+        lambda: connection.set_attribute("maxinput", b""),
+        lambda: connection.control(1, b""),
+    )
+    for attempt in attempts:
+        with pytest.raises(RefusedError, match=NAME) as caught:
+            attempt()
+        assert caught.value.code is ErrorCode.NOT_SUPPORTED
+
+
+def test_a_control_code_echoes_and_another_tells_that_there_are_no_features(
+    source: SimulatedSource,
+) -> None:
+    connection = source.open(NAME).connect()
+    assert connection.control(ECHO_CONTROL, b"hello") == b"hello"
+    assert connection.control(3400, b"") == b""
+
+
+def test_direct_needs_no_card_and_powers_none(source: SimulatedSource, uicc: Card) -> None:
+    reader = source.open(NAME)
+    direct: Direct = reader.connect_direct()
+    assert direct.status().states == (CardStatus.PRESENT,)
+    with pytest.raises(ReaderInUseError):
+        reader.connect()
+    source.remove(NAME)
+    assert direct.status() == Status((CardStatus.ABSENT,))
+    assert direct.get_attribute("icc_presence") == b"\0"
+    source.insert(NAME)
+    assert direct.control(ECHO_CONTROL, b"1") == b"1"
+    direct.close()
+    direct.close()
+    with pytest.raises(CardTransmissionError):
+        direct.control(ECHO_CONTROL, b"1")
+    connection = reader.connect()
+    assert connection.status() == Status(POWERED, CardProtocol.T0, uicc.atr)
+    with pytest.raises(ReaderInUseError):
+        reader.connect_direct()
+    source.unplug(NAME)
+    with pytest.raises(ReaderUnavailableError):
+        connection.status()
+    with pytest.raises(ReaderUnavailableError):
+        reader.connect_direct()
+
+
+def test_a_card_has_the_protocol_that_it_has(source: SimulatedSource) -> None:
+    reader = source.open(NAME)
+    with pytest.raises(RefusedError, match="T0 only") as caught:
+        reader.connect((CardProtocol.T1,))
+    assert caught.value.code is ErrorCode.PROTOCOL_MISMATCH
+    connection = reader.connect((CardProtocol.T1, CardProtocol.T0))
+    with pytest.raises(RefusedError):
+        connection.reset(ResetKind.COLD, (CardProtocol.T1,))
+    connection.transmit(ASK)

@@ -183,7 +183,7 @@ class Agent:
         hello = m.Hello(
             client_type=m.ClientType.CARD,
             version=m.VERSION,
-            features=("batch", "cancel", "raw_tpdu"),
+            features=("batch", "cancel", "pcsc", "raw_tpdu", "share"),
             name=self._options.host,
             instance=self._instance,
             readers=readers,
@@ -228,18 +228,20 @@ class Agent:
         match message:
             case m.Attach(reader=reader, session=session):
                 self._route(self._by_id(reader), session, message)
-            case m.CApdu() | m.Batch() | m.ResetReq() | m.Detach() | m.Cancel():
-                self._route(self._sessions.get(message.session or ""), message.session, message)
             case m.Restarting(reconnect_in_s=seconds):
                 self._return_in_s = min(max(seconds, 0.0), self._server.reconnect_max_s)
             case m.Error(message=sentence):
                 _log.warning("The server says: %s", sentence)
-            case _:
+            case m.StateNotification():
                 pass
+            case _:
+                assert isinstance(message, m.Forwarded | m.Detach | m.Cancel)
+                self._route(self._sessions.get(message.session or ""), message.session, message)
 
     def _route(self, agent: SlotAgent | None, session: str | None, message: m.Message) -> None:
         if isinstance(message, m.Attach) and agent is not None:
-            self._strike_sessions(agent)
+            there = self._sessions.items()
+            self._sessions = {s: a for s, a in there if a is not agent or a.knows(s)}
             self._sessions[message.session] = agent
         if agent is not None:
             agent.request(message)

@@ -4,7 +4,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from wsrc import messages as m
 from wsrc.apdu import (
@@ -14,17 +14,19 @@ from wsrc.apdu import (
     sw_matches,
     transport_cla,
 )
-from wsrc.card_client import blocking
+from wsrc.card_client import blocking, verbs
 from wsrc.codec import MAX_MESSAGE_OCTETS
-from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome
+from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedError
 from wsrc.logs import TRAFFIC
 from wsrc.octets import Octets
-from wsrc.readers.base import CardProtocol, Connection
+from wsrc.readers.base import CardProtocol, Connection, Direct, ResetKind
+from wsrc.slot import Initialization, Share
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_RESETS = {Initialization.RESET: ResetKind.WARM, Initialization.UNPOWER: ResetKind.COLD}
 MAX_ANSWER_DIGITS = MAX_MESSAGE_OCTETS - 150_000
 """No command of a batch begins after so much was answered: one more response must still fit."""
 
@@ -32,33 +34,125 @@ MAX_ANSWER_DIGITS = MAX_MESSAGE_OCTETS - 150_000
 class Call(Protocol):
     """Runs a function in the thread of the reader; raises CardUnresponsiveError after a limit."""
 
-    async def __call__(self, connection: Connection, function: Callable[[], T], /) -> T:
+    async def __call__(self, held: Direct, function: Callable[[], T], /) -> T:
         """Give what the function gives; the card is let go where it comes too late."""
         ...
 
 
-class Attachment:
+class Done(NamedTuple):
+    """
+    An answer, and what else came of the request.
+
+    `failure` is what went wrong after the answer. `reset` and `iccid` are how the card is after a
+    reset, where there was one.
+    """
+
+    answer: m.ForwardedAck
+    failure: CardError | None = None
+    reset: m.ResetResp | m.ReconnectAck | None = None
+    iccid: str | None = None
+
+
+class Held:
+    """
+    One session with a reader, whatever is in it.
+
+    `was_reset` tells that another session reset the card, which the user does not know yet.
+
+    Args:
+        session: Its name.
+        held: The reader.
+        share: With whom its user shares it.
+        call: Reaches the thread of the reader.
+    """
+
+    def __init__(self, session: str, held: Direct, share: Share, call: Call) -> None:
+        self.session = session
+        self.held = held
+        self.share = share
+        self.was_reset = False
+        self.in_batch: int | None = None
+        self.cancelled: int | None = None
+        self._call = call
+
+    async def carry_out(self, asked: m.Forwarded, reader_name: str) -> Done:
+        """
+        Do what is asked of the reader.
+
+        Raises:
+            RefusedError: If the reader cannot do that, or the card is meant.
+            CardError: If it failed.
+        """
+        if not isinstance(asked, m.ReaderQuestion):
+            why = "The session is for the reader alone; select the card without the share 'direct'."
+            raise RefusedError(ErrorCode.NOT_SUPPORTED, why)
+        answer = await self._call(self.held, lambda: verbs.carry_out(asked, self.held, reader_name))
+        return Done(answer)
+
+    def attached(self) -> m.AttachAck:
+        """Give the answer to `attach`."""
+        return m.AttachAck(session=self.session, atr=Octets())
+
+    def break_off(self) -> None:
+        """Begin no further command of the batch that runs, if one does."""
+        self.cancelled = self.in_batch
+
+
+class Attachment(Held):
     """
     One session with one powered card.
 
     Args:
         session: Its name.
         connection: The card.
-        raw_tpdu: Whether the user does T=0.
+        share: With whom its user shares it.
         call: Reaches the thread of the reader.
+        raw_tpdu: Whether the user does T=0.
         batch_s: No command of a batch begins later than this after the first.
     """
 
-    def __init__(
-        self, session: str, connection: Connection, call: Call, *, raw_tpdu: bool, batch_s: float
+    def __init__(  # noqa: PLR0913 - what a session is, each by its name
+        self,
+        session: str,
+        connection: Connection,
+        share: Share,
+        call: Call,
+        *,
+        raw_tpdu: bool,
+        batch_s: float,
     ) -> None:
-        self.session = session
+        super().__init__(session, connection, share, call)
         self.connection = connection
-        self.in_batch: int | None = None
-        self.cancelled: int | None = None
-        self._call = call
         self._raw_tpdu = raw_tpdu
         self._batch_s = batch_s
+
+    def attached(self) -> m.AttachAck:
+        """Give the answer to `attach`."""
+        atr, protocol = Octets(self.connection.atr), self.connection.protocol
+        return m.AttachAck(session=self.session, atr=atr, protocol=protocol)
+
+    async def carry_out(self, asked: m.Forwarded, reader_name: str) -> Done:
+        """
+        Do what is asked of the card or the reader.
+
+        Raises:
+            BadApduError: It is no command APDU; nothing was sent.
+            RefusedError: If the reader cannot do that.
+            CardError: If it failed.
+        """
+        match asked:
+            case m.CApdu():
+                return Done(*await self.command(asked))
+            case m.Batch():
+                return Done(*await self.batch(asked))
+            case m.ResetReq():
+                reset, iccid = await self.reset(asked)
+                return Done(reset, None, reset, iccid)
+            case m.Reconnect():
+                reconnected, iccid = await self.reconnect(asked)
+                return Done(reconnected, None, reconnected, iccid)
+            case _:
+                return await super().carry_out(asked, reader_name)
 
     async def command(self, asked: m.CApdu) -> tuple[m.RApdu, CardError | None]:
         """
@@ -88,10 +182,6 @@ class Attachment:
             return await self._steps(asked)
         finally:
             self.in_batch = None
-
-    def break_off(self) -> None:
-        """Begin no further command of the batch that runs, if one does."""
-        self.cancelled = self.in_batch
 
     async def _steps(self, asked: m.Batch) -> tuple[m.BatchResp, CardError | None]:
         results: list[m.StepResult] = []
@@ -129,6 +219,32 @@ class Attachment:
             id=asked.id, session=self.session, atr=Octets(was.atr), protocol=was.protocol
         )
         return answer, was.iccid
+
+    async def reconnect(self, asked: m.Reconnect) -> tuple[m.ReconnectAck, str | None]:
+        """
+        Reset the card if that is asked for; answer, and give the ICCID if the card was asked.
+
+        Raises:
+            RefusedError: If the card has none of the protocols, or another is in force.
+            CardError: If the card does not come up again.
+        """
+        kind, iccid = _RESETS.get(asked.initialization), None
+        if kind is not None:
+            was = await self._call(
+                self.connection, lambda: blocking.reset(self.connection, kind, asked.protocols)
+            )
+            iccid = was.iccid
+        protocol = self.connection.protocol
+        if asked.protocols and protocol not in asked.protocols:
+            why = f"The card runs in {protocol}; another protocol needs a reset."
+            raise RefusedError(ErrorCode.PROTOCOL_MISMATCH, why)
+        answer = m.ReconnectAck(
+            id=asked.id,
+            session=self.session,
+            atr=Octets(self.connection.atr),
+            protocol=protocol,
+        )
+        return answer, iccid
 
     async def _look_ahead(
         self, command: Octets, sw: str

@@ -77,22 +77,27 @@ def find_out(reader: Reader, isd_r_aids: Sequence[bytes]) -> Found:
     return Found(atr, protocol, identities)
 
 
-def reset(connection: Connection, kind: ResetKind) -> WasReset:
+def reset(
+    connection: Connection, kind: ResetKind, protocols: Sequence[CardProtocol] = ()
+) -> WasReset:
     """
     Reset a card; where it has logical channels, ask for its ICCID and reset it again.
+
+    `protocols` are those that may be used, none meaning any.
 
     The second reset gives the user a card that has seen no command, so that TERMINAL CAPABILITY
     can still be the first (ETSI TS 102 221 clause 11.1.19).
 
     Raises:
+        RefusedError: If the card has none of these protocols.
         CardError: If the card does not come up again.
     """
-    connection.reset(kind)
+    connection.reset(kind, protocols)
     try:
         iccid = _ask(connection, identify_again())
     except CardTransmissionError:
         iccid = None
-    atr = connection.reset(kind)
+    atr = connection.reset(kind, protocols)
     return WasReset(atr, connection.protocol, iccid)
 
 

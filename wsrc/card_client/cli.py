@@ -58,7 +58,14 @@ def command(settings: CardClientSettings) -> None:
 def _agent(settings: CardClientSettings) -> Agent:
     aids = tuple(bytes(from_person(aid)) for aid in settings.isd_r_aids)
     labels = {label_key(key): label for key, label in settings.labels.items()}
-    options = Options(settings.name, settings.command_s, aids or ISD_R_AIDS, labels)
+    options = Options(
+        host=settings.name,
+        command_s=settings.command_s,
+        isd_r_aids=aids or ISD_R_AIDS,
+        labels=labels,
+        transaction_wait_s=settings.transaction_wait_s,
+        transaction_idle_s=settings.transaction_idle_s,
+    )
     server = Server(
         url=settings.server_url,
         tls=context_for(settings.server_url, settings.tls_ca),

@@ -35,6 +35,8 @@ class Options(msgspec.Struct, frozen=True):
     isd_r_aids: Sequence[bytes]
     labels: Mapping[str, str]
     """By `label_key` of what the operator wrote."""
+    transaction_wait_s: float = 25.0
+    transaction_idle_s: float = 60.0
 
 
 class Identification:
@@ -124,7 +126,7 @@ class Identification:
         self.retry_s = min(2 * self.retry_s if self.retry_s else RETRY_S, RETRY_MAX_S)
         self._report(_blank(self.info, state, bytes(self.info.atr or b"")))
 
-    def was_reset(self, reset: m.ResetResp, iccid: str | None) -> None:
+    def was_reset(self, reset: m.ResetResp | m.ReconnectAck, iccid: str | None) -> None:
         """Enter what a reset inside a session brought to light."""
         info = msgspec.structs.replace(
             self.info, atr=reset.atr, protocol=reset.protocol, iccid=iccid or self.info.iccid

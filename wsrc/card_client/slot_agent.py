@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One reader and the card in it: who it is, the one session that it may have, and its end."""
+"""One reader and the card in it: who it is, the sessions that it has, and their end."""
 
 import asyncio
 import logging
@@ -7,8 +7,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from wsrc import messages as m
-from wsrc.card_client.attachment import Attachment
+from wsrc.card_client.attachment import Attachment, Held
 from wsrc.card_client.identification import Identification, Options
+from wsrc.card_client.sight import STATES, Sight, same_card
+from wsrc.card_client.taking import check_reset, resets, take
+from wsrc.card_client.turns import Turns
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import (
     BadApduError,
@@ -16,16 +19,14 @@ from wsrc.errors import (
     CardTransmissionError,
     ErrorCode,
     Outcome,
+    RefusedError,
 )
-from wsrc.octets import Octets
-from wsrc.readers.base import Connection, Reader, Slot, SlotState
+from wsrc.readers.base import Direct, Reader, ResetKind, Slot, SlotState
+from wsrc.slot import Disposition, Share
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-ATTACH_S = 25.0
-"""Longest reset for a new holder; the server gives up a little later."""
 
 CLOSE_S = 10.0
 """Longest power-off."""
@@ -33,16 +34,8 @@ CLOSE_S = 10.0
 MAX_JOBS = 64
 """What may wait for one reader: a session has one request in flight, the rest is slack."""
 
-TELL_S = 0.05
-"""How long the server is not told of a change so that a session can end with its outcome."""
-
 GRACE_S = 1.0
 """How long PC/SC may go on showing our own use after we let go."""
-
-
-def _close(connection: Connection | None) -> None:
-    if connection is not None:
-        connection.close()
 
 
 class SlotAgent:
@@ -65,17 +58,14 @@ class SlotAgent:
         open_reader: Callable[[], Reader],
         send: Callable[[m.Message], None],
     ) -> None:
-        self.attachment: Attachment | None = None
+        self._turns = Turns(options.transaction_wait_s, options.transaction_idle_s)
         self._options = options
         self._claim = claim
         self._send = send
         self._jobs: asyncio.Queue[Callable[[], Coroutine[Any, Any, None]]] = asyncio.Queue()
         self._thread = ReaderThread(name, open_reader)
-        self._slot: Slot | None = None
-        self._seen: Slot | None = None
-        self._told: Slot | None = None
-        self._late: asyncio.TimerHandle | None = None
         self._card = Identification(options, name, self._thread, send)
+        self._sight = Sight(self._card)
         self._waiting: list[m.Message] = []
         self._touched = False
         self._to_refresh = False
@@ -85,17 +75,24 @@ class SlotAgent:
         try:
             await self._card.name(self._claim)
             while True:
-                job: Callable[[], Coroutine[Any, Any, None]]
-                try:
-                    async with asyncio.timeout(self._card.retry_s):
-                        job = await self._jobs.get()
-                except TimeoutError:
-                    job = self._look_again
+                job = await self._next_job()
                 await job()
+                await self._take_turns()
         finally:
-            self._forget_late()
+            self._sight.close()
             await self._power_off()
             self._thread.stop()
+
+    async def _next_job(self) -> Callable[[], Coroutine[Any, Any, None]]:
+        due, retry_s = self._turns.due(), self._card.retry_s
+        wait_s = None if self._turns.sessions else retry_s
+        if due is not None:
+            wait_s = max(0.0, due - asyncio.get_running_loop().time())
+        try:
+            async with asyncio.timeout(wait_s):
+                return await self._jobs.get()
+        except TimeoutError:
+            return self._look_again
 
     @property
     def info(self) -> m.ReaderInfo:
@@ -108,30 +105,25 @@ class SlotAgent:
         return bool(self.info.reader)
 
     def slot_changed(self, slot: Slot) -> None:
-        """
-        Take what the source sees now.
-
-        The server is told that a card came or went at once, whatever the reader is busy with; who
-        the card is takes its turn. A session has `TELL_S` to end first, so that its user is told
-        what became of a command.
-        """
-        quiet = self.attachment is None and self._thread.idle_s > GRACE_S
+        """Take what the source sees now; who the card is takes its turn."""
+        quiet = not self._turns.sessions and self._thread.idle_s > GRACE_S
         if slot.in_use and quiet:
             self._touched = True
-        self._slot = slot
-        if self.attachment is None:
-            self._tell()
-        elif self._late is None:
-            self._late = asyncio.get_running_loop().call_later(TELL_S, self._tell)
+        self._sight.saw(slot, in_session=bool(self._turns.sessions))
         if not self._to_refresh:  # each change of any reader comes here
             self._to_refresh = True
             self._jobs.put_nowait(self._refresh)
 
+    def knows(self, session: str) -> bool:
+        """Tell whether a session is there, or about to be."""
+        waiting = (w.session for w in self._waiting if isinstance(w, m.Attach))
+        return session in self._turns.sessions or session in waiting
+
     def connection_lost(self) -> None:
-        """End the session: the server is gone, and with it whoever held the card."""
+        """End all sessions: the server is gone, and with it whoever held the card."""
         self._waiting.clear()
-        if self.attachment is not None:
-            self.attachment.break_off()
+        for held in self._turns.sessions.values():
+            held.break_off()
         self._jobs.put_nowait(self._abandon)
 
     def request(self, message: m.Message) -> None:
@@ -143,9 +135,8 @@ class SlotAgent:
             why = f"{MAX_JOBS} requests wait for {self.info.name} already."
             self._refuse(message, ErrorCode.TOO_MANY, why)
             return
-        current = self.attachment
-        ours = current is not None and current.session == m.session_of(message)
-        if current is not None and ours and isinstance(message, m.Detach):
+        current = self._turns.sessions.get(m.session_of(message) or "")
+        if current is not None and isinstance(message, m.Detach):
             current.break_off()
         self._waiting.append(message)
         self._jobs.put_nowait(lambda: self._handle(message))
@@ -153,25 +144,29 @@ class SlotAgent:
     async def _handle(self, message: m.Message) -> None:
         if not any(waiting is message for waiting in self._waiting):
             return
+        if isinstance(message, m.Forwarded) and self._turns.must_wait(message):
+            self._turns.park(message, asyncio.get_running_loop().time())
+            return
         self._waiting.remove(message)
         match message:
             case m.Attach():
                 await self._attach(message)
             case m.Detach():
                 await self._detach(message)
-            case m.CApdu() | m.Batch() | m.ResetReq():
-                await self._carry_out(message)
             case _:
-                self._refuse(message, ErrorCode.UNEXPECTED_MESSAGE, "A reader cannot do that.")
+                assert isinstance(message, m.Forwarded)
+                await self._carry_out(message)
 
     def _cancel(self, message: m.Cancel) -> None:
         target = next(
-            (w for w in self._waiting if isinstance(w, m.COMMANDS) and w.id == message.target), None
+            (w for w in self._waiting if isinstance(w, m.Forwarded) and _is_target(w, message)),
+            None,
         )
-        current = self.attachment
+        current = self._turns.sessions.get(message.session or "")
         in_batch = current is not None and current.in_batch == message.target
         if target is not None:
             self._waiting.remove(target)
+            self._turns.unpark(target)
             self._refuse(target, ErrorCode.CANCELLED, "The request was cancelled.")
         elif current is not None and in_batch:
             current.break_off()
@@ -181,86 +176,65 @@ class SlotAgent:
 
     # What the source sees
 
-    def _tell(self) -> None:
-        """Tell the server what the source sees, if it was not told yet."""
-        slot, told = self._slot, self._told
-        self._forget_late()
-        if slot is None or slot == told:
-            return
-        self._told = slot
-        if slot.state is not SlotState.PRESENT:
-            self._card.no_card(_STATES[slot.state], slot.atr)
-        elif not _same_card(told, slot):
-            self._card.new_card(slot)
-
-    def _forget_late(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
-
     async def _refresh(self) -> None:
         self._to_refresh = False
-        slot, seen = self._slot, self._seen
+        slot, seen = self._sight.slot, self._sight.dealt
         if slot is None or (seen is not None and seen == slot and self._card.retry_s is None):
             return
-        self._seen = slot
-        same_card = _same_card(seen, slot)
-        if self.attachment is not None and not (same_card and slot.state is SlotState.PRESENT):
+        self._sight.dealt = slot
+        same, present = same_card(seen, slot), slot.state is SlotState.PRESENT
+        direct = any(held.share is Share.DIRECT for held in self._turns.sessions.values())
+        if self._turns.sessions and not direct and not (same and present):
             await self._end(ErrorCode.CARD_NOT_PRESENT, "The card was taken out of the reader.")
-        self._tell()
-        if slot.state is not SlotState.PRESENT:
-            self._card.no_card(_STATES[slot.state], slot.atr)
-        elif not same_card or self.info.state is not m.ReaderState.READY:
+        self._sight.tell()
+        if not present:
+            self._card.no_card(STATES[slot.state], slot.atr)
+        elif (not same or self.info.state is not m.ReaderState.READY) and not direct:
             await self._identify()
 
     async def _identify(self) -> None:
-        await self._card.identify(self._still_there)
+        await self._card.identify(self._sight.still_there)
         self._touched = False
 
     async def _look_again(self) -> None:
-        if self._slot is not None and self._slot.state is SlotState.PRESENT:
+        if self._sight.present and not self._turns.sessions and self._card.retry_s is not None:
             await self._identify()
-
-    def _still_there(self) -> bool:
-        """Tell whether the source sees what it saw when this was begun."""
-        slot, seen = self._slot, self._seen
-        return slot is not None and slot.state is SlotState.PRESENT and _same_card(seen, slot)
 
     def _failed(self, exc: CardError) -> None:
         """Say how a card is that failed, unless the source has seen it go."""
-        if self._still_there():
+        if self._sight.still_there():
             self._card.failed(exc)
 
-    # The session
+    # Sessions
 
     async def _attach(self, asked: m.Attach) -> None:
-        if self.attachment is not None:
+        if not self._turns.may_join(asked.share):
             await self._end(ErrorCode.NO_SUCH_SESSION, "Another session began.")
-        if asked.insertion != self.info.insertion or self.info.state is not m.ReaderState.READY:
-            why = f"The card that was in {self.info.name} is not there any more."
-            self._refuse(asked, ErrorCode.CARD_NOT_PRESENT, why)
-            return
-        if self._touched and not await self._is_still_the_same():
-            why = f"Another program has used {self.info.name}, and the card is another one now."
-            self._refuse(asked, ErrorCode.NO_SUCH_CARD, why)
-            return
         try:
-            connection = await self._thread.with_reader(
-                lambda reader: reader.connect(), ATTACH_S, _close
-            )
+            await self._check_card(asked)
+            sharing = next(iter(self._turns.sessions.values()), None)
+            held = await take(asked, sharing, self._thread, self._run, self._options.command_s)
+        except RefusedError as exc:
+            self._refuse(asked, exc.code, str(exc))
         except CardError as exc:
             self._refuse(asked, exc.code, str(exc))
-            self._failed(exc)
+            if asked.share is not Share.DIRECT:
+                self._failed(exc)
+        else:
+            self._turns.add(held)
+            self._send(held.attached())
+
+    async def _check_card(self, asked: m.Attach) -> None:
+        """Raise RefusedError if the card that is meant is not there any more."""
+        name = self.info.name
+        if asked.share is Share.DIRECT:
             return
-        self.attachment = Attachment(
-            asked.session,
-            connection,
-            self._run,
-            raw_tpdu=asked.raw_tpdu,
-            batch_s=self._options.command_s,
-        )
-        atr = Octets(connection.atr)
-        self._send(m.AttachAck(session=asked.session, atr=atr, protocol=connection.protocol))
+        if asked.insertion != self.info.insertion or self.info.state is not m.ReaderState.READY:
+            why = f"The card that was in {name} is not there any more."
+            raise RefusedError(ErrorCode.CARD_NOT_PRESENT, why)
+        if self._touched and not self._turns.sessions and not await self._is_still_the_same():
+            why = f"Another program has used {name}, and the card is another one now."
+            raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
 
     async def _is_still_the_same(self) -> bool:
         before = self.info
@@ -268,70 +242,133 @@ class SlotAgent:
         return (before.iccid, before.eids) == (self.info.iccid, self.info.eids)
 
     async def _detach(self, asked: m.Detach) -> None:
-        if self.attachment is not None and self.attachment.session == asked.session:
-            await self._power_off()
+        left = self._turns.leave(asked.session, asked.disposition)
+        self._waiting = [w for w in self._waiting if m.session_of(w) != asked.session]
+        if left is not None:
             _log.info("Session %s on %s is over", asked.session[:8], self.info.name)
-            await self._identify()
+        if left is not None and not self._turns.sessions:
+            await self._close(left.held, eject=asked.disposition is Disposition.EJECT)
+            if left.share is not Share.DIRECT or self.info.state is not m.ReaderState.EMPTY:
+                await self._identify()
         self._send(m.DetachAck(session=asked.session))
 
     async def _abandon(self) -> None:
-        if self.attachment is not None:
-            _log.info("Session %s lost its server", self.attachment.session[:8])
+        if self._turns.sessions:
+            names = ", ".join(session[:8] for session in self._turns.sessions)
+            _log.info("Sessions %s on %s lost their server", names, self.info.name)
             await self._power_off()
             await self._identify()
 
-    async def _carry_out(self, asked: m.CApdu | m.Batch | m.ResetReq) -> None:
-        current = self.attachment
-        if current is None or current.session != asked.session:
-            self._refuse(asked, ErrorCode.NO_SUCH_SESSION, "The card has no such session.")
+    async def _take_turns(self) -> None:
+        """Do what is due: end what took too long, then go on with who waits."""
+        now = asyncio.get_running_loop().time()
+        for late in self._turns.overdue(now):
+            if late not in self._waiting:  # the server is gone
+                continue
+            self._waiting.remove(late)
+            why = "Another user who shares the card had a transaction open for too long."
+            self._refuse(late, ErrorCode.CARD_BUSY, why)
+        owner = self._turns.end_idle(now)
+        if owner is not None:
+            _log.warning("Session %s left a transaction open; the card is reset", owner[:8])
+            await self._dispose(Disposition.RESET, None)
+        await self._dispose(self._turns.disposition(), None)
+        while (ready := self._turns.next_ready()) is not None:
+            await self._handle(ready)
+            await self._dispose(self._turns.disposition(), None)
+
+    async def _carry_out(self, asked: m.Forwarded) -> None:
+        current = self._turns.sessions.get(asked.session or "")
+        if current is None:
+            self._refuse(asked, ErrorCode.NO_SUCH_SESSION, "The card client has no such session.")
             return
         failure: CardError | None = None
         try:
-            match asked:
-                case m.CApdu():
-                    done, failure = await current.command(asked)
-                    self._send(done)
-                case m.Batch():
-                    answer, failure = await current.batch(asked)
-                    self._send(answer)
-                case m.ResetReq():
-                    reset, iccid = await current.reset(asked)
-                    self._card.was_reset(reset, iccid)
-                    self._send(reset)
+            failure = await self._answer(asked, current)
         except BadApduError as exc:
             self._refuse(asked, exc.code, f"Not a command for a card: {exc}.")
+        except RefusedError as exc:
+            self._refuse(asked, exc.code, str(exc))
         except CardError as exc:
             self._refuse(asked, exc.code, str(exc), exc.outcome)
             failure = exc
+        self._turns.used(current.session, asyncio.get_running_loop().time())
         if failure is not None and not isinstance(failure, CardTransmissionError):
-            await self._end(failure.code, str(failure))
-            self._failed(failure)
+            await self._fail(failure)
 
-    async def _run(self, connection: Connection, function: Callable[[], T]) -> T:
+    async def _answer(self, asked: m.Forwarded, current: Held) -> CardError | None:
+        """Answer a request; give what went wrong after that."""
+        check_reset(current, asked)
+        if isinstance(asked, m.BeginTransaction | m.EndTransaction):
+            await self._transact(asked, current)
+            return None
+        if resets(asked):
+            self._turns.were_reset(current.session)
+        done = await current.carry_out(asked, self.info.name)
+        if isinstance(asked, m.Reconnect):
+            current.was_reset, current.share = False, asked.share or current.share
+        if done.reset is not None:
+            self._card.was_reset(done.reset, done.iccid)
+        self._send(done.answer)
+        return done.failure
+
+    async def _transact(self, asked: m.BeginTransaction | m.EndTransaction, current: Held) -> None:
+        session = current.session
+        if isinstance(asked, m.BeginTransaction):
+            self._turns.begin(session, asyncio.get_running_loop().time())
+            self._send(m.BeginTransactionAck(id=asked.id, session=session))
+            return
+        self._turns.end(session)
+        await self._dispose(asked.disposition, session)
+        if session in self._turns.sessions:
+            self._send(m.EndTransactionAck(id=asked.id, session=session))
+
+    async def _dispose(self, disposition: Disposition, by: str | None) -> None:
+        """Do with the card what a session wants; the others are told when they next ask."""
+        held = next(iter(self._turns.sessions.values()), None)
+        if disposition is Disposition.LEAVE or not isinstance(held, Attachment):
+            return
+        kind = ResetKind.WARM if disposition is Disposition.RESET else ResetKind.COLD
+        self._turns.were_reset(by)
+        try:
+            reset, iccid = await held.reset(m.ResetReq(session=held.session, kind=kind))
+        except CardError as exc:
+            await self._fail(exc)
+        else:
+            self._card.was_reset(reset, iccid)
+
+    async def _fail(self, failure: CardError) -> None:
+        await self._end(failure.code, str(failure))
+        self._failed(failure)
+
+    async def _run(self, held: Direct, function: Callable[[], T]) -> T:
         return await self._thread.call(
-            function, self._options.command_s, late=lambda _: connection.close()
+            function, self._options.command_s, late=lambda _: held.close()
         )
 
     async def _end(self, code: ErrorCode, sentence: str) -> None:
-        """End the session without being asked to."""
-        ended = self.attachment
-        if ended is None:
+        """End all sessions without being asked to."""
+        ended = tuple(self._turns.sessions)
+        if not ended:
             return
         await self._power_off()
-        for request in [w for w in self._waiting if isinstance(w, m.COMMANDS)]:
-            if request.session == ended.session:
+        for request in [w for w in self._waiting if isinstance(w, m.Forwarded)]:
+            if request.session in ended:
                 self._waiting.remove(request)
                 self._refuse(request, code, sentence)
-        _log.info("Session %s on %s ended: %s", ended.session[:8], self.info.name, sentence)
-        self._send(m.SessionEnded(session=ended.session, code=code, message=sentence))
+        for session in ended:
+            _log.info("Session %s on %s ended: %s", session[:8], self.info.name, sentence)
+            self._send(m.SessionEnded(session=session, code=code, message=sentence))
 
     async def _power_off(self) -> None:
+        """Strike all sessions and let go of the card."""
+        for held in self._turns.clear()[:1]:
+            await self._close(held.held)
+
+    async def _close(self, held: Direct, *, eject: bool = False) -> None:
         """Let go of the card; one that hangs is reset when it is next connected to."""
-        ended, self.attachment = self.attachment, None
-        if ended is None:
-            return
         try:
-            await self._thread.call(ended.connection.close, CLOSE_S)
+            await self._thread.call(lambda: held.close(eject=eject), CLOSE_S)
         except CardError as exc:
             _log.warning("%s: the card could not be powered off: %s", self.info.name, exc)
 
@@ -346,17 +383,5 @@ class SlotAgent:
         self._send(error)
 
 
-def _same_card(before: Slot | None, slot: Slot) -> bool:
-    """Tell whether no card went out or in between two sights of a reader."""
-    return (
-        before is not None
-        and before.event_count == slot.event_count
-        and before.state not in {SlotState.EMPTY, SlotState.UNAVAILABLE}
-    )
-
-
-_STATES = {
-    SlotState.EMPTY: m.ReaderState.EMPTY,
-    SlotState.MUTE: m.ReaderState.MUTE,
-    SlotState.UNAVAILABLE: m.ReaderState.UNAVAILABLE,
-}
+def _is_target(request: m.Forwarded, cancel: m.Cancel) -> bool:
+    return request.id == cancel.target and request.session == cancel.session

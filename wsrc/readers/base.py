@@ -3,17 +3,29 @@
 What WSRC asks of a reader.
 
 All of it blocks. A `Source` is watched by one thread; each `Reader` is used by one thread at a
-time, its own. Every failure is a `CardError` of `wsrc.errors`.
+time, its own. Every failure is a `CardError` of `wsrc.errors`; what a reader or card cannot do is
+a `RefusedError`, and nothing was done then.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
-from wsrc.slot import CardProtocol, ResetKind, SlotState
+from wsrc.slot import CardProtocol, CardStatus, ResetKind, SlotState
 
-__all__ = ["CardProtocol", "Connection", "Reader", "ResetKind", "Slot", "SlotState", "Source"]
+__all__ = [
+    "CardProtocol",
+    "CardStatus",
+    "Connection",
+    "Direct",
+    "Reader",
+    "ResetKind",
+    "Slot",
+    "SlotState",
+    "Source",
+    "Status",
+]
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -31,7 +43,61 @@ class Slot(msgspec.Struct, frozen=True):
     in_use: bool = False
 
 
-class Connection(Protocol):
+class Status(msgspec.Struct, frozen=True):
+    """What a reader says of its card; `protocol` is None where none was agreed on."""
+
+    states: tuple[CardStatus, ...]
+    protocol: CardProtocol | None = None
+    atr: bytes = b""
+
+
+class Direct(Protocol):
+    """A reader, with or without a card, that no other program of this host can use meanwhile."""
+
+    def status(self) -> Status:
+        """
+        Give what SCardStatus says.
+
+        Raises:
+            CardError: If the reader cannot be asked.
+        """
+        ...
+
+    def control(self, number: int, octets: bytes) -> bytes:
+        """
+        Ask something of the reader itself; `number` is the same on every platform.
+
+        Raises:
+            RefusedError: If the reader cannot do that; code `not_supported`.
+            CardError: If it failed.
+        """
+        ...
+
+    def get_attribute(self, name: str) -> bytes:
+        """
+        Give an attribute by its name of `pcsc_numbers.ATTRIBUTES`.
+
+        Raises:
+            RefusedError: If there is no such name or the reader has no such attribute; code
+                `not_supported`.
+            CardError: If it failed.
+        """
+        ...
+
+    def set_attribute(self, name: str, value: bytes) -> None:
+        """Set an attribute; errors as `get_attribute`."""
+        ...
+
+    def close(self, *, eject: bool = False) -> None:
+        """
+        Power the card off, if there is one, and let go of the reader; never raises.
+
+        With `eject`, a reader that can push the card out does.
+        """
+        ...
+
+
+class Connection(Direct, Protocol):
     """A powered card, held so that no other program of this host can use it meanwhile."""
 
     @property
@@ -53,17 +119,14 @@ class Connection(Protocol):
         """
         ...
 
-    def reset(self, kind: ResetKind) -> bytes:
+    def reset(self, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> bytes:
         """
-        Reset the card and give the new ATR.
+        Reset the card and give the new ATR; `protocols` as in `Reader.connect`.
 
         Raises:
+            RefusedError: If the card has none of these; code `protocol_mismatch`.
             CardError: If the card does not come up again.
         """
-        ...
-
-    def close(self) -> None:
-        """Power the card off and let go of it; never raises."""
         ...
 
 
@@ -84,14 +147,28 @@ class Reader(Protocol):
         """
         ...
 
-    def connect(self) -> Connection:
+    def connect(self, protocols: Sequence[CardProtocol] = ()) -> Connection:
         """
         Take the card for exclusive use, powered by a cold reset.
 
+        Args:
+            protocols: Those that may be used; none means any, the one that the card offers first.
+
         Raises:
+            RefusedError: If the card has none of these; code `protocol_mismatch`.
             CardNotPresentError: If the slot is empty.
             CardUnresponsiveError: If the card gives no ATR.
             ReaderInUseError: If another program holds the card.
+            ReaderUnavailableError: If the reader or the service behind it is gone.
+        """
+        ...
+
+    def connect_direct(self) -> Direct:
+        """
+        Take the reader as it is, with or without a card; no card is powered.
+
+        Raises:
+            ReaderInUseError: If another program holds the reader.
             ReaderUnavailableError: If the reader or the service behind it is gone.
         """
         ...

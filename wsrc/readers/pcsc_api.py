@@ -26,6 +26,7 @@ PROTOCOL_ANY: Final = PROTOCOL_T0 | PROTOCOL_T1
 LEAVE_CARD: Final = 0
 RESET_CARD: Final = 1
 UNPOWER_CARD: Final = 2
+EJECT_CARD: Final = 3
 
 STATE_UNAWARE: Final = 0x0000
 STATE_CHANGED: Final = 0x0002
@@ -38,9 +39,6 @@ STATE_MUTE: Final = 0x0200
 
 PNP_READER: Final = "\\\\?PnP?\\Notification"
 """Pseudo-reader that changes when a reader comes or goes."""
-
-ATTR_VENDOR_IFD_SERIAL_NO: Final = 0x0001_0103
-ATTR_CHANNEL_ID: Final = 0x0002_0110
 
 S_SUCCESS: Final = 0
 E_CANCELLED: Final = 0x8010_0002
@@ -61,6 +59,7 @@ E_READER_UNAVAILABLE: Final = 0x8010_0017
 P_SHUTDOWN: Final = 0x8010_0018
 E_NO_SERVICE: Final = 0x8010_001D
 E_SERVICE_STOPPED: Final = 0x8010_001E
+E_UNSUPPORTED_FEATURE: Final = 0x8010_0022
 E_NO_READERS_AVAILABLE: Final = 0x8010_002E
 W_UNSUPPORTED_CARD: Final = 0x8010_0065
 W_UNRESPONSIVE_CARD: Final = 0x8010_0066
@@ -112,7 +111,7 @@ _NAMES: Final = {
     E_NO_SERVICE: "SCARD_E_NO_SERVICE",
     E_SERVICE_STOPPED: "SCARD_E_SERVICE_STOPPED",
     0x8010_001F: "SCARD_E_UNEXPECTED",
-    0x8010_0022: "SCARD_E_UNSUPPORTED_FEATURE",
+    E_UNSUPPORTED_FEATURE: "SCARD_E_UNSUPPORTED_FEATURE",
     0x8010_0027: "SCARD_E_NO_ACCESS",
     E_NO_READERS_AVAILABLE: "SCARD_E_NO_READERS_AVAILABLE",
     0x8010_002F: "SCARD_E_COMM_DATA_LOST",
@@ -188,6 +187,25 @@ not come is COMM_ERROR), and REMOVED_CARD only before it calls the driver.
 """
 
 
+UNSUPPORTED: Final = frozenset(
+    {0x8010_001F, E_UNSUPPORTED_FEATURE, E_INVALID_PARAMETER, E_INVALID_VALUE, 0x01, 0x32, 0x57}
+)
+"""
+What control codes that a reader does not have are answered with.
+
+UNSUPPORTED_FEATURE is 1Fh on pcsc-lite; the last three are Windows' invalid function, not
+supported and invalid parameter, which drivers pass on.
+"""
+
+NO_ATTRIBUTE: Final = UNSUPPORTED | {E_NOT_TRANSACTED, E_INSUFFICIENT_BUFFER}
+"""
+What attributes that a reader does not have are answered with.
+
+pcsc-lite says NOT_TRANSACTED where a driver does not name the reason, and INSUFFICIENT_BUFFER
+where its library cannot be asked for the length of a name first.
+"""
+
+
 class Scard:
     """
     pyscard's module `smartcard.scard` with types.
@@ -252,10 +270,24 @@ class Scard:
         code, answer = self._module.SCardTransmit(card, protocol, list(octets))
         return unsigned(code), bytes(answer) if code == S_SUCCESS else b""
 
-    def attribute(self, card: int, attribute: int) -> bytes:
-        """Give an attribute of the reader, empty where it has none."""
+    def status(self, card: int) -> tuple[int, int, int, bytes]:
+        """Give the result code, the state as the platform numbers it, the protocol, the ATR."""
+        code, _, state, protocol, atr = self._module.SCardStatus(card)
+        return unsigned(code), state, protocol, bytes(atr) if code == S_SUCCESS else b""
+
+    def control(self, card: int, control_code: int, octets: bytes) -> tuple[int, bytes]:
+        """Give the result code and what the reader answered."""
+        code, answer = self._module.SCardControl(card, control_code, list(octets))
+        return unsigned(code), bytes(answer) if code == S_SUCCESS else b""
+
+    def get_attribute(self, card: int, attribute: int) -> tuple[int, bytes]:
+        """Give the result code and an attribute of the reader."""
         code, value = self._module.SCardGetAttrib(card, attribute)
-        return bytes(value) if code == S_SUCCESS else b""
+        return unsigned(code), bytes(value) if code == S_SUCCESS else b""
+
+    def set_attribute(self, card: int, attribute: int, value: bytes) -> int:
+        """Give the result code."""
+        return unsigned(self._module.SCardSetAttrib(card, attribute, list(value)))
 
 
 def unsigned(code: int) -> int:

@@ -2,13 +2,15 @@
 """One PC/SC reader and the card in it, held exclusively; for the one thread that serves it."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from wsrc.apdu import MAX_COMMAND_OCTETS
-from wsrc.errors import CardError, CardTransmissionError, Outcome
+from wsrc.errors import CardError, CardTransmissionError, ErrorCode, Outcome, RefusedError
+from wsrc.pcsc_numbers import ATTRIBUTES
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import CardProtocol, ResetKind
+from wsrc.readers.pcsc_direct import PROTOCOLS, PcscDirect
 from wsrc.readers.pcsc_names import first_protocol, stable_id
 
 PCSC_LITE: Final = sys.platform == "linux"
@@ -16,11 +18,7 @@ PCSC_LITE: Final = sys.platform == "linux"
 _RESETS: Final = 3
 """Attempts to bring a card up while it is said to have been reset by others."""
 
-_PROTOCOLS: Final = {
-    api.PROTOCOL_T0: CardProtocol.T0,
-    api.PROTOCOL_T1: CardProtocol.T1,
-}
-_NUMBERS: Final = {protocol: number for number, protocol in _PROTOCOLS.items()}
+_NUMBERS: Final = {protocol: number for number, protocol in PROTOCOLS.items()}
 _INITIALIZATION: Final = {
     ResetKind.COLD: api.UNPOWER_CARD,
     ResetKind.WARM: api.RESET_CARD,
@@ -90,23 +88,21 @@ class PcscReader:
                 card = self._take(api.SHARE_DIRECT, 0)
             except CardError:
                 return self._name
-            serial = self._scard.attribute(card, api.ATTR_VENDOR_IFD_SERIAL_NO)
-            channel = self._scard.attribute(card, api.ATTR_CHANNEL_ID)
+            _, serial = self._scard.get_attribute(card, ATTRIBUTES["vendor_ifd_serial_no"])
+            _, channel = self._scard.get_attribute(card, ATTRIBUTES["channel_id"])
             self._scard.disconnect(card, api.LEAVE_CARD)
             self._stable_id = stable_id(self._name, serial, channel)
         return self._stable_id
 
-    def connect(self) -> "PcscConnection":
+    def connect(self, protocols: Sequence[CardProtocol] = ()) -> "PcscConnection":
         """Take the card for exclusive use, powered by a cold reset; errors as `base.Reader`."""
-        if self._in_use():
-            raise api.card_error(api.E_SHARING_VIOLATION, self._name)
-        self._held.add(self._name)
-        try:
-            card = self._take(api.SHARE_EXCLUSIVE, api.PROTOCOL_ANY)
-            return PcscConnection(self._name, card, self._scard, self._let_go)
-        except BaseException:
-            self._let_go()
-            raise
+        card = self._hold(api.SHARE_EXCLUSIVE, api.PROTOCOL_ANY)
+        return PcscConnection(self._name, card, self._scard, self._let_go, protocols)
+
+    def connect_direct(self) -> PcscDirect:
+        """Take the reader as it is, with or without a card; errors as `base.Reader`."""
+        card = self._hold(api.SHARE_DIRECT, 0)
+        return PcscDirect(self._name, card, self._scard, self._let_go)
 
     def close(self) -> None:
         """Release the context; never raises."""
@@ -127,6 +123,17 @@ class PcscReader:
     def _let_go(self) -> None:
         self._held.discard(self._name)
 
+    def _hold(self, share_mode: int, protocols: int) -> int:
+        """Take the reader, and note that it is we who hold it."""
+        if self._in_use():
+            raise api.card_error(api.E_SHARING_VIOLATION, self._name)
+        self._held.add(self._name)
+        try:
+            return self._take(share_mode, protocols)
+        except BaseException:
+            self._let_go()
+            raise
+
     def _take(self, share_mode: int, protocols: int) -> int:
         code, card = self._attempt(share_mode, protocols)
         if code in api.SERVICE_GONE:
@@ -141,25 +148,28 @@ class PcscReader:
         return self._scard.connect(context, self._name, share_mode, protocols)
 
 
-class PcscConnection:
+class PcscConnection(PcscDirect):
     """
     A card held exclusively; see `base.Connection`. It is for the thread of its reader.
 
     Raises:
-        CardError: If the cold reset that begins it fails; the card is let go of then.
+        RefusedError: If the card has none of these protocols; the card is let go of then.
+        CardError: If the cold reset that begins it fails; likewise.
     """
 
     def __init__(
-        self, reader: str, card: int, scard: api.Scard, let_go: Callable[[], None]
+        self,
+        reader: str,
+        card: int,
+        scard: api.Scard,
+        let_go: Callable[[], None],
+        protocols: Sequence[CardProtocol] = (),
     ) -> None:
-        self._reader = reader
-        self._card: int | None = card
-        self._scard = scard
-        self._let_go = let_go
+        super().__init__(reader, card, scard, let_go)
         self._atr = b""
         self._number = api.PROTOCOL_T0
         try:
-            self._power(api.UNPOWER_CARD)
+            self._power(api.UNPOWER_CARD, protocols)
         except BaseException:
             self.close()
             raise
@@ -172,7 +182,7 @@ class PcscConnection:
     @property
     def protocol(self) -> CardProtocol:
         """Protocol in force."""
-        return _PROTOCOLS[self._number]
+        return PROTOCOLS[self._number]
 
     def transmit(self, octets: bytes) -> bytes:
         """
@@ -195,51 +205,46 @@ class PcscConnection:
             raise self._no_status_word(len(answer))
         return answer
 
-    def reset(self, kind: ResetKind) -> bytes:
+    def reset(self, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> bytes:
         """
-        Reset the card and give the new ATR; the protocol is agreed on anew.
+        Reset the card and give the new ATR; the protocol is agreed on anew, among these if given.
 
         Raises:
+            RefusedError: If the card has none of these protocols.
             CardError: If the card does not come up again.
         """
-        self._power(_INITIALIZATION[kind])
+        self._power(_INITIALIZATION[kind], protocols)
         return self._atr
 
-    def close(self) -> None:
-        """Power the card off and let go of it; never raises."""
-        card, self._card = self._card, None
-        if card is not None:
-            self._scard.disconnect(card, api.UNPOWER_CARD)
-            self._let_go()
-
-    def _handle(self) -> int:
-        if self._card is None:
-            raise api.card_error(api.E_INVALID_HANDLE, self._reader)
-        return self._card
-
-    def _power(self, initialization: int) -> None:
+    def _power(self, initialization: int, protocols: Sequence[CardProtocol]) -> None:
         card = self._handle()
+        wanted = [_NUMBERS[protocol] for protocol in dict.fromkeys(protocols)] or _NUMBERS.values()
+        mask = sum(wanted)
         code = api.W_RESET_CARD
         for _ in range(_RESETS):
-            code = self._reset_once(card, initialization)
+            code = self._reset_once(card, initialization, mask)
             if code != api.W_RESET_CARD:
                 break
+        if code == api.E_PROTO_MISMATCH and mask != api.PROTOCOL_ANY:
+            names = " and no ".join(protocols)
+            why = f"The card in reader {self._reader!r} has no {names}."
+            raise RefusedError(ErrorCode.PROTOCOL_MISMATCH, why)
         if code != api.S_SUCCESS:
             raise api.connect_error(code, self._reader)
 
-    def _reset_once(self, card: int, initialization: int) -> int:
-        """Reset the card into the protocol that it offers first, else into any."""
+    def _reset_once(self, card: int, initialization: int, mask: int) -> int:
+        """Reset the card into the protocol that it offers first, else into any of the mask."""
         _, atr = self._scard.atr(card)
         offered = first_protocol(atr)
-        wish = _NUMBERS[offered] if offered is not None else api.PROTOCOL_ANY
-        code, number = self._scard.reconnect(card, wish, initialization)
-        if code == api.E_PROTO_MISMATCH and wish != api.PROTOCOL_ANY:
-            code, number = self._scard.reconnect(card, api.PROTOCOL_ANY, initialization)
+        wish = _NUMBERS[offered] & mask if offered is not None else mask
+        code, number = self._scard.reconnect(card, wish or mask, initialization)
+        if code == api.E_PROTO_MISMATCH and wish not in {0, mask}:
+            code, number = self._scard.reconnect(card, mask, initialization)
         if code != api.S_SUCCESS:
             return code
         code, atr = self._scard.atr(card)
         if code == api.S_SUCCESS:
-            if number not in _PROTOCOLS:
+            if number not in PROTOCOLS:
                 return api.E_PROTO_MISMATCH
             self._atr, self._number = atr, number
         return code

@@ -2,17 +2,16 @@
 """Readers that hold simulated cards, for demonstration, for tests and for who has no card."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from wsrc.errors import (
-    CardError,
-    CardNotPresentError,
-    CardTransmissionError,
-    Outcome,
-    ReaderInUseError,
-    ReaderUnavailableError,
+from wsrc.errors import CardError, Outcome, ReaderUnavailableError, RefusedError
+from wsrc.readers.base import CardProtocol, Slot
+from wsrc.readers.simulated_bay import Bay
+from wsrc.readers.simulated_connection import (
+    SimulatedConnection,
+    SimulatedDirect,
+    check_protocol,
 )
-from wsrc.readers.base import CardProtocol, ResetKind, Slot, SlotState
 from wsrc.readers.simulation import Card
 
 
@@ -26,7 +25,7 @@ class SimulatedSource:
 
     def __init__(self, cards: Iterable[Card] = ()) -> None:
         self._changed = threading.Condition()
-        self._bays: dict[str, _Bay] = {}
+        self._bays: dict[str, Bay] = {}
         self._event_counts: dict[str, int] = {}
         self._version = 0
         self._stopped = False
@@ -50,7 +49,7 @@ class SimulatedSource:
             name = name or self._free_name(card.name if card else "Simulated Reader")
             if name in self._bays:
                 raise ValueError(f"there is a reader {name} already")
-            self._bays[name] = _Bay(name, self._changed, self._event_counts.get(name, 0))
+            self._bays[name] = Bay(name, self._changed, self._event_counts.get(name, 0))
             if card is not None:
                 self._bays[name].insert(card)
             self._tell()
@@ -148,7 +147,7 @@ class SimulatedSource:
             self._bay(name).held_elsewhere = held
             self._tell()
 
-    def _bay(self, name: str) -> "_Bay":
+    def _bay(self, name: str) -> Bay:
         if name not in self._bays:
             raise ValueError(f"there is no reader {name}")
         return self._bays[name]
@@ -165,7 +164,7 @@ class SimulatedSource:
 class SimulatedReader:
     """One simulated reader."""
 
-    def __init__(self, source: SimulatedSource, bay: "_Bay") -> None:
+    def __init__(self, source: SimulatedSource, bay: Bay) -> None:
         self._source = source
         self._bay = bay
 
@@ -179,11 +178,12 @@ class SimulatedReader:
         """The name: a simulated reader has no serial number."""
         return self._bay.name
 
-    def connect(self) -> "SimulatedConnection":
+    def connect(self, protocols: Sequence[CardProtocol] = ()) -> SimulatedConnection:
         """
         Take the card for exclusive use, powered by a cold reset.
 
         Raises:
+            RefusedError: If the card has none of these protocols.
             CardNotPresentError: If the slot is empty.
             CardUnresponsiveError: If the card gives no ATR.
             ReaderInUseError: If another connection or program holds the card.
@@ -191,161 +191,26 @@ class SimulatedReader:
         """
         card, event_count = self._bay.take()
         try:
+            check_protocol(self._bay, card, protocols)
             card.power_on()
-        except CardError:
+        except (CardError, RefusedError):
             self._bay.give_back(event_count)
             raise
-        return SimulatedConnection(self._source, self._bay, card, event_count)
+        return SimulatedConnection(self._bay, card, event_count, self._source.find_dead)
+
+    def connect_direct(self) -> SimulatedDirect:
+        """
+        Take the reader as it is, with or without a card.
+
+        Raises:
+            ReaderInUseError: If another connection or program holds it.
+            ReaderUnavailableError: If the reader was unplugged.
+        """
+        self._bay.take_direct()
+        return SimulatedDirect(self._bay)
 
     def close(self) -> None:
         """Let go of the reader; nothing is held."""
-
-
-class SimulatedConnection:
-    """A simulated card in use."""
-
-    def __init__(self, source: SimulatedSource, bay: "_Bay", card: Card, event_count: int) -> None:
-        self._source = source
-        self._bay = bay
-        self._card = card
-        self._event_count = event_count
-        self._closed = False
-
-    @property
-    def atr(self) -> bytes:
-        """ATR of the last reset."""
-        return self._card.atr
-
-    @property
-    def protocol(self) -> CardProtocol:
-        """Protocol in force."""
-        return self._card.protocol
-
-    def transmit(self, octets: bytes) -> bytes:
-        """
-        Send one TPDU (T=0) or one APDU (T=1) as it is and give the card's answer as it is.
-
-        Raises:
-            CardNotPresentError: If the card was taken out.
-            ReaderUnavailableError: If the reader was unplugged.
-            CardTransmissionError: If the connection was closed.
-        """
-        self._check()
-        try:
-            return self._card.transmit(octets)
-        except CardError as exc:
-            raise self._translated(exc) from exc
-
-    def reset(self, kind: ResetKind) -> bytes:
-        """
-        Reset the card and give the new ATR.
-
-        Raises:
-            CardError: If the card does not come up again.
-        """
-        self._check()
-        try:
-            return self._card.reset(kind)
-        except CardError as exc:
-            raise self._translated(exc) from exc
-
-    def close(self) -> None:
-        """Power the card off and let go of it; a command in flight ends at once."""
-        if not self._closed:
-            self._closed = True
-            if self._bay.give_back(self._event_count):
-                self._card.power_off()
-
-    def _check(self) -> None:
-        if self._closed:
-            raise CardTransmissionError(
-                f"the connection to {self._bay.name} is closed; connect again",
-                Outcome.NOT_EXECUTED,
-            )
-        self._bay.require(self._event_count)
-
-    def _translated(self, error: CardError) -> CardError:
-        """Say it of the reader where the reader is what went away."""
-        self._source.find_dead()
-        if not self._bay.plugged:
-            return ReaderUnavailableError(f"{self._bay.name} was unplugged", error.outcome)
-        return error
-
-
-class _Bay:
-    """
-    One reader and what is in it; `changed` guards all of it.
-
-    `event_count` names one insertion: a connection is good for that one alone.
-    """
-
-    def __init__(self, name: str, changed: threading.Condition, event_count: int) -> None:
-        self.name = name
-        self.plugged = True
-        self.card: Card | None = None
-        self.last_card: Card | None = None
-        self.event_count = event_count
-        self.held_elsewhere = False
-        self._changed = changed
-        self._connected = False
-
-    def slot(self) -> Slot:
-        """Describe the reader as it is now."""
-        if self.card is None:
-            return Slot(self.name, SlotState.EMPTY, event_count=self.event_count)
-        state = SlotState.PRESENT if self.card.atr else SlotState.MUTE
-        return Slot(self.name, state, self.card.atr, self.event_count, self.held_elsewhere)
-
-    def insert(self, card: Card) -> None:
-        """Put a card in, without power."""
-        card.insert()
-        self.card = self.last_card = card
-        self.event_count += 1
-
-    def take_out(self) -> Card | None:
-        """Take the card out; its connection is good for nothing any more."""
-        card, self.card = self.card, None
-        if card is not None:
-            self.event_count += 1
-            self._connected = False
-            card.remove()
-        return card
-
-    def take(self) -> tuple[Card, int]:
-        """Give the card to one connection."""
-        with self._changed:
-            card = self._present()
-            if self._connected or self.held_elsewhere:
-                raise ReaderInUseError(
-                    f"{self.name} is in use; close the other connection first",
-                    Outcome.NOT_EXECUTED,
-                )
-            self._connected = True
-            return card, self.event_count
-
-    def give_back(self, event_count: int) -> bool:
-        """Take the card back; false if another insertion is there by now."""
-        with self._changed:
-            if event_count != self.event_count:
-                return False
-            self._connected = False
-            return True
-
-    def require(self, event_count: int) -> None:
-        """Check that the card of that insertion is still there."""
-        with self._changed:
-            self._present()
-            if event_count != self.event_count:
-                raise CardNotPresentError(
-                    f"the card in {self.name} was changed", Outcome.NOT_EXECUTED
-                )
-
-    def _present(self) -> Card:
-        if not self.plugged:
-            raise ReaderUnavailableError(f"{self.name} was unplugged", Outcome.NOT_EXECUTED)
-        if self.card is None:
-            raise CardNotPresentError(f"there is no card in {self.name}", Outcome.NOT_EXECUTED)
-        return self.card
 
 
 def _no_reader(name: str) -> ReaderUnavailableError:

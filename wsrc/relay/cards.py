@@ -9,9 +9,10 @@ from wsrc import messages as m
 from wsrc.conversation import ANSWERS
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.identity import shorten
-from wsrc.relay import endings, leases, queue
+from wsrc.relay import endings, leases, queue, sharing
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import NO_CARD, CardPeer, Lease, LeasePhase, Slot, Waiter
+from wsrc.slot import Share
 
 MAX_TEXT, MAX_EIDS, MAX_ATR_OCTETS = 256, 16, 33
 """Bounds of what a card client says of a reader."""
@@ -33,8 +34,6 @@ def received(
             lease = _lease(floor, peer, session)
             if lease is not None:
                 leases.attached(floor, lease, message, now)
-        case m.RApdu() | m.BatchResp() | m.ResetResp():
-            _answer(floor, peer, message, text, now)
         case _:
             _other(floor, peer, message, text, now)
 
@@ -57,9 +56,11 @@ def _other(
             lease = _lease(floor, peer, session)
             if lease is not None:
                 _drop(floor, lease, now, m.error(code, message.message))
-        case _:
-            assert isinstance(message, m.Error)
+        case m.Error():
             _error(floor, peer, message, text, now)
+        case _:
+            assert isinstance(message, m.ForwardedAck)
+            _answer(floor, peer, message, text, now)
 
 
 def report(floor: Floor, peer: CardPeer, info: m.ReaderInfo, now: float) -> None:
@@ -82,14 +83,14 @@ def report(floor: Floor, peer: CardPeer, info: m.ReaderInfo, now: float) -> None
 
 def _update(floor: Floor, slot: Slot, info: m.ReaderInfo, now: float) -> None:
     before, other_card = _shown(floor, slot), slot.info.insertion != info.insertion
-    waiters, ended = floor.waiting.for_slot(slot), slot.lease
-    why = _gone(info) if info.state in NO_CARD or other_card else None
-    if ended is not None and why is not None:
-        _note_end(floor, ended, why.message)
+    waiters, ended = floor.waiting.for_slot(slot), _ended_by(slot, info)
+    for lease in ended:
+        _note_end(floor, lease, _gone(info).message)
     slot.info = info
     floor.file(slot)
-    if ended is not None and why is not None:
-        endings.lose(floor, ended, why)
+    floor.places.put(slot)
+    for lease in ended:
+        endings.lose(floor, lease, _gone(info))
     after = _shown(floor, slot)
     if other_card:
         floor.announce(before, None)
@@ -98,6 +99,14 @@ def _update(floor: Floor, slot: Slot, info: m.ReaderInfo, now: float) -> None:
         floor.announce(before, after)
     queue.offer(floor, slot, now)
     queue.reconsider(floor, waiters, now)
+
+
+def _ended_by(slot: Slot, info: m.ReaderInfo) -> list[Lease]:
+    """Give the leases of a slot that end with what its card client says of it now."""
+    gone = info.state in NO_CARD or info.insertion != slot.info.insertion
+    lost = info.state is m.ReaderState.UNAVAILABLE
+    leases = list(slot.leases.values())
+    return [each for each in leases if (lost if each.share is Share.DIRECT else gone)]
 
 
 def _gone(info: m.ReaderInfo) -> m.Error:
@@ -136,13 +145,10 @@ def disconnected(floor: Floor, peer: CardPeer, now: float) -> None:
 def _strike(floor: Floor, slot: Slot, why: m.Error) -> list[Waiter]:
     """Strike a reader that is out of reach; give those who wait for its card."""
     before, waiters = _shown(floor, slot), floor.waiting.for_slot(slot)
-    floor.index.put(slot, ())
-    del floor.slots[slot.number]
-    del slot.peer.slots[slot.info.reader]
-    floor.readers.mark(slot)
-    if slot.lease is not None:
-        _note_end(floor, slot.lease, why.message)
-        endings.lose(floor, slot.lease, why)
+    floor.strike_slot(slot)
+    for lease in list(slot.leases.values()):
+        _note_end(floor, lease, why.message)
+        endings.lose(floor, lease, why)
     floor.announce(before, None)
     return waiters
 
@@ -172,7 +178,7 @@ def _lease(floor: Floor, peer: CardPeer, session: str | None) -> Lease | None:
 def _answer(
     floor: Floor,
     peer: CardPeer,
-    message: m.RApdu | m.BatchResp | m.ResetResp,
+    message: m.ForwardedAck,
     text: bytes | None,
     now: float,
 ) -> None:
@@ -184,6 +190,7 @@ def _answer(
     if in_flight is None or in_flight.id != message.id:
         return
     leases.answered(floor, lease, now)
+    sharing.settled(floor, lease, in_flight, message, now)
     if type(message) is ANSWERS[type(in_flight.message)]:
         floor.send(lease.user, message, text)
     else:
@@ -207,6 +214,7 @@ def _error(floor: Floor, peer: CardPeer, message: m.Error, text: bytes | None, n
     elif lease.in_flight is not None and lease.in_flight.id == message.id:
         in_flight = lease.in_flight
         leases.answered(floor, lease, now)
+        sharing.settled(floor, lease, in_flight, message, now)
         floor.send(lease.user, message, text)
         cancelled = message.code is ErrorCode.CANCELLED
         endings.close_cancel(floor, lease, in_flight, cancelled=cancelled)
@@ -218,6 +226,9 @@ def _drop(floor: Floor, lease: Lease, now: float, why: m.Error) -> None:
     _note_end(floor, lease, why.message[:200])
     endings.lose(floor, lease, why)
     floor.changed(slot)
+    if slot.leases or lease.share is Share.DIRECT:
+        queue.offer(floor, slot, now)
+        return
     state = _STATE_AFTER.get(why.code, slot.info.state) if why.code else slot.info.state
     _update(floor, slot, msgspec.structs.replace(slot.info, state=state), now)
 

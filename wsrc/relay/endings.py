@@ -32,7 +32,7 @@ def end(floor: Floor, lease: Lease, now: float, why: m.Error, *, asked: bool = F
     lease.phase = LeasePhase.ENDING
     floor.timers.set(("clean", lease.session, None), now + busy_s + floor.limits.attach_s)
     floor.changed(lease.slot)
-    floor.send(lease.slot.peer, m.Detach(session=lease.session))
+    _detach(floor, lease)
 
 
 def lose(floor: Floor, lease: Lease, why: m.Error) -> None:
@@ -63,7 +63,7 @@ def overdue(floor: Floor, lease: Lease, now: float) -> None:
         floor.close(peer, CloseCode.POLICY, why)
         return
     floor.timers.set(("clean", lease.session, None), now + floor.limits.attach_s)
-    floor.send(peer, m.Detach(session=lease.session))
+    _detach(floor, lease)
 
 
 def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
@@ -71,7 +71,7 @@ def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
     Keep a card from users that its card client could not reset after a lease.
 
     It is mute until its card client reports it again; one of the first form cannot, and is cut
-    off.
+    off. Where others share the card, the last of them has it powered off.
     """
     peer, slot = lease.slot.peer, lease.slot
     why = f"The card could not be reset after a lease: {error.message[:80]}"
@@ -80,8 +80,16 @@ def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
         floor.close(peer, CloseCode.POLICY, why)
         return
     leases.forget(floor, lease)
+    if slot.leases:
+        floor.changed(slot)
+        return
     slot.info = msgspec.structs.replace(slot.info, state=m.ReaderState.MUTE)
     floor.changed(slot)
+
+
+def _detach(floor: Floor, lease: Lease) -> None:
+    detach = m.Detach(session=lease.session, disposition=lease.disposition)
+    floor.send(lease.slot.peer, detach)
 
 
 def _part(floor: Floor, lease: Lease, why: m.Error, *, asked: bool) -> None:

@@ -11,9 +11,9 @@ from wsrc.conversation import CloseCode
 from wsrc.errors import ErrorCode
 from wsrc.messages import LeaseInfo
 from wsrc.relay.effects import Close, Effect, Note, Send
-from wsrc.relay.index import Index, keys_of
+from wsrc.relay.index import Index, Places, keys_of
 from wsrc.relay.readers import Readers
-from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot, UserPeer
+from wsrc.relay.records import CardPeer, Lease, Peer, Slot, UserPeer
 from wsrc.relay.selection import Filter
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import WaitingRoom
@@ -68,6 +68,7 @@ class Floor:
         self.watchers: dict[int, tuple[UserPeer, Filter]] = {}
         self.readers = Readers(instance, limits.max_reader_changes, self.slots)
         self.index = Index()
+        self.places = Places()
         self.waiting = WaitingRoom()
         self.timers: Timers[TimerKey] = Timers()
         self.effects: list[Effect] = []
@@ -99,32 +100,44 @@ class Floor:
         slot = Slot(self._slot_number, peer, info)
         self.slots[slot.number] = slot
         peer.slots[info.reader] = slot
+        self.places.put(slot)
         return slot
+
+    def strike_slot(self, slot: Slot) -> None:
+        """Strike a reader that is gone."""
+        self.readers.mark(slot)
+        self.index.put(slot, ())
+        self.places.remove(slot)
+        del self.slots[slot.number]
+        del slot.peer.slots[slot.info.reader]
 
     def file(self, slot: Slot) -> None:
         """Index a slot under what it holds now; an empty one is not found."""
         self.index.put(slot, keys_of(slot.info) if slot.has_card else ())
         self.readers.mark(slot)
 
-    def lease_info(self, slot: Slot) -> LeaseInfo | None:
+    def lease_infos(self, slot: Slot) -> tuple[LeaseInfo, ...]:
         """Say who holds the card in a slot; nobody does while it is reset for the next."""
-        lease = slot.lease
-        if lease is None or lease.phase is LeasePhase.ENDING:
-            return None
         idle = self.limits.lease_idle_s
-        return LeaseInfo(
-            holder=lease.user.name,
-            since=self.utc(lease.since),
-            until=self.utc(lease.used + idle) if idle else None,
+        return tuple(
+            LeaseInfo(
+                holder=lease.user.name,
+                since=self.utc(lease.since),
+                until=self.utc(lease.used + idle) if idle else None,
+                share=lease.share,
+            )
+            for lease in slot.holders
         )
 
     def card_info(self, slot: Slot) -> m.CardInfo:
         """Describe the card in a slot."""
-        return slot.card(self.lease_info(slot))
+        return slot.card(self.lease_infos(slot))
 
     def changed(self, slot: Slot) -> None:
         """Tell those who watch that a card is in another state."""
         self.readers.mark(slot)
+        if not slot.has_card:
+            return
         card = self.card_info(slot)
         self.announce(card, card)
 

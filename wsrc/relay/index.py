@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from wsrc.identity import has_check_digit, normal_iccid
-from wsrc.messages import ReaderInfo
+from wsrc.messages import ReaderInfo, ReaderState
 from wsrc.relay.records import Slot
 from wsrc.relay.selection import KINDS, Key, Selection
 
@@ -95,6 +95,45 @@ class Index:
             if key in self._slots:
                 return self._slots[key]
         return {}
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+
+class Places:
+    """Readers by id and by name, whether or not a card is in them."""
+
+    def __init__(self) -> None:
+        self._slots: dict[Key, dict[Slot, None]] = {}
+        self._keys: dict[Slot, tuple[Key, ...]] = {}
+
+    def put(self, slot: Slot) -> None:
+        """File a reader under its id and the name that it has now."""
+        self.remove(slot)
+        names = (slot.info.reader, slot.info.name)
+        self._keys[slot] = tuple(dict.fromkeys(("reader", normal("reader", n)) for n in names))
+        for key in self._keys[slot]:
+            self._slots.setdefault(key, {})[slot] = None
+
+    def remove(self, slot: Slot) -> None:
+        """Take a reader out."""
+        for key in self._keys.pop(slot, ()):
+            del self._slots[key][slot]
+            if not self._slots[key]:
+                del self._slots[key]
+
+    def find(self, selection: Selection) -> list[Slot]:
+        """Give the readers that work and are selected by nothing but their id or name."""
+        keys = [("reader", normal("reader", value)) for _, value in selection.items]
+        if any(kind not in {"reader", "any"} for kind, _ in selection.items):
+            return []
+        smallest, *others = sorted((self._slots.get(key, {}) for key in keys), key=len)
+        return [
+            slot
+            for slot in smallest
+            if slot.info.state is not ReaderState.UNAVAILABLE
+            and all(slot in other for other in others)
+        ]
 
     def __len__(self) -> int:
         return len(self._slots)

@@ -4,16 +4,33 @@
 import msgspec
 
 from wsrc import messages as m
+from wsrc.errors import ErrorCode
 from wsrc.relay.floor import Floor
-from wsrc.relay.records import InFlight, Lease, LeasePhase, Slot, UserPeer
+from wsrc.relay.records import PCSC, SHARE, InFlight, Lease, LeasePhase, Slot, UserPeer
+from wsrc.slot import Share
 
 
 def grant(floor: Floor, slot: Slot, user: UserPeer, select: m.SelectCard, now: float) -> None:
-    """Take a free card for a user and have its card client reset it."""
+    """
+    Take a card that is free for a user and have its card client reset it, or share it.
+
+    A card client that does not know what the user asks for is not asked.
+    """
+    lacks = _lacks(slot, select)
+    if lacks is not None:
+        why = f"The card client of {slot.peer.name} does not {lacks}."
+        floor.refuse(user, select.id, ErrorCode.NOT_SUPPORTED, why)
+        return
     lease = Lease(
-        session=floor.new_session(), slot=slot, user=user, request_id=select.id, since=now, used=now
+        session=floor.new_session(),
+        slot=slot,
+        user=user,
+        request_id=select.id,
+        since=now,
+        used=now,
+        share=select.share,
     )
-    slot.lease = lease
+    slot.leases[lease.session] = lease
     floor.sessions[lease.session] = lease
     user.leases[lease.session] = lease
     floor.timers.set(("attach", lease.session, None), now + floor.limits.attach_s)
@@ -23,8 +40,20 @@ def grant(floor: Floor, slot: Slot, user: UserPeer, select: m.SelectCard, now: f
         reader=slot.info.reader,
         insertion=slot.info.insertion,
         raw_tpdu=select.raw_tpdu,
+        share=select.share,
+        protocols=select.protocols,
     )
     floor.send(slot.peer, attach)
+
+
+def _lacks(slot: Slot, select: m.SelectCard) -> str | None:
+    """Say what a user asks for that the card client of a slot cannot do."""
+    features = slot.peer.features
+    if select.protocols and PCSC not in features:
+        return "let users choose a protocol"
+    if select.share is not Share.EXCLUSIVE and SHARE not in features:
+        return f"know the share {select.share.value!r}"
+    return None
 
 
 def attached(floor: Floor, lease: Lease, ack: m.AttachAck, now: float) -> None:
@@ -89,4 +118,4 @@ def forget(floor: Floor, lease: Lease) -> None:
         floor.timers.clear((kind, lease.session, None))
     floor.sessions.pop(lease.session, None)
     lease.user.leases.pop(lease.session, None)
-    lease.slot.lease = None
+    lease.slot.leases.pop(lease.session, None)

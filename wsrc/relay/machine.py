@@ -14,7 +14,7 @@ from wsrc.relay.firstform import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.floor import Floor, Limits, TimerKey
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 
-FEATURES = ("batch", "cancel", "events", "raw_tpdu", "readers", "wait")
+FEATURES = ("batch", "cancel", "events", "pcsc", "raw_tpdu", "readers", "share", "wait")
 """What `hello_ack` announces."""
 
 _SESSION_TIMERS = {"attach", "command", "idle", "clean"}
@@ -147,6 +147,7 @@ class Relay:
             "sessions": len(floor.sessions),
             "waiting": len(floor.waiting),
             "keys": len(floor.index),
+            "places": len(floor.places),
             "timers": len(floor.timers),
         }
 
@@ -181,6 +182,7 @@ class Relay:
         if isinstance(record, UserPeer):
             floor.note(f"User client {record.number} is {record.name}")
             return
+        record.features = frozenset(message.features)
         self._replace(record, message.instance, now)
         floor.note(f"Card client {record.number} is {record.name}")
         for info in message.readers:
@@ -254,7 +256,7 @@ class Relay:
         record = self._floor.peers[int(who)]
         if kind == "wait":
             assert isinstance(record, UserPeer)
-            queue.expire(self._floor, record.waiting[id_])
+            queue.expire(self._floor, record.waiting[id_], now)
             return
         what = "say hello" if kind == "hello" else "let its card be identified"
         why = f"This peer did not {what} in time."

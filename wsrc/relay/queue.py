@@ -7,6 +7,7 @@ from wsrc.relay import leases
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import Slot, UserPeer, Waiter
 from wsrc.relay.selection import Selection
+from wsrc.slot import Share
 
 RESTARTS = "The server is about to restart; connect again and repeat this."
 """What a request is answered with that would begin while the server stops."""
@@ -20,12 +21,17 @@ def ask(
 ) -> None:
     """Give a user the card that is selected, a place in its queue, or the reason why not."""
     found = floor.index.find(selection)
+    if select.share is Share.DIRECT and not found:
+        found = floor.places.find(selection)
     if len(found) > 1:
         refuse_ambiguous(floor, user, select, selection, found)
         return
     slot = found[0] if found else None
-    if slot is not None and slot.free:
+    if slot is not None and slot.free_for(select.share) and not _overtakes(floor, slot):
         leases.grant(floor, slot, user, select, now)
+        return
+    if slot is not None and not slot.has_card:
+        refuse(floor, user, select, selection, slot)
         return
     wait_s = min(select.wait_s, floor.limits.wait_max_s)
     if slot is not None and slot.settling:
@@ -51,9 +57,10 @@ def refuse(
         code = ErrorCode.CARD_BUSY
         why = f"The card in {slot.info.name} is still being reset or identified; try again."
     else:
-        code, why = ErrorCode.CARD_BUSY, _held(floor, slot)
-    lease = floor.lease_info(slot) if slot is not None else None
-    floor.refuse(user, select.id, code, why, lease=lease)
+        code, why = ErrorCode.CARD_BUSY, held(floor, slot)
+    infos = floor.lease_infos(slot) if slot is not None else ()
+    lease = infos[0] if infos else None
+    floor.refuse(user, select.id, code, why, lease=lease, others=infos[1:])
 
 
 def refuse_ambiguous(
@@ -68,7 +75,12 @@ def refuse_ambiguous(
 
 
 def offer(floor: Floor, slot: Slot, now: float) -> None:
-    """Give a card that became free to whoever waits for it longest."""
+    """
+    Give a card that became free to whoever waits for it longest.
+
+    Nobody who would share it goes before one who waits to have it alone.
+    """
+    blocked = False
     for waiter in floor.waiting.for_slot(slot) if slot.has_card else ():
         found = floor.index.find(waiter.selection)
         if len(found) > 1:
@@ -76,12 +88,14 @@ def offer(floor: Floor, slot: Slot, now: float) -> None:
             refuse_ambiguous(floor, waiter.user, waiter.message, waiter.selection, found)
         elif found != [slot]:
             continue
-        elif slot.free:
+        elif not blocked and slot.free_for(waiter.message.share):
             _leave(floor, waiter)
             leases.grant(floor, slot, waiter.user, waiter.message, now)
         elif _only_settles(waiter) and not slot.settling:
             _leave(floor, waiter)
             refuse(floor, waiter.user, waiter.message, waiter.selection, slot)
+        else:
+            blocked = True
     tell_positions(floor, slot)
 
 
@@ -92,19 +106,22 @@ def reconsider(floor: Floor, waiters: list[Waiter], now: float) -> None:
             continue
         found = floor.index.find(waiter.selection)
         if not found and _only_settles(waiter):
-            give_up(floor, waiter)
+            give_up(floor, waiter, now)
             refuse(floor, waiter.user, waiter.message, waiter.selection, None)
-        elif len(found) > 1 or (found and found[0].free):
+        elif len(found) > 1 or (found and found[0].free_for(waiter.message.share)):
             offer(floor, found[0], now)
 
 
-def give_up(floor: Floor, waiter: Waiter) -> None:
-    """Take a waiter out, and move up those behind."""
+def give_up(floor: Floor, waiter: Waiter, now: float) -> None:
+    """Take a waiter out, and move up those behind; they may be able to share the card."""
     behind = [w for w in floor.waiting.rivals(waiter) if w.ticket > waiter.ticket]
     _leave(floor, waiter)
     found = floor.index.find(waiter.selection)
     for slot in found:
-        tell_positions(floor, slot)
+        if slot.leases:
+            offer(floor, slot, now)
+        else:
+            tell_positions(floor, slot)
     for other in behind if not found else ():
         if not floor.index.find(other.selection):
             _tell(floor, other, max(1, other.position - 1), None)
@@ -117,9 +134,9 @@ def drain(floor: Floor, user: UserPeer) -> None:
         floor.refuse(user, waiter.message.id, ErrorCode.SHUTTING_DOWN, RESTARTS)
 
 
-def expire(floor: Floor, waiter: Waiter) -> None:
+def expire(floor: Floor, waiter: Waiter, now: float) -> None:
     """Refuse a waiter whose time is over."""
-    give_up(floor, waiter)
+    give_up(floor, waiter, now)
     found = floor.index.find(waiter.selection)
     if len(found) > 1:
         refuse_ambiguous(floor, waiter.user, waiter.message, waiter.selection, found)
@@ -130,7 +147,8 @@ def expire(floor: Floor, waiter: Waiter) -> None:
 
 def tell_positions(floor: Floor, slot: Slot) -> None:
     """Tell those who wait for a card their place where it changed."""
-    lease = floor.lease_info(slot)
+    infos = floor.lease_infos(slot)
+    lease = infos[0] if infos else None
     for position, waiter in enumerate(floor.waiting.for_slot(slot), start=1):
         if waiter.position != position:
             _tell(floor, waiter, position, lease)
@@ -170,8 +188,16 @@ def _tell(floor: Floor, waiter: Waiter, position: int, lease: m.LeaseInfo | None
     floor.send(waiter.user, m.Waiting(id=waiter.message.id, position=position, lease=lease))
 
 
-def _held(floor: Floor, slot: Slot) -> str:
-    lease = floor.lease_info(slot)
-    assert lease is not None
-    until = f", until {lease.until} unless used" if lease.until else ""
-    return f"The card in {slot.info.name} is held by {lease.holder} since {lease.since}{until}."
+def held(floor: Floor, slot: Slot) -> str:
+    """Say who holds a card; all of them, where it is shared."""
+    holders = [
+        f"{lease.holder} since {lease.since}"
+        + (f", until {lease.until} unless used" if lease.until else "")
+        for lease in floor.lease_infos(slot)
+    ]
+    return f"The card in {slot.info.name} is held by {'; and by '.join(holders)}."
+
+
+def _overtakes(floor: Floor, slot: Slot) -> bool:
+    """Tell whether others wait for a card that is in use."""
+    return bool(slot.leases) and bool(floor.waiting.for_slot(slot))

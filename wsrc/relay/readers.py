@@ -12,9 +12,9 @@ from itertools import islice
 from wsrc import messages as m
 from wsrc.codec import encode
 from wsrc.relay.effects import Effect, Send
-from wsrc.relay.records import LeasePhase, Slot, UserPeer
+from wsrc.relay.records import Slot, UserPeer
 from wsrc.relay.ring import Entry, Ring
-from wsrc.slot import SlotState
+from wsrc.slot import Share, SlotState
 
 PAGE = 200
 """Readers in one answer: with the longest names they are less than 1 MiB."""
@@ -126,8 +126,7 @@ class Readers:
 
 def view_of(slot: Slot) -> m.ReaderView:
     """Describe a reader for users."""
-    info, lease = slot.info, slot.lease
-    held = slot.has_card and lease is not None and lease.phase is not LeasePhase.ENDING
+    info, holders = slot.info, slot.holders
     return m.ReaderView(
         number=slot.number,
         reader=info.reader,
@@ -136,8 +135,8 @@ def view_of(slot: Slot) -> m.ReaderView:
         state=_STATES.get(info.state, SlotState.PRESENT),
         insertion=info.insertion,
         atr=info.atr if slot.has_card else None,
-        in_use=held or info.state is m.ReaderState.IN_USE,
-        exclusive=held,
+        in_use=bool(holders) or info.state is m.ReaderState.IN_USE,
+        exclusive=any(lease.share is Share.EXCLUSIVE for lease in holders),
         label=info.label,
     )
 

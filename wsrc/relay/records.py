@@ -17,12 +17,22 @@ from wsrc.messages import (
     SelectCard,
 )
 from wsrc.relay.selection import Key, Selection
+from wsrc.slot import Disposition, Share
 
 MAX_REMEMBERED_ENDS = 16
 """Ended sessions whose reason a user can still be told."""
 
+PCSC, SHARE = "pcsc", "share"
+"""Features of a card client that knows the PC/SC verbs, and serves several sessions on a card."""
+
+MAX_HOLDERS = 16
+"""Sessions that share one card."""
+
 NO_CARD = frozenset((ReaderState.EMPTY, ReaderState.UNAVAILABLE))
 """States of a reader in which users are shown no card."""
+
+DIRECT = frozenset((ReaderState.READY, ReaderState.MUTE, ReaderState.EMPTY))
+"""States of a reader that can be used without its card."""
 
 
 class LeasePhase(StrEnum):
@@ -60,6 +70,7 @@ class CardPeer:
     name: str = "a card client"
     instance: str | None = None
     first_form: bool = False
+    features: frozenset[str] = frozenset()
     slots: dict[str, "Slot"] = field(default_factory=dict[str, "Slot"])
 
 
@@ -82,12 +93,14 @@ class InFlight:
     """
     The one request of a session that is not answered yet.
 
-    `cancel` is the id of a request to cancel it that is not answered yet either.
+    `cancel` is the id of a request to cancel it that is not answered yet either. `share` is what
+    the lease goes back to if the request to share the card otherwise fails.
     """
 
     id: int | None
     message: Message
     cancel: int | None = None
+    share: Share | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -95,7 +108,8 @@ class Lease:
     """
     A card in the hands of a user; `used` is when it was last used, in monotonic seconds.
 
-    `attach_open` tells that the card client has not answered `attach`.
+    `attach_open` tells that the card client has not answered `attach`. `disposition` is what the
+    user wants done with the card at the end. `share` is with whom the user wants to share it.
     """
 
     session: str
@@ -106,18 +120,29 @@ class Lease:
     used: float
     phase: LeasePhase = LeasePhase.ATTACHING
     attach_open: bool = True
+    disposition: Disposition = Disposition.RESET
+    share: Share = Share.EXCLUSIVE
     in_flight: InFlight | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """A reader of a card client; `number` is its place in lists and never used again."""
+    """
+    A reader of a card client; `number` is its place in lists and never used again.
+
+    `leases` has more than one only where all of them share, by session and the oldest first.
+    """
 
     number: int
     peer: CardPeer
     info: ReaderInfo
     keys: tuple[Key, ...] = ()
-    lease: Lease | None = None
+    leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
+
+    @property
+    def holders(self) -> list[Lease]:
+        """Those who have the card or are about to; not those whose lease is ending."""
+        return [each for each in self.leases.values() if each.phase is not LeasePhase.ENDING]
 
     @property
     def has_card(self) -> bool:
@@ -127,15 +152,23 @@ class Slot:
     @property
     def state(self) -> CardState:
         """What the card is doing."""
-        if self.lease is not None:
-            ending = self.lease.phase is LeasePhase.ENDING
-            return CardState.RESETTING if ending else CardState.ASSOCIATED
+        if self.leases:
+            return CardState.ASSOCIATED if self.holders else CardState.RESETTING
         return _STATES.get(self.info.state, CardState.IDENTIFYING)
 
-    @property
-    def free(self) -> bool:
-        """Whether the card can be given to a user now."""
-        return self.lease is None and self.info.state is ReaderState.READY
+    def free_for(self, share: Share) -> bool:
+        """
+        Tell whether the card can be given to a user now.
+
+        A card in use is free for one more who shares it, if all who have it do. Once its last
+        holder leaves, it is free for nobody until it is reset.
+        """
+        if not self.leases:
+            ready = self.info.state is ReaderState.READY
+            return self.info.state in DIRECT if share is Share.DIRECT else ready
+        shared = all(each.share is Share.SHARED for each in self.leases.values())
+        room = bool(self.holders) and len(self.leases) < MAX_HOLDERS
+        return share is Share.SHARED and shared and room
 
     @property
     def settling(self) -> bool:
@@ -149,8 +182,8 @@ class Slot:
             atr=str(info.atr or ""), eid=info.eids[0] if info.eids else None, iccid=info.iccid
         )
 
-    def card(self, lease: LeaseInfo | None) -> CardInfo:
-        """Describe the card for users."""
+    def card(self, leases: tuple[LeaseInfo, ...]) -> CardInfo:
+        """Describe the card, and who has it, for users."""
         info = self.info
         return CardInfo(
             remote_addr=(self.peer.name, 0),
@@ -162,7 +195,8 @@ class Slot:
             eids=info.eids,
             label=info.label,
             protocol=info.protocol,
-            lease=lease,
+            lease=leases[0] if leases else None,
+            others=leases[1:],
         )
 
 

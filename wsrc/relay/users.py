@@ -5,10 +5,11 @@ import msgspec
 
 from wsrc import messages as m
 from wsrc.apdu import MAX_COMMAND_OCTETS, is_sw_pattern
+from wsrc.codec import tag_of
 from wsrc.errors import ErrorCode, Outcome, RefusedError
-from wsrc.relay import endings, leases, queue
+from wsrc.relay import endings, leases, queue, sharing
 from wsrc.relay.floor import Floor
-from wsrc.relay.records import Lease, LeasePhase, UserPeer
+from wsrc.relay.records import PCSC, Lease, LeasePhase, UserPeer
 from wsrc.relay.selection import Filter, selection_of
 
 PAGE = 500
@@ -29,8 +30,6 @@ def received(
             _list(floor, user, message)
         case m.SelectCard():
             _select(floor, user, message, now)
-        case m.CApdu() | m.Batch() | m.ResetReq():
-            _command(floor, user, message, text, now)
         case m.Detach():
             _detach(floor, user, message, now)
         case m.Cancel():
@@ -39,10 +38,12 @@ def received(
             floor.effects.append(floor.readers.list_for(user, message))
         case m.WatchReaders():
             floor.effects += floor.readers.watch_for(user, message)
-        case _:
-            assert isinstance(message, m.Watch)
+        case m.Watch():
             floor.watchers[user.number] = (user, Filter(message))
             floor.send(user, m.WatchAck(id=message.id))
+        case _:
+            assert isinstance(message, m.Forwarded)
+            _command(floor, user, message, text, now)
 
 
 def disconnected(floor: Floor, user: UserPeer, now: float) -> None:
@@ -50,7 +51,7 @@ def disconnected(floor: Floor, user: UserPeer, now: float) -> None:
     floor.watchers.pop(user.number, None)
     floor.readers.forget(user)
     for waiter in list(user.waiting.values()):
-        queue.give_up(floor, waiter)
+        queue.give_up(floor, waiter, now)
     for lease in list(user.leases.values()):
         floor.note(f"Session {lease.session[:8]} of {user.name} ended: its user is gone")
         endings.end(floor, lease, now, _CANCELLED, asked=True)
@@ -95,7 +96,7 @@ def _select(floor: Floor, user: UserPeer, message: m.SelectCard, now: float) -> 
 def _command(
     floor: Floor,
     user: UserPeer,
-    message: m.CApdu | m.Batch | m.ResetReq,
+    message: m.Forwarded,
     text: bytes | None,
     now: float,
 ) -> None:
@@ -103,6 +104,8 @@ def _command(
     if lease is None:
         return
     wrong = _wrong(lease, message)
+    if wrong is None and isinstance(message, m.Reconnect):
+        wrong = sharing.refusal(floor, lease, message)
     if floor.draining:
         wrong = ErrorCode.SHUTTING_DOWN, queue.RESTARTS
     if wrong is not None:
@@ -111,6 +114,8 @@ def _command(
         floor.refuse(user, message.id, code, why, **fields)
         return
     leases.use(floor, lease, message, now)
+    if isinstance(message, m.Reconnect):
+        sharing.begin(lease, message)
     floor.send(lease.slot.peer, message, text)
 
 
@@ -130,9 +135,12 @@ def _lease(floor: Floor, user: UserPeer, session: str | None, id_: int | None) -
     return None
 
 
-def _wrong(lease: Lease, message: m.CApdu | m.Batch | m.ResetReq) -> tuple[ErrorCode, str] | None:
+def _wrong(lease: Lease, message: m.Forwarded) -> tuple[ErrorCode, str] | None:
     if lease.in_flight is not None:
         return ErrorCode.REQUEST_IN_FLIGHT, "The request before it is not answered yet."
+    if isinstance(message, m.PcscVerb) and PCSC not in lease.slot.peer.features:
+        why = f"The card client of {lease.slot.peer.name} does not know {tag_of(message)!r}."
+        return ErrorCode.NOT_SUPPORTED, why
     match message:
         case m.CApdu(command=command):
             return _wrong_size(len(command))
@@ -165,6 +173,7 @@ def _detach(floor: Floor, user: UserPeer, message: m.Detach, now: float) -> None
     if lease is None:
         return
     floor.note(f"Session {lease.session[:8]} of {user.name} ended: its user is done")
+    lease.disposition = message.disposition
     endings.end(floor, lease, now, _CANCELLED, asked=True)
     floor.send(user, m.DetachAck(id=message.id, session=message.session))
 
@@ -174,7 +183,7 @@ def _cancel(
 ) -> None:
     waiter = user.waiting.get(message.target)
     if waiter is not None:
-        queue.give_up(floor, waiter)
+        queue.give_up(floor, waiter, now)
         floor.send(user, m.CancelAck(id=message.id, cancelled=True))
         floor.refuse(user, message.target, ErrorCode.CANCELLED, _CANCELLED.message)
         return

@@ -9,31 +9,20 @@ Cards that are somewhere else, for programs that use asyncio.
 `wsrc.user_client.blocking` has the same names for programs that do not.
 """
 
-import functools
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self, Unpack
-
-import msgspec
+from typing import Any, Self, Unpack
 
 from wsrc import messages as m
-from wsrc.apdu import Response, parse_command
-from wsrc.errors import (
-    BadHexError,
-    LocalProtocolError,
-    OutcomeUnknownError,
-    RemoteProtocolError,
-    WsrcError,
-)
+from wsrc.apdu import Response
+from wsrc.errors import LocalProtocolError, RemoteProtocolError
 from wsrc.messages import CardEvent, CardInfo, Step, Waiting
 from wsrc.net.tls import context_for
-from wsrc.octets import Octets, from_wire
-from wsrc.slot import CardProtocol, ResetKind
+from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
+from wsrc.user_client.card import BatchResult, Card, Status
 from wsrc.user_client.connection import Connection
-from wsrc.user_client.faults import from_error
-from wsrc.user_client.look_ahead import LookAhead
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.reader_calls import ReaderCalls
 from wsrc.user_client.requests import Session, bounded_wait
@@ -44,34 +33,22 @@ __all__ = [
     "Card",
     "CardEvent",
     "CardInfo",
+    "CardStatus",
     "Client",
+    "Disposition",
     "Filters",
+    "Initialization",
     "ResetKind",
     "Response",
     "Selecting",
+    "Share",
+    "Status",
     "Step",
     "Waiting",
 ]
 
 SELECT_EXTRA_S = 60.0
 """How much longer than `wait_s` a card may take to become ours: it is reset first."""
-
-DETACH_S = 10.0
-"""How long the server may take to confirm that a card was given back."""
-
-
-class BatchResult(NamedTuple):
-    """
-    What a batch came to.
-
-    `results` has one response for each command that was answered. `stopped` is the index of the
-    command whose status word was not as expected. `error` says why the command after the last
-    result was not answered.
-    """
-
-    results: tuple[Response, ...]
-    stopped: int | None = None
-    error: WsrcError | None = None
 
 
 class Client(ReaderCalls):
@@ -145,6 +122,8 @@ class Client(ReaderCalls):
         *,
         wait_s: float = 0.0,
         raw_tpdu: bool = False,
+        share: Share = Share.EXCLUSIVE,
+        protocols: Sequence[CardProtocol] = (),
         on_waiting: Callable[[Waiting], None] | None = None,
         **which: Unpack[Filters],
     ) -> "Selecting":
@@ -154,18 +133,28 @@ class Client(ReaderCalls):
         Args:
             wait_s: How long to wait for a card that is busy or absent; the server has a limit.
             raw_tpdu: Pass T=0 blocks as they are: responses are not fetched, Le not corrected.
+            share: With whom; `SHARED` joins others who share it, without a reset. `DIRECT` takes
+                the reader alone, which is selected by `reader` and may be empty.
+            protocols: Those that the card may be used with; none means any.
             on_waiting: Called with each place in the queue that the server tells.
             which: What the card must be; exactly one card must match.
 
         Raises:
             LocalProtocolError: If `wait_s` is less than 0, or no number.
             NoSuchCardError: If no card matches.
+            RefusedError: If the card has none of the protocols.
             AmbiguousCardError: If several do.
             CardBusyError: If another user holds the card, still after `wait_s`.
             CardError: If the card or the reader fails.
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
-        request = m.SelectCard(wait_s=bounded_wait(wait_s), raw_tpdu=raw_tpdu, **which)
+        request = m.SelectCard(
+            wait_s=bounded_wait(wait_s),
+            raw_tpdu=raw_tpdu,
+            share=share,
+            protocols=tuple(protocols),
+            **which,
+        )
         return Selecting(self, request, on_waiting)
 
     async def watch(self, **filters: Unpack[Filters]) -> AsyncGenerator[CardEvent, None]:
@@ -262,137 +251,7 @@ class Selecting:
         await self._card.detach()
 
 
-class Card:
-    """
-    A card that is ours until `detach`, the end of `async with`, or the end of the connection.
-
-    Requests go to the card one at a time; a second waits for the first. A caller that is
-    cancelled gives up its command if the card has not begun it; the next command waits until
-    that is known. Every method raises:
-
-    * SessionLostError, if the card stopped being ours before: select it again;
-    * NotExecutedError, if the command provably never reached the card;
-    * OutcomeUnknownError, if it may have run;
-    * CardError, if the card or the reader failed, with its `outcome`;
-    * ConnectionLostError, if the connection was lost before.
-    """
-
-    def __init__(
-        self, session: Session, info: CardInfo, *, raw_tpdu: bool, timeout_s: float
-    ) -> None:
-        self.info = info
-        self.atr: bytes = bytes(from_wire(info.identities.atr))
-        self._session = session
-        self._raw_tpdu = raw_tpdu
-        self._timeout_s = timeout_s
-        self._ahead = LookAhead()
-
-    @property
-    def session(self) -> str:
-        """Name of the session; a secret between us and the server."""
-        return self._session.name
-
-    @property
-    def protocol(self) -> CardProtocol | None:
-        """Transmission protocol, where the card host told it."""
-        return self.info.protocol
-
-    async def transmit(self, command: bytes) -> Response:
-        """
-        Send one command APDU and give the response, whatever its status word.
-
-        With `raw_tpdu` this is one TPDU; a GET RESPONSE right after the 61xx that announced it
-        costs no round trip.
-
-        Raises:
-            BadApduError: If it is no command APDU (ISO/IEC 7816-3 clause 12.1); nothing was sent.
-        """
-        asked = m.CApdu(command=self._checked(command))
-        known = functools.partial(self._fetched, asked.command)
-        answer = await self._session.ask(asked, self._timeout_s, known)
-        assert isinstance(answer, m.RApdu)
-        if answer.ahead is not None:
-            self._ahead.put(command[0], *_response(answer.ahead.response, answer.ahead.sw))
-        return _response(answer.response, answer.sw)
-
-    def _fetched(self, command: Octets) -> m.RApdu | None:
-        """Give the answer to a GET RESPONSE that the card host has sent already."""
-        octets = self._ahead.answer(command)
-        if octets is None:
-            return None
-        return m.RApdu(response=Octets(octets[:-2]), sw=octets[-2:].hex())
-
-    async def batch(self, steps: Sequence[Step | bytes]) -> BatchResult:
-        """
-        Run 1 to 256 commands one after the other in one round trip.
-
-        Raises:
-            BadApduError: If one is no command APDU; nothing was sent.
-            LocalProtocolError: If there are too few or too many; nothing was sent.
-        """
-        if not 1 <= len(steps) <= m.MAX_BATCH:
-            raise LocalProtocolError(f"A batch has 1 to {m.MAX_BATCH} commands, not {len(steps)}.")
-        self._ahead.drop()
-        batch = m.Batch(session="", steps=tuple(map(self._step, steps)))
-        answer = await self._session.ask(batch, 2 * self._timeout_s)
-        assert isinstance(answer, m.BatchResp)
-        error = answer.error
-        return BatchResult(
-            tuple(_response(each.response, each.sw) for each in answer.results),
-            answer.stopped,
-            None if error is None else from_error(error, command=True),
-        )
-
-    async def reset(self, kind: ResetKind = ResetKind.COLD) -> bytes:
-        """Reset the card and give its new ATR."""
-        self._ahead.drop()
-        answer = await self._ask(m.ResetReq(kind=kind))
-        assert isinstance(answer, m.ResetResp)
-        if answer.atr is not None:
-            self.atr = bytes(answer.atr)
-        if answer.protocol is not None:
-            self.info = msgspec.structs.replace(self.info, protocol=answer.protocol)
-        return self.atr
-
-    async def detach(self) -> None:
-        """Give the card back; it is reset for the next user. A card that is gone is no error."""
-        await self._session.detach(min(DETACH_S, self._timeout_s))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.detach()
-
-    async def _ask(self, request: m.Message) -> m.Message:
-        return await self._session.ask(request, self._timeout_s)
-
-    def _checked(self, command: bytes) -> Octets:
-        if not self._raw_tpdu:
-            parse_command(command)
-        return Octets(command)
-
-    def _step(self, step: Step | bytes) -> Step:
-        command, expect = (step.command, step.expect) if isinstance(step, Step) else (step, ())
-        return Step(command=self._checked(command), expect=expect)
-
-
 def _info(ack: m.SelectCardAck) -> CardInfo:
     if ack.card is not None:
         return ack.card
     return CardInfo(remote_addr=("", 0), identities=ack.identities, state=m.CardState.ASSOCIATED)
-
-
-def _response(data: bytes, sw: str) -> Response:
-    try:
-        octets = from_wire(sw)
-    except BadHexError as exc:
-        raise OutcomeUnknownError("The answer has a status word that is not hexadecimal.") from exc
-    if len(octets) != 2:
-        raise OutcomeUnknownError("The answer has a status word that has not four digits.")
-    return Response(bytes(data), int.from_bytes(octets))

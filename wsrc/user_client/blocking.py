@@ -13,10 +13,8 @@ client's own. Any threads may use a client. An interrupt (Ctrl-C) cancels what i
 import asyncio
 import atexit
 import concurrent.futures
-import os
-import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -24,119 +22,28 @@ from typing import Any, Self, TypeVar, Unpack
 from wsrc.apdu import Response
 from wsrc.errors import ConnectionLostError, WsrcError
 from wsrc.messages import CardEvent, CardInfo, Step, Waiting
-from wsrc.slot import CardProtocol, ResetKind
+from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client import aio
-from wsrc.user_client.aio import BatchResult
+from wsrc.user_client.aio import BatchResult, Status
 from wsrc.user_client.naming import Filters
+from wsrc.user_client.portal import JOIN_S, Portal
 from wsrc.user_client.reader_feed import Notification, ReaderMark, ReaderNews, ReaderSnapshot
 
-__all__ = ["BatchResult", "Card", "Client", "ResetKind", "Response", "Step"]
-
-JOIN_S = 10.0
-"""How long the thread of a closed client may take to end."""
+__all__ = [
+    "BatchResult",
+    "Card",
+    "CardStatus",
+    "Client",
+    "Disposition",
+    "Initialization",
+    "ResetKind",
+    "Response",
+    "Share",
+    "Status",
+    "Step",
+]
 
 T = TypeVar("T")
-
-
-class _Portal:
-    """An event loop in a thread of its own, and the way to it from other threads."""
-
-    def __init__(self) -> None:
-        self._process = os.getpid()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="wsrc-client", daemon=True)
-        self._thread.start()
-        self._started.wait(JOIN_S)
-
-    def submit(self, doing: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
-        """Begin something in the loop."""
-        return asyncio.run_coroutine_threadsafe(doing, self._usable_loop(doing))
-
-    def _usable_loop(self, doing: Coroutine[Any, Any, T]) -> asyncio.AbstractEventLoop:
-        if not self.usable or self._loop is None:
-            doing.close()
-            raise ConnectionLostError(
-                "The client is closed, or was opened before a fork; open another one here."
-            )
-        return self._loop
-
-    def call(self, doing: Coroutine[Any, Any, T]) -> T:
-        """
-        Do something in the loop and wait for its end.
-
-        An interrupt cancels it, also one that comes while it is being handed over.
-        """
-        loop, ticket = self._usable_loop(doing), _Ticket()
-        try:
-            return wait_for(self.submit(ticket.run(doing)))
-        except BaseException:
-            if self.usable:
-                loop.call_soon_threadsafe(ticket.abandon)
-            raise
-
-    @property
-    def usable(self) -> bool:
-        """Whether the loop runs, and in this process."""
-        return os.getpid() == self._process and self._thread.is_alive()
-
-    def stop(self) -> None:
-        """End the loop and wait for its thread."""
-        loop, stopping = self._loop, self._stopping
-        if not self.usable or loop is None or stopping is None:
-            return
-        loop.call_soon_threadsafe(stopping.set)
-        self._thread.join(JOIN_S)
-
-    def _run(self) -> None:
-        asyncio.run(self._serve())
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
-        self._started.set()
-        await self._stopping.wait()
-
-
-class _Ticket:
-    """What was handed to the loop, by which it can be taken back; used in the loop's thread."""
-
-    def __init__(self) -> None:
-        self._task: asyncio.Task[Any] | None = None
-        self._abandoned = False
-
-    async def run(self, doing: Coroutine[Any, Any, T]) -> T:
-        """Do it, unless it was abandoned before it began."""
-        if self._abandoned:
-            doing.close()
-            raise asyncio.CancelledError
-        self._task = asyncio.current_task()
-        try:
-            return await doing
-        finally:
-            self._task = None
-
-    def abandon(self) -> None:
-        """Cancel what goes on, or what is about to begin."""
-        self._abandoned = True
-        if self._task is not None:
-            self._task.cancel()
-
-
-def wait_for(future: "concurrent.futures.Future[T]") -> T:
-    """
-    Wait for what goes on in the loop; it is cancelled where the wait is interrupted.
-
-    Raises:
-        ConnectionLostError: If another thread closed the client meanwhile.
-    """
-    try:
-        return future.result()
-    except concurrent.futures.CancelledError as exc:
-        raise ConnectionLostError("The client was closed by another thread.") from exc
-    finally:
-        future.cancel()
 
 
 class Client:
@@ -155,7 +62,7 @@ class Client:
         self._client = aio.Client(
             url, ca=ca, name=name, timeout_s=timeout_s, connect_s=connect_s, ping_s=ping_s
         )
-        self._portal: _Portal | None = None
+        self._portal: Portal | None = None
         self._held: concurrent.futures.Future[None] | None = None
         self._closing = asyncio.Event()
 
@@ -166,7 +73,7 @@ class Client:
 
     def __enter__(self) -> Self:
         """Connect and greet; raises as `aio.Client.__aenter__`."""
-        self._portal = _Portal()
+        self._portal = Portal()
         opened: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._held = self._portal.submit(self._hold(opened))
         self._held.add_done_callback(lambda held: _pass_on(held, opened))
@@ -210,6 +117,8 @@ class Client:
         *,
         wait_s: float = 0.0,
         raw_tpdu: bool = False,
+        share: Share = Share.EXCLUSIVE,
+        protocols: Sequence[CardProtocol] = (),
         on_waiting: Callable[[Waiting], None] | None = None,
         **which: Unpack[Filters],
     ) -> "Card":
@@ -221,7 +130,12 @@ class Client:
 
         async def select() -> aio.Card:
             return await self._client.select(
-                wait_s=wait_s, raw_tpdu=raw_tpdu, on_waiting=on_waiting, **which
+                wait_s=wait_s,
+                raw_tpdu=raw_tpdu,
+                share=share,
+                protocols=protocols,
+                on_waiting=on_waiting,
+                **which,
             )
 
         return Card(self._call(select()), self._call)
@@ -310,9 +224,63 @@ class Card:
         atr: bytes = self._call(self._card.reset(kind))
         return atr
 
-    def detach(self) -> None:
+    def begin(self) -> None:
+        """Begin a transaction: those who share the card wait until it ends."""
+        self._call(self._card.begin())
+
+    def end(self, *, disposition: Disposition = Disposition.LEAVE) -> None:
+        """End the transaction that was begun last."""
+        self._call(self._card.end(disposition=disposition))
+
+    @contextmanager
+    def transaction(
+        self, *, disposition: Disposition = Disposition.LEAVE
+    ) -> Generator[None, None, None]:
+        """Have the card alone in the block."""
+        self.begin()
+        try:
+            yield
+        except BaseException:
+            with suppress(WsrcError):
+                self.end(disposition=disposition)
+            raise
+        self.end(disposition=disposition)
+
+    def status(self) -> Status:
+        """Give what the card host's PC/SC says of the card."""
+        status: Status = self._call(self._card.status())
+        return status
+
+    def control(self, number: int, octets: bytes = b"") -> bytes:
+        """Ask something of the reader itself and give its answer."""
+        answer: bytes = self._call(self._card.control(number, octets))
+        return answer
+
+    def get_attribute(self, name: str) -> bytes:
+        """Give an attribute of the reader."""
+        value: bytes = self._call(self._card.get_attribute(name))
+        return value
+
+    def set_attribute(self, name: str, value: bytes) -> None:
+        """Set an attribute of the reader."""
+        self._call(self._card.set_attribute(name, value))
+
+    def reconnect(
+        self,
+        *,
+        share: Share | None = None,
+        initialization: Initialization = Initialization.LEAVE,
+        protocols: Sequence[CardProtocol] = (),
+    ) -> bytes:
+        """Agree on a protocol anew, after a reset if one is asked for, and give the ATR."""
+        atr: bytes = self._call(
+            self._card.reconnect(share=share, initialization=initialization, protocols=protocols)
+        )
+        return atr
+
+    def detach(self, *, disposition: Disposition = Disposition.RESET) -> None:
         """Give the card back; it is reset for the next user."""
-        self._call(self._card.detach())
+        self._call(self._card.detach(disposition=disposition))
 
     def __enter__(self) -> Self:
         return self

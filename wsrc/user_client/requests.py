@@ -28,6 +28,7 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
+from wsrc.slot import Disposition
 from wsrc.user_client.faults import from_error
 
 MAX_WAIT_S = 31_536_000.0
@@ -270,10 +271,10 @@ class Session:
                     self._requests.check(self.name)
                 raise
 
-    async def detach(self, limit_s: float) -> None:
+    async def detach(self, limit_s: float, disposition: Disposition = Disposition.RESET) -> None:
         """Give the card back, whatever it is doing; it is no error if it is gone."""
         try:
-            await self._requests.ask(m.Detach(session=self.name), limit_s)
+            await self._requests.ask(m.Detach(session=self.name, disposition=disposition), limit_s)
         except (ConnectionLostError, SessionLostError):
             return
         finally:

@@ -18,8 +18,9 @@ from wsrc.identity import iccid_forms, is_iccid, normal_iccid
 from wsrc.messages import CardInfo, Change
 from wsrc.net.dial import Backoff
 from wsrc.user_client import aio
-from wsrc.user_client.blocking import JOIN_S, Card, wait_for
+from wsrc.user_client.blocking import Card
 from wsrc.user_client.naming import Filters
+from wsrc.user_client.portal import JOIN_S, wait_for
 from wsrc.user_client.watching import CardFeed
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The PC/SC verbs from end to end: what a user asks of a card and of its reader."""
+
+import asyncio
+
+import pytest
+
+from tests.system.world import ASK_PIN, PIN, UICC, World
+from wsrc.errors import ErrorCode, RefusedError, SessionLostError
+from wsrc.readers.simulated_connection import ECHO_CONTROL, POWERED
+from wsrc.slot import CardProtocol, Disposition, Initialization
+from wsrc.user_client import blocking
+
+READER = "Simulated UICC 00 00"
+
+
+async def test_status_names_what_the_card_is(world: World) -> None:
+    await world.host()
+    user = await world.user()
+    async with user.select(iccid=UICC) as card:
+        status = await card.status()
+    assert (status.reader_name, status.states) == (READER, POWERED)
+    assert (status.protocol, status.atr) == (card.protocol, card.atr)
+
+
+async def test_attributes_go_by_name(world: World) -> None:
+    await world.host()
+    user = await world.user()
+    async with user.select(iccid=UICC) as card:
+        assert await card.get_attribute("atr_string") == card.atr
+        assert await card.get_attribute("device_friendly_name") == READER.encode() + b"\0"
+        await card.set_attribute("supress_t1_ifs_request", b"\1")
+        assert await card.get_attribute("supress_t1_ifs_request") == b"\1"
+        for name in ("channel_id", "no_such_name", "x" * 10_000):
+            with pytest.raises(RefusedError) as caught:
+                await card.get_attribute(name)
+            assert caught.value.code is ErrorCode.NOT_SUPPORTED
+            assert len(str(caught.value)) < 200
+        with pytest.raises(RefusedError):
+            await card.set_attribute("maxinput", b"")
+
+
+async def test_control_reaches_the_reader(world: World) -> None:
+    await world.host()
+    user = await world.user()
+    async with user.select(iccid=UICC) as card:
+        for octets in (b"", b"hello", bytes(70_000)):
+            assert await card.control(ECHO_CONTROL, octets) == octets
+        with pytest.raises(RefusedError) as caught:
+            await card.control(1)
+        assert caught.value.code is ErrorCode.NOT_SUPPORTED
+        with pytest.raises(RefusedError):
+            await card.control(-1)
+    with pytest.raises(SessionLostError):
+        await card.status()
+
+
+async def test_the_blocking_client_has_the_same(world: World) -> None:
+    await world.host()
+
+    def use() -> None:
+        with (
+            blocking.Client(world.user_url, ca=world.ca) as client,
+            client.select(iccid=UICC) as card,
+        ):
+            assert card.status().states == POWERED
+            assert card.get_attribute("atr_string") == card.atr
+            card.set_attribute("supress_t1_ifs_request", b"\0")
+            assert card.control(ECHO_CONTROL, b"1") == b"1"
+            assert card.reconnect(initialization=Initialization.RESET) == card.atr
+            card.detach(disposition=Disposition.UNPOWER)
+
+    await asyncio.to_thread(use)
+
+
+@pytest.mark.parametrize("initialization", list(Initialization))
+async def test_reconnect_resets_if_told_to(world: World, initialization: Initialization) -> None:
+    await world.host()
+    user = await world.user()
+    async with user.select(iccid=UICC) as card:
+        assert (await card.transmit(PIN)).sw == 0x9000
+        atr = await card.reconnect(initialization=initialization, protocols=(CardProtocol.T0,))
+        assert atr == card.atr != b""
+        kept = initialization is Initialization.LEAVE
+        assert (await card.transmit(ASK_PIN)).sw == (0x9000 if kept else 0x63C3)
+
+
+@pytest.mark.parametrize("initialization", list(Initialization))
+async def test_a_protocol_that_the_card_has_not_is_refused(
+    world: World, initialization: Initialization
+) -> None:
+    await world.host()
+    user = await world.user()
+    with pytest.raises(RefusedError) as caught:
+        await user.select(iccid=UICC, protocols=(CardProtocol.T1,))
+    assert caught.value.code is ErrorCode.PROTOCOL_MISMATCH
+    async with user.select(iccid=UICC, protocols=(CardProtocol.T0, CardProtocol.T1)) as card:
+        with pytest.raises(RefusedError) as caught:
+            await card.reconnect(initialization=initialization, protocols=(CardProtocol.T1,))
+        assert caught.value.code is ErrorCode.PROTOCOL_MISMATCH
+        assert (await card.transmit(ASK_PIN)).sw == 0x63C3
+
+
+@pytest.mark.parametrize("disposition", list(Disposition))
+async def test_the_next_user_finds_the_card_reset_whatever_is_asked_for(
+    world: World, disposition: Disposition
+) -> None:
+    await world.host()
+    user = await world.user()
+    card = await user.select(iccid=UICC)
+    assert (await card.transmit(PIN)).sw == 0x9000
+    await card.detach(disposition=disposition)
+    async with user.select(iccid=UICC) as card:
+        assert (await card.transmit(ASK_PIN)).sw == 0x63C3

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One card for several users: who may join, who waits, and what becomes of the card."""
+
+import pytest
+
+from tests.unit.relay_world import ATR, ICCID, CardClient, Peer, World, code_of, empty, reader
+from wsrc import messages as m
+from wsrc.errors import ErrorCode
+from wsrc.relay.records import MAX_HOLDERS
+from wsrc.slot import Disposition, Share
+
+SHARED, EXCLUSIVE, DIRECT = Share.SHARED, Share.EXCLUSIVE, Share.DIRECT
+
+
+def select(id_: int = 90, share: Share = SHARED, wait_s: float = 0.0) -> m.SelectCard:
+    return m.SelectCard(id=id_, iccid=ICCID, share=share, wait_s=wait_s)
+
+
+def join(user: Peer) -> str:
+    return user.ask(select(user.new_id()), m.SelectCardAck).session or ""
+
+
+def two_share() -> tuple[World, CardClient, tuple[Peer, Peer], tuple[str, str]]:
+    world = World(lease_idle_s=0)
+    card = world.card(reader())
+    anna, ben = world.user(name="anna"), world.user(name="ben")
+    return world, card, (anna, ben), (join(anna), join(ben))
+
+
+def test_those_who_ask_to_share_get_the_card_together() -> None:
+    world, card, (anna, ben), (hers, his) = two_share()
+    assert hers != his
+    for user, session in ((anna, hers), (ben, his)):
+        user.command(session)
+        assert user.one(m.RApdu).session == session
+    listed = world.user().ask(m.ListCards(id=1), m.ListCardsAck).cards[0]
+    assert listed.lease is not None
+    assert (listed.lease.holder, listed.lease.share) == ("anna", SHARED)
+    assert [each.holder for each in listed.others] == ["ben"]
+    assert card.quiet()
+
+
+def test_their_requests_are_in_flight_apart() -> None:
+    _, card, (anna, ben), (hers, his) = two_share()
+    card.auto = False
+    anna.command(hers)
+    ben.command(his)
+    first, second = card.next(m.CApdu), card.one(m.CApdu)
+    card.answer(second)
+    assert ben.one(m.RApdu).session == his
+    assert anna.quiet()
+    card.answer(first)
+    anna.one(m.RApdu)
+
+
+@pytest.mark.parametrize("share", [EXCLUSIVE, DIRECT])
+def test_who_does_not_share_is_told_who_does(share: Share) -> None:
+    world, *_ = two_share()
+    refused = world.user().refused(select(share=share))
+    assert code_of(refused) is ErrorCode.CARD_BUSY
+    assert refused.lease is not None
+    assert [refused.lease.holder, *(each.holder for each in refused.others)] == ["anna", "ben"]
+    since = "1970-01-01T00:16:40Z"
+    assert refused.message == (
+        f"The card in Reader r1 is held by anna since {since}; and by ben since {since}."
+    )
+
+
+@pytest.mark.parametrize("share", [EXCLUSIVE, DIRECT])
+def test_a_card_that_is_held_alone_is_not_shared(share: Share) -> None:
+    world = World()
+    world.card(reader())
+    world.user().ask(select(share=share), m.SelectCardAck)
+    assert code_of(world.user().refused(select())) is ErrorCode.CARD_BUSY
+
+
+def test_who_wants_the_card_alone_is_not_overtaken() -> None:
+    world, _, (anna, ben), (hers, his) = two_share()
+    alone, late = world.user(name="carl"), world.user(name="dora")
+    alone.say(select(1, EXCLUSIVE, wait_s=60))
+    assert alone.one(m.Waiting).position == 1
+    assert code_of(late.refused(select())) is ErrorCode.CARD_BUSY
+    late.say(select(2, wait_s=60))
+    assert late.one(m.Waiting).position == 2
+    anna.ask(m.Detach(id=80, session=hers), m.DetachAck)
+    assert alone.quiet()
+    ben.ask(m.Detach(id=80, session=his), m.DetachAck)
+    alone.one(m.SelectCardAck)
+    assert late.one(m.Waiting).position == 1
+
+
+@pytest.mark.parametrize("how", ["cancel", "time"])
+def test_who_waited_behind_joins_when_the_one_before_gives_up(how: str) -> None:
+    world, *_ = two_share()
+    alone, late = world.user(), world.user()
+    alone.say(select(1, EXCLUSIVE, wait_s=20))
+    late.say(select(2, wait_s=60))
+    late.one(m.Waiting)
+    if how == "cancel":
+        alone.say(m.Cancel(id=3, target=1))
+    else:
+        world.pass_time(20)
+    late.one(m.SelectCardAck)
+
+
+def test_all_who_would_share_get_a_card_that_became_free() -> None:
+    world = World()
+    world.card(reader())
+    holder, anna, ben = world.user(), world.user(), world.user()
+    session = holder.hold(iccid=ICCID)
+    for user in (anna, ben):
+        user.say(select(1, wait_s=60))
+        user.one(m.Waiting)
+    holder.ask(m.Detach(id=9, session=session), m.DetachAck)
+    assert [type(message) for message in ben.inbox[-1:]] == [m.SelectCardAck]
+    anna.one(m.SelectCardAck)
+
+
+def test_a_holder_who_leaves_says_what_becomes_of_the_card() -> None:
+    world, card, (anna, ben), (hers, his) = two_share()
+    card.auto = False
+    anna.ask(m.Detach(id=80, session=hers, disposition=Disposition.LEAVE), m.DetachAck)
+    assert card.one(m.Detach) == m.Detach(session=hers, disposition=Disposition.LEAVE)
+    ben.leave()
+    assert card.one(m.Detach) == m.Detach(session=his, disposition=Disposition.RESET)
+    card.say(m.DetachAck(session=hers))
+    late = world.user()
+    late.say(select(1, wait_s=60))
+    late.one(m.Waiting)
+    assert card.quiet()
+    card.say(m.DetachAck(session=his))
+    assert card.one(m.Attach).share is SHARED
+
+
+def test_one_may_join_while_another_leaves() -> None:
+    world, card, (anna, _), (hers, _) = two_share()
+    card.auto = False
+    anna.ask(m.Detach(id=80, session=hers), m.DetachAck)
+    card.one(m.Detach)
+    carl = world.user()
+    carl.say(select(1))
+    card.answer(card.one(m.Attach))
+    carl.one(m.SelectCardAck)
+
+
+@pytest.mark.parametrize("report", [empty(), reader(insertion=2), None])
+def test_a_card_that_goes_ends_the_lease_of_everyone(report: m.ReaderInfo | None) -> None:
+    world, card, users, sessions = two_share()
+    card.report(report) if report is not None else card.leave()
+    for user, session in zip(users, sessions, strict=True):
+        assert user.one(m.SessionEnded).session == session
+    assert world.relay.counts["sessions"] == 0
+
+
+def test_a_session_that_its_card_client_ends_ends_alone() -> None:
+    world, card, (anna, ben), (hers, his) = two_share()
+    code = ErrorCode.CARD_UNRESPONSIVE
+    card.say(m.SessionEnded(session=hers, code=code, message="It hangs."))
+    assert anna.one(m.SessionEnded).code is code
+    ben.command(his)
+    ben.one(m.RApdu)
+    join(world.user())
+
+
+def test_a_join_that_fails_leaves_the_others_alone() -> None:
+    world, card, (_, ben), (_, his) = two_share()
+    card.auto = False
+    carl = world.user()
+    carl.say(select(1))
+    attach = card.one(m.Attach)
+    why = m.error(ErrorCode.PROTOCOL_MISMATCH, "It runs in T0.", session=attach.session)
+    card.say(why)
+    assert code_of(carl.one(m.Error)) is ErrorCode.PROTOCOL_MISMATCH
+    card.auto = True
+    ben.command(his)
+    ben.one(m.RApdu)
+
+
+def test_a_card_that_could_not_be_reset_for_one_stays_with_the_others() -> None:
+    _, card, (anna, ben), (hers, his) = two_share()
+    card.auto = False
+    anna.ask(m.Detach(id=80, session=hers), m.DetachAck)
+    card.one(m.Detach)
+    card.say(m.error(ErrorCode.CARD_UNRESPONSIVE, "It hangs.", session=hers))
+    card.auto = True
+    ben.command(his)
+    ben.one(m.RApdu)
+
+
+def test_a_card_has_a_bound_of_holders() -> None:
+    world = World()
+    world.card(reader())
+    for _ in range(MAX_HOLDERS):
+        join(world.user())
+    assert code_of(world.user().refused(select())) is ErrorCode.CARD_BUSY
+
+
+@pytest.mark.parametrize("share", [SHARED, DIRECT])
+def test_a_card_client_that_does_not_share_is_not_asked_to(share: Share) -> None:
+    world = World()
+    world.card(reader(), features=("pcsc",))
+    user = world.user()
+    assert code_of(user.refused(select(share=share))) is ErrorCode.NOT_SUPPORTED
+    session = user.hold(iccid=ICCID)
+    wish = m.Reconnect(id=50, session=session, share=SHARED)
+    assert code_of(user.refused(wish)) is ErrorCode.NOT_SUPPORTED
+
+
+def test_a_card_is_opened_to_others_and_closed_again_by_reconnect() -> None:
+    world = World()
+    card, anna, ben = world.card(reader()), world.user(), world.user()
+    hers = anna.hold(iccid=ICCID)
+    ben.say(select(1, wait_s=60))
+    ben.one(m.Waiting)
+    anna.ask(m.Reconnect(id=50, session=hers, share=SHARED), m.ReconnectAck)
+    his = ben.one(m.SelectCardAck).session or ""
+    wish = m.Reconnect(id=51, session=hers, share=EXCLUSIVE)
+    assert code_of(anna.refused(wish)) is ErrorCode.CARD_BUSY
+    ben.ask(m.Detach(id=2, session=his), m.DetachAck)
+    card.auto = False
+    anna.say(wish)
+    asked = card.one(m.Reconnect)
+    assert code_of(ben.refused(select(3))) is ErrorCode.CARD_BUSY
+    card.say(m.error(ErrorCode.PROTOCOL_MISMATCH, "No.", id=asked.id, session=hers))
+    card.auto = True
+    anna.one(m.Error)
+    join(ben)
+
+
+def test_direct_needs_no_card() -> None:
+    world = World()
+    card, user = world.card(empty()), world.user()
+    by_reader = {"reader": "Reader r1", "share": DIRECT}
+    session = user.ask(m.SelectCard(id=1, **by_reader), m.SelectCardAck).session or ""
+    other = m.SelectCard(id=1, wait_s=60, **by_reader)
+    assert code_of(world.user().refused(other)) is ErrorCode.CARD_BUSY
+    user.ask(m.Status(id=2, session=session), m.StatusAck)
+    card.report(reader(insertion=2))
+    user.ask(m.Status(id=3, session=session), m.StatusAck)
+    assert code_of(world.user().refused(select(share=EXCLUSIVE))) is ErrorCode.CARD_BUSY
+    card.report(empty(insertion=2))
+    user.ask(m.Detach(id=4, session=session), m.DetachAck)
+    user.ask(m.SelectCard(id=5, any="r1", share=DIRECT), m.SelectCardAck)
+    card.report(reader(state=m.ReaderState.UNAVAILABLE))
+    assert user.one(m.SessionEnded).code is ErrorCode.READER_UNAVAILABLE
+
+
+@pytest.mark.parametrize("by", [{"iccid": ICCID}, {"reader": "r9"}, {"reader": "r1", "atr": "3b"}])
+def test_direct_finds_an_empty_reader_by_its_name_alone(by: dict[str, str]) -> None:
+    world = World()
+    world.card(empty())
+    refused = world.user().refused(m.SelectCard(id=1, share=DIRECT, **by))
+    assert code_of(refused) is ErrorCode.NO_SUCH_CARD
+
+
+def test_a_direct_lease_that_fails_says_nothing_of_the_card() -> None:
+    world = World()
+    card, user = world.card(reader(), auto=False), world.user()
+    user.say(select(1, DIRECT))
+    session = card.one(m.Attach).session
+    card.say(m.error(ErrorCode.READER_IN_USE, "Another program has it.", session=session))
+    assert code_of(user.one(m.Error)) is ErrorCode.READER_IN_USE
+    card.auto = True
+    assert user.select(iccid=ICCID).identities.atr == str(ATR)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the source sees of one reader, and when the server is told of it."""
+
+import asyncio
+
+from wsrc import messages as m
+from wsrc.card_client.identification import Identification
+from wsrc.readers.base import Slot, SlotState
+
+TELL_S = 0.05
+"""How long the server is not told of a change so that a session can end with its outcome."""
+
+STATES = {
+    SlotState.EMPTY: m.ReaderState.EMPTY,
+    SlotState.MUTE: m.ReaderState.MUTE,
+    SlotState.UNAVAILABLE: m.ReaderState.UNAVAILABLE,
+}
+"""What the server is told of a slot without a card that can be talked to."""
+
+
+class Sight:
+    """
+    The last that was seen of a reader, in `slot`, and what of it was dealt with, in `dealt`.
+
+    Args:
+        card: Tells the server.
+    """
+
+    def __init__(self, card: Identification) -> None:
+        self.slot: Slot | None = None
+        self.dealt: Slot | None = None
+        self._card = card
+        self._told: Slot | None = None
+        self._late: asyncio.TimerHandle | None = None
+
+    @property
+    def present(self) -> bool:
+        """Whether there is a card now."""
+        return self.slot is not None and self.slot.state is SlotState.PRESENT
+
+    def saw(self, slot: Slot, *, in_session: bool) -> None:
+        """
+        Take what the source sees now.
+
+        The server is told that a card came or went at once, whatever the reader is busy with. A
+        session has `TELL_S` to end first, so that its user is told what became of a command.
+        """
+        self.slot = slot
+        if not in_session:
+            self.tell()
+        elif self._late is None:
+            self._late = asyncio.get_running_loop().call_later(TELL_S, self.tell)
+
+    def tell(self) -> None:
+        """Tell the server what the source sees, if it was not told yet."""
+        slot, told = self.slot, self._told
+        self.close()
+        if slot is None or slot == told:
+            return
+        self._told = slot
+        if slot.state is not SlotState.PRESENT:
+            self._card.no_card(STATES[slot.state], slot.atr)
+        elif not same_card(told, slot):
+            self._card.new_card(slot)
+
+    def still_there(self) -> bool:
+        """Tell whether the source sees the card that was last dealt with."""
+        return self.slot is not None and self.present and same_card(self.dealt, self.slot)
+
+    def close(self) -> None:
+        """Tell nothing later."""
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
+def same_card(before: Slot | None, slot: Slot) -> bool:
+    """Tell whether no card went out or in between two sights of a reader."""
+    return (
+        before is not None
+        and before.event_count == slot.event_count
+        and before.state not in {SlotState.EMPTY, SlotState.UNAVAILABLE}
+    )

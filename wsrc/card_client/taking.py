@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a session gets a card, and what it may ask for after another session reset it."""
+
+from wsrc import messages as m
+from wsrc.card_client.attachment import Attachment, Call, Held
+from wsrc.card_client.worker import ReaderThread
+from wsrc.errors import ErrorCode, RefusedError
+from wsrc.readers.base import Direct
+from wsrc.slot import Initialization, Share
+
+ATTACH_S = 25.0
+"""Longest reset for a new holder; the server gives up a little later."""
+
+_DESPITE_RESET = (m.ResetReq, m.Reconnect, m.Control, m.GetAttribute, m.SetAttribute)
+
+
+async def take(
+    asked: m.Attach, sharing: Held | None, thread: ReaderThread, call: Call, batch_s: float
+) -> Held:
+    """
+    Take a card, cold reset, or join those who share it; or take the reader alone.
+
+    Args:
+        asked: What is wanted.
+        sharing: A session that has the card already and shares it.
+        thread: The thread of the reader.
+        call: How the session reaches it.
+        batch_s: See `Attachment`.
+
+    Raises:
+        RefusedError: If the card does not run in any of the protocols.
+        CardError: If the card or the reader cannot be had.
+    """
+    if asked.share is Share.DIRECT:
+        direct = await thread.with_reader(lambda reader: reader.connect_direct(), ATTACH_S, _close)
+        return Held(asked.session, direct, asked.share, call)
+    if isinstance(sharing, Attachment):
+        connection = sharing.connection
+        if asked.protocols and connection.protocol not in asked.protocols:
+            why = f"The card runs in {connection.protocol} for those who share it."
+            raise RefusedError(ErrorCode.PROTOCOL_MISMATCH, why)
+    else:
+        connection = await thread.with_reader(
+            lambda reader: reader.connect(asked.protocols), ATTACH_S, _close
+        )
+    raw_tpdu = asked.raw_tpdu
+    return Attachment(
+        asked.session, connection, asked.share, call, raw_tpdu=raw_tpdu, batch_s=batch_s
+    )
+
+
+def resets(asked: m.Forwarded) -> bool:
+    """Tell whether a request resets the card."""
+    if isinstance(asked, m.Reconnect):
+        return asked.initialization is not Initialization.LEAVE
+    return isinstance(asked, m.ResetReq)
+
+
+def check_reset(held: Held, asked: m.Forwarded) -> None:
+    """
+    Check that a session knows that another reset the card, before it goes on with it.
+
+    Raises:
+        RefusedError: If it does not, and this is not how it would go on; code `card_was_reset`.
+    """
+    if held.was_reset and not isinstance(asked, _DESPITE_RESET):
+        why = "The card was reset by another, or for a transaction left open; reconnect to go on."
+        raise RefusedError(ErrorCode.CARD_WAS_RESET, why)
+
+
+def _close(held: Direct | None) -> None:
+    if held is not None:
+        held.close()

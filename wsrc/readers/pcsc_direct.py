@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One PC/SC reader as a handle: what can be asked of it with a card and without one."""
+
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from wsrc.errors import CardError, ErrorCode, RefusedError
+from wsrc.pcsc_numbers import (
+    ATTRIBUTES,
+    GET_FEATURE_REQUEST,
+    card_status,
+    control_code,
+    neutral_features,
+)
+from wsrc.readers import pcsc_api as api
+from wsrc.readers.base import CardProtocol, Status
+
+WINDOWS: Final = sys.platform == "win32"
+
+PROTOCOLS: Final = {
+    api.PROTOCOL_T0: CardProtocol.T0,
+    api.PROTOCOL_T1: CardProtocol.T1,
+}
+"""What PC/SC numbers of the protocols that cards here have."""
+
+
+class PcscDirect:
+    """A reader held, with or without a card; see `base.Direct`. It is for the reader's thread."""
+
+    def __init__(
+        self, reader: str, card: int, scard: api.Scard, let_go: Callable[[], None]
+    ) -> None:
+        self._reader = reader
+        self._card: int | None = card
+        self._scard = scard
+        self._let_go = let_go
+
+    def status(self) -> Status:
+        """
+        Give what SCardStatus says.
+
+        Raises:
+            CardError: If the reader cannot be asked.
+        """
+        code, state, protocol, atr = self._scard.status(self._handle())
+        if code != api.S_SUCCESS:
+            raise self._failure(code)
+        states = card_status(state, windows=WINDOWS)
+        return Status(states, PROTOCOLS.get(protocol), atr)
+
+    def control(self, number: int, octets: bytes) -> bytes:
+        """
+        Ask something of the reader itself; `number` is the same on every platform.
+
+        Raises:
+            RefusedError: If the reader cannot do that.
+            CardError: If it failed.
+        """
+        control = control_code(number, windows=WINDOWS)
+        if control is None:
+            raise self._refusal(f"no control number {number}")
+        code, answer = self._scard.control(self._handle(), control, octets)
+        self._check(code, f"no control number {number}", api.UNSUPPORTED)
+        if number == GET_FEATURE_REQUEST:
+            return neutral_features(answer, windows=WINDOWS)
+        return answer
+
+    def get_attribute(self, name: str) -> bytes:
+        """
+        Give an attribute by its name of `pcsc_numbers.ATTRIBUTES`.
+
+        Raises:
+            RefusedError: If there is no such name or the reader has no such attribute.
+            CardError: If it failed.
+        """
+        code, value = self._scard.get_attribute(self._handle(), self._attribute(name))
+        if code in api.NO_ATTRIBUTE and (known := self._known(name)):
+            return known
+        self._check(code, f"no attribute {name}", api.NO_ATTRIBUTE)
+        return value
+
+    def set_attribute(self, name: str, value: bytes) -> None:
+        """Set an attribute; errors as `get_attribute`."""
+        code = self._scard.set_attribute(self._handle(), self._attribute(name), value)
+        self._check(code, f"no attribute {name} that can be set", api.NO_ATTRIBUTE)
+
+    def close(self, *, eject: bool = False) -> None:
+        """Power the card off, or push it out, and let go of the reader; never raises."""
+        card, self._card = self._card, None
+        if card is not None:
+            self._scard.disconnect(card, api.EJECT_CARD if eject else api.UNPOWER_CARD)
+            self._let_go()
+
+    def _handle(self) -> int:
+        if self._card is None:
+            raise api.card_error(api.E_INVALID_HANDLE, self._reader)
+        return self._card
+
+    def _attribute(self, name: str) -> int:
+        number = ATTRIBUTES.get(name)
+        if number is None:
+            raise self._refusal(f"no attribute {name[:40]!r}")
+        return number
+
+    def _known(self, name: str) -> bytes:
+        """Give what PC/SC knows even where it does not give it as an attribute."""
+        if name == "atr_string":
+            return self._scard.status(self._handle())[3]
+        if name in {"device_friendly_name", "device_system_name"}:
+            return self._reader.encode() + b"\0"
+        return b""
+
+    def _check(self, code: int, lacks: str, unsupported: frozenset[int]) -> None:
+        if code in unsupported:
+            raise self._refusal(f"{lacks} ({api.error_name(code)})")
+        if code != api.S_SUCCESS:
+            raise self._failure(code)
+
+    def _refusal(self, lacks: str) -> RefusedError:
+        return RefusedError(ErrorCode.NOT_SUPPORTED, f"Reader {self._reader!r} has {lacks}.")
+
+    def _failure(self, code: int) -> CardError:
+        return api.card_error(code, self._reader)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A user who has a card changes their mind about sharing it."""
+
+from wsrc import messages as m
+from wsrc.errors import ErrorCode
+from wsrc.relay import queue
+from wsrc.relay.floor import Floor
+from wsrc.relay.records import SHARE, InFlight, Lease
+from wsrc.slot import Share
+
+
+def refusal(floor: Floor, lease: Lease, wish: m.Reconnect) -> tuple[ErrorCode, str] | None:
+    """Say why a lease cannot be shared as its user wishes now."""
+    if wish.share in {None, lease.share}:
+        return None
+    if Share.DIRECT in {wish.share, lease.share}:
+        why = "The share 'direct' is asked for by select_card; give the card back first."
+        return ErrorCode.NOT_SUPPORTED, why
+    if SHARE not in lease.slot.peer.features:
+        why = f"The card client of {lease.slot.peer.name} cannot share a card."
+        return ErrorCode.NOT_SUPPORTED, why
+    if len(lease.slot.leases) > 1:
+        return ErrorCode.CARD_BUSY, queue.held(floor, lease.slot)
+    return None
+
+
+def begin(lease: Lease, wish: m.Reconnect) -> None:
+    """Let nobody join until the card client has answered."""
+    if lease.in_flight is not None and wish.share not in {None, lease.share}:
+        lease.in_flight.share, lease.share = lease.share, Share.EXCLUSIVE
+
+
+def settled(floor: Floor, lease: Lease, in_flight: InFlight, answer: m.Message, now: float) -> None:
+    """Share a card as was asked for, or as before if that failed."""
+    wish, before = in_flight.message, in_flight.share
+    if before is None or not isinstance(wish, m.Reconnect):
+        return
+    done = isinstance(answer, m.ReconnectAck) and wish.share is not None
+    lease.share = wish.share if done and wish.share is not None else before
+    floor.changed(lease.slot)
+    queue.offer(floor, lease.slot, now)

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A card that is ours, for programs that use asyncio; `aio` gives it."""
+
+import functools
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import msgspec
+
+from wsrc import messages as m
+from wsrc.apdu import Response, parse_command
+from wsrc.errors import BadHexError, LocalProtocolError, OutcomeUnknownError, WsrcError
+from wsrc.messages import CardInfo, Step
+from wsrc.octets import Octets, from_wire
+from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
+from wsrc.user_client.faults import from_error
+from wsrc.user_client.look_ahead import LookAhead
+from wsrc.user_client.requests import Session
+
+DETACH_S = 10.0
+"""How long the server may take to confirm that a card was given back."""
+
+
+class BatchResult(NamedTuple):
+    """
+    What a batch came to.
+
+    `results` has one response for each command that was answered. `stopped` is the index of the
+    command whose status word was not as expected. `error` says why the command after the last
+    result was not answered.
+    """
+
+    results: tuple[Response, ...]
+    stopped: int | None = None
+    error: WsrcError | None = None
+
+
+class Status(NamedTuple):
+    """What PC/SC says of a card; `protocol` is None where none was agreed on."""
+
+    reader_name: str
+    states: tuple[CardStatus, ...]
+    protocol: CardProtocol | None
+    atr: bytes
+
+
+class Card:
+    """
+    A card that is ours until `detach`, the end of `async with`, or the end of the connection.
+
+    Requests go to the card one at a time; a second waits for the first. A caller that is
+    cancelled gives up its command if the card has not begun it; the next command waits until
+    that is known. Every method raises:
+
+    * SessionLostError, if the card stopped being ours before: select it again;
+    * NotExecutedError, if the command provably never reached the card;
+    * OutcomeUnknownError, if it may have run;
+    * CardWasResetError, if another who shares the card reset it: nothing was sent, `reconnect`;
+    * CardError, if the card or the reader failed, with its `outcome`;
+    * ConnectionLostError, if the connection was lost before.
+    """
+
+    def __init__(
+        self, session: Session, info: CardInfo, *, raw_tpdu: bool, timeout_s: float
+    ) -> None:
+        self.info = info
+        self.atr: bytes = bytes(from_wire(info.identities.atr))
+        self._session = session
+        self._raw_tpdu = raw_tpdu
+        self._timeout_s = timeout_s
+        self._ahead = LookAhead()
+
+    @property
+    def session(self) -> str:
+        """Name of the session; a secret between us and the server."""
+        return self._session.name
+
+    @property
+    def protocol(self) -> CardProtocol | None:
+        """Transmission protocol, where the card host told it."""
+        return self.info.protocol
+
+    async def transmit(self, command: bytes) -> Response:
+        """
+        Send one command APDU and give the response, whatever its status word.
+
+        With `raw_tpdu` this is one TPDU; a GET RESPONSE right after the 61xx that announced it
+        costs no round trip.
+
+        Raises:
+            BadApduError: If it is no command APDU (ISO/IEC 7816-3 clause 12.1); nothing was sent.
+        """
+        asked = m.CApdu(command=self._checked(command))
+        known = functools.partial(self._fetched, asked.command)
+        answer = await self._session.ask(asked, self._timeout_s, known)
+        assert isinstance(answer, m.RApdu)
+        if answer.ahead is not None:
+            self._ahead.put(command[0], *_response(answer.ahead.response, answer.ahead.sw))
+        return _response(answer.response, answer.sw)
+
+    def _fetched(self, command: Octets) -> m.RApdu | None:
+        """Give the answer to a GET RESPONSE that the card host has sent already."""
+        octets = self._ahead.answer(command)
+        if octets is None:
+            return None
+        return m.RApdu(response=Octets(octets[:-2]), sw=octets[-2:].hex())
+
+    async def batch(self, steps: Sequence[Step | bytes]) -> BatchResult:
+        """
+        Run 1 to 256 commands one after the other in one round trip.
+
+        Raises:
+            BadApduError: If one is no command APDU; nothing was sent.
+            LocalProtocolError: If there are too few or too many; nothing was sent.
+        """
+        if not 1 <= len(steps) <= m.MAX_BATCH:
+            raise LocalProtocolError(f"A batch has 1 to {m.MAX_BATCH} commands, not {len(steps)}.")
+        self._ahead.drop()
+        batch = m.Batch(session="", steps=tuple(map(self._step, steps)))
+        answer = await self._session.ask(batch, 2 * self._timeout_s)
+        assert isinstance(answer, m.BatchResp)
+        error = answer.error
+        return BatchResult(
+            tuple(_response(each.response, each.sw) for each in answer.results),
+            answer.stopped,
+            None if error is None else from_error(error, command=True),
+        )
+
+    async def reset(self, kind: ResetKind = ResetKind.COLD) -> bytes:
+        """Reset the card and give its new ATR."""
+        self._ahead.drop()
+        answer = await self._ask(m.ResetReq(kind=kind))
+        assert isinstance(answer, m.ResetResp)
+        return self._note(answer)
+
+    async def reconnect(
+        self,
+        *,
+        share: Share | None = None,
+        initialization: Initialization = Initialization.LEAVE,
+        protocols: Sequence[CardProtocol] = (),
+    ) -> bytes:
+        """
+        Agree on a protocol anew, after a reset if one is asked for, and give the ATR.
+
+        Args:
+            share: With whom the card is used from now on; as before if None.
+            initialization: What is done with the card first.
+            protocols: Those that may be used; none means any.
+
+        Raises:
+            CardBusyError: If others share a card that is to be ours alone.
+            RefusedError: If the card has none of these protocols, or runs in another and is not
+                to be reset.
+        """
+        self._ahead.drop()
+        reconnect = m.Reconnect(
+            session="", share=share, initialization=initialization, protocols=tuple(protocols)
+        )
+        answer = await self._ask(reconnect)
+        assert isinstance(answer, m.ReconnectAck)
+        return self._note(answer)
+
+    async def begin(self) -> None:
+        """
+        Begin a transaction: those who share the card wait until it ends.
+
+        Transactions nest. One that is not used for as long as the card host allows ends with a
+        reset, and so does one whose owner vanishes.
+
+        Raises:
+            CardBusyError: If another's transaction did not end in time.
+        """
+        await self._ask(m.BeginTransaction(session=""))
+
+    async def end(self, *, disposition: Disposition = Disposition.LEAVE) -> None:
+        """
+        End the transaction that was begun last.
+
+        Raises:
+            RefusedError: If there is none.
+        """
+        self._ahead.drop()
+        await self._ask(m.EndTransaction(session="", disposition=disposition))
+
+    @asynccontextmanager
+    async def transaction(
+        self, *, disposition: Disposition = Disposition.LEAVE
+    ) -> AsyncGenerator[None, None]:
+        """Have the card alone in the block; the error that ends a block is the one that counts."""
+        await self.begin()
+        try:
+            yield
+        except BaseException:
+            with suppress(WsrcError):
+                await self.end(disposition=disposition)
+            raise
+        await self.end(disposition=disposition)
+
+    async def status(self) -> Status:
+        """Give what the card host's PC/SC says of the card."""
+        answer = await self._ask(m.Status(session=""))
+        assert isinstance(answer, m.StatusAck)
+        atr = bytes(answer.atr or b"")
+        return Status(answer.reader_name, answer.states, answer.protocol, atr)
+
+    async def control(self, number: int, octets: bytes = b"") -> bytes:
+        """
+        Ask something of the reader itself and give its answer.
+
+        Args:
+            number: n where the control code is 0x42000000 + n on pcsc-lite, CTL_CODE(n) on
+                Windows; in an answer, codes of features (number 3400) are such numbers as well.
+            octets: What the reader is given.
+
+        Raises:
+            RefusedError: If the reader cannot do that; nothing was done.
+        """
+        answer = await self._ask(m.Control(session="", number=number, data=Octets(octets)))
+        assert isinstance(answer, m.ControlAck)
+        return bytes(answer.response)
+
+    async def get_attribute(self, name: str) -> bytes:
+        """
+        Give an attribute of the reader by its name of `wsrc.pcsc_numbers.ATTRIBUTES`.
+
+        Raises:
+            RefusedError: If there is no such name, or the reader has no such attribute.
+        """
+        answer = await self._ask(m.GetAttribute(session="", name=name))
+        assert isinstance(answer, m.GetAttributeAck)
+        return bytes(answer.value)
+
+    async def set_attribute(self, name: str, value: bytes) -> None:
+        """Set an attribute of the reader; errors as `get_attribute`."""
+        await self._ask(m.SetAttribute(session="", name=name, value=Octets(value)))
+
+    async def detach(self, *, disposition: Disposition = Disposition.RESET) -> None:
+        """
+        Give the card back; it is reset for the next user. A card that is gone is no error.
+
+        `disposition` is what is done with a card that others share; `EJECT` holds for the last
+        as well, where the reader can do that.
+        """
+        await self._session.detach(min(DETACH_S, self._timeout_s), disposition)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.detach()
+
+    async def _ask(self, request: m.Message) -> m.Message:
+        return await self._session.ask(request, self._timeout_s)
+
+    def _note(self, now: m.ResetResp | m.ReconnectAck) -> bytes:
+        """Take what the card is after a reset, and give its ATR."""
+        if now.atr is not None:
+            self.atr = bytes(now.atr)
+        if now.protocol is not None:
+            self.info = msgspec.structs.replace(self.info, protocol=now.protocol)
+        return self.atr
+
+    def _checked(self, command: bytes) -> Octets:
+        if not self._raw_tpdu:
+            parse_command(command)
+        return Octets(command)
+
+    def _step(self, step: Step | bytes) -> Step:
+        command, expect = (step.command, step.expect) if isinstance(step, Step) else (step, ())
+        return Step(command=self._checked(command), expect=expect)
+
+
+def _response(data: bytes, sw: str) -> Response:
+    try:
+        octets = from_wire(sw)
+    except BadHexError as exc:
+        raise OutcomeUnknownError("The answer has a status word that is not hexadecimal.") from exc
+    if len(octets) != 2:
+        raise OutcomeUnknownError("The answer has a status word that has not four digits.")
+    return Response(bytes(data), int.from_bytes(octets))
