@@ -11,7 +11,9 @@ from wsrc.user_client.pcscd_needs import Close, Exchange, Need, Open, Park, Rese
 from wsrc.user_client.pcscd_readers import Readers
 from wsrc.user_client.pcscd_source import Failure, Seen
 from wsrc.user_client.pcscd_waiting import Program
-from wsrc.user_client.pcscd_wire import (Code,)
+from wsrc.user_client.pcscd_wire import (
+    Code,
+)
 
 ATR = bytes.fromhex("3b021450")
 """T=0 by default."""
@@ -200,9 +202,7 @@ class TestProgram:
         return call.answer
 
     def connect(self, share: int = 2, protocols: int = 3, name: bytes = NAME) -> tuple[Code, int]:
-        code, card, _ = self.connected(
-            self.ask(asks.Connect(self.context, name, share, protocols))
-        )
+        code, card, _ = self.connected(self.ask(asks.Connect(self.context, name, share, protocols)))
         return code, card
 
     @staticmethod
