@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 USER_PORT, CARD_PORT = 4220, 4221
 
-ALICE, BOB = "alice@laptop", "bob@lab"
+LAPTOP, LAB = "user@laptop", "user@lab"
 ICCID = "8988211000000430010"
 EID = "89882119900000000000000000007280"
 USIM = "A0000000871002FFFFFFFF8907090000"
@@ -50,7 +50,7 @@ class User:
     def __init__(self, stage: Stage, url: str, name: str) -> None:
         self._stage = stage
         self._environ = {"WSRC_SERVER_URL": url, "WSRC_NAME": name}
-        self._prompt = "$" if name == ALICE else f"{name.partition('@')[0]}$"
+        self._prompt = "$" if name == LAPTOP else f"{name.rpartition('@')[2]}$"
 
     def start(self, *arguments: str) -> Program:
         """Show a command and start it."""
@@ -143,16 +143,16 @@ def _pcsc_readers(client: Program) -> str:
     return f"none ({reason})" if reason else "none is connected"
 
 
-def look(alice: User) -> None:
+def look(laptop: User) -> None:
     """Show the cards; read a number from each."""
     say("1. Which cards are there? A user asks the server; nobody needs to know where they are.")
-    require(alice.run("list"), ICCID, EID)
+    require(laptop.run("list"), ICCID, EID)
     say(
         "2. Read the ICCID from the file EF.ICCID of the UICC. `wsrc apdu` takes the card, sends\n"
         "   the commands and gives the card back: SELECT MF, SELECT EF.ICCID, READ BINARY."
     )
     read = ["00A4000C023F00", "00A4000C022FE2", "00B000000A"]
-    require(alice.run("apdu", "--iccid", ICCID, *read), "988812010000400310f0 9000")
+    require(laptop.run("apdu", "--iccid", ICCID, *read), "988812010000400310f0 9000")
     say(f"   The card stores two digits to an octet, the second one first: {ICCID}.")
     say(
         "3. Select the eUICC by its EID and ask its ISD-R for the EID: SELECT, GetEID.\n"
@@ -160,10 +160,10 @@ def look(alice: User) -> None:
         "   client does that next to the card, so that it costs no round trip."
     )
     asked = [f"00A4040010{ISD_R}00", "80E2910006BF3E035C015A00"]
-    require(alice.run("apdu", "--eid", EID, *asked), f"bf3e125a10{EID} 9000")
+    require(laptop.run("apdu", "--eid", EID, *asked), f"bf3e125a10{EID} 9000")
 
 
-def authenticate(alice: User, folder: Path) -> None:
+def authenticate(laptop: User, folder: Path) -> None:
     """Run AUTHENTICATE, with its result in words."""
     say(
         "4. Run AUTHENTICATE on the USIM, as a network does, from a file of commands. They travel\n"
@@ -172,7 +172,7 @@ def authenticate(alice: User, folder: Path) -> None:
     (folder / "authenticate.wsrc").write_text(SCRIPT, encoding="utf-8")
     print("$ cat authenticate.wsrc")
     say(SCRIPT.rstrip())
-    lines = alice.run("script", "--iccid", ICCID, "authenticate.wsrc")
+    lines = laptop.run("script", "--iccid", ICCID, "authenticate.wsrc")
     found = re.search(r"db08(\w{16})10(\w{32})10(\w{32}) 9000", "\n".join(lines))
     if found is None:
         raise DemoError("AUTHENTICATE gave no RES, CK and IK.")
@@ -183,30 +183,30 @@ def authenticate(alice: User, folder: Path) -> None:
     )
 
 
-def share(alice: User, bob: User) -> None:
+def share(laptop: User, lab: User) -> None:
     """Show what a second user meets, and what is left of the first."""
     say(
-        "5. A card has one user at a time. Alice takes the card, verifies the PIN and reads the\n"
-        "   IMSI, which the card gives only after the PIN. She leaves her prompt open."
+        "5. A card has one user at a time. The laptop takes the card, verifies the PIN and\n"
+        "   reads the IMSI, which the card gives only after the PIN. Its prompt stays open."
     )
-    shell = alice.start("shell", "--iccid", ICCID)
+    shell = laptop.start("shell", "--iccid", ICCID)
     for command in (SELECT_USIM, VERIFY_PIN, SELECT_IMSI, READ_IMSI):
         print(f"> {command}")
         shell.type(command)
         print(shell.line("9000").string, flush=True)
-    say("\n   Bob wants the same card. He is refused, and told by whom it is held.")
+    say("\n   The lab wants the same card. It is refused, and told by whom the card is held.")
     wanted = ["--iccid", ICCID, SELECT_USIM, SELECT_IMSI, READ_IMSI]
-    require(bob.run("apdu", *wanted, status=3), f"held by {ALICE}")
-    say("   So he waits for it. While he does, Alice's program is killed (kill -9).")
-    waiting = bob.start("apdu", "--wait", "60", *wanted)
+    require(lab.run("apdu", *wanted, status=3), f"held by {LAPTOP}")
+    say("   So it waits. Meanwhile the laptop's program is killed (kill -9).")
+    waiting = lab.start("apdu", "--wait", "60", *wanted)
     print(waiting.line("Waiting").string, flush=True)
     shell.process.kill()
     waiting.wait()
     say("\n".join(waiting.lines[1:]))
     require(waiting.lines, "6982")
     say(
-        "   Bob has the card at once: the server noticed, and the card client reset the card.\n"
-        "   The PIN that Alice verified is not verified for Bob (6982), nor would it be if the\n"
+        "   The lab has the card at once: the server noticed, and the card client reset the card.\n"
+        "   The PIN that the laptop verified is not verified for the lab (6982), nor if the\n"
         "   server or the card client had been killed: every user gets a card fresh from reset."
     )
 
@@ -234,10 +234,10 @@ def keep_up(url: str, folder: Path, programs: Sequence[Program]) -> None:
 def perform(stage: Stage, *, keep: bool, pcsc: bool) -> None:
     """Show everything."""
     url, programs = set_up(stage, standard_ports=keep, pcsc=pcsc)
-    alice, bob = User(stage, url, ALICE), User(stage, url, BOB)
-    look(alice)
-    authenticate(alice, stage.folder)
-    share(alice, bob)
+    laptop, lab = User(stage, url, LAPTOP), User(stage, url, LAB)
+    look(laptop)
+    authenticate(laptop, stage.folder)
+    share(laptop, lab)
     if keep:
         keep_up(url, stage.folder, programs)
     say("That was all. The server and the card client are stopped, and nothing is left behind.")

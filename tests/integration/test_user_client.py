@@ -31,10 +31,10 @@ async def test_greets_with_version_name_and_instance() -> None:
         heard.append(await peer.hear("hello"))
         await peer.say("hello_ack", version=1, features=[], server="cards.example")
 
-    async with scripted(script, greet=False) as url, Client(url, name="mara@desk") as client:
+    async with scripted(script, greet=False) as url, Client(url, name="user@desk") as client:
         assert client.server == "cards.example"
     (hello,) = heard
-    assert (hello["client_type"], hello["version"], hello["name"]) == ("user", 1, "mara@desk")
+    assert (hello["client_type"], hello["version"], hello["name"]) == ("user", 1, "user@desk")
     assert len(hello["instance"]) == 32
 
 

@@ -138,8 +138,8 @@ async def test_card_is_taken_by_the_first_program_and_given_back_after_the_last(
 
 async def test_card_of_another_user_is_shared_with_nobody(world: World, programs: Programs) -> None:
     line = await programs.line()
-    anna = await world.user("anna")
-    async with anna.select(iccid=UICC):
+    first = await world.user("first")
+    async with first.select(iccid=UICC):
         readers = await programs.readers(line)
         assert (await programs.do(lambda: line.connect(readers[0].name)))[0] == VIOLATION
         direct = await programs.do(lambda: line.connect(readers[0].name, 3, 0))

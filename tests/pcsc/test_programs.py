@@ -29,7 +29,7 @@ HOLD_WITH_PIN = f"""
 import sys, time
 from wsrc.user_client.blocking import Client
 import os
-with Client(os.environ["WSRC_SERVER_URL"], ca=os.environ["WSRC_TLS_CA"], name="anna") as client:
+with Client(os.environ["WSRC_SERVER_URL"], ca=os.environ["WSRC_TLS_CA"], name="first") as client:
     card = client.select(iccid="{UICC}")
     print("VERIFY", card.transmit(bytes.fromhex("{VERIFY}")), flush=True)
     sys.stdin.read()

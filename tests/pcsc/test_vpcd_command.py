@@ -228,11 +228,11 @@ async def test_the_slot_is_empty_while_another_user_holds_the_card(
     bench: Bench, slot: Slot, source: PcscSource, certificates: Certificates
 ) -> None:
     async with desk(bench, slot, source, certificates) as (at, _):
-        user = await at.world.user("carla")
+        user = await at.world.user("third")
         async with user.select(iccid=UICC):
             await at.empty()
         await at.present()
-        assert "held by carla" in at.notes[1]
+        assert "held by third" in at.notes[1]
 
 
 async def test_the_slot_is_empty_while_the_card_host_is_away(

@@ -140,7 +140,7 @@ class Programs:
         return environment(
             WSRC_SERVER_URL=f"wss://localhost:{self.user_port}/user",
             WSRC_TLS_CA=str(self.certificates.ca),
-            WSRC_NAME="anna@laptop",
+            WSRC_NAME="first@laptop",
             PYTHONPATH=str(Path(__file__).parents[2]),
         )
 

@@ -509,7 +509,7 @@ async def test_one_peer_too_many_is_refused_before_the_upgrade(certificates: Cer
     async with running(certificates, max_peers=1) as world:
         await world.user()
         with pytest.raises(ConnectionLostError, match="503"):
-            await world.user("ben")
+            await world.user("second")
 
 
 async def test_a_port_in_use_is_named(certificates: Certificates, world: World) -> None:

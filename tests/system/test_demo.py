@@ -65,7 +65,7 @@ def left_in(folder: Path) -> list[str]:
     [
         (signal.SIGTERM, r"^2\. "),
         (signal.SIGINT, r"^> "),
-        (signal.SIGHUP, r"^bob\$ .*--wait"),
+        (signal.SIGHUP, r"^lab\$ .*--wait"),
     ],
     ids=["term", "int", "hup"],
 )

@@ -145,14 +145,14 @@ async def test_fault_08_a_card_that_never_lets_itself_be_identified_is_not_kept(
 
 async def test_fault_09_a_busy_card_is_told_from_an_unknown_one(world: World) -> None:
     await world.host()
-    anna, ben = await world.user("anna"), await world.user("ben")
-    async with anna.select(iccid=UICC):
+    first, second = await world.user("first"), await world.user("second")
+    async with first.select(iccid=UICC):
         with pytest.raises(CardBusyError) as busy:
-            await ben.select(iccid=UICC)
-        assert busy.value.holder == "anna"
+            await second.select(iccid=UICC)
+        assert busy.value.holder == "first"
         assert busy.value.since <= (busy.value.until or "")
         with pytest.raises(NoSuchCardError):
-            await ben.select(iccid="8988211000000430099")
+            await second.select(iccid="8988211000000430099")
 
 
 async def test_fault_10_the_library_works_as_published(
@@ -208,11 +208,11 @@ async def test_fault_13_msg_type_is_looked_for_in_the_object_and_not_in_the_text
 
 
 def test_fault_14_no_field_of_one_message_appears_in_the_next() -> None:
-    codec.encode(m.Hello(client_type=m.ClientType.USER, name="anna", features=("batch",)))
+    codec.encode(m.Hello(client_type=m.ClientType.USER, name="first", features=("batch",)))
     text = codec.encode(m.Hello(client_type=m.ClientType.CARD))
     assert json.loads(text) == {"msg_type": "hello", "client_type": "card"}
     with pytest.raises(AttributeError):
-        m.Hello(client_type=m.ClientType.CARD).name = "anna"  # type: ignore[misc]
+        m.Hello(client_type=m.ClientType.CARD).name = "first"  # type: ignore[misc]
 
 
 async def test_fault_15_a_user_is_forgotten_when_the_card_goes_first(world: World) -> None:

@@ -104,14 +104,14 @@ async def test_a_first_form_user_is_told_who_holds_a_busy_card(
     world: World, certificates: Certificates
 ) -> None:
     await world.host()
-    client = await world.user("carla")
+    client = await world.user("third")
     async with (
         client.select(iccid=UICC),
         first_form.user(world.user_url, certificates.ca) as user,
     ):
         answer = await user.select("iccid", UICC)
         assert (answer["msg_type"], answer["code"]) == ("error", "card_busy")
-        assert "carla" in answer["message"]
+        assert "third" in answer["message"]
         [shown] = [c for c in await user.list_cards() if c["identities"].get("ICCID") == UICC]
         assert shown["state"] == CardState.ASSOCIATED
 
@@ -143,11 +143,11 @@ async def test_a_busy_first_form_card_is_waited_for(
     world: World, certificates: Certificates
 ) -> None:
     async with benched(world, certificates, default_cards()[0]):
-        anna, ben = await world.user("anna"), await world.user("ben")
-        held = await anna.select(iccid=UICC)
-        with pytest.raises(CardBusyError, match="anna"):
-            await ben.select(iccid=UICC)
+        first, second = await world.user("first"), await world.user("second")
+        held = await first.select(iccid=UICC)
+        with pytest.raises(CardBusyError, match="first"):
+            await second.select(iccid=UICC)
         await held.transmit(PIN)
         await held.detach()
-        async with ben.select(iccid=UICC, wait_s=10) as card:
+        async with second.select(iccid=UICC, wait_s=10) as card:
             assert (await card.transmit(ASK_PIN)).sw == 0x63C3

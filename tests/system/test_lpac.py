@@ -150,11 +150,11 @@ async def test_another_isd_r_is_asked_for(world: World, laptop: Laptop) -> None:
 
 async def test_the_user_reads_who_holds_the_card(world: World, laptop: Laptop) -> None:
     await world.host()
-    holder = await world.user("carla")
+    holder = await world.user("third")
     async with holder.select(eid=EUICC):
         done = await laptop.lpac("--eid", EUICC)
         assert done.returncode == 255
-        assert "held by carla" in done.stderr
+        assert "held by third" in done.stderr
         piped = await laptop.run(
             *argv("wsrc", "lpac", "--eid", EUICC),
             stdin='{"type":"apdu","payload":{"func":"connect","param":null}}\n',

@@ -97,7 +97,7 @@ async def test_readers_and_cards_come_and_go(world: World) -> None:
 
 async def test_a_lease_is_seen_by_who_watches(world: World) -> None:
     await world.host([a_card()])
-    user, other = await world.user(), await world.user("ben")
+    user, other = await world.user(), await world.user("second")
     async with watching(user) as news:
         await snapshot(news)
         async with other.select(iccid=UICC):

@@ -88,12 +88,12 @@ class World:
             hosting(self.card_url, self._certificates, cards, name, **options)
         )
 
-    async def user(self, name: str = "anna", **settings: Any) -> Client:
+    async def user(self, name: str = "first", **settings: Any) -> Client:
         """Connect a user client."""
         client = Client(self.user_url, ca=self._certificates.ca, name=name, **settings)
         return await self._stack.enter_async_context(client)
 
-    def client(self, name: str = "ben", **settings: Any) -> Client:
+    def client(self, name: str = "second", **settings: Any) -> Client:
         """Make a user client that is not connected yet."""
         return Client(self.user_url, ca=self._certificates.ca, name=name, **settings)
 

@@ -77,5 +77,5 @@ def remote_cards(
     cards = cards or default_cards()[:1]
     with elsewhere(certificates) as there:
         host = there.do(there.world.host(cards))
-        with pyscard.install(there.url, ca=certificates.ca, name="anna") as installed:
+        with pyscard.install(there.url, ca=certificates.ca, name="first") as installed:
             yield RemotePyscard(there, host, cards[0], installed)

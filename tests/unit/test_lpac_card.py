@@ -169,11 +169,11 @@ def test_a_request_without_sense_is_answered(lpac: LpacCard, payload: str) -> No
 
 def test_a_card_that_is_refused_is_told_to_the_user(said: list[str]) -> None:
     def take() -> Taken:
-        raise CardBusyError("The card is held by ben.", "ben")
+        raise CardBusyError("The card is held by second.", "second")
 
     lpac = LpacCard(take, said.append)
     assert ask(lpac, "connect")["ecode"] < 0
-    assert said == ["wsrc: The card is held by ben."]
+    assert said == ["wsrc: The card is held by second."]
     assert isinstance(lpac.fault, CardBusyError)
 
 

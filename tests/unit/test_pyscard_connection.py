@@ -428,10 +428,10 @@ def test_exclusive_transmissions_wait_for_one_another(remote: RemotePyscard) -> 
 
 def test_a_card_that_another_user_holds(remote: RemotePyscard) -> None:
     async def hold() -> Any:
-        return await (await remote.there.world.user("carla")).select(iccid=UICC)
+        return await (await remote.there.world.user("third")).select(iccid=UICC)
 
     held = remote.there.do(hold())
-    with pytest.raises(CardConnectionException, match="held by carla") as caught:
+    with pytest.raises(CardConnectionException, match="held by third") as caught:
         remote.connection()
     assert caught.value.hresult == SCARD_E_SHARING_VIOLATION
     remote.there.do(held.detach())

@@ -187,15 +187,15 @@ def test_a_card_is_taken_used_reset_and_given_back(there: Elsewhere, host: Host,
 
 
 def test_a_card_that_is_held_is_waited_for(there: Elsewhere, host: Host, link: Any) -> None:
-    carla = there.do(there.world.user("carla"))
+    third = there.do(there.world.user("third"))
 
     async def hold() -> Any:
-        return await carla.select(iccid=UICC)
+        return await third.select(iccid=UICC)
 
     held = there.do(hold())
-    with pytest.raises(ProtocolError, match="held by carla"):
+    with pytest.raises(ProtocolError, match="held by third"):
         link.connect()
-    with pytest.raises(NoCardError, match="held by carla"):
+    with pytest.raises(NoCardError, match="held by third"):
         link.wait_for_card(0)
     waiting = threading.Thread(target=link.wait_for_card)
     waiting.start()

@@ -11,7 +11,7 @@ from wsrc.octets import Octets
 
 def held(world: World, *others: m.ReaderInfo) -> tuple[CardClient, Peer, str]:
     """A card in the hands of a user; from now on its card client does nothing by itself."""
-    card, user = world.card(reader(), *others), world.user(name="alice")
+    card, user = world.card(reader(), *others), world.user(name="user")
     session = user.hold(reader="r1")
     card.auto = False
     return card, user, session
@@ -76,7 +76,7 @@ def test_a_card_that_goes_ends_its_session_with_what_is_known_of_the_command(
     assert user.one(m.SessionEnded).code is code
     refused = user.refused(m.CApdu(id=99, session=session, command=Octets(4)))
     assert (code_of(refused), refused.outcome) == (code, Outcome.NOT_EXECUTED)
-    assert any(f"Session {session[:8]} of alice (894902…5678) ended" in n for n in world.notes)
+    assert any(f"Session {session[:8]} of user (894902…5678) ended" in n for n in world.notes)
 
 
 @pytest.mark.parametrize("going", [m.ReaderReport(reader=empty()), m.ReaderGone(reader="r1"), None])
@@ -102,30 +102,30 @@ def test_a_card_that_goes_while_it_is_reset_is_forgotten() -> None:
 def test_who_waits_gets_the_next_card_not_the_last() -> None:
     world = World()
     card, _, _ = held(world)
-    bob = world.user()
-    bob.say(m.SelectCard(id=1, reader="r1", wait_s=60))
-    bob.one(m.Waiting)
+    desk = world.user()
+    desk.say(m.SelectCard(id=1, reader="r1", wait_s=60))
+    desk.one(m.Waiting)
     card.report(reader(insertion=2, iccid="8949020000099999999"))
     attach = card.one(m.Attach)
     assert attach.insertion == 2
     card.answer(attach)
-    assert bob.one(m.SelectCardAck).identities.iccid == "8949020000099999999"
+    assert desk.one(m.SelectCardAck).identities.iccid == "8949020000099999999"
 
 
 def test_who_waits_goes_on_waiting_when_the_session_ends_for_the_card_is_gone() -> None:
     world = World()
     card, _, session = held(world)
-    bob = world.user()
-    bob.say(m.SelectCard(id=1, iccid=ICCID, wait_s=60))
-    bob.one(m.Waiting)
+    desk = world.user()
+    desk.say(m.SelectCard(id=1, iccid=ICCID, wait_s=60))
+    desk.one(m.Waiting)
     gone = ErrorCode.CARD_NOT_PRESENT
     card.say(m.SessionEnded(session=session, code=gone, message="It was taken out."))
     card.report(empty())
-    assert bob.quiet()
+    assert desk.quiet()
     assert card.quiet()
     card.report(reader(insertion=2))
     card.answer(card.one(m.Attach))
-    bob.one(m.SelectCardAck)
+    desk.one(m.SelectCardAck)
 
 
 @pytest.mark.parametrize("code", [ErrorCode.CARD_UNRESPONSIVE, None])

@@ -8,7 +8,7 @@ from wsrc.errors import ErrorCode, Outcome
 
 def held(world: World) -> tuple[CardClient, Peer, str]:
     """A card in the hands of a user; from now on its card client does nothing by itself."""
-    card, user = world.card(reader()), world.user(name="alice")
+    card, user = world.card(reader()), world.user(name="user")
     session = user.hold(iccid=ICCID)
     card.auto = False
     return card, user, session
@@ -16,37 +16,37 @@ def held(world: World) -> tuple[CardClient, Peer, str]:
 
 def test_nobody_gets_a_card_before_it_was_reset() -> None:
     world = World()
-    card, alice, session = held(world)
-    alice.leave()
+    card, user, session = held(world)
+    user.leave()
     assert card.inbox == [m.Detach(session=session)]
-    bob = world.user()
-    bob.say(m.SelectCard(id=1, iccid=ICCID))
-    bob.one(m.Waiting)
+    desk = world.user()
+    desk.say(m.SelectCard(id=1, iccid=ICCID))
+    desk.one(m.Waiting)
     assert card.inbox == [m.Detach(session=session)]
     listed = world.user().ask(m.ListCards(id=1), m.ListCardsAck).cards[0]
     assert (listed.state, listed.lease) == (m.CardState.RESETTING, None)
     card.answer(card.one(m.Detach))
     attach = card.one(m.Attach)
-    assert bob.quiet()
+    assert desk.quiet()
     card.answer(attach)
-    assert bob.one(m.SelectCardAck).session != session
+    assert desk.one(m.SelectCardAck).session != session
 
 
 def test_a_user_that_gives_its_card_back_has_its_open_requests_answered() -> None:
     world = World()
-    card, alice, session = held(world)
-    command = alice.command(session)
-    alice.say(m.Cancel(id=50, target=command.id or 0, session=session))
-    alice.say(m.Detach(id=51, session=session))
-    refused = alice.next(m.Error)
+    card, user, session = held(world)
+    command = user.command(session)
+    user.say(m.Cancel(id=50, target=command.id or 0, session=session))
+    user.say(m.Detach(id=51, session=session))
+    refused = user.next(m.Error)
     assert (refused.id, code_of(refused)) == (command.id, ErrorCode.CANCELLED)
     assert refused.outcome is Outcome.UNKNOWN
-    assert alice.next(m.CancelAck) == m.CancelAck(id=50, session=session, cancelled=False)
-    assert alice.one(m.DetachAck) == m.DetachAck(id=51, session=session)
+    assert user.next(m.CancelAck) == m.CancelAck(id=50, session=session, cancelled=False)
+    assert user.one(m.DetachAck) == m.DetachAck(id=51, session=session)
     for asked in list(card.inbox):
         card.answer(asked)
-    assert alice.quiet()
-    assert code_of(alice.refused(m.Detach(id=52, session=session))) is ErrorCode.NO_SUCH_SESSION
+    assert user.quiet()
+    assert code_of(user.refused(m.Detach(id=52, session=session))) is ErrorCode.NO_SUCH_SESSION
 
 
 def test_a_user_that_leaves_while_attaching_or_waiting_leaves_nothing() -> None:
@@ -95,9 +95,9 @@ def test_an_attach_that_was_cancelled_may_still_be_refused() -> None:
 
 def test_a_late_error_of_a_command_is_not_taken_for_one_of_the_reset() -> None:
     world = World()
-    card, alice, session = held(world)
-    command = alice.command(session)
-    alice.leave()
+    card, user, session = held(world)
+    command = user.command(session)
+    user.leave()
     card.say(m.Error(id=command.id, session=session, message="It was interrupted."))
     assert world.relay.counts["sessions"] == 1
     card.say(m.DetachAck(session=session))
@@ -106,8 +106,8 @@ def test_a_late_error_of_a_command_is_not_taken_for_one_of_the_reset() -> None:
 
 def test_a_card_that_could_not_be_reset_is_kept_from_users_until_it_is_reported_again() -> None:
     world = World()
-    card, alice, session = held(world)
-    alice.leave()
+    card, user, session = held(world)
+    user.leave()
     card.say(m.error(ErrorCode.CARD_UNRESPONSIVE, "It hangs.", session=session))
     user = world.user()
     refused = user.refused(m.SelectCard(id=1, iccid=ICCID))
@@ -121,8 +121,8 @@ def test_a_card_that_could_not_be_reset_is_kept_from_users_until_it_is_reported_
 
 def test_a_card_client_that_does_not_reset_a_card_is_asked_again() -> None:
     world = World(attach_s=5)
-    card, alice, session = held(world)
-    alice.leave()
+    card, user, session = held(world)
+    user.leave()
     card.one(m.Detach)
     world.pass_time(5)
     assert card.one(m.Detach).session == session
@@ -137,9 +137,9 @@ def test_a_card_client_that_does_not_reset_a_card_is_asked_again() -> None:
 
 def test_a_reset_may_have_to_wait_for_the_command_before_it() -> None:
     world = World(attach_s=5, command_s=20)
-    card, alice, session = held(world)
-    alice.command(session)
-    alice.leave()
+    card, user, session = held(world)
+    user.command(session)
+    user.leave()
     world.pass_time(24.9)
     card.next(m.CApdu)
     card.one(m.Detach)
@@ -149,14 +149,14 @@ def test_a_reset_may_have_to_wait_for_the_command_before_it() -> None:
 
 def test_a_session_that_its_card_client_ended_is_over_for_the_user() -> None:
     world = World()
-    card, alice, session = held(world)
-    command = alice.command(session)
+    card, user, session = held(world)
+    command = user.command(session)
     card.say(m.SessionEnded(session=session, code=ErrorCode.CARD_NOT_PRESENT, message="It went."))
-    refused = alice.next(m.Error)
+    refused = user.next(m.Error)
     assert (refused.id, refused.outcome) == (command.id, Outcome.UNKNOWN)
-    ended = alice.one(m.SessionEnded)
+    ended = user.one(m.SessionEnded)
     assert (ended.code, ended.message) == (ErrorCode.CARD_NOT_PRESENT, "It went.")
-    refused = alice.refused(m.ResetReq(id=9, session=session))
+    refused = user.refused(m.ResetReq(id=9, session=session))
     assert code_of(refused) is ErrorCode.CARD_NOT_PRESENT
     assert refused.message == "The session is over: It went."
     assert world.user().ask(m.ListCards(id=1), m.ListCardsAck).cards == ()
@@ -164,8 +164,8 @@ def test_a_session_that_its_card_client_ended_is_over_for_the_user() -> None:
 
 def test_a_session_that_ends_twice_is_told_once() -> None:
     world = World()
-    card, alice, session = held(world)
-    alice.leave()
+    card, user, session = held(world)
+    user.leave()
     ended = m.SessionEnded(session=session, code=ErrorCode.INTERNAL, message="It went.")
     card.say(ended)
     card.say(ended)
@@ -190,13 +190,13 @@ def test_only_so_many_ends_are_remembered() -> None:
 
 def test_a_command_that_ends_with_its_lease_is_not_taken_for_another_one() -> None:
     world = World(command_s=5)
-    card, alice, session = held(world)
-    alice.command(session)
+    card, user, session = held(world)
+    user.command(session)
     world.pass_time(5)
-    alice.next(m.Error)
-    alice.one(m.SessionEnded)
-    again = alice.refused(m.CApdu(id=99, session=session, command=m.Octets(4)))
+    user.next(m.Error)
+    user.one(m.SessionEnded)
+    again = user.refused(m.CApdu(id=99, session=session, command=m.Octets(4)))
     assert code_of(again) is ErrorCode.COMMAND_TIMEOUT
     assert again.outcome is Outcome.NOT_EXECUTED
     card.answer(card.next(m.CApdu))
-    assert alice.quiet()
+    assert user.quiet()

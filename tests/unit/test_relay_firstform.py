@@ -165,10 +165,10 @@ def test_faults_7_and_13_what_is_no_message_is_told_why(user: Peer, text: bytes)
 
 def test_fault_9_a_busy_card_is_told_from_an_unknown_one(world: World, user: Peer) -> None:
     world.card(reader())
-    world.user(name="alice").hold(iccid=ICCID)
+    world.user(name="user").hold(iccid=ICCID)
     busy = user.refused(SELECT)
     assert code_of(busy) is ErrorCode.CARD_BUSY
-    assert "held by alice" in busy.message
+    assert "held by user" in busy.message
     unknown = user.refused(m.SelectCard(id_type="EID", id_str="89"))
     assert code_of(unknown) is ErrorCode.NO_SUCH_CARD
 

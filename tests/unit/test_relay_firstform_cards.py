@@ -32,7 +32,7 @@ def world() -> World:
 
 def attached(world: World) -> tuple[OldCardClient, Peer, str]:
     """A first-form card in the hands of a user; from now on nothing is answered by itself."""
-    card, user = world.old_card(), world.user(name="alice")
+    card, user = world.old_card(), world.user(name="user")
     session = user.hold(iccid=ICCID)
     card.auto = False
     card.log.clear()
@@ -99,18 +99,18 @@ def test_fault_4_the_card_is_reset_and_identified_between_users(world: World) ->
     card.iccid = "8949020000099999999"
     card.auto = False
     user.leave()
-    bob = world.user()
-    bob.say(m.SelectCard(id=1, reader="first-form-card-client"))
-    bob.one(m.Waiting)
+    desk = world.user()
+    desk.say(m.SelectCard(id=1, reader="first-form-card-client"))
+    desk.one(m.Waiting)
     card.answer(card.one(m.ResetReq))
     while isinstance(card.inbox[0], m.CApdu):
-        assert bob.quiet()
+        assert desk.quiet()
         card.answer(card.next(m.CApdu))
     assert card.next(m.StateNotification).new_state is m.CardState.READY
-    assert bob.quiet()
+    assert desk.quiet()
     card.answer(card.one(m.ResetReq))
     assert card.one(m.StateNotification).new_state is m.CardState.ASSOCIATED
-    assert bob.one(m.SelectCardAck).identities.iccid == "8949020000099999999"
+    assert desk.one(m.SelectCardAck).identities.iccid == "8949020000099999999"
 
 
 @pytest.mark.parametrize("channels", [True, False])
@@ -244,14 +244,14 @@ def test_a_late_answer_of_a_card_client_is_not_the_answer_to_the_next_question(
     card, user, session = attached(world)
     user.command(session)
     user.leave()
-    bob = world.user()
-    bob.say(m.SelectCard(id=1, iccid=ICCID))
-    bob.one(m.Waiting)
+    desk = world.user()
+    desk.say(m.SelectCard(id=1, iccid=ICCID))
+    desk.one(m.Waiting)
     late = card.one(m.CApdu)
     card.auto = True
     card.say(m.Error(message="Late."))
     assert card.closed is None
-    bob.one(m.SelectCardAck)
+    desk.one(m.SelectCardAck)
     assert late.command == SELECT_MF
 
 

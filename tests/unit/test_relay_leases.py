@@ -11,7 +11,7 @@ from wsrc.slot import CardProtocol
 def test_a_card_is_given_after_its_card_client_reset_it() -> None:
     world = World()
     card = world.card(reader(insertion=7), auto=False)
-    user = world.user(name="alice")
+    user = world.user(name="user")
     user.say(m.SelectCard(id=5, iccid=ICCID, raw_tpdu=True))
     assert card.one(m.Attach) == m.Attach(
         session="session-1", reader="r1", insertion=7, raw_tpdu=True
@@ -26,7 +26,7 @@ def test_a_card_is_given_after_its_card_client_reset_it() -> None:
     assert got.card.protocol is CardProtocol.T1
     assert got.card.state is m.CardState.ASSOCIATED
     assert got.card.lease is not None
-    assert got.card.lease.holder == "alice"
+    assert got.card.lease.holder == "user"
     assert code_of(world.user().refused(m.SelectCard(id=1, atr="3b00"))) is ErrorCode.CARD_BUSY
 
 

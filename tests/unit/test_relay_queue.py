@@ -44,20 +44,20 @@ def test_no_more_than_ten_candidates_are_named() -> None:
 def test_a_busy_card_is_refused_with_who_holds_it_since_and_until() -> None:
     world = World(lease_idle_s=60)
     world.card(reader())
-    world.user(name="alice").hold(iccid=ICCID)
+    world.user(name="user").hold(iccid=ICCID)
     refused = world.user().refused(select())
     assert code_of(refused) is ErrorCode.CARD_BUSY
     since, until = "1970-01-01T00:16:40Z", "1970-01-01T00:17:40Z"
-    assert refused.lease == m.LeaseInfo(holder="alice", since=since, until=until)
+    assert refused.lease == m.LeaseInfo(holder="user", since=since, until=until)
     assert refused.message == (
-        f"The card in Reader r1 is held by alice since {since}, until {until} unless used."
+        f"The card in Reader r1 is held by user since {since}, until {until} unless used."
     )
 
 
 def test_without_a_limit_of_use_there_is_no_until() -> None:
     world = World(lease_idle_s=0)
     world.card(reader())
-    world.user(name="alice").hold(iccid=ICCID)
+    world.user(name="user").hold(iccid=ICCID)
     refused = world.user().refused(select())
     assert refused.lease is not None
     assert refused.lease.until is None
@@ -108,7 +108,7 @@ def test_the_queue_is_fair_and_tells_positions_as_they_change() -> None:
 def test_who_waits_too_long_is_told_who_holds_the_card_and_those_behind_move_up() -> None:
     world = World()
     world.card(reader())
-    world.user(name="alice").hold(iccid=ICCID)
+    world.user(name="user").hold(iccid=ICCID)
     first, second = world.user(), world.user()
     first.say(select(wait_s=5))
     second.say(select(wait_s=60))

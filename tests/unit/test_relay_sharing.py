@@ -23,34 +23,34 @@ def join(user: Peer) -> str:
 def two_share() -> tuple[World, CardClient, tuple[Peer, Peer], tuple[str, str]]:
     world = World(lease_idle_s=0)
     card = world.card(reader())
-    anna, ben = world.user(name="anna"), world.user(name="ben")
-    return world, card, (anna, ben), (join(anna), join(ben))
+    first, second = world.user(name="first"), world.user(name="second")
+    return world, card, (first, second), (join(first), join(second))
 
 
 def test_those_who_ask_to_share_get_the_card_together() -> None:
-    world, card, (anna, ben), (hers, his) = two_share()
+    world, card, (first, second), (hers, his) = two_share()
     assert hers != his
-    for user, session in ((anna, hers), (ben, his)):
+    for user, session in ((first, hers), (second, his)):
         user.command(session)
         assert user.one(m.RApdu).session == session
     listed = world.user().ask(m.ListCards(id=1), m.ListCardsAck).cards[0]
     assert listed.lease is not None
-    assert (listed.lease.holder, listed.lease.share) == ("anna", SHARED)
-    assert [each.holder for each in listed.others] == ["ben"]
+    assert (listed.lease.holder, listed.lease.share) == ("first", SHARED)
+    assert [each.holder for each in listed.others] == ["second"]
     assert card.quiet()
 
 
 def test_their_requests_are_in_flight_apart() -> None:
-    _, card, (anna, ben), (hers, his) = two_share()
+    _, card, (first, second), (hers, his) = two_share()
     card.auto = False
-    anna.command(hers)
-    ben.command(his)
-    first, second = card.next(m.CApdu), card.one(m.CApdu)
-    card.answer(second)
-    assert ben.one(m.RApdu).session == his
-    assert anna.quiet()
-    card.answer(first)
-    anna.one(m.RApdu)
+    first.command(hers)
+    second.command(his)
+    earlier, later = card.next(m.CApdu), card.one(m.CApdu)
+    card.answer(later)
+    assert second.one(m.RApdu).session == his
+    assert first.quiet()
+    card.answer(earlier)
+    first.one(m.RApdu)
 
 
 @pytest.mark.parametrize("share", [EXCLUSIVE, DIRECT])
@@ -59,10 +59,10 @@ def test_who_does_not_share_is_told_who_does(share: Share) -> None:
     refused = world.user().refused(select(share=share))
     assert code_of(refused) is ErrorCode.CARD_BUSY
     assert refused.lease is not None
-    assert [refused.lease.holder, *(each.holder for each in refused.others)] == ["anna", "ben"]
+    assert [refused.lease.holder, *(each.holder for each in refused.others)] == ["first", "second"]
     since = "1970-01-01T00:16:40Z"
     assert refused.message == (
-        f"The card in Reader r1 is held by anna since {since}; and by ben since {since}."
+        f"The card in Reader r1 is held by first since {since}; and by second since {since}."
     )
 
 
@@ -75,16 +75,16 @@ def test_a_card_that_is_held_alone_is_not_shared(share: Share) -> None:
 
 
 def test_who_wants_the_card_alone_is_not_overtaken() -> None:
-    world, _, (anna, ben), (hers, his) = two_share()
+    world, _, (first, second), (hers, his) = two_share()
     alone, late = world.user(name="carl"), world.user(name="dora")
     alone.say(select(1, EXCLUSIVE, wait_s=60))
     assert alone.one(m.Waiting).position == 1
     assert code_of(late.refused(select())) is ErrorCode.CARD_BUSY
     late.say(select(2, wait_s=60))
     assert late.one(m.Waiting).position == 2
-    anna.ask(m.Detach(id=80, session=hers), m.DetachAck)
+    first.ask(m.Detach(id=80, session=hers), m.DetachAck)
     assert alone.quiet()
-    ben.ask(m.Detach(id=80, session=his), m.DetachAck)
+    second.ask(m.Detach(id=80, session=his), m.DetachAck)
     alone.one(m.SelectCardAck)
     assert late.one(m.Waiting).position == 1
 
@@ -106,22 +106,22 @@ def test_who_waited_behind_joins_when_the_one_before_gives_up(how: str) -> None:
 def test_all_who_would_share_get_a_card_that_became_free() -> None:
     world = World()
     world.card(reader())
-    holder, anna, ben = world.user(), world.user(), world.user()
+    holder, first, second = world.user(), world.user(), world.user()
     session = holder.hold(iccid=ICCID)
-    for user in (anna, ben):
+    for user in (first, second):
         user.say(select(1, wait_s=60))
         user.one(m.Waiting)
     holder.ask(m.Detach(id=9, session=session), m.DetachAck)
-    assert [type(message) for message in ben.inbox[-1:]] == [m.SelectCardAck]
-    anna.one(m.SelectCardAck)
+    assert [type(message) for message in second.inbox[-1:]] == [m.SelectCardAck]
+    first.one(m.SelectCardAck)
 
 
 def test_a_holder_who_leaves_says_what_becomes_of_the_card() -> None:
-    world, card, (anna, ben), (hers, his) = two_share()
+    world, card, (first, second), (hers, his) = two_share()
     card.auto = False
-    anna.ask(m.Detach(id=80, session=hers, disposition=Disposition.LEAVE), m.DetachAck)
+    first.ask(m.Detach(id=80, session=hers, disposition=Disposition.LEAVE), m.DetachAck)
     assert card.one(m.Detach) == m.Detach(session=hers, disposition=Disposition.LEAVE)
-    ben.leave()
+    second.leave()
     assert card.one(m.Detach) == m.Detach(session=his, disposition=Disposition.RESET)
     card.say(m.DetachAck(session=hers))
     late = world.user()
@@ -133,9 +133,9 @@ def test_a_holder_who_leaves_says_what_becomes_of_the_card() -> None:
 
 
 def test_one_may_join_while_another_leaves() -> None:
-    world, card, (anna, _), (hers, _) = two_share()
+    world, card, (first, _), (hers, _) = two_share()
     card.auto = False
-    anna.ask(m.Detach(id=80, session=hers), m.DetachAck)
+    first.ask(m.Detach(id=80, session=hers), m.DetachAck)
     card.one(m.Detach)
     carl = world.user()
     carl.say(select(1))
@@ -153,17 +153,17 @@ def test_a_card_that_goes_ends_the_lease_of_everyone(report: m.ReaderInfo | None
 
 
 def test_a_session_that_its_card_client_ends_ends_alone() -> None:
-    world, card, (anna, ben), (hers, his) = two_share()
+    world, card, (first, second), (hers, his) = two_share()
     code = ErrorCode.CARD_UNRESPONSIVE
     card.say(m.SessionEnded(session=hers, code=code, message="It hangs."))
-    assert anna.one(m.SessionEnded).code is code
-    ben.command(his)
-    ben.one(m.RApdu)
+    assert first.one(m.SessionEnded).code is code
+    second.command(his)
+    second.one(m.RApdu)
     join(world.user())
 
 
 def test_a_join_that_fails_leaves_the_others_alone() -> None:
-    world, card, (_, ben), (_, his) = two_share()
+    world, card, (_, second), (_, his) = two_share()
     card.auto = False
     carl = world.user()
     carl.say(select(1))
@@ -172,19 +172,19 @@ def test_a_join_that_fails_leaves_the_others_alone() -> None:
     card.say(why)
     assert code_of(carl.one(m.Error)) is ErrorCode.PROTOCOL_MISMATCH
     card.auto = True
-    ben.command(his)
-    ben.one(m.RApdu)
+    second.command(his)
+    second.one(m.RApdu)
 
 
 def test_a_card_that_could_not_be_reset_for_one_stays_with_the_others() -> None:
-    _, card, (anna, ben), (hers, his) = two_share()
+    _, card, (first, second), (hers, his) = two_share()
     card.auto = False
-    anna.ask(m.Detach(id=80, session=hers), m.DetachAck)
+    first.ask(m.Detach(id=80, session=hers), m.DetachAck)
     card.one(m.Detach)
     card.say(m.error(ErrorCode.CARD_UNRESPONSIVE, "It hangs.", session=hers))
     card.auto = True
-    ben.command(his)
-    ben.one(m.RApdu)
+    second.command(his)
+    second.one(m.RApdu)
 
 
 def test_a_card_has_a_bound_of_holders() -> None:
@@ -208,23 +208,23 @@ def test_a_card_client_that_does_not_share_is_not_asked_to(share: Share) -> None
 
 def test_a_card_is_opened_to_others_and_closed_again_by_reconnect() -> None:
     world = World()
-    card, anna, ben = world.card(reader()), world.user(), world.user()
-    hers = anna.hold(iccid=ICCID)
-    ben.say(select(1, wait_s=60))
-    ben.one(m.Waiting)
-    anna.ask(m.Reconnect(id=50, session=hers, share=SHARED), m.ReconnectAck)
-    his = ben.one(m.SelectCardAck).session or ""
+    card, first, second = world.card(reader()), world.user(), world.user()
+    hers = first.hold(iccid=ICCID)
+    second.say(select(1, wait_s=60))
+    second.one(m.Waiting)
+    first.ask(m.Reconnect(id=50, session=hers, share=SHARED), m.ReconnectAck)
+    his = second.one(m.SelectCardAck).session or ""
     wish = m.Reconnect(id=51, session=hers, share=EXCLUSIVE)
-    assert code_of(anna.refused(wish)) is ErrorCode.CARD_BUSY
-    ben.ask(m.Detach(id=2, session=his), m.DetachAck)
+    assert code_of(first.refused(wish)) is ErrorCode.CARD_BUSY
+    second.ask(m.Detach(id=2, session=his), m.DetachAck)
     card.auto = False
-    anna.say(wish)
+    first.say(wish)
     asked = card.one(m.Reconnect)
-    assert code_of(ben.refused(select(3))) is ErrorCode.CARD_BUSY
+    assert code_of(second.refused(select(3))) is ErrorCode.CARD_BUSY
     card.say(m.error(ErrorCode.PROTOCOL_MISMATCH, "No.", id=asked.id, session=hers))
     card.auto = True
-    anna.one(m.Error)
-    join(ben)
+    first.one(m.Error)
+    join(second)
 
 
 def test_direct_needs_no_card() -> None:
