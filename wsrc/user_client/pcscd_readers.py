@@ -173,10 +173,17 @@ class Readers:
                 program.told_rows = self._table.capacity
                 return wire.table_size(program.told_rows)
             case asks.GetTable():
-                program.armed = program.registered
-                return self._table.encode(program.told_rows or self._table.capacity)
+                return self._give_table(program)
             case _:
                 raise WireError(f"{type(request).__name__} has no place here")
+
+    def _give_table(self, program: Program) -> bytes:
+        """Give as many rows as were told; a program that misses some is told to read again."""
+        rows = program.told_rows or self._table.capacity
+        program.armed = program.registered
+        if program.armed and rows < self._table.capacity:
+            self._waiting.tell(program, Code.SCARD_S_SUCCESS)
+        return self._table.encode(rows)
 
     def _wait(self, program: Program) -> bytes | None:
         old = program.minor < 6
