@@ -15,6 +15,7 @@ import threading
 from wsrc.errors import CardError, CardNotPresentError
 from wsrc.readers.base import ResetKind
 from wsrc.readers.simulation import Card
+from wsrc.readers.vpcd_line import receive
 
 _NO_ATR = b"\x00"
 _MAX_ANSWER_OCTETS = 0xFFFF
@@ -87,7 +88,7 @@ class VpcdCard:
     def _serve(self, connection: socket.socket) -> bool:
         heard = False
         try:
-            while request := _receive(connection):
+            while request := receive(connection):
                 heard = True
                 answer = self._answer(request)
                 if answer:
@@ -128,35 +129,6 @@ class VpcdCard:
             raise
         except CardError:
             return
-
-
-def _receive(connection: socket.socket) -> bytes:
-    """Read one request; empty when the driver closed the connection."""
-    size = int.from_bytes(_read(connection, 2))
-    return _read(connection, size)
-
-
-def _read(connection: socket.socket, octets: int) -> bytes:
-    data = b""
-    while len(data) < octets:
-        _acknowledge_at_once(connection)
-        chunk = connection.recv(octets - len(data))
-        if not chunk:
-            return b""
-        data += chunk
-    return data
-
-
-def _acknowledge_at_once(connection: socket.socket) -> None:
-    """
-    Ask for acknowledgements without delay, where the system can; it forgets after each receive.
-
-    The driver sends length and octets apart, and its kernel holds the second back until the first
-    is acknowledged: 40 ms for each command without this.
-    """
-    option = getattr(socket, "TCP_QUICKACK", None)
-    if option is not None:
-        connection.setsockopt(socket.IPPROTO_TCP, option, 1)
 
 
 def _shut(connection: socket.socket) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from wsrc.errors import BadApduError, SessionLostError, WsrcError
 from wsrc.messages import CardInfo, CardState
 from wsrc.octets import from_wire
+from wsrc.readers.vpcd_line import receive
 from wsrc.slot import ResetKind
 from wsrc.user_client.atr import read_atr
 from wsrc.user_client.blocking import Card
@@ -254,7 +255,7 @@ class VpcdSlot:
     def _serve(self, connection: socket.socket, contacts: Contacts) -> str:
         """Answer the driver; give the reason why it ended."""
         try:
-            while request := _receive(connection):
+            while request := receive(connection):
                 now = time.monotonic()
                 answer = _answer(contacts, request, now)
                 if answer:
@@ -326,35 +327,6 @@ def _offers_t1(atr: bytes) -> bool:
     """
     facts = read_atr(atr)
     return facts is not None and "T=1" in facts.protocols
-
-
-def _receive(connection: socket.socket) -> bytes:
-    """Read one request; empty when the driver closed the connection."""
-    size = int.from_bytes(_read(connection, 2))
-    return _read(connection, size)
-
-
-def _read(connection: socket.socket, octets: int) -> bytes:
-    data = b""
-    while len(data) < octets:
-        _acknowledge_at_once(connection)
-        chunk = connection.recv(octets - len(data))
-        if not chunk:
-            return b""
-        data += chunk
-    return data
-
-
-def _acknowledge_at_once(connection: socket.socket) -> None:
-    """
-    Ask for acknowledgements without delay, where the system can; it forgets after each receive.
-
-    The driver sends length and octets apart, and its kernel holds the second back until the first
-    is acknowledged: 40 ms for each command without this.
-    """
-    option = getattr(socket, "TCP_QUICKACK", None)
-    if option is not None:
-        connection.setsockopt(socket.IPPROTO_TCP, option, 1)
 
 
 def _shut(connection: socket.socket | None) -> None:
