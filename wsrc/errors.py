@@ -49,6 +49,8 @@ class ErrorCode(StrEnum):
     AMBIGUOUS = "ambiguous"
     CARD_BUSY = "card_busy"
     NO_SUCH_SESSION = "no_such_session"
+    RESUMED_ELSEWHERE = "resumed_elsewhere"
+    CONNECTION_LOST = "connection_lost"
     REQUEST_IN_FLIGHT = "request_in_flight"
     CANCELLED = "cancelled"
     LEASE_EXPIRED = "lease_expired"
@@ -86,6 +88,8 @@ _PCSC: dict[ErrorCode, str] = {
     ErrorCode.AMBIGUOUS: "SCARD_E_INVALID_VALUE",
     ErrorCode.CARD_BUSY: "SCARD_E_SHARING_VIOLATION",
     ErrorCode.NO_SUCH_SESSION: "SCARD_E_INVALID_HANDLE",
+    ErrorCode.RESUMED_ELSEWHERE: "SCARD_E_INVALID_HANDLE",
+    ErrorCode.CONNECTION_LOST: "SCARD_E_NO_SERVICE",
     ErrorCode.REQUEST_IN_FLIGHT: "SCARD_E_NOT_READY",
     ErrorCode.CANCELLED: "SCARD_E_CANCELLED",
     ErrorCode.LEASE_EXPIRED: "SCARD_W_RESET_CARD",

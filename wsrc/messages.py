@@ -2,10 +2,10 @@
 """
 Every message that crosses a connection.
 
-This module is the protocol, with `parts`, which messages are made of, `verbs` and `reader_events`:
-`docs/protocol.schema.json` and the tables of `docs/protocol.md` are generated from them. A message
-is one JSON object in one text frame; `msg_type` names it. Octets are lower-case hexadecimal digits.
-Unknown fields are ignored.
+This module is the protocol, with `parts`, which messages are made of, `commands`, `verbs` and
+`reader_events`: `docs/protocol.schema.json` and the tables of `docs/protocol.md` are generated
+from them. A message is one JSON object in one text frame; `msg_type` names it. Octets are
+lower-case hexadecimal digits. Unknown fields are ignored.
 
 A peer whose `hello` has no `version` speaks the first form: no request ids, no sessions, and
 never a message that it did not ask for. Fields marked *first form* are all that it knows.
@@ -13,7 +13,17 @@ never a message that it did not ask for. Fields marked *first form* are all that
 
 from typing import Any
 
-from wsrc.errors import ErrorCode, Outcome
+from wsrc.commands import (
+    Answer as Answer,
+    Batch as Batch,
+    BatchResp as BatchResp,
+    CApdu as CApdu,
+    Error as Error,
+    RApdu as RApdu,
+    ResetReq as ResetReq,
+    ResetResp as ResetResp,
+)
+from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
 from wsrc.parts import (
     CardInfo as CardInfo,
@@ -25,6 +35,7 @@ from wsrc.parts import (
     Message as Message,
     ReaderInfo as ReaderInfo,
     ReaderState as ReaderState,
+    RunningSession as RunningSession,
     Step as Step,
     StepResult as StepResult,
 )
@@ -42,7 +53,7 @@ from wsrc.reader_events import (
     list_change as list_change,
     state_change as state_change,
 )
-from wsrc.slot import CardProtocol, Disposition, ResetKind, Share
+from wsrc.slot import CardProtocol, Disposition, Share
 from wsrc.verbs import (
     BeginTransaction as BeginTransaction,
     BeginTransactionAck as BeginTransactionAck,
@@ -84,7 +95,7 @@ class Hello(Message, frozen=True, tag="hello", kw_only=True):
 
     First form: `client_type`, and `atr` of a card client. `name` is what others are shown.
     `instance` is random for each start of a program: a connection replaces the earlier one of
-    the same instance.
+    the same instance. `sessions` are those that a card client kept while it had no server.
     """
 
     client_type: ClientType
@@ -94,6 +105,7 @@ class Hello(Message, frozen=True, tag="hello", kw_only=True):
     name: str | None = None
     instance: str | None = None
     readers: tuple[ReaderInfo, ...] = ()
+    sessions: tuple[RunningSession, ...] = ()
 
 
 class HelloAck(Message, frozen=True, tag="hello_ack", kw_only=True):
@@ -122,8 +134,9 @@ class SelectCard(_Selection, frozen=True, tag="select_card", kw_only=True):
     Ask for the lease of one card, freshly reset.
 
     First form: `id_type` (`ICCID`, `EID` or `ATR` in either case) and `id_str`. `wait_s` is how
-    long a card that is busy or absent is waited for. With `raw_tpdu` the card client passes T=0
-    blocks as they are and neither fetches responses nor corrects Le.
+    long a card that is busy or absent is waited for. `secret` is what the session is resumed by,
+    and `keep_s` how long it is to be kept when its user is out of reach. With `raw_tpdu` the card
+    client passes T=0 blocks as they are and neither fetches responses nor corrects Le.
     """
 
     id_type: str | None = None
@@ -132,14 +145,21 @@ class SelectCard(_Selection, frozen=True, tag="select_card", kw_only=True):
     raw_tpdu: bool = False
     share: Share = Share.EXCLUSIVE
     protocols: tuple[CardProtocol, ...] = ()
+    secret: str | None = None
+    keep_s: float = 0.0
 
 
 class SelectCardAck(Message, frozen=True, tag="select_card_ack", kw_only=True):
-    """The card is the asker's; every request for it carries `session` from now on."""
+    """
+    The card is the asker's; every request for it carries `session` from now on.
+
+    `keep_s` is how long the session outlives its connection; 0 where it does not.
+    """
 
     identities: Identities
     session: str | None = None
     card: CardInfo | None = None
+    keep_s: float = 0.0
 
 
 class Waiting(Message, frozen=True, tag="waiting", kw_only=True):
@@ -149,69 +169,13 @@ class Waiting(Message, frozen=True, tag="waiting", kw_only=True):
     lease: LeaseInfo | None = None
 
 
-class CApdu(Message, frozen=True, tag="c_apdu", kw_only=True):
-    """One command APDU (first form: `command` alone)."""
-
-    command: Octets
-    session: str | None = None
-
-
-class RApdu(Message, frozen=True, tag="r_apdu", kw_only=True):
-    """
-    The response APDU: its data, which may be empty, and the status word as four digits.
-
-    In a session with raw TPDUs the card client fetches what a 61xx announces at once: `ahead` is
-    the card's answer to that GET RESPONSE, and the card has nothing more to give to another.
-    """
-
-    response: Octets
-    sw: str
-    session: str | None = None
-    ahead: StepResult | None = None
-
-
-class Batch(Message, frozen=True, tag="batch", kw_only=True):
-    """1 to 256 commands that the card client runs one after the other, in one round trip."""
-
-    session: str
-    steps: tuple[Step, ...]
-
-
-class BatchResp(Message, frozen=True, tag="batch_resp", kw_only=True):
-    """
-    A result for each command that the card answered.
-
-    `stopped` is the index of the command whose status word did not match. `error` says why the
-    command after the last result was not answered.
-    """
-
-    session: str
-    results: tuple[StepResult, ...]
-    stopped: int | None = None
-    error: "Error | None" = None
-
-
-class ResetReq(Message, frozen=True, tag="reset_req", kw_only=True):
-    """Reset the card (first form: no fields)."""
-
-    session: str | None = None
-    kind: ResetKind = ResetKind.COLD
-
-
-class ResetResp(Message, frozen=True, tag="reset_resp", kw_only=True):
-    """The card was reset; `atr` is the new one."""
-
-    atr: Octets | None = None
-    protocol: CardProtocol | None = None
-    session: str | None = None
-
-
 class Attach(Message, frozen=True, tag="attach", kw_only=True):
     """
     The server gives a session to the card in a reader.
 
     The card is cold reset first, unless sessions that share it are there. With the share `direct`
-    the session is for the reader, whatever is in it, and no card is powered.
+    the session is for the reader, whatever is in it, and no card is powered. `secret` and `keep_s`
+    are those of `select_card`, within the server's bounds; `holder` names the user.
     """
 
     session: str
@@ -220,21 +184,34 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     raw_tpdu: bool = False
     share: Share = Share.EXCLUSIVE
     protocols: tuple[CardProtocol, ...] = ()
+    secret: str | None = None
+    keep_s: float = 0.0
+    holder: str | None = None
 
 
 class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):
-    """The card was reset and waits for the commands of the session."""
+    """
+    The card was reset and waits for the commands of the session.
+
+    `keep_s` is how long the card client keeps the session while it has no server.
+    """
 
     session: str
     atr: Octets
     protocol: CardProtocol | None = None
+    keep_s: float = 0.0
 
 
 class Detach(Message, frozen=True, tag="detach", kw_only=True):
-    """End a session: by its user, or by the server to the card client."""
+    """
+    End a session: by its user, or by the server to the card client.
+
+    `code` is why the server ends it, where its user did not ask for that.
+    """
 
     session: str
     disposition: Disposition = Disposition.RESET
+    code: ErrorCode | None = None
 
 
 class DetachAck(Message, frozen=True, tag="detach_ack", kw_only=True):
@@ -288,12 +265,56 @@ class ReaderGone(Message, frozen=True, tag="reader_gone", kw_only=True):
     reader: str
 
 
+class Resume(Message, frozen=True, tag="resume", kw_only=True):
+    """
+    Go on with a session on another connection; the card client compares the secret.
+
+    `seq` is the number of the last request that was sent, 0 if none was: nothing up to it is
+    begun any more. `host` and `reader` are those of the card: a server that knows nothing of the
+    session, for it has just started, asks there, and waits for a card host that is not connected
+    yet.
+    """
+
+    session: str
+    secret: str
+    seq: int = 0
+    host: str | None = None
+    reader: str | None = None
+
+
+class Resumed(Message, frozen=True, tag="resumed", kw_only=True):
+    """
+    The session goes on.
+
+    `seq` is the number of the last request that the card client took in hand, 0 if none, and
+    `answer` what it answered, if it did.
+    """
+
+    session: str
+    seq: int
+    answer: Answer | None = None
+
+
+class SessionInterrupted(Message, frozen=True, tag="session_interrupted", kw_only=True):
+    """The card host is out of reach; `resume` is answered when it is back, or not in time."""
+
+    session: str
+    message: str
+
+
 class SessionEnded(Message, frozen=True, tag="session_ended", kw_only=True):
-    """A session ended without being asked to; what the card knew of it is gone."""
+    """
+    A session ended without being asked to, or ended before it was to be resumed.
+
+    What the card knew of it is gone. `seq` and `answer` are those of `resumed`; without `seq` it
+    is not known whether the last request was taken in hand.
+    """
 
     session: str
     code: ErrorCode
     message: str
+    seq: int | None = None
+    answer: Answer | None = None
 
 
 class Restarting(Message, frozen=True, tag="restarting", kw_only=True):
@@ -308,25 +329,6 @@ class StateNotification(Message, frozen=True, tag="state_notification", kw_only=
     new_state: CardState
 
 
-class Error(Message, frozen=True, tag="error", kw_only=True):
-    """
-    A request was not carried out (first form: `message` alone).
-
-    `code` is stable, `pcsc` is the PC/SC error that fits best, `message` is for a person.
-    `outcome` tells of a command whether the card may have run it. `candidates` are some of the
-    cards that an ambiguous selection matches; `lease` and `others` are who holds a busy card.
-    """
-
-    message: str
-    code: ErrorCode | None = None
-    pcsc: str | None = None
-    outcome: Outcome | None = None
-    session: str | None = None
-    candidates: tuple[CardInfo, ...] = ()
-    lease: LeaseInfo | None = None
-    others: tuple[LeaseInfo, ...] = ()
-
-
 AnyMessage = (
     Hello | HelloAck | ListCards | ListCardsAck | SelectCard | SelectCardAck | Waiting
     | CApdu | RApdu | Batch | BatchResp | ResetReq | ResetResp | Attach | AttachAck
@@ -336,7 +338,8 @@ AnyMessage = (
     | GetAttribute | GetAttributeAck | SetAttribute | SetAttributeAck
     | Detach | DetachAck | Cancel | CancelAck | Watch | WatchAck | CardEvent
     | ListReaders | ListReadersAck | WatchReaders | WatchReadersAck | ReaderEvent | ReaderMark
-    | ReaderReport | ReaderGone | SessionEnded | Restarting | StateNotification | Error
+    | ReaderReport | ReaderGone
+    | Resume | Resumed | SessionInterrupted | SessionEnded | Restarting | StateNotification | Error
 )  # fmt: skip
 """Every message; the tag `msg_type` tells which."""
 

@@ -15,6 +15,17 @@ class Message(msgspec.Struct, frozen=True, tag_field="msg_type", kw_only=True, o
     id: int | None = None
 
 
+class Numbered(Message, frozen=True, kw_only=True):
+    """
+    Base of requests that a session carries, and of their answers.
+
+    `seq` is higher than that of all requests of the session before, the first being 1. An answer,
+    an `error` too, has the number of its request if the card client took the request in hand.
+    """
+
+    seq: int | None = None
+
+
 class ClientType(StrEnum):
     """What a peer is to the server."""
 
@@ -107,6 +118,17 @@ class ReaderInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     iccid: str | None = None
     eids: tuple[str, ...] = ()
     label: str | None = None
+
+
+class RunningSession(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A session that a card client kept while it had no server."""
+
+    session: str
+    reader: str
+    insertion: int
+    holder: str
+    keep_s: float
+    share: Share = Share.EXCLUSIVE
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -7,17 +7,17 @@ they came, and the card client answers them.
 """
 
 from wsrc.octets import Octets
-from wsrc.parts import Message
+from wsrc.parts import Numbered
 from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, Share
 
 
-class Status(Message, frozen=True, tag="status", kw_only=True):
+class Status(Numbered, frozen=True, tag="status", kw_only=True):
     """Ask how the card is, as its card host's PC/SC says (SCardStatus)."""
 
     session: str
 
 
-class StatusAck(Message, frozen=True, tag="status_ack", kw_only=True):
+class StatusAck(Numbered, frozen=True, tag="status_ack", kw_only=True):
     """How the card is; `atr` and `protocol` are absent where there are none."""
 
     session: str
@@ -27,7 +27,7 @@ class StatusAck(Message, frozen=True, tag="status_ack", kw_only=True):
     atr: Octets | None = None
 
 
-class Reconnect(Message, frozen=True, tag="reconnect", kw_only=True):
+class Reconnect(Numbered, frozen=True, tag="reconnect", kw_only=True):
     """Agree on a protocol anew, after a reset if one is asked for (SCardReconnect)."""
 
     session: str
@@ -36,7 +36,7 @@ class Reconnect(Message, frozen=True, tag="reconnect", kw_only=True):
     protocols: tuple[CardProtocol, ...] = ()
 
 
-class ReconnectAck(Message, frozen=True, tag="reconnect_ack", kw_only=True):
+class ReconnectAck(Numbered, frozen=True, tag="reconnect_ack", kw_only=True):
     """The card as it is now."""
 
     session: str
@@ -44,32 +44,32 @@ class ReconnectAck(Message, frozen=True, tag="reconnect_ack", kw_only=True):
     protocol: CardProtocol | None = None
 
 
-class BeginTransaction(Message, frozen=True, tag="begin_transaction", kw_only=True):
+class BeginTransaction(Numbered, frozen=True, tag="begin_transaction", kw_only=True):
     """Have a shared card alone until `end_transaction`; may be asked for again within it."""
 
     session: str
 
 
-class BeginTransactionAck(Message, frozen=True, tag="begin_transaction_ack", kw_only=True):
+class BeginTransactionAck(Numbered, frozen=True, tag="begin_transaction_ack", kw_only=True):
     """Requests of others who share the card wait from now on."""
 
     session: str
 
 
-class EndTransaction(Message, frozen=True, tag="end_transaction", kw_only=True):
+class EndTransaction(Numbered, frozen=True, tag="end_transaction", kw_only=True):
     """End the transaction that was begun last."""
 
     session: str
     disposition: Disposition = Disposition.LEAVE
 
 
-class EndTransactionAck(Message, frozen=True, tag="end_transaction_ack", kw_only=True):
+class EndTransactionAck(Numbered, frozen=True, tag="end_transaction_ack", kw_only=True):
     """The transaction is over, and the card was reset if that was asked for."""
 
     session: str
 
 
-class Control(Message, frozen=True, tag="control", kw_only=True):
+class Control(Numbered, frozen=True, tag="control", kw_only=True):
     """
     Ask something of the reader itself (SCardControl).
 
@@ -81,28 +81,28 @@ class Control(Message, frozen=True, tag="control", kw_only=True):
     data: Octets
 
 
-class ControlAck(Message, frozen=True, tag="control_ack", kw_only=True):
+class ControlAck(Numbered, frozen=True, tag="control_ack", kw_only=True):
     """What the reader answered; the codes of its features (number 3400) are numbers as well."""
 
     session: str
     response: Octets
 
 
-class GetAttribute(Message, frozen=True, tag="get_attribute", kw_only=True):
+class GetAttribute(Numbered, frozen=True, tag="get_attribute", kw_only=True):
     """Ask for an attribute of the reader by its name (SCardGetAttrib)."""
 
     session: str
     name: str
 
 
-class GetAttributeAck(Message, frozen=True, tag="get_attribute_ack", kw_only=True):
+class GetAttributeAck(Numbered, frozen=True, tag="get_attribute_ack", kw_only=True):
     """The value of an attribute, as the reader gives it."""
 
     session: str
     value: Octets
 
 
-class SetAttribute(Message, frozen=True, tag="set_attribute", kw_only=True):
+class SetAttribute(Numbered, frozen=True, tag="set_attribute", kw_only=True):
     """Set an attribute of the reader by its name (SCardSetAttrib)."""
 
     session: str
@@ -110,7 +110,7 @@ class SetAttribute(Message, frozen=True, tag="set_attribute", kw_only=True):
     value: Octets
 
 
-class SetAttributeAck(Message, frozen=True, tag="set_attribute_ack", kw_only=True):
+class SetAttributeAck(Numbered, frozen=True, tag="set_attribute_ack", kw_only=True):
     """The attribute was set."""
 
     session: str

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+One user, one card, many connections: each command runs at most once, and has a named outcome.
+
+A card is half duplex, so one request of a session is open at a time and one kept answer is
+enough. `UserEnd` gives each request that it sends a higher number than all before. `CardEnd` takes
+in hand only what is higher than all that it has seen. The server between them only carries. Both
+ends are machines without I/O: times are seconds of one monotonic clock at each end, and are
+arguments.
+
+    user end                                          card end
+    ask ────────── request seq=n ──────────────────▶  n > seen  take in hand, keep the answer
+        ◀───────────────── answer seq=n ────────────  n = seen  give the kept answer again
+    connection lost                                   n < seen  a late copy: say nothing
+    connected ──── resume seq=n ───────────────────▶  nothing up to n is begun from now on
+        ◀───────── resumed seq=taken (+ answer) ────  taken = n: here is what became of it
+                                                      taken < n: it never ran; send it as n + 1
+        ◀───────── session_ended seq=taken ─────────  reset, removal, another's: it is over
+"""
+
+import hmac
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from wsrc import messages as m
+from wsrc.errors import (
+    ErrorCode,
+    NotExecutedError,
+    Outcome,
+    OutcomeUnknownError,
+    SessionError,
+    SessionLostError,
+)
+
+MAX_ENDED = 256
+"""Ended sessions whose users a card client can still tell what became of the last request."""
+
+
+class Verdict(StrEnum):
+    """What the card end does with a request."""
+
+    EXECUTE = "execute"
+    REPEAT = "repeat"
+    LATE = "late"
+    WRONG = "wrong"
+
+
+class CardEnd:
+    """
+    The end of a session where the card is.
+
+    Args:
+        session: Name of the session.
+        secret: What `resume` must have; without one there is no resume.
+        keep_s: How long the session outlives the connection to the server.
+    """
+
+    def __init__(self, session: str, secret: str | None, keep_s: float) -> None:
+        self.session = session
+        self.keep_s = keep_s if secret else 0.0
+        self.taken = 0
+        self._seen = 0
+        self._secret = secret
+        self._request: m.Message | None = None
+        self._kept: m.Answer | None = None
+        self._lost_at: float | None = None
+
+    def receive(self, request: m.Forwarded) -> Verdict:
+        """
+        Decide on a request; one to execute counts as taken in hand.
+
+        `WRONG` is for what cannot come from the other end of this session: a request without a
+        number, or another one under a number that was used.
+        """
+        seq, plain = request.seq, _plain(request)
+        if seq is None or seq < 1:
+            return Verdict.WRONG
+        if seq > self._seen:
+            self.taken = self._seen = seq
+            self._request, self._kept = plain, None
+            return Verdict.EXECUTE
+        if seq < self.taken or self.taken < self._seen:
+            return Verdict.LATE
+        if plain != self._request:
+            return Verdict.WRONG
+        return Verdict.REPEAT if self._kept is not None else Verdict.LATE
+
+    def answered(self, answer: m.Answer) -> m.Answer:
+        """Keep the answer to the request in hand, and give it with its number."""
+        self._kept = msgspec.structs.replace(answer, seq=self.taken)
+        return self._kept
+
+    def repeated(self, request: m.Forwarded) -> m.Answer:
+        """Give the kept answer to a request that is to be answered again."""
+        assert self._kept is not None
+        return msgspec.structs.replace(self._kept, id=request.id)
+
+    def owns(self, secret: str) -> bool:
+        """Tell whether a secret is that of this session."""
+        return self._secret is not None and hmac.compare_digest(
+            self._secret.encode(), secret.encode()
+        )
+
+    def resumed(self, request: m.Resume) -> m.Resumed:
+        """Answer the rightful user's `resume`; nothing up to its number is begun any more."""
+        self._seen = max(self._seen, request.seq)
+        return m.Resumed(id=request.id, session=self.session, seq=self.taken, answer=self._kept)
+
+    def ended(self, code: ErrorCode, sentence: str) -> m.SessionEnded:
+        """Say how the session ended, and what became of the last request."""
+        return m.SessionEnded(
+            session=self.session, code=code, message=sentence, seq=self.taken, answer=self._kept
+        )
+
+    def disconnected(self, now: float) -> None:
+        """Note that the server is out of reach."""
+        if self._lost_at is None:
+            self._lost_at = now
+
+    def connected(self) -> None:
+        """Note that the server is back."""
+        self._lost_at = None
+
+    def deadline(self) -> float | None:
+        """Give the time from which the session is not kept any more."""
+        return None if self._lost_at is None else self._lost_at + self.keep_s
+
+    def expired(self, now: float) -> bool:
+        """Tell whether the session was without a server for too long."""
+        deadline = self.deadline()
+        return deadline is not None and deadline <= now
+
+
+class Ended:
+    """Sessions that ended at this card client, for users who come back and ask."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, tuple[CardEnd, m.SessionEnded]] = {}
+
+    def put(self, end: CardEnd, said: m.SessionEnded) -> None:
+        """Remember how a session ended; of too many the oldest is forgotten."""
+        self._by_name.pop(end.session, None)
+        self._by_name[end.session] = end, said
+        if len(self._by_name) > MAX_ENDED:
+            del self._by_name[next(iter(self._by_name))]
+
+    def answer(self, request: m.Resume) -> m.SessionEnded | None:
+        """Tell the rightful user how a session ended, if that is known."""
+        end, said = self._by_name.get(request.session, (None, None))
+        if end is None or said is None or not end.owns(request.secret):
+            return None
+        return msgspec.structs.replace(said, id=request.id)
+
+
+class State(StrEnum):
+    """How the user end is."""
+
+    LIVE = "live"
+    CUT = "cut"
+    RESUMING = "resuming"
+    OVER = "over"
+
+
+class Send(NamedTuple):
+    """Send a request of the session, or `resume`."""
+
+    message: m.Forwarded | m.Resume
+
+
+class Settled(NamedTuple):
+    """The open request is over: the card end's or the server's answer, or why there is none."""
+
+    answer: m.Answer | SessionError
+
+
+Effect = Send | Settled
+
+
+class _Open:
+    """The request that is not settled yet; `sent` tells whether it may have left this end."""
+
+    def __init__(self, request: m.Forwarded) -> None:
+        self.request = request
+        self.sent = False
+        self.abandoned = False
+
+
+class UserEnd:
+    """
+    The end of a session where its user is.
+
+    Args:
+        session: Name of the session.
+        secret: The secret that `select_card` told the card end.
+        keep_s: How long the session is tried to be resumed; 0 where it cannot be.
+        host: Card host, for `resume`.
+        reader: Reader, for `resume`.
+    """
+
+    def __init__(
+        self,
+        session: str,
+        secret: str = "",
+        keep_s: float = 0.0,
+        host: str | None = None,
+        reader: str | None = None,
+    ) -> None:
+        self.state = State.LIVE
+        self.over: SessionLostError | None = None
+        self._resume = m.Resume(session=session, secret=secret, host=host, reader=reader)
+        self._keep_s = keep_s
+        self._number = 0
+        self._open: _Open | None = None
+        self._cut_at: float | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether a request can be asked: none is open."""
+        return self._open is None
+
+    def ask(self, request: m.Forwarded) -> Sequence[Effect]:
+        """
+        Give a request its number, and send it as soon as that can be.
+
+        Raises:
+            SessionLostError: If the session is over.
+        """
+        assert self._open is None, "one request at a time"
+        if self.over is not None:
+            raise self.over
+        self._open = _Open(msgspec.structs.replace(request, session=self._resume.session))
+        return self._send() if self.state is State.LIVE else ()
+
+    def abandon(self) -> None:
+        """Note that nobody waits for the open request: if it was not begun, it is not to be."""
+        if self._open is not None:
+            self._open.abandoned = True
+
+    def answered(self, answer: m.Answer) -> Sequence[Effect]:
+        """
+        Take an answer to the open request; one to an earlier request is dropped.
+
+        One without a number is the server's, or that of a card end that has no resume.
+        """
+        open_ = self._open
+        if open_ is None or self.state is not State.LIVE:
+            return ()
+        if answer.seq is not None and answer.seq != self._number:
+            return ()
+        if self._keep_s and answer.seq is None and _to_be_repeated(answer):
+            return ()
+        return self._settle(answer)
+
+    def disconnected(self, now: float) -> Sequence[Effect]:
+        """Note that the connection is lost; what is open waits for the session to be resumed."""
+        if self.state is State.OVER:
+            return ()
+        if not self._keep_s:
+            why = "The connection is lost, and the card cannot keep a session without it."
+            return self._end(ErrorCode.CONNECTION_LOST, why)
+        self._cut(now)
+        self.state = State.CUT
+        return ()
+
+    def interrupted(self, now: float) -> Sequence[Effect]:
+        """Note that the card host is out of reach; the server waits for it."""
+        if self.state is not State.LIVE:
+            return ()
+        self._cut(now)
+        return self.connected()
+
+    def connected(self) -> Sequence[Effect]:
+        """Note that there is a connection again: resume on it."""
+        if self.state is State.OVER:
+            return ()
+        self.state = State.RESUMING
+        return (Send(msgspec.structs.replace(self._resume, seq=self._number)),)
+
+    def resumed(self, message: m.Resumed) -> Sequence[Effect]:
+        """Go on: take the kept answer, or send what the card end has not taken in hand."""
+        if self.state is not State.RESUMING:
+            return ()
+        self.state, self._cut_at = State.LIVE, None
+        open_ = self._open
+        if message.seq > self._number:
+            why = "The card client has another count of the requests."
+            return self._end(ErrorCode.BAD_MESSAGE, why)
+        if open_ is None:
+            return ()
+        if open_.sent and message.seq == self._number:
+            return () if message.answer is None else self.answered(message.answer)
+        if open_.abandoned:
+            return self._settle(_not_executed("It was given up before it was sent again."))
+        return self._send()
+
+    def ended(self, message: m.SessionEnded) -> Sequence[Effect]:
+        """Take the end of the session, with what became of the last request."""
+        if self.state is State.OVER:
+            return ()
+        open_ = self._open
+        if open_ is not None and message.seq is not None:
+            if open_.sent and message.seq == self._number and message.answer is not None:
+                settled = self._settle(message.answer)
+                return (*settled, *self._end(message.code, message.message))
+            open_.sent = open_.sent and message.seq == self._number
+        return self._end(message.code, message.message)
+
+    def refused(self, error: m.Error, now: float) -> Sequence[Effect]:
+        """Take a refusal of `resume`; that of a server about to restart is no end."""
+        if self.state is not State.RESUMING:
+            return ()
+        if error.code is ErrorCode.SHUTTING_DOWN:
+            return self.disconnected(now)
+        return self._end(error.code or ErrorCode.INTERNAL, error.message)
+
+    def deadline(self) -> float | None:
+        """Give the time until which the session is tried to be resumed."""
+        return None if self._cut_at is None else self._cut_at + self._keep_s
+
+    def expired(self, now: float) -> Sequence[Effect]:
+        """End a session that was out of reach for too long."""
+        deadline = self.deadline()
+        if deadline is None or now < deadline:
+            return ()
+        why = f"The card was out of reach for {self._keep_s:g} s."
+        return self._end(ErrorCode.CONNECTION_LOST, why)
+
+    def closed(self, sentence: str) -> Sequence[Effect]:
+        """End the session because its user gives it up."""
+        return self._end(ErrorCode.CANCELLED, sentence)
+
+    def _send(self) -> Sequence[Effect]:
+        assert self._open is not None
+        self._number += 1
+        self._open.sent = True
+        return (Send(msgspec.structs.replace(self._open.request, seq=self._number)),)
+
+    def _cut(self, now: float) -> None:
+        if self._cut_at is None:
+            self._cut_at = now
+
+    def _settle(self, answer: m.Answer | SessionError) -> Sequence[Effect]:
+        self._open = None
+        return (Settled(answer),)
+
+    def _end(self, code: ErrorCode, sentence: str) -> Sequence[Effect]:
+        if self.state is State.OVER:
+            return ()
+        self.state, self._cut_at = State.OVER, None
+        self.over = SessionLostError(
+            f"The card is no longer ours: {sentence} Select it again.", code
+        )
+        if self._open is None:
+            return ()
+        if self._open.sent:
+            why = f"{sentence} The card may or may not have run the command."
+            return self._settle(OutcomeUnknownError(why, code))
+        return self._settle(_not_executed(sentence, code))
+
+
+def _plain(request: m.Forwarded) -> m.Message:
+    return msgspec.structs.replace(request, id=None)
+
+
+def _to_be_repeated(answer: m.Answer) -> bool:
+    """Tell whether a server about to restart refused a request, which is resumed for later."""
+    if not isinstance(answer, m.Error) or answer.code is not ErrorCode.SHUTTING_DOWN:
+        return False
+    return answer.outcome is Outcome.NOT_EXECUTED
+
+
+def _not_executed(sentence: str, code: ErrorCode = ErrorCode.CANCELLED) -> NotExecutedError:
+    return NotExecutedError(f"The command was not executed. {sentence}", code)
