@@ -231,7 +231,7 @@ class BadHexError(WsrcError):
 class ConnectionLostError(WsrcError):
     """The connection to the server could not be made, or broke."""
 
-    code = ErrorCode.CARD_CLIENT_GONE
+    code = ErrorCode.CONNECTION_LOST
 
 
 class SessionError(WsrcError):

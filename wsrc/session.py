@@ -328,9 +328,9 @@ class UserEnd:
         why = f"The card was out of reach for {self._keep_s:g} s."
         return self._end(ErrorCode.CONNECTION_LOST, why)
 
-    def closed(self, sentence: str) -> Sequence[Effect]:
-        """End the session because its user gives it up."""
-        return self._end(ErrorCode.CANCELLED, sentence)
+    def closed(self, sentence: str, code: ErrorCode = ErrorCode.CANCELLED) -> Sequence[Effect]:
+        """End the session because its user gives it up, or has to; `sentence` says why."""
+        return self._end(code, sentence)
 
     def _send(self) -> Sequence[Effect]:
         assert self._open is not None

@@ -256,6 +256,13 @@ class UserSettings(Settings, frozen=True, kw_only=True):
         Seconds, Meta(description="Seconds to wait for the connection to the server.")
     ] = 10.0
     ping_s: Ping = 10.0
+    keep_s: Annotated[
+        SecondsOrNone,
+        Meta(
+            description="Seconds for which a lost connection is made again and cards are kept; 0 "
+            "gives them up at once."
+        ),
+    ] = 60.0
 
     def __post_init__(self) -> None:
         _check_url(self.server_url)

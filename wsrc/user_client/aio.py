@@ -9,6 +9,7 @@ Cards that are somewhere else, for programs that use asyncio.
 `wsrc.user_client.blocking` has the same names for programs that do not.
 """
 
+import secrets
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from pathlib import Path
@@ -22,10 +23,11 @@ from wsrc.messages import CardEvent, CardInfo, Step, Waiting
 from wsrc.net.tls import context_for
 from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client.card import BatchResult, Card, Status
-from wsrc.user_client.connection import Connection
+from wsrc.user_client.connection import Connection, Place
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.reader_calls import ReaderCalls
-from wsrc.user_client.requests import Session, bounded_wait
+from wsrc.user_client.requests import bounded_wait
+from wsrc.user_client.sessions import Session
 from wsrc.user_client.watching import CardFeed
 
 __all__ = [
@@ -64,6 +66,8 @@ class Client(ReaderCalls):
         timeout_s: How long an answer may take.
         connect_s: How long the connection and the greeting may take, each.
         ping_s: How often the server is asked whether it is there.
+        keep_s: How long a lost connection is made again, and cards are kept meanwhile: requests
+            take longer then, and nothing is run twice. 0 ends with the connection.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of a user, each by its name
@@ -75,11 +79,13 @@ class Client(ReaderCalls):
         timeout_s: float = 180.0,
         connect_s: float = 10.0,
         ping_s: float = 10.0,
+        keep_s: float = 60.0,
     ) -> None:
         self.server = ""
         context = context_for(url, Path(ca) if ca is not None else None)
-        connection = Connection(url, context, connect_s=connect_s, ping_s=ping_s)
-        super().__init__(connection, timeout_s)
+        place = Place(url=url, tls=context, connect_s=connect_s, ping_s=ping_s, keep_s=keep_s)
+        super().__init__(Connection(place), timeout_s)
+        self._keep_s = keep_s
         self._hello = m.Hello(
             client_type=m.ClientType.USER,
             version=m.VERSION,
@@ -153,6 +159,8 @@ class Client(ReaderCalls):
             raw_tpdu=raw_tpdu,
             share=share,
             protocols=tuple(protocols),
+            secret=secrets.token_hex(32) if self._keep_s else None,
+            keep_s=self._keep_s,
             **which,
         )
         return Selecting(self, request, on_waiting)
@@ -183,25 +191,31 @@ class Client(ReaderCalls):
         self, request: m.SelectCard, on_waiting: Callable[[Waiting], None] | None
     ) -> "Card":
         """Make the card of a request ours; `select` is the way to say this."""
+        requests, sessions = self._connection.requests, list[Session]()
 
         def hear(message: m.Message) -> None:
-            if on_waiting is not None and isinstance(message, m.Waiting):
+            if isinstance(message, m.SelectCardAck) and message.session is not None:
+                sessions.append(Session(requests, request, message))
+            elif on_waiting is not None and isinstance(message, m.Waiting):
                 on_waiting(message)
 
-        requests = self._connection.requests
         limit_s = request.wait_s + SELECT_EXTRA_S
-        ack = await requests.ask(request, limit_s, hear=hear, late=self._give_back)
+        try:
+            ack = await requests.ask(request, limit_s, hear=hear, late=self._give_back)
+        except BaseException:
+            for session in sessions:
+                session.forget("Nobody waits for it any more.")
+            raise
         assert isinstance(ack, m.SelectCardAck)
-        if ack.session is None:
+        if not sessions:
             raise RemoteProtocolError("The server gave a card without a session.")
-        session = Session(requests, ack.session)
-        return Card(session, _info(ack), raw_tpdu=request.raw_tpdu, timeout_s=self._timeout_s)
+        info = _info(ack)
+        return Card(sessions[0], info, raw_tpdu=request.raw_tpdu, timeout_s=self._timeout_s)
 
     def _give_back(self, ack: m.Message) -> None:
         """Detach a card that came after its asker gave up."""
         if isinstance(ack, m.SelectCardAck) and ack.session is not None:
             self._connection.requests.tell(m.Detach(session=ack.session))
-            self._connection.requests.forget(ack.session)
 
     async def _list(self, filters: Filters, feed: CardFeed | None = None) -> list[CardInfo]:
         cards: list[CardInfo] = []

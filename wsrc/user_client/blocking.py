@@ -58,9 +58,16 @@ class Client:
         timeout_s: float = 180.0,
         connect_s: float = 10.0,
         ping_s: float = 10.0,
+        keep_s: float = 60.0,
     ) -> None:
         self._client = aio.Client(
-            url, ca=ca, name=name, timeout_s=timeout_s, connect_s=connect_s, ping_s=ping_s
+            url,
+            ca=ca,
+            name=name,
+            timeout_s=timeout_s,
+            connect_s=connect_s,
+            ping_s=ping_s,
+            keep_s=keep_s,
         )
         self._portal: Portal | None = None
         self._held: concurrent.futures.Future[None] | None = None

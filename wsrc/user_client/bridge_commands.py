@@ -134,6 +134,7 @@ def _follower(settings: UserSettings) -> FollowingClient:
         timeout_s=settings.timeout_s,
         connect_s=settings.connect_s,
         ping_s=settings.ping_s,
+        keep_s=settings.keep_s,
     )
 
 

@@ -17,7 +17,7 @@ from wsrc.octets import Octets, from_wire
 from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.look_ahead import LookAhead
-from wsrc.user_client.requests import Session
+from wsrc.user_client.sessions import Session
 
 DETACH_S = 10.0
 """How long the server may take to confirm that a card was given back."""
@@ -257,7 +257,7 @@ class Card:
     ) -> None:
         await self.detach()
 
-    async def _ask(self, request: m.Message) -> m.Message:
+    async def _ask(self, request: m.Forwarded) -> m.Message:
         return await self._session.ask(request, self._timeout_s)
 
     def _note(self, now: m.ResetResp | m.ReconnectAck) -> bytes:

@@ -1,43 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One connection of a user: the greeting, the task that reads, and what is told of its loss."""
+"""The connection of a user: the greeting, the task that reads, and the next one after a loss."""
 
 import asyncio
 import ssl
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+
+import msgspec
 
 from wsrc import messages as m
 from wsrc.codec import UnreadableError, tag_of
 from wsrc.conversation import CloseCode, Phase, Speaker, may_say
-from wsrc.errors import ConnectionLostError, ErrorCode, RefusedError, RemoteProtocolError
-from wsrc.net.dial import dial
+from wsrc.errors import (
+    ConnectionLostError,
+    ErrorCode,
+    RefusedError,
+    RemoteProtocolError,
+    WsrcError,
+)
+from wsrc.net.dial import Backoff, dial
 from wsrc.net.websocket import Link
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.reader_feed import ReaderFeed
 from wsrc.user_client.requests import Requests
 from wsrc.user_client.watching import CardFeed
 
+FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.0
+"""How long to wait before connecting again; it doubles each time."""
+
 _OF_READERS = (m.ReaderEvent, m.ReaderMark, m.StateChange, m.ListChange)
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a server is, and how it is kept in touch with; times in seconds."""
+
+    url: str
+    tls: ssl.SSLContext | None
+    connect_s: float
+    ping_s: float
+    keep_s: float
 
 
 class Connection:
     """
-    A connection to a server; `open` and `close` are called by the same task.
+    The connection to a server, made again for up to `keep_s` after a loss.
 
-    `requests` and the feeds outlive nothing: another connection has its own.
+    `open` and `close` are called by the same task. `requests` outlives a loss; a feed does not.
     """
 
-    def __init__(
-        self, url: str, context: ssl.SSLContext | None, *, connect_s: float, ping_s: float
-    ) -> None:
-        self.requests = Requests(self._send)
+    def __init__(self, place: Place) -> None:
+        self.requests = Requests(self._send, repeats=place.keep_s > 0)
         self.feed: CardFeed | None = None
         self.reader_feed: ReaderFeed | None = None
-        self._url = url
-        self._context = context
-        self._connect_s = connect_s
-        self._ping_s = ping_s
+        self._place = place
         self._stack = AsyncExitStack()
+        self._task: asyncio.Task[None] | None = None
         self._link: Link | None = None
+        self._closing = False
         self._restarting: m.Restarting | None = None
 
     async def open(self, hello: m.Hello) -> m.HelloAck:
@@ -49,23 +67,24 @@ class Connection:
             RemoteProtocolError: If it answers with something else.
             RefusedError: If it speaks the first form only, or refuses us.
         """
+        greeted: asyncio.Future[m.HelloAck] = asyncio.get_running_loop().create_future()
         try:
-            self._link = await self._stack.enter_async_context(
-                dial(self._url, self._context, connect_s=self._connect_s, ping_s=self._ping_s)
-            )
-            ack = await self._greet(self._link, hello)
             tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
-            tasks.create_task(self._read(self._link), name="reader")
+            self._task = tasks.create_task(self._keep(hello, greeted), name="connection")
+            return await greeted
         except BaseException:
             await self.close()
             raise
-        return ack
 
     async def close(self) -> None:
-        """Close the connection; requests that wait are failed."""
+        """Close the connection with a goodbye; requests that wait are failed."""
+        self._closing = True
         if self._link is not None:
             self._link.close(CloseCode.DONE, "The user is done.")
+        elif self._task is not None:
+            self._task.cancel()
         await self._stack.aclose()
+        self.requests.lost(f"The connection to {self._place.url} is closed.")
 
     def _send(self, message: m.Message) -> bool:
         if self._link is None or self._link.closing:
@@ -73,28 +92,86 @@ class Connection:
         self._link.send(message)
         return True
 
+    async def _keep(self, hello: m.Hello, greeted: "asyncio.Future[m.HelloAck]") -> None:
+        """Be connected until there is no more hope of it; tell of the first greeting."""
+        loop = asyncio.get_running_loop()
+        try:
+            reason = await self._once(hello, greeted)
+        except WsrcError as exc:
+            if not greeted.done():
+                greeted.set_exception(exc)
+            return
+        while True:
+            self._disconnected(reason)
+            why = await self._connect_again(hello, loop.time() + self._place.keep_s)
+            if why is None:
+                self._lost(reason)
+                return
+            reason = why
+
+    async def _connect_again(self, hello: m.Hello, until: float) -> str | None:
+        """Connect and converse; give why that ended, None if there was no connection in time."""
+        loop, backoff = asyncio.get_running_loop(), Backoff(FIRST_RETRY_S, LAST_RETRY_S)
+        while not self._closing:
+            wait_s = backoff.wait_s()
+            if self._restarting is not None:
+                wait_s = max(wait_s, self._restarting.reconnect_in_s)
+            if loop.time() + wait_s >= until:
+                return None
+            await asyncio.sleep(wait_s)
+            self._restarting = None
+            with suppress(WsrcError):
+                return await self._once(hello)
+        return None
+
+    async def _once(
+        self, hello: m.Hello, greeted: "asyncio.Future[m.HelloAck] | None" = None
+    ) -> str:
+        """
+        Connect, greet and converse; give why the connection ended.
+
+        Raises:
+            WsrcError: If there was none.
+        """
+        place = self._place
+        async with dial(
+            place.url, place.tls, connect_s=place.connect_s, ping_s=place.ping_s
+        ) as link:
+            ack = await self._greet(link, hello)
+            self._link = link
+            try:
+                if greeted is None:
+                    self.requests.connected()
+                elif not greeted.done():
+                    greeted.set_result(ack)
+                return await self._read(link)
+            finally:
+                self._link = None
+
     async def _greet(self, link: Link, hello: m.Hello) -> m.HelloAck:
+        url, connect_s = self._place.url, self._place.connect_s
         link.send(hello)
         try:
-            async with asyncio.timeout(self._connect_s):
+            async with asyncio.timeout(connect_s):
                 answer, _ = await link.receive()
         except TimeoutError:
             raise ConnectionLostError(
-                f"{self._url} took the connection but did not answer hello within "
-                f"{self._connect_s:g} s; is it the port of a WSRC server for users?"
+                f"{url} took the connection but did not answer hello within "
+                f"{connect_s:g} s; is it the port of a WSRC server for users?"
             ) from None
         except ConnectionLostError as exc:
-            raise ConnectionLostError(f"{self._url} refused us: {exc}.") from exc
+            raise ConnectionLostError(f"{url} refused us: {exc}.") from exc
         except UnreadableError as exc:
-            raise RemoteProtocolError(f"{self._url} does not speak WSRC: {exc}") from exc
+            raise RemoteProtocolError(f"{url} does not speak WSRC: {exc}") from exc
         return self._check_greeting(answer)
 
     def _check_greeting(self, answer: m.Message) -> m.HelloAck:
+        url = self._place.url
         match answer:
             case m.HelloAck(version=None):
                 raise RefusedError(
                     ErrorCode.NOT_SUPPORTED,
-                    f"The server at {self._url} speaks the first form of the protocol only, which "
+                    f"The server at {url} speaks the first form of the protocol only, which "
                     f"has no sessions; this program needs version {m.VERSION}.",
                 )
             case m.HelloAck():
@@ -103,18 +180,19 @@ class Connection:
                 raise from_error(answer, command=False)
             case _:
                 raise RemoteProtocolError(
-                    f"{self._url} answered hello with {tag_of(answer)}; it must be hello_ack."
+                    f"{url} answered hello with {tag_of(answer)}; it must be hello_ack."
                 )
 
-    async def _read(self, link: Link) -> None:
+    async def _read(self, link: Link) -> str:
+        """Take what the server says until the connection ends; give why it did."""
         try:
             while True:
                 await self._read_one(link)
         except ConnectionLostError as exc:
-            self._lost(str(exc))
+            return str(exc)
         except RemoteProtocolError as exc:
             link.close(CloseCode.PROTOCOL_ERROR, str(exc))
-            self._lost(f"closed by us, for the server broke the protocol: {exc}")
+            return f"closed by us, for the server broke the protocol: {exc}"
 
     async def _read_one(self, link: Link) -> None:
         try:
@@ -135,13 +213,25 @@ class Connection:
         else:
             self.requests.deliver(message)
 
-    def _lost(self, reason: str) -> None:
-        sentence = f"The connection to {self._url} is lost: {reason.rstrip('.')}."
+    def _sentence(self, reason: str) -> str:
+        sentence = f"The connection to {self._place.url} is lost: {reason.rstrip('.')}."
         if self._restarting is not None:
             wait_s = self._restarting.reconnect_in_s
             sentence += f" The server restarts; try again in {wait_s:g} s."
+        return sentence
+
+    def _disconnected(self, reason: str) -> None:
+        sentence = self._sentence(reason)
+        for feed in (self.feed, self.reader_feed):
+            if feed is not None:
+                feed.lost(sentence)
+        if self._closing or not self._place.keep_s:
+            self.requests.lost(sentence)
+        else:
+            self.requests.disconnected(sentence)
+
+    def _lost(self, reason: str) -> None:
+        sentence = self._sentence(reason)
+        if self._place.keep_s and not self._closing:
+            sentence += f" It could not be made again within {self._place.keep_s:g} s."
         self.requests.lost(sentence)
-        if self.feed is not None:
-            self.feed.lost(sentence)
-        if self.reader_feed is not None:
-            self.reader_feed.lost(sentence)

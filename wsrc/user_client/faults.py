@@ -96,6 +96,8 @@ TABLE: dict[ErrorCode, Build] = {
     ErrorCode.CARD_BUSY: _busy,
     ErrorCode.NO_SUCH_SESSION: _session_over,
     ErrorCode.LEASE_EXPIRED: _session_over,
+    ErrorCode.RESUMED_ELSEWHERE: _session_over,
+    ErrorCode.CONNECTION_LOST: _interrupted,
     ErrorCode.CANCELLED: _interrupted,
     ErrorCode.CARD_CLIENT_GONE: _interrupted,
     ErrorCode.COMMAND_TIMEOUT: _interrupted,

@@ -104,6 +104,7 @@ class Invocation:
             timeout_s=s.timeout_s,
             connect_s=s.connect_s,
             ping_s=s.ping_s,
+            keep_s=s.keep_s,
         )
 
     def select(self, client: Client, which: Filters, wait_s: float) -> Card:

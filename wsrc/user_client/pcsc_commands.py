@@ -164,6 +164,7 @@ def _source(call: Invocation, wanted: Sequence[Filters]) -> RemoteCards:
             timeout_s=s.timeout_s,
             connect_s=s.connect_s,
             ping_s=s.ping_s,
+            keep_s=s.keep_s,
         )
 
     return RemoteCards(client, wanted, call.output.note)

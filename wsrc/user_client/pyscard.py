@@ -246,4 +246,5 @@ def _client(settings: UserSettings) -> Client:
         timeout_s=settings.timeout_s,
         connect_s=settings.connect_s,
         ping_s=settings.ping_s,
+        keep_s=settings.keep_s,
     )

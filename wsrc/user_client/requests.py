@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Requests and their answers: numbers, limits, cancellation, what is known after a loss.
+What a client asks its server, on one connection after another: numbers, limits, repetition.
 
-Nothing here knows of a socket. `Requests` belongs to one connection; `Session` is one card's
-turn-taking on top of it.
+Nothing here knows of a socket. `sessions` stands on this with what is asked of cards.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -17,18 +16,12 @@ from wsrc import messages as m
 from wsrc.codec import UnreadableError, tag_of
 from wsrc.conversation import ANSWERS
 from wsrc.errors import (
-    CardError,
     ConnectionLostError,
     ErrorCode,
     LocalProtocolError,
-    NotExecutedError,
-    Outcome,
-    OutcomeUnknownError,
     RemoteProtocolError,
-    SessionLostError,
     WsrcError,
 )
-from wsrc.slot import Disposition
 from wsrc.user_client.faults import from_error
 
 MAX_WAIT_S = 31_536_000.0
@@ -37,40 +30,72 @@ MAX_WAIT_S = 31_536_000.0
 Hear = Callable[[m.Message], None]
 
 
+class Listener(Protocol):
+    """A session: it has requests of its own, and outlives connections."""
+
+    name: str
+
+    def told(self, message: m.SessionEnded | m.SessionInterrupted) -> None:
+        """Take what the server says of the session unasked."""
+        ...
+
+    def disconnected(self, reason: str) -> None:
+        """Take that the connection is lost, and that another may be made."""
+        ...
+
+    def connected(self) -> None:
+        """Take that there is a connection again."""
+        ...
+
+    def lost(self, reason: str) -> None:
+        """Take that there will be no other connection."""
+        ...
+
+
+class _Posted(NamedTuple):
+    request: m.Message
+    heard: Callable[[m.Message | UnreadableError], None]
+
+
 @dataclass(slots=True, eq=False)
-class _Pending:
+class _Asked:
     request: m.Message
     hear: Hear | None
     late: Hear | None
+    id: int | None = None
     abandoned: bool = False
     answer: m.Message | WsrcError | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @property
-    def session(self) -> str | None:
-        return m.session_of(self.request)
-
-    @property
-    def is_command(self) -> bool:
-        return isinstance(self.request, m.COMMANDS)
-
     def settle(self, answer: m.Message | WsrcError) -> None:
         self.answer = answer
         self.done.set()
+        if self.abandoned:
+            self.tell_late()
+
+    def tell_late(self) -> None:
+        if self.late is not None and isinstance(self.answer, m.Message):
+            self.late(self.answer)
 
 
 class Requests:
     """
-    The requests of one connection.
+    The requests of one client.
 
-    `send` gives False where it provably did not send.
+    Args:
+        send: Sends a message; gives False where it provably did not.
+        repeats: Whether what is not answered when a connection is lost is asked again on the
+            next; else it fails.
     """
 
-    def __init__(self, send: Callable[[m.Message], bool]) -> None:
+    def __init__(self, send: Callable[[m.Message], bool], *, repeats: bool) -> None:
+        self.sessions: dict[str, Listener] = {}
         self._send = send
+        self._repeats = repeats
         self._last_id = 0
-        self._pending: dict[int, _Pending] = {}
-        self._sessions: dict[str, m.SessionEnded | None] = {}
+        self._posted: dict[int, _Posted] = {}
+        self._asked: dict[_Asked, None] = {}
+        self._connected = True
         self._lost: str | None = None
 
     async def ask(
@@ -82,7 +107,7 @@ class Requests:
         late: Hear | None = None,
     ) -> m.Message:
         """
-        Send a request and give its answer.
+        Send a request that may be repeated, and give its answer.
 
         A caller that is cancelled sends `cancel`; what is answered then is dropped.
 
@@ -93,68 +118,55 @@ class Requests:
             late: Called with an answer that came after the caller gave up.
 
         Raises:
-            OutcomeUnknownError: A command was sent and neither answered in time nor before the
-                connection was lost.
-            NotExecutedError: A command was not sent.
-            ConnectionLostError: Another request was not answered for one of these reasons.
+            ConnectionLostError: If it was not answered in time, or the connection is lost.
             WsrcError: The server answered with an error, which is told by the class.
         """
-        self.check(m.session_of(request))
-        pending = self._start(request, hear, late)
+        self.check()
+        asked = _Asked(request, hear, late)
+        self._asked[asked] = None
+        if self._connected:
+            self._repeat(asked)
         try:
             async with asyncio.timeout(limit_s):
-                await pending.done.wait()
+                await asked.done.wait()
         except TimeoutError:
-            if pending.answer is None:
-                self._give_up(pending)
-                raise _too_late(pending, limit_s) from None
+            if asked.answer is None:
+                self._give_up(asked)
+                raise _too_late(request, limit_s) from None
         except asyncio.CancelledError:
-            self._give_up(pending)
+            self._give_up(asked)
             raise
-        return _result(pending)
+        return _result(asked)
+
+    def post(
+        self, request: m.Message, heard: Callable[[m.Message | UnreadableError], None]
+    ) -> int | None:
+        """
+        Send a request once, and give its id; None where it provably was not sent.
+
+        `heard` is called with its answer, unless the connection is lost before.
+        """
+        self._last_id += 1
+        numbered = msgspec.structs.replace(request, id=self._last_id)
+        if not self._connected or not self._send(numbered):
+            return None
+        self._posted[self._last_id] = _Posted(numbered, heard)
+        return self._last_id
 
     def tell(self, request: m.Message) -> None:
-        """Send a request whose answer does not matter."""
+        """Send a request whose answer does not matter, if there is a connection."""
         self._last_id += 1
         self._send(msgspec.structs.replace(request, id=self._last_id))
 
-    def check(self, session: str | None = None) -> None:
+    def check(self) -> None:
         """
         Raise the reason for which nothing can be asked now.
 
         Raises:
-            ConnectionLostError: If the connection is lost.
-            SessionLostError: If the session ended.
+            ConnectionLostError: If the connection is lost for good.
         """
         if self._lost is not None:
             raise ConnectionLostError(self._lost)
-        if session is None:
-            return
-        if session not in self._sessions:
-            raise SessionLostError("The card was given back; select it again to use it.")
-        ended = self._sessions[session]
-        if ended is not None:
-            raise SessionLostError(
-                f"The card is no longer ours: {ended.message} Select it again.", ended.code
-            )
-
-    def forget(self, session: str) -> None:
-        """Strike a session that was given back; its command in flight will not be answered."""
-        self._sessions.pop(session, None)
-        for id_, pending in list(self._pending.items()):
-            if pending.session == session:
-                del self._pending[id_]
-                pending.settle(
-                    OutcomeUnknownError(
-                        "The card was given back while it ran the command.", ErrorCode.CANCELLED
-                    )
-                )
-
-    async def settled(self, session: str) -> None:
-        """Wait until the requests of a session whose callers gave up are answered."""
-        for pending in list(self._pending.values()):
-            if pending.session == session and pending.abandoned:
-                await pending.done.wait()
 
     def deliver(self, message: m.Message) -> None:
         """
@@ -163,145 +175,87 @@ class Requests:
         Raises:
             RemoteProtocolError: If it does not answer the request with its id.
         """
-        if isinstance(message, m.SessionEnded):
-            if message.session in self._sessions:
-                self._sessions[message.session] = message
+        if message.id is None:
+            session = self.sessions.get(m.session_of(message) or "")
+            if session is not None and isinstance(message, m.SessionEnded | m.SessionInterrupted):
+                session.told(message)
             return
-        if isinstance(message, m.SelectCardAck) and message.session is not None:
-            self._sessions[message.session] = None
-        pending = self._pending.get(message.id) if message.id is not None else None
-        if pending is None:
+        posted = self._posted.get(message.id)
+        if posted is None:
             return
-        _check_answer(pending, message)
-        if pending.hear is not None and not pending.abandoned:
-            pending.hear(message)
+        _check_answer(posted.request, message)
         if not isinstance(message, m.Waiting):
-            self._settle(pending, message)
+            del self._posted[message.id]
+        posted.heard(message)
 
     def unreadable(self, error: UnreadableError) -> None:
         """Fail the request whose answer cannot be read."""
-        pending = self._pending.get(error.id) if error.id is not None else None
-        if pending is None:
-            return
-        if pending.is_command:
-            why = f"The answer cannot be read. {error}"
-            self._settle(pending, OutcomeUnknownError(why, error.code))
-        else:
-            self._settle(pending, RemoteProtocolError(str(error)))
+        posted = self._posted.pop(error.id, None) if error.id is not None else None
+        if posted is not None:
+            posted.heard(error)
+
+    def disconnected(self, reason: str) -> None:
+        """Take that the connection is lost; `reason` is a sentence."""
+        self._connected = False
+        self._posted.clear()
+        for asked in list(self._asked):
+            asked.id = None
+            if asked.abandoned or not self._repeats:
+                self._settle(asked, ConnectionLostError(reason))
+        for session in list(self.sessions.values()):
+            session.disconnected(reason)
+
+    def connected(self) -> None:
+        """Go on with another connection: sessions are resumed, then requests repeated."""
+        self._connected = True
+        for session in list(self.sessions.values()):
+            session.connected()
+        for asked in list(self._asked):
+            self._repeat(asked)
 
     def lost(self, reason: str) -> None:
-        """Fail all that waits; `reason` is a sentence."""
+        """Fail all that waits, now and from now on; `reason` is a sentence."""
         if self._lost is not None:
             return
         self._lost = reason
-        for pending in list(self._pending.values()):
-            if pending.is_command:
-                why = f"{reason} The card may or may not have run the command."
-                self._settle(pending, OutcomeUnknownError(why, ErrorCode.CARD_CLIENT_GONE))
-            else:
-                self._settle(pending, ConnectionLostError(reason))
+        self._connected = False
+        self._posted.clear()
+        for asked in list(self._asked):
+            self._settle(asked, ConnectionLostError(reason))
+        for session in list(self.sessions.values()):
+            session.lost(reason)
 
-    def _start(self, request: m.Message, hear: Hear | None, late: Hear | None) -> _Pending:
-        self._last_id += 1
-        pending = _Pending(msgspec.structs.replace(request, id=self._last_id), hear, late)
-        if not self._send(pending.request):
+    def _repeat(self, asked: _Asked) -> None:
+        asked.id = self.post(asked.request, lambda said: self._heard(asked, said))
+        if asked.id is None and not self._repeats:
             why = "The connection to the server is closing; nothing was sent."
-            if pending.is_command:
-                raise NotExecutedError(why, ErrorCode.CARD_CLIENT_GONE)
-            raise ConnectionLostError(why)
-        self._pending[self._last_id] = pending
-        return pending
+            self._settle(asked, ConnectionLostError(why))
 
-    def _settle(self, pending: _Pending, answer: m.Message | WsrcError) -> None:
-        id_ = pending.request.id
-        assert id_ is not None
-        del self._pending[id_]
-        pending.settle(answer)
-        if pending.abandoned:
-            _tell_late(pending)
-
-    def _give_up(self, pending: _Pending) -> None:
-        if pending.answer is not None:
-            _tell_late(pending)
+    def _heard(self, asked: _Asked, said: m.Message | UnreadableError) -> None:
+        if isinstance(said, UnreadableError):
+            self._settle(asked, RemoteProtocolError(str(said)))
             return
-        pending.abandoned = True
-        assert pending.request.id is not None
-        self.tell(m.Cancel(target=pending.request.id, session=pending.session))
-
-
-class Session:
-    """One card of ours: its requests go out one at a time, in the order of asking."""
-
-    def __init__(self, requests: Requests, session: str) -> None:
-        self.name = session
-        self._requests = requests
-        self._turn = asyncio.Lock()
-
-    async def ask(
-        self,
-        request: m.Message,
-        limit_s: float,
-        known: Callable[[], m.Message | None] = lambda: None,
-    ) -> m.Message:
-        """
-        Send a request of this session when those before it are answered, and give its answer.
-
-        Args:
-            request: What to ask.
-            limit_s: How long the turn and the answer may take, each.
-            known: Gives the answer when its turn has come, if the card need not be asked for it.
-
-        Raises:
-            NotExecutedError: If its turn did not come within `limit_s`, or the session or the
-                connection was lost before it did.
-            SessionLostError: If the session was over before the command reached the card.
-            WsrcError: As `Requests.ask`.
-        """
-        self._requests.check(self.name)
-        async with self._in_turn(limit_s):
-            answer = known()
-            if answer is not None:
-                return answer
-            try:
-                return await self._requests.ask(
-                    msgspec.structs.replace(request, session=self.name), limit_s
-                )
-            except CardError as exc:
-                if exc.outcome is Outcome.NOT_EXECUTED:
-                    self._requests.check(self.name)
-                raise
-
-    async def detach(self, limit_s: float, disposition: Disposition = Disposition.RESET) -> None:
-        """Give the card back, whatever it is doing; it is no error if it is gone."""
-        try:
-            await self._requests.ask(m.Detach(session=self.name, disposition=disposition), limit_s)
-        except (ConnectionLostError, SessionLostError):
+        if self._repeats and isinstance(said, m.Error) and said.code is ErrorCode.SHUTTING_DOWN:
+            asked.id = None
             return
-        finally:
-            self._requests.forget(self.name)
+        if asked.hear is not None and not asked.abandoned:
+            asked.hear(said)
+        if not isinstance(said, m.Waiting):
+            self._settle(asked, said)
 
-    @asynccontextmanager
-    async def _in_turn(self, limit_s: float) -> AsyncGenerator[None, None]:
-        try:
-            async with asyncio.timeout(limit_s):
-                await self._turn.acquire()
-        except TimeoutError:
-            raise _no_turn(limit_s) from None
-        try:
-            await self._ready(limit_s)
-            yield
-        finally:
-            self._turn.release()
+    def _settle(self, asked: _Asked, answer: m.Message | WsrcError) -> None:
+        del self._asked[asked]
+        asked.settle(answer)
 
-    async def _ready(self, limit_s: float) -> None:
-        try:
-            async with asyncio.timeout(limit_s):
-                await self._requests.settled(self.name)
-            self._requests.check(self.name)
-        except TimeoutError:
-            raise _no_turn(limit_s) from None
-        except (ConnectionLostError, SessionLostError) as exc:
-            raise NotExecutedError(f"The command was not sent. {exc}", exc.code) from exc
+    def _give_up(self, asked: _Asked) -> None:
+        if asked.answer is not None:
+            asked.tell_late()
+            return
+        asked.abandoned = True
+        if asked.id is None:
+            del self._asked[asked]
+        else:
+            self.tell(m.Cancel(target=asked.id, session=m.session_of(asked.request)))
 
 
 def bounded_wait(wait_s: float) -> float:
@@ -316,45 +270,27 @@ def bounded_wait(wait_s: float) -> float:
     return min(wait_s, MAX_WAIT_S)
 
 
-def _no_turn(limit_s: float) -> NotExecutedError:
-    return NotExecutedError(
-        "The command was not sent: the one before it on the same card was not answered within "
-        f"{limit_s:g} s.",
-        ErrorCode.REQUEST_IN_FLIGHT,
-    )
-
-
-def _tell_late(pending: _Pending) -> None:
-    if pending.late is not None and isinstance(pending.answer, m.Message):
-        pending.late(pending.answer)
-
-
-def _check_answer(pending: _Pending, message: m.Message) -> None:
-    request = pending.request
+def _check_answer(request: m.Message, message: m.Message) -> None:
     fits = isinstance(message, (ANSWERS[type(request)], m.Error)) or (
         isinstance(message, m.Waiting) and isinstance(request, m.SelectCard)
     )
-    if not fits:
+    ended = isinstance(message, m.SessionEnded) and isinstance(request, m.Resume)
+    if not fits and not ended:
         raise RemoteProtocolError(f"The server answered {tag_of(request)} with {tag_of(message)}.")
-    if pending.session is not None and m.session_of(message) not in {None, pending.session}:
+    session = m.session_of(request)
+    if session is not None and m.session_of(message) not in {None, session}:
         raise RemoteProtocolError("The server answered a request with that of another session.")
 
 
-def _too_late(pending: _Pending, limit_s: float) -> WsrcError:
-    if pending.is_command:
-        return OutcomeUnknownError(
-            f"The card did not answer within {limit_s:g} s; it may still run the command."
-        )
-    return ConnectionLostError(
-        f"The server did not answer {tag_of(pending.request)} within {limit_s:g} s."
-    )
+def _too_late(request: m.Message, limit_s: float) -> ConnectionLostError:
+    return ConnectionLostError(f"The server did not answer {tag_of(request)} within {limit_s:g} s.")
 
 
-def _result(pending: _Pending) -> m.Message:
-    answer = pending.answer
+def _result(asked: _Asked) -> m.Message:
+    answer = asked.answer
     assert answer is not None
     if isinstance(answer, WsrcError):
         raise answer
     if isinstance(answer, m.Error):
-        raise from_error(answer, command=pending.is_command)
+        raise from_error(answer, command=False)
     return answer

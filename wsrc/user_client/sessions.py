@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A card of ours while connections come and go: `wsrc.session.UserEnd` with its clock and wire."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from wsrc import messages as m
+from wsrc.codec import UnreadableError
+from wsrc.errors import (
+    CardError,
+    ConnectionLostError,
+    ErrorCode,
+    NotExecutedError,
+    Outcome,
+    OutcomeUnknownError,
+    SessionLostError,
+    WsrcError,
+)
+from wsrc.session import Effect, Send, Settled, State, UserEnd
+from wsrc.slot import Disposition
+from wsrc.user_client.faults import from_error
+from wsrc.user_client.requests import Hear, Requests
+
+_GIVEN_BACK = "It was given back."
+
+
+class Session:
+    """
+    One card of ours: its requests go out one at a time, in the order of asking.
+
+    It is made when `granted` arrives, so that nothing that the server says of it is missed.
+
+    Args:
+        requests: Those of its client.
+        asked: How the card was selected.
+        granted: The answer to that.
+    """
+
+    def __init__(self, requests: Requests, asked: m.SelectCard, granted: m.SelectCardAck) -> None:
+        self.name = granted.session or ""
+        self._requests = requests
+        self._keep_s = granted.keep_s
+        card = granted.card
+        self._end = UserEnd(
+            self.name,
+            asked.secret or "",
+            granted.keep_s,
+            card.host if card is not None else None,
+            card.reader if card is not None else None,
+        )
+        self._turn = asyncio.Lock()
+        self._id: int | None = None
+        self._answer: m.Message | WsrcError | None = None
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._is_command = False
+        self._late: Hear | None = None
+        self._limit_s = 0.0
+        self._limit: asyncio.Timeout | None = None
+        self._abandoned = False
+        self._goodbye: m.Detach | None = None
+        self._unsaid: m.Detach | None = None
+        self._over = asyncio.Event()
+        self._keep_timer: asyncio.TimerHandle | None = None
+        requests.sessions[self.name] = self
+
+    async def ask(
+        self,
+        request: m.Forwarded,
+        limit_s: float,
+        known: Callable[[], m.Message | None] = lambda: None,
+        late: Hear | None = None,
+    ) -> m.Message:
+        """
+        Send a request of this session when those before it are answered, and give its answer.
+
+        While the card is out of reach this waits, for as long as the session is kept.
+
+        Args:
+            request: What to ask.
+            limit_s: How long the turn and the answer may take, each, while the card is in reach.
+            known: Gives the answer when its turn has come, if the card need not be asked for it.
+            late: Called with an answer that came after the caller gave up.
+
+        Raises:
+            OutcomeUnknownError: It was sent, and it is not known whether the card ran it.
+            NotExecutedError: If its turn did not come within `limit_s`, or the session was lost
+                before it was taken in hand.
+            SessionLostError: If the session was over before.
+            ConnectionLostError: If the connection was lost for good before.
+            WsrcError: The server or the card client answered with an error.
+        """
+        self._check()
+        async with self._in_turn(limit_s):
+            answer = known()
+            return answer if answer is not None else await self._exchange(request, limit_s, late)
+
+    async def detach(self, limit_s: float, disposition: Disposition = Disposition.RESET) -> None:
+        """
+        Give the card back, whatever it is doing; it is no error if it is gone.
+
+        Where the server is out of reach for longer than `limit_s`, the session ends there when it
+        is not kept any more.
+        """
+        self._goodbye = self._unsaid = m.Detach(session=self.name, disposition=disposition)
+        self._end.abandon()
+        self._after()
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._over.wait()
+        except TimeoutError:
+            return
+        finally:
+            self.forget("The card was given back while it ran the command.")
+
+    def forget(self, sentence: str) -> None:
+        """End the session at this end; a command in flight will not be answered."""
+        self._perform(self._end.closed(sentence))
+
+    # What `Requests` tells
+
+    def told(self, message: m.SessionEnded | m.SessionInterrupted) -> None:
+        """Take what the server says of the session unasked."""
+        if isinstance(message, m.SessionEnded):
+            self._perform(self._end.ended(message))
+        elif self._keep_s:
+            self._hold()
+            self._perform(self._end.interrupted(self._now()))
+
+    def disconnected(self, reason: str) -> None:
+        """Wait for another connection, if the session outlives the one that is lost."""
+        if not self._keep_s:
+            self.lost(reason)
+            return
+        self._hold()
+        self._perform(self._end.disconnected(self._now()))
+
+    def connected(self) -> None:
+        """Go on with another connection."""
+        self._perform(self._end.connected())
+
+    def lost(self, reason: str) -> None:
+        """End the session, for there will be no connection any more."""
+        self._perform(self._end.closed(reason, ErrorCode.CONNECTION_LOST))
+
+    # One request
+
+    async def _exchange(self, request: m.Forwarded, limit_s: float, late: Hear | None) -> m.Message:
+        self._settled.clear()
+        self._answer, self._late, self._limit_s = None, late, limit_s
+        self._abandoned = False
+        self._is_command = isinstance(request, m.COMMANDS)
+        self._perform(self._end.ask(request))
+        held = self._end.state is not State.LIVE
+        try:
+            async with asyncio.timeout(None if held else limit_s) as self._limit:
+                await self._settled.wait()
+        except TimeoutError:
+            if self._answer is None:
+                self._give_up()
+                raise self._too_late(limit_s) from None
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
+        finally:
+            self._limit = None
+        return self._result()
+
+    def _give_up(self) -> None:
+        if self._answer is not None:
+            self._tell_late()
+            return
+        self._abandoned = True
+        self._end.abandon()
+        if self._id is not None:
+            self._requests.tell(m.Cancel(target=self._id, session=self.name))
+
+    def _result(self) -> m.Message:
+        answer = self._answer
+        assert answer is not None
+        if isinstance(answer, WsrcError):
+            raise answer
+        return answer
+
+    def _judged(self, answer: m.Message | WsrcError) -> m.Message | WsrcError:
+        """Make an error of an answer that is one; a session that was over before counts more."""
+        if not isinstance(answer, m.Error):
+            return answer
+        fault = from_error(answer, command=self._is_command)
+        if isinstance(fault, CardError) and fault.outcome is Outcome.NOT_EXECUTED:
+            return self._end.over or fault
+        return fault
+
+    def _too_late(self, limit_s: float) -> WsrcError:
+        if self._is_command:
+            return OutcomeUnknownError(
+                f"The card did not answer within {limit_s:g} s; it may still run the command."
+            )
+        return ConnectionLostError(f"The server did not answer within {limit_s:g} s.")
+
+    def _tell_late(self) -> None:
+        late, self._late = self._late, None
+        if late is not None and isinstance(self._answer, m.Message):
+            late(self._answer)
+
+    # Effects
+
+    def _perform(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Settled):
+                self._settle(effect.answer)
+            else:
+                self._send(effect)
+        self._after()
+
+    def _settle(self, answer: m.Message | WsrcError) -> None:
+        self._answer = self._judged(answer)
+        self._id = None
+        self._settled.set()
+        if self._abandoned:
+            self._tell_late()
+
+    def _send(self, effect: Send) -> None:
+        if isinstance(effect.message, m.Resume):
+            self._requests.post(effect.message, self._heard_of_resume)
+            return
+        self._id = self._requests.post(effect.message, self._heard)
+        if self._id is None and not self._keep_s:
+            why = "The connection to the server is closing; nothing was sent."
+            code, outcome = ErrorCode.CONNECTION_LOST, Outcome.NOT_EXECUTED
+            self._perform(self._end.answered(m.error(code, why, outcome=outcome)))
+        elif self._limit is not None:
+            self._limit.reschedule(self._now() + self._limit_s)
+
+    def _after(self) -> None:
+        """Bring the timer to where the session is, and strike one that is over."""
+        deadline = self._end.deadline()
+        if self._keep_timer is not None:
+            self._keep_timer.cancel()
+            self._keep_timer = None
+        if deadline is not None:
+            loop = asyncio.get_running_loop()
+            self._keep_timer = loop.call_at(deadline, self._expire)
+        if self._end.state is State.OVER:
+            self._requests.sessions.pop(self.name, None)
+            self._over.set()
+        elif self._end.state is State.LIVE and self._unsaid is not None:
+            detach, self._unsaid = self._unsaid, None
+            self._requests.post(detach, lambda _: self.forget(_GIVEN_BACK))
+
+    def _expire(self) -> None:
+        self._perform(self._end.expired(self._now()))
+
+    def _heard(self, said: m.Message | UnreadableError) -> None:
+        if isinstance(said, UnreadableError):
+            why = f"The answer cannot be read. {said}"
+            said = m.error(said.code, why, outcome=Outcome.UNKNOWN)
+        assert isinstance(said, m.Answer)
+        self._perform(self._end.answered(said))
+
+    def _heard_of_resume(self, said: m.Message | UnreadableError) -> None:
+        match said:
+            case m.Resumed():
+                self._perform(self._end.resumed(said))
+            case m.SessionEnded():
+                self._perform(self._end.ended(said))
+            case m.Error():
+                self._perform(self._end.refused(said, self._now()))
+            case _:
+                self.lost("The answer to resume cannot be read.")
+
+    # Turns
+
+    def _check(self) -> None:
+        self._requests.check()
+        if self._end.over is not None:
+            raise self._end.over
+
+    def _hold(self) -> None:
+        """Stop the clock of the request that is open; what was asked here is asked again."""
+        self._id = None
+        self._unsaid = self._goodbye
+        if self._limit is not None:
+            self._limit.reschedule(None)
+
+    @asynccontextmanager
+    async def _in_turn(self, limit_s: float) -> AsyncGenerator[None, None]:
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise _no_turn(limit_s) from None
+        try:
+            await self._ready(limit_s)
+            yield
+        finally:
+            self._turn.release()
+
+    async def _ready(self, limit_s: float) -> None:
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._settled.wait()
+            self._check()
+        except TimeoutError:
+            raise _no_turn(limit_s) from None
+        except (ConnectionLostError, SessionLostError) as exc:
+            raise NotExecutedError(f"The command was not sent. {exc}", exc.code) from exc
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _no_turn(limit_s: float) -> NotExecutedError:
+    return NotExecutedError(
+        "The command was not sent: the one before it on the same card was not answered within "
+        f"{limit_s:g} s.",
+        ErrorCode.REQUEST_IN_FLIGHT,
+    )
