@@ -245,8 +245,7 @@ class UserEnd:
 
         One without a number is the server's, or that of a card end that has no resume.
         """
-        open_ = self._open
-        if open_ is None or self.state is not State.LIVE:
+        if self._open is None or self.state not in {State.LIVE, State.OVER}:
             return ()
         if answer.seq is not None and answer.seq != self._number:
             return ()
@@ -256,8 +255,8 @@ class UserEnd:
 
     def disconnected(self, now: float) -> Sequence[Effect]:
         """Note that the connection is lost; what is open waits for the session to be resumed."""
-        if self.state is State.OVER:
-            return ()
+        if self.over is not None:
+            return self._end(self.over.code, "The connection is lost as well.")
         if not self._keep_s:
             why = "The connection is lost, and the card cannot keep a session without it."
             return self._end(ErrorCode.CONNECTION_LOST, why)
@@ -297,10 +296,18 @@ class UserEnd:
         return self._send()
 
     def ended(self, message: m.SessionEnded) -> Sequence[Effect]:
-        """Take the end of the session, with what became of the last request."""
+        """
+        Take the end of the session, with what became of the last request.
+
+        Where it says nothing of that, and is not the answer to `resume`, the server answers the
+        open request as well.
+        """
         if self.state is State.OVER:
             return ()
         open_ = self._open
+        if open_ is not None and message.seq is None and self.state is State.LIVE:
+            self._close(message.code, message.message)
+            return ()
         if open_ is not None and message.seq is not None:
             if open_.sent and message.seq == self._number and message.answer is not None:
                 settled = self._settle(message.answer)
@@ -346,13 +353,14 @@ class UserEnd:
         self._open = None
         return (Settled(answer),)
 
-    def _end(self, code: ErrorCode, sentence: str) -> Sequence[Effect]:
-        if self.state is State.OVER:
-            return ()
+    def _close(self, code: ErrorCode, sentence: str) -> None:
         self.state, self._cut_at = State.OVER, None
-        self.over = SessionLostError(
+        self.over = self.over or SessionLostError(
             f"The card is no longer ours: {sentence} Select it again.", code
         )
+
+    def _end(self, code: ErrorCode, sentence: str) -> Sequence[Effect]:
+        self._close(code, sentence)
         if self._open is None:
             return ()
         if self._open.sent:

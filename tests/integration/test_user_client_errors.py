@@ -128,7 +128,7 @@ async def test_a_lost_connection_leaves_the_outcome_of_a_sent_command_unknown() 
         await peer.hear("c_apdu")
         peer.abort()
 
-    async with scripted(script) as url, Client(url) as client:
+    async with scripted(script) as url, Client(url, keep_s=0) as client:
         mine = await client.select(any="x")
         async with asyncio.TaskGroup() as tasks:
             sent = tasks.create_task(fails(mine.transmit(READ)))
@@ -148,7 +148,7 @@ async def test_a_restart_is_named_as_the_reason_of_the_loss() -> None:
         await peer.say("restarting", reconnect_in_s=2.0)
         await peer.close(1012, "The server restarts.")
 
-    async with scripted(script) as url, Client(url) as client:
+    async with scripted(script) as url, Client(url, keep_s=0) as client:
         with pytest.raises(ConnectionLostError, match=r"1012.*try again in 2 s"):
             await client.list_cards()
 

@@ -192,6 +192,7 @@ class Connection:
             return str(exc)
         except RemoteProtocolError as exc:
             link.close(CloseCode.PROTOCOL_ERROR, str(exc))
+            self._closing = True
             return f"closed by us, for the server broke the protocol: {exc}"
 
     async def _read_one(self, link: Link) -> None:

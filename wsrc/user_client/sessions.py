@@ -255,7 +255,7 @@ class Session:
     def _heard(self, said: m.Message | UnreadableError) -> None:
         if isinstance(said, UnreadableError):
             why = f"The answer cannot be read. {said}"
-            said = m.error(said.code, why, outcome=Outcome.UNKNOWN)
+            said = m.error(ErrorCode.INTERNAL, why, outcome=Outcome.UNKNOWN)
         assert isinstance(said, m.Answer)
         self._perform(self._end.answered(said))
 
