@@ -84,7 +84,8 @@ async def test_a_restart_lets_the_command_in_flight_finish_and_refuses_the_next(
     async with running(certificates, drain_s=10.0) as world:
         slow = uicc(UICC)
         await world.host([slow])
-        user, other = await world.user(), await world.user("second")
+        user = await world.user(keep_s=0)
+        other = await world.user("second", keep_s=0)
         card = await user.select(iccid=UICC)
         slow.faults = Faults(delay_s=0.5, only="0020")
         async with asyncio.TaskGroup() as tasks:
