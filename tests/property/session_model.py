@@ -7,24 +7,16 @@ so that a test can tell whether it tested anything.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 
 import msgspec
-import pytest
 
-from tests.property.session_card import KEEP_S, SECRET, CardHost
+from tests.property.session_card import CardHost
 from tests.property.session_network import Line, Server
+from tests.property.session_user import UserClient
 from wsrc import messages as m
-from wsrc.errors import (
-    ErrorCode,
-    NotExecutedError,
-    Outcome,
-    OutcomeUnknownError,
-    SessionError,
-    SessionLostError,
-)
+from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
-from wsrc.session import Effect, Send, Settled, State, UserEnd
+from wsrc.session import State
 
 SITUATIONS = (
     "answered at once",
@@ -60,57 +52,21 @@ class World:
 
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
-        self.now = 0.0
+        user, card = Line(), Line()
+        self.user_lines, self.card_lines = [user], [card]
         self.passed: list[m.Message] = []
         self.server = Server(self.passed)
-        self.line: Line | None = Line()
-        card = Line()
-        self.server.grant(self.line, card)
+        self.server.grant(user, card)
         self.host = CardHost(card, self.seen)
-        self.user_lines, self.card_lines = [self.line], [card]
-        self.user = UserEnd("s", SECRET, KEEP_S, "host", "reader")
-        self.copies: list[m.Answer] = []
-        self.asked = 0
-        self.open: int | None = None
-        self.never: set[int] = set()
-        self._given_up = False
-        self._may_run = False
-        self._sent_back = False
-        self._interrupted = False
-        self._number = 0
-        self._ids: dict[int, type[m.Message]] = {}
-        self._id = 0
-
-    # What the user does
-
-    def ask(self, *, batch: bool) -> None:
-        if self.open is not None or self.user.over is not None:
-            return
-        self.asked += 1
-        command = Octets(b"\x80\x32\x00\x00\x04" + self.asked.to_bytes(4))
-        request: m.Forwarded = m.CApdu(command=command)
-        if batch:
-            request = m.Batch(session="", steps=(m.Step(command=command),))
-        if self.user.state is not State.LIVE:
-            self.seen["asked while it was cut"] += 1
-        self.open = self.asked
-        self._may_run = self._given_up = self._sent_back = False
-        self._perform(self.user.ask(request))
-
-    def give_up(self) -> None:
-        """The caller's time is over."""
-        self._given_up = self.open is not None
-        self.user.abandon()
+        self.user = UserClient(user, self.seen, self.host.runs)
 
     # What happens to connections
 
     def user_connects(self) -> None:
-        if self.line is not None:
-            return
-        self.line = Line()
-        self.user_lines.append(self.line)
-        self._ids, self._id = {}, 0
-        self._perform(self.user.connected())
+        if self.user.line is None:
+            line = Line()
+            self.user_lines.append(line)
+            self.user.connect(line)
 
     def card_connects(self) -> None:
         if self.host.line is not None:
@@ -119,13 +75,6 @@ class World:
         self.card_lines.append(line)
         self.host.find_server(line)
         self.server.card_came(line)
-
-    def user_notices(self) -> None:
-        """The user end learns that its connection is lost, or believes so."""
-        if self.line is not None:
-            self.line.client_open = False
-            self.line = None
-            self._perform(self.user.disconnected(self.now))
 
     def server_notices_user(self, which: int) -> None:
         line = self.user_lines[which % len(self.user_lines)]
@@ -173,12 +122,15 @@ class World:
     def to_card(self, which: int) -> None:
         line = self.card_lines[-1 - which % len(self.card_lines)]
         if line.down:
-            self._to_card(line.down.popleft(), line)
+            message = line.down.popleft()
+            if isinstance(message, m.Resume) and self.host.busy and line is self.host.line:
+                self.seen["the resume waited for a running command"] += 1
+            self.host.receive(message, line)
 
     def to_user(self, which: int) -> None:
         line = self.user_lines[-1 - which % len(self.user_lines)]
         if line.down:
-            self._to_user(line.down.popleft(), line)
+            self.user.receive(line.down.popleft(), line)
 
     def copy_to_card(self, which: int) -> None:
         """What was passed on once arrives at the card once more, or early."""
@@ -189,10 +141,9 @@ class World:
 
     def copy_to_user(self, which: int) -> None:
         """An answer of the card end arrives at the user end once more."""
-        if self.copies:
-            self.seen["a late answer was ignored"] += 1
-            copy = self.copies[-1 - which % len(self.copies)]
-            self._perform(self.user.answered(copy))
+        copies = self.user.copies
+        if copies:
+            self.user.repeat(copies[-1 - which % len(copies)])
 
     # What others do
 
@@ -223,172 +174,17 @@ class World:
 
     def time_passes(self, user_s: float, card_s: float, *, remembered: bool) -> None:
         """Time passes at both ends, whose clocks have nothing to do with one another."""
-        self.now += user_s
+        self.user.now += user_s
         self.host.now += card_s
         self.host.check_time(remembered=remembered)
-        was_over = self.user.over
-        self._perform(self.user.expired(self.now))
-        if was_over is not self.user.over:
-            self.seen["the user end kept it for long enough"] += 1
-
-    # What the user end is told, and makes of it
-
-    def _to_card(self, message: m.Message, line: Line) -> None:
-        if isinstance(message, m.Resume) and self.host.busy and line is self.host.line:
-            self.seen["the resume waited for a running command"] += 1
-        self.host.receive(message, line)
-
-    def _to_user(self, message: m.Message, line: Line) -> None:
-        if isinstance(message, m.Answer) and message.seq is not None:
-            self.copies.append(message)
-        if line is not self.line:
-            return
-        match message:
-            case m.SessionInterrupted():
-                self._interrupted = True
-                self._perform(self.user.interrupted(self.now))
-            case m.SessionEnded(id=None):
-                self._ended(message)
-            case _ if message.id in self._ids:
-                if self._ids.pop(message.id) is m.Resume:
-                    self._resume_answered(message)
-                else:
-                    assert isinstance(message, m.Answer)
-                    self._answered(message)
-            case _:
-                pass
-
-    def _answered(self, answer: m.Answer) -> None:
-        if isinstance(answer, m.Error) and answer.seq is None:
-            assert answer.outcome is Outcome.NOT_EXECUTED
-            self._may_run = False
-            if answer.code is ErrorCode.SHUTTING_DOWN and self.user.state is State.LIVE:
-                self._sent_back = True
-                self.seen["a request was refused by a restarting server"] += 1
-        self._perform(self.user.answered(answer))
-
-    def _resume_answered(self, message: m.Message) -> None:
-        match message:
-            case m.Resumed():
-                self._resumed(message)
-            case m.SessionEnded():
-                self._ended(message)
-            case m.Error(code=ErrorCode.SHUTTING_DOWN):
-                self.seen["a resume was refused by a restarting server"] += 1
-                self._perform(self.user.refused(message, self.now))
-                self.user_notices()
-            case m.Error():
-                self._perform(self.user.refused(message, self.now))
-                assert self.user.over is not None
-            case _:
-                raise AssertionError(message)
-
-    def _resumed(self, message: m.Resumed) -> None:
-        was, number, may_run = self.open, self._number, self._may_run
-        if self.user.over is not None:
-            assert self.user.resumed(message) == ()
-            return
-        self._perform(self.user.resumed(message))
-        assert self.user.state is State.LIVE
-        if was is None:
-            self.seen["resumed with nothing open"] += 1
-        elif self.open is None and not self._given_up:
-            self.seen["resumed with the kept answer"] += 1
-        elif self._number > number and may_run:
-            self.seen["resumed and sent again"] += 1
-        if self._interrupted:
-            self.seen["interrupted and resumed"] += 1
-        self._interrupted = False
-
-    def _ended(self, message: m.SessionEnded) -> None:
-        was, may_run = self.open, self._may_run
-        assert message.seq is not None
-        sent = may_run or self._sent_back
-        answered = sent and message.seq == self._number and message.answer is not None
-        if message.seq < self._number:
-            self._may_run = False
-        effects = self.user.ended(message)
-        if was is not None:
-            told = effects[-1]
-            assert isinstance(told, Settled)
-            assert answered == (told.answer is message.answer)
-            if answered:
-                self.seen["ended with the kept answer"] += 1
-            elif may_run:
-                seen = "ended while it ran" if self._may_run else "ended before it was begun"
-                self.seen[seen] += 1
-        self._perform(effects)
-
-    def _perform(self, effects: Sequence[Effect]) -> None:
-        for effect in effects:
-            if isinstance(effect, Settled):
-                self._settle(effect.answer)
-            else:
-                self._send(effect)
-
-    def _send(self, send: Send) -> None:
-        assert self.line is not None
-        self._id += 1
-        self._ids[self._id] = type(send.message)
-        message = msgspec.structs.replace(send.message, id=self._id)
-        if not isinstance(message, m.Resume):
-            assert message.seq is not None
-            assert message.seq > self._number
-            self._number = message.seq
-            self._may_run, self._sent_back = True, False
-        self.line.up.append(message)
-
-    def _settle(self, answer: m.Answer | SessionError) -> None:
-        asked, self.open = self.open, None
-        assert asked is not None
-        match answer:
-            case m.Error(outcome=Outcome.NOT_EXECUTED):
-                by = "the server" if answer.seq is None else "the card end"
-                self.seen[f"refused by {by}"] += 1
-                self._never(asked)
-            case m.Error():
-                assert answer.code is ErrorCode.CARD_NOT_PRESENT
-                assert self.host.runs[asked] == 1
-            case m.RApdu() | m.BatchResp():
-                self._belongs(answer, asked)
-            case NotExecutedError():
-                self._not_executed(asked)
-            case OutcomeUnknownError():
-                self.seen["ended, and nobody knows"] += 1
-                assert self._may_run
-            case _:
-                raise AssertionError(answer)
-
-    def _belongs(self, answer: m.RApdu | m.BatchResp, asked: int) -> None:
-        result = answer if isinstance(answer, m.RApdu) else answer.results[0]
-        assert int.from_bytes(result.response) == asked
-        assert self.host.runs[asked] == 1
-        self.seen["given up, and answered" if self._given_up else "answered at once"] += 1
-
-    def _not_executed(self, asked: int) -> None:
-        if self._sent_back:
-            self.seen["refused by a restarting server, then over"] += 1
-        elif self.user.over is None:
-            assert self._given_up
-            self.seen["given up, and never begun"] += 1
-        self._never(asked)
-
-    def _never(self, asked: int) -> None:
-        assert self.host.runs[asked] == 0
-        self.never.add(asked)
+        self.user.check_time()
 
     # What must hold
 
     def check(self) -> None:
         """Check what holds at any time."""
         assert all(times == 1 for times in self.host.runs.values())
-        assert not self.never & set(self.host.runs)
-        assert self.user.idle == (self.open is None)
-        if self.user.over is not None:
-            assert self.user.idle
-            assert str(self.user.over)
-            with pytest.raises(SessionLostError):
-                self.user.ask(m.CApdu(command=Octets(b"\x00")))
+        self.user.check()
 
     def heal(self) -> None:
         """Check that all settles when the network is well again."""
@@ -396,12 +192,12 @@ class World:
             self.mend()
             self._deliver_all()
         self.check()
-        assert self.open is None
-        if self.user.over is None:
-            assert self.user.state is State.LIVE
-            self.ask(batch=False)
+        assert self.user.open is None
+        if self.user.end.over is None:
+            assert self.user.end.state is State.LIVE
+            self.user.ask(batch=False)
             self._deliver_all()
-            assert self.open is None
+            assert self.user.open is None
         self.check()
 
     def mend(self) -> None:
@@ -415,8 +211,8 @@ class World:
         for at, line in enumerate(self.card_lines):
             if line.server_open and not line.client_open:
                 self.server_notices_card(at)
-        if self.line is not None and not self.line.server_open:
-            self.user_notices()
+        if self.user.line is not None and not self.user.line.server_open:
+            self.user.lose_server()
         if self.host.line is not None and not self.host.line.server_open:
             self.card_notices()
         self.card_connects()

@@ -35,13 +35,13 @@ def recover(world: World, pick: int) -> None:
     """All is well again, and maybe a command is asked and on its way."""
     world.mend()
     if pick % 2:
-        world.ask(batch=False)
+        world.user.ask(batch=False)
     progress(world, pick)
 
 
 def cut_user(world: World, pick: int) -> None:
     if pick % 4 != 1:
-        world.user_notices()
+        world.user.lose_server()
     if pick % 4 != 2:
         world.server_notices_user(len(world.user_lines) - 1)
 
@@ -60,7 +60,7 @@ def restart(world: World, pick: int) -> None:
         return
     world.server_restarts()
     if pick % 4 < 2:
-        world.user_notices()
+        world.user.lose_server()
         world.card_notices()
 
 
@@ -77,7 +77,7 @@ def time_passes(world: World, pick: int) -> None:
 
 
 FLOW: dict[str, Move] = {
-    "ask": lambda world, pick: world.ask(batch=pick == 7),
+    "ask": lambda world, pick: world.user.ask(batch=pick == 7),
     "to_server_from_user": World.to_server_from_user,
     "to_card": World.to_card,
     "card_finishes": lambda world, _: world.host.finish(),
@@ -106,7 +106,7 @@ HOSTILE: dict[str, Move] = {
     "claims": lambda world, pick: world.impostor(pick, "claim"),
 }
 UPSETS: dict[str, Move] = {
-    "give_up": lambda world, _: world.give_up(),
+    "give_up": lambda world, _: world.user.give_up(),
     "refuse": refuse,
 }
 ENDS: dict[str, Move] = {

@@ -38,7 +38,11 @@ class SessionMachine(RuleBasedStateMachine):
         FLOW[name](self.world, pick)
 
     @rule(name=moves(FLOW), pick=PICK)
-    def something_more_flows(self, name: str, pick: int) -> None:
+    def more_flows(self, name: str, pick: int) -> None:
+        FLOW[name](self.world, pick)
+
+    @rule(name=moves(FLOW), pick=PICK)
+    def still_more_flows(self, name: str, pick: int) -> None:
         FLOW[name](self.world, pick)
 
     @rule(name=moves(LINES), pick=PICK)
@@ -53,9 +57,10 @@ class SessionMachine(RuleBasedStateMachine):
     def somebody_will_not(self, name: str, pick: int) -> None:
         UPSETS[name](self.world, pick)
 
-    @rule(name=moves(ENDS), pick=PICK)
-    def something_ends(self, name: str, pick: int) -> None:
-        ENDS[name](self.world, pick)
+    @rule(name=moves(ENDS), pick=PICK, unlikely=PICK)
+    def something_ends(self, name: str, pick: int, unlikely: int) -> None:
+        if unlikely == PICKS - 1:
+            ENDS[name](self.world, pick)
 
     @invariant()
     def each_command_runs_at_most_once_and_its_outcome_is_true(self) -> None:
