@@ -16,7 +16,7 @@ else
 PYTEST := $(BIN)/python -m pytest
 endif
 
-.PHONY: help venv demo test check coverage clean packages
+.PHONY: help venv demo test check coverage mutants clean packages
 
 help:
 	@echo 'make demo      run the whole system here, with simulated cards and your readers'
@@ -25,6 +25,7 @@ help:
 	@echo '               PYTEST_ARGS="-k tls" chooses tests; CI=true fails on a skipped test'
 	@echo 'make check     static checks only'
 	@echo 'make coverage  all tests, and which lines they miss'
+	@echo 'make mutants   plant bugs in a copy, one at a time, and see that a test catches each'
 	@echo 'make venv      make .venv with WSRC in it, for development'
 	@echo 'make clean     remove what was made here'
 
@@ -50,6 +51,9 @@ check: $(VENV)/.dev
 coverage: packages $(VENV)/.dev
 	@$(BIN)/coverage run -m pytest -q $(PYTEST_ARGS)
 	@$(BIN)/coverage report --show-missing --skip-covered
+
+mutants: $(VENV)/.dev
+	@$(BIN)/python contrib/plant_bugs.py
 
 clean:
 	@rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \

@@ -21,7 +21,7 @@ arguments.
 import hmac
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import msgspec
 
@@ -63,7 +63,7 @@ class CardEnd:
         self.keep_s = keep_s if secret else 0.0
         self.taken = 0
         self._seen = 0
-        self._secret = secret
+        self._secret = secret or ""
         self._request: m.Message | None = None
         self._kept: m.Answer | None = None
         self._lost_at: float | None = None
@@ -73,7 +73,8 @@ class CardEnd:
         Decide on a request; one to execute counts as taken in hand.
 
         `WRONG` is for what cannot come from the other end of this session: a request without a
-        number, or another one under a number that was used.
+        number, or another one under a number that was used. A request that has to wait for the
+        card is decided on when its turn comes: one that is taken in hand is begun or answered.
         """
         seq, plain = request.seq, _plain(request)
         if seq is None or seq < 1:
@@ -100,9 +101,7 @@ class CardEnd:
 
     def owns(self, secret: str) -> bool:
         """Tell whether a secret is that of this session."""
-        return self._secret is not None and hmac.compare_digest(
-            self._secret.encode(), secret.encode()
-        )
+        return bool(self._secret) and hmac.compare_digest(self._secret.encode(), secret.encode())
 
     def resumed(self, request: m.Resume) -> m.Resumed:
         """Answer the rightful user's `resume`; nothing up to its number is begun any more."""
@@ -180,11 +179,17 @@ Effect = Send | Settled
 
 
 class _Open:
-    """The request that is not settled yet; `sent` tells whether it may have left this end."""
+    """
+    The request that is not settled yet.
+
+    `sent` tells whether it has the number of the last request that was sent, and `at_risk` whether
+    for all that is known the card may run it, or have run it.
+    """
 
     def __init__(self, request: m.Forwarded) -> None:
         self.request = request
         self.sent = False
+        self.at_risk = False
         self.abandoned = False
 
 
@@ -230,7 +235,7 @@ class UserEnd:
         """
         assert self._open is None, "one request at a time"
         if self.over is not None:
-            raise self.over
+            raise self.over.with_traceback(None)
         self._open = _Open(msgspec.structs.replace(request, session=self._resume.session))
         return self._send() if self.state is State.LIVE else ()
 
@@ -243,15 +248,19 @@ class UserEnd:
         """
         Take an answer to the open request; one to an earlier request is dropped.
 
-        One without a number is the server's, or that of a card end that has no resume.
+        One without a number is the server's, or that of a card end that has no resume. It is told
+        from one to an earlier request by its `id`, which is the caller's business.
         """
-        if self._open is None or self.state not in {State.LIVE, State.OVER}:
+        open_ = self._open
+        if open_ is None:
             return ()
         if answer.seq is not None and answer.seq != self._number:
             return ()
-        if self._keep_s and answer.seq is None and _to_be_repeated(answer):
-            return ()
-        return self._settle(answer)
+        if answer.seq is None and _is_refusal(answer):
+            open_.at_risk = False
+            if self._keep_s and answer.code is ErrorCode.SHUTTING_DOWN:
+                return ()
+        return self._settle(answer) if self.state in {State.LIVE, State.OVER} else ()
 
     def disconnected(self, now: float) -> Sequence[Effect]:
         """Note that the connection is lost; what is open waits for the session to be resumed."""
@@ -279,7 +288,12 @@ class UserEnd:
         return (Send(msgspec.structs.replace(self._resume, seq=self._number)),)
 
     def resumed(self, message: m.Resumed) -> Sequence[Effect]:
-        """Go on: take the kept answer, or send what the card end has not taken in hand."""
+        """
+        Go on: take the kept answer, or send what the card end has not taken in hand.
+
+        The message is the answer to the last `resume` that was sent, which the caller tells by its
+        `id`: an answer to an earlier one could say that a request sent since was never begun.
+        """
         if self.state is not State.RESUMING:
             return ()
         self.state, self._cut_at = State.LIVE, None
@@ -308,11 +322,11 @@ class UserEnd:
         if open_ is not None and message.seq is None and self.state is State.LIVE:
             self._close(message.code, message.message)
             return ()
-        if open_ is not None and message.seq is not None:
-            if open_.sent and message.seq == self._number and message.answer is not None:
+        if open_ is not None and open_.sent and message.seq is not None:
+            if message.seq == self._number and message.answer is not None:
                 settled = self._settle(message.answer)
                 return (*settled, *self._end(message.code, message.message))
-            open_.sent = open_.sent and message.seq == self._number
+            open_.at_risk = message.seq >= self._number
         return self._end(message.code, message.message)
 
     def refused(self, error: m.Error, now: float) -> Sequence[Effect]:
@@ -342,7 +356,7 @@ class UserEnd:
     def _send(self) -> Sequence[Effect]:
         assert self._open is not None
         self._number += 1
-        self._open.sent = True
+        self._open.sent = self._open.at_risk = True
         return (Send(msgspec.structs.replace(self._open.request, seq=self._number)),)
 
     def _cut(self, now: float) -> None:
@@ -363,7 +377,7 @@ class UserEnd:
         self._close(code, sentence)
         if self._open is None:
             return ()
-        if self._open.sent:
+        if self._open.at_risk:
             why = f"{sentence} The card may or may not have run the command."
             return self._settle(OutcomeUnknownError(why, code))
         return self._settle(_not_executed(sentence, code))
@@ -373,11 +387,9 @@ def _plain(request: m.Forwarded) -> m.Message:
     return msgspec.structs.replace(request, id=None)
 
 
-def _to_be_repeated(answer: m.Answer) -> bool:
-    """Tell whether a server about to restart refused a request, which is resumed for later."""
-    if not isinstance(answer, m.Error) or answer.code is not ErrorCode.SHUTTING_DOWN:
-        return False
-    return answer.outcome is Outcome.NOT_EXECUTED
+def _is_refusal(answer: m.Answer) -> TypeGuard[m.Error]:
+    """Tell whether a request was not passed on."""
+    return isinstance(answer, m.Error) and answer.outcome is Outcome.NOT_EXECUTED
 
 
 def _not_executed(sentence: str, code: ErrorCode = ErrorCode.CANCELLED) -> NotExecutedError:
