@@ -226,6 +226,11 @@ class UserEnd:
         """Whether a request can be asked: none is open."""
         return self._open is None
 
+    def check(self) -> None:
+        """Raise SessionLostError if the session is over."""
+        if self.over is not None:
+            raise self.over.with_traceback(None)
+
     def ask(self, request: m.Forwarded) -> Sequence[Effect]:
         """
         Give a request its number, and send it as soon as that can be.
@@ -234,8 +239,7 @@ class UserEnd:
             SessionLostError: If the session is over.
         """
         assert self._open is None, "one request at a time"
-        if self.over is not None:
-            raise self.over.with_traceback(None)
+        self.check()
         self._open = _Open(msgspec.structs.replace(request, session=self._resume.session))
         return self._send() if self.state is State.LIVE else ()
 
@@ -258,7 +262,7 @@ class UserEnd:
             return ()
         if answer.seq is None and _is_refusal(answer):
             open_.at_risk = False
-            if self._keep_s and answer.code is ErrorCode.SHUTTING_DOWN:
+            if self._keep_s and not self.over and answer.code is ErrorCode.SHUTTING_DOWN:
                 return ()
         return self._settle(answer) if self.state in {State.LIVE, State.OVER} else ()
 

@@ -420,7 +420,27 @@ class TestUserEndIsOver:
         assert isinstance(told, NotExecutedError)
         assert told.code is ErrorCode.CARD_NOT_PRESENT
 
-    @pytest.mark.parametrize("seq", [1, 2, None])
+    def test_without_a_number_the_server_answers_the_open_request_as_well(self) -> None:
+        end = user_end(asked=True)
+        assert end.ended(over(None)) == ()
+        with pytest.raises(SessionLostError, match="no longer ours"):
+            end.check()
+        assert settled(end.answered(refusal())) == refusal()
+
+    def test_without_a_number_and_without_another_word_nobody_knows(self) -> None:
+        end = user_end(asked=True)
+        end.ended(over(None))
+        told = settled(end.disconnected(100.0))
+        assert isinstance(told, OutcomeUnknownError)
+        assert told.code is ErrorCode.CARD_NOT_PRESENT
+
+    def test_an_answer_to_resume_without_a_number_leaves_it_unknown(self) -> None:
+        end = user_end(asked=True)
+        end.disconnected(100.0)
+        end.connected()
+        assert isinstance(settled(end.ended(over(None))), OutcomeUnknownError)
+
+    @pytest.mark.parametrize("seq", [1, 2])
     def test_while_the_command_ran_or_nobody_knows(self, seq: int | None) -> None:
         told = settled(user_end(asked=True).ended(over(seq)))
         assert isinstance(told, OutcomeUnknownError)
@@ -464,7 +484,7 @@ class TestUserEndIsOver:
             with pytest.raises(SessionLostError, match=r"It was pulled\. Select it again") as lost:
                 end.ask(request())
             assert lost.value.code is ErrorCode.CARD_NOT_PRESENT
-            assert len(lost.traceback) == 2
+            assert len(lost.traceback) == 3
 
     def test_its_user_may_end_it(self) -> None:
         end = user_end()

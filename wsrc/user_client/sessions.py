@@ -274,8 +274,7 @@ class Session:
 
     def _check(self) -> None:
         self._requests.check()
-        if self._end.over is not None:
-            raise self._end.over
+        self._end.check()
 
     def _hold(self) -> None:
         """Stop the clock of the request that is open; what was asked here is asked again."""
