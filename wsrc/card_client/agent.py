@@ -13,6 +13,7 @@ import msgspec
 
 from wsrc import messages as m
 from wsrc.card_client.identification import Options
+from wsrc.card_client.replies import Replies
 from wsrc.card_client.slot_agent import SlotAgent
 from wsrc.codec import UnreadableError, tag_of
 from wsrc.conversation import CloseCode, Phase, Speaker, may_say
@@ -61,6 +62,7 @@ class Agent:
         self._sources = sources
         self._instance = secrets.token_hex(16)
         self._link: Link | None = None
+        self._replies = Replies(self._send)
         self._served: dict[tuple[int, str], _Served] = {}
         self._sessions: dict[str, SlotAgent] = {}
         self._return_in_s: float | None = None
@@ -130,7 +132,7 @@ class Agent:
             name,
             lambda stable: self._claim(stable, name),
             lambda: source.open(name),
-            self._send,
+            self._replies,
         )
         return _Served(agent, tasks.create_task(agent.run(), name=name))
 
