@@ -54,6 +54,8 @@ class Inbox:
             self.take(request)
         return found
 
-    def clear(self) -> None:
-        """Strike all messages."""
-        self._waiting.clear()
+    def strike_all_but(self, kind: type[m.Message]) -> list[m.Message]:
+        """Strike all messages but those of one kind, and give them."""
+        struck = [w for w in self._waiting if not isinstance(w, kind)]
+        self._waiting = [w for w in self._waiting if isinstance(w, kind)]
+        return struck

@@ -55,6 +55,12 @@ class Sight:
         elif self._late is None:
             self._late = asyncio.get_running_loop().call_later(TELL_S, self.tell)
 
+    def session_ends(self) -> None:
+        """Let the server hear how a session ended before what made it end."""
+        if self._late is not None:
+            self.close()
+            self._late = asyncio.get_running_loop().call_later(TELL_S, self.tell)
+
     def tell(self) -> None:
         """Tell the server what the source sees, if it was not told yet."""
         slot, told = self.slot, self._told

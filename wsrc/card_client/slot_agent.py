@@ -66,7 +66,7 @@ class SlotAgent:
             self._thread.stop()
 
     async def _next_job(self) -> Job:
-        due, retry_s = self._turns.due(), self._card.retry_s
+        due, retry_s = self._sessions.due(), self._card.retry_s
         wait_s = None if self._turns.sessions else retry_s
         if due is not None:
             wait_s = max(0.0, due - asyncio.get_running_loop().time())
@@ -128,23 +128,51 @@ class SlotAgent:
 
     # What the server asks
 
+    @property
+    def kept(self) -> list[m.RunningSession]:
+        """The sessions that go on when the server comes back."""
+        return self._sessions.kept()
+
+    @property
+    def in_session(self) -> bool:
+        """Whether there is a session whose end was not told."""
+        return self._sessions.any_to_end
+
     def knows(self, session: str) -> bool:
         """Tell whether a session is there, or about to be."""
-        return session in self._turns.sessions or bool(self._inbox.find(m.Attach, session))
+        there = session in self._turns.sessions or session == self._sessions.beginning
+        return there or bool(self._inbox.find(m.Attach, session))
 
     def connection_lost(self) -> None:
-        """End all sessions: the server is gone, and with it whoever held the card."""
-        self._inbox.clear()
-        for held in self._turns.sessions.values():
-            held.break_off()
-        self._jobs.put_nowait(self._sessions.abandon)
+        """Keep the sessions that can be kept, and end the others; the server is gone."""
+        self._sessions.lost()
+        self.soon(lambda: None)  # what is to be ended comes before what the next server asks
+
+    def connection_back(self) -> None:
+        """Keep sessions without a limit again; a server was told of them."""
+        self._sessions.back()
+
+    def soon(self, do: Callable[[], None]) -> None:
+        """Do something after what is being done."""
+
+        async def job() -> None:
+            do()
+
+        self._jobs.put_nowait(job)
+
+    def end_sessions(self, code: ErrorCode, sentence: str) -> None:
+        """End all sessions now, whatever is being done; the owner of `run` cancels it."""
+        self._sessions.strike(code, sentence)
+        for resume in self._inbox.strike_all_but(m.Detach):
+            if isinstance(resume, m.Resume):
+                self._replies.too_late(resume)
 
     def request(self, message: m.Message) -> None:
         """Take a request of the server; it is answered by `replies`."""
         if isinstance(message, m.Cancel):
             self._cancel(message)
             return
-        if self._inbox.full and not isinstance(message, m.Detach):
+        if self._inbox.full and not isinstance(message, m.Detach | m.Resume):
             why = f"{MAX_WAITING} requests wait for {self.info.name} already."
             self._replies.refuse(message, ErrorCode.TOO_MANY, why)
             return
@@ -157,7 +185,7 @@ class SlotAgent:
     async def _handle(self, message: m.Message) -> None:
         if not self._inbox.has(message):
             return
-        if isinstance(message, m.Forwarded) and self._turns.must_wait(message):
+        if isinstance(message, m.Forwarded) and self._sessions.must_wait(message):
             self._turns.park(message, asyncio.get_running_loop().time())
             return
         self._inbox.take(message)
@@ -166,6 +194,8 @@ class SlotAgent:
                 await self._sessions.attach(message)
             case m.Detach():
                 await self._sessions.detach(message)
+            case m.Resume():
+                self._sessions.resume(message)
             case _:
                 assert isinstance(message, m.Forwarded)
                 await self._sessions.carry_out(message)
