@@ -215,6 +215,10 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
             "0 is no limit."
         ),
     ] = 60.0
+    keep_s: Annotated[
+        SecondsOrNone,
+        Meta(description="Longest time in seconds that a session is kept without the server."),
+    ] = 600.0
     ping_s: Ping = 10.0
     reconnect_min_s: Annotated[
         Seconds, Meta(description="Shortest wait before connecting again, in seconds.")

@@ -26,7 +26,8 @@ def turns(*sessions: str, idle_s: float = 10.0) -> Turns:
     made = Turns(wait_s=5.0, idle_s=idle_s)
     for session in sessions:
         reader = source.open(source.plug(name=session))
-        made.add(Held(session, reader.connect_direct(), Share.SHARED, call))
+        asked = m.Attach(session=session, reader=session, insertion=0, share=Share.SHARED)
+        made.add(Held(asked, reader.connect_direct(), call))
     return made
 
 

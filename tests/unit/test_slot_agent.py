@@ -9,6 +9,7 @@ import pytest
 
 from wsrc import messages as m
 from wsrc.card_client.identification import Options
+from wsrc.card_client.replies import Replies
 from wsrc.card_client.slot_agent import SlotAgent
 from wsrc.errors import CardUnresponsiveError, Outcome
 from wsrc.readers.base import Connection, Slot, SlotState
@@ -44,7 +45,8 @@ class Bench:
         self.reader = StuckReader()
         self.told: list[m.ReaderInfo] = []
         self.mute = asyncio.Event()
-        self.agent = SlotAgent(OPTIONS, "Stuck", lambda _: "id", lambda: self.reader, self._send)
+        replies = Replies(self._send)
+        self.agent = SlotAgent(OPTIONS, "Stuck", lambda _: "id", lambda: self.reader, replies)
 
     def _send(self, message: m.Message) -> None:
         assert isinstance(message, m.ReaderReport)

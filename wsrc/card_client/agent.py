@@ -13,11 +13,21 @@ import msgspec
 
 from wsrc import messages as m
 from wsrc.card_client.identification import Options
+from wsrc.card_client.replies import NO_SESSION, Replies
+from wsrc.card_client.sight import TELL_S
 from wsrc.card_client.slot_agent import SlotAgent
 from wsrc.codec import UnreadableError, tag_of
 from wsrc.conversation import CloseCode, Phase, Speaker, may_say
-from wsrc.errors import CardError, ConnectionLostError, ErrorCode, Outcome, RemoteProtocolError
+from wsrc.errors import (
+    CardError,
+    ConnectionLostError,
+    ErrorCode,
+    Outcome,
+    RefusedError,
+    RemoteProtocolError,
+)
 from wsrc.net.dial import Backoff, dial
+from wsrc.net.greeting import greet
 from wsrc.net.websocket import Link
 from wsrc.readers.base import Slot, Source
 
@@ -61,7 +71,9 @@ class Agent:
         self._sources = sources
         self._instance = secrets.token_hex(16)
         self._link: Link | None = None
+        self._replies = Replies(self._send)
         self._served: dict[tuple[int, str], _Served] = {}
+        self._leaving: dict[tuple[int, str], _Served] = {}
         self._sessions: dict[str, SlotAgent] = {}
         self._return_in_s: float | None = None
         self._stopping = False
@@ -84,11 +96,13 @@ class Agent:
 
     async def _say_goodbye(self, connected: "asyncio.Task[None]") -> None:
         self._stopping = True
+        for served in (*self._served.values(), *self._leaving.values()):
+            served.agent.end_sessions(ErrorCode.READER_UNAVAILABLE, "The card client stops.")
         if self._link is not None:
             self._link.close(CloseCode.GOING_AWAY, "The card client stops.")
             await asyncio.wait([connected], timeout=GOODBYE_S)
         connected.cancel()
-        for served in self._served.values():
+        for served in (*self._served.values(), *self._leaving.values()):
             served.task.cancel()
 
     def _watch(
@@ -120,6 +134,7 @@ class Agent:
         for slot in slots:
             key = (number, slot.name)
             if key not in self._served:
+                self._gone(key)
                 self._served[key] = self._plugged(slot.name, source, tasks)
             self._served[key].agent.slot_changed(slot)
 
@@ -130,14 +145,28 @@ class Agent:
             name,
             lambda stable: self._claim(stable, name),
             lambda: source.open(name),
-            self._send,
+            self._replies,
         )
         return _Served(agent, tasks.create_task(agent.run(), name=name))
 
     def _unplugged(self, key: tuple[int, str]) -> None:
-        served = self._served.pop(key)
-        self._strike_sessions(served.agent)
+        """Serve a reader no more; its sessions have a moment to end with an outcome."""
+        served = self._leaving[key] = self._served.pop(key)
         _log.info("Reader %s is gone", key[1])
+        if not served.agent.in_session:
+            self._gone(key)
+            return
+        served.agent.soon(lambda: self._gone(key, served))
+        asyncio.get_running_loop().call_later(TELL_S, self._gone, key, served)
+
+    def _gone(self, key: tuple[int, str], only: _Served | None = None) -> None:
+        """Tell the server that a reader is gone, unless that was done."""
+        served = self._leaving.get(key)
+        if served is None or only not in {None, served}:
+            return
+        del self._leaving[key]
+        served.agent.end_sessions(ErrorCode.READER_UNAVAILABLE, "The reader was unplugged.")
+        self._sessions = {s: a for s, a in self._sessions.items() if a is not served.agent}
         if served.agent.named:
             self._send(m.ReaderGone(reader=served.agent.info.reader))
         served.task.cancel()
@@ -165,7 +194,7 @@ class Agent:
                     await self._greet(link)
                     backoff.succeeded()
                     await self._converse(link)
-            except (ConnectionLostError, RemoteProtocolError) as exc:
+            except (ConnectionLostError, RefusedError, RemoteProtocolError) as exc:
                 if not self._stopping:
                     _log.warning("Not connected to %s: %s", self._server.url, exc)
             finally:
@@ -179,33 +208,21 @@ class Agent:
 
     async def _greet(self, link: Link) -> None:
         """Say hello with all readers; what changes meanwhile follows as it happens."""
-        readers = tuple(s.agent.info for s in self._served.values() if s.agent.named)
+        named = [served.agent for served in self._served.values() if served.agent.named]
         hello = m.Hello(
             client_type=m.ClientType.CARD,
             version=m.VERSION,
-            features=("batch", "cancel", "pcsc", "raw_tpdu", "share"),
+            features=("batch", "cancel", "pcsc", "raw_tpdu", "resume", "share"),
             name=self._options.host,
             instance=self._instance,
-            readers=readers,
+            readers=tuple(agent.info for agent in named),
+            sessions=tuple(session for agent in named for session in agent.kept),
         )
-        link.send(hello)
         self._link = link
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                answer, _ = await link.receive()
-        except TimeoutError as exc:
-            raise ConnectionLostError("the server does not answer hello") from exc
-        except UnreadableError as exc:
-            raise RemoteProtocolError(f"the answer to hello is no answer: {exc}") from exc
-        match answer:
-            case m.HelloAck(version=None):
-                raise RemoteProtocolError("the server speaks the first form of the protocol only")
-            case m.HelloAck(server=server):
-                _log.info("Connected to %s at %s", server, self._server.url)
-            case m.Error(message=sentence):
-                raise ConnectionLostError(f"the server refused: {sentence}")
-            case _:
-                raise RemoteProtocolError(f"hello was answered with {tag_of(answer)}")
+        ack = await greet(link, hello, CONNECT_S, "the server")
+        for agent in named:
+            agent.connection_back()
+        _log.info("Connected to %s at %s", ack.server, self._server.url)
 
     async def _converse(self, link: Link) -> None:
         while True:
@@ -226,8 +243,8 @@ class Agent:
             self._send(m.error(ErrorCode.UNEXPECTED_MESSAGE, why, id=message.id))
             return
         match message:
-            case m.Attach(reader=reader, session=session):
-                self._route(self._by_id(reader), session, message)
+            case m.Attach(reader=reader):
+                self._route(self._by_id(reader), message)
             case m.Restarting(reconnect_in_s=seconds):
                 self._return_in_s = min(max(seconds, 0.0), self._server.reconnect_max_s)
             case m.Error(message=sentence):
@@ -235,10 +252,10 @@ class Agent:
             case m.StateNotification():
                 pass
             case _:
-                assert isinstance(message, m.Forwarded | m.Detach | m.Cancel)
-                self._route(self._sessions.get(message.session or ""), message.session, message)
+                assert isinstance(message, m.Forwarded | m.Resume | m.Detach | m.Cancel)
+                self._route(self._sessions.get(message.session or ""), message)
 
-    def _route(self, agent: SlotAgent | None, session: str | None, message: m.Message) -> None:
+    def _route(self, agent: SlotAgent | None, message: m.Message) -> None:
         if isinstance(message, m.Attach) and agent is not None:
             there = self._sessions.items()
             self._sessions = {s: a for s, a in there if a is not agent or a.knows(s)}
@@ -247,16 +264,13 @@ class Agent:
             agent.request(message)
         elif isinstance(message, m.Detach):
             self._send(m.DetachAck(session=message.session))
+        elif isinstance(message, m.Resume):
+            self._replies.too_late(message)
+        elif isinstance(message, m.Attach):
+            why = "The reader is not there any more."
+            self._replies.refuse(message, ErrorCode.READER_UNAVAILABLE, why)
         else:
-            code = ErrorCode.NO_SUCH_SESSION
-            why = "The card client has no such session."
-            if isinstance(message, m.Attach):
-                code, why = ErrorCode.READER_UNAVAILABLE, "The reader is not there any more."
-            outcome = Outcome.NOT_EXECUTED
-            self._send(m.error(code, why, id=message.id, session=session, outcome=outcome))
-
-    def _strike_sessions(self, agent: SlotAgent) -> None:
-        self._sessions = {s: a for s, a in self._sessions.items() if a is not agent}
+            self._replies.refuse(message, ErrorCode.NO_SUCH_SESSION, NO_SESSION)
 
     def _by_id(self, reader: str) -> SlotAgent | None:
         agents = (served.agent for served in self._served.values())
@@ -266,6 +280,5 @@ class Agent:
         if self._link is None:
             return
         self._link = None
-        self._sessions.clear()
-        for served in self._served.values():
+        for served in (*self._served.values(), *self._leaving.values()):
             served.agent.connection_lost()

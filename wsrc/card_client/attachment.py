@@ -20,6 +20,7 @@ from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedErro
 from wsrc.logs import TRAFFIC
 from wsrc.octets import Octets
 from wsrc.readers.base import CardProtocol, Connection, Direct, ResetKind
+from wsrc.session import CardEnd
 from wsrc.slot import Initialization, Share
 
 _log = logging.getLogger(__name__)
@@ -57,23 +58,37 @@ class Held:
     """
     One session with a reader, whatever is in it.
 
-    `was_reset` tells that another session reset the card, which the user does not know yet.
+    `end` has the numbers of its requests. `was_reset` tells that another session reset the card,
+    which the user does not know yet.
 
     Args:
-        session: Its name.
+        asked: What was asked for; `keep_s` is what is granted.
         held: The reader.
-        share: With whom its user shares it.
         call: Reaches the thread of the reader.
     """
 
-    def __init__(self, session: str, held: Direct, share: Share, call: Call) -> None:
-        self.session = session
+    def __init__(self, asked: m.Attach, held: Direct, call: Call) -> None:
+        self.session = asked.session
+        self.end = CardEnd(asked.session, asked.secret, asked.keep_s)
         self.held = held
-        self.share = share
+        self.share = asked.share
         self.was_reset = False
         self.in_batch: int | None = None
         self.cancelled: int | None = None
+        self._asked = asked
         self._call = call
+
+    def running(self, info: m.ReaderInfo) -> m.RunningSession:
+        """Describe the session for a server that does not know of it; `info` is of the reader."""
+        asked, direct = self._asked, self.share is Share.DIRECT
+        return m.RunningSession(
+            session=self.session,
+            reader=info.reader,
+            insertion=info.insertion if direct else asked.insertion,
+            holder=asked.holder or "",
+            keep_s=self.end.keep_s,
+            share=self.share,
+        )
 
     async def carry_out(self, asked: m.Forwarded, reader_name: str) -> Done:
         """
@@ -91,7 +106,7 @@ class Held:
 
     def attached(self) -> m.AttachAck:
         """Give the answer to `attach`."""
-        return m.AttachAck(session=self.session, atr=Octets())
+        return m.AttachAck(session=self.session, atr=Octets(), keep_s=self.end.keep_s)
 
     def break_off(self) -> None:
         """Begin no further command of the batch that runs, if one does."""
@@ -103,33 +118,28 @@ class Attachment(Held):
     One session with one powered card.
 
     Args:
-        session: Its name.
+        asked: What was asked for; `keep_s` is what is granted.
         connection: The card.
-        share: With whom its user shares it.
         call: Reaches the thread of the reader.
-        raw_tpdu: Whether the user does T=0.
         batch_s: No command of a batch begins later than this after the first.
     """
 
-    def __init__(  # noqa: PLR0913 - what a session is, each by its name
-        self,
-        session: str,
-        connection: Connection,
-        share: Share,
-        call: Call,
-        *,
-        raw_tpdu: bool,
-        batch_s: float,
+    def __init__(
+        self, asked: m.Attach, connection: Connection, call: Call, *, batch_s: float
     ) -> None:
-        super().__init__(session, connection, share, call)
+        super().__init__(asked, connection, call)
         self.connection = connection
-        self._raw_tpdu = raw_tpdu
+        self._raw_tpdu = asked.raw_tpdu
         self._batch_s = batch_s
 
     def attached(self) -> m.AttachAck:
         """Give the answer to `attach`."""
-        atr, protocol = Octets(self.connection.atr), self.connection.protocol
-        return m.AttachAck(session=self.session, atr=atr, protocol=protocol)
+        return m.AttachAck(
+            session=self.session,
+            atr=Octets(self.connection.atr),
+            protocol=self.connection.protocol,
+            keep_s=self.end.keep_s,
+        )
 
     async def carry_out(self, asked: m.Forwarded, reader_name: str) -> Done:
         """

@@ -65,6 +65,7 @@ def _agent(settings: CardClientSettings) -> Agent:
         labels=labels,
         transaction_wait_s=settings.transaction_wait_s,
         transaction_idle_s=settings.transaction_idle_s,
+        keep_s=settings.keep_s,
     )
     server = Server(
         url=settings.server_url,

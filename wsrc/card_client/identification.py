@@ -37,6 +37,7 @@ class Options(msgspec.Struct, frozen=True):
     """By `label_key` of what the operator wrote."""
     transaction_wait_s: float = 25.0
     transaction_idle_s: float = 60.0
+    keep_s: float = 600.0
 
 
 class Identification:

@@ -5,6 +5,7 @@ import asyncio
 
 from wsrc import messages as m
 from wsrc.card_client.identification import Identification
+from wsrc.errors import CardError
 from wsrc.readers.base import Slot, SlotState
 
 TELL_S = 0.05
@@ -22,6 +23,8 @@ class Sight:
     """
     The last that was seen of a reader, in `slot`, and what of it was dealt with, in `dealt`.
 
+    `touched` tells that another program has used the card since it was identified.
+
     Args:
         card: Tells the server.
     """
@@ -29,6 +32,7 @@ class Sight:
     def __init__(self, card: Identification) -> None:
         self.slot: Slot | None = None
         self.dealt: Slot | None = None
+        self.touched = False
         self._card = card
         self._told: Slot | None = None
         self._late: asyncio.TimerHandle | None = None
@@ -51,6 +55,12 @@ class Sight:
         elif self._late is None:
             self._late = asyncio.get_running_loop().call_later(TELL_S, self.tell)
 
+    def session_ends(self) -> None:
+        """Let the server hear how a session ended before what made it end."""
+        if self._late is not None:
+            self.close()
+            self._late = asyncio.get_running_loop().call_later(TELL_S, self.tell)
+
     def tell(self) -> None:
         """Tell the server what the source sees, if it was not told yet."""
         slot, told = self.slot, self._told
@@ -66,6 +76,16 @@ class Sight:
     def still_there(self) -> bool:
         """Tell whether the source sees the card that was last dealt with."""
         return self.slot is not None and self.present and same_card(self.dealt, self.slot)
+
+    async def identify(self) -> None:
+        """Find out who the card is, and tell the server."""
+        await self._card.identify(self.still_there)
+        self.touched = False
+
+    def failed(self, exc: CardError) -> None:
+        """Say how a card is that failed, unless the source has seen it go."""
+        if self.still_there():
+            self._card.failed(exc)
 
     def close(self) -> None:
         """Tell nothing later."""

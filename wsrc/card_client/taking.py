@@ -33,7 +33,7 @@ async def take(
     """
     if asked.share is Share.DIRECT:
         direct = await thread.with_reader(lambda reader: reader.connect_direct(), ATTACH_S, _close)
-        return Held(asked.session, direct, asked.share, call)
+        return Held(asked, direct, call)
     if isinstance(sharing, Attachment):
         connection = sharing.connection
         if asked.protocols and connection.protocol not in asked.protocols:
@@ -43,10 +43,7 @@ async def take(
         connection = await thread.with_reader(
             lambda reader: reader.connect(asked.protocols), ATTACH_S, _close
         )
-    raw_tpdu = asked.raw_tpdu
-    return Attachment(
-        asked.session, connection, asked.share, call, raw_tpdu=raw_tpdu, batch_s=batch_s
-    )
+    return Attachment(asked, connection, call, batch_s=batch_s)
 
 
 def resets(asked: m.Forwarded) -> bool:

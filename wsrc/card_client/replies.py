@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the server is told of requests and of sessions, in one place."""
+
+from collections.abc import Callable
+
+from wsrc import messages as m
+from wsrc.errors import ErrorCode, Outcome
+from wsrc.session import CardEnd, Ended
+
+NO_SESSION = "The card client has no such session."
+
+
+class Replies:
+    """
+    Answers, refusals, and ends of sessions, which are remembered for those who resume too late.
+
+    A request that was taken in hand has `answer`, which keeps the answer whether or not there is
+    a server that hears it; any other has `refuse`.
+
+    Args:
+        send: Takes messages for the server, and drops them while there is none.
+    """
+
+    def __init__(self, send: Callable[[m.Message], None]) -> None:
+        self.send = send
+        self._ended = Ended()
+
+    def answer(self, asked: m.Forwarded, end: CardEnd, answer: m.Answer) -> None:
+        """Answer a request that was taken in hand; one without a number gets none."""
+        self.send(answer if asked.seq is None else end.answered(answer))
+
+    def fail(
+        self,
+        asked: m.Forwarded,
+        end: CardEnd,
+        code: ErrorCode,
+        sentence: str,
+        outcome: Outcome = Outcome.NOT_EXECUTED,
+    ) -> None:
+        """Answer a request that was taken in hand with an error."""
+        self.answer(asked, end, _error(asked, code, sentence, outcome))
+
+    def refuse(self, asked: m.Message, code: ErrorCode, sentence: str) -> None:
+        """Answer a request that was not taken in hand, and is not to be, with an error."""
+        self.send(_error(asked, code, sentence, Outcome.NOT_EXECUTED))
+
+    def over(self, end: CardEnd, code: ErrorCode, sentence: str, *, tell: bool = True) -> None:
+        """Remember how a session ended, and tell the server, unless it asked for that."""
+        said = end.ended(code, sentence)
+        if end.keep_s:
+            self._ended.put(end, said)
+        elif not end.taken:
+            said = m.SessionEnded(session=end.session, code=code, message=sentence)
+        if tell:
+            self.send(said)
+
+    def too_late(self, asked: m.Resume) -> None:
+        """Answer who resumes a session that is over, or that is not theirs, or never was."""
+        said = self._ended.answer(asked)
+        if said is None:
+            self.refuse(asked, ErrorCode.NO_SUCH_SESSION, NO_SESSION)
+        else:
+            self.send(said)
+
+
+def _error(asked: m.Message, code: ErrorCode, sentence: str, outcome: Outcome) -> m.Error:
+    return m.error(code, sentence, id=asked.id, session=m.session_of(asked), outcome=outcome)

@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sessions of one reader: how they begin, what is done for them, how they end and outlive."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from wsrc import messages as m
+from wsrc.card_client.attachment import Attachment, Held
+from wsrc.card_client.identification import Identification, Options
+from wsrc.card_client.inbox import Inbox
+from wsrc.card_client.replies import NO_SESSION, Replies
+from wsrc.card_client.sight import Sight
+from wsrc.card_client.taking import check_reset, resets, take
+from wsrc.card_client.turns import Turns
+from wsrc.card_client.worker import ReaderThread
+from wsrc.errors import (
+    BadApduError,
+    CardError,
+    CardTransmissionError,
+    ErrorCode,
+    RefusedError,
+)
+from wsrc.readers.base import Direct, ResetKind
+from wsrc.session import Verdict
+from wsrc.slot import Disposition, Share
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CLOSE_S = 10.0
+"""Longest power-off."""
+
+
+class Sessions:
+    """
+    The sessions of one reader; what awaits is called by one task, in turn.
+
+    `beginning` is the session whose card is being reset for it.
+
+    Args:
+        options: The operator's.
+        thread: The thread of the reader.
+        card: Who the card is.
+        sight: What the source sees.
+        replies: What the server is told.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        thread: ReaderThread,
+        card: Identification,
+        sight: Sight,
+        replies: Replies,
+    ) -> None:
+        self.turns = Turns(options.transaction_wait_s, options.transaction_idle_s)
+        self.inbox = Inbox()
+        self.beginning: str | None = None
+        self._options = options
+        self._thread = thread
+        self._card = card
+        self._sight = sight
+        self._replies = replies
+        self._losses = 0
+        self._ending: list[Held] = []
+        self._loose: list[Held] = []
+
+    @property
+    def any_to_end(self) -> bool:
+        """Whether there is a session whose end was not told."""
+        return bool(self.turns.sessions or self._ending)
+
+    def kept(self) -> list[m.RunningSession]:
+        """Describe those that go on when the server comes back."""
+        return [
+            held.running(self._card.info)
+            for held in self.turns.sessions.values()
+            if held.end.keep_s and not self.inbox.find(m.Detach, held.session)
+        ]
+
+    def due(self) -> float | None:
+        """Give the time at which `end_overdue` has something to do."""
+        ends = [held.end.deadline() for held in self.turns.sessions.values()]
+        return min((due for due in (self.turns.due(), *ends) if due is not None), default=None)
+
+    # Begin
+
+    async def attach(self, asked: m.Attach) -> None:
+        """Give a session to the card or the reader."""
+        if not self.turns.may_join(asked.share):
+            await self.end(ErrorCode.NO_SUCH_SESSION, "Another session began.")
+        losses, self.beginning = self._losses, asked.session
+        keep_s = min(max(0.0, asked.keep_s), self._options.keep_s)
+        try:
+            await self._check_card(asked)
+            held = await self._take(msgspec.structs.replace(asked, keep_s=keep_s))
+        except RefusedError as exc:
+            self._replies.refuse(asked, exc.code, str(exc))
+        except CardError as exc:
+            self._replies.refuse(asked, exc.code, str(exc))
+            if asked.share is not Share.DIRECT:
+                self._sight.failed(exc)
+        else:
+            self.turns.add(held)
+            if losses == self._losses:
+                self._replies.send(held.attached())
+            else:  # the server that asked is lost, and the next one was not told of this session
+                held.end.keep_s = 0.0
+                held.end.disconnected(asyncio.get_running_loop().time())
+        finally:
+            self.beginning = None
+
+    async def _take(self, asked: m.Attach) -> Held:
+        sharing = next(iter(self.turns.sessions.values()), None)
+        return await take(asked, sharing, self._thread, self._run, self._options.command_s)
+
+    async def _check_card(self, asked: m.Attach) -> None:
+        """Raise RefusedError if the card that is meant is not there any more."""
+        info = self._card.info
+        if asked.share is Share.DIRECT:
+            return
+        if asked.insertion != info.insertion or info.state is not m.ReaderState.READY:
+            why = f"The card that was in {info.name} is not there any more."
+            raise RefusedError(ErrorCode.CARD_NOT_PRESENT, why)
+        if self._sight.touched and not self.turns.sessions:
+            await self._sight.identify()
+            now = self._card.info
+            if (info.iccid, info.eids) != (now.iccid, now.eids):
+                why = f"Another program has used {info.name}, and the card is another one now."
+                raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
+
+    # Use
+
+    def must_wait(self, asked: m.Forwarded) -> bool:
+        """Tell whether a request has to wait for the end of another session's transaction."""
+        held = self.turns.sessions.get(asked.session or "")
+        copy = held is not None and asked.seq is not None and asked.seq <= held.end.taken
+        return not copy and self.turns.must_wait(asked)
+
+    async def carry_out(self, asked: m.Forwarded) -> None:
+        """Take a request in hand whose turn has come, and answer it; a copy is not carried out."""
+        current = self.turns.sessions.get(asked.session or "")
+        if current is None:
+            self._replies.refuse(asked, ErrorCode.NO_SUCH_SESSION, NO_SESSION)
+            return
+        if not self._is_new(asked, current):
+            return
+        failure: CardError | None = None
+        try:
+            failure = await self._answer(asked, current)
+        except BadApduError as exc:
+            why = f"Not a command for a card: {exc}."
+            self._replies.fail(asked, current.end, exc.code, why)
+        except RefusedError as exc:
+            self._replies.fail(asked, current.end, exc.code, str(exc))
+        except CardError as exc:
+            self._replies.fail(asked, current.end, exc.code, str(exc), exc.outcome)
+            failure = exc
+        self.turns.used(current.session, asyncio.get_running_loop().time())
+        if failure is not None and not isinstance(failure, CardTransmissionError):
+            await self._fail(failure)
+
+    def _is_new(self, asked: m.Forwarded, current: Held) -> bool:
+        """Tell whether a request is to be carried out; deal with one that is not."""
+        if asked.seq is None and not current.end.keep_s:
+            return True
+        verdict = current.end.receive(asked)
+        if verdict is Verdict.REPEAT:
+            self._replies.send(current.end.repeated(asked))
+        elif verdict is Verdict.WRONG:
+            why = "The request has no number, or that of another request of the session."
+            self._replies.refuse(asked, ErrorCode.BAD_MESSAGE, why)
+        return verdict is Verdict.EXECUTE
+
+    async def _answer(self, asked: m.Forwarded, current: Held) -> CardError | None:
+        """Answer a request; give what went wrong after that."""
+        check_reset(current, asked)
+        if isinstance(asked, m.BeginTransaction):
+            self.turns.begin(current.session, asyncio.get_running_loop().time())
+            done = m.BeginTransactionAck(id=asked.id, session=current.session)
+            self._replies.answer(asked, current.end, done)
+            return None
+        if isinstance(asked, m.EndTransaction):
+            await self._end_transaction(asked, current)
+            return None
+        return await self._exchange(asked, current)
+
+    async def _exchange(self, asked: m.Forwarded, current: Held) -> CardError | None:
+        if resets(asked):
+            self.turns.were_reset(current.session)
+        done = await current.carry_out(asked, self._card.info.name)
+        if isinstance(asked, m.Reconnect):
+            current.was_reset, current.share = False, asked.share or current.share
+        if done.reset is not None:
+            self._card.was_reset(done.reset, done.iccid)
+        self._replies.answer(asked, current.end, done.answer)
+        return done.failure
+
+    async def _end_transaction(self, asked: m.EndTransaction, current: Held) -> None:
+        self.turns.end(current.session)
+        try:
+            await self._dispose(asked.disposition, current.session)
+        except CardError as exc:
+            self._replies.fail(asked, current.end, exc.code, str(exc), exc.outcome)
+            await self._fail(exc)
+        else:
+            done = m.EndTransactionAck(id=asked.id, session=current.session)
+            self._replies.answer(asked, current.end, done)
+
+    async def end_overdue(self) -> None:
+        """End what took too long."""
+        now = asyncio.get_running_loop().time()
+        for held in [held for held in self.turns.sessions.values() if held.end.expired(now)]:
+            await self._give_up(held)
+        for late in self.turns.overdue(now):
+            self.inbox.take(late)
+            why = "Another user who shares the card had a transaction open for too long."
+            self._replies.refuse(late, ErrorCode.CARD_BUSY, why)
+        owner = self.turns.end_idle(now)
+        if owner is not None:
+            _log.warning("Session %s left a transaction open; the card is reset", owner[:8])
+            await self._dispose_or_end(Disposition.RESET)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Do with the card what those who left want, as soon as no transaction is open."""
+        await self._dispose_or_end(self.turns.disposition())
+
+    async def _dispose_or_end(self, disposition: Disposition) -> None:
+        try:
+            await self._dispose(disposition, None)
+        except CardError as exc:
+            await self._fail(exc)
+
+    async def _dispose(self, disposition: Disposition, by: str | None) -> None:
+        """Do with the card what a session wants; the others are told when they next ask."""
+        held = next(iter(self.turns.sessions.values()), None)
+        if disposition is Disposition.LEAVE or not isinstance(held, Attachment):
+            return
+        kind = ResetKind.WARM if disposition is Disposition.RESET else ResetKind.COLD
+        self.turns.were_reset(by)
+        reset, iccid = await held.reset(m.ResetReq(session=held.session, kind=kind))
+        self._card.was_reset(reset, iccid)
+
+    async def _run(self, held: Direct, function: Callable[[], T]) -> T:
+        return await self._thread.call(
+            function, self._options.command_s, late=lambda _: held.close()
+        )
+
+    # Without a server
+
+    def lost(self) -> None:
+        """Note that the server is gone: drop what was not begun, and what is not to be kept."""
+        self._losses += 1
+        now = asyncio.get_running_loop().time()
+        for request in self.inbox.strike_all_but(m.Detach):
+            self.turns.unpark(request)
+        for held in self.turns.sessions.values():
+            if not held.end.keep_s:
+                held.break_off()
+            elif held.end.deadline() is None:
+                what = held.session[:8], self._card.info.name, held.end.keep_s
+                _log.info("Session %s on %s is kept for %g s while there is no server", *what)
+            held.end.disconnected(now)
+
+    def back(self) -> None:
+        """Note that there is a server again, which was told of those that are kept."""
+        for held in self.turns.sessions.values():
+            if held.end.keep_s:
+                held.end.connected()
+
+    def resume(self, asked: m.Resume) -> None:
+        """Give a session back to its user; what waits for it will be asked again."""
+        held = self.turns.sessions.get(asked.session)
+        if held is None or not held.end.keep_s or not held.end.owns(asked.secret):
+            self._replies.too_late(asked)
+            return
+        for request in self.inbox.strike_requests({asked.session}):
+            self.turns.unpark(request)
+        _log.info("Session %s on %s is resumed", asked.session[:8], self._card.info.name)
+        self._replies.send(held.end.resumed(asked))
+
+    async def _give_up(self, held: Held) -> None:
+        session, name = held.session[:8], self._card.info.name
+        why = f"The card host had no server for {held.end.keep_s:g} s."
+        if held.end.keep_s:
+            _log.warning("Session %s on %s is given up: %s", session, name, why)
+        else:
+            _log.info("Session %s on %s lost its server", session, name)
+        self._leave(held.session, Disposition.RESET)
+        self._replies.over(held.end, ErrorCode.LEASE_EXPIRED, why, tell=bool(held.end.keep_s))
+        await self._let_go(held)
+
+    # End
+
+    async def detach(self, asked: m.Detach) -> None:
+        """End a session because the server asks for it."""
+        left = self._leave(asked.session, asked.disposition)
+        if left is not None:
+            _log.info("Session %s on %s is over", asked.session[:8], self._card.info.name)
+            why = f"The server ended it: {asked.code}." if asked.code else "It was given back."
+            code = asked.code or ErrorCode.NO_SUCH_SESSION
+            self._replies.over(left.end, code, f"The session is over. {why}", tell=False)
+            await self._let_go(left, eject=asked.disposition is Disposition.EJECT)
+        self._replies.send(m.DetachAck(session=asked.session))
+
+    def _leave(self, session: str, disposition: Disposition) -> Held | None:
+        """Strike a session, if it is there, and what it waits for."""
+        self.inbox.strike_requests({session})
+        return self.turns.leave(session, disposition)
+
+    async def _let_go(self, left: Held, *, eject: bool = False) -> None:
+        """Power the card off after the last session, and find out who it is."""
+        if self.turns.sessions:
+            return
+        await self._close(left.held, eject=eject)
+        if left.share is not Share.DIRECT or self._card.info.state is not m.ReaderState.EMPTY:
+            await self._sight.identify()
+
+    async def end(self, code: ErrorCode, sentence: str) -> None:
+        """End all sessions without being asked to, and tell so when the card is powered off."""
+        self._sight.session_ends()
+        self._ending = self.turns.clear()
+        for held in self._ending[:1]:
+            await self._close(held.held)
+        self.strike(code, sentence)
+
+    def strike(self, code: ErrorCode, sentence: str) -> None:
+        """Strike all sessions, and tell how they ended; `power_off` is to follow."""
+        struck = self.turns.clear()
+        self._loose += struck[:1]
+        ended, self._ending = [*self._ending, *struck], []
+        for request in self.inbox.strike_requests({held.session for held in ended}):
+            self._replies.refuse(request, code, sentence)
+        for held in ended:
+            name = self._card.info.name
+            _log.info("Session %s on %s ended: %s", held.session[:8], name, sentence)
+            self._replies.over(held.end, code, sentence)
+
+    async def power_off(self) -> None:
+        """Strike all sessions and let go of the card."""
+        for held in [*self._loose, *self.turns.clear()[:1]]:
+            await self._close(held.held)
+
+    async def _fail(self, failure: CardError) -> None:
+        await self.end(failure.code, str(failure))
+        self._sight.failed(failure)
+
+    async def _close(self, held: Direct, *, eject: bool = False) -> None:
+        """Let go of the card; one that hangs is reset when it is next connected to."""
+        try:
+            await self._thread.call(lambda: held.close(eject=eject), CLOSE_S)
+        except CardError as exc:
+            _log.warning("%s: the card could not be powered off: %s", self._card.info.name, exc)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The greeting with which both clients begin a conversation."""
+
+import asyncio
+
+from wsrc import messages as m
+from wsrc.codec import UnreadableError, tag_of
+from wsrc.errors import ConnectionLostError, ErrorCode, RefusedError, RemoteProtocolError
+from wsrc.net.websocket import Link
+
+
+async def greet(link: Link, hello: m.Hello, limit_s: float, server: str) -> m.HelloAck:
+    """
+    Say hello, before anything else can be sent, and wait for the answer.
+
+    Args:
+        link: A connection on which nothing was said.
+        hello: Who we are.
+        limit_s: How long the server may take.
+        server: How sentences name it, such as its URL.
+
+    Raises:
+        ConnectionLostError: If there is no answer within `limit_s`, or no connection any more.
+        RemoteProtocolError: If something else comes than an answer to `hello`.
+        RefusedError: If the server refuses us, with its code and sentence; or if it speaks the
+            first form only, with the code `not_supported`.
+    """
+    link.send(hello)
+    try:
+        async with asyncio.timeout(limit_s):
+            answer, _ = await link.receive()
+    except TimeoutError:
+        raise ConnectionLostError(
+            f"{server} took the connection but did not answer hello within {limit_s:g} s; is it "
+            f"the port of a WSRC server for {hello.client_type} clients?"
+        ) from None
+    except ConnectionLostError as exc:
+        raise ConnectionLostError(f"{server} refused us: {exc}.") from exc
+    except UnreadableError as exc:
+        raise RemoteProtocolError(f"{server} does not speak WSRC: {exc}") from exc
+    return _checked(answer, server)
+
+
+def _checked(answer: m.Message, server: str) -> m.HelloAck:
+    match answer:
+        case m.HelloAck(version=None):
+            raise RefusedError(
+                ErrorCode.NOT_SUPPORTED,
+                f"{server} speaks the first form of the protocol only, which has no sessions; this "
+                f"program needs version {m.VERSION}.",
+            )
+        case m.HelloAck():
+            return answer
+        case m.Error():
+            raise RefusedError(answer.code or ErrorCode.INTERNAL, answer.message)
+        case _:
+            why = f"{server} answered hello with {tag_of(answer)}; it must be hello_ack."
+            raise RemoteProtocolError(why)
