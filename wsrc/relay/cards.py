@@ -51,7 +51,7 @@ def _other(
             in_flight = lease.in_flight if lease is not None else None
             if lease is not None and in_flight is not None and in_flight.cancel == message.id:
                 in_flight.cancel = None
-                floor.send(lease.user, message, text)
+                floor.tell(lease, message, text)
         case m.SessionEnded(session=session, code=code):
             lease = _lease(floor, peer, session)
             if lease is not None:
@@ -192,11 +192,11 @@ def _answer(
     leases.answered(floor, lease, now)
     sharing.settled(floor, lease, in_flight, message, now)
     if type(message) is ANSWERS[type(in_flight.message)]:
-        floor.send(lease.user, message, text)
+        floor.tell(lease, message, text)
     else:
         code, why = ErrorCode.CARD_TRANSMISSION_ERROR, "The card client answered something else."
         fields = {"session": lease.session, "outcome": Outcome.UNKNOWN}
-        floor.refuse(lease.user, in_flight.id, code, why, **fields)
+        floor.tell(lease, m.error(code, why, id=in_flight.id, **fields))
     endings.close_cancel(floor, lease, in_flight, cancelled=False)
 
 
@@ -215,7 +215,7 @@ def _error(floor: Floor, peer: CardPeer, message: m.Error, text: bytes | None, n
         in_flight = lease.in_flight
         leases.answered(floor, lease, now)
         sharing.settled(floor, lease, in_flight, message, now)
-        floor.send(lease.user, message, text)
+        floor.tell(lease, message, text)
         cancelled = message.code is ErrorCode.CANCELLED
         endings.close_cancel(floor, lease, in_flight, cancelled=cancelled)
 
@@ -245,4 +245,4 @@ _STATE_AFTER = {
 def _note_end(floor: Floor, lease: Lease, sentence: str) -> None:
     name = lease.slot.info.iccid or ""
     card = f" ({shorten(name)})" if name else ""
-    floor.note(f"Session {lease.session[:8]} of {lease.user.name}{card} ended: {sentence}")
+    floor.note(f"Session {lease.session[:8]} of {lease.holder}{card} ended: {sentence}")

@@ -94,27 +94,38 @@ def _detach(floor: Floor, lease: Lease) -> None:
 
 def _part(floor: Floor, lease: Lease, why: m.Error, *, asked: bool) -> None:
     """Separate the user from the lease, and answer what is not answered yet."""
-    user = lease.user
     for kind in ("attach", "command", "idle"):
         floor.timers.clear((kind, lease.session, None))
-    del user.leases[lease.session]
     code = why.code or ErrorCode.CARD_TRANSMISSION_ERROR
     if lease.phase is LeasePhase.ATTACHING:
-        outcome = Outcome.NOT_EXECUTED
-        floor.refuse(user, lease.request_id, code, why.message, outcome=outcome)
+        refusal = m.error(code, why.message, id=lease.request_id, outcome=Outcome.NOT_EXECUTED)
+        floor.tell(lease, refusal)
+        separate(lease)
         return
     in_flight, lease.in_flight = lease.in_flight, None
     if in_flight is not None:
-        session, outcome = lease.session, why.outcome or Outcome.UNKNOWN
-        floor.refuse(user, in_flight.id, code, why.message, session=session, outcome=outcome)
+        outcome = why.outcome or Outcome.UNKNOWN
+        failed = m.error(code, why.message, id=in_flight.id, session=lease.session, outcome=outcome)
+        floor.tell(lease, failed)
         close_cancel(floor, lease, in_flight, cancelled=False)
+    said = m.SessionEnded(session=lease.session, code=code, message=why.message)
     if not asked:
-        user.remember_end(lease.session, m.error(code, why.message))
-        floor.send(user, m.SessionEnded(session=lease.session, code=code, message=why.message))
+        floor.tell(lease, said)
+    separate(lease, None if asked else said)
+
+
+def separate(lease: Lease, said: m.SessionEnded | None = None) -> None:
+    """Take a lease from its connection, which is told afterwards what was said of its end."""
+    user, lease.user = lease.user, None
+    if user is None:
+        return
+    del user.leases[lease.session]
+    if said is not None:
+        user.remember_end(lease.session, m.error(said.code, said.message))
 
 
 def close_cancel(floor: Floor, lease: Lease, in_flight: InFlight, *, cancelled: bool) -> None:
     """Answer a cancel that its card client has not answered before the request itself."""
     if in_flight.cancel is not None:
         ack = m.CancelAck(id=in_flight.cancel, session=lease.session, cancelled=cancelled)
-        floor.send(lease.user, ack)
+        floor.tell(lease, ack)

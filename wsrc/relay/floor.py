@@ -86,6 +86,11 @@ class Floor:
         """Answer a request with an error."""
         self.send(peer, m.error(code, sentence, id=id_, **fields))
 
+    def tell(self, lease: Lease, message: m.Message, text: bytes | None = None) -> None:
+        """Send the user of a lease a message; nothing happens when they are away."""
+        if lease.user is not None:
+            self.send(lease.user, message, text)
+
     def close(self, peer: Peer, code: CloseCode, reason: str) -> None:
         """Close a peer's connection and forget the peer, once what is decided now is done."""
         self.effects.append(Close(peer.number, code, reason))
@@ -121,7 +126,7 @@ class Floor:
         idle = self.limits.lease_idle_s
         return tuple(
             LeaseInfo(
-                holder=lease.user.name,
+                holder=lease.holder,
                 since=self.utc(lease.since),
                 until=self.utc(lease.used + idle) if idle else None,
                 share=lease.share,

@@ -25,6 +25,8 @@ def grant(floor: Floor, slot: Slot, user: UserPeer, select: m.SelectCard, now: f
         session=floor.new_session(),
         slot=slot,
         user=user,
+        holder=user.name,
+        instance=user.instance,
         request_id=select.id,
         since=now,
         used=now,
@@ -66,8 +68,7 @@ def attached(floor: Floor, lease: Lease, ack: m.AttachAck, now: float) -> None:
     floor.timers.clear(("attach", lease.session, None))
     if floor.limits.lease_idle_s:
         floor.timers.set(("idle", lease.session, None), now + floor.limits.lease_idle_s)
-    slot, user = lease.slot, lease.user
-    info = slot.info
+    slot, info = lease.slot, lease.slot.info
     atr, protocol = ack.atr or info.atr, ack.protocol or info.protocol
     slot.info = msgspec.structs.replace(info, atr=atr, protocol=protocol)
     floor.file(slot)
@@ -77,7 +78,7 @@ def attached(floor: Floor, lease: Lease, ack: m.AttachAck, now: float) -> None:
         session=lease.session,
         card=floor.card_info(slot),
     )
-    floor.send(user, granted)
+    floor.tell(lease, granted)
 
 
 def use(floor: Floor, lease: Lease, request: m.Message, now: float) -> None:
@@ -117,5 +118,6 @@ def forget(floor: Floor, lease: Lease) -> None:
     for kind in ("attach", "command", "idle", "clean"):
         floor.timers.clear((kind, lease.session, None))
     floor.sessions.pop(lease.session, None)
-    lease.user.leases.pop(lease.session, None)
+    if lease.user is not None:
+        lease.user.leases.pop(lease.session, None)
     lease.slot.leases.pop(lease.session, None)

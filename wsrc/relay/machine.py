@@ -277,7 +277,7 @@ class Relay:
             "command": (ErrorCode.COMMAND_TIMEOUT, f"Card host {host} did not answer in time."),
             "idle": (ErrorCode.LEASE_EXPIRED, "The card was not used for too long."),
         }[kind]
-        floor.note(f"Session {session[:8]} of {lease.user.name} ended: {why}")
+        floor.note(f"Session {session[:8]} of {lease.holder} ended: {why}")
         endings.end(floor, lease, now, m.error(code, why))
 
     def _effects(self, now: float) -> list[Effect]:

@@ -50,6 +50,7 @@ class UserPeer:
     number: int
     phase: Phase = Phase.GREETING
     name: str = "a user"
+    instance: str | None = None
     leases: dict[str, "Lease"] = field(default_factory=dict[str, "Lease"])
     waiting: dict[int | None, "Waiter"] = field(default_factory=dict[int | None, "Waiter"])
     ended: dict[str, Error] = field(default_factory=dict[str, Error])
@@ -106,18 +107,24 @@ class InFlight:
 @dataclass(slots=True, eq=False)
 class Lease:
     """
-    A card in the hands of a user; `used` is when it was last used, in monotonic seconds.
+    A card that is a user's; `used` is when it was last used, in monotonic seconds.
 
-    `attach_open` tells that the card client has not answered `attach`. `disposition` is what the
-    user wants done with the card at the end. `share` is with whom the user wants to share it.
+    `user` is the connection over which it is used, None when its holder has none. `holder` names
+    the user, and `instance` is the run of the program that asked for the card. `keep_s` is how
+    long the lease outlives the connection, 0 where it does not. `attach_open` tells that the card
+    client has not answered `attach`. `disposition` is what the user wants done with the card at
+    the end. `share` is with whom the user wants to share it.
     """
 
     session: str
     slot: "Slot"
-    user: UserPeer
+    user: UserPeer | None
+    holder: str
     request_id: int | None
     since: float
     used: float
+    instance: str | None = None
+    keep_s: float = 0.0
     phase: LeasePhase = LeasePhase.ATTACHING
     attach_open: bool = True
     disposition: Disposition = Disposition.RESET
