@@ -198,10 +198,11 @@ class Peer:
         """Send a request that is answered with an error, and give that."""
         return self.ask(request, m.Error)
 
-    def leave(self) -> None:
+    def leave(self, *, goodbye: bool = False) -> None:
         """End the connection."""
         self.gone = True
-        self.world.perform(self.world.relay.disconnected(self.number, self.world.now))
+        relay, now = self.world.relay, self.world.now
+        self.world.perform(relay.disconnected(self.number, now, goodbye=goodbye))
 
     def take_in(self, message: m.Message, text: bytes) -> None:
         """Take what the relay sends; it must be in its place and say the same as text."""

@@ -29,6 +29,7 @@ def end(floor: Floor, lease: Lease, now: float, why: m.Error, *, asked: bool = F
     in_flight = lease.in_flight
     busy_s = leases.limit_of(floor, in_flight.message) if in_flight is not None else 0.0
     _part(floor, lease, why, asked=asked)
+    lease.code = why.code if lease.keep_s and not asked else None
     lease.phase = LeasePhase.ENDING
     floor.timers.set(("clean", lease.session, None), now + busy_s + floor.limits.attach_s)
     floor.changed(lease.slot)
@@ -87,14 +88,30 @@ def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
     floor.changed(slot)
 
 
+def said_by_card_client(
+    floor: Floor, lease: Lease, said: m.SessionEnded, text: bytes | None
+) -> None:
+    """
+    Pass on how a session ended that could have been resumed.
+
+    It says what became of the request in flight, which is not answered otherwise.
+    """
+    in_flight, lease.in_flight = lease.in_flight, None
+    if in_flight is not None:
+        close_cancel(floor, lease, in_flight, cancelled=False)
+    floor.tell(lease, said, text)
+    separate(lease, said)
+    leases.forget(floor, lease)
+
+
 def _detach(floor: Floor, lease: Lease) -> None:
-    detach = m.Detach(session=lease.session, disposition=lease.disposition)
+    detach = m.Detach(session=lease.session, disposition=lease.disposition, code=lease.code)
     floor.send(lease.slot.peer, detach)
 
 
 def _part(floor: Floor, lease: Lease, why: m.Error, *, asked: bool) -> None:
     """Separate the user from the lease, and answer what is not answered yet."""
-    for kind in ("attach", "command", "idle"):
+    for kind in ("attach", "command", "idle", "away"):
         floor.timers.clear((kind, lease.session, None))
     code = why.code or ErrorCode.CARD_TRANSMISSION_ERROR
     if lease.phase is LeasePhase.ATTACHING:
