@@ -31,7 +31,12 @@ def end(floor: Floor, lease: Lease, now: float, why: m.Error, *, asked: bool = F
     _part(floor, lease, why, asked=asked)
     lease.code = why.code if lease.keep_s and not asked else None
     lease.phase = LeasePhase.ENDING
-    floor.timers.set(("clean", lease.session, None), now + busy_s + floor.limits.attach_s)
+    clean(floor, lease, now + busy_s)
+
+
+def clean(floor: Floor, lease: Lease, due: float) -> None:
+    """Have the card of a lease that ends reset; `due` is when its card client can begin."""
+    floor.timers.set(("clean", lease.session, None), due + floor.limits.attach_s)
     floor.changed(lease.slot)
     _detach(floor, lease)
 

@@ -76,9 +76,10 @@ def adopt(
     floor: Floor, peer: CardPeer, sessions: Sequence[m.RunningSession], now: float
 ) -> list[Lease]:
     """
-    Make leases of the sessions that a card client kept; give those that are to be ended.
+    Make leases of the sessions that a card client kept; give those that end at once.
 
-    Nobody is told yet: the readers of the card client were not announced.
+    Their cards are not free before `end_adopted`. Nobody is told yet, for the readers of the card
+    client were not announced.
     """
     over: list[Lease] = []
     for running in sessions:
@@ -88,7 +89,7 @@ def adopt(
             floor.send(peer, m.Detach(session=running.session, code=code))
             continue
         lease = _adopted(floor, slot, running, now)
-        if lease.away_until is None or lease.away_until <= now:
+        if lease.away_until is None:
             over.append(lease)
             continue
         _keep(floor, lease, lease.away_until)
@@ -98,9 +99,9 @@ def adopt(
 
 
 def end_adopted(floor: Floor, lease: Lease, now: float) -> None:
-    """End a session that its card client kept for nobody."""
-    code = lease.code or ErrorCode.LEASE_EXPIRED
-    endings.end(floor, lease, now, m.error(code, "The session had been given up."))
+    """Have a card reset that its card client kept for nobody."""
+    lease.code = lease.code or ErrorCode.LEASE_EXPIRED
+    endings.clean(floor, lease, now)
 
 
 def arrived(
@@ -227,6 +228,7 @@ def _place_of(floor: Floor, peer: CardPeer, running: m.RunningSession) -> Slot |
 def _adopted(floor: Floor, slot: Slot, running: m.RunningSession, now: float) -> Lease:
     keep_s = max(0.0, min(running.keep_s, floor.limits.keep_s))
     lost = floor.lost.pop(running.session) or Lost(now, math.inf, None, None)
+    until = min(now + keep_s, lost.until)
     lease = Lease(
         session=running.session,
         slot=slot,
@@ -240,12 +242,13 @@ def _adopted(floor: Floor, slot: Slot, running: m.RunningSession, now: float) ->
         phase=LeasePhase.HELD,
         attach_open=False,
         share=running.share,
-        away_until=min(now + keep_s, lost.until),
+        away_until=until,
         code=lost.code,
     )
     shares = {each.share for each in (lease, *slot.leases.values())}
-    if slot.leases and (shares != {Share.SHARED} or len(slot.leases) >= MAX_HOLDERS):
-        lease.away_until = None
+    excluded = slot.leases and (shares != {Share.SHARED} or len(slot.leases) >= MAX_HOLDERS)
+    if excluded or until <= now:
+        lease.phase, lease.away_until = LeasePhase.ENDING, None
     slot.leases[lease.session] = lease
     floor.sessions[lease.session] = lease
     return lease
