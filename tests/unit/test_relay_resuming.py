@@ -259,6 +259,19 @@ def test_an_unknown_session_is_asked_where_it_was() -> None:
     assert not any("not given" in note for note in world.notes)
 
 
+def test_a_session_that_comes_with_another_card_client_is_claimed_there() -> None:
+    world, card, _, session = scene()
+    world.start()
+    namesake = world.card(reader("r1", "1234"), features=FEATURES, auto=False)
+    back = world.user()
+    back.say(resume(back, session))
+    asked = namesake.one(m.Resume)
+    comes_back(world, card, running(session))
+    assert back.quiet()
+    namesake.answer(asked)
+    back.one(m.Resumed)
+
+
 def test_a_session_that_ended_is_asked_for_where_it_ran() -> None:
     world, card, user, session = scene()
     user.leave()

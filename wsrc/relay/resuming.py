@@ -141,11 +141,16 @@ def claim_of(peer: CardPeer, answer: m.Message) -> Claim | None:
 
 
 def answered(floor: Floor, claim: Claim, answer: m.Message, now: float) -> None:
-    """Tell a user what became of a claim; a session that is theirs is theirs from now on."""
-    session, peer = claim.message.session, claim.peer
+    """
+    Tell a user what became of a claim; a session that is theirs is theirs from now on.
+
+    Where another card client came with the session meanwhile, that one is asked.
+    """
+    session = claim.message.session
     lease = floor.sessions.get(session)
-    if lease is not None and lease.slot.peer is not peer:
-        lease = None
+    if lease is not None and lease.slot.peer is not claim.peer:
+        _route(floor, claim, now)
+        return
     if isinstance(answer, m.Resumed):
         if lease is not None and lease.phase is LeasePhase.HELD:
             _take_over(floor, lease, claim.user, answer, now)
@@ -333,11 +338,11 @@ def _too_late(
     floor: Floor, claim: Claim, lease: Lease | None, resumed: m.Resumed
 ) -> m.SessionEnded:
     """Tell the rightful user of a session that ended before their card client had answered."""
-    session, code = claim.message.session, ErrorCode.LEASE_EXPIRED
-    if lease is None and claim.peer is not None:
+    assert claim.peer is not None
+    session = claim.message.session
+    code = (lease.code if lease is not None else None) or ErrorCode.LEASE_EXPIRED
+    if lease is None:
         floor.send(claim.peer, m.Detach(session=session, code=code))
-    elif lease is not None and lease.code is not None:
-        code = lease.code
     why = "The session ended before it was resumed."
     return m.SessionEnded(
         session=session, code=code, message=why, seq=resumed.seq, answer=resumed.answer
