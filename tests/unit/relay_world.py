@@ -195,6 +195,7 @@ class Peer:
         self.texts: list[bytes] = []
         self.closed: tuple[int, str] | None = None
         self.gone = False
+        self.said_goodbye = False
         self._id = 0
 
     def say(self, message: m.Message) -> None:
@@ -225,7 +226,7 @@ class Peer:
 
     def leave(self, *, goodbye: bool = False) -> None:
         """End the connection."""
-        self.gone = True
+        self.gone, self.said_goodbye = True, goodbye
         relay, now = self.world.relay, self.world.now
         self.world.perform(relay.disconnected(self.number, now, goodbye=goodbye))
 
@@ -259,6 +260,10 @@ class Peer:
     def quiet(self) -> bool:
         """Tell whether nothing came."""
         return not self.inbox
+
+    def count_from(self, number: int) -> None:
+        """Let the next request id be one more than this."""
+        self._id = number
 
     def new_id(self) -> int:
         """Give a request id that was not used."""
