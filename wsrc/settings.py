@@ -127,6 +127,10 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     wait_max_s: Annotated[
         Seconds, Meta(description="Longest time a user may wait for a busy card, in seconds.")
     ] = 3600.0
+    keep_s: Annotated[
+        SecondsOrNone,
+        Meta(description="Longest time a session is kept without its user, in seconds; 0 is none."),
+    ] = 600.0
     drain_s: Annotated[
         Seconds, Meta(description="Seconds that commands in flight have to finish at shutdown.")
     ] = 10.0

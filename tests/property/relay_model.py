@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from tests.unit.relay_world import ATR, CardClient, OldCardClient, Peer, World
 from wsrc import messages as m
 from wsrc.conversation import ANSWERS
+from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
+from wsrc.session import CardEnd
 from wsrc.slot import Share
 
 LIMITS = {
@@ -22,6 +24,7 @@ LIMITS = {
     "settle_s": 2.0,
     "lease_idle_s": 9.0,
     "wait_max_s": 7.0,
+    "keep_s": 4.0,
     "max_sessions_per_user": 3,
     "max_waiting": 4,
     "max_readers_per_card_client": 3,
@@ -50,6 +53,8 @@ class Host:
     """A card client; `todo` is what it was asked, `done` what it has answered already."""
 
     peer: CardClient
+    name: str
+    instance: str
     places: dict[str, Place] = field(default_factory=dict)
     todo: list[m.Message] = field(default_factory=list)
     done: list[m.Message] = field(default_factory=list)
@@ -78,22 +83,39 @@ def echo_of(command: bytes) -> Octets:
     return Octets(command[::-1])
 
 
+@dataclass
+class Known:
+    """What its user knows of a session that can be resumed."""
+
+    secret: str
+    keep_s: float
+    host: str | None
+    reader: str | None
+
+
 class Model:
     """The peers, and what they are told; an assertion fails where the relay is wrong."""
 
     def __init__(self) -> None:
         self.world = World(**LIMITS)
         self.hosts: list[Host] = []
+        self.cut_hosts: list[Host] = []
+        self.known: dict[str, Known] = {}
+        self.away: dict[str, float] = {}
         self.old_hosts: list[OldHost] = []
         self.askers: list[Asker] = []
         self.owners: dict[bytes, str] = {}
-        self.where: dict[str, tuple[int, str]] = {}
+        self.where: dict[str, tuple[str, str]] = {}
         self.acknowledged: set[str] = set()
         self.shares: dict[str, Share] = {}
         self.shown: Counter[tuple[str | None, str | None]] = Counter()
+        self.number = 0
+        self.watch()
+
+    def watch(self) -> None:
+        self.shown.clear()
         self.watcher = self.world.user(name="watcher")
         self.watcher.ask(m.Watch(id=1), m.WatchAck)
-        self.number = 0
 
     def some_asker(self, at: int) -> Asker:
         """Give a user, more often one that has a card."""
@@ -129,11 +151,13 @@ class Model:
 
     def answer(self, host: Host, asked: m.Message) -> None:
         match asked:
-            case m.Attach(session=session, reader=name):
+            case m.Attach(session=session, reader=name, keep_s=keep_s):
                 place = host.places.get(name)
                 if place is not None and session in place.sessions:
                     self.acknowledged.add(session)
-                    host.peer.say(m.AttachAck(session=session, atr=ATR))
+                    if keep_s:
+                        host.peer.ends[session] = CardEnd(session, asked.secret, keep_s)
+                    host.peer.say(m.AttachAck(session=session, atr=ATR, keep_s=keep_s))
             case m.Detach(session=session):
                 self.end_of(host, session)
                 host.peer.say(m.DetachAck(session=session))
@@ -160,6 +184,7 @@ class Model:
             for asked in other.todo if other is not host else ():
                 session: str | None = getattr(asked, "session", None)
                 if session is not None:
+                    host.peer.say(m.Resumed(id=asked.id, session=session, seq=0))
                     host.peer.say(m.AttachAck(session=session, atr=ATR))
                     host.peer.say(m.DetachAck(session=session))
                     host.peer.say(
@@ -171,6 +196,11 @@ class Model:
     def end_of(self, host: Host, session: str) -> None:
         for place in host.places.values():
             place.sessions.pop(session, None)
+        host.peer.end(session, ErrorCode.CANCELLED)
+
+    def end_all(self, host: Host, place: Place) -> None:
+        for session in list(place.sessions):
+            self.end_of(host, session)
 
     def look(self) -> None:
         """Take in all that the relay has said."""
@@ -180,7 +210,23 @@ class Model:
         for asker in self.askers:
             for message in self.drain(asker.peer):
                 self.user_hears(asker, message)
+        for asker in self.askers:
+            if not self.is_there(asker.peer) and not asker.peer.said_goodbye:
+                self.away |= {s: self.world.now for s in asker.held if s in self.known}
         self.askers = [asker for asker in self.askers if self.is_there(asker.peer)]
+        self.check_holders()
+
+    def check_holders(self) -> None:
+        """Check that each session has one user, and each card one that does not share it."""
+        held = [session for asker in self.askers for session in asker.held]
+        assert len(held) == len(set(held)), "two users have one session"
+        places: dict[tuple[str, str], list[str]] = {}
+        for session in held:
+            if session in self.where:
+                places.setdefault(self.where[session], []).append(session)
+        for sessions in places.values():
+            shares = {self.shares[session] for session in sessions}
+            assert len(sessions) == 1 or shares == {Share.SHARED}, "two users have one card"
 
     def watcher_hears(self, message: m.Message) -> None:
         assert isinstance(message, m.CardEvent)
@@ -197,6 +243,7 @@ class Model:
         for old_host in self.old_hosts:
             for message in self.drain(old_host.peer):
                 self.old_card_client_hears(old_host, message)
+        self.cut_hosts += [host for host in self.hosts if not self.is_there(host.peer)]
         self.hosts = [host for host in self.hosts if self.is_there(host.peer)]
         self.old_hosts = [host for host in self.old_hosts if self.is_there(host.peer)]
 
@@ -218,11 +265,21 @@ class Model:
                 assert alone or shares == {Share.SHARED}, "given away before it was reset"
                 place.sessions[message.session] = message.share
             self.shares[message.session] = message.share
-            self.where[message.session] = host.peer.number, message.reader
+            self.where[message.session] = host.name, message.reader
+        if isinstance(message, m.Detach):
+            self.check_kept(message)
         if isinstance(message, m.Cancel):
             host.todo.insert(0, message)
         else:
             host.todo.append(message)
+
+    def check_kept(self, detach: m.Detach) -> None:
+        """Check that the card of a user who is out of reach is not taken back too early."""
+        since = self.away.get(detach.session)
+        if since is not None:
+            assert detach.code is not None, "nobody asked for it"
+            expired = self.world.now >= since + self.known[detach.session].keep_s
+            assert expired or detach.code is not ErrorCode.LEASE_EXPIRED, "given up too early"
 
     def old_card_client_hears(self, host: OldHost, message: m.Message) -> None:
         if not isinstance(message, m.CApdu | m.ResetReq):
@@ -236,9 +293,8 @@ class Model:
             host.dirty = user
 
     def user_hears(self, asker: Asker, message: m.Message) -> None:
-        if isinstance(message, m.SessionEnded):
-            if message.session in asker.held:
-                asker.held.remove(message.session)
+        if isinstance(message, m.SessionEnded | m.SessionInterrupted) and message.id is None:
+            self.user_loses(asker, message.session)
             return
         if isinstance(message, m.Waiting):
             assert message.id in asker.open
@@ -252,7 +308,31 @@ class Model:
             asked = asker.open.pop(message.id)
         self.check(asker, asked, message)
 
+    def user_loses(self, asker: Asker, session: str) -> None:
+        """Note that a session is not the user's; its requests are not answered any other way."""
+        if session in asker.held:
+            asker.held.remove(session)
+        for id_, asked in list(asker.open.items()) if session in self.known else ():
+            if isinstance(asked.request, m.Forwarded) and asked.request.session == session:
+                del asker.open[id_]
+
+    def check_claim(self, asker: Asker, claim: m.Resume, answer: m.Message) -> None:
+        session = claim.session
+        if isinstance(answer, m.Error):
+            assert answer.session in {None, session}
+            return
+        assert isinstance(answer, m.Resumed | m.SessionEnded), answer
+        assert answer.session == session
+        assert claim.secret == self.known[session].secret, "not the user's session"
+        self.user_loses(asker, session)
+        if isinstance(answer, m.Resumed):
+            asker.held.append(session)
+            self.away.pop(session, None)
+
     def check(self, asker: Asker, asked: Asked, message: m.Message) -> None:
+        if isinstance(asked.request, m.Resume):
+            self.check_claim(asker, asked.request, message)
+            return
         assert isinstance(message, (ANSWERS[type(asked.request)], m.Error)), message
         if isinstance(message, m.RApdu):
             assert message.response == asked.echo
@@ -262,6 +342,15 @@ class Model:
             asker.held.remove(message.session)
         if isinstance(message, m.SelectCardAck) and message.session is not None:
             self.user_gets(asker, message.session)
+            if message.keep_s:
+                assert isinstance(asked.request, m.SelectCard)
+                assert message.card is not None
+                self.known[message.session] = Known(
+                    asked.request.secret or "",
+                    message.keep_s,
+                    message.card.host,
+                    message.card.reader,
+                )
 
     def user_gets(self, asker: Asker, session: str) -> None:
         place = self.where.get(session)

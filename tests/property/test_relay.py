@@ -13,6 +13,7 @@ from hypothesis.stateful import (
 )
 
 from tests.property.relay_model import LIMITS, Asked, Asker, Host, Model, OldHost, Place, echo_of
+from tests.property.relay_resuming import FEATURES, Resuming
 from tests.unit.relay_world import empty, reader
 from wsrc import messages as m
 from wsrc.errors import ErrorCode
@@ -25,15 +26,15 @@ CHANGES = ("insert", "remove", "mute", "ready", "label", "unplug", "plug")
 PICK = st.integers(0, 7)
 
 
-class RelayMachine(RuleBasedStateMachine, Model):
+class RelayMachine(RuleBasedStateMachine, Resuming, Model):
     def __init__(self) -> None:
         RuleBasedStateMachine.__init__(self)
         Model.__init__(self)
 
     @initialize(first_form=st.booleans(), old=st.booleans())
     def two_users_and_a_card(self, first_form: bool, old: bool) -> None:
-        self.user_comes(first_form=first_form)
-        self.user_comes(first_form=False)
+        self.user_comes(first_form=first_form, instance=None)
+        self.user_comes(first_form=False, instance=None)
         if old:
             self.old_card_client_comes(ICCIDS[0], channels=True)
         else:
@@ -48,8 +49,9 @@ class RelayMachine(RuleBasedStateMachine, Model):
     def card_client_comes(self, iccid: str, instance: str | None) -> None:
         self.number += 1
         info = reader(f"r{self.number}", iccid)
-        peer = self.world.card(info, name=f"h{self.number}", instance=instance, auto=False)
-        self.hosts.append(Host(peer, {info.reader: Place(info)}))
+        name, instance = f"h{self.number}", instance or f"c{self.number}"
+        peer = self.world.card(info, name=name, instance=instance, auto=False, features=FEATURES)
+        self.hosts.append(Host(peer, name, instance, {info.reader: Place(info)}))
         self.look()
 
     @precondition(lambda self: len(self.old_hosts) < 2)
@@ -60,16 +62,21 @@ class RelayMachine(RuleBasedStateMachine, Model):
         self.look()
 
     @precondition(lambda self: len(self.askers) < 4)
-    @rule(first_form=st.booleans())
-    def user_comes(self, first_form: bool) -> None:
+    @rule(first_form=st.booleans(), instance=st.sampled_from([None, "u1", "u2"]))
+    def user_comes(self, first_form: bool, instance: str | None) -> None:
         self.number += 1
-        self.askers.append(Asker(self.world.user(first_form=first_form, name=f"u{self.number}")))
+        name = f"u{self.number}"
+        peer = self.world.user(first_form=first_form, name=name, instance=instance)
+        peer.count_from(1000 * self.number)
+        self.askers.append(Asker(peer))
         self.look()
 
-    @rule(at=PICK, what=st.sampled_from(["nothing", "user", "user", "card", "session", "unasked"]))
+    @rule(
+        at=PICK, what=st.sampled_from(["nothing", "user", "goodbye", "card", "session", "unasked"])
+    )
     def something_breaks(self, at: int, what: str) -> None:
-        if what == "user" and self.askers:
-            self.askers[at % len(self.askers)].peer.leave()
+        if what in {"user", "goodbye"} and self.askers:
+            self.askers[at % len(self.askers)].peer.leave(goodbye=what == "goodbye")
         elif what == "card" and (hosts := [*self.hosts, *self.old_hosts]):
             hosts[at % len(hosts)].peer.leave()
         elif what == "session":
@@ -100,17 +107,17 @@ class RelayMachine(RuleBasedStateMachine, Model):
             return
         name, place = list(host.places.items())[at % len(host.places)]
         if what == "unplug":
-            del host.places[name]
+            self.end_all(host, host.places.pop(name))
             host.peer.say(m.ReaderGone(reader=name))
             self.look()
             return
         insertion = place.info.insertion
         if what == "insert":
             place.info = reader(name, iccid, insertion=insertion + 1)
-            place.sessions.clear()
+            self.end_all(host, place)
         elif what == "remove":
             place.info = empty(name, insertion=insertion)
-            place.sessions.clear()
+            self.end_all(host, place)
         else:
             state = m.ReaderState.MUTE if what == "mute" else m.ReaderState.READY
             label = "L" if what == "label" else None
@@ -123,7 +130,7 @@ class RelayMachine(RuleBasedStateMachine, Model):
             for place in host.places.values():
                 if place.sessions:
                     session = next(iter(place.sessions))
-                    del place.sessions[session]
+                    self.end_of(host, session)
                     host.peer.say(m.SessionEnded(session=session, code=code, message="It ended."))
                     return
 
@@ -227,10 +234,18 @@ class RelayMachine(RuleBasedStateMachine, Model):
         iccid=st.sampled_from(ICCIDS),
         wait_s=st.sampled_from([0.0, 0.0, 4.0, 99.0]),
         share=st.sampled_from([Share.EXCLUSIVE, Share.SHARED, Share.SHARED]),
+        keep_s=st.sampled_from([0.0, 3.0, 99.0]),
         prompt=st.booleans(),
     )
     def user_selects(
-        self, at: int, kind: str, iccid: str, wait_s: float, share: Share, prompt: bool
+        self,
+        at: int,
+        kind: str,
+        iccid: str,
+        wait_s: float,
+        share: Share,
+        keep_s: float,
+        prompt: bool,
     ) -> None:
         asker = self.askers[at % len(self.askers)]
         readers = [name for host in self.hosts for name in host.places] or ["none"]
@@ -240,7 +255,12 @@ class RelayMachine(RuleBasedStateMachine, Model):
             select = m.SelectCard(id_type=kind, id_str=value)
         else:
             select = m.SelectCard(
-                id=asker.peer.new_id(), wait_s=wait_s, share=share, **{kind: value}
+                id=asker.peer.new_id(),
+                wait_s=wait_s,
+                share=share,
+                secret=f"secret {self.number}",
+                keep_s=keep_s,
+                **{kind: value},
             )
         limit = max(min(wait_s, LIMITS["wait_max_s"]), LIMITS["settle_s"]) + LIMITS["attach_s"]
         self.ask(asker, select, limit)
@@ -305,7 +325,13 @@ class RelayMachine(RuleBasedStateMachine, Model):
     @rule(at=PICK, forged=st.booleans())
     def command_is_left_without_answer(self, at: int, forged: bool) -> None:
         self.user_selects(
-            at=at, kind="iccid", iccid=ICCIDS[0], wait_s=0.0, share=Share.EXCLUSIVE, prompt=True
+            at=at,
+            kind="iccid",
+            iccid=ICCIDS[0],
+            wait_s=0.0,
+            share=Share.EXCLUSIVE,
+            keep_s=0.0,
+            prompt=True,
         )
         self.user_sends_command(at=at, which=0, what="c_apdu", prompt=False)
         if forged and self.hosts:

@@ -14,6 +14,7 @@ from wsrc.octets import Octets
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.floor import Limits
 from wsrc.relay.machine import Relay
+from wsrc.session import CardEnd, Ended
 from wsrc.slot import CardStatus
 
 ATR = Octets.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
@@ -43,14 +44,27 @@ class World:
     def __init__(self, **limits: float) -> None:
         self.now = 1000.0
         self.limits = Limits(**limits)  # type: ignore[arg-type]  # counts are given as whole numbers
-        self.relay = Relay(
-            self.limits, 0.0, self._new_session, name="relay", isd_r_aids=(), instance="run-1"
-        )
+        self.runs = 0
+        self.start()
         self.peers: dict[int, Peer] = {}
         self.notes: list[str] = []
         self.last_session = 0
         self._todo: list[Callable[[], None]] = []
         self._working = False
+
+    def start(self) -> None:
+        """Start a server that knows nothing; the peers of the one before are gone."""
+        self.runs += 1
+        self.relay = Relay(
+            self.limits,
+            0.0,
+            self._new_session,
+            name="relay",
+            isd_r_aids=(),
+            instance=f"run-{self.runs}",
+        )
+        for peer in self.peers.values() if self.runs > 1 else ():
+            peer.gone = True
 
     def stranger(self, role: m.ClientType, *, first_form: bool = False) -> "Peer":
         """Connect a peer that says nothing by itself."""
@@ -58,10 +72,14 @@ class World:
         self._connect(peer)
         return peer
 
-    def user(self, *, first_form: bool = False, name: str = "a user") -> "Peer":
+    def user(
+        self, *, first_form: bool = False, name: str = "a user", instance: str | None = None
+    ) -> "Peer":
         """Connect a user client."""
         peer = self.stranger(m.ClientType.USER, first_form=first_form)
-        hello = m.Hello(client_type=m.ClientType.USER, version=m.VERSION, name=name)
+        hello = m.Hello(
+            client_type=m.ClientType.USER, version=m.VERSION, name=name, instance=instance
+        )
         peer.say(m.Hello(client_type=m.ClientType.USER) if first_form else hello)
         peer.one(m.HelloAck)
         return peer
@@ -73,9 +91,13 @@ class World:
         instance: str | None = None,
         auto: bool = True,
         features: tuple[str, ...] = ("pcsc", "share"),
+        before: "CardClient | None" = None,
+        sessions: tuple[m.RunningSession, ...] = (),
     ) -> "CardClient":
-        """Connect a card client with these readers."""
+        """Connect a card client with these readers; `before` is its earlier connection."""
         peer = CardClient(self, auto=auto)
+        if before is not None:
+            peer.ends, peer.ended = before.ends, before.ended
         self._connect(peer)
         peer.say(
             m.Hello(
@@ -85,6 +107,7 @@ class World:
                 features=features,
                 instance=instance,
                 readers=readers,
+                sessions=sessions,
             )
         )
         peer.next(m.HelloAck)
@@ -130,6 +153,8 @@ class World:
         floor = self.relay._floor
         kept = {
             "instances": len(floor.instances),
+            "claims that wait": len(floor.claims._waiting),
+            "sessions that are claimed": len(floor.claims._by_session),
             "watchers": len(floor.watchers),
             "reader watchers": len(floor.readers.watchers),
             "reader views": len(floor.readers),
@@ -170,6 +195,7 @@ class Peer:
         self.texts: list[bytes] = []
         self.closed: tuple[int, str] | None = None
         self.gone = False
+        self.said_goodbye = False
         self._id = 0
 
     def say(self, message: m.Message) -> None:
@@ -198,10 +224,11 @@ class Peer:
         """Send a request that is answered with an error, and give that."""
         return self.ask(request, m.Error)
 
-    def leave(self) -> None:
+    def leave(self, *, goodbye: bool = False) -> None:
         """End the connection."""
-        self.gone = True
-        self.world.perform(self.world.relay.disconnected(self.number, self.world.now))
+        self.gone, self.said_goodbye = True, goodbye
+        relay, now = self.world.relay, self.world.now
+        self.world.perform(relay.disconnected(self.number, now, goodbye=goodbye))
 
     def take_in(self, message: m.Message, text: bytes) -> None:
         """Take what the relay sends; it must be in its place and say the same as text."""
@@ -234,6 +261,10 @@ class Peer:
         """Tell whether nothing came."""
         return not self.inbox
 
+    def count_from(self, number: int) -> None:
+        """Let the next request id be one more than this."""
+        self._id = number
+
     def new_id(self) -> int:
         """Give a request id that was not used."""
         self._id += 1
@@ -258,11 +289,17 @@ class Peer:
 
 
 class CardClient(Peer):
-    """A card client that does what it is asked to, unless told not to by `auto`."""
+    """
+    A card client that does what it is asked to, unless told not to by `auto`.
+
+    `ends` are the sessions that it keeps while it has no server, `ended` those that it had.
+    """
 
     def __init__(self, world: World, *, auto: bool) -> None:
         super().__init__(world, m.ClientType.CARD)
         self.auto = auto
+        self.ends: dict[str, CardEnd] = {}
+        self.ended = Ended()
 
     def take_in(self, message: m.Message, text: bytes) -> None:
         super().take_in(message, text)
@@ -275,21 +312,50 @@ class CardClient(Peer):
         if self.gone or self.closed:
             return
         match message:
-            case m.Attach(session=session):
-                self.say(m.AttachAck(session=session, atr=ATR))
-            case m.Detach(session=session):
+            case m.Attach(session=session, secret=secret, keep_s=keep_s):
+                if keep_s:
+                    self.ends[session] = CardEnd(session, secret, keep_s)
+                self.say(m.AttachAck(session=session, atr=ATR, keep_s=keep_s))
+            case m.Detach(session=session, code=code):
+                self.end(session, code or ErrorCode.CANCELLED)
                 self.say(m.DetachAck(session=session))
             case m.CApdu(id=id_, session=session):
                 self.say(m.RApdu(id=id_, session=session, response=OK, sw="9000"))
             case m.Batch(id=id_, session=session, steps=steps):
                 results = tuple(m.StepResult(response=OK, sw="9000") for _ in steps)
                 self.say(m.BatchResp(id=id_, session=session, results=results))
+            case _:
+                self.answer_more(message)
+
+    def answer_more(self, message: m.Message) -> None:
+        """Answer what is not asked as often."""
+        match message:
+            case m.Resume():
+                self.answer_resume(message)
             case m.ResetReq(id=id_, session=session):
                 self.say(m.ResetResp(id=id_, session=session, atr=ATR))
             case m.Cancel(id=id_, session=session):
                 self.say(m.CancelAck(id=id_, session=session, cancelled=False))
             case _:
                 self.answer_verb(message)
+
+    def answer_resume(self, message: m.Resume) -> None:
+        """Compare the secret, and say what became of the session."""
+        end = self.ends.get(message.session)
+        ended = self.ended.answer(message)
+        if end is not None and end.owns(message.secret):
+            self.say(end.resumed(message))
+        elif ended is not None:
+            self.say(ended)
+        else:
+            code, why = ErrorCode.NO_SUCH_SESSION, "There is no such session here."
+            self.say(m.error(code, why, id=message.id, session=message.session))
+
+    def end(self, session: str, code: ErrorCode) -> None:
+        """End a session that could be resumed, and remember how."""
+        end = self.ends.pop(session, None)
+        if end is not None:
+            self.ended.put(end, end.ended(code, "It is over."))
 
     def answer_verb(self, message: m.Message) -> None:
         """Answer one of the PC/SC verbs."""

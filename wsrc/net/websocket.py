@@ -42,6 +42,7 @@ class Link:
         self._queued_octets = 0
         self._wake = asyncio.Event()
         self._closing: tuple[int, str] | None = None
+        self._goodbye = False
 
     def send(self, message: Message) -> None:
         """
@@ -79,6 +80,11 @@ class Link:
         """Whether `close` was called."""
         return self._closing is not None
 
+    @property
+    def peer_said_goodbye(self) -> bool:
+        """Whether the peer closed the link with 1000, and not in answer to another code."""
+        return self._goodbye
+
     async def receive(self) -> tuple[Message, bytes]:
         """
         Give the next message and its text.
@@ -100,6 +106,9 @@ class Link:
             case WSMsgType.ERROR:
                 raise ConnectionLostError(f"the connection broke: {frame.data}") from frame.data
             case _:
+                ours = self._closing is not None and self._closing[0] != CloseCode.DONE
+                by_peer = frame.type is WSMsgType.CLOSE and frame.data == CloseCode.DONE
+                self._goodbye = by_peer and not ours
                 raise ConnectionLostError(self._why_closed(frame.extra))
 
     def _why_closed(self, reason: str | None) -> str:

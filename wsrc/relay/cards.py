@@ -9,7 +9,7 @@ from wsrc import messages as m
 from wsrc.conversation import ANSWERS
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.identity import shorten
-from wsrc.relay import endings, leases, queue, sharing
+from wsrc.relay import endings, leases, queue, resuming, sharing
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import NO_CARD, CardPeer, Lease, LeasePhase, Slot, Waiter
 from wsrc.slot import Share
@@ -22,6 +22,10 @@ def received(
     floor: Floor, peer: CardPeer, message: m.Message, text: bytes | None, now: float
 ) -> None:
     """Act on a message of a card client that is in its place."""
+    claim = resuming.claim_of(peer, message)
+    if claim is not None and isinstance(message, m.Resumed | m.SessionEnded | m.Error):
+        resuming.answered(floor, claim, message, now)
+        return
     match message:
         case m.ReaderReport(reader=info):
             report(floor, peer, info, now)
@@ -51,11 +55,11 @@ def _other(
             in_flight = lease.in_flight if lease is not None else None
             if lease is not None and in_flight is not None and in_flight.cancel == message.id:
                 in_flight.cancel = None
-                floor.send(lease.user, message, text)
-        case m.SessionEnded(session=session, code=code):
-            lease = _lease(floor, peer, session)
-            if lease is not None:
-                _drop(floor, lease, now, m.error(code, message.message))
+                floor.tell(lease, message, text)
+        case m.SessionEnded():
+            _ended(floor, peer, message, text, now)
+        case m.Resumed():
+            pass
         case m.Error():
             _error(floor, peer, message, text, now)
         case _:
@@ -63,22 +67,46 @@ def _other(
             _answer(floor, peer, message, text, now)
 
 
+def greeted(floor: Floor, peer: CardPeer, hello: m.Hello, now: float) -> None:
+    """Enter the readers of a card client, and the sessions that it kept, before any is offered."""
+    infos = {info.reader: info for info in hello.readers}
+    entered = (_enter(floor, peer, info) for info in infos.values())
+    slots = [slot for slot in entered if slot is not None]
+    over = resuming.adopt(floor, peer, hello.sessions, now)
+    for slot in slots:
+        floor.announce(None, _shown(floor, slot))
+    for lease in over:
+        resuming.end_adopted(floor, lease, now)
+    for slot in slots:
+        queue.offer(floor, slot, now)
+    resuming.arrived(floor, peer, slots, hello.sessions, now)
+
+
 def report(floor: Floor, peer: CardPeer, info: m.ReaderInfo, now: float) -> None:
     """Enter what a card client says of a reader, and offer its card to those who wait."""
     slot = peer.slots.get(info.reader)
-    why = _unfit(info)
-    if why is not None:
-        floor.refuse(peer, None, ErrorCode.BAD_MESSAGE, why)
-    elif slot is not None:
+    if slot is not None and _unfit(info) is None:
         _update(floor, slot, info, now)
-    elif len(peer.slots) >= floor.limits.max_readers_per_card_client:
-        why = f"Reader {info.name!r} is one too many; {len(peer.slots)} are entered."
-        floor.refuse(peer, None, ErrorCode.TOO_MANY, why)
-    else:
-        slot = floor.new_slot(peer, info)
-        floor.file(slot)
+        return
+    slot = _enter(floor, peer, info)
+    if slot is not None:
         floor.announce(None, _shown(floor, slot))
         queue.offer(floor, slot, now)
+        resuming.arrived(floor, peer, (slot,), (), now)
+
+
+def _enter(floor: Floor, peer: CardPeer, info: m.ReaderInfo) -> Slot | None:
+    """Enter a reader that is new, or say what is wrong with it."""
+    why, code = _unfit(info), ErrorCode.BAD_MESSAGE
+    if why is None and len(peer.slots) >= floor.limits.max_readers_per_card_client:
+        why = f"Reader {info.name!r} is one too many; {len(peer.slots)} are entered."
+        code = ErrorCode.TOO_MANY
+    if why is not None:
+        floor.refuse(peer, None, code, why)
+        return None
+    slot = floor.new_slot(peer, info)
+    floor.file(slot)
+    return slot
 
 
 def _update(floor: Floor, slot: Slot, info: m.ReaderInfo, now: float) -> None:
@@ -130,16 +158,17 @@ def _unfit(info: m.ReaderInfo) -> str | None:
 
 
 def disconnected(floor: Floor, peer: CardPeer, now: float) -> None:
-    """Strike all readers of a card client that is gone."""
-    if peer.instance is not None and floor.instances[peer.instance] is peer:
-        del floor.instances[peer.instance]
+    """Strike all readers of a card client that is gone; what it keeps can be resumed."""
     sentence = f"The connection of card host {peer.name} to the server is lost."
-    waiters = [
-        waiter
-        for slot in list(peer.slots.values())
-        for waiter in _strike(floor, slot, m.error(ErrorCode.CARD_CLIENT_GONE, sentence))
-    ]
+    why = m.error(ErrorCode.CARD_CLIENT_GONE, sentence)
+    kept = [lease for slot in peer.slots.values() for lease in slot.leases.values() if lease.keep_s]
+    waiters: list[Waiter] = []
+    for lease in kept:
+        resuming.interrupt(floor, lease, why)
+    for slot in list(peer.slots.values()):
+        waiters += _strike(floor, slot, why)
     queue.reconsider(floor, waiters, now)
+    resuming.card_client_lost(floor, peer, now)
 
 
 def _strike(floor: Floor, slot: Slot, why: m.Error) -> list[Waiter]:
@@ -160,6 +189,8 @@ def check(message: m.Message) -> None:
     Raises:
         RemoteProtocolError: If a status word is not four hexadecimal digits.
     """
+    if isinstance(message, m.Resumed | m.SessionEnded) and message.answer is not None:
+        message = message.answer
     words: tuple[str, ...] = ()
     if isinstance(message, m.RApdu):
         words = (message.sw,)
@@ -192,11 +223,11 @@ def _answer(
     leases.answered(floor, lease, now)
     sharing.settled(floor, lease, in_flight, message, now)
     if type(message) is ANSWERS[type(in_flight.message)]:
-        floor.send(lease.user, message, text)
+        floor.tell(lease, message, text)
     else:
         code, why = ErrorCode.CARD_TRANSMISSION_ERROR, "The card client answered something else."
         fields = {"session": lease.session, "outcome": Outcome.UNKNOWN}
-        floor.refuse(lease.user, in_flight.id, code, why, **fields)
+        floor.tell(lease, m.error(code, why, id=in_flight.id, **fields))
     endings.close_cancel(floor, lease, in_flight, cancelled=False)
 
 
@@ -215,16 +246,37 @@ def _error(floor: Floor, peer: CardPeer, message: m.Error, text: bytes | None, n
         in_flight = lease.in_flight
         leases.answered(floor, lease, now)
         sharing.settled(floor, lease, in_flight, message, now)
-        floor.send(lease.user, message, text)
+        floor.tell(lease, message, text)
         cancelled = message.code is ErrorCode.CANCELLED
         endings.close_cancel(floor, lease, in_flight, cancelled=cancelled)
 
 
+def _ended(
+    floor: Floor, peer: CardPeer, message: m.SessionEnded, text: bytes | None, now: float
+) -> None:
+    """End a lease that its card client ended; one that can be resumed says more to its user."""
+    lease = _lease(floor, peer, message.session)
+    if lease is None:
+        return
+    why = m.error(message.code, message.message)
+    if lease.keep_s and lease.phase is LeasePhase.HELD:
+        _note_end(floor, lease, why.message[:200])
+        endings.said_by_card_client(floor, lease, message, text)
+        _look_after(floor, lease, why, now)
+    else:
+        _drop(floor, lease, now, why)
+
+
 def _drop(floor: Floor, lease: Lease, now: float, why: m.Error) -> None:
     """End a lease that its card client ended or refused; `why` may tell of the card as well."""
-    slot = lease.slot
     _note_end(floor, lease, why.message[:200])
     endings.lose(floor, lease, why)
+    _look_after(floor, lease, why, now)
+
+
+def _look_after(floor: Floor, lease: Lease, why: m.Error, now: float) -> None:
+    """Offer a card whose lease its card client ended, unless it is out of order now."""
+    slot = lease.slot
     floor.changed(slot)
     if slot.leases or lease.share is Share.DIRECT:
         queue.offer(floor, slot, now)
@@ -245,4 +297,4 @@ _STATE_AFTER = {
 def _note_end(floor: Floor, lease: Lease, sentence: str) -> None:
     name = lease.slot.info.iccid or ""
     card = f" ({shorten(name)})" if name else ""
-    floor.note(f"Session {lease.session[:8]} of {lease.user.name}{card} ended: {sentence}")
+    floor.note(f"Session {lease.session[:8]} of {lease.holder}{card} ended: {sentence}")

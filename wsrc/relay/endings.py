@@ -29,8 +29,14 @@ def end(floor: Floor, lease: Lease, now: float, why: m.Error, *, asked: bool = F
     in_flight = lease.in_flight
     busy_s = leases.limit_of(floor, in_flight.message) if in_flight is not None else 0.0
     _part(floor, lease, why, asked=asked)
+    lease.code = why.code if lease.keep_s and not asked else None
     lease.phase = LeasePhase.ENDING
-    floor.timers.set(("clean", lease.session, None), now + busy_s + floor.limits.attach_s)
+    clean(floor, lease, now + busy_s)
+
+
+def clean(floor: Floor, lease: Lease, due: float) -> None:
+    """Have the card of a lease that ends reset; `due` is when its card client can begin."""
+    floor.timers.set(("clean", lease.session, None), due + floor.limits.attach_s)
     floor.changed(lease.slot)
     _detach(floor, lease)
 
@@ -87,34 +93,61 @@ def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
     floor.changed(slot)
 
 
+def said_by_card_client(
+    floor: Floor, lease: Lease, said: m.SessionEnded, text: bytes | None
+) -> None:
+    """
+    Pass on how a session ended that could have been resumed.
+
+    It says what became of the request in flight, which is not answered otherwise.
+    """
+    in_flight, lease.in_flight = lease.in_flight, None
+    if in_flight is not None:
+        close_cancel(floor, lease, in_flight, cancelled=False)
+    floor.tell(lease, said, text)
+    separate(lease, said)
+    leases.forget(floor, lease)
+
+
 def _detach(floor: Floor, lease: Lease) -> None:
-    detach = m.Detach(session=lease.session, disposition=lease.disposition)
+    detach = m.Detach(session=lease.session, disposition=lease.disposition, code=lease.code)
     floor.send(lease.slot.peer, detach)
 
 
 def _part(floor: Floor, lease: Lease, why: m.Error, *, asked: bool) -> None:
     """Separate the user from the lease, and answer what is not answered yet."""
-    user = lease.user
-    for kind in ("attach", "command", "idle"):
+    for kind in ("attach", "command", "idle", "away"):
         floor.timers.clear((kind, lease.session, None))
-    del user.leases[lease.session]
     code = why.code or ErrorCode.CARD_TRANSMISSION_ERROR
     if lease.phase is LeasePhase.ATTACHING:
-        outcome = Outcome.NOT_EXECUTED
-        floor.refuse(user, lease.request_id, code, why.message, outcome=outcome)
+        refusal = m.error(code, why.message, id=lease.request_id, outcome=Outcome.NOT_EXECUTED)
+        floor.tell(lease, refusal)
+        separate(lease)
         return
     in_flight, lease.in_flight = lease.in_flight, None
     if in_flight is not None:
-        session, outcome = lease.session, why.outcome or Outcome.UNKNOWN
-        floor.refuse(user, in_flight.id, code, why.message, session=session, outcome=outcome)
+        outcome = why.outcome or Outcome.UNKNOWN
+        failed = m.error(code, why.message, id=in_flight.id, session=lease.session, outcome=outcome)
+        floor.tell(lease, failed)
         close_cancel(floor, lease, in_flight, cancelled=False)
+    said = m.SessionEnded(session=lease.session, code=code, message=why.message)
     if not asked:
-        user.remember_end(lease.session, m.error(code, why.message))
-        floor.send(user, m.SessionEnded(session=lease.session, code=code, message=why.message))
+        floor.tell(lease, said)
+    separate(lease, None if asked else said)
+
+
+def separate(lease: Lease, said: m.SessionEnded | None = None) -> None:
+    """Take a lease from its connection, which is told afterwards what was said of its end."""
+    user, lease.user = lease.user, None
+    if user is None:
+        return
+    del user.leases[lease.session]
+    if said is not None:
+        user.remember_end(lease.session, m.error(said.code, said.message))
 
 
 def close_cancel(floor: Floor, lease: Lease, in_flight: InFlight, *, cancelled: bool) -> None:
     """Answer a cancel that its card client has not answered before the request itself."""
     if in_flight.cancel is not None:
         ack = m.CancelAck(id=in_flight.cancel, session=lease.session, cancelled=cancelled)
-        floor.send(lease.user, ack)
+        floor.tell(lease, ack)

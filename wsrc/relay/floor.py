@@ -10,6 +10,7 @@ from wsrc import messages as m
 from wsrc.conversation import CloseCode
 from wsrc.errors import ErrorCode
 from wsrc.messages import LeaseInfo
+from wsrc.relay.claims import Claims, Lost, Remembered
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, Places, keys_of
 from wsrc.relay.readers import Readers
@@ -23,9 +24,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
     Times in seconds and counts that bound what a peer may ask for.
 
-    `lease_idle_s` of 0 is no limit. `settle_s` is how long a select waits unasked for a card
-    that is being reset or identified. `max_reader_changes` are kept for watchers of readers that
-    come back.
+    `lease_idle_s` of 0 is no limit. With `keep_s` of 0 no session outlives its connection.
+    `settle_s` is how long a select waits unasked for a card that is being reset or identified.
+    `max_reader_changes` are kept for watchers of readers that come back.
     """
 
     hello_s: float = 10.0
@@ -34,6 +35,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     settle_s: float = 30.0
     lease_idle_s: float = 3600.0
     wait_max_s: float = 3600.0
+    keep_s: float = 600.0
     max_sessions_per_user: int = 64
     max_waiting: int = 10_000
     max_readers_per_card_client: int = 1_024
@@ -41,12 +43,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TimerKey = tuple[str, int | str, int | None]
-"""What a deadline is for: its kind, a peer's number or a session, and a request id."""
+"""What a deadline is for: its kind, the number of a peer or claim or a session, a request id."""
 
 
 class Floor:
     """
     Everything that the relay knows.
+
+    `past` has the card client's number of sessions that were kept once and are over. `lost` has
+    leases whose card client is out of reach and may come back with the session.
 
     Args:
         limits: Bounds.
@@ -64,12 +69,15 @@ class Floor:
         self.peers: dict[int, Peer] = {}
         self.slots: dict[int, Slot] = {}
         self.sessions: dict[str, Lease] = {}
-        self.instances: dict[str, CardPeer] = {}
+        self.instances: dict[tuple[type[Peer], str], Peer] = {}
         self.watchers: dict[int, tuple[UserPeer, Filter]] = {}
         self.readers = Readers(instance, limits.max_reader_changes, self.slots)
         self.index = Index()
         self.places = Places()
         self.waiting = WaitingRoom()
+        self.claims = Claims()
+        self.past: Remembered[int] = Remembered()
+        self.lost: Remembered[Lost] = Remembered()
         self.timers: Timers[TimerKey] = Timers()
         self.effects: list[Effect] = []
         self.draining = False
@@ -85,6 +93,11 @@ class Floor:
     ) -> None:
         """Answer a request with an error."""
         self.send(peer, m.error(code, sentence, id=id_, **fields))
+
+    def tell(self, lease: Lease, message: m.Message, text: bytes | None = None) -> None:
+        """Send the user of a lease a message; nothing happens when they are away."""
+        if lease.user is not None:
+            self.send(lease.user, message, text)
 
     def close(self, peer: Peer, code: CloseCode, reason: str) -> None:
         """Close a peer's connection and forget the peer, once what is decided now is done."""
@@ -118,16 +131,22 @@ class Floor:
 
     def lease_infos(self, slot: Slot) -> tuple[LeaseInfo, ...]:
         """Say who holds the card in a slot; nobody does while it is reset for the next."""
-        idle = self.limits.lease_idle_s
         return tuple(
             LeaseInfo(
-                holder=lease.user.name,
+                holder=lease.holder,
                 since=self.utc(lease.since),
-                until=self.utc(lease.used + idle) if idle else None,
+                until=self._until(lease),
                 share=lease.share,
             )
             for lease in slot.holders
         )
+
+    def _until(self, lease: Lease) -> str | None:
+        """Say when a lease ends if its user does nothing."""
+        if lease.away_until is not None:
+            return self.utc(lease.away_until)
+        idle = self.limits.lease_idle_s
+        return self.utc(lease.used + idle) if idle else None
 
     def card_info(self, slot: Slot) -> m.CardInfo:
         """Describe the card in a slot."""
@@ -156,3 +175,8 @@ class Floor:
         """Give a monotonic time as RFC 3339 in UTC, in whole seconds."""
         moment = datetime.fromtimestamp(self.epoch_s + when, UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def printable(name: str | None) -> str:
+    """Give a name that a peer chose, fit for a terminal and a log."""
+    return "".join(c for c in name or "" if c.isprintable())[:64].strip()

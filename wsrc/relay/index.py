@@ -122,6 +122,11 @@ class Places:
             if not self._slots[key]:
                 del self._slots[key]
 
+    def of(self, reader: str) -> list[Slot]:
+        """Give the readers with this id."""
+        filed = self._slots.get(("reader", normal("reader", reader)), {})
+        return [slot for slot in filed if slot.info.reader == reader]
+
     def find(self, selection: Selection) -> list[Slot]:
         """Give the readers that work and are selected by nothing but their id or name."""
         keys = [("reader", normal("reader", value)) for _, value in selection.items]

@@ -6,7 +6,7 @@ import msgspec
 from wsrc import messages as m
 from wsrc.errors import ErrorCode
 from wsrc.relay.floor import Floor
-from wsrc.relay.records import PCSC, SHARE, InFlight, Lease, LeasePhase, Slot, UserPeer
+from wsrc.relay.records import PCSC, RESUME, SHARE, InFlight, Lease, LeasePhase, Slot, UserPeer
 from wsrc.slot import Share
 
 
@@ -25,9 +25,12 @@ def grant(floor: Floor, slot: Slot, user: UserPeer, select: m.SelectCard, now: f
         session=floor.new_session(),
         slot=slot,
         user=user,
+        holder=user.name,
+        instance=user.instance,
         request_id=select.id,
         since=now,
         used=now,
+        keep_s=_kept_for(floor, slot, select),
         share=select.share,
     )
     slot.leases[lease.session] = lease
@@ -35,6 +38,7 @@ def grant(floor: Floor, slot: Slot, user: UserPeer, select: m.SelectCard, now: f
     user.leases[lease.session] = lease
     floor.timers.set(("attach", lease.session, None), now + floor.limits.attach_s)
     floor.changed(slot)
+    secret, holder = (select.secret, lease.holder) if lease.keep_s else (None, None)
     attach = m.Attach(
         session=lease.session,
         reader=slot.info.reader,
@@ -42,8 +46,18 @@ def grant(floor: Floor, slot: Slot, user: UserPeer, select: m.SelectCard, now: f
         raw_tpdu=select.raw_tpdu,
         share=select.share,
         protocols=select.protocols,
+        secret=secret,
+        keep_s=lease.keep_s,
+        holder=holder,
     )
     floor.send(slot.peer, attach)
+
+
+def _kept_for(floor: Floor, slot: Slot, select: m.SelectCard) -> float:
+    """Give how long a session can outlive its connection, before its card client is asked."""
+    if not select.secret or RESUME not in slot.peer.features:
+        return 0.0
+    return max(0.0, min(select.keep_s, floor.limits.keep_s))
 
 
 def _lacks(slot: Slot, select: m.SelectCard) -> str | None:
@@ -63,11 +77,10 @@ def attached(floor: Floor, lease: Lease, ack: m.AttachAck, now: float) -> None:
         return
     lease.phase = LeasePhase.HELD
     lease.used = now
+    lease.keep_s = max(0.0, min(lease.keep_s, ack.keep_s))
     floor.timers.clear(("attach", lease.session, None))
-    if floor.limits.lease_idle_s:
-        floor.timers.set(("idle", lease.session, None), now + floor.limits.lease_idle_s)
-    slot, user = lease.slot, lease.user
-    info = slot.info
+    watch_idle(floor, lease, now)
+    slot, info = lease.slot, lease.slot.info
     atr, protocol = ack.atr or info.atr, ack.protocol or info.protocol
     slot.info = msgspec.structs.replace(info, atr=atr, protocol=protocol)
     floor.file(slot)
@@ -76,8 +89,15 @@ def attached(floor: Floor, lease: Lease, ack: m.AttachAck, now: float) -> None:
         identities=slot.identities(),
         session=lease.session,
         card=floor.card_info(slot),
+        keep_s=lease.keep_s,
     )
-    floor.send(user, granted)
+    floor.tell(lease, granted)
+
+
+def watch_idle(floor: Floor, lease: Lease, now: float) -> None:
+    """Take the card back if it is not used from now on."""
+    if floor.limits.lease_idle_s:
+        floor.timers.set(("idle", lease.session, None), now + floor.limits.lease_idle_s)
 
 
 def use(floor: Floor, lease: Lease, request: m.Message, now: float) -> None:
@@ -114,8 +134,11 @@ def is_idle(floor: Floor, lease: Lease, now: float) -> bool:
 
 def forget(floor: Floor, lease: Lease) -> None:
     """Strike a lease from every list."""
-    for kind in ("attach", "command", "idle", "clean"):
+    for kind in ("attach", "command", "idle", "away", "clean"):
         floor.timers.clear((kind, lease.session, None))
+    if lease.keep_s:
+        floor.past.put(lease.session, lease.slot.peer.number)
     floor.sessions.pop(lease.session, None)
-    lease.user.leases.pop(lease.session, None)
+    if lease.user is not None:
+        lease.user.leases.pop(lease.session, None)
     lease.slot.leases.pop(lease.session, None)

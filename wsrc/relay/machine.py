@@ -8,16 +8,16 @@ from wsrc.codec import UnreadableError, tag_of
 from wsrc.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.errors import ErrorCode, RemoteProtocolError
 from wsrc.identify import ISD_R_AIDS
-from wsrc.relay import cards, endings, leases, queue, users
+from wsrc.relay import cards, endings, leases, queue, resuming, users
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.firstform import Adapter, FirstFormCard, FirstFormUser, Traffic
-from wsrc.relay.floor import Floor, Limits, TimerKey
+from wsrc.relay.floor import Floor, Limits, TimerKey, printable
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 
-FEATURES = ("batch", "cancel", "events", "pcsc", "raw_tpdu", "readers", "share", "wait")
+FEATURES = ("batch", "cancel", "events", "pcsc", "raw_tpdu", "readers", "resume", "share", "wait")
 """What `hello_ack` announces."""
 
-_SESSION_TIMERS = {"attach", "command", "idle", "clean"}
+_SESSION_TIMERS = {"attach", "command", "idle", "away", "clean"}
 
 
 class Relay:
@@ -99,9 +99,9 @@ class Relay:
             self._break_off(record, error)
         return self._effects(now)
 
-    def disconnected(self, peer: int, now: float) -> list[Effect]:
-        """Strike a peer whose connection is gone."""
-        self._strike(peer, now)
+    def disconnected(self, peer: int, now: float, *, goodbye: bool) -> list[Effect]:
+        """Strike a peer whose connection is gone; `goodbye` tells that it meant to leave."""
+        self._strike(peer, now, goodbye=goodbye)
         return self._effects(now)
 
     def deadline(self) -> float | None:
@@ -119,13 +119,14 @@ class Relay:
         """
         Tell every peer that the server is about to restart.
 
-        From now on nobody waits, and selects and commands are refused.
+        From now on nobody waits, and selects, commands and claims are refused.
         """
         floor = self._floor
         floor.draining = True
         for record in floor.peers.values():
             if isinstance(record, UserPeer):
                 queue.drain(floor, record)
+                resuming.drain(floor, record)
             if record.phase is Phase.OPEN:
                 floor.send(record, m.Restarting(reconnect_in_s=reconnect_in_s))
         return self._effects(now)
@@ -138,7 +139,7 @@ class Relay:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Peers, cards, sessions and waiters, and what is kept to find them."""
+        """Peers, cards, sessions, waiters and claims, and what is kept to find them."""
         floor = self._floor
         return {
             "peers": len(floor.peers),
@@ -146,6 +147,7 @@ class Relay:
             "readers": len(floor.slots),
             "sessions": len(floor.sessions),
             "waiting": len(floor.waiting),
+            "claims": len(floor.claims),
             "keys": len(floor.index),
             "places": len(floor.places),
             "timers": len(floor.timers),
@@ -176,28 +178,29 @@ class Relay:
             raise RemoteProtocolError(f"There is no version {message.version}; the first is 1.")
         floor.timers.clear(("hello", record.number, None))
         record.phase = Phase.OPEN
-        record.name = _printable(message.name) or record.name
+        record.name = printable(message.name) or record.name
         ack = m.HelloAck(id=message.id, version=m.VERSION, features=FEATURES, server=self._name)
         floor.send(record, ack)
+        self._replace(record, message.instance, now)
         if isinstance(record, UserPeer):
             floor.note(f"User client {record.number} is {record.name}")
             return
         record.features = frozenset(message.features)
-        self._replace(record, message.instance, now)
         floor.note(f"Card client {record.number} is {record.name}")
-        for info in message.readers:
-            cards.report(floor, record, info, now)
+        cards.greeted(floor, record, message, now)
 
-    def _replace(self, record: CardPeer, instance: str | None, now: float) -> None:
-        """Strike the earlier connection of a card client that came back before it was missed."""
+    def _replace(self, record: Peer, instance: str | None, now: float) -> None:
+        """Strike the earlier connection of a peer that came back before it was missed."""
         if instance is None:
             return
-        before = self._floor.instances.get(instance)
+        key = type(record), instance
+        before = self._floor.instances.get(key)
         if before is not None:
-            self._floor.close(before, CloseCode.POLICY, "The card client has connected again.")
+            who = "user" if isinstance(record, UserPeer) else "card"
+            self._floor.close(before, CloseCode.POLICY, f"The {who} client has connected again.")
             self._perform_all(now)
         record.instance = instance
-        self._floor.instances[instance] = record
+        self._floor.instances[key] = record
 
     def _first_form_hello(self, record: Peer, message: m.Hello, now: float) -> None:
         if record.phase is not Phase.GREETING:
@@ -237,14 +240,18 @@ class Relay:
         self._floor.refuse(record, None, ErrorCode.BAD_MESSAGE, str(error))
         self._floor.close(record, CloseCode.PROTOCOL_ERROR, str(error))
 
-    def _strike(self, number: int, now: float) -> None:
+    def _strike(self, number: int, now: float, *, goodbye: bool = False) -> None:
         floor = self._floor
         record = floor.peers.pop(number, None)
         self._adapters.pop(number, None)
         floor.timers.clear(("hello", number, None))
         floor.timers.clear(("identify", number, None))
+        if record is not None and record.instance is not None:
+            key = type(record), record.instance
+            if floor.instances[key] is record:
+                del floor.instances[key]
         if isinstance(record, UserPeer):
-            users.disconnected(floor, record, now)
+            users.disconnected(floor, record, now, goodbye=goodbye)
         elif record is not None:
             cards.disconnected(floor, record, now)
 
@@ -252,6 +259,9 @@ class Relay:
         kind, who, id_ = key
         if kind in _SESSION_TIMERS:
             self._session_expired(kind, str(who), now)
+            return
+        if kind == "claim":
+            resuming.expired(self._floor, int(who))
             return
         record = self._floor.peers[int(who)]
         if kind == "wait":
@@ -276,8 +286,9 @@ class Relay:
             "attach": (ErrorCode.CARD_UNRESPONSIVE, f"Card host {host} did not reset the card."),
             "command": (ErrorCode.COMMAND_TIMEOUT, f"Card host {host} did not answer in time."),
             "idle": (ErrorCode.LEASE_EXPIRED, "The card was not used for too long."),
+            "away": (ErrorCode.LEASE_EXPIRED, "Its user did not come back in time."),
         }[kind]
-        floor.note(f"Session {session[:8]} of {lease.user.name} ended: {why}")
+        floor.note(f"Session {session[:8]} of {lease.holder} ended: {why}")
         endings.end(floor, lease, now, m.error(code, why))
 
     def _effects(self, now: float) -> list[Effect]:
@@ -316,8 +327,3 @@ class Relay:
 def _check_type(record: Peer, hello: m.Hello) -> None:
     if isinstance(record, UserPeer) != (hello.client_type is m.ClientType.USER):
         raise RemoteProtocolError(f"This port is not for a {hello.client_type} client.")
-
-
-def _printable(name: str | None) -> str:
-    """Give a name that a peer chose, fit for a terminal and a log."""
-    return "".join(c for c in name or "" if c.isprintable())[:64].strip()

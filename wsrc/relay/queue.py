@@ -5,7 +5,7 @@ from wsrc import messages as m
 from wsrc.errors import ErrorCode
 from wsrc.relay import leases
 from wsrc.relay.floor import Floor
-from wsrc.relay.records import Slot, UserPeer, Waiter
+from wsrc.relay.records import Lease, Slot, UserPeer, Waiter
 from wsrc.relay.selection import Selection
 from wsrc.slot import Share
 
@@ -190,12 +190,17 @@ def _tell(floor: Floor, waiter: Waiter, position: int, lease: m.LeaseInfo | None
 
 def held(floor: Floor, slot: Slot) -> str:
     """Say who holds a card; all of them, where it is shared."""
-    holders = [
-        f"{lease.holder} since {lease.since}"
-        + (f", until {lease.until} unless used" if lease.until else "")
-        for lease in floor.lease_infos(slot)
-    ]
+    infos = floor.lease_infos(slot)
+    holders = [_holder(*each) for each in zip(slot.holders, infos, strict=True)]
     return f"The card in {slot.info.name} is held by {'; and by '.join(holders)}."
+
+
+def _holder(lease: Lease, info: m.LeaseInfo) -> str:
+    """Say who has a card, and until when if they do nothing."""
+    who = f"{info.holder} since {info.since}"
+    if lease.away_until is not None:
+        return f"{who}, who is out of reach and for whom it is kept until {info.until}"
+    return who + (f", until {info.until} unless used" if info.until else "")
 
 
 def _overtakes(floor: Floor, slot: Slot) -> bool:

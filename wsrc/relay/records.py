@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from wsrc.conversation import Phase
+from wsrc.errors import ErrorCode
 from wsrc.messages import (
     CardInfo,
     CardState,
@@ -14,6 +15,7 @@ from wsrc.messages import (
     Message,
     ReaderInfo,
     ReaderState,
+    Resume,
     SelectCard,
 )
 from wsrc.relay.selection import Key, Selection
@@ -22,8 +24,11 @@ from wsrc.slot import Disposition, Share
 MAX_REMEMBERED_ENDS = 16
 """Ended sessions whose reason a user can still be told."""
 
-PCSC, SHARE = "pcsc", "share"
-"""Features of a card client that knows the PC/SC verbs, and serves several sessions on a card."""
+PCSC, SHARE, RESUME = "pcsc", "share", "resume"
+"""
+Features of a card client that knows the PC/SC verbs, serves several sessions on a card, and keeps
+a session while it has no server.
+"""
 
 MAX_HOLDERS = 16
 """Sessions that share one card."""
@@ -50,9 +55,16 @@ class UserPeer:
     number: int
     phase: Phase = Phase.GREETING
     name: str = "a user"
+    instance: str | None = None
     leases: dict[str, "Lease"] = field(default_factory=dict[str, "Lease"])
     waiting: dict[int | None, "Waiter"] = field(default_factory=dict[int | None, "Waiter"])
+    claims: dict[int | None, "Claim"] = field(default_factory=dict[int | None, "Claim"])
     ended: dict[str, Error] = field(default_factory=dict[str, Error])
+
+    @property
+    def engaged(self) -> int:
+        """Cards that the user has, waits for, or wants to go on with."""
+        return len(self.leases) + len(self.waiting) + len(self.claims)
 
     def remember_end(self, session: str, error: Error) -> None:
         """Keep the reason for which a session ended."""
@@ -72,6 +84,7 @@ class CardPeer:
     first_form: bool = False
     features: frozenset[str] = frozenset()
     slots: dict[str, "Slot"] = field(default_factory=dict[str, "Slot"])
+    claims: dict[int, "Claim"] = field(default_factory=dict[int, "Claim"])
 
 
 Peer = UserPeer | CardPeer
@@ -86,6 +99,20 @@ class Waiter:
     selection: Selection
     ticket: int = 0
     position: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """
+    A user wants to go on with a session; `number` is the id under which a card client is asked.
+
+    `peer` is that card client; without one the claim waits until one comes.
+    """
+
+    number: int
+    user: UserPeer
+    message: Resume
+    peer: CardPeer | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -106,7 +133,12 @@ class InFlight:
 @dataclass(slots=True, eq=False)
 class Lease:
     """
-    A card in the hands of a user; `used` is when it was last used, in monotonic seconds.
+    A card that is a user's; `used` is when it was last used, in monotonic seconds.
+
+    `user` is the connection over which it is used, None when its holder has none. `holder` names
+    the user, and `instance` is the run of the program that asked for the card. `keep_s` is how
+    long the lease outlives the connection, 0 where it does not, and `away_until` when that is
+    over, None while there is a connection. `code` is why the lease is ended.
 
     `attach_open` tells that the card client has not answered `attach`. `disposition` is what the
     user wants done with the card at the end. `share` is with whom the user wants to share it.
@@ -114,15 +146,20 @@ class Lease:
 
     session: str
     slot: "Slot"
-    user: UserPeer
+    user: UserPeer | None
+    holder: str
     request_id: int | None
     since: float
     used: float
+    instance: str | None = None
+    keep_s: float = 0.0
     phase: LeasePhase = LeasePhase.ATTACHING
     attach_open: bool = True
     disposition: Disposition = Disposition.RESET
     share: Share = Share.EXCLUSIVE
     in_flight: InFlight | None = None
+    away_until: float | None = None
+    code: ErrorCode | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -7,7 +7,7 @@ from wsrc import messages as m
 from wsrc.apdu import MAX_COMMAND_OCTETS, is_sw_pattern
 from wsrc.codec import tag_of
 from wsrc.errors import ErrorCode, Outcome, RefusedError
-from wsrc.relay import endings, leases, queue, sharing
+from wsrc.relay import endings, leases, queue, resuming, sharing
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import PCSC, Lease, LeasePhase, UserPeer
 from wsrc.relay.selection import Filter, selection_of
@@ -30,31 +30,47 @@ def received(
             _list(floor, user, message)
         case m.SelectCard():
             _select(floor, user, message, now)
+        case m.Resume():
+            resuming.claim_session(floor, user, message, now)
         case m.Detach():
             _detach(floor, user, message, now)
         case m.Cancel():
             _cancel(floor, user, message, text, now)
-        case m.ListReaders():
-            floor.effects.append(floor.readers.list_for(user, message))
-        case m.WatchReaders():
-            floor.effects += floor.readers.watch_for(user, message)
-        case m.Watch():
-            floor.watchers[user.number] = (user, Filter(message))
-            floor.send(user, m.WatchAck(id=message.id))
+        case m.Watch() | m.ListReaders() | m.WatchReaders():
+            _look(floor, user, message)
         case _:
             assert isinstance(message, m.Forwarded)
             _command(floor, user, message, text, now)
 
 
-def disconnected(floor: Floor, user: UserPeer, now: float) -> None:
-    """Take back all that a user holds and waits for."""
+def disconnected(floor: Floor, user: UserPeer, now: float, *, goodbye: bool) -> None:
+    """
+    Take back what a user holds and waits for.
+
+    What can be resumed is kept for a while, unless the user said goodbye.
+    """
     floor.watchers.pop(user.number, None)
     floor.readers.forget(user)
     for waiter in list(user.waiting.values()):
         queue.give_up(floor, waiter, now)
+    resuming.forget_user(floor, user)
     for lease in list(user.leases.values()):
+        if lease.keep_s and lease.phase is LeasePhase.HELD and not goodbye:
+            resuming.away(floor, lease, now)
+            continue
         floor.note(f"Session {lease.session[:8]} of {user.name} ended: its user is gone")
         endings.end(floor, lease, now, _CANCELLED, asked=True)
+
+
+def _look(floor: Floor, user: UserPeer, message: m.Watch | m.ListReaders | m.WatchReaders) -> None:
+    match message:
+        case m.Watch():
+            floor.watchers[user.number] = (user, Filter(message))
+            floor.send(user, m.WatchAck(id=message.id))
+        case m.ListReaders():
+            floor.effects.append(floor.readers.list_for(user, message))
+        case m.WatchReaders():
+            floor.effects += floor.readers.watch_for(user, message)
 
 
 def _list(floor: Floor, user: UserPeer, message: m.ListCards) -> None:
@@ -85,11 +101,15 @@ def _select(floor: Floor, user: UserPeer, message: m.SelectCard, now: float) -> 
     except RefusedError as exc:
         floor.refuse(user, message.id, exc.code, str(exc))
         return
-    held = len(user.leases) + len(user.waiting)
-    if held >= floor.limits.max_sessions_per_user:
-        why = f"This connection has {held} cards or waits for them, which is all it may have."
+    if user.engaged >= floor.limits.max_sessions_per_user:
+        why = (
+            f"This connection has {user.engaged} cards or waits for them, which is all it may have."
+        )
         floor.refuse(user, message.id, ErrorCode.TOO_MANY, why)
         return
+    found = floor.index.find(selection)
+    if len(found) == 1:
+        resuming.release(floor, user, found[0], now)
     queue.ask(floor, user, message, selection, now)
 
 
@@ -186,6 +206,11 @@ def _cancel(
         queue.give_up(floor, waiter, now)
         floor.send(user, m.CancelAck(id=message.id, cancelled=True))
         floor.refuse(user, message.target, ErrorCode.CANCELLED, _CANCELLED.message)
+        return
+    claim = user.claims.get(message.target)
+    if claim is not None:
+        floor.send(user, m.CancelAck(id=message.id, cancelled=True, session=message.session))
+        resuming.cancel(floor, claim)
         return
     for lease in list(user.leases.values()):
         if lease.phase is LeasePhase.ATTACHING and lease.request_id == message.target:

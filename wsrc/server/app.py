@@ -185,6 +185,7 @@ def _relay(settings: ServerSettings) -> Relay:
         command_s=settings.command_s,
         lease_idle_s=settings.lease_idle_s,
         wait_max_s=settings.wait_max_s,
+        keep_s=settings.keep_s,
         max_sessions_per_user=settings.max_sessions_per_user,
         max_waiting=settings.max_waiting,
     )

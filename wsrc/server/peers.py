@@ -52,7 +52,8 @@ class Peers:
                 await self._converse(number, link, role)
             finally:
                 del self._links[number]
-                self._perform(self._relay.disconnected(number, self._loop.time()))
+                now, goodbye = self._loop.time(), link.peer_said_goodbye
+                self._perform(self._relay.disconnected(number, now, goodbye=goodbye))
                 link.stop_writer()
 
     async def stop(self, reconnect_in_s: float, drain_s: float) -> None:

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections that break and come back, claims to sessions, and a server that is killed."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from tests.property.relay_model import LIMITS, Host, Model
+from wsrc import messages as m
+from wsrc.octets import Octets
+
+FEATURES = ("pcsc", "resume", "share")
+PICK = st.integers(0, 7)
+
+CLAIM_S = LIMITS["keep_s"] + 2 * LIMITS["command_s"] + LIMITS["attach_s"]
+"""How long a claim can take once card clients neither come nor go."""
+
+
+class Resuming(Model):
+    """Rules of sessions that outlive connections."""
+
+    @precondition(lambda self: self.hosts or self.cut_hosts)
+    @rule(at=PICK)
+    def card_client_comes_back(self, at: int) -> None:
+        """Connect a card client again, with what it kept; the server may not have missed it."""
+        hosts = [*self.cut_hosts, *self.hosts]
+        host = hosts[at % len(hosts)]
+        if any(host.instance == each.instance and host is not each for each in self.hosts):
+            return
+        self.be_alone(host)
+        before = host.peer
+        host.peer = self.world.card(
+            *(place.info for place in host.places.values()),
+            name=host.name,
+            instance=host.instance,
+            auto=False,
+            features=FEATURES,
+            before=before,
+            sessions=self.kept_by(host),
+        )
+        assert before.gone or before.closed is not None
+        self.cut_hosts = [each for each in self.cut_hosts if each is not host]
+        self.hosts = [*[each for each in self.hosts if each is not host], host]
+        self.claims_take_longer()
+        self.look()
+
+    def be_alone(self, host: Host) -> None:
+        """Drop what a card client does not keep without its server."""
+        host.todo, host.done = [], []
+        for place in host.places.values():
+            kept = {s: share for s, share in place.sessions.items() if s in host.peer.ends}
+            place.sessions = kept
+
+    def kept_by(self, host: Host) -> tuple[m.RunningSession, ...]:
+        return tuple(
+            m.RunningSession(
+                session=session,
+                reader=name,
+                insertion=place.info.insertion,
+                holder="somebody",
+                keep_s=host.peer.ends[session].keep_s,
+                share=share,
+            )
+            for name, place in host.places.items()
+            for session, share in place.sessions.items()
+        )
+
+    def claims_take_longer(self) -> None:
+        """Give claims the time that they have from now on."""
+        for asker in self.askers:
+            for asked in asker.open.values():
+                if isinstance(asked.request, m.Resume):
+                    asked.until = self.world.now + CLAIM_S
+
+    @precondition(lambda self: self.askers and self.known)
+    @rule(
+        at=PICK,
+        which=PICK,
+        secret=st.sampled_from(["right", "right", "right", "wrong"]),
+        placed=st.booleans(),
+    )
+    def user_resumes(self, at: int, which: int, secret: str, placed: bool) -> None:
+        asker = self.askers[at % len(self.askers)]
+        if asker.peer.first_form:
+            return
+        session, known = list(self.known.items())[-1 - which % len(self.known)]
+        claim = m.Resume(
+            id=asker.peer.new_id(),
+            session=session,
+            secret=known.secret if secret == "right" else secret,
+            host=known.host if placed else None,
+            reader=known.reader if placed else None,
+        )
+        self.ask(asker, claim, CLAIM_S)
+
+    @precondition(lambda self: self.hosts or self.askers)
+    @rule(sure=st.integers(0, 3))
+    def server_is_killed(self, sure: int) -> None:
+        """Start a server that knows nothing, once in a while."""
+        if sure:
+            return
+        now = self.world.now
+        self.away |= {s: now for asker in self.askers for s in asker.held if s in self.known}
+        self.world.start()
+        self.askers, self.old_hosts = [], []
+        self.cut_hosts, self.hosts = [*self.cut_hosts, *self.hosts], []
+        self.watch()
+
+    @precondition(lambda self: self.known and self.hosts)
+    @rule(at=PICK)
+    def card_client_claims_a_session(self, at: int) -> None:
+        """Answer claims that were not made."""
+        host = self.hosts[at % len(self.hosts)]
+        for session in self.known:
+            host.peer.say(m.Resumed(id=1_000_000_000 + at, session=session, seq=0))
+            host.peer.say(m.Resumed(session=session, seq=0))
+        host.peer.say(m.RApdu(id=1, session="nobody's", response=Octets(), sw="9000"))
+        self.look()

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Users who claim a session, and sessions that are not leases any more.
+
+A claim is asked of a card client, or waits for one to connect. What is remembered of sessions has
+a bound, beyond which the oldest is forgotten.
+"""
+
+from collections.abc import Iterable
+from typing import Generic, NamedTuple, TypeVar
+
+from wsrc.errors import ErrorCode
+from wsrc.messages import Resume
+from wsrc.relay.records import CardPeer, Claim, UserPeer
+
+FIRST_NUMBER = 1_000_000_000
+"""Ids of claims begin here: requests that users count from 1 have others."""
+
+MAX_REMEMBERED = 10_000
+"""Sessions of one kind that are remembered."""
+
+T = TypeVar("T")
+
+Sign = tuple[str, ...]
+"""What tells that a card client may have a session: its name alone, or host and reader."""
+
+
+def signs_of(message: Resume) -> list[Sign]:
+    """Give the signs by which a session is found when its card client connects."""
+    signs: list[Sign] = [(message.session,)]
+    if message.host is not None and message.reader is not None:
+        signs.append((message.host, message.reader))
+    return signs
+
+
+class Claims:
+    """All claims; those that wait are found by the signs of their session."""
+
+    def __init__(self) -> None:
+        self._by_number: dict[int, Claim] = {}
+        self._by_session: dict[str, set[int]] = {}
+        self._waiting: dict[Sign, dict[int, Claim]] = {}
+        self._number = FIRST_NUMBER
+
+    def add(self, user: UserPeer, message: Resume) -> Claim:
+        """Enter a claim, which neither waits nor is asked yet."""
+        self._number += 1
+        claim = Claim(self._number, user, message)
+        user.claims[message.id] = claim
+        self._by_number[claim.number] = claim
+        self._by_session.setdefault(message.session, set()).add(claim.number)
+        return claim
+
+    def remove(self, claim: Claim) -> None:
+        """Strike a claim."""
+        self._set_down(claim)
+        message = claim.message
+        del claim.user.claims[message.id]
+        del self._by_number[claim.number]
+        same = self._by_session[message.session]
+        same.remove(claim.number)
+        if not same:
+            del self._by_session[message.session]
+
+    def ask(self, claim: Claim, peer: CardPeer) -> None:
+        """Note that a card client is asked."""
+        self._set_down(claim)
+        claim.peer = peer
+        peer.claims[claim.number] = claim
+
+    def wait(self, claim: Claim) -> None:
+        """Note that a card client has to come first."""
+        self._set_down(claim)
+        for sign in signs_of(claim.message):
+            self._waiting.setdefault(sign, {})[claim.number] = claim
+
+    def waiting_for(self, signs: Iterable[Sign]) -> list[Claim]:
+        """Give the claims that wait for any of these signs, the first come first."""
+        found = {n: claim for sign in signs for n, claim in self._waiting.get(sign, {}).items()}
+        return [found[number] for number in sorted(found)]
+
+    def numbered(self, number: int) -> Claim:
+        """Give the claim of a number."""
+        return self._by_number[number]
+
+    def count(self, session: str) -> int:
+        """Count the claims to a session."""
+        return len(self._by_session.get(session, ()))
+
+    def _set_down(self, claim: Claim) -> None:
+        """Let a claim neither wait nor be asked."""
+        if claim.peer is not None:
+            del claim.peer.claims[claim.number]
+            claim.peer = None
+        for sign in signs_of(claim.message):
+            waiting = self._waiting.get(sign, {})
+            if waiting.pop(claim.number, None) is not None and not waiting:
+                del self._waiting[sign]
+
+    def __len__(self) -> int:
+        return len(self._by_number)
+
+
+class Lost(NamedTuple):
+    """A lease whose card client is out of reach; from `until` on it is not to be kept."""
+
+    since: float
+    until: float
+    instance: str | None
+    code: ErrorCode | None
+
+
+class Remembered(Generic[T]):
+    """Something about each of the sessions that were entered last."""
+
+    def __init__(self) -> None:
+        self._by_session: dict[str, T] = {}
+
+    def put(self, session: str, what: T) -> None:
+        """Remember a session; of too many the oldest is forgotten."""
+        self._by_session.pop(session, None)
+        self._by_session[session] = what
+        if len(self._by_session) > MAX_REMEMBERED:
+            del self._by_session[next(iter(self._by_session))]
+
+    def get(self, session: str) -> T | None:
+        """Give what is remembered."""
+        return self._by_session.get(session)
+
+    def pop(self, session: str) -> T | None:
+        """Give what is remembered, and forget it."""
+        return self._by_session.pop(session, None)

@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Sessions that outlive connections: kept without their user, claimed, resumed.
+
+The secret of a session is compared by its card client alone; the relay acts on what that answers.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from wsrc import messages as m
+from wsrc.errors import ErrorCode
+from wsrc.relay import endings, leases, queue, sharing
+from wsrc.relay.claims import Lost, Sign
+from wsrc.relay.floor import Floor, printable
+from wsrc.relay.records import (
+    MAX_HOLDERS,
+    RESUME,
+    CardPeer,
+    Claim,
+    Lease,
+    LeasePhase,
+    Slot,
+    UserPeer,
+)
+from wsrc.slot import Share
+
+MAX_CLAIMS = 8
+"""Claims to one session at a time."""
+
+MAX_NAME = 64
+"""Characters of the name of a session that a card client says it has."""
+
+_NO_SUCH_SESSION = "There is no such session, or it cannot be resumed."
+
+
+def away(floor: Floor, lease: Lease, now: float) -> None:
+    """
+    Keep a card whose user is out of reach.
+
+    The request in flight goes on: its answer tells how the card is shared, and its user is told
+    it by the card client's own copy.
+    """
+    endings.separate(lease)
+    floor.timers.clear(("idle", lease.session, None))
+    _keep(floor, lease, now + lease.keep_s)
+    sentence = f"its user is out of reach, and the card is kept for {lease.keep_s:g} s"
+    floor.note(f"Session {lease.session[:8]} of {lease.holder}: {sentence}")
+    floor.changed(lease.slot)
+
+
+def interrupt(floor: Floor, lease: Lease, why: m.Error) -> None:
+    """
+    Let go of a lease whose card client is out of reach, and may come back with the session.
+
+    One that is not held yet, or not any more, is only remembered: it is not to be gone on with.
+    """
+    until = -math.inf
+    if lease.phase is LeasePhase.HELD:
+        until = math.inf if lease.away_until is None else lease.away_until
+    floor.lost.put(lease.session, Lost(lease.since, until, lease.instance, lease.code))
+    if lease.phase is not LeasePhase.HELD:
+        return
+    floor.note(f"Session {lease.session[:8]} of {lease.holder} is interrupted: {why.message}")
+    in_flight, lease.in_flight = lease.in_flight, None
+    if in_flight is not None:
+        endings.close_cancel(floor, lease, in_flight, cancelled=False)
+    floor.tell(lease, m.SessionInterrupted(session=lease.session, message=why.message))
+    endings.separate(lease)
+    leases.forget(floor, lease)
+
+
+def adopt(
+    floor: Floor, peer: CardPeer, sessions: Sequence[m.RunningSession], now: float
+) -> list[Lease]:
+    """
+    Make leases of the sessions that a card client kept; give those that end at once.
+
+    Their cards are not free before `end_adopted`. Nobody is told yet, for the readers of the card
+    client were not announced.
+    """
+    over: list[Lease] = []
+    for running in sessions:
+        slot = _place_of(floor, peer, running)
+        if slot is None:
+            code = ErrorCode.CARD_NOT_PRESENT
+            floor.send(peer, m.Detach(session=running.session, code=code))
+            continue
+        lease = _adopted(floor, slot, running, now)
+        if lease.away_until is None:
+            over.append(lease)
+            continue
+        _keep(floor, lease, lease.away_until)
+        sentence = f"came back with card host {peer.name} and waits for its user"
+        floor.note(f"Session {lease.session[:8]} of {lease.holder} {sentence}")
+    return over
+
+
+def end_adopted(floor: Floor, lease: Lease, now: float) -> None:
+    """Have a card reset that its card client kept for nobody."""
+    lease.code = lease.code or ErrorCode.LEASE_EXPIRED
+    endings.clean(floor, lease, now)
+
+
+def arrived(
+    floor: Floor,
+    peer: CardPeer,
+    readers: Iterable[Slot],
+    sessions: Iterable[m.RunningSession],
+    now: float,
+) -> None:
+    """Ask a card client that came, or has a reader more, what users waited to ask."""
+    if RESUME not in peer.features:
+        return
+    signs: list[Sign] = [(running.session,) for running in sessions]
+    signs += [(peer.name, slot.info.reader) for slot in readers]
+    for claim in floor.claims.waiting_for(signs):
+        _ask(floor, claim, peer, now)
+
+
+def claim_session(floor: Floor, user: UserPeer, message: m.Resume, now: float) -> None:
+    """Ask the card client of a session whether it is the user's; wait for it if need be."""
+    wrong = _refusal(floor, user, message)
+    if wrong is not None:
+        code, why = wrong
+        floor.refuse(user, message.id, code, why, session=message.session)
+        return
+    _route(floor, floor.claims.add(user, message), now)
+
+
+def claim_of(peer: CardPeer, answer: m.Message) -> Claim | None:
+    """Give the claim that a message of a card client answers, if any."""
+    claim = peer.claims.get(answer.id) if answer.id is not None else None
+    if claim is None or m.session_of(answer) not in {None, claim.message.session}:
+        return None
+    if isinstance(answer, m.Error) and answer.seq is not None:
+        return None
+    return claim
+
+
+def answered(floor: Floor, claim: Claim, answer: m.Message, now: float) -> None:
+    """
+    Tell a user what became of a claim; a session that is theirs is theirs from now on.
+
+    Where another card client came with the session meanwhile, that one is asked.
+    """
+    session = claim.message.session
+    lease = floor.sessions.get(session)
+    if lease is not None and lease.slot.peer is not claim.peer:
+        _route(floor, claim, now)
+        return
+    if isinstance(answer, m.Resumed):
+        if lease is not None and lease.phase is LeasePhase.HELD:
+            _take_over(floor, lease, claim.user, answer, now)
+        else:
+            answer = _too_late(floor, claim, lease, answer)
+    elif isinstance(answer, m.Error) and lease is not None:
+        sentence = f"is not given to {claim.user.name}: {answer.message[:200]}"
+        floor.note(f"Session {session[:8]} of {lease.holder} {sentence}")
+    _settle(floor, claim, answer)
+
+
+def expired(floor: Floor, number: int) -> None:
+    """Answer a claim whose time is over."""
+    claim = floor.claims.numbered(number)
+    if claim.peer is None:
+        host = printable(claim.message.host) or "of the session"
+        code, why = ErrorCode.CARD_CLIENT_GONE, f"Card host {host} did not come back in time."
+    else:
+        why = f"Card host {claim.peer.name} did not answer in time."
+        code = ErrorCode.COMMAND_TIMEOUT
+    _refuse(floor, claim, code, why)
+
+
+def cancel(floor: Floor, claim: Claim) -> None:
+    """Give up a claim because its user wants that."""
+    _refuse(floor, claim, ErrorCode.CANCELLED, "The request was cancelled.")
+
+
+def drain(floor: Floor, user: UserPeer) -> None:
+    """Have a user repeat all claims to the server that comes after this one."""
+    for claim in list(user.claims.values()):
+        _refuse(floor, claim, ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
+
+
+def forget_user(floor: Floor, user: UserPeer) -> None:
+    """Strike the claims of a user who is gone; what they are answered is dropped."""
+    for claim in list(user.claims.values()):
+        floor.timers.clear(_timer(claim))
+        floor.claims.remove(claim)
+
+
+def card_client_lost(floor: Floor, peer: CardPeer, now: float) -> None:
+    """Let claims wait that a card client did not answer before it was gone."""
+    for claim in list(peer.claims.values()):
+        _route(floor, claim, now)
+
+
+def release(floor: Floor, user: UserPeer, slot: Slot, now: float) -> None:
+    """
+    Take back a card that was given to a user whose connection broke before they knew of it.
+
+    The same run of their program selects it again, and has not claimed the session.
+    """
+    for lease in slot.holders if user.instance is not None else ():
+        if lease.away_until is None or lease.instance != user.instance:
+            continue
+        if not floor.claims.count(lease.session):
+            sentence = "ended: its user selects the card again"
+            floor.note(f"Session {lease.session[:8]} of {lease.holder} {sentence}")
+            why = "The same program selected the card again."
+            endings.end(floor, lease, now, m.error(ErrorCode.CANCELLED, why))
+
+
+def _keep(floor: Floor, lease: Lease, until: float) -> None:
+    lease.away_until = until
+    floor.timers.set(("away", lease.session, None), until)
+
+
+def _place_of(floor: Floor, peer: CardPeer, running: m.RunningSession) -> Slot | None:
+    """Give the reader of a session that a card client kept, if it can have one."""
+    session, slot = running.session, peer.slots.get(running.reader)
+    if slot is None or RESUME not in peer.features or session in floor.sessions:
+        return None
+    if not session or len(session) > MAX_NAME or not session.isprintable():
+        return None
+    same = slot.has_card and slot.info.insertion == running.insertion
+    return slot if same or running.share is Share.DIRECT else None
+
+
+def _adopted(floor: Floor, slot: Slot, running: m.RunningSession, now: float) -> Lease:
+    keep_s = max(0.0, min(running.keep_s, floor.limits.keep_s))
+    lost = floor.lost.pop(running.session) or Lost(now, math.inf, None, None)
+    until = min(now + keep_s, lost.until)
+    lease = Lease(
+        session=running.session,
+        slot=slot,
+        user=None,
+        holder=printable(running.holder) or "a user",
+        request_id=None,
+        since=lost.since,
+        used=now,
+        instance=lost.instance,
+        keep_s=keep_s,
+        phase=LeasePhase.HELD,
+        attach_open=False,
+        share=running.share,
+        away_until=until,
+        code=lost.code,
+    )
+    shares = {each.share for each in (lease, *slot.leases.values())}
+    excluded = slot.leases and (shares != {Share.SHARED} or len(slot.leases) >= MAX_HOLDERS)
+    if excluded or until <= now:
+        lease.phase, lease.away_until = LeasePhase.ENDING, None
+    slot.leases[lease.session] = lease
+    floor.sessions[lease.session] = lease
+    return lease
+
+
+def _refusal(floor: Floor, user: UserPeer, message: m.Resume) -> tuple[ErrorCode, str] | None:
+    """Say why a claim is not even asked."""
+    if floor.draining:
+        return ErrorCode.SHUTTING_DOWN, queue.RESTARTS
+    if message.id in user.claims:
+        return ErrorCode.REQUEST_IN_FLIGHT, "A resume with this id is not answered yet."
+    if user.engaged >= floor.limits.max_sessions_per_user:
+        why = f"This connection has {user.engaged} cards or waits for them, and may have no more."
+        return ErrorCode.TOO_MANY, why
+    crowded = floor.claims.count(message.session) >= MAX_CLAIMS
+    if crowded or len(floor.claims) >= floor.limits.max_waiting:
+        return ErrorCode.TOO_MANY, "Too many want to resume already; try again later."
+    lease = floor.sessions.get(message.session)
+    if not floor.limits.keep_s or (lease is not None and not lease.keep_s):
+        return ErrorCode.NO_SUCH_SESSION, _NO_SUCH_SESSION
+    return None
+
+
+def _route(floor: Floor, claim: Claim, now: float) -> None:
+    peer = _whereabouts(floor, claim.message)
+    if peer is not None:
+        _ask(floor, claim, peer, now)
+        return
+    floor.claims.wait(claim)
+    floor.timers.set(_timer(claim), now + floor.limits.keep_s)
+
+
+def _whereabouts(floor: Floor, message: m.Resume) -> CardPeer | None:
+    """Give the card client that has a session, had it, or has the reader that it was on."""
+    lease = floor.sessions.get(message.session)
+    if lease is not None:
+        return lease.slot.peer
+    peer = floor.peers.get(floor.past.get(message.session) or 0)
+    if isinstance(peer, CardPeer):
+        return peer
+    for slot in floor.places.of(message.reader) if message.reader is not None else ():
+        if slot.peer.name == message.host and RESUME in slot.peer.features:
+            return slot.peer
+    return None
+
+
+def _ask(floor: Floor, claim: Claim, peer: CardPeer, now: float) -> None:
+    """Ask a card client, which answers when the command that it runs is over."""
+    floor.claims.ask(claim, peer)
+    limits = floor.limits
+    floor.timers.set(_timer(claim), now + 2 * limits.command_s + limits.attach_s)
+    floor.send(peer, msgspec.structs.replace(claim.message, id=claim.number))
+
+
+def _take_over(floor: Floor, lease: Lease, user: UserPeer, resumed: m.Resumed, now: float) -> None:
+    """
+    Make a lease the claimant's.
+
+    A request in flight that its card client has not answered before is not begun any more.
+    """
+    in_flight = lease.in_flight
+    if in_flight is not None:
+        leases.answered(floor, lease, now)
+        sharing.settled(floor, lease, in_flight, resumed, now)
+        endings.close_cancel(floor, lease, in_flight, cancelled=False)
+    if lease.user is not user:
+        why = "The session goes on over another connection."
+        code = ErrorCode.RESUMED_ELSEWHERE
+        said = m.SessionEnded(session=lease.session, code=code, message=why)
+        floor.tell(lease, said)
+        endings.separate(lease, said)
+    lease.user, lease.holder, lease.instance = user, user.name, user.instance
+    user.leases[lease.session] = lease
+    lease.away_until, lease.used = None, now
+    floor.timers.clear(("away", lease.session, None))
+    leases.watch_idle(floor, lease, now)
+    floor.note(f"Session {lease.session[:8]} of {lease.holder} is resumed")
+    floor.changed(lease.slot)
+
+
+def _too_late(
+    floor: Floor, claim: Claim, lease: Lease | None, resumed: m.Resumed
+) -> m.SessionEnded:
+    """Tell the rightful user of a session that ended before their card client had answered."""
+    assert claim.peer is not None
+    session = claim.message.session
+    code = (lease.code if lease is not None else None) or ErrorCode.LEASE_EXPIRED
+    if lease is None:
+        floor.send(claim.peer, m.Detach(session=session, code=code))
+    why = "The session ended before it was resumed."
+    return m.SessionEnded(
+        session=session, code=code, message=why, seq=resumed.seq, answer=resumed.answer
+    )
+
+
+def _refuse(floor: Floor, claim: Claim, code: ErrorCode, why: str) -> None:
+    _settle(floor, claim, m.error(code, why, session=claim.message.session))
+
+
+def _settle(floor: Floor, claim: Claim, answer: m.Message) -> None:
+    floor.timers.clear(_timer(claim))
+    floor.claims.remove(claim)
+    floor.send(claim.user, msgspec.structs.replace(answer, id=claim.message.id))
+
+
+def _timer(claim: Claim) -> tuple[str, int, None]:
+    return "claim", claim.number, None
