@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KEEP ?=
 PYTEST_ARGS ?=
+SOAK ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
@@ -16,7 +17,7 @@ else
 PYTEST := $(BIN)/python -m pytest
 endif
 
-.PHONY: help venv demo test check coverage clean packages
+.PHONY: help venv demo test check coverage soak clean packages
 
 help:
 	@echo 'make demo      run the whole system here, with simulated cards and your readers'
@@ -25,6 +26,8 @@ help:
 	@echo '               PYTEST_ARGS="-k tls" chooses tests; CI=true fails on a skipped test'
 	@echo 'make check     static checks only'
 	@echo 'make coverage  all tests, and which lines they miss'
+	@echo 'make soak      the programs for minutes, while connections are cut and programs killed'
+	@echo '               SOAK="cuts restarts" chooses runs; WSRC_SOAK_SEED=... repeats one'
 	@echo 'make venv      make .venv with WSRC in it, for development'
 	@echo 'make clean     remove what was made here'
 
@@ -50,6 +53,9 @@ check: $(VENV)/.dev
 coverage: packages $(VENV)/.dev
 	@$(BIN)/coverage run -m pytest -q $(PYTEST_ARGS)
 	@$(BIN)/coverage report --show-missing --skip-covered
+
+soak: packages $(VENV)/.dev
+	@$(BIN)/python -m tests.soak $(SOAK)
 
 clean:
 	@rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \

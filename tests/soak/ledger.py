@@ -25,16 +25,17 @@ class Outcome(StrEnum):
     SESSION_LOST = "session lost"
 
 
-class Taken(msgspec.Struct, frozen=True, tag=True):
-    """
-    A card was selected.
-
-    `pin` is the status word of VERIFY without data as the very first command; `total` is what the
-    card has counted.
-    """
+class Selected(msgspec.Struct, frozen=True, tag=True):
+    """A session began; `pin` is the status word of VERIFY without data as its first command."""
 
     user: str
     pin: str
+
+
+class Taken(msgspec.Struct, frozen=True, tag=True):
+    """The card of a session is ready; it has counted up to `total`."""
+
+    user: str
     total: int
 
 
@@ -74,7 +75,7 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     user: str
 
 
-Event = Taken | Told | Troubled | Given | Done
+Event = Selected | Taken | Told | Troubled | Given | Done
 
 
 class Ledger:
@@ -99,8 +100,11 @@ class Ledger:
     def take(self, event: Event) -> None:
         """Note what a user was told, and judge it."""
         match event:
+            case Selected():
+                self._selected(event)
             case Taken():
-                self._taken(event)
+                where = f"{event.user}: a new session"
+                self._counted(event.total, self._least, self._most, where)
             case Told():
                 self._told(event)
             case Troubled():
@@ -110,12 +114,11 @@ class Ledger:
             case Given():
                 pass
 
-    def _taken(self, event: Taken) -> None:
+    def _selected(self, event: Selected) -> None:
         self.leases += 1
         if event.pin == PIN_VERIFIED:
             self.pin_kept += 1
             self.faults.append(f"{event.user}: the PIN is verified in a new session")
-        self._counted(event.total, self._least, self._most, f"{event.user}: a new session")
 
     def _told(self, event: Told) -> None:
         self.batches += len(event.asked) > 1
