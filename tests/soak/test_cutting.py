@@ -85,15 +85,15 @@ def test_a_silent_connection_stays_open_and_carries_nothing_more() -> None:
     with (
         sink() as (port, got),
         cutting([(Planned("to", How.SILENCE, 1), port)], lambda _: None) as (proxy,),
+        socket.create_connection(("localhost", proxy.port), LIMIT_S) as line,
     ):
-        with socket.create_connection(("localhost", proxy.port), LIMIT_S) as line:
-            line.sendall(SENT)
-            wait_until(lambda: proxy.cuts == 1, LIMIT_S, "the cut")
-            line.sendall(SENT)
-            wait_until(lambda: len(got) >= POSITION, LIMIT_S, "what was sent before the cut")
-            line.setblocking(False)
-            with pytest.raises(BlockingIOError):
-                line.recv(1)
+        line.sendall(SENT)
+        wait_until(lambda: proxy.cuts == 1, LIMIT_S, "the cut")
+        line.sendall(SENT)
+        wait_until(lambda: len(got) >= POSITION, LIMIT_S, "what was sent before the cut")
+        line.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            line.recv(1)
     assert bytes(got) == SENT[:POSITION]
 
 
