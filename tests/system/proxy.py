@@ -8,6 +8,10 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 
+LIMIT_S = 10.0
+"""How long the connections of a proxy may take to end."""
+
+
 class Proxy:
     """Forwards octets both ways until `silent` is set; then it swallows them."""
 
@@ -16,15 +20,23 @@ class Proxy:
         self.port = 0
         self._to = port
         self._lines: set[Line] = set()
+        self._carried: set[asyncio.Task[None]] = set()
+        self._over = False
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Connect a client to the far end."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._carried.add(task)
+        task.add_done_callback(self._carried.discard)
         try:
             far_reader, far_writer = await asyncio.open_connection("localhost", self._to)
         except OSError:
             writer.transport.abort()
             return
         line = self.line(writer, far_writer)
+        if self._over:
+            line.abort()
         self._lines.add(line)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -42,6 +54,13 @@ class Proxy:
         """Reset every connection."""
         for line in self._lines:
             line.abort()
+
+    async def end(self) -> None:
+        """Reset every connection for good, and wait until none is carried."""
+        self._over = True
+        self.cut()
+        if self._carried:
+            await asyncio.wait(self._carried, timeout=LIMIT_S)
 
 
 class Line:
@@ -95,7 +114,7 @@ async def listening(proxy: P) -> AsyncGenerator[P]:
             yield proxy
         finally:
             server.close()
-            proxy.cut()
+            await proxy.end()
 
 
 @asynccontextmanager
