@@ -78,6 +78,29 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 Event = Selected | Taken | Told | Troubled | Given | Done
 
 
+def sentence(event: Event) -> str:
+    """Say what a user said, in short."""
+    return f"{event.user} {_said(event)}".rstrip()
+
+
+def _said(event: Event) -> str:
+    match event:
+        case Selected():
+            return f"begins, the PIN is {event.pin}"
+        case Taken():
+            return f"finds {event.total}"
+        case Told():
+            totals = " ".join(answer[:6] for answer in event.answers)
+            numbers = f"{event.number}+{len(event.asked)}"
+            return f"{numbers} answered {totals or '-'}, then {event.rest} {event.why}"
+        case Troubled():
+            return f"fails to {event.doing}: {event.why}"
+        case Given():
+            return "gives back"
+        case Done():
+            return "is done"
+
+
 class Ledger:
     """The account of one card and its user."""
 

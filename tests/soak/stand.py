@@ -9,13 +9,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
 import msgspec
 
 from certs.make_certs import Certificates
-from tests.soak.ledger import Event, Ledger, Outcome, Troubled
+from tests.soak.ledger import Event, Ledger, Outcome, Troubled, sentence
 from tests.system.programs import Program, Programs, running
 from wsrc.identity import luhn_digit
 
@@ -47,20 +48,15 @@ class SoakError(AssertionError):
 
 
 class Trace:
-    """The latest events, each with the seconds since the beginning; for any thread."""
+    """All events of a run, each with the time as in the logs of the programs; for any thread."""
 
     def __init__(self) -> None:
-        self._events: collections.deque[str] = collections.deque(maxlen=TRACED)
-        self._begun = time.monotonic()
+        self.events: list[str] = []
 
     def note(self, text: str) -> None:
         """Add an event."""
-        self._events.append(f"{time.monotonic() - self._begun:9.3f}  {text}")
-
-    @property
-    def text(self) -> str:
-        """Give the events, one a line."""
-        return "\n".join(list(self._events))
+        now = datetime.now().astimezone()
+        self.events.append(f"{now:%Y-%m-%d %H:%M:%S},{now.microsecond // 1000:03} {text}")
 
 
 class Stand:
@@ -73,9 +69,16 @@ class Stand:
         self.iccids = [_iccid(number) for number in range(users)]
         self.ledgers = {f"user-{iccid[-3:]}": Ledger() for iccid in self.iccids}
         self.troubles: list[Troubled] = []
-        self.strict = False
-        """Whether any error at all that a user sees is a fault."""
+        self.lossless = False
+        """Whether any command that is not answered is a fault."""
 
+        self.flawless = False
+        """Whether any error at all that a user sees is one."""
+
+        self.longest_s = 0.0
+        """Longest time between two things that one user said."""
+
+        self._latest: dict[str, float] = {}
         self._folder = folder
         self._all: dict[str, list[Program]] = collections.defaultdict(list)
         self._user: Program | None = None
@@ -166,7 +169,7 @@ class Stand:
     def fail(self, why: str) -> NoReturn:
         """Fail with what happened before."""
         counts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
-        ends = [f"{why}\nseed {self.seed}; {counts}", f"The latest events:\n{self.trace.text}"]
+        ends = [f"{why}\nseed {self.seed}; {counts}", *self._latest_events()]
         for name, programs in self._all.items():
             for program in programs[-2:]:
                 lines = [line for line in program.lines if not line.startswith("{")][-15:]
@@ -191,16 +194,37 @@ class Stand:
             event = _decoder.decode(line)
         except msgspec.DecodeError:
             self._broken(line)
-        self.trace.note(_short(event))
+        self.trace.note(sentence(event))
         if isinstance(event, Troubled):
             self.troubles.append(event)
         ledger = self.ledgers[event.user]
         ledger.take(event)
         if ledger.faults:
             self.fail(ledger.faults[0])
-        errors = ledger.troubles or ledger.outcomes.total() - ledger.outcomes[Outcome.ANSWERED]
-        if self.strict and errors:
-            self.fail(f"a user saw an error: {_short(event)}")
+        unanswered = ledger.outcomes.total() > ledger.outcomes[Outcome.ANSWERED]
+        if (self.lossless and unanswered) or (self.flawless and (unanswered or ledger.troubles)):
+            self.fail(f"this was not to happen: {sentence(event)}")
+        self._clock(event)
+
+    def _clock(self, event: Event) -> None:
+        now = time.monotonic()
+        self.longest_s = max(self.longest_s, now - self._latest.get(event.user, now))
+        self._latest[event.user] = now
+
+    def write(self, folder: Path, run: str) -> None:
+        """Write the trace and all that the programs said, to one file in the order of time."""
+        lines = list(self.trace.events)
+        for name, programs in self._all.items():
+            for number, program in enumerate(programs, 1):
+                said = (line for line in program.lines if not line.startswith("{"))
+                lines += [f"{line[:23]} [{name} {number}] {line[24:]}" for line in said]
+        folder.mkdir(parents=True, exist_ok=True)
+        text = "\n".join(sorted(lines)) + "\n"
+        (folder / f"{run}-{self.seed}.log").write_text(text, encoding="utf-8")
+
+    def _latest_events(self) -> list[str]:
+        latest = "\n".join(self.trace.events[-TRACED:])
+        return [f"The latest events:\n{latest}"]
 
     def _listen(self) -> bool:
         """Take what users said since the last call; tell whether it was anything."""
@@ -225,10 +249,19 @@ class Stand:
 
 
 @contextlib.contextmanager
-def standing(certificates: Certificates, seed: str, users: int) -> Iterator[Stand]:
-    """End every process that was started in the context, and remove its files."""
-    with tempfile.TemporaryDirectory(prefix="wsrc-soak-") as folder, running(certificates) as all_:
-        yield Stand(all_, seed, Path(folder), users)
+def standing(
+    certificates: Certificates, run: str, seed: str, users: int, logs: str = ""
+) -> Iterator[Stand]:
+    """End every process that was started in the context, and write what all said to `logs`."""
+    with tempfile.TemporaryDirectory(prefix="wsrc-soak-") as folder:
+        stand = None
+        try:
+            with running(certificates) as programs:
+                stand = Stand(programs, seed, Path(folder), users)
+                yield stand
+        finally:
+            if stand is not None and logs:
+                stand.write(Path(logs), run)
 
 
 def description(iccid: str) -> str:
@@ -250,7 +283,3 @@ def rows(table: Sequence[Sequence[object]]) -> str:
 def _iccid(number: int) -> str:
     digits = f"8988211000000{number + 100:05}"
     return digits + luhn_digit(digits)
-
-
-def _short(event: Event) -> str:
-    return f"{type(event).__name__} {msgspec.json.encode(event).decode()}"
