@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KEEP ?=
 PYTEST_ARGS ?=
+SOAK ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
@@ -16,7 +17,7 @@ else
 PYTEST := $(BIN)/python -m pytest
 endif
 
-.PHONY: help venv demo test check coverage mutants clean packages
+.PHONY: help venv demo test check coverage mutants soak clean packages
 
 help:
 	@echo 'make demo      run the whole system here, with simulated cards and your readers'
@@ -26,6 +27,8 @@ help:
 	@echo 'make check     static checks only'
 	@echo 'make coverage  all tests, and which lines they miss'
 	@echo 'make mutants   plant bugs in a copy, one at a time, and see that a test catches each'
+	@echo 'make soak      the programs for minutes, while connections are cut and programs killed'
+	@echo '               SOAK="cuts restarts" chooses runs; WSRC_SOAK_SEED=... repeats one'
 	@echo 'make venv      make .venv with WSRC in it, for development'
 	@echo 'make clean     remove what was made here'
 
@@ -54,6 +57,9 @@ coverage: packages $(VENV)/.dev
 
 mutants: $(VENV)/.dev
 	@$(BIN)/python contrib/plant_bugs.py
+
+soak: packages $(VENV)/.dev
+	@$(BIN)/python -m tests.soak $(SOAK)
 
 clean:
 	@rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \

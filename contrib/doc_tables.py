@@ -15,7 +15,8 @@ from wsrc.codec import BY_TAG
 from wsrc.conversation import ANSWERS, MAY_SAY, Phase, Speaker
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.pcsc_numbers import ATTRIBUTES
-from wsrc.settings import CardClientSettings, ServerSettings, Settings, UserSettings, settings_of
+from wsrc.setting_types import Settings, settings_of
+from wsrc.settings import CardClientSettings, ServerSettings, UserSettings
 from wsrc.slot import (
     CardProtocol,
     CardStatus,

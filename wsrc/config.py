@@ -10,16 +10,8 @@ from typing import NoReturn, TypeVar, cast
 import msgspec
 
 from wsrc.errors import ConfigError
-from wsrc.settings import (
-    BUILT_IN_CARDS,
-    ENVIRONMENT_PREFIX,
-    CardClientSettings,
-    ServerSettings,
-    Setting,
-    Settings,
-    UserSettings,
-    settings_of,
-)
+from wsrc.setting_types import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
+from wsrc.settings import BUILT_IN_CARDS, CardClientSettings, ServerSettings, UserSettings
 
 __all__ = [
     "CardClientSettings",

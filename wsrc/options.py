@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from wsrc.config import load
-from wsrc.settings import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
+from wsrc.setting_types import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
 
 R = TypeVar("R")
 

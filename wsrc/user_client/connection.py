@@ -12,14 +12,12 @@ from wsrc.codec import UnreadableError, tag_of
 from wsrc.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.errors import (
     ConnectionLostError,
-    ErrorCode,
-    RefusedError,
     RemoteProtocolError,
     WsrcError,
 )
 from wsrc.net.dial import Backoff, dial
+from wsrc.net.greeting import greet
 from wsrc.net.websocket import Link
-from wsrc.user_client.faults import from_error
 from wsrc.user_client.reader_feed import ReaderFeed
 from wsrc.user_client.requests import Requests
 from wsrc.user_client.watching import CardFeed
@@ -137,7 +135,7 @@ class Connection:
         async with dial(
             place.url, place.tls, connect_s=place.connect_s, ping_s=place.ping_s
         ) as link:
-            ack = await self._greet(link, hello)
+            ack = await greet(link, hello, place.connect_s, place.url)
             self._link = link
             try:
                 if greeted is None:
@@ -147,41 +145,6 @@ class Connection:
                 return await self._read(link)
             finally:
                 self._link = None
-
-    async def _greet(self, link: Link, hello: m.Hello) -> m.HelloAck:
-        url, connect_s = self._place.url, self._place.connect_s
-        link.send(hello)
-        try:
-            async with asyncio.timeout(connect_s):
-                answer, _ = await link.receive()
-        except TimeoutError:
-            raise ConnectionLostError(
-                f"{url} took the connection but did not answer hello within "
-                f"{connect_s:g} s; is it the port of a WSRC server for users?"
-            ) from None
-        except ConnectionLostError as exc:
-            raise ConnectionLostError(f"{url} refused us: {exc}.") from exc
-        except UnreadableError as exc:
-            raise RemoteProtocolError(f"{url} does not speak WSRC: {exc}") from exc
-        return self._check_greeting(answer)
-
-    def _check_greeting(self, answer: m.Message) -> m.HelloAck:
-        url = self._place.url
-        match answer:
-            case m.HelloAck(version=None):
-                raise RefusedError(
-                    ErrorCode.NOT_SUPPORTED,
-                    f"The server at {url} speaks the first form of the protocol only, which "
-                    f"has no sessions; this program needs version {m.VERSION}.",
-                )
-            case m.HelloAck():
-                return answer
-            case m.Error():
-                raise from_error(answer, command=False)
-            case _:
-                raise RemoteProtocolError(
-                    f"{url} answered hello with {tag_of(answer)}; it must be hello_ack."
-                )
 
     async def _read(self, link: Link) -> str:
         """Take what the server says until the connection ends; give why it did."""

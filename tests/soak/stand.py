@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The processes of one run, what the users among them say, and the trace of all that happened."""
+
+import collections
+import contextlib
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from certs.make_certs import Certificates
+from tests.soak.ledger import Event, Ledger, Outcome, Troubled, sentence
+from tests.system.programs import Program, Programs, running
+from wsrc.identity import luhn_digit
+
+STALL_S = 120.0
+"""How long it may be silent before a run has failed: longer than any limit of the programs."""
+
+LAST_WORDS_S = 10.0
+"""How long users may take to end after one of them broke."""
+
+POLL_S = 0.005
+KEEP_S = 60.0
+PING_S = 1.0
+"""Short, since a cut that nobody is told of lasts as long."""
+
+TRACED = 100
+"""Events that a failure shows."""
+
+DELAY_S = 0.003
+"""How long a card takes to answer after it ran a command: many are in flight when a cut comes."""
+
+RESUMED = re.compile(r"\bresumed\b")
+"""What a card client logs of a session that is used on another connection."""
+
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+class SoakError(AssertionError):
+    """A run found a fault; the text has it, the seed and what happened before."""
+
+
+class Trace:
+    """All events of a run, each with the time as in the logs of the programs; for any thread."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Add an event."""
+        now = datetime.now().astimezone()
+        self.events.append(f"{now:%Y-%m-%d %H:%M:%S},{now.microsecond // 1000:03} {text}")
+
+
+class Stand:
+    """A server, a card client and users; made by `standing`."""
+
+    def __init__(self, programs: Programs, seed: str, folder: Path, users: int) -> None:
+        self.programs = programs
+        self.seed = seed
+        self.trace = Trace()
+        self.iccids = [_iccid(number) for number in range(users)]
+        self.ledgers = {f"user-{iccid[-3:]}": Ledger() for iccid in self.iccids}
+        self.troubles: list[Troubled] = []
+        self.lossless = False
+        """Whether any command that is not answered is a fault."""
+
+        self.flawless = False
+        """Whether any error at all that a user sees is one."""
+
+        self.longest_s = 0.0
+        """Longest time between two things that one user said."""
+
+        self._latest: dict[str, float] = {}
+        self._folder = folder
+        self._all: dict[str, list[Program]] = collections.defaultdict(list)
+        self._user: Program | None = None
+        self._read = 0
+
+    @property
+    def told(self) -> int:
+        """Commands of which users were told the outcome."""
+        return sum(ledger.outcomes.total() for ledger in self.ledgers.values())
+
+    @property
+    def resumed(self) -> int:
+        """How often a session was resumed."""
+        lines = (line for program in self._all["card client"] for line in program.lines)
+        return sum(1 for line in lines if RESUMED.search(line))
+
+    def outcome(self, outcome: Outcome) -> int:
+        """Count the commands that ended so."""
+        return sum(ledger.outcomes[outcome] for ledger in self.ledgers.values())
+
+    def server(self, *args: str) -> Program:
+        """Start a server, at the ports of the earlier one if there was one."""
+        given = ("--ping-s", f"{PING_S}", "--drain-s", "5", "--reconnect-in-s", "0.1")
+        self.trace.note("server starts")
+        program = self.programs.server(*given, *args)
+        self.trace.note("server is ready")
+        self._all["server"].append(program)
+        return program
+
+    def card_client(self, *args: str, env: Mapping[str, str] | None = None) -> Program:
+        """Start a card client."""
+        given = ("--ping-s", f"{PING_S}", "--reconnect-min-s", "0.02", "--reconnect-max-s", "0.2")
+        self.trace.note("card client starts")
+        program = self.programs.card_client(*given, *args, env=env)
+        self._all["card client"].append(program)
+        return program
+
+    def simulated(self) -> list[str]:
+        """Give the arguments with which a card client has a simulated card for each user."""
+        arguments = ["--no-pcsc"]
+        for iccid in self.iccids:
+            path = self._folder / f"{iccid}.toml"
+            path.write_text(description(iccid), encoding="utf-8")
+            arguments += ["--simulated", str(path)]
+        return arguments
+
+    def users(self, port: int, *args: str) -> Program:
+        """Start the users, who reach the server at a port."""
+        given = [f"--server-url=wss://localhost:{port}/user", f"--seed={self.seed}"]
+        given += [f"--ca={self.programs.certificates.ca}", f"--ping-s={PING_S}"]
+        script = "from tests.soak.user import main; main()"
+        arguments = [*given, f"--keep-s={KEEP_S}", *args, *self.iccids]
+        self._user = self.programs.user_script(script, *arguments)
+        self._all["users"].append(self._user)
+        return self._user
+
+    def end(self, name: str, program: Program, number: signal.Signals) -> int:
+        """Send a signal to a program, wait for its end, and give its exit status."""
+        self.trace.note(f"{name} gets {number.name}")
+        return program.end(number)
+
+    def until(self, true: Callable[[], bool], what: str) -> None:
+        """Listen to the users until something is so; fail if they say nothing for too long."""
+        latest = time.monotonic()
+        while not true():
+            if self._listen():
+                latest = time.monotonic()
+            elif time.monotonic() - latest > STALL_S:
+                self.fail(f"nothing happened for {STALL_S:g} s, waiting for {what}")
+            else:
+                self._check_alive(what)
+                time.sleep(POLL_S)
+
+    def until_told(self, more: int) -> None:
+        """Listen until users were told the outcome of so many more commands."""
+        mark = self.told + more
+        self.until(lambda: self.told >= mark, f"the outcomes of {more} more commands")
+
+    def finish(self) -> None:
+        """Ask the users for their end, and wait until each counter was read once more."""
+        assert self._user is not None
+        self._user.process.send_signal(signal.SIGTERM)
+        done = self.ledgers.values()
+        self.until(lambda: all(ledger.done for ledger in done), "the last look at each counter")
+        if self._user.process.wait(STALL_S):
+            self.fail("the users ended with an error")
+
+    def fail(self, why: str) -> NoReturn:
+        """Fail with what happened before."""
+        counts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
+        ends = [f"{why}\nseed {self.seed}; {counts}", *self._latest_events()]
+        for name, programs in self._all.items():
+            for program in programs[-2:]:
+                lines = [line for line in program.lines if not line.startswith("{")][-15:]
+                ends.append(f"The end of what the {name} said:\n" + "\n".join(lines))
+        raise SoakError("\n\n".join(ends))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Give what users were told and what is wrong with it."""
+        ledgers = self.ledgers.values()
+        return {str(each): self.outcome(each) for each in Outcome} | {
+            "errors": len(self.troubles),
+            "leases": sum(ledger.leases for ledger in ledgers),
+            "PIN kept": sum(ledger.pin_kept for ledger in ledgers),
+            "misreported": sum(ledger.misreported for ledger in ledgers),
+            "run twice": sum(ledger.ran_twice for ledger in ledgers),
+        }
+
+    def hear(self, line: str) -> None:
+        """Take one line of the users; fail if it tells of a fault."""
+        try:
+            event = _decoder.decode(line)
+        except msgspec.DecodeError:
+            self._broken(line)
+        self.trace.note(sentence(event))
+        if isinstance(event, Troubled):
+            self.troubles.append(event)
+        ledger = self.ledgers[event.user]
+        ledger.take(event)
+        if ledger.faults:
+            self.fail(ledger.faults[0])
+        unanswered = ledger.outcomes.total() > ledger.outcomes[Outcome.ANSWERED]
+        if (self.lossless and unanswered) or (self.flawless and (unanswered or ledger.troubles)):
+            self.fail(f"this was not to happen: {sentence(event)}")
+        self._clock(event)
+
+    def _clock(self, event: Event) -> None:
+        now = time.monotonic()
+        self.longest_s = max(self.longest_s, now - self._latest.get(event.user, now))
+        self._latest[event.user] = now
+
+    def write(self, folder: Path, run: str) -> None:
+        """Write the trace and all that the programs said, to one file in the order of time."""
+        lines = list(self.trace.events)
+        for name, programs in self._all.items():
+            for number, program in enumerate(programs, 1):
+                said = (line for line in program.lines if not line.startswith("{"))
+                lines += [f"{line[:23]} [{name} {number}] {line[24:]}" for line in said]
+        folder.mkdir(parents=True, exist_ok=True)
+        text = "\n".join(sorted(lines)) + "\n"
+        (folder / f"{run}-{self.seed}.log").write_text(text, encoding="utf-8")
+
+    def _latest_events(self) -> list[str]:
+        latest = "\n".join(self.trace.events[-TRACED:])
+        return [f"The latest events:\n{latest}"]
+
+    def _listen(self) -> bool:
+        """Take what users said since the last call; tell whether it was anything."""
+        assert self._user is not None
+        lines = self._user.lines[self._read :]
+        self._read += len(lines)
+        for line in lines:
+            self.hear(line)
+        return bool(lines)
+
+    def _broken(self, line: str) -> NoReturn:
+        """Fail after the users have said all that they have to say."""
+        if self._user is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._user.process.wait(LAST_WORDS_S)
+        self.fail(f"a user broke: {line}")
+
+    def _check_alive(self, what: str) -> None:
+        assert self._user is not None
+        if self._user.process.poll() and self._read == len(self._user.lines):
+            self.fail(f"the users ended, waiting for {what}")
+
+
+@contextlib.contextmanager
+def standing(
+    certificates: Certificates, run: str, seed: str, users: int, logs: str = ""
+) -> Iterator[Stand]:
+    """End every process that was started in the context, and write what all said to `logs`."""
+    with tempfile.TemporaryDirectory(prefix="wsrc-soak-") as folder:
+        stand = None
+        try:
+            with running(certificates) as programs:
+                stand = Stand(programs, seed, Path(folder), users)
+                yield stand
+        finally:
+            if stand is not None and logs:
+                stand.write(Path(logs), run)
+
+
+def description(iccid: str) -> str:
+    """Describe a card whose INCREASE takes a moment to be answered after it ran."""
+    faults = f'[faults]\ndelay_s = {DELAY_S}\nwhen = "after"\nonly = "8032"\n'
+    return f'kind = "uicc"\niccid = "{iccid}"\n{faults}'
+
+
+def rows(table: Sequence[Sequence[object]]) -> str:
+    """Lay out a table with the columns side by side."""
+    texts = [[str(cell) for cell in row] for row in table]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in texts
+    )
+
+
+def _iccid(number: int) -> str:
+    digits = f"8988211000000{number + 100:05}"
+    return digits + luhn_digit(digits)

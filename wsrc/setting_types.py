@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a setting is: its types and ranges, and how command lines and documents show it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import msgspec
+from msgspec import Meta
+
+ENVIRONMENT_PREFIX = "WSRC_"
+
+_YEAR_S = 31_536_000.0
+
+Text = Annotated[str, Meta(min_length=1, max_length=255)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+Seconds = Annotated[float, Meta(gt=0.0, le=_YEAR_S)]
+SecondsOrNone = Annotated[float, Meta(ge=0.0, le=_YEAR_S)]
+LogLevel = Annotated[
+    Literal["error", "warning", "info", "debug"],
+    Meta(description="Least severe messages that are logged."),
+]
+Ping = Annotated[
+    Seconds,
+    Meta(description="Seconds between WebSocket pings; a peer silent for 1.5 times that is gone."),
+]
+TlsCa = Annotated[
+    Path | None,
+    Meta(
+        description="PEM file of the CA that signed the server's certificate.",
+        extra={"default": "the CAs of the system"},
+    ),
+]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the settings of every program have in common."""
+
+    FILES: ClassVar[tuple[str, ...]] = ()
+    """Where the TOML file is looked for; the first that exists is read."""
+
+
+class Setting(NamedTuple):
+    """One setting, as command lines and documents show it."""
+
+    name: str
+    type: Any
+    default: object
+    default_text: str
+    description: str
+    expected: str
+    paths: bool
+
+    @property
+    def flag(self) -> str:
+        """Name on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def environment(self) -> str:
+        """Name in the environment."""
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+
+def settings_of(kind: type[Settings]) -> tuple[Setting, ...]:
+    """Describe the settings of a program, in the order of their declaration."""
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple(_describe(field, hints[field.name]) for field in msgspec.structs.fields(kind))
+
+
+def _describe(field: msgspec.structs.FieldInfo, hint: Any) -> Setting:
+    kind, *metas = get_args(hint)
+    extra: dict[str, Any] = {}
+    for meta in metas:
+        extra |= meta.extra or {}
+    default = field.default
+    if default is msgspec.NODEFAULT:
+        default = field.default_factory()
+    return Setting(
+        name=field.name,
+        type=hint,
+        default=default,
+        default_text=extra.get("default", _text(default)),
+        description=next(meta.description for meta in metas if meta.description),
+        expected=_expected(kind, metas),
+        paths=kind == Path | None or "paths" in extra,
+    )
+
+
+def _text(default: object) -> str:
+    match default:
+        case bool():
+            return str(default).lower()
+        case None | () | {}:
+            return "none"
+        case _:
+            return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _expected(kind: Any, metas: list[Meta]) -> str:
+    """Say in words what a value must be."""
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(f'"{choice}"' for choice in get_args(kind))
+    words = _WORDS[get_origin(kind) or kind]
+    for meta in metas:
+        low, high = meta.gt if meta.gt is not None else meta.ge, meta.le
+        if high is not None:
+            words += f" {'above' if meta.gt is not None else 'from'} {low:g} to {high:.0f}"
+    return words
+
+
+_WORDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    tuple: "a list of texts",
+    Mapping: "a table of texts (KEY=LABEL outside of a file)",
+    UnionType: "the name of a file",
+}
