@@ -38,19 +38,23 @@ def grant(floor: Floor, slot: Slot, user: UserPeer, select: m.SelectCard, now: f
     user.leases[lease.session] = lease
     floor.timers.set(("attach", lease.session, None), now + floor.limits.attach_s)
     floor.changed(slot)
-    secret, holder = (select.secret, lease.holder) if lease.keep_s else (None, None)
-    attach = m.Attach(
+    floor.send(slot.peer, _attach(lease, select))
+
+
+def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
+    """Say what a card client is to do; it learns no more of a session than it needs."""
+    info, kept = lease.slot.info, lease.keep_s > 0
+    return m.Attach(
         session=lease.session,
-        reader=slot.info.reader,
-        insertion=slot.info.insertion,
+        reader=info.reader,
+        insertion=info.insertion,
         raw_tpdu=select.raw_tpdu,
         share=select.share,
         protocols=select.protocols,
-        secret=secret,
+        secret=select.secret if kept else None,
         keep_s=lease.keep_s,
-        holder=holder,
+        holder=lease.holder if kept else None,
     )
-    floor.send(slot.peer, attach)
 
 
 def _kept_for(floor: Floor, slot: Slot, select: m.SelectCard) -> float:
