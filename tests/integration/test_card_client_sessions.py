@@ -39,8 +39,10 @@ class Bench:
         self.peers.put_nowait(peer)
         await self.over.wait()
 
-    def agent(self, url: str) -> Agent:
-        return Agent(self.options, Server(url, None, 5.0, 0.01, 0.05), [self.source])
+    async def run(self, url: str) -> None:
+        """Run the card client until `stop` is set."""
+        self.agent = Agent(self.options, Server(url, None, 5.0, 0.01, 0.05), [self.source])
+        await self.agent.run(self.stop)
 
     async def connection(self) -> tuple[Peer, dict[str, Any]]:
         """Take the next connection of the card client, with its hello."""
@@ -88,7 +90,7 @@ async def benched(**chosen: float) -> AsyncIterator[Bench]:
         scripted(bench.serve, greet=False) as url,
         asyncio.TaskGroup() as tasks,
     ):
-        running = tasks.create_task(bench.agent(url).run(bench.stop))
+        running = tasks.create_task(bench.run(url))
         try:
             yield bench
         finally:
@@ -300,16 +302,15 @@ async def test_a_reader_unplugged_under_a_command_that_hangs_is_told_of(bench: B
 
 
 async def test_a_reader_that_is_back_at_once_is_another(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level("INFO")
     monkeypatch.setattr("wsrc.card_client.agent.TELL_S", LIMIT_S)
     peer = await bench.ready()
     await bench.attach(peer)
     await bench.hold(peer, 1)
     card = bench.source.readers.remove(bench.name)
     bench.source.readers.unplug(bench.name)
-    await until(lambda: "is gone" in caplog.text)
+    await until(lambda: not bench.agent._served)
     bench.source.readers.plug(card, bench.name)
     said: list[dict[str, Any]] = []
     while not said or said[-1]["msg_type"] != "reader_state" or "reader_gone" not in kinds(said):
