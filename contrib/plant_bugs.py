@@ -46,10 +46,20 @@ def read() -> list[Bug]:
     """Give all bugs."""
     files = tomllib.loads((ROOT / "contrib" / "planted_bugs.toml").read_text("utf-8"))
     return [
-        Bug(file, *bug, tests=tuple(what["tests"]))
+        Bug(file, *bug, tests=_found(what["tests"]))
         for file, what in files.items()
         for bug in what["bugs"]
     ]
+
+
+def _found(patterns: Iterable[str]) -> tuple[str, ...]:
+    """Give the files that patterns stand for; a pattern without any stays as it is."""
+    found = ((sorted(ROOT.glob(pattern)), pattern) for pattern in patterns)
+    return tuple(
+        str(path.relative_to(ROOT)) if isinstance(path, Path) else path
+        for paths, pattern in found
+        for path in (paths or [pattern])
+    )
 
 
 class Fate(StrEnum):

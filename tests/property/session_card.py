@@ -3,6 +3,8 @@
 
 from collections import Counter, deque
 
+import msgspec
+
 from tests.property.session_network import Line, refusal
 from wsrc import messages as m
 from wsrc.errors import ErrorCode, Outcome
@@ -42,6 +44,7 @@ class CardHost:
         self.runs: Counter[int] = Counter()
         self.known: list[m.Forwarded] = []
         self.refusing = False
+        self.lost_at: float | None = None
         self._running: tuple[m.Forwarded, Line | None] | None = None
         self._queue: deque[tuple[m.Message, Line | None]] = deque()
 
@@ -58,12 +61,13 @@ class CardHost:
     def lose_server(self) -> None:
         """Note the loss of the connection; what was not begun is dropped."""
         self.line = None
+        self.lost_at = self.now
         self._queue.clear()
         if self.end is not None:
             self.end.disconnected(self.now)
 
     def find_server(self, line: Line) -> None:
-        self.line = line
+        self.line, self.lost_at = line, None
         if self.end is not None:
             self.end.connected()
 
@@ -101,7 +105,11 @@ class CardHost:
         self._go_on()
 
     def check_time(self, *, remembered: bool) -> None:
-        if self.end is not None and self.end.expired(self.now):
+        if self.end is None:
+            return
+        too_long = self.lost_at is not None and self.now - self.lost_at >= KEEP_S
+        assert self.end.expired(self.now) == too_long
+        if too_long:
             self.seen["the card end kept it for long enough"] += 1
             self.pull(told=False, remembered=remembered)
 
@@ -130,7 +138,10 @@ class CardHost:
                 self._running = request, line
             case Verdict.REPEAT:
                 self.seen["a kept answer was repeated"] += 1
-                self._say(line, end.repeated(request))
+                again = end.repeated(request)
+                if not isinstance(again, m.Error):
+                    assert again == msgspec.structs.replace(answer_to(request), seq=request.seq)
+                self._say(line, again)
             case Verdict.LATE:
                 self.seen["a late copy was ignored"] += 1
             case Verdict.WRONG:

@@ -34,6 +34,7 @@ SITUATIONS = (
     "refused by a restarting server, then over",
     "refused by the server",
     "refused by the card end",
+    "the server would not wait for the answer",
     "given up, and never begun",
     "given up, and answered",
     "ended with the kept answer",

@@ -108,6 +108,7 @@ HOSTILE: dict[str, Move] = {
 UPSETS: dict[str, Move] = {
     "give_up": lambda world, _: world.user.give_up(),
     "refuse": refuse,
+    "time_out": lambda world, _: world.server.time_out(),
 }
 ENDS: dict[str, Move] = {
     "time_passes": time_passes,

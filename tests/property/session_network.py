@@ -45,7 +45,7 @@ class Server:
     One run of a server with one session; the next run remembers nothing.
 
     Args:
-        passed: Gets the requests that were passed on to the card client.
+        passed: Gets what was passed on to the card client.
     """
 
     def __init__(self, passed: list[m.Message]) -> None:
@@ -89,7 +89,19 @@ class Server:
             return
         number = next(self._numbers)
         self.claims[number] = claim
-        self.card.down.append(msgspec.structs.replace(claim.request, id=number))
+        resume = msgspec.structs.replace(claim.request, id=number)
+        self.card.down.append(resume)
+        self.passed.append(resume)
+
+    def time_out(self) -> None:
+        """Wait no longer for the answer to the request in flight."""
+        if self.holder is not None and self.in_flight is not None:
+            self.holder.down.append(
+                m.error(
+                    ErrorCode.COMMAND_TIMEOUT, "No.", id=self.in_flight, outcome=Outcome.UNKNOWN
+                )
+            )
+            self.in_flight = None
 
     def user_lost(self, line: Line) -> None:
         if line is self.holder:

@@ -41,6 +41,8 @@ class UserClient:
         self.copies: list[m.Answer] = []
         self.asked = 0
         self.open: int | None = None
+        self._cut_at: float | None = None
+        self._over: SessionLostError | None = None
         self._never: set[int] = set()
         self._given_up = False
         self._may_run = False
@@ -81,13 +83,20 @@ class UserClient:
         if self.line is not None:
             self.line.client_open = False
             self.line = None
+            self._cut()
             self._perform(self.end.disconnected(self.now))
 
     def check_time(self) -> None:
+        too_long = self._cut_at is not None and self.now - self._cut_at >= KEEP_S
         was_over = self.end.over
         self._perform(self.end.expired(self.now))
+        assert (self.end.over is not None) == (too_long or was_over is not None)
         if was_over is not self.end.over:
             self.seen["the user end kept it for long enough"] += 1
+
+    def _cut(self) -> None:
+        if self._cut_at is None:
+            self._cut_at = self.now
 
     def repeat(self, copy: m.Answer) -> None:
         """Take an answer of the card end once more."""
@@ -103,6 +112,7 @@ class UserClient:
         match message:
             case m.SessionInterrupted():
                 self._interrupted = True
+                self._cut()
                 self._perform(self.end.interrupted(self.now))
             case m.SessionEnded(id=None):
                 self._ended(message)
@@ -116,8 +126,8 @@ class UserClient:
                 pass
 
     def _answered(self, answer: m.Answer) -> None:
-        if isinstance(answer, m.Error) and answer.seq is None:
-            assert answer.outcome is Outcome.NOT_EXECUTED
+        refused = isinstance(answer, m.Error) and answer.outcome is Outcome.NOT_EXECUTED
+        if refused and answer.seq is None:
             self._may_run = False
             if answer.code is ErrorCode.SHUTTING_DOWN and self.end.state is State.LIVE:
                 self._sent_back = True
@@ -132,7 +142,9 @@ class UserClient:
                 self._ended(message)
             case m.Error(code=ErrorCode.SHUTTING_DOWN):
                 self.seen["a resume was refused by a restarting server"] += 1
+                was_over = self.end.over
                 self._perform(self.end.refused(message, self.now))
+                assert self.end.over is was_over
                 self.lose_server()
             case m.Error():
                 self._perform(self.end.refused(message, self.now))
@@ -147,6 +159,7 @@ class UserClient:
             return
         self._perform(self.end.resumed(message))
         assert self.end.state is State.LIVE
+        self._cut_at = None
         if was is None:
             self.seen["resumed with nothing open"] += 1
         elif self.open is None and not self._given_up:
@@ -203,6 +216,9 @@ class UserClient:
                 by = "the server" if answer.seq is None else "the card end"
                 self.seen[f"refused by {by}"] += 1
                 self._must_never_run(asked)
+            case m.Error(code=ErrorCode.COMMAND_TIMEOUT):
+                self.seen["the server would not wait for the answer"] += 1
+                assert self._may_run
             case m.Error():
                 assert answer.code is ErrorCode.CARD_NOT_PRESENT
                 assert self.runs[asked] == 1
@@ -239,6 +255,8 @@ class UserClient:
         assert not self._never & set(self.runs)
         assert self.end.idle == (self.open is None)
         if self.end.over is not None:
+            self._over = self._over or self.end.over
+            assert self.end.over is self._over
             assert self.open is None
             with pytest.raises(SessionLostError):
                 self.end.ask(m.CApdu(command=Octets(b"\x00")))

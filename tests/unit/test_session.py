@@ -191,6 +191,11 @@ class TestEnded:
         ended.put(end, said)
         assert ended.answer(resume(2)) == msgspec.structs.replace(said, id=7)
 
+    def test_what_was_not_taken_in_hand_is_not_told(self) -> None:
+        end = card_end(taken=2, kept=answer())
+        end.resumed(resume(3))
+        assert end.ended(ErrorCode.CARD_NOT_PRESENT, "It was pulled.") == over(2, answer(2))
+
     def test_nobody_else_is_told(self) -> None:
         end, ended = card_end(), Ended()
         ended.put(end, over(0))
