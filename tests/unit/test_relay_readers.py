@@ -137,9 +137,10 @@ def test_who_went_is_not_told_anything() -> None:
     user = world.user()
     watch(user)
     user.leave()
-    world.card(empty())
+    host = world.card(empty())
     assert user.quiet()
-    assert world.relay._floor.readers.watchers == {}
+    host.leave()
+    assert world.leftovers() == {}
 
 
 def test_what_card_and_reader_are_called_is_not_told() -> None:
