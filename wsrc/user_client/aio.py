@@ -25,7 +25,8 @@ from wsrc.user_client.card import BatchResult, Card, Status
 from wsrc.user_client.connection import Connection
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.reader_calls import ReaderCalls
-from wsrc.user_client.requests import Session, bounded_wait
+from wsrc.user_client.requests import bounded_wait
+from wsrc.user_client.transacting import CardSession
 from wsrc.user_client.watching import CardFeed
 
 __all__ = [
@@ -194,7 +195,7 @@ class Client(ReaderCalls):
         assert isinstance(ack, m.SelectCardAck)
         if ack.session is None:
             raise RemoteProtocolError("The server gave a card without a session.")
-        session = Session(requests, ack.session)
+        session = CardSession(requests, ack.session)
         return Card(session, _info(ack), raw_tpdu=request.raw_tpdu, timeout_s=self._timeout_s)
 
     def _give_back(self, ack: m.Message) -> None:

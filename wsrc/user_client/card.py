@@ -17,7 +17,7 @@ from wsrc.octets import Octets, from_wire
 from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.look_ahead import LookAhead
-from wsrc.user_client.requests import Session
+from wsrc.user_client.transacting import CardSession
 
 DETACH_S = 10.0
 """How long the server may take to confirm that a card was given back."""
@@ -63,7 +63,7 @@ class Card:
     """
 
     def __init__(
-        self, session: Session, info: CardInfo, *, raw_tpdu: bool, timeout_s: float
+        self, session: CardSession, info: CardInfo, *, raw_tpdu: bool, timeout_s: float
     ) -> None:
         self.info = info
         self.atr: bytes = bytes(from_wire(info.identities.atr))
@@ -168,12 +168,12 @@ class Card:
         Begin a transaction: those who share the card wait until it ends.
 
         Transactions nest. One that is not used for as long as the card host allows ends with a
-        reset, and so does one whose owner vanishes.
+        reset, and so does one whose owner vanishes. A caller that is cancelled has begun none.
 
         Raises:
             CardBusyError: If another's transaction did not end in time.
         """
-        await self._ask(m.BeginTransaction(session=""))
+        await self._session.begin(self._timeout_s)
 
     async def end(self, *, disposition: Disposition = Disposition.LEAVE) -> None:
         """
