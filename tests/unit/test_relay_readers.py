@@ -8,7 +8,7 @@ import pytest
 from tests.unit.relay_world import ATR, ICCID, Peer, World, code_of, empty, reader
 from wsrc import messages as m
 from wsrc.errors import ErrorCode
-from wsrc.relay.readers import PAGE
+from wsrc.relay.readers import LIST_OCTETS, PAGE
 from wsrc.relay.records import CardPeer
 from wsrc.slot import SlotState
 
@@ -342,6 +342,23 @@ def test_in_json_rpc_readers_come_and_go_in_a_list() -> None:
     assert rpc(user) == [(STATE, ("r1", "present")), ("mark", 3)]
     host.say(m.ReaderGone(reader="r1"))
     assert rpc(user) == [(LIST, ("r2",)), ("mark", 4)]
+
+
+def test_in_json_rpc_readers_too_many_for_a_message_are_not_listed() -> None:
+    world = World(max_readers_per_card_client=1024)
+    user = world.user()
+    watch(user, form=m.ReaderForm.JSON_RPC)
+    names = ["\u0001" * 100 + str(number) for number in range(1000)]
+    host = world.card(*(empty(name) for name in names))
+    texts = [text for text in user.texts if b"ListChange" in text]
+    assert texts == [b'{"jsonrpc":"2.0","event":"Pcsc.Readers.ListChange","params":{}}']
+    assert max(map(len, user.texts)) < LIST_OCTETS
+    told = rpc(user)
+    assert (told[0], len(told)) == ((LIST, None), 1002)
+    for name in names[100:]:
+        host.say(m.ReaderGone(reader=name))
+    assert rpc(user)[-2] == (LIST, tuple(names[:100]))
+    assert max(map(len, user.texts)) < LIST_OCTETS
 
 
 def test_in_json_rpc_a_label_is_no_change_of_state() -> None:
