@@ -196,7 +196,13 @@ class Client(ReaderCalls):
         if ack.session is None:
             raise RemoteProtocolError("The server gave a card without a session.")
         session = CardSession(requests, ack.session)
-        return Card(session, _info(ack), raw_tpdu=request.raw_tpdu, timeout_s=self._timeout_s)
+        return Card(
+            session,
+            _info(ack),
+            raw_tpdu=request.raw_tpdu,
+            timeout_s=self._timeout_s,
+            protocols=request.protocols,
+        )
 
     def _give_back(self, ack: m.Message) -> None:
         """Detach a card that came after its asker gave up."""

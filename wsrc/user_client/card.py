@@ -63,13 +63,20 @@ class Card:
     """
 
     def __init__(
-        self, session: CardSession, info: CardInfo, *, raw_tpdu: bool, timeout_s: float
+        self,
+        session: CardSession,
+        info: CardInfo,
+        *,
+        raw_tpdu: bool,
+        timeout_s: float,
+        protocols: Sequence[CardProtocol] = (),
     ) -> None:
         self.info = info
         self.atr: bytes = bytes(from_wire(info.identities.atr))
         self._session = session
         self._raw_tpdu = raw_tpdu
         self._timeout_s = timeout_s
+        self._protocols = tuple(protocols)
         self._ahead = LookAhead()
 
     @property
@@ -129,7 +136,15 @@ class Card:
         )
 
     async def reset(self, kind: ResetKind = ResetKind.COLD) -> bytes:
-        """Reset the card and give its new ATR."""
+        """
+        Reset the card and give its new ATR.
+
+        It runs in one of the protocols that it was selected with, if any were named then.
+        """
+        if self._protocols:
+            cold = kind is ResetKind.COLD
+            initialization = Initialization.UNPOWER if cold else Initialization.RESET
+            return await self.reconnect(initialization=initialization, protocols=self._protocols)
         self._ahead.drop()
         answer = await self._ask(m.ResetReq(kind=kind))
         assert isinstance(answer, m.ResetResp)
