@@ -34,9 +34,6 @@ CLOSE_S = 10.0
 MAX_JOBS = 64
 """What may wait for one reader: a session has one request in flight, the rest is slack."""
 
-GRACE_S = 1.0
-"""How long PC/SC may go on showing our own use after we let go."""
-
 
 class SlotAgent:
     """
@@ -106,8 +103,7 @@ class SlotAgent:
 
     def slot_changed(self, slot: Slot) -> None:
         """Take what the source sees now; who the card is takes its turn."""
-        quiet = not self._turns.sessions and self._thread.idle_s > GRACE_S
-        if slot.in_use and quiet:
+        if slot.in_use and not self._turns.sessions:
             self._touched = True
         self._sight.saw(slot, in_session=bool(self._turns.sessions))
         if not self._to_refresh:  # each change of any reader comes here
@@ -189,6 +185,8 @@ class SlotAgent:
         self._sight.tell()
         if not present:
             self._card.no_card(STATES[slot.state], slot.atr)
+        elif slot.exclusive:  # it is identified when the other program lets go
+            return
         elif (not same or self.info.state is not m.ReaderState.READY) and not direct:
             await self._identify()
 
@@ -225,21 +223,26 @@ class SlotAgent:
             self._send(held.attached())
 
     async def _check_card(self, asked: m.Attach) -> None:
-        """Raise RefusedError if the card that is meant is not there any more."""
-        name = self.info.name
+        """Raise RefusedError if the card that is meant is not there any more, or is in use."""
+        name, before = self.info.name, self.info
         if asked.share is Share.DIRECT:
             return
-        if asked.insertion != self.info.insertion or self.info.state is not m.ReaderState.READY:
+        self._check_state(asked)
+        if self._touched and not self._turns.sessions:
+            await self._identify()
+            self._check_state(asked)
+            if (before.iccid, before.eids) != (self.info.iccid, self.info.eids):
+                why = f"Another program has used {name}, and the card is another one now."
+                raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
+
+    def _check_state(self, asked: m.Attach) -> None:
+        name, state = self.info.name, self.info.state
+        if asked.insertion == self.info.insertion and state is m.ReaderState.IN_USE:
+            why = f"Another program on {self._options.host} uses the card in {name}."
+            raise RefusedError(ErrorCode.READER_IN_USE, why)
+        if asked.insertion != self.info.insertion or state is not m.ReaderState.READY:
             why = f"The card that was in {name} is not there any more."
             raise RefusedError(ErrorCode.CARD_NOT_PRESENT, why)
-        if self._touched and not self._turns.sessions and not await self._is_still_the_same():
-            why = f"Another program has used {name}, and the card is another one now."
-            raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
-
-    async def _is_still_the_same(self) -> bool:
-        before = self.info
-        await self._identify()
-        return (before.iccid, before.eids) == (self.info.iccid, self.info.eids)
 
     async def _detach(self, asked: m.Detach) -> None:
         left = self._turns.leave(asked.session, asked.disposition)

@@ -147,8 +147,8 @@ def view_of(slot: Slot) -> m.ReaderView:
         state=_STATES.get(info.state, SlotState.PRESENT),
         insertion=info.insertion,
         atr=info.atr if slot.has_card else None,
-        in_use=bool(holders) or info.state is m.ReaderState.IN_USE,
-        exclusive=any(lease.share is Share.EXCLUSIVE for lease in holders),
+        in_use=bool(holders) or info.state is m.ReaderState.IN_USE or info.in_use,
+        exclusive=info.exclusive or any(lease.share is Share.EXCLUSIVE for lease in holders),
         label=info.label,
     )
 
