@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from wsrc.messages import CardEvent, CardInfo, CardState, Change, Identities
 from wsrc.user_client.pcscd_names import reader_name
-from wsrc.user_client.pcscd_remote import MAX_EMPTY, Shelf
+from wsrc.user_client.pcscd_shelf import MAX_EMPTY, Shelf
 
 ICCID, OTHER, EID = "8988211000000430010", "8988211000000430028", "89882119900000000000000000007280"
 

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Exchanges with one reader, one at a time: taking the card, commands, resets, giving it back.
+
+Whoever has the turn finds the card ours and the resets done that were put off.
+"""
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from wsrc.slot import ResetKind
+from wsrc.user_client.pcscd_needs import Close, Inner, Need, Open, Park, Reset, Steps
+from wsrc.user_client.pcscd_source import Failure, Session
+from wsrc.user_client.pcscd_table import Reader, Refused
+from wsrc.user_client.pcscd_waiting import Waiting
+from wsrc.user_client.pcscd_wire import Code
+
+Doing = Generator[Need, Any, bytes]
+
+
+class Turns:
+    """
+    The turns of all readers.
+
+    `begun` are calls that nobody asked for, to be run; `let_go` tells that what is parked may be
+    able to go on.
+    """
+
+    def __init__(self, waiting: Waiting) -> None:
+        self.begun: list[Steps] = []
+        self.let_go = False
+        self._waiting = waiting
+
+    def take(self, reader: Reader, doing: Inner) -> Inner:
+        """Do something when the turn comes; a failure is what the program is told."""
+        while reader.busy:
+            yield Park()
+        reader.busy = True
+        try:
+            reader.check_there()
+            yield from doing
+        except Failure as failure:
+            self._failed(reader, failure)
+            raise Refused(failure.code) from failure
+        finally:
+            self._over(reader)
+
+    def ask(self, reader: Reader, doing: Doing) -> Doing:
+        """Do something that has an answer; the turn must have come."""
+        reader.busy = True
+        try:
+            return (yield from doing)
+        except Failure as failure:
+            self._failed(reader, failure)
+            raise Refused(failure.code) from failure
+        finally:
+            self._over(reader)
+
+    def open(self, reader: Reader) -> Inner:
+        """Make the card ours, unless it is."""
+        if reader.session is not None:
+            return
+        if reader.direct is not None:
+            alone, reader.direct = reader.direct, None
+            yield Close(alone)
+        session = yield Open(reader.name)
+        reader.opened(session)
+        if reader.gone or not reader.seen.present:
+            reader.session_over()
+
+    def reset_or_open(self, reader: Reader, kind: ResetKind) -> Inner:
+        """Reset the card; making it ours does that, too."""
+        if reader.session is None:
+            yield from self.open(reader)
+        else:
+            yield from self._reset(reader, reader.session, kind)
+
+    def ready(self, reader: Reader) -> Generator[Need, Any, Session]:
+        """
+        Give the session of a card that is ours and was reset if that was put off.
+
+        Raises:
+            Refused: If the card went while it was taken.
+        """
+        yield from self.open(reader)
+        session = reader.session
+        if session is None:
+            raise Refused(Code.SCARD_W_REMOVED_CARD)
+        if reader.pending_reset is not None:
+            yield from self._reset(reader, session, reader.pending_reset)
+        return session
+
+    def with_reader(self, reader: Reader, doing: Callable[[Session], Need]) -> Doing:
+        """Ask a reader itself; one whose card is not ours is taken alone, with or without card."""
+        if reader.session is not None:
+            session = yield from self.ready(reader)
+        else:
+            session = reader.direct or (yield Open(reader.name, direct=True))
+            reader.direct = session
+        answer: bytes = yield doing(session)
+        return answer
+
+    def close_stale(self, reader: Reader) -> None:
+        """Begin to close the sessions of a reader that are over, unless one is being used."""
+        if not reader.busy:
+            self.begun += [_close(session) for session in reader.stale]
+            reader.stale.clear()
+
+    def release(self, reader: Reader) -> None:
+        """Begin to give back a card that nobody uses."""
+        self.begun.append(self._release(reader))
+
+    def _release(self, reader: Reader) -> Steps:
+        if reader.busy or reader.handles:
+            return None
+        reader.busy = True
+        reader.session_over()
+        ours, reader.stale = reader.stale, []
+        try:
+            for session in ours:
+                yield Close(session)
+        finally:
+            self._over(reader)
+        return None
+
+    def _reset(self, reader: Reader, session: Session, kind: ResetKind) -> Inner:
+        atr = yield Reset(session, kind)
+        if reader.session is session and reader.was_reset(atr):
+            self._waiting.changed()
+
+    def _over(self, reader: Reader) -> None:
+        reader.busy = False
+        self.close_stale(reader)
+        self.let_go = True
+
+    def _failed(self, reader: Reader, failure: Failure) -> None:
+        if failure.sticky is not None:
+            reader.lost(failure.sticky)
+            self._waiting.changed()
+
+
+def _close(session: Session) -> Steps:
+    yield Close(session)
+    return None
