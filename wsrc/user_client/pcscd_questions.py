@@ -32,13 +32,19 @@ def control(turns: Turns, reader: Reader, asked: Control) -> Doing:
     number = control_number(asked.code, windows=False)
     if number is None:
         raise Refused(Code.SCARD_E_UNSUPPORTED_FEATURE)
-    if number != GET_FEATURE_REQUEST:
-        return (yield from _control(turns, reader, number, asked.octets))
+    if number == GET_FEATURE_REQUEST:
+        return platform_features((yield from _features(turns, reader)), windows=False)
+    return (yield from turns.with_reader(reader, lambda s: ControlReader(s, number, asked.octets)))
+
+
+def _features(turns: Turns, reader: Reader) -> Doing:
     if not reader.is_ours:
         return b""
     if reader.features is None:
-        reader.features = yield from _control(turns, reader, number, asked.octets)
-    return platform_features(reader.features, windows=False)
+        reader.features = yield from turns.with_reader(
+            reader, lambda s: ControlReader(s, GET_FEATURE_REQUEST, b""), settled=False
+        )
+    return reader.features
 
 
 def name_of(number: int) -> str:
@@ -71,7 +77,3 @@ def write(turns: Turns, reader: Reader, asked: SetAttribute) -> Doing:
             raise Refused(Code.SCARD_E_NOT_TRANSACTED) from failure
         raise
     return b""
-
-
-def _control(turns: Turns, reader: Reader, number: int, octets: bytes) -> Doing:
-    return turns.with_reader(reader, lambda s: ControlReader(s, number, octets))

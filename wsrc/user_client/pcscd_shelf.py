@@ -156,8 +156,9 @@ class Shelf:
         if isinstance(news, ReaderSnapshot):
             self._readers = {(each.host, each.reader): each for each in news.readers}
             return self._settle_all(self._places)
-        readers = self._readers if self._readers is not None else {}
-        view = news.reader
+        readers, view = self._readers, news.reader
+        if readers is None:
+            return False
         at = view.host, view.reader
         if news.change is not Change.REMOVED:
             readers[at] = view

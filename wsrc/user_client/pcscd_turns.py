@@ -90,13 +90,22 @@ class Turns:
             yield from self._reset(reader, session, reader.pending_reset)
         return session
 
-    def with_reader(self, reader: Reader, doing: Callable[[Session], Need]) -> Doing:
-        """Ask a reader itself; one whose card is not ours is taken alone, with or without card."""
-        if reader.session is not None:
+    def with_reader(
+        self, reader: Reader, doing: Callable[[Session], Need], *, settled: bool = True
+    ) -> Doing:
+        """
+        Ask a reader itself; one whose card is not ours is taken alone, with or without card.
+
+        Args:
+            reader: The reader.
+            doing: What to ask.
+            settled: Whether a reset that was put off is done first.
+        """
+        session = reader.session or reader.direct
+        if session is None:
+            reader.direct = session = yield Open(reader.name, direct=True)
+        elif reader.session is not None and settled:
             session = yield from self.ready(reader)
-        else:
-            session = reader.direct or (yield Open(reader.name, direct=True))
-            reader.direct = session
         answer: bytes = yield doing(session)
         return answer
 

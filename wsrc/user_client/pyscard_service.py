@@ -86,7 +86,7 @@ class Service:
 
     @property
     def readers(self) -> tuple[Seen, ...]:
-        """The readers that there are now."""
+        """The readers that there are now; pyscard cannot say of one that it is out of reach."""
         with self._changed:
             return self._seen
 
@@ -184,7 +184,7 @@ class Service:
 
     def _report(self, seen: Sequence[Seen]) -> None:
         with self._changed:
-            self._seen = tuple(seen)
+            self._seen = tuple(each for each in seen if not each.unavailable)
         self.wake()
 
 
