@@ -139,49 +139,42 @@ def test_what_the_reader_cannot_do(
     assert one.simple(asks.Status(card)) is RESET
 
 
-def test_reader_alone_is_taken_for_a_program_that_connects_to_it_alone(world: World) -> None:
-    one = world.program()
-    card = one.connect(DIRECT, 0)[1]
-    assert control(one, card) == (OK, b"x")
-    assert control(one, card) == (OK, b"x")
-    assert world.log == ["open reader", "control 1", "control 1"]
-    assert one.row()[1:] == (4, 1, 0)
-    assert control(one, card, FEATURES)[0] is OK
-    two = world.program()
-    theirs = two.card()
-    assert world.log[3:] == ["control 3400", "close", "open"]
-    assert control(one, card) == (OK, b"x")
-    assert two.transmit(theirs) is OK
-    assert one.simple(asks.Disconnect(card, LEAVE)) is OK
-    assert two.simple(asks.Disconnect(theirs, LEAVE)) is OK
-    world.later(1.0)
-    assert world.log[-1] == "close"
-    assert [s.closed for s in world.sessions] == [True, True]
-
-
-def test_reader_alone_is_given_back_after_its_last_program(world: World) -> None:
+def test_reader_alone_is_taken_for_as_long_as_a_question_takes(world: World) -> None:
     world.see(OUT)
     one = world.program()
     card = one.connect(DIRECT, 0)[1]
-    assert control(one, card) == (OK, b"x")
-    one.vanish()
-    world.later(1.0)
-    assert world.log == ["open reader", "control 1", "close"]
+    assert control(one, card, octets=b"1") == (OK, b"1")
+    assert one.simple(asks.GetAttribute(card, SERIAL, 264)) is OK
+    alone = ["open reader", "control 1", "close", "open reader", "read vendor_ifd_serial_no"]
+    assert world.log == [*alone, "close"]
+    assert one.row()[1:] == (2, 1, 0)
+    assert control(one, card, FEATURES) == (OK, b"")
+    assert all(session.closed for session in world.sessions)
 
 
-def test_reader_alone_that_another_user_has_is_refused(world: World) -> None:
+def test_who_connects_meanwhile_waits_until_the_reader_is_given_back(world: World) -> None:
+    world.slow = {ControlReader}
+    one, two = world.program(), world.program()
+    card = one.connect(DIRECT, 0)[1]
+    asked = one.start(asks.Control(card, ESCAPE, 9, b"1"))
+    connecting = two.start(asks.Connect(two.context, NAME, SHARED, 1))
+    assert isinstance(connecting.need, Park)
+    world.finish(ControlReader)
+    assert asked.done
+    assert code_of(connecting.answer) is OK
+    assert world.log == ["open reader", "control 1", "close", "open"]
+
+
+def test_reader_alone_that_cannot_be_asked(world: World) -> None:
     one = world.program()
     card = one.connect(DIRECT, 0)[1]
     world.fail[Open] = Failure(VIOLATION)
     assert control(one, card) == (VIOLATION, b"")
     del world.fail[Open]
-    assert control(one, card) == (OK, b"x")
-    world.readers.session_over(world.sessions[-1], Failure(RESET, RESET))
-    world.settle()
-    assert world.log[-1] == "close"
+    world.fail[ControlReader] = Failure(Code.SCARD_E_READER_UNAVAILABLE, RESET)
+    assert control(one, card) == (Code.SCARD_E_READER_UNAVAILABLE, b"")
+    assert world.log == ["open reader", "close"]
     assert one.simple(asks.Status(card)) is OK
-    assert control(one, card) == (OK, b"x")
-    assert world.log[-2:] == ["open reader", "control 1"]
 
 
 def test_reset_that_was_put_off_is_done_before_the_reader_is_told_to_act(world: World) -> None:

@@ -182,6 +182,21 @@ def test_card_in_place_of_another_is_in_a_reader_of_its_own() -> None:
     assert names(shelf) == {OTHER: True}
 
 
+def test_card_that_nobody_looked_at_yet_is_not_shown() -> None:
+    shelf = stocked()
+    gone = card("8988211000000430000")
+    hear(shelf, Change.REMOVED, gone)
+    hear_reader(shelf, SlotState.EMPTY)
+    alone = {"state": CardState.ASSOCIATED, "lease": lease("a", Share.DIRECT)}
+    assert not hear(shelf, Change.ADDED, card(None, **alone))
+    assert hear(shelf, Change.CHANGED, gone)
+    assert (only(shelf).present, only(shelf).event_count) == (True, 3)
+    nameless = Shelf()
+    hear(nameless, Change.ADDED, card(None))
+    assert hear(nameless, Change.CHANGED, card(None, **alone))
+    assert only(nameless).others == -1
+
+
 def test_same_card_put_in_again_at_once_is_another_insertion() -> None:
     shelf = stocked()
     hear(shelf, Change.REMOVED, card("8988211000000430000"))

@@ -87,7 +87,7 @@ class Calls:
     def _unused(self, name: bytes, now: float) -> None:
         """Note since when a card is ours that nobody came to use."""
         reader = self._table.find(name)
-        if reader is not None and reader.is_ours and not reader.handles:
+        if reader is not None and reader.session is not None and not reader.handles:
             reader.idle_since = now
 
     def _admit(self, program: Program, asked: asks.Connect) -> Generator[Need, Any, Reader]:

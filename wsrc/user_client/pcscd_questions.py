@@ -38,7 +38,7 @@ def control(turns: Turns, reader: Reader, asked: Control) -> Doing:
 
 
 def _features(turns: Turns, reader: Reader) -> Doing:
-    if not reader.is_ours:
+    if reader.session is None:
         return b""
     if reader.features is None:
         reader.features = yield from turns.with_reader(

@@ -79,9 +79,6 @@ class Readers:
                 self._turns.close_stale(reader)
                 self._turns.let_go = True
                 self._waiting.changed()
-            elif reader.direct is session:
-                reader.session_over()
-                self._turns.close_stale(reader)
 
     # What is to be done outside
 

@@ -30,6 +30,9 @@ RECONNECT_MIN_S, RECONNECT_MAX_S = 0.1, 10.0
 READY_S = 10.0
 """How long the cards that are there at the beginning may take to be shown."""
 
+SETTLE_S = 2.0
+"""How long a reader that we gave back, and take again alone, may take to be free."""
+
 _UNREACHABLE = {
     ErrorCode.CARD_CLIENT_GONE,
     ErrorCode.READER_UNAVAILABLE,
@@ -112,12 +115,17 @@ class RemoteCards:
         try:
             share = Share.DIRECT if direct else Share.EXCLUSIVE
             which = _exactly(place.card, empty=not place.seen.present)
-            card = await client.select(raw_tpdu=True, share=share, **which)
+            wait_s = SETTLE_S if direct and self._just_given_back(place) else 0.0
+            card = await client.select(raw_tpdu=True, share=share, wait_s=wait_s, **which)
             lease = card.info.lease
         finally:
             place.taken(lease)
             self._tell()
-        return RemoteSession(card, functools.partial(self._over, place))
+        return RemoteSession(card, place, functools.partial(self._over, place))
+
+    @staticmethod
+    def _just_given_back(place: Place) -> bool:
+        return asyncio.get_running_loop().time() < place.given_back + SETTLE_S
 
     def _over(self, place: Place, why: WsrcError) -> None:
         """Note, before programs are told, that a reader is out of reach."""
@@ -196,8 +204,9 @@ def _matches(filters: Sequence[Filter], card: CardInfo) -> bool:
 class RemoteSession:
     """A card of a server that is ours."""
 
-    def __init__(self, card: Card, over: Callable[[WsrcError], None]) -> None:
+    def __init__(self, card: Card, place: Place, over: Callable[[WsrcError], None]) -> None:
         self._card = card
+        self._place = place
         self._over = over
 
     @property
@@ -245,6 +254,8 @@ class RemoteSession:
             await self._card.detach()
         except WsrcError:
             return  # it is not ours in any case
+        finally:
+            self._place.given_back = asyncio.get_running_loop().time()
 
 
 def _exactly(card: CardInfo, *, empty: bool) -> Filters:

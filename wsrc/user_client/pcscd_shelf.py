@@ -6,6 +6,7 @@ That a card is gone is told of the card; whether it was taken out or is out of r
 its reader. The two come one after the other, in either order.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ class Place:
         self.seen = Seen(name)
         self.leaving = False
         self.doubted = False
+        self.given_back = -math.inf
+        """When we gave it back last, in monotonic seconds."""
         self._taking = False
         self._ours: LeaseInfo | None = None
         self.put_in(card)
@@ -141,11 +144,12 @@ class Shelf:
                 return False
             there.leaving, there.doubted = True, False
             return self._settle(there)
-        changed = there is not None and there.leaving
-        if there is not None and (there.leaving or card.state is CardState.IDENTIFYING):
+        unknown = card.state is CardState.IDENTIFYING
+        changed = there is not None and (there.leaving or unknown)
+        if there is not None and changed:
             there.take_out()
-            there, changed = None, True
-        if card.state is CardState.IDENTIFYING:
+            there = None
+        if unknown or (there is None and _is_overlooked(card)):
             return changed
         if there is not None:
             return there.put_in(card)
@@ -224,3 +228,9 @@ def _who(card: CardInfo) -> Any:
     """Give what a card is known by; one that has no number is known by where it is."""
     ids = card.identities
     return (card.eids[0] if card.eids else ids.eid) or ids.iccid or where(card)
+
+
+def _is_overlooked(card: CardInfo) -> bool:
+    """Tell whether nobody looked at a card yet because somebody has its reader alone."""
+    alone = card.lease is not None and card.lease.share is Share.DIRECT
+    return alone and _who(card) == where(card)

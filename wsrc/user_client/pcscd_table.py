@@ -70,8 +70,6 @@ class Reader:
         self.exclusive = False
         self.protocol = 0
         self.session: Session | None = None
-        self.direct: Session | None = None
-        """The reader alone, while its card is not ours and a program asked the reader something."""
         self.features: bytes | None = None
         """Features as control numbers, once asked for; they hold for a session."""
         self.stale: list[Session] = []
@@ -88,11 +86,6 @@ class Reader:
     def name(self) -> bytes:
         """Name that programs know it by."""
         return self.seen.name
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether there is something to give back when nobody uses the reader."""
-        return self.session is not None or self.direct is not None
 
     @property
     def sharing(self) -> int:
@@ -155,8 +148,9 @@ class Reader:
         self.unpowered = False
         self.idle_since = None
         self.features = None
-        self.stale += [each for each in (self.session, self.direct) if each is not None]
-        self.session = self.direct = None
+        if self.session is not None:
+            self.stale.append(self.session)
+            self.session = None
 
     def opened(self, session: Session) -> None:
         """Note that the card is ours, and powered by a cold reset."""

@@ -60,9 +60,6 @@ class Turns:
         """Make the card ours, unless it is."""
         if reader.session is not None:
             return
-        if reader.direct is not None:
-            alone, reader.direct = reader.direct, None
-            yield Close(alone)
         session = yield Open(reader.name)
         reader.opened(session)
         if reader.gone or not reader.seen.present:
@@ -94,17 +91,19 @@ class Turns:
         self, reader: Reader, doing: Callable[[Session], Need], *, settled: bool = True
     ) -> Doing:
         """
-        Ask a reader itself; one whose card is not ours is taken alone, with or without card.
+        Ask a reader itself; one whose card is not ours is taken alone, and given back at once.
+
+        A reader that is taken alone does not look at a card that is put in meanwhile.
 
         Args:
             reader: The reader.
             doing: What to ask.
             settled: Whether a reset that was put off is done first.
         """
-        session = reader.session or reader.direct
+        session = reader.session
         if session is None:
-            reader.direct = session = yield Open(reader.name, direct=True)
-        elif reader.session is not None and settled:
+            return (yield from _alone(reader, doing))
+        if settled:
             session = yield from self.ready(reader)
         answer: bytes = yield doing(session)
         return answer
@@ -120,14 +119,14 @@ class Turns:
         self.begun.append(self._release(reader))
 
     def _release(self, reader: Reader) -> Steps:
-        if reader.busy or reader.handles:
+        session = reader.session
+        if session is None or reader.busy or reader.handles:
             return None
         reader.busy = True
         reader.session_over()
-        ours, reader.stale = reader.stale, []
+        reader.stale.remove(session)
         try:
-            for session in ours:
-                yield Close(session)
+            yield Close(session)
         finally:
             self._over(reader)
         return None
@@ -151,3 +150,14 @@ class Turns:
 def _close(session: Session) -> Steps:
     yield Close(session)
     return None
+
+
+def _alone(reader: Reader, doing: Callable[[Session], Need]) -> Doing:
+    session = yield Open(reader.name, direct=True)
+    try:
+        answer: bytes = yield doing(session)
+    except Failure as failure:
+        yield Close(session)
+        raise Failure(failure.code) from failure
+    yield Close(session)
+    return answer
