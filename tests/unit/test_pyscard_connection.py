@@ -29,11 +29,9 @@ from smartcard.PassThruCardService import PassThruCardService  # noqa: TID251
 from smartcard.reader.Reader import Reader  # noqa: TID251
 from smartcard.scard import (  # noqa: TID251
     SCARD_ATTR_ATR_STRING,
-    SCARD_ATTR_VENDOR_IFD_SERIAL_NO,
     SCARD_ATTR_VENDOR_NAME,
     SCARD_E_NO_SMARTCARD,
     SCARD_E_PROTO_MISMATCH,
-    SCARD_E_READER_UNAVAILABLE,
     SCARD_E_SHARING_VIOLATION,
     SCARD_E_UNSUPPORTED_FEATURE,
     SCARD_LEAVE_CARD,
@@ -52,16 +50,11 @@ from smartcard.sw.SWExceptions import CheckingErrorException, SWException  # noq
 from smartcard.System import readers  # noqa: TID251
 
 from certs.make_certs import Certificates
-from tests.system.world import LIMIT_S, UICC, Host, until
+from tests.system.world import UICC, until
 from tests.unit.remote_pyscard import RemotePyscard, remote_cards
 from wsrc.messages import CardState
-from wsrc.readers.simulated_connection import ECHO_CONTROL
 from wsrc.readers.simulation import make_card, parse_description
-from wsrc.user_client.pcscd_wire import Code
-from wsrc.user_client.pyscard_calls import Context
-from wsrc.user_client.pyscard_service import ScardError
 
-ECHO = 0x42000000 + ECHO_CONTROL
 SELECT_MF = [0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00]
 SELECT_NOTHING = [0x00, 0xA4, 0x00, 0x04, 0x02, 0x12, 0x34]
 VERIFY = [0x00, 0x20, 0x00, 0x01, 0x08, 0x31, 0x32, 0x33, 0x34, 0xFF, 0xFF, 0xFF, 0xFF]
@@ -291,55 +284,6 @@ def test_control(connection: Any) -> None:
     with pytest.raises(SmartcardException, match="Failed to control") as caught:
         connection.control(0x42000001, [1, 2])
     assert caught.value.hresult == SCARD_E_UNSUPPORTED_FEATURE
-    assert connection.control(ECHO, [1, 2, 3]) == [1, 2, 3]
-    assert connection.control(ECHO) == []
-    assert connection.control(ECHO, [7] * 65_000) == [7] * 65_000
-    with pytest.raises(SmartcardException, match="Failed to control"):
-        connection.control(0x00312000)
-
-
-async def _stopped(host: Host) -> None:
-    host.stop.set()
-
-
-def test_control_codes_of_windows(remote: RemotePyscard) -> None:
-    context = Context(remote.installed._service, windows=True)
-    card, _ = context.connect(remote.reader.name.encode(), SCARD_SHARE_SHARED, 3)
-    assert context.control(card, 0x00312000, b"hello") == b"hello"
-    assert context.control(card, 0x00313520, b"") == b""
-    with pytest.raises(ScardError) as caught:
-        context.control(card, ECHO, b"")
-    assert caught.value.code is Code.SCARD_E_UNSUPPORTED_FEATURE
-    context.disconnect(card, SCARD_LEAVE_CARD)
-    context.release()
-
-
-def test_attribute_that_the_reader_itself_knows(connection: Any) -> None:
-    assert len(connection.getAttrib(SCARD_ATTR_VENDOR_IFD_SERIAL_NO)) == 8
-
-
-def test_reader_without_a_card_can_be_asked(remote: RemotePyscard) -> None:
-    connection = remote.reader.createConnection()
-    remote.remove()
-    connection.connect(mode=SCARD_SHARE_DIRECT)
-    assert connection.control(ECHO, [1]) == [1]
-    assert len(connection.getAttrib(SCARD_ATTR_VENDOR_IFD_SERIAL_NO)) == 8
-    connection.disconnect()
-    remote.insert()
-
-
-def test_card_host_that_goes_makes_the_reader_unavailable(
-    remote: RemotePyscard, connection: Any
-) -> None:
-    service = remote.installed._service
-    remote.there.do(_stopped(remote.host))
-    while service.readers:
-        version = service.version
-        assert not service.readers or service.wait(version, LIMIT_S)
-    for ask in (connection.getATR, lambda: connection.transmit(SELECT_MF), connection.reconnect):
-        with pytest.raises(CardConnectionException) as caught:
-            ask()
-        assert caught.value.hresult == SCARD_E_READER_UNAVAILABLE
 
 
 def test_attributes(remote: RemotePyscard, connection: Any) -> None:
