@@ -273,6 +273,18 @@ def test_card_that_goes_while_it_is_taken_for_a_command_is_given_back(world: Wor
     assert world.log == ["open", "close"]
 
 
+def test_reader_that_goes_while_its_card_is_taken_for_a_command(world: World) -> None:
+    world.slow = {Open}
+    one = world.program()
+    card = one.connect(DIRECT, 0)[1]
+    call = one.start(asks.Transmit(card, 4, (0, 0, 0), 264, b"\0\0\0\0"))
+    world.see(AWAY)
+    world.finish(Open)
+    assert call.answer is not None
+    assert struct.unpack("=I", call.answer[28:32])[0] == UNAVAILABLE
+    assert world.log == ["open", "close"]
+
+
 def test_program_whose_card_was_lost_takes_it_again_by_a_reset(world: World) -> None:
     one = world.program()
     card = one.connect(DIRECT, 0)[1]

@@ -189,6 +189,8 @@ def test_card_that_nobody_looked_at_yet_is_not_shown() -> None:
     hear_reader(shelf, SlotState.EMPTY)
     alone = {"state": CardState.ASSOCIATED, "lease": lease("a", Share.DIRECT)}
     assert not hear(shelf, Change.ADDED, card(None, **alone))
+    for state in (CardState.RESETTING, CardState.IDENTIFYING):
+        assert not hear(shelf, Change.CHANGED, card(None, state=state))
     assert hear(shelf, Change.CHANGED, gone)
     assert (only(shelf).present, only(shelf).event_count) == (True, 3)
     nameless = Shelf()

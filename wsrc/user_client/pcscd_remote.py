@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from wsrc import messages as m
 from wsrc.errors import (
+    CardBusyError,
     ConnectionLostError,
     ErrorCode,
     NoSuchCardError,
@@ -30,8 +31,11 @@ RECONNECT_MIN_S, RECONNECT_MAX_S = 0.1, 10.0
 READY_S = 10.0
 """How long the cards that are there at the beginning may take to be shown."""
 
-SETTLE_S = 2.0
+SETTLE_S = 5.0
 """How long a reader that we gave back, and take again alone, may take to be free."""
+
+AGAIN_S = 0.02
+"""How often that is asked for."""
 
 _UNREACHABLE = {
     ErrorCode.CARD_CLIENT_GONE,
@@ -113,10 +117,7 @@ class RemoteCards:
         place.take()
         lease = None
         try:
-            share = Share.DIRECT if direct else Share.EXCLUSIVE
-            which = _exactly(place.card, empty=not place.seen.present)
-            wait_s = SETTLE_S if direct and self._just_given_back(place) else 0.0
-            card = await client.select(raw_tpdu=True, share=share, wait_s=wait_s, **which)
+            card = await self._select(client, place, direct=direct)
             lease = card.info.lease
         finally:
             place.taken(lease)
@@ -124,8 +125,18 @@ class RemoteCards:
         return RemoteSession(card, place, functools.partial(self._over, place))
 
     @staticmethod
-    def _just_given_back(place: Place) -> bool:
-        return asyncio.get_running_loop().time() < place.given_back + SETTLE_S
+    async def _select(client: Client, place: Place, *, direct: bool) -> Card:
+        """Take a card; or its reader alone, which may not be free yet after we gave it back."""
+        share = Share.DIRECT if direct else Share.EXCLUSIVE
+        which = _exactly(place.card, empty=not place.seen.present)
+        now = asyncio.get_running_loop().time
+        while True:
+            try:
+                return await client.select(raw_tpdu=True, share=share, **which)
+            except CardBusyError as exc:
+                if not direct or exc.holder or now() >= place.given_back + SETTLE_S:
+                    raise
+            await asyncio.sleep(AGAIN_S)
 
     def _over(self, place: Place, why: WsrcError) -> None:
         """Note, before programs are told, that a reader is out of reach."""

@@ -231,6 +231,6 @@ def _who(card: CardInfo) -> Any:
 
 
 def _is_overlooked(card: CardInfo) -> bool:
-    """Tell whether nobody looked at a card yet because somebody has its reader alone."""
+    """Tell whether nobody looked at a card yet because somebody has, or had, its reader alone."""
     alone = card.lease is not None and card.lease.share is Share.DIRECT
-    return alone and _who(card) == where(card)
+    return (alone or card.state is CardState.RESETTING) and _who(card) == where(card)

@@ -77,11 +77,12 @@ class Turns:
         Give the session of a card that is ours and was reset if that was put off.
 
         Raises:
-            Refused: If the card went while it was taken.
+            Refused: If the card or the reader went while it was taken.
         """
         yield from self.open(reader)
         session = reader.session
         if session is None:
+            reader.check_there()
             raise Refused(Code.SCARD_W_REMOVED_CARD)
         if reader.pending_reset is not None:
             yield from self._reset(reader, session, reader.pending_reset)
