@@ -2,7 +2,7 @@
 """A card that is ours, for programs that use asyncio; `aio` gives it."""
 
 import functools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -251,6 +251,14 @@ class Card:
     async def set_attribute(self, name: str, value: bytes) -> None:
         """Set an attribute of the reader; errors as `get_attribute`."""
         await self._ask(m.SetAttribute(session="", name=name, value=Octets(value)))
+
+    def when_over(self, tell: Callable[[WsrcError], None]) -> None:
+        """
+        Have `tell` called, once and at once, with why the card stopped being ours.
+
+        It is not called for a card that is given back. It must neither block nor raise.
+        """
+        self._session.when_over(tell)
 
     async def detach(self, *, disposition: Disposition = Disposition.RESET) -> None:
         """

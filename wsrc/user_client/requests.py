@@ -71,6 +71,7 @@ class Requests:
         self._last_id = 0
         self._pending: dict[int, _Pending] = {}
         self._sessions: dict[str, m.SessionEnded | None] = {}
+        self._when_over: dict[str, Callable[[WsrcError], None]] = {}
         self._lost: str | None = None
 
     async def ask(
@@ -138,8 +139,14 @@ class Requests:
                 f"The card is no longer ours: {ended.message} Select it again.", ended.code
             )
 
+    def when_over(self, session: str, tell: Callable[[WsrcError], None]) -> None:
+        """Call `tell` once when a session ends or the connection is lost; not after `forget`."""
+        self._when_over[session] = tell
+        self._tell_over(session)
+
     def forget(self, session: str) -> None:
         """Strike a session that was given back; its command in flight will not be answered."""
+        self._when_over.pop(session, None)
         self._sessions.pop(session, None)
         for id_, pending in list(self._pending.items()):
             if pending.session == session:
@@ -166,6 +173,7 @@ class Requests:
         if isinstance(message, m.SessionEnded):
             if message.session in self._sessions:
                 self._sessions[message.session] = message
+                self._tell_over(message.session)
             return
         if isinstance(message, m.SelectCardAck) and message.session is not None:
             self._sessions[message.session] = None
@@ -200,6 +208,17 @@ class Requests:
                 self._settle(pending, OutcomeUnknownError(why, ErrorCode.CARD_CLIENT_GONE))
             else:
                 self._settle(pending, ConnectionLostError(reason))
+        for session in list(self._when_over):
+            self._tell_over(session)
+
+    def _tell_over(self, session: str) -> None:
+        """Tell that a session is over, if it is and somebody wants to know."""
+        try:
+            self.check(session)
+        except (ConnectionLostError, SessionLostError) as exc:
+            tell = self._when_over.pop(session, None)
+            if tell is not None:
+                tell(exc)
 
     def _start(self, request: m.Message, hear: Hear | None, late: Hear | None) -> _Pending:
         self._last_id += 1
@@ -270,6 +289,10 @@ class Session:
                 if exc.outcome is Outcome.NOT_EXECUTED:
                     self._requests.check(self.name)
                 raise
+
+    def when_over(self, tell: Callable[[WsrcError], None]) -> None:
+        """Call `tell` once when the card stops being ours, but for `detach`."""
+        self._requests.when_over(self.name, tell)
 
     async def detach(self, limit_s: float, disposition: Disposition = Disposition.RESET) -> None:
         """Give the card back, whatever it is doing; it is no error if it is gone."""
