@@ -41,6 +41,8 @@ FIELDS: dict[str, str] = {
     "ReaderInfo.name": "Name of the reader on its host",
     "ReaderInfo.state": "State of the reader",
     "ReaderInfo.insertion": "Grows with each card that is put in",
+    "ReaderInfo.in_use": "Another program of the card host has the card open",
+    "ReaderInfo.exclusive": "That program has it alone",
     "Step.expect": "Patterns of status words; empty means any",
     "Hello.client_type": "What the sender is; must fit the port",
     "Hello.atr": "First form, card client: ATR of its card",

@@ -40,6 +40,7 @@ from wsrc.parts import (
     StepResult as StepResult,
 )
 from wsrc.reader_events import (
+    UNLISTED as UNLISTED,
     ListChange as ListChange,
     ListReaders as ListReaders,
     ListReadersAck as ListReadersAck,

@@ -106,7 +106,8 @@ class ReaderInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     One reader of a card client, and the card in it.
 
     `reader` is the stable id. `insertion` grows with each card put in, so that a request for one
-    card never reaches the next.
+    card never reaches the next. `in_use` tells that another program of the host has the card
+    open, and `exclusive` that it does not let others have it.
     """
 
     reader: str
@@ -118,6 +119,8 @@ class ReaderInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     iccid: str | None = None
     eids: tuple[str, ...] = ()
     label: str | None = None
+    in_use: bool = False
+    exclusive: bool = False
 
 
 class RunningSession(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

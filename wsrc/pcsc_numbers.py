@@ -136,6 +136,16 @@ def neutral_features(octets: bytes, *, windows: bool) -> bytes:
     return neutral
 
 
+def platform_features(neutral: bytes, *, windows: bool) -> bytes:
+    """Give what `neutral_features` made with a platform's control codes; others are left out."""
+    octets = b""
+    for at in range(0, len(neutral) - _FEATURE_OCTETS + 1, _FEATURE_OCTETS):
+        code = control_code(int.from_bytes(neutral[at + 2 : at + 6]), windows=windows)
+        if neutral[at + 1] == 4 and code is not None:
+            octets += neutral[at : at + 2] + code.to_bytes(4)
+    return octets
+
+
 def card_status(state: int, *, windows: bool) -> tuple[CardStatus, ...]:
     """Give the names of what SCardStatus says: a mask on pcsc-lite, an ordinal on Windows."""
     if windows:

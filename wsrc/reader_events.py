@@ -112,11 +112,15 @@ class PcscReaderState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     in_use: bool = msgspec.field(name="InUse")
 
 
-class PcscReaders(msgspec.Struct, frozen=True, kw_only=True):
-    """`params` of `Pcsc.Readers.ListChange`: names and ids of all readers, in one order."""
+class PcscReaders(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """
+    `params` of `Pcsc.Readers.ListChange`: names and ids of all readers, in one order.
 
-    names: tuple[str, ...] = msgspec.field(name="Names")
-    reader_ids: tuple[str, ...] = msgspec.field(name="ReaderIds")
+    Both are absent where they are too many for one message: `list_readers` has them.
+    """
+
+    names: tuple[str, ...] | None = msgspec.field(name="Names", default=None)
+    reader_ids: tuple[str, ...] | None = msgspec.field(name="ReaderIds", default=None)
 
 
 class StateChange(Message, frozen=True, tag=False, kw_only=True):
@@ -134,6 +138,9 @@ class ListChange(Message, frozen=True, tag=False, kw_only=True):
     event: Literal["Pcsc.Readers.ListChange"]
     params: PcscReaders
 
+
+UNLISTED = ListChange(jsonrpc="2.0", event="Pcsc.Readers.ListChange", params=PcscReaders())
+"""Says that readers came or went where there are too many to name them all."""
 
 NOTIFICATIONS: dict[str, type[StateChange] | type[ListChange]] = {
     "Pcsc.Reader.StateChange": StateChange,

@@ -5,8 +5,10 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 
+from wsrc.errors import WsrcError
 from wsrc.readers.base import Slot, SlotState
-from wsrc.readers.simulated import SimulatedConnection, SimulatedSource
+from wsrc.readers.simulated import SimulatedSource
+from wsrc.readers.simulated_connection import SimulatedConnection, SimulatedDirect
 from wsrc.slot import CardProtocol, ResetKind
 from wsrc.user_client.pcscd_source import Seen
 
@@ -35,8 +37,31 @@ class LocalCards:
             self._source.stop()
             thread.join(10)
 
-    def open(self, name: bytes) -> "LocalSession":
-        return LocalSession(self._source.open(name.decode()).connect())
+    def open(self, name: bytes, *, direct: bool = False) -> "LocalSession | LocalReader":
+        reader = self._source.open(name.decode())
+        return LocalReader(reader.connect_direct()) if direct else LocalSession(reader.connect())
+
+
+class LocalReader:
+    """A simulated reader that is ours; everything is answered at once."""
+
+    atr = b""
+    protocol: CardProtocol | None = None
+
+    def __init__(self, held: SimulatedDirect) -> None:
+        self.control = held.control
+        self.get_attribute = held.get_attribute
+        self.set_attribute = held.set_attribute
+        self.close: Callable[[], None] = held.close
+
+    def when_over(self, tell: Callable[[WsrcError], None]) -> None:
+        """Never: what becomes of the reader is seen."""
+
+    def transmit(self, octets: bytes) -> bytes:
+        raise AssertionError("a card was asked through its reader alone")
+
+    def reset(self, kind: ResetKind) -> bytes:
+        raise AssertionError("a card was reset through its reader alone")
 
 
 class LocalSession:
@@ -44,6 +69,9 @@ class LocalSession:
 
     def __init__(self, connection: SimulatedConnection) -> None:
         self._connection = connection
+        self.control = connection.control
+        self.get_attribute = connection.get_attribute
+        self.set_attribute = connection.set_attribute
         self.transmit: Callable[[bytes], bytes] = connection.transmit
 
     @property
@@ -53,6 +81,9 @@ class LocalSession:
     @property
     def protocol(self) -> CardProtocol:
         return self._connection.protocol
+
+    def when_over(self, tell: Callable[[WsrcError], None]) -> None:
+        """Never: what becomes of the card is seen."""
 
     def reset(self, kind: ResetKind) -> bytes:
         return self._connection.reset(kind)

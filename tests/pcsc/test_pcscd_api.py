@@ -22,7 +22,7 @@ pytestmark = pytest.mark.pcscd
 PROGRAM = Path(__file__).parent / "programs" / "api.py"
 PARTS = (
     "connecting", "sharing", "exchanging", "resetting", "transactions", "vanishing", "removing",
-    "waiting", "plugging",
+    "waiting", "asking", "plugging",
 )  # fmt: skip
 LIMIT_S = 60.0
 

@@ -214,7 +214,7 @@ def test_long_and_foreign_names(side: OurSide, name: str) -> None:
         assert line.attribute(card, 0x7FFF0003) == (SUCCESS, name.encode() + b"\0")
 
 
-def test_attributes_and_features_are_known_without_asking(side: OurSide) -> None:
+def test_attributes_and_features(side: OurSide) -> None:
     with Line(side.socket_path) as line:
         line.establish()
         _, card, _ = line.connect(side.readers[0])
@@ -229,7 +229,8 @@ def test_attributes_and_features_are_known_without_asking(side: OurSide) -> None
         assert line.attribute(card, 0x00090300) == (SUCCESS, b"\x02")
         assert line.attribute(card, 0x00090301) == (SUCCESS, b"\x01")
         assert line.attribute(card, 0x00010102)[0] == SUCCESS
-        assert line.attribute(card, 0x00010103)[0] == UNSUPPORTED
+        assert line.attribute(card, 0x00010103)[0] == SUCCESS
+        assert line.attribute(card, 0x00020110)[0] == UNSUPPORTED
         assert line.attribute(card, 0x00090303, command=0x10)[0] == 0x80100016
         assert line.control(card, 0x42000D48) == (SUCCESS, b"")
         assert line.control(card, 0x42000001, b"\1\2") == (UNSUPPORTED, b"")

@@ -42,10 +42,22 @@ class Asked:
 
 @dataclass
 class Place:
-    """A reader at a card client; `sessions` are those that were not ended yet, and their share."""
+    """
+    A reader at a card client; `sessions` are those that were not ended yet, and their share.
+
+    `owner` is the session that has a transaction, and `depth` how often it was begun.
+    """
 
     info: m.ReaderInfo
     sessions: dict[str, Share] = field(default_factory=dict)
+    owner: str | None = None
+    depth: int = 0
+
+    def end(self, session: str) -> None:
+        """End a session, and the transaction that it has."""
+        self.sessions.pop(session, None)
+        if self.owner == session:
+            self.owner, self.depth = None, 0
 
 
 @dataclass
@@ -58,6 +70,21 @@ class Host:
     places: dict[str, Place] = field(default_factory=dict)
     todo: list[m.Message] = field(default_factory=list)
     done: list[m.Message] = field(default_factory=list)
+
+    def place_of(self, session: str | None) -> Place | None:
+        """Give the reader that a session has."""
+        return next((each for each in self.places.values() if session in each.sessions), None)
+
+    @property
+    def ready(self) -> list[m.Message]:
+        """What need not wait for the end of another session's transaction."""
+        return [asked for asked in self.todo if not self._must_wait(asked)]
+
+    def _must_wait(self, asked: m.Message) -> bool:
+        session = m.session_of(asked)
+        place = self.place_of(session)
+        waits = isinstance(asked, m.Forwarded) and not isinstance(asked, m.Status | m.GetAttribute)
+        return waits and place is not None and place.owner not in {None, session}
 
 
 @dataclass
@@ -170,7 +197,33 @@ class Model:
                 )
                 host.peer.say(m.BatchResp(id=id_, session=session, results=results))
             case _:
-                host.peer.answer(asked)
+                self.answer_verb(host, asked)
+
+    def answer_verb(self, host: Host, asked: m.Message) -> None:
+        if isinstance(asked, m.BeginTransaction | m.EndTransaction):
+            self.transact(host, asked)
+            return
+        if isinstance(asked, m.Reconnect) and asked.share is not None:
+            place = host.place_of(asked.session)
+            if place is not None:
+                closed = asked.share is not Share.SHARED
+                assert not closed or len(place.sessions) == 1, "taken from those who share it"
+                place.sessions[asked.session] = asked.share
+        host.peer.answer(asked)
+
+    def transact(self, host: Host, asked: m.BeginTransaction | m.EndTransaction) -> None:
+        """Do as a card client does, which alone knows of transactions."""
+        place = host.place_of(asked.session)
+        if isinstance(asked, m.BeginTransaction) and place is not None:
+            assert place.owner in {None, asked.session}
+            place.owner, place.depth = asked.session, place.depth + 1
+        elif place is None or place.owner != asked.session:
+            self.answer_error(host, asked)
+            return
+        else:
+            place.depth -= 1
+            place.owner = asked.session if place.depth else None
+        host.peer.answer(asked)
 
     def answer_error(self, host: Host, asked: m.Message) -> None:
         session: str | None = getattr(asked, "session", None)
@@ -195,12 +248,18 @@ class Model:
 
     def end_of(self, host: Host, session: str) -> None:
         for place in host.places.values():
-            place.sessions.pop(session, None)
+            place.end(session)
         host.peer.end(session, ErrorCode.CANCELLED)
 
     def end_all(self, host: Host, place: Place) -> None:
         for session in list(place.sessions):
             self.end_of(host, session)
+
+    def other_card(self, host: Host, place: Place) -> None:
+        """End what the sessions of a reader have with the card that was there."""
+        for session, share in list(place.sessions.items()):
+            if share is not Share.DIRECT:
+                self.end_of(host, session)
 
     def look(self) -> None:
         """Take in all that the relay has said."""
@@ -259,7 +318,8 @@ class Model:
             return
         if isinstance(message, m.Attach):
             place = host.places.get(message.reader)
-            if place is not None and place.info.insertion == message.insertion:
+            direct = message.share is Share.DIRECT
+            if place is not None and (direct or place.info.insertion == message.insertion):
                 shares = {message.share, *place.sessions.values()}
                 alone = not place.sessions
                 assert alone or shares == {Share.SHARED}, "given away before it was reset"
@@ -340,6 +400,8 @@ class Model:
             assert all(result.response == asked.echo for result in message.results)
         if isinstance(message, m.DetachAck):
             asker.held.remove(message.session)
+        if isinstance(message, m.ReconnectAck) and isinstance(asked.request, m.Reconnect):
+            self.shares[message.session] = asked.request.share or self.shares[message.session]
         if isinstance(message, m.SelectCardAck) and message.session is not None:
             self.user_gets(asker, message.session)
             if message.keep_s:

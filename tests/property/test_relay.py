@@ -14,6 +14,7 @@ from hypothesis.stateful import (
 
 from tests.property.relay_model import LIMITS, Asked, Asker, Host, Model, OldHost, Place, echo_of
 from tests.property.relay_resuming import FEATURES, Resuming
+from tests.property.relay_sharing import PICK, SharingRules
 from tests.unit.relay_world import empty, reader
 from wsrc import messages as m
 from wsrc.errors import ErrorCode
@@ -23,10 +24,9 @@ from wsrc.slot import Share
 ICCIDS = ("8949020000012345678", "8949020000012345678", "894902000001234567")
 UNRELATED = "8949020000099999999"
 CHANGES = ("insert", "remove", "mute", "ready", "label", "unplug", "plug")
-PICK = st.integers(0, 7)
 
 
-class RelayMachine(RuleBasedStateMachine, Resuming, Model):
+class RelayMachine(RuleBasedStateMachine, Resuming, SharingRules):
     def __init__(self) -> None:
         RuleBasedStateMachine.__init__(self)
         Model.__init__(self)
@@ -114,10 +114,10 @@ class RelayMachine(RuleBasedStateMachine, Resuming, Model):
         insertion = place.info.insertion
         if what == "insert":
             place.info = reader(name, iccid, insertion=insertion + 1)
-            self.end_all(host, place)
+            self.other_card(host, place)
         elif what == "remove":
             place.info = empty(name, insertion=insertion)
-            self.end_all(host, place)
+            self.other_card(host, place)
         else:
             state = m.ReaderState.MUTE if what == "mute" else m.ReaderState.READY
             label = "L" if what == "label" else None
@@ -149,7 +149,7 @@ class RelayMachine(RuleBasedStateMachine, Resuming, Model):
         while busy:
             busy = False
             for host in self.hosts:
-                if host.todo:
+                if host.ready:
                     busy = True
                     self.card_client_answers_next(host, "well")
                     break
@@ -159,14 +159,15 @@ class RelayMachine(RuleBasedStateMachine, Resuming, Model):
                     self.old_card_client_answers_next(old_host, "well")
                     break
 
-    @precondition(lambda self: any(host.todo for host in self.hosts))
+    @precondition(lambda self: any(host.ready for host in self.hosts))
     @rule(at=PICK, how=st.sampled_from(["well", "well", "well", "error", "other_kind"]))
     def card_client_answers(self, at: int, how: str) -> None:
-        busy = [host for host in self.hosts if host.todo]
+        busy = [host for host in self.hosts if host.ready]
         self.card_client_answers_next(busy[at % len(busy)], how)
 
     def card_client_answers_next(self, host: Host, how: str) -> None:
-        asked = host.todo.pop(0)
+        asked = host.ready[0]
+        host.todo.remove(asked)
         host.done.append(asked)
         if how == "well":
             self.answer(host, asked)
@@ -233,7 +234,7 @@ class RelayMachine(RuleBasedStateMachine, Resuming, Model):
         kind=st.sampled_from(["iccid", "iccid", "any", "label", "reader"]),
         iccid=st.sampled_from(ICCIDS),
         wait_s=st.sampled_from([0.0, 0.0, 4.0, 99.0]),
-        share=st.sampled_from([Share.EXCLUSIVE, Share.SHARED, Share.SHARED]),
+        share=st.sampled_from([*Share, Share.SHARED, Share.SHARED]),
         keep_s=st.sampled_from([0.0, 3.0, 99.0]),
         prompt=st.booleans(),
     )
@@ -249,6 +250,7 @@ class RelayMachine(RuleBasedStateMachine, Resuming, Model):
     ) -> None:
         asker = self.askers[at % len(self.askers)]
         readers = [name for host in self.hosts for name in host.places] or ["none"]
+        kind = "reader" if share is Share.DIRECT else kind
         value = {"label": "L", "reader": readers[at % len(readers)]}.get(kind, iccid)
         if asker.peer.first_form:
             wait_s = 0.0
@@ -271,7 +273,7 @@ class RelayMachine(RuleBasedStateMachine, Resuming, Model):
     @rule(
         at=PICK,
         which=PICK,
-        what=st.sampled_from(["c_apdu", "c_apdu", "batch", "reset", "reconnect", "status"]),
+        what=st.sampled_from(["c_apdu", "c_apdu", "batch", "reset"]),
         prompt=st.booleans(),
     )
     def user_sends_command(self, at: int, which: int, what: str, prompt: bool) -> None:
@@ -288,10 +290,6 @@ class RelayMachine(RuleBasedStateMachine, Resuming, Model):
             request = m.Batch(id=id_, session=session or "", steps=(m.Step(command=command),))
         elif what == "reset":
             request = m.ResetReq(id=id_, session=session)
-        elif what == "reconnect":
-            request = m.Reconnect(id=id_, session=session or "")
-        elif what == "status":
-            request = m.Status(id=id_, session=session or "")
         echo = echo_of(command) if isinstance(request, m.CApdu | m.Batch) else None
         times = 2 if isinstance(request, m.Batch) else 1
         self.ask(asker, request, times * LIMITS["command_s"], echo)

@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from tests.system.world import LIMIT_S, UICC, World, until
-from wsrc.errors import ConnectionLostError, LocalProtocolError
-from wsrc.messages import Change, ListChange, StateChange
+from wsrc.errors import ConnectionLostError, LocalProtocolError, ReaderInUseError
+from wsrc.messages import CardState, Change, ListChange, StateChange
 from wsrc.readers.simulation import Card, default_cards
 from wsrc.readers.simulation.card import Faults
-from wsrc.slot import SlotState
+from wsrc.slot import Share, SlotState
 from wsrc.user_client.aio import Client
 from wsrc.user_client.blocking import Client as BlockingClient
 from wsrc.user_client.cli import program
@@ -105,6 +105,46 @@ async def test_a_lease_is_seen_by_who_watches(world: World) -> None:
             assert (taken.reader.in_use, taken.reader.exclusive) == (True, True)
         [freed] = await changes(news, 1)
         assert not freed.reader.in_use
+
+
+@pytest.mark.parametrize("share", [Share.EXCLUSIVE, Share.SHARED])
+async def test_the_use_of_another_program_of_the_host_is_told(world: World, share: Share) -> None:
+    host = await world.host([a_card()])
+    [name] = host.source.names
+    user = await world.user()
+    alone = share is Share.EXCLUSIVE
+    async with watching(user) as news:
+        await snapshot(news)
+        host.source.hold(name, share)
+        [taken] = await changes(news, 1)
+        assert (taken.reader.in_use, taken.reader.exclusive) == (True, alone)
+        [card] = await world.cards(iccid=UICC)
+        assert card.state is (CardState.IN_USE if alone else CardState.READY)
+        with pytest.raises(ReaderInUseError, match="Another program on bench uses"):
+            await user.select(iccid=UICC)
+        await until(lambda: is_in_use(world))
+        host.source.release(name)
+        await host.ready(world)
+        async with user.select(iccid=UICC) as mine:
+            assert mine.info.identities.iccid == UICC
+
+
+async def test_a_card_that_comes_in_use_is_identified_when_it_is_free(world: World) -> None:
+    host = await world.host([a_card()])
+    [name] = host.source.names
+    card = host.source.remove(name)
+    host.source.hold(name)
+    host.source.insert(name, card)
+    await until(lambda: is_in_use(world))
+    [shown] = await world.cards()
+    assert shown.identities.iccid is None
+    host.source.release(name)
+    await host.ready(world)
+    assert await world.state_of(iccid=UICC) is CardState.READY
+
+
+async def is_in_use(world: World) -> bool:
+    return [card.state for card in await world.cards()] == [CardState.IN_USE]
 
 
 async def test_who_lost_the_connection_goes_on_where_it_stopped(world: World) -> None:

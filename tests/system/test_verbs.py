@@ -2,11 +2,19 @@
 """The PC/SC verbs from end to end: what a user asks of a card and of its reader."""
 
 import asyncio
+import threading
 
 import pytest
 
-from tests.system.world import ASK_PIN, PIN, UICC, World
-from wsrc.errors import ErrorCode, RefusedError, SessionLostError
+from certs.make_certs import Certificates
+from tests.system.world import ASK_PIN, EUICC, LIMIT_S, PIN, UICC, World, running, until
+from wsrc.errors import (
+    ConnectionLostError,
+    ErrorCode,
+    RefusedError,
+    SessionLostError,
+    WsrcError,
+)
 from wsrc.readers.simulated_connection import ECHO_CONTROL, POWERED
 from wsrc.slot import CardProtocol, Disposition, Initialization
 from wsrc.user_client import blocking
@@ -112,3 +120,43 @@ async def test_the_next_user_finds_the_card_reset_whatever_is_asked_for(
     await card.detach(disposition=disposition)
     async with user.select(iccid=UICC) as card:
         assert (await card.transmit(ASK_PIN)).sw == 0x63C3
+
+
+async def test_end_of_a_session_is_told_once_and_only_if_it_was_not_given_back(
+    certificates: Certificates,
+) -> None:
+    told: list[WsrcError] = []
+    async with running(certificates, lease_idle_s=0.3) as world:
+        await world.host()
+        user = await world.user()
+        given_back = await user.select(eid=EUICC)
+        given_back.when_over(told.append)
+        await given_back.detach()
+        card = await user.select(iccid=UICC)
+        card.when_over(told.append)
+        await until(lambda: bool(told))
+        [why] = told
+        assert isinstance(why, SessionLostError)
+        assert why.code is ErrorCode.LEASE_EXPIRED
+        card.when_over(told.append)
+        assert len(told) == 2
+        lasting = await user.select(iccid=UICC)
+        lasting.when_over(told.append)
+    await until(lambda: len(told) == 3)
+    assert isinstance(told[2], SessionLostError | ConnectionLostError)
+
+
+async def test_end_of_a_session_is_told_to_a_program_that_blocks(world: World) -> None:
+    host = await world.host()
+    told = threading.Event()
+
+    def use() -> None:
+        with (
+            blocking.Client(world.user_url, ca=world.ca) as client,
+            client.select(iccid=UICC) as card,
+        ):
+            card.when_over(lambda _: told.set())
+            host.source.remove(host.source.names[0])
+            assert told.wait(LIMIT_S)
+
+    await asyncio.to_thread(use)

@@ -3,11 +3,25 @@
 
 import itertools
 import struct
+from collections.abc import Callable
 from typing import Any
 
+from wsrc.errors import WsrcError
+from wsrc.pcsc_numbers import GET_FEATURE_REQUEST
 from wsrc.slot import CardProtocol, ResetKind
 from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
-from wsrc.user_client.pcscd_needs import Close, Exchange, Need, Open, Park, Reset, Steps
+from wsrc.user_client.pcscd_needs import (
+    Close,
+    ControlReader,
+    Exchange,
+    Need,
+    Open,
+    Park,
+    ReadAttribute,
+    Reset,
+    Steps,
+    WriteAttribute,
+)
 from wsrc.user_client.pcscd_readers import Readers
 from wsrc.user_client.pcscd_source import Failure, Seen
 from wsrc.user_client.pcscd_waiting import Program
@@ -19,6 +33,8 @@ ATR = bytes.fromhex("3b021450")
 """T=0 by default."""
 DUAL_ATR = bytes.fromhex("3b80800101")
 NAME = b"Reader 00 00"
+FEATURES = bytes.fromhex("1204 00000d4a")
+"""One feature, by its control number 3402."""
 HERE = Seen(NAME, present=True, atr=ATR, event_count=1)
 OUT = Seen(NAME, event_count=2)
 BACK = Seen(NAME, present=True, atr=ATR, event_count=3)
@@ -36,6 +52,18 @@ class FakeSession:
         raise NotImplementedError
 
     def reset(self, kind: ResetKind) -> bytes:
+        raise NotImplementedError
+
+    def control(self, number: int, octets: bytes) -> bytes:
+        raise NotImplementedError
+
+    def get_attribute(self, name: str) -> bytes:
+        raise NotImplementedError
+
+    def set_attribute(self, name: str, value: bytes) -> None:
+        raise NotImplementedError
+
+    def when_over(self, tell: Callable[[WsrcError], None]) -> None:
         raise NotImplementedError
 
     def close(self) -> None:
@@ -155,8 +183,8 @@ class World:
 
     def _do(self, need: Need) -> Any:
         match need:
-            case Open():
-                self.log.append("open")
+            case Open(direct=direct):
+                self.log.append("open reader" if direct else "open")
                 self.sessions.append(FakeSession(self.atr, self.protocol))
                 return self.sessions[-1]
             case Exchange(octets=octets):
@@ -165,6 +193,8 @@ class World:
             case Reset(kind=kind):
                 self.log.append(f"reset {kind}")
                 return self.atr
+            case ControlReader() | ReadAttribute() | WriteAttribute():
+                return self._ask_reader(need)
             case Close(session=session):
                 self.log.append("close")
                 assert isinstance(session, FakeSession)
@@ -173,6 +203,20 @@ class World:
                 return None
             case _:
                 raise AssertionError(need)
+
+    def _ask_reader(self, need: ControlReader | ReadAttribute | WriteAttribute) -> Any:
+        assert isinstance(need.session, FakeSession)
+        assert not need.session.closed
+        match need:
+            case ControlReader(number=number, octets=octets):
+                self.log.append(f"control {number}")
+                return octets if number != GET_FEATURE_REQUEST else FEATURES
+            case ReadAttribute(name=name):
+                self.log.append(f"read {name}")
+                return name.encode()
+            case WriteAttribute(name=name, value=value):
+                self.log.append(f"write {name} {value.hex()}")
+                return None
 
 
 class TestProgram:

@@ -11,6 +11,7 @@ from wsrc.pcsc_numbers import (
     control_code,
     control_number,
     neutral_features,
+    platform_features,
 )
 from wsrc.slot import CardStatus
 
@@ -73,6 +74,15 @@ def test_features_are_told_by_number() -> None:
     assert neutral_features(unix, windows=False) == bytes.fromhex("0604 00330006 0704 00330007")
     assert neutral_features(windows, windows=True) == bytes.fromhex("0604 00000d48")
     assert neutral_features(bytes.fromhex("0604 00000001 0602 42330006 06"), windows=False) == b""
+
+
+def test_features_are_told_with_the_codes_of_a_platform() -> None:
+    neutral = bytes.fromhex("0604 00000d48 0704 00330007")
+    unix = bytes.fromhex("0604 42000d48 0704 42330007")
+    assert platform_features(neutral, windows=False) == unix
+    assert neutral_features(unix, windows=False) == neutral
+    assert platform_features(neutral, windows=True) == bytes.fromhex("0604 00313520")
+    assert platform_features(bytes.fromhex("0604 ffffffff 0602 00000001 06"), windows=False) == b""
 
 
 def test_a_state_is_a_mask_on_one_platform_and_an_ordinal_on_the_other() -> None:

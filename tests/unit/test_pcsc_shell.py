@@ -23,7 +23,7 @@ from wsrc.pcsc_numbers import ATTRIBUTES
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import CardProtocol, CardStatus, ResetKind, SlotState
 from wsrc.readers.pcsc import PcscSource
-from wsrc.readers.pcsc_reader import PcscReader
+from wsrc.readers.pcsc_reader import OwnUse, PcscReader
 
 READER = "Reader 00 00"
 ATR_T0, ATR_T1 = bytes.fromhex("3b021450"), bytes.fromhex("3b800181")
@@ -171,7 +171,7 @@ def scard() -> FakeScard:
 
 @pytest.fixture
 def reader(scard: FakeScard) -> Iterator[PcscReader]:
-    reader = PcscReader(READER, api.Scard(scard.module), set())
+    reader = PcscReader(READER, api.Scard(scard.module), OwnUse())
     yield reader
     reader.close()
 

@@ -3,6 +3,7 @@
 
 import struct
 
+import msgspec
 import pytest
 
 from tests.unit.pcscd_programs import (
@@ -26,6 +27,9 @@ VIOLATION = Code.SCARD_E_SHARING_VIOLATION
 RESET, REMOVED = Code.SCARD_W_RESET_CARD, Code.SCARD_W_REMOVED_CARD
 MISMATCH, NO_CARD = Code.SCARD_E_PROTO_MISMATCH, Code.SCARD_E_NO_SMARTCARD
 UNAVAILABLE = Code.SCARD_E_READER_UNAVAILABLE
+AWAY = Seen(NAME, event_count=1, unavailable=True)
+UNKNOWN = 1
+"""State of a reader that pcscd can say nothing of."""
 INVALID = Code.SCARD_E_INVALID_VALUE
 LEAVE, WARM, UNPOWER, EJECT = 0, 1, 2, 3
 EXCLUSIVE, SHARED, DIRECT = 1, 2, 3
@@ -222,43 +226,6 @@ def test_all_cards_are_given_back_at_the_end(world: World) -> None:
     assert world.log[-1] == "close"
 
 
-def test_attributes_are_known_without_the_card(world: World) -> None:
-    one = world.program()
-    card = one.connect(DIRECT, 0)[1]
-
-    def value(number: int, most: int = 264) -> tuple[Code, bytes]:
-        answer = one.ask(asks.GetAttribute(card, number, most))
-        assert answer is not None
-        _, _, octets, size, code = struct.unpack("=iI264sII", answer)
-        return Code(code), octets[:size]
-
-    unknown = Code.SCARD_E_UNSUPPORTED_FEATURE
-    assert value(0x00090303) == (OK, HERE.atr)
-    assert value(0x00090303, 3)[0] is Code.SCARD_E_INSUFFICIENT_BUFFER
-    assert value(0x00090300) == (OK, b"\x02")
-    assert value(0x00090301) == (OK, b"\x01")
-    assert value(0x7FFF0003) == value(3) == (OK, NAME + b"\0")
-    assert value(0x00010100) == (OK, b"WSRC")
-    assert value(0x00010102)[0] is OK
-    assert value(0x0007A007) == (OK, struct.pack("<I", 65_544))
-    assert value(0x00080201)[0] is unknown
-    assert value(0x00010103)[0] is unknown
-    world.see(OUT)
-    reconnected = one.ask(asks.Reconnect(card, DIRECT, 0, LEAVE))
-    assert code_of(reconnected) is NO_CARD
-    card = one.connect(DIRECT, 0)[1]
-    assert value(0x00090303)[0] is unknown
-    assert value(0x00090300) == (OK, b"\x00")
-
-
-def test_setting_an_attribute_and_unknown_controls_are_refused(world: World) -> None:
-    one = world.program()
-    card = one.card()
-    assert one.simple(asks.SetAttribute(card, 1, b"x")) is Code.SCARD_E_NOT_TRANSACTED
-    control = asks.Control(card, 0x42000001, 264, b"x")
-    assert one.simple(control) is Code.SCARD_E_UNSUPPORTED_FEATURE
-
-
 def test_contexts_are_the_programs_own(world: World) -> None:
     one = world.program()
     assert one.ask(asks.EstablishContext(2)) == struct.pack("=III", 2, 0, INVALID)
@@ -306,8 +273,105 @@ def test_card_that_goes_while_it_is_taken_for_a_command_is_given_back(world: Wor
     assert world.log == ["open", "close"]
 
 
+def test_reader_that_goes_while_its_card_is_taken_for_a_command(world: World) -> None:
+    world.slow = {Open}
+    one = world.program()
+    card = one.connect(DIRECT, 0)[1]
+    call = one.start(asks.Transmit(card, 4, (0, 0, 0), 264, b"\0\0\0\0"))
+    world.see(AWAY)
+    world.finish(Open)
+    assert call.answer is not None
+    assert struct.unpack("=I", call.answer[28:32])[0] == UNAVAILABLE
+    assert world.log == ["open", "close"]
+
+
 def test_program_whose_card_was_lost_takes_it_again_by_a_reset(world: World) -> None:
     one = world.program()
     card = one.connect(DIRECT, 0)[1]
     assert code_of(one.ask(asks.Reconnect(card, SHARED, 3, WARM))) is OK
     assert world.log == ["open"]
+
+
+def test_reader_out_of_reach_is_unavailable_and_not_empty(world: World) -> None:
+    one = world.program()
+    card = one.card()
+    one.ask(asks.Wait())
+    world.see(AWAY)
+    assert world.told() == [(one.number, 0)]
+    assert world.log == ["open", "close"]
+    assert one.row() == (1, UNKNOWN, 1, 0)
+    for refused in (
+        asks.Status(card), asks.Begin(card), asks.End(card, LEAVE), asks.Control(card, 1, 9, b""),
+        asks.GetAttribute(card, 0x90303, 264), asks.SetAttribute(card, 1, b""),
+        asks.Reconnect(card, SHARED, 3, WARM),
+    ):  # fmt: skip
+        assert one.simple(refused) is UNAVAILABLE
+    assert one.transmit(card) is one.connect()[0] is one.connect(DIRECT, 0)[0] is UNAVAILABLE
+    world.see(Seen(NAME, present=True, atr=HERE.atr, event_count=2))
+    assert one.row() == (2, 4, 1, 0)
+    assert one.transmit(card) is one.simple(asks.Status(card)) is RESET
+    assert code_of(one.ask(asks.Reconnect(card, SHARED, 3, LEAVE))) is OK
+    assert one.transmit(card) is OK
+
+
+def test_handle_can_be_given_back_while_the_reader_is_out_of_reach(world: World) -> None:
+    one = world.program()
+    card = one.card(EXCLUSIVE)
+    world.see(AWAY)
+    assert one.simple(asks.Disconnect(card, UNPOWER)) is OK
+    assert one.row() == (1, UNKNOWN, 0, 0)
+    world.see(Seen(NAME, present=True, atr=HERE.atr, event_count=2))
+    assert one.connect(EXCLUSIVE)[0] is OK
+
+
+def test_card_that_was_taken_out_while_out_of_reach_is_removed(world: World) -> None:
+    one = world.program()
+    card = one.card()
+    world.see(AWAY)
+    world.see(Seen(NAME, event_count=2))
+    assert one.row()[:2] == (2, 2)
+    assert one.simple(asks.Status(card)) is REMOVED
+
+
+def test_use_by_others_is_shown_and_told(world: World) -> None:
+    one, two = world.program(), world.program()
+    for others, shown in ((-1, -1), (2, 2), (0, 0)):
+        one.ask(asks.Wait())
+        world.see(msgspec.structs.replace(HERE, others=others))
+        assert world.told() == [(one.number, 0)]
+        assert one.row() == (1, 4, shown, 0)
+    two.card()
+    world.see(msgspec.structs.replace(HERE, others=2))
+    assert one.row()[2] == 3
+
+
+def test_session_that_ends_is_told_before_the_next_command(world: World) -> None:
+    one, two = world.program(), world.program()
+    mine, theirs = one.card(), two.card()
+    one.ask(asks.Wait())
+    session = world.sessions[-1]
+    world.readers.session_over(session, Failure(RESET, RESET))
+    world.settle()
+    assert world.told() == [(one.number, 0)]
+    assert world.log == ["open", "close"]
+    assert one.simple(asks.Status(mine)) is two.simple(asks.Begin(theirs)) is RESET
+    assert one.row()[:2] == (1, 4)
+    assert code_of(one.ask(asks.Reconnect(mine, SHARED, 3, LEAVE))) is OK
+    world.readers.session_over(session, Failure(RESET, RESET))
+    assert one.simple(asks.Status(mine)) is OK
+    assert world.told() == []
+
+
+def test_session_that_ends_in_mid_command_is_closed_after_it(world: World) -> None:
+    world.slow = {Exchange}
+    one = world.program()
+    card = one.card()
+    call = one.start(asks.Transmit(card, 1, (0, 0, 0), 264, b"\0\0\0\0"))
+    world.readers.session_over(world.sessions[-1], Failure(UNAVAILABLE, RESET))
+    world.settle()
+    assert world.log == ["open"]
+    world.fail[Exchange] = Failure(Code.SCARD_E_COMM_DATA_LOST, RESET)
+    world.finish(Exchange)
+    assert call.done
+    assert world.log == ["open", "close"]
+    assert one.transmit(card) is RESET

@@ -149,16 +149,20 @@ def test_disconnect_resets_for_the_others_before_their_next_command(
     assert world.log == ["open"]
     for refused in (
         asks.Status(mine), asks.Begin(mine), asks.End(mine, LEAVE),
-        asks.GetAttribute(mine, 0x90303, 264), asks.SetAttribute(mine, 1, b""),
+        asks.GetAttribute(mine, 0x90303, 264), asks.GetAttribute(mine, 0x10103, 264),
+        asks.SetAttribute(mine, 1, b""),
     ):  # fmt: skip
         assert one.simple(refused) is RESET
-    assert one.simple(asks.Control(mine, 0x42000D48, 9, b"")) is OK
+    answer = one.ask(asks.Control(mine, 0x42000D48, 9, b""))
+    assert answer is not None
+    assert answer[20:24] == bytes(4)
     assert code_of(one.ask(asks.Reconnect(mine, SHARED, 3, LEAVE))) is OK
-    assert world.log == ["open"]
+    asked = ["open", "control 3400"]
+    assert world.log == asked
     assert one.transmit(mine) is OK
-    assert world.log == ["open", f"reset {kind}", "00010203"]
+    assert world.log == [*asked, f"reset {kind}", "00010203"]
     assert one.transmit(mine) is OK
-    assert world.log == ["open", f"reset {kind}", "00010203", "00010203"]
+    assert world.log == [*asked, f"reset {kind}", "00010203", "00010203"]
 
 
 def test_cold_reset_covers_a_warm_one(world: World) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.user_client.reader_feed: what a watcher of readers is given."""
 
+import asyncio
+
 import pytest
 
 from wsrc import messages as m
@@ -100,3 +102,12 @@ async def test_too_much_unread_ends_the_feed(monkeypatch: pytest.MonkeyPatch) ->
     await feed.next()
     with pytest.raises(RefusedError, match="left unread"):
         await feed.next()
+
+
+async def test_who_is_there_first_waits() -> None:
+    feed = ReaderFeed()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(feed.next())
+        await asyncio.sleep(0)
+        feed.hear(m.WatchReadersAck(instance="i", seq=0, readers=()))
+    assert waiting.result() == ReaderSnapshot((), ReaderMark("i", 0))

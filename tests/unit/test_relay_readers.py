@@ -5,9 +5,8 @@ import json
 
 import pytest
 
-from tests.unit.relay_world import ATR, ICCID, Peer, World, code_of, empty, reader
+from tests.unit.relay_world import ATR, ICCID, Peer, World, empty, reader
 from wsrc import messages as m
-from wsrc.errors import ErrorCode
 from wsrc.relay.readers import PAGE
 from wsrc.relay.records import CardPeer
 from wsrc.slot import SlotState
@@ -137,9 +136,10 @@ def test_who_went_is_not_told_anything() -> None:
     user = world.user()
     watch(user)
     user.leave()
-    world.card(empty())
+    host = world.card(empty())
     assert user.quiet()
-    assert world.relay._floor.readers.watchers == {}
+    host.leave()
+    assert world.leftovers() == {}
 
 
 def test_what_card_and_reader_are_called_is_not_told() -> None:
@@ -305,83 +305,6 @@ def test_a_second_watch_replaces_the_first() -> None:
     watch(user, form=m.ReaderForm.JSON_RPC)
     world.card(empty())
     assert [type(message) for message in user.inbox] == [m.ListChange, m.StateChange, m.ReaderMark]
-
-
-def rpc(user: Peer) -> list[tuple[str, object]]:
-    """Take the notifications that came; give the event and what tells them apart."""
-    heard, user.inbox = user.inbox, []
-    told: list[tuple[str, object]] = []
-    for message in heard:
-        match message:
-            case m.StateChange(event=event, params=params):
-                told.append((event, (params.reader_id, params.status)))
-            case m.ListChange(event=event, params=params):
-                told.append((event, params.reader_ids))
-            case _:
-                assert isinstance(message, m.ReaderMark)
-                told.append(("mark", message.seq))
-    return told
-
-
-STATE, LIST = "Pcsc.Reader.StateChange", "Pcsc.Readers.ListChange"
-
-
-def test_in_json_rpc_readers_come_and_go_in_a_list() -> None:
-    world = World()
-    user = world.user()
-    watch(user, form=m.ReaderForm.JSON_RPC)
-    host = world.card(empty("r1"), reader("r2"))
-    assert rpc(user) == [
-        (LIST, ("r1", "r2")),
-        (STATE, ("r1", "empty")),
-        (STATE, ("r2", "present")),
-        ("mark", 2),
-    ]
-    host.report(reader("r1", insertion=2))
-    assert rpc(user) == [(STATE, ("r1", "present")), ("mark", 3)]
-    host.say(m.ReaderGone(reader="r1"))
-    assert rpc(user) == [(LIST, ("r2",)), ("mark", 4)]
-
-
-def test_in_json_rpc_a_label_is_no_change_of_state() -> None:
-    world = World()
-    user = world.user()
-    host = world.card(reader())
-    watch(user, form=m.ReaderForm.JSON_RPC)
-    host.report(reader(label="blue"))
-    assert rpc(user) == [("mark", 2)]
-    host.report(reader(label="blue", insertion=2))
-    assert rpc(user) == [(STATE, ("r1", "present")), ("mark", 3)]
-
-
-def test_in_json_rpc_what_was_missed_comes_as_notifications() -> None:
-    world = World()
-    host = world.card(empty("r1"))
-    host.report(reader("r1", insertion=2))
-    user = world.user()
-    ack = watch(user, form=m.ReaderForm.JSON_RPC, since=1, instance=RUN)
-    assert ack.readers is None
-    assert rpc(user) == [(STATE, ("r1", "present")), ("mark", 2)]
-
-
-def test_each_watcher_is_told_in_its_form() -> None:
-    world = World()
-    ours, theirs = world.user(), world.user()
-    watch(ours)
-    watch(theirs, form=m.ReaderForm.JSON_RPC)
-    world.card(empty())
-    assert events(ours) == [(1, "added", "r1")]
-    assert rpc(theirs) == [(LIST, ("r1",)), (STATE, ("r1", "empty")), ("mark", 1)]
-
-
-def test_a_notification_has_no_place_in_the_mouth_of_a_client() -> None:
-    world = World()
-    user = world.user()
-    view = m.ReaderView(number=1, reader="r", name="R", host="h", state=SlotState.EMPTY)
-    user.say(m.state_change(view))
-    assert code_of(user.one(m.Error)) is ErrorCode.UNEXPECTED_MESSAGE
-    user.say(m.list_change([view]))
-    assert "'Pcsc.Readers.ListChange' has no place" in user.one(m.Error).message
 
 
 def test_a_reader_that_comes_and_goes_within_one_event_was_never_there() -> None:

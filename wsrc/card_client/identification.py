@@ -77,6 +77,21 @@ class Identification:
         blank = _blank(self.info, m.ReaderState.IDENTIFYING, slot.atr)
         self._report(msgspec.structs.replace(blank, insertion=self.info.insertion + 1))
 
+    def used_elsewhere(self, slot: Slot) -> None:
+        """
+        Enter whether another program of this host has the card.
+
+        It is `in_use` while that program has it alone. One that would share it may let go at any
+        moment, so that the card stays what it is.
+        """
+        state = self.info.state
+        if slot.exclusive and state in {m.ReaderState.READY, m.ReaderState.IDENTIFYING}:
+            state = m.ReaderState.IN_USE
+        elif not slot.in_use and state is m.ReaderState.IN_USE:
+            state = m.ReaderState.IDENTIFYING
+        use = {"in_use": slot.in_use, "exclusive": slot.exclusive}
+        self._report(msgspec.structs.replace(self.info, state=state, **use))
+
     def no_card(self, state: m.ReaderState, atr: bytes) -> None:
         """Enter that there is no card that can be talked to."""
         self.retry_s = None
@@ -103,7 +118,7 @@ class Identification:
         ids = found.identities
         info = msgspec.structs.replace(
             self.info,
-            state=m.ReaderState.READY,
+            state=m.ReaderState.IN_USE if self.info.exclusive else m.ReaderState.READY,
             atr=Octets(found.atr),
             protocol=found.protocol,
             iccid=ids.iccid,
@@ -125,7 +140,10 @@ class Identification:
         if state is not self.info.state:
             _log.warning("%s: %s", self.info.name, exc)
         self.retry_s = min(2 * self.retry_s if self.retry_s else RETRY_S, RETRY_MAX_S)
-        self._report(_blank(self.info, state, bytes(self.info.atr or b"")))
+        if state is m.ReaderState.IN_USE:
+            self._report(msgspec.structs.replace(self.info, state=state))
+        else:
+            self._report(_blank(self.info, state, bytes(self.info.atr or b"")))
 
     def was_reset(self, reset: m.ResetResp | m.ReconnectAck, iccid: str | None) -> None:
         """Enter what a reset inside a session brought to light."""

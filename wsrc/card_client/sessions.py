@@ -120,19 +120,27 @@ class Sessions:
         return await take(asked, sharing, self._thread, self._run, self._options.command_s)
 
     async def _check_card(self, asked: m.Attach) -> None:
-        """Raise RefusedError if the card that is meant is not there any more."""
-        info = self._card.info
+        """Raise RefusedError if the card that is meant is not there any more, or is in use."""
+        before = self._card.info
         if asked.share is Share.DIRECT:
             return
+        self._check_state(asked)
+        if self._sight.touched and not self.turns.sessions:
+            await self._sight.identify()
+            self._check_state(asked)
+            now = self._card.info
+            if (before.iccid, before.eids) != (now.iccid, now.eids):
+                why = f"Another program has used {now.name}, and the card is another one now."
+                raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
+
+    def _check_state(self, asked: m.Attach) -> None:
+        info = self._card.info
+        if asked.insertion == info.insertion and info.state is m.ReaderState.IN_USE:
+            why = f"Another program on {self._options.host} uses the card in {info.name}."
+            raise RefusedError(ErrorCode.READER_IN_USE, why)
         if asked.insertion != info.insertion or info.state is not m.ReaderState.READY:
             why = f"The card that was in {info.name} is not there any more."
             raise RefusedError(ErrorCode.CARD_NOT_PRESENT, why)
-        if self._sight.touched and not self.turns.sessions:
-            await self._sight.identify()
-            now = self._card.info
-            if (info.iccid, info.eids) != (now.iccid, now.eids):
-                why = f"Another program has used {info.name}, and the card is another one now."
-                raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
 
     # Use
 

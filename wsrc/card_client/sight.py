@@ -70,8 +70,10 @@ class Sight:
         self._told = slot
         if slot.state is not SlotState.PRESENT:
             self._card.no_card(STATES[slot.state], slot.atr)
-        elif not same_card(told, slot):
+            return
+        if not same_card(told, slot):
             self._card.new_card(slot)
+        self._card.used_elsewhere(slot)
 
     def still_there(self) -> bool:
         """Tell whether the source sees the card that was last dealt with."""

@@ -16,9 +16,6 @@ from wsrc.errors import ErrorCode
 from wsrc.readers.base import Reader, Slot, SlotState
 from wsrc.slot import Share
 
-GRACE_S = 1.0
-"""How long PC/SC may go on showing our own use after we let go."""
-
 Job = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -97,8 +94,7 @@ class SlotAgent:
 
     def slot_changed(self, slot: Slot) -> None:
         """Take what the source sees now; who the card is takes its turn."""
-        quiet = not self._turns.sessions and self._thread.idle_s > GRACE_S
-        if slot.in_use and quiet:
+        if slot.in_use and not self._turns.sessions:
             self._sight.touched = True
         self._sight.saw(slot, in_session=bool(self._turns.sessions))
         if not self._to_refresh:  # each change of any reader comes here
@@ -119,6 +115,8 @@ class SlotAgent:
         self._sight.tell()
         if not present:
             self._card.no_card(STATES[slot.state], slot.atr)
+        elif slot.exclusive:  # it is identified when the other program lets go
+            return
         elif (not same or self.info.state is not m.ReaderState.READY) and not direct:
             await self._sight.identify()
 

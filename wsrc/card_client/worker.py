@@ -5,7 +5,6 @@ import asyncio
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Generic, TypeVar
@@ -32,13 +31,7 @@ class ReaderThread:
     def __init__(self, name: str, open_reader: Callable[[], Reader]) -> None:
         self._name = name
         self._open_reader = open_reader
-        self._idle_since = 0.0
         self._renew()
-
-    @property
-    def idle_s(self) -> float:
-        """Seconds since the last call ended."""
-        return time.monotonic() - self._idle_since
 
     async def with_reader(
         self,
@@ -66,7 +59,6 @@ class ReaderThread:
         try:
             return await worker.call(function, limit_s, late)
         finally:
-            self._idle_since = time.monotonic()
             if worker.hung and worker is self._worker:
                 _log.warning("%s hangs; its thread is replaced", self._name)
                 worker.stop(self._opened.close)

@@ -4,6 +4,7 @@
 import asyncio
 import random
 import ssl
+from asyncio.trsock import TransportSocket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,12 @@ from wsrc.net.tls import explain
 from wsrc.net.websocket import CLOSE_S, FLUSH_S, Link
 
 _TIMEOUT = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)  # pyright: ignore[reportCallIssue]  # attrs-like
+
+_CLOSED_S = 0.5
+"""How long the end of TLS is waited for; a peer that is gone does not answer it."""
+
+_STEP_S = 0.001
+"""How often it is looked whether a socket is closed; there is no other way to learn that."""
 
 
 @asynccontextmanager
@@ -47,8 +54,12 @@ async def dial(
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
             raise ConnectionLostError(explain(exc, url)) from exc
-        async with _writing(Link(socket)) as link:
-            yield link
+        beneath: object = socket.get_extra_info("socket")
+        try:
+            async with _writing(Link(socket)) as link:
+                yield link
+        finally:
+            await _closed(beneath)
 
 
 @asynccontextmanager
@@ -66,6 +77,15 @@ async def _writing(link: Link) -> AsyncGenerator[Link]:
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None
         raise
+
+
+async def _closed(beneath: object) -> None:
+    """Wait for the end of TLS, so that the loop does not end before it and leave a socket open."""
+    deadline = asyncio.get_running_loop().time() + _CLOSED_S
+    while isinstance(beneath, TransportSocket) and beneath.fileno() != -1:
+        if asyncio.get_running_loop().time() > deadline:
+            return
+        await asyncio.sleep(_STEP_S)
 
 
 class Backoff:

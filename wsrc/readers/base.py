@@ -33,7 +33,8 @@ class Slot(msgspec.Struct, frozen=True):
     One reader as its source sees it now.
 
     `event_count` grows with each insertion and removal, so that two cards in turn are told apart
-    even where nobody saw the slot empty. `in_use` tells that another program holds the card.
+    even where nobody saw the slot empty. `in_use` tells that another program of this host has the
+    card open, and `exclusive` that it does not let others have it.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Slot(msgspec.Struct, frozen=True):
     atr: bytes = b""
     event_count: int = 0
     in_use: bool = False
+    exclusive: bool = False
 
 
 class Status(msgspec.Struct, frozen=True):

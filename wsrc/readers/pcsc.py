@@ -17,10 +17,14 @@ from wsrc.errors import CardError, Outcome, ReaderUnavailableError
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import Slot, SlotState
 from wsrc.readers.pcsc_names import wanted
-from wsrc.readers.pcsc_reader import PCSC_LITE, Context, PcscReader
+from wsrc.readers.pcsc_reader import PCSC_LITE, Context, OwnUse, PcscReader
 
-_WAIT_MS: Final = 1_000
-"""A wait for changes ends at the latest after this time, so that no stop is overlooked."""
+_WAIT_MS: Final = 80 if PCSC_LITE else 1_000
+"""
+A wait for changes ends at the latest after this time, so that no stop is overlooked.
+
+pcsc-lite does not end a wait when a card comes into use, so it is asked that often.
+"""
 
 _CANCEL_S: Final = 0.01
 _CANCELS: Final = 100
@@ -89,7 +93,7 @@ class PcscSource:
         self._watcher: int | None = None
         self._fresh = True
         self._known: dict[str, tuple[int, bytes]] = {}
-        self._held: set[str] = set()
+        self._own = OwnUse()
 
     def watch(self, report: Callable[[list[Slot]], None]) -> None:
         """Report all slots at once and again after each change, until `stop` is called."""
@@ -134,7 +138,7 @@ class PcscSource:
 
     def open(self, name: str) -> PcscReader:
         """Give the reader of that name; nothing is asked of it before it is used."""
-        return PcscReader(name, self._scard, self._held)
+        return PcscReader(name, self._scard, self._own)
 
     def _lose(self, exc: CardError, *, first: bool) -> list[Slot]:
         if first:
@@ -147,13 +151,14 @@ class PcscSource:
     def _look(self) -> list[Slot]:
         """Wait for a change, at most `_WAIT_MS` and at first not at all; give the slots."""
         context = self._context.handle("PC/SC")
+        self._own.look()
         names = self._names(context)
         asked = [(n, self._known.get(n, _UNAWARE)[0]) for n in names if n.isascii()]
         pnp = (api.PNP_READER, self._known.get(api.PNP_READER, _UNAWARE)[0])
         wait_ms = 0 if self._fresh else _WAIT_MS
         code, states = self._scard.get_status_change(context, wait_ms, [*asked, pnp])
         if code == api.S_SUCCESS or (code == api.E_TIMEOUT and PCSC_LITE):
-            # pcsc-lite does not wake us when a card comes into use, but tells it at the time-out.
+            # What pcsc-lite does not wake us for, it tells at the time-out.
             for name, state, atr in states:
                 self._known[name] = (state & ~api.STATE_CHANGED, bytes(atr))
         elif code in {api.E_UNKNOWN_READER, api.E_READER_UNAVAILABLE}:
@@ -177,8 +182,15 @@ class PcscSource:
 
     def _slot(self, name: str) -> Slot:
         state, atr = self._known.get(name, (api.STATE_UNAVAILABLE, b""))
-        in_use = bool(state & (api.STATE_INUSE | api.STATE_EXCLUSIVE)) and name not in self._held
-        return Slot(name, _slot_state(state), atr, state >> 16 & 0xFFFF, in_use)
+        use = 0 if self._own.seen(name) else state & (api.STATE_INUSE | api.STATE_EXCLUSIVE)
+        return Slot(
+            name,
+            _slot_state(state),
+            atr,
+            state >> 16 & 0xFFFF,
+            in_use=bool(use),
+            exclusive=bool(use & api.STATE_EXCLUSIVE),
+        )
 
 
 def _slot_state(state: int) -> SlotState:

@@ -59,13 +59,42 @@ class Context:
             self._scard.release_context(handle)
 
 
+class OwnUse:
+    """
+    Which readers we use ourselves: what PC/SC shows of their use is no news.
+
+    Readers may be used in any thread while one other thread looks at all of them.
+    """
+
+    def __init__(self) -> None:
+        self._now: set[str] = set()
+        self._since: set[str] = set()
+
+    def begin(self, reader: str) -> None:
+        """Note that we are about to use a reader."""
+        self._now.add(reader)
+        self._since.add(reader)
+
+    def end(self, reader: str) -> None:
+        """Note that we have let go of a reader."""
+        self._now.discard(reader)
+
+    def look(self) -> None:
+        """Begin to look at all readers."""
+        self._since = set(self._now)
+
+    def seen(self, reader: str) -> bool:
+        """Tell whether we used a reader at any time since the look began."""
+        return reader in self._since
+
+
 class PcscReader:
     """One PC/SC reader with a context of its own, for one thread; see `base.Reader`."""
 
-    def __init__(self, name: str, scard: api.Scard, held: set[str]) -> None:
+    def __init__(self, name: str, scard: api.Scard, own: OwnUse) -> None:
         self._name = name
         self._scard = scard
-        self._held = held
+        self._own = own
         self._context = Context(scard)
         self._stable_id: str | None = None
 
@@ -83,14 +112,13 @@ class PcscReader:
         """
         if self._stable_id is None:
             try:
-                if self._in_use():
-                    return self._name
-                card = self._take(api.SHARE_DIRECT, 0)
+                card = self._hold(api.SHARE_DIRECT, 0)
             except CardError:
                 return self._name
             _, serial = self._scard.get_attribute(card, ATTRIBUTES["vendor_ifd_serial_no"])
             _, channel = self._scard.get_attribute(card, ATTRIBUTES["channel_id"])
             self._scard.disconnect(card, api.LEAVE_CARD)
+            self._let_go()
             self._stable_id = stable_id(self._name, serial, channel)
         return self._stable_id
 
@@ -121,13 +149,13 @@ class PcscReader:
         return any(state & (api.STATE_INUSE | api.STATE_EXCLUSIVE) for _, state, _ in states)
 
     def _let_go(self) -> None:
-        self._held.discard(self._name)
+        self._own.end(self._name)
 
     def _hold(self, share_mode: int, protocols: int) -> int:
         """Take the reader, and note that it is we who hold it."""
         if self._in_use():
             raise api.card_error(api.E_SHARING_VIOLATION, self._name)
-        self._held.add(self._name)
+        self._own.begin(self._name)
         try:
             return self._take(share_mode, protocols)
         except BaseException:

@@ -13,6 +13,7 @@ from wsrc.readers.simulated_connection import (
     check_protocol,
 )
 from wsrc.readers.simulation import Card
+from wsrc.slot import Share
 
 
 class SimulatedSource:
@@ -94,13 +95,13 @@ class SimulatedSource:
             raise ValueError(f"{name} is empty")
         return card
 
-    def hold(self, name: str) -> None:
+    def hold(self, name: str, share: Share = Share.EXCLUSIVE) -> None:
         """Behave as though another program held the card."""
-        self._set_held(name, held=True)
+        self._set_held(name, share)
 
     def release(self, name: str) -> None:
         """Behave as though the other program let go of the card."""
-        self._set_held(name, held=False)
+        self._set_held(name, None)
 
     def watch(self, report: Callable[[list[Slot]], None]) -> None:
         """Report all slots at once and after each change, until `stop` is called."""
@@ -142,9 +143,9 @@ class SimulatedSource:
             if dead:
                 self._tell()
 
-    def _set_held(self, name: str, *, held: bool) -> None:
+    def _set_held(self, name: str, share: Share | None) -> None:
         with self._changed:
-            self._bay(name).held_elsewhere = held
+            self._bay(name).held_elsewhere = share
             self._tell()
 
     def _bay(self, name: str) -> Bay:

@@ -6,6 +6,7 @@ import threading
 from wsrc.errors import CardNotPresentError, Outcome, ReaderInUseError, ReaderUnavailableError
 from wsrc.readers.base import Slot, SlotState
 from wsrc.readers.simulation import Card
+from wsrc.slot import Share
 
 
 class Bay:
@@ -13,7 +14,7 @@ class Bay:
     One reader and what is in it; `changed` guards all of it.
 
     `event_count` names one insertion: a connection is good for that one alone. `settings` are the
-    attributes that were set.
+    attributes that were set. `held_elsewhere` is how another program has the card open.
     """
 
     def __init__(self, name: str, changed: threading.Condition, event_count: int) -> None:
@@ -22,7 +23,7 @@ class Bay:
         self.card: Card | None = None
         self.last_card: Card | None = None
         self.event_count = event_count
-        self.held_elsewhere = False
+        self.held_elsewhere: Share | None = None
         self._changed = changed
         self._connected = False
         self._direct = False
@@ -33,7 +34,14 @@ class Bay:
         if self.card is None:
             return Slot(self.name, SlotState.EMPTY, event_count=self.event_count)
         state = SlotState.PRESENT if self.card.atr else SlotState.MUTE
-        return Slot(self.name, state, self.card.atr, self.event_count, self.held_elsewhere)
+        return Slot(
+            self.name,
+            state,
+            self.card.atr,
+            self.event_count,
+            in_use=self.held_elsewhere is not None,
+            exclusive=self.held_elsewhere is Share.EXCLUSIVE,
+        )
 
     def insert(self, card: Card) -> None:
         """Put a card in, without power."""

@@ -19,6 +19,9 @@ from wsrc.slot import Share, SlotState
 PAGE = 200
 """Readers in one answer: with the longest names they are less than 1 MiB."""
 
+LIST_OCTETS = 500_000
+"""Longest `Pcsc.Readers.ListChange` that names all readers: a peer reads 1 MiB at least."""
+
 
 class Readers:
     """
@@ -113,15 +116,24 @@ class Readers:
         ]
 
     def _texts(self, form: m.ReaderForm, entries: list[Entry]) -> Iterable[tuple[m.Message, bytes]]:
-        messages: list[m.Message]
         if form is m.ReaderForm.WSRC:
-            messages = [entry.event for entry in entries]
-        else:
-            messages = [m.state_change(entry.event.reader) for entry in entries if entry.shows]
-            if any(entry.event.change is not m.Change.CHANGED for entry in entries):
-                messages.insert(0, m.list_change(self._shown.values()))
-            messages.append(m.ReaderMark(seq=entries[-1].event.seq))
-        return ((message, encode(message)) for message in messages)
+            for entry in entries:
+                yield entry.event, encode(entry.event)
+            return
+        if any(entry.event.change is not m.Change.CHANGED for entry in entries):
+            yield self._list_change()
+        for entry in entries:
+            if entry.shows:
+                change = m.state_change(entry.event.reader)
+                yield change, encode(change)
+        mark = m.ReaderMark(seq=entries[-1].event.seq)
+        yield mark, encode(mark)
+
+    def _list_change(self) -> tuple[m.Message, bytes]:
+        """Name all readers, where one message has room for that."""
+        change = m.list_change(self._shown.values())
+        text = encode(change)
+        return (change, text) if len(text) <= LIST_OCTETS else (m.UNLISTED, encode(m.UNLISTED))
 
 
 def view_of(slot: Slot) -> m.ReaderView:
@@ -135,8 +147,8 @@ def view_of(slot: Slot) -> m.ReaderView:
         state=_STATES.get(info.state, SlotState.PRESENT),
         insertion=info.insertion,
         atr=info.atr if slot.has_card else None,
-        in_use=bool(holders) or info.state is m.ReaderState.IN_USE,
-        exclusive=any(lease.share is Share.EXCLUSIVE for lease in holders),
+        in_use=bool(holders) or info.state is m.ReaderState.IN_USE or info.in_use,
+        exclusive=info.exclusive or any(lease.share is Share.EXCLUSIVE for lease in holders),
         label=info.label,
     )
 

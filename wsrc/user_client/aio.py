@@ -27,7 +27,7 @@ from wsrc.user_client.connection import Connection, Place
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.reader_calls import ReaderCalls
 from wsrc.user_client.requests import bounded_wait
-from wsrc.user_client.sessions import Session
+from wsrc.user_client.transacting import CardSession
 from wsrc.user_client.watching import CardFeed
 
 __all__ = [
@@ -191,11 +191,11 @@ class Client(ReaderCalls):
         self, request: m.SelectCard, on_waiting: Callable[[Waiting], None] | None
     ) -> "Card":
         """Make the card of a request ours; `select` is the way to say this."""
-        requests, sessions = self._connection.requests, list[Session]()
+        requests, sessions = self._connection.requests, list[CardSession]()
 
         def hear(message: m.Message) -> None:
             if isinstance(message, m.SelectCardAck) and message.session is not None:
-                sessions.append(Session(requests, request, message))
+                sessions.append(CardSession(requests, request, message))
             elif on_waiting is not None and isinstance(message, m.Waiting):
                 on_waiting(message)
 
@@ -209,8 +209,13 @@ class Client(ReaderCalls):
         assert isinstance(ack, m.SelectCardAck)
         if not sessions:
             raise RemoteProtocolError("The server gave a card without a session.")
-        info = _info(ack)
-        return Card(sessions[0], info, raw_tpdu=request.raw_tpdu, timeout_s=self._timeout_s)
+        return Card(
+            sessions[0],
+            _info(ack),
+            raw_tpdu=request.raw_tpdu,
+            timeout_s=self._timeout_s,
+            protocols=request.protocols,
+        )
 
     def _give_back(self, ack: m.Message) -> None:
         """Detach a card that came after its asker gave up."""

@@ -14,7 +14,8 @@ from rich.progress import Progress
 from wsrc.apdu import Response, describe_sw, parse_command, sw_matches
 from wsrc.errors import BadApduError, BadHexError, ConfigError
 from wsrc.octets import from_person
-from wsrc.slot import ResetKind
+from wsrc.slot import ResetKind, Share
+from wsrc.user_client.holding import Hold, hold_options
 from wsrc.user_client.invocation import (
     Exit,
     Invocation,
@@ -54,30 +55,39 @@ A line of a script:
     "wsrc apdu --iccid 8988211000000000013 00A40004023F00 00A40004022FE2 00B000000A",
     "wsrc apdu --card blue --expect '9000,61xx' '00 A4 0004 02 3F00'",
     "wsrc apdu --eid 89049032000000000000000000000013 - < commands.txt",
+    "wsrc apdu --card blue --share shared --protocol t1 00A4000C023F00",
 )
 @card_options
 @wait_option
+@hold_options(Share.EXCLUSIVE, Share.SHARED)
 @click.option(
     "--expect",
     metavar="SW…",
     help="Status words that are expected, such as '9000,61xx'; stop at the first other one.",
 )
 @click.argument("commands", nargs=-1, required=True, metavar="HEX…")
-def apdu(
-    call: Invocation, which: Filters, wait_s: float, expect: str | None, commands: Sequence[str]
+def apdu(  # noqa: PLR0913 - the options of a command, each by its name
+    call: Invocation,
+    which: Filters,
+    wait_s: float,
+    hold: Hold,
+    *,
+    expect: str | None,
+    commands: Sequence[str],
 ) -> Exit:
     """
     Send command APDUs and show the responses.
 
     Each argument is one command in hexadecimal; `-` reads them from standard input, one a line,
-    which keeps a PIN out of the list of processes.
+    which keeps a PIN out of the list of processes. Others who share the card wait until all are
+    done.
     """
     patterns = _expected(expect)
     octets = list(_commands(commands))
     response = Response(b"", 0)
     results: list[dict[str, Any]] = []
     call.output.partial["results"] = results
-    with call.client() as client, call.select(client, which, wait_s) as card:
+    with call.card(which, wait_s, hold, together=True) as card:
         for command in octets:
             response = card.transmit(command)
             results.append(response_document(response))
@@ -120,22 +130,24 @@ def reset(call: Invocation, which: Filters, wait_s: float, *, cold: bool) -> Non
 )
 @card_options
 @wait_option
+@hold_options(Share.EXCLUSIVE, Share.SHARED)
 @click.option("--keep-going", is_flag=True, help="Go on after an unexpected status word.")
 @click.argument("file", type=click.File("r", encoding="utf-8", errors="replace"), metavar="FILE")
-def script(call: Invocation, which: Filters, wait_s: float, *, keep_going: bool, file: Any) -> Exit:
+def script(  # noqa: PLR0913 - the options of a command, each by its name
+    call: Invocation, which: Filters, wait_s: float, hold: Hold, *, keep_going: bool, file: Any
+) -> Exit:
     """
     Run a file of command APDUs and check their status words.
 
     `-` reads the script from standard input. Commands that follow one another travel in one
-    round trip.
+    round trip. Others who share the card wait until the script is over.
     """
     items = parse(file.read(), file.name)
     events: list[Event] = []
     results: list[dict[str, Any]] = []
     call.output.partial["results"] = results
     with (
-        call.client() as client,
-        call.select(client, which, wait_s) as card,
+        call.card(which, wait_s, hold, together=True) as card,
         _progress(call.output, len(items)) as advance,
     ):
         for event in run(card, items, keep_going=keep_going):
@@ -147,17 +159,23 @@ def script(call: Invocation, which: Filters, wait_s: float, *, keep_going: bool,
     return _sum_up(call.output, file.name, items, events, described)
 
 
-@user_command("shell", "wsrc shell --iccid 8988211000000000013", "wsrc shell --card blue --wait 60")
+@user_command(
+    "shell",
+    "wsrc shell --iccid 8988211000000000013",
+    "wsrc shell --card blue --wait 60",
+    "wsrc shell --card blue --share shared",
+)
 @card_options
 @wait_option
-def shell(call: Invocation, which: Filters, wait_s: float) -> Exit:
+@hold_options(*Share)
+def shell(call: Invocation, which: Filters, wait_s: float, hold: Hold) -> Exit:
     """
     Talk to a card at a prompt.
 
     Type a command APDU in hexadecimal, or help. The history is kept, without the data of
     commands that carry PINs.
     """
-    with call.client() as client, call.select(client, which, wait_s) as card:
+    with call.card(which, wait_s, hold) as card:
         return Shell(card, call.output).run(history_file(os.environ))
 
 

@@ -285,6 +285,14 @@ class Card:
         )
         return atr
 
+    def when_over(self, tell: Callable[[WsrcError], None]) -> None:
+        """Have `tell` called, in the thread of the client, with why the card stopped being ours."""
+
+        async def hear() -> None:
+            self._card.when_over(tell)
+
+        self._call(hear())
+
     def detach(self, *, disposition: Disposition = Disposition.RESET) -> None:
         """Give the card back; it is reset for the next user."""
         self._call(self._card.detach(disposition=disposition))

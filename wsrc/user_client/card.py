@@ -2,7 +2,7 @@
 """A card that is ours, for programs that use asyncio; `aio` gives it."""
 
 import functools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -17,7 +17,7 @@ from wsrc.octets import Octets, from_wire
 from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.look_ahead import LookAhead
-from wsrc.user_client.sessions import Session
+from wsrc.user_client.transacting import CardSession
 
 DETACH_S = 10.0
 """How long the server may take to confirm that a card was given back."""
@@ -63,13 +63,20 @@ class Card:
     """
 
     def __init__(
-        self, session: Session, info: CardInfo, *, raw_tpdu: bool, timeout_s: float
+        self,
+        session: CardSession,
+        info: CardInfo,
+        *,
+        raw_tpdu: bool,
+        timeout_s: float,
+        protocols: Sequence[CardProtocol] = (),
     ) -> None:
         self.info = info
         self.atr: bytes = bytes(from_wire(info.identities.atr))
         self._session = session
         self._raw_tpdu = raw_tpdu
         self._timeout_s = timeout_s
+        self._protocols = tuple(protocols)
         self._ahead = LookAhead()
 
     @property
@@ -129,7 +136,15 @@ class Card:
         )
 
     async def reset(self, kind: ResetKind = ResetKind.COLD) -> bytes:
-        """Reset the card and give its new ATR."""
+        """
+        Reset the card and give its new ATR.
+
+        It runs in one of the protocols that it was selected with, if any were named then.
+        """
+        if self._protocols:
+            cold = kind is ResetKind.COLD
+            initialization = Initialization.UNPOWER if cold else Initialization.RESET
+            return await self.reconnect(initialization=initialization, protocols=self._protocols)
         self._ahead.drop()
         answer = await self._ask(m.ResetReq(kind=kind))
         assert isinstance(answer, m.ResetResp)
@@ -168,12 +183,12 @@ class Card:
         Begin a transaction: those who share the card wait until it ends.
 
         Transactions nest. One that is not used for as long as the card host allows ends with a
-        reset, and so does one whose owner vanishes.
+        reset, and so does one whose owner vanishes. A caller that is cancelled has begun none.
 
         Raises:
             CardBusyError: If another's transaction did not end in time.
         """
-        await self._ask(m.BeginTransaction(session=""))
+        await self._session.begin(self._timeout_s)
 
     async def end(self, *, disposition: Disposition = Disposition.LEAVE) -> None:
         """
@@ -236,6 +251,14 @@ class Card:
     async def set_attribute(self, name: str, value: bytes) -> None:
         """Set an attribute of the reader; errors as `get_attribute`."""
         await self._ask(m.SetAttribute(session="", name=name, value=Octets(value)))
+
+    def when_over(self, tell: Callable[[WsrcError], None]) -> None:
+        """
+        Have `tell` called, once and at once, with why the card stopped being ours.
+
+        It is not called for a card that is given back. It must neither block nor raise.
+        """
+        self._session.when_over(tell)
 
     async def detach(self, *, disposition: Disposition = Disposition.RESET) -> None:
         """

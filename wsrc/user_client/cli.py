@@ -17,6 +17,7 @@ from wsrc.user_client.bridge_commands import lpac, vpcd
 from wsrc.user_client.cards_commands import info, list_, watch
 from wsrc.user_client.invocation import Exit, Invocation, common_options, cut_off
 from wsrc.user_client.reader_commands import readers
+from wsrc.user_client.verb_commands import attribute, control, status
 
 PROGRAM = "wsrc"
 
@@ -105,6 +106,9 @@ for _command in (
     shell,
     watch,
     readers,
+    status,
+    control,
+    attribute,
     pcsc,
     lpac,
     vpcd,

@@ -4,8 +4,8 @@
 import functools
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Any
 
@@ -29,6 +29,7 @@ from wsrc.errors import (
 )
 from wsrc.options import click_options
 from wsrc.user_client.blocking import Card, Client
+from wsrc.user_client.holding import Hold
 from wsrc.user_client.naming import Filters, describe
 from wsrc.user_client.output import Output
 from wsrc.user_client.script import ScriptError
@@ -107,10 +108,28 @@ class Invocation:
             keep_s=s.keep_s,
         )
 
-    def select(self, client: Client, which: Filters, wait_s: float) -> Card:
+    def select(
+        self, client: Client, which: Filters, wait_s: float, hold: Hold | None = None
+    ) -> Card:
         """Make a card ours, telling the place in the queue; see `aio.Client.select`."""
         require_selection(client, which)
-        return client.select(wait_s=wait_s, on_waiting=self.output.waiting, **which)
+        return client.select(
+            wait_s=wait_s,
+            on_waiting=self.output.waiting,
+            **(hold or Hold())._asdict(),
+            **which,
+        )
+
+    @contextmanager
+    def card(
+        self, which: Filters, wait_s: float, hold: Hold, *, together: bool = False
+    ) -> Generator[Card, None, None]:
+        """Have a card for the block, by a client of its own; `together` as in `Hold.of`."""
+        with (
+            self.client() as client,
+            hold.of(self.select(client, which, wait_s, hold), together=together) as card,
+        ):
+            yield card
 
 
 def require_selection(client: Client, which: Filters) -> None:

@@ -2,7 +2,7 @@
 """What the command `wsrc` prints: text for a person, or JSON for a program."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -46,6 +46,12 @@ class Output:
     def line(self, text: str) -> None:
         """Print a line of a result."""
         click.echo(clean(text))
+
+    def lines_of(self, texts: Mapping[str, str]) -> None:
+        """Print what has names, one a line, in two columns."""
+        width = max(map(len, texts), default=0)
+        for name, text in texts.items():
+            self.line(f"{name:<{width}}  {text}")
 
     def note(self, text: str) -> None:
         """Say what goes on."""

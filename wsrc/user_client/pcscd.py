@@ -18,13 +18,24 @@ from pathlib import Path
 from typing import Any
 
 from wsrc.errors import WsrcError
-from wsrc.user_client.pcscd_needs import Close, Exchange, Need, Open, Park, Reset, Steps
+from wsrc.user_client.pcscd_needs import (
+    Close,
+    ControlReader,
+    Exchange,
+    Need,
+    Open,
+    Park,
+    ReadAttribute,
+    Reset,
+    Steps,
+    WriteAttribute,
+)
 from wsrc.user_client.pcscd_path import BACKLOG, listen, unlink
 from wsrc.user_client.pcscd_readers import Readers
 from wsrc.user_client.pcscd_requests import (
     Request,
 )
-from wsrc.user_client.pcscd_source import CardSource, failure_of
+from wsrc.user_client.pcscd_source import CardSource, Session, failure_of
 from wsrc.user_client.pcscd_waiting import Program
 from wsrc.user_client.pcscd_wire import (
     Reading,
@@ -179,17 +190,46 @@ class Server:
                 job.line.end()
         return None
 
-    def _perform(self, need: Open | Exchange | Reset | Close) -> Any:
+    def _perform(self, need: Need) -> Any:
         match need:
             case Exchange(session=session, octets=octets):
                 return session.transmit(octets)
-            case Open(reader=name):
-                assert self._source is not None
-                return self._source.open(name)
+            case Open(reader=name, direct=direct):
+                return self._open(name, direct=direct)
             case Reset(session=session, kind=kind):
                 return session.reset(kind)
             case Close(session=session):
                 return session.close()
+            case _:
+                return self._ask_reader(need)
+
+    @staticmethod
+    def _ask_reader(need: Need) -> Any:
+        match need:
+            case ControlReader(session=session, number=number, octets=octets):
+                return session.control(number, octets)
+            case ReadAttribute(session=session, name=name):
+                return session.get_attribute(name)
+            case WriteAttribute(session=session, name=name, value=value):
+                return session.set_attribute(name, value)
+            case _:
+                raise AssertionError(need)
+
+    async def _open(self, name: bytes, *, direct: bool) -> Session:
+        """Make a card ours, and hear of it when it stops being so."""
+        assert self._source is not None
+        opened = self._source.open(name, direct=direct)
+        session = await opened if inspect.isawaitable(opened) else opened
+
+        def over(why: WsrcError) -> None:
+            self._loop.call_soon(self._session_over, session, why)
+
+        session.when_over(over)
+        return session
+
+    def _session_over(self, session: Session, why: WsrcError) -> None:
+        self._readers.session_over(session, failure_of(why))
+        self._settle()
 
     async def _wait_for(self, job: "_Job", coming: Awaitable[Any]) -> None:
         value: Any = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a reader says of itself without asking its host: attributes, and features by CONTROL."""
+"""Attributes of a reader that programs ask for again and again, without asking its host."""
 
 from collections.abc import Callable
 
@@ -11,43 +11,30 @@ from wsrc.user_client.pcscd_wire import (
 )
 
 VENDOR = b"WSRC"
-GET_FEATURE_REQUEST = 0x42000000 + 3400
-"""CM_IOCTL_GET_FEATURE_REQUEST (PC/SC part 10, clause 2.2)."""
-
 _ALIAS = 0x7FFF0000
 """Class of the system attributes; programs built with another table say 0."""
 
 
-def get_attribute(reader: Reader, number: int) -> bytes:
+def is_known(number: int) -> bool:
+    """Tell whether the value of an attribute is never asked for."""
+    return _full(number) in _ATTRIBUTES
+
+
+def known_attribute(reader: Reader, number: int) -> bytes:
     """
-    Give the value of an attribute.
+    Give the value of an attribute that is known here.
 
     Raises:
-        Refused: If this is none that the socket knows.
+        Refused: If the reader has none now.
     """
-    if 1 <= number <= 7:
-        number |= _ALIAS
-    read = _ATTRIBUTES.get(number)
-    value = read(reader) if read is not None else None
+    value = _ATTRIBUTES[_full(number)](reader)
     if value is None:
         raise Refused(Code.SCARD_E_UNSUPPORTED_FEATURE)
     return value
 
 
-def control(reader: Reader, code: int, octets: bytes) -> bytes:
-    """
-    Carry out what a program asks of the reader itself.
-
-    There are no features: no PIN pad, no escape commands. What the reader's host could do of it
-    belongs here.
-
-    Raises:
-        Refused: If it is anything but the question for the features.
-    """
-    del reader, octets
-    if code == GET_FEATURE_REQUEST:
-        return b""
-    raise Refused(Code.SCARD_E_UNSUPPORTED_FEATURE)
+def _full(number: int) -> int:
+    return number | _ALIAS if 1 <= number <= 7 else number
 
 
 def _number(value: int) -> bytes:

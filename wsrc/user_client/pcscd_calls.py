@@ -10,10 +10,11 @@ from typing import Any
 
 from wsrc.slot import ResetKind
 from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
-from wsrc.user_client.pcscd_attributes import control, get_attribute
-from wsrc.user_client.pcscd_needs import Close, Exchange, Inner, Need, Open, Park, Reset, Steps
-from wsrc.user_client.pcscd_source import Failure, Session
+from wsrc.user_client.pcscd_attributes import is_known, known_attribute
+from wsrc.user_client.pcscd_needs import Exchange, Need, Park, Steps
+from wsrc.user_client.pcscd_questions import control, name_of, read, write
 from wsrc.user_client.pcscd_table import Handle, Reader, Refused
+from wsrc.user_client.pcscd_turns import Turns
 from wsrc.user_client.pcscd_waiting import Program, Table, Waiting
 from wsrc.user_client.pcscd_wire import (
     PROTOCOL_ANY_OLD,
@@ -43,17 +44,16 @@ class Calls:
     Args:
         table: The readers.
         waiting: Who is told of changes.
+        turns: The exchanges with them.
         draw: Gives random numbers of 31 bits, for handles.
-
-    `begun` are calls that nobody asked for, to be run; `let_go` tells that what is parked may be
-    able to go on.
     """
 
-    def __init__(self, table: Table, waiting: Waiting, draw: Callable[[], int]) -> None:
-        self.begun: list[Steps] = []
-        self.let_go = False
+    def __init__(
+        self, table: Table, waiting: Waiting, turns: Turns, draw: Callable[[], int]
+    ) -> None:
         self._table = table
         self._waiting = waiting
+        self._turns = turns
         self._draw = draw
         self._handles: dict[int, Handle] = {}
 
@@ -96,6 +96,7 @@ class Calls:
             reader = self._table.find(asked.reader)
             if reader is None:
                 raise Refused(Code.SCARD_E_UNKNOWN_READER)
+            reader.check_there()
             if reader.exclusive:
                 raise Refused(Code.SCARD_E_SHARING_VIOLATION)
             holder = reader.locked_by
@@ -109,7 +110,7 @@ class Calls:
                 return reader
             if asked.share == Share.EXCLUSIVE and reader.handles:
                 raise Refused(Code.SCARD_E_SHARING_VIOLATION)
-            yield from self._with_turn(reader, self._open(reader))
+            yield from self._turns.take(reader, self._turns.open(reader))
 
     def reconnect(self, program: Program, asked: asks.Reconnect, now: float) -> Steps:
         """SCardReconnect; a reset is done at once, for the program wants the ATR."""
@@ -128,11 +129,11 @@ class Calls:
             raise Refused(Code.SCARD_E_NO_SMARTCARD)
         if asked.initialization != Disposition.LEAVE:
             kind = _KINDS[Disposition(asked.initialization)]
-            yield from self._with_turn(reader, self._reset_or_open(reader, kind))
+            yield from self._turns.take(reader, self._turns.reset_or_open(reader, kind))
         elif reader.seen.mute:
             raise Refused(Code.SCARD_W_UNRESPONSIVE_CARD)
         elif asked.share != Share.DIRECT and reader.session is None:
-            yield from self._with_turn(reader, self._open(reader))
+            yield from self._turns.take(reader, self._turns.open(reader))
         reader.check_there()
         if asked.share != Share.DIRECT or asked.protocols & PROTOCOL_RAW:
             reader.choose_protocol(asked.protocols)
@@ -181,7 +182,7 @@ class Calls:
         if asked.disposition in _KINDS:
             handle.reader.reset_later(_KINDS[Disposition(asked.disposition)])
             self._waiting.changed()
-        self.let_go = True
+        self._turns.let_go = True
         return wire.disposed(asked, Code.SCARD_S_SUCCESS)
 
     def status(self, program: Program, asked: asks.Status) -> bytes:
@@ -189,47 +190,63 @@ class Calls:
         self._usable(program, asked.card)
         return wire.told(asked, Code.SCARD_S_SUCCESS)
 
-    def control(self, program: Program, asked: asks.Control) -> bytes:
+    def control(self, program: Program, asked: asks.Control, now: float) -> Steps:
         """SCardControl, which what happened to the card does not end."""
-        handle = self._handle(program, asked.card)
-        handle.reader.check_there()
-        handle.reader.check_lock(handle)
-        answer = control(handle.reader, asked.code, asked.octets)
+        del now
+        reader = yield from self._at_rest(lambda: self._controllable(program, asked.card))
+        answer = yield from self._turns.ask(reader, control(self._turns, reader, asked))
         return wire.controlled(asked, Code.SCARD_S_SUCCESS, answer)
 
-    def get_attribute(self, program: Program, asked: asks.GetAttribute) -> bytes:
-        """SCardGetAttrib."""
-        handle = self._usable(program, asked.card)
-        value = get_attribute(handle.reader, asked.attribute)
+    def get_attribute(self, program: Program, asked: asks.GetAttribute, now: float) -> Steps:
+        """SCardGetAttrib; what is known here is not asked for."""
+        del now
+        reader = self._usable(program, asked.card).reader
+        if is_known(asked.attribute):
+            value = known_attribute(reader, asked.attribute)
+        else:
+            name = name_of(asked.attribute)
+            yield from self._at_rest(lambda: self._usable(program, asked.card).reader)
+            value = yield from self._turns.ask(reader, read(self._turns, reader, name))
         return wire.attribute(asked, Code.SCARD_S_SUCCESS, value)
 
-    def set_attribute(self, program: Program, asked: asks.SetAttribute) -> bytes:
-        """SCardSetAttrib; there is none that could be set."""
-        self._usable(program, asked.card)
-        raise Refused(Code.SCARD_E_NOT_TRANSACTED)
+    def set_attribute(self, program: Program, asked: asks.SetAttribute, now: float) -> Steps:
+        """SCardSetAttrib; what the reader does not let be set is SCARD_E_NOT_TRANSACTED."""
+        del now
+        reader = yield from self._at_rest(lambda: self._usable(program, asked.card).reader)
+        yield from self._turns.ask(reader, write(self._turns, reader, asked))
+        return wire.attribute(asked, Code.SCARD_S_SUCCESS)
 
     def transmit(self, program: Program, asked: asks.Transmit, now: float) -> Steps:
         """SCardTransmit."""
         del now
-        while True:
-            handle = self._usable(program, asked.card)
-            reader = handle.reader
-            if asked.protocol != PROTOCOL_RAW:
-                reader.check_present()
-                if asked.protocol not in {PROTOCOL_ANY_OLD, reader.protocol}:
-                    raise Refused(Code.SCARD_E_PROTO_MISMATCH)
-            if not reader.busy:
-                break
-            yield Park()
-        reader.busy = True
-        try:
-            answer = yield from self._exchange(reader, asked.octets)
-        except Failure as failure:
-            self._failed(reader, failure)
-            raise Refused(failure.code) from failure
-        finally:
-            self._turn_over(reader)
+        reader = yield from self._at_rest(lambda: self._talking(program, asked))
+        answer = yield from self._turns.ask(reader, self._exchange(reader, asked.octets))
         return wire.transmitted(asked, Code.SCARD_S_SUCCESS, answer)
+
+    def _exchange(self, reader: Reader, octets: bytes) -> Generator[Need, Any, bytes]:
+        session = yield from self._turns.ready(reader)
+        answer: bytes = yield Exchange(session, octets)
+        return answer
+
+    def _talking(self, program: Program, asked: asks.Transmit) -> Reader:
+        reader = self._usable(program, asked.card).reader
+        if asked.protocol != PROTOCOL_RAW:
+            reader.check_present()
+            if asked.protocol not in {PROTOCOL_ANY_OLD, reader.protocol}:
+                raise Refused(Code.SCARD_E_PROTO_MISMATCH)
+        return reader
+
+    def _controllable(self, program: Program, card: int) -> Reader:
+        handle = self._handle(program, card)
+        handle.reader.check_lock(handle)
+        handle.reader.check_there()
+        return handle.reader
+
+    def _at_rest(self, check: Callable[[], Reader]) -> Generator[Need, Any, Reader]:
+        """Wait until nobody else asks anything of a reader, checking each time that it may be."""
+        while (reader := check()).busy:
+            yield Park()
+        return reader
 
     def give_up(self, program: Program, now: float) -> None:
         """Drop all handles of a program; one that had a transaction leaves the card reset."""
@@ -239,16 +256,6 @@ class Calls:
             reset = locked and handle.event is None
             disposition = Disposition.RESET if reset else Disposition.LEAVE
             self._drop(program, handle, disposition, now)
-
-    def release(self, reader: Reader) -> None:
-        """Begin to give back a card that nobody uses."""
-        self.begun.append(self._release(reader))
-
-    def close_stale(self, reader: Reader) -> None:
-        """Begin to close the sessions of a reader that are over, unless one is being used."""
-        if not reader.busy:
-            self.begun += [_close(session) for session in reader.stale]
-            reader.stale.clear()
 
     def _usable(self, program: Program, card: int) -> Handle:
         handle = self._handle(program, card)
@@ -280,82 +287,8 @@ class Calls:
         self._changed()
 
     def _changed(self) -> None:
-        self.let_go = True
+        self._turns.let_go = True
         self._waiting.changed()
-
-    # With the turn of a reader: one exchange at a time
-
-    def _with_turn(self, reader: Reader, doing: Inner) -> Inner:
-        while reader.busy:
-            yield Park()
-        reader.busy = True
-        try:
-            reader.check_there()
-            yield from doing
-        except Failure as failure:
-            self._failed(reader, failure)
-            raise Refused(failure.code) from failure
-        finally:
-            self._turn_over(reader)
-
-    def _turn_over(self, reader: Reader) -> None:
-        reader.busy = False
-        self.close_stale(reader)
-        self.let_go = True
-
-    def _open(self, reader: Reader) -> Inner:
-        if reader.session is None:
-            session = yield Open(reader.name)
-            reader.opened(session)
-            if reader.gone or not reader.seen.present:
-                reader.session_over()
-
-    def _reset_or_open(self, reader: Reader, kind: ResetKind) -> Inner:
-        """Reset the card; making it ours does that, too."""
-        if reader.session is None:
-            yield from self._open(reader)
-        else:
-            yield from self._reset(reader, reader.session, kind)
-
-    def _reset(self, reader: Reader, session: Session, kind: ResetKind) -> Inner:
-        atr = yield Reset(session, kind)
-        if reader.session is session and reader.was_reset(atr):
-            self._waiting.changed()
-
-    def _exchange(self, reader: Reader, octets: bytes) -> Generator[Need, Any, bytes]:
-        if reader.session is None:
-            yield from self._open(reader)
-        session = reader.session
-        if session is None:
-            raise Refused(Code.SCARD_W_REMOVED_CARD)
-        if reader.pending_reset is not None:
-            yield from self._reset(reader, session, reader.pending_reset)
-        answer: bytes = yield Exchange(session, octets)
-        return answer
-
-    def _failed(self, reader: Reader, failure: Failure) -> None:
-        if failure.sticky is not None:
-            reader.flag(failure.sticky)
-            reader.session_over()
-            self._waiting.changed()
-
-    def _release(self, reader: Reader) -> Steps:
-        session = reader.session
-        if session is None or reader.busy or reader.handles:
-            return None
-        reader.busy = True
-        reader.session_over()
-        reader.stale.remove(session)
-        try:
-            yield Close(session)
-        finally:
-            self._turn_over(reader)
-        return None
-
-
-def _close(session: Session) -> Steps:
-    yield Close(session)
-    return None
 
 
 def _check_wish(share: int, protocols: int) -> None:

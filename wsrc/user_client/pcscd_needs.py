@@ -22,9 +22,10 @@ class Park(msgspec.Struct, frozen=True):
 
 
 class Open(msgspec.Struct, frozen=True):
-    """Make the card of a reader ours; gives the session."""
+    """Make the card of a reader ours, or the reader alone; gives the session."""
 
     reader: bytes
+    direct: bool = False
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -41,12 +42,35 @@ class Reset(msgspec.Struct, frozen=True):
     kind: ResetKind
 
 
+class ControlReader(msgspec.Struct, frozen=True):
+    """Ask something of a reader itself, by a number that all platforms know; gives its answer."""
+
+    session: Session
+    number: int
+    octets: bytes
+
+
+class ReadAttribute(msgspec.Struct, frozen=True):
+    """Ask a reader for an attribute by name; gives its value."""
+
+    session: Session
+    name: str
+
+
+class WriteAttribute(msgspec.Struct, frozen=True):
+    """Set an attribute of a reader."""
+
+    session: Session
+    name: str
+    value: bytes
+
+
 class Close(msgspec.Struct, frozen=True):
     """Give a card back."""
 
     session: Session
 
 
-Need = Park | Open | Exchange | Reset | Close
+Need = Park | Open | Exchange | Reset | ControlReader | ReadAttribute | WriteAttribute | Close
 Steps = Generator[Need, Any, bytes | None]
 Inner = Generator[Need, Any, None]

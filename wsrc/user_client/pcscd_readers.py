@@ -12,8 +12,9 @@ from typing import Any
 from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
 from wsrc.user_client.pcscd_calls import Calls
 from wsrc.user_client.pcscd_needs import Steps
-from wsrc.user_client.pcscd_source import Seen
+from wsrc.user_client.pcscd_source import Failure, Seen, Session
 from wsrc.user_client.pcscd_table import Reader, Refused
+from wsrc.user_client.pcscd_turns import Turns
 from wsrc.user_client.pcscd_waiting import Program, Table, Waiting
 from wsrc.user_client.pcscd_wire import (
     Code,
@@ -38,7 +39,8 @@ class Readers:
         self._draw = draw
         self._table = Table()
         self._waiting = Waiting()
-        self._calls = Calls(self._table, self._waiting, draw)
+        self._turns = Turns(self._waiting)
+        self._calls = Calls(self._table, self._waiting, self._turns, draw)
         self._contexts: dict[int, Program] = {}
         self._last_program = 0
 
@@ -53,21 +55,30 @@ class Readers:
                 self._unplugged(reader)
                 changed = True
             elif reader.update(now[reader.name]):
-                self._calls.close_stale(reader)
+                self._turns.close_stale(reader)
                 changed = True
         for each in seen:
             if self._table.find(each.name) is None:
                 self._table.add(Reader(each))
                 changed = True
         if changed:
-            self._calls.let_go = True
+            self._turns.let_go = True
             self._waiting.changed()
 
     def _unplugged(self, reader: Reader) -> None:
         reader.gone = True
         reader.removed()
         self._table.remove(reader)
-        self._calls.close_stale(reader)
+        self._turns.close_stale(reader)
+
+    def session_over(self, session: Session, why: Failure) -> None:
+        """Note that a card is not ours any more; one of which that is known is no news."""
+        for reader in self._table.readers:
+            if reader.session is session:
+                reader.lost(why.sticky or Code.SCARD_W_RESET_CARD)
+                self._turns.close_stale(reader)
+                self._turns.let_go = True
+                self._waiting.changed()
 
     # What is to be done outside
 
@@ -78,12 +89,12 @@ class Readers:
 
     def take_begun(self) -> list[Steps]:
         """Give the calls that are to be run though no program asked, once."""
-        begun, self._calls.begun = self._calls.begun, []
+        begun, self._turns.begun = self._turns.begun, []
         return begun
 
     def take_let_go(self) -> bool:
         """Tell, once, whether calls that are parked should look again."""
-        let_go, self._calls.let_go = self._calls.let_go, False
+        let_go, self._turns.let_go = self._turns.let_go, False
         return let_go
 
     def deadline(self) -> float | None:
@@ -96,13 +107,13 @@ class Readers:
         for reader in self._table.readers:
             if reader.idle_since is not None and now >= reader.idle_since + KEEP_S:
                 reader.idle_since = None
-                self._calls.release(reader)
+                self._turns.release(reader)
 
     def stop(self) -> None:
         """Begin to give back all cards."""
         for reader in self._table.readers:
             reader.session_over()
-            self._calls.close_stale(reader)
+            self._turns.close_stale(reader)
 
     # What programs say
 
@@ -222,15 +233,15 @@ _LONG: dict[type[asks.Request], Callable[..., Steps]] = {
     asks.Connect: Calls.connect,
     asks.Reconnect: Calls.reconnect,
     asks.Disconnect: Calls.disconnect,
+    asks.Control: Calls.control,
+    asks.GetAttribute: Calls.get_attribute,
+    asks.SetAttribute: Calls.set_attribute,
 }
 """Calls that may need something of the outside."""
 
 _SHORT: dict[type[asks.Request], Callable[..., bytes]] = {
     asks.Status: Calls.status,
     asks.End: Calls.end,
-    asks.Control: Calls.control,
-    asks.GetAttribute: Calls.get_attribute,
-    asks.SetAttribute: Calls.set_attribute,
 }
 """Calls that are answered at once."""
 

@@ -2,26 +2,27 @@
 """Cards of a server as readers of the pcscd socket: watched, taken, and looked for again."""
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from wsrc import messages as m
 from wsrc.errors import (
+    CardBusyError,
     ConnectionLostError,
+    ErrorCode,
     NoSuchCardError,
     ReaderUnavailableError,
     RefusedError,
     RemoteProtocolError,
     WsrcError,
 )
-from wsrc.messages import CardInfo, CardState, Change
+from wsrc.messages import CardInfo, Change
 from wsrc.net.dial import Backoff
-from wsrc.octets import from_wire
 from wsrc.relay.selection import Filter
-from wsrc.slot import CardProtocol, ResetKind
+from wsrc.slot import CardProtocol, ResetKind, Share
 from wsrc.user_client.aio import Card, Client
 from wsrc.user_client.naming import Filters
-from wsrc.user_client.pcscd_names import reader_name
+from wsrc.user_client.pcscd_shelf import Place, Shelf
 from wsrc.user_client.pcscd_source import Seen
 
 RECONNECT_MIN_S, RECONNECT_MAX_S = 0.1, 10.0
@@ -30,8 +31,18 @@ RECONNECT_MIN_S, RECONNECT_MAX_S = 0.1, 10.0
 READY_S = 10.0
 """How long the cards that are there at the beginning may take to be shown."""
 
-MAX_EMPTY = 64
-"""Readers that stay without a card; the oldest ones go first."""
+SETTLE_S = 5.0
+"""How long a reader that we gave back, and take again alone, may take to be free."""
+
+AGAIN_S = 0.02
+"""How often that is asked for."""
+
+_UNREACHABLE = {
+    ErrorCode.CARD_CLIENT_GONE,
+    ErrorCode.READER_UNAVAILABLE,
+    ErrorCode.SHUTTING_DOWN,
+}
+"""Why a card is not ours any more, where its reader is out of reach as well."""
 
 Report = Callable[[Sequence[Seen]], None]
 
@@ -57,6 +68,7 @@ class RemoteCards:
         self._say = say
         self._client: Client | None = None
         self._shelf = Shelf()
+        self._report: Report = lambda _: None
         self._trouble: WsrcError | None = None
         self._begun = asyncio.Event()
         self._raises = False
@@ -76,33 +88,64 @@ class RemoteCards:
 
     async def run(self, report: Report) -> None:
         """Report all readers whenever one changed, and connect again for ever."""
+        self._report = report
         backoff = Backoff(RECONNECT_MIN_S, RECONNECT_MAX_S)
         while True:
             try:
                 async with self._make_client() as client:
                     self._reached(client)
                     backoff.succeeded()
-                    await self._follow(client, report)
+                    await self._follow(client)
             except (ConnectionLostError, RemoteProtocolError, RefusedError) as exc:
                 self._lost(exc)
             finally:
                 self._client = None
-                self._shelf.clear()
-            report(())
+                self._shelf.out_of_reach()
+            self._tell()
             await asyncio.sleep(backoff.wait_s())
 
-    def open(self, name: bytes) -> "Awaitable[RemoteSession]":
-        """Make the card of a reader ours; see `CardSource.open`."""
-        return self._open(name)
+    def open(self, name: bytes, *, direct: bool = False) -> "Awaitable[RemoteSession]":
+        """Make the card of a reader ours, or the reader; see `CardSource.open`."""
+        return self._open(name, direct=direct)
 
-    async def _open(self, name: bytes) -> "RemoteSession":
-        client, card = self._client, self._shelf.card(name)
+    async def _open(self, name: bytes, *, direct: bool) -> "RemoteSession":
+        client, place = self._client, self._shelf.find(name)
         if client is None:
             raise ConnectionLostError("There is no connection to the server.")
-        if card is None:
+        if place is None or not (direct or place.seen.present):
             raise NoSuchCardError("The card of this reader is not there any more.")
-        taken = await client.select(raw_tpdu=True, **_exactly(card))
-        return RemoteSession(taken)
+        place.take()
+        lease = None
+        try:
+            card = await self._select(client, place, direct=direct)
+            lease = card.info.lease
+        finally:
+            place.taken(lease)
+            self._tell()
+        return RemoteSession(card, place, functools.partial(self._over, place))
+
+    @staticmethod
+    async def _select(client: Client, place: Place, *, direct: bool) -> Card:
+        """Take a card; or its reader alone, which may not be free yet after we gave it back."""
+        share = Share.DIRECT if direct else Share.EXCLUSIVE
+        which = _exactly(place.card, empty=not place.seen.present)
+        now = asyncio.get_running_loop().time
+        while True:
+            try:
+                return await client.select(raw_tpdu=True, share=share, **which)
+            except CardBusyError as exc:
+                if not direct or exc.holder or now() >= place.given_back + SETTLE_S:
+                    raise
+            await asyncio.sleep(AGAIN_S)
+
+    def _over(self, place: Place, why: WsrcError) -> None:
+        """Note, before programs are told, that a reader is out of reach."""
+        if why.code in _UNREACHABLE:
+            place.lose()
+            self._tell()
+
+    def _tell(self) -> None:
+        self._report(self._shelf.seen())
 
     def _reached(self, client: Client) -> None:
         self._client = client
@@ -112,24 +155,53 @@ class RemoteCards:
 
     def _lost(self, exc: WsrcError) -> None:
         if self._trouble is None and not self._raises:
-            self._say(f"{exc} The cards are gone until the server is there again.")
+            self._say(f"{exc} The cards are out of reach until the server is there again.")
         self._trouble = exc
         self._begun.set()
 
-    async def _follow(self, client: Client, report: Report) -> None:
-        which = self._wanted[0] if len(self._wanted) == 1 else Filters()
-        filters = [Filter(m.Watch(**each)) for each in self._wanted]
+    async def _follow(self, client: Client) -> None:
         timer = asyncio.get_running_loop().call_later(READY_S, self._begun.set)
         try:
-            listed = [c for c in await client.list_cards(**which) if _matches(filters, c)]
-            self._check_begun(listed)
-            async for event in client.watch(**which):
-                gone = event.change is Change.REMOVED
-                if (gone or _matches(filters, event.card)) and self._shelf.hear(event):
-                    report(self._shelf.seen())
-                self._check_begun(listed)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow_readers(client), name="readers")
+                await self._follow_cards(client, tasks)
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
         finally:
             timer.cancel()
+
+    async def _follow_cards(self, client: Client, tasks: asyncio.TaskGroup) -> None:
+        which = self._wanted[0] if len(self._wanted) == 1 else Filters()
+        filters = [Filter(m.Watch(**each)) for each in self._wanted]
+        listed = [c for c in await client.list_cards(**which) if _matches(filters, c)]
+        self._check_begun(listed)
+        async for event in client.watch(**which):
+            gone = event.change is Change.REMOVED
+            if (gone or _matches(filters, event.card)) and self._shelf.hear(event):
+                self._tell()
+            for place in self._shelf.doubtful():
+                tasks.create_task(self._look_again(client, place), name="doubt")
+            self._check_begun(listed)
+
+    async def _follow_readers(self, client: Client) -> None:
+        try:
+            async for news in client.watch_readers():
+                if self._shelf.hear_reader(news):
+                    self._tell()
+        except RefusedError:
+            if self._shelf.blind():
+                self._tell()
+
+    async def _look_again(self, client: Client, place: Place) -> None:
+        """
+        Take a card out whose reader is not said to have changed.
+
+        What the server had to say of the reader came before it answers.
+        """
+        await client.list_cards(reader=place.where[1])
+        if place.leaving:
+            place.take_out()
+            self._tell()
 
     def _check_begun(self, listed: Sequence[CardInfo]) -> None:
         if not self._begun.is_set() and all(self._shelf.holds(card) for card in listed):
@@ -140,94 +212,13 @@ def _matches(filters: Sequence[Filter], card: CardInfo) -> bool:
     return not filters or any(each.matches(card) for each in filters)
 
 
-class Shelf:
-    """
-    Readers by the cards that were in them.
-
-    A reader stays, empty, when its card is taken out, until another card is in its place; a card
-    that comes back is in the reader of its name, wherever it is put in.
-    """
-
-    def __init__(self) -> None:
-        self._places: list[_Place] = []
-
-    def clear(self) -> None:
-        """Forget all readers."""
-        self._places.clear()
-
-    def seen(self) -> list[Seen]:
-        """Give all readers."""
-        return [place.seen for place in self._places]
-
-    def card(self, name: bytes) -> CardInfo | None:
-        """Give the card that is in the reader of a name now."""
-        return next((p.card for p in self._places if p.seen.name == name and p.seen.present), None)
-
-    def holds(self, card: CardInfo) -> bool:
-        """Tell whether a card is in a reader."""
-        return self._at(_where(card)) is not None
-
-    def hear(self, event: m.CardEvent) -> bool:
-        """Take what happened to a card; tell whether a reader changed."""
-        card = event.card
-        there = self._at(_where(card))
-        if event.change is Change.REMOVED or card.state is CardState.IDENTIFYING:
-            if there is not None:
-                there.take_out()
-            return there is not None
-        if there is not None:
-            return there.put_in(card)
-        return self._into_empty(card)
-
-    def _at(self, where: tuple[str, str]) -> "_Place | None":
-        """Give the reader that stands for this one of a card host, with a card in it."""
-        return next((p for p in self._places if p.seen.present and _where(p.card) == where), None)
-
-    def _into_empty(self, card: CardInfo) -> bool:
-        """Put a card into the reader where it was last, else into a new one."""
-        empty = [p for p in self._places if not p.seen.present]
-        known = next((p for p in empty if _who(p.card) == _who(card)), None)
-        for place in empty[:-MAX_EMPTY] + [p for p in empty if _where(p.card) == _where(card)]:
-            if place is not known and place in self._places:
-                self._places.remove(place)
-        if known is not None:
-            return known.put_in(card)
-        taken = {place.seen.name for place in self._places}
-        self._places.append(_Place(card, reader_name(card, taken)))
-        return True
-
-
-class _Place:
-    """One reader; its name stays when what is known of the card becomes more or less."""
-
-    def __init__(self, card: CardInfo, name: bytes) -> None:
-        self.card = card
-        self.seen = Seen(name)
-        self.put_in(card)
-
-    def put_in(self, card: CardInfo) -> bool:
-        """Note that the card is there; tell whether that is news."""
-        before, self.card = self.seen, card
-        self.seen = Seen(
-            before.name,
-            present=True,
-            mute=card.state is CardState.MUTE,
-            atr=from_wire(card.identities.atr),
-            protocol=card.protocol,
-            event_count=before.event_count + (not before.present),
-        )
-        return self.seen != before
-
-    def take_out(self) -> None:
-        """Note that the card is not there."""
-        self.seen = Seen(self.seen.name, event_count=self.seen.event_count + 1)
-
-
 class RemoteSession:
     """A card of a server that is ours."""
 
-    def __init__(self, card: Card) -> None:
+    def __init__(self, card: Card, place: Place, over: Callable[[WsrcError], None]) -> None:
         self._card = card
+        self._place = place
+        self._over = over
 
     @property
     def atr(self) -> bytes:
@@ -247,31 +238,44 @@ class RemoteSession:
         """Reset the card and give its ATR."""
         return await self._card.reset(kind)
 
+    async def control(self, number: int, octets: bytes) -> bytes:
+        """Ask something of the reader itself."""
+        return await self._card.control(number, octets)
+
+    async def get_attribute(self, name: str) -> bytes:
+        """Give an attribute of the reader."""
+        return await self._card.get_attribute(name)
+
+    async def set_attribute(self, name: str, value: bytes) -> None:
+        """Set an attribute of the reader."""
+        await self._card.set_attribute(name, value)
+
+    def when_over(self, tell: Callable[[WsrcError], None]) -> None:
+        """Have `tell` called when the card stops being ours."""
+
+        def over(why: WsrcError) -> None:
+            self._over(why)
+            tell(why)
+
+        self._card.when_over(over)
+
     async def close(self) -> None:
         """Give the card back."""
         try:
             await self._card.detach()
         except WsrcError:
             return  # it is not ours in any case
+        finally:
+            self._place.given_back = asyncio.get_running_loop().time()
 
 
-def _who(card: CardInfo) -> Any:
-    """Give what a card is known by; one that has no number is known by where it is."""
-    ids = card.identities
-    return (card.eids[0] if card.eids else ids.eid) or ids.iccid or _where(card)
-
-
-def _where(card: CardInfo) -> tuple[str, str]:
-    return card.host or card.remote_addr[0], card.reader or ""
-
-
-def _exactly(card: CardInfo) -> Filters:
-    """Select this card, in its reader."""
-    if card.reader is None and not card.identities.iccid:
-        raise ReaderUnavailableError("The card has no name by which it could be selected.")
+def _exactly(card: CardInfo, *, empty: bool) -> Filters:
+    """Select this card, in its reader; or the reader it was in."""
     which: Filters = {}
     if card.reader is not None:
         which["reader"] = card.reader
-    if card.identities.iccid is not None:
+    if card.identities.iccid and not empty:
         which["iccid"] = card.identities.iccid
+    if not which:
+        raise ReaderUnavailableError("The card has no name by which it could be selected.")
     return which

@@ -26,7 +26,9 @@ class Seen(msgspec.Struct, frozen=True):
     One reader and its card as the source sees them now.
 
     `name` is unique and stable, at most 127 octets of UTF-8. `event_count` grows with each
-    insertion and each removal, so that one card in place of another is seen.
+    insertion and each removal, so that one card in place of another is seen. A reader that is out
+    of reach is `unavailable` and shows no card. `others` tells how many others use the card, and
+    is -1 where one of them excludes us.
     """
 
     name: bytes
@@ -35,10 +37,16 @@ class Seen(msgspec.Struct, frozen=True):
     atr: bytes = b""
     protocol: CardProtocol | None = None
     event_count: int = 0
+    unavailable: bool = False
+    others: int = 0
 
 
 class Session(Protocol):
-    """A card of ours. What is answered at once is given as it is, all else as an awaitable."""
+    """
+    A card of ours, or a reader alone.
+
+    What is answered at once is given as it is, all else as an awaitable.
+    """
 
     @property
     def atr(self) -> bytes:
@@ -58,6 +66,22 @@ class Session(Protocol):
         """Reset the card and give its ATR."""
         ...
 
+    def control(self, number: int, octets: bytes) -> bytes | Awaitable[bytes]:
+        """Ask something of the reader itself, by a number that all platforms know."""
+        ...
+
+    def get_attribute(self, name: str) -> bytes | Awaitable[bytes]:
+        """Give an attribute of the reader by a name of `wsrc.pcsc_numbers.ATTRIBUTES`."""
+        ...
+
+    def set_attribute(self, name: str, value: bytes) -> Awaitable[None] | None:
+        """Set an attribute of the reader."""
+        ...
+
+    def when_over(self, tell: Callable[[WsrcError], None]) -> None:
+        """Have `tell` called, once, with why the card stopped being ours, unless it is closed."""
+        ...
+
     def close(self) -> Awaitable[None] | None:
         """Give the card back; never raises but for cancellation."""
         ...
@@ -70,9 +94,9 @@ class CardSource(Protocol):
         """Report all readers whenever one changed, until cancelled."""
         ...
 
-    def open(self, name: bytes) -> Session | Awaitable[Session]:
+    def open(self, name: bytes, *, direct: bool = False) -> Session | Awaitable[Session]:
         """
-        Make the card of a reader ours, freshly reset.
+        Make the card of a reader ours, freshly reset; or the reader alone, with or without card.
 
         Raises:
             WsrcError: If that cannot be.
@@ -119,12 +143,11 @@ def _card_failed(exc: CardError) -> Failure:
     code = _code_of(exc.code)
     if exc.code in {ErrorCode.CARD_TRANSMISSION_ERROR, ErrorCode.READER_IN_USE}:
         return Failure(code)
-    gone = exc.code in {ErrorCode.CARD_NOT_PRESENT, ErrorCode.READER_UNAVAILABLE}
-    return Failure(code, Code.SCARD_W_REMOVED_CARD if gone else Code.SCARD_W_RESET_CARD)
+    return Failure(code, _ENDS.get(exc.code, Code.SCARD_W_RESET_CARD))
 
 
 def _unknown(exc: OutcomeUnknownError) -> Failure:
-    if exc.code is ErrorCode.CARD_CLIENT_GONE:
+    if exc.code in _OUT_OF_REACH:
         return Failure(Code.SCARD_E_COMM_DATA_LOST, Code.SCARD_W_RESET_CARD)
     if exc.code in _ENDS:
         return Failure(Code.SCARD_E_COMM_DATA_LOST, _ENDS[exc.code])
@@ -132,9 +155,9 @@ def _unknown(exc: OutcomeUnknownError) -> Failure:
 
 
 def _session_over(exc: SessionLostError | NotExecutedError) -> Failure:
-    sticky = _ENDS.get(exc.code)
-    if exc.code in {ErrorCode.CARD_CLIENT_GONE, ErrorCode.SHUTTING_DOWN}:
+    if exc.code in _OUT_OF_REACH:
         return Failure(Code.SCARD_E_READER_UNAVAILABLE, Code.SCARD_W_RESET_CARD)
+    sticky = _ENDS.get(exc.code)
     if sticky is None and isinstance(exc, SessionLostError):
         sticky = Code.SCARD_W_RESET_CARD
     return Failure(sticky or _code_of(exc.code), sticky)
@@ -148,6 +171,12 @@ _ENDS = {
     ErrorCode.NO_SUCH_SESSION: Code.SCARD_W_RESET_CARD,
     ErrorCode.LEASE_EXPIRED: Code.SCARD_W_RESET_CARD,
     ErrorCode.CARD_NOT_PRESENT: Code.SCARD_W_REMOVED_CARD,
-    ErrorCode.READER_UNAVAILABLE: Code.SCARD_W_REMOVED_CARD,
 }
 """Codes that say that a session is over, and what the handles are told of it."""
+
+_OUT_OF_REACH = {
+    ErrorCode.CARD_CLIENT_GONE,
+    ErrorCode.READER_UNAVAILABLE,
+    ErrorCode.SHUTTING_DOWN,
+}
+"""Codes that say so because the card is out of reach; it is reset before it is back."""

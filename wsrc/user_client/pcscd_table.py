@@ -5,6 +5,8 @@ One reader as local programs share it: handles, exclusive use, transactions, wha
 The rules are those of pcscd. Nothing here waits, and nothing knows of the network.
 """
 
+import msgspec
+
 from wsrc.slot import CardProtocol, ResetKind
 from wsrc.user_client.atr import read_atr
 from wsrc.user_client.pcscd_requests import (
@@ -21,6 +23,7 @@ from wsrc.user_client.pcscd_wire import (
     STATE_POWERED,
     STATE_PRESENT,
     STATE_SWALLOWED,
+    STATE_UNKNOWN,
     Code,
     Share,
 )
@@ -67,6 +70,8 @@ class Reader:
         self.exclusive = False
         self.protocol = 0
         self.session: Session | None = None
+        self.features: bytes | None = None
+        """Features as control numbers, once asked for; they hold for a session."""
         self.stale: list[Session] = []
         """Sessions that are over, to be closed when the exchange in flight has ended."""
         self.pending_reset: ResetKind | None = None
@@ -84,8 +89,9 @@ class Reader:
 
     @property
     def sharing(self) -> int:
-        """How many handles there are; -1 for one that excludes others."""
-        return -1 if self.exclusive else len(self.handles)
+        """How many use it, here and elsewhere; -1 for one that excludes others."""
+        others = self.seen.others
+        return -1 if self.exclusive or others < 0 else len(self.handles) + others
 
     @property
     def row(self) -> Row:
@@ -101,6 +107,8 @@ class Reader:
         )
 
     def _state(self) -> int:
+        if self.seen.unavailable:
+            return STATE_UNKNOWN
         if not self.seen.present:
             return STATE_ABSENT
         if self.seen.mute:
@@ -116,7 +124,9 @@ class Reader:
         before, self.seen = self.seen, seen
         changes = _changes(before, seen)
         self.event_counter = (self.event_counter + changes) & 0xFFFF
-        if changes and before.present:
+        if seen.unavailable and self.session is not None:
+            self.lost(Code.SCARD_W_RESET_CARD)
+        elif changes and (before.present or not seen.present):
             self.removed()
         return before != seen
 
@@ -126,12 +136,18 @@ class Reader:
         self._lock, self._lock_count = None, 0
         self.session_over()
 
+    def lost(self, event: Code) -> None:
+        """Note that the card is not ours any more, and why."""
+        self.flag(event)
+        self.session_over()
+
     def session_over(self) -> None:
         """Note that the card is not ours any more."""
         self.protocol = 0
         self.pending_reset = None
         self.unpowered = False
         self.idle_since = None
+        self.features = None
         if self.session is not None:
             self.stale.append(self.session)
             self.session = None
@@ -146,16 +162,14 @@ class Reader:
         self.pending_reset = None
         self.unpowered = False
         before = self.seen
-        self.seen = Seen(
-            before.name, before.present, False, atr, before.protocol, before.event_count
-        )
+        self.seen = msgspec.structs.replace(before, mute=False, atr=atr)
         return self.seen != before
 
     # Who uses it
 
     def check_there(self) -> None:
-        """Refuse where the reader was unplugged."""
-        if self.gone:
+        """Refuse where the reader was unplugged or is out of reach."""
+        if self.gone or self.seen.unavailable:
             raise Refused(Code.SCARD_E_READER_UNAVAILABLE)
 
     def check_lock(self, handle: Handle) -> None:
@@ -273,7 +287,15 @@ class Reader:
 
 
 def _changes(before: Seen, now: Seen) -> int:
-    """Count the insertions and removals between two sights."""
+    """
+    Count the insertions and removals between two sights.
+
+    As on pcscd, a reader going out of reach is none, and whatever is found in it later is one.
+    """
+    if now.unavailable:
+        return 0
+    if before.unavailable:
+        return 1
     if before.present != now.present:
         return 1
     if before.event_count == now.event_count:

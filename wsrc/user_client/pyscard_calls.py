@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The calls of PC/SC as libpcsclite makes them, to the readers of a `Service`."""
 
+import os
 import struct
 import threading
 import time
@@ -8,6 +9,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from wsrc.pcsc_numbers import (
+    GET_FEATURE_REQUEST,
+    control_code,
+    control_number,
+    neutral_features,
+    platform_features,
+)
 from wsrc.user_client.pcscd_wire import MAX_ATTRIBUTE_OCTETS, Code, Disposition
 from wsrc.user_client.pyscard_service import Pipe, ScardError, Service
 
@@ -36,10 +44,12 @@ class Context:
 
     Args:
         service: Where the readers are.
+        windows: Whether control codes are those of Windows, else those of pcsc-lite.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, windows: bool = os.name == "nt") -> None:
         self._service = service
+        self._windows = windows
         self._pipe = Pipe()
         self._turn = threading.Lock()
         self._names: dict[int, bytes] = {}
@@ -89,9 +99,16 @@ class Context:
         return bytes(self._patiently(_TRANSMIT_OCTETS, _TRANSMIT, *fields, payload=octets)[-1])
 
     def control(self, card: int, code: int, octets: bytes) -> bytes:
-        """Give the reader's answer."""
-        fields = (card, code, len(octets), _MAX_ANSWER_OCTETS, 0, 0)
-        return bytes(self._patiently(_CONTROL_READER, _CONTROL, *fields, payload=octets)[-1])
+        """Give the reader's answer; codes in it are of this platform, too."""
+        number = control_number(code, windows=self._windows)
+        there = control_code(number, windows=False) if number is not None else None
+        if there is None:
+            raise ScardError(Code.SCARD_E_UNSUPPORTED_FEATURE)
+        fields = (card, there, len(octets), _MAX_ANSWER_OCTETS, 0, 0)
+        answer = bytes(self._patiently(_CONTROL_READER, _CONTROL, *fields, payload=octets)[-1])
+        if number != GET_FEATURE_REQUEST:
+            return answer
+        return platform_features(neutral_features(answer, windows=False), windows=self._windows)
 
     def get_attribute(self, card: int, number: int) -> bytes:
         """Give an attribute of the reader."""

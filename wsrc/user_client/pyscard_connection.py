@@ -242,7 +242,7 @@ class RemoteCardConnection(CardConnection):
         return data
 
     def doControl(self, controlCode: int, command: Any = None) -> list[int]:  # noqa: N802, N803
-        """Send a control command and tell nobody."""
+        """Send a control command, whose code is of this platform, and tell nobody."""
         context, card = self._connected()
         with _raising("Failed to control ", kind=SmartcardException):
             return list(context.control(card, controlCode, bytes(command or [])))
@@ -310,8 +310,13 @@ def _raising(
     except ScardError as exc:
         told = exc.reason or str(scard.SCardGetErrorMessage(exc.code))
         if unable and exc.code in _NO_CARD:
-            raise NoRemoteCardException(f"Unable to {unable}", int(exc.code)) from exc
-        raise kind(doing + told, hresult=int(exc.code)) from exc
+            raise NoRemoteCardException(f"Unable to {unable}", _hresult(exc.code)) from exc
+        raise kind(doing + told, hresult=_hresult(exc.code)) from exc
+
+
+def _hresult(code: Code) -> int:
+    """Give the number of a code, which is not the same on all platforms."""
+    return int(getattr(scard, code.name, code))
 
 
 def _mask(protocol: int | None) -> int:

@@ -8,9 +8,9 @@ as libpcsclite does over the socket, so that both behave alike.
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from wsrc.errors import ConnectionLostError, WsrcError
 from wsrc.slot import CardProtocol, ResetKind
@@ -86,7 +86,7 @@ class Service:
 
     @property
     def readers(self) -> tuple[Seen, ...]:
-        """The readers that there are now."""
+        """The readers that there are now; pyscard cannot say of one that it is out of reach."""
         with self._changed:
             return self._seen
 
@@ -184,7 +184,7 @@ class Service:
 
     def _report(self, seen: Sequence[Seen]) -> None:
         with self._changed:
-            self._seen = tuple(seen)
+            self._seen = tuple(each for each in seen if not each.unavailable)
         self.wake()
 
 
@@ -201,18 +201,32 @@ class _Explaining:
     async def run(self, report: Report) -> None:
         await self._source.run(report)
 
-    async def open(self, name: bytes) -> "_ExplainingSession":
+    async def open(self, name: bytes, *, direct: bool = False) -> "_ExplainingSession":
+        reasons = _Reasons(name, self.reasons)
+        with reasons.noted():
+            return _ExplainingSession(await self._source.open(name, direct=direct), reasons)
+
+
+class _Reasons:
+    """Where the reasons of one reader's failures go."""
+
+    def __init__(self, name: bytes, reasons: dict[bytes, str]) -> None:
+        self._name = name
+        self._reasons = reasons
+
+    @contextmanager
+    def noted(self) -> Generator[None]:
+        """Remember why what is done inside failed."""
         try:
-            return _ExplainingSession(await self._source.open(name), name, self.reasons)
+            yield
         except WsrcError as exc:
-            self.reasons[name] = str(exc)
+            self._reasons[self._name] = str(exc)
             raise
 
 
 class _ExplainingSession:
-    def __init__(self, session: RemoteSession, name: bytes, reasons: dict[bytes, str]) -> None:
+    def __init__(self, session: RemoteSession, reasons: _Reasons) -> None:
         self._session = session
-        self._name = name
         self._reasons = reasons
 
     @property
@@ -224,18 +238,27 @@ class _ExplainingSession:
         return self._session.protocol
 
     async def transmit(self, octets: bytes) -> bytes:
-        try:
+        with self._reasons.noted():
             return await self._session.transmit(octets)
-        except WsrcError as exc:
-            self._reasons[self._name] = str(exc)
-            raise
 
     async def reset(self, kind: ResetKind) -> bytes:
-        try:
+        with self._reasons.noted():
             return await self._session.reset(kind)
-        except WsrcError as exc:
-            self._reasons[self._name] = str(exc)
-            raise
+
+    async def control(self, number: int, octets: bytes) -> bytes:
+        with self._reasons.noted():
+            return await self._session.control(number, octets)
+
+    async def get_attribute(self, name: str) -> bytes:
+        with self._reasons.noted():
+            return await self._session.get_attribute(name)
+
+    async def set_attribute(self, name: str, value: bytes) -> None:
+        with self._reasons.noted():
+            await self._session.set_attribute(name, value)
+
+    def when_over(self, tell: Callable[[WsrcError], None]) -> None:
+        self._session.when_over(tell)
 
     async def close(self) -> None:
         await self._session.close()

@@ -70,6 +70,8 @@ class ReaderCalls:
         """
         Give the readers as JSON-RPC notifications: first all that there are, then what happens.
 
+        A list that is too long for the server to tell is asked for.
+
         Raises as `watch_readers`, with which it shares the one watch of a client.
         """
         async with self._watching(m.WatchReaders(form=m.ReaderForm.JSON_RPC)) as feed:
@@ -79,6 +81,8 @@ class ReaderCalls:
                     yield m.list_change(news.readers)
                     for reader in news.readers:
                         yield m.state_change(reader)
+                elif isinstance(news, m.ListChange) and news.params.names is None:
+                    yield m.list_change((await self.list_readers()).readers)
                 elif isinstance(news, Notification):
                     yield news
 

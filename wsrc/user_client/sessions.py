@@ -62,6 +62,7 @@ class Session:
         self._goodbye: m.Detach | None = None
         self._unsaid: m.Detach | None = None
         self._over = asyncio.Event()
+        self._tell_over: Callable[[WsrcError], None] | None = None
         self._keep_timer: asyncio.TimerHandle | None = None
         requests.sessions[self.name] = self
 
@@ -103,6 +104,7 @@ class Session:
         Where the server is out of reach for longer than `limit_s`, the session ends there when it
         is not kept any more.
         """
+        self._tell_over = None
         self._goodbye = self._unsaid = m.Detach(session=self.name, disposition=disposition)
         self._end.abandon()
         self._after()
@@ -114,8 +116,14 @@ class Session:
         finally:
             self.forget("The card was given back while it ran the command.")
 
+    def when_over(self, tell: Callable[[WsrcError], None]) -> None:
+        """Call `tell` once when the card stops being ours, but for `detach`."""
+        self._tell_over = tell
+        self._after()
+
     def forget(self, sentence: str) -> None:
         """End the session at this end; a command in flight will not be answered."""
+        self._tell_over = None
         self._perform(self._end.closed(sentence))
 
     # What `Requests` tells
@@ -245,9 +253,19 @@ class Session:
         if self._end.state is State.OVER:
             self._requests.sessions.pop(self.name, None)
             self._over.set()
+            self._tell_end()
         elif self._end.state is State.LIVE and self._unsaid is not None:
             detach, self._unsaid = self._unsaid, None
             self._requests.post(detach, lambda _: self.forget(_GIVEN_BACK))
+
+    def _tell_end(self) -> None:
+        tell, self._tell_over = self._tell_over, None
+        if tell is None:
+            return
+        try:
+            self._check()
+        except WsrcError as exc:
+            tell(exc)
 
     def _expire(self) -> None:
         self._perform(self._end.expired(self._now()))

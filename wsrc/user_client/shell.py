@@ -21,7 +21,8 @@ from wsrc.octets import from_person
 from wsrc.slot import ResetKind
 from wsrc.user_client.invocation import Exit, exit_status
 from wsrc.user_client.naming import describe
-from wsrc.user_client.output import Output, atr_document, response_document, response_line
+from wsrc.user_client.output import Output, response_document, response_line
+from wsrc.user_client.shell_verbs import HELP as VERBS_HELP, VerbCard, Verbs
 
 MAX_HISTORY = 1000
 """Lines that are kept."""
@@ -29,16 +30,17 @@ MAX_HISTORY = 1000
 SECRET_INS = frozenset({0x20, 0x24, 0x26, 0x28, 0x2C})
 """VERIFY, CHANGE, DISABLE, ENABLE and UNBLOCK PIN (ETSI TS 102 221 clause 11.1)."""
 
-HELP = """\
+HELP = f"""\
 HEX                 send a command APDU, such as 00A40004023F00; spaces may stand between octets
 reset [cold|warm]   reset the card and show its ATR
 atr                 show the ATR again
+{VERBS_HELP}
 help                show this
 quit                give the card back and leave; so does Ctrl-D
 Ctrl-C gives up a command that the card has not begun."""
 
 
-class ShellCard(Protocol):
+class ShellCard(VerbCard, Protocol):
     """What a shell needs of a card."""
 
     @property
@@ -76,6 +78,7 @@ class Shell:
     ) -> None:
         self._card = card
         self._output = output
+        self._verbs = Verbs(card, output)
         self._read = read
         self._remember = remember
         self._prompt = f"{card.info.identities.iccid or card.info.reader or 'card'}> "
@@ -124,11 +127,13 @@ class Shell:
             case ["help" | "?"]:
                 self._output.line(HELP)
             case ["atr"]:
-                self._show_atr(self._card.atr)
+                self._verbs.show_atr(self._card.atr)
             case ["reset"] | ["reset", "cold"]:
-                self._show_atr(self._card.reset(ResetKind.COLD))
+                self._verbs.show_atr(self._card.reset(ResetKind.COLD))
             case ["reset", "warm"]:
-                self._show_atr(self._card.reset(ResetKind.WARM))
+                self._verbs.show_atr(self._card.reset(ResetKind.WARM))
+            case [word, *_] as words if self._verbs.knows(word):
+                self._verbs.obey(words)
             case words:
                 self._transmit("".join(words))
         if not is_secret(line):
@@ -147,12 +152,6 @@ class Shell:
             self._output.document(response_document(response))
         else:
             self._output.line(response_line(response))
-
-    def _show_atr(self, atr: bytes) -> None:
-        if self._output.as_json:
-            self._output.document({"atr": atr.hex(), **atr_document(atr)})
-        else:
-            self._output.line(atr.hex())
 
 
 class History:

@@ -262,6 +262,33 @@ def waiting() -> None:
     context.release()
 
 
+def asking() -> None:
+    one, two = Context(), Context()
+    a, b = one.connect(), two.connect()
+    show("plain", a.questions(), scard.SCardSetAttrib(a.number, 0x10103, []))
+    for number in (0, 1, 0x310000, 0x312000, 0x42000FFF, 0x42FFFFFF, 0x7FFFFFFF):
+        show(f"control {number:#x}", scard.SCardControl(a.number, number, [1])[0])
+    show("in transaction", a.begin(), a.questions(), b.questions(), a.end())
+    show("after reset", b.reconnect(RESET), a.questions(), b.questions())
+    show("reconnected", a.reconnect(LEAVE), a.questions(), a.transmit(MF))
+    show("reset is put off", b.disconnect(RESET), a.questions(), a.reconnect(LEAVE), a.transmit(MF))
+    direct = two.connect(DIRECT, 0)
+    show("direct", direct.questions(), a.transmit(MF), a.disconnect(), direct.questions())
+    a = one.connect()
+    ask("remove")
+    show("removed", a.questions(), direct.questions(), two.connect(DIRECT, 0).questions())
+    ask("insert")
+    show("inserted", a.questions(), direct.questions(), direct.reconnect(LEAVE, DIRECT, 0))
+    show("again", a.reconnect(LEAVE), a.transmit(MF), direct.questions())
+    show("disconnected", a.disconnect(), a.questions(), direct.disconnect(), direct.questions())
+    two.release()
+    two = Context()
+    exclusive = one.connect(EXCLUSIVE)
+    show("exclusive", exclusive.questions(), two.connect(DIRECT, 0).result)
+    for context in (one, two):
+        context.release()
+
+
 def plugging() -> None:
     context = Context()
     for believed in (scard.SCARD_STATE_UNAWARE, len(context.readers) << 16):
@@ -336,7 +363,7 @@ def vanish_nothing() -> None:
 
 
 PARTS = (connecting, sharing, exchanging, resetting, transactions, vanishing, removing, waiting,
-         plugging)  # fmt: skip
+         asking, plugging)  # fmt: skip
 
 
 def main() -> None:

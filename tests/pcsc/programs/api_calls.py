@@ -107,6 +107,19 @@ class Handle:
     def disconnect(self, disposition: int = LEAVE) -> int:
         return scard.SCardDisconnect(self.number, disposition)
 
+    def questions(self) -> str:
+        """Ask for what readers of either service do not have."""
+        return " ".join(
+            code(result)
+            for result in (
+                scard.SCardControl(self.number, 0x42000001, [1])[0],
+                self.attribute(0x30125),
+                self.attribute(0x7A999),
+                scard.SCardSetAttrib(self.number, 0x10103, [1]),
+                scard.SCardSetAttrib(self.number, 0x7A999, [1]),
+            )
+        )
+
     def attribute(self, number: int) -> int:
         return scard.SCardGetAttrib(self.number, number)[0]
 

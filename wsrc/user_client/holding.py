@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a command holds its card: with whom, in which protocol, in one transaction or not."""
+
+import functools
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any, NamedTuple
+
+import click
+
+from wsrc.errors import ConnectionLostError
+from wsrc.slot import CardProtocol, Disposition, Share
+from wsrc.user_client.blocking import Card
+
+RAW = "raw"
+"""What `--protocol` calls T=0 blocks that are passed as they are."""
+
+_PROTOCOLS = {"t0": (CardProtocol.T0,), "t1": (CardProtocol.T1,), RAW: ()}
+
+
+class Hold(NamedTuple):
+    """With whom a card is shared, and how it is spoken to; see `aio.Client.select`."""
+
+    share: Share = Share.EXCLUSIVE
+    protocols: tuple[CardProtocol, ...] = ()
+    raw_tpdu: bool = False
+
+    @contextmanager
+    def of(self, card: Card, *, together: bool = False) -> Generator[Card, None, None]:
+        """
+        Use a card in the block and give it back.
+
+        For those who share it the card is left as it is. With `together` they wait until the
+        block is over.
+        """
+        shared = self.share is Share.SHARED
+        try:
+            with card.transaction() if shared and together else nullcontext():
+                yield card
+        finally:
+            with suppress(ConnectionLostError):
+                card.detach(disposition=Disposition.LEAVE if shared else Disposition.RESET)
+
+
+def hold_options(
+    *shares: Share, protocols: Sequence[str] = tuple(_PROTOCOLS)
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command `--share`, and `--protocol` if there are any; it is called with `hold`."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def run(*args: Any, share: str, protocol: str | None = None, **options: Any) -> Any:
+            chosen = _PROTOCOLS[protocol] if protocol else ()
+            hold = Hold(Share(share), chosen, raw_tpdu=protocol == RAW)
+            return function(*args, hold=hold, **options)
+
+        decorated: Callable[..., Any] = run
+        if protocols:
+            decorated = _protocol_option(protocols)(decorated)
+        return _share_option(shares)(decorated)
+
+    return decorate
+
+
+def _share_option(shares: Sequence[Share]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    direct = "; direct takes the reader alone, with or without a card"
+    return click.option(
+        "--share",
+        type=click.Choice([each.value for each in shares], case_sensitive=False),
+        default=Share.EXCLUSIVE.value,
+        help="Who may use the card meanwhile: nobody, or others who share it"
+        f"{direct if Share.DIRECT in shares else ''}.  [default: exclusive]",
+    )
+
+
+def _protocol_option(names: Sequence[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    raw = "; raw is T=0 without fetching responses or correcting Le"
+    return click.option(
+        "--protocol",
+        type=click.Choice(names, case_sensitive=False),
+        help="Transmission protocol to agree on, else the one that the card offers first"
+        f"{raw if RAW in names else ''}.",
+    )
