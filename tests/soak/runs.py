@@ -30,6 +30,9 @@ USER_SPAN_OCTETS, CARD_SPAN_OCTETS = 4_000, 6_000
 BETWEEN = 40
 """Most commands between two kills."""
 
+AGAIN = 0.25
+"""Share of the kills that follow before all users have come back."""
+
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     """How long the runs are; each field can be set as `WSRC_SOAK_` and its name."""
@@ -113,6 +116,8 @@ def server_killed(sizes: Sizes, certificates: Certificates) -> Result:
             stand.until_told(draw.randint(1, BETWEEN))
             stand.end("server", server, signal.SIGKILL)
             server = stand.server()
+            if draw.random() >= AGAIN:
+                stand.until_all_go_on()
         stand.until_told(BETWEEN)
         stand.finish()
         return _result("server killed", stand, kills=sizes.server_kills)
@@ -134,6 +139,8 @@ def card_client_killed(sizes: Sizes, certificates: Certificates) -> Result:
             stand.until_told(draw.randint(1, BETWEEN))
             stand.end("card client", client, signal.SIGKILL)
             client = stand.card_client(*arguments, env=environment)
+            if draw.random() >= AGAIN:
+                stand.until_all_go_on()
         stand.until_told(BETWEEN)
         stand.finish()
         return _result("card client killed", stand, kills=sizes.card_client_kills)
@@ -153,6 +160,7 @@ def rolling_restarts(sizes: Sizes, certificates: Certificates) -> Result:
             if stand.end("server", server, signal.SIGTERM):
                 stand.fail("the server ended with an error")
             server = stand.server()
+            stand.until_all_go_on()
         stand.until_told(BETWEEN)
         stand.finish()
         return _result("rolling restarts", stand, kills=sizes.restarts)

@@ -79,6 +79,7 @@ class Stand:
         """Longest time between two things that one user said."""
 
         self._latest: dict[str, float] = {}
+        self._silent: set[str] = set()
         self._folder = folder
         self._all: dict[str, list[Program]] = collections.defaultdict(list)
         self._user: Program | None = None
@@ -153,9 +154,16 @@ class Stand:
                 time.sleep(POLL_S)
 
     def until_told(self, more: int) -> None:
-        """Listen until users were told the outcome of so many more commands."""
+        """Listen until users are told the outcome of so many more commands, from now on."""
+        self._listen()
         mark = self.told + more
         self.until(lambda: self.told >= mark, f"the outcomes of {more} more commands")
+
+    def until_all_go_on(self) -> None:
+        """Listen until each user has said something from now on."""
+        self._listen()
+        self._silent = set(self.ledgers)
+        self.until(lambda: not self._silent, "each user to go on")
 
     def finish(self) -> None:
         """Ask the users for their end, and wait until each counter was read once more."""
@@ -210,6 +218,7 @@ class Stand:
         now = time.monotonic()
         self.longest_s = max(self.longest_s, now - self._latest.get(event.user, now))
         self._latest[event.user] = now
+        self._silent.discard(event.user)
 
     def write(self, folder: Path, run: str) -> None:
         """Write the trace and all that the programs said, to one file in the order of time."""
