@@ -243,7 +243,7 @@ class UserSettings(Settings, frozen=True, kw_only=True):
             description="Seconds for which a lost connection is made again and cards are kept; 0 "
             "gives them up at once."
         ),
-    ] = 60.0
+    ] = 30.0
 
     def __post_init__(self) -> None:
         _check_url(self.server_url)

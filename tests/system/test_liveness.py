@@ -36,7 +36,7 @@ async def test_a_user_that_vanished_gives_the_card_back_and_notices_it(
         await world.host()
         async with proxy_to(world.app.user_port) as proxy:
             url = f"wss://localhost:{proxy.port}/user"
-            async with Client(url, ca=certificates.ca, ping_s=PING_S) as client:
+            async with Client(url, ca=certificates.ca, ping_s=PING_S, keep_s=0) as client:
                 card = await client.select(iccid=UICC)
                 await card.transmit(PIN)
                 proxy.silent = True
@@ -65,7 +65,7 @@ async def test_a_card_client_that_vanished_is_gone_and_comes_back(
         ) as host,
     ):
         await host.ready(world)
-        user = await world.user()
+        user = await world.user(keep_s=0)
         card = await user.select(iccid=UICC)
         await card.transmit(PIN)
         proxy.silent = True
@@ -122,7 +122,7 @@ async def test_a_card_client_returns_to_a_restarted_server_and_serves_again(
     async with running(certificates, reconnect_in_s=0.2) as world:
         host = await world.host()
         ports = {"user_port": world.app.user_port, "card_port": world.app.card_port}
-        user = await world.user()
+        user = await world.user(keep_s=0)
         card = await user.select(iccid=UICC)
         await card.transmit(PIN)
         await world.app.stop()

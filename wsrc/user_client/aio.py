@@ -79,7 +79,7 @@ class Client(ReaderCalls):
         timeout_s: float = 180.0,
         connect_s: float = 10.0,
         ping_s: float = 10.0,
-        keep_s: float = 60.0,
+        keep_s: float = 30.0,
     ) -> None:
         self.server = ""
         context = context_for(url, Path(ca) if ca is not None else None)

@@ -58,7 +58,7 @@ class Client:
         timeout_s: float = 180.0,
         connect_s: float = 10.0,
         ping_s: float = 10.0,
-        keep_s: float = 60.0,
+        keep_s: float = 30.0,
     ) -> None:
         self._client = aio.Client(
             url,
