@@ -15,7 +15,7 @@ from wsrc.errors import (
     ErrorCode,
     ReaderInUseError,
     RefusedError,
-    SessionLostError,
+    SessionError,
 )
 from wsrc.messages import CardState
 from wsrc.readers.simulated_connection import ECHO_CONTROL
@@ -238,7 +238,7 @@ async def test_a_card_that_is_taken_out_ends_both_sessions(world: World) -> None
     await ours.begin()
     host.source.remove(READER)
     for card in (ours, theirs):
-        with pytest.raises((SessionLostError, CardNotPresentError)):
+        with pytest.raises((SessionError, CardNotPresentError)):
             await card.transmit(ASK_PIN)
     assert world.counts["sessions"] == 0
 
