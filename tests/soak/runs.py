@@ -47,9 +47,10 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     server_kills: int = 100
     card_client_kills: int = 20
     restarts: int = 50
+    keep_s: float = 60.0
 
     @classmethod
-    def given(cls, **otherwise: int) -> Self:
+    def given(cls, **otherwise: float) -> Self:
         """Take what the environment has, then `otherwise`, then the full sizes."""
         names = {f"WSRC_SOAK_{name.upper()}": name for name in cls.__struct_fields__}
         environment = {names[k]: v for k, v in os.environ.items() if k in names}
@@ -72,6 +73,7 @@ class Result(NamedTuple):
     session_lost: int
     longest_s: str
     errors: int
+    left: int
     leases: int
     pin_kept: int
     misreported: int
@@ -96,7 +98,7 @@ def connections_cut(sizes: Sizes, certificates: Certificates) -> Result:
         with cutting(legs, stand.trace.note) as proxies:
             user, card = proxies
             stand.card_client("--server-url", _card_url(card.port), *stand.simulated())
-            stand.users(user.port)
+            stand.users(user.port, _keep(sizes))
             stand.until_told(sizes.commands)
             stand.until(lambda: min(user.cuts, card.cuts) * 2 >= sizes.cuts, "the cuts")
             _calm(proxies)
@@ -111,7 +113,7 @@ def server_killed(sizes: Sizes, certificates: Certificates) -> Result:
         stand.lossless = True
         server = stand.server()
         stand.card_client(*stand.simulated())
-        stand.users(stand.programs.user_port)
+        stand.users(stand.programs.user_port, _keep(sizes))
         for _ in range(sizes.server_kills):
             stand.until_told(draw.randint(1, BETWEEN))
             stand.end("server", server, signal.SIGKILL)
@@ -134,7 +136,7 @@ def card_client_killed(sizes: Sizes, certificates: Certificates) -> Result:
         arguments = [each for pattern in bench.patterns for each in ("--reader-include", pattern)]
         environment = {SOCKET_VARIABLE: str(bench.socket_path)}
         client = stand.card_client(*arguments, env=environment)
-        stand.users(stand.programs.user_port, "--goodbyes=0.2")
+        stand.users(stand.programs.user_port, _keep(sizes), "--goodbyes=0.2")
         for _ in range(sizes.card_client_kills):
             stand.until_told(draw.randint(1, BETWEEN))
             stand.end("card client", client, signal.SIGKILL)
@@ -150,11 +152,11 @@ def rolling_restarts(sizes: Sizes, certificates: Certificates) -> Result:
     """Restart the server as an operator does; no user sees an error of any kind."""
     draw = random.Random(f"{sizes.seed}/restart")
     with _standing(certificates, "restarts", sizes) as stand:
-        stand.flawless = True
+        stand.lossless = stand.flawless = True
         server = stand.server()
         client = stand.card_client(*stand.simulated())
         client.wait_for("has card", len(stand.iccids))
-        stand.users(stand.programs.user_port)
+        stand.users(stand.programs.user_port, _keep(sizes))
         for _ in range(sizes.restarts):
             stand.until_told(draw.randint(1, BETWEEN))
             if stand.end("server", server, signal.SIGTERM):
@@ -186,6 +188,10 @@ def _cards_in_pcscd(stand: Stand) -> Iterator[Bench]:
 
 def _card_url(port: int) -> str:
     return f"wss://localhost:{port}/card"
+
+
+def _keep(sizes: Sizes) -> str:
+    return f"--keep-s={sizes.keep_s}"
 
 
 def _calm(proxies: list[CuttingProxy]) -> None:

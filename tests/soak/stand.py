@@ -27,7 +27,6 @@ LAST_WORDS_S = 10.0
 """How long users may take to end after one of them broke."""
 
 POLL_S = 0.005
-KEEP_S = 60.0
 PING_S = 1.0
 """Short, since a cut that nobody is told of lasts as long."""
 
@@ -39,6 +38,9 @@ DELAY_S = 0.003
 
 RESUMED = re.compile(r"\bresumed\b")
 """What a card client logs of a session that is used on another connection."""
+
+LEFT = re.compile(r"ended: Its user did not come back in time")
+"""What a server logs of a session that nobody wanted any more, though no user had died."""
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
@@ -70,10 +72,10 @@ class Stand:
         self.ledgers = {f"user-{iccid[-3:]}": Ledger() for iccid in self.iccids}
         self.troubles: list[Troubled] = []
         self.lossless = False
-        """Whether any command that is not answered is a fault."""
+        """Whether it is a fault if a command is not answered, or a session left over."""
 
         self.flawless = False
-        """Whether any error at all that a user sees is one."""
+        """Whether any error at all that a user sees is one, beside what `lossless` says."""
 
         self.longest_s = 0.0
         """Longest time between two things that one user said."""
@@ -89,6 +91,12 @@ class Stand:
     def told(self) -> int:
         """Commands of which users were told the outcome."""
         return sum(ledger.outcomes.total() for ledger in self.ledgers.values())
+
+    @property
+    def left(self) -> int:
+        """How many sessions were held for a user who had forgotten them."""
+        lines = (line for program in self._all["server"] for line in program.lines)
+        return sum(1 for line in lines if LEFT.search(line))
 
     @property
     def resumed(self) -> int:
@@ -131,7 +139,7 @@ class Stand:
         given = [f"--server-url=wss://localhost:{port}/user", f"--seed={self.seed}"]
         given += [f"--ca={self.programs.certificates.ca}", f"--ping-s={PING_S}"]
         script = "from tests.soak.user import main; main()"
-        arguments = [*given, f"--keep-s={KEEP_S}", *args, *self.iccids]
+        arguments = [*given, *args, *self.iccids]
         self._user = self.programs.user_script(script, *arguments)
         self._all["users"].append(self._user)
         return self._user
@@ -150,7 +158,7 @@ class Stand:
             elif time.monotonic() - latest > STALL_S:
                 self.fail(f"nothing happened for {STALL_S:g} s, waiting for {what}")
             else:
-                self._check_alive(what)
+                self._check(what)
                 time.sleep(POLL_S)
 
     def until_told(self, more: int) -> None:
@@ -173,6 +181,8 @@ class Stand:
         self.until(lambda: all(ledger.done for ledger in done), "the last look at each counter")
         if self._user.process.wait(STALL_S):
             self.fail("the users ended with an error")
+        if self.lossless and self.left:
+            self.fail("a session was left over")
 
     def fail(self, why: str) -> NoReturn:
         """Fail with what happened before."""
@@ -190,6 +200,7 @@ class Stand:
         ledgers = self.ledgers.values()
         return {str(each): self.outcome(each) for each in Outcome} | {
             "errors": len(self.troubles),
+            "left": self.left,
             "leases": sum(ledger.leases for ledger in ledgers),
             "PIN kept": sum(ledger.pin_kept for ledger in ledgers),
             "misreported": sum(ledger.misreported for ledger in ledgers),
@@ -210,7 +221,7 @@ class Stand:
         if ledger.faults:
             self.fail(ledger.faults[0])
         unanswered = ledger.outcomes.total() > ledger.outcomes[Outcome.ANSWERED]
-        if (self.lossless and unanswered) or (self.flawless and (unanswered or ledger.troubles)):
+        if (self.lossless and unanswered) or (self.flawless and ledger.troubles):
             self.fail(f"this was not to happen: {sentence(event)}")
         self._clock(event)
 
@@ -251,8 +262,12 @@ class Stand:
                 self._user.process.wait(LAST_WORDS_S)
         self.fail(f"a user broke: {line}")
 
-    def _check_alive(self, what: str) -> None:
+    def _check(self, what: str) -> None:
+        """Fail where the users ended, or a server says what must not be."""
         assert self._user is not None
+        server = self._all["server"][-1]
+        if self.lossless and any(LEFT.search(line) for line in server.lines[-20:]):
+            self.fail("a session was held until its end for a user who was there all the time")
         if self._user.process.poll() and self._read == len(self._user.lines):
             self.fail(f"the users ended, waiting for {what}")
 

@@ -19,7 +19,13 @@ from tests.soak.runs import (
 @pytest.fixture
 def sizes() -> Sizes:
     return Sizes.given(
-        users=2, commands=300, cuts=30, server_kills=5, card_client_kills=3, restarts=2
+        users=2,
+        commands=300,
+        cuts=30,
+        server_kills=5,
+        card_client_kills=3,
+        restarts=2,
+        keep_s=30.0,
     )
 
 

@@ -47,7 +47,7 @@ def test_an_error_that_a_user_sees_fails_a_run_that_is_to_be_flawless(
     with standing(certificates, "test", "1f", 1) as stand:
         hear(stand, ANSWERED, event)
     with standing(certificates, "test", "1f", 1) as stand:
-        stand.flawless = True
+        stand.lossless = stand.flawless = True
         with pytest.raises(SoakError, match="was not to happen"):
             hear(stand, ANSWERED, event)
 
