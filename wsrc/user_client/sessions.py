@@ -22,8 +22,6 @@ from wsrc.slot import Disposition
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.requests import Hear, Requests
 
-_GIVEN_BACK = "It was given back."
-
 
 class Session:
     """
@@ -256,7 +254,7 @@ class Session:
             self._tell_end()
         elif self._end.state is State.LIVE and self._unsaid is not None:
             detach, self._unsaid = self._unsaid, None
-            self._requests.post(detach, lambda _: self.forget(_GIVEN_BACK))
+            self._requests.post(detach, self._heard_of_detach)
 
     def _tell_end(self) -> None:
         tell, self._tell_over = self._tell_over, None
@@ -279,6 +277,8 @@ class Session:
 
     def _heard_of_resume(self, said: m.Message | UnreadableError) -> None:
         match said:
+            case m.Resumed() if self._end.state is State.OVER:
+                self._requests.tell(self._goodbye or m.Detach(session=self.name))
             case m.Resumed():
                 self._perform(self._end.resumed(said))
             case m.SessionEnded():
@@ -287,6 +287,11 @@ class Session:
                 self._perform(self._end.refused(said, self._now()))
             case _:
                 self.lost("The answer to resume cannot be read.")
+
+    def _heard_of_detach(self, said: m.Message | UnreadableError) -> None:
+        """Take that it is over; while the card is out of reach, it is asked again after that."""
+        if isinstance(said, m.DetachAck) or self._end.state is State.LIVE:
+            self.forget("It was given back.")
 
     # Turns
 
