@@ -32,7 +32,8 @@ from wsrc.user_client.invocation import Exit
 ROOT = Path(__file__).resolve().parent.parent
 
 OBJECTS = (
-    m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.ReaderView, m.Step, m.StepResult
+    m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.RunningSession, m.ReaderView, m.Step,
+    m.StepResult,
 )  # fmt: skip
 ENUMS = (
     m.ClientType, m.CardState, m.ReaderState, m.Change, SlotState, m.ReaderForm, CardProtocol,
