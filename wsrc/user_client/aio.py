@@ -114,6 +114,15 @@ class Client(ReaderCalls):
     ) -> None:
         await self._connection.close()
 
+    def check(self) -> None:
+        """
+        Raise the reason for which nothing can be asked any more.
+
+        Raises:
+            ConnectionLostError: If the connection is lost, and is not made again.
+        """
+        self._connection.requests.check()
+
     async def list_cards(self, **filters: Unpack[Filters]) -> list[CardInfo]:
         """
         Give the cards that all filters match.

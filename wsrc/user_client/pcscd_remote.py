@@ -39,6 +39,7 @@ AGAIN_S = 0.02
 
 _UNREACHABLE = {
     ErrorCode.CARD_CLIENT_GONE,
+    ErrorCode.CONNECTION_LOST,
     ErrorCode.READER_UNAVAILABLE,
     ErrorCode.SHUTTING_DOWN,
 }
@@ -93,9 +94,10 @@ class RemoteCards:
         while True:
             try:
                 async with self._make_client() as client:
-                    self._reached(client)
+                    self._client = client
                     backoff.succeeded()
-                    await self._follow(client)
+                    while True:
+                        await self._follow_once(client)
             except (ConnectionLostError, RemoteProtocolError, RefusedError) as exc:
                 self._lost(exc)
             finally:
@@ -119,6 +121,7 @@ class RemoteCards:
         try:
             card = await self._select(client, place, direct=direct)
             lease = card.info.lease
+            place.held = True
         finally:
             place.taken(lease)
             self._tell()
@@ -139,16 +142,26 @@ class RemoteCards:
             await asyncio.sleep(AGAIN_S)
 
     def _over(self, place: Place, why: WsrcError) -> None:
-        """Note, before programs are told, that a reader is out of reach."""
+        """Note, before programs are told, what became of a reader that was ours."""
+        place.release()
         if why.code in _UNREACHABLE:
             place.lose()
+        self._tell()
+
+    async def _follow_once(self, client: Client) -> None:
+        """Follow until a connection is lost; raise why if the client makes no other."""
+        try:
+            await self._follow(client)
+        except ConnectionLostError as exc:
+            client.check()
+            self._lost(exc)
+            self._shelf.out_of_reach()
             self._tell()
 
     def _tell(self) -> None:
         self._report(self._shelf.seen())
 
-    def _reached(self, client: Client) -> None:
-        self._client = client
+    def _reached(self) -> None:
         if self._trouble is not None:
             self._say("The server is there again.")
         self._trouble = None
@@ -174,6 +187,7 @@ class RemoteCards:
         which = self._wanted[0] if len(self._wanted) == 1 else Filters()
         filters = [Filter(m.Watch(**each)) for each in self._wanted]
         listed = [c for c in await client.list_cards(**which) if _matches(filters, c)]
+        self._reached()
         self._check_begun(listed)
         async for event in client.watch(**which):
             gone = event.change is Change.REMOVED
@@ -266,6 +280,7 @@ class RemoteSession:
         except WsrcError:
             return  # it is not ours in any case
         finally:
+            self._place.release()
             self._place.given_back = asyncio.get_running_loop().time()
 
 

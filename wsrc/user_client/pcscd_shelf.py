@@ -7,7 +7,7 @@ its reader. The two come one after the other, in either order.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -28,7 +28,11 @@ Where = tuple[str, str]
 
 
 class Place:
-    """One reader; its name stays when what is known of the card becomes more or less."""
+    """
+    One reader; its name stays when what is known of the card becomes more or less.
+
+    While its card is `held` by us, it is not out of reach for programs: the session waits for it.
+    """
 
     def __init__(self, card: CardInfo, name: bytes) -> None:
         self.card = card
@@ -37,6 +41,8 @@ class Place:
         self.doubted = False
         self.given_back = -math.inf
         """When we gave it back last, in monotonic seconds."""
+        self.held = False
+        self._later: Callable[[], None] | None = None
         self._taking = False
         self._ours: LeaseInfo | None = None
         self.put_in(card)
@@ -49,7 +55,7 @@ class Place:
     def put_in(self, card: CardInfo) -> bool:
         """Note that the card is there; tell whether that is news."""
         before, self.card = self.seen, card
-        self.leaving = False
+        self.leaving, self._later = False, None
         self.seen = Seen(
             before.name,
             present=True,
@@ -63,14 +69,30 @@ class Place:
 
     def take_out(self) -> None:
         """Note that the reader is empty."""
+        if self.held:
+            self._put_off(self.take_out)
+            return
         self.leaving = False
         self.seen = Seen(self.seen.name, event_count=self.seen.event_count + 1)
 
     def lose(self) -> None:
         """Note that the reader is out of reach."""
+        if self.held:
+            self._put_off(self.lose)
+            return
         self.leaving = False
         before = self.seen
         self.seen = Seen(before.name, unavailable=True, event_count=before.event_count)
+
+    def release(self) -> None:
+        """Note that the card is not ours any more, and what became of it meanwhile."""
+        self.held = False
+        later, self._later = self._later, None
+        if later is not None:
+            later()
+
+    def _put_off(self, note: Callable[[], None]) -> None:
+        self.leaving, self._later = True, note
 
     def take(self) -> None:
         """Note that we ask for it: a lease that is told of from now on is likely to be ours."""
@@ -146,7 +168,7 @@ class Shelf:
             return self._settle(there)
         unknown = card.state is CardState.IDENTIFYING
         changed = there is not None and (there.leaving or unknown)
-        if there is not None and changed:
+        if there is not None and changed and not there.held:
             there.take_out()
             there = None
         if unknown or (there is None and _is_overlooked(card)):
