@@ -66,9 +66,9 @@ def card_client(programs: Programs) -> Program:
     return client
 
 
-def watcher(programs: Programs, path: Path) -> Program:
+def watcher(programs: Programs, path: Path, *more: str) -> Program:
     """Start a socket, and a program that has its card and waits for changes of the reader."""
-    serve = argv("wsrc", "pcsc", "serve", "--socket", str(path), "--iccid", UICC)
+    serve = argv("wsrc", "pcsc", "serve", "--socket", str(path), "--iccid", UICC, *more)
     programs._start(serve, programs.user_environment).wait_for("Ready")
     wait_until(lambda: bool(reader_states(path)), LIMIT_S, "the reader is shown")
     environment = programs.user_environment | {SOCKET_VARIABLE: str(path)}
@@ -80,7 +80,7 @@ def watcher(programs: Programs, path: Path) -> Program:
 def test_server_that_is_killed_and_comes_back(programs: Programs, tmp_path: Path) -> None:
     server = programs.server()
     card_client(programs)
-    program = watcher(programs, tmp_path / "socket")
+    program = watcher(programs, tmp_path / "socket", "--keep-s", "0")
     server.end(signal.SIGKILL)
     program.wait_for(OUT_OF_REACH)
     programs.server()

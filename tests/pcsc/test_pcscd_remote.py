@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -196,9 +197,8 @@ async def test_card_host_that_goes_and_comes_back(
 async def test_server_that_goes_and_comes_back(certificates: Certificates, tmp_path: Path) -> None:
     async with contextlib.AsyncExitStack() as stack:
         async with running(certificates) as world:
-            programs = await stack.enter_async_context(
-                programs_of(world.client, tmp_path / "socket")
-            )
+            make = functools.partial(world.client, keep_s=0)
+            programs = await stack.enter_async_context(programs_of(make, tmp_path / "socket"))
             ports = {"user_port": world.app.user_port, "card_port": world.app.card_port}
             await stack.enter_async_context(hosting(world.card_url, certificates, None, "bench"))
             line = await programs.line()
@@ -229,7 +229,8 @@ async def test_connection_that_is_lost_while_the_card_works_leaves_the_outcome_u
 ) -> None:
     card = slow_card(30.0)
     await world.host([card])
-    async with programs_of(world.client, tmp_path / "socket") as programs, asyncio.TaskGroup() as g:
+    make = functools.partial(world.client, keep_s=0)
+    async with programs_of(make, tmp_path / "socket") as programs, asyncio.TaskGroup() as g:
         line = await programs.line()
         await programs.shows(line, lambda rs: len(rs) == 1)
         handle = await programs.card(line)

@@ -71,6 +71,7 @@ class RemoteCards:
         self._shelf = Shelf()
         self._report: Report = lambda _: None
         self._trouble: WsrcError | None = None
+        self._away = False
         self._begun = asyncio.Event()
         self._raises = False
 
@@ -121,11 +122,11 @@ class RemoteCards:
         try:
             card = await self._select(client, place, direct=direct)
             lease = card.info.lease
-            place.held = True
+            place.hold(card)
         finally:
             place.taken(lease)
             self._tell()
-        return RemoteSession(card, place, functools.partial(self._over, place))
+        return RemoteSession(card, place, functools.partial(self._over, place, card))
 
     @staticmethod
     async def _select(client: Client, place: Place, *, direct: bool) -> Card:
@@ -141,9 +142,9 @@ class RemoteCards:
                     raise
             await asyncio.sleep(AGAIN_S)
 
-    def _over(self, place: Place, why: WsrcError) -> None:
+    def _over(self, place: Place, card: Card, why: WsrcError) -> None:
         """Note, before programs are told, what became of a reader that was ours."""
-        place.release()
+        place.release(card)
         if why.code in _UNREACHABLE:
             place.lose()
         self._tell()
@@ -154,9 +155,8 @@ class RemoteCards:
             await self._follow(client)
         except ConnectionLostError as exc:
             client.check()
-            self._lost(exc)
-            self._shelf.out_of_reach()
-            self._tell()
+            self._cut(exc)
+            self._shelf.doubt()
 
     def _tell(self) -> None:
         self._report(self._shelf.seen())
@@ -164,12 +164,19 @@ class RemoteCards:
     def _reached(self) -> None:
         if self._trouble is not None:
             self._say("The server is there again.")
-        self._trouble = None
+        self._trouble, self._away = None, False
+
+    def _cut(self, exc: WsrcError) -> None:
+        """Say that the connection is lost, for now."""
+        if self._trouble is None:
+            self._say(f"{exc} It is being made again; the cards are kept meanwhile.")
+        self._trouble = exc
 
     def _lost(self, exc: WsrcError) -> None:
-        if self._trouble is None and not self._raises:
+        """Say that there is no connection until another client has one."""
+        if not self._away and not self._raises:
             self._say(f"{exc} The cards are out of reach until the server is there again.")
-        self._trouble = exc
+        self._trouble, self._away = exc, True
         self._begun.set()
 
     async def _follow(self, client: Client) -> None:
@@ -189,13 +196,18 @@ class RemoteCards:
         listed = [c for c in await client.list_cards(**which) if _matches(filters, c)]
         self._reached()
         self._check_begun(listed)
+        if not listed:
+            self._look_again_at_doubtful(client, tasks)
         async for event in client.watch(**which):
             gone = event.change is Change.REMOVED
             if (gone or _matches(filters, event.card)) and self._shelf.hear(event):
                 self._tell()
-            for place in self._shelf.doubtful():
-                tasks.create_task(self._look_again(client, place), name="doubt")
+            self._look_again_at_doubtful(client, tasks)
             self._check_begun(listed)
+
+    def _look_again_at_doubtful(self, client: Client, tasks: asyncio.TaskGroup) -> None:
+        for place in self._shelf.doubtful():
+            tasks.create_task(self._look_again(client, place), name="doubt")
 
     async def _follow_readers(self, client: Client) -> None:
         try:
@@ -280,7 +292,7 @@ class RemoteSession:
         except WsrcError:
             return  # it is not ours in any case
         finally:
-            self._place.release()
+            self._place.release(self._card)
             self._place.given_back = asyncio.get_running_loop().time()
 
 

@@ -6,6 +6,7 @@ That a card is gone is told of the card; whether it was taken out or is out of r
 its reader. The two come one after the other, in either order.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,17 +32,21 @@ class Place:
     """
     One reader; its name stays when what is known of the card becomes more or less.
 
-    While its card is `held` by us, it is not out of reach for programs: the session waits for it.
+    While its card is `held` by us, what becomes of it is put off until our session is over, for
+    the session waits for it.
     """
 
     def __init__(self, card: CardInfo, name: bytes) -> None:
         self.card = card
         self.seen = Seen(name)
         self.leaving = False
+        """Whether its card is gone, and it is not known why."""
         self.doubted = False
+        self.unheard = False
+        """Whether it is not known to be as it was before the connection was made again."""
         self.given_back = -math.inf
         """When we gave it back last, in monotonic seconds."""
-        self.held = False
+        self._holder: object = None
         self._later: Callable[[], None] | None = None
         self._taking = False
         self._ours: LeaseInfo | None = None
@@ -55,7 +60,9 @@ class Place:
     def put_in(self, card: CardInfo) -> bool:
         """Note that the card is there; tell whether that is news."""
         before, self.card = self.seen, card
-        self.leaving, self._later = False, None
+        self.leaving, self.unheard, self._later = False, False, None
+        if self.held and self._is_resumed(card.lease):
+            self._ours = card.lease
         self.seen = Seen(
             before.name,
             present=True,
@@ -70,29 +77,46 @@ class Place:
     def take_out(self) -> None:
         """Note that the reader is empty."""
         if self.held:
-            self._put_off(self.take_out)
+            self.put_off(self.take_out)
             return
-        self.leaving = False
+        self.leaving = self.unheard = False
         self.seen = Seen(self.seen.name, event_count=self.seen.event_count + 1)
 
     def lose(self) -> None:
         """Note that the reader is out of reach."""
         if self.held:
-            self._put_off(self.lose)
+            self.put_off(self.lose)
             return
-        self.leaving = False
+        self.leaving = self.unheard = False
         before = self.seen
         self.seen = Seen(before.name, unavailable=True, event_count=before.event_count)
 
-    def release(self) -> None:
-        """Note that the card is not ours any more, and what became of it meanwhile."""
-        self.held = False
+    @property
+    def held(self) -> bool:
+        """Whether the card is ours."""
+        return self._holder is not None
+
+    def hold(self, card: object) -> None:
+        """Note that the card is ours."""
+        self._holder = card
+
+    def release(self, card: object) -> None:
+        """Note that the card is not ours any more, and then what became of it meanwhile."""
+        if self._holder is not card:
+            return
+        self._holder = None
         later, self._later = self._later, None
         if later is not None:
             later()
 
-    def _put_off(self, note: Callable[[], None]) -> None:
+    def put_off(self, note: Callable[[], None]) -> None:
+        """Call `note` when the card is not ours any more, unless it proves to be there."""
         self.leaving, self._later = True, note
+
+    def doubt(self) -> None:
+        """Note that nothing was heard of the reader for a while."""
+        if self.seen.present:
+            self.leaving, self.doubted, self.unheard = True, False, True
 
     def take(self) -> None:
         """Note that we ask for it: a lease that is told of from now on is likely to be ours."""
@@ -114,6 +138,11 @@ class Place:
         if any(each.share is not Share.SHARED for each in leases):
             return -1
         return len(leases) or int(card.state is CardState.IN_USE)
+
+    def _is_resumed(self, lease: LeaseInfo | None) -> bool:
+        """Tell whether a lease is ours as a server tells it that was started again meanwhile."""
+        ours = self._ours
+        return ours is not None and lease is not None and ours.holder == lease.holder
 
     def _is_ours(self, lease: LeaseInfo) -> bool:
         ours = self._ours
@@ -152,6 +181,12 @@ class Shelf:
         for place in self._places:
             place.lose()
 
+    def doubt(self) -> None:
+        """Note that the connection was lost: cards are as they were, until they are told not to."""
+        self._readers, self._blind = None, False
+        for place in self._places:
+            place.doubt()
+
     def blind(self) -> bool:
         """Note that the server says nothing of readers: a card that is gone was taken out."""
         self._blind = True
@@ -164,11 +199,13 @@ class Shelf:
         if event.change is Change.REMOVED:
             if there is None:
                 return False
-            there.leaving, there.doubted = True, False
+            there.leaving, there.doubted, there.unheard = True, False, False
             return self._settle(there)
+        if there is not None and there.held:
+            return self._into_held(there, card)
         unknown = card.state is CardState.IDENTIFYING
-        changed = there is not None and (there.leaving or unknown)
-        if there is not None and changed and not there.held:
+        changed = there is not None and (unknown or _is_changed(there, card))
+        if there is not None and changed:
             there.take_out()
             there = None
         if unknown or (there is None and _is_overlooked(card)):
@@ -176,6 +213,19 @@ class Shelf:
         if there is not None:
             return there.put_in(card)
         return self._into_empty(card)
+
+    def _into_held(self, place: Place, card: CardInfo) -> bool:
+        """Take that a card is where ours was: ours again, or another as soon as ours is over."""
+        if card.state is CardState.IDENTIFYING:
+            return False
+        if not place.leaving or _who(place.card) == _who(card):
+            return place.put_in(card)
+        place.put_off(functools.partial(self._replace, place, card))
+        return False
+
+    def _replace(self, place: Place, card: CardInfo) -> None:
+        place.take_out()
+        self._into_empty(card)
 
     def hear_reader(self, news: ReaderNews) -> bool:
         """Take what is said of readers; tell whether one changed."""
@@ -205,7 +255,7 @@ class Shelf:
 
     def _settle(self, place: Place) -> bool:
         """Tell apart what became of a reader without its card; tell whether that is news."""
-        if place.seen.present and not place.leaving:
+        if (place.seen.present and not place.leaving) or (place.unheard and self._blind):
             return False
         before = place.seen
         state = self._state(place.where)
@@ -250,6 +300,11 @@ def _who(card: CardInfo) -> Any:
     """Give what a card is known by; one that has no number is known by where it is."""
     ids = card.identities
     return (card.eids[0] if card.eids else ids.eid) or ids.iccid or where(card)
+
+
+def _is_changed(place: Place, card: CardInfo) -> bool:
+    """Tell whether a card is not the one that was in the place, or was taken out meanwhile."""
+    return place.leaving and not (place.unheard and _who(place.card) == _who(card))
 
 
 def _is_overlooked(card: CardInfo) -> bool:

@@ -176,6 +176,7 @@ _ENDS = {
 
 _OUT_OF_REACH = {
     ErrorCode.CARD_CLIENT_GONE,
+    ErrorCode.CONNECTION_LOST,
     ErrorCode.READER_UNAVAILABLE,
     ErrorCode.SHUTTING_DOWN,
 }
