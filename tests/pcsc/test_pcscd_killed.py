@@ -41,7 +41,7 @@ while True:
 TAKE = f"""
 import os, time
 from wsrc.user_client.blocking import Client
-with Client(os.environ["WSRC_SERVER_URL"], ca=os.environ["WSRC_TLS_CA"], name="other") as client:
+with Client(os.environ["WSRC_SERVER_URL"], ca=os.environ["WSRC_TLS_CA"], name="other", keep_s=0) as client:
     with client.select(iccid="{UICC}", wait_s=20):
         print("taken", flush=True)
         time.sleep(600)
@@ -92,7 +92,7 @@ def test_server_that_is_killed_and_comes_back(programs: Programs, tmp_path: Path
 def test_card_host_that_is_killed_and_comes_back(programs: Programs, tmp_path: Path) -> None:
     programs.server()
     client = card_client(programs)
-    program = watcher(programs, tmp_path / "socket")
+    program = watcher(programs, tmp_path / "socket", "--keep-s", "1")
     client.end(signal.SIGKILL)
     program.wait_for(OUT_OF_REACH)
     card_client(programs)

@@ -2,6 +2,7 @@
 """A remote card in a slot of vpcd, with the test as the driver and a real server."""
 
 import contextlib
+import functools
 import socket
 import threading
 from collections.abc import Iterator
@@ -185,7 +186,8 @@ def test_the_server_may_be_away_for_a_while(certificates: Certificates) -> None:
     with contextlib.ExitStack() as server:
         there = server.enter_context(elsewhere(certificates))
         notes: list[str] = []
-        roster = Roster(lambda: FollowingClient(there.url, ca=certificates.ca), {}, notes.append)
+        follower = functools.partial(FollowingClient, there.url, ca=certificates.ca, keep_s=0)
+        roster = Roster(follower, {}, notes.append)
         roster.open()
         version = roster.version
         there.do(there.world.host(default_cards()[:1]))

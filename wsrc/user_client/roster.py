@@ -3,7 +3,8 @@
 The cards that a selection matches, known at every moment without asking, and the way to take one.
 
 Bridges to programs that poll stand on this: the roster has a thread and a connection of its own,
-hears of changes, and connects again after a loss.
+hears of changes, and connects again after a loss. While a connection is made again, cards are as
+they were last; one that is ours stays for as long as it is, whatever the server says.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from wsrc.errors import ConnectionLostError, WsrcError
 from wsrc.identity import iccid_forms, is_iccid, normal_iccid
 from wsrc.messages import CardInfo, Change
 from wsrc.net.dial import Backoff
+from wsrc.slot import Disposition
 from wsrc.user_client import aio
 from wsrc.user_client.blocking import Card
 from wsrc.user_client.naming import Filters
@@ -71,6 +73,8 @@ class Roster:
         self._note = note
         self._changed = threading.Condition()
         self._cards: dict[CardKey, CardInfo] = {}
+        self._told: dict[CardKey, CardInfo] = {}
+        self._ours: dict[CardKey, tuple[CardInfo, aio.Card]] = {}
         self._version = 0
         self._fault: WsrcError | None = None
         self._closed = False
@@ -148,9 +152,12 @@ class Roster:
         which = exactly(card)
 
         async def select() -> aio.Card:
-            return await client.select(wait_s=wait_s, raw_tpdu=raw_tpdu, **which)
+            taken = await client.select(wait_s=wait_s, raw_tpdu=raw_tpdu, **which)
+            self._ours[key_of(card)] = card, taken
+            taken.when_over(lambda _: self._let_go(taken))
+            return taken
 
-        return Card(self.call(select()), self.call)
+        return _Taken(self.call(select()), self.call, self._let_go)
 
     def call(self, doing: Coroutine[Any, Any, T]) -> T:
         """
@@ -172,6 +179,7 @@ class Roster:
         try:
             asyncio.run(self._be_connected())
         finally:
+            self._ours.clear()
             self._update({}, ConnectionLostError("The connection to the server is closed."))
             self._ready.set()
 
@@ -189,10 +197,20 @@ class Roster:
             try:
                 async with self._connect() as client:
                     waits.succeeded()
-                    await self._follow(client)
+                    while True:
+                        await self._follow_once(client)
             except WsrcError as exc:
                 self._lost(exc)
             await asyncio.sleep(waits.wait_s())
+
+    async def _follow_once(self, client: FollowingClient) -> None:
+        """Follow until a connection is lost; raise why if the client makes no other."""
+        try:
+            await self._follow(client)
+        except ConnectionLostError as exc:
+            client.check()
+            if self._ready.is_set():
+                self._note(f"{exc} It is being made again; the cards are kept meanwhile.")
 
     async def _follow(self, client: FollowingClient) -> None:
         which, meant = _watchable(self._which)
@@ -204,7 +222,7 @@ class Roster:
         self._ready.set()
         while True:
             event = await feed.next()
-            cards = dict(self._cards)
+            cards = dict(self._told)
             cards.pop(key_of(event.card), None)
             if event.change is not Change.REMOVED and meant(event.card):
                 cards[key_of(event.card)] = event.card
@@ -218,9 +236,15 @@ class Roster:
             self._note(str(why))
         self._ready.set()
 
-    def _update(self, cards: dict[CardKey, CardInfo], fault: WsrcError | None) -> None:
+    def _let_go(self, card: aio.Card) -> None:
+        """Note that a card is not ours any more: it is there if the server says so."""
+        self._ours = {key: ours for key, ours in self._ours.items() if ours[1] is not card}
+        self._update(self._told, self._fault)
+
+    def _update(self, told: dict[CardKey, CardInfo], fault: WsrcError | None) -> None:
+        cards = {key: info for key, (info, _) in self._ours.items()} | told
         with self._changed:
-            self._fault = fault
+            self._fault, self._told = fault, told
             if cards == self._cards and not self._closed:
                 return
             self._cards = cards
@@ -228,6 +252,31 @@ class Roster:
             self._changed.notify_all()
         for listener in self._listeners:
             listener()
+
+
+class _Taken(Card):
+    """A card of a roster, which is told when it is given back."""
+
+    def __init__(
+        self,
+        card: aio.Card,
+        call: Callable[[Coroutine[Any, Any, Any]], Any],
+        let_go: Callable[[aio.Card], None],
+    ) -> None:
+        super().__init__(card, call)
+        self._taken = card
+        self._let_go = let_go
+
+    def detach(self, *, disposition: Disposition = Disposition.RESET) -> None:
+        """Give the card back."""
+
+        async def detach() -> None:
+            try:
+                await self._taken.detach(disposition=disposition)
+            finally:
+                self._let_go(self._taken)
+
+        self._call(detach())
 
 
 def key_of(card: CardInfo) -> CardKey:
