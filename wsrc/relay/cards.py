@@ -161,14 +161,29 @@ def disconnected(floor: Floor, peer: CardPeer, now: float) -> None:
     """Strike all readers of a card client that is gone; what it keeps can be resumed."""
     sentence = f"The connection of card host {peer.name} to the server is lost."
     why = m.error(ErrorCode.CARD_CLIENT_GONE, sentence)
-    kept = [lease for slot in peer.slots.values() for lease in slot.leases.values() if lease.keep_s]
+    held = [lease for slot in peer.slots.values() for lease in slot.leases.values()]
+    for lease in held:
+        if lease.keep_s:
+            resuming.interrupt(floor, lease, why)
+    again = [asked for lease in held if (asked := _taken_back(floor, lease, now)) is not None]
     waiters: list[Waiter] = []
-    for lease in kept:
-        resuming.interrupt(floor, lease, why)
     for slot in list(peer.slots.values()):
         waiters += _strike(floor, slot, why)
-    queue.reconsider(floor, waiters, now)
+    for waiter in again:
+        queue.wait_again(floor, waiter)
+    queue.reconsider(floor, [*again, *waiters], now)
     resuming.card_client_lost(floor, peer, now)
+
+
+def _taken_back(floor: Floor, lease: Lease, now: float) -> Waiter | None:
+    """Let go of a lease whose card is being reset, where its user has time left to wait."""
+    asked = lease.asked
+    if lease.phase is not LeasePhase.ATTACHING or asked is None:
+        return None
+    if asked.message.wait_s <= 0 or asked.until <= now:
+        return None
+    leases.forget(floor, lease)
+    return asked
 
 
 def _strike(floor: Floor, slot: Slot, why: m.Error) -> list[Waiter]:

@@ -120,7 +120,9 @@ def _part(floor: Floor, lease: Lease, why: m.Error, *, asked: bool) -> None:
         floor.timers.clear((kind, lease.session, None))
     code = why.code or ErrorCode.CARD_TRANSMISSION_ERROR
     if lease.phase is LeasePhase.ATTACHING:
-        refusal = m.error(code, why.message, id=lease.request_id, outcome=Outcome.NOT_EXECUTED)
+        assert lease.asked is not None
+        id_, not_executed = lease.asked.message.id, Outcome.NOT_EXECUTED
+        refusal = m.error(code, why.message, id=id_, outcome=not_executed)
         floor.tell(lease, refusal)
         separate(lease)
         return

@@ -20,26 +20,32 @@ def ask(
     floor: Floor, user: UserPeer, select: m.SelectCard, selection: Selection, now: float
 ) -> None:
     """Give a user the card that is selected, a place in its queue, or the reason why not."""
-    found = floor.index.find(selection)
-    if select.share is Share.DIRECT and not found:
-        found = floor.places.find(selection)
+    found = find(floor, select, selection)
     if len(found) > 1:
         refuse_ambiguous(floor, user, select, selection, found)
         return
     slot = found[0] if found else None
+    wait_s = min(select.wait_s, floor.limits.wait_max_s)
     if slot is not None and slot.free_for(select.share) and not _overtakes(floor, slot):
-        leases.grant(floor, slot, user, select, now)
+        leases.grant(floor, slot, _waiter(floor, user, select, selection, now + wait_s), now)
         return
     if slot is not None and not slot.has_card:
         refuse(floor, user, select, selection, slot)
         return
-    wait_s = min(select.wait_s, floor.limits.wait_max_s)
     if slot is not None and slot.settling:
         wait_s = max(wait_s, floor.limits.settle_s)
     if wait_s <= 0:
         refuse(floor, user, select, selection, slot)
     else:
-        _wait(floor, Waiter(user, select, selection), now + wait_s)
+        _wait(floor, _waiter(floor, user, select, selection, now + wait_s))
+
+
+def find(floor: Floor, select: m.SelectCard, selection: Selection) -> list[Slot]:
+    """Give the readers whose cards are meant, or the reader that is to be used without a card."""
+    found = floor.index.find(selection)
+    if select.share is Share.DIRECT and not found:
+        return floor.places.find(selection)
+    return found
 
 
 def refuse(
@@ -90,7 +96,7 @@ def offer(floor: Floor, slot: Slot, now: float) -> None:
             continue
         elif not blocked and slot.free_for(waiter.message.share):
             _leave(floor, waiter)
-            leases.grant(floor, slot, waiter.user, waiter.message, now)
+            leases.grant(floor, slot, waiter, now)
         elif _only_settles(waiter) and not slot.settling:
             _leave(floor, waiter)
             refuse(floor, waiter.user, waiter.message, waiter.selection, slot)
@@ -154,7 +160,21 @@ def tell_positions(floor: Floor, slot: Slot) -> None:
             _tell(floor, waiter, position, lease)
 
 
-def _wait(floor: Floor, waiter: Waiter, deadline: float) -> None:
+def wait_again(floor: Floor, waiter: Waiter) -> None:
+    """Put a waiter who had the card almost back into their place."""
+    if floor.draining:
+        floor.refuse(waiter.user, waiter.message.id, ErrorCode.SHUTTING_DOWN, RESTARTS)
+    else:
+        _wait(floor, waiter)
+
+
+def _waiter(
+    floor: Floor, user: UserPeer, select: m.SelectCard, selection: Selection, until: float
+) -> Waiter:
+    return Waiter(user, select, selection, until, floor.waiting.new_ticket())
+
+
+def _wait(floor: Floor, waiter: Waiter) -> None:
     user, select = waiter.user, waiter.message
     if len(floor.waiting) >= floor.limits.max_waiting:
         why = f"{len(floor.waiting)} users are waiting already; try again later."
@@ -165,7 +185,7 @@ def _wait(floor: Floor, waiter: Waiter, deadline: float) -> None:
         floor.refuse(user, select.id, ErrorCode.REQUEST_IN_FLIGHT, why)
         return
     floor.waiting.add(waiter)
-    floor.timers.set(("wait", user.number, select.id), deadline)
+    floor.timers.set(("wait", user.number, select.id), waiter.until)
     found = floor.index.find(waiter.selection)
     if found:
         tell_positions(floor, found[0])

@@ -204,14 +204,30 @@ def release(floor: Floor, user: UserPeer, slot: Slot, now: float) -> None:
 
     The same run of their program selects it again, and has not claimed the session.
     """
-    for lease in slot.holders if user.instance is not None else ():
+    _end_kept(floor, user, slot.holders, "its user selects the card again", now)
+
+
+def goodbye(floor: Floor, user: UserPeer, now: float) -> None:
+    """
+    End what was kept for a user who does not want to go on with it.
+
+    What is out of reach ends when its card client brings it.
+    """
+    if user.instance is not None:
+        floor.gone.put(user.instance, True)
+        _end_kept(floor, user, list(floor.sessions.values()), "its user is gone", now)
+
+
+def _end_kept(
+    floor: Floor, user: UserPeer, kept: Iterable[Lease], sentence: str, now: float
+) -> None:
+    """End those of the leases that a run of a program left and nobody claims."""
+    for lease in kept if user.instance is not None else ():
         if lease.away_until is None or lease.instance != user.instance:
             continue
         if not floor.claims.count(lease.session):
-            sentence = "ended: its user selects the card again"
-            floor.note(f"Session {lease.session[:8]} of {lease.holder} {sentence}")
-            why = "The same program selected the card again."
-            endings.end(floor, lease, now, m.error(ErrorCode.CANCELLED, why))
+            floor.note(f"Session {lease.session[:8]} of {lease.holder} ended: {sentence}")
+            endings.end(floor, lease, now, m.error(ErrorCode.CANCELLED, sentence))
 
 
 def _keep(floor: Floor, lease: Lease, until: float) -> None:
@@ -232,14 +248,16 @@ def _place_of(floor: Floor, peer: CardPeer, running: m.RunningSession) -> Slot |
 
 def _adopted(floor: Floor, slot: Slot, running: m.RunningSession, now: float) -> Lease:
     keep_s = max(0.0, min(running.keep_s, floor.limits.keep_s))
-    lost = floor.lost.pop(running.session) or Lost(now, math.inf, None, None)
+    lost = floor.lost.pop(running.session) or Lost(now, math.inf, running.instance, None)
+    if floor.gone.get(lost.instance or ""):
+        lost = lost._replace(until=-math.inf, code=ErrorCode.CANCELLED)
     until = min(now + keep_s, lost.until)
     lease = Lease(
         session=running.session,
         slot=slot,
         user=None,
         holder=printable(running.holder) or "a user",
-        request_id=None,
+        asked=None,
         since=lost.since,
         used=now,
         instance=lost.instance,

@@ -14,11 +14,14 @@ class WaitingRoom:
         self._ticket = 0
         self._count = 0
 
-    def add(self, waiter: Waiter) -> None:
-        """Put a waiter at the end."""
+    def new_ticket(self) -> int:
+        """Give a place behind all that were given before."""
         self._ticket += 1
+        return self._ticket
+
+    def add(self, waiter: Waiter) -> None:
+        """Put a waiter in the place of their ticket."""
         self._count += 1
-        waiter.ticket = self._ticket
         waiter.user.waiting[waiter.message.id] = waiter
         for key in _keys(waiter):
             self._by_key.setdefault(key, {})[waiter.ticket] = waiter

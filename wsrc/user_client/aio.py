@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+import msgspec
+
 from wsrc import messages as m
 from wsrc.apdu import Response
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
@@ -168,11 +170,9 @@ class Client(ReaderCalls):
             raw_tpdu=raw_tpdu,
             share=share,
             protocols=tuple(protocols),
-            secret=secrets.token_hex(32) if self._keep_s else None,
-            keep_s=self._keep_s,
             **which,
         )
-        return Selecting(self, request, on_waiting)
+        return Selecting(self, self._to_keep(request), on_waiting)
 
     async def watch(self, **filters: Unpack[Filters]) -> AsyncGenerator[CardEvent, None]:
         """
@@ -225,6 +225,13 @@ class Client(ReaderCalls):
             timeout_s=self._timeout_s,
             protocols=request.protocols,
         )
+
+    def _to_keep(self, request: m.SelectCard) -> m.SelectCard:
+        """Have the session of a request outlive its connection, where that is wanted."""
+        if not self._keep_s:
+            return request
+        secret = secrets.token_hex(32)
+        return msgspec.structs.replace(request, secret=secret, keep_s=self._keep_s)
 
     def _give_back(self, ack: m.Message) -> None:
         """Detach a card that came after its asker gave up."""
