@@ -4,9 +4,11 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.property.relay_model import LIMITS, Host, Model
+from tests.property.relay_model import Model
+from tests.property.relay_peers import LIMITS, Host
 from wsrc import messages as m
 from wsrc.octets import Octets
+from wsrc.relay.claims import FIRST_NUMBER
 
 FEATURES = ("pcsc", "resume", "share")
 PICK = st.integers(0, 7)
@@ -110,8 +112,10 @@ class Resuming(Model):
     def card_client_claims_a_session(self, at: int) -> None:
         """Answer claims that were not made."""
         host = self.hosts[at % len(self.hosts)]
+        asked = {each.id for each in (*host.todo, *host.done) if isinstance(each, m.Resume)}
         for session in self.known:
-            host.peer.say(m.Resumed(id=1_000_000_000 + at, session=session, seq=0))
+            if FIRST_NUMBER + at not in asked:
+                host.peer.say(m.Resumed(id=FIRST_NUMBER + at, session=session, seq=0))
             host.peer.say(m.Resumed(session=session, seq=0))
         host.peer.say(m.RApdu(id=1, session="nobody's", response=Octets(), sw="9000"))
         self.look()
