@@ -107,7 +107,7 @@ def _select(floor: Floor, user: UserPeer, message: m.SelectCard, now: float) -> 
         )
         floor.refuse(user, message.id, ErrorCode.TOO_MANY, why)
         return
-    found = floor.index.find(selection)
+    found = queue.find(floor, message, selection)
     if len(found) == 1:
         resuming.release(floor, user, found[0], now)
     queue.ask(floor, user, message, selection, now)
