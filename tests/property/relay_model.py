@@ -36,6 +36,7 @@ class Model:
         self.cut_hosts: list[Host] = []
         self.known: dict[str, Known] = {}
         self.away: dict[str, float] = {}
+        self.until: dict[str, float] = {}
         self.old_hosts: list[OldHost] = []
         self.askers: list[Asker] = []
         self.owners: dict[bytes, str] = {}
@@ -178,7 +179,9 @@ class Model:
                 self.user_hears(asker, message)
         for asker in self.askers:
             if not self.is_there(asker.peer) and not asker.peer.said_goodbye:
-                self.away |= {s: self.world.now for s in asker.held if s in self.known}
+                kept = [session for session in asker.held if session in self.known]
+                self.away |= dict.fromkeys(kept, self.world.now)
+                self.until |= {s: self.world.now + self.known[s].keep_s for s in kept}
         self.askers = [asker for asker in self.askers if self.is_there(asker.peer)]
         self.check_holders()
 
@@ -295,6 +298,7 @@ class Model:
         if isinstance(answer, m.Resumed):
             asker.held.append(session)
             self.away.pop(session, None)
+            self.until.pop(session, None)
 
     def check(self, asker: Asker, asked: Asked, message: m.Message) -> None:
         if isinstance(asked.request, m.Resume):
