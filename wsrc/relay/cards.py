@@ -111,7 +111,7 @@ def _enter(floor: Floor, peer: CardPeer, info: m.ReaderInfo) -> Slot | None:
 
 def _update(floor: Floor, slot: Slot, info: m.ReaderInfo, now: float) -> None:
     before, other_card = _shown(floor, slot), slot.info.insertion != info.insertion
-    waiters, ended = floor.waiting.for_slot(slot), _ended_by(slot, info)
+    waiters, ended = queue.waiting_for(floor, slot), _ended_by(slot, info)
     for lease in ended:
         _note_end(floor, lease, _gone(info).message)
     slot.info = info
@@ -188,7 +188,7 @@ def _taken_back(floor: Floor, lease: Lease, now: float) -> Waiter | None:
 
 def _strike(floor: Floor, slot: Slot, why: m.Error) -> list[Waiter]:
     """Strike a reader that is out of reach; give those who wait for its card."""
-    before, waiters = _shown(floor, slot), floor.waiting.for_slot(slot)
+    before, waiters = _shown(floor, slot), queue.waiting_for(floor, slot)
     floor.strike_slot(slot)
     for lease in list(slot.leases.values()):
         _note_end(floor, lease, why.message)
@@ -256,7 +256,7 @@ def _error(floor: Floor, peer: CardPeer, message: m.Error, text: bytes | None, n
         if message.id is None and lease.attach_open:
             _drop(floor, lease, now, message)
         elif message.id is None:
-            endings.not_cleaned(floor, lease, message)
+            endings.not_cleaned(floor, lease, message, now)
     elif lease.in_flight is not None and lease.in_flight.id == message.id:
         in_flight = lease.in_flight
         leases.answered(floor, lease, now)

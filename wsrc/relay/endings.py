@@ -72,12 +72,13 @@ def overdue(floor: Floor, lease: Lease, now: float) -> None:
     _detach(floor, lease)
 
 
-def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
+def not_cleaned(floor: Floor, lease: Lease, error: m.Error, now: float) -> None:
     """
     Keep a card from users that its card client could not reset after a lease.
 
     It is mute until its card client reports it again; one of the first form cannot, and is cut
-    off. Where others share the card, the last of them has it powered off.
+    off. Where others share the card, the last of them has it powered off. In an empty reader there
+    is nothing to keep.
     """
     peer, slot = lease.slot.peer, lease.slot
     why = f"The card could not be reset after a lease: {error.message[:80]}"
@@ -86,11 +87,10 @@ def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
         floor.close(peer, CloseCode.POLICY, why)
         return
     leases.forget(floor, lease)
-    if slot.leases:
-        floor.changed(slot)
-        return
-    slot.info = msgspec.structs.replace(slot.info, state=m.ReaderState.MUTE)
+    if slot.has_card and not slot.leases:
+        slot.info = msgspec.structs.replace(slot.info, state=m.ReaderState.MUTE)
     floor.changed(slot)
+    queue.offer(floor, slot, now)
 
 
 def said_by_card_client(

@@ -29,9 +29,6 @@ def ask(
     if slot is not None and slot.free_for(select.share) and not _overtakes(floor, slot):
         leases.grant(floor, slot, _waiter(floor, user, select, selection, now + wait_s), now)
         return
-    if slot is not None and not slot.has_card:
-        refuse(floor, user, select, selection, slot)
-        return
     if slot is not None and slot.settling:
         wait_s = max(wait_s, floor.limits.settle_s)
     if wait_s <= 0:
@@ -41,11 +38,19 @@ def ask(
 
 
 def find(floor: Floor, select: m.SelectCard, selection: Selection) -> list[Slot]:
-    """Give the readers whose cards are meant, or the reader that is to be used without a card."""
+    """Give the cards that are selected; who needs no card is given readers where there is none."""
     found = floor.index.find(selection)
-    if select.share is Share.DIRECT and not found:
+    if not found and select.share is Share.DIRECT:
         return floor.places.find(selection)
     return found
+
+
+def waiting_for(floor: Floor, slot: Slot) -> list[Waiter]:
+    """Give those who wait for a card, or for an empty reader, the first come first."""
+    if slot.has_card:
+        return floor.waiting.for_slot(slot)
+    those = floor.waiting.under(floor.places.keys_of(slot))
+    return [each for each in those if slot in find(floor, each.message, each.selection)]
 
 
 def refuse(
@@ -87,8 +92,8 @@ def offer(floor: Floor, slot: Slot, now: float) -> None:
     Nobody who would share it goes before one who waits to have it alone.
     """
     blocked = False
-    for waiter in floor.waiting.for_slot(slot) if slot.has_card else ():
-        found = floor.index.find(waiter.selection)
+    for waiter in waiting_for(floor, slot):
+        found = find(floor, waiter.message, waiter.selection)
         if len(found) > 1:
             _leave(floor, waiter)
             refuse_ambiguous(floor, waiter.user, waiter.message, waiter.selection, found)
@@ -110,7 +115,7 @@ def reconsider(floor: Floor, waiters: list[Waiter], now: float) -> None:
     for waiter in waiters:
         if waiter.user.waiting.get(waiter.message.id) is not waiter:
             continue
-        found = floor.index.find(waiter.selection)
+        found = find(floor, waiter.message, waiter.selection)
         if not found and _only_settles(waiter):
             give_up(floor, waiter, now)
             refuse(floor, waiter.user, waiter.message, waiter.selection, None)
@@ -122,14 +127,14 @@ def give_up(floor: Floor, waiter: Waiter, now: float) -> None:
     """Take a waiter out, and move up those behind; they may be able to share the card."""
     behind = [w for w in floor.waiting.rivals(waiter) if w.ticket > waiter.ticket]
     _leave(floor, waiter)
-    found = floor.index.find(waiter.selection)
+    found = find(floor, waiter.message, waiter.selection)
     for slot in found:
         if slot.leases:
             offer(floor, slot, now)
         else:
             tell_positions(floor, slot)
     for other in behind if not found else ():
-        if not floor.index.find(other.selection):
+        if not find(floor, other.message, other.selection):
             _tell(floor, other, max(1, other.position - 1), None)
 
 
@@ -143,7 +148,7 @@ def drain(floor: Floor, user: UserPeer) -> None:
 def expire(floor: Floor, waiter: Waiter, now: float) -> None:
     """Refuse a waiter whose time is over."""
     give_up(floor, waiter, now)
-    found = floor.index.find(waiter.selection)
+    found = find(floor, waiter.message, waiter.selection)
     if len(found) > 1:
         refuse_ambiguous(floor, waiter.user, waiter.message, waiter.selection, found)
         return
@@ -155,7 +160,7 @@ def tell_positions(floor: Floor, slot: Slot) -> None:
     """Tell those who wait for a card their place where it changed."""
     infos = floor.lease_infos(slot)
     lease = infos[0] if infos else None
-    for position, waiter in enumerate(floor.waiting.for_slot(slot), start=1):
+    for position, waiter in enumerate(waiting_for(floor, slot), start=1):
         if waiter.position != position:
             _tell(floor, waiter, position, lease)
 
@@ -186,7 +191,7 @@ def _wait(floor: Floor, waiter: Waiter) -> None:
         return
     floor.waiting.add(waiter)
     floor.timers.set(("wait", user.number, select.id), waiter.until)
-    found = floor.index.find(waiter.selection)
+    found = find(floor, waiter.message, waiter.selection)
     if found:
         tell_positions(floor, found[0])
     else:
@@ -225,4 +230,4 @@ def _holder(lease: Lease, info: m.LeaseInfo) -> str:
 
 def _overtakes(floor: Floor, slot: Slot) -> bool:
     """Tell whether others wait for a card that is in use."""
-    return bool(slot.leases) and bool(floor.waiting.for_slot(slot))
+    return bool(slot.leases) and bool(waiting_for(floor, slot))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Users who wait for a card that is busy or absent: first come, first served."""
 
+from collections.abc import Iterable
+
 from wsrc.relay.index import lookups, matches
 from wsrc.relay.records import Slot, Waiter
 from wsrc.relay.selection import Key
@@ -38,12 +40,11 @@ class WaitingRoom:
 
     def for_slot(self, slot: Slot) -> list[Waiter]:
         """Give those who wait for the card in a slot, the first come first."""
-        found = {
-            ticket: waiter
-            for key in slot.keys
-            for ticket, waiter in self._by_key.get(key, {}).items()
-            if matches(waiter.selection, slot)
-        }
+        return [each for each in self.under(slot.keys) if matches(each.selection, slot)]
+
+    def under(self, keys: Iterable[Key]) -> list[Waiter]:
+        """Give those whose first condition is one of these keys, the first come first."""
+        found = {n: waiter for key in keys for n, waiter in self._by_key.get(key, {}).items()}
         return [found[ticket] for ticket in sorted(found)]
 
     def rivals(self, waiter: Waiter) -> list[Waiter]:

@@ -189,6 +189,7 @@ class WsrcLink(LinkBase):
             "timeout_s": s.timeout_s,
             "connect_s": s.connect_s,
             "ping_s": s.ping_s,
+            "keep_s": s.keep_s,
         }
 
     def _wait_for_insertion(self, end: float) -> None:
