@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.unit.relay_world import World, code_of, empty, reader
+from tests.unit.relay_world import ICCID, World, code_of, empty, reader
 from tests.unit.resuming_scene import (
     FEATURES,
     SECRET,
@@ -73,6 +73,41 @@ def test_a_repeated_select_is_known_after_its_session_came_back(gone: str) -> No
     back.say(wish(back))
     back.next(m.Waiting)
     back.one(m.SelectCardAck)
+
+
+def test_a_repeated_select_that_waits_takes_back_what_its_card_host_brings() -> None:
+    world, card, user, session = scene()
+    user.leave()
+    card.leave()
+    back = world.user(instance="u")
+    back.say(m.SelectCard(id=1, iccid=ICCID, wait_s=100))
+    back.one(m.Waiting)
+    card = comes_back(world, card, running(session))
+    assert back.one(m.SelectCardAck).session != session
+    assert session not in card.ends
+
+
+def test_a_session_is_not_taken_for_a_lost_answer_by_a_select_over_its_own_connection() -> None:
+    world, card, user, session = scene()
+    user.say(m.SelectCard(id=88, iccid=ICCID, wait_s=100))
+    user.one(m.Waiting)
+    card = comes_back(world, card, running(session))
+    user.next(m.SessionInterrupted)
+    assert code_of(user.refused(wish(user))) is ErrorCode.CARD_BUSY
+    user.ask(resume(user, session), m.Resumed)
+    assert session in card.ends
+
+
+def test_a_session_that_is_claimed_is_not_taken_for_a_lost_answer() -> None:
+    world, card, user, session = scene()
+    user.leave()
+    card.leave()
+    back = world.user(instance="u")
+    back.say(resume(back, session))
+    back.say(m.SelectCard(id=88, iccid=ICCID, wait_s=100))
+    back.one(m.Waiting)
+    comes_back(world, card, running(session))
+    back.one(m.Resumed)
 
 
 def test_a_repeated_select_of_an_empty_reader_is_known() -> None:

@@ -39,6 +39,7 @@ def _lease(floor: Floor, slot: Slot, asked: Waiter, now: float) -> Lease:
         user=user,
         holder=user.name,
         instance=user.instance,
+        last_user=user.number,
         asked=asked,
         since=now,
         used=now,

@@ -142,10 +142,11 @@ class Lease:
     A card that is a user's; `used` is when it was last used, in monotonic seconds.
 
     `user` is the connection over which it is used, None when its holder has none. `holder` names
-    the user, and `instance` is the run of the program that asked for the card. `asked` is how it
-    did, None of a lease that came with its card client. `keep_s` is how long the lease outlives
-    the connection, 0 where it does not, and `away_until` when that is over, None while there is a
-    connection. `code` is why the lease is ended.
+    the user, `instance` is the run of the program that asked for the card, and `last_user` the
+    number of its last connection, 0 if that is not known. `asked` is how it asked, None of a lease
+    that came with its card client. `keep_s` is how long the lease outlives the connection, 0 where
+    it does not, and `away_until` when that is over, None while there is a connection. `code` is
+    why the lease is ended.
 
     `attach_open` tells that the card client has not answered `attach`. `disposition` is what the
     user wants done with the card at the end. `share` is with whom the user wants to share it.
@@ -159,6 +160,7 @@ class Lease:
     since: float
     used: float
     instance: str | None = None
+    last_user: int = 0
     keep_s: float = 0.0
     phase: LeasePhase = LeasePhase.ATTACHING
     attach_open: bool = True

@@ -61,7 +61,7 @@ def disconnected(floor: Floor, user: UserPeer, now: float, *, goodbye: bool) -> 
         floor.note(f"Session {lease.session[:8]} of {user.name} ended: its user is gone")
         endings.end(floor, lease, now, _CANCELLED, asked=True)
     if goodbye:
-        resuming.goodbye(floor, user, now)
+        endings.goodbye(floor, user, now)
 
 
 def _look(floor: Floor, user: UserPeer, message: m.Watch | m.ListReaders | m.WatchReaders) -> None:
@@ -111,7 +111,7 @@ def _select(floor: Floor, user: UserPeer, message: m.SelectCard, now: float) -> 
         return
     found = queue.find(floor, message, selection)
     if len(found) == 1:
-        resuming.release(floor, user, found[0], now)
+        endings.release(floor, user, found[0], now)
     queue.ask(floor, user, message, selection, now)
 
 
