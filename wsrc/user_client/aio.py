@@ -20,7 +20,7 @@ import msgspec
 
 from wsrc import messages as m
 from wsrc.apdu import Response
-from wsrc.errors import LocalProtocolError, RemoteProtocolError
+from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
 from wsrc.messages import CardEvent, CardInfo, Step, Waiting
 from wsrc.net.tls import context_for
 from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
@@ -174,11 +174,14 @@ class Client(ReaderCalls):
         )
         return Selecting(self, self._to_keep(request), on_waiting)
 
-    async def watch(self, **filters: Unpack[Filters]) -> AsyncGenerator[CardEvent, None]:
+    async def watch(
+        self, *, again: bool = True, **filters: Unpack[Filters]
+    ) -> AsyncGenerator[CardEvent, None]:
         """
         Give what happens to the cards, beginning with an `added` for each that is there.
 
-        A client has one watch at a time.
+        When a lost connection was made again, what changed meanwhile is given; without `again`
+        the watch ends with the connection. A client has one watch at a time.
 
         Raises:
             LocalProtocolError: If the client watches already.
@@ -189,10 +192,18 @@ class Client(ReaderCalls):
             raise LocalProtocolError("This client watches already; use another for another watch.")
         connection.feed = feed = CardFeed()
         try:
-            await connection.requests.ask(m.Watch(**filters), self._timeout_s)
-            await self._list(filters, feed)
             while True:
-                yield await feed.next()
+                try:
+                    await connection.requests.ask(m.Watch(**filters), self._timeout_s)
+                    await self._list(filters, feed)
+                    feed.listed()
+                    while True:
+                        yield await feed.next()
+                except ConnectionLostError:
+                    self.check()
+                    if not (again and feed.is_cut):
+                        raise
+                    feed.begin_again()
         finally:
             connection.feed = None
 

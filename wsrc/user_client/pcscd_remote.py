@@ -189,7 +189,7 @@ class RemoteCards:
         listed = [c for c in await client.list_cards(**which) if _matches(filters, c)]
         self._reached()
         self._check_begun(listed)
-        async for event in client.watch(**which):
+        async for event in client.watch(again=False, **which):
             gone = event.change is Change.REMOVED
             if (gone or _matches(filters, event.card)) and self._shelf.hear(event):
                 self._tell()
@@ -199,7 +199,7 @@ class RemoteCards:
 
     async def _follow_readers(self, client: Client) -> None:
         try:
-            async for news in client.watch_readers():
+            async for news in client.watch_readers(again=False):
                 if self._shelf.hear_reader(news):
                     self._tell()
         except RefusedError:
