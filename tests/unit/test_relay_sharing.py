@@ -105,6 +105,20 @@ def test_who_waited_behind_joins_when_the_one_before_gives_up(how: str) -> None:
     late.one(m.SelectCardAck)
 
 
+def test_who_leaves_is_given_nothing_that_they_still_waited_for() -> None:
+    world, card, _, _ = two_share()
+    card.auto = False
+    user, other = world.user(), world.user()
+    user.say(select(1, EXCLUSIVE, wait_s=60))
+    user.say(select(2, wait_s=60))
+    other.say(select(1, wait_s=60))
+    user.leave()
+    attach = card.one(m.Attach)
+    card.answer(attach)
+    assert [type(message) for message in other.inbox] == [m.Waiting, m.SelectCardAck]
+    assert world.relay.counts["waiting"] == 0
+
+
 def test_all_who_would_share_get_a_card_that_became_free() -> None:
     world = World()
     world.card(reader())

@@ -125,8 +125,26 @@ def reconsider(floor: Floor, waiters: list[Waiter], now: float) -> None:
 
 def give_up(floor: Floor, waiter: Waiter, now: float) -> None:
     """Take a waiter out, and move up those behind; they may be able to share the card."""
-    behind = [w for w in floor.waiting.rivals(waiter) if w.ticket > waiter.ticket]
+    behind = _behind(floor, waiter)
     _leave(floor, waiter)
+    _move_up(floor, waiter, behind, now)
+
+
+def forget_user(floor: Floor, user: UserPeer, now: float) -> None:
+    """Take out all waiters of a user who is gone, before anybody moves up."""
+    gone = [(waiter, _behind(floor, waiter)) for waiter in user.waiting.values()]
+    for waiter, _ in gone:
+        _leave(floor, waiter)
+    for waiter, behind in gone:
+        _move_up(floor, waiter, behind, now)
+
+
+def _behind(floor: Floor, waiter: Waiter) -> list[Waiter]:
+    return [each for each in floor.waiting.rivals(waiter) if each.ticket > waiter.ticket]
+
+
+def _move_up(floor: Floor, waiter: Waiter, behind: list[Waiter], now: float) -> None:
+    """Tell those who waited behind one who left, or give them the card where they can share it."""
     found = find(floor, waiter.message, waiter.selection)
     for slot in found:
         if slot.leases:

@@ -51,8 +51,7 @@ def disconnected(floor: Floor, user: UserPeer, now: float, *, goodbye: bool) -> 
     """
     floor.watchers.pop(user.number, None)
     floor.readers.forget(user)
-    for waiter in list(user.waiting.values()):
-        queue.give_up(floor, waiter, now)
+    queue.forget_user(floor, user, now)
     resuming.forget_user(floor, user)
     for lease in list(user.leases.values()):
         if lease.keep_s and lease.phase is LeasePhase.HELD and not goodbye:
