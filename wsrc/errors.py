@@ -21,7 +21,7 @@ Every exception that WSRC raises on purpose, and its code on the wire.
     ├── BadHexError                   text that is no octets
     ├── ConnectionLostError
     ├── SessionError
-    │   ├── SessionLostError          nothing was in flight: open a new session
+    │   ├── SessionLostError          it is over, and nothing was executed: open a new one
     │   ├── NotExecutedError          it provably never reached the card: safe to repeat
     │   └── OutcomeUnknownError       it may have run: never repeated by WSRC
     └── ConfigError                   a setting that cannot work
@@ -241,7 +241,7 @@ class SessionError(WsrcError):
 
 
 class SessionLostError(SessionError):
-    """The session ended while no command was in flight; select the card again."""
+    """The session ended before the command reached the card; select the card again."""
 
     def __init__(self, sentence: str, code: ErrorCode = ErrorCode.NO_SUCH_SESSION) -> None:
         super().__init__(sentence)

@@ -176,7 +176,8 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
 
     The card is cold reset first, unless sessions that share it are there. With the share `direct`
     the session is for the reader, whatever is in it, and no card is powered. `secret` and `keep_s`
-    are those of `select_card`, within the server's bounds; `holder` names the user.
+    are those of `select_card`, within the server's bounds; `holder` names the user, and `instance`
+    tells runs of user clients apart.
     """
 
     session: str
@@ -188,6 +189,7 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     secret: str | None = None
     keep_s: float = 0.0
     holder: str | None = None
+    instance: str | None = None
 
 
 class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):

@@ -124,7 +124,11 @@ class ReaderInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class RunningSession(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A session that a card client kept while it had no server."""
+    """
+    A session that a card client kept while it had no server.
+
+    `holder` and `instance` are those of `attach`.
+    """
 
     session: str
     reader: str
@@ -132,6 +136,7 @@ class RunningSession(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     holder: str
     keep_s: float
     share: Share = Share.EXCLUSIVE
+    instance: str | None = None
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections that break and come back, claims to sessions, and a server that is killed."""
 
-from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+import math
 
-from tests.property.relay_model import LIMITS, Host, Model
+from hypothesis import strategies as st
+from hypothesis.stateful import invariant, precondition, rule
+
+from tests.property.relay_model import Model
+from tests.property.relay_peers import LIMITS, Host
 from wsrc import messages as m
 from wsrc.octets import Octets
+from wsrc.relay.claims import FIRST_NUMBER
 
 FEATURES = ("pcsc", "resume", "share")
 PICK = st.integers(0, 7)
@@ -41,7 +45,29 @@ class Resuming(Model):
         self.cut_hosts = [each for each in self.cut_hosts if each is not host]
         self.hosts = [*[each for each in self.hosts if each is not host], host]
         self.claims_take_longer()
+        for kept in self.kept_by(host):
+            before_it = self.until.get(kept.session, math.inf)
+            self.until[kept.session] = min(before_it, self.world.now + kept.keep_s)
         self.look()
+        self.check_claims(host)
+
+    def check_claims(self, host: Host) -> None:
+        """Check that a card client that came back is asked what its users waited to ask."""
+        for session in [session for place in host.places.values() for session in place.sessions]:
+            asked = [each for each in host.todo if isinstance(each, m.Resume)]
+            claims = [each.request for asker in self.askers for each in asker.open.values()]
+            open_ = [each for each in claims if isinstance(each, m.Resume)]
+            count = sum(each.session == session for each in open_)
+            assert count == sum(each.session == session for each in asked), "claims are forgotten"
+
+    @invariant()
+    def sessions_are_not_kept_for_longer(self) -> None:
+        for host in self.hosts:
+            ending = {each.session for each in host.todo if isinstance(each, m.Detach)}
+            for place in host.places.values():
+                for session in place.sessions.keys() - ending:
+                    until = self.until.get(session, math.inf)
+                    assert self.world.now <= until + 0.001, "kept for nobody"
 
     def be_alone(self, host: Host) -> None:
         """Drop what a card client does not keep without its server."""
@@ -100,6 +126,7 @@ class Resuming(Model):
             return
         now = self.world.now
         self.away |= {s: now for asker in self.askers for s in asker.held if s in self.known}
+        self.until.clear()
         self.world.start()
         self.askers, self.old_hosts = [], []
         self.cut_hosts, self.hosts = [*self.cut_hosts, *self.hosts], []
@@ -110,8 +137,10 @@ class Resuming(Model):
     def card_client_claims_a_session(self, at: int) -> None:
         """Answer claims that were not made."""
         host = self.hosts[at % len(self.hosts)]
+        asked = {each.id for each in (*host.todo, *host.done) if isinstance(each, m.Resume)}
         for session in self.known:
-            host.peer.say(m.Resumed(id=1_000_000_000 + at, session=session, seq=0))
+            if FIRST_NUMBER + at not in asked:
+                host.peer.say(m.Resumed(id=FIRST_NUMBER + at, session=session, seq=0))
             host.peer.say(m.Resumed(session=session, seq=0))
         host.peer.say(m.RApdu(id=1, session="nobody's", response=Octets(), sw="9000"))
         self.look()

@@ -12,7 +12,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from tests.property.relay_model import LIMITS, Asked, Asker, Host, Model, OldHost, Place, echo_of
+from tests.property.relay_model import Model
+from tests.property.relay_peers import LIMITS, Asked, Asker, Host, OldHost, Place, echo_of
 from tests.property.relay_resuming import FEATURES, Resuming
 from tests.property.relay_sharing import PICK, SharingRules
 from tests.unit.relay_world import empty, reader

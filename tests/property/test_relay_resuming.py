@@ -4,7 +4,9 @@
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import precondition, rule
 
+from tests.property.relay_peers import LIMITS
 from tests.property.test_relay import ICCIDS, PICK, RelayMachine
+from wsrc import messages as m
 from wsrc.slot import Share
 
 
@@ -16,10 +18,18 @@ class ResumingMachine(RelayMachine):
         command=st.booleans(),
         right=st.sampled_from(["right", "right", "right", "wrong"]),
         seconds=st.sampled_from([0.0, 0.0, 2.0, 5.0]),
+        rival=st.booleans(),
         prompt=st.booleans(),
     )
     def session_is_cut_and_resumed(
-        self, at: int, what: str, command: bool, right: str, seconds: float, prompt: bool
+        self,
+        at: int,
+        what: str,
+        command: bool,
+        right: str,
+        seconds: float,
+        rival: bool,
+        prompt: bool,
     ) -> None:
         self.user_selects(
             at=at,
@@ -33,6 +43,8 @@ class ResumingMachine(RelayMachine):
         if command:
             self.user_sends_command(at=at, which=0, what="c_apdu", prompt=False)
         self.cut(what)
+        if rival:
+            self.rival_waits()
         self.time_passes(seconds=seconds)
         if what in {"card", "both", "server"} and (self.hosts or self.cut_hosts):
             self.card_client_comes_back(at=at)
@@ -44,6 +56,15 @@ class ResumingMachine(RelayMachine):
             self.user_resumes(at=-1, which=0, secret=right, placed=bool(at % 2))
         if prompt:
             self.all_answer_well()
+
+    def rival_waits(self) -> None:
+        """Have a user wait for the card of the newest session."""
+        _, name = self.where.get(next(reversed(self.known), ""), ("", "none"))
+        for asker in [each for each in self.askers if not each.peer.first_form and not each.held]:
+            select = m.SelectCard(id=asker.peer.new_id(), reader=name, wait_s=99.0)
+            limit = LIMITS["wait_max_s"] + LIMITS["attach_s"]
+            self.ask(asker, select, limit)
+            return
 
     def cut(self, what: str) -> None:
         """Break the connections of the newest session."""

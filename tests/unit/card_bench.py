@@ -116,7 +116,7 @@ class GatedSource:
 def attach(session: str = "s1", **fields: object) -> m.Attach:
     """Ask for a session that is kept, unless told otherwise."""
     asked = {"secret": SECRET, "keep_s": 600.0, "holder": "user@desk", "insertion": 1} | fields
-    return m.Attach(session=session, reader="id", **asked)  # type: ignore[arg-type]
+    return m.Attach(session=session, reader="id", instance="u", **asked)  # type: ignore[arg-type]
 
 
 def command(

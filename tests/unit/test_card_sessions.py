@@ -187,7 +187,12 @@ async def test_the_command_that_runs_goes_on_and_its_answer_is_kept(held: Bench)
 
 async def test_a_session_is_described_to_the_next_server(held: Bench) -> None:
     running = m.RunningSession(
-        session="s1", reader="id", insertion=1, holder="user@desk", keep_s=600.0
+        session="s1",
+        reader="id",
+        insertion=1,
+        holder="user@desk",
+        keep_s=600.0,
+        instance="u",
     )
     assert held.agent.kept == [running]
     held.agent.connection_lost()

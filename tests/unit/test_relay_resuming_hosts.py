@@ -268,40 +268,6 @@ def test_a_session_can_end_while_its_user_is_away() -> None:
     assert back.ask(resume(back, session), m.SessionEnded).code is ErrorCode.CARD_WAS_RESET
 
 
-# The same program again
-
-
-def test_a_user_who_connects_again_replaces_the_earlier_connection() -> None:
-    world, _, user, session = scene()
-    back = world.user(instance="u")
-    assert user.closed == (1008, "The user client has connected again.")
-    back.ask(resume(back, session), m.Resumed)
-    assert world.user(instance="c").closed is None
-
-
-def test_a_select_that_is_repeated_takes_back_the_card_that_was_given_unheard() -> None:
-    world, _, _, session = scene()
-    back = world.user(instance="u", name="user")
-    back.say(wish(back))
-    back.next(m.Waiting)
-    assert back.one(m.SelectCardAck).session != session
-    assert f"Session {session[:8]} of user ended: its user selects the card again" in world.notes
-
-
-def test_a_select_does_not_take_a_card_from_others_or_from_a_claim() -> None:
-    world, card, user, session = scene()
-    user.leave()
-    for other in (world.user(instance="x"), world.user()):
-        assert code_of(other.refused(wish(other))) is ErrorCode.CARD_BUSY
-    card.auto = False
-    back = world.user(instance="u")
-    back.say(resume(back, session))
-    assert code_of(back.refused(wish(back))) is ErrorCode.CARD_BUSY
-    card.answer(card.one(m.Resume))
-    back.one(m.Resumed)
-    assert code_of(back.refused(wish(back))) is ErrorCode.CARD_BUSY
-
-
 # A server that stops
 
 

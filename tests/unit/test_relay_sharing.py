@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One card for several users: who may join, who waits, and what becomes of the card."""
 
+import msgspec
 import pytest
 
 from tests.unit.relay_world import ATR, ICCID, CardClient, Peer, World, code_of, empty, reader
@@ -10,6 +11,7 @@ from wsrc.relay.records import MAX_HOLDERS
 from wsrc.slot import Disposition, Share
 
 SHARED, EXCLUSIVE, DIRECT = Share.SHARED, Share.EXCLUSIVE, Share.DIRECT
+DIRECT_R1 = m.SelectCard(id=1, reader="r1", share=DIRECT)
 
 
 def select(id_: int = 90, share: Share = SHARED, wait_s: float = 0.0) -> m.SelectCard:
@@ -101,6 +103,20 @@ def test_who_waited_behind_joins_when_the_one_before_gives_up(how: str) -> None:
     else:
         world.pass_time(20)
     late.one(m.SelectCardAck)
+
+
+def test_who_leaves_is_given_nothing_that_they_still_waited_for() -> None:
+    world, card, _, _ = two_share()
+    card.auto = False
+    user, other = world.user(), world.user()
+    user.say(select(1, EXCLUSIVE, wait_s=60))
+    user.say(select(2, wait_s=60))
+    other.say(select(1, wait_s=60))
+    user.leave()
+    attach = card.one(m.Attach)
+    card.answer(attach)
+    assert [type(message) for message in other.inbox] == [m.Waiting, m.SelectCardAck]
+    assert world.relay.counts["waiting"] == 0
 
 
 def test_all_who_would_share_get_a_card_that_became_free() -> None:
@@ -232,7 +248,7 @@ def test_direct_needs_no_card() -> None:
     card, user = world.card(empty()), world.user()
     by_reader = {"reader": "Reader r1", "share": DIRECT}
     session = user.ask(m.SelectCard(id=1, **by_reader), m.SelectCardAck).session or ""
-    other = m.SelectCard(id=1, wait_s=60, **by_reader)
+    other = m.SelectCard(id=1, **by_reader)
     assert code_of(world.user().refused(other)) is ErrorCode.CARD_BUSY
     user.ask(m.Status(id=2, session=session), m.StatusAck)
     card.report(reader(insertion=2))
@@ -251,6 +267,75 @@ def test_direct_finds_an_empty_reader_by_its_name_alone(by: dict[str, str]) -> N
     world.card(empty())
     refused = world.user().refused(m.SelectCard(id=1, share=DIRECT, **by))
     assert code_of(refused) is ErrorCode.NO_SUCH_CARD
+
+
+def leaves_empty_reader(**limits: float) -> tuple[World, CardClient, Peer]:
+    """Have a user leave an empty reader, which is not reset yet; give another user."""
+    world = World(**limits)
+    card, first, user = world.card(empty(), auto=False), world.user(), world.user()
+    first.say(DIRECT_R1)
+    card.answer(card.one(m.Attach))
+    first.leave()
+    return world, card, user
+
+
+def test_an_empty_reader_that_is_reset_is_waited_for() -> None:
+    world, card, user = leaves_empty_reader(settle_s=3)
+    user.say(DIRECT_R1)
+    assert user.one(m.Waiting).position == 1
+    card.answer(card.one(m.Detach))
+    card.answer(card.one(m.Attach))
+    user.one(m.SelectCardAck)
+    hasty, patient = world.user(), world.user()
+    assert code_of(hasty.refused(DIRECT_R1)) is ErrorCode.CARD_BUSY
+    patient.say(msgspec.structs.replace(DIRECT_R1, wait_s=60))
+    assert patient.one(m.Waiting).position == 1
+    user.leave()
+    hasty.say(DIRECT_R1)
+    assert hasty.one(m.Waiting).position == 2
+    card.answer(card.one(m.Detach))
+    card.answer(card.one(m.Attach))
+    patient.one(m.SelectCardAck)
+    assert code_of(hasty.one(m.Error)) is ErrorCode.CARD_BUSY
+
+
+def test_an_empty_reader_is_not_waited_for_for_ever_nor_when_it_is_unplugged() -> None:
+    world, card, user = leaves_empty_reader(settle_s=3)
+    user.say(DIRECT_R1)
+    user.one(m.Waiting)
+    world.pass_time(3)
+    assert code_of(user.one(m.Error)) is ErrorCode.CARD_BUSY
+    user.say(DIRECT_R1)
+    user.one(m.Waiting)
+    card.say(m.ReaderGone(reader="r1"))
+    assert code_of(user.one(m.Error)) is ErrorCode.NO_SUCH_CARD
+
+
+def test_a_reader_that_comes_without_a_card_is_given_to_who_waits_for_it_alone() -> None:
+    world = World()
+    other, user = world.user(), world.user()
+    other.say(m.SelectCard(id=1, reader="r1", wait_s=60))
+    user.say(msgspec.structs.replace(DIRECT_R1, wait_s=60))
+    other.one(m.Waiting)
+    assert user.one(m.Waiting).position == 2
+    card = world.card(empty())
+    user.one(m.SelectCardAck)
+    card.report(reader(insertion=2))
+    assert other.quiet()
+
+
+def test_an_empty_reader_that_could_not_be_reset_stays_empty() -> None:
+    world, card, user = leaves_empty_reader()
+    watcher = world.user()
+    watcher.ask(m.Watch(id=1), m.WatchAck)
+    user.say(DIRECT_R1)
+    user.one(m.Waiting)
+    session = card.one(m.Detach).session
+    card.say(m.error(ErrorCode.CARD_UNRESPONSIVE, "It hangs.", session=session))
+    card.answer(card.one(m.Attach))
+    user.one(m.SelectCardAck)
+    assert watcher.quiet()
+    assert watcher.ask(m.ListCards(id=2), m.ListCardsAck).cards == ()
 
 
 def test_a_direct_lease_that_fails_says_nothing_of_the_card() -> None:

@@ -11,7 +11,7 @@ from wsrc.relay.waiting import WaitingRoom
 
 def waiter(id_: int, **by: str) -> Waiter:
     select = SelectCard(id=id_, **by)
-    return Waiter(UserPeer(id_), select, selection_of(select))
+    return Waiter(UserPeer(id_), select, selection_of(select), 0.0, id_)
 
 
 def slot() -> Slot:

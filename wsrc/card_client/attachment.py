@@ -88,6 +88,7 @@ class Held:
             holder=asked.holder or "",
             keep_s=self.end.keep_s,
             share=self.share,
+            instance=asked.instance,
         )
 
     async def carry_out(self, asked: m.Forwarded, reader_name: str) -> Done:

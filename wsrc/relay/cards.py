@@ -111,7 +111,7 @@ def _enter(floor: Floor, peer: CardPeer, info: m.ReaderInfo) -> Slot | None:
 
 def _update(floor: Floor, slot: Slot, info: m.ReaderInfo, now: float) -> None:
     before, other_card = _shown(floor, slot), slot.info.insertion != info.insertion
-    waiters, ended = floor.waiting.for_slot(slot), _ended_by(slot, info)
+    waiters, ended = queue.waiting_for(floor, slot), _ended_by(slot, info)
     for lease in ended:
         _note_end(floor, lease, _gone(info).message)
     slot.info = info
@@ -161,19 +161,34 @@ def disconnected(floor: Floor, peer: CardPeer, now: float) -> None:
     """Strike all readers of a card client that is gone; what it keeps can be resumed."""
     sentence = f"The connection of card host {peer.name} to the server is lost."
     why = m.error(ErrorCode.CARD_CLIENT_GONE, sentence)
-    kept = [lease for slot in peer.slots.values() for lease in slot.leases.values() if lease.keep_s]
+    held = [lease for slot in peer.slots.values() for lease in slot.leases.values()]
+    for lease in held:
+        if lease.keep_s:
+            resuming.interrupt(floor, lease, why)
+    again = [asked for lease in held if (asked := _taken_back(floor, lease, now)) is not None]
     waiters: list[Waiter] = []
-    for lease in kept:
-        resuming.interrupt(floor, lease, why)
     for slot in list(peer.slots.values()):
         waiters += _strike(floor, slot, why)
-    queue.reconsider(floor, waiters, now)
+    for waiter in again:
+        queue.wait_again(floor, waiter)
+    queue.reconsider(floor, [*again, *waiters], now)
     resuming.card_client_lost(floor, peer, now)
+
+
+def _taken_back(floor: Floor, lease: Lease, now: float) -> Waiter | None:
+    """Let go of a lease whose card is being reset, where its user has time left to wait."""
+    asked = lease.asked
+    if lease.phase is not LeasePhase.ATTACHING or asked is None:
+        return None
+    if asked.message.wait_s <= 0 or asked.until <= now:
+        return None
+    leases.forget(floor, lease)
+    return asked
 
 
 def _strike(floor: Floor, slot: Slot, why: m.Error) -> list[Waiter]:
     """Strike a reader that is out of reach; give those who wait for its card."""
-    before, waiters = _shown(floor, slot), floor.waiting.for_slot(slot)
+    before, waiters = _shown(floor, slot), queue.waiting_for(floor, slot)
     floor.strike_slot(slot)
     for lease in list(slot.leases.values()):
         _note_end(floor, lease, why.message)
@@ -241,7 +256,7 @@ def _error(floor: Floor, peer: CardPeer, message: m.Error, text: bytes | None, n
         if message.id is None and lease.attach_open:
             _drop(floor, lease, now, message)
         elif message.id is None:
-            endings.not_cleaned(floor, lease, message)
+            endings.not_cleaned(floor, lease, message, now)
     elif lease.in_flight is not None and lease.in_flight.id == message.id:
         in_flight = lease.in_flight
         leases.answered(floor, lease, now)

@@ -107,6 +107,7 @@ class Lost(NamedTuple):
     since: float
     until: float
     instance: str | None
+    last_user: int
     code: ErrorCode | None
 
 

@@ -12,7 +12,7 @@ from wsrc.conversation import CloseCode
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.relay import leases, queue
 from wsrc.relay.floor import Floor
-from wsrc.relay.records import InFlight, Lease, LeasePhase
+from wsrc.relay.records import InFlight, Lease, LeasePhase, Slot, UserPeer
 
 
 def end(floor: Floor, lease: Lease, now: float, why: m.Error, *, asked: bool = False) -> None:
@@ -32,6 +32,36 @@ def end(floor: Floor, lease: Lease, now: float, why: m.Error, *, asked: bool = F
     lease.code = why.code if lease.keep_s and not asked else None
     lease.phase = LeasePhase.ENDING
     clean(floor, lease, now + busy_s)
+
+
+def release(floor: Floor, user: UserPeer, slot: Slot, now: float) -> None:
+    """Take back a card that was given to a user whose connection broke before they knew of it."""
+    for lease in slot.holders:
+        if unheard_of(floor, user, lease):
+            _end_kept(floor, lease, "its user selects the card again", now)
+
+
+def unheard_of(floor: Floor, user: UserPeer, lease: Lease) -> bool:
+    """
+    Tell whether a user who selects cannot know of a lease that is kept for them.
+
+    They would have claimed it before they selected; but over its own connection they are only
+    about to, after the card host was lost.
+    """
+    return lease.last_user != user.number and _left_by(floor, user, lease)
+
+
+def goodbye(floor: Floor, user: UserPeer, now: float) -> None:
+    """
+    End what was kept for a user who does not want to go on with it.
+
+    What is out of reach ends when its card client brings it.
+    """
+    if user.instance is not None:
+        floor.gone.put(user.instance, True)
+        for lease in list(floor.sessions.values()):
+            if _left_by(floor, user, lease):
+                _end_kept(floor, lease, "its user is gone", now)
 
 
 def clean(floor: Floor, lease: Lease, due: float) -> None:
@@ -72,12 +102,13 @@ def overdue(floor: Floor, lease: Lease, now: float) -> None:
     _detach(floor, lease)
 
 
-def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
+def not_cleaned(floor: Floor, lease: Lease, error: m.Error, now: float) -> None:
     """
     Keep a card from users that its card client could not reset after a lease.
 
     It is mute until its card client reports it again; one of the first form cannot, and is cut
-    off. Where others share the card, the last of them has it powered off.
+    off. Where others share the card, the last of them has it powered off. In an empty reader there
+    is nothing to keep.
     """
     peer, slot = lease.slot.peer, lease.slot
     why = f"The card could not be reset after a lease: {error.message[:80]}"
@@ -86,11 +117,10 @@ def not_cleaned(floor: Floor, lease: Lease, error: m.Error) -> None:
         floor.close(peer, CloseCode.POLICY, why)
         return
     leases.forget(floor, lease)
-    if slot.leases:
-        floor.changed(slot)
-        return
-    slot.info = msgspec.structs.replace(slot.info, state=m.ReaderState.MUTE)
+    if slot.has_card and not slot.leases:
+        slot.info = msgspec.structs.replace(slot.info, state=m.ReaderState.MUTE)
     floor.changed(slot)
+    queue.offer(floor, slot, now)
 
 
 def said_by_card_client(
@@ -109,6 +139,18 @@ def said_by_card_client(
     leases.forget(floor, lease)
 
 
+def _left_by(floor: Floor, user: UserPeer, lease: Lease) -> bool:
+    """Tell whether a lease is kept for the run of a user's program, and nobody claims it."""
+    if lease.away_until is None or lease.instance != user.instance:
+        return False
+    return user.instance is not None and not floor.claims.count(lease.session)
+
+
+def _end_kept(floor: Floor, lease: Lease, sentence: str, now: float) -> None:
+    floor.note(f"Session {lease.session[:8]} of {lease.holder} ended: {sentence}")
+    end(floor, lease, now, m.error(ErrorCode.CANCELLED, sentence))
+
+
 def _detach(floor: Floor, lease: Lease) -> None:
     detach = m.Detach(session=lease.session, disposition=lease.disposition, code=lease.code)
     floor.send(lease.slot.peer, detach)
@@ -120,7 +162,9 @@ def _part(floor: Floor, lease: Lease, why: m.Error, *, asked: bool) -> None:
         floor.timers.clear((kind, lease.session, None))
     code = why.code or ErrorCode.CARD_TRANSMISSION_ERROR
     if lease.phase is LeasePhase.ATTACHING:
-        refusal = m.error(code, why.message, id=lease.request_id, outcome=Outcome.NOT_EXECUTED)
+        assert lease.asked is not None
+        id_, not_executed = lease.asked.message.id, Outcome.NOT_EXECUTED
+        refusal = m.error(code, why.message, id=id_, outcome=not_executed)
         floor.tell(lease, refusal)
         separate(lease)
         return

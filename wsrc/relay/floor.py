@@ -51,7 +51,8 @@ class Floor:
     Everything that the relay knows.
 
     `past` has the card client's number of sessions that were kept once and are over. `lost` has
-    leases whose card client is out of reach and may come back with the session.
+    leases whose card client is out of reach and may come back with the session. `gone` has the
+    runs of users' programs that said goodbye.
 
     Args:
         limits: Bounds.
@@ -78,6 +79,7 @@ class Floor:
         self.claims = Claims()
         self.past: Remembered[int] = Remembered()
         self.lost: Remembered[Lost] = Remembered()
+        self.gone: Remembered[bool] = Remembered()
         self.timers: Timers[TimerKey] = Timers()
         self.effects: list[Effect] = []
         self.draining = False

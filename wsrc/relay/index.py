@@ -122,6 +122,10 @@ class Places:
             if not self._slots[key]:
                 del self._slots[key]
 
+    def keys_of(self, slot: Slot) -> tuple[Key, ...]:
+        """Give the keys under which a reader is filed."""
+        return self._keys.get(slot, ())
+
     def of(self, reader: str) -> list[Slot]:
         """Give the readers with this id."""
         filed = self._slots.get(("reader", normal("reader", reader)), {})

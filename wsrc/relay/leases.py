@@ -6,39 +6,46 @@ import msgspec
 from wsrc import messages as m
 from wsrc.errors import ErrorCode
 from wsrc.relay.floor import Floor
-from wsrc.relay.records import PCSC, RESUME, SHARE, InFlight, Lease, LeasePhase, Slot, UserPeer
+from wsrc.relay.records import PCSC, RESUME, SHARE, InFlight, Lease, LeasePhase, Slot, Waiter
 from wsrc.slot import Share
 
 
-def grant(floor: Floor, slot: Slot, user: UserPeer, select: m.SelectCard, now: float) -> None:
+def grant(floor: Floor, slot: Slot, asked: Waiter, now: float) -> None:
     """
     Take a card that is free for a user and have its card client reset it, or share it.
 
     A card client that does not know what the user asks for is not asked.
     """
+    user, select = asked.user, asked.message
     lacks = _lacks(slot, select)
     if lacks is not None:
         why = f"The card client of {slot.peer.name} does not {lacks}."
         floor.refuse(user, select.id, ErrorCode.NOT_SUPPORTED, why)
         return
-    lease = Lease(
-        session=floor.new_session(),
-        slot=slot,
-        user=user,
-        holder=user.name,
-        instance=user.instance,
-        request_id=select.id,
-        since=now,
-        used=now,
-        keep_s=_kept_for(floor, slot, select),
-        share=select.share,
-    )
+    lease = _lease(floor, slot, asked, now)
     slot.leases[lease.session] = lease
     floor.sessions[lease.session] = lease
     user.leases[lease.session] = lease
     floor.timers.set(("attach", lease.session, None), now + floor.limits.attach_s)
     floor.changed(slot)
     floor.send(slot.peer, _attach(lease, select))
+
+
+def _lease(floor: Floor, slot: Slot, asked: Waiter, now: float) -> Lease:
+    user = asked.user
+    return Lease(
+        session=floor.new_session(),
+        slot=slot,
+        user=user,
+        holder=user.name,
+        instance=user.instance,
+        last_user=user.number,
+        asked=asked,
+        since=now,
+        used=now,
+        keep_s=_kept_for(floor, slot, asked.message),
+        share=asked.message.share,
+    )
 
 
 def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
@@ -54,6 +61,7 @@ def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
         secret=select.secret if kept else None,
         keep_s=lease.keep_s,
         holder=lease.holder if kept else None,
+        instance=lease.instance if kept else None,
     )
 
 
@@ -79,6 +87,7 @@ def attached(floor: Floor, lease: Lease, ack: m.AttachAck, now: float) -> None:
     lease.attach_open = False
     if lease.phase is not LeasePhase.ATTACHING:
         return
+    assert lease.asked is not None
     lease.phase = LeasePhase.HELD
     lease.used = now
     lease.keep_s = max(0.0, min(lease.keep_s, ack.keep_s))
@@ -89,7 +98,7 @@ def attached(floor: Floor, lease: Lease, ack: m.AttachAck, now: float) -> None:
     slot.info = msgspec.structs.replace(info, atr=atr, protocol=protocol)
     floor.file(slot)
     granted = m.SelectCardAck(
-        id=lease.request_id,
+        id=lease.asked.message.id,
         identities=slot.identities(),
         session=lease.session,
         card=floor.card_info(slot),

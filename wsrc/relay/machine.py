@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The relay as its shell sees it: events in, effects out, and the next deadline."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 
 from wsrc import messages as m
@@ -181,8 +182,9 @@ class Relay:
         record.name = printable(message.name) or record.name
         ack = m.HelloAck(id=message.id, version=m.VERSION, features=FEATURES, server=self._name)
         floor.send(record, ack)
-        self._replace(record, message.instance, now)
+        self._replace(record, _instance(record, message), now)
         if isinstance(record, UserPeer):
+            floor.gone.pop(record.instance or "")
             floor.note(f"User client {record.number} is {record.name}")
             return
         record.features = frozenset(message.features)
@@ -322,6 +324,17 @@ class Relay:
         traffic = Traffic()
         adapter.to_peer(effect.message, traffic)
         self._settle(record, traffic, now)
+
+
+def _instance(record: Peer, hello: m.Hello) -> str | None:
+    """
+    Give what tells the runs of a program apart.
+
+    Card hosts are told it of users: they must not be able to connect as one.
+    """
+    if hello.instance is None or isinstance(record, CardPeer):
+        return hello.instance
+    return hashlib.sha256(hello.instance.encode()).hexdigest()
 
 
 def _check_type(record: Peer, hello: m.Hello) -> None:

@@ -20,26 +20,37 @@ def ask(
     floor: Floor, user: UserPeer, select: m.SelectCard, selection: Selection, now: float
 ) -> None:
     """Give a user the card that is selected, a place in its queue, or the reason why not."""
-    found = floor.index.find(selection)
-    if select.share is Share.DIRECT and not found:
-        found = floor.places.find(selection)
+    found = find(floor, select, selection)
     if len(found) > 1:
         refuse_ambiguous(floor, user, select, selection, found)
         return
     slot = found[0] if found else None
-    if slot is not None and slot.free_for(select.share) and not _overtakes(floor, slot):
-        leases.grant(floor, slot, user, select, now)
-        return
-    if slot is not None and not slot.has_card:
-        refuse(floor, user, select, selection, slot)
-        return
     wait_s = min(select.wait_s, floor.limits.wait_max_s)
+    if slot is not None and slot.free_for(select.share) and not _overtakes(floor, slot):
+        leases.grant(floor, slot, _waiter(floor, user, select, selection, now + wait_s), now)
+        return
     if slot is not None and slot.settling:
         wait_s = max(wait_s, floor.limits.settle_s)
     if wait_s <= 0:
         refuse(floor, user, select, selection, slot)
     else:
-        _wait(floor, Waiter(user, select, selection), now + wait_s)
+        _wait(floor, _waiter(floor, user, select, selection, now + wait_s))
+
+
+def find(floor: Floor, select: m.SelectCard, selection: Selection) -> list[Slot]:
+    """Give the cards that are selected; who needs no card is given readers where there is none."""
+    found = floor.index.find(selection)
+    if not found and select.share is Share.DIRECT:
+        return floor.places.find(selection)
+    return found
+
+
+def waiting_for(floor: Floor, slot: Slot) -> list[Waiter]:
+    """Give those who wait for a card, or for an empty reader, the first come first."""
+    if slot.has_card:
+        return floor.waiting.for_slot(slot)
+    those = floor.waiting.under(floor.places.keys_of(slot))
+    return [each for each in those if slot in find(floor, each.message, each.selection)]
 
 
 def refuse(
@@ -81,8 +92,8 @@ def offer(floor: Floor, slot: Slot, now: float) -> None:
     Nobody who would share it goes before one who waits to have it alone.
     """
     blocked = False
-    for waiter in floor.waiting.for_slot(slot) if slot.has_card else ():
-        found = floor.index.find(waiter.selection)
+    for waiter in waiting_for(floor, slot):
+        found = find(floor, waiter.message, waiter.selection)
         if len(found) > 1:
             _leave(floor, waiter)
             refuse_ambiguous(floor, waiter.user, waiter.message, waiter.selection, found)
@@ -90,7 +101,7 @@ def offer(floor: Floor, slot: Slot, now: float) -> None:
             continue
         elif not blocked and slot.free_for(waiter.message.share):
             _leave(floor, waiter)
-            leases.grant(floor, slot, waiter.user, waiter.message, now)
+            leases.grant(floor, slot, waiter, now)
         elif _only_settles(waiter) and not slot.settling:
             _leave(floor, waiter)
             refuse(floor, waiter.user, waiter.message, waiter.selection, slot)
@@ -104,7 +115,7 @@ def reconsider(floor: Floor, waiters: list[Waiter], now: float) -> None:
     for waiter in waiters:
         if waiter.user.waiting.get(waiter.message.id) is not waiter:
             continue
-        found = floor.index.find(waiter.selection)
+        found = find(floor, waiter.message, waiter.selection)
         if not found and _only_settles(waiter):
             give_up(floor, waiter, now)
             refuse(floor, waiter.user, waiter.message, waiter.selection, None)
@@ -114,16 +125,34 @@ def reconsider(floor: Floor, waiters: list[Waiter], now: float) -> None:
 
 def give_up(floor: Floor, waiter: Waiter, now: float) -> None:
     """Take a waiter out, and move up those behind; they may be able to share the card."""
-    behind = [w for w in floor.waiting.rivals(waiter) if w.ticket > waiter.ticket]
+    behind = _behind(floor, waiter)
     _leave(floor, waiter)
-    found = floor.index.find(waiter.selection)
+    _move_up(floor, waiter, behind, now)
+
+
+def forget_user(floor: Floor, user: UserPeer, now: float) -> None:
+    """Take out all waiters of a user who is gone, before anybody moves up."""
+    gone = [(waiter, _behind(floor, waiter)) for waiter in user.waiting.values()]
+    for waiter, _ in gone:
+        _leave(floor, waiter)
+    for waiter, behind in gone:
+        _move_up(floor, waiter, behind, now)
+
+
+def _behind(floor: Floor, waiter: Waiter) -> list[Waiter]:
+    return [each for each in floor.waiting.rivals(waiter) if each.ticket > waiter.ticket]
+
+
+def _move_up(floor: Floor, waiter: Waiter, behind: list[Waiter], now: float) -> None:
+    """Tell those who waited behind one who left, or give them the card where they can share it."""
+    found = find(floor, waiter.message, waiter.selection)
     for slot in found:
         if slot.leases:
             offer(floor, slot, now)
         else:
             tell_positions(floor, slot)
     for other in behind if not found else ():
-        if not floor.index.find(other.selection):
+        if not find(floor, other.message, other.selection):
             _tell(floor, other, max(1, other.position - 1), None)
 
 
@@ -137,7 +166,7 @@ def drain(floor: Floor, user: UserPeer) -> None:
 def expire(floor: Floor, waiter: Waiter, now: float) -> None:
     """Refuse a waiter whose time is over."""
     give_up(floor, waiter, now)
-    found = floor.index.find(waiter.selection)
+    found = find(floor, waiter.message, waiter.selection)
     if len(found) > 1:
         refuse_ambiguous(floor, waiter.user, waiter.message, waiter.selection, found)
         return
@@ -149,12 +178,26 @@ def tell_positions(floor: Floor, slot: Slot) -> None:
     """Tell those who wait for a card their place where it changed."""
     infos = floor.lease_infos(slot)
     lease = infos[0] if infos else None
-    for position, waiter in enumerate(floor.waiting.for_slot(slot), start=1):
+    for position, waiter in enumerate(waiting_for(floor, slot), start=1):
         if waiter.position != position:
             _tell(floor, waiter, position, lease)
 
 
-def _wait(floor: Floor, waiter: Waiter, deadline: float) -> None:
+def wait_again(floor: Floor, waiter: Waiter) -> None:
+    """Put a waiter who had the card almost back into their place."""
+    if floor.draining:
+        floor.refuse(waiter.user, waiter.message.id, ErrorCode.SHUTTING_DOWN, RESTARTS)
+    else:
+        _wait(floor, waiter)
+
+
+def _waiter(
+    floor: Floor, user: UserPeer, select: m.SelectCard, selection: Selection, until: float
+) -> Waiter:
+    return Waiter(user, select, selection, until, floor.waiting.new_ticket())
+
+
+def _wait(floor: Floor, waiter: Waiter) -> None:
     user, select = waiter.user, waiter.message
     if len(floor.waiting) >= floor.limits.max_waiting:
         why = f"{len(floor.waiting)} users are waiting already; try again later."
@@ -165,8 +208,8 @@ def _wait(floor: Floor, waiter: Waiter, deadline: float) -> None:
         floor.refuse(user, select.id, ErrorCode.REQUEST_IN_FLIGHT, why)
         return
     floor.waiting.add(waiter)
-    floor.timers.set(("wait", user.number, select.id), deadline)
-    found = floor.index.find(waiter.selection)
+    floor.timers.set(("wait", user.number, select.id), waiter.until)
+    found = find(floor, waiter.message, waiter.selection)
     if found:
         tell_positions(floor, found[0])
     else:
@@ -205,4 +248,4 @@ def _holder(lease: Lease, info: m.LeaseInfo) -> str:
 
 def _overtakes(floor: Floor, slot: Slot) -> bool:
     """Tell whether others wait for a card that is in use."""
-    return bool(slot.leases) and bool(floor.waiting.for_slot(slot))
+    return bool(slot.leases) and bool(waiting_for(floor, slot))

@@ -50,7 +50,7 @@ class LeasePhase(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class UserPeer:
-    """A connected user client."""
+    """A connected user client; `instance` is a digest of the one that it said."""
 
     number: int
     phase: Phase = Phase.GREETING
@@ -92,11 +92,17 @@ Peer = UserPeer | CardPeer
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """One select that is not granted yet; `position` is what the user was last told."""
+    """
+    One select that is not granted yet, or whose card is being reset.
+
+    `until` is when the wait is over, in monotonic seconds. `ticket` is the place among all, and
+    `position` what the user was last told.
+    """
 
     user: UserPeer
     message: SelectCard
     selection: Selection
+    until: float
     ticket: int = 0
     position: int = 0
 
@@ -136,9 +142,11 @@ class Lease:
     A card that is a user's; `used` is when it was last used, in monotonic seconds.
 
     `user` is the connection over which it is used, None when its holder has none. `holder` names
-    the user, and `instance` is the run of the program that asked for the card. `keep_s` is how
-    long the lease outlives the connection, 0 where it does not, and `away_until` when that is
-    over, None while there is a connection. `code` is why the lease is ended.
+    the user, `instance` is the run of the program that asked for the card, and `last_user` the
+    number of its last connection, 0 if that is not known. `asked` is how it asked, None of a lease
+    that came with its card client. `keep_s` is how long the lease outlives the connection, 0 where
+    it does not, and `away_until` when that is over, None while there is a connection. `code` is
+    why the lease is ended.
 
     `attach_open` tells that the card client has not answered `attach`. `disposition` is what the
     user wants done with the card at the end. `share` is with whom the user wants to share it.
@@ -148,10 +156,11 @@ class Lease:
     slot: "Slot"
     user: UserPeer | None
     holder: str
-    request_id: int | None
+    asked: Waiter | None
     since: float
     used: float
     instance: str | None = None
+    last_user: int = 0
     keep_s: float = 0.0
     phase: LeasePhase = LeasePhase.ATTACHING
     attach_open: bool = True

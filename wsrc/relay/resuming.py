@@ -60,7 +60,8 @@ def interrupt(floor: Floor, lease: Lease, why: m.Error) -> None:
     until = -math.inf
     if lease.phase is LeasePhase.HELD:
         until = math.inf if lease.away_until is None else lease.away_until
-    floor.lost.put(lease.session, Lost(lease.since, until, lease.instance, lease.code))
+    lost = Lost(lease.since, until, lease.instance, lease.last_user, lease.code)
+    floor.lost.put(lease.session, lost)
     if lease.phase is not LeasePhase.HELD:
         return
     floor.note(f"Session {lease.session[:8]} of {lease.holder} is interrupted: {why.message}")
@@ -89,6 +90,11 @@ def adopt(
             floor.send(peer, m.Detach(session=running.session, code=code))
             continue
         lease = _adopted(floor, slot, running, now)
+        if any(
+            endings.unheard_of(floor, waiter.user, lease) for waiter in floor.waiting.for_slot(slot)
+        ):
+            lease.phase, lease.away_until = LeasePhase.ENDING, None
+            lease.code = ErrorCode.CANCELLED
         if lease.away_until is None:
             over.append(lease)
             continue
@@ -198,22 +204,6 @@ def card_client_lost(floor: Floor, peer: CardPeer, now: float) -> None:
         _route(floor, claim, now)
 
 
-def release(floor: Floor, user: UserPeer, slot: Slot, now: float) -> None:
-    """
-    Take back a card that was given to a user whose connection broke before they knew of it.
-
-    The same run of their program selects it again, and has not claimed the session.
-    """
-    for lease in slot.holders if user.instance is not None else ():
-        if lease.away_until is None or lease.instance != user.instance:
-            continue
-        if not floor.claims.count(lease.session):
-            sentence = "ended: its user selects the card again"
-            floor.note(f"Session {lease.session[:8]} of {lease.holder} {sentence}")
-            why = "The same program selected the card again."
-            endings.end(floor, lease, now, m.error(ErrorCode.CANCELLED, why))
-
-
 def _keep(floor: Floor, lease: Lease, until: float) -> None:
     lease.away_until = until
     floor.timers.set(("away", lease.session, None), until)
@@ -232,17 +222,20 @@ def _place_of(floor: Floor, peer: CardPeer, running: m.RunningSession) -> Slot |
 
 def _adopted(floor: Floor, slot: Slot, running: m.RunningSession, now: float) -> Lease:
     keep_s = max(0.0, min(running.keep_s, floor.limits.keep_s))
-    lost = floor.lost.pop(running.session) or Lost(now, math.inf, None, None)
+    lost = floor.lost.pop(running.session) or Lost(now, math.inf, running.instance, 0, None)
+    if floor.gone.get(lost.instance or ""):
+        lost = lost._replace(until=-math.inf, code=ErrorCode.CANCELLED)
     until = min(now + keep_s, lost.until)
     lease = Lease(
         session=running.session,
         slot=slot,
         user=None,
         holder=printable(running.holder) or "a user",
-        request_id=None,
+        asked=None,
         since=lost.since,
         used=now,
         instance=lost.instance,
+        last_user=lost.last_user,
         keep_s=keep_s,
         phase=LeasePhase.HELD,
         attach_open=False,
@@ -326,6 +319,7 @@ def _take_over(floor: Floor, lease: Lease, user: UserPeer, resumed: m.Resumed, n
         floor.tell(lease, said)
         endings.separate(lease, said)
     lease.user, lease.holder, lease.instance = user, user.name, user.instance
+    lease.last_user = user.number
     user.leases[lease.session] = lease
     lease.away_until, lease.used = None, now
     floor.timers.clear(("away", lease.session, None))

@@ -51,8 +51,7 @@ def disconnected(floor: Floor, user: UserPeer, now: float, *, goodbye: bool) -> 
     """
     floor.watchers.pop(user.number, None)
     floor.readers.forget(user)
-    for waiter in list(user.waiting.values()):
-        queue.give_up(floor, waiter, now)
+    queue.forget_user(floor, user, now)
     resuming.forget_user(floor, user)
     for lease in list(user.leases.values()):
         if lease.keep_s and lease.phase is LeasePhase.HELD and not goodbye:
@@ -60,6 +59,8 @@ def disconnected(floor: Floor, user: UserPeer, now: float, *, goodbye: bool) -> 
             continue
         floor.note(f"Session {lease.session[:8]} of {user.name} ended: its user is gone")
         endings.end(floor, lease, now, _CANCELLED, asked=True)
+    if goodbye:
+        endings.goodbye(floor, user, now)
 
 
 def _look(floor: Floor, user: UserPeer, message: m.Watch | m.ListReaders | m.WatchReaders) -> None:
@@ -107,9 +108,9 @@ def _select(floor: Floor, user: UserPeer, message: m.SelectCard, now: float) -> 
         )
         floor.refuse(user, message.id, ErrorCode.TOO_MANY, why)
         return
-    found = floor.index.find(selection)
+    found = queue.find(floor, message, selection)
     if len(found) == 1:
-        resuming.release(floor, user, found[0], now)
+        endings.release(floor, user, found[0], now)
     queue.ask(floor, user, message, selection, now)
 
 
@@ -153,6 +154,11 @@ def _lease(floor: Floor, user: UserPeer, session: str | None, id_: int | None) -
         code, why = ErrorCode.NO_SUCH_SESSION, "There is no such session on this connection."
     floor.refuse(user, id_, code, why, session=session, outcome=Outcome.NOT_EXECUTED)
     return None
+
+
+def _selects(lease: Lease, id_: int) -> bool:
+    """Tell whether a lease was asked for by the request of this id."""
+    return lease.asked is not None and lease.asked.message.id == id_
 
 
 def _wrong(lease: Lease, message: m.Forwarded) -> tuple[ErrorCode, str] | None:
@@ -213,7 +219,7 @@ def _cancel(
         resuming.cancel(floor, claim)
         return
     for lease in list(user.leases.values()):
-        if lease.phase is LeasePhase.ATTACHING and lease.request_id == message.target:
+        if lease.phase is LeasePhase.ATTACHING and _selects(lease, message.target):
             floor.send(user, m.CancelAck(id=message.id, cancelled=True))
             endings.end(floor, lease, now, _CANCELLED)
             return

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Users who wait for a card that is busy or absent: first come, first served."""
 
+from collections.abc import Iterable
+
 from wsrc.relay.index import lookups, matches
 from wsrc.relay.records import Slot, Waiter
 from wsrc.relay.selection import Key
@@ -14,11 +16,14 @@ class WaitingRoom:
         self._ticket = 0
         self._count = 0
 
-    def add(self, waiter: Waiter) -> None:
-        """Put a waiter at the end."""
+    def new_ticket(self) -> int:
+        """Give a place behind all that were given before."""
         self._ticket += 1
+        return self._ticket
+
+    def add(self, waiter: Waiter) -> None:
+        """Put a waiter in the place of their ticket."""
         self._count += 1
-        waiter.ticket = self._ticket
         waiter.user.waiting[waiter.message.id] = waiter
         for key in _keys(waiter):
             self._by_key.setdefault(key, {})[waiter.ticket] = waiter
@@ -35,12 +40,11 @@ class WaitingRoom:
 
     def for_slot(self, slot: Slot) -> list[Waiter]:
         """Give those who wait for the card in a slot, the first come first."""
-        found = {
-            ticket: waiter
-            for key in slot.keys
-            for ticket, waiter in self._by_key.get(key, {}).items()
-            if matches(waiter.selection, slot)
-        }
+        return [each for each in self.under(slot.keys) if matches(each.selection, slot)]
+
+    def under(self, keys: Iterable[Key]) -> list[Waiter]:
+        """Give those whose first condition is one of these keys, the first come first."""
+        found = {n: waiter for key in keys for n, waiter in self._by_key.get(key, {}).items()}
         return [found[ticket] for ticket in sorted(found)]
 
     def rivals(self, waiter: Waiter) -> list[Waiter]:

@@ -16,9 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+import msgspec
+
 from wsrc import messages as m
 from wsrc.apdu import Response
-from wsrc.errors import LocalProtocolError, RemoteProtocolError
+from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
 from wsrc.messages import CardEvent, CardInfo, Step, Waiting
 from wsrc.net.tls import context_for
 from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
@@ -168,17 +170,18 @@ class Client(ReaderCalls):
             raw_tpdu=raw_tpdu,
             share=share,
             protocols=tuple(protocols),
-            secret=secrets.token_hex(32) if self._keep_s else None,
-            keep_s=self._keep_s,
             **which,
         )
-        return Selecting(self, request, on_waiting)
+        return Selecting(self, self._to_keep(request), on_waiting)
 
-    async def watch(self, **filters: Unpack[Filters]) -> AsyncGenerator[CardEvent, None]:
+    async def watch(
+        self, *, again: bool = True, **filters: Unpack[Filters]
+    ) -> AsyncGenerator[CardEvent, None]:
         """
         Give what happens to the cards, beginning with an `added` for each that is there.
 
-        A client has one watch at a time.
+        When a lost connection was made again, what changed meanwhile is given; without `again`
+        the watch ends with the connection. A client has one watch at a time.
 
         Raises:
             LocalProtocolError: If the client watches already.
@@ -189,10 +192,18 @@ class Client(ReaderCalls):
             raise LocalProtocolError("This client watches already; use another for another watch.")
         connection.feed = feed = CardFeed()
         try:
-            await connection.requests.ask(m.Watch(**filters), self._timeout_s)
-            await self._list(filters, feed)
             while True:
-                yield await feed.next()
+                try:
+                    await connection.requests.ask(m.Watch(**filters), self._timeout_s)
+                    await self._list(filters, feed)
+                    feed.listed()
+                    while True:
+                        yield await feed.next()
+                except ConnectionLostError:
+                    self.check()
+                    if not (again and feed.is_cut):
+                        raise
+                    feed.begin_again()
         finally:
             connection.feed = None
 
@@ -225,6 +236,13 @@ class Client(ReaderCalls):
             timeout_s=self._timeout_s,
             protocols=request.protocols,
         )
+
+    def _to_keep(self, request: m.SelectCard) -> m.SelectCard:
+        """Have the session of a request outlive its connection, where that is wanted."""
+        if not self._keep_s:
+            return request
+        secret = secrets.token_hex(32)
+        return msgspec.structs.replace(request, secret=secret, keep_s=self._keep_s)
 
     def _give_back(self, ack: m.Message) -> None:
         """Detach a card that came after its asker gave up."""

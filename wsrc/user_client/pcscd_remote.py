@@ -198,7 +198,7 @@ class RemoteCards:
         self._check_begun(listed)
         if not listed:
             self._look_again_at_doubtful(client, tasks)
-        async for event in client.watch(**which):
+        async for event in client.watch(again=False, **which):
             gone = event.change is Change.REMOVED
             if (gone or _matches(filters, event.card)) and self._shelf.hear(event):
                 self._tell()
@@ -211,7 +211,7 @@ class RemoteCards:
 
     async def _follow_readers(self, client: Client) -> None:
         try:
-            async for news in client.watch_readers():
+            async for news in client.watch_readers(again=False):
                 if self._shelf.hear_reader(news):
                     self._tell()
         except RefusedError:

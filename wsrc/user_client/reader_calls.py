@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from wsrc import messages as m
-from wsrc.errors import LocalProtocolError, RemoteProtocolError
+from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
 from wsrc.messages import ReaderView
 from wsrc.user_client.connection import Connection
 from wsrc.user_client.reader_feed import (
@@ -45,26 +45,34 @@ class ReaderCalls:
         return ReaderSnapshot(tuple(readers), mark)
 
     async def watch_readers(
-        self, since: ReaderMark | None = None
+        self, since: ReaderMark | None = None, *, again: bool = True
     ) -> AsyncGenerator[ReaderNews, None]:
         """
         Give a snapshot of all readers, and then every change, once and in order.
 
-        Each has a `mark`. After the connection was lost, another client goes on `since` the last
-        mark: it is given the changes that were missed, or another snapshot where the server does
-        not know them any more. A client has one watch of readers at a time.
+        Each has a `mark`. When a lost connection was made again, the changes that were missed are
+        given, or another snapshot where the server does not know them any more; another client
+        goes on like that `since` the last mark. Without `again` the watch ends with the
+        connection. A client has one watch of readers at a time.
 
         Raises:
             LocalProtocolError: If the client watches readers already.
             ConnectionLostError: If the connection is lost.
             RefusedError: If the server does not know of readers.
         """
-        instance, seq = since if since is not None else (None, None)
-        async with self._watching(m.WatchReaders(since=seq, instance=instance)) as feed:
-            while True:
-                news = await feed.next()
-                if isinstance(news, ReaderSnapshot | ReaderChange):
-                    yield news
+        while True:
+            instance, seq = since if since is not None else (None, None)
+            async with self._watching(m.WatchReaders(since=seq, instance=instance)) as feed:
+                try:
+                    while True:
+                        news = await feed.next()
+                        if isinstance(news, ReaderSnapshot | ReaderChange):
+                            since = news.mark
+                            yield news
+                except ConnectionLostError:
+                    self._connection.requests.check()
+                    if not (again and feed.is_cut):
+                        raise
 
     async def watch_reader_notifications(self) -> AsyncGenerator[Notification, None]:
         """

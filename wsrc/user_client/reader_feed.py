@@ -88,6 +88,11 @@ class ReaderFeed:
         """End the feed after what is unread."""
         self._finish(ConnectionLostError(reason))
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the connection was lost; another feed goes on from the last mark."""
+        return isinstance(self._end, ConnectionLostError)
+
     async def next(self) -> ReaderNews | Notification:
         """
         Give the next news, however long it takes to come.

@@ -86,7 +86,7 @@ class Session:
             OutcomeUnknownError: It was sent, and it is not known whether the card ran it.
             NotExecutedError: If its turn did not come within `limit_s`, or the session was lost
                 before it was taken in hand.
-            SessionLostError: If the session was over before.
+            SessionLostError: If the session was over before it reached the card.
             ConnectionLostError: If the connection was lost for good before.
             WsrcError: The server or the card client answered with an error.
         """
@@ -191,6 +191,8 @@ class Session:
 
     def _judged(self, answer: m.Message | WsrcError) -> m.Message | WsrcError:
         """Make an error of an answer that is one; a session that was over before counts more."""
+        if isinstance(answer, NotExecutedError):
+            return self._end.over or answer
         if not isinstance(answer, m.Error):
             return answer
         fault = from_error(answer, command=self._is_command)

@@ -23,6 +23,7 @@ class CardFeed:
 
     def __init__(self) -> None:
         self._cards: dict[_Key, m.CardInfo] = {}
+        self._unlisted: set[_Key] = set()
         self._unread: deque[m.CardEvent] = deque()
         self._news = asyncio.Event()
         self._end: WsrcError | None = None
@@ -45,6 +46,24 @@ class CardFeed:
         """End the feed after what is unread."""
         self._finish(ConnectionLostError(reason))
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the connection was lost; another may bring the feed to life again."""
+        return isinstance(self._end, ConnectionLostError)
+
+    def begin_again(self) -> None:
+        """Go on with another connection, on which all cards are listed, and then `listed`."""
+        self._end = None
+        self._unlisted = set(self._cards)
+
+    def listed(self) -> None:
+        """Tell of the cards that went while there was no connection: they were not listed."""
+        unlisted, self._unlisted = self._unlisted, set()
+        for key in unlisted:
+            card = self._cards.pop(key, None)
+            if card is not None:
+                self._tell(m.Change.REMOVED, card)
+
     async def next(self) -> m.CardEvent:
         """
         Give the next event, however long it takes to come.
@@ -61,6 +80,7 @@ class CardFeed:
         return self._unread.popleft()
 
     def _there(self, card: m.CardInfo) -> None:
+        self._unlisted.discard(_key(card))
         before = self._cards.get(_key(card))
         if before == card:
             return
