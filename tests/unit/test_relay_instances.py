@@ -120,6 +120,41 @@ def test_a_repeated_select_of_an_empty_reader_is_known() -> None:
     assert list(card.ends) == ["session-2"]
 
 
+# A user who gives back what was interrupted a moment ago
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_what_is_given_back_while_its_card_host_is_lost_is_not_kept(is_back: bool) -> None:
+    world, card, user, session = scene()
+    card.leave()
+    if is_back:
+        card = comes_back(world, card, running(session))
+    user.next(m.SessionInterrupted)
+    user.ask(m.Detach(id=88, session=session), m.DetachAck)
+    user.say(resume(user, session))
+    if not is_back:
+        card = comes_back(world, card, running(session))
+    assert session not in card.ends
+    assert isinstance(user.inbox[-1], m.SessionEnded)
+    assert holder_of(world) is None
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_nobody_else_gives_it_back(is_back: bool) -> None:
+    world, card, user, session = scene()
+    card.leave()
+    if is_back:
+        card = comes_back(world, card, running(session))
+    user.next(m.SessionInterrupted)
+    other = world.user(instance="x")
+    refused = other.refused(m.Detach(id=88, session=session))
+    assert code_of(refused) is ErrorCode.NO_SUCH_SESSION
+    user.say(resume(user, session))
+    if not is_back:
+        comes_back(world, card, running(session))
+    user.one(m.Resumed)
+
+
 # A user who says goodbye
 
 

@@ -5,6 +5,8 @@ How a lease ends.
 A card is given to the next user only after its card client said that it was reset.
 """
 
+import math
+
 import msgspec
 
 from wsrc import messages as m
@@ -49,6 +51,25 @@ def unheard_of(floor: Floor, user: UserPeer, lease: Lease) -> bool:
     about to, after the card host was lost.
     """
     return lease.last_user != user.number and _left_by(floor, user, lease)
+
+
+def give_back(floor: Floor, user: UserPeer, session: str, now: float) -> bool:
+    """
+    End a session whose card host was lost before its user gave it back; tell whether there is one.
+
+    It ends at once, or when its card client brings it.
+    """
+    lease, lost = floor.sessions.get(session), floor.lost.get(session)
+    if lease is not None:
+        if lease.away_until is None or lease.last_user != user.number:
+            return False
+        _end_kept(floor, lease, "its user is done", now)
+    elif lost is None or lost.last_user != user.number:
+        return False
+    else:
+        over = lost._replace(until=-math.inf, code=ErrorCode.CANCELLED)
+        floor.lost.put(session, over)
+    return True
 
 
 def goodbye(floor: Floor, user: UserPeer, now: float) -> None:

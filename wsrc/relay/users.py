@@ -195,6 +195,9 @@ def _wrong_size(size: int) -> tuple[ErrorCode, str] | None:
 
 
 def _detach(floor: Floor, user: UserPeer, message: m.Detach, now: float) -> None:
+    if endings.give_back(floor, user, message.session, now):
+        floor.send(user, m.DetachAck(id=message.id, session=message.session))
+        return
     lease = _lease(floor, user, message.session, message.id)
     if lease is None:
         return
