@@ -263,7 +263,7 @@ async def test_a_watch_begins_with_what_is_there_and_tells_nothing_twice() -> No
         await peer.say("card_event", change="removed", card=card(3))
         await peer.close(1000)
 
-    async with scripted(script) as url, Client(url) as client:
+    async with scripted(script) as url, Client(url, keep_s=0) as client:
         events = client.watch()
         seen = [await anext(events) for _ in range(4)]
         with pytest.raises(ConnectionLostError):

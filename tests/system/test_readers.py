@@ -166,7 +166,7 @@ async def test_who_lost_the_connection_goes_on_where_it_stopped(world: World) ->
 
 
 async def test_the_end_of_the_server_ends_a_watch(world: World) -> None:
-    client = await world.user()
+    client = await world.user(keep_s=0)
     async with watching(client) as news:
         await snapshot(news)
         await world.app.stop()
