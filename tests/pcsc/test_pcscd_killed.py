@@ -41,7 +41,8 @@ while True:
 TAKE = f"""
 import os, time
 from wsrc.user_client.blocking import Client
-with Client(os.environ["WSRC_SERVER_URL"], ca=os.environ["WSRC_TLS_CA"], name="other", keep_s=0) as client:
+url, ca = os.environ["WSRC_SERVER_URL"], os.environ["WSRC_TLS_CA"]
+with Client(url, ca=ca, name="other", keep_s=0) as client:
     with client.select(iccid="{UICC}", wait_s=20):
         print("taken", flush=True)
         time.sleep(600)

@@ -26,10 +26,10 @@ READ_ICCID_SCRIPT = """
 VERIFY, ASK_PIN = "002000010831323334ffffffff", "00200001"
 
 HOLD_WITH_PIN = f"""
-import sys, time
+import os, sys, time
 from wsrc.user_client.blocking import Client
-import os
-with Client(os.environ["WSRC_SERVER_URL"], ca=os.environ["WSRC_TLS_CA"], name="first") as client:
+url, ca = os.environ["WSRC_SERVER_URL"], os.environ["WSRC_TLS_CA"]
+with Client(url, ca=ca, name="first", keep_s=1) as client:
     card = client.select(iccid="{UICC}")
     print("VERIFY", card.transmit(bytes.fromhex("{VERIFY}")), flush=True)
     sys.stdin.read()
@@ -78,17 +78,17 @@ def test_a_pin_is_not_verified_for_the_next_user_after_the_user_is_killed(
     assert_pin_is_not_verified(programs)
 
 
-def test_a_pin_is_not_verified_for_the_next_user_after_the_server_is_killed(
+def test_a_pin_is_not_verified_for_the_next_user_after_server_and_user_are_killed(
     programs: Programs, bench: Bench, slot: Slot, card: Card
 ) -> None:
     server = programs.server()
     client = start_card_client(programs, bench, slot)
     user = hold_with_pin(programs)
     server.end(signal.SIGKILL)
+    user.end(signal.SIGKILL)
     programs.server()
     client.wait_for("Connected to", count=2)
     assert_pin_is_not_verified(programs)
-    user.end(signal.SIGKILL)
 
 
 def test_a_pin_is_not_verified_for_the_next_user_after_the_card_client_is_killed(
