@@ -278,6 +278,18 @@ def test_who_watches_is_told_what_comes_into_the_filter_and_leaves_it(
     assert told(user) == [("removed", "ready")]
 
 
+def test_a_card_whose_reader_went_out_of_reach_in_a_session_is_never_shown_as_free(
+    world: World, user: Peer
+) -> None:
+    user.ask(m.Watch(id=1), m.WatchAck)
+    card, other = world.card(reader()), world.user()
+    session = other.hold(iccid=ICCID)
+    told(user)
+    gone = ErrorCode.READER_UNAVAILABLE
+    card.say(m.SessionEnded(session=session, code=gone, message="The card client stops."))
+    assert told(user) == [("removed", "ready")]
+
+
 def told(user: Peer) -> list[tuple[str, str]]:
     events, user.inbox = user.inbox, []
     assert all(isinstance(event, m.CardEvent) for event in events)

@@ -292,11 +292,12 @@ def _drop(floor: Floor, lease: Lease, now: float, why: m.Error) -> None:
 def _look_after(floor: Floor, lease: Lease, why: m.Error, now: float) -> None:
     """Offer a card whose lease its card client ended, unless it is out of order now."""
     slot = lease.slot
-    floor.changed(slot)
-    if slot.leases or lease.share is Share.DIRECT:
+    shared = slot.leases or lease.share is Share.DIRECT
+    state = None if shared or not why.code else _STATE_AFTER.get(why.code)
+    if state in {None, slot.info.state}:
+        floor.changed(slot)
         queue.offer(floor, slot, now)
         return
-    state = _STATE_AFTER.get(why.code, slot.info.state) if why.code else slot.info.state
     _update(floor, slot, msgspec.structs.replace(slot.info, state=state), now)
 
 
