@@ -28,6 +28,7 @@ help:
 	@echo 'make coverage  all tests, and which lines they miss'
 	@echo 'make mutants   plant bugs in a copy, one at a time, and see that a test catches each'
 	@echo 'make soak      the programs for minutes, while connections are cut and programs killed'
+	@echo '               then both ends of a session, with whatever a network can do'
 	@echo '               SOAK="cuts restarts" chooses runs; WSRC_SOAK_SEED=... repeats one'
 	@echo 'make venv      make .venv with WSRC in it, for development'
 	@echo 'make clean     remove what was made here'
@@ -60,6 +61,9 @@ mutants: $(VENV)/.dev
 
 soak: packages $(VENV)/.dev
 	@$(BIN)/python -m tests.soak $(SOAK)
+ifeq ($(SOAK),)
+	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/property/test_session.py
+endif
 
 clean:
 	@rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
