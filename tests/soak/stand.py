@@ -42,6 +42,9 @@ RESUMED = re.compile(r"\bresumed\b")
 LEFT = re.compile(r"ended: Its user did not come back in time")
 """What a server logs of a session that nobody wanted any more, though no user had died."""
 
+TRACEBACK = "Traceback (most recent call last)"
+"""What no program prints, whatever happens to its peers."""
+
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
@@ -183,6 +186,9 @@ class Stand:
             self.fail("the users ended with an error")
         if self.lossless and self.left:
             self.fail("a session was left over")
+        for name, programs in self._all.items():
+            if any(TRACEBACK in line for program in programs for line in program.lines):
+                self.fail(f"the {name} printed a traceback")
 
     def fail(self, why: str) -> NoReturn:
         """Fail with what happened before."""

@@ -20,6 +20,7 @@ from wsrc.readers.simulation import Card, Faults, make_card, parse_description
 from wsrc.server.app import serve
 
 OTHER = "8988211999000000019"
+GONE_AT_ONCE = 50
 BIG_FILE = """
 [[file]]
 path = "2f50"
@@ -145,3 +146,23 @@ async def test_a_host_that_is_no_name_is_refused_in_words(host: str) -> None:
     with pytest.raises(ConfigError, match="is no name of a host"):
         async with serve(settings):
             pass
+
+
+async def test_a_peer_that_is_gone_before_it_is_answered_is_no_fault_of_the_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked = (
+        b"GET /user HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    settings = ServerSettings(user_port=0, card_port=0, no_tls=True)
+    async with serve(settings) as app:
+        for _ in range(GONE_AT_ONCE):
+            with socket.create_connection(("127.0.0.1", app.user_port)) as stranger:
+                stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                stranger.sendall(asked)
+        reader, writer = await asyncio.open_connection("127.0.0.1", app.user_port)
+        writer.write(asked)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 101")
+        writer.close()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

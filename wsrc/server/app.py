@@ -147,7 +147,10 @@ class App:
                 max_msg_size=settings.max_message_octets,
                 decode_text=False,
             )
-            await link.prepare(request)
+            try:
+                await link.prepare(request)
+            except ConnectionError:
+                return web.Response()  # there is nobody to read it
             hurry = self._not_upgraded.pop(request.protocol, None)
             if hurry is not None:
                 hurry.cancel()
