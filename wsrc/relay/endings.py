@@ -179,8 +179,7 @@ def _detach(floor: Floor, lease: Lease) -> None:
 
 def _part(floor: Floor, lease: Lease, why: m.Error, *, asked: bool) -> None:
     """Separate the user from the lease, and answer what is not answered yet."""
-    for kind in ("attach", "command", "idle", "away"):
-        floor.timers.clear((kind, lease.session, None))
+    floor.clear_timers(lease)
     code = why.code or ErrorCode.CARD_TRANSMISSION_ERROR
     if lease.phase is LeasePhase.ATTACHING:
         assert lease.asked is not None

@@ -45,6 +45,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 TimerKey = tuple[str, int | str, int | None]
 """What a deadline is for: its kind, the number of a peer or claim or a session, a request id."""
 
+SESSION_TIMERS = frozenset(("attach", "command", "idle", "away", "clean"))
+"""Kinds of deadlines that belong to a session."""
+
 
 class Floor:
     """
@@ -108,6 +111,11 @@ class Floor:
     def note(self, sentence: str) -> None:
         """Tell the operator."""
         self.effects.append(Note(sentence))
+
+    def clear_timers(self, lease: Lease) -> None:
+        """Forget all deadlines of a lease."""
+        for kind in SESSION_TIMERS:
+            self.timers.clear((kind, lease.session, None))
 
     def new_slot(self, peer: CardPeer, info: m.ReaderInfo) -> Slot:
         """Enter a reader that was not known."""

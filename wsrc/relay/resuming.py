@@ -30,7 +30,7 @@ from wsrc.slot import Share
 MAX_CLAIMS = 8
 """Claims to one session at a time."""
 
-MAX_NAME = 64
+MAX_SESSION_NAME = 64
 """Characters of the name of a session that a card client says it has."""
 
 _NO_SUCH_SESSION = "There is no such session, or it cannot be resumed."
@@ -214,7 +214,7 @@ def _place_of(floor: Floor, peer: CardPeer, running: m.RunningSession) -> Slot |
     session, slot = running.session, peer.slots.get(running.reader)
     if slot is None or RESUME not in peer.features or session in floor.sessions:
         return None
-    if not session or len(session) > MAX_NAME or not session.isprintable():
+    if not session or len(session) > MAX_SESSION_NAME or not session.isprintable():
         return None
     same = slot.has_card and slot.info.insertion == running.insertion
     return slot if same or running.share is Share.DIRECT else None
