@@ -129,6 +129,7 @@ class World:
             "instances": len(floor.instances),
             "claims that wait": len(floor.claims._waiting),
             "sessions that are claimed": len(floor.claims._by_session),
+            "leases that are kept": len(floor.kept),
             "watchers": len(floor.watchers),
             "reader watchers": len(floor.readers.watchers),
             "reader views": len(floor.readers),

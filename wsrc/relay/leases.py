@@ -148,6 +148,7 @@ def is_idle(floor: Floor, lease: Lease, now: float) -> bool:
 def forget(floor: Floor, lease: Lease) -> None:
     """Strike a lease from every list."""
     floor.clear_timers(lease)
+    floor.unkeep(lease)
     if lease.keep_s:
         floor.past.put(lease.session, lease.slot.peer.number)
     floor.sessions.pop(lease.session, None)

@@ -206,6 +206,7 @@ def card_client_lost(floor: Floor, peer: CardPeer, now: float) -> None:
 
 def _keep(floor: Floor, lease: Lease, until: float) -> None:
     lease.away_until = until
+    floor.keep(lease)
     floor.timers.set(("away", lease.session, None), until)
 
 
@@ -318,6 +319,7 @@ def _take_over(floor: Floor, lease: Lease, user: UserPeer, resumed: m.Resumed, n
         said = m.SessionEnded(session=lease.session, code=code, message=why)
         floor.tell(lease, said)
         endings.separate(lease, said)
+    floor.unkeep(lease)
     lease.user, lease.holder, lease.instance = user, user.name, user.instance
     lease.last_user = user.number
     user.leases[lease.session] = lease
