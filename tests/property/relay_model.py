@@ -18,7 +18,8 @@ from tests.property.relay_peers import (
     Place,
     echo_of,
 )
-from tests.unit.relay_world import ATR, Peer, World
+from tests.unit.relay_clients import ATR, Peer
+from tests.unit.relay_world import World
 from wsrc import messages as m
 from wsrc.conversation import ANSWERS
 from wsrc.errors import ErrorCode

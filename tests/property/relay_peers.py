@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass, field
 
-from tests.unit.relay_world import CardClient, OldCardClient, Peer
+from tests.unit.relay_clients import CardClient, OldCardClient, Peer
 from wsrc import messages as m
 from wsrc.octets import Octets
 from wsrc.slot import Share

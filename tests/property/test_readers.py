@@ -15,7 +15,8 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.unit.relay_world import CardClient, Peer, World, empty, reader
+from tests.unit.relay_clients import CardClient, Peer
+from tests.unit.relay_world import World, empty, reader
 from wsrc import messages as m
 from wsrc.reader_events import status_of
 from wsrc.relay import readers

@@ -1,15 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server on loopback for each test."""
+"""A server on loopback for each test, and who must not notice what others suffer."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from certs.make_certs import Certificates
-from tests.system.world import World, running
+from tests.system.world import ASK_PIN, PIN, World, running, uicc
 
 
 @pytest.fixture
 async def world(certificates: Certificates) -> AsyncIterator[World]:
     async with running(certificates) as world:
         yield world
+
+
+@pytest.fixture
+async def bystander(world: World) -> AsyncIterator[None]:
+    """Another user, whose session and verified PIN must survive all that happens."""
+    await world.host([uicc("8988211999000000019")], "elsewhere")
+    client = await world.user("bystander")
+    async with client.select(reader="Simulated UICC 00 00@elsewhere") as card:
+        assert (await card.transmit(PIN)).sw == 0x9000
+        yield
+        assert (await card.transmit(ASK_PIN)).sw == 0x9000

@@ -44,6 +44,17 @@ async def ask(socket: ClientConnection, msg_type: str, **fields: Any) -> Json:
     return await receive(socket)
 
 
+async def closed_with(socket: ClientConnection) -> tuple[int, str]:
+    """Wait until the server has closed the connection; give its code and reason."""
+    async with asyncio.timeout(LIMIT_S):
+        with contextlib.suppress(ConnectionClosed):
+            async for _ in socket:
+                pass
+        await socket.wait_closed()
+    assert socket.close_code is not None
+    return socket.close_code, socket.close_reason or ""
+
+
 class User:
     """A user client: hello, select, then commands, one at a time."""
 

@@ -1,66 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bad input: a clear error on the right side, and nothing lost of what others have."""
+"""Bad messages and selections: a clear error on the right side, and no harm to others."""
 
-import asyncio
-import contextlib
 import json
-import re
-import socket
-import ssl
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
 
-from certs.make_certs import Certificates, make
+from certs.make_certs import Certificates
 from tests.system import first_form
-from tests.system.programs import argv, environment
-from tests.system.world import ASK_PIN, EUICC, PIN, UICC, World, running, until
-from wsrc.config import ServerSettings
+from tests.system.world import ASK_PIN, PIN, UICC, World, uicc
 from wsrc.errors import (
     AmbiguousCardError,
     BadApduError,
-    CardNotPresentError,
-    CardUnresponsiveError,
-    ConfigError,
-    ConnectionLostError,
-    ErrorCode,
     NoSuchCardError,
-    Outcome,
-    OutcomeUnknownError,
-    SessionError,
-    SessionLostError,
 )
-from wsrc.messages import CardState
-from wsrc.readers.simulation import Card, Faults, When, default_cards, make_card, parse_description
-from wsrc.server.app import serve
-from wsrc.user_client.aio import Client
+from wsrc.readers.simulation import Faults
 
 pytestmark = pytest.mark.usefixtures("bystander")
 
 HELLO = {"msg_type": "hello", "client_type": "user", "version": 1, "name": "raw"}
-
-
-@pytest.fixture
-async def bystander(world: World) -> AsyncIterator[None]:
-    """Another user, whose session and verified PIN must survive all that happens."""
-    await world.host([uicc("8988211999000000019")], "elsewhere")
-    client = await world.user("bystander")
-    async with client.select(reader="Simulated UICC 00 00@elsewhere") as card:
-        assert (await card.transmit(PIN)).sw == 0x9000
-        yield
-        assert (await card.transmit(ASK_PIN)).sw == 0x9000
-
-
-def uicc(iccid: str, faults: Faults | None = None) -> Card:
-    card = make_card(parse_description(f'kind = "uicc"\niccid = "{iccid}"', "test"))
-    if faults is not None:
-        card.faults = faults
-    return card
 
 
 @pytest.fixture
@@ -70,16 +30,6 @@ async def raw(world: World, certificates: Certificates) -> AsyncIterator[ClientC
         ack = await first_form.ask(socket, **HELLO)
         assert ack["version"] == 1
         yield socket
-
-
-async def closed_with(socket: ClientConnection) -> tuple[int, str]:
-    async with asyncio.timeout(first_form.LIMIT_S):
-        with contextlib.suppress(ConnectionClosed):
-            async for _ in socket:
-                pass
-        await socket.wait_closed()
-    assert socket.close_code is not None
-    return socket.close_code, socket.close_reason or ""
 
 
 async def select(socket: ClientConnection, **fields: Any) -> str:
@@ -111,7 +61,7 @@ async def test_a_malformed_message_is_answered_and_closes_with_a_reason(
     answer = await first_form.receive(raw)
     assert (answer["msg_type"], answer["code"]) == ("error", "bad_message")
     assert reason in answer["message"]
-    code, why = await closed_with(raw)
+    code, why = await first_form.closed_with(raw)
     assert code == 1002
     assert reason in why
 
@@ -140,13 +90,13 @@ async def test_unknown_fields_are_ignored(raw: ClientConnection) -> None:
 
 async def test_an_oversized_message_closes_with_1009(raw: ClientConnection) -> None:
     await raw.send(json.dumps({"msg_type": "c_apdu", "id": 1, "command": "00" * (1 << 20)}))
-    assert (await closed_with(raw))[0] == 1009
+    assert (await first_form.closed_with(raw))[0] == 1009
 
 
 async def test_a_binary_frame_closes_with_a_reason(raw: ClientConnection) -> None:
     await raw.send(b"\x00\xa4\x00\x00")
     assert "Binary frames" in (await first_form.receive(raw))["message"]
-    assert (await closed_with(raw))[0] == 1002
+    assert (await first_form.closed_with(raw))[0] == 1002
 
 
 @pytest.mark.parametrize("command", ["00a4000", "00a4 0000", "00g40000"])
@@ -282,257 +232,3 @@ async def test_an_iccid_of_18_19_or_20_digits_is_found(
     client = await world.user()
     async with client.select(iccid=asked) as card:
         assert card.info.identities.iccid == on_card
-
-
-# Cards and readers
-
-
-async def test_a_card_removed_before_a_command_ends_the_session_with_the_reason(
-    world: World,
-) -> None:
-    host = await world.host()
-    client = await world.user()
-    card = await client.select(iccid=UICC)
-    host.source.remove("Simulated UICC 00 00")
-    await until(lambda: world.counts["sessions"] == 1)
-    with pytest.raises(SessionLostError, match="taken out") as lost:
-        await card.transmit(ASK_PIN)
-    assert lost.value.code is ErrorCode.CARD_NOT_PRESENT
-    with pytest.raises(NoSuchCardError):
-        await client.select(iccid=UICC)
-
-
-@pytest.mark.parametrize("when", When)
-async def test_a_card_removed_during_a_command_leaves_a_named_outcome(
-    world: World, when: When
-) -> None:
-    await world.host([uicc(UICC, Faults(dies_at=1, when=when, only="0020"))])
-    client = await world.user()
-    card = await client.select(iccid=UICC)
-    with pytest.raises(CardNotPresentError) as failed:
-        await card.transmit(PIN)
-    known = {When.BEFORE: Outcome.NOT_EXECUTED, When.AFTER: Outcome.UNKNOWN}
-    assert failed.value.outcome is known[when]
-    with pytest.raises((SessionError, CardNotPresentError)):
-        await card.transmit(ASK_PIN)
-
-
-async def test_a_card_removed_after_a_command_and_put_in_again_is_another_insertion(
-    world: World,
-) -> None:
-    host = await world.host()
-    client = await world.user()
-    card = await client.select(iccid=UICC)
-    assert (await card.transmit(PIN)).sw == 0x9000
-    host.source.insert("Simulated UICC 00 00", host.source.remove("Simulated UICC 00 00"))
-    with pytest.raises((SessionError, CardNotPresentError)):
-        await until_lost(card)
-    async with client.select(iccid=UICC, wait_s=10) as again:
-        assert (await again.transmit(ASK_PIN)).sw == 0x63C3
-
-
-async def until_lost(card: Any) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            assert (await card.transmit(ASK_PIN)).sw == 0x9000
-
-
-async def test_an_unplugged_reader_ends_its_session_and_no_other(world: World) -> None:
-    host = await world.host()
-    client = await world.user()
-    first, second = await client.select(iccid=UICC), await client.select(eid=EUICC)
-    host.source.unplug("Simulated UICC 00 00")
-    await until(lambda: world.counts["sessions"] == 2)
-    with pytest.raises(SessionLostError, match="unplugged") as lost:
-        await first.transmit(ASK_PIN)
-    assert lost.value.code is ErrorCode.READER_UNAVAILABLE
-    assert (await second.transmit(ASK_PIN)).sw == 0x63C3
-    host.source.plug(default_cards()[0])
-    async with client.select(iccid=UICC, wait_s=10):
-        pass
-
-
-async def test_a_mute_card_is_shown_as_mute_and_refused(world: World) -> None:
-    await world.host()
-    mute = await world.host_without_waiting([uicc("8988211000000430028", Faults(mute=True))], "b")
-    await until(lambda: _is(world, CardState.MUTE, reader="*@b"))
-    client = await world.user()
-    with pytest.raises(CardUnresponsiveError, match="no ATR"):
-        await client.select(reader=f"{mute.source.names[0]}@b")
-
-
-async def _is(world: World, state: CardState, **filters: str) -> bool:
-    return await world.state_of(**filters) is state
-
-
-async def test_a_card_that_does_not_answer_in_time_harms_no_other_reader(world: World) -> None:
-    hanging = uicc(UICC, Faults(delay_s=3600.0, only="0020"))
-    host = await world.host([hanging, default_cards()[1]], command_s=0.3)
-    client = await world.user()
-    stuck, fine = await client.select(iccid=UICC), await client.select(eid=EUICC)
-    with pytest.raises((CardUnresponsiveError, OutcomeUnknownError), match="did not answer within"):
-        await stuck.transmit(ASK_PIN)
-    with pytest.raises((SessionError, CardUnresponsiveError)):
-        await stuck.transmit(ASK_PIN)
-    assert (await fine.transmit(ASK_PIN)).sw == 0x63C3
-    hanging.faults = Faults()
-    name = host.source.names[0]
-    host.source.insert(name, host.source.remove(name))
-    async with client.select(iccid=UICC, wait_s=10) as card:
-        assert (await card.transmit(ASK_PIN)).sw == 0x63C3
-
-
-async def test_a_card_client_that_never_answers_leaves_no_user_waiting(
-    certificates: Certificates,
-) -> None:
-    limits = {"command_s": 0.3, "attach_s": 0.5}
-    async with running(certificates, **limits) as world:
-        hello = {
-            "client_type": "card",
-            "version": 1,
-            "name": "deaf",
-            "readers": [{"reader": "r", "name": "r", "state": "ready", "insertion": 1}],
-        }
-        async with first_form.connected(world.card_url, certificates.ca) as deaf:
-            await first_form.ask(deaf, "hello", **hello)
-            client = await world.user()
-            with pytest.raises(CardUnresponsiveError, match="did not reset"):
-                await client.select(reader="r")
-            assert await world.state_of(reader="r") is CardState.RESETTING
-            assert [(await first_form.receive(deaf))["msg_type"] for _ in range(3)] == [
-                "attach",
-                "detach",
-                "detach",
-            ]
-        async with first_form.connected(world.card_url, certificates.ca) as deaf:
-            await first_form.ask(deaf, "hello", **hello)
-            async with asyncio.TaskGroup() as tasks:
-                asking = tasks.create_task(_select(client))
-                attach = await first_form.receive(deaf)
-                ack = {"msg_type": "attach_ack", "session": attach["session"], "atr": "3b00"}
-                await deaf.send(json.dumps(ack))
-            card = asking.result()
-            with pytest.raises(OutcomeUnknownError, match="did not answer in time"):
-                await card.transmit(ASK_PIN)
-        await until(lambda: world.counts["cards"] == 0)
-
-
-async def _select(client: Client) -> Any:
-    return await client.select(reader="r")
-
-
-# TLS and start
-
-
-async def test_a_wrong_ca_is_named(world: World, tmp_path: Path) -> None:
-    other = make(tmp_path)
-    with pytest.raises(ConnectionLostError, match="CA"):
-        async with Client(world.user_url, ca=other.ca):
-            pass
-
-
-async def test_a_wrong_host_name_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConnectionLostError, match=r"localhost"):
-        await connect_to(make(tmp_path, ["relay.example"]))
-
-
-async def test_an_expired_certificate_is_named(tmp_path: Path) -> None:
-    start = datetime.now(UTC) - timedelta(days=10)
-    with pytest.raises(ConnectionLostError, match="expired"):
-        await connect_to(make(tmp_path, days=1, start=start))
-
-
-async def connect_to(certificates: Certificates) -> None:
-    async with running(certificates) as world, Client(world.user_url, ca=certificates.ca):
-        pass
-
-
-async def test_a_plain_client_on_a_tls_port_is_told_so(world: World) -> None:
-    with pytest.raises(ConnectionLostError, match="wss://"):
-        async with Client(f"ws://localhost:{world.app.user_port}"):
-            pass
-
-
-async def test_a_tls_client_on_a_plain_port_is_told_so(certificates: Certificates) -> None:
-    async with running(certificates, no_tls=True) as world:
-        with pytest.raises(ConnectionLostError, match="ws://"):
-            async with Client(world.user_url, ca=certificates.ca):
-                pass
-
-
-async def test_a_card_client_on_the_port_for_users_is_told_so(
-    world: World, certificates: Certificates
-) -> None:
-    async with first_form.connected(world.user_url, certificates.ca) as socket:
-        answer = await first_form.ask(socket, "hello", client_type="card", version=1)
-        assert "not for a card client" in answer["message"]
-        assert (await closed_with(socket))[0] == 1002
-
-
-async def test_a_web_page_is_refused(world: World, certificates: Certificates) -> None:
-    head = await http(world, certificates, "Origin: https://evil.example\r\n")
-    assert head.startswith("HTTP/1.1 403")
-
-
-async def test_a_browser_is_told_what_this_is(world: World, certificates: Certificates) -> None:
-    answer = await http(world, certificates, "", upgrade=False)
-    assert answer.startswith("HTTP/1.1 426")
-    assert "WSRC" in answer
-
-
-async def http(world: World, certificates: Certificates, more: str, *, upgrade: bool = True) -> str:
-    context = ssl.create_default_context(cafile=certificates.ca)
-    reader, writer = await asyncio.open_connection("localhost", world.app.user_port, ssl=context)
-    ws = "Upgrade: websocket\r\nConnection: Upgrade\r\n" if upgrade else "Connection: close\r\n"
-    key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-    writer.write(f"GET / HTTP/1.1\r\nHost: localhost\r\n{ws}{key}{more}\r\n".encode())
-    async with asyncio.timeout(10):
-        answer = await reader.read(4096)
-        if not upgrade:
-            answer += await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    return answer.decode()
-
-
-async def test_a_connection_that_says_nothing_is_dropped(certificates: Certificates) -> None:
-    async with running(certificates, hello_s=0.3) as world:
-        silent = socket.create_connection(("localhost", world.app.user_port))
-        silent.settimeout(10)
-        with silent:
-            assert await asyncio.to_thread(silent.recv, 1) == b""
-        async with first_form.connected(world.user_url, certificates.ca) as raw:
-            assert (await first_form.receive(raw))["code"] == "hello_timeout"
-            assert (await closed_with(raw))[0] == 1008
-
-
-async def test_one_peer_too_many_is_refused_before_the_upgrade(certificates: Certificates) -> None:
-    async with running(certificates, max_peers=1) as world:
-        await world.user()
-        with pytest.raises(ConnectionLostError, match="503"):
-            await world.user("second")
-
-
-async def test_a_port_in_use_is_named(certificates: Certificates, world: World) -> None:
-    settings = ServerSettings(
-        tls_cert=certificates.cert, tls_key=certificates.key, user_port=world.app.user_port
-    )
-    with pytest.raises(ConfigError, match=f"{world.app.user_port}.*in use"):
-        async with serve(settings):
-            pass
-
-
-async def test_an_unreadable_key_file_is_one_line_and_exit_status_2(
-    certificates: Certificates, tmp_path: Path
-) -> None:
-    key = tmp_path / "missing-key.pem"
-    files = ("--tls-cert", str(certificates.cert), "--tls-key", str(key))
-    program = await asyncio.create_subprocess_exec(
-        *argv("wsrc-server", *files, "--user-port", "0", "--card-port", "0"),
-        env=environment(),
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(20):
-        _, errors = await program.communicate()
-    assert program.returncode == 2
-    assert re.fullmatch(rf"wsrc-server: tls_key: .*{key}.*\n", errors.decode())

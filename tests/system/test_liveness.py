@@ -10,7 +10,6 @@ from websockets.exceptions import ConnectionClosed
 from certs.make_certs import Certificates
 from tests.system import first_form
 from tests.system.proxy import proxy_to
-from tests.system.test_bad_input import uicc
 from tests.system.world import (
     ASK_PIN,
     LIMIT_S,
@@ -19,6 +18,7 @@ from tests.system.world import (
     World,
     hosting,
     running,
+    uicc,
     until,
 )
 from wsrc.apdu import Response

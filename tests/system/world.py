@@ -15,7 +15,7 @@ from wsrc.identify import ISD_R_AIDS
 from wsrc.messages import CardInfo, CardState
 from wsrc.net.tls import client_context
 from wsrc.readers.simulated import SimulatedSource
-from wsrc.readers.simulation import Card, default_cards
+from wsrc.readers.simulation import Card, Faults, default_cards, make_card, parse_description
 from wsrc.server.app import App, serve
 from wsrc.user_client.aio import Client
 
@@ -41,6 +41,14 @@ async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
             if await holds if isinstance(holds, Awaitable) else holds:
                 return
             await asyncio.sleep(0.01)
+
+
+def uicc(iccid: str, faults: Faults | None = None) -> Card:
+    """Make a UICC of this ICCID."""
+    card = make_card(parse_description(f'kind = "uicc"\niccid = "{iccid}"', "test"))
+    if faults is not None:
+        card.faults = faults
+    return card
 
 
 class World:

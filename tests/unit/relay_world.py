@@ -1,41 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A relay among peers in memory: every message goes through the codec, time is a number."""
 
-import json
 from collections.abc import Callable
-from typing import TypeVar
 
+from tests.unit.relay_clients import ATR, ICCID, CardClient, OldCardClient, Peer
 from wsrc import messages as m
-from wsrc.codec import UnreadableError, decode, encode
-from wsrc.conversation import Phase, Speaker, may_say
-from wsrc.errors import ErrorCode, RemoteProtocolError
-from wsrc.identity import iccid_to_ef
-from wsrc.octets import Octets
+from wsrc.codec import encode
+from wsrc.errors import ErrorCode
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.floor import Limits
 from wsrc.relay.machine import Relay
-from wsrc.session import CardEnd, Ended
-from wsrc.slot import CardStatus
-
-ATR = Octets.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
-ICCID = "8949020000012345678"
-SELECT_MF = Octets.fromhex("00a40004023f00")
-OK = Octets.fromhex("6f00")
-
-M = TypeVar("M", bound=m.Message)
-
-FIRST_FORM_FIELDS: dict[type[m.Message], set[str]] = {
-    m.HelloAck: {"msg_type"},
-    m.ListCardsAck: {"msg_type", "cards"},
-    m.SelectCardAck: {"msg_type", "identities"},
-    m.RApdu: {"msg_type", "response", "sw"},
-    m.ResetResp: {"msg_type", "atr"},
-    m.Error: {"msg_type", "message", "code", "pcsc", "outcome"},
-    m.CApdu: {"msg_type", "command"},
-    m.ResetReq: {"msg_type"},
-    m.StateNotification: {"msg_type", "new_state"},
-}
-"""All that a peer of the first form may be sent."""
 
 
 class World:
@@ -155,6 +129,7 @@ class World:
             "instances": len(floor.instances),
             "claims that wait": len(floor.claims._waiting),
             "sessions that are claimed": len(floor.claims._by_session),
+            "leases that are kept": len(floor.kept),
             "watchers": len(floor.watchers),
             "reader watchers": len(floor.readers.watchers),
             "reader views": len(floor.readers),
@@ -181,251 +156,6 @@ class World:
     def _new_session(self) -> str:
         self.last_session += 1
         return f"session-{self.last_session}"
-
-
-class Peer:
-    """One connection; `inbox` is what was sent to it and not looked at yet."""
-
-    def __init__(self, world: World, role: m.ClientType, *, first_form: bool = False) -> None:
-        self.world = world
-        self.role = role
-        self.first_form = first_form
-        self.number = 0
-        self.inbox: list[m.Message] = []
-        self.texts: list[bytes] = []
-        self.closed: tuple[int, str] | None = None
-        self.gone = False
-        self.said_goodbye = False
-        self._id = 0
-
-    def say(self, message: m.Message) -> None:
-        """Send the relay a message."""
-        self.say_text(encode(message))
-
-    def say_text(self, text: bytes) -> None:
-        """Send the relay a text, as its shell would pass it on."""
-        relay, now = self.world.relay, self.world.now
-        try:
-            effects = relay.received(self.number, decode(text), text, now)
-        except UnreadableError as exc:
-            effects = relay.unreadable(self.number, exc, now)
-        except RemoteProtocolError as exc:
-            effects = relay.malformed(self.number, exc, now)
-        self.world.perform(effects)
-
-    def ask(self, request: m.Message, answer: type[M]) -> M:
-        """Send a request, and give its one answer."""
-        self.say(request)
-        message = self.one(answer)
-        assert message.id == request.id
-        return message
-
-    def refused(self, request: m.Message) -> m.Error:
-        """Send a request that is answered with an error, and give that."""
-        return self.ask(request, m.Error)
-
-    def leave(self, *, goodbye: bool = False) -> None:
-        """End the connection."""
-        self.gone, self.said_goodbye = True, goodbye
-        relay, now = self.world.relay, self.world.now
-        self.world.perform(relay.disconnected(self.number, now, goodbye=goodbye))
-
-    def take_in(self, message: m.Message, text: bytes) -> None:
-        """Take what the relay sends; it must be in its place and say the same as text."""
-        assert self.closed is None, "a message after the end"
-        assert not self.gone, "a message to nobody"
-        read = decode(text)
-        assert type(read) is type(message)
-        user = self.role is m.ClientType.USER
-        speaker = Speaker.SERVER_TO_USER if user else Speaker.SERVER_TO_CARD
-        assert any(may_say(speaker, phase, read) for phase in Phase), read
-        if self.first_form:
-            assert set(json.loads(text)) <= FIRST_FORM_FIELDS[type(read)], text
-        self.inbox.append(read)
-        self.texts.append(text)
-
-    def next(self, kind: type[M]) -> M:
-        """Give the oldest message, which is of this kind."""
-        assert self.inbox, f"no {kind.__name__}"
-        message = self.inbox.pop(0)
-        assert isinstance(message, kind), message
-        return message
-
-    def one(self, kind: type[M]) -> M:
-        """Give the only message, which is of this kind."""
-        message = self.next(kind)
-        assert self.inbox == []
-        return message
-
-    def quiet(self) -> bool:
-        """Tell whether nothing came."""
-        return not self.inbox
-
-    def count_from(self, number: int) -> None:
-        """Let the next request id be one more than this."""
-        self._id = number
-
-    def new_id(self) -> int:
-        """Give a request id that was not used."""
-        self._id += 1
-        return self._id
-
-    def select(self, **by: str | float | bool) -> m.SelectCardAck:
-        """Select a card and get it."""
-        select = m.SelectCard(id=self.new_id(), **by)  # type: ignore[arg-type]  # fields by name
-        return self.ask(select, m.SelectCardAck)
-
-    def hold(self, **by: str | float | bool) -> str:
-        """Select a card, and give the session."""
-        session = self.select(**by).session
-        assert session is not None
-        return session
-
-    def command(self, session: str | None, command: bytes = SELECT_MF) -> m.CApdu:
-        """Send a command, and give it."""
-        message = m.CApdu(id=self.new_id(), session=session, command=Octets(command))
-        self.say(message)
-        return message
-
-
-class CardClient(Peer):
-    """
-    A card client that does what it is asked to, unless told not to by `auto`.
-
-    `ends` are the sessions that it keeps while it has no server, `ended` those that it had.
-    """
-
-    def __init__(self, world: World, *, auto: bool) -> None:
-        super().__init__(world, m.ClientType.CARD)
-        self.auto = auto
-        self.ends: dict[str, CardEnd] = {}
-        self.ended = Ended()
-
-    def take_in(self, message: m.Message, text: bytes) -> None:
-        super().take_in(message, text)
-        if self.auto and not isinstance(message, (m.HelloAck, m.Error, m.Restarting)):
-            self.inbox.pop()
-            self.world.later(lambda: self.answer(message))
-
-    def answer(self, message: m.Message) -> None:
-        """Answer a request of the relay as a sound card client does."""
-        if self.gone or self.closed:
-            return
-        match message:
-            case m.Attach(session=session, secret=secret, keep_s=keep_s):
-                if keep_s:
-                    self.ends[session] = CardEnd(session, secret, keep_s)
-                self.say(m.AttachAck(session=session, atr=ATR, keep_s=keep_s))
-            case m.Detach(session=session, code=code):
-                self.end(session, code or ErrorCode.CANCELLED)
-                self.say(m.DetachAck(session=session))
-            case m.CApdu(id=id_, session=session):
-                self.say(m.RApdu(id=id_, session=session, response=OK, sw="9000"))
-            case m.Batch(id=id_, session=session, steps=steps):
-                results = tuple(m.StepResult(response=OK, sw="9000") for _ in steps)
-                self.say(m.BatchResp(id=id_, session=session, results=results))
-            case _:
-                self.answer_more(message)
-
-    def answer_more(self, message: m.Message) -> None:
-        """Answer what is not asked as often."""
-        match message:
-            case m.Resume():
-                self.answer_resume(message)
-            case m.ResetReq(id=id_, session=session):
-                self.say(m.ResetResp(id=id_, session=session, atr=ATR))
-            case m.Cancel(id=id_, session=session):
-                self.say(m.CancelAck(id=id_, session=session, cancelled=False))
-            case _:
-                self.answer_verb(message)
-
-    def answer_resume(self, message: m.Resume) -> None:
-        """Compare the secret, and say what became of the session."""
-        end = self.ends.get(message.session)
-        ended = self.ended.answer(message)
-        if end is not None and end.owns(message.secret):
-            self.say(end.resumed(message))
-        elif ended is not None:
-            self.say(ended)
-        else:
-            code, why = ErrorCode.NO_SUCH_SESSION, "There is no such session here."
-            self.say(m.error(code, why, id=message.id, session=message.session))
-
-    def end(self, session: str, code: ErrorCode) -> None:
-        """End a session that could be resumed, and remember how."""
-        end = self.ends.pop(session, None)
-        if end is not None:
-            self.ended.put(end, end.ended(code, "It is over."))
-
-    def answer_verb(self, message: m.Message) -> None:
-        """Answer one of the PC/SC verbs."""
-        match message:
-            case m.Reconnect(id=id_, session=session):
-                self.say(m.ReconnectAck(id=id_, session=session, atr=ATR))
-            case m.BeginTransaction(id=id_, session=session):
-                self.say(m.BeginTransactionAck(id=id_, session=session))
-            case m.EndTransaction(id=id_, session=session):
-                self.say(m.EndTransactionAck(id=id_, session=session))
-            case m.Status(id=id_, session=session):
-                states = (CardStatus.PRESENT,)
-                self.say(m.StatusAck(id=id_, session=session, reader_name="R", states=states))
-            case m.Control(id=id_, session=session, data=data):
-                self.say(m.ControlAck(id=id_, session=session, response=data))
-            case m.GetAttribute(id=id_, session=session, name=name):
-                value = Octets(name.encode())
-                self.say(m.GetAttributeAck(id=id_, session=session, value=value))
-            case m.SetAttribute(id=id_, session=session):
-                self.say(m.SetAttributeAck(id=id_, session=session))
-            case _:
-                raise AssertionError(message)
-
-    def report(self, info: m.ReaderInfo) -> None:
-        """Say how a reader is."""
-        self.say(m.ReaderReport(reader=info))
-
-
-class OldCardClient(Peer):
-    """A card client of the first form, with one card that knows its ICCID."""
-
-    def __init__(self, world: World, iccid: str, *, auto: bool, channels: bool) -> None:
-        super().__init__(world, m.ClientType.CARD, first_form=True)
-        self.auto = auto
-        self.iccid = iccid
-        self.channels = channels
-        self.log: list[str] = []
-
-    def take_in(self, message: m.Message, text: bytes) -> None:
-        super().take_in(message, text)
-        if self.auto and isinstance(message, (m.CApdu, m.ResetReq)):
-            self.inbox.pop()
-            self.world.later(lambda: self.answer(message))
-        elif self.auto and isinstance(message, m.StateNotification):
-            self.inbox.pop()
-            self.log.append(message.new_state)
-
-    def answer(self, message: m.Message) -> None:
-        """Answer the open question."""
-        if self.gone or self.closed:
-            return
-        if isinstance(message, m.ResetReq):
-            self.log.append("reset")
-            self.say(m.ResetResp(atr=ATR))
-            return
-        assert isinstance(message, m.CApdu)
-        self.log.append(str(message.command))
-        response, sw = self.card(message.command)
-        self.say(m.RApdu(response=Octets.fromhex(response), sw=sw))
-
-    def card(self, command: bytes) -> tuple[str, str]:
-        """Give what the card answers, in digits."""
-        ins, p1 = command[1], command[2]
-        if ins == 0x70:
-            return ("01" if p1 == 0 else "", "9000") if self.channels else ("", "6d00")
-        if ins == 0xA4:
-            return "", "6a82" if p1 == 4 else "9000"
-        if ins == 0xB0:
-            return iccid_to_ef(self.iccid).hex(), "9000"
-        return "", "6d00"
 
 
 def reader(

@@ -3,7 +3,8 @@
 
 from typing import NamedTuple
 
-from tests.unit.relay_world import ICCID, CardClient, Peer, World, reader
+from tests.unit.relay_clients import ICCID, CardClient, Peer
+from tests.unit.relay_world import World, reader
 from wsrc import messages as m
 from wsrc.octets import Octets
 from wsrc.slot import Share

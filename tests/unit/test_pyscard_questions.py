@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """pyscard with a card that is elsewhere: what is asked of the reader itself, and losses."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,9 +13,8 @@ from smartcard.scard import (  # noqa: TID251
     SCARD_SHARE_SHARED,
 )
 
-from certs.make_certs import Certificates
 from tests.system.world import LIMIT_S, Host
-from tests.unit.remote_pyscard import RemotePyscard, remote_cards
+from tests.unit.remote_pyscard import RemotePyscard
 from wsrc.readers.simulated_connection import ECHO_CONTROL
 from wsrc.user_client.pcscd_wire import Code
 from wsrc.user_client.pyscard_calls import Context
@@ -24,17 +22,6 @@ from wsrc.user_client.pyscard_service import ScardError
 
 ECHO = 0x42000000 + ECHO_CONTROL
 SELECT_MF = [0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00]
-
-
-@pytest.fixture
-def remote(certificates: Certificates) -> Iterator[RemotePyscard]:
-    with remote_cards(certificates) as remote:
-        yield remote
-
-
-@pytest.fixture
-def connection(remote: RemotePyscard) -> Any:
-    return remote.connection()
 
 
 def test_control_reaches_the_reader(connection: Any) -> None:

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.user_client.reader_feed: what a watcher of readers is given."""
 
-import asyncio
-
 import pytest
 
 from wsrc import messages as m
-from wsrc.errors import ConnectionLostError, RefusedError, RemoteProtocolError
+from wsrc.errors import ConnectionLostError, RemoteProtocolError
 from wsrc.messages import Change
 from wsrc.slot import SlotState
-from wsrc.user_client import reader_feed
 from wsrc.user_client.reader_feed import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot
 
 
@@ -91,23 +88,3 @@ async def test_what_is_unread_is_given_before_the_loss() -> None:
     assert isinstance(await feed.next(), ReaderSnapshot)
     with pytest.raises(ConnectionLostError, match=r"Gone\."):
         await feed.next()
-
-
-async def test_too_much_unread_ends_the_feed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_feed, "MAX_UNREAD", 1)
-    feed = ReaderFeed()
-    feed.hear(m.WatchReadersAck(instance="i", seq=0, readers=()))
-    for seq in (1, 2):
-        feed.hear(event(seq, Change.ADDED, view(seq)))
-    await feed.next()
-    with pytest.raises(RefusedError, match="left unread"):
-        await feed.next()
-
-
-async def test_who_is_there_first_waits() -> None:
-    feed = ReaderFeed()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(feed.next())
-        await asyncio.sleep(0)
-        feed.hear(m.WatchReadersAck(instance="i", seq=0, readers=()))
-    assert waiting.result() == ReaderSnapshot((), ReaderMark("i", 0))

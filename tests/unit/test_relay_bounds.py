@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay: a lease is used between its two resets only, and a command has its time."""
 
-from tests.unit.relay_world import ICCID, World, code_of, reader
+from tests.unit.relay_clients import ICCID
+from tests.unit.relay_world import World, code_of, reader
 from wsrc import messages as m
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets

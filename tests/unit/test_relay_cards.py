@@ -3,7 +3,8 @@
 
 import pytest
 
-from tests.unit.relay_world import ATR, ICCID, CardClient, Peer, World, code_of, empty, reader
+from tests.unit.relay_clients import ATR, ICCID, CardClient, Peer
+from tests.unit.relay_world import World, code_of, empty, reader
 from wsrc import messages as m
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets

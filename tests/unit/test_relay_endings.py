@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.endings: whatever ends a lease, the card is reset before the next user has it."""
 
-from tests.unit.relay_world import ICCID, CardClient, Peer, World, code_of, reader
+from tests.unit.relay_clients import ICCID, CardClient, Peer
+from tests.unit.relay_world import World, code_of, reader
 from wsrc import messages as m
 from wsrc.errors import ErrorCode, Outcome
 

@@ -6,7 +6,8 @@ from types import FrameType
 
 import pytest
 
-from tests.unit.relay_world import ATR, ICCID, reader
+from tests.unit.relay_clients import ATR, ICCID
+from tests.unit.relay_world import reader
 from wsrc.identity import luhn_digit
 from wsrc.messages import ReaderInfo, SelectCard
 from wsrc.octets import Octets

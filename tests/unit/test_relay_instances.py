@@ -3,7 +3,8 @@
 
 import pytest
 
-from tests.unit.relay_world import ICCID, World, code_of, empty, reader
+from tests.unit.relay_clients import ICCID
+from tests.unit.relay_world import World, code_of, empty, reader
 from tests.unit.resuming_scene import (
     FEATURES,
     SECRET,

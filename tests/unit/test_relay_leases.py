@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.leases: granted, attached, used, and not used for too long."""
 
-from tests.unit.relay_world import ATR, ICCID, World, code_of, empty, reader
+from tests.unit.relay_clients import ATR, ICCID
+from tests.unit.relay_world import World, code_of, empty, reader
 from wsrc import messages as m
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.machine: greetings, phases, time limits, the end; and nothing that is left."""
 
+import gc
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from tests.unit.relay_world import ATR, ICCID, World, code_of, reader
+from tests.unit.relay_clients import ATR, ICCID
+from tests.unit.relay_world import World, code_of, reader
 from wsrc import messages as m
 from wsrc.codec import encode
 from wsrc.errors import ErrorCode, Outcome
@@ -286,28 +289,56 @@ def test_nothing_is_left_when_all_are_gone() -> None:
     assert world.relay.deadline() is None
 
 
-def cost_of_select(cards: int) -> int:
-    """Count the calls that a select and the acknowledgement of its attach make."""
-    world = World()
-    readers = [reader(f"r{n}", f"{8949020000000000000 + n}") for n in range(cards)]
-    world.card(*readers)
-    user = world.user()
+def cost_of(action: Callable[[], object]) -> int:
+    """Count the calls that an action makes."""
     calls = 0
 
     def count(_frame: FrameType, event: str, _arg: object) -> None:
         nonlocal calls
         calls += event in {"call", "c_call"}
 
+    gc.disable()  # what a collection calls does not belong to the action
     sys.setprofile(count)
     try:
-        user.select(iccid="8949020000000000007")
+        action()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return calls
 
 
-def test_a_select_costs_the_same_with_10_and_1000_cards() -> None:
-    assert cost_of_select(10) == cost_of_select(1000)
+def crowded(cards: int, **limits: float) -> World:
+    """Make a world with so many cards."""
+    world = World(**limits)
+    readers = [reader(f"r{n}", f"{8949020000000000000 + n}") for n in range(cards)]
+    world.card(*readers, features=FEATURES)
+    return world
+
+
+def cost_of_select(cards: int) -> int:
+    """Count what a select and the acknowledgement of its attach cost."""
+    user = crowded(cards).user()
+    return cost_of(lambda: user.select(iccid="8949020000000000007"))
+
+
+def cost_of_goodbye(leases: int) -> int:
+    """Count what it costs that a user leaves while others hold, or held, so many cards."""
+    world = crowded(leases, max_sessions_per_user=leases)
+    for name in ("there", "away"):
+        other = world.user(instance=name)
+        for number in range(leases // 2):
+            at = f"r{number + (leases // 2 if name == 'away' else 0)}"
+            other.select(reader=at, secret="s" * 32, keep_s=60.0)
+    other.leave()
+    user = world.user(instance="u")
+    return cost_of(lambda: user.leave(goodbye=True))
+
+
+@pytest.mark.parametrize("cost", [cost_of_select, cost_of_goodbye])
+def test_what_one_user_does_costs_the_same_with_100_and_1000_cards(
+    cost: Callable[[int], int],
+) -> None:
+    assert cost(100) == cost(1000)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from tests.unit.relay_world import ATR, ICCID, Peer, World, empty, reader
+from tests.unit.relay_clients import ATR, ICCID, Peer
+from tests.unit.relay_world import World, empty, reader
 from wsrc import messages as m
 from wsrc.relay.readers import PAGE
 from wsrc.relay.records import CardPeer

@@ -3,7 +3,8 @@
 
 import pytest
 
-from tests.unit.relay_world import ATR, ICCID, reader
+from tests.unit.relay_clients import ATR, ICCID
+from tests.unit.relay_world import reader
 from wsrc.errors import ErrorCode, RefusedError
 from wsrc.messages import CardInfo, ListCards, SelectCard
 from wsrc.relay.records import CardPeer, Slot

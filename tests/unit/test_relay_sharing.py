@@ -4,7 +4,8 @@
 import msgspec
 import pytest
 
-from tests.unit.relay_world import ATR, ICCID, CardClient, Peer, World, code_of, empty, reader
+from tests.unit.relay_clients import ATR, ICCID, CardClient, Peer
+from tests.unit.relay_world import World, code_of, empty, reader
 from wsrc import messages as m
 from wsrc.errors import ErrorCode
 from wsrc.relay.records import MAX_HOLDERS

@@ -3,7 +3,8 @@
 
 import pytest
 
-from tests.unit.relay_world import ICCID, OK, SELECT_MF, Peer, World, code_of, empty, reader
+from tests.unit.relay_clients import ICCID, OK, SELECT_MF, Peer
+from tests.unit.relay_world import World, code_of, empty, reader
 from wsrc import messages as m
 from wsrc.apdu import MAX_COMMAND_OCTETS
 from wsrc.errors import ErrorCode, Outcome

@@ -3,7 +3,8 @@
 
 import pytest
 
-from tests.unit.relay_world import ICCID, World, code_of, reader
+from tests.unit.relay_clients import ICCID
+from tests.unit.relay_world import World, code_of, reader
 from wsrc import messages as m
 from wsrc.conversation import ANSWERS
 from wsrc.errors import ErrorCode, Outcome

@@ -22,7 +22,7 @@ MAX_REMEMBERED = 10_000
 T = TypeVar("T")
 
 Sign = tuple[str, ...]
-"""What tells that a card client may have a session: its name alone, or host and reader."""
+"""What tells that a card client may have a session: the session's name, or host and reader."""
 
 
 def signs_of(message: Resume) -> list[Sign]:

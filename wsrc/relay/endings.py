@@ -80,7 +80,7 @@ def goodbye(floor: Floor, user: UserPeer, now: float) -> None:
     """
     if user.instance is not None:
         floor.gone.put(user.instance, True)
-        for lease in list(floor.sessions.values()):
+        for lease in list(floor.kept.get(user.instance, {}).values()):
             if _left_by(floor, user, lease):
                 _end_kept(floor, lease, "its user is gone", now)
 
@@ -179,8 +179,8 @@ def _detach(floor: Floor, lease: Lease) -> None:
 
 def _part(floor: Floor, lease: Lease, why: m.Error, *, asked: bool) -> None:
     """Separate the user from the lease, and answer what is not answered yet."""
-    for kind in ("attach", "command", "idle", "away"):
-        floor.timers.clear((kind, lease.session, None))
+    floor.clear_timers(lease)
+    floor.unkeep(lease)
     code = why.code or ErrorCode.CARD_TRANSMISSION_ERROR
     if lease.phase is LeasePhase.ATTACHING:
         assert lease.asked is not None

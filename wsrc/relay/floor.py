@@ -45,14 +45,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 TimerKey = tuple[str, int | str, int | None]
 """What a deadline is for: its kind, the number of a peer or claim or a session, a request id."""
 
+SESSION_TIMERS = frozenset(("attach", "command", "idle", "away", "clean"))
+"""Kinds of deadlines that belong to a session."""
+
 
 class Floor:
     """
     Everything that the relay knows.
 
-    `past` has the card client's number of sessions that were kept once and are over. `lost` has
-    leases whose card client is out of reach and may come back with the session. `gone` has the
-    runs of users' programs that said goodbye.
+    `kept` has the leases whose user is out of reach, by the run of the user's program and the
+    session. `past` has the card client's number of sessions that were kept once and are over.
+    `lost` has leases whose card client is out of reach and may come back with the session. `gone`
+    has the runs of users' programs that said goodbye.
 
     Args:
         limits: Bounds.
@@ -77,6 +81,7 @@ class Floor:
         self.places = Places()
         self.waiting = WaitingRoom()
         self.claims = Claims()
+        self.kept: dict[str, dict[str, Lease]] = {}
         self.past: Remembered[int] = Remembered()
         self.lost: Remembered[Lost] = Remembered()
         self.gone: Remembered[bool] = Remembered()
@@ -108,6 +113,22 @@ class Floor:
     def note(self, sentence: str) -> None:
         """Tell the operator."""
         self.effects.append(Note(sentence))
+
+    def clear_timers(self, lease: Lease) -> None:
+        """Forget all deadlines of a lease."""
+        for kind in SESSION_TIMERS:
+            self.timers.clear((kind, lease.session, None))
+
+    def keep(self, lease: Lease) -> None:
+        """Note that a lease waits for its user."""
+        if lease.instance is not None:
+            self.kept.setdefault(lease.instance, {})[lease.session] = lease
+
+    def unkeep(self, lease: Lease) -> None:
+        """Note that a lease waits for its user no more, if it did."""
+        same = self.kept.get(lease.instance or "", {})
+        if same.pop(lease.session, None) is not None and not same:
+            del self.kept[lease.instance or ""]
 
     def new_slot(self, peer: CardPeer, info: m.ReaderInfo) -> Slot:
         """Enter a reader that was not known."""

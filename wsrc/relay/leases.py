@@ -147,8 +147,8 @@ def is_idle(floor: Floor, lease: Lease, now: float) -> bool:
 
 def forget(floor: Floor, lease: Lease) -> None:
     """Strike a lease from every list."""
-    for kind in ("attach", "command", "idle", "away", "clean"):
-        floor.timers.clear((kind, lease.session, None))
+    floor.clear_timers(lease)
+    floor.unkeep(lease)
     if lease.keep_s:
         floor.past.put(lease.session, lease.slot.peer.number)
     floor.sessions.pop(lease.session, None)

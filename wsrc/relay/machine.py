@@ -12,13 +12,11 @@ from wsrc.identify import ISD_R_AIDS
 from wsrc.relay import cards, endings, leases, queue, resuming, users
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.firstform import Adapter, FirstFormCard, FirstFormUser, Traffic
-from wsrc.relay.floor import Floor, Limits, TimerKey, printable
+from wsrc.relay.floor import SESSION_TIMERS, Floor, Limits, TimerKey, printable
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 
 FEATURES = ("batch", "cancel", "events", "pcsc", "raw_tpdu", "readers", "resume", "share", "wait")
 """What `hello_ack` announces."""
-
-_SESSION_TIMERS = {"attach", "command", "idle", "away", "clean"}
 
 
 class Relay:
@@ -259,7 +257,7 @@ class Relay:
 
     def _expired(self, key: TimerKey, now: float) -> None:
         kind, who, id_ = key
-        if kind in _SESSION_TIMERS:
+        if kind in SESSION_TIMERS:
             self._session_expired(kind, str(who), now)
             return
         if kind == "claim":

@@ -30,7 +30,7 @@ from wsrc.slot import Share
 MAX_CLAIMS = 8
 """Claims to one session at a time."""
 
-MAX_NAME = 64
+MAX_SESSION_NAME = 64
 """Characters of the name of a session that a card client says it has."""
 
 _NO_SUCH_SESSION = "There is no such session, or it cannot be resumed."
@@ -206,6 +206,7 @@ def card_client_lost(floor: Floor, peer: CardPeer, now: float) -> None:
 
 def _keep(floor: Floor, lease: Lease, until: float) -> None:
     lease.away_until = until
+    floor.keep(lease)
     floor.timers.set(("away", lease.session, None), until)
 
 
@@ -214,7 +215,7 @@ def _place_of(floor: Floor, peer: CardPeer, running: m.RunningSession) -> Slot |
     session, slot = running.session, peer.slots.get(running.reader)
     if slot is None or RESUME not in peer.features or session in floor.sessions:
         return None
-    if not session or len(session) > MAX_NAME or not session.isprintable():
+    if not session or len(session) > MAX_SESSION_NAME or not session.isprintable():
         return None
     same = slot.has_card and slot.info.insertion == running.insertion
     return slot if same or running.share is Share.DIRECT else None
@@ -318,6 +319,7 @@ def _take_over(floor: Floor, lease: Lease, user: UserPeer, resumed: m.Resumed, n
         said = m.SessionEnded(session=lease.session, code=code, message=why)
         floor.tell(lease, said)
         endings.separate(lease, said)
+    floor.unkeep(lease)
     lease.user, lease.holder, lease.instance = user, user.name, user.instance
     lease.last_user = user.number
     user.leases[lease.session] = lease

@@ -35,7 +35,7 @@ def settled(floor: Floor, lease: Lease, in_flight: InFlight, answer: m.Message, 
     wish, before = in_flight.message, in_flight.share
     if before is None or not isinstance(wish, m.Reconnect):
         return
-    done = isinstance(answer, m.ReconnectAck) and wish.share is not None
+    done = isinstance(answer, m.ReconnectAck)
     lease.share = wish.share if done and wish.share is not None else before
     floor.changed(lease.slot)
     queue.offer(floor, lease.slot, now)

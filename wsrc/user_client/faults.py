@@ -27,10 +27,19 @@ def from_error(error: m.Error, *, command: bool) -> e.WsrcError:
     return fault
 
 
-def _base(error: m.Error, outcome: Outcome) -> e.WsrcError:
-    if outcome is Outcome.UNKNOWN:
-        return e.OutcomeUnknownError(error.message)
-    return e.WsrcError(error.message)
+def _unless_in_doubt(kind: Callable[[str], e.WsrcError]) -> Build:
+    """Give an error of this kind where the card provably did not run the command."""
+
+    def build(error: m.Error, outcome: Outcome) -> e.WsrcError:
+        in_doubt = outcome is Outcome.UNKNOWN
+        return e.OutcomeUnknownError(error.message) if in_doubt else kind(error.message)
+
+    return build
+
+
+_base = _unless_in_doubt(e.WsrcError)
+_session_over = _unless_in_doubt(e.SessionLostError)
+_interrupted = _unless_in_doubt(e.NotExecutedError)
 
 
 def _ours(error: m.Error, _outcome: Outcome) -> e.WsrcError:
@@ -57,18 +66,6 @@ def _card(kind: type[e.CardError]) -> Build:
         return kind(error.message, outcome)
 
     return build
-
-
-def _session_over(error: m.Error, outcome: Outcome) -> e.WsrcError:
-    if outcome is Outcome.UNKNOWN:
-        return e.OutcomeUnknownError(error.message)
-    return e.SessionLostError(error.message)
-
-
-def _interrupted(error: m.Error, outcome: Outcome) -> e.WsrcError:
-    if outcome is Outcome.UNKNOWN:
-        return e.OutcomeUnknownError(error.message)
-    return e.NotExecutedError(error.message)
 
 
 def _stopping(error: m.Error, outcome: Outcome) -> e.WsrcError:

@@ -1,22 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readers as a watcher sees them: a snapshot, and every change after it, once each."""
 
-import asyncio
-from collections import deque
 from typing import NamedTuple
 
 from wsrc import messages as m
-from wsrc.errors import (
-    ConnectionLostError,
-    ErrorCode,
-    RefusedError,
-    RemoteProtocolError,
-    WsrcError,
-)
+from wsrc.errors import RemoteProtocolError
 from wsrc.messages import Change, ReaderView
-
-MAX_UNREAD = 100_000
-"""What may wait for a watcher; one more ends the watch."""
+from wsrc.user_client.feed import Feed
 
 
 class ReaderMark(NamedTuple):
@@ -46,7 +36,7 @@ ReaderNews = ReaderSnapshot | ReaderChange
 Notification = m.StateChange | m.ListChange
 
 
-class ReaderFeed:
+class ReaderFeed(Feed[ReaderNews | Notification]):
     """
     Take messages in the order in which the server sent them; give news.
 
@@ -56,14 +46,12 @@ class ReaderFeed:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.after: int | None = None
         self._instance: str | None = None
         self._seq = 0
         self._partial: dict[int, ReaderView] | None = None
         self._held: list[Notification] = []
-        self._unread: deque[ReaderNews | Notification] = deque()
-        self._wake = asyncio.Event()
-        self._end: WsrcError | None = None
 
     def hear(self, message: m.Message) -> None:
         """Take one message; what comes before the answer to our watch is another's."""
@@ -83,31 +71,6 @@ class ReaderFeed:
                 self._tell(message)
             case _:
                 pass
-
-    def lost(self, reason: str) -> None:
-        """End the feed after what is unread."""
-        self._finish(ConnectionLostError(reason))
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the connection was lost; another feed goes on from the last mark."""
-        return isinstance(self._end, ConnectionLostError)
-
-    async def next(self) -> ReaderNews | Notification:
-        """
-        Give the next news, however long it takes to come.
-
-        Raises:
-            ConnectionLostError: If the connection was lost.
-            RemoteProtocolError: If the server left out a change.
-            RefusedError: If too much was left unread.
-        """
-        while not self._unread:
-            if self._end is not None:
-                raise self._end
-            self._wake.clear()
-            await self._wake.wait()
-        return self._unread.popleft()
 
     @property
     def _mark(self) -> ReaderMark:
@@ -135,18 +98,3 @@ class ReaderFeed:
             self._partial.pop(event.reader.number, None)
         else:
             self._partial[event.reader.number] = event.reader
-
-    def _tell(self, news: ReaderNews | Notification) -> None:
-        if self._end is not None:
-            return
-        if len(self._unread) == MAX_UNREAD:
-            why = f"{MAX_UNREAD} changes were left unread; watch again and read faster."
-            self._finish(RefusedError(ErrorCode.TOO_MANY, why))
-            return
-        self._unread.append(news)
-        self._wake.set()
-
-    def _finish(self, why: WsrcError) -> None:
-        if self._end is None:
-            self._end = why
-        self._wake.set()
