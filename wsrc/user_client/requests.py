@@ -39,6 +39,10 @@ class Listener(Protocol):
         """Take what the server says of the session unasked."""
         ...
 
+    def answered(self, answer: m.Answer) -> None:
+        """Take an answer of the card client to what was asked on an earlier connection."""
+        ...
+
     def disconnected(self, reason: str) -> None:
         """Take that the connection is lost, and that another may be made."""
         ...
@@ -119,6 +123,7 @@ class Requests:
 
         Raises:
             ConnectionLostError: If it was not answered in time, or the connection is lost.
+            LocalProtocolError: If it cannot be written, or is too long; nothing was sent.
             WsrcError: The server answered with an error, which is told by the class.
         """
         self.check()
@@ -145,6 +150,9 @@ class Requests:
         Send a request once, and give its id; None where it provably was not sent.
 
         `heard` is called with its answer, unless the connection is lost before.
+
+        Raises:
+            LocalProtocolError: If it cannot be written, or is too long.
         """
         self._last_id += 1
         numbered = msgspec.structs.replace(request, id=self._last_id)
@@ -152,6 +160,11 @@ class Requests:
             return None
         self._posted[self._last_id] = _Posted(numbered, heard)
         return self._last_id
+
+    def drop(self, posted: int | None) -> None:
+        """Take no answer any more to a request that was posted."""
+        if posted is not None:
+            self._posted.pop(posted, None)
 
     def tell(self, request: m.Message) -> None:
         """Send a request whose answer does not matter, if there is a connection."""
@@ -175,13 +188,9 @@ class Requests:
         Raises:
             RemoteProtocolError: If it does not answer the request with its id.
         """
-        if message.id is None:
-            session = self.sessions.get(m.session_of(message) or "")
-            if session is not None and isinstance(message, m.SessionEnded | m.SessionInterrupted):
-                session.told(message)
-            return
-        posted = self._posted.get(message.id)
-        if posted is None:
+        posted = self._posted.get(message.id) if message.id is not None else None
+        if posted is None or message.id is None:
+            self._unasked(message)
             return
         _check_answer(posted.request, message)
         if not isinstance(message, m.Waiting):
@@ -225,8 +234,22 @@ class Requests:
         for session in list(self.sessions.values()):
             session.lost(reason)
 
+    def _unasked(self, message: m.Message) -> None:
+        session = self.sessions.get(m.session_of(message) or "")
+        if session is None:
+            return
+        if isinstance(message, m.Answer):
+            if message.seq is not None:
+                session.answered(message)
+        elif isinstance(message, m.SessionEnded | m.SessionInterrupted) and message.id is None:
+            session.told(message)
+
     def _repeat(self, asked: _Asked) -> None:
-        asked.id = self.post(asked.request, lambda said: self._heard(asked, said))
+        try:
+            asked.id = self.post(asked.request, lambda said: self._heard(asked, said))
+        except LocalProtocolError as exc:
+            self._settle(asked, exc)
+            return
         if asked.id is None and not self._repeats:
             why = "The connection to the server is closing; nothing was sent."
             self._settle(asked, ConnectionLostError(why))

@@ -5,7 +5,7 @@ import asyncio
 from contextlib import suppress
 
 from wsrc import messages as m
-from wsrc.errors import WsrcError
+from wsrc.errors import NotExecutedError, OutcomeUnknownError, WsrcError
 from wsrc.user_client.sessions import Session
 
 UNDO_S = 10.0
@@ -41,7 +41,11 @@ class CardSession(Session):
         await super()._ready(limit_s)
         while self._unwanted:
             self._unwanted -= 1
-            await self._exchange(m.EndTransaction(session=self.name), limit_s, None)
+            try:
+                await self._exchange(m.EndTransaction(session=self.name), limit_s, None)
+            except OutcomeUnknownError as exc:
+                why = f"The command was not sent: a transaction before it did not end. {exc}"
+                raise NotExecutedError(why, exc.code) from exc
 
     def _began_late(self, answer: m.Message) -> None:
         if isinstance(answer, m.BeginTransactionAck):
