@@ -233,7 +233,8 @@ async def test_a_select_whose_answer_was_lost_is_asked_again() -> None:
         first.abort()
         peer = await wire.next()
         again = await peer.hear("select_card")
-        assert {**once, "id": 0} == {**again, "id": 0}
+        assert {**once, "id": 0, "wait_s": again["wait_s"]} == {**again, "id": 0}
+        assert (once["wait_s"], again["wait_s"]) == (0.0, 30.0)
         await grant(peer, again, 30.0)
         mine: Card = await ended(selecting)
         assert mine.session == "s1"

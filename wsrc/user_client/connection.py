@@ -46,7 +46,7 @@ class Connection:
     """
 
     def __init__(self, place: Place) -> None:
-        self.requests = Requests(self._send, repeats=place.keep_s > 0)
+        self.requests = Requests(self._send, place.keep_s)
         self.feed: CardFeed | None = None
         self.reader_feed: ReaderFeed | None = None
         self._place = place

@@ -27,6 +27,10 @@ from wsrc.user_client.faults import from_error
 MAX_WAIT_S = 31_536_000.0
 """Longest wait that a server is asked for: a year."""
 
+RETURN_S = 30.0
+"""How long a select waits at least on a connection that was made again: its card may be on its
+way back as well, to a server that was restarted."""
+
 Hear = Callable[[m.Message], None]
 
 
@@ -88,14 +92,15 @@ class Requests:
 
     Args:
         send: Sends a message; gives False where it provably did not.
-        repeats: Whether what is not answered when a connection is lost is asked again on the
-            next; else it fails.
+        keep_s: How long a lost connection is made again; what was not answered is asked again
+            on the next. With 0 it fails.
     """
 
-    def __init__(self, send: Callable[[m.Message], bool], *, repeats: bool) -> None:
+    def __init__(self, send: Callable[[m.Message], bool], keep_s: float) -> None:
         self.sessions: dict[str, Listener] = {}
         self._send = send
-        self._repeats = repeats
+        self._repeats = keep_s > 0
+        self._return_s = min(keep_s, RETURN_S)
         self._last_id = 0
         self._posted: dict[int, _Posted] = {}
         self._asked: dict[_Asked, None] = {}
@@ -220,6 +225,9 @@ class Requests:
         for session in list(self.sessions.values()):
             session.connected()
         for asked in list(self._asked):
+            if isinstance(asked.request, m.SelectCard):
+                wait_s = max(asked.request.wait_s, self._return_s)
+                asked.request = msgspec.structs.replace(asked.request, wait_s=wait_s)
             self._repeat(asked)
 
     def lost(self, reason: str) -> None:
