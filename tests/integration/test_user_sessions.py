@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from tests.integration.scripted_server import LIMIT_S, fails
+from tests.integration.scripted_server import LIMIT_S, Peer, fails
 from tests.integration.wire import (
     GET_RESPONSE,
     READ,
@@ -22,6 +22,7 @@ from tests.integration.wire import (
 from wsrc.apdu import Response
 from wsrc.errors import (
     ConnectionLostError,
+    NotExecutedError,
     OutcomeUnknownError,
 )
 from wsrc.messages import Step
@@ -238,3 +239,54 @@ async def test_a_select_whose_answer_was_lost_is_asked_again() -> None:
         await grant(peer, again, 30.0)
         mine: Card = await ended(selecting)
         assert mine.session == "s1"
+
+
+async def unwanted(first: Peer, mine: Card) -> None:
+    """Begin a transaction that its asker has given up, whose end is asked for and lost."""
+    beginning = begin(mine.begin())
+    asked = await first.hear("begin_transaction")
+    beginning.cancel()
+    await first.hear("cancel")
+    ids = {"session": "s1", "seq": 1}
+    await first.say("begin_transaction_ack", id=asked["id"], **ids)
+    assert (await first.hear("end_transaction"))["seq"] == 2
+    beginning.cancel()
+    first.abort()
+    await asyncio.wait([beginning], timeout=LIMIT_S)
+    assert beginning.cancelled()
+
+
+@pytest.mark.parametrize("ended_before", [True, False])
+async def test_a_transaction_that_nobody_wants_is_ended_though_its_end_was_lost(
+    *, ended_before: bool
+) -> None:
+    async with holding() as (wire, _, first, mine, _):
+        await unwanted(first, mine)
+        ack = {"msg_type": "end_transaction_ack", "id": 1, "session": "s1", "seq": 2}
+        kept = {"answer": ack} if ended_before else {}
+        peer, _ = await resumed(wire, 1 + ended_before, **kept)
+        sent = begin(mine.transmit(READ))
+        request = await peer.hear()
+        if not ended_before:
+            assert request["msg_type"] == "end_transaction"
+            ids = {"id": request["id"], "session": "s1", "seq": request["seq"]}
+            await peer.say("end_transaction_ack", **ids)
+            request = await peer.hear()
+        assert request["msg_type"] == "c_apdu"
+        await peer.say(**r_apdu(request))
+        assert (await ended(sent)).sw == 0x9000
+
+
+async def test_where_a_transaction_may_not_have_ended_nothing_is_sent() -> None:
+    async with holding() as (wire, _, first, mine, _):
+        await unwanted(first, mine)
+        peer, _ = await resumed(wire, 1)
+        sent = begin(fails(mine.transmit(READ)))
+        request = await peer.hear("end_transaction")
+        lost = {"code": "command_timeout", "message": "It took too long.", "outcome": "unknown"}
+        await peer.say("error", id=request["id"], session="s1", **lost)
+        assert isinstance(await ended(sent), NotExecutedError)
+        sent = begin(mine.transmit(READ))
+        await peer.refuse(await peer.hear("end_transaction"), "not_transacted", session="s1")
+        await peer.say(**r_apdu(await peer.hear("c_apdu")))
+        assert (await ended(sent)).sw == 0x9000
