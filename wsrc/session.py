@@ -5,8 +5,7 @@ One user, one card, many connections: each command runs at most once, and has a 
 A card is half duplex, so one request of a session is open at a time and one kept answer is
 enough. `UserEnd` gives each request that it sends a higher number than all before. `CardEnd` takes
 in hand only what is higher than all that it has seen. The server between them only carries. Both
-ends are machines without I/O: times are seconds of one monotonic clock at each end, and are
-arguments.
+ends are machines without I/O; times are arguments, in seconds of each end's monotonic clock.
 
     user end                                          card end
     ask ────────── request seq=n ──────────────────▶  n > seen  take in hand, keep the answer
@@ -243,10 +242,11 @@ class UserEnd:
         self._open = _Open(msgspec.structs.replace(request, session=self._resume.session))
         return self._send() if self.state is State.LIVE else ()
 
-    def abandon(self) -> None:
-        """Note that nobody waits for the open request: if it was not begun, it is not to be."""
+    def abandon(self) -> bool:
+        """Have the open request not begun if it was not yet; tell whether it may have been."""
         if self._open is not None:
             self._open.abandoned = True
+        return self._open is not None and self._open.at_risk
 
     def answered(self, answer: m.Answer) -> Sequence[Effect]:
         """

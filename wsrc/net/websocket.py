@@ -4,7 +4,7 @@
 import asyncio
 from collections import deque
 
-from aiohttp import ClientWebSocketResponse, WSMsgType
+from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
 from aiohttp.web import WebSocketResponse
 
 from wsrc import codec
@@ -25,6 +25,8 @@ FLUSH_S = 5.0
 CLOSE_S = 2.0
 """How long a peer may take to answer a closing handshake."""
 
+_COMPLAINTS = frozenset({CloseCode.PROTOCOL_ERROR, WSCloseCode.MESSAGE_TOO_BIG})
+
 WebSocket = ClientWebSocketResponse[bool] | WebSocketResponse[bool]
 
 
@@ -43,19 +45,25 @@ class Link:
         self._wake = asyncio.Event()
         self._closing: tuple[int, str] | None = None
         self._goodbye = False
+        self._complained = False
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, most_octets: int | None = None) -> None:
         """
         Queue a message; a link that is closing drops it.
 
         Raises:
-            LocalProtocolError: If a text in it has no form in UTF-8.
+            LocalProtocolError: If a text in it has no form in UTF-8, or it has more than
+                `most_octets`.
         """
         try:
             text = codec.encode(message)
         except UnicodeEncodeError as exc:
             what = codec.tag_of(message)
             raise LocalProtocolError(f"A text for {what!r} cannot be written in UTF-8.") from exc
+        if most_octets is not None and len(text) > most_octets:
+            what = codec.tag_of(message)
+            why = f"A message {what!r} of {len(text)} octets is too long; {most_octets} may be sent"
+            raise LocalProtocolError(f"{why} at once.")
         self.forward(text)
 
     def forward(self, text: bytes) -> None:
@@ -85,6 +93,11 @@ class Link:
         """Whether the peer closed the link with 1000, and not in answer to another code."""
         return self._goodbye
 
+    @property
+    def peer_complained(self) -> bool:
+        """Whether the peer closed the link because of what it was sent: 1002 or 1009."""
+        return self._complained
+
     async def receive(self) -> tuple[Message, bytes]:
         """
         Give the next message and its text.
@@ -109,6 +122,7 @@ class Link:
                 ours = self._closing is not None and self._closing[0] != CloseCode.DONE
                 by_peer = frame.type is WSMsgType.CLOSE and frame.data == CloseCode.DONE
                 self._goodbye = by_peer and not ours
+                self._complained = frame.type is WSMsgType.CLOSE and frame.data in _COMPLAINTS
                 raise ConnectionLostError(self._why_closed(frame.extra))
 
     def _why_closed(self, reason: str | None) -> str:

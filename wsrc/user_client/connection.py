@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, suppress
 import msgspec
 
 from wsrc import messages as m
-from wsrc.codec import UnreadableError, tag_of
+from wsrc.codec import MAX_MESSAGE_OCTETS, UnreadableError, tag_of
 from wsrc.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.errors import (
     ConnectionLostError,
@@ -46,7 +46,7 @@ class Connection:
     """
 
     def __init__(self, place: Place) -> None:
-        self.requests = Requests(self._send, repeats=place.keep_s > 0)
+        self.requests = Requests(self._send, place.keep_s)
         self.feed: CardFeed | None = None
         self.reader_feed: ReaderFeed | None = None
         self._place = place
@@ -87,7 +87,7 @@ class Connection:
     def _send(self, message: m.Message) -> bool:
         if self._link is None or self._link.closing:
             return False
-        self._link.send(message)
+        self._link.send(message, MAX_MESSAGE_OCTETS)
         return True
 
     async def _keep(self, hello: m.Hello, greeted: "asyncio.Future[m.HelloAck]") -> None:
@@ -111,12 +111,12 @@ class Connection:
         """Connect and converse; give why that ended, None if there was no connection in time."""
         loop, backoff = asyncio.get_running_loop(), Backoff(FIRST_RETRY_S, LAST_RETRY_S)
         while not self._closing:
-            wait_s = backoff.wait_s()
+            wait_s, left_s = backoff.wait_s(), until - loop.time()
             if self._restarting is not None:
                 wait_s = max(wait_s, self._restarting.reconnect_in_s)
-            if loop.time() + wait_s >= until:
+            if left_s < FIRST_RETRY_S:
                 return None
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(min(wait_s, left_s / 2))
             self._restarting = None
             with suppress(WsrcError):
                 return await self._once(hello)
@@ -152,6 +152,7 @@ class Connection:
             while True:
                 await self._read_one(link)
         except ConnectionLostError as exc:
+            self._closing = self._closing or link.peer_complained
             return str(exc)
         except RemoteProtocolError as exc:
             link.close(CloseCode.PROTOCOL_ERROR, str(exc))

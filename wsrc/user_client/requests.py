@@ -27,6 +27,10 @@ from wsrc.user_client.faults import from_error
 MAX_WAIT_S = 31_536_000.0
 """Longest wait that a server is asked for: a year."""
 
+RETURN_S = 30.0
+"""How long a select waits at least on a connection that was made again: its card may be on its
+way back as well, to a server that was restarted."""
+
 Hear = Callable[[m.Message], None]
 
 
@@ -37,6 +41,10 @@ class Listener(Protocol):
 
     def told(self, message: m.SessionEnded | m.SessionInterrupted) -> None:
         """Take what the server says of the session unasked."""
+        ...
+
+    def answered(self, answer: m.Answer) -> None:
+        """Take an answer of the card client to what was asked on an earlier connection."""
         ...
 
     def disconnected(self, reason: str) -> None:
@@ -84,14 +92,15 @@ class Requests:
 
     Args:
         send: Sends a message; gives False where it provably did not.
-        repeats: Whether what is not answered when a connection is lost is asked again on the
-            next; else it fails.
+        keep_s: How long a lost connection is made again; what was not answered is asked again
+            on the next. With 0 it fails.
     """
 
-    def __init__(self, send: Callable[[m.Message], bool], *, repeats: bool) -> None:
+    def __init__(self, send: Callable[[m.Message], bool], keep_s: float) -> None:
         self.sessions: dict[str, Listener] = {}
         self._send = send
-        self._repeats = repeats
+        self._repeats = keep_s > 0
+        self._return_s = min(keep_s, RETURN_S)
         self._last_id = 0
         self._posted: dict[int, _Posted] = {}
         self._asked: dict[_Asked, None] = {}
@@ -119,6 +128,7 @@ class Requests:
 
         Raises:
             ConnectionLostError: If it was not answered in time, or the connection is lost.
+            LocalProtocolError: If it cannot be written, or is too long; nothing was sent.
             WsrcError: The server answered with an error, which is told by the class.
         """
         self.check()
@@ -145,6 +155,9 @@ class Requests:
         Send a request once, and give its id; None where it provably was not sent.
 
         `heard` is called with its answer, unless the connection is lost before.
+
+        Raises:
+            LocalProtocolError: If it cannot be written, or is too long.
         """
         self._last_id += 1
         numbered = msgspec.structs.replace(request, id=self._last_id)
@@ -152,6 +165,11 @@ class Requests:
             return None
         self._posted[self._last_id] = _Posted(numbered, heard)
         return self._last_id
+
+    def drop(self, posted: int | None) -> None:
+        """Take no answer any more to a request that was posted."""
+        if posted is not None:
+            self._posted.pop(posted, None)
 
     def tell(self, request: m.Message) -> None:
         """Send a request whose answer does not matter, if there is a connection."""
@@ -175,13 +193,9 @@ class Requests:
         Raises:
             RemoteProtocolError: If it does not answer the request with its id.
         """
-        if message.id is None:
-            session = self.sessions.get(m.session_of(message) or "")
-            if session is not None and isinstance(message, m.SessionEnded | m.SessionInterrupted):
-                session.told(message)
-            return
-        posted = self._posted.get(message.id)
-        if posted is None:
+        posted = self._posted.get(message.id) if message.id is not None else None
+        if posted is None or message.id is None:
+            self._unasked(message)
             return
         _check_answer(posted.request, message)
         if not isinstance(message, m.Waiting):
@@ -211,6 +225,9 @@ class Requests:
         for session in list(self.sessions.values()):
             session.connected()
         for asked in list(self._asked):
+            if isinstance(asked.request, m.SelectCard):
+                wait_s = max(asked.request.wait_s, self._return_s)
+                asked.request = msgspec.structs.replace(asked.request, wait_s=wait_s)
             self._repeat(asked)
 
     def lost(self, reason: str) -> None:
@@ -225,8 +242,22 @@ class Requests:
         for session in list(self.sessions.values()):
             session.lost(reason)
 
+    def _unasked(self, message: m.Message) -> None:
+        session = self.sessions.get(m.session_of(message) or "")
+        if session is None:
+            return
+        if isinstance(message, m.Answer):
+            if message.seq is not None:
+                session.answered(message)
+        elif isinstance(message, m.SessionEnded | m.SessionInterrupted) and message.id is None:
+            session.told(message)
+
     def _repeat(self, asked: _Asked) -> None:
-        asked.id = self.post(asked.request, lambda said: self._heard(asked, said))
+        try:
+            asked.id = self.post(asked.request, lambda said: self._heard(asked, said))
+        except LocalProtocolError as exc:
+            self._settle(asked, exc)
+            return
         if asked.id is None and not self._repeats:
             why = "The connection to the server is closing; nothing was sent."
             self._settle(asked, ConnectionLostError(why))

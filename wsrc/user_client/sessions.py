@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 
 from wsrc import messages as m
 from wsrc.codec import UnreadableError
+from wsrc.conversation import ANSWERS
 from wsrc.errors import (
     CardError,
     ConnectionLostError,
     ErrorCode,
+    LocalProtocolError,
     NotExecutedError,
     Outcome,
     OutcomeUnknownError,
@@ -20,6 +22,7 @@ from wsrc.errors import (
 from wsrc.session import Effect, Send, Settled, State, UserEnd
 from wsrc.slot import Disposition
 from wsrc.user_client.faults import from_error
+from wsrc.user_client.limits import Limits
 from wsrc.user_client.requests import Hear, Requests
 
 
@@ -48,14 +51,14 @@ class Session:
             card.reader if card is not None else None,
         )
         self._turn = asyncio.Lock()
+        self._limits = Limits()
         self._id: int | None = None
+        self._posted: int | None = None
+        self._asked: m.Forwarded | None = None
         self._answer: m.Message | WsrcError | None = None
         self._settled = asyncio.Event()
         self._settled.set()
-        self._is_command = False
         self._late: Hear | None = None
-        self._limit_s = 0.0
-        self._limit: asyncio.Timeout | None = None
         self._abandoned = False
         self._goodbye: m.Detach | None = None
         self._unsaid: m.Detach | None = None
@@ -130,7 +133,7 @@ class Session:
         """Take what the server says of the session unasked."""
         if isinstance(message, m.SessionEnded):
             self._perform(self._end.ended(message))
-        elif self._keep_s:
+        elif self._keep_s and self._end.state is State.LIVE:
             self._hold()
             self._perform(self._end.interrupted(self._now()))
 
@@ -141,6 +144,10 @@ class Session:
             return
         self._hold()
         self._perform(self._end.disconnected(self._now()))
+
+    def answered(self, answer: m.Answer) -> None:
+        """Take an answer of the card client to what was asked on an earlier connection."""
+        self._perform(self._end.answered(answer))
 
     def connected(self) -> None:
         """Go on with another connection."""
@@ -154,33 +161,29 @@ class Session:
 
     async def _exchange(self, request: m.Forwarded, limit_s: float, late: Hear | None) -> m.Message:
         self._settled.clear()
-        self._answer, self._late, self._limit_s = None, late, limit_s
+        self._asked, self._answer, self._late = request, None, late
         self._abandoned = False
-        self._is_command = isinstance(request, m.COMMANDS)
         self._perform(self._end.ask(request))
-        held = self._end.state is not State.LIVE
         try:
-            async with asyncio.timeout(None if held else limit_s) as self._limit:
+            async with self._limits.of(limit_s):
                 await self._settled.wait()
         except TimeoutError:
             if self._answer is None:
-                self._give_up()
-                raise self._too_late(limit_s) from None
+                raise self._too_late(limit_s, at_risk=self._give_up()) from None
         except asyncio.CancelledError:
             self._give_up()
             raise
-        finally:
-            self._limit = None
         return self._result()
 
-    def _give_up(self) -> None:
+    def _give_up(self) -> bool:
+        """Wait for the answer no longer; tell whether the card may run the command."""
         if self._answer is not None:
             self._tell_late()
-            return
+            return True
         self._abandoned = True
-        self._end.abandon()
         if self._id is not None:
             self._requests.tell(m.Cancel(target=self._id, session=self.name))
+        return self._end.abandon()
 
     def _result(self) -> m.Message:
         answer = self._answer
@@ -193,14 +196,25 @@ class Session:
         """Make an error of an answer that is one; a session that was over before counts more."""
         if isinstance(answer, NotExecutedError):
             return self._end.over or answer
-        if not isinstance(answer, m.Error):
+        if isinstance(answer, WsrcError):
             return answer
+        if not isinstance(answer, m.Error):
+            fits = self._asked is not None and isinstance(answer, ANSWERS[type(self._asked)])
+            why = "The card client kept the answer to another request than was asked."
+            return answer if fits else OutcomeUnknownError(why)
         fault = from_error(answer, command=self._is_command)
         if isinstance(fault, CardError) and fault.outcome is Outcome.NOT_EXECUTED:
             return self._end.over or fault
         return fault
 
-    def _too_late(self, limit_s: float) -> WsrcError:
+    @property
+    def _is_command(self) -> bool:
+        return isinstance(self._asked, m.COMMANDS)
+
+    def _too_late(self, limit_s: float, *, at_risk: bool) -> WsrcError:
+        if not at_risk:
+            why = f"The server did not pass the command on within {limit_s:g} s."
+            return NotExecutedError(why, ErrorCode.SHUTTING_DOWN)
         if self._is_command:
             return OutcomeUnknownError(
                 f"The card did not answer within {limit_s:g} s; it may still run the command."
@@ -233,16 +247,27 @@ class Session:
         if isinstance(effect.message, m.Resume):
             self._requests.post(effect.message, self._heard_of_resume)
             return
-        self._id = self._requests.post(effect.message, self._heard)
+        self._requests.drop(self._posted)
+        try:
+            self._id = self._posted = self._requests.post(effect.message, self._heard)
+        except LocalProtocolError as exc:
+            self._refuse(exc.code, str(exc))
+            return
         if self._id is None and not self._keep_s:
             why = "The connection to the server is closing; nothing was sent."
-            code, outcome = ErrorCode.CONNECTION_LOST, Outcome.NOT_EXECUTED
-            self._perform(self._end.answered(m.error(code, why, outcome=outcome)))
-        elif self._limit is not None:
-            self._limit.reschedule(self._now() + self._limit_s)
+            self._refuse(ErrorCode.CONNECTION_LOST, why)
+
+    def _refuse(self, code: ErrorCode, sentence: str) -> None:
+        """Settle a request that was not sent."""
+        refusal = m.error(code, sentence, outcome=Outcome.NOT_EXECUTED)
+        self._perform(self._end.answered(refusal))
 
     def _after(self) -> None:
-        """Bring the timer to where the session is, and strike one that is over."""
+        """Bring the timers to where the session is, and strike one that is over."""
+        if self._end.state in {State.CUT, State.RESUMING}:
+            self._limits.hold()
+        else:
+            self._limits.begin_anew()
         deadline = self._end.deadline()
         if self._keep_timer is not None:
             self._keep_timer.cancel()
@@ -251,7 +276,8 @@ class Session:
             loop = asyncio.get_running_loop()
             self._keep_timer = loop.call_at(deadline, self._expire)
         if self._end.state is State.OVER:
-            self._requests.sessions.pop(self.name, None)
+            if self._end.idle:
+                self._requests.sessions.pop(self.name, None)
             self._over.set()
             self._tell_end()
         elif self._end.state is State.LIVE and self._unsaid is not None:
@@ -279,8 +305,6 @@ class Session:
 
     def _heard_of_resume(self, said: m.Message | UnreadableError) -> None:
         match said:
-            case m.Resumed() if self._end.state is State.OVER:
-                self._requests.tell(self._goodbye or m.Detach(session=self.name))
             case m.Resumed():
                 self._perform(self._end.resumed(said))
             case m.SessionEnded():
@@ -289,6 +313,9 @@ class Session:
                 self._perform(self._end.refused(said, self._now()))
             case _:
                 self.lost("The answer to resume cannot be read.")
+        resumed = isinstance(said, m.Resumed | UnreadableError)
+        if resumed and self._end.state is State.OVER:
+            self._requests.tell(self._goodbye or m.Detach(session=self.name))
 
     def _heard_of_detach(self, said: m.Message | UnreadableError) -> None:
         """Take that it is over; while the card is out of reach, it is asked again after that."""
@@ -302,16 +329,14 @@ class Session:
         self._end.check()
 
     def _hold(self) -> None:
-        """Stop the clock of the request that is open; what was asked here is asked again."""
+        """Note that what was asked on this connection is asked again."""
         self._id = None
         self._unsaid = self._goodbye
-        if self._limit is not None:
-            self._limit.reschedule(None)
 
     @asynccontextmanager
     async def _in_turn(self, limit_s: float) -> AsyncGenerator[None, None]:
         try:
-            async with asyncio.timeout(limit_s):
+            async with self._limits.of(limit_s):
                 await self._turn.acquire()
         except TimeoutError:
             raise _no_turn(limit_s) from None
@@ -323,7 +348,7 @@ class Session:
 
     async def _ready(self, limit_s: float) -> None:
         try:
-            async with asyncio.timeout(limit_s):
+            async with self._limits.of(limit_s):
                 await self._settled.wait()
             self._check()
         except TimeoutError:

@@ -5,7 +5,14 @@ import asyncio
 from contextlib import suppress
 
 from wsrc import messages as m
-from wsrc.errors import WsrcError
+from wsrc.errors import (
+    CardError,
+    ErrorCode,
+    NotExecutedError,
+    OutcomeUnknownError,
+    RefusedError,
+    WsrcError,
+)
 from wsrc.user_client.sessions import Session
 
 UNDO_S = 10.0
@@ -33,16 +40,37 @@ class CardSession(Session):
             try:
                 await self._exchange(request, limit_s, self._began_late)
             except asyncio.CancelledError:
-                with suppress(WsrcError):
-                    await self._ready(UNDO_S)
+                with suppress(WsrcError, TimeoutError):
+                    async with asyncio.timeout(UNDO_S):
+                        await self._ready(UNDO_S)
                 raise
 
     async def _ready(self, limit_s: float) -> None:
         await super()._ready(limit_s)
         while self._unwanted:
+            await self._end_unwanted(limit_s)
+
+    async def _end_unwanted(self, limit_s: float) -> None:
+        end = m.EndTransaction(session=self.name)
+        try:
+            await self._exchange(end, limit_s, self._ended_late)
+        except OutcomeUnknownError as exc:
+            why = f"The command was not sent: a transaction before it did not end. {exc}"
+            raise NotExecutedError(why, exc.code) from exc
+        except CardError:
             self._unwanted -= 1
-            await self._exchange(m.EndTransaction(session=self.name), limit_s, None)
+            raise
+        except RefusedError as exc:
+            if exc.code is not ErrorCode.NOT_TRANSACTED:
+                raise
+            self._unwanted -= 1
+        else:
+            self._unwanted -= 1
 
     def _began_late(self, answer: m.Message) -> None:
         if isinstance(answer, m.BeginTransactionAck):
             self._unwanted += 1
+
+    def _ended_late(self, answer: m.Message) -> None:
+        if isinstance(answer, m.EndTransactionAck):
+            self._unwanted -= 1
