@@ -84,6 +84,7 @@ print("ended", counted, *(f"{code:#x}={codes[code]}" for code in codes), flush=T
 """
 """Prints what it is told, and at the end what the card has counted."""
 
+
 class Ended(NamedTuple):
     """How often the card has counted, and how often the program was told each code."""
 
