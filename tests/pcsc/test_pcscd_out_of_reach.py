@@ -24,7 +24,8 @@ from tests.pcsc.test_pcscd_remote import (
     slow_card,
     transmit_body,
 )
-from tests.system.proxy import Proxy, listening
+from tests.system.gate import Gate
+from tests.system.proxy import listening
 from tests.system.world import LIMIT_S, World, running, until
 from wsrc.config import UserSettings
 from wsrc.messages import CardState
@@ -33,22 +34,6 @@ from wsrc.user_client import pcscd
 from wsrc.user_client.pcscd_remote import clients
 
 TRANSMIT, PRESENT = 0x09, 0x04
-
-
-class Gate(Proxy):
-    """Lets nobody through while it is shut."""
-
-    shut = False
-
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.shut:
-            writer.transport.abort()
-        else:
-            await super().carry(reader, writer)
-
-    def close(self) -> None:
-        self.shut = True
-        self.cut()
 
 
 class Bench:
@@ -61,11 +46,11 @@ class Bench:
 
     async def cut(self) -> None:
         """Have the server out of reach, and the socket know it."""
-        self.gate.close()
+        self.gate.shut()
         await until(lambda: not self.programs.shown.reachable)
 
     def heal(self) -> None:
-        self.gate.shut = False
+        self.gate.open()
 
     async def is_free(self) -> bool:
         return await self.world.state_of() is CardState.READY
