@@ -17,6 +17,7 @@ from wsrc.errors import (
     CardError,
     CardNotPresentError,
     ConnectionLostError,
+    ErrorCode,
     NoSuchCardError,
     SessionError,
     SessionLostError,
@@ -248,6 +249,8 @@ def _translated(exc: Exception) -> Exception:
     match exc:
         case NoSuchCardError() | CardNotPresentError():
             return NoCardError(str(exc))
+        case SessionLostError(code=ErrorCode.CONNECTION_LOST):
+            return ReaderError(str(exc))
         case CardError() | CardBusyError() | SessionLostError() | ValueError():
             return ProtocolError(str(exc))
         case _:
