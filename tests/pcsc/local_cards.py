@@ -20,6 +20,8 @@ class LocalCards:
     Commands run in the event loop, so cards must not be slow.
     """
 
+    reachable = True
+
     def __init__(self, source: SimulatedSource) -> None:
         self._source = source
 

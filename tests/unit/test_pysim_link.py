@@ -3,10 +3,11 @@
 
 import abc
 import argparse
+import contextlib
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,9 +15,13 @@ from typing import Any
 import pytest
 
 from certs.make_certs import Certificates
+from tests.system.gate import Gate
 from tests.system.in_thread import Elsewhere, elsewhere
+from tests.system.proxy import listening
 from tests.system.world import EUICC, UICC, Host, until
 from wsrc.messages import CardState
+from wsrc.readers.simulation import Faults, make_card, parse_description
+from wsrc.readers.simulation.card import When
 
 FOLDER = Path(__file__).parents[2] / "contrib" / "pysim"
 
@@ -255,6 +260,89 @@ def test_faults_of_the_reader_are_readers_faults(there: Elsewhere, host: Host) -
     for url in ("http://localhost", "wss://localhost:1/user"):
         with pytest.raises(ReaderError):
             WsrcLink(argparse.Namespace(wsrc_iccid=UICC, wsrc_server_url=url))
+
+
+class Way:
+    """The way from a link to the server, which can be cut and shut."""
+
+    def __init__(self, there: Elsewhere) -> None:
+        self._there = there
+        self._stack = contextlib.AsyncExitStack()
+        self._gate = there.do(
+            self._stack.enter_async_context(listening(Gate(there.world.app.user_port)))
+        )
+
+    def link(self, pysim: ModuleType) -> Any:
+        url = f"wss://localhost:{self._gate.port}/user"
+        opts = options(self._there, "--wsrc-iccid", UICC, "--wsrc-server-url", url)
+        return pysim.init_reader(opts)
+
+    def cut(self) -> None:
+        self._do(self._gate.cut)
+
+    def shut(self) -> None:
+        self._do(self._gate.shut)
+
+    def open(self) -> None:
+        self._do(self._gate.open)
+
+    def close(self) -> None:
+        self._there.do(self._stack.aclose())
+
+    def _do(self, doing: Callable[[], None]) -> None:
+        async def do() -> None:
+            doing()
+
+        self._there.do(do())
+
+
+@pytest.fixture
+def way(there: Elsewhere) -> Iterator[Way]:
+    way = Way(there)
+    yield way
+    way.close()
+
+
+def test_a_cut_costs_time_and_nothing_else(there: Elsewhere, way: Way, pysim: ModuleType) -> None:
+    card = make_card(parse_description(f'kind = "uicc"\niccid = "{UICC}"\n', "card"))
+    card.faults = Faults(delay_s=0.2, when=When.AFTER, only="8032")
+    there.do(there.world.host([card]))
+    link = way.link(pysim)
+    link.connect()
+    link._send_apdu("00a4040c10a0000000871002ffffffff8907090000")
+    link._send_apdu("002000010831323334ffffffff")
+    told: list[tuple[str, str]] = []
+
+    def count() -> None:
+        told.extend(link._send_apdu("80329c00010100") for _ in range(3))
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    there.do(until(card.struck.is_set))
+    way.cut()
+    counting.join(20)
+    assert told == [(f"{n:06x}01", "9000") for n in (1, 2, 3)]
+    assert link._send_apdu("00b201e403") == ("000003", "9000")
+    link.close()
+
+
+def test_a_server_that_was_lost_is_connected_to_again(
+    host: Host, way: Way, pysim: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WSRC_KEEP_S", "0.2")
+    link = way.link(pysim)
+    link.connect()
+    link._send_apdu("0020000108 31323334ffffffff")
+    way.shut()
+    with pytest.raises(ReaderError, match=r"could not be made again within 0\.2 s"):
+        link._send_apdu("00200001")
+    for _ in range(2):
+        with pytest.raises(ReaderError, match="localhost"):
+            link.connect()
+    way.open()
+    link.wait_for_card(20)
+    assert link._send_apdu("00200001") == ("", "63c3")
+    link.close()
 
 
 PROGRAM = """

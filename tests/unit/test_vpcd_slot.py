@@ -5,14 +5,16 @@ import contextlib
 import functools
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from certs.make_certs import Certificates
 from tests.integration.test_vpcd_card import ASK, ATR, OFF, ON, RESET, VERIFY, Driver
+from tests.system.gate import Gate
 from tests.system.in_thread import Elsewhere, elsewhere
+from tests.system.proxy import listening
 from tests.system.world import UICC, until
 from wsrc.messages import CardState
 from wsrc.readers.simulation import Card, default_cards, make_card, parse_description
@@ -29,6 +31,20 @@ class Slot:
         self.driver = driver
         self.card = card
         self.notes: list[str] = []
+        self.gate: Gate
+
+    def shut(self) -> None:
+        """Have the server out of reach."""
+        self._do(self.gate.shut)
+
+    def open(self) -> None:
+        self._do(self.gate.open)
+
+    def _do(self, doing: Callable[[], None]) -> None:
+        async def do() -> None:
+            doing()
+
+        self.there.do(do())
 
     def noted(self, text: str) -> None:
         async def is_so() -> bool:
@@ -55,16 +71,26 @@ class Slot:
 
 @contextlib.contextmanager
 def slot_with(
-    certificates: Certificates, card: Card | None = None, idle_s: float = 60.0, **settings: Any
+    certificates: Certificates,
+    card: Card | None = None,
+    idle_s: float = 60.0,
+    keep_s: float = 30.0,
+    **settings: Any,
 ) -> Iterator[Slot]:
     card = card or default_cards()[0]
-    driver = Driver()
+    driver, gates = Driver(), contextlib.AsyncExitStack()
     with elsewhere(certificates, **settings) as there:
         there.do(there.world.host([card]))
         slot = Slot(there, driver, card)
-        roster = Roster(
-            lambda: FollowingClient(there.url, ca=certificates.ca), {}, slot.notes.append
+        gate = there.do(gates.enter_async_context(listening(Gate(there.world.app.user_port))))
+        slot.gate = gate
+        follower = functools.partial(
+            FollowingClient,
+            f"wss://localhost:{gate.port}/user",
+            ca=certificates.ca,
+            keep_s=keep_s,
         )
+        roster = Roster(follower, {}, slot.notes.append)
         roster.open()
         served = VpcdSlot(roster, "127.0.0.1", driver.port, idle_s, slot.notes.append)
         thread = threading.Thread(target=served.run)
@@ -78,6 +104,7 @@ def slot_with(
             roster.close()
             thread.join(LIMIT_S)
             driver.close()
+            there.do(gates.aclose())
             assert not thread.is_alive()
 
 
@@ -139,6 +166,40 @@ def test_a_lease_that_ends_while_the_card_is_in_use_empties_the_slot(
         slot.driver.hang_up()
         slot.insert()
         assert slot.driver.ask(ASK[:4] + b"\x00") == b"\x63\xc3"
+
+
+def test_a_connection_that_is_cut_costs_time_and_nothing_else(certificates: Certificates) -> None:
+    with slot_with(certificates) as slot:
+        slot.insert()
+        assert slot.driver.ask(VERIFY) == b"\x90\x00"
+        for _ in range(3):
+            slot.shut()
+            slot.open()
+            assert slot.driver.ask(ASK[:4] + b"\x00") == b"\x90\x00"
+            assert slot.driver.ask(ATR) == slot.card.atr
+        assert len([note for note in slot.notes if "In the slot" in note]) == 1
+
+
+def test_a_connection_that_is_lost_for_good_empties_the_slot(certificates: Certificates) -> None:
+    with slot_with(certificates, keep_s=0.3) as slot:
+        slot.insert()
+        assert slot.driver.ask(VERIFY) == b"\x90\x00"
+        slot.shut()
+        assert slot.driver.at_end()
+        slot.noted("The slot is empty: ")
+        slot.driver.hang_up()
+        slot.open()
+        slot.insert()
+        assert slot.driver.ask(ASK[:4] + b"\x00") == b"\x63\xc3"
+
+
+def test_the_end_does_not_wait_for_a_server_that_is_away(certificates: Certificates) -> None:
+    with slot_with(certificates, keep_s=600) as slot:
+        slot.insert()
+        assert slot.driver.ask(VERIFY) == b"\x90\x00"
+        slot.shut()
+        slot.noted("It is being made again")
+        slot.driver.tell(ASK[:4] + b"\x00")
 
 
 def test_an_answer_that_the_driver_cannot_carry(certificates: Certificates) -> None:

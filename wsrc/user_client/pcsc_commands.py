@@ -14,12 +14,11 @@ from typing import Any, cast
 import click
 
 from wsrc.identity import iccid_forms, normal_iccid
-from wsrc.user_client.aio import Client
 from wsrc.user_client.invocation import Invocation, card_options, user_command
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.pcsc_running import run_program, status_of
 from wsrc.user_client.pcscd import serving
-from wsrc.user_client.pcscd_remote import RemoteCards
+from wsrc.user_client.pcscd_remote import RemoteCards, clients
 
 SOCKET_VARIABLE = "PCSCLITE_CSOCK_NAME"
 """Where libpcsclite looks for the path of the socket."""
@@ -154,20 +153,7 @@ async def _run(call: Invocation, command: Sequence[str], wanted: list[Filters]) 
 
 
 def _source(call: Invocation, wanted: Sequence[Filters]) -> RemoteCards:
-    s = call.settings
-
-    def client() -> Client:
-        return Client(
-            s.server_url,
-            ca=s.tls_ca,
-            name=s.name,
-            timeout_s=s.timeout_s,
-            connect_s=s.connect_s,
-            ping_s=s.ping_s,
-            keep_s=s.keep_s,
-        )
-
-    return RemoteCards(client, wanted, call.output.note)
+    return RemoteCards(clients(call.settings), wanted, call.output.note)
 
 
 COMMANDS = (serve, run)

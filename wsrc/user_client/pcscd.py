@@ -48,8 +48,8 @@ MAX_PROGRAMS = 1_000
 MAX_UNREAD_OCTETS = 1 << 18
 """Octets that a program may send before its request is answered; then it is not read from."""
 
-STOP_S = 15.0
-"""How long cards may take to be given back at the end."""
+STOP_S, STOP_OUT_OF_REACH_S = 15.0, 1.0
+"""How long cards may take to be given back at the end, and while they are out of reach."""
 
 
 @asynccontextmanager
@@ -122,8 +122,9 @@ class Server:
         self._settle()
         if self._running:
             self._quiet.clear()
+            reachable = self._source is not None and self._source.reachable
             with suppress(TimeoutError):
-                async with asyncio.timeout(STOP_S):
+                async with asyncio.timeout(STOP_S if reachable else STOP_OUT_OF_REACH_S):
                     await self._quiet.wait()
         if self._timer is not None:
             self._timer.cancel()

@@ -3,9 +3,13 @@
 
 import asyncio
 import functools
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
+
 from wsrc import messages as m
+from wsrc.config import UserSettings
 from wsrc.errors import (
     CardBusyError,
     ConnectionLostError,
@@ -48,12 +52,39 @@ _UNREACHABLE = {
 Report = Callable[[Sequence[Seen]], None]
 
 
+class LastingClient(Client):
+    """
+    A client that takes the place of an earlier one: what the server keeps for that is its own.
+
+    Args:
+        settings: Of the user.
+        instance: Name of this run of the program, which no other run has.
+    """
+
+    def __init__(self, settings: UserSettings, instance: str) -> None:
+        super().__init__(
+            settings.server_url,
+            ca=settings.tls_ca,
+            name=settings.name,
+            timeout_s=settings.timeout_s,
+            connect_s=settings.connect_s,
+            ping_s=settings.ping_s,
+            keep_s=settings.keep_s,
+        )
+        self._hello = msgspec.structs.replace(self._hello, instance=instance)
+
+
+def clients(settings: UserSettings) -> Callable[[], LastingClient]:
+    """Give what makes one client after another."""
+    return functools.partial(LastingClient, settings, uuid.uuid4().hex)
+
+
 class RemoteCards:
     """
     The cards of a server that match, whatever becomes of the connection.
 
     Args:
-        make_client: Gives a client that is not connected.
+        make_client: Gives a client that is not connected; see `clients`.
         wanted: The cards that match any of these are shown.
         say: Told in a sentence when the server is lost, and found again.
     """
@@ -74,6 +105,11 @@ class RemoteCards:
         self._away = False
         self._begun = asyncio.Event()
         self._raises = False
+
+    @property
+    def reachable(self) -> bool:
+        """Whether there is a connection to the server."""
+        return self._client is not None and self._trouble is None
 
     async def begun(self) -> None:
         """

@@ -90,6 +90,11 @@ class Session(Protocol):
 class CardSource(Protocol):
     """Where readers and cards are."""
 
+    @property
+    def reachable(self) -> bool:
+        """Whether cards answer now, as far as is known."""
+        ...
+
     async def run(self, report: Callable[[Sequence[Seen]], None]) -> None:
         """Report all readers whenever one changed, until cancelled."""
         ...

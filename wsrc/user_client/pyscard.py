@@ -22,8 +22,8 @@ from typing import Any, Self, Unpack, cast
 from wsrc.config import UserSettings, load
 from wsrc.errors import LocalProtocolError
 from wsrc.identity import iccid_forms, normal_iccid
-from wsrc.user_client.aio import Client
 from wsrc.user_client.naming import Filters
+from wsrc.user_client.pcscd_remote import clients
 from wsrc.user_client.pcscd_source import Seen
 from wsrc.user_client.pcscd_wire import Share
 from wsrc.user_client.pyscard_connection import RemoteReader, innermost
@@ -81,7 +81,7 @@ def install(
     with _one:
         if _installed is not None:
             raise LocalProtocolError("Remote cards are installed already; uninstall them first.")
-        service = Service(functools.partial(_client, settings), _alternatives(which))
+        service = Service(clients(settings), _alternatives(which))
         service.open()
         return Installation(service)
 
@@ -236,15 +236,3 @@ def _alternatives(which: Filters) -> Sequence[Filters]:
     if text is None or "*" in text:
         return [which]
     return [cast("Filters", {**which, "iccid": form}) for form in iccid_forms(normal_iccid(text))]
-
-
-def _client(settings: UserSettings) -> Client:
-    return Client(
-        settings.server_url,
-        ca=settings.tls_ca,
-        name=settings.name,
-        timeout_s=settings.timeout_s,
-        connect_s=settings.connect_s,
-        ping_s=settings.ping_s,
-        keep_s=settings.keep_s,
-    )

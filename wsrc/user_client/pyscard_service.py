@@ -195,6 +195,10 @@ class _Explaining:
         self.reasons: dict[bytes, str] = {}
         self._source = source
 
+    @property
+    def reachable(self) -> bool:
+        return self._source.reachable
+
     async def begun(self) -> None:
         await self._source.begun()
 

@@ -16,7 +16,10 @@ from wsrc.errors import (
     CardBusyError,
     CardError,
     CardNotPresentError,
+    ConnectionLostError,
+    ErrorCode,
     NoSuchCardError,
+    SessionError,
     SessionLostError,
     WsrcError,
 )
@@ -48,8 +51,7 @@ class WsrcLink(LinkBase):
         self._which = _which(opts)
         try:
             self._settings = load(UserSettings, os.environ, _flags(opts))
-            self._client = Client(**self._client_settings())
-            self._client.__enter__()
+            self._client = self._open_client()
         except WsrcError as exc:
             raise ReaderError(str(exc)) from exc
 
@@ -115,7 +117,7 @@ class WsrcLink(LinkBase):
 
     def connect(self) -> None:
         """
-        Take the card freshly reset, or reset it if it is ours.
+        Take the card freshly reset, or reset it if it is ours; connect to the server if need be.
 
         Raises:
             NoCardError: If it is not there.
@@ -169,11 +171,22 @@ class WsrcLink(LinkBase):
         if self._card is not None:
             try:
                 self._card.reset()
-            except (SessionLostError, CardError):
+            except (ConnectionLostError, SessionError, CardError):
                 self.disconnect()
             else:
                 return
-        self._card = self._client.select(wait_s=wait_s, **self._which)
+        self._card = self._select(wait_s)
+
+    def _select(self, wait_s: float) -> Card:
+        try:
+            return self._client.select(wait_s=wait_s, **self._which)
+        except ConnectionLostError:
+            self._client.close()
+        self._client = self._open_client()
+        return self._client.select(wait_s=wait_s, **self._which)
+
+    def _open_client(self) -> Client:
+        return Client(**self._client_settings()).__enter__()
 
     def _connected(self) -> Card:
         if self._card is None:
@@ -236,6 +249,8 @@ def _translated(exc: Exception) -> Exception:
     match exc:
         case NoSuchCardError() | CardNotPresentError():
             return NoCardError(str(exc))
+        case SessionLostError(code=ErrorCode.CONNECTION_LOST):
+            return ReaderError(str(exc))
         case CardError() | CardBusyError() | SessionLostError() | ValueError():
             return ProtocolError(str(exc))
         case _:
