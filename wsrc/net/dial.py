@@ -31,7 +31,6 @@ async def dial(
     *,
     connect_s: float,
     ping_s: float,
-    max_message_octets: int = MAX_MESSAGE_OCTETS,
     longest: int | None = None,
 ) -> AsyncGenerator[Link]:
     """
@@ -50,7 +49,7 @@ async def dial(
                     url,
                     ssl=context if context is not None else True,
                     heartbeat=ping_s,
-                    max_msg_size=max_message_octets,
+                    max_msg_size=MAX_MESSAGE_OCTETS,
                     timeout=_TIMEOUT,
                     decode_text=False,
                 )
