@@ -31,12 +31,13 @@ async def dial(
     *,
     connect_s: float,
     ping_s: float,
-    max_message_octets: int = MAX_MESSAGE_OCTETS,
+    longest: int | None = None,
 ) -> AsyncGenerator[Link]:
     """
     Connect to `url`, give the link with its writer running, and close it at the end.
 
-    A server that does not answer pings for 1.5 times `ping_s` counts as gone.
+    A server that does not answer pings for 1.5 times `ping_s` counts as gone. A message of more
+    than `longest` octets is not sent.
 
     Raises:
         ConnectionLostError: If the connection cannot be made; the sentence says why.
@@ -48,7 +49,7 @@ async def dial(
                     url,
                     ssl=context if context is not None else True,
                     heartbeat=ping_s,
-                    max_msg_size=max_message_octets,
+                    max_msg_size=MAX_MESSAGE_OCTETS,
                     timeout=_TIMEOUT,
                     decode_text=False,
                 )
@@ -56,7 +57,7 @@ async def dial(
             raise ConnectionLostError(explain(exc, url)) from exc
         beneath: object = socket.get_extra_info("socket")
         try:
-            async with _writing(Link(socket)) as link:
+            async with _writing(Link(socket, longest)) as link:
                 yield link
         finally:
             await _closed(beneath)

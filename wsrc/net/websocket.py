@@ -35,11 +35,13 @@ class Link:
     One WebSocket that carries messages.
 
     `run_writer` must run as a task for as long as the link is in use; it ends after `close`, or
-    when the connection breaks. `receive` is for one task.
+    when the connection breaks. `receive` is for one task. A message of more than `longest` octets
+    is not sent.
     """
 
-    def __init__(self, socket: WebSocket) -> None:
+    def __init__(self, socket: WebSocket, longest: int | None = None) -> None:
         self._socket = socket
+        self._longest = longest
         self._queue: deque[bytes] = deque()
         self._queued_octets = 0
         self._wake = asyncio.Event()
@@ -47,23 +49,22 @@ class Link:
         self._goodbye = False
         self._complained = False
 
-    def send(self, message: Message, most_octets: int | None = None) -> None:
+    def send(self, message: Message) -> None:
         """
         Queue a message; a link that is closing drops it.
 
         Raises:
-            LocalProtocolError: If a text in it has no form in UTF-8, or it has more than
-                `most_octets`.
+            LocalProtocolError: If a text in it has no form in UTF-8, or it is too long.
         """
         try:
             text = codec.encode(message)
         except UnicodeEncodeError as exc:
             what = codec.tag_of(message)
             raise LocalProtocolError(f"A text for {what!r} cannot be written in UTF-8.") from exc
-        if most_octets is not None and len(text) > most_octets:
-            what = codec.tag_of(message)
-            why = f"A message {what!r} of {len(text)} octets is too long; {most_octets} may be sent"
-            raise LocalProtocolError(f"{why} at once.")
+        if self._longest is not None and len(text) > self._longest:
+            what, size = codec.tag_of(message), len(text)
+            why = f"A message {what!r} of {size} octets is too long; it may have {self._longest}."
+            raise LocalProtocolError(why)
         self.forward(text)
 
     def forward(self, text: bytes) -> None:

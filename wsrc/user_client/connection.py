@@ -87,7 +87,7 @@ class Connection:
     def _send(self, message: m.Message) -> bool:
         if self._link is None or self._link.closing:
             return False
-        self._link.send(message, MAX_MESSAGE_OCTETS)
+        self._link.send(message)
         return True
 
     async def _keep(self, hello: m.Hello, greeted: "asyncio.Future[m.HelloAck]") -> None:
@@ -133,7 +133,11 @@ class Connection:
         """
         place = self._place
         async with dial(
-            place.url, place.tls, connect_s=place.connect_s, ping_s=place.ping_s
+            place.url,
+            place.tls,
+            connect_s=place.connect_s,
+            ping_s=place.ping_s,
+            longest=MAX_MESSAGE_OCTETS,
         ) as link:
             ack = await greet(link, hello, place.connect_s, place.url)
             self._link = link
