@@ -1,15 +1,122 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Attributes, control codes and states: what PC/SC numbers, and what it is called on the wire.
+What PC/SC numbers: result codes, share modes, dispositions, protocols, attributes, control codes.
 
 Messages carry names, and of a control code the number that all platforms agree on. Only a card
 host and a socket that a PC/SC program connects to need the numbers (PC/SC part 3 clause 3.1.4).
 """
 
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import Final
 
-from wsrc.slot import CardStatus
+from wsrc.slot import CardProtocol, CardStatus
+
+
+class Code(IntEnum):
+    """What a call came to, as pcsc-lite numbers it; see `code_number` and `code_name`."""
+
+    SCARD_S_SUCCESS = 0
+    SCARD_F_INTERNAL_ERROR = 0x8010_0001
+    SCARD_E_CANCELLED = 0x8010_0002
+    SCARD_E_INVALID_HANDLE = 0x8010_0003
+    SCARD_E_INVALID_PARAMETER = 0x8010_0004
+    SCARD_E_INVALID_TARGET = 0x8010_0005
+    SCARD_E_NO_MEMORY = 0x8010_0006
+    SCARD_F_WAITED_TOO_LONG = 0x8010_0007
+    SCARD_E_INSUFFICIENT_BUFFER = 0x8010_0008
+    SCARD_E_UNKNOWN_READER = 0x8010_0009
+    SCARD_E_TIMEOUT = 0x8010_000A
+    SCARD_E_SHARING_VIOLATION = 0x8010_000B
+    SCARD_E_NO_SMARTCARD = 0x8010_000C
+    SCARD_E_UNKNOWN_CARD = 0x8010_000D
+    SCARD_E_CANT_DISPOSE = 0x8010_000E
+    SCARD_E_PROTO_MISMATCH = 0x8010_000F
+    SCARD_E_NOT_READY = 0x8010_0010
+    SCARD_E_INVALID_VALUE = 0x8010_0011
+    SCARD_E_SYSTEM_CANCELLED = 0x8010_0012
+    SCARD_F_COMM_ERROR = 0x8010_0013
+    SCARD_F_UNKNOWN_ERROR = 0x8010_0014
+    SCARD_E_INVALID_ATR = 0x8010_0015
+    SCARD_E_NOT_TRANSACTED = 0x8010_0016
+    SCARD_E_READER_UNAVAILABLE = 0x8010_0017
+    SCARD_P_SHUTDOWN = 0x8010_0018
+    SCARD_E_PCI_TOO_SMALL = 0x8010_0019
+    SCARD_E_READER_UNSUPPORTED = 0x8010_001A
+    SCARD_E_DUPLICATE_READER = 0x8010_001B
+    SCARD_E_CARD_UNSUPPORTED = 0x8010_001C
+    SCARD_E_NO_SERVICE = 0x8010_001D
+    SCARD_E_SERVICE_STOPPED = 0x8010_001E
+    SCARD_E_UNSUPPORTED_FEATURE = 0x8010_001F
+    SCARD_E_NO_ACCESS = 0x8010_0027
+    SCARD_E_NO_READERS_AVAILABLE = 0x8010_002E
+    SCARD_E_COMM_DATA_LOST = 0x8010_002F
+    SCARD_E_SERVER_TOO_BUSY = 0x8010_0031
+    SCARD_W_UNSUPPORTED_CARD = 0x8010_0065
+    SCARD_W_UNRESPONSIVE_CARD = 0x8010_0066
+    SCARD_W_UNPOWERED_CARD = 0x8010_0067
+    SCARD_W_RESET_CARD = 0x8010_0068
+    SCARD_W_REMOVED_CARD = 0x8010_0069
+    SCARD_W_SECURITY_VIOLATION = 0x8010_006A
+
+
+_WINDOWS_CODES: Final = {
+    "SCARD_E_UNEXPECTED": 0x8010_001F,
+    Code.SCARD_E_UNSUPPORTED_FEATURE.name: 0x8010_0022,
+}
+"""What Windows numbers otherwise; pcsc-lite has no number for UNEXPECTED alone."""
+
+_CODE_NAMES: Final = {int(code): code.name for code in Code}
+_WINDOWS_CODE_NAMES: Final = _CODE_NAMES | {number: name for name, number in _WINDOWS_CODES.items()}
+
+
+class ShareMode(IntEnum):
+    """`slot.Share` as SCardConnect is told; any other number is nonsense."""
+
+    EXCLUSIVE = 1
+    SHARED = 2
+    DIRECT = 3
+
+
+class Disposition(IntEnum):
+    """`slot.Disposition` as SCardDisconnect is told; all but EJECT may be an initialization."""
+
+    LEAVE = 0
+    RESET = 1
+    UNPOWER = 2
+    EJECT = 3
+
+
+PROTOCOL_T0: Final = 0x0001
+PROTOCOL_T1: Final = 0x0002
+PROTOCOL_RAW: Final = 0x0004
+"""On pcsc-lite; Windows and pyscard's CardConnection have 10000h."""
+
+PROTOCOL_T15: Final = 0x0008
+PROTOCOL_ANY: Final = PROTOCOL_T0 | PROTOCOL_T1
+PROTOCOL_ANY_OLD: Final = 0x1000
+"""What the first programs for pcsc-lite say for `PROTOCOL_ANY`."""
+
+PROTOCOLS: Final[Mapping[int, CardProtocol]] = {
+    PROTOCOL_T0: CardProtocol.T0,
+    PROTOCOL_T1: CardProtocol.T1,
+}
+"""The protocols that cards here have, by their masks."""
+
+PROTOCOL_MASKS: Final = {protocol: mask for mask, protocol in PROTOCOLS.items()}
+
+
+class StatusBit(IntEnum):
+    """`slot.CardStatus` as SCardStatus of pcsc-lite says it; Windows has ordinals instead."""
+
+    UNKNOWN = 0x01
+    ABSENT = 0x02
+    PRESENT = 0x04
+    SWALLOWED = 0x08
+    POWERED = 0x10
+    NEGOTIABLE = 0x20
+    SPECIFIC = 0x40
+
 
 _VENDOR, _COMMUNICATIONS, _PROTOCOL, _POWER = 0x0001, 0x0002, 0x0003, 0x0004
 _SECURITY, _MECHANICAL, _DEFINED, _IFD, _ICC = 0x0005, 0x0006, 0x0007, 0x0008, 0x0009
@@ -88,17 +195,17 @@ GET_FEATURE_REQUEST: Final = 3400
 
 _UNIX_CONTROL, _WINDOWS_CONTROL, _WINDOWS_NUMBERS = 0x4200_0000, 0x0031_0000, 0x1000
 
-_STATUS_BITS: Final = {
-    0x01: CardStatus.UNKNOWN,
-    0x02: CardStatus.ABSENT,
-    0x04: CardStatus.PRESENT,
-    0x08: CardStatus.SWALLOWED,
-    0x10: CardStatus.POWERED,
-    0x20: CardStatus.NEGOTIABLE,
-    0x40: CardStatus.SPECIFIC,
-}
-
 _FEATURE_OCTETS: Final = 6
+
+
+def code_number(code: Code, *, windows: bool) -> int:
+    """Give a platform's number of a result code."""
+    return _WINDOWS_CODES.get(code.name, code) if windows else code
+
+
+def code_name(number: int, *, windows: bool) -> str | None:
+    """Give the PC/SC name of a platform's number of a result code; None where it has none."""
+    return (_WINDOWS_CODE_NAMES if windows else _CODE_NAMES).get(number)
 
 
 def attribute_name(number: int) -> str | None:
@@ -149,6 +256,7 @@ def platform_features(neutral: bytes, *, windows: bool) -> bytes:
 def card_status(state: int, *, windows: bool) -> tuple[CardStatus, ...]:
     """Give the names of what SCardStatus says: a mask on pcsc-lite, an ordinal on Windows."""
     if windows:
-        ordered = tuple(_STATUS_BITS.values())
-        return (ordered[state],) if 0 <= state < len(ordered) else (CardStatus.UNKNOWN,)
-    return tuple(name for bit, name in _STATUS_BITS.items() if state & bit)
+        ordered = tuple(StatusBit)
+        known = 0 <= state < len(ordered)
+        return (CardStatus[ordered[state].name] if known else CardStatus.UNKNOWN,)
+    return tuple(CardStatus[bit.name] for bit in StatusBit if state & bit)

@@ -4,6 +4,7 @@
 import threading
 import types
 
+from wsrc.pcsc_numbers import Code, ShareMode
 from wsrc.readers import pcsc_api as api
 
 READER = "Reader 00 00"
@@ -91,7 +92,10 @@ class FakeScard:
     def list_readers(self, context: int, groups: list[str]) -> list[object]:
         assert groups == []
         code = self._code("list", context)
-        return [code or (0 if self.readers else api.E_NO_READERS_AVAILABLE), list(self.readers)]
+        return [
+            code or (0 if self.readers else Code.SCARD_E_NO_READERS_AVAILABLE),
+            list(self.readers),
+        ]
 
     def get_status_change(
         self, context: int, timeout_ms: int, states: list[tuple[str, int]]
@@ -104,12 +108,12 @@ class FakeScard:
                 lambda: self._cancelled or self._now(states) != states, timeout_ms / 1000
             )
             if self._cancelled:
-                return [api.E_CANCELLED, []]
+                return [Code.SCARD_E_CANCELLED, []]
             if {name for name, _ in states} - self.readers.keys() - {api.PNP_READER}:
-                return [api.E_UNKNOWN_READER, []]
+                return [Code.SCARD_E_UNKNOWN_READER, []]
             atrs = {name: atr for name, (_, atr) in self.readers.items()}
             now = [(n, s | 2, list(atrs.get(n, b""))) for n, s in self._now(states)]
-        return [code or (0 if changed else api.E_TIMEOUT), now]
+        return [code or (0 if changed else Code.SCARD_E_TIMEOUT), now]
 
     def _now(self, states: list[tuple[str, int]]) -> list[tuple[str, int]]:
         pnp = {api.PNP_READER: (len(self.readers) << 16, b"")}
@@ -120,7 +124,7 @@ class FakeScard:
         return [self._code("connect", (context, mode, protocols)), 77, 0]
 
     def reconnect(self, card: int, mode: int, protocols: int, init: int) -> list[int]:
-        assert (card, mode) == (77, api.SHARE_EXCLUSIVE)
+        assert (card, mode) == (77, ShareMode.EXCLUSIVE)
         code = self._code("reconnect", (protocols, init))
         return [code, self.active or (2 if protocols == 3 else protocols)]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wsrc.errors import WsrcError
-from wsrc.pcsc_numbers import GET_FEATURE_REQUEST
+from wsrc.pcsc_numbers import GET_FEATURE_REQUEST, Code
 from wsrc.slot import CardProtocol, ResetKind
 from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
 from wsrc.user_client.pcscd_needs import (
@@ -25,9 +25,6 @@ from wsrc.user_client.pcscd_needs import (
 from wsrc.user_client.pcscd_readers import Readers
 from wsrc.user_client.pcscd_source import Failure, Seen
 from wsrc.user_client.pcscd_waiting import Program
-from wsrc.user_client.pcscd_wire import (
-    Code,
-)
 
 ATR = bytes.fromhex("3b021450")
 """T=0 by default."""

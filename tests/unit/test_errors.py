@@ -4,7 +4,7 @@
 import pytest
 
 from wsrc.errors import ErrorCode
-from wsrc.user_client.pcscd_wire import Code
+from wsrc.pcsc_numbers import Code
 
 
 @pytest.mark.parametrize("code", ErrorCode)

@@ -12,6 +12,7 @@ from wsrc.errors import (
     ReaderInUseError,
     ReaderUnavailableError,
 )
+from wsrc.pcsc_numbers import Code
 from wsrc.readers import pcsc_api as api
 
 CLASSES: list[tuple[int, str, type[CardError]]] = [
@@ -47,25 +48,25 @@ def test_sentence_names_the_reader_and_the_error(
 
 
 def test_mismatch_at_connecting_is_an_unusable_atr() -> None:
-    assert isinstance(api.connect_error(api.E_PROTO_MISMATCH, "R"), CardUnresponsiveError)
-    assert isinstance(api.card_error(api.E_PROTO_MISMATCH, "R"), CardTransmissionError)
-    assert isinstance(api.connect_error(api.E_NO_SMARTCARD, "R"), CardNotPresentError)
+    assert isinstance(api.connect_error(Code.SCARD_E_PROTO_MISMATCH, "R"), CardUnresponsiveError)
+    assert isinstance(api.card_error(Code.SCARD_E_PROTO_MISMATCH, "R"), CardTransmissionError)
+    assert isinstance(api.connect_error(Code.SCARD_E_NO_SMARTCARD, "R"), CardNotPresentError)
 
 
 @pytest.mark.parametrize(
     ("code", "pcsc_lite", "elsewhere"),
     [
-        (api.E_INVALID_HANDLE, Outcome.NOT_EXECUTED, Outcome.NOT_EXECUTED),
-        (api.E_SHARING_VIOLATION, Outcome.NOT_EXECUTED, Outcome.NOT_EXECUTED),
-        (api.E_PROTO_MISMATCH, Outcome.NOT_EXECUTED, Outcome.NOT_EXECUTED),
-        (api.W_RESET_CARD, Outcome.NOT_EXECUTED, Outcome.NOT_EXECUTED),
-        (api.W_REMOVED_CARD, Outcome.NOT_EXECUTED, Outcome.UNKNOWN),
-        (api.E_NO_SERVICE, Outcome.NOT_EXECUTED, Outcome.UNKNOWN),
-        (api.F_COMM_ERROR, Outcome.UNKNOWN, Outcome.UNKNOWN),
-        (api.E_INSUFFICIENT_BUFFER, Outcome.UNKNOWN, Outcome.UNKNOWN),
-        (api.E_NOT_TRANSACTED, Outcome.UNKNOWN, Outcome.UNKNOWN),
-        (api.E_NO_SMARTCARD, Outcome.UNKNOWN, Outcome.UNKNOWN),
-        (api.E_READER_UNAVAILABLE, Outcome.UNKNOWN, Outcome.UNKNOWN),
+        (Code.SCARD_E_INVALID_HANDLE, Outcome.NOT_EXECUTED, Outcome.NOT_EXECUTED),
+        (Code.SCARD_E_SHARING_VIOLATION, Outcome.NOT_EXECUTED, Outcome.NOT_EXECUTED),
+        (Code.SCARD_E_PROTO_MISMATCH, Outcome.NOT_EXECUTED, Outcome.NOT_EXECUTED),
+        (Code.SCARD_W_RESET_CARD, Outcome.NOT_EXECUTED, Outcome.NOT_EXECUTED),
+        (Code.SCARD_W_REMOVED_CARD, Outcome.NOT_EXECUTED, Outcome.UNKNOWN),
+        (Code.SCARD_E_NO_SERVICE, Outcome.NOT_EXECUTED, Outcome.UNKNOWN),
+        (Code.SCARD_F_COMM_ERROR, Outcome.UNKNOWN, Outcome.UNKNOWN),
+        (Code.SCARD_E_INSUFFICIENT_BUFFER, Outcome.UNKNOWN, Outcome.UNKNOWN),
+        (Code.SCARD_E_NOT_TRANSACTED, Outcome.UNKNOWN, Outcome.UNKNOWN),
+        (Code.SCARD_E_NO_SMARTCARD, Outcome.UNKNOWN, Outcome.UNKNOWN),
+        (Code.SCARD_E_READER_UNAVAILABLE, Outcome.UNKNOWN, Outcome.UNKNOWN),
         (0x8010_0001, Outcome.UNKNOWN, Outcome.UNKNOWN),
     ],
 )

@@ -6,14 +6,32 @@ import pytest
 from wsrc.pcsc_numbers import (
     ATTRIBUTES,
     CONTROL_NUMBER_MAX,
+    Code,
     attribute_name,
     card_status,
+    code_name,
+    code_number,
     control_code,
     control_number,
     neutral_features,
     platform_features,
 )
 from wsrc.slot import CardStatus
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_a_result_code_has_a_name_and_a_number_on_each_platform(windows: bool) -> None:
+    for code in Code:
+        assert code_name(code_number(code, windows=windows), windows=windows) == code.name
+    assert code_name(0x8010_0099, windows=windows) is None
+
+
+def test_what_a_platform_cannot_do_has_two_numbers() -> None:
+    code = Code.SCARD_E_UNSUPPORTED_FEATURE
+    assert code_number(code, windows=False) == 0x8010_001F
+    assert code_number(code, windows=True) == 0x8010_0022
+    assert code_name(0x8010_001F, windows=True) == "SCARD_E_UNEXPECTED"
+    assert code_name(0x8010_0022, windows=False) is None
 
 
 @pytest.mark.parametrize(

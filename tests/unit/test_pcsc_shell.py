@@ -20,7 +20,7 @@ from wsrc.errors import (
     ReaderUnavailableError,
     RefusedError,
 )
-from wsrc.pcsc_numbers import ATTRIBUTES
+from wsrc.pcsc_numbers import ATTRIBUTES, Code, Disposition, ShareMode
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import CardProtocol, CardStatus, ResetKind, SlotState
 from wsrc.readers.pcsc import PcscSource
@@ -104,7 +104,7 @@ def test_reader_plugged_in_while_listing_loses_no_reader(
     scard: FakeScard, watching: Watching
 ) -> None:
     watching.until(lambda slots: len(slots) == 1)
-    scard.codes["list"] = [api.E_INSUFFICIENT_BUFFER]
+    scard.codes["list"] = [Code.SCARD_E_INSUFFICIENT_BUFFER]
     scard.plug("New Reader 01 00")
     watching.until(lambda slots: len(slots) == 2)
     assert [] not in watching.reports
@@ -114,7 +114,7 @@ def test_reader_that_vanishes_while_asked_loses_no_other(
     scard: FakeScard, watching: Watching
 ) -> None:
     watching.until(lambda slots: len(slots) == 1)
-    scard.codes["status change"] = [api.E_UNKNOWN_READER]
+    scard.codes["status change"] = [Code.SCARD_E_UNKNOWN_READER]
     scard.plug("New Reader 01 00")
     watching.until(lambda slots: len(slots) == 2)
     assert [] not in watching.reports
@@ -123,24 +123,27 @@ def test_reader_that_vanishes_while_asked_loses_no_other(
 def test_card_reset_by_others_meanwhile_is_reset_again(
     scard: FakeScard, reader: PcscReader
 ) -> None:
-    scard.codes = {"reconnect": [api.W_RESET_CARD], "status": [0, 0, api.W_RESET_CARD]}
+    scard.codes = {
+        "reconnect": [Code.SCARD_W_RESET_CARD],
+        "status": [0, 0, Code.SCARD_W_RESET_CARD],
+    }
     connection = reader.connect()
-    assert scard.done("reconnect") == [(1, api.UNPOWER_CARD)] * 3
+    assert scard.done("reconnect") == [(1, Disposition.UNPOWER)] * 3
     assert connection.atr == ATR_T0
 
 
 def test_card_that_others_reset_for_ever_is_let_go_of(scard: FakeScard, reader: PcscReader) -> None:
-    scard.codes = {"reconnect": [api.W_RESET_CARD] * 99}
+    scard.codes = {"reconnect": [Code.SCARD_W_RESET_CARD] * 99}
     with pytest.raises(CardTransmissionError, match="SCARD_W_RESET_CARD"):
         reader.connect()
-    assert scard.done("disconnect") == [api.UNPOWER_CARD]
+    assert scard.done("disconnect") == [Disposition.UNPOWER]
 
 
 def test_reset_by_others_between_commands_is_told_and_mended_by_a_reset(
     scard: FakeScard, reader: PcscReader
 ) -> None:
     connection = reader.connect()
-    scard.codes = {"transmit": [api.W_RESET_CARD - (1 << 32)]}
+    scard.codes = {"transmit": [Code.SCARD_W_RESET_CARD - (1 << 32)]}
     with pytest.raises(CardTransmissionError, match="SCARD_W_RESET_CARD") as caught:
         connection.transmit(SELECT)
     assert caught.value.outcome is Outcome.NOT_EXECUTED
@@ -152,9 +155,9 @@ def test_reset_by_others_between_commands_is_told_and_mended_by_a_reset(
 def test_protocol_that_the_reader_refuses_gives_way_to_any(
     scard: FakeScard, reader: PcscReader
 ) -> None:
-    scard.codes = {"reconnect": [api.E_PROTO_MISMATCH]}
+    scard.codes = {"reconnect": [Code.SCARD_E_PROTO_MISMATCH]}
     connection = reader.connect()
-    assert scard.done("reconnect") == [(1, api.UNPOWER_CARD), (3, api.UNPOWER_CARD)]
+    assert scard.done("reconnect") == [(1, Disposition.UNPOWER), (3, Disposition.UNPOWER)]
     assert connection.protocol is CardProtocol.T1
 
 
@@ -168,7 +171,7 @@ def test_close_takes_the_power_away_once(scard: FakeScard, reader: PcscReader) -
     connection = reader.connect()
     connection.close()
     connection.close()
-    assert scard.done("disconnect") == [api.UNPOWER_CARD]
+    assert scard.done("disconnect") == [Disposition.UNPOWER]
 
 
 @pytest.mark.parametrize("code", sorted(api.SERVICE_GONE))
@@ -183,12 +186,12 @@ def test_stable_id_is_the_serial_number_once_the_reader_may_be_asked(
     scard: FakeScard, reader: PcscReader
 ) -> None:
     scard.attributes = {ATTRIBUTES["vendor_ifd_serial_no"]: b"S123\0"}
-    scard.codes = {"connect": [api.E_SHARING_VIOLATION]}
+    scard.codes = {"connect": [Code.SCARD_E_SHARING_VIOLATION]}
     assert reader.stable_id == READER
     assert reader.stable_id == "S123"
     assert reader.stable_id == "S123"
-    assert scard.done("connect") == [(1, api.SHARE_DIRECT, 0)] * 2
-    assert scard.done("disconnect") == [api.LEAVE_CARD]
+    assert scard.done("connect") == [(1, ShareMode.DIRECT, 0)] * 2
+    assert scard.done("disconnect") == [Disposition.LEAVE]
 
 
 def test_a_reader_says_what_its_card_is(reader: PcscReader) -> None:
@@ -231,7 +234,7 @@ def test_a_reader_that_fails_is_told_from_one_that_lacks_something(
     scard: FakeScard, reader: PcscReader
 ) -> None:
     connection = reader.connect()
-    scard.codes = {"control": [api.F_COMM_ERROR], "status": [api.W_REMOVED_CARD]}
+    scard.codes = {"control": [Code.SCARD_F_COMM_ERROR], "status": [Code.SCARD_W_REMOVED_CARD]}
     with pytest.raises(ReaderUnavailableError):
         connection.control(1, b"")
     with pytest.raises(CardNotPresentError):
@@ -246,7 +249,7 @@ def test_direct_takes_the_reader_without_a_protocol_or_a_reset(
     assert direct.get_attribute("vendor_name") == b"ACME"
     direct.set_attribute("supress_t1_ifs_request", b"\1")
     direct.close()
-    assert scard.done("connect") == [(1, api.SHARE_DIRECT, 0)]
+    assert scard.done("connect") == [(1, ShareMode.DIRECT, 0)]
     assert scard.done("set_attrib") == [(0x7FFF0007, b"\1")]
     assert scard.done("reconnect") == []
 
@@ -273,13 +276,13 @@ def test_only_wanted_protocols_are_asked_for(
 
 
 def test_a_card_without_the_wanted_protocol_is_let_go(scard: FakeScard, reader: PcscReader) -> None:
-    scard.codes = {"reconnect": [api.E_PROTO_MISMATCH]}
+    scard.codes = {"reconnect": [Code.SCARD_E_PROTO_MISMATCH]}
     with pytest.raises(RefusedError, match="no T1") as caught:
         reader.connect((CardProtocol.T1,))
     assert caught.value.code is ErrorCode.PROTOCOL_MISMATCH
-    assert scard.done("disconnect") == [api.UNPOWER_CARD]
+    assert scard.done("disconnect") == [Disposition.UNPOWER]
 
 
 def test_a_card_is_ejected_where_that_is_asked_for(scard: FakeScard, reader: PcscReader) -> None:
     reader.connect().close(eject=True)
-    assert scard.done("disconnect") == [api.EJECT_CARD]
+    assert scard.done("disconnect") == [Disposition.EJECT]

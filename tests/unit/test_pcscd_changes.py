@@ -14,13 +14,11 @@ from tests.unit.pcscd_programs import (
     World,
     code_of,
 )
+from wsrc.pcsc_numbers import Code
 from wsrc.user_client import pcscd_requests as asks
 from wsrc.user_client.pcscd_calls import MAX_HANDLES
 from wsrc.user_client.pcscd_needs import Exchange, Open, Park
 from wsrc.user_client.pcscd_source import Failure, Seen
-from wsrc.user_client.pcscd_wire import (
-    Code,
-)
 
 OK = Code.SCARD_S_SUCCESS
 VIOLATION = Code.SCARD_E_SHARING_VIOLATION

@@ -6,6 +6,7 @@ import struct
 import pytest
 
 from tests.unit.pcscd_programs import BACK, HERE, NAME, OUT, TestProgram, World, code_of
+from wsrc.pcsc_numbers import Code
 from wsrc.user_client import pcscd_requests as asks
 from wsrc.user_client.pcscd_needs import (
     ControlReader,
@@ -15,7 +16,6 @@ from wsrc.user_client.pcscd_needs import (
     WriteAttribute,
 )
 from wsrc.user_client.pcscd_source import Failure
-from wsrc.user_client.pcscd_wire import Code
 
 OK = Code.SCARD_S_SUCCESS
 RESET, NO_CARD = Code.SCARD_W_RESET_CARD, Code.SCARD_E_NO_SMARTCARD

@@ -8,13 +8,11 @@ from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.unit.pcscd_programs import ATR, NAME, Running, TestProgram, World
+from wsrc.pcsc_numbers import Code
 from wsrc.user_client import pcscd_requests as asks
 from wsrc.user_client.pcscd_needs import Close, Exchange, Open, Park, Reset
 from wsrc.user_client.pcscd_readers import KEEP_S
 from wsrc.user_client.pcscd_source import Failure, Seen
-from wsrc.user_client.pcscd_wire import (
-    Code,
-)
 
 NAMES = (NAME, b"Other 00 00")
 FAILURES = (

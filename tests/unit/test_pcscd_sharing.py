@@ -10,12 +10,10 @@ from tests.unit.pcscd_programs import (
     World,
     code_of,
 )
+from wsrc.pcsc_numbers import Code
 from wsrc.user_client import pcscd_requests as asks
 from wsrc.user_client.pcscd_needs import Exchange, Park, Reset
 from wsrc.user_client.pcscd_source import Failure
-from wsrc.user_client.pcscd_wire import (
-    Code,
-)
 
 OK = Code.SCARD_S_SUCCESS
 VIOLATION = Code.SCARD_E_SHARING_VIOLATION

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from wsrc.errors import CardError, Outcome, ReaderUnavailableError
+from wsrc.pcsc_numbers import Code
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import Slot, SlotState
 from wsrc.readers.pcsc_names import wanted
@@ -157,13 +158,13 @@ class PcscSource:
         pnp = (api.PNP_READER, self._known.get(api.PNP_READER, _UNAWARE)[0])
         wait_ms = 0 if self._fresh else _WAIT_MS
         code, states = self._scard.get_status_change(context, wait_ms, [*asked, pnp])
-        if code == api.S_SUCCESS or (code == api.E_TIMEOUT and PCSC_LITE):
+        if code == Code.SCARD_S_SUCCESS or (code == Code.SCARD_E_TIMEOUT and PCSC_LITE):
             # What pcsc-lite does not wake us for, it tells at the time-out.
             for name, state, atr in states:
                 self._known[name] = (state & ~api.STATE_CHANGED, bytes(atr))
-        elif code in {api.E_UNKNOWN_READER, api.E_READER_UNAVAILABLE}:
+        elif code in {Code.SCARD_E_UNKNOWN_READER, Code.SCARD_E_READER_UNAVAILABLE}:
             self._known.clear()
-        elif code not in {api.E_TIMEOUT, api.E_CANCELLED}:
+        elif code not in {Code.SCARD_E_TIMEOUT, Code.SCARD_E_CANCELLED}:
             raise api.card_error(code, "PC/SC")
         self._fresh = False
         return [self._slot(name) for name in names]
@@ -171,12 +172,12 @@ class PcscSource:
     def _names(self, context: int) -> list[str]:
         code, names = self._scard.list_readers(context)
         for _ in range(_LISTINGS):
-            if code != api.E_INSUFFICIENT_BUFFER:
+            if code != Code.SCARD_E_INSUFFICIENT_BUFFER:
                 break
             code, names = self._scard.list_readers(context)
-        if code == api.E_NO_READERS_AVAILABLE:
+        if code == Code.SCARD_E_NO_READERS_AVAILABLE:
             return []
-        if code != api.S_SUCCESS:
+        if code != Code.SCARD_S_SUCCESS:
             raise api.card_error(code, "PC/SC")
         return [name for name in names if wanted(name, self._include, self._exclude)]
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The part of the PC/SC interface that WSRC uses: its numbers, its errors, the shape of its calls.
+The part of the PC/SC interface that a card host uses: the shape of its calls, and its errors.
 
-Nothing here needs pyscard or a PC/SC service.
+The numbers that PC/SC has for all programs are in `pcsc_numbers`. Nothing here needs pyscard or a
+PC/SC service.
 """
 
+import sys
 from typing import Any, Final
 
 from wsrc.errors import (
@@ -16,17 +18,11 @@ from wsrc.errors import (
     ReaderInUseError,
     ReaderUnavailableError,
 )
+from wsrc.pcsc_numbers import Code, ShareMode, code_name, code_number
+
+WINDOWS: Final = sys.platform == "win32"
 
 SCOPE_USER: Final = 0
-SHARE_EXCLUSIVE: Final = 1
-SHARE_DIRECT: Final = 3
-PROTOCOL_T0: Final = 1
-PROTOCOL_T1: Final = 2
-PROTOCOL_ANY: Final = PROTOCOL_T0 | PROTOCOL_T1
-LEAVE_CARD: Final = 0
-RESET_CARD: Final = 1
-UNPOWER_CARD: Final = 2
-EJECT_CARD: Final = 3
 
 STATE_UNAWARE: Final = 0x0000
 STATE_CHANGED: Final = 0x0002
@@ -40,127 +36,76 @@ STATE_MUTE: Final = 0x0200
 PNP_READER: Final = "\\\\?PnP?\\Notification"
 """Pseudo-reader that changes when a reader comes or goes."""
 
-S_SUCCESS: Final = 0
-E_CANCELLED: Final = 0x8010_0002
-E_INVALID_HANDLE: Final = 0x8010_0003
-E_INVALID_PARAMETER: Final = 0x8010_0004
-E_INSUFFICIENT_BUFFER: Final = 0x8010_0008
-E_UNKNOWN_READER: Final = 0x8010_0009
-E_TIMEOUT: Final = 0x8010_000A
-E_SHARING_VIOLATION: Final = 0x8010_000B
-E_NO_SMARTCARD: Final = 0x8010_000C
-E_PROTO_MISMATCH: Final = 0x8010_000F
-E_INVALID_VALUE: Final = 0x8010_0011
-E_SYSTEM_CANCELLED: Final = 0x8010_0012
-F_COMM_ERROR: Final = 0x8010_0013
-E_INVALID_ATR: Final = 0x8010_0015
-E_NOT_TRANSACTED: Final = 0x8010_0016
-E_READER_UNAVAILABLE: Final = 0x8010_0017
-P_SHUTDOWN: Final = 0x8010_0018
-E_NO_SERVICE: Final = 0x8010_001D
-E_SERVICE_STOPPED: Final = 0x8010_001E
-E_UNSUPPORTED_FEATURE: Final = 0x8010_0022
-E_NO_READERS_AVAILABLE: Final = 0x8010_002E
-W_UNSUPPORTED_CARD: Final = 0x8010_0065
-W_UNRESPONSIVE_CARD: Final = 0x8010_0066
-W_UNPOWERED_CARD: Final = 0x8010_0067
-W_RESET_CARD: Final = 0x8010_0068
-W_REMOVED_CARD: Final = 0x8010_0069
-
 SERVICE_GONE: Final = frozenset(
     {
-        E_NO_SERVICE,
-        E_SERVICE_STOPPED,
-        F_COMM_ERROR,
-        E_INVALID_HANDLE,
-        P_SHUTDOWN,
-        E_SYSTEM_CANCELLED,
+        Code.SCARD_E_NO_SERVICE,
+        Code.SCARD_E_SERVICE_STOPPED,
+        Code.SCARD_F_COMM_ERROR,
+        Code.SCARD_E_INVALID_HANDLE,
+        Code.SCARD_P_SHUTDOWN,
+        Code.SCARD_E_SYSTEM_CANCELLED,
     }
 )
 """A context that gives one of these is dead; another may work."""
-
-_NAMES: Final = {
-    0x8010_0001: "SCARD_F_INTERNAL_ERROR",
-    E_CANCELLED: "SCARD_E_CANCELLED",
-    E_INVALID_HANDLE: "SCARD_E_INVALID_HANDLE",
-    E_INVALID_PARAMETER: "SCARD_E_INVALID_PARAMETER",
-    0x8010_0005: "SCARD_E_INVALID_TARGET",
-    0x8010_0006: "SCARD_E_NO_MEMORY",
-    0x8010_0007: "SCARD_F_WAITED_TOO_LONG",
-    E_INSUFFICIENT_BUFFER: "SCARD_E_INSUFFICIENT_BUFFER",
-    E_UNKNOWN_READER: "SCARD_E_UNKNOWN_READER",
-    E_TIMEOUT: "SCARD_E_TIMEOUT",
-    E_SHARING_VIOLATION: "SCARD_E_SHARING_VIOLATION",
-    E_NO_SMARTCARD: "SCARD_E_NO_SMARTCARD",
-    0x8010_000D: "SCARD_E_UNKNOWN_CARD",
-    0x8010_000E: "SCARD_E_CANT_DISPOSE",
-    E_PROTO_MISMATCH: "SCARD_E_PROTO_MISMATCH",
-    0x8010_0010: "SCARD_E_NOT_READY",
-    E_INVALID_VALUE: "SCARD_E_INVALID_VALUE",
-    E_SYSTEM_CANCELLED: "SCARD_E_SYSTEM_CANCELLED",
-    F_COMM_ERROR: "SCARD_F_COMM_ERROR",
-    0x8010_0014: "SCARD_F_UNKNOWN_ERROR",
-    E_INVALID_ATR: "SCARD_E_INVALID_ATR",
-    E_NOT_TRANSACTED: "SCARD_E_NOT_TRANSACTED",
-    E_READER_UNAVAILABLE: "SCARD_E_READER_UNAVAILABLE",
-    P_SHUTDOWN: "SCARD_P_SHUTDOWN",
-    0x8010_0019: "SCARD_E_PCI_TOO_SMALL",
-    0x8010_001A: "SCARD_E_READER_UNSUPPORTED",
-    0x8010_001B: "SCARD_E_DUPLICATE_READER",
-    0x8010_001C: "SCARD_E_CARD_UNSUPPORTED",
-    E_NO_SERVICE: "SCARD_E_NO_SERVICE",
-    E_SERVICE_STOPPED: "SCARD_E_SERVICE_STOPPED",
-    0x8010_001F: "SCARD_E_UNEXPECTED",
-    E_UNSUPPORTED_FEATURE: "SCARD_E_UNSUPPORTED_FEATURE",
-    0x8010_0027: "SCARD_E_NO_ACCESS",
-    E_NO_READERS_AVAILABLE: "SCARD_E_NO_READERS_AVAILABLE",
-    0x8010_002F: "SCARD_E_COMM_DATA_LOST",
-    0x8010_0031: "SCARD_E_SERVER_TOO_BUSY",
-    W_UNSUPPORTED_CARD: "SCARD_W_UNSUPPORTED_CARD",
-    W_UNRESPONSIVE_CARD: "SCARD_W_UNRESPONSIVE_CARD",
-    W_UNPOWERED_CARD: "SCARD_W_UNPOWERED_CARD",
-    W_RESET_CARD: "SCARD_W_RESET_CARD",
-    W_REMOVED_CARD: "SCARD_W_REMOVED_CARD",
-    0x8010_006A: "SCARD_W_SECURITY_VIOLATION",
-}
 
 _START_SERVICE = "start pcscd on this host, for example with: systemctl start pcscd.socket"
 _NO_ATR = "the card gives no usable answer to reset; take it out, clean it and put it back"
 
 _MEANINGS: Final[dict[int, tuple[type[CardError], str]]] = {
-    E_NO_SMARTCARD: (CardNotPresentError, "there is no card in it; insert one"),
-    W_REMOVED_CARD: (CardNotPresentError, "the card was taken out; insert it and connect again"),
-    W_UNRESPONSIVE_CARD: (CardUnresponsiveError, _NO_ATR),
-    W_UNPOWERED_CARD: (CardUnresponsiveError, "the card has no power; connect again"),
-    W_UNSUPPORTED_CARD: (CardUnresponsiveError, _NO_ATR),
-    E_INVALID_ATR: (CardUnresponsiveError, _NO_ATR),
-    E_SHARING_VIOLATION: (
+    Code.SCARD_E_NO_SMARTCARD: (CardNotPresentError, "there is no card in it; insert one"),
+    Code.SCARD_W_REMOVED_CARD: (
+        CardNotPresentError,
+        "the card was taken out; insert it and connect again",
+    ),
+    Code.SCARD_W_UNRESPONSIVE_CARD: (CardUnresponsiveError, _NO_ATR),
+    Code.SCARD_W_UNPOWERED_CARD: (CardUnresponsiveError, "the card has no power; connect again"),
+    Code.SCARD_W_UNSUPPORTED_CARD: (CardUnresponsiveError, _NO_ATR),
+    Code.SCARD_E_INVALID_ATR: (CardUnresponsiveError, _NO_ATR),
+    Code.SCARD_E_SHARING_VIOLATION: (
         ReaderInUseError,
         "another program on this host holds the card; end it (gpg's: gpgconf --kill scdaemon)",
     ),
-    E_UNKNOWN_READER: (ReaderUnavailableError, "no such reader is plugged in; plug it in"),
-    E_READER_UNAVAILABLE: (ReaderUnavailableError, "the reader was unplugged; plug it in again"),
-    E_NO_READERS_AVAILABLE: (ReaderUnavailableError, "no reader is plugged in; plug it in"),
-    E_NO_SERVICE: (ReaderUnavailableError, f"the PC/SC service is not running; {_START_SERVICE}"),
-    E_SERVICE_STOPPED: (ReaderUnavailableError, f"the PC/SC service stopped; {_START_SERVICE}"),
-    F_COMM_ERROR: (ReaderUnavailableError, f"the PC/SC service went away; {_START_SERVICE}"),
-    E_INVALID_HANDLE: (
+    Code.SCARD_E_UNKNOWN_READER: (
+        ReaderUnavailableError,
+        "no such reader is plugged in; plug it in",
+    ),
+    Code.SCARD_E_READER_UNAVAILABLE: (
+        ReaderUnavailableError,
+        "the reader was unplugged; plug it in again",
+    ),
+    Code.SCARD_E_NO_READERS_AVAILABLE: (
+        ReaderUnavailableError,
+        "no reader is plugged in; plug it in",
+    ),
+    Code.SCARD_E_NO_SERVICE: (
+        ReaderUnavailableError,
+        f"the PC/SC service is not running; {_START_SERVICE}",
+    ),
+    Code.SCARD_E_SERVICE_STOPPED: (
+        ReaderUnavailableError,
+        f"the PC/SC service stopped; {_START_SERVICE}",
+    ),
+    Code.SCARD_F_COMM_ERROR: (
+        ReaderUnavailableError,
+        f"the PC/SC service went away; {_START_SERVICE}",
+    ),
+    Code.SCARD_E_INVALID_HANDLE: (
         ReaderUnavailableError,
         "the PC/SC service does not know this connection, it was restarted; connect again",
     ),
-    W_RESET_CARD: (
+    Code.SCARD_W_RESET_CARD: (
         CardTransmissionError,
         "another program reset the card, so its state is lost; connect again",
     ),
-    E_PROTO_MISMATCH: (
+    Code.SCARD_E_PROTO_MISMATCH: (
         CardTransmissionError,
         "the card is not in the protocol that was agreed on; connect again",
     ),
-    E_NOT_TRANSACTED: (
+    Code.SCARD_E_NOT_TRANSACTED: (
         CardTransmissionError,
         "the exchange with the card failed; reset the card or connect again",
     ),
-    E_INSUFFICIENT_BUFFER: (
+    Code.SCARD_E_INSUFFICIENT_BUFFER: (
         CardTransmissionError,
         "the card answered more octets than PC/SC carries; the command was executed",
     ),
@@ -168,19 +113,19 @@ _MEANINGS: Final[dict[int, tuple[type[CardError], str]]] = {
 
 _NEVER_SENT: Final = frozenset(
     {
-        E_INVALID_HANDLE,
-        E_INVALID_PARAMETER,
-        E_INVALID_VALUE,
-        E_PROTO_MISMATCH,
-        E_SHARING_VIOLATION,
-        E_UNKNOWN_READER,
-        W_RESET_CARD,
-        W_UNPOWERED_CARD,
+        Code.SCARD_E_INVALID_HANDLE,
+        Code.SCARD_E_INVALID_PARAMETER,
+        Code.SCARD_E_INVALID_VALUE,
+        Code.SCARD_E_PROTO_MISMATCH,
+        Code.SCARD_E_SHARING_VIOLATION,
+        Code.SCARD_E_UNKNOWN_READER,
+        Code.SCARD_W_RESET_CARD,
+        Code.SCARD_W_UNPOWERED_CARD,
     }
 )
 """Errors of SCardTransmit that the resource manager gives before it turns to the reader."""
 
-_NEVER_SENT_BY_PCSC_LITE: Final = frozenset({E_NO_SERVICE, W_REMOVED_CARD})
+_NEVER_SENT_BY_PCSC_LITE: Final = frozenset({Code.SCARD_E_NO_SERVICE, Code.SCARD_W_REMOVED_CARD})
 """
 pcsc-lite says NO_SERVICE where the request could not be written to its socket (a reply that does
 not come is COMM_ERROR), and REMOVED_CARD only before it calls the driver.
@@ -188,16 +133,24 @@ not come is COMM_ERROR), and REMOVED_CARD only before it calls the driver.
 
 
 UNSUPPORTED: Final = frozenset(
-    {0x8010_001F, E_UNSUPPORTED_FEATURE, E_INVALID_PARAMETER, E_INVALID_VALUE, 0x01, 0x32, 0x57}
+    {
+        code_number(Code.SCARD_E_UNSUPPORTED_FEATURE, windows=False),
+        code_number(Code.SCARD_E_UNSUPPORTED_FEATURE, windows=True),
+        Code.SCARD_E_INVALID_PARAMETER,
+        Code.SCARD_E_INVALID_VALUE,
+        0x01,
+        0x32,
+        0x57,
+    }
 )
 """
 What control codes that a reader does not have are answered with.
 
-UNSUPPORTED_FEATURE is 1Fh on pcsc-lite; the last three are Windows' invalid function, not
-supported and invalid parameter, which drivers pass on.
+Windows has UNEXPECTED where pcsc-lite has UNSUPPORTED_FEATURE, and drivers mean the same by it;
+the last three are its invalid function, not supported and invalid parameter, which they pass on.
 """
 
-NO_ATTRIBUTE: Final = UNSUPPORTED | {E_NOT_TRANSACTED, E_INSUFFICIENT_BUFFER}
+NO_ATTRIBUTE: Final = UNSUPPORTED | {Code.SCARD_E_NOT_TRANSACTED, Code.SCARD_E_INSUFFICIENT_BUFFER}
 """
 What attributes that a reader does not have are answered with.
 
@@ -252,7 +205,7 @@ class Scard:
     def reconnect(self, card: int, protocols: int, initialization: int) -> tuple[int, int]:
         """Reset a card held exclusively; give the result code and the protocol now in force."""
         code, protocol = self._module.SCardReconnect(
-            card, SHARE_EXCLUSIVE, protocols, initialization
+            card, ShareMode.EXCLUSIVE, protocols, initialization
         )
         return unsigned(code), protocol
 
@@ -263,27 +216,27 @@ class Scard:
     def atr(self, card: int) -> tuple[int, bytes]:
         """Give the result code and the ATR of the last reset."""
         code, _, _, _, atr = self._module.SCardStatus(card)
-        return unsigned(code), bytes(atr) if code == S_SUCCESS else b""
+        return unsigned(code), bytes(atr) if code == Code.SCARD_S_SUCCESS else b""
 
     def transmit(self, card: int, protocol: int, octets: bytes) -> tuple[int, bytes]:
         """Give the result code and the answer, at most 65 548 octets."""
         code, answer = self._module.SCardTransmit(card, protocol, list(octets))
-        return unsigned(code), bytes(answer) if code == S_SUCCESS else b""
+        return unsigned(code), bytes(answer) if code == Code.SCARD_S_SUCCESS else b""
 
     def status(self, card: int) -> tuple[int, int, int, bytes]:
         """Give the result code, the state as the platform numbers it, the protocol, the ATR."""
         code, _, state, protocol, atr = self._module.SCardStatus(card)
-        return unsigned(code), state, protocol, bytes(atr) if code == S_SUCCESS else b""
+        return unsigned(code), state, protocol, bytes(atr) if code == Code.SCARD_S_SUCCESS else b""
 
     def control(self, card: int, control_code: int, octets: bytes) -> tuple[int, bytes]:
         """Give the result code and what the reader answered."""
         code, answer = self._module.SCardControl(card, control_code, list(octets))
-        return unsigned(code), bytes(answer) if code == S_SUCCESS else b""
+        return unsigned(code), bytes(answer) if code == Code.SCARD_S_SUCCESS else b""
 
     def get_attribute(self, card: int, attribute: int) -> tuple[int, bytes]:
         """Give the result code and an attribute of the reader."""
         code, value = self._module.SCardGetAttrib(card, attribute)
-        return unsigned(code), bytes(value) if code == S_SUCCESS else b""
+        return unsigned(code), bytes(value) if code == Code.SCARD_S_SUCCESS else b""
 
     def set_attribute(self, card: int, attribute: int, value: bytes) -> int:
         """Give the result code."""
@@ -297,7 +250,7 @@ def unsigned(code: int) -> int:
 
 def error_name(code: int) -> str:
     """Give the PC/SC name of a result code, or its number where it has none."""
-    return _NAMES.get(unsigned(code), f"PC/SC error {unsigned(code):08X}")
+    return code_name(unsigned(code), windows=WINDOWS) or f"PC/SC error {unsigned(code):08X}"
 
 
 def card_error(code: int, reader: str, outcome: Outcome = Outcome.NOT_EXECUTED) -> CardError:
@@ -309,7 +262,7 @@ def card_error(code: int, reader: str, outcome: Outcome = Outcome.NOT_EXECUTED) 
 
 def connect_error(code: int, reader: str) -> CardError:
     """Make the error for a card that did not come up: there a mismatch means an unusable ATR."""
-    if unsigned(code) == E_PROTO_MISMATCH:
+    if unsigned(code) == Code.SCARD_E_PROTO_MISMATCH:
         text = f"reader {reader!r}: {_NO_ATR} ({error_name(code)})"
         return CardUnresponsiveError(text, Outcome.NOT_EXECUTED)
     return card_error(code, reader)

@@ -1,28 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """One PC/SC reader as a handle: what can be asked of it with a card and without one."""
 
-import sys
 from collections.abc import Callable
-from typing import Final
 
 from wsrc.errors import CardError, ErrorCode, RefusedError
 from wsrc.pcsc_numbers import (
     ATTRIBUTES,
     GET_FEATURE_REQUEST,
+    PROTOCOLS,
+    Code,
+    Disposition,
     card_status,
     control_code,
     neutral_features,
 )
 from wsrc.readers import pcsc_api as api
-from wsrc.readers.base import CardProtocol, Status
-
-WINDOWS: Final = sys.platform == "win32"
-
-PROTOCOLS: Final = {
-    api.PROTOCOL_T0: CardProtocol.T0,
-    api.PROTOCOL_T1: CardProtocol.T1,
-}
-"""What PC/SC numbers of the protocols that cards here have."""
+from wsrc.readers.base import Status
 
 
 class PcscDirect:
@@ -44,9 +37,9 @@ class PcscDirect:
             CardError: If the reader cannot be asked.
         """
         code, state, protocol, atr = self._scard.status(self._handle())
-        if code != api.S_SUCCESS:
+        if code != Code.SCARD_S_SUCCESS:
             raise self._failure(code)
-        states = card_status(state, windows=WINDOWS)
+        states = card_status(state, windows=api.WINDOWS)
         return Status(states, PROTOCOLS.get(protocol), atr)
 
     def control(self, number: int, octets: bytes) -> bytes:
@@ -57,13 +50,13 @@ class PcscDirect:
             RefusedError: If the reader cannot do that.
             CardError: If it failed.
         """
-        control = control_code(number, windows=WINDOWS)
+        control = control_code(number, windows=api.WINDOWS)
         if control is None:
             raise self._refusal(f"no control number {number}")
         code, answer = self._scard.control(self._handle(), control, octets)
         self._check(code, f"no control number {number}", api.UNSUPPORTED)
         if number == GET_FEATURE_REQUEST:
-            return neutral_features(answer, windows=WINDOWS)
+            return neutral_features(answer, windows=api.WINDOWS)
         return answer
 
     def get_attribute(self, name: str) -> bytes:
@@ -89,12 +82,12 @@ class PcscDirect:
         """Power the card off, or push it out, and let go of the reader; never raises."""
         card, self._card = self._card, None
         if card is not None:
-            self._scard.disconnect(card, api.EJECT_CARD if eject else api.UNPOWER_CARD)
+            self._scard.disconnect(card, Disposition.EJECT if eject else Disposition.UNPOWER)
             self._let_go()
 
     def _handle(self) -> int:
         if self._card is None:
-            raise api.card_error(api.E_INVALID_HANDLE, self._reader)
+            raise api.card_error(Code.SCARD_E_INVALID_HANDLE, self._reader)
         return self._card
 
     def _attribute(self, name: str) -> int:
@@ -114,7 +107,7 @@ class PcscDirect:
     def _check(self, code: int, lacks: str, unsupported: frozenset[int]) -> None:
         if code in unsupported:
             raise self._refusal(f"{lacks} ({api.error_name(code)})")
-        if code != api.S_SUCCESS:
+        if code != Code.SCARD_S_SUCCESS:
             raise self._failure(code)
 
     def _refusal(self, lacks: str) -> RefusedError:

@@ -7,10 +7,19 @@ from typing import Final
 
 from wsrc.apdu import MAX_COMMAND_OCTETS
 from wsrc.errors import CardError, CardTransmissionError, ErrorCode, Outcome, RefusedError
-from wsrc.pcsc_numbers import ATTRIBUTES
+from wsrc.pcsc_numbers import (
+    ATTRIBUTES,
+    PROTOCOL_ANY,
+    PROTOCOL_MASKS,
+    PROTOCOL_T0,
+    PROTOCOLS,
+    Code,
+    Disposition,
+    ShareMode,
+)
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import CardProtocol, ResetKind
-from wsrc.readers.pcsc_direct import PROTOCOLS, PcscDirect
+from wsrc.readers.pcsc_direct import PcscDirect
 from wsrc.readers.pcsc_names import first_protocol, stable_id
 
 PCSC_LITE: Final = sys.platform == "linux"
@@ -18,10 +27,9 @@ PCSC_LITE: Final = sys.platform == "linux"
 _RESETS: Final = 3
 """Attempts to bring a card up while it is said to have been reset by others."""
 
-_NUMBERS: Final = {protocol: number for number, protocol in PROTOCOLS.items()}
 _INITIALIZATION: Final = {
-    ResetKind.COLD: api.UNPOWER_CARD,
-    ResetKind.WARM: api.RESET_CARD,
+    ResetKind.COLD: Disposition.UNPOWER,
+    ResetKind.WARM: Disposition.RESET,
 }
 
 
@@ -41,7 +49,7 @@ class Context:
         """
         if self._handle is None:
             code, handle = self._scard.establish_context()
-            if code != api.S_SUCCESS:
+            if code != Code.SCARD_S_SUCCESS:
                 raise api.card_error(code, reader)
             self._handle = handle
         return self._handle
@@ -112,24 +120,24 @@ class PcscReader:
         """
         if self._stable_id is None:
             try:
-                card = self._hold(api.SHARE_DIRECT, 0)
+                card = self._hold(ShareMode.DIRECT, 0)
             except CardError:
                 return self._name
             _, serial = self._scard.get_attribute(card, ATTRIBUTES["vendor_ifd_serial_no"])
             _, channel = self._scard.get_attribute(card, ATTRIBUTES["channel_id"])
-            self._scard.disconnect(card, api.LEAVE_CARD)
+            self._scard.disconnect(card, Disposition.LEAVE)
             self._let_go()
             self._stable_id = stable_id(self._name, serial, channel)
         return self._stable_id
 
     def connect(self, protocols: Sequence[CardProtocol] = ()) -> "PcscConnection":
         """Take the card for exclusive use, powered by a cold reset; errors as `base.Reader`."""
-        card = self._hold(api.SHARE_EXCLUSIVE, api.PROTOCOL_ANY)
+        card = self._hold(ShareMode.EXCLUSIVE, PROTOCOL_ANY)
         return PcscConnection(self._name, card, self._scard, self._let_go, protocols)
 
     def connect_direct(self) -> PcscDirect:
         """Take the reader as it is, with or without a card; errors as `base.Reader`."""
-        card = self._hold(api.SHARE_DIRECT, 0)
+        card = self._hold(ShareMode.DIRECT, 0)
         return PcscDirect(self._name, card, self._scard, self._let_go)
 
     def close(self) -> None:
@@ -154,7 +162,7 @@ class PcscReader:
     def _hold(self, share_mode: int, protocols: int) -> int:
         """Take the reader, and note that it is we who hold it."""
         if self._in_use():
-            raise api.card_error(api.E_SHARING_VIOLATION, self._name)
+            raise api.card_error(Code.SCARD_E_SHARING_VIOLATION, self._name)
         self._own.begin(self._name)
         try:
             return self._take(share_mode, protocols)
@@ -167,7 +175,7 @@ class PcscReader:
         if code in api.SERVICE_GONE:
             self._context.release()
             code, card = self._attempt(share_mode, protocols)
-        if code != api.S_SUCCESS:
+        if code != Code.SCARD_S_SUCCESS:
             raise api.connect_error(code, self._name)
         return card
 
@@ -195,9 +203,9 @@ class PcscConnection(PcscDirect):
     ) -> None:
         super().__init__(reader, card, scard, let_go)
         self._atr = b""
-        self._number = api.PROTOCOL_T0
+        self._number = PROTOCOL_T0
         try:
-            self._power(api.UNPOWER_CARD, protocols)
+            self._power(Disposition.UNPOWER, protocols)
         except BaseException:
             self.close()
             raise
@@ -227,7 +235,7 @@ class PcscConnection(PcscDirect):
                 Outcome.NOT_EXECUTED,
             )
         code, answer = self._scard.transmit(self._handle(), self._number, octets)
-        if code != api.S_SUCCESS:
+        if code != Code.SCARD_S_SUCCESS:
             raise api.transmit_error(code, self._reader, pcsc_lite=PCSC_LITE)
         if len(answer) < 2:
             raise self._no_status_word(len(answer))
@@ -246,41 +254,41 @@ class PcscConnection(PcscDirect):
 
     def _power(self, initialization: int, protocols: Sequence[CardProtocol]) -> None:
         card = self._handle()
-        wanted = [_NUMBERS[protocol] for protocol in dict.fromkeys(protocols)] or _NUMBERS.values()
-        mask = sum(wanted)
-        code = api.W_RESET_CARD
+        wanted = dict.fromkeys(protocols or PROTOCOL_MASKS)
+        mask = sum(PROTOCOL_MASKS[protocol] for protocol in wanted)
+        code: int = Code.SCARD_W_RESET_CARD
         for _ in range(_RESETS):
             code = self._reset_once(card, initialization, mask)
-            if code != api.W_RESET_CARD:
+            if code != Code.SCARD_W_RESET_CARD:
                 break
-        if code == api.E_PROTO_MISMATCH and mask != api.PROTOCOL_ANY:
+        if code == Code.SCARD_E_PROTO_MISMATCH and mask != PROTOCOL_ANY:
             names = " and no ".join(protocols)
             why = f"The card in reader {self._reader!r} has no {names}."
             raise RefusedError(ErrorCode.PROTOCOL_MISMATCH, why)
-        if code != api.S_SUCCESS:
+        if code != Code.SCARD_S_SUCCESS:
             raise api.connect_error(code, self._reader)
 
     def _reset_once(self, card: int, initialization: int, mask: int) -> int:
         """Reset the card into the protocol that it offers first, else into any of the mask."""
         _, atr = self._scard.atr(card)
         offered = first_protocol(atr)
-        wish = _NUMBERS[offered] & mask if offered is not None else mask
+        wish = PROTOCOL_MASKS[offered] & mask if offered is not None else mask
         code, number = self._scard.reconnect(card, wish or mask, initialization)
-        if code == api.E_PROTO_MISMATCH and wish not in {0, mask}:
+        if code == Code.SCARD_E_PROTO_MISMATCH and wish not in {0, mask}:
             code, number = self._scard.reconnect(card, mask, initialization)
-        if code != api.S_SUCCESS:
+        if code != Code.SCARD_S_SUCCESS:
             return code
         code, atr = self._scard.atr(card)
-        if code == api.S_SUCCESS:
+        if code == Code.SCARD_S_SUCCESS:
             if number not in PROTOCOLS:
-                return api.E_PROTO_MISMATCH
+                return Code.SCARD_E_PROTO_MISMATCH
             self._atr, self._number = atr, number
         return code
 
     def _no_status_word(self, count: int) -> CardError:
         """Explain an answer without status word: the card went away in mid-command."""
         code, _ = self._scard.atr(self._handle())
-        if code in {api.W_REMOVED_CARD, api.E_NO_SMARTCARD}:
+        if code in {Code.SCARD_W_REMOVED_CARD, Code.SCARD_E_NO_SMARTCARD}:
             return api.card_error(code, self._reader, Outcome.UNKNOWN)
         return CardTransmissionError(
             f"reader {self._reader!r}: the card answered {count} octets, which is no status "

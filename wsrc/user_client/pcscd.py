@@ -37,10 +37,7 @@ from wsrc.user_client.pcscd_requests import (
 )
 from wsrc.user_client.pcscd_source import CardSource, Session, failure_of
 from wsrc.user_client.pcscd_waiting import Program
-from wsrc.user_client.pcscd_wire import (
-    Reading,
-    WireError,
-)
+from wsrc.user_client.pcscd_wire import Reading, WireError
 
 MAX_PROGRAMS = 1_000
 """Connections at a time; pcscd has 200. More are closed at once."""

@@ -5,36 +5,28 @@ from collections.abc import Callable
 
 from wsrc import __version__
 from wsrc.apdu import MAX_COMMAND_OCTETS
+from wsrc.pcsc_numbers import Code
 from wsrc.user_client.pcscd_table import Reader, Refused
-from wsrc.user_client.pcscd_wire import (
-    Code,
-)
 
 VENDOR = b"WSRC"
-_ALIAS = 0x7FFF0000
-"""Class of the system attributes; programs built with another table say 0."""
 
 
-def is_known(number: int) -> bool:
-    """Tell whether the value of an attribute is never asked for."""
-    return _full(number) in _ATTRIBUTES
+def is_known(name: str) -> bool:
+    """Tell whether the value of an attribute of `pcsc_numbers.ATTRIBUTES` is never asked for."""
+    return name in _ATTRIBUTES
 
 
-def known_attribute(reader: Reader, number: int) -> bytes:
+def known_attribute(reader: Reader, name: str) -> bytes:
     """
     Give the value of an attribute that is known here.
 
     Raises:
         Refused: If the reader has none now.
     """
-    value = _ATTRIBUTES[_full(number)](reader)
+    value = _ATTRIBUTES[name](reader)
     if value is None:
         raise Refused(Code.SCARD_E_UNSUPPORTED_FEATURE)
     return value
-
-
-def _full(number: int) -> int:
-    return number | _ALIAS if 1 <= number <= 7 else number
 
 
 def _number(value: int) -> bytes:
@@ -51,19 +43,15 @@ def _name(reader: Reader) -> bytes:
     return reader.name + b"\0"
 
 
-_ATTRIBUTES: dict[int, Callable[[Reader], bytes | None]] = {
-    0x00010100: lambda _: VENDOR,
-    0x00010101: lambda _: VENDOR,
-    0x00010102: _version,
-    0x0007A007: lambda _: _number(MAX_COMMAND_OCTETS),
-    0x00080201: lambda reader: _number(reader.protocol) if reader.protocol else None,
-    0x00090300: lambda reader: bytes((2 if reader.seen.present else 0,)),
-    0x00090301: lambda reader: bytes((int(reader.seen.present),)),
-    0x00090303: lambda reader: reader.seen.atr if reader.seen.present else None,
-    0x7FFF0003: _name,
-    0x7FFF0004: _name,
+_ATTRIBUTES: dict[str, Callable[[Reader], bytes | None]] = {
+    "vendor_name": lambda _: VENDOR,
+    "vendor_ifd_type": lambda _: VENDOR,
+    "vendor_ifd_version": _version,
+    "maxinput": lambda _: _number(MAX_COMMAND_OCTETS),
+    "current_protocol_type": lambda reader: _number(reader.protocol) if reader.protocol else None,
+    "icc_presence": lambda reader: bytes((2 if reader.seen.present else 0,)),
+    "icc_interface_status": lambda reader: bytes((int(reader.seen.present),)),
+    "atr_string": lambda reader: reader.seen.atr if reader.seen.present else None,
+    "device_friendly_name": _name,
+    "device_system_name": _name,
 }
-"""
-VENDOR_NAME, VENDOR_IFD_TYPE, VENDOR_IFD_VERSION, MAXINPUT, CURRENT_PROTOCOL_TYPE, ICC_PRESENCE,
-ICC_INTERFACE_STATUS, ATR_STRING, DEVICE_FRIENDLY_NAME, DEVICE_SYSTEM_NAME.
-"""

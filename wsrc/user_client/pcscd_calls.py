@@ -8,6 +8,14 @@ Each call that may have to wait is a generator of what it needs, see `pcscd_need
 from collections.abc import Callable, Generator
 from typing import Any
 
+from wsrc.pcsc_numbers import (
+    PROTOCOL_ANY,
+    PROTOCOL_ANY_OLD,
+    PROTOCOL_RAW,
+    Code,
+    Disposition,
+    ShareMode,
+)
 from wsrc.slot import ResetKind
 from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
 from wsrc.user_client.pcscd_attributes import is_known, known_attribute
@@ -16,16 +24,7 @@ from wsrc.user_client.pcscd_questions import control, name_of, read, write
 from wsrc.user_client.pcscd_table import Handle, Reader, Refused
 from wsrc.user_client.pcscd_turns import Turns
 from wsrc.user_client.pcscd_waiting import Program, Table, Waiting
-from wsrc.user_client.pcscd_wire import (
-    PROTOCOL_ANY_OLD,
-    PROTOCOL_RAW,
-    PROTOCOL_T0,
-    PROTOCOL_T1,
-    Code,
-    Disposition,
-    Share,
-    WireError,
-)
+from wsrc.user_client.pcscd_wire import WireError
 
 BEGIN_PARK_S = 0.1
 """How long BEGIN_TRANSACTION waits for another's to end; the library then asks again."""
@@ -33,7 +32,7 @@ BEGIN_PARK_S = 0.1
 MAX_HANDLES = 200
 """Handles of one context."""
 
-_ANY = PROTOCOL_T0 | PROTOCOL_T1 | PROTOCOL_RAW | PROTOCOL_ANY_OLD
+_WISHES = PROTOCOL_ANY | PROTOCOL_RAW | PROTOCOL_ANY_OLD
 _KINDS = {Disposition.RESET: ResetKind.WARM, Disposition.UNPOWER: ResetKind.COLD}
 
 
@@ -72,13 +71,13 @@ class Calls:
         return wire.connected(asked, Code.SCARD_S_SUCCESS, handle.number, reader.protocol)
 
     def _hold(self, program: Program, reader: Reader, asked: asks.Connect) -> Handle:
-        if asked.share != Share.DIRECT or asked.protocols & PROTOCOL_RAW:
+        if asked.share != ShareMode.DIRECT or asked.protocols & PROTOCOL_RAW:
             reader.choose_protocol(asked.protocols)
         if len(program.cards) >= MAX_HANDLES:
             raise Refused(Code.SCARD_E_NO_MEMORY)
         handle = Handle(self._number(self._handles), reader, program)
         reader.add(handle, asked.share)
-        if asked.share != Share.DIRECT:
+        if asked.share != ShareMode.DIRECT:
             reader.unpowered = False
         self._handles[handle.number] = handle
         program.cards.add(handle.number)
@@ -103,12 +102,12 @@ class Calls:
             if holder is not None and holder.owner is not program:
                 yield Park()
                 continue
-            if asked.share == Share.DIRECT:
+            if asked.share == ShareMode.DIRECT:
                 return reader
             reader.check_present()
             if reader.session is not None:
                 return reader
-            if asked.share == Share.EXCLUSIVE and reader.handles:
+            if asked.share == ShareMode.EXCLUSIVE and reader.handles:
                 raise Refused(Code.SCARD_E_SHARING_VIOLATION)
             yield from self._turns.take(reader, self._turns.open(reader))
 
@@ -132,10 +131,10 @@ class Calls:
             yield from self._turns.take(reader, self._turns.reset_or_open(reader, kind))
         elif reader.seen.mute:
             raise Refused(Code.SCARD_W_UNRESPONSIVE_CARD)
-        elif asked.share != Share.DIRECT and reader.session is None:
+        elif asked.share != ShareMode.DIRECT and reader.session is None:
             yield from self._turns.take(reader, self._turns.open(reader))
         reader.check_there()
-        if asked.share != Share.DIRECT or asked.protocols & PROTOCOL_RAW:
+        if asked.share != ShareMode.DIRECT or asked.protocols & PROTOCOL_RAW:
             reader.choose_protocol(asked.protocols)
         reader.share_as(handle, asked.share)
         handle.event = None
@@ -201,10 +200,10 @@ class Calls:
         """SCardGetAttrib; what is known here is not asked for."""
         del now
         reader = self._usable(program, asked.card).reader
-        if is_known(asked.attribute):
-            value = known_attribute(reader, asked.attribute)
+        name = name_of(asked.attribute)
+        if is_known(name):
+            value = known_attribute(reader, name)
         else:
-            name = name_of(asked.attribute)
             yield from self._at_rest(lambda: self._usable(program, asked.card).reader)
             value = yield from self._turns.ask(reader, read(self._turns, reader, name))
         return wire.attribute(asked, Code.SCARD_S_SUCCESS, value)
@@ -292,7 +291,7 @@ class Calls:
 
 
 def _check_wish(share: int, protocols: int) -> None:
-    if share != Share.DIRECT and not protocols & _ANY:
+    if share != ShareMode.DIRECT and not protocols & _WISHES:
         raise Refused(Code.SCARD_E_PROTO_MISMATCH)
-    if share not in set(Share):
+    if share not in set(ShareMode):
         raise Refused(Code.SCARD_E_INVALID_VALUE)

@@ -7,6 +7,7 @@ Control codes become numbers and attributes become names here, as all platforms 
 
 from wsrc.pcsc_numbers import (
     GET_FEATURE_REQUEST,
+    Code,
     attribute_name,
     control_number,
     platform_features,
@@ -16,7 +17,6 @@ from wsrc.user_client.pcscd_requests import Control, SetAttribute
 from wsrc.user_client.pcscd_source import Failure
 from wsrc.user_client.pcscd_table import Reader, Refused
 from wsrc.user_client.pcscd_turns import Doing, Turns
-from wsrc.user_client.pcscd_wire import Code
 
 
 def control(turns: Turns, reader: Reader, asked: Control) -> Doing:

@@ -9,6 +9,7 @@ It takes requests of programs and what the source sees. It gives calls to be run
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from wsrc.pcsc_numbers import Code
 from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
 from wsrc.user_client.pcscd_calls import Calls
 from wsrc.user_client.pcscd_needs import Steps
@@ -16,10 +17,7 @@ from wsrc.user_client.pcscd_source import Failure, Seen, Session
 from wsrc.user_client.pcscd_table import Reader, Refused
 from wsrc.user_client.pcscd_turns import Turns
 from wsrc.user_client.pcscd_waiting import Program, Table, Waiting
-from wsrc.user_client.pcscd_wire import (
-    Code,
-    WireError,
-)
+from wsrc.user_client.pcscd_wire import WireError
 
 KEEP_S = 0.4
 """How long a card that no program uses stays ours, as pcscd keeps it powered for a while."""

@@ -15,10 +15,8 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
+from wsrc.pcsc_numbers import Code
 from wsrc.slot import CardProtocol, ResetKind
-from wsrc.user_client.pcscd_wire import (
-    Code,
-)
 
 
 class Seen(msgspec.Struct, frozen=True):

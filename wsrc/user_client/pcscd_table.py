@@ -7,28 +7,24 @@ The rules are those of pcscd. Nothing here waits, and nothing knows of the netwo
 
 import msgspec
 
-from wsrc.slot import CardProtocol, ResetKind
+from wsrc.pcsc_numbers import (
+    PROTOCOL_ANY,
+    PROTOCOL_ANY_OLD,
+    PROTOCOL_MASKS,
+    PROTOCOL_RAW,
+    PROTOCOL_T0,
+    PROTOCOL_T1,
+    Code,
+    ShareMode,
+    StatusBit,
+)
+from wsrc.slot import ResetKind
 from wsrc.user_client.atr import read_atr
 from wsrc.user_client.pcscd_requests import (
     Row,
 )
 from wsrc.user_client.pcscd_source import Seen, Session
-from wsrc.user_client.pcscd_wire import (
-    PROTOCOL_ANY_OLD,
-    PROTOCOL_RAW,
-    PROTOCOL_T0,
-    PROTOCOL_T1,
-    STATE_ABSENT,
-    STATE_NEGOTIABLE,
-    STATE_POWERED,
-    STATE_PRESENT,
-    STATE_SWALLOWED,
-    STATE_UNKNOWN,
-    Code,
-    Share,
-)
 
-_NUMBERS = {CardProtocol.T0: PROTOCOL_T0, CardProtocol.T1: PROTOCOL_T1}
 _NAMES = {"T=0": PROTOCOL_T0, "T=1": PROTOCOL_T1}
 
 
@@ -108,14 +104,14 @@ class Reader:
 
     def _state(self) -> int:
         if self.seen.unavailable:
-            return STATE_UNKNOWN
+            return StatusBit.UNKNOWN
         if not self.seen.present:
-            return STATE_ABSENT
+            return StatusBit.ABSENT
         if self.seen.mute:
-            return STATE_PRESENT | STATE_SWALLOWED
+            return StatusBit.PRESENT | StatusBit.SWALLOWED
         if self.session is None or self.unpowered:
-            return STATE_PRESENT
-        return STATE_PRESENT | STATE_POWERED | STATE_NEGOTIABLE
+            return StatusBit.PRESENT
+        return StatusBit.PRESENT | StatusBit.POWERED | StatusBit.NEGOTIABLE
 
     # What the source sees
 
@@ -215,22 +211,22 @@ class Reader:
 
     def add(self, handle: Handle, share: int) -> None:
         """Give a handle its place."""
-        if share == Share.EXCLUSIVE and self.handles:
+        if share == ShareMode.EXCLUSIVE and self.handles:
             raise Refused(Code.SCARD_E_SHARING_VIOLATION)
         self.handles[handle.number] = handle
         self.idle_since = None
-        if share == Share.EXCLUSIVE:
+        if share == ShareMode.EXCLUSIVE:
             self.exclusive = True
             self.lock(handle)
 
     def share_as(self, handle: Handle, share: int) -> None:
         """Change between exclusive and other use."""
-        if share == Share.EXCLUSIVE and not self.exclusive:
+        if share == ShareMode.EXCLUSIVE and not self.exclusive:
             if len(self.handles) > 1:
                 raise Refused(Code.SCARD_E_SHARING_VIOLATION)
             self.exclusive = True
             self.lock(handle)
-        elif share != Share.EXCLUSIVE and self.exclusive:
+        elif share != ShareMode.EXCLUSIVE and self.exclusive:
             self.exclusive = False
             self.unlock(handle)
 
@@ -270,7 +266,7 @@ class Reader:
                 raise Refused(Code.SCARD_E_PROTO_MISMATCH)
             return
         if wanted & PROTOCOL_ANY_OLD:
-            wanted |= PROTOCOL_T0 | PROTOCOL_T1
+            wanted |= PROTOCOL_ANY
         possible = wanted & self._offered()
         if not possible:
             raise Refused(Code.SCARD_E_PROTO_MISMATCH)
@@ -283,7 +279,7 @@ class Reader:
         offered = sum(_NAMES.get(name, 0) for name in names)
         known = self.session.protocol if self.session is not None else None
         known = known or self.seen.protocol
-        return offered & _NUMBERS[known] if known is not None else offered
+        return offered & PROTOCOL_MASKS[known] if known is not None else offered
 
 
 def _changes(before: Seen, now: Seen) -> int:

@@ -8,12 +8,12 @@ Whoever has the turn finds the card ours and the resets done that were put off.
 from collections.abc import Callable, Generator
 from typing import Any
 
+from wsrc.pcsc_numbers import Code
 from wsrc.slot import ResetKind
 from wsrc.user_client.pcscd_needs import Close, Inner, Need, Open, Park, Reset, Steps
 from wsrc.user_client.pcscd_source import Failure, Session
 from wsrc.user_client.pcscd_table import Reader, Refused
 from wsrc.user_client.pcscd_waiting import Waiting
-from wsrc.user_client.pcscd_wire import Code
 
 Doing = Generator[Need, Any, bytes]
 

@@ -8,14 +8,12 @@ STOP_WAITING, or that the wait was cancelled.
 
 from collections.abc import Iterable
 
+from wsrc.pcsc_numbers import Code
 from wsrc.user_client import pcscd_wire as wire
 from wsrc.user_client.pcscd_requests import (
     Row,
 )
 from wsrc.user_client.pcscd_table import Reader
-from wsrc.user_client.pcscd_wire import (
-    Code,
-)
 
 GROWTH_ROWS = 16
 """

@@ -8,9 +8,9 @@ order of the machine. Nothing here knows of a socket, a reader or a card.
 """
 
 from collections.abc import Callable
-from enum import IntEnum
 from struct import Struct
 
+from wsrc.pcsc_numbers import Code
 from wsrc.user_client.pcscd_requests import (
     Begin,
     Cancel,
@@ -48,64 +48,6 @@ OLD_TABLE_ROWS = 16
 
 MAJOR = 4
 OLDEST_MINOR, NEWEST_MINOR = 4, 6
-
-
-class Code(IntEnum):
-    """What a request came to."""
-
-    SCARD_S_SUCCESS = 0
-    SCARD_F_INTERNAL_ERROR = 0x80100001
-    SCARD_E_CANCELLED = 0x80100002
-    SCARD_E_INVALID_HANDLE = 0x80100003
-    SCARD_E_INVALID_PARAMETER = 0x80100004
-    SCARD_E_INVALID_TARGET = 0x80100005
-    SCARD_E_NO_MEMORY = 0x80100006
-    SCARD_E_INSUFFICIENT_BUFFER = 0x80100008
-    SCARD_E_UNKNOWN_READER = 0x80100009
-    SCARD_E_TIMEOUT = 0x8010000A
-    SCARD_E_SHARING_VIOLATION = 0x8010000B
-    SCARD_E_NO_SMARTCARD = 0x8010000C
-    SCARD_E_PROTO_MISMATCH = 0x8010000F
-    SCARD_E_NOT_READY = 0x80100010
-    SCARD_E_INVALID_VALUE = 0x80100011
-    SCARD_F_COMM_ERROR = 0x80100013
-    SCARD_E_NOT_TRANSACTED = 0x80100016
-    SCARD_E_READER_UNAVAILABLE = 0x80100017
-    SCARD_E_NO_SERVICE = 0x8010001D
-    SCARD_E_SERVICE_STOPPED = 0x8010001E
-    SCARD_E_UNSUPPORTED_FEATURE = 0x8010001F
-    SCARD_E_NO_ACCESS = 0x80100027
-    SCARD_E_COMM_DATA_LOST = 0x8010002F
-    SCARD_E_SERVER_TOO_BUSY = 0x80100031
-    SCARD_W_UNRESPONSIVE_CARD = 0x80100066
-    SCARD_W_UNPOWERED_CARD = 0x80100067
-    SCARD_W_RESET_CARD = 0x80100068
-    SCARD_W_REMOVED_CARD = 0x80100069
-    SCARD_W_SECURITY_VIOLATION = 0x8010006A
-
-
-class Share(IntEnum):
-    """Share modes; a wire that says another number says nonsense."""
-
-    EXCLUSIVE = 1
-    SHARED = 2
-    DIRECT = 3
-
-
-class Disposition(IntEnum):
-    """What is done with a card at the end, or at the beginning where it is `initialization`."""
-
-    LEAVE = 0
-    RESET = 1
-    UNPOWER = 2
-    EJECT = 3
-
-
-PROTOCOL_T0, PROTOCOL_T1, PROTOCOL_RAW = 1, 2, 4
-PROTOCOL_ANY_OLD = 0x1000
-
-STATE_UNKNOWN, STATE_ABSENT, STATE_PRESENT = 0x01, 0x02, 0x04
-STATE_SWALLOWED, STATE_POWERED, STATE_NEGOTIABLE = 0x08, 0x10, 0x20
 
 
 class WireError(Exception):

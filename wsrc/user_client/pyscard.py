@@ -22,10 +22,10 @@ from typing import Any, Self, Unpack, cast
 from wsrc.config import UserSettings, load
 from wsrc.errors import LocalProtocolError
 from wsrc.identity import iccid_forms, normal_iccid
+from wsrc.pcsc_numbers import ShareMode
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.pcscd_remote import clients
 from wsrc.user_client.pcscd_source import Seen
-from wsrc.user_client.pcscd_wire import Share
 from wsrc.user_client.pyscard_connection import RemoteReader, innermost
 from wsrc.user_client.pyscard_request import MergedCardRequest
 from wsrc.user_client.pyscard_service import Service
@@ -180,7 +180,7 @@ def _connecting(was: Callable[..., None]) -> Callable[..., None]:
         if innermost(self) is None:
             was(self, protocol, mode, disposition)
         else:
-            CardConnectionDecorator.connect(self, protocol, int(Share.EXCLUSIVE), disposition)
+            CardConnectionDecorator.connect(self, protocol, int(ShareMode.EXCLUSIVE), disposition)
 
     return connect
 

@@ -11,12 +11,14 @@ from typing import Any
 
 from wsrc.pcsc_numbers import (
     GET_FEATURE_REQUEST,
+    Code,
+    Disposition,
     control_code,
     control_number,
     neutral_features,
     platform_features,
 )
-from wsrc.user_client.pcscd_wire import MAX_ATTRIBUTE_OCTETS, Code, Disposition
+from wsrc.user_client.pcscd_wire import MAX_ATTRIBUTE_OCTETS
 from wsrc.user_client.pyscard_service import Pipe, ScardError, Service
 
 LOCK_WAIT_S = 60.0

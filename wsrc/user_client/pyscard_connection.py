@@ -5,7 +5,17 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
-from wsrc.user_client.pcscd_wire import Code, Disposition, Share
+from wsrc.pcsc_numbers import (
+    ATTRIBUTES,
+    PROTOCOL_ANY,
+    PROTOCOL_RAW,
+    PROTOCOL_T0,
+    PROTOCOL_T1,
+    PROTOCOL_T15,
+    Code,
+    Disposition,
+    ShareMode,
+)
 from wsrc.user_client.pyscard_calls import Context
 from wsrc.user_client.pyscard_service import ScardError, Service
 from wsrc.user_client.pyscard_types import (
@@ -19,12 +29,13 @@ from wsrc.user_client.pyscard_types import (
     scard,
 )
 
-ATTR_ATR_STRING = 0x0009_0303
-_RAW = 4
-"""SCARD_PROTOCOL_RAW, which is not CardConnection.RAW_protocol."""
-
-_T0_T1 = 1 | 2
-_NAMES = {1: "T0", 2: "T1", _RAW: "RAW", 8: "T15", _T0_T1: "T0 or T1"}
+_NAMES = {
+    PROTOCOL_T0: "T0",
+    PROTOCOL_T1: "T1",
+    PROTOCOL_RAW: "RAW",
+    PROTOCOL_T15: "T15",
+    PROTOCOL_ANY: "T0 or T1",
+}
 _NO_CARD = {Code.SCARD_E_NO_SMARTCARD, Code.SCARD_W_REMOVED_CARD}
 
 
@@ -145,7 +156,7 @@ class RemoteCardConnection(CardConnection):
         self._let_go(Disposition.LEAVE)
         wanted = _mask(protocol) or _mask(self.getProtocol())
         self._disposition = Disposition.UNPOWER if disposition is None else disposition
-        share = Share.SHARED if mode is None else mode
+        share = ShareMode.SHARED if mode is None else mode
         with _raising(f"Unable to connect with protocol: {_name_of(wanted)}. ", "connect"):
             self._card, active = self._context.connect(self._name, share, wanted)
             self.setProtocol(_protocol(active))
@@ -167,7 +178,7 @@ class RemoteCardConnection(CardConnection):
         context, card = self._connected()
         wanted = _mask(protocol) or _mask(self.getProtocol())
         self._disposition = Disposition.RESET if disposition is None else disposition
-        share = Share.SHARED if mode is None else mode
+        share = ShareMode.SHARED if mode is None else mode
         try:
             with _raising(f"Unable to reconnect with protocol: {_name_of(wanted)}. ", "reconnect"):
                 active = context.reconnect(card, share, wanted, self._disposition)
@@ -204,7 +215,7 @@ class RemoteCardConnection(CardConnection):
         context, card = self._connected()
         with _raising("Failed to get status: "):
             context.status(card)
-            return list(context.get_attribute(card, ATTR_ATR_STRING))
+            return list(context.get_attribute(card, ATTRIBUTES["atr_string"]))
 
     def doTransmit(self, command: list[int], protocol: Any = None) -> tuple[list[int], int, int]:  # noqa: N802
         """
@@ -215,7 +226,7 @@ class RemoteCardConnection(CardConnection):
         """
         context, card = self._connected()
         by = _mask(self.getProtocol() if protocol is None else protocol)
-        if by not in {1, 2, _RAW}:
+        if by not in {PROTOCOL_T0, PROTOCOL_T1, PROTOCOL_RAW}:
             raise CardConnectionException(
                 "Invalid protocol in transmit: must be CardConnection.T0_protocol, "
                 "CardConnection.T1_protocol, or CardConnection.RAW_protocol"
@@ -322,13 +333,13 @@ def _hresult(code: Code) -> int:
 def _mask(protocol: int | None) -> int:
     """Give the protocols as PC/SC numbers them."""
     given = protocol or 0
-    raw = _RAW if given & RemoteConnection.RAW_protocol else 0
-    return (given & (_T0_T1 | 8)) | raw
+    raw = PROTOCOL_RAW if given & RemoteConnection.RAW_protocol else 0
+    return (given & (PROTOCOL_ANY | PROTOCOL_T15)) | raw
 
 
 def _protocol(active: int) -> int:
     """Give the protocol in force as pyscard numbers it; T0 or T1 where none is."""
-    return {0: _T0_T1, _RAW: RemoteConnection.RAW_protocol}.get(active, active)
+    return {0: PROTOCOL_ANY, PROTOCOL_RAW: RemoteConnection.RAW_protocol}.get(active, active)
 
 
 def _name_of(mask: int) -> str:

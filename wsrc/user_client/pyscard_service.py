@@ -13,13 +13,13 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 
 from wsrc.errors import ConnectionLostError, WsrcError
+from wsrc.pcsc_numbers import Code
 from wsrc.slot import CardProtocol, ResetKind
 from wsrc.user_client.aio import Client
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.pcscd import Server
 from wsrc.user_client.pcscd_remote import RemoteCards, RemoteSession, Report
 from wsrc.user_client.pcscd_source import Seen
-from wsrc.user_client.pcscd_wire import Code
 from wsrc.user_client.portal import JOIN_S
 from wsrc.user_client.roster import TLS_REST_S
 
