@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Container
 
 from wsrc.messages import CardInfo
-from wsrc.user_client.pcscd_wire import MAX_NAME_OCTETS
+from wsrc.user_client.pcscd_layouts import MAX_NAME_OCTETS
 
 PREFIX = "WSRC"
 
