@@ -3,19 +3,17 @@
 
 import asyncio
 import functools
-import itertools
 import os
 import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
-from wsrc.identity import iccid_forms, normal_iccid
 from wsrc.user_client.invocation import Invocation, card_options, user_command
-from wsrc.user_client.naming import Filters
+from wsrc.user_client.naming import Filters, alternatives
 from wsrc.user_client.pcsc_running import run_program, status_of
 from wsrc.user_client.pcscd import serving
 from wsrc.user_client.pcscd_remote import RemoteCards, clients
@@ -36,7 +34,7 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def run(*args: Any, which: Any, **options: Any) -> Any:
-        return function(*args, wanted=_alternatives(which), **options)
+        return function(*args, wanted=alternatives(which), **options)
 
     decorated = card_options(run)
     parameters: list[click.Option] = getattr(decorated, "__click_params__", [])
@@ -46,21 +44,6 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
             option.default = None
             option.help = f"{option.help} May be given several times."
     return decorated
-
-
-def _alternatives(given: dict[str, tuple[str, ...]]) -> list[Filters]:
-    """Give filters of which one must match; each kind that was given must match in each."""
-    kinds = {kind: values for kind, values in given.items() if values}
-    if not kinds:
-        return [Filters()]
-    if "iccid" in kinds:
-        kinds["iccid"] = tuple(form for value in kinds["iccid"] for form in _iccids(value))
-    combined = itertools.product(*kinds.values())
-    return [cast("Filters", dict(zip(kinds, values, strict=True))) for values in combined]
-
-
-def _iccids(value: str) -> Sequence[str]:
-    return [value] if "*" in value else list(iccid_forms(normal_iccid(value)))
 
 
 def _mode(_context: click.Context, _parameter: click.Parameter, value: str) -> int:

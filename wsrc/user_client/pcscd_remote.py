@@ -13,7 +13,6 @@ from wsrc.config import UserSettings
 from wsrc.errors import (
     CardBusyError,
     ConnectionLostError,
-    ErrorCode,
     NoSuchCardError,
     ReaderUnavailableError,
     RefusedError,
@@ -25,9 +24,9 @@ from wsrc.net.dial import Backoff
 from wsrc.relay.selection import Filter
 from wsrc.slot import CardProtocol, ResetKind, Share
 from wsrc.user_client.aio import Card, Client
-from wsrc.user_client.naming import Filters
+from wsrc.user_client.naming import Filters, exactly
 from wsrc.user_client.pcscd_shelf import Place, Shelf
-from wsrc.user_client.pcscd_source import Seen
+from wsrc.user_client.pcscd_source import OUT_OF_REACH, Seen
 
 RECONNECT_MIN_S, RECONNECT_MAX_S = 0.1, 10.0
 """Waits between attempts to reach the server."""
@@ -40,14 +39,6 @@ SETTLE_S = 5.0
 
 AGAIN_S = 0.02
 """How often that is asked for."""
-
-_UNREACHABLE = {
-    ErrorCode.CARD_CLIENT_GONE,
-    ErrorCode.CONNECTION_LOST,
-    ErrorCode.READER_UNAVAILABLE,
-    ErrorCode.SHUTTING_DOWN,
-}
-"""Why a card is not ours any more, where its reader is out of reach as well."""
 
 Report = Callable[[Sequence[Seen]], None]
 
@@ -168,7 +159,9 @@ class RemoteCards:
     async def _select(client: Client, place: Place, *, direct: bool) -> Card:
         """Take a card; or its reader alone, which may not be free yet after we gave it back."""
         share = Share.DIRECT if direct else Share.EXCLUSIVE
-        which = _exactly(place.card, empty=not place.seen.present)
+        which = exactly(place.card, empty=not place.seen.present)
+        if not which:
+            raise ReaderUnavailableError("The card has no name by which it could be selected.")
         now = asyncio.get_running_loop().time
         while True:
             try:
@@ -181,7 +174,7 @@ class RemoteCards:
     def _over(self, place: Place, card: Card, why: WsrcError) -> None:
         """Note, before programs are told, what became of a reader that was ours."""
         place.release(card)
-        if why.code in _UNREACHABLE:
+        if why.code in OUT_OF_REACH:
             place.lose()
         self._tell()
 
@@ -330,15 +323,3 @@ class RemoteSession:
         finally:
             self._place.release(self._card)
             self._place.given_back = asyncio.get_running_loop().time()
-
-
-def _exactly(card: CardInfo, *, empty: bool) -> Filters:
-    """Select this card, in its reader; or the reader it was in."""
-    which: Filters = {}
-    if card.reader is not None:
-        which["reader"] = card.reader
-    if card.identities.iccid and not empty:
-        which["iccid"] = card.identities.iccid
-    if not which:
-        raise ReaderUnavailableError("The card has no name by which it could be selected.")
-    return which

@@ -17,15 +17,13 @@ from wsrc import messages as m
 from wsrc.messages import CardInfo, CardState, Change, LeaseInfo, ReaderView
 from wsrc.octets import from_wire
 from wsrc.slot import Share, SlotState
+from wsrc.user_client.naming import Where, where
 from wsrc.user_client.pcscd_names import reader_name
 from wsrc.user_client.pcscd_source import Seen
 from wsrc.user_client.reader_feed import ReaderNews, ReaderSnapshot
 
 MAX_EMPTY = 64
 """Readers that stay without a card; the oldest ones go first."""
-
-Where = tuple[str, str]
-"""A reader's host and id."""
 
 
 class Place:
@@ -289,11 +287,6 @@ class Shelf:
         taken = {place.seen.name for place in self._places}
         self._places.append(Place(card, reader_name(card, taken)))
         return True
-
-
-def where(card: CardInfo) -> Where:
-    """Give the host and the reader of a card."""
-    return card.host or card.remote_addr[0], card.reader or ""
 
 
 def _who(card: CardInfo) -> Any:

@@ -150,7 +150,7 @@ def _card_failed(exc: CardError) -> Failure:
 
 
 def _unknown(exc: OutcomeUnknownError) -> Failure:
-    if exc.code in _OUT_OF_REACH:
+    if exc.code in OUT_OF_REACH:
         return Failure(Code.SCARD_E_COMM_DATA_LOST, Code.SCARD_W_RESET_CARD)
     if exc.code in _ENDS:
         return Failure(Code.SCARD_E_COMM_DATA_LOST, _ENDS[exc.code])
@@ -158,7 +158,7 @@ def _unknown(exc: OutcomeUnknownError) -> Failure:
 
 
 def _session_over(exc: SessionLostError | NotExecutedError) -> Failure:
-    if exc.code in _OUT_OF_REACH:
+    if exc.code in OUT_OF_REACH:
         return Failure(Code.SCARD_E_READER_UNAVAILABLE, Code.SCARD_W_RESET_CARD)
     sticky = _ENDS.get(exc.code)
     if sticky is None and isinstance(exc, SessionLostError):
@@ -177,10 +177,10 @@ _ENDS = {
 }
 """Codes that say that a session is over, and what the handles are told of it."""
 
-_OUT_OF_REACH = {
+OUT_OF_REACH = {
     ErrorCode.CARD_CLIENT_GONE,
     ErrorCode.CONNECTION_LOST,
     ErrorCode.READER_UNAVAILABLE,
     ErrorCode.SHUTTING_DOWN,
 }
-"""Codes that say so because the card is out of reach; it is reset before it is back."""
+"""Codes that say that a session is over as its card is out of reach; it is reset meanwhile."""

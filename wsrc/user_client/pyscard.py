@@ -14,16 +14,15 @@ import atexit
 import functools
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack, cast
 
 from wsrc.config import UserSettings, load
 from wsrc.errors import LocalProtocolError
-from wsrc.identity import iccid_forms, normal_iccid
 from wsrc.pcsc_numbers import ShareMode
-from wsrc.user_client.naming import Filters
+from wsrc.user_client.naming import Filters, alternatives
 from wsrc.user_client.pcscd_remote import clients
 from wsrc.user_client.pcscd_source import Seen
 from wsrc.user_client.pyscard_connection import RemoteReader, innermost
@@ -81,7 +80,8 @@ def install(
     with _one:
         if _installed is not None:
             raise LocalProtocolError("Remote cards are installed already; uninstall them first.")
-        service = Service(clients(settings), _alternatives(which))
+        named = {kind: (str(text),) for kind, text in which.items() if text is not None}
+        service = Service(clients(settings), alternatives(named))
         service.open()
         return Installation(service)
 
@@ -228,11 +228,3 @@ def _transmitting(was: Callable[..., Any]) -> Callable[..., Any]:
             remote.unlock()
 
     return transmit
-
-
-def _alternatives(which: Filters) -> Sequence[Filters]:
-    """Give filters of which one must match: an ICCID is meant with and without check digit."""
-    text = which.get("iccid")
-    if text is None or "*" in text:
-        return [which]
-    return [cast("Filters", {**which, "iccid": form}) for form in iccid_forms(normal_iccid(text))]

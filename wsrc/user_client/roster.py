@@ -15,13 +15,12 @@ from typing import Any, TypeVar
 
 from wsrc import messages as m
 from wsrc.errors import ConnectionLostError, WsrcError
-from wsrc.identity import iccid_forms, is_iccid, normal_iccid
 from wsrc.messages import CardInfo, Change
 from wsrc.net.dial import Backoff
 from wsrc.slot import Disposition
 from wsrc.user_client import aio
 from wsrc.user_client.blocking import Card
-from wsrc.user_client.naming import Filters
+from wsrc.user_client.naming import CardKey, Filters, exactly, key_of, watchable
 from wsrc.user_client.portal import JOIN_S, wait_for
 from wsrc.user_client.watching import CardFeed
 
@@ -30,9 +29,6 @@ FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
 
 TLS_REST_S = 0.1
 """How long a loop goes on after a connection was closed: the end of TLS takes a round trip."""
-
-CardKey = tuple[str, str | None, str | None]
-"""What tells the place of a card from all others: host and reader."""
 
 T = TypeVar("T")
 
@@ -149,7 +145,7 @@ class Roster:
         client = self._client
         if client is None:
             raise self._fault or ConnectionLostError("The connection to the server is closed.")
-        which = exactly(card)
+        which = exactly(card) or Filters(atr=card.identities.atr)
 
         async def select() -> aio.Card:
             taken = await client.select(wait_s=wait_s, raw_tpdu=raw_tpdu, **which)
@@ -213,7 +209,7 @@ class Roster:
                 self._note(f"{exc} It is being made again; the cards are kept meanwhile.")
 
     async def _follow(self, client: FollowingClient) -> None:
-        which, meant = _watchable(self._which)
+        which, meant = watchable(self._which)
         there, feed = await client.follow(which)
         self._client = client
         if self._ready.is_set():
@@ -277,46 +273,3 @@ class _Taken(Card):
                 self._let_go(self._taken)
 
         self._call(detach())
-
-
-def key_of(card: CardInfo) -> CardKey:
-    """Give the place of a card."""
-    return card.remote_addr[0], card.host, card.reader
-
-
-def exactly(card: CardInfo) -> Filters:
-    """Give the selection that means this card and no other."""
-    which: Filters = {}
-    if card.identities.iccid:
-        which["iccid"] = card.identities.iccid
-    if card.reader:
-        which["reader"] = card.reader
-    return which or {"atr": card.identities.atr}
-
-
-def _watchable(which: Filters) -> tuple[Filters, Callable[[CardInfo], bool]]:
-    """
-    Give the filters to watch by, and what tells the cards that are meant among these.
-
-    An ICCID is meant with and without its check digit; a filter compares text.
-    """
-    watched: Filters = {**which}
-    forms: list[frozenset[str]] = []
-    iccid, named = _iccid_forms(which.get("iccid")), _iccid_forms(which.get("any"))
-    if iccid:
-        watched["iccid"] = min(iccid, key=len) + "*"
-        forms.append(iccid)
-    if named:
-        watched["any"] = min(named, key=len) + "*"
-        forms.append(named)
-
-    def is_meant(card: CardInfo) -> bool:
-        return all((card.identities.iccid or "") in each for each in forms)
-
-    return watched, is_meant
-
-
-def _iccid_forms(text: str | None) -> frozenset[str]:
-    """Give the forms of an ICCID; none if the text is none."""
-    digits = normal_iccid(text or "")
-    return frozenset(iccid_forms(digits)) if is_iccid(digits) else frozenset()

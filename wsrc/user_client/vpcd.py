@@ -23,8 +23,8 @@ from wsrc.readers.vpcd_line import receive
 from wsrc.slot import ResetKind
 from wsrc.user_client.atr import read_atr
 from wsrc.user_client.blocking import Card
-from wsrc.user_client.naming import describe
-from wsrc.user_client.roster import CardKey, Roster, key_of
+from wsrc.user_client.naming import CardKey, describe, key_of
+from wsrc.user_client.roster import Roster
 
 PORT = 0x8C7B
 """Port of the first slot in a stock configuration of vpcd."""

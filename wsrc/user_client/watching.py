@@ -3,8 +3,7 @@
 
 from wsrc import messages as m
 from wsrc.user_client.feed import Feed
-
-_Key = tuple[str, str | None, str | None]
+from wsrc.user_client.naming import CardKey, key_of
 
 
 class CardFeed(Feed[m.CardEvent]):
@@ -17,8 +16,8 @@ class CardFeed(Feed[m.CardEvent]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._cards: dict[_Key, m.CardInfo] = {}
-        self._unlisted: set[_Key] = set()
+        self._cards: dict[CardKey, m.CardInfo] = {}
+        self._unlisted: set[CardKey] = set()
 
     def hear(self, message: m.Message) -> None:
         """Take one message; those that say nothing of cards are passed over."""
@@ -27,7 +26,7 @@ class CardFeed(Feed[m.CardEvent]):
                 for card in cards:
                     self._there(card)
             case m.CardEvent(change=m.Change.REMOVED, card=card):
-                if self._cards.pop(_key(card), None) is not None:
+                if self._cards.pop(key_of(card), None) is not None:
                     self._changed(m.Change.REMOVED, card)
             case m.CardEvent(card=card):
                 self._there(card)
@@ -48,16 +47,12 @@ class CardFeed(Feed[m.CardEvent]):
                 self._changed(m.Change.REMOVED, card)
 
     def _there(self, card: m.CardInfo) -> None:
-        self._unlisted.discard(_key(card))
-        before = self._cards.get(_key(card))
+        self._unlisted.discard(key_of(card))
+        before = self._cards.get(key_of(card))
         if before == card:
             return
-        self._cards[_key(card)] = card
+        self._cards[key_of(card)] = card
         self._changed(m.Change.ADDED if before is None else m.Change.CHANGED, card)
 
     def _changed(self, change: m.Change, card: m.CardInfo) -> None:
         self._tell(m.CardEvent(change=change, card=card))
-
-
-def _key(card: m.CardInfo) -> _Key:
-    return card.remote_addr[0], card.host, card.reader

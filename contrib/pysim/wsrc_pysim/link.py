@@ -24,8 +24,8 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.user_client.blocking import Card, Client
-from wsrc.user_client.naming import Filters
-from wsrc.user_client.roster import CardKey, FollowingClient, Roster, key_of
+from wsrc.user_client.naming import CardKey, Filters, key_of
+from wsrc.user_client.roster import FollowingClient, Roster
 
 _LONGEST_WAIT_S = 3600.0
 """How long the server is asked to let us wait at a time."""
