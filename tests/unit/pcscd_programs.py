@@ -10,6 +10,7 @@ from wsrc.errors import WsrcError
 from wsrc.pcsc_numbers import GET_FEATURE_REQUEST, Code
 from wsrc.slot import CardProtocol, ResetKind
 from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
+from wsrc.user_client.pcscd_machine import Machine
 from wsrc.user_client.pcscd_needs import (
     Close,
     ControlReader,
@@ -22,7 +23,6 @@ from wsrc.user_client.pcscd_needs import (
     Steps,
     WriteAttribute,
 )
-from wsrc.user_client.pcscd_readers import Readers
 from wsrc.user_client.pcscd_source import Failure, Seen
 from wsrc.user_client.pcscd_waiting import Program
 
@@ -89,7 +89,7 @@ class World:
     def __init__(self, *seen: Seen) -> None:
         numbers = itertools.count(1)
         self.now = 100.0
-        self.readers = Readers(lambda: next(numbers))
+        self.machine = Machine(lambda: next(numbers))
         self.log: list[str] = []
         self.slow: set[type[Need]] = set()
         self.fail: dict[type[Need], Failure] = {}
@@ -97,11 +97,11 @@ class World:
         self.protocol: CardProtocol | None = None
         self.running: list[Running] = []
         self.sessions: list[FakeSession] = []
-        self.readers.readers_are(seen or (HERE,))
+        self.machine.readers_are(seen or (HERE,))
         self.told()
 
     def see(self, *seen: Seen) -> None:
-        self.readers.readers_are(seen)
+        self.machine.readers_are(seen)
         self.settle()
 
     def later(self, seconds: float) -> None:
@@ -110,14 +110,14 @@ class World:
         for call in [r for r in self.running if isinstance(r.need, Park)]:
             if call.need.until is not None and call.need.until <= self.now:  # type: ignore[union-attr]
                 self._go_on(call, self.now)
-        self.readers.due(self.now)
+        self.machine.due(self.now)
         self.settle()
 
     def told(self) -> list[tuple[int, int]]:
         """Give the messages that were sent unasked: number of the program, and code."""
         return [
             (program.number, struct.unpack("=II", octets)[1])
-            for program, octets in self.readers.take_outgoing()
+            for program, octets in self.machine.take_outgoing()
         ]
 
     def program(self, minor: int = 4) -> "TestProgram":
@@ -142,11 +142,11 @@ class World:
 
     def settle(self) -> None:
         while True:
-            for steps in self.readers.take_begun():
+            for steps in self.machine.take_begun():
                 call = Running(steps, None)
                 self.running.append(call)
                 self._go_on(call, None)
-            if not self.readers.take_let_go():
+            if not self.machine.take_let_go():
                 return
             for call in [r for r in self.running if isinstance(r.need, Park)]:
                 if isinstance(call.need, Park):
@@ -223,7 +223,7 @@ class TestProgram:
 
     def __init__(self, world: World, minor: int) -> None:
         self.world = world
-        self.program = world.readers.connected()
+        self.program = world.machine.connected()
         assert self.ask(asks.Version(4, minor)) == struct.pack("=iiI", 4, minor, 0)
         established = self.ask(asks.EstablishContext(2))
         assert established is not None
@@ -234,7 +234,7 @@ class TestProgram:
         return self.program.number
 
     def start(self, request: asks.Request) -> Running:
-        steps = self.world.readers.asked(self.program, request, self.world.now)
+        steps = self.world.machine.asked(self.program, request, self.world.now)
         return self.world.begin(steps, self.program)
 
     def ask(self, request: asks.Request) -> bytes | None:
@@ -267,7 +267,7 @@ class TestProgram:
         return Code(struct.unpack("=iIIIIIII", answer[:32])[7])
 
     def vanish(self) -> None:
-        self.world.readers.disconnected(self.program, self.world.now)
+        self.world.machine.disconnected(self.program, self.world.now)
         self.world.settle()
 
     def row(self, number: int = 0) -> tuple[int, int, int, int]:

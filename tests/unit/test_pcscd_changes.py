@@ -196,7 +196,7 @@ def test_events_of_readers_are_counted_from_1_to_32767(world: World) -> None:
     counts = set()
     for _ in range(32768 // 2):
         for seen in ((HERE, Seen(b"x")), (HERE,)):
-            world.readers.readers_are(seen)
+            world.machine.readers_are(seen)
             answer = one.ask(asks.GetReaderEvents())
             assert answer is not None
             counts.add(struct.unpack("=II", answer)[0])
@@ -217,7 +217,7 @@ def test_all_cards_are_given_back_at_the_end(world: World) -> None:
     one = world.program()
     card = one.card()
     one.start(asks.Transmit(card, 1, (0, 0, 0), 264, b"\0\0\0\0"))
-    world.readers.stop()
+    world.machine.stop()
     world.settle()
     assert world.log == ["open"]
     world.finish(Exchange)
@@ -348,14 +348,14 @@ def test_session_that_ends_is_told_before_the_next_command(world: World) -> None
     mine, theirs = one.card(), two.card()
     one.ask(asks.Wait())
     session = world.sessions[-1]
-    world.readers.session_over(session, Failure(RESET, RESET))
+    world.machine.session_over(session, Failure(RESET, RESET))
     world.settle()
     assert world.told() == [(one.number, 0)]
     assert world.log == ["open", "close"]
     assert one.simple(asks.Status(mine)) is two.simple(asks.Begin(theirs)) is RESET
     assert one.row()[:2] == (1, 4)
     assert code_of(one.ask(asks.Reconnect(mine, SHARED, 3, LEAVE))) is OK
-    world.readers.session_over(session, Failure(RESET, RESET))
+    world.machine.session_over(session, Failure(RESET, RESET))
     assert one.simple(asks.Status(mine)) is OK
     assert world.told() == []
 
@@ -365,7 +365,7 @@ def test_session_that_ends_in_mid_command_is_closed_after_it(world: World) -> No
     one = world.program()
     card = one.card()
     call = one.start(asks.Transmit(card, 1, (0, 0, 0), 264, b"\0\0\0\0"))
-    world.readers.session_over(world.sessions[-1], Failure(UNAVAILABLE, RESET))
+    world.machine.session_over(world.sessions[-1], Failure(UNAVAILABLE, RESET))
     world.settle()
     assert world.log == ["open"]
     world.fail[Exchange] = Failure(Code.SCARD_E_COMM_DATA_LOST, RESET)

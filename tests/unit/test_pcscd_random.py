@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.unit.pcscd_programs import ATR, NAME, Running, TestProgram, World
 from wsrc.pcsc_numbers import Code
 from wsrc.user_client import pcscd_requests as asks
+from wsrc.user_client.pcscd_machine import KEEP_S
 from wsrc.user_client.pcscd_needs import Close, Exchange, Open, Park, Reset
-from wsrc.user_client.pcscd_readers import KEEP_S
 from wsrc.user_client.pcscd_source import Failure, Seen
 
 NAMES = (NAME, b"Other 00 00")
@@ -132,7 +132,7 @@ class Sharing(RuleBasedStateMachine):
 
     @invariant()
     def sharing_is_what_programs_hold(self) -> None:
-        reader = {r.name: r for r in self.world.readers._table.readers}
+        reader = {r.name: r for r in self.world.machine._table.readers}
         for each in reader.values():
             idle = [cards for number, cards in self.holds.items() if number not in self.busy]
             held = {card for cards in idle for card in cards} & set(each.handles)
@@ -159,7 +159,7 @@ class Sharing(RuleBasedStateMachine):
         self.world.later(2 * KEEP_S)
         self.world.later(2 * KEEP_S)
         assert all(session.closed for session in self.world.sessions)
-        for reader in self.world.readers._table.readers:
+        for reader in self.world.machine._table.readers:
             assert not reader.handles
             assert reader.locked_by is None
             assert not reader.busy

@@ -5,7 +5,7 @@ A socket that libpcsclite takes for that of pcscd; the readers behind it are tho
     async with serving(path, source):
         ...  # programs whose PCSCLITE_CSOCK_NAME is `path` see the readers
 
-`pcscd_readers` decides, `pcscd_wire` reads and writes; here are the socket, the clock and the
+`pcscd_machine` decides, `pcscd_wire` reads and writes; here are the socket, the clock and the
 tasks.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from wsrc.errors import WsrcError
+from wsrc.user_client.pcscd_machine import Machine
 from wsrc.user_client.pcscd_needs import (
     Close,
     ControlReader,
@@ -31,7 +32,6 @@ from wsrc.user_client.pcscd_needs import (
     WriteAttribute,
 )
 from wsrc.user_client.pcscd_path import BACKLOG, listen, unlink
-from wsrc.user_client.pcscd_readers import Readers
 from wsrc.user_client.pcscd_requests import (
     Request,
 )
@@ -90,7 +90,7 @@ class Server:
         self._loop = loop
         self._tasks = tasks
         self._source: CardSource | None = None
-        self._readers = Readers(lambda: secrets.randbelow(0x7FFFFFFF) + 1)
+        self._machine = Machine(lambda: secrets.randbelow(0x7FFFFFFF) + 1)
         self._lines: dict[int, _Line] = {}
         self._parked: list[_Job] = []
         self._running = 0
@@ -108,14 +108,14 @@ class Server:
     def readers_are(self, seen: Any) -> None:
         """Take all readers that the source sees now."""
         self.readers_seen = len(seen)
-        self._readers.readers_are(seen)
+        self._machine.readers_are(seen)
         self._settle()
 
     async def stop(self) -> None:
         """End all connections and give all cards back, after the exchanges in flight."""
         for line in list(self._lines.values()):
             line.end()
-        self._readers.stop()
+        self._machine.stop()
         self._settle()
         if self._running:
             self._quiet.clear()
@@ -130,7 +130,7 @@ class Server:
         """Take a new connection, if there is room."""
         if len(self._lines) >= MAX_PROGRAMS:
             return None
-        program = self._readers.connected()
+        program = self._machine.connected()
         self._lines[program.number] = line
         return program
 
@@ -146,12 +146,12 @@ class Server:
             job.steps.close()
             job = None
         if job is None:
-            self._readers.disconnected(program, self._loop.time())
+            self._machine.disconnected(program, self._loop.time())
             self._settle()
 
     def ask(self, line: "_Line", program: Program, request: Request) -> None:
         """Run a call; the line is given the answer, now or later."""
-        job = _Job(self._readers.asked(program, request, self._loop.time()), line)
+        job = _Job(self._machine.asked(program, request, self._loop.time()), line)
         line.job = job
         self._drive(job, None)
         self._settle()
@@ -226,7 +226,7 @@ class Server:
         return session
 
     def _session_over(self, session: Session, why: WsrcError) -> None:
-        self._readers.session_over(session, failure_of(why))
+        self._machine.session_over(session, failure_of(why))
         self._settle()
 
     async def _wait_for(self, job: "_Job", coming: Awaitable[Any]) -> None:
@@ -249,7 +249,7 @@ class Server:
             return
         line.job = None
         if line.closed:
-            self._readers.disconnected(line.program, self._loop.time())
+            self._machine.disconnected(line.program, self._loop.time())
             return
         if answer is not None:
             line.write(answer)
@@ -274,13 +274,13 @@ class Server:
     def _settle(self) -> None:
         """Do what the machine wants done by now."""
         while True:
-            for program, octets in self._readers.take_outgoing():
+            for program, octets in self._machine.take_outgoing():
                 line = self._lines.get(program.number)
                 if line is not None:
                     line.write(octets)
-            for steps in self._readers.take_begun():
+            for steps in self._machine.take_begun():
                 self._drive(_Job(steps, None), None)
-            if not self._readers.take_let_go():
+            if not self._machine.take_let_go():
                 break
             for job in list(self._parked):
                 if job in self._parked:
@@ -289,7 +289,7 @@ class Server:
         self._set_timer()
 
     def _set_timer(self) -> None:
-        deadline = self._readers.deadline()
+        deadline = self._machine.deadline()
         if self._timer is not None:
             if self._timer.when() == deadline:
                 return
@@ -300,7 +300,7 @@ class Server:
 
     def _due(self) -> None:
         self._timer = None
-        self._readers.due(self._loop.time())
+        self._machine.due(self._loop.time())
         self._settle()
 
 

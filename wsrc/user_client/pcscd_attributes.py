@@ -6,7 +6,7 @@ from collections.abc import Callable
 from wsrc import __version__
 from wsrc.apdu import MAX_COMMAND_OCTETS
 from wsrc.pcsc_numbers import Code
-from wsrc.user_client.pcscd_table import Reader, Refused
+from wsrc.user_client.pcscd_reader import Reader, Refused
 
 VENDOR = b"WSRC"
 

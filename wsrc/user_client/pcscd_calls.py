@@ -21,9 +21,10 @@ from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
 from wsrc.user_client.pcscd_attributes import is_known, known_attribute
 from wsrc.user_client.pcscd_needs import Exchange, Need, Park, Steps
 from wsrc.user_client.pcscd_questions import control, name_of, read, write
-from wsrc.user_client.pcscd_table import Handle, Reader, Refused
+from wsrc.user_client.pcscd_reader import Handle, Reader, Refused
+from wsrc.user_client.pcscd_table import Table
 from wsrc.user_client.pcscd_turns import Turns
-from wsrc.user_client.pcscd_waiting import Program, Table, Waiting
+from wsrc.user_client.pcscd_waiting import Program, Waiting
 from wsrc.user_client.pcscd_wire import WireError
 
 BEGIN_PARK_S = 0.1

@@ -13,9 +13,9 @@ from wsrc.pcsc_numbers import (
     platform_features,
 )
 from wsrc.user_client.pcscd_needs import ControlReader, ReadAttribute, WriteAttribute
+from wsrc.user_client.pcscd_reader import Reader, Refused
 from wsrc.user_client.pcscd_requests import Control, SetAttribute
 from wsrc.user_client.pcscd_source import Failure
-from wsrc.user_client.pcscd_table import Reader, Refused
 from wsrc.user_client.pcscd_turns import Doing, Turns
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from wsrc.pcsc_numbers import Code
 from wsrc.slot import ResetKind
 from wsrc.user_client.pcscd_needs import Close, Inner, Need, Open, Park, Reset, Steps
+from wsrc.user_client.pcscd_reader import Reader, Refused
 from wsrc.user_client.pcscd_source import Failure, Session
-from wsrc.user_client.pcscd_table import Reader, Refused
 from wsrc.user_client.pcscd_waiting import Waiting
 
 Doing = Generator[Need, Any, bytes]

@@ -2,7 +2,7 @@
 """
 The readers of remote cards inside of a process: no service of the system, no socket.
 
-They are those of `pcscd_readers`, in a thread of their own; `pyscard_calls` makes calls to them
+They are those of `pcscd_machine`, in a thread of their own; `pyscard_calls` makes calls to them
 as libpcsclite does over the socket, so that both behave alike.
 """
 

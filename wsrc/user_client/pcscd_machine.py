@@ -13,10 +13,11 @@ from wsrc.pcsc_numbers import Code
 from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
 from wsrc.user_client.pcscd_calls import Calls
 from wsrc.user_client.pcscd_needs import Steps
+from wsrc.user_client.pcscd_reader import Reader, Refused
 from wsrc.user_client.pcscd_source import Failure, Seen, Session
-from wsrc.user_client.pcscd_table import Reader, Refused
+from wsrc.user_client.pcscd_table import Table
 from wsrc.user_client.pcscd_turns import Turns
-from wsrc.user_client.pcscd_waiting import Program, Table, Waiting
+from wsrc.user_client.pcscd_waiting import Program, Waiting
 from wsrc.user_client.pcscd_wire import WireError
 
 KEEP_S = 0.4
@@ -25,7 +26,7 @@ KEEP_S = 0.4
 _Answer = Callable[[Code], bytes]
 
 
-class Readers:
+class Machine:
     """
     All readers and all programs.
 

@@ -13,8 +13,8 @@ from tests.unit.pcscd_programs import (
 from wsrc.pcsc_numbers import Code
 from wsrc.slot import CardProtocol
 from wsrc.user_client import pcscd_requests as asks
+from wsrc.user_client.pcscd_machine import KEEP_S
 from wsrc.user_client.pcscd_needs import Close, Open, Park
-from wsrc.user_client.pcscd_readers import KEEP_S
 from wsrc.user_client.pcscd_source import Failure, Seen
 
 OK = Code.SCARD_S_SUCCESS
@@ -39,9 +39,9 @@ def test_first_program_takes_the_card_and_the_last_gives_it_back_after_a_while(
     first, second = one.card(), two.card()
     assert world.log == ["open"]
     assert one.simple(asks.Disconnect(first, LEAVE)) is OK
-    assert world.readers.deadline() is None
+    assert world.machine.deadline() is None
     assert two.simple(asks.Disconnect(second, LEAVE)) is OK
-    assert world.readers.deadline() == world.now + KEEP_S
+    assert world.machine.deadline() == world.now + KEEP_S
     world.later(KEEP_S - 0.1)
     assert world.log == ["open"]
     world.later(0.2)
