@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names, patterns and ATRs of PC/SC readers."""
+"""Names and patterns of PC/SC readers."""
 
 from pathlib import Path
 
 import pytest
 
-from wsrc.readers.base import CardProtocol
-from wsrc.readers.pcsc_names import first_protocol, stable_id, wanted
+from wsrc.readers.pcsc_names import stable_id, wanted
 
 OMNIKEY = "HID Global OMNIKEY 5422 [OMNIKEY 5422CL Smartcard Reader] (KN0) 01 00"
 USB_1_7 = bytes.fromhex("07012000")
@@ -66,26 +65,3 @@ def test_usb_address_names_a_reader_whose_port_is_not_known(tmp_path: Path) -> N
 @pytest.mark.parametrize("channel", ["", "07", "07010100", "0701200000"])
 def test_channel_that_is_no_usb_position_names_nothing(channel: str, tmp_path: Path) -> None:
     assert stable_id("Reader 00 00", b"", bytes.fromhex(channel), tmp_path) == "Reader 00 00"
-
-
-@pytest.mark.parametrize(
-    ("atr", "expected"),
-    [
-        ("3b00", CardProtocol.T0),
-        ("3b021450", CardProtocol.T0),
-        ("3b9095801fc75d", CardProtocol.T0),
-        ("3b800181", CardProtocol.T1),
-        ("3b80800101", CardProtocol.T0),
-        ("3bf0110000910181", CardProtocol.T1),
-        ("3b80900010", CardProtocol.T0),
-        ("3b809101", CardProtocol.T1),
-        ("3b809100", CardProtocol.T0),
-        ("3b800e", None),
-        ("3b80", None),
-        ("3bf01100", None),
-        ("3b", None),
-        ("", None),
-    ],
-)
-def test_first_protocol_is_of_ta2_else_td1_else_t0(atr: str, expected: CardProtocol | None) -> None:
-    assert first_protocol(bytes.fromhex(atr)) is expected

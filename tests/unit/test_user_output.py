@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is printed of cards, ATRs and responses."""
+"""What is printed of cards and responses."""
 
 import pytest
 
@@ -7,7 +7,6 @@ from wsrc.apdu import Response
 from wsrc.errors import CardTransmissionError, ConfigError, NotExecutedError, OutcomeUnknownError
 from wsrc.messages import CardInfo, CardState, Identities, LeaseInfo, Waiting
 from wsrc.slot import CardProtocol
-from wsrc.user_client.atr import AtrFacts, read_atr
 from wsrc.user_client.naming import describe
 from wsrc.user_client.output import (
     Output,
@@ -35,29 +34,6 @@ FULL = CardInfo(
     protocol=CardProtocol.T0,
     lease=LeaseInfo(holder="ida@lab", since="2026-01-01T00:00:00Z"),
 )
-
-
-@pytest.mark.parametrize(
-    ("atr", "facts"),
-    [
-        ("3b00", AtrFacts(("T=0",), b"", False)),
-        ("3b02abcd", AtrFacts(("T=0",), b"\xab\xcd", False)),
-        ("3b1296abcd", AtrFacts(("T=0",), b"\xab\xcd", False)),
-        ("3b8001" + "81", AtrFacts(("T=1",), b"", False)),
-        ("3bd1968131fe45ab00", AtrFacts(("T=1",), b"\xab", False)),
-        ("3b9196801fc7ab00", AtrFacts(("T=0",), b"\xab", False)),
-        ("3b9196803fc782ab00", AtrFacts(("T=0",), b"\xab", True)),
-        ("3b91968081" + "3fc780ab00", AtrFacts(("T=0", "T=1"), b"\xab", False)),
-        ("3b", None),
-        ("", None),
-        ("3b80", None),
-        ("3b9f96801f", None),
-    ],
-)
-def test_an_atr_tells_protocols_historical_octets_and_euicc(
-    atr: str, facts: AtrFacts | None
-) -> None:
-    assert read_atr(bytes.fromhex(atr)) == facts
 
 
 def test_a_response_is_shown_with_its_meaning() -> None:

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be told of a PC/SC reader from its name, its attributes and a card's ATR."""
+"""What can be told of a PC/SC reader from its name and its attributes."""
 
 import fnmatch
 import re
 from collections.abc import Sequence
 from pathlib import Path
-
-from wsrc.readers.base import CardProtocol
 
 _USB = 0x0020
 """Channel type of PC/SC part 3, attribute CHANNEL_ID."""
@@ -82,28 +80,3 @@ def _number(file: Path) -> int | None:
         return int(file.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
-
-
-def first_protocol(atr: bytes) -> CardProtocol | None:
-    """
-    Give the protocol that a card offers first (ISO/IEC 7816-3 clause 8.2.3).
-
-    TA2 names the protocol of the specific mode, else TD1 the default one; no TD1 means T=0.
-    None where the ATR is cut short or names a protocol that PC/SC cards do not have.
-    """
-    if len(atr) < 2:
-        return None
-    td1, after = _interface_octets(atr, 2, atr[1])
-    if td1 is None:
-        return CardProtocol.T0 if not atr[1] & 0x80 else None
-    ta2 = atr[after : after + 1] if td1 & 0x10 else b""
-    number = (ta2[0] if ta2 else td1) & 0x0F
-    return {0: CardProtocol.T0, 1: CardProtocol.T1}.get(number)
-
-
-def _interface_octets(atr: bytes, at: int, indicator: int) -> tuple[int | None, int]:
-    """Give TD of the group that `indicator` announces at `at`, and where the next begins."""
-    count = (indicator >> 4).bit_count()
-    group = atr[at : at + count]
-    has_td = bool(indicator & 0x80)
-    return (group[-1] if has_td and len(group) == count else None), at + count

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from wsrc.apdu import MAX_COMMAND_OCTETS
+from wsrc.atr import first_protocol
 from wsrc.errors import CardError, CardTransmissionError, ErrorCode, Outcome, RefusedError
 from wsrc.pcsc_numbers import (
     ATTRIBUTES,
@@ -20,7 +21,7 @@ from wsrc.pcsc_numbers import (
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc_direct import PcscDirect
-from wsrc.readers.pcsc_names import first_protocol, stable_id
+from wsrc.readers.pcsc_names import stable_id
 
 PCSC_LITE: Final = sys.platform == "linux"
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wsrc.apdu import Response, describe_sw
+from wsrc.atr import read_atr
 from wsrc.errors import (
     AmbiguousCardError,
     CardBusyError,
@@ -22,7 +23,6 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.messages import CardInfo, Waiting
-from wsrc.user_client.atr import read_atr
 from wsrc.user_client.naming import place
 
 

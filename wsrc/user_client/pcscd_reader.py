@@ -7,6 +7,7 @@ The rules are those of pcscd. Nothing here waits, and nothing knows of the netwo
 
 import msgspec
 
+from wsrc.atr import read_atr
 from wsrc.pcsc_numbers import (
     PROTOCOL_ANY,
     PROTOCOL_ANY_OLD,
@@ -19,7 +20,6 @@ from wsrc.pcsc_numbers import (
     StatusBit,
 )
 from wsrc.slot import ResetKind
-from wsrc.user_client.atr import read_atr
 from wsrc.user_client.pcscd_requests import (
     Row,
 )

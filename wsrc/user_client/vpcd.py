@@ -16,12 +16,12 @@ import threading
 import time
 from collections.abc import Callable
 
+from wsrc.atr import read_atr
 from wsrc.errors import BadApduError, SessionLostError, WsrcError
 from wsrc.messages import CardInfo, CardState
 from wsrc.octets import from_wire
 from wsrc.readers.vpcd_line import receive
 from wsrc.slot import ResetKind
-from wsrc.user_client.atr import read_atr
 from wsrc.user_client.blocking import Card
 from wsrc.user_client.naming import CardKey, describe, key_of
 from wsrc.user_client.roster import Roster
