@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import IO, Any, Protocol, cast
 
-from wsrc.apdu import Response
+from wsrc.apdu import Response, on_channel
 from wsrc.errors import ConfigError, WsrcError
 from wsrc.octets import from_wire
 
@@ -111,7 +111,7 @@ class LpacCard:
         if opened.sw != 0x9000 or len(opened.data) != 1:
             raise _LpacError(f"The card opens no logical channel; it answers {opened.sw:04X}.")
         channel = opened.data[0]
-        select = bytes((_class_byte(channel), 0xA4, 0x04, 0x00, len(aid))) + aid
+        select = bytes((on_channel(0x00, channel), 0xA4, 0x04, 0x00, len(aid))) + aid
         selected = card.transmit(select)
         if selected.sw >> 8 not in {0x90, 0x61}:
             self._close_channel(bytes([channel]))
@@ -228,8 +228,3 @@ def _message(line: str) -> dict[str, Any]:
 
 def _object(value: object) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _class_byte(channel: int) -> int:
-    """Give CLA for a logical channel (ISO/IEC 7816-4 clause 5.4.1)."""
-    return channel if channel < 4 else 0x40 | (channel - 4)
