@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import click
 
-from wsrc.config import UserSettings
 from wsrc.errors import AmbiguousCardError
 from wsrc.user_client import lpac as stdio
+from wsrc.user_client.client_options import client_options
 from wsrc.user_client.invocation import (
     MAX_NAMED,
     Exit,
@@ -101,7 +101,8 @@ def vpcd(call: Invocation, which: Filters, host: str, port: int, idle_s: float) 
     if not which:
         with call.client() as client:
             require_selection(client, which)
-    roster = Roster(lambda: _follower(call.settings), which, call.output.note)
+    options = client_options(call.settings)
+    roster = Roster(lambda: FollowingClient(**options), which, call.output.note)
     signal.signal(signal.SIGTERM, _end)
     roster.open()
     try:
@@ -124,18 +125,6 @@ def require_one(roster: Roster) -> None:
             f"{len(cards)} cards match; say more of the one that is meant.",
             tuple(describe(card) for card in cards[:MAX_NAMED]),
         )
-
-
-def _follower(settings: UserSettings) -> FollowingClient:
-    return FollowingClient(
-        settings.server_url,
-        ca=settings.tls_ca,
-        name=settings.name,
-        timeout_s=settings.timeout_s,
-        connect_s=settings.connect_s,
-        ping_s=settings.ping_s,
-        keep_s=settings.keep_s,
-    )
 
 
 def _end(_number: int, _frame: object) -> None:

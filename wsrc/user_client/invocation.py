@@ -29,6 +29,7 @@ from wsrc.errors import (
 )
 from wsrc.options import click_options
 from wsrc.user_client.blocking import Card, Client
+from wsrc.user_client.client_options import client_options
 from wsrc.user_client.holding import Hold
 from wsrc.user_client.naming import Filters, describe
 from wsrc.user_client.output import Output
@@ -97,16 +98,7 @@ class Invocation:
 
     def client(self) -> Client:
         """Give a client that is not connected yet."""
-        s = self.settings
-        return Client(
-            s.server_url,
-            ca=s.tls_ca,
-            name=s.name,
-            timeout_s=s.timeout_s,
-            connect_s=s.connect_s,
-            ping_s=s.ping_s,
-            keep_s=s.keep_s,
-        )
+        return Client(**client_options(self.settings))
 
     def select(
         self, client: Client, which: Filters, wait_s: float, hold: Hold | None = None

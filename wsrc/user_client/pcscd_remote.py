@@ -24,6 +24,7 @@ from wsrc.net.dial import Backoff
 from wsrc.relay.selection import Filter
 from wsrc.slot import CardProtocol, ResetKind, Share
 from wsrc.user_client.aio import Card, Client
+from wsrc.user_client.client_options import client_options
 from wsrc.user_client.naming import Filters, exactly
 from wsrc.user_client.pcscd_shelf import Place, Shelf
 from wsrc.user_client.pcscd_source import OUT_OF_REACH, Seen
@@ -53,15 +54,7 @@ class LastingClient(Client):
     """
 
     def __init__(self, settings: UserSettings, instance: str) -> None:
-        super().__init__(
-            settings.server_url,
-            ca=settings.tls_ca,
-            name=settings.name,
-            timeout_s=settings.timeout_s,
-            connect_s=settings.connect_s,
-            ping_s=settings.ping_s,
-            keep_s=settings.keep_s,
-        )
+        super().__init__(**client_options(settings))
         self._hello = msgspec.structs.replace(self._hello, instance=instance)
 
 

@@ -24,6 +24,7 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.user_client.blocking import Card, Client
+from wsrc.user_client.client_options import client_options
 from wsrc.user_client.naming import CardKey, Filters, key_of
 from wsrc.user_client.roster import FollowingClient, Roster
 
@@ -186,28 +187,17 @@ class WsrcLink(LinkBase):
         return self._client.select(wait_s=wait_s, **self._which)
 
     def _open_client(self) -> Client:
-        return Client(**self._client_settings()).__enter__()
+        return Client(**client_options(self._settings)).__enter__()
 
     def _connected(self) -> Card:
         if self._card is None:
             raise NoCardError("Not connected to a card.")
         return self._card
 
-    def _client_settings(self) -> dict[str, Any]:
-        s = self._settings
-        return {
-            "url": s.server_url,
-            "ca": s.tls_ca,
-            "name": s.name,
-            "timeout_s": s.timeout_s,
-            "connect_s": s.connect_s,
-            "ping_s": s.ping_s,
-            "keep_s": s.keep_s,
-        }
-
     def _wait_for_insertion(self, end: float) -> None:
         """Return when a card that matches was put in; `end` is a monotonic time."""
-        roster = Roster(lambda: FollowingClient(**self._client_settings()), self._which)
+        options = client_options(self._settings)
+        roster = Roster(lambda: FollowingClient(**options), self._which)
         try:
             roster.open()
             seen: set[CardKey] | None = None
