@@ -32,9 +32,7 @@ from wsrc.user_client.pcscd_needs import (
     WriteAttribute,
 )
 from wsrc.user_client.pcscd_path import BACKLOG, listen, unlink
-from wsrc.user_client.pcscd_requests import (
-    Request,
-)
+from wsrc.user_client.pcscd_requests import Request
 from wsrc.user_client.pcscd_source import CardSource, Session, failure_of
 from wsrc.user_client.pcscd_waiting import Program
 from wsrc.user_client.pcscd_wire import Reading, WireError

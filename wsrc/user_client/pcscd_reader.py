@@ -20,9 +20,7 @@ from wsrc.pcsc_numbers import (
     StatusBit,
 )
 from wsrc.slot import ResetKind
-from wsrc.user_client.pcscd_requests import (
-    Row,
-)
+from wsrc.user_client.pcscd_requests import Row
 from wsrc.user_client.pcscd_source import Seen, Session
 
 _NAMES = {"T=0": PROTOCOL_T0, "T=1": PROTOCOL_T1}
