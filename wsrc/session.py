@@ -181,15 +181,13 @@ class _Open:
     """
     The request that is not settled yet.
 
-    `sent` tells whether it has the number of the last request that was sent, and `at_risk` whether
-    for all that is known the card may run it, or have run it.
+    `sent` tells whether it has the number of the last request that was sent, `at_risk` whether for
+    all that is known the card may run it, or have run it, and `begun` whether it is known to.
     """
 
     def __init__(self, request: m.Forwarded) -> None:
         self.request = request
-        self.sent = False
-        self.at_risk = False
-        self.abandoned = False
+        self.sent = self.at_risk = self.begun = self.abandoned = False
 
 
 class UserEnd:
@@ -200,8 +198,7 @@ class UserEnd:
         session: Name of the session.
         secret: The secret that `select_card` told the card end.
         keep_s: How long the session is tried to be resumed; 0 where it cannot be.
-        host: Card host, for `resume`.
-        reader: Reader, for `resume`.
+        host, reader: Where the card is, for `resume`.
     """
 
     def __init__(
@@ -240,7 +237,7 @@ class UserEnd:
         assert self._open is None, "one request at a time"
         self.check()
         self._open = _Open(msgspec.structs.replace(request, session=self._resume.session))
-        return self._send() if self.state is State.LIVE else ()
+        return self._send(self._number + 1) if self.state is State.LIVE else ()
 
     def abandon(self) -> bool:
         """Have the open request not begun if it was not yet; tell whether it may have been."""
@@ -256,15 +253,17 @@ class UserEnd:
         from one to an earlier request by its `id`, which is the caller's business.
         """
         open_ = self._open
-        if open_ is None:
-            return ()
-        if answer.seq is not None and answer.seq != self._number:
+        if open_ is None or answer.seq not in {None, self._number}:
             return ()
         if answer.seq is None and _is_refusal(answer):
-            open_.at_risk = False
+            open_.at_risk = open_.begun
             if self._keep_s and not self.over and answer.code is ErrorCode.SHUTTING_DOWN:
                 return ()
-        return self._settle(answer) if self.state in {State.LIVE, State.OVER} else ()
+        if self.state in {State.CUT, State.RESUMING}:
+            return ()
+        if open_.begun and answer.seq is None and isinstance(answer, m.Error):
+            return self._unanswered(answer.message, answer.code or ErrorCode.INTERNAL)
+        return self._settle(answer)
 
     def disconnected(self, now: float) -> Sequence[Effect]:
         """Note that the connection is lost; what is open waits for the session to be resumed."""
@@ -273,7 +272,8 @@ class UserEnd:
         if not self._keep_s:
             why = "The connection is lost, and the card cannot keep a session without it."
             return self._end(ErrorCode.CONNECTION_LOST, why)
-        self._cut(now)
+        if self._cut_at is None:
+            self._cut_at = now
         self.state = State.CUT
         return ()
 
@@ -281,8 +281,7 @@ class UserEnd:
         """Note that the card host is out of reach; the server waits for it."""
         if self.state is not State.LIVE:
             return ()
-        self._cut(now)
-        return self.connected()
+        return (*self.disconnected(now), *self.connected())
 
     def connected(self) -> Sequence[Effect]:
         """Note that there is a connection again: resume on it."""
@@ -294,6 +293,8 @@ class UserEnd:
     def resumed(self, message: m.Resumed) -> Sequence[Effect]:
         """
         Go on: take the kept answer, or send what the card end has not taken in hand.
+
+        What it is carrying out is sent once more as it was, to be answered on this connection.
 
         The message is the answer to the last `resume` that was sent, which the caller tells by its
         `id`: an answer to an earlier one could say that a request sent since was never begun.
@@ -308,10 +309,11 @@ class UserEnd:
         if open_ is None:
             return ()
         if open_.sent and message.seq == self._number:
-            return () if message.answer is None else self.answered(message.answer)
+            open_.begun = True
+            return self.answered(message.answer) if message.answer else self._send(self._number)
         if open_.abandoned:
             return self._settle(_not_executed("It was given up before it was sent again."))
-        return self._send()
+        return self._send(self._number + 1)
 
     def ended(self, message: m.SessionEnded) -> Sequence[Effect]:
         """
@@ -357,15 +359,11 @@ class UserEnd:
         """End the session because its user gives it up, or has to; `sentence` says why."""
         return self._end(code, sentence)
 
-    def _send(self) -> Sequence[Effect]:
+    def _send(self, number: int) -> Sequence[Effect]:
         assert self._open is not None
-        self._number += 1
+        self._number = number
         self._open.sent = self._open.at_risk = True
         return (Send(msgspec.structs.replace(self._open.request, seq=self._number)),)
-
-    def _cut(self, now: float) -> None:
-        if self._cut_at is None:
-            self._cut_at = now
 
     def _settle(self, answer: m.Answer | SessionError) -> Sequence[Effect]:
         self._open = None
@@ -373,15 +371,15 @@ class UserEnd:
 
     def _close(self, code: ErrorCode, sentence: str) -> None:
         self.state, self._cut_at = State.OVER, None
-        self.over = self.over or SessionLostError(
-            f"The card is no longer ours: {sentence} Select it again.", code
-        )
+        why = f"The card is no longer ours: {sentence} Select it again."
+        self.over = self.over or SessionLostError(why, code)
 
     def _end(self, code: ErrorCode, sentence: str) -> Sequence[Effect]:
         self._close(code, sentence)
-        if self._open is None:
-            return ()
-        if self._open.at_risk:
+        return self._unanswered(sentence, code) if self._open is not None else ()
+
+    def _unanswered(self, sentence: str, code: ErrorCode) -> Sequence[Effect]:
+        if self._open is not None and self._open.at_risk:
             why = f"{sentence} The card may or may not have run the command."
             return self._settle(OutcomeUnknownError(why, code))
         return self._settle(_not_executed(sentence, code))

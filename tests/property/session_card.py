@@ -55,6 +55,11 @@ class CardHost:
 
     def receive(self, message: m.Message, line: Line | None) -> None:
         """Take what arrives; on no line it is from somebody who has no business here."""
+        if isinstance(message, m.Resume) and self.end is not None:
+            if self.end.owns(message.secret):
+                self._queue.clear()
+            self._say(line, self._resume(message))
+            return
         self._queue.append((message, line))
         self._go_on()
 

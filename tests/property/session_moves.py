@@ -46,6 +46,20 @@ def cut_user(world: World, pick: int) -> None:
         world.server_notices_user(len(world.user_lines) - 1)
 
 
+def come_back_while_it_runs(world: World, pick: int) -> None:
+    """A user is back before their command is answered, and maybe refused what they ask then."""
+    if not world.host.busy:
+        return
+    cut_user(world, pick)
+    world.user_connects()
+    for _ in range(2):
+        world.to_server_from_user(0)
+        world.to_card(0)
+        world.to_server_from_card(0)
+        world.server.refusing = pick % 2 > 0
+        world.to_user(0)
+
+
 def cut_card(world: World, pick: int) -> None:
     if pick % 4 != 1:
         world.card_notices()
@@ -88,6 +102,7 @@ FLOW: dict[str, Move] = {
 }
 LINES: dict[str, Move] = {
     "cut_user": cut_user,
+    "come_back_while_it_runs": come_back_while_it_runs,
     "cut_card": cut_card,
     "reconnect": reconnect,
     "recover": recover,

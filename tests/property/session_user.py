@@ -46,6 +46,7 @@ class UserClient:
         self._never: set[int] = set()
         self._given_up = False
         self._may_run = False
+        self._begun = False
         self._sent_back = False
         self._interrupted = False
         self._number = 0
@@ -64,7 +65,7 @@ class UserClient:
         if self.end.state is not State.LIVE:
             self.seen["asked while it was cut"] += 1
         self.open = self.asked
-        self._may_run = self._given_up = self._sent_back = False
+        self._may_run = self._begun = self._given_up = self._sent_back = False
         self._perform(self.end.ask(request))
 
     def give_up(self) -> None:
@@ -128,7 +129,9 @@ class UserClient:
     def _answered(self, answer: m.Answer) -> None:
         refused = isinstance(answer, m.Error) and answer.outcome is Outcome.NOT_EXECUTED
         if refused and answer.seq is None:
-            self._may_run = False
+            self._may_run = self._begun
+            if self._begun:
+                self.seen["a copy of what ran was refused"] += 1
             if answer.code is ErrorCode.SHUTTING_DOWN and self.end.state is State.LIVE:
                 self._sent_back = True
                 self.seen["a request was refused by a restarting server"] += 1
@@ -157,6 +160,9 @@ class UserClient:
         if self.end.over is not None:
             assert self.end.resumed(message) == ()
             return
+        if message.seq == number and message.answer is None and (may_run or self._sent_back):
+            self.seen["resumed while it ran"] += 1
+            self._begun = True
         self._perform(self.end.resumed(message))
         assert self.end.state is State.LIVE
         self._cut_at = None
@@ -203,7 +209,7 @@ class UserClient:
         message = msgspec.structs.replace(send.message, id=self._id)
         if not isinstance(message, m.Resume):
             assert message.seq is not None
-            assert message.seq > self._number
+            assert message.seq == self._number if self._begun else message.seq > self._number
             self._number = message.seq
             self._may_run, self._sent_back = True, False
         self.line.up.append(message)

@@ -186,6 +186,35 @@ async def test_a_batch_that_is_cut_gives_all_its_results(scene: Scene, leg: str)
 
 
 @pytest.mark.parametrize("leg", ["user", "host"])
+async def test_a_command_may_take_longer_than_a_session_is_kept(scene: Scene, leg: str) -> None:
+    async with scene.holding(keep_s=0.5) as card:
+        before = await counter(card)
+        scene.simulated.faults = Faults(delay_s=1.5, only="8032")
+        sent = begin(card.transmit(INCREASE))
+        await scene.running()
+        getattr(scene, leg).cut()
+        assert int.from_bytes((await ended(sent)).data[:3]) == before + 1
+        assert await counter(card) == before + 1
+
+
+@pytest.mark.parametrize("leg", ["user", "host"])
+async def test_a_batch_that_is_cancelled_after_it_was_cut_is_not_gone_on_with(
+    scene: Scene, leg: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with scene.holding() as card:
+        before = await counter(card)
+        scene.simulated.faults = Faults(delay_s=0.5, only="8032")
+        sent = begin(card.batch([INCREASE] * 256))
+        await scene.running()
+        getattr(scene, leg).cut()
+        await until(lambda: "of first is resumed" in caplog.text)
+        sent.cancel()
+        async with asyncio.timeout(LIMIT_S):
+            assert await counter(card) - before in {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("leg", ["user", "host"])
 async def test_many_who_ask_at_a_time_are_each_answered_once(scene: Scene, leg: str) -> None:
     async with scene.holding() as card:
         before = await counter(card)

@@ -372,6 +372,9 @@ async def test_what_waits_when_a_session_ends_was_not_executed(held: Bench) -> N
 async def test_sessions_can_be_ended_at_once_while_a_command_runs(held: Bench) -> None:
     await held.hold(command(1, HOLD))
     held.agent.request(resume(1))
+    assert (await held.hear(m.Resumed)).answer is None
+    for request in (command(1, HOLD), m.Detach(session="s1"), resume(1)):
+        held.agent.request(request)
     held.agent.end_sessions(ErrorCode.READER_UNAVAILABLE, "The reader was unplugged.")
     ended = await held.hear(m.SessionEnded)
     assert (ended.id, ended.seq, ended.answer) == (None, 1, None)

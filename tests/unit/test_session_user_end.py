@@ -144,8 +144,26 @@ class TestUserEndIsResumed:
 
     def test_while_the_command_runs(self) -> None:
         end = user_end(asked=True, state=State.RESUMING)
-        assert end.resumed(m.Resumed(session="s", seq=1)) == ()
+        assert sent(end.resumed(m.Resumed(session="s", seq=1))) == request(1)
         assert settled(end.answered(answer(1))) == answer(1)
+
+    @pytest.mark.parametrize("code", [ErrorCode.TOO_MANY, ErrorCode.CANCELLED])
+    def test_a_command_that_runs_is_not_said_to_be_refused_where_its_copy_is(
+        self, code: ErrorCode
+    ) -> None:
+        end = user_end(asked=True, state=State.RESUMING)
+        end.resumed(m.Resumed(session="s", seq=1))
+        told = settled(end.answered(refusal(code)))
+        assert isinstance(told, OutcomeUnknownError)
+        assert told.code is code
+
+    def test_a_command_that_runs_may_have_run_where_a_restarting_server_refuses_its_copy(
+        self,
+    ) -> None:
+        end = user_end(asked=True, state=State.RESUMING)
+        end.resumed(m.Resumed(session="s", seq=1))
+        assert end.answered(refusal()) == ()
+        assert isinstance(settled(end.closed("It is over.")), OutcomeUnknownError)
 
     def test_what_never_ran_is_sent_under_the_next_number(self) -> None:
         end = user_end(asked=True, state=State.RESUMING)

@@ -25,7 +25,7 @@ from wsrc.errors import (
     RefusedError,
 )
 from wsrc.readers.base import Direct, ResetKind
-from wsrc.session import Verdict
+from wsrc.session import CardEnd, Verdict
 from wsrc.slot import Disposition, Share
 
 _log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ class Sessions:
     def must_wait(self, asked: m.Forwarded) -> bool:
         """Tell whether a request has to wait for the end of another session's transaction."""
         held = self.turns.sessions.get(asked.session or "")
-        copy = held is not None and asked.seq is not None and asked.seq <= held.end.taken
+        copy = held is not None and is_copy(asked, held.end)
         return not copy and self.turns.must_wait(asked)
 
     async def carry_out(self, asked: m.Forwarded) -> None:
@@ -282,6 +282,11 @@ class Sessions:
             if held.end.keep_s:
                 held.end.connected()
 
+    def may_resume(self, asked: m.Resume) -> bool:
+        """Tell whether a session can be resumed without waiting for what is being done."""
+        there = asked.session in self.turns.sessions
+        return there and self.inbox.find(m.Detach, asked.session) is None
+
     def resume(self, asked: m.Resume) -> None:
         """Give a session back to its user; what waits for it will be asked again."""
         held = self.turns.sessions.get(asked.session)
@@ -343,8 +348,10 @@ class Sessions:
         struck = self.turns.clear()
         self._loose += struck[:1]
         ended, self._ending = [*self._ending, *struck], []
-        for request in self.inbox.strike_requests({held.session for held in ended}):
-            self._replies.refuse(request, code, sentence)
+        ends = {held.session: held.end for held in ended}
+        for request in self.inbox.strike_requests(ends):
+            if not is_copy(request, ends[request.session or ""]):
+                self._replies.refuse(request, code, sentence)
         for held in ended:
             name = self._card.info.name
             _log.info("Session %s on %s ended: %s", held.session[:8], name, sentence)
@@ -365,3 +372,8 @@ class Sessions:
             await self._thread.call(lambda: held.close(eject=eject), CLOSE_S)
         except CardError as exc:
             _log.warning("%s: the card could not be powered off: %s", self._card.info.name, exc)
+
+
+def is_copy(asked: m.Forwarded, end: CardEnd) -> bool:
+    """Tell whether a request was taken in hand before, so that to refuse it would be a lie."""
+    return asked.seq is not None and asked.seq <= end.taken

@@ -9,7 +9,7 @@ from wsrc import messages as m
 from wsrc.card_client.identification import Identification, Options
 from wsrc.card_client.inbox import MAX_WAITING
 from wsrc.card_client.replies import Replies
-from wsrc.card_client.sessions import Sessions
+from wsrc.card_client.sessions import Sessions, is_copy
 from wsrc.card_client.sight import STATES, Sight, same_card
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import ErrorCode
@@ -175,6 +175,9 @@ class SlotAgent:
             self._replies.refuse(message, ErrorCode.TOO_MANY, why)
             return
         current = self._turns.sessions.get(m.session_of(message) or "")
+        if isinstance(message, m.Resume) and self._sessions.may_resume(message):
+            self._sessions.resume(message)
+            return
         if current is not None and isinstance(message, m.Detach):
             current.break_off()
         self._inbox.put(message)
@@ -202,6 +205,8 @@ class SlotAgent:
         target = self._inbox.target(message)
         current = self._turns.sessions.get(message.session or "")
         in_batch = current is not None and current.in_batch == message.target
+        if current is not None and target is not None and is_copy(target, current.end):
+            target, in_batch = None, current.in_batch is not None
         if target is not None:
             self._inbox.take(target)
             self._turns.unpark(target)
