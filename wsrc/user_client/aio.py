@@ -149,8 +149,7 @@ class Client(ReaderCalls):
 
         Args:
             wait_s: How long to wait for a card that is busy or absent; the server has a limit.
-                After a connection was lost meanwhile it is up to 30 s, since the card host may
-                have to come back as well.
+                It is 30 s at least after a lost connection: the card host may have lost it too.
             raw_tpdu: Pass T=0 blocks as they are: responses are not fetched, Le not corrected.
             share: With whom; `SHARED` joins others who share it, without a reset. `DIRECT` takes
                 the reader alone, which is selected by `reader` and may be empty.
