@@ -21,6 +21,9 @@ from wsrc.apdu import Response, on_channel
 from wsrc.errors import ConfigError, WsrcError
 from wsrc.octets import from_wire
 
+_CHANNELS = frozenset(bytes([channel]) for channel in range(20))
+"""Logical channels as a card gives them (ISO/IEC 7816-4 clause 11.1.2)."""
+
 _TERMINAL_CAPABILITY = bytes.fromhex("80aa00000aa9088100820101830107")
 """A terminal with eUICC functions (ETSI TS 102 221 clause 11.1.19); older cards refuse it."""
 
@@ -108,8 +111,9 @@ class LpacCard:
             raise _LpacError(f"An AID has 1 to {_MAX_AID_OCTETS} octets, not {len(aid)}.")
         card = self._connected()
         opened = card.transmit(_OPEN_CHANNEL)
-        if opened.sw != 0x9000 or len(opened.data) != 1:
-            raise _LpacError(f"The card opens no logical channel; it answers {opened.sw:04X}.")
+        if opened.sw != 0x9000 or opened.data not in _CHANNELS:
+            answer = opened.encode().hex().upper()
+            raise _LpacError(f"The card opens no logical channel; it answers {answer}.")
         channel = opened.data[0]
         select = bytes((on_channel(0x00, channel), 0xA4, 0x04, 0x00, len(aid))) + aid
         selected = card.transmit(select)
