@@ -66,6 +66,7 @@ W_UNRESPONSIVE_CARD: Final = 0x8010_0066
 W_UNPOWERED_CARD: Final = 0x8010_0067
 W_RESET_CARD: Final = 0x8010_0068
 W_REMOVED_CARD: Final = 0x8010_0069
+W_SECURITY_VIOLATION: Final = 0x8010_006A
 
 SERVICE_GONE: Final = frozenset(
     {
@@ -121,7 +122,7 @@ _NAMES: Final = {
     W_UNPOWERED_CARD: "SCARD_W_UNPOWERED_CARD",
     W_RESET_CARD: "SCARD_W_RESET_CARD",
     W_REMOVED_CARD: "SCARD_W_REMOVED_CARD",
-    0x8010_006A: "SCARD_W_SECURITY_VIOLATION",
+    W_SECURITY_VIOLATION: "SCARD_W_SECURITY_VIOLATION",
 }
 
 _START_SERVICE = "start pcscd on this host, for example with: systemctl start pcscd.socket"
@@ -147,6 +148,10 @@ _MEANINGS: Final[dict[int, tuple[type[CardError], str]]] = {
     E_INVALID_HANDLE: (
         ReaderUnavailableError,
         "the PC/SC service does not know this connection, it was restarted; connect again",
+    ),
+    W_SECURITY_VIOLATION: (
+        ReaderUnavailableError,
+        "the PC/SC service refuses this user; allow its actions by a rule of polkit",
     ),
     W_RESET_CARD: (
         CardTransmissionError,
