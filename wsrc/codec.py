@@ -5,7 +5,13 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from wsrc.errors import BadHexError, ErrorCode, RemoteProtocolError, WsrcError
+from wsrc.errors import (
+    BadHexError,
+    ErrorCode,
+    LocalProtocolError,
+    RemoteProtocolError,
+    WsrcError,
+)
 from wsrc.messages import AnyMessage, Message
 from wsrc.octets import Octets, from_wire
 from wsrc.reader_events import NOTIFICATIONS
@@ -67,6 +73,29 @@ def tag_of(message: Message) -> str:
 def encode(message: Message) -> bytes:
     """Give the JSON text of a message, in UTF-8."""
     return _encoder.encode(message)
+
+
+def check(message: Message) -> None:
+    """
+    See that a server takes a message whose fields a caller chose.
+
+    Raises:
+        LocalProtocolError: If a field has a value that the protocol does not have, or all of
+            them together are longer than the default limit.
+    """
+    tag = tag_of(message)
+    try:
+        text = encode(message)
+        _decoder.decode(text)
+    except UnicodeEncodeError as exc:
+        raise LocalProtocolError(f"A text for {tag!r} cannot be written in UTF-8.") from exc
+    except msgspec.DecodeError as exc:
+        raise LocalProtocolError(f"{tag!r} cannot be asked so: {_explain(exc)}.") from exc
+    except NotImplementedError as exc:
+        raise LocalProtocolError(f"{tag!r} cannot be asked so: {exc} has no form in it.") from exc
+    if len(text) > MAX_MESSAGE_OCTETS:
+        why = f"{tag!r} would have {len(text)} octets; a message has at most {MAX_MESSAGE_OCTETS}."
+        raise LocalProtocolError(why)
 
 
 def decode(text: bytes | str) -> Message:

@@ -13,8 +13,9 @@ import pytest
 
 from certs.make_certs import Certificates
 from tests.pcsc.programs.wire_client import SUCCESS, Line
-from tests.system.programs import Program, Programs, argv, running
+from tests.system.programs import LIMIT_S, Program, Programs, argv, running
 from tests.system.world import EUICC, UICC
+from wsrc.user_client.pcscd_path import MAX_PATH_OCTETS
 
 SEE = """
 import os, sys, pathlib
@@ -55,6 +56,23 @@ def test_program_finds_a_private_socket_that_is_gone_afterwards(programs: Progra
     assert (mode, folder_mode) == ("0o600", "0o700")
     assert not Path(path).exists()
     assert not Path(path).parent.exists()
+
+
+def test_socket_has_room_where_the_name_of_the_temporary_folder_is_long(
+    programs: Programs, tmp_path: Path
+) -> None:
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    ran = subprocess.run(
+        argv("wsrc", "pcsc", "run", *python(SEE)),
+        env=programs.user_environment | {"TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert len(ran.stdout.split()[0]) <= MAX_PATH_OCTETS
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,13 @@ def test_the_command_serves_until_it_is_terminated(
     assert "Traceback" not in command.output
 
 
+def test_the_command_says_that_it_waits_for_a_card(programs: Programs) -> None:
+    programs.server()
+    command = programs._start(argv("wsrc", "vpcd", "--iccid", UICC), programs.user_environment)
+    command.wait_for("No card is there that matches")
+    assert command.end() == 0
+
+
 def test_the_command_needs_one_card(programs: Programs) -> None:
     programs.server()
     host = programs.card_client("--simulated", "default", "--no-pcsc")

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from tests.system.programs import argv, environment
 from tests.system.world import ASK_PIN, LIMIT_S, PIN, UICC, World, until
+from wsrc.errors import CardWasResetError
 from wsrc.pcsc_numbers import ATTRIBUTES
 from wsrc.readers.simulated_connection import ECHO_CONTROL
 from wsrc.slot import Share
@@ -172,6 +173,21 @@ async def test_a_protocol_that_the_card_has_not_is_refused_and_raw_is_raw(world:
     raw = await document(world, "apdu", "--iccid", UICC, "--protocol", "raw", *read)
     assert [each["sw"] for each in cooked["results"]] == ["9000", "9000"]
     assert [each["sw"] for each in raw["results"]] == ["9000", "6C0A"]
+
+
+async def test_a_reset_may_be_of_a_card_that_others_share(world: World) -> None:
+    await world.host()
+    user = await world.user()
+    async with user.select(iccid=UICC, share=Share.SHARED) as card:
+        assert (await card.transmit(PIN)).sw == 0x9000
+        shown = await wsrc(world, "reset", "--iccid", UICC, "--share", "shared", "--warm")
+        assert shown.output == f"{ATR}\n"
+        with pytest.raises(CardWasResetError):
+            await card.transmit(ASK_PIN)
+        await card.reconnect()
+        assert not await verified(card)
+    refused = await document(world, "reset", "--iccid", UICC, "--protocol", "t1", status=3)
+    assert refused["error"]["code"] == "protocol_mismatch"
 
 
 async def test_a_reset_keeps_the_protocol_that_was_asked_for(world: World, tmp_path: Path) -> None:

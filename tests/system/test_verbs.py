@@ -3,20 +3,23 @@
 
 import asyncio
 import threading
+from typing import cast
 
 import pytest
 
 from certs.make_certs import Certificates
 from tests.system.world import ASK_PIN, EUICC, LIMIT_S, PIN, UICC, World, running, until
 from wsrc.errors import (
+    BadApduError,
     ConnectionLostError,
     ErrorCode,
+    LocalProtocolError,
     RefusedError,
     SessionLostError,
     WsrcError,
 )
 from wsrc.readers.simulated_connection import ECHO_CONTROL, POWERED
-from wsrc.slot import CardProtocol, Disposition, Initialization
+from wsrc.slot import CardProtocol, Disposition, Initialization, ResetKind
 from wsrc.user_client import blocking
 
 READER = "Simulated UICC 00 00"
@@ -61,6 +64,27 @@ async def test_control_reaches_the_reader(world: World) -> None:
             await card.control(-1)
     with pytest.raises(SessionLostError):
         await card.status()
+
+
+async def test_what_no_server_takes_is_not_sent_and_the_card_stays(world: World) -> None:
+    await world.host()
+    user = await world.user()
+    long = bytes.fromhex("00d6000000f000") + bytes(0xF000)
+    async with user.select(iccid=UICC, raw_tpdu=True) as card, asyncio.timeout(LIMIT_S):
+        for wrong in (
+            card.reconnect(initialization=cast("Initialization", Disposition.EJECT)),
+            card.reset(cast("ResetKind", "hot")),
+            card.end(disposition=cast("Disposition", "burn")),
+            card.detach(disposition=cast("Disposition", "burn")),
+            card.control(ECHO_CONTROL, bytes(600_000)),
+            card.get_attribute(cast("str", 0x90303)),
+            card.batch([long] * 20),
+        ):
+            with pytest.raises(LocalProtocolError):
+                await wrong
+        with pytest.raises(BadApduError):
+            await card.transmit(bytes(65_545))
+        assert (await card.transmit(ASK_PIN)).sw != 0
 
 
 async def test_the_blocking_client_has_the_same(world: World) -> None:

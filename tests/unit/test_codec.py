@@ -3,15 +3,16 @@
 
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import msgspec
 import pytest
 
 from wsrc import codec, messages as m
-from wsrc.codec import BY_TAG, UnreadableError, decode, encode, schema, tag_of
-from wsrc.errors import ErrorCode, RemoteProtocolError
+from wsrc.codec import BY_TAG, UnreadableError, check, decode, encode, schema, tag_of
+from wsrc.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
 from wsrc.octets import Octets
+from wsrc.slot import Initialization
 
 CASES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "messages.json").read_text()
@@ -120,3 +121,28 @@ def test_a_value_in_the_wrong_field_is_not_repeated(secret: str) -> None:
         decode(text)
     why = "The message 'reset_req' is wrong: Invalid enum value - at `$.kind`."
     assert str(refused.value) == why
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        (
+            m.Reconnect(session="", initialization=cast("Initialization", "eject")),
+            "'reconnect' cannot be asked so: Invalid enum value - at `$.initialization`.",
+        ),
+        (m.SelectCard(iccid=cast("str", 8988)), "got `int` - at `$.iccid`"),
+        (m.GetAttribute(session="", name="\udcff"), "UTF-8"),
+        (m.GetAttribute(session="", name=cast("str", {1j})), "has no form"),
+        (m.Control(session="", number=1, data=Octets(600_000)), "at most 1048576"),
+    ],
+)
+def test_what_a_server_would_not_take_is_refused_before_it_is_sent(
+    message: m.Message, sentence: str
+) -> None:
+    with pytest.raises(LocalProtocolError) as refused:
+        check(message)
+    assert sentence in str(refused.value)
+
+
+def test_what_a_server_takes_is_sent() -> None:
+    check(m.Control(session="", number=1, data=Octets(70_000)))

@@ -32,6 +32,7 @@ CLASSES: list[tuple[int, str, type[CardError]]] = [
     (0x8010_0067, "SCARD_W_UNPOWERED_CARD", CardUnresponsiveError),
     (0x8010_0068, "SCARD_W_RESET_CARD", CardTransmissionError),
     (0x8010_0069, "SCARD_W_REMOVED_CARD", CardNotPresentError),
+    (0x8010_006A, "SCARD_W_SECURITY_VIOLATION", ReaderUnavailableError),
     (0x8010_0099, "PC/SC error 80100099", CardTransmissionError),
 ]
 

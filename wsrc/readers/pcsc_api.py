@@ -93,6 +93,10 @@ _MEANINGS: Final[dict[int, tuple[type[CardError], str]]] = {
         ReaderUnavailableError,
         "the PC/SC service does not know this connection, it was restarted; connect again",
     ),
+    Code.SCARD_W_SECURITY_VIOLATION: (
+        ReaderUnavailableError,
+        "the PC/SC service refuses this user; allow its actions by a rule of polkit",
+    ),
     Code.SCARD_W_RESET_CARD: (
         CardTransmissionError,
         "another program reset the card, so its state is lost; connect again",

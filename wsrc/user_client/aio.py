@@ -149,8 +149,8 @@ class Client(ReaderCalls):
 
         Args:
             wait_s: How long to wait for a card that is busy or absent; the server has a limit.
-                        It is at least 30 s, or `keep_s` if less, once the connection was lost meanwhile.
-                    raw_tpdu: Pass T=0 blocks as they are: responses are not fetched, Le not corrected.
+                It is at least 30 s, or `keep_s` if less, once the connection was lost meanwhile.
+            raw_tpdu: Pass T=0 blocks as they are: responses are not fetched, Le not corrected.
             share: With whom; `SHARED` joins others who share it, without a reset. `DIRECT` takes
                 the reader alone, which is selected by `reader` and may be empty.
             protocols: Those that the card may be used with; none means any.

@@ -108,13 +108,19 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     "reset",
     "wsrc reset --iccid 8988211000000000013",
     "wsrc reset --card blue --warm",
+    "wsrc reset --card blue --share shared",
 )
 @card_options
 @wait_option
+@hold_options(Share.EXCLUSIVE, Share.SHARED, protocols=("t0", "t1"))
 @click.option("--cold/--warm", default=True, help="Take the supply away, or not.  [default: cold]")
-def reset(call: Invocation, which: Filters, wait_s: float, *, cold: bool) -> None:
-    """Reset a card and show its new ATR."""
-    with call.client() as client, call.select(client, which, wait_s) as card:
+def reset(call: Invocation, which: Filters, wait_s: float, hold: Hold, *, cold: bool) -> None:
+    """
+    Reset a card and show its new ATR.
+
+    Others who share the card are told so and must reconnect.
+    """
+    with call.card(which, wait_s, hold) as card:
         atr = card.reset(ResetKind.COLD if cold else ResetKind.WARM)
     if call.output.as_json:
         call.output.document({"atr": atr.hex(), **atr_document(atr)})

@@ -107,6 +107,8 @@ def vpcd(call: Invocation, which: Filters, host: str, port: int, idle_s: float) 
     roster.open()
     try:
         require_one(roster)
+        if not roster.cards:
+            call.output.note("No card is there that matches, so far.")
         VpcdSlot(roster, host, port, idle_s, call.output.note).run()
     finally:
         roster.close()

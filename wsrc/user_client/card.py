@@ -9,9 +9,15 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from wsrc import messages as m
-from wsrc.apdu import Response, parse_command
-from wsrc.errors import BadHexError, LocalProtocolError, OutcomeUnknownError, WsrcError
+from wsrc import codec, messages as m
+from wsrc.apdu import MAX_COMMAND_OCTETS, Response, parse_command
+from wsrc.errors import (
+    BadApduError,
+    BadHexError,
+    LocalProtocolError,
+    OutcomeUnknownError,
+    WsrcError,
+)
 from wsrc.messages import CardInfo, Step
 from wsrc.octets import Octets, from_wire
 from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
@@ -59,7 +65,8 @@ class Card:
     * OutcomeUnknownError, if it may have run;
     * CardWasResetError, if another who shares the card reset it: nothing was sent, `reconnect`;
     * CardError, if the card or the reader failed, with its `outcome`;
-    * ConnectionLostError, if the connection was lost before.
+    * ConnectionLostError, if the connection was lost before;
+    * LocalProtocolError, if an argument is none that the method takes: nothing was sent.
     """
 
     def __init__(
@@ -120,12 +127,14 @@ class Card:
 
         Raises:
             BadApduError: If one is no command APDU; nothing was sent.
-            LocalProtocolError: If there are too few or too many; nothing was sent.
+            LocalProtocolError: If there are too few or too many, or they are too long together;
+                nothing was sent.
         """
         if not 1 <= len(steps) <= m.MAX_BATCH:
             raise LocalProtocolError(f"A batch has 1 to {m.MAX_BATCH} commands, not {len(steps)}.")
         self._ahead.drop()
         batch = m.Batch(session="", steps=tuple(map(self._step, steps)))
+        codec.check(batch)
         answer = await self._session.ask(batch, 2 * self._timeout_s)
         assert isinstance(answer, m.BatchResp)
         error = answer.error
@@ -267,6 +276,7 @@ class Card:
         `disposition` is what is done with a card that others share; `EJECT` holds for the last
         as well, where the reader can do that.
         """
+        codec.check(m.Detach(session="", disposition=disposition))
         await self._session.detach(min(DETACH_S, self._timeout_s), disposition)
 
     async def __aenter__(self) -> Self:
@@ -281,6 +291,7 @@ class Card:
         await self.detach()
 
     async def _ask(self, request: m.Forwarded) -> m.Message:
+        codec.check(request)
         return await self._session.ask(request, self._timeout_s)
 
     def _note(self, now: m.ResetResp | m.ReconnectAck) -> bytes:
@@ -294,6 +305,9 @@ class Card:
     def _checked(self, command: bytes) -> Octets:
         if not self._raw_tpdu:
             parse_command(command)
+        elif len(command) > MAX_COMMAND_OCTETS:
+            why = f"A TPDU has at most {MAX_COMMAND_OCTETS} octets; this one has {len(command)}."
+            raise BadApduError(why)
         return Octets(command)
 
     def _step(self, step: Step | bytes) -> Step:

@@ -16,10 +16,13 @@ from wsrc.user_client.invocation import Invocation, card_options, user_command
 from wsrc.user_client.naming import Filters, alternatives
 from wsrc.user_client.pcsc_running import run_program, status_of
 from wsrc.user_client.pcscd import serving
+from wsrc.user_client.pcscd_path import MAX_PATH_OCTETS
 from wsrc.user_client.pcscd_remote import RemoteCards, clients
 
 SOCKET_VARIABLE = "PCSCLITE_CSOCK_NAME"
 """Where libpcsclite looks for the path of the socket."""
+
+_SOCKET_NAME_OCTETS = len("/wsrc-pcsc-12345678/pcscd.comm")
 
 HELP = """
 Let PC/SC programs, unchanged, use cards that are elsewhere.
@@ -122,7 +125,7 @@ run.context_settings = {"allow_interspersed_args": False}
 
 async def _run(call: Invocation, command: Sequence[str], wanted: list[Filters]) -> int:
     source = _source(call, wanted)
-    with tempfile.TemporaryDirectory(prefix="wsrc-pcsc-") as folder:
+    with tempfile.TemporaryDirectory(prefix="wsrc-pcsc-", dir=_folder_for_socket()) as folder:
         path = Path(folder) / "pcscd.comm"
         async with serving(path, source) as server:
             await source.begun()
@@ -133,6 +136,14 @@ async def _run(call: Invocation, command: Sequence[str], wanted: list[Filters]) 
             except OSError as exc:
                 call.output.complain(f"wsrc: {command[0]}: {exc.strerror}")
                 return status_of(exc)
+
+
+def _folder_for_socket() -> str | None:
+    """Give a folder whose name leaves room for that of a socket, as TMPDIR's may not."""
+    octets = len(os.fsencode(tempfile.gettempdir()))
+    if octets + _SOCKET_NAME_OCTETS <= MAX_PATH_OCTETS:
+        return None
+    return "/tmp"  # noqa: S108 - the socket is in a folder of its own below it
 
 
 def _source(call: Invocation, wanted: Sequence[Filters]) -> RemoteCards:
