@@ -17,7 +17,7 @@ from wsrc.octets import Octets, from_wire
 from wsrc.reader_events import NOTIFICATIONS
 
 MAX_MESSAGE_OCTETS = 1 << 20
-"""Default limit of one message: a batch of some full-length commands fits."""
+"""Limit of one message, the same for all: a batch of some full-length commands fits."""
 
 BY_TAG: dict[str, type[Message]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(AnyMessage)
@@ -80,22 +80,17 @@ def check(message: Message) -> None:
     See that a server takes a message whose fields a caller chose.
 
     Raises:
-        LocalProtocolError: If a field has a value that the protocol does not have, or all of
-            them together are longer than the default limit.
+        LocalProtocolError: If a field has a value that the protocol does not have.
     """
     tag = tag_of(message)
     try:
-        text = encode(message)
-        _decoder.decode(text)
+        _decoder.decode(encode(message))
     except UnicodeEncodeError as exc:
         raise LocalProtocolError(f"A text for {tag!r} cannot be written in UTF-8.") from exc
     except msgspec.DecodeError as exc:
         raise LocalProtocolError(f"{tag!r} cannot be asked so: {_explain(exc)}.") from exc
     except NotImplementedError as exc:
         raise LocalProtocolError(f"{tag!r} cannot be asked so: {exc} has no form in it.") from exc
-    if len(text) > MAX_MESSAGE_OCTETS:
-        why = f"{tag!r} would have {len(text)} octets; a message has at most {MAX_MESSAGE_OCTETS}."
-        raise LocalProtocolError(why)
 
 
 def decode(text: bytes | str) -> Message:

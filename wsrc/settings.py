@@ -110,9 +110,6 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     reconnect_in_s: Annotated[
         Seconds, Meta(description="Seconds after which peers are told to return after shutdown.")
     ] = 1.0
-    max_message_octets: Annotated[
-        int, Meta(ge=4096, le=1 << 30, description="Longest message that is accepted, in octets.")
-    ] = 1 << 20
     max_peers: Annotated[Count, Meta(description="Most connections at a time.")] = 10_000
     max_sessions_per_user: Annotated[
         Count, Meta(description="Most cards one connection of a user may hold.")

@@ -133,7 +133,6 @@ def test_a_value_in_the_wrong_field_is_not_repeated(secret: str) -> None:
         (m.SelectCard(iccid=cast("str", 8988)), "got `int` - at `$.iccid`"),
         (m.GetAttribute(session="", name="\udcff"), "UTF-8"),
         (m.GetAttribute(session="", name=cast("str", {1j})), "has no form"),
-        (m.Control(session="", number=1, data=Octets(600_000)), "at most 1048576"),
     ],
 )
 def test_what_a_server_would_not_take_is_refused_before_it_is_sent(

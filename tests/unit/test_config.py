@@ -43,7 +43,6 @@ OTHER_VALUES: dict[str, Any] = {
     "reconnect_max_s": 77.5,
     "reconnect_min_s": 0.25,
     "simulated": ["default", "card.toml"],
-    "max_message_octets": 8192,
 }
 
 

@@ -306,7 +306,7 @@ def _take_over(floor: Floor, lease: Lease, user: UserPeer, resumed: m.Resumed, n
     """
     Make a lease the claimant's.
 
-    A request in flight that its card client has not answered before is not begun any more.
+    What its card client has not answered before is sent again by the claimant, or not begun.
     """
     in_flight = lease.in_flight
     if in_flight is not None:

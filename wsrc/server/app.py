@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from wsrc.codec import MAX_MESSAGE_OCTETS
 from wsrc.config import ServerSettings
 from wsrc.errors import ConfigError
 from wsrc.messages import ClientType
@@ -144,7 +145,7 @@ class App:
                 timeout=CLOSE_S,
                 heartbeat=settings.ping_s,
                 compress=False,
-                max_msg_size=settings.max_message_octets,
+                max_msg_size=MAX_MESSAGE_OCTETS,
                 decode_text=False,
             )
             try:
