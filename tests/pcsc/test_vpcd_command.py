@@ -14,6 +14,7 @@ from tests.pcsc.test_simulated_cards import ASK_PIN, MF, VERIFY_PIN, send
 from tests.system.programs import Programs, argv, running
 from tests.system.world import EUICC, UICC, Host, World, running as world_running, until
 from wsrc.errors import CardError
+from wsrc.identity import shorten
 from wsrc.messages import CardState
 from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc import PcscSource
@@ -118,7 +119,7 @@ async def test_a_card_is_there_before_it_is_taken(
             assert (await tell(connection, MF))[:1] == b"\x61"
             assert await at.state() is CardState.ASSOCIATED
         assert await at.state() is CardState.ASSOCIATED
-    assert at.notes[0].startswith(f"In the slot: ICCID {UICC}")
+    assert at.notes[0].startswith(f"In the slot: the card {shorten(UICC)} in reader")
 
 
 async def test_a_card_that_rests_is_given_back_and_stays_in_the_slot(

@@ -19,7 +19,7 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.readers.simulated_connection import ECHO_CONTROL, POWERED
-from wsrc.slot import CardProtocol, Disposition, Initialization, ResetKind
+from wsrc.slot import CardProtocol, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client import blocking
 
 READER = "Simulated UICC 00 00"
@@ -84,6 +84,20 @@ async def test_what_no_server_takes_is_not_sent_and_the_card_stays(world: World)
                 await wrong
         with pytest.raises(BadApduError):
             await card.transmit(bytes(65_545))
+        assert (await card.transmit(ASK_PIN)).sw != 0
+
+
+async def test_what_no_server_takes_is_not_asked_of_it(world: World) -> None:
+    await world.host()
+    user = await world.user()
+    async with asyncio.timeout(LIMIT_S), user.select(iccid=UICC) as card:
+        for wrong in (
+            user.select(iccid=cast("str", 8988211000000430010)).__aenter__(),
+            user.select(iccid=EUICC, share=cast("Share", "x")).__aenter__(),
+            user.list_cards(label="b" * 1_200_000),
+        ):
+            with pytest.raises(LocalProtocolError):
+                await wrong
         assert (await card.transmit(ASK_PIN)).sw != 0
 
 

@@ -66,7 +66,7 @@ Examples:
 
 {EXITS}""",
 )
-@click.version_option(__version__, prog_name=PROGRAM)
+@click.version_option(__version__, message="%(version)s")
 def program(**_: Any) -> None:
     """
     Use smart cards that are somewhere else.

@@ -217,6 +217,8 @@ class RemoteCards:
         filters = [Filter(m.Watch(**each)) for each in self._wanted]
         listed = [c for c in await client.list_cards(**which) if _matches(filters, c)]
         self._reached()
+        if self._shelf.expect(listed):
+            self._tell()
         self._check_begun(listed)
         if not listed:
             self._look_again_at_doubtful(client, tasks)

@@ -190,6 +190,21 @@ class Shelf:
         self._blind = True
         return self._settle_all(self._places)
 
+    def expect(self, cards: Sequence[CardInfo]) -> bool:
+        """
+        Take what a server lists before it tells of each card; tell whether a reader changed.
+
+        Readers that are new come in the order of their hosts and names, whichever connected first,
+        so that of those with equal names each has the same number every time.
+        """
+        new = [card for card in sorted(cards, key=where) if self._at(where(card)) is None]
+        news = [self.hear(m.CardEvent(change=Change.ADDED, card=card)) for card in new]
+        for card in new:
+            place = self._at(where(card))
+            if place is not None:
+                place.doubt()
+        return any(news)
+
     def hear(self, event: m.CardEvent) -> bool:
         """Take what happened to a card; tell whether a reader changed."""
         card = event.card

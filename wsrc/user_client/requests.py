@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from wsrc import messages as m
+from wsrc import codec, messages as m
 from wsrc.codec import UnreadableError, tag_of
 from wsrc.conversation import ANSWERS
 from wsrc.errors import (
@@ -116,9 +116,7 @@ class Requests:
         late: Hear | None = None,
     ) -> m.Message:
         """
-        Send a request that may be repeated, and give its answer.
-
-        A caller that is cancelled sends `cancel`; what is answered then is dropped.
+        Send a request that may be repeated, and give its answer; who is cancelled sends `cancel`.
 
         Args:
             request: Without an id.
@@ -128,10 +126,11 @@ class Requests:
 
         Raises:
             ConnectionLostError: If it was not answered in time, or the connection is lost.
-            LocalProtocolError: If it cannot be written, or is too long; nothing was sent.
+            LocalProtocolError: If no server takes it; nothing was sent.
             WsrcError: The server answered with an error, which is told by the class.
         """
         self.check()
+        codec.check(request)
         asked = _Asked(request, hear, late)
         self._asked[asked] = None
         if self._connected:

@@ -18,12 +18,13 @@ from collections.abc import Callable
 
 from wsrc.atr import read_atr
 from wsrc.errors import BadApduError, SessionLostError, WsrcError
+from wsrc.identity import shorten
 from wsrc.messages import CardInfo, CardState
 from wsrc.octets import from_wire
 from wsrc.readers.vpcd_line import receive
 from wsrc.slot import ResetKind
 from wsrc.user_client.blocking import Card
-from wsrc.user_client.naming import CardKey, describe, key_of
+from wsrc.user_client.naming import CardKey, key_of, place
 from wsrc.user_client.roster import Roster
 
 PORT = 0x8C7B
@@ -241,7 +242,7 @@ class VpcdSlot:
             with self._lock:
                 self._contacts, self._socket = contacts, connection
             self._look()
-            self._note(f"In the slot: {describe(card)}.")
+            self._note(f"In the slot: the card {_shortly(card)}.")
             why = self._serve(connection, contacts)
             with self._lock:
                 self._contacts = self._socket = None
@@ -337,3 +338,9 @@ def _shut(connection: socket.socket | None) -> None:
     except OSError:
         # The driver was faster.
         return
+
+
+def _shortly(card: CardInfo) -> str:
+    """Name a card in what may be a log."""
+    iccid = card.identities.iccid
+    return f"{shorten(iccid) if iccid else 'without ICCID'} in reader {place(card)}"
