@@ -304,16 +304,14 @@ def test_use_by_another_who_was_first_is_shown_when_we_are_refused() -> None:
     assert place.seen.others == 0
 
 
-def test_equal_names_have_their_numbers_by_host_and_reader() -> None:
-    listed = [msgspec.structs.replace(card(reader=reader), label="blue") for reader in "cab"]
+def test_equal_names_have_their_numbers_by_host() -> None:
+    listed = [msgspec.structs.replace(card(), label="blue", host=host) for host in "cab"]
     shelf = Shelf()
     assert shelf.expect(listed)
     for info in listed:
         assert not hear(shelf, Change.ADDED, info)
     assert not shelf.doubtful()
-    given = [
-        place.card.reader for place in map(shelf.find, (s.name for s in shelf.seen())) if place
-    ]
+    given = [place.card.host for place in map(shelf.find, (s.name for s in shelf.seen())) if place]
     assert given == ["a", "b", "c"]
     assert [seen.name.split()[2] for seen in shelf.seen()] == [b"00", b"01", b"02"]
     assert not shelf.expect(listed)

@@ -194,10 +194,11 @@ class Shelf:
         """
         Take what a server lists before it tells of each card; tell whether a reader changed.
 
-        Readers that are new come in the order of their hosts and names, whichever connected first,
-        so that of those with equal names each has the same number every time.
+        Readers that are new come in the order of their hosts, whichever connected first, so that
+        of those with equal names each has the same number every time.
         """
-        new = [card for card in sorted(cards, key=where) if self._at(where(card)) is None]
+        by_host = sorted(cards, key=lambda card: where(card)[0])
+        new = [card for card in by_host if self._at(where(card)) is None]
         news = [self.hear(m.CardEvent(change=Change.ADDED, card=card)) for card in new]
         for card in new:
             place = self._at(where(card))
