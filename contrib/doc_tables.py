@@ -26,8 +26,8 @@ from wsrc.slot import (
     Share,
     SlotState,
 )
+from wsrc.user_client.command_line.invocation import Exit
 from wsrc.user_client.faults import from_error
-from wsrc.user_client.invocation import Exit
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -20,7 +20,7 @@ from wsrc.card_client.cli import command as card_client
 from wsrc.config import CardClientSettings, ServerSettings, UserSettings, load, settings_of
 from wsrc.server.cli import command as server
 from wsrc.user_client.cli import program as user
-from wsrc.user_client.invocation import Exit
+from wsrc.user_client.command_line.invocation import Exit
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("certs/*.md")])

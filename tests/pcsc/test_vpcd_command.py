@@ -20,7 +20,7 @@ from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.pcsc_reader import PcscConnection
 from wsrc.readers.simulation import Card, default_cards, make_card, parse_description
-from wsrc.user_client.invocation import Exit
+from wsrc.user_client.command_line.invocation import Exit
 from wsrc.user_client.roster import FollowingClient, Roster
 from wsrc.user_client.vpcd import VpcdSlot
 

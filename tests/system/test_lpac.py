@@ -14,7 +14,7 @@ from certs.make_certs import Certificates
 from tests.system.programs import LIMIT_S, argv, environment
 from tests.system.world import EUICC, World
 from wsrc.messages import CardState
-from wsrc.user_client.invocation import Exit
+from wsrc.user_client.command_line.invocation import Exit
 
 PROFILE_MANAGER = """
 import json, os, sys

@@ -5,8 +5,8 @@ import pytest
 
 from wsrc import errors as e, messages as m
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.user_client.command_line.invocation import Exit, exit_status
 from wsrc.user_client.faults import TABLE, from_error
-from wsrc.user_client.invocation import Exit, exit_status
 
 INFO = m.CardInfo(
     remote_addr=("bench", 0),

@@ -7,8 +7,7 @@ from wsrc.apdu import Response
 from wsrc.errors import CardTransmissionError, ConfigError, NotExecutedError, OutcomeUnknownError
 from wsrc.messages import CardInfo, CardState, Identities, LeaseInfo, Waiting
 from wsrc.slot import CardProtocol
-from wsrc.user_client.naming import describe
-from wsrc.user_client.output import (
+from wsrc.user_client.command_line.output import (
     Output,
     atr_document,
     card_document,
@@ -18,6 +17,7 @@ from wsrc.user_client.output import (
     response_document,
     response_line,
 )
+from wsrc.user_client.naming import describe
 
 ICCID = "89860000000000000001"
 UICC_ATR = "3b9f96801fc78031e073fe211b6403574a5352554d010203aa"

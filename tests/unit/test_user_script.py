@@ -11,8 +11,7 @@ from wsrc.messages import MAX_BATCH, Step
 from wsrc.octets import Octets
 from wsrc.slot import ResetKind
 from wsrc.user_client.aio import BatchResult
-from wsrc.user_client.running import Answered, Unanswered, WasReset, run
-from wsrc.user_client.script import (
+from wsrc.user_client.command_line.script import (
     Item,
     ScriptCommand,
     ScriptError,
@@ -21,6 +20,7 @@ from wsrc.user_client.script import (
     parse,
     parse_expect,
 )
+from wsrc.user_client.command_line.script_run import Answered, Unanswered, WasReset, run
 
 READ = Octets(bytes.fromhex("00b0000000"))
 

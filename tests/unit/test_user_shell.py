@@ -10,9 +10,9 @@ from wsrc.apdu import Response
 from wsrc.errors import BadApduError, CardUnresponsiveError, SessionLostError, WsrcError
 from wsrc.messages import CardInfo, CardState, Identities
 from wsrc.slot import ResetKind
-from wsrc.user_client.invocation import Exit
-from wsrc.user_client.output import Output
-from wsrc.user_client.shell import History, Shell, history_file, is_secret
+from wsrc.user_client.command_line.invocation import Exit
+from wsrc.user_client.command_line.output import Output
+from wsrc.user_client.command_line.shell import History, Shell, history_file, is_secret
 
 READ, VERIFY = "00 b0 0000 00", "0020000108 31323334ffffffff"
 

@@ -11,13 +11,13 @@ import click
 from click.shell_completion import get_completion_class
 
 from wsrc import __version__
-from wsrc.user_client import pcsc_commands
-from wsrc.user_client.apdu_commands import apdu, reset, script, shell
-from wsrc.user_client.bridge_commands import lpac, vpcd
-from wsrc.user_client.cards_commands import info, list_, watch
-from wsrc.user_client.invocation import Exit, Invocation, common_options, cut_off
-from wsrc.user_client.reader_commands import readers
-from wsrc.user_client.verb_commands import attribute, control, status
+from wsrc.user_client.command_line import pcsc as programs
+from wsrc.user_client.command_line.apdu import apdu, reset, script, shell
+from wsrc.user_client.command_line.bridges import lpac, vpcd
+from wsrc.user_client.command_line.cards import info, list_, watch
+from wsrc.user_client.command_line.invocation import Exit, Invocation, common_options, cut_off
+from wsrc.user_client.command_line.readers import readers
+from wsrc.user_client.command_line.verbs import attribute, control, status
 
 PROGRAM = "wsrc"
 
@@ -91,9 +91,9 @@ def _nothing_more(**_: object) -> None:
 
 pcsc = Program(
     "pcsc",
-    commands=pcsc_commands.COMMANDS,
+    commands=programs.COMMANDS,
     params=click.command()(common_options(_nothing)).params,
-    help=pcsc_commands.HELP,
+    help=programs.HELP,
     callback=_nothing_more,
 )
 

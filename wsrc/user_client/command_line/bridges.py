@@ -10,7 +10,7 @@ import click
 from wsrc.errors import AmbiguousCardError
 from wsrc.user_client import lpac as stdio
 from wsrc.user_client.client_options import client_options
-from wsrc.user_client.invocation import (
+from wsrc.user_client.command_line.invocation import (
     MAX_NAMED,
     Exit,
     Invocation,

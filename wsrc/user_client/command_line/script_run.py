@@ -9,7 +9,7 @@ from wsrc.errors import WsrcError
 from wsrc.messages import Step
 from wsrc.slot import ResetKind
 from wsrc.user_client.aio import BatchResult
-from wsrc.user_client.script import Item, ScriptCommand, ScriptReset, batches
+from wsrc.user_client.command_line.script import Item, ScriptCommand, ScriptReset, batches
 
 
 class Answered(NamedTuple):

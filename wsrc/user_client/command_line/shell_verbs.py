@@ -6,9 +6,9 @@ from typing import Protocol
 
 from wsrc.errors import LocalProtocolError
 from wsrc.slot import Disposition, Initialization
-from wsrc.user_client import verb_output as verbs
 from wsrc.user_client.aio import Status
-from wsrc.user_client.output import Output, atr_document
+from wsrc.user_client.command_line import verb_output as verbs
+from wsrc.user_client.command_line.output import Output, atr_document
 
 HELP = """\
 begin               have a shared card alone: the others wait

@@ -19,10 +19,10 @@ from wsrc.errors import (
 from wsrc.messages import CardInfo
 from wsrc.octets import from_person
 from wsrc.slot import ResetKind
-from wsrc.user_client.invocation import Exit, exit_status
+from wsrc.user_client.command_line.invocation import Exit, exit_status
+from wsrc.user_client.command_line.output import Output, response_document, response_line
+from wsrc.user_client.command_line.shell_verbs import HELP as VERBS_HELP, VerbCard, Verbs
 from wsrc.user_client.naming import describe
-from wsrc.user_client.output import Output, response_document, response_line
-from wsrc.user_client.shell_verbs import HELP as VERBS_HELP, VerbCard, Verbs
 
 MAX_HISTORY = 1000
 """Lines that are kept."""

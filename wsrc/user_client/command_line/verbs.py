@@ -10,12 +10,17 @@ import click
 from wsrc.errors import LocalProtocolError, NoSuchCardError
 from wsrc.pcsc_numbers import ATTRIBUTES
 from wsrc.slot import Share
-from wsrc.user_client import verb_output as verbs
 from wsrc.user_client.blocking import Card
-from wsrc.user_client.holding import Hold, hold_options
-from wsrc.user_client.invocation import Invocation, card_options, user_command, wait_option
+from wsrc.user_client.command_line import verb_output as verbs
+from wsrc.user_client.command_line.holding import Hold, hold_options
+from wsrc.user_client.command_line.invocation import (
+    Invocation,
+    card_options,
+    user_command,
+    wait_option,
+)
+from wsrc.user_client.command_line.output import card_document
 from wsrc.user_client.naming import Filters
-from wsrc.user_client.output import card_document
 
 
 @user_command(

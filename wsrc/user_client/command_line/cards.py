@@ -5,15 +5,15 @@ from wsrc.errors import AmbiguousCardError, NoSuchCardError
 from wsrc.identity import iccid_forms, normal_iccid
 from wsrc.messages import CardInfo
 from wsrc.user_client.blocking import Client
-from wsrc.user_client.invocation import (
+from wsrc.user_client.command_line.invocation import (
     MAX_NAMED,
     Invocation,
     card_options,
     require_selection,
     user_command,
 )
+from wsrc.user_client.command_line.output import atr_document, card_document, info_lines
 from wsrc.user_client.naming import Filters, describe
-from wsrc.user_client.output import atr_document, card_document, info_lines
 
 
 @user_command(

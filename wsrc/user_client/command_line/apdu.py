@@ -15,8 +15,8 @@ from wsrc.apdu import Response, describe_sw, parse_command, sw_matches
 from wsrc.errors import BadApduError, BadHexError, ConfigError
 from wsrc.octets import from_person
 from wsrc.slot import ResetKind, Share
-from wsrc.user_client.holding import Hold, hold_options
-from wsrc.user_client.invocation import (
+from wsrc.user_client.command_line.holding import Hold, hold_options
+from wsrc.user_client.command_line.invocation import (
     Exit,
     Invocation,
     card_options,
@@ -24,8 +24,7 @@ from wsrc.user_client.invocation import (
     user_command,
     wait_option,
 )
-from wsrc.user_client.naming import Filters
-from wsrc.user_client.output import (
+from wsrc.user_client.command_line.output import (
     Output,
     atr_document,
     card_document,
@@ -33,9 +32,10 @@ from wsrc.user_client.output import (
     response_document,
     response_line,
 )
-from wsrc.user_client.running import Answered, Event, Unanswered, WasReset, run
-from wsrc.user_client.script import Item, parse, parse_expect
-from wsrc.user_client.shell import Shell, history_file
+from wsrc.user_client.command_line.script import Item, parse, parse_expect
+from wsrc.user_client.command_line.script_run import Answered, Event, Unanswered, WasReset, run
+from wsrc.user_client.command_line.shell import Shell, history_file
+from wsrc.user_client.naming import Filters
 
 SCRIPT_FORMAT = """\
 \b

@@ -30,10 +30,10 @@ from wsrc.errors import (
 from wsrc.options import click_options
 from wsrc.user_client.blocking import Card, Client
 from wsrc.user_client.client_options import client_options
-from wsrc.user_client.holding import Hold
+from wsrc.user_client.command_line.holding import Hold
+from wsrc.user_client.command_line.output import Output
+from wsrc.user_client.command_line.script import ScriptError
 from wsrc.user_client.naming import Filters, describe
-from wsrc.user_client.output import Output
-from wsrc.user_client.script import ScriptError
 
 MAX_NAMED = 10
 """Cards that are named to someone whose selection does not decide."""
