@@ -2,9 +2,11 @@
 """Peers that vanish without a word, and a server that restarts on purpose."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable
 
 import pytest
+import websockets.asyncio.client
 from websockets.exceptions import ConnectionClosed
 
 from certs.make_certs import Certificates
@@ -23,6 +25,7 @@ from tests.system.world import (
 )
 from wsrc.apdu import Response
 from wsrc.errors import ConnectionLostError, SessionError, WsrcError
+from wsrc.net.tls import client_context
 from wsrc.readers.simulation import Faults
 from wsrc.user_client.aio import Card, Client
 
@@ -192,3 +195,22 @@ async def _failure(doing: Awaitable[object]) -> WsrcError | None:
     except WsrcError as exc:
         return exc
     return None
+
+
+async def test_a_peer_that_was_about_to_connect_is_told_of_the_restart(
+    certificates: Certificates,
+) -> None:
+    async with running(certificates) as world, asyncio.timeout(LIMIT_S):
+        line = socket.create_connection(("localhost", world.app.user_port))
+        await until(lambda: len(world.app._not_upgraded) == 1)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(world.app.stop())
+            await until(lambda: world.app.stopping)
+            context = client_context(certificates.ca)
+            async with websockets.asyncio.client.connect(
+                world.user_url, sock=line, ssl=context
+            ) as raw:
+                with pytest.raises(ConnectionClosed) as closed:
+                    await raw.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012

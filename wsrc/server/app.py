@@ -25,6 +25,9 @@ from wsrc.server.peers import Peers
 
 _log = logging.getLogger(__name__)
 
+TLS_BEGIN_S = 2.0
+"""How long a TLS handshake that is under way may take when the server stops."""
+
 TLS_END_S = 0.5
 """How long a peer may take to end TLS."""
 
@@ -77,6 +80,7 @@ class App:
         for server in self._servers:
             server.close()
         await self._peers.stop(self._settings.reconnect_in_s, self._settings.drain_s)
+        await self._handshakes_done()
         for protocol, hurry in self._not_upgraded.items():
             hurry.cancel()
             if protocol.transport is not None:
@@ -84,6 +88,13 @@ class App:
         await self._all_closed()
         for runner in self._runners:
             await runner.cleanup()
+
+    async def _handshakes_done(self) -> None:
+        """Wait for a while for TLS handshakes, which have no transport that could be aborted."""
+        for _ in range(int(TLS_BEGIN_S / _POLL_S)):
+            if all(protocol.transport is not None for protocol in self._not_upgraded):
+                return
+            await asyncio.sleep(_POLL_S)
 
     async def _all_closed(self) -> None:
         """Wait for the closing handshakes of WebSocket and TLS, which have their own limits."""

@@ -16,6 +16,8 @@ from wsrc.relay.machine import Relay
 
 _log = logging.getLogger(__name__)
 
+RESTARTING = "The server is restarting."
+
 
 class Peers:
     """All connections of a server; used by one event loop."""
@@ -27,6 +29,7 @@ class Peers:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self.stopping = False
+        self._stopped = False
         self._idle = asyncio.Event()
 
     def __len__(self) -> int:
@@ -45,6 +48,8 @@ class Peers:
         number, link = self._last, Link(socket)
         self._links[number] = link
         _log.info("%s client %d connected from %s", role, number, address)
+        if self._stopped:
+            link.close(CloseCode.RESTARTING, RESTARTING)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(link.run_writer(), name=f"writer of peer {number}")
             try:
@@ -65,8 +70,9 @@ class Peers:
                 await self._idle.wait()
         except TimeoutError:
             _log.warning("%d requests are not answered yet", self._relay.in_flight)
+        self._stopped = True
         for link in list(self._links.values()):
-            link.close(CloseCode.RESTARTING, "The server is restarting.")
+            link.close(CloseCode.RESTARTING, RESTARTING)
 
     async def _converse(self, number: int, link: Link, role: ClientType) -> None:
         """Take messages until the connection is gone; those that cross our close are dropped."""
