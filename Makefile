@@ -62,7 +62,7 @@ mutants: $(VENV)/.dev
 soak: packages $(VENV)/.dev
 	@$(BIN)/python -m tests.soak $(SOAK)
 ifeq ($(SOAK),)
-	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q tests/property/test_session.py
+	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/property/test_session.py
 endif
 
 clean:
