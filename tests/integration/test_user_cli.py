@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `wsrc` as a person and as a script use it: output and exit status."""
 
+import asyncio
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -290,16 +292,27 @@ def test_every_command_teaches_with_examples(command: str, capsys: Any) -> None:
     )
 
 
-def start(url: str, *arguments: str) -> "subprocess.Popen[str]":
+def start(url: str, *arguments: str, before: Sequence[str] = ()) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "wsrc.user_client.cli", *arguments, "--server-url", url]
     return subprocess.Popen(
-        [sys.executable, "-m", "wsrc.user_client.cli", *arguments, "--server-url", url],
+        [*before, *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def test_ctrl_c_cancels_the_command_and_ends_with_130() -> None:
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [
+        (signal.SIGINT, 130, "Interrupted."),
+        (signal.SIGTERM, 143, ""),
+        (signal.SIGHUP, 129, ""),
+    ],
+)
+def test_a_signal_cancels_the_command_and_gives_the_card_back(
+    number: int, status: int, said: str
+) -> None:
     heard = threading.Event()
 
     async def script(peer: Peer) -> None:
@@ -312,9 +325,30 @@ def test_ctrl_c_cancels_the_command_and_ends_with_130() -> None:
     with in_thread(script) as url:
         program = start(url, "apdu", "--card", "x", READ)
         assert heard.wait(LIMIT_S)
-        program.send_signal(signal.SIGINT)
+        program.send_signal(number)
         _, err = program.communicate(timeout=LIMIT_S)
-    assert (program.returncode, err.strip()) == (130, "Interrupted.")
+    assert (program.returncode, err.strip()) == (status, said)
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    heard = threading.Event()
+    go_on = threading.Event()
+
+    async def script(peer: Peer) -> None:
+        await give_card(peer)
+        command = await peer.hear("c_apdu")
+        heard.set()
+        await asyncio.to_thread(go_on.wait, LIMIT_S)
+        await peer.answer(command, "01", "9000")
+        await take_back(peer)
+
+    with in_thread(script) as url:
+        program = start(url, "apdu", "--card", "x", READ, before=["nohup"])
+        assert heard.wait(LIMIT_S)
+        program.send_signal(signal.SIGHUP)
+        go_on.set()
+        out, _ = program.communicate(timeout=LIMIT_S)
+    assert (program.returncode, out) == (0, "01 9000  done\n")
 
 
 def test_watch_prints_json_lines_and_a_reader_that_goes_away_is_no_traceback() -> None:

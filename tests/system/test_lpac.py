@@ -3,6 +3,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates
-from tests.system.programs import LIMIT_S, argv, environment
+from tests.system.programs import LIMIT_S, Program, argv, environment
 from tests.system.world import EUICC, World
 from wsrc.messages import CardState
 from wsrc.user_client.command_line.invocation import Exit
@@ -104,6 +106,9 @@ class Laptop:
 
         return await asyncio.to_thread(run)
 
+    def start(self, *command: str) -> Program:
+        return Program(command, self._environment)
+
     async def lpac(self, *args: str, **more: object) -> "subprocess.CompletedProcess[str]":
         env = {str(k): str(v) for k, v in more.items()}
         manager = (sys.executable, "-c", PROFILE_MANAGER)
@@ -171,8 +176,32 @@ async def test_a_card_must_be_selected_before_the_program_is_started(
     assert (done.returncode, done.stdout) == (Exit.USAGE, "")
     assert EUICC in done.stderr
     missing = await laptop.run(*argv("wsrc", "lpac", "--eid", EUICC, "no-such-program", "-x"))
-    assert missing.returncode == Exit.USAGE
-    assert "no-such-program does not start" in missing.stderr
+    assert missing.returncode == 127
+    assert missing.stderr == "wsrc: no-such-program: No such file or directory\n"
+
+
+async def test_a_signal_ends_the_program_and_gives_the_card_back(
+    world: World, laptop: Laptop
+) -> None:
+    await world.host()
+    connect = '{"type":"apdu","payload":{"func":"connect","param":null}}'
+    script = f"""
+import os
+print({connect!r}, flush=True)
+print(input() and os.getpid(), flush=True)
+input()
+"""
+    wsrc = laptop.start(*argv("wsrc", "lpac", "--eid", EUICC, "--", sys.executable, "-c", script))
+    try:
+        found = await asyncio.to_thread(wsrc.wait_for, r"^(\d+)$")
+        assert await asyncio.to_thread(wsrc.end, signal.SIGTERM) == Exit.TERMINATED
+    finally:
+        wsrc.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(found[1]), 0)
+    user = await world.user()
+    async with user.select(eid=EUICC, wait_s=5):
+        assert await world.state_of(eid=EUICC) is CardState.ASSOCIATED
 
 
 async def test_web_pages_are_asked_of_the_user(world: World, laptop: Laptop) -> None:

@@ -3,9 +3,10 @@
 
 import io
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import get_completion_class
@@ -22,6 +23,10 @@ from wsrc.user_client.command_line.verbs import attribute, control, status
 PROGRAM = "wsrc"
 
 _COMPLETE = "_WSRC_COMPLETE"
+
+_ENDING = {signal.SIGTERM: Exit.TERMINATED}
+if sys.platform != "win32":
+    _ENDING[signal.SIGHUP] = Exit.HUNG_UP
 
 
 class Program(click.Group):
@@ -148,8 +153,20 @@ def _open_standard_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
+def _give_back_when_ended() -> None:
+    """Have a signal that ends the program give the card back first, unless it is ignored."""
+    for number in _ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    sys.exit(_ENDING[signal.Signals(number)])
+
+
 def main() -> None:
     """Be the program."""
+    _give_back_when_ended()
     _open_standard_streams()
     sys.exit(run(sys.argv[1:]))
 

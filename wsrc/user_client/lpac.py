@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import IO, Any, Protocol, cast
 
 from wsrc.apdu import Response, on_channel
-from wsrc.errors import ConfigError, WsrcError
+from wsrc.errors import WsrcError
 from wsrc.octets import from_wire
 
 _CHANNELS = frozenset(bytes([channel]) for channel in range(20))
@@ -167,29 +167,32 @@ def serve(card: LpacCard, requests: IO[str], answers: IO[str], other: Other) -> 
         card.close()
 
 
-def run(card: LpacCard, command: Sequence[str], other: Other) -> int:
+def start(command: Sequence[str]) -> "subprocess.Popen[str]":
     """
-    Run lpac, or a program that runs it, with the card; give its exit status.
+    Start lpac, or a program that runs it, with LPAC_APDU=stdio in its environment.
+
+    Raises:
+        OSError: If it cannot be started.
+    """
+    return subprocess.Popen(  # noqa: S603 - the program is the user's choice
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        env=os.environ | {"LPAC_APDU": "stdio"},
+    )
+
+
+def run(card: LpacCard, process: "subprocess.Popen[str]", other: Other) -> int:
+    """
+    Be the card of a program that was started, to its end; give its exit status.
 
     Args:
         card: The card; it is given back at the end.
-        command: The program and its arguments; it finds LPAC_APDU=stdio in its environment.
+        process: The program; it is ended where its lines cannot be taken.
         other: Called with each line that the program writes and that is not for the card.
-
-    Raises:
-        ConfigError: If the program cannot be started.
     """
-    try:
-        process = subprocess.Popen(  # noqa: S603 - the program is the user's choice
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            env=os.environ | {"LPAC_APDU": "stdio"},
-        )
-    except OSError as exc:
-        raise ConfigError("PROGRAM", f"{command[0]} does not start: {exc.strerror}.") from exc
     assert process.stdin is not None
     assert process.stdout is not None
     try:

@@ -20,6 +20,7 @@ from wsrc.user_client.command_line.invocation import (
     user_command,
     wait_option,
 )
+from wsrc.user_client.command_line.program_run import status_of
 from wsrc.user_client.naming import Filters, describe
 from wsrc.user_client.roster import FollowingClient, Roster
 from wsrc.user_client.vpcd import PORT, VpcdSlot
@@ -38,14 +39,15 @@ def lpac(call: Invocation, which: Filters, wait_s: float, program: Sequence[str]
     Let lpac manage the profiles of a eUICC.
 
     With PROGRAM, run it with LPAC_APDU=stdio and be its card; what else it writes is shown, and
-    its exit status is given on. Without, requests come on standard input and are answered on
-    standard output, and what else lpac writes is shown on standard error.
+    its exit status is given on, 127 if there is no such program. Without, requests come on
+    standard input and are answered on standard output, and what else lpac writes is shown on
+    standard error.
     """
     with call.client() as client:
         require_selection(client, which)
         card = stdio.LpacCard(lambda: call.select(client, which, wait_s), call.output.complain)
         if program:
-            return stdio.run(card, program, _ask_user)
+            return _run(call, card, program)
 
         def other(line: str) -> str | None:
             call.output.complain(line)
@@ -57,6 +59,15 @@ def lpac(call: Invocation, which: Filters, wait_s: float, program: Sequence[str]
 
 # What follows the program's name is the program's.
 lpac.allow_interspersed_args = False
+
+
+def _run(call: Invocation, card: stdio.LpacCard, program: Sequence[str]) -> int:
+    try:
+        process = stdio.start(program)
+    except OSError as exc:
+        call.output.complain(f"wsrc: {program[0]}: {exc.strerror}")
+        return status_of(exc)
+    return stdio.run(card, process, _ask_user)
 
 
 def _ask_user(line: str) -> str | None:

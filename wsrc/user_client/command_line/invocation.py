@@ -50,8 +50,10 @@ class Exit(IntEnum):
     CONNECTION = 5
     OUTCOME_UNKNOWN = 6
     OUTPUT = 74
+    HUNG_UP = 129
     INTERRUPTED = 130
     BROKEN_PIPE = 141
+    TERMINATED = 143
 
     @property
     def meaning(self) -> str:
@@ -68,8 +70,10 @@ _MEANINGS = {
     Exit.CONNECTION: "no connection to the server, or TLS failed",
     Exit.OUTCOME_UNKNOWN: "the card may or may not have run the last command",
     Exit.OUTPUT: "the input or the output of the program failed, such as a disk that is full",
+    Exit.HUNG_UP: "its terminal was closed (SIGHUP)",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
     Exit.BROKEN_PIPE: "whoever read the output went away",
+    Exit.TERMINATED: "ended by SIGTERM",
 }
 
 _STATUSES: tuple[tuple[tuple[type[WsrcError], ...], Exit], ...] = (

@@ -94,7 +94,7 @@ async def _serve(call: Invocation, path: Path, mode: int, wanted: list[Filters])
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     source = _source(call, wanted)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     async with serving(path, source, mode):
         call.output.note(f"Ready: set {SOCKET_VARIABLE}={path} for programs.")
