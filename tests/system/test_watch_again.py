@@ -9,7 +9,8 @@ import pytest
 from certs.make_certs import Certificates
 from tests.system.proxy import Proxy, proxy_to
 from tests.system.world import LIMIT_S, World, running
-from wsrc.messages import Change
+from wsrc.errors import ConnectionLostError
+from wsrc.messages import Change, ListChange, StateChange
 from wsrc.readers.simulation import default_cards
 from wsrc.slot import SlotState
 from wsrc.user_client.aio import Client
@@ -59,6 +60,36 @@ async def test_a_watch_of_readers_goes_on(world: World) -> None:
     assert isinstance(out, ReaderChange)
     assert out.reader.state is SlotState.EMPTY
     assert out.mark == ReaderMark(before.mark.instance, before.mark.seq + 1)
+
+
+async def test_notifications_go_on(world: World) -> None:
+    host = await world.host(default_cards()[:1])
+    [name] = host.source.names
+    async with proxy_to(world.app.user_port) as proxy, through(proxy, world) as client:
+        notifications = client.watch_reader_notifications()
+        async with asyncio.timeout(LIMIT_S):
+            before = [await anext(notifications), await anext(notifications)]
+            proxy.cut()
+            host.source.remove(name)
+            out = await anext(notifications)
+            host.source.unplug(name)
+            gone = await anext(notifications)
+        await notifications.aclose()
+    assert [type(each) for each in before] == [ListChange, StateChange]
+    assert isinstance(out, StateChange)
+    assert (out.params.name, out.params.status) == (name, "empty")
+    assert isinstance(gone, ListChange)
+    assert gone.params.names == ()
+
+
+async def test_a_watch_that_is_not_to_go_on_ends_with_the_connection(world: World) -> None:
+    async with proxy_to(world.app.user_port) as proxy, through(proxy, world) as client:
+        notifications = client.watch_reader_notifications(again=False)
+        async with asyncio.timeout(LIMIT_S):
+            assert isinstance(await anext(notifications), ListChange)
+            proxy.cut()
+            with pytest.raises(ConnectionLostError):
+                await anext(notifications)
 
 
 async def test_a_watch_hears_of_what_another_server_has(certificates: Certificates) -> None:

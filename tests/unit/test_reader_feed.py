@@ -55,6 +55,7 @@ async def test_what_an_earlier_watch_is_told_does_not_count() -> None:
     feed = ReaderFeed()
     feed.hear(event(3, Change.REMOVED, view(2)))
     feed.hear(m.state_change(view(1)))
+    feed.hear(m.ReaderMark(seq=3))
     feed.hear(m.WatchReadersAck(instance="i", seq=4, readers=()))
     assert await feed.next() == ReaderSnapshot((), ReaderMark("i", 4))
 
@@ -78,7 +79,9 @@ async def test_notifications_come_after_the_snapshot_and_as_they_are() -> None:
     feed.hear(m.ListReadersAck(instance="i", seq=2, readers=()))
     feed.hear(told[1])
     assert isinstance(await feed.next(), ReaderSnapshot)
-    assert [await feed.next(), await feed.next()] == list(told)
+    feed.hear(m.ReaderMark(seq=3))
+    given = [await feed.next() for _ in range(4)]
+    assert given == [told[0], ReaderMark("i", 2), told[1], ReaderMark("i", 3)]
 
 
 async def test_what_is_unread_is_given_before_the_loss() -> None:

@@ -201,8 +201,7 @@ class Client(ReaderCalls):
                     while True:
                         yield await feed.next()
                 except ConnectionLostError:
-                    self.check()
-                    if not (again and feed.is_cut):
+                    if not (again and self._goes_on(feed)):
                         raise
                     feed.begin_again()
         finally:

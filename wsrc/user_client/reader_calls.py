@@ -3,11 +3,13 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from wsrc import messages as m
 from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
 from wsrc.messages import ReaderView
 from wsrc.user_client.connection import Connection
+from wsrc.user_client.feed import Feed
 from wsrc.user_client.reader_feed import (
     Notification,
     ReaderChange,
@@ -70,29 +72,64 @@ class ReaderCalls:
                             since = news.mark
                             yield news
                 except ConnectionLostError:
-                    self._connection.requests.check()
-                    if not (again and feed.is_cut):
+                    if not (again and self._goes_on(feed)):
                         raise
 
-    async def watch_reader_notifications(self) -> AsyncGenerator[Notification, None]:
+    async def watch_reader_notifications(
+        self, *, again: bool = True
+    ) -> AsyncGenerator[Notification, None]:
         """
         Give the readers as JSON-RPC notifications: first all that there are, then what happens.
 
-        A list that is too long for the server to tell is asked for.
+        A list that is too long for the server to tell is asked for. When a lost connection was
+        made again, the notifications that were missed are given, or all readers once more where
+        the server does not know those any more. Without `again` the watch ends with the
+        connection.
 
         Raises as `watch_readers`, with which it shares the one watch of a client.
         """
-        async with self._watching(m.WatchReaders(form=m.ReaderForm.JSON_RPC)) as feed:
-            while True:
-                news = await feed.next()
-                if isinstance(news, ReaderSnapshot):
-                    yield m.list_change(news.readers)
-                    for reader in news.readers:
-                        yield m.state_change(reader)
-                elif isinstance(news, m.ListChange) and news.params.names is None:
-                    yield m.list_change((await self.list_readers()).readers)
-                elif isinstance(news, Notification):
-                    yield news
+        since: ReaderMark | None = None
+        while True:
+            instance, seq = since if since is not None else (None, None)
+            form = m.ReaderForm.JSON_RPC
+            request = m.WatchReaders(form=form, since=seq, instance=instance)
+            async with self._watching(request) as feed:
+                try:
+                    while True:
+                        notifications, mark = await self._notifications(feed)
+                        for notification in notifications:
+                            yield notification
+                        since = mark
+                except ConnectionLostError:
+                    if not (again and self._goes_on(feed)):
+                        raise
+
+    async def _notifications(self, feed: ReaderFeed) -> tuple[list[Notification], ReaderMark]:
+        """Give the notifications of an event or a snapshot, and the mark that they go up to."""
+        told: list[Notification] = []
+        while True:
+            news = await feed.next()
+            match news:
+                case ReaderSnapshot(readers, mark):
+                    return [m.list_change(readers), *map(m.state_change, readers)], mark
+                case ReaderMark():
+                    return told, news
+                case m.ListChange() if news.params.names is None:
+                    told.append(m.list_change((await self.list_readers()).readers))
+                case m.ListChange() | m.StateChange():
+                    told.append(news)
+                case _:
+                    pass
+
+    def _goes_on(self, feed: Feed[Any]) -> bool:
+        """
+        Tell whether the connection of a feed was lost and will be made again.
+
+        Raises:
+            ConnectionLostError: If it will not.
+        """
+        self._connection.requests.check()
+        return feed.is_cut
 
     @asynccontextmanager
     async def _watching(self, request: m.WatchReaders) -> AsyncGenerator[ReaderFeed, None]:

@@ -36,13 +36,14 @@ ReaderNews = ReaderSnapshot | ReaderChange
 Notification = m.StateChange | m.ListChange
 
 
-class ReaderFeed(Feed[ReaderNews | Notification]):
+class ReaderFeed(Feed[ReaderNews | Notification | ReaderMark]):
     """
     Take messages in the order in which the server sent them; give news.
 
     A snapshot may come in several parts, with changes between them; it is given when it is
     whole. `after` says where the next part begins, and is None when there is none. Notifications
-    are given after the snapshot, and as they came.
+    are given after the snapshot, as they came, and after those of one event the mark that they
+    go up to.
     """
 
     def __init__(self) -> None:
@@ -51,7 +52,7 @@ class ReaderFeed(Feed[ReaderNews | Notification]):
         self._instance: str | None = None
         self._seq = 0
         self._partial: dict[int, ReaderView] | None = None
-        self._held: list[Notification] = []
+        self._held: list[Notification | ReaderMark] = []
 
     def hear(self, message: m.Message) -> None:
         """Take one message; what comes before the answer to our watch is another's."""
@@ -65,10 +66,10 @@ class ReaderFeed(Feed[ReaderNews | Notification]):
                 self._page(message.readers, message.next)
             case m.ReaderEvent() if self._instance is not None:
                 self._event(message)
-            case m.StateChange() | m.ListChange() if self._partial is not None:
-                self._held.append(message)
             case m.StateChange() | m.ListChange() if self._instance is not None:
-                self._tell(message)
+                self._notified(message)
+            case m.ReaderMark() if self._instance is not None:
+                self._notified(ReaderMark(self._instance, message.seq))
             case _:
                 pass
 
@@ -83,8 +84,14 @@ class ReaderFeed(Feed[ReaderNews | Notification]):
         if after is None:
             whole, self._partial = self._partial, None
             self._tell(ReaderSnapshot(tuple(whole[number] for number in sorted(whole)), self._mark))
-            for notification in self._held:
-                self._tell(notification)
+            for news in self._held:
+                self._tell(news)
+
+    def _notified(self, news: Notification | ReaderMark) -> None:
+        if self._partial is not None:
+            self._held.append(news)
+        else:
+            self._tell(news)
 
     def _event(self, event: m.ReaderEvent) -> None:
         if event.seq != self._seq + 1:
