@@ -262,9 +262,8 @@ def _refusal(floor: Floor, user: UserPeer, message: m.Resume) -> tuple[ErrorCode
     if user.engaged >= floor.limits.max_sessions_per_user:
         why = f"This connection has {user.engaged} cards or waits for them, and may have no more."
         return ErrorCode.TOO_MANY, why
-    crowded = floor.claims.count(message.session) >= MAX_CLAIMS
-    if crowded or len(floor.claims) >= floor.limits.max_waiting:
-        return ErrorCode.TOO_MANY, "Too many want to resume already; try again later."
+    if floor.claims.count(message.session) >= MAX_CLAIMS:
+        return ErrorCode.TOO_MANY, "Too many want to resume the session already; try again later."
     lease = floor.sessions.get(message.session)
     if not floor.limits.keep_s or (lease is not None and not lease.keep_s):
         return ErrorCode.NO_SUCH_SESSION, _NO_SUCH_SESSION
