@@ -63,14 +63,14 @@ class Held:
 
     Args:
         asked: What was asked for; `keep_s` is what is granted.
-        held: The reader.
+        direct: The reader.
         call: Reaches the thread of the reader.
     """
 
-    def __init__(self, asked: m.Attach, held: Direct, call: Call) -> None:
+    def __init__(self, asked: m.Attach, direct: Direct, call: Call) -> None:
         self.session = asked.session
         self.end = CardEnd(asked.session, asked.secret, asked.keep_s)
-        self.held = held
+        self.direct = direct
         self.share = asked.share
         self.was_reset = False
         self.in_batch: int | None = None
@@ -102,7 +102,9 @@ class Held:
         if not isinstance(asked, m.ReaderQuestion):
             why = "The session is for the reader alone; select the card without the share 'direct'."
             raise RefusedError(ErrorCode.NOT_SUPPORTED, why)
-        answer = await self._call(self.held, lambda: verbs.carry_out(asked, self.held, reader_name))
+        answer = await self._call(
+            self.direct, lambda: verbs.carry_out(asked, self.direct, reader_name)
+        )
         return Done(answer)
 
     def attached(self) -> m.AttachAck:

@@ -331,7 +331,7 @@ class Sessions:
         """Power the card off after the last session, and find out who it is."""
         if self.turns.sessions:
             return
-        await self._close(left.held, eject=eject)
+        await self._close(left.direct, eject=eject)
         if left.share is not Share.DIRECT or self._card.info.state is not m.ReaderState.EMPTY:
             await self._sight.identify()
 
@@ -340,7 +340,7 @@ class Sessions:
         self._sight.session_ends()
         self._ending = self.turns.clear()
         for held in self._ending[:1]:
-            await self._close(held.held)
+            await self._close(held.direct)
         self.strike(code, sentence)
 
     def strike(self, code: ErrorCode, sentence: str) -> None:
@@ -360,7 +360,7 @@ class Sessions:
     async def power_off(self) -> None:
         """Strike all sessions and let go of the card."""
         for held in [*self._loose, *self.turns.clear()[:1]]:
-            await self._close(held.held)
+            await self._close(held.direct)
 
     async def _fail(self, failure: CardError) -> None:
         await self.end(failure.code, str(failure))

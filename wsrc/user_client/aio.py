@@ -25,7 +25,7 @@ from wsrc.messages import CardEvent, CardInfo, Step, Waiting
 from wsrc.net.tls import context_for
 from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client.card import BatchResult, Card, Status
-from wsrc.user_client.connection import Connection, Place
+from wsrc.user_client.connection import Connection, Server
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.reader_calls import ReaderCalls
 from wsrc.user_client.requests import bounded_wait
@@ -85,8 +85,8 @@ class Client(ReaderCalls):
     ) -> None:
         self.server = ""
         context = context_for(url, Path(ca) if ca is not None else None)
-        place = Place(url=url, tls=context, connect_s=connect_s, ping_s=ping_s, keep_s=keep_s)
-        super().__init__(Connection(place), timeout_s)
+        server = Server(url=url, tls=context, connect_s=connect_s, ping_s=ping_s, keep_s=keep_s)
+        super().__init__(Connection(server), timeout_s)
         self._keep_s = keep_s
         self._hello = m.Hello(
             client_type=m.ClientType.USER,

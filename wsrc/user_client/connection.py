@@ -28,7 +28,7 @@ FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.0
 _OF_READERS = (m.ReaderEvent, m.ReaderMark, m.StateChange, m.ListChange)
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class Server(msgspec.Struct, frozen=True, kw_only=True):
     """Where a server is, and how it is kept in touch with; times in seconds."""
 
     url: str
@@ -45,11 +45,11 @@ class Connection:
     `open` and `close` are called by the same task. `requests` outlives a loss; a feed does not.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.requests = Requests(self._send, place.keep_s)
+    def __init__(self, server: Server) -> None:
+        self.requests = Requests(self._send, server.keep_s)
         self.feed: CardFeed | None = None
         self.reader_feed: ReaderFeed | None = None
-        self._place = place
+        self._server = server
         self._stack = AsyncExitStack()
         self._task: asyncio.Task[None] | None = None
         self._link: Link | None = None
@@ -82,7 +82,7 @@ class Connection:
         elif self._task is not None:
             self._task.cancel()
         await self._stack.aclose()
-        self.requests.lost(f"The connection to {self._place.url} is closed.")
+        self.requests.lost(f"The connection to {self._server.url} is closed.")
 
     def _send(self, message: m.Message) -> bool:
         if self._link is None or self._link.closing:
@@ -101,7 +101,7 @@ class Connection:
             return
         while True:
             self._disconnected(reason)
-            why = await self._connect_again(hello, loop.time() + self._place.keep_s)
+            why = await self._connect_again(hello, loop.time() + self._server.keep_s)
             if why is None:
                 self._lost(reason)
                 return
@@ -131,15 +131,15 @@ class Connection:
         Raises:
             WsrcError: If there was none.
         """
-        place = self._place
+        server = self._server
         async with dial(
-            place.url,
-            place.tls,
-            connect_s=place.connect_s,
-            ping_s=place.ping_s,
+            server.url,
+            server.tls,
+            connect_s=server.connect_s,
+            ping_s=server.ping_s,
             longest=MAX_MESSAGE_OCTETS,
         ) as link:
-            ack = await greet(link, hello, place.connect_s, place.url)
+            ack = await greet(link, hello, server.connect_s, server.url)
             self._link = link
             try:
                 if greeted is None:
@@ -183,7 +183,7 @@ class Connection:
             self.requests.deliver(message)
 
     def _sentence(self, reason: str) -> str:
-        sentence = f"The connection to {self._place.url} is lost: {reason.rstrip('.')}."
+        sentence = f"The connection to {self._server.url} is lost: {reason.rstrip('.')}."
         if self._restarting is not None:
             wait_s = self._restarting.reconnect_in_s
             sentence += f" The server restarts; try again in {wait_s:g} s."
@@ -194,13 +194,13 @@ class Connection:
         for feed in (self.feed, self.reader_feed):
             if feed is not None:
                 feed.lost(sentence)
-        if self._closing or not self._place.keep_s:
+        if self._closing or not self._server.keep_s:
             self.requests.lost(sentence)
         else:
             self.requests.disconnected(sentence)
 
     def _lost(self, reason: str) -> None:
         sentence = self._sentence(reason)
-        if self._place.keep_s and not self._closing:
-            sentence += f" It could not be made again within {self._place.keep_s:g} s."
+        if self._server.keep_s and not self._closing:
+            sentence += f" It could not be made again within {self._server.keep_s:g} s."
         self.requests.lost(sentence)
