@@ -56,6 +56,7 @@ FIELDS: dict[str, str] = {
     "SelectCard.id_type": "First form: ICCID, EID or ATR, in either case",
     "SelectCard.id_str": "First form: the value, in either case",
     "SelectCard.wait_s": "Seconds to wait for a card that is busy or absent",
+    "SelectCard.waited_s": "Seconds that it was waited already, on connections that were lost",
     "SelectCardAck.session": "Name of the lease; absent in the first form",
     "seq": "Number of the request in its session; see Resume",
     "secret": "What the session is resumed by",

@@ -135,14 +135,17 @@ class SelectCard(_Selection, frozen=True, tag="select_card", kw_only=True):
     Ask for the lease of one card, freshly reset.
 
     First form: `id_type` (`ICCID`, `EID` or `ATR` in either case) and `id_str`. `wait_s` is how
-    long a card that is busy or absent is waited for. `secret` is what the session is resumed by,
-    and `keep_s` how long it is to be kept when its user is out of reach. With `raw_tpdu` the card
-    client passes T=0 blocks as they are and neither fetches responses nor corrects Le.
+    long a card that is busy or absent is waited for, and `waited_s` how long it was before, on
+    connections that were lost: so long ago the asker came to the queue. `secret` is what the
+    session is resumed by, and `keep_s` how long it is to be kept when its user is out of reach.
+    With `raw_tpdu` the card client passes T=0 blocks as they are and neither fetches responses
+    nor corrects Le.
     """
 
     id_type: str | None = None
     id_str: str | None = None
     wait_s: float = 0.0
+    waited_s: float = 0.0
     raw_tpdu: bool = False
     share: Share = Share.EXCLUSIVE
     protocols: tuple[CardProtocol, ...] = ()

@@ -234,11 +234,29 @@ async def test_a_select_whose_answer_was_lost_is_asked_again() -> None:
         first.abort()
         peer = await wire.next()
         again = await peer.hear("select_card")
-        assert {**once, "id": 0, "wait_s": again["wait_s"]} == {**again, "id": 0}
+        renewed = {name: again[name] for name in ("id", "wait_s", "waited_s")}
+        assert once | renewed == again
         assert (once["wait_s"], again["wait_s"]) == (0.0, 30.0)
+        assert again["waited_s"] > 0
         await grant(peer, again, 30.0)
         mine: Card = await ended(selecting)
         assert mine.session == "s1"
+
+
+async def test_a_wait_goes_on_for_what_is_left_of_it() -> None:
+    async with wired() as (wire, client, first):
+        selecting = begin(client.select(any="x", wait_s=100).__aenter__())
+        peer = first
+        for _ in range(2):
+            asked = await peer.hear("select_card")
+            await peer.say("waiting", id=asked["id"], position=1)
+            peer.abort()
+            peer = await wire.next()
+        asked = await peer.hear("select_card")
+        assert asked["wait_s"] + asked["waited_s"] == pytest.approx(100)
+        assert 0 < asked["waited_s"] < LIMIT_S
+        await grant(peer, asked, 30.0)
+        await ended(selecting)
 
 
 async def unwanted(first: Peer, mine: Card) -> None:

@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.unit.relay_clients import ICCID
+from tests.unit.relay_clients import ICCID, Peer
 from tests.unit.relay_world import World, code_of, empty, reader
 from wsrc import messages as m
 from wsrc.errors import ErrorCode
@@ -302,6 +302,52 @@ def test_who_waits_for_another_card_of_the_name_does_not_move() -> None:
     second.one(m.Waiting)
     first.leave()
     assert second.quiet()
+
+
+def waits(world: World, waited_s: float = 0.0, **by: str) -> Peer:
+    """Give a user who waits, and says for how long they did before."""
+    user = world.user()
+    selection = by or {"iccid": ICCID}
+    user.say(m.SelectCard(id=1, wait_s=60, waited_s=waited_s, **selection))
+    return user
+
+
+def test_who_waited_on_a_connection_that_was_lost_keeps_the_place() -> None:
+    world = World()
+    world.card(reader())
+    holder = world.user()
+    holder.hold(iccid=ICCID)
+    third = waits(world)
+    world.pass_time(10)
+    second, first = waits(world, 20), waits(world, 30)
+    assert [third.next(m.Waiting).position for _ in range(3)] == [1, 2, 3]
+    assert [second.next(m.Waiting).position for _ in range(2)] == [1, 2]
+    assert first.one(m.Waiting).position == 1
+    holder.leave()
+    assert first.one(m.SelectCardAck).session
+    assert (second.one(m.Waiting).position, third.one(m.Waiting).position) == (1, 2)
+
+
+def test_who_waited_longer_for_an_absent_card_goes_before_others() -> None:
+    world = World()
+    second, first = waits(world), waits(world, 5)
+    assert first.one(m.Waiting).position == 1
+    assert [second.next(m.Waiting).position for _ in range(2)] == [1, 2]
+    world.card(reader())
+    assert first.one(m.SelectCardAck).session
+    assert second.one(m.Waiting).position == 1
+
+
+def test_who_has_yet_to_come_waits_since_now() -> None:
+    world = World()
+    first, second = waits(world, -5), waits(world)
+    assert (first.one(m.Waiting).position, second.one(m.Waiting).position) == (1, 2)
+
+
+def test_nobody_waited_for_longer_than_the_server_lets_them() -> None:
+    world = World(wait_max_s=100)
+    first, second = waits(world, 100), waits(world, 1e300)
+    assert (first.one(m.Waiting).position, second.one(m.Waiting).position) == (1, 2)
 
 
 def test_the_queue_has_a_bound() -> None:

@@ -19,7 +19,7 @@ from tests.unit.resuming_scene import (
     wish,
 )
 from wsrc import messages as m
-from wsrc.errors import ErrorCode
+from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.slot import Share
 
@@ -232,6 +232,9 @@ def test_who_resumes_elsewhere_takes_the_session_along() -> None:
     back = world.user()
     back.ask(resume(back, session, seq=1), m.Resumed)
     assert not user.next(m.CancelAck).cancelled
+    answered = user.next(m.Error)
+    assert (answered.id, answered.outcome) == (command.id, Outcome.UNKNOWN)
+    assert code_of(answered) is ErrorCode.RESUMED_ELSEWHERE
     assert user.one(m.SessionEnded).code is ErrorCode.RESUMED_ELSEWHERE
     assert world.relay.in_flight == 0
     late = m.CApdu(id=77, session=session, command=COMMAND, seq=2)

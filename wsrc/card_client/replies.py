@@ -56,11 +56,9 @@ class Replies:
 
     def too_late(self, asked: m.Resume) -> None:
         """Answer who resumes a session that is over, or that is not theirs, or never was."""
-        said = self._ended.answer(asked)
-        if said is None:
-            self.refuse(asked, ErrorCode.NO_SUCH_SESSION, NO_SESSION)
-        else:
-            self.send(said)
+        code, session = ErrorCode.NO_SUCH_SESSION, asked.session
+        unknown = m.error(code, NO_SESSION, id=asked.id, session=session)
+        self.send(self._ended.answer(asked) or unknown)
 
 
 def _error(asked: m.Message, code: ErrorCode, sentence: str, outcome: Outcome) -> m.Error:

@@ -25,16 +25,16 @@ def ask(
         refuse_ambiguous(floor, user, select, selection, found)
         return
     slot = found[0] if found else None
-    wait_s = min(select.wait_s, floor.limits.wait_max_s)
+    waiter = _waiter(floor, user, select, selection, now)
     if slot is not None and slot.free_for(select.share) and not _overtakes(floor, slot):
-        leases.grant(floor, slot, _waiter(floor, user, select, selection, now + wait_s), now)
+        leases.grant(floor, slot, waiter, now)
         return
     if slot is not None and slot.settling:
-        wait_s = max(wait_s, floor.limits.settle_s)
-    if wait_s <= 0:
+        waiter.until = max(waiter.until, now + floor.limits.settle_s)
+    if waiter.until <= now:
         refuse(floor, user, select, selection, slot)
     else:
-        _wait(floor, _waiter(floor, user, select, selection, now + wait_s))
+        _wait(floor, waiter)
 
 
 def find(floor: Floor, select: m.SelectCard, selection: Selection) -> list[Slot]:
@@ -192,9 +192,12 @@ def wait_again(floor: Floor, waiter: Waiter) -> None:
 
 
 def _waiter(
-    floor: Floor, user: UserPeer, select: m.SelectCard, selection: Selection, until: float
+    floor: Floor, user: UserPeer, select: m.SelectCard, selection: Selection, now: float
 ) -> Waiter:
-    return Waiter(user, select, selection, until, floor.waiting.new_ticket())
+    longest = floor.limits.wait_max_s
+    since = now - min(max(0.0, select.waited_s), longest)
+    until = now + min(select.wait_s, longest)
+    return Waiter(user, select, selection, until, floor.waiting.new_ticket(since))
 
 
 def _wait(floor: Floor, waiter: Waiter) -> None:
@@ -212,8 +215,12 @@ def _wait(floor: Floor, waiter: Waiter) -> None:
     found = find(floor, waiter.message, waiter.selection)
     if found:
         tell_positions(floor, found[0])
-    else:
-        _tell(floor, waiter, len(floor.waiting.rivals(waiter)) + 1, None)
+        return
+    behind = _behind(floor, waiter)
+    _tell(floor, waiter, len(floor.waiting.rivals(waiter)) - len(behind) + 1, None)
+    for other in behind:
+        if not find(floor, other.message, other.selection):
+            _tell(floor, other, other.position + 1, None)
 
 
 def _only_settles(waiter: Waiter) -> bool:

@@ -90,20 +90,23 @@ class CardPeer:
 Peer = UserPeer | CardPeer
 
 
+Ticket = tuple[float, int]
+
+
 @dataclass(slots=True, eq=False)
 class Waiter:
     """
     One select that is not granted yet, or whose card is being reset.
 
-    `until` is when the wait is over, in monotonic seconds. `ticket` is the place among all, and
-    `position` what the user was last told.
+    `until` is when the wait is over, in monotonic seconds. `ticket` is the place among all: when
+    the wait began, and a number that no other has. `position` is what the user was last told.
     """
 
     user: UserPeer
     message: SelectCard
     selection: Selection
     until: float
-    ticket: int = 0
+    ticket: Ticket = (0.0, 0)
     position: int = 0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from wsrc import messages as m
-from wsrc.errors import ErrorCode
+from wsrc.errors import ErrorCode, Outcome
 from wsrc.relay import endings, leases, queue, sharing
 from wsrc.relay.claims import Lost, Sign
 from wsrc.relay.floor import Floor, printable
@@ -315,6 +315,9 @@ def _take_over(floor: Floor, lease: Lease, user: UserPeer, resumed: m.Resumed, n
     if lease.user is not user:
         why = "The session goes on over another connection."
         code = ErrorCode.RESUMED_ELSEWHERE
+        if in_flight is not None:
+            fields = {"id": in_flight.id, "session": lease.session, "outcome": Outcome.UNKNOWN}
+            floor.tell(lease, m.error(code, why, **fields))
         said = m.SessionEnded(session=lease.session, code=code, message=why)
         floor.tell(lease, said)
         endings.separate(lease, said)

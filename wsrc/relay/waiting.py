@@ -4,7 +4,7 @@
 from collections.abc import Iterable
 
 from wsrc.relay.index import lookups, matches
-from wsrc.relay.records import Slot, Waiter
+from wsrc.relay.records import Slot, Ticket, Waiter
 from wsrc.relay.selection import Key
 
 
@@ -12,14 +12,14 @@ class WaitingRoom:
     """Waiters by the keys that a card must have to be theirs."""
 
     def __init__(self) -> None:
-        self._by_key: dict[Key, dict[int, Waiter]] = {}
-        self._ticket = 0
+        self._by_key: dict[Key, dict[Ticket, Waiter]] = {}
+        self._last = 0
         self._count = 0
 
-    def new_ticket(self) -> int:
-        """Give a place behind all that were given before."""
-        self._ticket += 1
-        return self._ticket
+    def new_ticket(self, since: float) -> Ticket:
+        """Give a place behind all who wait since then or for longer."""
+        self._last += 1
+        return since, self._last
 
     def add(self, waiter: Waiter) -> None:
         """Put a waiter in the place of their ticket."""

@@ -68,12 +68,24 @@ class _Posted(NamedTuple):
 @dataclass(slots=True, eq=False)
 class _Asked:
     request: m.Message
+    limit: asyncio.Timeout
     hear: Hear | None
     late: Hear | None
+    since: float
     id: int | None = None
     abandoned: bool = False
     answer: m.Message | WsrcError | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wait_on(self, select: m.SelectCard, now: float, return_s: float) -> None:
+        """Have a select keep its place where it is repeated, and wait on, at least `return_s`."""
+        waited_s = now - self.since
+        left_s = select.wait_s + select.waited_s - waited_s
+        wait_s = max(left_s, return_s)
+        self.request = msgspec.structs.replace(select, wait_s=wait_s, waited_s=waited_s)
+        when = self.limit.when()
+        if when is not None and not self.limit.expired():
+            self.limit.reschedule(when + wait_s - left_s)
 
     def settle(self, answer: m.Message | WsrcError) -> None:
         self.answer = answer
@@ -131,12 +143,13 @@ class Requests:
         """
         self.check()
         codec.check(request)
-        asked = _Asked(request, hear, late)
+        limit = asyncio.timeout(limit_s)
+        asked = _Asked(request, limit, hear, late, asyncio.get_running_loop().time())
         self._asked[asked] = None
         if self._connected:
             self._repeat(asked)
         try:
-            async with asyncio.timeout(limit_s):
+            async with limit:
                 await asked.done.wait()
         except TimeoutError:
             if asked.answer is None:
@@ -225,8 +238,7 @@ class Requests:
             session.connected()
         for asked in list(self._asked):
             if isinstance(asked.request, m.SelectCard):
-                wait_s = max(asked.request.wait_s, self._return_s)
-                asked.request = msgspec.structs.replace(asked.request, wait_s=wait_s)
+                asked.wait_on(asked.request, asyncio.get_running_loop().time(), self._return_s)
             self._repeat(asked)
 
     def lost(self, reason: str) -> None:
