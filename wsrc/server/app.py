@@ -26,7 +26,7 @@ from wsrc.server.peers import Peers
 _log = logging.getLogger(__name__)
 
 TLS_BEGIN_S = 2.0
-"""How long a TLS handshake that is under way may take when the server stops."""
+"""How long after it was accepted a connection is waited for to begin TLS when the server stops."""
 
 TLS_END_S = 0.5
 """How long a peer may take to end TLS."""
@@ -90,11 +90,21 @@ class App:
             await runner.cleanup()
 
     async def _handshakes_done(self) -> None:
-        """Wait for a while for TLS handshakes, which have no transport that could be aborted."""
-        for _ in range(int(TLS_BEGIN_S / _POLL_S)):
-            if all(protocol.transport is not None for protocol in self._not_upgraded):
-                return
+        """Wait for TLS handshakes, so that those peers are told of the restart as well."""
+        while not self._settings.no_tls and self._any_handshake():
             await asyncio.sleep(_POLL_S)
+
+    def _any_handshake(self) -> bool:
+        """
+        Tell whether a TLS handshake is under way; one that failed looks the same.
+
+        So only those count that began within `TLS_BEGIN_S`.
+        """
+        due = asyncio.get_running_loop().time() + self._settings.hello_s - TLS_BEGIN_S
+        return any(
+            protocol.transport is None and hurry.when() > due
+            for protocol, hurry in self._not_upgraded.items()
+        )
 
     async def _all_closed(self) -> None:
         """Wait for the closing handshakes of WebSocket and TLS, which have their own limits."""
