@@ -76,6 +76,7 @@ async def test_a_command_that_runs_when_the_time_is_over_is_finished_first() -> 
         await bench.hold(command(1, HOLD, number=1))
         bench.agent.connection_lost()
         assert bench.agent.kept
+        assert bench.agent.info.state is m.ReaderState.READY
         bench.gate.open()
         assert (await bench.hear(m.RApdu)).id == 1
         said = await bench.hear(m.SessionEnded)
