@@ -337,7 +337,7 @@ class UserEnd:
         return self._end(message.code, message.message)
 
     def refused(self, error: m.Error, now: float) -> Sequence[Effect]:
-        """Take a refusal of `resume`, whatever its outcome; one by a server that stops ends nothing."""
+        """Take a refusal of `resume`, whatever its outcome; `shutting_down` is no end."""
         if self.state is not State.RESUMING:
             return ()
         if error.code is ErrorCode.SHUTTING_DOWN:
