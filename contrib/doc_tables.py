@@ -40,6 +40,11 @@ ENUMS = (
     CardStatus, ResetKind, Share, Initialization, Disposition,
 )  # fmt: skip
 
+ALSO_ANSWERS: dict[type[m.Message], str] = {
+    m.SessionEnded: "Answers `resume`, where it has its `id`.",
+}
+"""What answers a request in place of its own answer."""
+
 _PLAIN: dict[type, str] = {
     msgspec.inspect.StrType: "text",
     msgspec.inspect.IntType: "whole number",
@@ -64,12 +69,20 @@ def messages() -> str:
         answer = ANSWERS.get(kind)
         facts = [f"From {' and '.join(_speakers(kind))}."]
         if answer is not None:
-            facts.append(f"Answered with `{_tag(answer)}` or `error`.")
+            facts.append(f"Answered with {_answers(kind, answer)}.")
         asked = [_tag(k) for k, v in ANSWERS.items() if v is kind]
         if asked:
             facts.append(f"Answers `{asked[0]}`.")
+        facts += [ALSO_ANSWERS[kind]] if kind in ALSO_ANSWERS else []
         parts.append(f"#### `{tag}`\n\n{_prose(kind)}\n\n{' '.join(facts)}\n\n{fields(kind)}")
     return "\n\n".join(parts)
+
+
+def _answers(kind: type[m.Message], answer: type[m.Message]) -> str:
+    """Name what a request is answered with."""
+    if kind is m.Resume:
+        return f"`{_tag(answer)}`, `{_tag(m.SessionEnded)}` or `error`"
+    return f"`{_tag(answer)}` or `error`"
 
 
 def objects() -> str:

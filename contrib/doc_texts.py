@@ -16,7 +16,7 @@ FIELDS: dict[str, str] = {
     "protocol": "Transmission protocol in force",
     "lease": "Who holds the card",
     "raw_tpdu": "Pass T=0 blocks as they are; see Raw TPDUs",
-    "outcome": "Of a command: whether the card may have run it",
+    "outcome": "Of a command, never of `resume`: whether the card may have run it",
     "message": "A sentence for a person",
     "version": "Version of the protocol; absent in the first form",
     "features": "What the sender can do beside the first form",
@@ -63,6 +63,10 @@ FIELDS: dict[str, str] = {
     "keep_s": "Seconds for which the session outlives its connection; 0 where it does not",
     "Hello.sessions": "Card client: sessions that it kept while it had no server",
     "SelectCard.keep_s": "Seconds for which the session is to outlive its connection",
+    "Attach.secret": "What the session is resumed by; absent where it cannot be",
+    "Attach.holder": "Name of the user; absent where the session cannot be resumed",
+    "Attach.instance": "The run of the user client, made from what its `hello` told; absent where "
+    "the session cannot be resumed",
     "SelectCard.secret": "Chosen by the user client, hard to guess; without it there is no resume",
     "SelectCardAck.card": "The card; absent in the first form",
     "Waiting.position": "Place in the queue, 1 being next",
@@ -92,8 +96,9 @@ FIELDS: dict[str, str] = {
     "Attach.reader": "The reader",
     "holder": "Name of the user",
     "insertion": "The `insertion` of the card that is meant",
-    "instance": "The run of the user client, as its `hello` told it",
-    "Detach.code": "Why the server ends the session, where its user did not ask for that",
+    "RunningSession.instance": "The run of the user client, as `attach` told it",
+    "Detach.code": "Why the server ends a session that could be resumed; see "
+    "The card client's side",
     "Resume.seq": "Number of the last request that was sent, 0 if none was",
     "Resume.host": "Name of the card host, from `select_card_ack`",
     "Resume.reader": "Id of the reader, from `select_card_ack`",
@@ -202,7 +207,8 @@ CODES: dict[ErrorCode, str] = {
     ErrorCode.UNKNOWN_MESSAGE: "There is no such `msg_type` in this version",
     ErrorCode.UNEXPECTED_MESSAGE: "The message is known, but has no place here or now",
     ErrorCode.NOT_SUPPORTED: "The peer cannot do that",
-    ErrorCode.TOO_MANY: "A limit of the server or of the card client is reached",
+    ErrorCode.TOO_MANY: "A limit of the server or of the card client is reached; of `resume`, too "
+    "many are open",
     ErrorCode.HELLO_TIMEOUT: "No `hello` in time, or a first-form card that is not identified in "
     "time; the connection is closed with 1008",
     ErrorCode.NOTHING_SELECTED: "A selection without a condition, or a command without a session",

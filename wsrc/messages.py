@@ -180,7 +180,7 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     The card is cold reset first, unless sessions that share it are there. With the share `direct`
     the session is for the reader, whatever is in it, and no card is powered. `secret` and `keep_s`
     are those of `select_card`, within the server's bounds; `holder` names the user, and `instance`
-    tells runs of user clients apart.
+    tells runs of user clients apart. A session that the reader has and that cannot share it ends.
     """
 
     session: str
@@ -212,7 +212,8 @@ class Detach(Message, frozen=True, tag="detach", kw_only=True):
     """
     End a session: by its user, or by the server to the card client.
 
-    `code` is why the server ends it, where its user did not ask for that.
+    `code` is why the server ends a session that could be resumed; absent where its user gave it
+    back.
     """
 
     session: str
@@ -275,6 +276,7 @@ class Resume(Message, frozen=True, tag="resume", kw_only=True):
     """
     Go on with a session on another connection; the card client compares the secret.
 
+    On the same connection it follows `session_interrupted`.
     `seq` is the number of the last request that was sent, 0 if none was: nothing up to it is
     begun any more. `host` and `reader` are those of the card: a server that knows nothing of the
     session, for it has just started, asks there, and waits for a card host that is not connected
@@ -312,6 +314,7 @@ class SessionEnded(Message, frozen=True, tag="session_ended", kw_only=True):
     """
     A session ended without being asked to, or ended before it was to be resumed.
 
+    The latter answers `resume` and has its `id`.
     What the card knew of it is gone. `seq` and `answer` are those of `resumed`; without `seq` it
     is not known whether the last request was taken in hand.
     """

@@ -250,7 +250,8 @@ class UserEnd:
         Take an answer to the open request; one to an earlier request is dropped.
 
         One without a number is the server's, or that of a card end that has no resume. It is told
-        from one to an earlier request by its `id`, which is the caller's business.
+        from one to an earlier request by its `id`, which is the caller's business. From a loss to
+        `resumed` answers are dropped; but what is refused then does not reach the card any more.
         """
         open_ = self._open
         if open_ is None or answer.seq not in {None, self._number}:
@@ -336,7 +337,7 @@ class UserEnd:
         return self._end(message.code, message.message)
 
     def refused(self, error: m.Error, now: float) -> Sequence[Effect]:
-        """Take a refusal of `resume`; that of a server about to restart is no end."""
+        """Take a refusal of `resume`, whatever its outcome; `shutting_down` is no end."""
         if self.state is not State.RESUMING:
             return ()
         if error.code is ErrorCode.SHUTTING_DOWN:

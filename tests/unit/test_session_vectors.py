@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 import pytest
 
 from wsrc import messages as m
@@ -48,7 +47,7 @@ def compare(sent: Sequence[m.Message], expected: list[Json]) -> None:
 
 
 class CardSide:
-    """A card client with one session, as far as the vectors ask."""
+    """A card client with one session, as far as the vectors ask: requests take their turn."""
 
     def __init__(self, v: Json) -> None:
         self.now = 0.0
@@ -56,60 +55,102 @@ class CardSide:
         self.ended = Ended()
         self.online = True
         self.ran = False
-
-    @property
-    def kept(self) -> bool:
-        return self.end is not None and not self.end.expired(self.now)
+        self._busy = False
+        self._waiting: list[m.Message] = []
+        self._sent: list[m.Message] = []
 
     def happens(self, step: Json) -> list[m.Message]:
         self.now = step.get("at_s", self.now)
-        self.ran = False
-        event = event_of(step)
-        out = self._event(event, step)
-        return [out] if out is not None and self.online else []
+        self.ran, self._sent = False, []
+        self._event(event_of(step), step)
+        if self.end is not None and not self._busy and self.end.expired(self.now):
+            self._over(ErrorCode.LEASE_EXPIRED)
+        return self._sent
 
-    def _event(self, event: str, step: Json) -> m.Message | None:
+    def _send(self, out: m.Message) -> None:
+        if self.online:
+            self._sent.append(out)
+
+    def _event(self, event: str, step: Json) -> None:
         match event:
             case "receives":
-                return self._receives(message(step[event]))
+                self._receives(message(step[event]))
             case "session_ends":
-                return self._ends(ErrorCode(step[event]), forgotten=step.get("forgotten", False))
-            case _ if self.end is None:
-                pass
+                code = ErrorCode(step[event])
+                self._send(self._over(code, forgotten=step.get("forgotten", False)))
             case "card_answers":
-                return self.end.answered(message(step[event]))
-            case "connected":
-                self.end.connected()
-            case "disconnected":
-                self.end.disconnected(self.now)
-        if event in {"connected", "disconnected"}:
-            self.online = event == "connected"
-        return None
+                self._busy = False
+                if self.end is not None:
+                    self._send(self.end.answered(message(step[event])))
+                self._take_turns()
+            case _:
+                self._network(event)
 
-    def _ends(self, code: ErrorCode, *, forgotten: bool) -> m.SessionEnded:
+    def _network(self, event: str) -> None:
+        match event:
+            case "connected":
+                self.online = True
+                if self.end is not None:
+                    self.end.connected()
+            case "disconnected":
+                self.online = False
+                self._waiting = [each for each in self._waiting if isinstance(each, m.Detach)]
+                if self.end is not None:
+                    self.end.disconnected(self.now)
+
+    def _over(self, code: ErrorCode, *, forgotten: bool = False) -> m.SessionEnded:
         assert self.end is not None
         said = self.end.ended(code, "It ended.")
-        if not forgotten:
+        if self.end.keep_s and not forgotten:
             self.ended.put(self.end, said)
-        self.end = None
+        self.end, self._busy = None, False
         return said
 
-    def _receives(self, request: Any) -> m.Message | None:
-        none = m.error(ErrorCode.NO_SUCH_SESSION, "There is none.", id=request.id)
+    def _receives(self, request: m.Message) -> None:
         if isinstance(request, m.Resume):
-            ours = self.end is not None and request.session == "s"
-            if self.end is not None and ours and self.end.owns(request.secret):
-                return self.end.resumed(request)
-            return self.ended.answer(request) or none
+            leaving = any(isinstance(each, m.Detach) for each in self._waiting)
+            if self.end is not None and not leaving:
+                self._resume(request)
+                return
+        self._waiting.append(request)
+        self._take_turns()
+
+    def _take_turns(self) -> None:
+        while self._waiting and not self._busy:
+            request = self._waiting.pop(0)
+            match request:
+                case m.Resume():
+                    self._resume(request)
+                case m.Detach(code=code):
+                    if self.end is not None:
+                        self._over(code or ErrorCode.NO_SUCH_SESSION)
+                    self._send(m.DetachAck(session=request.session))
+                case _:
+                    self._carry_out(request)
+
+    def _resume(self, request: m.Resume) -> None:
+        if self.end is not None and request.session == "s" and self.end.owns(request.secret):
+            self._waiting = [each for each in self._waiting if not isinstance(each, m.Forwarded)]
+            self._send(self.end.resumed(request))
+            return
+        none = m.error(ErrorCode.NO_SUCH_SESSION, "There is none.", id=request.id)
+        self._send(self.ended.answer(request) or none)
+
+    def _carry_out(self, request: m.Message) -> None:
+        assert isinstance(request, m.Forwarded)
         if self.end is None:
-            return msgspec.structs.replace(none, outcome=Outcome.NOT_EXECUTED)
+            self._send(refusal(ErrorCode.NO_SUCH_SESSION, request))
+            return
         verdict = self.end.receive(request)
-        self.ran = verdict is Verdict.EXECUTE
+        self.ran = self._busy = verdict is Verdict.EXECUTE
         if verdict is Verdict.REPEAT:
-            return self.end.repeated(request)
-        if verdict is Verdict.WRONG:
-            return m.error(ErrorCode.BAD_MESSAGE, "That is wrong.", id=request.id)
-        return None
+            self._send(self.end.repeated(request))
+        elif verdict is Verdict.WRONG:
+            self._send(refusal(ErrorCode.BAD_MESSAGE, request))
+
+
+def refusal(code: ErrorCode, request: m.Message) -> m.Error:
+    return m.error(code, "No.", id=request.id, outcome=Outcome.NOT_EXECUTED)
 
 
 @each("card_end")
@@ -118,7 +159,8 @@ def test_card_end(v: Json) -> None:
     for step in v["steps"]:
         compare(card.happens(step), step.get("sends", []))
         assert card.ran == step.get("runs", False), step
-        assert card.kept == step.get("kept", card.kept), step
+        kept = card.end is not None
+        assert kept == step.get("kept", kept), step
 
 
 def user_event(end: UserEnd, event: str, step: Json, now: float) -> Any:
@@ -135,10 +177,11 @@ def user_event(end: UserEnd, event: str, step: Json, now: float) -> Any:
         case "clock":
             return end.expired(now)
         case _:
-            return user_receives(end, message(step[event]), now)
+            return user_receives(end, message(step[event]), step, now)
 
 
-def user_receives(end: UserEnd, received: Any, now: float) -> Any:
+def user_receives(end: UserEnd, received: Any, step: Json, now: float) -> Any:
+    to_resume = end.state == "resuming" and step.get("answers") in {None, "resume"}
     match received:
         case m.SessionInterrupted():
             return end.interrupted(now)
@@ -146,7 +189,7 @@ def user_receives(end: UserEnd, received: Any, now: float) -> Any:
             return end.resumed(received)
         case m.SessionEnded():
             return end.ended(received)
-        case m.Error() if end.state == "resuming":
+        case m.Error() if to_resume:
             return end.refused(received, now)
         case _:
             return end.answered(received)
@@ -181,7 +224,7 @@ def test_user_end(v: Json) -> None:
 
 
 def test_every_step_is_one_event_with_known_fields() -> None:
-    known = {"at_s", "runs", "sends", "kept", "forgotten", "told", "over", *EVENTS}
+    known = {"at_s", "runs", "sends", "kept", "forgotten", "told", "over", "answers", *EVENTS}
     for v in (*VECTORS["card_end"], *VECTORS["user_end"]):
         for step in v["steps"]:
             assert set(step) <= known
