@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.resuming: sessions without their user, claims to them, and who gets them."""
 
+import msgspec
 import pytest
 
 from tests.unit.relay_clients import ICCID, OK
@@ -219,6 +220,26 @@ def test_a_session_that_ended_is_asked_for_where_it_ran() -> None:
     card.end(session, ErrorCode.READER_UNAVAILABLE)
     back = world.user()
     assert back.ask(resume(back, session), m.SessionEnded).code is ErrorCode.READER_UNAVAILABLE
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_answer_is_for_its_number_though_ids_are_used_again(*, fails: bool) -> None:
+    world, card, user, session = scene()
+    card.auto = False
+    user.say(m.CApdu(id=1, session=session, command=COMMAND, seq=1))
+    user.leave()
+    back = world.user()
+    card.auto = True
+    back.ask(resume(back, session, seq=1), m.Resumed)
+    card.auto = False
+    back.say(m.CApdu(id=1, session=session, command=COMMAND, seq=2))
+    late = m.RApdu(id=1, session=session, seq=1, response=Octets(), sw="9000")
+    code = ErrorCode.CARD_TRANSMISSION_ERROR
+    failure = m.error(code, "Late.", id=1, session=session, seq=1)
+    card.say(failure if fails else late)
+    assert back.quiet()
+    card.say(msgspec.structs.replace(late, seq=2))
+    assert back.one(m.RApdu).seq == 2
 
 
 def test_who_resumes_elsewhere_takes_the_session_along() -> None:

@@ -11,7 +11,7 @@ from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.identity import shorten
 from wsrc.relay import endings, leases, queue, resuming, sharing
 from wsrc.relay.floor import Floor
-from wsrc.relay.records import NO_CARD, CardPeer, Lease, LeasePhase, Slot, Waiter
+from wsrc.relay.records import NO_CARD, CardPeer, InFlight, Lease, LeasePhase, Slot, Waiter
 from wsrc.slot import Share
 
 MAX_TEXT, MAX_EIDS, MAX_ATR_OCTETS = 256, 16, 33
@@ -233,7 +233,7 @@ def _answer(
     if lease is None or lease.phase is not LeasePhase.HELD:
         return
     in_flight = lease.in_flight
-    if in_flight is None or in_flight.id != message.id:
+    if in_flight is None or not _is_answer(message, in_flight):
         return
     leases.answered(floor, lease, now)
     sharing.settled(floor, lease, in_flight, message, now)
@@ -244,6 +244,13 @@ def _answer(
         fields = {"session": lease.session, "outcome": Outcome.UNKNOWN}
         floor.tell(lease, m.error(code, why, id=in_flight.id, **fields))
     endings.close_cancel(floor, lease, in_flight, cancelled=False)
+
+
+def _is_answer(message: m.Answer, in_flight: InFlight) -> bool:
+    """Tell whether a message answers a request: ids may be used again, numbers may not."""
+    asked = in_flight.message
+    seq = asked.seq if isinstance(asked, m.Forwarded) else None
+    return message.id == in_flight.id and message.seq in {None, seq}
 
 
 def _error(floor: Floor, peer: CardPeer, message: m.Error, text: bytes | None, now: float) -> None:
@@ -257,7 +264,7 @@ def _error(floor: Floor, peer: CardPeer, message: m.Error, text: bytes | None, n
             _drop(floor, lease, now, message)
         elif message.id is None:
             endings.not_cleaned(floor, lease, message, now)
-    elif lease.in_flight is not None and lease.in_flight.id == message.id:
+    elif lease.in_flight is not None and _is_answer(message, lease.in_flight):
         in_flight = lease.in_flight
         leases.answered(floor, lease, now)
         sharing.settled(floor, lease, in_flight, message, now)
