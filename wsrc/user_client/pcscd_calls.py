@@ -238,8 +238,8 @@ class Calls:
 
     def _controllable(self, program: Program, card: int) -> Reader:
         handle = self._handle(program, card)
-        handle.reader.check_lock(handle)
         handle.reader.check_there()
+        handle.reader.check_lock(handle)
         return handle.reader
 
     def _at_rest(self, check: Callable[[], Reader]) -> Generator[Need, Any, Reader]:
@@ -259,8 +259,8 @@ class Calls:
 
     def _usable(self, program: Program, card: int) -> Handle:
         handle = self._handle(program, card)
-        handle.reader.check_lock(handle)
         handle.reader.check_there()
+        handle.reader.check_lock(handle)
         handle.check_event()
         return handle
 

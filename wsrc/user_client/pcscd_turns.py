@@ -143,7 +143,8 @@ class Turns:
         self.let_go = True
 
     def _failed(self, reader: Reader, failure: Failure) -> None:
-        if failure.sticky is not None:
+        """Note that a session is over, unless that was told while it was being used."""
+        if failure.sticky is not None and not reader.stale:
             reader.lost(failure.sticky)
             self._waiting.changed()
 
