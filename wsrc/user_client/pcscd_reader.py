@@ -81,6 +81,10 @@ class Reader:
         """Name that programs know it by."""
         return self.seen.name
 
+    def has_card(self) -> bool:
+        """Tell whether there is a card in it, as far as is known."""
+        return self.seen.present and not self.gone
+
     @property
     def sharing(self) -> int:
         """How many use it, here and elsewhere; -1 for one that excludes others."""
