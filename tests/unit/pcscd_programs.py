@@ -272,10 +272,18 @@ class TestProgram:
 
     def row(self, number: int = 0) -> tuple[int, int, int, int]:
         """Give event counter, state, sharing and protocol of a reader."""
+        _, events, state, sharing, _, _, protocol = self._row(number)
+        return events, state, sharing, protocol
+
+    def atr(self, number: int = 0) -> bytes:
+        """Give the ATR that is shown of a reader."""
+        _, _, _, _, atr, size, _ = self._row(number)
+        return bytes(atr[:size])
+
+    def _row(self, number: int) -> tuple[Any, ...]:
         table = self.ask(asks.GetReaders())
         assert table is not None
-        row = struct.unpack("=128sIIi33s3xII", table[184 * number : 184 * (number + 1)])
-        return row[1], row[2], row[3], row[6]
+        return struct.unpack("=128sIIi33s3xII", table[184 * number : 184 * (number + 1)])
 
 
 def code_of(answer: bytes | None) -> Code:

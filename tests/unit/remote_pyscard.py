@@ -71,11 +71,11 @@ class RemotePyscard:
 
 @contextlib.contextmanager
 def remote_cards(
-    certificates: Certificates, cards: Sequence[Card] | None = None
+    certificates: Certificates, cards: Sequence[Card] | None = None, **settings: Any
 ) -> Iterator[RemotePyscard]:
-    """Install one remote card, a UICC on T=0 if no other is given."""
+    """Install one remote card of a server, a UICC on T=0 if no other is given."""
     cards = cards or default_cards()[:1]
-    with elsewhere(certificates) as there:
+    with elsewhere(certificates, **settings) as there:
         host = there.do(there.world.host(cards))
         with pyscard.install(there.url, ca=certificates.ca, name="first") as installed:
             yield RemotePyscard(there, host, cards[0], installed)

@@ -2,17 +2,19 @@
 """Any order of what programs, cards and readers do leaves the machine behind the socket sound."""
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, settings, strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.unit.pcscd_programs import ATR, NAME, Running, TestProgram, World
 from wsrc.pcsc_numbers import Code
 from wsrc.user_client import pcscd_requests as asks
 from wsrc.user_client.pcscd_machine import KEEP_S
 from wsrc.user_client.pcscd_needs import Close, Exchange, Open, Park, Reset
-from wsrc.user_client.pcscd_source import Failure, Seen
+from wsrc.user_client.pcscd_reader import Reader
+from wsrc.user_client.pcscd_source import Failure, Seen, Session
 
 NAMES = (NAME, b"Other 00 00")
 FAILURES = (
@@ -40,6 +42,19 @@ class Sharing(RuleBasedStateMachine):
         self.counts = dict.fromkeys(NAMES, 0)
         self.inside = dict.fromkeys(NAMES, True)
         self.there = set(NAMES)
+        self.within = set(NAMES)
+        self.sessions: dict[Reader, Session | None] = {}
+
+    @initialize(shares=st.sampled_from(((1,), (3,), (2, 2), (2, 3), (3, 2))))
+    def begin(self, shares: Sequence[int]) -> None:
+        """Have one reader in use."""
+        for share in shares:
+            self.arrive(4)
+            program = self.programs[-1]
+            self._start(program, asks.Connect(program.context, NAME, share, 3))
+            while self._is_at_work():
+                self.world.finish()
+            self._collect()
 
     @precondition(lambda self: len(self.programs) < 5)
     @rule(minor=st.sampled_from((4, 5, 6)))
@@ -63,8 +78,13 @@ class Sharing(RuleBasedStateMachine):
             name = data.draw(st.sampled_from(NAMES))
             self._start(program, asks.Connect(program.context, name, share, protocols))
 
-    @rule(data=st.data(), what=st.sampled_from("brdett"), how=st.sampled_from((0, 0, 1, 2)))
-    def use(self, data: st.DataObject, what: str, how: int) -> None:
+    @rule(
+        data=st.data(),
+        what=st.sampled_from("bbrdett"),
+        how=st.sampled_from((0, 0, 1, 2)),
+        share=st.sampled_from((1, 2, 2, 3)),
+    )
+    def use(self, data: st.DataObject, what: str, how: int, share: int) -> None:
         program = self._idle(data)
         if program is None or not self.holds[program.number]:
             return
@@ -72,7 +92,7 @@ class Sharing(RuleBasedStateMachine):
         requests: dict[str, Any] = {
             "b": asks.Begin(card),
             "e": asks.End(card, how),
-            "r": asks.Reconnect(card, 2, 3, how),
+            "r": asks.Reconnect(card, share, 3, how),
             "d": asks.Disconnect(card, how),
             "t": asks.Transmit(card, 1, (0, 0, 0), 264, b"\0\1\2\3"),
         }
@@ -94,29 +114,38 @@ class Sharing(RuleBasedStateMachine):
             assert answered == (program.number in self.waits)
             self.waits.discard(program.number)
 
+    @precondition(lambda self: self._is_at_work())
     @rule(failure=st.sampled_from(FAILURES))
     def finish(self, failure: Failure | None) -> None:
         for kind in (Open, Exchange, Reset):
             self.world.fail.pop(kind, None)
             if failure is not None:
                 self.world.fail[kind] = failure
-        if any(not isinstance(call.need, Park) for call in self.world.running):
-            self.world.finish()
+        self.world.finish()
         self._collect()
 
-    @rule(name=st.sampled_from(NAMES), what=st.sampled_from(("card", "reader")))
+    @rule(name=st.sampled_from(NAMES), what=st.sampled_from(("card", "reader", "reach", "swap")))
     def move(self, name: bytes, what: str) -> None:
         if what == "reader":
             self.there ^= {name}
+        elif what == "reach":
+            self.within ^= {name}
+        elif what == "swap":
+            self.counts[name] += 2
         else:
             self.inside[name] ^= True
             self.counts[name] += 1
-        self.world.see(*(
-            Seen(n, present=self.inside[n], atr=ATR, event_count=self.counts[n])
-            for n in NAMES
-            if n in self.there
-        ))  # fmt: skip
+        self.world.see(*(self._seen(n) for n in NAMES if n in self.there))
         self._collect()
+
+    @rule(number=st.integers(0, 1))
+    def lose(self, number: int) -> None:
+        sessions = [r.session for r in self.world.machine._table.readers if r.session is not None]
+        if number < len(sessions):
+            why = Failure(Code.SCARD_E_READER_UNAVAILABLE, Code.SCARD_W_RESET_CARD)
+            self.world.machine.session_over(sessions[number], why)
+            self.world.settle()
+            self._collect()
 
     @rule(seconds=st.sampled_from((0.05, 0.2, 1.0)))
     def pass_time(self, seconds: float) -> None:
@@ -146,10 +175,19 @@ class Sharing(RuleBasedStateMachine):
             open_ones = [s for s in self.world.sessions if not s.closed]
             assert each.session is None or each.session in open_ones
 
+    @invariant()
+    def transactions_end_with_the_session(self) -> None:
+        readers = self.world.machine._table.readers
+        for each in readers:
+            before = self.sessions.get(each)
+            assert before in {None, each.session} or each.exclusive or each.locked_by is None
+            assert not each.exclusive or each.locked_by is next(iter(each.handles.values()))
+        self.sessions = {each: each.session for each in readers}
+
     def teardown(self) -> None:
         self.world.fail.clear()
         self.world.slow.clear()
-        while any(not isinstance(call.need, Park) for call in self.world.running):
+        while self._is_at_work():
             self.world.finish()
         for call in list(self.world.running):
             call.steps.close()
@@ -164,10 +202,20 @@ class Sharing(RuleBasedStateMachine):
             assert reader.locked_by is None
             assert not reader.busy
 
+    def _seen(self, name: bytes) -> Seen:
+        count = self.counts[name]
+        if name not in self.within:
+            return Seen(name, event_count=count, unavailable=True)
+        present = self.inside[name]
+        return Seen(name, present=present, atr=ATR if present else b"", event_count=count)
+
     def _is_told(self, owner: object) -> bool:
         """Tell whether a program has the answer to its connect."""
         number = getattr(owner, "number", 0)
         return number in self.holds and number not in self.busy
+
+    def _is_at_work(self) -> bool:
+        return any(not isinstance(call.need, Park) for call in self.world.running)
 
     def _idle(self, data: st.DataObject) -> TestProgram | None:
         idle = [program for program in self.programs if program.number not in self.busy]

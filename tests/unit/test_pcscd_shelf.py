@@ -280,7 +280,7 @@ def test_use_by_others(more: dict[str, Any], others: int) -> None:
 
 
 def test_our_own_use_is_not_that_of_others() -> None:
-    place = Place(card(), b"reader")
+    place = Place(card(), Seen(b"reader"))
     ours, theirs = lease("me"), lease("me", second=1)
     place.take()
     place.put_in(card(state=CardState.ASSOCIATED, lease=ours))
@@ -293,7 +293,7 @@ def test_our_own_use_is_not_that_of_others() -> None:
 
 
 def test_use_by_another_who_was_first_is_shown_when_we_are_refused() -> None:
-    place = Place(card(), b"reader")
+    place = Place(card(), Seen(b"reader"))
     place.take()
     place.put_in(card(state=CardState.ASSOCIATED, lease=lease("other")))
     assert place.seen.others == 0
@@ -322,3 +322,35 @@ def test_what_is_listed_and_never_told_of_is_doubted() -> None:
     shelf.expect([card()])
     [place] = shelf.doubtful()
     assert place.leaving
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["swapped", "while the connection was lost"])
+def test_card_of_the_same_label_in_the_place_of_another_is_an_insertion(*, lost: bool) -> None:
+    shelf = Shelf()
+    hear(shelf, Change.ADDED, card(label="blue"))
+    snapshot(shelf, view(SlotState.PRESENT))
+    before = only(shelf)
+    if lost:
+        shelf.doubt()
+    else:
+        hear(shelf, Change.REMOVED, card(label="blue"))
+    hear(shelf, Change.ADDED, card(OTHER, label="blue"))
+    now = only(shelf)
+    assert (now.name, now.present) == (before.name, True)
+    assert now.event_count == before.event_count + 2
+
+
+def test_card_of_the_same_label_after_ours_is_an_insertion() -> None:
+    shelf = Shelf()
+    hear(shelf, Change.ADDED, card(label="blue"))
+    snapshot(shelf, view(SlotState.PRESENT))
+    before = only(shelf)
+    place = shelf.find(before.name)
+    assert place is not None
+    ours = object()
+    place.hold(ours)
+    hear(shelf, Change.REMOVED, card(label="blue"))
+    hear(shelf, Change.ADDED, card(OTHER, label="blue"))
+    assert only(shelf) == before
+    place.release(ours)
+    assert only(shelf).event_count == before.event_count + 2

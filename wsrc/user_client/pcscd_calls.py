@@ -19,7 +19,7 @@ from wsrc.pcsc_numbers import (
 from wsrc.slot import ResetKind
 from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
 from wsrc.user_client.pcscd_attributes import is_known, known_attribute
-from wsrc.user_client.pcscd_needs import Exchange, Need, Park, Steps
+from wsrc.user_client.pcscd_needs import Exchange, Inner, Need, Park, Steps
 from wsrc.user_client.pcscd_questions import control, name_of, read, write
 from wsrc.user_client.pcscd_reader import Handle, Reader, Refused
 from wsrc.user_client.pcscd_table import Table
@@ -125,8 +125,19 @@ class Calls:
         if asked.initialization != Disposition.LEAVE:
             reader.flag(Code.SCARD_W_RESET_CARD)
             reader.protocol = 0
-        if not reader.seen.present:
-            raise Refused(Code.SCARD_E_NO_SMARTCARD)
+        _check_inside(reader)
+        yield from self._renew(reader, asked)
+        reader.check_there()
+        _check_inside(reader)
+        if asked.share != ShareMode.DIRECT or asked.protocols & PROTOCOL_RAW:
+            reader.choose_protocol(asked.protocols)
+        reader.share_as(handle, asked.share)
+        handle.event = None
+        self._changed()
+        return wire.reconnected(asked, Code.SCARD_S_SUCCESS, reader.protocol)
+
+    def _renew(self, reader: Reader, asked: asks.Reconnect) -> Inner:
+        """Have the card reset, or ours, as a program that reconnects needs it."""
         if asked.initialization != Disposition.LEAVE:
             kind = _KINDS[Disposition(asked.initialization)]
             yield from self._turns.take(reader, self._turns.reset_or_open(reader, kind))
@@ -134,13 +145,10 @@ class Calls:
             raise Refused(Code.SCARD_W_UNRESPONSIVE_CARD)
         elif asked.share != ShareMode.DIRECT and reader.session is None:
             yield from self._turns.take(reader, self._turns.open(reader))
-        reader.check_there()
-        if asked.share != ShareMode.DIRECT or asked.protocols & PROTOCOL_RAW:
-            reader.choose_protocol(asked.protocols)
-        reader.share_as(handle, asked.share)
-        handle.event = None
-        self._changed()
-        return wire.reconnected(asked, Code.SCARD_S_SUCCESS, reader.protocol)
+        else:
+            return
+        if reader.session is None and reader.has_card():  # lost while it was reset
+            raise Refused(Code.SCARD_W_REMOVED_CARD)
 
     def disconnect(self, program: Program, asked: asks.Disconnect, now: float) -> Steps:
         """SCardDisconnect; the reset that it asks for is done before the next command."""
@@ -220,12 +228,14 @@ class Calls:
         """SCardTransmit."""
         del now
         reader = yield from self._at_rest(lambda: self._talking(program, asked))
-        answer = yield from self._turns.ask(reader, self._exchange(reader, asked.octets))
+        answer = yield from self._turns.ask(reader, self._exchange(program, asked))
         return wire.transmitted(asked, Code.SCARD_S_SUCCESS, answer)
 
-    def _exchange(self, reader: Reader, octets: bytes) -> Generator[Need, Any, bytes]:
-        session = yield from self._turns.ready(reader)
-        answer: bytes = yield Exchange(session, octets)
+    def _exchange(self, program: Program, asked: asks.Transmit) -> Generator[Need, Any, bytes]:
+        handle = self._handle(program, asked.card)
+        session = yield from self._turns.ready(handle.reader)
+        handle.check_event()
+        answer: bytes = yield Exchange(session, asked.octets)
         return answer
 
     def _talking(self, program: Program, asked: asks.Transmit) -> Reader:
@@ -238,8 +248,8 @@ class Calls:
 
     def _controllable(self, program: Program, card: int) -> Reader:
         handle = self._handle(program, card)
-        handle.reader.check_lock(handle)
         handle.reader.check_there()
+        handle.reader.check_lock(handle)
         return handle.reader
 
     def _at_rest(self, check: Callable[[], Reader]) -> Generator[Need, Any, Reader]:
@@ -259,8 +269,8 @@ class Calls:
 
     def _usable(self, program: Program, card: int) -> Handle:
         handle = self._handle(program, card)
-        handle.reader.check_lock(handle)
         handle.reader.check_there()
+        handle.reader.check_lock(handle)
         handle.check_event()
         return handle
 
@@ -289,6 +299,11 @@ class Calls:
     def _changed(self) -> None:
         self._turns.let_go = True
         self._waiting.changed()
+
+
+def _check_inside(reader: Reader) -> None:
+    if not reader.seen.present:
+        raise Refused(Code.SCARD_E_NO_SMARTCARD)
 
 
 def _check_wish(share: int, protocols: int) -> None:

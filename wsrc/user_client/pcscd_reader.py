@@ -81,6 +81,10 @@ class Reader:
         """Name that programs know it by."""
         return self.seen.name
 
+    def has_card(self) -> bool:
+        """Tell whether there is a card in it, as far as is known."""
+        return self.seen.present and not self.gone
+
     @property
     def sharing(self) -> int:
         """How many use it, here and elsewhere; -1 for one that excludes others."""
@@ -118,21 +122,23 @@ class Reader:
         before, self.seen = self.seen, seen
         changes = _changes(before, seen)
         self.event_counter = (self.event_counter + changes) & 0xFFFF
-        if seen.unavailable and self.session is not None:
+        if seen.unavailable and not before.unavailable:
             self.lost(Code.SCARD_W_RESET_CARD)
         elif changes and (before.present or not seen.present):
             self.removed()
         return before != seen
 
     def removed(self) -> None:
-        """Note that the card that was there is not any more; whoever had a lock lost it."""
-        self.flag(Code.SCARD_W_REMOVED_CARD)
-        self._lock, self._lock_count = None, 0
-        self.session_over()
+        """Note that the card that was there is not any more."""
+        self.lost(Code.SCARD_W_REMOVED_CARD)
 
     def lost(self, event: Code) -> None:
-        """Note that the card is not ours any more, and why."""
+        """Note that the card is not ours any more, and why; transactions end with that."""
         self.flag(event)
+        if self.exclusive:
+            self._lock_count = 1
+        else:
+            self._lock, self._lock_count = None, 0
         self.session_over()
 
     def session_over(self) -> None:
@@ -196,6 +202,9 @@ class Reader:
         self.check_lock(handle)
         if self._lock_count <= self.exclusive:
             raise Refused(Code.SCARD_E_NOT_TRANSACTED)
+        self._end_innermost()
+
+    def _end_innermost(self) -> None:
         self._lock_count -= 1
         if not self._lock_count:
             self._lock = None
@@ -218,7 +227,7 @@ class Reader:
             self.lock(handle)
 
     def share_as(self, handle: Handle, share: int) -> None:
-        """Change between exclusive and other use."""
+        """Change between exclusive and other use; transactions begun within either go on."""
         if share == ShareMode.EXCLUSIVE and not self.exclusive:
             if len(self.handles) > 1:
                 raise Refused(Code.SCARD_E_SHARING_VIOLATION)
@@ -226,7 +235,7 @@ class Reader:
             self.lock(handle)
         elif share != ShareMode.EXCLUSIVE and self.exclusive:
             self.exclusive = False
-            self.unlock(handle)
+            self._end_innermost()
 
     def drop(self, handle: Handle, now: float) -> None:
         """Take a handle out."""

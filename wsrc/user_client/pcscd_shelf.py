@@ -32,11 +32,15 @@ class Place:
 
     While its card is `held` by us, what becomes of it is put off until our session is over, for
     the session waits for it.
+
+    Args:
+        card: Put in at once.
+        seen: The reader until then.
     """
 
-    def __init__(self, card: CardInfo, name: bytes) -> None:
+    def __init__(self, card: CardInfo, seen: Seen) -> None:
         self.card = card
-        self.seen = Seen(name)
+        self.seen = seen
         self.leaving = False
         """Whether its card is gone, and it is not known why."""
         self.doubted = False
@@ -295,13 +299,16 @@ class Shelf:
         """Put a card into the reader where it was last, else into a new one."""
         empty = [p for p in self._places if not p.seen.present]
         known = next((p for p in empty if _who(p.card) == _who(card)), None)
+        before: dict[bytes, Seen] = {}
         for place in empty[:-MAX_EMPTY] + [p for p in empty if p.where == where(card)]:
             if place is not known and place in self._places:
                 self._places.remove(place)
+                before[place.seen.name] = place.seen
         if known is not None:
             return known.put_in(card)
         taken = {place.seen.name for place in self._places}
-        self._places.append(Place(card, reader_name(card, taken)))
+        name = reader_name(card, taken)
+        self._places.append(Place(card, before.get(name, Seen(name))))
         return True
 
 

@@ -17,6 +17,9 @@ from wsrc.user_client.pcscd_waiting import Waiting
 
 Doing = Generator[Need, Any, bytes]
 
+MOST_OPENS = 3
+"""How often a program that connects has a card taken that is swapped each time meanwhile."""
+
 
 class Turns:
     """
@@ -56,14 +59,27 @@ class Turns:
         finally:
             self._over(reader)
 
-    def open(self, reader: Reader) -> Inner:
-        """Make the card ours, unless it is."""
-        if reader.session is not None:
-            return
-        session = yield Open(reader.name)
-        reader.opened(session)
-        if reader.gone or not reader.seen.present:
-            reader.session_over()
+    def open(self, reader: Reader, opens: int = MOST_OPENS) -> Inner:
+        """
+        Make the card ours, unless it is; one that goes meanwhile is given back.
+
+        Args:
+            reader: The reader.
+            opens: How often one that is found in its place is tried.
+
+        Raises:
+            Refused: If it was swapped each time.
+        """
+        while opens and reader.session is None and reader.has_card():
+            count = reader.event_counter
+            session = yield Open(reader.name)
+            if reader.has_card() and reader.event_counter == count:
+                reader.opened(session)
+                return
+            yield Close(session)
+            opens -= 1
+        if not opens and reader.has_card():
+            raise Refused(Code.SCARD_W_REMOVED_CARD)
 
     def reset_or_open(self, reader: Reader, kind: ResetKind) -> Inner:
         """Reset the card; making it ours does that, too."""
@@ -77,15 +93,17 @@ class Turns:
         Give the session of a card that is ours and was reset if that was put off.
 
         Raises:
-            Refused: If the card or the reader went while it was taken.
+            Refused: If there is none, or the card or the reader went while it was taken or reset.
         """
-        yield from self.open(reader)
+        if not reader.has_card():
+            raise Refused(Code.SCARD_E_NOT_TRANSACTED)
+        yield from self.open(reader, 1)
+        if reader.session is not None and reader.pending_reset is not None:
+            yield from self._reset(reader, reader.session, reader.pending_reset)
         session = reader.session
         if session is None:
             reader.check_there()
             raise Refused(Code.SCARD_W_REMOVED_CARD)
-        if reader.pending_reset is not None:
-            yield from self._reset(reader, session, reader.pending_reset)
         return session
 
     def with_reader(
@@ -143,7 +161,8 @@ class Turns:
         self.let_go = True
 
     def _failed(self, reader: Reader, failure: Failure) -> None:
-        if failure.sticky is not None:
+        """Note that a session is over, unless that was told while it was being used."""
+        if failure.sticky is not None and not reader.stale:
             reader.lost(failure.sticky)
             self._waiting.changed()
 

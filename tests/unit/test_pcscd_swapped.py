@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine behind the pcscd socket: cards that go, or are swapped, while they are taken."""
+
+import struct
+
+import pytest
+
+from tests.unit.pcscd_programs import (
+    ATR,
+    BACK,
+    DUAL_ATR,
+    NAME,
+    OUT,
+    Running,
+    TestProgram,
+    World,
+    code_of,
+)
+from wsrc.pcsc_numbers import Code
+from wsrc.user_client import pcscd_requests as asks
+from wsrc.user_client.pcscd_needs import Open, Reset
+from wsrc.user_client.pcscd_source import Failure, Seen
+from wsrc.user_client.pcscd_turns import MOST_OPENS
+
+OK = Code.SCARD_S_SUCCESS
+NO_CARD, REMOVED = Code.SCARD_E_NO_SMARTCARD, Code.SCARD_W_REMOVED_CARD
+RESET = Code.SCARD_W_RESET_CARD
+LEAVE, WARM, UNPOWER = 0, 1, 2
+SHARED, DIRECT, RAW = 2, 3, 4
+
+
+@pytest.fixture
+def world() -> World:
+    """Have the card taken slowly."""
+    world = World()
+    world.slow = {Open}
+    return world
+
+
+def swap(world: World, count: int = 3) -> None:
+    """Put a card with another ATR in the place of the card."""
+    world.see(Seen(NAME, present=True, atr=DUAL_ATR, event_count=count))
+
+
+def connecting(one: TestProgram, protocols: int = 3) -> Running:
+    return one.start(asks.Connect(one.context, NAME, SHARED, protocols))
+
+
+def raw(one: TestProgram, card: int) -> Running:
+    return one.start(asks.Transmit(card, RAW, (0, 0, 0), 264, b"\0\1\2\3"))
+
+
+def told(call: Running) -> Code:
+    """Give the code of a command."""
+    assert call.answer is not None
+    return Code(struct.unpack("=I", call.answer[28:32])[0])
+
+
+def test_command_for_a_card_is_not_sent_to_the_one_in_its_place(world: World) -> None:
+    one = world.program()
+    card = one.connect(DIRECT, 0)[1]
+    call = raw(one, card)
+    swap(world)
+    world.finish(Open)
+    assert told(call) is REMOVED
+    assert world.log == ["open", "close"]
+    assert one.atr() == DUAL_ATR
+    assert one.simple(asks.Status(card)) is REMOVED
+
+
+def test_program_that_connects_has_the_card_that_is_shown(world: World) -> None:
+    one = world.program()
+    call = connecting(one)
+    swap(world)
+    world.finish(Open)
+    assert one.program.cards == set()
+    assert one.atr() == DUAL_ATR
+    world.atr = DUAL_ATR
+    world.finish(Open)
+    assert TestProgram.connected(call.answer)[0] is OK
+    assert TestProgram.connected(call.answer)[2] == 2
+    assert world.log == ["open", "close", "open"]
+    assert one.atr() == DUAL_ATR
+
+
+@pytest.mark.parametrize("how", [LEAVE, WARM, UNPOWER])
+def test_program_that_reconnects_has_the_card_that_is_shown(world: World, how: int) -> None:
+    one = world.program()
+    card = one.connect(DIRECT, 0)[1]
+    call = one.start(asks.Reconnect(card, SHARED, 3, how))
+    swap(world)
+    world.atr = ATR
+    world.finish(Open)
+    assert one.atr() == DUAL_ATR
+    world.atr = DUAL_ATR
+    world.finish(Open)
+    assert code_of(call.answer) is OK
+    assert world.log == ["open", "close", "open"]
+    assert one.transmit(card, protocol=2) is OK
+
+
+def test_card_that_was_out_of_reach_while_it_was_taken_is_taken_again(world: World) -> None:
+    one = world.program()
+    call = connecting(one)
+    world.see(Seen(NAME, event_count=1, unavailable=True))
+    world.see(BACK)
+    world.finish(Open)
+    world.finish(Open)
+    assert code_of(call.answer) is OK
+    assert world.log == ["open", "close", "open"]
+
+
+def test_card_that_is_swapped_for_ever_is_refused(world: World) -> None:
+    one = world.program()
+    call = connecting(one)
+    for count in range(MOST_OPENS):
+        assert not call.done
+        swap(world, 3 + 2 * count)
+        world.finish(Open)
+    assert TestProgram.connected(call.answer)[0] is REMOVED
+    assert world.log == ["open", "close"] * MOST_OPENS
+    assert one.row()[2] == 0
+
+
+@pytest.mark.parametrize("how", [LEAVE, WARM])
+def test_card_that_goes_while_a_program_reconnects(world: World, how: int) -> None:
+    one = world.program()
+    card = one.connect(DIRECT, 0)[1]
+    call = one.start(asks.Reconnect(card, SHARED, 3, how))
+    world.see(OUT)
+    world.finish(Open)
+    assert code_of(call.answer) is NO_CARD
+    assert world.log == ["open", "close"]
+    assert one.simple(asks.Status(card)) is REMOVED
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_card_that_goes_while_it_is_reset(world: World, there: bool) -> None:
+    world.slow = {Reset}
+    one = world.program()
+    card = one.card()
+    call = one.start(asks.Reconnect(card, SHARED, 3, WARM))
+    world.see(BACK if there else OUT)
+    world.finish(Reset)
+    assert code_of(call.answer) is (REMOVED if there else NO_CARD)
+    assert world.log == ["open", "reset warm", "close"]
+    assert one.simple(asks.Status(card)) is REMOVED
+
+
+def test_command_is_not_sent_to_a_card_that_was_lost_in_the_reset_before_it(world: World) -> None:
+    world.slow = {Reset}
+    one, two = world.program(), world.program()
+    card = one.card()
+    assert two.simple(asks.Disconnect(two.card(), WARM)) is OK
+    assert code_of(one.ask(asks.Reconnect(card, SHARED, 3, LEAVE))) is OK
+    call = one.start(asks.Transmit(card, 1, (0, 0, 0), 264, b"\0\1\2\3"))
+    world.see(BACK)
+    world.finish(Reset)
+    assert told(call) is REMOVED
+    assert world.log == ["open", "reset warm", "close"]
+
+
+def test_command_is_not_sent_to_a_card_that_is_to_be_reset_meanwhile(world: World) -> None:
+    one, two = world.program(), world.program()
+    card = one.connect(DIRECT, 0)[1]
+    call = raw(one, card)
+    assert two.simple(asks.Disconnect(two.connect(DIRECT, 0)[1], WARM)) is OK
+    world.finish(Open)
+    assert told(call) is RESET
+    assert world.log == ["open"]
+
+
+def test_reset_that_a_removal_ends_leaves_the_handle_told_of_that(world: World) -> None:
+    world.slow = {Reset}
+    one = world.program()
+    card = one.card()
+    call = one.start(asks.Reconnect(card, SHARED, 3, WARM))
+    world.see(OUT)
+    world.fail[Reset] = Failure(Code.SCARD_E_COMM_DATA_LOST, RESET)
+    world.finish(Reset)
+    assert code_of(call.answer) is Code.SCARD_E_COMM_DATA_LOST
+    assert one.simple(asks.Status(card)) is REMOVED
+
+
+def test_command_to_an_empty_reader_fails_and_strikes_nobody(world: World) -> None:
+    world.see(OUT)
+    one = world.program()
+    card = one.connect(DIRECT, 0)[1]
+    assert told(raw(one, card)) is Code.SCARD_E_NOT_TRANSACTED
+    world.see(BACK)
+    call = raw(one, card)
+    world.finish(Open)
+    assert told(call) is OK
+    assert world.log == ["open", "00010203"]
