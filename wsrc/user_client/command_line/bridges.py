@@ -48,13 +48,15 @@ def lpac(call: Invocation, which: Filters, wait_s: float, program: Sequence[str]
         require_selection(client, which)
         card = stdio.LpacCard(lambda: call.select(client, which, wait_s), call.output.complain)
         if program:
-            return _run(call, card, program)
+            with call.output.at_risk():
+                return _run(call, card, program)
 
         def other(line: str) -> str | None:
             call.output.complain(line)
             return stdio.NO_HTTP if stdio.is_http(line) else None
 
-        stdio.serve(card, sys.stdin, sys.stdout, other)
+        with call.output.at_risk():
+            stdio.serve(card, sys.stdin, sys.stdout, other)
     return Exit.DONE if card.fault is None else exit_status(card.fault)
 
 
