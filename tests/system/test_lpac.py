@@ -204,6 +204,34 @@ input()
         assert await world.state_of(eid=EUICC) is CardState.ASSOCIATED
 
 
+async def test_a_second_signal_kills_a_program_that_does_not_end(
+    world: World, laptop: Laptop
+) -> None:
+    await world.host()
+    connect = '{"type":"apdu","payload":{"func":"connect","param":null}}'
+    script = f"""
+import os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: os.write(2, b"does not end\\n"))
+print({connect!r}, flush=True)
+print(input() and os.getpid(), flush=True)
+while True:
+    time.sleep(60)
+"""
+    wsrc = laptop.start(*argv("wsrc", "lpac", "--eid", EUICC, "--", sys.executable, "-c", script))
+    try:
+        found = await asyncio.to_thread(wsrc.wait_for, r"^(\d+)$")
+        wsrc.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(wsrc.wait_for, "does not end")
+        assert await asyncio.to_thread(wsrc.end, signal.SIGTERM) == Exit.TERMINATED
+    finally:
+        wsrc.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(found[1]), signal.SIGKILL)
+    user = await world.user()
+    async with user.select(eid=EUICC, wait_s=5):
+        assert await world.state_of(eid=EUICC) is CardState.ASSOCIATED
+
+
 async def test_web_pages_are_asked_of_the_user(world: World, laptop: Laptop) -> None:
     await world.host()
     page = '{"type":"http","payload":{"url":"https://smdp.example","tx":"","headers":[]}}'

@@ -243,13 +243,17 @@ class Card:
     def transaction(
         self, *, disposition: Disposition = Disposition.LEAVE
     ) -> Generator[None, None, None]:
-        """Have the card alone in the block."""
+        """Have the card alone in the block; an interrupt leaves it as `aio.Card.abandon` says."""
         self.begin()
         try:
             yield
-        except BaseException:
+        except Exception:
             with suppress(WsrcError):
                 self.end(disposition=disposition)
+            raise
+        except BaseException:
+            with suppress(WsrcError):
+                self._call(self._card.abandon(disposition=disposition))
             raise
         self.end(disposition=disposition)
 

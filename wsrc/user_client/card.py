@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A card that is ours, for programs that use asyncio; `aio` gives it."""
 
+import asyncio
 import functools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -209,15 +210,31 @@ class Card:
         self._ahead.drop()
         await self._ask(m.EndTransaction(session="", disposition=disposition))
 
+    async def abandon(self, *, disposition: Disposition = Disposition.LEAVE) -> None:
+        """
+        End the transaction that was begun last without waiting for long for a command in flight.
+
+        After 10 s it ends before the next request, or with `detach`; this raises no error.
+        """
+        self._ahead.drop()
+        await self._session.abandon(disposition)
+
     @asynccontextmanager
     async def transaction(
         self, *, disposition: Disposition = Disposition.LEAVE
     ) -> AsyncGenerator[None, None]:
-        """Have the card alone in the block; the error that ends a block is the one that counts."""
+        """
+        Have the card alone in the block; the error that ends a block is the one that counts.
+
+        A block that is cancelled is left as `abandon` says.
+        """
         await self.begin()
         try:
             yield
-        except BaseException:
+        except asyncio.CancelledError:
+            await self.abandon(disposition=disposition)
+            raise
+        except Exception:
             with suppress(WsrcError):
                 await self.end(disposition=disposition)
             raise

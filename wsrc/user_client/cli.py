@@ -2,9 +2,11 @@
 """The command `wsrc`."""
 
 import io
+import itertools
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,16 +19,16 @@ from wsrc.user_client.command_line.apdu import apdu, reset, script, shell
 from wsrc.user_client.command_line.bridges import lpac, vpcd
 from wsrc.user_client.command_line.cards import info, list_, watch
 from wsrc.user_client.command_line.invocation import Exit, Invocation, common_options, cut_off
+from wsrc.user_client.command_line.output import Output
 from wsrc.user_client.command_line.readers import readers
+from wsrc.user_client.command_line.signals import catch, heeded
 from wsrc.user_client.command_line.verbs import attribute, control, status
 
 PROGRAM = "wsrc"
 
 _COMPLETE = "_WSRC_COMPLETE"
 
-_ENDING = {signal.SIGTERM: Exit.TERMINATED}
-if sys.platform != "win32":
-    _ENDING[signal.SIGHUP] = Exit.HUNG_UP
+_ENDING = {"SIGTERM": Exit.TERMINATED, "SIGHUP": Exit.HUNG_UP}
 
 
 class Program(click.Group):
@@ -127,15 +129,17 @@ def run(arguments: list[str]) -> int:
     try:
         status: Any = program.main(arguments, PROGRAM, standalone_mode=False)
     except click.ClickException as exc:
-        return _wrong_usage(exc)
+        return _wrong_usage(exc, arguments)
     except click.Abort:
         click.echo("Interrupted.", err=True)
         return Exit.INTERRUPTED
     return status if isinstance(status, int) else Exit.DONE
 
 
-def _wrong_usage(exc: click.ClickException) -> int:
+def _wrong_usage(exc: click.ClickException, arguments: Sequence[str]) -> int:
     try:
+        if "--json" in itertools.takewhile(lambda argument: argument != "--", arguments):
+            Output(as_json=True).wrong_usage(exc.format_message(), Exit.USAGE)
         exc.show()
     except OSError as failed:
         return cut_off(failed)
@@ -153,20 +157,14 @@ def _open_standard_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _give_back_when_ended() -> None:
-    """Have a signal that ends the program give the card back first, unless it is ignored."""
-    for number in _ENDING:
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _end)
-
-
-def _end(number: int, _frame: object) -> NoReturn:
-    sys.exit(_ENDING[signal.Signals(number)])
+def _end(number: signal.Signals) -> NoReturn:
+    """Give the card back on the way out."""
+    sys.exit(_ENDING[number.name])
 
 
 def main() -> None:
     """Be the program."""
-    _give_back_when_ended()
+    catch(heeded(*_ENDING), _end)
     _open_standard_streams()
     sys.exit(run(sys.argv[1:]))
 

@@ -215,12 +215,14 @@ NO_HTTP = '{"type":"http","payload":{"rcode":0,"rx":""}}'
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    if process.poll() is not None:
-        return
-    process.terminate()
+    """Have a program end; kill it where it takes too long, or where somebody does not wait."""
     try:
-        process.wait(_END_S)
+        if process.poll() is None:
+            process.terminate()
+            process.wait(_END_S)
     except subprocess.TimeoutExpired:
+        return
+    finally:
         process.kill()
         process.wait()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The beginning of a transaction, undone where whoever asked for it gave up meanwhile."""
+"""The transactions of a session, ended where whoever began one, or was about to, gave up."""
 
 import asyncio
 from contextlib import suppress
@@ -13,16 +13,20 @@ from wsrc.errors import (
     RefusedError,
     WsrcError,
 )
+from wsrc.slot import Disposition
 from wsrc.user_client.sessions import Session
 
 UNDO_S = 10.0
-"""How long whoever is cancelled waits for the end of a transaction that began all the same."""
+"""How long whoever is cancelled waits for the end of its transaction."""
+
+_STRENGTH = list(Disposition)
 
 
 class CardSession(Session):
     """A session that can begin a transaction; else as `Session`."""
 
-    _unwanted = 0
+    _unwanted: tuple[Disposition, ...] = ()
+    """What is to become of the card at the end of each transaction that nobody wants any more."""
 
     async def begin(self, limit_s: float) -> None:
         """
@@ -45,32 +49,43 @@ class CardSession(Session):
                         await self._ready(UNDO_S)
                 raise
 
+    async def abandon(self, disposition: Disposition) -> None:
+        """End the transaction begun last, within `UNDO_S` or else before the next request."""
+        self._unwanted += (disposition,)
+        with suppress(WsrcError, TimeoutError):
+            async with asyncio.timeout(UNDO_S), self._in_turn(UNDO_S):
+                pass
+
+    async def detach(self, limit_s: float, disposition: Disposition = Disposition.RESET) -> None:
+        """As `Session.detach`; it does what the end of an unwanted transaction was to do."""
+        await super().detach(limit_s, max((disposition, *self._unwanted), key=_STRENGTH.index))
+
     async def _ready(self, limit_s: float) -> None:
         await super()._ready(limit_s)
         while self._unwanted:
             await self._end_unwanted(limit_s)
 
     async def _end_unwanted(self, limit_s: float) -> None:
-        end = m.EndTransaction(session=self.name)
+        end = m.EndTransaction(session=self.name, disposition=self._unwanted[0])
         try:
             await self._exchange(end, limit_s, self._ended_late)
         except OutcomeUnknownError as exc:
             why = f"The command was not sent: a transaction before it did not end. {exc}"
             raise NotExecutedError(why, exc.code) from exc
         except CardError:
-            self._unwanted -= 1
+            self._unwanted = self._unwanted[1:]
             raise
         except RefusedError as exc:
             if exc.code is not ErrorCode.NOT_TRANSACTED:
                 raise
-            self._unwanted -= 1
+            self._unwanted = self._unwanted[1:]
         else:
-            self._unwanted -= 1
+            self._unwanted = self._unwanted[1:]
 
     def _began_late(self, answer: m.Message) -> None:
         if isinstance(answer, m.BeginTransactionAck):
-            self._unwanted += 1
+            self._unwanted += (Disposition.LEAVE,)
 
     def _ended_late(self, answer: m.Message) -> None:
         if isinstance(answer, m.EndTransactionAck):
-            self._unwanted -= 1
+            self._unwanted = self._unwanted[1:]

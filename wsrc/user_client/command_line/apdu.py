@@ -87,7 +87,7 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     response = Response(b"", 0)
     results: list[dict[str, Any]] = []
     call.output.partial["results"] = results
-    with call.card(which, wait_s, hold, together=True) as card:
+    with call.card(which, wait_s, hold, together=True) as card, call.output.at_risk():
         for command in octets:
             response = card.transmit(command)
             results.append(response_document(response))
@@ -120,7 +120,7 @@ def reset(call: Invocation, which: Filters, wait_s: float, hold: Hold, *, cold: 
 
     Others who share the card are told so and must reconnect.
     """
-    with call.card(which, wait_s, hold) as card:
+    with call.card(which, wait_s, hold) as card, call.output.at_risk():
         atr = card.reset(ResetKind.COLD if cold else ResetKind.WARM)
     if call.output.as_json:
         call.output.document({"atr": atr.hex(), **atr_document(atr)})
@@ -155,6 +155,7 @@ def script(  # noqa: PLR0913 - the options of a command, each by its name
     with (
         call.card(which, wait_s, hold, together=True) as card,
         _progress(call.output, len(items)) as advance,
+        call.output.at_risk(),
     ):
         for event in run(card, items, keep_going=keep_going):
             events.append(event)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that put a remote card where a program looks for a card: `lpac`, `vpcd`."""
 
-import signal
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 
 import click
 
@@ -21,6 +21,7 @@ from wsrc.user_client.command_line.invocation import (
     wait_option,
 )
 from wsrc.user_client.command_line.program_run import status_of
+from wsrc.user_client.command_line.signals import service
 from wsrc.user_client.naming import Filters, describe
 from wsrc.user_client.roster import FollowingClient, Roster
 from wsrc.user_client.vpcd import PORT, VpcdSlot
@@ -47,13 +48,15 @@ def lpac(call: Invocation, which: Filters, wait_s: float, program: Sequence[str]
         require_selection(client, which)
         card = stdio.LpacCard(lambda: call.select(client, which, wait_s), call.output.complain)
         if program:
-            return _run(call, card, program)
+            with call.output.at_risk():
+                return _run(call, card, program)
 
         def other(line: str) -> str | None:
             call.output.complain(line)
             return stdio.NO_HTTP if stdio.is_http(line) else None
 
-        stdio.serve(card, sys.stdin, sys.stdout, other)
+        with call.output.at_risk():
+            stdio.serve(card, sys.stdin, sys.stdout, other)
     return Exit.DONE if card.fault is None else exit_status(card.fault)
 
 
@@ -107,22 +110,19 @@ def vpcd(call: Invocation, which: Filters, host: str, port: int, idle_s: float) 
 
     pcscd must have the virtual reader driver vpcd (Debian package vsmartcard-vpcd). The card is
     taken when a program first uses it and given back when pcscd has powered it off. It runs until
-    it is interrupted or terminated.
+    SIGINT, SIGTERM or SIGHUP.
     """
     if not which:
         with call.client() as client:
             require_selection(client, which)
     options = client_options(call.settings)
     roster = Roster(lambda: FollowingClient(**options), which, call.output.note)
-    signal.signal(signal.SIGTERM, _end)
-    roster.open()
-    try:
+    with service(lambda: sys.exit(Exit.DONE)), closing(roster):
+        roster.open()
         require_one(roster)
         if not roster.cards:
             call.output.note("No card is there that matches, so far.")
         VpcdSlot(roster, host, port, idle_s, call.output.note).run()
-    finally:
-        roster.close()
 
 
 def require_one(roster: Roster) -> None:
@@ -138,7 +138,3 @@ def require_one(roster: Roster) -> None:
             f"{len(cards)} cards match; say more of the one that is meant.",
             tuple(describe(card) for card in cards[:MAX_NAMED]),
         )
-
-
-def _end(_number: int, _frame: object) -> None:
-    sys.exit(Exit.DONE)

@@ -62,6 +62,7 @@ def watch(call: Invocation, which: Filters) -> None:
 
     It begins with those that are there and ends with Ctrl-C. `*` in an option stands for any text.
     """
+    call.output.endless = True
     with call.client() as client:
         for event in client.watch(**which):
             if call.output.as_json:

@@ -3,7 +3,7 @@
 
 import functools
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import click
@@ -35,9 +35,13 @@ class Hold(NamedTuple):
         """
         shared = self.share is Share.SHARED
         try:
-            with card.transaction() if shared and together else nullcontext():
-                yield card
+            if shared and together:
+                card.begin()
+            yield card
+            if shared and together:
+                card.end()
         finally:
+            # This ends a transaction too, and does not wait for a command in flight as `end` does.
             with suppress(ConnectionLostError):
                 card.detach(disposition=Disposition.LEAVE if shared else Disposition.RESET)
 

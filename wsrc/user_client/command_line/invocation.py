@@ -214,6 +214,13 @@ def _finish(output: Output, doing: Callable[[], Any]) -> int:
     except WsrcError as exc:
         status = exit_status(exc)
         output.failure(exc, status)
+    except KeyboardInterrupt:
+        output.interrupted(Exit.INTERRUPTED)
+        raise
+    except SystemExit as exc:
+        if isinstance(exc.code, int) and exc.code:
+            output.interrupted(exc.code)
+        raise
     return status
 
 

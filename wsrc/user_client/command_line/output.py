@@ -2,7 +2,8 @@
 """What the command `wsrc` prints: text for a person, or JSON for a program."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -31,13 +32,27 @@ class Output:
     Results go to standard output, all else to standard error.
 
     With `as_json` a result is a JSON document; with `quiet` only results and errors are printed.
-    `partial` is what the document of an error has besides the error: results before it.
+    `partial` is what the document of an error has besides the error: results before it. A result
+    that is `endless` is a document a line, and ends with an interrupt.
     """
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json = as_json
         self.quiet = quiet
         self.partial: dict[str, Any] = {}
+        self.endless = False
+        self._in_doubt = False
+
+    @contextmanager
+    def at_risk(self) -> Generator[None, None, None]:
+        """Note that the card may run what is asked of it in the block, if that is interrupted."""
+        self._in_doubt = True
+        try:
+            yield
+        except Exception:
+            self._in_doubt = False
+            raise
+        self._in_doubt = False
 
     def document(self, content: dict[str, Any]) -> None:
         """Print one JSON document on one line."""
@@ -90,8 +105,7 @@ class Output:
     def failure(self, exc: WsrcError, status: int) -> None:
         """Say why a command ends."""
         if self.as_json:
-            content = {"error": error_document(exc), "exit_status": status}
-            self.document({**self.partial, **content})
+            self._failed(exc, status)
         self.complain(f"wsrc: {exc}")
         if isinstance(exc, AmbiguousCardError):
             for candidate in exc.candidates:
@@ -100,6 +114,33 @@ class Output:
             self.complain(f"  held by {exc.holder} since {exc.since}")
         if isinstance(exc, CardError) and exc.outcome is Outcome.UNKNOWN:
             self.complain("  The card may or may not have run the command.")
+
+    def interrupted(self, status: int) -> None:
+        """Tell a program that a command ends before it is done."""
+        in_doubt, self._in_doubt = self._in_doubt, False
+        if self.as_json and not self.endless:
+            outcome = Outcome.UNKNOWN if in_doubt else Outcome.NOT_EXECUTED
+            self._failed(_InterruptionError(outcome), status)
+
+    def wrong_usage(self, sentence: str, status: int) -> None:
+        """Tell a program that it gave arguments that are none."""
+        content = {"error": {"code": "usage", "message": sentence}, "exit_status": status}
+        self.document(content)
+
+    def _failed(self, exc: WsrcError, status: int) -> None:
+        content = {"error": error_document(exc), "exit_status": status}
+        self.document({**self.partial, **content})
+
+
+class _InterruptionError(WsrcError):
+    """A command was interrupted; `outcome` says what is known of what the card was asked last."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        unknown = "the card may or may not have run what was sent last"
+        known = "nothing that was sent to the card is in doubt"
+        what = unknown if outcome is Outcome.UNKNOWN else known
+        super().__init__(f"The command was interrupted; {what}.")
+        self.outcome = outcome
 
 
 def clean(text: str) -> str:
@@ -156,6 +197,8 @@ def error_document(exc: WsrcError) -> dict[str, Any]:
             content["outcome"] = Outcome.NOT_EXECUTED.value
         case ConfigError():
             content |= {"code": "settings", "setting": exc.setting}
+        case _InterruptionError():
+            content |= {"code": "interrupted", "outcome": exc.outcome.value}
         case _:
             pass
     return content

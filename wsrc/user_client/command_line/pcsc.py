@@ -4,7 +4,6 @@
 import asyncio
 import functools
 import os
-import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 
 from wsrc.user_client.command_line.invocation import Invocation, card_options, user_command
 from wsrc.user_client.command_line.program_run import run_program, status_of
+from wsrc.user_client.command_line.signals import service
 from wsrc.user_client.naming import Filters, alternatives
 from wsrc.user_client.pcscd import serving
 from wsrc.user_client.pcscd_path import MAX_PATH_OCTETS
@@ -83,7 +83,7 @@ def _mode(_context: click.Context, _parameter: click.Parameter, value: str) -> i
 @selection_options
 def serve(call: Invocation, path: Path, mode: int, wanted: list[Filters]) -> None:
     """
-    Serve the cards to all programs that use a socket, until interrupted.
+    Serve the cards to all programs that use a socket, until SIGINT, SIGTERM or SIGHUP.
 
     Without an option that says which, all cards are shown. `*` stands for any text.
     """
@@ -94,11 +94,10 @@ async def _serve(call: Invocation, path: Path, mode: int, wanted: list[Filters])
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     source = _source(call, wanted)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
-    async with serving(path, source, mode):
-        call.output.note(f"Ready: set {SOCKET_VARIABLE}={path} for programs.")
-        await stop.wait()
+    with service(lambda: loop.call_soon_threadsafe(stop.set)):
+        async with serving(path, source, mode):
+            call.output.note(f"Ready: set {SOCKET_VARIABLE}={path} for programs.")
+            await stop.wait()
 
 
 @user_command(

@@ -7,50 +7,42 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from wsrc.user_client.command_line.signals import ENDING, catch, heeded, ignore
+
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit statuses of a program that could not be started, as shells have them."""
 
-_FORWARDED = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
+_FORWARDED = (*ENDING, "SIGQUIT", "SIGUSR1", "SIGUSR2")
 
 
 async def run_program(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """
     Run a program to its end and give its exit status, 128 + n where signal n ended it.
 
-    Signals go on to the program, but for those that the terminal has sent to it as well.
+    Signals go on to the program, but for those that the terminal has sent to it as well, and those
+    that are ignored, which it ignores too. From its end on they are ignored: what is left to us is
+    to tidy up and to give its exit status.
 
     Raises:
         OSError: If it cannot be started.
     """
     loop = asyncio.get_running_loop()
-    early: list[signal.Signals] = []
-    for number in _FORWARDED:
-        loop.add_signal_handler(number, early.append, number)
+    numbers = heeded(*_FORWARDED)
+    forwarding = _Forwarding()
+    catch(numbers, lambda number: loop.call_soon_threadsafe(forwarding.take, number))
     try:
         process = await asyncio.create_subprocess_exec(*command, env=dict(environment))
-        for number in _FORWARDED:
-            loop.add_signal_handler(number, _forward, process, number)
-        for number in early:
-            _forward(process, number)
+        forwarding.begin(process)
         return await _end_of(process)
     finally:
-        for number in _FORWARDED:
-            loop.remove_signal_handler(number)
+        ignore(numbers)
 
 
 async def _end_of(process: asyncio.subprocess.Process) -> int:
     try:
         status = await process.wait()
     except asyncio.CancelledError:
-        with suppress(ProcessLookupError):
-            process.terminate()
+        _send(process, signal.SIGTERM)
         raise
     return status if status >= 0 else 128 - status
 
@@ -60,11 +52,37 @@ def status_of(exc: OSError) -> int:
     return NOT_FOUND if isinstance(exc, FileNotFoundError) else NOT_EXECUTABLE
 
 
-def _forward(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    if number in {signal.SIGINT, signal.SIGQUIT} and _in_foreground():
-        return
-    with suppress(ProcessLookupError):
-        process.send_signal(number)
+class _Forwarding:
+    """The signals on their way to a program, also those that come before it is started."""
+
+    def __init__(self) -> None:
+        self._early: list[signal.Signals] = []
+        self._process: asyncio.subprocess.Process | None = None
+
+    def begin(self, process: asyncio.subprocess.Process) -> None:
+        """Say which program they are for."""
+        self._process = process
+        for number in self._early:
+            self.take(number)
+
+    def take(self, number: signal.Signals) -> None:
+        """Send a signal on, unless the program has it already."""
+        if self._process is None:
+            self._early.append(number)
+        elif number not in {signal.SIGINT, signal.SIGQUIT} or not _in_foreground():
+            _send(self._process, number)
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """
+    Send a signal to a program that runs.
+
+    `Process.send_signal` would look for its end first, and take its exit status from whoever waits
+    for that.
+    """
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 def _in_foreground() -> bool:

@@ -31,6 +31,7 @@ def readers(call: Invocation, *, watch: bool, json_rpc: bool) -> None:
     """
     if json_rpc and call.output.as_json:
         raise LocalProtocolError("Say --json or --json-rpc, not both.")
+    call.output.endless = watch
     with call.client() as client:
         if json_rpc and watch:
             _print_messages(client.watch_reader_notifications())

@@ -105,13 +105,15 @@ class Shell:
             if line in {"quit", "exit"}:
                 return Exit.DONE
             try:
-                self.obey(line)
+                with self._output.at_risk():
+                    self.obey(line)
             except (ConnectionLostError, SessionLostError) as exc:
                 self._output.failure(exc, exit_status(exc))
                 return exit_status(exc)
             except WsrcError as exc:
                 self._output.failure(exc, exit_status(exc))
             except KeyboardInterrupt:
+                self._output.interrupted(Exit.INTERRUPTED)
                 self._output.note("Given up; what the card has begun it finishes.")
 
     def obey(self, line: str) -> None:

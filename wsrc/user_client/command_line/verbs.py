@@ -130,7 +130,7 @@ def _reader(
 ) -> Generator[Card, None, None]:
     """Have a card; say how a reader without one is asked."""
     try:
-        with call.card(which, wait_s, hold) as card:
+        with call.card(which, wait_s, hold) as card, call.output.at_risk():
             yield card
     except NoSuchCardError as exc:
         if hold.share is Share.DIRECT:
