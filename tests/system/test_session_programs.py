@@ -167,3 +167,13 @@ def script_running(programs: Programs, script: Path) -> Iterator["subprocess.Pop
         if process.poll() is None:
             process.kill()
             process.communicate(timeout=LIMIT_S)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_both_programs_in_order(programs: Programs, number: int) -> None:
+    server = programs.server()
+    card = card_client(programs)
+    assert card.end(number) == 0
+    assert "Stopped: all cards are powered off" in card.output
+    assert server.end(number) == 0
+    assert "Stopping: " in server.output

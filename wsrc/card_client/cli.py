@@ -3,7 +3,6 @@
 
 import asyncio
 import logging
-import signal
 import sys
 
 import click
@@ -23,6 +22,7 @@ from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card, default_cards, load_card
 from wsrc.settings import BUILT_IN_CARDS
+from wsrc.signals import ENDING, heeded
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def _simulated(settings: CardClientSettings) -> list[Card]:
 async def _run(agent: Agent) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in heeded(*ENDING):
         loop.add_signal_handler(number, stop.set)
     await agent.run(stop)
     _log.info("Stopped: all cards are powered off")

@@ -3,7 +3,6 @@
 
 import asyncio
 import logging
-import signal
 import sys
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ from wsrc.logs import set_up
 from wsrc.options import click_options
 from wsrc.server.app import serve
 from wsrc.server.notify import notify
+from wsrc.signals import ENDING, heeded
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +24,8 @@ Relay smart cards between card clients, which have readers, and user clients, wh
 
 Both connect to this server over TLS WebSockets: users on one port, card clients on another, so
 that a packet filter can treat them apart. It stays in the foreground, logs to standard error, and
-tells systemd when it is ready. SIGTERM and SIGINT end it once the commands in flight are answered.
+tells systemd when it is ready. SIGTERM, SIGINT and SIGHUP end it once the commands in flight are
+answered.
 
 \b
 Try it on this machine, without TLS:
@@ -60,7 +61,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _run(settings: ServerSettings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in heeded(*ENDING):
         loop.add_signal_handler(number, stop.set)
     async with serve(settings) as app:
         scheme = "ws" if settings.no_tls else "wss"

@@ -14,6 +14,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from wsrc import __version__
+from wsrc.signals import catch, heeded
 from wsrc.user_client.command_line import pcsc as programs
 from wsrc.user_client.command_line.apdu import apdu, reset, script, shell
 from wsrc.user_client.command_line.bridges import lpac, vpcd
@@ -21,7 +22,6 @@ from wsrc.user_client.command_line.cards import info, list_, watch
 from wsrc.user_client.command_line.invocation import Exit, Invocation, common_options, cut_off
 from wsrc.user_client.command_line.output import Output
 from wsrc.user_client.command_line.readers import readers
-from wsrc.user_client.command_line.signals import catch, heeded
 from wsrc.user_client.command_line.verbs import attribute, control, status
 
 PROGRAM = "wsrc"

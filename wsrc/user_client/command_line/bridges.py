@@ -8,6 +8,7 @@ from contextlib import closing
 import click
 
 from wsrc.errors import AmbiguousCardError
+from wsrc.signals import service
 from wsrc.user_client import lpac as stdio
 from wsrc.user_client.client_options import client_options
 from wsrc.user_client.command_line.invocation import (
@@ -21,7 +22,6 @@ from wsrc.user_client.command_line.invocation import (
     wait_option,
 )
 from wsrc.user_client.command_line.program_run import status_of
-from wsrc.user_client.command_line.signals import service
 from wsrc.user_client.naming import Filters, describe
 from wsrc.user_client.roster import FollowingClient, Roster
 from wsrc.user_client.vpcd import PORT, VpcdSlot
