@@ -4,7 +4,8 @@ The cards that a selection matches, known at every moment without asking, and th
 
 Bridges to programs that poll stand on this: the roster has a thread and a connection of its own,
 hears of changes, and connects again after a loss. While a connection is made again, cards are as
-they were last; one that is ours stays for as long as it is, whatever the server says.
+they were last; so, for a while, are those whose hosts are not back yet at a restarted server.
+One that is ours stays for as long as it is, whatever the server says.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from wsrc import messages as m
-from wsrc.errors import ConnectionLostError, WsrcError
+from wsrc.errors import ConnectionLostError, RefusedError, WsrcError
 from wsrc.messages import CardInfo, Change
 from wsrc.net.dial import Backoff
 from wsrc.slot import Disposition
@@ -22,6 +23,7 @@ from wsrc.user_client import aio
 from wsrc.user_client.blocking import Card
 from wsrc.user_client.naming import CardKey, Filters, exactly, key_of, watchable
 from wsrc.user_client.portal import JOIN_S, wait_for
+from wsrc.user_client.requests import RETURN_S
 from wsrc.user_client.watching import CardFeed
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
@@ -47,6 +49,13 @@ class FollowingClient(aio.Client):
         await self._connection.requests.ask(m.Watch(**which), self._timeout_s)
         return await self._list(which, feed), feed
 
+    async def run_of_server(self) -> str | None:
+        """Give the name of this run of the server, None if it has none."""
+        try:
+            return (await self._ask_list(0)).instance
+        except RefusedError:
+            return None
+
 
 class Roster:
     """
@@ -71,6 +80,11 @@ class Roster:
         self._cards: dict[CardKey, CardInfo] = {}
         self._told: dict[CardKey, CardInfo] = {}
         self._ours: dict[CardKey, tuple[CardInfo, aio.Card]] = {}
+        self._awaited: set[CardKey] = set()
+        """Cards that the server knew before it was restarted: they may be on their way back."""
+
+        self._run_of_server: str | None = None
+
         self._version = 0
         self._fault: WsrcError | None = None
         self._closed = False
@@ -148,7 +162,8 @@ class Roster:
         which = exactly(card) or Filters(atr=card.identities.atr)
 
         async def select() -> aio.Card:
-            taken = await client.select(wait_s=wait_s, raw_tpdu=raw_tpdu, **which)
+            return_s = RETURN_S if key_of(card) in self._awaited else 0.0
+            taken = await client.select(wait_s=max(wait_s, return_s), raw_tpdu=raw_tpdu, **which)
             self._ours[key_of(card)] = card, taken
             taken.when_over(lambda _: self._let_go(taken))
             return taken
@@ -214,15 +229,31 @@ class Roster:
         self._client = client
         if self._ready.is_set():
             self._note(f"Connected to {client.server or 'the server'} again.")
-        self._update({key_of(card): card for card in there if meant(card)}, None)
+        listed = {key_of(card): card for card in there if meant(card)}
+        run = await client.run_of_server()
+        missing = self._told.keys() - listed.keys()
+        self._awaited = missing if run != self._run_of_server else missing & self._awaited
+        self._run_of_server = run
+        timer = asyncio.get_running_loop().call_later(RETURN_S, self._await_no_more)
+        awaited = {key: card for key, card in self._told.items() if key in self._awaited}
+        self._update(awaited | listed, None)
         self._ready.set()
-        while True:
-            event = await feed.next()
-            cards = dict(self._told)
-            cards.pop(key_of(event.card), None)
-            if event.change is not Change.REMOVED and meant(event.card):
-                cards[key_of(event.card)] = event.card
-            self._update(cards, None)
+        try:
+            while True:
+                event = await feed.next()
+                cards, key = dict(self._told), key_of(event.card)
+                cards.pop(key, None)
+                self._awaited.discard(key)
+                if event.change is not Change.REMOVED and meant(event.card):
+                    cards[key] = event.card
+                self._update(cards, None)
+        finally:
+            timer.cancel()
+
+    def _await_no_more(self) -> None:
+        """Let those cards go that are not back yet: their hosts had time enough."""
+        gone, self._awaited = self._awaited, set()
+        self._update({key: card for key, card in self._told.items() if key not in gone}, None)
 
     def _lost(self, why: WsrcError) -> None:
         first = self._fault is None

@@ -189,8 +189,9 @@ class VpcdSlot:
         while not self._stopped:
             self._news.clear()
             card = self._next_card()
-            if card is None:
+            if card is None and not self._stopped:
                 self._news.wait()
+            if card is None:
                 continue
             connection = self._dial()
             if connection is not None:
