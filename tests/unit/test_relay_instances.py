@@ -156,6 +156,22 @@ def test_nobody_else_gives_it_back(is_back: bool) -> None:
     user.one(m.Resumed)
 
 
+@pytest.mark.parametrize("host_is_lost", [False, True])
+def test_a_later_connection_of_the_same_run_gives_back(host_is_lost: bool) -> None:
+    world, card, user, session = scene()
+    user.leave()
+    if host_is_lost:
+        card.leave()
+    stranger, back = world.user(instance="x"), world.user(instance="u")
+    refused = stranger.refused(m.Detach(id=88, session=session))
+    assert code_of(refused) is ErrorCode.NO_SUCH_SESSION
+    back.ask(m.Detach(id=88, session=session), m.DetachAck)
+    if host_is_lost:
+        card = comes_back(world, card, running(session))
+    assert session not in card.ends
+    assert holder_of(world) is None
+
+
 # A user who says goodbye
 
 

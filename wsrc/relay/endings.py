@@ -13,6 +13,7 @@ from wsrc import messages as m
 from wsrc.conversation import CloseCode
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.relay import leases, queue
+from wsrc.relay.claims import Lost
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import InFlight, Lease, LeasePhase, Slot, UserPeer
 
@@ -55,16 +56,18 @@ def unheard_of(floor: Floor, user: UserPeer, lease: Lease) -> bool:
 
 def give_back(floor: Floor, user: UserPeer, session: str, now: float) -> bool:
     """
-    End a session whose card host was lost before its user gave it back; tell whether there is one.
+    End a session that was interrupted before its user gave it back; tell whether there is one.
 
-    It ends at once, or when its card client brings it.
+    It ends at once, or when its card client brings it. The user is on the connection that had it,
+    or on a later one of the same run.
     """
     lease, lost = floor.sessions.get(session), floor.lost.get(session)
     if lease is not None:
-        if lease.away_until is None or lease.last_user != user.number:
+        theirs = lease.last_user == user.number or _left_by(floor, user, lease)
+        if lease.away_until is None or not theirs:
             return False
         _end_kept(floor, lease, "its user is done", now)
-    elif lost is None or lost.last_user != user.number:
+    elif lost is None or not _lost_by(user, lost):
         return False
     else:
         over = lost._replace(until=-math.inf, code=ErrorCode.CANCELLED)
@@ -165,6 +168,11 @@ def _left_by(floor: Floor, user: UserPeer, lease: Lease) -> bool:
     if lease.away_until is None or lease.instance != user.instance:
         return False
     return user.instance is not None and not floor.claims.count(lease.session)
+
+
+def _lost_by(user: UserPeer, lost: Lost) -> bool:
+    same_run = user.instance is not None and lost.instance == user.instance
+    return same_run or lost.last_user == user.number
 
 
 def _end_kept(floor: Floor, lease: Lease, sentence: str, now: float) -> None:

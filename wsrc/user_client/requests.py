@@ -116,6 +116,7 @@ class Requests:
         self._last_id = 0
         self._posted: dict[int, _Posted] = {}
         self._asked: dict[_Asked, None] = {}
+        self._owed: list[m.Detach] = []
         self._connected = True
         self._lost: str | None = None
 
@@ -188,6 +189,10 @@ class Requests:
         self._last_id += 1
         self._send(msgspec.structs.replace(request, id=self._last_id))
 
+    def owe(self, goodbye: m.Detach) -> None:
+        """Give a card back on the next connection, before anything else is asked on it."""
+        self._owed.append(goodbye)
+
     def check(self) -> None:
         """
         Raise the reason for which nothing can be asked now.
@@ -234,6 +239,9 @@ class Requests:
     def connected(self) -> None:
         """Go on with another connection: sessions are resumed, then requests repeated."""
         self._connected = True
+        owed, self._owed = self._owed, []
+        for goodbye in owed:
+            self.tell(goodbye)
         for session in list(self.sessions.values()):
             session.connected()
         for asked in list(self._asked):

@@ -102,11 +102,12 @@ class Session:
         """
         Give the card back, whatever it is doing; it is no error if it is gone.
 
-        Where the server is out of reach for longer than `limit_s`, the session ends there when it
-        is not kept any more.
+        Where the server is out of reach for longer than `limit_s`, it is told on the next
+        connection; else the session ends there when it is not kept any more.
         """
         self._tell_over = None
-        self._goodbye = self._unsaid = m.Detach(session=self.name, disposition=disposition)
+        goodbye = m.Detach(session=self.name, disposition=disposition)
+        self._goodbye = self._unsaid = goodbye
         self._end.abandon()
         self._after()
         try:
@@ -115,6 +116,8 @@ class Session:
         except TimeoutError:
             return
         finally:
+            if self._end.state in {State.CUT, State.RESUMING}:
+                self._requests.owe(goodbye)
             self.forget("The card was given back while it ran the command.")
 
     def when_over(self, tell: Callable[[WsrcError], None]) -> None:
