@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from tests.integration.scripted_server import LIMIT_S, Peer, give_card, in_thread, scripted
+from tests.integration.scripted_server import LIMIT_S, Peer, Script, give_card, in_thread, scripted
 from wsrc.slot import Disposition
 from wsrc.user_client import transacting
 from wsrc.user_client.aio import Card, Client
@@ -35,6 +35,22 @@ async def take_back(peer: Peer, disposition: str) -> None:
     await peer.say("detach_ack", id=request["id"], session=request["session"])
 
 
+def interrupted(heard: asyncio.Event | threading.Event) -> Script:
+    """Give a server whose user gives up a command in a transaction, and goes on with another."""
+
+    async def script(peer: Peer) -> None:
+        await begin(peer)
+        command = await peer.hear("c_apdu")
+        heard.set()
+        await peer.hear("cancel")
+        await peer.answer(command, "01", "9000")
+        await end(peer, "reset")
+        await peer.answer(await peer.hear("c_apdu"), "02", "9000")
+        await take_back(peer, "leave")
+
+    return script
+
+
 async def read_in_transaction(mine: Card) -> None:
     async with mine.transaction(disposition=Disposition.RESET):
         await mine.transmit(READ)
@@ -50,18 +66,7 @@ async def cancel_reading(mine: Card, heard: asyncio.Event) -> None:
 
 async def test_it_ends_after_the_command_as_its_block_was_to_leave_the_card() -> None:
     heard = asyncio.Event()
-
-    async def script(peer: Peer) -> None:
-        await begin(peer)
-        command = await peer.hear("c_apdu")
-        heard.set()
-        await peer.hear("cancel")
-        await peer.answer(command, "01", "9000")
-        await end(peer, "reset")
-        await peer.answer(await peer.hear("c_apdu"), "02", "9000")
-        await take_back(peer, "leave")
-
-    async with scripted(script) as url, Client(url) as client:
+    async with scripted(interrupted(heard)) as url, Client(url) as client:
         mine = await client.select(any="x")
         await cancel_reading(mine, heard)
         assert (await mine.transmit(READ)).data == b"\2"
@@ -129,18 +134,7 @@ with Client(sys.argv[1]) as client:
 
 def test_an_interrupt_ends_it_and_leaves_the_card_usable() -> None:
     heard = threading.Event()
-
-    async def script(peer: Peer) -> None:
-        await begin(peer)
-        command = await peer.hear("c_apdu")
-        heard.set()
-        await peer.hear("cancel")
-        await peer.answer(command, "01", "9000")
-        await end(peer, "reset")
-        await peer.answer(await peer.hear("c_apdu"), "02", "9000")
-        await take_back(peer, "leave")
-
-    with in_thread(script) as url:
+    with in_thread(interrupted(heard)) as url:
         program = subprocess.Popen(
             [sys.executable, "-c", INTERRUPTED, url],
             stdout=subprocess.PIPE,

@@ -26,6 +26,15 @@ from wsrc.user_client.pcscd_needs import (
 from wsrc.user_client.pcscd_source import Failure, Seen
 from wsrc.user_client.pcscd_waiting import Program
 
+OK = Code.SCARD_S_SUCCESS
+VIOLATION = Code.SCARD_E_SHARING_VIOLATION
+RESET, REMOVED = Code.SCARD_W_RESET_CARD, Code.SCARD_W_REMOVED_CARD
+MISMATCH, NO_CARD = Code.SCARD_E_PROTO_MISMATCH, Code.SCARD_E_NO_SMARTCARD
+UNAVAILABLE = Code.SCARD_E_READER_UNAVAILABLE
+INVALID = Code.SCARD_E_INVALID_VALUE
+LEAVE, WARM, UNPOWER, EJECT = 0, 1, 2, 3
+EXCLUSIVE, SHARED, DIRECT = 1, 2, 3
+
 ATR = bytes.fromhex("3b021450")
 """T=0 by default."""
 DUAL_ATR = bytes.fromhex("3b80800101")

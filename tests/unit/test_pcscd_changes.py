@@ -8,9 +8,24 @@ import pytest
 
 from tests.unit.pcscd_programs import (
     BACK,
+    DIRECT,
+    EJECT,
+    EXCLUSIVE,
     HERE,
+    INVALID,
+    LEAVE,
+    MISMATCH,
     NAME,
+    NO_CARD,
+    OK,
     OUT,
+    REMOVED,
+    RESET,
+    SHARED,
+    UNAVAILABLE,
+    UNPOWER,
+    VIOLATION,
+    WARM,
     World,
     code_of,
 )
@@ -20,17 +35,9 @@ from wsrc.user_client.pcscd_calls import MAX_HANDLES
 from wsrc.user_client.pcscd_needs import Exchange, Open, Park
 from wsrc.user_client.pcscd_source import Failure, Seen
 
-OK = Code.SCARD_S_SUCCESS
-VIOLATION = Code.SCARD_E_SHARING_VIOLATION
-RESET, REMOVED = Code.SCARD_W_RESET_CARD, Code.SCARD_W_REMOVED_CARD
-MISMATCH, NO_CARD = Code.SCARD_E_PROTO_MISMATCH, Code.SCARD_E_NO_SMARTCARD
-UNAVAILABLE = Code.SCARD_E_READER_UNAVAILABLE
 AWAY = Seen(NAME, event_count=1, unavailable=True)
 UNKNOWN = 1
 """State of a reader that pcscd can say nothing of."""
-INVALID = Code.SCARD_E_INVALID_VALUE
-LEAVE, WARM, UNPOWER, EJECT = 0, 1, 2, 3
-EXCLUSIVE, SHARED, DIRECT = 1, 2, 3
 
 
 @pytest.fixture

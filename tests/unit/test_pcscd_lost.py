@@ -5,19 +5,31 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.pcscd_programs import BACK, NAME, OUT, TestProgram, World, code_of
+from tests.unit.pcscd_programs import (
+    BACK,
+    DIRECT,
+    EXCLUSIVE,
+    LEAVE,
+    NAME,
+    OK,
+    OUT,
+    REMOVED,
+    RESET,
+    SHARED,
+    UNAVAILABLE,
+    VIOLATION,
+    WARM,
+    TestProgram,
+    World,
+    code_of,
+)
 from wsrc.pcsc_numbers import Code
 from wsrc.user_client import pcscd_requests as asks
 from wsrc.user_client.pcscd_needs import Exchange, Park, Reset
 from wsrc.user_client.pcscd_source import Failure, Seen
 
-OK = Code.SCARD_S_SUCCESS
-VIOLATION = Code.SCARD_E_SHARING_VIOLATION
 NOT_TRANSACTED = Code.SCARD_E_NOT_TRANSACTED
-RESET, REMOVED = Code.SCARD_W_RESET_CARD, Code.SCARD_W_REMOVED_CARD
-DATA_LOST, UNAVAILABLE = Code.SCARD_E_COMM_DATA_LOST, Code.SCARD_E_READER_UNAVAILABLE
-LEAVE, WARM = 0, 1
-EXCLUSIVE, SHARED, DIRECT = 1, 2, 3
+DATA_LOST = Code.SCARD_E_COMM_DATA_LOST
 AWAY = Seen(NAME, event_count=1, unavailable=True)
 
 Losing = Callable[[World, TestProgram, int], Code]

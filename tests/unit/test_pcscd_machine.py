@@ -4,8 +4,18 @@
 import pytest
 
 from tests.unit.pcscd_programs import (
+    DIRECT,
     DUAL_ATR,
+    EXCLUSIVE,
+    INVALID,
+    LEAVE,
+    MISMATCH,
     NAME,
+    NO_CARD,
+    OK,
+    SHARED,
+    VIOLATION,
+    WARM,
     TestProgram,
     World,
     code_of,
@@ -16,15 +26,6 @@ from wsrc.user_client import pcscd_requests as asks
 from wsrc.user_client.pcscd_machine import KEEP_S
 from wsrc.user_client.pcscd_needs import Close, Open, Park
 from wsrc.user_client.pcscd_source import Failure, Seen
-
-OK = Code.SCARD_S_SUCCESS
-VIOLATION = Code.SCARD_E_SHARING_VIOLATION
-RESET, REMOVED = Code.SCARD_W_RESET_CARD, Code.SCARD_W_REMOVED_CARD
-MISMATCH, NO_CARD = Code.SCARD_E_PROTO_MISMATCH, Code.SCARD_E_NO_SMARTCARD
-UNAVAILABLE = Code.SCARD_E_READER_UNAVAILABLE
-INVALID = Code.SCARD_E_INVALID_VALUE
-LEAVE, WARM, UNPOWER, EJECT = 0, 1, 2, 3
-EXCLUSIVE, SHARED, DIRECT = 1, 2, 3
 
 
 @pytest.fixture

@@ -5,7 +5,23 @@ import struct
 
 import pytest
 
-from tests.unit.pcscd_programs import BACK, HERE, NAME, OUT, TestProgram, World, code_of
+from tests.unit.pcscd_programs import (
+    BACK,
+    DIRECT,
+    HERE,
+    LEAVE,
+    NAME,
+    NO_CARD,
+    OK,
+    OUT,
+    RESET,
+    SHARED,
+    VIOLATION,
+    WARM,
+    TestProgram,
+    World,
+    code_of,
+)
 from wsrc.pcsc_numbers import Code
 from wsrc.user_client import pcscd_requests as asks
 from wsrc.user_client.pcscd_needs import (
@@ -17,12 +33,8 @@ from wsrc.user_client.pcscd_needs import (
 )
 from wsrc.user_client.pcscd_source import Failure
 
-OK = Code.SCARD_S_SUCCESS
-RESET, NO_CARD = Code.SCARD_W_RESET_CARD, Code.SCARD_E_NO_SMARTCARD
-UNSUPPORTED, VIOLATION = Code.SCARD_E_UNSUPPORTED_FEATURE, Code.SCARD_E_SHARING_VIOLATION
+UNSUPPORTED = Code.SCARD_E_UNSUPPORTED_FEATURE
 NOT_TRANSACTED = Code.SCARD_E_NOT_TRANSACTED
-LEAVE, WARM = 0, 1
-EXCLUSIVE, SHARED, DIRECT = 1, 2, 3
 FEATURES, ESCAPE = 0x42000D48, 0x42000001
 SERIAL = 0x00010103
 

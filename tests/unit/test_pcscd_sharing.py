@@ -4,9 +4,19 @@
 import pytest
 
 from tests.unit.pcscd_programs import (
+    DIRECT,
     DUAL_ATR,
+    EXCLUSIVE,
+    LEAVE,
     NAME,
+    OK,
     OUT,
+    REMOVED,
+    RESET,
+    SHARED,
+    UNPOWER,
+    VIOLATION,
+    WARM,
     World,
     code_of,
 )
@@ -14,15 +24,6 @@ from wsrc.pcsc_numbers import Code
 from wsrc.user_client import pcscd_requests as asks
 from wsrc.user_client.pcscd_needs import Exchange, Park, Reset
 from wsrc.user_client.pcscd_source import Failure
-
-OK = Code.SCARD_S_SUCCESS
-VIOLATION = Code.SCARD_E_SHARING_VIOLATION
-RESET, REMOVED = Code.SCARD_W_RESET_CARD, Code.SCARD_W_REMOVED_CARD
-MISMATCH, NO_CARD = Code.SCARD_E_PROTO_MISMATCH, Code.SCARD_E_NO_SMARTCARD
-UNAVAILABLE = Code.SCARD_E_READER_UNAVAILABLE
-INVALID = Code.SCARD_E_INVALID_VALUE
-LEAVE, WARM, UNPOWER, EJECT = 0, 1, 2, 3
-EXCLUSIVE, SHARED, DIRECT = 1, 2, 3
 
 
 @pytest.fixture

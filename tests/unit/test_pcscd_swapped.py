@@ -8,9 +8,18 @@ import pytest
 from tests.unit.pcscd_programs import (
     ATR,
     BACK,
+    DIRECT,
     DUAL_ATR,
+    LEAVE,
     NAME,
+    NO_CARD,
+    OK,
     OUT,
+    REMOVED,
+    RESET,
+    SHARED,
+    UNPOWER,
+    WARM,
     Running,
     TestProgram,
     World,
@@ -22,11 +31,7 @@ from wsrc.user_client.pcscd_needs import Open, Reset
 from wsrc.user_client.pcscd_source import Failure, Seen
 from wsrc.user_client.pcscd_turns import MOST_OPENS
 
-OK = Code.SCARD_S_SUCCESS
-NO_CARD, REMOVED = Code.SCARD_E_NO_SMARTCARD, Code.SCARD_W_REMOVED_CARD
-RESET = Code.SCARD_W_RESET_CARD
-LEAVE, WARM, UNPOWER = 0, 1, 2
-SHARED, DIRECT, RAW = 2, 3, 4
+RAW = 4
 
 
 @pytest.fixture
