@@ -63,8 +63,7 @@ class ReaderCalls:
             RefusedError: If the server does not know of readers.
         """
         while True:
-            instance, seq = since if since is not None else (None, None)
-            async with self._watching(m.WatchReaders(since=seq, instance=instance)) as feed:
+            async with self._watching(_from(since, m.ReaderForm.WSRC)) as feed:
                 try:
                     while True:
                         news = await feed.next()
@@ -90,10 +89,7 @@ class ReaderCalls:
         """
         since: ReaderMark | None = None
         while True:
-            instance, seq = since if since is not None else (None, None)
-            form = m.ReaderForm.JSON_RPC
-            request = m.WatchReaders(form=form, since=seq, instance=instance)
-            async with self._watching(request) as feed:
+            async with self._watching(_from(since, m.ReaderForm.JSON_RPC)) as feed:
                 try:
                     while True:
                         notifications, mark = await self._notifications(feed)
@@ -155,3 +151,9 @@ class ReaderCalls:
         if ack.next is not None and ack.next <= after:
             raise RemoteProtocolError("The server's list of readers goes in a circle.")
         return ack
+
+
+def _from(since: ReaderMark | None, form: m.ReaderForm) -> m.WatchReaders:
+    """Ask for what happens since a mark, or for everything."""
+    instance, seq = since if since is not None else (None, None)
+    return m.WatchReaders(form=form, since=seq, instance=instance)
