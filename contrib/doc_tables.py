@@ -11,13 +11,8 @@ import msgspec
 from doc_texts import CODES, FIELDS, OUTCOMES, VALUES
 
 from wsrc import messages as m
-from wsrc.codec import BY_TAG
-from wsrc.conversation import ANSWERS, MAY_SAY, Phase, Speaker
-from wsrc.errors import ErrorCode, Outcome
-from wsrc.pcsc_numbers import ATTRIBUTES
-from wsrc.setting_types import Settings, settings_of
-from wsrc.settings import CardClientSettings, ServerSettings, UserSettings
-from wsrc.slot import (
+from wsrc.card.pcsc_numbers import ATTRIBUTES
+from wsrc.card.slot import (
     CardProtocol,
     CardStatus,
     Disposition,
@@ -26,6 +21,11 @@ from wsrc.slot import (
     Share,
     SlotState,
 )
+from wsrc.codec import BY_TAG
+from wsrc.conversation import ANSWERS, MAY_SAY, Phase, Speaker
+from wsrc.errors import ErrorCode, Outcome
+from wsrc.setting_types import Settings, settings_of
+from wsrc.settings import CardClientSettings, ServerSettings, UserSettings
 from wsrc.user_client.command_line.invocation import Exit
 from wsrc.user_client.faults import from_error
 

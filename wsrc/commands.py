@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands for a card and their answers, as messages; `messages` has them with all others."""
 
+from wsrc.card.slot import CardProtocol, ResetKind
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.parts import CardInfo, LeaseInfo, Numbered, Step, StepResult
-from wsrc.slot import CardProtocol, ResetKind
 from wsrc.verbs import (
     BeginTransactionAck,
     ControlAck,

@@ -13,6 +13,7 @@ never a message that it did not ask for. Fields marked *first form* are all that
 
 from typing import Any
 
+from wsrc.card.slot import CardProtocol, Disposition, Share
 from wsrc.commands import (
     Answer as Answer,
     Batch as Batch,
@@ -54,7 +55,6 @@ from wsrc.reader_events import (
     list_change as list_change,
     state_change as state_change,
 )
-from wsrc.slot import CardProtocol, Disposition, Share
 from wsrc.verbs import (
     BeginTransaction as BeginTransaction,
     BeginTransactionAck as BeginTransactionAck,

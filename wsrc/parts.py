@@ -5,8 +5,8 @@ from enum import StrEnum
 
 import msgspec
 
+from wsrc.card.slot import CardProtocol, Share
 from wsrc.octets import Octets
-from wsrc.slot import CardProtocol, Share
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="msg_type", kw_only=True, omit_defaults=True):

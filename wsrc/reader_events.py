@@ -12,9 +12,9 @@ from typing import Literal
 
 import msgspec
 
+from wsrc.card.slot import SlotState
 from wsrc.octets import Octets
 from wsrc.parts import Change, Message
-from wsrc.slot import SlotState
 
 
 class ReaderForm(StrEnum):

@@ -6,9 +6,9 @@ What PC/SC numbers has a name here; see `pcsc_numbers`. The server passes these 
 they came, and the card client answers them.
 """
 
+from wsrc.card.slot import CardProtocol, CardStatus, Disposition, Initialization, Share
 from wsrc.octets import Octets
 from wsrc.parts import Numbered
-from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, Share
 
 
 class Status(Numbered, frozen=True, tag="status", kw_only=True):

@@ -11,9 +11,9 @@ import pytest
 from tests.integration.scripted_server import HELLO_ACK, Peer, scripted
 from tests.system.world import until
 from tests.unit.card_bench import ASK_PIN, HOLD, LIMIT_S, PIN, SECRET, GatedSource
+from wsrc.card.identify import ISD_R_AIDS
 from wsrc.card_client.agent import Agent, Server
 from wsrc.card_client.identification import Options
-from wsrc.identify import ISD_R_AIDS
 from wsrc.readers.simulation import default_cards
 
 RESTARTING = 1012

@@ -25,7 +25,7 @@ from tests.integration.scripted_server import (
     in_thread,
     take_back,
 )
-from wsrc.identity import luhn_digit
+from wsrc.card.identity import luhn_digit
 from wsrc.user_client.cli import run
 
 ICCID = "89860000000000000001"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integration.scripted_server import Peer, card, fails, give_card, scripted, take_back
+from wsrc.card.slot import ResetKind
 from wsrc.errors import (
     BadApduError,
     CardNotPresentError,
@@ -17,7 +18,6 @@ from wsrc.errors import (
 )
 from wsrc.messages import Change, Step, Waiting
 from wsrc.octets import Octets
-from wsrc.slot import ResetKind
 from wsrc.user_client.aio import Client
 
 GET_STATUS = bytes.fromhex("80f2000000")

@@ -19,7 +19,7 @@ from tests.integration.wire import (
     resumed,
     wired,
 )
-from wsrc.apdu import Response
+from wsrc.card.apdu import Response
 from wsrc.errors import (
     ConnectionLostError,
     NotExecutedError,

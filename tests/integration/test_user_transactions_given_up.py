@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from tests.integration.scripted_server import LIMIT_S, Peer, Script, give_card, in_thread, scripted
-from wsrc.slot import Disposition
+from wsrc.card.slot import Disposition
 from wsrc.user_client import transacting
 from wsrc.user_client.aio import Card, Client
 
@@ -119,7 +119,7 @@ async def test_it_ends_with_the_session_which_then_leaves_the_card_as_the_block_
 
 INTERRUPTED = """
 import sys
-from wsrc.slot import Disposition
+from wsrc.card.slot import Disposition
 from wsrc.user_client.blocking import Client
 with Client(sys.argv[1]) as client:
     card = client.select(any="x")

@@ -4,7 +4,7 @@ A card with the data objects of an OpenPGP application, version 2.0, and no keys
 and OpenSC to show what they find.
 """
 
-from wsrc.apdu import Command, Response
+from wsrc.card.apdu import Command, Response
 from wsrc.readers.base import CardProtocol
 from wsrc.readers.simulation import Card
 from wsrc.readers.simulation.status import SW, StatusWordError

@@ -7,10 +7,10 @@ import pytest
 
 from tests.pcsc.bench import Bench, Slot
 from tests.pcsc.virtual_card import ATR_T0, ATR_T1, VirtualCard
-from wsrc.apdu import Command, parse_response
-from wsrc.identify import Identified, identify
+from wsrc.card.apdu import Command, parse_response
+from wsrc.card.identify import Identified, identify
+from wsrc.card.tpdu import exchange
 from wsrc.readers.pcsc import PcscSource
-from wsrc.tpdu import exchange
 
 pytestmark = pytest.mark.pcscd
 

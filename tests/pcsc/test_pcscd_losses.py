@@ -23,9 +23,9 @@ from tests.pcsc.test_pcscd_remote import (
     slow_card,
 )
 from tests.system.world import UICC, World, hosting, running, until
+from wsrc.card.slot import Share
 from wsrc.readers.simulated_connection import ECHO_CONTROL
 from wsrc.readers.simulation import default_cards
-from wsrc.slot import Share
 from wsrc.user_client.naming import Filters
 
 REMOVED, UNSUPPORTED = 0x80100069, 0x8010001F

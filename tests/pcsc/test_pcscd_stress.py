@@ -20,7 +20,7 @@ from certs.make_certs import Certificates
 from tests.pcsc import sides
 from tests.pcsc.bench import reader_states, require, wait_until
 from tests.pcsc.sides import OurSide
-from wsrc.apdu import Command, Response
+from wsrc.card.apdu import Command, Response
 from wsrc.readers.base import CardProtocol
 from wsrc.readers.simulation import Card
 from wsrc.readers.simulation.status import SW, StatusWordError

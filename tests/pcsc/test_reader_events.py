@@ -11,13 +11,13 @@ from certs.make_certs import Certificates
 from tests.pcsc.bench import Bench, Slot
 from tests.pcsc.virtual_card import ATR_T0, VirtualCard
 from tests.system.world import LIMIT_S, World, running, until
+from wsrc.card.slot import SlotState
 from wsrc.card_client.agent import Agent, Server
 from wsrc.card_client.identification import Options
 from wsrc.messages import CardState
 from wsrc.net.tls import client_context
 from wsrc.octets import Octets
 from wsrc.readers.pcsc import PcscSource
-from wsrc.slot import SlotState
 from wsrc.user_client.aio import Client
 from wsrc.user_client.reader_feed import ReaderSnapshot
 

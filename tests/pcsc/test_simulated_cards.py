@@ -9,13 +9,13 @@ import pytest
 
 from tests.pcsc.bench import Bench, Slot
 from tests.pcsc.test_identify import ask
+from wsrc.card.tpdu import exchange
 from wsrc.errors import CardError, Outcome
 from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.pcsc_reader import PcscConnection
 from wsrc.readers.simulation import make_card, parse_description
 from wsrc.readers.vpcd import VpcdCard
-from wsrc.tpdu import exchange
 
 pytestmark = pytest.mark.pcscd
 

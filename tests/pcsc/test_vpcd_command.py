@@ -13,8 +13,8 @@ from tests.pcsc.bench import Bench, Slot
 from tests.pcsc.test_simulated_cards import ASK_PIN, MF, VERIFY_PIN, send
 from tests.system.programs import Programs, argv, running
 from tests.system.world import EUICC, UICC, Host, World, running as world_running, until
+from wsrc.card.identity import shorten
 from wsrc.errors import CardError
-from wsrc.identity import shorten
 from wsrc.messages import CardState
 from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc import PcscSource

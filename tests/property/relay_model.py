@@ -21,11 +21,11 @@ from tests.property.relay_peers import (
 from tests.unit.relay_clients import ATR, Peer
 from tests.unit.relay_world import World
 from wsrc import messages as m
+from wsrc.card.slot import Share
 from wsrc.conversation import ANSWERS
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
 from wsrc.session import CardEnd
-from wsrc.slot import Share
 
 
 class Model:

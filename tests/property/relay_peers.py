@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from tests.unit.relay_clients import CardClient, OldCardClient, Peer
 from wsrc import messages as m
+from wsrc.card.slot import Share
 from wsrc.octets import Octets
-from wsrc.slot import Share
 
 LIMITS = {
     "hello_s": 2.0,

@@ -7,7 +7,7 @@ from hypothesis.stateful import precondition, rule
 from tests.property.relay_peers import LIMITS
 from tests.property.test_relay import ICCIDS, PICK, RelayMachine
 from wsrc import messages as m
-from wsrc.slot import Share
+from wsrc.card.slot import Share
 
 
 class ResumingMachine(RelayMachine):

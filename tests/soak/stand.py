@@ -18,7 +18,7 @@ import msgspec
 from certs.make_certs import Certificates
 from tests.soak.ledger import Event, Ledger, Outcome, Troubled, sentence
 from tests.system.programs import Program, Programs, running
-from wsrc.identity import luhn_digit
+from wsrc.card.identity import luhn_digit
 
 STALL_S = 120.0
 """How long it may be silent before a run has failed: longer than any limit of the programs."""

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from certs.make_certs import Certificates
 from tests.system import first_form
 from tests.system.world import World, until
+from wsrc.card.slot import ResetKind
+from wsrc.card.tpdu import exchange
 from wsrc.readers.simulation import Card
-from wsrc.slot import ResetKind
-from wsrc.tpdu import exchange
 
 
 class Bench:

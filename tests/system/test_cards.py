@@ -5,12 +5,12 @@ import pytest
 
 from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World
 from wsrc import messages as m
-from wsrc.apdu import Response
-from wsrc.identity import iccid_to_ef
+from wsrc.card.apdu import Response
+from wsrc.card.identity import iccid_to_ef
+from wsrc.card.slot import ResetKind
 from wsrc.messages import Step
 from wsrc.net.websocket import Link
 from wsrc.octets import Octets
-from wsrc.slot import ResetKind
 
 
 async def test_a_card_is_selected_by_iccid_and_read(world: World) -> None:

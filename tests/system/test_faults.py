@@ -13,6 +13,8 @@ from tests.system import first_form
 from tests.system.first_form_bench import benched
 from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World, running, until
 from wsrc import codec, messages as m
+from wsrc.card.identity import iccid_to_ef
+from wsrc.card.slot import ResetKind
 from wsrc.errors import (
     AmbiguousCardError,
     CardBusyError,
@@ -22,10 +24,8 @@ from wsrc.errors import (
     RefusedError,
     WsrcError,
 )
-from wsrc.identity import iccid_to_ef
 from wsrc.octets import Octets
 from wsrc.readers.simulation import Faults, default_cards, make_card, parse_description
-from wsrc.slot import ResetKind
 from wsrc.user_client import blocking
 
 WRONG_PIN = bytes.fromhex("0020000108 39393939ffffffff")

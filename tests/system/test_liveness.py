@@ -23,7 +23,7 @@ from tests.system.world import (
     uicc,
     until,
 )
-from wsrc.apdu import Response
+from wsrc.card.apdu import Response
 from wsrc.errors import ConnectionLostError, SessionError, WsrcError
 from wsrc.net.tls import client_context
 from wsrc.readers.simulation import Faults

@@ -13,11 +13,11 @@ from tests.soak.user import READ_COUNTER, SELECT_USIM, VERIFY_PIN
 from tests.system.proxy import Line, Proxy, listening, proxy_to
 from tests.system.test_bad_input import uicc
 from tests.system.world import ASK_PIN, LIMIT_S, PIN, UICC, Host, World, hosting, running, until
+from wsrc.card.slot import Share
 from wsrc.errors import CardBusyError, CardNotPresentError, ConnectionLostError, SessionLostError
 from wsrc.messages import Step
 from wsrc.octets import Octets
 from wsrc.readers.simulation import Card as Simulated, Faults
-from wsrc.slot import Share
 from wsrc.user_client.aio import Card, Client
 
 INCREASE = bytes.fromhex("80329c00010100")

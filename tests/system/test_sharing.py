@@ -8,6 +8,7 @@ import pytest
 
 from tests.system.world import ASK_PIN, LIMIT_S, PIN, UICC, World, until
 from wsrc import messages as m
+from wsrc.card.slot import CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import (
     CardBusyError,
     CardNotPresentError,
@@ -19,7 +20,6 @@ from wsrc.errors import (
 )
 from wsrc.messages import CardState
 from wsrc.readers.simulated_connection import ECHO_CONTROL
-from wsrc.slot import CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client import blocking
 from wsrc.user_client.aio import Card, Client
 

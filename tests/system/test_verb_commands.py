@@ -11,10 +11,10 @@ from click.testing import CliRunner, Result
 
 from tests.system.programs import argv, environment
 from tests.system.world import ASK_PIN, LIMIT_S, PIN, UICC, World, until
+from wsrc.card.pcsc_numbers import ATTRIBUTES
+from wsrc.card.slot import Share
 from wsrc.errors import CardWasResetError
-from wsrc.pcsc_numbers import ATTRIBUTES
 from wsrc.readers.simulated_connection import ECHO_CONTROL
-from wsrc.slot import Share
 from wsrc.user_client.aio import Card
 from wsrc.user_client.cli import program
 

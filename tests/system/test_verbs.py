@@ -9,6 +9,7 @@ import pytest
 
 from certs.make_certs import Certificates
 from tests.system.world import ASK_PIN, EUICC, LIMIT_S, PIN, UICC, World, running, until
+from wsrc.card.slot import CardProtocol, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import (
     BadApduError,
     ConnectionLostError,
@@ -19,7 +20,6 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.readers.simulated_connection import ECHO_CONTROL, POWERED
-from wsrc.slot import CardProtocol, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client import blocking
 
 READER = "Simulated UICC 00 00"

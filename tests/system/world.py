@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from certs.make_certs import Certificates
+from wsrc.card.identify import ISD_R_AIDS
 from wsrc.card_client.agent import Agent, Server
 from wsrc.card_client.identification import Options
 from wsrc.config import ServerSettings
-from wsrc.identify import ISD_R_AIDS
 from wsrc.messages import CardInfo, CardState
 from wsrc.net.tls import client_context
 from wsrc.readers.simulated import SimulatedSource

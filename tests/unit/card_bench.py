@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from wsrc import messages as m
+from wsrc.card.identify import ISD_R_AIDS
+from wsrc.card.slot import Share
 from wsrc.card_client.identification import Options
 from wsrc.card_client.replies import Replies
 from wsrc.card_client.slot_agent import SlotAgent
-from wsrc.identify import ISD_R_AIDS
 from wsrc.octets import Octets
 from wsrc.readers.base import CardProtocol, Connection, Direct, ResetKind, Slot, Status
 from wsrc.readers.simulated import SimulatedReader, SimulatedSource
 from wsrc.readers.simulation import Card, default_cards
-from wsrc.slot import Share
 
 LIMIT_S = 20.0
 SECRET = "5e" * 16

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the tests of the simulated card talk to it."""
 
-from wsrc import tpdu
+from wsrc.card import tpdu
 from wsrc.readers.base import CardProtocol
 from wsrc.readers.simulation import Card, make_card, parse_description
 

@@ -4,7 +4,7 @@
 import threading
 import types
 
-from wsrc.pcsc_numbers import Code, ShareMode
+from wsrc.card.pcsc_numbers import Code, ShareMode
 from wsrc.readers import pcsc_api as api
 
 READER = "Reader 00 00"

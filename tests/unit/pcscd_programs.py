@@ -6,9 +6,9 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST, Code
+from wsrc.card.slot import CardProtocol, ResetKind
 from wsrc.errors import WsrcError
-from wsrc.pcsc_numbers import GET_FEATURE_REQUEST, Code
-from wsrc.slot import CardProtocol, ResetKind
 from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
 from wsrc.user_client.pcscd_machine import Machine
 from wsrc.user_client.pcscd_needs import (

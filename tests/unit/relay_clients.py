@@ -7,13 +7,13 @@ import json
 from typing import TYPE_CHECKING, TypeVar
 
 from wsrc import messages as m
+from wsrc.card.identity import iccid_to_ef
+from wsrc.card.slot import CardStatus
 from wsrc.codec import UnreadableError, decode, encode
 from wsrc.conversation import Phase, Speaker, may_say
 from wsrc.errors import ErrorCode, RemoteProtocolError
-from wsrc.identity import iccid_to_ef
 from wsrc.octets import Octets
 from wsrc.session import CardEnd, Ended
-from wsrc.slot import CardStatus
 
 if TYPE_CHECKING:
     from tests.unit.relay_world import World

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.apdu against tests/vectors/apdu.json, and what is not for every language."""
+"""wsrc.card.apdu against tests/vectors/apdu.json, and what is not for every language."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wsrc.apdu import (
+from wsrc.card.apdu import (
     MAX_COMMAND_OCTETS,
     Command,
     Response,

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.atr: protocols, historical octets and eUICC functions."""
+"""wsrc.card.atr: protocols, historical octets and eUICC functions."""
 
 import pytest
 
-from wsrc.atr import AtrFacts, first_protocol, read_atr
-from wsrc.slot import CardProtocol
+from wsrc.card.atr import AtrFacts, first_protocol, read_atr
+from wsrc.card.slot import CardProtocol
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from tests.unit.card_bench import (
     shared,
 )
 from wsrc import messages as m
+from wsrc.card.slot import Disposition, Share
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.readers.simulation import Faults
-from wsrc.slot import Disposition, Share
 
 
 @pytest.fixture

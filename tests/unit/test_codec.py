@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from wsrc import codec, messages as m
+from wsrc.card.slot import Initialization
 from wsrc.codec import BY_TAG, UnreadableError, check, decode, encode, schema, tag_of
 from wsrc.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
 from wsrc.octets import Octets
-from wsrc.slot import Initialization
 
 CASES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "messages.json").read_text()

@@ -3,8 +3,8 @@
 
 import pytest
 
+from wsrc.card.pcsc_numbers import Code
 from wsrc.errors import ErrorCode
-from wsrc.pcsc_numbers import Code
 
 
 @pytest.mark.parametrize("code", ErrorCode)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.identify against scripted cards: what is asked, and what is made of the answers."""
+"""wsrc.card.identify against scripted cards: what is asked, and what is made of the answers."""
 
 from collections.abc import Generator, Sequence
 from typing import TypeVar
 
 import pytest
 
-from wsrc.apdu import Command, Response, parse_response
-from wsrc.identify import ISD_R_AIDS, Identified, identify, identify_again
-from wsrc.identity import Identities
+from wsrc.card.apdu import Command, Response, parse_response
+from wsrc.card.identify import ISD_R_AIDS, Identified, identify, identify_again
+from wsrc.card.identity import Identities
 
 ICCID, EF_ICCID = "8988211000000430010", "988812010000400310f0"
 EID, EID_2 = "89882119900000000000000000007280", "89049032000000000000000000000071"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.identity against tests/vectors/identity.json."""
+"""wsrc.card.identity against tests/vectors/identity.json."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wsrc.identity import (
+from wsrc.card.identity import (
     Identities,
     eid_from_ecasd,
     eid_from_response,

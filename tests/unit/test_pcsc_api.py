@@ -3,6 +3,7 @@
 
 import pytest
 
+from wsrc.card.pcsc_numbers import Code
 from wsrc.errors import (
     CardError,
     CardNotPresentError,
@@ -12,7 +13,6 @@ from wsrc.errors import (
     ReaderInUseError,
     ReaderUnavailableError,
 )
-from wsrc.pcsc_numbers import Code
 from wsrc.readers import pcsc_api as api
 
 CLASSES: list[tuple[int, str, type[CardError]]] = [

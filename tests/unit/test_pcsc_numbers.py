@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.pcsc_numbers: the names of what PC/SC numbers, and the numbers of each platform."""
+"""wsrc.card.pcsc_numbers: the names of what PC/SC numbers, and the numbers of each platform."""
 
 import pytest
 
-from wsrc.pcsc_numbers import (
+from wsrc.card.pcsc_numbers import (
     ATTRIBUTES,
     CONTROL_NUMBER_MAX,
     Code,
@@ -16,7 +16,7 @@ from wsrc.pcsc_numbers import (
     neutral_features,
     platform_features,
 )
-from wsrc.slot import CardStatus
+from wsrc.card.slot import CardStatus
 
 
 @pytest.mark.parametrize("windows", [False, True])

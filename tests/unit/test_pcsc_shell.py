@@ -11,6 +11,7 @@ import pytest
 
 from tests.pcsc.watching import Watching
 from tests.unit.fake_scard import ATR_T0, ATR_T1, PRESENT, READER, SELECT, FakeScard
+from wsrc.card.pcsc_numbers import ATTRIBUTES, Code, Disposition, ShareMode
 from wsrc.errors import (
     CardNotPresentError,
     CardTransmissionError,
@@ -20,7 +21,6 @@ from wsrc.errors import (
     ReaderUnavailableError,
     RefusedError,
 )
-from wsrc.pcsc_numbers import ATTRIBUTES, Code, Disposition, ShareMode
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import CardProtocol, CardStatus, ResetKind, SlotState
 from wsrc.readers.pcsc import PcscSource

@@ -29,7 +29,7 @@ from tests.unit.pcscd_programs import (
     World,
     code_of,
 )
-from wsrc.pcsc_numbers import Code
+from wsrc.card.pcsc_numbers import Code
 from wsrc.user_client import pcscd_requests as asks
 from wsrc.user_client.pcscd_calls import MAX_HANDLES
 from wsrc.user_client.pcscd_needs import Exchange, Open, Park

@@ -20,8 +20,8 @@ from tests.unit.pcscd_programs import (
     World,
     code_of,
 )
-from wsrc.pcsc_numbers import Code
-from wsrc.slot import CardProtocol
+from wsrc.card.pcsc_numbers import Code
+from wsrc.card.slot import CardProtocol
 from wsrc.user_client import pcscd_requests as asks
 from wsrc.user_client.pcscd_machine import KEEP_S
 from wsrc.user_client.pcscd_needs import Close, Open, Park

@@ -4,8 +4,8 @@
 import pytest
 
 from wsrc import errors as e
+from wsrc.card.pcsc_numbers import Code
 from wsrc.errors import ErrorCode, Outcome, WsrcError
-from wsrc.pcsc_numbers import Code
 from wsrc.user_client.pcscd_source import failure_of
 
 RESET, REMOVED = Code.SCARD_W_RESET_CARD, Code.SCARD_W_REMOVED_CARD

@@ -6,7 +6,7 @@ import struct
 import pytest
 from hypothesis import given, strategies as st
 
-from wsrc.pcsc_numbers import Code
+from wsrc.card.pcsc_numbers import Code
 from wsrc.user_client import pcscd_wire as wire
 from wsrc.user_client.pcscd_wire import Reading, Row, WireError
 

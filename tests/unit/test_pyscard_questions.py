@@ -15,7 +15,7 @@ from smartcard.scard import (  # noqa: TID251
 
 from tests.system.world import LIMIT_S, Host
 from tests.unit.remote_pyscard import RemotePyscard
-from wsrc.pcsc_numbers import Code
+from wsrc.card.pcsc_numbers import Code
 from wsrc.readers.simulated_connection import ECHO_CONTROL
 from wsrc.user_client.pyscard_calls import Context
 from wsrc.user_client.pyscard_service import ScardError

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from wsrc import messages as m
+from wsrc.card.slot import SlotState
 from wsrc.codec import decode, encode, tag_of
 from wsrc.errors import RemoteProtocolError
 from wsrc.octets import Octets
 from wsrc.reader_events import status_of
-from wsrc.slot import SlotState
 
 ATR = "3B8F8001804F0CA0000003060300030000000068"
 

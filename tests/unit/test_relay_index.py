@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.relay_clients import ATR, ICCID
 from tests.unit.relay_world import reader
-from wsrc.identity import luhn_digit
+from wsrc.card.identity import luhn_digit
 from wsrc.messages import ReaderInfo, SelectCard
 from wsrc.octets import Octets
 from wsrc.relay.index import Index, keys_of, lookups, matches

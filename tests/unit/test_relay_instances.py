@@ -17,8 +17,8 @@ from tests.unit.resuming_scene import (
     wish,
 )
 from wsrc import messages as m
+from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
-from wsrc.slot import Share
 
 # The same program again
 

@@ -4,9 +4,9 @@
 from tests.unit.relay_clients import ATR, ICCID
 from tests.unit.relay_world import World, code_of, empty, reader
 from wsrc import messages as m
+from wsrc.card.slot import CardProtocol
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
-from wsrc.slot import CardProtocol
 
 
 def test_a_card_is_given_after_its_card_client_reset_it() -> None:

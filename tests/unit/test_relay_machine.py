@@ -14,11 +14,11 @@ import pytest
 from tests.unit.relay_clients import ATR, ICCID
 from tests.unit.relay_world import World, code_of, reader
 from wsrc import messages as m
+from wsrc.card.slot import CardProtocol
 from wsrc.codec import encode
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.relay.machine import FEATURES
-from wsrc.slot import CardProtocol
 
 USER, CARD = m.ClientType.USER, m.ClientType.CARD
 CASES: list[dict[str, Any]] = json.loads(

@@ -20,9 +20,9 @@ from tests.unit.resuming_scene import (
     wish,
 )
 from wsrc import messages as m
+from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
-from wsrc.slot import Share
 
 # What is granted
 

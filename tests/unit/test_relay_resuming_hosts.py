@@ -19,8 +19,8 @@ from tests.unit.resuming_scene import (
     wish,
 )
 from wsrc import messages as m
+from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome
-from wsrc.slot import Share
 
 # A card client that is out of reach
 

@@ -4,8 +4,8 @@
 import pytest
 
 from wsrc import messages as m
+from wsrc.card.slot import SlotState
 from wsrc.relay.ring import Ring
-from wsrc.slot import SlotState
 
 VIEW = m.ReaderView(number=1, reader="r", name="R", host="h", state=SlotState.EMPTY)
 

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.relay_clients import ICCID, OK, SELECT_MF, Peer
 from tests.unit.relay_world import World, code_of, empty, reader
 from wsrc import messages as m
-from wsrc.apdu import MAX_COMMAND_OCTETS
+from wsrc.card.apdu import MAX_COMMAND_OCTETS
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.relay.users import PAGE

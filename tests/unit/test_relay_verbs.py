@@ -6,10 +6,10 @@ import pytest
 from tests.unit.relay_clients import ICCID
 from tests.unit.relay_world import World, code_of, reader
 from wsrc import messages as m
+from wsrc.card.slot import CardProtocol, Disposition
 from wsrc.conversation import ANSWERS
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
-from wsrc.slot import CardProtocol, Disposition
 
 
 def verbs(session: str) -> list[m.PcscVerb]:

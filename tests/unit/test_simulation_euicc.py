@@ -4,9 +4,9 @@
 import pytest
 
 from tests.unit.card_user import BOTH, apdu, card
-from wsrc import tlv
-from wsrc.apdu import parse_response
-from wsrc.identify import Identified, identify
+from wsrc.card import tlv
+from wsrc.card.apdu import parse_response
+from wsrc.card.identify import Identified, identify
 from wsrc.readers.base import ResetKind
 from wsrc.readers.simulation import Card, default_cards
 

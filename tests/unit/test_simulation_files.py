@@ -13,7 +13,7 @@ from tests.unit.card_user import (
     card,
     usim,
 )
-from wsrc import tlv
+from wsrc.card import tlv
 from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.simulation import Card
 

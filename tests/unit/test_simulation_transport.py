@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.unit.card_user import SELECT_USIM, VERIFY_PIN1, apdu, block, card
-from wsrc.apdu import Command
+from wsrc.card.apdu import Command
 from wsrc.readers.base import CardProtocol
 
 BIG = '[[file]]\npath = "6fe0"\nsize_octets = 2000\n[[file]]\npath = "6fe4"\ndeactivated = true'

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.tlv: BER-TLV both ways, and what is malformed."""
+"""wsrc.card.tlv: BER-TLV both ways, and what is malformed."""
 
 import pytest
 
-from wsrc.tlv import decode, encode, find
+from wsrc.card.tlv import decode, encode, find
 
 BOTH_WAYS = [
     ("5a00", 0x5A, 0),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.tpdu against tests/vectors/tpdu.json: which blocks a T=0 card sees."""
+"""wsrc.card.tpdu against tests/vectors/tpdu.json: which blocks a T=0 card sees."""
 
 import json
 import re
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from wsrc.card.tpdu import MAX_BLOCKS, exchange
 from wsrc.errors import BadApduError, CardTransmissionError
-from wsrc.tpdu import MAX_BLOCKS, exchange
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "tpdu.json").read_text("utf-8"))
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from wsrc.apdu import Response, sw_matches
+from wsrc.card.apdu import Response, sw_matches
+from wsrc.card.slot import ResetKind
 from wsrc.errors import CardNotPresentError
 from wsrc.messages import MAX_BATCH, Step
 from wsrc.octets import Octets
-from wsrc.slot import ResetKind
 from wsrc.user_client.aio import BatchResult
 from wsrc.user_client.command_line.script import (
     Item,

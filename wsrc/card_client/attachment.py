@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from wsrc import messages as m
-from wsrc.apdu import (
+from wsrc.card.apdu import (
     MAX_COMMAND_OCTETS,
     is_sw_pattern,
     parse_command,
     sw_matches,
     transport_cla,
 )
+from wsrc.card.slot import Initialization, Share
 from wsrc.card_client import blocking, verbs
 from wsrc.codec import MAX_MESSAGE_OCTETS
 from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedError
@@ -21,7 +22,6 @@ from wsrc.logs import TRAFFIC
 from wsrc.octets import Octets
 from wsrc.readers.base import CardProtocol, Connection, Direct, ResetKind
 from wsrc.session import CardEnd
-from wsrc.slot import Initialization, Share
 
 _log = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ from typing import TypeVar
 
 import msgspec
 
-from wsrc.apdu import Command, Response, parse_command, parse_response
+from wsrc.card.apdu import Command, Response, parse_command, parse_response
+from wsrc.card.identify import identify, identify_again
+from wsrc.card.identity import Identities
+from wsrc.card.tpdu import exchange
 from wsrc.errors import CardTransmissionError
-from wsrc.identify import identify, identify_again
-from wsrc.identity import Identities
 from wsrc.readers.base import CardProtocol, Connection, Reader, ResetKind
-from wsrc.tpdu import exchange
 
 R = TypeVar("R")
 

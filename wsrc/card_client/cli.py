@@ -8,11 +8,11 @@ import sys
 import click
 
 from wsrc import __version__
+from wsrc.card.identify import ISD_R_AIDS
 from wsrc.card_client.agent import Agent, Server
 from wsrc.card_client.identification import Options, label_key
 from wsrc.config import CardClientSettings
 from wsrc.errors import CardError, ConfigError
-from wsrc.identify import ISD_R_AIDS
 from wsrc.logs import set_up
 from wsrc.net.tls import context_for
 from wsrc.octets import from_person

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from wsrc import messages as m
+from wsrc.card.identity import normal_iccid, shorten
 from wsrc.card_client import blocking
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import CardError, CardNotPresentError, ReaderInUseError, ReaderUnavailableError
-from wsrc.identity import normal_iccid, shorten
 from wsrc.octets import Octets
 from wsrc.readers.base import Slot
 

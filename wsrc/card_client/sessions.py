@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from wsrc import messages as m
+from wsrc.card.slot import Disposition, Share
 from wsrc.card_client.attachment import Attachment, Held
 from wsrc.card_client.identification import Identification, Options
 from wsrc.card_client.inbox import Inbox
@@ -26,7 +27,6 @@ from wsrc.errors import (
 )
 from wsrc.readers.base import Direct, ResetKind
 from wsrc.session import CardEnd, Verdict
-from wsrc.slot import Disposition, Share
 
 _log = logging.getLogger(__name__)
 

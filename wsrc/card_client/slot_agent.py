@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from wsrc import messages as m
+from wsrc.card.slot import Share
 from wsrc.card_client.identification import Identification, Options
 from wsrc.card_client.inbox import MAX_WAITING
 from wsrc.card_client.replies import Replies
@@ -14,7 +15,6 @@ from wsrc.card_client.sight import STATES, Sight, same_card
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import ErrorCode
 from wsrc.readers.base import Reader, Slot, SlotState
-from wsrc.slot import Share
 
 Job = Callable[[], Coroutine[Any, Any, None]]
 

@@ -2,11 +2,11 @@
 """How a session gets a card, and what it may ask for after another session reset it."""
 
 from wsrc import messages as m
+from wsrc.card.slot import Initialization, Share
 from wsrc.card_client.attachment import Attachment, Call, Held
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import ErrorCode, RefusedError
 from wsrc.readers.base import Direct
-from wsrc.slot import Initialization, Share
 
 ATTACH_S = 25.0
 """Longest reset for a new holder; the server gives up a little later."""

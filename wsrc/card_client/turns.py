@@ -4,9 +4,9 @@
 from collections.abc import Mapping
 
 from wsrc import messages as m
+from wsrc.card.slot import Disposition, Share
 from wsrc.card_client.attachment import Held
 from wsrc.errors import ErrorCode, RefusedError
-from wsrc.slot import Disposition, Share
 
 _STRENGTH = list(Disposition)
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from wsrc.slot import CardProtocol, CardStatus, ResetKind, SlotState
+from wsrc.card.slot import CardProtocol, CardStatus, ResetKind, SlotState
 
 __all__ = [
     "CardProtocol",

@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from wsrc.card.pcsc_numbers import Code
 from wsrc.errors import CardError, Outcome, ReaderUnavailableError
-from wsrc.pcsc_numbers import Code
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import Slot, SlotState
 from wsrc.readers.pcsc_names import wanted

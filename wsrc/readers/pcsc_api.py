@@ -9,6 +9,7 @@ PC/SC service.
 import sys
 from typing import Any, Final
 
+from wsrc.card.pcsc_numbers import Code, ShareMode, code_name, code_number
 from wsrc.errors import (
     CardError,
     CardNotPresentError,
@@ -18,7 +19,6 @@ from wsrc.errors import (
     ReaderInUseError,
     ReaderUnavailableError,
 )
-from wsrc.pcsc_numbers import Code, ShareMode, code_name, code_number
 
 WINDOWS: Final = sys.platform == "win32"
 

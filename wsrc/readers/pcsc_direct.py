@@ -3,8 +3,7 @@
 
 from collections.abc import Callable
 
-from wsrc.errors import CardError, ErrorCode, RefusedError
-from wsrc.pcsc_numbers import (
+from wsrc.card.pcsc_numbers import (
     ATTRIBUTES,
     GET_FEATURE_REQUEST,
     PROTOCOLS,
@@ -14,6 +13,7 @@ from wsrc.pcsc_numbers import (
     control_code,
     neutral_features,
 )
+from wsrc.errors import CardError, ErrorCode, RefusedError
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import Status
 

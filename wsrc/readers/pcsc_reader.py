@@ -5,10 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from wsrc.apdu import MAX_COMMAND_OCTETS
-from wsrc.atr import first_protocol
-from wsrc.errors import CardError, CardTransmissionError, ErrorCode, Outcome, RefusedError
-from wsrc.pcsc_numbers import (
+from wsrc.card.apdu import MAX_COMMAND_OCTETS
+from wsrc.card.atr import first_protocol
+from wsrc.card.pcsc_numbers import (
     ATTRIBUTES,
     PROTOCOL_ANY,
     PROTOCOL_MASKS,
@@ -18,6 +17,7 @@ from wsrc.pcsc_numbers import (
     Disposition,
     ShareMode,
 )
+from wsrc.errors import CardError, CardTransmissionError, ErrorCode, Outcome, RefusedError
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc_direct import PcscDirect

@@ -4,6 +4,7 @@
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
+from wsrc.card.slot import Share
 from wsrc.errors import CardError, Outcome, ReaderUnavailableError, RefusedError
 from wsrc.readers.base import CardProtocol, Slot
 from wsrc.readers.simulated_bay import Bay
@@ -13,7 +14,6 @@ from wsrc.readers.simulated_connection import (
     check_protocol,
 )
 from wsrc.readers.simulation import Card
-from wsrc.slot import Share
 
 
 class SimulatedSource:

@@ -3,10 +3,10 @@
 
 import threading
 
+from wsrc.card.slot import Share
 from wsrc.errors import CardNotPresentError, Outcome, ReaderInUseError, ReaderUnavailableError
 from wsrc.readers.base import Slot, SlotState
 from wsrc.readers.simulation import Card
-from wsrc.slot import Share
 
 
 class Bay:

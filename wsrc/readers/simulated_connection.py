@@ -5,7 +5,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from wsrc.apdu import MAX_COMMAND_OCTETS
+from wsrc.card.apdu import MAX_COMMAND_OCTETS
+from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST
 from wsrc.errors import (
     CardError,
     CardTransmissionError,
@@ -14,7 +15,6 @@ from wsrc.errors import (
     ReaderUnavailableError,
     RefusedError,
 )
-from wsrc.pcsc_numbers import GET_FEATURE_REQUEST
 from wsrc.readers.base import CardProtocol, CardStatus, ResetKind, Status
 from wsrc.readers.simulated_bay import Bay
 from wsrc.readers.simulation import Card

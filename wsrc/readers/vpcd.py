@@ -12,10 +12,10 @@ octets. The driver speaks first:
 import socket
 import threading
 
+from wsrc.card.vpcd_line import receive
 from wsrc.errors import CardError, CardNotPresentError
 from wsrc.readers.base import ResetKind
 from wsrc.readers.simulation import Card
-from wsrc.readers.vpcd_line import receive
 
 _NO_ATR = b"\x00"
 _MAX_ANSWER_OCTETS = 0xFFFF

@@ -6,13 +6,13 @@ import string
 import msgspec
 
 from wsrc import messages as m
+from wsrc.card.identity import shorten
+from wsrc.card.slot import Share
 from wsrc.conversation import ANSWERS
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
-from wsrc.identity import shorten
 from wsrc.relay import endings, leases, queue, resuming, sharing
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import NO_CARD, CardPeer, InFlight, Lease, LeasePhase, Slot, Waiter
-from wsrc.slot import Share
 
 MAX_TEXT, MAX_EIDS, MAX_ATR_OCTETS = 256, 16, 33
 """Bounds of what a card client says of a reader."""

@@ -12,11 +12,11 @@ from collections.abc import Generator, Sequence
 import msgspec
 
 from wsrc import messages as m
-from wsrc.apdu import Response, sw_matches
+from wsrc.card.apdu import Response, sw_matches
+from wsrc.card.identify import Identified, identify
+from wsrc.card.identity import Identities
 from wsrc.codec import UnreadableError
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
-from wsrc.identify import Identified, identify
-from wsrc.identity import Identities
 from wsrc.octets import Octets
 
 MAX_QUEUED = 16

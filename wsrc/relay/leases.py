@@ -4,10 +4,10 @@
 import msgspec
 
 from wsrc import messages as m
+from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import PCSC, RESUME, SHARE, InFlight, Lease, LeasePhase, Slot, Waiter
-from wsrc.slot import Share
 
 
 def grant(floor: Floor, slot: Slot, asked: Waiter, now: float) -> None:

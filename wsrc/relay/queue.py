@@ -2,12 +2,12 @@
 """Who gets a card: at once, or in turn."""
 
 from wsrc import messages as m
+from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.relay import leases
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import Lease, Slot, UserPeer, Waiter
 from wsrc.relay.selection import Selection
-from wsrc.slot import Share
 
 RESTARTS = "The server is about to restart; connect again and repeat this."
 """What a request is answered with that would begin while the server stops."""

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from wsrc import messages as m
+from wsrc.card.slot import Share, SlotState
 from wsrc.codec import encode
 from wsrc.relay.effects import Effect, Send
 from wsrc.relay.records import Slot, UserPeer
 from wsrc.relay.ring import Entry, Ring
-from wsrc.slot import Share, SlotState
 
 PAGE = 200
 """Readers in one answer: with the longest names they are less than 1 MiB."""

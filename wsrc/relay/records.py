@@ -4,6 +4,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from wsrc.card.slot import Disposition, Share
 from wsrc.conversation import Phase
 from wsrc.errors import ErrorCode
 from wsrc.messages import (
@@ -19,7 +20,6 @@ from wsrc.messages import (
     SelectCard,
 )
 from wsrc.relay.selection import Key, Selection
-from wsrc.slot import Disposition, Share
 
 MAX_REMEMBERED_ENDS = 16
 """Ended sessions whose reason a user can still be told."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from wsrc import messages as m
+from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.relay import endings, leases, queue, sharing
 from wsrc.relay.claims import Lost, Sign
@@ -25,7 +26,6 @@ from wsrc.relay.records import (
     Slot,
     UserPeer,
 )
-from wsrc.slot import Share
 
 MAX_CLAIMS = 8
 """Claims to one session at a time."""

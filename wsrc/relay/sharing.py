@@ -2,11 +2,11 @@
 """A user who has a card changes their mind about sharing it."""
 
 from wsrc import messages as m
+from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.relay import queue
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import SHARE, InFlight, Lease
-from wsrc.slot import Share
 
 
 def refusal(floor: Floor, lease: Lease, wish: m.Reconnect) -> tuple[ErrorCode, str] | None:

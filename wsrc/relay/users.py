@@ -4,7 +4,7 @@
 import msgspec
 
 from wsrc import messages as m
-from wsrc.apdu import MAX_COMMAND_OCTETS, is_sw_pattern
+from wsrc.card.apdu import MAX_COMMAND_OCTETS, is_sw_pattern
 from wsrc.codec import tag_of
 from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.relay import endings, leases, queue, resuming, sharing

@@ -19,10 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-from wsrc.apdu import Response
+from wsrc.card.apdu import Response
+from wsrc.card.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import ConnectionLostError, WsrcError
 from wsrc.messages import CardEvent, CardInfo, Step, Waiting
-from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client import aio
 from wsrc.user_client.aio import BatchResult, Status
 from wsrc.user_client.naming import Filters

@@ -11,7 +11,8 @@ from typing import NamedTuple, Self
 import msgspec
 
 from wsrc import codec, messages as m
-from wsrc.apdu import MAX_COMMAND_OCTETS, Response, parse_command
+from wsrc.card.apdu import MAX_COMMAND_OCTETS, Response, parse_command
+from wsrc.card.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import (
     BadApduError,
     BadHexError,
@@ -21,7 +22,6 @@ from wsrc.errors import (
 )
 from wsrc.messages import CardInfo, Step
 from wsrc.octets import Octets, from_wire
-from wsrc.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.look_ahead import LookAhead
 from wsrc.user_client.transacting import CardSession
@@ -265,7 +265,7 @@ class Card:
 
     async def get_attribute(self, name: str) -> bytes:
         """
-        Give an attribute of the reader by its name of `wsrc.pcsc_numbers.ATTRIBUTES`.
+        Give an attribute of the reader by its name of `wsrc.card.pcsc_numbers.ATTRIBUTES`.
 
         Raises:
             RefusedError: If there is no such name, or the reader has no such attribute.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The answer to a GET RESPONSE that the card host sent before the program asked for it."""
 
-from wsrc.apdu import channel_of
+from wsrc.card.apdu import channel_of
 
 GET_RESPONSE = 0xC0
 

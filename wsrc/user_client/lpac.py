@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import IO, Any, Protocol, cast
 
-from wsrc.apdu import Response, on_channel
+from wsrc.card.apdu import Response, on_channel
 from wsrc.errors import WsrcError
 from wsrc.octets import from_wire
 

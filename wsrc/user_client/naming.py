@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypedDict, cast
 
-from wsrc.identity import iccid_forms, is_iccid, normal_iccid
+from wsrc.card.identity import iccid_forms, is_iccid, normal_iccid
 from wsrc.messages import CardInfo
 
 CardKey = tuple[str, str | None, str | None]

@@ -4,8 +4,8 @@
 from collections.abc import Callable
 
 from wsrc import __version__
-from wsrc.apdu import MAX_COMMAND_OCTETS
-from wsrc.pcsc_numbers import Code
+from wsrc.card.apdu import MAX_COMMAND_OCTETS
+from wsrc.card.pcsc_numbers import Code
 from wsrc.user_client.pcscd_reader import Reader, Refused
 
 VENDOR = b"WSRC"

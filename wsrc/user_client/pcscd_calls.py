@@ -8,7 +8,7 @@ Each call that may have to wait is a generator of what it needs, see `pcscd_need
 from collections.abc import Callable, Generator
 from typing import Any
 
-from wsrc.pcsc_numbers import (
+from wsrc.card.pcsc_numbers import (
     PROTOCOL_ANY,
     PROTOCOL_ANY_OLD,
     PROTOCOL_RAW,
@@ -16,7 +16,7 @@ from wsrc.pcsc_numbers import (
     Disposition,
     ShareMode,
 )
-from wsrc.slot import ResetKind
+from wsrc.card.slot import ResetKind
 from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
 from wsrc.user_client.pcscd_attributes import is_known, known_attribute
 from wsrc.user_client.pcscd_needs import Exchange, Inner, Need, Park, Steps

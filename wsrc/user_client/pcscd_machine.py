@@ -9,7 +9,7 @@ It takes requests of programs and what the source sees. It gives calls to be run
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from wsrc.pcsc_numbers import Code
+from wsrc.card.pcsc_numbers import Code
 from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
 from wsrc.user_client.pcscd_calls import Calls
 from wsrc.user_client.pcscd_needs import Steps

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from wsrc.slot import ResetKind
+from wsrc.card.slot import ResetKind
 from wsrc.user_client.pcscd_source import Session
 
 

@@ -5,7 +5,7 @@ What programs ask of the reader itself, by CONTROL and by attributes: passed on 
 Control codes become numbers and attributes become names here, as all platforms know them.
 """
 
-from wsrc.pcsc_numbers import (
+from wsrc.card.pcsc_numbers import (
     GET_FEATURE_REQUEST,
     Code,
     attribute_name,

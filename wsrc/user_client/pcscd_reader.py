@@ -7,8 +7,8 @@ The rules are those of pcscd. Nothing here waits, and nothing knows of the netwo
 
 import msgspec
 
-from wsrc.atr import read_atr
-from wsrc.pcsc_numbers import (
+from wsrc.card.atr import read_atr
+from wsrc.card.pcsc_numbers import (
     PROTOCOL_ANY,
     PROTOCOL_ANY_OLD,
     PROTOCOL_MASKS,
@@ -19,7 +19,7 @@ from wsrc.pcsc_numbers import (
     ShareMode,
     StatusBit,
 )
-from wsrc.slot import ResetKind
+from wsrc.card.slot import ResetKind
 from wsrc.user_client.pcscd_requests import Row
 from wsrc.user_client.pcscd_source import Seen, Session
 

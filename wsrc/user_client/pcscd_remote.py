@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from wsrc import messages as m
+from wsrc.card.slot import CardProtocol, ResetKind, Share
 from wsrc.config import UserSettings
 from wsrc.errors import (
     CardBusyError,
@@ -22,7 +23,6 @@ from wsrc.errors import (
 from wsrc.messages import CardInfo, Change
 from wsrc.net.dial import Backoff
 from wsrc.relay.selection import Filter
-from wsrc.slot import CardProtocol, ResetKind, Share
 from wsrc.user_client.aio import Card, Client
 from wsrc.user_client.client_options import client_options
 from wsrc.user_client.naming import Filters, exactly

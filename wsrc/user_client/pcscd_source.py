@@ -6,6 +6,8 @@ from typing import Protocol
 
 import msgspec
 
+from wsrc.card.pcsc_numbers import Code
+from wsrc.card.slot import CardProtocol, ResetKind
 from wsrc.errors import (
     CardError,
     ConnectionLostError,
@@ -15,8 +17,6 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
-from wsrc.pcsc_numbers import Code
-from wsrc.slot import CardProtocol, ResetKind
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ class Session(Protocol):
         ...
 
     def get_attribute(self, name: str) -> bytes | Awaitable[bytes]:
-        """Give an attribute of the reader by a name of `wsrc.pcsc_numbers.ATTRIBUTES`."""
+        """Give an attribute of the reader by a name of `wsrc.card.pcsc_numbers.ATTRIBUTES`."""
         ...
 
     def set_attribute(self, name: str, value: bytes) -> Awaitable[None] | None:

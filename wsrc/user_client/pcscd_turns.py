@@ -8,8 +8,8 @@ Whoever has the turn finds the card ours and the resets done that were put off.
 from collections.abc import Callable, Generator
 from typing import Any
 
-from wsrc.pcsc_numbers import Code
-from wsrc.slot import ResetKind
+from wsrc.card.pcsc_numbers import Code
+from wsrc.card.slot import ResetKind
 from wsrc.user_client.pcscd_needs import Close, Inner, Need, Open, Park, Reset, Steps
 from wsrc.user_client.pcscd_reader import Reader, Refused
 from wsrc.user_client.pcscd_source import Failure, Session

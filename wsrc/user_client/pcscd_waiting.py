@@ -8,7 +8,7 @@ STOP_WAITING, or that the wait was cancelled.
 
 from collections.abc import Iterable
 
-from wsrc.pcsc_numbers import Code
+from wsrc.card.pcsc_numbers import Code
 from wsrc.user_client import pcscd_wire as wire
 
 

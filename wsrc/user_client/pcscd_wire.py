@@ -8,7 +8,7 @@ How it is laid out is in `pcscd_layouts`. Nothing here knows of a socket, a read
 from collections.abc import Callable
 from typing import Any
 
-from wsrc.pcsc_numbers import Code
+from wsrc.card.pcsc_numbers import Code
 from wsrc.user_client.pcscd_layouts import (
     EVENT,
     HEADER,

@@ -19,9 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack, cast
 
+from wsrc.card.pcsc_numbers import ShareMode
 from wsrc.config import UserSettings, load
 from wsrc.errors import LocalProtocolError
-from wsrc.pcsc_numbers import ShareMode
 from wsrc.user_client.naming import Filters, alternatives
 from wsrc.user_client.pcscd_remote import clients
 from wsrc.user_client.pcscd_source import Seen

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from wsrc.pcsc_numbers import (
+from wsrc.card.pcsc_numbers import (
     GET_FEATURE_REQUEST,
     Code,
     Disposition,

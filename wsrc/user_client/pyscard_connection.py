@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
-from wsrc.pcsc_numbers import (
+from wsrc.card.pcsc_numbers import (
     ATTRIBUTES,
     PROTOCOL_ANY,
     PROTOCOL_RAW,

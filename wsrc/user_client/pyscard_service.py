@@ -12,9 +12,9 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 
+from wsrc.card.pcsc_numbers import Code
+from wsrc.card.slot import CardProtocol, ResetKind
 from wsrc.errors import ConnectionLostError, WsrcError
-from wsrc.pcsc_numbers import Code
-from wsrc.slot import CardProtocol, ResetKind
 from wsrc.user_client.aio import Client
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.pcscd import Server

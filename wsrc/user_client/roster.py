@@ -15,10 +15,10 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from wsrc import messages as m
+from wsrc.card.slot import Disposition
 from wsrc.errors import ConnectionLostError, RefusedError, WsrcError
 from wsrc.messages import CardInfo, Change
 from wsrc.net.dial import Backoff
-from wsrc.slot import Disposition
 from wsrc.user_client import aio
 from wsrc.user_client.blocking import Card
 from wsrc.user_client.naming import CardKey, Filters, exactly, key_of, watchable

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from wsrc import messages as m
+from wsrc.card.slot import Disposition
 from wsrc.codec import UnreadableError
 from wsrc.conversation import ANSWERS
 from wsrc.errors import (
@@ -20,7 +21,6 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.session import Effect, Send, Settled, State, UserEnd
-from wsrc.slot import Disposition
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.limits import Limits
 from wsrc.user_client.requests import Hear, Requests

@@ -5,6 +5,7 @@ import asyncio
 from contextlib import suppress
 
 from wsrc import messages as m
+from wsrc.card.slot import Disposition
 from wsrc.errors import (
     CardError,
     ErrorCode,
@@ -13,7 +14,6 @@ from wsrc.errors import (
     RefusedError,
     WsrcError,
 )
-from wsrc.slot import Disposition
 from wsrc.user_client.sessions import Session
 
 UNDO_S = 10.0

@@ -16,13 +16,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from wsrc.atr import read_atr
+from wsrc.card.atr import read_atr
+from wsrc.card.identity import shorten
+from wsrc.card.slot import ResetKind
+from wsrc.card.vpcd_line import receive
 from wsrc.errors import BadApduError, SessionLostError, WsrcError
-from wsrc.identity import shorten
 from wsrc.messages import CardInfo, CardState
 from wsrc.octets import from_wire
-from wsrc.readers.vpcd_line import receive
-from wsrc.slot import ResetKind
 from wsrc.user_client.blocking import Card
 from wsrc.user_client.naming import CardKey, key_of, place
 from wsrc.user_client.roster import Roster

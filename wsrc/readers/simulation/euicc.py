@@ -4,9 +4,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from wsrc import tlv
-from wsrc.apdu import Command
-from wsrc.identity import iccid_to_ef
+from wsrc.card import tlv
+from wsrc.card.apdu import Command
+from wsrc.card.identity import iccid_to_ef
 from wsrc.readers.simulation.state import Profile
 from wsrc.readers.simulation.status import SW, StatusWordError
 

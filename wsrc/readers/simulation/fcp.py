@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """FCP templates: what SELECT and STATUS say of a file (ETSI TS 102 221 clause 11.1.1.3)."""
 
-from wsrc import tlv
+from wsrc.card import tlv
 from wsrc.readers.simulation.filesystem import Access, AnyFile, Directory, Ef, Records, Transparent
 from wsrc.readers.simulation.pins import ADM1, PIN1
 

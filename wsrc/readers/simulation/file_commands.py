@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """READ, UPDATE and INCREASE (ETSI TS 102 221 clauses 11.1.3 to 11.1.8)."""
 
-from wsrc.apdu import Response
+from wsrc.card.apdu import Response
 from wsrc.readers.simulation.filesystem import Ef, Records, Transparent
 from wsrc.readers.simulation.state import Call, done
 from wsrc.readers.simulation.status import SW, StatusWordError

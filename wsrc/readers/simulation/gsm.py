@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 
-from wsrc.apdu import Command, Response
+from wsrc.card.apdu import Command, Response
 from wsrc.readers.simulation import file_commands, pin_commands
 from wsrc.readers.simulation.filesystem import AnyFile, Directory, Records, Transparent
 from wsrc.readers.simulation.pins import PIN1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """VERIFY, CHANGE, DISABLE, ENABLE and UNBLOCK PIN (TS 102 221 clauses 11.1.9 to 11.1.13)."""
 
-from wsrc.apdu import Response
+from wsrc.card.apdu import Response
 from wsrc.readers.simulation.pins import SECRET_OCTETS, Pin, Secret
 from wsrc.readers.simulation.state import Call, done
 from wsrc.readers.simulation.status import SW, StatusWordError, tries_left

@@ -3,8 +3,8 @@
 
 from dataclasses import dataclass
 
-from wsrc import tlv
-from wsrc.identity import iccid_to_ef
+from wsrc.card import tlv
+from wsrc.card.identity import iccid_to_ef
 from wsrc.readers.simulation.filesystem import (
     CURRENT_ADF_ID,
     MF_ID,

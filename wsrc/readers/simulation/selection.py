@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """SELECT, STATUS and MANAGE CHANNEL (ETSI TS 102 221 clauses 11.1.1, 11.1.2 and 11.1.17)."""
 
-from wsrc import tlv
-from wsrc.apdu import Response, channel_of
+from wsrc.card import tlv
+from wsrc.card.apdu import Response, channel_of
 from wsrc.readers.simulation.fcp import fcp_template
 from wsrc.readers.simulation.filesystem import AnyFile, Directory
 from wsrc.readers.simulation.pins import PIN1

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from wsrc.apdu import Command, Response
+from wsrc.card.apdu import Command, Response
 from wsrc.readers.simulation.filesystem import Access, AnyFile, Directory, Ef, File, FileSystem
 from wsrc.readers.simulation.pins import ADM1, PIN1, Pin
 from wsrc.readers.simulation.status import SW, StatusWordError

@@ -3,7 +3,7 @@
 
 from typing import Protocol
 
-from wsrc.apdu import MAX_COMMAND_OCTETS, Command, Response, channel_of, parse_command
+from wsrc.card.apdu import MAX_COMMAND_OCTETS, Command, Response, channel_of, parse_command
 from wsrc.errors import BadApduError
 from wsrc.readers.simulation.status import SW, StatusWordError
 from wsrc.readers.simulation.uicc import Direction, Engine

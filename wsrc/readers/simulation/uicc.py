@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
 
-from wsrc.apdu import Command, Response, channel_of
+from wsrc.card.apdu import Command, Response, channel_of
 from wsrc.readers.simulation import file_commands, pin_commands, selection
 from wsrc.readers.simulation.filesystem import Access
 from wsrc.readers.simulation.state import (

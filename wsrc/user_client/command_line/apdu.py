@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from wsrc.apdu import Response, describe_sw, parse_command, sw_matches
+from wsrc.card.apdu import Response, describe_sw, parse_command, sw_matches
+from wsrc.card.slot import ResetKind, Share
 from wsrc.errors import BadApduError, BadHexError, ConfigError
 from wsrc.octets import from_person
-from wsrc.slot import ResetKind, Share
 from wsrc.user_client.command_line.holding import Hold, hold_options
 from wsrc.user_client.command_line.invocation import (
     Exit,

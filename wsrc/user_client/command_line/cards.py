@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that look at cards and leave them alone: `list`, `info`, `watch`."""
 
+from wsrc.card.identity import iccid_forms, normal_iccid
 from wsrc.errors import AmbiguousCardError, NoSuchCardError
-from wsrc.identity import iccid_forms, normal_iccid
 from wsrc.messages import CardInfo
 from wsrc.user_client.blocking import Client
 from wsrc.user_client.command_line.invocation import (

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from wsrc.card.slot import CardProtocol, Disposition, Share
 from wsrc.errors import ConnectionLostError
-from wsrc.slot import CardProtocol, Disposition, Share
 from wsrc.user_client.blocking import Card
 
 RAW = "raw"

@@ -11,8 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from wsrc.apdu import Response, describe_sw
-from wsrc.atr import read_atr
+from wsrc.card.apdu import Response, describe_sw
+from wsrc.card.atr import read_atr
 from wsrc.errors import (
     AmbiguousCardError,
     CardBusyError,

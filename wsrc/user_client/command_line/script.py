@@ -13,11 +13,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from wsrc.apdu import parse_command
+from wsrc.card.apdu import parse_command
+from wsrc.card.slot import ResetKind
 from wsrc.errors import BadApduError, BadHexError, ErrorCode, WsrcError
 from wsrc.messages import MAX_BATCH
 from wsrc.octets import Octets, from_person
-from wsrc.slot import ResetKind
 
 DEFAULT_EXPECT: tuple[str, ...] = ("9000",)
 """What is expected before the first `!expect`."""

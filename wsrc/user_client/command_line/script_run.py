@@ -4,10 +4,10 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from wsrc.apdu import Response, sw_matches
+from wsrc.card.apdu import Response, sw_matches
+from wsrc.card.slot import ResetKind
 from wsrc.errors import WsrcError
 from wsrc.messages import Step
-from wsrc.slot import ResetKind
 from wsrc.user_client.aio import BatchResult
 from wsrc.user_client.command_line.script import Item, ScriptCommand, ScriptReset, batches
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol, Self
 
-from wsrc.apdu import Command, Response, parse_command
+from wsrc.card.apdu import Command, Response, parse_command
+from wsrc.card.slot import ResetKind
 from wsrc.errors import (
     BadApduError,
     BadHexError,
@@ -18,7 +19,6 @@ from wsrc.errors import (
 )
 from wsrc.messages import CardInfo
 from wsrc.octets import from_person
-from wsrc.slot import ResetKind
 from wsrc.user_client.command_line.invocation import Exit, exit_status
 from wsrc.user_client.command_line.output import Output, response_document, response_line
 from wsrc.user_client.command_line.shell_verbs import HELP as VERBS_HELP, VerbCard, Verbs

@@ -4,8 +4,8 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from wsrc.card.slot import Disposition, Initialization
 from wsrc.errors import LocalProtocolError
-from wsrc.slot import Disposition, Initialization
 from wsrc.user_client.aio import Status
 from wsrc.user_client.command_line import verb_output as verbs
 from wsrc.user_client.command_line.output import Output, atr_document

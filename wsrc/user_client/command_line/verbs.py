@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import click
 
+from wsrc.card.pcsc_numbers import ATTRIBUTES
+from wsrc.card.slot import Share
 from wsrc.errors import LocalProtocolError, NoSuchCardError
-from wsrc.pcsc_numbers import ATTRIBUTES
-from wsrc.slot import Share
 from wsrc.user_client.blocking import Card
 from wsrc.user_client.command_line import verb_output as verbs
 from wsrc.user_client.command_line.holding import Hold, hold_options

@@ -5,8 +5,8 @@ from collections.abc import Generator, Sequence
 
 import msgspec
 
-from wsrc.apdu import Command, Response, on_channel
-from wsrc.identity import (
+from wsrc.card.apdu import Command, Response, on_channel
+from wsrc.card.identity import (
     ICCID_OCTETS,
     Identities,
     eid_from_ecasd,

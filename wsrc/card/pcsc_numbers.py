@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final
 
-from wsrc.slot import CardProtocol, CardStatus
+from wsrc.card.slot import CardProtocol, CardStatus
 
 
 class Code(IntEnum):

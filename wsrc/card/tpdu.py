@@ -7,7 +7,7 @@ This is the only place that sends GET RESPONSE, repeats after 6Cxx, or wraps int
 
 from collections.abc import Callable, Generator
 
-from wsrc.apdu import Command, Response, parse_command, parse_response, transport_cla
+from wsrc.card.apdu import Command, Response, parse_command, parse_response, transport_cla
 from wsrc.errors import CardTransmissionError
 
 MAX_BLOCKS = 1_024

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from wsrc import tlv
+from wsrc.card import tlv
 
 ICCID_OCTETS = 10
 """Size of EF.ICCID (ETSI TS 102 221 clause 13.2)."""

@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from wsrc.slot import CardProtocol
+from wsrc.card.slot import CardProtocol
 
 _PROTOCOLS: dict[int | None, CardProtocol] = {0: CardProtocol.T0, 1: CardProtocol.T1}
 _GLOBAL = 15
