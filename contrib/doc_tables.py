@@ -10,7 +10,6 @@ from typing import Any, get_args
 import msgspec
 from doc_texts import CODES, FIELDS, OUTCOMES, VALUES
 
-from wsrc import messages as m
 from wsrc.card.pcsc_numbers import ATTRIBUTES
 from wsrc.card.slot import (
     CardProtocol,
@@ -21,9 +20,10 @@ from wsrc.card.slot import (
     Share,
     SlotState,
 )
-from wsrc.codec import BY_TAG
-from wsrc.conversation import ANSWERS, MAY_SAY, Phase, Speaker
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import BY_TAG
+from wsrc.protocol.conversation import ANSWERS, MAY_SAY, Phase, Speaker
 from wsrc.setting_types import Settings, settings_of
 from wsrc.settings import CardClientSettings, ServerSettings, UserSettings
 from wsrc.user_client.command_line.invocation import Exit

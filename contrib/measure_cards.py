@@ -23,11 +23,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from certs.make_certs import Certificates, make
-from wsrc import messages as m
 from wsrc.net.dial import dial
 from wsrc.net.tls import client_context
 from wsrc.net.websocket import Link
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 
 ROUNDS, SELECTS = 5, 1000
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")

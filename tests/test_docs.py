@@ -15,9 +15,9 @@ from types import ModuleType
 import click
 import pytest
 
-from wsrc import codec
 from wsrc.card_client.cli import command as card_client
 from wsrc.config import CardClientSettings, ServerSettings, UserSettings, load, settings_of
+from wsrc.protocol import codec
 from wsrc.server.cli import command as server
 from wsrc.user_client.cli import program as user
 from wsrc.user_client.command_line.invocation import Exit

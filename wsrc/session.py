@@ -24,7 +24,6 @@ from typing import NamedTuple, TypeGuard
 
 import msgspec
 
-from wsrc import messages as m
 from wsrc.errors import (
     ErrorCode,
     NotExecutedError,
@@ -33,6 +32,7 @@ from wsrc.errors import (
     SessionError,
     SessionLostError,
 )
+from wsrc.protocol import messages as m
 
 MAX_ENDED = 256
 """Ended sessions whose users a card client can still tell what became of the last request."""

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.integration.scripted_server import HELLO_ACK, LIMIT_S, Peer, scripted
-from wsrc import messages as m
 from wsrc.errors import ConnectionLostError, ErrorCode, RefusedError, RemoteProtocolError
 from wsrc.net.dial import dial
 from wsrc.net.greeting import greet
+from wsrc.protocol import messages as m
 
 HELLO = m.Hello(client_type=m.ClientType.USER, version=m.VERSION, name="somebody")
 

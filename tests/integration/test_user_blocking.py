@@ -20,7 +20,7 @@ from tests.integration.scripted_server import (
     take_back,
 )
 from wsrc.errors import ConnectionLostError, NoSuchCardError
-from wsrc.messages import Change
+from wsrc.protocol.messages import Change
 from wsrc.user_client.blocking import Client, ResetKind
 
 READ = bytes.fromhex("00b0000000")

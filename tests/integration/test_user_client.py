@@ -16,8 +16,8 @@ from wsrc.errors import (
     OutcomeUnknownError,
     SessionLostError,
 )
-from wsrc.messages import Change, Step, Waiting
 from wsrc.octets import Octets
+from wsrc.protocol.messages import Change, Step, Waiting
 from wsrc.user_client.aio import Client
 
 GET_STATUS = bytes.fromhex("80f2000000")

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from tests.integration.scripted_server import Peer, scripted
-from wsrc import messages as m
-from wsrc.codec import encode
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import encode
 from wsrc.user_client.aio import Client
 
 READER = {"number": 1, "reader": "r@bench", "name": "Reader 1", "host": "bench", "state": "empty"}

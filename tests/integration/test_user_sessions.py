@@ -25,8 +25,8 @@ from wsrc.errors import (
     NotExecutedError,
     OutcomeUnknownError,
 )
-from wsrc.messages import Step
 from wsrc.octets import Octets
+from wsrc.protocol.messages import Step
 from wsrc.user_client.aio import Card
 
 

@@ -6,8 +6,8 @@ import asyncio
 import pytest
 
 from tests.integration.scripted_server import Peer, give_card, scripted, take_back
-from wsrc import messages as m
 from wsrc.errors import ConnectionLostError
+from wsrc.protocol import messages as m
 from wsrc.user_client.aio import Client
 
 READ = bytes.fromhex("00b0000000")

@@ -9,9 +9,9 @@ import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, web
 from aiohttp.test_utils import TestServer
 
-from wsrc.conversation import CloseCode
 from wsrc.errors import ConnectionLostError
 from wsrc.net.websocket import Link
+from wsrc.protocol.conversation import CloseCode
 
 WAIT_S = 10.0
 

@@ -14,7 +14,7 @@ from tests.pcsc.other_program import EXCLUSIVE, SHARED, holding
 from tests.pcsc.test_reader_events import card_client
 from tests.system.world import LIMIT_S, UICC, World, running, until
 from wsrc.errors import ReaderInUseError
-from wsrc.messages import CardState, SelectCard
+from wsrc.protocol.messages import CardState, SelectCard
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.simulation import default_cards
 from wsrc.user_client.aio import Client

@@ -14,9 +14,9 @@ from tests.system.world import LIMIT_S, World, running, until
 from wsrc.card.slot import SlotState
 from wsrc.card_client.agent import Agent, Server
 from wsrc.card_client.identification import Options
-from wsrc.messages import CardState
 from wsrc.net.tls import client_context
 from wsrc.octets import Octets
+from wsrc.protocol.messages import CardState
 from wsrc.readers.pcsc import PcscSource
 from wsrc.user_client.aio import Client
 from wsrc.user_client.reader_feed import ReaderSnapshot

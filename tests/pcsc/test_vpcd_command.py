@@ -15,7 +15,7 @@ from tests.system.programs import Programs, argv, running
 from tests.system.world import EUICC, UICC, Host, World, running as world_running, until
 from wsrc.card.identity import shorten
 from wsrc.errors import CardError
-from wsrc.messages import CardState
+from wsrc.protocol.messages import CardState
 from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.pcsc_reader import PcscConnection

@@ -20,11 +20,11 @@ from tests.property.relay_peers import (
 )
 from tests.unit.relay_clients import ATR, Peer
 from tests.unit.relay_world import World
-from wsrc import messages as m
 from wsrc.card.slot import Share
-from wsrc.conversation import ANSWERS
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
+from wsrc.protocol.conversation import ANSWERS
 from wsrc.session import CardEnd
 
 

@@ -4,9 +4,9 @@
 from dataclasses import dataclass, field
 
 from tests.unit.relay_clients import CardClient, OldCardClient, Peer
-from wsrc import messages as m
 from wsrc.card.slot import Share
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 
 LIMITS = {
     "hello_s": 2.0,

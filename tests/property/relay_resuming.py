@@ -8,8 +8,8 @@ from hypothesis.stateful import invariant, precondition, rule
 
 from tests.property.relay_model import Model
 from tests.property.relay_peers import LIMITS, Host
-from wsrc import messages as m
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 from wsrc.relay.claims import FIRST_NUMBER
 
 FEATURES = ("pcsc", "resume", "share")

@@ -6,9 +6,9 @@ from hypothesis.stateful import precondition, rule
 
 from tests.property.relay_model import Model
 from tests.property.relay_peers import LIMITS, Asker
-from wsrc import messages as m
 from wsrc.card.slot import Initialization, Share
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 
 VERBS = ("begin", "begin", "end", "status", "control")
 PICK = st.integers(0, 7)

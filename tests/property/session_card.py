@@ -6,9 +6,9 @@ from collections import Counter, deque
 import msgspec
 
 from tests.property.session_network import Line, refusal
-from wsrc import messages as m
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 from wsrc.session import CardEnd, Ended, Verdict
 
 SECRET, KEEP_S = "5ec2e7", 60.0

@@ -13,9 +13,9 @@ import msgspec
 from tests.property.session_card import CardHost
 from tests.property.session_network import Line, Server
 from tests.property.session_user import UserClient
-from wsrc import messages as m
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 from wsrc.session import State
 
 SITUATIONS = (

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from wsrc import messages as m
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.protocol import messages as m
 
 
 class Line:

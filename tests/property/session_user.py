@@ -9,7 +9,6 @@ import pytest
 
 from tests.property.session_card import KEEP_S, SECRET
 from tests.property.session_network import Line
-from wsrc import messages as m
 from wsrc.errors import (
     ErrorCode,
     NotExecutedError,
@@ -19,6 +18,7 @@ from wsrc.errors import (
     SessionLostError,
 )
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 from wsrc.session import Effect, Send, Settled, State, UserEnd
 
 

@@ -5,9 +5,9 @@ from typing import Any, get_args
 
 from hypothesis import strategies as st
 
-from wsrc import messages as m
-from wsrc.codec import BY_TAG
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import BY_TAG
 
 octets = st.binary(max_size=40).map(Octets)
 texts = st.text(st.characters(codec="utf-8"), max_size=20)

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given, strategies as st
 
 from tests.property.strategies import json_values, messages, near_messages
-from wsrc import messages as m
-from wsrc.codec import UnreadableError, decode, encode
 from wsrc.errors import RemoteProtocolError
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import UnreadableError, decode, encode
 
 
 def read(text: bytes) -> m.Message | None:

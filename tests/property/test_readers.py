@@ -17,9 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.unit.relay_clients import CardClient, Peer
 from tests.unit.relay_world import World, empty, reader
-from wsrc import messages as m
 from wsrc.card.slot import SlotState
-from wsrc.reader_events import status_of
+from wsrc.protocol import messages as m
+from wsrc.protocol.reader_events import status_of
 from wsrc.relay import readers
 from wsrc.relay.records import NO_CARD
 from wsrc.user_client.reader_feed import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot

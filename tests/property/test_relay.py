@@ -17,10 +17,10 @@ from tests.property.relay_peers import LIMITS, Asked, Asker, Host, OldHost, Plac
 from tests.property.relay_resuming import FEATURES, Resuming
 from tests.property.relay_sharing import PICK, SharingRules
 from tests.unit.relay_world import empty, reader
-from wsrc import messages as m
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 
 ICCIDS = ("8949020000012345678", "8949020000012345678", "894902000001234567")
 UNRELATED = "8949020000099999999"

@@ -6,8 +6,8 @@ from hypothesis.stateful import precondition, rule
 
 from tests.property.relay_peers import LIMITS
 from tests.property.test_relay import ICCIDS, PICK, RelayMachine
-from wsrc import messages as m
 from wsrc.card.slot import Share
+from wsrc.protocol import messages as m
 
 
 class ResumingMachine(RelayMachine):

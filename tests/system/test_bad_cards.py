@@ -20,7 +20,7 @@ from wsrc.errors import (
     SessionError,
     SessionLostError,
 )
-from wsrc.messages import CardState
+from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Faults, When, default_cards
 from wsrc.user_client.aio import Client
 

@@ -4,13 +4,13 @@
 import pytest
 
 from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World
-from wsrc import messages as m
 from wsrc.card.apdu import Response
 from wsrc.card.identity import iccid_to_ef
 from wsrc.card.slot import ResetKind
-from wsrc.messages import Step
 from wsrc.net.websocket import Link
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
+from wsrc.protocol.messages import Step
 
 
 async def test_a_card_is_selected_by_iccid_and_read(world: World) -> None:

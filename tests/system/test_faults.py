@@ -12,7 +12,6 @@ from certs.make_certs import Certificates
 from tests.system import first_form
 from tests.system.first_form_bench import benched
 from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World, running, until
-from wsrc import codec, messages as m
 from wsrc.card.identity import iccid_to_ef
 from wsrc.card.slot import ResetKind
 from wsrc.errors import (
@@ -25,6 +24,7 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.octets import Octets
+from wsrc.protocol import codec, messages as m
 from wsrc.readers.simulation import Faults, default_cards, make_card, parse_description
 from wsrc.user_client import blocking
 

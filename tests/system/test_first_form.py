@@ -11,8 +11,8 @@ from tests.system import first_form
 from tests.system.first_form_bench import Bench, benched
 from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World, until
 from wsrc.errors import CardBusyError
-from wsrc.messages import CardState, Step
 from wsrc.octets import Octets
+from wsrc.protocol.messages import CardState, Step
 from wsrc.readers.simulation import default_cards
 
 

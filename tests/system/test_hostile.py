@@ -15,7 +15,7 @@ from certs.make_certs import Certificates
 from tests.system.world import UICC, World, running, until
 from wsrc.config import ServerSettings
 from wsrc.errors import ConfigError, RefusedError
-from wsrc.messages import CardState
+from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Card, Faults, make_card, parse_description
 from wsrc.server.app import serve
 

@@ -15,7 +15,7 @@ import pytest
 from certs.make_certs import Certificates
 from tests.system.programs import LIMIT_S, Program, argv, environment
 from tests.system.world import EUICC, World
-from wsrc.messages import CardState
+from wsrc.protocol.messages import CardState
 from wsrc.user_client.command_line.invocation import Exit
 
 PROFILE_MANAGER = """

@@ -9,7 +9,7 @@ from pathlib import Path
 from certs.make_certs import Certificates
 from tests.system.programs import LIMIT_S, environment
 from tests.system.world import UICC, World, until
-from wsrc.messages import CardState
+from wsrc.protocol.messages import CardState
 
 SCRIPT = """
 import sys

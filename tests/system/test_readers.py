@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from tests.system.world import LIMIT_S, UICC, World, until
 from wsrc.card.slot import Share, SlotState
 from wsrc.errors import ConnectionLostError, LocalProtocolError, ReaderInUseError
-from wsrc.messages import CardState, Change, ListChange, StateChange
+from wsrc.protocol.messages import CardState, Change, ListChange, StateChange
 from wsrc.readers.simulation import Card, default_cards
 from wsrc.readers.simulation.card import Faults
 from wsrc.user_client.aio import Client

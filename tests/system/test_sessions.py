@@ -15,8 +15,8 @@ from tests.system.test_bad_input import uicc
 from tests.system.world import ASK_PIN, LIMIT_S, PIN, UICC, Host, World, hosting, running, until
 from wsrc.card.slot import Share
 from wsrc.errors import CardBusyError, CardNotPresentError, ConnectionLostError, SessionLostError
-from wsrc.messages import Step
 from wsrc.octets import Octets
+from wsrc.protocol.messages import Step
 from wsrc.readers.simulation import Card as Simulated, Faults
 from wsrc.user_client.aio import Card, Client
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable
 import pytest
 
 from tests.system.world import ASK_PIN, LIMIT_S, PIN, UICC, World, until
-from wsrc import messages as m
 from wsrc.card.slot import CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import (
     CardBusyError,
@@ -18,7 +17,8 @@ from wsrc.errors import (
     RefusedError,
     SessionError,
 )
-from wsrc.messages import CardState
+from wsrc.protocol import messages as m
+from wsrc.protocol.messages import CardState
 from wsrc.readers.simulated_connection import ECHO_CONTROL
 from wsrc.user_client import blocking
 from wsrc.user_client.aio import Card, Client

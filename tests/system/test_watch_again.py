@@ -11,7 +11,7 @@ from tests.system.proxy import Proxy, proxy_to
 from tests.system.world import LIMIT_S, World, running
 from wsrc.card.slot import SlotState
 from wsrc.errors import ConnectionLostError
-from wsrc.messages import Change, ListChange, StateChange
+from wsrc.protocol.messages import Change, ListChange, StateChange
 from wsrc.readers.simulation import default_cards
 from wsrc.user_client.aio import Client
 from wsrc.user_client.reader_feed import ReaderChange, ReaderMark, ReaderSnapshot

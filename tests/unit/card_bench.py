@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from wsrc import messages as m
 from wsrc.card.identify import ISD_R_AIDS
 from wsrc.card.slot import Share
 from wsrc.card_client.identification import Options
 from wsrc.card_client.replies import Replies
 from wsrc.card_client.slot_agent import SlotAgent
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 from wsrc.readers.base import CardProtocol, Connection, Direct, ResetKind, Slot, Status
 from wsrc.readers.simulated import SimulatedReader, SimulatedSource
 from wsrc.readers.simulation import Card, default_cards

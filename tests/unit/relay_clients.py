@@ -6,13 +6,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypeVar
 
-from wsrc import messages as m
 from wsrc.card.identity import iccid_to_ef
 from wsrc.card.slot import CardStatus
-from wsrc.codec import UnreadableError, decode, encode
-from wsrc.conversation import Phase, Speaker, may_say
 from wsrc.errors import ErrorCode, RemoteProtocolError
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import UnreadableError, decode, encode
+from wsrc.protocol.conversation import Phase, Speaker, may_say
 from wsrc.session import CardEnd, Ended
 
 if TYPE_CHECKING:

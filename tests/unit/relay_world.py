@@ -4,9 +4,9 @@
 from collections.abc import Callable
 
 from tests.unit.relay_clients import ATR, ICCID, CardClient, OldCardClient, Peer
-from wsrc import messages as m
-from wsrc.codec import encode
 from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import encode
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.floor import Limits
 from wsrc.relay.machine import Relay

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from tests.unit.relay_clients import ICCID, CardClient, Peer
 from tests.unit.relay_world import World, reader
-from wsrc import messages as m
 from wsrc.card.slot import Share
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 
 SECRET = "5e" * 32
 FEATURES = ("pcsc", "resume", "share")

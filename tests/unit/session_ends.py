@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Both ends of a session at some point of its life, and what goes to and fro between them."""
 
-from wsrc import messages as m
 from wsrc.errors import (
     ErrorCode,
     Outcome,
     SessionError,
 )
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 from wsrc.session import CardEnd, Send, Settled, State, UserEnd
 
 SECRET = "0123456789abcdef" * 4

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.unit.card_bench import HOLD, Bench, attach, benched, command, resume
-from wsrc import messages as m
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 
 READ = Octets.fromhex("00b000000a")
 

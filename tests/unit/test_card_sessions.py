@@ -18,10 +18,10 @@ from tests.unit.card_bench import (
     resume,
     shared,
 )
-from wsrc import messages as m
 from wsrc.card.slot import Disposition, Share
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 from wsrc.readers.simulation import Faults
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from wsrc import messages as m
 from wsrc.card.slot import Disposition, Share
 from wsrc.card_client.attachment import Held
 from wsrc.card_client.turns import Turns
 from wsrc.errors import ErrorCode, RefusedError
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 from wsrc.readers.base import Direct
 from wsrc.readers.simulated import SimulatedSource
 

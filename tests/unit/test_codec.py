@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.codec: messages to text and back, and which of two errors a bad text is."""
+"""wsrc.protocol.codec: messages to text and back, and which of two errors a bad text is."""
 
 import json
 from pathlib import Path
@@ -8,11 +8,11 @@ from typing import Any, cast, get_args
 import msgspec
 import pytest
 
-from wsrc import codec, messages as m
 from wsrc.card.slot import Initialization
-from wsrc.codec import BY_TAG, UnreadableError, check, decode, encode, schema, tag_of
 from wsrc.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
 from wsrc.octets import Octets
+from wsrc.protocol import codec, messages as m
+from wsrc.protocol.codec import BY_TAG, UnreadableError, check, decode, encode, schema, tag_of
 
 CASES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "messages.json").read_text()

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.conversation: the table of who may say what."""
+"""wsrc.protocol.conversation: the table of who may say what."""
 
 from typing import get_args
 
 import pytest
 
-from wsrc import messages as m
-from wsrc.conversation import ANSWERS, MAY_SAY, Phase, Speaker, may_say
+from wsrc.protocol import messages as m
+from wsrc.protocol.conversation import ANSWERS, MAY_SAY, Phase, Speaker, may_say
 
 EVERY = set(get_args(m.AnyMessage))
 

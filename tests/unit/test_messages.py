@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.messages: what the first form sees, and what no message may be."""
+"""wsrc.protocol.messages: what the first form sees, and what no message may be."""
 
 from typing import get_args
 
 import msgspec
 import pytest
 
-from wsrc import messages as m
-from wsrc.codec import encode
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import encode
 
 EVERY: tuple[type[m.Message], ...] = get_args(m.AnyMessage)
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.test_pcscd_names import ICCID, card
 from wsrc.card.slot import Share, SlotState
-from wsrc.messages import CardEvent, CardInfo, CardState, Change, LeaseInfo, ReaderView
+from wsrc.protocol.messages import CardEvent, CardInfo, CardState, Change, LeaseInfo, ReaderView
 from wsrc.user_client.pcscd_shelf import MAX_EMPTY, Place, Shelf
 from wsrc.user_client.pcscd_source import Seen
 from wsrc.user_client.reader_feed import ReaderChange, ReaderMark, ReaderSnapshot

@@ -28,7 +28,7 @@ from smartcard.System import readers  # noqa: TID251
 from certs.make_certs import Certificates
 from tests.system.world import UICC, until
 from tests.unit.remote_pyscard import RemotePyscard, remote_cards
-from wsrc.messages import CardState
+from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import make_card, parse_description
 
 SELECT_MF = [0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00]

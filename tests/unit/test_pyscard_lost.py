@@ -20,7 +20,7 @@ from smartcard.scard import (  # noqa: TID251
 from certs.make_certs import Certificates
 from tests.system.world import until
 from tests.unit.remote_pyscard import RemotePyscard, remote_cards
-from wsrc.messages import CardState
+from wsrc.protocol.messages import CardState
 
 ASK_PIN = [0x00, 0x20, 0x00, 0x01, 0x00]
 LIMIT_S = 20.0

@@ -19,7 +19,7 @@ from tests.system.gate import Gate
 from tests.system.in_thread import Elsewhere, elsewhere
 from tests.system.proxy import listening
 from tests.system.world import EUICC, UICC, Host, until
-from wsrc.messages import CardState
+from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Faults, make_card, parse_description
 from wsrc.readers.simulation.card import When
 

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.reader_events: readers in JSON-RPC, as the SpringCard Companion service words them."""
+"""wsrc.protocol.reader_events: readers in JSON-RPC, as SpringCard Companion words them."""
 
 import json
 from typing import Any
 
 import pytest
 
-from wsrc import messages as m
 from wsrc.card.slot import SlotState
-from wsrc.codec import decode, encode, tag_of
 from wsrc.errors import RemoteProtocolError
 from wsrc.octets import Octets
-from wsrc.reader_events import status_of
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import decode, encode, tag_of
+from wsrc.protocol.reader_events import status_of
 
 ATR = "3B8F8001804F0CA0000003060300030000000068"
 

@@ -3,10 +3,10 @@
 
 import pytest
 
-from wsrc import messages as m
 from wsrc.card.slot import SlotState
 from wsrc.errors import ConnectionLostError, RemoteProtocolError
-from wsrc.messages import Change
+from wsrc.protocol import messages as m
+from wsrc.protocol.messages import Change
 from wsrc.user_client.reader_feed import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot
 
 

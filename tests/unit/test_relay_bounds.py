@@ -3,9 +3,9 @@
 
 from tests.unit.relay_clients import ICCID
 from tests.unit.relay_world import World, code_of, reader
-from wsrc import messages as m
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 
 COMMAND = Octets.fromhex("00a40000")
 

@@ -5,9 +5,9 @@ import pytest
 
 from tests.unit.relay_clients import ATR, ICCID, CardClient, Peer
 from tests.unit.relay_world import World, code_of, empty, reader
-from wsrc import messages as m
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 
 
 def held(world: World, *others: m.ReaderInfo) -> tuple[CardClient, Peer, str]:

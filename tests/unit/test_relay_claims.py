@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.claims: who is found by what, and that memory has a bound."""
 
-from wsrc import messages as m
+from wsrc.protocol import messages as m
 from wsrc.relay.claims import FIRST_NUMBER, MAX_REMEMBERED, Claims, Remembered, signs_of
 from wsrc.relay.records import CardPeer, UserPeer
 

@@ -3,8 +3,8 @@
 
 from tests.unit.relay_clients import ICCID, CardClient, Peer
 from tests.unit.relay_world import World, code_of, reader
-from wsrc import messages as m
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.protocol import messages as m
 
 
 def held(world: World) -> tuple[CardClient, Peer, str]:

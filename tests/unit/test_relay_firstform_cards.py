@@ -9,9 +9,9 @@ import pytest
 
 from tests.unit.relay_clients import ATR, ICCID, OK, SELECT_MF, OldCardClient, Peer
 from tests.unit.relay_world import World, code_of
-from wsrc import messages as m
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 
 SELECT = m.SelectCard(id_type="ICCID", id_str=ICCID)
 COMMAND = m.CApdu(command=SELECT_MF)

@@ -9,8 +9,8 @@ import pytest
 from tests.unit.relay_clients import ATR, ICCID
 from tests.unit.relay_world import reader
 from wsrc.card.identity import luhn_digit
-from wsrc.messages import ReaderInfo, SelectCard
 from wsrc.octets import Octets
+from wsrc.protocol.messages import ReaderInfo, SelectCard
 from wsrc.relay.index import Index, keys_of, lookups, matches
 from wsrc.relay.records import CardPeer, Slot
 from wsrc.relay.selection import Selection, selection_of

@@ -16,9 +16,9 @@ from tests.unit.resuming_scene import (
     select,
     wish,
 )
-from wsrc import messages as m
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
 
 # The same program again
 

@@ -3,10 +3,10 @@
 
 from tests.unit.relay_clients import ATR, ICCID
 from tests.unit.relay_world import World, code_of, empty, reader
-from wsrc import messages as m
 from wsrc.card.slot import CardProtocol
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 
 
 def test_a_card_is_given_after_its_card_client_reset_it() -> None:

@@ -13,11 +13,11 @@ import pytest
 
 from tests.unit.relay_clients import ATR, ICCID
 from tests.unit.relay_world import World, code_of, reader
-from wsrc import messages as m
 from wsrc.card.slot import CardProtocol
-from wsrc.codec import encode
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import encode
 from wsrc.relay.machine import FEATURES
 
 USER, CARD = m.ClientType.USER, m.ClientType.CARD

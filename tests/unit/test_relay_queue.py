@@ -5,9 +5,9 @@ import pytest
 
 from tests.unit.relay_clients import ICCID, Peer
 from tests.unit.relay_world import World, code_of, empty, reader
-from wsrc import messages as m
 from wsrc.card.identity import luhn_digit
 from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
 
 OTHER = "8949020000099999999"
 

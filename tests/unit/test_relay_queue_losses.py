@@ -5,8 +5,8 @@ import pytest
 
 from tests.unit.relay_clients import ICCID, Peer
 from tests.unit.relay_world import World, code_of, reader
-from wsrc import messages as m
 from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
 
 OTHER = "8949020000099999999"
 

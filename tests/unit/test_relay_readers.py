@@ -7,8 +7,8 @@ import pytest
 
 from tests.unit.relay_clients import ATR, ICCID, Peer
 from tests.unit.relay_world import World, empty, reader
-from wsrc import messages as m
 from wsrc.card.slot import SlotState
+from wsrc.protocol import messages as m
 from wsrc.relay.readers import PAGE
 from wsrc.relay.records import CardPeer
 

@@ -4,9 +4,9 @@
 from tests.unit.relay_clients import Peer
 from tests.unit.relay_world import World, code_of, empty, reader
 from tests.unit.test_relay_readers import RUN, events, watch
-from wsrc import messages as m
 from wsrc.card.slot import SlotState
 from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
 from wsrc.relay.readers import LIST_OCTETS
 
 

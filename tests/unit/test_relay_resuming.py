@@ -19,10 +19,10 @@ from tests.unit.resuming_scene import (
     seq_command,
     wish,
 )
-from wsrc import messages as m
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 
 # What is granted
 

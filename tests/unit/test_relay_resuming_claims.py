@@ -10,8 +10,8 @@ from tests.unit.resuming_scene import (
     resume,
     scene,
 )
-from wsrc import messages as m
 from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
 from wsrc.relay.resuming import MAX_CLAIMS
 
 

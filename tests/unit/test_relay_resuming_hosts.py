@@ -18,9 +18,9 @@ from tests.unit.resuming_scene import (
     seq_command,
     wish,
 )
-from wsrc import messages as m
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.protocol import messages as m
 
 # A card client that is out of reach
 

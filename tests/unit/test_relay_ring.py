@@ -3,8 +3,8 @@
 
 import pytest
 
-from wsrc import messages as m
 from wsrc.card.slot import SlotState
+from wsrc.protocol import messages as m
 from wsrc.relay.ring import Ring
 
 VIEW = m.ReaderView(number=1, reader="r", name="R", host="h", state=SlotState.EMPTY)

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.relay_clients import ATR, ICCID
 from tests.unit.relay_world import reader
 from wsrc.errors import ErrorCode, RefusedError
-from wsrc.messages import CardInfo, ListCards, SelectCard
+from wsrc.protocol.messages import CardInfo, ListCards, SelectCard
 from wsrc.relay.records import CardPeer, Slot
 from wsrc.relay.selection import Filter, selection_of
 

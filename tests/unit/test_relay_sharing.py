@@ -6,9 +6,9 @@ import pytest
 
 from tests.unit.relay_clients import ATR, ICCID, CardClient, Peer
 from tests.unit.relay_world import World, code_of, empty, reader
-from wsrc import messages as m
 from wsrc.card.slot import Disposition, Share
 from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
 from wsrc.relay.records import MAX_HOLDERS
 
 SHARED, EXCLUSIVE, DIRECT = Share.SHARED, Share.EXCLUSIVE, Share.DIRECT

@@ -5,10 +5,10 @@ import pytest
 
 from tests.unit.relay_clients import ICCID, OK, SELECT_MF, Peer
 from tests.unit.relay_world import World, code_of, empty, reader
-from wsrc import messages as m
 from wsrc.card.apdu import MAX_COMMAND_OCTETS
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 from wsrc.relay.users import PAGE
 
 

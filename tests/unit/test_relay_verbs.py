@@ -5,11 +5,11 @@ import pytest
 
 from tests.unit.relay_clients import ICCID
 from tests.unit.relay_world import World, code_of, reader
-from wsrc import messages as m
 from wsrc.card.slot import CardProtocol, Disposition
-from wsrc.conversation import ANSWERS
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
+from wsrc.protocol.conversation import ANSWERS
 
 
 def verbs(session: str) -> list[m.PcscVerb]:

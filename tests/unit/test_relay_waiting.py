@@ -3,7 +3,7 @@
 
 from tests.unit.relay_clients import ICCID
 from tests.unit.relay_world import reader
-from wsrc.messages import SelectCard
+from wsrc.protocol.messages import SelectCard
 from wsrc.relay.index import keys_of
 from wsrc.relay.records import CardPeer, Slot, UserPeer, Waiter
 from wsrc.relay.selection import selection_of

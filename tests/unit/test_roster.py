@@ -14,7 +14,7 @@ from tests.system.in_thread import Elsewhere, elsewhere
 from tests.system.proxy import listening
 from tests.system.world import EUICC, UICC, Host, hosting, until
 from wsrc.errors import ConnectionLostError, OutcomeUnknownError, SessionLostError, WsrcError
-from wsrc.messages import CardInfo, CardState
+from wsrc.protocol.messages import CardInfo, CardState
 from wsrc.readers.simulation import default_cards
 from wsrc.user_client.roster import FollowingClient, Roster
 

@@ -14,11 +14,11 @@ from tests.unit.session_ends import (
     resume,
     user_end,
 )
-from wsrc import messages as m
 from wsrc.errors import (
     ErrorCode,
 )
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 from wsrc.session import MAX_ENDED, CardEnd, Ended, Verdict
 
 

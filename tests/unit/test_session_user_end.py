@@ -14,7 +14,6 @@ from tests.unit.session_ends import (
     settled,
     user_end,
 )
-from wsrc import messages as m
 from wsrc.errors import (
     ErrorCode,
     NotExecutedError,
@@ -23,6 +22,7 @@ from wsrc.errors import (
     SessionLostError,
 )
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 from wsrc.session import State
 
 

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from wsrc import messages as m
-from wsrc.codec import decode, encode
 from wsrc.errors import ErrorCode, NotExecutedError, Outcome, OutcomeUnknownError, SessionLostError
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import decode, encode
 from wsrc.session import CardEnd, Ended, Send, Settled, UserEnd, Verdict
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "session.json").read_text("utf-8"))

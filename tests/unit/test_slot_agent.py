@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from wsrc import messages as m
 from wsrc.card_client.identification import Options
 from wsrc.card_client.replies import Replies
 from wsrc.card_client.slot_agent import SlotAgent
 from wsrc.errors import CardUnresponsiveError, Outcome
+from wsrc.protocol import messages as m
 from wsrc.readers.base import Connection, Slot, SlotState
 
 LIMIT_S = 20.0

@@ -3,8 +3,9 @@
 
 import pytest
 
-from wsrc import errors as e, messages as m
+from wsrc import errors as e
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.protocol import messages as m
 from wsrc.user_client.command_line.invocation import Exit, exit_status
 from wsrc.user_client.faults import TABLE, from_error
 

@@ -6,7 +6,7 @@ import pytest
 from wsrc.card.apdu import Response
 from wsrc.card.slot import CardProtocol
 from wsrc.errors import CardTransmissionError, ConfigError, NotExecutedError, OutcomeUnknownError
-from wsrc.messages import CardInfo, CardState, Identities, LeaseInfo, Waiting
+from wsrc.protocol.messages import CardInfo, CardState, Identities, LeaseInfo, Waiting
 from wsrc.user_client.command_line.output import (
     Output,
     atr_document,

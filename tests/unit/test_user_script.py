@@ -8,8 +8,8 @@ import pytest
 from wsrc.card.apdu import Response, sw_matches
 from wsrc.card.slot import ResetKind
 from wsrc.errors import CardNotPresentError
-from wsrc.messages import MAX_BATCH, Step
 from wsrc.octets import Octets
+from wsrc.protocol.messages import MAX_BATCH, Step
 from wsrc.user_client.aio import BatchResult
 from wsrc.user_client.command_line.script import (
     Item,

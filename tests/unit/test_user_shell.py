@@ -9,7 +9,7 @@ import pytest
 from wsrc.card.apdu import Response
 from wsrc.card.slot import ResetKind
 from wsrc.errors import BadApduError, CardUnresponsiveError, SessionLostError, WsrcError
-from wsrc.messages import CardInfo, CardState, Identities
+from wsrc.protocol.messages import CardInfo, CardState, Identities
 from wsrc.user_client.command_line.invocation import Exit
 from wsrc.user_client.command_line.output import Output
 from wsrc.user_client.command_line.shell import History, Shell, history_file, is_secret

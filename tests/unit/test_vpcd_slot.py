@@ -16,7 +16,7 @@ from tests.system.gate import Gate
 from tests.system.in_thread import Elsewhere, elsewhere
 from tests.system.proxy import listening
 from tests.system.world import UICC, until
-from wsrc.messages import CardState
+from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Card, default_cards, make_card, parse_description
 from wsrc.user_client.roster import FollowingClient, Roster
 from wsrc.user_client.vpcd import VpcdSlot

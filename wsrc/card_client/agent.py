@@ -11,13 +11,10 @@ from contextlib import suppress
 
 import msgspec
 
-from wsrc import messages as m
 from wsrc.card_client.identification import Options
 from wsrc.card_client.replies import NO_SESSION, Replies
 from wsrc.card_client.sight import TELL_S
 from wsrc.card_client.slot_agent import SlotAgent
-from wsrc.codec import UnreadableError, tag_of
-from wsrc.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.errors import (
     CardError,
     ConnectionLostError,
@@ -29,6 +26,9 @@ from wsrc.errors import (
 from wsrc.net.dial import Backoff, dial
 from wsrc.net.greeting import greet
 from wsrc.net.websocket import Link
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import UnreadableError, tag_of
+from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.readers.base import Slot, Source
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from wsrc import messages as m
 from wsrc.card.apdu import (
     MAX_COMMAND_OCTETS,
     is_sw_pattern,
@@ -16,10 +15,11 @@ from wsrc.card.apdu import (
 )
 from wsrc.card.slot import Initialization, Share
 from wsrc.card_client import blocking, verbs
-from wsrc.codec import MAX_MESSAGE_OCTETS
 from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedError
 from wsrc.logs import TRAFFIC
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.readers.base import CardProtocol, Connection, Direct, ResetKind
 from wsrc.session import CardEnd
 

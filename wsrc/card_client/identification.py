@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from wsrc import messages as m
 from wsrc.card.identity import normal_iccid, shorten
 from wsrc.card_client import blocking
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import CardError, CardNotPresentError, ReaderInUseError, ReaderUnavailableError
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 from wsrc.readers.base import Slot
 
 _log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@
 from collections.abc import Collection
 from typing import TypeVar
 
-from wsrc import messages as m
+from wsrc.protocol import messages as m
 
 M = TypeVar("M", bound=m.Message)
 

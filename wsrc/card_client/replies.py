@@ -3,8 +3,8 @@
 
 from collections.abc import Callable
 
-from wsrc import messages as m
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.protocol import messages as m
 from wsrc.session import CardEnd, Ended
 
 NO_SESSION = "The card client has no such session."

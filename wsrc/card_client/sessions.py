@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import msgspec
 
-from wsrc import messages as m
 from wsrc.card.slot import Disposition, Share
 from wsrc.card_client.attachment import Attachment, Held
 from wsrc.card_client.identification import Identification, Options
@@ -25,6 +24,7 @@ from wsrc.errors import (
     ErrorCode,
     RefusedError,
 )
+from wsrc.protocol import messages as m
 from wsrc.readers.base import Direct, ResetKind
 from wsrc.session import CardEnd, Verdict
 

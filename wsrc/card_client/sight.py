@@ -3,9 +3,9 @@
 
 import asyncio
 
-from wsrc import messages as m
 from wsrc.card_client.identification import Identification
 from wsrc.errors import CardError
+from wsrc.protocol import messages as m
 from wsrc.readers.base import Slot, SlotState
 
 TELL_S = 0.05

@@ -5,7 +5,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from wsrc import messages as m
 from wsrc.card.slot import Share
 from wsrc.card_client.identification import Identification, Options
 from wsrc.card_client.inbox import MAX_WAITING
@@ -14,6 +13,7 @@ from wsrc.card_client.sessions import Sessions, is_copy
 from wsrc.card_client.sight import STATES, Sight, same_card
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
 from wsrc.readers.base import Reader, Slot, SlotState
 
 Job = Callable[[], Coroutine[Any, Any, None]]

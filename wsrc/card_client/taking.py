@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a session gets a card, and what it may ask for after another session reset it."""
 
-from wsrc import messages as m
 from wsrc.card.slot import Initialization, Share
 from wsrc.card_client.attachment import Attachment, Call, Held
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import ErrorCode, RefusedError
+from wsrc.protocol import messages as m
 from wsrc.readers.base import Direct
 
 ATTACH_S = 25.0

@@ -3,10 +3,10 @@
 
 from collections.abc import Mapping
 
-from wsrc import messages as m
 from wsrc.card.slot import Disposition, Share
 from wsrc.card_client.attachment import Held
 from wsrc.errors import ErrorCode, RefusedError
+from wsrc.protocol import messages as m
 
 _STRENGTH = list(Disposition)
 

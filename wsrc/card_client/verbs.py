@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The PC/SC verbs of a session, carried out: status, control, attributes."""
 
-from wsrc import messages as m
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 from wsrc.readers.base import Direct
 
 

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from wsrc.codec import MAX_MESSAGE_OCTETS
 from wsrc.errors import ConnectionLostError
 from wsrc.net.tls import explain
 from wsrc.net.websocket import CLOSE_S, FLUSH_S, Link
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 
 _TIMEOUT = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)  # pyright: ignore[reportCallIssue]  # attrs-like
 

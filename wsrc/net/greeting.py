@@ -3,10 +3,10 @@
 
 import asyncio
 
-from wsrc import messages as m
-from wsrc.codec import UnreadableError, tag_of
 from wsrc.errors import ConnectionLostError, ErrorCode, RefusedError, RemoteProtocolError
 from wsrc.net.websocket import Link
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import UnreadableError, tag_of
 
 
 async def greet(link: Link, hello: m.Hello, limit_s: float, server: str) -> m.HelloAck:

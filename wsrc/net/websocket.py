@@ -7,10 +7,10 @@ from collections import deque
 from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
 from aiohttp.web import WebSocketResponse
 
-from wsrc import codec
-from wsrc.conversation import CloseCode
 from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
-from wsrc.messages import Message
+from wsrc.protocol import codec
+from wsrc.protocol.conversation import CloseCode
+from wsrc.protocol.messages import Message
 
 MAX_QUEUED_MESSAGES = 10_000
 MAX_QUEUED_OCTETS = 16 << 20

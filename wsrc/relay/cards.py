@@ -5,11 +5,11 @@ import string
 
 import msgspec
 
-from wsrc import messages as m
 from wsrc.card.identity import shorten
 from wsrc.card.slot import Share
-from wsrc.conversation import ANSWERS
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
+from wsrc.protocol import messages as m
+from wsrc.protocol.conversation import ANSWERS
 from wsrc.relay import endings, leases, queue, resuming, sharing
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import NO_CARD, CardPeer, InFlight, Lease, LeasePhase, Slot, Waiter

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 from wsrc.errors import ErrorCode
-from wsrc.messages import Resume
+from wsrc.protocol.messages import Resume
 from wsrc.relay.records import CardPeer, Claim, UserPeer
 
 FIRST_NUMBER = 1_000_000_000

@@ -3,8 +3,8 @@
 
 import msgspec
 
-from wsrc.conversation import CloseCode
-from wsrc.messages import Message
+from wsrc.protocol.conversation import CloseCode
+from wsrc.protocol.messages import Message
 
 
 class Send(msgspec.Struct, frozen=True):

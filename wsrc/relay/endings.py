@@ -9,9 +9,9 @@ import math
 
 import msgspec
 
-from wsrc import messages as m
-from wsrc.conversation import CloseCode
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.protocol import messages as m
+from wsrc.protocol.conversation import CloseCode
 from wsrc.relay import leases, queue
 from wsrc.relay.claims import Lost
 from wsrc.relay.floor import Floor

@@ -11,13 +11,13 @@ from collections.abc import Generator, Sequence
 
 import msgspec
 
-from wsrc import messages as m
 from wsrc.card.apdu import Response, sw_matches
 from wsrc.card.identify import Identified, identify
 from wsrc.card.identity import Identities
-from wsrc.codec import UnreadableError
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import UnreadableError
 
 MAX_QUEUED = 16
 """Questions that a first-form user may send before the first is answered."""

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from wsrc import messages as m
-from wsrc.conversation import CloseCode
 from wsrc.errors import ErrorCode
-from wsrc.messages import LeaseInfo
+from wsrc.protocol import messages as m
+from wsrc.protocol.conversation import CloseCode
+from wsrc.protocol.messages import LeaseInfo
 from wsrc.relay.claims import Claims, Lost, Remembered
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, Places, keys_of

@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from wsrc.card.identity import has_check_digit, normal_iccid
-from wsrc.messages import ReaderInfo, ReaderState
+from wsrc.protocol.messages import ReaderInfo, ReaderState
 from wsrc.relay.records import Slot
 from wsrc.relay.selection import KINDS, Key, Selection
 

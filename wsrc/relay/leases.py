@@ -3,9 +3,9 @@
 
 import msgspec
 
-from wsrc import messages as m
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import PCSC, RESUME, SHARE, InFlight, Lease, LeasePhase, Slot, Waiter
 

@@ -4,11 +4,11 @@
 import hashlib
 from collections.abc import Callable, Sequence
 
-from wsrc import messages as m
 from wsrc.card.identify import ISD_R_AIDS
-from wsrc.codec import UnreadableError, tag_of
-from wsrc.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.errors import ErrorCode, RemoteProtocolError
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import UnreadableError, tag_of
+from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.relay import cards, endings, leases, queue, resuming, users
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.firstform import Adapter, FirstFormCard, FirstFormUser, Traffic

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who gets a card: at once, or in turn."""
 
-from wsrc import messages as m
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
 from wsrc.relay import leases
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import Lease, Slot, UserPeer, Waiter

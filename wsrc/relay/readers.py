@@ -9,9 +9,9 @@ different is one change; so all that a watcher is told was true between two even
 from collections.abc import Iterable, Mapping
 from itertools import islice
 
-from wsrc import messages as m
 from wsrc.card.slot import Share, SlotState
-from wsrc.codec import encode
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import encode
 from wsrc.relay.effects import Effect, Send
 from wsrc.relay.records import Slot, UserPeer
 from wsrc.relay.ring import Entry, Ring

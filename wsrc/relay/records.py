@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from wsrc.card.slot import Disposition, Share
-from wsrc.conversation import Phase
 from wsrc.errors import ErrorCode
-from wsrc.messages import (
+from wsrc.protocol.conversation import Phase
+from wsrc.protocol.messages import (
     CardInfo,
     CardState,
     Error,

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from wsrc import messages as m
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.protocol import messages as m
 from wsrc.relay import endings, leases, queue, sharing
 from wsrc.relay.claims import Lost, Sign
 from wsrc.relay.floor import Floor, printable

@@ -6,7 +6,7 @@ from itertools import islice
 
 import msgspec
 
-from wsrc.messages import Change, ReaderEvent, ReaderView
+from wsrc.protocol.messages import Change, ReaderEvent, ReaderView
 
 
 class Entry(msgspec.Struct, frozen=True):

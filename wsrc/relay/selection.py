@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from wsrc.errors import ErrorCode, RefusedError
-from wsrc.messages import CardInfo, ListCards, SelectCard, Watch
+from wsrc.protocol.messages import CardInfo, ListCards, SelectCard, Watch
 
 KINDS = ("iccid", "eid", "atr", "reader", "label")
 """What a card can be found by."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A user who has a card changes their mind about sharing it."""
 
-from wsrc import messages as m
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
 from wsrc.relay import queue
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import SHARE, InFlight, Lease

@@ -3,10 +3,10 @@
 
 import msgspec
 
-from wsrc import messages as m
 from wsrc.card.apdu import MAX_COMMAND_OCTETS, is_sw_pattern
-from wsrc.codec import tag_of
 from wsrc.errors import ErrorCode, Outcome, RefusedError
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import tag_of
 from wsrc.relay import endings, leases, queue, resuming, sharing
 from wsrc.relay.floor import Floor
 from wsrc.relay.records import PCSC, Lease, LeasePhase, UserPeer

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from wsrc.codec import MAX_MESSAGE_OCTETS
 from wsrc.config import ServerSettings
 from wsrc.errors import ConfigError
-from wsrc.messages import ClientType
 from wsrc.net.tls import server_context
 from wsrc.net.websocket import CLOSE_S
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
+from wsrc.protocol.messages import ClientType
 from wsrc.relay.floor import Limits
 from wsrc.relay.machine import Relay
 from wsrc.server.peers import Peers

@@ -6,11 +6,11 @@ import logging
 
 from aiohttp import web
 
-from wsrc.codec import UnreadableError
-from wsrc.conversation import CloseCode
 from wsrc.errors import ConnectionLostError, RemoteProtocolError
-from wsrc.messages import ClientType
 from wsrc.net.websocket import Link
+from wsrc.protocol.codec import UnreadableError
+from wsrc.protocol.conversation import CloseCode
+from wsrc.protocol.messages import ClientType
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.machine import Relay
 

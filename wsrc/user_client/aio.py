@@ -18,12 +18,12 @@ from typing import Any, Self, Unpack
 
 import msgspec
 
-from wsrc import messages as m
 from wsrc.card.apdu import Response
 from wsrc.card.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
-from wsrc.messages import CardEvent, CardInfo, Step, Waiting
 from wsrc.net.tls import context_for
+from wsrc.protocol import messages as m
+from wsrc.protocol.messages import CardEvent, CardInfo, Step, Waiting
 from wsrc.user_client.card import BatchResult, Card, Status
 from wsrc.user_client.connection import Connection, Server
 from wsrc.user_client.naming import Filters

@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar, Unpack
 from wsrc.card.apdu import Response
 from wsrc.card.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import ConnectionLostError, WsrcError
-from wsrc.messages import CardEvent, CardInfo, Step, Waiting
+from wsrc.protocol.messages import CardEvent, CardInfo, Step, Waiting
 from wsrc.user_client import aio
 from wsrc.user_client.aio import BatchResult, Status
 from wsrc.user_client.naming import Filters

@@ -10,7 +10,6 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from wsrc import codec, messages as m
 from wsrc.card.apdu import MAX_COMMAND_OCTETS, Response, parse_command
 from wsrc.card.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import (
@@ -20,8 +19,9 @@ from wsrc.errors import (
     OutcomeUnknownError,
     WsrcError,
 )
-from wsrc.messages import CardInfo, Step
 from wsrc.octets import Octets, from_wire
+from wsrc.protocol import codec, messages as m
+from wsrc.protocol.messages import CardInfo, Step
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.look_ahead import LookAhead
 from wsrc.user_client.transacting import CardSession

@@ -7,9 +7,6 @@ from contextlib import AsyncExitStack, suppress
 
 import msgspec
 
-from wsrc import messages as m
-from wsrc.codec import MAX_MESSAGE_OCTETS, UnreadableError, tag_of
-from wsrc.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.errors import (
     ConnectionLostError,
     RemoteProtocolError,
@@ -18,6 +15,9 @@ from wsrc.errors import (
 from wsrc.net.dial import Backoff, dial
 from wsrc.net.greeting import greet
 from wsrc.net.websocket import Link
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, tag_of
+from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.user_client.reader_feed import ReaderFeed
 from wsrc.user_client.requests import Requests
 from wsrc.user_client.watching import CardFeed

@@ -3,8 +3,9 @@
 
 from collections.abc import Callable
 
-from wsrc import errors as e, messages as m
+from wsrc import errors as e
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.protocol import messages as m
 from wsrc.user_client.naming import describe
 
 Build = Callable[[m.Error, Outcome], e.WsrcError]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypedDict, cast
 
 from wsrc.card.identity import iccid_forms, is_iccid, normal_iccid
-from wsrc.messages import CardInfo
+from wsrc.protocol.messages import CardInfo
 
 CardKey = tuple[str, str | None, str | None]
 """What tells the place of a card from all others: address, host and reader."""

@@ -4,7 +4,7 @@
 import itertools
 from collections.abc import Container
 
-from wsrc.messages import CardInfo
+from wsrc.protocol.messages import CardInfo
 from wsrc.user_client.pcscd_layouts import MAX_NAME_OCTETS
 
 PREFIX = "WSRC"

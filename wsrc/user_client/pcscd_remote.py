@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from wsrc import messages as m
 from wsrc.card.slot import CardProtocol, ResetKind, Share
 from wsrc.config import UserSettings
 from wsrc.errors import (
@@ -20,8 +19,9 @@ from wsrc.errors import (
     RemoteProtocolError,
     WsrcError,
 )
-from wsrc.messages import CardInfo, Change
 from wsrc.net.dial import Backoff
+from wsrc.protocol import messages as m
+from wsrc.protocol.messages import CardInfo, Change
 from wsrc.relay.selection import Filter
 from wsrc.user_client.aio import Card, Client
 from wsrc.user_client.client_options import client_options

@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from wsrc import messages as m
 from wsrc.card.slot import Share, SlotState
-from wsrc.messages import CardInfo, CardState, Change, LeaseInfo, ReaderView
 from wsrc.octets import from_wire
+from wsrc.protocol import messages as m
+from wsrc.protocol.messages import CardInfo, CardState, Change, LeaseInfo, ReaderView
 from wsrc.user_client.naming import Where, where
 from wsrc.user_client.pcscd_names import reader_name
 from wsrc.user_client.pcscd_source import Seen

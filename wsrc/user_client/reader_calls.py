@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from wsrc import messages as m
 from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
-from wsrc.messages import ReaderView
+from wsrc.protocol import messages as m
+from wsrc.protocol.messages import ReaderView
 from wsrc.user_client.connection import Connection
 from wsrc.user_client.feed import Feed
 from wsrc.user_client.reader_feed import (

@@ -3,9 +3,9 @@
 
 from typing import NamedTuple
 
-from wsrc import messages as m
 from wsrc.errors import RemoteProtocolError
-from wsrc.messages import Change, ReaderView
+from wsrc.protocol import messages as m
+from wsrc.protocol.messages import Change, ReaderView
 from wsrc.user_client.feed import Feed
 
 

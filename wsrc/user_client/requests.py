@@ -12,9 +12,6 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from wsrc import codec, messages as m
-from wsrc.codec import UnreadableError, tag_of
-from wsrc.conversation import ANSWERS
 from wsrc.errors import (
     ConnectionLostError,
     ErrorCode,
@@ -22,6 +19,9 @@ from wsrc.errors import (
     RemoteProtocolError,
     WsrcError,
 )
+from wsrc.protocol import codec, messages as m
+from wsrc.protocol.codec import UnreadableError, tag_of
+from wsrc.protocol.conversation import ANSWERS
 from wsrc.user_client.faults import from_error
 
 MAX_WAIT_S = 31_536_000.0

@@ -14,11 +14,11 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from wsrc import messages as m
 from wsrc.card.slot import Disposition
 from wsrc.errors import ConnectionLostError, RefusedError, WsrcError
-from wsrc.messages import CardInfo, Change
 from wsrc.net.dial import Backoff
+from wsrc.protocol import messages as m
+from wsrc.protocol.messages import CardInfo, Change
 from wsrc.user_client import aio
 from wsrc.user_client.blocking import Card
 from wsrc.user_client.naming import CardKey, Filters, exactly, key_of, watchable

@@ -5,10 +5,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from wsrc import messages as m
 from wsrc.card.slot import Disposition
-from wsrc.codec import UnreadableError
-from wsrc.conversation import ANSWERS
 from wsrc.errors import (
     CardError,
     ConnectionLostError,
@@ -20,6 +17,9 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import UnreadableError
+from wsrc.protocol.conversation import ANSWERS
 from wsrc.session import Effect, Send, Settled, State, UserEnd
 from wsrc.user_client.faults import from_error
 from wsrc.user_client.limits import Limits

@@ -4,7 +4,6 @@
 import asyncio
 from contextlib import suppress
 
-from wsrc import messages as m
 from wsrc.card.slot import Disposition
 from wsrc.errors import (
     CardError,
@@ -14,6 +13,7 @@ from wsrc.errors import (
     RefusedError,
     WsrcError,
 )
+from wsrc.protocol import messages as m
 from wsrc.user_client.sessions import Session
 
 UNDO_S = 10.0

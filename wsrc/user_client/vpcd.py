@@ -21,8 +21,8 @@ from wsrc.card.identity import shorten
 from wsrc.card.slot import ResetKind
 from wsrc.card.vpcd_line import receive
 from wsrc.errors import BadApduError, SessionLostError, WsrcError
-from wsrc.messages import CardInfo, CardState
 from wsrc.octets import from_wire
+from wsrc.protocol.messages import CardInfo, CardState
 from wsrc.user_client.blocking import Card
 from wsrc.user_client.naming import CardKey, key_of, place
 from wsrc.user_client.roster import Roster

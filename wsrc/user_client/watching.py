@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cards as a watcher sees them: pages of a list and events, made one stream of events."""
 
-from wsrc import messages as m
+from wsrc.protocol import messages as m
 from wsrc.user_client.feed import Feed
 from wsrc.user_client.naming import CardKey, key_of
 

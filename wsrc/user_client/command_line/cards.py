@@ -3,7 +3,7 @@
 
 from wsrc.card.identity import iccid_forms, normal_iccid
 from wsrc.errors import AmbiguousCardError, NoSuchCardError
-from wsrc.messages import CardInfo
+from wsrc.protocol.messages import CardInfo
 from wsrc.user_client.blocking import Client
 from wsrc.user_client.command_line.invocation import (
     MAX_NAMED,

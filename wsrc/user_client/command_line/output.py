@@ -23,7 +23,7 @@ from wsrc.errors import (
     OutcomeUnknownError,
     WsrcError,
 )
-from wsrc.messages import CardInfo, Waiting
+from wsrc.protocol.messages import CardInfo, Waiting
 from wsrc.user_client.naming import place
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from wsrc.codec import encode
 from wsrc.errors import LocalProtocolError
-from wsrc.messages import Message, ReaderView, list_change, state_change
-from wsrc.reader_events import status_of
+from wsrc.protocol.codec import encode
+from wsrc.protocol.messages import Message, ReaderView, list_change, state_change
+from wsrc.protocol.reader_events import status_of
 from wsrc.user_client.command_line.invocation import Invocation, user_command
 from wsrc.user_client.reader_feed import ReaderNews, ReaderSnapshot
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from wsrc.card.apdu import parse_command
 from wsrc.card.slot import ResetKind
 from wsrc.errors import BadApduError, BadHexError, ErrorCode, WsrcError
-from wsrc.messages import MAX_BATCH
 from wsrc.octets import Octets, from_person
+from wsrc.protocol.messages import MAX_BATCH
 
 DEFAULT_EXPECT: tuple[str, ...] = ("9000",)
 """What is expected before the first `!expect`."""

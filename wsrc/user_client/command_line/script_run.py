@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from wsrc.card.apdu import Response, sw_matches
 from wsrc.card.slot import ResetKind
 from wsrc.errors import WsrcError
-from wsrc.messages import Step
+from wsrc.protocol.messages import Step
 from wsrc.user_client.aio import BatchResult
 from wsrc.user_client.command_line.script import Item, ScriptCommand, ScriptReset, batches
 

@@ -17,8 +17,8 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
-from wsrc.messages import CardInfo
 from wsrc.octets import from_person
+from wsrc.protocol.messages import CardInfo
 from wsrc.user_client.command_line.invocation import Exit, exit_status
 from wsrc.user_client.command_line.output import Output, response_document, response_line
 from wsrc.user_client.command_line.shell_verbs import HELP as VERBS_HELP, VerbCard, Verbs

@@ -14,7 +14,9 @@ never a message that it did not ask for. Fields marked *first form* are all that
 from typing import Any
 
 from wsrc.card.slot import CardProtocol, Disposition, Share
-from wsrc.commands import (
+from wsrc.errors import ErrorCode
+from wsrc.octets import Octets
+from wsrc.protocol.commands import (
     Answer as Answer,
     Batch as Batch,
     BatchResp as BatchResp,
@@ -24,9 +26,7 @@ from wsrc.commands import (
     ResetReq as ResetReq,
     ResetResp as ResetResp,
 )
-from wsrc.errors import ErrorCode
-from wsrc.octets import Octets
-from wsrc.parts import (
+from wsrc.protocol.parts import (
     CardInfo as CardInfo,
     CardState as CardState,
     Change as Change,
@@ -40,7 +40,7 @@ from wsrc.parts import (
     Step as Step,
     StepResult as StepResult,
 )
-from wsrc.reader_events import (
+from wsrc.protocol.reader_events import (
     UNLISTED as UNLISTED,
     ListChange as ListChange,
     ListReaders as ListReaders,
@@ -55,7 +55,7 @@ from wsrc.reader_events import (
     list_change as list_change,
     state_change as state_change,
 )
-from wsrc.verbs import (
+from wsrc.protocol.verbs import (
     BeginTransaction as BeginTransaction,
     BeginTransactionAck as BeginTransactionAck,
     Control as Control,

@@ -4,8 +4,8 @@
 from wsrc.card.slot import CardProtocol, ResetKind
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
-from wsrc.parts import CardInfo, LeaseInfo, Numbered, Step, StepResult
-from wsrc.verbs import (
+from wsrc.protocol.parts import CardInfo, LeaseInfo, Numbered, Step, StepResult
+from wsrc.protocol.verbs import (
     BeginTransactionAck,
     ControlAck,
     EndTransactionAck,

@@ -4,7 +4,7 @@
 from enum import IntEnum, StrEnum
 from typing import get_args
 
-from wsrc import messages as m
+from wsrc.protocol import messages as m
 
 
 class Speaker(StrEnum):

@@ -14,7 +14,7 @@ import msgspec
 
 from wsrc.card.slot import SlotState
 from wsrc.octets import Octets
-from wsrc.parts import Change, Message
+from wsrc.protocol.parts import Change, Message
 
 
 class ReaderForm(StrEnum):

@@ -12,9 +12,9 @@ from wsrc.errors import (
     RemoteProtocolError,
     WsrcError,
 )
-from wsrc.messages import AnyMessage, Message
 from wsrc.octets import Octets, from_wire
-from wsrc.reader_events import NOTIFICATIONS
+from wsrc.protocol.messages import AnyMessage, Message
+from wsrc.protocol.reader_events import NOTIFICATIONS
 
 MAX_MESSAGE_OCTETS = 1 << 20
 """Limit of one message, the same for all: a batch of some full-length commands fits."""

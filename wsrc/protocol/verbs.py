@@ -8,7 +8,7 @@ they came, and the card client answers them.
 
 from wsrc.card.slot import CardProtocol, CardStatus, Disposition, Initialization, Share
 from wsrc.octets import Octets
-from wsrc.parts import Numbered
+from wsrc.protocol.parts import Numbered
 
 
 class Status(Numbered, frozen=True, tag="status", kw_only=True):
