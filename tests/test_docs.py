@@ -16,9 +16,9 @@ import click
 import pytest
 
 from wsrc.card_client.cli import command as card_client
-from wsrc.config import CardClientSettings, ServerSettings, UserSettings, load, settings_of
 from wsrc.protocol import codec
 from wsrc.server.cli import command as server
+from wsrc.settings.load import CardClientSettings, ServerSettings, UserSettings, load, settings_of
 from wsrc.user_client.cli import program as user
 from wsrc.user_client.command_line.invocation import Exit
 

@@ -14,12 +14,12 @@ from certs.make_certs import Certificates, make
 from tests.system import first_form
 from tests.system.programs import argv, environment
 from tests.system.world import World, running
-from wsrc.config import ServerSettings
 from wsrc.errors import (
     ConfigError,
     ConnectionLostError,
 )
 from wsrc.server.app import serve
+from wsrc.settings.load import ServerSettings
 from wsrc.user_client.aio import Client
 
 pytestmark = pytest.mark.usefixtures("bystander")

@@ -13,11 +13,11 @@ import websockets.asyncio.client
 
 from certs.make_certs import Certificates
 from tests.system.world import UICC, World, running, until
-from wsrc.config import ServerSettings
 from wsrc.errors import ConfigError, RefusedError
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Card, Faults, make_card, parse_description
 from wsrc.server.app import serve
+from wsrc.settings.load import ServerSettings
 
 OTHER = "8988211999000000019"
 GONE_AT_ONCE = 50

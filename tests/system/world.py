@@ -11,12 +11,12 @@ from certs.make_certs import Certificates
 from wsrc.card.identify import ISD_R_AIDS
 from wsrc.card_client.agent import Agent, Server
 from wsrc.card_client.identification import Options
-from wsrc.config import ServerSettings
 from wsrc.net.tls import client_context
 from wsrc.protocol.messages import CardInfo, CardState
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card, Faults, default_cards, make_card, parse_description
 from wsrc.server.app import App, serve
+from wsrc.settings.load import ServerSettings
 from wsrc.user_client.aio import Client
 
 LIMIT_S = 20.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.config, wsrc.settings and wsrc.options: one spelling in three places."""
+"""wsrc.settings: one spelling in three places."""
 
 import getpass
 import json
@@ -13,7 +13,9 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from wsrc.config import (
+from wsrc.errors import ConfigError
+from wsrc.settings.click_options import click_options
+from wsrc.settings.load import (
     CardClientSettings,
     ServerSettings,
     Setting,
@@ -23,8 +25,6 @@ from wsrc.config import (
     load,
     settings_of,
 )
-from wsrc.errors import ConfigError
-from wsrc.options import click_options
 
 KINDS = [ServerSettings, CardClientSettings, UserSettings]
 EVERY = [pytest.param(k, s, id=f"{k.__name__}-{s.name}") for k in KINDS for s in settings_of(k)]

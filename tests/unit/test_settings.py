@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.settings: what no value may be, whoever gives it."""
+"""wsrc.settings.programs: what no value may be, whoever gives it."""
 
 import pytest
 
-from wsrc.config import (
+from wsrc.errors import ConfigError
+from wsrc.settings.load import (
     CardClientSettings,
     ServerSettings,
     Settings,
     UserSettings,
 )
-from wsrc.errors import ConfigError
-from wsrc.settings import is_loopback
+from wsrc.settings.programs import is_loopback
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1", "LOCALHOST."])

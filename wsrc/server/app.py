@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from wsrc.config import ServerSettings
 from wsrc.errors import ConfigError
 from wsrc.net.tls import server_context
 from wsrc.net.websocket import CLOSE_S
@@ -22,6 +21,7 @@ from wsrc.protocol.messages import ClientType
 from wsrc.relay.floor import Limits
 from wsrc.relay.machine import Relay
 from wsrc.server.peers import Peers
+from wsrc.settings.load import ServerSettings
 
 _log = logging.getLogger(__name__)
 

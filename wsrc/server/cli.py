@@ -9,12 +9,12 @@ from collections.abc import Callable
 import click
 
 from wsrc import __version__
-from wsrc.config import ServerSettings
 from wsrc.errors import ConfigError
 from wsrc.logs import set_up
-from wsrc.options import click_options
 from wsrc.server.app import serve
 from wsrc.server.notify import notify
+from wsrc.settings.click_options import click_options
+from wsrc.settings.load import ServerSettings
 from wsrc.signals import ENDING, heeded
 
 _log = logging.getLogger(__name__)

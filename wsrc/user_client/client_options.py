@@ -4,7 +4,7 @@
 from pathlib import Path
 from typing import TypedDict
 
-from wsrc.config import UserSettings
+from wsrc.settings.load import UserSettings
 
 
 class ClientOptions(TypedDict):

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from wsrc.card.slot import CardProtocol, ResetKind, Share
-from wsrc.config import UserSettings
 from wsrc.errors import (
     CardBusyError,
     ConnectionLostError,
@@ -23,6 +22,7 @@ from wsrc.net.dial import Backoff
 from wsrc.protocol import messages as m
 from wsrc.protocol.messages import CardInfo, Change
 from wsrc.relay.selection import Filter
+from wsrc.settings.load import UserSettings
 from wsrc.user_client.aio import Card, Client
 from wsrc.user_client.client_options import client_options
 from wsrc.user_client.naming import Filters, exactly

@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import Any, Self, Unpack, cast
 
 from wsrc.card.pcsc_numbers import ShareMode
-from wsrc.config import UserSettings, load
 from wsrc.errors import LocalProtocolError
+from wsrc.settings.load import UserSettings, load
 from wsrc.user_client.naming import Filters, alternatives
 from wsrc.user_client.pcscd_remote import clients
 from wsrc.user_client.pcscd_source import Seen

@@ -11,7 +11,6 @@ from typing import Any
 from pySim.exceptions import NoCardError, ProtocolError, ReaderError
 from pySim.transport import LinkBase
 
-from wsrc.config import UserSettings, load
 from wsrc.errors import (
     CardBusyError,
     CardError,
@@ -23,6 +22,7 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
+from wsrc.settings.load import UserSettings, load
 from wsrc.user_client.blocking import Card, Client
 from wsrc.user_client.client_options import client_options
 from wsrc.user_client.naming import CardKey, Filters, key_of

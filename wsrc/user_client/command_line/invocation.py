@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from wsrc.config import UserSettings
 from wsrc.errors import (
     BadApduError,
     BadHexError,
@@ -27,7 +26,8 @@ from wsrc.errors import (
     SessionError,
     WsrcError,
 )
-from wsrc.options import click_options
+from wsrc.settings.click_options import click_options
+from wsrc.settings.load import UserSettings
 from wsrc.user_client.blocking import Card, Client
 from wsrc.user_client.client_options import client_options
 from wsrc.user_client.command_line.holding import Hold

@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 from click.core import ParameterSource
 
-from wsrc.config import load
-from wsrc.setting_types import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
+from wsrc.settings.load import load
+from wsrc.settings.types import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
 
 R = TypeVar("R")
 

@@ -10,8 +10,8 @@ from typing import NoReturn, TypeVar, cast
 import msgspec
 
 from wsrc.errors import ConfigError
-from wsrc.setting_types import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
-from wsrc.settings import BUILT_IN_CARDS, CardClientSettings, ServerSettings, UserSettings
+from wsrc.settings.programs import BUILT_IN_CARDS, CardClientSettings, ServerSettings, UserSettings
+from wsrc.settings.types import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
 
 __all__ = [
     "CardClientSettings",

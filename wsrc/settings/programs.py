@@ -25,7 +25,7 @@ from msgspec import Meta
 
 from wsrc.errors import BadHexError, ConfigError
 from wsrc.octets import from_person
-from wsrc.setting_types import (
+from wsrc.settings.types import (
     Count,
     LogLevel,
     Ping,
