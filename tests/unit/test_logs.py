@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from wsrc.logs import TRAFFIC, set_up
+from wsrc.process.logs import TRAFFIC, set_up
 
 NAMES = ("", "asyncio", "aiohttp.access")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.server.notify against real datagram sockets."""
+"""wsrc.process.notify against real datagram sockets."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wsrc.server.notify import notify
+from wsrc.process.notify import notify
 
 
 @pytest.fixture

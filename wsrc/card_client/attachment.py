@@ -16,8 +16,8 @@ from wsrc.card.apdu import (
 from wsrc.card.slot import Initialization, Share
 from wsrc.card_client import blocking, verbs
 from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedError
-from wsrc.logs import TRAFFIC
 from wsrc.octets import Octets
+from wsrc.process.logs import TRAFFIC
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.readers.base import CardProtocol, Connection, Direct, ResetKind

@@ -12,9 +12,10 @@ from wsrc.card.identify import ISD_R_AIDS
 from wsrc.card_client.agent import Agent, Server
 from wsrc.card_client.identification import Options, label_key
 from wsrc.errors import CardError, ConfigError
-from wsrc.logs import set_up
 from wsrc.net.tls import context_for
 from wsrc.octets import from_person
+from wsrc.process.logs import set_up
+from wsrc.process.signals import ENDING, heeded
 from wsrc.readers.base import Source
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.simulated import SimulatedSource
@@ -22,7 +23,6 @@ from wsrc.readers.simulation import Card, default_cards, load_card
 from wsrc.settings.click_options import click_options
 from wsrc.settings.load import CardClientSettings
 from wsrc.settings.programs import BUILT_IN_CARDS
-from wsrc.signals import ENDING, heeded
 
 _log = logging.getLogger(__name__)
 

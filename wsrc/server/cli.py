@@ -10,12 +10,12 @@ import click
 
 from wsrc import __version__
 from wsrc.errors import ConfigError
-from wsrc.logs import set_up
+from wsrc.process.logs import set_up
+from wsrc.process.notify import notify
+from wsrc.process.signals import ENDING, heeded
 from wsrc.server.app import serve
-from wsrc.server.notify import notify
 from wsrc.settings.click_options import click_options
 from wsrc.settings.load import ServerSettings
-from wsrc.signals import ENDING, heeded
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from wsrc import __version__
-from wsrc.signals import catch, heeded
+from wsrc.process.signals import catch, heeded
 from wsrc.user_client.command_line import pcsc as programs
 from wsrc.user_client.command_line.apdu import apdu, reset, script, shell
 from wsrc.user_client.command_line.bridges import lpac, vpcd

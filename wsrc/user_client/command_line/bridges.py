@@ -8,7 +8,7 @@ from contextlib import closing
 import click
 
 from wsrc.errors import AmbiguousCardError
-from wsrc.signals import service
+from wsrc.process.signals import service
 from wsrc.user_client import lpac as stdio
 from wsrc.user_client.client_options import client_options
 from wsrc.user_client.command_line.invocation import (

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from wsrc.signals import service
+from wsrc.process.signals import service
 from wsrc.user_client.command_line.invocation import Invocation, card_options, user_command
 from wsrc.user_client.command_line.program_run import run_program, status_of
 from wsrc.user_client.naming import Filters, alternatives

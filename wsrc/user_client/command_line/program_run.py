@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from wsrc.signals import ENDING, catch, heeded, ignore
+from wsrc.process.signals import ENDING, catch, heeded, ignore
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit statuses of a program that could not be started, as shells have them."""
