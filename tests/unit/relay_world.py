@@ -8,8 +8,8 @@ from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
 from wsrc.relay.effects import Close, Effect, Note, Send
-from wsrc.relay.floor import Limits
 from wsrc.relay.machine import Relay
+from wsrc.relay.state import Limits
 
 
 class World:

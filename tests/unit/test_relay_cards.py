@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.relay.cards: what card clients report and answer, in time and out of place."""
+"""wsrc.relay.card_clients: what card clients report and answer, in time and out of place."""
 
 import pytest
 

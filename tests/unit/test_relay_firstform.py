@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-wsrc.relay.firstform: peers that know neither ids nor sessions.
+wsrc.relay.first_form: peers that know neither ids nor sessions.
 
 The numbers in names are those of the faults that the first form was published with.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.relay.selection: what a user means by a select, and filters with wildcards."""
+"""wsrc.selection: what a user means by a select, and filters with wildcards."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.unit.relay_world import reader
 from wsrc.errors import ErrorCode, RefusedError
 from wsrc.protocol.messages import CardInfo, ListCards, SelectCard
 from wsrc.relay.records import CardPeer, Slot
-from wsrc.relay.selection import Filter, selection_of
+from wsrc.selection import Filter, selection_of
 
 EID = "89049032123451234512345678901235"
 

@@ -6,8 +6,8 @@ from tests.unit.relay_world import reader
 from wsrc.protocol.messages import SelectCard
 from wsrc.relay.index import keys_of
 from wsrc.relay.records import CardPeer, Slot, UserPeer, Waiter
-from wsrc.relay.selection import selection_of
 from wsrc.relay.waiting import WaitingRoom
+from wsrc.selection import selection_of
 
 
 def waiter(id_: int, **by: str) -> Waiter:

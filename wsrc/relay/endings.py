@@ -14,8 +14,8 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
 from wsrc.relay import leases, queue
 from wsrc.relay.claims import Lost
-from wsrc.relay.floor import Floor
 from wsrc.relay.records import InFlight, Lease, LeasePhase, Slot, UserPeer
+from wsrc.relay.state import Floor
 
 
 def end(floor: Floor, lease: Lease, now: float, why: m.Error, *, asked: bool = False) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from wsrc.card.identity import has_check_digit, normal_iccid
 from wsrc.protocol.messages import ReaderInfo, ReaderState
 from wsrc.relay.records import Slot
-from wsrc.relay.selection import KINDS, Key, Selection
+from wsrc.selection import KINDS, Key, Selection
 
 
 def normal(kind: str, value: str) -> str:

@@ -6,8 +6,8 @@ import msgspec
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
-from wsrc.relay.floor import Floor
 from wsrc.relay.records import PCSC, RESUME, SHARE, InFlight, Lease, LeasePhase, Slot, Waiter
+from wsrc.relay.state import Floor
 
 
 def grant(floor: Floor, slot: Slot, asked: Waiter, now: float) -> None:

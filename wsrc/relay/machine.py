@@ -9,11 +9,11 @@ from wsrc.errors import ErrorCode, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
-from wsrc.relay import cards, endings, leases, queue, resuming, users
+from wsrc.relay import card_clients, endings, leases, queue, resuming, users
 from wsrc.relay.effects import Close, Effect, Send
-from wsrc.relay.firstform import Adapter, FirstFormCard, FirstFormUser, Traffic
-from wsrc.relay.floor import SESSION_TIMERS, Floor, Limits, TimerKey, printable
+from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import CardPeer, Peer, UserPeer
+from wsrc.relay.state import SESSION_TIMERS, Floor, Limits, TimerKey, printable
 
 FEATURES = ("batch", "cancel", "events", "pcsc", "raw_tpdu", "readers", "resume", "share", "wait")
 """What `hello_ack` announces."""
@@ -68,7 +68,7 @@ class Relay:
         adapter = self._adapters.get(peer)
         try:
             if isinstance(record, CardPeer):
-                cards.check(message)
+                card_clients.check(message)
             if adapter is not None:
                 self._from_first_form(record, adapter, message, now)
             elif isinstance(message, m.Hello) and message.version is None:
@@ -168,7 +168,7 @@ class Relay:
         elif isinstance(record, UserPeer):
             users.received(self._floor, record, message, text, now)
         else:
-            cards.received(self._floor, record, message, text, now)
+            card_clients.received(self._floor, record, message, text, now)
 
     def _hello(self, record: Peer, message: m.Hello, now: float) -> None:
         floor = self._floor
@@ -187,7 +187,7 @@ class Relay:
             return
         record.features = frozenset(message.features)
         floor.note(f"Card client {record.number} is {record.name}")
-        cards.greeted(floor, record, message, now)
+        card_clients.greeted(floor, record, message, now)
 
     def _replace(self, record: Peer, instance: str | None, now: float) -> None:
         """Strike the earlier connection of a peer that came back before it was missed."""
@@ -253,7 +253,7 @@ class Relay:
         if isinstance(record, UserPeer):
             users.disconnected(floor, record, now, goodbye=goodbye)
         elif record is not None:
-            cards.disconnected(floor, record, now)
+            card_clients.disconnected(floor, record, now)
 
     def _expired(self, key: TimerKey, now: float) -> None:
         kind, who, id_ = key

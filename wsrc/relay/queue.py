@@ -5,9 +5,9 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.relay import leases
-from wsrc.relay.floor import Floor
 from wsrc.relay.records import Lease, Slot, UserPeer, Waiter
-from wsrc.relay.selection import Selection
+from wsrc.relay.state import Floor
+from wsrc.selection import Selection
 
 RESTARTS = "The server is about to restart; connect again and repeat this."
 """What a request is answered with that would begin while the server stops."""

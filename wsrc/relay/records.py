@@ -19,7 +19,7 @@ from wsrc.protocol.messages import (
     Resume,
     SelectCard,
 )
-from wsrc.relay.selection import Key, Selection
+from wsrc.selection import Key, Selection
 
 MAX_REMEMBERED_ENDS = 16
 """Ended sessions whose reason a user can still be told."""

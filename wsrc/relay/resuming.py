@@ -15,7 +15,6 @@ from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.relay import endings, leases, queue, sharing
 from wsrc.relay.claims import Lost, Sign
-from wsrc.relay.floor import Floor, printable
 from wsrc.relay.records import (
     MAX_HOLDERS,
     RESUME,
@@ -26,6 +25,7 @@ from wsrc.relay.records import (
     Slot,
     UserPeer,
 )
+from wsrc.relay.state import Floor, printable
 
 MAX_CLAIMS = 8
 """Claims to one session at a time."""

@@ -5,8 +5,8 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.relay import queue
-from wsrc.relay.floor import Floor
 from wsrc.relay.records import SHARE, InFlight, Lease
+from wsrc.relay.state import Floor
 
 
 def refusal(floor: Floor, lease: Lease, wish: m.Reconnect) -> tuple[ErrorCode, str] | None:

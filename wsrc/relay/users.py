@@ -8,9 +8,9 @@ from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
 from wsrc.relay import endings, leases, queue, resuming, sharing
-from wsrc.relay.floor import Floor
 from wsrc.relay.records import PCSC, Lease, LeasePhase, UserPeer
-from wsrc.relay.selection import Filter, selection_of
+from wsrc.relay.state import Floor
+from wsrc.selection import Filter, selection_of
 
 PAGE = 500
 """Most cards in one `list_cards_ack`."""

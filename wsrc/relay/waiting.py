@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from wsrc.relay.index import lookups, matches
 from wsrc.relay.records import Slot, Ticket, Waiter
-from wsrc.relay.selection import Key
+from wsrc.selection import Key
 
 
 class WaitingRoom:

@@ -18,8 +18,8 @@ from wsrc.net.tls import server_context
 from wsrc.net.websocket import CLOSE_S
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.messages import ClientType
-from wsrc.relay.floor import Limits
 from wsrc.relay.machine import Relay
+from wsrc.relay.state import Limits
 from wsrc.server.peers import Peers
 from wsrc.settings.load import ServerSettings
 

@@ -21,7 +21,7 @@ from wsrc.errors import (
 from wsrc.net.dial import Backoff
 from wsrc.protocol import messages as m
 from wsrc.protocol.messages import CardInfo, Change
-from wsrc.relay.selection import Filter
+from wsrc.selection import Filter
 from wsrc.settings.load import UserSettings
 from wsrc.user_client.aio import Card, Client
 from wsrc.user_client.client_options import client_options

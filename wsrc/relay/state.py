@@ -15,9 +15,9 @@ from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, Places, keys_of
 from wsrc.relay.readers import Readers
 from wsrc.relay.records import CardPeer, Lease, Peer, Slot, UserPeer
-from wsrc.relay.selection import Filter
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import WaitingRoom
+from wsrc.selection import Filter
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,8 +11,8 @@ from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import ANSWERS
 from wsrc.relay import endings, leases, queue, resuming, sharing
-from wsrc.relay.floor import Floor
 from wsrc.relay.records import NO_CARD, CardPeer, InFlight, Lease, LeasePhase, Slot, Waiter
+from wsrc.relay.state import Floor
 
 MAX_TEXT, MAX_EIDS, MAX_ATR_OCTETS = 256, 16, 33
 """Bounds of what a card client says of a reader."""
