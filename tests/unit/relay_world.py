@@ -124,17 +124,17 @@ class World:
 
     def leftovers(self) -> dict[str, int]:
         """Give what the relay still remembers."""
-        floor = self.relay._floor
+        state = self.relay._state
         kept = {
-            "instances": len(floor.instances),
-            "claims that wait": len(floor.claims._waiting),
-            "sessions that are claimed": len(floor.claims._by_session),
-            "leases that are kept": len(floor.kept),
-            "watchers": len(floor.watchers),
-            "reader watchers": len(floor.readers.watchers),
-            "reader views": len(floor.readers),
+            "instances": len(state.instances),
+            "claims that wait": len(state.claims._waiting),
+            "sessions that are claimed": len(state.claims._by_session),
+            "leases that are kept": len(state.kept),
+            "watchers": len(state.watchers),
+            "reader watchers": len(state.readers.watchers),
+            "reader views": len(state.readers),
             "adapters": len(self.relay._adapters),
-            "buckets": len(floor.waiting._by_key),
+            "buckets": len(state.waiting._by_key),
         }
         return {name: n for name, n in (self.relay.counts | kept).items() if n}
 

@@ -129,7 +129,7 @@ def test_a_user_of_the_first_form_cannot_ask() -> None:
         old.say(request)
         assert "message" in json.loads(old.texts[-1])
         old.next(m.Error)
-    assert world.relay._floor.readers.watchers == {}
+    assert world.relay._state.readers.watchers == {}
 
 
 def test_who_went_is_not_told_anything() -> None:
@@ -312,8 +312,8 @@ def test_a_reader_that_comes_and_goes_within_one_event_was_never_there() -> None
     world = World()
     watcher = world.user()
     watch(watcher)
-    floor = world.relay._floor
-    slot = floor.new_slot(CardPeer(9), empty("ghost"))
-    floor.file(slot)
-    del floor.slots[slot.number]
-    assert floor.readers.settle() == []
+    state = world.relay._state
+    slot = state.new_slot(CardPeer(9), empty("ghost"))
+    state.file(slot)
+    del state.slots[slot.number]
+    assert state.readers.settle() == []

@@ -12,121 +12,121 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import ANSWERS
 from wsrc.relay import endings, leases, queue, resuming, sharing
 from wsrc.relay.records import NO_CARD, CardPeer, InFlight, Lease, LeasePhase, Slot, Waiter
-from wsrc.relay.state import Floor
+from wsrc.relay.state import RelayState
 
 MAX_TEXT, MAX_EIDS, MAX_ATR_OCTETS = 256, 16, 33
 """Bounds of what a card client says of a reader."""
 
 
 def received(
-    floor: Floor, peer: CardPeer, message: m.Message, text: bytes | None, now: float
+    state: RelayState, peer: CardPeer, message: m.Message, text: bytes | None, now: float
 ) -> None:
     """Act on a message of a card client that is in its place."""
     claim = resuming.claim_of(peer, message)
     if claim is not None and isinstance(message, m.Resumed | m.SessionEnded | m.Error):
-        resuming.answered(floor, claim, message, now)
+        resuming.answered(state, claim, message, now)
         return
     match message:
         case m.ReaderReport(reader=info):
-            report(floor, peer, info, now)
+            report(state, peer, info, now)
         case m.ReaderGone(reader=reader):
             slot = peer.slots.get(reader)
             if slot is not None:
                 why = m.error(ErrorCode.READER_UNAVAILABLE, "The reader was unplugged.")
-                queue.reconsider(floor, _strike(floor, slot, why), now)
+                queue.reconsider(state, _strike(state, slot, why), now)
         case m.AttachAck(session=session):
-            lease = _lease(floor, peer, session)
+            lease = _lease(state, peer, session)
             if lease is not None:
-                leases.attached(floor, lease, message, now)
+                leases.attached(state, lease, message, now)
         case _:
-            _other(floor, peer, message, text, now)
+            _other(state, peer, message, text, now)
 
 
 def _other(
-    floor: Floor, peer: CardPeer, message: m.Message, text: bytes | None, now: float
+    state: RelayState, peer: CardPeer, message: m.Message, text: bytes | None, now: float
 ) -> None:
     match message:
         case m.DetachAck(session=session):
-            lease = _lease(floor, peer, session)
+            lease = _lease(state, peer, session)
             if lease is not None and lease.phase is LeasePhase.ENDING:
-                endings.cleaned(floor, lease, now)
+                endings.cleaned(state, lease, now)
         case m.CancelAck():
-            lease = _lease(floor, peer, message.session)
+            lease = _lease(state, peer, message.session)
             in_flight = lease.in_flight if lease is not None else None
             if lease is not None and in_flight is not None and in_flight.cancel == message.id:
                 in_flight.cancel = None
-                floor.tell(lease, message, text)
+                state.tell(lease, message, text)
         case m.SessionEnded():
-            _ended(floor, peer, message, text, now)
+            _ended(state, peer, message, text, now)
         case m.Resumed():
             pass
         case m.Error():
-            _error(floor, peer, message, text, now)
+            _error(state, peer, message, text, now)
         case _:
             assert isinstance(message, m.ForwardedAck)
-            _answer(floor, peer, message, text, now)
+            _answer(state, peer, message, text, now)
 
 
-def greeted(floor: Floor, peer: CardPeer, hello: m.Hello, now: float) -> None:
+def greeted(state: RelayState, peer: CardPeer, hello: m.Hello, now: float) -> None:
     """Enter the readers of a card client, and the sessions that it kept, before any is offered."""
     infos = {info.reader: info for info in hello.readers}
-    entered = (_enter(floor, peer, info) for info in infos.values())
+    entered = (_enter(state, peer, info) for info in infos.values())
     slots = [slot for slot in entered if slot is not None]
-    over = resuming.adopt(floor, peer, hello.sessions, now)
+    over = resuming.adopt(state, peer, hello.sessions, now)
     for slot in slots:
-        floor.announce(None, _shown(floor, slot))
+        state.announce(None, _shown(state, slot))
     for lease in over:
-        resuming.end_adopted(floor, lease, now)
+        resuming.end_adopted(state, lease, now)
     for slot in slots:
-        queue.offer(floor, slot, now)
-    resuming.arrived(floor, peer, slots, hello.sessions, now)
+        queue.offer(state, slot, now)
+    resuming.arrived(state, peer, slots, hello.sessions, now)
 
 
-def report(floor: Floor, peer: CardPeer, info: m.ReaderInfo, now: float) -> None:
+def report(state: RelayState, peer: CardPeer, info: m.ReaderInfo, now: float) -> None:
     """Enter what a card client says of a reader, and offer its card to those who wait."""
     slot = peer.slots.get(info.reader)
     if slot is not None and _unfit(info) is None:
-        _update(floor, slot, info, now)
+        _update(state, slot, info, now)
         return
-    slot = _enter(floor, peer, info)
+    slot = _enter(state, peer, info)
     if slot is not None:
-        floor.announce(None, _shown(floor, slot))
-        queue.offer(floor, slot, now)
-        resuming.arrived(floor, peer, (slot,), (), now)
+        state.announce(None, _shown(state, slot))
+        queue.offer(state, slot, now)
+        resuming.arrived(state, peer, (slot,), (), now)
 
 
-def _enter(floor: Floor, peer: CardPeer, info: m.ReaderInfo) -> Slot | None:
+def _enter(state: RelayState, peer: CardPeer, info: m.ReaderInfo) -> Slot | None:
     """Enter a reader that is new, or say what is wrong with it."""
     why, code = _unfit(info), ErrorCode.BAD_MESSAGE
-    if why is None and len(peer.slots) >= floor.limits.max_readers_per_card_client:
+    if why is None and len(peer.slots) >= state.limits.max_readers_per_card_client:
         why = f"Reader {info.name!r} is one too many; {len(peer.slots)} are entered."
         code = ErrorCode.TOO_MANY
     if why is not None:
-        floor.refuse(peer, None, code, why)
+        state.refuse(peer, None, code, why)
         return None
-    slot = floor.new_slot(peer, info)
-    floor.file(slot)
+    slot = state.new_slot(peer, info)
+    state.file(slot)
     return slot
 
 
-def _update(floor: Floor, slot: Slot, info: m.ReaderInfo, now: float) -> None:
-    before, other_card = _shown(floor, slot), slot.info.insertion != info.insertion
-    waiters, ended = queue.waiting_for(floor, slot), _ended_by(slot, info)
+def _update(state: RelayState, slot: Slot, info: m.ReaderInfo, now: float) -> None:
+    before, other_card = _shown(state, slot), slot.info.insertion != info.insertion
+    waiters, ended = queue.waiting_for(state, slot), _ended_by(slot, info)
     for lease in ended:
-        _note_end(floor, lease, _gone(info).message)
+        _note_end(state, lease, _gone(info).message)
     slot.info = info
-    floor.file(slot)
-    floor.places.put(slot)
+    state.file(slot)
+    state.places.put(slot)
     for lease in ended:
-        endings.lose(floor, lease, _gone(info))
-    after = _shown(floor, slot)
+        endings.lose(state, lease, _gone(info))
+    after = _shown(state, slot)
     if other_card:
-        floor.announce(before, None)
-        floor.announce(None, after)
+        state.announce(before, None)
+        state.announce(None, after)
     elif before != after:
-        floor.announce(before, after)
-    queue.offer(floor, slot, now)
-    queue.reconsider(floor, waiters, now)
+        state.announce(before, after)
+    queue.offer(state, slot, now)
+    queue.reconsider(state, waiters, now)
 
 
 def _ended_by(slot: Slot, info: m.ReaderInfo) -> list[Lease]:
@@ -143,8 +143,8 @@ def _gone(info: m.ReaderInfo) -> m.Error:
     return m.error(ErrorCode.CARD_NOT_PRESENT, "The card was taken out of the reader.")
 
 
-def _shown(floor: Floor, slot: Slot) -> m.CardInfo | None:
-    return floor.card_info(slot) if slot.has_card else None
+def _shown(state: RelayState, slot: Slot) -> m.CardInfo | None:
+    return state.card_info(slot) if slot.has_card else None
 
 
 def _unfit(info: m.ReaderInfo) -> str | None:
@@ -157,43 +157,43 @@ def _unfit(info: m.ReaderInfo) -> str | None:
     return None
 
 
-def disconnected(floor: Floor, peer: CardPeer, now: float) -> None:
+def disconnected(state: RelayState, peer: CardPeer, now: float) -> None:
     """Strike all readers of a card client that is gone; what it keeps can be resumed."""
     sentence = f"The connection of card host {peer.name} to the server is lost."
     why = m.error(ErrorCode.CARD_CLIENT_GONE, sentence)
     held = [lease for slot in peer.slots.values() for lease in slot.leases.values()]
     for lease in held:
         if lease.keep_s:
-            resuming.interrupt(floor, lease, why)
-    again = [asked for lease in held if (asked := _taken_back(floor, lease, now)) is not None]
+            resuming.interrupt(state, lease, why)
+    again = [asked for lease in held if (asked := _taken_back(state, lease, now)) is not None]
     waiters: list[Waiter] = []
     for slot in list(peer.slots.values()):
-        waiters += _strike(floor, slot, why)
+        waiters += _strike(state, slot, why)
     for waiter in again:
-        queue.wait_again(floor, waiter)
-    queue.reconsider(floor, [*again, *waiters], now)
-    resuming.card_client_lost(floor, peer, now)
+        queue.wait_again(state, waiter)
+    queue.reconsider(state, [*again, *waiters], now)
+    resuming.card_client_lost(state, peer, now)
 
 
-def _taken_back(floor: Floor, lease: Lease, now: float) -> Waiter | None:
+def _taken_back(state: RelayState, lease: Lease, now: float) -> Waiter | None:
     """Let go of a lease whose card is being reset, where its user has time left to wait."""
     asked = lease.asked
     if lease.phase is not LeasePhase.ATTACHING or asked is None:
         return None
     if asked.message.wait_s <= 0 or asked.until <= now:
         return None
-    leases.forget(floor, lease)
+    leases.forget(state, lease)
     return asked
 
 
-def _strike(floor: Floor, slot: Slot, why: m.Error) -> list[Waiter]:
+def _strike(state: RelayState, slot: Slot, why: m.Error) -> list[Waiter]:
     """Strike a reader that is out of reach; give those who wait for its card."""
-    before, waiters = _shown(floor, slot), queue.waiting_for(floor, slot)
-    floor.strike_slot(slot)
+    before, waiters = _shown(state, slot), queue.waiting_for(state, slot)
+    state.strike_slot(slot)
     for lease in list(slot.leases.values()):
-        _note_end(floor, lease, why.message)
-        endings.lose(floor, lease, why)
-    floor.announce(before, None)
+        _note_end(state, lease, why.message)
+        endings.lose(state, lease, why)
+    state.announce(before, None)
     return waiters
 
 
@@ -216,34 +216,34 @@ def check(message: m.Message) -> None:
             raise RemoteProtocolError("A status word has four hexadecimal digits.")
 
 
-def _lease(floor: Floor, peer: CardPeer, session: str | None) -> Lease | None:
-    lease = floor.sessions.get(session or "")
+def _lease(state: RelayState, peer: CardPeer, session: str | None) -> Lease | None:
+    lease = state.sessions.get(session or "")
     return lease if lease is not None and lease.slot.peer is peer else None
 
 
 def _answer(
-    floor: Floor,
+    state: RelayState,
     peer: CardPeer,
     message: m.ForwardedAck,
     text: bytes | None,
     now: float,
 ) -> None:
     """Give a user the answer to the request in flight; a late or foreign one is dropped."""
-    lease = _lease(floor, peer, message.session)
+    lease = _lease(state, peer, message.session)
     if lease is None or lease.phase is not LeasePhase.HELD:
         return
     in_flight = lease.in_flight
     if in_flight is None or not _is_answer(message, in_flight):
         return
-    leases.answered(floor, lease, now)
-    sharing.settled(floor, lease, in_flight, message, now)
+    leases.answered(state, lease, now)
+    sharing.settled(state, lease, in_flight, message, now)
     if type(message) is ANSWERS[type(in_flight.message)]:
-        floor.tell(lease, message, text)
+        state.tell(lease, message, text)
     else:
         code, why = ErrorCode.CARD_TRANSMISSION_ERROR, "The card client answered something else."
         fields = {"session": lease.session, "outcome": Outcome.UNKNOWN}
-        floor.tell(lease, m.error(code, why, id=in_flight.id, **fields))
-    endings.close_cancel(floor, lease, in_flight, cancelled=False)
+        state.tell(lease, m.error(code, why, id=in_flight.id, **fields))
+    endings.close_cancel(state, lease, in_flight, cancelled=False)
 
 
 def _is_answer(message: m.Answer, in_flight: InFlight) -> bool:
@@ -253,59 +253,61 @@ def _is_answer(message: m.Answer, in_flight: InFlight) -> bool:
     return message.id == in_flight.id and message.seq in {None, seq}
 
 
-def _error(floor: Floor, peer: CardPeer, message: m.Error, text: bytes | None, now: float) -> None:
-    lease = _lease(floor, peer, message.session)
+def _error(
+    state: RelayState, peer: CardPeer, message: m.Error, text: bytes | None, now: float
+) -> None:
+    lease = _lease(state, peer, message.session)
     if lease is None:
-        floor.note(f"Card client {peer.name} says: {message.message[:200]}")
+        state.note(f"Card client {peer.name} says: {message.message[:200]}")
     elif lease.phase is LeasePhase.ATTACHING:
-        _drop(floor, lease, now, message)
+        _drop(state, lease, now, message)
     elif lease.phase is LeasePhase.ENDING:
         if message.id is None and lease.attach_open:
-            _drop(floor, lease, now, message)
+            _drop(state, lease, now, message)
         elif message.id is None:
-            endings.not_cleaned(floor, lease, message, now)
+            endings.not_cleaned(state, lease, message, now)
     elif lease.in_flight is not None and _is_answer(message, lease.in_flight):
         in_flight = lease.in_flight
-        leases.answered(floor, lease, now)
-        sharing.settled(floor, lease, in_flight, message, now)
-        floor.tell(lease, message, text)
+        leases.answered(state, lease, now)
+        sharing.settled(state, lease, in_flight, message, now)
+        state.tell(lease, message, text)
         cancelled = message.code is ErrorCode.CANCELLED
-        endings.close_cancel(floor, lease, in_flight, cancelled=cancelled)
+        endings.close_cancel(state, lease, in_flight, cancelled=cancelled)
 
 
 def _ended(
-    floor: Floor, peer: CardPeer, message: m.SessionEnded, text: bytes | None, now: float
+    state: RelayState, peer: CardPeer, message: m.SessionEnded, text: bytes | None, now: float
 ) -> None:
     """End a lease that its card client ended; one that can be resumed says more to its user."""
-    lease = _lease(floor, peer, message.session)
+    lease = _lease(state, peer, message.session)
     if lease is None:
         return
     why = m.error(message.code, message.message)
     if lease.keep_s and lease.phase is LeasePhase.HELD:
-        _note_end(floor, lease, why.message[:200])
-        endings.said_by_card_client(floor, lease, message, text)
-        _look_after(floor, lease, why, now)
+        _note_end(state, lease, why.message[:200])
+        endings.said_by_card_client(state, lease, message, text)
+        _look_after(state, lease, why, now)
     else:
-        _drop(floor, lease, now, why)
+        _drop(state, lease, now, why)
 
 
-def _drop(floor: Floor, lease: Lease, now: float, why: m.Error) -> None:
+def _drop(state: RelayState, lease: Lease, now: float, why: m.Error) -> None:
     """End a lease that its card client ended or refused; `why` may tell of the card as well."""
-    _note_end(floor, lease, why.message[:200])
-    endings.lose(floor, lease, why)
-    _look_after(floor, lease, why, now)
+    _note_end(state, lease, why.message[:200])
+    endings.lose(state, lease, why)
+    _look_after(state, lease, why, now)
 
 
-def _look_after(floor: Floor, lease: Lease, why: m.Error, now: float) -> None:
+def _look_after(state: RelayState, lease: Lease, why: m.Error, now: float) -> None:
     """Offer a card whose lease its card client ended, unless it is out of order now."""
     slot = lease.slot
     shared = slot.leases or lease.share is Share.DIRECT
-    state = None if shared or not why.code else _STATE_AFTER.get(why.code)
-    if state in {None, slot.info.state}:
-        floor.changed(slot)
-        queue.offer(floor, slot, now)
+    becomes = None if shared or not why.code else _STATE_AFTER.get(why.code)
+    if becomes in {None, slot.info.state}:
+        state.changed(slot)
+        queue.offer(state, slot, now)
         return
-    _update(floor, slot, msgspec.structs.replace(slot.info, state=state), now)
+    _update(state, slot, msgspec.structs.replace(slot.info, state=becomes), now)
 
 
 _STATE_AFTER = {
@@ -317,7 +319,7 @@ _STATE_AFTER = {
 """How a card is that could not be kept, until its card client says more."""
 
 
-def _note_end(floor: Floor, lease: Lease, sentence: str) -> None:
+def _note_end(state: RelayState, lease: Lease, sentence: str) -> None:
     name = lease.slot.info.iccid or ""
     card = f" ({shorten(name)})" if name else ""
-    floor.note(f"Session {lease.session[:8]} of {lease.holder}{card} ended: {sentence}")
+    state.note(f"Session {lease.session[:8]} of {lease.holder}{card} ended: {sentence}")

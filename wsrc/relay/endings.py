@@ -15,101 +15,101 @@ from wsrc.protocol.conversation import CloseCode
 from wsrc.relay import leases, queue
 from wsrc.relay.claims import Lost
 from wsrc.relay.records import InFlight, Lease, LeasePhase, Slot, UserPeer
-from wsrc.relay.state import Floor
+from wsrc.relay.state import RelayState
 
 
-def end(floor: Floor, lease: Lease, now: float, why: m.Error, *, asked: bool = False) -> None:
+def end(state: RelayState, lease: Lease, now: float, why: m.Error, *, asked: bool = False) -> None:
     """
     Take the card from its user and have it reset.
 
     Args:
-        floor: The state.
+        state: The state.
         lease: The lease to end, which is not ending yet.
         now: Monotonic seconds.
         why: What the user is told.
         asked: Whether the user asked for it, so that only open requests are answered.
     """
     in_flight = lease.in_flight
-    busy_s = leases.limit_of(floor, in_flight.message) if in_flight is not None else 0.0
-    _part(floor, lease, why, asked=asked)
+    busy_s = leases.limit_of(state, in_flight.message) if in_flight is not None else 0.0
+    _part(state, lease, why, asked=asked)
     lease.code = why.code if lease.keep_s and not asked else None
     lease.phase = LeasePhase.ENDING
-    clean(floor, lease, now + busy_s)
+    clean(state, lease, now + busy_s)
 
 
-def release(floor: Floor, user: UserPeer, slot: Slot, now: float) -> None:
+def release(state: RelayState, user: UserPeer, slot: Slot, now: float) -> None:
     """Take back a card that was given to a user whose connection broke before they knew of it."""
     for lease in slot.holders:
-        if unheard_of(floor, user, lease):
-            _end_kept(floor, lease, "its user selects the card again", now)
+        if unheard_of(state, user, lease):
+            _end_kept(state, lease, "its user selects the card again", now)
 
 
-def unheard_of(floor: Floor, user: UserPeer, lease: Lease) -> bool:
+def unheard_of(state: RelayState, user: UserPeer, lease: Lease) -> bool:
     """
     Tell whether a user who selects cannot know of a lease that is kept for them.
 
     They would have claimed it before they selected; but over its own connection they are only
     about to, after the card host was lost.
     """
-    return lease.last_user != user.number and _left_by(floor, user, lease)
+    return lease.last_user != user.number and _left_by(state, user, lease)
 
 
-def give_back(floor: Floor, user: UserPeer, session: str, now: float) -> bool:
+def give_back(state: RelayState, user: UserPeer, session: str, now: float) -> bool:
     """
     End a session that was interrupted before its user gave it back; tell whether there is one.
 
     It ends at once, or when its card client brings it. The user is on the connection that had it,
     or on a later one of the same run.
     """
-    lease, lost = floor.sessions.get(session), floor.lost.get(session)
+    lease, lost = state.sessions.get(session), state.lost.get(session)
     if lease is not None:
-        theirs = lease.last_user == user.number or _left_by(floor, user, lease)
+        theirs = lease.last_user == user.number or _left_by(state, user, lease)
         if lease.away_until is None or not theirs:
             return False
-        _end_kept(floor, lease, "its user is done", now)
+        _end_kept(state, lease, "its user is done", now)
     elif lost is None or not _lost_by(user, lost):
         return False
     else:
         over = lost._replace(until=-math.inf, code=ErrorCode.CANCELLED)
-        floor.lost.put(session, over)
+        state.lost.put(session, over)
     return True
 
 
-def goodbye(floor: Floor, user: UserPeer, now: float) -> None:
+def goodbye(state: RelayState, user: UserPeer, now: float) -> None:
     """
     End what was kept for a user who does not want to go on with it.
 
     What is out of reach ends when its card client brings it.
     """
     if user.instance is not None:
-        floor.gone.put(user.instance, True)
-        for lease in list(floor.kept.get(user.instance, {}).values()):
-            if _left_by(floor, user, lease):
-                _end_kept(floor, lease, "its user is gone", now)
+        state.gone.put(user.instance, True)
+        for lease in list(state.kept.get(user.instance, {}).values()):
+            if _left_by(state, user, lease):
+                _end_kept(state, lease, "its user is gone", now)
 
 
-def clean(floor: Floor, lease: Lease, due: float) -> None:
+def clean(state: RelayState, lease: Lease, due: float) -> None:
     """Have the card of a lease that ends reset; `due` is when its card client can begin."""
-    floor.timers.set(("clean", lease.session, None), due + floor.limits.attach_s)
-    floor.changed(lease.slot)
-    _detach(floor, lease)
+    state.timers.set(("clean", lease.session, None), due + state.limits.attach_s)
+    state.changed(lease.slot)
+    _detach(state, lease)
 
 
-def lose(floor: Floor, lease: Lease, why: m.Error) -> None:
+def lose(state: RelayState, lease: Lease, why: m.Error) -> None:
     """End a lease whose card is out of reach or was reset already."""
     if lease.phase is not LeasePhase.ENDING:
-        _part(floor, lease, why, asked=False)
-    leases.forget(floor, lease)
+        _part(state, lease, why, asked=False)
+    leases.forget(state, lease)
 
 
-def cleaned(floor: Floor, lease: Lease, now: float) -> None:
+def cleaned(state: RelayState, lease: Lease, now: float) -> None:
     """Free a card that its card client reset after a lease."""
-    leases.forget(floor, lease)
-    floor.changed(lease.slot)
-    queue.offer(floor, lease.slot, now)
+    leases.forget(state, lease)
+    state.changed(lease.slot)
+    queue.offer(state, lease.slot, now)
 
 
-def overdue(floor: Floor, lease: Lease, now: float) -> None:
+def overdue(state: RelayState, lease: Lease, now: float) -> None:
     """
     Deal with a card that is not reset in time.
 
@@ -118,15 +118,15 @@ def overdue(floor: Floor, lease: Lease, now: float) -> None:
     """
     peer = lease.slot.peer
     why = f"Card host {peer.name} did not reset a card in time."
-    floor.note(why)
+    state.note(why)
     if peer.first_form:
-        floor.close(peer, CloseCode.POLICY, why)
+        state.close(peer, CloseCode.POLICY, why)
         return
-    floor.timers.set(("clean", lease.session, None), now + floor.limits.attach_s)
-    _detach(floor, lease)
+    state.timers.set(("clean", lease.session, None), now + state.limits.attach_s)
+    _detach(state, lease)
 
 
-def not_cleaned(floor: Floor, lease: Lease, error: m.Error, now: float) -> None:
+def not_cleaned(state: RelayState, lease: Lease, error: m.Error, now: float) -> None:
     """
     Keep a card from users that its card client could not reset after a lease.
 
@@ -136,19 +136,19 @@ def not_cleaned(floor: Floor, lease: Lease, error: m.Error, now: float) -> None:
     """
     peer, slot = lease.slot.peer, lease.slot
     why = f"The card could not be reset after a lease: {error.message[:80]}"
-    floor.note(f"Card host {peer.name}: {why}")
+    state.note(f"Card host {peer.name}: {why}")
     if peer.first_form:
-        floor.close(peer, CloseCode.POLICY, why)
+        state.close(peer, CloseCode.POLICY, why)
         return
-    leases.forget(floor, lease)
+    leases.forget(state, lease)
     if slot.has_card and not slot.leases:
         slot.info = msgspec.structs.replace(slot.info, state=m.ReaderState.MUTE)
-    floor.changed(slot)
-    queue.offer(floor, slot, now)
+    state.changed(slot)
+    queue.offer(state, slot, now)
 
 
 def said_by_card_client(
-    floor: Floor, lease: Lease, said: m.SessionEnded, text: bytes | None
+    state: RelayState, lease: Lease, said: m.SessionEnded, text: bytes | None
 ) -> None:
     """
     Pass on how a session ended that could have been resumed.
@@ -157,17 +157,17 @@ def said_by_card_client(
     """
     in_flight, lease.in_flight = lease.in_flight, None
     if in_flight is not None:
-        close_cancel(floor, lease, in_flight, cancelled=False)
-    floor.tell(lease, said, text)
+        close_cancel(state, lease, in_flight, cancelled=False)
+    state.tell(lease, said, text)
     separate(lease, said)
-    leases.forget(floor, lease)
+    leases.forget(state, lease)
 
 
-def _left_by(floor: Floor, user: UserPeer, lease: Lease) -> bool:
+def _left_by(state: RelayState, user: UserPeer, lease: Lease) -> bool:
     """Tell whether a lease is kept for the run of a user's program, and nobody claims it."""
     if lease.away_until is None or lease.instance != user.instance:
         return False
-    return user.instance is not None and not floor.claims.count(lease.session)
+    return user.instance is not None and not state.claims.count(lease.session)
 
 
 def _lost_by(user: UserPeer, lost: Lost) -> bool:
@@ -175,37 +175,37 @@ def _lost_by(user: UserPeer, lost: Lost) -> bool:
     return same_run or lost.last_user == user.number
 
 
-def _end_kept(floor: Floor, lease: Lease, sentence: str, now: float) -> None:
-    floor.note(f"Session {lease.session[:8]} of {lease.holder} ended: {sentence}")
-    end(floor, lease, now, m.error(ErrorCode.CANCELLED, sentence))
+def _end_kept(state: RelayState, lease: Lease, sentence: str, now: float) -> None:
+    state.note(f"Session {lease.session[:8]} of {lease.holder} ended: {sentence}")
+    end(state, lease, now, m.error(ErrorCode.CANCELLED, sentence))
 
 
-def _detach(floor: Floor, lease: Lease) -> None:
+def _detach(state: RelayState, lease: Lease) -> None:
     detach = m.Detach(session=lease.session, disposition=lease.disposition, code=lease.code)
-    floor.send(lease.slot.peer, detach)
+    state.send(lease.slot.peer, detach)
 
 
-def _part(floor: Floor, lease: Lease, why: m.Error, *, asked: bool) -> None:
+def _part(state: RelayState, lease: Lease, why: m.Error, *, asked: bool) -> None:
     """Separate the user from the lease, and answer what is not answered yet."""
-    floor.clear_timers(lease)
-    floor.unkeep(lease)
+    state.clear_timers(lease)
+    state.unkeep(lease)
     code = why.code or ErrorCode.CARD_TRANSMISSION_ERROR
     if lease.phase is LeasePhase.ATTACHING:
         assert lease.asked is not None
         id_, not_executed = lease.asked.message.id, Outcome.NOT_EXECUTED
         refusal = m.error(code, why.message, id=id_, outcome=not_executed)
-        floor.tell(lease, refusal)
+        state.tell(lease, refusal)
         separate(lease)
         return
     in_flight, lease.in_flight = lease.in_flight, None
     if in_flight is not None:
         outcome = why.outcome or Outcome.UNKNOWN
         failed = m.error(code, why.message, id=in_flight.id, session=lease.session, outcome=outcome)
-        floor.tell(lease, failed)
-        close_cancel(floor, lease, in_flight, cancelled=False)
+        state.tell(lease, failed)
+        close_cancel(state, lease, in_flight, cancelled=False)
     said = m.SessionEnded(session=lease.session, code=code, message=why.message)
     if not asked:
-        floor.tell(lease, said)
+        state.tell(lease, said)
     separate(lease, None if asked else said)
 
 
@@ -219,8 +219,8 @@ def separate(lease: Lease, said: m.SessionEnded | None = None) -> None:
         user.remember_end(lease.session, m.error(said.code, said.message))
 
 
-def close_cancel(floor: Floor, lease: Lease, in_flight: InFlight, *, cancelled: bool) -> None:
+def close_cancel(state: RelayState, lease: Lease, in_flight: InFlight, *, cancelled: bool) -> None:
     """Answer a cancel that its card client has not answered before the request itself."""
     if in_flight.cancel is not None:
         ack = m.CancelAck(id=in_flight.cancel, session=lease.session, cancelled=cancelled)
-        floor.tell(lease, ack)
+        state.tell(lease, ack)

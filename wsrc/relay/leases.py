@@ -7,10 +7,10 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.relay.records import PCSC, RESUME, SHARE, InFlight, Lease, LeasePhase, Slot, Waiter
-from wsrc.relay.state import Floor
+from wsrc.relay.state import RelayState
 
 
-def grant(floor: Floor, slot: Slot, asked: Waiter, now: float) -> None:
+def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
     """
     Take a card that is free for a user and have its card client reset it, or share it.
 
@@ -20,21 +20,21 @@ def grant(floor: Floor, slot: Slot, asked: Waiter, now: float) -> None:
     lacks = _lacks(slot, select)
     if lacks is not None:
         why = f"The card client of {slot.peer.name} does not {lacks}."
-        floor.refuse(user, select.id, ErrorCode.NOT_SUPPORTED, why)
+        state.refuse(user, select.id, ErrorCode.NOT_SUPPORTED, why)
         return
-    lease = _lease(floor, slot, asked, now)
+    lease = _lease(state, slot, asked, now)
     slot.leases[lease.session] = lease
-    floor.sessions[lease.session] = lease
+    state.sessions[lease.session] = lease
     user.leases[lease.session] = lease
-    floor.timers.set(("attach", lease.session, None), now + floor.limits.attach_s)
-    floor.changed(slot)
-    floor.send(slot.peer, _attach(lease, select))
+    state.timers.set(("attach", lease.session, None), now + state.limits.attach_s)
+    state.changed(slot)
+    state.send(slot.peer, _attach(lease, select))
 
 
-def _lease(floor: Floor, slot: Slot, asked: Waiter, now: float) -> Lease:
+def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
     user = asked.user
     return Lease(
-        session=floor.new_session(),
+        session=state.new_session(),
         slot=slot,
         user=user,
         holder=user.name,
@@ -43,7 +43,7 @@ def _lease(floor: Floor, slot: Slot, asked: Waiter, now: float) -> Lease:
         asked=asked,
         since=now,
         used=now,
-        keep_s=_kept_for(floor, slot, asked.message),
+        keep_s=_kept_for(state, slot, asked.message),
         share=asked.message.share,
     )
 
@@ -65,11 +65,11 @@ def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
     )
 
 
-def _kept_for(floor: Floor, slot: Slot, select: m.SelectCard) -> float:
+def _kept_for(state: RelayState, slot: Slot, select: m.SelectCard) -> float:
     """Give how long a session can outlive its connection, before its card client is asked."""
     if not select.secret or RESUME not in slot.peer.features:
         return 0.0
-    return max(0.0, min(select.keep_s, floor.limits.keep_s))
+    return max(0.0, min(select.keep_s, state.limits.keep_s))
 
 
 def _lacks(slot: Slot, select: m.SelectCard) -> str | None:
@@ -82,7 +82,7 @@ def _lacks(slot: Slot, select: m.SelectCard) -> str | None:
     return None
 
 
-def attached(floor: Floor, lease: Lease, ack: m.AttachAck, now: float) -> None:
+def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> None:
     """Tell the user that the card is theirs."""
     lease.attach_open = False
     if lease.phase is not LeasePhase.ATTACHING:
@@ -91,67 +91,67 @@ def attached(floor: Floor, lease: Lease, ack: m.AttachAck, now: float) -> None:
     lease.phase = LeasePhase.HELD
     lease.used = now
     lease.keep_s = max(0.0, min(lease.keep_s, ack.keep_s))
-    floor.timers.clear(("attach", lease.session, None))
-    watch_idle(floor, lease, now)
+    state.timers.clear(("attach", lease.session, None))
+    watch_idle(state, lease, now)
     slot, info = lease.slot, lease.slot.info
     atr, protocol = ack.atr or info.atr, ack.protocol or info.protocol
     slot.info = msgspec.structs.replace(info, atr=atr, protocol=protocol)
-    floor.file(slot)
+    state.file(slot)
     granted = m.SelectCardAck(
         id=lease.asked.message.id,
         identities=slot.identities(),
         session=lease.session,
-        card=floor.card_info(slot),
+        card=state.card_info(slot),
         keep_s=lease.keep_s,
     )
-    floor.tell(lease, granted)
+    state.tell(lease, granted)
 
 
-def watch_idle(floor: Floor, lease: Lease, now: float) -> None:
+def watch_idle(state: RelayState, lease: Lease, now: float) -> None:
     """Take the card back if it is not used from now on."""
-    if floor.limits.lease_idle_s:
-        floor.timers.set(("idle", lease.session, None), now + floor.limits.lease_idle_s)
+    if state.limits.lease_idle_s:
+        state.timers.set(("idle", lease.session, None), now + state.limits.lease_idle_s)
 
 
-def use(floor: Floor, lease: Lease, request: m.Message, now: float) -> None:
+def use(state: RelayState, lease: Lease, request: m.Message, now: float) -> None:
     """Note the request of a session that its card client is about to be sent."""
     lease.used = now
     lease.in_flight = InFlight(request.id, request)
-    floor.timers.set(("command", lease.session, None), now + limit_of(floor, request))
+    state.timers.set(("command", lease.session, None), now + limit_of(state, request))
 
 
-def limit_of(floor: Floor, request: m.Message) -> float:
+def limit_of(state: RelayState, request: m.Message) -> float:
     """
     Give the seconds in which a request must be answered.
 
     A batch has twice the time: its card client begins no command after the time of one.
     """
-    return floor.limits.command_s * (2 if isinstance(request, m.Batch) else 1)
+    return state.limits.command_s * (2 if isinstance(request, m.Batch) else 1)
 
 
-def answered(floor: Floor, lease: Lease, now: float) -> None:
+def answered(state: RelayState, lease: Lease, now: float) -> None:
     """Note that the request in flight was answered."""
     lease.in_flight = None
     lease.used = now
-    floor.timers.clear(("command", lease.session, None))
+    state.timers.clear(("command", lease.session, None))
 
 
-def is_idle(floor: Floor, lease: Lease, now: float) -> bool:
+def is_idle(state: RelayState, lease: Lease, now: float) -> bool:
     """Tell whether a lease was not used for too long; if it was used, look again later."""
     used = now if lease.in_flight is not None else lease.used
-    due = used + floor.limits.lease_idle_s
+    due = used + state.limits.lease_idle_s
     if due > now:
-        floor.timers.set(("idle", lease.session, None), due)
+        state.timers.set(("idle", lease.session, None), due)
     return due <= now
 
 
-def forget(floor: Floor, lease: Lease) -> None:
+def forget(state: RelayState, lease: Lease) -> None:
     """Strike a lease from every list."""
-    floor.clear_timers(lease)
-    floor.unkeep(lease)
+    state.clear_timers(lease)
+    state.unkeep(lease)
     if lease.keep_s:
-        floor.past.put(lease.session, lease.slot.peer.number)
-    floor.sessions.pop(lease.session, None)
+        state.past.put(lease.session, lease.slot.peer.number)
+    state.sessions.pop(lease.session, None)
     if lease.user is not None:
         lease.user.leases.pop(lease.session, None)
     lease.slot.leases.pop(lease.session, None)

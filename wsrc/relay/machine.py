@@ -13,7 +13,7 @@ from wsrc.relay import card_clients, endings, leases, queue, resuming, users
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import CardPeer, Peer, UserPeer
-from wsrc.relay.state import SESSION_TIMERS, Floor, Limits, TimerKey, printable
+from wsrc.relay.state import SESSION_TIMERS, Limits, RelayState, TimerKey, printable
 
 FEATURES = ("batch", "cancel", "events", "pcsc", "raw_tpdu", "readers", "resume", "share", "wait")
 """What `hello_ack` announces."""
@@ -46,7 +46,7 @@ class Relay:
         *,
         instance: str = "",
     ) -> None:
-        self._floor = Floor(limits, epoch_s, new_session, instance)
+        self._state = RelayState(limits, epoch_s, new_session, instance)
         self._name = name
         self._isd_r_aids = isd_r_aids
         self._adapters: dict[int, Adapter] = {}
@@ -54,15 +54,15 @@ class Relay:
 
     def connected(self, peer: int, client_type: m.ClientType, now: float) -> list[Effect]:
         """Enter a peer, which must say `hello` in time."""
-        floor = self._floor
+        state = self._state
         is_user = client_type is m.ClientType.USER
-        floor.peers[peer] = UserPeer(peer) if is_user else CardPeer(peer)
-        floor.timers.set(("hello", peer, None), now + floor.limits.hello_s)
+        state.peers[peer] = UserPeer(peer) if is_user else CardPeer(peer)
+        state.timers.set(("hello", peer, None), now + state.limits.hello_s)
         return self._effects(now)
 
     def received(self, peer: int, message: m.Message, text: bytes, now: float) -> list[Effect]:
         """Act on a message; `text` is what it was read from."""
-        record = self._floor.peers.get(peer)
+        record = self._state.peers.get(peer)
         if record is None:
             return []
         adapter = self._adapters.get(peer)
@@ -81,19 +81,19 @@ class Relay:
 
     def unreadable(self, peer: int, error: UnreadableError, now: float) -> list[Effect]:
         """Answer a message that could not be read but does not end the connection."""
-        record, adapter = self._floor.peers.get(peer), self._adapters.get(peer)
+        record, adapter = self._state.peers.get(peer), self._adapters.get(peer)
         if record is not None and adapter is not None:
             try:
                 self._from_first_form(record, adapter, error, now)
             except RemoteProtocolError as exc:
                 self._break_off(record, exc)
         elif record is not None:
-            self._floor.refuse(record, error.id, error.code, str(error))
+            self._state.refuse(record, error.id, error.code, str(error))
         return self._effects(now)
 
     def malformed(self, peer: int, error: RemoteProtocolError, now: float) -> list[Effect]:
         """Say why, and close the connection of a peer that broke the protocol."""
-        record = self._floor.peers.get(peer)
+        record = self._state.peers.get(peer)
         if record is not None:
             self._break_off(record, error)
         return self._effects(now)
@@ -105,11 +105,11 @@ class Relay:
 
     def deadline(self) -> float | None:
         """Give the time at which `tick` is due."""
-        return self._floor.timers.next()
+        return self._state.timers.next()
 
     def tick(self, now: float) -> list[Effect]:
         """Act on every deadline that has come."""
-        while (key := self._floor.timers.pop(now)) is not None:
+        while (key := self._state.timers.pop(now)) is not None:
             self._expired(key, now)
             self._perform_all(now)
         return self._effects(now)
@@ -120,36 +120,36 @@ class Relay:
 
         From now on nobody waits, and selects, commands and claims are refused.
         """
-        floor = self._floor
-        floor.draining = True
-        for record in floor.peers.values():
+        state = self._state
+        state.draining = True
+        for record in state.peers.values():
             if isinstance(record, UserPeer):
-                queue.drain(floor, record)
-                resuming.drain(floor, record)
+                queue.drain(state, record)
+                resuming.drain(state, record)
             if record.phase is Phase.OPEN:
-                floor.send(record, m.Restarting(reconnect_in_s=reconnect_in_s))
+                state.send(record, m.Restarting(reconnect_in_s=reconnect_in_s))
         return self._effects(now)
 
     @property
     def in_flight(self) -> int:
         """Requests that card clients have not answered yet."""
-        leases = self._floor.sessions.values()
+        leases = self._state.sessions.values()
         return sum(1 for lease in leases if lease.in_flight is not None)
 
     @property
     def counts(self) -> dict[str, int]:
         """Peers, cards, sessions, waiters and claims, and what is kept to find them."""
-        floor = self._floor
+        state = self._state
         return {
-            "peers": len(floor.peers),
-            "cards": sum(1 for slot in floor.slots.values() if slot.has_card),
-            "readers": len(floor.slots),
-            "sessions": len(floor.sessions),
-            "waiting": len(floor.waiting),
-            "claims": len(floor.claims),
-            "keys": len(floor.index),
-            "places": len(floor.places),
-            "timers": len(floor.timers),
+            "peers": len(state.peers),
+            "cards": sum(1 for slot in state.slots.values() if slot.has_card),
+            "readers": len(state.slots),
+            "sessions": len(state.sessions),
+            "waiting": len(state.waiting),
+            "claims": len(state.claims),
+            "keys": len(state.index),
+            "places": len(state.places),
+            "timers": len(state.timers),
         }
 
     def _act(self, record: Peer, message: m.Message, text: bytes | None, now: float) -> None:
@@ -159,48 +159,48 @@ class Relay:
             why = f"{tag_of(message)!r} has no place here" + (
                 "; say hello first." if first else "."
             )
-            self._floor.refuse(record, message.id, ErrorCode.UNEXPECTED_MESSAGE, why)
+            self._state.refuse(record, message.id, ErrorCode.UNEXPECTED_MESSAGE, why)
         elif isinstance(message, m.Hello):
             self._hello(record, message, now)
         elif isinstance(record, UserPeer) and message.id is None:
             why = f"{tag_of(message)!r} has no id to answer it by."
-            self._floor.refuse(record, None, ErrorCode.BAD_MESSAGE, why)
+            self._state.refuse(record, None, ErrorCode.BAD_MESSAGE, why)
         elif isinstance(record, UserPeer):
-            users.received(self._floor, record, message, text, now)
+            users.received(self._state, record, message, text, now)
         else:
-            card_clients.received(self._floor, record, message, text, now)
+            card_clients.received(self._state, record, message, text, now)
 
     def _hello(self, record: Peer, message: m.Hello, now: float) -> None:
-        floor = self._floor
+        state = self._state
         _check_type(record, message)
         if message.version is not None and message.version < 1:
             raise RemoteProtocolError(f"There is no version {message.version}; the first is 1.")
-        floor.timers.clear(("hello", record.number, None))
+        state.timers.clear(("hello", record.number, None))
         record.phase = Phase.OPEN
         record.name = printable(message.name) or record.name
         ack = m.HelloAck(id=message.id, version=m.VERSION, features=FEATURES, server=self._name)
-        floor.send(record, ack)
+        state.send(record, ack)
         self._replace(record, _instance(record, message), now)
         if isinstance(record, UserPeer):
-            floor.gone.pop(record.instance or "")
-            floor.note(f"User client {record.number} is {record.name}")
+            state.gone.pop(record.instance or "")
+            state.note(f"User client {record.number} is {record.name}")
             return
         record.features = frozenset(message.features)
-        floor.note(f"Card client {record.number} is {record.name}")
-        card_clients.greeted(floor, record, message, now)
+        state.note(f"Card client {record.number} is {record.name}")
+        card_clients.greeted(state, record, message, now)
 
     def _replace(self, record: Peer, instance: str | None, now: float) -> None:
         """Strike the earlier connection of a peer that came back before it was missed."""
         if instance is None:
             return
         key = type(record), instance
-        before = self._floor.instances.get(key)
+        before = self._state.instances.get(key)
         if before is not None:
             who = "user" if isinstance(record, UserPeer) else "card"
-            self._floor.close(before, CloseCode.POLICY, f"The {who} client has connected again.")
+            self._state.close(before, CloseCode.POLICY, f"The {who} client has connected again.")
             self._perform_all(now)
         record.instance = instance
-        self._floor.instances[key] = record
+        self._state.instances[key] = record
 
     def _first_form_hello(self, record: Peer, message: m.Hello, now: float) -> None:
         if record.phase is not Phase.GREETING:
@@ -216,8 +216,8 @@ class Relay:
             record.first_form = True
             adapter = FirstFormCard(message.atr, self._isd_r_aids)
             adapter.hello(message, traffic)
-            identify_s = self._floor.limits.attach_s
-            self._floor.timers.set(("identify", record.number, None), now + identify_s)
+            identify_s = self._state.limits.attach_s
+            self._state.timers.set(("identify", record.number, None), now + identify_s)
         self._adapters[record.number] = adapter
         self._settle(record, traffic, now)
 
@@ -233,27 +233,27 @@ class Relay:
         self._out.extend(Send(record.number, message) for message in traffic.to_peer)
         for message in traffic.to_relay:
             if isinstance(message, m.ReaderReport):
-                self._floor.timers.clear(("identify", record.number, None))
+                self._state.timers.clear(("identify", record.number, None))
             self._act(record, message, None, now)
 
     def _break_off(self, record: Peer, error: RemoteProtocolError) -> None:
-        self._floor.refuse(record, None, ErrorCode.BAD_MESSAGE, str(error))
-        self._floor.close(record, CloseCode.PROTOCOL_ERROR, str(error))
+        self._state.refuse(record, None, ErrorCode.BAD_MESSAGE, str(error))
+        self._state.close(record, CloseCode.PROTOCOL_ERROR, str(error))
 
     def _strike(self, number: int, now: float, *, goodbye: bool = False) -> None:
-        floor = self._floor
-        record = floor.peers.pop(number, None)
+        state = self._state
+        record = state.peers.pop(number, None)
         self._adapters.pop(number, None)
-        floor.timers.clear(("hello", number, None))
-        floor.timers.clear(("identify", number, None))
+        state.timers.clear(("hello", number, None))
+        state.timers.clear(("identify", number, None))
         if record is not None and record.instance is not None:
             key = type(record), record.instance
-            if floor.instances[key] is record:
-                del floor.instances[key]
+            if state.instances[key] is record:
+                del state.instances[key]
         if isinstance(record, UserPeer):
-            users.disconnected(floor, record, now, goodbye=goodbye)
+            users.disconnected(state, record, now, goodbye=goodbye)
         elif record is not None:
-            card_clients.disconnected(floor, record, now)
+            card_clients.disconnected(state, record, now)
 
     def _expired(self, key: TimerKey, now: float) -> None:
         kind, who, id_ = key
@@ -261,25 +261,25 @@ class Relay:
             self._session_expired(kind, str(who), now)
             return
         if kind == "claim":
-            resuming.expired(self._floor, int(who))
+            resuming.expired(self._state, int(who))
             return
-        record = self._floor.peers[int(who)]
+        record = self._state.peers[int(who)]
         if kind == "wait":
             assert isinstance(record, UserPeer)
-            queue.expire(self._floor, record.waiting[id_], now)
+            queue.expire(self._state, record.waiting[id_], now)
             return
         what = "say hello" if kind == "hello" else "let its card be identified"
         why = f"This peer did not {what} in time."
-        self._floor.refuse(record, None, ErrorCode.HELLO_TIMEOUT, why)
-        self._floor.close(record, CloseCode.POLICY, why)
+        self._state.refuse(record, None, ErrorCode.HELLO_TIMEOUT, why)
+        self._state.close(record, CloseCode.POLICY, why)
 
     def _session_expired(self, kind: str, session: str, now: float) -> None:
-        floor = self._floor
-        lease = floor.sessions[session]
+        state = self._state
+        lease = state.sessions[session]
         if kind == "clean":
-            endings.overdue(floor, lease, now)
+            endings.overdue(state, lease, now)
             return
-        if kind == "idle" and not leases.is_idle(floor, lease, now):
+        if kind == "idle" and not leases.is_idle(state, lease, now):
             return
         host = lease.slot.peer.name
         code, why = {
@@ -288,8 +288,8 @@ class Relay:
             "idle": (ErrorCode.LEASE_EXPIRED, "The card was not used for too long."),
             "away": (ErrorCode.LEASE_EXPIRED, "Its user did not come back in time."),
         }[kind]
-        floor.note(f"Session {session[:8]} of {lease.holder} ended: {why}")
-        endings.end(floor, lease, now, m.error(code, why))
+        state.note(f"Session {session[:8]} of {lease.holder} ended: {why}")
+        endings.end(state, lease, now, m.error(code, why))
 
     def _effects(self, now: float) -> list[Effect]:
         """Give what is to be done, translated for peers of the first form."""
@@ -298,9 +298,9 @@ class Relay:
         return done
 
     def _perform_all(self, now: float) -> None:
-        floor = self._floor
-        while pending := floor.effects or floor.readers.settle():
-            floor.effects = []
+        state = self._state
+        while pending := state.effects or state.readers.settle():
+            state.effects = []
             for effect in pending:
                 self._perform(effect, now)
 
@@ -313,7 +313,7 @@ class Relay:
             self._strike(effect.peer, now)
 
     def _send(self, effect: Send, now: float) -> None:
-        record, adapter = self._floor.peers.get(effect.peer), self._adapters.get(effect.peer)
+        record, adapter = self._state.peers.get(effect.peer), self._adapters.get(effect.peer)
         if record is None:
             return
         if adapter is None:

@@ -6,7 +6,7 @@ from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.relay import leases
 from wsrc.relay.records import Lease, Slot, UserPeer, Waiter
-from wsrc.relay.state import Floor
+from wsrc.relay.state import RelayState
 from wsrc.selection import Selection
 
 RESTARTS = "The server is about to restart; connect again and repeat this."
@@ -17,44 +17,44 @@ MAX_CANDIDATES = 10
 
 
 def ask(
-    floor: Floor, user: UserPeer, select: m.SelectCard, selection: Selection, now: float
+    state: RelayState, user: UserPeer, select: m.SelectCard, selection: Selection, now: float
 ) -> None:
     """Give a user the card that is selected, a place in its queue, or the reason why not."""
-    found = find(floor, select, selection)
+    found = find(state, select, selection)
     if len(found) > 1:
-        refuse_ambiguous(floor, user, select, selection, found)
+        refuse_ambiguous(state, user, select, selection, found)
         return
     slot = found[0] if found else None
-    waiter = _waiter(floor, user, select, selection, now)
-    if slot is not None and slot.free_for(select.share) and not _overtakes(floor, slot):
-        leases.grant(floor, slot, waiter, now)
+    waiter = _waiter(state, user, select, selection, now)
+    if slot is not None and slot.free_for(select.share) and not _overtakes(state, slot):
+        leases.grant(state, slot, waiter, now)
         return
     if slot is not None and slot.settling:
-        waiter.until = max(waiter.until, now + floor.limits.settle_s)
+        waiter.until = max(waiter.until, now + state.limits.settle_s)
     if waiter.until <= now:
-        refuse(floor, user, select, selection, slot)
+        refuse(state, user, select, selection, slot)
     else:
-        _wait(floor, waiter)
+        _wait(state, waiter)
 
 
-def find(floor: Floor, select: m.SelectCard, selection: Selection) -> list[Slot]:
+def find(state: RelayState, select: m.SelectCard, selection: Selection) -> list[Slot]:
     """Give the cards that are selected; who needs no card is given readers where there is none."""
-    found = floor.index.find(selection)
+    found = state.index.find(selection)
     if not found and select.share is Share.DIRECT:
-        return floor.places.find(selection)
+        return state.places.find(selection)
     return found
 
 
-def waiting_for(floor: Floor, slot: Slot) -> list[Waiter]:
+def waiting_for(state: RelayState, slot: Slot) -> list[Waiter]:
     """Give those who wait for a card, or for an empty reader, the first come first."""
     if slot.has_card:
-        return floor.waiting.for_slot(slot)
-    those = floor.waiting.under(floor.places.keys_of(slot))
-    return [each for each in those if slot in find(floor, each.message, each.selection)]
+        return state.waiting.for_slot(slot)
+    those = state.waiting.under(state.places.keys_of(slot))
+    return [each for each in those if slot in find(state, each.message, each.selection)]
 
 
 def refuse(
-    floor: Floor, user: UserPeer, select: m.SelectCard, selection: Selection, slot: Slot | None
+    state: RelayState, user: UserPeer, select: m.SelectCard, selection: Selection, slot: Slot | None
 ) -> None:
     """Say why a card is not to be had now."""
     if slot is None:
@@ -68,159 +68,159 @@ def refuse(
         code = ErrorCode.CARD_BUSY
         why = f"The card in {slot.info.name} is still being reset or identified; try again."
     else:
-        code, why = ErrorCode.CARD_BUSY, held(floor, slot)
-    infos = floor.lease_infos(slot) if slot is not None else ()
+        code, why = ErrorCode.CARD_BUSY, held(state, slot)
+    infos = state.lease_infos(slot) if slot is not None else ()
     lease = infos[0] if infos else None
-    floor.refuse(user, select.id, code, why, lease=lease, others=infos[1:])
+    state.refuse(user, select.id, code, why, lease=lease, others=infos[1:])
 
 
 def refuse_ambiguous(
-    floor: Floor, user: UserPeer, select: m.SelectCard, selection: Selection, found: list[Slot]
+    state: RelayState, user: UserPeer, select: m.SelectCard, selection: Selection, found: list[Slot]
 ) -> None:
     """Name the cards among which a selection does not decide."""
-    candidates = tuple(floor.card_info(slot) for slot in found[:MAX_CANDIDATES])
+    candidates = tuple(state.card_info(slot) for slot in found[:MAX_CANDIDATES])
     places = ", ".join(f"{card.host}/{card.reader_name}" for card in candidates)
     more = f" and {len(found) - MAX_CANDIDATES} more" if len(found) > MAX_CANDIDATES else ""
     why = f"{len(found)} cards have {selection}: {places}{more}. Select by reader as well."
-    floor.refuse(user, select.id, ErrorCode.AMBIGUOUS, why, candidates=candidates)
+    state.refuse(user, select.id, ErrorCode.AMBIGUOUS, why, candidates=candidates)
 
 
-def offer(floor: Floor, slot: Slot, now: float) -> None:
+def offer(state: RelayState, slot: Slot, now: float) -> None:
     """
     Give a card that became free to whoever waits for it longest.
 
     Nobody who would share it goes before one who waits to have it alone.
     """
     blocked = False
-    for waiter in waiting_for(floor, slot):
-        found = find(floor, waiter.message, waiter.selection)
+    for waiter in waiting_for(state, slot):
+        found = find(state, waiter.message, waiter.selection)
         if len(found) > 1:
-            _leave(floor, waiter)
-            refuse_ambiguous(floor, waiter.user, waiter.message, waiter.selection, found)
+            _leave(state, waiter)
+            refuse_ambiguous(state, waiter.user, waiter.message, waiter.selection, found)
         elif found != [slot]:
             continue
         elif not blocked and slot.free_for(waiter.message.share):
-            _leave(floor, waiter)
-            leases.grant(floor, slot, waiter, now)
+            _leave(state, waiter)
+            leases.grant(state, slot, waiter, now)
         elif _only_settles(waiter) and not slot.settling:
-            _leave(floor, waiter)
-            refuse(floor, waiter.user, waiter.message, waiter.selection, slot)
+            _leave(state, waiter)
+            refuse(state, waiter.user, waiter.message, waiter.selection, slot)
         else:
             blocked = True
-    tell_positions(floor, slot)
+    tell_positions(state, slot)
 
 
-def reconsider(floor: Floor, waiters: list[Waiter], now: float) -> None:
+def reconsider(state: RelayState, waiters: list[Waiter], now: float) -> None:
     """Look again at those who waited for a card that went or is called otherwise now."""
     for waiter in waiters:
         if waiter.user.waiting.get(waiter.message.id) is not waiter:
             continue
-        found = find(floor, waiter.message, waiter.selection)
+        found = find(state, waiter.message, waiter.selection)
         if not found and _only_settles(waiter):
-            give_up(floor, waiter, now)
-            refuse(floor, waiter.user, waiter.message, waiter.selection, None)
+            give_up(state, waiter, now)
+            refuse(state, waiter.user, waiter.message, waiter.selection, None)
         elif len(found) > 1 or (found and found[0].free_for(waiter.message.share)):
-            offer(floor, found[0], now)
+            offer(state, found[0], now)
 
 
-def give_up(floor: Floor, waiter: Waiter, now: float) -> None:
+def give_up(state: RelayState, waiter: Waiter, now: float) -> None:
     """Take a waiter out, and move up those behind; they may be able to share the card."""
-    behind = _behind(floor, waiter)
-    _leave(floor, waiter)
-    _move_up(floor, waiter, behind, now)
+    behind = _behind(state, waiter)
+    _leave(state, waiter)
+    _move_up(state, waiter, behind, now)
 
 
-def forget_user(floor: Floor, user: UserPeer, now: float) -> None:
+def forget_user(state: RelayState, user: UserPeer, now: float) -> None:
     """Take out all waiters of a user who is gone, before anybody moves up."""
-    gone = [(waiter, _behind(floor, waiter)) for waiter in user.waiting.values()]
+    gone = [(waiter, _behind(state, waiter)) for waiter in user.waiting.values()]
     for waiter, _ in gone:
-        _leave(floor, waiter)
+        _leave(state, waiter)
     for waiter, behind in gone:
-        _move_up(floor, waiter, behind, now)
+        _move_up(state, waiter, behind, now)
 
 
-def _behind(floor: Floor, waiter: Waiter) -> list[Waiter]:
-    return [each for each in floor.waiting.rivals(waiter) if each.ticket > waiter.ticket]
+def _behind(state: RelayState, waiter: Waiter) -> list[Waiter]:
+    return [each for each in state.waiting.rivals(waiter) if each.ticket > waiter.ticket]
 
 
-def _move_up(floor: Floor, waiter: Waiter, behind: list[Waiter], now: float) -> None:
+def _move_up(state: RelayState, waiter: Waiter, behind: list[Waiter], now: float) -> None:
     """Tell those who waited behind one who left, or give them the card where they can share it."""
-    found = find(floor, waiter.message, waiter.selection)
+    found = find(state, waiter.message, waiter.selection)
     for slot in found:
         if slot.leases:
-            offer(floor, slot, now)
+            offer(state, slot, now)
         else:
-            tell_positions(floor, slot)
+            tell_positions(state, slot)
     for other in behind if not found else ():
-        if not find(floor, other.message, other.selection):
-            _tell(floor, other, max(1, other.position - 1), None)
+        if not find(state, other.message, other.selection):
+            _tell(state, other, max(1, other.position - 1), None)
 
 
-def drain(floor: Floor, user: UserPeer) -> None:
+def drain(state: RelayState, user: UserPeer) -> None:
     """Send a user away from every queue, for the server stops."""
     for waiter in list(user.waiting.values()):
-        _leave(floor, waiter)
-        floor.refuse(user, waiter.message.id, ErrorCode.SHUTTING_DOWN, RESTARTS)
+        _leave(state, waiter)
+        state.refuse(user, waiter.message.id, ErrorCode.SHUTTING_DOWN, RESTARTS)
 
 
-def expire(floor: Floor, waiter: Waiter, now: float) -> None:
+def expire(state: RelayState, waiter: Waiter, now: float) -> None:
     """Refuse a waiter whose time is over."""
-    give_up(floor, waiter, now)
-    found = find(floor, waiter.message, waiter.selection)
+    give_up(state, waiter, now)
+    found = find(state, waiter.message, waiter.selection)
     if len(found) > 1:
-        refuse_ambiguous(floor, waiter.user, waiter.message, waiter.selection, found)
+        refuse_ambiguous(state, waiter.user, waiter.message, waiter.selection, found)
         return
     slot = found[0] if found else None
-    refuse(floor, waiter.user, waiter.message, waiter.selection, slot)
+    refuse(state, waiter.user, waiter.message, waiter.selection, slot)
 
 
-def tell_positions(floor: Floor, slot: Slot) -> None:
+def tell_positions(state: RelayState, slot: Slot) -> None:
     """Tell those who wait for a card their place where it changed."""
-    infos = floor.lease_infos(slot)
+    infos = state.lease_infos(slot)
     lease = infos[0] if infos else None
-    for position, waiter in enumerate(waiting_for(floor, slot), start=1):
+    for position, waiter in enumerate(waiting_for(state, slot), start=1):
         if waiter.position != position:
-            _tell(floor, waiter, position, lease)
+            _tell(state, waiter, position, lease)
 
 
-def wait_again(floor: Floor, waiter: Waiter) -> None:
+def wait_again(state: RelayState, waiter: Waiter) -> None:
     """Put a waiter who had the card almost back into their place."""
-    if floor.draining:
-        floor.refuse(waiter.user, waiter.message.id, ErrorCode.SHUTTING_DOWN, RESTARTS)
+    if state.draining:
+        state.refuse(waiter.user, waiter.message.id, ErrorCode.SHUTTING_DOWN, RESTARTS)
     else:
-        _wait(floor, waiter)
+        _wait(state, waiter)
 
 
 def _waiter(
-    floor: Floor, user: UserPeer, select: m.SelectCard, selection: Selection, now: float
+    state: RelayState, user: UserPeer, select: m.SelectCard, selection: Selection, now: float
 ) -> Waiter:
-    longest = floor.limits.wait_max_s
+    longest = state.limits.wait_max_s
     since = now - min(max(0.0, select.waited_s), longest)
     until = now + min(select.wait_s, longest)
-    return Waiter(user, select, selection, until, floor.waiting.new_ticket(since))
+    return Waiter(user, select, selection, until, state.waiting.new_ticket(since))
 
 
-def _wait(floor: Floor, waiter: Waiter) -> None:
+def _wait(state: RelayState, waiter: Waiter) -> None:
     user, select = waiter.user, waiter.message
-    if len(floor.waiting) >= floor.limits.max_waiting:
-        why = f"{len(floor.waiting)} users are waiting already; try again later."
-        floor.refuse(user, select.id, ErrorCode.TOO_MANY, why)
+    if len(state.waiting) >= state.limits.max_waiting:
+        why = f"{len(state.waiting)} users are waiting already; try again later."
+        state.refuse(user, select.id, ErrorCode.TOO_MANY, why)
         return
     if select.id in user.waiting:
         why = "A select with this id is waiting already."
-        floor.refuse(user, select.id, ErrorCode.REQUEST_IN_FLIGHT, why)
+        state.refuse(user, select.id, ErrorCode.REQUEST_IN_FLIGHT, why)
         return
-    floor.waiting.add(waiter)
-    floor.timers.set(("wait", user.number, select.id), waiter.until)
-    found = find(floor, waiter.message, waiter.selection)
+    state.waiting.add(waiter)
+    state.timers.set(("wait", user.number, select.id), waiter.until)
+    found = find(state, waiter.message, waiter.selection)
     if found:
-        tell_positions(floor, found[0])
+        tell_positions(state, found[0])
         return
-    behind = _behind(floor, waiter)
-    _tell(floor, waiter, len(floor.waiting.rivals(waiter)) - len(behind) + 1, None)
+    behind = _behind(state, waiter)
+    _tell(state, waiter, len(state.waiting.rivals(waiter)) - len(behind) + 1, None)
     for other in behind:
-        if not find(floor, other.message, other.selection):
-            _tell(floor, other, other.position + 1, None)
+        if not find(state, other.message, other.selection):
+            _tell(state, other, other.position + 1, None)
 
 
 def _only_settles(waiter: Waiter) -> bool:
@@ -228,19 +228,19 @@ def _only_settles(waiter: Waiter) -> bool:
     return waiter.message.wait_s <= 0
 
 
-def _leave(floor: Floor, waiter: Waiter) -> None:
-    floor.waiting.remove(waiter)
-    floor.timers.clear(("wait", waiter.user.number, waiter.message.id))
+def _leave(state: RelayState, waiter: Waiter) -> None:
+    state.waiting.remove(waiter)
+    state.timers.clear(("wait", waiter.user.number, waiter.message.id))
 
 
-def _tell(floor: Floor, waiter: Waiter, position: int, lease: m.LeaseInfo | None) -> None:
+def _tell(state: RelayState, waiter: Waiter, position: int, lease: m.LeaseInfo | None) -> None:
     waiter.position = position
-    floor.send(waiter.user, m.Waiting(id=waiter.message.id, position=position, lease=lease))
+    state.send(waiter.user, m.Waiting(id=waiter.message.id, position=position, lease=lease))
 
 
-def held(floor: Floor, slot: Slot) -> str:
+def held(state: RelayState, slot: Slot) -> str:
     """Say who holds a card; all of them, where it is shared."""
-    infos = floor.lease_infos(slot)
+    infos = state.lease_infos(slot)
     holders = [_holder(*each) for each in zip(slot.holders, infos, strict=True)]
     return f"The card in {slot.info.name} is held by {'; and by '.join(holders)}."
 
@@ -253,6 +253,6 @@ def _holder(lease: Lease, info: m.LeaseInfo) -> str:
     return who + (f", until {info.until} unless used" if info.until else "")
 
 
-def _overtakes(floor: Floor, slot: Slot) -> bool:
+def _overtakes(state: RelayState, slot: Slot) -> bool:
     """Tell whether others wait for a card that is in use."""
-    return bool(slot.leases) and bool(waiting_for(floor, slot))
+    return bool(slot.leases) and bool(waiting_for(state, slot))

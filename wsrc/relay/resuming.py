@@ -25,7 +25,7 @@ from wsrc.relay.records import (
     Slot,
     UserPeer,
 )
-from wsrc.relay.state import Floor, printable
+from wsrc.relay.state import RelayState, printable
 
 MAX_CLAIMS = 8
 """Claims to one session at a time."""
@@ -36,7 +36,7 @@ MAX_SESSION_NAME = 64
 _NO_SUCH_SESSION = "There is no such session, or it cannot be resumed."
 
 
-def away(floor: Floor, lease: Lease, now: float) -> None:
+def away(state: RelayState, lease: Lease, now: float) -> None:
     """
     Keep a card whose user is out of reach.
 
@@ -44,14 +44,14 @@ def away(floor: Floor, lease: Lease, now: float) -> None:
     it by the card client's own copy.
     """
     endings.separate(lease)
-    floor.timers.clear(("idle", lease.session, None))
-    _keep(floor, lease, now + lease.keep_s)
+    state.timers.clear(("idle", lease.session, None))
+    _keep(state, lease, now + lease.keep_s)
     sentence = f"its user is out of reach, and the card is kept for {lease.keep_s:g} s"
-    floor.note(f"Session {lease.session[:8]} of {lease.holder}: {sentence}")
-    floor.changed(lease.slot)
+    state.note(f"Session {lease.session[:8]} of {lease.holder}: {sentence}")
+    state.changed(lease.slot)
 
 
-def interrupt(floor: Floor, lease: Lease, why: m.Error) -> None:
+def interrupt(state: RelayState, lease: Lease, why: m.Error) -> None:
     """
     Let go of a lease whose card client is out of reach, and may come back with the session.
 
@@ -61,20 +61,20 @@ def interrupt(floor: Floor, lease: Lease, why: m.Error) -> None:
     if lease.phase is LeasePhase.HELD:
         until = math.inf if lease.away_until is None else lease.away_until
     lost = Lost(lease.since, until, lease.instance, lease.last_user, lease.code)
-    floor.lost.put(lease.session, lost)
+    state.lost.put(lease.session, lost)
     if lease.phase is not LeasePhase.HELD:
         return
-    floor.note(f"Session {lease.session[:8]} of {lease.holder} is interrupted: {why.message}")
+    state.note(f"Session {lease.session[:8]} of {lease.holder} is interrupted: {why.message}")
     in_flight, lease.in_flight = lease.in_flight, None
     if in_flight is not None:
-        endings.close_cancel(floor, lease, in_flight, cancelled=False)
-    floor.tell(lease, m.SessionInterrupted(session=lease.session, message=why.message))
+        endings.close_cancel(state, lease, in_flight, cancelled=False)
+    state.tell(lease, m.SessionInterrupted(session=lease.session, message=why.message))
     endings.separate(lease)
-    leases.forget(floor, lease)
+    leases.forget(state, lease)
 
 
 def adopt(
-    floor: Floor, peer: CardPeer, sessions: Sequence[m.RunningSession], now: float
+    state: RelayState, peer: CardPeer, sessions: Sequence[m.RunningSession], now: float
 ) -> list[Lease]:
     """
     Make leases of the sessions that a card client kept; give those that end at once.
@@ -84,34 +84,34 @@ def adopt(
     """
     over: list[Lease] = []
     for running in sessions:
-        slot = _place_of(floor, peer, running)
+        slot = _place_of(state, peer, running)
         if slot is None:
             code = ErrorCode.CARD_NOT_PRESENT
-            floor.send(peer, m.Detach(session=running.session, code=code))
+            state.send(peer, m.Detach(session=running.session, code=code))
             continue
-        lease = _adopted(floor, slot, running, now)
+        lease = _adopted(state, slot, running, now)
         if any(
-            endings.unheard_of(floor, waiter.user, lease) for waiter in floor.waiting.for_slot(slot)
+            endings.unheard_of(state, waiter.user, lease) for waiter in state.waiting.for_slot(slot)
         ):
             lease.phase, lease.away_until = LeasePhase.ENDING, None
             lease.code = ErrorCode.CANCELLED
         if lease.away_until is None:
             over.append(lease)
             continue
-        _keep(floor, lease, lease.away_until)
+        _keep(state, lease, lease.away_until)
         sentence = f"came back with card host {peer.name} and waits for its user"
-        floor.note(f"Session {lease.session[:8]} of {lease.holder} {sentence}")
+        state.note(f"Session {lease.session[:8]} of {lease.holder} {sentence}")
     return over
 
 
-def end_adopted(floor: Floor, lease: Lease, now: float) -> None:
+def end_adopted(state: RelayState, lease: Lease, now: float) -> None:
     """Have a card reset that its card client kept for nobody."""
     lease.code = lease.code or ErrorCode.LEASE_EXPIRED
-    endings.clean(floor, lease, now)
+    endings.clean(state, lease, now)
 
 
 def arrived(
-    floor: Floor,
+    state: RelayState,
     peer: CardPeer,
     readers: Iterable[Slot],
     sessions: Iterable[m.RunningSession],
@@ -122,18 +122,18 @@ def arrived(
         return
     signs: list[Sign] = [(running.session,) for running in sessions]
     signs += [(peer.name, slot.info.reader) for slot in readers]
-    for claim in floor.claims.waiting_for(signs):
-        _ask(floor, claim, peer, now)
+    for claim in state.claims.waiting_for(signs):
+        _ask(state, claim, peer, now)
 
 
-def claim_session(floor: Floor, user: UserPeer, message: m.Resume, now: float) -> None:
+def claim_session(state: RelayState, user: UserPeer, message: m.Resume, now: float) -> None:
     """Ask the card client of a session whether it is the user's; wait for it if need be."""
-    wrong = _refusal(floor, user, message)
+    wrong = _refusal(state, user, message)
     if wrong is not None:
         code, why = wrong
-        floor.refuse(user, message.id, code, why, session=message.session)
+        state.refuse(user, message.id, code, why, session=message.session)
         return
-    _route(floor, floor.claims.add(user, message), now)
+    _route(state, state.claims.add(user, message), now)
 
 
 def claim_of(peer: CardPeer, answer: m.Message) -> Claim | None:
@@ -146,74 +146,74 @@ def claim_of(peer: CardPeer, answer: m.Message) -> Claim | None:
     return claim
 
 
-def answered(floor: Floor, claim: Claim, answer: m.Message, now: float) -> None:
+def answered(state: RelayState, claim: Claim, answer: m.Message, now: float) -> None:
     """
     Tell a user what became of a claim; a session that is theirs is theirs from now on.
 
     Where another card client came with the session meanwhile, that one is asked.
     """
     session = claim.message.session
-    lease = floor.sessions.get(session)
+    lease = state.sessions.get(session)
     if lease is not None and lease.slot.peer is not claim.peer:
-        _route(floor, claim, now)
+        _route(state, claim, now)
         return
     if isinstance(answer, m.Resumed):
         if lease is not None and lease.phase is LeasePhase.HELD:
-            _take_over(floor, lease, claim.user, answer, now)
+            _take_over(state, lease, claim.user, answer, now)
         else:
-            answer = _too_late(floor, claim, lease, answer)
+            answer = _too_late(state, claim, lease, answer)
     elif isinstance(answer, m.Error) and lease is not None:
         sentence = f"is not given to {claim.user.name}: {answer.message[:200]}"
-        floor.note(f"Session {session[:8]} of {lease.holder} {sentence}")
-    _settle(floor, claim, answer)
+        state.note(f"Session {session[:8]} of {lease.holder} {sentence}")
+    _settle(state, claim, answer)
 
 
-def expired(floor: Floor, number: int) -> None:
+def expired(state: RelayState, number: int) -> None:
     """Answer a claim whose time is over."""
-    claim = floor.claims.numbered(number)
+    claim = state.claims.numbered(number)
     if claim.peer is None:
         host = printable(claim.message.host) or "of the session"
         code, why = ErrorCode.CARD_CLIENT_GONE, f"Card host {host} did not come back in time."
     else:
         why = f"Card host {claim.peer.name} did not answer in time."
         code = ErrorCode.COMMAND_TIMEOUT
-    _refuse(floor, claim, code, why)
+    _refuse(state, claim, code, why)
 
 
-def cancel(floor: Floor, claim: Claim) -> None:
+def cancel(state: RelayState, claim: Claim) -> None:
     """Give up a claim because its user wants that."""
-    _refuse(floor, claim, ErrorCode.CANCELLED, "The request was cancelled.")
+    _refuse(state, claim, ErrorCode.CANCELLED, "The request was cancelled.")
 
 
-def drain(floor: Floor, user: UserPeer) -> None:
+def drain(state: RelayState, user: UserPeer) -> None:
     """Have a user repeat all claims to the server that comes after this one."""
     for claim in list(user.claims.values()):
-        _refuse(floor, claim, ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
+        _refuse(state, claim, ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
 
 
-def forget_user(floor: Floor, user: UserPeer) -> None:
+def forget_user(state: RelayState, user: UserPeer) -> None:
     """Strike the claims of a user who is gone; what they are answered is dropped."""
     for claim in list(user.claims.values()):
-        floor.timers.clear(_timer(claim))
-        floor.claims.remove(claim)
+        state.timers.clear(_timer(claim))
+        state.claims.remove(claim)
 
 
-def card_client_lost(floor: Floor, peer: CardPeer, now: float) -> None:
+def card_client_lost(state: RelayState, peer: CardPeer, now: float) -> None:
     """Let claims wait that a card client did not answer before it was gone."""
     for claim in list(peer.claims.values()):
-        _route(floor, claim, now)
+        _route(state, claim, now)
 
 
-def _keep(floor: Floor, lease: Lease, until: float) -> None:
+def _keep(state: RelayState, lease: Lease, until: float) -> None:
     lease.away_until = until
-    floor.keep(lease)
-    floor.timers.set(("away", lease.session, None), until)
+    state.keep(lease)
+    state.timers.set(("away", lease.session, None), until)
 
 
-def _place_of(floor: Floor, peer: CardPeer, running: m.RunningSession) -> Slot | None:
+def _place_of(state: RelayState, peer: CardPeer, running: m.RunningSession) -> Slot | None:
     """Give the reader of a session that a card client kept, if it can have one."""
     session, slot = running.session, peer.slots.get(running.reader)
-    if slot is None or RESUME not in peer.features or session in floor.sessions:
+    if slot is None or RESUME not in peer.features or session in state.sessions:
         return None
     if not session or len(session) > MAX_SESSION_NAME or not session.isprintable():
         return None
@@ -221,10 +221,10 @@ def _place_of(floor: Floor, peer: CardPeer, running: m.RunningSession) -> Slot |
     return slot if same or running.share is Share.DIRECT else None
 
 
-def _adopted(floor: Floor, slot: Slot, running: m.RunningSession, now: float) -> Lease:
-    keep_s = max(0.0, min(running.keep_s, floor.limits.keep_s))
-    lost = floor.lost.pop(running.session) or Lost(now, math.inf, running.instance, 0, None)
-    if floor.gone.get(lost.instance or ""):
+def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: float) -> Lease:
+    keep_s = max(0.0, min(running.keep_s, state.limits.keep_s))
+    lost = state.lost.pop(running.session) or Lost(now, math.inf, running.instance, 0, None)
+    if state.gone.get(lost.instance or ""):
         lost = lost._replace(until=-math.inf, code=ErrorCode.CANCELLED)
     until = min(now + keep_s, lost.until)
     lease = Lease(
@@ -249,59 +249,61 @@ def _adopted(floor: Floor, slot: Slot, running: m.RunningSession, now: float) ->
     if excluded or until <= now:
         lease.phase, lease.away_until = LeasePhase.ENDING, None
     slot.leases[lease.session] = lease
-    floor.sessions[lease.session] = lease
+    state.sessions[lease.session] = lease
     return lease
 
 
-def _refusal(floor: Floor, user: UserPeer, message: m.Resume) -> tuple[ErrorCode, str] | None:
+def _refusal(state: RelayState, user: UserPeer, message: m.Resume) -> tuple[ErrorCode, str] | None:
     """Say why a claim is not even asked."""
-    if floor.draining:
+    if state.draining:
         return ErrorCode.SHUTTING_DOWN, queue.RESTARTS
     if message.id in user.claims:
         return ErrorCode.REQUEST_IN_FLIGHT, "A resume with this id is not answered yet."
-    if user.engaged >= floor.limits.max_sessions_per_user:
+    if user.engaged >= state.limits.max_sessions_per_user:
         why = f"This connection has {user.engaged} cards or waits for them, and may have no more."
         return ErrorCode.TOO_MANY, why
-    if floor.claims.count(message.session) >= MAX_CLAIMS:
+    if state.claims.count(message.session) >= MAX_CLAIMS:
         return ErrorCode.TOO_MANY, "Too many want to resume the session already; try again later."
-    lease = floor.sessions.get(message.session)
-    if not floor.limits.keep_s or (lease is not None and not lease.keep_s):
+    lease = state.sessions.get(message.session)
+    if not state.limits.keep_s or (lease is not None and not lease.keep_s):
         return ErrorCode.NO_SUCH_SESSION, _NO_SUCH_SESSION
     return None
 
 
-def _route(floor: Floor, claim: Claim, now: float) -> None:
-    peer = _whereabouts(floor, claim.message)
+def _route(state: RelayState, claim: Claim, now: float) -> None:
+    peer = _whereabouts(state, claim.message)
     if peer is not None:
-        _ask(floor, claim, peer, now)
+        _ask(state, claim, peer, now)
         return
-    floor.claims.wait(claim)
-    floor.timers.set(_timer(claim), now + floor.limits.keep_s)
+    state.claims.wait(claim)
+    state.timers.set(_timer(claim), now + state.limits.keep_s)
 
 
-def _whereabouts(floor: Floor, message: m.Resume) -> CardPeer | None:
+def _whereabouts(state: RelayState, message: m.Resume) -> CardPeer | None:
     """Give the card client that has a session, had it, or has the reader that it was on."""
-    lease = floor.sessions.get(message.session)
+    lease = state.sessions.get(message.session)
     if lease is not None:
         return lease.slot.peer
-    peer = floor.peers.get(floor.past.get(message.session) or 0)
+    peer = state.peers.get(state.past.get(message.session) or 0)
     if isinstance(peer, CardPeer):
         return peer
-    for slot in floor.places.of(message.reader) if message.reader is not None else ():
+    for slot in state.places.of(message.reader) if message.reader is not None else ():
         if slot.peer.name == message.host and RESUME in slot.peer.features:
             return slot.peer
     return None
 
 
-def _ask(floor: Floor, claim: Claim, peer: CardPeer, now: float) -> None:
+def _ask(state: RelayState, claim: Claim, peer: CardPeer, now: float) -> None:
     """Ask a card client, which answers when the command that it runs is over."""
-    floor.claims.ask(claim, peer)
-    limits = floor.limits
-    floor.timers.set(_timer(claim), now + 2 * limits.command_s + limits.attach_s)
-    floor.send(peer, msgspec.structs.replace(claim.message, id=claim.number))
+    state.claims.ask(claim, peer)
+    limits = state.limits
+    state.timers.set(_timer(claim), now + 2 * limits.command_s + limits.attach_s)
+    state.send(peer, msgspec.structs.replace(claim.message, id=claim.number))
 
 
-def _take_over(floor: Floor, lease: Lease, user: UserPeer, resumed: m.Resumed, now: float) -> None:
+def _take_over(
+    state: RelayState, lease: Lease, user: UserPeer, resumed: m.Resumed, now: float
+) -> None:
     """
     Make a lease the claimant's.
 
@@ -309,52 +311,52 @@ def _take_over(floor: Floor, lease: Lease, user: UserPeer, resumed: m.Resumed, n
     """
     in_flight = lease.in_flight
     if in_flight is not None:
-        leases.answered(floor, lease, now)
-        sharing.settled(floor, lease, in_flight, resumed, now)
-        endings.close_cancel(floor, lease, in_flight, cancelled=False)
+        leases.answered(state, lease, now)
+        sharing.settled(state, lease, in_flight, resumed, now)
+        endings.close_cancel(state, lease, in_flight, cancelled=False)
     if lease.user is not user:
         why = "The session goes on over another connection."
         code = ErrorCode.RESUMED_ELSEWHERE
         if in_flight is not None:
             fields = {"id": in_flight.id, "session": lease.session, "outcome": Outcome.UNKNOWN}
-            floor.tell(lease, m.error(code, why, **fields))
+            state.tell(lease, m.error(code, why, **fields))
         said = m.SessionEnded(session=lease.session, code=code, message=why)
-        floor.tell(lease, said)
+        state.tell(lease, said)
         endings.separate(lease, said)
-    floor.unkeep(lease)
+    state.unkeep(lease)
     lease.user, lease.holder, lease.instance = user, user.name, user.instance
     lease.last_user = user.number
     user.leases[lease.session] = lease
     lease.away_until, lease.used = None, now
-    floor.timers.clear(("away", lease.session, None))
-    leases.watch_idle(floor, lease, now)
-    floor.note(f"Session {lease.session[:8]} of {lease.holder} is resumed")
-    floor.changed(lease.slot)
+    state.timers.clear(("away", lease.session, None))
+    leases.watch_idle(state, lease, now)
+    state.note(f"Session {lease.session[:8]} of {lease.holder} is resumed")
+    state.changed(lease.slot)
 
 
 def _too_late(
-    floor: Floor, claim: Claim, lease: Lease | None, resumed: m.Resumed
+    state: RelayState, claim: Claim, lease: Lease | None, resumed: m.Resumed
 ) -> m.SessionEnded:
     """Tell the rightful user of a session that ended before their card client had answered."""
     assert claim.peer is not None
     session = claim.message.session
     code = (lease.code if lease is not None else None) or ErrorCode.LEASE_EXPIRED
     if lease is None:
-        floor.send(claim.peer, m.Detach(session=session, code=code))
+        state.send(claim.peer, m.Detach(session=session, code=code))
     why = "The session ended before it was resumed."
     return m.SessionEnded(
         session=session, code=code, message=why, seq=resumed.seq, answer=resumed.answer
     )
 
 
-def _refuse(floor: Floor, claim: Claim, code: ErrorCode, why: str) -> None:
-    _settle(floor, claim, m.error(code, why, session=claim.message.session))
+def _refuse(state: RelayState, claim: Claim, code: ErrorCode, why: str) -> None:
+    _settle(state, claim, m.error(code, why, session=claim.message.session))
 
 
-def _settle(floor: Floor, claim: Claim, answer: m.Message) -> None:
-    floor.timers.clear(_timer(claim))
-    floor.claims.remove(claim)
-    floor.send(claim.user, msgspec.structs.replace(answer, id=claim.message.id))
+def _settle(state: RelayState, claim: Claim, answer: m.Message) -> None:
+    state.timers.clear(_timer(claim))
+    state.claims.remove(claim)
+    state.send(claim.user, msgspec.structs.replace(answer, id=claim.message.id))
 
 
 def _timer(claim: Claim) -> tuple[str, int, None]:

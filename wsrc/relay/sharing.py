@@ -6,10 +6,10 @@ from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.relay import queue
 from wsrc.relay.records import SHARE, InFlight, Lease
-from wsrc.relay.state import Floor
+from wsrc.relay.state import RelayState
 
 
-def refusal(floor: Floor, lease: Lease, wish: m.Reconnect) -> tuple[ErrorCode, str] | None:
+def refusal(state: RelayState, lease: Lease, wish: m.Reconnect) -> tuple[ErrorCode, str] | None:
     """Say why a lease cannot be shared as its user wishes now."""
     if wish.share in {None, lease.share}:
         return None
@@ -20,7 +20,7 @@ def refusal(floor: Floor, lease: Lease, wish: m.Reconnect) -> tuple[ErrorCode, s
         why = f"The card client of {lease.slot.peer.name} cannot share a card."
         return ErrorCode.NOT_SUPPORTED, why
     if len(lease.slot.leases) > 1:
-        return ErrorCode.CARD_BUSY, queue.held(floor, lease.slot)
+        return ErrorCode.CARD_BUSY, queue.held(state, lease.slot)
     return None
 
 
@@ -30,12 +30,14 @@ def begin(lease: Lease, wish: m.Reconnect) -> None:
         lease.in_flight.share, lease.share = lease.share, Share.EXCLUSIVE
 
 
-def settled(floor: Floor, lease: Lease, in_flight: InFlight, answer: m.Message, now: float) -> None:
+def settled(
+    state: RelayState, lease: Lease, in_flight: InFlight, answer: m.Message, now: float
+) -> None:
     """Share a card as was asked for, or as before if that failed."""
     wish, before = in_flight.message, in_flight.share
     if before is None or not isinstance(wish, m.Reconnect):
         return
     done = isinstance(answer, m.ReconnectAck)
     lease.share = wish.share if done and wish.share is not None else before
-    floor.changed(lease.slot)
-    queue.offer(floor, lease.slot, now)
+    state.changed(lease.slot)
+    queue.offer(state, lease.slot, now)

@@ -49,7 +49,7 @@ SESSION_TIMERS = frozenset(("attach", "command", "idle", "away", "clean"))
 """Kinds of deadlines that belong to a session."""
 
 
-class Floor:
+class RelayState:
     """
     Everything that the relay knows.
 

@@ -9,7 +9,7 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
 from wsrc.relay import endings, leases, queue, resuming, sharing
 from wsrc.relay.records import PCSC, Lease, LeasePhase, UserPeer
-from wsrc.relay.state import Floor
+from wsrc.relay.state import RelayState
 from wsrc.selection import Filter, selection_of
 
 PAGE = 500
@@ -22,125 +22,127 @@ _CANCELLED = m.error(ErrorCode.CANCELLED, "The request was cancelled.")
 
 
 def received(
-    floor: Floor, user: UserPeer, message: m.Message, text: bytes | None, now: float
+    state: RelayState, user: UserPeer, message: m.Message, text: bytes | None, now: float
 ) -> None:
     """Act on a message that is in its place."""
     match message:
         case m.ListCards():
-            _list(floor, user, message)
+            _list(state, user, message)
         case m.SelectCard():
-            _select(floor, user, message, now)
+            _select(state, user, message, now)
         case m.Resume():
-            resuming.claim_session(floor, user, message, now)
+            resuming.claim_session(state, user, message, now)
         case m.Detach():
-            _detach(floor, user, message, now)
+            _detach(state, user, message, now)
         case m.Cancel():
-            _cancel(floor, user, message, text, now)
+            _cancel(state, user, message, text, now)
         case m.Watch() | m.ListReaders() | m.WatchReaders():
-            _look(floor, user, message)
+            _look(state, user, message)
         case _:
             assert isinstance(message, m.Forwarded)
-            _command(floor, user, message, text, now)
+            _command(state, user, message, text, now)
 
 
-def disconnected(floor: Floor, user: UserPeer, now: float, *, goodbye: bool) -> None:
+def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool) -> None:
     """
     Take back what a user holds and waits for.
 
     What can be resumed is kept for a while, unless the user said goodbye.
     """
-    floor.watchers.pop(user.number, None)
-    floor.readers.forget(user)
-    queue.forget_user(floor, user, now)
-    resuming.forget_user(floor, user)
+    state.watchers.pop(user.number, None)
+    state.readers.forget(user)
+    queue.forget_user(state, user, now)
+    resuming.forget_user(state, user)
     for lease in list(user.leases.values()):
         if lease.keep_s and lease.phase is LeasePhase.HELD and not goodbye:
-            resuming.away(floor, lease, now)
+            resuming.away(state, lease, now)
             continue
-        floor.note(f"Session {lease.session[:8]} of {user.name} ended: its user is gone")
-        endings.end(floor, lease, now, _CANCELLED, asked=True)
+        state.note(f"Session {lease.session[:8]} of {user.name} ended: its user is gone")
+        endings.end(state, lease, now, _CANCELLED, asked=True)
     if goodbye:
-        endings.goodbye(floor, user, now)
+        endings.goodbye(state, user, now)
 
 
-def _look(floor: Floor, user: UserPeer, message: m.Watch | m.ListReaders | m.WatchReaders) -> None:
+def _look(
+    state: RelayState, user: UserPeer, message: m.Watch | m.ListReaders | m.WatchReaders
+) -> None:
     match message:
         case m.Watch():
-            floor.watchers[user.number] = (user, Filter(message))
-            floor.send(user, m.WatchAck(id=message.id))
+            state.watchers[user.number] = (user, Filter(message))
+            state.send(user, m.WatchAck(id=message.id))
         case m.ListReaders():
-            floor.effects.append(floor.readers.list_for(user, message))
+            state.effects.append(state.readers.list_for(user, message))
         case m.WatchReaders():
-            floor.effects += floor.readers.watch_for(user, message)
+            state.effects += state.readers.watch_for(user, message)
 
 
-def _list(floor: Floor, user: UserPeer, message: m.ListCards) -> None:
+def _list(state: RelayState, user: UserPeer, message: m.ListCards) -> None:
     wanted = Filter(message)
     cards: list[m.CardInfo] = []
     last = size = 0
-    for slot in floor.slots.values():
+    for slot in state.slots.values():
         if slot.number <= message.after or not slot.has_card:
             continue
         if len(cards) == PAGE or size >= PAGE_OCTETS:
             ack = m.ListCardsAck(id=message.id, cards=tuple(cards), next=last)
-            floor.send(user, ack)
+            state.send(user, ack)
             return
-        card = floor.card_info(slot)
+        card = state.card_info(slot)
         if wanted.matches(card):
             cards.append(card)
             size += len(msgspec.json.encode(card))
         last = slot.number
-    floor.send(user, m.ListCardsAck(id=message.id, cards=tuple(cards)))
+    state.send(user, m.ListCardsAck(id=message.id, cards=tuple(cards)))
 
 
-def _select(floor: Floor, user: UserPeer, message: m.SelectCard, now: float) -> None:
-    if floor.draining:
-        floor.refuse(user, message.id, ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
+def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float) -> None:
+    if state.draining:
+        state.refuse(user, message.id, ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
         return
     try:
         selection = selection_of(message)
     except RefusedError as exc:
-        floor.refuse(user, message.id, exc.code, str(exc))
+        state.refuse(user, message.id, exc.code, str(exc))
         return
-    if user.engaged >= floor.limits.max_sessions_per_user:
+    if user.engaged >= state.limits.max_sessions_per_user:
         why = (
             f"This connection has {user.engaged} cards or waits for them, which is all it may have."
         )
-        floor.refuse(user, message.id, ErrorCode.TOO_MANY, why)
+        state.refuse(user, message.id, ErrorCode.TOO_MANY, why)
         return
-    found = queue.find(floor, message, selection)
+    found = queue.find(state, message, selection)
     if len(found) == 1:
-        endings.release(floor, user, found[0], now)
-    queue.ask(floor, user, message, selection, now)
+        endings.release(state, user, found[0], now)
+    queue.ask(state, user, message, selection, now)
 
 
 def _command(
-    floor: Floor,
+    state: RelayState,
     user: UserPeer,
     message: m.Forwarded,
     text: bytes | None,
     now: float,
 ) -> None:
-    lease = _lease(floor, user, message.session, message.id)
+    lease = _lease(state, user, message.session, message.id)
     if lease is None:
         return
     wrong = _wrong(lease, message)
     if wrong is None and isinstance(message, m.Reconnect):
-        wrong = sharing.refusal(floor, lease, message)
-    if floor.draining:
+        wrong = sharing.refusal(state, lease, message)
+    if state.draining:
         wrong = ErrorCode.SHUTTING_DOWN, queue.RESTARTS
     if wrong is not None:
         code, why = wrong
         fields = {"session": message.session, "outcome": Outcome.NOT_EXECUTED}
-        floor.refuse(user, message.id, code, why, **fields)
+        state.refuse(user, message.id, code, why, **fields)
         return
-    leases.use(floor, lease, message, now)
+    leases.use(state, lease, message, now)
     if isinstance(message, m.Reconnect):
         sharing.begin(lease, message)
-    floor.send(lease.slot.peer, message, text)
+    state.send(lease.slot.peer, message, text)
 
 
-def _lease(floor: Floor, user: UserPeer, session: str | None, id_: int | None) -> Lease | None:
+def _lease(state: RelayState, user: UserPeer, session: str | None, id_: int | None) -> Lease | None:
     """Give the lease that a request is for, or answer the request with why there is none."""
     lease = user.leases.get(session or "")
     if lease is not None and lease.phase is LeasePhase.HELD:
@@ -152,7 +154,7 @@ def _lease(floor: Floor, user: UserPeer, session: str | None, id_: int | None) -
         code, why = ended.code, f"The session is over: {ended.message}"
     else:
         code, why = ErrorCode.NO_SUCH_SESSION, "There is no such session on this connection."
-    floor.refuse(user, id_, code, why, session=session, outcome=Outcome.NOT_EXECUTED)
+    state.refuse(user, id_, code, why, session=session, outcome=Outcome.NOT_EXECUTED)
     return None
 
 
@@ -194,44 +196,44 @@ def _wrong_size(size: int) -> tuple[ErrorCode, str] | None:
     return ErrorCode.BAD_APDU, why
 
 
-def _detach(floor: Floor, user: UserPeer, message: m.Detach, now: float) -> None:
-    if endings.give_back(floor, user, message.session, now):
-        floor.send(user, m.DetachAck(id=message.id, session=message.session))
+def _detach(state: RelayState, user: UserPeer, message: m.Detach, now: float) -> None:
+    if endings.give_back(state, user, message.session, now):
+        state.send(user, m.DetachAck(id=message.id, session=message.session))
         return
-    lease = _lease(floor, user, message.session, message.id)
+    lease = _lease(state, user, message.session, message.id)
     if lease is None:
         return
-    floor.note(f"Session {lease.session[:8]} of {user.name} ended: its user is done")
+    state.note(f"Session {lease.session[:8]} of {user.name} ended: its user is done")
     lease.disposition = message.disposition
-    endings.end(floor, lease, now, _CANCELLED, asked=True)
-    floor.send(user, m.DetachAck(id=message.id, session=message.session))
+    endings.end(state, lease, now, _CANCELLED, asked=True)
+    state.send(user, m.DetachAck(id=message.id, session=message.session))
 
 
 def _cancel(
-    floor: Floor, user: UserPeer, message: m.Cancel, text: bytes | None, now: float
+    state: RelayState, user: UserPeer, message: m.Cancel, text: bytes | None, now: float
 ) -> None:
     waiter = user.waiting.get(message.target)
     if waiter is not None:
-        queue.give_up(floor, waiter, now)
-        floor.send(user, m.CancelAck(id=message.id, cancelled=True))
-        floor.refuse(user, message.target, ErrorCode.CANCELLED, _CANCELLED.message)
+        queue.give_up(state, waiter, now)
+        state.send(user, m.CancelAck(id=message.id, cancelled=True))
+        state.refuse(user, message.target, ErrorCode.CANCELLED, _CANCELLED.message)
         return
     claim = user.claims.get(message.target)
     if claim is not None:
-        floor.send(user, m.CancelAck(id=message.id, cancelled=True, session=message.session))
-        resuming.cancel(floor, claim)
+        state.send(user, m.CancelAck(id=message.id, cancelled=True, session=message.session))
+        resuming.cancel(state, claim)
         return
     for lease in list(user.leases.values()):
         if lease.phase is LeasePhase.ATTACHING and _selects(lease, message.target):
-            floor.send(user, m.CancelAck(id=message.id, cancelled=True))
-            endings.end(floor, lease, now, _CANCELLED)
+            state.send(user, m.CancelAck(id=message.id, cancelled=True))
+            endings.end(state, lease, now, _CANCELLED)
             return
         in_flight = lease.in_flight
         if in_flight is None or in_flight.id != message.target or in_flight.cancel is not None:
             continue
         if message.session == lease.session:
             in_flight.cancel = message.id
-            floor.send(lease.slot.peer, message, text)
+            state.send(lease.slot.peer, message, text)
             return
     ack = m.CancelAck(id=message.id, cancelled=False, session=message.session)
-    floor.send(user, ack)
+    state.send(user, ack)
