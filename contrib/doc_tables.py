@@ -27,7 +27,7 @@ from wsrc.protocol.conversation import ANSWERS, MAY_SAY, Phase, Speaker
 from wsrc.settings.programs import CardClientSettings, ServerSettings, UserSettings
 from wsrc.settings.types import Settings, settings_of
 from wsrc.user_client.command_line.invocation import Exit
-from wsrc.user_client.faults import from_error
+from wsrc.user_client.core.faults import from_error
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.integration.scripted_server import LIMIT_S, Peer, Script, give_card, in_thread, scripted
 from wsrc.card.slot import Disposition
-from wsrc.user_client import transacting
 from wsrc.user_client.aio import Card, Client
+from wsrc.user_client.core import transacting
 
 READ = bytes.fromhex("00b0000000")
 

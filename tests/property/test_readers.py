@@ -22,7 +22,7 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.reader_events import status_of
 from wsrc.relay import readers
 from wsrc.relay.records import NO_CARD
-from wsrc.user_client.reader_feed import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot
+from wsrc.user_client.core.reader_feed import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot
 
 CAPACITY, SMALL_PAGE = 4, 2
 PICK = st.integers(0, 7)

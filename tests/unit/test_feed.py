@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.user_client.feed: what is unread has a bound, and an end that is told last."""
+"""wsrc.user_client.core.feed: what is unread has a bound, and an end that is told last."""
 
 import asyncio
 
 import pytest
 
 from wsrc.errors import ConnectionLostError, RefusedError
-from wsrc.user_client import feed as feed_module
-from wsrc.user_client.feed import Feed
+from wsrc.user_client.core import feed as feed_module
+from wsrc.user_client.core.feed import Feed
 
 
 class Words(Feed[str]):

@@ -3,7 +3,7 @@
 
 import pytest
 
-from wsrc.user_client.look_ahead import LookAhead
+from wsrc.user_client.core.look_ahead import LookAhead
 
 DATA = bytes(range(39))
 

@@ -9,9 +9,9 @@ import pytest
 from tests.unit.test_pcscd_names import ICCID, card
 from wsrc.card.slot import Share, SlotState
 from wsrc.protocol.messages import CardEvent, CardInfo, CardState, Change, LeaseInfo, ReaderView
+from wsrc.user_client.core.reader_feed import ReaderChange, ReaderMark, ReaderSnapshot
 from wsrc.user_client.pcscd_shelf import MAX_EMPTY, Place, Shelf
 from wsrc.user_client.pcscd_source import Seen
-from wsrc.user_client.reader_feed import ReaderChange, ReaderMark, ReaderSnapshot
 
 OTHER = "8988211000000430028"
 MARK = ReaderMark("run", 1)

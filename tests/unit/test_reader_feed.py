@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.user_client.reader_feed: what a watcher of readers is given."""
+"""wsrc.user_client.core.reader_feed: what a watcher of readers is given."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from wsrc.card.slot import SlotState
 from wsrc.errors import ConnectionLostError, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.messages import Change
-from wsrc.user_client.reader_feed import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot
+from wsrc.user_client.core.reader_feed import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot
 
 
 def view(number: int, state: SlotState = SlotState.EMPTY) -> m.ReaderView:

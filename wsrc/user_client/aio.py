@@ -25,12 +25,12 @@ from wsrc.net.tls import context_for
 from wsrc.protocol import messages as m
 from wsrc.protocol.messages import CardEvent, CardInfo, Step, Waiting
 from wsrc.user_client.card import BatchResult, Card, Status
-from wsrc.user_client.connection import Connection, Server
+from wsrc.user_client.core.connection import Connection, Server
+from wsrc.user_client.core.requests import bounded_wait
+from wsrc.user_client.core.transacting import CardSession
+from wsrc.user_client.core.watches import ReaderCalls
+from wsrc.user_client.core.watching import CardFeed
 from wsrc.user_client.naming import Filters
-from wsrc.user_client.reader_calls import ReaderCalls
-from wsrc.user_client.requests import bounded_wait
-from wsrc.user_client.transacting import CardSession
-from wsrc.user_client.watching import CardFeed
 
 __all__ = [
     "BatchResult",

@@ -25,9 +25,9 @@ from wsrc.errors import ConnectionLostError, WsrcError
 from wsrc.protocol.messages import CardEvent, CardInfo, Step, Waiting
 from wsrc.user_client import aio
 from wsrc.user_client.aio import BatchResult, Status
+from wsrc.user_client.core.reader_feed import Notification, ReaderMark, ReaderNews, ReaderSnapshot
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.portal import JOIN_S, Portal
-from wsrc.user_client.reader_feed import Notification, ReaderMark, ReaderNews, ReaderSnapshot
 
 __all__ = [
     "BatchResult",

@@ -22,9 +22,9 @@ from wsrc.errors import (
 from wsrc.octets import Octets, from_wire
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.messages import CardInfo, Step
-from wsrc.user_client.faults import from_error
-from wsrc.user_client.look_ahead import LookAhead
-from wsrc.user_client.transacting import CardSession
+from wsrc.user_client.core.faults import from_error
+from wsrc.user_client.core.look_ahead import LookAhead
+from wsrc.user_client.core.transacting import CardSession
 
 DETACH_S = 10.0
 """How long the server may take to confirm that a card was given back."""

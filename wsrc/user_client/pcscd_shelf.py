@@ -17,10 +17,10 @@ from wsrc.card.slot import Share, SlotState
 from wsrc.octets import from_wire
 from wsrc.protocol import messages as m
 from wsrc.protocol.messages import CardInfo, CardState, Change, LeaseInfo, ReaderView
+from wsrc.user_client.core.reader_feed import ReaderNews, ReaderSnapshot
 from wsrc.user_client.naming import Where, where
 from wsrc.user_client.pcscd_names import reader_name
 from wsrc.user_client.pcscd_source import Seen
-from wsrc.user_client.reader_feed import ReaderNews, ReaderSnapshot
 
 MAX_EMPTY = 64
 """Readers that stay without a card; the oldest ones go first."""

@@ -21,10 +21,10 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.messages import CardInfo, Change
 from wsrc.user_client import aio
 from wsrc.user_client.blocking import Card
+from wsrc.user_client.core.requests import RETURN_S
+from wsrc.user_client.core.watching import CardFeed
 from wsrc.user_client.naming import CardKey, Filters, exactly, key_of, watchable
 from wsrc.user_client.portal import JOIN_S, wait_for
-from wsrc.user_client.requests import RETURN_S
-from wsrc.user_client.watching import CardFeed
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
 """How long to wait before connecting again; it doubles each time."""

@@ -21,9 +21,9 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError
 from wsrc.protocol.conversation import ANSWERS
 from wsrc.session import Effect, Send, Settled, State, UserEnd
-from wsrc.user_client.faults import from_error
-from wsrc.user_client.limits import Limits
-from wsrc.user_client.requests import Hear, Requests
+from wsrc.user_client.core.faults import from_error
+from wsrc.user_client.core.limits import Limits
+from wsrc.user_client.core.requests import Hear, Requests
 
 
 class Session:

@@ -22,7 +22,7 @@ from wsrc.errors import (
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import UnreadableError, tag_of
 from wsrc.protocol.conversation import ANSWERS
-from wsrc.user_client.faults import from_error
+from wsrc.user_client.core.faults import from_error
 
 MAX_WAIT_S = 31_536_000.0
 """Longest wait that a server is asked for: a year."""

@@ -18,9 +18,9 @@ from wsrc.net.websocket import Link
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
-from wsrc.user_client.reader_feed import ReaderFeed
-from wsrc.user_client.requests import Requests
-from wsrc.user_client.watching import CardFeed
+from wsrc.user_client.core.reader_feed import ReaderFeed
+from wsrc.user_client.core.requests import Requests
+from wsrc.user_client.core.watching import CardFeed
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.0
 """How long to wait before connecting again; it doubles each time."""

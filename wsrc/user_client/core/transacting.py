@@ -14,7 +14,7 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.protocol import messages as m
-from wsrc.user_client.sessions import Session
+from wsrc.user_client.core.session import Session
 
 UNDO_S = 10.0
 """How long whoever is cancelled waits for the end of its transaction."""

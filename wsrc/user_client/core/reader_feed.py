@@ -6,7 +6,7 @@ from typing import NamedTuple
 from wsrc.errors import RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.messages import Change, ReaderView
-from wsrc.user_client.feed import Feed
+from wsrc.user_client.core.feed import Feed
 
 
 class ReaderMark(NamedTuple):

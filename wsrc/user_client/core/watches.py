@@ -8,9 +8,9 @@ from typing import Any
 from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.messages import ReaderView
-from wsrc.user_client.connection import Connection
-from wsrc.user_client.feed import Feed
-from wsrc.user_client.reader_feed import (
+from wsrc.user_client.core.connection import Connection
+from wsrc.user_client.core.feed import Feed
+from wsrc.user_client.core.reader_feed import (
     Notification,
     ReaderChange,
     ReaderFeed,

@@ -2,7 +2,7 @@
 """The cards as a watcher sees them: pages of a list and events, made one stream of events."""
 
 from wsrc.protocol import messages as m
-from wsrc.user_client.feed import Feed
+from wsrc.user_client.core.feed import Feed
 from wsrc.user_client.naming import CardKey, key_of
 
 
