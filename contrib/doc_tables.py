@@ -20,13 +20,13 @@ from wsrc.card.slot import (
     Share,
     SlotState,
 )
+from wsrc.command_line.invocation import Exit
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import BY_TAG
 from wsrc.protocol.conversation import ANSWERS, MAY_SAY, Phase, Speaker
 from wsrc.settings.programs import CardClientSettings, ServerSettings, UserSettings
 from wsrc.settings.types import Settings, settings_of
-from wsrc.user_client.command_line.invocation import Exit
 from wsrc.user_client.core.faults import from_error
 
 ROOT = Path(__file__).resolve().parent.parent

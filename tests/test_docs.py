@@ -16,11 +16,11 @@ import click
 import pytest
 
 from wsrc.card_client.cli import command as card_client
+from wsrc.command_line.invocation import Exit
+from wsrc.command_line.program import program as user
 from wsrc.protocol import codec
 from wsrc.server.cli import command as server
 from wsrc.settings.load import CardClientSettings, ServerSettings, UserSettings, load, settings_of
-from wsrc.user_client.cli import program as user
-from wsrc.user_client.command_line.invocation import Exit
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("certs/*.md")])

@@ -46,7 +46,7 @@ def test_only_net_and_server_import_aiohttp() -> None:
 def test_only_the_pcsc_reader_and_the_bridge_to_pyscard_import_pyscard() -> None:
     found = importers("smartcard")
     assert found
-    places = ("readers/pcsc", "user_client/pyscard")
+    places = ("readers/pcsc", "bridges/pyscard")
     assert [name for name in found if not name.startswith(places)] == []
 
 

@@ -26,7 +26,7 @@ from tests.integration.scripted_server import (
     take_back,
 )
 from wsrc.card.identity import luhn_digit
-from wsrc.user_client.cli import run
+from wsrc.command_line.program import run
 
 ICCID = "89860000000000000001"
 LEASE = {"holder": "ida@lab", "since": "2026-01-01T00:00:00Z"}
@@ -293,7 +293,7 @@ def test_every_command_teaches_with_examples(command: str, capsys: Any) -> None:
 
 
 def start(url: str, *arguments: str, before: Sequence[str] = ()) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "wsrc.user_client.cli", *arguments, "--server-url", url]
+    command = [sys.executable, "-m", "wsrc.command_line.program", *arguments, "--server-url", url]
     return subprocess.Popen(
         [*before, *command],
         stdout=subprocess.PIPE,

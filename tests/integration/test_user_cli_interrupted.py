@@ -21,7 +21,7 @@ from tests.integration.scripted_server import (
     take_back,
 )
 from tests.system.programs import environment
-from wsrc.user_client.cli import run
+from wsrc.command_line.program import run
 
 READ = "00b000000a"
 ENDED = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
@@ -36,7 +36,7 @@ class Interrupted:
     def wsrc(self, url: str, number: int, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
         """Run the command, interrupt it, and give status and what it printed."""
         program = subprocess.Popen(
-            [sys.executable, "-m", "wsrc.user_client.cli", *arguments, "--server-url", url],
+            [sys.executable, "-m", "wsrc.command_line.program", *arguments, "--server-url", url],
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -141,7 +141,15 @@ def test_the_prompt_tells_of_the_line_that_was_given_up() -> None:
 def test_a_watch_ends_with_an_interrupt_as_it_always_does() -> None:
     with in_thread(card_host([card(1)], {})) as url:
         program = subprocess.Popen(
-            [sys.executable, "-m", "wsrc.user_client.cli", "watch", "--json", "--server-url", url],
+            [
+                sys.executable,
+                "-m",
+                "wsrc.command_line.program",
+                "watch",
+                "--json",
+                "--server-url",
+                url,
+            ],
             env=environment(),
             stdout=subprocess.PIPE,
             text=True,

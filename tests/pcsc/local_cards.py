@@ -5,12 +5,12 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 
+from wsrc.bridges.pcscd.source import Seen
 from wsrc.card.slot import CardProtocol, ResetKind
 from wsrc.errors import WsrcError
 from wsrc.readers.base import Slot, SlotState
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulated_connection import SimulatedConnection, SimulatedDirect
-from wsrc.user_client.pcscd_source import Seen
 
 
 class LocalCards:

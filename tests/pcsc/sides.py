@@ -21,12 +21,12 @@ from certs.make_certs import Certificates
 from tests.pcsc.bench import SOCKET_VARIABLE, Bench, reader_states, wait_until
 from tests.pcsc.local_cards import LocalCards
 from tests.system.world import running
+from wsrc.bridges.pcscd.server import serving
+from wsrc.bridges.remote.cards import RemoteCards
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card
 from wsrc.readers.vpcd import VpcdCard
 from wsrc.user_client.naming import Filters
-from wsrc.user_client.pcscd import serving
-from wsrc.user_client.pcscd_remote import RemoteCards
 
 LIMIT_S = 20.0
 _ABSENT, _PRESENT = 2, 4

@@ -15,10 +15,10 @@ from tests.pcsc.local_cards import LocalCards
 from tests.pcsc.openpgp import openpgp_card
 from tests.pcsc.programs.wire_client import SUCCESS, Line
 from tests.pcsc.sides import OurSide
+from wsrc.bridges.pcscd.server import serving
 from wsrc.errors import ConfigError
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import default_cards
-from wsrc.user_client.pcscd import serving
 
 MF = bytes.fromhex("00a40004023f00")
 TRANSMIT = struct.Struct("=iIIIIIII")
@@ -157,7 +157,7 @@ def test_two_hundred_connections(side: OurSide) -> None:
 def test_connections_beyond_the_limit_are_closed(
     side: OurSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wsrc.user_client.pcscd.MAX_PROGRAMS", 2)
+    monkeypatch.setattr("wsrc.bridges.pcscd.server.MAX_PROGRAMS", 2)
     with Line(side.socket_path) as one, Line(side.socket_path) as two:
         one.establish()
         two.establish()

@@ -15,7 +15,7 @@ from certs.make_certs import Certificates
 from tests.pcsc.programs.wire_client import SUCCESS, Line
 from tests.system.programs import LIMIT_S, Program, Programs, argv, running
 from tests.system.world import EUICC, UICC
-from wsrc.user_client.pcscd_path import MAX_PATH_OCTETS
+from wsrc.bridges.pcscd.path import MAX_PATH_OCTETS
 
 SEE = """
 import os, sys, pathlib

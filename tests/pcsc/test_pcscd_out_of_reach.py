@@ -27,11 +27,11 @@ from tests.pcsc.test_pcscd_remote import (
 from tests.system.gate import Gate
 from tests.system.proxy import listening
 from tests.system.world import LIMIT_S, World, running, until
+from wsrc.bridges.pcscd import server as pcscd
+from wsrc.bridges.remote.cards import clients
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Card, Faults, default_cards
 from wsrc.settings.load import UserSettings
-from wsrc.user_client import pcscd
-from wsrc.user_client.pcscd_remote import clients
 
 TRANSMIT, PRESENT = 0x09, 0x04
 

@@ -14,13 +14,13 @@ import pytest
 from certs.make_certs import Certificates
 from tests.pcsc.programs.wire_client import SUCCESS, Line, Reader
 from tests.system.world import EUICC, UICC, World, hosting, running, until
+from wsrc.bridges.pcscd.server import serving
+from wsrc.bridges.remote.cards import RemoteCards
 from wsrc.errors import ConnectionLostError
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Card, Faults, default_cards, make_card, parse_description
 from wsrc.user_client.aio import Client
 from wsrc.user_client.naming import Filters
-from wsrc.user_client.pcscd import serving
-from wsrc.user_client.pcscd_remote import RemoteCards
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ try:
     from smartcard.System import readers  # noqa: TID251
 
     from tests.unit.remote_pyscard import RemotePyscard, remote_cards
-    from wsrc.user_client.pyscard import RemoteReader
+    from wsrc.bridges.pyscard.install import RemoteReader
 except ImportError as exc:
     pytest.skip(str(exc), allow_module_level=True)
 

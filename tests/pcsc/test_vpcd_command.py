@@ -13,16 +13,16 @@ from tests.pcsc.bench import Bench, Slot
 from tests.pcsc.test_simulated_cards import ASK_PIN, MF, VERIFY_PIN, send
 from tests.system.programs import Programs, argv, running
 from tests.system.world import EUICC, UICC, Host, World, running as world_running, until
+from wsrc.bridges.remote.roster import FollowingClient, Roster
+from wsrc.bridges.vpcd import VpcdSlot
 from wsrc.card.identity import shorten
+from wsrc.command_line.invocation import Exit
 from wsrc.errors import CardError
 from wsrc.protocol.messages import CardState
 from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.pcsc_reader import PcscConnection
 from wsrc.readers.simulation import Card, default_cards, make_card, parse_description
-from wsrc.user_client.command_line.invocation import Exit
-from wsrc.user_client.roster import FollowingClient, Roster
-from wsrc.user_client.vpcd import VpcdSlot
 
 pytestmark = pytest.mark.pcscd
 

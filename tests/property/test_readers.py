@@ -66,7 +66,7 @@ class Subscriber:
 
     @property
     def world_seq(self) -> int:
-        return self.world.relay._floor.readers._ring.seq
+        return self.world.relay._state.readers._ring.seq
 
     def hear(self, count: int) -> None:
         """Ask for the next page if the last time brought one of several; take some messages."""
@@ -280,7 +280,7 @@ class ReadersMachine(RuleBasedStateMachine):
 
     @invariant()
     def ring_and_sends_are_bounded(self) -> None:
-        assert len(self.world.relay._floor.readers._ring) <= CAPACITY
+        assert len(self.world.relay._state.readers._ring) <= CAPACITY
 
     @rule()
     def all_settle(self) -> None:

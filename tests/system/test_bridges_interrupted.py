@@ -41,7 +41,7 @@ ask("disconnect")
 
 PYSCARD = """
 import sys
-import wsrc.user_client.pyscard
+import wsrc.bridges.pyscard.install
 from smartcard.Exceptions import SmartcardException
 from smartcard.System import readers
 
@@ -54,7 +54,7 @@ def transmit(command):
         return f"{exc.hresult & 0xFFFFFFFF:#x}"
     return bytes([*data, sw1, sw2]).hex()
 
-with wsrc.user_client.pyscard.install(iccid=sys.argv[1]):
+with wsrc.bridges.pyscard.install.install(iccid=sys.argv[1]):
     [reader] = readers()
     connection = reader.createConnection()
     connection.connect()

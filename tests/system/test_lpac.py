@@ -15,8 +15,8 @@ import pytest
 from certs.make_certs import Certificates
 from tests.system.programs import LIMIT_S, Program, argv, environment
 from tests.system.world import EUICC, World
+from wsrc.command_line.invocation import Exit
 from wsrc.protocol.messages import CardState
-from wsrc.user_client.command_line.invocation import Exit
 
 PROFILE_MANAGER = """
 import json, os, sys

@@ -35,8 +35,8 @@ def main():
 RUN = (
     SCRIPT
     + """
-import wsrc.user_client.pyscard
-with wsrc.user_client.pyscard.install(iccid=sys.argv[1]):
+import wsrc.bridges.pyscard.install
+with wsrc.bridges.pyscard.install.install(iccid=sys.argv[1]):
     main()
 """
 )
@@ -44,8 +44,8 @@ with wsrc.user_client.pyscard.install(iccid=sys.argv[1]):
 ABRUPT = (
     SCRIPT
     + """
-import wsrc.user_client.pyscard
-wsrc.user_client.pyscard.install(iccid=sys.argv[1])
+import wsrc.bridges.pyscard.install
+wsrc.bridges.pyscard.install.install(iccid=sys.argv[1])
 main()
 """
 )

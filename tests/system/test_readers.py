@@ -12,13 +12,13 @@ from click.testing import CliRunner
 
 from tests.system.world import LIMIT_S, UICC, World, until
 from wsrc.card.slot import Share, SlotState
+from wsrc.command_line.program import program
 from wsrc.errors import ConnectionLostError, LocalProtocolError, ReaderInUseError
 from wsrc.protocol.messages import CardState, Change, ListChange, StateChange
 from wsrc.readers.simulation import Card, default_cards
 from wsrc.readers.simulation.card import Faults
 from wsrc.user_client.aio import Client
 from wsrc.user_client.blocking import Client as BlockingClient
-from wsrc.user_client.cli import program
 from wsrc.user_client.core.reader_feed import ReaderChange, ReaderMark, ReaderNews, ReaderSnapshot
 
 
@@ -283,7 +283,11 @@ async def test_the_command_goes_on_with_what_happens(
     [name] = host.source.names
     arguments = ["readers", "--watch", *options, *connection(world)]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "wsrc.user_client.cli", *arguments, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "wsrc.command_line.program",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.user_client.roster: the cards of a server that is restarted, whose card hosts are late."""
+"""The roster: cards of a server that is restarted, whose card hosts are late."""
 
 import asyncio
 import functools
@@ -10,9 +10,9 @@ import pytest
 
 from certs.make_certs import Certificates
 from tests.system.world import LIMIT_S, UICC, World, running, until
+from wsrc.bridges.remote import roster as module
+from wsrc.bridges.remote.roster import FollowingClient, Roster
 from wsrc.readers.simulation import default_cards
-from wsrc.user_client import roster as module
-from wsrc.user_client.roster import FollowingClient, Roster
 
 SELECT_MF = bytes.fromhex("00a4000c023f00")
 

@@ -13,10 +13,10 @@ from tests.system.programs import argv, environment
 from tests.system.world import ASK_PIN, LIMIT_S, PIN, UICC, World, until
 from wsrc.card.pcsc_numbers import ATTRIBUTES
 from wsrc.card.slot import Share
+from wsrc.command_line.program import program
 from wsrc.errors import CardWasResetError
 from wsrc.readers.simulated_connection import ECHO_CONTROL
 from wsrc.user_client.aio import Card
-from wsrc.user_client.cli import program
 
 READER = "Simulated UICC 00 00"
 ATR = "3b9c96801fc78031e073fe215364575352438d"

@@ -6,12 +6,9 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST, Code
-from wsrc.card.slot import CardProtocol, ResetKind
-from wsrc.errors import WsrcError
-from wsrc.user_client import pcscd_requests as asks, pcscd_wire as wire
-from wsrc.user_client.pcscd_machine import Machine
-from wsrc.user_client.pcscd_needs import (
+from wsrc.bridges.pcscd import requests as asks, wire
+from wsrc.bridges.pcscd.machine import Machine
+from wsrc.bridges.pcscd.needs import (
     Close,
     ControlReader,
     Exchange,
@@ -23,8 +20,11 @@ from wsrc.user_client.pcscd_needs import (
     Steps,
     WriteAttribute,
 )
-from wsrc.user_client.pcscd_source import Failure, Seen
-from wsrc.user_client.pcscd_waiting import Program
+from wsrc.bridges.pcscd.source import Failure, Seen
+from wsrc.bridges.pcscd.waiting import Program
+from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST, Code
+from wsrc.card.slot import CardProtocol, ResetKind
+from wsrc.errors import WsrcError
 
 OK = Code.SCARD_S_SUCCESS
 VIOLATION = Code.SCARD_E_SHARING_VIOLATION

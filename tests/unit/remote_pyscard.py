@@ -10,10 +10,10 @@ from smartcard.System import readers  # noqa: TID251
 from certs.make_certs import Certificates
 from tests.system.in_thread import Elsewhere, elsewhere
 from tests.system.world import Host
+from wsrc.bridges.pyscard import install as pyscard
+from wsrc.bridges.pyscard.install import Installation, RemoteReader
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Card, default_cards
-from wsrc.user_client import pyscard
-from wsrc.user_client.pyscard import Installation, RemoteReader
 
 
 class RemotePyscard:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from wsrc.bridges.lpac import NO_HTTP, LpacCard, is_http, run, serve, start
 from wsrc.card.apdu import Response, parse_response
 from wsrc.card.tpdu import exchange
 from wsrc.errors import CardBusyError
 from wsrc.readers.simulation import Card, make_card, parse_description
-from wsrc.user_client.lpac import NO_HTTP, LpacCard, is_http, run, serve, start
 
 ISD_R = "a0000005591010ffffffff8900000100"
 GET_EID = "80e2910006bf3e035c015a"

@@ -29,11 +29,11 @@ from tests.unit.pcscd_programs import (
     World,
     code_of,
 )
+from wsrc.bridges.pcscd import requests as asks
+from wsrc.bridges.pcscd.calls import MAX_HANDLES
+from wsrc.bridges.pcscd.needs import Exchange, Open, Park
+from wsrc.bridges.pcscd.source import Failure, Seen
 from wsrc.card.pcsc_numbers import Code
-from wsrc.user_client import pcscd_requests as asks
-from wsrc.user_client.pcscd_calls import MAX_HANDLES
-from wsrc.user_client.pcscd_needs import Exchange, Open, Park
-from wsrc.user_client.pcscd_source import Failure, Seen
 
 AWAY = Seen(NAME, event_count=1, unavailable=True)
 UNKNOWN = 1

@@ -23,10 +23,10 @@ from tests.unit.pcscd_programs import (
     World,
     code_of,
 )
+from wsrc.bridges.pcscd import requests as asks
+from wsrc.bridges.pcscd.needs import Exchange, Park, Reset
+from wsrc.bridges.pcscd.source import Failure, Seen
 from wsrc.card.pcsc_numbers import Code
-from wsrc.user_client import pcscd_requests as asks
-from wsrc.user_client.pcscd_needs import Exchange, Park, Reset
-from wsrc.user_client.pcscd_source import Failure, Seen
 
 NOT_TRANSACTED = Code.SCARD_E_NOT_TRANSACTED
 DATA_LOST = Code.SCARD_E_COMM_DATA_LOST

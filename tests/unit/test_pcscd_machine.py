@@ -20,12 +20,12 @@ from tests.unit.pcscd_programs import (
     World,
     code_of,
 )
+from wsrc.bridges.pcscd import requests as asks
+from wsrc.bridges.pcscd.machine import KEEP_S
+from wsrc.bridges.pcscd.needs import Close, Open, Park
+from wsrc.bridges.pcscd.source import Failure, Seen
 from wsrc.card.pcsc_numbers import Code
 from wsrc.card.slot import CardProtocol
-from wsrc.user_client import pcscd_requests as asks
-from wsrc.user_client.pcscd_machine import KEEP_S
-from wsrc.user_client.pcscd_needs import Close, Open, Park
-from wsrc.user_client.pcscd_source import Failure, Seen
 
 
 @pytest.fixture

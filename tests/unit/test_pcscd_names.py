@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from wsrc.bridges.remote.names import reader_name
 from wsrc.protocol.messages import CardInfo, CardState, Identities
-from wsrc.user_client.pcscd_names import reader_name
 
 ICCID, EID = "8988211000000430010", "89882119900000000000000000007280"
 

@@ -22,16 +22,16 @@ from tests.unit.pcscd_programs import (
     World,
     code_of,
 )
-from wsrc.card.pcsc_numbers import Code
-from wsrc.user_client import pcscd_requests as asks
-from wsrc.user_client.pcscd_needs import (
+from wsrc.bridges.pcscd import requests as asks
+from wsrc.bridges.pcscd.needs import (
     ControlReader,
     Open,
     Park,
     ReadAttribute,
     WriteAttribute,
 )
-from wsrc.user_client.pcscd_source import Failure
+from wsrc.bridges.pcscd.source import Failure
+from wsrc.card.pcsc_numbers import Code
 
 UNSUPPORTED = Code.SCARD_E_UNSUPPORTED_FEATURE
 NOT_TRANSACTED = Code.SCARD_E_NOT_TRANSACTED

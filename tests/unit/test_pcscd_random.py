@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.unit.pcscd_programs import ATR, NAME, Running, TestProgram, World
+from wsrc.bridges.pcscd import requests as asks
+from wsrc.bridges.pcscd.machine import KEEP_S
+from wsrc.bridges.pcscd.needs import Close, Exchange, Open, Park, Reset
+from wsrc.bridges.pcscd.reader import Reader
+from wsrc.bridges.pcscd.source import Failure, Seen, Session
 from wsrc.card.pcsc_numbers import Code
-from wsrc.user_client import pcscd_requests as asks
-from wsrc.user_client.pcscd_machine import KEEP_S
-from wsrc.user_client.pcscd_needs import Close, Exchange, Open, Park, Reset
-from wsrc.user_client.pcscd_reader import Reader
-from wsrc.user_client.pcscd_source import Failure, Seen, Session
 
 NAMES = (NAME, b"Other 00 00")
 FAILURES = (

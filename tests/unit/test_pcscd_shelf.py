@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from tests.unit.test_pcscd_names import ICCID, card
+from wsrc.bridges.pcscd.source import Seen
+from wsrc.bridges.remote.shelf import MAX_EMPTY, Place, Shelf
 from wsrc.card.slot import Share, SlotState
 from wsrc.protocol.messages import CardEvent, CardInfo, CardState, Change, LeaseInfo, ReaderView
 from wsrc.user_client.core.reader_feed import ReaderChange, ReaderMark, ReaderSnapshot
-from wsrc.user_client.pcscd_shelf import MAX_EMPTY, Place, Shelf
-from wsrc.user_client.pcscd_source import Seen
 
 OTHER = "8988211000000430028"
 MARK = ReaderMark("run", 1)

@@ -4,9 +4,9 @@
 import pytest
 
 from wsrc import errors as e
+from wsrc.bridges.pcscd.source import failure_of
 from wsrc.card.pcsc_numbers import Code
 from wsrc.errors import ErrorCode, Outcome, WsrcError
-from wsrc.user_client.pcscd_source import failure_of
 
 RESET, REMOVED = Code.SCARD_W_RESET_CARD, Code.SCARD_W_REMOVED_CARD
 UNAVAILABLE, LOST = Code.SCARD_E_READER_UNAVAILABLE, Code.SCARD_E_COMM_DATA_LOST

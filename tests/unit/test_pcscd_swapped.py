@@ -25,11 +25,11 @@ from tests.unit.pcscd_programs import (
     World,
     code_of,
 )
+from wsrc.bridges.pcscd import requests as asks
+from wsrc.bridges.pcscd.needs import Open, Reset
+from wsrc.bridges.pcscd.source import Failure, Seen
+from wsrc.bridges.pcscd.turns import MOST_OPENS
 from wsrc.card.pcsc_numbers import Code
-from wsrc.user_client import pcscd_requests as asks
-from wsrc.user_client.pcscd_needs import Open, Reset
-from wsrc.user_client.pcscd_source import Failure, Seen
-from wsrc.user_client.pcscd_turns import MOST_OPENS
 
 RAW = 4
 

@@ -6,9 +6,9 @@ import struct
 import pytest
 from hypothesis import given, strategies as st
 
+from wsrc.bridges.pcscd import wire
+from wsrc.bridges.pcscd.wire import Reading, Row, WireError
 from wsrc.card.pcsc_numbers import Code
-from wsrc.user_client import pcscd_wire as wire
-from wsrc.user_client.pcscd_wire import Reading, Row, WireError
 
 OK = Code.SCARD_S_SUCCESS
 APDU = bytes.fromhex("00a40004023f00")

@@ -26,10 +26,10 @@ from certs.make_certs import Certificates
 from tests.system.in_thread import Elsewhere, elsewhere
 from tests.system.world import EUICC, UICC
 from tests.unit.test_pcsc_missing import unusable_library
+from wsrc.bridges.pyscard import install as pyscard
+from wsrc.bridges.pyscard.install import RemoteReader
 from wsrc.errors import ConfigError, ConnectionLostError, LocalProtocolError
 from wsrc.readers.simulation import default_cards
-from wsrc.user_client import pyscard
-from wsrc.user_client.pyscard import RemoteReader
 
 __all__ = ["unusable_library"]
 
@@ -117,7 +117,7 @@ def test_cards_are_chosen(there: Elsewhere, which: dict[str, str], count: int) -
 
 
 def test_readers_are_made_by_name(there: Elsewhere) -> None:
-    made = "wsrc.user_client.pyscard.RemoteReader"
+    made = "wsrc.bridges.pyscard.install.RemoteReader"
     with install(there, eid=EUICC):
         reader = ReaderFactory.createReader(made, names()[0])
         assert reader == readers()[-1]
@@ -190,7 +190,7 @@ class Missing:
 
 sys.meta_path.insert(0, Missing())
 try:
-    import wsrc.user_client.pyscard
+    import wsrc.bridges.pyscard.install
 except ImportError as exc:
     print(exc)
 else:

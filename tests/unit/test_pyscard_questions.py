@@ -15,10 +15,10 @@ from smartcard.scard import (  # noqa: TID251
 
 from tests.system.world import LIMIT_S, Host
 from tests.unit.remote_pyscard import RemotePyscard
+from wsrc.bridges.pyscard.context import Context
+from wsrc.bridges.pyscard.service import ScardError
 from wsrc.card.pcsc_numbers import Code
 from wsrc.readers.simulated_connection import ECHO_CONTROL
-from wsrc.user_client.pyscard_calls import Context
-from wsrc.user_client.pyscard_service import ScardError
 
 ECHO = 0x42000000 + ECHO_CONTROL
 SELECT_MF = [0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00]

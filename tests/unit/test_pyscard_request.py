@@ -31,8 +31,8 @@ from smartcard.System import listReaders, readers  # noqa: TID251
 from certs.make_certs import Certificates
 from tests.system.in_thread import elsewhere
 from tests.unit.remote_pyscard import RemotePyscard
-from wsrc.user_client import pyscard
-from wsrc.user_client.pyscard import RemoteReader
+from wsrc.bridges.pyscard import install as pyscard
+from wsrc.bridges.pyscard.install import RemoteReader
 
 LIMIT_S = 20.0
 GET_CHALLENGE = [0x00, 0x84, 0x00, 0x00, 0x08]

@@ -74,7 +74,7 @@ def test_nobody_else_gets_the_card_of_a_user_who_is_out_of_reach() -> None:
     assert card.ends
     info = holder_of(world)
     assert info is not None
-    assert (info.holder, info.until) == ("user", world.relay._floor.utc(since + 60))
+    assert (info.holder, info.until) == ("user", world.relay._state.utc(since + 60))
     other = world.user()
     refused = other.refused(wish(other))
     assert code_of(refused) is ErrorCode.CARD_BUSY

@@ -81,7 +81,7 @@ def test_a_claimant_who_is_gone_leaves_the_card_where_it_was() -> None:
     card.answer(card.one(m.Resume))
     info = holder_of(world)
     assert info is not None
-    assert info.until == world.relay._floor.utc(world.now + 60)
+    assert info.until == world.relay._state.utc(world.now + 60)
 
 
 def test_a_claim_can_be_cancelled() -> None:

@@ -115,7 +115,7 @@ def test_a_server_that_was_restarted_learns_who_has_the_cards() -> None:
     assert waiting.quiet()
     info = holder_of(world)
     assert info is not None
-    assert (info.holder, info.until) == ("user", world.relay._floor.utc(world.now + 60))
+    assert (info.holder, info.until) == ("user", world.relay._state.utc(world.now + 60))
     back = world.user(name="user")
     back.ask(resume(back, session), m.Resumed)
     back.leave(goodbye=True)
@@ -238,7 +238,7 @@ def test_a_session_is_not_kept_for_longer_than_the_server_allows() -> None:
     world.card(reader(), features=FEATURES, sessions=(running("s", keep_s=99, holder="\x00"),))
     info = holder_of(world)
     assert info is not None
-    assert (info.holder, info.until) == ("a user", world.relay._floor.utc(world.now + 10))
+    assert (info.holder, info.until) == ("a user", world.relay._state.utc(world.now + 10))
 
 
 # A session that its card client ends

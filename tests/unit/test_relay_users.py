@@ -164,7 +164,7 @@ def test_sessions_on_one_connection_do_not_wait_for_each_other(world: World, use
 
 def test_a_user_has_only_so_many_cards(user: Peer) -> None:
     user.world.card(*(reader(f"r{n}") for n in range(3)))
-    user.world.relay._floor.limits = type(user.world.limits)(max_sessions_per_user=2)
+    user.world.relay._state.limits = type(user.world.limits)(max_sessions_per_user=2)
     user.hold(reader="r0")
     user.say(m.SelectCard(id=50, label="none", wait_s=60))
     user.one(m.Waiting)

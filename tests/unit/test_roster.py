@@ -13,10 +13,10 @@ from tests.system.gate import Gate
 from tests.system.in_thread import Elsewhere, elsewhere
 from tests.system.proxy import listening
 from tests.system.world import EUICC, UICC, Host, hosting, until
+from wsrc.bridges.remote.roster import FollowingClient, Roster
 from wsrc.errors import ConnectionLostError, OutcomeUnknownError, SessionLostError, WsrcError
 from wsrc.protocol.messages import CardInfo, CardState
 from wsrc.readers.simulation import default_cards
-from wsrc.user_client.roster import FollowingClient, Roster
 
 LIMIT_S = 20.0
 MF = bytes.fromhex("00a40004023f00")

@@ -4,9 +4,9 @@
 import pytest
 
 from wsrc import errors as e
+from wsrc.command_line.invocation import Exit, exit_status
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
-from wsrc.user_client.command_line.invocation import Exit, exit_status
 from wsrc.user_client.core.faults import TABLE, from_error
 
 INFO = m.CardInfo(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from wsrc.command_line.program import program
 from wsrc.readers.pcsc_api import error_name
-from wsrc.user_client.cli import program
 
 GUIDE = Path(__file__).parents[2].joinpath("docs", "user-guide.md").read_text("utf-8")
 

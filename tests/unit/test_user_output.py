@@ -5,9 +5,7 @@ import pytest
 
 from wsrc.card.apdu import Response
 from wsrc.card.slot import CardProtocol
-from wsrc.errors import CardTransmissionError, ConfigError, NotExecutedError, OutcomeUnknownError
-from wsrc.protocol.messages import CardInfo, CardState, Identities, LeaseInfo, Waiting
-from wsrc.user_client.command_line.output import (
+from wsrc.command_line.output import (
     Output,
     atr_document,
     card_document,
@@ -17,6 +15,8 @@ from wsrc.user_client.command_line.output import (
     response_document,
     response_line,
 )
+from wsrc.errors import CardTransmissionError, ConfigError, NotExecutedError, OutcomeUnknownError
+from wsrc.protocol.messages import CardInfo, CardState, Identities, LeaseInfo, Waiting
 from wsrc.user_client.naming import describe
 
 ICCID = "89860000000000000001"

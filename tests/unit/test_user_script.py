@@ -7,11 +7,7 @@ import pytest
 
 from wsrc.card.apdu import Response, sw_matches
 from wsrc.card.slot import ResetKind
-from wsrc.errors import CardNotPresentError
-from wsrc.octets import Octets
-from wsrc.protocol.messages import MAX_BATCH, Step
-from wsrc.user_client.aio import BatchResult
-from wsrc.user_client.command_line.script import (
+from wsrc.command_line.script import (
     Item,
     ScriptCommand,
     ScriptError,
@@ -20,7 +16,11 @@ from wsrc.user_client.command_line.script import (
     parse,
     parse_expect,
 )
-from wsrc.user_client.command_line.script_run import Answered, Unanswered, WasReset, run
+from wsrc.command_line.script_run import Answered, Unanswered, WasReset, run
+from wsrc.errors import CardNotPresentError
+from wsrc.octets import Octets
+from wsrc.protocol.messages import MAX_BATCH, Step
+from wsrc.user_client.aio import BatchResult
 
 READ = Octets(bytes.fromhex("00b0000000"))
 

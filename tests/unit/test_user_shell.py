@@ -8,11 +8,11 @@ import pytest
 
 from wsrc.card.apdu import Response
 from wsrc.card.slot import ResetKind
+from wsrc.command_line.invocation import Exit
+from wsrc.command_line.output import Output
+from wsrc.command_line.shell import History, Shell, history_file, is_secret
 from wsrc.errors import BadApduError, CardUnresponsiveError, SessionLostError, WsrcError
 from wsrc.protocol.messages import CardInfo, CardState, Identities
-from wsrc.user_client.command_line.invocation import Exit
-from wsrc.user_client.command_line.output import Output
-from wsrc.user_client.command_line.shell import History, Shell, history_file, is_secret
 
 READ, VERIFY = "00 b0 0000 00", "0020000108 31323334ffffffff"
 

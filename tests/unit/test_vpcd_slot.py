@@ -16,10 +16,10 @@ from tests.system.gate import Gate
 from tests.system.in_thread import Elsewhere, elsewhere
 from tests.system.proxy import listening
 from tests.system.world import UICC, until
+from wsrc.bridges.remote.roster import FollowingClient, Roster
+from wsrc.bridges.vpcd import VpcdSlot
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Card, default_cards, make_card, parse_description
-from wsrc.user_client.roster import FollowingClient, Roster
-from wsrc.user_client.vpcd import VpcdSlot
 
 LIMIT_S = 20.0
 MF = bytes.fromhex("00a40004023f00")

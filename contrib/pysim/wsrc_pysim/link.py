@@ -11,6 +11,7 @@ from typing import Any
 from pySim.exceptions import NoCardError, ProtocolError, ReaderError
 from pySim.transport import LinkBase
 
+from wsrc.bridges.remote.roster import FollowingClient, Roster
 from wsrc.errors import (
     CardBusyError,
     CardError,
@@ -26,7 +27,6 @@ from wsrc.settings.load import UserSettings, load
 from wsrc.user_client.blocking import Card, Client
 from wsrc.user_client.client_options import client_options
 from wsrc.user_client.naming import CardKey, Filters, key_of
-from wsrc.user_client.roster import FollowingClient, Roster
 
 _LONGEST_WAIT_S = 3600.0
 """How long the server is asked to let us wait at a time."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client is made of: the connection, requests on it, sessions across several, and watches."""
+"""What a client is made of: a connection, requests on it, sessions across several, watches."""

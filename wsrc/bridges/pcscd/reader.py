@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+One reader as local programs share it: handles, exclusive use, transactions, what was reset.
+
+The rules are those of pcscd. Nothing here waits, and nothing knows of the network.
+"""
+
+import msgspec
+
+from wsrc.bridges.pcscd.requests import Row
+from wsrc.bridges.pcscd.source import Seen, Session
+from wsrc.card.atr import read_atr
+from wsrc.card.pcsc_numbers import (
+    PROTOCOL_ANY,
+    PROTOCOL_ANY_OLD,
+    PROTOCOL_MASKS,
+    PROTOCOL_RAW,
+    PROTOCOL_T0,
+    PROTOCOL_T1,
+    Code,
+    ShareMode,
+    StatusBit,
+)
+from wsrc.card.slot import ResetKind
+
+_NAMES = {"T=0": PROTOCOL_T0, "T=1": PROTOCOL_T1}
+
+
+class Refused(Exception):  # noqa: N818 - it is the answer to a request
+    """A request is answered with a code other than success."""
+
+    def __init__(self, code: Code) -> None:
+        super().__init__(code.name)
+        self.code = code
+
+
+class Handle:
+    """
+    One program's hold on a reader.
+
+    `event` is what happened to the card since the program last looked: every use of the handle
+    is refused with it until the program reconnects.
+    """
+
+    def __init__(self, number: int, reader: "Reader", owner: object) -> None:
+        self.number = number
+        self.reader = reader
+        self.owner = owner
+        self.event: Code | None = None
+
+    def check_event(self) -> None:
+        """Raise what happened to the card, if anything did."""
+        if self.event is not None:
+            raise Refused(self.event)
+
+
+class Reader:
+    """A row of the table, and who uses the reader."""
+
+    def __init__(self, seen: Seen) -> None:
+        self.seen = seen
+        self.event_counter = int(seen.present)
+        self.handles: dict[int, Handle] = {}
+        self.exclusive = False
+        self.protocol = 0
+        self.session: Session | None = None
+        self.features: bytes | None = None
+        """Features as control numbers, once asked for; they hold for a session."""
+        self.stale: list[Session] = []
+        """Sessions that are over, to be closed when the exchange in flight has ended."""
+        self.pending_reset: ResetKind | None = None
+        self.unpowered = False
+        self.busy = False
+        self.gone = False
+        self.idle_since: float | None = None
+        self._lock: Handle | None = None
+        self._lock_count = 0
+
+    @property
+    def name(self) -> bytes:
+        """Name that programs know it by."""
+        return self.seen.name
+
+    def has_card(self) -> bool:
+        """Tell whether there is a card in it, as far as is known."""
+        return self.seen.present and not self.gone
+
+    @property
+    def sharing(self) -> int:
+        """How many use it, here and elsewhere; -1 for one that excludes others."""
+        others = self.seen.others
+        return -1 if self.exclusive or others < 0 else len(self.handles) + others
+
+    @property
+    def row(self) -> Row:
+        """The reader as the table shows it."""
+        seen = self.seen
+        return Row(
+            seen.name,
+            self.event_counter,
+            self._state(),
+            self.sharing,
+            seen.atr if seen.present else b"",
+            self.protocol,
+        )
+
+    def _state(self) -> int:
+        if self.seen.unavailable:
+            return StatusBit.UNKNOWN
+        if not self.seen.present:
+            return StatusBit.ABSENT
+        if self.seen.mute:
+            return StatusBit.PRESENT | StatusBit.SWALLOWED
+        if self.session is None or self.unpowered:
+            return StatusBit.PRESENT
+        return StatusBit.PRESENT | StatusBit.POWERED | StatusBit.NEGOTIABLE
+
+    # What the source sees
+
+    def update(self, seen: Seen) -> bool:
+        """Take what the source sees now; tell whether programs may want to know."""
+        before, self.seen = self.seen, seen
+        changes = _changes(before, seen)
+        self.event_counter = (self.event_counter + changes) & 0xFFFF
+        if seen.unavailable and not before.unavailable:
+            self.lost(Code.SCARD_W_RESET_CARD)
+        elif changes and (before.present or not seen.present):
+            self.removed()
+        return before != seen
+
+    def removed(self) -> None:
+        """Note that the card that was there is not any more."""
+        self.lost(Code.SCARD_W_REMOVED_CARD)
+
+    def lost(self, event: Code) -> None:
+        """Note that the card is not ours any more, and why; transactions end with that."""
+        self.flag(event)
+        if self.exclusive:
+            self._lock_count = 1
+        else:
+            self._lock, self._lock_count = None, 0
+        self.session_over()
+
+    def session_over(self) -> None:
+        """Note that the card is not ours any more."""
+        self.protocol = 0
+        self.pending_reset = None
+        self.unpowered = False
+        self.idle_since = None
+        self.features = None
+        if self.session is not None:
+            self.stale.append(self.session)
+            self.session = None
+
+    def opened(self, session: Session) -> None:
+        """Note that the card is ours, and powered by a cold reset."""
+        self.session = session
+        self.was_reset(session.atr)
+
+    def was_reset(self, atr: bytes) -> bool:
+        """Note that the card was reset; tell whether its ATR is another one."""
+        self.pending_reset = None
+        self.unpowered = False
+        before = self.seen
+        self.seen = msgspec.structs.replace(before, mute=False, atr=atr)
+        return self.seen != before
+
+    # Who uses it
+
+    def check_there(self) -> None:
+        """Refuse where the reader was unplugged or is out of reach."""
+        if self.gone or self.seen.unavailable:
+            raise Refused(Code.SCARD_E_READER_UNAVAILABLE)
+
+    def check_lock(self, handle: Handle) -> None:
+        """Refuse where another handle has a transaction."""
+        if self._lock not in {None, handle}:
+            raise Refused(Code.SCARD_E_SHARING_VIOLATION)
+
+    def check_present(self) -> None:
+        """Refuse where there is no card that could be talked to."""
+        if not self.seen.present:
+            raise Refused(Code.SCARD_E_NO_SMARTCARD)
+        if self.seen.mute:
+            raise Refused(Code.SCARD_W_UNPOWERED_CARD)
+
+    @property
+    def locked_by(self) -> Handle | None:
+        """Handle that has a transaction, or the reader for itself."""
+        return self._lock
+
+    def lock(self, handle: Handle) -> bool:
+        """Begin a transaction, or another one inside of it; false if another handle has one."""
+        if self._lock not in {None, handle}:
+            return False
+        self._lock = handle
+        self._lock_count += 1
+        return True
+
+    def unlock(self, handle: Handle) -> None:
+        """End the innermost transaction; the one that exclusive use is stays."""
+        self.check_lock(handle)
+        if self._lock_count <= self.exclusive:
+            raise Refused(Code.SCARD_E_NOT_TRANSACTED)
+        self._end_innermost()
+
+    def _end_innermost(self) -> None:
+        self._lock_count -= 1
+        if not self._lock_count:
+            self._lock = None
+
+    def unlock_all(self, handle: Handle) -> bool:
+        """End all transactions of a handle; tell whether it had any."""
+        had = self._lock is handle
+        if had:
+            self._lock, self._lock_count = None, 0
+        return had
+
+    def add(self, handle: Handle, share: int) -> None:
+        """Give a handle its place."""
+        if share == ShareMode.EXCLUSIVE and self.handles:
+            raise Refused(Code.SCARD_E_SHARING_VIOLATION)
+        self.handles[handle.number] = handle
+        self.idle_since = None
+        if share == ShareMode.EXCLUSIVE:
+            self.exclusive = True
+            self.lock(handle)
+
+    def share_as(self, handle: Handle, share: int) -> None:
+        """Change between exclusive and other use; transactions begun within either go on."""
+        if share == ShareMode.EXCLUSIVE and not self.exclusive:
+            if len(self.handles) > 1:
+                raise Refused(Code.SCARD_E_SHARING_VIOLATION)
+            self.exclusive = True
+            self.lock(handle)
+        elif share != ShareMode.EXCLUSIVE and self.exclusive:
+            self.exclusive = False
+            self._end_innermost()
+
+    def drop(self, handle: Handle, now: float) -> None:
+        """Take a handle out."""
+        self.unlock_all(handle)
+        self.exclusive = False
+        if self.handles.pop(handle.number, None) is not None and not self.handles:
+            self.idle_since = now
+
+    def flag(self, event: Code) -> None:
+        """Tell every handle what happened to the card."""
+        for handle in self.handles.values():
+            handle.event = event
+
+    def reset_later(self, kind: ResetKind) -> None:
+        """Have the card reset before its next command; a cold reset covers a warm one."""
+        self.flag(Code.SCARD_W_RESET_CARD)
+        self.protocol = 0
+        if self.session is not None and self.pending_reset is not ResetKind.COLD:
+            self.pending_reset = kind
+
+    # Which protocol
+
+    def choose_protocol(self, wanted: int) -> None:
+        """
+        Agree on a protocol; one that is in force stays so until the card is reset.
+
+        Raises:
+            Refused: If the card or the other programs speak another one.
+        """
+        if wanted & PROTOCOL_RAW:
+            self.protocol = PROTOCOL_RAW
+            return
+        if self.protocol:
+            if not wanted & self.protocol:
+                raise Refused(Code.SCARD_E_PROTO_MISMATCH)
+            return
+        if wanted & PROTOCOL_ANY_OLD:
+            wanted |= PROTOCOL_ANY
+        possible = wanted & self._offered()
+        if not possible:
+            raise Refused(Code.SCARD_E_PROTO_MISMATCH)
+        self.protocol = PROTOCOL_T1 if possible & PROTOCOL_T1 else PROTOCOL_T0
+
+    def _offered(self) -> int:
+        """Give what the ATR offers, or of it what the card host has chosen already."""
+        facts = read_atr(self.seen.atr)
+        names = facts.protocols if facts is not None else ()
+        offered = sum(_NAMES.get(name, 0) for name in names)
+        known = self.session.protocol if self.session is not None else None
+        known = known or self.seen.protocol
+        return offered & PROTOCOL_MASKS[known] if known is not None else offered
+
+
+def _changes(before: Seen, now: Seen) -> int:
+    """
+    Count the insertions and removals between two sights.
+
+    As on pcscd, a reader going out of reach is none, and whatever is found in it later is one.
+    """
+    if now.unavailable:
+        return 0
+    if before.unavailable:
+        return 1
+    if before.present != now.present:
+        return 1
+    if before.event_count == now.event_count:
+        return 0
+    return 2 if now.present else 0

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Remote cards for programs that use pyscard, in the same process; no PC/SC service is needed.
+
+    with wsrc.bridges.pyscard.install.install("wss://cards.example:4220", label="bench*"):
+        for reader in smartcard.System.readers():
+            ...
+
+While it is installed, `readers`, `CardRequest`, `CardMonitor`, `ReaderMonitor`, `Session` and the
+exclusive decorators know the remote cards besides the readers of the system.
+"""
+
+import atexit
+import functools
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, Unpack, cast
+
+from wsrc.bridges.pcscd.source import Seen
+from wsrc.bridges.pyscard.connection import RemoteReader, innermost
+from wsrc.bridges.pyscard.request import MergedCardRequest
+from wsrc.bridges.pyscard.service import Service
+from wsrc.bridges.pyscard.types import (
+    CardConnectionDecorator,
+    CardRequest,
+    ExclusiveConnectCardConnection,
+    ExclusiveTransmitCardConnection,
+    PcscException,
+    ReaderFactory,
+    ReadersOf,
+    SmartcardException,
+)
+from wsrc.bridges.remote.cards import clients
+from wsrc.card.pcsc_numbers import ShareMode
+from wsrc.errors import LocalProtocolError
+from wsrc.settings.load import UserSettings, load
+from wsrc.user_client.naming import Filters, alternatives
+
+__all__ = ["Installation", "RemoteReader", "install"]
+
+EVERY_GROUP = frozenset({"SCard$AllReaders", "SCard$DefaultReaders"})
+"""Groups of which every reader is a member."""
+
+_one = threading.Lock()
+_installed: "Installation | None" = None
+
+
+def install(
+    server_url: str | None = None,
+    *,
+    ca: str | Path | None = None,
+    name: str | None = None,
+    timeout_s: float | None = None,
+    **which: Unpack[Filters],
+) -> "Installation":
+    """
+    Let pyscard know the remote cards, until `uninstall` or the end of `with`.
+
+    What is not given is as in the settings of `wsrc`: its file, then the environment.
+
+    Args:
+        server_url: URL of the server's port for users.
+        ca: PEM file of the CA that signed the server's certificate.
+        name: What others are shown as the holder of a card.
+        timeout_s: How long an answer may take.
+        which: Which cards; all fields must hold, `*` stands for any text; none means all cards.
+
+    Raises:
+        ConfigError: If a setting cannot work.
+        ConnectionLostError: If the server is not reached.
+        RefusedError: If it refuses us.
+        LocalProtocolError: If it is installed already.
+    """
+    given = {"server_url": server_url, "tls_ca": ca, "name": name, "timeout_s": timeout_s}
+    flags = {key: value for key, value in given.items() if value is not None}
+    settings = load(UserSettings, os.environ, flags)
+    with _one:
+        if _installed is not None:
+            raise LocalProtocolError("Remote cards are installed already; uninstall them first.")
+        named = {kind: (str(text),) for kind, text in which.items() if text is not None}
+        service = Service(clients(settings), alternatives(named))
+        service.open()
+        return Installation(service)
+
+
+class Installation:
+    """What `install` did, and the way back."""
+
+    def __init__(self, service: Service) -> None:
+        global _installed  # noqa: PLW0603 - pyscard's own state is as global
+        self._service = service
+        self._groups: dict[str, set[str]] = {}
+        self._wrapped: dict[ReadersOf, ReadersOf] = {}
+        self._replaced: list[tuple[Any, str, Any]] = []
+        self._add_readers()
+        local = CardRequest.PCSCCardRequest
+        merged = functools.partial(MergedCardRequest, service, self._reader_of, local)
+        self._replace(CardRequest, "PCSCCardRequest", lambda _: merged)
+        self._replace(ExclusiveConnectCardConnection, "connect", _connecting)
+        self._replace(ExclusiveTransmitCardConnection, "lock", _locking)
+        self._replace(ExclusiveTransmitCardConnection, "unlock", _unlocking)
+        self._replace(ExclusiveTransmitCardConnection, "transmit", _transmitting)
+        RemoteReader.Factory.make = self.reader
+        atexit.register(self.uninstall)
+        _installed = self
+
+    def __enter__(self) -> Self:
+        """Give itself: it is installed already."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.uninstall()
+
+    def uninstall(self) -> None:
+        """Make pyscard as it was, and give all cards back; it may be called again."""
+        global _installed  # noqa: PLW0603 - see above
+        if _installed is self:
+            _installed = None
+            RemoteReader.Factory.make = None
+            methods = ReaderFactory.factorymethods
+            methods[:] = [self._wrapped.get(m, m) for m in methods if m != self.readers]
+            for owner, attribute, was in reversed(self._replaced):
+                setattr(owner, attribute, was)
+        atexit.unregister(self.uninstall)
+        self._service.close()
+
+    def readers(self, groups: Any = None) -> list[Any]:
+        """Give the remote readers, or those in any of some groups."""
+        asked = {groups} if isinstance(groups, str) else set(groups or ())
+        there = [self._reader_of(seen) for seen in self._service.readers]
+        if not asked or asked & EVERY_GROUP:
+            return there
+        members = set[str]().union(*(self._groups.get(group, ()) for group in asked))
+        return [reader for reader in there if reader.name in members]
+
+    def reader(self, name: str) -> RemoteReader:
+        """Give the reader of that name, whether it is there or not."""
+        return RemoteReader(name, self._service, self._groups)
+
+    def _reader_of(self, seen: Seen) -> RemoteReader:
+        return self.reader(seen.name.decode())
+
+    def _add_readers(self) -> None:
+        methods = ReaderFactory.factorymethods
+        self._wrapped = {_surviving(method): method for method in methods}
+        methods[:] = [*self._wrapped, self.readers]
+
+    def _replace(self, owner: Any, attribute: str, make: Callable[[Any], Any]) -> None:
+        was: Any = cast("dict[str, Any]", vars(owner))[attribute]
+        self._replaced.append((owner, attribute, was))
+        setattr(owner, attribute, make(was))
+
+
+def _surviving(method: ReadersOf) -> ReadersOf:
+    """Let a kind of readers whose service is away have none, and not hide the others."""
+
+    @functools.wraps(method)
+    def readers(groups: Any = None) -> list[Any]:
+        try:
+            return method(groups)
+        except (PcscException, SmartcardException):
+            return []
+
+    return readers
+
+
+def _connecting(was: Callable[..., None]) -> Callable[..., None]:
+    """Give `ExclusiveConnectCardConnection.connect` for both worlds."""
+
+    @functools.wraps(was)
+    def connect(self: Any, protocol: Any = None, mode: Any = None, disposition: Any = None) -> None:
+        if innermost(self) is None:
+            was(self, protocol, mode, disposition)
+        else:
+            CardConnectionDecorator.connect(self, protocol, int(ShareMode.EXCLUSIVE), disposition)
+
+    return connect
+
+
+def _locking(was: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Give `ExclusiveTransmitCardConnection.lock` for both worlds."""
+
+    @functools.wraps(was)
+    def lock(self: Any) -> None:
+        remote = innermost(self)
+        if remote is None:
+            was(self)
+        else:
+            remote.lock()
+
+    return lock
+
+
+def _unlocking(was: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Give `ExclusiveTransmitCardConnection.unlock` for both worlds."""
+
+    @functools.wraps(was)
+    def unlock(self: Any) -> None:
+        remote = innermost(self)
+        if remote is None:
+            was(self)
+        else:
+            remote.unlock()
+
+    return unlock
+
+
+def _transmitting(was: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `ExclusiveTransmitCardConnection.transmit` for both worlds; a remote card is locked."""
+
+    @functools.wraps(was)
+    def transmit(self: Any, command: list[int], protocol: Any = None) -> Any:
+        remote = innermost(self)
+        if remote is None:
+            return was(self, command, protocol)
+        remote.lock()
+        try:
+            return was(self, command, protocol)
+        finally:
+            remote.unlock()
+
+    return transmit

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that take a card and talk to it: `apdu`, `reset`, `script`, `shell`."""
+
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from wsrc.card.apdu import Response, describe_sw, parse_command, sw_matches
+from wsrc.card.slot import ResetKind, Share
+from wsrc.command_line.holding import Hold, hold_options
+from wsrc.command_line.invocation import (
+    Exit,
+    Invocation,
+    card_options,
+    exit_status,
+    user_command,
+    wait_option,
+)
+from wsrc.command_line.output import (
+    Output,
+    atr_document,
+    card_document,
+    error_document,
+    response_document,
+    response_line,
+)
+from wsrc.command_line.script import Item, parse, parse_expect
+from wsrc.command_line.script_run import Answered, Event, Unanswered, WasReset, run
+from wsrc.command_line.shell import Shell, history_file
+from wsrc.errors import BadApduError, BadHexError, ConfigError
+from wsrc.octets import from_person
+from wsrc.user_client.naming import Filters
+
+SCRIPT_FORMAT = """\
+\b
+A line of a script:
+  # text after a hash is for people
+  !expect 9000 91xx            what is expected from here on; at first 9000
+  00A4 0004 02 3F00            a command
+  00A40004022FE2 -> 9000 61xx  and what is expected of it: x is any digit,
+                               any is any status word
+  !reset warm                  or cold
+
+"""
+
+
+@user_command(
+    "apdu",
+    "wsrc apdu --iccid 8988211000000000013 00A40004023F00 00A40004022FE2 00B000000A",
+    "wsrc apdu --card blue --expect '9000,61xx' '00 A4 0004 02 3F00'",
+    "wsrc apdu --eid 89049032000000000000000000000013 - < commands.txt",
+    "wsrc apdu --card blue --share shared --protocol t1 00A4000C023F00",
+)
+@card_options
+@wait_option
+@hold_options(Share.EXCLUSIVE, Share.SHARED)
+@click.option(
+    "--expect",
+    metavar="SW…",
+    help="Status words that are expected, such as '9000,61xx'; stop at the first other one.",
+)
+@click.argument("commands", nargs=-1, required=True, metavar="HEX…")
+def apdu(  # noqa: PLR0913 - the options of a command, each by its name
+    call: Invocation,
+    which: Filters,
+    wait_s: float,
+    hold: Hold,
+    *,
+    expect: str | None,
+    commands: Sequence[str],
+) -> Exit:
+    """
+    Send command APDUs and show the responses.
+
+    Each argument is one command in hexadecimal; `-` reads them from standard input, one a line,
+    which keeps a PIN out of the list of processes. Others who share the card wait until all are
+    done.
+    """
+    patterns = _expected(expect)
+    octets = list(_commands(commands))
+    response = Response(b"", 0)
+    results: list[dict[str, Any]] = []
+    call.output.partial["results"] = results
+    with call.card(which, wait_s, hold, together=True) as card, call.output.at_risk():
+        for command in octets:
+            response = card.transmit(command)
+            results.append(response_document(response))
+            if not call.output.as_json:
+                call.output.line(response_line(response))
+            if not sw_matches(patterns, f"{response.sw:04X}"):
+                break
+        described = card_document(card.info)
+    if call.output.as_json:
+        call.output.document({"card": described, "results": results})
+    if not sw_matches(patterns, f"{response.sw:04X}"):
+        call.output.complain(f"wsrc: command {len(results)}: {_unexpected(response, patterns)}")
+        return Exit.UNEXPECTED_SW
+    return Exit.DONE
+
+
+@user_command(
+    "reset",
+    "wsrc reset --iccid 8988211000000000013",
+    "wsrc reset --card blue --warm",
+    "wsrc reset --card blue --share shared",
+)
+@card_options
+@wait_option
+@hold_options(Share.EXCLUSIVE, Share.SHARED, protocols=("t0", "t1"))
+@click.option("--cold/--warm", default=True, help="Take the supply away, or not.  [default: cold]")
+def reset(call: Invocation, which: Filters, wait_s: float, hold: Hold, *, cold: bool) -> None:
+    """
+    Reset a card and show its new ATR.
+
+    Others who share the card are told so and must reconnect.
+    """
+    with call.card(which, wait_s, hold) as card, call.output.at_risk():
+        atr = card.reset(ResetKind.COLD if cold else ResetKind.WARM)
+    if call.output.as_json:
+        call.output.document({"atr": atr.hex(), **atr_document(atr)})
+    else:
+        call.output.line(atr.hex())
+
+
+@user_command(
+    "script",
+    "wsrc script --iccid 8988211000000000013 read-imsi.wsrc",
+    "wsrc script --card blue --wait 60 --keep-going read-imsi.wsrc --json",
+    notes=SCRIPT_FORMAT,
+)
+@card_options
+@wait_option
+@hold_options(Share.EXCLUSIVE, Share.SHARED)
+@click.option("--keep-going", is_flag=True, help="Go on after an unexpected status word.")
+@click.argument("file", type=click.File("r", encoding="utf-8", errors="replace"), metavar="FILE")
+def script(  # noqa: PLR0913 - the options of a command, each by its name
+    call: Invocation, which: Filters, wait_s: float, hold: Hold, *, keep_going: bool, file: Any
+) -> Exit:
+    """
+    Run a file of command APDUs and check their status words.
+
+    `-` reads the script from standard input. Commands that follow one another travel in one
+    round trip. Others who share the card wait until the script is over.
+    """
+    items = parse(file.read(), file.name)
+    events: list[Event] = []
+    results: list[dict[str, Any]] = []
+    call.output.partial["results"] = results
+    with (
+        call.card(which, wait_s, hold, together=True) as card,
+        _progress(call.output, len(items)) as advance,
+        call.output.at_risk(),
+    ):
+        for event in run(card, items, keep_going=keep_going):
+            events.append(event)
+            results.append(_event_document(event))
+            _show(call.output, event)
+            advance()
+        described = card_document(card.info)
+    return _sum_up(call.output, file.name, items, events, described)
+
+
+@user_command(
+    "shell",
+    "wsrc shell --iccid 8988211000000000013",
+    "wsrc shell --card blue --wait 60",
+    "wsrc shell --card blue --share shared",
+)
+@card_options
+@wait_option
+@hold_options(*Share)
+def shell(call: Invocation, which: Filters, wait_s: float, hold: Hold) -> Exit:
+    """
+    Talk to a card at a prompt.
+
+    Type a command APDU in hexadecimal, or help. The history is kept, without the data of
+    commands that carry PINs.
+    """
+    with call.card(which, wait_s, hold) as card:
+        return Shell(card, call.output).run(history_file(os.environ))
+
+
+def _expected(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    try:
+        return parse_expect(text)
+    except ValueError as exc:
+        raise ConfigError("--expect", f"{exc}.") from exc
+
+
+def _commands(arguments: Sequence[str]) -> Iterator[bytes]:
+    typed: list[str] = []
+    for argument in arguments:
+        typed += _typed() if argument == "-" else [argument]
+    if not typed:
+        raise BadApduError("There is no command on standard input.")
+    for number, argument in enumerate(typed, start=1):
+        try:
+            command = from_person(argument)
+            parse_command(command)
+        except (BadApduError, BadHexError) as exc:
+            raise BadApduError(f"Command {number} is no command APDU: {exc}.") from exc
+        yield command
+
+
+def _typed() -> list[str]:
+    lines = (line.partition("#")[0].strip() for line in sys.stdin)
+    return [line for line in lines if line]
+
+
+@contextmanager
+def _progress(output: Output, total: int) -> Generator[Callable[[], None], None, None]:
+    """Show how far a script is, to a person at a terminal."""
+    console = Console(stderr=True)
+    hidden = output.quiet or output.as_json or not console.is_terminal
+    with Progress(console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task("script", total=total)
+        yield lambda: progress.advance(task)
+
+
+def _show(output: Output, event: Event) -> None:
+    if output.as_json:
+        return
+    match event:
+        case Answered(line=line, response=response):
+            output.line(f"{line:>4}: {response_line(response)}")
+        case WasReset(line=line, atr=atr):
+            output.line(f"{line:>4}: reset, ATR {atr.hex()}")
+        case Unanswered():
+            pass
+
+
+def _sum_up(
+    output: Output, name: str, items: list[Item], events: list[Event], card: dict[str, Any]
+) -> Exit:
+    wrong = [e for e in events if isinstance(e, Answered) and not e.as_expected]
+    for event in wrong:
+        said = _unexpected(event.response, event.expect)
+        output.complain(f"wsrc: {name}:{event.line}: {said}")
+    status = Exit.UNEXPECTED_SW if wrong else Exit.DONE
+    failed = next((e for e in events if isinstance(e, Unanswered)), None)
+    if failed is not None:
+        output.complain(f"wsrc: {name}:{failed.line}: {failed.error}")
+        status = exit_status(failed.error)
+    if output.as_json:
+        output.document({"card": card, **output.partial, "exit_status": status})
+    elif status is Exit.DONE:
+        output.note(f"{name}: {len(items)} lines done, all as expected.")
+    return status
+
+
+def _event_document(event: Event) -> dict[str, Any]:
+    match event:
+        case Answered(line=line, response=response):
+            told = response_document(response)
+            return {"line": line, **told, "as_expected": event.as_expected}
+        case WasReset(line=line, atr=atr):
+            return {"line": line, "atr": atr.hex()}
+        case Unanswered(line=line, error=error):
+            return {"line": line, "error": error_document(error)}
+
+
+def _unexpected(response: Response, patterns: Sequence[str]) -> str:
+    meaning = describe_sw(response.sw)
+    expected = " or ".join(pattern.upper().replace("X", "x") for pattern in patterns)
+    return f"got {response.sw:04X} ({meaning}), expected {expected}"

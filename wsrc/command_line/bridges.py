@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that put a remote card where a program looks for a card: `lpac`, `vpcd`."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+
+import click
+
+from wsrc.bridges import lpac as stdio
+from wsrc.bridges.remote.roster import FollowingClient, Roster
+from wsrc.bridges.vpcd import PORT, VpcdSlot
+from wsrc.command_line.invocation import (
+    MAX_NAMED,
+    Exit,
+    Invocation,
+    card_options,
+    exit_status,
+    require_selection,
+    user_command,
+    wait_option,
+)
+from wsrc.command_line.program_run import status_of
+from wsrc.errors import AmbiguousCardError
+from wsrc.process.signals import service
+from wsrc.user_client.client_options import client_options
+from wsrc.user_client.naming import Filters, describe
+
+
+@user_command(
+    "lpac",
+    "wsrc lpac --eid 89049032000000000000000000000013 -- lpac profile list",
+    "socat EXEC:'env LPAC_APDU=stdio lpac chip info' EXEC:'wsrc lpac --card blue'",
+)
+@card_options
+@wait_option
+@click.argument("program", nargs=-1, metavar="[-- PROGRAM ARGS…]")
+def lpac(call: Invocation, which: Filters, wait_s: float, program: Sequence[str]) -> int:
+    """
+    Let lpac manage the profiles of a eUICC.
+
+    With PROGRAM, run it with LPAC_APDU=stdio and be its card; what else it writes is shown, and
+    its exit status is given on, 127 if there is no such program. Without, requests come on
+    standard input and are answered on standard output, and what else lpac writes is shown on
+    standard error.
+    """
+    with call.client() as client:
+        require_selection(client, which)
+        card = stdio.LpacCard(lambda: call.select(client, which, wait_s), call.output.complain)
+        if program:
+            with call.output.at_risk():
+                return _run(call, card, program)
+
+        def other(line: str) -> str | None:
+            call.output.complain(line)
+            return stdio.NO_HTTP if stdio.is_http(line) else None
+
+        with call.output.at_risk():
+            stdio.serve(card, sys.stdin, sys.stdout, other)
+    return Exit.DONE if card.fault is None else exit_status(card.fault)
+
+
+# What follows the program's name is the program's.
+lpac.allow_interspersed_args = False
+
+
+def _run(call: Invocation, card: stdio.LpacCard, program: Sequence[str]) -> int:
+    try:
+        process = stdio.start(program)
+    except OSError as exc:
+        call.output.complain(f"wsrc: {program[0]}: {exc.strerror}")
+        return status_of(exc)
+    return stdio.run(card, process, _ask_user)
+
+
+def _ask_user(line: str) -> str | None:
+    """Show a line; give the next line of standard input where lpac waits for a web page."""
+    click.echo(line)
+    if not stdio.is_http(line):
+        return None
+    return sys.stdin.readline().rstrip("\n") or stdio.NO_HTTP
+
+
+@user_command(
+    "vpcd",
+    "wsrc vpcd --iccid 8988211000000000013",
+    "wsrc vpcd --card blue --port 35964",
+)
+@card_options
+@click.option(
+    "--host", default="127.0.0.1", metavar="HOST", help="Where pcscd runs.  [default: 127.0.0.1]"
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65_535),
+    default=PORT,
+    metavar="PORT",
+    help=f"Port of the slot of vpcd.  [default: {PORT}]",
+)
+@click.option(
+    "--idle-s",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    metavar="S",
+    help="Seconds to keep the card after pcscd powered it off.  [default: 5]",
+)
+def vpcd(call: Invocation, which: Filters, host: str, port: int, idle_s: float) -> None:
+    """
+    Put a card into the system's pcscd, for programs that use the PC/SC of the system.
+
+    pcscd must have the virtual reader driver vpcd (Debian package vsmartcard-vpcd). The card is
+    taken when a program first uses it and given back when pcscd has powered it off. It runs until
+    SIGINT, SIGTERM or SIGHUP.
+    """
+    if not which:
+        with call.client() as client:
+            require_selection(client, which)
+    options = client_options(call.settings)
+    roster = Roster(lambda: FollowingClient(**options), which, call.output.note)
+    with service(lambda: sys.exit(Exit.DONE)), closing(roster):
+        roster.open()
+        require_one(roster)
+        if not roster.cards:
+            call.output.note("No card is there that matches, so far.")
+        VpcdSlot(roster, host, port, idle_s, call.output.note).run()
+
+
+def require_one(roster: Roster) -> None:
+    """
+    See that not more than one card is selected; one that is absent may come later.
+
+    Raises:
+        AmbiguousCardError: If there are several.
+    """
+    cards = roster.cards
+    if len(cards) > 1:
+        raise AmbiguousCardError(
+            f"{len(cards)} cards match; say more of the one that is meant.",
+            tuple(describe(card) for card in cards[:MAX_NAMED]),
+        )

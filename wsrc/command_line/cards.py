@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that look at cards and leave them alone: `list`, `info`, `watch`."""
+
+from wsrc.card.identity import iccid_forms, normal_iccid
+from wsrc.command_line.invocation import (
+    MAX_NAMED,
+    Invocation,
+    card_options,
+    require_selection,
+    user_command,
+)
+from wsrc.command_line.output import atr_document, card_document, info_lines
+from wsrc.errors import AmbiguousCardError, NoSuchCardError
+from wsrc.protocol.messages import CardInfo
+from wsrc.user_client.blocking import Client
+from wsrc.user_client.naming import Filters, describe
+
+
+@user_command(
+    "list",
+    "wsrc list",
+    "wsrc list --iccid '8988211*'",
+    "wsrc list --json | jq -r '.cards[].iccid'",
+)
+@card_options
+def list_(call: Invocation, which: Filters) -> None:
+    """
+    List the cards that are there.
+
+    `*` in an option stands for any text.
+    """
+    with call.client() as client:
+        cards = client.list_cards(**which)
+    if call.output.as_json:
+        call.output.document({"cards": [card_document(card) for card in cards]})
+    elif cards:
+        call.output.table(cards)
+    else:
+        call.output.note("No card is there that matches." if which else "No card is there.")
+
+
+@user_command("info", "wsrc info --iccid 8988211000000000013", "wsrc info --card blue --json")
+@card_options
+def info(call: Invocation, which: Filters) -> None:
+    """Show one card and its ATR, without taking it."""
+    with call.client() as client:
+        require_selection(client, which)
+        card = _one(client, which)
+    if call.output.as_json:
+        facts = atr_document(bytes.fromhex(card.identities.atr))
+        call.output.document({"card": card_document(card), "atr": facts})
+        return
+    for line in info_lines(card):
+        call.output.line(line)
+
+
+@user_command("watch", "wsrc watch", "wsrc watch --label 'bench*' --json")
+@card_options
+def watch(call: Invocation, which: Filters) -> None:
+    """
+    Show cards as they come, change and go.
+
+    It begins with those that are there and ends with Ctrl-C. `*` in an option stands for any text.
+    """
+    call.output.endless = True
+    with call.client() as client:
+        for event in client.watch(**which):
+            if call.output.as_json:
+                call.output.document(
+                    {"change": event.change.value, "card": card_document(event.card)}
+                )
+            else:
+                held = f", held by {event.card.lease.holder}" if event.card.lease else ""
+                state = f"{event.card.state.value}{held}"
+                call.output.line(f"{event.change.value:<8} {describe(event.card)}: {state}")
+
+
+def _one(client: Client, which: Filters) -> CardInfo:
+    cards = client.list_cards(**which)
+    iccid = which.get("iccid")
+    if not cards and iccid is not None and "*" not in iccid:
+        for form in iccid_forms(normal_iccid(iccid)):
+            same: Filters = {**which, "iccid": form}
+            cards = cards or client.list_cards(**same)
+    if not cards:
+        raise NoSuchCardError("No card is there that matches; `wsrc list` shows those that are.")
+    if len(cards) > 1:
+        raise AmbiguousCardError(
+            f"{len(cards)} cards match; say more of the one that is meant.",
+            tuple(describe(card) for card in cards[:MAX_NAMED]),
+        )
+    return cards[0]

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands of `wsrc` have in common: options, connection, selection, exit statuses."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from enum import IntEnum
+from typing import Any
+
+import click
+
+from wsrc.command_line.holding import Hold
+from wsrc.command_line.output import Output
+from wsrc.command_line.script import ScriptError
+from wsrc.errors import (
+    BadApduError,
+    BadHexError,
+    CardError,
+    ConfigError,
+    ConnectionLostError,
+    ErrorCode,
+    LocalProtocolError,
+    Outcome,
+    OutcomeUnknownError,
+    RefusedError,
+    RemoteProtocolError,
+    SessionError,
+    WsrcError,
+)
+from wsrc.settings.click_options import click_options
+from wsrc.settings.load import UserSettings
+from wsrc.user_client.blocking import Card, Client
+from wsrc.user_client.client_options import client_options
+from wsrc.user_client.naming import Filters, describe
+
+MAX_NAMED = 10
+"""Cards that are named to someone whose selection does not decide."""
+
+
+class Exit(IntEnum):
+    """Exit statuses; `meaning` is what documents say."""
+
+    DONE = 0
+    UNEXPECTED_SW = 1
+    USAGE = 2
+    REFUSED = 3
+    CARD = 4
+    CONNECTION = 5
+    OUTCOME_UNKNOWN = 6
+    OUTPUT = 74
+    HUNG_UP = 129
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+    TERMINATED = 143
+
+    @property
+    def meaning(self) -> str:
+        """Say when a command ends with it."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Exit.DONE: "done",
+    Exit.UNEXPECTED_SW: "a status word was not as expected",
+    Exit.USAGE: "the command line, a script or a setting is wrong, or no card is selected",
+    Exit.REFUSED: "the server refused: no such card, several, or held by another user",
+    Exit.CARD: "the card or its reader failed, or the session ended; no command is in doubt",
+    Exit.CONNECTION: "no connection to the server, or TLS failed",
+    Exit.OUTCOME_UNKNOWN: "the card may or may not have run the last command",
+    Exit.OUTPUT: "the input or the output of the program failed, such as a disk that is full",
+    Exit.HUNG_UP: "its terminal was closed (SIGHUP)",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C",
+    Exit.BROKEN_PIPE: "whoever read the output went away",
+    Exit.TERMINATED: "ended by SIGTERM",
+}
+
+_STATUSES: tuple[tuple[tuple[type[WsrcError], ...], Exit], ...] = (
+    ((OutcomeUnknownError,), Exit.OUTCOME_UNKNOWN),
+    ((CardError, SessionError), Exit.CARD),
+    ((ConfigError, BadApduError, BadHexError, ScriptError, LocalProtocolError), Exit.USAGE),
+    ((ConnectionLostError, RemoteProtocolError), Exit.CONNECTION),
+)
+
+
+def exit_status(exc: WsrcError) -> Exit:
+    """Give the exit status for an error."""
+    if isinstance(exc, CardError) and exc.outcome is Outcome.UNKNOWN:
+        return Exit.OUTCOME_UNKNOWN
+    if isinstance(exc, RefusedError) and exc.code is ErrorCode.NOTHING_SELECTED:
+        return Exit.USAGE
+    return next((status for kinds, status in _STATUSES if isinstance(exc, kinds)), Exit.REFUSED)
+
+
+class Invocation:
+    """One run of a command: its settings and where its output goes."""
+
+    def __init__(self, settings: UserSettings, output: Output) -> None:
+        self.settings = settings
+        self.output = output
+
+    def client(self) -> Client:
+        """Give a client that is not connected yet."""
+        return Client(**client_options(self.settings))
+
+    def select(
+        self, client: Client, which: Filters, wait_s: float, hold: Hold | None = None
+    ) -> Card:
+        """Make a card ours, telling the place in the queue; see `aio.Client.select`."""
+        require_selection(client, which)
+        return client.select(
+            wait_s=wait_s,
+            on_waiting=self.output.waiting,
+            **(hold or Hold())._asdict(),
+            **which,
+        )
+
+    @contextmanager
+    def card(
+        self, which: Filters, wait_s: float, hold: Hold, *, together: bool = False
+    ) -> Generator[Card, None, None]:
+        """Have a card for the block, by a client of its own; `together` as in `Hold.of`."""
+        with (
+            self.client() as client,
+            hold.of(self.select(client, which, wait_s, hold), together=together) as card,
+        ):
+            yield card
+
+
+def require_selection(client: Client, which: Filters) -> None:
+    """
+    See that a card is selected.
+
+    Raises:
+        RefusedError: If not; the sentence names the cards that there are.
+    """
+    if which:
+        return
+    cards = client.list_cards()
+    named = "".join(f"\n  {describe(card)}" for card in cards[:MAX_NAMED])
+    more = f"\n  and {len(cards) - MAX_NAMED} more" if len(cards) > MAX_NAMED else ""
+    there = f" These are there:{named}{more}" if cards else " There is none now."
+    raise RefusedError(
+        ErrorCode.NOTHING_SELECTED,
+        "Say which card, with --iccid, --eid, --atr, --reader, --label or --card." + there,
+    )
+
+
+def card_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say which cards; it is called with `which`."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
+        given = {kind: options.pop(kind) for kind in Filters.__annotations__}
+        which = {kind: value for kind, value in given.items() if value is not None}
+        return function(*args, which=which, **options)
+
+    decorated: Callable[..., Any] = run
+    for kind, text in reversed(_CARD_OPTIONS.items()):
+        flag = "--card" if kind == "any" else f"--{kind}"
+        decorated = click.option(flag, kind, metavar="TEXT", help=text)(decorated)
+    return decorated
+
+
+_CARD_OPTIONS = {
+    "iccid": "ICCID of the card, with or without its check digit.",
+    "eid": "EID of the card.",
+    "atr": "ATR of the card, in hexadecimal.",
+    "reader": "Id or name of its reader.",
+    "label": "Label that its host gives it.",
+    "any": "Any of these.",
+}
+
+wait_option = click.option(
+    "--wait",
+    "--wait-s",
+    "wait_s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="S",
+    help="Seconds to wait for a card that is busy or absent.",
+)
+
+
+def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--json`, `--quiet` and the settings; it is called with an `Invocation`."""
+
+    @click_options(UserSettings)
+    def call(*, settings: UserSettings, output: Output, **options: Any) -> Any:
+        return function(Invocation(settings, output), **options)
+
+    @functools.wraps(call)
+    def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
+        output = Output(as_json=as_json, quiet=quiet)
+        try:
+            status = _finish(output, lambda: call(output=output, **options))
+        except OSError as exc:
+            status = cut_off(exc)
+        click.get_current_context().exit(status)
+
+    decorated: Callable[..., Any] = run
+    decorated = click.option(
+        "--quiet", "-q", is_flag=True, help="Print nothing but results and errors."
+    )(decorated)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(decorated)
+
+
+def _finish(output: Output, doing: Callable[[], Any]) -> int:
+    """Carry out a command and say why it failed."""
+    try:
+        status: int = doing() or Exit.DONE
+        sys.stdout.flush()
+    except WsrcError as exc:
+        status = exit_status(exc)
+        output.failure(exc, status)
+    except KeyboardInterrupt:
+        output.interrupted(Exit.INTERRUPTED)
+        raise
+    except SystemExit as exc:
+        if isinstance(exc.code, int) and exc.code:
+            output.interrupted(exc.code)
+        raise
+    return status
+
+
+def cut_off(exc: OSError) -> Exit:
+    """Give the exit status when nothing can be printed any more, nor is tried at the end."""
+    with suppress(OSError):
+        if not isinstance(exc, BrokenPipeError):
+            click.echo(f"wsrc: The input or output failed: {exc.strerror}.", err=True)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    return Exit.BROKEN_PIPE if isinstance(exc, BrokenPipeError) else Exit.OUTPUT
+
+
+def user_command(
+    name: str, *examples: str, notes: str = ""
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command; notes and examples are shown at the end of its help."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        own = click.command()(function).params
+        epilog = notes + "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
+        made = click.command(name, epilog=epilog, help=function.__doc__)(common_options(function))
+        made.params[:0] = own
+        return made
+
+    return decorate

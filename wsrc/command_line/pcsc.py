@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that let PC/SC programs use cards that are elsewhere: `pcsc serve`, `pcsc run`."""
+
+import asyncio
+import functools
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wsrc.bridges.pcscd.path import MAX_PATH_OCTETS
+from wsrc.bridges.pcscd.server import serving
+from wsrc.bridges.remote.cards import RemoteCards, clients
+from wsrc.command_line.invocation import Invocation, card_options, user_command
+from wsrc.command_line.program_run import run_program, status_of
+from wsrc.process.signals import service
+from wsrc.user_client.naming import Filters, alternatives
+
+SOCKET_VARIABLE = "PCSCLITE_CSOCK_NAME"
+"""Where libpcsclite looks for the path of the socket."""
+
+_SOCKET_NAME_OCTETS = len("/wsrc-pcsc-12345678/pcscd.comm")
+
+HELP = """
+Let PC/SC programs, unchanged, use cards that are elsewhere.
+
+A program finds the cards as readers of its PC/SC service. A card is taken when the first program
+connects to it, freshly reset, and given back soon after the last one disconnects.
+"""
+
+
+def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say which cards, each of which may be given again."""
+
+    @functools.wraps(function)
+    def run(*args: Any, which: Any, **options: Any) -> Any:
+        return function(*args, wanted=alternatives(which), **options)
+
+    decorated = card_options(run)
+    parameters: list[click.Option] = getattr(decorated, "__click_params__", [])
+    for option in parameters:
+        if option.name in Filters.__annotations__:
+            option.multiple = True
+            option.default = None
+            option.help = f"{option.help} May be given several times."
+    return decorated
+
+
+def _mode(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
+    try:
+        mode = int(value, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o777:
+        raise click.BadParameter(f"{value!r} is no mode such as 0600 or 0660")
+    return mode
+
+
+@user_command(
+    "serve",
+    "wsrc pcsc serve --socket ~/.wsrc/pcscd.comm --label 'bench*'",
+    "PCSCLITE_CSOCK_NAME=~/.wsrc/pcscd.comm pcsc_scan",
+)
+@click.option(
+    "--socket",
+    "path",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="PATH",
+    help="Socket to make; programs find it by the variable PCSCLITE_CSOCK_NAME.",
+)
+@click.option(
+    "--mode",
+    default="0600",
+    show_default=True,
+    callback=_mode,
+    metavar="MODE",
+    help="Who may use the socket, and with it the cards.",
+)
+@selection_options
+def serve(call: Invocation, path: Path, mode: int, wanted: list[Filters]) -> None:
+    """
+    Serve the cards to all programs that use a socket, until SIGINT, SIGTERM or SIGHUP.
+
+    Without an option that says which, all cards are shown. `*` stands for any text.
+    """
+    asyncio.run(_serve(call, path.absolute(), mode, wanted))
+
+
+async def _serve(call: Invocation, path: Path, mode: int, wanted: list[Filters]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    source = _source(call, wanted)
+    with service(lambda: loop.call_soon_threadsafe(stop.set)):
+        async with serving(path, source, mode):
+            call.output.note(f"Ready: set {SOCKET_VARIABLE}={path} for programs.")
+            await stop.wait()
+
+
+@user_command(
+    "run",
+    "wsrc pcsc run --iccid 8988211000000000013 -- opensc-tool --atr",
+    "wsrc pcsc run --label 'bench*' -- pcsc_scan -r",
+    "wsrc pcsc run --card blue -- bash",
+    notes="The exit status is that of the program, 127 if there is none, and 128 + n if it was "
+    "ended by signal n; before the program is started, that of wsrc.\n\n",
+)
+@click.argument("command", nargs=-1, required=True, metavar="PROGRAM [ARGUMENT]...")
+@selection_options
+def run(call: Invocation, command: tuple[str, ...], wanted: list[Filters]) -> int:
+    """
+    Run a program that finds the cards as its PC/SC readers.
+
+    Without an option that says which, all cards are shown. `*` stands for any text.
+    """
+    return asyncio.run(_run(call, command, wanted))
+
+
+run.context_settings = {"allow_interspersed_args": False}
+
+
+async def _run(call: Invocation, command: Sequence[str], wanted: list[Filters]) -> int:
+    source = _source(call, wanted)
+    with tempfile.TemporaryDirectory(prefix="wsrc-pcsc-", dir=_folder_for_socket()) as folder:
+        path = Path(folder) / "pcscd.comm"
+        async with serving(path, source) as server:
+            await source.begun()
+            if not server.readers_seen:
+                call.output.note("No card is there that matches, so far.")
+            try:
+                return await run_program(command, os.environ | {SOCKET_VARIABLE: str(path)})
+            except OSError as exc:
+                call.output.complain(f"wsrc: {command[0]}: {exc.strerror}")
+                return status_of(exc)
+
+
+def _folder_for_socket() -> str | None:
+    """Give a folder whose name leaves room for that of a socket, as TMPDIR's may not."""
+    octets = len(os.fsencode(tempfile.gettempdir()))
+    if octets + _SOCKET_NAME_OCTETS <= MAX_PATH_OCTETS:
+        return None
+    return "/tmp"  # noqa: S108 - the socket is in a folder of its own below it
+
+
+def _source(call: Invocation, wanted: Sequence[Filters]) -> RemoteCards:
+    return RemoteCards(clients(call.settings), wanted, call.output.note)
+
+
+COMMANDS = (serve, run)

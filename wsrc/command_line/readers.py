@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `readers`: which readers there are, and what happens to them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from wsrc.command_line.invocation import Invocation, user_command
+from wsrc.errors import LocalProtocolError
+from wsrc.protocol.codec import encode
+from wsrc.protocol.messages import Message, ReaderView, list_change, state_change
+from wsrc.protocol.reader_events import status_of
+from wsrc.user_client.core.reader_feed import ReaderNews, ReaderSnapshot
+
+
+@user_command(
+    "readers",
+    "wsrc readers",
+    "wsrc readers --watch",
+    "wsrc readers --json | jq -r '.readers[] | select(.status == \"empty\").reader'",
+    "wsrc readers --watch --json-rpc",
+)
+@click.option("--watch", is_flag=True, help="Go on with what happens, until Ctrl-C.")
+@click.option("--json-rpc", is_flag=True, help="Print JSON-RPC 2.0 notifications, one a line.")
+def readers(call: Invocation, *, watch: bool, json_rpc: bool) -> None:
+    """
+    Show the readers, empty ones too.
+
+    A reader is in use while a user holds its card, or another program of its host does.
+    """
+    if json_rpc and call.output.as_json:
+        raise LocalProtocolError("Say --json or --json-rpc, not both.")
+    call.output.endless = watch
+    with call.client() as client:
+        if json_rpc and watch:
+            _print_messages(client.watch_reader_notifications())
+        elif json_rpc:
+            there = client.list_readers().readers
+            _print_messages([list_change(there), *map(state_change, there)])
+        elif watch:
+            for news in client.watch_readers():
+                _show(call, news)
+        else:
+            _show_all(call, client.list_readers())
+
+
+def reader_document(reader: ReaderView) -> dict[str, Any]:
+    """Describe a reader for a program; what is not known is null."""
+    return {
+        "number": reader.number,
+        "host": reader.host,
+        "reader": reader.reader,
+        "reader_name": reader.name,
+        "status": status_of(reader),
+        "state": reader.state.value,
+        "in_use": reader.in_use,
+        "exclusive": reader.exclusive,
+        "insertion": reader.insertion,
+        "atr": str(reader.atr) if reader.atr else None,
+        "label": reader.label,
+    }
+
+
+def _print_messages(messages: Iterable[Message]) -> None:
+    for message in messages:
+        click.echo(encode(message))
+
+
+def _show_all(call: Invocation, snapshot: ReaderSnapshot) -> None:
+    if call.output.as_json:
+        call.output.document(_snapshot_document(snapshot))
+    elif snapshot.readers:
+        call.output.grid(
+            ("Host", "Reader", "Name", "Status", "ATR", "Label"),
+            [_row(reader) for reader in snapshot.readers],
+        )
+    else:
+        call.output.note("No reader is there.")
+
+
+def _snapshot_document(snapshot: ReaderSnapshot) -> dict[str, Any]:
+    return {
+        **snapshot.mark._asdict(),
+        "readers": [reader_document(reader) for reader in snapshot.readers],
+    }
+
+
+def _show(call: Invocation, news: ReaderNews) -> None:
+    if isinstance(news, ReaderSnapshot):
+        if call.output.as_json:
+            call.output.document(_snapshot_document(news))
+        for reader in () if call.output.as_json else news.readers:
+            call.output.line(_line("there", reader))
+    elif call.output.as_json:
+        content = {"change": news.change.value, "reader": reader_document(news.reader)}
+        call.output.document(news.mark._asdict() | content)
+    else:
+        call.output.line(_line(news.change.value, news.reader))
+
+
+def _line(what: str, reader: ReaderView) -> str:
+    label = f" ({reader.label})" if reader.label else ""
+    return f"{what:<8} {reader.name}{label} on {reader.host}: {status_of(reader)}"
+
+
+def _row(reader: ReaderView) -> list[str]:
+    atr = str(reader.atr or "")
+    return [reader.host, reader.reader, reader.name, status_of(reader), atr, reader.label or ""]

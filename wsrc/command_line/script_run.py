@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a script on a card: one round trip for each batch of commands."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from wsrc.card.apdu import Response, sw_matches
+from wsrc.card.slot import ResetKind
+from wsrc.command_line.script import Item, ScriptCommand, ScriptReset, batches
+from wsrc.errors import WsrcError
+from wsrc.protocol.messages import Step
+from wsrc.user_client.aio import BatchResult
+
+
+class Answered(NamedTuple):
+    """The card answered the command of a line."""
+
+    line: int
+    response: Response
+    expect: tuple[str, ...]
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the status word is one of those that the script expects."""
+        return sw_matches(self.expect, f"{self.response.sw:04X}")
+
+
+class WasReset(NamedTuple):
+    """The card was reset as a line asked."""
+
+    line: int
+    atr: bytes
+
+
+class Unanswered(NamedTuple):
+    """The command of a line was not answered; the script is over."""
+
+    line: int
+    error: WsrcError
+
+
+Event = Answered | WasReset | Unanswered
+
+
+class ScriptCard(Protocol):
+    """What a script needs of a card."""
+
+    def batch(self, steps: Sequence[Step | bytes]) -> BatchResult:
+        """See `blocking.Card.batch`."""
+        ...
+
+    def reset(self, kind: ResetKind = ...) -> bytes:
+        """See `blocking.Card.reset`."""
+        ...
+
+
+def run(card: ScriptCard, items: Sequence[Item], *, keep_going: bool = False) -> Iterator[Event]:
+    """
+    Run a script and give what becomes of its lines.
+
+    It ends after the first status word that is not as expected, unless `keep_going`, and after
+    the first command that is not answered.
+    """
+    for part in batches(items):
+        if isinstance(part, ScriptReset):
+            yield WasReset(part.line, card.reset(part.kind))
+            continue
+        result = card.batch([_step(command, keep_going) for command in part])
+        for command, response in zip(part, result.results, strict=False):
+            answered = Answered(command.line, response, command.expect)
+            yield answered
+            if not answered.as_expected and not keep_going:
+                return
+        if result.error is not None:
+            at = min(len(result.results), len(part) - 1)
+            yield Unanswered(part[at].line, result.error)
+            return
+
+
+def _step(command: ScriptCommand, keep_going: bool) -> Step:
+    return Step(command=command.command, expect=() if keep_going else command.expect)

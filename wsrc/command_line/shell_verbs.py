@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the prompt can ask beside command APDUs and resets: the other verbs of PC/SC."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from wsrc.card.slot import Disposition, Initialization
+from wsrc.command_line import verb_output as verbs
+from wsrc.command_line.output import Output, atr_document
+from wsrc.errors import LocalProtocolError
+from wsrc.user_client.aio import Status
+
+HELP = """\
+begin               have a shared card alone: the others wait
+end [WHAT]          let the others go on; WHAT becomes of the card: leave, reset, unpower, eject
+reconnect [WHAT]    go on after another who shares the card reset it; WHAT as above, at first leave
+status              show what the card host's PC/SC says
+attribute NAME [HEX]
+                    show an attribute of the reader, or set it
+control CODE [HEX]  ask something of the reader itself"""
+
+
+class VerbCard(Protocol):
+    """What the verbs need of a card; see `blocking.Card` for each."""
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        ...
+
+    def end(self, *, disposition: Disposition = ...) -> None:
+        """End the transaction."""
+        ...
+
+    def reconnect(self, *, initialization: Initialization = ...) -> bytes:
+        """Give the ATR."""
+        ...
+
+    def status(self) -> Status:
+        """Give the status."""
+        ...
+
+    def control(self, number: int, octets: bytes = ...) -> bytes:
+        """Give what the reader answers."""
+        ...
+
+    def get_attribute(self, name: str) -> bytes:
+        """Give an attribute."""
+        ...
+
+    def set_attribute(self, name: str, value: bytes) -> None:
+        """Set an attribute."""
+        ...
+
+
+class Verbs:
+    """The verbs by the words that are typed for them."""
+
+    def __init__(self, card: VerbCard, output: Output) -> None:
+        self._card = card
+        self._output = output
+        self._table: dict[str, Callable[[Sequence[str]], None]] = {
+            "begin": self._begin,
+            "end": self._end,
+            "reconnect": self._reconnect,
+            "status": self._status,
+            "attribute": self._attribute,
+            "control": self._control,
+        }
+
+    def knows(self, word: str) -> bool:
+        """Tell whether a line that begins with a word is for `obey`."""
+        return word in self._table
+
+    def obey(self, words: Sequence[str]) -> None:
+        """
+        Do what a line says.
+
+        Raises:
+            LocalProtocolError: If it says too little or too much, or a word that is none.
+            WsrcError: If it cannot be done.
+        """
+        self._table[words[0]](words[1:])
+
+    def show_atr(self, atr: bytes) -> None:
+        """Show an ATR."""
+        self._show({"atr": atr.hex(), **atr_document(atr)}, [atr.hex()])
+
+    def _begin(self, words: Sequence[str]) -> None:
+        _check(words, 0, 0)
+        self._card.begin()
+
+    def _end(self, words: Sequence[str]) -> None:
+        _check(words, 0, 1)
+        what = words[0] if words else Disposition.LEAVE
+        _check_one_of(what, list(Disposition))
+        self._card.end(disposition=Disposition(what))
+
+    def _reconnect(self, words: Sequence[str]) -> None:
+        _check(words, 0, 1)
+        what = words[0] if words else Initialization.LEAVE
+        _check_one_of(what, list(Initialization))
+        self.show_atr(self._card.reconnect(initialization=Initialization(what)))
+
+    def _status(self, words: Sequence[str]) -> None:
+        _check(words, 0, 0)
+        status = self._card.status()
+        self._show(verbs.status_document(status), verbs.status_lines(status))
+
+    def _attribute(self, words: Sequence[str]) -> None:
+        _check(words, 1, 2)
+        name = verbs.attribute_of(words[0])
+        if len(words) == 2:
+            self._card.set_attribute(name, verbs.octets_of(words[1], "value"))
+            return
+        value = self._card.get_attribute(name)
+        self._show({"attributes": {name: value.hex()}}, [verbs.value_text(value)])
+
+    def _control(self, words: Sequence[str]) -> None:
+        _check(words, 1, 2)
+        number = verbs.control_number_of(words[0])
+        octets = verbs.octets_of(words[1] if len(words) == 2 else "", "data")
+        answer = self._card.control(number, octets)
+        self._show({"response": answer.hex()}, [answer.hex()])
+
+    def _show(self, document: dict[str, object], lines: Sequence[str]) -> None:
+        if self._output.as_json:
+            self._output.document(document)
+            return
+        for line in lines:
+            self._output.line(line)
+
+
+def _check(words: Sequence[str], least: int, most: int) -> None:
+    if not least <= len(words) <= most:
+        raise LocalProtocolError("That is too little or too much for this word; type help.")
+
+
+def _check_one_of(word: str, known: Sequence[str]) -> None:
+    if word not in known:
+        raise LocalProtocolError(f"After this word comes one of {', '.join(known)}, or nothing.")
