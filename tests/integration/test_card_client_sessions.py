@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.scripted_server import HELLO_ACK, Peer, scripted
-from tests.system.world import until
-from tests.unit.card_bench import ASK_PIN, HOLD, LIMIT_S, PIN, SECRET, GatedSource
+from tests.support.card_bench import ASK_PIN, HOLD, LIMIT_S, PIN, SECRET, GatedSource
+from tests.support.scripted_server import HELLO_ACK, Peer, scripted
+from tests.support.world import until
 from wsrc.card.identify import ISD_R_AIDS
 from wsrc.card_client.agent import Agent, Server
 from wsrc.card_client.identification import Options

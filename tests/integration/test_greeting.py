@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.scripted_server import HELLO_ACK, LIMIT_S, Peer, scripted
+from tests.support.scripted_server import HELLO_ACK, LIMIT_S, Peer, scripted
 from wsrc.errors import ConnectionLostError, ErrorCode, RefusedError, RemoteProtocolError
 from wsrc.net.dial import dial
 from wsrc.net.greeting import greet

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.integration.scripted_server import (
+from tests.support.scripted_server import (
     LIMIT_S,
     Peer,
     card,

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.scripted_server import (
+from tests.support.scripted_server import (
     LIMIT_S,
     Peer,
     Script,

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.scripted_server import (
+from tests.support.processes import environment
+from tests.support.scripted_server import (
     LIMIT_S,
     Peer,
     card,
@@ -20,7 +21,6 @@ from tests.integration.scripted_server import (
     in_thread,
     take_back,
 )
-from tests.system.programs import environment
 from wsrc.command_line.program import run
 
 READ = "00b000000a"

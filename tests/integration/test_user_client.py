@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.scripted_server import Peer, card, fails, give_card, scripted, take_back
+from tests.support.scripted_server import Peer, card, fails, give_card, scripted, take_back
 from wsrc.card.slot import ResetKind
 from wsrc.errors import (
     BadApduError,

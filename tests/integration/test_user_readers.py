@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from tests.integration.scripted_server import Peer, scripted
+from tests.support.scripted_server import Peer, scripted
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
 from wsrc.user_client.aio import Client

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.scripted_server import fails
-from tests.integration.wire import (
+from tests.support.scripted_server import fails
+from tests.support.wire import (
     READ,
     SELECT,
     SHORT_S,
@@ -19,7 +19,7 @@ from tests.integration.wire import (
     resumed,
     wired,
 )
-from tests.system.world import until
+from tests.support.world import until
 from wsrc.errors import (
     ConnectionLostError,
     ErrorCode,

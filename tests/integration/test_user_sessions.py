@@ -5,8 +5,8 @@ import asyncio
 
 import pytest
 
-from tests.integration.scripted_server import LIMIT_S, Peer, fails
-from tests.integration.wire import (
+from tests.support.scripted_server import LIMIT_S, Peer, fails
+from tests.support.wire import (
     GET_RESPONSE,
     READ,
     SELECT,

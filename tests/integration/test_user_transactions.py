@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from tests.integration.scripted_server import Peer, give_card, scripted, take_back
+from tests.support.scripted_server import Peer, give_card, scripted, take_back
 from wsrc.errors import ConnectionLostError
 from wsrc.protocol import messages as m
 from wsrc.user_client.aio import Client

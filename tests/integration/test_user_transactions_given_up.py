@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from tests.integration.scripted_server import LIMIT_S, Peer, Script, give_card, in_thread, scripted
+from tests.support.scripted_server import LIMIT_S, Peer, Script, give_card, in_thread, scripted
 from wsrc.card.slot import Disposition
 from wsrc.user_client.aio import Card, Client
 from wsrc.user_client.core import transacting

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.pcsc.vpcd_card import VpcdCard
 from wsrc.readers.base import CardProtocol
 from wsrc.readers.simulation import Card, Faults, When, make_card, parse_description
-from wsrc.readers.vpcd import VpcdCard
 
 WAIT_S = 10.0
 OFF, ON, RESET, ATR = b"\x00", b"\x01", b"\x02", b"\x04"

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pcsc.bench import SOCKET_VARIABLE, Bench, BenchError, Slot, refuse, require
-from tests.pcsc.watching import Watching
+from tests.support.pcsc.bench import SOCKET_VARIABLE, Bench, BenchError, Slot, refuse, require
+from tests.support.pcsc.watching import Watching
 from wsrc.readers.pcsc import PcscSource
 
 _FOLDER = Path(tempfile.gettempdir()) / f"wsrc-pcscd-{os.getpid()}"

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tests.pcsc.bench import Bench, BenchError, reader_states, refuse
-from tests.pcsc.virtual_card import ATR_T0, VirtualCard
+from tests.support.pcsc.bench import Bench, BenchError, reader_states, refuse
+from tests.support.pcsc.virtual_card import ATR_T0, VirtualCard
 
 _LIST = """
 from wsrc.readers.pcsc import PcscSource

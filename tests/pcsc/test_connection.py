@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pcsc.bench import Bench, Slot, wait_until
-from tests.pcsc.other_program import EXCLUSIVE, SHARED, holding
-from tests.pcsc.virtual_card import ATR_T0, ATR_T0_BARE, ATR_T0_T1, ATR_T1, VirtualCard
+from tests.support.pcsc.bench import Bench, Slot, wait_until
+from tests.support.pcsc.other_program import EXCLUSIVE, SHARED, holding
+from tests.support.pcsc.virtual_card import ATR_T0, ATR_T0_BARE, ATR_T0_T1, ATR_T1, VirtualCard
 from wsrc.card.apdu import MAX_COMMAND_OCTETS
 from wsrc.errors import (
     CardError,

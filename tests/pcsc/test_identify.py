@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.pcsc.bench import Bench, Slot
-from tests.pcsc.virtual_card import ATR_T0, ATR_T1, VirtualCard
+from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.virtual_card import ATR_T0, ATR_T1, VirtualCard
 from wsrc.card.apdu import Command, parse_response
 from wsrc.card.identify import Identified, identify
 from wsrc.card.tpdu import exchange

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.bench import Bench, Slot
-from tests.pcsc.inserted import inserted
-from tests.pcsc.other_program import EXCLUSIVE, SHARED, holding
 from tests.pcsc.test_reader_events import card_client
-from tests.system.world import LIMIT_S, UICC, World, running, until
+from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.inserted import inserted
+from tests.support.pcsc.other_program import EXCLUSIVE, SHARED, holding
+from tests.support.world import LIMIT_S, UICC, World, running, until
 from wsrc.errors import ReaderInUseError
 from wsrc.protocol.messages import CardState, SelectCard
 from wsrc.readers.pcsc import PcscSource

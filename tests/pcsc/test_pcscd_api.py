@@ -6,20 +6,20 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc import sides
-from tests.pcsc.bench import require
-from tests.pcsc.openpgp import openpgp_card
-from tests.pcsc.sides import Side
+from tests.support.paths import PROGRAMS
+from tests.support.pcsc import sides
+from tests.support.pcsc.bench import require
+from tests.support.pcsc.openpgp import openpgp_card
+from tests.support.pcsc.sides import Side
 from wsrc.readers.simulation import Card, default_cards
 
 pytestmark = pytest.mark.pcscd
 
-PROGRAM = Path(__file__).parent / "programs" / "api.py"
+PROGRAM = PROGRAMS / "api.py"
 PARTS = (
     "connecting", "sharing", "exchanging", "resetting", "transactions", "vanishing", "removing",
     "waiting", "asking", "plugging",

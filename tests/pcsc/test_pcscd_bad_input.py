@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.pcsc import sides
-from tests.pcsc.local_cards import LocalCards
-from tests.pcsc.openpgp import openpgp_card
-from tests.pcsc.programs.wire_client import SUCCESS, Line
-from tests.pcsc.sides import OurSide
+from tests.support.pcsc import sides
+from tests.support.pcsc.local_cards import LocalCards
+from tests.support.pcsc.openpgp import openpgp_card
+from tests.support.pcsc.programs.wire_client import SUCCESS, Line
+from tests.support.pcsc.sides import OurSide
 from wsrc.bridges.pcscd.server import serving
 from wsrc.errors import ConfigError
 from wsrc.readers.simulated import SimulatedSource

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.programs.wire_client import SUCCESS, Line
-from tests.system.programs import LIMIT_S, Program, Programs, argv, running
-from tests.system.world import EUICC, UICC
+from tests.support.pcsc.programs.wire_client import SUCCESS, Line
+from tests.support.processes import LIMIT_S, Program, Programs, argv, running
+from tests.support.world import EUICC, UICC
 from wsrc.bridges.pcscd.path import MAX_PATH_OCTETS
 
 SEE = """

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.pcsc import sides
-from tests.pcsc.bench import require
-from tests.pcsc.programs.wire_client import SUCCESS, Line
-from tests.pcsc.sides import Side
+from tests.support.pcsc import sides
+from tests.support.pcsc.bench import require
+from tests.support.pcsc.programs.wire_client import SUCCESS, Line
+from tests.support.pcsc.sides import Side
 from wsrc.readers.simulation import default_cards
 
 pytestmark = pytest.mark.pcscd

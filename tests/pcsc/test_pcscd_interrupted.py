@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.bench import require
-from tests.pcsc.counting import Counting, running
-from tests.system.programs import Program
-from tests.system.world import UICC
+from tests.support.pcsc.bench import require
+from tests.support.pcsc.counting import Counting, running
+from tests.support.processes import Program
+from tests.support.world import UICC
 
 pytestmark = pytest.mark.pcscd
 

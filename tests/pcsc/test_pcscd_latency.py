@@ -12,19 +12,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.pcsc import sides
-from tests.pcsc.bench import require
-from tests.pcsc.openpgp import openpgp_card
-from tests.pcsc.sides import OurSide, RealSide
+from tests.support.paths import PROGRAMS
+from tests.support.pcsc import sides
+from tests.support.pcsc.bench import require
+from tests.support.pcsc.openpgp import openpgp_card
+from tests.support.pcsc.sides import OurSide, RealSide
 from wsrc.readers.simulation import default_cards
 
 pytestmark = pytest.mark.pcscd
 
-PROGRAM = Path(__file__).parent / "programs" / "latency.py"
+PROGRAM = PROGRAMS / "latency.py"
 COUNT = int(os.environ.get("WSRC_LATENCY_COUNT", "300"))
 ROUNDS = 5
 CHANGES = 6

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.programs.wire_client import SUCCESS, Line
 from tests.pcsc.test_pcscd_remote import (
     ASK_PIN,
     DATA_LOST,
@@ -22,7 +21,8 @@ from tests.pcsc.test_pcscd_remote import (
     programs_of,
     slow_card,
 )
-from tests.system.world import UICC, World, hosting, running, until
+from tests.support.pcsc.programs.wire_client import SUCCESS, Line
+from tests.support.world import UICC, World, hosting, running, until
 from wsrc.card.slot import Share
 from wsrc.readers.simulated_connection import ECHO_CONTROL
 from wsrc.readers.simulation import default_cards

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.programs.wire_client import CANCELLED, SUCCESS, Line
 from tests.pcsc.test_pcscd_remote import (
     ASK_PIN,
     DATA_LOST,
@@ -24,9 +23,10 @@ from tests.pcsc.test_pcscd_remote import (
     slow_card,
     transmit_body,
 )
-from tests.system.gate import Gate
-from tests.system.proxy import listening
-from tests.system.world import LIMIT_S, World, running, until
+from tests.support.gate import Gate
+from tests.support.pcsc.programs.wire_client import CANCELLED, SUCCESS, Line
+from tests.support.proxy import listening
+from tests.support.world import LIMIT_S, World, running, until
 from wsrc.bridges.pcscd import server as pcscd
 from wsrc.bridges.remote.cards import clients
 from wsrc.protocol.messages import CardState

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc import sides, tools
-from tests.pcsc.bench import refuse, require
-from tests.pcsc.openpgp import openpgp_card
-from tests.pcsc.sides import Side
-from tests.pcsc.tools import TOOLS, Tool
+from tests.support.pcsc import sides, tools
+from tests.support.pcsc.bench import refuse, require
+from tests.support.pcsc.openpgp import openpgp_card
+from tests.support.pcsc.sides import Side
+from tests.support.pcsc.tools import TOOLS, Tool
 from wsrc.readers.simulation import Card, default_cards
 
 pytestmark = pytest.mark.pcscd

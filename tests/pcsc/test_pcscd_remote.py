@@ -12,8 +12,8 @@ from typing import TypeVar
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.programs.wire_client import SUCCESS, Line, Reader
-from tests.system.world import EUICC, UICC, World, hosting, running, until
+from tests.support.pcsc.programs.wire_client import SUCCESS, Line, Reader
+from tests.support.world import EUICC, UICC, World, hosting, running, until
 from wsrc.bridges.pcscd.server import serving
 from wsrc.bridges.remote.cards import RemoteCards
 from wsrc.errors import ConnectionLostError

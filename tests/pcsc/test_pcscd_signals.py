@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.bench import wait_until
-from tests.pcsc.programs.wire_client import SUCCESS, Line
-from tests.system.programs import LIMIT_S, Program, Programs, argv, running
-from tests.system.world import UICC
+from tests.support.pcsc.bench import wait_until
+from tests.support.pcsc.programs.wire_client import SUCCESS, Line
+from tests.support.processes import LIMIT_S, Program, Programs, argv, running
+from tests.support.world import UICC
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -29,7 +29,7 @@ while True:
 
 LEAVES = """
 import os, signal, struct
-from tests.pcsc.programs.wire_client import Line
+from tests.support.pcsc.programs.wire_client import Line
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 line = Line(os.environ["PCSCLITE_CSOCK_NAME"], 6).establish()
 code, card, protocol = line.connect(line.readers()[0].name)

@@ -12,14 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc import sides
-from tests.pcsc.bench import reader_states, require, wait_until
-from tests.pcsc.sides import OurSide
+from tests.support.paths import PROGRAMS
+from tests.support.pcsc import sides
+from tests.support.pcsc.bench import reader_states, require, wait_until
+from tests.support.pcsc.sides import OurSide
 from wsrc.card.apdu import Command, Response
 from wsrc.readers.base import CardProtocol
 from wsrc.readers.simulation import Card
@@ -28,7 +28,7 @@ from wsrc.readers.simulation.uicc import Direction
 
 pytestmark = pytest.mark.pcscd
 
-PROGRAM = Path(__file__).parent / "programs" / "busy.py"
+PROGRAM = PROGRAMS / "busy.py"
 SECONDS = float(os.environ.get("WSRC_STRESS_S", "3"))
 STEP_S = 0.07
 ATR = bytes.fromhex("3b800181")

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pcsc import sides
-from tests.pcsc.bench import require
-from tests.pcsc.openpgp import openpgp_card
-from tests.pcsc.programs.wire_client import CANCELLED, SUCCESS, Line
-from tests.pcsc.sides import OurSide, RealSide
+from tests.support.pcsc import sides
+from tests.support.pcsc.bench import require
+from tests.support.pcsc.openpgp import openpgp_card
+from tests.support.pcsc.programs.wire_client import CANCELLED, SUCCESS, Line
+from tests.support.pcsc.sides import OurSide, RealSide
 from wsrc.readers.simulation import default_cards
 
 MF = bytes.fromhex("00a40004023f00")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.bench import SOCKET_VARIABLE, Bench, Slot
-from tests.pcsc.inserted import inserted
-from tests.system.programs import Program, Programs, running
-from tests.system.world import UICC
+from tests.support.pcsc.bench import SOCKET_VARIABLE, Bench, Slot
+from tests.support.pcsc.inserted import inserted
+from tests.support.processes import Program, Programs, running
+from tests.support.world import UICC
 from wsrc.readers.simulation import Card, default_cards
 
 pytestmark = pytest.mark.pcscd

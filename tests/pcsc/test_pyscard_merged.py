@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.bench import Bench, Slot
-from tests.pcsc.inserted import inserted
+from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.inserted import inserted
 from wsrc.readers.simulation import make_card, parse_description
 
 try:
@@ -20,7 +20,7 @@ try:
     from smartcard.Exceptions import CardRequestTimeoutException  # noqa: TID251
     from smartcard.System import readers  # noqa: TID251
 
-    from tests.unit.remote_pyscard import RemotePyscard, remote_cards
+    from tests.support.remote_pyscard import RemotePyscard, remote_cards
     from wsrc.bridges.pyscard.install import RemoteReader
 except ImportError as exc:
     pytest.skip(str(exc), allow_module_level=True)

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.bench import Bench, Slot
-from tests.pcsc.virtual_card import ATR_T0, VirtualCard
-from tests.system.world import LIMIT_S, World, running, until
+from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.virtual_card import ATR_T0, VirtualCard
+from tests.support.world import LIMIT_S, World, running, until
 from wsrc.card.slot import SlotState
 from wsrc.card_client.agent import Agent, Server
 from wsrc.card_client.identification import Options

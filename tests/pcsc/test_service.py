@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.pcsc.bench import Bench, Slot
-from tests.pcsc.virtual_card import ATR_T0, VirtualCard
-from tests.pcsc.watching import Watching
+from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.virtual_card import ATR_T0, VirtualCard
+from tests.support.pcsc.watching import Watching
 from wsrc.errors import Outcome, ReaderUnavailableError
 from wsrc.readers.base import ResetKind, SlotState
 from wsrc.readers.pcsc import PcscSource

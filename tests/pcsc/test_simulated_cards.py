@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pcsc.bench import Bench, Slot
 from tests.pcsc.test_identify import ask
+from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.vpcd_card import VpcdCard
 from wsrc.card.tpdu import exchange
 from wsrc.errors import CardError, Outcome
 from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.pcsc_reader import PcscConnection
 from wsrc.readers.simulation import make_card, parse_description
-from wsrc.readers.vpcd import VpcdCard
 
 pytestmark = pytest.mark.pcscd
 

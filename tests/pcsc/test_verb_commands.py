@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.bench import Bench, Slot
-from tests.pcsc.inserted import inserted
 from tests.pcsc.test_programs import start_card_client
-from tests.system.programs import LIMIT_S, Programs, argv, running
-from tests.system.world import UICC
+from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.inserted import inserted
+from tests.support.processes import LIMIT_S, Programs, argv, running
+from tests.support.world import UICC
 from wsrc.readers.simulation import Card, default_cards
 
 pytestmark = pytest.mark.pcscd

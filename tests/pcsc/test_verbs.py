@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pcsc.bench import Bench, Slot
-from tests.pcsc.other_program import EXCLUSIVE, holding
-from tests.pcsc.virtual_card import ATR_T0, ATR_T0_T1, VirtualCard
+from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.other_program import EXCLUSIVE, holding
+from tests.support.pcsc.virtual_card import ATR_T0, ATR_T0_T1, VirtualCard
 from wsrc.errors import CardNotPresentError, ErrorCode, ReaderInUseError, RefusedError
 from wsrc.readers.base import CardProtocol, CardStatus, ResetKind
 from wsrc.readers.pcsc import PcscSource

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.bench import Bench, Slot
 from tests.pcsc.test_simulated_cards import ASK_PIN, MF, VERIFY_PIN, send
-from tests.system.programs import Programs, argv, running
-from tests.system.world import EUICC, UICC, Host, World, running as world_running, until
+from tests.support.pcsc.bench import Bench, Slot
+from tests.support.processes import Programs, argv, running
+from tests.support.world import EUICC, UICC, Host, World, running as world_running, until
 from wsrc.bridges.remote.roster import FollowingClient, Roster
 from wsrc.bridges.vpcd import VpcdSlot
 from wsrc.card.identity import shorten

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from tests.pcsc.bench import Bench, Slot
-from tests.pcsc.other_program import EXCLUSIVE, SHARED, holding
-from tests.pcsc.virtual_card import ATR_T0, ATR_T1, VirtualCard
-from tests.pcsc.watching import Watching
+from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.other_program import EXCLUSIVE, SHARED, holding
+from tests.support.pcsc.virtual_card import ATR_T0, ATR_T1, VirtualCard
+from tests.support.pcsc.watching import Watching
 from wsrc.readers.base import SlotState
 from wsrc.readers.pcsc import PcscSource
 

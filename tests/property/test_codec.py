@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given, strategies as st
 
-from tests.property.strategies import json_values, messages, near_messages
+from tests.support.models.strategies import json_values, messages, near_messages
 from wsrc.errors import RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, decode, encode

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.unit.relay_clients import CardClient, Peer
-from tests.unit.relay_world import World, empty, reader
+from tests.support.relay_clients import CardClient, Peer
+from tests.support.relay_world import World, empty, reader
 from wsrc.card.slot import SlotState
 from wsrc.protocol import messages as m
 from wsrc.protocol.reader_events import status_of

@@ -12,11 +12,11 @@ from hypothesis.stateful import (
     rule,
 )
 
-from tests.property.relay_model import Model
-from tests.property.relay_peers import LIMITS, Asked, Asker, Host, OldHost, Place, echo_of
-from tests.property.relay_resuming import FEATURES, Resuming
-from tests.property.relay_sharing import PICK, SharingRules
-from tests.unit.relay_world import empty, reader
+from tests.support.models.relay import Model
+from tests.support.models.relay_peers import LIMITS, Asked, Asker, Host, OldHost, Place, echo_of
+from tests.support.models.relay_resuming import FEATURES, Resuming
+from tests.support.models.relay_sharing import PICK, SharingRules
+from tests.support.relay_world import empty, reader
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets

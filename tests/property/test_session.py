@@ -8,8 +8,8 @@ import hypothesis
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tests.property.session_model import SITUATIONS, World
-from tests.property.session_moves import (
+from tests.support.models.session import SITUATIONS, World
+from tests.support.models.session_moves import (
     ENDS,
     FLOW,
     HOSTILE,

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from tests.system.proxy import Line, Proxy, listening
+from tests.support.proxy import Line, Proxy, listening
 
 LIMIT_S = 30.0
 """How long the thread of the proxies may take to start or to end."""

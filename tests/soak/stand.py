@@ -17,7 +17,7 @@ import msgspec
 
 from certs.make_certs import Certificates
 from tests.soak.ledger import Event, Ledger, Outcome, Troubled, sentence
-from tests.system.programs import Program, Programs, running
+from tests.support.processes import Program, Programs, running
 from wsrc.card.identity import luhn_digit
 
 STALL_S = 120.0

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pcsc.bench import wait_until
 from tests.soak.cutting import GREETING_OCTETS, Cut, How, Leg, cutting
+from tests.support.pcsc.bench import wait_until
 
 LIMIT_S = 10.0
 SENT = bytes(range(256)) * 8

@@ -4,7 +4,6 @@
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.bench import require
 from tests.soak.runs import (
     Result,
     Sizes,
@@ -14,6 +13,7 @@ from tests.soak.runs import (
     server_killed,
     table,
 )
+from tests.support.pcsc.bench import require
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from certs.make_certs import Certificates
-from tests.system.world import ASK_PIN, PIN, World, running, uicc
+from tests.support.world import ASK_PIN, PIN, World, running, uicc
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from certs.make_certs import Certificates
-from tests.system import first_form
-from tests.system.world import ASK_PIN, PIN, UICC, World, uicc
+from tests.support import first_form
+from tests.support.world import ASK_PIN, PIN, UICC, World, uicc
 from wsrc.errors import (
     AmbiguousCardError,
     BadApduError,

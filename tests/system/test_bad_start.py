@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates, make
-from tests.system import first_form
-from tests.system.programs import argv, environment
-from tests.system.world import World, running
+from tests.support import first_form
+from tests.support.processes import argv, environment
+from tests.support.world import World, running
 from wsrc.errors import (
     ConfigError,
     ConnectionLostError,

@@ -5,14 +5,14 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
 from certs.make_certs import Certificates
-from tests.system.programs import LIMIT_S, argv, environment
-from tests.system.proxy import Proxy, proxy_to
-from tests.system.world import UICC, World, until
+from tests.support.paths import ROOT
+from tests.support.processes import LIMIT_S, argv, environment
+from tests.support.proxy import Proxy, proxy_to
+from tests.support.world import UICC, World, until
 from wsrc.readers.simulation import Card, Faults, make_card, parse_description
 from wsrc.readers.simulation.card import When
 
@@ -88,7 +88,7 @@ class Laptop:
             WSRC_SERVER_URL=f"wss://localhost:{proxy.port}/user",
             WSRC_TLS_CA=str(certificates.ca),
             PCSCLITE_CSOCK_NAME="/nonexistent/pcscd.comm",
-            PYTHONPATH=str(Path(__file__).parents[2]),
+            PYTHONPATH=str(ROOT),
         )
 
     async def run(self, command: Sequence[str], **more: str) -> "subprocess.CompletedProcess[str]":

@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World
+from tests.support.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World
 from wsrc.card.apdu import Response
 from wsrc.card.identity import iccid_to_ef
 from wsrc.card.slot import ResetKind

@@ -9,9 +9,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from certs.make_certs import Certificates
-from tests.system import first_form
-from tests.system.first_form_bench import benched
-from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World, running, until
+from tests.support import first_form
+from tests.support.first_form_bench import benched
+from tests.support.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World, running, until
 from wsrc.card.identity import iccid_to_ef
 from wsrc.card.slot import ResetKind
 from wsrc.errors import (

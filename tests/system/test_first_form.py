@@ -7,9 +7,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from certs.make_certs import Certificates
-from tests.system import first_form
-from tests.system.first_form_bench import Bench, benched
-from tests.system.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World, until
+from tests.support import first_form
+from tests.support.first_form_bench import Bench, benched
+from tests.support.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World, until
 from wsrc.errors import CardBusyError
 from wsrc.octets import Octets
 from wsrc.protocol.messages import CardState, Step

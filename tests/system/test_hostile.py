@@ -12,7 +12,7 @@ import pytest
 import websockets.asyncio.client
 
 from certs.make_certs import Certificates
-from tests.system.world import UICC, World, running, until
+from tests.support.world import UICC, World, running, until
 from wsrc.errors import ConfigError, RefusedError
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Card, Faults, make_card, parse_description

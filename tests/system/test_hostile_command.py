@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.scripted_server import card, card_host, in_thread
-from tests.system.programs import LIMIT_S, argv, environment
+from tests.support.processes import LIMIT_S, argv, environment
+from tests.support.scripted_server import card, card_host, in_thread
 
 ICCID = "89860000000000000001"
 HOST = card_host([card(1)], {"00a40004023f00": ("", "9000")})

@@ -10,9 +10,9 @@ import websockets.asyncio.client
 from websockets.exceptions import ConnectionClosed
 
 from certs.make_certs import Certificates
-from tests.system import first_form
-from tests.system.proxy import proxy_to
-from tests.system.world import (
+from tests.support import first_form
+from tests.support.proxy import proxy_to
+from tests.support.world import (
     ASK_PIN,
     LIMIT_S,
     PIN,

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
 from certs.make_certs import Certificates
-from tests.system.programs import LIMIT_S, Program, argv, environment
-from tests.system.world import EUICC, World
+from tests.support.paths import ROOT
+from tests.support.processes import LIMIT_S, Program, argv, environment
+from tests.support.world import EUICC, World
 from wsrc.command_line.invocation import Exit
 from wsrc.protocol.messages import CardState
 
@@ -87,7 +87,7 @@ class Laptop:
         self._environment = environment(
             WSRC_SERVER_URL=world.user_url,
             WSRC_TLS_CA=str(certificates.ca),
-            PYTHONPATH=str(Path(__file__).parents[2]),
+            PYTHONPATH=str(ROOT),
         )
 
     async def run(

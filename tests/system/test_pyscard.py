@@ -4,11 +4,11 @@
 import asyncio
 import subprocess
 import sys
-from pathlib import Path
 
 from certs.make_certs import Certificates
-from tests.system.programs import LIMIT_S, environment
-from tests.system.world import UICC, World, until
+from tests.support.paths import ROOT
+from tests.support.processes import LIMIT_S, environment
+from tests.support.world import UICC, World, until
 from wsrc.protocol.messages import CardState
 
 SCRIPT = """
@@ -59,7 +59,7 @@ async def run(world: World, certificates: Certificates, script: str, *args: str)
                 WSRC_SERVER_URL=world.user_url,
                 WSRC_TLS_CA=str(certificates.ca),
                 PCSCLITE_CSOCK_NAME="/nonexistent/pcscd.comm",
-                PYTHONPATH=str(Path(__file__).parents[2]),
+                PYTHONPATH=str(ROOT),
             ),
             capture_output=True,
             text=True,

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from click.testing import CliRunner
 
-from tests.system.world import LIMIT_S, UICC, World, until
+from tests.support.world import LIMIT_S, UICC, World, until
 from wsrc.card.slot import Share, SlotState
 from wsrc.command_line.program import program
 from wsrc.errors import ConnectionLostError, LocalProtocolError, ReaderInUseError

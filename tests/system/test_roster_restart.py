@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from certs.make_certs import Certificates
-from tests.system.world import LIMIT_S, UICC, World, running, until
+from tests.support.world import LIMIT_S, UICC, World, running, until
 from wsrc.bridges.remote import roster as module
 from wsrc.bridges.remote.roster import FollowingClient, Roster
 from wsrc.readers.simulation import default_cards

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates
-from tests.system.programs import LIMIT_S, Program, Programs, argv, running
-from tests.system.world import UICC
+from tests.support.processes import LIMIT_S, Program, Programs, argv, running
+from tests.support.world import UICC
 
 PING = ("--ping-s", "0.3")
 AWAY = r"its user is out of reach"

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from tests.system.world import ASK_PIN, LIMIT_S, PIN, UICC, World, until
+from tests.support.world import ASK_PIN, LIMIT_S, PIN, UICC, World, until
 from wsrc.card.slot import CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import (
     CardBusyError,

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.system.programs import argv, environment
-from tests.system.world import ASK_PIN, LIMIT_S, PIN, UICC, World, until
+from tests.support.paths import ROOT
+from tests.support.processes import argv, environment
+from tests.support.world import ASK_PIN, LIMIT_S, PIN, UICC, World, until
 from wsrc.card.pcsc_numbers import ATTRIBUTES
 from wsrc.card.slot import Share
 from wsrc.command_line.program import program
@@ -223,7 +224,7 @@ async def test_the_prompt_knows_the_verbs(world: World) -> None:
         env=environment(
             WSRC_SERVER_URL=world.user_url,
             WSRC_TLS_CA=str(world.ca),
-            PYTHONPATH=str(Path(__file__).parents[2]),
+            PYTHONPATH=str(ROOT),
         ),
     )
     async with asyncio.timeout(LIMIT_S):

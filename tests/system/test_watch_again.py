@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from certs.make_certs import Certificates
-from tests.system.proxy import Proxy, proxy_to
-from tests.system.world import LIMIT_S, World, running
+from tests.support.proxy import Proxy, proxy_to
+from tests.support.world import LIMIT_S, World, running
 from wsrc.card.slot import SlotState
 from wsrc.errors import ConnectionLostError
 from wsrc.protocol.messages import Change, ListChange, StateChange

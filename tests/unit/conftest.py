@@ -10,7 +10,7 @@ import pytest
 from certs.make_certs import Certificates
 
 if TYPE_CHECKING:
-    from tests.unit.remote_pyscard import RemotePyscard
+    from tests.support.remote_pyscard import RemotePyscard
 
 if importlib.util.find_spec("smartcard") is None:
     collect_ignore_glob = ["test_pyscard_*.py"]
@@ -19,7 +19,7 @@ if importlib.util.find_spec("smartcard") is None:
 @pytest.fixture
 def remote(certificates: Certificates) -> "Iterator[RemotePyscard]":
     """A remote card that pyscard knows."""
-    from tests.unit.remote_pyscard import remote_cards  # noqa: PLC0415 - it imports pyscard
+    from tests.support.remote_pyscard import remote_cards  # noqa: PLC0415 - it imports pyscard
 
     with remote_cards(certificates) as remote:
         yield remote

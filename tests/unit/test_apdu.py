@@ -3,11 +3,11 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.paths import VECTORS
 from wsrc.card.apdu import (
     MAX_COMMAND_OCTETS,
     Command,
@@ -22,11 +22,11 @@ from wsrc.card.apdu import (
 )
 from wsrc.errors import BadApduError, CardTransmissionError
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "apdu.json").read_text("utf-8"))
+CASES = json.loads((VECTORS / "apdu.json").read_text("utf-8"))
 
 
 def vectors(section: str) -> Any:
-    return pytest.mark.parametrize("v", [pytest.param(v, id=v["name"]) for v in VECTORS[section]])
+    return pytest.mark.parametrize("v", [pytest.param(v, id=v["name"]) for v in CASES[section]])
 
 
 def octets(text: str) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.unit.card_bench import HOLD, Bench, attach, benched, command, resume
+from tests.support.card_bench import HOLD, Bench, attach, benched, command, resume
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m

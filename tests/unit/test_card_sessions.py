@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.unit.card_bench import (
+from tests.support.card_bench import (
     ASK_PIN,
     HOLD,
     PIN,

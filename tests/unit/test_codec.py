@@ -2,21 +2,19 @@
 """wsrc.protocol.codec: messages to text and back, and which of two errors a bad text is."""
 
 import json
-from pathlib import Path
 from typing import Any, cast, get_args
 
 import msgspec
 import pytest
 
+from tests.support.paths import VECTORS
 from wsrc.card.slot import Initialization
 from wsrc.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
 from wsrc.octets import Octets
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import BY_TAG, UnreadableError, check, decode, encode, schema, tag_of
 
-CASES: list[dict[str, Any]] = json.loads(
-    (Path(__file__).parents[1] / "vectors" / "messages.json").read_text()
-)["cases"]
+CASES: list[dict[str, Any]] = json.loads((VECTORS / "messages.json").read_text())["cases"]
 
 
 def test_octets_are_lower_case_digits_and_defaults_are_left_out() -> None:

@@ -2,11 +2,11 @@
 """wsrc.card.identity against tests/vectors/identity.json."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.paths import VECTORS
 from wsrc.card.identity import (
     Identities,
     eid_from_ecasd,
@@ -21,13 +21,11 @@ from wsrc.card.identity import (
     shorten,
 )
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "identity.json").read_text("utf-8"))
+CASES = json.loads((VECTORS / "identity.json").read_text("utf-8"))
 
 
 def vectors(section: str) -> Any:
-    return pytest.mark.parametrize(
-        "v", [pytest.param(v, id=v.get("name")) for v in VECTORS[section]]
-    )
+    return pytest.mark.parametrize("v", [pytest.param(v, id=v.get("name")) for v in CASES[section]])
 
 
 @vectors("iccid_ef")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pcsc.bench import refuse
+from tests.support.pcsc.bench import refuse
 
 _PROGRAM = """
 import sys

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pcsc.watching import Watching
-from tests.unit.fake_scard import ATR_T0, ATR_T1, PRESENT, READER, SELECT, FakeScard
+from tests.support.fake_scard import ATR_T0, ATR_T1, PRESENT, READER, SELECT, FakeScard
+from tests.support.pcsc.watching import Watching
 from wsrc.card.pcsc_numbers import ATTRIBUTES, Code, Disposition, ShareMode
 from wsrc.errors import (
     CardNotPresentError,

@@ -6,7 +6,7 @@ import struct
 import msgspec
 import pytest
 
-from tests.unit.pcscd_programs import (
+from tests.support.pcscd_programs import (
     BACK,
     DIRECT,
     EJECT,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.pcscd_programs import (
+from tests.support.pcscd_programs import (
     BACK,
     DIRECT,
     EXCLUSIVE,

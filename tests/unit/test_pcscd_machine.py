@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.unit.pcscd_programs import (
+from tests.support.pcscd_programs import (
     DIRECT,
     DUAL_ATR,
     EXCLUSIVE,

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.pcscd_programs import ATR, NAME, Running, TestProgram, World
+from tests.support.pcscd_programs import ATR, NAME, Running, TestProgram, World
 from wsrc.bridges.pcscd import requests as asks
 from wsrc.bridges.pcscd.machine import KEEP_S
 from wsrc.bridges.pcscd.needs import Close, Exchange, Open, Park, Reset

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from tests.unit.pcscd_programs import (
+from tests.support.pcscd_programs import (
     ATR,
     BACK,
     DIRECT,

@@ -2,12 +2,11 @@
 """The bugs of contrib/planted_bugs.toml can still be planted; `make mutants` plants them."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from smartcard.scard import (  # noqa: TID251
 from smartcard.System import readers  # noqa: TID251
 
 from certs.make_certs import Certificates
-from tests.system.world import UICC, until
-from tests.unit.remote_pyscard import RemotePyscard, remote_cards
+from tests.support.remote_pyscard import RemotePyscard, remote_cards
+from tests.support.world import UICC, until
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import make_card, parse_description
 

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,8 +22,9 @@ from smartcard.reader.ReaderFactory import ReaderFactory  # noqa: TID251
 from smartcard.System import readers  # noqa: TID251
 
 from certs.make_certs import Certificates
-from tests.system.in_thread import Elsewhere, elsewhere
-from tests.system.world import EUICC, UICC
+from tests.support.in_thread import Elsewhere, elsewhere
+from tests.support.paths import ROOT
+from tests.support.world import EUICC, UICC
 from tests.unit.test_pcsc_missing import unusable_library
 from wsrc.bridges.pyscard import install as pyscard
 from wsrc.bridges.pyscard.install import RemoteReader
@@ -205,7 +205,7 @@ def run(*missing: str, **environment: str) -> str:
         text=True,
         timeout=30,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         env={**os.environ, **environment},
     )
     return done.stdout + done.stderr

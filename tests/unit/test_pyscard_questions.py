@@ -13,8 +13,8 @@ from smartcard.scard import (  # noqa: TID251
     SCARD_SHARE_SHARED,
 )
 
-from tests.system.world import LIMIT_S, Host
-from tests.unit.remote_pyscard import RemotePyscard
+from tests.support.remote_pyscard import RemotePyscard
+from tests.support.world import LIMIT_S, Host
 from wsrc.bridges.pyscard.context import Context
 from wsrc.bridges.pyscard.service import ScardError
 from wsrc.card.pcsc_numbers import Code

@@ -29,8 +29,8 @@ from smartcard.Session import Session  # noqa: TID251
 from smartcard.System import listReaders, readers  # noqa: TID251
 
 from certs.make_certs import Certificates
-from tests.system.in_thread import elsewhere
-from tests.unit.remote_pyscard import RemotePyscard
+from tests.support.in_thread import elsewhere
+from tests.support.remote_pyscard import RemotePyscard
 from wsrc.bridges.pyscard import install as pyscard
 from wsrc.bridges.pyscard.install import RemoteReader
 

@@ -38,8 +38,8 @@ from smartcard.sw.ErrorCheckingChain import ErrorCheckingChain  # noqa: TID251
 from smartcard.sw.ISO7816_4ErrorChecker import ISO7816_4ErrorChecker  # noqa: TID251
 from smartcard.sw.SWExceptions import CheckingErrorException, SWException  # noqa: TID251
 
-from tests.system.world import UICC
-from tests.unit.remote_pyscard import RemotePyscard
+from tests.support.remote_pyscard import RemotePyscard
+from tests.support.world import UICC
 
 SELECT_MF = [0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00]
 SELECT_NOTHING = [0x00, 0xA4, 0x00, 0x04, 0x02, 0x12, 0x34]

@@ -15,15 +15,16 @@ from typing import Any
 import pytest
 
 from certs.make_certs import Certificates
-from tests.system.gate import Gate
-from tests.system.in_thread import Elsewhere, elsewhere
-from tests.system.proxy import listening
-from tests.system.world import EUICC, UICC, Host, until
+from tests.support.gate import Gate
+from tests.support.in_thread import Elsewhere, elsewhere
+from tests.support.paths import ROOT
+from tests.support.proxy import listening
+from tests.support.world import EUICC, UICC, Host, until
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Faults, make_card, parse_description
 from wsrc.readers.simulation.card import When
 
-FOLDER = Path(__file__).parents[2] / "contrib" / "pysim"
+FOLDER = ROOT / "contrib" / "pysim"
 
 
 class Tracer:

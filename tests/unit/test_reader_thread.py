@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tests.system.world import LIMIT_S, until
+from tests.support.world import LIMIT_S, until
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import CardUnresponsiveError
 from wsrc.readers.base import Connection

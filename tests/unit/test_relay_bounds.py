@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay: a lease is used between its two resets only, and a command has its time."""
 
-from tests.unit.relay_clients import ICCID
-from tests.unit.relay_world import World, code_of, reader
+from tests.support.relay_clients import ICCID
+from tests.support.relay_world import World, code_of, reader
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m

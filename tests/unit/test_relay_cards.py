@@ -3,8 +3,8 @@
 
 import pytest
 
-from tests.unit.relay_clients import ATR, ICCID, CardClient, Peer
-from tests.unit.relay_world import World, code_of, empty, reader
+from tests.support.relay_clients import ATR, ICCID, CardClient, Peer
+from tests.support.relay_world import World, code_of, empty, reader
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m

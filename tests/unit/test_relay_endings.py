@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.endings: whatever ends a lease, the card is reset before the next user has it."""
 
-from tests.unit.relay_clients import ICCID, CardClient, Peer
-from tests.unit.relay_world import World, code_of, reader
+from tests.support.relay_clients import ICCID, CardClient, Peer
+from tests.support.relay_world import World, code_of, reader
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 

@@ -7,8 +7,8 @@ The numbers in names are those of the faults that the first form was published w
 
 import pytest
 
-from tests.unit.relay_clients import ATR, ICCID, OK, SELECT_MF, OldCardClient, Peer
-from tests.unit.relay_world import World, code_of
+from tests.support.relay_clients import ATR, ICCID, OK, SELECT_MF, OldCardClient, Peer
+from tests.support.relay_world import World, code_of
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m

@@ -6,8 +6,8 @@ from types import FrameType
 
 import pytest
 
-from tests.unit.relay_clients import ATR, ICCID
-from tests.unit.relay_world import reader
+from tests.support.relay_clients import ATR, ICCID
+from tests.support.relay_world import reader
 from wsrc.card.identity import luhn_digit
 from wsrc.octets import Octets
 from wsrc.protocol.messages import ReaderInfo, SelectCard

@@ -3,9 +3,9 @@
 
 import pytest
 
-from tests.unit.relay_clients import ICCID
-from tests.unit.relay_world import World, code_of, empty, reader
-from tests.unit.resuming_scene import (
+from tests.support.relay_clients import ICCID
+from tests.support.relay_world import World, code_of, empty, reader
+from tests.support.resuming_scene import (
     FEATURES,
     SECRET,
     comes_back,

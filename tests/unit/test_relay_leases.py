@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.leases: granted, attached, used, and not used for too long."""
 
-from tests.unit.relay_clients import ATR, ICCID
-from tests.unit.relay_world import World, code_of, empty, reader
+from tests.support.relay_clients import ATR, ICCID
+from tests.support.relay_world import World, code_of, empty, reader
 from wsrc.card.slot import CardProtocol
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets

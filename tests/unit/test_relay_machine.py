@@ -5,14 +5,14 @@ import gc
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from tests.unit.relay_clients import ATR, ICCID
-from tests.unit.relay_world import World, code_of, reader
+from tests.support.paths import VECTORS
+from tests.support.relay_clients import ATR, ICCID
+from tests.support.relay_world import World, code_of, reader
 from wsrc.card.slot import CardProtocol
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
@@ -21,9 +21,7 @@ from wsrc.protocol.codec import encode
 from wsrc.relay.machine import FEATURES
 
 USER, CARD = m.ClientType.USER, m.ClientType.CARD
-CASES: list[dict[str, Any]] = json.loads(
-    (Path(__file__).parents[1] / "vectors" / "messages.json").read_text()
-)["cases"]
+CASES: list[dict[str, Any]] = json.loads((VECTORS / "messages.json").read_text())["cases"]
 
 SAID_BY_USERS: tuple[m.Message, ...] = (
     m.ListCards(id=1),

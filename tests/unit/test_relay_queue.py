@@ -3,8 +3,8 @@
 
 import pytest
 
-from tests.unit.relay_clients import ICCID, Peer
-from tests.unit.relay_world import World, code_of, empty, reader
+from tests.support.relay_clients import ICCID, Peer
+from tests.support.relay_world import World, code_of, empty, reader
 from wsrc.card.identity import luhn_digit
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m

@@ -3,8 +3,8 @@
 
 import pytest
 
-from tests.unit.relay_clients import ICCID, Peer
-from tests.unit.relay_world import World, code_of, reader
+from tests.support.relay_clients import ICCID, Peer
+from tests.support.relay_world import World, code_of, reader
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from tests.unit.relay_clients import ATR, ICCID, Peer
-from tests.unit.relay_world import World, empty, reader
+from tests.support.relay_clients import ATR, ICCID, Peer
+from tests.support.relay_world import World, empty, reader
 from wsrc.card.slot import SlotState
 from wsrc.protocol import messages as m
 from wsrc.relay.readers import PAGE

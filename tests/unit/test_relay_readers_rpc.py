@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.readers: watchers who are told in JSON-RPC."""
 
-from tests.unit.relay_clients import Peer
-from tests.unit.relay_world import World, code_of, empty, reader
+from tests.support.relay_clients import Peer
+from tests.support.relay_world import World, code_of, empty, reader
 from tests.unit.test_relay_readers import RUN, events, watch
 from wsrc.card.slot import SlotState
 from wsrc.errors import ErrorCode

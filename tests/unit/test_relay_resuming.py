@@ -4,9 +4,9 @@
 import msgspec
 import pytest
 
-from tests.unit.relay_clients import ICCID, OK
-from tests.unit.relay_world import World, code_of, reader
-from tests.unit.resuming_scene import (
+from tests.support.relay_clients import ICCID, OK
+from tests.support.relay_world import World, code_of, reader
+from tests.support.resuming_scene import (
     COMMAND,
     FEATURES,
     SECRET,

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.resuming: claims that are not granted, and how each of them ends."""
 
-from tests.unit.relay_clients import ICCID
-from tests.unit.relay_world import World, code_of, reader
-from tests.unit.resuming_scene import (
+from tests.support.relay_clients import ICCID
+from tests.support.relay_world import World, code_of, reader
+from tests.support.resuming_scene import (
     FEATURES,
     SECRET,
     holder_of,

@@ -3,8 +3,8 @@
 
 import pytest
 
-from tests.unit.relay_clients import ATR, ICCID
-from tests.unit.relay_world import reader
+from tests.support.relay_clients import ATR, ICCID
+from tests.support.relay_world import reader
 from wsrc.errors import ErrorCode, RefusedError
 from wsrc.protocol.messages import CardInfo, ListCards, SelectCard
 from wsrc.relay.records import CardPeer, Slot

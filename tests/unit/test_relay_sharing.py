@@ -4,8 +4,8 @@
 import msgspec
 import pytest
 
-from tests.unit.relay_clients import ATR, ICCID, CardClient, Peer
-from tests.unit.relay_world import World, code_of, empty, reader
+from tests.support.relay_clients import ATR, ICCID, CardClient, Peer
+from tests.support.relay_world import World, code_of, empty, reader
 from wsrc.card.slot import Disposition, Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m

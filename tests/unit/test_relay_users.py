@@ -3,8 +3,8 @@
 
 import pytest
 
-from tests.unit.relay_clients import ICCID, OK, SELECT_MF, Peer
-from tests.unit.relay_world import World, code_of, empty, reader
+from tests.support.relay_clients import ICCID, OK, SELECT_MF, Peer
+from tests.support.relay_world import World, code_of, empty, reader
 from wsrc.card.apdu import MAX_COMMAND_OCTETS
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets

@@ -3,8 +3,8 @@
 
 import pytest
 
-from tests.unit.relay_clients import ICCID
-from tests.unit.relay_world import World, code_of, reader
+from tests.support.relay_clients import ICCID
+from tests.support.relay_world import World, code_of, reader
 from wsrc.card.slot import CardProtocol, Disposition
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets

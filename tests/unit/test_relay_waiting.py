@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.waiting."""
 
-from tests.unit.relay_clients import ICCID
-from tests.unit.relay_world import reader
+from tests.support.relay_clients import ICCID
+from tests.support.relay_world import reader
 from wsrc.protocol.messages import SelectCard
 from wsrc.relay.index import keys_of
 from wsrc.relay.records import CardPeer, Slot, UserPeer, Waiter

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from certs.make_certs import Certificates
-from tests.system.gate import Gate
-from tests.system.in_thread import Elsewhere, elsewhere
-from tests.system.proxy import listening
-from tests.system.world import EUICC, UICC, Host, hosting, until
+from tests.support.gate import Gate
+from tests.support.in_thread import Elsewhere, elsewhere
+from tests.support.proxy import listening
+from tests.support.world import EUICC, UICC, Host, hosting, until
 from wsrc.bridges.remote.roster import FollowingClient, Roster
 from wsrc.errors import ConnectionLostError, OutcomeUnknownError, SessionLostError, WsrcError
 from wsrc.protocol.messages import CardInfo, CardState

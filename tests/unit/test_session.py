@@ -4,7 +4,7 @@
 import msgspec
 import pytest
 
-from tests.unit.session_ends import (
+from tests.support.session_ends import (
     KEEP_S,
     SECRET,
     answer,

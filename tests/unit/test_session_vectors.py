@@ -3,18 +3,18 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from tests.support.paths import VECTORS
 from wsrc.errors import ErrorCode, NotExecutedError, Outcome, OutcomeUnknownError, SessionLostError
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import decode, encode
 from wsrc.session import CardEnd, Ended, Send, Settled, UserEnd, Verdict
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "session.json").read_text("utf-8"))
+CASES = json.loads((VECTORS / "session.json").read_text("utf-8"))
 EVENTS = (
     *("receives", "card_answers", "session_ends", "asks", "gives_up"),
     *("disconnected", "connected", "clock"),
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 
 def each(end: str) -> Any:
-    return pytest.mark.parametrize("v", [pytest.param(v, id=v["name"]) for v in VECTORS[end]])
+    return pytest.mark.parametrize("v", [pytest.param(v, id=v["name"]) for v in CASES[end]])
 
 
 def event_of(step: Json) -> str:
@@ -225,7 +225,7 @@ def test_user_end(v: Json) -> None:
 
 def test_every_step_is_one_event_with_known_fields() -> None:
     known = {"at_s", "runs", "sends", "kept", "forgotten", "told", "over", "answers", *EVENTS}
-    for v in (*VECTORS["card_end"], *VECTORS["user_end"]):
+    for v in (*CASES["card_end"], *CASES["user_end"]):
         for step in v["steps"]:
             assert set(step) <= known
             assert event_of(step)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tests.unit.card_user import apdu, block, card
+from tests.support.card_user import apdu, block, card
 from wsrc.errors import (
     CardError,
     CardNotPresentError,

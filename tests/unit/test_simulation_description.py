@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.card_user import SELECT_USIM, apdu, card
+from tests.support.card_user import SELECT_USIM, apdu, card
 from wsrc.errors import ConfigError
 from wsrc.readers.base import CardProtocol
 from wsrc.readers.simulation import default_cards, load_card, make_card, parse_description

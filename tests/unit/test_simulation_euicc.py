@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.unit.card_user import BOTH, apdu, card
+from tests.support.card_user import BOTH, apdu, card
 from wsrc.card import tlv
 from wsrc.card.apdu import parse_response
 from wsrc.card.identify import Identified, identify

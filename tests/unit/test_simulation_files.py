@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.unit.card_user import (
+from tests.support.card_user import (
     BOTH,
     SELECT_COUNTER,
     SELECT_USIM,

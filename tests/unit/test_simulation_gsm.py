@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.unit.card_user import apdu, block, card
+from tests.support.card_user import apdu, block, card
 from wsrc.readers.base import ResetKind
 from wsrc.readers.simulation import Card
 

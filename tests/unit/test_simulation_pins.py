@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.unit.card_user import BOTH, SELECT_USIM, VERIFY_ADM, VERIFY_PIN1, apdu, card
+from tests.support.card_user import BOTH, SELECT_USIM, VERIFY_ADM, VERIFY_PIN1, apdu, card
 from wsrc.readers.base import ResetKind
 from wsrc.readers.simulation import Card
 

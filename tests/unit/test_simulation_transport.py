@@ -4,7 +4,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from tests.unit.card_user import SELECT_USIM, VERIFY_PIN1, apdu, block, card
+from tests.support.card_user import SELECT_USIM, VERIFY_PIN1, apdu, block, card
 from wsrc.card.apdu import Command
 from wsrc.readers.base import CardProtocol
 

@@ -3,15 +3,15 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.paths import VECTORS
 from wsrc.card.tpdu import MAX_BLOCKS, exchange
 from wsrc.errors import BadApduError, CardTransmissionError
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "tpdu.json").read_text("utf-8"))
+CASES = json.loads((VECTORS / "tpdu.json").read_text("utf-8"))
 
 
 def octets(text: str) -> bytes:
@@ -34,7 +34,7 @@ class ScriptedCard:
         return answer
 
 
-@pytest.mark.parametrize("v", [pytest.param(v, id=v["name"]) for v in VECTORS["exchanges"]])
+@pytest.mark.parametrize("v", [pytest.param(v, id=v["name"]) for v in CASES["exchanges"]])
 def test_exchanges(v: dict[str, Any]) -> None:
     card = ScriptedCard(v["blocks"])
     response = exchange(octets(v["apdu"]), card.send)
@@ -42,7 +42,7 @@ def test_exchanges(v: dict[str, Any]) -> None:
     assert response.hex() == octets(v["response"]).hex()
 
 
-@pytest.mark.parametrize("v", [pytest.param(v, id=v["name"]) for v in VECTORS["endless"]])
+@pytest.mark.parametrize("v", [pytest.param(v, id=v["name"]) for v in CASES["endless"]])
 def test_an_exchange_without_end_is_ended(v: dict[str, Any]) -> None:
     seen: list[bytes] = []
 

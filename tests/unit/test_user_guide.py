@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The user guide names every command and every error of PC/SC."""
 
-from pathlib import Path
-
 import pytest
 
+from tests.support.paths import ROOT
 from wsrc.command_line.program import program
 from wsrc.readers.pcsc_api import error_name
 
-GUIDE = Path(__file__).parents[2].joinpath("docs", "user-guide.md").read_text("utf-8")
+GUIDE = ROOT.joinpath("docs", "user-guide.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("command", sorted(program.commands))

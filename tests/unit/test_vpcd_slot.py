@@ -12,10 +12,10 @@ import pytest
 
 from certs.make_certs import Certificates
 from tests.integration.test_vpcd_card import ASK, ATR, OFF, ON, RESET, VERIFY, Driver
-from tests.system.gate import Gate
-from tests.system.in_thread import Elsewhere, elsewhere
-from tests.system.proxy import listening
-from tests.system.world import UICC, until
+from tests.support.gate import Gate
+from tests.support.in_thread import Elsewhere, elsewhere
+from tests.support.proxy import listening
+from tests.support.world import UICC, until
 from wsrc.bridges.remote.roster import FollowingClient, Roster
 from wsrc.bridges.vpcd import VpcdSlot
 from wsrc.protocol.messages import CardState

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Protocol
 
 from certs.make_certs import Certificates
-from tests.pcsc.bench import SOCKET_VARIABLE, Bench, reader_states, wait_until
-from tests.pcsc.local_cards import LocalCards
-from tests.system.world import running
+from tests.support.pcsc.bench import SOCKET_VARIABLE, Bench, reader_states, wait_until
+from tests.support.pcsc.local_cards import LocalCards
+from tests.support.pcsc.vpcd_card import VpcdCard
+from tests.support.world import running
 from wsrc.bridges.pcscd.server import serving
 from wsrc.bridges.remote.cards import RemoteCards
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card
-from wsrc.readers.vpcd import VpcdCard
 from wsrc.user_client.naming import Filters
 
 LIMIT_S = 20.0

@@ -4,7 +4,7 @@
 from collections.abc import Callable
 from random import Random
 
-from tests.property.session_model import World
+from tests.support.models.session import World
 
 PICKS = 8
 Move = Callable[[World, int], None]

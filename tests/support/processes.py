@@ -10,9 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from certs.make_certs import Certificates
+from tests.support.paths import ROOT
 
 LIMIT_S = 30.0
 """How long a program may take to say what is waited for, or to end."""
@@ -141,7 +141,7 @@ class Programs:
             WSRC_SERVER_URL=f"wss://localhost:{self.user_port}/user",
             WSRC_TLS_CA=str(self.certificates.ca),
             WSRC_NAME="first@laptop",
-            PYTHONPATH=str(Path(__file__).parents[2]),
+            PYTHONPATH=str(ROOT),
         )
 
     def _start(self, command: Sequence[str], env: Mapping[str, str]) -> Program:

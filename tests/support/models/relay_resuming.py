@@ -6,8 +6,8 @@ import math
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
-from tests.property.relay_model import Model
-from tests.property.relay_peers import LIMITS, Host
+from tests.support.models.relay import Model
+from tests.support.models.relay_peers import LIMITS, Host
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.relay.claims import FIRST_NUMBER

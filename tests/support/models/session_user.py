@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from tests.property.session_card import KEEP_S, SECRET
-from tests.property.session_network import Line
+from tests.support.models.session_card import KEEP_S, SECRET
+from tests.support.models.session_network import Line
 from wsrc.errors import (
     ErrorCode,
     NotExecutedError,

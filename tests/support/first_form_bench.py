@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from certs.make_certs import Certificates
-from tests.system import first_form
-from tests.system.world import World, until
+from tests.support import first_form
+from tests.support.world import World, until
 from wsrc.card.slot import ResetKind
 from wsrc.card.tpdu import exchange
 from wsrc.readers.simulation import Card

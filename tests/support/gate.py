@@ -3,7 +3,7 @@
 
 import asyncio
 
-from tests.system.proxy import Proxy
+from tests.support.proxy import Proxy
 
 
 class Gate(Proxy):

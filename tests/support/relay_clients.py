@@ -16,7 +16,7 @@ from wsrc.protocol.conversation import Phase, Speaker, may_say
 from wsrc.session import CardEnd, Ended
 
 if TYPE_CHECKING:
-    from tests.unit.relay_world import World
+    from tests.support.relay_world import World
 
 ATR = Octets.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
 ICCID = "8949020000012345678"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from tests.pcsc.bench import Bench, Slot
+from tests.support.pcsc.bench import Bench, Slot
 
 _PROGRAM = """
 import sys

@@ -4,8 +4,8 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.property.relay_model import Model
-from tests.property.relay_peers import LIMITS, Asker
+from tests.support.models.relay import Model
+from tests.support.models.relay_peers import LIMITS, Asker
 from wsrc.card.slot import Initialization, Share
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 
-from tests.unit.relay_clients import ATR, ICCID, CardClient, OldCardClient, Peer
+from tests.support.relay_clients import ATR, ICCID, CardClient, OldCardClient, Peer
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode

@@ -8,8 +8,8 @@ from typing import Any
 from smartcard.System import readers  # noqa: TID251
 
 from certs.make_certs import Certificates
-from tests.system.in_thread import Elsewhere, elsewhere
-from tests.system.world import Host
+from tests.support.in_thread import Elsewhere, elsewhere
+from tests.support.world import Host
 from wsrc.bridges.pyscard import install as pyscard
 from wsrc.bridges.pyscard.install import Installation, RemoteReader
 from wsrc.protocol.messages import CardState

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from certs.make_certs import Certificates
-from tests.system.world import LIMIT_S, World, running
+from tests.support.world import LIMIT_S, World, running
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from websockets.exceptions import ConnectionClosed
 
-from tests.integration.scripted_server import HELLO_ACK, LIMIT_S, Peer, card, scripted
+from tests.support.scripted_server import HELLO_ACK, LIMIT_S, Peer, card, scripted
 from wsrc.user_client.aio import Card, Client
 
 READ = bytes.fromhex("00b0000000")

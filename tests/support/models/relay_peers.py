@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass, field
 
-from tests.unit.relay_clients import CardClient, OldCardClient, Peer
+from tests.support.relay_clients import CardClient, OldCardClient, Peer
 from wsrc.card.slot import Share
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m

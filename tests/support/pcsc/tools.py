@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.pcsc.sides import Side
+from tests.support.paths import PROGRAMS
+from tests.support.pcsc.sides import Side
 
-HERE = Path(__file__).parent / "programs"
 LIMIT_S = 90
 
 _ADMIN = ("/usr/sbin", "/usr/local/sbin", "/sbin")
@@ -40,7 +40,7 @@ def _plain(name: str, *argv: str, stdin: str = "", seconds: float = 0.0) -> Tool
 
 
 def _python(part: str) -> Tool:
-    return _plain(f"pyscard {part}", sys.executable, str(HERE / "layers.py"), part)
+    return _plain(f"pyscard {part}", sys.executable, str(PROGRAMS / "layers.py"), part)
 
 
 APDUS = "reset\n00 A4 00 04 02 3F 00\n00 C0 00 00 27\n00 A4 00 0C 02 2F E2\n00 B0 00 00 0A\n"
@@ -70,7 +70,7 @@ TOOLS = (
     Tool("scriptor", lambda readers: ["scriptor", "-r", readers[0], "-p", "T=0"], APDUS),
     Tool("scriptor T=1", lambda readers: ["scriptor", "-r", readers[1], "-p", "T=1"], APDUS),
     _plain("ykman", "ykman", "list", "--readers"),
-    _plain("java", "java", str(HERE / "Cards.java")),
+    _plain("java", "java", str(PROGRAMS / "Cards.java")),
     *map(_python, ("raw", "connections", "checking", "requesting", "monitoring")),
 )  # fmt: skip
 

@@ -3,8 +3,8 @@
 
 from typing import NamedTuple
 
-from tests.unit.relay_clients import ICCID, CardClient, Peer
-from tests.unit.relay_world import World, reader
+from tests.support.relay_clients import ICCID, CardClient, Peer
+from tests.support.relay_world import World, reader
 from wsrc.card.slot import Share
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m

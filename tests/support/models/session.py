@@ -10,9 +10,9 @@ from collections import Counter
 
 import msgspec
 
-from tests.property.session_card import CardHost
-from tests.property.session_network import Line, Server
-from tests.property.session_user import UserClient
+from tests.support.models.session_card import CardHost
+from tests.support.models.session_network import Line, Server
+from tests.support.models.session_user import UserClient
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m

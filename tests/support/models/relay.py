@@ -8,7 +8,7 @@ last reset, and which sessions a card client has open. It knows nothing of the r
 
 from collections import Counter
 
-from tests.property.relay_peers import (
+from tests.support.models.relay_peers import (
     LIMITS,
     Asked,
     Asker,
@@ -18,8 +18,8 @@ from tests.property.relay_peers import (
     Place,
     echo_of,
 )
-from tests.unit.relay_clients import ATR, Peer
-from tests.unit.relay_world import World
+from tests.support.relay_clients import ATR, Peer
+from tests.support.relay_world import World
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets

@@ -5,7 +5,7 @@ from collections import Counter, deque
 
 import msgspec
 
-from tests.property.session_network import Line, refusal
+from tests.support.models.session_network import Line, refusal
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from certs.make_certs import Certificates
-from tests.pcsc.bench import SOCKET_VARIABLE, reader_states, wait_until
-from tests.system import programs as processes
-from tests.system.programs import LIMIT_S, Program, Programs, argv
-from tests.system.proxy import Proxy, listening
-from tests.system.world import UICC
+from tests.support import processes
+from tests.support.pcsc.bench import SOCKET_VARIABLE, reader_states, wait_until
+from tests.support.processes import LIMIT_S, Program, Programs, argv
+from tests.support.proxy import Proxy, listening
+from tests.support.world import UICC
 
 COUNT = """
 import collections, signal, sys, time

@@ -5,9 +5,9 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-from tests.pcsc.bench import Bench, Slot
+from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.vpcd_card import VpcdCard
 from wsrc.readers.simulation import Card
-from wsrc.readers.vpcd import VpcdCard
 
 
 @contextlib.contextmanager
