@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.support.remote_pyscard import RemotePyscard
 
 if importlib.util.find_spec("smartcard") is None:
-    collect_ignore_glob = ["test_pyscard_*.py"]
+    collect_ignore_glob = ["test_*.py"]
 
 
 @pytest.fixture

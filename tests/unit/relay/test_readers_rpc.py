@@ -3,7 +3,7 @@
 
 from tests.support.relay_clients import Peer
 from tests.support.relay_world import World, code_of, empty, reader
-from tests.unit.test_relay_readers import RUN, events, watch
+from tests.unit.relay.test_readers import RUN, events, watch
 from wsrc.card.slot import SlotState
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m

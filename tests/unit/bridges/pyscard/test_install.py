@@ -25,7 +25,7 @@ from certs.make_certs import Certificates
 from tests.support.in_thread import Elsewhere, elsewhere
 from tests.support.paths import ROOT
 from tests.support.world import EUICC, UICC
-from tests.unit.test_pcsc_missing import unusable_library
+from tests.unit.readers.test_pcsc_missing import unusable_library
 from wsrc.bridges.pyscard import install as pyscard
 from wsrc.bridges.pyscard.install import RemoteReader
 from wsrc.errors import ConfigError, ConnectionLostError, LocalProtocolError
