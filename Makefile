@@ -36,7 +36,7 @@ help:
 venv: $(VENV)/.dev
 
 demo: $(VENV)/.run
-	@KEEP=$(KEEP) $(BIN)/python contrib/demo.py
+	@KEEP=$(KEEP) $(BIN)/python contrib/tools/demo.py
 
 test: packages
 	@$(MAKE) --no-print-directory check
@@ -57,7 +57,7 @@ coverage: packages $(VENV)/.dev
 	@$(BIN)/coverage report --show-missing --skip-covered
 
 mutants: $(VENV)/.dev
-	@$(BIN)/python contrib/plant_bugs.py
+	@$(BIN)/python contrib/tools/plant_bugs.py
 
 soak: packages $(VENV)/.dev
 	@$(BIN)/python -m tests.soak $(SOAK)

@@ -31,7 +31,7 @@ PROGRAMS = {"wsrc-server": server, "wsrc-card-client": card_client, "wsrc": user
 @pytest.fixture(scope="module")
 def gen_docs() -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "contrib"))
+        patch.syspath_prepend(str(ROOT / "contrib" / "tools"))
         import gen_docs  # noqa: PLC0415 - contrib is no package
 
         yield gen_docs
@@ -62,7 +62,7 @@ def anchors(path: Path) -> set[str]:
 
 
 def test_generated_parts_are_as_the_code_makes_them(gen_docs: ModuleType) -> None:
-    assert gen_docs.stale() == [], "run python contrib/gen_docs.py"
+    assert gen_docs.stale() == [], "run python contrib/tools/gen_docs.py"
 
 
 def test_every_field_and_value_is_described_and_nothing_else(doc_tables: ModuleType) -> None:
@@ -263,4 +263,4 @@ def test_readme_shows_what_the_demonstration_shows(gen_docs: ModuleType) -> None
         re.DOTALL,
     )
     assert shown is not None
-    assert shown[1] == gen_docs.transcript(), "run python contrib/gen_docs.py --demo"
+    assert shown[1] == gen_docs.transcript(), "run python contrib/tools/gen_docs.py --demo"

@@ -22,7 +22,7 @@ def demo(folder: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
     """Run the demonstration with its files in a folder of the test."""
     kept = {k: v for k, v in os.environ.items() if k != "KEEP"}
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "contrib" / "demo.py"), "--no-pcsc"],
+        [sys.executable, str(ROOT / "contrib" / "tools" / "demo.py"), "--no-pcsc"],
         env={**kept, "TMPDIR": str(folder), **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

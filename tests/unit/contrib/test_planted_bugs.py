@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bugs of contrib/planted_bugs.toml can still be planted; `make mutants` plants them."""
+"""The bugs of contrib/tools/planted_bugs.toml can still be planted; `make mutants` plants them."""
 
 from collections.abc import Iterator
 from types import ModuleType
@@ -12,7 +12,7 @@ from tests.support.paths import ROOT
 @pytest.fixture(scope="module")
 def plant_bugs() -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "contrib"))
+        patch.syspath_prepend(str(ROOT / "contrib" / "tools"))
         import plant_bugs  # noqa: PLC0415 - contrib is no package
 
         yield plant_bugs

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from stage import BIN, START_S, DemoError, Program, Signals, Stage
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 USER_PORT, CARD_PORT = 4220, 4221
 

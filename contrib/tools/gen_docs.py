@@ -2,9 +2,9 @@
 """
 Write what documents take from the code: tables, the JSON Schema, the transcript in README.md.
 
-    python contrib/gen_docs.py            write tables and schema
-    python contrib/gen_docs.py --demo     run the demonstration as well, for README.md
-    python contrib/gen_docs.py --check    write nothing; name what is stale, and exit with 1
+    python contrib/tools/gen_docs.py            write tables and schema
+    python contrib/tools/gen_docs.py --demo     run the demonstration as well, for README.md
+    python contrib/tools/gen_docs.py --check    write nothing; name what is stale, and exit with 1
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from doc_tables import SECTIONS  # noqa: E402 - needs the path above
@@ -74,7 +74,7 @@ def made() -> Iterator[tuple[Path, str]]:
 
 def transcript() -> str:
     """Run the demonstration, without the readers of this machine; give what it says."""
-    command = [sys.executable, str(ROOT / "contrib" / "demo.py"), "--no-pcsc"]
+    command = [sys.executable, str(ROOT / "contrib" / "tools" / "demo.py"), "--no-pcsc"]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=DEMO_S, check=False
     )
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.check:
         names = stale()
         for name in names:
-            print(f"{name} is stale: run python contrib/gen_docs.py", file=sys.stderr)
+            print(f"{name} is stale: run python contrib/tools/gen_docs.py", file=sys.stderr)
         return 1 if names else 0
     write(demo=given.demo)
     return 0

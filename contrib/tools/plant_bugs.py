@@ -2,9 +2,9 @@
 """
 Plant the bugs of `planted_bugs.toml`, one at a time, and see that a test fails for each.
 
-    python contrib/plant_bugs.py                     all of them
-    python contrib/plant_bugs.py resume secret       those with one of these words in their name
-    python contrib/plant_bugs.py --tests FILE        whether this test alone catches them
+    python contrib/tools/plant_bugs.py                     all of them
+    python contrib/tools/plant_bugs.py resume secret       those whose name has one of these words
+    python contrib/tools/plant_bugs.py --tests FILE        whether this test alone catches them
 
 Bugs are planted in a copy of the tree in a temporary directory, never in the tree itself. The exit
 status is 1 if a bug survives, and 2 if the tests fail without any.
@@ -23,7 +23,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 COPIED = ("wsrc", "tests", "certs", "pyproject.toml")
 """What tests of machines need of the tree."""
@@ -44,7 +44,7 @@ class Bug(NamedTuple):
 
 def read() -> list[Bug]:
     """Give all bugs."""
-    files = tomllib.loads((ROOT / "contrib" / "planted_bugs.toml").read_text("utf-8"))
+    files = tomllib.loads((ROOT / "contrib" / "tools" / "planted_bugs.toml").read_text("utf-8"))
     return [
         Bug(file, *bug, tests=_found(what["tests"]))
         for file, what in files.items()

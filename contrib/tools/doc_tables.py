@@ -29,7 +29,7 @@ from wsrc.settings.programs import CardClientSettings, ServerSettings, UserSetti
 from wsrc.settings.types import Settings, settings_of
 from wsrc.user_client.core.faults import from_error
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 OBJECTS = (
     m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.RunningSession, m.ReaderView, m.Step,

@@ -20,7 +20,7 @@ import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from certs.make_certs import Certificates, make
 from wsrc.net.dial import dial
