@@ -43,19 +43,19 @@ def doc_tables(gen_docs: ModuleType) -> ModuleType:
 
 
 def blocks(path: Path, language: str) -> list[str]:
-    """Give the code blocks of a document."""
+    """Return the code blocks of a document."""
     return re.findall(
         rf"^```{language}\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE
     )
 
 
 def prose(path: Path) -> str:
-    """Give a document without its code blocks."""
+    """Return a document without its code blocks."""
     return re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
 
 
 def anchors(path: Path) -> set[str]:
-    """Give the anchors of the headings, as GitHub makes them."""
+    """Return the anchors of the headings, as GitHub makes them."""
     titles = re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)
     plain = (re.sub(r"\[(.*?)\]\(.*?\)", r"\1", title) for title in titles)
     return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in plain}
@@ -166,7 +166,7 @@ def test_a_document_has_every_exit_status(document: str) -> None:
 
 
 def said_in_log(node: ast.AST) -> str | None:
-    """Give the longest constant part of what a call writes into the log, `debug` left out."""
+    """Return the longest constant part of what a call writes into the log, `debug` left out."""
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
         return None
     if node.func.attr not in {"info", "warning", "error", "note"}:
@@ -200,7 +200,7 @@ def test_settings_files_in_the_documents_can_be_loaded(tmp_path: Path) -> None:
 
 
 def options_of(words: list[str]) -> set[str]:
-    """Give the options that a command line may have."""
+    """Return the options that a command line may have."""
     command: click.Command = PROGRAMS[words[0]]
     for word in words[1:]:
         if isinstance(command, click.Group) and word in command.commands:

@@ -2,6 +2,8 @@
 """The layers of docs/architecture.md, and the sizes that keep a file readable."""
 
 import ast
+import configparser
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +17,14 @@ OTHERS = sorted(
 )
 TREES = {str(p.relative_to(ROOT / "wsrc")): ast.parse(p.read_text("utf-8")) for p in FILES}
 
-MAX_FILE_LINES = 400
-MAX_FUNCTION_LINES = 40
+MAX_FILE_LINES, AIM_FILE_LINES = 600, 400
+MAX_FUNCTION_LINES, AIM_FUNCTION_LINES = 60, 40
+EXCUSE = "# Longer than the aim: "
+"""A file or function above the aim says why, in one comment that begins so."""
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """Give the top-level package of each import, wherever it stands in the file."""
+    """Yield the top-level package of each import, wherever it stands in the file."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -61,19 +65,55 @@ def test_each_file_names_its_licence_and_says_what_lives_here(path: Path) -> Non
     assert ast.get_docstring(ast.parse(text))
 
 
+def excused(source: str, lines: int, aim: int, limit: int) -> bool:
+    """Return whether so many lines are within the aim, or within the limit and explained."""
+    return lines <= aim or (lines <= limit and EXCUSE in source)
+
+
 def test_no_file_is_too_long() -> None:
-    lengths = {
-        str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines())
-        for path in (*FILES, *OTHERS)
-    }
-    assert {name: n for name, n in lengths.items() if n > MAX_FILE_LINES} == {}
+    sources = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in (*FILES, *OTHERS)}
+    lengths = {name: len(source.splitlines()) for name, source in sources.items()}
+    assert {
+        name: n
+        for name, n in lengths.items()
+        if not excused(sources[name], n, AIM_FILE_LINES, MAX_FILE_LINES)
+    } == {}
 
 
 def test_no_function_is_too_long() -> None:
-    lengths = {
-        f"{name}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
-        for name, tree in TREES.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-    assert {name: n for name, n in lengths.items() if n > MAX_FUNCTION_LINES} == {}
+    found = {}
+    for name, tree in TREES.items():
+        lines = (ROOT / "wsrc" / name).read_text("utf-8").splitlines()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                source = lines[node.lineno - 1 : node.end_lineno]
+                if not excused(
+                    "\n".join(source), len(source), AIM_FUNCTION_LINES, MAX_FUNCTION_LINES
+                ):
+                    found[f"{name}:{node.name}"] = len(source)
+    assert found == {}
+
+
+def test_the_picture_of_the_house_is_that_of_the_imports() -> None:
+    """The floors of docs/architecture.md are the layers that import-linter checks."""
+    document = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    picture = document.split("```")[1].split("event ──")[0]
+    floors = [
+        [room.strip() for room in re.split(r" {3,}", line.strip())[0].split("│")]
+        for line in picture.splitlines()
+        if line.strip() and "──" not in line
+    ]
+    config = configparser.ConfigParser()
+    config.read(ROOT / "importlinter.ini", encoding="utf-8")
+    layers = config["importlinter:contract:layers"]["layers"].split("\n")
+    assert floors == [[room.strip() for room in line.split("|")] for line in layers if line]
+
+
+def test_only_tests_import_what_tests_share() -> None:
+    found = [
+        path
+        for folder in ("wsrc", "contrib", "certs")
+        for path in (ROOT / folder).rglob("*.py")
+        if "tests" in set(imported(ast.parse(path.read_text("utf-8"))))
+    ]
+    assert found == []

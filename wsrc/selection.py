@@ -62,7 +62,7 @@ class Filter:
         ]
 
     def matches(self, card: CardInfo) -> bool:
-        """Tell whether every pattern matches."""
+        """Return whether every pattern matches."""
         if not self._patterns:
             return True
         values = _values(card)
@@ -93,7 +93,7 @@ def _values(card: CardInfo) -> dict[str, tuple[str, ...]]:
 
 
 def _fits(parts: Sequence[str], text: str) -> bool:
-    """Tell whether the text is these parts in their order, with any text between them."""
+    """Return whether the text is these parts in their order, with any text between them."""
     if len(parts) == 1:
         return text == parts[0]
     first, *middle, last = parts

@@ -94,12 +94,12 @@ class CardEnd:
         return self._kept
 
     def repeated(self, request: m.Forwarded) -> m.Answer:
-        """Give the kept answer to a request that is to be answered again."""
+        """Return the kept answer to a request that is to be answered again."""
         assert self._kept is not None
         return msgspec.structs.replace(self._kept, id=request.id)
 
     def owns(self, secret: str) -> bool:
-        """Tell whether a secret is that of this session."""
+        """Return whether a secret is that of this session."""
         return bool(self._secret) and hmac.compare_digest(self._secret.encode(), secret.encode())
 
     def resumed(self, request: m.Resume) -> m.Resumed:
@@ -123,11 +123,11 @@ class CardEnd:
         self._lost_at = None
 
     def deadline(self) -> float | None:
-        """Give the time from which the session is not kept any more."""
+        """Return the time from which the session is not kept any more."""
         return None if self._lost_at is None else self._lost_at + self.keep_s
 
     def expired(self, now: float) -> bool:
-        """Tell whether the session was without a server for too long."""
+        """Return whether the session was without a server for too long."""
         deadline = self.deadline()
         return deadline is not None and deadline <= now
 
@@ -229,7 +229,7 @@ class UserEnd:
 
     def ask(self, request: m.Forwarded) -> Sequence[Effect]:
         """
-        Give a request its number, and send it as soon as that can be.
+        Return a request its number, and send it as soon as that can be.
 
         Raises:
             SessionLostError: If the session is over.
@@ -345,7 +345,7 @@ class UserEnd:
         return self._end(error.code or ErrorCode.INTERNAL, error.message)
 
     def deadline(self) -> float | None:
-        """Give the time until which the session is tried to be resumed."""
+        """Return the time until which the session is tried to be resumed."""
         return None if self._cut_at is None else self._cut_at + self._keep_s
 
     def expired(self, now: float) -> Sequence[Effect]:
@@ -391,7 +391,7 @@ def _plain(request: m.Forwarded) -> m.Message:
 
 
 def _is_refusal(answer: m.Answer) -> TypeGuard[m.Error]:
-    """Tell whether a request was not passed on."""
+    """Return whether a request was not passed on."""
     return isinstance(answer, m.Error) and answer.outcome is Outcome.NOT_EXECUTED
 
 

@@ -55,7 +55,7 @@ _PLAIN: dict[type, str] = {
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Give a table in Markdown."""
+    """Return a table in Markdown."""
     lines = [titles, ["---"] * len(titles), *rows]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines
@@ -63,7 +63,7 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def messages() -> str:
-    """Give every message: who says it, what answers it, its fields."""
+    """Return every message: who says it, what answers it, its fields."""
     parts: list[str] = []
     for tag, kind in BY_TAG.items():
         answer = ANSWERS.get(kind)
@@ -86,14 +86,14 @@ def _answers(kind: type[m.Message], answer: type[m.Message]) -> str:
 
 
 def objects() -> str:
-    """Give the objects within messages."""
+    """Return the objects within messages."""
     return "\n\n".join(
         f"#### {_object_title(kind)}\n\n{_prose(kind)}\n\n{fields(kind)}" for kind in OBJECTS
     )
 
 
 def enums() -> str:
-    """Give the closed lists of values."""
+    """Return the closed lists of values."""
     return "\n\n".join(
         f"#### {_enum_title(kind)}\n\n{_prose(kind)}\n\n"
         + table(
@@ -105,7 +105,7 @@ def enums() -> str:
 
 
 def fields(kind: type[msgspec.Struct]) -> str:
-    """Give the fields of a message or of an object."""
+    """Return the fields of a message or of an object."""
     info = msgspec.inspect.type_info(kind)
     assert isinstance(info, msgspec.inspect.StructType)
     rows = [
@@ -123,13 +123,13 @@ def fields(kind: type[msgspec.Struct]) -> str:
 
 
 def describe(kind: type, field: str) -> str:
-    """Give what is written of a field; a field without a description is a KeyError."""
+    """Return what is written of a field; a field without a description is a KeyError."""
     own = FIELDS.get(f"{kind.__name__}.{field}")
     return FIELDS[field] if own is None else own
 
 
 def who() -> str:
-    """Give who may say what in which phase."""
+    """Return who may say what in which phase."""
     speakers = list(Speaker)
     rows: list[tuple[str, ...]] = []
     for tag, kind in BY_TAG.items():
@@ -143,7 +143,7 @@ def who() -> str:
 
 def errors() -> str:
     """
-    Give every error code, what a PC/SC program and a Python program are given for it.
+    Return every error code, what a PC/SC program and a Python program are given for it.
 
     Where a command may have run, a Python program is given the first of two.
     """
@@ -156,23 +156,23 @@ def errors() -> str:
 
 
 def attributes() -> str:
-    """Give the attributes of a reader, and their numbers in PC/SC."""
+    """Return the attributes of a reader, and their numbers in PC/SC."""
     rows = ((f"`{name}`", f"{number:08X}h") for name, number in ATTRIBUTES.items())
     return table(("Name", "Number in PC/SC"), rows)
 
 
 def outcomes() -> str:
-    """Give what can be known of a command without an answer."""
+    """Return what can be known of a command without an answer."""
     return table(("Outcome", "Meaning"), ((f"`{o}`", OUTCOMES[o]) for o in Outcome))
 
 
 def exits() -> str:
-    """Give the exit statuses of the user's command."""
+    """Return the exit statuses of the user's command."""
     return table(("Status", "Meaning"), ((str(e.value), e.meaning) for e in Exit))
 
 
 def settings(kind: type[Settings]) -> str:
-    """Give every setting of a program."""
+    """Return every setting of a program."""
     rows = [
         (
             f"`{s.name}`",
@@ -187,7 +187,7 @@ def settings(kind: type[Settings]) -> str:
 
 
 def files() -> str:
-    """Give every module and what it says of itself, folder by folder."""
+    """Return every module and what it says of itself, folder by folder."""
     parts: list[str] = []
     for folder in dict.fromkeys(Path(name).parent for name in modules()):
         inside = [Path(name) for name in modules() if Path(name).parent == folder]
@@ -198,7 +198,7 @@ def files() -> str:
 
 
 def modules() -> list[str]:
-    """Give the modules of the package: a folder after the modules beside it."""
+    """Return the modules of the package: a folder after the modules beside it."""
     found = [p.relative_to(ROOT) for p in (ROOT / "wsrc").rglob("*.py")]
     ordered = sorted(found, key=lambda p: (str(p.parent), p.name))
     return [str(p) for p in ordered if p.name != "__init__.py"]
@@ -306,7 +306,7 @@ def _first_paragraph(path: Path) -> str:
 
 
 def known_fields() -> set[str]:
-    """Give `Class.field` of every field there is."""
+    """Return `Class.field` of every field there is."""
     kinds: list[type[msgspec.Struct]] = [*get_args(m.AnyMessage), *OBJECTS]
     return {
         f"{kind.__name__}.{field.encode_name}"

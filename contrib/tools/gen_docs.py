@@ -50,7 +50,7 @@ def filled(text: str, make: Callable[[str], str | None]) -> str:
 
 
 def section(name: str) -> str | None:
-    """Give a generated section; the transcript is left as it is."""
+    """Return a generated section; the transcript is left as it is."""
     if name == "demo":
         return None
     if name not in SECTIONS:
@@ -59,12 +59,12 @@ def section(name: str) -> str | None:
 
 
 def documents() -> list[Path]:
-    """Give every document."""
+    """Return every document."""
     return [README, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def made() -> Iterator[tuple[Path, str]]:
-    """Give every file that has something generated, with the text that it should have."""
+    """Yield every file that has something generated, with the text that it should have."""
     for path in documents():
         text = path.read_text("utf-8")
         if _BLOCK.search(text):
@@ -84,7 +84,7 @@ def transcript() -> str:
 
 
 def normal(text: str) -> str:
-    """Give a transcript without what differs from run to run: ports, times, readers."""
+    """Return a transcript without what differs from run to run: ports, times, readers."""
     text = re.sub(r"(users on wss://localhost:)\d+", r"\g<1>4220", text)
     text = re.sub(r"(card clients on wss://localhost:)\d+", r"\g<1>4221", text)
     text = re.sub(r"since \d{4}-\S+Z", "since 2026-01-31T12:00:00Z", text)

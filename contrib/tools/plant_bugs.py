@@ -43,7 +43,7 @@ class Bug(NamedTuple):
 
 
 def read() -> list[Bug]:
-    """Give all bugs."""
+    """Return all bugs."""
     files = tomllib.loads((ROOT / "contrib" / "tools" / "planted_bugs.toml").read_text("utf-8"))
     return [
         Bug(file, *bug, tests=_found(what["tests"]))
@@ -53,7 +53,7 @@ def read() -> list[Bug]:
 
 
 def _found(patterns: Iterable[str]) -> tuple[str, ...]:
-    """Give the files that patterns stand for; a pattern without any stays as it is."""
+    """Return the files that patterns stand for; a pattern without any stays as it is."""
     found = ((sorted(ROOT.glob(pattern)), pattern) for pattern in patterns)
     return tuple(
         str(path.relative_to(ROOT)) if isinstance(path, Path) else path
@@ -72,7 +72,7 @@ class Fate(StrEnum):
 
 def planted(bug: Bug, text: str) -> str:
     """
-    Give the text of a file with the bug in it.
+    Return the text of a file with the bug in it.
 
     Raises:
         ValueError: If the line is not there exactly once.
@@ -124,7 +124,7 @@ def fate_of(bug: Bug, tests: Sequence[str]) -> tuple[Fate, str]:
 
 
 def sound(bugs: Iterable[Bug], tests: Sequence[str]) -> bool:
-    """Tell whether the tests pass without a bug."""
+    """Return whether the tests pass without a bug."""
     for suite in {tuple(tests) or bug.tests for bug in bugs}:
         run = fails(suite, None)
         if run.returncode:

@@ -78,7 +78,7 @@ class Program:
         self._reader.start()
 
     def line(self, pattern: str = "", limit_s: float = COMMAND_S) -> re.Match[str]:
-        """Give the next line that has the pattern."""
+        """Return the next line that has the pattern."""
         deadline = time.monotonic() + limit_s
         with self._news:
             while True:

@@ -20,7 +20,7 @@ Client = ClientWebSocketResponse[bool]
 
 @asynccontextmanager
 async def connected() -> AsyncGenerator[tuple[Link, asyncio.Future[bool], Client]]:
-    """Give a link of a server, the future of whether its peer says goodbye, and that peer."""
+    """Return a link of a server, the future of whether its peer says goodbye, and that peer."""
     loop = asyncio.get_running_loop()
     links: asyncio.Future[Link] = loop.create_future()
     goodbye: asyncio.Future[bool] = loop.create_future()

@@ -34,7 +34,7 @@ def card(bench: Bench, slot: Slot) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def uses(client: Client, name: str) -> AsyncIterator[list[Use]]:
-    """Give every other use of a reader, from the first on."""
+    """Return every other use of a reader, from the first on."""
     seen: list[Use] = []
 
     async def follow() -> None:

@@ -33,7 +33,7 @@ def ours() -> Iterator[Side]:
 
 
 def connect(line: Line, share: int = SHARED) -> tuple[int, int]:
-    """Give code and handle."""
+    """Return code and handle."""
     protocols = 0 if share == DIRECT else 3
     code, card, _ = line.connect(line.readers()[0].name, share, protocols)
     return code, card

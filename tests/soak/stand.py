@@ -129,7 +129,7 @@ class Stand:
         return program
 
     def simulated(self) -> list[str]:
-        """Give the arguments with which a card client has a simulated card for each user."""
+        """Return the arguments with which a card client has a simulated card for each user."""
         arguments = ["--no-pcsc"]
         for iccid in self.iccids:
             path = self._folder / f"{iccid}.toml"
@@ -202,7 +202,7 @@ class Stand:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Give what users were told and what is wrong with it."""
+        """Return what users were told and what is wrong with it."""
         ledgers = self.ledgers.values()
         return {str(each): self.outcome(each) for each in Outcome} | {
             "errors": len(self.troubles),

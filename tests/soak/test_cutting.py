@@ -47,7 +47,7 @@ def sink(octets: bytes = b"") -> Iterator[tuple[int, bytearray]]:
 
 
 def received(line: socket.socket) -> tuple[bytes, bool]:
-    """Give what arrives until the end, and whether that was a reset."""
+    """Return what arrives until the end, and whether that was a reset."""
     octets = b""
     try:
         while more := line.recv(65_536):

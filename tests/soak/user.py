@@ -152,7 +152,7 @@ class SoakUser:
 
 
 def _addend(number: int) -> bytes:
-    """Give 1 in as many octets as tell a command from its neighbours: the card repeats them."""
+    """Return 1 in as many octets as tell a command from its neighbours: the card repeats them."""
     return (1).to_bytes(1 + number % 3)
 
 
@@ -196,7 +196,7 @@ def _sentence(exc: WsrcError) -> str:
 
 
 def text_of(event: Event) -> str:
-    """Give an event as the line that tells it."""
+    """Return an event as the line that tells it."""
     return _encoder.encode(event).decode()
 
 

@@ -123,7 +123,7 @@ class World:
         self.settle()
 
     def told(self) -> list[tuple[int, int]]:
-        """Give the messages that were sent unasked: number of the program, and code."""
+        """Return the messages that were sent unasked: number of the program, and code."""
         return [
             (program.number, struct.unpack("=II", octets)[1])
             for program, octets in self.machine.take_outgoing()
@@ -267,7 +267,7 @@ class TestProgram:
         return card
 
     def simple(self, request: asks.Request) -> Code:
-        """Give the code, which ends most answers."""
+        """Return the code, which ends most answers."""
         return code_of(self.ask(request))
 
     def transmit(self, card: int, octets: bytes = b"\0\1\2\3", protocol: int = 1) -> Code:
@@ -280,12 +280,12 @@ class TestProgram:
         self.world.settle()
 
     def row(self, number: int = 0) -> tuple[int, int, int, int]:
-        """Give event counter, state, sharing and protocol of a reader."""
+        """Return event counter, state, sharing and protocol of a reader."""
         _, events, state, sharing, _, _, protocol = self._row(number)
         return events, state, sharing, protocol
 
     def atr(self, number: int = 0) -> bytes:
-        """Give the ATR that is shown of a reader."""
+        """Return the ATR that is shown of a reader."""
         _, _, _, _, atr, size, _ = self._row(number)
         return bytes(atr[:size])
 

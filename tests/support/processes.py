@@ -26,12 +26,12 @@ COMMANDS = {
 
 
 def argv(program: str, *args: str) -> list[str]:
-    """Give the command line that runs one of our programs in this interpreter."""
+    """Return the command line that runs one of our programs in this interpreter."""
     return [sys.executable, "-W", "error", "-c", MAIN.format(COMMANDS[program], program), *args]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Give the environment of a program: no settings of whoever runs the tests."""
+    """Return the environment of a program: no settings of whoever runs the tests."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("WSRC_")}
     return kept | {"HOME": "/nonexistent", "COLUMNS": "100"} | more
 

@@ -101,20 +101,20 @@ class Peer:
         self.texts.append(text)
 
     def next(self, kind: type[M]) -> M:
-        """Give the oldest message, which is of this kind."""
+        """Return the oldest message, which is of this kind."""
         assert self.inbox, f"no {kind.__name__}"
         message = self.inbox.pop(0)
         assert isinstance(message, kind), message
         return message
 
     def one(self, kind: type[M]) -> M:
-        """Give the only message, which is of this kind."""
+        """Return the only message, which is of this kind."""
         message = self.next(kind)
         assert self.inbox == []
         return message
 
     def quiet(self) -> bool:
-        """Tell whether nothing came."""
+        """Return whether nothing came."""
         return not self.inbox
 
     def count_from(self, number: int) -> None:
@@ -122,7 +122,7 @@ class Peer:
         self._id = number
 
     def new_id(self) -> int:
-        """Give a request id that was not used."""
+        """Return a request id that was not used."""
         self._id += 1
         return self._id
 
@@ -273,7 +273,7 @@ class OldCardClient(Peer):
         self.say(m.RApdu(response=Octets.fromhex(response), sw=sw))
 
     def card(self, command: bytes) -> tuple[str, str]:
-        """Give what the card answers, in digits."""
+        """Return what the card answers, in digits."""
         ins, p1 = command[1], command[2]
         if ins == 0x70:
             return ("01" if p1 == 0 else "", "9000") if self.channels else ("", "6d00")

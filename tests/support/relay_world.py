@@ -123,7 +123,7 @@ class World:
         self._todo.append(action)
 
     def leftovers(self) -> dict[str, int]:
-        """Give what the relay still remembers."""
+        """Return what the relay still remembers."""
         state = self.relay._state
         kept = {
             "instances": len(state.instances),
@@ -179,7 +179,7 @@ def empty(name: str = "r1", *, insertion: int = 1) -> m.ReaderInfo:
 
 
 def code_of(error: m.Error) -> ErrorCode:
-    """Give the code of an error, which has its PC/SC name and a sentence as well."""
+    """Return the code of an error, which has its PC/SC name and a sentence as well."""
     assert error.code is not None
     assert error.pcsc == error.code.pcsc
     assert error.message.endswith((".", "!", "?"))

@@ -42,7 +42,7 @@ class RemotePyscard:
         return name
 
     def connection(self, *args: Any) -> Any:
-        """Give a connection that is connected."""
+        """Return a connection that is connected."""
         connection = self.reader.createConnection()
         connection.connect(*args)
         return connection

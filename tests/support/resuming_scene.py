@@ -75,6 +75,6 @@ def seq_command(user: Peer, session: str, seq: int) -> m.CApdu:
 
 
 def holder_of(world: World) -> m.LeaseInfo | None:
-    """Give who holds the card, as others are told."""
+    """Return who holds the card, as others are told."""
     listed = world.user().ask(m.ListCards(id=1), m.ListCardsAck)
     return listed.cards[0].lease

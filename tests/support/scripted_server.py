@@ -28,7 +28,7 @@ class Peer:
         self._socket = socket
 
     async def hear(self, msg_type: str | None = None) -> dict[str, Any]:
-        """Give the next message, which must be of this type."""
+        """Return the next message, which must be of this type."""
         async with asyncio.timeout(LIMIT_S):
             message: dict[str, Any] = json.loads(await self._socket.recv())
         assert msg_type in {None, message["msg_type"]}, message
@@ -133,7 +133,7 @@ async def take_back(peer: Peer) -> None:
 
 
 async def fails(doing: Any) -> WsrcError:
-    """Give what a call raises, for calls that are made side by side."""
+    """Return what a call raises, for calls that are made side by side."""
     try:
         await doing
     except WsrcError as exc:
@@ -175,7 +175,7 @@ def in_thread(script: Script, *, context: ssl.SSLContext | None = None) -> Itera
 
 def card_host(cards: list[dict[str, Any]], answers: dict[str, tuple[str, str]]) -> Script:
     """
-    Give a script that lets a user list and select cards and talk to them.
+    Return a script that lets a user list and select cards and talk to them.
 
     `answers` has data and status word by command; any other command gives 6D00.
     """

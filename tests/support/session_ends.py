@@ -56,7 +56,7 @@ def user_end(*, asked: bool = False, state: State = State.LIVE, keep_s: float = 
 
 
 def settled(effects: object) -> m.Answer | SessionError:
-    """Give what the open request is settled with, which is all that happens."""
+    """Return what the open request is settled with, which is all that happens."""
     match effects:
         case (Settled(answer=told),):
             return told
@@ -65,7 +65,7 @@ def settled(effects: object) -> m.Answer | SessionError:
 
 
 def sent(effects: object) -> m.Forwarded | m.Resume:
-    """Give what is sent, which is all that happens."""
+    """Return what is sent, which is all that happens."""
     match effects:
         case (Send(message=message),):
             return message

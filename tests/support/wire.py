@@ -41,7 +41,7 @@ class Wire:
             await self.over.wait()
 
     async def next(self) -> Peer:
-        """Give the next connection."""
+        """Return the next connection."""
         async with asyncio.timeout(LIMIT_S):
             return await self._peers.get()
 

@@ -74,7 +74,7 @@ LOST = {"lpac": ("ecode -1", "ecode -1"), "pyscard": ("0x8010002f", "0x80100017"
 
 
 def counting_card() -> Card:
-    """Give a card that takes a while to answer after it has counted."""
+    """Return a card that takes a while to answer after it has counted."""
     card = make_card(parse_description(f'kind = "uicc"\niccid = "{UICC}"\n', "card"))
     card.faults = Faults(delay_s=0.3, when=When.AFTER, only="8032")
     return card

@@ -48,7 +48,7 @@ def until(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
 
 
 def left_in(folder: Path) -> list[str]:
-    """Give the files in a folder, and the processes that work there."""
+    """Return the files in a folder, and the processes that work there."""
     working = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -25,7 +25,7 @@ def followers(world: World) -> Callable[[], FollowingClient]:
 async def restarted(
     certificates: Certificates, notes: list[str]
 ) -> AsyncGenerator[tuple[World, Roster]]:
-    """Give a server that was restarted, and a roster that knew a card before."""
+    """Return a server that was restarted, and a roster that knew a card before."""
     async with running(certificates) as former:
         port = former.app.user_port
         await former.host(default_cards()[:1])

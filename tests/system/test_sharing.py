@@ -41,7 +41,7 @@ async def verified(card: Card) -> bool:
 
 
 async def outcome(doing: Awaitable[object]) -> object:
-    """Give what comes of something, or the error that says that the card was reset."""
+    """Return what comes of something, or the error that says that the card was reset."""
     try:
         return await doing
     except CardWasResetError as exc:

@@ -206,7 +206,7 @@ def run(card: LpacCard, process: "subprocess.Popen[str]", other: Other) -> int:
 
 
 def is_http(line: str) -> bool:
-    """Tell whether lpac asks for a web page, as it does with LPAC_HTTP=stdio."""
+    """Return whether lpac asks for a web page, as it does with LPAC_HTTP=stdio."""
     return _message(line).get("type") == "http"
 
 

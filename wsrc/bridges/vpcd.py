@@ -298,12 +298,12 @@ class VpcdSlot:
 
 
 def _is_own(contacts: Contacts, info: CardInfo) -> bool:
-    """Tell whether a lease is the one that we just gave back."""
+    """Return whether a lease is the one that we just gave back."""
     return info.lease is not None and info.lease.since == contacts.own_lease
 
 
 def _answer(contacts: Contacts, request: bytes, now: float) -> bytes:
-    """Give what to answer; empty for nothing, since an empty answer would hang the driver."""
+    """Return what to answer; empty for nothing, since an empty answer would hang the driver."""
     if len(request) > 1:
         return contacts.transmit(request)
     match request[0]:
@@ -322,7 +322,7 @@ def _answer(contacts: Contacts, request: bytes, now: float) -> bytes:
 
 def _offers_t1(atr: bytes) -> bool:
     """
-    Tell whether pcscd runs T=1 with this card: it decides by the ATR and prefers T=1.
+    Return whether pcscd runs T=1 with this card: it decides by the ATR and prefers T=1.
 
     A program on T=0 fetches responses itself and must find them there; on T=1 it must not see
     that the card's host runs T=0.

@@ -38,7 +38,7 @@ class Command(NamedTuple):
 
     def encode(self) -> bytes:
         """
-        Give the octets; the form is extended where asked for or needed.
+        Return the octets; the form is extended where asked for or needed.
 
         Raises:
             BadApduError: If the data field or `ne` does not fit even the extended form.
@@ -66,11 +66,11 @@ class Response(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Tell whether the command succeeded: 9000, 91xx, 9Fxx or 61xx."""
+        """Return whether the command succeeded: 9000, 91xx, 9Fxx or 61xx."""
         return self.sw == 0x9000 or self.sw >> 8 in {0x61, 0x91, 0x9F}
 
     def encode(self) -> bytes:
-        """Give data and status word as the octets that a card sends."""
+        """Return data and status word as the octets that a card sends."""
         return self.data + self.sw.to_bytes(2)
 
     def __str__(self) -> str:
@@ -142,7 +142,7 @@ def parse_response(octets: bytes) -> Response:
 
 def sw_matches(patterns: Sequence[str], sw: str) -> bool:
     """
-    Tell whether a status word, as four digits, is among those expected.
+    Return whether a status word, as four digits, is among those expected.
 
     Args:
         patterns: Four hexadecimal digits each, `x` standing for any; none at all expects any.
@@ -156,18 +156,18 @@ def sw_matches(patterns: Sequence[str], sw: str) -> bool:
 
 
 def is_sw_pattern(text: str) -> bool:
-    """Tell whether the text is four hexadecimal digits or `x`."""
+    """Return whether the text is four hexadecimal digits or `x`."""
     return re.fullmatch("[0-9a-fA-FxX]{4}", text) is not None
 
 
 def channel_of(cla: int) -> int:
-    """Give the logical channel that a class byte names (ETSI TS 102 221 clause 10.1.1)."""
+    """Return the logical channel that a class byte names (ETSI TS 102 221 clause 10.1.1)."""
     return 4 + (cla & 0x0F) if cla & 0x40 else cla & 0x03
 
 
 def on_channel(cla: int, channel: int) -> int:
     """
-    Give the class byte of the same command on another logical channel, 0 to 19.
+    Return the class byte of the same command on another logical channel, 0 to 19.
 
     Channels 4 to 19 have the second interindustry form (ETSI TS 102 221 clause 10.1.1). Chaining
     is kept, secure messaging is not: a command protected for one channel is void on another.
@@ -181,7 +181,7 @@ def on_channel(cla: int, channel: int) -> int:
 
 def transport_cla(cla: int) -> int:
     """
-    Give the class of the GET RESPONSE and ENVELOPE that carry a command over T=0.
+    Return the class of the GET RESPONSE and ENVELOPE that carry a command over T=0.
 
     They are interindustry commands on the same channel whatever the class of the command (ETSI
     TS 102 221 table 10.5: 80 C2 is another ENVELOPE); the class A0 of GSM has its own.

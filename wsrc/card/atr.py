@@ -45,7 +45,7 @@ def read_atr(atr: bytes) -> AtrFacts | None:
 
 def first_protocol(atr: bytes) -> CardProtocol | None:
     """
-    Give the protocol that a card offers first (ISO/IEC 7816-3 clause 8.2.3).
+    Return the protocol that a card offers first (ISO/IEC 7816-3 clause 8.2.3).
 
     TA2 names the protocol of the specific mode, else TD1 the default one; no TD1 means T=0.
     None where the ATR is cut short or names a protocol that PC/SC cards do not have.
@@ -75,7 +75,7 @@ class _Level(NamedTuple):
 
 def _levels(atr: bytes) -> Iterator[_Level]:
     """
-    Give each level of interface bytes; TA and TB that are missing are None.
+    Yield each level of interface bytes; TA and TB that are missing are None.
 
     Raises:
         IndexError: If a TD is missing.

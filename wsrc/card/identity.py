@@ -24,7 +24,7 @@ class Identities(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def swap_nibbles(octets: bytes) -> str:
-    """Give the digits of octets whose nibbles are swapped, filler included."""
+    """Return the digits of octets whose nibbles are swapped, filler included."""
     return "".join(f"{o & 0xF:x}{o >> 4:x}" for o in octets)
 
 
@@ -35,13 +35,13 @@ def iccid_from_ef(octets: bytes) -> str | None:
 
 
 def iccid_to_ef(iccid: str) -> bytes:
-    """Give the content of EF.ICCID for 18 to 20 digits."""
+    """Return the content of EF.ICCID for 18 to 20 digits."""
     padded = iccid.ljust(2 * ICCID_OCTETS, "f")
     return bytes.fromhex("".join(padded[i + 1] + padded[i] for i in range(0, len(padded), 2)))
 
 
 def is_iccid(digits: str) -> bool:
-    """Tell whether the text is 18 to 20 decimal digits."""
+    """Return whether the text is 18 to 20 decimal digits."""
     return 18 <= len(digits) <= 20 and digits.isascii() and digits.isdigit()
 
 
@@ -52,7 +52,7 @@ def normal_iccid(text: str) -> str:
 
 def iccid_forms(iccid: str) -> Iterator[str]:
     """
-    Give every form under which an ICCID is looked up, the most exact first.
+    Yield every form under which an ICCID is looked up, the most exact first.
 
     An ICCID is known with or without its Luhn check digit (ITU-T E.118), so one that ends in a
     correct check digit is also found without it, and one without is also found with it. Text that
@@ -66,12 +66,12 @@ def iccid_forms(iccid: str) -> Iterator[str]:
 
 
 def has_check_digit(iccid: str) -> bool:
-    """Tell whether the text is an ICCID that ends in its Luhn check digit (ITU-T E.118)."""
+    """Return whether the text is an ICCID that ends in its Luhn check digit (ITU-T E.118)."""
     return is_iccid(iccid) and len(iccid) > 18 and luhn_digit(iccid[:-1]) == iccid[-1]
 
 
 def luhn_digit(digits: str) -> str:
-    """Give the check digit of ISO/IEC 7812-1 annex B for decimal digits."""
+    """Return the check digit of ISO/IEC 7812-1 annex B for decimal digits."""
     total = 0
     for i, digit in enumerate(reversed(digits)):
         value = int(digit) * (2 if i % 2 == 0 else 1)
@@ -80,7 +80,7 @@ def luhn_digit(digits: str) -> str:
 
 
 def is_eid(digits: str) -> bool:
-    """Tell whether the text is an EID: 32 digits, 89 first, remainder 1 by 97 (SGP.29)."""
+    """Return whether the text is an EID: 32 digits, 89 first, remainder 1 by 97 (SGP.29)."""
     return (
         len(digits) == 32
         and digits.isascii()
@@ -111,5 +111,5 @@ def eid_from_ecasd(data: bytes) -> str | None:
 
 
 def shorten(identity: str) -> str:
-    """Give the form of an ICCID or EID for logs: personal data stays out of them."""
+    """Return the form of an ICCID or EID for logs: personal data stays out of them."""
     return f"{identity[:6]}…{identity[-4:]}" if len(identity) > 12 else identity

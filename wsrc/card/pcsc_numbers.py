@@ -199,29 +199,29 @@ _FEATURE_OCTETS: Final = 6
 
 
 def code_number(code: Code, *, windows: bool) -> int:
-    """Give a platform's number of a result code."""
+    """Return a platform's number of a result code."""
     return _WINDOWS_CODES.get(code.name, code) if windows else code
 
 
 def code_name(number: int, *, windows: bool) -> str | None:
-    """Give the PC/SC name of a platform's number of a result code; None where it has none."""
+    """Return the PC/SC name of a platform's number of a result code; None where it has none."""
     return (_WINDOWS_CODE_NAMES if windows else _CODE_NAMES).get(number)
 
 
 def attribute_name(number: int) -> str | None:
-    """Give the name of an attribute; 1 to 7 are system attributes without their class."""
+    """Return the name of an attribute; 1 to 7 are system attributes without their class."""
     return _NAMES.get(number | _SYSTEM << 16 if 1 <= number <= 7 else number)
 
 
 def control_code(number: int, *, windows: bool) -> int | None:
-    """Give a platform's code for a control number; None where the platform has none."""
+    """Return a platform's code for a control number; None where the platform has none."""
     if windows:
         return _WINDOWS_CONTROL | number << 2 if 0 <= number < _WINDOWS_NUMBERS else None
     return _UNIX_CONTROL + number if 0 <= number <= CONTROL_NUMBER_MAX else None
 
 
 def control_number(code: int, *, windows: bool) -> int | None:
-    """Give the number for a platform's control code; None where it is no such code."""
+    """Return the number for a platform's control code; None where it is no such code."""
     if windows:
         low = code - _WINDOWS_CONTROL
         return low >> 2 if low % 4 == 0 and 0 <= low >> 2 < _WINDOWS_NUMBERS else None
@@ -230,7 +230,7 @@ def control_number(code: int, *, windows: bool) -> int | None:
 
 def neutral_features(octets: bytes, *, windows: bool) -> bytes:
     """
-    Give the answer to `GET_FEATURE_REQUEST` with control numbers in place of control codes.
+    Return the answer to `GET_FEATURE_REQUEST` with control numbers in place of control codes.
 
     A feature whose code has no number cannot be asked for elsewhere and is left out; so is what
     is no feature of one tag octet, the length 4 and a code (PC/SC part 10 clause 2.2).
@@ -244,7 +244,7 @@ def neutral_features(octets: bytes, *, windows: bool) -> bytes:
 
 
 def platform_features(neutral: bytes, *, windows: bool) -> bytes:
-    """Give what `neutral_features` made with a platform's control codes; others are left out."""
+    """Return what `neutral_features` made with a platform's control codes; others are left out."""
     octets = b""
     for at in range(0, len(neutral) - _FEATURE_OCTETS + 1, _FEATURE_OCTETS):
         code = control_code(int.from_bytes(neutral[at + 2 : at + 6]), windows=windows)
@@ -254,7 +254,7 @@ def platform_features(neutral: bytes, *, windows: bool) -> bytes:
 
 
 def card_status(state: int, *, windows: bool) -> tuple[CardStatus, ...]:
-    """Give the names of what SCardStatus says: a mask on pcsc-lite, an ordinal on Windows."""
+    """Return the names of what SCardStatus says: a mask on pcsc-lite, an ordinal on Windows."""
     if windows:
         ordered = tuple(StatusBit)
         known = 0 <= state < len(ordered)

@@ -16,7 +16,7 @@ def encode(tag: int, value: bytes) -> bytes:
 
 def decode(data: bytes) -> Iterator[tuple[int, bytes]]:
     """
-    Give tag and value of each data object in turn.
+    Yield tag and value of each data object in turn.
 
     Raises:
         ValueError: If a tag or a length runs past the end, or a length is indefinite.
@@ -32,7 +32,7 @@ def decode(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def find(data: bytes, *path: int) -> bytes | None:
-    """Give the value at the end of a path of tags, or None where it is absent or malformed."""
+    """Return the value at the end of a path of tags, or None where it is absent or malformed."""
     value: bytes | None = data
     for wanted in path:
         if value is None:

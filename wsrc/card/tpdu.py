@@ -90,7 +90,7 @@ def _collect(command: Command, first: Response) -> Blocks:
 
 
 def _waiting(command: Command, sw: int) -> int | None:
-    """Give Le of the GET RESPONSE that must follow (ETSI TS 102 221 clause 7.3.1.1), or None."""
+    """Return Le of the GET RESPONSE that must follow (ETSI TS 102 221 clause 7.3.1.1), or None."""
     sw1, sw2 = sw >> 8, sw & 0xFF
     return sw2 if sw1 == 0x61 or (sw1 == 0x9F and command.case == 4) else None
 

@@ -172,7 +172,7 @@ class Agent:
         served.task.cancel()
 
     def _claim(self, stable: str, name: str) -> str:
-        """Give a reader an id: serial number or bus position, else its name on this host."""
+        """Return a reader an id: serial number or bus position, else its name on this host."""
         wanted = f"{name}@{self._options.host}" if stable == name else stable
         taken = {served.agent.info.reader for served in self._served.values()}
         return f"{wanted}/{name}@{self._options.host}" if wanted in taken else wanted

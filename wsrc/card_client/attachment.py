@@ -36,7 +36,7 @@ class Call(Protocol):
     """Runs a function in the thread of the reader; raises CardUnresponsiveError after a limit."""
 
     async def __call__(self, held: Direct, function: Callable[[], T], /) -> T:
-        """Give what the function gives; the card is let go where it comes too late."""
+        """Return what the function gives; the card is let go where it comes too late."""
         ...
 
 
@@ -108,7 +108,7 @@ class Held:
         return Done(answer)
 
     def attached(self) -> m.AttachAck:
-        """Give the answer to `attach`."""
+        """Return the answer to `attach`."""
         return m.AttachAck(session=self.session, atr=Octets(), keep_s=self.end.keep_s)
 
     def break_off(self) -> None:
@@ -136,7 +136,7 @@ class Attachment(Held):
         self._batch_s = batch_s
 
     def attached(self) -> m.AttachAck:
-        """Give the answer to `attach`."""
+        """Return the answer to `attach`."""
         return m.AttachAck(
             session=self.session,
             atr=Octets(self.connection.atr),

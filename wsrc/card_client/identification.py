@@ -165,7 +165,7 @@ class Identification:
 
 
 def label_key(name: str) -> str:
-    """Give the form in which names of cards and readers are compared to find a label."""
+    """Return the form in which names of cards and readers are compared to find a label."""
     return normal_iccid(name).casefold()
 
 

@@ -28,7 +28,7 @@ class Inbox:
         self._waiting.append(message)
 
     def has(self, message: m.Message) -> bool:
-        """Tell whether a message still waits."""
+        """Return whether a message still waits."""
         return any(waiting is message for waiting in self._waiting)
 
     def take(self, message: m.Message) -> bool:
@@ -38,12 +38,12 @@ class Inbox:
         return there
 
     def find(self, kind: type[M], session: str) -> M | None:
-        """Give the first message of a kind that waits for a session."""
+        """Return the first message of a kind that waits for a session."""
         found = (w for w in self._waiting if isinstance(w, kind))
         return next((w for w in found if m.session_of(w) == session), None)
 
     def target(self, cancel: m.Cancel) -> m.Forwarded | None:
-        """Give the request that is to be cancelled."""
+        """Return the request that is to be cancelled."""
         found = (w for w in self._waiting if isinstance(w, m.Forwarded) and w.id == cancel.target)
         return next((w for w in found if w.session == cancel.session), None)
 

@@ -84,7 +84,7 @@ class Sessions:
         ]
 
     def due(self) -> float | None:
-        """Give the time at which `end_overdue` has something to do."""
+        """Return the time at which `end_overdue` has something to do."""
         ends = [held.end.deadline() for held in self.turns.sessions.values()]
         return min((due for due in (self.turns.due(), *ends) if due is not None), default=None)
 
@@ -145,7 +145,7 @@ class Sessions:
     # Use
 
     def must_wait(self, asked: m.Forwarded) -> bool:
-        """Tell whether a request has to wait for the end of another session's transaction."""
+        """Return whether a request has to wait for the end of another session's transaction."""
         held = self.turns.sessions.get(asked.session or "")
         copy = held is not None and is_copy(asked, held.end)
         return not copy and self.turns.must_wait(asked)
@@ -174,7 +174,7 @@ class Sessions:
             await self._fail(failure)
 
     def _is_new(self, asked: m.Forwarded, current: Held) -> bool:
-        """Tell whether a request is to be carried out; deal with one that is not."""
+        """Return whether a request is to be carried out; deal with one that is not."""
         if asked.seq is None and not current.end.keep_s:
             return True
         verdict = current.end.receive(asked)
@@ -283,7 +283,7 @@ class Sessions:
                 held.end.connected()
 
     def may_resume(self, asked: m.Resume) -> bool:
-        """Tell whether a session can be resumed without waiting for what is being done."""
+        """Return whether a session can be resumed without waiting for what is being done."""
         there = asked.session in self.turns.sessions
         return there and self.inbox.find(m.Detach, asked.session) is None
 
@@ -375,5 +375,5 @@ class Sessions:
 
 
 def is_copy(asked: m.Forwarded, end: CardEnd) -> bool:
-    """Tell whether a request was taken in hand before, so that to refuse it would be a lie."""
+    """Return whether a request was taken in hand before, so that to refuse it would be a lie."""
     return asked.seq is not None and asked.seq <= end.taken

@@ -76,7 +76,7 @@ class Sight:
         self._card.used_elsewhere(slot)
 
     def still_there(self) -> bool:
-        """Tell whether the source sees the card that was last dealt with."""
+        """Return whether the source sees the card that was last dealt with."""
         return self.slot is not None and self.present and same_card(self.dealt, self.slot)
 
     async def identify(self) -> None:
@@ -97,7 +97,7 @@ class Sight:
 
 
 def same_card(before: Slot | None, slot: Slot) -> bool:
-    """Tell whether no card went out or in between two sights of a reader."""
+    """Return whether no card went out or in between two sights of a reader."""
     return (
         before is not None
         and before.event_count == slot.event_count

@@ -137,7 +137,7 @@ class SlotAgent:
         return self._sessions.any_to_end
 
     def knows(self, session: str) -> bool:
-        """Tell whether a session is there, or about to be."""
+        """Return whether a session is there, or about to be."""
         there = session in self._turns.sessions or session == self._sessions.beginning
         return there or bool(self._inbox.find(m.Attach, session))
 

@@ -47,7 +47,7 @@ async def take(
 
 
 def resets(asked: m.Forwarded) -> bool:
-    """Tell whether a request resets the card."""
+    """Return whether a request resets the card."""
     if isinstance(asked, m.Reconnect):
         return asked.initialization is not Initialization.LEAVE
     return isinstance(asked, m.ResetReq)

@@ -36,7 +36,7 @@ class Turns:
         return self._sessions
 
     def may_join(self, share: Share) -> bool:
-        """Tell whether one more session can be had beside those that are there."""
+        """Return whether one more session can be had beside those that are there."""
         shares = {share, *(held.share for held in self._sessions.values())}
         return not self._sessions or shares == {Share.SHARED}
 
@@ -113,7 +113,7 @@ class Turns:
         return owner
 
     def must_wait(self, request: m.Forwarded) -> bool:
-        """Tell whether a request has to wait for the end of another's transaction."""
+        """Return whether a request has to wait for the end of another's transaction."""
         if self.owner in {None, request.session} or request.session not in self._sessions:
             return False
         return not isinstance(request, m.Status | m.GetAttribute)
@@ -127,20 +127,20 @@ class Turns:
         self._parked = [each for each in self._parked if each[0] is not request]
 
     def overdue(self, now: float) -> list[m.Forwarded]:
-        """Give those that waited for too long; they wait no longer."""
+        """Return those that waited for too long; they wait no longer."""
         late = [request for request, due in self._parked if due <= now]
         self._parked = [each for each in self._parked if each[1] > now]
         return late
 
     def next_ready(self) -> m.Forwarded | None:
-        """Give the first that need not wait any more; it does not."""
+        """Return the first that need not wait any more; it does not."""
         ready = next((r for r, _ in self._parked if not self.must_wait(r)), None)
         if ready is not None:
             self.unpark(ready)
         return ready
 
     def due(self) -> float | None:
-        """Give the time at which `overdue` or `end_idle` has something to give."""
+        """Return the time at which `overdue` or `end_idle` has something to give."""
         times = [due for _, due in self._parked]
         if self.owner is not None and self._idle_s:
             times.append(self._used + self._idle_s)

@@ -85,7 +85,7 @@ _STATUSES: tuple[tuple[tuple[type[WsrcError], ...], Exit], ...] = (
 
 
 def exit_status(exc: WsrcError) -> Exit:
-    """Give the exit status for an error."""
+    """Return the exit status for an error."""
     if isinstance(exc, CardError) and exc.outcome is Outcome.UNKNOWN:
         return Exit.OUTCOME_UNKNOWN
     if isinstance(exc, RefusedError) and exc.code is ErrorCode.NOTHING_SELECTED:
@@ -101,7 +101,7 @@ class Invocation:
         self.output = output
 
     def client(self) -> Client:
-        """Give a client that is not connected yet."""
+        """Return a client that is not connected yet."""
         return Client(**client_options(self.settings))
 
     def select(
@@ -148,7 +148,7 @@ def require_selection(client: Client, which: Filters) -> None:
 
 
 def card_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that say which cards; it is called with `which`."""
+    """Return a command the options that say which cards; it is called with `which`."""
 
     @functools.wraps(function)
     def run(*args: Any, **options: Any) -> Any:
@@ -184,7 +184,7 @@ wait_option = click.option(
 
 
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--json`, `--quiet` and the settings; it is called with an `Invocation`."""
+    """Return a command `--json`, `--quiet` and the settings; it is called with an `Invocation`."""
 
     @click_options(UserSettings)
     def call(*, settings: UserSettings, output: Output, **options: Any) -> Any:
@@ -225,7 +225,7 @@ def _finish(output: Output, doing: Callable[[], Any]) -> int:
 
 
 def cut_off(exc: OSError) -> Exit:
-    """Give the exit status when nothing can be printed any more, nor is tried at the end."""
+    """Return the exit status when nothing can be printed any more, nor is tried at the end."""
     with suppress(OSError):
         if not isinstance(exc, BrokenPipeError):
             click.echo(f"wsrc: The input or output failed: {exc.strerror}.", err=True)

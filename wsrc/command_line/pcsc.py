@@ -33,7 +33,7 @@ connects to it, freshly reset, and given back soon after the last one disconnect
 
 
 def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that say which cards, each of which may be given again."""
+    """Return a command the options that say which cards, each of which may be given again."""
 
     @functools.wraps(function)
     def run(*args: Any, which: Any, **options: Any) -> Any:
@@ -138,7 +138,7 @@ async def _run(call: Invocation, command: Sequence[str], wanted: list[Filters]) 
 
 
 def _folder_for_socket() -> str | None:
-    """Give a folder whose name leaves room for that of a socket, as TMPDIR's may not."""
+    """Return a folder whose name leaves room for that of a socket, as TMPDIR's may not."""
     octets = len(os.fsencode(tempfile.gettempdir()))
     if octets + _SOCKET_NAME_OCTETS <= MAX_PATH_OCTETS:
         return None

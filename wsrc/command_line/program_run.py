@@ -48,7 +48,7 @@ async def _end_of(process: asyncio.subprocess.Process) -> int:
 
 
 def status_of(exc: OSError) -> int:
-    """Give the exit status for a program that could not be started."""
+    """Return the exit status for a program that could not be started."""
     return NOT_FOUND if isinstance(exc, FileNotFoundError) else NOT_EXECUTABLE
 
 
@@ -86,7 +86,7 @@ def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
 
 
 def _in_foreground() -> bool:
-    """Tell whether keys of the terminal send signals to us and the program alike."""
+    """Return whether keys of the terminal send signals to us and the program alike."""
     try:
         with open(os.ctermid(), "rb", buffering=0) as terminal:  # noqa: PTH123 - no path of ours
             return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()

@@ -189,7 +189,7 @@ class History:
 
 
 def is_secret(line: str) -> bool:
-    """Tell whether a line is a command that carries a PIN."""
+    """Return whether a line is a command that carries a PIN."""
     try:
         command: Command = parse_command(from_person(line.split("#", maxsplit=1)[0].strip()))
     except (BadApduError, BadHexError):
@@ -198,7 +198,7 @@ def is_secret(line: str) -> bool:
 
 
 def history_file(environ: Mapping[str, str]) -> Path | None:
-    """Give the place of the history by the XDG Base Directory Specification."""
+    """Return the place of the history by the XDG Base Directory Specification."""
     state = environ.get("XDG_STATE_HOME")
     if state and Path(state).is_absolute():
         return Path(state, "wsrc", "history")

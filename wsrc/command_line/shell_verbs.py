@@ -32,19 +32,19 @@ class VerbCard(Protocol):
         ...
 
     def reconnect(self, *, initialization: Initialization = ...) -> bytes:
-        """Give the ATR."""
+        """Return the ATR."""
         ...
 
     def status(self) -> Status:
-        """Give the status."""
+        """Return the status."""
         ...
 
     def control(self, number: int, octets: bytes = ...) -> bytes:
-        """Give what the reader answers."""
+        """Return what the reader answers."""
         ...
 
     def get_attribute(self, name: str) -> bytes:
-        """Give an attribute."""
+        """Return an attribute."""
         ...
 
     def set_attribute(self, name: str, value: bytes) -> None:
@@ -68,7 +68,7 @@ class Verbs:
         }
 
     def knows(self, word: str) -> bool:
-        """Tell whether a line that begins with a word is for `obey`."""
+        """Return whether a line that begins with a word is for `obey`."""
         return word in self._table
 
     def obey(self, words: Sequence[str]) -> None:

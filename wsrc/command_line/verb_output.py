@@ -55,7 +55,7 @@ def control_number_of(text: str) -> int:
 
 def attribute_of(text: str) -> str:
     """
-    Give the name of an attribute for its name, that of PC/SC, or its number.
+    Return the name of an attribute for its name, that of PC/SC, or its number.
 
     Raises:
         LocalProtocolError: If there is no such attribute.
@@ -93,7 +93,7 @@ def value_text(value: bytes) -> str:
 
 
 def attributes_of(card: Card) -> dict[str, bytes]:
-    """Give all attributes that a reader has, by name."""
+    """Return all attributes that a reader has, by name."""
     values: dict[str, bytes] = {}
     for name in ATTRIBUTES:
         try:

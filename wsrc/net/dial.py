@@ -98,7 +98,7 @@ class Backoff:
         self._next_s = least_s
 
     def wait_s(self) -> float:
-        """Give the next wait: between half and all of the step that is due."""
+        """Return the next wait: between half and all of the step that is due."""
         step = self._next_s
         self._next_s = min(2 * step, self._most_s)
         return step * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret

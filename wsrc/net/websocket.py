@@ -101,7 +101,7 @@ class Link:
 
     async def receive(self) -> tuple[Message, bytes]:
         """
-        Give the next message and its text.
+        Return the next message and its text.
 
         Raises:
             UnreadableError: The message is to be answered with this error; the link goes on.
@@ -161,5 +161,5 @@ class Link:
 
 
 def _shortened(reason: str) -> bytes:
-    """Give as much of a reason as a close frame carries, in whole characters."""
+    """Return as much of a reason as a close frame carries, in whole characters."""
     return reason.encode()[:MAX_REASON_OCTETS].decode(errors="ignore").encode()

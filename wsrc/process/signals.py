@@ -12,7 +12,7 @@ ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 
 def heeded(*names: str) -> tuple[signal.Signals, ...]:
     """
-    Give those of some signals that this system has and that are not ignored.
+    Return those of some signals that this system has and that are not ignored.
 
     `nohup` and shells have a program and those that it starts ignore a signal; a handler would
     have it end them.

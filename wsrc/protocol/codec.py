@@ -66,12 +66,12 @@ _notification_decoders = {
 
 
 def tag_of(message: Message) -> str:
-    """Give the `msg_type` of a message, or the `event` of a notification."""
+    """Return the `msg_type` of a message, or the `event` of a notification."""
     return str(message.__struct_config__.tag or getattr(message, "event", None))
 
 
 def encode(message: Message) -> bytes:
-    """Give the JSON text of a message, in UTF-8."""
+    """Return the JSON text of a message, in UTF-8."""
     return _encoder.encode(message)
 
 
@@ -153,7 +153,7 @@ def _explain(exc: msgspec.DecodeError) -> str:
 
 
 def schema() -> dict[str, Any]:
-    """Give the JSON Schema (2020-12) of all messages."""
+    """Return the JSON Schema (2020-12) of all messages."""
 
     def describe_octets(kind: type) -> dict[str, Any]:
         if kind is Octets:

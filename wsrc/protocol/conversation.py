@@ -130,5 +130,5 @@ ANSWERS: dict[type[m.Message], type[m.Message]] = {
 
 
 def may_say(speaker: Speaker, phase: Phase, message: m.Message) -> bool:
-    """Tell whether the message is in its place."""
+    """Return whether the message is in its place."""
     return type(message) in MAY_SAY[speaker, phase]

@@ -373,7 +373,7 @@ COMMANDS = (CApdu, Batch, ResetReq, Reconnect, EndTransaction, Control, SetAttri
 
 
 def session_of(message: Message) -> str | None:
-    """Give the session that a message belongs to, if any."""
+    """Return the session that a message belongs to, if any."""
     session: str | None = getattr(message, "session", None)
     return session
 

@@ -174,7 +174,7 @@ def list_change(readers: Iterable[ReaderView]) -> ListChange:
 
 
 def status_of(reader: ReaderView) -> str:
-    """Give the status words of a reader: `error`, `empty`, or `present` and what else holds."""
+    """Return the status words of a reader: `error`, `empty`, or `present` and what else holds."""
     if reader.state is SlotState.UNAVAILABLE:
         return "error"
     if reader.state is SlotState.EMPTY:

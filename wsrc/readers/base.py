@@ -58,7 +58,7 @@ class Direct(Protocol):
 
     def status(self) -> Status:
         """
-        Give what SCardStatus says.
+        Return what SCardStatus says.
 
         Raises:
             CardError: If the reader cannot be asked.
@@ -77,7 +77,7 @@ class Direct(Protocol):
 
     def get_attribute(self, name: str) -> bytes:
         """
-        Give an attribute by its name of `pcsc_numbers.ATTRIBUTES`.
+        Return an attribute by its name of `pcsc_numbers.ATTRIBUTES`.
 
         Raises:
             RefusedError: If there is no such name or the reader has no such attribute; code
@@ -196,5 +196,5 @@ class Source(Protocol):
         ...
 
     def open(self, name: str) -> Reader:
-        """Give the reader of that name, with a PC/SC context of its own."""
+        """Return the reader of that name, with a PC/SC context of its own."""
         ...

@@ -138,7 +138,7 @@ class PcscSource:
                 return
 
     def open(self, name: str) -> PcscReader:
-        """Give the reader of that name; nothing is asked of it before it is used."""
+        """Return the reader of that name; nothing is asked of it before it is used."""
         return PcscReader(name, self._scard, self._own)
 
     def _lose(self, exc: CardError, *, first: bool) -> list[Slot]:

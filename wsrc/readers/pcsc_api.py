@@ -175,12 +175,12 @@ class Scard:
         self._module = module
 
     def establish_context(self) -> tuple[int, int]:
-        """Give the result code and a context."""
+        """Return the result code and a context."""
         code, context = self._module.SCardEstablishContext(SCOPE_USER)
         return unsigned(code), context
 
     def release_context(self, context: int) -> int:
-        """Give the result code."""
+        """Return the result code."""
         return unsigned(self._module.SCardReleaseContext(context))
 
     def cancel(self, context: int) -> int:
@@ -188,7 +188,7 @@ class Scard:
         return unsigned(self._module.SCardCancel(context))
 
     def list_readers(self, context: int) -> tuple[int, list[str]]:
-        """Give the result code and the names of the readers."""
+        """Return the result code and the names of the readers."""
         code, names = self._module.SCardListReaders(context, [])
         return unsigned(code), names
 
@@ -202,7 +202,7 @@ class Scard:
     def connect(
         self, context: int, reader: str, share_mode: int, protocols: int
     ) -> tuple[int, int]:
-        """Give the result code and a card handle."""
+        """Return the result code and a card handle."""
         code, card, _ = self._module.SCardConnect(context, reader, share_mode, protocols)
         return unsigned(code), card
 
@@ -214,46 +214,46 @@ class Scard:
         return unsigned(code), protocol
 
     def disconnect(self, card: int, disposition: int) -> int:
-        """Give the result code."""
+        """Return the result code."""
         return unsigned(self._module.SCardDisconnect(card, disposition))
 
     def atr(self, card: int) -> tuple[int, bytes]:
-        """Give the result code and the ATR of the last reset."""
+        """Return the result code and the ATR of the last reset."""
         code, _, _, _, atr = self._module.SCardStatus(card)
         return unsigned(code), bytes(atr) if code == Code.SCARD_S_SUCCESS else b""
 
     def transmit(self, card: int, protocol: int, octets: bytes) -> tuple[int, bytes]:
-        """Give the result code and the answer, at most 65 548 octets."""
+        """Return the result code and the answer, at most 65 548 octets."""
         code, answer = self._module.SCardTransmit(card, protocol, list(octets))
         return unsigned(code), bytes(answer) if code == Code.SCARD_S_SUCCESS else b""
 
     def status(self, card: int) -> tuple[int, int, int, bytes]:
-        """Give the result code, the state as the platform numbers it, the protocol, the ATR."""
+        """Return the result code, the state as the platform numbers it, the protocol, the ATR."""
         code, _, state, protocol, atr = self._module.SCardStatus(card)
         return unsigned(code), state, protocol, bytes(atr) if code == Code.SCARD_S_SUCCESS else b""
 
     def control(self, card: int, control_code: int, octets: bytes) -> tuple[int, bytes]:
-        """Give the result code and what the reader answered."""
+        """Return the result code and what the reader answered."""
         code, answer = self._module.SCardControl(card, control_code, list(octets))
         return unsigned(code), bytes(answer) if code == Code.SCARD_S_SUCCESS else b""
 
     def get_attribute(self, card: int, attribute: int) -> tuple[int, bytes]:
-        """Give the result code and an attribute of the reader."""
+        """Return the result code and an attribute of the reader."""
         code, value = self._module.SCardGetAttrib(card, attribute)
         return unsigned(code), bytes(value) if code == Code.SCARD_S_SUCCESS else b""
 
     def set_attribute(self, card: int, attribute: int, value: bytes) -> int:
-        """Give the result code."""
+        """Return the result code."""
         return unsigned(self._module.SCardSetAttrib(card, attribute, list(value)))
 
 
 def unsigned(code: int) -> int:
-    """Give a result code as PC/SC writes it; Windows has it as a negative number."""
+    """Return a result code as PC/SC writes it; Windows has it as a negative number."""
     return code & 0xFFFF_FFFF
 
 
 def error_name(code: int) -> str:
-    """Give the PC/SC name of a result code, or its number where it has none."""
+    """Return the PC/SC name of a result code, or its number where it has none."""
     return code_name(unsigned(code), windows=WINDOWS) or f"PC/SC error {unsigned(code):08X}"
 
 

@@ -31,7 +31,7 @@ class PcscDirect:
 
     def status(self) -> Status:
         """
-        Give what SCardStatus says.
+        Return what SCardStatus says.
 
         Raises:
             CardError: If the reader cannot be asked.
@@ -61,7 +61,7 @@ class PcscDirect:
 
     def get_attribute(self, name: str) -> bytes:
         """
-        Give an attribute by its name of `pcsc_numbers.ATTRIBUTES`.
+        Return an attribute by its name of `pcsc_numbers.ATTRIBUTES`.
 
         Raises:
             RefusedError: If there is no such name or the reader has no such attribute.
@@ -97,7 +97,7 @@ class PcscDirect:
         return number
 
     def _known(self, name: str) -> bytes:
-        """Give what PC/SC knows even where it does not give it as an attribute."""
+        """Return what PC/SC knows even where it does not give it as an attribute."""
         if name == "atr_string":
             return self._scard.status(self._handle())[3]
         if name in {"device_friendly_name", "device_system_name"}:

@@ -16,7 +16,7 @@ _INTERFACE = re.compile(r"\[(?P<interface>[^\]]+)\]")
 
 def wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
     """
-    Tell whether a reader is to be served.
+    Return whether a reader is to be served.
 
     A pattern has `*`, `?` and `[...]` and covers the whole name; case does not matter. A name is
     its own pattern even where it has brackets. No `include` means all.
@@ -62,7 +62,7 @@ def _slot(name: str) -> int:
 
 
 def _usb_position(channel: bytes, usb_devices: Path) -> str:
-    """Give the port of a USB reader; its address, which changes, only where none is known."""
+    """Return the port of a USB reader; its address, which changes, only where none is known."""
     if len(channel) != 4:
         return ""
     value = int.from_bytes(channel, "little")

@@ -43,7 +43,7 @@ class Context:
 
     def handle(self, reader: str) -> int:
         """
-        Give the context, made now if there is none; `reader` is for the error's sentence.
+        Return the context, made now if there is none; `reader` is for the error's sentence.
 
         Raises:
             ReaderUnavailableError: If the PC/SC service does not run.
@@ -93,7 +93,7 @@ class OwnUse:
         self._since = set(self._now)
 
     def seen(self, reader: str) -> bool:
-        """Tell whether we used a reader at any time since the look began."""
+        """Return whether we used a reader at any time since the look began."""
         return reader in self._since
 
 
@@ -147,7 +147,7 @@ class PcscReader:
 
     def _in_use(self) -> bool:
         """
-        Tell whether a program uses the reader.
+        Return whether a program uses the reader.
 
         pcsc-lite lets even an exclusive connect wait, without limit, for the end of a transaction.
         """

@@ -124,7 +124,7 @@ class SimulatedSource:
 
     def open(self, name: str) -> "SimulatedReader":
         """
-        Give the reader of that name.
+        Return the reader of that name.
 
         Raises:
             ReaderUnavailableError: If there is none.

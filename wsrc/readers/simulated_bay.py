@@ -97,7 +97,7 @@ class Bay:
 
     def look(self) -> Card | None:
         """
-        Give the card that is there now.
+        Return the card that is there now.
 
         Raises:
             ReaderUnavailableError: If the reader was unplugged.

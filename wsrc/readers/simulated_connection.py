@@ -37,7 +37,7 @@ class SimulatedDirect:
 
     def status(self) -> Status:
         """
-        Give what PC/SC would say.
+        Return what PC/SC would say.
 
         Raises:
             CardError: If the connection was closed or the reader was unplugged.
@@ -65,7 +65,7 @@ class SimulatedDirect:
 
     def get_attribute(self, name: str) -> bytes:
         """
-        Give one of the few attributes that a simulated reader has.
+        Return one of the few attributes that a simulated reader has.
 
         Raises:
             RefusedError: If it has none of that name.
@@ -143,7 +143,7 @@ class SimulatedConnection(SimulatedDirect):
         return self._card.protocol
 
     def status(self) -> Status:
-        """Give what PC/SC would say of a card that is powered; errors as `transmit`."""
+        """Return what PC/SC would say of a card that is powered; errors as `transmit`."""
         self._check()
         return Status(POWERED, self._card.protocol, self._card.atr)
 

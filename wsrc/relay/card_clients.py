@@ -130,7 +130,7 @@ def _update(state: RelayState, slot: Slot, info: m.ReaderInfo, now: float) -> No
 
 
 def _ended_by(slot: Slot, info: m.ReaderInfo) -> list[Lease]:
-    """Give the leases of a slot that end with what its card client says of it now."""
+    """Return the leases of a slot that end with what its card client says of it now."""
     gone = info.state in NO_CARD or info.insertion != slot.info.insertion
     lost = info.state is m.ReaderState.UNAVAILABLE
     leases = list(slot.leases.values())
@@ -247,7 +247,7 @@ def _answer(
 
 
 def _is_answer(message: m.Answer, in_flight: InFlight) -> bool:
-    """Tell whether a message answers a request: ids may be used again, numbers may not."""
+    """Return whether a message answers a request: ids may be used again, numbers may not."""
     asked = in_flight.message
     seq = asked.seq if isinstance(asked, m.Forwarded) else None
     return message.id == in_flight.id and message.seq in {None, seq}

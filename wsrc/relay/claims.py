@@ -26,7 +26,7 @@ Sign = tuple[str, ...]
 
 
 def signs_of(message: Resume) -> list[Sign]:
-    """Give the signs by which a session is found when its card client connects."""
+    """Return the signs by which a session is found when its card client connects."""
     signs: list[Sign] = [(message.session,)]
     if message.host is not None and message.reader is not None:
         signs.append((message.host, message.reader))
@@ -75,12 +75,12 @@ class Claims:
             self._waiting.setdefault(sign, {})[claim.number] = claim
 
     def waiting_for(self, signs: Iterable[Sign]) -> list[Claim]:
-        """Give the claims that wait for any of these signs, the first come first."""
+        """Return the claims that wait for any of these signs, the first come first."""
         found = {n: claim for sign in signs for n, claim in self._waiting.get(sign, {}).items()}
         return [found[number] for number in sorted(found)]
 
     def numbered(self, number: int) -> Claim:
-        """Give the claim of a number."""
+        """Return the claim of a number."""
         return self._by_number[number]
 
     def count(self, session: str) -> int:
@@ -125,9 +125,9 @@ class Remembered(Generic[T]):
             del self._by_session[next(iter(self._by_session))]
 
     def get(self, session: str) -> T | None:
-        """Give what is remembered."""
+        """Return what is remembered."""
         return self._by_session.get(session)
 
     def pop(self, session: str) -> T | None:
-        """Give what is remembered, and forget it."""
+        """Return what is remembered, and forget it."""
         return self._by_session.pop(session, None)

@@ -46,7 +46,7 @@ def release(state: RelayState, user: UserPeer, slot: Slot, now: float) -> None:
 
 def unheard_of(state: RelayState, user: UserPeer, lease: Lease) -> bool:
     """
-    Tell whether a user who selects cannot know of a lease that is kept for them.
+    Return whether a user who selects cannot know of a lease that is kept for them.
 
     They would have claimed it before they selected; but over its own connection they are only
     about to, after the card host was lost.
@@ -164,7 +164,7 @@ def said_by_card_client(
 
 
 def _left_by(state: RelayState, user: UserPeer, lease: Lease) -> bool:
-    """Tell whether a lease is kept for the run of a user's program, and nobody claims it."""
+    """Return whether a lease is kept for the run of a user's program, and nobody claims it."""
     if lease.away_until is None or lease.instance != user.instance:
         return False
     return user.instance is not None and not state.claims.count(lease.session)

@@ -328,7 +328,7 @@ def _unsupported(message: m.Message) -> m.Error:
 
 
 def _stripped(message: m.Message) -> m.Message | None:
-    """Give the first form of an answer; None for what that form does not have."""
+    """Return the first form of an answer; None for what that form does not have."""
     match message:
         case m.HelloAck():
             return m.HelloAck()

@@ -10,7 +10,7 @@ from wsrc.selection import KINDS, Key, Selection
 
 
 def normal(kind: str, value: str) -> str:
-    """Give the form of a value under which it is compared."""
+    """Return the form of a value under which it is compared."""
     if kind == "iccid":
         return normal_iccid(value)
     if kind in {"eid", "atr"}:
@@ -19,7 +19,7 @@ def normal(kind: str, value: str) -> str:
 
 
 def keys_of(info: ReaderInfo) -> tuple[Key, ...]:
-    """Give every key under which the card in a reader is found."""
+    """Return every key under which the card in a reader is found."""
     keys: list[Key] = [("reader", normal("reader", info.reader))]
     keys.append(("reader", normal("reader", info.name)))
     if info.atr:
@@ -36,7 +36,7 @@ def keys_of(info: ReaderInfo) -> tuple[Key, ...]:
 
 
 def lookups(kind: str, value: str) -> Iterator[Key]:
-    """Give the keys to look a value up by, the most exact first; `any` tries all kinds."""
+    """Yield the keys to look a value up by, the most exact first; `any` tries all kinds."""
     if kind == "any":
         for each in KINDS:
             yield from lookups(each, value)
@@ -50,7 +50,7 @@ def lookups(kind: str, value: str) -> Iterator[Key]:
 
 
 def matches(selection: Selection, slot: Slot) -> bool:
-    """Tell whether the card in a slot has every key that is asked for."""
+    """Return whether the card in a slot has every key that is asked for."""
     return all(
         any(key in slot.keys for key in lookups(kind, value)) for kind, value in selection.items
     )
@@ -77,7 +77,7 @@ class Index:
 
     def find(self, selection: Selection) -> list[Slot]:
         """
-        Give the slots that match all that is asked for, in the order in which they came.
+        Return the slots that match all that is asked for, in the order in which they came.
 
         An exact ICCID hides one that agrees but for the check digit.
         """
@@ -123,16 +123,16 @@ class Places:
                 del self._slots[key]
 
     def keys_of(self, slot: Slot) -> tuple[Key, ...]:
-        """Give the keys under which a reader is filed."""
+        """Return the keys under which a reader is filed."""
         return self._keys.get(slot, ())
 
     def of(self, reader: str) -> list[Slot]:
-        """Give the readers with this id."""
+        """Return the readers with this id."""
         filed = self._slots.get(("reader", normal("reader", reader)), {})
         return [slot for slot in filed if slot.info.reader == reader]
 
     def find(self, selection: Selection) -> list[Slot]:
-        """Give the readers that work and are selected by nothing but their id or name."""
+        """Return the readers that work and are selected by nothing but their id or name."""
         keys = [("reader", normal("reader", value)) for _, value in selection.items]
         if any(kind not in {"reader", "any"} for kind, _ in selection.items):
             return []

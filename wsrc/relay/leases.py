@@ -66,7 +66,7 @@ def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
 
 
 def _kept_for(state: RelayState, slot: Slot, select: m.SelectCard) -> float:
-    """Give how long a session can outlive its connection, before its card client is asked."""
+    """Return how long a session can outlive its connection, before its card client is asked."""
     if not select.secret or RESUME not in slot.peer.features:
         return 0.0
     return max(0.0, min(select.keep_s, state.limits.keep_s))
@@ -122,7 +122,7 @@ def use(state: RelayState, lease: Lease, request: m.Message, now: float) -> None
 
 def limit_of(state: RelayState, request: m.Message) -> float:
     """
-    Give the seconds in which a request must be answered.
+    Return the seconds in which a request must be answered.
 
     A batch has twice the time: its card client begins no command after the time of one.
     """
@@ -137,7 +137,7 @@ def answered(state: RelayState, lease: Lease, now: float) -> None:
 
 
 def is_idle(state: RelayState, lease: Lease, now: float) -> bool:
-    """Tell whether a lease was not used for too long; if it was used, look again later."""
+    """Return whether a lease was not used for too long; if it was used, look again later."""
     used = now if lease.in_flight is not None else lease.used
     due = used + state.limits.lease_idle_s
     if due > now:

@@ -104,7 +104,7 @@ class Relay:
         return self._effects(now)
 
     def deadline(self) -> float | None:
-        """Give the time at which `tick` is due."""
+        """Return the time at which `tick` is due."""
         return self._state.timers.next()
 
     def tick(self, now: float) -> list[Effect]:
@@ -292,7 +292,7 @@ class Relay:
         endings.end(state, lease, now, m.error(code, why))
 
     def _effects(self, now: float) -> list[Effect]:
-        """Give what is to be done, translated for peers of the first form."""
+        """Return what is to be done, translated for peers of the first form."""
         self._perform_all(now)
         done, self._out = self._out, []
         return done
@@ -326,7 +326,7 @@ class Relay:
 
 def _instance(record: Peer, hello: m.Hello) -> str | None:
     """
-    Give what tells the runs of a program apart.
+    Return what tells the runs of a program apart.
 
     Card hosts are told it of users: they must not be able to connect as one.
     """

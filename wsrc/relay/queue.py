@@ -38,7 +38,7 @@ def ask(
 
 
 def find(state: RelayState, select: m.SelectCard, selection: Selection) -> list[Slot]:
-    """Give the cards that are selected; who needs no card is given readers where there is none."""
+    """Return the cards that are selected; direct use is given empty readers as well."""
     found = state.index.find(selection)
     if not found and select.share is Share.DIRECT:
         return state.places.find(selection)
@@ -46,7 +46,7 @@ def find(state: RelayState, select: m.SelectCard, selection: Selection) -> list[
 
 
 def waiting_for(state: RelayState, slot: Slot) -> list[Waiter]:
-    """Give those who wait for a card, or for an empty reader, the first come first."""
+    """Return those who wait for a card, or for an empty reader, the first come first."""
     if slot.has_card:
         return state.waiting.for_slot(slot)
     those = state.waiting.under(state.places.keys_of(slot))
@@ -224,7 +224,7 @@ def _wait(state: RelayState, waiter: Waiter) -> None:
 
 
 def _only_settles(waiter: Waiter) -> bool:
-    """Tell whether a waiter is there only because a card was being reset or identified."""
+    """Return whether a waiter is there only because a card was being reset or identified."""
     return waiter.message.wait_s <= 0
 
 
@@ -254,5 +254,5 @@ def _holder(lease: Lease, info: m.LeaseInfo) -> str:
 
 
 def _overtakes(state: RelayState, slot: Slot) -> bool:
-    """Tell whether others wait for a card that is in use."""
+    """Return whether others wait for a card that is in use."""
     return bool(slot.leases) and bool(waiting_for(state, slot))

@@ -46,7 +46,7 @@ class Readers:
         self._marked[slot.number] = slot
 
     def settle(self) -> list[Effect]:
-        """Give every change since the last call its number, and tell those who watch."""
+        """Return every change since the last call its number, and tell those who watch."""
         if not self._marked:
             return []
         marked, self._marked = self._marked, {}
@@ -85,7 +85,7 @@ class Readers:
         return len(self._shown)
 
     def _page(self, after: int) -> tuple[tuple[m.ReaderView, ...], int | None]:
-        """Give readers whose numbers are greater, and after which to go on, if there are more."""
+        """Return readers whose numbers are greater, and after which to go on, if there are more."""
         rest = (view for number, view in self._shown.items() if number > after)
         page = tuple(islice(rest, PAGE))
         more = next(rest, None) is not None
@@ -107,7 +107,7 @@ class Readers:
         return self._ring.add(m.Change.CHANGED, after, shows=_state(before) != _state(after))
 
     def _tell(self, entries: list[Entry], watchers: Mapping[int, m.ReaderForm]) -> list[Effect]:
-        """Give what each watcher is sent of these changes; each text is made once."""
+        """Return what each watcher is sent of these changes; each text is made once."""
         texts = {form: list(self._texts(form, entries)) for form in set(watchers.values())}
         return [
             Send(user, message, text)
@@ -154,7 +154,7 @@ def view_of(slot: Slot) -> m.ReaderView:
 
 
 def _state(reader: m.ReaderView) -> tuple[object, ...]:
-    """Give what PC/SC tells of a reader."""
+    """Return what PC/SC tells of a reader."""
     return reader.insertion, m.state_change(reader).params
 
 

@@ -207,7 +207,7 @@ class Slot:
 
     def free_for(self, share: Share) -> bool:
         """
-        Tell whether the card can be given to a user now.
+        Return whether the card can be given to a user now.
 
         A card in use is free for one more who shares it, if all who have it do. Once its last
         holder leaves, it is free for nobody until it is reset.
@@ -225,7 +225,7 @@ class Slot:
         return self.state in {CardState.RESETTING, CardState.IDENTIFYING}
 
     def identities(self) -> Identities:
-        """Give the identities as the first form names them."""
+        """Return the identities as the first form names them."""
         info = self.info
         return Identities(
             atr=str(info.atr or ""), eid=info.eids[0] if info.eids else None, iccid=info.iccid

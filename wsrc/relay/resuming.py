@@ -137,7 +137,7 @@ def claim_session(state: RelayState, user: UserPeer, message: m.Resume, now: flo
 
 
 def claim_of(peer: CardPeer, answer: m.Message) -> Claim | None:
-    """Give the claim that a message of a card client answers, if any."""
+    """Return the claim that a message of a card client answers, if any."""
     claim = peer.claims.get(answer.id) if answer.id is not None else None
     if claim is None or m.session_of(answer) not in {None, claim.message.session}:
         return None
@@ -211,7 +211,7 @@ def _keep(state: RelayState, lease: Lease, until: float) -> None:
 
 
 def _place_of(state: RelayState, peer: CardPeer, running: m.RunningSession) -> Slot | None:
-    """Give the reader of a session that a card client kept, if it can have one."""
+    """Return the reader of a session that a card client kept, if it can have one."""
     session, slot = running.session, peer.slots.get(running.reader)
     if slot is None or RESUME not in peer.features or session in state.sessions:
         return None
@@ -280,7 +280,7 @@ def _route(state: RelayState, claim: Claim, now: float) -> None:
 
 
 def _whereabouts(state: RelayState, message: m.Resume) -> CardPeer | None:
-    """Give the card client that has a session, had it, or has the reader that it was on."""
+    """Return the card client that has a session, had it, or has the reader that it was on."""
     lease = state.sessions.get(message.session)
     if lease is not None:
         return lease.slot.peer

@@ -31,7 +31,7 @@ class Ring:
         return entry
 
     def since(self, seq: int) -> list[Entry] | None:
-        """Give the changes after `seq`, or None if some are forgotten or were never made."""
+        """Return the changes after `seq`, or None if some are forgotten or were never made."""
         missing = self.seq - seq
         if not 0 <= missing <= len(self._entries):
             return None

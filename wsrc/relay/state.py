@@ -195,11 +195,11 @@ class RelayState:
                 self.send(user, m.CardEvent(change=m.Change.REMOVED, card=was))
 
     def utc(self, when: float) -> str:
-        """Give a monotonic time as RFC 3339 in UTC, in whole seconds."""
+        """Return a monotonic time as RFC 3339 in UTC, in whole seconds."""
         moment = datetime.fromtimestamp(self.epoch_s + when, UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def printable(name: str | None) -> str:
-    """Give a name that a peer chose, fit for a terminal and a log."""
+    """Return a name that a peer chose, fit for a terminal and a log."""
     return "".join(c for c in name or "" if c.isprintable())[:64].strip()

@@ -35,7 +35,7 @@ class Timers(Generic[K]):
             heapq.heapify(self._heap)
 
     def next(self) -> float | None:
-        """Give the earliest deadline."""
+        """Return the earliest deadline."""
         while self._heap and self._heap[0][1] not in self._by_serial:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None

@@ -143,7 +143,7 @@ def _command(
 
 
 def _lease(state: RelayState, user: UserPeer, session: str | None, id_: int | None) -> Lease | None:
-    """Give the lease that a request is for, or answer the request with why there is none."""
+    """Return the lease that a request is for, or answer the request with why there is none."""
     lease = user.leases.get(session or "")
     if lease is not None and lease.phase is LeasePhase.HELD:
         return lease
@@ -159,7 +159,7 @@ def _lease(state: RelayState, user: UserPeer, session: str | None, id_: int | No
 
 
 def _selects(lease: Lease, id_: int) -> bool:
-    """Tell whether a lease was asked for by the request of this id."""
+    """Return whether a lease was asked for by the request of this id."""
     return lease.asked is not None and lease.asked.message.id == id_
 
 

@@ -17,7 +17,7 @@ class WaitingRoom:
         self._count = 0
 
     def new_ticket(self, since: float) -> Ticket:
-        """Give a place behind all who wait since then or for longer."""
+        """Return a place behind all who wait since then or for longer."""
         self._last += 1
         return since, self._last
 
@@ -39,16 +39,16 @@ class WaitingRoom:
                 del self._by_key[key]
 
     def for_slot(self, slot: Slot) -> list[Waiter]:
-        """Give those who wait for the card in a slot, the first come first."""
+        """Return those who wait for the card in a slot, the first come first."""
         return [each for each in self.under(slot.keys) if matches(each.selection, slot)]
 
     def under(self, keys: Iterable[Key]) -> list[Waiter]:
-        """Give those whose first condition is one of these keys, the first come first."""
+        """Return those whose first condition is one of these keys, the first come first."""
         found = {n: waiter for key in keys for n, waiter in self._by_key.get(key, {}).items()}
         return [found[ticket] for ticket in sorted(found)]
 
     def rivals(self, waiter: Waiter) -> list[Waiter]:
-        """Give the others who wait for a card of the same name, the first come first."""
+        """Return the others who wait for a card of the same name, the first come first."""
         found = {
             ticket: other
             for key in _keys(waiter)

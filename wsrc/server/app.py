@@ -98,7 +98,7 @@ class App:
 
     def _any_handshake(self) -> bool:
         """
-        Tell whether a TLS handshake is under way; one that failed looks the same.
+        Return whether a TLS handshake is under way; one that failed looks the same.
 
         So only those count that began within `TLS_BEGIN_S`.
         """

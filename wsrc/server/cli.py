@@ -50,7 +50,7 @@ def command(settings: ServerSettings) -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Give uvloop's where it is installed: a TLS peer takes an eighth of the memory with it."""
+    """Return uvloop's where it is installed: a TLS peer takes an eighth of the memory with it."""
     try:
         import uvloop  # noqa: PLC0415 - it is an extra
     except ImportError:

@@ -28,7 +28,7 @@ S = TypeVar("S", bound=Settings)
 
 
 def default_files(kind: type[Settings], environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Give the places of the settings file; those in the home only where HOME is set."""
+    """Return the places of the settings file; those in the home only where HOME is set."""
     home = environ.get("HOME")
     return tuple(_expand(f, home) for f in kind.FILES if home or not f.startswith("~"))
 

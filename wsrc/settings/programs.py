@@ -42,12 +42,12 @@ BUILT_IN_CARDS = "default"
 
 
 def host_name() -> str:
-    """Give the name of this host, for peers to see."""
+    """Return the name of this host, for peers to see."""
     return platform.node() or "localhost"
 
 
 def user_at_host() -> str:
-    """Give user and host, for peers to see."""
+    """Return user and host, for peers to see."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
@@ -247,7 +247,7 @@ class UserSettings(Settings, frozen=True, kw_only=True):
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a server that listens on this address or name is reached from its host only."""
+    """Return whether a server that listens here is reached from its own host only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The user's side: `aio` and `blocking` for programs, `cli` for people.
+The library of users: `aio` and `blocking` are its two forms, one over the other.
 
-`requests` numbers requests and knows what a lost one means; `connection` carries them;
-`watching` makes one stream of what happens to the cards.
+`card` is a card that is ours, `naming` says which card is meant, `portal` runs a loop in a thread.
+`core` has what a client is made of.
 """

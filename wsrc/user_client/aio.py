@@ -6,7 +6,7 @@ Cards that are somewhere else, for programs that use asyncio.
         async with client.select(iccid="8949...") as card:
             response = await card.transmit(bytes.fromhex("00a40004023f00"))
 
-`wsrc.user_client.blocking` has the same names for programs that do not.
+`wsrc.blocking` has the same names for programs that do not.
 """
 
 import secrets
@@ -127,7 +127,7 @@ class Client(ReaderCalls):
 
     async def list_cards(self, **filters: Unpack[Filters]) -> list[CardInfo]:
         """
-        Give the cards that all filters match.
+        Return the cards that all filters match.
 
         Raises:
             ConnectionLostError: If the connection is lost or the server does not answer in time.
@@ -179,7 +179,7 @@ class Client(ReaderCalls):
         self, *, again: bool = True, **filters: Unpack[Filters]
     ) -> AsyncGenerator[CardEvent, None]:
         """
-        Give what happens to the cards, beginning with an `added` for each that is there.
+        Yield what happens to the cards, beginning with an `added` for each that is there.
 
         When a lost connection was made again, what changed meanwhile is given; without `again`
         the watch ends with the connection. A client has one watch at a time.

@@ -6,7 +6,7 @@ Cards that are somewhere else, for programs that do not use asyncio.
         with client.select(iccid="8949...") as card:
             response = card.transmit(bytes.fromhex("00a40004023f00"))
 
-The names and errors are those of `wsrc.user_client.aio`, which does the work in a thread of each
+The names and errors are those of `wsrc.aio`, which does the work in a thread of each
 client's own. Any threads may use a client. An interrupt (Ctrl-C) cancels what is waited for.
 """
 
@@ -258,7 +258,7 @@ class Card:
         self.end(disposition=disposition)
 
     def status(self) -> Status:
-        """Give what the card host's PC/SC says of the card."""
+        """Return what the card host's PC/SC says of the card."""
         status: Status = self._call(self._card.status())
         return status
 
@@ -268,7 +268,7 @@ class Card:
         return answer
 
     def get_attribute(self, name: str) -> bytes:
-        """Give an attribute of the reader."""
+        """Return an attribute of the reader."""
         value: bytes = self._call(self._card.get_attribute(name))
         return value
 

@@ -116,7 +116,7 @@ class Card:
         return _response(answer.response, answer.sw)
 
     def _fetched(self, command: Octets) -> m.RApdu | None:
-        """Give the answer to a GET RESPONSE that the card host has sent already."""
+        """Return the answer to a GET RESPONSE that the card host has sent already."""
         octets = self._ahead.answer(command)
         if octets is None:
             return None
@@ -241,7 +241,7 @@ class Card:
         await self.end(disposition=disposition)
 
     async def status(self) -> Status:
-        """Give what the card host's PC/SC says of the card."""
+        """Return what the card host's PC/SC says of the card."""
         answer = await self._ask(m.Status(session=""))
         assert isinstance(answer, m.StatusAck)
         atr = bytes(answer.atr or b"")
@@ -265,7 +265,7 @@ class Card:
 
     async def get_attribute(self, name: str) -> bytes:
         """
-        Give an attribute of the reader by its name of `wsrc.card.pcsc_numbers.ATTRIBUTES`.
+        Return an attribute of the reader by its name of `wsrc.card.pcsc_numbers.ATTRIBUTES`.
 
         Raises:
             RefusedError: If there is no such name, or the reader has no such attribute.

@@ -20,7 +20,7 @@ class ClientOptions(TypedDict):
 
 
 def client_options(settings: UserSettings) -> ClientOptions:
-    """Give the arguments for a client: `Client(**client_options(settings))`."""
+    """Return the arguments for a client: `Client(**client_options(settings))`."""
     return ClientOptions(
         url=settings.server_url,
         ca=settings.tls_ca,

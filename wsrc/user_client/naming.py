@@ -31,18 +31,18 @@ class Filters(TypedDict, total=False):
 
 
 def key_of(card: CardInfo) -> CardKey:
-    """Give the place of a card."""
+    """Return the place of a card."""
     return card.remote_addr[0], card.host, card.reader
 
 
 def where(card: CardInfo) -> Where:
-    """Give the host and the reader of a card; an address stands for a host without name."""
+    """Return the host and the reader of a card; an address stands for a host without name."""
     return card.host or card.remote_addr[0], card.reader or ""
 
 
 def exactly(card: CardInfo, *, empty: bool = False) -> Filters:
     """
-    Give the selection that means this card, in its reader, and no other.
+    Return the selection that means this card, in its reader, and no other.
 
     Args:
         card: The one that is meant.
@@ -60,7 +60,7 @@ def exactly(card: CardInfo, *, empty: bool = False) -> Filters:
 
 def alternatives(given: Mapping[str, Iterable[str]]) -> list[Filters]:
     """
-    Give filters of which one must match, from the values of each kind of `Filters`.
+    Return filters of which one must match, from the values of each kind of `Filters`.
 
     Each kind that was given must match in each. An ICCID is meant with and without its check
     digit, and `*` stands for any text.
@@ -75,7 +75,7 @@ def alternatives(given: Mapping[str, Iterable[str]]) -> list[Filters]:
 
 def watchable(which: Filters) -> tuple[Filters, Callable[[CardInfo], bool]]:
     """
-    Give the filters to watch by, and what tells the cards that are meant among these.
+    Return the filters to watch by, and what tells the cards that are meant among these.
 
     This is `alternatives` for who watches once; `any` may be an ICCID here.
     """
@@ -96,12 +96,12 @@ def watchable(which: Filters) -> tuple[Filters, Callable[[CardInfo], bool]]:
 
 
 def _forms(text: str) -> Iterable[str]:
-    """Give the texts that stand for an ICCID in filters, which compare text."""
+    """Return the texts that stand for an ICCID in filters, which compare text."""
     return [text] if "*" in text else iccid_forms(normal_iccid(text))
 
 
 def _iccid_forms(text: str | None) -> frozenset[str]:
-    """Give the forms of an ICCID; none if the text is none."""
+    """Return the forms of an ICCID; none if the text is none."""
     return frozenset(_forms(text)) if text and is_iccid(normal_iccid(text)) else frozenset()
 
 

@@ -85,7 +85,7 @@ class WsrcLink(LinkBase):
 
     @staticmethod
     def is_wanted(opts: argparse.Namespace) -> bool:
-        """Tell whether the options name a card."""
+        """Return whether the options name a card."""
         return bool(getattr(opts, "wsrc_eid", None) or getattr(opts, "wsrc_iccid", None))
 
     def wait_for_card(self, timeout: int | None = None, newcardonly: bool = False) -> None:
@@ -131,7 +131,7 @@ class WsrcLink(LinkBase):
             raise _translated(exc) from exc
 
     def get_atr(self) -> str:
-        """Give the ATR in hexadecimal."""
+        """Return the ATR in hexadecimal."""
         return self._connected().atr.hex()
 
     def disconnect(self) -> None:

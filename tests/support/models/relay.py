@@ -82,7 +82,7 @@ class Model:
         asker.order.append(asked)
 
     def patience(self, asker: Asker, limit_s: float) -> float:
-        """Give until when an answer must come; a first-form user is answered in turn."""
+        """Return until when an answer must come; a first-form user is answered in turn."""
         return max([self.world.now, *(asked.until for asked in asker.order)]) + limit_s
 
     def answer(self, host: Host, asked: m.Message) -> None:

@@ -63,7 +63,7 @@ class Host:
     done: list[m.Message] = field(default_factory=list)
 
     def place_of(self, session: str | None) -> Place | None:
-        """Give the reader that a session has."""
+        """Return the reader that a session has."""
         return next((each for each in self.places.values() if session in each.sessions), None)
 
     @property

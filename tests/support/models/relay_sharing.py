@@ -101,5 +101,5 @@ class SharingRules(Model):
         return next(iter(self.sessions_with(asker, name)), None)
 
     def sessions_with(self, asker: Asker, name: str) -> list[str]:
-        """Give the sessions that a user has with the card in a reader."""
+        """Return the sessions that a user has with the card in a reader."""
         return [each for each in asker.held if self.where.get(each, (0, ""))[1] == name]

@@ -128,7 +128,7 @@ class Bench:
         return self._daemon is not None and self._daemon.poll() is None
 
     def slot(self, number: int = 0) -> Slot:
-        """Give a slot by its number over all pairs."""
+        """Return a slot by its number over all pairs."""
         return self.slots[number]
 
     @property
@@ -194,7 +194,7 @@ class Bench:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def log(self) -> str:
-        """Give pcscd's log."""
+        """Return pcscd's log."""
         file = self.folder / "pcscd.log"
         return file.read_text(errors="replace") if file.exists() else ""
 
@@ -264,7 +264,7 @@ def _run_folder_wrapper() -> list[str]:
 
 
 def _two_free_ports(taken: set[int]) -> int:
-    """Give the first of two neighbouring TCP ports that nobody listens on."""
+    """Return the first of two neighbouring TCP ports that nobody listens on."""
     for _ in range(200):
         with socket.socket() as first, socket.socket() as second:
             first.bind(("", 0))

@@ -76,7 +76,7 @@ TOOLS = (
 
 
 def found(program: str) -> str | None:
-    """Give the path of a program, which may stand beside our Python."""
+    """Return the path of a program, which may stand beside our Python."""
     own = Path(sys.executable).parent
     return shutil.which(program, path=os.pathsep.join((str(own), os.environ["PATH"], *_ADMIN)))
 
@@ -115,7 +115,7 @@ def plain(text: str, side: Side) -> str:
 
 @contextlib.contextmanager
 def gnupg(side: Side, reader: str) -> Iterator[dict[str, str]]:
-    """Give the environment of a gpg whose scdaemon uses a reader; the daemons end with it."""
+    """Return the environment of a gpg whose scdaemon uses a reader; the daemons end with it."""
     with tempfile.TemporaryDirectory(prefix="wsrc-gpg-") as home:
         environment = side.environment | {"GNUPGHOME": home, "LC_ALL": "C.UTF-8"}
         settings = f"disable-ccid\nreader-port {reader}\n"

@@ -79,7 +79,7 @@ class VirtualCard:
         assert fits, f"the card saw only {self.events}"
 
     def since(self, mark: int) -> list[str]:
-        """Give the events from a position on."""
+        """Return the events from a position on."""
         with self._changed:
             return self.events[mark:]
 

@@ -67,7 +67,7 @@ class VpcdCard:
                 _shut(self._socket)
 
     def _dial_and_serve(self) -> bool:
-        """Tell whether the driver said anything."""
+        """Return whether the driver said anything."""
         try:
             connection = socket.create_connection(self._address, timeout=_DIAL_TIMEOUT_S)
         except OSError:
@@ -99,7 +99,7 @@ class VpcdCard:
         return heard
 
     def _answer(self, request: bytes) -> bytes:
-        """Give what to answer; empty for nothing, since an empty answer would hang the driver."""
+        """Return what to answer; empty for nothing, since an empty answer would hang the driver."""
         if len(request) > 1:
             return self._transmit(request)
         match request[0]:

@@ -12,13 +12,13 @@ VENDOR = b"WSRC"
 
 
 def is_known(name: str) -> bool:
-    """Tell whether the value of an attribute of `pcsc_numbers.ATTRIBUTES` is never asked for."""
+    """Return whether the value of an attribute of `pcsc_numbers.ATTRIBUTES` is never asked for."""
     return name in _ATTRIBUTES
 
 
 def known_attribute(reader: Reader, name: str) -> bytes:
     """
-    Give the value of an attribute that is known here.
+    Return the value of an attribute that is known here.
 
     Raises:
         Refused: If the reader has none now.
@@ -30,7 +30,7 @@ def known_attribute(reader: Reader, name: str) -> bytes:
 
 
 def _number(value: int) -> bytes:
-    """Give a number as programs of this machine read it."""
+    """Return a number as programs of this machine read it."""
     return value.to_bytes(4, "little")
 
 

@@ -82,12 +82,12 @@ class Machine:
     # What is to be done outside
 
     def take_outgoing(self) -> list[tuple[Program, bytes]]:
-        """Give the messages that are to be sent, once."""
+        """Return the messages that are to be sent, once."""
         outgoing, self._waiting.outgoing = self._waiting.outgoing, []
         return outgoing
 
     def take_begun(self) -> list[Steps]:
-        """Give the calls that are to be run though no program asked, once."""
+        """Return the calls that are to be run though no program asked, once."""
         begun, self._turns.begun = self._turns.begun, []
         return begun
 
@@ -97,7 +97,7 @@ class Machine:
         return let_go
 
     def deadline(self) -> float | None:
-        """Give when `due` has something to do, if ever."""
+        """Return when `due` has something to do, if ever."""
         idle = [r.idle_since for r in self._table.readers if r.idle_since is not None]
         return min(idle) + KEEP_S if idle else None
 
@@ -188,7 +188,7 @@ class Machine:
                 raise WireError(f"{type(request).__name__} has no place here")
 
     def _give_table(self, program: Program) -> bytes:
-        """Give as many rows as were told; a program that misses some is told to read again."""
+        """Return as many rows as were told; a program that misses some is told to read again."""
         rows = program.told_rows or self._table.capacity
         program.armed = program.registered
         if program.armed and rows < self._table.capacity:

@@ -49,7 +49,7 @@ def _features(turns: Turns, reader: Reader) -> Doing:
 
 def name_of(number: int) -> str:
     """
-    Give the name of an attribute.
+    Return the name of an attribute.
 
     Raises:
         Refused: If it has none, as those that are a vendor's own.

@@ -82,7 +82,7 @@ class Reader:
         return self.seen.name
 
     def has_card(self) -> bool:
-        """Tell whether there is a card in it, as far as is known."""
+        """Return whether there is a card in it, as far as is known."""
         return self.seen.present and not self.gone
 
     @property
@@ -280,7 +280,7 @@ class Reader:
         self.protocol = PROTOCOL_T1 if possible & PROTOCOL_T1 else PROTOCOL_T0
 
     def _offered(self) -> int:
-        """Give what the ATR offers, or of it what the card host has chosen already."""
+        """Return what the ATR offers, or of it what the card host has chosen already."""
         facts = read_atr(self.seen.atr)
         names = facts.protocols if facts is not None else ()
         offered = sum(_NAMES.get(name, 0) for name in names)

@@ -69,7 +69,7 @@ class Session(Protocol):
         ...
 
     def get_attribute(self, name: str) -> bytes | Awaitable[bytes]:
-        """Give an attribute of the reader by a name of `wsrc.card.pcsc_numbers.ATTRIBUTES`."""
+        """Return an attribute of the reader by a name of `wsrc.card.pcsc_numbers.ATTRIBUTES`."""
         ...
 
     def set_attribute(self, name: str, value: bytes) -> Awaitable[None] | None:
@@ -124,7 +124,7 @@ class Failure(Exception):  # noqa: N818 - it is what becomes of a request, not a
 
 
 def failure_of(exc: WsrcError) -> Failure:
-    """Give the PC/SC codes for an error of the card, the session or the connection."""
+    """Return the PC/SC codes for an error of the card, the session or the connection."""
     match exc:
         case CardError():
             return _card_failed(exc)

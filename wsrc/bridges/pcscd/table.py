@@ -35,7 +35,7 @@ class Table:
         return [reader for reader in self._rows if reader is not None]
 
     def find(self, name: bytes) -> Reader | None:
-        """Give the reader of a name."""
+        """Return the reader of a name."""
         return next((reader for reader in self.readers if reader.name == name), None)
 
     def add(self, reader: Reader) -> None:
@@ -51,7 +51,7 @@ class Table:
         self._count()
 
     def encode(self, rows: int) -> bytes:
-        """Give the first so many rows as they are sent."""
+        """Return the first so many rows as they are sent."""
         return b"".join(wire.row(r.row if r is not None else Row()) for r in self._rows[:rows])
 
     def _count(self) -> None:

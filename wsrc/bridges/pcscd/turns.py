@@ -90,7 +90,7 @@ class Turns:
 
     def ready(self, reader: Reader) -> Generator[Need, Any, Session]:
         """
-        Give the session of a card that is ours and was reset if that was put off.
+        Yield the session of a card that is ours and was reset if that was put off.
 
         Raises:
             Refused: If there is none, or the card or the reader went while it was taken or reset.

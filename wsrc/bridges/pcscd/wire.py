@@ -138,7 +138,7 @@ class Reading:
 
     def next(self) -> Request | None:
         """
-        Give the next request, or None if more octets must come.
+        Return the next request, or None if more octets must come.
 
         Raises:
             WireError: If these octets are no request.
@@ -292,7 +292,7 @@ def table_size(rows: int) -> bytes:
 
 
 def row(reader: Row) -> bytes:
-    """Give one row of the table."""
+    """Return one row of the table."""
     if not reader.name:
         return _FREE_ROW
     return ROW.pack(

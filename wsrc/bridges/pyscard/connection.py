@@ -61,7 +61,7 @@ class RemoteReader(Reader, str):
         @staticmethod
         def create(readername: str) -> "RemoteReader":
             """
-            Give the reader of that name.
+            Return the reader of that name.
 
             Raises:
                 CardConnectionException: If no remote cards are installed.
@@ -82,7 +82,7 @@ class RemoteReader(Reader, str):
         self._groups = groups
 
     def createConnection(self) -> "RemoteConnection":  # noqa: N802 - the interface is pyscard's
-        """Give a connection that is not connected."""
+        """Return a connection that is not connected."""
         return RemoteConnection(RemoteCardConnection(self, self._service))
 
     def addtoreadergroup(self, groupname: str) -> None:
@@ -94,7 +94,7 @@ class RemoteReader(Reader, str):
         self._groups.get(groupname, set()).discard(self.name)
 
     def connection_of_request(self) -> "RemoteConnection":
-        """Give a connection that connects by itself when it is first used."""
+        """Return a connection that connects by itself when it is first used."""
         return RemoteConnection(RemoteCardConnection(self, self._service, by_itself=True))
 
 
@@ -211,7 +211,7 @@ class RemoteCardConnection(CardConnection):
                 context.release()
 
     def getATR(self) -> list[int]:  # noqa: N802 - the interface is pyscard's
-        """Give the ATR of the last reset."""
+        """Return the ATR of the last reset."""
         context, card = self._connected()
         with _raising("Failed to get status: "):
             context.status(card)
@@ -260,7 +260,7 @@ class RemoteCardConnection(CardConnection):
 
     def getAttrib(self, attribId: int) -> list[int]:  # noqa: N802, N803
         """
-        Give an attribute of the reader.
+        Return an attribute of the reader.
 
         Raises:
             SmartcardException: If it has none.
@@ -269,7 +269,7 @@ class RemoteCardConnection(CardConnection):
         return self.doGetAttrib(attribId)
 
     def doGetAttrib(self, attribId: int) -> list[int]:  # noqa: N802, N803
-        """Give an attribute and tell nobody."""
+        """Return an attribute and tell nobody."""
         context, card = self._connected()
         with _raising("Failed to getAttrib ", kind=SmartcardException):
             return list(context.get_attribute(card, attribId))
@@ -305,7 +305,7 @@ class RemoteCardConnection(CardConnection):
 
 
 def innermost(connection: Any) -> RemoteCardConnection | None:
-    """Give the remote connection that is inside of decorators, if that is what is inside."""
+    """Return the remote connection that is inside of decorators, if that is what is inside."""
     while connection is not None and not isinstance(connection, RemoteCardConnection):
         connection = getattr(connection, "component", None)
     return connection
@@ -326,19 +326,19 @@ def _raising(
 
 
 def _hresult(code: Code) -> int:
-    """Give the number of a code, which is not the same on all platforms."""
+    """Return the number of a code, which is not the same on all platforms."""
     return int(getattr(scard, code.name, code))
 
 
 def _mask(protocol: int | None) -> int:
-    """Give the protocols as PC/SC numbers them."""
+    """Return the protocols as PC/SC numbers them."""
     given = protocol or 0
     raw = PROTOCOL_RAW if given & RemoteConnection.RAW_protocol else 0
     return (given & (PROTOCOL_ANY | PROTOCOL_T15)) | raw
 
 
 def _protocol(active: int) -> int:
-    """Give the protocol in force as pyscard numbers it; T0 or T1 where none is."""
+    """Return the protocol in force as pyscard numbers it; T0 or T1 where none is."""
     return {0: PROTOCOL_ANY, PROTOCOL_RAW: RemoteConnection.RAW_protocol}.get(active, active)
 
 

@@ -57,14 +57,14 @@ class Context:
         self._service.soon(self._pipe.close)
 
     def connect(self, name: bytes, share: int, protocols: int) -> tuple[int, int]:
-        """Give a handle and the protocol in force, 0 for none."""
+        """Return a handle and the protocol in force, 0 for none."""
         fields = (self._number, name, share, protocols, 0, 0, 0)
         answer = self._ask(Command.CONNECT, *fields, of=name)
         self._names[answer[4]] = name
         return answer[4], answer[5]
 
     def reconnect(self, card: int, share: int, protocols: int, initialization: int) -> int:
-        """Give the protocol in force."""
+        """Return the protocol in force."""
         fields = (card, share, protocols, initialization, 0, 0)
         return int(self._patiently(Command.RECONNECT, *fields)[4])
 
@@ -89,13 +89,13 @@ class Context:
         self._patiently(Command.STATUS, card, 0)
 
     def transmit(self, card: int, protocol: int, octets: bytes) -> bytes:
-        """Give the card's answer."""
+        """Return the card's answer."""
         pci = (protocol, _PCI_OCTETS, len(octets), protocol, _PCI_OCTETS)
         fields = (card, *pci, MAX_PAYLOAD_OCTETS, 0)
         return bytes(self._patiently(Command.TRANSMIT, *fields, payload=octets)[-1])
 
     def control(self, card: int, code: int, octets: bytes) -> bytes:
-        """Give the reader's answer; codes in it are of this platform, too."""
+        """Return the reader's answer; codes in it are of this platform, too."""
         number = control_number(code, windows=self._windows)
         there = control_code(number, windows=False) if number is not None else None
         if there is None:
@@ -107,7 +107,7 @@ class Context:
         return platform_features(neutral_features(answer, windows=False), windows=self._windows)
 
     def get_attribute(self, card: int, number: int) -> bytes:
-        """Give an attribute of the reader."""
+        """Return an attribute of the reader."""
         fields = (card, number, b"", MAX_ATTRIBUTE_OCTETS, 0)
         answer = self._patiently(Command.GET_ATTRIB, *fields)
         return bytes(answer[2][: answer[3]])
@@ -132,7 +132,7 @@ class Context:
         payload: bytes = b"",
         of: bytes = b"",
     ) -> tuple[Any, ...]:
-        """Give the fields of the answer, the code being the last, and its payload."""
+        """Return the fields of the answer, the code being the last, and its payload."""
         layout = LAYOUTS[command]
         request = HEADER.pack(layout.size, command) + layout.pack(*fields) + payload
         answer: Future[bytes] = Future()
@@ -158,7 +158,7 @@ class Context:
 
 
 def _size_of(command: Command) -> Callable[[bytes], int]:
-    """Tell how long an answer is: those that carry octets do so only if all went well."""
+    """Return how long an answer is: those that carry octets do so only if all went well."""
     layout = LAYOUTS[command]
 
     def size(octets: bytes) -> int:

@@ -2,7 +2,7 @@
 """
 Remote cards for programs that use pyscard, in the same process; no PC/SC service is needed.
 
-    with wsrc.bridges.pyscard.install.install("wss://cards.example:4220", label="bench*"):
+    with wsrc.pyscard.install("wss://cards.example:4220", label="bench*"):
         for reader in smartcard.System.readers():
             ...
 
@@ -108,7 +108,7 @@ class Installation:
         _installed = self
 
     def __enter__(self) -> Self:
-        """Give itself: it is installed already."""
+        """Return itself: it is installed already."""
         return self
 
     def __exit__(
@@ -133,7 +133,7 @@ class Installation:
         self._service.close()
 
     def readers(self, groups: Any = None) -> list[Any]:
-        """Give the remote readers, or those in any of some groups."""
+        """Return the remote readers, or those in any of some groups."""
         asked = {groups} if isinstance(groups, str) else set(groups or ())
         there = [self._reader_of(seen) for seen in self._service.readers]
         if not asked or asked & EVERY_GROUP:
@@ -142,7 +142,7 @@ class Installation:
         return [reader for reader in there if reader.name in members]
 
     def reader(self, name: str) -> RemoteReader:
-        """Give the reader of that name, whether it is there or not."""
+        """Return the reader of that name, whether it is there or not."""
         return RemoteReader(name, self._service, self._groups)
 
     def _reader_of(self, seen: Seen) -> RemoteReader:
@@ -173,7 +173,7 @@ def _surviving(method: ReadersOf) -> ReadersOf:
 
 
 def _connecting(was: Callable[..., None]) -> Callable[..., None]:
-    """Give `ExclusiveConnectCardConnection.connect` for both worlds."""
+    """Return `ExclusiveConnectCardConnection.connect` for both worlds."""
 
     @functools.wraps(was)
     def connect(self: Any, protocol: Any = None, mode: Any = None, disposition: Any = None) -> None:
@@ -186,7 +186,7 @@ def _connecting(was: Callable[..., None]) -> Callable[..., None]:
 
 
 def _locking(was: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Give `ExclusiveTransmitCardConnection.lock` for both worlds."""
+    """Return `ExclusiveTransmitCardConnection.lock` for both worlds."""
 
     @functools.wraps(was)
     def lock(self: Any) -> None:
@@ -200,7 +200,7 @@ def _locking(was: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _unlocking(was: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Give `ExclusiveTransmitCardConnection.unlock` for both worlds."""
+    """Return `ExclusiveTransmitCardConnection.unlock` for both worlds."""
 
     @functools.wraps(was)
     def unlock(self: Any) -> None:
@@ -214,7 +214,7 @@ def _unlocking(was: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _transmitting(was: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `ExclusiveTransmitCardConnection.transmit` for both worlds; a remote card is locked."""
+    """`ExclusiveTransmitCardConnection.transmit` for both worlds; a remote card is locked."""
 
     @functools.wraps(was)
     def transmit(self: Any, command: list[int], protocol: Any = None) -> Any:

@@ -135,7 +135,7 @@ class MergedCardRequest(AbstractCardRequest):
         return [*self._local_cards, *remote]
 
     def _wait(self, look: Callable[[], Any], look_locally: Callable[[Any], Any]) -> Any:
-        """Give what either gives first."""
+        """Return what either gives first."""
         end = None if self.timeout is None else time.monotonic() + self.timeout
         version = self._service.version
         found = look()
@@ -171,7 +171,7 @@ class _Locally:
             self._thread.start()
 
     def found(self) -> Any:
-        """Give what was found, if anything."""
+        """Return what was found, if anything."""
         return self._found
 
     def end(self) -> None:
@@ -192,7 +192,7 @@ class _Locally:
 
 
 def _differ(before: dict[bytes, Seen], after: dict[bytes, Seen]) -> bool:
-    """Tell whether a card came, went or was changed for another."""
+    """Return whether a card came, went or was changed for another."""
 
     def cards(seen: dict[bytes, Seen]) -> dict[bytes, int]:
         return {name: each.event_count for name, each in seen.items() if each.present}

@@ -108,7 +108,7 @@ class Service:
             self._changed.notify_all()
 
     def why(self, name: bytes) -> str:
-        """Give the sentence that belongs to the last failure of a reader's card."""
+        """Return the sentence that belongs to the last failure of a reader's card."""
         return self._source.reasons.pop(name, "")
 
     def plug(self, pipe: "Pipe") -> None:
@@ -309,7 +309,7 @@ class Pipe(asyncio.Transport):
             answer.set_result(self._octets)
 
     def is_closing(self) -> bool:
-        """Tell whether `close` was called."""
+        """Return whether `close` was called."""
         return self._closing
 
     def close(self) -> None:

@@ -59,7 +59,7 @@ class LastingClient(Client):
 
 
 def clients(settings: UserSettings) -> Callable[[], LastingClient]:
-    """Give what makes one client after another."""
+    """Return what makes one client after another."""
     return functools.partial(LastingClient, settings, uuid.uuid4().hex)
 
 
@@ -293,7 +293,7 @@ class RemoteSession:
         return await self._card.control(number, octets)
 
     async def get_attribute(self, name: str) -> bytes:
-        """Give an attribute of the reader."""
+        """Return an attribute of the reader."""
         return await self._card.get_attribute(name)
 
     async def set_attribute(self, name: str, value: bytes) -> None:

@@ -40,7 +40,7 @@ class FollowingClient(aio.Client):
 
     async def follow(self, which: Filters) -> tuple[list[CardInfo], CardFeed]:
         """
-        Give the cards that there are, and a feed of what happens to them after.
+        Return the cards that there are, and a feed of what happens to them after.
 
         Raises:
             ConnectionLostError: If the connection is lost or the server does not answer in time.
@@ -50,7 +50,7 @@ class FollowingClient(aio.Client):
         return await self._list(which, feed), feed
 
     async def run_of_server(self) -> str | None:
-        """Give the name of this run of the server, None if it has none."""
+        """Return the name of this run of the server, None if it has none."""
         try:
             return (await self._ask_list(0)).instance
         except RefusedError:
@@ -139,7 +139,7 @@ class Roster:
             return self._fault
 
     def find(self, key: CardKey) -> CardInfo | None:
-        """Give the card at a place."""
+        """Return the card at a place."""
         with self._changed:
             return self._cards.get(key)
 

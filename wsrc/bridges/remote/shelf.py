@@ -132,7 +132,7 @@ class Place:
             self.seen = msgspec.structs.replace(self.seen, others=self._others())
 
     def _others(self) -> int:
-        """Tell how many others use the card; -1 for one that excludes us."""
+        """Return how many others use the card; -1 for one that excludes us."""
         card = self.card
         if self._taking:
             return 0
@@ -142,7 +142,7 @@ class Place:
         return len(leases) or int(card.state is CardState.IN_USE)
 
     def _is_resumed(self, lease: LeaseInfo | None) -> bool:
-        """Tell whether a lease is ours as a server tells it that was started again meanwhile."""
+        """Return whether a lease is ours as a server tells it that was started again meanwhile."""
         ours = self._ours
         return ours is not None and lease is not None and ours.holder == lease.holder
 
@@ -166,15 +166,15 @@ class Shelf:
         self._blind = False
 
     def seen(self) -> list[Seen]:
-        """Give all readers."""
+        """Return all readers."""
         return [place.seen for place in self._places]
 
     def find(self, name: bytes) -> Place | None:
-        """Give the reader of a name."""
+        """Return the reader of a name."""
         return next((p for p in self._places if p.seen.name == name), None)
 
     def holds(self, card: CardInfo) -> bool:
-        """Tell whether a card is in a reader."""
+        """Return whether a card is in a reader."""
         return self._at(where(card)) is not None
 
     def out_of_reach(self) -> None:
@@ -261,7 +261,7 @@ class Shelf:
         return self._settle_all([place for place in self._places if place.where == at])
 
     def doubtful(self) -> list[Place]:
-        """Give the readers, each once, whose card is gone and that seem to be there."""
+        """Return the readers, each once, whose card is gone and that seem to be there."""
         doubtful = [place for place in self._places if place.leaving and not place.doubted]
         for place in doubtful:
             place.doubted = True
@@ -292,7 +292,7 @@ class Shelf:
         return view.state if view is not None else SlotState.UNAVAILABLE
 
     def _at(self, at: Where) -> Place | None:
-        """Give the reader that stands for this one of a card host, with a card in it."""
+        """Return the reader that stands for this one of a card host, with a card in it."""
         return next((p for p in self._places if p.seen.present and p.where == at), None)
 
     def _into_empty(self, card: CardInfo) -> bool:
@@ -313,17 +313,17 @@ class Shelf:
 
 
 def _who(card: CardInfo) -> Any:
-    """Give what a card is known by; one that has no number is known by where it is."""
+    """Return what a card is known by; one that has no number is known by where it is."""
     ids = card.identities
     return (card.eids[0] if card.eids else ids.eid) or ids.iccid or where(card)
 
 
 def _is_changed(place: Place, card: CardInfo) -> bool:
-    """Tell whether a card is not the one that was in the place, or was taken out meanwhile."""
+    """Return whether a card is not the one that was in the place, or was taken out meanwhile."""
     return place.leaving and not (place.unheard and _who(place.card) == _who(card))
 
 
 def _is_overlooked(card: CardInfo) -> bool:
-    """Tell whether nobody looked at a card yet because somebody has, or had, its reader alone."""
+    """Return whether nobody looked at a card yet because somebody has, or had, its reader alone."""
     alone = card.lease is not None and card.lease.share is Share.DIRECT
     return (alone or card.state is CardState.RESETTING) and _who(card) == where(card)

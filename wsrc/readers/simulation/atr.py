@@ -14,7 +14,7 @@ _EUICC = 0x82
 
 
 def uicc_atr(protocol: CardProtocol, channels: int, *, euicc: bool = False) -> bytes:
-    """Give the ATR of a UICC that has so many logical channels, the basic one included, 1 to 4."""
+    """Return the ATR of a UICC that has 1 to 4 logical channels, the basic one included."""
     historical = bytes.fromhex("8031e073fe21") + bytes([_capabilities(channels)]) + b"\x64WSRC"
     global_bytes = bytes([_CLASSES, _EUICC]) if euicc else bytes([_CLASSES])
     t15 = 0x3F if euicc else 0x1F
@@ -27,7 +27,7 @@ def uicc_atr(protocol: CardProtocol, channels: int, *, euicc: bool = False) -> b
 
 
 def gsm_atr() -> bytes:
-    """Give the ATR of a GSM SIM: T=0 alone, therefore without TCK."""
+    """Return the ATR of a GSM SIM: T=0 alone, therefore without TCK."""
     historical = b"SIM"
     return bytes([0x3B, 0x10 | len(historical), _FI_DI]) + historical
 
@@ -38,7 +38,7 @@ def _capabilities(channels: int) -> int:
 
 
 def _check_octet(checked: bytes) -> int:
-    """Give TCK: with it, the exclusive-or from T0 on is 0 (ISO/IEC 7816-3 clause 8.2.5)."""
+    """Return TCK: with it, the exclusive-or from T0 on is 0 (ISO/IEC 7816-3 clause 8.2.5)."""
     tck = 0
     for octet in checked:
         tck ^= octet

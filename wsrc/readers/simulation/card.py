@@ -150,7 +150,7 @@ class Card:
 
     def transmit(self, octets: bytes) -> bytes:
         """
-        Give one TPDU (T=0) or one APDU (T=1) to the card, and its answer.
+        Return one TPDU (T=0) or one APDU (T=1) to the card, and its answer.
 
         Raises:
             CardNotPresentError: If the card is gone, or goes meanwhile.

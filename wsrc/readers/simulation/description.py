@@ -16,7 +16,7 @@ from wsrc.readers.simulation.filesystem import Access
 
 
 def _hex(low: int, high: int) -> str:
-    """Give the pattern of so many octets in hexadecimal."""
+    """Return the pattern of so many octets in hexadecimal."""
     return f"^([0-9A-Fa-f]{{2}}){{{low},{high}}}$"
 
 

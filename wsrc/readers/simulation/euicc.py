@@ -41,7 +41,7 @@ class Profiles:
         self._bare = bare
 
     def in_force(self) -> Profile:
-        """Give the enabled profile, or a file system without one."""
+        """Return the enabled profile, or a file system without one."""
         return next((p.profile for p in self.installed if p.enabled), self._bare)
 
     def enable(self, index: int) -> int:
@@ -81,7 +81,7 @@ class IsdR:
         self._request = b""
 
     def selected(self) -> bytes:
-        """Give the FCI template and the ISD-R application template (SGP.22 clause 5.7.1)."""
+        """Return the FCI template and the ISD-R application template (SGP.22 clause 5.7.1)."""
         self._request = b""
         template = tlv.encode(0xE0, tlv.encode(0x82, _VERSION))
         return tlv.encode(0x6F, tlv.encode(0x84, self.aid) + tlv.encode(0xA5, b"")) + template
@@ -175,12 +175,12 @@ class Ecasd:
         self._eid = bytes.fromhex(eid)
 
     def selected(self) -> bytes:
-        """Give the FCI template."""
+        """Return the FCI template."""
         return tlv.encode(0x6F, tlv.encode(0x84, self.aid) + tlv.encode(0xA5, b""))
 
     def process(self, command: Command) -> bytes:
         """
-        Give the EID.
+        Return the EID.
 
         Raises:
             StatusWordError: If anything else is asked.
@@ -191,5 +191,5 @@ class Ecasd:
 
 
 def isd_p_aid(index: int) -> bytes:
-    """Give the AID of the ISD-P of the n-th profile."""
+    """Return the AID of the ISD-P of the n-th profile."""
     return _ISD_P_AID + bytes([index])

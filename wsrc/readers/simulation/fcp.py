@@ -12,7 +12,7 @@ _CHANGE_CHILDREN = 0x07
 
 
 def fcp_template(file: AnyFile, *, pin1_enabled: bool) -> bytes:
-    """Give the FCP template, tag 62."""
+    """Return the FCP template, tag 62."""
     if isinstance(file, Directory):
         return tlv.encode(0x62, _directory(file, pin1_enabled=pin1_enabled))
     return tlv.encode(0x62, _elementary(file))

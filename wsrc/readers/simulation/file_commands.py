@@ -86,7 +86,7 @@ def increase(call: Call) -> Response:
 
 
 def _transparent(call: Call) -> tuple[Transparent, int]:
-    """Give the file and the offset; P1 names a file where its b8 is set."""
+    """Return the file and the offset; P1 names a file where its b8 is set."""
     command = call.command
     if command.p1 & 0x80:
         if command.p1 & 0x60:
@@ -128,7 +128,7 @@ def _current(call: Call) -> Ef:
 
 def _record_number(call: Call, file: Records) -> int:
     """
-    Give the number of the record that P1 and the mode of P2 name.
+    Return the number of the record that P1 and the mode of P2 name.
 
     Next and previous start at the two ends where no record is current (TS 102 221 clause 11.1.5).
     """

@@ -80,7 +80,7 @@ class Directory(File):
                 file.parent = self
 
     def directories(self) -> "Iterator[Directory]":
-        """Give the directories right under this one."""
+        """Return the directories right under this one."""
         return (f for f in self.children.values() if isinstance(f, Directory))
 
     def by_sfi(self, sfi: int) -> "Ef":

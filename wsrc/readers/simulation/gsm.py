@@ -113,7 +113,7 @@ class GsmSim:
         self._state = State(self._boot(), 0)
 
     def direction(self, cla: int, ins: int) -> Direction:
-        """Tell whether P3 is Lc or Le."""
+        """Return whether P3 is Lc or Le."""
         if cla != _CLASS:
             raise StatusWordError(SW.WRONG_CLASS)
         if ins not in _COMMANDS:

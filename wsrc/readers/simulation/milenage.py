@@ -28,25 +28,25 @@ class Milenage:
         self._opc = opc
 
     def f1(self, rand: bytes, sqn: bytes, amf: bytes) -> bytes:
-        """Give MAC-A, 8 octets."""
+        """Return MAC-A, 8 octets."""
         return self._out1(rand, sqn, amf)[:8]
 
     def f1_star(self, rand: bytes, sqn: bytes, amf: bytes) -> bytes:
-        """Give MAC-S for resynchronisation, 8 octets."""
+        """Return MAC-S for resynchronisation, 8 octets."""
         return self._out1(rand, sqn, amf)[8:]
 
     def f2345(self, rand: bytes) -> Keys:
-        """Give RES (8 octets), CK, IK (16) and AK (6)."""
+        """Return RES (8 octets), CK, IK (16) and AK (6)."""
         temp = self._temp(rand)
         out2 = self._out(temp, 1)
         return Keys(out2[8:], self._out(temp, 2), self._out(temp, 3), out2[:6])
 
     def f5_star(self, rand: bytes) -> bytes:
-        """Give AK for resynchronisation, 6 octets."""
+        """Return AK for resynchronisation, 6 octets."""
         return self._out(self._temp(rand), 4)[:6]
 
     def autn(self, rand: bytes, sqn: bytes, amf: bytes = b"\x80\x00") -> bytes:
-        """Give the AUTN that a network would send (3GPP TS 33.102 clause 6.3.2)."""
+        """Return the AUTN that a network would send (3GPP TS 33.102 clause 6.3.2)."""
         hidden = exclusive_or(sqn, self.f2345(rand).ak)
         return hidden + amf + self.f1(rand, sqn, amf)
 
@@ -68,7 +68,7 @@ class Milenage:
 
 
 def derive_opc(k: bytes, op: bytes) -> bytes:
-    """Give OPc for K and OP (3GPP TS 35.206 clause 4.1)."""
+    """Return OPc for K and OP (3GPP TS 35.206 clause 4.1)."""
     encryptor = Cipher(algorithms.AES(k), modes.ECB()).encryptor()  # noqa: S305
     return exclusive_or(encryptor.update(op) + encryptor.finalize(), op)
 

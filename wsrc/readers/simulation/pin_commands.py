@@ -78,7 +78,7 @@ def _pin(call: Call) -> Pin:
 
 
 def _unblockable(pin: Pin) -> Secret:
-    """Give the UNBLOCK PIN; an administrative key has none and is never disabled."""
+    """Return the UNBLOCK PIN; an administrative key has none and is never disabled."""
     if pin.unblock is None:
         raise StatusWordError(SW.REFERENCE_NOT_FOUND)
     return pin.unblock

@@ -66,5 +66,5 @@ class Pin:
 
 
 def padded_pin(digits: str) -> bytes:
-    """Give 4 to 8 digits as 8 octets with filler FF (ETSI TS 102 221 clause 9.5.1)."""
+    """Return 4 to 8 digits as 8 octets with filler FF (ETSI TS 102 221 clause 9.5.1)."""
     return digits.encode("ascii").ljust(SECRET_OCTETS, b"\xff")

@@ -67,7 +67,7 @@ def make_bare_profile(subscription: Subscription) -> Profile:
 
 
 def imsi_to_ef(imsi: str) -> bytes:
-    """Give the content of EF.IMSI for up to 15 digits (3GPP TS 31.102 clause 4.2.2)."""
+    """Return the content of EF.IMSI for up to 15 digits (3GPP TS 31.102 clause 4.2.2)."""
     parity = "9" if len(imsi) % 2 else "1"
     nibbles = parity + imsi
     nibbles += "f" * (len(nibbles) % 2)

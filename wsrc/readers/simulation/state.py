@@ -23,7 +23,7 @@ class SecurityDomain(Protocol):
         ...
 
     def selected(self) -> bytes:
-        """Give the FCI template for SELECT."""
+        """Return the FCI template for SELECT."""
         ...
 
     def process(self, command: Command) -> bytes:
@@ -64,7 +64,7 @@ class Channel:
         self.record = 0
 
     def copy(self) -> "Channel":
-        """Give a channel at the same place (ETSI TS 102 221 clause 11.1.17)."""
+        """Return a channel at the same place (ETSI TS 102 221 clause 11.1.17)."""
         return Channel(self.directory, self.adf, domain=self.domain)
 
 
@@ -84,7 +84,7 @@ class State:
 
     def pin(self, reference: int) -> Pin:
         """
-        Give the key that P2 names.
+        Return the key that P2 names.
 
         Raises:
             StatusWordError: 6A88 if the card has no such key.
@@ -94,7 +94,7 @@ class State:
         return self.profile.pins[reference]
 
     def satisfied(self, reference: int) -> bool:
-        """Tell whether a key was verified since the reset, or need not be."""
+        """Return whether a key was verified since the reset, or need not be."""
         return reference in self.verified or not self.pin(reference).enabled
 
     def require(self, access: Access) -> None:
@@ -154,7 +154,7 @@ Handler = Callable[[Call], Response]
 
 
 def done(data: bytes = b"") -> Response:
-    """Give the response of a command that went well."""
+    """Return the response of a command that went well."""
     return Response(data, SW.DONE)
 
 

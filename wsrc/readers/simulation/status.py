@@ -33,7 +33,7 @@ class SW(IntEnum):
 
 
 def tries_left(count: int) -> int:
-    """Give 63CX for a number of tries, 0 to 15."""
+    """Return 63CX for a number of tries, 0 to 15."""
     return 0x63C0 | min(count, 15)
 
 

@@ -21,7 +21,7 @@ class Transport(Protocol):
         ...
 
     def transmit(self, octets: bytes) -> bytes:
-        """Give the card's answer, at least a status word; never raises for what is sent to it."""
+        """Return the card's answer, at least a status word; never raises for what is sent to it."""
         ...
 
 
@@ -172,7 +172,7 @@ class _Held:
         self._data = b""
 
     def available(self, cla: int) -> int:
-        """Give how much there is; asking on another channel loses it."""
+        """Return how much there is; asking on another channel loses it."""
         if channel_of(cla) != self._channel:
             self.drop()
         if not self._data:
@@ -180,7 +180,7 @@ class _Held:
         return len(self._data)
 
     def take(self, octets: int) -> tuple[bytes, bytes]:
-        """Give that many octets, and what is held still."""
+        """Return that many octets, and what is held still."""
         taken, self._data = self._data[:octets], self._data[octets:]
         return taken, self._data
 

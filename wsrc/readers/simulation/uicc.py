@@ -43,7 +43,7 @@ class Engine(Protocol):
 
     def direction(self, cla: int, ins: int) -> Direction:
         """
-        Tell whether P3 of a T=0 command is Lc or Le.
+        Return whether P3 of a T=0 command is Lc or Le.
 
         Raises:
             StatusWordError: If the class or the instruction is not supported.
@@ -176,7 +176,7 @@ class Uicc:
         self._state = self._fresh()
 
     def direction(self, cla: int, ins: int) -> Direction:
-        """Tell whether P3 of a T=0 command is Lc or Le."""
+        """Return whether P3 of a T=0 command is Lc or Le."""
         self._handler(cla, ins)
         return Direction.OUT if ins in _OUTGOING else Direction.IN
 

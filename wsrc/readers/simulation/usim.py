@@ -36,7 +36,7 @@ class Usim:
         return _SUCCESS + with_length(keys.res) + with_length(keys.ck) + with_length(keys.ik)
 
     def authenticate_gsm(self, rand: bytes) -> bytes:
-        """Give SRES and Kc, each with its length (3GPP TS 33.102 clause 6.8.1.2)."""
+        """Return SRES and Kc, each with its length (3GPP TS 33.102 clause 6.8.1.2)."""
         keys = self._milenage.f2345(rand)
         sres = exclusive_or(keys.res[:4], keys.res[4:])
         kc = exclusive_or(
@@ -51,7 +51,7 @@ class Usim:
 
 
 def with_length(value: bytes) -> bytes:
-    """Give a value with its length before it, as AUTHENTICATE codes its fields."""
+    """Return a value with its length before it, as AUTHENTICATE codes its fields."""
     return bytes([len(value)]) + value
 
 

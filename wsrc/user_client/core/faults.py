@@ -13,7 +13,7 @@ Build = Callable[[m.Error, Outcome], e.WsrcError]
 
 def from_error(error: m.Error, *, command: bool) -> e.WsrcError:
     """
-    Give the exception for an `error`.
+    Return the exception for an `error`.
 
     Args:
         error: The answer to a request.
@@ -29,7 +29,7 @@ def from_error(error: m.Error, *, command: bool) -> e.WsrcError:
 
 
 def _unless_in_doubt(kind: Callable[[str], e.WsrcError]) -> Build:
-    """Give an error of this kind where the card provably did not run the command."""
+    """Return an error of this kind where the card provably did not run the command."""
 
     def build(error: m.Error, outcome: Outcome) -> e.WsrcError:
         in_doubt = outcome is Outcome.UNKNOWN

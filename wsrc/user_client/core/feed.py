@@ -32,7 +32,7 @@ class Feed(Generic[T]):
 
     async def next(self) -> T:
         """
-        Give the next news, however long it takes to come.
+        Return the next news, however long it takes to come.
 
         Raises:
             ConnectionLostError: If the connection was lost.

@@ -36,7 +36,7 @@ class LookAhead:
 
     def answer(self, command: bytes) -> bytes | None:
         """
-        Give the answer to a TPDU if it is known, else None: then the card must be asked.
+        Return the answer to a TPDU if it is known, else None: then the card must be asked.
 
         Args:
             command: A TPDU, as the program sends it.
@@ -57,7 +57,7 @@ class LookAhead:
         return data + self._sw.to_bytes(2)
 
     def _asks(self, command: bytes) -> bool:
-        """Tell whether a TPDU is GET RESPONSE on the channel of the data."""
+        """Return whether a TPDU is GET RESPONSE on the channel of the data."""
         return (
             4 <= len(command) <= 5
             and command[1:4] == bytes((GET_RESPONSE, 0, 0))

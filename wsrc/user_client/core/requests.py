@@ -310,7 +310,7 @@ class Requests:
 
 def bounded_wait(wait_s: float) -> float:
     """
-    Give how long a server is asked to wait for a card, even where that is for ever.
+    Return how long a server is asked to wait for a card, even where that is for ever.
 
     Raises:
         LocalProtocolError: If it is less than 0, or no number.

@@ -29,7 +29,7 @@ class ReaderCalls:
 
     async def list_readers(self) -> ReaderSnapshot:
         """
-        Give all readers, empty ones too.
+        Return all readers, empty ones too.
 
         Where there are so many that they come in parts, and one changes meanwhile, the mark is
         that of the first part: a watch from there on tells the change again.
@@ -50,7 +50,7 @@ class ReaderCalls:
         self, since: ReaderMark | None = None, *, again: bool = True
     ) -> AsyncGenerator[ReaderNews, None]:
         """
-        Give a snapshot of all readers, and then every change, once and in order.
+        Yield a snapshot of all readers, and then every change, once and in order.
 
         Each has a `mark`. When a lost connection was made again, the changes that were missed are
         given, or another snapshot where the server does not know them any more; another client
@@ -78,7 +78,7 @@ class ReaderCalls:
         self, *, again: bool = True
     ) -> AsyncGenerator[Notification, None]:
         """
-        Give the readers as JSON-RPC notifications: first all that there are, then what happens.
+        Yield the readers as JSON-RPC notifications: first all that there are, then what happens.
 
         A list that is too long for the server to tell is asked for. When a lost connection was
         made again, the notifications that were missed are given, or all readers once more where
@@ -101,7 +101,7 @@ class ReaderCalls:
                         raise
 
     async def _notifications(self, feed: ReaderFeed) -> tuple[list[Notification], ReaderMark]:
-        """Give the notifications of an event or a snapshot, and the mark that they go up to."""
+        """Return the notifications of an event or a snapshot, and the mark that they go up to."""
         told: list[Notification] = []
         while True:
             news = await feed.next()
@@ -119,7 +119,7 @@ class ReaderCalls:
 
     def _goes_on(self, feed: Feed[Any]) -> bool:
         """
-        Tell whether the connection of a feed was lost and will be made again.
+        Return whether the connection of a feed was lost and will be made again.
 
         Raises:
             ConnectionLostError: If it will not.

@@ -194,7 +194,7 @@ def vanishing() -> None:
 
 
 def settled(card: Handle) -> bool:
-    """Tell whether nobody else has the card any more."""
+    """Return whether nobody else has the card any more."""
     result = scard.SCardBeginTransaction(card.number)
     if result == 0:
         card.end()

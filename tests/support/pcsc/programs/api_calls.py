@@ -146,7 +146,7 @@ def other(doing: str, **environment: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 def heard(process: "subprocess.Popen[str]") -> str:
-    """Give the next line of another process."""
+    """Return the next line of another process."""
     assert process.stdout
     return process.stdout.readline().strip()
 

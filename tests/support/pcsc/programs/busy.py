@@ -35,7 +35,7 @@ class WrongAnswerError(Exception):
 
 
 def checked(code: int, what: str) -> bool:
-    """Tell whether a call succeeded; it may fail, but only as a card that goes makes it."""
+    """Return whether a call succeeded; it may fail, but only as a card that goes makes it."""
     code &= 0xFFFFFFFF
     if code == SUCCESS:
         return True
@@ -45,7 +45,7 @@ def checked(code: int, what: str) -> bool:
 
 
 def command(draw: random.Random) -> tuple[bytes, bytes]:
-    """Give a command, and what must be the answer."""
+    """Return a command, and what must be the answer."""
     size = draw.choice((0, 1, 254, 255, 256, 257, draw.randrange(MOST_OCTETS)))
     head = size.to_bytes(2)
     expected = bytes((head[0] + head[1] + i) & 0xFF for i in range(size))

@@ -164,7 +164,7 @@ class Line:
         return [reader(row) for row in rows if row[0]]
 
     def event(self, timeout_s: float) -> int | None:
-        """Give the code of the message that ends a wait; None if none comes."""
+        """Return the code of the message that ends a wait; None if none comes."""
         if not select.select([self.socket], [], [], timeout_s)[0]:
             return None
         zero, code = struct.unpack("=II", self.read(8))

@@ -210,7 +210,7 @@ class Sharing(RuleBasedStateMachine):
         return Seen(name, present=present, atr=ATR if present else b"", event_count=count)
 
     def _is_told(self, owner: object) -> bool:
-        """Tell whether a program has the answer to its connect."""
+        """Return whether a program has the answer to its connect."""
         number = getattr(owner, "number", 0)
         return number in self.holds and number not in self.busy
 

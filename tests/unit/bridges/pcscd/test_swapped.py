@@ -56,7 +56,7 @@ def raw(one: TestProgram, card: int) -> Running:
 
 
 def told(call: Running) -> Code:
-    """Give the code of a command."""
+    """Return the code of a command."""
     assert call.answer is not None
     return Code(struct.unpack("=I", call.answer[28:32])[0])
 

@@ -43,7 +43,7 @@ def lose(remote: RemotePyscard) -> None:
 
 
 def connected_beside(remote: RemotePyscard) -> Any:
-    """Give a connection, unless that takes too long."""
+    """Return a connection, unless that takes too long."""
     got: list[Any] = []
     thread = threading.Thread(target=lambda: got.append(remote.connection()))
     thread.start()
