@@ -23,7 +23,16 @@ from wsrc.server.cli import command as server
 from wsrc.settings.load import CardClientSettings, ServerSettings, UserSettings, load, settings_of
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("certs/*.md")])
+DOCUMENTS = sorted(
+    [
+        ROOT / "README.md",
+        *(
+            path
+            for folder in ("docs", "certs", ".github")
+            for path in ROOT.glob(f"{folder}/**/*.md")
+        ),
+    ]
+)
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 PROGRAMS = {"wsrc-server": server, "wsrc-card-client": card_client, "wsrc": user}
 
