@@ -196,6 +196,47 @@ def test_operations_explains_every_log_line() -> None:
     assert sorted(line for line in said if line not in text) == []
 
 
+def words_of_the_schema() -> set[str]:
+    """Return every field, message and value that can be on a connection."""
+    words: set[str] = set()
+
+    def walk(node: object) -> None:
+        if isinstance(node, dict):
+            words.update(node.get("properties", ()))
+            words.update(str(value) for value in node.get("enum", ()))
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(codec.schema())
+    return {word.lower() for word in words}
+
+
+def test_words_of_the_glossary_that_are_on_the_wire_are_in_the_protocol() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|(?: (.*?) ?\|)?$", text, re.MULTILINE)
+    told = [word for row in rows for word in re.findall(r"`(\w+)`", row[2])]
+    assert len(told) > 60
+    assert sorted(set(told) - words_of_the_schema()) == []
+
+
+def test_a_word_of_the_glossary_has_one_sentence() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|", text, re.MULTILINE)
+    defined = [row for row in rows if row[0] != "Word" and not row[0].startswith("-")]
+    words = [word for row in defined for word in row[0].split(", ")]
+    assert len(words) == len(set(words))
+    assert [row for row in defined if not row[1].endswith((".", ")."))] == []
+
+
+def test_the_readme_leads_to_every_document() -> None:
+    targets = set(re.findall(r"\]\(([^)\s#]+)", prose(ROOT / "README.md")))
+    there = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    assert sorted(there - targets) == []
+
+
 def test_settings_files_in_the_documents_can_be_loaded(tmp_path: Path) -> None:
     kinds = {"server.toml": ServerSettings, "card-client.toml": CardClientSettings}
     seen = set()
