@@ -133,14 +133,12 @@ async def test_read_iccid(world: World) -> None:
 
 
 async def test_many_cards(world: World) -> None:
-    await world.host(labels=LABELS)
+    await world.host()
     other = await world.user("other@lab")
-    async with other.select(label="red"):
-        lines = (await output(world, "many_cards.py", "*")).splitlines()
-    blue, red = sorted(lines)
-    assert blue == f"blue: {ICCID}"
-    assert "red" in red
-    assert "other@lab" in red
+    async with other.select(eid=EUICC):
+        ours, held = sorted((await output(world, "many_cards.py", "*bench")).splitlines())
+    assert ours == f"{BOX}@bench: {ICCID}"
+    assert "other@lab" in held
 
 
 async def test_wait_for_a_card(world: World) -> None:
@@ -273,7 +271,7 @@ async def test_notebook(world: World) -> None:
     cards = default_cards()[:1]
     await world.host(cards, labels=LABELS)
     said = (await output(world, "notebook.py")).splitlines()
-    assert said[0] == f"blue {UICC} ready"
+    assert said[0] == f"{BOX}@bench {UICC} ready"
     assert said[1].endswith("9000")
     assert said[-1] == cards[0].atr.hex()
     await until(lambda: ready(world))

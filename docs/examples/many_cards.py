@@ -2,7 +2,7 @@
 """
 Use many cards at once with asyncio: one task for each card, and no card holds up another.
 
-    python many_cards.py 'farm-*'                   labels; * stands for any text
+    python many_cards.py 'farm-*'                   labels, ICCIDs, readers …; * is any text
 """
 
 import asyncio
@@ -22,15 +22,15 @@ async def read(client: Client, info: CardInfo, turn: asyncio.Semaphore) -> None:
         try:
             async with client.select(reader=info.reader) as card:
                 result = await card.batch(READ_ICCID)
-            print(f"{info.label}: {result.error or result.results[-1]}")
+            print(f"{info.reader}: {result.error or result.results[-1]}")
         except WsrcError as error:  # held by somebody, gone, mute: the other cards go on
-            print(f"{info.label}: {error}")
+            print(f"{info.reader}: {error}")
 
 
-async def main(label: str) -> None:
+async def main(which: str) -> None:
     turn = asyncio.Semaphore(AT_ONCE)
     async with Client(URL, ca=CA) as client, asyncio.TaskGroup() as tasks:
-        for info in await client.list_cards(label=label):
+        for info in await client.list_cards(any=which):
             tasks.create_task(read(client, info, turn))
 
 

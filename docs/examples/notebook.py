@@ -17,11 +17,12 @@ client = kept.enter_context(
 )
 
 # %% Which cards are there?
-for info in client.list_cards():
-    print(info.label, info.identities.iccid, info.state)
+cards = client.list_cards()
+for info in cards:
+    print(info.reader, info.identities.iccid, info.state)
 
 # %% Take one. It is ours, and others wait, until the last cell or an hour without a command.
-card = kept.enter_context(client.select(label="blue", wait_s=60))
+card = kept.enter_context(client.select(reader=cards[0].reader, wait_s=60))
 
 # %% Ask it something, again and again.
 print(card.transmit(bytes.fromhex("00a4000c023f00")))
