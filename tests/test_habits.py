@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a forge reads (.github), hooks and releases name what there is, and agree."""
 
+import fnmatch
 import itertools
 import re
 import shlex
@@ -202,6 +203,26 @@ def test_the_version_is_in_the_changelog() -> None:
     assert first == "Unreleased"
     assert f"This will be {__version__}" in text or others[0] == __version__
     assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
+
+
+def test_releasing_says_what_the_workflow_does() -> None:
+    text = (ROOT / "docs" / "releasing.md").read_text("utf-8")
+    workflow = read(FORGE / "workflows" / "release.yml")
+    build = [step.get("run", "") for step in workflow["jobs"]["build"]["steps"]]
+    assert [
+        line for line in build if "-m " in line and line.replace("python ", "") not in text
+    ] == []
+    [tagged] = workflow[True]["push"]["tags"]  # YAML 1.1 reads `on` as true
+    tag = re.search(r"git tag -s (\S+)", text)
+    assert tag
+    assert fnmatch.fnmatchcase(tag[1], tagged)
+    used = " ".join(str(step) for step in steps(workflow))
+    assert "attest" in used
+    assert "--draft" in used
+    scripts = PROJECT["project"]["scripts"]
+    assert [name for name in scripts if f"/bin/{name} --version" not in text] == []
+    for path in re.findall(r"\.venv/bin/python (\S+\.py)", text):
+        assert (ROOT / path).is_file()
 
 
 def test_the_top_level_stays_what_it_is() -> None:
