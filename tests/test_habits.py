@@ -138,6 +138,8 @@ def test_a_form_asks_by_names_that_there_are(path: Path) -> None:
     fields = [item for item in form["body"] if item["type"] != "markdown"]
     assert len({field["id"] for field in fields}) == len(fields)
     assert all(field["attributes"]["label"] for field in fields)
+    every = {o for program in PROGRAMS.values() for param in program.params for o in param.opts}
+    assert set(re.findall(r"`(--[\w-]+)`", path.read_text("utf-8"))) <= every
     for line in re.findall(r"`((?:wsrc|make)[^`]*)`", path.read_text("utf-8")):
         first, *words = shlex.split(line)
         if first == "make":
