@@ -81,9 +81,7 @@ def install(
         if _installed is not None:
             raise LocalProtocolError("Remote cards are installed already; uninstall them first.")
         named = {kind: (str(text),) for kind, text in which.items() if text is not None}
-        service = Service(clients(settings), alternatives(named))
-        service.open()
-        return Installation(service)
+        return Installation(Service(clients(settings), alternatives(named)))
 
 
 class Installation:
