@@ -3,12 +3,11 @@
 
 import asyncio
 import concurrent.futures
-import inspect
 import os
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from wsrc.errors import ConnectionLostError
 
@@ -38,8 +37,8 @@ class Portal:
         self._holding: asyncio.Task[None] | None = None
         self._entered = False
         self._lock = threading.Lock()
-        self._going: dict[concurrent.futures.Future[Any], Coroutine[Any, Any, Any]] = {}
-        """What was handed to the loop and has not ended."""
+        self._handed_over: set[_Call[Any]] = set()
+        """What the loop has not begun yet."""
         self._ended = False
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -53,17 +52,7 @@ class Portal:
         Raises:
             ConnectionLostError: If the loop has ended, or is another process's.
         """
-        if self.usable and self._loop is not None:
-            with self._lock:
-                if not self._ended:
-                    future = asyncio.run_coroutine_threadsafe(doing, self._loop)
-                    self._going[future] = doing
-                    future.add_done_callback(lambda done: self._going.pop(done, None))
-                    return future
-        doing.close()
-        raise ConnectionLostError(
-            "The client is closed, or was opened before a fork; open another one here."
-        )
+        return self._hand_over(_Call(doing))
 
     def call(self, doing: Coroutine[Any, Any, T]) -> T:
         """
@@ -74,14 +63,28 @@ class Portal:
         Raises:
             ConnectionLostError: If the loop has ended, or ends before that does.
         """
-        ticket = _Ticket()
+        call = _Call(doing)
         try:
-            return wait_for(self.submit(ticket.run(doing)))
+            return wait_for(self._hand_over(call))
         except BaseException:
-            self.soon(ticket.abandon)
-            if inspect.getcoroutinestate(doing) == inspect.CORO_CREATED and not self.usable:
-                doing.close()
+            self.soon(call.abandon)
             raise
+
+    def _hand_over(self, call: "_Call[T]") -> "concurrent.futures.Future[T]":
+        if self.usable and self._loop is not None:
+            with self._lock:
+                if not self._ended:
+                    self._loop.call_soon_threadsafe(self._begin, call)
+                    self._handed_over.add(call)
+                    return call.future
+        call.close()
+        raise ConnectionLostError(
+            "The client is closed, or was opened before a fork; open another one here."
+        )
+
+    def _begin(self, call: "_Call[Any]") -> None:
+        self._handed_over.discard(call)
+        call.begin()
 
     def soon(self, doing: Callable[[], None]) -> None:
         """Have something called in the loop, without waiting; nothing where the loop has ended."""
@@ -146,20 +149,22 @@ class Portal:
         try:
             asyncio.run(self._serve())
         finally:
-            with self._lock:
-                self._ended = True
-            for future, doing in list(self._going.items()):
-                future.cancel()
-                doing.close()
+            for call in self._handed_over:
+                call.close()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._started.set()
-        await self._stopping.wait()
-        holding = self._holding
-        if holding is None:
-            return
+        try:
+            await self._stopping.wait()
+            if self._holding is not None:
+                await self._let_go(self._holding)
+        finally:
+            with self._lock:
+                self._ended = True
+
+    async def _let_go(self, holding: asyncio.Task[None]) -> None:
         if not self._entered:
             holding.cancel()
         await asyncio.wait([holding])
@@ -168,29 +173,48 @@ class Portal:
             holding.result()
 
 
-class _Ticket:
-    """What was handed to the loop, by which it can be taken back; used in the loop's thread."""
+class _Call(Generic[T]):
+    """What is handed to the loop; used in its thread, but for `future`."""
 
-    def __init__(self) -> None:
-        self._task: asyncio.Task[Any] | None = None
+    def __init__(self, doing: Coroutine[Any, Any, T]) -> None:
+        self.future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._doing = doing
+        self._task: asyncio.Task[T] | None = None
         self._abandoned = False
 
-    async def run(self, doing: Coroutine[Any, Any, T]) -> T:
+    def begin(self) -> None:
         """Do it, unless it was abandoned before it began."""
-        if self._abandoned:
-            doing.close()
-            raise asyncio.CancelledError
-        self._task = asyncio.current_task()
-        try:
-            return await doing
-        finally:
-            self._task = None
+        if self._abandoned or self.future.cancelled():
+            self.close()
+            return
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.create_task(self._doing)  # noqa: TID251 - it ends with the loop
+        self._task.add_done_callback(self._done)
+        self.future.add_done_callback(
+            lambda future: loop.call_soon_threadsafe(self.abandon) if future.cancelled() else None
+        )
 
     def abandon(self) -> None:
         """Cancel what goes on, or what is about to begin."""
         self._abandoned = True
         if self._task is not None:
             self._task.cancel()
+
+    def close(self) -> None:
+        """Let what never begins end nevertheless."""
+        self._doing.close()
+        self.future.cancel()
+
+    def _done(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self.future.cancel()
+        if not self.future.set_running_or_notify_cancel():
+            return
+        exc = task.exception()
+        if exc is not None:
+            self.future.set_exception(exc)
+        else:
+            self.future.set_result(task.result())
 
 
 def wait_for(future: "concurrent.futures.Future[T]") -> T:
