@@ -12,36 +12,16 @@ from enum import IntEnum
 from struct import Struct
 from typing import Any, Final
 
+from wsrc.bridges.pcscd import requests as asks
 from wsrc.bridges.pcscd.requests import (
     MAJOR,
     MAX_ATTRIBUTE_OCTETS,
     MAX_PAYLOAD_OCTETS,
     OLDEST_MINOR,
-    Begin,
-    Cancel,
-    Connect,
-    Connected,
-    Control,
-    Disconnect,
-    End,
-    EstablishContext,
-    GetAttribute,
-    GetReaderEvents,
-    GetReaders,
-    GetTable,
-    GetTableSize,
-    Reconnect,
-    ReleaseContext,
     Request,
     RequestError,
     Row,
     Rows,
-    SetAttribute,
-    Status,
-    StopWaiting,
-    Transmit,
-    Version,
-    Wait,
 )
 from wsrc.card.pcsc_numbers import Code
 
@@ -124,56 +104,56 @@ def _first(count: int, kind: type[Request[Any]]) -> _Read:
     return lambda fields, _: kind(*fields[:count])
 
 
-def _connect(fields: tuple[Any, ...], _: bytes) -> Connect:
+def _connect(fields: tuple[Any, ...], _: bytes) -> asks.Connect:
     context, name, share, protocols, *_rest = fields
-    return Connect(context, name.partition(b"\0")[0], share, protocols)
+    return asks.Connect(context, name.partition(b"\0")[0], share, protocols)
 
 
-def _get_attribute(fields: tuple[Any, ...], _: bytes) -> GetAttribute:
+def _get_attribute(fields: tuple[Any, ...], _: bytes) -> asks.GetAttribute:
     card, attribute, _value, size, _code = fields
     if size > MAX_ATTRIBUTE_OCTETS:
         raise RequestError(_CUT)
-    return GetAttribute(card, attribute, size)
+    return asks.GetAttribute(card, attribute, size)
 
 
-def _set_attribute(fields: tuple[Any, ...], _: bytes) -> SetAttribute:
+def _set_attribute(fields: tuple[Any, ...], _: bytes) -> asks.SetAttribute:
     card, attribute, value, size, _code = fields
     if size > MAX_ATTRIBUTE_OCTETS:
         raise RequestError(_CUT)
-    return SetAttribute(card, attribute, value[:size])
+    return asks.SetAttribute(card, attribute, value[:size])
 
 
-def _transmit(fields: tuple[Any, ...], octets: bytes) -> Transmit:
+def _transmit(fields: tuple[Any, ...], octets: bytes) -> asks.Transmit:
     card, protocol, length, _, answer_protocol, answer_length, most, _ = fields
-    return Transmit(card, protocol, octets, (length, answer_protocol, answer_length), most)
+    return asks.Transmit(card, protocol, octets, (length, answer_protocol, answer_length), most)
 
 
-def _control(fields: tuple[Any, ...], octets: bytes) -> Control:
+def _control(fields: tuple[Any, ...], octets: bytes) -> asks.Control:
     card, code, _, most, _, _ = fields
-    return Control(card, code, octets, most)
+    return asks.Control(card, code, octets, most)
 
 
 _REQUESTS: Final[Mapping[int, _Read]] = {
-    Command.ESTABLISH_CONTEXT: _first(1, EstablishContext),
-    Command.RELEASE_CONTEXT: _first(1, ReleaseContext),
+    Command.ESTABLISH_CONTEXT: _first(1, asks.EstablishContext),
+    Command.RELEASE_CONTEXT: _first(1, asks.ReleaseContext),
     Command.CONNECT: _connect,
-    Command.RECONNECT: _first(4, Reconnect),
-    Command.DISCONNECT: _first(2, Disconnect),
-    Command.BEGIN_TRANSACTION: _first(1, Begin),
-    Command.END_TRANSACTION: _first(2, End),
+    Command.RECONNECT: _first(4, asks.Reconnect),
+    Command.DISCONNECT: _first(2, asks.Disconnect),
+    Command.BEGIN_TRANSACTION: _first(1, asks.Begin),
+    Command.END_TRANSACTION: _first(2, asks.End),
     Command.TRANSMIT: _transmit,
     Command.CONTROL: _control,
-    Command.STATUS: _first(1, Status),
-    Command.CANCEL: _first(1, Cancel),
+    Command.STATUS: _first(1, asks.Status),
+    Command.CANCEL: _first(1, asks.Cancel),
     Command.GET_ATTRIB: _get_attribute,
     Command.SET_ATTRIB: _set_attribute,
-    Command.VERSION: _first(2, Version),
-    Command.GET_READERS_STATE: _first(0, GetReaders),
-    Command.WAIT_READER_STATE_CHANGE: _first(0, Wait),
-    Command.STOP_WAITING_READER_STATE_CHANGE: _first(0, StopWaiting),
-    Command.GET_READER_EVENTS: _first(0, GetReaderEvents),
-    Command.GET_READERS_STATE_SIZE: _first(0, GetTableSize),
-    Command.GET_READERS_STATE_SIZED: _first(0, GetTable),
+    Command.VERSION: _first(2, asks.Version),
+    Command.GET_READERS_STATE: _first(0, asks.GetReaders),
+    Command.WAIT_READER_STATE_CHANGE: _first(0, asks.Wait),
+    Command.STOP_WAITING_READER_STATE_CHANGE: _first(0, asks.StopWaiting),
+    Command.GET_READER_EVENTS: _first(0, asks.GetReaderEvents),
+    Command.GET_READERS_STATE_SIZE: _first(0, asks.GetTableSize),
+    Command.GET_READERS_STATE_SIZED: _first(0, asks.GetTable),
 }
 """What is made of the fields and the payload of each request."""
 
@@ -285,24 +265,24 @@ def _structure(asked: Request[Any], given: Any, code: Code, octets: int) -> byte
     return _LAYOUTS[command].pack(*fields(asked, given, octets), code)
 
 
-def _connected(asked: Connect, given: Connected | None, _: int) -> tuple[Any, ...]:
+def _connected(asked: asks.Connect, given: asks.Connected | None, _: int) -> tuple[Any, ...]:
     card, protocol = (given.card, given.protocol) if given is not None else (0, 0)
     return asked.context, asked.reader, asked.share, asked.protocols, card, protocol
 
 
-def _transmitted(asked: Transmit, given: bytes | None, octets: int) -> tuple[Any, ...]:
+def _transmitted(asked: asks.Transmit, given: bytes | None, octets: int) -> tuple[Any, ...]:
     length, protocol, answer_length = asked.pci
     size = octets if given is None else len(given)
     head = asked.card, asked.protocol, length, len(asked.octets)
     return *head, protocol, answer_length, size
 
 
-def _controlled(asked: Control, given: bytes | None, octets: int) -> tuple[Any, ...]:
+def _controlled(asked: asks.Control, given: bytes | None, octets: int) -> tuple[Any, ...]:
     size = octets if given is None else len(given)
     return asked.card, asked.code, len(asked.octets), asked.max_answer, size
 
 
-def _attribute(asked: GetAttribute, given: bytes | None, octets: int) -> tuple[Any, ...]:
+def _attribute(asked: asks.GetAttribute, given: bytes | None, octets: int) -> tuple[Any, ...]:
     size = octets if given is None else len(given)
     return asked.card, asked.attribute, given or b"", size
 
@@ -310,30 +290,30 @@ def _attribute(asked: GetAttribute, given: bytes | None, octets: int) -> tuple[A
 _Fields = Callable[[Any, Any, int], tuple[Any, ...]]
 
 _STRUCTURES: Final[Mapping[type[Request[Any]], tuple[Command, _Fields]]] = {
-    EstablishContext: (Command.ESTABLISH_CONTEXT, lambda a, given, _: (a.scope, given or 0)),
-    ReleaseContext: (Command.RELEASE_CONTEXT, lambda a, _, __: (a.context,)),
-    Connect: (Command.CONNECT, _connected),
-    Reconnect: (
+    asks.EstablishContext: (Command.ESTABLISH_CONTEXT, lambda a, given, _: (a.scope, given or 0)),
+    asks.ReleaseContext: (Command.RELEASE_CONTEXT, lambda a, _, __: (a.context,)),
+    asks.Connect: (Command.CONNECT, _connected),
+    asks.Reconnect: (
         Command.RECONNECT,
         lambda a, given, _: (a.card, a.share, a.protocols, a.initialization, given or 0),
     ),
-    Disconnect: (Command.DISCONNECT, lambda a, _, __: (a.card, a.disposition)),
-    Begin: (Command.BEGIN_TRANSACTION, lambda a, _, __: (a.card,)),
-    End: (Command.END_TRANSACTION, lambda a, _, __: (a.card, a.disposition)),
-    Transmit: (Command.TRANSMIT, _transmitted),
-    Control: (Command.CONTROL, _controlled),
-    Status: (Command.STATUS, lambda a, _, __: (a.card,)),
-    Cancel: (Command.CANCEL, lambda a, _, __: (a.context,)),
-    GetAttribute: (Command.GET_ATTRIB, _attribute),
-    SetAttribute: (
+    asks.Disconnect: (Command.DISCONNECT, lambda a, _, __: (a.card, a.disposition)),
+    asks.Begin: (Command.BEGIN_TRANSACTION, lambda a, _, __: (a.card,)),
+    asks.End: (Command.END_TRANSACTION, lambda a, _, __: (a.card, a.disposition)),
+    asks.Transmit: (Command.TRANSMIT, _transmitted),
+    asks.Control: (Command.CONTROL, _controlled),
+    asks.Status: (Command.STATUS, lambda a, _, __: (a.card,)),
+    asks.Cancel: (Command.CANCEL, lambda a, _, __: (a.context,)),
+    asks.GetAttribute: (Command.GET_ATTRIB, _attribute),
+    asks.SetAttribute: (
         Command.SET_ATTRIB,
         lambda a, _, __: (a.card, a.attribute, a.value, len(a.value)),
     ),
-    Version: (Command.VERSION, lambda _a, given, _: (MAJOR, given or OLDEST_MINOR)),
+    asks.Version: (Command.VERSION, lambda _a, given, _: (MAJOR, given or OLDEST_MINOR)),
 }
 """The fields of an answer before its code: of the request, what it is given, what has no room."""
 
-_WITH_PAYLOAD: Final = {Transmit, Control}
+_WITH_PAYLOAD: Final = {asks.Transmit, asks.Control}
 
 
 def _table(rows: Rows | None) -> bytes:
@@ -341,11 +321,11 @@ def _table(rows: Rows | None) -> bytes:
 
 
 _BARE: Final[Mapping[type[Request[Any]], Callable[[Any], bytes]]] = {
-    GetReaders: _table,
-    GetTable: _table,
-    Wait: _table,
-    StopWaiting: lambda did: event(Code.SCARD_S_SUCCESS) if did else b"",
-    GetReaderEvents: lambda count: _EVENT.pack(count, Code.SCARD_S_SUCCESS),
-    GetTableSize: _NUMBER.pack,
+    asks.GetReaders: _table,
+    asks.GetTable: _table,
+    asks.Wait: _table,
+    asks.StopWaiting: lambda did: event(Code.SCARD_S_SUCCESS) if did else b"",
+    asks.GetReaderEvents: lambda count: _EVENT.pack(count, Code.SCARD_S_SUCCESS),
+    asks.GetTableSize: _NUMBER.pack,
 }
 """Answers without the structure of a request; these requests are not refused."""
