@@ -59,35 +59,35 @@ class Calls:
         self, program: Program, request: asks.CardRequest[Any], now: float
     ) -> Steps[Any]:
         """
-        Carry a request out; return what it gives.
+        Return the steps in which a request is carried out; they return what it gives.
 
         Raises:
-            Refused: If it is not done.
-            RequestError: If the program may not make it.
+            Refused: By the steps, if it is not done.
+            RequestError: By the steps, if the program may not make it.
         """
         match request:
             case asks.Transmit():
-                return (yield from self._transmit(program, request))
+                return self._transmit(program, request)
             case asks.Status():
                 return self._status(program, request)
             case asks.Begin():
-                return (yield from self._begin(program, request, now))
+                return self._begin(program, request, now)
             case asks.End():
                 return self._end(program, request)
             case asks.Connect():
-                return (yield from self._connect(program, request, now))
+                return self._connect(program, request, now)
             case asks.Reconnect():
-                return (yield from self._reconnect(program, request))
+                return self._reconnect(program, request)
             case asks.Disconnect():
-                return (yield from self._disconnect(program, request, now))
+                return self._disconnect(program, request, now)
             case asks.Control():
-                return (yield from self._control(program, request))
+                return self._control(program, request)
             case asks.GetAttribute():
-                return (yield from self._get_attribute(program, request))
+                return self._get_attribute(program, request)
             case asks.SetAttribute():
-                return (yield from self._set_attribute(program, request))
+                return self._set_attribute(program, request)
             case _:
-                raise RequestError(f"{type(request).__name__} has no place here")
+                raise AssertionError(request)
 
     def _connect(self, program: Program, asked: asks.Connect, now: float) -> Steps[Connected]:
         """SCardConnect; the first one makes the card ours."""
@@ -209,8 +209,9 @@ class Calls:
                 raise Refused(Code.SCARD_E_SHARING_VIOLATION)
             now = yield Park(until)
 
-    def _end(self, program: Program, asked: asks.End) -> None:
+    def _end(self, program: Program, asked: asks.End) -> Steps[None]:
         """SCardEndTransaction; a reset strikes the program that asks for it, too."""
+        yield from ()
         handle = self._handle(program, asked.card)
         if asked.disposition not in set(Disposition):
             raise Refused(Code.SCARD_E_INVALID_VALUE)
@@ -222,8 +223,9 @@ class Calls:
             self._waiting.changed()
         self._turns.let_go = True
 
-    def _status(self, program: Program, asked: asks.Status) -> None:
+    def _status(self, program: Program, asked: asks.Status) -> Steps[None]:
         """SCardStatus; all but whether the handle is good is in the table."""
+        yield from ()
         self._usable(program, asked.card)
 
     def _control(self, program: Program, asked: asks.Control) -> Steps[bytes]:

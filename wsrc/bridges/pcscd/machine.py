@@ -134,19 +134,20 @@ class Machine:
 
     def asked(self, program: Program, request: asks.Request[Any], now: float) -> Steps[Any]:
         """
-        Carry a request out; return what it gives.
+        Return the steps in which a request is carried out; they return what it gives.
 
         Raises:
-            Refused: If it is not done.
-            RequestError: If the connection of the program must be closed.
+            Refused: By the steps, if it is not done.
+            RequestError: By the steps, if the connection of the program must be closed.
         """
         if isinstance(request, CardRequest):
-            return (yield from self._calls.asked(program, request, now))
+            return self._calls.asked(program, request, now)
         return self._asked_at_once(program, request, now)
 
     def _asked_at_once(  # noqa: PLR0911 - a line for each request
         self, program: Program, request: asks.Request[Any], now: float
-    ) -> Any:
+    ) -> Steps[Any]:
+        yield from ()
         match request:
             case asks.Version():
                 return _agree(program, request)

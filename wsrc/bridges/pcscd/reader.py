@@ -48,6 +48,9 @@ class HandleEvent(StrEnum):
     RETURN = "SCardDisconnect"
 
 
+_USABLE: Final = HandleState.USABLE
+"""Asked for at each use of a handle; a member of an enumeration takes longer to find."""
+
 _ANY_WAY_ON: Final[Mapping[HandleEvent, HandleState]] = {
     HandleEvent.RESET: HandleState.CARD_RESET,
     HandleEvent.REMOVE: HandleState.CARD_REMOVED,
@@ -94,7 +97,7 @@ class Handle:
 
     def check_card(self) -> None:
         """Refuse with what happened to the card until the program reconnects, if anything did."""
-        if self.state is not HandleState.USABLE:
+        if self.state is not _USABLE:
             raise Refused(_REFUSALS[self.state])
 
 

@@ -125,7 +125,7 @@ class Caller(ABC):
 
     @abstractmethod
     def end(self) -> None:
-        """Make no calls any more, and tell the server that it has `left`."""
+        """Make no calls any more; tell the server that it has `left`, but not before this ends."""
 
 
 class Server:

@@ -65,7 +65,7 @@ _FREE_ROW: Final = bytes(_ROW.size)
 _NOTHING, _TWO, _THREE, _SIX = Struct(""), Struct("=II"), Struct("=III"), Struct("=IIIIII")
 _ATTRIBUTE = Struct("=iI264sII")
 
-_LAYOUTS: Final[Mapping[Command, Struct]] = {
+_LAYOUTS: Final[Mapping[int, Struct]] = {
     Command.ESTABLISH_CONTEXT: _THREE,
     Command.RELEASE_CONTEXT: _TWO,
     Command.CONNECT: Struct("=I128sIIiII"),
@@ -89,7 +89,7 @@ _LAYOUTS: Final[Mapping[Command, Struct]] = {
 }
 """The structure of each command; where it is not empty, its last field is the result code."""
 
-_PAYLOADS: Final[Mapping[Command, int]] = {Command.TRANSMIT: 3, Command.CONTROL: 2}
+_PAYLOADS: Final[Mapping[int, int]] = {Command.TRANSMIT: 3, Command.CONTROL: 2}
 """Which field of a request tells how long its payload is."""
 
 _CUT = "a payload is longer than the protocol allows"
@@ -183,21 +183,20 @@ class Reading:
         if len(self._octets) < _HEADER.size:
             return None
         size, number = _HEADER.unpack_from(self._octets)
-        if number not in _REQUESTS:
+        layout = _LAYOUTS.get(number)
+        if layout is None:
             raise RequestError(f"{number:#x} is no command")
-        command = Command(number)
-        layout = _LAYOUTS[command]
         if size != layout.size:
             raise RequestError(f"command {number:#x} has {layout.size} octets, not {size}")
         start = _HEADER.size + size
         if len(self._octets) < start:
             return None
         fields = layout.unpack_from(self._octets, _HEADER.size)
-        sent = fields[_PAYLOADS[command]] if command in _PAYLOADS else 0
+        sent = fields[_PAYLOADS[number]] if number in _PAYLOADS else 0
         if sent > MAX_PAYLOAD_OCTETS:
             raise RequestError(_CUT)
         octets = self._take(start + sent)
-        return _REQUESTS[command](fields, octets[start:]) if octets is not None else None
+        return _REQUESTS[number](fields, octets[start:]) if octets is not None else None
 
     def _take(self, count: int) -> bytes | None:
         if len(self._octets) < count:
@@ -221,11 +220,11 @@ def answer(asked: Request[Any], given: Any) -> bytes:
     Returns:
         What is to be sent, which is nothing for some requests of a program that waits.
     """
-    kind = type(asked)
-    if kind in _BARE:
-        return _BARE[kind](given)
+    bare = _BARE.get(type(asked))
+    if bare is not None:
+        return bare(given)
     head = _structure(asked, given, Code.SCARD_S_SUCCESS, 0)
-    return head + given if kind in _WITH_PAYLOAD else head
+    return head + given if isinstance(asked, _WITH_PAYLOAD) else head
 
 
 def refusal(asked: Request[Any], code: Code, octets: int = 0) -> bytes:
@@ -313,7 +312,7 @@ _STRUCTURES: Final[Mapping[type[Request[Any]], tuple[Command, _Fields]]] = {
 }
 """The fields of an answer before its code: of the request, what it is given, what has no room."""
 
-_WITH_PAYLOAD: Final = {asks.Transmit, asks.Control}
+_WITH_PAYLOAD: Final = (asks.Transmit, asks.Control)
 
 
 def _table(rows: Rows | None) -> bytes:

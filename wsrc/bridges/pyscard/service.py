@@ -119,10 +119,11 @@ class Program(Caller):
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self._answer: asyncio.Future[Any] | None = None
+        self._ending = False
 
     async def ask(self, request: Request[T]) -> T:
         """Make a call; see `Service.ask`."""
-        if self.closed or (self.program is None and not self._server.joins(self)):
+        if self._ending or (self.program is None and not self._server.joins(self)):
             raise Refused(Code.SCARD_E_NO_SERVICE)
         self._answer = answer = asyncio.get_running_loop().create_future()
         self._server.ask(self, request)
@@ -143,7 +144,8 @@ class Program(Caller):
         """Programs in this process wait for the readers of the service."""
 
     def end(self) -> None:
-        """Let go of everything; a call that goes on has no answer any more."""
-        if not self.closed:
-            self._server.left(self)
+        """Let go of everything, soon; a call that goes on has no answer any more."""
+        if not self._ending:
+            self._ending = True
             self.refused(Refused(Code.SCARD_E_NO_SERVICE))
+            asyncio.get_running_loop().call_soon(self._server.left, self)
