@@ -37,6 +37,8 @@ from wsrc.bridges.pcscd.table import Program
 from wsrc.card.pcsc_numbers import Code
 from wsrc.errors import WsrcError
 
+# Longer than the aim: what runs the calls and the line that asks for them are read together.
+
 MAX_PROGRAMS = 1_000
 """Connections at a time; pcscd has 200. More are closed at once."""
 
