@@ -17,11 +17,11 @@ from tests.support.paths import ROOT
 LIMIT_S = 30.0
 """How long a program may take to say what is waited for, or to end."""
 
-MAIN = "import sys; from wsrc.{0}.cli import main; sys.argv[0] = '{1}'; sys.exit(main())"
+MAIN = "import sys; from wsrc.{0} import main; sys.argv[0] = '{1}'; sys.exit(main())"
 COMMANDS = {
-    "wsrc-server": "server",
-    "wsrc-card-client": "card_client",
-    "wsrc": "user_client",
+    "wsrc-server": "server.cli",
+    "wsrc-card-client": "card_client.cli",
+    "wsrc": "command_line.program",
 }
 
 
