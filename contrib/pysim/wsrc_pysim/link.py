@@ -25,7 +25,6 @@ from wsrc.errors import (
 )
 from wsrc.settings.load import UserSettings, load
 from wsrc.user_client.blocking import Card, Client
-from wsrc.user_client.client_options import client_options
 from wsrc.user_client.naming import CardKey, Filters, key_of
 
 _LONGEST_WAIT_S = 3600.0
@@ -187,7 +186,7 @@ class WsrcLink(LinkBase):
         return self._client.select(wait_s=wait_s, **self._which)
 
     def _open_client(self) -> Client:
-        return Client(**client_options(self._settings)).__enter__()
+        return Client.from_settings(self._settings).open()
 
     def _connected(self) -> Card:
         if self._card is None:
@@ -196,8 +195,7 @@ class WsrcLink(LinkBase):
 
     def _wait_for_insertion(self, end: float) -> None:
         """Return when a card that matches was put in; `end` is a monotonic time."""
-        options = client_options(self._settings)
-        roster = Roster(lambda: FollowingClient(**options), self._which)
+        roster = Roster(lambda: FollowingClient.from_settings(self._settings), self._which)
         try:
             roster.open()
             seen: set[CardKey] | None = None
