@@ -70,16 +70,19 @@ async def test_of_a_watch(sentence: str, wrong: Callable[[Any], Any]) -> None:
 
 @pytest.mark.parametrize(("sentence", "wrong"), OF_A_CARD.items())
 async def test_of_a_card(sentence: str, wrong: Callable[[Any], Any]) -> None:
-    async with scripted(HOST) as url, aio.Client(url) as client:
-        async with client.select(iccid="89860000000000000001") as mine:
-            with pytest.raises(LocalProtocolError, match=sentence.strip()) as caught:
-                await result if (result := wrong(mine)) is not None else None
-            assert READ.hex() not in str(caught.value)
-            with pytest.raises(LocalProtocolError, match="disposition must be one of"):
-                await mine.transaction(disposition="hold").__aenter__()
-            assert await mine.transmit(bytearray(READ)) == (b"\1\2", 0x9000)
-            steps = [aio.Step(memoryview(READ), ["9000"]), memoryview(READ)]
-            assert len((await mine.batch(steps)).results) == 2
+    async with (
+        scripted(HOST) as url,
+        aio.Client(url) as client,
+        client.select(iccid="89860000000000000001") as mine,
+    ):
+        with pytest.raises(LocalProtocolError, match=sentence.strip()) as caught:
+            await result if (result := wrong(mine)) is not None else None
+        assert READ.hex() not in str(caught.value)
+        with pytest.raises(LocalProtocolError, match="disposition must be one of"):
+            await mine.transaction(disposition="hold").__aenter__()
+        assert await mine.transmit(bytearray(READ)) == (b"\1\2", 0x9000)
+        steps: Any = [aio.Step(memoryview(READ), ["9000"]), memoryview(READ)]
+        assert len((await mine.batch(steps)).results) == 2
 
 
 def test_without_asyncio() -> None:

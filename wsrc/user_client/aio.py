@@ -38,6 +38,9 @@ from wsrc.user_client.naming import Filters
 
 __all__ = ["Card", "Client", "Selecting"]
 
+NOT_OPEN = "The client is not open; use it with `with`, or `open` it."
+"""What is said to whoever asks something of a client that was not opened, or was closed."""
+
 SELECT_EXTRA_S = 60.0
 """How much longer than `wait_s` a card may take to become ours: it is reset first."""
 
@@ -114,8 +117,12 @@ class Client(ReaderCalls):
             name=settings.name,
             instance=instance or uuid.uuid4().hex,
         )
-        super().__init__(Connection(settings, self._tls), settings.timeout_s)
-        self._connection.requests.lost("The client is not open; use it with `with`, or `open` it.")
+        super().__init__(self._not_open(), settings.timeout_s)
+
+    def _not_open(self) -> Connection:
+        connection = Connection(self._settings, self._tls)
+        connection.requests.lost(NOT_OPEN)
+        return connection
 
     async def open(self) -> Self:
         """
@@ -139,15 +146,17 @@ class Client(ReaderCalls):
         try:
             ack = await connection.open(self._hello)
         except BaseException:
-            self._open_in = None
+            if self._connection is connection:
+                self._open_in, self._connection = None, self._not_open()
             raise
         self.server = ack.server or ""
         return self
 
     async def close(self) -> None:
         """Give back every card and close the connection; it may be called again."""
+        connection, self._connection = self._connection, self._not_open()
         self._open_in = None
-        await self._connection.close()
+        await connection.close()
 
     async def __aenter__(self) -> Self:
         """As `open`."""

@@ -207,7 +207,7 @@ class Client:
     def _call(self, doing: Coroutine[Any, Any, T]) -> T:
         if self._portal is None:
             doing.close()
-            raise ConnectionLostError("The client is not open; use it with `with`, or `open` it.")
+            raise ConnectionLostError(aio.NOT_OPEN)
         if threading.get_ident() == self._thread:
             doing.close()
             raise LocalProtocolError(

@@ -70,9 +70,10 @@ def members(values: object, kind: type[E], name: str) -> tuple[E, ...]:
 
 def several(values: object, name: str) -> tuple[Any, ...]:
     """Return the items of a list, a tuple or the like; a text or octets are one thing."""
-    if isinstance(values, Iterable) and not isinstance(values, (str, *_OCTETS, Mapping)):
-        return tuple(cast("Sequence[Any]", values))
-    raise _wrong(name, f"a list, not {_kind(cast('object', values))}")
+    given = _kind(values)
+    if isinstance(values, (str, *_OCTETS, Mapping)) or not isinstance(values, Iterable):
+        raise _wrong(name, f"a list, not {given}")
+    return tuple(cast("Sequence[Any]", values))
 
 
 def function(value: object, name: str) -> Callable[..., Any]:
