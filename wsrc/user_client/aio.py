@@ -226,9 +226,8 @@ class Client(ReaderCalls):
             protocols=arguments.members(protocols, CardProtocol, "protocols"),
             **arguments.filters(which),
         )
-        if on_waiting is not None:
-            arguments.function(on_waiting, "on_waiting")
-        return Selecting(functools.partial(self._take, self._to_keep(request), on_waiting))
+        hear = None if on_waiting is None else arguments.function(on_waiting, "on_waiting")
+        return Selecting(functools.partial(self._take, self._to_keep(request), hear))
 
     async def watch(
         self, *, again: bool = True, **filters: Unpack[Filters]

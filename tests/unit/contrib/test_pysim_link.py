@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reader for pySim, against a stand-in of its base class and a real server."""
+# Longer than the aim: all tests of a package of its own, which share the stand-in of pySim.
 
 import abc
 import argparse
