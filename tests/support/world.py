@@ -14,7 +14,7 @@ from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card, Faults, default_cards, make_card, parse_description
 from wsrc.server.app import App, serve
 from wsrc.settings.load import CardClientSettings, ServerSettings
-from wsrc.user_client.aio import Client
+from wsrc.user_client.aio import Card as TakenCard, Client, Selecting
 
 LIMIT_S = 20.0
 """How long anything here may take before the test fails."""
@@ -38,6 +38,11 @@ async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
             if await holds if isinstance(holds, Awaitable) else holds:
                 return
             await asyncio.sleep(0.01)
+
+
+async def taken(selecting: Selecting) -> TakenCard:
+    """Take a card, in a task of its own."""
+    return await selecting
 
 
 def uicc(iccid: str, faults: Faults | None = None) -> Card:
