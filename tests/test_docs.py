@@ -249,6 +249,7 @@ def test_proxy_example_leads_each_path_to_its_port() -> None:
 
 
 def test_python_of_the_readme_names_what_there_is() -> None:
+    assert blocks(ROOT / "README.md", "python")
     for block in blocks(ROOT / "README.md", "python"):
         tree = compile(block, "README.md", "exec")
         imports = "\n".join(line for line in block.splitlines() if line.startswith("from wsrc"))

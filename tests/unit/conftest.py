@@ -12,7 +12,7 @@ class NetworkUsedError(AssertionError):
     """A unit test reached for the network; tests that need it are of tests/integration."""
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def _without_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("bind", "connect", "connect_ex"):

@@ -141,5 +141,11 @@ def test_what_a_server_would_not_take_is_refused_before_it_is_sent(
     assert sentence in str(refused.value)
 
 
-def test_what_a_server_takes_is_sent() -> None:
-    check(m.Control(session="", number=1, data=Octets(70_000)))
+GOOD = {case["name"]: case["text"] for case in CASES if "msg_type" in (case["decoded"] or {})}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_can_be_read_is_not_refused_before_it_is_sent(name: str) -> None:
+    message = decode(GOOD[name])
+    check(message)
+    assert decode(encode(message)) == message
