@@ -132,7 +132,7 @@ def test_what_tests_share_is_in_the_room_for_it() -> None:
             else:
                 names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             for name in names:
-                of_tests = name.startswith((".", "tests"))
+                of_tests = name.startswith((".", "tests."))
                 is_test = any(part.startswith("test_") for part in name.split(".")[1:-1])
                 if of_tests and (is_test or not name.startswith(tuple(allowed))):
                     wrong.append(f"{path.relative_to(ROOT)}: {name}")

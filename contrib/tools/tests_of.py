@@ -44,7 +44,7 @@ class Tree:
             near = min(far.values(), default=0)
             groups.append(
                 sorted(
-                    (test for test in far if far[test] <= near + 2),
+                    (test for test in far if far[test] <= near + (2 if stage == "unit" else 1)),
                     key=lambda test: (
                         Path(test).parent != room,
                         name not in Path(test).stem,
