@@ -170,6 +170,10 @@ def _verdict(status: int, output: str) -> tuple[Fate, str]:
     raise RuntimeError(f"pytest ended with {status}:\n{output}")
 
 
+Stages = Callable[[str], Sequence[Sequence[str]]]
+"""The tests for a file, in groups that are run one after the other."""
+
+
 class Plan(NamedTuple):
     """A text of a file that is to be noticed, and the tests that are run until one fails."""
 
@@ -240,23 +244,13 @@ def named(words: Sequence[str], tests: Sequence[str]) -> list[Plan]:
     ]
 
 
-def drawn(
-    words: Sequence[str], tests: Sequence[str], count: int, seed: int, stages: Sequence[str]
-) -> list[Plan]:
+def drawn(words: Sequence[str], count: int, seed: int, stages: Stages) -> list[Plan]:
     """Return changes drawn from the files of wsrc whose name has one of these words."""
     files = [str(path.relative_to(ROOT)) for path in (ROOT / "wsrc").rglob("*.py")]
     chosen = [file for file in files if any(word in file for word in words or [""])]
     sources = {file: (ROOT / file).read_text("utf-8") for file in chosen}
-    tree = Tree(ROOT)
-    return [
-        Plan(
-            described(each),
-            each.file,
-            each.text,
-            [tests] if tests else tree.stages(each.file, stages),
-        )
-        for each in draw(sources, count, seed)
-    ]
+    changes = draw(sources, count, seed)
+    return [Plan(described(each), each.file, each.text, stages(each.file)) for each in changes]
 
 
 def described(change: Mutation) -> str:
@@ -274,13 +268,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="draw those that were drawn with this seed")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--most", type=int, metavar="N", help="run N files of a stage at most")
     options = parser.parse_args()
     if options.random is None:
         plans = named(options.words, options.tests)
     else:
         seed = secrets.randbelow(10**6) if options.seed is None else options.seed
         print(f"seed {seed}", flush=True)
-        plans = drawn(options.words, options.tests, options.random, seed, options.stages)
+        tree = Tree(ROOT)
+
+        def stages(file: str) -> list[list[str]]:
+            if options.tests:
+                return [options.tests]
+            return [group[: options.most] for group in tree.stages(file, options.stages)]
+
+        plans = drawn(options.words, options.random, seed, stages)
     survivors, sound = carry_out(plans, options.jobs, lambda line: print(line, flush=True))
     print(f"{len(plans)} bugs planted, {len(survivors)} survived", *survivors, sep="\n  ")
     if not sound:
