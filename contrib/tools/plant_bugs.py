@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import os
 import queue
+import re
 import secrets
 import shutil
 import signal
@@ -124,13 +125,15 @@ class Copy:
         finally:
             self._write(file, right)
 
-    def run(self, tests: Sequence[str], limit_s: float = LIMIT_S) -> tuple[Fate, str, str]:
+    def run(
+        self, tests: Sequence[str], limit_s: float = LIMIT_S, *options: str
+    ) -> tuple[Fate, str, str]:
         """Run tests; return what they say of the text, the first that failed, and all output."""
         changes = {"PYTHONPATH": str(self.folder), "CI": "", "HYPOTHESIS_PROFILE": "bugs"}
         environment = {**os.environ, **changes}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         hangs = (f"faulthandler_timeout={HANGS_S}", "faulthandler_exit_on_timeout=true")
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, *tests]
         with subprocess.Popen(
             [*command, *(word for each in hangs for word in ("-o", each))],
             cwd=self.folder,
@@ -157,13 +160,12 @@ class Copy:
 
 def _verdict(status: int, output: str) -> tuple[Fate, str]:
     """Return what the end of pytest says, and the first test that failed."""
-    lines = output.splitlines()
-    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    failed = failures(output)
     if status == 0:
         return Fate.SURVIVED, ""
     if failed:
-        return Fate.CAUGHT, failed[0].partition(" - ")[0].partition(" ")[2]
-    if any(line.startswith("Timeout (") for line in lines) or status < 0:
+        return Fate.CAUGHT, failed[0]
+    if any(line.startswith("Timeout (") for line in output.splitlines()) or status < 0:
         return Fate.HUNG, ""
     if status in {1, 2}:
         return Fate.CAUGHT, ""
@@ -172,6 +174,13 @@ def _verdict(status: int, output: str) -> tuple[Fate, str]:
 
 Stages = Callable[[str], Sequence[Sequence[str]]]
 """The tests for a file, in groups that are run one after the other."""
+
+
+def failures(output: str) -> list[str]:
+    """Return the tests that failed, as pytest names them at its end."""
+    lines = output.rpartition("short test summary info")[2].splitlines()
+    found = (re.match(r"(?:FAILED|ERROR) (tests/.*?)(?: - |$)", line) for line in lines)
+    return [each[1] for each in found if each is not None]
 
 
 class Plan(NamedTuple):
@@ -188,7 +197,7 @@ def fate_of(plan: Plan, copy: Copy) -> tuple[Fate, str]:
     fate = Fate.SURVIVED
     with copy.with_text(plan.file, plan.text):
         for tests in plan.stages:
-            fate, failed, _ = copy.run(tests)
+            fate, failed, _ = copy.run(tests, LIMIT_S, "-x")
             if fate is not Fate.SURVIVED:
                 return fate, failed
     return fate, ""
@@ -224,9 +233,10 @@ def carry_out(
                     survivors.append(plan.title)
                 elif test:
                     caught.setdefault(test, plan.title)
-        fate, failed, output = copies.get().run([*caught]) if caught else (Fate.SURVIVED, "", "")
-    if fate is not Fate.SURVIVED:
-        report(f"Without a bug, {failed or 'a test'} fails as well:\n{output}")
+        fate, _, output = copies.get().run([*caught]) if caught else (Fate.SURVIVED, "", "")
+    for test in failures(output):
+        about = caught.get(test, "others")
+        report(f"Without a bug, {test} fails as well, so it says nothing of {about}")
     return survivors, fate is Fate.SURVIVED
 
 
@@ -270,6 +280,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--most", type=int, metavar="N", help="run N files of a stage at most")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what a shell has us ignore, tests would as well
     if options.random is None:
         plans = named(options.words, options.tests)
     else:

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-STAGES = ("unit", "property", "integration", "system", "pcsc")
-"""Folders of tests, from the quick ones to those that run programs and pcscd."""
+STAGES = ("unit", "property", "integration", "system", "pcsc", "documents")
+"""Folders of tests, from the quick ones to those that run pcscd; last those beside the folders."""
 
 
 class Tree:
@@ -57,10 +57,12 @@ class Tree:
 
     @functools.cache  # noqa: B019 - a tree lives as long as the program
     def _distances(self, stage: str) -> Mapping[str, dict[str, int]]:
-        folder = self._root / "tests" / stage
+        folder, pattern = self._root / "tests" / stage, "**/test_*.py"
+        if stage == "documents":
+            folder, pattern = self._root / "tests", "test_*.py"
         return {
             str(path.relative_to(self._root)): self._reach(_module(path.relative_to(self._root)))
-            for path in sorted(folder.rglob("test_*.py"))
+            for path in sorted(folder.glob(pattern))
         }
 
     def _reach(self, module: str) -> dict[str, int]:

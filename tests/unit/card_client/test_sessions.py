@@ -221,6 +221,17 @@ async def test_a_batch_is_not_broken_off(held: Bench) -> None:
     assert len(resumed.answer.results) == 3
 
 
+@pytest.mark.parametrize("raw", [True, False])
+async def test_what_t0_announces_is_read_ahead_for_who_asks_for_tpdus(
+    bench: Bench, raw: bool
+) -> None:
+    await bench.ask(attach(raw_tpdu=raw), m.AttachAck)
+    select = "00a40004023f00" if raw else "00a40004023f0000"
+    answer = await bench.ask(command(1, bytes.fromhex(select)), m.RApdu)
+    assert answer.sw.startswith("61" if raw else "90")
+    assert (answer.ahead is not None) == raw
+
+
 @pytest.mark.parametrize("count", [0, m.MAX_BATCH + 1])
 async def test_a_batch_of_a_wrong_length_is_not_begun(held: Bench, count: int) -> None:
     steps = (m.Step(command=ASK_PIN),) * count

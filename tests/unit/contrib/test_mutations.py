@@ -116,7 +116,8 @@ def test_a_seed_draws_the_same_again(tools: dict[str, ModuleType]) -> None:
     ("status", "output", "fate", "failed"),
     [
         (0, "1 passed", "SURVIVED", ""),
-        (1, "FAILED tests/a.py::test_b - assert 1\n1 failed", "CAUGHT", "tests/a.py::test_b"),
+        (1, "FAILED tests/a.py::test_b[c d] - e\n1 failed", "CAUGHT", "tests/a.py::test_b[c d]"),
+        (1, "ERROR   asyncio:x.py 1\nFAILED tests/a.py::test_b", "CAUGHT", "tests/a.py::test_b"),
         (2, "ERROR tests/a.py - ImportError", "CAUGHT", "tests/a.py"),
         (1, "Timeout (0:04:00)!", "HUNG", ""),
         (-6, "", "HUNG", ""),

@@ -46,6 +46,13 @@ def test_vectors(case: dict[str, Any]) -> None:
         assert refused.value.id == case["answer"]["id"]
 
 
+@pytest.mark.parametrize(("value", "kind"), [("5", "int"), ("[]", "list"), ("true", "bool")])
+def test_what_is_no_text_is_no_octets(value: str, kind: str) -> None:
+    with pytest.raises((UnreadableError, RemoteProtocolError)) as refused:
+        decode(f'{{"msg_type":"c_apdu","command":{value}}}')
+    assert f"expected hexadecimal digits, got {kind}" in str(refused.value)
+
+
 def test_errors_do_not_repeat_octets_which_may_be_a_pin() -> None:
     for text in (
         b'{"msg_type":"c_apdu","command":"0020000108313233g"}',
