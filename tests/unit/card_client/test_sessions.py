@@ -221,31 +221,6 @@ async def test_a_batch_is_not_broken_off(held: Bench) -> None:
     assert len(resumed.answer.results) == 3
 
 
-@pytest.mark.parametrize("raw", [True, False])
-async def test_what_t0_announces_is_read_ahead_for_who_asks_for_tpdus(
-    bench: Bench, raw: bool
-) -> None:
-    await bench.ask(attach(raw_tpdu=raw), m.AttachAck)
-    select = "00a40004023f00" if raw else "00a40004023f0000"
-    answer = await bench.ask(command(1, bytes.fromhex(select)), m.RApdu)
-    assert answer.sw.startswith("61" if raw else "90")
-    assert (answer.ahead is not None) == raw
-
-
-@pytest.mark.parametrize("count", [0, m.MAX_BATCH + 1])
-async def test_a_batch_of_a_wrong_length_is_not_begun(held: Bench, count: int) -> None:
-    steps = (m.Step(command=ASK_PIN),) * count
-    refused = await held.ask(m.Batch(id=1, session="s1", seq=1, steps=steps), m.Error)
-    assert (refused.code, refused.outcome) == (ErrorCode.BAD_APDU, Outcome.NOT_EXECUTED)
-    assert f"1 to {m.MAX_BATCH} commands, not {count}" in refused.message
-
-
-async def test_the_longest_batch_runs(held: Bench) -> None:
-    steps = (m.Step(command=ASK_PIN),) * m.MAX_BATCH
-    ran = await held.ask(m.Batch(id=1, session="s1", seq=1, steps=steps), m.BatchResp)
-    assert (len(ran.results), ran.error) == (m.MAX_BATCH, None)
-
-
 async def test_a_session_that_is_not_kept_ends_with_its_server(bench: Bench) -> None:
     await bench.ask(attach(keep_s=0.0), m.AttachAck)
     assert (await bench.ask(command(None, PIN), m.RApdu)).sw == "9000"
