@@ -128,6 +128,15 @@ def test_architecture_lists_every_file_of_the_package_and_no_other() -> None:
     assert listed == {name for name in there if not name.endswith("__init__.py")}
 
 
+def test_contributing_has_every_folder_of_tests_and_no_other() -> None:
+    text = (ROOT / "docs" / "contributing.md").read_text("utf-8")
+    listed = set(re.findall(r"^\| `(tests/[\w./]+)` \|", text, re.MULTILINE))
+    tests = ROOT / "tests"
+    there = {p for p in tests.iterdir() if p.is_dir() or p.name.startswith("test_")}
+    there |= {p for p in (tests / "support").iterdir() if p.is_dir()}
+    assert listed == {str(p.relative_to(ROOT)) for p in there if p.name != "__pycache__"}
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_files_that_are_named_exist(path: Path) -> None:
     named = re.findall(r"`((?:wsrc|contrib|tests|certs|docs)/[\w./*-]*)`", prose(path))
@@ -299,6 +308,7 @@ def test_proxy_example_leads_each_path_to_its_port() -> None:
 
 
 def test_python_of_the_readme_names_what_there_is() -> None:
+    assert blocks(ROOT / "README.md", "python")
     for block in blocks(ROOT / "README.md", "python"):
         tree = compile(block, "README.md", "exec")
         imports = "\n".join(line for line in block.splitlines() if line.startswith("from wsrc"))

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.test_simulated_cards import ASK_PIN, MF, VERIFY_PIN, send
+from tests.support.pcsc.asking import ASK_PIN, MF, VERIFY_PIN, send
 from tests.support.pcsc.bench import Bench, Slot
 from tests.support.processes import Programs, argv, running
 from tests.support.world import EUICC, UICC, Host, World, running as world_running, until

@@ -46,6 +46,13 @@ def test_vectors(case: dict[str, Any]) -> None:
         assert refused.value.id == case["answer"]["id"]
 
 
+@pytest.mark.parametrize(("value", "kind"), [("5", "int"), ("[]", "list"), ("true", "bool")])
+def test_what_is_no_text_is_no_octets(value: str, kind: str) -> None:
+    with pytest.raises((UnreadableError, RemoteProtocolError)) as refused:
+        decode(f'{{"msg_type":"c_apdu","command":{value}}}')
+    assert f"expected hexadecimal digits, got {kind}" in str(refused.value)
+
+
 def test_errors_do_not_repeat_octets_which_may_be_a_pin() -> None:
     for text in (
         b'{"msg_type":"c_apdu","command":"0020000108313233g"}',
@@ -141,5 +148,11 @@ def test_what_a_server_would_not_take_is_refused_before_it_is_sent(
     assert sentence in str(refused.value)
 
 
-def test_what_a_server_takes_is_sent() -> None:
-    check(m.Control(session="", number=1, data=Octets(70_000)))
+GOOD = {case["name"]: case["text"] for case in CASES if "msg_type" in (case["decoded"] or {})}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_can_be_read_is_not_refused_before_it_is_sent(name: str) -> None:
+    message = decode(GOOD[name])
+    check(message)
+    assert decode(encode(message)) == message

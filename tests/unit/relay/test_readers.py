@@ -6,31 +6,16 @@ import json
 import pytest
 
 from tests.support.relay_clients import ATR, ICCID, Peer
+from tests.support.relay_watchers import RUN, events, watch
 from tests.support.relay_world import World, empty, reader
 from wsrc.card.slot import SlotState
 from wsrc.protocol import messages as m
 from wsrc.relay.readers import PAGE
 from wsrc.relay.records import CardPeer
 
-RUN = "run-1"
-
 
 def listed(user: Peer, after: int = 0) -> m.ListReadersAck:
     return user.ask(m.ListReaders(id=user.new_id(), after=after), m.ListReadersAck)
-
-
-def watch(user: Peer, **fields: object) -> m.WatchReadersAck:
-    """Watch, and leave what is missed in the inbox."""
-    user.say(m.WatchReaders(id=user.new_id(), **fields))  # type: ignore[arg-type]
-    return user.next(m.WatchReadersAck)
-
-
-def events(user: Peer) -> list[tuple[int, str, str]]:
-    """Take all that came, which are reader events; give number, change and reader of each."""
-    heard, user.inbox = user.inbox, []
-    seen = [event for event in heard if isinstance(event, m.ReaderEvent)]
-    assert len(seen) == len(heard), heard
-    return [(event.seq, event.change.value, event.reader.reader) for event in seen]
 
 
 def test_all_readers_are_listed_empty_ones_too() -> None:

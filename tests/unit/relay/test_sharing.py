@@ -7,7 +7,7 @@ import pytest
 from tests.support.relay_clients import ATR, ICCID, CardClient, Peer
 from tests.support.relay_world import World, code_of, empty, reader
 from wsrc.card.slot import Disposition, Share
-from wsrc.errors import ErrorCode
+from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.relay.records import MAX_HOLDERS
 
@@ -242,6 +242,23 @@ def test_a_card_is_opened_to_others_and_closed_again_by_reconnect() -> None:
     card.auto = True
     first.one(m.Error)
     join(second)
+
+
+@pytest.mark.parametrize(
+    ("held", "wished"),
+    [(EXCLUSIVE, DIRECT), (SHARED, DIRECT), (DIRECT, SHARED), (DIRECT, EXCLUSIVE)],
+)
+def test_a_card_is_not_made_direct_and_not_made_another_by_reconnect(
+    held: Share, wished: Share
+) -> None:
+    world = World()
+    card, user = world.card(reader()), world.user()
+    session = user.hold(reader="r1", share=held)
+    card.auto = False
+    refused = user.refused(m.Reconnect(id=50, session=session, share=wished))
+    assert (code_of(refused), refused.outcome) == (ErrorCode.NOT_SUPPORTED, Outcome.NOT_EXECUTED)
+    assert "'direct' is asked for by select_card" in refused.message
+    assert card.quiet()
 
 
 def test_direct_needs_no_card() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.unit.bridges.remote.test_names import ICCID, card
+from tests.support.card_rows import ICCID, card
 from wsrc.bridges.pcscd.source import Seen
 from wsrc.bridges.remote.shelf import MAX_EMPTY, Place, Shelf
 from wsrc.card.slot import Share, SlotState

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from certs.make_certs import Certificates
-from tests.integration.test_vpcd_card import ASK, ATR, OFF, ON, RESET, VERIFY, Driver
 from tests.support.gate import Gate
 from tests.support.in_thread import Elsewhere, elsewhere
+from tests.support.pcsc.vpcd_driver import ASK, ATR, OFF, ON, RESET, VERIFY, Driver
 from tests.support.proxy import listening
 from tests.support.world import UICC, until
 from wsrc.bridges.remote.roster import FollowingClient, Roster
