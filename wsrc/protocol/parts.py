@@ -32,7 +32,7 @@ class Message(msgspec.Struct, frozen=True, tag_field="msg_type", kw_only=True, o
 
     id: Annotated[
         int | None,
-        means("Number of the request, which its sender chooses; the answer has the same"),
+        means("Chosen by whoever asks, the same in the answer; absent where nothing is asked"),
     ] = None
 
 
