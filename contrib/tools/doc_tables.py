@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from diagrams import transitions
 
 from wsrc.card.pcsc_numbers import ATTRIBUTES
 from wsrc.card.slot import (
@@ -26,6 +27,8 @@ from wsrc.protocol.codec import BY_TAG
 from wsrc.protocol.conversation import ANSWERS, Speaker, said_by
 from wsrc.protocol.reader_events import PcscReaders, PcscReaderState
 from wsrc.protocol.schema import place, schema
+from wsrc.relay.records import LEASE_TRANSITIONS, LeasePhase
+from wsrc.session import PROGRESS, TRANSITIONS, Progress, State
 from wsrc.settings.programs import CardClientSettings, ServerSettings, UserSettings
 from wsrc.settings.types import Settings, settings_of
 from wsrc.user_client.core.faults import from_error
@@ -156,6 +159,11 @@ def errors() -> str:
     return table(("Code", "PC/SC name", "Python", "Meaning"), rows)
 
 
+def states(diagram: str, kind: type[Word]) -> str:
+    """Return a diagram, and what its states mean."""
+    return f"{diagram}\n\n{words('State', kind)}"
+
+
 def attributes() -> str:
     """Return the attributes of a reader, and their numbers in PC/SC."""
     rows = ((f"`{name}`", f"{number:08X}h") for name, number in ATTRIBUTES.items())
@@ -213,6 +221,11 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "server settings": lambda: settings(ServerSettings),
     "card client settings": lambda: settings(CardClientSettings),
     "user settings": lambda: settings(UserSettings),
+    "lease": lambda: states(
+        transitions(LEASE_TRANSITIONS, LeasePhase.ATTACHING, LeasePhase.KEPT), LeasePhase
+    ),
+    "user end": lambda: states(transitions(TRANSITIONS), State),
+    "open request": lambda: states(transitions(PROGRESS), Progress),
     "files": files,
 }
 """What may stand between `<!-- generated: NAME -->` and `<!-- end -->`."""
