@@ -26,9 +26,6 @@ def means(text: str, **keywords: object) -> msgspec.Meta:
 
 
 Session = Annotated[str, means("Name of the session that this belongs to")]
-Secret = Annotated[
-    str, means("What the session is resumed by; chosen by the user client, hard to guess")
-]
 Holder = Annotated[str, means("Name of the user")]
 
 ReaderId = Annotated[
@@ -37,11 +34,7 @@ ReaderId = Annotated[
 ReaderName = Annotated[str, means("Name of the reader on its host")]
 HostName = Annotated[str, means("Name of the card client")]
 Insertion = Annotated[
-    int,
-    means(
-        "Grows with each card that is put into the reader, so that a request for one card never "
-        "reaches the next"
-    ),
+    int, means("Grows with each card that is put in: a request for one card never reaches the next")
 ]
 
 Atr = Annotated[Octets, means("Answer to reset, at most 33 octets (ISO/IEC 7816-3 clause 8.2.1)")]
@@ -52,16 +45,10 @@ Label = Annotated[str, means("What the operator of the card host calls the card"
 ProtocolInForce = Annotated[CardProtocol, means("Transmission protocol in force")]
 Protocols = Annotated[tuple[CardProtocol, ...], means("Protocols that may be used; none means any")]
 ShareMode = Annotated[Share, means("With whom the card is used")]
-RawTpdu = Annotated[
-    bool,
-    means(
-        "Pass T=0 blocks as they are, without fetching responses or correcting Le; see Raw TPDUs"
-    ),
-]
+RawTpdu = Annotated[bool, means("Pass T=0 blocks as they are: fetch no responses, correct no Le")]
 
 Command = Annotated[
-    Octets,
-    means("Command APDU of 4 to 65 544 octets (ISO/IEC 7816-3 clause 12.1), or a TPDU"),
+    Octets, means("Command APDU of 4 to 65 544 octets (ISO/IEC 7816-3 clause 12.1), or a TPDU")
 ]
 ResponseData = Annotated[Octets, means("Data of the response, which may be empty")]
 StatusWord = Annotated[

@@ -122,10 +122,7 @@ class Hello(Message, frozen=True, tag="hello", kw_only=True):
     ] = None
     instance: Annotated[
         str | None,
-        means(
-            "Random for each start of a program: a connection replaces the earlier one of the same "
-            "instance"
-        ),
+        means("Random for each start; a connection replaces the earlier one of the same instance"),
     ] = None
     readers: Annotated[
         tuple[ReaderInfo, ...], means("Card client: all readers that are known so far")
@@ -140,8 +137,7 @@ class HelloAck(Message, frozen=True, tag="hello_ack", kw_only=True):
     """The answer to `hello`."""
 
     version: Annotated[
-        int | None,
-        means("Version that is used, the lower of both; absent in the first form"),
+        int | None, means("Version that is used, the lower of both; absent in the first form")
     ] = None
     features: Annotated[
         tuple[str, ...], means("What the server can do; see Hello and versions")
@@ -177,10 +173,7 @@ class SelectCard(_Selection, frozen=True, tag="select_card", kw_only=True):
     ] = 0.0
     waited_s: Annotated[
         float,
-        means(
-            "Seconds that were waited already, on connections that were lost: so long ago the "
-            "asker came to the queue"
-        ),
+        means("Seconds waited already on connections that were lost, which count for the queue"),
     ] = 0.0
     raw_tpdu: RawTpdu = False
     share: ShareMode = Share.EXCLUSIVE
@@ -235,19 +228,14 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     ] = None
     keep_s: Annotated[
         float,
-        means(
-            "Seconds for which the session is to outlive a connection, within the server's bounds"
-        ),
+        means("Seconds for which the session is to outlive a connection, as the server grants"),
     ] = 0.0
     holder: Annotated[
         str | None, means("Name of the user; absent where the session cannot be resumed")
     ] = None
     instance: Annotated[
         str | None,
-        means(
-            "Tells runs of user clients apart, made from what its `hello` told; absent where the "
-            "session cannot be resumed"
-        ),
+        means("Run of the user client, as a digest; absent where the session cannot be resumed"),
     ] = None
 
 
@@ -258,8 +246,7 @@ class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):
     atr: Annotated[Octets, means("Answer to reset, empty where no card is powered")]
     protocol: ProtocolInForce | None = None
     keep_s: Annotated[
-        float,
-        means("Seconds for which the card client keeps the session while it has no server"),
+        float, means("Seconds for which the card client keeps the session while it has no server")
     ] = 0.0
 
 
@@ -272,10 +259,7 @@ class Detach(Message, frozen=True, tag="detach", kw_only=True):
     ] = Disposition.RESET
     code: Annotated[
         ErrorCode | None,
-        means(
-            "Why the server ends a session that could be resumed; absent where its user gave it "
-            "back; see The card client's side"
-        ),
+        means("Why, of a session that could be resumed; see The card client's side"),
     ] = None
 
 
@@ -340,18 +324,11 @@ class Resume(Message, frozen=True, tag="resume", kw_only=True):
     session: Session
     secret: Annotated[str, means("`secret` of the `select_card` that began the session")]
     seq: Annotated[
-        int,
-        means(
-            "Number of the last request that was sent, 0 if none was: nothing up to it is begun "
-            "any more"
-        ),
+        int, means("Number of the last request sent, 0 if none; nothing up to it is begun any more")
     ] = 0
     host: Annotated[
         str | None,
-        means(
-            "`host` of the card: a server that knows nothing of the session asks there, and waits "
-            "for a card host that is not connected yet"
-        ),
+        means("`host` of the card: there a server asks that knows nothing of the session"),
     ] = None
     reader: Annotated[str | None, means("`reader` of the card, for the same")] = None
 
@@ -383,13 +360,7 @@ class SessionEnded(Message, frozen=True, tag="session_ended", kw_only=True):
     session: Session
     code: Annotated[ErrorCode, means("Why, for programs; stable")]
     message: Sentence
-    seq: Annotated[
-        int | None,
-        means(
-            "Number of the last request that the card client took in hand, 0 if none; absent where "
-            "that is not known"
-        ),
-    ] = None
+    seq: Annotated[int | None, means("As in `resumed`; absent where it is not known")] = None
     answer: LastAnswer = None
 
 

@@ -100,10 +100,7 @@ class LeaseInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     since: Annotated[str, means("When the lease began, RFC 3339 in UTC")]
     until: Annotated[
         str | None,
-        means(
-            "When the lease ends unless the card is used before, RFC 3339 in UTC; absent where "
-            "that has no limit"
-        ),
+        means("When it ends unless used before, RFC 3339 in UTC; absent where that has no limit"),
     ] = None
     share: ShareMode = Share.EXCLUSIVE
 

@@ -80,8 +80,7 @@ class WatchReadersAck(Message, frozen=True, tag="watch_readers_ack", kw_only=Tru
     readers: Annotated[
         tuple[ReaderView, ...] | None,
         means(
-            "At most 200 readers as they are after that change; absent where the server goes on "
-            "from `since`"
+            "At most 200 readers after that change; absent where the server goes on from `since`"
         ),
     ] = None
     next: Annotated[

@@ -106,10 +106,7 @@ class ControlAck(Numbered, frozen=True, tag="control_ack", kw_only=True):
     session: Session
     response: Annotated[
         Octets,
-        means(
-            "What the reader answered, which may be empty; to 3400, with numbers in place of the "
-            "control codes of its features"
-        ),
+        means("What it answered, maybe nothing; to 3400 with numbers in place of control codes"),
     ]
 
 
