@@ -11,7 +11,17 @@ from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import ANSWERS
 from wsrc.relay import endings, leases, queue, resuming, sharing
-from wsrc.relay.records import NO_CARD, CardPeer, InFlight, Lease, LeasePhase, Slot, Waiter
+from wsrc.relay.records import (
+    LEAVING,
+    NO_CARD,
+    SERVED,
+    CardPeer,
+    InFlight,
+    Lease,
+    LeasePhase,
+    Slot,
+    Waiter,
+)
 from wsrc.relay.state import RelayState
 
 MAX_TEXT, MAX_EIDS, MAX_ATR_OCTETS = 256, 16, 33
@@ -48,7 +58,7 @@ def _other(
     match message:
         case m.DetachAck(session=session):
             lease = _lease(state, peer, session)
-            if lease is not None and lease.phase is LeasePhase.ENDING:
+            if lease is not None and lease.phase in LEAVING:
                 endings.cleaned(state, lease, now)
         case m.CancelAck():
             lease = _lease(state, peer, message.session)
@@ -230,7 +240,7 @@ def _answer(
 ) -> None:
     """Give a user the answer to the request in flight; a late or foreign one is dropped."""
     lease = _lease(state, peer, message.session)
-    if lease is None or lease.phase is not LeasePhase.HELD:
+    if lease is None or lease.phase not in SERVED:
         return
     in_flight = lease.in_flight
     if in_flight is None or not _is_answer(message, in_flight):
@@ -259,13 +269,10 @@ def _error(
     lease = _lease(state, peer, message.session)
     if lease is None:
         state.note(f"Card client {peer.name} says: {message.message[:200]}")
-    elif lease.phase is LeasePhase.ATTACHING:
+    elif _refuses_attach(lease, message):
         _drop(state, lease, now, message)
-    elif lease.phase is LeasePhase.ENDING:
-        if message.id is None and lease.attach_open:
-            _drop(state, lease, now, message)
-        elif message.id is None:
-            endings.not_cleaned(state, lease, message, now)
+    elif lease.phase is LeasePhase.ENDING and message.id is None:
+        endings.not_cleaned(state, lease, message, now)
     elif lease.in_flight is not None and _is_answer(message, lease.in_flight):
         in_flight = lease.in_flight
         leases.answered(state, lease, now)
@@ -273,6 +280,12 @@ def _error(
         state.tell(lease, message, text)
         cancelled = message.code is ErrorCode.CANCELLED
         endings.close_cancel(state, lease, in_flight, cancelled=cancelled)
+
+
+def _refuses_attach(lease: Lease, error: m.Error) -> bool:
+    """Return whether an error answers `attach`, which has no id."""
+    withdrawn = lease.phase is LeasePhase.WITHDRAWN and error.id is None
+    return withdrawn or lease.phase is LeasePhase.ATTACHING
 
 
 def _ended(
@@ -283,7 +296,7 @@ def _ended(
     if lease is None:
         return
     why = m.error(message.code, message.message)
-    if lease.keep_s and lease.phase is LeasePhase.HELD:
+    if lease.keep_s and lease.phase in SERVED:
         _note_end(state, lease, why.message[:200])
         endings.said_by_card_client(state, lease, message, text)
         _look_after(state, lease, why, now)

@@ -14,7 +14,7 @@ from wsrc.relay.claims import Claims, Lost, Remembered
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, Places
 from wsrc.relay.readers import Readers
-from wsrc.relay.records import CardPeer, Lease, Peer, Slot, UserPeer
+from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot, UserPeer
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import WaitingRoom
 from wsrc.selection import Filter, keys_of
@@ -166,8 +166,8 @@ class RelayState:
 
     def _until(self, lease: Lease) -> str | None:
         """Say when a lease ends if its user does nothing."""
-        if lease.away_until is not None:
-            return self.utc(lease.away_until)
+        if lease.phase is LeasePhase.KEPT:
+            return self.utc(lease.kept_until)
         idle = self.limits.lease_idle_s
         return self.utc(lease.used + idle) if idle else None
 

@@ -12,7 +12,7 @@ from wsrc.card.slot import Initialization
 from wsrc.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
 from wsrc.octets import Octets
 from wsrc.protocol import codec, messages as m
-from wsrc.protocol.codec import BY_TAG, UnreadableError, check, decode, encode, schema, tag_of
+from wsrc.protocol.codec import BY_TAG, UnreadableError, check, decode, encode, tag_of
 
 CASES: list[dict[str, Any]] = json.loads((VECTORS / "messages.json").read_text())["cases"]
 
@@ -94,26 +94,6 @@ def test_every_message_has_its_tag() -> None:
     assert set(BY_TAG.values()) == set(get_args(m.AnyMessage))
     assert tag_of(m.ReaderGone(reader="x")) == "reader_gone"
     assert BY_TAG["reader_gone"] is m.ReaderGone
-
-
-def test_the_schema_has_every_message_with_its_description() -> None:
-    described = schema()
-    assert set(described["discriminator"]["mapping"]) == set(BY_TAG)
-    for kind in BY_TAG.values():
-        assert described["$defs"][kind.__name__]["description"]
-    command = described["$defs"]["CApdu"]["properties"]["command"]
-    assert command["pattern"] == "^([0-9a-fA-F]{2})*$"
-
-
-def test_a_message_with_a_type_that_json_does_not_have_is_noticed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Odd(m.Message, frozen=True, tag="odd"):
-        value: complex
-
-    monkeypatch.setattr(codec, "AnyMessage", Odd)
-    with pytest.raises(TypeError, match="complex"):
-        schema()
 
 
 @pytest.mark.parametrize(
