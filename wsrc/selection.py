@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which cards a user means: exact selections, and filters with wildcards."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from wsrc.errors import ErrorCode, RefusedError
-from wsrc.protocol.messages import CardInfo, ListCards, SelectCard, Watch
+from wsrc.protocol.messages import CardInfo, ReaderView, SelectCard, Selecting, card_of
 
 KINDS = ("iccid", "eid", "atr", "reader", "label")
 """What a card can be found by."""
@@ -56,16 +56,20 @@ def selection_of(message: SelectCard) -> Selection:
 class Filter:
     """Tell cards apart by patterns in which `*` stands for any text."""
 
-    def __init__(self, message: ListCards | Watch) -> None:
+    def __init__(self, message: Selecting) -> None:
         self._patterns = [
             (kind, text.strip().casefold().split("*")) for kind, text in _given(message)
         ]
 
     def matches(self, card: CardInfo) -> bool:
         """Return whether every pattern matches."""
-        if not self._patterns:
-            return True
-        values = _values(card)
+        return not self._patterns or self._match(_values(card))
+
+    def matches_reader(self, reader: ReaderView) -> bool:
+        """Return whether every pattern matches a reader, which may be without a card."""
+        return not self._patterns or self._match(_values_of_reader(reader))
+
+    def _match(self, values: Mapping[str, Sequence[str]]) -> bool:
         return all(
             any(
                 _fits(parts, value.casefold())
@@ -76,7 +80,7 @@ class Filter:
         )
 
 
-def _given(message: SelectCard | ListCards | Watch) -> list[tuple[str, str]]:
+def _given(message: Selecting) -> list[tuple[str, str]]:
     values = [(kind, getattr(message, kind)) for kind in (*KINDS, "any")]
     return [(kind, value) for kind, value in values if value is not None]
 
@@ -90,6 +94,13 @@ def _values(card: CardInfo) -> dict[str, tuple[str, ...]]:
         "reader": (card.reader or "", card.reader_name or ""),
         "label": (card.label or "",),
     }
+
+
+def _values_of_reader(reader: ReaderView) -> dict[str, tuple[str, ...]]:
+    card = card_of(reader)
+    if card is not None:
+        return _values(card)
+    return dict.fromkeys(KINDS, ()) | {"reader": (reader.reader, reader.name)}
 
 
 def _fits(parts: Sequence[str], text: str) -> bool:

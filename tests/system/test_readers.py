@@ -19,7 +19,7 @@ from wsrc.readers.simulation import Card, default_cards
 from wsrc.readers.simulation.card import Faults
 from wsrc.user_client.aio import Client
 from wsrc.user_client.blocking import Client as BlockingClient
-from wsrc.user_client.core.reader_feed import ReaderChange, ReaderMark, ReaderNews, ReaderSnapshot
+from wsrc.user_client.core.feeds import ReaderChange, ReaderMark, ReaderNews, ReaderSnapshot
 
 
 @asynccontextmanager

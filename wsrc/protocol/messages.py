@@ -37,6 +37,7 @@ from wsrc.protocol.parts import (
     ReaderInfo as ReaderInfo,
     ReaderState as ReaderState,
     RunningSession as RunningSession,
+    Selecting as Selecting,
     Step as Step,
     StepResult as StepResult,
 )
@@ -52,6 +53,8 @@ from wsrc.protocol.reader_events import (
     StateChange as StateChange,
     WatchReaders as WatchReaders,
     WatchReadersAck as WatchReadersAck,
+    card_info as card_info,
+    card_of as card_of,
     list_change as list_change,
     state_change as state_change,
 )
@@ -77,17 +80,6 @@ VERSION = 1
 
 MAX_BATCH = 256
 """Commands in one batch."""
-
-
-class _Selection(Message, frozen=True, kw_only=True):
-    """Which cards are meant: all given fields must hold; `any` matches any of them."""
-
-    iccid: str | None = None
-    eid: str | None = None
-    atr: str | None = None
-    reader: str | None = None
-    label: str | None = None
-    any: str | None = None
 
 
 class Hello(Message, frozen=True, tag="hello", kw_only=True):
@@ -117,7 +109,7 @@ class HelloAck(Message, frozen=True, tag="hello_ack", kw_only=True):
     server: str | None = None
 
 
-class ListCards(_Selection, frozen=True, tag="list_cards", kw_only=True):
+class ListCards(Selecting, frozen=True, tag="list_cards", kw_only=True):
     """Ask for the cards; `*` in a filter stands for any text, `after` continues a list."""
 
     after: int = 0
@@ -130,7 +122,7 @@ class ListCardsAck(Message, frozen=True, tag="list_cards_ack", kw_only=True):
     next: int | None = None
 
 
-class SelectCard(_Selection, frozen=True, tag="select_card", kw_only=True):
+class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):
     """
     Ask for the lease of one card, freshly reset.
 
@@ -245,21 +237,6 @@ class CancelAck(Message, frozen=True, tag="cancel_ack", kw_only=True):
     session: str | None = None
 
 
-class Watch(_Selection, frozen=True, tag="watch", kw_only=True):
-    """Ask for `card_event` from now on; filters are those of `list_cards`."""
-
-
-class WatchAck(Message, frozen=True, tag="watch_ack", kw_only=True):
-    """Events follow; `list_cards` now gives what they start from."""
-
-
-class CardEvent(Message, frozen=True, tag="card_event", kw_only=True):
-    """A card came, changed or went."""
-
-    change: Change
-    card: CardInfo
-
-
 class ReaderReport(Message, frozen=True, tag="reader_state", kw_only=True):
     """A reader of the card client is new, or it or its card changed."""
 
@@ -345,7 +322,7 @@ AnyMessage = (
     | BeginTransaction | BeginTransactionAck | EndTransaction | EndTransactionAck
     | Status | StatusAck | Control | ControlAck
     | GetAttribute | GetAttributeAck | SetAttribute | SetAttributeAck
-    | Detach | DetachAck | Cancel | CancelAck | Watch | WatchAck | CardEvent
+    | Detach | DetachAck | Cancel | CancelAck
     | ListReaders | ListReadersAck | WatchReaders | WatchReadersAck | ReaderEvent | ReaderMark
     | ReaderReport | ReaderGone
     | Resume | Resumed | SessionInterrupted | SessionEnded | Restarting | StateNotification | Error

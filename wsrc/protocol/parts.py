@@ -26,6 +26,17 @@ class Numbered(Message, frozen=True, kw_only=True):
     seq: int | None = None
 
 
+class Selecting(Message, frozen=True, kw_only=True):
+    """Base: which cards are meant. All given fields must hold; `any` matches any of them."""
+
+    iccid: str | None = None
+    eid: str | None = None
+    atr: str | None = None
+    reader: str | None = None
+    label: str | None = None
+    any: str | None = None
+
+
 class ClientType(StrEnum):
     """What a peer is to the server."""
 

@@ -12,9 +12,17 @@ from typing import Literal
 
 import msgspec
 
-from wsrc.card.slot import SlotState
+from wsrc.card.slot import CardProtocol, SlotState
 from wsrc.octets import Octets
-from wsrc.protocol.parts import Change, Message
+from wsrc.protocol.parts import (
+    CardInfo,
+    CardState,
+    Change,
+    Identities,
+    LeaseInfo,
+    Message,
+    Selecting,
+)
 
 
 class ReaderForm(StrEnum):
@@ -31,6 +39,9 @@ class ReaderView(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `number` tells it from all others for as long as the server runs. `insertion` grows with each
     card put in. A card is `in_use` while a user or another program of its host has it, and
     `exclusive` where it is known that nobody else can.
+
+    `lease` and `others` are who holds the card, or the reader alone. Where there is a card,
+    `card_state` is what it is doing, and `card_of` makes of all this what `list_cards` says.
     """
 
     number: int
@@ -43,10 +54,20 @@ class ReaderView(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     in_use: bool = False
     exclusive: bool = False
     label: str | None = None
+    card_state: CardState | None = None
+    iccid: str | None = None
+    eids: tuple[str, ...] = ()
+    protocol: CardProtocol | None = None
+    lease: LeaseInfo | None = None
+    others: tuple[LeaseInfo, ...] = ()
 
 
-class ListReaders(Message, frozen=True, tag="list_readers", kw_only=True):
-    """Ask for all readers, empty ones too; `after` continues a list."""
+class ListReaders(Selecting, frozen=True, tag="list_readers", kw_only=True):
+    """
+    Ask for the readers, empty ones too; `after` continues a list.
+
+    Filters are those of `list_cards`; a reader without a card has nothing but its id and name.
+    """
 
     after: int = 0
 
@@ -64,8 +85,13 @@ class ListReadersAck(Message, frozen=True, tag="list_readers_ack", kw_only=True)
     next: int | None = None
 
 
-class WatchReaders(Message, frozen=True, tag="watch_readers", kw_only=True):
-    """Ask to be told of readers from now on, or from the change after `since` of `instance`."""
+class WatchReaders(Selecting, frozen=True, tag="watch_readers", kw_only=True):
+    """
+    Ask to be told of readers from now on, or from the change after `since` of `instance`.
+
+    With filters, those of `list_readers`, a change is told if they match the reader as it was
+    before, or as it is after.
+    """
 
     since: int | None = None
     instance: str | None = None
@@ -87,7 +113,11 @@ class WatchReadersAck(Message, frozen=True, tag="watch_readers_ack", kw_only=Tru
 
 
 class ReaderEvent(Message, frozen=True, tag="reader_event", kw_only=True):
-    """A reader was plugged in, changed or went; every change has the next `seq`."""
+    """
+    A reader was plugged in, changed or went; every change has the next `seq`.
+
+    Who watches with filters is not told of all, so that numbers are left out.
+    """
 
     seq: int
     change: Change
@@ -147,6 +177,32 @@ NOTIFICATIONS: dict[str, type[StateChange] | type[ListChange]] = {
     "Pcsc.Readers.ListChange": ListChange,
 }
 """Notification classes by `event`."""
+
+
+def card_of(reader: ReaderView) -> CardInfo | None:
+    """Describe the card in a reader as `list_cards` does; None if there is none."""
+    return None if reader.card_state is None else card_info(reader, reader.card_state)
+
+
+def card_info(reader: ReaderView, state: CardState) -> CardInfo:
+    """Describe what a user has, who may have the reader without a card."""
+    return CardInfo(
+        remote_addr=(reader.host, 0),
+        identities=Identities(
+            atr=str(reader.atr or ""),
+            eid=reader.eids[0] if reader.eids else None,
+            iccid=reader.iccid,
+        ),
+        state=state,
+        host=reader.host,
+        reader=reader.reader,
+        reader_name=reader.name,
+        eids=reader.eids,
+        label=reader.label,
+        protocol=reader.protocol,
+        lease=reader.lease,
+        others=reader.others,
+    )
 
 
 def state_change(reader: ReaderView) -> StateChange:

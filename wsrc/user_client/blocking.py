@@ -22,10 +22,16 @@ from typing import Any, Self, TypeVar, Unpack
 from wsrc.card.apdu import Response
 from wsrc.card.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import ConnectionLostError, WsrcError
-from wsrc.protocol.messages import CardEvent, CardInfo, Step, Waiting
+from wsrc.protocol.messages import CardInfo, Step, Waiting
 from wsrc.user_client import aio
 from wsrc.user_client.aio import BatchResult, Status
-from wsrc.user_client.core.reader_feed import Notification, ReaderMark, ReaderNews, ReaderSnapshot
+from wsrc.user_client.core.feeds import (
+    CardEvent,
+    Notification,
+    ReaderMark,
+    ReaderNews,
+    ReaderSnapshot,
+)
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.portal import JOIN_S, Portal
 
@@ -151,13 +157,15 @@ class Client:
         """See `aio.Client.watch`."""
         yield from self._follow(self._client.watch(**filters))
 
-    def list_readers(self) -> ReaderSnapshot:
+    def list_readers(self, **filters: Unpack[Filters]) -> ReaderSnapshot:
         """See `aio.Client.list_readers`."""
-        return self._call(self._client.list_readers())
+        return self._call(self._client.list_readers(**filters))
 
-    def watch_readers(self, since: ReaderMark | None = None) -> Iterator[ReaderNews]:
+    def watch_readers(
+        self, since: ReaderMark | None = None, **filters: Unpack[Filters]
+    ) -> Iterator[ReaderNews]:
         """See `aio.Client.watch_readers`."""
-        yield from self._follow(self._client.watch_readers(since))
+        yield from self._follow(self._client.watch_readers(since, **filters))
 
     def watch_reader_notifications(self) -> Iterator[Notification]:
         """See `aio.Client.watch_reader_notifications`."""

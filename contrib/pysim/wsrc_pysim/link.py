@@ -2,8 +2,10 @@
 """The reader: pySim's `LinkBase` on the blocking client of WSRC."""
 
 import argparse
+import asyncio
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 from pySim.exceptions import NoCardError, ProtocolError, ReaderError
 from pySim.transport import LinkBase
 
-from wsrc.bridges.remote.roster import FollowingClient, Roster
+from wsrc.bridges.pcscd.source import Seen
+from wsrc.bridges.remote.cards import RemoteCards, clients
 from wsrc.errors import (
     CardBusyError,
     CardError,
@@ -26,7 +29,8 @@ from wsrc.errors import (
 from wsrc.settings.load import UserSettings, load
 from wsrc.user_client.blocking import Card, Client
 from wsrc.user_client.client_options import client_options
-from wsrc.user_client.naming import CardKey, Filters, key_of
+from wsrc.user_client.naming import Filters, alternatives
+from wsrc.user_client.portal import Portal
 
 _LONGEST_WAIT_S = 3600.0
 """How long the server is asked to let us wait at a time."""
@@ -196,24 +200,47 @@ class WsrcLink(LinkBase):
 
     def _wait_for_insertion(self, end: float) -> None:
         """Return when a card that matches was put in; `end` is a monotonic time."""
-        options = client_options(self._settings)
-        roster = Roster(lambda: FollowingClient(**options), self._which)
+        kinds = {kind: [value] for kind, value in self._which.items() if isinstance(value, str)}
+        cards = RemoteCards(clients(self._settings), alternatives(kinds), lambda _: None)
+        portal = Portal()
         try:
-            roster.open()
-            seen: set[CardKey] | None = None
-            while True:
-                version = roster.version
-                there = {key_of(card) for card in roster.cards}
-                if seen is not None and there - seen:
-                    return
-                seen = there
-                left = end - time.monotonic()
-                if not roster.wait(version, None if left == float("inf") else left):
-                    raise NoCardError("No card was put in in time.")
+            portal.call(_insertion(cards, end))
+        except TimeoutError:
+            raise NoCardError("No card was put in in time.") from None
         except WsrcError as exc:
             raise _translated(exc) from exc
         finally:
-            roster.close()
+            portal.stop()
+
+
+async def _insertion(cards: RemoteCards, end: float) -> None:
+    """Return when a card was put in; one that was out of reach and is back was not."""
+    put_in = asyncio.Event()
+    before: dict[bytes, Seen] | None = None
+
+    def look(seen: Sequence[Seen]) -> None:
+        nonlocal before
+        if before is not None and any(_is_put_in(before.get(each.name), each) for each in seen):
+            put_in.set()
+        before = {each.name: each for each in seen}
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(cards.run(look))
+            await cards.begun()
+            before = before or {}
+            left_s = None if end == float("inf") else max(end - time.monotonic(), 0.0)
+            async with asyncio.timeout(left_s):
+                await put_in.wait()
+            watching.cancel()
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+def _is_put_in(before: Seen | None, now: Seen) -> bool:
+    """Return whether a card is in a reader that was not in it before."""
+    counted = before.event_count if before is not None else 0
+    return now.present and now.event_count > counted and not (before and before.unavailable)
 
 
 def _which(opts: argparse.Namespace) -> Filters:

@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from wsrc.bridges.pcscd.server import Server
 from wsrc.bridges.pcscd.source import Seen
 from wsrc.bridges.remote.cards import RemoteCards, RemoteSession, Report
-from wsrc.bridges.remote.roster import TLS_REST_S
 from wsrc.card.pcsc_numbers import Code
 from wsrc.card.slot import CardProtocol, ResetKind
 from wsrc.errors import ConnectionLostError, WsrcError
@@ -25,6 +24,9 @@ from wsrc.user_client.portal import JOIN_S
 
 _LOOK_S = 1.0
 """How often who waits for an answer looks whether the service is still there."""
+
+TLS_REST_S = 0.1
+"""How long a loop goes on after a connection was closed: the end of TLS takes a round trip."""
 
 
 class ScardError(Exception):
