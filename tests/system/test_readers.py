@@ -87,6 +87,9 @@ async def test_readers_and_cards_come_and_go(world: World) -> None:
         [back] = await changes(news, 1)
         assert back.reader.state is SlotState.PRESENT
         assert back.reader.insertion > out.reader.insertion
+        while back.reader.card_state is not CardState.READY:
+            [back] = await changes(news, 1)
+        assert (back.reader.iccid, back.reader.label) == (UICC, None)
         host.source.unplug(name)
         [gone] = await changes(news, 1)
         assert (gone.change, gone.reader.name) == (Change.REMOVED, name)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.readers: readers as users see them, and who is told of their changes."""
 
+# Longer than the aim: what a reader says, and who is told of which change of it.
+
 import json
 from typing import Any
 

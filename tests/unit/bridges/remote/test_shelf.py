@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which card is in which reader of the socket, and what became of those that are gone."""
 
+# Longer than the aim: a reader and its card, and every turn that their story may take.
+
 from typing import Any
 
 import msgspec
