@@ -152,7 +152,9 @@ class ReaderCalls:
         connection = self._connection
         if connection.feed is not None:
             raise LocalProtocolError("This client watches already; use another for another watch.")
-        connection.feed = feed = ReaderFeed(filtered=any(filters.values()))
+        connection.feed = feed = ReaderFeed(
+            filtered=any(each is not None for each in filters.values())
+        )
         instance, seq = since if since is not None else (None, None)
         request = m.WatchReaders(form=form, since=seq, instance=instance, **filters)
         try:
