@@ -250,8 +250,8 @@ async def test_the_server_may_be_away_for_a_while(certificates: Certificates) ->
             await world.host(default_cards()[:1])
             await until(lambda: [place.seen.present for place in cards.places] == [True])
             ports = {"user_port": world.app.user_port, "card_port": world.app.card_port}
+        await until(lambda: cards.trouble is not None)
         await until(lambda: [place.seen.unavailable for place in cards.places] == [True])
-        assert cards.trouble is not None
         async with running(certificates, **ports) as world:
             await world.host(default_cards()[:1])
             await until(lambda: [place.seen.present for place in cards.places] == [True])
