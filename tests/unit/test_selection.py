@@ -6,7 +6,8 @@ import pytest
 from tests.support.relay_clients import ATR, ICCID
 from tests.support.relay_world import reader
 from wsrc.errors import ErrorCode, RefusedError
-from wsrc.protocol.messages import CardInfo, ListCards, SelectCard
+from wsrc.protocol.messages import CardInfo, ListCards, SelectCard, card_info
+from wsrc.relay.readers import view_of
 from wsrc.relay.records import CardPeer, Slot
 from wsrc.selection import Filter, selection_of
 
@@ -15,7 +16,8 @@ EID = "89049032123451234512345678901235"
 
 def card() -> CardInfo:
     info = reader(eids=("89" + "0" * 30, EID), label="Bench Card")
-    return Slot(1, CardPeer(1, name="bench"), info).card(())
+    slot = Slot(1, CardPeer(1, name="bench"), info)
+    return card_info(view_of(slot, ()), slot.state)
 
 
 def test_all_fields_are_conditions() -> None:
