@@ -18,7 +18,7 @@ from wsrc.protocol.messages import CardState
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.simulation import default_cards
 from wsrc.user_client.aio import Client
-from wsrc.user_client.core.reader_feed import ReaderSnapshot
+from wsrc.user_client.core.feeds import ReaderSnapshot
 
 pytestmark = pytest.mark.pcscd
 

@@ -15,7 +15,7 @@ from wsrc.octets import Octets
 from wsrc.protocol.messages import CardState
 from wsrc.readers.pcsc import PcscSource
 from wsrc.user_client.aio import Client
-from wsrc.user_client.core.reader_feed import ReaderSnapshot
+from wsrc.user_client.core.feeds import ReaderSnapshot
 
 pytestmark = pytest.mark.pcscd
 

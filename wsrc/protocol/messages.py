@@ -48,6 +48,7 @@ from wsrc.protocol.parts import (
     ReaderInfo as ReaderInfo,
     ReaderState as ReaderState,
     RunningSession as RunningSession,
+    Selecting as Selecting,
     Step as Step,
     StepResult as StepResult,
 )
@@ -63,6 +64,8 @@ from wsrc.protocol.reader_events import (
     StateChange as StateChange,
     WatchReaders as WatchReaders,
     WatchReadersAck as WatchReadersAck,
+    card_info as card_info,
+    card_of as card_of,
     list_change as list_change,
     state_change as state_change,
 )
@@ -92,17 +95,6 @@ MAX_BATCH = 256
 
 LastAnswer = Annotated[Answer | None, means("What the card client answered to it, if it did")]
 Sentence = Annotated[str, means("A sentence for a person; it may change")]
-
-
-class _Selection(Message, frozen=True, kw_only=True):
-    """Which cards are meant: all given fields must hold."""
-
-    iccid: Annotated[str | None, means("ICCID of the card, with or without its check digit")] = None
-    eid: Annotated[str | None, means("Any EID of the card, 32 digits")] = None
-    atr: Annotated[str | None, means("Answer to reset of the card, in hexadecimal digits")] = None
-    reader: Annotated[str | None, means("Id or name of the reader")] = None
-    label: Annotated[str | None, means("Label of the card")] = None
-    any: Annotated[str | None, means("Any of the five above")] = None
 
 
 class Hello(Message, frozen=True, tag="hello", kw_only=True):
@@ -145,7 +137,7 @@ class HelloAck(Message, frozen=True, tag="hello_ack", kw_only=True):
     server: Annotated[str | None, means("Name of the server")] = None
 
 
-class ListCards(_Selection, frozen=True, tag="list_cards", kw_only=True):
+class ListCards(Selecting, frozen=True, tag="list_cards", kw_only=True):
     """Ask for the cards that match; `*` in a filter stands for any text."""
 
     after: Annotated[int, means("`next` of the page before; 0 is the beginning")] = 0
@@ -161,7 +153,7 @@ class ListCardsAck(Message, frozen=True, tag="list_cards_ack", kw_only=True):
     next: Annotated[int | None, means("There are more: ask again with `after` set to this")] = None
 
 
-class SelectCard(_Selection, frozen=True, tag="select_card", kw_only=True):
+class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):
     """Ask for the lease of one card, freshly reset (first form: `id_type` and `id_str`)."""
 
     id_type: Annotated[str | None, means("First form: `ICCID`, `EID` or `ATR`, in either case")] = (
@@ -287,21 +279,6 @@ class CancelAck(Message, frozen=True, tag="cancel_ack", kw_only=True):
     session: Annotated[str | None, means("As `cancel` had it")] = None
 
 
-class Watch(_Selection, frozen=True, tag="watch", kw_only=True):
-    """Ask for `card_event` from now on; `*` in a filter stands for any text."""
-
-
-class WatchAck(Message, frozen=True, tag="watch_ack", kw_only=True):
-    """Events follow; `list_cards` now gives what they start from."""
-
-
-class CardEvent(Message, frozen=True, tag="card_event", kw_only=True):
-    """A card came, changed or went."""
-
-    change: Annotated[Change, means("What happened")]
-    card: Annotated[CardInfo, means("The card as it is now, or was before it went")]
-
-
 class ReaderReport(Message, frozen=True, tag="reader_state", kw_only=True):
     """A reader of the card client is new, or it or its card changed."""
 
@@ -383,7 +360,7 @@ AnyMessage = (
     | BeginTransaction | BeginTransactionAck | EndTransaction | EndTransactionAck
     | Status | StatusAck | Control | ControlAck
     | GetAttribute | GetAttributeAck | SetAttribute | SetAttributeAck
-    | Detach | DetachAck | Cancel | CancelAck | Watch | WatchAck | CardEvent
+    | Detach | DetachAck | Cancel | CancelAck
     | ListReaders | ListReadersAck | WatchReaders | WatchReadersAck | ReaderEvent | ReaderMark
     | ReaderReport | ReaderGone
     | Resume | Resumed | SessionInterrupted | SessionEnded | Restarting | StateNotification | Error

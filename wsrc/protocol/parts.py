@@ -44,6 +44,17 @@ class Numbered(Message, frozen=True, kw_only=True):
     ] = None
 
 
+class Selecting(Message, frozen=True, kw_only=True):
+    """Base: which cards are meant. All given fields must hold."""
+
+    iccid: Annotated[str | None, means("ICCID of the card, with or without its check digit")] = None
+    eid: Annotated[str | None, means("Any EID of the card, 32 digits")] = None
+    atr: Annotated[str | None, means("Answer to reset of the card, in hexadecimal digits")] = None
+    reader: Annotated[str | None, means("Id or name of the reader")] = None
+    label: Annotated[str | None, means("Label of the card")] = None
+    any: Annotated[str | None, means("Any of the five above")] = None
+
+
 class ClientType(Word):
     """What a peer is to the server."""
 

@@ -12,8 +12,27 @@ from typing import Annotated, Literal
 import msgspec
 
 from wsrc.card.slot import SlotState
-from wsrc.protocol.fields import Atr, HostName, Insertion, Label, ReaderId, ReaderName, means
-from wsrc.protocol.parts import Change, Message
+from wsrc.protocol.fields import (
+    Atr,
+    Eids,
+    HostName,
+    Iccid,
+    Insertion,
+    Label,
+    ProtocolInForce,
+    ReaderId,
+    ReaderName,
+    means,
+)
+from wsrc.protocol.parts import (
+    CardInfo,
+    CardState,
+    Change,
+    Identities,
+    LeaseInfo,
+    Message,
+    Selecting,
+)
 from wsrc.words import Word
 
 ServerRun = Annotated[str, means("The run of the server that counts the changes")]
@@ -43,10 +62,21 @@ class ReaderView(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ] = False
     exclusive: Annotated[bool, means("It is known that nobody else can have the card")] = False
     label: Label | None = None
+    card_state: Annotated[
+        CardState | None, means("What the card is doing; absent without a card")
+    ] = None
+    iccid: Iccid | None = None
+    eids: Eids = ()
+    protocol: ProtocolInForce | None = None
+    lease: Annotated[
+        LeaseInfo | None,
+        means("Who holds the card, or the reader alone; absent while nobody does"),
+    ] = None
+    others: Annotated[tuple[LeaseInfo, ...], means("Who else holds it, where it is shared")] = ()
 
 
-class ListReaders(Message, frozen=True, tag="list_readers", kw_only=True):
-    """Ask for all readers, empty ones too."""
+class ListReaders(Selecting, frozen=True, tag="list_readers", kw_only=True):
+    """Ask for the readers that match, empty ones too; one without a card has only id and name."""
 
     after: Annotated[int, means("Go on after the reader with this number; 0 is the beginning")] = 0
 
@@ -60,8 +90,13 @@ class ListReadersAck(Message, frozen=True, tag="list_readers_ack", kw_only=True)
     next: Annotated[int | None, means("There are more: ask again with `after` set to this")] = None
 
 
-class WatchReaders(Message, frozen=True, tag="watch_readers", kw_only=True):
-    """Ask to be told of readers from now on, or from an earlier change on."""
+class WatchReaders(Selecting, frozen=True, tag="watch_readers", kw_only=True):
+    """
+    Ask to be told of readers from now on, or from an earlier change on.
+
+    With filters, those of `list_readers`, a change is told if they match the reader as it was
+    before, or as it is after.
+    """
 
     since: Annotated[
         int | None, means("Number of the last change that is known from an earlier watch")
@@ -89,7 +124,11 @@ class WatchReadersAck(Message, frozen=True, tag="watch_readers_ack", kw_only=Tru
 
 
 class ReaderEvent(Message, frozen=True, tag="reader_event", kw_only=True):
-    """A reader was plugged in, changed or went."""
+    """
+    A reader was plugged in, changed or went.
+
+    Who watches with filters is not told of all, so that numbers are left out.
+    """
 
     seq: Annotated[int, means("Number of the change, one more than that of the change before")]
     change: Annotated[Change, means("What happened")]
@@ -163,6 +202,32 @@ NOTIFICATIONS: dict[str, type[StateChange] | type[ListChange]] = {
     "Pcsc.Readers.ListChange": ListChange,
 }
 """Notification classes by `event`."""
+
+
+def card_of(reader: ReaderView) -> CardInfo | None:
+    """Describe the card in a reader as `list_cards` does; None if there is none."""
+    return None if reader.card_state is None else card_info(reader, reader.card_state)
+
+
+def card_info(reader: ReaderView, state: CardState) -> CardInfo:
+    """Describe what a user has, who may have the reader without a card."""
+    return CardInfo(
+        remote_addr=(reader.host, 0),
+        identities=Identities(
+            atr=str(reader.atr or ""),
+            eid=reader.eids[0] if reader.eids else None,
+            iccid=reader.iccid,
+        ),
+        state=state,
+        host=reader.host,
+        reader=reader.reader,
+        reader_name=reader.name,
+        eids=reader.eids,
+        label=reader.label,
+        protocol=reader.protocol,
+        lease=reader.lease,
+        others=reader.others,
+    )
 
 
 def state_change(reader: ReaderView) -> StateChange:

@@ -83,8 +83,6 @@ def greeted(state: RelayState, peer: CardPeer, hello: m.Hello, now: float) -> No
     entered = (_enter(state, peer, info) for info in infos.values())
     slots = [slot for slot in entered if slot is not None]
     over = resuming.adopt(state, peer, hello.sessions, now)
-    for slot in slots:
-        state.announce(None, _shown(state, slot))
     for lease in over:
         resuming.end_adopted(state, lease, now)
     for slot in slots:
@@ -100,7 +98,6 @@ def report(state: RelayState, peer: CardPeer, info: m.ReaderInfo, now: float) ->
         return
     slot = _enter(state, peer, info)
     if slot is not None:
-        state.announce(None, _shown(state, slot))
         queue.offer(state, slot, now)
         resuming.arrived(state, peer, (slot,), (), now)
 
@@ -120,7 +117,6 @@ def _enter(state: RelayState, peer: CardPeer, info: m.ReaderInfo) -> Slot | None
 
 
 def _update(state: RelayState, slot: Slot, info: m.ReaderInfo, now: float) -> None:
-    before, other_card = _shown(state, slot), slot.info.insertion != info.insertion
     waiters, ended = queue.waiting_for(state, slot), _ended_by(slot, info)
     for lease in ended:
         _note_end(state, lease, _gone(info).message)
@@ -129,12 +125,6 @@ def _update(state: RelayState, slot: Slot, info: m.ReaderInfo, now: float) -> No
     state.places.put(slot)
     for lease in ended:
         endings.lose(state, lease, _gone(info))
-    after = _shown(state, slot)
-    if other_card:
-        state.announce(before, None)
-        state.announce(None, after)
-    elif before != after:
-        state.announce(before, after)
     queue.offer(state, slot, now)
     queue.reconsider(state, waiters, now)
 
@@ -151,10 +141,6 @@ def _gone(info: m.ReaderInfo) -> m.Error:
     if info.state is m.ReaderState.UNAVAILABLE:
         return m.error(ErrorCode.READER_UNAVAILABLE, "The reader is out of reach.")
     return m.error(ErrorCode.CARD_NOT_PRESENT, "The card was taken out of the reader.")
-
-
-def _shown(state: RelayState, slot: Slot) -> m.CardInfo | None:
-    return state.card_info(slot) if slot.has_card else None
 
 
 def _unfit(info: m.ReaderInfo) -> str | None:
@@ -198,12 +184,11 @@ def _taken_back(state: RelayState, lease: Lease, now: float) -> Waiter | None:
 
 def _strike(state: RelayState, slot: Slot, why: m.Error) -> list[Waiter]:
     """Strike a reader that is out of reach; give those who wait for its card."""
-    before, waiters = _shown(state, slot), queue.waiting_for(state, slot)
+    waiters = queue.waiting_for(state, slot)
     state.strike_slot(slot)
     for lease in list(slot.leases.values()):
         _note_end(state, lease, why.message)
         endings.lose(state, lease, why)
-    state.announce(before, None)
     return waiters
 
 
@@ -317,7 +302,6 @@ def _look_after(state: RelayState, lease: Lease, why: m.Error, now: float) -> No
     shared = slot.leases or lease.share is Share.DIRECT
     becomes = None if shared or not why.code else _STATE_AFTER.get(why.code)
     if becomes in {None, slot.info.state}:
-        state.changed(slot)
         queue.offer(state, slot, now)
         return
     _update(state, slot, msgspec.structs.replace(slot.info, state=becomes), now)

@@ -91,7 +91,7 @@ def goodbye(state: RelayState, user: UserPeer, now: float) -> None:
 def clean(state: RelayState, lease: Lease, due: float) -> None:
     """Have the card of a lease that ends reset; `due` is when its card client can begin."""
     state.timers.set(("clean", lease.session, None), due + state.limits.attach_s)
-    state.changed(lease.slot)
+    state.readers.mark(lease.slot)
     _detach(state, lease)
 
 
@@ -105,7 +105,6 @@ def lose(state: RelayState, lease: Lease, why: m.Error) -> None:
 def cleaned(state: RelayState, lease: Lease, now: float) -> None:
     """Free a card that its card client reset after a lease."""
     leases.forget(state, lease)
-    state.changed(lease.slot)
     queue.offer(state, lease.slot, now)
 
 
@@ -143,7 +142,6 @@ def not_cleaned(state: RelayState, lease: Lease, error: m.Error, now: float) -> 
     leases.forget(state, lease)
     if slot.has_card and not slot.leases:
         slot.info = msgspec.structs.replace(slot.info, state=m.ReaderState.MUTE)
-    state.changed(slot)
     queue.offer(state, slot, now)
 
 

@@ -27,7 +27,7 @@ def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
     state.sessions[lease.session] = lease
     user.leases[lease.session] = lease
     state.timers.set(("attach", lease.session, None), now + state.limits.attach_s)
-    state.changed(slot)
+    state.readers.mark(slot)
     state.send(slot.peer, _attach(lease, select))
 
 
@@ -150,6 +150,7 @@ def is_idle(state: RelayState, lease: Lease, now: float) -> bool:
 def forget(state: RelayState, lease: Lease) -> None:
     """Strike a lease from every list."""
     lease.turn("struck")
+    state.readers.mark(lease.slot)
     state.clear_timers(lease)
     state.unkeep(lease)
     if lease.keep_s:

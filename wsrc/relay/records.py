@@ -9,11 +9,9 @@ from wsrc.card.slot import Disposition, Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol.conversation import Phase
 from wsrc.protocol.messages import (
-    CardInfo,
     CardState,
     Error,
     Identities,
-    LeaseInfo,
     Message,
     ReaderInfo,
     ReaderState,
@@ -274,23 +272,6 @@ class Slot:
         info = self.info
         return Identities(
             atr=str(info.atr or ""), eid=info.eids[0] if info.eids else None, iccid=info.iccid
-        )
-
-    def card(self, leases: tuple[LeaseInfo, ...]) -> CardInfo:
-        """Describe the card, and who has it, for users."""
-        info = self.info
-        return CardInfo(
-            remote_addr=(self.peer.name, 0),
-            identities=self.identities(),
-            state=self.state,
-            host=self.peer.name,
-            reader=info.reader,
-            reader_name=info.name,
-            eids=info.eids,
-            label=info.label,
-            protocol=info.protocol,
-            lease=leases[0] if leases else None,
-            others=leases[1:],
         )
 
 

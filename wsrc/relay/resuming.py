@@ -50,7 +50,7 @@ def away(state: RelayState, lease: Lease, now: float) -> None:
     _keep(state, lease, now + lease.keep_s)
     sentence = f"its user is out of reach, and the card is kept for {lease.keep_s:g} s"
     state.note(f"Session {lease.session[:8]} of {lease.holder}: {sentence}")
-    state.changed(lease.slot)
+    state.readers.mark(lease.slot)
 
 
 def interrupt(state: RelayState, lease: Lease, why: m.Error) -> None:
@@ -331,7 +331,7 @@ def _take_over(
     state.timers.clear(("away", lease.session, None))
     leases.watch_idle(state, lease, now)
     state.note(f"Session {lease.session[:8]} of {lease.holder} is resumed")
-    state.changed(lease.slot)
+    state.readers.mark(lease.slot)
 
 
 def _too_late(

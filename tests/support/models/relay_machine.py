@@ -3,6 +3,7 @@
 
 from collections import Counter
 
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -360,6 +361,8 @@ class RelayMachine(RuleBasedStateMachine, Resuming, SharingRules):
         for card in listed.cards:
             cards[card.host, card.reader] += 1
         assert cards == +self.shown
+        told = [shown.card for shown in self.watching._events._shown.values()]
+        assert sorted(map(timeless, told)) == sorted(map(timeless, listed.cards))
 
     @invariant()
     def no_request_waits_where_the_relay_has_none(self) -> None:
@@ -373,3 +376,11 @@ class RelayMachine(RuleBasedStateMachine, Resuming, SharingRules):
                 peer.leave()
         assert self.world.leftovers() == {}
         assert self.world.relay.deadline() is None
+
+
+def timeless(card: m.CardInfo) -> str:
+    """Describe a card in full, but for when leases end: each command moves that."""
+    leases = [
+        lease and msgspec.structs.replace(lease, until=None) for lease in (card.lease, *card.others)
+    ]
+    return str(msgspec.structs.replace(card, lease=leases[0], others=tuple(leases[1:])))
