@@ -47,7 +47,7 @@ class App:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._peers = Peers(_relay(settings))
-        self._not_upgraded: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+        self._not_upgraded: dict[web.RequestHandler, tuple[asyncio.TimerHandle, float]] = {}
         self._servers: list[asyncio.Server] = []
         self._runners: list[web.AppRunner] = []
         self.user_port = 0
@@ -81,7 +81,7 @@ class App:
             server.close()
         await self._peers.stop(self._settings.reconnect_in_s, self._settings.drain_s)
         await self._handshakes_done()
-        for protocol, hurry in self._not_upgraded.items():
+        for protocol, (hurry, _) in self._not_upgraded.items():
             hurry.cancel()
             if protocol.transport is not None:
                 protocol.transport.abort()
@@ -104,8 +104,8 @@ class App:
         """
         due = asyncio.get_running_loop().time() + self._settings.hello_s - TLS_BEGIN_S
         return any(
-            protocol.transport is None and hurry.when() > due
-            for protocol, hurry in self._not_upgraded.items()
+            protocol.transport is None and until > due
+            for protocol, (_, until) in self._not_upgraded.items()
         )
 
     async def _all_closed(self) -> None:
@@ -133,8 +133,9 @@ class App:
         def accept() -> asyncio.BaseProtocol:
             assert runner.server is not None
             protocol = runner.server()
-            hurry = loop.call_later(self._settings.hello_s, self._hurry, protocol)
-            self._not_upgraded[protocol] = hurry
+            until = loop.time() + self._settings.hello_s
+            hurry = loop.call_at(until, self._hurry, protocol)
+            self._not_upgraded[protocol] = hurry, until
             return protocol
 
         for listener in _sockets(self._settings, f"{role}_port", port):
@@ -177,7 +178,7 @@ class App:
                 return web.Response()  # there is nobody to read it
             hurry = self._not_upgraded.pop(request.protocol, None)
             if hurry is not None:
-                hurry.cancel()
+                hurry[0].cancel()
             await self._peers.serve(link, role, request.remote or "an unknown address")
             return link
 

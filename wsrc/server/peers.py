@@ -28,6 +28,7 @@ class Peers:
         self._last = 0
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self.stopping = False
         self._stopped = False
         self._idle = asyncio.Event()
@@ -114,9 +115,10 @@ class Peers:
         if deadline is None:
             return
         if self._timer is not None:
-            if self._timer.when() <= deadline:
+            if self._due <= deadline:
                 return
             self._timer.cancel()
+        self._due = deadline
         self._timer = self._loop.call_at(deadline, self._tick)
 
     def _tick(self) -> None:
