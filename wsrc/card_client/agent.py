@@ -19,6 +19,7 @@ from wsrc.errors import (
     CardError,
     ConnectionLostError,
     ErrorCode,
+    LocalProtocolError,
     Outcome,
     RefusedError,
     RemoteProtocolError,
@@ -27,7 +28,7 @@ from wsrc.net.dial import Backoff, dial
 from wsrc.net.greeting import greet
 from wsrc.net.websocket import Link
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import UnreadableError, tag_of
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.readers.base import Slot, Source
 
@@ -178,8 +179,16 @@ class Agent:
         return f"{wanted}/{name}@{self._options.host}" if wanted in taken else wanted
 
     def _send(self, message: m.Message) -> None:
-        if self._link is not None:
+        if self._link is None:
+            return
+        try:
             self._link.send(message)
+        except LocalProtocolError as exc:
+            _log.error("The server is not told all: %s", exc)
+            if isinstance(message, m.Answer | m.Resumed | m.SessionEnded):
+                ids = {"id": message.id, "session": m.session_of(message), "seq": message.seq}
+                outcome = Outcome.UNKNOWN
+                self._link.send(m.error(ErrorCode.TOO_MANY, str(exc), outcome=outcome, **ids))
 
     async def _keep_connected(self) -> None:
         backoff = Backoff(self._server.reconnect_min_s, self._server.reconnect_max_s)
@@ -190,11 +199,17 @@ class Agent:
                     self._server.tls,
                     connect_s=CONNECT_S,
                     ping_s=self._server.ping_s,
+                    longest=MAX_MESSAGE_OCTETS,
                 ) as link:
                     await self._greet(link)
                     backoff.succeeded()
                     await self._converse(link)
-            except (ConnectionLostError, RefusedError, RemoteProtocolError) as exc:
+            except (
+                ConnectionLostError,
+                LocalProtocolError,
+                RefusedError,
+                RemoteProtocolError,
+            ) as exc:
                 if not self._stopping:
                     _log.warning("Not connected to %s: %s", self._server.url, exc)
             finally:

@@ -17,6 +17,9 @@ from wsrc.relay.state import RelayState
 MAX_TEXT, MAX_EIDS, MAX_ATR_OCTETS = 256, 16, 33
 """Bounds of what a card client says of a reader."""
 
+MAX_SENTENCE = 1_000
+"""Characters of a card client's reason that users are told in a message of the server's own."""
+
 
 def received(
     state: RelayState, peer: CardPeer, message: m.Message, text: bytes | None, now: float
@@ -282,7 +285,7 @@ def _ended(
     lease = _lease(state, peer, message.session)
     if lease is None:
         return
-    why = m.error(message.code, message.message)
+    why = m.error(message.code, message.message[:MAX_SENTENCE])
     if lease.keep_s and lease.phase is LeasePhase.HELD:
         _note_end(state, lease, why.message[:200])
         endings.said_by_card_client(state, lease, message, text)
@@ -293,6 +296,7 @@ def _ended(
 
 def _drop(state: RelayState, lease: Lease, now: float, why: m.Error) -> None:
     """End a lease that its card client ended or refused; `why` may tell of the card as well."""
+    why = msgspec.structs.replace(why, message=why.message[:MAX_SENTENCE])
     _note_end(state, lease, why.message[:200])
     endings.lose(state, lease, why)
     _look_after(state, lease, why, now)

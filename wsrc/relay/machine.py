@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from wsrc.card.identify import ISD_R_AIDS
 from wsrc.errors import ErrorCode, RemoteProtocolError
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import UnreadableError, tag_of
+from wsrc.protocol.codec import UnreadableError, canonical, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.relay import card_clients, endings, leases, queue, resuming, users
 from wsrc.relay.effects import Close, Effect, Send
@@ -67,6 +67,7 @@ class Relay:
             return []
         adapter = self._adapters.get(peer)
         try:
+            text = canonical(text)
             if isinstance(record, CardPeer):
                 card_clients.check(message)
             if adapter is not None:

@@ -15,8 +15,7 @@ from aiohttp import web
 
 from wsrc.errors import ConfigError
 from wsrc.net.tls import server_context
-from wsrc.net.websocket import CLOSE_S
-from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
+from wsrc.net.websocket import CLOSE_S, READ_LIMIT
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
@@ -168,10 +167,12 @@ class App:
             link: web.WebSocketResponse[bool] = web.WebSocketResponse(
                 timeout=CLOSE_S,
                 heartbeat=settings.ping_s,
+                autoping=False,
                 compress=False,
-                max_msg_size=MAX_MESSAGE_OCTETS,
+                max_msg_size=READ_LIMIT,
                 decode_text=False,
             )
+            transport = request.transport
             try:
                 await link.prepare(request)
             except ConnectionError:
@@ -179,7 +180,9 @@ class App:
             hurry = self._not_upgraded.pop(request.protocol, None)
             if hurry is not None:
                 hurry[0].cancel()
-            await self._peers.serve(link, role, request.remote or "an unknown address")
+            if transport is not None:
+                address = request.remote or "an unknown address"
+                await self._peers.serve(link, transport, role, address)
             return link
 
         return upgrade

@@ -6,11 +6,11 @@ import logging
 
 from aiohttp import web
 
-from wsrc.errors import ConnectionLostError, RemoteProtocolError
-from wsrc.net.websocket import Link
-from wsrc.protocol.codec import UnreadableError
+from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
+from wsrc.net.websocket import MAX_UNREAD_OCTETS, Link, Unread
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode
-from wsrc.protocol.messages import ClientType
+from wsrc.protocol.messages import ClientType, Message
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.machine import Relay
 
@@ -25,6 +25,7 @@ class Peers:
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self._links: dict[int, Link] = {}
+        self._unread = Unread(MAX_UNREAD_OCTETS)
         self._last = 0
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -42,11 +43,16 @@ class Peers:
         return self._relay.counts
 
     async def serve(
-        self, socket: web.WebSocketResponse[bool], role: ClientType, address: str
+        self,
+        socket: web.WebSocketResponse[bool],
+        transport: asyncio.Transport,
+        role: ClientType,
+        address: str,
     ) -> None:
         """Carry one connection from its handshake to its end."""
         self._last += 1
-        number, link = self._last, Link(socket)
+        number = self._last
+        link = Link(socket, transport, longest=MAX_MESSAGE_OCTETS, unread=self._unread)
         self._links[number] = link
         _log.info("%s client %d connected from %s", role, number, address)
         if self._stopped:
@@ -99,7 +105,7 @@ class Peers:
                 case Send(peer=peer, message=message, text=text):
                     link = self._links.get(peer)
                     if link is not None:
-                        link.send(message) if text is None else link.forward(text)
+                        self._send(peer, link, message, text)
                 case Close(peer=peer, code=code, reason=reason):
                     link = self._links.get(peer)
                     if link is not None:
@@ -109,6 +115,15 @@ class Peers:
         if self.stopping and not self._relay.in_flight:
             self._idle.set()
         self._set_timer()
+
+    def _send(self, peer: int, link: Link, message: Message, text: bytes | None) -> None:
+        if text is not None:
+            link.forward(text)
+            return
+        try:
+            link.send(message)
+        except LocalProtocolError as exc:  # its peers chose texts that no bound of the relay has
+            _log.error("Client %d is not sent a message: %s", peer, exc)
 
     def _set_timer(self) -> None:
         deadline = self._relay.deadline()
