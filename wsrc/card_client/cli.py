@@ -14,6 +14,7 @@ from wsrc.card_client.identification import Options, label_key
 from wsrc.errors import CardError, ConfigError
 from wsrc.net.tls import context_for
 from wsrc.octets import from_person
+from wsrc.process.descriptors import occupy_standard
 from wsrc.process.logs import set_up
 from wsrc.process.signals import ENDING, heeded
 from wsrc.readers.base import Source
@@ -113,6 +114,7 @@ async def _run(agent: Agent) -> None:
 
 def main() -> None:
     """Run the command; a setting that cannot work is one line and exit status 2."""
+    occupy_standard()
     try:
         command()
     except ConfigError as exc:

@@ -48,7 +48,11 @@ class Pace(Protocol):
     """Who says when the next frame of a peer may be looked at."""
 
     async def next(self) -> None:
-        """Wait for it."""
+        """Wait for it; the one before is dealt with."""
+        ...
+
+    def begin(self) -> None:
+        """Take that there is one, which is dealt with from now on."""
         ...
 
 
@@ -179,6 +183,8 @@ class Link:
                 if self._pace is not None:
                     await self._pace.next()
                 frame = await self._socket.receive()
+                if self._pace is not None:
+                    self._pace.begin()
                 if frame.type is WSMsgType.PING:
                     await self._socket.pong(frame.data)
                 elif frame.type is not WSMsgType.PONG:

@@ -10,12 +10,14 @@ import click
 
 from wsrc import __version__
 from wsrc.errors import ConfigError
+from wsrc.process.descriptors import occupy_standard
 from wsrc.process.logs import set_up
 from wsrc.process.notify import notify
 from wsrc.process.signals import ENDING, heeded
 from wsrc.server.app import serve
 from wsrc.settings.click_options import click_options
 from wsrc.settings.load import ServerSettings
+from wsrc.settings.programs import hosts_of
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ answered.
 Try it on this machine, without TLS:
   wsrc-server --no-tls
 Serve a network:
-  wsrc-server --host 0.0.0.0 --tls-cert server.pem --tls-key server-key.pem
+  wsrc-server --host '*' --tls-cert server.pem --tls-key server-key.pem
 Behind a reverse proxy on the same machine that does TLS, with the paths /user and /card:
   wsrc-server --no-tls
 
@@ -65,10 +67,10 @@ async def _run(settings: ServerSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with serve(settings) as app:
         scheme = "ws" if settings.no_tls else "wss"
-        _log.info(
-            "Ready: users on %s://%s:%d/user, card clients on %s://%s:%d/card",
-            scheme, settings.host, app.user_port, scheme, settings.host, app.card_port,
-        )  # fmt: skip
+        hosts = [f"[{host}]" if ":" in host else host for host in hosts_of(settings.host)]
+        users = " and ".join(f"{scheme}://{host}:{app.user_port}/user" for host in hosts)
+        cards = " and ".join(f"{scheme}://{host}:{app.card_port}/card" for host in hosts)
+        _log.info("Ready: users on %s, card clients on %s", users, cards)
         notify("READY=1")
         await stop.wait()
         notify("STOPPING=1")
@@ -77,6 +79,7 @@ async def _run(settings: ServerSettings) -> None:
 
 def main() -> None:
     """Run the command; a setting that cannot work is one line and exit status 2."""
+    occupy_standard()
     try:
         command()
     except ConfigError as exc:

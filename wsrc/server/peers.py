@@ -8,22 +8,43 @@ from aiohttp import web
 
 from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
 from wsrc.net.websocket import MAX_UNREAD_OCTETS, Link, Unread
+from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import ClientType, Message
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.machine import Relay
+from wsrc.server.turns import Budget, Line, Share
 
 _log = logging.getLogger(__name__)
 
 RESTARTING = "The server is restarting."
 
 
+COSTLY = (
+    m.ListCards,
+    m.ListReaders,
+    m.Watch,
+    m.WatchReaders,
+    m.Resume,
+    m.ReaderReport,
+    m.ReaderGone,
+)
+"""What costs more than the command of one session, of either kind of client."""
+
+BUDGETS = {ClientType.USER: (100.0, 500.0), ClientType.CARD: (200.0, 4096.0)}
+"""
+How many of these a peer may send in a second, and at once; what comes sooner is read later. A card
+host with 1,024 readers tells each four times while it identifies its cards.
+"""
+
+
 class Peers:
     """All connections of a server; used by one event loop."""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: Relay, line: Line) -> None:
         self._relay = relay
+        self._line = line
         self._links: dict[int, Link] = {}
         self._unread = Unread(MAX_UNREAD_OCTETS)
         self._last = 0
@@ -52,7 +73,8 @@ class Peers:
         """Carry one connection from its handshake to its end."""
         self._last += 1
         number = self._last
-        link = Link(socket, transport, longest=MAX_MESSAGE_OCTETS, unread=self._unread)
+        share = Share(self._line)
+        link = Link(socket, transport, longest=MAX_MESSAGE_OCTETS, unread=self._unread, pace=share)
         self._links[number] = link
         _log.info("%s client %d connected from %s", role, number, address)
         if self._stopped:
@@ -61,7 +83,7 @@ class Peers:
             tasks.create_task(link.run_writer(), name=f"writer of peer {number}")
             try:
                 self._perform(self._relay.connected(number, role, self._loop.time()))
-                await self._converse(number, link, role)
+                await self._converse(number, link, role, share)
             finally:
                 del self._links[number]
                 now, goodbye = self._loop.time(), link.peer_said_goodbye
@@ -81,12 +103,16 @@ class Peers:
         for link in list(self._links.values()):
             link.close(CloseCode.RESTARTING, RESTARTING)
 
-    async def _converse(self, number: int, link: Link, role: ClientType) -> None:
+    async def _converse(self, number: int, link: Link, role: ClientType, share: Share) -> None:
         """Take messages until the connection is gone; those that cross our close are dropped."""
+        costly = Budget(*BUDGETS[role])
         while True:
             effects: list[Effect] = []
+            pause_s = 0.0
             try:
                 message, text = await link.receive()
+                if isinstance(message, COSTLY):
+                    pause_s = costly.take(self._loop.time())
                 if not link.closing:
                     effects = self._relay.received(number, message, text, self._loop.time())
             except UnreadableError as exc:
@@ -98,6 +124,9 @@ class Peers:
                 _log.info("%s client %d is gone: %s", role, number, exc)
                 return
             self._perform(effects)
+            share.sent(len(effects))
+            if pause_s:
+                await asyncio.sleep(pause_s)
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
