@@ -10,9 +10,10 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import ANSWERS
-from wsrc.relay import endings, leases, queue, resuming, sharing
+from wsrc.relay import endings, leases, positions, queue, resuming, sharing
 from wsrc.relay.records import NO_CARD, CardPeer, InFlight, Lease, LeasePhase, Slot, Waiter
 from wsrc.relay.state import RelayState
+from wsrc.relay.waiting import Line
 
 MAX_TEXT, MAX_EIDS, MAX_ATR_OCTETS = 256, 16, 33
 """Bounds of what a card client says of a reader."""
@@ -114,7 +115,7 @@ def _enter(state: RelayState, peer: CardPeer, info: m.ReaderInfo) -> Slot | None
 
 def _update(state: RelayState, slot: Slot, info: m.ReaderInfo, now: float) -> None:
     before, other_card = _shown(state, slot), slot.info.insertion != info.insertion
-    waiters, ended = queue.waiting_for(state, slot), _ended_by(slot, info)
+    lines, ended = positions.lines_of(state, slot), _ended_by(slot, info)
     for lease in ended:
         _note_end(state, lease, _gone(info).message)
     slot.info = info
@@ -129,7 +130,7 @@ def _update(state: RelayState, slot: Slot, info: m.ReaderInfo, now: float) -> No
     elif before != after:
         state.announce(before, after)
     queue.offer(state, slot, now)
-    queue.reconsider(state, waiters, now)
+    queue.reconsider(state, lines, now)
 
 
 def _ended_by(slot: Slot, info: m.ReaderInfo) -> list[Lease]:
@@ -169,12 +170,15 @@ def disconnected(state: RelayState, peer: CardPeer, now: float) -> None:
         if lease.keep_s:
             resuming.interrupt(state, lease, why)
     again = [asked for lease in held if (asked := _taken_back(state, lease, now)) is not None]
-    waiters: list[Waiter] = []
+    lines: list[Line] = []
     for slot in list(peer.slots.values()):
-        waiters += _strike(state, slot, why)
+        lines += _strike(state, slot, why)
     for waiter in again:
-        queue.wait_again(state, waiter)
-    queue.reconsider(state, [*again, *waiters], now)
+        queue.wait_again(state, waiter, now)
+        line = state.waiting.line_of(waiter)
+        if line is not None:
+            lines.append(line)
+    queue.reconsider(state, lines, now)
     resuming.card_client_lost(state, peer, now)
 
 
@@ -189,15 +193,15 @@ def _taken_back(state: RelayState, lease: Lease, now: float) -> Waiter | None:
     return asked
 
 
-def _strike(state: RelayState, slot: Slot, why: m.Error) -> list[Waiter]:
+def _strike(state: RelayState, slot: Slot, why: m.Error) -> list[Line]:
     """Strike a reader that is out of reach; give those who wait for its card."""
-    before, waiters = _shown(state, slot), queue.waiting_for(state, slot)
+    before, lines = _shown(state, slot), positions.lines_of(state, slot)
     state.strike_slot(slot)
     for lease in list(slot.leases.values()):
         _note_end(state, lease, why.message)
         endings.lose(state, lease, why)
     state.announce(before, None)
-    return waiters
+    return lines
 
 
 def check(message: m.Message) -> None:
