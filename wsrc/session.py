@@ -17,6 +17,8 @@ ends are machines without I/O; times are arguments, in seconds of each end's mon
         ◀───────── session_ended seq=taken ─────────  reset, removal, another's: it is over
 """
 
+# Longer than the aim: both ends of one agreement, which are read side by side.
+
 import hmac
 from collections.abc import Sequence
 from enum import StrEnum
