@@ -273,7 +273,12 @@ class Unread:
         if octets:
             self._sizes[link] = octets
         while self.octets > self._most:
-            largest = next(links for links in reversed(self._by_length) if links)
+            self.shed()
+
+    def shed(self) -> None:
+        """Close the link that holds most, if any holds anything."""
+        largest = next((links for links in reversed(self._by_length) if links), None)
+        if largest is not None:
             next(iter(largest)).overflow()
 
 

@@ -60,6 +60,15 @@ class App:
         return self._peers.stopping
 
     @property
+    def broken(self) -> bool:
+        """Whether the server is to end, for it ran out of memory."""
+        return self._peers.broken
+
+    def when_broken(self, tell: Callable[[], None]) -> None:
+        """Call when the server is to end."""
+        self._peers.when_broken(tell)
+
+    @property
     def counts(self) -> dict[str, int]:
         """Peers, cards, sessions and waiters now."""
         return self._peers.counts

@@ -37,7 +37,7 @@ Serve a network:
 Behind a reverse proxy on the same machine that does TLS, with the paths /user and /card:
   wsrc-server --no-tls
 
-Exit status: 0 ended by a signal, 2 a setting cannot work.
+Exit status: 0 ended by a signal, 1 out of memory or a bug, 2 a setting cannot work.
 """
 
 
@@ -48,7 +48,8 @@ def command(settings: ServerSettings) -> None:
     """Run the server until a signal ends it."""
     set_up(settings.log_level)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_run(settings))
+        if not runner.run(_run(settings)):
+            sys.exit(1)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -60,12 +61,14 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _run(settings: ServerSettings) -> None:
+async def _run(settings: ServerSettings) -> bool:
+    """Serve until a signal comes, or nothing else can be done; return whether it was a signal."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in heeded(*ENDING):
         loop.add_signal_handler(number, stop.set)
     async with serve(settings) as app:
+        app.when_broken(stop.set)
         scheme = "ws" if settings.no_tls else "wss"
         hosts = [f"[{host}]" if ":" in host else host for host in hosts_of(settings.host)]
         users = " and ".join(f"{scheme}://{host}:{app.user_port}/user" for host in hosts)
@@ -75,6 +78,7 @@ async def _run(settings: ServerSettings) -> None:
         await stop.wait()
         notify("STOPPING=1")
         _log.info("Stopping: commands in flight have %.0f s to finish", settings.drain_s)
+    return not app.broken
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ TLS_END_S = 0.5
 BACKLOG = 4096
 """Connections that may wait to be accepted: all card hosts come back at once after a restart."""
 
-ACCEPTS_A_TURN = 4
+ACCEPTS_A_TURN = 2
 """Connections that are accepted in one turn of the loop; each begins with a TLS handshake."""
 
 SLICE_OCTETS = 8192
@@ -251,9 +251,9 @@ class Connection(asyncio.Protocol):
         self.handler.eof_received()
 
     def data_received(self, data: bytes) -> None:
-        """Pass on a slice now, and what is more when it is this connection's turn."""
-        if not self._rest and len(data) <= SLICE_OCTETS:
-            self.handler.data_received(data)
+        """Pass on a message, if it is a short one, now; all else when it is one's turn."""
+        if self.upgraded and not self._rest and len(data) <= SLICE_OCTETS:
+            self._pass_on(data)
             return
         self._rest.append(data)
         self._direct()
@@ -291,11 +291,20 @@ class Connection(asyncio.Protocol):
         if self._at >= len(first):
             self._at = 0
             del self._rest[0]
-        self.handler.data_received(part)
+        self._pass_on(part)
         line.charge(line.time() - began)
         if not self._rest:
             self._direct()
         self._stand()
+
+    def _pass_on(self, data: bytes) -> None:
+        try:
+            self.handler.data_received(data)
+        except MemoryError:
+            _log.warning(
+                "A connection from %s is broken: there is no memory for what it sends", self.address
+            )
+            self.end()
 
     def _no_hurry(self) -> None:
         if self._hurry is not None:

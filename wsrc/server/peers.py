@@ -3,6 +3,8 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 from aiohttp import web
 
@@ -17,6 +19,9 @@ from wsrc.relay.machine import Relay
 from wsrc.server.turns import Budget, Line, Share
 
 _log = logging.getLogger(__name__)
+
+SPARE_OCTETS = 4 << 20
+"""Memory that is kept for the end of a server that has no other."""
 
 RESTARTING = "The server is restarting."
 
@@ -53,10 +58,21 @@ class Peers:
         self._due = 0.0
         self.stopping = False
         self._stopped = False
+        self._broken: Callable[[], None] | None = None
+        self._spare: bytearray | None = bytearray(SPARE_OCTETS)
         self._idle = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._links)
+
+    @property
+    def broken(self) -> bool:
+        """Whether the relay ran out of memory amid an event, and must not be gone on with."""
+        return self._spare is None
+
+    def when_broken(self, tell: Callable[[], None]) -> None:
+        """Call when the relay is broken."""
+        self._broken = tell
 
     @property
     def counts(self) -> dict[str, int]:
@@ -82,12 +98,14 @@ class Peers:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(link.run_writer(), name=f"writer of peer {number}")
             try:
-                self._perform(self._relay.connected(number, role, self._loop.time()))
+                with self._in_whole():
+                    self._perform(self._relay.connected(number, role, self._loop.time()))
                 await self._converse(number, link, role, share)
             finally:
                 del self._links[number]
                 now, goodbye = self._loop.time(), link.peer_said_goodbye
-                self._perform(self._relay.disconnected(number, now, goodbye=goodbye))
+                with self._in_whole():
+                    self._perform(self._relay.disconnected(number, now, goodbye=goodbye))
                 link.stop_writer()
 
     async def stop(self, reconnect_in_s: float, drain_s: float) -> None:
@@ -114,7 +132,8 @@ class Peers:
                 if isinstance(message, COSTLY):
                     pause_s = costly.take(self._loop.time())
                 if not link.closing:
-                    effects = self._relay.received(number, message, text, self._loop.time())
+                    with self._in_whole():
+                        effects = self._relay.received(number, message, text, self._loop.time())
             except UnreadableError as exc:
                 effects = self._relay.unreadable(number, exc, self._loop.time())
             except RemoteProtocolError as exc:
@@ -123,7 +142,14 @@ class Peers:
             except ConnectionLostError as exc:
                 _log.info("%s client %d is gone: %s", role, number, exc)
                 return
-            self._perform(effects)
+            except MemoryError:
+                _log.warning(
+                    "%s client %d is closed: there is no memory for its message", role, number
+                )
+                self._unread.shed()
+                link.close(CloseCode.TRY_AGAIN_LATER, "The server has no memory for this.")
+            with self._in_whole():
+                self._perform(effects)
             share.sent(len(effects))
             if pause_s:
                 await asyncio.sleep(pause_s)
@@ -167,4 +193,22 @@ class Peers:
 
     def _tick(self) -> None:
         self._timer = None
-        self._perform(self._relay.tick(self._loop.time()))
+        with self._in_whole():
+            self._perform(self._relay.tick(self._loop.time()))
+
+    @contextmanager
+    def _in_whole(self) -> Generator[None]:
+        """
+        Have the server end where an event cannot be dealt with to its end for want of memory.
+
+        What it knows of cards and sessions may be half changed; its peers know better, and bring
+        it to the server that is started next.
+        """
+        try:
+            yield
+        except MemoryError:
+            self._spare = None
+            _log.critical("There is no memory left; the server ends, and is to be started again")
+            self._unread.shed()
+            if self._broken is not None:
+                self._broken()

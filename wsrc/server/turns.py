@@ -14,7 +14,7 @@ from collections.abc import Callable
 ALLOWANCE = 0.02
 """Part of the server's time that a peer has before it stands in the line."""
 
-BURST_S = 0.005
+BURST_S = 0.0005
 """How much of it a peer can have saved up, in seconds."""
 
 SLICE_S = 0.0005
