@@ -13,6 +13,7 @@ is no longer than that. The latter does not depend on what else the machine is d
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import subprocess
 import sys
@@ -200,6 +201,7 @@ async def serve_and_count() -> None:
     asyncio.get_running_loop().add_reader(sys.stdin, report)
     settings = ServerSettings(user_port=0, card_port=0, no_tls=True)
     async with serve(settings) as app:
+        gc.freeze()  # as the program does
         print(app.user_port, app.card_port, flush=True)
         await count()
 

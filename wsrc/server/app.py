@@ -115,14 +115,14 @@ class App:
                 connection.end()
 
     async def _handshakes_done(self) -> None:
-        """Wait for TLS handshakes, so that those peers are told of the restart as well."""
+        """Wait for handshakes, so that those peers are told of the restart as well."""
         for _ in range(int(TLS_BEGIN_S / _POLL_S)):
-            if self._settings.no_tls or not self._any_handshake():
+            if not self._any_handshake():
                 return
             await asyncio.sleep(_POLL_S)
 
     def _any_handshake(self) -> bool:
-        """Return whether a TLS handshake is under way that began within `TLS_BEGIN_S`."""
+        """Return whether a handshake is under way that began within `TLS_BEGIN_S`."""
         due = asyncio.get_running_loop().time() + self._settings.hello_s - TLS_BEGIN_S
         return self._door is not None and any(c.until > due for c in self._door.handshakes)
 

@@ -2,6 +2,7 @@
 """The command `wsrc-server`."""
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -74,6 +75,7 @@ async def _run(settings: ServerSettings) -> bool:
         users = " and ".join(f"{scheme}://{host}:{app.user_port}/user" for host in hosts)
         cards = " and ".join(f"{scheme}://{host}:{app.card_port}/card" for host in hosts)
         _log.info("Ready: users on %s, card clients on %s", users, cards)
+        gc.freeze()  # what was loaded stays: looking through it stopped the loop for 35 ms
         notify("READY=1")
         await stop.wait()
         notify("STOPPING=1")

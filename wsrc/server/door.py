@@ -89,8 +89,8 @@ class Door:
 
     @property
     def handshakes(self) -> Sequence["Connection"]:
-        """Connections whose TLS handshake is under way."""
-        return [each for each in self.connections.values() if each.transport is None]
+        """Connections that are about to be WebSockets: in TLS, or with a request to be read."""
+        return [each for each in self.connections.values() if each.deciding]
 
     def listen(self, listener: socket.socket, handler: Callable[[], web.RequestHandler]) -> None:
         """Accept from a socket that is bound; `handler` makes what serves a connection."""
@@ -199,6 +199,12 @@ class Connection(asyncio.Protocol):
         self._at = 0
         self._held = False
         self._in_line = False
+        self._asked = False
+
+    @property
+    def deciding(self) -> bool:
+        """Whether it is about to be a WebSocket, or to be refused."""
+        return not self.upgraded and (self.transport is None or self._asked)
 
     def limit(self, seconds: float) -> None:
         """Drop the connection if it is no WebSocket by then."""
@@ -255,6 +261,7 @@ class Connection(asyncio.Protocol):
         if self.upgraded and not self._rest and len(data) <= SLICE_OCTETS:
             self._pass_on(data)
             return
+        self._asked = True
         self._rest.append(data)
         self._direct()
         self._stand()
