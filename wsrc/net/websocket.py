@@ -33,6 +33,9 @@ CLOSE_S = 2.0
 LAST_S = 2 * CLOSE_S
 """How long a connection may take to close once nothing is queued; then it is broken."""
 
+SENDS_A_TURN = 32
+"""Messages that are sent to one peer in one turn of the loop."""
+
 MESSAGE_OCTETS = 64
 """What a queued message takes beside its text."""
 
@@ -221,10 +224,15 @@ class Link:
         self.close(CloseCode.DONE, "")
 
     async def _flush(self) -> None:
+        """Send what is queued; others have their turn after each `SENDS_A_TURN` messages."""
+        sent = 0
         while self._queue:
             text = self._queue.popleft()
             self._count(-len(text) - MESSAGE_OCTETS)
             await self._socket.send_frame(text, WSMsgType.TEXT)
+            sent += 1
+            if sent % SENDS_A_TURN == 0:
+                await asyncio.sleep(0)
 
     def _forget(self) -> None:
         self._queue.clear()
