@@ -34,7 +34,7 @@ from wsrc.protocol import messages as m
 from wsrc.server.app import serve
 from wsrc.settings.load import ServerSettings
 
-FLOOD_S, EVERY_S = 4.0, 0.004
+FLOOD_S, EVERY_S = 4.0, 0.02
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"

@@ -256,9 +256,13 @@ def hosts_of(text: str) -> tuple[str, ...]:
     """
     Return the addresses and names to listen on, which are written with commas between.
 
+    Without any it is all addresses.
+
     Raises:
-        ConfigError: If there is none.
+        ConfigError: If there is nothing between two commas.
     """
+    if not text:
+        return ("*",)
     hosts = [each.strip().removeprefix("[").removesuffix("]") for each in text.split(",")]
     if not all(hosts):
         raise ConfigError("host", f"{text!r} has an empty address; give addresses, or * for all")
