@@ -17,6 +17,7 @@ from wsrc.errors import (
     CardError,
     ConnectionLostError,
     ErrorCode,
+    LocalProtocolError,
     Outcome,
     RefusedError,
     RemoteProtocolError,
@@ -26,7 +27,7 @@ from wsrc.net.greeting import greet
 from wsrc.net.tls import context_for
 from wsrc.net.websocket import Link
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import UnreadableError, tag_of
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.readers.base import Slot, Source
 from wsrc.settings.load import CardClientSettings
@@ -170,8 +171,16 @@ class Agent:
         return f"{wanted}/{name}@{self._settings.name}" if wanted in taken else wanted
 
     def _send(self, message: m.Message) -> None:
-        if self._link is not None:
+        if self._link is None:
+            return
+        try:
             self._link.send(message)
+        except LocalProtocolError as exc:
+            _log.error("The server is not told all: %s", exc)
+            if isinstance(message, m.Answer | m.Resumed | m.SessionEnded):
+                ids = {"id": message.id, "session": m.session_of(message), "seq": message.seq}
+                outcome = Outcome.UNKNOWN
+                self._link.send(m.error(ErrorCode.TOO_MANY, str(exc), outcome=outcome, **ids))
 
     async def _keep_connected(self) -> None:
         settings = self._settings
@@ -183,11 +192,17 @@ class Agent:
                     self._tls,
                     connect_s=CONNECT_S,
                     ping_s=settings.ping_s,
+                    longest=MAX_MESSAGE_OCTETS,
                 ) as link:
                     await self._greet(link)
                     backoff.succeeded()
                     await self._converse(link)
-            except (ConnectionLostError, RefusedError, RemoteProtocolError) as exc:
+            except (
+                ConnectionLostError,
+                LocalProtocolError,
+                RefusedError,
+                RemoteProtocolError,
+            ) as exc:
                 if not self._stopping:
                     _log.warning("Not connected to %s: %s", self._settings.server_url, exc)
             finally:

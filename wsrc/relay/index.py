@@ -42,6 +42,10 @@ class Index:
         smallest, others = buckets[0], buckets[1:]
         return [slot for slot in smallest if all(slot in other for other in others)]
 
+    def count(self, key: Key) -> int:
+        """Count the slots that have a key."""
+        return len(self._slots.get(key, ()))
+
     def _bucket(self, kind: str, value: str) -> dict[Slot, None]:
         if kind == "any":
             found: dict[Slot, None] = {}
