@@ -27,6 +27,16 @@ A wait for changes ends at the latest after this time, so that no stop is overlo
 pcsc-lite does not end a wait when a card comes into use, so it is asked that often.
 """
 
+_AT_ONCE: Final = 10
+"""
+Readers that one wait is for, the pseudo-reader for changes of the list included.
+
+Windows takes no more; pcsc-lite before 2.5 takes 16, which are its readers without the pseudo-one.
+"""
+
+_PART_WAIT_MS: Final = 80
+"""As `_WAIT_MS`, where a wait is for some of the readers only."""
+
 _CANCEL_S: Final = 0.01
 _CANCELS: Final = 100
 
@@ -154,10 +164,17 @@ class PcscSource:
         context = self._context.handle("PC/SC")
         self._own.look()
         names = self._names(context)
-        asked = [(n, self._known.get(n, _UNAWARE)[0]) for n in names if n.isascii()]
-        pnp = (api.PNP_READER, self._known.get(api.PNP_READER, _UNAWARE)[0])
-        wait_ms = 0 if self._fresh else _WAIT_MS
-        code, states = self._scard.get_status_change(context, wait_ms, [*asked, pnp])
+        asked = [api.PNP_READER, *(name for name in names if name.isascii())]
+        wait_ms = 0 if self._fresh else _WAIT_MS if len(asked) <= _AT_ONCE else _PART_WAIT_MS
+        for at in range(0, len(asked), _AT_ONCE):
+            self._look_at(context, asked[at : at + _AT_ONCE], wait_ms)
+            wait_ms = 0
+        self._fresh = False
+        return [self._slot(name) for name in names]
+
+    def _look_at(self, context: int, names: Sequence[str], wait_ms: int) -> None:
+        asked = [(name, self._known.get(name, _UNAWARE)[0]) for name in names]
+        code, states = self._scard.get_status_change(context, wait_ms, asked)
         if code == Code.SCARD_S_SUCCESS or (code == Code.SCARD_E_TIMEOUT and PCSC_LITE):
             # What pcsc-lite does not wake us for, it tells at the time-out.
             for name, state, atr in states:
@@ -166,8 +183,6 @@ class PcscSource:
             self._known.clear()
         elif code not in {Code.SCARD_E_TIMEOUT, Code.SCARD_E_CANCELLED}:
             raise api.card_error(code, "PC/SC")
-        self._fresh = False
-        return [self._slot(name) for name in names]
 
     def _names(self, context: int) -> list[str]:
         code, names = self._scard.list_readers(context)
