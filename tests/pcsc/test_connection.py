@@ -50,10 +50,10 @@ def card(bench: Bench, slot: Slot) -> Iterator[VirtualCard]:
         pytest.param(ATR_T0, CardProtocol.T0, id="T=0"),
         pytest.param(ATR_T0_BARE, CardProtocol.T0, id="no TD1"),
         pytest.param(ATR_T1, CardProtocol.T1, id="T=1"),
-        pytest.param(ATR_T0_T1, CardProtocol.T0, id="both, T=0 first"),
+        pytest.param(ATR_T0_T1, CardProtocol.T1, id="both, T=0 first"),
     ],
 )
-def test_card_runs_in_the_protocol_it_offers_first(
+def test_a4_card_runs_in_the_protocol_that_pcsc_chooses(
     bench: Bench, slot: Slot, reader: PcscReader, atr: bytes, protocol: CardProtocol
 ) -> None:
     with VirtualCard(atr).inserted(slot.port) as card:

@@ -154,7 +154,7 @@ class Reader(Protocol):
         Take the card for exclusive use, powered by a cold reset.
 
         Args:
-            protocols: Those that may be used; none means any, the one that the card offers first.
+            protocols: Those that may be used; none means any, the one that PC/SC itself chooses.
 
         Raises:
             RefusedError: If the card has none of these; code `protocol_mismatch`.

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from wsrc.card.apdu import MAX_COMMAND_OCTETS
-from wsrc.card.atr import first_protocol
 from wsrc.card.pcsc_numbers import (
     ATTRIBUTES,
     PROTOCOL_ANY,
@@ -28,10 +27,31 @@ PCSC_LITE: Final = sys.platform == "linux"
 _RESETS: Final = 3
 """Attempts to bring a card up while it is said to have been reset by others."""
 
+_NOT_IN_THIS_PROTOCOL: Final = frozenset(
+    {
+        Code.SCARD_E_PROTO_MISMATCH,
+        Code.SCARD_W_UNRESPONSIVE_CARD,
+        Code.SCARD_W_UNSUPPORTED_CARD,
+        Code.SCARD_E_NOT_TRANSACTED,
+    }
+)
+"""What a reset gives where another protocol may work: drivers name this failure as they like."""
+
 _INITIALIZATION: Final = {
     ResetKind.COLD: Disposition.UNPOWER,
     ResetKind.WARM: Disposition.RESET,
 }
+
+
+def _one_after_the_other(mask: int) -> Sequence[int]:
+    """
+    Return the protocols to ask for: those of the mask, then each by itself.
+
+    PC/SC chooses, since a driver knows more than an ATR tells. Where it fails to agree on its
+    choice, the card may still run in another protocol after another reset (ISO/IEC 7816-3
+    clause 9).
+    """
+    return (mask, *PROTOCOL_MASKS.values()) if mask == PROTOCOL_ANY else (mask,)
 
 
 class Context:
@@ -181,8 +201,14 @@ class PcscReader:
         return card
 
     def _attempt(self, share_mode: int, protocols: int) -> tuple[int, int]:
-        context = self._context.handle(self._name)
-        return self._scard.connect(context, self._name, share_mode, protocols)
+        context, code, card = self._context.handle(self._name), 0, 0
+        for wished in _one_after_the_other(protocols):
+            before = code
+            code, card = self._scard.connect(context, self._name, share_mode, wished)
+            if code not in _NOT_IN_THIS_PROTOCOL:
+                return code, card
+            code = before or code
+        return code, card
 
 
 class PcscConnection(PcscDirect):
@@ -254,29 +280,40 @@ class PcscConnection(PcscDirect):
         return self._atr
 
     def _power(self, initialization: int, protocols: Sequence[CardProtocol]) -> None:
-        card = self._handle()
-        wanted = dict.fromkeys(protocols or PROTOCOL_MASKS)
-        mask = sum(PROTOCOL_MASKS[protocol] for protocol in wanted)
-        code: int = Code.SCARD_W_RESET_CARD
-        for _ in range(_RESETS):
-            code = self._reset_once(card, initialization, mask)
-            if code != Code.SCARD_W_RESET_CARD:
-                break
-        if code == Code.SCARD_E_PROTO_MISMATCH and mask != PROTOCOL_ANY:
+        mask = sum(PROTOCOL_MASKS[protocol] for protocol in dict.fromkeys(protocols))
+        code = self._reset(initialization, mask or PROTOCOL_ANY)
+        other = code in _NOT_IN_THIS_PROTOCOL and mask not in {0, PROTOCOL_ANY}
+        if other and (
+            code == Code.SCARD_E_PROTO_MISMATCH
+            or self._reset(initialization, PROTOCOL_ANY) == Code.SCARD_S_SUCCESS
+        ):
             names = " and no ".join(protocols)
             why = f"The card in reader {self._reader!r} has no {names}."
             raise RefusedError(ErrorCode.PROTOCOL_MISMATCH, why)
         if code != Code.SCARD_S_SUCCESS:
             raise api.connect_error(code, self._reader)
 
-    def _reset_once(self, card: int, initialization: int, mask: int) -> int:
-        """Reset the card into the protocol that it offers first, else into any of the mask."""
-        _, atr = self._scard.atr(card)
-        offered = first_protocol(atr)
-        wish = PROTOCOL_MASKS[offered] & mask if offered is not None else mask
-        code, number = self._scard.reconnect(card, wish or mask, initialization)
-        if code == Code.SCARD_E_PROTO_MISMATCH and wish not in {0, mask}:
-            code, number = self._scard.reconnect(card, mask, initialization)
+    def _reset(self, initialization: int, mask: int) -> int:
+        """Reset the card; the code is that of the first attempt, or success."""
+        first: int = Code.SCARD_S_SUCCESS
+        for wished in _one_after_the_other(mask):
+            code = self._reset_into(initialization, wished)
+            if code not in _NOT_IN_THIS_PROTOCOL:
+                return code
+            first = first or code
+        return first
+
+    def _reset_into(self, initialization: int, mask: int) -> int:
+        code: int = Code.SCARD_W_RESET_CARD
+        for _ in range(_RESETS):
+            code = self._reset_once(initialization, mask)
+            if code != Code.SCARD_W_RESET_CARD:
+                break
+        return code
+
+    def _reset_once(self, initialization: int, mask: int) -> int:
+        card = self._handle()
+        code, number = self._scard.reconnect(card, mask, initialization)
         if code != Code.SCARD_S_SUCCESS:
             return code
         code, atr = self._scard.atr(card)

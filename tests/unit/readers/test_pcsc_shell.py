@@ -125,10 +125,10 @@ def test_card_reset_by_others_meanwhile_is_reset_again(
 ) -> None:
     scard.codes = {
         "reconnect": [Code.SCARD_W_RESET_CARD],
-        "status": [0, 0, Code.SCARD_W_RESET_CARD],
+        "status": [Code.SCARD_W_RESET_CARD],
     }
     connection = reader.connect()
-    assert scard.done("reconnect") == [(1, Disposition.UNPOWER)] * 3
+    assert scard.done("reconnect") == [(3, Disposition.UNPOWER)] * 3
     assert connection.atr == ATR_T0
 
 
@@ -152,13 +152,45 @@ def test_reset_by_others_between_commands_is_told_and_mended_by_a_reset(
     assert connection.transmit(SELECT) == b"\x90\x00"
 
 
-def test_protocol_that_the_reader_refuses_gives_way_to_any(
+@pytest.mark.parametrize(
+    "code",
+    [
+        Code.SCARD_E_PROTO_MISMATCH,
+        Code.SCARD_W_UNRESPONSIVE_CARD,
+        Code.SCARD_W_UNSUPPORTED_CARD,
+        Code.SCARD_E_NOT_TRANSACTED,
+    ],
+)
+def test_a4_a_protocol_that_cannot_be_agreed_on_gives_way_to_the_other(
+    scard: FakeScard, reader: PcscReader, code: Code
+) -> None:
+    scard.codes = {"connect": [code, code], "reconnect": [code, code]}
+    connection = reader.connect()
+    asked = [protocols for _, _, protocols in scard.done("connect")]
+    assert asked == [3, 1, 2]
+    down = Disposition.UNPOWER
+    assert scard.done("reconnect") == [(3, down), (1, down), (2, down)]
+    assert connection.protocol is CardProtocol.T1
+
+
+def test_a4_a_card_that_is_gone_is_not_tried_in_every_protocol(
     scard: FakeScard, reader: PcscReader
 ) -> None:
-    scard.codes = {"reconnect": [Code.SCARD_E_PROTO_MISMATCH]}
-    connection = reader.connect()
-    assert scard.done("reconnect") == [(1, Disposition.UNPOWER), (3, Disposition.UNPOWER)]
-    assert connection.protocol is CardProtocol.T1
+    scard.codes = {"reconnect": [Code.SCARD_W_REMOVED_CARD]}
+    with pytest.raises(CardNotPresentError):
+        reader.connect()
+    assert scard.done("reconnect") == [(3, Disposition.UNPOWER)]
+
+
+def test_a4_a_card_that_runs_but_not_as_wished_is_not_mute(
+    scard: FakeScard, reader: PcscReader
+) -> None:
+    scard.codes = {"reconnect": [Code.SCARD_W_UNRESPONSIVE_CARD]}
+    with pytest.raises(RefusedError, match="no T1"):
+        reader.connect((CardProtocol.T1,))
+    scard.codes = {"reconnect": [Code.SCARD_W_UNRESPONSIVE_CARD] * 4}
+    with pytest.raises(CardUnresponsiveError):
+        reader.connect((CardProtocol.T1,))
 
 
 def test_card_in_no_protocol_is_unresponsive(scard: FakeScard, reader: PcscReader) -> None:
@@ -258,7 +290,7 @@ def test_direct_takes_the_reader_without_a_protocol_or_a_reset(
     ("atr", "protocols", "asked"),
     [
         (ATR_T0, (CardProtocol.T0,), [1]),
-        (ATR_T1, (CardProtocol.T1, CardProtocol.T0), [2]),
+        (ATR_T1, (CardProtocol.T1, CardProtocol.T0), [3]),
         (ATR_T1, (CardProtocol.T0,), [1]),
     ],
 )
