@@ -27,8 +27,9 @@ class RApdu(Numbered, frozen=True, tag="r_apdu", kw_only=True):
     """
     The response APDU: its data, which may be empty, and the status word as four digits.
 
-    In a session with raw TPDUs the card client fetches what a 61xx announces at once: `ahead` is
-    the card's answer to that GET RESPONSE, and the card has nothing more to give to another.
+    In a session with raw TPDUs and `look_ahead` the card client may fetch what a 61xx announces
+    at once: `ahead` is the card's answer to that GET RESPONSE, and the card has nothing more to
+    give to another.
     """
 
     response: Octets

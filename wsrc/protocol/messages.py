@@ -139,7 +139,8 @@ class SelectCard(_Selection, frozen=True, tag="select_card", kw_only=True):
     connections that were lost: so long ago the asker came to the queue. `secret` is what the
     session is resumed by, and `keep_s` how long it is to be kept when its user is out of reach.
     With `raw_tpdu` the card client passes T=0 blocks as they are and neither fetches responses
-    nor corrects Le.
+    nor corrects Le; with `look_ahead` beside it, it sends the GET RESPONSE for `61xx` where that
+    can harm nobody.
     """
 
     id_type: str | None = None
@@ -147,6 +148,7 @@ class SelectCard(_Selection, frozen=True, tag="select_card", kw_only=True):
     wait_s: float = 0.0
     waited_s: float = 0.0
     raw_tpdu: bool = False
+    look_ahead: bool = False
     share: Share = Share.EXCLUSIVE
     protocols: tuple[CardProtocol, ...] = ()
     secret: str | None = None
@@ -187,6 +189,7 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     reader: str
     insertion: int
     raw_tpdu: bool = False
+    look_ahead: bool = False
     share: Share = Share.EXCLUSIVE
     protocols: tuple[CardProtocol, ...] = ()
     secret: str | None = None

@@ -56,6 +56,7 @@ def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
         reader=info.reader,
         insertion=info.insertion,
         raw_tpdu=select.raw_tpdu,
+        look_ahead=select.look_ahead,
         share=select.share,
         protocols=select.protocols,
         secret=select.secret if kept else None,

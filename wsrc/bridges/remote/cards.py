@@ -158,7 +158,7 @@ class RemoteCards:
         now = asyncio.get_running_loop().time
         while True:
             try:
-                return await client.select(raw_tpdu=True, share=share, **which)
+                return await client.select(raw_tpdu=True, look_ahead=True, share=share, **which)
             except CardBusyError as exc:
                 if not direct or exc.holder or now() >= place.given_back + SETTLE_S:
                     raise

@@ -163,7 +163,9 @@ class Roster:
 
         async def select() -> aio.Card:
             return_s = RETURN_S if key_of(card) in self._awaited else 0.0
-            taken = await client.select(wait_s=max(wait_s, return_s), raw_tpdu=raw_tpdu, **which)
+            taken = await client.select(
+                wait_s=max(wait_s, return_s), raw_tpdu=raw_tpdu, look_ahead=raw_tpdu, **which
+            )
             self._ours[key_of(card)] = card, taken
             taken.when_over(lambda _: self._let_go(taken))
             return taken
