@@ -14,6 +14,17 @@ _INDEX_AND_SLOT = re.compile(r"^(?P<base>.*) [0-9A-F]{2} (?P<slot>[0-9A-F]{2})$"
 _INTERFACE = re.compile(r"\[(?P<interface>[^\]]+)\]")
 
 
+def shown(name: str) -> str:
+    r"""
+    Return a reader's name as people and the server are shown it.
+
+    Octets that are no UTF-8, such as half a character at the end of a name that pcscd had to cut,
+    and characters that nobody sees are written out: `Gem\xe4lto`.
+    """
+    octets = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in octets)
+
+
 def wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
     """
     Return whether a reader is to be served.
@@ -44,7 +55,7 @@ def stable_id(name: str, serial: bytes, channel: bytes, usb_devices: Path = _USB
 
     Slots, and interfaces of one device, have the same serial number and are told apart here.
     """
-    text = serial.split(b"\0")[0].decode("ascii", "replace").strip()
+    text = shown(serial.split(b"\0")[0].decode(errors="surrogateescape")).strip()
     if not text.strip("0"):
         text = _usb_position(channel, usb_devices)
     if not text:

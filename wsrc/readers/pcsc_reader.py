@@ -20,7 +20,7 @@ from wsrc.errors import CardError, CardTransmissionError, ErrorCode, Outcome, Re
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc_direct import PcscDirect
-from wsrc.readers.pcsc_names import stable_id
+from wsrc.readers.pcsc_names import shown, stable_id
 
 PCSC_LITE: Final = sys.platform == "linux"
 
@@ -118,10 +118,18 @@ class OwnUse:
 
 
 class PcscReader:
-    """One PC/SC reader with a context of its own, for one thread; see `base.Reader`."""
+    """
+    One PC/SC reader with a context of its own, for one thread; see `base.Reader`.
+
+    Args:
+        name: As the calls have it.
+        scard: PC/SC.
+        own: Told when we use the reader.
+    """
 
     def __init__(self, name: str, scard: api.Scard, own: OwnUse) -> None:
-        self._name = name
+        self._octets = name
+        self._name = shown(name)
         self._scard = scard
         self._own = own
         self._context = Context(scard)
@@ -129,7 +137,7 @@ class PcscReader:
 
     @property
     def name(self) -> str:
-        """Name as the host's PC/SC shows it."""
+        """Name as the host's PC/SC has it, in characters that can be shown."""
         return self._name
 
     @property
@@ -171,20 +179,20 @@ class PcscReader:
 
         pcsc-lite lets even an exclusive connect wait, without limit, for the end of a transaction.
         """
-        if not self._name.isascii():
+        if not self._scard.can_wait_for(self._octets):
             return False
-        asked = [(self._name, api.STATE_UNAWARE)]
+        asked = [(self._octets, api.STATE_UNAWARE)]
         _, states = self._scard.get_status_change(self._context.handle(self._name), 0, asked)
         return any(state & (api.STATE_INUSE | api.STATE_EXCLUSIVE) for _, state, _ in states)
 
     def _let_go(self) -> None:
-        self._own.end(self._name)
+        self._own.end(self._octets)
 
     def _hold(self, share_mode: int, protocols: int) -> int:
         """Take the reader, and note that it is we who hold it."""
         if self._in_use():
             raise api.card_error(Code.SCARD_E_SHARING_VIOLATION, self._name)
-        self._own.begin(self._name)
+        self._own.begin(self._octets)
         try:
             return self._take(share_mode, protocols)
         except BaseException:
@@ -204,7 +212,7 @@ class PcscReader:
         context, code, card = self._context.handle(self._name), 0, 0
         for wished in _one_after_the_other(protocols):
             before = code
-            code, card = self._scard.connect(context, self._name, share_mode, wished)
+            code, card = self._scard.connect(context, self._octets, share_mode, wished)
             if code not in _NOT_IN_THIS_PROTOCOL:
                 return code, card
             code = before or code

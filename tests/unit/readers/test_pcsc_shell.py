@@ -21,7 +21,7 @@ from wsrc.errors import (
     ReaderUnavailableError,
     RefusedError,
 )
-from wsrc.readers import pcsc_api as api
+from wsrc.readers import pcsc, pcsc_api as api
 from wsrc.readers.base import CardProtocol, CardStatus, ResetKind, SlotState
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.pcsc_reader import OwnUse, PcscReader
@@ -44,7 +44,8 @@ def watching(scard: FakeScard, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watc
     package = types.ModuleType("smartcard")
     package.__dict__["scard"] = scard.module
     monkeypatch.setitem(sys.modules, "smartcard", package)
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: None)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: scard)
+    monkeypatch.setattr(pcsc, "PcscLite", lambda module, _: api.Scard(module))
     with Watching(PcscSource()) as watching:
         yield watching
 
