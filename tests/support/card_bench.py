@@ -90,7 +90,7 @@ class GatedReader:
 
     def __init__(self, reader: SimulatedReader, gate: Gate) -> None:
         self.name = reader.name
-        self.stable_id = reader.stable_id
+        self.stable_id, self.position = reader.stable_id, reader.position
         self._reader = reader
         self._gate = gate
         self.connect_direct: Callable[[], Direct] = reader.connect_direct
@@ -141,7 +141,7 @@ class Bench:
         self.agent = SlotAgent(
             options,
             self.name,
-            lambda _: "id",
+            lambda *_: "id",
             lambda: self.source.open(self.name),
             Replies(self._send),
         )

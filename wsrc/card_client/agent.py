@@ -13,6 +13,7 @@ from functools import partial
 import msgspec
 
 from wsrc.card_client.identification import Options
+from wsrc.card_client.reader_ids import ReaderIds
 from wsrc.card_client.replies import NO_SESSION, Replies
 from wsrc.card_client.sight import TELL_S
 from wsrc.card_client.slot_agent import SlotAgent
@@ -79,6 +80,7 @@ class Agent:
         self._leaving: dict[tuple[int, str], _Served] = {}
         self._sessions: dict[str, SlotAgent] = {}
         self._return_in_s: float | None = None
+        self._ids = ReaderIds(options.host)
         self._look: dict[int, Callable[[], None]] = {}
         self._again_s: dict[tuple[int, str], float] = {}
         self._stopping = False
@@ -159,7 +161,7 @@ class Agent:
         agent = SlotAgent(
             self._options,
             name,
-            lambda stable: self._claim(stable, name),
+            lambda stable, position: self._claim(key, stable, position),
             lambda: source.open(name),
             self._replies,
         )
@@ -183,6 +185,7 @@ class Agent:
     def _unplugged(self, key: tuple[int, str]) -> None:
         """Serve a reader no more; its sessions have a moment to end with an outcome."""
         served = self._leaving[key] = self._served.pop(key)
+        self._ids.strike(key)
         _log.info("Reader %s is gone", key[1])
         if not served.agent.in_session:
             self._gone(key)
@@ -202,11 +205,14 @@ class Agent:
             self._send(m.ReaderGone(reader=served.agent.info.reader))
         served.task.cancel()
 
-    def _claim(self, stable: str, name: str) -> str:
-        """Return a reader an id: serial number or bus position, else its name on this host."""
-        wanted = f"{name}@{self._options.host}" if stable == name else stable
-        taken = {served.agent.info.reader for served in self._served.values()}
-        return f"{wanted}/{name}@{self._options.host}" if wanted in taken else wanted
+    def _claim(self, key: tuple[int, str], stable: str, position: str) -> str:
+        """Return the id of a reader; others may be called otherwise because of it."""
+        self._ids.enter(key, key[1], stable, position)
+        for other, wanted in self._ids.all():
+            served = self._served.get(other)
+            if other != key and served is not None and served.agent.info.reader != wanted:
+                served.agent.rename(wanted)
+        return self._ids.id_of(key)
 
     def _send(self, message: m.Message) -> None:
         if self._link is not None:

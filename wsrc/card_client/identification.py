@@ -45,7 +45,7 @@ class Identification:
     What the server is told of one reader, in `info`.
 
     `retry_s` is when a card that could not be talked to is to be tried again, None where it need
-    not be.
+    not be. `to_be_named` tells that the reader could not be asked yet by what it is to be called.
     """
 
     def __init__(
@@ -57,19 +57,37 @@ class Identification:
     ) -> None:
         self.info = m.ReaderInfo(reader="", name=name, state=m.ReaderState.EMPTY)
         self.retry_s: float | None = None
+        self.to_be_named = True
         self._options = options
         self._thread = thread
         self._send = send
 
-    async def name(self, claim: Callable[[str], str]) -> None:
-        """Find the id of the reader, before which the server is not told of it."""
+    async def name(self, claim: Callable[[str, str], str]) -> None:
+        """
+        Find the id of the reader, before which the server is not told of it.
+
+        A reader that cannot be asked is called by its name until it can.
+        """
+        stable, position = self.info.name, ""
         try:
-            stable = await self._thread.with_reader(lambda reader: reader.stable_id, NAME_S)
+            stable, position = await self._thread.with_reader(
+                lambda reader: (reader.stable_id, reader.position), NAME_S
+            )
+            self.to_be_named = False
         except CardError as exc:
-            _log.warning("%s: its serial number is not known: %s", self.info.name, exc)
-            stable = self.info.name
-        named = msgspec.structs.replace(self.info, reader=claim(stable))
-        self._report(named)
+            if not self.info.reader:
+                _log.warning("%s: its serial number is not known: %s", self.info.name, exc)
+        self.rename(claim(stable, position))
+
+    def rename(self, reader: str) -> None:
+        """Call the reader otherwise; to the server one is gone and another there."""
+        before = self.info.reader
+        if before and before != reader:
+            self._send(m.ReaderGone(reader=before))
+        info = msgspec.structs.replace(self.info, reader=reader)
+        known = info.state in {m.ReaderState.READY, m.ReaderState.IN_USE}
+        label = self._label(info) if known else None
+        self._report(msgspec.structs.replace(info, label=label))
 
     def new_card(self, slot: Slot) -> None:
         """Enter a card of which no more is known than its ATR, and tell the server at once."""

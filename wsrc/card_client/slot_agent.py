@@ -26,7 +26,7 @@ class SlotAgent:
     Args:
         options: The operator's.
         name: Name of the reader at its source.
-        claim: Gives the id on the wire for a stable id, such that no two readers share one.
+        claim: Gives the id on the wire for a stable id and a position; see `ReaderIds`.
         open_reader: Makes the reader, in the thread that serves it.
         replies: What the server is told.
     """
@@ -35,7 +35,7 @@ class SlotAgent:
         self,
         options: Options,
         name: str,
-        claim: Callable[[str], str],
+        claim: Callable[[str, str], str],
         open_reader: Callable[[], Reader],
         replies: Replies,
     ) -> None:
@@ -48,6 +48,7 @@ class SlotAgent:
         self._sessions = Sessions(options, self._thread, self._card, self._sight, replies)
         self._turns, self._inbox = self._sessions.turns, self._sessions.inbox
         self._to_refresh = False
+        self._new_id: str | None = None
 
     async def run(self) -> None:
         """Serve the reader until cancelled, then power its card off."""
@@ -57,6 +58,7 @@ class SlotAgent:
                 job = await self._next_job()
                 await job()
                 await self._take_turns()
+                self._take_new_id()
         finally:
             self._sight.close()
             await self._sessions.power_off()
@@ -79,6 +81,16 @@ class SlotAgent:
         while (ready := self._turns.next_ready()) is not None:
             await self._handle(ready)
             await self._sessions.settle()
+
+    def rename(self, reader: str) -> None:
+        """Call the reader otherwise, as soon as no session knows it by its id."""
+        self._new_id = reader
+        self.soon(lambda: None)
+
+    def _take_new_id(self) -> None:
+        if self._new_id is not None and self.named and not self._sessions.any_to_end:
+            self._card.rename(self._new_id)
+            self._new_id = None
 
     @property
     def info(self) -> m.ReaderInfo:
@@ -107,6 +119,8 @@ class SlotAgent:
         if slot is None or (seen is not None and seen == slot and self._card.retry_s is None):
             return
         self._sight.dealt = slot
+        if self._card.to_be_named and not slot.in_use and not self._turns.sessions:
+            await self._card.name(self._claim)
         same, present = same_card(seen, slot), slot.state is SlotState.PRESENT
         direct = any(held.share is Share.DIRECT for held in self._turns.sessions.values())
         if self._turns.sessions and not direct and not (same and present):

@@ -146,7 +146,16 @@ class Reader(Protocol):
         Name that survives restarts and other ports where the reader allows it.
 
         A serial number, else the bus position, else the name; not qualified by the host.
+
+        Raises:
+            ReaderInUseError: If another program keeps it from being asked.
+            ReaderUnavailableError: If the reader or the service behind it is gone.
         """
+        ...
+
+    @property
+    def position(self) -> str:
+        """Where it is plugged in, with nothing of the reader in it; empty where that is unknown."""
         ...
 
     def connect(self, protocols: Sequence[CardProtocol] = ()) -> Connection:

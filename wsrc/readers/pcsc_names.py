@@ -57,7 +57,7 @@ def stable_id(name: str, serial: bytes, channel: bytes, usb_devices: Path = _USB
     """
     text = shown(serial.split(b"\0")[0].decode(errors="surrogateescape")).strip()
     if not text.strip("0"):
-        text = _usb_position(channel, usb_devices)
+        text = usb_position(channel, usb_devices)
     if not text:
         return name
     interface = _INTERFACE.search(name)
@@ -72,7 +72,7 @@ def _slot(name: str) -> int:
     return int(found["slot"], 16) if found is not None else 0
 
 
-def _usb_position(channel: bytes, usb_devices: Path) -> str:
+def usb_position(channel: bytes, usb_devices: Path = _USB_DEVICES) -> str:
     """Return the port of a USB reader; its address, which changes, only where none is known."""
     if len(channel) != 4:
         return ""

@@ -20,7 +20,7 @@ from wsrc.errors import CardError, CardTransmissionError, ErrorCode, Outcome, Re
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc_direct import PcscDirect
-from wsrc.readers.pcsc_names import shown, stable_id
+from wsrc.readers.pcsc_names import shown, stable_id, usb_position
 
 PCSC_LITE: Final = sys.platform == "linux"
 
@@ -133,7 +133,7 @@ class PcscReader:
         self._scard = scard
         self._own = own
         self._context = Context(scard)
-        self._stable_id: str | None = None
+        self._attributes: tuple[bytes, bytes] | None = None
 
     @property
     def name(self) -> str:
@@ -145,19 +145,27 @@ class PcscReader:
         """
         Serial number of the reader, else its USB port, else its name; with the slot.
 
-        It is the name for as long as another program keeps the reader from being asked.
+        Raises:
+            CardError: If the reader cannot be asked.
         """
-        if self._stable_id is None:
-            try:
-                card = self._hold(ShareMode.DIRECT, 0)
-            except CardError:
-                return self._name
+        serial, channel = self._told()
+        return stable_id(self._name, serial, channel)
+
+    @property
+    def position(self) -> str:
+        """USB port of the reader; errors as `stable_id`."""
+        return usb_position(self._told()[1])
+
+    def _told(self) -> tuple[bytes, bytes]:
+        """Return serial number and channel id, which are asked for once."""
+        if self._attributes is None:
+            card = self._hold(ShareMode.DIRECT, 0)
             _, serial = self._scard.get_attribute(card, ATTRIBUTES["vendor_ifd_serial_no"])
             _, channel = self._scard.get_attribute(card, ATTRIBUTES["channel_id"])
             self._scard.disconnect(card, Disposition.LEAVE)
             self._let_go()
-            self._stable_id = stable_id(self._name, serial, channel)
-        return self._stable_id
+            self._attributes = serial, channel
+        return self._attributes
 
     def connect(self, protocols: Sequence[CardProtocol] = ()) -> "PcscConnection":
         """Take the card for exclusive use, powered by a cold reset; errors as `base.Reader`."""

@@ -179,6 +179,11 @@ class SimulatedReader:
         """The name: a simulated reader has no serial number."""
         return self._bay.name
 
+    @property
+    def position(self) -> str:
+        """Nowhere."""
+        return ""
+
     def connect(self, protocols: Sequence[CardProtocol] = ()) -> SimulatedConnection:
         """
         Take the card for exclusive use, powered by a cold reset.

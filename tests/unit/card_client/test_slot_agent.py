@@ -24,6 +24,7 @@ class StuckReader:
 
     name = "Stuck"
     stable_id = "serial"
+    position = ""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
@@ -46,7 +47,7 @@ class Bench:
         self.told: list[m.ReaderInfo] = []
         self.mute = asyncio.Event()
         replies = Replies(self._send)
-        self.agent = SlotAgent(OPTIONS, "Stuck", lambda _: "id", lambda: self.reader, replies)
+        self.agent = SlotAgent(OPTIONS, "Stuck", lambda *_: "id", lambda: self.reader, replies)
 
     def _send(self, message: m.Message) -> None:
         assert isinstance(message, m.ReaderReport)

@@ -18,6 +18,7 @@ from wsrc.errors import (
     CardUnresponsiveError,
     ErrorCode,
     Outcome,
+    ReaderInUseError,
     ReaderUnavailableError,
     RefusedError,
 )
@@ -220,7 +221,8 @@ def test_stable_id_is_the_serial_number_once_the_reader_may_be_asked(
 ) -> None:
     scard.attributes = {ATTRIBUTES["vendor_ifd_serial_no"]: b"S123\0"}
     scard.codes = {"connect": [Code.SCARD_E_SHARING_VIOLATION]}
-    assert reader.stable_id == READER
+    with pytest.raises(ReaderInUseError):
+        assert reader.stable_id
     assert reader.stable_id == "S123"
     assert reader.stable_id == "S123"
     assert scard.done("connect") == [(1, ShareMode.DIRECT, 0)] * 2
