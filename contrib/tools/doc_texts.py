@@ -71,6 +71,8 @@ FIELDS: dict[str, str] = {
     "SelectCard.secret": "Chosen by the user client, hard to guess; without it there is no resume",
     "SelectCardAck.card": "The card; absent in the first form",
     "Waiting.position": "Place in the queue, 1 being next",
+    "Attach.iccid": "ICCID by which the card was found, if it was; it must have that still",
+    "Attach.label": "Label by which the card was found, likewise",
     "RApdu.ahead": "With `look_ahead`, after 61xx: what the card answered to GET RESPONSE",
     "Batch.steps": "1 to 256 commands",
     "BatchResp.results": "One for each command that the card answered",

@@ -16,6 +16,7 @@ from tests.support.ifd.reader import CHANNEL, SERIAL, OddCard, OddReader
 from tests.support.pcsc.bench import Slot
 from tests.support.pcsc.other_program import holding
 from tests.support.world import LIMIT_S, World, running, until
+from wsrc.card.identify import ISD_R_AIDS
 from wsrc.card_client.agent import Agent, Server
 from wsrc.card_client.identification import Options, label_key
 from wsrc.errors import NoSuchCardError
@@ -51,7 +52,7 @@ async def host(
 ) -> AsyncIterator[None]:
     """Serve the readers of the bench."""
     by_key = {label_key(key): label for key, label in labels.items()}
-    options = Options(host="bench", command_s=10.0, isd_r_aids=(), labels=by_key)
+    options = Options(host="bench", command_s=10.0, isd_r_aids=ISD_R_AIDS, labels=by_key)
     server = Server(world.card_url, client_context(certificates.ca), 5.0, 0.02, 0.2)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:

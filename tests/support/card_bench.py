@@ -61,6 +61,7 @@ class GatedConnection:
     def __init__(self, connection: Connection, gate: Gate) -> None:
         self._connection = connection
         self._gate = gate
+        self.event_count = connection.event_count
         self.status: Callable[[], Status] = connection.status
         self.control: Callable[[int, bytes], bytes] = connection.control
         self.get_attribute: Callable[[str], bytes] = connection.get_attribute
@@ -96,8 +97,10 @@ class GatedReader:
         self.connect_direct: Callable[[], Direct] = reader.connect_direct
         self.close = reader.close
 
-    def connect(self, protocols: Sequence[CardProtocol] = ()) -> Connection:
-        return GatedConnection(self._reader.connect(protocols), self._gate)
+    def connect(
+        self, protocols: Sequence[CardProtocol] = (), *, share: Share = Share.EXCLUSIVE
+    ) -> Connection:
+        return GatedConnection(self._reader.connect(protocols, share=share), self._gate)
 
 
 class GatedSource:

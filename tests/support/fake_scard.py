@@ -21,6 +21,8 @@ CALLS = (
     "get_status_change",
     "connect",
     "reconnect",
+    "begin_transaction",
+    "end_transaction",
     "disconnect",
     "status",
     "transmit",
@@ -123,8 +125,15 @@ class FakeScard:
         assert reader == READER
         return [self._code("connect", (context, mode, protocols)), 77, 0]
 
+    def begin_transaction(self, card: int) -> int:
+        return self._code("begin")
+
+    def end_transaction(self, card: int, disposition: int) -> int:
+        return self._code("end", disposition)
+
     def reconnect(self, card: int, mode: int, protocols: int, init: int) -> list[int]:
-        assert (card, mode) == (77, ShareMode.EXCLUSIVE)
+        assert card == 77
+        assert mode in {ShareMode.EXCLUSIVE, ShareMode.SHARED}
         code = self._code("reconnect", (protocols, init))
         return [code, self.active or (2 if protocols == 3 else protocols)]
 

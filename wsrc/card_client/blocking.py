@@ -8,21 +8,27 @@ import msgspec
 
 from wsrc.card.apdu import Command, Response, parse_command, parse_response
 from wsrc.card.atr import read_atr
-from wsrc.card.identify import identify, identify_again
+from wsrc.card.identify import Absent, identify, identify_again
 from wsrc.card.identity import Identities
 from wsrc.card.tpdu import Channels, carrier_cla, exchange, is_certain
 from wsrc.errors import CardTransmissionError
-from wsrc.readers.base import CardProtocol, Connection, Reader, ResetKind
+from wsrc.readers.base import CardProtocol, Connection, Reader, ResetKind, Share
 
 R = TypeVar("R")
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A card as it answered after a cold reset."""
+    """
+    A card as it answered after a cold reset.
+
+    `whole` is whether it answered all questions, and `event_count` is that of its `Connection`.
+    """
 
     atr: bytes
     protocol: CardProtocol
     identities: Identities
+    whole: bool
+    event_count: int | None
 
 
 class WasReset(msgspec.Struct, frozen=True):
@@ -88,25 +94,46 @@ class Line:
         return self.connection.reset(kind, protocols)
 
 
-def find_out(reader: Reader, isd_r_aids: Sequence[bytes]) -> Found:
+def find_out(
+    reader: Reader,
+    isd_r_aids: Sequence[bytes],
+    eids: Sequence[str] | None = None,
+    absent_by_atr: dict[bytes, Absent] | None = None,
+) -> Found:
     """
     Cold reset a card, ask it who it is, and power it off.
 
-    A card that breaks off the questions is known by its ATR alone.
+    Programs of this host that want the card meanwhile wait for that, where PC/SC lets them. A card
+    that breaks off the questions is known by its ATR alone. `eids` are as in `identify`, and so
+    is what is absent of the cards of each ATR.
 
     Raises:
         CardError: If there is no card that can be talked to.
     """
-    connection = reader.connect()
+    connection = reader.connect(share=Share.SHARED)
+    whole = True
     try:
         atr, protocol = connection.atr, connection.protocol
+        absent = None if absent_by_atr is None else absent_by_atr.setdefault(atr, {})
         try:
-            identities = _ask(Line(connection), identify(isd_r_aids)).identities
+            identities = _ask(Line(connection), identify(isd_r_aids, eids, absent)).identities
         except CardTransmissionError:
-            identities = Identities()
+            identities, whole = Identities(eids=tuple(eids or ())), False
     finally:
         connection.close()
-    return Found(atr, protocol, identities)
+    return Found(atr, protocol, identities, whole, connection.event_count)
+
+
+def read_iccid(line: Line, protocols: Sequence[CardProtocol]) -> str | None:
+    """
+    Ask a freshly reset card for its ICCID, and cold reset it again into one of the protocols.
+
+    Raises:
+        CardError: If the card breaks off the questions, or does not come up again.
+    """
+    identities = _ask(line, identify((), ())).identities
+    line.reset(ResetKind.COLD, protocols)
+    return identities.iccid
 
 
 def reset(line: Line, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> WasReset:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from wsrc.card.slot import Disposition, Share
+from wsrc.card_client import blocking
 from wsrc.card_client.attachment import Attachment, Held
 from wsrc.card_client.identification import Identification, Options
 from wsrc.card_client.inbox import Inbox
@@ -97,7 +98,6 @@ class Sessions:
         losses, self.beginning = self._losses, asked.session
         keep_s = min(max(0.0, asked.keep_s), self._options.keep_s)
         try:
-            await self._check_card(asked)
             held = await self._take(msgspec.structs.replace(asked, keep_s=keep_s))
         except RefusedError as exc:
             self._replies.refuse(asked, exc.code, str(exc))
@@ -116,22 +116,46 @@ class Sessions:
             self.beginning = None
 
     async def _take(self, asked: m.Attach) -> Held:
-        sharing = next(iter(self.turns.sessions.values()), None)
-        return await take(asked, sharing, self._thread, self._run, self._options.command_s)
-
-    async def _check_card(self, asked: m.Attach) -> None:
-        """Raise RefusedError if the card that is meant is not there any more, or is in use."""
-        before = self._card.info
-        if asked.share is Share.DIRECT:
-            return
-        self._check_state(asked)
-        if self._sight.touched and not self.turns.sessions:
-            await self._sight.identify()
+        if asked.share is not Share.DIRECT:
             self._check_state(asked)
-            now = self._card.info
-            if (before.iccid, before.eids) != (now.iccid, now.eids):
-                why = f"Another program has used {now.name}, and the card is another one now."
-                raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
+        sharing = next(iter(self.turns.sessions.values()), None)
+        held = await take(asked, sharing, self._thread, self._run, self._options.command_s)
+        try:
+            await self._check_card(asked, held)
+        except BaseException:
+            await self._close(held.direct)
+            raise
+        return held
+
+    async def _check_card(self, asked: m.Attach, held: Held) -> None:
+        """
+        See whether a card that was just taken is the one that was selected.
+
+        Another program of the host may have had it a moment ago without being seen, since PC/SC
+        tells nobody that a card was used.
+
+        Raises:
+            RefusedError: If it is not; the card is to be let go of.
+            CardError: If it cannot be asked.
+        """
+        if not isinstance(held, Attachment) or self.turns.sessions:
+            return
+        now = self._card.info
+        if not self._sight.still_there(held.connection.event_count):
+            why = f"The card that was in {now.name} is not there any more."
+            raise RefusedError(ErrorCode.CARD_NOT_PRESENT, why)
+        by_iccid = asked.iccid is not None or asked.label is not None
+        if not by_iccid or not (self._sight.touched or self._card.may_switch):
+            return
+        line, protocols = held.line, asked.protocols
+        self._card.has_iccid(
+            await self._run(held.direct, lambda: blocking.read_iccid(line, protocols))
+        )
+        now = self._card.info
+        wanted = (asked.iccid or now.iccid, asked.label or now.label)
+        if wanted != (now.iccid, now.label):
+            why = f"Another program has used {now.name}, and the card is another one now."
+            raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
 
     def _check_state(self, asked: m.Attach) -> None:
         info = self._card.info

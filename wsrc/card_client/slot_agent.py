@@ -65,12 +65,14 @@ class SlotAgent:
             self._thread.stop()
 
     async def _next_job(self) -> Job:
-        due, retry_s = self._sessions.due(), self._card.retry_s
-        wait_s = None if self._turns.sessions else retry_s
-        if due is not None:
-            wait_s = max(0.0, due - asyncio.get_running_loop().time())
+        dues = [self._sessions.due()]
+        now = asyncio.get_running_loop().time()
+        if not self._turns.sessions:
+            retry_s = self._card.retry_s
+            dues += [self._sight.quiet.due, None if retry_s is None else now + retry_s]
+        due = min((each for each in dues if each is not None), default=None)
         try:
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(None if due is None else max(0.0, due - now)):
                 return await self._jobs.get()
         except TimeoutError:
             return self._look_again
@@ -106,8 +108,8 @@ class SlotAgent:
 
     def slot_changed(self, slot: Slot) -> None:
         """Take what the source sees now; who the card is takes its turn."""
-        if slot.in_use and not self._turns.sessions:
-            self._sight.touched = True
+        if not self._turns.sessions:
+            self._sight.used(slot)
         self._sight.saw(slot, in_session=bool(self._turns.sessions))
         if not self._to_refresh:  # each change of any reader comes here
             self._to_refresh = True
@@ -135,7 +137,10 @@ class SlotAgent:
             await self._sight.identify()
 
     async def _look_again(self) -> None:
-        if self._sight.present and not self._turns.sessions and self._card.retry_s is not None:
+        quiet_due = self._sight.quiet.due
+        quiet = quiet_due is not None and quiet_due <= asyncio.get_running_loop().time()
+        wanted = quiet or self._card.retry_s is not None
+        if self._sight.present and not self._turns.sessions and wanted:
             await self._sight.identify()
 
     # What the server asks

@@ -183,6 +183,7 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     the session is for the reader, whatever is in it, and no card is powered. `secret` and `keep_s`
     are those of `select_card`, within the server's bounds; `holder` names the user, and `instance`
     tells runs of user clients apart. A session that the reader has and that cannot share it ends.
+    `iccid` and `label` are there where the card was found by them, and it must still have them.
     """
 
     session: str
@@ -196,6 +197,8 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     keep_s: float = 0.0
     holder: str | None = None
     instance: str | None = None
+    iccid: str | None = None
+    label: str | None = None
 
 
 class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):

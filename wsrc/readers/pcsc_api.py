@@ -9,7 +9,7 @@ PC/SC service.
 import sys
 from typing import Any, Final
 
-from wsrc.card.pcsc_numbers import Code, ShareMode, code_name, code_number
+from wsrc.card.pcsc_numbers import Code, code_name, code_number
 from wsrc.errors import (
     CardError,
     CardNotPresentError,
@@ -230,12 +230,20 @@ class Scard:
         code, card, _ = self._call("SCardConnect", context, reader, share_mode, protocols)
         return unsigned(code), card
 
-    def reconnect(self, card: int, protocols: int, initialization: int) -> tuple[int, int]:
-        """Reset a card held exclusively; give the result code and the protocol now in force."""
-        code, protocol = self._call(
-            "SCardReconnect", card, ShareMode.EXCLUSIVE, protocols, initialization
-        )
+    def reconnect(
+        self, card: int, share_mode: int, protocols: int, initialization: int
+    ) -> tuple[int, int]:
+        """Reset a card; give the result code and the protocol now in force."""
+        code, protocol = self._call("SCardReconnect", card, share_mode, protocols, initialization)
         return unsigned(code), protocol
+
+    def begin_transaction(self, card: int) -> int:
+        """Return the result code, when no other program has a transaction any more."""
+        return unsigned(self._call("SCardBeginTransaction", card))
+
+    def end_transaction(self, card: int, disposition: int) -> int:
+        """Return the result code."""
+        return self._end("SCardEndTransaction", card, disposition)
 
     def disconnect(self, card: int, disposition: int) -> int:
         """Return the result code."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One PC/SC reader and the card in it, held exclusively; for the one thread that serves it."""
+"""One PC/SC reader and the card in it, when it is ours; for the one thread that serves it."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from wsrc.card.pcsc_numbers import (
 )
 from wsrc.errors import CardError, CardTransmissionError, ErrorCode, Outcome, RefusedError
 from wsrc.readers import pcsc_api as api
-from wsrc.readers.base import CardProtocol, ResetKind
+from wsrc.readers.base import CardProtocol, ResetKind, Share
 from wsrc.readers.pcsc_direct import PcscDirect
 from wsrc.readers.pcsc_names import shown, stable_id, usb_position
 
@@ -167,10 +167,21 @@ class PcscReader:
             self._attributes = serial, channel
         return self._attributes
 
-    def connect(self, protocols: Sequence[CardProtocol] = ()) -> "PcscConnection":
-        """Take the card for exclusive use, powered by a cold reset; errors as `base.Reader`."""
-        card = self._hold(ShareMode.EXCLUSIVE, PROTOCOL_ANY)
-        return PcscConnection(self._name, card, self._scard, self._let_go, protocols)
+    def connect(
+        self, protocols: Sequence[CardProtocol] = (), *, share: Share = Share.EXCLUSIVE
+    ) -> "PcscConnection":
+        """Take the card, powered by a cold reset; errors as `base.Reader`."""
+        mode = ShareMode.SHARED if share is Share.SHARED else ShareMode.EXCLUSIVE
+        card = self._hold(mode, PROTOCOL_ANY)
+        connection = PcscConnection(self._name, card, self._scard, self._let_go, mode)
+        try:
+            connection.begin(protocols)
+            state = self._look()
+            connection.event_count = None if state is None else state >> 16 & 0xFFFF
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def connect_direct(self) -> PcscDirect:
         """Take the reader as it is, with or without a card; errors as `base.Reader`."""
@@ -187,11 +198,15 @@ class PcscReader:
 
         pcsc-lite lets even an exclusive connect wait, without limit, for the end of a transaction.
         """
+        return bool((self._look() or 0) & (api.STATE_INUSE | api.STATE_EXCLUSIVE))
+
+    def _look(self) -> int | None:
+        """Return the state of the reader, with its count of events; None where it is not told."""
         if not self._scard.can_wait_for(self._octets):
-            return False
+            return None
         asked = [(self._octets, api.STATE_UNAWARE)]
         _, states = self._scard.get_status_change(self._context.handle(self._name), 0, asked)
-        return any(state & (api.STATE_INUSE | api.STATE_EXCLUSIVE) for _, state, _ in states)
+        return next((state for _, state, _ in states), None)
 
     def _let_go(self) -> None:
         self._own.end(self._octets)
@@ -228,30 +243,41 @@ class PcscReader:
 
 
 class PcscConnection(PcscDirect):
-    """
-    A card held exclusively; see `base.Connection`. It is for the thread of its reader.
-
-    Raises:
-        RefusedError: If the card has none of these protocols; the card is let go of then.
-        CardError: If the cold reset that begins it fails; likewise.
-    """
+    """A card that is ours; see `base.Connection`. It is for the thread of its reader."""
 
     def __init__(
-        self,
-        reader: str,
-        card: int,
-        scard: api.Scard,
-        let_go: Callable[[], None],
-        protocols: Sequence[CardProtocol] = (),
+        self, reader: str, card: int, scard: api.Scard, let_go: Callable[[], None], mode: int
     ) -> None:
         super().__init__(reader, card, scard, let_go)
+        self.event_count: int | None = None
+        self._mode = mode
         self._atr = b""
         self._number = PROTOCOL_T0
-        try:
-            self._power(Disposition.UNPOWER, protocols)
-        except BaseException:
-            self.close()
-            raise
+
+    def begin(self, protocols: Sequence[CardProtocol]) -> None:
+        """
+        Cold reset the card; where it is shared, in a transaction that lasts until `close`.
+
+        pcsc-lite lets whoever connects meanwhile wait for the end of the transaction, even those
+        who want the card alone; they find it freshly reset.
+
+        Raises:
+            RefusedError: If the card has none of these protocols.
+            CardError: If the card does not come up.
+        """
+        if self._mode == ShareMode.SHARED:
+            code = self._scard.begin_transaction(self._handle())
+            if code not in {Code.SCARD_S_SUCCESS, Code.SCARD_W_RESET_CARD}:
+                raise api.connect_error(code, self._reader)
+        self._power(Disposition.UNPOWER, protocols)
+
+    def close(self, *, eject: bool = False) -> None:
+        """Power the card off, or push it out, and let go of it; never raises."""
+        if self._mode == ShareMode.SHARED and self._card is not None:
+            self._scard.end_transaction(self._card, Disposition.UNPOWER)
+            self.leave()
+        else:
+            super().close(eject=eject)
 
     @property
     def atr(self) -> bytes:
@@ -329,7 +355,7 @@ class PcscConnection(PcscDirect):
 
     def _reset_once(self, initialization: int, mask: int) -> int:
         card = self._handle()
-        code, number = self._scard.reconnect(card, mask, initialization)
+        code, number = self._scard.reconnect(card, self._mode, mask, initialization)
         if code != Code.SCARD_S_SUCCESS:
             return code
         code, atr = self._scard.atr(card)

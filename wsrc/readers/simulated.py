@@ -184,9 +184,11 @@ class SimulatedReader:
         """Nowhere."""
         return ""
 
-    def connect(self, protocols: Sequence[CardProtocol] = ()) -> SimulatedConnection:
+    def connect(
+        self, protocols: Sequence[CardProtocol] = (), *, share: Share = Share.EXCLUSIVE
+    ) -> SimulatedConnection:
         """
-        Take the card for exclusive use, powered by a cold reset.
+        Take the card for exclusive use, whatever the share, powered by a cold reset.
 
         Raises:
             RefusedError: If the card has none of these protocols.

@@ -30,7 +30,7 @@ class StuckReader:
         self.asked = threading.Event()
         self.let_go = threading.Event()
 
-    def connect(self) -> Connection:
+    def connect(self, *, share: object) -> Connection:
         self.asked.set()
         assert self.let_go.wait(LIMIT_S)
         raise CardUnresponsiveError("The card gives no ATR.", Outcome.NOT_EXECUTED)
