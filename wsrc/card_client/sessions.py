@@ -4,6 +4,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -131,29 +132,25 @@ class Sessions:
         """
         See whether a card that was just taken is the one that was selected.
 
-        Another program of the host may have had it a moment ago without being seen, since PC/SC
-        tells nobody that a card was used.
+        PC/SC tells nobody that another program used it a moment ago.
 
         Raises:
             RefusedError: If it is not; the card is to be let go of.
             CardError: If it cannot be asked.
         """
+        now = self._card.info
         if not isinstance(held, Attachment) or self.turns.sessions:
             return
-        now = self._card.info
         if not self._sight.still_there(held.connection.event_count):
             why = f"The card that was in {now.name} is not there any more."
             raise RefusedError(ErrorCode.CARD_NOT_PRESENT, why)
         by_iccid = asked.iccid is not None or asked.label is not None
-        if not by_iccid or not (self._sight.touched or self._card.may_switch):
+        if not (by_iccid and (self._sight.touched or self._card.may_switch)):
             return
-        line, protocols = held.line, asked.protocols
-        self._card.has_iccid(
-            await self._run(held.direct, lambda: blocking.read_iccid(line, protocols))
-        )
+        read = partial(blocking.read_iccid, held.line, asked.protocols)
+        self._card.has_iccid(await self._run(held.direct, read))
         now = self._card.info
-        wanted = (asked.iccid or now.iccid, asked.label or now.label)
-        if wanted != (now.iccid, now.label):
+        if (asked.iccid or now.iccid, asked.label or now.label) != (now.iccid, now.label):
             why = f"Another program has used {now.name}, and the card is another one now."
             raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
 
