@@ -13,6 +13,9 @@ EMPTY, PRESENT = 0x10, 0x20
 SELECT = bytes.fromhex("00a40004023f00")
 
 
+MAX_STATES = 10
+"""As of Windows; pcsc-lite before 2.5 has 16."""
+
 CALLS = (
     "establish_context",
     "release_context",
@@ -105,6 +108,8 @@ class FakeScard:
         code = self._code("status change", context)
         for name, _ in states:
             name.encode("ascii")
+        if len(states) > MAX_STATES:
+            return [Code.SCARD_E_INVALID_PARAMETER, []]
         with self._changed:
             changed = self._changed.wait_for(
                 lambda: self._cancelled or self._now(states) != states, timeout_ms / 1000

@@ -63,6 +63,19 @@ def test_reader_plugged_in_and_out_is_reported(scard: FakeScard, watching: Watch
     watching.slot(READER, lambda s: s.state is SlotState.EMPTY)
 
 
+def test_forty_readers_are_seen_and_each_change_of_them(
+    scard: FakeScard, watching: Watching
+) -> None:
+    names = [f"Reader {number:02X} 00" for number in range(1, 41)]
+    for name in names:
+        scard.plug(name)
+    watching.until(lambda slots: [s.name for s in slots] == [READER, *names])
+    for name in (names[0], names[-1]):
+        watching.slot(name, lambda s: s.state is SlotState.EMPTY)
+        scard.plug(name, PRESENT, ATR_T1)
+        watching.slot(name, lambda s: s.state is SlotState.PRESENT)
+
+
 def test_stop_does_not_wait_for_a_service_that_hangs(scard: FakeScard, watching: Watching) -> None:
     watching.until(bool)
     scard.answers_cancel.clear()
