@@ -23,7 +23,16 @@ from wsrc.server.cli import command as server
 from wsrc.settings.load import CardClientSettings, ServerSettings, UserSettings, load, settings_of
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("certs/*.md")])
+DOCUMENTS = sorted(
+    [
+        ROOT / "README.md",
+        *(
+            path
+            for folder in ("docs", "certs", ".github")
+            for path in ROOT.glob(f"{folder}/**/*.md")
+        ),
+    ]
+)
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 PROGRAMS = {"wsrc-server": server, "wsrc-card-client": card_client, "wsrc": user}
 
@@ -185,6 +194,47 @@ def test_operations_explains_every_log_line() -> None:
             said |= {line for node in nodes if (line := said_in_log(node))}
     assert len(said) > 20
     assert sorted(line for line in said if line not in text) == []
+
+
+def words_of_the_schema() -> set[str]:
+    """Return every field, message and value that can be on a connection."""
+    words: set[str] = set()
+
+    def walk(node: object) -> None:
+        if isinstance(node, dict):
+            words.update(node.get("properties", ()))
+            words.update(str(value) for value in node.get("enum", ()))
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(codec.schema())
+    return {word.lower() for word in words}
+
+
+def test_words_of_the_glossary_that_are_on_the_wire_are_in_the_protocol() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|(?: (.*?) ?\|)?$", text, re.MULTILINE)
+    told = [word for row in rows for word in re.findall(r"`(\w+)`", row[2])]
+    assert len(told) > 60
+    assert sorted(set(told) - words_of_the_schema()) == []
+
+
+def test_a_word_of_the_glossary_has_one_sentence() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|", text, re.MULTILINE)
+    defined = [row for row in rows if row[0] != "Word" and not row[0].startswith("-")]
+    words = [word for row in defined for word in row[0].split(", ")]
+    assert len(words) == len(set(words))
+    assert [row for row in defined if not row[1].endswith((".", ")."))] == []
+
+
+def test_the_readme_leads_to_every_document() -> None:
+    targets = set(re.findall(r"\]\(([^)\s#]+)", prose(ROOT / "README.md")))
+    there = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    assert sorted(there - targets) == []
 
 
 def test_settings_files_in_the_documents_can_be_loaded(tmp_path: Path) -> None:

@@ -41,6 +41,15 @@ def test_imports_go_down_only(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lint_imports(config_filename="importlinter.ini", no_cache=True) == 0
 
 
+def test_every_module_of_pcscd_is_held_to_its_rules_but_those_that_do_io() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "importlinter.ini", encoding="utf-8")
+    held = set(config["importlinter:contract:pcscd"]["source_modules"].split())
+    names = {path.stem for path in (ROOT / "wsrc/bridges/pcscd").glob("*.py")}
+    rules = names - {"__init__", "path", "server"}
+    assert held == {f"wsrc.bridges.pcscd.{name}" for name in rules}
+
+
 def test_only_net_and_server_import_aiohttp() -> None:
     found = importers("aiohttp")
     assert found

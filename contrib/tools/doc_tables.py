@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
+from diagrams import transitions
 from doc_texts import CODES, FIELDS, OUTCOMES, VALUES
 
+from wsrc.bridges.pcscd.reader import HANDLE_MOVES
 from wsrc.card.pcsc_numbers import ATTRIBUTES
 from wsrc.card.slot import (
     CardProtocol,
@@ -217,6 +219,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "card client settings": lambda: settings(CardClientSettings),
     "user settings": lambda: settings(UserSettings),
     "files": files,
+    "handle": lambda: transitions(HANDLE_MOVES),
 }
 """What may stand between `<!-- generated: NAME -->` and `<!-- end -->`."""
 

@@ -6,7 +6,7 @@ from wsrc.errors import ErrorCode, Outcome
 FIELDS: dict[str, str] = {
     "id": "Number of the request; its answer has the same",
     "session": "The lease that this belongs to",
-    "iccid": "ICCID, in decimal digits without filler",
+    "iccid": "ICCID: 18 to 20 digits, without filler",
     "eid": "EID, 32 decimal digits",
     "eids": "All EIDs of the card",
     "atr": "Answer to reset",

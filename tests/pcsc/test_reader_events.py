@@ -12,12 +12,11 @@ from tests.support.pcsc.bench import Bench, Slot
 from tests.support.pcsc.virtual_card import ATR_T0, VirtualCard
 from tests.support.world import LIMIT_S, World, running, until
 from wsrc.card.slot import SlotState
-from wsrc.card_client.agent import Agent, Server
-from wsrc.card_client.identification import Options
-from wsrc.net.tls import client_context
+from wsrc.card_client.agent import Agent
 from wsrc.octets import Octets
 from wsrc.protocol.messages import CardState
 from wsrc.readers.pcsc import PcscSource
+from wsrc.settings.load import CardClientSettings
 from wsrc.user_client.aio import Client
 from wsrc.user_client.core.reader_feed import ReaderSnapshot
 
@@ -29,11 +28,18 @@ async def card_client(
     world: World, certificates: Certificates, source: PcscSource
 ) -> AsyncIterator[None]:
     """Serve the readers of a source for as long as the context lasts."""
-    options = Options(host="bench", command_s=10.0, isd_r_aids=(), labels={})
-    server = Server(world.card_url, client_context(certificates.ca), 5.0, 0.02, 0.2)
+    settings = CardClientSettings(
+        server_url=world.card_url,
+        tls_ca=certificates.ca,
+        name="bench",
+        ping_s=5.0,
+        command_s=10.0,
+        reconnect_min_s=0.02,
+        reconnect_max_s=0.2,
+    )
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(Agent(options, server, [source]).run(stop))
+        task = tasks.create_task(Agent(settings, [source]).run(stop))
         try:
             yield
         finally:

@@ -16,12 +16,10 @@ from tests.support.ifd.reader import CHANNEL, SERIAL, OddCard, OddReader
 from tests.support.pcsc.bench import Slot
 from tests.support.pcsc.other_program import holding
 from tests.support.world import LIMIT_S, World, running, until
-from wsrc.card.identify import ISD_R_AIDS
-from wsrc.card_client.agent import Agent, Server
-from wsrc.card_client.identification import Options, label_key
+from wsrc.card_client.agent import Agent
 from wsrc.errors import NoSuchCardError
-from wsrc.net.tls import client_context
 from wsrc.readers.pcsc import PcscSource
+from wsrc.settings.load import CardClientSettings
 
 pytestmark = pytest.mark.pcscd
 
@@ -51,12 +49,18 @@ async def host(
     world: World, certificates: Certificates, labels: Mapping[str, str]
 ) -> AsyncIterator[None]:
     """Serve the readers of the bench."""
-    by_key = {label_key(key): label for key, label in labels.items()}
-    options = Options(host="bench", command_s=10.0, isd_r_aids=ISD_R_AIDS, labels=by_key)
-    server = Server(world.card_url, client_context(certificates.ca), 5.0, 0.02, 0.2)
+    settings = CardClientSettings(
+        server_url=world.card_url,
+        tls_ca=certificates.ca,
+        name="bench",
+        command_s=10.0,
+        reconnect_min_s=0.02,
+        reconnect_max_s=0.2,
+        labels=dict(labels),
+    )
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(Agent(options, server, [PcscSource()]).run(stop))
+        task = tasks.create_task(Agent(settings, [PcscSource()]).run(stop))
         try:
             yield
         finally:

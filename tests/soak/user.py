@@ -18,6 +18,7 @@ import sys
 import msgspec
 
 from tests.soak.ledger import Done, Event, Given, Outcome, Selected, Taken, Told, Troubled
+from wsrc.aio import Card, Client, Response
 from wsrc.errors import (
     CardError,
     ConnectionLostError,
@@ -27,7 +28,6 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
-from wsrc.user_client.aio import Card, Client, Response
 
 ASK_PIN = bytes.fromhex("00200001")
 SELECT_USIM = bytes.fromhex("00a4040c10a0000000871002ffffffff8907090000")

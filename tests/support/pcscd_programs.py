@@ -2,29 +2,18 @@
 """Drives the machine behind the pcscd socket without a socket: time and cards are the test's."""
 
 import itertools
-import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from wsrc.bridges.pcscd import requests as asks, wire
+from wsrc.bridges.pcscd import requests as asks
 from wsrc.bridges.pcscd.machine import Machine
-from wsrc.bridges.pcscd.needs import (
-    Close,
-    ControlReader,
-    Exchange,
-    Need,
-    Open,
-    Park,
-    ReadAttribute,
-    Reset,
-    Steps,
-    WriteAttribute,
-)
-from wsrc.bridges.pcscd.source import Failure, Seen
-from wsrc.bridges.pcscd.waiting import Program
+from wsrc.bridges.pcscd.requests import Refused, RequestError, Row
+from wsrc.bridges.pcscd.source import Ask, Failure, Need, Open, Park, Seen, Steps
 from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST, Code
 from wsrc.card.slot import CardProtocol, ResetKind
 from wsrc.errors import WsrcError
+
+T = TypeVar("T")
 
 OK = Code.SCARD_S_SUCCESS
 VIOLATION = Code.SCARD_E_SHARING_VIOLATION
@@ -49,50 +38,80 @@ BACK = Seen(NAME, present=True, atr=ATR, event_count=3)
 class FakeSession:
     """A card of ours; `world` notes what is done with it."""
 
-    def __init__(self, atr: bytes, protocol: CardProtocol | None) -> None:
-        self.atr = atr
-        self.protocol = protocol
+    def __init__(self, world: "World") -> None:
+        self.atr = world.atr
+        self.protocol = world.protocol
         self.closed = False
+        self._world = world
 
     def transmit(self, octets: bytes) -> bytes:
-        raise NotImplementedError
+        self._note(octets.hex())
+        return octets + b"\x90\x00"
 
     def reset(self, kind: ResetKind) -> bytes:
-        raise NotImplementedError
+        self._note(f"reset {kind}")
+        return self._world.atr
 
     def control(self, number: int, octets: bytes) -> bytes:
-        raise NotImplementedError
+        self._note(f"control {number}")
+        return octets if number != GET_FEATURE_REQUEST else FEATURES
 
     def get_attribute(self, name: str) -> bytes:
-        raise NotImplementedError
+        self._note(f"read {name}")
+        return name.encode()
 
     def set_attribute(self, name: str, value: bytes) -> None:
-        raise NotImplementedError
+        self._note(f"write {name} {value.hex()}")
 
     def when_over(self, tell: Callable[[WsrcError], None]) -> None:
         raise NotImplementedError
 
     def close(self) -> None:
-        raise NotImplementedError
+        self._note("close")
+        self.closed = True
+
+    def _note(self, what: str) -> None:
+        assert not self.closed
+        self._world.log.append(what)
 
 
 class Running:
-    """A call on its way: `need` is what it waits for, `answer` what it came to."""
+    """
+    A call on its way: `need` is what it waits for, then `code` and `given` are what it came to.
 
-    def __init__(self, steps: Steps, program: Program | None) -> None:
+    One that ends the connection of its program is `wrong`, and has no code.
+    """
+
+    def __init__(self, steps: Steps[Any]) -> None:
         self.steps = steps
-        self.program = program
         self.need: Need | None = None
-        self.answer: bytes | None = None
-        self.done = False
-        self.refused = False
+        self.given: Any = None
+        self.code: Code | None = None
+        self.refusal: Refused | None = None
+        self.wrong = False
+
+    @property
+    def done(self) -> bool:
+        return self.wrong or self.code is not None
+
+    @property
+    def waits_for(self) -> str:
+        """Return the method of a session or `open`; nothing where it is parked or done."""
+        match self.need:
+            case Open():
+                return "open"
+            case Ask(method=method):
+                return method.__name__
+            case _:
+                return ""
 
 
 class World:
     """
     The machine, its programs and its cards.
 
-    `slow` are needs that are not met at once but by `finish`. `log` has what was done with cards.
+    `slow` are needs that are not met at once but by `finish`, each by the name of its method;
+    `fail` are those that fail. `log` has what was done with cards.
     """
 
     def __init__(self, *seen: Seen) -> None:
@@ -100,8 +119,8 @@ class World:
         self.now = 100.0
         self.machine = Machine(lambda: next(numbers))
         self.log: list[str] = []
-        self.slow: set[type[Need]] = set()
-        self.fail: dict[type[Need], Failure] = {}
+        self.slow: set[str] = set()
+        self.fail: dict[str, Failure] = {}
         self.atr = ATR
         self.protocol: CardProtocol | None = None
         self.running: list[Running] = []
@@ -123,36 +142,29 @@ class World:
         self.settle()
 
     def told(self) -> list[tuple[int, int]]:
-        """Return the messages that were sent unasked: number of the program, and code."""
-        return [
-            (program.number, struct.unpack("=II", octets)[1])
-            for program, octets in self.machine.take_outgoing()
-        ]
+        """Return what was told unasked: number of the program, and code."""
+        return [(program.number, code) for program, code in self.machine.take_outgoing()]
 
     def program(self, minor: int = 4) -> "TestProgram":
         return TestProgram(self, minor)
 
-    def begin(self, steps: Steps, program: Program | None) -> Running:
-        call = Running(steps, program)
+    def begin(self, steps: Steps[Any]) -> Running:
+        call = Running(steps)
         self.running.append(call)
         self._go_on(call, None)
         self.settle()
         return call
 
-    def finish(self, kind: type[Need] | None = None) -> None:
+    def finish(self, what: str | None = None) -> None:
         """Meet the first need that is open."""
-        call = next(r for r in self.running if self._is_open(r, kind))
+        call = next(r for r in self.running if r.waits_for and what in {None, r.waits_for})
         self._meet(call)
         self.settle()
-
-    def _is_open(self, call: Running, kind: type[Need] | None) -> bool:
-        need = call.need
-        return need is not None and not isinstance(need, Park) and isinstance(need, kind or object)
 
     def settle(self) -> None:
         while True:
             for steps in self.machine.take_begun():
-                call = Running(steps, None)
+                call = Running(steps)
                 self.running.append(call)
                 self._go_on(call, None)
             if not self.machine.take_let_go():
@@ -166,63 +178,33 @@ class World:
         try:
             call.need = call.steps.throw(failure) if failure else call.steps.send(value)
         except StopIteration as done:
-            self._end(call, done.value)
-        except wire.WireError:
-            call.refused = True
-            self._end(call, None)
-        else:
-            if not isinstance(call.need, Park) and type(call.need) not in self.slow:
-                self._meet(call)
-
-    def _end(self, call: Running, answer: bytes | None) -> None:
-        call.answer, call.done = answer, True
-        self.running.remove(call)
+            call.code, call.given = OK, done.value
+        except Refused as refused:
+            call.code, call.refusal = refused.code, refused
+        except RequestError:
+            call.wrong = True
+        if call.done:
+            self.running.remove(call)
+        elif call.waits_for and call.waits_for not in self.slow:
+            self._meet(call)
 
     def _meet(self, call: Running) -> None:
-        need = call.need
-        assert need is not None
-        failure = self.fail.get(type(need))
+        failure = self.fail.get(call.waits_for)
         if failure is not None:
             self._go_on(call, None, failure)
             return
-        self._go_on(call, self._do(need))
+        self._go_on(call, self._do(call.need))
 
-    def _do(self, need: Need) -> Any:
+    def _do(self, need: Need | None) -> Any:
         match need:
             case Open(direct=direct):
                 self.log.append("open reader" if direct else "open")
-                self.sessions.append(FakeSession(self.atr, self.protocol))
+                self.sessions.append(FakeSession(self))
                 return self.sessions[-1]
-            case Exchange(octets=octets):
-                self.log.append(octets.hex())
-                return octets + b"\x90\x00"
-            case Reset(kind=kind):
-                self.log.append(f"reset {kind}")
-                return self.atr
-            case ControlReader() | ReadAttribute() | WriteAttribute():
-                return self._ask_reader(need)
-            case Close(session=session):
-                self.log.append("close")
-                assert isinstance(session, FakeSession)
-                assert not session.closed
-                session.closed = True
-                return None
+            case Ask(method=method, arguments=arguments):
+                return method(*arguments)
             case _:
                 raise AssertionError(need)
-
-    def _ask_reader(self, need: ControlReader | ReadAttribute | WriteAttribute) -> Any:
-        assert isinstance(need.session, FakeSession)
-        assert not need.session.closed
-        match need:
-            case ControlReader(number=number, octets=octets):
-                self.log.append(f"control {number}")
-                return octets if number != GET_FEATURE_REQUEST else FEATURES
-            case ReadAttribute(name=name):
-                self.log.append(f"read {name}")
-                return name.encode()
-            case WriteAttribute(name=name, value=value):
-                self.log.append(f"write {name} {value.hex()}")
-                return None
 
 
 class TestProgram:
@@ -233,47 +215,47 @@ class TestProgram:
     def __init__(self, world: World, minor: int) -> None:
         self.world = world
         self.program = world.machine.connected()
-        assert self.ask(asks.Version(4, minor)) == struct.pack("=iiI", 4, minor, 0)
-        established = self.ask(asks.EstablishContext(2))
-        assert established is not None
-        self.context = struct.unpack("=III", established)[1]
+        assert self.ask(asks.Version(4, minor)) == minor
+        self.context = self.ask(asks.EstablishContext(2))
 
     @property
     def number(self) -> int:
         return self.program.number
 
-    def start(self, request: asks.Request) -> Running:
-        steps = self.world.machine.asked(self.program, request, self.world.now)
-        return self.world.begin(steps, self.program)
+    def start(self, request: asks.Request[Any]) -> Running:
+        return self.world.begin(self.world.machine.asked(self.program, request, self.world.now))
 
-    def ask(self, request: asks.Request) -> bytes | None:
+    def ask(self, request: asks.Request[T]) -> T:
+        """Return what a request gives, which must not be refused."""
+        call = self.finished(request)
+        assert call.code is OK
+        given: T = call.given
+        return given
+
+    def simple(self, request: asks.Request[Any]) -> Code:
+        """Return the code that a request is answered with."""
+        call = self.finished(request)
+        assert call.code is not None
+        return call.code
+
+    def finished(self, request: asks.Request[Any]) -> Running:
+        """Return a call that ends at once."""
         call = self.start(request)
         assert call.done, f"{request} waits for {call.need}"
-        return call.answer
+        return call
 
     def connect(self, share: int = 2, protocols: int = 3, name: bytes = NAME) -> tuple[Code, int]:
-        code, card, _ = self.connected(self.ask(asks.Connect(self.context, name, share, protocols)))
-        return code, card
-
-    @staticmethod
-    def connected(answer: bytes | None) -> tuple[Code, int, int]:
-        assert answer is not None
-        *_, card, protocol, code = struct.unpack("=I128sIIiII", answer)
-        return Code(code), card, protocol
+        call = self.finished(asks.Connect(self.context, name, share, protocols))
+        assert call.code is not None
+        return call.code, call.given.card if call.code is OK else 0
 
     def card(self, share: int = 2) -> int:
         code, card = self.connect(share)
         assert code is Code.SCARD_S_SUCCESS
         return card
 
-    def simple(self, request: asks.Request) -> Code:
-        """Return the code, which ends most answers."""
-        return code_of(self.ask(request))
-
     def transmit(self, card: int, octets: bytes = b"\0\1\2\3", protocol: int = 1) -> Code:
-        answer = self.ask(asks.Transmit(card, protocol, (0, 0, 0), 264, octets))
-        assert answer is not None
-        return Code(struct.unpack("=iIIIIIII", answer[:32])[7])
+        return self.simple(asks.Transmit(card, protocol, octets))
 
     def vanish(self) -> None:
         self.world.machine.disconnected(self.program, self.world.now)
@@ -281,20 +263,12 @@ class TestProgram:
 
     def row(self, number: int = 0) -> tuple[int, int, int, int]:
         """Return event counter, state, sharing and protocol of a reader."""
-        _, events, state, sharing, _, _, protocol = self._row(number)
-        return events, state, sharing, protocol
+        row = self._row(number)
+        return row.event_counter, row.state, row.sharing, row.protocol
 
     def atr(self, number: int = 0) -> bytes:
         """Return the ATR that is shown of a reader."""
-        _, _, _, _, atr, size, _ = self._row(number)
-        return bytes(atr[:size])
+        return self._row(number).atr
 
-    def _row(self, number: int) -> tuple[Any, ...]:
-        table = self.ask(asks.GetReaders())
-        assert table is not None
-        return struct.unpack("=128sIIi33s3xII", table[184 * number : 184 * (number + 1)])
-
-
-def code_of(answer: bytes | None) -> Code:
-    assert answer is not None
-    return Code(struct.unpack("=I", answer[-4:])[0])
+    def _row(self, number: int) -> Row:
+        return self.ask(asks.GetReaders())[number]

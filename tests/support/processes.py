@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 
 from certs.make_certs import Certificates
@@ -17,17 +18,14 @@ from tests.support.paths import ROOT
 LIMIT_S = 30.0
 """How long a program may take to say what is waited for, or to end."""
 
-MAIN = "import sys; from wsrc.{0}.cli import main; sys.argv[0] = '{1}'; sys.exit(main())"
-COMMANDS = {
-    "wsrc-server": "server",
-    "wsrc-card-client": "card_client",
-    "wsrc": "user_client",
-}
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
+MAIN = "import sys; from {0} import {1}; sys.argv[0] = '{2}'; sys.exit({1}())"
 
 
 def argv(program: str, *args: str) -> list[str]:
     """Return the command line that runs one of our programs in this interpreter."""
-    return [sys.executable, "-W", "error", "-c", MAIN.format(COMMANDS[program], program), *args]
+    main = MAIN.format(*SCRIPTS[program].split(":"), program)
+    return [sys.executable, "-W", "error", "-c", main, *args]
 
 
 def environment(**more: str) -> dict[str, str]:

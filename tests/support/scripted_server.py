@@ -11,10 +11,13 @@ from contextlib import asynccontextmanager, contextmanager
 from fnmatch import fnmatch
 from typing import Any
 
+import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from wsrc.errors import WsrcError
+from wsrc.protocol.messages import CardInfo, ListCards
+from wsrc.selection import KINDS, Filter
 
 LIMIT_S = 10.0
 
@@ -229,12 +232,9 @@ async def _select(peer: Peer, request: dict[str, Any], found: list[dict[str, Any
 
 
 def _matching(cards: list[dict[str, Any]], request: dict[str, Any]) -> list[dict[str, Any]]:
-    iccid, label = request.get("iccid"), request.get("label")
-    return [
-        each
-        for each in cards
-        if iccid in {None, each["identities"]["ICCID"]} and label in {None, each.get("label")}
-    ]
+    names = {kind: request[kind] for kind in (*KINDS, "any") if kind in request}
+    wanted = Filter(ListCards(**names))
+    return [each for each in cards if wanted.matches(msgspec.convert(each, CardInfo))]
 
 
 def _run_batch(steps: list[dict[str, Any]], run: Callable[[str], dict[str, str]]) -> dict[str, Any]:

@@ -9,13 +9,11 @@ import pytest
 
 from certs.make_certs import Certificates
 from tests.support.world import LIMIT_S, UICC, World, running, uicc, until
-from wsrc.card.identify import ISD_R_AIDS
-from wsrc.card_client.agent import Agent, Server
-from wsrc.card_client.identification import Options
-from wsrc.net.tls import client_context
+from wsrc.card_client.agent import Agent
 from wsrc.protocol.messages import CardState
 from wsrc.readers.base import Slot
 from wsrc.readers.simulated import SimulatedReader, SimulatedSource
+from wsrc.settings.load import CardClientSettings
 
 OTHER = "8988211000000430028"
 
@@ -43,11 +41,17 @@ class FailingSource(SimulatedSource):
 async def hosting(
     world: World, certificates: Certificates, source: SimulatedSource
 ) -> AsyncIterator[None]:
-    options = Options(host="bench", command_s=10.0, isd_r_aids=ISD_R_AIDS, labels={})
-    server = Server(world.card_url, client_context(certificates.ca), 5.0, 0.02, 0.2)
+    settings = CardClientSettings(
+        server_url=world.card_url,
+        tls_ca=certificates.ca,
+        name="bench",
+        command_s=10.0,
+        reconnect_min_s=0.02,
+        reconnect_max_s=0.2,
+    )
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(Agent(options, server, [source]).run(stop))
+        task = tasks.create_task(Agent(settings, [source]).run(stop))
         try:
             yield
         finally:

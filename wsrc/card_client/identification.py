@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from wsrc.card.atr import read_atr
-from wsrc.card.identify import Absent
-from wsrc.card.identity import normal_iccid, shorten
+from wsrc.card.identify import ISD_R_AIDS, Absent
+from wsrc.card.identity import shorten
 from wsrc.card_client import blocking
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import CardError, CardNotPresentError, ReaderInUseError, ReaderUnavailableError
-from wsrc.octets import Octets
+from wsrc.octets import Octets, from_person
 from wsrc.protocol import messages as m
 from wsrc.readers.base import Slot
+from wsrc.selection import Key, forms, keys_of
+from wsrc.settings.load import CardClientSettings
 
 _log = logging.getLogger(__name__)
 
@@ -32,18 +34,8 @@ RETRY_MAX_S = 300.0
 MAX_KNOWN_ATRS = 64
 """Cards of so many ATRs are remembered for what they are not."""
 
-
-class Options(msgspec.Struct, frozen=True):
-    """What the operator decides for all readers of a host."""
-
-    host: str
-    command_s: float
-    isd_r_aids: Sequence[bytes]
-    labels: Mapping[str, str]
-    """By `label_key` of what the operator wrote."""
-    transaction_wait_s: float = 25.0
-    transaction_idle_s: float = 60.0
-    keep_s: float = 600.0
+_LABELLED_BY = ("iccid", "eid", "reader", "atr")
+"""By which names of a card it is looked for among the labels, the one that counts most first."""
 
 
 class Identification:
@@ -56,7 +48,7 @@ class Identification:
 
     def __init__(
         self,
-        options: Options,
+        settings: CardClientSettings,
         name: str,
         thread: ReaderThread,
         send: Callable[[m.Message], None],
@@ -66,7 +58,9 @@ class Identification:
         self.to_be_named = True
         self._absent: dict[bytes, Absent] = {}
         self._whole: tuple[int, tuple[str, ...]] | None = None
-        self._options = options
+        aids = tuple(bytes(from_person(aid)) for aid in settings.isd_r_aids)
+        self._isd_r_aids: Sequence[bytes] = aids or ISD_R_AIDS
+        self._labels = _by_key(settings.labels)
         self._thread = thread
         self._send = send
 
@@ -145,7 +139,7 @@ class Identification:
         A card that stayed in the reader has the EIDs that it had, and is not asked for them. What
         comes of it is dropped if the card is not `still_there` by then.
         """
-        aids, eids, absent = self._options.isd_r_aids, self._eids, self._absent
+        aids, eids, absent = self._isd_r_aids, self._eids, self._absent
         if len(absent) > MAX_KNOWN_ATRS:
             absent.clear()
         try:
@@ -203,10 +197,8 @@ class Identification:
         self._report(msgspec.structs.replace(info, label=self._label(info)))
 
     def _label(self, info: m.ReaderInfo) -> str | None:
-        labels = self._options.labels
-        names = (info.iccid, *info.eids, info.reader, info.name, str(info.atr))
-        wanted = (label_key(name) for name in names if name)
-        return next((labels[name] for name in wanted if name in labels), None)
+        keys = sorted(keys_of(msgspec.structs.replace(info, label=None)), key=_weight)
+        return next((self._labels[key] for key in keys if key in self._labels), None)
 
     def _report(self, info: m.ReaderInfo) -> None:
         before, self.info = self.info, info
@@ -214,9 +206,20 @@ class Identification:
             self._send(m.ReaderReport(reader=info))
 
 
-def label_key(name: str) -> str:
-    """Return the form in which names of cards and readers are compared to find a label."""
-    return normal_iccid(name).casefold()
+def _by_key(labels: Mapping[str, str]) -> dict[Key, str]:
+    """Return the operator's labels by each key that a card may have; a very name counts most."""
+    named = [
+        (kind, form, place, label)
+        for name, label in labels.items()
+        for kind in _LABELLED_BY
+        for place, form in enumerate(forms(kind, name))
+    ]
+    named.sort(key=lambda each: each[2], reverse=True)
+    return {(kind, form): label for kind, form, _, label in named}
+
+
+def _weight(key: Key) -> int:
+    return _LABELLED_BY.index(key[0])
 
 
 def _blank(info: m.ReaderInfo, state: m.ReaderState, atr: bytes) -> m.ReaderInfo:

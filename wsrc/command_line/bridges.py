@@ -23,7 +23,6 @@ from wsrc.command_line.invocation import (
 from wsrc.command_line.program_run import status_of
 from wsrc.errors import AmbiguousCardError
 from wsrc.process.signals import service
-from wsrc.user_client.client_options import client_options
 from wsrc.user_client.naming import Filters, describe
 
 
@@ -115,8 +114,7 @@ def vpcd(call: Invocation, which: Filters, host: str, port: int, idle_s: float) 
     if not which:
         with call.client() as client:
             require_selection(client, which)
-    options = client_options(call.settings)
-    roster = Roster(lambda: FollowingClient(**options), which, call.output.note)
+    roster = Roster(lambda: FollowingClient.from_settings(call.settings), which, call.output.note)
     with service(lambda: sys.exit(Exit.DONE)), closing(roster):
         roster.open()
         require_one(roster)

@@ -139,7 +139,7 @@ class RunningSession(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     instance: str | None = None
 
 
-class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     """
     One command of a batch.
 

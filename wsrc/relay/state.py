@@ -12,12 +12,12 @@ from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import LeaseInfo
 from wsrc.relay.claims import Claims, Lost, Remembered
 from wsrc.relay.effects import Close, Effect, Note, Send
-from wsrc.relay.index import Index, Places, keys_of
+from wsrc.relay.index import Index, Places
 from wsrc.relay.readers import Readers
 from wsrc.relay.records import CardPeer, Lease, Peer, Slot, UserPeer
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import WaitingRoom
-from wsrc.selection import Filter
+from wsrc.selection import Filter, keys_of
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

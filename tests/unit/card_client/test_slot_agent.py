@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from wsrc.card_client.identification import Options
 from wsrc.card_client.replies import Replies
 from wsrc.card_client.slot_agent import SlotAgent
 from wsrc.errors import CardUnresponsiveError, Outcome
 from wsrc.protocol import messages as m
 from wsrc.readers.base import Connection, Slot, SlotState
+from wsrc.settings.load import CardClientSettings
 
 LIMIT_S = 20.0
-OPTIONS = Options(host="bench", command_s=10.0, isd_r_aids=(), labels={})
+SETTINGS = CardClientSettings(name="bench", command_s=10.0)
 ATR = bytes.fromhex("3b00")
 
 
@@ -47,7 +47,7 @@ class Bench:
         self.told: list[m.ReaderInfo] = []
         self.mute = asyncio.Event()
         replies = Replies(self._send)
-        self.agent = SlotAgent(OPTIONS, "Stuck", lambda *_: "id", lambda: self.reader, replies)
+        self.agent = SlotAgent(SETTINGS, "Stuck", lambda *_: "id", lambda: self.reader, replies)
 
     def _send(self, message: m.Message) -> None:
         assert isinstance(message, m.ReaderReport)

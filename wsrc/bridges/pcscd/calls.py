@@ -2,21 +2,19 @@
 """
 What each call on a handle does: connect, reconnect, disconnect, transactions, exchanges.
 
-Each call that may have to wait is a generator of what it needs, see `pcscd_needs`.
+Each call that may have to wait is a generator of what it needs, see `source`.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
-from wsrc.bridges.pcscd import requests as asks, wire
-from wsrc.bridges.pcscd.attributes import is_known, known_attribute
-from wsrc.bridges.pcscd.needs import Exchange, Inner, Need, Park, Steps
-from wsrc.bridges.pcscd.questions import control, name_of, read, write
-from wsrc.bridges.pcscd.reader import Handle, Reader, Refused
-from wsrc.bridges.pcscd.table import Table
+from wsrc.bridges.pcscd import requests as asks
+from wsrc.bridges.pcscd.questions import control, is_known, known_attribute, name_of, read, write
+from wsrc.bridges.pcscd.reader import Handle, HandleEvent, HandleState, Reader
+from wsrc.bridges.pcscd.requests import Connected, Refused, RequestError
+from wsrc.bridges.pcscd.source import Ask, Park, Steps
+from wsrc.bridges.pcscd.table import Program, Table, Waiting
 from wsrc.bridges.pcscd.turns import Turns
-from wsrc.bridges.pcscd.waiting import Program, Waiting
-from wsrc.bridges.pcscd.wire import WireError
 from wsrc.card.pcsc_numbers import (
     PROTOCOL_ANY,
     PROTOCOL_ANY_OLD,
@@ -57,7 +55,41 @@ class Calls:
         self._draw = draw
         self._handles: dict[int, Handle] = {}
 
-    def connect(self, program: Program, asked: asks.Connect, now: float) -> Steps:
+    def asked(  # noqa: PLR0911 - a line for each request
+        self, program: Program, request: asks.CardRequest[Any], now: float
+    ) -> Steps[Any]:
+        """
+        Return the steps in which a request is carried out; they return what it gives.
+
+        Raises:
+            Refused: By the steps, if it is not done.
+            RequestError: By the steps, if the program may not make it.
+        """
+        match request:
+            case asks.Transmit():
+                return self._transmit(program, request)
+            case asks.Status():
+                return self._status(program, request)
+            case asks.Begin():
+                return self._begin(program, request, now)
+            case asks.End():
+                return self._end(program, request)
+            case asks.Connect():
+                return self._connect(program, request, now)
+            case asks.Reconnect():
+                return self._reconnect(program, request)
+            case asks.Disconnect():
+                return self._disconnect(program, request, now)
+            case asks.Control():
+                return self._control(program, request)
+            case asks.GetAttribute():
+                return self._get_attribute(program, request)
+            case asks.SetAttribute():
+                return self._set_attribute(program, request)
+            case _:
+                raise AssertionError(request)
+
+    def _connect(self, program: Program, asked: asks.Connect, now: float) -> Steps[Connected]:
         """SCardConnect; the first one makes the card ours."""
         _check_wish(asked.share, asked.protocols)
         if asked.context != program.context or not program.context:
@@ -69,14 +101,14 @@ class Calls:
             self._unused(asked.reader, now)
             raise
         self._waiting.changed()
-        return wire.connected(asked, Code.SCARD_S_SUCCESS, handle.number, reader.protocol)
+        return Connected(handle.number, reader.protocol)
 
     def _hold(self, program: Program, reader: Reader, asked: asks.Connect) -> Handle:
         if asked.share != ShareMode.DIRECT or asked.protocols & PROTOCOL_RAW:
             reader.choose_protocol(asked.protocols)
         if len(program.cards) >= MAX_HANDLES:
             raise Refused(Code.SCARD_E_NO_MEMORY)
-        handle = Handle(self._number(self._handles), reader, program)
+        handle = Handle(self._unused_number(), reader, program)
         reader.add(handle, asked.share)
         if asked.share != ShareMode.DIRECT:
             reader.unpowered = False
@@ -90,7 +122,7 @@ class Calls:
         if reader is not None and reader.session is not None and not reader.handles:
             reader.idle_since = now
 
-    def _admit(self, program: Program, asked: asks.Connect) -> Generator[Need, Any, Reader]:
+    def _admit(self, program: Program, asked: asks.Connect) -> Steps[Reader]:
         """Wait for the transactions of others, and see that the card is ours."""
         while True:
             reader = self._table.find(asked.reader)
@@ -112,9 +144,8 @@ class Calls:
                 raise Refused(Code.SCARD_E_SHARING_VIOLATION)
             yield from self._turns.take(reader, self._turns.open(reader))
 
-    def reconnect(self, program: Program, asked: asks.Reconnect, now: float) -> Steps:
+    def _reconnect(self, program: Program, asked: asks.Reconnect) -> Steps[int]:
         """SCardReconnect; a reset is done at once, for the program wants the ATR."""
-        del now
         handle = self._handle(program, asked.card)
         reader = handle.reader
         if asked.initialization not in {*_KINDS, Disposition.LEAVE}:
@@ -123,7 +154,7 @@ class Calls:
         reader.check_there()
         reader.check_lock(handle)
         if asked.initialization != Disposition.LEAVE:
-            reader.flag(Code.SCARD_W_RESET_CARD)
+            reader.strike(Code.SCARD_W_RESET_CARD)
             reader.protocol = 0
         _check_inside(reader)
         yield from self._renew(reader, asked)
@@ -132,11 +163,11 @@ class Calls:
         if asked.share != ShareMode.DIRECT or asked.protocols & PROTOCOL_RAW:
             reader.choose_protocol(asked.protocols)
         reader.share_as(handle, asked.share)
-        handle.event = None
+        handle.note(HandleEvent.RECONNECT)
         self._changed()
-        return wire.reconnected(asked, Code.SCARD_S_SUCCESS, reader.protocol)
+        return reader.protocol
 
-    def _renew(self, reader: Reader, asked: asks.Reconnect) -> Inner:
+    def _renew(self, reader: Reader, asked: asks.Reconnect) -> Steps[None]:
         """Have the card reset, or ours, as a program that reconnects needs it."""
         if asked.initialization != Disposition.LEAVE:
             kind = _KINDS[Disposition(asked.initialization)]
@@ -150,7 +181,7 @@ class Calls:
         if reader.session is None and reader.has_card():  # lost while it was reset
             raise Refused(Code.SCARD_W_REMOVED_CARD)
 
-    def disconnect(self, program: Program, asked: asks.Disconnect, now: float) -> Steps:
+    def _disconnect(self, program: Program, asked: asks.Disconnect, now: float) -> Steps[None]:
         """SCardDisconnect; the reset that it asks for is done before the next command."""
         handle = self._handle(program, asked.card)
         if asked.disposition not in set(Disposition):
@@ -164,50 +195,47 @@ class Calls:
                 raise Refused(Code.SCARD_E_SHARING_VIOLATION)
             now = yield Park()
         self._drop(program, handle, asked.disposition, now)
-        return wire.disposed(asked, Code.SCARD_S_SUCCESS)
 
-    def begin(self, program: Program, asked: asks.Begin, now: float) -> Steps:
+    def _begin(self, program: Program, asked: asks.Begin, now: float) -> Steps[None]:
         """SCardBeginTransaction."""
         handle = self._handle(program, asked.card)
         until = now + BEGIN_PARK_S
         while True:
             handle.reader.check_there()
-            handle.check_event()
+            handle.check_card()
             if handle.reader.lock(handle):
-                return wire.told(asked, Code.SCARD_S_SUCCESS)
+                return
             if now >= until:
                 raise Refused(Code.SCARD_E_SHARING_VIOLATION)
             now = yield Park(until)
 
-    def end(self, program: Program, asked: asks.End) -> bytes:
+    def _end(self, program: Program, asked: asks.End) -> Steps[None]:
         """SCardEndTransaction; a reset strikes the program that asks for it, too."""
+        yield from ()
         handle = self._handle(program, asked.card)
         if asked.disposition not in set(Disposition):
             raise Refused(Code.SCARD_E_INVALID_VALUE)
         handle.reader.check_there()
-        handle.check_event()
+        handle.check_card()
         handle.reader.unlock(handle)
         if asked.disposition in _KINDS:
             handle.reader.reset_later(_KINDS[Disposition(asked.disposition)])
             self._waiting.changed()
         self._turns.let_go = True
-        return wire.disposed(asked, Code.SCARD_S_SUCCESS)
 
-    def status(self, program: Program, asked: asks.Status) -> bytes:
+    def _status(self, program: Program, asked: asks.Status) -> Steps[None]:
         """SCardStatus; all but whether the handle is good is in the table."""
+        yield from ()
         self._usable(program, asked.card)
-        return wire.told(asked, Code.SCARD_S_SUCCESS)
 
-    def control(self, program: Program, asked: asks.Control, now: float) -> Steps:
+    def _control(self, program: Program, asked: asks.Control) -> Steps[bytes]:
         """SCardControl, which what happened to the card does not end."""
-        del now
         reader = yield from self._at_rest(lambda: self._controllable(program, asked.card))
         answer = yield from self._turns.ask(reader, control(self._turns, reader, asked))
-        return wire.controlled(asked, Code.SCARD_S_SUCCESS, answer)
+        return _fitting(answer, asked.max_answer)
 
-    def get_attribute(self, program: Program, asked: asks.GetAttribute, now: float) -> Steps:
+    def _get_attribute(self, program: Program, asked: asks.GetAttribute) -> Steps[bytes]:
         """SCardGetAttrib; what is known here is not asked for."""
-        del now
         reader = self._usable(program, asked.card).reader
         name = name_of(asked.attribute)
         if is_known(name):
@@ -215,27 +243,24 @@ class Calls:
         else:
             yield from self._at_rest(lambda: self._usable(program, asked.card).reader)
             value = yield from self._turns.ask(reader, read(self._turns, reader, name))
-        return wire.attribute(asked, Code.SCARD_S_SUCCESS, value)
+        return _fitting(value, asked.max_answer)
 
-    def set_attribute(self, program: Program, asked: asks.SetAttribute, now: float) -> Steps:
+    def _set_attribute(self, program: Program, asked: asks.SetAttribute) -> Steps[None]:
         """SCardSetAttrib; what the reader does not let be set is SCARD_E_NOT_TRANSACTED."""
-        del now
         reader = yield from self._at_rest(lambda: self._usable(program, asked.card).reader)
         yield from self._turns.ask(reader, write(self._turns, reader, asked))
-        return wire.attribute(asked, Code.SCARD_S_SUCCESS)
 
-    def transmit(self, program: Program, asked: asks.Transmit, now: float) -> Steps:
+    def _transmit(self, program: Program, asked: asks.Transmit) -> Steps[bytes]:
         """SCardTransmit."""
-        del now
         reader = yield from self._at_rest(lambda: self._talking(program, asked))
         answer = yield from self._turns.ask(reader, self._exchange(program, asked))
-        return wire.transmitted(asked, Code.SCARD_S_SUCCESS, answer)
+        return _fitting(answer, asked.max_answer)
 
-    def _exchange(self, program: Program, asked: asks.Transmit) -> Generator[Need, Any, bytes]:
+    def _exchange(self, program: Program, asked: asks.Transmit) -> Steps[bytes]:
         handle = self._handle(program, asked.card)
         session = yield from self._turns.ready(handle.reader)
-        handle.check_event()
-        answer: bytes = yield Exchange(session, asked.octets)
+        handle.check_card()
+        answer: bytes = yield Ask(session.transmit, (asked.octets,))
         return answer
 
     def _talking(self, program: Program, asked: asks.Transmit) -> Reader:
@@ -252,7 +277,7 @@ class Calls:
         handle.reader.check_lock(handle)
         return handle.reader
 
-    def _at_rest(self, check: Callable[[], Reader]) -> Generator[Need, Any, Reader]:
+    def _at_rest(self, check: Callable[[], Reader]) -> Steps[Reader]:
         """Wait until nobody else asks anything of a reader, checking each time that it may be."""
         while (reader := check()).busy:
             yield Park()
@@ -263,7 +288,7 @@ class Calls:
         for number in list(program.cards):
             handle = self._handles[number]
             locked = handle.reader.locked_by is handle
-            reset = locked and handle.event is None
+            reset = locked and handle.state is HandleState.USABLE
             disposition = Disposition.RESET if reset else Disposition.LEAVE
             self._drop(program, handle, disposition, now)
 
@@ -271,17 +296,17 @@ class Calls:
         handle = self._handle(program, card)
         handle.reader.check_there()
         handle.reader.check_lock(handle)
-        handle.check_event()
+        handle.check_card()
         return handle
 
     def _handle(self, program: Program, card: int) -> Handle:
         if card not in program.cards:
-            raise WireError("a program has used a handle that is not its own")
+            raise RequestError("a program has used a handle that is not its own")
         return self._handles[card]
 
-    def _number(self, taken: dict[int, Handle]) -> int:
+    def _unused_number(self) -> int:
         number = 0
-        while not number or number in taken:
+        while not number or number in self._handles:
             number = self._draw()
         return number
 
@@ -299,6 +324,13 @@ class Calls:
     def _changed(self) -> None:
         self._turns.let_go = True
         self._waiting.changed()
+
+
+def _fitting(answer: bytes, room: int) -> bytes:
+    """Return an answer that the program has room for; refuse a longer one."""
+    if len(answer) > room:
+        raise Refused(Code.SCARD_E_INSUFFICIENT_BUFFER, octets=len(answer))
+    return answer
 
 
 def _check_inside(reader: Reader) -> None:

@@ -5,9 +5,13 @@ One reader as local programs share it: handles, exclusive use, transactions, wha
 The rules are those of pcscd. Nothing here waits, and nothing knows of the network.
 """
 
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
 import msgspec
 
-from wsrc.bridges.pcscd.requests import Row
+from wsrc.bridges.pcscd.requests import Refused, Row
 from wsrc.bridges.pcscd.source import Seen, Session
 from wsrc.card.atr import read_atr
 from wsrc.card.pcsc_numbers import (
@@ -26,32 +30,75 @@ from wsrc.card.slot import ResetKind
 _NAMES = {"T=0": PROTOCOL_T0, "T=1": PROTOCOL_T1}
 
 
-class Refused(Exception):  # noqa: N818 - it is the answer to a request
-    """A request is answered with a code other than success."""
+class HandleState(StrEnum):
+    """What a handle is good for."""
 
-    def __init__(self, code: Code) -> None:
-        super().__init__(code.name)
-        self.code = code
+    USABLE = "usable"
+    CARD_RESET = "card reset"
+    CARD_REMOVED = "card removed"
+    RETURNED = "returned"
+
+
+class HandleEvent(StrEnum):
+    """What changes that."""
+
+    RESET = "card was reset"
+    REMOVE = "card was taken out"
+    RECONNECT = "SCardReconnect"
+    RETURN = "SCardDisconnect"
+
+
+_USABLE: Final = HandleState.USABLE
+"""Asked for at each use of a handle; a member of an enumeration takes longer to find."""
+
+_ANY_WAY_ON: Final[Mapping[HandleEvent, HandleState]] = {
+    HandleEvent.RESET: HandleState.CARD_RESET,
+    HandleEvent.REMOVE: HandleState.CARD_REMOVED,
+    HandleEvent.RECONNECT: HandleState.USABLE,
+    HandleEvent.RETURN: HandleState.RETURNED,
+}
+
+HANDLE_MOVES: Final[Mapping[HandleState, Mapping[HandleEvent, HandleState]]] = {
+    HandleState.USABLE: _ANY_WAY_ON,
+    HandleState.CARD_RESET: _ANY_WAY_ON,
+    HandleState.CARD_REMOVED: _ANY_WAY_ON,
+    HandleState.RETURNED: {},
+}
+"""
+The life of a handle: what follows which state at which event; all else is an error of ours.
+
+Transactions and exclusive use are the reader's: one handle at a time has them.
+"""
+
+_STRIKES: Final[Mapping[Code, HandleEvent]] = {
+    Code.SCARD_W_RESET_CARD: HandleEvent.RESET,
+    Code.SCARD_W_REMOVED_CARD: HandleEvent.REMOVE,
+}
+_REFUSALS: Final[Mapping[HandleState, Code]] = {
+    HandleState.CARD_RESET: Code.SCARD_W_RESET_CARD,
+    HandleState.CARD_REMOVED: Code.SCARD_W_REMOVED_CARD,
+}
 
 
 class Handle:
-    """
-    One program's hold on a reader.
-
-    `event` is what happened to the card since the program last looked: every use of the handle
-    is refused with it until the program reconnects.
-    """
+    """One program's hold on a reader."""
 
     def __init__(self, number: int, reader: "Reader", owner: object) -> None:
         self.number = number
         self.reader = reader
         self.owner = owner
-        self.event: Code | None = None
+        self.state = HandleState.USABLE
 
-    def check_event(self) -> None:
-        """Raise what happened to the card, if anything did."""
-        if self.event is not None:
-            raise Refused(self.event)
+    def note(self, event: HandleEvent) -> None:
+        """Take a step of `HANDLE_MOVES`."""
+        after = HANDLE_MOVES[self.state].get(event)
+        assert after is not None, f"{event} does not follow {self.state}"
+        self.state = after
+
+    def check_card(self) -> None:
+        """Refuse with what happened to the card until the program reconnects, if anything did."""
+        if self.state is not _USABLE:
+            raise Refused(_REFUSALS[self.state])
 
 
 class Reader:
@@ -118,7 +165,7 @@ class Reader:
     # What the source sees
 
     def update(self, seen: Seen) -> bool:
-        """Take what the source sees now; tell whether programs may want to know."""
+        """Take what the source sees now; return whether programs may want to know."""
         before, self.seen = self.seen, seen
         changes = _changes(before, seen)
         self.event_counter = (self.event_counter + changes) & 0xFFFF
@@ -132,9 +179,9 @@ class Reader:
         """Note that the card that was there is not any more."""
         self.lost(Code.SCARD_W_REMOVED_CARD)
 
-    def lost(self, event: Code) -> None:
+    def lost(self, why: Code) -> None:
         """Note that the card is not ours any more, and why; transactions end with that."""
-        self.flag(event)
+        self.strike(why)
         if self.exclusive:
             self._lock_count = 1
         else:
@@ -158,7 +205,7 @@ class Reader:
         self.was_reset(session.atr)
 
     def was_reset(self, atr: bytes) -> bool:
-        """Note that the card was reset; tell whether its ATR is another one."""
+        """Note that the card was reset; return whether its ATR is another one."""
         self.pending_reset = None
         self.unpowered = False
         before = self.seen
@@ -209,12 +256,10 @@ class Reader:
         if not self._lock_count:
             self._lock = None
 
-    def unlock_all(self, handle: Handle) -> bool:
-        """End all transactions of a handle; tell whether it had any."""
-        had = self._lock is handle
-        if had:
+    def unlock_all(self, handle: Handle) -> None:
+        """End all transactions of a handle."""
+        if self._lock is handle:
             self._lock, self._lock_count = None, 0
-        return had
 
     def add(self, handle: Handle, share: int) -> None:
         """Give a handle its place."""
@@ -239,19 +284,20 @@ class Reader:
 
     def drop(self, handle: Handle, now: float) -> None:
         """Take a handle out."""
+        handle.note(HandleEvent.RETURN)
         self.unlock_all(handle)
         self.exclusive = False
         if self.handles.pop(handle.number, None) is not None and not self.handles:
             self.idle_since = now
 
-    def flag(self, event: Code) -> None:
-        """Tell every handle what happened to the card."""
+    def strike(self, why: Code) -> None:
+        """Note for every handle what happened to the card: a reset, or a removal."""
         for handle in self.handles.values():
-            handle.event = event
+            handle.note(_STRIKES[why])
 
     def reset_later(self, kind: ResetKind) -> None:
         """Have the card reset before its next command; a cold reset covers a warm one."""
-        self.flag(Code.SCARD_W_RESET_CARD)
+        self.strike(Code.SCARD_W_RESET_CARD)
         self.protocol = 0
         if self.session is not None and self.pending_reset is not ResetKind.COLD:
             self.pending_reset = kind

@@ -5,37 +5,39 @@ A socket that libpcsclite takes for that of pcscd; the readers behind it are tho
     async with serving(path, source):
         ...  # programs whose PCSCLITE_CSOCK_NAME is `path` see the readers
 
-`pcscd_machine` decides, `pcscd_wire` reads and writes; here are the socket, the clock and the
-tasks.
+`machine` decides, `wire` reads and writes; here are the socket, the clock and the tasks. Programs
+in this process need no socket: each is a `Caller` of a server that is `running`.
 """
 
 import asyncio
 import inspect
 import secrets
-from collections.abc import AsyncGenerator, Awaitable
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from wsrc.bridges.pcscd import wire
 from wsrc.bridges.pcscd.machine import Machine
-from wsrc.bridges.pcscd.needs import (
-    Close,
-    ControlReader,
-    Exchange,
+from wsrc.bridges.pcscd.path import BACKLOG, listen, unlink
+from wsrc.bridges.pcscd.requests import Refused, Request, RequestError
+from wsrc.bridges.pcscd.source import (
+    Ask,
+    CardSource,
     Need,
     Open,
     Park,
-    ReadAttribute,
-    Reset,
+    Seen,
+    Session,
     Steps,
-    WriteAttribute,
+    failure_of,
 )
-from wsrc.bridges.pcscd.path import BACKLOG, listen, unlink
-from wsrc.bridges.pcscd.requests import Request
-from wsrc.bridges.pcscd.source import CardSource, Session, failure_of
-from wsrc.bridges.pcscd.waiting import Program
-from wsrc.bridges.pcscd.wire import Reading, WireError
+from wsrc.bridges.pcscd.table import Program
+from wsrc.card.pcsc_numbers import Code
 from wsrc.errors import WsrcError
+
+# Longer than the aim: what runs the calls and the line that asks for them are read together.
 
 MAX_PROGRAMS = 1_000
 """Connections at a time; pcscd has 200. More are closed at once."""
@@ -58,52 +60,92 @@ async def serving(path: Path, source: CardSource, mode: int = 0o600) -> AsyncGen
     listener, made = listen(path, mode)
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.TaskGroup() as tasks:
-            server = Server(loop, tasks)
+        async with running(source) as server:
             sockets = await loop.create_unix_server(
-                server.connection, sock=listener, backlog=BACKLOG
+                lambda: _Line(server), sock=listener, backlog=BACKLOG
             )
-            watching = tasks.create_task(source.run(server.readers_are), name="source")
-            server.begin(source)
             try:
                 yield server
             finally:
                 sockets.close()
+    finally:
+        listener.close()
+        unlink(path, made)
+
+
+@asynccontextmanager
+async def running(
+    source: CardSource, report: Callable[[Sequence[Seen]], None] = lambda _: None
+) -> AsyncGenerator["Server"]:
+    """
+    Carry out calls to the readers of a source; at the end all cards are given back.
+
+    Args:
+        source: Where the readers are.
+        report: Called with all readers after each change.
+    """
+
+    def readers_are(seen: Sequence[Seen]) -> None:
+        server.readers_are(seen)
+        report(seen)
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            server = Server(tasks, source)
+            watching = tasks.create_task(source.run(readers_are), name="source")
+            try:
+                yield server
+            finally:
                 await server.stop()
                 watching.cancel()
     except BaseExceptionGroup as group:
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None
         raise
-    finally:
-        listener.close()
-        unlink(path, made)
+
+
+class Caller(ABC):
+    """Whoever makes the calls of one program, one at a time; `joins` a server before the first."""
+
+    def __init__(self, server: "Server") -> None:
+        self.program: Program | None = None
+        self.job: _Job | None = None
+        self.closed = False
+        self._server = server
+
+    @abstractmethod
+    def given(self, result: Any) -> None:
+        """Take what the request gives."""
+
+    @abstractmethod
+    def refused(self, why: Refused) -> None:
+        """Take that the request is not done."""
+
+    @abstractmethod
+    def waited(self, code: Code) -> None:
+        """Take that the wait for a change is over."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Make no calls any more; tell the server that it has `left`, but not before this ends."""
 
 
 class Server:
-    """Runs the calls of all programs; made by `serving`."""
+    """Runs the calls of all programs; made by `running`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, source: CardSource) -> None:
         self.readers_seen = 0
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
         self._tasks = tasks
-        self._source: CardSource | None = None
+        self._source = source
         self._machine = Machine(lambda: secrets.randbelow(0x7FFFFFFF) + 1)
-        self._lines: dict[int, _Line] = {}
+        self._callers: dict[int, Caller] = {}
         self._parked: list[_Job] = []
         self._running = 0
         self._quiet = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, source: CardSource) -> None:
-        """Say who opens cards."""
-        self._source = source
-
-    def connection(self) -> "_Line":
-        """Make what serves one connection."""
-        return _Line(self)
-
-    def readers_are(self, seen: Any) -> None:
+    def readers_are(self, seen: Sequence[Seen]) -> None:
         """Take all readers that the source sees now."""
         self.readers_seen = len(seen)
         self._machine.readers_are(seen)
@@ -111,47 +153,53 @@ class Server:
 
     async def stop(self) -> None:
         """End all connections and give all cards back, after the exchanges in flight."""
-        for line in list(self._lines.values()):
-            line.end()
+        for caller in list(self._callers.values()):
+            caller.end()
         self._machine.stop()
         self._settle()
         if self._running:
             self._quiet.clear()
-            reachable = self._source is not None and self._source.reachable
             with suppress(TimeoutError):
-                async with asyncio.timeout(STOP_S if reachable else STOP_OUT_OF_REACH_S):
+                async with asyncio.timeout(
+                    STOP_S if self._source.reachable else STOP_OUT_OF_REACH_S
+                ):
                     await self._quiet.wait()
         if self._timer is not None:
             self._timer.cancel()
 
-    def opened(self, line: "_Line") -> Program | None:
-        """Take a new connection, if there is room."""
-        if len(self._lines) >= MAX_PROGRAMS:
-            return None
-        program = self._machine.connected()
-        self._lines[program.number] = line
-        return program
+    def joins(self, caller: Caller) -> bool:
+        """Take a new program; return whether there is room for it."""
+        if len(self._callers) >= MAX_PROGRAMS:
+            return False
+        caller.program = self._machine.connected()
+        self._callers[caller.program.number] = caller
+        return True
 
-    def closed(self, program: Program, job: "_Job | None") -> None:
+    def left(self, caller: Caller) -> None:
         """
-        Let go of a connection that was closed.
+        Let go of a program that has ended, once.
 
         What waits for others is given up; what the card is doing is left to end first.
         """
-        self._lines.pop(program.number, None)
+        caller.closed = True
+        if caller.program is None:
+            return
+        self._callers.pop(caller.program.number, None)
+        job = caller.job
         if job is not None and job in self._parked:
             self._unpark(job)
             job.steps.close()
             job = None
         if job is None:
-            self._machine.disconnected(program, self._loop.time())
+            self._machine.disconnected(caller.program, self._loop.time())
             self._settle()
 
-    def ask(self, line: "_Line", program: Program, request: Request) -> None:
-        """Run a call; the line is given the answer, now or later."""
-        job = _Job(self._machine.asked(program, request, self._loop.time()), line)
-        line.job = job
-        self._drive(job, None)
+    def ask(self, caller: Caller, request: Request[Any]) -> None:
+        """Run a call; the caller is given what comes of it, now or later."""
+        assert caller.program is not None
+        steps = self._machine.asked(caller.program, request, self._loop.time())
+        caller.job = _Job(steps, caller)
+        self._drive(caller.job, None)
         self._settle()
 
     def _drive(self, job: "_Job", value: Any, failure: WsrcError | None = None) -> None:
@@ -173,47 +221,29 @@ class Server:
             need = self._step(job, value, failure)
 
     def _step(self, job: "_Job", value: Any, failure: WsrcError | None) -> Need | None:
-        """Go on with a call; give what it needs next, or None where it has ended."""
+        """Go on with a call; return what it needs next, or None where it has ended."""
         try:
             if failure is not None:
                 return job.steps.throw(failure_of(failure))
             return job.steps.send(value)
         except StopIteration as done:
-            self._ended(job, done.value)
-        except WireError:
-            self._ended(job, None)
-            if job.line is not None:
-                job.line.end()
+            if (caller := self._asker_of(job)) is not None:
+                caller.given(done.value)
+        except Refused as why:
+            if (caller := self._asker_of(job)) is not None:
+                caller.refused(why)
+        except RequestError:
+            if (caller := self._asker_of(job)) is not None:
+                caller.end()
         return None
 
-    def _perform(self, need: Need) -> Any:
-        match need:
-            case Exchange(session=session, octets=octets):
-                return session.transmit(octets)
-            case Open(reader=name, direct=direct):
-                return self._open(name, direct=direct)
-            case Reset(session=session, kind=kind):
-                return session.reset(kind)
-            case Close(session=session):
-                return session.close()
-            case _:
-                return self._ask_reader(need)
-
-    @staticmethod
-    def _ask_reader(need: Need) -> Any:
-        match need:
-            case ControlReader(session=session, number=number, octets=octets):
-                return session.control(number, octets)
-            case ReadAttribute(session=session, name=name):
-                return session.get_attribute(name)
-            case WriteAttribute(session=session, name=name, value=value):
-                return session.set_attribute(name, value)
-            case _:
-                raise AssertionError(need)
+    def _perform(self, need: Open | Ask) -> Any:
+        if isinstance(need, Ask):
+            return need.method(*need.arguments)
+        return self._open(need.reader, direct=need.direct)
 
     async def _open(self, name: bytes, *, direct: bool) -> Session:
         """Make a card ours, and hear of it when it stops being so."""
-        assert self._source is not None
         opened = self._source.open(name, direct=direct)
         session = await opened if inspect.isawaitable(opened) else opened
 
@@ -241,17 +271,16 @@ class Server:
         if not self._running:
             self._quiet.set()
 
-    def _ended(self, job: "_Job", answer: bytes | None) -> None:
-        line = job.line
-        if line is None or line.program is None:
-            return
-        line.job = None
-        if line.closed:
-            self._machine.disconnected(line.program, self._loop.time())
-            return
-        if answer is not None:
-            line.write(answer)
-        line.advance()
+    def _asker_of(self, job: "_Job") -> Caller | None:
+        """Return who is to be told what came of a call that has ended, if anybody."""
+        caller = job.caller
+        if caller is None or caller.program is None:
+            return None
+        caller.job = None
+        if caller.closed:
+            self._machine.disconnected(caller.program, self._loop.time())
+            return None
+        return caller
 
     def _park(self, job: "_Job", need: Park) -> None:
         self._parked.append(job)
@@ -272,12 +301,11 @@ class Server:
     def _settle(self) -> None:
         """Do what the machine wants done by now."""
         while True:
-            for program, octets in self._machine.take_outgoing():
-                line = self._lines.get(program.number)
-                if line is not None:
-                    line.write(octets)
+            for program, code in self._machine.take_outgoing():
+                if (caller := self._callers.get(program.number)) is not None:
+                    caller.waited(code)
             for steps in self._machine.take_begun():
-                self._drive(_Job(steps, None), None)
+                self._drive(_Job(steps), None)
             if not self._machine.take_let_go():
                 break
             for job in list(self._parked):
@@ -303,24 +331,22 @@ class Server:
 
 
 class _Job:
-    """One call on its way, and the connection that wants the answer, if any."""
+    """One call on its way, and who wants to know what comes of it, if anybody."""
 
-    def __init__(self, steps: Steps, line: "_Line | None") -> None:
+    def __init__(self, steps: Steps[Any], caller: Caller | None = None) -> None:
         self.steps = steps
-        self.line = line
+        self.caller = caller
         self.timer: asyncio.TimerHandle | None = None
 
 
-class _Line(asyncio.Protocol):
+class _Line(Caller, asyncio.Protocol):
     """One connection: requests are answered one at a time, in their order."""
 
     def __init__(self, server: Server) -> None:
-        self.program: Program | None = None
-        self.job: _Job | None = None
-        self.closed = False
-        self._server = server
+        super().__init__(server)
         self._transport: asyncio.Transport | None = None
-        self._reading = Reading()
+        self._reading = wire.Reading()
+        self._request: Request[Any] | None = None
         self._advancing = False
         self._full = False
 
@@ -328,14 +354,13 @@ class _Line(asyncio.Protocol):
         """Take the connection, or close it where there are too many."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self.program = self._server.opened(self)
-        if self.program is None:
+        if not self._server.joins(self):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Answer what is complete."""
         self._reading.feed(data)
-        self.advance()
+        self._advance()
         if self._reading.unread > MAX_UNREAD_OCTETS and self._transport is not None:
             self._transport.pause_reading()
 
@@ -346,35 +371,50 @@ class _Line(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on."""
         self._full = False
-        self.advance()
+        self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
         del exc
-        self.closed = True
-        if self.program is not None:
-            self._server.closed(self.program, self.job)
+        self._server.left(self)
 
-    def write(self, octets: bytes) -> None:
-        """Send octets."""
-        if self._transport is not None and not self.closed:
-            self._transport.write(octets)
+    def given(self, result: Any) -> None:
+        """Send what the request gives."""
+        assert self._request is not None
+        self._write(wire.answer(self._request, result))
+        self._advance()
+
+    def refused(self, why: Refused) -> None:
+        """Send why the request is not done."""
+        assert self._request is not None
+        self._write(wire.refusal(self._request, why.code, why.octets))
+        self._advance()
+
+    def waited(self, code: Code) -> None:
+        """Send that the wait for a change is over."""
+        self._write(wire.event(code))
 
     def end(self) -> None:
-        """Close the connection, after what was written."""
+        """Close the connection, after what was written; that it is closed is told later."""
         if self._transport is not None:
             self._transport.close()
 
-    def advance(self) -> None:
+    def _write(self, octets: bytes) -> None:
+        if self._transport is not None and octets and not self.closed:
+            self._transport.write(octets)
+
+    def _advance(self) -> None:
         """Answer requests until one must wait, or none is complete."""
         if self._advancing:
             return
         self._advancing = True
         try:
-            while self._may_go_on() and (request := self._reading.next()) is not None:
-                assert self.program is not None
-                self._server.ask(self, self.program, request)
-        except WireError:
+            while self._may_go_on():
+                self._request = self._reading.next()
+                if self._request is None:
+                    break
+                self._server.ask(self, self._request)
+        except RequestError:
             self.end()
         finally:
             self._advancing = False

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the pcscd socket asks of whoever has the cards, and how failures become PC/SC codes."""
+"""
+What the machine asks of whoever has the cards, and how failures become PC/SC codes.
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+What a program asks is done in steps: a generator that yields what it needs of the outside, and is
+sent what came of it, or has a `Failure` thrown into it; it returns what the program is given.
+"""
+
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -18,12 +23,17 @@ from wsrc.errors import (
     WsrcError,
 )
 
+MAX_NAME_OCTETS: Final = 127
+"""Longest name of a reader; on the socket a NUL follows it."""
+
+T = TypeVar("T")
+
 
 class Seen(msgspec.Struct, frozen=True):
     """
     One reader and its card as the source sees them now.
 
-    `name` is unique and stable, at most 127 octets of UTF-8. `event_count` grows with each
+    `name` is unique and stable, at most `MAX_NAME_OCTETS` of UTF-8. `event_count` grows with each
     insertion and each removal, so that one card in place of another is seen. A reader that is out
     of reach is `unavailable` and shows no card. `others` tells how many others use the card, and
     is -1 where one of them excludes us.
@@ -57,11 +67,11 @@ class Session(Protocol):
         ...
 
     def transmit(self, octets: bytes) -> bytes | Awaitable[bytes]:
-        """Send a TPDU (T=0) or an APDU (T=1) and give what the card answers."""
+        """Send a TPDU (T=0) or an APDU (T=1); return what the card answers."""
         ...
 
     def reset(self, kind: ResetKind) -> bytes | Awaitable[bytes]:
-        """Reset the card and give its ATR."""
+        """Reset the card; return its ATR."""
         ...
 
     def control(self, number: int, octets: bytes) -> bytes | Awaitable[bytes]:
@@ -107,6 +117,30 @@ class CardSource(Protocol):
         ...
 
 
+class Park(msgspec.Struct, frozen=True):
+    """Go on when something was let go of, or at a time; the time is sent."""
+
+    until: float | None = None
+
+
+class Open(msgspec.Struct, frozen=True):
+    """Make the card of a reader ours, or the reader alone; the session is sent."""
+
+    reader: bytes
+    direct: bool = False
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Call a method of a `Session`; what it returns is sent."""
+
+    method: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+
+
+Need = Park | Open | Ask
+Steps = Generator[Need, Any, T]
+
+
 class Failure(Exception):  # noqa: N818 - it is what becomes of a request, not a mistake
     """
     What a program is told of an exchange that failed.
@@ -115,16 +149,26 @@ class Failure(Exception):  # noqa: N818 - it is what becomes of a request, not a
         code: The answer to the request.
         sticky: What every handle of the card is told until it reconnects, where the session is
             over; else None.
+        reason: The sentence that belongs to it, if any.
     """
 
-    def __init__(self, code: Code, sticky: Code | None = None) -> None:
-        super().__init__(code.name)
+    def __init__(self, code: Code, sticky: Code | None = None, reason: str = "") -> None:
+        super().__init__(reason or code.name)
         self.code = code
         self.sticky = sticky
+        self.reason = reason
 
 
 def failure_of(exc: WsrcError) -> Failure:
     """Return the PC/SC codes for an error of the card, the session or the connection."""
+    code, sticky = _codes_of(exc)
+    return Failure(code, sticky, str(exc))
+
+
+_Codes = tuple[Code, Code | None]
+
+
+def _codes_of(exc: WsrcError) -> _Codes:
     match exc:
         case CardError():
             return _card_failed(exc)
@@ -133,37 +177,37 @@ def failure_of(exc: WsrcError) -> Failure:
         case SessionLostError() | NotExecutedError():
             return _session_over(exc)
         case ConnectionLostError():
-            return Failure(Code.SCARD_E_READER_UNAVAILABLE, Code.SCARD_W_RESET_CARD)
+            return Code.SCARD_E_READER_UNAVAILABLE, Code.SCARD_W_RESET_CARD
         case _:
             code = exc.code
             if code is ErrorCode.NO_SUCH_CARD:
-                return Failure(Code.SCARD_E_READER_UNAVAILABLE)
-            return Failure(_code_of(code))
+                return Code.SCARD_E_READER_UNAVAILABLE, None
+            return _code_of(code), None
 
 
-def _card_failed(exc: CardError) -> Failure:
+def _card_failed(exc: CardError) -> _Codes:
     """Only an exchange that failed by itself leaves the session as it is."""
     code = _code_of(exc.code)
     if exc.code in {ErrorCode.CARD_TRANSMISSION_ERROR, ErrorCode.READER_IN_USE}:
-        return Failure(code)
-    return Failure(code, _ENDS.get(exc.code, Code.SCARD_W_RESET_CARD))
+        return code, None
+    return code, _ENDS.get(exc.code, Code.SCARD_W_RESET_CARD)
 
 
-def _unknown(exc: OutcomeUnknownError) -> Failure:
+def _unknown(exc: OutcomeUnknownError) -> _Codes:
     if exc.code in OUT_OF_REACH:
-        return Failure(Code.SCARD_E_COMM_DATA_LOST, Code.SCARD_W_RESET_CARD)
+        return Code.SCARD_E_COMM_DATA_LOST, Code.SCARD_W_RESET_CARD
     if exc.code in _ENDS:
-        return Failure(Code.SCARD_E_COMM_DATA_LOST, _ENDS[exc.code])
-    return Failure(_code_of(exc.code))
+        return Code.SCARD_E_COMM_DATA_LOST, _ENDS[exc.code]
+    return _code_of(exc.code), None
 
 
-def _session_over(exc: SessionLostError | NotExecutedError) -> Failure:
+def _session_over(exc: SessionLostError | NotExecutedError) -> _Codes:
     if exc.code in OUT_OF_REACH:
-        return Failure(Code.SCARD_E_READER_UNAVAILABLE, Code.SCARD_W_RESET_CARD)
+        return Code.SCARD_E_READER_UNAVAILABLE, Code.SCARD_W_RESET_CARD
     sticky = _ENDS.get(exc.code)
     if sticky is None and isinstance(exc, SessionLostError):
         sticky = Code.SCARD_W_RESET_CARD
-    return Failure(sticky or _code_of(exc.code), sticky)
+    return sticky or _code_of(exc.code), sticky
 
 
 def _code_of(code: ErrorCode) -> Code:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of readers as programs see it."""
+"""The table of readers as programs see it, the programs, and those that wait for a change."""
 
-from wsrc.bridges.pcscd import wire
 from wsrc.bridges.pcscd.reader import Reader
-from wsrc.bridges.pcscd.requests import Row
+from wsrc.bridges.pcscd.requests import OLD_TABLE_ROWS, OLDEST_MINOR, Row, Rows
+from wsrc.card.pcsc_numbers import Code
 
-GROWTH_ROWS = 16
+GROWTH_ROWS = OLD_TABLE_ROWS
 """
 The table grows by as many rows.
 
@@ -50,9 +50,69 @@ class Table:
         self._rows[self._rows.index(reader)] = None
         self._count()
 
-    def encode(self, rows: int) -> bytes:
-        """Return the first so many rows as they are sent."""
-        return b"".join(wire.row(r.row if r is not None else Row()) for r in self._rows[:rows])
+    def rows(self, count: int) -> Rows:
+        """Return the first so many rows."""
+        return tuple(r.row if r is not None else Row() for r in self._rows[:count])
 
     def _count(self) -> None:
         self.events = self.events % _MOST_EVENTS + 1
+
+
+class Program:
+    """
+    What one connection is to the machine.
+
+    `minor` is the version that was agreed on and `context` its context, 0 for none. `cards` are
+    the numbers of its handles. It is `registered` while it waits for a change, and `armed` once it
+    may be told. `told_rows` is how many rows it was told that the table has, 0 for never.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.minor = OLDEST_MINOR
+        self.context = 0
+        self.cards: set[int] = set()
+        self.registered = False
+        self.armed = False
+        self.told_rows = 0
+
+
+class Waiting:
+    """
+    The programs that asked to be told of the next change.
+
+    `outgoing` has one entry for each registration, except where the program takes it back: the
+    program, and whether something changed or the wait was cancelled.
+    """
+
+    def __init__(self) -> None:
+        self.outgoing: list[tuple[Program, Code]] = []
+        self._registered: dict[int, Program] = {}
+
+    def register(self, program: Program, *, armed: bool) -> None:
+        """
+        Note that a program waits.
+
+        Args:
+            program: The one that waits.
+            armed: Whether it may be told at once. From 4:6 on it reads the table after this, and
+                would take a message that comes before for the size of the table.
+        """
+        program.registered, program.armed = True, armed
+        self._registered[program.number] = program
+
+    def unregister(self, program: Program) -> bool:
+        """Note that a program waits no more; return whether it did."""
+        was, program.registered, program.armed = program.registered, False, False
+        self._registered.pop(program.number, None)
+        return was
+
+    def changed(self) -> None:
+        """Tell every program that may be told, once."""
+        for program in [p for p in self._registered.values() if p.armed]:
+            self.tell(program, Code.SCARD_S_SUCCESS)
+
+    def tell(self, program: Program, code: Code) -> None:
+        """End the wait of one program."""
+        self.unregister(program)
+        self.outgoing.append((program, code))

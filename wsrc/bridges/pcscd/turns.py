@@ -5,17 +5,17 @@ Exchanges with one reader, one at a time: taking the card, commands, resets, giv
 Whoever has the turn finds the card ours and the resets done that were put off.
 """
 
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
-from wsrc.bridges.pcscd.needs import Close, Inner, Need, Open, Park, Reset, Steps
-from wsrc.bridges.pcscd.reader import Reader, Refused
-from wsrc.bridges.pcscd.source import Failure, Session
-from wsrc.bridges.pcscd.waiting import Waiting
+from wsrc.bridges.pcscd.reader import Reader
+from wsrc.bridges.pcscd.requests import Refused
+from wsrc.bridges.pcscd.source import Ask, Failure, Open, Park, Session, Steps
+from wsrc.bridges.pcscd.table import Waiting
 from wsrc.card.pcsc_numbers import Code
 from wsrc.card.slot import ResetKind
 
-Doing = Generator[Need, Any, bytes]
+T = TypeVar("T")
 
 MOST_OPENS = 3
 """How often a program that connects has a card taken that is swapped each time meanwhile."""
@@ -30,36 +30,34 @@ class Turns:
     """
 
     def __init__(self, waiting: Waiting) -> None:
-        self.begun: list[Steps] = []
+        self.begun: list[Steps[None]] = []
         self.let_go = False
         self._waiting = waiting
 
-    def take(self, reader: Reader, doing: Inner) -> Inner:
-        """Do something when the turn comes; a failure is what the program is told."""
+    def take(self, reader: Reader, doing: Steps[T]) -> Steps[T]:
+        """Do something when the turn comes, as `ask` does it."""
         while reader.busy:
             yield Park()
-        reader.busy = True
-        try:
-            reader.check_there()
-            yield from doing
-        except Failure as failure:
-            self._failed(reader, failure)
-            raise Refused(failure.code) from failure
-        finally:
-            self._over(reader)
+        reader.check_there()
+        return (yield from self.ask(reader, doing))
 
-    def ask(self, reader: Reader, doing: Doing) -> Doing:
-        """Do something that has an answer; the turn must have come."""
+    def ask(self, reader: Reader, doing: Steps[T]) -> Steps[T]:
+        """
+        Do something now that the turn has come.
+
+        Raises:
+            Refused: If it failed.
+        """
         reader.busy = True
         try:
             return (yield from doing)
         except Failure as failure:
             self._failed(reader, failure)
-            raise Refused(failure.code) from failure
+            raise Refused(failure.code, failure.reason) from failure
         finally:
             self._over(reader)
 
-    def open(self, reader: Reader, opens: int = MOST_OPENS) -> Inner:
+    def open(self, reader: Reader, opens: int = MOST_OPENS) -> Steps[None]:
         """
         Make the card ours, unless it is; one that goes meanwhile is given back.
 
@@ -72,25 +70,25 @@ class Turns:
         """
         while opens and reader.session is None and reader.has_card():
             count = reader.event_counter
-            session = yield Open(reader.name)
+            session: Session = yield Open(reader.name)
             if reader.has_card() and reader.event_counter == count:
                 reader.opened(session)
                 return
-            yield Close(session)
+            yield Ask(session.close)
             opens -= 1
         if not opens and reader.has_card():
             raise Refused(Code.SCARD_W_REMOVED_CARD)
 
-    def reset_or_open(self, reader: Reader, kind: ResetKind) -> Inner:
+    def reset_or_open(self, reader: Reader, kind: ResetKind) -> Steps[None]:
         """Reset the card; making it ours does that, too."""
         if reader.session is None:
             yield from self.open(reader)
         else:
             yield from self._reset(reader, reader.session, kind)
 
-    def ready(self, reader: Reader) -> Generator[Need, Any, Session]:
+    def ready(self, reader: Reader) -> Steps[Session]:
         """
-        Yield the session of a card that is ours and was reset if that was put off.
+        Have the card ours, and reset if that was put off; return its session.
 
         Raises:
             Refused: If there is none, or the card or the reader went while it was taken or reset.
@@ -107,8 +105,8 @@ class Turns:
         return session
 
     def with_reader(
-        self, reader: Reader, doing: Callable[[Session], Need], *, settled: bool = True
-    ) -> Doing:
+        self, reader: Reader, doing: Callable[[Session], Ask], *, settled: bool = True
+    ) -> Steps[bytes]:
         """
         Ask a reader itself; one whose card is not ours is taken alone, and given back at once.
 
@@ -137,21 +135,20 @@ class Turns:
         """Begin to give back a card that nobody uses."""
         self.begun.append(self._release(reader))
 
-    def _release(self, reader: Reader) -> Steps:
+    def _release(self, reader: Reader) -> Steps[None]:
         session = reader.session
         if session is None or reader.busy or reader.handles:
-            return None
+            return
         reader.busy = True
         reader.session_over()
         reader.stale.remove(session)
         try:
-            yield Close(session)
+            yield Ask(session.close)
         finally:
             self._over(reader)
-        return None
 
-    def _reset(self, reader: Reader, session: Session, kind: ResetKind) -> Inner:
-        atr = yield Reset(session, kind)
+    def _reset(self, reader: Reader, session: Session, kind: ResetKind) -> Steps[None]:
+        atr = yield Ask(session.reset, (kind,))
         if reader.session is session and reader.was_reset(atr):
             self._waiting.changed()
 
@@ -167,17 +164,16 @@ class Turns:
             self._waiting.changed()
 
 
-def _close(session: Session) -> Steps:
-    yield Close(session)
-    return None
+def _close(session: Session) -> Steps[None]:
+    yield Ask(session.close)
 
 
-def _alone(reader: Reader, doing: Callable[[Session], Need]) -> Doing:
-    session = yield Open(reader.name, direct=True)
+def _alone(reader: Reader, doing: Callable[[Session], Ask]) -> Steps[bytes]:
+    session: Session = yield Open(reader.name, direct=True)
     try:
         answer: bytes = yield doing(session)
     except Failure as failure:
-        yield Close(session)
-        raise Failure(failure.code) from failure
-    yield Close(session)
+        yield Ask(session.close)
+        raise Failure(failure.code, reason=failure.reason) from failure
+    yield Ask(session.close)
     return answer

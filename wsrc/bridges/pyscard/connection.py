@@ -5,8 +5,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
+from wsrc.bridges.pcscd.requests import Refused
 from wsrc.bridges.pyscard.context import Context
-from wsrc.bridges.pyscard.service import ScardError, Service
+from wsrc.bridges.pyscard.service import Service
 from wsrc.bridges.pyscard.types import (
     CardConnection,
     CardConnectionDecorator,
@@ -158,8 +159,9 @@ class RemoteCardConnection(CardConnection):
         self._disposition = Disposition.UNPOWER if disposition is None else disposition
         share = ShareMode.SHARED if mode is None else mode
         with _raising(f"Unable to connect with protocol: {_name_of(wanted)}. ", "connect"):
-            self._card, active = self._context.connect(self._name, share, wanted)
-            self.setProtocol(_protocol(active))
+            connected = self._context.connect(self._name, share, wanted)
+            self._card = connected.card
+            self.setProtocol(_protocol(connected.protocol))
 
     def reconnect(self, protocol: Any = None, mode: Any = None, disposition: Any = None) -> None:
         """
@@ -318,7 +320,7 @@ def _raising(
     """Raise what failed as pyscard does; with `unable`, an absent card in its own way."""
     try:
         yield
-    except ScardError as exc:
+    except Refused as exc:
         told = exc.reason or str(scard.SCardGetErrorMessage(exc.code))
         if unable and exc.code in _NO_CARD:
             raise NoRemoteCardException(f"Unable to {unable}", _hresult(exc.code)) from exc

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack, cast
 
 from wsrc.bridges.pcscd.source import Seen
-from wsrc.bridges.pyscard.connection import RemoteReader, innermost
+from wsrc.bridges.pyscard.connection import RemoteCardConnection, RemoteReader, innermost
 from wsrc.bridges.pyscard.request import MergedCardRequest
 from wsrc.bridges.pyscard.service import Service
 from wsrc.bridges.pyscard.types import (
@@ -81,9 +81,7 @@ def install(
         if _installed is not None:
             raise LocalProtocolError("Remote cards are installed already; uninstall them first.")
         named = {kind: (str(text),) for kind, text in which.items() if text is not None}
-        service = Service(clients(settings), alternatives(named))
-        service.open()
-        return Installation(service)
+        return Installation(Service(clients(settings), alternatives(named)))
 
 
 class Installation:
@@ -99,10 +97,11 @@ class Installation:
         local = CardRequest.PCSCCardRequest
         merged = functools.partial(MergedCardRequest, service, self._reader_of, local)
         self._replace(CardRequest, "PCSCCardRequest", lambda _: merged)
-        self._replace(ExclusiveConnectCardConnection, "connect", _connecting)
-        self._replace(ExclusiveTransmitCardConnection, "lock", _locking)
-        self._replace(ExclusiveTransmitCardConnection, "unlock", _unlocking)
-        self._replace(ExclusiveTransmitCardConnection, "transmit", _transmitting)
+        self._replace(ExclusiveConnectCardConnection, "connect", _unless_remote(_connect))
+        exclusive: Any = ExclusiveTransmitCardConnection
+        self._replace(exclusive, "lock", _unless_remote(_lock))
+        self._replace(exclusive, "unlock", _unless_remote(_unlock))
+        self._replace(exclusive, "transmit", _unless_remote(_transmit))
         RemoteReader.Factory.make = self.reader
         atexit.register(self.uninstall)
         _installed = self
@@ -172,59 +171,48 @@ def _surviving(method: ReadersOf) -> ReadersOf:
     return readers
 
 
-def _connecting(was: Callable[..., None]) -> Callable[..., None]:
-    """Return `ExclusiveConnectCardConnection.connect` for both worlds."""
+def _unless_remote(remotely: Callable[..., Any]) -> Callable[[Any], Any]:
+    """
+    Return what makes a method of a decorator one for both worlds.
 
-    @functools.wraps(was)
-    def connect(self: Any, protocol: Any = None, mode: Any = None, disposition: Any = None) -> None:
-        if innermost(self) is None:
-            was(self, protocol, mode, disposition)
-        else:
-            CardConnectionDecorator.connect(self, protocol, int(ShareMode.EXCLUSIVE), disposition)
+    Args:
+        remotely: Takes its place where a remote connection is inside, which is its first argument.
+    """
 
-    return connect
+    def make(was: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(was)
+        def method(self: Any, *given: Any, **named: Any) -> Any:
+            remote = innermost(self)
+            if remote is None:
+                return was(self, *given, **named)
+            return remotely(remote, self, *given, **named)
 
+        return method
 
-def _locking(was: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return `ExclusiveTransmitCardConnection.lock` for both worlds."""
-
-    @functools.wraps(was)
-    def lock(self: Any) -> None:
-        remote = innermost(self)
-        if remote is None:
-            was(self)
-        else:
-            remote.lock()
-
-    return lock
+    return make
 
 
-def _unlocking(was: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return `ExclusiveTransmitCardConnection.unlock` for both worlds."""
-
-    @functools.wraps(was)
-    def unlock(self: Any) -> None:
-        remote = innermost(self)
-        if remote is None:
-            was(self)
-        else:
-            remote.unlock()
-
-    return unlock
+def _connect(
+    _: Any, self: Any, protocol: Any = None, mode: Any = None, disposition: Any = None
+) -> None:
+    del mode
+    CardConnectionDecorator.connect(self, protocol, int(ShareMode.EXCLUSIVE), disposition)
 
 
-def _transmitting(was: Callable[..., Any]) -> Callable[..., Any]:
-    """`ExclusiveTransmitCardConnection.transmit` for both worlds; a remote card is locked."""
+def _lock(remote: RemoteCardConnection, _: Any) -> None:
+    remote.lock()
 
-    @functools.wraps(was)
-    def transmit(self: Any, command: list[int], protocol: Any = None) -> Any:
-        remote = innermost(self)
-        if remote is None:
-            return was(self, command, protocol)
-        remote.lock()
-        try:
-            return was(self, command, protocol)
-        finally:
-            remote.unlock()
 
-    return transmit
+def _unlock(remote: RemoteCardConnection, _: Any) -> None:
+    remote.unlock()
+
+
+def _transmit(
+    remote: RemoteCardConnection, self: Any, command: list[int], protocol: Any = None
+) -> Any:
+    """Send a command in a transaction of its own."""
+    remote.lock()
+    try:
+        return CardConnectionDecorator.transmit(self, command, protocol)
+    finally:
+        remote.unlock()

@@ -78,7 +78,7 @@ class MergedCardRequest(AbstractCardRequest):
 
     def waitforcard(self) -> Any:
         """
-        Wait for a card that fits, and give a card service for it.
+        Wait for a card that fits; return a card service for it.
 
         Raises:
             CardRequestTimeoutException: If none came in time.
@@ -100,7 +100,7 @@ class MergedCardRequest(AbstractCardRequest):
 
     def waitforcardevent(self) -> list[Any]:
         """
-        Wait until a card comes or goes; give all cards that are there then.
+        Wait until a card comes or goes; return all cards that are there then.
 
         The first call returns at once if there is a reader.
 

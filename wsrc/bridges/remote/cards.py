@@ -6,8 +6,6 @@ import functools
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
-import msgspec
-
 from wsrc.bridges.pcscd.source import OUT_OF_REACH, Seen
 from wsrc.bridges.remote.shelf import Place, Shelf
 from wsrc.card.slot import CardProtocol, ResetKind, Share
@@ -26,7 +24,6 @@ from wsrc.protocol.messages import CardInfo, Change
 from wsrc.selection import Filter
 from wsrc.settings.load import UserSettings
 from wsrc.user_client.aio import Card, Client
-from wsrc.user_client.client_options import client_options
 from wsrc.user_client.naming import Filters, exactly
 
 RECONNECT_MIN_S, RECONNECT_MAX_S = 0.1, 10.0
@@ -44,23 +41,9 @@ AGAIN_S = 0.02
 Report = Callable[[Sequence[Seen]], None]
 
 
-class LastingClient(Client):
-    """
-    A client that takes the place of an earlier one: what the server keeps for that is its own.
-
-    Args:
-        settings: Of the user.
-        instance: Name of this run of the program, which no other run has.
-    """
-
-    def __init__(self, settings: UserSettings, instance: str) -> None:
-        super().__init__(**client_options(settings))
-        self._hello = msgspec.structs.replace(self._hello, instance=instance)
-
-
-def clients(settings: UserSettings) -> Callable[[], LastingClient]:
-    """Return what makes one client after another."""
-    return functools.partial(LastingClient, settings, uuid.uuid4().hex)
+def clients(settings: UserSettings) -> Callable[[], Client]:
+    """Return what makes one client after another, each of which takes the place of the last."""
+    return functools.partial(Client.from_settings, settings, instance=uuid.uuid4().hex)
 
 
 class RemoteCards:

@@ -4,7 +4,7 @@
 import itertools
 from collections.abc import Container
 
-from wsrc.bridges.pcscd.layouts import MAX_NAME_OCTETS
+from wsrc.bridges.pcscd.source import MAX_NAME_OCTETS
 from wsrc.protocol.messages import CardInfo
 
 PREFIX = "WSRC"

@@ -23,7 +23,7 @@ from wsrc.user_client import aio
 from wsrc.user_client.blocking import Card
 from wsrc.user_client.core.requests import RETURN_S
 from wsrc.user_client.core.watching import CardFeed
-from wsrc.user_client.naming import CardKey, Filters, exactly, key_of, watchable
+from wsrc.user_client.naming import CardKey, Filters, exactly, key_of
 from wsrc.user_client.portal import JOIN_S, wait_for
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
@@ -226,12 +226,11 @@ class Roster:
                 self._note(f"{exc} It is being made again; the cards are kept meanwhile.")
 
     async def _follow(self, client: FollowingClient) -> None:
-        which, meant = watchable(self._which)
-        there, feed = await client.follow(which)
+        there, feed = await client.follow(self._which)
         self._client = client
         if self._ready.is_set():
             self._note(f"Connected to {client.server or 'the server'} again.")
-        listed = {key_of(card): card for card in there if meant(card)}
+        listed = {key_of(card): card for card in there}
         run = await client.run_of_server()
         missing = self._told.keys() - listed.keys()
         self._awaited = missing if run != self._run_of_server else missing & self._awaited
@@ -246,7 +245,7 @@ class Roster:
                 cards, key = dict(self._told), key_of(event.card)
                 cards.pop(key, None)
                 self._awaited.discard(key)
-                if event.change is not Change.REMOVED and meant(event.card):
+                if event.change is not Change.REMOVED:
                     cards[key] = event.card
                 self._update(cards, None)
         finally:

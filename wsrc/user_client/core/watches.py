@@ -8,6 +8,7 @@ from typing import Any
 from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.messages import ReaderView
+from wsrc.user_client.core import arguments
 from wsrc.user_client.core.connection import Connection
 from wsrc.user_client.core.feed import Feed
 from wsrc.user_client.core.reader_feed import (
@@ -155,5 +156,7 @@ class ReaderCalls:
 
 def _from(since: ReaderMark | None, form: m.ReaderForm) -> m.WatchReaders:
     """Ask for what happens since a mark, or for everything."""
-    instance, seq = since if since is not None else (None, None)
+    if since is None:
+        return m.WatchReaders(form=form)
+    instance, seq = arguments.mark(since, "since")
     return m.WatchReaders(form=form, since=seq, instance=instance)

@@ -21,11 +21,9 @@ from tests.support.pcscd_programs import (
     WARM,
     TestProgram,
     World,
-    code_of,
 )
 from wsrc.bridges.pcscd import requests as asks
-from wsrc.bridges.pcscd.needs import Exchange, Park, Reset
-from wsrc.bridges.pcscd.source import Failure, Seen
+from wsrc.bridges.pcscd.source import Failure, Park, Seen
 from wsrc.card.pcsc_numbers import Code
 
 NOT_TRANSACTED = Code.SCARD_E_NOT_TRANSACTED
@@ -48,22 +46,22 @@ def lease_ends(world: World, one: TestProgram, card: int) -> Code:
 
 
 def command_is_lost(world: World, one: TestProgram, card: int) -> Code:
-    world.fail[Exchange] = Failure(DATA_LOST, RESET)
+    world.fail["transmit"] = Failure(DATA_LOST, RESET)
     assert one.transmit(card) is DATA_LOST
     world.fail.clear()
     return RESET
 
 
 def card_is_gone_at_a_command(world: World, one: TestProgram, card: int) -> Code:
-    world.fail[Exchange] = Failure(REMOVED, REMOVED)
+    world.fail["transmit"] = Failure(REMOVED, REMOVED)
     assert one.transmit(card) is REMOVED
     world.fail.clear()
     return REMOVED
 
 
 def reset_is_lost(world: World, one: TestProgram, card: int) -> Code:
-    world.fail[Reset] = Failure(DATA_LOST, RESET)
-    assert code_of(one.ask(asks.Reconnect(card, SHARED, 3, WARM))) is DATA_LOST
+    world.fail["reset"] = Failure(DATA_LOST, RESET)
+    assert one.simple(asks.Reconnect(card, SHARED, 3, WARM)) is DATA_LOST
     world.fail.clear()
     return RESET
 
@@ -95,7 +93,7 @@ each_loss = pytest.mark.parametrize("lose", LOSSES, ids=lambda lose: lose.__name
 
 def goes_on(program: TestProgram, card: int) -> None:
     """Reconnect, and do a transaction."""
-    assert code_of(program.ask(asks.Reconnect(card, SHARED, 3, LEAVE))) is OK
+    assert program.simple(asks.Reconnect(card, SHARED, 3, LEAVE)) is OK
     assert program.simple(asks.Begin(card)) is OK
     assert program.transmit(card) is OK
     assert program.simple(asks.End(card, LEAVE)) is OK
@@ -156,19 +154,19 @@ def test_who_waits_for_a_transaction_goes_on_when_the_session_is_lost(
     call = two.start(request_of(two, theirs))
     assert isinstance(call.need, Park)
     lease_ends(world, one, mine)
-    assert code_of(call.answer) is code
+    assert call.code is code
 
 
 def test_session_that_is_over_in_mid_command_is_told_once(world: World) -> None:
-    world.slow = {Exchange}
+    world.slow = {"transmit"}
     one, two = world.program(), world.program()
     mine, theirs = one.card(), two.connect(DIRECT, 0)[1]
-    call = one.start(asks.Transmit(mine, 1, (0, 0, 0), 264, b"\0\0\0\0"))
+    call = one.start(asks.Transmit(mine, 1, b"\0\0\0\0"))
     lease_ends(world, one, mine)
-    assert code_of(two.ask(asks.Reconnect(theirs, DIRECT, 0, LEAVE))) is OK
+    assert two.simple(asks.Reconnect(theirs, DIRECT, 0, LEAVE)) is OK
     assert two.simple(asks.Begin(theirs)) is OK
-    world.fail[Exchange] = Failure(DATA_LOST, RESET)
-    world.finish(Exchange)
+    world.fail["transmit"] = Failure(DATA_LOST, RESET)
+    world.finish("transmit")
     assert call.done
     assert two.simple(asks.Status(theirs)) is OK
     assert two.simple(asks.End(theirs, LEAVE)) is OK
@@ -182,7 +180,7 @@ def test_exclusive_use_outlives_the_session(world: World, lose: Losing) -> None:
     why = lose(world, one, card)
     assert one.simple(asks.Status(card)) is why
     assert two.connect()[0] is two.connect(EXCLUSIVE)[0] is two.connect(DIRECT, 0)[0] is VIOLATION
-    assert code_of(one.ask(asks.Reconnect(card, EXCLUSIVE, 3, LEAVE))) is OK
+    assert one.simple(asks.Reconnect(card, EXCLUSIVE, 3, LEAVE)) is OK
     assert one.simple(asks.End(card, LEAVE)) is NOT_TRANSACTED
     assert one.simple(asks.Begin(card)) is one.simple(asks.End(card, LEAVE)) is OK
     assert two.connect()[0] is VIOLATION
@@ -198,7 +196,7 @@ def test_exclusive_use_is_given_up_after_the_session_was_lost(
     one, two = world.program(), world.program()
     card = one.card(EXCLUSIVE)
     lose(world, one, card)
-    assert code_of(one.ask(asks.Reconnect(card, share, 3, LEAVE))) is OK
+    assert one.simple(asks.Reconnect(card, share, 3, LEAVE)) is OK
     assert one.simple(asks.Status(card)) is OK
     goes_on(two, two.card())
     assert one.simple(asks.End(card, LEAVE)) is NOT_TRANSACTED
@@ -217,13 +215,13 @@ def test_transaction_within_exclusive_use_goes_on_in_shared_use(world: World) ->
     one, two = world.program(), world.program()
     card = one.card(EXCLUSIVE)
     card_is_taken_out(world, one, card)
-    assert code_of(one.ask(asks.Reconnect(card, EXCLUSIVE, 3, LEAVE))) is OK
+    assert one.simple(asks.Reconnect(card, EXCLUSIVE, 3, LEAVE)) is OK
     assert one.simple(asks.Begin(card)) is OK
-    assert code_of(one.ask(asks.Reconnect(card, SHARED, 3, LEAVE))) is OK
+    assert one.simple(asks.Reconnect(card, SHARED, 3, LEAVE)) is OK
     call = two.start(asks.Connect(two.context, NAME, SHARED, 1))
     assert isinstance(call.need, Park)
     assert one.simple(asks.End(card, LEAVE)) is OK
-    assert code_of(call.answer) is OK
+    assert call.code is OK
     assert one.simple(asks.End(card, LEAVE)) is NOT_TRANSACTED
 
 
@@ -237,10 +235,10 @@ def test_program_that_resets_the_card_in_its_transaction_keeps_that_as_on_pcscd(
     if how == "nested":
         assert one.simple(asks.Begin(mine)) is one.simple(asks.End(mine, WARM)) is OK
     else:
-        refused = one.ask(asks.Reconnect(mine, SHARED, 2, WARM))
-        assert code_of(refused) is Code.SCARD_E_PROTO_MISMATCH
+        refused = one.simple(asks.Reconnect(mine, SHARED, 2, WARM))
+        assert refused is Code.SCARD_E_PROTO_MISMATCH
     assert one.simple(asks.End(mine, LEAVE)) is RESET
-    assert code_of(one.ask(asks.Reconnect(mine, SHARED, 3, LEAVE))) is OK
+    assert one.simple(asks.Reconnect(mine, SHARED, 3, LEAVE)) is OK
     assert two.simple(asks.Status(theirs)) is VIOLATION
     assert one.simple(asks.End(mine, LEAVE)) is OK
     assert two.simple(asks.Status(theirs)) is RESET

@@ -16,14 +16,11 @@ from tests.support.pcscd_programs import (
     SHARED,
     VIOLATION,
     WARM,
-    TestProgram,
     World,
-    code_of,
 )
 from wsrc.bridges.pcscd import requests as asks
 from wsrc.bridges.pcscd.machine import KEEP_S
-from wsrc.bridges.pcscd.needs import Close, Open, Park
-from wsrc.bridges.pcscd.source import Failure, Seen
+from wsrc.bridges.pcscd.source import Failure, Park, Seen
 from wsrc.card.pcsc_numbers import Code
 from wsrc.card.slot import CardProtocol
 
@@ -64,28 +61,28 @@ def test_program_that_comes_back_soon_finds_the_card_as_it_was(world: World) -> 
 def test_who_connects_while_the_card_is_given_back_waits_for_that(world: World) -> None:
     one = world.program()
     one.simple(asks.Disconnect(one.card(), LEAVE))
-    world.slow = {Close}
+    world.slow = {"close"}
     world.later(2 * KEEP_S)
     call = one.start(asks.Connect(one.context, NAME, SHARED, 1))
     assert isinstance(call.need, Park)
-    world.finish(Close)
-    assert TestProgram.connected(call.answer)[0] is OK
+    world.finish("close")
+    assert call.code is OK
     assert world.log == ["open", "close", "open"]
 
 
 def test_two_who_connect_at_once_take_the_card_once(world: World) -> None:
-    world.slow = {Open}
+    world.slow = {"open"}
     one, two = world.program(), world.program()
     first = one.start(asks.Connect(one.context, NAME, SHARED, 1))
     second = two.start(asks.Connect(two.context, NAME, SHARED, 1))
-    world.finish(Open)
-    assert [code_of(c.answer) for c in (first, second)] == [OK, OK]
+    world.finish("open")
+    assert [c.code for c in (first, second)] == [OK, OK]
     assert world.log == ["open"]
     assert one.row()[2] == 2
 
 
 def test_card_that_cannot_be_taken_is_a_code(world: World) -> None:
-    world.fail[Open] = Failure(VIOLATION)
+    world.fail["open"] = Failure(VIOLATION)
     one = world.program()
     assert one.connect() == (VIOLATION, 0)
     world.fail.clear()
@@ -100,10 +97,10 @@ def test_card_that_was_taken_for_nothing_is_given_back(world: World) -> None:
 
 
 def test_program_that_vanishes_while_it_connects_leaves_nothing(world: World) -> None:
-    world.slow = {Open}
+    world.slow = {"open"}
     one = world.program()
     call = one.start(asks.Connect(one.context, NAME, SHARED, 1))
-    world.finish(Open)
+    world.finish("open")
     assert call.done
     one.vanish()
     world.later(2 * KEEP_S)
@@ -140,8 +137,7 @@ def test_protocol_of_a_card_that_has_two_is_that_of_its_host(
     world = World(Seen(NAME, present=True, atr=DUAL_ATR))
     world.atr, world.protocol = DUAL_ATR, known
     one = world.program()
-    answer = one.ask(asks.Connect(one.context, NAME, SHARED, wanted))
-    assert TestProgram.connected(answer)[2] == chosen
+    assert one.ask(asks.Connect(one.context, NAME, SHARED, wanted)).protocol == chosen
     assert one.row()[3] == chosen
 
 
@@ -183,7 +179,7 @@ def test_direct_use_takes_the_card_only_to_talk_to_it(world: World) -> None:
     card = one.connect(DIRECT, 0)[1]
     assert world.log == []
     assert one.row() == (1, 4, 1, 0)
-    assert one.simple(asks.Control(card, 0x42000D48, 264, b"")) is OK
+    assert one.simple(asks.Control(card, 0x42000D48, b"", 264)) is OK
     assert one.transmit(card) is MISMATCH
     assert one.transmit(card, protocol=4) is OK
     assert world.log == ["open", "00010203"]

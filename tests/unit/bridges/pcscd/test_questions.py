@@ -20,17 +20,9 @@ from tests.support.pcscd_programs import (
     WARM,
     TestProgram,
     World,
-    code_of,
 )
 from wsrc.bridges.pcscd import requests as asks
-from wsrc.bridges.pcscd.needs import (
-    ControlReader,
-    Open,
-    Park,
-    ReadAttribute,
-    WriteAttribute,
-)
-from wsrc.bridges.pcscd.source import Failure
+from wsrc.bridges.pcscd.source import Failure, Park
 from wsrc.card.pcsc_numbers import Code
 
 UNSUPPORTED = Code.SCARD_E_UNSUPPORTED_FEATURE
@@ -44,15 +36,17 @@ def world() -> World:
     return World()
 
 
+def result_of(one: TestProgram, request: asks.CardRequest[bytes]) -> tuple[Code | None, bytes]:
+    call = one.finished(request)
+    return call.code, call.given or b""
+
+
 def test_attributes_are_known_without_the_card(world: World) -> None:
     one = world.program()
     card = one.connect(DIRECT, 0)[1]
 
-    def value(number: int, most: int = 264) -> tuple[Code, bytes]:
-        answer = one.ask(asks.GetAttribute(card, number, most))
-        assert answer is not None
-        _, _, octets, size, code = struct.unpack("=iI264sII", answer)
-        return Code(code), octets[:size]
+    def value(number: int, most: int = 264) -> tuple[Code | None, bytes]:
+        return result_of(one, asks.GetAttribute(card, number, most))
 
     unknown = Code.SCARD_E_UNSUPPORTED_FEATURE
     assert value(0x00090303) == (OK, HERE.atr)
@@ -67,8 +61,7 @@ def test_attributes_are_known_without_the_card(world: World) -> None:
     assert value(0x00078000)[0] is unknown
     assert world.log == []
     world.see(OUT)
-    reconnected = one.ask(asks.Reconnect(card, DIRECT, 0, LEAVE))
-    assert code_of(reconnected) is NO_CARD
+    assert one.simple(asks.Reconnect(card, DIRECT, 0, LEAVE)) is NO_CARD
     card = one.connect(DIRECT, 0)[1]
     assert value(0x00090303)[0] is unknown
     assert value(0x00090300) == (OK, b"\x00")
@@ -76,12 +69,8 @@ def test_attributes_are_known_without_the_card(world: World) -> None:
 
 def control(
     one: TestProgram, card: int, code: int = ESCAPE, octets: bytes = b"x", room: int = 264
-) -> tuple[Code, bytes]:
-    answer = one.ask(asks.Control(card, code, room, octets))
-    assert answer is not None
-    code, size = struct.unpack("=iIIIII", answer[:24])[5:3:-1]
-    assert len(answer) == 24 + (size if code == OK else 0)
-    return Code(code), answer[24:]
+) -> tuple[Code | None, bytes]:
+    return result_of(one, asks.Control(card, code, octets, room))
 
 
 def test_control_and_attributes_reach_the_reader_of_our_card(world: World) -> None:
@@ -89,16 +78,42 @@ def test_control_and_attributes_reach_the_reader_of_our_card(world: World) -> No
     card = one.card()
     assert control(one, card, octets=b"hello") == (OK, b"hello")
     assert control(one, card, octets=b"hello", room=4) == (Code.SCARD_E_INSUFFICIENT_BUFFER, b"")
-    serial = one.ask(asks.GetAttribute(card, SERIAL, 264))
-    assert serial is not None
-    assert code_of(serial) is OK
-    assert serial[8:28] == b"vendor_ifd_serial_no"
+    assert one.ask(asks.GetAttribute(card, SERIAL, 264)) == b"vendor_ifd_serial_no"
     assert one.simple(asks.SetAttribute(card, 7, b"\1")) is OK
     assert one.simple(asks.SetAttribute(card, 0x7FFF0007, b"\0")) is OK
     assert world.log == [
         "open", "control 1", "control 1", "read vendor_ifd_serial_no",
         "write supress_t1_ifs_request 01", "write supress_t1_ifs_request 00",
     ]  # fmt: skip
+
+
+def test_answer_for_which_there_is_no_room_is_not_given_but_how_long_it_is(world: World) -> None:
+    one = world.program()
+    card = one.card()
+    for asked in (
+        asks.Transmit(card, 1, b"\0\1\2\3", max_answer=5),
+        asks.Control(card, ESCAPE, b"123456", 5),
+        asks.GetAttribute(card, 0x00010100, 3),
+    ):
+        call = one.start(asked)
+        assert call.refusal is not None
+        assert call.refusal.code is Code.SCARD_E_INSUFFICIENT_BUFFER
+        assert call.refusal.octets == asked.max_answer + 1
+    assert one.simple(asks.Transmit(card, 1, b"\0\1\2\3", max_answer=6)) is OK
+
+
+def test_sentence_of_a_failure_goes_with_its_code(world: World) -> None:
+    one = world.program()
+    world.fail["open"] = Failure(VIOLATION, reason="The card is held by third.")
+    for asked in (
+        asks.Connect(one.context, NAME, SHARED, 3),
+        asks.Control(one.connect(DIRECT, 0)[1], ESCAPE, b""),
+        asks.SetAttribute(one.connect(DIRECT, 0)[1], SERIAL, b""),
+    ):
+        call = one.start(asked)
+        assert call.refusal is not None
+        assert call.refusal.code is VIOLATION
+        assert call.refusal.reason == "The card is held by third."
 
 
 def test_what_has_no_name_elsewhere_is_not_asked_for(world: World) -> None:
@@ -132,15 +147,13 @@ def test_features_are_asked_for_once_while_the_card_is_ours(world: World) -> Non
 @pytest.mark.parametrize(
     ("need", "request_of", "told"),
     [
-        (ControlReader, lambda card: asks.Control(card, ESCAPE, 9, b""), UNSUPPORTED),
-        (ControlReader, lambda card: asks.Control(card, FEATURES, 9, b""), UNSUPPORTED),
-        (ReadAttribute, lambda card: asks.GetAttribute(card, SERIAL, 9), UNSUPPORTED),
-        (WriteAttribute, lambda card: asks.SetAttribute(card, SERIAL, b""), NOT_TRANSACTED),
+        ("control", lambda card: asks.Control(card, ESCAPE, b"", 9), UNSUPPORTED),
+        ("control", lambda card: asks.Control(card, FEATURES, b"", 9), UNSUPPORTED),
+        ("get_attribute", lambda card: asks.GetAttribute(card, SERIAL, 9), UNSUPPORTED),
+        ("set_attribute", lambda card: asks.SetAttribute(card, SERIAL, b""), NOT_TRANSACTED),
     ],
 )
-def test_what_the_reader_cannot_do(
-    world: World, need: type, request_of: object, told: Code
-) -> None:
+def test_what_the_reader_cannot_do(world: World, need: str, request_of: object, told: Code) -> None:
     assert callable(request_of)
     one = world.program()
     card = one.card()
@@ -165,25 +178,25 @@ def test_reader_alone_is_taken_for_as_long_as_a_question_takes(world: World) -> 
 
 
 def test_who_connects_meanwhile_waits_until_the_reader_is_given_back(world: World) -> None:
-    world.slow = {ControlReader}
+    world.slow = {"control"}
     one, two = world.program(), world.program()
     card = one.connect(DIRECT, 0)[1]
-    asked = one.start(asks.Control(card, ESCAPE, 9, b"1"))
+    asked = one.start(asks.Control(card, ESCAPE, b"1", 9))
     connecting = two.start(asks.Connect(two.context, NAME, SHARED, 1))
     assert isinstance(connecting.need, Park)
-    world.finish(ControlReader)
+    world.finish("control")
     assert asked.done
-    assert code_of(connecting.answer) is OK
+    assert connecting.code is OK
     assert world.log == ["open reader", "control 1", "close", "open"]
 
 
 def test_reader_alone_that_cannot_be_asked(world: World) -> None:
     one = world.program()
     card = one.connect(DIRECT, 0)[1]
-    world.fail[Open] = Failure(VIOLATION)
+    world.fail["open"] = Failure(VIOLATION)
     assert control(one, card) == (VIOLATION, b"")
-    del world.fail[Open]
-    world.fail[ControlReader] = Failure(Code.SCARD_E_READER_UNAVAILABLE, RESET)
+    del world.fail["open"]
+    world.fail["control"] = Failure(Code.SCARD_E_READER_UNAVAILABLE, RESET)
     assert control(one, card) == (Code.SCARD_E_READER_UNAVAILABLE, b"")
     assert world.log == ["open reader", "close"]
     assert one.simple(asks.Status(card)) is OK
@@ -201,17 +214,17 @@ def test_reset_that_was_put_off_is_done_before_the_reader_is_told_to_act(world: 
 
 
 def test_reader_is_asked_in_turn(world: World) -> None:
-    world.slow = {ControlReader, ReadAttribute}
+    world.slow = {"control", "get_attribute"}
     one, two = world.program(), world.program()
     mine, theirs = one.card(), two.card()
-    first = one.start(asks.Control(mine, ESCAPE, 9, b"1"))
+    first = one.start(asks.Control(mine, ESCAPE, b"1", 9))
     second = two.start(asks.GetAttribute(theirs, SERIAL, 264))
-    assert isinstance(first.need, ControlReader)
+    assert first.waits_for == "control"
     assert isinstance(second.need, Park)
-    world.finish(ControlReader)
-    assert isinstance(second.need, ReadAttribute)
-    world.finish(ReadAttribute)
-    assert code_of(second.answer) is OK
+    world.finish("control")
+    assert second.waits_for == "get_attribute"
+    world.finish("get_attribute")
+    assert second.code is OK
 
 
 def test_transaction_of_another_keeps_the_reader(world: World) -> None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Any order of what programs, cards and readers do leaves the machine behind the socket sound."""
 
-import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.support.pcscd_programs import ATR, NAME, Running, TestProgram, World
 from wsrc.bridges.pcscd import requests as asks
 from wsrc.bridges.pcscd.machine import KEEP_S
-from wsrc.bridges.pcscd.needs import Close, Exchange, Open, Park, Reset
 from wsrc.bridges.pcscd.reader import Reader
-from wsrc.bridges.pcscd.source import Failure, Seen, Session
+from wsrc.bridges.pcscd.source import Failure, Park, Seen, Session
 from wsrc.card.pcsc_numbers import Code
 
 NAMES = (NAME, b"Other 00 00")
@@ -33,11 +31,11 @@ class Sharing(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World(*(Seen(name, present=True, atr=ATR) for name in NAMES))
-        self.world.slow = {Open, Exchange, Reset, Close}
+        self.world.slow = {"open", "transmit", "reset", "close"}
         self.programs: list[TestProgram] = []
         self.busy: dict[int, Running] = {}
         self.holds: dict[int, set[int]] = {}
-        self.requests: dict[int, asks.Request] = {}
+        self.requests: dict[int, asks.Request[Any]] = {}
         self.waits: set[int] = set()
         self.counts = dict.fromkeys(NAMES, 0)
         self.inside = dict.fromkeys(NAMES, True)
@@ -94,7 +92,7 @@ class Sharing(RuleBasedStateMachine):
             "e": asks.End(card, how),
             "r": asks.Reconnect(card, share, 3, how),
             "d": asks.Disconnect(card, how),
-            "t": asks.Transmit(card, 1, (0, 0, 0), 264, b"\0\1\2\3"),
+            "t": asks.Transmit(card, 1, b"\0\1\2\3"),
         }
         self._start(program, requests[what])
 
@@ -110,14 +108,13 @@ class Sharing(RuleBasedStateMachine):
     def stop_waiting(self, data: st.DataObject) -> None:
         program = self._idle(data)
         if program is not None:
-            answered = program.ask(asks.StopWaiting()) is not None
-            assert answered == (program.number in self.waits)
+            assert program.ask(asks.StopWaiting()) == (program.number in self.waits)
             self.waits.discard(program.number)
 
     @precondition(lambda self: self._is_at_work())
     @rule(failure=st.sampled_from(FAILURES))
     def finish(self, failure: Failure | None) -> None:
-        for kind in (Open, Exchange, Reset):
+        for kind in ("open", "transmit", "reset"):
             self.world.fail.pop(kind, None)
             if failure is not None:
                 self.world.fail[kind] = failure
@@ -221,7 +218,7 @@ class Sharing(RuleBasedStateMachine):
         idle = [program for program in self.programs if program.number not in self.busy]
         return data.draw(st.sampled_from(idle)) if idle else None
 
-    def _start(self, program: TestProgram, request: asks.Request) -> None:
+    def _start(self, program: TestProgram, request: asks.Request[Any]) -> None:
         self.busy[program.number] = program.start(request)
         self.requests[program.number] = request
         self._collect()
@@ -232,14 +229,13 @@ class Sharing(RuleBasedStateMachine):
             if not call.done:
                 continue
             del self.busy[number]
-            request, answer = self.requests[number], call.answer
-            assert answer is not None
+            request = self.requests[number]
+            assert call.code is not None
+            if call.code is not Code.SCARD_S_SUCCESS:
+                continue
             if isinstance(request, asks.Connect):
-                code, card, _ = TestProgram.connected(answer)
-                if code is Code.SCARD_S_SUCCESS:
-                    self.holds[number].add(card)
-            ended = struct.unpack("=I", answer[-4:])[0] == 0
-            if isinstance(request, asks.Disconnect) and ended:
+                self.holds[number].add(call.given.card)
+            if isinstance(request, asks.Disconnect):
                 self.holds[number].discard(request.card)
 
 

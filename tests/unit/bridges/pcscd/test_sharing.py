@@ -18,11 +18,9 @@ from tests.support.pcscd_programs import (
     VIOLATION,
     WARM,
     World,
-    code_of,
 )
 from wsrc.bridges.pcscd import requests as asks
-from wsrc.bridges.pcscd.needs import Exchange, Park, Reset
-from wsrc.bridges.pcscd.source import Failure
+from wsrc.bridges.pcscd.source import Failure, Park
 from wsrc.card.pcsc_numbers import Code
 
 
@@ -49,10 +47,9 @@ def test_exclusive_use_is_not_had_beside_others(world: World) -> None:
     card = one.card()
     assert two.connect(EXCLUSIVE)[0] is VIOLATION
     other = two.card()
-    answer = one.ask(asks.Reconnect(card, EXCLUSIVE, 3, LEAVE))
-    assert code_of(answer) is VIOLATION
+    assert one.simple(asks.Reconnect(card, EXCLUSIVE, 3, LEAVE)) is VIOLATION
     two.simple(asks.Disconnect(other, LEAVE))
-    assert code_of(one.ask(asks.Reconnect(card, EXCLUSIVE, 3, LEAVE))) is OK
+    assert one.simple(asks.Reconnect(card, EXCLUSIVE, 3, LEAVE)) is OK
     assert one.row()[2] == -1
 
 
@@ -66,7 +63,7 @@ def test_transaction_is_nestable_and_keeps_the_card_from_others(world: World) ->
     assert two.simple(asks.Status(theirs)) is VIOLATION
     assert two.simple(asks.End(theirs, LEAVE)) is VIOLATION
     assert two.simple(asks.Reconnect(theirs, SHARED, 3, LEAVE)) is VIOLATION
-    assert two.simple(asks.Control(theirs, 0x42000D48, 9, b"")) is VIOLATION
+    assert two.simple(asks.Control(theirs, 0x42000D48, b"", 9)) is VIOLATION
     assert two.simple(asks.GetAttribute(theirs, 0x90303, 264)) is VIOLATION
     assert one.simple(asks.End(mine, LEAVE)) is OK
     assert one.simple(asks.End(mine, LEAVE)) is Code.SCARD_E_NOT_TRANSACTED
@@ -82,10 +79,10 @@ def test_begin_waits_100_ms_and_goes_on_at_once_when_it_may(world: World) -> Non
     world.later(0.09)
     assert not call.done
     world.later(0.02)
-    assert code_of(call.answer) is VIOLATION
+    assert call.code is VIOLATION
     call = two.start(asks.Begin(theirs))
     one.simple(asks.End(mine, LEAVE))
-    assert code_of(call.answer) is OK
+    assert call.code is OK
 
 
 @pytest.mark.parametrize("ending", ["end", "disconnect", "vanish", "remove"])
@@ -103,7 +100,7 @@ def test_lock_is_let_go_however_its_owner_ends(world: World, ending: str) -> Non
     else:
         world.see(OUT)
     codes = {"vanish": RESET, "remove": REMOVED}
-    assert code_of(call.answer) is codes.get(ending, OK)
+    assert call.code is codes.get(ending, OK)
 
 
 def test_owner_of_a_lock_that_vanishes_leaves_the_card_reset(world: World) -> None:
@@ -133,7 +130,7 @@ def test_owner_that_was_told_of_a_reset_does_not_reset_again(world: World) -> No
     one.simple(asks.End(mine, WARM))
     assert one.simple(asks.Status(mine)) is RESET
     one.vanish()
-    assert code_of(two.ask(asks.Reconnect(theirs, SHARED, 3, LEAVE))) is OK
+    assert two.simple(asks.Reconnect(theirs, SHARED, 3, LEAVE)) is OK
     assert two.transmit(theirs) is OK
     assert world.log == ["open", "reset warm", "00010203"]
 
@@ -152,10 +149,8 @@ def test_disconnect_resets_for_the_others_before_their_next_command(
         asks.SetAttribute(mine, 1, b""),
     ):  # fmt: skip
         assert one.simple(refused) is RESET
-    answer = one.ask(asks.Control(mine, 0x42000D48, 9, b""))
-    assert answer is not None
-    assert answer[20:24] == bytes(4)
-    assert code_of(one.ask(asks.Reconnect(mine, SHARED, 3, LEAVE))) is OK
+    assert one.simple(asks.Control(mine, 0x42000D48, b"", 9)) is OK
+    assert one.simple(asks.Reconnect(mine, SHARED, 3, LEAVE)) is OK
     asked = ["open", "control 3400"]
     assert world.log == asked
     assert one.transmit(mine) is OK
@@ -183,7 +178,7 @@ def test_disconnect_with_a_reset_waits_for_the_transaction_of_another(world: Wor
     assert isinstance(call.need, Park)
     assert one.transmit(mine) is OK
     one.simple(asks.End(mine, LEAVE))
-    assert code_of(call.answer) is OK
+    assert call.code is OK
     assert one.transmit(mine) is RESET
 
 
@@ -202,14 +197,14 @@ def test_connect_waits_for_the_transaction_of_another(world: World) -> None:
     call = two.start(asks.Connect(two.context, NAME, SHARED, 1))
     assert call.need == Park()
     one.simple(asks.End(mine, LEAVE))
-    assert code_of(call.answer) is OK
+    assert call.code is OK
 
 
 def test_reconnect_resets_at_once_and_gives_what_the_card_says_then(world: World) -> None:
     one, two = world.program(), world.program()
     mine, theirs = one.card(), two.card()
     world.atr = DUAL_ATR
-    assert code_of(one.ask(asks.Reconnect(mine, SHARED, 3, WARM))) is OK
+    assert one.simple(asks.Reconnect(mine, SHARED, 3, WARM)) is OK
     assert world.log == ["open", "reset warm"]
     assert one.row()[3] == 2
     assert two.transmit(theirs) is RESET
@@ -220,12 +215,12 @@ def test_card_that_does_not_come_up_again(world: World) -> None:
     one, two = world.program(), world.program()
     mine, theirs = one.card(), two.card()
     unresponsive = Code.SCARD_W_UNRESPONSIVE_CARD
-    world.fail[Reset] = Failure(unresponsive, RESET)
-    assert code_of(one.ask(asks.Reconnect(mine, SHARED, 3, UNPOWER))) is unresponsive
+    world.fail["reset"] = Failure(unresponsive, RESET)
+    assert one.simple(asks.Reconnect(mine, SHARED, 3, UNPOWER)) is unresponsive
     assert two.transmit(theirs) is RESET
     assert world.log == ["open", "close"]
     world.fail.clear()
-    assert code_of(one.ask(asks.Reconnect(mine, SHARED, 3, LEAVE))) is OK
+    assert one.simple(asks.Reconnect(mine, SHARED, 3, LEAVE)) is OK
     assert one.transmit(mine) is OK
     assert world.log == ["open", "close", "open", "00010203"]
 
@@ -233,7 +228,7 @@ def test_card_that_does_not_come_up_again(world: World) -> None:
 def test_session_that_is_lost_is_a_reset_for_all(world: World) -> None:
     one, two = world.program(), world.program()
     mine, theirs = one.card(), two.card()
-    world.fail[Exchange] = Failure(Code.SCARD_E_COMM_DATA_LOST, RESET)
+    world.fail["transmit"] = Failure(Code.SCARD_E_COMM_DATA_LOST, RESET)
     assert one.transmit(mine) is Code.SCARD_E_COMM_DATA_LOST
     world.fail.clear()
     assert one.transmit(mine) is RESET
@@ -245,7 +240,7 @@ def test_session_that_is_lost_is_a_reset_for_all(world: World) -> None:
 def test_failure_that_is_the_cards_own_leaves_all_as_it_is(world: World) -> None:
     one = world.program()
     card = one.card()
-    world.fail[Exchange] = Failure(Code.SCARD_E_NOT_TRANSACTED)
+    world.fail["transmit"] = Failure(Code.SCARD_E_NOT_TRANSACTED)
     assert one.transmit(card) is Code.SCARD_E_NOT_TRANSACTED
     world.fail.clear()
     assert one.transmit(card) is OK

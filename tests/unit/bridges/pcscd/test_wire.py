@@ -2,15 +2,17 @@
 """The octets of libpcsclite's protocol."""
 
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from wsrc.bridges.pcscd import wire
-from wsrc.bridges.pcscd.wire import Reading, Row, WireError
+from wsrc.bridges.pcscd import requests as asks, wire
+from wsrc.bridges.pcscd.requests import RequestError, Row
+from wsrc.bridges.pcscd.wire import Reading
 from wsrc.card.pcsc_numbers import Code
 
-OK = Code.SCARD_S_SUCCESS
+NO_ROOM = Code.SCARD_E_INSUFFICIENT_BUFFER
 APDU = bytes.fromhex("00a40004023f00")
 
 
@@ -24,44 +26,44 @@ def transmit(octets: bytes, claimed: int | None = None) -> bytes:
 
 
 REQUESTS = [
-    (framed(0x01, struct.pack("=III", 2, 0, 0)), wire.EstablishContext(2)),
-    (framed(0x02, struct.pack("=II", 9, 0)), wire.ReleaseContext(9)),
+    (framed(0x01, struct.pack("=III", 2, 0, 0)), asks.EstablishContext(2)),
+    (framed(0x02, struct.pack("=II", 9, 0)), asks.ReleaseContext(9)),
     (
         framed(0x04, struct.pack("=I128sIIiII", 9, b"Reader\0rest", 2, 3, 0, 0, 0)),
-        wire.Connect(9, b"Reader", 2, 3),
+        asks.Connect(9, b"Reader", 2, 3),
     ),
-    (framed(0x05, struct.pack("=iIIIII", 7, 2, 3, 1, 0, 0)), wire.Reconnect(7, 2, 3, 1)),
-    (framed(0x06, struct.pack("=iII", 7, 2, 0)), wire.Disconnect(7, 2)),
-    (framed(0x07, struct.pack("=iI", 7, 0)), wire.Begin(7)),
-    (framed(0x08, struct.pack("=iII", 7, 1, 0)), wire.End(7, 1)),
-    (transmit(APDU), wire.Transmit(7, 1, (16, 2, 8), 264, APDU)),
-    (transmit(b""), wire.Transmit(7, 1, (16, 2, 8), 264, b"")),
+    (framed(0x05, struct.pack("=iIIIII", 7, 2, 3, 1, 0, 0)), asks.Reconnect(7, 2, 3, 1)),
+    (framed(0x06, struct.pack("=iII", 7, 2, 0)), asks.Disconnect(7, 2)),
+    (framed(0x07, struct.pack("=iI", 7, 0)), asks.Begin(7)),
+    (framed(0x08, struct.pack("=iII", 7, 1, 0)), asks.End(7, 1)),
+    (transmit(APDU), asks.Transmit(7, 1, APDU, (16, 2, 8), 264)),
+    (transmit(b""), asks.Transmit(7, 1, b"", (16, 2, 8), 264)),
     (
         framed(0x0A, struct.pack("=iIIIII", 7, 0x42000D48, 2, 264, 0, 0), b"ab"),
-        wire.Control(7, 0x42000D48, 264, b"ab"),
+        asks.Control(7, 0x42000D48, b"ab", 264),
     ),
-    (framed(0x0B, struct.pack("=iI", 7, 0)), wire.Status(7)),
-    (framed(0x0D, struct.pack("=iI", 9, 0)), wire.Cancel(9)),
+    (framed(0x0B, struct.pack("=iI", 7, 0)), asks.Status(7)),
+    (framed(0x0D, struct.pack("=iI", 9, 0)), asks.Cancel(9)),
     (
         framed(0x0F, struct.pack("=iI264sII", 7, 0x90303, b"", 264, 0)),
-        wire.GetAttribute(7, 0x90303, 264),
+        asks.GetAttribute(7, 0x90303, 264),
     ),
     (
         framed(0x10, struct.pack("=iI264sII", 7, 0x90303, b"abc", 2, 0)),
-        wire.SetAttribute(7, 0x90303, b"ab"),
+        asks.SetAttribute(7, 0x90303, b"ab"),
     ),
-    (framed(0x11, struct.pack("=iiI", 4, 6, 0)), wire.Version(4, 6)),
-    (framed(0x12), wire.GetReaders()),
-    (framed(0x13), wire.Wait()),
-    (framed(0x14), wire.StopWaiting()),
-    (framed(0x15), wire.GetReaderEvents()),
-    (framed(0x16), wire.GetTableSize()),
-    (framed(0x17), wire.GetTable()),
+    (framed(0x11, struct.pack("=iiI", 4, 6, 0)), asks.Version(4, 6)),
+    (framed(0x12), asks.GetReaders()),
+    (framed(0x13), asks.Wait()),
+    (framed(0x14), asks.StopWaiting()),
+    (framed(0x15), asks.GetReaderEvents()),
+    (framed(0x16), asks.GetTableSize()),
+    (framed(0x17), asks.GetTable()),
 ]
 
 
 @pytest.mark.parametrize(("octets", "request_"), REQUESTS, ids=lambda x: type(x).__name__)
-def test_request_is_read_when_it_is_complete(octets: bytes, request_: wire.Request) -> None:
+def test_request_is_read_when_it_is_complete(octets: bytes, request_: asks.Request[Any]) -> None:
     reading = Reading()
     for at in range(len(octets)):
         assert reading.next() is None
@@ -93,7 +95,7 @@ def test_any_octets_are_requests_or_refused(octets: bytes) -> None:
     try:
         while reading.next() is not None:
             pass
-    except WireError:
+    except RequestError:
         return
     assert reading.unread <= len(octets)
 
@@ -118,7 +120,7 @@ def test_any_octets_are_requests_or_refused(octets: bytes) -> None:
 def test_what_is_no_request_is_refused(octets: bytes) -> None:
     reading = Reading()
     reading.feed(octets)
-    with pytest.raises(WireError):
+    with pytest.raises(RequestError):
         reading.next()
 
 
@@ -126,50 +128,65 @@ def test_largest_payload_is_taken() -> None:
     reading = Reading()
     reading.feed(transmit(bytes(65_548)))
     request = reading.next()
-    assert isinstance(request, wire.Transmit)
+    assert isinstance(request, asks.Transmit)
     assert len(request.octets) == 65_548
 
 
 def test_answers_have_the_fields_of_the_request_and_those_that_are_out() -> None:
     u = struct.Struct
-    assert wire.established(wire.EstablishContext(2), 9, OK) == u("=III").pack(2, 9, 0)
-    assert wire.released(wire.ReleaseContext(9), OK) == u("=II").pack(9, 0)
-    connect = wire.Connect(9, b"R", 2, 3)
-    assert wire.connected(connect, OK, 7, 1) == u("=I128sIIiII").pack(9, b"R", 2, 3, 7, 1, 0)
-    mismatch = Code.SCARD_E_PROTO_MISMATCH
-    assert wire.connected(connect, mismatch)[-4:] == u("=I").pack(0x8010000F)
-    reconnect = wire.Reconnect(7, 2, 3, 1)
-    assert wire.reconnected(reconnect, OK, 1) == u("=iIIIII").pack(7, 2, 3, 1, 1, 0)
-    assert wire.disposed(wire.Disconnect(7, 2), OK) == u("=iII").pack(7, 2, 0)
-    assert wire.disposed(wire.End(7, 1), OK) == u("=iII").pack(7, 1, 0)
-    assert wire.told(wire.Begin(7), OK) == u("=iI").pack(7, 0)
-    assert wire.cancelled(wire.Cancel(9), OK) == u("=II").pack(9, 0)
-    assert wire.version(4, 5, OK) == u("=iiI").pack(4, 5, 0)
-    assert wire.waited(Code.SCARD_E_CANCELLED) == u("=II").pack(0, 0x80100002)
-    assert wire.reader_events(3) == u("=II").pack(3, 0)
-    assert wire.table_size(20) == u("=i").pack(20)
+    establish = asks.EstablishContext(2)
+    assert wire.answer(establish, 9) == u("=III").pack(2, 9, 0)
+    invalid = Code.SCARD_E_INVALID_VALUE
+    assert wire.refusal(establish, invalid) == u("=III").pack(2, 0, 0x80100011)
+    assert wire.answer(asks.ReleaseContext(9), None) == u("=II").pack(9, 0)
+    connect = asks.Connect(9, b"R", 2, 3)
+    given = asks.Connected(7, 1)
+    assert wire.answer(connect, given) == u("=I128sIIiII").pack(9, b"R", 2, 3, 7, 1, 0)
+    mismatch = wire.refusal(connect, Code.SCARD_E_PROTO_MISMATCH)
+    assert mismatch == u("=I128sIIiII").pack(9, b"R", 2, 3, 0, 0, 0x8010000F)
+    reconnect = asks.Reconnect(7, 2, 3, 1)
+    assert wire.answer(reconnect, 1) == u("=iIIIII").pack(7, 2, 3, 1, 1, 0)
+    assert wire.refusal(reconnect, invalid) == u("=iIIIII").pack(7, 2, 3, 1, 0, 0x80100011)
+    assert wire.answer(asks.Disconnect(7, 2), None) == u("=iII").pack(7, 2, 0)
+    assert wire.answer(asks.End(7, 1), None) == u("=iII").pack(7, 1, 0)
+    assert wire.answer(asks.Begin(7), None) == u("=iI").pack(7, 0)
+    assert wire.answer(asks.Status(7), None) == u("=iI").pack(7, 0)
+    assert wire.answer(asks.Cancel(9), None) == u("=II").pack(9, 0)
+    assert wire.answer(asks.Version(4, 9), 5) == u("=iiI").pack(4, 5, 0)
+    stopped = wire.refusal(asks.Version(3, 9), Code.SCARD_E_SERVICE_STOPPED)
+    assert stopped == u("=iiI").pack(4, 4, 0x8010001E)
+    assert wire.answer(asks.GetReaderEvents(), 3) == u("=II").pack(3, 0)
+    assert wire.answer(asks.GetTableSize(), 20) == u("=i").pack(20)
 
 
-def test_answer_of_the_card_follows_if_there_is_room_for_it() -> None:
-    asked = wire.Transmit(7, 1, (16, 2, 8), 4, APDU)
+def test_program_that_waits_is_answered_once() -> None:
+    assert wire.event(Code.SCARD_E_CANCELLED) == struct.pack("=II", 0, 0x80100002)
+    assert wire.answer(asks.StopWaiting(), given=True) == struct.pack("=II", 0, 0)
+    assert wire.answer(asks.StopWaiting(), given=False) == b""
+    assert wire.answer(asks.Wait(), None) == b""
+    assert wire.answer(asks.Wait(), (Row(), Row())) == bytes(2 * 184)
+
+
+def test_answer_of_the_card_follows() -> None:
+    asked = asks.Transmit(7, 1, APDU, (16, 2, 8), 4)
     head = struct.Struct("=iIIIIIII")
-    assert wire.transmitted(asked, OK, b"abcd") == head.pack(7, 1, 16, 7, 2, 8, 4, 0) + b"abcd"
-    too_long = wire.transmitted(asked, OK, b"abcde")
+    assert wire.answer(asked, b"abcd") == head.pack(7, 1, 16, 7, 2, 8, 4, 0) + b"abcd"
+    too_long = wire.refusal(asked, NO_ROOM, 5)
     assert too_long == head.pack(7, 1, 16, 7, 2, 8, 5, 0x80100008)
-    failed = wire.transmitted(asked, Code.SCARD_W_RESET_CARD)
+    failed = wire.refusal(asked, Code.SCARD_W_RESET_CARD)
     assert failed == head.pack(7, 1, 16, 7, 2, 8, 0, 0x80100068)
-    control = wire.Control(7, 5, 2, b"x")
+    control = asks.Control(7, 5, b"x", 2)
     head = struct.Struct("=iIIIII")
-    assert wire.controlled(control, OK, b"ab") == head.pack(7, 5, 1, 2, 2, 0) + b"ab"
-    assert wire.controlled(control, OK, b"abc") == head.pack(7, 5, 1, 2, 3, 0x80100008)
+    assert wire.answer(control, b"ab") == head.pack(7, 5, 1, 2, 2, 0) + b"ab"
+    assert wire.refusal(control, NO_ROOM, 3) == head.pack(7, 5, 1, 2, 3, 0x80100008)
 
 
 def test_attribute_has_its_fixed_size() -> None:
     layout = struct.Struct("=iI264sII")
-    asked = wire.GetAttribute(7, 5, 3)
-    assert layout.unpack(wire.attribute(asked, OK, b"abc"))[2:] == (b"abc" + bytes(261), 3, 0)
-    assert layout.unpack(wire.attribute(asked, OK, b"abcd"))[2:] == (bytes(264), 4, 0x80100008)
-    written = wire.attribute(wire.SetAttribute(7, 5, b"ab"), OK)
+    asked = asks.GetAttribute(7, 5, 3)
+    assert layout.unpack(wire.answer(asked, b"abc"))[2:] == (b"abc" + bytes(261), 3, 0)
+    assert layout.unpack(wire.refusal(asked, NO_ROOM, 4))[2:] == (bytes(264), 4, 0x80100008)
+    written = wire.answer(asks.SetAttribute(7, 5, b"ab"), None)
     assert layout.unpack(written) == (7, 5, b"ab" + bytes(262), 2, 0)
 
 

@@ -15,8 +15,8 @@ from smartcard.scard import (  # noqa: TID251
 
 from tests.support.remote_pyscard import RemotePyscard
 from tests.support.world import LIMIT_S, Host
+from wsrc.bridges.pcscd.requests import Refused
 from wsrc.bridges.pyscard.context import Context
-from wsrc.bridges.pyscard.service import ScardError
 from wsrc.card.pcsc_numbers import Code
 from wsrc.readers.simulated_connection import ECHO_CONTROL
 
@@ -38,10 +38,10 @@ async def _stopped(host: Host) -> None:
 
 def test_control_codes_of_windows(remote: RemotePyscard) -> None:
     context = Context(remote.installed._service, windows=True)
-    card, _ = context.connect(remote.reader.name.encode(), SCARD_SHARE_SHARED, 3)
+    card = context.connect(remote.reader.name.encode(), SCARD_SHARE_SHARED, 3).card
     assert context.control(card, 0x00312000, b"hello") == b"hello"
     assert context.control(card, 0x00313520, b"") == b""
-    with pytest.raises(ScardError) as caught:
+    with pytest.raises(Refused) as caught:
         context.control(card, ECHO, b"")
     assert caught.value.code is Code.SCARD_E_UNSUPPORTED_FEATURE
     context.disconnect(card, SCARD_LEAVE_CARD)

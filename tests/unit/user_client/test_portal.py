@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A loop in a thread of its own: what it holds, and that nobody waits for it in vain."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from wsrc.errors import ConnectionLostError
+from wsrc.user_client.portal import Portal
+
+LIMIT_S = 20.0
+
+
+@pytest.fixture
+def portal() -> Iterator[Portal]:
+    portal = Portal("portal")
+    yield portal
+    portal.stop()
+
+
+class Held:
+    """Something that is held, and notes what becomes of it."""
+
+    def __init__(self, *, stuck: bool = False, wrong: Exception | None = None) -> None:
+        self.log: list[str] = []
+        self.entering = threading.Event()
+        self.over = asyncio.Event()
+        self._stuck = stuck
+        self._wrong = wrong
+
+    @asynccontextmanager
+    async def manager(self) -> AsyncGenerator[str]:
+        self.entering.set()
+        try:
+            if self._wrong is not None:
+                raise self._wrong
+            if self._stuck:
+                await asyncio.Event().wait()
+            async with asyncio.TaskGroup() as tasks:
+                ending = tasks.create_task(self._end())
+                yield "it"
+                ending.cancel()
+        finally:
+            self.log.append("left")
+
+    async def _end(self) -> None:
+        await self.over.wait()
+        raise ConnectionLostError("over")
+
+
+def test_what_is_held_is_left_in_the_loop_that_is_stopped(portal: Portal) -> None:
+    held = Held()
+    assert portal.hold(held.manager()) == "it"
+    assert held.log == []
+    portal.stop()
+    assert held.log == ["left"]
+    assert not portal.usable
+
+
+def test_what_entering_raises_is_raised_and_ends_the_loop(portal: Portal) -> None:
+    held = Held(wrong=ConnectionLostError("no server"))
+    with pytest.raises(ConnectionLostError, match="no server"):
+        portal.hold(held.manager())
+    assert held.log == ["left"]
+    assert not portal.usable
+
+
+def test_loop_that_is_stopped_gives_up_entering(portal: Portal) -> None:
+    held, caught = Held(stuck=True), list[BaseException]()
+
+    def hold() -> None:
+        try:
+            portal.hold(held.manager())
+        except ConnectionLostError as exc:
+            caught.append(exc)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.entering.wait(LIMIT_S)
+    portal.stop()
+    thread.join(LIMIT_S)
+    assert [str(exc) for exc in caught] == ["The client was closed by another thread."]
+    assert held.log == ["left"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_loop_ends_with_what_it_holds(portal: Portal) -> None:
+    held = Held()
+    portal.hold(held.manager())
+    waiting = portal.submit(asyncio.Event().wait())
+    portal.soon(held.over.set)
+    portal._thread.join(LIMIT_S)
+    assert held.log == ["left"]
+    assert waiting.cancelled()
+    with pytest.raises(ConnectionLostError, match="closed"):
+        portal.call(asyncio.sleep(0))
+
+
+def test_nobody_waits_for_a_loop_that_ended_before_it_could_begin(portal: Portal) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def block() -> None:
+        entered.set()
+        assert go_on.wait(LIMIT_S)
+
+    async def blocking() -> None:
+        block()
+        assert portal._stopping is not None
+        portal._stopping.set()
+
+    running = portal.submit(blocking())
+    assert entered.wait(LIMIT_S)
+    late, caught = asyncio.Event(), list[BaseException]()
+
+    def call() -> None:
+        try:
+            portal.call(late.wait())
+        except ConnectionLostError as exc:
+            caught.append(exc)
+
+    threads = [threading.Thread(target=call) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    go_on.set()
+    for thread in threads:
+        thread.join(LIMIT_S)
+        assert not thread.is_alive()
+    assert len(caught) == len(threads)
+    running.result(LIMIT_S)
+
+
+def test_loop_can_be_stopped_from_within(portal: Portal) -> None:
+    async def stop() -> bool:
+        portal.stop()
+        return portal.is_own_thread
+
+    assert portal.call(stop())
+    assert not portal.is_own_thread
+    portal._thread.join(LIMIT_S)
+    assert not portal.usable
+    portal.soon(lambda: None)
+    portal.stop()
