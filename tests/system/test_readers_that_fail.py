@@ -69,6 +69,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_c19_readers_that_could_not_be_seen_are_looked_for_again(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("ERROR")
     source = FailingSource([uicc(UICC)])
     source.looks = 3
     async with running(certificates) as world, hosting(world, certificates, source):
@@ -85,6 +86,7 @@ async def test_c19_readers_that_could_not_be_seen_are_looked_for_again(
 async def test_c19_a_reader_that_fails_harms_no_other_and_is_served_again(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("ERROR")
     source = FailingSource([uicc(UICC), uicc(OTHER)])
     source.opens = 3
     async with running(certificates) as world, hosting(world, certificates, source):

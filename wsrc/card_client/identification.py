@@ -167,10 +167,11 @@ class Identification:
         names = [shorten(name) for name in (ids.iccid, *ids.eids) if name] or ["without a number"]
         _log.info("%s has card %s, %s", self.info.name, ", ".join(names), found.protocol)
 
-    def has_iccid(self, iccid: str | None) -> None:
-        """Enter the ICCID that the card has now, and tell the server if it is another one."""
+    def has_iccid(self, iccid: str | None) -> m.ReaderInfo:
+        """Enter and return what the card is now, and tell the server if it is another one."""
         info = msgspec.structs.replace(self.info, iccid=iccid)
         self._report(msgspec.structs.replace(info, label=self._label(info)))
+        return self.info
 
     def failed(self, exc: CardError) -> None:
         """Say what state a card is in that could not be talked to, and plan to try again."""

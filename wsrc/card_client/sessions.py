@@ -38,6 +38,8 @@ T = TypeVar("T")
 CLOSE_S = 10.0
 """Longest power-off."""
 
+_GONE = "The card that was in {} is not there any more."
+
 
 class Sessions:
     """
@@ -143,14 +145,12 @@ class Sessions:
         if not isinstance(held, Attachment) or self.turns.sessions:
             return
         if not self._sight.still_there(held.connection.event_count):
-            why = f"The card that was in {now.name} is not there any more."
-            raise RefusedError(ErrorCode.CARD_NOT_PRESENT, why)
+            raise RefusedError(ErrorCode.CARD_NOT_PRESENT, _GONE.format(now.name))
         by_iccid = asked.iccid is not None or asked.label is not None
         if not (by_iccid and (self._sight.touched or self._card.may_switch)):
             return
         read = partial(blocking.read_iccid, held.line, asked.protocols)
-        self._card.has_iccid(await self._run(held.direct, read))
-        now = self._card.info
+        now = self._card.has_iccid(await self._run(held.direct, read))
         if (asked.iccid or now.iccid, asked.label or now.label) != (now.iccid, now.label):
             why = f"Another program has used {now.name}, and the card is another one now."
             raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
@@ -161,8 +161,7 @@ class Sessions:
             why = f"Another program on {self._settings.name} uses the card in {info.name}."
             raise RefusedError(ErrorCode.READER_IN_USE, why)
         if asked.insertion != info.insertion or info.state is not m.ReaderState.READY:
-            why = f"The card that was in {info.name} is not there any more."
-            raise RefusedError(ErrorCode.CARD_NOT_PRESENT, why)
+            raise RefusedError(ErrorCode.CARD_NOT_PRESENT, _GONE.format(info.name))
 
     # Use
 

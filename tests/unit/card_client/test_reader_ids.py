@@ -57,6 +57,7 @@ def test_a1_a_number_that_two_had_is_the_id_of_neither_when_one_is_unplugged() -
 def test_a1_the_operator_is_told_once_and_what_is_not_sure(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("WARNING")
     ids((A, "S", "usb 1-1"), (B, "S", "usb 1-2"), (C, "S", "usb 1-3"))
     assert len(caplog.messages) == 1
     assert "neither is S: they are called S/usb 1-1 and S/usb 1-2" in caplog.text
