@@ -24,12 +24,15 @@ from wsrc.errors import (
     CardError,
     CardTransmissionError,
     ErrorCode,
+    ReaderInUseError,
     RefusedError,
 )
 from wsrc.protocol import messages as m
 from wsrc.readers.base import Direct, ResetKind
 from wsrc.session import CardEnd, Verdict
 from wsrc.settings.load import CardClientSettings
+
+# Longer than the aim: how a session begins, is used, outlives its server and ends.
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +126,10 @@ class Sessions:
         if asked.share is not Share.DIRECT:
             self._check_state(asked)
         sharing = next(iter(self.turns.sessions.values()), None)
-        held = await take(asked, sharing, self._thread, self._run, self._settings.command_s)
+        try:
+            held = await take(asked, sharing, self._thread, self._run, self._settings.command_s)
+        except ReaderInUseError as exc:
+            raise ReaderInUseError(self._used_elsewhere(), exc.outcome) from exc
         try:
             await self._check_card(asked, held)
         except BaseException:
@@ -158,10 +164,12 @@ class Sessions:
     def _check_state(self, asked: m.Attach) -> None:
         info = self._card.info
         if asked.insertion == info.insertion and info.state is m.ReaderState.IN_USE:
-            why = f"Another program on {self._settings.name} uses the card in {info.name}."
-            raise RefusedError(ErrorCode.READER_IN_USE, why)
+            raise RefusedError(ErrorCode.READER_IN_USE, self._used_elsewhere())
         if asked.insertion != info.insertion or info.state is not m.ReaderState.READY:
             raise RefusedError(ErrorCode.CARD_NOT_PRESENT, _GONE.format(info.name))
+
+    def _used_elsewhere(self) -> str:
+        return f"Another program on {self._settings.name} uses the card in {self._card.info.name}."
 
     # Use
 
