@@ -12,7 +12,6 @@ from wsrc.card.slot import (
     SlotState,
 )
 from wsrc.protocol.messages import (
-    CardEvent,
     CardInfo,
     CardState,
     Change,
@@ -23,7 +22,8 @@ from wsrc.protocol.messages import (
 )
 from wsrc.user_client.blocking import Card, Client, Selecting
 from wsrc.user_client.card import BatchResult, Status
-from wsrc.user_client.core.reader_feed import (
+from wsrc.user_client.core.feeds import (
+    CardEvent,
     Notification,
     ReaderChange,
     ReaderMark,

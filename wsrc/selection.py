@@ -5,13 +5,20 @@ Which cards a user means: how names are compared, exact selections, filters with
 Whoever selects, lists, watches or labels cards compares their names by `forms`, and nowhere else.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from wsrc.card.identity import iccid_forms, normal_digits, normal_iccid
 from wsrc.errors import ErrorCode, RefusedError
-from wsrc.protocol.messages import CardInfo, ListCards, ReaderInfo, SelectCard, Watch
+from wsrc.protocol.messages import (
+    CardInfo,
+    ReaderInfo,
+    ReaderView,
+    SelectCard,
+    Selecting,
+    card_of,
+)
 
 KINDS = ("iccid", "eid", "atr", "reader", "label")
 """What a card can be found by."""
@@ -105,7 +112,7 @@ class Filter:
     the card has, so that an ICCID has its check digit if the card has it.
     """
 
-    def __init__(self, message: ListCards | Watch) -> None:
+    def __init__(self, message: Selecting) -> None:
         self._patterns = [
             [_Pattern(each, text) for each in (KINDS if kind == "any" else (kind,))]
             for kind, text in _given(message)
@@ -113,9 +120,13 @@ class Filter:
 
     def matches(self, card: CardInfo) -> bool:
         """Return whether every pattern matches."""
-        if not self._patterns:
-            return True
-        names = _names(card)
+        return not self._patterns or self._match(_names(card))
+
+    def matches_reader(self, reader: ReaderView) -> bool:
+        """Return whether every pattern matches a reader, which may be without a card."""
+        return not self._patterns or self._match(_names_of_reader(reader))
+
+    def _match(self, names: Mapping[str, Sequence[str]]) -> bool:
         return all(
             any(each.fits(name) for each in pattern for name in names[each.kind])
             for pattern in self._patterns
@@ -145,7 +156,7 @@ class _Pattern:
         return self._forms[:1] == (normal(self.kind, name),)
 
 
-def _given(message: SelectCard | ListCards | Watch) -> list[tuple[str, str]]:
+def _given(message: Selecting) -> list[tuple[str, str]]:
     values = [(kind, getattr(message, kind)) for kind in (*KINDS, "any")]
     return [(kind, value) for kind, value in values if value is not None]
 
@@ -159,6 +170,13 @@ def _names(card: CardInfo) -> dict[str, tuple[str, ...]]:
         "reader": (card.reader or "", card.reader_name or ""),
         "label": (card.label or "",),
     }
+
+
+def _names_of_reader(reader: ReaderView) -> dict[str, tuple[str, ...]]:
+    card = card_of(reader)
+    if card is not None:
+        return _names(card)
+    return dict.fromkeys(KINDS, ()) | {"reader": (reader.reader, reader.name)}
 
 
 def _fits(parts: Sequence[str], text: str) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.test_reader_events import card_client
 from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.card_client import card_client
 from tests.support.pcsc.inserted import inserted
 from tests.support.pcsc.other_program import EXCLUSIVE, SHARED, holding
 from tests.support.world import LIMIT_S, UICC, World, running, taken, until
@@ -18,7 +18,7 @@ from wsrc.protocol.messages import CardState
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.simulation import default_cards
 from wsrc.user_client.aio import Client
-from wsrc.user_client.core.reader_feed import ReaderSnapshot
+from wsrc.user_client.core.feeds import ReaderSnapshot
 
 pytestmark = pytest.mark.pcscd
 

@@ -126,6 +126,14 @@ def card(number: int = 1, **fields: Any) -> dict[str, Any]:
     }
 
 
+def reader_of(number: int, card: dict[str, Any]) -> dict[str, Any]:
+    """Describe the reader of a card as a server does."""
+    ids = card["identities"]
+    known = {name: card[name] for name in ("host", "reader", "protocol", "label") if name in card}
+    slot = {"number": number, "name": card["reader_name"], "state": "present", "insertion": 1}
+    return known | slot | {"card_state": card["state"], "atr": ids["ATR"], "iccid": ids["ICCID"]}
+
+
 async def give_card(peer: Peer, session: str = "s1", number: int = 1) -> None:
     await peer.give(await peer.hear("select_card"), session, card(number))
 
@@ -216,8 +224,11 @@ async def _serve_request(
             await peer.say("batch_resp", **ids, **_run_batch(request["steps"], run))
         case "reset_req":
             await peer.say("reset_resp", **ids, atr="3b00")
-        case "watch" | "detach" as kind:
-            await peer.say(f"{kind}_ack", **ids)
+        case "watch_readers":
+            readers = [reader_of(n, each) for n, each in enumerate(_matching(cards, request), 1)]
+            await peer.say("watch_readers_ack", **ids, instance="run", seq=0, readers=readers)
+        case "detach":
+            await peer.say("detach_ack", **ids)
 
 
 async def _select(peer: Peer, request: dict[str, Any], found: list[dict[str, Any]]) -> None:

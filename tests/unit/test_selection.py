@@ -11,17 +11,31 @@ from tests.support.relay_clients import ATR, ICCID
 from tests.support.relay_world import reader
 from wsrc.errors import ErrorCode, RefusedError
 from wsrc.octets import Octets
-from wsrc.protocol.messages import CardInfo, ListCards, ReaderInfo, ReaderState, SelectCard, Watch
+from wsrc.protocol.messages import (
+    CardInfo,
+    ListCards,
+    ReaderInfo,
+    ReaderState,
+    SelectCard,
+    WatchReaders,
+    card_info,
+)
 from wsrc.relay.index import Index, Places, matches
+from wsrc.relay.readers import view_of
 from wsrc.relay.records import CardPeer, Slot
 from wsrc.selection import Filter, Selection, keys_of, selection_of
 
 EID = "89049032123451234512345678901235"
 
 
+def shown(slot: Slot) -> CardInfo:
+    return card_info(view_of(slot, ()), slot.state)
+
+
 def card() -> CardInfo:
     info = reader(eids=("89" + "0" * 30, EID), label="Bench Card")
-    return Slot(1, CardPeer(1, name="bench"), info).card(())
+    slot = Slot(1, CardPeer(1, name="bench"), info)
+    return shown(slot)
 
 
 def test_all_fields_are_conditions() -> None:
@@ -140,8 +154,8 @@ def test_a_name_means_a_card_whichever_way_it_is_looked_for(v: dict[str, Any], b
     index.put(slot, keys_of(slot.info))
     assert bool(index.find(selection)) is v["same"]
     assert matches(selection, slot) is v["same"]
-    for asked in (ListCards(**{kind: v["text"]}), Watch(**{kind: v["text"]})):
-        assert Filter(asked).matches(slot.card(())) is v["same"]
+    for asked in (ListCards(**{kind: v["text"]}), WatchReaders(**{kind: v["text"]})):
+        assert Filter(asked).matches(shown(slot)) is v["same"]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +170,7 @@ def test_an_empty_reader_is_found_by_the_same_names(v: dict[str, Any]) -> None:
 @vectors("patterns")
 def test_a_pattern_means_a_card(v: dict[str, Any]) -> None:
     slot = having(v["kind"], v["card"])
-    assert Filter(ListCards(**{v["kind"]: v["text"]})).matches(slot.card(())) is v["same"]
+    assert Filter(ListCards(**{v["kind"]: v["text"]})).matches(shown(slot)) is v["same"]
     assert not matches(Selection(((v["kind"], v["text"]),)), slot)
 
 
@@ -175,7 +189,7 @@ def test_a_name_of_which_nothing_is_left_finds_no_card() -> None:
 
 def test_the_very_iccid_is_closer_than_one_that_agrees_but_for_the_check_digit() -> None:
     short, long = (
-        having("iccid", name).card(()) for name in ("898821100000043001", "8988211000000430010")
+        shown(having("iccid", name)) for name in ("898821100000043001", "8988211000000430010")
     )
     for name, closest in (("898821100000043001", [short]), ("8988 2110 0000 0430 010", [long])):
         wanted = Filter(ListCards(iccid=name))

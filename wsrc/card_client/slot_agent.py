@@ -10,7 +10,7 @@ from wsrc.card_client.identification import Identification
 from wsrc.card_client.inbox import MAX_WAITING
 from wsrc.card_client.replies import Replies
 from wsrc.card_client.sessions import Sessions, is_copy
-from wsrc.card_client.sight import STATES, Sight, same_card
+from wsrc.card_client.sight import Sight, same_card
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
@@ -130,11 +130,9 @@ class SlotAgent:
             why = "The card was taken out of the reader."
             await self._sessions.end(ErrorCode.CARD_NOT_PRESENT, why)
         self._sight.tell()
-        if not present:
-            self._card.no_card(STATES[slot.state], slot.atr)
-        elif slot.exclusive:  # it is identified when the other program lets go
+        if not present or slot.exclusive:  # it is identified when the other program lets go
             return
-        elif (not same or self.info.state is not m.ReaderState.READY) and not direct:
+        if (not same or self.info.state is not m.ReaderState.READY) and not direct:
             await self._sight.identify()
 
     async def _look_again(self) -> None:

@@ -14,7 +14,7 @@ import functools
 import secrets
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -22,18 +22,19 @@ from typing import Any, Self, Unpack
 import msgspec
 
 from wsrc.card.slot import CardProtocol, Share
-from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
+from wsrc.errors import ConnectionLostError, RemoteProtocolError
 from wsrc.net.tls import context_for
-from wsrc.protocol import messages as m
-from wsrc.protocol.messages import CardEvent, CardInfo, Waiting
+from wsrc.protocol import codec, messages as m
+from wsrc.protocol.messages import CardInfo, Waiting
+from wsrc.selection import Filter
 from wsrc.settings.load import UserSettings, from_arguments
 from wsrc.user_client.card import Card
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.connection import Connection
+from wsrc.user_client.core.feeds import CardEvent, CardEvents
 from wsrc.user_client.core.requests import bounded_wait
 from wsrc.user_client.core.transacting import CardSession
 from wsrc.user_client.core.watches import ReaderCalls
-from wsrc.user_client.core.watching import CardFeed
 from wsrc.user_client.naming import Filters
 
 __all__ = ["Card", "Client", "Selecting"]
@@ -186,7 +187,18 @@ class Client(ReaderCalls):
         Raises:
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
-        return await self._list(arguments.filters(filters))
+        filters = arguments.filters(filters)
+        cards: list[CardInfo] = []
+        after: int | None = 0
+        while after is not None:
+            request = m.ListCards(after=after, **filters)
+            page = await self._connection.requests.ask(request, self._timeout_s)
+            assert isinstance(page, m.ListCardsAck)
+            cards += page.cards
+            if page.next is not None and page.next <= after:
+                raise RemoteProtocolError("The server's list of cards does not advance.")
+            after = page.next
+        return cards
 
     def select(  # noqa: PLR0913 - keywords, each a choice of the user's
         self,
@@ -246,24 +258,14 @@ class Client(ReaderCalls):
             LocalProtocolError: If the client watches already.
             ConnectionLostError: If the connection is lost.
         """
-        connection, filters = self._connection, arguments.filters(filters)
-        if connection.feed is not None:
-            raise LocalProtocolError("This client watches already; use another for another watch.")
-        connection.feed = feed = CardFeed()
-        try:
-            while True:
-                try:
-                    await connection.requests.ask(m.Watch(**filters), self._timeout_s)
-                    await self._list(filters, feed)
-                    feed.listed()
-                    while True:
-                        yield await feed.next()
-                except ConnectionLostError:
-                    if not (again and self._goes_on(feed)):
-                        raise
-                    feed.begin_again()
-        finally:
-            connection.feed = None
+        filters = arguments.filters(filters)
+        which = m.ListCards(**filters)
+        codec.check(which)
+        events = CardEvents(Filter(which))
+        async with aclosing(self.watch_readers(again=again, **filters)) as news:
+            async for each in news:
+                for event in events.of(each):
+                    yield event
 
     async def _take(
         self, request: m.SelectCard, on_waiting: Callable[[Waiting], None] | None
@@ -305,22 +307,6 @@ class Client(ReaderCalls):
         """Detach a card that came after its asker gave up."""
         if isinstance(ack, m.SelectCardAck) and ack.session is not None:
             self._connection.requests.tell(m.Detach(session=ack.session))
-
-    async def _list(self, filters: Filters, feed: CardFeed | None = None) -> list[CardInfo]:
-        cards: list[CardInfo] = []
-        after: int | None = 0
-        while after is not None:
-            page = await self._connection.requests.ask(
-                m.ListCards(after=after, **filters),
-                self._timeout_s,
-                hear=feed.hear if feed is not None else None,
-            )
-            assert isinstance(page, m.ListCardsAck)
-            cards += page.cards
-            if page.next is not None and page.next <= after:
-                raise RemoteProtocolError("The server's list of cards goes in a circle.")
-            after = page.next
-        return cards
 
 
 class Selecting:

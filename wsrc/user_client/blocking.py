@@ -25,12 +25,18 @@ from wsrc.card.apdu import Response
 from wsrc.card.slot import CardProtocol, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import ConnectionLostError, LocalProtocolError, WsrcError
 from wsrc.octets import BytesLike
-from wsrc.protocol.messages import CardEvent, CardInfo, Step, Waiting
+from wsrc.protocol.messages import CardInfo, Step, Waiting
 from wsrc.settings.load import UserSettings
 from wsrc.user_client import aio
 from wsrc.user_client.card import BatchResult, Status
 from wsrc.user_client.core import arguments
-from wsrc.user_client.core.reader_feed import Notification, ReaderMark, ReaderNews, ReaderSnapshot
+from wsrc.user_client.core.feeds import (
+    CardEvent,
+    Notification,
+    ReaderMark,
+    ReaderNews,
+    ReaderSnapshot,
+)
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.portal import JOIN_S, Portal
 
@@ -179,15 +185,19 @@ class Client:
         """See `aio.Client.watch`."""
         yield from self._follow(self._client.watch(again=again, **filters))
 
-    def list_readers(self) -> ReaderSnapshot:
+    def list_readers(self, **filters: Unpack[Filters]) -> ReaderSnapshot:
         """See `aio.Client.list_readers`."""
-        return self._call(self._client.list_readers())
+        return self._call(self._client.list_readers(**filters))
 
     def watch_readers(
-        self, since: ReaderMark | None = None, *, again: bool = True
+        self,
+        since: ReaderMark | None = None,
+        *,
+        again: bool = True,
+        **filters: Unpack[Filters],
     ) -> Generator[ReaderNews, None, None]:
         """See `aio.Client.watch_readers`."""
-        yield from self._follow(self._client.watch_readers(since, again=again))
+        yield from self._follow(self._client.watch_readers(since, again=again, **filters))
 
     def watch_reader_notifications(
         self, *, again: bool = True

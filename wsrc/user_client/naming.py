@@ -10,9 +10,6 @@ from wsrc.protocol.messages import CardInfo
 CardKey = tuple[str, str | None, str | None]
 """What tells the place of a card from all others: address, host and reader."""
 
-Where = tuple[str, str]
-"""A reader as the server lists readers: its host and its id."""
-
 
 class Filters(TypedDict, total=False):
     """
@@ -33,11 +30,6 @@ class Filters(TypedDict, total=False):
 def key_of(card: CardInfo) -> CardKey:
     """Return the place of a card."""
     return card.remote_addr[0], card.host, card.reader
-
-
-def where(card: CardInfo) -> Where:
-    """Return the host and the reader of a card; an address stands for a host without name."""
-    return card.host or card.remote_addr[0], card.reader or ""
 
 
 def exactly(card: CardInfo, *, empty: bool = False) -> Filters:

@@ -12,7 +12,8 @@ from typing import Any
 from pySim.exceptions import NoCardError, ProtocolError, ReaderError
 from pySim.transport import LinkBase
 
-from wsrc.blocking import Card, CardInfo, Change, Client, Filters
+from wsrc.blocking import Card, Client, Filters, ReaderSnapshot, ReaderView
+from wsrc.card.slot import SlotState
 from wsrc.errors import (
     CardBusyError,
     CardError,
@@ -213,25 +214,36 @@ class WsrcLink(LinkBase):
                     stack.callback(timer.join)
                     stack.callback(timer.cancel)
                     timer.start()
-                there = {_place(card) for card in client.list_cards(**self._which)}
-                for event in client.watch(**self._which):
-                    if event.change is Change.REMOVED:
-                        there.discard(_place(event.card))
-                    elif event.change is Change.ADDED and _place(event.card) not in there:
-                        return
+                _insertion(client, self._which)
         except WsrcError as exc:
             if over.is_set():
                 raise NoCardError("No card was put in in time.") from exc
             raise _translated(exc) from exc
 
 
+def _insertion(client: Client, which: Filters) -> None:
+    """Return when a card was put in; one that was out of reach and is back was not."""
+    before: dict[tuple[str, str], ReaderView] | None = None
+    for news in client.watch_readers(**which):
+        views = news.readers if isinstance(news, ReaderSnapshot) else (news.reader,)
+        if before is None:
+            before = {(view.host, view.reader): view for view in views}
+            continue
+        if any(_is_put_in(before.get((view.host, view.reader)), view) for view in views):
+            return
+        before |= {(view.host, view.reader): view for view in views}
+
+
+def _is_put_in(before: ReaderView | None, now: ReaderView) -> bool:
+    """Return whether there is a card that was not in the reader before."""
+    if now.card_state is None or (before and before.state is SlotState.ERROR):
+        return False
+    return before is None or before.card_state is None or now.insertion > before.insertion
+
+
 def _give_up(client: Client, over: threading.Event) -> None:
     over.set()
     client.close()
-
-
-def _place(card: CardInfo) -> tuple[str | None, str | None]:
-    return card.host, card.reader
 
 
 def _given(opts: argparse.Namespace) -> dict[str, Any]:

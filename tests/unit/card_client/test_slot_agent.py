@@ -116,3 +116,13 @@ async def test_what_came_of_a_card_that_is_still_there_counts(bench: Bench) -> N
     async with asyncio.timeout(LIMIT_S):
         await bench.mute.wait()
     assert bench.states[-1] == (m.ReaderState.MUTE, 1)
+
+
+async def test_an_empty_reader_is_told_and_not_asked(bench: Bench) -> None:
+    bench.see(SlotState.EMPTY, 1)
+    done = asyncio.Event()
+    bench.agent.soon(done.set)
+    async with asyncio.timeout(LIMIT_S):
+        await done.wait()
+    assert bench.states == [(m.ReaderState.EMPTY, 0)]
+    assert not bench.reader.asked.is_set()

@@ -17,9 +17,8 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.settings.load import UserSettings
-from wsrc.user_client.core.reader_feed import ReaderFeed
+from wsrc.user_client.core.feeds import ReaderFeed
 from wsrc.user_client.core.requests import Requests
-from wsrc.user_client.core.watching import CardFeed
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.0
 """How long to wait before connecting again; it doubles each time."""
@@ -40,8 +39,7 @@ class Connection:
 
     def __init__(self, settings: UserSettings, tls: ssl.SSLContext | None) -> None:
         self.requests = Requests(self._send, settings.keep_s)
-        self.feed: CardFeed | None = None
-        self.reader_feed: ReaderFeed | None = None
+        self.feed: ReaderFeed | None = None
         self._settings = settings
         self._tls = tls
         self._task: asyncio.Task[None] | None = None
@@ -187,12 +185,9 @@ class Connection:
             raise RemoteProtocolError(f"A server does not say {tag_of(message)} to a user.")
         if isinstance(message, m.Restarting):
             self._restarting = message
-        elif isinstance(message, m.CardEvent):
+        elif isinstance(message, _OF_READERS):
             if self.feed is not None:
                 self.feed.hear(message)
-        elif isinstance(message, _OF_READERS):
-            if self.reader_feed is not None:
-                self.reader_feed.hear(message)
         else:
             self.requests.deliver(message)
 
@@ -205,9 +200,8 @@ class Connection:
 
     def _disconnected(self, reason: str) -> None:
         sentence = self._sentence(reason)
-        for feed in (self.feed, self.reader_feed):
-            if feed is not None:
-                feed.lost(sentence)
+        if self.feed is not None:
+            self.feed.lost(sentence)
         if self._closing or not self._settings.keep_s:
             self.requests.lost(sentence)
         else:
