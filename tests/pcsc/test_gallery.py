@@ -2,20 +2,18 @@
 """The gallery of odd cards: far away they answer as on their own host."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.test_reader_events import card_client
 from tests.support.ifd.bench import MAX_READERS, IfdBench
 from tests.support.ifd.direct import Seen, ask
+from tests.support.ifd.far_away import far_away
 from tests.support.ifd.gallery import GALLERY, Exhibit
-from tests.support.world import LIMIT_S, running, until
+from tests.support.world import LIMIT_S
 from wsrc.card.pcsc_numbers import PROTOCOL_MASKS
 from wsrc.errors import CardError, NoSuchCardError
-from wsrc.readers.pcsc import PcscSource
 from wsrc.user_client.aio import Client
 from wsrc.user_client.card import Card
 
@@ -32,25 +30,6 @@ def groups() -> list[Sequence[Exhibit]]:
             parts.append([])
         parts[-1].append(exhibit)
     return [tuple(part) for part in parts]
-
-
-@contextlib.asynccontextmanager
-async def far_away(certificates: Certificates, count: int) -> AsyncIterator[Client]:
-    """Serve all readers of the host, and be the user of a server elsewhere."""
-    async with (
-        running(certificates) as world,
-        card_client(world, certificates, PcscSource()),
-        world.client() as client,
-    ):
-
-        async def all_known() -> bool:
-            views = (await client.list_readers()).readers
-            cards = await client.list_cards()
-            busy = [card for card in cards if card.state == "identifying"]
-            return len(views) == count and not busy
-
-        await until(all_known)
-        yield client
 
 
 async def far(

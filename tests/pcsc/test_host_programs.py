@@ -9,8 +9,8 @@ import pytest
 from smartcard import scard  # noqa: TID251 - a program of the host
 
 from certs.make_certs import Certificates
-from tests.pcsc.test_reader_ids import host, ready
 from tests.support.ifd.bench import IfdBench
+from tests.support.ifd.far_away import host, ready
 from tests.support.ifd.reader import OddCard, OddReader
 from tests.support.world import running, until
 from wsrc.card.pcsc_numbers import PROTOCOL_ANY
@@ -78,7 +78,7 @@ async def test_a3_programs_of_the_host_never_meet_the_idle_card_client(
 ) -> None:
     card = SlowCard(default_cards()[1], command_s)
     bench = ifd(OddReader("Euicc", card))
-    async with running(certificates) as world, host(world, certificates, {}):
+    async with running(certificates) as world, host(world, certificates):
         await until(lambda: ready(world, "Euicc 00 00@bench"))
         codes = await asyncio.to_thread(uses, bench.name(), share, gap_s, 8)
         assert codes == [0] * 8

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.test_gallery import far_away
 from tests.support.ifd.bench import IfdBench
 from tests.support.ifd.calls import Ifd
+from tests.support.ifd.far_away import far_away
 from tests.support.ifd.gallery import ATR_BOTH, ATR_CONTACTLESS
 from tests.support.ifd.reader import OddCard, OddReader
 from tests.support.ifd.scripts import Script

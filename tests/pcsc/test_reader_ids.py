@@ -4,22 +4,19 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import pytest
 
 from certs.make_certs import Certificates
 from tests.support.ifd.bench import IfdBench
 from tests.support.ifd.calls import Answer, IfdCall, Op
+from tests.support.ifd.far_away import host, ready
 from tests.support.ifd.reader import CHANNEL, SERIAL, OddCard, OddReader
 from tests.support.pcsc.bench import Slot
 from tests.support.pcsc.other_program import holding
-from tests.support.world import LIMIT_S, World, running, until
-from wsrc.card_client.agent import Agent
+from tests.support.world import World, running, until
 from wsrc.errors import NoSuchCardError
-from wsrc.readers.pcsc import PcscSource
-from wsrc.settings.load import CardClientSettings
 
 pytestmark = pytest.mark.pcscd
 
@@ -42,36 +39,6 @@ class LateReader(OddReader):
                 self.after.wait(10)
             self.told.set()
         return super().answer(call)
-
-
-@asynccontextmanager
-async def host(
-    world: World, certificates: Certificates, labels: Mapping[str, str]
-) -> AsyncIterator[None]:
-    """Serve the readers of the bench."""
-    settings = CardClientSettings(
-        server_url=world.card_url,
-        tls_ca=certificates.ca,
-        name="bench",
-        command_s=10.0,
-        reconnect_min_s=0.02,
-        reconnect_max_s=0.2,
-        labels=dict(labels),
-    )
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(Agent(settings, [PcscSource()]).run(stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            async with asyncio.timeout(LIMIT_S):
-                await asyncio.wait([task])
-
-
-async def ready(world: World, *ids: str) -> bool:
-    cards = await world.cards()
-    return sorted(str(card.reader) for card in cards if card.state == "ready") == sorted(ids)
 
 
 def twins(*channels: int) -> list[LateReader]:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.test_gallery import far_away
 from tests.support.ifd.bench import MAX_NAME_OCTETS, IfdBench
+from tests.support.ifd.far_away import far_away
 from tests.support.ifd.reader import OddCard, OddReader
 from tests.support.pcsc.watching import Watching
 from wsrc.readers.base import SlotState

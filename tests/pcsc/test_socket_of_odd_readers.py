@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.test_reader_events import card_client
 from tests.support.ifd.bench import IfdBench
+from tests.support.ifd.far_away import host
 from tests.support.ifd.gallery import ATR_MULTIFLEX, ATR_T1, ATR_UICC
 from tests.support.ifd.reader import CHANNEL, OddCard, OddReader
 from tests.support.ifd.scripts import Ready, Script
 from tests.support.ifd.socket import Call, Told, our_socket, told
 from tests.support.world import running, until
 from wsrc.card.pcsc_numbers import ATTRIBUTES
-from wsrc.readers.pcsc import PcscSource
 
 pytestmark = pytest.mark.pcscd
 
@@ -33,7 +32,7 @@ async def both(
     direct = await told(bench.socket_path, share, calls)
     for reader in bench.readers:
         reader.calls[0].clear()
-    async with running(certificates) as world, card_client(world, certificates, PcscSource()):
+    async with running(certificates) as world, host(world, certificates):
 
         async def ready() -> bool:
             return [card.state for card in await world.cards()] == ["ready"]
@@ -122,7 +121,7 @@ async def test_a5_with_raw_tpdus_alone_the_card_sees_what_the_user_sends(
     ifd(reader)
     async with (
         running(certificates) as world,
-        card_client(world, certificates, PcscSource()),
+        host(world, certificates),
         world.client() as client,
         client.select(atr=ATR_UICC, raw_tpdu=True, wait_s=10.0) as card,
     ):

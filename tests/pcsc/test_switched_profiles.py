@@ -9,9 +9,9 @@ import pytest
 from smartcard import scard  # noqa: TID251 - a program of the host
 
 from certs.make_certs import Certificates
-from tests.pcsc.test_reader_ids import host, ready
 from tests.support.ifd.bench import IfdBench
 from tests.support.ifd.direct import connected
+from tests.support.ifd.far_away import host, ready
 from tests.support.ifd.reader import OddCard, OddReader
 from tests.support.world import World, running, until
 from wsrc.card.identity import iccid_to_ef

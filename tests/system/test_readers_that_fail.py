@@ -2,6 +2,7 @@
 """What fails at a card host for no reason that anybody foresaw has an owner who notices."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -64,12 +65,13 @@ async def hosting(
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have what failed tried again soon."""
     monkeypatch.setattr("wsrc.card_client.agent.AGAIN_MIN_S", 0.02)
+    # import-linter, in the process of another test, disables all loggers that it finds.
+    monkeypatch.setattr(logging.getLogger("wsrc.card_client.agent"), "disabled", False)
 
 
 async def test_c19_readers_that_could_not_be_seen_are_looked_for_again(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("ERROR")
     source = FailingSource([uicc(UICC)])
     source.looks = 3
     async with running(certificates) as world, hosting(world, certificates, source):
@@ -86,7 +88,6 @@ async def test_c19_readers_that_could_not_be_seen_are_looked_for_again(
 async def test_c19_a_reader_that_fails_harms_no_other_and_is_served_again(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("ERROR")
     source = FailingSource([uicc(UICC), uicc(OTHER)])
     source.opens = 3
     async with running(certificates) as world, hosting(world, certificates, source):
