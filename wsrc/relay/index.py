@@ -13,6 +13,12 @@ def matches(selection: Selection, slot: Slot) -> bool:
     )
 
 
+def kinds(selection: Selection, slot: Slot) -> set[str]:
+    """Return the kinds of name by which a selection finds the card in a slot."""
+    keys = (key for kind, value in selection.items for key in lookups(kind, value))
+    return {kind.rstrip("~") for kind, text in keys if (kind, text) in slot.keys}
+
+
 class Index:
     """Slots by key; the cost of a look-up does not depend on how many there are."""
 
