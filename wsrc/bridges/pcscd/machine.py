@@ -15,9 +15,9 @@ from wsrc.bridges.pcscd.reader import Reader
 from wsrc.bridges.pcscd.requests import (
     MAJOR,
     NEWEST_MINOR,
-    OLD_TABLE_ROWS,
     OLDEST_MINOR,
     CardRequest,
+    Events,
     Refused,
     RequestError,
     Rows,
@@ -42,7 +42,7 @@ class Machine:
     def __init__(self, draw: Callable[[], int]) -> None:
         self._draw = draw
         self._table = Table()
-        self._waiting = Waiting()
+        self._waiting = Waiting(self._table)
         self._turns = Turns(self._waiting)
         self._calls = Calls(self._table, self._waiting, self._turns, draw)
         self._contexts: dict[int, Program] = {}
@@ -86,7 +86,7 @@ class Machine:
 
     # What is to be done outside
 
-    def take_outgoing(self) -> list[tuple[Program, Code]]:
+    def take_outgoing(self) -> list[tuple[Program, Events]]:
         """Return, once, the programs whose wait is over, each with what it is told."""
         outgoing, self._waiting.outgoing = self._waiting.outgoing, []
         return outgoing
@@ -158,13 +158,13 @@ class Machine:
             case asks.Cancel():
                 return self._cancel(request)
             case asks.GetReaders():
-                return self._table.rows(OLD_TABLE_ROWS)
+                return self._table.old_rows()
             case asks.Wait():
                 return self._wait(program)
             case asks.StopWaiting():
-                return self._waiting.unregister(program)
+                return self._stop_waiting(program)
             case asks.GetReaderEvents():
-                return self._table.events
+                return Events(self._table.events, program.waited)
             case asks.GetTableSize():
                 program.told_rows = self._table.capacity
                 return program.told_rows
@@ -176,7 +176,7 @@ class Machine:
     def _give_table(self, program: Program) -> Rows:
         """Return as many rows as were told; a program that misses some is told to read again."""
         rows = program.told_rows or self._table.capacity
-        program.armed = program.registered
+        self._waiting.arm(program)
         if program.armed and rows < self._table.capacity:
             self._waiting.tell(program, Code.SCARD_S_SUCCESS)
         return self._table.rows(rows)
@@ -184,7 +184,12 @@ class Machine:
     def _wait(self, program: Program) -> Rows | None:
         old = program.minor < 6
         self._waiting.register(program, armed=old)
-        return self._table.rows(OLD_TABLE_ROWS) if old else None
+        return self._table.old_rows() if old else None
+
+    def _stop_waiting(self, program: Program) -> bool:
+        """A cancel that was put off is told instead of an answer: there is one message in all."""
+        self._waiting.arm(program)
+        return self._waiting.unregister(program)
 
     def _establish(self, program: Program) -> int:
         if program.context:
@@ -205,9 +210,9 @@ class Machine:
 
     def _cancel(self, asked: asks.Cancel) -> None:
         target = self._contexts.get(asked.context)
-        if target is None or not target.registered:
+        if target is None:
             raise Refused(Code.SCARD_E_INVALID_HANDLE)
-        self._waiting.tell(target, Code.SCARD_E_CANCELLED)
+        self._waiting.cancel(target)
 
 
 def _agree(program: Program, asked: asks.Version) -> int:

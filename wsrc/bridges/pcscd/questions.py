@@ -22,7 +22,8 @@ from wsrc.card.pcsc_numbers import (
     platform_features,
 )
 
-VENDOR = b"WSRC"
+VENDOR = b"WSRC\0"
+"""Attributes that are text end with a NUL, as those of libccid: programs print them as they come."""
 
 
 def control(turns: Turns, reader: Reader, asked: Control) -> Steps[bytes]:

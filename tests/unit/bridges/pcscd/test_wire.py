@@ -5,7 +5,7 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from wsrc.bridges.pcscd import requests as asks, wire
 from wsrc.bridges.pcscd.requests import RequestError, Row
@@ -74,6 +74,7 @@ def test_request_is_read_when_it_is_complete(octets: bytes, request_: asks.Reque
     assert reading.unread == 0
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_requests_are_the_same_however_they_are_cut(data: st.DataObject) -> None:
     chosen = data.draw(st.lists(st.sampled_from(REQUESTS), max_size=8))
@@ -155,12 +156,13 @@ def test_answers_have_the_fields_of_the_request_and_those_that_are_out() -> None
     assert wire.answer(asks.Version(4, 9), 5) == u("=iiI").pack(4, 5, 0)
     stopped = wire.refusal(asks.Version(3, 9), Code.SCARD_E_SERVICE_STOPPED)
     assert stopped == u("=iiI").pack(4, 4, 0x8010001E)
-    assert wire.answer(asks.GetReaderEvents(), 3) == u("=II").pack(3, 0)
+    assert wire.answer(asks.GetReaderEvents(), asks.Events(3)) == u("=II").pack(3, 0)
     assert wire.answer(asks.GetTableSize(), 20) == u("=i").pack(20)
 
 
 def test_program_that_waits_is_answered_once() -> None:
-    assert wire.event(Code.SCARD_E_CANCELLED) == struct.pack("=II", 0, 0x80100002)
+    told = asks.Events(7, Code.SCARD_E_CANCELLED)
+    assert wire.event(told) == struct.pack("=II", 7, 0x80100002)
     assert wire.answer(asks.StopWaiting(), given=True) == struct.pack("=II", 0, 0)
     assert wire.answer(asks.StopWaiting(), given=False) == b""
     assert wire.answer(asks.Wait(), None) == b""
