@@ -159,4 +159,5 @@ class Waiting:
         """End the wait of one program."""
         self.unregister(program)
         program.waited = code
-        self.outgoing.append((program, Events(self._table.events, code)))
+        events = self._table.events if program.minor > OLDEST_MINOR else 0
+        self.outgoing.append((program, Events(events, code)))

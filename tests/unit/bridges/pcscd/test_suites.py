@@ -101,6 +101,14 @@ def test_d30b_event_that_overtakes_the_count_of_readers_has_the_count(
     assert counted.count > 0
 
 
+def test_d30b_event_of_a_program_that_counts_no_readers_has_no_count(world: World) -> None:
+    one = world.program(4)
+    one.ask(asks.Wait())
+    world.see(OUT)
+    ((_, told),) = world.machine.take_outgoing()
+    assert wire.event(told) == bytes(8)
+
+
 def test_d30b_cancel_that_overtakes_the_count_of_readers_is_not_lost(world: World) -> None:
     one, two = world.program(5), world.program()
     one.ask(asks.Wait())
