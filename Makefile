@@ -7,6 +7,11 @@ BIN := $(VENV)/bin
 KEEP ?=
 PYTEST_ARGS ?=
 SOAK ?=
+RANDOM ?=
+SEED ?=
+JOBS ?= auto
+# Tests start hundreds of interpreters; without bytecode each would compile all of its modules.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
@@ -16,6 +21,8 @@ PYTEST := PYTHONPATH=tests $(BIN)/python -m pytest -p no_skips
 else
 PYTEST := $(BIN)/python -m pytest
 endif
+# A file of tests stays in one process: it may share a server, or the private pcscd of its process.
+PARALLEL := -n $(JOBS) --maxprocesses 4 --dist loadfile
 
 .PHONY: help venv demo test check coverage mutants soak clean packages
 
@@ -24,9 +31,11 @@ help:
 	@echo '               KEEP=1 leaves it running'
 	@echo 'make test      install what the tests need, then static checks and all tests'
 	@echo '               PYTEST_ARGS="-k tls" chooses tests; CI=true fails on a skipped test'
+	@echo '               JOBS=0 runs them in one process, one after the other'
 	@echo 'make check     static checks only'
 	@echo 'make coverage  all tests, and which lines they miss'
 	@echo 'make mutants   plant bugs in a copy, one at a time, and see that a test catches each'
+	@echo '               RANDOM=20 draws as many small changes of any module instead; SEED=... repeats'
 	@echo 'make soak      the programs for minutes, while connections are cut and programs killed'
 	@echo '               then both ends of a session, with whatever a network can do'
 	@echo '               SOAK="cuts restarts" chooses runs; WSRC_SOAK_SEED=... repeats one'
@@ -40,7 +49,7 @@ demo: $(VENV)/.run
 
 test: packages
 	@$(MAKE) --no-print-directory check
-	@$(PYTEST) $(PYTEST_ARGS)
+	@$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	@failed=0; \
@@ -57,7 +66,11 @@ coverage: packages $(VENV)/.dev
 	@$(BIN)/coverage report --show-missing --skip-covered
 
 mutants: $(VENV)/.dev
+ifeq ($(RANDOM),)
 	@$(BIN)/python contrib/tools/plant_bugs.py
+else
+	@$(BIN)/python contrib/tools/plant_bugs.py --random $(RANDOM) $(if $(SEED),--seed $(SEED))
+endif
 
 soak: packages $(VENV)/.dev
 	@$(BIN)/python -m tests.soak $(SOAK)

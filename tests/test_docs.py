@@ -18,7 +18,10 @@ import pytest
 from wsrc.card_client.cli import command as card_client
 from wsrc.command_line.invocation import Exit
 from wsrc.command_line.program import program as user
+from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import codec
+from wsrc.protocol.reader_events import NOTIFICATIONS
+from wsrc.protocol.schema import schema
 from wsrc.server.cli import command as server
 from wsrc.settings.load import CardClientSettings, ServerSettings, UserSettings, load, settings_of
 
@@ -74,14 +77,12 @@ def test_generated_parts_are_as_the_code_makes_them(gen_docs: ModuleType) -> Non
     assert gen_docs.stale() == [], "run python contrib/tools/gen_docs.py"
 
 
-def test_every_field_and_value_is_described_and_nothing_else(doc_tables: ModuleType) -> None:
-    texts = sys.modules["doc_texts"]
-    known = doc_tables.known_fields()
-    assert {name for name in texts.FIELDS if "." in name} <= known
-    assert {name for name in texts.FIELDS if "." not in name} <= {n.split(".")[1] for n in known}
-    values = {f"{kind.__name__}.{value}" for kind in doc_tables.ENUMS for value in kind}
-    assert set(texts.VALUES) == values
-    assert all(texts.CODES[code] for code in texts.ErrorCode)
+def test_every_object_and_list_of_values_is_described(doc_tables: ModuleType) -> None:
+    """The schema has nothing that the document leaves out, and the other way round."""
+    shown = {*codec.BY_TAG.values(), *NOTIFICATIONS.values()}
+    shown |= {*doc_tables.OBJECTS, *doc_tables.NOTIFIED, *doc_tables.ENUMS, ErrorCode, Outcome}
+    defined = {name for name in schema()["$defs"] if name[0].isupper()}
+    assert {kind.__name__ for kind in shown} == defined
 
 
 def test_protocol_has_a_table_for_every_message() -> None:
@@ -91,7 +92,7 @@ def test_protocol_has_a_table_for_every_message() -> None:
 
 def test_schema_is_that_of_the_messages() -> None:
     text = (ROOT / "docs" / "protocol.schema.json").read_text("utf-8")
-    assert json.loads(text) == json.loads(json.dumps(codec.schema()))
+    assert json.loads(text) == json.loads(json.dumps(schema()))
 
 
 def test_messages_in_the_protocol_can_be_read() -> None:
@@ -126,6 +127,15 @@ def test_architecture_lists_every_file_of_the_package_and_no_other() -> None:
         }
     there = {str(p.relative_to(ROOT)) for p in (ROOT / "wsrc").rglob("*.py")}
     assert listed == {name for name in there if not name.endswith("__init__.py")}
+
+
+def test_contributing_has_every_folder_of_tests_and_no_other() -> None:
+    text = (ROOT / "docs" / "contributing.md").read_text("utf-8")
+    listed = set(re.findall(r"^\| `(tests/[\w./]+)` \|", text, re.MULTILINE))
+    tests = ROOT / "tests"
+    there = {p for p in tests.iterdir() if p.is_dir() or p.name.startswith("test_")}
+    there |= {p for p in (tests / "support").iterdir() if p.is_dir()}
+    assert listed == {str(p.relative_to(ROOT)) for p in there if p.name != "__pycache__"}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
@@ -204,13 +214,14 @@ def words_of_the_schema() -> set[str]:
         if isinstance(node, dict):
             words.update(node.get("properties", ()))
             words.update(str(value) for value in node.get("enum", ()))
+            words.update(str(value) for key, value in node.items() if key == "const")
             for value in node.values():
                 walk(value)
         elif isinstance(node, list):
             for value in node:
                 walk(value)
 
-    walk(codec.schema())
+    walk(schema())
     return {word.lower() for word in words}
 
 
@@ -299,6 +310,7 @@ def test_proxy_example_leads_each_path_to_its_port() -> None:
 
 
 def test_python_of_the_readme_names_what_there_is() -> None:
+    assert blocks(ROOT / "README.md", "python")
     for block in blocks(ROOT / "README.md", "python"):
         tree = compile(block, "README.md", "exec")
         imports = "\n".join(line for line in block.splitlines() if line.startswith("from wsrc"))

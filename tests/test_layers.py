@@ -126,3 +126,31 @@ def test_only_tests_import_what_tests_share() -> None:
         if "tests" in set(imported(ast.parse(path.read_text("utf-8"))))
     ]
     assert found == []
+
+
+def test_what_tests_share_is_in_the_room_for_it() -> None:
+    """A test module imports from tests/support; from tests/soak only the tests of that program."""
+    wrong = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        allowed = ["tests.support", *(["tests.soak"] if path.parent.name == "soak" else [])]
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                names = ["." * node.level]
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                of_tests = name.startswith((".", "tests."))
+                is_test = any(part.startswith("test_") for part in name.split(".")[1:-1])
+                if of_tests and (is_test or not name.startswith(tuple(allowed))):
+                    wrong.append(f"{path.relative_to(ROOT)}: {name}")
+    assert wrong == []
+
+
+def test_each_module_that_tests_share_says_what_it_is() -> None:
+    files = sorted((ROOT / "tests" / "support").rglob("*.py"))
+    assert len(files) > 20
+    assert [
+        path for path in files if not ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    ] == []

@@ -1,39 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
 """Remote cards for programs that use asyncio: what such a program imports."""
 
-from wsrc.user_client.aio import (
-    BatchResult,
-    Card,
-    CardEvent,
-    CardInfo,
+from wsrc.card.apdu import Response
+from wsrc.card.slot import (
+    CardProtocol,
     CardStatus,
-    Client,
     Disposition,
-    Filters,
     Initialization,
     ResetKind,
-    Response,
-    Selecting,
     Share,
-    Status,
+    SlotState,
+)
+from wsrc.protocol.messages import (
+    CardInfo,
+    CardState,
+    Change,
+    LeaseInfo,
+    ReaderView,
     Step,
     Waiting,
 )
+from wsrc.user_client.aio import Card, Client, Selecting
+from wsrc.user_client.card import BatchResult, Status
+from wsrc.user_client.core.feeds import (
+    CardEvent,
+    Notification,
+    ReaderChange,
+    ReaderMark,
+    ReaderNews,
+    ReaderSnapshot,
+)
+from wsrc.user_client.naming import Filters
 
 __all__ = [
     "BatchResult",
     "Card",
     "CardEvent",
     "CardInfo",
+    "CardProtocol",
+    "CardState",
     "CardStatus",
+    "Change",
     "Client",
     "Disposition",
     "Filters",
     "Initialization",
+    "LeaseInfo",
+    "Notification",
+    "ReaderChange",
+    "ReaderMark",
+    "ReaderNews",
+    "ReaderSnapshot",
+    "ReaderView",
     "ResetKind",
     "Response",
     "Selecting",
     "Share",
+    "SlotState",
     "Status",
     "Step",
     "Waiting",

@@ -30,42 +30,79 @@ A class stores facts; `__str__` makes the sentence. `codec.UnreadableError` and
 `user_client.script.ScriptError` stand where they are raised, for nobody else has a use for them.
 """
 
-from enum import StrEnum
+from wsrc.words import Word
 
 
-class ErrorCode(StrEnum):
+class ErrorCode(Word):
     """Why a request was not answered with its result; stable, closed, on the wire."""
 
-    BAD_MESSAGE = "bad_message"
-    BAD_HEX = "bad_hex"
-    BAD_APDU = "bad_apdu"
-    UNKNOWN_MESSAGE = "unknown_message"
-    UNEXPECTED_MESSAGE = "unexpected_message"
-    NOT_SUPPORTED = "not_supported"
-    TOO_MANY = "too_many"
-    HELLO_TIMEOUT = "hello_timeout"
-    NOTHING_SELECTED = "nothing_selected"
-    NO_SUCH_CARD = "no_such_card"
-    AMBIGUOUS = "ambiguous"
-    CARD_BUSY = "card_busy"
-    NO_SUCH_SESSION = "no_such_session"
-    RESUMED_ELSEWHERE = "resumed_elsewhere"
-    CONNECTION_LOST = "connection_lost"
-    REQUEST_IN_FLIGHT = "request_in_flight"
-    CANCELLED = "cancelled"
-    LEASE_EXPIRED = "lease_expired"
-    SHUTTING_DOWN = "shutting_down"
-    CARD_NOT_PRESENT = "card_not_present"
-    CARD_UNRESPONSIVE = "card_unresponsive"
-    CARD_TRANSMISSION_ERROR = "card_transmission_error"
-    READER_UNAVAILABLE = "reader_unavailable"
-    READER_IN_USE = "reader_in_use"
-    PROTOCOL_MISMATCH = "protocol_mismatch"
-    CARD_WAS_RESET = "card_was_reset"
-    NOT_TRANSACTED = "not_transacted"
-    CARD_CLIENT_GONE = "card_client_gone"
-    COMMAND_TIMEOUT = "command_timeout"
-    INTERNAL = "internal"
+    BAD_MESSAGE = (
+        "bad_message",
+        (
+            "A message breaks the protocol: no `id`, too many commands in a batch, a pattern "
+            "that is no status word; where it is not JSON, or a field is missing or of another "
+            "type, the connection is closed with 1002"
+        ),
+    )
+    BAD_HEX = "bad_hex", "Octets are not pairs of hexadecimal digits"
+    BAD_APDU = "bad_apdu", "Octets are no command APDU"
+    UNKNOWN_MESSAGE = "unknown_message", "There is no such `msg_type` in this version"
+    UNEXPECTED_MESSAGE = "unexpected_message", "The message is known, but has no place here or now"
+    NOT_SUPPORTED = "not_supported", "The peer cannot do that"
+    TOO_MANY = (
+        "too_many",
+        "A limit of the server or of the card client is reached; of `resume`, too many are open",
+    )
+    HELLO_TIMEOUT = (
+        "hello_timeout",
+        "No `hello`, or no first-form card identified, in time; the connection is closed with 1008",
+    )
+    NOTHING_SELECTED = (
+        "nothing_selected",
+        "A selection without a condition, or a command without a session",
+    )
+    NO_SUCH_CARD = "no_such_card", "No card that is there matches"
+    AMBIGUOUS = "ambiguous", "Several cards match; `candidates` has some"
+    CARD_BUSY = "card_busy", "Another user holds the card; `lease` says who"
+    NO_SUCH_SESSION = "no_such_session", "The session is over, or was never this connection's"
+    RESUMED_ELSEWHERE = (
+        "resumed_elsewhere",
+        "The session was resumed on another connection with its secret",
+    )
+    CONNECTION_LOST = (
+        "connection_lost",
+        "The connection to the server is lost; said by clients to programs, never on the wire",
+    )
+    REQUEST_IN_FLIGHT = "request_in_flight", "The request before this one is not answered yet"
+    CANCELLED = "cancelled", "The request was given up with `cancel`"
+    LEASE_EXPIRED = (
+        "lease_expired",
+        "Taken back: not used for `lease_idle_s`, or its user was out of reach for `keep_s`",
+    )
+    SHUTTING_DOWN = "shutting_down", "The server is stopping"
+    CARD_NOT_PRESENT = "card_not_present", "The card was taken out"
+    CARD_UNRESPONSIVE = "card_unresponsive", "The card gives no ATR, or did not answer in time"
+    CARD_TRANSMISSION_ERROR = (
+        "card_transmission_error",
+        "The reader reports that the exchange failed",
+    )
+    READER_UNAVAILABLE = (
+        "reader_unavailable",
+        "The reader was unplugged, or its PC/SC service stopped",
+    )
+    READER_IN_USE = "reader_in_use", "Another program on the card host holds the card"
+    PROTOCOL_MISMATCH = (
+        "protocol_mismatch",
+        "The card has none of the protocols, or another is in force and no reset was asked for",
+    )
+    CARD_WAS_RESET = (
+        "card_was_reset",
+        "Another user reset a shared card, or a transaction was open too long; `reconnect` goes on",
+    )
+    NOT_TRANSACTED = "not_transacted", "The session has no transaction that could end"
+    CARD_CLIENT_GONE = "card_client_gone", "The card client lost its connection to the server"
+    COMMAND_TIMEOUT = "command_timeout", "The card client did not answer within `command_s`"
+    INTERNAL = "internal", "A bug; please report it with the log of the program"
 
     @classmethod
     def _missing_(cls, value: object) -> "ErrorCode":
@@ -108,11 +145,14 @@ _PCSC: dict[ErrorCode, str] = {
 }
 
 
-class Outcome(StrEnum):
+class Outcome(Word):
     """What is known of a command that was not answered by the card."""
 
-    NOT_EXECUTED = "not_executed"
-    UNKNOWN = "unknown"
+    NOT_EXECUTED = (
+        "not_executed",
+        "The command provably never reached the card: it is safe to repeat it",
+    )
+    UNKNOWN = "unknown", "The card may or may not have run it: look before you repeat it"
 
 
 class WsrcError(Exception):

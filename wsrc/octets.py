@@ -5,6 +5,9 @@ import re
 
 from wsrc.errors import BadHexError
 
+BytesLike = bytes | bytearray | memoryview
+"""What octets are taken from."""
+
 _SPACE = re.compile(r"[\s:]+")
 
 

@@ -17,10 +17,11 @@ ends are machines without I/O; times are arguments, in seconds of each end's mon
         ◀───────── session_ended seq=taken ─────────  reset, removal, another's: it is over
 """
 
+# Longer than the aim: the two ends are read side by side.
+
 import hmac
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import NamedTuple, TypeGuard
+from typing import Literal, NamedTuple, TypeGuard
 
 import msgspec
 
@@ -33,18 +34,20 @@ from wsrc.errors import (
     SessionLostError,
 )
 from wsrc.protocol import messages as m
+from wsrc.states import Table, follow
+from wsrc.words import Word
 
 MAX_ENDED = 256
 """Ended sessions whose users a card client can still tell what became of the last request."""
 
 
-class Verdict(StrEnum):
+class Verdict(Word):
     """What the card end does with a request."""
 
-    EXECUTE = "execute"
-    REPEAT = "repeat"
-    LATE = "late"
-    WRONG = "wrong"
+    EXECUTE = "execute", "It is new: take it in hand"
+    REPEAT = "repeat", "It was answered: give the kept answer"
+    LATE = "late", "It is a late copy: say nothing"
+    WRONG = "wrong", "It cannot be from the other end of this session: refuse it"
 
 
 class CardEnd:
@@ -153,13 +156,62 @@ class Ended:
         return msgspec.structs.replace(said, id=request.id)
 
 
-class State(StrEnum):
+class State(Word):
     """How the user end is."""
 
-    LIVE = "live"
-    CUT = "cut"
-    RESUMING = "resuming"
-    OVER = "over"
+    LIVE = "live", "Requests are sent and answered"
+    CUT = "cut", "The connection is lost, and there is no other yet"
+    RESUMING = "resuming", "`resume` is sent and not answered yet"
+    OVER = "over", "The card is no longer ours"
+
+
+Event = Literal["disconnected", "connected", "resumed", "ended"]
+
+TRANSITIONS: Table[State, Event] = {
+    State.LIVE: {"disconnected": State.CUT, "ended": State.OVER},
+    State.CUT: {"disconnected": State.CUT, "connected": State.RESUMING, "ended": State.OVER},
+    State.RESUMING: {"disconnected": State.CUT, "resumed": State.LIVE, "ended": State.OVER},
+    State.OVER: {},
+}
+"""All that can become of the user end, which begins *live*; what comes after the end is ignored."""
+
+AWAY = frozenset((State.CUT, State.RESUMING))
+"""States in which the session is out of reach and waits to be resumed."""
+
+
+class Progress(Word):
+    """How far the open request of a user end is, for all that is known."""
+
+    UNSENT = "unsent", "It has not the number of the last request that was sent"
+    SENT = "sent", "The card may run it, or have run it"
+    REFUSED = "refused", "It was sent, and did not reach the card"
+    BEGUN = "begun", "The card client took it in hand"
+
+
+Step = Literal["sent", "refused", "found begun", "found not begun"]
+
+PROGRESS: Table[Progress, Step] = {
+    Progress.UNSENT: {"sent": Progress.SENT, "refused": Progress.UNSENT},
+    Progress.SENT: {
+        "sent": Progress.SENT,
+        "refused": Progress.REFUSED,
+        "found begun": Progress.BEGUN,
+        "found not begun": Progress.REFUSED,
+    },
+    Progress.REFUSED: {
+        "sent": Progress.SENT,
+        "refused": Progress.REFUSED,
+        "found begun": Progress.BEGUN,
+        "found not begun": Progress.REFUSED,
+    },
+    Progress.BEGUN: {
+        "sent": Progress.BEGUN,
+        "refused": Progress.BEGUN,
+        "found begun": Progress.BEGUN,
+        "found not begun": Progress.REFUSED,
+    },
+}
+"""How the open request goes on: the refusal of a copy says nothing of what was begun."""
 
 
 class Send(NamedTuple):
@@ -178,16 +230,26 @@ Effect = Send | Settled
 
 
 class _Open:
-    """
-    The request that is not settled yet.
-
-    `sent` tells whether it has the number of the last request that was sent, `at_risk` whether for
-    all that is known the card may run it, or have run it, and `begun` whether it is known to.
-    """
+    """The request that is not settled yet; `abandoned` where it need not be begun any more."""
 
     def __init__(self, request: m.Forwarded) -> None:
         self.request = request
-        self.sent = self.at_risk = self.begun = self.abandoned = False
+        self.progress = Progress.UNSENT
+        self.abandoned = False
+
+    @property
+    def sent(self) -> bool:
+        """Whether it has the number of the last request that was sent."""
+        return self.progress is not Progress.UNSENT
+
+    @property
+    def at_risk(self) -> bool:
+        """Whether for all that is known the card may run it, or have run it."""
+        return self.progress in {Progress.SENT, Progress.BEGUN}
+
+    def turn(self, step: Step) -> None:
+        """Go on by a step, which must have its place in the progress so far."""
+        self.progress = follow(PROGRESS, self.progress, step)
 
 
 class UserEnd:
@@ -215,7 +277,7 @@ class UserEnd:
         self._keep_s = keep_s
         self._number = 0
         self._open: _Open | None = None
-        self._cut_at: float | None = None
+        self._cut_at = 0.0
 
     @property
     def idle(self) -> bool:
@@ -257,12 +319,12 @@ class UserEnd:
         if open_ is None or answer.seq not in {None, self._number}:
             return ()
         if answer.seq is None and _is_refusal(answer):
-            open_.at_risk = open_.begun
+            open_.turn("refused")
             if self._keep_s and not self.over and answer.code is ErrorCode.SHUTTING_DOWN:
                 return ()
-        if self.state in {State.CUT, State.RESUMING}:
+        if self.state in AWAY:
             return ()
-        if open_.begun and answer.seq is None and isinstance(answer, m.Error):
+        if open_.progress is Progress.BEGUN and answer.seq is None and isinstance(answer, m.Error):
             return self._unanswered(answer.message, answer.code or ErrorCode.INTERNAL)
         return self._settle(answer)
 
@@ -273,9 +335,9 @@ class UserEnd:
         if not self._keep_s:
             why = "The connection is lost, and the card cannot keep a session without it."
             return self._end(ErrorCode.CONNECTION_LOST, why)
-        if self._cut_at is None:
+        if self.state is State.LIVE:
             self._cut_at = now
-        self.state = State.CUT
+        self._turn("disconnected")
         return ()
 
     def interrupted(self, now: float) -> Sequence[Effect]:
@@ -288,7 +350,7 @@ class UserEnd:
         """Note that there is a connection again: resume on it."""
         if self.state is State.OVER:
             return ()
-        self.state = State.RESUMING
+        self._turn("connected")
         return (Send(msgspec.structs.replace(self._resume, seq=self._number)),)
 
     def resumed(self, message: m.Resumed) -> Sequence[Effect]:
@@ -302,7 +364,7 @@ class UserEnd:
         """
         if self.state is not State.RESUMING:
             return ()
-        self.state, self._cut_at = State.LIVE, None
+        self._turn("resumed")
         open_ = self._open
         if message.seq > self._number:
             why = "The card client has another count of the requests."
@@ -310,7 +372,7 @@ class UserEnd:
         if open_ is None:
             return ()
         if open_.sent and message.seq == self._number:
-            open_.begun = True
+            open_.turn("found begun")
             return self.answered(message.answer) if message.answer else self._send(self._number)
         if open_.abandoned:
             return self._settle(_not_executed("It was given up before it was sent again."))
@@ -333,7 +395,7 @@ class UserEnd:
             if message.seq == self._number and message.answer is not None:
                 settled = self._settle(message.answer)
                 return (*settled, *self._end(message.code, message.message))
-            open_.at_risk = message.seq >= self._number
+            open_.turn("found begun" if message.seq >= self._number else "found not begun")
         return self._end(message.code, message.message)
 
     def refused(self, error: m.Error, now: float) -> Sequence[Effect]:
@@ -346,7 +408,7 @@ class UserEnd:
 
     def deadline(self) -> float | None:
         """Return the time until which the session is tried to be resumed."""
-        return None if self._cut_at is None else self._cut_at + self._keep_s
+        return self._cut_at + self._keep_s if self.state in AWAY else None
 
     def expired(self, now: float) -> Sequence[Effect]:
         """End a session that was out of reach for too long."""
@@ -360,10 +422,13 @@ class UserEnd:
         """End the session because its user gives it up, or has to; `sentence` says why."""
         return self._end(code, sentence)
 
+    def _turn(self, event: Event) -> None:
+        self.state = follow(TRANSITIONS, self.state, event)
+
     def _send(self, number: int) -> Sequence[Effect]:
         assert self._open is not None
         self._number = number
-        self._open.sent = self._open.at_risk = True
+        self._open.turn("sent")
         return (Send(msgspec.structs.replace(self._open.request, seq=self._number)),)
 
     def _settle(self, answer: m.Answer | SessionError) -> Sequence[Effect]:
@@ -371,9 +436,10 @@ class UserEnd:
         return (Settled(answer),)
 
     def _close(self, code: ErrorCode, sentence: str) -> None:
-        self.state, self._cut_at = State.OVER, None
-        why = f"The card is no longer ours: {sentence} Select it again."
-        self.over = self.over or SessionLostError(why, code)
+        if self.state is not State.OVER:
+            self._turn("ended")
+            why = f"The card is no longer ours: {sentence} Select it again."
+            self.over = SessionLostError(why, code)
 
     def _end(self, code: ErrorCode, sentence: str) -> Sequence[Effect]:
         self._close(code, sentence)

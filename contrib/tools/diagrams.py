@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Diagrams of the documents, made from tables of the code."""
+"""Diagrams of the documents, made from the tables that the code goes by."""
 
-from collections.abc import Mapping
+from wsrc.states import Table
 
 
-def transitions(table: Mapping[str, Mapping[str, str]]) -> str:
+def transitions(table: Table[str, str], *starts: str) -> str:
     """
     Return a table of transitions as a diagram in Markdown (Mermaid), which is readable as text.
 
     Args:
-        table: The next state by state and event. Life begins in the first state, and ends in those
-            that nothing follows.
+        table: The next state by state and event. Life ends in the states that nothing follows.
+        starts: Where life begins; without them in the first state of the table.
     """
-    states = list(dict.fromkeys([*table, *(s for moves in table.values() for s in moves.values())]))
+    states = dict.fromkeys(
+        [*table, *(after for moves in table.values() for after in moves.values())]
+    )
     names = {state: state.replace(" ", "_") for state in states}
     lines = [f'state "{state}" as {name}' for state, name in names.items() if state != name]
-    lines += [f"[*] --> {names[state]}" for state in states[:1]]
+    lines += [f"[*] --> {names[state]}" for state in starts or list(table)[:1]]
     for state, moves in table.items():
         for after in dict.fromkeys(moves.values()):
             events = ", ".join(event for event, to in moves.items() if to == after)

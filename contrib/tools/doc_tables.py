@@ -2,14 +2,13 @@
 """The tables of the documents, made from the code that they describe."""
 
 import ast
+import re
 from collections.abc import Callable, Iterable, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 from diagrams import transitions
-from doc_texts import CODES, FIELDS, OUTCOMES, VALUES
 
 from wsrc.bridges.pcscd.reader import HANDLE_MOVES
 from wsrc.card.pcsc_numbers import ATTRIBUTES
@@ -26,10 +25,15 @@ from wsrc.command_line.invocation import Exit
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import BY_TAG
-from wsrc.protocol.conversation import ANSWERS, MAY_SAY, Phase, Speaker
+from wsrc.protocol.conversation import ANSWERS, Speaker, said_by
+from wsrc.protocol.reader_events import PcscReaders, PcscReaderState
+from wsrc.protocol.schema import place, schema
+from wsrc.relay.records import LEASE_TRANSITIONS, LeasePhase
+from wsrc.session import PROGRESS, TRANSITIONS, Progress, State
 from wsrc.settings.programs import CardClientSettings, ServerSettings, UserSettings
 from wsrc.settings.types import Settings, settings_of
 from wsrc.user_client.core.faults import from_error
+from wsrc.words import Word
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,6 +41,7 @@ OBJECTS = (
     m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.RunningSession, m.ReaderView, m.Step,
     m.StepResult,
 )  # fmt: skip
+NOTIFIED = (PcscReaderState, PcscReaders)
 ENUMS = (
     m.ClientType, m.CardState, m.ReaderState, m.Change, SlotState, m.ReaderForm, CardProtocol,
     CardStatus, ResetKind, Share, Initialization, Disposition,
@@ -46,6 +51,8 @@ ALSO_ANSWERS: dict[type[m.Message], str] = {
     m.SessionEnded: "Answers `resume`, where it has its `id`.",
 }
 """What answers a request in place of its own answer."""
+
+_DEFINITIONS = schema()["$defs"]
 
 _PLAIN: dict[type, str] = {
     msgspec.inspect.StrType: "text",
@@ -69,7 +76,7 @@ def messages() -> str:
     parts: list[str] = []
     for tag, kind in BY_TAG.items():
         answer = ANSWERS.get(kind)
-        facts = [f"From {' and '.join(_speakers(kind))}."]
+        facts = [place(kind)]
         if answer is not None:
             facts.append(f"Answered with {_answers(kind, answer)}.")
         asked = [_tag(k) for k, v in ANSWERS.items() if v is kind]
@@ -90,32 +97,38 @@ def _answers(kind: type[m.Message], answer: type[m.Message]) -> str:
 def objects() -> str:
     """Return the objects within messages."""
     return "\n\n".join(
-        f"#### {_object_title(kind)}\n\n{_prose(kind)}\n\n{fields(kind)}" for kind in OBJECTS
+        f"#### {_title(kind)}\n\n{_prose(kind)}\n\n{fields(kind)}" for kind in OBJECTS
     )
+
+
+def notifications() -> str:
+    """Return the objects within JSON-RPC notifications."""
+    return "\n\n".join(f"{_prose(kind)}\n\n{fields(kind)}" for kind in NOTIFIED)
 
 
 def enums() -> str:
-    """Return the closed lists of values."""
+    """Return the closed lists of words."""
     return "\n\n".join(
-        f"#### {_enum_title(kind)}\n\n{_prose(kind)}\n\n"
-        + table(
-            ("Value", "Meaning"),
-            ((f"`{value}`", VALUES[f"{kind.__name__}.{value}"]) for value in kind),
-        )
-        for kind in ENUMS
+        f"#### {_title(kind)}\n\n{_prose(kind)}\n\n{words('Value', kind)}" for kind in ENUMS
     )
+
+
+def words(title: str, kind: type[Word]) -> str:
+    """Return the words of a closed list."""
+    return table((title, "Meaning"), ((f"`{word}`", word.meaning) for word in kind))
 
 
 def fields(kind: type[msgspec.Struct]) -> str:
     """Return the fields of a message or of an object."""
     info = msgspec.inspect.type_info(kind)
     assert isinstance(info, msgspec.inspect.StructType)
+    described = _DEFINITIONS[kind.__name__]["properties"]
     rows = [
         (
             f"`{field.encode_name}`",
             _type(field.type),
             "yes" if field.required else _default(field.default),
-            describe(kind, field.encode_name),
+            described[field.encode_name]["description"],
         )
         for field in info.fields
     ]
@@ -124,23 +137,13 @@ def fields(kind: type[msgspec.Struct]) -> str:
     return table(("Field", "Type", "Required", "Meaning"), rows)
 
 
-def describe(kind: type, field: str) -> str:
-    """Return what is written of a field; a field without a description is a KeyError."""
-    own = FIELDS.get(f"{kind.__name__}.{field}")
-    return FIELDS[field] if own is None else own
-
-
 def who() -> str:
     """Return who may say what in which phase."""
-    speakers = list(Speaker)
-    rows: list[tuple[str, ...]] = []
-    for tag, kind in BY_TAG.items():
-        cells: list[str] = []
-        for speaker in speakers:
-            phases = [p.value for p in Phase if kind in MAY_SAY[speaker, p]]
-            cells.append(", ".join(phases))
-        rows.append((f"`{tag}`", *cells))
-    return table(("Message", *(s.value for s in speakers)), rows)
+    rows = (
+        (f"`{tag}`", *(", ".join(said_by(kind).get(speaker, ())) for speaker in Speaker))
+        for tag, kind in BY_TAG.items()
+    )
+    return table(("Message", *Speaker), rows)
 
 
 def errors() -> str:
@@ -153,19 +156,19 @@ def errors() -> str:
     for code in ErrorCode:
         made = (from_error(m.error(code, ""), command=command) for command in (True, False))
         names = " or ".join(dict.fromkeys(f"`{type(each).__name__}`" for each in made))
-        rows.append((f"`{code}`", f"`{code.pcsc}`", names, CODES[code]))
+        rows.append((f"`{code}`", f"`{code.pcsc}`", names, code.meaning))
     return table(("Code", "PC/SC name", "Python", "Meaning"), rows)
+
+
+def states(diagram: str, kind: type[Word]) -> str:
+    """Return a diagram, and what its states mean."""
+    return f"{diagram}\n\n{words('State', kind)}"
 
 
 def attributes() -> str:
     """Return the attributes of a reader, and their numbers in PC/SC."""
     rows = ((f"`{name}`", f"{number:08X}h") for name, number in ATTRIBUTES.items())
     return table(("Name", "Number in PC/SC"), rows)
-
-
-def outcomes() -> str:
-    """Return what can be known of a command without an answer."""
-    return table(("Outcome", "Meaning"), ((f"`{o}`", OUTCOMES[o]) for o in Outcome))
 
 
 def exits() -> str:
@@ -210,14 +213,20 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "messages": messages,
     "attributes": attributes,
     "objects": objects,
+    "notifications": notifications,
     "enums": enums,
     "who": who,
     "errors": errors,
-    "outcomes": outcomes,
+    "outcomes": lambda: words("Outcome", Outcome),
     "exits": exits,
     "server settings": lambda: settings(ServerSettings),
     "card client settings": lambda: settings(CardClientSettings),
     "user settings": lambda: settings(UserSettings),
+    "lease": lambda: states(
+        transitions(LEASE_TRANSITIONS, LeasePhase.ATTACHING, LeasePhase.KEPT), LeasePhase
+    ),
+    "user end": lambda: states(transitions(TRANSITIONS), State),
+    "open request": lambda: states(transitions(PROGRESS), Progress),
     "files": files,
     "handle": lambda: transitions(HANDLE_MOVES),
 }
@@ -228,45 +237,19 @@ def _tag(kind: type[msgspec.Struct]) -> str:
     return str(kind.__struct_config__.tag)
 
 
-def _speakers(kind: type[m.Message]) -> list[str]:
-    names = {
-        Speaker.USER: "user clients",
-        Speaker.CARD: "card clients",
-        Speaker.SERVER_TO_USER: "the server to user clients",
-        Speaker.SERVER_TO_CARD: "the server to card clients",
-    }
-    return [names[s] for s in Speaker if any(kind in MAY_SAY[s, p] for p in Phase)]
-
-
 def _prose(kind: type) -> str:
     return " ".join((kind.__doc__ or "").split())
 
 
-def _object_title(kind: type) -> str:
-    return {
-        "CardInfo": "Card",
-        "LeaseInfo": "Lease",
-        "ReaderInfo": "Reader",
-        "ReaderView": "Reader view",
-        "StepResult": "Result",
-    }.get(kind.__name__, kind.__name__)
-
-
-def _enum_title(kind: type[StrEnum]) -> str:
-    return {
-        "ClientType": "Client type",
-        "CardState": "Card state",
-        "ReaderState": "Reader state",
-        "SlotState": "Slot state",
-        "ReaderForm": "Reader form",
-        "CardProtocol": "Protocol",
-        "ResetKind": "Reset kind",
-    }.get(kind.__name__, kind.__name__)
+def _title(kind: type) -> str:
+    """Return the heading of an object or of a closed list, as `Card state` of CardState."""
+    parts = re.findall("[A-Z][a-z]*", kind.__name__.removesuffix("Info"))
+    return " ".join(parts).capitalize()
 
 
 def _type(kind: Any) -> str:
     """Say in words what a field holds."""
-    match kind:
+    match kind.type if isinstance(kind, msgspec.inspect.Metadata) else kind:
         case msgspec.inspect.UnionType(types=types):
             return " or ".join(_type(t) for t in types if not _is_none(t))
         case msgspec.inspect.VarTupleType(item_type=item):
@@ -274,11 +257,11 @@ def _type(kind: Any) -> str:
         case msgspec.inspect.TupleType(item_types=items):
             return f"[{', '.join(_type(item) for item in items)}]"
         case msgspec.inspect.EnumType(cls=cls):
-            return _linked(_enum_title(cls)) if cls in ENUMS else _ENUM_LINKS[cls]
+            return _linked(_title(cls)) if cls in ENUMS else _ENUM_LINKS[cls]
         case msgspec.inspect.StructType(cls=cls):
-            return _linked(_object_title(cls)) if cls in OBJECTS else f"`{_tag(cls)}`"
-        case _:
-            return _PLAIN[type(kind)]
+            return _linked(_title(cls)) if cls in OBJECTS else f"`{_tag(cls)}`"
+        case plain:
+            return _PLAIN[type(plain)]
 
 
 _ENUM_LINKS: dict[type, str] = {
@@ -306,13 +289,3 @@ def _default(default: object) -> str:
 def _first_paragraph(path: Path) -> str:
     doc = ast.get_docstring(ast.parse((ROOT / path).read_text("utf-8"))) or ""
     return " ".join(doc.partition("\n\n")[0].split())
-
-
-def known_fields() -> set[str]:
-    """Return `Class.field` of every field there is."""
-    kinds: list[type[msgspec.Struct]] = [*get_args(m.AnyMessage), *OBJECTS]
-    return {
-        f"{kind.__name__}.{field.encode_name}"
-        for kind in kinds
-        for field in msgspec.structs.fields(kind)
-    }

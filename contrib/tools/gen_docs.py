@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from doc_tables import SECTIONS  # noqa: E402 - needs the path above
 
-from wsrc.protocol.codec import schema  # noqa: E402
+from wsrc.protocol.schema import schema  # noqa: E402
 
 SCHEMA = ROOT / "docs" / "protocol.schema.json"
 README = ROOT / "README.md"

@@ -5,31 +5,44 @@ Plant the bugs of `planted_bugs.toml`, one at a time, and see that a test fails 
     python contrib/tools/plant_bugs.py                     all of them
     python contrib/tools/plant_bugs.py resume secret       those whose name has one of these words
     python contrib/tools/plant_bugs.py --tests FILE        whether this test alone catches them
+    python contrib/tools/plant_bugs.py --random 20         changes drawn from all of wsrc instead
+    python contrib/tools/plant_bugs.py --random 20 --seed 7 wsrc/relay      the same ones again
 
 Bugs are planted in a copy of the tree in a temporary directory, never in the tree itself. The exit
 status is 1 if a bug survives, and 2 if the tests fail without any.
 """
 
 import argparse
+import contextlib
 import os
+import queue
+import re
+import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from mutations import Mutation, draw
+from tests_of import STAGES, Tree
+
 ROOT = Path(__file__).resolve().parents[2]
 
-COPIED = ("wsrc", "tests", "certs", "pyproject.toml")
-"""What tests of machines need of the tree."""
+COPIED = ("wsrc", "tests", "certs", "contrib", "docs", "pyproject.toml", "README.md")
+"""What tests need of the tree."""
 
-LIMIT_S = 180
-"""Time of one run; a bug that makes tests hang is caught by it."""
+HANGS_S = 240
+"""Time of one test; a bug that makes a test hang is caught by it."""
+
+LIMIT_S = 900
+"""Time of one run. What is not caught by then counts as survived."""
 
 
 class Bug(NamedTuple):
@@ -66,8 +79,14 @@ class Fate(StrEnum):
     """What became of a bug."""
 
     CAUGHT = "caught"
-    HUNG = "caught (the tests hang)"
+    HUNG = "caught (a test hangs)"
     SURVIVED = "SURVIVED"
+    UNDECIDED = "SURVIVED (so far: the time was over)"
+
+    @property
+    def survived(self) -> bool:
+        """Whether no test failed."""
+        return self in {Fate.SURVIVED, Fate.UNDECIDED}
 
 
 def planted(bug: Bug, text: str) -> str:
@@ -83,54 +102,171 @@ def planted(bug: Bug, text: str) -> str:
     return text.replace(bug.old, bug.new)
 
 
-def fails(tests: Sequence[str], bug: Bug | None) -> subprocess.CompletedProcess[str]:
-    """Run tests in a copy of the tree, with a bug if one is given."""
-    with tempfile.TemporaryDirectory(prefix="wsrc-bug-") as folder:
-        copy = Path(folder)
+class Copy:
+    """A copy of the tree, in which one file at a time is changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._writes = 0
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():
-                shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
-                shutil.copy(source, copy / name)
-        if bug is not None:
-            path = copy / bug.file
-            path.write_text(planted(bug, path.read_text("utf-8")), "utf-8")
-        changes = {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1", "CI": ""}
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-        return subprocess.run(
-            command,
-            cwd=copy,
-            env={**os.environ, **changes, "HYPOTHESIS_PROFILE": "bugs"},
-            capture_output=True,
+                shutil.copy(source, folder / name)
+
+    @contextlib.contextmanager
+    def with_text(self, file: str, text: str) -> Iterator[None]:
+        """Have another text in a file for as long as the context lasts."""
+        right = (self.folder / file).read_text("utf-8")
+        self._write(file, text)
+        try:
+            yield
+        finally:
+            self._write(file, right)
+
+    def run(
+        self, tests: Sequence[str], limit_s: float = LIMIT_S, *options: str
+    ) -> tuple[Fate, str, str]:
+        """Run tests; return what they say of the text, the first that failed, and all output."""
+        changes = {"PYTHONPATH": str(self.folder), "CI": "", "HYPOTHESIS_PROFILE": "bugs"}
+        environment = {**os.environ, **changes}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        hangs = (f"faulthandler_timeout={HANGS_S}", "faulthandler_exit_on_timeout=true")
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, *tests]
+        with subprocess.Popen(
+            [*command, *(word for each in hangs for word in ("-o", each))],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            check=False,
-            timeout=LIMIT_S,
-        )
+            start_new_session=True,
+        ) as process:
+            try:
+                output, _ = process.communicate(timeout=limit_s)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                return Fate.UNDECIDED, "", process.communicate()[0]
+        return (*_verdict(process.returncode, output), output)
+
+    def _write(self, file: str, text: str) -> None:
+        """Write a file with a time of its own, so that no bytecode of another text is taken."""
+        path = self.folder / file
+        path.write_text(text, "utf-8")
+        self._writes += 1
+        os.utime(path, (self._writes, self._writes))
 
 
-def fate_of(bug: Bug, tests: Sequence[str]) -> tuple[Fate, str]:
-    """Plant one bug; give what became of it, and which test failed."""
-    try:
-        run = fails(tests or bug.tests, bug)
-    except subprocess.TimeoutExpired:
-        return Fate.HUNG, ""
-    if run.returncode == 0:
+def _verdict(status: int, output: str) -> tuple[Fate, str]:
+    """Return what the end of pytest says, and the first test that failed."""
+    failed = failures(output)
+    if status == 0:
         return Fate.SURVIVED, ""
-    if run.returncode != 1:
-        raise RuntimeError(f"{bug.name}: pytest ended with {run.returncode}:\n{run.stdout}")
-    failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return Fate.CAUGHT, failed[0].partition(" - ")[0].partition(" ")[2] if failed else ""
+    if failed:
+        return Fate.CAUGHT, failed[0]
+    if any(line.startswith("Timeout (") for line in output.splitlines()) or status < 0:
+        return Fate.HUNG, ""
+    if status in {1, 2}:
+        return Fate.CAUGHT, ""
+    raise RuntimeError(f"pytest ended with {status}:\n{output}")
 
 
-def sound(bugs: Iterable[Bug], tests: Sequence[str]) -> bool:
-    """Return whether the tests pass without a bug."""
-    for suite in {tuple(tests) or bug.tests for bug in bugs}:
-        run = fails(suite, None)
-        if run.returncode:
-            print(f"Without a bug, these tests fail: {' '.join(suite)}\n{run.stdout}")
-            return False
-    return True
+Stages = Callable[[str], Sequence[Sequence[str]]]
+"""The tests for a file, in groups that are run one after the other."""
+
+
+def failures(output: str) -> list[str]:
+    """Return the tests that failed, as pytest names them at its end."""
+    lines = output.rpartition("short test summary info")[2].splitlines()
+    found = (re.match(r"(?:FAILED|ERROR) (tests/.*?)(?: - |$)", line) for line in lines)
+    return [each[1] for each in found if each is not None]
+
+
+class Plan(NamedTuple):
+    """A text of a file that is to be noticed, and the tests that are run until one fails."""
+
+    title: str
+    file: str
+    text: str
+    stages: Sequence[Sequence[str]]
+
+
+def fate_of(plan: Plan, copy: Copy) -> tuple[Fate, str]:
+    """Plant one bug; return what became of it, and which test failed."""
+    fate = Fate.SURVIVED
+    with copy.with_text(plan.file, plan.text):
+        for tests in plan.stages:
+            fate, failed, _ = copy.run(tests, LIMIT_S, "-x")
+            if fate is not Fate.SURVIVED:
+                return fate, failed
+    return fate, ""
+
+
+def carry_out(
+    plans: Sequence[Plan], jobs: int, report: Callable[[str], None]
+) -> tuple[list[str], bool]:
+    """
+    Plant bugs, some at the same time, each in a copy of the tree.
+
+    Returns:
+        The titles of those that survived, and whether the tests that caught others pass without.
+    """
+    survivors: list[str] = []
+    caught: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="wsrc-bugs-") as folder:
+        copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+        for number in range(jobs):
+            copies.put(Copy(Path(folder, str(number))))
+
+        def decide(plan: Plan) -> tuple[Fate, str]:
+            copy = copies.get()
+            try:
+                return fate_of(plan, copy)
+            finally:
+                copies.put(copy)
+
+        with ThreadPoolExecutor(jobs) as pool:
+            for plan, (fate, test) in zip(plans, pool.map(decide, plans), strict=True):
+                report(f"{fate:8}  {plan.title}{f'  [{test}]' if test else ''}")
+                if fate.survived:
+                    survivors.append(plan.title)
+                elif test:
+                    caught.setdefault(test, plan.title)
+        fate, _, output = copies.get().run([*caught]) if caught else (Fate.SURVIVED, "", "")
+    for test in failures(output):
+        about = caught.get(test, "others")
+        report(f"Without a bug, {test} fails as well, so it says nothing of {about}")
+    return survivors, fate is Fate.SURVIVED
+
+
+def named(words: Sequence[str], tests: Sequence[str]) -> list[Plan]:
+    """Return the bugs of the list whose name or file has one of these words."""
+    return [
+        Plan(
+            f"{bug.file}: {bug.name}",
+            bug.file,
+            planted(bug, (ROOT / bug.file).read_text("utf-8")),
+            [tests or bug.tests],
+        )
+        for bug in read()
+        if any(word in f"{bug.file} {bug.name}" for word in words or [""])
+    ]
+
+
+def drawn(words: Sequence[str], count: int, seed: int, stages: Stages) -> list[Plan]:
+    """Return changes drawn from the files of wsrc whose name has one of these words."""
+    files = [str(path.relative_to(ROOT)) for path in (ROOT / "wsrc").rglob("*.py")]
+    chosen = [file for file in files if any(word in file for word in words or [""])]
+    sources = {file: (ROOT / file).read_text("utf-8") for file in chosen}
+    changes = draw(sources, count, seed)
+    return [Plan(described(each), each.file, each.text, stages(each.file)) for each in changes]
+
+
+def described(change: Mutation) -> str:
+    """Return where a change is, and both texts on one line each."""
+    old, new = (" ".join(text.split()) for text in (change.old, change.new))
+    return f"{change.file}:{change.line}: {old}  ->  {new}"
 
 
 def main() -> int:
@@ -138,20 +274,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().splitlines()[0])
     parser.add_argument("words", nargs="*", help="plant bugs whose name or file has one of these")
     parser.add_argument("--tests", nargs="+", default=[], help="run these tests instead")
+    parser.add_argument("--random", type=int, metavar="N", help="draw N changes of all of wsrc")
+    parser.add_argument("--seed", type=int, help="draw those that were drawn with this seed")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--most", type=int, metavar="N", help="run N files of a stage at most")
     options = parser.parse_args()
-    words = options.words or [""]
-    bugs = [bug for bug in read() if any(word in f"{bug.file} {bug.name}" for word in words)]
-    if not sound(bugs, options.tests):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what a shell has us ignore, tests would as well
+    if options.random is None:
+        plans = named(options.words, options.tests)
+    else:
+        seed = secrets.randbelow(10**6) if options.seed is None else options.seed
+        print(f"seed {seed}", flush=True)
+        tree = Tree(ROOT)
+
+        def stages(file: str) -> list[list[str]]:
+            if options.tests:
+                return [options.tests]
+            return [group[: options.most] for group in tree.stages(file, options.stages)]
+
+        plans = drawn(options.words, options.random, seed, stages)
+    survivors, sound = carry_out(plans, options.jobs, lambda line: print(line, flush=True))
+    print(f"{len(plans)} bugs planted, {len(survivors)} survived", *survivors, sep="\n  ")
+    if not sound:
         return 2
-    survivors = 0
-    with ThreadPoolExecutor(options.jobs) as pool:
-        fates = pool.map(lambda bug: fate_of(bug, options.tests), bugs)
-        for bug, (fate, test) in zip(bugs, fates, strict=True):
-            survivors += fate is Fate.SURVIVED
-            print(f"{fate:8}  {bug.file}: {bug.name}{f'  [{test}]' if test else ''}", flush=True)
-    print(f"{len(bugs)} bugs planted, {survivors} survived")
-    return 1 if survivors or not bugs else 0
+    return 1 if survivors or not plans else 0
 
 
 if __name__ == "__main__":

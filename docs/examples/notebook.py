@@ -5,16 +5,13 @@ Keep a card from one cell of a notebook to the next; `# %%` begins a cell in mos
     jupytext --to notebook notebook.py              or run it as it is
 """
 
-# %% Connect, once. What is entered here stays open until the last cell.
+# %% Connect, once.
 import os
-from contextlib import ExitStack
 
 from wsrc.blocking import Client
 
-kept = ExitStack()
-client = kept.enter_context(
-    Client(os.environ["WSRC_SERVER_URL"], ca=os.environ.get("WSRC_TLS_CA"), name="notebook")
-)
+URL, CA = os.environ["WSRC_SERVER_URL"], os.environ.get("WSRC_TLS_CA")
+client = Client(URL, ca=CA, name="notebook").open()
 
 # %% Which cards are there?
 cards = client.list_cards()
@@ -22,7 +19,7 @@ for info in cards:
     print(info.reader, info.identities.iccid, info.state)
 
 # %% Take one. It is ours, and others wait, until the last cell or an hour without a command.
-card = kept.enter_context(client.select(reader=cards[0].reader, wait_s=60))
+card = client.select(reader=cards[0].reader, wait_s=60)
 
 # %% Ask it something, again and again.
 print(card.transmit(bytes.fromhex("00a4000c023f00")))
@@ -32,4 +29,4 @@ print(card.transmit(bytes.fromhex("80f2000000")))
 print(card.reset().hex())
 
 # %% Give everything back. A kernel that ends without this gives the cards back as well.
-kept.close()
+client.close()

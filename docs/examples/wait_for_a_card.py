@@ -8,8 +8,7 @@ Wait for a card that somebody else holds or that is in no reader yet, and know o
 import os
 import sys
 
-from wsrc.aio import Waiting
-from wsrc.blocking import Client
+from wsrc.blocking import Client, Waiting
 from wsrc.errors import CardBusyError, NoSuchCardError
 
 URL, CA = os.environ["WSRC_SERVER_URL"], os.environ.get("WSRC_TLS_CA")

@@ -11,10 +11,9 @@ import pytest
 from tests.support.card_bench import ASK_PIN, HOLD, LIMIT_S, PIN, SECRET, GatedSource
 from tests.support.scripted_server import HELLO_ACK, Peer, scripted
 from tests.support.world import until
-from wsrc.card.identify import ISD_R_AIDS
-from wsrc.card_client.agent import Agent, Server
-from wsrc.card_client.identification import Options
+from wsrc.card_client.agent import Agent
 from wsrc.readers.simulation import default_cards
+from wsrc.settings.load import CardClientSettings
 
 RESTARTING = 1012
 
@@ -31,9 +30,7 @@ class Bench:
         self.stop = asyncio.Event()
         self.over = asyncio.Event()
         self.peers: asyncio.Queue[Peer] = asyncio.Queue()
-        self.options = Options(
-            host="bench", command_s=10.0, isd_r_aids=ISD_R_AIDS, labels={}, **chosen
-        )
+        self.chosen = chosen
 
     async def serve(self, peer: Peer) -> None:
         self.peers.put_nowait(peer)
@@ -41,7 +38,16 @@ class Bench:
 
     async def run(self, url: str) -> None:
         """Run the card client until `stop` is set."""
-        self.agent = Agent(self.options, Server(url, None, 5.0, 0.01, 0.05), [self.source])
+        settings = CardClientSettings(
+            server_url=url,
+            name="bench",
+            ping_s=5.0,
+            command_s=10.0,
+            reconnect_min_s=0.01,
+            reconnect_max_s=0.05,
+            **self.chosen,
+        )
+        self.agent = Agent(settings, [self.source])
         await self.agent.run(self.stop)
 
     async def connection(self) -> tuple[Peer, dict[str, Any]]:

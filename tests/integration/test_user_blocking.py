@@ -19,9 +19,9 @@ from tests.support.scripted_server import (
     in_thread,
     take_back,
 )
+from wsrc.blocking import Client, ResetKind
 from wsrc.errors import ConnectionLostError, NoSuchCardError
 from wsrc.protocol.messages import Change
-from wsrc.user_client.blocking import Client, ResetKind
 
 READ = bytes.fromhex("00b0000000")
 HOST = card_host([card(1), card(2, label="blue")], {READ.hex(): ("0102", "9000")})

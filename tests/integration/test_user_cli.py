@@ -159,9 +159,9 @@ def test_refusals_name_the_candidates_and_the_holder(capsys: Any) -> None:
     assert "no_such_card" in capsys.readouterr().err
     assert wsrc("reset", "--label", "held") == 3
     assert "held by ida@lab since 2026" in capsys.readouterr().err
-    assert wsrc("reset", "--card", "any") == 3
+    assert wsrc("reset", "--atr", "3B 9F 96 80 1F") == 3
     assert "label blue" in capsys.readouterr().err
-    assert wsrc("reset", "--card", "any", "--json") == 3
+    assert wsrc("reset", "--card", "3b9f96801f", "--json") == 3
     failure = document(capsys.readouterr().out)
     assert (failure["exit_status"], failure["error"]["code"]) == (3, "ambiguous")
     assert len(failure["error"]["candidates"]) == 3

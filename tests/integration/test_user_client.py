@@ -251,26 +251,36 @@ async def test_giving_back_a_card_in_mid_command_ends_the_wait() -> None:
 
 async def test_a_watch_begins_with_what_is_there_and_tells_nothing_twice() -> None:
     async def script(peer: Peer) -> None:
-        watch = await peer.hear("watch")
-        await peer.say("watch_ack", id=watch["id"])
-        await peer.say("card_event", change="added", card=card(3))
-        await peer.say("card_event", change="removed", card=card(4))
-        listing = await peer.hear("list_cards")
-        await peer.say("list_cards_ack", id=listing["id"], cards=[card(1)], next=2)
-        listing = await peer.hear("list_cards")
-        await peer.say("card_event", change="changed", card=card(1, state="associated"))
-        await peer.say("list_cards_ack", id=listing["id"], cards=[card(3)])
-        await peer.say("card_event", change="removed", card=card(3))
+        watch = await peer.hear("watch_readers")
+        assert watch["label"] == "mine*"
+        seen = {"instance": "run", "seq": 4}
+        first = {"readers": [reader(1)], "next": 1}
+        await peer.say("watch_readers_ack", id=watch["id"], **seen, **first)
+        listing = await peer.hear("list_readers")
+        assert (listing["after"], listing["label"]) == (1, "mine*")
+        await peer.say("reader_event", seq=6, change="added", reader=reader(3))
+        await peer.say("reader_event", seq=7, change="removed", reader=reader(4))
+        await peer.say("reader_event", seq=9, change="changed", reader=reader(1, "associated"))
+        page = {"readers": [reader(2, label="yours"), reader(3)]}
+        await peer.say("list_readers_ack", id=listing["id"], instance="run", seq=9, **page)
+        await peer.say("reader_event", seq=10, change="changed", reader=reader(1, "ready"))
+        await peer.say("reader_event", seq=11, change="removed", reader=reader(3))
         await peer.close(1000)
 
     async with scripted(script) as url, Client(url, keep_s=0) as client:
-        events = client.watch()
+        events = client.watch(label="mine*")
         seen = [await anext(events) for _ in range(4)]
         with pytest.raises(ConnectionLostError):
             await anext(events)
     assert [(event.change, event.card.reader, event.card.state) for event in seen] == [
+        (Change.ADDED, "reader-1", "associated"),
         (Change.ADDED, "reader-3", "ready"),
-        (Change.ADDED, "reader-1", "ready"),
-        (Change.CHANGED, "reader-1", "associated"),
+        (Change.CHANGED, "reader-1", "ready"),
         (Change.REMOVED, "reader-3", "ready"),
     ]
+
+
+def reader(number: int, state: str = "ready", label: str = "mine") -> dict[str, Any]:
+    name = f"reader-{number}"
+    slot = {"number": number, "reader": name, "name": name, "host": "bench", "state": "present"}
+    return slot | {"insertion": 1, "card_state": state, "label": label}

@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from tests.support.scripted_server import Peer, scripted
+from tests.support.scripted_server import Peer, card, scripted
+from tests.support.wire import begin, ended, wired
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
 from wsrc.user_client.aio import Client
@@ -58,3 +59,14 @@ async def test_what_a_cut_left_without_its_mark_is_told_once() -> None:
     assert told == [m.list_change([]), m.state_change(VIEW), m.list_change([VIEW])]
     marks = [(watch.get("instance"), watch.get("since")) for watch in watches]
     assert marks == [(None, None), ("run", 4)]
+
+
+async def test_what_is_told_after_a_watch_is_dropped() -> None:
+    async with wired() as (wire, client, peer):
+        await peer.say("card_event", change="changed", card=card())
+        await peer.say("reader_mark", seq=1)
+        listing = begin(client.list_cards())
+        asked = await peer.hear("list_cards")
+        await peer.say("list_cards_ack", id=asked["id"], cards=[card()])
+        assert [each.reader for each in await ended(listing)] == ["reader-1"]
+        assert wire.silent

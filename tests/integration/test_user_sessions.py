@@ -308,3 +308,14 @@ async def test_where_a_transaction_may_not_have_ended_nothing_is_sent() -> None:
         await peer.refuse(await peer.hear("end_transaction"), "not_transacted", session="s1")
         await peer.say(**r_apdu(await peer.hear("c_apdu")))
         assert (await ended(sent)).sw == 0x9000
+
+
+async def test_a_request_with_many_octets_is_sent_as_it_is() -> None:
+    octets = b"\x5a" * 70_000
+    async with holding() as (_, _, peer, mine, _):
+        asking = begin(mine.control(1, octets))
+        asked = await peer.hear("control")
+        assert (asked["number"], asked["data"]) == (1, octets.hex())
+        ids = {key: asked[key] for key in ("id", "session", "seq")}
+        await peer.say("control_ack", **ids, response="0102")
+        assert await ended(asking) == b"\1\2"

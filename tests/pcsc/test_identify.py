@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Identification and T=0 through a real pcscd, as the card client does it."""
 
-from collections.abc import Callable
-
 import pytest
 
+from tests.support.pcsc.asking import ask
 from tests.support.pcsc.bench import Bench, Slot
 from tests.support.pcsc.virtual_card import ATR_T0, ATR_T1, VirtualCard
-from wsrc.card.apdu import Command, parse_response
-from wsrc.card.identify import Identified, identify
 from wsrc.card.tpdu import exchange
 from wsrc.readers.pcsc import PcscSource
 
@@ -69,14 +66,3 @@ def test_iccid_and_eid_are_read_through_pcscd(
     assert identified.moved
     assert identified.identities.iccid == ICCID
     assert identified.identities.eids == (EID,)
-
-
-def ask(send: Callable[[bytes], bytes]) -> Identified:
-    questions = identify()
-    command: Command = next(questions)
-    while True:
-        try:
-            command = questions.send(parse_response(send(command.encode())))
-        except StopIteration as done:
-            identified: Identified = done.value
-            return identified

@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.test_reader_events import card_client
 from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.card_client import card_client
 from tests.support.pcsc.inserted import inserted
 from tests.support.pcsc.other_program import EXCLUSIVE, SHARED, holding
-from tests.support.world import LIMIT_S, UICC, World, running, until
+from tests.support.world import LIMIT_S, UICC, World, running, taken, until
 from wsrc.errors import ReaderInUseError
-from wsrc.protocol.messages import CardState, SelectCard
+from wsrc.protocol.messages import CardState
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.simulation import default_cards
 from wsrc.user_client.aio import Client
-from wsrc.user_client.core.reader_feed import ReaderSnapshot
+from wsrc.user_client.core.feeds import ReaderSnapshot
 
 pytestmark = pytest.mark.pcscd
 
@@ -87,10 +87,10 @@ async def test_a_card_that_another_program_has_alone_is_in_use_until_it_lets_go(
             with pytest.raises(ReaderInUseError):
                 await client.select(iccid=UICC)
             waiter = await stack.enter_async_context(world.client("waiter"))
-            waiting = tasks.create_task(waiter.take(SelectCard(iccid=UICC, wait_s=LIMIT_S), None))
-        taken = await waiting
-        assert taken.info.identities.iccid == UICC
-        await taken.detach()
+            waiting = tasks.create_task(taken(waiter.select(iccid=UICC, wait_s=LIMIT_S)))
+        card = await waiting
+        assert card.info.identities.iccid == UICC
+        await card.detach()
         await until(lambda: is_in(client, CardState.READY))
         await until(lambda: seen[-1] == (False, False))
         assert seen[:3] == [(False, False), (True, True), (False, False)]

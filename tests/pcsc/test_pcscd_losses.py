@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.test_pcscd_remote import (
+from tests.support.pcsc.programs.wire_client import SUCCESS, Line
+from tests.support.pcsc.socket_programs import (
     ASK_PIN,
     DATA_LOST,
     MF,
@@ -21,7 +22,6 @@ from tests.pcsc.test_pcscd_remote import (
     programs_of,
     slow_card,
 )
-from tests.support.pcsc.programs.wire_client import SUCCESS, Line
 from tests.support.world import UICC, World, hosting, running, until
 from wsrc.card.slot import Share
 from wsrc.readers.simulated_connection import ECHO_CONTROL

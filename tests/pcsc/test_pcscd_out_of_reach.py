@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.test_pcscd_remote import (
+from tests.support.gate import Gate
+from tests.support.pcsc.programs.wire_client import CANCELLED, SUCCESS, Line
+from tests.support.pcsc.socket_programs import (
     ASK_PIN,
     DATA_LOST,
     MF,
@@ -23,8 +25,6 @@ from tests.pcsc.test_pcscd_remote import (
     slow_card,
     transmit_body,
 )
-from tests.support.gate import Gate
-from tests.support.pcsc.programs.wire_client import CANCELLED, SUCCESS, Line
 from tests.support.proxy import listening
 from tests.support.world import LIMIT_S, World, running, until
 from wsrc.bridges.pcscd import server as pcscd

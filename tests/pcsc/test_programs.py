@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates
-from tests.support.pcsc.bench import SOCKET_VARIABLE, Bench, Slot
+from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.card_client import start_card_client
 from tests.support.pcsc.inserted import inserted
 from tests.support.processes import Program, Programs, running
 from tests.support.world import UICC
@@ -47,14 +48,6 @@ def programs(certificates: Certificates) -> Iterator[Programs]:
 def card(bench: Bench, slot: Slot) -> Iterator[Card]:
     with inserted(bench, slot, default_cards()[0]) as card:
         yield card
-
-
-def start_card_client(programs: Programs, bench: Bench, slot: Slot) -> Program:
-    env = {SOCKET_VARIABLE: str(bench.socket_path)}
-    program = programs.card_client("--reader-include", slot.reader, env=env)
-    program.wait_for("Connected to")
-    program.wait_for(f"{slot.reader} has card")
-    return program
 
 
 def hold_with_pin(programs: Programs) -> Program:

@@ -2,44 +2,22 @@
 """A card goes into and out of a reader of a real pcscd, and who watches far away is told."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from certs.make_certs import Certificates
 from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.card_client import card_client
 from tests.support.pcsc.virtual_card import ATR_T0, VirtualCard
-from tests.support.world import LIMIT_S, World, running, until
+from tests.support.world import LIMIT_S, running, until
 from wsrc.card.slot import SlotState
-from wsrc.card_client.agent import Agent, Server
-from wsrc.card_client.identification import Options
-from wsrc.net.tls import client_context
 from wsrc.octets import Octets
 from wsrc.protocol.messages import CardState
 from wsrc.readers.pcsc import PcscSource
 from wsrc.user_client.aio import Client
-from wsrc.user_client.core.reader_feed import ReaderSnapshot
+from wsrc.user_client.core.feeds import ReaderSnapshot
 
 pytestmark = pytest.mark.pcscd
-
-
-@asynccontextmanager
-async def card_client(
-    world: World, certificates: Certificates, source: PcscSource
-) -> AsyncIterator[None]:
-    """Serve the readers of a source for as long as the context lasts."""
-    options = Options(host="bench", command_s=10.0, isd_r_aids=(), labels={})
-    server = Server(world.card_url, client_context(certificates.ca), 5.0, 0.02, 0.2)
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(Agent(options, server, [source]).run(stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            async with asyncio.timeout(LIMIT_S):
-                await asyncio.wait([task])
 
 
 async def seen(client: Client, name: str, there: asyncio.Queue[SlotState]) -> None:

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pcsc.test_identify import ask
+from tests.support.pcsc.asking import ASK_PIN, MF, VERIFY_PIN, ask, send
 from tests.support.pcsc.bench import Bench, Slot
 from tests.support.pcsc.vpcd_card import VpcdCard
-from wsrc.card.tpdu import exchange
 from wsrc.errors import CardError, Outcome
-from wsrc.readers.base import CardProtocol, ResetKind
+from wsrc.readers.base import ResetKind
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.pcsc_reader import PcscConnection
 from wsrc.readers.simulation import make_card, parse_description
@@ -20,9 +19,6 @@ from wsrc.readers.simulation import make_card, parse_description
 pytestmark = pytest.mark.pcscd
 
 EID = "89882119900000000000000000007280"
-ASK_PIN = bytes.fromhex("0020000100")
-VERIFY_PIN = bytes.fromhex("002000010831323334ffffffff")
-MF = bytes.fromhex("00a40004023f00")
 
 
 @contextlib.contextmanager
@@ -46,13 +42,6 @@ def connected(
         card.stop()
         thread.join(10)
         assert not thread.is_alive()
-
-
-def send(connection: PcscConnection, octets: bytes) -> bytes:
-    """Run one APDU as the card client does."""
-    if connection.protocol is CardProtocol.T0:
-        return exchange(octets, connection.transmit)
-    return connection.transmit(octets)
 
 
 @pytest.mark.parametrize("protocol", ["T0", "T1"])

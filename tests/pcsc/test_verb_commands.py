@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.test_programs import start_card_client
 from tests.support.pcsc.bench import Bench, Slot
+from tests.support.pcsc.card_client import start_card_client
 from tests.support.pcsc.inserted import inserted
 from tests.support.processes import LIMIT_S, Programs, argv, running
 from tests.support.world import UICC

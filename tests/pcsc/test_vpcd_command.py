@@ -3,17 +3,16 @@
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from certs.make_certs import Certificates
-from tests.pcsc.test_simulated_cards import ASK_PIN, MF, VERIFY_PIN, send
+from tests.support.pcsc.asking import ASK_PIN, MF, VERIFY_PIN, send
 from tests.support.pcsc.bench import Bench, Slot
 from tests.support.processes import Programs, argv, running
 from tests.support.world import EUICC, UICC, Host, World, running as world_running, until
-from wsrc.bridges.remote.roster import FollowingClient, Roster
+from wsrc.bridges.remote.cards import RemoteCards, clients
 from wsrc.bridges.vpcd import VpcdSlot
 from wsrc.card.identity import shorten
 from wsrc.command_line.invocation import Exit
@@ -23,6 +22,8 @@ from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.pcsc_reader import PcscConnection
 from wsrc.readers.simulation import Card, default_cards, make_card, parse_description
+from wsrc.settings.load import UserSettings
+from wsrc.user_client.naming import alternatives
 
 pytestmark = pytest.mark.pcscd
 
@@ -61,21 +62,16 @@ class Desk:
 
     @contextlib.asynccontextmanager
     async def served(self, certificates: Certificates, idle_s: float) -> AsyncIterator[None]:
-        def connect() -> FollowingClient:
-            return FollowingClient(self.world.user_url, ca=certificates.ca, name="desk")
-
-        roster = Roster(connect, {"iccid": UICC[:-1]}, self.notes.append)
-        slot = VpcdSlot(roster, "127.0.0.1", self.slot.port, idle_s, self.notes.append)
-        thread = threading.Thread(target=slot.run)
-        thread.start()
-        try:
-            await asyncio.to_thread(roster.open)
+        settings = UserSettings(server_url=self.world.user_url, tls_ca=certificates.ca, name="desk")
+        wanted = alternatives({"iccid": [UICC[:-1]]})
+        cards = RemoteCards(clients(settings), wanted, self.notes.append)
+        slot = VpcdSlot(cards, "127.0.0.1", self.slot.port, idle_s, self.notes.append)
+        async with asyncio.TaskGroup() as tasks:
+            at_work = [tasks.create_task(each) for each in (cards.run(slot.look), slot.run())]
+            await cards.begun()
             yield
-        finally:
-            slot.stop()
-            await asyncio.to_thread(roster.close)
-            await asyncio.to_thread(thread.join, 10)
-            assert not thread.is_alive()
+            for task in at_work:
+                task.cancel()
 
 
 @contextlib.asynccontextmanager

@@ -22,13 +22,13 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.reader_events import status_of
 from wsrc.relay import readers
 from wsrc.relay.records import NO_CARD
-from wsrc.user_client.core.reader_feed import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot
+from wsrc.user_client.core.feeds import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot
 
 CAPACITY, SMALL_PAGE = 4, 2
 PICK = st.integers(0, 7)
 
-Facts = tuple[str, SlotState, int, bool, str | None]
-"""What is compared: id, state, insertion, whether it is held, label."""
+Facts = tuple[str, SlotState, int, bool, str | None, str | None, tuple[str, ...], str | None]
+"""What is compared: id, state, insertion, whether it is held, label, ICCID, EIDs, holder."""
 
 STATES = {
     m.ReaderState.EMPTY: SlotState.EMPTY,
@@ -115,11 +115,36 @@ class Subscriber:
         self.peer.leave()
         self.peer = None
 
+    def knows_what_is_listed(self) -> bool:
+        """Return whether a list says the same, but for when leases end: each command moves that."""
+        assert self.peer is not None
+        after: int | None = 0
+        listed: dict[int, m.ReaderView] = {}
+        while after is not None:
+            page = self.peer.ask(m.ListReaders(id=3, after=after), m.ListReadersAck)
+            listed |= {view.number: timeless(view) for view in page.readers}
+            after = page.next
+        return listed == {number: timeless(view) for number, view in self.view.items()}
+
     def facts(self) -> Counter[Facts]:
         return Counter(
-            (view.reader, view.state, view.insertion, view.exclusive, view.label)
+            (
+                view.reader,
+                view.state,
+                view.insertion,
+                view.exclusive,
+                view.label,
+                view.iccid,
+                view.eids,
+                view.lease and view.lease.holder,
+            )
             for view in self.view.values()
         )
+
+
+def timeless(view: m.ReaderView) -> m.ReaderView:
+    lease = view.lease and msgspec.structs.replace(view.lease, until=None)
+    return msgspec.structs.replace(view, lease=lease)
 
 
 class RpcSubscriber:
@@ -209,7 +234,7 @@ class ReadersMachine(RuleBasedStateMachine):
         self.holder.inbox = []
 
     @precondition(lambda self: self.hosts)
-    @rule(at=PICK, which=PICK, what=st.sampled_from([*m.ReaderState, "swap", "label"]))
+    @rule(at=PICK, which=PICK, what=st.sampled_from([*m.ReaderState, "swap", "label", "profile"]))
     def reader_changes(self, at: int, which: int, what: str) -> None:
         host = self.hosts[at % len(self.hosts)]
         if not host.readers:
@@ -225,6 +250,9 @@ class ReadersMachine(RuleBasedStateMachine):
             host.held.discard(name)
         elif what == "label":
             info = reader(name, None, insertion=insertion, label=f"L{which}")
+        elif what == "profile":
+            iccid, eids = f"894902000001234567{which}", ("89" * 16,)
+            info = reader(name, iccid, insertion=insertion, eids=eids)
         else:
             info = reader(name, None, insertion=insertion, state=what)
         host.readers[name] = info
@@ -290,6 +318,7 @@ class ReadersMachine(RuleBasedStateMachine):
                 subscriber.come()
             subscriber.settle()
             assert subscriber.facts() == truth
+            assert subscriber.knows_what_is_listed()
         if self.theirs.peer is None:
             self.theirs.come()
         self.theirs.hear(10_000)
@@ -305,6 +334,9 @@ class ReadersMachine(RuleBasedStateMachine):
                 info.insertion,
                 name in host.held,
                 info.label,
+                info.iccid,
+                info.eids,
+                "holder" if name in host.held else None,
             )
             for host in self.hosts
             for name, info in host.readers.items()

@@ -4,8 +4,9 @@
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.property.test_relay import ICCIDS, PICK, RelayMachine
+from tests.support.models.relay_machine import ICCIDS, RelayMachine
 from tests.support.models.relay_peers import LIMITS
+from tests.support.models.relay_sharing import PICK
 from wsrc.card.slot import Share
 from wsrc.protocol import messages as m
 

@@ -18,6 +18,8 @@ import sys
 import msgspec
 
 from tests.soak.ledger import Done, Event, Given, Outcome, Selected, Taken, Told, Troubled
+from tests.support.counter import READ_COUNTER, SELECT_USIM, VERIFY_PIN
+from wsrc.aio import Card, Client, Response
 from wsrc.errors import (
     CardError,
     ConnectionLostError,
@@ -27,12 +29,8 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
-from wsrc.user_client.aio import Card, Client, Response
 
 ASK_PIN = bytes.fromhex("00200001")
-SELECT_USIM = bytes.fromhex("00a4040c10a0000000871002ffffffff8907090000")
-VERIFY_PIN = bytes.fromhex("002000010831323334ffffffff")
-READ_COUNTER = bytes.fromhex("00b201e403")
 
 MAX_BATCH = 12
 MAX_REQUESTS = 40

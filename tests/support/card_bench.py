@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from wsrc.card.identify import ISD_R_AIDS
 from wsrc.card.slot import Share
-from wsrc.card_client.identification import Options
 from wsrc.card_client.replies import Replies
 from wsrc.card_client.slot_agent import SlotAgent
 from wsrc.octets import Octets
@@ -17,6 +15,7 @@ from wsrc.protocol import messages as m
 from wsrc.readers.base import CardProtocol, Connection, Direct, ResetKind, Slot, Status
 from wsrc.readers.simulated import SimulatedReader, SimulatedSource
 from wsrc.readers.simulation import Card, default_cards
+from wsrc.settings.load import CardClientSettings
 
 LIMIT_S = 20.0
 SECRET = "5e" * 16
@@ -132,14 +131,14 @@ def resume(seq: int, session: str = "s1", secret: str = SECRET) -> m.Resume:
 class Bench:
     """A slot agent that serves one simulated reader, and what it said to the server."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, settings: CardClientSettings) -> None:
         self.card = default_cards()[0]
         self.source = GatedSource([self.card])
         self.gate = self.source.gate
         (self.name,) = self.source.readers.names
         self.said: list[m.Message] = []
         self.agent = SlotAgent(
-            options,
+            settings,
             self.name,
             lambda _: "id",
             lambda: self.source.open(self.name),
@@ -192,8 +191,7 @@ class Bench:
 @asynccontextmanager
 async def benched(**chosen: float) -> AsyncIterator[Bench]:
     """Serve a reader with an identified card."""
-    options = Options(host="bench", command_s=10.0, isd_r_aids=ISD_R_AIDS, labels={}, **chosen)
-    bench = Bench(options)
+    bench = Bench(CardClientSettings(name="bench", command_s=10.0, **chosen))
     loop = asyncio.get_running_loop()
 
     def report(slots: list[Slot]) -> None:

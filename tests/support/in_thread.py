@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from certs.make_certs import Certificates
@@ -31,6 +32,25 @@ class Elsewhere:
     def do(self, doing: Coroutine[Any, Any, T]) -> T:
         """Do something there and wait for its end."""
         return asyncio.run_coroutine_threadsafe(doing, self._loop).result(LIMIT_S)
+
+    @contextlib.contextmanager
+    def within(self, context: AbstractAsyncContextManager[T]) -> Iterator[T]:
+        """Be in a context there, which one task enters and leaves."""
+        entered: concurrent.futures.Future[T] = concurrent.futures.Future()
+        leave = asyncio.Event()
+
+        async def be_within() -> None:
+            async with context as value:
+                entered.set_result(value)
+                await leave.wait()
+
+        at_work = asyncio.run_coroutine_threadsafe(be_within(), self._loop)
+        at_work.add_done_callback(lambda _: entered.cancel())
+        try:
+            yield entered.result(LIMIT_S)
+        finally:
+            self._loop.call_soon_threadsafe(leave.set)
+            at_work.result(LIMIT_S)
 
 
 @contextlib.contextmanager

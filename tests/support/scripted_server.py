@@ -11,10 +11,13 @@ from contextlib import asynccontextmanager, contextmanager
 from fnmatch import fnmatch
 from typing import Any
 
+import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from wsrc.errors import WsrcError
+from wsrc.protocol.messages import CardInfo, ListCards
+from wsrc.selection import KINDS, Filter
 
 LIMIT_S = 10.0
 
@@ -123,6 +126,14 @@ def card(number: int = 1, **fields: Any) -> dict[str, Any]:
     }
 
 
+def reader_of(number: int, card: dict[str, Any]) -> dict[str, Any]:
+    """Describe the reader of a card as a server does."""
+    ids = card["identities"]
+    known = {name: card[name] for name in ("host", "reader", "protocol", "label") if name in card}
+    slot = {"number": number, "name": card["reader_name"], "state": "present", "insertion": 1}
+    return known | slot | {"card_state": card["state"], "atr": ids["ATR"], "iccid": ids["ICCID"]}
+
+
 async def give_card(peer: Peer, session: str = "s1", number: int = 1) -> None:
     await peer.give(await peer.hear("select_card"), session, card(number))
 
@@ -213,8 +224,11 @@ async def _serve_request(
             await peer.say("batch_resp", **ids, **_run_batch(request["steps"], run))
         case "reset_req":
             await peer.say("reset_resp", **ids, atr="3b00")
-        case "watch" | "detach" as kind:
-            await peer.say(f"{kind}_ack", **ids)
+        case "watch_readers":
+            readers = [reader_of(n, each) for n, each in enumerate(_matching(cards, request), 1)]
+            await peer.say("watch_readers_ack", **ids, instance="run", seq=0, readers=readers)
+        case "detach":
+            await peer.say("detach_ack", **ids)
 
 
 async def _select(peer: Peer, request: dict[str, Any], found: list[dict[str, Any]]) -> None:
@@ -229,12 +243,9 @@ async def _select(peer: Peer, request: dict[str, Any], found: list[dict[str, Any
 
 
 def _matching(cards: list[dict[str, Any]], request: dict[str, Any]) -> list[dict[str, Any]]:
-    iccid, label = request.get("iccid"), request.get("label")
-    return [
-        each
-        for each in cards
-        if iccid in {None, each["identities"]["ICCID"]} and label in {None, each.get("label")}
-    ]
+    names = {kind: request[kind] for kind in (*KINDS, "any") if kind in request}
+    wanted = Filter(ListCards(**names))
+    return [each for each in cards if wanted.matches(msgspec.convert(each, CardInfo))]
 
 
 def _run_batch(steps: list[dict[str, Any]], run: Callable[[str], dict[str, str]]) -> dict[str, Any]:

@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from certs.make_certs import Certificates
-from wsrc.card.identify import ISD_R_AIDS
-from wsrc.card_client.agent import Agent, Server
-from wsrc.card_client.identification import Options
-from wsrc.net.tls import client_context
+from wsrc.card_client.agent import Agent
 from wsrc.protocol.messages import CardInfo, CardState
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card, Faults, default_cards, make_card, parse_description
 from wsrc.server.app import App, serve
-from wsrc.settings.load import ServerSettings
-from wsrc.user_client.aio import Client
+from wsrc.settings.load import CardClientSettings, ServerSettings
+from wsrc.user_client.aio import Card as TakenCard, Client, Selecting
 
 LIMIT_S = 20.0
 """How long anything here may take before the test fails."""
@@ -41,6 +38,11 @@ async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
             if await holds if isinstance(holds, Awaitable) else holds:
                 return
             await asyncio.sleep(0.01)
+
+
+async def taken(selecting: Selecting) -> TakenCard:
+    """Take a card, in a task of its own."""
+    return await selecting
 
 
 def uicc(iccid: str, faults: Faults | None = None) -> Card:
@@ -145,10 +147,16 @@ async def hosting(
 ) -> AsyncGenerator[Host]:
     """Run a card client for as long as the context lasts."""
     source = SimulatedSource(default_cards() if cards is None else cards)
-    ping_s = options.pop("ping_s", 5.0)
-    settings = {"command_s": 10.0, "isd_r_aids": ISD_R_AIDS, "labels": {}} | options
-    server = Server(url, client_context(certificates.ca), ping_s, 0.02, 0.2)
-    agent = Agent(Options(host=name, **settings), server, [source])
+    given: dict[str, Any] = {"ping_s": 5.0, "command_s": 10.0} | options
+    settings = CardClientSettings(
+        server_url=url,
+        tls_ca=certificates.ca,
+        name=name,
+        reconnect_min_s=0.02,
+        reconnect_max_s=0.2,
+        **given,
+    )
+    agent = Agent(settings, [source])
     host = Host(source, name, agent)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(agent.run(host.stop))

@@ -12,7 +12,7 @@ import pytest
 import websockets.asyncio.client
 
 from certs.make_certs import Certificates
-from tests.support.world import UICC, World, running, until
+from tests.support.world import LIMIT_S, UICC, World, running, until
 from wsrc.errors import ConfigError, RefusedError
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Card, Faults, make_card, parse_description
@@ -38,16 +38,29 @@ async def test_a_reader_that_flaps_does_not_keep_another_from_its_requests(world
     flapping = host.source.names[1]
     user = await world.user()
     card = await user.select(iccid=UICC)
-    slow.faults = Faults(delay_s=3.0, only="00b0")
-    async with asyncio.TaskGroup() as tasks:
-        asked = tasks.create_task(card.transmit(bytes.fromhex("00b0000001")))
-        await until(slow.struck.is_set)
-        for _ in range(60):
+    assert (await card.transmit(bytes.fromhex("00a4000c022fe2"))).sw == 0x9000
+    slow.faults = Faults(delay_s=0.2, only="00b0")
+    flaps = 0
+    answered = asyncio.Event()
+
+    async def flap() -> None:
+        nonlocal flaps
+        while not answered.is_set():
             host.source.remove(flapping)
             await asyncio.sleep(0.005)
             host.source.insert(flapping)
             await asyncio.sleep(0.005)
-        asked.cancel()
+            flaps += 1
+
+    async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as tasks:
+        tasks.create_task(flap())
+        await until(lambda: flaps > 3)
+        for _ in range(3):
+            before = flaps
+            answer = await card.transmit(bytes.fromhex("00b0000001"))
+            assert (answer.data, answer.sw) == (b"\x98", 0x9000)
+            assert flaps > before
+        answered.set()
     await card.detach()
     slow.faults = Faults()
 

@@ -19,7 +19,7 @@ from wsrc.readers.simulation import Card, default_cards
 from wsrc.readers.simulation.card import Faults
 from wsrc.user_client.aio import Client
 from wsrc.user_client.blocking import Client as BlockingClient
-from wsrc.user_client.core.reader_feed import ReaderChange, ReaderMark, ReaderNews, ReaderSnapshot
+from wsrc.user_client.core.feeds import ReaderChange, ReaderMark, ReaderNews, ReaderSnapshot
 
 
 @asynccontextmanager
@@ -87,6 +87,9 @@ async def test_readers_and_cards_come_and_go(world: World) -> None:
         [back] = await changes(news, 1)
         assert back.reader.state is SlotState.PRESENT
         assert back.reader.insertion > out.reader.insertion
+        while back.reader.card_state is not CardState.READY:
+            [back] = await changes(news, 1)
+        assert (back.reader.iccid, back.reader.label) == (UICC, None)
         host.source.unplug(name)
         [gone] = await changes(news, 1)
         assert (gone.change, gone.reader.name) == (Change.REMOVED, name)

@@ -9,10 +9,20 @@ from typing import Any
 import pytest
 
 from certs.make_certs import Certificates
-from tests.soak.user import READ_COUNTER, SELECT_USIM, VERIFY_PIN
+from tests.support.counter import READ_COUNTER, SELECT_USIM, VERIFY_PIN
 from tests.support.proxy import Line, Proxy, listening, proxy_to
-from tests.support.world import ASK_PIN, LIMIT_S, PIN, UICC, Host, World, hosting, running, until
-from tests.system.test_bad_input import uicc
+from tests.support.world import (
+    ASK_PIN,
+    LIMIT_S,
+    PIN,
+    UICC,
+    Host,
+    World,
+    hosting,
+    running,
+    uicc,
+    until,
+)
 from wsrc.card.slot import Share
 from wsrc.errors import CardBusyError, CardNotPresentError, ConnectionLostError, SessionLostError
 from wsrc.octets import Octets

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from tests.support.world import ASK_PIN, LIMIT_S, PIN, UICC, World, until
+from tests.support.world import ASK_PIN, LIMIT_S, PIN, UICC, World, taken, until
 from wsrc.card.slot import CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import (
     CardBusyError,
@@ -17,7 +17,6 @@ from wsrc.errors import (
     RefusedError,
     SessionError,
 )
-from wsrc.protocol import messages as m
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulated_connection import ECHO_CONTROL
 from wsrc.user_client import blocking
@@ -67,9 +66,13 @@ async def test_who_wants_it_alone_is_refused_and_then_waits(
     places: list[int] = []
     async with asyncio.TaskGroup() as tasks:
         selecting = tasks.create_task(
-            carl.take(
-                m.SelectCard(iccid=UICC, share=share_mode, wait_s=LIMIT_S),
-                lambda told: places.append(told.position),
+            taken(
+                carl.select(
+                    iccid=UICC,
+                    share=share_mode,
+                    wait_s=LIMIT_S,
+                    on_waiting=lambda told: places.append(told.position),
+                )
             )
         )
         await until(lambda: places == [1])

@@ -14,7 +14,7 @@ from wsrc.errors import ConnectionLostError
 from wsrc.protocol.messages import Change, ListChange, StateChange
 from wsrc.readers.simulation import default_cards
 from wsrc.user_client.aio import Client
-from wsrc.user_client.core.reader_feed import ReaderChange, ReaderMark, ReaderSnapshot
+from wsrc.user_client.core.feeds import ReaderChange, ReaderMark, ReaderSnapshot
 
 
 def through(proxy: Proxy, world: World) -> Client:

@@ -11,21 +11,20 @@ The driver speaks first, and asks for the ATR every 400 ms:
 Only the last crosses the network.
 """
 
+import asyncio
 import socket
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from wsrc.bridges.remote.roster import Roster
+from wsrc.bridges.pcscd.source import Seen
+from wsrc.bridges.remote.cards import RemoteCards, RemoteSession
+from wsrc.bridges.remote.shelf import Place
 from wsrc.card.atr import read_atr
 from wsrc.card.identity import shorten
 from wsrc.card.slot import ResetKind
-from wsrc.card.vpcd_line import receive
 from wsrc.errors import BadApduError, SessionLostError, WsrcError
 from wsrc.octets import from_wire
 from wsrc.protocol.messages import CardInfo, CardState
-from wsrc.user_client.blocking import Card
-from wsrc.user_client.naming import CardKey, key_of, place
+from wsrc.user_client.naming import place as place_of
 
 PORT = 0x8C7B
 """Port of the first slot in a stock configuration of vpcd."""
@@ -49,34 +48,26 @@ class Contacts:
     one since the last; who takes a card gets it freshly reset.
 
     Args:
-        roster: Where the card is.
-        key: Its place.
+        cards: Where the card is taken from.
+        place: The reader that it is in.
         idle_s: How long the card stays ours after it was powered off.
     """
 
-    def __init__(self, roster: Roster, key: CardKey, idle_s: float) -> None:
-        self.own_lease: str | None = None
-        self._roster = roster
-        self._key = key
+    def __init__(self, cards: RemoteCards, place: Place, idle_s: float) -> None:
+        self._cards = cards
+        self._place = place
         self._idle_s = idle_s
-        self._card: Card | None = None
-        self._taking = False
+        self._session: RemoteSession | None = None
         self._off_since: float | None = None
         self._used = False
         self._due: ResetKind | None = None
 
     @property
-    def taken(self) -> bool:
-        """Whether the card is ours, or about to be."""
-        return self._card is not None or self._taking
-
-    @property
     def atr(self) -> bytes:
-        """ATR of the last reset; empty if the card is gone."""
-        if self._card is not None:
-            return self._card.atr
-        info = self._roster.find(self._key)
-        return bytes(from_wire(info.identities.atr)) if info is not None else b""
+        """ATR of the last reset; empty where it is not known."""
+        if self._session is not None:
+            return self._session.atr
+        return bytes(from_wire(self._place.card.identities.atr))
 
     def power_off(self, now: float) -> None:
         """Take the supply away."""
@@ -91,7 +82,7 @@ class Contacts:
         """Reset without taking the supply away."""
         self._due = self._due or ResetKind.WARM
 
-    def transmit(self, octets: bytes) -> bytes:
+    async def transmit(self, octets: bytes) -> bytes:
         """
         Send what the application sent; give the card's answer with its status word.
 
@@ -99,68 +90,57 @@ class Contacts:
             WsrcError: If the card cannot be had, or it or the way to it failed.
         """
         self._off_since = None
-        card = self._ready()
+        session = await self._ready()
         self._used = True
         try:
-            answer = card.transmit(octets).encode()
+            answer = await session.transmit(octets)
         except BadApduError:
             return _WRONG_LENGTH
         return answer if len(answer) <= _MAX_ANSWER_OCTETS else _WRONG_LENGTH
 
-    def rest(self, now: float) -> None:
+    async def rest(self, now: float) -> None:
         """Give the card back if it was powered off long enough ago."""
         if self._off_since is not None and now - self._off_since >= self._idle_s:
-            self.let_go()
+            await self.let_go()
 
-    def let_go(self) -> None:
+    async def let_go(self) -> None:
         """Give the card back."""
-        card, self._card = self._card, None
-        if card is not None:
-            card.detach()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
-    def hear(self, info: CardInfo) -> None:
-        """Learn which lease of the card is ours."""
-        if self.taken and info.lease is not None:
-            self.own_lease = info.lease.since
-
-    def _ready(self) -> Card:
-        if self._card is not None and self._due is not None and self._used:
-            self._carry_out(self._card, self._due)
-        if self._card is None:
-            self._take()
-        assert self._card is not None
+    async def _ready(self) -> RemoteSession:
+        if self._session is not None and self._due is not None and self._used:
+            await self._carry_out(self._session, self._due)
+        if self._session is None:
+            if not (self._place.seen.present or self._place.returning):
+                raise SessionLostError("The card is gone.")
+            raw_tpdu = not _offers_t1(self.atr)
+            self._session = await self._cards.open(self._place.seen.name, raw_tpdu=raw_tpdu)
+            # This tells its place as well; programs learn it from the next command.
+            self._session.when_over(lambda _: None)
+            self._used = False
         self._due = None
-        return self._card
+        return self._session
 
-    def _carry_out(self, card: Card, kind: ResetKind) -> None:
+    async def _carry_out(self, session: RemoteSession, kind: ResetKind) -> None:
         try:
-            card.reset(kind)
+            await session.reset(kind)
             self._used = False
         except SessionLostError:
             # What the card knew was to be forgotten anyway; taken again, it is as new.
-            self._card = None
-
-    def _take(self) -> None:
-        info = self._roster.find(self._key)
-        if info is None:
-            raise SessionLostError("The card is gone.")
-        self._taking = True
-        try:
-            self._card = self._roster.take(info, raw_tpdu=not _offers_t1(self.atr))
-            self._used = False
-        finally:
-            self._taking = False
+            self._session = None
 
 
 class VpcdSlot:
     """
-    One slot of vpcd that follows the cards of a roster.
+    One slot of vpcd that follows remote cards, of which at most one is in it.
 
     The slot is empty while there is none and while another user or a program of its host holds it.
     After a fault it is empty for a second, so that programs see that what the card knew is lost.
 
     Args:
-        roster: The cards; at most one of them is in the slot.
+        cards: Whoever runs them reports changes to `look`.
         host: Where pcscd runs.
         port: Port of the slot.
         idle_s: How long the card stays ours after pcscd powered it off.
@@ -168,62 +148,51 @@ class VpcdSlot:
     """
 
     def __init__(
-        self, roster: Roster, host: str, port: int, idle_s: float, note: Callable[[str], None]
+        self, cards: RemoteCards, host: str, port: int, idle_s: float, note: Callable[[str], None]
     ) -> None:
-        self._roster = roster
+        self._cards = cards
         self._address = (host, port)
         self._idle_s = idle_s
         self._note = note
-        self._lock = threading.Lock()
-        self._news = threading.Event()
-        self._stopped = False
-        self._contacts: Contacts | None = None
-        self._key: CardKey | None = None
-        self._socket: socket.socket | None = None
+        self._news = asyncio.Event()
+        self._place: Place | None = None
+        self._line: _Line | None = None
         self._unheard = False
-        roster.listen(self._look)
 
-    def run(self) -> None:
-        """Serve until `stop`."""
+    async def run(self) -> None:
+        """Serve until cancelled; the card is not given back then, but with its connection."""
         retry_s = _FIRST_RETRY_S
-        while not self._stopped:
-            self._news.clear()
-            card = self._next_card()
-            if card is None and not self._stopped:
-                self._news.wait()
-            if card is None:
-                continue
-            connection = self._dial()
-            if connection is not None:
+        while True:
+            place = await self._next_place()
+            line = await self._dial()
+            if line is not None:
                 retry_s = _FIRST_RETRY_S
-                self._insert(connection, card)
+                await self._insert(line, place)
             else:
-                self._pause(retry_s)
+                await asyncio.sleep(retry_s)
                 retry_s = min(2 * retry_s, _LAST_RETRY_S)
 
-    def stop(self) -> None:
-        """Take the card out and end `run`, from any thread, any number of times."""
-        with self._lock:
-            self._stopped = True
-            _shut(self._socket)
+    def look(self, _: Sequence[Seen]) -> None:
+        """Take the card out if it is no longer there for us."""
+        if self._line is not None and self._reason() is not None:
+            self._line.close()
         self._news.set()
 
-    def _pause(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while not self._stopped and (left := end - time.monotonic()) > 0:
+    async def _next_place(self) -> Place:
+        while True:
             self._news.clear()
-            self._news.wait(left)
+            free = [each for each in self._cards.places if each.seen.present and not _use_of(each)]
+            if free:
+                return self._place if self._place in free else free[0]
+            await self._news.wait()
 
-    def _next_card(self) -> CardInfo | None:
-        free = [c for c in self._roster.cards if c.state is CardState.READY and c.lease is None]
-        return next((c for c in free if key_of(c) == self._key), free[0] if free else None)
-
-    def _dial(self) -> socket.socket | None:
+    async def _dial(self) -> "_Line | None":
+        host, port = self._address
         try:
-            connection = socket.create_connection(self._address, timeout=_DIAL_TIMEOUT_S)
+            async with asyncio.timeout(_DIAL_TIMEOUT_S):
+                line = _Line(*await asyncio.open_connection(host, port))
         except OSError as exc:
             if not self._unheard:
-                host, port = self._address
                 why = exc.strerror or str(exc)
                 self._note(
                     f"No slot at {host} port {port} ({why}): pcscd must run there, with the "
@@ -232,80 +201,107 @@ class VpcdSlot:
             self._unheard = True
             return None
         self._unheard = False
-        connection.settimeout(_SILENCE_S)
-        return connection
+        return line
 
-    def _insert(self, connection: socket.socket, card: CardInfo) -> None:
+    async def _insert(self, line: "_Line", place: Place) -> None:
         """Have a card in the slot until it goes, something fails, or pcscd ends."""
-        self._key = key_of(card)
-        contacts = Contacts(self._roster, self._key, self._idle_s)
-        with connection:
-            with self._lock:
-                self._contacts, self._socket = contacts, connection
-            self._look()
-            self._note(f"In the slot: the card {_shortly(card)}.")
-            why = self._serve(connection, contacts)
-            with self._lock:
-                self._contacts = self._socket = None
+        contacts = Contacts(self._cards, place, self._idle_s)
+        self._place, self._line = place, line
+        try:
+            self.look(())
+            self._note(f"In the slot: the card {_shortly(place.card)}.")
+            why = await self._serve(line, contacts)
+        finally:
+            self._line = None
+            line.close()
         self._note(f"The slot is empty: {why}")
-        try:
-            contacts.let_go()
-        except WsrcError as exc:
-            self._note(f"The card was not given back: {exc}")
-        self._pause(_EMPTY_S)
+        await contacts.let_go()
+        await asyncio.sleep(_EMPTY_S)
 
-    def _serve(self, connection: socket.socket, contacts: Contacts) -> str:
+    async def _serve(self, line: "_Line", contacts: Contacts) -> str:
         """Answer the driver; give the reason why it ended."""
+        now = asyncio.get_running_loop().time
         try:
-            while request := receive(connection):
-                now = time.monotonic()
-                answer = _answer(contacts, request, now)
+            while request := await line.receive():
+                answer = await _answer(contacts, request, now())
                 if answer:
-                    connection.sendall(len(answer).to_bytes(2) + answer)
-                contacts.rest(now)
+                    await line.send(answer)
+                await contacts.rest(now())
         except WsrcError as exc:
             return str(exc)
         except OSError as exc:
-            return f"pcscd does not answer ({exc.strerror or exc})."
+            return (
+                self._reason()
+                or f"pcscd does not answer ({exc.strerror or str(exc) or 'it is silent'})."
+            )
         return self._reason() or "pcscd closed the connection."
-
-    def _look(self) -> None:
-        """Take the card out if it is no longer there for us."""
-        with self._lock:
-            if self._contacts is not None and self._key is not None:
-                info = self._roster.find(self._key)
-                if info is not None:
-                    self._contacts.hear(info)
-                if self._reason() is not None:
-                    _shut(self._socket)
-        self._news.set()
 
     def _reason(self) -> str | None:
         """Say why the card of the slot is not there for us; None if it is."""
-        if self._stopped:
-            return "the program ends."
-        info = self._roster.find(self._key) if self._key is not None else None
-        if info is None:
-            fault = self._roster.fault
-            return str(fault) if fault is not None else "the card was removed."
-        if info.state in {CardState.MUTE, CardState.IN_USE}:
-            return "another program on its host uses the card, or the card is mute."
-        contacts = self._contacts
-        ours = contacts is not None and (contacts.taken or _is_own(contacts, info))
-        if info.lease is not None and not ours:
-            return f"the card is held by {info.lease.holder}."
-        return None
+        place = self._place
+        if place is None or place.returning:
+            return None
+        if place.seen.unavailable:
+            return str(
+                self._cards.trouble or "the card is out of reach: its host or its reader is."
+            )
+        if not place.seen.present:
+            return "the card was removed."
+        return _use_of(place)
 
 
-def _is_own(contacts: Contacts, info: CardInfo) -> bool:
-    """Return whether a lease is the one that we just gave back."""
-    return info.lease is not None and info.lease.since == contacts.own_lease
+class _Line:
+    """
+    The connection to the driver.
+
+    Its octets are acknowledged at once, where the system can: the driver sends length and octets
+    apart, and its kernel holds the second back until the first is acknowledged, which is 40 ms for
+    each command otherwise.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def receive(self) -> bytes:
+        """
+        Return the next request; empty at the end of the connection.
+
+        Raises:
+            OSError: If the connection fails, or nothing comes for too long.
+        """
+        try:
+            async with asyncio.timeout(_SILENCE_S):
+                return await self._read(int.from_bytes(await self._read(2)))
+        except asyncio.IncompleteReadError:
+            return b""
+
+    async def send(self, answer: bytes) -> None:
+        """
+        Send an answer.
+
+        Raises:
+            OSError: If the connection fails, or the driver does not take it in time.
+        """
+        self._writer.write(len(answer).to_bytes(2) + answer)
+        async with asyncio.timeout(_SILENCE_S):
+            await self._writer.drain()
+
+    def close(self) -> None:
+        """End the connection, from any place, any number of times."""
+        self._writer.close()
+
+    async def _read(self, octets: int) -> bytes:
+        option = getattr(socket, "TCP_QUICKACK", None)
+        if option is not None and not self._writer.is_closing():
+            self._writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, option, 1)
+        return await self._reader.readexactly(octets)
 
 
-def _answer(contacts: Contacts, request: bytes, now: float) -> bytes:
+async def _answer(contacts: Contacts, request: bytes, now: float) -> bytes:
     """Return what to answer; empty for nothing, since an empty answer would hang the driver."""
     if len(request) > 1:
-        return contacts.transmit(request)
+        return await contacts.transmit(request)
     match request[0]:
         case 0:
             contacts.power_off(now)
@@ -320,6 +316,15 @@ def _answer(contacts: Contacts, request: bytes, now: float) -> bytes:
     return b""
 
 
+def _use_of(place: Place) -> str | None:
+    """Say how others use the card, so that it is not there for us; None if they do not."""
+    if place.seen.mute or place.card.state is CardState.IN_USE:
+        return "another program on its host uses the card, or the card is mute."
+    if place.seen.others:
+        return f"the card is held by {place.others[0].holder}."
+    return None
+
+
 def _offers_t1(atr: bytes) -> bool:
     """
     Return whether pcscd runs T=1 with this card: it decides by the ATR and prefers T=1.
@@ -331,17 +336,7 @@ def _offers_t1(atr: bytes) -> bool:
     return facts is not None and "T=1" in facts.protocols
 
 
-def _shut(connection: socket.socket | None) -> None:
-    if connection is None:
-        return
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        # The driver was faster.
-        return
-
-
 def _shortly(card: CardInfo) -> str:
     """Name a card in what may be a log."""
     iccid = card.identities.iccid
-    return f"{shorten(iccid) if iccid else 'without ICCID'} in reader {place(card)}"
+    return f"{shorten(iccid) if iccid else 'without ICCID'} in reader {place_of(card)}"

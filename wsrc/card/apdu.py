@@ -76,6 +76,9 @@ class Response(NamedTuple):
     def __str__(self) -> str:
         return f"{self.data.hex()} {self.sw:04X}".strip()
 
+    def __repr__(self) -> str:
+        return f"Response(data=bytes.fromhex({self.data.hex()!r}), sw=0x{self.sw:04X})"
+
 
 def parse_command(octets: bytes) -> Command:
     """

@@ -1,64 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a slot and the card in it can be: states, protocols, kinds of reset, ways to share."""
 
-from enum import StrEnum
+from wsrc.words import Word
 
 
-class CardProtocol(StrEnum):
+class CardProtocol(Word):
     """Transmission protocol of ISO/IEC 7816-3."""
 
-    T0 = "T0"
-    T1 = "T1"
+    T0 = "T0", "T=0"
+    T1 = "T1", "T=1"
 
 
-class ResetKind(StrEnum):
+class ResetKind(Word):
     """ETSI TS 102 221 clause 6: cold takes the supply away, warm does not."""
 
-    COLD = "cold"
-    WARM = "warm"
+    COLD = "cold", "The supply is taken away"
+    WARM = "warm", "The supply stays"
 
 
-class Share(StrEnum):
+class Share(Word):
     """With whom a card is used, as in SCardConnect."""
 
-    EXCLUSIVE = "exclusive"
-    SHARED = "shared"
-    DIRECT = "direct"
+    EXCLUSIVE = "exclusive", "With nobody"
+    SHARED = "shared", "With all who ask for the same"
+    DIRECT = "direct", "The reader alone is used, with or without a card"
 
 
-class Initialization(StrEnum):
+class Initialization(Word):
     """What SCardReconnect does with the card first."""
 
-    LEAVE = "leave"
-    RESET = "reset"
-    UNPOWER = "unpower"
+    LEAVE = "leave", "Nothing"
+    RESET = "reset", "A warm reset"
+    UNPOWER = "unpower", "A cold reset"
 
 
-class Disposition(StrEnum):
+class Disposition(Word):
     """What is done with the card at the end, as in SCardDisconnect."""
 
-    LEAVE = "leave"
-    RESET = "reset"
-    UNPOWER = "unpower"
-    EJECT = "eject"
+    LEAVE = "leave", "Nothing"
+    RESET = "reset", "A warm reset"
+    UNPOWER = "unpower", "A cold reset"
+    EJECT = "eject", "The card is pushed out, by a reader that can; else as `unpower`"
 
 
-class CardStatus(StrEnum):
+class CardStatus(Word):
     """What PC/SC's SCardStatus says of a slot and its card."""
 
-    UNKNOWN = "unknown"
-    ABSENT = "absent"
-    PRESENT = "present"
-    SWALLOWED = "swallowed"
-    POWERED = "powered"
-    NEGOTIABLE = "negotiable"
-    SPECIFIC = "specific"
+    UNKNOWN = "unknown", "Not known"
+    ABSENT = "absent", "No card"
+    PRESENT = "present", "A card"
+    SWALLOWED = "swallowed", "A card in its place, without power"
+    POWERED = "powered", "The card has power"
+    NEGOTIABLE = "negotiable", "The card was reset, and no protocol was agreed on"
+    SPECIFIC = "specific", "A protocol is in force"
 
 
-class SlotState(StrEnum):
+class SlotState(Word):
     """What a reader says of its slot."""
 
-    EMPTY = "empty"
-    PRESENT = "present"
-    MUTE = "mute"
-    UNAVAILABLE = "unavailable"
+    EMPTY = "empty", "No card"
+    PRESENT = "present", "A card"
+    MUTE = "mute", "A card that gives no ATR"
+    UNAVAILABLE = "unavailable", "The reader does not work"

@@ -4,14 +4,12 @@
 import asyncio
 import logging
 import secrets
-import ssl
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
 
-from wsrc.card_client.identification import Options
 from wsrc.card_client.replies import NO_SESSION, Replies
 from wsrc.card_client.sight import TELL_S
 from wsrc.card_client.slot_agent import SlotAgent
@@ -25,11 +23,13 @@ from wsrc.errors import (
 )
 from wsrc.net.dial import Backoff, dial
 from wsrc.net.greeting import greet
+from wsrc.net.tls import context_for
 from wsrc.net.websocket import Link
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.readers.base import Slot, Source
+from wsrc.settings.load import CardClientSettings
 
 _log = logging.getLogger(__name__)
 
@@ -38,16 +38,6 @@ CONNECT_S = 10.0
 
 GOODBYE_S = 2.0
 """How long the closing handshake may take at the end."""
-
-
-class Server(msgspec.Struct, frozen=True):
-    """Where the server is, and how it is kept in touch with; times in seconds."""
-
-    url: str
-    tls: ssl.SSLContext | None
-    ping_s: float
-    reconnect_min_s: float
-    reconnect_max_s: float
 
 
 class _Served(msgspec.Struct, frozen=True):
@@ -60,14 +50,16 @@ class Agent:
     The card client.
 
     Args:
-        options: The operator's, for every reader.
-        server: The server to connect to.
-        sources: Where readers come from.
+        settings: The operator's.
+        sources: Where readers come from; those of `settings` are for whoever makes the sources.
+
+    Raises:
+        ConfigError: If the CA of `settings` cannot be read.
     """
 
-    def __init__(self, options: Options, server: Server, sources: Sequence[Source]) -> None:
-        self._options = options
-        self._server = server
+    def __init__(self, settings: CardClientSettings, sources: Sequence[Source]) -> None:
+        self._settings = settings
+        self._tls = context_for(settings.server_url, settings.tls_ca)
         self._sources = sources
         self._instance = secrets.token_hex(16)
         self._link: Link | None = None
@@ -141,7 +133,7 @@ class Agent:
     def _plugged(self, name: str, source: Source, tasks: asyncio.TaskGroup) -> _Served:
         _log.info("Reader %s is served", name)
         agent = SlotAgent(
-            self._options,
+            self._settings,
             name,
             lambda stable: self._claim(stable, name),
             lambda: source.open(name),
@@ -173,30 +165,31 @@ class Agent:
 
     def _claim(self, stable: str, name: str) -> str:
         """Return a reader an id: serial number or bus position, else its name on this host."""
-        wanted = f"{name}@{self._options.host}" if stable == name else stable
+        wanted = f"{name}@{self._settings.name}" if stable == name else stable
         taken = {served.agent.info.reader for served in self._served.values()}
-        return f"{wanted}/{name}@{self._options.host}" if wanted in taken else wanted
+        return f"{wanted}/{name}@{self._settings.name}" if wanted in taken else wanted
 
     def _send(self, message: m.Message) -> None:
         if self._link is not None:
             self._link.send(message)
 
     async def _keep_connected(self) -> None:
-        backoff = Backoff(self._server.reconnect_min_s, self._server.reconnect_max_s)
+        settings = self._settings
+        backoff = Backoff(settings.reconnect_min_s, settings.reconnect_max_s)
         while True:
             try:
                 async with dial(
-                    self._server.url,
-                    self._server.tls,
+                    settings.server_url,
+                    self._tls,
                     connect_s=CONNECT_S,
-                    ping_s=self._server.ping_s,
+                    ping_s=settings.ping_s,
                 ) as link:
                     await self._greet(link)
                     backoff.succeeded()
                     await self._converse(link)
             except (ConnectionLostError, RefusedError, RemoteProtocolError) as exc:
                 if not self._stopping:
-                    _log.warning("Not connected to %s: %s", self._server.url, exc)
+                    _log.warning("Not connected to %s: %s", self._settings.server_url, exc)
             finally:
                 self._disconnected()
             if self._stopping:
@@ -213,7 +206,7 @@ class Agent:
             client_type=m.ClientType.CARD,
             version=m.VERSION,
             features=("batch", "cancel", "pcsc", "raw_tpdu", "resume", "share"),
-            name=self._options.host,
+            name=self._settings.name,
             instance=self._instance,
             readers=tuple(agent.info for agent in named),
             sessions=tuple(session for agent in named for session in agent.kept),
@@ -222,7 +215,7 @@ class Agent:
         ack = await greet(link, hello, CONNECT_S, "the server")
         for agent in named:
             agent.connection_back()
-        _log.info("Connected to %s at %s", ack.server, self._server.url)
+        _log.info("Connected to %s at %s", ack.server, self._settings.server_url)
 
     async def _converse(self, link: Link) -> None:
         while True:
@@ -246,7 +239,7 @@ class Agent:
             case m.Attach(reader=reader):
                 self._route(self._by_id(reader), message)
             case m.Restarting(reconnect_in_s=seconds):
-                self._return_in_s = min(max(seconds, 0.0), self._server.reconnect_max_s)
+                self._return_in_s = min(max(seconds, 0.0), self._settings.reconnect_max_s)
             case m.Error(message=sentence):
                 _log.warning("The server says: %s", sentence)
             case m.StateNotification():

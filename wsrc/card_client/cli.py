@@ -8,12 +8,8 @@ import sys
 import click
 
 from wsrc import __version__
-from wsrc.card.identify import ISD_R_AIDS
-from wsrc.card_client.agent import Agent, Server
-from wsrc.card_client.identification import Options, label_key
+from wsrc.card_client.agent import Agent
 from wsrc.errors import CardError, ConfigError
-from wsrc.net.tls import context_for
-from wsrc.octets import from_person
 from wsrc.process.logs import set_up
 from wsrc.process.signals import ENDING, heeded
 from wsrc.readers.base import Source
@@ -51,33 +47,7 @@ def command(settings: CardClientSettings) -> None:
     set_up("traffic" if settings.trace_apdus else settings.log_level)
     if settings.trace_apdus:
         _log.warning("Every APDU is logged in full: keep this log away from others, it has PINs")
-    agent = _agent(settings)
-    asyncio.run(_run(agent))
-
-
-def _agent(settings: CardClientSettings) -> Agent:
-    aids = tuple(bytes(from_person(aid)) for aid in settings.isd_r_aids)
-    labels = {label_key(key): label for key, label in settings.labels.items()}
-    options = Options(
-        host=settings.name,
-        command_s=settings.command_s,
-        isd_r_aids=aids or ISD_R_AIDS,
-        labels=labels,
-        transaction_wait_s=settings.transaction_wait_s,
-        transaction_idle_s=settings.transaction_idle_s,
-        keep_s=settings.keep_s,
-    )
-    server = Server(
-        url=settings.server_url,
-        tls=context_for(settings.server_url, settings.tls_ca),
-        ping_s=settings.ping_s,
-        reconnect_min_s=settings.reconnect_min_s,
-        reconnect_max_s=settings.reconnect_max_s,
-    )
-    sources = _sources(settings)
-    if not sources:
-        raise ConfigError("pcsc", "there is nothing to serve: neither PC/SC nor simulated cards")
-    return Agent(options, server, sources)
+    asyncio.run(_run(Agent(settings, _sources(settings))))
 
 
 def _sources(settings: CardClientSettings) -> list[Source]:
@@ -92,6 +62,8 @@ def _sources(settings: CardClientSettings) -> list[Source]:
             if not cards:
                 raise ConfigError("pcsc", str(exc)) from exc
             _log.warning("PC/SC readers are not served: %s", exc)
+    if not sources:
+        raise ConfigError("pcsc", "there is nothing to serve: neither PC/SC nor simulated cards")
     return sources
 
 

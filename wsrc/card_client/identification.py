@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from wsrc.card.identity import normal_iccid, shorten
+from wsrc.card.identify import ISD_R_AIDS
+from wsrc.card.identity import shorten
 from wsrc.card_client import blocking
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import CardError, CardNotPresentError, ReaderInUseError, ReaderUnavailableError
-from wsrc.octets import Octets
+from wsrc.octets import Octets, from_person
 from wsrc.protocol import messages as m
 from wsrc.readers.base import Slot
+from wsrc.selection import Key, forms, keys_of
+from wsrc.settings.load import CardClientSettings
 
 _log = logging.getLogger(__name__)
 
@@ -27,17 +30,8 @@ RETRY_MAX_S = 300.0
 """When a card that could not be talked to is tried again; the waits double."""
 
 
-class Options(msgspec.Struct, frozen=True):
-    """What the operator decides for all readers of a host."""
-
-    host: str
-    command_s: float
-    isd_r_aids: Sequence[bytes]
-    labels: Mapping[str, str]
-    """By `label_key` of what the operator wrote."""
-    transaction_wait_s: float = 25.0
-    transaction_idle_s: float = 60.0
-    keep_s: float = 600.0
+_LABELLED_BY = ("iccid", "eid", "reader", "atr")
+"""By which names of a card it is looked for among the labels, the one that counts most first."""
 
 
 class Identification:
@@ -50,14 +44,16 @@ class Identification:
 
     def __init__(
         self,
-        options: Options,
+        settings: CardClientSettings,
         name: str,
         thread: ReaderThread,
         send: Callable[[m.Message], None],
     ) -> None:
         self.info = m.ReaderInfo(reader="", name=name, state=m.ReaderState.EMPTY)
         self.retry_s: float | None = None
-        self._options = options
+        aids = tuple(bytes(from_person(aid)) for aid in settings.isd_r_aids)
+        self._isd_r_aids: Sequence[bytes] = aids or ISD_R_AIDS
+        self._labels = _by_key(settings.labels)
         self._thread = thread
         self._send = send
 
@@ -103,7 +99,7 @@ class Identification:
 
         What comes of it is dropped if the card is not `still_there` by then.
         """
-        aids = self._options.isd_r_aids
+        aids = self._isd_r_aids
         try:
             found = await self._thread.with_reader(
                 lambda reader: blocking.find_out(reader, aids), IDENTIFY_S
@@ -153,10 +149,8 @@ class Identification:
         self._report(msgspec.structs.replace(info, label=self._label(info)))
 
     def _label(self, info: m.ReaderInfo) -> str | None:
-        labels = self._options.labels
-        names = (info.iccid, *info.eids, info.reader, info.name, str(info.atr))
-        wanted = (label_key(name) for name in names if name)
-        return next((labels[name] for name in wanted if name in labels), None)
+        keys = sorted(keys_of(msgspec.structs.replace(info, label=None)), key=_weight)
+        return next((self._labels[key] for key in keys if key in self._labels), None)
 
     def _report(self, info: m.ReaderInfo) -> None:
         before, self.info = self.info, info
@@ -164,9 +158,20 @@ class Identification:
             self._send(m.ReaderReport(reader=info))
 
 
-def label_key(name: str) -> str:
-    """Return the form in which names of cards and readers are compared to find a label."""
-    return normal_iccid(name).casefold()
+def _by_key(labels: Mapping[str, str]) -> dict[Key, str]:
+    """Return the operator's labels by each key that a card may have; a very name counts most."""
+    named = [
+        (kind, form, place, label)
+        for name, label in labels.items()
+        for kind in _LABELLED_BY
+        for place, form in enumerate(forms(kind, name))
+    ]
+    named.sort(key=lambda each: each[2], reverse=True)
+    return {(kind, form): label for kind, form, _, label in named}
+
+
+def _weight(key: Key) -> int:
+    return _LABELLED_BY.index(key[0])
 
 
 def _blank(info: m.ReaderInfo, state: m.ReaderState, atr: bytes) -> m.ReaderInfo:

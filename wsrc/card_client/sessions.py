@@ -10,7 +10,7 @@ import msgspec
 
 from wsrc.card.slot import Disposition, Share
 from wsrc.card_client.attachment import Attachment, Held
-from wsrc.card_client.identification import Identification, Options
+from wsrc.card_client.identification import Identification
 from wsrc.card_client.inbox import Inbox
 from wsrc.card_client.replies import NO_SESSION, Replies
 from wsrc.card_client.sight import Sight
@@ -27,6 +27,7 @@ from wsrc.errors import (
 from wsrc.protocol import messages as m
 from wsrc.readers.base import Direct, ResetKind
 from wsrc.session import CardEnd, Verdict
+from wsrc.settings.load import CardClientSettings
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Sessions:
     `beginning` is the session whose card is being reset for it.
 
     Args:
-        options: The operator's.
+        settings: The operator's.
         thread: The thread of the reader.
         card: Who the card is.
         sight: What the source sees.
@@ -52,16 +53,16 @@ class Sessions:
 
     def __init__(
         self,
-        options: Options,
+        settings: CardClientSettings,
         thread: ReaderThread,
         card: Identification,
         sight: Sight,
         replies: Replies,
     ) -> None:
-        self.turns = Turns(options.transaction_wait_s, options.transaction_idle_s)
+        self.turns = Turns(settings.transaction_wait_s, settings.transaction_idle_s)
         self.inbox = Inbox()
         self.beginning: str | None = None
-        self._options = options
+        self._settings = settings
         self._thread = thread
         self._card = card
         self._sight = sight
@@ -95,7 +96,7 @@ class Sessions:
         if not self.turns.may_join(asked.share):
             await self.end(ErrorCode.NO_SUCH_SESSION, "Another session began.")
         losses, self.beginning = self._losses, asked.session
-        keep_s = min(max(0.0, asked.keep_s), self._options.keep_s)
+        keep_s = min(max(0.0, asked.keep_s), self._settings.keep_s)
         try:
             await self._check_card(asked)
             held = await self._take(msgspec.structs.replace(asked, keep_s=keep_s))
@@ -117,7 +118,7 @@ class Sessions:
 
     async def _take(self, asked: m.Attach) -> Held:
         sharing = next(iter(self.turns.sessions.values()), None)
-        return await take(asked, sharing, self._thread, self._run, self._options.command_s)
+        return await take(asked, sharing, self._thread, self._run, self._settings.command_s)
 
     async def _check_card(self, asked: m.Attach) -> None:
         """Raise RefusedError if the card that is meant is not there any more, or is in use."""
@@ -136,7 +137,7 @@ class Sessions:
     def _check_state(self, asked: m.Attach) -> None:
         info = self._card.info
         if asked.insertion == info.insertion and info.state is m.ReaderState.IN_USE:
-            why = f"Another program on {self._options.host} uses the card in {info.name}."
+            why = f"Another program on {self._settings.name} uses the card in {info.name}."
             raise RefusedError(ErrorCode.READER_IN_USE, why)
         if asked.insertion != info.insertion or info.state is not m.ReaderState.READY:
             why = f"The card that was in {info.name} is not there any more."
@@ -257,7 +258,7 @@ class Sessions:
 
     async def _run(self, held: Direct, function: Callable[[], T]) -> T:
         return await self._thread.call(
-            function, self._options.command_s, late=lambda _: held.close()
+            function, self._settings.command_s, late=lambda _: held.close()
         )
 
     # Without a server

@@ -6,15 +6,16 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from wsrc.card.slot import Share
-from wsrc.card_client.identification import Identification, Options
+from wsrc.card_client.identification import Identification
 from wsrc.card_client.inbox import MAX_WAITING
 from wsrc.card_client.replies import Replies
 from wsrc.card_client.sessions import Sessions, is_copy
-from wsrc.card_client.sight import STATES, Sight, same_card
+from wsrc.card_client.sight import Sight, same_card
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.readers.base import Reader, Slot, SlotState
+from wsrc.settings.load import CardClientSettings
 
 Job = Callable[[], Coroutine[Any, Any, None]]
 
@@ -24,7 +25,7 @@ class SlotAgent:
     Serves one reader; `info` is what the server is told of it.
 
     Args:
-        options: The operator's.
+        settings: The operator's.
         name: Name of the reader at its source.
         claim: Gives the id on the wire for a stable id, such that no two readers share one.
         open_reader: Makes the reader, in the thread that serves it.
@@ -33,7 +34,7 @@ class SlotAgent:
 
     def __init__(
         self,
-        options: Options,
+        settings: CardClientSettings,
         name: str,
         claim: Callable[[str], str],
         open_reader: Callable[[], Reader],
@@ -43,9 +44,9 @@ class SlotAgent:
         self._replies = replies
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
         self._thread = ReaderThread(name, open_reader)
-        self._card = Identification(options, name, self._thread, replies.send)
+        self._card = Identification(settings, name, self._thread, replies.send)
         self._sight = Sight(self._card)
-        self._sessions = Sessions(options, self._thread, self._card, self._sight, replies)
+        self._sessions = Sessions(settings, self._thread, self._card, self._sight, replies)
         self._turns, self._inbox = self._sessions.turns, self._sessions.inbox
         self._to_refresh = False
 
@@ -113,11 +114,9 @@ class SlotAgent:
             why = "The card was taken out of the reader."
             await self._sessions.end(ErrorCode.CARD_NOT_PRESENT, why)
         self._sight.tell()
-        if not present:
-            self._card.no_card(STATES[slot.state], slot.atr)
-        elif slot.exclusive:  # it is identified when the other program lets go
+        if not present or slot.exclusive:  # it is identified when the other program lets go
             return
-        elif (not same or self.info.state is not m.ReaderState.READY) and not direct:
+        if (not same or self.info.state is not m.ReaderState.READY) and not direct:
             await self._sight.identify()
 
     async def _look_again(self) -> None:

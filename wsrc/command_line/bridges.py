@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that put a remote card where a program looks for a card: `lpac`, `vpcd`."""
 
+import asyncio
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 
 import click
 
 from wsrc.bridges import lpac as stdio
-from wsrc.bridges.remote.roster import FollowingClient, Roster
+from wsrc.bridges.remote.cards import RemoteCards, clients
 from wsrc.bridges.vpcd import PORT, VpcdSlot
 from wsrc.command_line.invocation import (
     MAX_NAMED,
@@ -23,8 +23,7 @@ from wsrc.command_line.invocation import (
 from wsrc.command_line.program_run import status_of
 from wsrc.errors import AmbiguousCardError
 from wsrc.process.signals import service
-from wsrc.user_client.client_options import client_options
-from wsrc.user_client.naming import Filters, describe
+from wsrc.user_client.naming import Filters, alternatives, describe
 
 
 @user_command(
@@ -115,24 +114,43 @@ def vpcd(call: Invocation, which: Filters, host: str, port: int, idle_s: float) 
     if not which:
         with call.client() as client:
             require_selection(client, which)
-    options = client_options(call.settings)
-    roster = Roster(lambda: FollowingClient(**options), which, call.output.note)
-    with service(lambda: sys.exit(Exit.DONE)), closing(roster):
-        roster.open()
-        require_one(roster)
-        if not roster.cards:
+    kinds = {kind: [value] for kind, value in which.items() if isinstance(value, str)}
+    cards = RemoteCards(clients(call.settings), alternatives(kinds), call.output.note)
+    slot = VpcdSlot(cards, host, port, idle_s, call.output.note)
+    asyncio.run(_serve_slot(call, cards, slot))
+
+
+async def _serve_slot(call: Invocation, cards: RemoteCards, slot: VpcdSlot) -> None:
+    """Serve until a signal; cards are given back with the connection."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def serve() -> None:
+        await cards.begun()
+        require_one(cards)
+        if not cards.places:
             call.output.note("No card is there that matches, so far.")
-        VpcdSlot(roster, host, port, idle_s, call.output.note).run()
+        await slot.run()
+
+    with service(lambda: loop.call_soon_threadsafe(stop.set)):
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                at_work = [tasks.create_task(each) for each in (cards.run(slot.look), serve())]
+                await stop.wait()
+                for task in at_work:
+                    task.cancel()
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
 
 
-def require_one(roster: Roster) -> None:
+def require_one(source: RemoteCards) -> None:
     """
     See that not more than one card is selected; one that is absent may come later.
 
     Raises:
         AmbiguousCardError: If there are several.
     """
-    cards = roster.cards
+    cards = [place.card for place in source.places if place.seen.present]
     if len(cards) > 1:
         raise AmbiguousCardError(
             f"{len(cards)} cards match; say more of the one that is meant.",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that look at cards and leave them alone: `list`, `info`, `watch`."""
 
-from wsrc.card.identity import iccid_forms, normal_iccid
 from wsrc.command_line.invocation import (
     MAX_NAMED,
     Invocation,
@@ -11,7 +10,8 @@ from wsrc.command_line.invocation import (
 )
 from wsrc.command_line.output import atr_document, card_document, info_lines
 from wsrc.errors import AmbiguousCardError, NoSuchCardError
-from wsrc.protocol.messages import CardInfo
+from wsrc.protocol.messages import CardInfo, ListCards
+from wsrc.selection import Filter
 from wsrc.user_client.blocking import Client
 from wsrc.user_client.naming import Filters, describe
 
@@ -76,12 +76,7 @@ def watch(call: Invocation, which: Filters) -> None:
 
 
 def _one(client: Client, which: Filters) -> CardInfo:
-    cards = client.list_cards(**which)
-    iccid = which.get("iccid")
-    if not cards and iccid is not None and "*" not in iccid:
-        for form in iccid_forms(normal_iccid(iccid)):
-            same: Filters = {**which, "iccid": form}
-            cards = cards or client.list_cards(**same)
+    cards = Filter(ListCards(**which)).closest(client.list_cards(**which))
     if not cards:
         raise NoSuchCardError("No card is there that matches; `wsrc list` shows those that are.")
     if len(cards) > 1:

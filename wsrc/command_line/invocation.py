@@ -32,7 +32,6 @@ from wsrc.errors import (
 from wsrc.settings.click_options import click_options
 from wsrc.settings.load import UserSettings
 from wsrc.user_client.blocking import Card, Client
-from wsrc.user_client.client_options import client_options
 from wsrc.user_client.naming import Filters, describe
 
 MAX_NAMED = 10
@@ -102,7 +101,7 @@ class Invocation:
 
     def client(self) -> Client:
         """Return a client that is not connected yet."""
-        return Client(**client_options(self.settings))
+        return Client.from_settings(self.settings)
 
     def select(
         self, client: Client, which: Filters, wait_s: float, hold: Hold | None = None

@@ -11,7 +11,7 @@ from wsrc.errors import LocalProtocolError
 from wsrc.protocol.codec import encode
 from wsrc.protocol.messages import Message, ReaderView, list_change, state_change
 from wsrc.protocol.reader_events import status_of
-from wsrc.user_client.core.reader_feed import ReaderNews, ReaderSnapshot
+from wsrc.user_client.core.feeds import ReaderNews, ReaderSnapshot
 
 
 @user_command(

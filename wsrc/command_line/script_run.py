@@ -9,7 +9,7 @@ from wsrc.card.slot import ResetKind
 from wsrc.command_line.script import Item, ScriptCommand, ScriptReset, batches
 from wsrc.errors import WsrcError
 from wsrc.protocol.messages import Step
-from wsrc.user_client.aio import BatchResult
+from wsrc.user_client.card import BatchResult
 
 
 class Answered(NamedTuple):

@@ -8,7 +8,7 @@ from wsrc.card.slot import Disposition, Initialization
 from wsrc.command_line import verb_output as verbs
 from wsrc.command_line.output import Output, atr_document
 from wsrc.errors import LocalProtocolError
-from wsrc.user_client.aio import Status
+from wsrc.user_client.card import Status
 
 HELP = """\
 begin               have a shared card alone: the others wait

@@ -6,8 +6,8 @@ from typing import Any
 from wsrc.card.pcsc_numbers import ATTRIBUTES, attribute_name, control_number
 from wsrc.errors import BadHexError, ErrorCode, LocalProtocolError, RefusedError
 from wsrc.octets import Octets, from_person
-from wsrc.user_client.aio import Status
 from wsrc.user_client.blocking import Card
+from wsrc.user_client.card import Status
 
 _PREFIX = "scard_attr_"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages to and from JSON text, and the JSON Schema of all of them."""
+"""Messages to and from JSON text."""
 
 from typing import Any, Literal, get_args
 
@@ -150,22 +150,3 @@ def _explain(exc: msgspec.DecodeError) -> str:
     sentence = str(exc)
     what, where = "Invalid enum value", sentence.rfind(" - at `$")
     return what + sentence[where:] if sentence.startswith(what) else sentence
-
-
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of all messages."""
-
-    def describe_octets(kind: type) -> dict[str, Any]:
-        if kind is Octets:
-            return {"type": "string", "pattern": "^([0-9a-fA-F]{2})*$", "contentEncoding": "base16"}
-        raise NotImplementedError(kind.__name__)
-
-    (root,), components = msgspec.json.schema_components(
-        (AnyMessage,), schema_hook=describe_octets, ref_template="#/$defs/{name}"
-    )
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "WSRC messages",
-        **root,
-        "$defs": components,
-    }

@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands for a card and their answers, as messages; `messages` has them with all others."""
 
-from wsrc.card.slot import CardProtocol, ResetKind
+from typing import Annotated
+
+from wsrc.card.slot import ResetKind
 from wsrc.errors import ErrorCode, Outcome
-from wsrc.octets import Octets
+from wsrc.protocol.fields import (
+    Atr,
+    Command,
+    ProtocolInForce,
+    ResponseData,
+    Session,
+    StatusWord,
+    means,
+)
 from wsrc.protocol.parts import CardInfo, LeaseInfo, Numbered, Step, StepResult
 from wsrc.protocol.verbs import (
     BeginTransactionAck,
@@ -19,77 +29,82 @@ from wsrc.protocol.verbs import (
 class CApdu(Numbered, frozen=True, tag="c_apdu", kw_only=True):
     """One command APDU (first form: `command` alone)."""
 
-    command: Octets
-    session: str | None = None
+    command: Command
+    session: Session | None = None
 
 
 class RApdu(Numbered, frozen=True, tag="r_apdu", kw_only=True):
-    """
-    The response APDU: its data, which may be empty, and the status word as four digits.
+    """The response APDU (first form: `response` and `sw` alone)."""
 
-    In a session with raw TPDUs the card client fetches what a 61xx announces at once: `ahead` is
-    the card's answer to that GET RESPONSE, and the card has nothing more to give to another.
-    """
-
-    response: Octets
-    sw: str
-    session: str | None = None
-    ahead: StepResult | None = None
+    response: ResponseData
+    sw: StatusWord
+    session: Session | None = None
+    ahead: Annotated[
+        StepResult | None,
+        means(
+            "With raw TPDUs, after 61xx: what the card answered to the GET RESPONSE that its card "
+            "client sent at once; the card has nothing more to give to another"
+        ),
+    ] = None
 
 
 class Batch(Numbered, frozen=True, tag="batch", kw_only=True):
-    """1 to 256 commands that the card client runs one after the other, in one round trip."""
+    """Commands that the card client runs one after the other, in one round trip."""
 
-    session: str
-    steps: tuple[Step, ...]
+    session: Session
+    steps: Annotated[tuple[Step, ...], means("1 to 256 commands", minItems=1, maxItems=256)]
 
 
 class BatchResp(Numbered, frozen=True, tag="batch_resp", kw_only=True):
-    """
-    A result for each command that the card answered.
+    """What the card answered to the commands of a batch."""
 
-    `stopped` is the index of the command whose status word did not match. `error` says why the
-    command after the last result was not answered.
-    """
-
-    session: str
-    results: tuple[StepResult, ...]
-    stopped: int | None = None
-    error: "Error | None" = None
+    session: Session
+    results: Annotated[
+        tuple[StepResult, ...], means("One for each command that the card answered, in their order")
+    ]
+    stopped: Annotated[
+        int | None,
+        means("Index of the command whose status word did not match, from 0; absent if none"),
+    ] = None
+    error: Annotated[
+        "Error | None",
+        means("Why the command after the last result was not answered; without `id`"),
+    ] = None
 
 
 class ResetReq(Numbered, frozen=True, tag="reset_req", kw_only=True):
     """Reset the card (first form: no fields)."""
 
-    session: str | None = None
-    kind: ResetKind = ResetKind.COLD
+    session: Session | None = None
+    kind: Annotated[ResetKind, means("With or without taking the supply away")] = ResetKind.COLD
 
 
 class ResetResp(Numbered, frozen=True, tag="reset_resp", kw_only=True):
-    """The card was reset; `atr` is the new one."""
+    """The card was reset (first form: `atr` alone)."""
 
-    atr: Octets | None = None
-    protocol: CardProtocol | None = None
-    session: str | None = None
+    atr: Atr | None = None
+    protocol: ProtocolInForce | None = None
+    session: Session | None = None
 
 
 class Error(Numbered, frozen=True, tag="error", kw_only=True):
-    """
-    A request was not carried out (first form: `message` alone).
+    """A request was not carried out (first form: `message` alone)."""
 
-    `code` is stable, `pcsc` is the PC/SC error that fits best, `message` is for a person.
-    `outcome` tells of a command whether the card may have run it. `candidates` are some of the
-    cards that an ambiguous selection matches; `lease` and `others` are who holds a busy card.
-    """
-
-    message: str
-    code: ErrorCode | None = None
-    pcsc: str | None = None
-    outcome: Outcome | None = None
-    session: str | None = None
-    candidates: tuple[CardInfo, ...] = ()
-    lease: LeaseInfo | None = None
-    others: tuple[LeaseInfo, ...] = ()
+    message: Annotated[str, means("A sentence for a person; it may change")]
+    code: Annotated[ErrorCode | None, means("Why, for programs; stable")] = None
+    pcsc: Annotated[str | None, means("Name of the PC/SC error that fits best")] = None
+    outcome: Annotated[
+        Outcome | None,
+        means("Of a command, never of `resume`: whether the card may have run it; see Outcomes"),
+    ] = None
+    session: Session | None = None
+    candidates: Annotated[
+        tuple[CardInfo, ...], means("At most 10 of the cards that an ambiguous selection matches")
+    ] = ()
+    lease: Annotated[LeaseInfo | None, means("Who holds the card that was asked for")] = None
+    others: Annotated[
+        tuple[LeaseInfo, ...], means("Further holders of that card, where it is shared")
+    ] = ()
 
 
 Answer = (

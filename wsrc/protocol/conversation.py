@@ -1,26 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may say what, and when, on one connection: one table; and how a connection is closed."""
 
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from typing import get_args
 
 from wsrc.protocol import messages as m
+from wsrc.words import Word
 
 
-class Speaker(StrEnum):
+class Speaker(Word):
     """Who sent a message."""
 
-    USER = "user client"
-    CARD = "card client"
-    SERVER_TO_USER = "server to user client"
-    SERVER_TO_CARD = "server to card client"
+    USER = "user client", "user clients"
+    CARD = "card client", "card clients"
+    SERVER_TO_USER = "server to user client", "the server to user clients"
+    SERVER_TO_CARD = "server to card client", "the server to card clients"
 
 
-class Phase(StrEnum):
+class Phase(Word):
     """How far a connection is."""
 
-    GREETING = "greeting"
-    OPEN = "open"
+    GREETING = "greeting", "until `hello_ack`"
+    OPEN = "open", "from `hello_ack` on"
 
 
 class CloseCode(IntEnum):
@@ -52,7 +53,6 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         m.Resume,
         m.Detach,
         m.Cancel,
-        m.Watch,
         m.ListReaders,
         m.WatchReaders,
         *_FORWARDED,
@@ -76,8 +76,6 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         m.Waiting,
         m.DetachAck,
         m.CancelAck,
-        m.WatchAck,
-        m.CardEvent,
         m.ListReadersAck,
         m.WatchReadersAck,
         m.ReaderEvent,
@@ -122,11 +120,16 @@ ANSWERS: dict[type[m.Message], type[m.Message]] = {
     m.Resume: m.Resumed,
     m.Detach: m.DetachAck,
     m.Cancel: m.CancelAck,
-    m.Watch: m.WatchAck,
     m.ListReaders: m.ListReadersAck,
     m.WatchReaders: m.WatchReadersAck,
 }
 """The answer to each request; `error` may stand in for any of them."""
+
+
+def said_by(kind: type[m.Message]) -> dict[Speaker, tuple[Phase, ...]]:
+    """Return who may say a message, and in which phases."""
+    places = {who: tuple(p for p in Phase if kind in MAY_SAY[who, p]) for who in Speaker}
+    return {who: phases for who, phases in places.items() if phases}
 
 
 def may_say(speaker: Speaker, phase: Phase, message: m.Message) -> bool:

@@ -2,18 +2,20 @@
 """
 Every message that crosses a connection.
 
-This module is the protocol, with `parts`, which messages are made of, `commands`, `verbs` and
-`reader_events`: `docs/protocol.schema.json` and the tables of `docs/protocol.md` are generated
-from them. A message is one JSON object in one text frame; `msg_type` names it. Octets are
-lower-case hexadecimal digits. Unknown fields are ignored.
+This module is the protocol, with `fields` and `parts`, which messages are made of, `commands`,
+`verbs` and `reader_events`: `docs/protocol.schema.json` and the tables of `docs/protocol.md` are
+generated from them. A message is one JSON object in one text frame; `msg_type` names it. Octets
+are lower-case hexadecimal digits. Unknown fields are ignored.
 
 A peer whose `hello` has no `version` speaks the first form: no request ids, no sessions, and
 never a message that it did not ask for. Fields marked *first form* are all that it knows.
 """
 
-from typing import Any
+# Longer than the aim: the messages are one list, and each field says what it means.
 
-from wsrc.card.slot import CardProtocol, Disposition, Share
+from typing import Annotated, Any
+
+from wsrc.card.slot import Disposition, Share
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
 from wsrc.protocol.commands import (
@@ -26,6 +28,15 @@ from wsrc.protocol.commands import (
     ResetReq as ResetReq,
     ResetResp as ResetResp,
 )
+from wsrc.protocol.fields import (
+    ProtocolInForce,
+    Protocols,
+    RawTpdu,
+    ReaderId,
+    Session,
+    ShareMode,
+    means,
+)
 from wsrc.protocol.parts import (
     CardInfo as CardInfo,
     CardState as CardState,
@@ -37,6 +48,7 @@ from wsrc.protocol.parts import (
     ReaderInfo as ReaderInfo,
     ReaderState as ReaderState,
     RunningSession as RunningSession,
+    Selecting as Selecting,
     Step as Step,
     StepResult as StepResult,
 )
@@ -52,6 +64,8 @@ from wsrc.protocol.reader_events import (
     StateChange as StateChange,
     WatchReaders as WatchReaders,
     WatchReadersAck as WatchReadersAck,
+    card_info as card_info,
+    card_of as card_of,
     list_change as list_change,
     state_change as state_change,
 )
@@ -79,98 +93,111 @@ MAX_BATCH = 256
 """Commands in one batch."""
 
 
-class _Selection(Message, frozen=True, kw_only=True):
-    """Which cards are meant: all given fields must hold; `any` matches any of them."""
-
-    iccid: str | None = None
-    eid: str | None = None
-    atr: str | None = None
-    reader: str | None = None
-    label: str | None = None
-    any: str | None = None
+LastAnswer = Annotated[Answer | None, means("What the card client answered to it, if it did")]
+Sentence = Annotated[str, means("A sentence for a person; it may change")]
 
 
 class Hello(Message, frozen=True, tag="hello", kw_only=True):
-    """
-    The first message of a connection.
+    """The first message of a connection (first form: `client_type`, `atr` of a card client)."""
 
-    First form: `client_type`, and `atr` of a card client. `name` is what others are shown.
-    `instance` is random for each start of a program: a connection replaces the earlier one of
-    the same instance. `sessions` are those that a card client kept while it had no server.
-    """
-
-    client_type: ClientType
-    atr: Octets | None = None
-    version: int | None = None
-    features: tuple[str, ...] = ()
-    name: str | None = None
-    instance: str | None = None
-    readers: tuple[ReaderInfo, ...] = ()
-    sessions: tuple[RunningSession, ...] = ()
+    client_type: Annotated[ClientType, means("What the sender is; it must fit the port")]
+    atr: Annotated[Octets | None, means("First form, card client: ATR of its card")] = None
+    version: Annotated[
+        int | None,
+        means("Highest version of the protocol that the sender speaks; absent in the first form"),
+    ] = None
+    features: Annotated[
+        tuple[str, ...], means("What the sender can do; see Hello and versions")
+    ] = ()
+    name: Annotated[
+        str | None, means("What others are shown; at most 64 printable characters are kept")
+    ] = None
+    instance: Annotated[
+        str | None,
+        means("Random for each start; a connection replaces the earlier one of the same instance"),
+    ] = None
+    readers: Annotated[
+        tuple[ReaderInfo, ...], means("Card client: all readers that are known so far")
+    ] = ()
+    sessions: Annotated[
+        tuple[RunningSession, ...],
+        means("Card client: sessions that it kept while it had no server"),
+    ] = ()
 
 
 class HelloAck(Message, frozen=True, tag="hello_ack", kw_only=True):
-    """The answer to `hello`: the lower of both versions, and what this server can do."""
+    """The answer to `hello`."""
 
-    version: int | None = None
-    features: tuple[str, ...] = ()
-    server: str | None = None
+    version: Annotated[
+        int | None, means("Version that is used, the lower of both; absent in the first form")
+    ] = None
+    features: Annotated[
+        tuple[str, ...], means("What the server can do; see Hello and versions")
+    ] = ()
+    server: Annotated[str | None, means("Name of the server")] = None
 
 
-class ListCards(_Selection, frozen=True, tag="list_cards", kw_only=True):
-    """Ask for the cards; `*` in a filter stands for any text, `after` continues a list."""
+class ListCards(Selecting, frozen=True, tag="list_cards", kw_only=True):
+    """Ask for the cards that match; `*` in a filter stands for any text."""
 
-    after: int = 0
+    after: Annotated[int, means("`next` of the page before; 0 is the beginning")] = 0
 
 
 class ListCardsAck(Message, frozen=True, tag="list_cards_ack", kw_only=True):
-    """Some or all cards; where `next` is given, `list_cards` with `after` set to it goes on."""
+    """Some or all cards."""
 
-    cards: tuple[CardInfo, ...]
-    next: int | None = None
+    cards: Annotated[
+        tuple[CardInfo, ...],
+        means("At most 500, in the order in which the server came to know their readers"),
+    ]
+    next: Annotated[int | None, means("There are more: ask again with `after` set to this")] = None
 
 
-class SelectCard(_Selection, frozen=True, tag="select_card", kw_only=True):
-    """
-    Ask for the lease of one card, freshly reset.
+class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):
+    """Ask for the lease of one card, freshly reset (first form: `id_type` and `id_str`)."""
 
-    First form: `id_type` (`ICCID`, `EID` or `ATR` in either case) and `id_str`. `wait_s` is how
-    long a card that is busy or absent is waited for, and `waited_s` how long it was before, on
-    connections that were lost: so long ago the asker came to the queue. `secret` is what the
-    session is resumed by, and `keep_s` how long it is to be kept when its user is out of reach.
-    With `raw_tpdu` the card client passes T=0 blocks as they are and neither fetches responses
-    nor corrects Le.
-    """
-
-    id_type: str | None = None
-    id_str: str | None = None
-    wait_s: float = 0.0
-    waited_s: float = 0.0
-    raw_tpdu: bool = False
-    share: Share = Share.EXCLUSIVE
-    protocols: tuple[CardProtocol, ...] = ()
-    secret: str | None = None
-    keep_s: float = 0.0
+    id_type: Annotated[str | None, means("First form: `ICCID`, `EID` or `ATR`, in either case")] = (
+        None
+    )
+    id_str: Annotated[str | None, means("First form: the value, in either case")] = None
+    wait_s: Annotated[
+        float, means("Seconds to wait for a card that is busy or absent; 0 is not to wait")
+    ] = 0.0
+    waited_s: Annotated[
+        float,
+        means("Seconds waited already on connections that were lost, which count for the queue"),
+    ] = 0.0
+    raw_tpdu: RawTpdu = False
+    share: ShareMode = Share.EXCLUSIVE
+    protocols: Protocols = ()
+    secret: Annotated[
+        str | None,
+        means("What the session is to be resumed by, hard to guess; without it there is no resume"),
+    ] = None
+    keep_s: Annotated[
+        float,
+        means("Seconds for which the session is to outlive its connection; 0 is not to outlive it"),
+    ] = 0.0
 
 
 class SelectCardAck(Message, frozen=True, tag="select_card_ack", kw_only=True):
-    """
-    The card is the asker's; every request for it carries `session` from now on.
+    """The card is the asker's (first form: `identities` alone)."""
 
-    `keep_s` is how long the session outlives its connection; 0 where it does not.
-    """
-
-    identities: Identities
-    session: str | None = None
-    card: CardInfo | None = None
-    keep_s: float = 0.0
+    identities: Annotated[Identities, means("The card as the first form names it")]
+    session: Annotated[
+        str | None, means("Name of the session, which every request for the card has from now on")
+    ] = None
+    card: Annotated[CardInfo | None, means("The card; absent in the first form")] = None
+    keep_s: Annotated[
+        float, means("Seconds for which the session outlives its connection; 0 where it does not")
+    ] = 0.0
 
 
 class Waiting(Message, frozen=True, tag="waiting", kw_only=True):
-    """The card is not free: the place in the queue, 1 being next, and who holds the card."""
+    """The card is not free; `select_card`, whose `id` this has, is answered when it is."""
 
-    position: int
-    lease: LeaseInfo | None = None
+    position: Annotated[int, means("Place in the queue, 1 being next")]
+    lease: Annotated[LeaseInfo | None, means("Who holds the card")] = None
 
 
 class Attach(Message, frozen=True, tag="attach", kw_only=True):
@@ -178,98 +205,90 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     The server gives a session to the card in a reader.
 
     The card is cold reset first, unless sessions that share it are there. With the share `direct`
-    the session is for the reader, whatever is in it, and no card is powered. `secret` and `keep_s`
-    are those of `select_card`, within the server's bounds; `holder` names the user, and `instance`
-    tells runs of user clients apart. A session that the reader has and that cannot share it ends.
+    the session is for the reader, whatever is in it, and no card is powered. A session that the
+    reader has and that cannot share it ends.
     """
 
-    session: str
-    reader: str
-    insertion: int
-    raw_tpdu: bool = False
-    share: Share = Share.EXCLUSIVE
-    protocols: tuple[CardProtocol, ...] = ()
-    secret: str | None = None
-    keep_s: float = 0.0
-    holder: str | None = None
-    instance: str | None = None
+    session: Session
+    reader: ReaderId
+    insertion: Annotated[int, means("`insertion` of the card that is meant")]
+    raw_tpdu: RawTpdu = False
+    share: ShareMode = Share.EXCLUSIVE
+    protocols: Protocols = ()
+    secret: Annotated[
+        str | None, means("What the session is resumed by; absent where it cannot be")
+    ] = None
+    keep_s: Annotated[
+        float,
+        means("Seconds for which the session is to outlive a connection, as the server grants"),
+    ] = 0.0
+    holder: Annotated[
+        str | None, means("Name of the user; absent where the session cannot be resumed")
+    ] = None
+    instance: Annotated[
+        str | None,
+        means("Run of the user client, as a digest; absent where the session cannot be resumed"),
+    ] = None
 
 
 class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):
-    """
-    The card was reset and waits for the commands of the session.
+    """The card was reset and waits for the commands of the session."""
 
-    `keep_s` is how long the card client keeps the session while it has no server.
-    """
-
-    session: str
-    atr: Octets
-    protocol: CardProtocol | None = None
-    keep_s: float = 0.0
+    session: Session
+    atr: Annotated[Octets, means("Answer to reset, empty where no card is powered")]
+    protocol: ProtocolInForce | None = None
+    keep_s: Annotated[
+        float, means("Seconds for which the card client keeps the session while it has no server")
+    ] = 0.0
 
 
 class Detach(Message, frozen=True, tag="detach", kw_only=True):
-    """
-    End a session: by its user, or by the server to the card client.
+    """End a session: by its user, or by the server to the card client."""
 
-    `code` is why the server ends a session that could be resumed; absent where its user gave it
-    back.
-    """
-
-    session: str
-    disposition: Disposition = Disposition.RESET
-    code: ErrorCode | None = None
+    session: Session
+    disposition: Annotated[
+        Disposition, means("What is done with a card that others share; see Reset and reconnect")
+    ] = Disposition.RESET
+    code: Annotated[
+        ErrorCode | None,
+        means("Why, of a session that could be resumed; see The card client's side"),
+    ] = None
 
 
 class DetachAck(Message, frozen=True, tag="detach_ack", kw_only=True):
-    """The session is over; from a card client also: the card was cold reset and identified."""
+    """The session is over; from a card client also: the card was powered off and identified."""
 
-    session: str
+    session: Session
 
 
 class Cancel(Message, frozen=True, tag="cancel", kw_only=True):
     """
-    Give up the request `target`.
+    Give up a request.
 
     A command that the card is running is not interrupted: it is answered as usual.
     """
 
-    target: int
-    session: str | None = None
+    target: Annotated[int, means("`id` of the request to give up")]
+    session: Annotated[str | None, means("Session of the request, where it has one")] = None
 
 
 class CancelAck(Message, frozen=True, tag="cancel_ack", kw_only=True):
-    """Whether the request was given up; if so, it is answered with the error `cancelled`."""
+    """Whether a request was given up; if so, it is answered with `cancelled`, but for a batch."""
 
-    cancelled: bool
-    session: str | None = None
-
-
-class Watch(_Selection, frozen=True, tag="watch", kw_only=True):
-    """Ask for `card_event` from now on; filters are those of `list_cards`."""
-
-
-class WatchAck(Message, frozen=True, tag="watch_ack", kw_only=True):
-    """Events follow; `list_cards` now gives what they start from."""
-
-
-class CardEvent(Message, frozen=True, tag="card_event", kw_only=True):
-    """A card came, changed or went."""
-
-    change: Change
-    card: CardInfo
+    cancelled: Annotated[bool, means("Whether it was given up")]
+    session: Annotated[str | None, means("As `cancel` had it")] = None
 
 
 class ReaderReport(Message, frozen=True, tag="reader_state", kw_only=True):
     """A reader of the card client is new, or it or its card changed."""
 
-    reader: ReaderInfo
+    reader: Annotated[ReaderInfo, means("The reader as it is now")]
 
 
 class ReaderGone(Message, frozen=True, tag="reader_gone", kw_only=True):
     """A reader was unplugged."""
 
-    reader: str
+    reader: ReaderId
 
 
 class Resume(Message, frozen=True, tag="resume", kw_only=True):
@@ -277,65 +296,61 @@ class Resume(Message, frozen=True, tag="resume", kw_only=True):
     Go on with a session on another connection; the card client compares the secret.
 
     On the same connection it follows `session_interrupted`.
-    `seq` is the number of the last request that was sent, 0 if none was: nothing up to it is
-    begun any more. `host` and `reader` are those of the card: a server that knows nothing of the
-    session, for it has just started, asks there, and waits for a card host that is not connected
-    yet.
     """
 
-    session: str
-    secret: str
-    seq: int = 0
-    host: str | None = None
-    reader: str | None = None
+    session: Session
+    secret: Annotated[str, means("`secret` of the `select_card` that began the session")]
+    seq: Annotated[
+        int, means("Number of the last request sent, 0 if none; nothing up to it is begun any more")
+    ] = 0
+    host: Annotated[
+        str | None,
+        means("`host` of the card: there a server asks that knows nothing of the session"),
+    ] = None
+    reader: Annotated[str | None, means("`reader` of the card, for the same")] = None
 
 
 class Resumed(Message, frozen=True, tag="resumed", kw_only=True):
-    """
-    The session goes on.
+    """The session goes on."""
 
-    `seq` is the number of the last request that the card client took in hand, 0 if none, and
-    `answer` what it answered, if it did.
-    """
-
-    session: str
-    seq: int
-    answer: Answer | None = None
+    session: Session
+    seq: Annotated[
+        int, means("Number of the last request that the card client took in hand, 0 if none")
+    ]
+    answer: LastAnswer = None
 
 
 class SessionInterrupted(Message, frozen=True, tag="session_interrupted", kw_only=True):
     """The card host is out of reach; `resume` is answered when it is back, or not in time."""
 
-    session: str
-    message: str
+    session: Session
+    message: Sentence
 
 
 class SessionEnded(Message, frozen=True, tag="session_ended", kw_only=True):
     """
     A session ended without being asked to, or ended before it was to be resumed.
 
-    The latter answers `resume` and has its `id`.
-    What the card knew of it is gone. `seq` and `answer` are those of `resumed`; without `seq` it
-    is not known whether the last request was taken in hand.
+    The latter answers `resume` and has its `id`. What the card knew of the session is gone.
     """
 
-    session: str
-    code: ErrorCode
-    message: str
-    seq: int | None = None
-    answer: Answer | None = None
+    session: Session
+    code: Annotated[ErrorCode, means("Why, for programs; stable")]
+    message: Sentence
+    seq: Annotated[int | None, means("As in `resumed`; absent where it is not known")] = None
+    answer: LastAnswer = None
 
 
 class Restarting(Message, frozen=True, tag="restarting", kw_only=True):
-    """The server is about to close the connection; come back after so many seconds."""
+    """The server is about to close the connection."""
 
-    reconnect_in_s: float
+    reconnect_in_s: Annotated[float, means("Seconds after which to connect again, 0 or more")]
 
 
 class StateNotification(Message, frozen=True, tag="state_notification", kw_only=True):
     """First form only: the server tells a card client whether a user holds its card."""
 
-    new_state: CardState
+    new_state: Annotated[CardState, means("`ready` or `associated`")]
 
 
 AnyMessage = (
@@ -345,7 +360,7 @@ AnyMessage = (
     | BeginTransaction | BeginTransactionAck | EndTransaction | EndTransactionAck
     | Status | StatusAck | Control | ControlAck
     | GetAttribute | GetAttributeAck | SetAttribute | SetAttributeAck
-    | Detach | DetachAck | Cancel | CancelAck | Watch | WatchAck | CardEvent
+    | Detach | DetachAck | Cancel | CancelAck
     | ListReaders | ListReadersAck | WatchReaders | WatchReadersAck | ReaderEvent | ReaderMark
     | ReaderReport | ReaderGone
     | Resume | Resumed | SessionInterrupted | SessionEnded | Restarting | StateNotification | Error

@@ -1,158 +1,183 @@
 # SPDX-License-Identifier: Apache-2.0
 """What messages are made of: their base, states, descriptions of cards, readers, commands."""
 
-from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
-from wsrc.card.slot import CardProtocol, Share
-from wsrc.octets import Octets
+from wsrc.card.slot import Share
+from wsrc.protocol.fields import (
+    Atr,
+    Command,
+    Eids,
+    Holder,
+    HostName,
+    Iccid,
+    Insertion,
+    Label,
+    ProtocolInForce,
+    ReaderId,
+    ReaderName,
+    ResponseData,
+    ShareMode,
+    StatusPattern,
+    StatusWord,
+    means,
+)
+from wsrc.words import Word
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="msg_type", kw_only=True, omit_defaults=True):
-    """Base: `id` is chosen by whoever asks and comes back with the answer."""
+    """Base of all messages."""
 
-    id: int | None = None
+    id: Annotated[
+        int | None,
+        means("Chosen by whoever asks, the same in the answer; absent where nothing is asked"),
+    ] = None
 
 
 class Numbered(Message, frozen=True, kw_only=True):
-    """
-    Base of requests that a session carries, and of their answers.
+    """Base of requests that a session carries, and of their answers."""
 
-    `seq` is higher than that of all requests of the session before, the first being 1. An answer,
-    an `error` too, has the number of its request if the card client took the request in hand.
-    """
-
-    seq: int | None = None
+    seq: Annotated[
+        int | None, means("Number of the request in its session, 1 or higher; see Numbers")
+    ] = None
 
 
-class ClientType(StrEnum):
+class Selecting(Message, frozen=True, kw_only=True):
+    """Base: which cards are meant. All given fields must hold."""
+
+    iccid: Annotated[str | None, means("ICCID of the card, with or without its check digit")] = None
+    eid: Annotated[str | None, means("Any EID of the card, 32 digits")] = None
+    atr: Annotated[str | None, means("Answer to reset of the card, in hexadecimal digits")] = None
+    reader: Annotated[str | None, means("Id or name of the reader")] = None
+    label: Annotated[str | None, means("Label of the card")] = None
+    any: Annotated[str | None, means("Any of the five above")] = None
+
+
+class ClientType(Word):
     """What a peer is to the server."""
 
-    CARD = "card"
-    USER = "user"
+    CARD = "card", "Has readers"
+    USER = "user", "Wants cards"
 
 
-class CardState(StrEnum):
+class CardState(Word):
     """What a card is doing; the first form knows `ready` and `associated`."""
 
-    IDENTIFYING = "identifying"
-    READY = "ready"
-    ASSOCIATED = "associated"
-    RESETTING = "resetting"
-    MUTE = "mute"
-    IN_USE = "in_use"
+    IDENTIFYING = "identifying", "Is being asked who it is; can be selected, which waits"
+    READY = "ready", "Free"
+    ASSOCIATED = "associated", "Held by a user"
+    RESETTING = "resetting", "Was held, and is being reset for the next user; selecting it waits"
+    MUTE = "mute", "Gives no ATR, or could not be reset; cannot be selected"
+    IN_USE = "in_use", "Held by another program of its host; cannot be selected"
 
 
-class ReaderState(StrEnum):
+class ReaderState(Word):
     """What a card client says of one of its readers."""
 
-    EMPTY = "empty"
-    IDENTIFYING = "identifying"
-    READY = "ready"
-    MUTE = "mute"
-    IN_USE = "in_use"
-    UNAVAILABLE = "unavailable"
+    EMPTY = "empty", "No card"
+    IDENTIFYING = "identifying", "A card that is being asked who it is"
+    READY = "ready", "A card that is known and free to be attached"
+    MUTE = "mute", "A card that gives no ATR"
+    IN_USE = "in_use", "A card that another program of the host holds"
+    UNAVAILABLE = "unavailable", "The reader does not work"
 
 
-class Change(StrEnum):
+class Change(Word):
     """What happened to a card or a reader."""
 
-    ADDED = "added"
-    CHANGED = "changed"
-    REMOVED = "removed"
+    ADDED = "added", "Came, or came into the filter"
+    CHANGED = "changed", "Is described otherwise: another state, holder, identity or label"
+    REMOVED = "removed", "Went, or left the filter; the card is described as it was"
 
 
 class Identities(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The identities of a card as the first form names them."""
 
-    atr: str = msgspec.field(default="", name="ATR")
-    eid: str | None = msgspec.field(default=None, name="EID")
-    iccid: str | None = msgspec.field(default=None, name="ICCID")
+    atr: Annotated[str, means("Answer to reset, in hexadecimal digits")] = msgspec.field(
+        default="", name="ATR"
+    )
+    eid: Annotated[str | None, means("The first EID, 32 decimal digits")] = msgspec.field(
+        default=None, name="EID"
+    )
+    iccid: Iccid | None = msgspec.field(default=None, name="ICCID")
 
 
 class LeaseInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Who holds a card; times are RFC 3339 in UTC, `until` is absent where use has no limit."""
+    """Who holds a card, since when and until when."""
 
-    holder: str
-    since: str
-    until: str | None = None
-    share: Share = Share.EXCLUSIVE
+    holder: Holder
+    since: Annotated[str, means("When the lease began, RFC 3339 in UTC")]
+    until: Annotated[
+        str | None,
+        means("When it ends unless used before, RFC 3339 in UTC; absent where that has no limit"),
+    ] = None
+    share: ShareMode = Share.EXCLUSIVE
 
 
 class CardInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """
-    One card.
+    """One card; the first form knows `remote_addr`, `identities` and `state`."""
 
-    `remote_addr`, `identities` and `state` are the first form. `remote_addr` carries the name of
-    the card host and 0: where a host is on the network is nobody's business.
-    """
-
-    remote_addr: tuple[str, int]
-    identities: Identities
-    state: CardState
-    host: str | None = None
-    reader: str | None = None
-    reader_name: str | None = None
-    eids: tuple[str, ...] = ()
-    label: str | None = None
-    protocol: CardProtocol | None = None
-    lease: LeaseInfo | None = None
-    others: tuple[LeaseInfo, ...] = ()
+    remote_addr: Annotated[
+        tuple[str, int],
+        means("Name of the card host, and 0: where it is on the network is nobody's business"),
+    ]
+    identities: Annotated[Identities, means("The card as the first form names it")]
+    state: Annotated[CardState, means("What the card is doing")]
+    host: HostName | None = None
+    reader: ReaderId | None = None
+    reader_name: ReaderName | None = None
+    eids: Eids = ()
+    label: Label | None = None
+    protocol: ProtocolInForce | None = None
+    lease: Annotated[LeaseInfo | None, means("Who holds the card; absent while nobody does")] = None
+    others: Annotated[tuple[LeaseInfo, ...], means("Further holders of a card that is shared")] = ()
 
 
 class ReaderInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """
-    One reader of a card client, and the card in it.
+    """One reader of a card client, and the card in it."""
 
-    `reader` is the stable id. `insertion` grows with each card put in, so that a request for one
-    card never reaches the next. `in_use` tells that another program of the host has the card
-    open, and `exclusive` that it does not let others have it.
-    """
-
-    reader: str
-    name: str
-    state: ReaderState
-    insertion: int = 0
-    atr: Octets | None = None
-    protocol: CardProtocol | None = None
-    iccid: str | None = None
-    eids: tuple[str, ...] = ()
-    label: str | None = None
-    in_use: bool = False
-    exclusive: bool = False
+    reader: ReaderId
+    name: ReaderName
+    state: Annotated[ReaderState, means("What the reader and its card are doing")]
+    insertion: Insertion = 0
+    atr: Atr | None = None
+    protocol: ProtocolInForce | None = None
+    iccid: Iccid | None = None
+    eids: Eids = ()
+    label: Label | None = None
+    in_use: Annotated[bool, means("Another program of the card host has the card open")] = False
+    exclusive: Annotated[bool, means("That program does not let others have the card")] = False
 
 
 class RunningSession(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """
-    A session that a card client kept while it had no server.
+    """A session that a card client kept while it had no server."""
 
-    `holder` and `instance` are those of `attach`.
-    """
-
-    session: str
-    reader: str
-    insertion: int
-    holder: str
-    keep_s: float
-    share: Share = Share.EXCLUSIVE
-    instance: str | None = None
+    session: Annotated[str, means("Name of the session")]
+    reader: ReaderId
+    insertion: Annotated[int, means("`insertion` of the card that the session is with")]
+    holder: Annotated[str, means("Name of the user, as `attach` told it")]
+    keep_s: Annotated[float, means("`keep_s` of its `attach_ack`, in seconds")]
+    share: ShareMode = Share.EXCLUSIVE
+    instance: Annotated[str | None, means("The run of the user client, as `attach` told it")] = None
 
 
-class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """
-    One command of a batch.
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One command of a batch."""
 
-    `expect` lists status words as four hexadecimal digits, `x` for any; the batch stops after
-    this command if none matches. An empty list goes on whatever the card answers.
-    """
-
-    command: Octets
-    expect: tuple[str, ...] = ()
+    command: Command
+    expect: Annotated[
+        tuple[StatusPattern, ...],
+        means(
+            "Status words as four hexadecimal digits, `x` for any: the batch stops after this "
+            "command if none matches; without any it goes on whatever the card answers"
+        ),
+    ] = ()
 
 
 class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the card answered to one command of a batch."""
 
-    response: Octets
-    sw: str
+    response: ResponseData
+    sw: StatusWord

@@ -7,136 +7,191 @@ know as an event.
 """
 
 from collections.abc import Iterable
-from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from wsrc.card.slot import SlotState
-from wsrc.octets import Octets
-from wsrc.protocol.parts import Change, Message
+from wsrc.protocol.fields import (
+    Atr,
+    Eids,
+    HostName,
+    Iccid,
+    Insertion,
+    Label,
+    ProtocolInForce,
+    ReaderId,
+    ReaderName,
+    means,
+)
+from wsrc.protocol.parts import (
+    CardInfo,
+    CardState,
+    Change,
+    Identities,
+    LeaseInfo,
+    Message,
+    Selecting,
+)
+from wsrc.words import Word
+
+ServerRun = Annotated[str, means("The run of the server that counts the changes")]
 
 
-class ReaderForm(StrEnum):
+class ReaderForm(Word):
     """In which form a watcher is told of readers."""
 
-    WSRC = "wsrc"
-    JSON_RPC = "json_rpc"
+    WSRC = "wsrc", "By `reader_event`"
+    JSON_RPC = "json_rpc", "By JSON-RPC notifications and `reader_mark`"
 
 
 class ReaderView(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """
-    One reader as users see it, whether or not there is a card in it.
+    """One reader as users see it, whether or not there is a card in it."""
 
-    `number` tells it from all others for as long as the server runs. `insertion` grows with each
-    card put in. A card is `in_use` while a user or another program of its host has it, and
-    `exclusive` where it is known that nobody else can.
-    """
+    number: Annotated[
+        int, means("Tells the reader from all others as long as the server runs, 1 or higher")
+    ]
+    reader: ReaderId
+    name: ReaderName
+    host: HostName
+    state: Annotated[SlotState, means("State of the slot")]
+    insertion: Insertion = 0
+    atr: Atr | None = None
+    in_use: Annotated[
+        bool, means("A user holds the card, or another program of the card host has it open")
+    ] = False
+    exclusive: Annotated[bool, means("It is known that nobody else can have the card")] = False
+    label: Label | None = None
+    card_state: Annotated[
+        CardState | None, means("What the card is doing; absent without a card")
+    ] = None
+    iccid: Iccid | None = None
+    eids: Eids = ()
+    protocol: ProtocolInForce | None = None
+    lease: Annotated[
+        LeaseInfo | None,
+        means("Who holds the card, or the reader alone; absent while nobody does"),
+    ] = None
+    others: Annotated[tuple[LeaseInfo, ...], means("Who else holds it, where it is shared")] = ()
 
-    number: int
-    reader: str
-    name: str
-    host: str
-    state: SlotState
-    insertion: int = 0
-    atr: Octets | None = None
-    in_use: bool = False
-    exclusive: bool = False
-    label: str | None = None
 
+class ListReaders(Selecting, frozen=True, tag="list_readers", kw_only=True):
+    """Ask for the readers that match, empty ones too; one without a card has only id and name."""
 
-class ListReaders(Message, frozen=True, tag="list_readers", kw_only=True):
-    """Ask for all readers, empty ones too; `after` continues a list."""
-
-    after: int = 0
+    after: Annotated[int, means("Go on after the reader with this number; 0 is the beginning")] = 0
 
 
 class ListReadersAck(Message, frozen=True, tag="list_readers_ack", kw_only=True):
+    """Some or all readers."""
+
+    instance: ServerRun
+    seq: Annotated[int, means("Number of the last change that the readers show")]
+    readers: Annotated[tuple[ReaderView, ...], means("At most 200, in the order of their numbers")]
+    next: Annotated[int | None, means("There are more: ask again with `after` set to this")] = None
+
+
+class WatchReaders(Selecting, frozen=True, tag="watch_readers", kw_only=True):
     """
-    Some or all readers, as they are after the change `seq` of the server `instance`.
+    Ask to be told of readers from now on, or from an earlier change on.
 
-    Where `next` is given, `list_readers` with `after` set to it goes on.
+    With filters, those of `list_readers`, a change is told if they match the reader as it was
+    before, or as it is after.
     """
 
-    instance: str
-    seq: int
-    readers: tuple[ReaderView, ...]
-    next: int | None = None
-
-
-class WatchReaders(Message, frozen=True, tag="watch_readers", kw_only=True):
-    """Ask to be told of readers from now on, or from the change after `since` of `instance`."""
-
-    since: int | None = None
-    instance: str | None = None
-    form: ReaderForm = ReaderForm.WSRC
+    since: Annotated[
+        int | None, means("Number of the last change that is known from an earlier watch")
+    ] = None
+    instance: Annotated[
+        str | None, means("The run of the server that counted it; `since` means nothing without it")
+    ] = None
+    form: Annotated[ReaderForm, means("How to be told")] = ReaderForm.WSRC
 
 
 class WatchReadersAck(Message, frozen=True, tag="watch_readers_ack", kw_only=True):
-    """
-    Changes follow: those after `seq`, which is the `since` that was asked for.
+    """Changes follow, from what was asked for on or from the readers that are given here."""
 
-    Where `readers` is given the server cannot go on from there, or was not asked to: they are
-    what the changes start from, and where `next` is given, `list_readers` has the others.
-    """
-
-    instance: str
-    seq: int
-    readers: tuple[ReaderView, ...] | None = None
-    next: int | None = None
+    instance: ServerRun
+    seq: Annotated[int, means("Changes after the one of this number follow")]
+    readers: Annotated[
+        tuple[ReaderView, ...] | None,
+        means(
+            "At most 200 readers after that change; absent where the server goes on from `since`"
+        ),
+    ] = None
+    next: Annotated[
+        int | None, means("There are more: `list_readers` with `after` set to this goes on")
+    ] = None
 
 
 class ReaderEvent(Message, frozen=True, tag="reader_event", kw_only=True):
-    """A reader was plugged in, changed or went; every change has the next `seq`."""
+    """
+    A reader was plugged in, changed or went.
 
-    seq: int
-    change: Change
-    reader: ReaderView
+    Who watches with filters is not told of all, so that numbers are left out.
+    """
+
+    seq: Annotated[int, means("Number of the change, one more than that of the change before")]
+    change: Annotated[Change, means("What happened")]
+    reader: Annotated[ReaderView, means("The reader as it is now, or was before it went")]
 
 
 class ReaderMark(Message, frozen=True, tag="reader_mark", kw_only=True):
-    """To a watcher of the form `json_rpc`: all notifications of the changes up to `seq` are out."""
+    """To a watcher of the form `json_rpc`: all notifications up to a change are out."""
 
-    seq: int
+    seq: Annotated[int, means("Number of the last change that is notified")]
 
 
 class PcscReaderState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """`params` of `Pcsc.Reader.StateChange`; the ATR is in upper case."""
+    """`params` of `Pcsc.Reader.StateChange`."""
 
-    reader_id: str = msgspec.field(name="ReaderId")
-    name: str = msgspec.field(name="Name")
-    status: str = msgspec.field(name="Status")
-    atr: str | None = msgspec.field(name="ATR", default=None)
-    error: bool = msgspec.field(name="Error")
-    present: bool = msgspec.field(name="Present")
-    in_use: bool = msgspec.field(name="InUse")
+    reader_id: ReaderId = msgspec.field(name="ReaderId")
+    name: ReaderName = msgspec.field(name="Name")
+    status: Annotated[
+        str,
+        means(
+            "`error`, `empty`, or `present`; after `present` follow `,mute`, `,in_use` and "
+            "`,exclusive` where they hold"
+        ),
+    ] = msgspec.field(name="Status")
+    atr: Annotated[
+        str | None,
+        means("Answer to reset, in upper case; absent without a card or where it is not known"),
+    ] = msgspec.field(name="ATR", default=None)
+    error: Annotated[bool, means("The slot is `unavailable`")] = msgspec.field(name="Error")
+    present: Annotated[bool, means("The slot is `present` or `mute`")] = msgspec.field(
+        name="Present"
+    )
+    in_use: Annotated[bool, means("`in_use` of the reader")] = msgspec.field(name="InUse")
 
 
 class PcscReaders(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """
-    `params` of `Pcsc.Readers.ListChange`: names and ids of all readers, in one order.
+    """`params` of `Pcsc.Readers.ListChange`; empty where the readers are too many to name all."""
 
-    Both are absent where they are too many for one message: `list_readers` has them.
-    """
+    names: Annotated[
+        tuple[str, ...] | None, means("Names of all readers, in the order of `ReaderIds`")
+    ] = msgspec.field(name="Names", default=None)
+    reader_ids: Annotated[tuple[str, ...] | None, means("Ids of all readers")] = msgspec.field(
+        name="ReaderIds", default=None
+    )
 
-    names: tuple[str, ...] | None = msgspec.field(name="Names", default=None)
-    reader_ids: tuple[str, ...] | None = msgspec.field(name="ReaderIds", default=None)
+
+JsonRpc = Annotated[Literal["2.0"], means("Version of JSON-RPC")]
 
 
 class StateChange(Message, frozen=True, tag=False, kw_only=True):
     """JSON-RPC notification: a reader is in another state. `state_change` makes it."""
 
-    jsonrpc: Literal["2.0"]
-    event: Literal["Pcsc.Reader.StateChange"]
-    params: PcscReaderState
+    jsonrpc: JsonRpc
+    event: Annotated[Literal["Pcsc.Reader.StateChange"], means("Name of the notification")]
+    params: Annotated[PcscReaderState, means("The reader as it is now")]
 
 
 class ListChange(Message, frozen=True, tag=False, kw_only=True):
     """JSON-RPC notification: readers came or went. `list_change` makes it."""
 
-    jsonrpc: Literal["2.0"]
-    event: Literal["Pcsc.Readers.ListChange"]
-    params: PcscReaders
+    jsonrpc: JsonRpc
+    event: Annotated[Literal["Pcsc.Readers.ListChange"], means("Name of the notification")]
+    params: Annotated[PcscReaders, means("The readers as they are now")]
 
 
 UNLISTED = ListChange(jsonrpc="2.0", event="Pcsc.Readers.ListChange", params=PcscReaders())
@@ -147,6 +202,32 @@ NOTIFICATIONS: dict[str, type[StateChange] | type[ListChange]] = {
     "Pcsc.Readers.ListChange": ListChange,
 }
 """Notification classes by `event`."""
+
+
+def card_of(reader: ReaderView) -> CardInfo | None:
+    """Describe the card in a reader as `list_cards` does; None if there is none."""
+    return None if reader.card_state is None else card_info(reader, reader.card_state)
+
+
+def card_info(reader: ReaderView, state: CardState) -> CardInfo:
+    """Describe what a user has, who may have the reader without a card."""
+    return CardInfo(
+        remote_addr=(reader.host, 0),
+        identities=Identities(
+            atr=str(reader.atr or ""),
+            eid=reader.eids[0] if reader.eids else None,
+            iccid=reader.iccid,
+        ),
+        state=state,
+        host=reader.host,
+        reader=reader.reader,
+        reader_name=reader.name,
+        eids=reader.eids,
+        label=reader.label,
+        protocol=reader.protocol,
+        lease=reader.lease,
+        others=reader.others,
+    )
 
 
 def state_change(reader: ReaderView) -> StateChange:

@@ -6,111 +6,133 @@ What PC/SC numbers has a name here; see `pcsc_numbers`. The server passes these 
 they came, and the card client answers them.
 """
 
-from wsrc.card.slot import CardProtocol, CardStatus, Disposition, Initialization, Share
+from typing import Annotated
+
+from wsrc.card.slot import CardStatus, Disposition, Initialization, Share
 from wsrc.octets import Octets
+from wsrc.protocol.fields import Atr, ProtocolInForce, Protocols, ReaderName, Session, means
 from wsrc.protocol.parts import Numbered
+
+AttributeName = Annotated[str, means("Name of the attribute; see Attributes")]
+AttributeValue = Annotated[
+    Octets, means("Value of the attribute, in the form that PC/SC gives it; it may be empty")
+]
 
 
 class Status(Numbered, frozen=True, tag="status", kw_only=True):
     """Ask how the card is, as its card host's PC/SC says (SCardStatus)."""
 
-    session: str
+    session: Session
 
 
 class StatusAck(Numbered, frozen=True, tag="status_ack", kw_only=True):
-    """How the card is; `atr` and `protocol` are absent where there are none."""
+    """How the card is; `protocol` and `atr` are absent where there are none."""
 
-    session: str
-    reader_name: str
-    states: tuple[CardStatus, ...]
-    protocol: CardProtocol | None = None
-    atr: Octets | None = None
+    session: Session
+    reader_name: ReaderName
+    states: Annotated[
+        tuple[CardStatus, ...],
+        means("What is so: all that holds on pcsc-lite, what goes farthest on Windows"),
+    ]
+    protocol: ProtocolInForce | None = None
+    atr: Atr | None = None
 
 
 class Reconnect(Numbered, frozen=True, tag="reconnect", kw_only=True):
     """Agree on a protocol anew, after a reset if one is asked for (SCardReconnect)."""
 
-    session: str
-    share: Share | None = None
-    initialization: Initialization = Initialization.LEAVE
-    protocols: tuple[CardProtocol, ...] = ()
+    session: Session
+    share: Annotated[
+        Share | None, means("With whom the card is used from now on; as before if absent")
+    ] = None
+    initialization: Annotated[Initialization, means("What is done with the card first")] = (
+        Initialization.LEAVE
+    )
+    protocols: Protocols = ()
 
 
 class ReconnectAck(Numbered, frozen=True, tag="reconnect_ack", kw_only=True):
     """The card as it is now."""
 
-    session: str
-    atr: Octets | None = None
-    protocol: CardProtocol | None = None
+    session: Session
+    atr: Atr | None = None
+    protocol: ProtocolInForce | None = None
 
 
 class BeginTransaction(Numbered, frozen=True, tag="begin_transaction", kw_only=True):
     """Have a shared card alone until `end_transaction`; may be asked for again within it."""
 
-    session: str
+    session: Session
 
 
 class BeginTransactionAck(Numbered, frozen=True, tag="begin_transaction_ack", kw_only=True):
     """Requests of others who share the card wait from now on."""
 
-    session: str
+    session: Session
 
 
 class EndTransaction(Numbered, frozen=True, tag="end_transaction", kw_only=True):
     """End the transaction that was begun last."""
 
-    session: str
-    disposition: Disposition = Disposition.LEAVE
+    session: Session
+    disposition: Annotated[
+        Disposition, means("What is done with the card then, for all who share it")
+    ] = Disposition.LEAVE
 
 
 class EndTransactionAck(Numbered, frozen=True, tag="end_transaction_ack", kw_only=True):
     """The transaction is over, and the card was reset if that was asked for."""
 
-    session: str
+    session: Session
 
 
 class Control(Numbered, frozen=True, tag="control", kw_only=True):
-    """
-    Ask something of the reader itself (SCardControl).
+    """Ask something of the reader itself (SCardControl)."""
 
-    `number` is n where a control code is 0x42000000 + n on pcsc-lite, and CTL_CODE(n) on Windows.
-    """
-
-    session: str
-    number: int
-    data: Octets
+    session: Session
+    number: Annotated[
+        int,
+        means(
+            "n where the control code is 42000000h + n on pcsc-lite, and CTL_CODE(n), which is "
+            "310000h or 4n, on Windows"
+        ),
+    ]
+    data: Annotated[Octets, means("What the reader is given; it may be empty")]
 
 
 class ControlAck(Numbered, frozen=True, tag="control_ack", kw_only=True):
-    """What the reader answered; the codes of its features (number 3400) are numbers as well."""
+    """What the reader answered."""
 
-    session: str
-    response: Octets
+    session: Session
+    response: Annotated[
+        Octets,
+        means("What it answered, maybe nothing; to 3400 with numbers in place of control codes"),
+    ]
 
 
 class GetAttribute(Numbered, frozen=True, tag="get_attribute", kw_only=True):
     """Ask for an attribute of the reader by its name (SCardGetAttrib)."""
 
-    session: str
-    name: str
+    session: Session
+    name: AttributeName
 
 
 class GetAttributeAck(Numbered, frozen=True, tag="get_attribute_ack", kw_only=True):
-    """The value of an attribute, as the reader gives it."""
+    """The value of an attribute."""
 
-    session: str
-    value: Octets
+    session: Session
+    value: AttributeValue
 
 
 class SetAttribute(Numbered, frozen=True, tag="set_attribute", kw_only=True):
     """Set an attribute of the reader by its name (SCardSetAttrib)."""
 
-    session: str
-    name: str
-    value: Octets
+    session: Session
+    name: AttributeName
+    value: AttributeValue
 
 
 class SetAttributeAck(Numbered, frozen=True, tag="set_attribute_ack", kw_only=True):
     """The attribute was set."""
 
-    session: str
+    session: Session

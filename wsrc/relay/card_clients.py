@@ -11,7 +11,17 @@ from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import ANSWERS
 from wsrc.relay import endings, leases, queue, resuming, sharing
-from wsrc.relay.records import NO_CARD, CardPeer, InFlight, Lease, LeasePhase, Slot, Waiter
+from wsrc.relay.records import (
+    LEAVING,
+    NO_CARD,
+    SERVED,
+    CardPeer,
+    InFlight,
+    Lease,
+    LeasePhase,
+    Slot,
+    Waiter,
+)
 from wsrc.relay.state import RelayState
 
 MAX_TEXT, MAX_EIDS, MAX_ATR_OCTETS = 256, 16, 33
@@ -48,7 +58,7 @@ def _other(
     match message:
         case m.DetachAck(session=session):
             lease = _lease(state, peer, session)
-            if lease is not None and lease.phase is LeasePhase.ENDING:
+            if lease is not None and lease.phase in LEAVING:
                 endings.cleaned(state, lease, now)
         case m.CancelAck():
             lease = _lease(state, peer, message.session)
@@ -73,8 +83,6 @@ def greeted(state: RelayState, peer: CardPeer, hello: m.Hello, now: float) -> No
     entered = (_enter(state, peer, info) for info in infos.values())
     slots = [slot for slot in entered if slot is not None]
     over = resuming.adopt(state, peer, hello.sessions, now)
-    for slot in slots:
-        state.announce(None, _shown(state, slot))
     for lease in over:
         resuming.end_adopted(state, lease, now)
     for slot in slots:
@@ -90,7 +98,6 @@ def report(state: RelayState, peer: CardPeer, info: m.ReaderInfo, now: float) ->
         return
     slot = _enter(state, peer, info)
     if slot is not None:
-        state.announce(None, _shown(state, slot))
         queue.offer(state, slot, now)
         resuming.arrived(state, peer, (slot,), (), now)
 
@@ -110,7 +117,6 @@ def _enter(state: RelayState, peer: CardPeer, info: m.ReaderInfo) -> Slot | None
 
 
 def _update(state: RelayState, slot: Slot, info: m.ReaderInfo, now: float) -> None:
-    before, other_card = _shown(state, slot), slot.info.insertion != info.insertion
     waiters, ended = queue.waiting_for(state, slot), _ended_by(slot, info)
     for lease in ended:
         _note_end(state, lease, _gone(info).message)
@@ -119,12 +125,6 @@ def _update(state: RelayState, slot: Slot, info: m.ReaderInfo, now: float) -> No
     state.places.put(slot)
     for lease in ended:
         endings.lose(state, lease, _gone(info))
-    after = _shown(state, slot)
-    if other_card:
-        state.announce(before, None)
-        state.announce(None, after)
-    elif before != after:
-        state.announce(before, after)
     queue.offer(state, slot, now)
     queue.reconsider(state, waiters, now)
 
@@ -141,10 +141,6 @@ def _gone(info: m.ReaderInfo) -> m.Error:
     if info.state is m.ReaderState.UNAVAILABLE:
         return m.error(ErrorCode.READER_UNAVAILABLE, "The reader is out of reach.")
     return m.error(ErrorCode.CARD_NOT_PRESENT, "The card was taken out of the reader.")
-
-
-def _shown(state: RelayState, slot: Slot) -> m.CardInfo | None:
-    return state.card_info(slot) if slot.has_card else None
 
 
 def _unfit(info: m.ReaderInfo) -> str | None:
@@ -188,12 +184,11 @@ def _taken_back(state: RelayState, lease: Lease, now: float) -> Waiter | None:
 
 def _strike(state: RelayState, slot: Slot, why: m.Error) -> list[Waiter]:
     """Strike a reader that is out of reach; give those who wait for its card."""
-    before, waiters = _shown(state, slot), queue.waiting_for(state, slot)
+    waiters = queue.waiting_for(state, slot)
     state.strike_slot(slot)
     for lease in list(slot.leases.values()):
         _note_end(state, lease, why.message)
         endings.lose(state, lease, why)
-    state.announce(before, None)
     return waiters
 
 
@@ -230,7 +225,7 @@ def _answer(
 ) -> None:
     """Give a user the answer to the request in flight; a late or foreign one is dropped."""
     lease = _lease(state, peer, message.session)
-    if lease is None or lease.phase is not LeasePhase.HELD:
+    if lease is None or lease.phase not in SERVED:
         return
     in_flight = lease.in_flight
     if in_flight is None or not _is_answer(message, in_flight):
@@ -259,13 +254,10 @@ def _error(
     lease = _lease(state, peer, message.session)
     if lease is None:
         state.note(f"Card client {peer.name} says: {message.message[:200]}")
-    elif lease.phase is LeasePhase.ATTACHING:
+    elif _refuses_attach(lease, message):
         _drop(state, lease, now, message)
-    elif lease.phase is LeasePhase.ENDING:
-        if message.id is None and lease.attach_open:
-            _drop(state, lease, now, message)
-        elif message.id is None:
-            endings.not_cleaned(state, lease, message, now)
+    elif lease.phase is LeasePhase.ENDING and message.id is None:
+        endings.not_cleaned(state, lease, message, now)
     elif lease.in_flight is not None and _is_answer(message, lease.in_flight):
         in_flight = lease.in_flight
         leases.answered(state, lease, now)
@@ -273,6 +265,12 @@ def _error(
         state.tell(lease, message, text)
         cancelled = message.code is ErrorCode.CANCELLED
         endings.close_cancel(state, lease, in_flight, cancelled=cancelled)
+
+
+def _refuses_attach(lease: Lease, error: m.Error) -> bool:
+    """Return whether an error answers `attach`, which has no id."""
+    withdrawn = lease.phase is LeasePhase.WITHDRAWN and error.id is None
+    return withdrawn or lease.phase is LeasePhase.ATTACHING
 
 
 def _ended(
@@ -283,7 +281,7 @@ def _ended(
     if lease is None:
         return
     why = m.error(message.code, message.message)
-    if lease.keep_s and lease.phase is LeasePhase.HELD:
+    if lease.keep_s and lease.phase in SERVED:
         _note_end(state, lease, why.message[:200])
         endings.said_by_card_client(state, lease, message, text)
         _look_after(state, lease, why, now)
@@ -304,7 +302,6 @@ def _look_after(state: RelayState, lease: Lease, why: m.Error, now: float) -> No
     shared = slot.leases or lease.share is Share.DIRECT
     becomes = None if shared or not why.code else _STATE_AFTER.get(why.code)
     if becomes in {None, slot.info.state}:
-        state.changed(slot)
         queue.offer(state, slot, now)
         return
     _update(state, slot, msgspec.structs.replace(slot.info, state=becomes), now)

@@ -14,7 +14,7 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
 from wsrc.relay import leases, queue
 from wsrc.relay.claims import Lost
-from wsrc.relay.records import InFlight, Lease, LeasePhase, Slot, UserPeer
+from wsrc.relay.records import LEAVING, InFlight, Lease, LeasePhase, Slot, UserPeer
 from wsrc.relay.state import RelayState
 
 
@@ -33,7 +33,7 @@ def end(state: RelayState, lease: Lease, now: float, why: m.Error, *, asked: boo
     busy_s = leases.limit_of(state, in_flight.message) if in_flight is not None else 0.0
     _part(state, lease, why, asked=asked)
     lease.code = why.code if lease.keep_s and not asked else None
-    lease.phase = LeasePhase.ENDING
+    lease.turn("ended")
     clean(state, lease, now + busy_s)
 
 
@@ -64,7 +64,7 @@ def give_back(state: RelayState, user: UserPeer, session: str, now: float) -> bo
     lease, lost = state.sessions.get(session), state.lost.get(session)
     if lease is not None:
         theirs = lease.last_user == user.number or _left_by(state, user, lease)
-        if lease.away_until is None or not theirs:
+        if lease.phase is not LeasePhase.KEPT or not theirs:
             return False
         _end_kept(state, lease, "its user is done", now)
     elif lost is None or not _lost_by(user, lost):
@@ -91,13 +91,13 @@ def goodbye(state: RelayState, user: UserPeer, now: float) -> None:
 def clean(state: RelayState, lease: Lease, due: float) -> None:
     """Have the card of a lease that ends reset; `due` is when its card client can begin."""
     state.timers.set(("clean", lease.session, None), due + state.limits.attach_s)
-    state.changed(lease.slot)
+    state.readers.mark(lease.slot)
     _detach(state, lease)
 
 
 def lose(state: RelayState, lease: Lease, why: m.Error) -> None:
     """End a lease whose card is out of reach or was reset already."""
-    if lease.phase is not LeasePhase.ENDING:
+    if lease.phase not in LEAVING:
         _part(state, lease, why, asked=False)
     leases.forget(state, lease)
 
@@ -105,7 +105,6 @@ def lose(state: RelayState, lease: Lease, why: m.Error) -> None:
 def cleaned(state: RelayState, lease: Lease, now: float) -> None:
     """Free a card that its card client reset after a lease."""
     leases.forget(state, lease)
-    state.changed(lease.slot)
     queue.offer(state, lease.slot, now)
 
 
@@ -143,7 +142,6 @@ def not_cleaned(state: RelayState, lease: Lease, error: m.Error, now: float) -> 
     leases.forget(state, lease)
     if slot.has_card and not slot.leases:
         slot.info = msgspec.structs.replace(slot.info, state=m.ReaderState.MUTE)
-    state.changed(slot)
     queue.offer(state, slot, now)
 
 
@@ -165,7 +163,7 @@ def said_by_card_client(
 
 def _left_by(state: RelayState, user: UserPeer, lease: Lease) -> bool:
     """Return whether a lease is kept for the run of a user's program, and nobody claims it."""
-    if lease.away_until is None or lease.instance != user.instance:
+    if lease.phase is not LeasePhase.KEPT or lease.instance != user.instance:
         return False
     return user.instance is not None and not state.claims.count(lease.session)
 

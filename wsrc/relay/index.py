@@ -1,52 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cards by ICCID, EID, ATR, reader and label: one dictionary look-up each."""
 
-from collections.abc import Iterator
-
-from wsrc.card.identity import has_check_digit, normal_iccid
-from wsrc.protocol.messages import ReaderInfo, ReaderState
+from wsrc.protocol.messages import ReaderState
 from wsrc.relay.records import Slot
-from wsrc.selection import KINDS, Key, Selection
-
-
-def normal(kind: str, value: str) -> str:
-    """Return the form of a value under which it is compared."""
-    if kind == "iccid":
-        return normal_iccid(value)
-    if kind in {"eid", "atr"}:
-        return value.replace(" ", "").lower()
-    return value.strip().casefold()
-
-
-def keys_of(info: ReaderInfo) -> tuple[Key, ...]:
-    """Return every key under which the card in a reader is found."""
-    keys: list[Key] = [("reader", normal("reader", info.reader))]
-    keys.append(("reader", normal("reader", info.name)))
-    if info.atr:
-        keys.append(("atr", info.atr.hex()))
-    if info.label:
-        keys.append(("label", normal("label", info.label)))
-    keys.extend(("eid", normal("eid", eid)) for eid in info.eids)
-    if info.iccid:
-        iccid = normal_iccid(info.iccid)
-        keys.append(("iccid", iccid))
-        if has_check_digit(iccid):
-            keys.append(("iccid~", iccid[:-1]))
-    return tuple(dict.fromkeys(keys))
-
-
-def lookups(kind: str, value: str) -> Iterator[Key]:
-    """Yield the keys to look a value up by, the most exact first; `any` tries all kinds."""
-    if kind == "any":
-        for each in KINDS:
-            yield from lookups(each, value)
-        return
-    text = normal(kind, value)
-    yield kind, text
-    if kind == "iccid":
-        yield "iccid~", text
-        if has_check_digit(text):
-            yield "iccid", text[:-1]
+from wsrc.selection import KINDS, Key, Selection, lookups, normal
 
 
 def matches(selection: Selection, slot: Slot) -> bool:

@@ -27,7 +27,7 @@ def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
     state.sessions[lease.session] = lease
     user.leases[lease.session] = lease
     state.timers.set(("attach", lease.session, None), now + state.limits.attach_s)
-    state.changed(slot)
+    state.readers.mark(slot)
     state.send(slot.peer, _attach(lease, select))
 
 
@@ -83,12 +83,14 @@ def _lacks(slot: Slot, select: m.SelectCard) -> str | None:
 
 
 def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> None:
-    """Tell the user that the card is theirs."""
-    lease.attach_open = False
-    if lease.phase is not LeasePhase.ATTACHING:
+    """Tell the user that the card is theirs, unless the lease ended meanwhile."""
+    withdrawn = lease.phase is LeasePhase.WITHDRAWN
+    if not withdrawn and lease.phase is not LeasePhase.ATTACHING:
+        return
+    lease.turn("attached")
+    if withdrawn:
         return
     assert lease.asked is not None
-    lease.phase = LeasePhase.HELD
     lease.used = now
     lease.keep_s = max(0.0, min(lease.keep_s, ack.keep_s))
     state.timers.clear(("attach", lease.session, None))
@@ -147,6 +149,8 @@ def is_idle(state: RelayState, lease: Lease, now: float) -> bool:
 
 def forget(state: RelayState, lease: Lease) -> None:
     """Strike a lease from every list."""
+    lease.turn("struck")
+    state.readers.mark(lease.slot)
     state.clear_timers(lease)
     state.unkeep(lease)
     if lease.keep_s:

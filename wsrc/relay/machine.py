@@ -15,7 +15,7 @@ from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.state import SESSION_TIMERS, Limits, RelayState, TimerKey, printable
 
-FEATURES = ("batch", "cancel", "events", "pcsc", "raw_tpdu", "readers", "resume", "share", "wait")
+FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "readers", "resume", "share", "wait")
 """What `hello_ack` announces."""
 
 

@@ -5,7 +5,7 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.relay import leases
-from wsrc.relay.records import Lease, Slot, UserPeer, Waiter
+from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer, Waiter
 from wsrc.relay.state import RelayState
 from wsrc.selection import Selection
 
@@ -248,7 +248,7 @@ def held(state: RelayState, slot: Slot) -> str:
 def _holder(lease: Lease, info: m.LeaseInfo) -> str:
     """Say who has a card, and until when if they do nothing."""
     who = f"{info.holder} since {info.since}"
-    if lease.away_until is not None:
+    if lease.phase is LeasePhase.KEPT:
         return f"{who}, who is out of reach and for whom it is kept until {info.until}"
     return who + (f", until {info.until} unless used" if info.until else "")
 

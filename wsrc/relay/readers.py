@@ -6,8 +6,8 @@ Whatever touches a slot marks it. When an event is dealt with, each slot that wa
 different is one change; so all that a watcher is told was true between two events.
 """
 
-from collections.abc import Iterable, Mapping
-from itertools import islice
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from wsrc.card.slot import Share, SlotState
 from wsrc.protocol import messages as m
@@ -15,12 +15,28 @@ from wsrc.protocol.codec import encode
 from wsrc.relay.effects import Effect, Send
 from wsrc.relay.records import Slot, UserPeer
 from wsrc.relay.ring import Entry, Ring
+from wsrc.selection import Filter
 
 PAGE = 200
-"""Readers in one answer: with the longest names they are less than 1 MiB."""
+"""Most readers in one answer."""
+
+PAGE_OCTETS = 500_000
+"""No further reader is put into an answer that has grown to this."""
 
 LIST_OCTETS = 500_000
 """Longest `Pcsc.Readers.ListChange` that names all readers: a peer reads 1 MiB at least."""
+
+
+class Watcher(NamedTuple):
+    """In which form a user is told of readers, and of which."""
+
+    form: m.ReaderForm
+    wanted: Filter
+
+    def cares_for(self, entry: Entry) -> bool:
+        """Return whether a change is one of a reader that is wanted, before it or after."""
+        views = entry.before, entry.event.reader
+        return any(view is not None and self.wanted.matches_reader(view) for view in views)
 
 
 class Readers:
@@ -31,13 +47,21 @@ class Readers:
         instance: Name of this run of the server, which no other run has.
         capacity: Changes that are kept for watchers that come back.
         slots: All slots of the relay, by number.
+        view_of: Describes a slot as it is now.
     """
 
-    def __init__(self, instance: str, capacity: int, slots: Mapping[int, Slot]) -> None:
-        self.watchers: dict[int, m.ReaderForm] = {}
+    def __init__(
+        self,
+        instance: str,
+        capacity: int,
+        slots: Mapping[int, Slot],
+        view_of: Callable[[Slot], m.ReaderView],
+    ) -> None:
+        self.watchers: dict[int, Watcher] = {}
         self._instance = instance
         self._ring = Ring(capacity)
         self._slots = slots
+        self._view_of = view_of
         self._shown: dict[int, m.ReaderView] = {}
         self._marked: dict[int, Slot] = {}
 
@@ -55,7 +79,7 @@ class Readers:
 
     def list_for(self, user: UserPeer, asked: m.ListReaders) -> Effect:
         """Answer `list_readers`."""
-        readers, after = self._page(asked.after)
+        readers, after = self._page(Filter(asked), asked.after)
         ack = m.ListReadersAck(
             id=asked.id, instance=self._instance, seq=self._ring.seq, readers=readers, next=after
         )
@@ -63,18 +87,19 @@ class Readers:
 
     def watch_for(self, user: UserPeer, asked: m.WatchReaders) -> list[Effect]:
         """Answer `watch_readers`, and send what was missed."""
-        self.watchers[user.number] = asked.form
+        watcher = Watcher(asked.form, Filter(asked))
+        self.watchers[user.number] = watcher
         missed = None
         if asked.since is not None and asked.instance == self._instance:
             missed = self._ring.since(asked.since)
         readers, after, seq = None, None, asked.since
         if missed is None or seq is None:
-            readers, after = self._page(0)
+            readers, after = self._page(watcher.wanted, 0)
             missed, seq = [], self._ring.seq
         ack = m.WatchReadersAck(
             id=asked.id, instance=self._instance, seq=seq, readers=readers, next=after
         )
-        told = self._tell(missed, {user.number: asked.form}) if missed else []
+        told = self._tell(missed, {user.number: watcher}) if missed else []
         return [Send(user.number, ack), *told]
 
     def forget(self, user: UserPeer) -> None:
@@ -84,50 +109,57 @@ class Readers:
     def __len__(self) -> int:
         return len(self._shown)
 
-    def _page(self, after: int) -> tuple[tuple[m.ReaderView, ...], int | None]:
-        """Return readers whose numbers are greater, and after which to go on, if there are more."""
-        rest = (view for number, view in self._shown.items() if number > after)
-        page = tuple(islice(rest, PAGE))
-        more = next(rest, None) is not None
-        return page, page[-1].number if more else None
+    def _page(self, wanted: Filter, after: int) -> tuple[tuple[m.ReaderView, ...], int | None]:
+        """
+        Return readers whose numbers are greater, and after which to go on, if there are more.
+
+        They are described anew: until when a lease goes on is another time after each command.
+        """
+        page: list[m.ReaderView] = []
+        size = 0
+        for number in self._shown:
+            if number <= after:
+                continue
+            view = self._view_of(self._slots[number])
+            if not wanted.matches_reader(view):
+                continue
+            if len(page) == PAGE or size >= PAGE_OCTETS:
+                return tuple(page), page[-1].number
+            page.append(view)
+            size += len(encode(m.ReaderEvent(seq=0, change=m.Change.ADDED, reader=view)))
+        return tuple(page), None
 
     def _changed(self, slot: Slot) -> Entry | None:
         before = self._shown.get(slot.number)
-        after = view_of(slot) if slot.number in self._slots else None
+        after = self._view_of(slot) if slot.number in self._slots else None
         if after is None:
             if before is None:
                 return None
             del self._shown[slot.number]
-            return self._ring.add(m.Change.REMOVED, before, shows=False)
+            return self._ring.add(m.Change.REMOVED, before, before)
         if before == after:
             return None
         self._shown[slot.number] = after
-        if before is None:
-            return self._ring.add(m.Change.ADDED, after, shows=True)
-        return self._ring.add(m.Change.CHANGED, after, shows=_state(before) != _state(after))
+        change = m.Change.ADDED if before is None else m.Change.CHANGED
+        return self._ring.add(change, after, before)
 
-    def _tell(self, entries: list[Entry], watchers: Mapping[int, m.ReaderForm]) -> list[Effect]:
+    def _tell(self, entries: list[Entry], watchers: Mapping[int, Watcher]) -> list[Effect]:
         """Return what each watcher is sent of these changes; each text is made once."""
-        texts = {form: list(self._texts(form, entries)) for form in set(watchers.values())}
-        return [
-            Send(user, message, text)
-            for user, form in watchers.items()
-            for message, text in texts[form]
-        ]
-
-    def _texts(self, form: m.ReaderForm, entries: list[Entry]) -> Iterable[tuple[m.Message, bytes]]:
-        if form is m.ReaderForm.WSRC:
-            for entry in entries:
-                yield entry.event, encode(entry.event)
-            return
-        if any(entry.event.change is not m.Change.CHANGED for entry in entries):
-            yield self._list_change()
-        for entry in entries:
-            if entry.shows:
-                change = m.state_change(entry.event.reader)
-                yield change, encode(change)
+        forms = {watcher.form for watcher in watchers.values()}
+        texts = {form: [_written(form, entry) for entry in entries] for form in forms}
+        in_json = m.ReaderForm.JSON_RPC in forms
+        listed = [self._list_change()] if in_json and any(map(_is_list_change, entries)) else []
         mark = m.ReaderMark(seq=entries[-1].event.seq)
-        yield mark, encode(mark)
+        marked = [(mark, encode(mark))]
+        effects: list[Effect] = []
+        for user, watcher in watchers.items():
+            told = [at for at, entry in enumerate(entries) if watcher.cares_for(entry)]
+            said = [each for at in told for each in texts[watcher.form][at]]
+            if told and watcher.form is m.ReaderForm.JSON_RPC:
+                came_or_went = any(_is_list_change(entries[at]) for at in told)
+                said = [*(listed if came_or_went else ()), *said, *marked]
+            effects += [Send(user, message, text) for message, text in said]
+        return effects
 
     def _list_change(self) -> tuple[m.Message, bytes]:
         """Name all readers, where one message has room for that."""
@@ -136,9 +168,10 @@ class Readers:
         return (change, text) if len(text) <= LIST_OCTETS else (m.UNLISTED, encode(m.UNLISTED))
 
 
-def view_of(slot: Slot) -> m.ReaderView:
-    """Describe a reader for users."""
+def view_of(slot: Slot, leases: tuple[m.LeaseInfo, ...]) -> m.ReaderView:
+    """Describe a reader, and who has its card, for users."""
     info, holders = slot.info, slot.holders
+    card = slot.has_card
     return m.ReaderView(
         number=slot.number,
         reader=info.reader,
@@ -146,11 +179,38 @@ def view_of(slot: Slot) -> m.ReaderView:
         host=slot.peer.name,
         state=_STATES.get(info.state, SlotState.PRESENT),
         insertion=info.insertion,
-        atr=info.atr if slot.has_card else None,
+        atr=info.atr if card else None,
         in_use=bool(holders) or info.state is m.ReaderState.IN_USE or info.in_use,
         exclusive=info.exclusive or any(lease.share is Share.EXCLUSIVE for lease in holders),
         label=info.label,
+        card_state=slot.state if card else None,
+        iccid=info.iccid if card else None,
+        eids=info.eids if card else (),
+        protocol=info.protocol if card else None,
+        lease=leases[0] if leases else None,
+        others=leases[1:],
     )
+
+
+def _written(form: m.ReaderForm, entry: Entry) -> list[tuple[m.Message, bytes]]:
+    """Return the messages that tell of one change, and their texts."""
+    message: m.Message = entry.event
+    if form is m.ReaderForm.JSON_RPC:
+        if not _shows(entry):
+            return []
+        message = m.state_change(entry.event.reader)
+    return [(message, encode(message))]
+
+
+def _is_list_change(entry: Entry) -> bool:
+    return entry.event.change is not m.Change.CHANGED
+
+
+def _shows(entry: Entry) -> bool:
+    """Return whether a reader that is there is in another state, as PC/SC has it."""
+    event = entry.event
+    gone = event.change is m.Change.REMOVED
+    return not gone and (entry.before is None or _state(entry.before) != _state(event.reader))
 
 
 def _state(reader: m.ReaderView) -> tuple[object, ...]:

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the relay remembers: peers, slots, leases, waiters."""
 
+import math
 from dataclasses import dataclass, field
-from enum import StrEnum
+from typing import Literal
 
 from wsrc.card.slot import Disposition, Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol.conversation import Phase
 from wsrc.protocol.messages import (
-    CardInfo,
     CardState,
     Error,
     Identities,
-    LeaseInfo,
     Message,
     ReaderInfo,
     ReaderState,
@@ -20,6 +19,8 @@ from wsrc.protocol.messages import (
     SelectCard,
 )
 from wsrc.selection import Key, Selection
+from wsrc.states import Table, follow
+from wsrc.words import Word
 
 MAX_REMEMBERED_ENDS = 16
 """Ended sessions whose reason a user can still be told."""
@@ -40,12 +41,51 @@ DIRECT = frozenset((ReaderState.READY, ReaderState.MUTE, ReaderState.EMPTY))
 """States of a reader that can be used without its card."""
 
 
-class LeasePhase(StrEnum):
-    """A lease begins with a reset of the card and ends with one."""
+class LeasePhase(Word):
+    """Where a lease is between the reset of the card that begins it and the one that ends it."""
 
-    ATTACHING = "attaching"
-    HELD = "held"
-    ENDING = "ending"
+    ATTACHING = "attaching", "The card client was asked to reset the card for its user"
+    HELD = "held", "Its user has the card"
+    KEPT = "kept", "Its user is out of reach, and nobody else is given the card"
+    WITHDRAWN = "withdrawn", "It ended before the card client had answered `attach`"
+    ENDING = "ending", "The card client was asked to reset the card for the next user"
+    OVER = "over", "It is struck from every list"
+
+
+LeaseEvent = Literal["attached", "user lost", "resumed", "ended", "struck"]
+
+LEASE_TRANSITIONS: Table[LeasePhase, LeaseEvent] = {
+    LeasePhase.ATTACHING: {
+        "attached": LeasePhase.HELD,
+        "ended": LeasePhase.WITHDRAWN,
+        "struck": LeasePhase.OVER,
+    },
+    LeasePhase.HELD: {
+        "user lost": LeasePhase.KEPT,
+        "resumed": LeasePhase.HELD,
+        "ended": LeasePhase.ENDING,
+        "struck": LeasePhase.OVER,
+    },
+    LeasePhase.KEPT: {
+        "resumed": LeasePhase.HELD,
+        "ended": LeasePhase.ENDING,
+        "struck": LeasePhase.OVER,
+    },
+    LeasePhase.WITHDRAWN: {"attached": LeasePhase.ENDING, "struck": LeasePhase.OVER},
+    LeasePhase.ENDING: {"struck": LeasePhase.OVER},
+    LeasePhase.OVER: {},
+}
+"""
+All that can become of a lease. It begins *attaching*, or *kept* where its card client brings it.
+
+*Struck* is said of one whose card was reset after it, or is out of reach.
+"""
+
+SERVED = frozenset((LeasePhase.HELD, LeasePhase.KEPT))
+"""Phases in which the card client serves the session."""
+
+LEAVING = frozenset((LeasePhase.WITHDRAWN, LeasePhase.ENDING))
+"""Phases in which the card is nobody's, and not free yet."""
 
 
 @dataclass(slots=True, eq=False)
@@ -148,11 +188,11 @@ class Lease:
     the user, `instance` is the run of the program that asked for the card, and `last_user` the
     number of its last connection, 0 if that is not known. `asked` is how it asked, None of a lease
     that came with its card client. `keep_s` is how long the lease outlives the connection, 0 where
-    it does not, and `away_until` when that is over, None while there is a connection. `code` is
-    why the lease is ended.
+    it does not, and `kept_until` when that is over, of one that is kept. `code` is why the lease
+    is ended.
 
-    `attach_open` tells that the card client has not answered `attach`. `disposition` is what the
-    user wants done with the card at the end. `share` is with whom the user wants to share it.
+    `disposition` is what the user wants done with the card at the end. `share` is with whom the
+    user wants to share it.
     """
 
     session: str
@@ -166,12 +206,15 @@ class Lease:
     last_user: int = 0
     keep_s: float = 0.0
     phase: LeasePhase = LeasePhase.ATTACHING
-    attach_open: bool = True
     disposition: Disposition = Disposition.RESET
     share: Share = Share.EXCLUSIVE
     in_flight: InFlight | None = None
-    away_until: float | None = None
+    kept_until: float = math.inf
     code: ErrorCode | None = None
+
+    def turn(self, event: LeaseEvent) -> None:
+        """Go on to the phase that an event leads to; it must have its place in this one."""
+        self.phase = follow(LEASE_TRANSITIONS, self.phase, event)
 
 
 @dataclass(slots=True, eq=False)
@@ -191,7 +234,7 @@ class Slot:
     @property
     def holders(self) -> list[Lease]:
         """Those who have the card or are about to; not those whose lease is ending."""
-        return [each for each in self.leases.values() if each.phase is not LeasePhase.ENDING]
+        return [each for each in self.leases.values() if each.phase not in LEAVING]
 
     @property
     def has_card(self) -> bool:
@@ -229,23 +272,6 @@ class Slot:
         info = self.info
         return Identities(
             atr=str(info.atr or ""), eid=info.eids[0] if info.eids else None, iccid=info.iccid
-        )
-
-    def card(self, leases: tuple[LeaseInfo, ...]) -> CardInfo:
-        """Describe the card, and who has it, for users."""
-        info = self.info
-        return CardInfo(
-            remote_addr=(self.peer.name, 0),
-            identities=self.identities(),
-            state=self.state,
-            host=self.peer.name,
-            reader=info.reader,
-            reader_name=info.name,
-            eids=info.eids,
-            label=info.label,
-            protocol=info.protocol,
-            lease=leases[0] if leases else None,
-            others=leases[1:],
         )
 
 

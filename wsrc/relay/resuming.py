@@ -18,6 +18,7 @@ from wsrc.relay.claims import Lost, Sign
 from wsrc.relay.records import (
     MAX_HOLDERS,
     RESUME,
+    SERVED,
     CardPeer,
     Claim,
     Lease,
@@ -44,11 +45,12 @@ def away(state: RelayState, lease: Lease, now: float) -> None:
     it by the card client's own copy.
     """
     endings.separate(lease)
+    lease.turn("user lost")
     state.timers.clear(("idle", lease.session, None))
     _keep(state, lease, now + lease.keep_s)
     sentence = f"its user is out of reach, and the card is kept for {lease.keep_s:g} s"
     state.note(f"Session {lease.session[:8]} of {lease.holder}: {sentence}")
-    state.changed(lease.slot)
+    state.readers.mark(lease.slot)
 
 
 def interrupt(state: RelayState, lease: Lease, why: m.Error) -> None:
@@ -57,12 +59,10 @@ def interrupt(state: RelayState, lease: Lease, why: m.Error) -> None:
 
     One that is not held yet, or not any more, is only remembered: it is not to be gone on with.
     """
-    until = -math.inf
-    if lease.phase is LeasePhase.HELD:
-        until = math.inf if lease.away_until is None else lease.away_until
+    until = lease.kept_until if lease.phase in SERVED else -math.inf
     lost = Lost(lease.since, until, lease.instance, lease.last_user, lease.code)
     state.lost.put(lease.session, lost)
-    if lease.phase is not LeasePhase.HELD:
+    if lease.phase not in SERVED:
         return
     state.note(f"Session {lease.session[:8]} of {lease.holder} is interrupted: {why.message}")
     in_flight, lease.in_flight = lease.in_flight, None
@@ -93,12 +93,12 @@ def adopt(
         if any(
             endings.unheard_of(state, waiter.user, lease) for waiter in state.waiting.for_slot(slot)
         ):
-            lease.phase, lease.away_until = LeasePhase.ENDING, None
+            lease.turn("ended")
             lease.code = ErrorCode.CANCELLED
-        if lease.away_until is None:
+        if lease.phase is not LeasePhase.KEPT:
             over.append(lease)
             continue
-        _keep(state, lease, lease.away_until)
+        _keep(state, lease, lease.kept_until)
         sentence = f"came back with card host {peer.name} and waits for its user"
         state.note(f"Session {lease.session[:8]} of {lease.holder} {sentence}")
     return over
@@ -158,7 +158,7 @@ def answered(state: RelayState, claim: Claim, answer: m.Message, now: float) -> 
         _route(state, claim, now)
         return
     if isinstance(answer, m.Resumed):
-        if lease is not None and lease.phase is LeasePhase.HELD:
+        if lease is not None and lease.phase in SERVED:
             _take_over(state, lease, claim.user, answer, now)
         else:
             answer = _too_late(state, claim, lease, answer)
@@ -205,7 +205,7 @@ def card_client_lost(state: RelayState, peer: CardPeer, now: float) -> None:
 
 
 def _keep(state: RelayState, lease: Lease, until: float) -> None:
-    lease.away_until = until
+    lease.kept_until = until
     state.keep(lease)
     state.timers.set(("away", lease.session, None), until)
 
@@ -238,16 +238,15 @@ def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: floa
         instance=lost.instance,
         last_user=lost.last_user,
         keep_s=keep_s,
-        phase=LeasePhase.HELD,
-        attach_open=False,
+        phase=LeasePhase.KEPT,
         share=running.share,
-        away_until=until,
+        kept_until=until,
         code=lost.code,
     )
     shares = {each.share for each in (lease, *slot.leases.values())}
     excluded = slot.leases and (shares != {Share.SHARED} or len(slot.leases) >= MAX_HOLDERS)
     if excluded or until <= now:
-        lease.phase, lease.away_until = LeasePhase.ENDING, None
+        lease.turn("ended")
     slot.leases[lease.session] = lease
     state.sessions[lease.session] = lease
     return lease
@@ -327,11 +326,12 @@ def _take_over(
     lease.user, lease.holder, lease.instance = user, user.name, user.instance
     lease.last_user = user.number
     user.leases[lease.session] = lease
-    lease.away_until, lease.used = None, now
+    lease.turn("resumed")
+    lease.kept_until, lease.used = math.inf, now
     state.timers.clear(("away", lease.session, None))
     leases.watch_idle(state, lease, now)
     state.note(f"Session {lease.session[:8]} of {lease.holder} is resumed")
-    state.changed(lease.slot)
+    state.readers.mark(lease.slot)
 
 
 def _too_late(

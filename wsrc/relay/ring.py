@@ -10,10 +10,10 @@ from wsrc.protocol.messages import Change, ReaderEvent, ReaderView
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One change; `shows` tells whether the state of the reader as PC/SC has it is another."""
+    """One change, and the reader `before` it; None for one that came."""
 
     event: ReaderEvent
-    shows: bool
+    before: ReaderView | None
 
 
 class Ring:
@@ -23,10 +23,10 @@ class Ring:
         self.seq = 0
         self._entries: deque[Entry] = deque(maxlen=capacity)
 
-    def add(self, change: Change, reader: ReaderView, *, shows: bool) -> Entry:
+    def add(self, change: Change, reader: ReaderView, before: ReaderView | None) -> Entry:
         """Enter a change under the next number."""
         self.seq += 1
-        entry = Entry(ReaderEvent(seq=self.seq, change=change, reader=reader), shows)
+        entry = Entry(ReaderEvent(seq=self.seq, change=change, reader=reader), before)
         self._entries.append(entry)
         return entry
 

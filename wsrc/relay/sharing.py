@@ -24,10 +24,11 @@ def refusal(state: RelayState, lease: Lease, wish: m.Reconnect) -> tuple[ErrorCo
     return None
 
 
-def begin(lease: Lease, wish: m.Reconnect) -> None:
+def begin(state: RelayState, lease: Lease, wish: m.Reconnect) -> None:
     """Let nobody join until the card client has answered."""
     if lease.in_flight is not None and wish.share not in {None, lease.share}:
         lease.in_flight.share, lease.share = lease.share, Share.EXCLUSIVE
+        state.readers.mark(lease.slot)
 
 
 def settled(
@@ -39,5 +40,5 @@ def settled(
         return
     done = isinstance(answer, m.ReconnectAck)
     lease.share = wish.share if done and wish.share is not None else before
-    state.changed(lease.slot)
+    state.readers.mark(lease.slot)
     queue.offer(state, lease.slot, now)

@@ -12,12 +12,12 @@ from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import LeaseInfo
 from wsrc.relay.claims import Claims, Lost, Remembered
 from wsrc.relay.effects import Close, Effect, Note, Send
-from wsrc.relay.index import Index, Places, keys_of
-from wsrc.relay.readers import Readers
-from wsrc.relay.records import CardPeer, Lease, Peer, Slot, UserPeer
+from wsrc.relay.index import Index, Places
+from wsrc.relay.readers import Readers, view_of
+from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import WaitingRoom
-from wsrc.selection import Filter
+from wsrc.selection import keys_of
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,8 +75,7 @@ class RelayState:
         self.slots: dict[int, Slot] = {}
         self.sessions: dict[str, Lease] = {}
         self.instances: dict[tuple[type[Peer], str], Peer] = {}
-        self.watchers: dict[int, tuple[UserPeer, Filter]] = {}
-        self.readers = Readers(instance, limits.max_reader_changes, self.slots)
+        self.readers = Readers(instance, limits.max_reader_changes, self.slots, self.view_of)
         self.index = Index()
         self.places = Places()
         self.waiting = WaitingRoom()
@@ -166,33 +165,18 @@ class RelayState:
 
     def _until(self, lease: Lease) -> str | None:
         """Say when a lease ends if its user does nothing."""
-        if lease.away_until is not None:
-            return self.utc(lease.away_until)
+        if lease.phase is LeasePhase.KEPT:
+            return self.utc(lease.kept_until)
         idle = self.limits.lease_idle_s
         return self.utc(lease.used + idle) if idle else None
 
+    def view_of(self, slot: Slot) -> m.ReaderView:
+        """Describe a reader, and the card in it, for users."""
+        return view_of(slot, self.lease_infos(slot))
+
     def card_info(self, slot: Slot) -> m.CardInfo:
-        """Describe the card in a slot."""
-        return slot.card(self.lease_infos(slot))
-
-    def changed(self, slot: Slot) -> None:
-        """Tell those who watch that a card is in another state."""
-        self.readers.mark(slot)
-        if not slot.has_card:
-            return
-        card = self.card_info(slot)
-        self.announce(card, card)
-
-    def announce(self, before: m.CardInfo | None, after: m.CardInfo | None) -> None:
-        """Tell those who watch of a card that came into their filter, changed in it or left it."""
-        for user, wanted in self.watchers.values():
-            was = before if before is not None and wanted.matches(before) else None
-            now = after if after is not None and wanted.matches(after) else None
-            if now is not None:
-                change = m.Change.ADDED if was is None else m.Change.CHANGED
-                self.send(user, m.CardEvent(change=change, card=now))
-            elif was is not None:
-                self.send(user, m.CardEvent(change=m.Change.REMOVED, card=was))
+        """Describe the card in a slot, or who has the slot without one."""
+        return m.card_info(self.view_of(slot), slot.state)
 
     def utc(self, when: float) -> str:
         """Return a monotonic time as RFC 3339 in UTC, in whole seconds."""

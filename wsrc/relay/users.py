@@ -36,8 +36,10 @@ def received(
             _detach(state, user, message, now)
         case m.Cancel():
             _cancel(state, user, message, text, now)
-        case m.Watch() | m.ListReaders() | m.WatchReaders():
-            _look(state, user, message)
+        case m.ListReaders():
+            state.effects.append(state.readers.list_for(user, message))
+        case m.WatchReaders():
+            state.effects += state.readers.watch_for(user, message)
         case _:
             assert isinstance(message, m.Forwarded)
             _command(state, user, message, text, now)
@@ -49,7 +51,6 @@ def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool
 
     What can be resumed is kept for a while, unless the user said goodbye.
     """
-    state.watchers.pop(user.number, None)
     state.readers.forget(user)
     queue.forget_user(state, user, now)
     resuming.forget_user(state, user)
@@ -61,19 +62,6 @@ def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool
         endings.end(state, lease, now, _CANCELLED, asked=True)
     if goodbye:
         endings.goodbye(state, user, now)
-
-
-def _look(
-    state: RelayState, user: UserPeer, message: m.Watch | m.ListReaders | m.WatchReaders
-) -> None:
-    match message:
-        case m.Watch():
-            state.watchers[user.number] = (user, Filter(message))
-            state.send(user, m.WatchAck(id=message.id))
-        case m.ListReaders():
-            state.effects.append(state.readers.list_for(user, message))
-        case m.WatchReaders():
-            state.effects += state.readers.watch_for(user, message)
 
 
 def _list(state: RelayState, user: UserPeer, message: m.ListCards) -> None:
@@ -138,7 +126,7 @@ def _command(
         return
     leases.use(state, lease, message, now)
     if isinstance(message, m.Reconnect):
-        sharing.begin(lease, message)
+        sharing.begin(state, lease, message)
     state.send(lease.slot.peer, message, text)
 
 

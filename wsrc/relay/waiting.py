@@ -3,9 +3,9 @@
 
 from collections.abc import Iterable
 
-from wsrc.relay.index import lookups, matches
+from wsrc.relay.index import matches
 from wsrc.relay.records import Slot, Ticket, Waiter
-from wsrc.selection import Key
+from wsrc.selection import Key, lookups
 
 
 class WaitingRoom:

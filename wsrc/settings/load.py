@@ -69,6 +69,23 @@ def load(
     return kind(**values)
 
 
+def from_arguments(kind: type[S], arguments: Mapping[str, object]) -> S:
+    """
+    Return the settings that a program gives itself, by field name; None is for a default.
+
+    Raises:
+        ConfigError: If a value has the wrong type or cannot work.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return kind(
+        **{
+            setting.name: _convert(setting, given[setting.name], "argument", strict=True)
+            for setting in settings_of(kind)
+            if setting.name in given
+        }
+    )
+
+
 def _convert(setting: Setting, value: object, source: str, *, strict: bool = False) -> object:
     """Check one value against the type of its setting; text is read as that type."""
     try:

@@ -9,47 +9,38 @@ Cards that are somewhere else, for programs that use asyncio.
 `wsrc.blocking` has the same names for programs that do not.
 """
 
+import asyncio
+import functools
 import secrets
 import uuid
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 import msgspec
 
-from wsrc.card.apdu import Response
-from wsrc.card.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
-from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
+from wsrc.card.slot import CardProtocol, Share
+from wsrc.errors import ConnectionLostError, RemoteProtocolError
 from wsrc.net.tls import context_for
-from wsrc.protocol import messages as m
-from wsrc.protocol.messages import CardEvent, CardInfo, Step, Waiting
-from wsrc.user_client.card import BatchResult, Card, Status
-from wsrc.user_client.core.connection import Connection, Server
+from wsrc.protocol import codec, messages as m
+from wsrc.protocol.messages import CardInfo, Waiting
+from wsrc.selection import Filter
+from wsrc.settings.load import UserSettings, from_arguments
+from wsrc.user_client.card import Card
+from wsrc.user_client.core import arguments
+from wsrc.user_client.core.connection import Connection
+from wsrc.user_client.core.feeds import CardEvent, CardEvents
 from wsrc.user_client.core.requests import bounded_wait
 from wsrc.user_client.core.transacting import CardSession
 from wsrc.user_client.core.watches import ReaderCalls
-from wsrc.user_client.core.watching import CardFeed
 from wsrc.user_client.naming import Filters
 
-__all__ = [
-    "BatchResult",
-    "Card",
-    "CardEvent",
-    "CardInfo",
-    "CardStatus",
-    "Client",
-    "Disposition",
-    "Filters",
-    "Initialization",
-    "ResetKind",
-    "Response",
-    "Selecting",
-    "Share",
-    "Status",
-    "Step",
-    "Waiting",
-]
+__all__ = ["Card", "Client", "Selecting"]
+
+NOT_OPEN = "The client is not open; use it with `with`, or `open` it."
+"""What is said to whoever asks something of a client that was not opened, or was closed."""
 
 SELECT_EXTRA_S = 60.0
 """How much longer than `wait_s` a card may take to become ours: it is reset first."""
@@ -57,19 +48,23 @@ SELECT_EXTRA_S = 60.0
 
 class Client(ReaderCalls):
     """
-    A connection to a server, from `async with` to its end; every card is given back then.
+    A connection to a server, from `async with` or `open` to its end; cards are given back then.
 
-    One task enters and leaves it; any number may use it in between.
+    Any number of tasks of one event loop may use it. Arguments of methods that are of a wrong
+    type, or none of those that there are, raise LocalProtocolError; nothing was sent.
 
     Args:
         url: `wss://HOST:PORT`, or `ws://` where the server serves without TLS.
         ca: PEM file of the CA that signed the server's certificate; else those of the system.
-        name: What others are shown as the holder of a card.
+        name: What others are shown as the holder of a card; else user@host.
         timeout_s: How long an answer may take.
         connect_s: How long the connection and the greeting may take, each.
         ping_s: How often the server is asked whether it is there.
         keep_s: How long a lost connection is made again, and cards are kept meanwhile: requests
             take longer then, and nothing is run twice. 0 ends with the connection.
+
+    Raises:
+        ConfigError: If one of these cannot work.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of a user, each by its name
@@ -83,30 +78,90 @@ class Client(ReaderCalls):
         ping_s: float = 10.0,
         keep_s: float = 30.0,
     ) -> None:
+        given = {
+            "server_url": url,
+            "tls_ca": ca,
+            "name": name,
+            "timeout_s": timeout_s,
+            "connect_s": connect_s,
+            "ping_s": ping_s,
+            "keep_s": keep_s,
+        }
+        self._begin(from_arguments(UserSettings, given), None)
+
+    @classmethod
+    def from_settings(cls, settings: UserSettings, *, instance: str | None = None) -> Self:
+        """
+        Return a client with the settings of the command `wsrc`; see `wsrc.settings.load.load`.
+
+        Args:
+            settings: Of the user.
+            instance: Name of this run of a program, for clients one of which takes the place of
+                another: what the server keeps for that is its own. Else none takes a place.
+
+        Raises:
+            ConfigError: If the CA cannot be read.
+        """
+        client = cls.__new__(cls)
+        cls._begin(client, settings, instance)
+        return client
+
+    def _begin(self, settings: UserSettings, instance: str | None) -> None:
         self.server = ""
-        context = context_for(url, Path(ca) if ca is not None else None)
-        server = Server(url=url, tls=context, connect_s=connect_s, ping_s=ping_s, keep_s=keep_s)
-        super().__init__(Connection(server), timeout_s)
-        self._keep_s = keep_s
+        self._settings = settings
+        self._tls = context_for(settings.server_url, settings.tls_ca)
+        self._open_in: asyncio.AbstractEventLoop | None = None
         self._hello = m.Hello(
             client_type=m.ClientType.USER,
             version=m.VERSION,
             features=(),
-            name=name,
-            instance=uuid.uuid4().hex,
+            name=settings.name,
+            instance=instance or uuid.uuid4().hex,
         )
+        super().__init__(self._not_open(), settings.timeout_s)
 
-    async def __aenter__(self) -> Self:
+    def _not_open(self) -> Connection:
+        connection = Connection(self._settings, self._tls)
+        connection.requests.lost(NOT_OPEN)
+        return connection
+
+    async def open(self) -> Self:
         """
-        Connect and greet.
+        Connect and greet; a client that is open stays as it is.
+
+        One that was closed, that lost its connection for good, or that was open in another event
+        loop begins anew: cards that were ours are not any more.
 
         Raises:
             ConnectionLostError: If the server is not reached; the sentence says why.
             RefusedError: If it speaks the first form of the protocol only, or refuses us.
         """
-        ack = await self._connection.open(self._hello)
+        loop = asyncio.get_running_loop()
+        if self._open_in is loop:
+            with suppress(ConnectionLostError):
+                self.check()
+                return self
+            await self.close()
+        self._connection = connection = Connection(self._settings, self._tls)
+        self._open_in = loop
+        try:
+            ack = await connection.open(self._hello)
+        except BaseException:
+            if self._connection is connection:
+                self._open_in, self._connection = None, self._not_open()
+            raise
         self.server = ack.server or ""
         return self
+
+    async def close(self) -> None:
+        """Give back every card and close the connection; it may be called again."""
+        connection, self._connection = self._connection, self._not_open()
+        self._open_in = None
+        await connection.close()
+
+    async def __aenter__(self) -> Self:
+        """As `open`."""
+        return await self.open()
 
     async def __aexit__(
         self,
@@ -114,7 +169,7 @@ class Client(ReaderCalls):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._connection.close()
+        await self.close()
 
     def check(self) -> None:
         """
@@ -132,7 +187,18 @@ class Client(ReaderCalls):
         Raises:
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
-        return await self._list(filters)
+        filters = arguments.filters(filters)
+        cards: list[CardInfo] = []
+        after: int | None = 0
+        while after is not None:
+            request = m.ListCards(after=after, **filters)
+            page = await self._connection.requests.ask(request, self._timeout_s)
+            assert isinstance(page, m.ListCardsAck)
+            cards += page.cards
+            if page.next is not None and page.next <= after:
+                raise RemoteProtocolError("The server's list of cards does not advance.")
+            after = page.next
+        return cards
 
     def select(
         self,
@@ -158,7 +224,6 @@ class Client(ReaderCalls):
             which: What the card must be; exactly one card must match.
 
         Raises:
-            LocalProtocolError: If `wait_s` is less than 0, or no number.
             NoSuchCardError: If no card matches.
             RefusedError: If the card has none of the protocols.
             AmbiguousCardError: If several do.
@@ -167,13 +232,14 @@ class Client(ReaderCalls):
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
         request = m.SelectCard(
-            wait_s=bounded_wait(wait_s),
-            raw_tpdu=raw_tpdu,
-            share=share,
-            protocols=tuple(protocols),
-            **which,
+            wait_s=bounded_wait(arguments.number(wait_s, "wait_s")),
+            raw_tpdu=arguments.flag(raw_tpdu, "raw_tpdu"),
+            share=arguments.member(share, Share, "share"),
+            protocols=arguments.members(protocols, CardProtocol, "protocols"),
+            **arguments.filters(which),
         )
-        return Selecting(self, self._to_keep(request), on_waiting)
+        hear = None if on_waiting is None else arguments.function(on_waiting, "on_waiting")
+        return Selecting(functools.partial(self._take, self._to_keep(request), hear))
 
     async def watch(
         self, *, again: bool = True, **filters: Unpack[Filters]
@@ -188,29 +254,18 @@ class Client(ReaderCalls):
             LocalProtocolError: If the client watches already.
             ConnectionLostError: If the connection is lost.
         """
-        connection = self._connection
-        if connection.feed is not None:
-            raise LocalProtocolError("This client watches already; use another for another watch.")
-        connection.feed = feed = CardFeed()
-        try:
-            while True:
-                try:
-                    await connection.requests.ask(m.Watch(**filters), self._timeout_s)
-                    await self._list(filters, feed)
-                    feed.listed()
-                    while True:
-                        yield await feed.next()
-                except ConnectionLostError:
-                    if not (again and self._goes_on(feed)):
-                        raise
-                    feed.begin_again()
-        finally:
-            connection.feed = None
+        filters = arguments.filters(filters)
+        which = m.ListCards(**filters)
+        codec.check(which)
+        events = CardEvents(Filter(which))
+        async with aclosing(self.watch_readers(again=again, **filters)) as news:
+            async for each in news:
+                for event in events.of(each):
+                    yield event
 
-    async def take(
+    async def _take(
         self, request: m.SelectCard, on_waiting: Callable[[Waiting], None] | None
-    ) -> "Card":
-        """Make the card of a request ours; `select` is the way to say this."""
+    ) -> Card:
         requests, sessions = self._connection.requests, list[CardSession]()
 
         def hear(message: m.Message) -> None:
@@ -239,51 +294,28 @@ class Client(ReaderCalls):
 
     def _to_keep(self, request: m.SelectCard) -> m.SelectCard:
         """Have the session of a request outlive its connection, where that is wanted."""
-        if not self._keep_s:
+        if not self._settings.keep_s:
             return request
         secret = secrets.token_hex(32)
-        return msgspec.structs.replace(request, secret=secret, keep_s=self._keep_s)
+        return msgspec.structs.replace(request, secret=secret, keep_s=self._settings.keep_s)
 
     def _give_back(self, ack: m.Message) -> None:
         """Detach a card that came after its asker gave up."""
         if isinstance(ack, m.SelectCardAck) and ack.session is not None:
             self._connection.requests.tell(m.Detach(session=ack.session))
 
-    async def _list(self, filters: Filters, feed: CardFeed | None = None) -> list[CardInfo]:
-        cards: list[CardInfo] = []
-        after: int | None = 0
-        while after is not None:
-            page = await self._connection.requests.ask(
-                m.ListCards(after=after, **filters),
-                self._timeout_s,
-                hear=feed.hear if feed is not None else None,
-            )
-            assert isinstance(page, m.ListCardsAck)
-            cards += page.cards
-            if page.next is not None and page.next <= after:
-                raise RemoteProtocolError("The server's list of cards goes in a circle.")
-            after = page.next
-        return cards
-
 
 class Selecting:
     """A card about to be ours: `await` gives it, `async with` also gives it back."""
 
-    def __init__(
-        self,
-        client: Client,
-        request: m.SelectCard,
-        on_waiting: Callable[[Waiting], None] | None,
-    ) -> None:
-        self._client = client
-        self._request = request
-        self._on_waiting = on_waiting
+    def __init__(self, take: Callable[[], Coroutine[Any, Any, Card]]) -> None:
+        self._take = take
         self._card: Card | None = None
 
-    def __await__(self) -> Generator[Any, None, "Card"]:
-        return self._client.take(self._request, self._on_waiting).__await__()
+    def __await__(self) -> Generator[Any, None, Card]:
+        return self._take().__await__()
 
-    async def __aenter__(self) -> "Card":
+    async def __aenter__(self) -> Card:
         self._card = await self
         return self._card
 

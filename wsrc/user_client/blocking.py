@@ -6,48 +6,55 @@ Cards that are somewhere else, for programs that do not use asyncio.
         with client.select(iccid="8949...") as card:
             response = card.transmit(bytes.fromhex("00a40004023f00"))
 
-The names and errors are those of `wsrc.aio`, which does the work in a thread of each
-client's own. Any threads may use a client. An interrupt (Ctrl-C) cancels what is waited for.
+The names and errors are those of `wsrc.aio`, which does the work in a thread of each client's
+own, and so are the contracts: each method refers to its twin. Any threads may use a client. An
+interrupt (Ctrl-C) cancels what is waited for. What a client calls back (`on_waiting`,
+`when_over`) runs in its thread and may not ask anything of it.
 """
 
 import asyncio
 import atexit
-import concurrent.futures
+import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Protocol, Self, TypeVar, Unpack
 
 from wsrc.card.apdu import Response
-from wsrc.card.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
-from wsrc.errors import ConnectionLostError, WsrcError
-from wsrc.protocol.messages import CardEvent, CardInfo, Step, Waiting
+from wsrc.card.slot import CardProtocol, Disposition, Initialization, ResetKind, Share
+from wsrc.errors import ConnectionLostError, LocalProtocolError, WsrcError
+from wsrc.octets import BytesLike
+from wsrc.protocol.messages import CardInfo, Step, Waiting
+from wsrc.settings.load import UserSettings
 from wsrc.user_client import aio
-from wsrc.user_client.aio import BatchResult, Status
-from wsrc.user_client.core.reader_feed import Notification, ReaderMark, ReaderNews, ReaderSnapshot
+from wsrc.user_client.card import BatchResult, Status
+from wsrc.user_client.core import arguments
+from wsrc.user_client.core.feeds import (
+    CardEvent,
+    Notification,
+    ReaderMark,
+    ReaderNews,
+    ReaderSnapshot,
+)
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.portal import JOIN_S, Portal
 
-__all__ = [
-    "BatchResult",
-    "Card",
-    "CardStatus",
-    "Client",
-    "Disposition",
-    "Initialization",
-    "ResetKind",
-    "Response",
-    "Share",
-    "Status",
-    "Step",
-]
+__all__ = ["Card", "Client", "Selecting"]
 
 T = TypeVar("T")
 
 
+class Call(Protocol):
+    """What has something done in the thread of a client, and waits for its end."""
+
+    def __call__(self, doing: Coroutine[Any, Any, T], /) -> T:
+        """Return what it gives."""
+        ...
+
+
 class Client:
-    """A connection to a server, from `with` to its end; see `aio.Client`."""
+    """A connection to a server, from `with` or `open` to its end; see `aio.Client`."""
 
     def __init__(  # noqa: PLR0913 - the settings of a user, each by its name
         self,
@@ -60,38 +67,71 @@ class Client:
         ping_s: float = 10.0,
         keep_s: float = 30.0,
     ) -> None:
-        self._client = aio.Client(
-            url,
-            ca=ca,
-            name=name,
-            timeout_s=timeout_s,
-            connect_s=connect_s,
-            ping_s=ping_s,
-            keep_s=keep_s,
+        self._begin(
+            aio.Client(
+                url,
+                ca=ca,
+                name=name,
+                timeout_s=timeout_s,
+                connect_s=connect_s,
+                ping_s=ping_s,
+                keep_s=keep_s,
+            )
         )
+
+    @classmethod
+    def from_settings(cls, settings: UserSettings, *, instance: str | None = None) -> Self:
+        """See `aio.Client.from_settings`."""
+        client = cls.__new__(cls)
+        cls._begin(client, aio.Client.from_settings(settings, instance=instance))
+        return client
+
+    def _begin(self, client: aio.Client) -> None:
+        self._client = client
         self._portal: Portal | None = None
-        self._held: concurrent.futures.Future[None] | None = None
-        self._closing = asyncio.Event()
+        self._thread: int | None = None
+        self._opening = threading.Lock()
 
     @property
     def server(self) -> str:
         """Name of the server."""
         return self._client.server
 
-    def __enter__(self) -> Self:
-        """Connect and greet; raises as `aio.Client.__aenter__`."""
-        self._portal = Portal()
-        opened: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._held = self._portal.submit(self._hold(opened))
-        self._held.add_done_callback(lambda held: _pass_on(held, opened))
-        try:
-            opened.result()
-        except BaseException:
-            self._held.cancel()
-            self.close()
-            raise
+    def open(self) -> Self:
+        """
+        See `aio.Client.open`.
+
+        A client that was opened before a fork begins anew in the child. One that is open when
+        the interpreter ends is closed then.
+        """
+        with self._opening:
+            portal = self._portal
+            if portal is None or not portal.usable:
+                self._portal = portal = Portal()
+                self._thread = portal.call(_own_thread())
+            try:
+                portal.call(self._client.open())
+            except BaseException:
+                self.close()
+                raise
         atexit.register(self.close)
         return self
+
+    def close(self) -> None:
+        """See `aio.Client.close`; what another thread waits for ends with a ConnectionLostError."""
+        portal, self._portal = self._portal, None
+        atexit.unregister(self.close)
+        if portal is None or not portal.usable:
+            return
+        try:
+            with suppress(TimeoutError, WsrcError):
+                portal.call(self._give_back())
+        finally:
+            portal.stop()
+
+    def __enter__(self) -> Self:
+        """As `open`."""
+        return self.open()
 
     def __exit__(
         self,
@@ -101,19 +141,9 @@ class Client:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Give back every card and close the connection; it may be called again."""
-        portal, self._portal = self._portal, None
-        held = self._held
-        atexit.unregister(self.close)
-        if portal is None or held is None or not portal.usable:
-            return
-        try:
-            portal.call(self._let_go())
-            with suppress(concurrent.futures.CancelledError, TimeoutError, WsrcError):
-                held.result(JOIN_S)
-        finally:
-            portal.stop()
+    def check(self) -> None:
+        """See `aio.Client.check`."""
+        self._client.check()
 
     def list_cards(self, **filters: Unpack[Filters]) -> list[CardInfo]:
         """See `aio.Client.list_cards`."""
@@ -128,11 +158,11 @@ class Client:
         protocols: Sequence[CardProtocol] = (),
         on_waiting: Callable[[Waiting], None] | None = None,
         **which: Unpack[Filters],
-    ) -> "Card":
+    ) -> "Selecting":
         """
-        Make one card ours, freshly reset; use it with `with`, or call its `detach`.
+        See `aio.Client.select`; the card is ours at once, and `with` gives it back at its end.
 
-        `on_waiting` is called in the thread of the client; the rest is as `aio.Client.select`.
+        `on_waiting` is called in the thread of the client.
         """
 
         async def select() -> aio.Card:
@@ -147,21 +177,31 @@ class Client:
 
         return Card(self._call(select()), self._call)
 
-    def watch(self, **filters: Unpack[Filters]) -> Iterator[CardEvent]:
+    def watch(
+        self, *, again: bool = True, **filters: Unpack[Filters]
+    ) -> Generator[CardEvent, None, None]:
         """See `aio.Client.watch`."""
-        yield from self._follow(self._client.watch(**filters))
+        yield from self._follow(self._client.watch(again=again, **filters))
 
-    def list_readers(self) -> ReaderSnapshot:
+    def list_readers(self, **filters: Unpack[Filters]) -> ReaderSnapshot:
         """See `aio.Client.list_readers`."""
-        return self._call(self._client.list_readers())
+        return self._call(self._client.list_readers(**filters))
 
-    def watch_readers(self, since: ReaderMark | None = None) -> Iterator[ReaderNews]:
+    def watch_readers(
+        self,
+        since: ReaderMark | None = None,
+        *,
+        again: bool = True,
+        **filters: Unpack[Filters],
+    ) -> Generator[ReaderNews, None, None]:
         """See `aio.Client.watch_readers`."""
-        yield from self._follow(self._client.watch_readers(since))
+        yield from self._follow(self._client.watch_readers(since, again=again, **filters))
 
-    def watch_reader_notifications(self) -> Iterator[Notification]:
+    def watch_reader_notifications(
+        self, *, again: bool = True
+    ) -> Generator[Notification, None, None]:
         """See `aio.Client.watch_reader_notifications`."""
-        yield from self._follow(self._client.watch_reader_notifications())
+        yield from self._follow(self._client.watch_reader_notifications(again=again))
 
     def _follow(self, events: AsyncGenerator[T, None]) -> Iterator[T]:
         async def following() -> T:
@@ -177,22 +217,28 @@ class Client:
     def _call(self, doing: Coroutine[Any, Any, T]) -> T:
         if self._portal is None:
             doing.close()
-            raise ConnectionLostError("The client is not open; use it inside of `with`.")
+            raise ConnectionLostError(aio.NOT_OPEN)
+        if threading.get_ident() == self._thread:
+            doing.close()
+            raise LocalProtocolError(
+                "What a client calls back may not ask anything of it: it runs in the thread that "
+                "has to get the answer. Note it, and ask from another thread."
+            )
         return self._portal.call(doing)
 
-    async def _hold(self, opened: "concurrent.futures.Future[None]") -> None:
-        async with self._client:
-            opened.set_result(None)
-            await self._closing.wait()
+    async def _give_back(self) -> None:
+        async with asyncio.timeout(JOIN_S):
+            await self._client.close()
 
-    async def _let_go(self) -> None:
-        self._closing.set()
+
+async def _own_thread() -> int:
+    return threading.get_ident()
 
 
 class Card:
-    """A card that is ours; see `aio.Card` for what each method gives and raises."""
+    """A card that is ours; see `aio.Card`."""
 
-    def __init__(self, card: aio.Card, call: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+    def __init__(self, card: aio.Card, call: Call) -> None:
         self._card = card
         self._call = call
 
@@ -216,34 +262,48 @@ class Card:
         """Name of the session; a secret between us and the server."""
         return self._card.session
 
-    def transmit(self, command: bytes) -> Response:
-        """Send one command APDU and give the response, whatever its status word."""
-        response: Response = self._call(self._card.transmit(command))
-        return response
+    def transmit(self, command: BytesLike) -> Response:
+        """See `aio.Card.transmit`."""
+        return self._call(self._card.transmit(command))
 
-    def batch(self, steps: Sequence[Step | bytes]) -> BatchResult:
-        """Run 1 to 256 commands one after the other in one round trip."""
-        result: BatchResult = self._call(self._card.batch(steps))
-        return result
+    def batch(self, steps: Sequence[Step | BytesLike]) -> BatchResult:
+        """See `aio.Card.batch`."""
+        return self._call(self._card.batch(steps))
 
     def reset(self, kind: ResetKind = ResetKind.COLD) -> bytes:
-        """Reset the card and give its new ATR."""
-        atr: bytes = self._call(self._card.reset(kind))
-        return atr
+        """See `aio.Card.reset`."""
+        return self._call(self._card.reset(kind))
+
+    def reconnect(
+        self,
+        *,
+        share: Share | None = None,
+        initialization: Initialization = Initialization.LEAVE,
+        protocols: Sequence[CardProtocol] = (),
+    ) -> bytes:
+        """See `aio.Card.reconnect`."""
+        return self._call(
+            self._card.reconnect(share=share, initialization=initialization, protocols=protocols)
+        )
 
     def begin(self) -> None:
-        """Begin a transaction: those who share the card wait until it ends."""
+        """See `aio.Card.begin`."""
         self._call(self._card.begin())
 
     def end(self, *, disposition: Disposition = Disposition.LEAVE) -> None:
-        """End the transaction that was begun last."""
+        """See `aio.Card.end`."""
         self._call(self._card.end(disposition=disposition))
+
+    def abandon(self, *, disposition: Disposition = Disposition.LEAVE) -> None:
+        """See `aio.Card.abandon`."""
+        self._call(self._card.abandon(disposition=disposition))
 
     @contextmanager
     def transaction(
         self, *, disposition: Disposition = Disposition.LEAVE
     ) -> Generator[None, None, None]:
-        """Have the card alone in the block; an interrupt leaves it as `aio.Card.abandon` says."""
+        """See `aio.Card.transaction`; an interrupt is what a cancellation is there."""
+        disposition = arguments.member(disposition, Disposition, "disposition")
         self.begin()
         try:
             yield
@@ -253,44 +313,28 @@ class Card:
             raise
         except BaseException:
             with suppress(WsrcError):
-                self._call(self._card.abandon(disposition=disposition))
+                self.abandon(disposition=disposition)
             raise
         self.end(disposition=disposition)
 
     def status(self) -> Status:
-        """Return what the card host's PC/SC says of the card."""
-        status: Status = self._call(self._card.status())
-        return status
+        """See `aio.Card.status`."""
+        return self._call(self._card.status())
 
-    def control(self, number: int, octets: bytes = b"") -> bytes:
-        """Ask something of the reader itself and give its answer."""
-        answer: bytes = self._call(self._card.control(number, octets))
-        return answer
+    def control(self, number: int, octets: BytesLike = b"") -> bytes:
+        """See `aio.Card.control`."""
+        return self._call(self._card.control(number, octets))
 
     def get_attribute(self, name: str) -> bytes:
-        """Return an attribute of the reader."""
-        value: bytes = self._call(self._card.get_attribute(name))
-        return value
+        """See `aio.Card.get_attribute`."""
+        return self._call(self._card.get_attribute(name))
 
-    def set_attribute(self, name: str, value: bytes) -> None:
-        """Set an attribute of the reader."""
+    def set_attribute(self, name: str, value: BytesLike) -> None:
+        """See `aio.Card.set_attribute`."""
         self._call(self._card.set_attribute(name, value))
 
-    def reconnect(
-        self,
-        *,
-        share: Share | None = None,
-        initialization: Initialization = Initialization.LEAVE,
-        protocols: Sequence[CardProtocol] = (),
-    ) -> bytes:
-        """Agree on a protocol anew, after a reset if one is asked for, and give the ATR."""
-        atr: bytes = self._call(
-            self._card.reconnect(share=share, initialization=initialization, protocols=protocols)
-        )
-        return atr
-
     def when_over(self, tell: Callable[[WsrcError], None]) -> None:
-        """Have `tell` called, in the thread of the client, with why the card stopped being ours."""
+        """See `aio.Card.when_over`; `tell` is called in the thread of the client."""
 
         async def hear() -> None:
             self._card.when_over(tell)
@@ -298,7 +342,7 @@ class Card:
         self._call(hear())
 
     def detach(self, *, disposition: Disposition = Disposition.RESET) -> None:
-        """Give the card back; it is reset for the next user."""
+        """See `aio.Card.detach`."""
         self._call(self._card.detach(disposition=disposition))
 
     def __enter__(self) -> Self:
@@ -314,13 +358,5 @@ class Card:
             self.detach()
 
 
-def _pass_on(
-    held: "concurrent.futures.Future[None]", opened: "concurrent.futures.Future[None]"
-) -> None:
-    """Tell whoever waits for the opening that it failed."""
-    if opened.done():
-        return
-    if held.cancelled():
-        opened.cancel()
-    else:
-        opened.set_exception(held.exception() or ConnectionLostError("The client was closed."))
+Selecting = Card
+"""What `Client.select` gives; there is nothing to await."""

@@ -3,6 +3,7 @@
 
 import asyncio
 import functools
+import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
@@ -19,9 +20,10 @@ from wsrc.errors import (
     OutcomeUnknownError,
     WsrcError,
 )
-from wsrc.octets import Octets, from_wire
+from wsrc.octets import BytesLike, Octets, from_wire
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.messages import CardInfo, Step
+from wsrc.user_client.core import arguments
 from wsrc.user_client.core.faults import from_error
 from wsrc.user_client.core.look_ahead import LookAhead
 from wsrc.user_client.core.transacting import CardSession
@@ -67,7 +69,10 @@ class Card:
     * CardWasResetError, if another who shares the card reset it: nothing was sent, `reconnect`;
     * CardError, if the card or the reader failed, with its `outcome`;
     * ConnectionLostError, if the connection was lost before;
-    * LocalProtocolError, if an argument is none that the method takes: nothing was sent.
+    * LocalProtocolError, if an argument has a wrong type, or is none that the method takes:
+      nothing was sent.
+
+    Octets are bytes, a bytearray or a memoryview; they are copied before a method waits.
     """
 
     def __init__(
@@ -97,7 +102,7 @@ class Card:
         """Transmission protocol, where the card host told it."""
         return self.info.protocol
 
-    async def transmit(self, command: bytes) -> Response:
+    async def transmit(self, command: BytesLike) -> Response:
         """
         Send one command APDU and give the response, whatever its status word.
 
@@ -107,12 +112,12 @@ class Card:
         Raises:
             BadApduError: If it is no command APDU (ISO/IEC 7816-3 clause 12.1); nothing was sent.
         """
-        asked = m.CApdu(command=self._checked(command))
+        asked = m.CApdu(command=self._checked(command, "command"))
         known = functools.partial(self._fetched, asked.command)
         answer = await self._session.ask(asked, self._timeout_s, known)
         assert isinstance(answer, m.RApdu)
         if answer.ahead is not None:
-            self._ahead.put(command[0], *_response(answer.ahead.response, answer.ahead.sw))
+            self._ahead.put(asked.command[0], *_response(answer.ahead.response, answer.ahead.sw))
         return _response(answer.response, answer.sw)
 
     def _fetched(self, command: Octets) -> m.RApdu | None:
@@ -122,7 +127,7 @@ class Card:
             return None
         return m.RApdu(response=Octets(octets[:-2]), sw=octets[-2:].hex())
 
-    async def batch(self, steps: Sequence[Step | bytes]) -> BatchResult:
+    async def batch(self, steps: Sequence[Step | BytesLike]) -> BatchResult:
         """
         Run 1 to 256 commands one after the other in one round trip.
 
@@ -131,11 +136,12 @@ class Card:
             LocalProtocolError: If there are too few or too many, or they are too long together;
                 nothing was sent.
         """
-        if not 1 <= len(steps) <= m.MAX_BATCH:
-            raise LocalProtocolError(f"A batch has 1 to {m.MAX_BATCH} commands, not {len(steps)}.")
-        self._ahead.drop()
-        batch = m.Batch(session="", steps=tuple(map(self._step, steps)))
+        given = arguments.several(steps, "steps")
+        if not 1 <= len(given) <= m.MAX_BATCH:
+            raise LocalProtocolError(f"A batch has 1 to {m.MAX_BATCH} commands, not {len(given)}.")
+        batch = m.Batch(session="", steps=tuple(map(self._step, given, itertools.count(1))))
         codec.check(batch)
+        self._ahead.drop()
         answer = await self._session.ask(batch, 2 * self._timeout_s)
         assert isinstance(answer, m.BatchResp)
         error = answer.error
@@ -151,6 +157,7 @@ class Card:
 
         It runs in one of the protocols that it was selected with, if any were named then.
         """
+        kind = arguments.member(kind, ResetKind, "kind")
         if self._protocols:
             cold = kind is ResetKind.COLD
             initialization = Initialization.UNPOWER if cold else Initialization.RESET
@@ -180,10 +187,13 @@ class Card:
             RefusedError: If the card has none of these protocols, or runs in another and is not
                 to be reset.
         """
-        self._ahead.drop()
         reconnect = m.Reconnect(
-            session="", share=share, initialization=initialization, protocols=tuple(protocols)
+            session="",
+            share=None if share is None else arguments.member(share, Share, "share"),
+            initialization=arguments.member(initialization, Initialization, "initialization"),
+            protocols=arguments.members(protocols, CardProtocol, "protocols"),
         )
+        self._ahead.drop()
         answer = await self._ask(reconnect)
         assert isinstance(answer, m.ReconnectAck)
         return self._note(answer)
@@ -207,15 +217,18 @@ class Card:
         Raises:
             RefusedError: If there is none.
         """
+        end = m.EndTransaction(session="", disposition=_disposition(disposition))
         self._ahead.drop()
-        await self._ask(m.EndTransaction(session="", disposition=disposition))
+        await self._ask(end)
 
     async def abandon(self, *, disposition: Disposition = Disposition.LEAVE) -> None:
         """
         End the transaction that was begun last without waiting for long for a command in flight.
 
-        After 10 s it ends before the next request, or with `detach`; this raises no error.
+        After 10 s it ends before the next request, or with `detach`; what becomes of the card
+        and of the connection is no error here.
         """
+        disposition = _disposition(disposition)
         self._ahead.drop()
         await self._session.abandon(disposition)
 
@@ -228,6 +241,7 @@ class Card:
 
         A block that is cancelled is left as `abandon` says.
         """
+        disposition = _disposition(disposition)
         await self.begin()
         try:
             yield
@@ -247,7 +261,7 @@ class Card:
         atr = bytes(answer.atr or b"")
         return Status(answer.reader_name, answer.states, answer.protocol, atr)
 
-    async def control(self, number: int, octets: bytes = b"") -> bytes:
+    async def control(self, number: int, octets: BytesLike = b"") -> bytes:
         """
         Ask something of the reader itself and give its answer.
 
@@ -259,7 +273,8 @@ class Card:
         Raises:
             RefusedError: If the reader cannot do that; nothing was done.
         """
-        answer = await self._ask(m.Control(session="", number=number, data=Octets(octets)))
+        number, data = arguments.whole(number, "number"), arguments.octets(octets, "octets")
+        answer = await self._ask(m.Control(session="", number=number, data=data))
         assert isinstance(answer, m.ControlAck)
         return bytes(answer.response)
 
@@ -270,13 +285,14 @@ class Card:
         Raises:
             RefusedError: If there is no such name, or the reader has no such attribute.
         """
-        answer = await self._ask(m.GetAttribute(session="", name=name))
+        answer = await self._ask(m.GetAttribute(session="", name=arguments.text(name, "name")))
         assert isinstance(answer, m.GetAttributeAck)
         return bytes(answer.value)
 
-    async def set_attribute(self, name: str, value: bytes) -> None:
+    async def set_attribute(self, name: str, value: BytesLike) -> None:
         """Set an attribute of the reader; errors as `get_attribute`."""
-        await self._ask(m.SetAttribute(session="", name=name, value=Octets(value)))
+        name, octets = arguments.text(name, "name"), arguments.octets(value, "value")
+        await self._ask(m.SetAttribute(session="", name=name, value=octets))
 
     def when_over(self, tell: Callable[[WsrcError], None]) -> None:
         """
@@ -284,7 +300,7 @@ class Card:
 
         It is not called for a card that is given back. It must neither block nor raise.
         """
-        self._session.when_over(tell)
+        self._session.when_over(arguments.function(tell, "tell"))
 
     async def detach(self, *, disposition: Disposition = Disposition.RESET) -> None:
         """
@@ -293,8 +309,7 @@ class Card:
         `disposition` is what is done with a card that others share; `EJECT` holds for the last
         as well, where the reader can do that.
         """
-        codec.check(m.Detach(session="", disposition=disposition))
-        await self._session.detach(min(DETACH_S, self._timeout_s), disposition)
+        await self._session.detach(min(DETACH_S, self._timeout_s), _disposition(disposition))
 
     async def __aenter__(self) -> Self:
         return self
@@ -319,17 +334,25 @@ class Card:
             self.info = msgspec.structs.replace(self.info, protocol=now.protocol)
         return self.atr
 
-    def _checked(self, command: bytes) -> Octets:
+    def _checked(self, command: object, name: str) -> Octets:
+        octets = arguments.octets(command, name)
         if not self._raw_tpdu:
-            parse_command(command)
-        elif len(command) > MAX_COMMAND_OCTETS:
-            why = f"A TPDU has at most {MAX_COMMAND_OCTETS} octets; this one has {len(command)}."
+            parse_command(octets)
+        elif len(octets) > MAX_COMMAND_OCTETS:
+            why = f"A TPDU has at most {MAX_COMMAND_OCTETS} octets; this one has {len(octets)}."
             raise BadApduError(why)
-        return Octets(command)
+        return octets
 
-    def _step(self, step: Step | bytes) -> Step:
+    def _step(self, step: object, number: int) -> Step:
         command, expect = (step.command, step.expect) if isinstance(step, Step) else (step, ())
-        return Step(command=self._checked(command), expect=expect)
+        octets = self._checked(command, f"command {number}")
+        patterns = arguments.several(expect, f"expect of command {number}")
+        of = f"what is expected of command {number}"
+        return Step(octets, tuple(arguments.text(each, of) for each in patterns))
+
+
+def _disposition(given: Disposition) -> Disposition:
+    return arguments.member(given, Disposition, "disposition")
 
 
 def _response(data: bytes, sw: str) -> Response:

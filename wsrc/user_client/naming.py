@@ -2,24 +2,21 @@
 """Which card is meant: by who looks for it, among others, and in sentences for a person."""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypedDict, cast
 
-from wsrc.card.identity import iccid_forms, is_iccid, normal_iccid
 from wsrc.protocol.messages import CardInfo
 
 CardKey = tuple[str, str | None, str | None]
 """What tells the place of a card from all others: address, host and reader."""
-
-Where = tuple[str, str]
-"""A reader as the server lists readers: its host and its id."""
 
 
 class Filters(TypedDict, total=False):
     """
     Which cards are meant: all given fields must hold; `any` matches any of the others.
 
-    To list and to watch, `*` stands for any text.
+    An ICCID is meant with and without its check digit. Digits of an ICCID, EID or ATR may be in
+    groups. To list and to watch, `*` stands for any text. See `wsrc.selection`.
     """
 
     iccid: str | None
@@ -33,11 +30,6 @@ class Filters(TypedDict, total=False):
 def key_of(card: CardInfo) -> CardKey:
     """Return the place of a card."""
     return card.remote_addr[0], card.host, card.reader
-
-
-def where(card: CardInfo) -> Where:
-    """Return the host and the reader of a card; an address stands for a host without name."""
-    return card.host or card.remote_addr[0], card.reader or ""
 
 
 def exactly(card: CardInfo, *, empty: bool = False) -> Filters:
@@ -62,47 +54,11 @@ def alternatives(given: Mapping[str, Iterable[str]]) -> list[Filters]:
     """
     Return filters of which one must match, from the values of each kind of `Filters`.
 
-    Each kind that was given must match in each. An ICCID is meant with and without its check
-    digit, and `*` stands for any text.
+    Each kind that was given must match in each.
     """
-    kinds = {kind: list(values) for kind, values in given.items()}
-    if "iccid" in kinds:
-        kinds["iccid"] = [form for value in kinds["iccid"] for form in _forms(value)]
-    kinds = {kind: values for kind, values in kinds.items() if values}
+    kinds = {kind: chosen for kind, values in given.items() if (chosen := list(values))}
     combined = itertools.product(*kinds.values())
     return [cast("Filters", dict(zip(kinds, values, strict=True))) for values in combined]
-
-
-def watchable(which: Filters) -> tuple[Filters, Callable[[CardInfo], bool]]:
-    """
-    Return the filters to watch by, and what tells the cards that are meant among these.
-
-    This is `alternatives` for who watches once; `any` may be an ICCID here.
-    """
-    watched: Filters = {**which}
-    forms: list[frozenset[str]] = []
-    iccid, named = _iccid_forms(which.get("iccid")), _iccid_forms(which.get("any"))
-    if iccid:
-        watched["iccid"] = min(iccid, key=len) + "*"
-        forms.append(iccid)
-    if named:
-        watched["any"] = min(named, key=len) + "*"
-        forms.append(named)
-
-    def is_meant(card: CardInfo) -> bool:
-        return all((card.identities.iccid or "") in each for each in forms)
-
-    return watched, is_meant
-
-
-def _forms(text: str) -> Iterable[str]:
-    """Return the texts that stand for an ICCID in filters, which compare text."""
-    return [text] if "*" in text else iccid_forms(normal_iccid(text))
-
-
-def _iccid_forms(text: str | None) -> frozenset[str]:
-    """Return the forms of an ICCID; none if the text is none."""
-    return frozenset(_forms(text)) if text and is_iccid(normal_iccid(text)) else frozenset()
 
 
 def describe(card: CardInfo) -> str:

@@ -3,15 +3,17 @@
 
 import argparse
 import os
+import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from pySim.exceptions import NoCardError, ProtocolError, ReaderError
 from pySim.transport import LinkBase
 
-from wsrc.bridges.remote.roster import FollowingClient, Roster
+from wsrc.blocking import Card, Client, Filters, ReaderSnapshot, ReaderView
+from wsrc.card.slot import SlotState
 from wsrc.errors import (
     CardBusyError,
     CardError,
@@ -24,9 +26,15 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.settings.load import UserSettings, load
-from wsrc.user_client.blocking import Card, Client
-from wsrc.user_client.client_options import client_options
-from wsrc.user_client.naming import CardKey, Filters, key_of
+
+_WHICH = {
+    "iccid": "ICCID of the card, with or without check digit",
+    "eid": "EID of the card",
+    "reader": "id or name of the reader of the card",
+    "label": "label that its host gives the card",
+    "card": "any of these, or the ATR",
+}
+"""What a card is chosen by: the options `--wsrc-…`, and what each is."""
 
 _LONGEST_WAIT_S = 3600.0
 """How long the server is asked to let us wait at a time."""
@@ -37,7 +45,7 @@ class WsrcLink(LinkBase):
     A card behind a WSRC server; taken by `connect`, given back by `disconnect`.
 
     Args:
-        opts: Has `wsrc_eid`, `wsrc_iccid`, `wsrc_server_url` and `wsrc_ca`.
+        opts: Has `wsrc_iccid` and the like, `wsrc_server_url` and `wsrc_ca`.
         kwargs: Those of `LinkBase`.
 
     Raises:
@@ -58,35 +66,36 @@ class WsrcLink(LinkBase):
 
     def __str__(self) -> str:
         """Name the card and the server."""
-        named = ", ".join(f"{kind.upper()} {value}" for kind, value in self._which.items())
+        names = {kind: "card" if kind == "any" else kind for kind in self._which}
+        named = ", ".join(f"{names[kind].upper()} {text}" for kind, text in self._which.items())
         return f"WSRC[{named} at {self._settings.server_url}]"
 
     @staticmethod
     def argparse_add_reader_args(arg_parser: argparse.ArgumentParser) -> None:
-        """Add the options of this reader."""
+        """Add the options of this reader, but for those that pySim has itself."""
         group = arg_parser.add_argument_group(
             "WSRC", "Use a card that is somewhere else, behind a WSRC server."
         )
-        group.add_argument("--wsrc-eid", metavar="EID", help="EID of the card")
-        group.add_argument(
-            "--wsrc-iccid", metavar="ICCID", help="ICCID of the card, with or without check digit"
-        )
-        group.add_argument(
-            "--wsrc-server-url",
-            metavar="URL",
-            help="URL of the server's port for users (default: that of the settings of wsrc)",
-        )
-        group.add_argument(
-            "--wsrc-ca",
-            metavar="FILE",
-            type=Path,
-            help="PEM file of the CA that signed the server's certificate",
-        )
+        options: dict[str, dict[str, Any]] = {
+            name: {"metavar": name.upper(), "help": text} for name, text in _WHICH.items()
+        }
+        options["server-url"] = {
+            "metavar": "URL",
+            "help": "URL of the server's port for users (default: that of the settings of wsrc)",
+        }
+        options["ca"] = {
+            "metavar": "FILE",
+            "type": Path,
+            "help": "PEM file of the CA that signed the server's certificate",
+        }
+        for name, details in options.items():
+            with suppress(argparse.ArgumentError):
+                group.add_argument(f"--wsrc-{name}", **details)
 
     @staticmethod
     def is_wanted(opts: argparse.Namespace) -> bool:
         """Return whether the options name a card."""
-        return bool(getattr(opts, "wsrc_eid", None) or getattr(opts, "wsrc_iccid", None))
+        return bool(_given(opts))
 
     def wait_for_card(self, timeout: int | None = None, newcardonly: bool = False) -> None:
         """
@@ -187,7 +196,7 @@ class WsrcLink(LinkBase):
         return self._client.select(wait_s=wait_s, **self._which)
 
     def _open_client(self) -> Client:
-        return Client(**client_options(self._settings)).__enter__()
+        return Client.from_settings(self._settings).open()
 
     def _connected(self) -> Card:
         if self._card is None:
@@ -196,35 +205,58 @@ class WsrcLink(LinkBase):
 
     def _wait_for_insertion(self, end: float) -> None:
         """Return when a card that matches was put in; `end` is a monotonic time."""
-        options = client_options(self._settings)
-        roster = Roster(lambda: FollowingClient(**options), self._which)
+        left = end - time.monotonic()
+        client, over = Client.from_settings(self._settings), threading.Event()
         try:
-            roster.open()
-            seen: set[CardKey] | None = None
-            while True:
-                version = roster.version
-                there = {key_of(card) for card in roster.cards}
-                if seen is not None and there - seen:
-                    return
-                seen = there
-                left = end - time.monotonic()
-                if not roster.wait(version, None if left == float("inf") else left):
-                    raise NoCardError("No card was put in in time.")
+            with client, ExitStack() as stack:
+                if left != float("inf"):
+                    timer = threading.Timer(max(left, 0.0), _give_up, (client, over))
+                    stack.callback(timer.join)
+                    stack.callback(timer.cancel)
+                    timer.start()
+                _insertion(client, self._which)
         except WsrcError as exc:
+            if over.is_set():
+                raise NoCardError("No card was put in in time.") from exc
             raise _translated(exc) from exc
-        finally:
-            roster.close()
+
+
+def _insertion(client: Client, which: Filters) -> None:
+    """Return when a card was put in; one that was out of reach and is back was not."""
+    before: dict[tuple[str, str], ReaderView] | None = None
+    for news in client.watch_readers(**which):
+        views = news.readers if isinstance(news, ReaderSnapshot) else (news.reader,)
+        if before is None:
+            before = {(view.host, view.reader): view for view in views}
+            continue
+        if any(_is_put_in(before.get((view.host, view.reader)), view) for view in views):
+            return
+        before |= {(view.host, view.reader): view for view in views}
+
+
+def _is_put_in(before: ReaderView | None, now: ReaderView) -> bool:
+    """Return whether there is a card that was not in the reader before."""
+    if now.card_state is None or (before and before.state is SlotState.ERROR):
+        return False
+    return before is None or before.card_state is None or now.insertion > before.insertion
+
+
+def _give_up(client: Client, over: threading.Event) -> None:
+    over.set()
+    client.close()
+
+
+def _given(opts: argparse.Namespace) -> dict[str, Any]:
+    given = {name: getattr(opts, f"wsrc_{name}", None) for name in _WHICH}
+    return {"any" if name == "card" else name: value for name, value in given.items() if value}
 
 
 def _which(opts: argparse.Namespace) -> Filters:
-    which: Filters = {}
-    if getattr(opts, "wsrc_eid", None):
-        which["eid"] = opts.wsrc_eid
-    if getattr(opts, "wsrc_iccid", None):
-        which["iccid"] = opts.wsrc_iccid
-    if not which:
-        raise ReaderError("Say which card, with --wsrc-eid or --wsrc-iccid.")
-    return which
+    given = _given(opts)
+    if not given:
+        options = [f"--wsrc-{name}" for name in _WHICH]
+        raise ReaderError(f"Say which card, with {', '.join(options[:-1])} or {options[-1]}.")
+    return Filters(**given)
 
 
 def _flags(opts: argparse.Namespace) -> dict[str, Any]:

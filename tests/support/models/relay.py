@@ -8,6 +8,7 @@ last reset, and which sessions a card client has open. It knows nothing of the r
 
 from collections import Counter
 
+from tests.support.card_watcher import CardWatcher
 from tests.support.models.relay_peers import (
     LIMITS,
     Asked,
@@ -26,6 +27,7 @@ from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import ANSWERS
 from wsrc.session import CardEnd
+from wsrc.user_client.core.feeds import CardEvent
 
 
 class Model:
@@ -51,7 +53,8 @@ class Model:
     def watch(self) -> None:
         self.shown.clear()
         self.watcher = self.world.user(name="watcher")
-        self.watcher.ask(m.Watch(id=1), m.WatchAck)
+        self.watching = CardWatcher(self.watcher)
+        assert self.watching.told() == []
 
     def some_asker(self, at: int) -> Asker:
         """Give a user, more often one that has a card."""
@@ -173,7 +176,8 @@ class Model:
     def look(self) -> None:
         """Take in all that the relay has said."""
         for message in self.drain(self.watcher):
-            self.watcher_hears(message)
+            for event in self.watching.hear(message):
+                self.watcher_hears(event)
         self.look_at_hosts()
         for asker in self.askers:
             for message in self.drain(asker.peer):
@@ -198,11 +202,11 @@ class Model:
             shares = {self.shares[session] for session in sessions}
             assert len(sessions) == 1 or shares == {Share.SHARED}, "two users have one card"
 
-    def watcher_hears(self, message: m.Message) -> None:
-        assert isinstance(message, m.CardEvent)
-        step = {m.Change.ADDED: 1, m.Change.CHANGED: 0, m.Change.REMOVED: -1}[message.change]
-        key = message.card.host, message.card.reader
-        if message.change is not m.Change.ADDED:
+    def watcher_hears(self, event: CardEvent) -> None:
+        change, card = event
+        step = {m.Change.ADDED: 1, m.Change.CHANGED: 0, m.Change.REMOVED: -1}[change]
+        key = card.host, card.reader
+        if change is not m.Change.ADDED:
             assert self.shown[key] > 0
         self.shown[key] += step
 

@@ -12,7 +12,7 @@ octets. The driver speaks first:
 import socket
 import threading
 
-from wsrc.card.vpcd_line import receive
+from tests.support.pcsc.vpcd_line import receive
 from wsrc.errors import CardError, CardNotPresentError
 from wsrc.readers.base import ResetKind
 from wsrc.readers.simulation import Card

@@ -160,3 +160,11 @@ def test_patterns_of_status_words(patterns: tuple[str, ...], sw: str, *, expecte
 )
 def test_a_pattern_is_four_digits_or_x(text: str, *, expected: bool) -> None:
     assert is_sw_pattern(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("sw", "told"),
+    [(0x6982, "security status"), (0x6A82, "not found"), (0x6A84, "memory")],
+)
+def test_status_words_are_told_in_the_words_of_iso_7816_4(sw: int, told: str) -> None:
+    assert told in describe_sw(sw)

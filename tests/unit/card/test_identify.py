@@ -193,6 +193,7 @@ def test_nothing_is_verified_or_written() -> None:
     cards.append(Card({f"00a4040010{aid.hex()}00": "9000" for aid in ISD_R_AIDS}))
     for card in cards:
         ask(card, ISD_R_AIDS)
+        assert card.asked
         assert all(a[2:4] in harmless or a[2:] == GET_EID[2:] for a in card.asked)
 
 

@@ -112,3 +112,5 @@ def test_a_state_is_a_mask_on_one_platform_and_an_ordinal_on_the_other() -> None
     assert card_status(0, windows=False) == ()
     assert [card_status(n, windows=True) for n in range(7)] == [(s,) for s in CardStatus]
     assert card_status(7, windows=True) == (CardStatus.UNKNOWN,)
+    assert card_status(-1, windows=True) == (CardStatus.UNKNOWN,)
+    assert [card_status(1 << n, windows=False) for n in range(7)] == [(s,) for s in CardStatus]

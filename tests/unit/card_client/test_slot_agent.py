@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from wsrc.card_client.identification import Options
 from wsrc.card_client.replies import Replies
 from wsrc.card_client.slot_agent import SlotAgent
 from wsrc.errors import CardUnresponsiveError, Outcome
 from wsrc.protocol import messages as m
 from wsrc.readers.base import Connection, Slot, SlotState
+from wsrc.settings.load import CardClientSettings
 
 LIMIT_S = 20.0
-OPTIONS = Options(host="bench", command_s=10.0, isd_r_aids=(), labels={})
+SETTINGS = CardClientSettings(name="bench", command_s=10.0)
 ATR = bytes.fromhex("3b00")
 
 
@@ -46,7 +46,7 @@ class Bench:
         self.told: list[m.ReaderInfo] = []
         self.mute = asyncio.Event()
         replies = Replies(self._send)
-        self.agent = SlotAgent(OPTIONS, "Stuck", lambda _: "id", lambda: self.reader, replies)
+        self.agent = SlotAgent(SETTINGS, "Stuck", lambda _: "id", lambda: self.reader, replies)
 
     def _send(self, message: m.Message) -> None:
         assert isinstance(message, m.ReaderReport)
@@ -115,3 +115,13 @@ async def test_what_came_of_a_card_that_is_still_there_counts(bench: Bench) -> N
     async with asyncio.timeout(LIMIT_S):
         await bench.mute.wait()
     assert bench.states[-1] == (m.ReaderState.MUTE, 1)
+
+
+async def test_an_empty_reader_is_told_and_not_asked(bench: Bench) -> None:
+    bench.see(SlotState.EMPTY, 1)
+    done = asyncio.Event()
+    bench.agent.soon(done.set)
+    async with asyncio.timeout(LIMIT_S):
+        await done.wait()
+    assert bench.states == [(m.ReaderState.EMPTY, 0)]
+    assert not bench.reader.asked.is_set()

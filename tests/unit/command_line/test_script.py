@@ -20,7 +20,7 @@ from wsrc.command_line.script_run import Answered, Unanswered, WasReset, run
 from wsrc.errors import CardNotPresentError
 from wsrc.octets import Octets
 from wsrc.protocol.messages import MAX_BATCH, Step
-from wsrc.user_client.aio import BatchResult
+from wsrc.user_client.card import BatchResult
 
 READ = Octets(bytes.fromhex("00b0000000"))
 

@@ -115,8 +115,11 @@ def test_the_history_is_private_and_comes_back(tmp_path: Path) -> None:
 
 def test_a_history_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with History(tmp_path / "file" / "history"), History(None):
-        pass
+    with History(tmp_path / "file" / "history") as history, History(None) as nowhere:
+        history.remember(READ)
+        nowhere.remember(READ)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == ""
 
 
 def test_the_place_of_the_history() -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.paths import ROOT
 
+TABLE = {"open": {"pushed": "shut"}, "shut": {"pulled": "open", "burnt": "ashes"}, "ashes": {}}
+
 
 @pytest.fixture(scope="module")
 def diagrams() -> Iterator[ModuleType]:
@@ -34,4 +36,12 @@ def test_a_table_of_transitions_is_drawn(diagrams: ModuleType) -> None:
         "    in_use --> over: lose, end",
         "    over --> [*]",
         "```",
+    ]
+
+
+def test_a_diagram_can_begin_in_several_states(diagrams: ModuleType) -> None:
+    lines = diagrams.transitions(TABLE, "open", "shut").splitlines()
+    assert [line.strip() for line in lines if "[*] -->" in line] == [
+        "[*] --> open",
+        "[*] --> shut",
     ]

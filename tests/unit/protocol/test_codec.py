@@ -12,7 +12,7 @@ from wsrc.card.slot import Initialization
 from wsrc.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
 from wsrc.octets import Octets
 from wsrc.protocol import codec, messages as m
-from wsrc.protocol.codec import BY_TAG, UnreadableError, check, decode, encode, schema, tag_of
+from wsrc.protocol.codec import BY_TAG, UnreadableError, check, decode, encode, tag_of
 
 CASES: list[dict[str, Any]] = json.loads((VECTORS / "messages.json").read_text())["cases"]
 
@@ -44,6 +44,13 @@ def test_vectors(case: dict[str, Any]) -> None:
     assert refused.value.code == case["answer"]["code"]
     if isinstance(refused.value, UnreadableError):
         assert refused.value.id == case["answer"]["id"]
+
+
+@pytest.mark.parametrize(("value", "kind"), [("5", "int"), ("[]", "list"), ("true", "bool")])
+def test_what_is_no_text_is_no_octets(value: str, kind: str) -> None:
+    with pytest.raises((UnreadableError, RemoteProtocolError)) as refused:
+        decode(f'{{"msg_type":"c_apdu","command":{value}}}')
+    assert f"expected hexadecimal digits, got {kind}" in str(refused.value)
 
 
 def test_errors_do_not_repeat_octets_which_may_be_a_pin() -> None:
@@ -89,26 +96,6 @@ def test_every_message_has_its_tag() -> None:
     assert BY_TAG["reader_gone"] is m.ReaderGone
 
 
-def test_the_schema_has_every_message_with_its_description() -> None:
-    described = schema()
-    assert set(described["discriminator"]["mapping"]) == set(BY_TAG)
-    for kind in BY_TAG.values():
-        assert described["$defs"][kind.__name__]["description"]
-    command = described["$defs"]["CApdu"]["properties"]["command"]
-    assert command["pattern"] == "^([0-9a-fA-F]{2})*$"
-
-
-def test_a_message_with_a_type_that_json_does_not_have_is_noticed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Odd(m.Message, frozen=True, tag="odd"):
-        value: complex
-
-    monkeypatch.setattr(codec, "AnyMessage", Odd)
-    with pytest.raises(TypeError, match="complex"):
-        schema()
-
-
 @pytest.mark.parametrize(
     "secret",
     ["002000010831323334ffffffff", "1234 - at `$.id`", pytest.param("1" * 100_000, id="long")],
@@ -141,5 +128,11 @@ def test_what_a_server_would_not_take_is_refused_before_it_is_sent(
     assert sentence in str(refused.value)
 
 
-def test_what_a_server_takes_is_sent() -> None:
-    check(m.Control(session="", number=1, data=Octets(70_000)))
+GOOD = {case["name"]: case["text"] for case in CASES if "msg_type" in (case["decoded"] or {})}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_can_be_read_is_not_refused_before_it_is_sent(name: str) -> None:
+    message = decode(GOOD[name])
+    check(message)
+    assert decode(encode(message)) == message

@@ -5,7 +5,6 @@ import ctypes
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -40,12 +39,6 @@ def run(*missing: str, **environment: str) -> str:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
     )
     return done.stdout + done.stderr
-
-
-@pytest.fixture
-def unusable_library(tmp_path: Path) -> str:
-    (tmp_path / "libpcsclite.so.1").write_bytes(b"")
-    return str(tmp_path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libpcsclite is of Linux")

@@ -94,7 +94,7 @@ def test_fault_1_an_unknown_message_before_selection_is_answered(user: Peer) -> 
         m.Batch(session="", steps=()),
         m.Detach(session=""),
         m.Cancel(target=1),
-        m.Watch(),
+        m.WatchReaders(),
         m.Error(message="?"),
         m.RApdu(response=OK, sw="9000"),
     ],

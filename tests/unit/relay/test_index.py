@@ -11,9 +11,9 @@ from tests.support.relay_world import reader
 from wsrc.card.identity import luhn_digit
 from wsrc.octets import Octets
 from wsrc.protocol.messages import ReaderInfo, SelectCard
-from wsrc.relay.index import Index, keys_of, lookups, matches
+from wsrc.relay.index import Index, matches
 from wsrc.relay.records import CardPeer, Slot
-from wsrc.selection import Selection, selection_of
+from wsrc.selection import Selection, keys_of, lookups, selection_of
 
 EID = "89049032123451234512345678901235"
 I18 = "894902000001234567"

@@ -31,7 +31,8 @@ SAID_BY_USERS: tuple[m.Message, ...] = (
     m.ResetReq(id=1, session="s"),
     m.Detach(id=1, session="s"),
     m.Cancel(id=1, target=2),
-    m.Watch(id=1),
+    m.ListReaders(id=1),
+    m.WatchReaders(id=1),
 )
 SAID_BY_CARDS: tuple[m.Message, ...] = (
     m.ReaderReport(id=1, reader=reader()),
@@ -51,7 +52,8 @@ SAID_BY_THE_SERVER: tuple[m.Message, ...] = (
     m.SelectCardAck(id=1, identities=m.Identities()),
     m.Waiting(id=1, position=1),
     m.Attach(id=1, session="s", reader="r", insertion=1),
-    m.WatchAck(id=1),
+    m.ListReadersAck(id=1, instance="i", seq=0, readers=()),
+    m.WatchReadersAck(id=1, instance="i", seq=0),
     m.Restarting(id=1, reconnect_in_s=1),
     m.StateNotification(id=1, new_state=m.CardState.READY),
 )
@@ -272,7 +274,7 @@ def test_nothing_is_left_when_all_are_gone() -> None:
     cards = [world.card(reader(f"r{n}"), instance=f"i{n}") for n in range(3)]
     old = world.old_card()
     users = [world.user() for _ in range(4)]
-    users[0].ask(m.Watch(id=1), m.WatchAck)
+    users[0].ask(m.WatchReaders(id=1), m.WatchReadersAck)
     users[1].hold(reader="r1")
     users[2].say(m.SelectCard(id=9, reader="r1", wait_s=60))
     users[3].command(users[3].hold(reader="r2"))

@@ -1,36 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.readers: readers as users see them, and who is told of their changes."""
 
+# Longer than the aim: what a reader says, and who is told of which change of it.
+
 import json
+from typing import Any
 
 import pytest
 
 from tests.support.relay_clients import ATR, ICCID, Peer
+from tests.support.relay_watchers import RUN, events, watch
 from tests.support.relay_world import World, empty, reader
-from wsrc.card.slot import SlotState
+from wsrc.card.slot import CardProtocol, SlotState
 from wsrc.protocol import messages as m
+from wsrc.relay.card_clients import MAX_EIDS, MAX_TEXT
 from wsrc.relay.readers import PAGE
 from wsrc.relay.records import CardPeer
-
-RUN = "run-1"
 
 
 def listed(user: Peer, after: int = 0) -> m.ListReadersAck:
     return user.ask(m.ListReaders(id=user.new_id(), after=after), m.ListReadersAck)
-
-
-def watch(user: Peer, **fields: object) -> m.WatchReadersAck:
-    """Watch, and leave what is missed in the inbox."""
-    user.say(m.WatchReaders(id=user.new_id(), **fields))  # type: ignore[arg-type]
-    return user.next(m.WatchReadersAck)
-
-
-def events(user: Peer) -> list[tuple[int, str, str]]:
-    """Take all that came, which are reader events; give number, change and reader of each."""
-    heard, user.inbox = user.inbox, []
-    seen = [event for event in heard if isinstance(event, m.ReaderEvent)]
-    assert len(seen) == len(heard), heard
-    return [(event.seq, event.change.value, event.reader.reader) for event in seen]
 
 
 def test_all_readers_are_listed_empty_ones_too() -> None:
@@ -48,6 +37,8 @@ def test_all_readers_are_listed_empty_ones_too() -> None:
             insertion=1,
             atr=ATR,
             label="blue",
+            card_state=m.CardState.READY,
+            iccid=ICCID,
         ),
         m.ReaderView(number=2, reader="r2", name="Reader r2", host="bench", state=SlotState.EMPTY),
     )
@@ -112,13 +103,11 @@ def test_who_watches_is_given_what_is_there_and_then_what_happens() -> None:
 
 def test_who_did_not_ask_is_told_nothing() -> None:
     world = World()
-    user, old, cards = world.user(), world.user(first_form=True), world.user()
-    cards.ask(m.Watch(id=1), m.WatchAck)
+    user, old = world.user(), world.user(first_form=True)
     host = world.card(empty())
     host.leave()
     assert user.quiet()
     assert old.quiet()
-    assert cards.quiet()
 
 
 def test_a_user_of_the_first_form_cannot_ask() -> None:
@@ -143,16 +132,45 @@ def test_who_went_is_not_told_anything() -> None:
     assert world.leftovers() == {}
 
 
-def test_what_card_and_reader_are_called_is_not_told() -> None:
+def test_a_reader_says_of_its_card_what_a_list_of_cards_says() -> None:
     world = World()
-    user = world.user()
-    watch(user)
-    host = world.card(reader(eids=("89" * 16,)))
-    host.report(reader(eids=("90" * 16,), iccid="8949020000099999999"))
-    event = user.one(m.ReaderEvent)
-    assert event.reader.atr == ATR
-    assert ICCID not in str(user.texts)
-    assert "8989" not in str(user.texts)
+    host = world.card(
+        reader(eids=("89" * 16, "90" * 16), label="blue", protocol=CardProtocol.T1), empty("r2")
+    )
+    watcher, user = world.user(), world.user(name="ida")
+    watch(watcher)
+    user.hold(iccid=ICCID, share="shared")
+    world.user(name="max").hold(iccid=ICCID, share="shared")
+    last = [e for e in watcher.inbox if isinstance(e, m.ReaderEvent)][-1].reader
+    watcher.inbox = []
+    listed_cards = watcher.ask(m.ListCards(id=1), m.ListCardsAck)
+    assert [m.card_of(last)] == [*listed_cards.cards]
+    assert last.lease is not None
+    assert [last.lease.holder, *(other.holder for other in last.others)] == ["ida", "max"]
+    assert [m.card_of(view) for view in listed(watcher).readers] == [*listed_cards.cards, None]
+    host.report(empty())
+    assert m.card_of(watcher.one(m.ReaderEvent).reader) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"iccid": "8949020000099999999"},
+        {"eids": ("90" * 16,)},
+        {"label": "blue"},
+        {"protocol": CardProtocol.T1},
+    ],
+)
+def test_what_a_card_is_called_is_a_change_with_a_number(other: dict[str, Any]) -> None:
+    world = World()
+    host = world.card(reader())
+    watcher = world.user()
+    seq = watch(watcher).seq
+    host.report(reader(**other))
+    event = watcher.one(m.ReaderEvent)
+    assert (event.seq, event.change) == (seq + 1, m.Change.CHANGED)
+    for name, value in other.items():
+        assert getattr(event.reader, name) == value
 
 
 def test_a_lease_is_use_until_it_ends() -> None:
@@ -169,8 +187,9 @@ def test_a_lease_is_use_until_it_ends() -> None:
     user.leave()
     event = watcher.one(m.ReaderEvent)
     assert (event.reader.in_use, event.reader.exclusive) == (False, False)
+    assert (event.reader.card_state, event.reader.lease) == (m.CardState.RESETTING, None)
     host.say(m.DetachAck(session=attach.session))
-    assert watcher.quiet()
+    assert watcher.one(m.ReaderEvent).reader.card_state is m.CardState.READY
 
 
 def test_a_card_that_goes_straight_to_the_next_user_stays_in_use() -> None:
@@ -228,6 +247,8 @@ def test_what_does_not_concern_the_reader_is_no_change() -> None:
     watcher = world.user()
     watch(watcher)
     host.report(reader())
+    event = watcher.one(m.ReaderEvent)
+    assert (event.reader.card_state, event.reader.iccid) == (m.CardState.READY, ICCID)
     host.report(reader())
     assert watcher.quiet()
 
@@ -317,3 +338,83 @@ def test_a_reader_that_comes_and_goes_within_one_event_was_never_there() -> None
     state.file(slot)
     del state.slots[slot.number]
     assert state.readers.settle() == []
+
+
+def test_who_watches_with_a_filter_is_told_of_what_matches_before_or_after() -> None:
+    world = World()
+    host = world.card(reader("r1", label="yours"), reader("r2", None, label="mine"), empty("r3"))
+    user = world.user()
+    ack = watch(user, label="mine*")
+    assert [view.reader for view in ack.readers or ()] == ["r2"]
+    host.report(reader("r1", label="mine too"))
+    host.report(reader("r3", "8949020000099999999", label="yours", insertion=2))
+    host.report(reader("r1", label="yours"))
+    host.report(reader("r1", label="yours", state=m.ReaderState.MUTE))
+    host.report(empty("r2"))
+    host.report(empty("r2", insertion=2))
+    host.say(m.ReaderGone(reader="r3"))
+    assert events(user) == [(4, "changed", "r1"), (6, "changed", "r1"), (8, "changed", "r2")]
+
+
+def test_who_comes_back_with_a_filter_is_given_what_matches_of_what_was_missed() -> None:
+    world = World()
+    host = world.card(reader("r1", label="mine"), reader("r2", None))
+    mark = watch(world.user()).seq
+    host.report(reader("r2", None, label="mine"))
+    host.report(empty("r1"))
+    user = world.user()
+    ack = watch(user, reader="r1", since=mark, instance=RUN)
+    assert (ack.readers, ack.seq) == (None, mark)
+    assert events(user) == [(4, "changed", "r1")]
+
+
+@pytest.mark.parametrize(
+    ("which", "found"),
+    [
+        ({"reader": "r*"}, ["r1", "r2"]),
+        ({"reader": "reader r2"}, ["r2"]),
+        ({"iccid": "8949*"}, ["r1"]),
+        ({"label": "*"}, ["r1"]),
+        ({"any": "r2"}, ["r2"]),
+        ({"any": "*", "atr": "3b*"}, ["r1"]),
+        ({"eid": "89*"}, []),
+    ],
+)
+def test_a_reader_without_a_card_is_found_by_its_id_and_name_only(
+    which: dict[str, str], found: list[str]
+) -> None:
+    world = World()
+    world.card(reader("r1"), empty("r2"))
+    user = world.user()
+    ack = user.ask(m.ListReaders(id=1, **which), m.ListReadersAck)
+    assert [view.reader for view in ack.readers] == found
+    assert [view.reader for view in watch(user, **which).readers or ()] == found
+
+
+def test_the_longest_readers_fit_into_answers() -> None:
+    world = World(max_readers_per_card_client=1024)
+    text = "\u0001" * (MAX_TEXT - 10)
+    eids = tuple(text + str(number) for number in range(MAX_EIDS))
+    world.card(*(reader(f"{text}{n}", None, eids=eids, label=text) for n in range(100)))
+    user = world.user()
+    ack = watch(user)
+    seen, after = len(ack.readers or ()), ack.next
+    while after is not None:
+        page = listed(user, after=after)
+        seen, after = seen + len(page.readers), page.next
+    assert seen == 100
+    assert max(map(len, user.texts)) < 1 << 20
+
+
+def test_a_list_tells_until_when_a_lease_goes_on_now() -> None:
+    world = World(lease_idle_s=60)
+    world.card(reader())
+    user, watcher = world.user(), world.user()
+    session = user.hold(iccid=ICCID)
+    seq = watch(watcher).seq
+    world.pass_time(30)
+    user.command(session)
+    [view] = listed(watcher).readers
+    assert view.lease is not None
+    assert view.lease.until == world.relay._state.utc(world.now + 60)
+    assert listed(watcher).seq == seq

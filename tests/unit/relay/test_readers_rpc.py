@@ -2,8 +2,8 @@
 """wsrc.relay.readers: watchers who are told in JSON-RPC."""
 
 from tests.support.relay_clients import Peer
+from tests.support.relay_watchers import RUN, events, watch
 from tests.support.relay_world import World, code_of, empty, reader
-from tests.unit.relay.test_readers import RUN, events, watch
 from wsrc.card.slot import SlotState
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
@@ -50,16 +50,16 @@ def test_in_json_rpc_readers_too_many_for_a_message_are_not_listed() -> None:
     world = World(max_readers_per_card_client=1024)
     user = world.user()
     watch(user, form=m.ReaderForm.JSON_RPC)
-    names = ["\u0001" * 100 + str(number) for number in range(1000)]
+    names = ["\u0001" * 240 + str(number) for number in range(250)]
     host = world.card(*(empty(name) for name in names))
     texts = [text for text in user.texts if b"ListChange" in text]
     assert texts == [b'{"jsonrpc":"2.0","event":"Pcsc.Readers.ListChange","params":{}}']
     assert max(map(len, user.texts)) < LIST_OCTETS
     told = rpc(user)
-    assert (told[0], len(told)) == ((LIST, None), 1002)
-    for name in names[100:]:
+    assert (told[0], len(told)) == ((LIST, None), 252)
+    for name in names[150:]:
         host.say(m.ReaderGone(reader=name))
-    assert rpc(user)[-2] == (LIST, tuple(names[:100]))
+    assert rpc(user)[-2] == (LIST, tuple(names[:150]))
     assert max(map(len, user.texts)) < LIST_OCTETS
 
 

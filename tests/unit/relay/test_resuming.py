@@ -95,6 +95,18 @@ def test_who_stays_away_too_long_loses_the_card() -> None:
     select(world.user())
 
 
+def test_a_session_that_was_kept_for_too_long_is_ended_once() -> None:
+    world, card, user, session = scene()
+    card.auto = False
+    user.leave()
+    world.pass_time(60)
+    assert card.one(m.Detach) == m.Detach(session=session, code=ErrorCode.LEASE_EXPIRED)
+    back = world.user(instance="u")
+    refused = back.refused(m.Detach(id=back.new_id(), session=session))
+    assert code_of(refused) is ErrorCode.NO_SUCH_SESSION
+    assert card.quiet()
+
+
 def test_who_says_goodbye_is_not_waited_for() -> None:
     world, card, user, _ = scene(60)
     user.leave(goodbye=True)

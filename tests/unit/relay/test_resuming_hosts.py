@@ -3,6 +3,7 @@
 
 import pytest
 
+from tests.support.card_watcher import CardWatcher
 from tests.support.relay_clients import ICCID, OK
 from tests.support.relay_world import World, code_of, empty, reader
 from tests.support.resuming_scene import (
@@ -104,13 +105,12 @@ def test_a_server_that_was_restarted_learns_who_has_the_cards() -> None:
     world, card, _, session = scene()
     world.start()
     world.notes.clear()
-    watcher = world.user()
-    watcher.ask(m.Watch(id=1), m.WatchAck)
+    watcher = CardWatcher(world.user())
     waiting = world.user()
     waiting.say(m.SelectCard(id=1, iccid=ICCID, wait_s=100))
     assert waiting.one(m.Waiting).position == 1
     comes_back(world, card, running(session))
-    event = watcher.next(m.CardEvent)
+    [event] = watcher.told()
     assert (event.change, event.card.state) == (m.Change.ADDED, m.CardState.ASSOCIATED)
     assert waiting.quiet()
     info = holder_of(world)

@@ -13,16 +13,16 @@ VIEW = m.ReaderView(number=1, reader="r", name="R", host="h", state=SlotState.EM
 def ring_of(changes: int, capacity: int = 3) -> Ring:
     ring = Ring(capacity)
     for _ in range(changes):
-        ring.add(m.Change.CHANGED, VIEW, shows=True)
+        ring.add(m.Change.CHANGED, VIEW, VIEW)
     return ring
 
 
 def test_changes_are_numbered_from_1() -> None:
     ring = Ring(2)
-    first, second = (ring.add(change, VIEW, shows=False) for change in (m.Change.ADDED,) * 2)
+    first, second = (ring.add(change, VIEW, None) for change in (m.Change.ADDED,) * 2)
     assert (first.event.seq, second.event.seq, ring.seq) == (1, 2, 2)
     assert first.event.reader == VIEW
-    assert not first.shows
+    assert first.before is None
 
 
 def test_the_oldest_are_forgotten() -> None:

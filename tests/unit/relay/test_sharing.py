@@ -4,10 +4,11 @@
 import msgspec
 import pytest
 
+from tests.support.card_watcher import CardWatcher
 from tests.support.relay_clients import ATR, ICCID, CardClient, Peer
 from tests.support.relay_world import World, code_of, empty, reader
 from wsrc.card.slot import Disposition, Share
-from wsrc.errors import ErrorCode
+from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.relay.records import MAX_HOLDERS
 
@@ -244,6 +245,23 @@ def test_a_card_is_opened_to_others_and_closed_again_by_reconnect() -> None:
     join(second)
 
 
+@pytest.mark.parametrize(
+    ("held", "wished"),
+    [(EXCLUSIVE, DIRECT), (SHARED, DIRECT), (DIRECT, SHARED), (DIRECT, EXCLUSIVE)],
+)
+def test_a_card_is_not_made_direct_and_not_made_another_by_reconnect(
+    held: Share, wished: Share
+) -> None:
+    world = World()
+    card, user = world.card(reader()), world.user()
+    session = user.hold(reader="r1", share=held)
+    card.auto = False
+    refused = user.refused(m.Reconnect(id=50, session=session, share=wished))
+    assert (code_of(refused), refused.outcome) == (ErrorCode.NOT_SUPPORTED, Outcome.NOT_EXECUTED)
+    assert "'direct' is asked for by select_card" in refused.message
+    assert card.quiet()
+
+
 def test_direct_needs_no_card() -> None:
     world = World()
     card, user = world.card(empty()), world.user()
@@ -328,14 +346,14 @@ def test_a_reader_that_comes_without_a_card_is_given_to_who_waits_for_it_alone()
 def test_an_empty_reader_that_could_not_be_reset_stays_empty() -> None:
     world, card, user = leaves_empty_reader()
     watcher = world.user()
-    watcher.ask(m.Watch(id=1), m.WatchAck)
+    cards = CardWatcher(watcher)
     user.say(DIRECT_R1)
     user.one(m.Waiting)
     session = card.one(m.Detach).session
     card.say(m.error(ErrorCode.CARD_UNRESPONSIVE, "It hangs.", session=session))
     card.answer(card.one(m.Attach))
     user.one(m.SelectCardAck)
-    assert watcher.quiet()
+    assert cards.told() == []
     assert watcher.ask(m.ListCards(id=2), m.ListCardsAck).cards == ()
 
 

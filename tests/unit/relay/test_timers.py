@@ -42,3 +42,14 @@ def test_what_was_cleared_takes_no_room() -> None:
         timers.clear(n)
     assert len(timers._heap) <= 65
     assert timers.pop(9.0) == -1
+
+
+def test_what_is_set_is_not_sorted_again_for_each_that_is_cleared() -> None:
+    timers: Timers[int] = Timers()
+    for n in range(1000):
+        timers.set(n, float(n))
+    heap = timers._heap
+    for n in range(700):
+        timers.clear(n)
+    assert timers._heap is heap
+    assert timers.next() == 700.0

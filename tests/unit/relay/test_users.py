@@ -3,6 +3,7 @@
 
 import pytest
 
+from tests.support.card_watcher import CardWatcher
 from tests.support.relay_clients import ICCID, OK, SELECT_MF, Peer
 from tests.support.relay_world import World, code_of, empty, reader
 from wsrc.card.apdu import MAX_COMMAND_OCTETS
@@ -239,59 +240,59 @@ def test_a_cancel_of_what_is_not_open_is_answered(world: World, user: Peer) -> N
 
 
 def test_who_watches_is_told_each_change_once(world: World, user: Peer) -> None:
-    user.ask(m.Watch(id=1), m.WatchAck)
+    watcher = CardWatcher(user)
     card = world.card(reader(state=m.ReaderState.IDENTIFYING))
-    assert told(user) == [("added", "identifying")]
+    assert told(watcher) == [("added", "identifying")]
     card.report(reader())
     card.report(reader())
-    assert told(user) == [("changed", "ready")]
+    assert told(watcher) == [("changed", "ready")]
     other = world.user()
     session = other.hold(iccid=ICCID)
-    assert told(user) == [("changed", "associated")]
+    assert told(watcher) == [("changed", "associated")]
     other.ask(m.Detach(id=9, session=session), m.DetachAck)
-    assert told(user) == [("changed", "resetting"), ("changed", "ready")]
+    assert told(watcher) == [("changed", "resetting"), ("changed", "ready")]
     card.report(reader(insertion=2))
-    assert told(user) == [("removed", "ready"), ("added", "ready")]
+    assert told(watcher) == [("removed", "ready"), ("added", "ready")]
     other.hold(iccid=ICCID)
-    told(user)
+    told(watcher)
     card.report(empty(insertion=2))
-    assert told(user) == [("removed", "associated")]
+    assert told(watcher) == [("removed", "associated")]
     card.report(reader(insertion=3))
     card.leave()
-    assert told(user) == [("added", "ready"), ("removed", "ready")]
+    assert told(watcher) == [("added", "ready"), ("removed", "ready")]
     world.card(empty()).report(empty())
-    assert user.quiet()
+    assert told(watcher) == []
 
 
 def test_who_watches_is_told_what_comes_into_the_filter_and_leaves_it(
     world: World, user: Peer
 ) -> None:
-    user.ask(m.Watch(id=1, label="mine*"), m.WatchAck)
+    watcher = CardWatcher(user, label="mine*")
+    assert told(watcher) == []
     card = world.card(reader(label="yours"))
     assert user.quiet()
     card.report(reader(label="mine too"))
-    assert told(user) == [("added", "ready")]
+    assert told(watcher) == [("added", "ready")]
     card.report(reader(label="yours"))
-    event = user.one(m.CardEvent)
+    [event] = watcher.told()
     assert (event.change, event.card.label) == (m.Change.REMOVED, "mine too")
-    user.ask(m.Watch(id=2), m.WatchAck)
+    watcher = CardWatcher(user)
+    assert told(watcher) == [("added", "ready")]
     card.say(m.ReaderGone(reader="r1"))
-    assert told(user) == [("removed", "ready")]
+    assert told(watcher) == [("removed", "ready")]
 
 
 def test_a_card_whose_reader_went_out_of_reach_in_a_session_is_never_shown_as_free(
     world: World, user: Peer
 ) -> None:
-    user.ask(m.Watch(id=1), m.WatchAck)
+    watcher = CardWatcher(user)
     card, other = world.card(reader()), world.user()
     session = other.hold(iccid=ICCID)
-    told(user)
+    told(watcher)
     gone = ErrorCode.READER_UNAVAILABLE
     card.say(m.SessionEnded(session=session, code=gone, message="The card client stops."))
-    assert told(user) == [("removed", "ready")]
+    assert told(watcher) == [("removed", "associated")]
 
 
-def told(user: Peer) -> list[tuple[str, str]]:
-    events, user.inbox = user.inbox, []
-    assert all(isinstance(event, m.CardEvent) for event in events)
-    return [(e.change, e.card.state) for e in events if isinstance(e, m.CardEvent)]
+def told(watcher: CardWatcher) -> list[tuple[str, str]]:
+    return [(event.change, event.card.state) for event in watcher.told()]

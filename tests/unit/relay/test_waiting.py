@@ -4,10 +4,9 @@
 from tests.support.relay_clients import ICCID
 from tests.support.relay_world import reader
 from wsrc.protocol.messages import SelectCard
-from wsrc.relay.index import keys_of
 from wsrc.relay.records import CardPeer, Slot, UserPeer, Waiter
 from wsrc.relay.waiting import WaitingRoom
-from wsrc.selection import selection_of
+from wsrc.selection import keys_of, selection_of
 
 
 def waiter(id_: int, **by: str) -> Waiter:

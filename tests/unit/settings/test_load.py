@@ -176,7 +176,8 @@ def test_every_setting_is_described(kind: type[Settings], setting: Setting) -> N
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_default_is_among_the_values_that_are_accepted(kind: type[Settings]) -> None:
     for setting in settings_of(kind):
-        msgspec.convert(setting.default, setting.type, dec_hook=lambda _, v: v)
+        read = msgspec.convert(setting.default, setting.type, dec_hook=lambda _, v: v)
+        assert read == setting.default
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_file(

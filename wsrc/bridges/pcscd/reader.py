@@ -28,6 +28,7 @@ from wsrc.card.pcsc_numbers import (
     StatusBit,
 )
 from wsrc.card.slot import ResetKind
+from wsrc.states import Table, follow
 
 _NAMES = {"T=0": PROTOCOL_T0, "T=1": PROTOCOL_T1}
 
@@ -60,7 +61,7 @@ _ANY_WAY_ON: Final[Mapping[HandleEvent, HandleState]] = {
     HandleEvent.RETURN: HandleState.RETURNED,
 }
 
-HANDLE_MOVES: Final[Mapping[HandleState, Mapping[HandleEvent, HandleState]]] = {
+HANDLE_MOVES: Final[Table[HandleState, HandleEvent]] = {
     HandleState.USABLE: _ANY_WAY_ON,
     HandleState.CARD_RESET: _ANY_WAY_ON,
     HandleState.CARD_REMOVED: _ANY_WAY_ON,
@@ -93,9 +94,7 @@ class Handle:
 
     def note(self, event: HandleEvent) -> None:
         """Take a step of `HANDLE_MOVES`."""
-        after = HANDLE_MOVES[self.state].get(event)
-        assert after is not None, f"{event} does not follow {self.state}"
-        self.state = after
+        self.state = follow(HANDLE_MOVES, self.state, event)
 
     def check_card(self) -> None:
         """Refuse with what happened to the card until the program reconnects, if anything did."""

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cards of a server as readers of the pcscd socket: watched, taken, and looked for again."""
+"""Cards of a server as readers in front of local programs: watched, taken, looked for again."""
 
 import asyncio
 import functools
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-
-import msgspec
+from collections.abc import Callable, Sequence
 
 from wsrc.bridges.pcscd.source import OUT_OF_REACH, Seen
 from wsrc.bridges.remote.shelf import Place, Shelf
@@ -22,11 +20,12 @@ from wsrc.errors import (
 )
 from wsrc.net.dial import Backoff
 from wsrc.protocol import messages as m
-from wsrc.protocol.messages import CardInfo, Change
 from wsrc.selection import Filter
 from wsrc.settings.load import UserSettings
 from wsrc.user_client.aio import Card, Client
-from wsrc.user_client.client_options import client_options
+from wsrc.user_client.core.feeds import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot
+from wsrc.user_client.core.requests import RETURN_S
+from wsrc.user_client.core.watches import following
 from wsrc.user_client.naming import Filters, exactly
 
 RECONNECT_MIN_S, RECONNECT_MAX_S = 0.1, 10.0
@@ -44,32 +43,22 @@ AGAIN_S = 0.02
 Report = Callable[[Sequence[Seen]], None]
 
 
-class LastingClient(Client):
-    """
-    A client that takes the place of an earlier one: what the server keeps for that is its own.
-
-    Args:
-        settings: Of the user.
-        instance: Name of this run of the program, which no other run has.
-    """
-
-    def __init__(self, settings: UserSettings, instance: str) -> None:
-        super().__init__(**client_options(settings))
-        self._hello = msgspec.structs.replace(self._hello, instance=instance)
-
-
-def clients(settings: UserSettings) -> Callable[[], LastingClient]:
-    """Return what makes one client after another."""
-    return functools.partial(LastingClient, settings, uuid.uuid4().hex)
+def clients(settings: UserSettings) -> Callable[[], Client]:
+    """Return what makes one client after another, each of which takes the place of the last."""
+    return functools.partial(Client.from_settings, settings, instance=uuid.uuid4().hex)
 
 
 class RemoteCards:
     """
     The cards of a server that match, whatever becomes of the connection.
 
+    While a connection is made again, cards are as they were. A card whose host is not back yet at
+    a server that was started again is out of reach, and `returning` for a while: who opens it
+    waits for it.
+
     Args:
         make_client: Gives a client that is not connected; see `clients`.
-        wanted: The cards that match any of these are shown.
+        wanted: The cards that match any of these are shown; all, if there are none.
         say: Told in a sentence when the server is lost, and found again.
     """
 
@@ -80,20 +69,32 @@ class RemoteCards:
         say: Callable[[str], None],
     ) -> None:
         self._make_client = make_client
-        self._wanted = wanted
         self._say = say
         self._client: Client | None = None
-        self._shelf = Shelf()
+        self._shelf = Shelf([Filter(m.ListCards(**each)) for each in wanted])
         self._report: Report = lambda _: None
         self._trouble: WsrcError | None = None
         self._away = False
+        self._awaited: set[int] | None = None
+        """Cards that were there at the beginning and are not known yet, by reader."""
         self._begun = asyncio.Event()
         self._raises = False
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def reachable(self) -> bool:
         """Whether there is a connection to the server."""
         return self._client is not None and self._trouble is None
+
+    @property
+    def trouble(self) -> WsrcError | None:
+        """Why there is no connection; None while there is one."""
+        return self._trouble
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """All readers, with what is known of their cards."""
+        return self._shelf.places
 
     async def begun(self) -> None:
         """
@@ -117,8 +118,7 @@ class RemoteCards:
                 async with self._make_client() as client:
                     self._client = client
                     backoff.succeeded()
-                    while True:
-                        await self._follow_once(client)
+                    await self._follow(client)
             except (ConnectionLostError, RemoteProtocolError, RefusedError) as exc:
                 self._lost(exc)
             finally:
@@ -127,20 +127,24 @@ class RemoteCards:
             self._tell()
             await asyncio.sleep(backoff.wait_s())
 
-    def open(self, name: bytes, *, direct: bool = False) -> "Awaitable[RemoteSession]":
-        """Make the card of a reader ours, or the reader; see `CardSource.open`."""
-        return self._open(name, direct=direct)
+    async def open(
+        self, name: bytes, *, direct: bool = False, raw_tpdu: bool = True
+    ) -> "RemoteSession":
+        """
+        Make the card of a reader ours, or the reader; see `CardSource.open`.
 
-    async def _open(self, name: bytes, *, direct: bool) -> "RemoteSession":
+        Without `raw_tpdu` responses of T=0 are fetched and Le is corrected at the card's host.
+        """
         client, place = self._client, self._shelf.find(name)
         if client is None:
             raise ConnectionLostError("There is no connection to the server.")
-        if place is None or not (direct or place.seen.present):
+        if place is None or not (direct or place.seen.present or place.returning):
             raise NoSuchCardError("The card of this reader is not there any more.")
         place.take()
         lease = None
         try:
-            card = await self._select(client, place, direct=direct)
+            share = Share.DIRECT if direct else Share.EXCLUSIVE
+            card = await self._select(client, place, share, raw_tpdu=raw_tpdu)
             lease = card.info.lease
             place.hold(card)
         finally:
@@ -149,16 +153,16 @@ class RemoteCards:
         return RemoteSession(card, place, functools.partial(self._over, place, card))
 
     @staticmethod
-    async def _select(client: Client, place: Place, *, direct: bool) -> Card:
+    async def _select(client: Client, place: Place, share: Share, *, raw_tpdu: bool) -> Card:
         """Take a card; or its reader alone, which may not be free yet after we gave it back."""
-        share = Share.DIRECT if direct else Share.EXCLUSIVE
-        which = exactly(place.card, empty=not place.seen.present)
+        direct, wait_s = share is Share.DIRECT, RETURN_S if place.returning else 0.0
+        which = exactly(place.card, empty=not (place.seen.present or place.returning))
         if not which:
             raise ReaderUnavailableError("The card has no name by which it could be selected.")
         now = asyncio.get_running_loop().time
         while True:
             try:
-                return await client.select(raw_tpdu=True, share=share, **which)
+                return await client.select(wait_s=wait_s, raw_tpdu=raw_tpdu, share=share, **which)
             except CardBusyError as exc:
                 if not direct or exc.holder or now() >= place.given_back + SETTLE_S:
                     raise
@@ -170,15 +174,6 @@ class RemoteCards:
         if why.code in OUT_OF_REACH:
             place.lose()
         self._tell()
-
-    async def _follow_once(self, client: Client) -> None:
-        """Follow until a connection is lost; raise why if the client makes no other."""
-        try:
-            await self._follow(client)
-        except ConnectionLostError as exc:
-            client.check()
-            self._cut(exc)
-            self._shelf.doubt()
 
     def _tell(self) -> None:
         self._report(self._shelf.seen())
@@ -202,64 +197,48 @@ class RemoteCards:
         self._begun.set()
 
     async def _follow(self, client: Client) -> None:
+        """Follow on one connection after another; raise why if the client makes no other."""
         timer = asyncio.get_running_loop().call_later(READY_S, self._begun.set)
+        mark: ReaderMark | None = None
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._follow_readers(client), name="readers")
-                await self._follow_cards(client, tasks)
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+            while True:
+                try:
+                    async with following(client, mark) as feed:
+                        self._reached()
+                        while True:
+                            mark = await self._hear(feed)
+                except ConnectionLostError as exc:
+                    client.check()
+                    self._cut(exc)
         finally:
             timer.cancel()
+            self._stop_awaiting()
 
-    async def _follow_cards(self, client: Client, tasks: asyncio.TaskGroup) -> None:
-        which = self._wanted[0] if len(self._wanted) == 1 else Filters()
-        filters = [Filter(m.Watch(**each)) for each in self._wanted]
-        listed = [c for c in await client.list_cards(**which) if _matches(filters, c)]
-        self._reached()
-        if self._shelf.expect(listed):
+    async def _hear(self, feed: ReaderFeed) -> ReaderMark:
+        """Take the next news, and return up to where readers are known by it."""
+        news = await feed.next()
+        assert isinstance(news, ReaderSnapshot | ReaderChange)
+        if self._shelf.hear(news):
             self._tell()
-        self._check_begun(listed)
-        if not listed:
-            self._look_again_at_doubtful(client, tasks)
-        async for event in client.watch(again=False, **which):
-            gone = event.change is Change.REMOVED
-            if (gone or _matches(filters, event.card)) and self._shelf.hear(event):
-                self._tell()
-            self._look_again_at_doubtful(client, tasks)
-            self._check_begun(listed)
-
-    def _look_again_at_doubtful(self, client: Client, tasks: asyncio.TaskGroup) -> None:
-        for place in self._shelf.doubtful():
-            tasks.create_task(self._look_again(client, place), name="doubt")
-
-    async def _follow_readers(self, client: Client) -> None:
-        try:
-            async for news in client.watch_readers(again=False):
-                if self._shelf.hear_reader(news):
-                    self._tell()
-        except RefusedError:
-            if self._shelf.blind():
-                self._tell()
-
-    async def _look_again(self, client: Client, place: Place) -> None:
-        """
-        Take a card out whose reader is not said to have changed.
-
-        What the server had to say of the reader came before it answers.
-        """
-        await client.list_cards(reader=place.where[1])
-        if place.leaving:
-            place.take_out()
-            self._tell()
-
-    def _check_begun(self, listed: Sequence[CardInfo]) -> None:
-        if not self._begun.is_set() and all(self._shelf.holds(card) for card in listed):
+        if isinstance(news, ReaderSnapshot):
+            self._stop_awaiting()
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(RETURN_S, self._await_no_more)
+        if self._awaited is None:
+            self._awaited = set(self._shelf.unknown)
+        self._awaited &= self._shelf.unknown
+        if not self._awaited:
             self._begun.set()
+        return news.mark
 
+    def _await_no_more(self) -> None:
+        self._shelf.await_no_more()
+        self._tell()
 
-def _matches(filters: Sequence[Filter], card: CardInfo) -> bool:
-    return not filters or any(each.matches(card) for each in filters)
+    def _stop_awaiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class RemoteSession:

@@ -1,15 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Readers of the pcscd socket by the cards that were in them, from what a server says of both.
-
-That a card is gone is told of the card; whether it was taken out or is out of reach is told of
-its reader. The two come one after the other, in either order.
-"""
+"""Readers in front of local programs, by the cards that were in them, from what a server tells."""
 
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 
@@ -17,13 +11,15 @@ from wsrc.bridges.pcscd.source import Seen
 from wsrc.bridges.remote.names import reader_name
 from wsrc.card.slot import Share, SlotState
 from wsrc.octets import from_wire
-from wsrc.protocol import messages as m
-from wsrc.protocol.messages import CardInfo, CardState, Change, LeaseInfo, ReaderView
-from wsrc.user_client.core.reader_feed import ReaderNews, ReaderSnapshot
-from wsrc.user_client.naming import Where, where
+from wsrc.protocol.messages import CardInfo, CardState, Change, LeaseInfo, ReaderView, card_of
+from wsrc.selection import Filter
+from wsrc.user_client.core.feeds import ReaderNews, ReaderSnapshot
 
 MAX_EMPTY = 64
 """Readers that stay without a card; the oldest ones go first."""
+
+Where = tuple[str, str]
+"""A reader as its server knows it from one run to the next: its host and its id."""
 
 
 class Place:
@@ -34,35 +30,34 @@ class Place:
     the session waits for it.
 
     Args:
-        card: Put in at once.
+        reader: Of the server, with a card that is put in at once.
+        card: That card.
         seen: The reader until then.
     """
 
-    def __init__(self, card: CardInfo, seen: Seen) -> None:
+    def __init__(self, reader: ReaderView, card: CardInfo, seen: Seen) -> None:
         self.card = card
         self.seen = seen
-        self.leaving = False
-        """Whether its card is gone, and it is not known why."""
-        self.doubted = False
-        self.unheard = False
-        """Whether it is not known to be as it was before the connection was made again."""
+        self.number: int | None = None
+        """The server's number of the reader; None where it does not have it."""
+        self.insertion: int | None = None
+        """That of the card; None where it may be another by now."""
+        self.where = where(reader)
+        self.returning = False
+        """Whether its host is not back yet at a server that was started again."""
         self.given_back = -math.inf
         """When we gave it back last, in monotonic seconds."""
         self._holder: object = None
         self._later: Callable[[], None] | None = None
         self._taking = False
         self._ours: LeaseInfo | None = None
-        self.put_in(card)
+        self.put_in(reader, card)
 
-    @property
-    def where(self) -> Where:
-        """Where the card is, or was last."""
-        return where(self.card)
-
-    def put_in(self, card: CardInfo) -> bool:
-        """Note that the card is there; tell whether that is news."""
+    def put_in(self, reader: ReaderView, card: CardInfo) -> None:
+        """Note that the card is there."""
         before, self.card = self.seen, card
-        self.leaving, self.unheard, self._later = False, False, None
+        self.insertion, self.where = reader.insertion, where(reader)
+        self.returning, self._later = False, None
         if self.held and self._is_resumed(card.lease):
             self._ours = card.lease
         self.seen = Seen(
@@ -74,14 +69,13 @@ class Place:
             event_count=before.event_count + (not before.present),
             others=self._others(),
         )
-        return self.seen != before
 
     def take_out(self) -> None:
         """Note that the reader is empty."""
         if self.held:
             self.put_off(self.take_out)
             return
-        self.leaving = self.unheard = False
+        self.returning = False
         self.seen = Seen(self.seen.name, event_count=self.seen.event_count + 1)
 
     def lose(self) -> None:
@@ -89,7 +83,6 @@ class Place:
         if self.held:
             self.put_off(self.lose)
             return
-        self.leaving = self.unheard = False
         before = self.seen
         self.seen = Seen(before.name, unavailable=True, event_count=before.event_count)
 
@@ -97,6 +90,11 @@ class Place:
     def held(self) -> bool:
         """Whether the card is ours."""
         return self._holder is not None
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the card is ours and what became of it is put off."""
+        return self._later is not None
 
     def hold(self, card: object) -> None:
         """Note that the card is ours."""
@@ -113,12 +111,7 @@ class Place:
 
     def put_off(self, note: Callable[[], None]) -> None:
         """Call `note` when the card is not ours any more, unless it proves to be there."""
-        self.leaving, self._later = True, note
-
-    def doubt(self) -> None:
-        """Note that nothing was heard of the reader for a while."""
-        if self.seen.present:
-            self.leaving, self.doubted, self.unheard = True, False, True
+        self._later = note
 
     def take(self) -> None:
         """Note that we ask for it: a lease that is told of from now on is likely to be ours."""
@@ -131,15 +124,20 @@ class Place:
         if self.seen.present:
             self.seen = msgspec.structs.replace(self.seen, others=self._others())
 
+    @property
+    def others(self) -> list[LeaseInfo]:
+        """The leases of the card that are not ours."""
+        leases = (self.card.lease, *self.card.others)
+        return [each for each in leases if each and not self._is_ours(each)]
+
     def _others(self) -> int:
         """Return how many others use the card; -1 for one that excludes us."""
-        card = self.card
         if self._taking:
             return 0
-        leases = [each for each in (card.lease, *card.others) if each and not self._is_ours(each)]
-        if any(each.share is not Share.SHARED for each in leases):
+        others = self.others
+        if any(each.share is not Share.SHARED for each in others):
             return -1
-        return len(leases) or int(card.state is CardState.IN_USE)
+        return len(others) or int(self.card.state is CardState.IN_USE)
 
     def _is_resumed(self, lease: LeaseInfo | None) -> bool:
         """Return whether a lease is ours as a server tells it that was started again meanwhile."""
@@ -158,172 +156,195 @@ class Shelf:
     A reader stays, empty, when its card is taken out, until another card is in its place; a card
     that comes back is in the reader of its name, wherever it is put in. It stays, unavailable,
     while its host or the server is out of reach.
+
+    Args:
+        wanted: The cards that match any of these are shown; all, if there are none.
     """
 
-    def __init__(self) -> None:
-        self._places: list[Place] = []
-        self._readers: dict[Where, ReaderView] | None = None
-        self._blind = False
+    def __init__(self, wanted: Sequence[Filter] = ()) -> None:
+        self.places: list[Place] = []
+        self.unknown: set[int] = set()
+        """Readers with a card that may be shown when it is known, by the number of the server."""
+        self._wanted = wanted
+        self._at: dict[int, Place] = {}
+        """The places of readers that the server has, by its numbers."""
+        self._away: dict[Where, Place] = {}
+        """The places of readers that the server does not have."""
+        self._instance: str | None = None
 
     def seen(self) -> list[Seen]:
         """Return all readers."""
-        return [place.seen for place in self._places]
+        return [place.seen for place in self.places]
 
     def find(self, name: bytes) -> Place | None:
         """Return the reader of a name."""
-        return next((p for p in self._places if p.seen.name == name), None)
-
-    def holds(self, card: CardInfo) -> bool:
-        """Return whether a card is in a reader."""
-        return self._at(where(card)) is not None
+        return next((p for p in self.places if p.seen.name == name), None)
 
     def out_of_reach(self) -> None:
         """Note that the server is: what it says of readers next is the whole."""
-        self._readers, self._blind = None, False
-        for place in self._places:
+        self._instance = None
+        for place in self.places:
+            place.returning = False
             place.lose()
 
-    def doubt(self) -> None:
-        """Note that the connection was lost: cards are as they were, until they are told not to."""
-        self._readers, self._blind = None, False
-        for place in self._places:
-            place.doubt()
-
-    def blind(self) -> bool:
-        """Note that the server says nothing of readers: a card that is gone was taken out."""
-        self._blind = True
-        return self._settle_all(self._places)
-
-    def expect(self, cards: Sequence[CardInfo]) -> bool:
-        """
-        Take what a server lists before it tells of each card; tell whether a reader changed.
-
-        Readers that are new come in the order of their hosts, whichever connected first, so that
-        of those with equal names each has the same number every time.
-        """
-        by_host = sorted(cards, key=lambda card: where(card)[0])
-        new = [card for card in by_host if self._at(where(card)) is None]
-        news = [self.hear(m.CardEvent(change=Change.ADDED, card=card)) for card in new]
-        for card in new:
-            place = self._at(where(card))
-            if place is not None:
-                place.doubt()
-        return any(news)
-
-    def hear(self, event: m.CardEvent) -> bool:
-        """Take what happened to a card; tell whether a reader changed."""
-        card = event.card
-        there = self._at(where(card))
-        if event.change is Change.REMOVED:
-            if there is None:
-                return False
-            there.leaving, there.doubted, there.unheard = True, False, False
-            return self._settle(there)
-        if there is not None and there.held:
-            return self._into_held(there, card)
-        unknown = card.state is CardState.IDENTIFYING
-        changed = there is not None and (unknown or _is_changed(there, card))
-        if there is not None and changed:
-            there.take_out()
-            there = None
-        if unknown or (there is None and _is_overlooked(card)):
-            return changed
-        if there is not None:
-            return there.put_in(card)
-        return self._into_empty(card)
-
-    def _into_held(self, place: Place, card: CardInfo) -> bool:
-        """Take that a card is where ours was: ours again, or another as soon as ours is over."""
-        if card.state is CardState.IDENTIFYING:
-            return False
-        if not place.leaving or _who(place.card) == _who(card):
-            return place.put_in(card)
-        place.put_off(functools.partial(self._replace, place, card))
-        return False
-
-    def _replace(self, place: Place, card: CardInfo) -> None:
-        place.take_out()
-        self._into_empty(card)
-
-    def hear_reader(self, news: ReaderNews) -> bool:
+    def hear(self, news: ReaderNews) -> bool:
         """Take what is said of readers; tell whether one changed."""
         if isinstance(news, ReaderSnapshot):
-            self._readers = {(each.host, each.reader): each for each in news.readers}
-            return self._settle_all(self._places)
-        readers, view = self._readers, news.reader
-        if readers is None:
-            return False
-        at = view.host, view.reader
+            before = self.seen()
+            self._hear_all(news.readers, news.mark.instance)
+            return self.seen() != before
+        reader = news.reader
         if news.change is not Change.REMOVED:
-            readers[at] = view
-        elif at in readers and readers[at].number == view.number:
-            del readers[at]
-        return self._settle_all([place for place in self._places if place.where == at])
+            return self._hear(reader)
+        self.unknown.discard(reader.number)
+        place = self._at.get(reader.number)
+        return place is not None and self._gone(place)
 
-    def doubtful(self) -> list[Place]:
-        """Return the readers, each once, whose card is gone and that seem to be there."""
-        doubtful = [place for place in self._places if place.leaving and not place.doubted]
-        for place in doubtful:
-            place.doubted = True
-        return doubtful
+    def await_no_more(self) -> None:
+        """Give up the readers whose hosts are not back yet: they had time enough."""
+        for place in self.places:
+            place.returning = False
 
-    def _settle_all(self, places: Sequence[Place]) -> bool:
-        news = [self._settle(place) for place in places]
-        return any(news)
+    def _hear_all(self, readers: Sequence[ReaderView], instance: str) -> None:
+        """
+        Take all readers that a server has.
 
-    def _settle(self, place: Place) -> bool:
-        """Tell apart what became of a reader without its card; tell whether that is news."""
-        if (place.seen.present and not place.leaving) or (place.unheard and self._blind):
-            return False
+        Those that are new come in the order of their hosts, whichever connected first, so that of
+        those with equal names each has the same number every time. Of a server that was started
+        again, a card in the same place is the same card.
+        """
+        anew, self._instance = instance != self._instance, instance
+        numbers = {reader.number for reader in readers if not anew}
+        for place in [place for number, place in self._at.items() if number not in numbers]:
+            self._unbind(place)
+        self.unknown.clear()
+        for reader in sorted(readers, key=lambda reader: reader.host):
+            self._hear(reader)
+        for place in self.places:
+            if place.number is None and not place.seen.unavailable:
+                place.returning = anew and place.seen.present
+                place.lose()
+
+    def _hear(self, reader: ReaderView) -> bool:
+        """Take how a reader is now; tell whether one of ours changed."""
+        card = card_of(reader)
+        unknown = card is not None and (card.state is CardState.IDENTIFYING or _is_overlooked(card))
+        shown = card is not None and (
+            not self._wanted or any(f.matches(card) for f in self._wanted)
+        )
+        self.unknown.discard(reader.number)
+        if unknown and shown:
+            self.unknown.add(reader.number)
+        place = self._bound(reader)
+        if place is None:
+            return card is not None and shown and not unknown and self._into_empty(reader, card)
         before = place.seen
-        state = self._state(place.where)
-        if state is SlotState.UNAVAILABLE and not before.unavailable:
+        if card is not None and card.state is CardState.IDENTIFYING:
+            if place.seen.present and not place.held:
+                place.take_out()
+        elif card is not None and shown:
+            return self._into(place, reader, card, unknown=unknown) or place.seen != before
+        elif reader.state is SlotState.UNAVAILABLE:
             place.lose()
-        elif state is SlotState.EMPTY and (place.leaving or before.unavailable):
+        elif place.seen.present or place.seen.unavailable:
             place.take_out()
         return place.seen != before
 
-    def _state(self, at: Where) -> SlotState:
-        if self._blind:
-            return SlotState.EMPTY
-        if self._readers is None:
-            return SlotState.PRESENT
-        view = self._readers.get(at)
-        return view.state if view is not None else SlotState.UNAVAILABLE
+    def _into(self, place: Place, reader: ReaderView, card: CardInfo, *, unknown: bool) -> bool:
+        """Take that a card is in a reader that is shown; tell whether another one shows it."""
+        same = self._is_same(place, reader, card)
+        if place.held and place.seen.present and not same:
+            place.put_off(functools.partial(self._replace, place, reader, card))
+        elif place.seen.present and same:
+            place.put_in(reader, card)
+        elif not unknown:
+            self._replace(place, reader, card)
+            return True
+        elif place.seen.present:
+            place.take_out()
+        return False
 
-    def _at(self, at: Where) -> Place | None:
-        """Return the reader that stands for this one of a card host, with a card in it."""
-        return next((p for p in self._places if p.seen.present and p.where == at), None)
+    @staticmethod
+    def _is_same(place: Place, reader: ReaderView, card: CardInfo) -> bool:
+        """Return whether a card is the one that was in a place, and there all the time."""
+        known = place.insertion is not None and not place.leaving
+        if known and place.insertion == reader.insertion:
+            return True
+        if known and not place.held:
+            return False
+        return _who(place.card, place.where) == _who(card, where(reader))
 
-    def _into_empty(self, card: CardInfo) -> bool:
+    def _replace(self, place: Place, reader: ReaderView, card: CardInfo) -> None:
+        if place.seen.present:
+            place.take_out()
+        self._into_empty(reader, card)
+
+    def _bound(self, reader: ReaderView) -> Place | None:
+        """Return the place of a reader that the server has."""
+        place = self._at.get(reader.number)
+        if place is None:
+            place = self._away.pop(where(reader), None)
+            if place is not None:
+                self._bind(place, reader)
+        return place
+
+    def _bind(self, place: Place, reader: ReaderView) -> None:
+        place.number = reader.number
+        self._at[reader.number] = place
+
+    def _gone(self, place: Place) -> bool:
+        """Take that the server does not have a reader any more; tell whether that is news."""
+        before = place.seen
+        self._unbind(place)
+        place.lose()
+        return place.seen != before
+
+    def _unbind(self, place: Place) -> None:
+        self._forget(place)
+        self._away[place.where] = place
+
+    def _forget(self, place: Place) -> None:
+        """Have a place stand for no reader."""
+        if place.number is not None:
+            del self._at[place.number]
+        elif self._away.get(place.where) is place:
+            del self._away[place.where]
+        place.number = place.insertion = None
+
+    def _into_empty(self, reader: ReaderView, card: CardInfo) -> bool:
         """Put a card into the reader where it was last, else into a new one."""
-        empty = [p for p in self._places if not p.seen.present]
-        known = next((p for p in empty if _who(p.card) == _who(card)), None)
+        empty = [p for p in self.places if not p.seen.present]
+        who = _who(card, where(reader))
+        known = next((p for p in empty if _who(p.card, p.where) == who), None)
         before: dict[bytes, Seen] = {}
-        for place in empty[:-MAX_EMPTY] + [p for p in empty if p.where == where(card)]:
-            if place is not known and place in self._places:
-                self._places.remove(place)
+        for place in empty[:-MAX_EMPTY] + [p for p in empty if p.where == where(reader)]:
+            if place is not known and place in self.places:
+                self.places.remove(place)
+                self._forget(place)
                 before[place.seen.name] = place.seen
-        if known is not None:
-            return known.put_in(card)
-        taken = {place.seen.name for place in self._places}
-        name = reader_name(card, taken)
-        self._places.append(Place(card, before.get(name, Seen(name))))
+        if known is None:
+            name = reader_name(card, {place.seen.name for place in self.places})
+            known = Place(reader, card, before.get(name, Seen(name)))
+            self.places.append(known)
+        else:
+            self._forget(known)
+            known.put_in(reader, card)
+        self._bind(known, reader)
         return True
 
 
-def _who(card: CardInfo) -> Any:
+def where(reader: ReaderView) -> Where:
+    """Return the host and the id of a reader."""
+    return reader.host, reader.reader
+
+
+def _who(card: CardInfo, at: Where) -> str | Where:
     """Return what a card is known by; one that has no number is known by where it is."""
-    ids = card.identities
-    return (card.eids[0] if card.eids else ids.eid) or ids.iccid or where(card)
-
-
-def _is_changed(place: Place, card: CardInfo) -> bool:
-    """Return whether a card is not the one that was in the place, or was taken out meanwhile."""
-    return place.leaving and not (place.unheard and _who(place.card) == _who(card))
+    return (card.eids[0] if card.eids else None) or card.identities.iccid or at
 
 
 def _is_overlooked(card: CardInfo) -> bool:
     """Return whether nobody looked at a card yet because somebody has, or had, its reader alone."""
     alone = card.lease is not None and card.lease.share is Share.DIRECT
-    return (alone or card.state is CardState.RESETTING) and _who(card) == where(card)
+    nameless = not card.eids and not card.identities.iccid
+    return (alone or card.state is CardState.RESETTING) and nameless

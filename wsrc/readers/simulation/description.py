@@ -20,8 +20,8 @@ def _hex(low: int, high: int) -> str:
     return f"^([0-9A-Fa-f]{{2}}){{{low},{high}}}$"
 
 
-Iccid = Annotated[str, Meta(pattern=r"^[0-9]{18,20}$")]
-Eid = Annotated[str, Meta(pattern=r"^[0-9]{32}$")]
+Iccid = Annotated[str, Meta(pattern=r"^[0-9A-Ea-e]{18,20}$")]
+Eid = Annotated[str, Meta(pattern=_hex(16, 16))]
 Imsi = Annotated[str, Meta(pattern=r"^[0-9]{6,15}$")]
 PinDigits = Annotated[str, Meta(pattern=r"^[0-9]{4,8}$")]
 PukDigits = Annotated[str, Meta(pattern=r"^[0-9]{8}$")]
@@ -42,8 +42,8 @@ _EXPECTED = {
     "update": _CONDITION,
     "increase": _CONDITION,
     "when": 'a fault strikes "before" or "after" the command',
-    "iccid": "an ICCID is 18 to 20 decimal digits in quotes",
-    "eid": "an EID is 32 decimal digits in quotes",
+    "iccid": "an ICCID is 18 to 20 digits, 0 to 9 and A to E, in quotes",
+    "eid": "an EID is 32 digits in quotes",
     "imsi": "an IMSI is 6 to 15 decimal digits in quotes",
     "pin1": "a PIN is 4 to 8 decimal digits in quotes",
     "puk1": "an UNBLOCK PIN is 8 decimal digits in quotes",

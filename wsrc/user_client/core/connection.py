@@ -3,9 +3,7 @@
 
 import asyncio
 import ssl
-from contextlib import AsyncExitStack, suppress
-
-import msgspec
+from contextlib import suppress
 
 from wsrc.errors import (
     ConnectionLostError,
@@ -18,9 +16,9 @@ from wsrc.net.websocket import Link
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
-from wsrc.user_client.core.reader_feed import ReaderFeed
+from wsrc.settings.load import UserSettings
+from wsrc.user_client.core.feeds import ReaderFeed
 from wsrc.user_client.core.requests import Requests
-from wsrc.user_client.core.watching import CardFeed
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.0
 """How long to wait before connecting again; it doubles each time."""
@@ -28,29 +26,22 @@ FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.0
 _OF_READERS = (m.ReaderEvent, m.ReaderMark, m.StateChange, m.ListChange)
 
 
-class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a server is, and how it is kept in touch with; times in seconds."""
-
-    url: str
-    tls: ssl.SSLContext | None
-    connect_s: float
-    ping_s: float
-    keep_s: float
-
-
 class Connection:
     """
     The connection to a server, made again for up to `keep_s` after a loss.
 
-    `open` and `close` are called by the same task. `requests` outlives a loss; a feed does not.
+    It is opened once and closed, in one event loop. `requests` outlives a loss; a feed does not.
+
+    Args:
+        settings: Those of a user.
+        tls: The context of a client of `server_url`; see `net.tls.context_for`.
     """
 
-    def __init__(self, server: Server) -> None:
-        self.requests = Requests(self._send, server.keep_s)
-        self.feed: CardFeed | None = None
-        self.reader_feed: ReaderFeed | None = None
-        self._server = server
-        self._stack = AsyncExitStack()
+    def __init__(self, settings: UserSettings, tls: ssl.SSLContext | None) -> None:
+        self.requests = Requests(self._send, settings.keep_s)
+        self.feed: ReaderFeed | None = None
+        self._settings = settings
+        self._tls = tls
         self._task: asyncio.Task[None] | None = None
         self._link: Link | None = None
         self._closing = False
@@ -65,10 +56,11 @@ class Connection:
             RemoteProtocolError: If it answers with something else.
             RefusedError: If it speaks the first form only, or refuses us.
         """
-        greeted: asyncio.Future[m.HelloAck] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        greeted: asyncio.Future[m.HelloAck] = loop.create_future()
+        # `close` waits for it: whoever opened may be a task that ended meanwhile.
+        self._task = loop.create_task(self._run(hello, greeted), name="connection")
         try:
-            tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
-            self._task = tasks.create_task(self._keep(hello, greeted), name="connection")
             return await greeted
         except BaseException:
             await self.close()
@@ -81,14 +73,34 @@ class Connection:
             self._link.close(CloseCode.DONE, "The user is done.")
         elif self._task is not None:
             self._task.cancel()
-        await self._stack.aclose()
-        self.requests.lost(f"The connection to {self._server.url} is closed.")
+        try:
+            if self._task is not None:
+                await asyncio.wait([self._task])
+        except asyncio.CancelledError:
+            assert self._task is not None
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            raise
+        finally:
+            self.requests.lost(f"The connection to {self._settings.server_url} is closed.")
+        if self._task is not None and not self._task.cancelled():
+            self._task.result()
 
     def _send(self, message: m.Message) -> bool:
         if self._link is None or self._link.closing:
             return False
         self._link.send(message)
         return True
+
+    async def _run(self, hello: m.Hello, greeted: "asyncio.Future[m.HelloAck]") -> None:
+        """Be the task: whatever ends it, nobody waits for an answer after its end."""
+        why = f"The connection to {self._settings.server_url} is closed."
+        try:
+            await self._keep(hello, greeted)
+        finally:
+            if not greeted.done():
+                greeted.set_exception(ConnectionLostError(why))
+            self.requests.lost(why)
 
     async def _keep(self, hello: m.Hello, greeted: "asyncio.Future[m.HelloAck]") -> None:
         """Be connected until there is no more hope of it; tell of the first greeting."""
@@ -101,7 +113,7 @@ class Connection:
             return
         while True:
             self._disconnected(reason)
-            why = await self._connect_again(hello, loop.time() + self._server.keep_s)
+            why = await self._connect_again(hello, loop.time() + self._settings.keep_s)
             if why is None:
                 self._lost(reason)
                 return
@@ -131,15 +143,15 @@ class Connection:
         Raises:
             WsrcError: If there was none.
         """
-        server = self._server
+        settings = self._settings
         async with dial(
-            server.url,
-            server.tls,
-            connect_s=server.connect_s,
-            ping_s=server.ping_s,
+            settings.server_url,
+            self._tls,
+            connect_s=settings.connect_s,
+            ping_s=settings.ping_s,
             longest=MAX_MESSAGE_OCTETS,
         ) as link:
-            ack = await greet(link, hello, server.connect_s, server.url)
+            ack = await greet(link, hello, settings.connect_s, settings.server_url)
             self._link = link
             try:
                 if greeted is None:
@@ -173,17 +185,14 @@ class Connection:
             raise RemoteProtocolError(f"A server does not say {tag_of(message)} to a user.")
         if isinstance(message, m.Restarting):
             self._restarting = message
-        elif isinstance(message, m.CardEvent):
+        elif isinstance(message, _OF_READERS):
             if self.feed is not None:
                 self.feed.hear(message)
-        elif isinstance(message, _OF_READERS):
-            if self.reader_feed is not None:
-                self.reader_feed.hear(message)
         else:
             self.requests.deliver(message)
 
     def _sentence(self, reason: str) -> str:
-        sentence = f"The connection to {self._server.url} is lost: {reason.rstrip('.')}."
+        sentence = f"The connection to {self._settings.server_url} is lost: {reason.rstrip('.')}."
         if self._restarting is not None:
             wait_s = self._restarting.reconnect_in_s
             sentence += f" The server restarts; try again in {wait_s:g} s."
@@ -191,16 +200,15 @@ class Connection:
 
     def _disconnected(self, reason: str) -> None:
         sentence = self._sentence(reason)
-        for feed in (self.feed, self.reader_feed):
-            if feed is not None:
-                feed.lost(sentence)
-        if self._closing or not self._server.keep_s:
+        if self.feed is not None:
+            self.feed.lost(sentence)
+        if self._closing or not self._settings.keep_s:
             self.requests.lost(sentence)
         else:
             self.requests.disconnected(sentence)
 
     def _lost(self, reason: str) -> None:
         sentence = self._sentence(reason)
-        if self._server.keep_s and not self._closing:
-            sentence += f" It could not be made again within {self._server.keep_s:g} s."
+        if self._settings.keep_s and not self._closing:
+            sentence += f" It could not be made again within {self._settings.keep_s:g} s."
         self.requests.lost(sentence)

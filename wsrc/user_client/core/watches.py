@@ -2,15 +2,15 @@
 """The part of `aio.Client` that asks for readers."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Unpack
 
 from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.messages import ReaderView
+from wsrc.user_client.core import arguments
 from wsrc.user_client.core.connection import Connection
-from wsrc.user_client.core.feed import Feed
-from wsrc.user_client.core.reader_feed import (
+from wsrc.user_client.core.feeds import (
     Notification,
     ReaderChange,
     ReaderFeed,
@@ -18,6 +18,7 @@ from wsrc.user_client.core.reader_feed import (
     ReaderNews,
     ReaderSnapshot,
 )
+from wsrc.user_client.naming import Filters
 
 
 class ReaderCalls:
@@ -27,9 +28,9 @@ class ReaderCalls:
         self._connection = connection
         self._timeout_s = timeout_s
 
-    async def list_readers(self) -> ReaderSnapshot:
+    async def list_readers(self, **filters: Unpack[Filters]) -> ReaderSnapshot:
         """
-        Return all readers, empty ones too.
+        Return the readers that all filters match, empty ones too.
 
         Where there are so many that they come in parts, and one changes meanwhile, the mark is
         that of the first part: a watch from there on tells the change again.
@@ -38,32 +39,39 @@ class ReaderCalls:
             ConnectionLostError: If the connection is lost or the server does not answer in time.
             RefusedError: If the server does not know of readers.
         """
-        ack = await self._ask_list(0)
+        filters = arguments.filters(filters)
+        ack = await self._ask_list(m.ListReaders(**filters))
         readers: list[ReaderView] = [*ack.readers]
         mark = ReaderMark(ack.instance, ack.seq)
         while ack.next is not None:
-            ack = await self._ask_list(ack.next)
+            ack = await self._ask_list(m.ListReaders(after=ack.next, **filters))
             readers += ack.readers
         return ReaderSnapshot(tuple(readers), mark)
 
     async def watch_readers(
-        self, since: ReaderMark | None = None, *, again: bool = True
+        self,
+        since: ReaderMark | None = None,
+        *,
+        again: bool = True,
+        **filters: Unpack[Filters],
     ) -> AsyncGenerator[ReaderNews, None]:
         """
-        Yield a snapshot of all readers, and then every change, once and in order.
+        Yield a snapshot of the readers, and then every change, once and in order.
+
+        With filters, the changes are those of readers that match before or after.
 
         Each has a `mark`. When a lost connection was made again, the changes that were missed are
         given, or another snapshot where the server does not know them any more; another client
         goes on like that `since` the last mark. Without `again` the watch ends with the
-        connection. A client has one watch of readers at a time.
+        connection. A client has one watch at a time.
 
         Raises:
-            LocalProtocolError: If the client watches readers already.
+            LocalProtocolError: If the client watches already.
             ConnectionLostError: If the connection is lost.
             RefusedError: If the server does not know of readers.
         """
         while True:
-            async with self._watching(_from(since, m.ReaderForm.WSRC)) as feed:
+            async with self._watching(m.ReaderForm.WSRC, since, filters) as feed:
                 try:
                     while True:
                         news = await feed.next()
@@ -89,7 +97,7 @@ class ReaderCalls:
         """
         since: ReaderMark | None = None
         while True:
-            async with self._watching(_from(since, m.ReaderForm.JSON_RPC)) as feed:
+            async with self._watching(m.ReaderForm.JSON_RPC, since, {}) as feed:
                 try:
                     while True:
                         notifications, mark = await self._notifications(feed)
@@ -117,7 +125,7 @@ class ReaderCalls:
                 case _:
                     pass
 
-    def _goes_on(self, feed: Feed[Any]) -> bool:
+    def _goes_on(self, feed: ReaderFeed) -> bool:
         """
         Return whether the connection of a feed was lost and will be made again.
 
@@ -128,32 +136,43 @@ class ReaderCalls:
         return feed.is_cut
 
     @asynccontextmanager
-    async def _watching(self, request: m.WatchReaders) -> AsyncGenerator[ReaderFeed, None]:
+    async def _watching(
+        self, form: m.ReaderForm, since: ReaderMark | None, filters: Filters
+    ) -> AsyncGenerator[ReaderFeed, None]:
         connection = self._connection
-        if connection.reader_feed is not None:
-            raise LocalProtocolError(
-                "This client watches readers already; use another for another watch."
-            )
-        connection.reader_feed = feed = ReaderFeed()
+        filters = arguments.filters(filters)
+        if connection.feed is not None:
+            raise LocalProtocolError("This client watches already; use another for another watch.")
+        connection.feed = feed = ReaderFeed(
+            filtered=any(each is not None for each in filters.values())
+        )
+        instance, seq = arguments.mark(since, "since") if since is not None else (None, None)
+        request = m.WatchReaders(form=form, since=seq, instance=instance, **filters)
         try:
             await connection.requests.ask(request, self._timeout_s, hear=feed.hear)
             while feed.after is not None:
-                await self._ask_list(feed.after, feed)
+                await self._ask_list(m.ListReaders(after=feed.after, **filters), feed)
             yield feed
         finally:
-            connection.reader_feed = None
+            connection.feed = None
 
-    async def _ask_list(self, after: int, feed: ReaderFeed | None = None) -> m.ListReadersAck:
+    async def _ask_list(
+        self, request: m.ListReaders, feed: ReaderFeed | None = None
+    ) -> m.ListReadersAck:
         hear = feed.hear if feed is not None else None
-        request = m.ListReaders(after=after)
         ack = await self._connection.requests.ask(request, self._timeout_s, hear=hear)
         assert isinstance(ack, m.ListReadersAck)
-        if ack.next is not None and ack.next <= after:
+        if ack.next is not None and ack.next <= request.after:
             raise RemoteProtocolError("The server's list of readers goes in a circle.")
         return ack
 
 
-def _from(since: ReaderMark | None, form: m.ReaderForm) -> m.WatchReaders:
-    """Ask for what happens since a mark, or for everything."""
-    instance, seq = since if since is not None else (None, None)
-    return m.WatchReaders(form=form, since=seq, instance=instance)
+def following(
+    client: ReaderCalls, since: ReaderMark | None = None
+) -> AbstractAsyncContextManager[ReaderFeed]:
+    """
+    Have a feed of all readers in the block, of this connection; the server has agreed by then.
+
+    Raises as `ReaderCalls.watch_readers`, with which it shares the one watch of a client.
+    """
+    return client._watching(m.ReaderForm.WSRC, since, {})  # noqa: SLF001 - no part of the face

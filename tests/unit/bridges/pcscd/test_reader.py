@@ -33,7 +33,7 @@ def test_what_happens_to_a_handle_that_is_held(
 @pytest.mark.parametrize("event", HandleEvent)
 def test_nothing_happens_to_a_handle_that_was_returned(handle: Handle, event: HandleEvent) -> None:
     handle.note(HandleEvent.RETURN)
-    with pytest.raises(AssertionError, match="does not follow returned"):
+    with pytest.raises(AssertionError, match="What is returned cannot be"):
         handle.note(event)
 
 

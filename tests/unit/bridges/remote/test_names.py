@@ -1,25 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names of readers."""
 
-from typing import Any
-
 import pytest
-from hypothesis import given, strategies as st
 
+from tests.support.card_rows import EID, ICCID, card
 from wsrc.bridges.remote.names import reader_name
-from wsrc.protocol.messages import CardInfo, CardState, Identities
-
-ICCID, EID = "8988211000000430010", "89882119900000000000000000007280"
-
-
-def card(iccid: str | None = ICCID, reader: str = "r1", **more: Any) -> CardInfo:
-    more = {"state": CardState.READY, "host": "bench"} | more
-    return CardInfo(
-        remote_addr=("bench", 0),
-        identities=Identities(atr="3b00", iccid=iccid),
-        reader=reader,
-        **more,
-    )
+from wsrc.protocol.messages import CardInfo
 
 
 @pytest.mark.parametrize(
@@ -46,11 +32,3 @@ def test_same_names_are_told_apart_by_their_number() -> None:
     assert len(taken) == 300
     assert all(len(name) <= 127 for name in taken)
     assert b"WSRC " + b"x" * 116 + b" 01 00" in taken
-
-
-@given(st.text(max_size=200))
-def test_name_is_good_for_any_program(label: str) -> None:
-    name = reader_name(card(label=label), ())
-    assert len(name) <= 127
-    assert b"\0" not in name
-    assert name.decode().isprintable()

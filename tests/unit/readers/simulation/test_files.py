@@ -61,6 +61,36 @@ def test_iccid_is_read_under_the_mf(uicc: Card) -> None:
     assert apdu(uicc, "00b00000 00") == "988812010000400310f09000"
 
 
+@pytest.mark.parametrize(
+    ("adf", "read"),
+    [
+        ("", "00b08200 0a"),
+        ("", "00b08500 04"),
+        ("", "00b201f4 30"),
+        (SELECT_USIM, "00b08700 09"),
+        (SELECT_USIM, "00b08b00 01"),
+        (SELECT_USIM, "00b08300 04"),
+        (SELECT_USIM, "00b201e4 03"),
+    ],
+    ids=["ICCID", "PL", "DIR", "IMSI", "LOCI", "AD", "counter"],
+)
+def test_files_have_the_short_identifiers_of_ts_102_221_and_31_102(
+    uicc: Card, adf: str, read: str
+) -> None:
+    apdu(uicc, VERIFY_PIN1)
+    if adf:
+        apdu(uicc, adf)
+        apdu(uicc, VERIFY_PIN1)
+    assert apdu(uicc, read).endswith("9000")
+
+
+def test_a_path_names_the_file_by_its_last_four_digits(uicc: Card) -> None:
+    apdu(uicc, SELECT_USIM)
+    apdu(uicc, "00a4000c 02 6fe3")
+    assert apdu(uicc, "00a40004 02 6fe3 00").endswith("9000")
+    assert apdu(uicc, "00a40004 02 6fe3 00").find("83026fe3") > 0
+
+
 def test_iccid_is_read_by_short_identifier_and_becomes_current(uicc: Card) -> None:
     assert apdu(uicc, "00b08200 0a") == "988812010000400310f09000"
     assert apdu(uicc, "00b00008 02") == "10f09000"

@@ -25,13 +25,10 @@ from certs.make_certs import Certificates
 from tests.support.in_thread import Elsewhere, elsewhere
 from tests.support.paths import ROOT
 from tests.support.world import EUICC, UICC
-from tests.unit.readers.test_pcsc_missing import unusable_library
 from wsrc.bridges.pyscard import install as pyscard
 from wsrc.bridges.pyscard.install import RemoteReader
 from wsrc.errors import ConfigError, ConnectionLostError, LocalProtocolError
 from wsrc.readers.simulation import default_cards
-
-__all__ = ["unusable_library"]
 
 
 @pytest.fixture

@@ -1,27 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """A remote card in a slot of vpcd, with the test as the driver and a real server."""
 
+import asyncio
 import contextlib
-import functools
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from certs.make_certs import Certificates
-from tests.integration.test_vpcd_card import ASK, ATR, OFF, ON, RESET, VERIFY, Driver
 from tests.support.gate import Gate
 from tests.support.in_thread import Elsewhere, elsewhere
+from tests.support.pcsc.vpcd_driver import ASK, ATR, OFF, ON, RESET, VERIFY, Driver
 from tests.support.proxy import listening
-from tests.support.world import UICC, until
-from wsrc.bridges.remote.roster import FollowingClient, Roster
+from tests.support.world import running, until
+from wsrc.bridges.remote.cards import RemoteCards, clients
 from wsrc.bridges.vpcd import VpcdSlot
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Card, default_cards, make_card, parse_description
+from wsrc.settings.load import UserSettings
 
-LIMIT_S = 20.0
 MF = bytes.fromhex("00a40004023f00")
 
 
@@ -75,37 +74,38 @@ def slot_with(
     card: Card | None = None,
     idle_s: float = 60.0,
     keep_s: float = 30.0,
-    **settings: Any,
+    **server: Any,
 ) -> Iterator[Slot]:
     card = card or default_cards()[0]
     driver, gates = Driver(), contextlib.AsyncExitStack()
-    with elsewhere(certificates, **settings) as there:
+    with elsewhere(certificates, **server) as there:
         there.do(there.world.host([card]))
         slot = Slot(there, driver, card)
         gate = there.do(gates.enter_async_context(listening(Gate(there.world.app.user_port))))
         slot.gate = gate
-        follower = functools.partial(
-            FollowingClient,
-            f"wss://localhost:{gate.port}/user",
-            ca=certificates.ca,
-            keep_s=keep_s,
-        )
-        roster = Roster(follower, {}, slot.notes.append)
-        roster.open()
-        served = VpcdSlot(roster, "127.0.0.1", driver.port, idle_s, slot.notes.append)
-        thread = threading.Thread(target=served.run)
-        thread.start()
+        url = f"wss://localhost:{gate.port}/user"
+        settings = UserSettings(server_url=url, tls_ca=certificates.ca, keep_s=keep_s)
         try:
-            yield slot
+            with there.within(served(settings, driver.port, idle_s, slot.notes)):
+                yield slot
         finally:
-            served.stop()
-            served.stop()
-            roster.close()
-            roster.close()
-            thread.join(LIMIT_S)
             driver.close()
             there.do(gates.aclose())
-            assert not thread.is_alive()
+
+
+@contextlib.asynccontextmanager
+async def served(
+    settings: UserSettings, port: int, idle_s: float, notes: list[str]
+) -> AsyncIterator[None]:
+    """Have a slot of vpcd served."""
+    cards = RemoteCards(clients(settings), [], notes.append)
+    slot = VpcdSlot(cards, "127.0.0.1", port, idle_s, notes.append)
+    async with asyncio.TaskGroup() as tasks:
+        at_work = [tasks.create_task(each) for each in (cards.run(slot.look), slot.run())]
+        await cards.begun()
+        yield
+        for task in at_work:
+            task.cancel()
 
 
 def test_what_pcscd_polls_never_takes_the_card(certificates: Certificates) -> None:
@@ -222,50 +222,62 @@ def test_a_driver_that_is_not_there_is_told_once_and_waited_for(
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
     with elsewhere(certificates) as there:
-        there.do(there.world.host())
+        there.do(there.world.host(default_cards()[:1]))
         notes: list[str] = []
-        roster = Roster(lambda: FollowingClient(there.url, ca=certificates.ca), {"iccid": UICC})
-        roster.open()
-        slot = VpcdSlot(roster, "127.0.0.1", port, 1.0, notes.append)
-        thread = threading.Thread(target=slot.run)
-        thread.start()
+        settings = UserSettings(server_url=there.url, tls_ca=certificates.ca)
 
         async def is_told() -> bool:
             return bool(notes)
 
-        there.do(until(is_told))
-        slot.stop()
-        thread.join(LIMIT_S)
-        roster.close()
-        assert not thread.is_alive()
+        with there.within(served(settings, port, 1.0, notes)):
+            there.do(until(is_told))
     assert len(notes) == 1
     assert f"No slot at 127.0.0.1 port {port}" in notes[0]
     assert "vpcd" in notes[0]
 
 
-def test_the_server_may_be_away_for_a_while(certificates: Certificates) -> None:
-    with contextlib.ExitStack() as server:
-        there = server.enter_context(elsewhere(certificates))
-        notes: list[str] = []
-        follower = functools.partial(FollowingClient, there.url, ca=certificates.ca, keep_s=0)
-        roster = Roster(follower, {}, notes.append)
-        roster.open()
-        version = roster.version
-        there.do(there.world.host(default_cards()[:1]))
-        assert roster.wait(version, LIMIT_S)
-        while not roster.cards:
-            assert roster.wait(roster.version, LIMIT_S)
-        user_port, card_port = there.world.app.user_port, there.world.app.card_port
-        server.close()
-        while roster.cards:
-            assert roster.wait(roster.version, LIMIT_S)
-        assert roster.fault is not None
-    try:
-        with elsewhere(certificates, user_port=user_port, card_port=card_port) as again:
-            again.do(again.world.host(default_cards()[:1]))
-            while not roster.cards:
-                assert roster.wait(roster.version, LIMIT_S)
-            assert roster.fault is None
-            assert "Connected to" in notes[-1]
-    finally:
-        roster.close()
+async def test_the_server_may_be_away_for_a_while(certificates: Certificates) -> None:
+    notes: list[str] = []
+    async with contextlib.AsyncExitStack() as stack:
+        async with running(certificates) as world:
+            settings = UserSettings(server_url=world.user_url, tls_ca=world.ca, keep_s=0)
+            cards = RemoteCards(clients(settings), [], notes.append)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            watching = tasks.create_task(cards.run(lambda _: None))
+            stack.callback(watching.cancel)
+            await cards.begun()
+            assert not cards.places
+            await world.host(default_cards()[:1])
+            await until(lambda: [place.seen.present for place in cards.places] == [True])
+            ports = {"user_port": world.app.user_port, "card_port": world.app.card_port}
+        await until(lambda: cards.trouble is not None)
+        await until(lambda: [place.seen.unavailable for place in cards.places] == [True])
+        async with running(certificates, **ports) as world:
+            await world.host(default_cards()[:1])
+            await until(lambda: [place.seen.present for place in cards.places] == [True])
+            assert cards.trouble is None
+            assert "The server is there again." in notes[-1]
+
+
+async def test_a_card_stays_in_the_slot_while_its_host_comes_back_to_a_restarted_server(
+    certificates: Certificates,
+) -> None:
+    card, driver, notes = default_cards()[0], Driver(), list[str]()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(driver.close)
+        former = await stack.enter_async_context(running(certificates))
+        await former.host([card])
+        port = former.app.user_port
+        settings = UserSettings(server_url=former.user_url, tls_ca=former.ca)
+        await stack.enter_async_context(served(settings, driver.port, 60.0, notes))
+        await asyncio.to_thread(driver.accept)
+        await former.app.stop()
+        async with running(certificates, user_port=port) as world:
+            await until(lambda: "The server is there again." in notes)
+            assert await asyncio.to_thread(driver.ask, ATR) == card.atr
+            async with asyncio.TaskGroup() as tasks:
+                asking = tasks.create_task(asyncio.to_thread(driver.ask, MF))
+                await until(lambda: world.app.counts["waiting"] == 1)
+                await world.host_without_waiting([default_cards()[0]], "bench")
+            assert asking.result()[:1] == b"\x61"
+            assert len([note for note in notes if "slot" in note]) == 1, notes

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reader for pySim, against a stand-in of its base class and a real server."""
+# Longer than the aim: all tests of a package of its own, which share the stand-in of pySim.
 
 import abc
 import argparse
@@ -162,6 +163,58 @@ def test_pysim_opens_this_reader_when_a_card_is_named(
     link.close()
 
 
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["--wsrc-iccid", "8988 2110 0000 0430 01"], "ICCID 8988 2110 0000 0430 01"),
+        (["--wsrc-reader", "Simulated UICC 00 00@bench"], "READER Simulated UICC 00 00@bench"),
+        (["--wsrc-label", "Blue"], "LABEL Blue"),
+        (["--wsrc-card", "blue"], "CARD blue"),
+        (["--wsrc-label", "blue", "--wsrc-iccid", UICC], f"ICCID {UICC}, LABEL blue"),
+    ],
+)
+def test_a_card_is_chosen_by(
+    there: Elsewhere, pysim: ModuleType, args: list[str], named: str
+) -> None:
+    there.do(there.world.host(labels={UICC: "blue"}))
+    opts = options(there, *args)
+    link = pysim.init_reader(opts)
+    assert str(link) == f"WSRC[{named} at {there.url}]"
+    link.connect()
+    assert state(there) is CardState.ASSOCIATED
+    link.close()
+
+
+def test_several_cards_are_told_apart_by_an_option_that_there_is(
+    there: Elsewhere, host: Host, pysim: ModuleType
+) -> None:
+    opts = options(there, "--wsrc-card", "3b9c96801fc78031e073fe215364575352438d")
+    link = pysim.init_reader(opts)
+    there.do(there.world.host(name="second"))
+    with pytest.raises(ReaderError, match="Select by reader as well"):
+        link.connect()
+    link.close()
+    both = ("--wsrc-iccid", UICC, "--wsrc-reader", "Simulated UICC 00 00@second")
+    opts = options(there, *both)
+    link = pysim.init_reader(opts)
+    link.connect()
+    link.close()
+
+
+def test_options_that_pysim_has_itself_stay_its_own(
+    there: Elsewhere, host: Host, pysim: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_its_own(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        own_args(parser).add_argument("--wsrc-iccid", dest="wsrc_iccid", help="its own")
+        return parser
+
+    monkeypatch.setattr(pysim, "argparse_add_reader_args", with_its_own)
+    opts = options(there, "--wsrc-iccid", UICC, "--wsrc-reader", "*")
+    link = pysim.init_reader(opts)
+    assert str(link).startswith(f"WSRC[ICCID {UICC}, READER *")
+    link.close()
+
+
 def test_pysim_opens_its_own_reader_when_none_is_named(there: Elsewhere, pysim: ModuleType) -> None:
     opts = options(there)
     assert pysim.init_reader(opts, proactive_handler=1) == (
@@ -256,7 +309,9 @@ def test_what_is_no_command_is_not_sent(link: Any, apdu: str) -> None:
 def test_faults_of_the_reader_are_readers_faults(there: Elsewhere, host: Host) -> None:
     from wsrc_pysim.link import WsrcLink  # type: ignore[import-not-found]  # noqa: PLC0415
 
-    with pytest.raises(ReaderError, match="--wsrc-eid or --wsrc-iccid"):
+    with pytest.raises(
+        ReaderError, match=r"--wsrc-iccid, --wsrc-eid, --wsrc-reader, .* or --wsrc-"
+    ):
         WsrcLink(argparse.Namespace())
     for url in ("http://localhost", "wss://localhost:1/user"):
         with pytest.raises(ReaderError):

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make mutants RANDOM=N` as it is run: which tests, in a copy of the tree, and what it says."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.support.paths import ROOT
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tools() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "contrib" / "tools"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def tools() -> dict[str, ModuleType]:
+    import mutations  # noqa: PLC0415 - contrib is no package
+    import plant_bugs  # noqa: PLC0415
+    import tests_of  # noqa: PLC0415
+
+    return {"mutations": mutations, "plant_bugs": plant_bugs, "tests_of": tests_of}
+
+
+def test_tests_of_the_room_come_first_and_every_module_has_some(
+    tools: dict[str, ModuleType],
+) -> None:
+    tree = tools["tests_of"].Tree(ROOT)
+    first, *_ = tree.stages("wsrc/relay/sharing.py")
+    assert first[0] == "tests/unit/relay/test_sharing.py"
+    assert tree.stages("wsrc/relay/sharing.py", ["property"])[0][-1].startswith("tests/property/")
+    files = [str(path.relative_to(ROOT)) for path in (ROOT / "wsrc").rglob("*.py")]
+    places = tools["mutations"].places
+    changed = [file for file in files if places((ROOT / file).read_text("utf-8"))]
+    assert len(changed) > 100
+    assert [file for file in changed if not tree.stages(file)] == []
+
+
+def test_programs_that_tests_run_are_reached(tools: dict[str, ModuleType]) -> None:
+    stages = tools["tests_of"].Tree(ROOT).stages("wsrc/command_line/entry.py")
+    assert any(test.startswith("tests/system/") for group in stages for test in group)
+
+
+def test_bugs_are_planted_in_a_copy_and_taken_back(
+    tools: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    copy = tools["plant_bugs"].Copy(tmp_path)
+    file, tests = "wsrc/octets.py", ["tests/unit/test_octets.py"]
+    right = (ROOT / file).read_text("utf-8")
+    wrong = f"{right}\n\nraise RuntimeError('planted')\n"
+    with copy.with_text(file, wrong):
+        assert copy.run(tests)[0].name == "CAUGHT"
+        assert (ROOT / file).read_text("utf-8") == right
+    assert copy.run(tests)[0].name == "SURVIVED"
+    assert copy.run(tests, limit_s=0.0)[0].name == "UNDECIDED"
+
+
+def test_the_command_draws_plants_and_says_what_survived(
+    tools: dict[str, ModuleType],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["plant_bugs.py", "wsrc/octets.py", "--random", "1", "--seed", "3", "--jobs", "1"]
+    monkeypatch.setattr(sys, "argv", [*words, "--tests", "tests/unit/test_errors.py"])
+    assert tools["plant_bugs"].main() == 1
+    said = capsys.readouterr().out
+    assert said.startswith("seed 3\nSURVIVED  wsrc/octets.py:")
+    assert "1 bugs planted, 1 survived\n  wsrc/octets.py:" in said

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a field of a message means, and the fields that recur.
+
+`Annotated[T, means("…")]` stands with the field; the JSON Schema and the tables of
+`docs/protocol.md` are made of it. What is meant in one way everywhere has its type here.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from wsrc.card.slot import CardProtocol, Share
+from wsrc.octets import Octets
+
+
+def means(text: str, **keywords: object) -> msgspec.Meta:
+    """
+    Say what a field means.
+
+    Args:
+        text: For another implementer, with units and ranges, without a full stop.
+        keywords: What the JSON Schema has of the field besides; reading does not check it.
+    """
+    return msgspec.Meta(description=text, extra_json_schema=keywords or None)
+
+
+Session = Annotated[str, means("Name of the session that this belongs to")]
+Holder = Annotated[str, means("Name of the user")]
+
+ReaderId = Annotated[
+    str, means("Id of the reader, the same after restarts where the reader allows it")
+]
+ReaderName = Annotated[str, means("Name of the reader on its host")]
+HostName = Annotated[str, means("Name of the card client")]
+Insertion = Annotated[
+    int, means("Grows with each card that is put in: a request for one card never reaches the next")
+]
+
+Atr = Annotated[Octets, means("Answer to reset, at most 33 octets (ISO/IEC 7816-3 clause 8.2.1)")]
+Iccid = Annotated[str, means("ICCID, 18 to 20 digits without filler")]
+Eids = Annotated[tuple[str, ...], means("All EIDs of the card, 32 digits each")]
+Label = Annotated[str, means("What the operator of the card host calls the card")]
+
+ProtocolInForce = Annotated[CardProtocol, means("Transmission protocol in force")]
+Protocols = Annotated[tuple[CardProtocol, ...], means("Protocols that may be used; none means any")]
+ShareMode = Annotated[Share, means("With whom the card is used")]
+RawTpdu = Annotated[bool, means("Pass T=0 blocks as they are: fetch no responses, correct no Le")]
+
+Command = Annotated[
+    Octets, means("Command APDU of 4 to 65 544 octets (ISO/IEC 7816-3 clause 12.1), or a TPDU")
+]
+ResponseData = Annotated[Octets, means("Data of the response, which may be empty")]
+StatusWord = Annotated[
+    str, means("Status word, four hexadecimal digits", pattern="^[0-9a-fA-F]{4}$")
+]
+StatusPattern = Annotated[
+    str, means("Four hexadecimal digits, `x` for any digit", pattern="^[0-9a-fA-FxX]{4}$")
+]

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The JSON Schema of all messages: their classes, what fields and words mean, who says which."""
+
+from collections.abc import Iterable
+from typing import Any, get_args
+
+import msgspec
+
+from wsrc.octets import Octets
+from wsrc.protocol.conversation import MAY_SAY, said_by
+from wsrc.protocol.messages import AnyMessage, Message
+from wsrc.protocol.reader_events import NOTIFICATIONS
+from wsrc.words import Word
+
+Json = dict[str, Any]
+
+
+def schema() -> Json:
+    """
+    Return the JSON Schema (2020-12) of all messages; validators in strict mode take it.
+
+    `$defs` has each class by its name, and for each speaker and phase the messages that may be
+    said then, as in `user_client_open`.
+    """
+    kinds = (*get_args(AnyMessage), *NOTIFICATIONS.values())
+    references, definitions = msgspec.json.schema_components(
+        kinds, schema_hook=_octets, ref_template="#/$defs/{name}"
+    )
+    for definition in definitions.values():
+        for name, field in definition.get("properties", {}).items():
+            definition["properties"][name] = _described(name, field)
+    for kind in kinds:
+        definitions[kind.__name__]["description"] += f"\n\n{place(kind)}"
+    for kind in NOTIFICATIONS.values():
+        del definitions[kind.__name__]["properties"]["id"]
+    for word in Word.__subclasses__():
+        if word.__name__ in definitions:
+            definitions[word.__name__]["description"] += _meanings(word)
+    reference_of = dict(zip(kinds, references, strict=True))
+    for (speaker, phase), said in MAY_SAY.items():
+        definitions[f"{speaker} {phase}".replace(" ", "_")] = {
+            "description": f"What may come from {speaker.meaning} {phase.meaning}.",
+            "anyOf": [reference_of[kind] for kind in kinds if kind in said],
+        }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "WSRC messages",
+        "description": "The text of one frame; see docs/protocol.md.",
+        "anyOf": references,
+        "$defs": definitions,
+    }
+
+
+def place(kind: type[Message]) -> str:
+    """Return a sentence that says who may say a message, and in which phases."""
+    places = (f"{who.meaning} ({', '.join(phases)})" for who, phases in said_by(kind).items())
+    return f"From {', '.join(places)}."
+
+
+def _octets(kind: type) -> Json:
+    if kind is Octets:
+        return {"type": "string", "pattern": "^([0-9a-fA-F]{2})*$", "contentEncoding": "base16"}
+    raise NotImplementedError(kind.__name__)
+
+
+def _described(name: str, field: Json) -> Json:
+    """Return the schema of a field with its description on top, also where it may be null."""
+    if name == "msg_type":
+        (tag,) = field["enum"]
+        return {"description": "Name of the message", "const": tag}
+    branches: list[Json] = field.get("anyOf", [])
+    for each in (field, *branches):
+        each.pop("discriminator", None)  # of OpenAPI; JSON Schema does not have it
+    texts = [branch.pop("description") for branch in branches if "description" in branch]
+    return {"description": texts[0], **field} if texts else field
+
+
+def _meanings(words: Iterable[Word]) -> str:
+    return "".join(f"\n\n`{word}`: {word.meaning}." for word in words)

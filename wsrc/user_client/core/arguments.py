@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a program gives to the library, checked before anything is sent.
+
+All raise LocalProtocolError; the sentence names the argument, and never repeats octets.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, TypeVar, cast
+
+from wsrc.errors import LocalProtocolError
+from wsrc.octets import Octets
+from wsrc.user_client.naming import Filters
+
+E = TypeVar("E", bound=StrEnum)
+
+_OCTETS = (bytes, bytearray, memoryview)
+
+
+def octets(value: object, name: str) -> Octets:
+    """Return a copy of octets, which are bytes, a bytearray or a memoryview."""
+    if isinstance(value, _OCTETS):
+        return Octets(cast("bytes", value))
+    hint = "; bytes.fromhex() reads hexadecimal digits" if isinstance(value, str) else ""
+    raise _wrong(name, f"bytes, not {_kind(value)}{hint}")
+
+
+def text(value: object, name: str) -> str:
+    """Return a text."""
+    if isinstance(value, str):
+        return value
+    raise _wrong(name, f"text, not {_kind(value)}")
+
+
+def whole(value: object, name: str) -> int:
+    """Return a whole number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise _wrong(name, f"a whole number, not {_kind(value)}")
+
+
+def number(value: object, name: str) -> float:
+    """Return a number."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    raise _wrong(name, f"a number, not {_kind(value)}")
+
+
+def flag(value: object, name: str) -> bool:
+    """Return a truth value."""
+    if isinstance(value, bool):
+        return value
+    raise _wrong(name, f"True or False, not {_kind(value)}")
+
+
+def member(value: object, kind: type[E], name: str) -> E:
+    """Return a member of an enumeration, which may be given by its value as well."""
+    try:
+        return kind(cast("str", value))
+    except ValueError:
+        given = repr(value[:40]) if isinstance(value, str) else _kind(value)
+        raise _wrong(name, f"one of {', '.join(kind)}, not {given}") from None
+
+
+def members(values: object, kind: type[E], name: str) -> tuple[E, ...]:
+    """Return several members of an enumeration."""
+    return tuple(member(each, kind, name) for each in several(values, name))
+
+
+def several(values: object, name: str) -> tuple[Any, ...]:
+    """Return the items of a list, a tuple or the like; a text or octets are one thing."""
+    given = _kind(values)
+    if isinstance(values, (str, *_OCTETS, Mapping)) or not isinstance(values, Iterable):
+        raise _wrong(name, f"a list, not {given}")
+    return tuple(cast("Sequence[Any]", values))
+
+
+def function(value: object, name: str) -> Callable[..., Any]:
+    """Return what can be called."""
+    if callable(value):
+        return value
+    raise _wrong(name, f"a function, not {_kind(value)}")
+
+
+def mark(value: object, name: str) -> tuple[str, int]:
+    """Return the parts of a `ReaderMark`."""
+    match value:
+        case (str(instance), int(seq)):
+            return instance, seq
+        case _:
+            raise _wrong(name, "a mark that a watch of readers gave")
+
+
+def filters(given: Mapping[str, Any]) -> Filters:
+    """Return filters, or a selection, whose names are known and whose values are text."""
+    for name, value in given.items():
+        if name not in Filters.__annotations__:
+            known = ", ".join(Filters.__annotations__)
+            raise LocalProtocolError(f"A card is not selected by {name[:40]!r}; use {known}.")
+        if value is not None:
+            text(value, name)
+    return cast("Filters", given)
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+def _wrong(name: str, what: str) -> LocalProtocolError:
+    return LocalProtocolError(f"{name} must be {what}.")
