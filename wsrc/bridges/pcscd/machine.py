@@ -15,6 +15,7 @@ from wsrc.bridges.pcscd.reader import Reader
 from wsrc.bridges.pcscd.requests import (
     MAJOR,
     NEWEST_MINOR,
+    OLD_TABLE_READERS,
     OLDEST_MINOR,
     CardRequest,
     Events,
@@ -47,6 +48,8 @@ class Machine:
         self._calls = Calls(self._table, self._waiting, self._turns, draw)
         self._contexts: dict[int, Program] = {}
         self._last_program = 0
+        self._away: dict[bytes, Reader] = {}
+        """Readers that are out of reach, those first that have been so for longest."""
 
     # What the source sees
 
@@ -61,13 +64,35 @@ class Machine:
             elif reader.update(now[reader.name]):
                 self._turns.close_stale(reader)
                 changed = True
+            self._note_away(reader)
         for each in seen:
-            if self._table.find(each.name) is None:
+            if self._table.find(each.name) is None and not each.unavailable:
+                self._make_room()
                 self._table.add(Reader(each))
                 changed = True
         if changed:
             self._turns.let_go = True
             self._waiting.changed()
+
+    def _note_away(self, reader: Reader) -> None:
+        if reader.seen.unavailable and not reader.gone:
+            self._away.setdefault(reader.name, reader)
+        else:
+            self._away.pop(reader.name, None)
+
+    def _make_room(self) -> None:
+        """
+        Give up a reader that is out of reach where the old table has no room for another one.
+
+        Some never come back; none is given up that a program has a handle of. One that does come
+        back is a new one.
+        """
+        if len(self._table.readers) >= OLD_TABLE_READERS:
+            unused = (r for r in self._away.values() if not r.handles and not r.busy)
+            reader = next(unused, None)
+            if reader is not None:
+                self._unplugged(reader)
+                self._note_away(reader)
 
     def _unplugged(self, reader: Reader) -> None:
         reader.gone = True

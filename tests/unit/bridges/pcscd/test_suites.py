@@ -145,6 +145,46 @@ def test_d30c_a_reader_that_is_shown_stays_so_when_others_come(world: World) -> 
     assert set(names(one)) == {each.name for each in everyone[3:18]}
 
 
+def away(number: int) -> Seen:
+    return Seen(reader(number).name, unavailable=True, event_count=1)
+
+
+def test_d30d_readers_that_went_for_good_are_given_up_for_others(world: World) -> None:
+    one, new = world.program(), world.program(6)
+    for number in range(1, 20):
+        world.see(*(away(old) for old in range(number)), reader(number))
+        assert reader(number).name in names(one)
+    assert [row.name for row in new.ask(asks.GetTable()) if row.name] == names(one)
+    world.see(*(away(old) for old in range(19)), reader(19))
+    assert len(names(one)) == 15
+    assert set(names(one)) == {reader(number).name for number in range(5, 20)}
+    world.see(reader(0), *(away(old) for old in range(1, 19)), reader(19))
+    assert reader(0).name in names(one)
+    assert one.connect(name=reader(0).name)[0] is OK
+
+
+def test_d30d_reader_of_which_a_program_has_a_handle_is_not_given_up(world: World) -> None:
+    world.see(reader(0))
+    one = world.program()
+    card = one.connect(name=reader(0).name)[1]
+    for number in range(1, 20):
+        world.see(*(away(old) for old in range(number)), reader(number))
+    assert reader(0).name in names(one)
+    assert one.simple(asks.Status(card)) is Code.SCARD_E_READER_UNAVAILABLE
+    one.simple(asks.Disconnect(card, 0))
+    world.see(*(away(old) for old in range(20)), reader(20))
+    assert reader(0).name not in names(one)
+
+
+def test_d30d_readers_out_of_reach_stay_while_there_is_room(world: World) -> None:
+    one = world.program(6)
+    world.see(*(reader(number) for number in range(20)))
+    world.see(*(away(number) for number in range(20)))
+    assert len([row for row in one.ask(asks.GetTable()) if row.name]) == 20
+    world.see(*(reader(number) for number in range(20)))
+    assert len([row for row in one.ask(asks.GetTable()) if row.name]) == 20
+
+
 def test_d30g_attributes_that_are_text_end_with_a_nul(world: World) -> None:
     one = world.program()
     card = one.card()
