@@ -15,14 +15,14 @@ from wsrc.readers.simulation import make_card, parse_description
 
 pytest.importorskip("smartcard", reason="the Python package pyscard is missing")
 
-from smartcard.Card import Card as ScCard  # noqa: E402, TID251
-from smartcard.CardRequest import CardRequest  # noqa: E402, TID251
-from smartcard.CardType import ATRCardType  # noqa: E402, TID251
-from smartcard.Exceptions import CardRequestTimeoutException  # noqa: E402, TID251
-from smartcard.System import readers  # noqa: E402, TID251
+from smartcard.Card import Card as ScCard  # noqa: TID251
+from smartcard.CardRequest import CardRequest  # noqa: TID251
+from smartcard.CardType import ATRCardType  # noqa: TID251
+from smartcard.Exceptions import CardRequestTimeoutException  # noqa: TID251
+from smartcard.System import readers  # noqa: TID251
 
-from tests.support.remote_pyscard import RemotePyscard, remote_cards  # noqa: E402
-from wsrc.bridges.pyscard.install import RemoteReader  # noqa: E402
+from tests.support.remote_pyscard import RemotePyscard, remote_cards
+from wsrc.bridges.pyscard.install import RemoteReader
 
 pytestmark = pytest.mark.pcscd
 

@@ -212,7 +212,7 @@ class Machine:
         return self._table.old_rows() if old else None
 
     def _stop_waiting(self, program: Program) -> bool:
-        """A cancel that was put off is told instead of an answer: there is one message in all."""
+        """Take a wait back, or tell that it was cancelled: there is one message in all."""
         self._waiting.arm(program)
         return self._waiting.unregister(program)
 

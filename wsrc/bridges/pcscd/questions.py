@@ -23,7 +23,7 @@ from wsrc.card.pcsc_numbers import (
 )
 
 VENDOR = b"WSRC\0"
-"""Attributes that are text end with a NUL, as those of libccid: programs print them as they come."""
+"""Text in attributes ends with a NUL, as that of libccid does: programs print it as it comes."""
 
 
 def control(turns: Turns, reader: Reader, asked: Control) -> Steps[bytes]:

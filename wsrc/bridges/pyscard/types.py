@@ -22,9 +22,9 @@ __all__ = [
     "ExclusiveTransmitCardConnection",
     "NoCardException",
     "PcscException",
-    "ReaderGroups",
     "Reader",
     "ReaderFactory",
+    "ReaderGroups",
     "SmartcardException",
     "scard",
 ]
@@ -175,7 +175,7 @@ else:
         )
         from smartcard.pcsc.PCSCExceptions import BaseSCardException as PcscException  # noqa: TID251
         from smartcard.pcsc.PCSCReaderGroups import (  # noqa: TID251
-            pcscinnerreadergroups as ReaderGroups,
+            pcscinnerreadergroups as ReaderGroups,  # noqa: N812
         )
         from smartcard.reader.Reader import Reader  # noqa: TID251
         from smartcard.reader.ReaderFactory import ReaderFactory  # noqa: TID251

@@ -169,9 +169,14 @@ class RemoteCards:
             await asyncio.sleep(AGAIN_S)
 
     def _over(self, place: Place, card: Card, why: WsrcError) -> None:
-        """Note, before programs are told, what became of a reader that was ours."""
+        """
+        Note, before programs are told, what became of a reader that was ours.
+
+        Why a session is over may be told after what became of its card, which is newer then.
+        """
+        known = place.leaving or place.came_back
         place.release(card)
-        if why.code in OUT_OF_REACH:
+        if why.code in OUT_OF_REACH and not known:
             place.lose()
         self._tell()
 

@@ -6,8 +6,7 @@ import struct
 import pytest
 
 from tests.support.pcscd_programs import HERE, NAME, OK, OUT, TestProgram, World
-from wsrc.bridges.pcscd import requests as asks
-from wsrc.bridges.pcscd import wire
+from wsrc.bridges.pcscd import requests as asks, wire
 from wsrc.bridges.pcscd.source import Seen
 from wsrc.card.pcsc_numbers import Code
 
