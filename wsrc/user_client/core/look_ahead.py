@@ -47,14 +47,14 @@ class LookAhead:
             return None
         if not data:
             return self._sw.to_bytes(2)
-        wanted = (command[4] if len(command) > 4 else 0) or len(data)
+        wanted = (command[4] if len(command) > 4 else 0) or min(len(data), 256)
         if wanted > len(data):
             self._data = data
             return bytes((0x6C, len(data) & 0xFF))
         rest = data[wanted:]
         if rest:
             self._data = rest
-            return data[:wanted] + bytes((0x61, len(rest)))
+            return data[:wanted] + bytes((0x61, min(len(rest), 256) & 0xFF))
         return data + self._sw.to_bytes(2)
 
     def _asks(self, command: bytes) -> bool:
