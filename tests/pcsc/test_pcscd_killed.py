@@ -10,6 +10,7 @@ import pytest
 
 from certs.make_certs import Certificates
 from tests.support.pcsc.bench import SOCKET_VARIABLE, reader_states, require, wait_until
+from tests.support.pcsc.programs.wire_client import SUCCESS, Line
 from tests.support.processes import LIMIT_S, Program, Programs, argv, running
 from tests.support.world import UICC
 
@@ -52,6 +53,7 @@ OUT_OF_REACH = "state 0xa status 0x80100017 command 0x80100017"
 WAS_RESET = "state 0x122 status 0x80100068 command 0x80100068"
 TAKEN = "state 0xa2 status 0x80100068 command 0x80100068"
 REMOVED = "0x80100069"
+RESET, PRESENT = 0x80100068, 4
 
 
 @pytest.fixture
@@ -100,6 +102,56 @@ def test_card_host_that_is_killed_and_comes_back(programs: Programs, tmp_path: P
     program.wait_for(WAS_RESET)
     program.wait_for("reconnect 0x0")
     assert REMOVED not in program.output
+
+
+def test_d26_card_host_that_is_killed_and_back_soon_has_reset_the_card(
+    programs: Programs, tmp_path: Path
+) -> None:
+    programs.server()
+    client = card_client(programs)
+    path = tmp_path / "socket"
+    serve = argv("wsrc", "pcsc", "serve", "--socket", str(path), "--iccid", UICC)
+    programs._start(serve, programs.user_environment).wait_for("Ready")
+    wait_until(lambda: bool(reader_states(path)), LIMIT_S, "the reader is shown")
+    for _ in range(3):
+        with Line(path) as line:
+            card = connected(line.establish())
+            client.end(signal.SIGKILL)
+            client = card_client(programs)
+            assert told_of_loss(line, card) == RESET
+            assert line.transmit(card, bytes.fromhex("00a40004023f00"))[0] == RESET
+            assert line.status(card) == RESET
+            wait_until(lambda line=line: is_there(line), LIMIT_S, "the card is back")  # type: ignore[misc]
+            assert line.readers()[0].events == 1
+
+
+def connected(line: Line) -> int:
+    """Return a handle of the first reader, as soon as its card is there."""
+    name, cards = line.readers()[0].name, list[int]()
+
+    def connects() -> bool:
+        code, card, _ = line.connect(name)
+        cards.append(card)
+        return code == SUCCESS
+
+    wait_until(connects, LIMIT_S, "the card is there")
+    return cards[-1]
+
+
+def told_of_loss(line: Line, card: int) -> int:
+    """Return the first code of SCardStatus that is no success."""
+    codes = [SUCCESS]
+
+    def tells() -> bool:
+        codes.append(line.status(card))
+        return codes[-1] != SUCCESS
+
+    wait_until(tells, LIMIT_S, "the loss is told")
+    return codes[-1]
+
+
+def is_there(line: Line) -> bool:
+    return line.readers()[0].state == PRESENT
 
 
 def test_another_user_who_takes_the_card(programs: Programs, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates
+from tests.support import first_form
+from tests.support.first_form_bench import Bench
 from tests.support.pcsc.programs.wire_client import SUCCESS, Line
 from tests.support.pcsc.socket_programs import (
     ASK_PIN,
@@ -108,6 +110,38 @@ async def test_lease_that_ends_is_a_reset_for_every_handle(
             assert await programs.transmit(one, first, ASK_PIN) == "63c3"
             assert await programs.do(lambda: two.reconnect(second)) == SUCCESS
             assert await programs.transmit(two, second, ASK_PIN) == "63c3"
+
+
+@pytest.mark.parametrize("fetches", [False, True])
+async def test_d25_card_of_a_first_form_card_client_is_used(
+    world: World, certificates: Certificates, tmp_path: Path, *, fetches: bool
+) -> None:
+    """Some of them fetch a response that the program has not asked for, some do not."""
+    bench = Bench(default_cards()[0])
+
+    def transmit(command: bytes) -> bytes:
+        answer = bench.transmit(command)
+        if fetches and answer[-2] == 0x61:
+            return bench.transmit(bytes((command[0], 0xC0, 0, 0, answer[-1])))
+        return answer
+
+    async with (
+        first_form.card_client(world.card_url, certificates.ca, transmit, bench.reset) as client,
+        programs_of(world.client, tmp_path / "socket") as programs,
+    ):
+        await until(lambda: client.states[:1] == ["ready"])
+        line = await programs.line()
+        await programs.shows(line, lambda rs: len(rs) == 1 and rs[0].state == 4)
+        card = await programs.card(line)
+        for get in ("00c0000027", "00c0000000"):
+            assert await programs.transmit(line, card, MF) == "6127"
+            whole = await programs.transmit(line, card, bytes.fromhex(get))
+            assert whole.startswith("62")
+            assert whole.endswith("9000")
+            assert len(whole) == 2 * 0x27 + 4
+        assert await programs.transmit(line, card, ASK_PIN) == "63c3"
+        assert await programs.do(lambda: line.reconnect(card, 1)) == SUCCESS
+        assert await programs.transmit(line, card, MF) == "6127"
 
 
 async def test_card_host_that_goes_and_comes_back(

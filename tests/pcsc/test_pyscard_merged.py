@@ -13,17 +13,16 @@ from tests.support.pcsc.bench import Bench, Slot
 from tests.support.pcsc.inserted import inserted
 from wsrc.readers.simulation import make_card, parse_description
 
-try:
-    from smartcard.Card import Card as ScCard  # noqa: TID251
-    from smartcard.CardRequest import CardRequest  # noqa: TID251
-    from smartcard.CardType import ATRCardType  # noqa: TID251
-    from smartcard.Exceptions import CardRequestTimeoutException  # noqa: TID251
-    from smartcard.System import readers  # noqa: TID251
+pytest.importorskip("smartcard", reason="the Python package pyscard is missing")
 
-    from tests.support.remote_pyscard import RemotePyscard, remote_cards
-    from wsrc.bridges.pyscard.install import RemoteReader
-except ImportError as exc:
-    pytest.skip(str(exc), allow_module_level=True)
+from smartcard.Card import Card as ScCard  # noqa: TID251
+from smartcard.CardRequest import CardRequest  # noqa: TID251
+from smartcard.CardType import ATRCardType  # noqa: TID251
+from smartcard.Exceptions import CardRequestTimeoutException  # noqa: TID251
+from smartcard.System import readers  # noqa: TID251
+
+from tests.support.remote_pyscard import RemotePyscard, remote_cards
+from wsrc.bridges.pyscard.install import RemoteReader
 
 pytestmark = pytest.mark.pcscd
 

@@ -143,7 +143,7 @@ class World:
 
     def told(self) -> list[tuple[int, int]]:
         """Return what was told unasked: number of the program, and code."""
-        return [(program.number, code) for program, code in self.machine.take_outgoing()]
+        return [(program.number, told.code) for program, told in self.machine.take_outgoing()]
 
     def program(self, minor: int = 4) -> "TestProgram":
         return TestProgram(self, minor)

@@ -95,7 +95,7 @@ async def _serve(call: Invocation, path: Path, mode: int, wanted: list[Filters])
     loop = asyncio.get_running_loop()
     source = _source(call, wanted)
     with service(lambda: loop.call_soon_threadsafe(stop.set)):
-        async with serving(path, source, mode):
+        async with serving(path, source, mode, call.output.note):
             call.output.note(f"Ready: set {SOCKET_VARIABLE}={path} for programs.")
             await stop.wait()
 
@@ -126,7 +126,7 @@ async def _run(call: Invocation, command: Sequence[str], wanted: list[Filters]) 
     source = _source(call, wanted)
     with tempfile.TemporaryDirectory(prefix="wsrc-pcsc-", dir=_folder_for_socket()) as folder:
         path = Path(folder) / "pcscd.comm"
-        async with serving(path, source) as server:
+        async with serving(path, source, say=call.output.note) as server:
             await source.begun()
             if not server.readers_seen:
                 call.output.note("No card is there that matches, so far.")

@@ -7,6 +7,7 @@ and OpenSC to show what they find.
 from wsrc.card.apdu import Command, Response
 from wsrc.readers.base import CardProtocol
 from wsrc.readers.simulation import Card
+from wsrc.readers.simulation.card import Faults
 from wsrc.readers.simulation.status import SW, StatusWordError
 from wsrc.readers.simulation.uicc import Direction
 
@@ -52,12 +53,18 @@ _OBJECTS = {
 
 
 class OpenPgp:
-    """Runs the commands of the application."""
+    """
+    Runs the commands of the application.
+
+    Args:
+        alone: Whether no other application can take its place, as on most cards it can.
+    """
 
     fetch_sw1 = 0x61
 
-    def __init__(self) -> None:
+    def __init__(self, *, alone: bool = True) -> None:
         self._selected = False
+        self._alone = alone
 
     def reset(self) -> None:
         self._selected = False
@@ -85,6 +92,7 @@ class OpenPgp:
         if command.p1 == 4 and AID.startswith(command.data) and command.data:
             self._selected = True
             return Response(b"", 0x9000)
+        self._selected = self._selected and (self._alone or command.p1 != 4)
         raise StatusWordError(SW.NOT_FOUND)
 
     def _get_data(self, tag: int) -> Response:
@@ -96,3 +104,9 @@ class OpenPgp:
 def openpgp_card() -> Card:
     """Make a T=1 card with the application."""
     return Card(OpenPgp(), ATR, CardProtocol.T1, name="OpenPGP")
+
+
+def card_of_many_applications(delay_s: float) -> Card:
+    """Make a card whose ATR says nothing, and which forgets the application for any other."""
+    atr, faults = bytes.fromhex("3b80800101"), Faults(delay_s=delay_s)
+    return Card(OpenPgp(alone=False), atr, CardProtocol.T1, name="OpenPGP", faults=faults)

@@ -39,7 +39,26 @@ def test_less_is_given_in_parts(ahead: LookAhead) -> None:
     assert ahead.answer(get(8)) is None
 
 
-@pytest.mark.parametrize("le", [40, 255, 0, None])
+@pytest.mark.parametrize("le", [0, None])
+def test_d27_00_asks_for_what_was_announced(ahead: LookAhead, le: int | None) -> None:
+    assert ahead.answer(get(le)) == DATA + b"\x90\x00"
+    assert ahead.answer(get(le)) is None
+
+
+def test_d27_00_asks_for_the_rest_of_what_was_announced(ahead: LookAhead) -> None:
+    assert ahead.answer(get(30)) == DATA[:30] + b"\x61\x09"
+    assert ahead.answer(get(0)) == DATA[30:] + b"\x90\x00"
+
+
+def test_d25_more_than_256_octets_are_given_in_parts() -> None:
+    ahead = LookAhead()
+    ahead.put(0x00, bytes(600), 0x9000)
+    assert ahead.answer(get(0)) == bytes(256) + b"\x61\x00"
+    assert ahead.answer(get(0)) == bytes(256) + b"\x61\x58"
+    assert ahead.answer(get(0x58)) == bytes(0x58) + b"\x90\x00"
+
+
+@pytest.mark.parametrize("le", [40, 255])
 def test_more_than_there_is_is_told_and_nothing_is_lost(ahead: LookAhead, le: int | None) -> None:
     assert ahead.answer(get(le)) == b"\x6c\x27"
     assert ahead.answer(get(39)) == DATA + b"\x90\x00"

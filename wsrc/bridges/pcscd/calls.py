@@ -5,6 +5,7 @@ What each call on a handle does: connect, reconnect, disconnect, transactions, e
 Each call that may have to wait is a generator of what it needs, see `source`.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -73,7 +74,7 @@ class Calls:
             case asks.Begin():
                 return self._begin(program, request, now)
             case asks.End():
-                return self._end(program, request)
+                return self._end(program, request, now)
             case asks.Connect():
                 return self._connect(program, request, now)
             case asks.Reconnect():
@@ -203,13 +204,16 @@ class Calls:
         while True:
             handle.reader.check_there()
             handle.check_card()
-            if handle.reader.lock(handle):
+            turn = handle.reader.begin(handle, now)
+            if turn is None:
                 return
-            if now >= until:
+            if turn < math.inf:
+                until = turn
+            elif now >= until:
                 raise Refused(Code.SCARD_E_SHARING_VIOLATION)
             now = yield Park(until)
 
-    def _end(self, program: Program, asked: asks.End) -> Steps[None]:
+    def _end(self, program: Program, asked: asks.End, now: float) -> Steps[None]:
         """SCardEndTransaction; a reset strikes the program that asks for it, too."""
         yield from ()
         handle = self._handle(program, asked.card)
@@ -217,7 +221,7 @@ class Calls:
             raise Refused(Code.SCARD_E_INVALID_VALUE)
         handle.reader.check_there()
         handle.check_card()
-        handle.reader.unlock(handle)
+        handle.reader.unlock(handle, now)
         if asked.disposition in _KINDS:
             handle.reader.reset_later(_KINDS[Disposition(asked.disposition)])
             self._waiting.changed()

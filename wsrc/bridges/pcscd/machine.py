@@ -15,9 +15,10 @@ from wsrc.bridges.pcscd.reader import Reader
 from wsrc.bridges.pcscd.requests import (
     MAJOR,
     NEWEST_MINOR,
-    OLD_TABLE_ROWS,
+    OLD_TABLE_READERS,
     OLDEST_MINOR,
     CardRequest,
+    Events,
     Refused,
     RequestError,
     Rows,
@@ -42,11 +43,13 @@ class Machine:
     def __init__(self, draw: Callable[[], int]) -> None:
         self._draw = draw
         self._table = Table()
-        self._waiting = Waiting()
+        self._waiting = Waiting(self._table)
         self._turns = Turns(self._waiting)
         self._calls = Calls(self._table, self._waiting, self._turns, draw)
         self._contexts: dict[int, Program] = {}
         self._last_program = 0
+        self._away: dict[bytes, Reader] = {}
+        """Readers that are out of reach, those first that have been so for longest."""
 
     # What the source sees
 
@@ -61,13 +64,35 @@ class Machine:
             elif reader.update(now[reader.name]):
                 self._turns.close_stale(reader)
                 changed = True
+            self._note_away(reader)
         for each in seen:
-            if self._table.find(each.name) is None:
+            if self._table.find(each.name) is None and not each.unavailable:
+                self._make_room()
                 self._table.add(Reader(each))
                 changed = True
         if changed:
             self._turns.let_go = True
             self._waiting.changed()
+
+    def _note_away(self, reader: Reader) -> None:
+        if reader.seen.unavailable and not reader.gone:
+            self._away.setdefault(reader.name, reader)
+        else:
+            self._away.pop(reader.name, None)
+
+    def _make_room(self) -> None:
+        """
+        Give up a reader that is out of reach where the old table has no room for another one.
+
+        Some never come back; none is given up that a program has a handle of. One that does come
+        back is a new one.
+        """
+        if len(self._table.readers) >= OLD_TABLE_READERS:
+            unused = (r for r in self._away.values() if not r.handles and not r.busy)
+            reader = next(unused, None)
+            if reader is not None:
+                self._unplugged(reader)
+                self._note_away(reader)
 
     def _unplugged(self, reader: Reader) -> None:
         reader.gone = True
@@ -86,7 +111,7 @@ class Machine:
 
     # What is to be done outside
 
-    def take_outgoing(self) -> list[tuple[Program, Code]]:
+    def take_outgoing(self) -> list[tuple[Program, Events]]:
         """Return, once, the programs whose wait is over, each with what it is told."""
         outgoing, self._waiting.outgoing = self._waiting.outgoing, []
         return outgoing
@@ -158,13 +183,13 @@ class Machine:
             case asks.Cancel():
                 return self._cancel(request)
             case asks.GetReaders():
-                return self._table.rows(OLD_TABLE_ROWS)
+                return self._table.old_rows()
             case asks.Wait():
                 return self._wait(program)
             case asks.StopWaiting():
-                return self._waiting.unregister(program)
+                return self._stop_waiting(program)
             case asks.GetReaderEvents():
-                return self._table.events
+                return Events(self._table.events, program.waited)
             case asks.GetTableSize():
                 program.told_rows = self._table.capacity
                 return program.told_rows
@@ -176,7 +201,7 @@ class Machine:
     def _give_table(self, program: Program) -> Rows:
         """Return as many rows as were told; a program that misses some is told to read again."""
         rows = program.told_rows or self._table.capacity
-        program.armed = program.registered
+        self._waiting.arm(program)
         if program.armed and rows < self._table.capacity:
             self._waiting.tell(program, Code.SCARD_S_SUCCESS)
         return self._table.rows(rows)
@@ -184,7 +209,12 @@ class Machine:
     def _wait(self, program: Program) -> Rows | None:
         old = program.minor < 6
         self._waiting.register(program, armed=old)
-        return self._table.rows(OLD_TABLE_ROWS) if old else None
+        return self._table.old_rows() if old else None
+
+    def _stop_waiting(self, program: Program) -> bool:
+        """Take a wait back, or tell that it was cancelled: there is one message in all."""
+        self._waiting.arm(program)
+        return self._waiting.unregister(program)
 
     def _establish(self, program: Program) -> int:
         if program.context:
@@ -205,9 +235,9 @@ class Machine:
 
     def _cancel(self, asked: asks.Cancel) -> None:
         target = self._contexts.get(asked.context)
-        if target is None or not target.registered:
+        if target is None:
             raise Refused(Code.SCARD_E_INVALID_HANDLE)
-        self._waiting.tell(target, Code.SCARD_E_CANCELLED)
+        self._waiting.cancel(target)
 
 
 def _agree(program: Program, asked: asks.Version) -> int:

@@ -22,7 +22,8 @@ from wsrc.card.pcsc_numbers import (
     platform_features,
 )
 
-VENDOR = b"WSRC"
+VENDOR = b"WSRC\0"
+"""Text in attributes ends with a NUL, as that of libccid does: programs print it as it comes."""
 
 
 def control(turns: Turns, reader: Reader, asked: Control) -> Steps[bytes]:

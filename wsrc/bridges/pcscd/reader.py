@@ -5,12 +5,14 @@ One reader as local programs share it: handles, exclusive use, transactions, wha
 The rules are those of pcscd. Nothing here waits, and nothing knows of the network.
 """
 
+import math
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
+from wsrc.bridges.pcscd.hand_over import HandOver
 from wsrc.bridges.pcscd.requests import Refused, Row
 from wsrc.bridges.pcscd.source import Seen, Session
 from wsrc.card.atr import read_atr
@@ -119,6 +121,7 @@ class Reader:
         self.busy = False
         self.gone = False
         self.idle_since: float | None = None
+        self._hand_over = HandOver()
         self._lock: Handle | None = None
         self._lock_count = 0
 
@@ -189,6 +192,7 @@ class Reader:
 
     def session_over(self) -> None:
         """Note that the card is not ours any more."""
+        self._hand_over.forget()
         self.protocol = 0
         self.pending_reset = None
         self.unpowered = False
@@ -235,20 +239,36 @@ class Reader:
         """Handle that has a transaction, or the reader for itself."""
         return self._lock
 
-    def lock(self, handle: Handle) -> bool:
-        """Begin a transaction, or another one inside of it; false if another handle has one."""
-        if self._lock not in {None, handle}:
-            return False
+    def begin(self, handle: Handle, now: float) -> float | None:
+        """
+        Begin a transaction, or another one inside of it.
+
+        Returns:
+            None if it is begun; else from when on it may be, infinite where that is not known.
+        """
+        turn = math.inf
+        if self._lock is handle:
+            turn = now
+        elif self._lock is None:
+            turn = self._hand_over.turn(handle.number, handle.owner, now)
+        if turn > now:
+            self._hand_over.wait(handle.number, now)
+            return turn
+        self._hand_over.begun(handle.number)
+        self._begin(handle)
+        return None
+
+    def _begin(self, handle: Handle) -> None:
         self._lock = handle
         self._lock_count += 1
-        return True
 
-    def unlock(self, handle: Handle) -> None:
+    def unlock(self, handle: Handle, now: float) -> None:
         """End the innermost transaction; the one that exclusive use is stays."""
         self.check_lock(handle)
         if self._lock_count <= self.exclusive:
             raise Refused(Code.SCARD_E_NOT_TRANSACTED)
         self._end_innermost()
+        self._hand_over.ended(handle.owner, now)
 
     def _end_innermost(self) -> None:
         self._lock_count -= 1
@@ -268,7 +288,7 @@ class Reader:
         self.idle_since = None
         if share == ShareMode.EXCLUSIVE:
             self.exclusive = True
-            self.lock(handle)
+            self._begin(handle)
 
     def share_as(self, handle: Handle, share: int) -> None:
         """Change between exclusive and other use; transactions begun within either go on."""
@@ -276,7 +296,7 @@ class Reader:
             if len(self.handles) > 1:
                 raise Refused(Code.SCARD_E_SHARING_VIOLATION)
             self.exclusive = True
-            self.lock(handle)
+            self._begin(handle)
         elif share != ShareMode.EXCLUSIVE and self.exclusive:
             self.exclusive = False
             self._end_innermost()
@@ -286,7 +306,11 @@ class Reader:
         handle.note(HandleEvent.RETURN)
         self.unlock_all(handle)
         self.exclusive = False
-        if self.handles.pop(handle.number, None) is not None and not self.handles:
+        if self.handles.pop(handle.number, None) is None:
+            return
+        last = all(each.owner is not handle.owner for each in self.handles.values())
+        self._hand_over.dropped(handle.number, handle.owner, last=last)
+        if not self.handles:
             self.idle_since = now
 
     def strike(self, why: Code) -> None:
@@ -297,6 +321,7 @@ class Reader:
     def reset_later(self, kind: ResetKind) -> None:
         """Have the card reset before its next command; a cold reset covers a warm one."""
         self.strike(Code.SCARD_W_RESET_CARD)
+        self._hand_over.forget()
         self.protocol = 0
         if self.session is not None and self.pending_reset is not ResetKind.COLD:
             self.pending_reset = kind

@@ -15,6 +15,14 @@ NEWEST_MINOR: Final = 6
 OLD_TABLE_ROWS: Final = 16
 """Rows of the table of readers up to version 4:5."""
 
+OLD_TABLE_READERS: Final = OLD_TABLE_ROWS - 1
+"""
+Readers that are shown in it.
+
+A library of these versions refuses to wait for more than 16 names, and programs that watch readers
+wait for the name that stands for new ones, too.
+"""
+
 MAX_PAYLOAD_OCTETS: Final = 65_548
 """Longest command and answer of a card or reader (MAX_BUFFER_SIZE_EXTENDED)."""
 
@@ -64,6 +72,13 @@ class Connected(msgspec.Struct, frozen=True):
 
     card: int
     protocol: int
+
+
+class Events(msgspec.Struct, frozen=True):
+    """How often readers came and went, and how the latest wait ended if it was cancelled."""
+
+    count: int
+    code: Code = Code.SCARD_S_SUCCESS
 
 
 class Request(msgspec.Struct, Generic[T], frozen=True):
@@ -191,7 +206,7 @@ class StopWaiting(Request[bool], frozen=True):
     """Take that back; gives whether the program did wait, and only then an answer."""
 
 
-class GetReaderEvents(Request[int], frozen=True):
+class GetReaderEvents(Request[Events], frozen=True):
     """Ask how often readers came and went (4:5)."""
 
 

@@ -21,7 +21,13 @@ from typing import Any
 from wsrc.bridges.pcscd import wire
 from wsrc.bridges.pcscd.machine import Machine
 from wsrc.bridges.pcscd.path import BACKLOG, listen, unlink
-from wsrc.bridges.pcscd.requests import Refused, Request, RequestError
+from wsrc.bridges.pcscd.requests import (
+    OLD_TABLE_READERS,
+    Events,
+    Refused,
+    Request,
+    RequestError,
+)
 from wsrc.bridges.pcscd.source import (
     Ask,
     CardSource,
@@ -34,7 +40,6 @@ from wsrc.bridges.pcscd.source import (
     failure_of,
 )
 from wsrc.bridges.pcscd.table import Program
-from wsrc.card.pcsc_numbers import Code
 from wsrc.errors import WsrcError
 
 # Longer than the aim: what runs the calls and the line that asks for them are read together.
@@ -50,9 +55,17 @@ STOP_S, STOP_OUT_OF_REACH_S = 15.0, 1.0
 
 
 @asynccontextmanager
-async def serving(path: Path, source: CardSource, mode: int = 0o600) -> AsyncGenerator["Server"]:
+async def serving(
+    path: Path, source: CardSource, mode: int = 0o600, say: Callable[[str], None] = lambda _: None
+) -> AsyncGenerator["Server"]:
     """
     Serve the readers of a source at a path, which is free again afterwards.
+
+    Args:
+        path: Of the socket.
+        source: Where the readers are.
+        mode: Of the socket's file.
+        say: Told in a sentence when there are more readers than some programs are shown.
 
     Raises:
         PathTakenError: If another program serves there, or something else is there.
@@ -60,7 +73,7 @@ async def serving(path: Path, source: CardSource, mode: int = 0o600) -> AsyncGen
     listener, made = listen(path, mode)
     loop = asyncio.get_running_loop()
     try:
-        async with running(source) as server:
+        async with running(source, _left_out(say)) as server:
             sockets = await loop.create_unix_server(
                 lambda: _Line(server), sock=listener, backlog=BACKLOG
             )
@@ -71,6 +84,23 @@ async def serving(path: Path, source: CardSource, mode: int = 0o600) -> AsyncGen
     finally:
         listener.close()
         unlink(path, made)
+
+
+def _left_out(say: Callable[[str], None]) -> Callable[[Sequence[Seen]], None]:
+    """Return what says, each time it begins, that the old table has no room for all readers."""
+    was_full = False
+
+    def look(seen: Sequence[Seen]) -> None:
+        nonlocal was_full
+        full = len(seen) > OLD_TABLE_READERS
+        if full and not was_full:
+            say(
+                f"Programs with a libpcsclite before 2.5 see {OLD_TABLE_READERS} of these "
+                f"{len(seen)} readers: narrow the selection, or serve the others at other sockets."
+            )
+        was_full = full
+
+    return look
 
 
 @asynccontextmanager
@@ -122,7 +152,7 @@ class Caller(ABC):
         """Take that the request is not done."""
 
     @abstractmethod
-    def waited(self, code: Code) -> None:
+    def waited(self, told: Events) -> None:
         """Take that the wait for a change is over."""
 
     @abstractmethod
@@ -302,9 +332,9 @@ class Server:
     def _settle(self) -> None:
         """Do what the machine wants done by now."""
         while True:
-            for program, code in self._machine.take_outgoing():
+            for program, told in self._machine.take_outgoing():
                 if (caller := self._callers.get(program.number)) is not None:
-                    caller.waited(code)
+                    caller.waited(told)
             for steps in self._machine.take_begun():
                 self._drive(_Job(steps), None)
             if not self._machine.take_let_go():
@@ -392,9 +422,9 @@ class _Line(Caller, asyncio.Protocol):
         self._write(wire.refusal(self._request, why.code, why.octets))
         self._advance()
 
-    def waited(self, code: Code) -> None:
+    def waited(self, told: Events) -> None:
         """Send that the wait for a change is over."""
-        self._write(wire.event(code))
+        self._write(wire.event(told))
 
     def end(self) -> None:
         """Close the connection, after what was written; that it is closed is told later."""

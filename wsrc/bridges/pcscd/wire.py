@@ -18,6 +18,7 @@ from wsrc.bridges.pcscd.requests import (
     MAX_ATTRIBUTE_OCTETS,
     MAX_PAYLOAD_OCTETS,
     OLDEST_MINOR,
+    Events,
     Request,
     RequestError,
     Row,
@@ -239,9 +240,14 @@ def refusal(asked: Request[Any], code: Code, octets: int = 0) -> bytes:
     return _structure(asked, None, code, octets)
 
 
-def event(code: Code) -> bytes:
-    """Return what a program that waits is told; also the answer to STOP_WAITING."""
-    return _EVENT.pack(0, code)
+def event(told: Events) -> bytes:
+    """
+    Return what a program that waits is told; also the answer to GET_READER_EVENTS.
+
+    The two are told apart by nothing but their order, and one may overtake the other: so both are
+    good for either.
+    """
+    return _EVENT.pack(told.count, told.code)
 
 
 def row(reader: Row) -> bytes:
@@ -323,8 +329,8 @@ _BARE: Final[Mapping[type[Request[Any]], Callable[[Any], bytes]]] = {
     asks.GetReaders: _table,
     asks.GetTable: _table,
     asks.Wait: _table,
-    asks.StopWaiting: lambda did: event(Code.SCARD_S_SUCCESS) if did else b"",
-    asks.GetReaderEvents: lambda count: _EVENT.pack(count, Code.SCARD_S_SUCCESS),
+    asks.StopWaiting: lambda did: _EVENT.pack(0, Code.SCARD_S_SUCCESS) if did else b"",
+    asks.GetReaderEvents: event,
     asks.GetTableSize: _NUMBER.pack,
 }
 """Answers without the structure of a request; these requests are not refused."""

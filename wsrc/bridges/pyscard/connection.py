@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readers and connections of pyscard whose cards are elsewhere."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
@@ -81,6 +81,18 @@ class RemoteReader(Reader, str):
         Reader.__init__(self, name)
         self._service = service
         self._groups = groups
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether it is a reader of that name, or the name."""
+        return isinstance(other, str) and self.name == str(other)
+
+    def __ne__(self, other: object) -> bool:
+        """Return whether it is neither."""
+        return not self == other
+
+    def __hash__(self) -> int:
+        """Return the hash of the name."""
+        return hash(self.name)
 
     def createConnection(self) -> "RemoteConnection":  # noqa: N802 - the interface is pyscard's
         """Return a connection that is not connected."""
@@ -234,7 +246,7 @@ class RemoteCardConnection(CardConnection):
                 "CardConnection.T1_protocol, or CardConnection.RAW_protocol"
             )
         with _raising(f"Failed to transmit with protocol {_name_of(by)}. "):
-            answer = context.transmit(card, by, bytes(command))
+            answer = context.transmit(card, by, _octets(command))
         if len(answer) < 2:
             raise CardConnectionException("Card returned no valid response")
         return list(answer[:-2]), answer[-2], answer[-1]
@@ -258,7 +270,7 @@ class RemoteCardConnection(CardConnection):
         """Send a control command, whose code is of this platform, and tell nobody."""
         context, card = self._connected()
         with _raising("Failed to control ", kind=SmartcardException):
-            return list(context.control(card, controlCode, bytes(command or [])))
+            return list(context.control(card, controlCode, _octets(command or [])))
 
     def getAttrib(self, attribId: int) -> list[int]:  # noqa: N802, N803
         """
@@ -325,6 +337,19 @@ def _raising(
         if unable and exc.code in _NO_CARD:
             raise NoRemoteCardException(f"Unable to {unable}", _hresult(exc.code)) from exc
         raise kind(doing + told, hresult=_hresult(exc.code)) from exc
+
+
+def _octets(given: Iterable[int]) -> bytes:
+    """
+    Return octets as pyscard takes numbers for them: the low eight bits of each.
+
+    Raises:
+        TypeError: If they are no numbers.
+    """
+    try:
+        return bytes(each & 0xFF for each in given)
+    except TypeError as exc:
+        raise TypeError("Expected a list of bytes.") from exc
 
 
 def _hresult(code: Code) -> int:

@@ -30,6 +30,7 @@ from wsrc.bridges.pyscard.types import (
     ExclusiveTransmitCardConnection,
     PcscException,
     ReaderFactory,
+    ReaderGroups,
     ReadersOf,
     SmartcardException,
 )
@@ -41,7 +42,10 @@ from wsrc.user_client.naming import Filters, alternatives
 
 __all__ = ["Installation", "RemoteReader", "install"]
 
-EVERY_GROUP = frozenset({"SCard$AllReaders", "SCard$DefaultReaders"})
+DEFAULT_GROUP = ("SCard$DefaultReaders",)
+"""Groups that pcsc-lite has."""
+
+EVERY_GROUP = frozenset({"SCard$AllReaders", *DEFAULT_GROUP})
 """Groups of which every reader is a member."""
 
 _one = threading.Lock()
@@ -97,6 +101,7 @@ class Installation:
         local = CardRequest.PCSCCardRequest
         merged = functools.partial(MergedCardRequest, service, self._reader_of, local)
         self._replace(CardRequest, "PCSCCardRequest", lambda _: merged)
+        self._replace(ReaderGroups, "getreadergroups", _surviving_groups)
         self._replace(ExclusiveConnectCardConnection, "connect", _unless_remote(_connect))
         exclusive: Any = ExclusiveTransmitCardConnection
         self._replace(exclusive, "lock", _unless_remote(_lock))
@@ -169,6 +174,19 @@ def _surviving(method: ReadersOf) -> ReadersOf:
             return []
 
     return readers
+
+
+def _surviving_groups(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Let the system have the group that it always has, where its service is away."""
+
+    @functools.wraps(method)
+    def groups(self: Any) -> Any:
+        try:
+            return method(self)
+        except (PcscException, SmartcardException):
+            return list(DEFAULT_GROUP)
+
+    return groups
 
 
 def _unless_remote(remotely: Callable[..., Any]) -> Callable[[Any], Any]:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from wsrc.bridges.pcscd.requests import Refused, Request
+from wsrc.bridges.pcscd.requests import Events, Refused, Request
 from wsrc.bridges.pcscd.server import Caller, Server, running
 from wsrc.bridges.pcscd.source import Seen
 from wsrc.bridges.remote.cards import RemoteCards
@@ -140,7 +140,7 @@ class Program(Caller):
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(why)
 
-    def waited(self, code: Code) -> None:
+    def waited(self, told: Events) -> None:
         """Programs in this process wait for the readers of the service."""
 
     def end(self) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "PcscException",
     "Reader",
     "ReaderFactory",
+    "ReaderGroups",
     "SmartcardException",
     "scard",
 ]
@@ -120,6 +121,9 @@ if TYPE_CHECKING:
         def unlock(self) -> None:
             """End it."""
 
+    ReaderGroups: Any
+    """The one list of reader groups."""
+
     class Reader:
         """Base of readers."""
 
@@ -170,6 +174,9 @@ else:
             ExclusiveTransmitCardConnection,
         )
         from smartcard.pcsc.PCSCExceptions import BaseSCardException as PcscException  # noqa: TID251
+        from smartcard.pcsc.PCSCReaderGroups import (  # noqa: TID251
+            pcscinnerreadergroups as ReaderGroups,  # noqa: N812
+        )
         from smartcard.reader.Reader import Reader  # noqa: TID251
         from smartcard.reader.ReaderFactory import ReaderFactory  # noqa: TID251
     except ImportError as exc:

@@ -12,6 +12,7 @@ from wsrc.card.slot import CardProtocol, ResetKind, Share
 from wsrc.errors import (
     CardBusyError,
     ConnectionLostError,
+    ErrorCode,
     NoSuchCardError,
     ReaderUnavailableError,
     RefusedError,
@@ -24,6 +25,7 @@ from wsrc.selection import Filter
 from wsrc.settings.load import UserSettings
 from wsrc.user_client.aio import Card, Client
 from wsrc.user_client.core.feeds import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot
+from wsrc.user_client.core.look_ahead import LookAhead
 from wsrc.user_client.core.requests import RETURN_S
 from wsrc.user_client.core.watches import following
 from wsrc.user_client.naming import Filters, exactly
@@ -141,16 +143,23 @@ class RemoteCards:
         if place is None or not (direct or place.seen.present or place.returning):
             raise NoSuchCardError("The card of this reader is not there any more.")
         place.take()
-        lease = None
+        lease, whole_only = None, False
         try:
             share = Share.DIRECT if direct else Share.EXCLUSIVE
-            card = await self._select(client, place, share, raw_tpdu=raw_tpdu)
+            try:
+                card = await self._select(client, place, share, raw_tpdu=raw_tpdu)
+            except WsrcError as exc:
+                if not raw_tpdu or exc.code is not ErrorCode.NOT_SUPPORTED:
+                    raise
+                whole_only = True  # the host is of the first form
+                card = await self._select(client, place, share, raw_tpdu=False)
             lease = card.info.lease
             place.hold(card)
         finally:
             place.taken(lease)
             self._tell()
-        return RemoteSession(card, place, functools.partial(self._over, place, card))
+        over = functools.partial(self._over, place, card)
+        return RemoteSession(card, place, over, whole_only=whole_only)
 
     @staticmethod
     async def _select(client: Client, place: Place, share: Share, *, raw_tpdu: bool) -> Card:
@@ -171,9 +180,14 @@ class RemoteCards:
             await asyncio.sleep(AGAIN_S)
 
     def _over(self, place: Place, card: Card, why: WsrcError) -> None:
-        """Note, before programs are told, what became of a reader that was ours."""
+        """
+        Note, before programs are told, what became of a reader that was ours.
+
+        Why a session is over may be told after what became of its card, which is newer then.
+        """
+        known = place.leaving or place.came_back
         place.release(card)
-        if why.code in OUT_OF_REACH:
+        if why.code in OUT_OF_REACH and not known:
             place.lose()
         self._tell()
 
@@ -244,12 +258,29 @@ class RemoteCards:
 
 
 class RemoteSession:
-    """A card of a server that is ours."""
+    """
+    A card of a server that is ours.
 
-    def __init__(self, card: Card, place: Place, over: Callable[[WsrcError], None]) -> None:
+    Args:
+        card: The card.
+        place: Where it is.
+        over: Told why it is not ours any more.
+        whole_only: Whether TPDUs are asked for, of a host that has whole commands only.
+    """
+
+    def __init__(
+        self,
+        card: Card,
+        place: Place,
+        over: Callable[[WsrcError], None],
+        *,
+        whole_only: bool = False,
+    ) -> None:
         self._card = card
         self._place = place
         self._over = over
+        self._whole_only = whole_only
+        self._fetched = LookAhead()
 
     @property
     def atr(self) -> bytes:
@@ -262,11 +293,27 @@ class RemoteSession:
         return self._card.protocol
 
     async def transmit(self, octets: bytes) -> bytes:
-        """Send a TPDU (T=0) or an APDU (T=1) and give what the card answers."""
-        return (await self._card.transmit(octets)).encode()
+        """
+        Send a TPDU (T=0) or an APDU (T=1) and give what the card answers.
+
+        A host that has whole commands only may have fetched a response that was not asked for yet:
+        it is announced by 61xx, and given to the GET RESPONSE that follows.
+        """
+        if not self._whole_only:
+            return (await self._card.transmit(octets)).encode()
+        known = self._fetched.answer(octets)
+        if known is not None:
+            return known
+        answer = await self._card.transmit(octets)
+        asks_for_none = len(octets) > 5 and len(octets) == 5 + octets[4]
+        if not answer.data or not asks_for_none:
+            return answer.encode()
+        self._fetched.put(octets[0], answer.data, answer.sw)
+        return bytes((0x61, min(len(answer.data), 256) & 0xFF))
 
     async def reset(self, kind: ResetKind) -> bytes:
         """Reset the card and give its ATR."""
+        self._fetched.drop()
         return await self._card.reset(kind)
 
     async def control(self, number: int, octets: bytes) -> bytes:

@@ -45,6 +45,8 @@ class Place:
         self.where = where(reader)
         self.returning = False
         """Whether its host is not back yet at a server that was started again."""
+        self.came_back = False
+        """Whether the card was away and came back while it was ours."""
         self.given_back = -math.inf
         """When we gave it back last, in monotonic seconds."""
         self._holder: object = None
@@ -57,6 +59,7 @@ class Place:
         """Note that the card is there."""
         before, self.card = self.seen, card
         self.insertion, self.where = reader.insertion, where(reader)
+        self.came_back = self.held and (self.came_back or self.leaving)
         self.returning, self._later = False, None
         if self.held and self._is_resumed(card.lease):
             self._ours = card.lease
@@ -98,7 +101,7 @@ class Place:
 
     def hold(self, card: object) -> None:
         """Note that the card is ours."""
-        self._holder = card
+        self._holder, self.came_back = card, False
 
     def release(self, card: object) -> None:
         """Note that the card is not ours any more, and then what became of it meanwhile."""

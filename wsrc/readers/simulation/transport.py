@@ -82,17 +82,23 @@ class T0:
 
         A warning is given first, in place of 61XX (ETSI TS 102 221 clause 7.3.1.1.4).
         """
-        self._held.put(command.cla, response.data)
-        if response.data and response.sw == SW.DONE:
+        announced = response.sw == SW.DONE
+        self._held.put(command.cla, response.data, announced=announced)
+        if response.data and announced:
             return Response(b"", self._waiting(response.data))
         return Response(b"", response.sw)
 
     def _get_response(self, command: Command, p3: int) -> Response:
-        """Hand out held data; Le must not ask for more than there is."""
+        """
+        Hand out held data; Le must not ask for more than there is.
+
+        After 61XX, P3 00 asks for what that announced; after a warning it is told by 6CXX how much
+        there is (ETSI TS 102 221 clause 7.3.1.1.4).
+        """
         available = self._held.available(command.cla)
         if command.data or (command.p1, command.p2) != (0, 0):
             raise StatusWordError(SW.WRONG_LENGTH if command.data else SW.WRONG_P1_P2)
-        ne = p3 or 256
+        ne = p3 or (min(available, 256) if self._held.announced else 256)
         if ne > available:
             raise StatusWordError(0x6C00 | available)
         data, rest = self._held.take(ne)
@@ -164,9 +170,11 @@ class _Held:
     def __init__(self) -> None:
         self._channel = 0
         self._data = b""
+        self.announced = False
+        """Whether 61XX told of them."""
 
-    def put(self, cla: int, data: bytes) -> None:
-        self._channel, self._data = channel_of(cla), data
+    def put(self, cla: int, data: bytes, *, announced: bool = True) -> None:
+        self._channel, self._data, self.announced = channel_of(cla), data, announced
 
     def drop(self) -> None:
         self._data = b""
@@ -181,7 +189,7 @@ class _Held:
 
     def take(self, octets: int) -> tuple[bytes, bytes]:
         """Return that many octets, and what is held still."""
-        taken, self._data = self._data[:octets], self._data[octets:]
+        taken, self._data, self.announced = self._data[:octets], self._data[octets:], True
         return taken, self._data
 
 

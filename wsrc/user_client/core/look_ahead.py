@@ -11,7 +11,8 @@ class LookAhead:
     What a T=0 card held ready and its host has fetched (ISO/IEC 7816-4 clause 11.7.1).
 
     It behaves as the card would: the data are there for the very next GET RESPONSE on the same
-    logical channel, in parts if less is asked for, and any other command loses them.
+    logical channel, in parts if less is asked for, and any other command loses them. A GET RESPONSE
+    with P3 00 or without P3 asks for whatever 61xx has announced, as cards take it.
     """
 
     def __init__(self) -> None:
@@ -44,16 +45,16 @@ class LookAhead:
         data, self._data = self._data, None
         if data is None or not self._asks(command):
             return None
-        wanted = (command[4] if len(command) > 4 else 0) or 256
         if not data:
             return self._sw.to_bytes(2)
+        wanted = (command[4] if len(command) > 4 else 0) or min(len(data), 256)
         if wanted > len(data):
             self._data = data
             return bytes((0x6C, len(data) & 0xFF))
         rest = data[wanted:]
         if rest:
             self._data = rest
-            return data[:wanted] + bytes((0x61, len(rest)))
+            return data[:wanted] + bytes((0x61, min(len(rest), 256) & 0xFF))
         return data + self._sw.to_bytes(2)
 
     def _asks(self, command: bytes) -> bool:

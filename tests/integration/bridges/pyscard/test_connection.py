@@ -107,7 +107,7 @@ def test_connect_without_a_card(remote: RemotePyscard) -> None:
             connection.connect()
         assert caught.value.hresult == SCARD_E_NO_SMARTCARD
     connection.connect(mode=SCARD_SHARE_DIRECT)
-    assert connection.getAttrib(SCARD_ATTR_VENDOR_NAME) == list(b"WSRC")
+    assert connection.getAttrib(SCARD_ATTR_VENDOR_NAME) == list(b"WSRC\0")
     connection.disconnect()
     remote.insert()
     connection.connect()

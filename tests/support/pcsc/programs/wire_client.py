@@ -152,9 +152,10 @@ class Line:
         return code, bytes(value)[:size]  # type: ignore[call-overload,no-any-return]
 
     def reader_events(self) -> int:
+        """Ask how often readers came and went; a wait that was cancelled is told once more."""
         self.send(0x15)
         events, code = struct.unpack("=II", self.read(8))
-        assert code == SUCCESS
+        assert code in {SUCCESS, CANCELLED}
         return int(events)
 
     def begin_wait(self) -> list[Reader]:
@@ -167,17 +168,18 @@ class Line:
         """Return the code of the message that ends a wait; None if none comes."""
         if not select.select([self.socket], [], [], timeout_s)[0]:
             return None
-        zero, code = struct.unpack("=II", self.read(8))
-        if zero:
-            raise DesyncError(f"an event begins with {zero:#x}")
-        return int(code)
+        return self._end_of_wait()
 
     def stop_wait(self) -> int:
         """Take the registration back; exactly one message ends it."""
         self.send(0x14)
-        zero, code = struct.unpack("=II", self.read(8))
-        if zero:
-            raise DesyncError(f"the end of a wait begins with {zero:#x}")
+        return self._end_of_wait()
+
+    def _end_of_wait(self) -> int:
+        """Read its message; from 4:5 on it may be taken for the answer to GET_READER_EVENTS."""
+        events, code = struct.unpack("=II", self.read(8))
+        if events and (self.minor < 5 or events > 0x7FFF):
+            raise DesyncError(f"the end of a wait begins with {events:#x}")
         return int(code)
 
     def wait_for(self, true: object, timeout_s: float = 20.0) -> list[Reader]:

@@ -23,6 +23,7 @@ from tests.support.pcscd_programs import (
     World,
 )
 from wsrc.bridges.pcscd import requests as asks
+from wsrc.bridges.pcscd.hand_over import GRACE_S
 from wsrc.bridges.pcscd.source import Failure, Park, Seen
 from wsrc.card.pcsc_numbers import Code
 
@@ -92,11 +93,12 @@ each_loss = pytest.mark.parametrize("lose", LOSSES, ids=lambda lose: lose.__name
 
 
 def goes_on(program: TestProgram, card: int) -> None:
-    """Reconnect, and do a transaction."""
+    """Reconnect, and do a transaction, after which others may have theirs."""
     assert program.simple(asks.Reconnect(card, SHARED, 3, LEAVE)) is OK
     assert program.simple(asks.Begin(card)) is OK
     assert program.transmit(card) is OK
     assert program.simple(asks.End(card, LEAVE)) is OK
+    program.world.later(GRACE_S)
 
 
 @each_loss

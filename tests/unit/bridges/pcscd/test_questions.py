@@ -54,7 +54,7 @@ def test_attributes_are_known_without_the_card(world: World) -> None:
     assert value(0x00090300) == (OK, b"\x02")
     assert value(0x00090301) == (OK, b"\x01")
     assert value(0x7FFF0003) == value(3) == (OK, NAME + b"\0")
-    assert value(0x00010100) == (OK, b"WSRC")
+    assert value(0x00010100) == (OK, b"WSRC\0")
     assert value(0x00010102)[0] is OK
     assert value(0x0007A007) == (OK, struct.pack("<I", 65_544))
     assert value(0x00080201)[0] is unknown
@@ -93,7 +93,7 @@ def test_answer_for_which_there_is_no_room_is_not_given_but_how_long_it_is(world
     for asked in (
         asks.Transmit(card, 1, b"\0\1\2\3", max_answer=5),
         asks.Control(card, ESCAPE, b"123456", 5),
-        asks.GetAttribute(card, 0x00010100, 3),
+        asks.GetAttribute(card, 0x00010100, 4),
     ):
         call = one.start(asked)
         assert call.refusal is not None

@@ -82,12 +82,13 @@ def test_answers_have_the_fields_of_the_request_and_those_that_are_out() -> None
     assert wire.answer(asks.Version(4, 9), 5) == u("=iiI").pack(4, 5, 0)
     stopped = wire.refusal(asks.Version(3, 9), Code.SCARD_E_SERVICE_STOPPED)
     assert stopped == u("=iiI").pack(4, 4, 0x8010001E)
-    assert wire.answer(asks.GetReaderEvents(), 3) == u("=II").pack(3, 0)
+    assert wire.answer(asks.GetReaderEvents(), asks.Events(3)) == u("=II").pack(3, 0)
     assert wire.answer(asks.GetTableSize(), 20) == u("=i").pack(20)
 
 
 def test_program_that_waits_is_answered_once() -> None:
-    assert wire.event(Code.SCARD_E_CANCELLED) == struct.pack("=II", 0, 0x80100002)
+    told = asks.Events(7, Code.SCARD_E_CANCELLED)
+    assert wire.event(told) == struct.pack("=II", 7, 0x80100002)
     assert wire.answer(asks.StopWaiting(), given=True) == struct.pack("=II", 0, 0)
     assert wire.answer(asks.StopWaiting(), given=False) == b""
     assert wire.answer(asks.Wait(), None) == b""

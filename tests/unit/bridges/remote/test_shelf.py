@@ -10,8 +10,10 @@ import pytest
 
 from tests.support.card_rows import ICCID
 from wsrc.bridges.pcscd.source import Seen
+from wsrc.bridges.remote.cards import RemoteCards
 from wsrc.bridges.remote.shelf import MAX_EMPTY, Place, Shelf
 from wsrc.card.slot import Share, SlotState
+from wsrc.errors import ReaderUnavailableError
 from wsrc.octets import Octets
 from wsrc.protocol.messages import (
     CardInfo,
@@ -454,3 +456,42 @@ def test_what_became_of_our_card_is_seen_when_our_session_is_over(
     assert only(shelf) == before
     place.release(ours)
     assert (only(shelf).present, only(shelf).unavailable, only(shelf).event_count) == (False, *seen)
+
+
+def over(shelf: Shelf) -> None:
+    """Have the session of the card that is ours end as its host is away."""
+    cards = RemoteCards(lambda: pytest.fail("no client is made"), (), pytest.fail)
+    cards._shelf = shelf
+    place = found(shelf)
+    cards._over(place, place._holder, ReaderUnavailableError("The card client is gone."))  # type: ignore[arg-type]
+
+
+def test_d26_card_that_is_back_before_our_session_is_over_is_not_out_of_reach() -> None:
+    shelf = stocked()
+    before = only(shelf)
+    found(shelf).hold(object())
+    gone(shelf)
+    hear(shelf, card(FIRST, number=9), Change.ADDED)
+    over(shelf)
+    assert only(shelf) == before
+
+
+def test_d26_reader_that_is_back_without_our_card_is_empty() -> None:
+    shelf = stocked()
+    found(shelf).hold(object())
+    gone(shelf)
+    hear(shelf, view(SlotState.EMPTY, number=9), Change.ADDED)
+    over(shelf)
+    assert (only(shelf).present, only(shelf).unavailable) == (False, False)
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_d26_reader_that_went_with_our_session_is_out_of_reach(*, told: bool) -> None:
+    shelf = stocked()
+    found(shelf).hold(object())
+    if told:
+        gone(shelf)
+    over(shelf)
+    assert only(shelf).unavailable
+    gone(shelf)
+    assert only(shelf).unavailable

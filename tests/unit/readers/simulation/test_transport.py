@@ -35,12 +35,23 @@ def test_case_4_announces_and_holds_the_response() -> None:
     announced = block(uicc, "00a40004023f00")
     assert announced[:2] == "61"
     size = bytes.fromhex(announced)[1]
-    assert block(uicc, "00c0000000") == f"6c{size:02x}"
+    assert block(uicc, f"00c00000{size + 1:02x}") == f"6c{size:02x}"
     assert block(uicc, "00c0000004")[:2] == "62"
     rest = block(uicc, f"00c00000{size - 4:02x}")
     assert rest.endswith("9000")
     assert len(rest) == 2 * (size - 4) + 4
     assert block(uicc, "00c0000001") == "6985"
+
+
+def test_d27_p3_00_asks_for_what_was_announced() -> None:
+    uicc = card()
+    size = bytes.fromhex(block(uicc, "00a40004023f00"))[1]
+    whole = block(uicc, "00c0000000")
+    assert len(whole) == 2 * size + 4
+    assert whole.endswith("9000")
+    block(uicc, "00a40004023f00")
+    assert block(uicc, "00c0000004").endswith(f"61{size - 4:02x}")
+    assert block(uicc, "00c0000000") == whole[8:]
 
 
 @pytest.mark.parametrize("between", ["0020000100", "00b0000001", "00eeeeee00", "0070000001"])
