@@ -25,7 +25,7 @@ def exchange(octets: bytes, send: Callable[[bytes], bytes]) -> bytes:
 
     Args:
         octets: Command APDU.
-        send: Sends one TPDU and gives the data and status word that the card answered.
+        send: Sends one TPDU and returns the data and status word that the card answered.
 
     Raises:
         BadApduError: If `octets` is no command APDU; nothing was sent.
