@@ -180,7 +180,7 @@ class _Held:
         return len(self._data)
 
     def take(self, octets: int) -> tuple[bytes, bytes]:
-        """Return that many octets, and what is held still."""
+        """Return that many octets, and what is still held."""
         taken, self._data = self._data[:octets], self._data[octets:]
         return taken, self._data
 
