@@ -88,7 +88,7 @@ class Claims:
         return len(self._by_session.get(session, ()))
 
     def _set_down(self, claim: Claim) -> None:
-        """Let a claim neither wait nor be asked."""
+        """Take a claim out of those that wait or are asked."""
         if claim.peer is not None:
             del claim.peer.claims[claim.number]
             claim.peer = None
