@@ -62,7 +62,7 @@ async def test_does_not_follow_a_list_in_a_circle() -> None:
         await peer.say("list_cards_ack", id=request["id"], cards=[], next=0)
 
     async with scripted(script) as url, Client(url) as client:
-        with pytest.raises(RemoteProtocolError, match="circle"):
+        with pytest.raises(RemoteProtocolError, match="does not advance"):
             await client.list_cards()
 
 

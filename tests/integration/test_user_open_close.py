@@ -19,6 +19,7 @@ from tests.support.scripted_server import (
     card,
     card_host,
     in_thread,
+    reader_of,
     scripted,
 )
 from wsrc import aio, blocking
@@ -301,10 +302,9 @@ def test_a_card_that_was_abandoned_and_watches_that_end_with_a_connection() -> N
         for kind in ("begin_transaction", "end_transaction"):
             request = await peer.hear(kind)
             await peer.say(f"{kind}_ack", id=request["id"], session="s1", seq=request["seq"])
-        request = await peer.hear("watch")
-        await peer.say("watch_ack", id=request["id"])
-        request = await peer.hear("list_cards")
-        await peer.say("list_cards_ack", id=request["id"], cards=[card()])
+        request = await peer.hear("watch_readers")
+        there = {"instance": "run", "seq": 0, "readers": [reader_of(1, card())]}
+        await peer.say("watch_readers_ack", id=request["id"], **there)
         peer.abort()
 
     with in_thread(script) as url, blocking.Client(url, keep_s=0) as client:

@@ -184,6 +184,22 @@ async def test_who_is_cancelled_meanwhile_has_nothing_sent_again(*, began: bool)
         await ended(sent)
 
 
+async def test_a_batch_that_is_cancelled_meanwhile_and_still_runs_is_stopped() -> None:
+    async with holding() as (wire, _, first, mine, _):
+        sent = begin(mine.batch([READ, READ]))
+        batch = await first.hear("batch")
+        first.abort()
+        peer = await wire.next()
+        resume = await peer.hear("resume")
+        sent.cancel()
+        await asyncio.wait([sent], timeout=LIMIT_S)
+        await peer.say("resumed", id=resume["id"], session="s1", seq=batch["seq"])
+        again = await peer.hear("batch")
+        assert (again["seq"], again["steps"]) == (batch["seq"], batch["steps"])
+        cancel = await peer.hear("cancel")
+        assert (cancel["target"], cancel["session"]) == (again["id"], "s1")
+
+
 async def test_what_was_asked_meanwhile_and_cancelled_is_not_sent() -> None:
     async with holding() as (wire, _, first, mine, _):
         first.abort()

@@ -92,12 +92,12 @@ async def test_what_no_server_takes_is_not_asked_of_it(world: World) -> None:
     user = await world.user()
     async with asyncio.timeout(LIMIT_S), user.select(iccid=UICC) as card:
         for wrong in (
-            user.select(iccid=cast("str", 8988211000000430010)).__aenter__(),
-            user.select(iccid=EUICC, share=cast("Share", "x")).__aenter__(),
-            user.list_cards(label="b" * 1_200_000),
+            lambda: user.select(iccid=cast("str", 8988211000000430010)),
+            lambda: user.select(iccid=EUICC, share=cast("Share", "x")),
+            lambda: user.list_cards(label="b" * 1_200_000),
         ):
             with pytest.raises(LocalProtocolError):
-                await wrong
+                await wrong()
         assert (await card.transmit(ASK_PIN)).sw != 0
 
 

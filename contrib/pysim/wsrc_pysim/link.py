@@ -236,7 +236,7 @@ def _insertion(client: Client, which: Filters) -> None:
 
 def _is_put_in(before: ReaderView | None, now: ReaderView) -> bool:
     """Return whether there is a card that was not in the reader before."""
-    if now.card_state is None or (before and before.state is SlotState.ERROR):
+    if now.card_state is None or (before and before.state is SlotState.UNAVAILABLE):
         return False
     return before is None or before.card_state is None or now.insertion > before.insertion
 

@@ -184,9 +184,13 @@ class Session:
             self._tell_late()
             return True
         self._abandoned = True
+        self._cancel()
+        return self._end.abandon()
+
+    def _cancel(self) -> None:
+        """Have what is asked on this connection stopped where it can be."""
         if self._id is not None:
             self._requests.tell(m.Cancel(target=self._id, session=self.name))
-        return self._end.abandon()
 
     def _result(self) -> m.Message:
         answer = self._answer
@@ -256,6 +260,8 @@ class Session:
         except LocalProtocolError as exc:
             self._refuse(exc.code, str(exc))
             return
+        if self._abandoned:
+            self._cancel()
         if self._id is None and not self._keep_s:
             why = "The connection to the server is closing; nothing was sent."
             self._refuse(ErrorCode.CONNECTION_LOST, why)

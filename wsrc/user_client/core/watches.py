@@ -141,12 +141,12 @@ class ReaderCalls:
     ) -> AsyncGenerator[ReaderFeed, None]:
         connection = self._connection
         filters = arguments.filters(filters)
+        instance, seq = arguments.mark(since, "since") if since is not None else (None, None)
         if connection.feed is not None:
             raise LocalProtocolError("This client watches already; use another for another watch.")
         connection.feed = feed = ReaderFeed(
             filtered=any(each is not None for each in filters.values())
         )
-        instance, seq = arguments.mark(since, "since") if since is not None else (None, None)
         request = m.WatchReaders(form=form, since=seq, instance=instance, **filters)
         try:
             await connection.requests.ask(request, self._timeout_s, hear=feed.hear)
