@@ -102,13 +102,14 @@ class Claims:
 
 
 class Lost(NamedTuple):
-    """A lease whose card client is out of reach; from `until` on it is not to be kept."""
+    """A lease whose card client, in its run `host_run`, is away; not to be kept from `until` on."""
 
     since: float
     until: float
     instance: str | None
     last_user: int
     code: ErrorCode | None
+    host_run: str | None = None
 
 
 class Remembered(Generic[T]):

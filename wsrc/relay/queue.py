@@ -19,7 +19,7 @@ MAX_CANDIDATES = 10
 def ask(
     state: RelayState, user: UserPeer, select: m.SelectCard, selection: Selection, now: float
 ) -> None:
-    """Give a user the card that is selected, a place in its queue, or the reason why not."""
+    """Answer a select with the card, a place in its queue, or the reason why not."""
     found = find(state, select, selection)
     if len(found) > 1:
         refuse_ambiguous(state, user, select, selection, found)
@@ -56,7 +56,7 @@ def waiting_for(state: RelayState, slot: Slot) -> list[Waiter]:
 def refuse(
     state: RelayState, user: UserPeer, select: m.SelectCard, selection: Selection, slot: Slot | None
 ) -> None:
-    """Say why a card is not to be had now."""
+    """Refuse a select, with the reason why the card cannot be had now."""
     if slot is None:
         code, why = ErrorCode.NO_SUCH_CARD, f"No card here has {selection}."
     elif slot.state is m.CardState.MUTE:
@@ -87,7 +87,7 @@ def refuse_ambiguous(
 
 def offer(state: RelayState, slot: Slot, now: float) -> None:
     """
-    Give a card that became free to whoever waits for it longest.
+    Grant a card that became free to whoever waits for it longest.
 
     Nobody who would share it goes before one who waits to have it alone.
     """
@@ -239,14 +239,14 @@ def _tell(state: RelayState, waiter: Waiter, position: int, lease: m.LeaseInfo |
 
 
 def held(state: RelayState, slot: Slot) -> str:
-    """Say who holds a card; all of them, where it is shared."""
+    """Return a sentence on who holds a card; all of them, where it is shared."""
     infos = state.lease_infos(slot)
     holders = [_holder(*each) for each in zip(slot.holders, infos, strict=True)]
     return f"The card in {slot.info.name} is held by {'; and by '.join(holders)}."
 
 
 def _holder(lease: Lease, info: m.LeaseInfo) -> str:
-    """Say who has a card, and until when if they do nothing."""
+    """Return who has a card, and until when if they do nothing."""
     who = f"{info.holder} since {info.since}"
     if lease.phase is LeasePhase.KEPT:
         return f"{who}, who is out of reach and for whom it is kept until {info.until}"

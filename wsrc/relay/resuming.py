@@ -60,7 +60,8 @@ def interrupt(state: RelayState, lease: Lease, why: m.Error) -> None:
     One that is not held yet, or not any more, is only remembered: it cannot go on.
     """
     until = lease.kept_until if lease.phase in SERVED else -math.inf
-    lost = Lost(lease.since, until, lease.instance, lease.last_user, lease.code)
+    run = lease.slot.peer.instance
+    lost = Lost(lease.since, until, lease.instance, lease.last_user, lease.code, run)
     state.lost.put(lease.session, lost)
     if lease.phase not in SERVED:
         return
@@ -165,7 +166,21 @@ def answered(state: RelayState, claim: Claim, answer: m.Message, now: float) -> 
     elif isinstance(answer, m.Error) and lease is not None:
         sentence = f"is not given to {claim.user.name}: {answer.message[:200]}"
         state.note(f"Session {session[:8]} of {lease.holder} {sentence}")
+    elif isinstance(answer, m.Error) and _was_restarted(state, claim, answer):
+        assert claim.peer is not None
+        why = f"{claim.peer.name} was restarted and the card was reset."
+        answer = msgspec.structs.replace(answer, message=why)
     _settle(state, claim, answer)
+
+
+def _was_restarted(state: RelayState, claim: Claim, answer: m.Error) -> bool:
+    """Return whether a session is unknown because its card client is another run by now."""
+    lost = state.lost.get(claim.message.session)
+    run = claim.peer.instance if claim.peer is not None else None
+    unknown = answer.code is ErrorCode.NO_SUCH_SESSION
+    return (
+        unknown and lost is not None and None not in {run, lost.host_run} and run != lost.host_run
+    )
 
 
 def expired(state: RelayState, number: int) -> None:
