@@ -79,7 +79,7 @@ class Link:
         self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
-        """Have the writer send what is queued, then close; the first call decides."""
+        """Close once the writer has sent what is queued; the first call decides."""
         if self._closing is None:
             self._closing = (code, reason)
         self._wake.set()
@@ -104,9 +104,9 @@ class Link:
         Return the next message and its text.
 
         Raises:
-            UnreadableError: The message is to be answered with this error; the link goes on.
-            RemoteProtocolError: The peer broke the protocol and must be closed with 1002.
-            ConnectionLostError: The connection is closed; the sentence has code and reason.
+            UnreadableError: If the message is to be answered with this error; the link goes on.
+            RemoteProtocolError: If the peer broke the protocol and must be closed with 1002.
+            ConnectionLostError: If the connection is closed; the sentence has code and reason.
         """
         try:
             frame = await self._socket.receive()
@@ -150,7 +150,7 @@ class Link:
         await self._socket.close(code=code, message=_shortened(reason))
 
     def stop_writer(self) -> None:
-        """Tell the writer that the peer is gone."""
+        """Stop the writer, for the peer is gone."""
         self.close(CloseCode.DONE, "")
 
     async def _flush(self) -> None:
