@@ -26,7 +26,7 @@ from wsrc.settings.load import ServerSettings
 _log = logging.getLogger(__name__)
 
 TLS_BEGIN_S = 2.0
-"""How long after it was accepted a connection is waited for to begin TLS when the server stops."""
+"""How long after it was accepted a connection may take to begin TLS when the server stops."""
 
 TLS_END_S = 0.5
 """How long a peer may take to end TLS."""

@@ -37,7 +37,7 @@ class Peers:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What the relay knows of now."""
+        """Return the counts of the relay."""
         return self._relay.counts
 
     async def serve(
@@ -62,7 +62,7 @@ class Peers:
                 link.stop_writer()
 
     async def stop(self, reconnect_in_s: float, drain_s: float) -> None:
-        """Tell the peers, give requests in flight `drain_s` to finish, close with 1012."""
+        """Announce the restart, give requests in flight `drain_s` to finish, close with 1012."""
         self.stopping = True
         self._perform(self._relay.shut_down(reconnect_in_s, self._loop.time()))
         try:
