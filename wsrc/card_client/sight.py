@@ -56,13 +56,13 @@ class Sight:
             self._late = asyncio.get_running_loop().call_later(TELL_S, self.tell)
 
     def session_ends(self) -> None:
-        """Let the server hear how a session ended before what made it end."""
+        """Report what ended a session only after the server heard of its end."""
         if self._late is not None:
             self.close()
             self._late = asyncio.get_running_loop().call_later(TELL_S, self.tell)
 
     def tell(self) -> None:
-        """Tell the server what the source sees, if it was not told yet."""
+        """Report to the server what the source sees, unless that was done."""
         slot, told = self.slot, self._told
         self.close()
         if slot is None or slot == told:
@@ -85,12 +85,12 @@ class Sight:
         self.touched = False
 
     def failed(self, exc: CardError) -> None:
-        """Say how a card is that failed, unless the source has seen it go."""
+        """Report the state of a card that failed, unless the source has seen it go."""
         if self.still_there():
             self._card.failed(exc)
 
     def close(self) -> None:
-        """Tell nothing later."""
+        """Drop what was to be reported later."""
         if self._late is not None:
             self._late.cancel()
             self._late = None
