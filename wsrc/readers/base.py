@@ -67,7 +67,7 @@ class Direct(Protocol):
 
     def control(self, number: int, octets: bytes) -> bytes:
         """
-        Ask something of the reader itself; `number` is the same on every platform.
+        Send a control code to the reader; `number` is the same on every platform.
 
         Raises:
             RefusedError: If the reader cannot do that; code `not_supported`.
@@ -92,7 +92,7 @@ class Direct(Protocol):
 
     def close(self, *, eject: bool = False) -> None:
         """
-        Power the card off, if there is one, and let go of the reader; never raises.
+        Power the card off, if there is one, and release the reader; never raises.
 
         With `eject`, a reader that can push the card out does.
         """
@@ -114,7 +114,7 @@ class Connection(Direct, Protocol):
 
     def transmit(self, octets: bytes) -> bytes:
         """
-        Send one TPDU (T=0) or one APDU (T=1) as it is and give the card's answer as it is.
+        Send one TPDU (T=0) or one APDU (T=1) as it is and return the card's answer as it is.
 
         Raises:
             CardError: With the outcome: whether the card may have run the command.
@@ -123,7 +123,7 @@ class Connection(Direct, Protocol):
 
     def reset(self, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> bytes:
         """
-        Reset the card and give the new ATR; `protocols` as in `Reader.connect`.
+        Reset the card and return the new ATR; `protocols` as in `Reader.connect`.
 
         Raises:
             RefusedError: If the card has none of these; code `protocol_mismatch`.
@@ -176,7 +176,7 @@ class Reader(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what the reader holds on the host; never raises."""
+        """Release what the reader holds on the host; never raises."""
         ...
 
 

@@ -150,7 +150,7 @@ class PcscSource:
         return []
 
     def _look(self) -> list[Slot]:
-        """Wait for a change, at most `_WAIT_MS` and at first not at all; give the slots."""
+        """Wait for a change, at most `_WAIT_MS` and at first not at all; return the slots."""
         context = self._context.handle("PC/SC")
         self._own.look()
         names = self._names(context)

@@ -44,7 +44,7 @@ class PcscDirect:
 
     def control(self, number: int, octets: bytes) -> bytes:
         """
-        Ask something of the reader itself; `number` is the same on every platform.
+        Send a control code to the reader; `number` is the same on every platform.
 
         Raises:
             RefusedError: If the reader cannot do that.
@@ -79,7 +79,7 @@ class PcscDirect:
         self._check(code, f"no attribute {name} that can be set", api.NO_ATTRIBUTE)
 
     def close(self, *, eject: bool = False) -> None:
-        """Power the card off, or push it out, and let go of the reader; never raises."""
+        """Power the card off, or push it out, and release the reader; never raises."""
         card, self._card = self._card, None
         if card is not None:
             self._scard.disconnect(card, Disposition.EJECT if eject else Disposition.UNPOWER)

@@ -62,7 +62,7 @@ class Context:
             self._scard.cancel(handle)
 
     def release(self) -> None:
-        """Let go of it; the next `handle` makes another."""
+        """Release it; the next `handle` makes another."""
         handle, self._handle = self._handle, None
         if handle is not None:
             self._scard.release_context(handle)
@@ -70,7 +70,7 @@ class Context:
 
 class OwnUse:
     """
-    Which readers we use ourselves: what PC/SC shows of their use is no news.
+    Readers that we use ourselves: what PC/SC shows of their use is no news.
 
     Readers may be used in any thread while one other thread looks at all of them.
     """
@@ -223,7 +223,7 @@ class PcscConnection(PcscDirect):
 
     def transmit(self, octets: bytes) -> bytes:
         """
-        Send one TPDU (T=0) or one APDU (T=1) as it is and give the card's answer as it is.
+        Send one TPDU (T=0) or one APDU (T=1) as it is and return the card's answer as it is.
 
         Raises:
             CardError: With the outcome: whether the card may have run the command. Less than a
@@ -244,7 +244,7 @@ class PcscConnection(PcscDirect):
 
     def reset(self, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> bytes:
         """
-        Reset the card and give the new ATR; the protocol is agreed on anew, among these if given.
+        Reset the card and return the new ATR; the protocol is agreed on anew, among these if any.
 
         Raises:
             RefusedError: If the card has none of these protocols.

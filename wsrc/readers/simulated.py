@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Readers that hold simulated cards, for demonstration, for tests and for who has no card."""
+"""Readers that hold simulated cards, for demonstrations, for tests and for want of a card."""
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -41,7 +41,7 @@ class SimulatedSource:
 
     def plug(self, card: Card | None = None, name: str | None = None) -> str:
         """
-        Add a reader, with or without a card, and give its name.
+        Add a reader, with or without a card, and return its name.
 
         Raises:
             ValueError: If a reader of that name is there.
@@ -83,7 +83,7 @@ class SimulatedSource:
 
     def remove(self, name: str) -> Card:
         """
-        Take the card out and give it.
+        Take the card out and return it.
 
         Raises:
             ValueError: If the reader is empty.
@@ -211,7 +211,7 @@ class SimulatedReader:
         return SimulatedDirect(self._bay)
 
     def close(self) -> None:
-        """Let go of the reader; nothing is held."""
+        """Release the reader; nothing is held."""
 
 
 def _no_reader(name: str) -> ReaderUnavailableError:

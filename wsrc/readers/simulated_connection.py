@@ -85,7 +85,7 @@ class SimulatedDirect:
         self._bay.settings[name] = value
 
     def close(self, *, eject: bool = False) -> None:
-        """Let go of the reader, which cannot eject."""
+        """Release the reader, which cannot eject."""
         del eject
         if not self._closed:
             self._closed = True
@@ -149,7 +149,7 @@ class SimulatedConnection(SimulatedDirect):
 
     def transmit(self, octets: bytes) -> bytes:
         """
-        Send one TPDU (T=0) or one APDU (T=1) as it is and give the card's answer as it is.
+        Send one TPDU (T=0) or one APDU (T=1) as it is and return the card's answer as it is.
 
         Raises:
             CardNotPresentError: If the card was taken out.
@@ -164,7 +164,7 @@ class SimulatedConnection(SimulatedDirect):
 
     def reset(self, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> bytes:
         """
-        Reset the card and give the new ATR.
+        Reset the card and return the new ATR.
 
         Raises:
             RefusedError: If the card has none of these protocols; it is not reset then.
@@ -178,7 +178,7 @@ class SimulatedConnection(SimulatedDirect):
             raise self._translated(exc) from exc
 
     def close(self, *, eject: bool = False) -> None:
-        """Power the card off and let go of it; a command in flight ends at once."""
+        """Power the card off and release it; a command in flight ends at once."""
         del eject
         if not self._closed:
             self._closed = True
@@ -190,7 +190,7 @@ class SimulatedConnection(SimulatedDirect):
         self._bay.require(self._event_count)
 
     def _translated(self, error: CardError) -> CardError:
-        """Say it of the reader where the reader is what went away."""
+        """Return the error, of the reader where the reader is what went away."""
         self._find_dead()
         if not self._bay.plugged:
             return ReaderUnavailableError(f"{self._bay.name} was unplugged", error.outcome)
