@@ -22,7 +22,7 @@ from wsrc.errors import WsrcError
 from wsrc.octets import from_wire
 
 _CHANNELS = frozenset(bytes([channel]) for channel in range(20))
-"""Logical channels as a card gives them (ISO/IEC 7816-4 clause 11.1.2)."""
+"""Logical channels as a card assigns them (ISO/IEC 7816-4 clause 11.1.2)."""
 
 _TERMINAL_CAPABILITY = bytes.fromhex("80aa00000aa9088100820101830107")
 """A terminal with eUICC functions (ETSI TS 102 221 clause 11.1.19); older cards refuse it."""

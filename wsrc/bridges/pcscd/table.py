@@ -39,7 +39,7 @@ class Table:
         return next((reader for reader in self.readers if reader.name == name), None)
 
     def add(self, reader: Reader) -> None:
-        """Give a reader the first row that is free."""
+        """Put a reader into the first row that is free."""
         if None not in self._rows:
             self._rows += [None] * GROWTH_ROWS
         self._rows[self._rows.index(None)] = reader

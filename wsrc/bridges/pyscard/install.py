@@ -119,7 +119,7 @@ class Installation:
         self.uninstall()
 
     def uninstall(self) -> None:
-        """Make pyscard as it was, and give all cards back; it may be called again."""
+        """Restore pyscard as it was, and give all cards back; it may be called again."""
         global _installed  # noqa: PLW0603 - see above
         if _installed is self:
             _installed = None
