@@ -92,7 +92,7 @@ class CardEnd:
         return Verdict.REPEAT if self._kept is not None else Verdict.LATE
 
     def answered(self, answer: m.Answer) -> m.Answer:
-        """Keep the answer to the request in hand, and give it with its number."""
+        """Keep the answer to the request in hand, and return it with its number."""
         self._kept = msgspec.structs.replace(answer, seq=self.taken)
         return self._kept
 

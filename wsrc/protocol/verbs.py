@@ -15,7 +15,7 @@ from wsrc.protocol.parts import Numbered
 
 AttributeName = Annotated[str, means("Name of the attribute; see Attributes")]
 AttributeValue = Annotated[
-    Octets, means("Value of the attribute, in the form that PC/SC gives it; it may be empty")
+    Octets, means("Value of the attribute, in the form that PC/SC has; it may be empty")
 ]
 
 

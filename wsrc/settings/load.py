@@ -71,7 +71,7 @@ def load(
 
 def from_arguments(kind: type[S], arguments: Mapping[str, object]) -> S:
     """
-    Return the settings that a program gives itself, by field name; None stands for the default.
+    Return the settings from values that a program has, by field name; None stands for the default.
 
     Raises:
         ConfigError: If a value has the wrong type or cannot work.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a program gives to the library, checked before anything is sent.
+Arguments of a program to the library, checked before anything is sent.
 
 All raise LocalProtocolError; the sentence names the argument, and never repeats octets.
 """
