@@ -328,6 +328,12 @@ class UserEnd:
             return self._unanswered(answer.message, answer.code or ErrorCode.INTERNAL)
         return self._settle(answer)
 
+    def complained(self, sentence: str) -> Sequence[Effect]:
+        """Note that the server would not have what was sent: it is not sent again."""
+        if self._open is None or not self._open.sent or self.state is not State.LIVE:
+            return ()
+        return self._unanswered(sentence, ErrorCode.CONNECTION_LOST)
+
     def disconnected(self, now: float) -> Sequence[Effect]:
         """Note that the connection is lost; what is open waits for the session to be resumed."""
         if self.over is not None:

@@ -2,6 +2,7 @@
 """A user client whose session cannot go on says why, and what became of its command."""
 
 import asyncio
+import re
 import time
 from typing import Any
 
@@ -260,15 +261,31 @@ async def test_the_client_ends_at_once_without_a_connection() -> None:
 
 
 @pytest.mark.parametrize("code", [1002, 1009])
-async def test_a_server_that_cannot_take_a_message_is_not_sent_it_again(code: int) -> None:
-    async with holding() as (wire, _, peer, mine, _):
+async def test_a11_a_server_that_cannot_take_a_message_is_not_sent_it_again(code: int) -> None:
+    async with holding() as (wire, client, peer, mine, _):
         sent = begin(fails(mine.transmit(READ)))
         await peer.hear("c_apdu")
+        listing = begin(fails(client.list_cards()))
+        await peer.hear("list_cards")
         await peer.close(code, "No.")
         told = await ended(sent)
         assert isinstance(told, OutcomeUnknownError)
         assert told.code is ErrorCode.CONNECTION_LOST
-        with pytest.raises(ConnectionLostError, match=rf"{code}.*No\."):
+        assert re.search(rf"{code}.*No\.", str(told))
+        assert isinstance(await ended(listing), ConnectionLostError)
+        again, _ = await resumed(wire, 1)
+        sent = begin(mine.transmit(SELECT))
+        command = await again.hear("c_apdu")
+        assert command["command"] == SELECT.hex()
+        await again.say(**r_apdu(command))
+        assert (await ended(sent)).sw == 0x9000
+
+
+@pytest.mark.parametrize("code", [1002, 1009])
+async def test_a11_a_server_that_complains_of_nothing_that_was_asked_is_left(code: int) -> None:
+    async with holding() as (wire, _, peer, mine, _):
+        await peer.close(code, "No.")
+        with pytest.raises(WsrcError, match=rf"{code}.*No\."):
             await mine.transmit(READ)
         assert wire.silent
 

@@ -27,8 +27,10 @@ async def connected() -> AsyncGenerator[tuple[Link, asyncio.Future[bool], Client
 
     async def serve(request: web.Request) -> web.StreamResponse:
         socket: web.WebSocketResponse[bool] = web.WebSocketResponse(decode_text=False)
+        assert request.transport is not None
+        transport = request.transport
         await socket.prepare(request)
-        link = Link(socket)
+        link = Link(socket, transport)
         links.set_result(link)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(link.run_writer())

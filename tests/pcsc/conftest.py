@@ -10,11 +10,13 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.ifd.bench import IfdBench, require_compiler
+from tests.support.ifd.reader import OddReader
 from tests.support.pcsc.bench import SOCKET_VARIABLE, Bench, BenchError, Slot, refuse, require
 from tests.support.pcsc.watching import Watching
 from wsrc.readers.pcsc import PcscSource
@@ -47,6 +49,24 @@ def bench(shared_bench: Bench) -> Bench:
     if not shared_bench.running:
         shared_bench.start()
     return shared_bench
+
+
+@pytest.fixture
+def ifd(shared_bench: Bench) -> Iterator[Callable[..., IfdBench]]:
+    """Starts a pcscd with odd readers in the place of the bench's; ends it after the test."""
+    require_compiler()
+    shared_bench.kill()
+    started: list[IfdBench] = []
+
+    def start(*readers: OddReader) -> IfdBench:
+        bench = IfdBench(readers, shared_bench.socket_path)
+        started.append(bench)
+        bench.start()
+        return bench
+
+    yield start
+    for each in started:
+        each.close()
 
 
 @pytest.fixture

@@ -60,6 +60,7 @@ class GatedConnection:
     def __init__(self, connection: Connection, gate: Gate) -> None:
         self._connection = connection
         self._gate = gate
+        self.event_count = connection.event_count
         self.status: Callable[[], Status] = connection.status
         self.control: Callable[[int, bytes], bytes] = connection.control
         self.get_attribute: Callable[[str], bytes] = connection.get_attribute
@@ -89,14 +90,16 @@ class GatedReader:
 
     def __init__(self, reader: SimulatedReader, gate: Gate) -> None:
         self.name = reader.name
-        self.stable_id = reader.stable_id
+        self.stable_id, self.position = reader.stable_id, reader.position
         self._reader = reader
         self._gate = gate
         self.connect_direct: Callable[[], Direct] = reader.connect_direct
         self.close = reader.close
 
-    def connect(self, protocols: Sequence[CardProtocol] = ()) -> Connection:
-        return GatedConnection(self._reader.connect(protocols), self._gate)
+    def connect(
+        self, protocols: Sequence[CardProtocol] = (), *, share: Share = Share.EXCLUSIVE
+    ) -> Connection:
+        return GatedConnection(self._reader.connect(protocols, share=share), self._gate)
 
 
 class GatedSource:
@@ -140,7 +143,7 @@ class Bench:
         self.agent = SlotAgent(
             settings,
             self.name,
-            lambda _: "id",
+            lambda *_: "id",
             lambda: self.source.open(self.name),
             Replies(self._send),
         )

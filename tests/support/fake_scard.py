@@ -13,6 +13,9 @@ EMPTY, PRESENT = 0x10, 0x20
 SELECT = bytes.fromhex("00a40004023f00")
 
 
+MAX_STATES = 10
+"""As of Windows; pcsc-lite before 2.5 has 16."""
+
 CALLS = (
     "establish_context",
     "release_context",
@@ -21,6 +24,8 @@ CALLS = (
     "get_status_change",
     "connect",
     "reconnect",
+    "begin_transaction",
+    "end_transaction",
     "disconnect",
     "status",
     "transmit",
@@ -103,6 +108,8 @@ class FakeScard:
         code = self._code("status change", context)
         for name, _ in states:
             name.encode("ascii")
+        if len(states) > MAX_STATES:
+            return [Code.SCARD_E_INVALID_PARAMETER, []]
         with self._changed:
             changed = self._changed.wait_for(
                 lambda: self._cancelled or self._now(states) != states, timeout_ms / 1000
@@ -123,8 +130,15 @@ class FakeScard:
         assert reader == READER
         return [self._code("connect", (context, mode, protocols)), 77, 0]
 
+    def begin_transaction(self, card: int) -> int:
+        return self._code("begin")
+
+    def end_transaction(self, card: int, disposition: int) -> int:
+        return self._code("end", disposition)
+
     def reconnect(self, card: int, mode: int, protocols: int, init: int) -> list[int]:
-        assert (card, mode) == (77, ShareMode.EXCLUSIVE)
+        assert card == 77
+        assert mode in {ShareMode.EXCLUSIVE, ShareMode.SHARED}
         code = self._code("reconnect", (protocols, init))
         return [code, self.active or (2 if protocols == 3 else protocols)]
 

@@ -79,6 +79,12 @@ class World:
         return self.app._peers._relay.in_flight
 
     @property
+    def handshakes(self) -> int:
+        """TLS handshakes that are under way."""
+        assert self.app._door is not None
+        return len(self.app._door.handshakes)
+
+    @property
     def counts(self) -> dict[str, int]:
         return self.app.counts
 

@@ -2,6 +2,7 @@
 """Wrong certificates, ports and files: a sentence that says which, on the right side."""
 
 import asyncio
+import contextlib
 import re
 import socket
 import ssl
@@ -137,3 +138,47 @@ async def test_an_unreadable_key_file_is_one_line_and_exit_status_2(
         _, errors = await program.communicate()
     assert program.returncode == 2
     assert re.fullmatch(rf"wsrc-server: tls_key: .*{key}.*\n", errors.decode())
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("program", ["wsrc-server", "wsrc-card-client"])
+async def test_c24_a_program_without_standard_streams_runs_and_ends(
+    program: str, closed: str
+) -> None:
+    port = free_port()
+    if program == "wsrc-server":
+        options = ["--no-tls", "--user-port", str(port), "--card-port", "0"]
+    else:
+        options = ["--server-url", f"ws://127.0.0.1:{port}", "--no-pcsc", "--simulated", "default"]
+    command = [*argv(program), *options]
+
+    async def reached() -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            await asyncio.sleep(0.05)
+
+    connected = asyncio.Event()
+
+    async def count(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        writer.close()
+
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(30):
+        if program == "wsrc-card-client":
+            server = await asyncio.start_server(count, "127.0.0.1", port)
+            await stack.enter_async_context(server)
+        process = await asyncio.create_subprocess_exec(
+            "/bin/sh", "-c", f'exec "$0" "$@" {closed}', *command, env=environment()
+        )
+        await (connected.wait() if program == "wsrc-card-client" else reached())
+        process.terminate()
+        assert await process.wait() == 0

@@ -112,7 +112,7 @@ async def test_with_raw_tpdus_a_response_that_was_announced_costs_no_round_trip(
         forward(link, message)
 
     monkeypatch.setattr(Link, "send", count)
-    async with user.select(iccid=UICC, raw_tpdu=True) as card:
+    async with user.select(iccid=UICC, raw_tpdu=True, look_ahead=True) as card:
         announced = await card.transmit(bytes.fromhex("00a40004023f00"))
         fetched = await card.transmit(bytes((0x00, 0xC0, 0, 0, announced.sw & 0xFF)))
         assert (announced.sw >> 8, fetched.data[0], fetched.sw) == (0x61, 0x62, 0x9000)

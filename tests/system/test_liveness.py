@@ -202,7 +202,7 @@ async def test_a_peer_that_was_about_to_connect_is_told_of_the_restart(
 ) -> None:
     async with running(certificates) as world, asyncio.timeout(LIMIT_S):
         line = socket.create_connection(("localhost", world.app.user_port))
-        await until(lambda: len(world.app._not_upgraded) == 1)
+        await until(lambda: world.handshakes == 1)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(world.app.stop())
             await until(lambda: world.app.stopping)

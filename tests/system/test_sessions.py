@@ -242,7 +242,7 @@ async def test_a_response_that_was_fetched_ahead_is_there_after_resume(
 ) -> None:
     async with (
         scene.client() as client,
-        client.select(iccid=UICC, raw_tpdu=True) as card,
+        client.select(iccid=UICC, raw_tpdu=True, look_ahead=True) as card,
     ):
         scene.simulated.faults = Faults(delay_s=0.2, only="00a4")
         sent = begin(card.transmit(SELECT_MF))

@@ -182,16 +182,6 @@ def on_channel(cla: int, channel: int) -> int:
     return cla & (0x90 if cla & 0x40 else 0xB0) | channel
 
 
-def transport_cla(cla: int) -> int:
-    """
-    Return the class of the GET RESPONSE and ENVELOPE that carry a command over T=0.
-
-    They are interindustry commands on the same channel whatever the class of the command (ETSI
-    TS 102 221 table 10.5: 80 C2 is another ENVELOPE); the class A0 of GSM has its own.
-    """
-    return 0xA0 if cla == 0xA0 else on_channel(0x00, channel_of(cla))
-
-
 def describe_sw(sw: int) -> str:
     """Return the meaning of a status word in ISO/IEC 7816-4 or ETSI TS 102 221."""
     if sw in _SW:

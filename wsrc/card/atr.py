@@ -4,9 +4,6 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from wsrc.card.slot import CardProtocol
-
-_PROTOCOLS: dict[int | None, CardProtocol] = {0: CardProtocol.T0, 1: CardProtocol.T1}
 _GLOBAL = 15
 """T of the levels whose interface bytes hold for all protocols."""
 
@@ -15,11 +12,13 @@ class AtrFacts(NamedTuple):
     """
     Some of what an ATR tells.
 
-    `euicc` is whether it announces eUICC functions (ETSI TS 102 221 table 6.7).
+    `uicc` is whether it has interface bytes for all protocols, as every UICC has, and `euicc`
+    whether these announce eUICC functions (ETSI TS 102 221 clause 6.3.1 and table 6.7).
     """
 
     protocols: tuple[str, ...]
     historical: bytes
+    uicc: bool
     euicc: bool
 
 
@@ -39,43 +38,22 @@ def read_atr(atr: bytes) -> AtrFacts | None:
     return AtrFacts(
         tuple(f"T={number}" for number in dict.fromkeys(offered)) or ("T=0",),
         atr[end : end + count],
+        any(level.number == _GLOBAL for level in levels),
         global_tb is not None and global_tb & 0x82 == 0x82,
     )
-
-
-def first_protocol(atr: bytes) -> CardProtocol | None:
-    """
-    Return the protocol that a card offers first (ISO/IEC 7816-3 clause 8.2.3).
-
-    TA2 names the protocol of the specific mode, else TD1 the default one; no TD1 means T=0.
-    None where the ATR is cut short or names a protocol that PC/SC cards do not have.
-    """
-    if len(atr) < 2:
-        return None
-    levels = _levels(atr)
-    next(levels)
-    try:
-        second = next(levels, None)
-    except IndexError:
-        return None
-    if second is None:
-        return CardProtocol.T0
-    number = second.number if second.ta is None else second.ta & 0x0F
-    return _PROTOCOLS.get(number)
 
 
 class _Level(NamedTuple):
     """Interface bytes with one index; `number` is their T, and `end` where they end."""
 
     number: int | None
-    ta: int | None
     tb: int | None
     end: int
 
 
 def _levels(atr: bytes) -> Iterator[_Level]:
     """
-    Yield each level of interface bytes; TA and TB that are missing are None.
+    Yield each level of interface bytes; a TB that is missing is None.
 
     Raises:
         IndexError: If a TD is missing.
@@ -84,10 +62,8 @@ def _levels(atr: bytes) -> Iterator[_Level]:
     present, at = atr[1] >> 4, 2
     while True:
         end = at + present.bit_count()
-        octets = iter(atr[at:end])
-        ta = next(octets, None) if present & 1 else None
-        tb = next(octets, None) if present & 2 else None
-        yield _Level(number, ta, tb, end)
+        octets = atr[at + (present & 1) : end]
+        yield _Level(number, octets[0] if present & 2 and octets else None, end)
         if not present & 8:
             return
         number, present, at = atr[end - 1] & 0x0F, atr[end - 1] >> 4, end

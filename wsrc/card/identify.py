@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which commands ask a card who it is: a generator of APDUs, without I/O."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, MutableMapping, Sequence
 
 import msgspec
 
@@ -32,6 +32,9 @@ ISD_R_AIDS: tuple[bytes, ...] = tuple(
 )
 """Applications that answer GetEuiccData, by product; the standard one first."""
 
+Absent = MutableMapping[str, frozenset[bytes]]
+"""Applications that a card does not have, by each of its EIDs."""
+
 _GET_EID = bytes.fromhex("bf3e035c015a")
 _MF, _EF_ICCID = bytes.fromhex("3f00"), bytes.fromhex("2fe2")
 
@@ -46,16 +49,27 @@ class Identified(msgspec.Struct, frozen=True):
     moved: bool
 
 
-def identify(isd_r_aids: Sequence[bytes] = ISD_R_AIDS) -> Questions:
+def identify(
+    isd_r_aids: Sequence[bytes] = ISD_R_AIDS,
+    eids: Sequence[str] | None = None,
+    absent: Absent | None = None,
+) -> Questions:
     """
     Ask a card for its ICCID and EIDs; nothing is verified and nothing is written.
 
     A supplementary logical channel keeps the basic one untouched (ETSI TS 102 221
     clause 11.1.17). A card that opens none is asked on the basic channel.
+
+    Args:
+        isd_r_aids: Applications that may know an EID.
+        eids: Those that the card is known to have, none included; None asks for them.
+        absent: What cards with its ATR are known not to have, which is not asked for, and to which
+            is added what is found.
     """
     channel = yield from _open()
     iccid = yield from _iccid(channel)
-    eids = yield from _eids(channel, isd_r_aids)
+    if eids is None:
+        eids = yield from _eids(channel, isd_r_aids, {} if absent is None else absent)
     if channel:
         yield Command(0x00, 0x70, 0x80, channel)
     return Identified(Identities(iccid, tuple(eids)), moved=not channel)
@@ -108,17 +122,25 @@ def _select_file(cla: int, file_id: bytes) -> _Ask:
     return selected
 
 
-def _eids(channel: int, isd_r_aids: Sequence[bytes]) -> Generator[Command, Response, list[str]]:
+def _eids(
+    channel: int, isd_r_aids: Sequence[bytes], absent: Absent
+) -> Generator[Command, Response, list[str]]:
     eids: list[str] = []
+    refused: set[bytes] = set()
     for aid in isd_r_aids:
+        if any(aid in absent.get(eid, ()) for eid in eids):
+            continue
         selected = yield from _select_aid(channel, aid)
         if not _usable(selected):
+            refused.add(aid)
             continue
         store = on_channel(0x80, channel)
         answer = yield Command(store, 0xE2, 0x91, 0x00, _GET_EID, ne=256)
         eid = eid_from_response(answer.data)
         if eid is not None and eid not in eids:
             eids.append(eid)
+    for eid in eids:
+        absent[eid] = absent.get(eid, frozenset()) | refused
     if not eids:
         eids.extend((yield from _ecasd(channel)))
     return eids

@@ -5,18 +5,20 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 
+from wsrc.card_client.reader_ids import ReaderIds
 from wsrc.card_client.replies import NO_SESSION, Replies
 from wsrc.card_client.sight import TELL_S
 from wsrc.card_client.slot_agent import SlotAgent
 from wsrc.errors import (
-    CardError,
     ConnectionLostError,
     ErrorCode,
+    LocalProtocolError,
     Outcome,
     RefusedError,
     RemoteProtocolError,
@@ -26,7 +28,7 @@ from wsrc.net.greeting import greet
 from wsrc.net.tls import context_for
 from wsrc.net.websocket import Link
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import UnreadableError, tag_of
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.readers.base import Slot, Source
 from wsrc.settings.load import CardClientSettings
@@ -35,6 +37,9 @@ _log = logging.getLogger(__name__)
 
 CONNECT_S = 10.0
 """How long the server may take to accept a connection, and to answer `hello`."""
+
+AGAIN_MIN_S, AGAIN_MAX_S = 1.0, 60.0
+"""When what failed for no reason that we know of is tried again; the waits double."""
 
 GOODBYE_S = 2.0
 """How long the closing handshake may take at the end."""
@@ -68,7 +73,11 @@ class Agent:
         self._leaving: dict[tuple[int, str], _Served] = {}
         self._sessions: dict[str, SlotAgent] = {}
         self._return_in_s: float | None = None
+        self._ids = ReaderIds(settings.name)
+        self._look: dict[int, Callable[[], None]] = {}
+        self._again_s: dict[tuple[int, str], float] = {}
         self._stopping = False
+        self._stopped = threading.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve all readers until `stop` is set, then say goodbye and power the cards off."""
@@ -83,6 +92,7 @@ class Agent:
                 await stop.wait()
                 await self._say_goodbye(connected)
         finally:
+            self._stopped.set()
             for source in self._sources:
                 source.stop()
 
@@ -104,22 +114,30 @@ class Agent:
         loop: asyncio.AbstractEventLoop,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        """Run a source in this thread, and pass what it sees to the event loop."""
+        """Run a source in this thread, again if it fails, and pass what it sees to the loop."""
 
         def report(slots: list[Slot]) -> None:
             with suppress(RuntimeError):  # the event loop is closed, and the source about to stop
                 loop.call_soon_threadsafe(self._seen, number, source, slots, tasks)
 
-        try:
-            source.watch(report)
-        except CardError as exc:
-            _log.error("%s", exc)
+        again_s = AGAIN_MIN_S
+        while not self._stopped.is_set():
+            try:
+                source.watch(report)
+            except Exception:  # noqa: BLE001 - readers that nobody looks at would be gone for ever
+                _log.exception("The readers of this host cannot be seen; again in %g s", again_s)
+                report([])
+                self._stopped.wait(again_s)
+                again_s = min(2 * again_s, AGAIN_MAX_S)
+            else:
+                return
 
     def _seen(
         self, number: int, source: Source, slots: list[Slot], tasks: asyncio.TaskGroup
     ) -> None:
         if self._stopping:
             return
+        self._look[number] = partial(self._seen, number, source, slots, tasks)
         names = {slot.name for slot in slots}
         for key in [key for key in self._served if key[0] == number and key[1] not in names]:
             self._unplugged(key)
@@ -127,23 +145,40 @@ class Agent:
             key = (number, slot.name)
             if key not in self._served:
                 self._gone(key)
-                self._served[key] = self._plugged(slot.name, source, tasks)
+                self._served[key] = self._plugged(key, source, tasks)
             self._served[key].agent.slot_changed(slot)
 
-    def _plugged(self, name: str, source: Source, tasks: asyncio.TaskGroup) -> _Served:
+    def _plugged(self, key: tuple[int, str], source: Source, tasks: asyncio.TaskGroup) -> _Served:
+        name = key[1]
         _log.info("Reader %s is served", name)
         agent = SlotAgent(
             self._settings,
             name,
-            lambda stable: self._claim(stable, name),
+            lambda stable, position: self._claim(key, stable, position),
             lambda: source.open(name),
             self._replies,
         )
-        return _Served(agent, tasks.create_task(agent.run(), name=name))
+        return _Served(agent, tasks.create_task(self._serve(key, agent), name=name))
+
+    async def _serve(self, key: tuple[int, str], agent: SlotAgent) -> None:
+        """Serve a reader; one that fails for a reason of our own harms no other, and comes back."""
+        try:
+            await agent.run()
+        except Exception:  # noqa: BLE001 - the fault is told, and ends with this reader
+            again_s = self._again_s.get(key, AGAIN_MIN_S)
+            _log.exception("Reader %s cannot be served; again in %g s", key[1], again_s)
+            self._again_s[key] = min(2 * again_s, AGAIN_MAX_S)
+            if key in self._served and self._served[key].agent is agent:
+                self._unplugged(key)
+                asyncio.get_running_loop().call_later(again_s, self._look_again, key[0])
+
+    def _look_again(self, source: int) -> None:
+        self._look[source]()
 
     def _unplugged(self, key: tuple[int, str]) -> None:
         """Stop serving a reader; its sessions have a moment to end with an outcome."""
         served = self._leaving[key] = self._served.pop(key)
+        self._ids.strike(key)
         _log.info("Reader %s is gone", key[1])
         if not served.agent.in_session:
             self._gone(key)
@@ -163,15 +198,26 @@ class Agent:
             self._send(m.ReaderGone(reader=served.agent.info.reader))
         served.task.cancel()
 
-    def _claim(self, stable: str, name: str) -> str:
-        """Return an id for a reader: serial number or bus position, else its name on this host."""
-        wanted = f"{name}@{self._settings.name}" if stable == name else stable
-        taken = {served.agent.info.reader for served in self._served.values()}
-        return f"{wanted}/{name}@{self._settings.name}" if wanted in taken else wanted
+    def _claim(self, key: tuple[int, str], stable: str, position: str) -> str:
+        """Return the id of a reader; others may be called otherwise because of it."""
+        self._ids.enter(key, key[1], stable, position)
+        for other, wanted in self._ids.all():
+            served = self._served.get(other)
+            if other != key and served is not None and served.agent.info.reader != wanted:
+                served.agent.rename(wanted)
+        return self._ids.id_of(key)
 
     def _send(self, message: m.Message) -> None:
-        if self._link is not None:
+        if self._link is None:
+            return
+        try:
             self._link.send(message)
+        except LocalProtocolError as exc:
+            _log.error("The server is not told all: %s", exc)
+            if isinstance(message, m.Answer | m.Resumed | m.SessionEnded):
+                ids = {"id": message.id, "session": m.session_of(message), "seq": message.seq}
+                outcome = Outcome.UNKNOWN
+                self._link.send(m.error(ErrorCode.TOO_MANY, str(exc), outcome=outcome, **ids))
 
     async def _keep_connected(self) -> None:
         settings = self._settings
@@ -183,11 +229,17 @@ class Agent:
                     self._tls,
                     connect_s=CONNECT_S,
                     ping_s=settings.ping_s,
+                    longest=MAX_MESSAGE_OCTETS,
                 ) as link:
                     await self._greet(link)
                     backoff.succeeded()
                     await self._converse(link)
-            except (ConnectionLostError, RefusedError, RemoteProtocolError) as exc:
+            except (
+                ConnectionLostError,
+                LocalProtocolError,
+                RefusedError,
+                RemoteProtocolError,
+            ) as exc:
                 if not self._stopping:
                     url = self._settings.server_url
                     _log.warning("Not connected to %s: %s", url, str(exc).removeprefix(f"{url}: "))

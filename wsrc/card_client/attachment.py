@@ -11,16 +11,16 @@ from wsrc.card.apdu import (
     is_sw_pattern,
     parse_command,
     sw_matches,
-    transport_cla,
 )
 from wsrc.card.slot import Initialization, Share
 from wsrc.card_client import blocking, verbs
+from wsrc.card_client.blocking import Line
 from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedError
 from wsrc.octets import Octets
 from wsrc.process.logs import TRAFFIC
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
-from wsrc.readers.base import CardProtocol, Connection, Direct, ResetKind
+from wsrc.readers.base import Direct, ResetKind
 from wsrc.session import CardEnd
 
 _log = logging.getLogger(__name__)
@@ -122,17 +122,17 @@ class Attachment(Held):
 
     Args:
         asked: What was asked for; `keep_s` is what is granted.
-        connection: The card.
+        line: The card.
         call: Reaches the thread of the reader.
         batch_s: No command of a batch begins later than this after the first.
     """
 
-    def __init__(
-        self, asked: m.Attach, connection: Connection, call: Call, *, batch_s: float
-    ) -> None:
-        super().__init__(asked, connection, call)
-        self.connection = connection
+    def __init__(self, asked: m.Attach, line: Line, call: Call, *, batch_s: float) -> None:
+        super().__init__(asked, line.connection, call)
+        self.line = line
+        self.connection = line.connection
         self._raw_tpdu = asked.raw_tpdu
+        self._look_ahead = asked.raw_tpdu and asked.look_ahead
         self._batch_s = batch_s
 
     def attached(self) -> m.AttachAck:
@@ -177,8 +177,9 @@ class Attachment(Held):
         """
         response, sw = await self._transmit(asked.command)
         ahead, failure = None, None
-        if self._raw_tpdu and self.connection.protocol is CardProtocol.T0 and sw.startswith("61"):
-            ahead, failure = await self._look_ahead(asked.command, sw)
+        following = self.line.look_ahead(asked.command, sw) if self._look_ahead else None
+        if following is not None:
+            ahead, failure = await self._fetch(Octets(following))
         answer = m.RApdu(id=asked.id, session=self.session, response=response, sw=sw, ahead=ahead)
         return answer, failure
 
@@ -227,7 +228,7 @@ class Attachment(Held):
         Raises:
             CardError: If the card does not come up again.
         """
-        was = await self._call(self.connection, lambda: blocking.reset(self.connection, asked.kind))
+        was = await self._call(self.connection, lambda: blocking.reset(self.line, asked.kind))
         answer = m.ResetResp(
             id=asked.id, session=self.session, atr=Octets(was.atr), protocol=was.protocol
         )
@@ -244,7 +245,7 @@ class Attachment(Held):
         kind, iccid = _RESETS.get(asked.initialization), None
         if kind is not None:
             was = await self._call(
-                self.connection, lambda: blocking.reset(self.connection, kind, asked.protocols)
+                self.connection, lambda: blocking.reset(self.line, kind, asked.protocols)
             )
             iccid = was.iccid
         protocol = self.connection.protocol
@@ -259,16 +260,18 @@ class Attachment(Held):
         )
         return answer, iccid
 
-    async def _look_ahead(
-        self, command: Octets, sw: str
-    ) -> tuple[m.StepResult | None, CardError | None]:
-        """Fetch what a T=0 card announces by 61xx, as its user would next."""
-        header = bytes((transport_cla(command[0]), 0xC0, 0, 0))
+    async def _fetch(self, get_response: Octets) -> tuple[m.StepResult | None, CardError | None]:
+        """
+        Fetch what a T=0 card announces by 61xx, as its user would next.
+
+        Where the card refuses it, its user is to hear that from the card itself.
+        """
         try:
-            data, fetched = await self._transmit(Octets(header + bytes.fromhex(sw[2:])))
+            data, sw = await self._transmit(get_response)
         except CardError as exc:
             return None, exc
-        return m.StepResult(response=data, sw=fetched), None
+        refused = not data and sw[0] == "6" and sw[1] not in "123"
+        return None if refused else m.StepResult(response=data, sw=sw), None
 
     def _broken_off(self, deadline: float, results: Sequence[m.StepResult]) -> m.Error | None:
         """Return why the next command of a batch must not begin, if so."""
@@ -302,7 +305,7 @@ class Attachment(Held):
         _check_apdu(command, raw_tpdu=self._raw_tpdu)
         answer = await self._call(
             self.connection,
-            lambda: blocking.transmit(self.connection, bytes(command), raw_tpdu=self._raw_tpdu),
+            lambda: self.line.transmit(bytes(command), raw_tpdu=self._raw_tpdu),
         )
         sw = answer[-2:].hex()
         header, size = command[:4].hex(" "), len(command) - 4

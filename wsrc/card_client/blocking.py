@@ -7,21 +7,28 @@ from typing import TypeVar
 import msgspec
 
 from wsrc.card.apdu import Command, Response, parse_command, parse_response
-from wsrc.card.identify import identify, identify_again
+from wsrc.card.atr import read_atr
+from wsrc.card.identify import Absent, identify, identify_again
 from wsrc.card.identity import Identities
-from wsrc.card.tpdu import exchange
+from wsrc.card.tpdu import Channels, carrier_cla, exchange, is_certain
 from wsrc.errors import CardTransmissionError
-from wsrc.readers.base import CardProtocol, Connection, Reader, ResetKind
+from wsrc.readers.base import CardProtocol, Connection, Reader, ResetKind, Share
 
 R = TypeVar("R")
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A card as it answered after a cold reset."""
+    """
+    A card as it answered after a cold reset.
+
+    `whole` is whether it answered all questions, and `event_count` is that of its `Connection`.
+    """
 
     atr: bytes
     protocol: CardProtocol
     identities: Identities
+    whole: bool
+    event_count: int | None
 
 
 class WasReset(msgspec.Struct, frozen=True):
@@ -32,54 +39,104 @@ class WasReset(msgspec.Struct, frozen=True):
     iccid: str | None
 
 
-def transmit(connection: Connection, octets: bytes, *, raw_tpdu: bool) -> bytes:
+class Line:
     """
-    Run one command APDU, over T=0 with all that belongs to it.
+    A powered card, and what its host must remember to carry commands to it.
 
     Args:
         connection: The card.
-        octets: Command APDU; with `raw_tpdu` what the reader is given, as it is.
-        raw_tpdu: Leave T=0 to the caller.
-
-    Raises:
-        BadApduError: If the octets are no command APDU; nothing was sent.
-        CardError: If the exchange failed.
     """
-    if raw_tpdu:
-        answer = connection.transmit(octets)
-    elif connection.protocol is CardProtocol.T0:
-        answer = exchange(octets, connection.transmit)
-    else:
-        parse_command(octets)
-        answer = connection.transmit(octets)
-    parse_response(answer)
-    return answer
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._channels = Channels()
+
+    def transmit(self, octets: bytes, *, raw_tpdu: bool) -> bytes:
+        """
+        Run one command APDU, over T=0 with all that belongs to it.
+
+        Args:
+            octets: Command APDU; with `raw_tpdu` what the reader is given, as it is.
+            raw_tpdu: Leave T=0 to the caller.
+
+        Raises:
+            BadApduError: If the octets are no command APDU; nothing was sent.
+            CardError: If the exchange failed.
+        """
+        if raw_tpdu:
+            answer = self.connection.transmit(octets)
+        elif self.connection.protocol is CardProtocol.T0:
+            answer = exchange(octets, self.connection.transmit, self._channels.open)
+        else:
+            parse_command(octets)
+            answer = self.connection.transmit(octets)
+        parse_response(answer)
+        self._channels.saw(octets, answer)
+        return answer
+
+    def look_ahead(self, command: bytes, sw: str) -> bytes | None:
+        """
+        Return the GET RESPONSE for what a command announced at T=0.
+
+        None where nothing waits, or where only the program knows the class of its card.
+        """
+        facts = read_atr(self.connection.atr)
+        uicc = facts is not None and facts.uicc
+        waits = self.connection.protocol is CardProtocol.T0 and sw.startswith("61")
+        if not waits or not is_certain(command[0], self._channels.open, uicc=uicc):
+            return None
+        cla = carrier_cla(command[0], self._channels.open)
+        return bytes((cla, 0xC0, 0, 0)) + bytes.fromhex(sw[2:])
+
+    def reset(self, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> bytes:
+        """Reset the card and return the new ATR; as `Connection.reset`."""
+        self._channels = Channels()
+        return self.connection.reset(kind, protocols)
 
 
-def find_out(reader: Reader, isd_r_aids: Sequence[bytes]) -> Found:
+def find_out(
+    reader: Reader,
+    isd_r_aids: Sequence[bytes],
+    eids: Sequence[str] | None = None,
+    absent_by_atr: dict[bytes, Absent] | None = None,
+) -> Found:
     """
     Cold reset a card, ask it who it is, and power it off.
 
-    A card that breaks off the questions is known by its ATR alone.
+    Programs of this host that want the card meanwhile wait for that, where PC/SC lets them. A card
+    that breaks off the questions is known by its ATR alone. `eids` are as in `identify`, and so
+    is what is absent of the cards of each ATR.
 
     Raises:
         CardError: If there is no card that can be talked to.
     """
-    connection = reader.connect()
+    connection = reader.connect(share=Share.SHARED)
+    whole = True
     try:
         atr, protocol = connection.atr, connection.protocol
+        absent = None if absent_by_atr is None else absent_by_atr.setdefault(atr, {})
         try:
-            identities = _ask(connection, identify(isd_r_aids)).identities
+            identities = _ask(Line(connection), identify(isd_r_aids, eids, absent)).identities
         except CardTransmissionError:
-            identities = Identities()
+            identities, whole = Identities(eids=tuple(eids or ())), False
     finally:
         connection.close()
-    return Found(atr, protocol, identities)
+    return Found(atr, protocol, identities, whole, connection.event_count)
 
 
-def reset(
-    connection: Connection, kind: ResetKind, protocols: Sequence[CardProtocol] = ()
-) -> WasReset:
+def read_iccid(line: Line, protocols: Sequence[CardProtocol]) -> str | None:
+    """
+    Ask a freshly reset card for its ICCID, and cold reset it again into one of the protocols.
+
+    Raises:
+        CardError: If the card breaks off the questions, or does not come up again.
+    """
+    identities = _ask(line, identify((), ())).identities
+    line.reset(ResetKind.COLD, protocols)
+    return identities.iccid
+
+
+def reset(line: Line, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> WasReset:
     """
     Reset a card; where it has logical channels, ask for its ICCID and reset it again.
 
@@ -92,20 +149,20 @@ def reset(
         RefusedError: If the card has none of these protocols.
         CardError: If the card does not come up again.
     """
-    connection.reset(kind, protocols)
+    line.reset(kind, protocols)
     try:
-        iccid = _ask(connection, identify_again())
+        iccid = _ask(line, identify_again())
     except CardTransmissionError:
         iccid = None
-    atr = connection.reset(kind, protocols)
-    return WasReset(atr, connection.protocol, iccid)
+    atr = line.reset(kind, protocols)
+    return WasReset(atr, line.connection.protocol, iccid)
 
 
-def _ask(connection: Connection, questions: Generator[Command, Response, R]) -> R:
+def _ask(line: Line, questions: Generator[Command, Response, R]) -> R:
     command = next(questions)
     try:
         while True:
-            octets = transmit(connection, command.encode(), raw_tpdu=False)
+            octets = line.transmit(command.encode(), raw_tpdu=False)
             command = questions.send(parse_response(octets))
     except StopIteration as done:
         answer: R = done.value

@@ -10,6 +10,7 @@ import click
 from wsrc import __version__
 from wsrc.card_client.agent import Agent
 from wsrc.errors import CardError, ConfigError
+from wsrc.process.descriptors import occupy_standard
 from wsrc.process.logs import set_up
 from wsrc.process.signals import ENDING, heeded
 from wsrc.readers.base import Source
@@ -85,6 +86,7 @@ async def _run(agent: Agent) -> None:
 
 def main() -> None:
     """Run the command; a setting that cannot work is one line and exit status 2."""
+    occupy_standard()
     try:
         command()
     except ConfigError as exc:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from wsrc.card.identify import ISD_R_AIDS
+from wsrc.card.atr import read_atr
+from wsrc.card.identify import ISD_R_AIDS, Absent
 from wsrc.card.identity import shorten
 from wsrc.card_client import blocking
 from wsrc.card_client.worker import ReaderThread
@@ -30,6 +31,9 @@ RETRY_MAX_S = 300.0
 """When a card that could not be talked to is tried again; the waits double."""
 
 
+MAX_KNOWN_ATRS = 64
+"""Cards of so many ATRs are remembered for what they are not."""
+
 _LABELLED_BY = ("iccid", "eid", "reader", "atr")
 """By which names of a card it is looked for among the labels, the one that counts most first."""
 
@@ -39,7 +43,7 @@ class Identification:
     What the server is told of one reader, in `info`.
 
     `retry_s` is when a card that could not be talked to is to be tried again, None where it need
-    not be.
+    not be. `to_be_named` tells that the reader could not be asked yet by what it is to be called.
     """
 
     def __init__(
@@ -51,21 +55,41 @@ class Identification:
     ) -> None:
         self.info = m.ReaderInfo(reader="", name=name, state=m.ReaderState.EMPTY)
         self.retry_s: float | None = None
+        self.to_be_named = True
+        self._absent: dict[bytes, Absent] = {}
+        self._whole: tuple[int, tuple[str, ...]] | None = None
         aids = tuple(bytes(from_person(aid)) for aid in settings.isd_r_aids)
         self._isd_r_aids: Sequence[bytes] = aids or ISD_R_AIDS
         self._labels = _by_key(settings.labels)
         self._thread = thread
         self._send = send
 
-    async def name(self, claim: Callable[[str], str]) -> None:
-        """Find the id of the reader, before which the server is not told of it."""
+    async def name(self, claim: Callable[[str, str], str]) -> None:
+        """
+        Find the id of the reader, before which the server is not told of it.
+
+        A reader that cannot be asked is called by its name until it can.
+        """
+        stable, position = self.info.name, ""
         try:
-            stable = await self._thread.with_reader(lambda reader: reader.stable_id, NAME_S)
+            stable, position = await self._thread.with_reader(
+                lambda reader: (reader.stable_id, reader.position), NAME_S
+            )
+            self.to_be_named = False
         except CardError as exc:
-            _log.warning("%s: its serial number is not known: %s", self.info.name, exc)
-            stable = self.info.name
-        named = msgspec.structs.replace(self.info, reader=claim(stable))
-        self._report(named)
+            if not self.info.reader:
+                _log.warning("%s: its serial number is not known: %s", self.info.name, exc)
+        self.rename(claim(stable, position))
+
+    def rename(self, reader: str) -> None:
+        """Call the reader otherwise; to the server one is gone and another there."""
+        before = self.info.reader
+        if before and before != reader:
+            self._send(m.ReaderGone(reader=before))
+        info = msgspec.structs.replace(self.info, reader=reader)
+        known = info.state in {m.ReaderState.READY, m.ReaderState.IN_USE}
+        label = self._label(info) if known else None
+        self._report(msgspec.structs.replace(info, label=label))
 
     def new_card(self, slot: Slot) -> None:
         """Enter a card of which no more is known than its ATR, and tell the server at once."""
@@ -78,13 +102,15 @@ class Identification:
         Enter whether another program of this host has the card.
 
         It is `in_use` while that program has it alone. One that would share it may let go at any
-        moment, so that the card stays what it is.
+        moment, so that the card stays what it is. What is known of a card is known when the
+        program lets go, too: whoever selects it by what may have changed has it asked again.
         """
         state = self.info.state
         if slot.exclusive and state in {m.ReaderState.READY, m.ReaderState.IDENTIFYING}:
             state = m.ReaderState.IN_USE
         elif not slot.in_use and state is m.ReaderState.IN_USE:
-            state = m.ReaderState.IDENTIFYING
+            known = self._eids is not None and self.info.protocol is not None
+            state = m.ReaderState.READY if known else m.ReaderState.IDENTIFYING
         use = {"in_use": slot.in_use, "exclusive": slot.exclusive}
         self._report(msgspec.structs.replace(self.info, state=state, **use))
 
@@ -93,25 +119,42 @@ class Identification:
         self.retry_s = None
         self._report(_blank(self.info, state, atr))
 
-    async def identify(self, still_there: Callable[[], bool]) -> None:
+    @property
+    def _eids(self) -> tuple[str, ...] | None:
+        """The EIDs of the card that is in the reader now, if it was asked for them already."""
+        if self._whole is None or self._whole[0] != self.info.insertion:
+            return None
+        return self._whole[1]
+
+    @property
+    def may_switch(self) -> bool:
+        """Whether the card may have another ICCID without being taken out: if it is a eUICC."""
+        facts = read_atr(bytes(self.info.atr or b""))
+        return self._eids != () or facts is None or facts.euicc
+
+    async def identify(self, still_there: Callable[[int | None], bool]) -> None:
         """
         Cold reset the card, ask it who it is, power it off, and tell the server.
 
-        What comes of it is dropped if the card is not `still_there` by then.
+        A card that stayed in the reader has the EIDs that it had, and is not asked for them. What
+        comes of it is dropped if the card is not `still_there` by then.
         """
-        aids = self._isd_r_aids
+        aids, eids, absent = self._isd_r_aids, self._eids, self._absent
+        if len(absent) > MAX_KNOWN_ATRS:
+            absent.clear()
         try:
             found = await self._thread.with_reader(
-                lambda reader: blocking.find_out(reader, aids), IDENTIFY_S
+                lambda reader: blocking.find_out(reader, aids, eids, absent), IDENTIFY_S
             )
         except CardError as exc:
-            if still_there():
+            if still_there(None):
                 self.failed(exc)
             return
-        if not still_there():
+        if not still_there(found.event_count):
             return
         self.retry_s = None
         ids = found.identities
+        self._whole = (self.info.insertion, ids.eids) if found.whole else None
         info = msgspec.structs.replace(
             self.info,
             state=m.ReaderState.IN_USE if self.info.exclusive else m.ReaderState.READY,
@@ -123,6 +166,12 @@ class Identification:
         self._report(msgspec.structs.replace(info, label=self._label(info)))
         names = [shorten(name) for name in (ids.iccid, *ids.eids) if name] or ["without a number"]
         _log.info("%s has card %s, %s", self.info.name, ", ".join(names), found.protocol)
+
+    def has_iccid(self, iccid: str | None) -> m.ReaderInfo:
+        """Enter and return what the card is now, and tell the server if it is another one."""
+        info = msgspec.structs.replace(self.info, iccid=iccid)
+        self._report(msgspec.structs.replace(info, label=self._label(info)))
+        return self.info
 
     def failed(self, exc: CardError) -> None:
         """Report the state of a card that could not be talked to, and plan to try again."""

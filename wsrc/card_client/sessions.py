@@ -4,11 +4,13 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 
 from wsrc.card.slot import Disposition, Share
+from wsrc.card_client import blocking
 from wsrc.card_client.attachment import Attachment, Held
 from wsrc.card_client.identification import Identification
 from wsrc.card_client.inbox import Inbox
@@ -22,6 +24,7 @@ from wsrc.errors import (
     CardError,
     CardTransmissionError,
     ErrorCode,
+    ReaderInUseError,
     RefusedError,
 )
 from wsrc.protocol import messages as m
@@ -29,12 +32,16 @@ from wsrc.readers.base import Direct, ResetKind
 from wsrc.session import CardEnd, Verdict
 from wsrc.settings.load import CardClientSettings
 
+# Longer than the aim: how a session begins, is used, outlives its server and ends.
+
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 CLOSE_S = 10.0
 """Longest power-off."""
+
+_GONE = "The card that was in {} is not there any more."
 
 
 class Sessions:
@@ -98,7 +105,6 @@ class Sessions:
         losses, self.beginning = self._losses, asked.session
         keep_s = min(max(0.0, asked.keep_s), self._settings.keep_s)
         try:
-            await self._check_card(asked)
             held = await self._take(msgspec.structs.replace(asked, keep_s=keep_s))
         except RefusedError as exc:
             self._replies.refuse(asked, exc.code, str(exc))
@@ -117,31 +123,53 @@ class Sessions:
             self.beginning = None
 
     async def _take(self, asked: m.Attach) -> Held:
-        sharing = next(iter(self.turns.sessions.values()), None)
-        return await take(asked, sharing, self._thread, self._run, self._settings.command_s)
-
-    async def _check_card(self, asked: m.Attach) -> None:
-        """Raise RefusedError if the card that is meant is not there any more, or is in use."""
-        before = self._card.info
-        if asked.share is Share.DIRECT:
-            return
-        self._check_state(asked)
-        if self._sight.touched and not self.turns.sessions:
-            await self._sight.identify()
+        if asked.share is not Share.DIRECT:
             self._check_state(asked)
-            now = self._card.info
-            if (before.iccid, before.eids) != (now.iccid, now.eids):
-                why = f"Another program has used {now.name}, and the card is another one now."
-                raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
+        sharing = next(iter(self.turns.sessions.values()), None)
+        try:
+            held = await take(asked, sharing, self._thread, self._run, self._settings.command_s)
+        except ReaderInUseError as exc:
+            raise ReaderInUseError(self._used_elsewhere(), exc.outcome) from exc
+        try:
+            await self._check_card(asked, held)
+        except BaseException:
+            await self._close(held.direct)
+            raise
+        return held
+
+    async def _check_card(self, asked: m.Attach, held: Held) -> None:
+        """
+        See whether a card that was just taken is the one that was selected.
+
+        PC/SC tells nobody that another program used it a moment ago.
+
+        Raises:
+            RefusedError: If it is not; the card is to be let go of.
+            CardError: If it cannot be asked.
+        """
+        now = self._card.info
+        if not isinstance(held, Attachment) or self.turns.sessions:
+            return
+        if not self._sight.still_there(held.connection.event_count):
+            raise RefusedError(ErrorCode.CARD_NOT_PRESENT, _GONE.format(now.name))
+        by_iccid = asked.iccid is not None or asked.label is not None
+        if not (by_iccid and (self._sight.touched or self._card.may_switch)):
+            return
+        read = partial(blocking.read_iccid, held.line, asked.protocols)
+        now = self._card.has_iccid(await self._run(held.direct, read))
+        if (asked.iccid or now.iccid, asked.label or now.label) != (now.iccid, now.label):
+            why = f"Another program has used {now.name}, and the card is another one now."
+            raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
 
     def _check_state(self, asked: m.Attach) -> None:
         info = self._card.info
         if asked.insertion == info.insertion and info.state is m.ReaderState.IN_USE:
-            why = f"Another program on {self._settings.name} uses the card in {info.name}."
-            raise RefusedError(ErrorCode.READER_IN_USE, why)
+            raise RefusedError(ErrorCode.READER_IN_USE, self._used_elsewhere())
         if asked.insertion != info.insertion or info.state is not m.ReaderState.READY:
-            why = f"The card that was in {info.name} is not there any more."
-            raise RefusedError(ErrorCode.CARD_NOT_PRESENT, why)
+            raise RefusedError(ErrorCode.CARD_NOT_PRESENT, _GONE.format(info.name))
+
+    def _used_elsewhere(self) -> str:
+        return f"Another program on {self._settings.name} uses the card in {self._card.info.name}."
 
     # Use
 

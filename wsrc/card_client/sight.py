@@ -19,11 +19,39 @@ STATES = {
 """What the server is told of a slot without a card that can be talked to."""
 
 
+QUIET_S, QUIET_MAX_S = 3.0, 60.0
+"""How long a card is left alone after another program used it; the waits double with each use."""
+
+CALM_S = 120.0
+"""After so long without a use the waits begin again with the shortest."""
+
+
+class Quiet:
+    """When a card that another program used may be asked who it is, without being in its way."""
+
+    def __init__(self) -> None:
+        self.due: float | None = None
+        self._busy = False
+        self._wait_s = 0.0
+        self._last = 0.0
+
+    def saw(self, now: float, *, in_use: bool) -> None:
+        """Take whether another program uses the card now."""
+        if in_use and not self._busy:
+            often = self._wait_s and now < self._last + CALM_S
+            self._wait_s = min(2 * self._wait_s, QUIET_MAX_S) if often else QUIET_S
+        if in_use or self._busy:
+            self._last = now
+            self.due = None if in_use else now + self._wait_s
+        self._busy = in_use
+
+
 class Sight:
     """
     The last that was seen of a reader, in `slot`, and what of it was dealt with, in `dealt`.
 
-    `touched` tells that another program has used the card since it was identified.
+    `touched` tells that another program has used the card since it was identified, and `quiet`
+    when it may be identified again.
 
     Args:
         card: Tells the server.
@@ -33,6 +61,7 @@ class Sight:
         self.slot: Slot | None = None
         self.dealt: Slot | None = None
         self.touched = False
+        self.quiet = Quiet()
         self._card = card
         self._told: Slot | None = None
         self._late: asyncio.TimerHandle | None = None
@@ -75,12 +104,26 @@ class Sight:
             self._card.new_card(slot)
         self._card.used_elsewhere(slot)
 
-    def still_there(self) -> bool:
-        """Return whether the source sees the card that was last dealt with."""
-        return self.slot is not None and self.present and same_card(self.dealt, self.slot)
+    def used(self, slot: Slot) -> None:
+        """Take whether another program uses the card now."""
+        self.touched = self.touched or slot.in_use
+        self.quiet.saw(asyncio.get_running_loop().time(), in_use=slot.in_use)
+
+    def still_there(self, event_count: int | None = None) -> bool:
+        """
+        Return whether the source sees the card that was last dealt with.
+
+        Args:
+            event_count: That of the reader when the card was taken, where it is known.
+        """
+        if self.slot is None or self.dealt is None or not self.present:
+            return False
+        counted = event_count is None or event_count == self.dealt.event_count
+        return counted and same_card(self.dealt, self.slot)
 
     async def identify(self) -> None:
         """Find out who the card is, and tell the server."""
+        self.quiet.due = None
         await self._card.identify(self.still_there)
         self.touched = False
 

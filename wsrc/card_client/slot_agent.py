@@ -27,7 +27,7 @@ class SlotAgent:
     Args:
         settings: The operator's.
         name: Name of the reader at its source.
-        claim: Returns the id on the wire for a stable id, such that no two readers share one.
+        claim: Returns the id on the wire for a stable id and a position; see `ReaderIds`.
         open_reader: Makes the reader, in the thread that serves it.
         replies: What the server is told.
     """
@@ -36,7 +36,7 @@ class SlotAgent:
         self,
         settings: CardClientSettings,
         name: str,
-        claim: Callable[[str], str],
+        claim: Callable[[str, str], str],
         open_reader: Callable[[], Reader],
         replies: Replies,
     ) -> None:
@@ -49,6 +49,7 @@ class SlotAgent:
         self._sessions = Sessions(settings, self._thread, self._card, self._sight, replies)
         self._turns, self._inbox = self._sessions.turns, self._sessions.inbox
         self._to_refresh = False
+        self._new_id: str | None = None
 
     async def run(self) -> None:
         """Serve the reader until cancelled, then power its card off."""
@@ -58,18 +59,21 @@ class SlotAgent:
                 job = await self._next_job()
                 await job()
                 await self._take_turns()
+                self._take_new_id()
         finally:
             self._sight.close()
             await self._sessions.power_off()
             self._thread.stop()
 
     async def _next_job(self) -> Job:
-        due, retry_s = self._sessions.due(), self._card.retry_s
-        wait_s = None if self._turns.sessions else retry_s
-        if due is not None:
-            wait_s = max(0.0, due - asyncio.get_running_loop().time())
+        dues = [self._sessions.due()]
+        now = asyncio.get_running_loop().time()
+        if not self._turns.sessions:
+            retry_s = self._card.retry_s
+            dues += [self._sight.quiet.due, None if retry_s is None else now + retry_s]
+        due = min((each for each in dues if each is not None), default=None)
         try:
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(None if due is None else max(0.0, due - now)):
                 return await self._jobs.get()
         except TimeoutError:
             return self._look_again
@@ -80,6 +84,16 @@ class SlotAgent:
         while (ready := self._turns.next_ready()) is not None:
             await self._handle(ready)
             await self._sessions.settle()
+
+    def rename(self, reader: str) -> None:
+        """Call the reader otherwise, as soon as no session knows it by its id."""
+        self._new_id = reader
+        self.soon(lambda: None)
+
+    def _take_new_id(self) -> None:
+        if self._new_id is not None and self.named and not self._sessions.any_to_end:
+            self._card.rename(self._new_id)
+            self._new_id = None
 
     @property
     def info(self) -> m.ReaderInfo:
@@ -95,8 +109,8 @@ class SlotAgent:
 
     def slot_changed(self, slot: Slot) -> None:
         """Take what the source sees now; who the card is takes its turn."""
-        if slot.in_use and not self._turns.sessions:
-            self._sight.touched = True
+        if not self._turns.sessions:
+            self._sight.used(slot)
         self._sight.saw(slot, in_session=bool(self._turns.sessions))
         if not self._to_refresh:  # each change of any reader comes here
             self._to_refresh = True
@@ -108,6 +122,8 @@ class SlotAgent:
         if slot is None or (seen is not None and seen == slot and self._card.retry_s is None):
             return
         self._sight.dealt = slot
+        if self._card.to_be_named and not slot.in_use and not self._turns.sessions:
+            await self._card.name(self._claim)
         same, present = same_card(seen, slot), slot.state is SlotState.PRESENT
         direct = any(held.share is Share.DIRECT for held in self._turns.sessions.values())
         if self._turns.sessions and not direct and not (same and present):
@@ -120,7 +136,10 @@ class SlotAgent:
             await self._sight.identify()
 
     async def _look_again(self) -> None:
-        if self._sight.present and not self._turns.sessions and self._card.retry_s is not None:
+        quiet_due = self._sight.quiet.due
+        quiet = quiet_due is not None and quiet_due <= asyncio.get_running_loop().time()
+        wanted = quiet or self._card.retry_s is not None
+        if self._sight.present and not self._turns.sessions and wanted:
             await self._sight.identify()
 
     # What the server asks

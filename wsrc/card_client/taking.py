@@ -3,6 +3,7 @@
 
 from wsrc.card.slot import Initialization, Share
 from wsrc.card_client.attachment import Attachment, Call, Held
+from wsrc.card_client.blocking import Line
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import ErrorCode, RefusedError
 from wsrc.protocol import messages as m
@@ -35,7 +36,7 @@ async def take(
         direct = await thread.with_reader(lambda reader: reader.connect_direct(), ATTACH_S, _close)
         return Held(asked, direct, call)
     if isinstance(sharing, Attachment):
-        connection = sharing.connection
+        line, connection = sharing.line, sharing.connection
         if asked.protocols and connection.protocol not in asked.protocols:
             why = f"The card runs in {connection.protocol} for those who share it."
             raise RefusedError(ErrorCode.PROTOCOL_MISMATCH, why)
@@ -43,7 +44,8 @@ async def take(
         connection = await thread.with_reader(
             lambda reader: reader.connect(asked.protocols), ATTACH_S, _close
         )
-    return Attachment(asked, connection, call, batch_s=batch_s)
+        line = Line(connection)
+    return Attachment(asked, line, call, batch_s=batch_s)
 
 
 def resets(asked: m.Forwarded) -> bool:

@@ -82,6 +82,6 @@ def _protocol_option(names: Sequence[str]) -> Callable[[Callable[..., Any]], Cal
     return click.option(
         "--protocol",
         type=click.Choice(names, case_sensitive=False),
-        help="Transmission protocol to agree on, else the one that the card offers first"
+        help="Transmission protocol to agree on, else the one that PC/SC chooses"
         f"{raw if RAW in names else ''}.",
     )

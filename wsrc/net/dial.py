@@ -7,13 +7,13 @@ import ssl
 from asyncio.trsock import TransportSocket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 
 from wsrc.errors import ConnectionLostError
-from wsrc.net.tls import explain
-from wsrc.net.websocket import CLOSE_S, FLUSH_S, Link
-from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
+from wsrc.net.tls import RedirectedError, explain
+from wsrc.net.websocket import CLOSE_S, FLUSH_S, READ_LIMIT, Link
 
 _TIMEOUT = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)  # pyright: ignore[reportCallIssue]  # attrs-like
 
@@ -42,25 +42,53 @@ async def dial(
     Raises:
         ConnectionLostError: If the connection cannot be made; the sentence says why.
     """
-    async with aiohttp.ClientSession() as http:
+    async with aiohttp.ClientSession(
+        ws_response_class=_Socket,  # type: ignore[arg-type]  # its texts stay octets
+        trace_configs=[_no_redirects()],
+    ) as http:
         try:
             async with asyncio.timeout(connect_s):
                 socket = await http.ws_connect(
                     url,
                     ssl=context if context is not None else True,
                     heartbeat=ping_s,
-                    max_msg_size=MAX_MESSAGE_OCTETS,
+                    max_msg_size=READ_LIMIT,
                     timeout=_TIMEOUT,
                     decode_text=False,
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
             raise ConnectionLostError(explain(exc, url)) from exc
+        assert isinstance(socket, _Socket)
         beneath: object = socket.get_extra_info("socket")
         try:
-            async with _writing(Link(socket, longest)) as link:
+            async with _writing(Link(socket, socket.transport, longest=longest)) as link:
                 yield link
         finally:
             await _closed(beneath)
+
+
+class _Socket(aiohttp.ClientWebSocketResponse[bool]):
+    """A WebSocket that knows its transport."""
+
+    def __init__(self, reader: Any, writer: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(reader, writer, *args, **kwargs)
+        self.transport: asyncio.Transport = writer.transport
+
+
+def _no_redirects() -> aiohttp.TraceConfig:
+    """Return what ends a dial that is answered with another URL: it may have no TLS."""
+
+    async def refuse(
+        session: aiohttp.ClientSession, context: object, params: aiohttp.TraceRequestRedirectParams
+    ) -> None:
+        del session, context
+        response = params.response
+        response.close()
+        raise RedirectedError(response.status, response.headers.get("Location", ""))
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_redirect.append(refuse)
+    return tracing
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -97,6 +98,8 @@ def explain(exc: BaseException, url: str) -> str:
         return f"{url}: {_explain_certificate(exc, host)}"
     if isinstance(exc, ssl.SSLError):
         return f"{url}: {_explain_tls(exc)}"
+    if isinstance(exc, RedirectedError):
+        return f"{url}: {_explain_redirect(exc)}"
     if isinstance(exc, aiohttp.WSServerHandshakeError):
         return f"{url}: {_explain_handshake(exc)}"
     if isinstance(exc, aiohttp.ServerDisconnectedError) or (
@@ -104,6 +107,15 @@ def explain(exc: BaseException, url: str) -> str:
     ):
         return f"{url}: {_explain_hang_up(url)}"
     return f"{url}: {_explain_network(exc, host)}"
+
+
+class RedirectedError(aiohttp.ClientError):
+    """A server answered an upgrade with another URL, which nobody follows."""
+
+    def __init__(self, status: int, location: str) -> None:
+        super().__init__(f"redirected ({status})")
+        self.status = status
+        self.location = location
 
 
 class _EncryptedKeyError(Exception):
@@ -182,6 +194,19 @@ def _explain_handshake(exc: aiohttp.WSServerHandshakeError) -> str:
     return (
         f"a server answers, but not as a WSRC server (HTTP status {exc.status}); check the "
         "port and the path."
+    )
+
+
+def _explain_redirect(exc: RedirectedError) -> str:
+    """Name no more of the other URL than where it is: the rest is the server's to choose."""
+    to = ""
+    with suppress(ValueError):
+        parts = urlsplit(exc.location)
+        if parts.scheme and parts.hostname and parts.hostname.isprintable():
+            to = f" to {parts.scheme}://{parts.hostname}"
+    return (
+        f"a server answers with a redirect{to} (HTTP status {exc.status}), which is not followed; "
+        "if that is where you want to connect, give its URL."
     )
 
 

@@ -59,6 +59,7 @@ def _decode_octets(kind: type, value: Any) -> Octets:
 _encoder = msgspec.json.Encoder(enc_hook=_encode_octets)
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AnyMessage, dec_hook=_decode_octets)
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
+_any_decoder = msgspec.json.Decoder()
 _event_decoder = msgspec.json.Decoder(_Notification)
 _notification_decoders = {
     event: msgspec.json.Decoder(kind) for event, kind in NOTIFICATIONS.items()
@@ -126,6 +127,29 @@ def decode(text: bytes | str) -> Message:
     except (UnicodeError, RecursionError) as exc:
         raise RemoteProtocolError("The text is not UTF-8, or nested too deeply.") from exc
     return message
+
+
+def canonical(text: bytes) -> bytes:
+    """
+    Return a JSON text as any reader takes it, with the fields that this version does not know.
+
+    Each name is there once, with its last value; numbers are written anew.
+
+    Raises:
+        RemoteProtocolError: If the text is not UTF-8 (RFC 6455 section 8.1), has a number that is
+            no number of IEEE 754 (RFC 8259 section 6), is nested too deep, or is too long then.
+    """
+    try:
+        anew = _encoder.encode(_any_decoder.decode(text))
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
+        raise RemoteProtocolError(f"The text cannot be passed on: {_explain_any(exc)}.") from exc
+    if len(anew) > max(len(text), MAX_MESSAGE_OCTETS):
+        raise RemoteProtocolError("The text cannot be passed on: its numbers are too long.")
+    return anew
+
+
+def _explain_any(exc: Exception) -> str:
+    return "it is nested too deep" if isinstance(exc, RecursionError) else str(exc)
 
 
 def _notification(text: bytes | str) -> Message | None:

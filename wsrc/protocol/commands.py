@@ -42,8 +42,8 @@ class RApdu(Numbered, frozen=True, tag="r_apdu", kw_only=True):
     ahead: Annotated[
         StepResult | None,
         means(
-            "With raw TPDUs, after 61xx: what the card answered to the GET RESPONSE that its card "
-            "client sent at once; the card has nothing left for another GET RESPONSE"
+            "With `look_ahead`, after 61xx: what the card answered to the GET RESPONSE that its "
+            "card client sent at once; the card has nothing left for another GET RESPONSE"
         ),
     ] = None
 

@@ -168,6 +168,9 @@ class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):
         means("Seconds waited already on connections that were lost, which count for the queue"),
     ] = 0.0
     raw_tpdu: RawTpdu = False
+    look_ahead: Annotated[
+        bool, means("With raw TPDUs: send GET RESPONSE after 61xx at once, where that is certain")
+    ] = False
     share: ShareMode = Share.EXCLUSIVE
     protocols: Protocols = ()
     secret: Annotated[
@@ -213,6 +216,9 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     reader: ReaderId
     insertion: Annotated[int, means("`insertion` of the card that is meant")]
     raw_tpdu: RawTpdu = False
+    look_ahead: Annotated[
+        bool, means("With raw TPDUs: send GET RESPONSE after 61xx at once, where that is certain")
+    ] = False
     share: ShareMode = Share.EXCLUSIVE
     protocols: Protocols = ()
     secret: Annotated[
@@ -228,6 +234,12 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     instance: Annotated[
         str | None,
         means("Run of the user client, as a digest; absent where the session cannot be resumed"),
+    ] = None
+    iccid: Annotated[
+        str | None, means("ICCID by which the card was found, if it was; it must have that still")
+    ] = None
+    label: Annotated[
+        str | None, means("Label by which the card was found, if it was; it must have that still")
     ] = None
 
 

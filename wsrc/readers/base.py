@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from wsrc.card.slot import CardProtocol, CardStatus, ResetKind, SlotState
+from wsrc.card.slot import CardProtocol, CardStatus, ResetKind, Share, SlotState
 
 __all__ = [
     "CardProtocol",
@@ -21,6 +21,7 @@ __all__ = [
     "Direct",
     "Reader",
     "ResetKind",
+    "Share",
     "Slot",
     "SlotState",
     "Source",
@@ -112,6 +113,11 @@ class Connection(Direct, Protocol):
         """Protocol in force."""
         ...
 
+    @property
+    def event_count(self) -> int | None:
+        """As in `Slot`, after the card was taken: whether it is the card that was seen."""
+        ...
+
     def transmit(self, octets: bytes) -> bytes:
         """
         Send one TPDU (T=0) or one APDU (T=1) as it is and return the card's answer as it is.
@@ -146,15 +152,30 @@ class Reader(Protocol):
         Name that survives restarts and other ports where the reader allows it.
 
         A serial number, else the bus position, else the name; not qualified by the host.
+
+        Raises:
+            ReaderInUseError: If another program keeps it from being asked.
+            ReaderUnavailableError: If the reader or the service behind it is gone.
         """
         ...
 
-    def connect(self, protocols: Sequence[CardProtocol] = ()) -> Connection:
+    @property
+    def position(self) -> str:
+        """Where it is plugged in, with nothing of the reader in it; empty where that is unknown."""
+        ...
+
+    def connect(
+        self, protocols: Sequence[CardProtocol] = (), *, share: Share = Share.EXCLUSIVE
+    ) -> Connection:
         """
-        Take the card for exclusive use, powered by a cold reset.
+        Take the card, powered by a cold reset, such that nobody else can use it meanwhile.
+
+        With the share `shared` programs of this host that want it wait, where PC/SC lets them, and
+        are refused otherwise: it is for a few questions, and for who nobody waits for.
 
         Args:
-            protocols: Those that may be used; none means any, the one that the card offers first.
+            protocols: Those that may be used; none means any, the one that PC/SC itself chooses.
+            share: Exclusive or shared.
 
         Raises:
             RefusedError: If the card has none of these; code `protocol_mismatch`.

@@ -17,7 +17,8 @@ from wsrc.card.pcsc_numbers import Code
 from wsrc.errors import CardError, Outcome, ReaderUnavailableError
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import Slot, SlotState
-from wsrc.readers.pcsc_names import wanted
+from wsrc.readers.pcsc_lite import PcscLite
+from wsrc.readers.pcsc_names import shown, wanted
 from wsrc.readers.pcsc_reader import PCSC_LITE, Context, OwnUse, PcscReader
 
 _WAIT_MS: Final = 80 if PCSC_LITE else 1_000
@@ -26,6 +27,16 @@ A wait for changes ends at the latest after this time, so that no stop is overlo
 
 pcsc-lite does not end a wait when a card comes into use, so it is asked that often.
 """
+
+_AT_ONCE: Final = 10
+"""
+Readers that one wait is for, the pseudo-reader for changes of the list included.
+
+Windows takes no more; pcsc-lite before 2.5 takes 16, which are its readers without the pseudo-one.
+"""
+
+_PART_WAIT_MS: Final = 80
+"""As `_WAIT_MS`, where a wait is for some of the readers only."""
 
 _CANCEL_S: Final = 0.01
 _CANCELS: Final = 100
@@ -45,15 +56,16 @@ _log = logging.getLogger(__name__)
 
 def _load() -> api.Scard:
     """
-    Import pyscard.
+    Import pyscard, and load pcsc-lite beside it.
 
     Raises:
         ReaderUnavailableError: If pyscard or the PC/SC library is not installed.
     """
+    library = None
     if PCSC_LITE:
         # pyscard would only print a line and then say NO_SERVICE for ever.
         try:
-            ctypes.CDLL("libpcsclite.so.1")
+            library = ctypes.CDLL("libpcsclite.so.1")
         except OSError as exc:
             raise ReaderUnavailableError(
                 "the PC/SC library libpcsclite.so.1 is missing on this host; install it "
@@ -68,7 +80,7 @@ def _load() -> api.Scard:
             "install it (pip install 'wsrc[pcsc]')",
             Outcome.NOT_EXECUTED,
         ) from exc
-    return api.Scard(scard)
+    return api.Scard(scard) if library is None else PcscLite(scard, library)
 
 
 class PcscSource:
@@ -94,11 +106,14 @@ class PcscSource:
         self._watcher: int | None = None
         self._fresh = True
         self._known: dict[str, tuple[int, bytes]] = {}
+        self._names_here: dict[str, str] = {}
         self._own = OwnUse()
 
     def watch(self, report: Callable[[list[Slot]], None]) -> None:
         """Report all slots at once and again after each change, until `stop` is called."""
         self._watcher = threading.get_ident()
+        self._ended.clear()
+        self._forget()
         seen: list[Slot] | None = None
         retry_s = _RETRY_MIN_S
         try:
@@ -139,25 +154,35 @@ class PcscSource:
 
     def open(self, name: str) -> PcscReader:
         """Return the reader of that name; nothing is asked of it before it is used."""
-        return PcscReader(name, self._scard, self._own)
+        return PcscReader(self._names_here.get(name, name), self._scard, self._own)
 
     def _lose(self, exc: CardError, *, first: bool) -> list[Slot]:
         if first:
             _log.warning("no PC/SC readers for now: %s", exc)
+        self._forget()
+        return []
+
+    def _forget(self) -> None:
         self._context.release()
         self._known.clear()
         self._fresh = True
-        return []
 
     def _look(self) -> list[Slot]:
         """Wait for a change, at most `_WAIT_MS` and at first not at all; return the slots."""
         context = self._context.handle("PC/SC")
         self._own.look()
         names = self._names(context)
-        asked = [(n, self._known.get(n, _UNAWARE)[0]) for n in names if n.isascii()]
-        pnp = (api.PNP_READER, self._known.get(api.PNP_READER, _UNAWARE)[0])
-        wait_ms = 0 if self._fresh else _WAIT_MS
-        code, states = self._scard.get_status_change(context, wait_ms, [*asked, pnp])
+        asked = [api.PNP_READER, *filter(self._scard.can_wait_for, names)]
+        wait_ms = 0 if self._fresh else _WAIT_MS if len(asked) <= _AT_ONCE else _PART_WAIT_MS
+        for at in range(0, len(asked), _AT_ONCE):
+            self._look_at(context, asked[at : at + _AT_ONCE], wait_ms)
+            wait_ms = 0
+        self._fresh = False
+        return [self._slot(name) for name in names]
+
+    def _look_at(self, context: int, names: Sequence[str], wait_ms: int) -> None:
+        asked = [(name, self._known.get(name, _UNAWARE)[0]) for name in names]
+        code, states = self._scard.get_status_change(context, wait_ms, asked)
         if code == Code.SCARD_S_SUCCESS or (code == Code.SCARD_E_TIMEOUT and PCSC_LITE):
             # What pcsc-lite does not wake us for, it tells at the time-out.
             for name, state, atr in states:
@@ -166,8 +191,6 @@ class PcscSource:
             self._known.clear()
         elif code not in {Code.SCARD_E_TIMEOUT, Code.SCARD_E_CANCELLED}:
             raise api.card_error(code, "PC/SC")
-        self._fresh = False
-        return [self._slot(name) for name in names]
 
     def _names(self, context: int) -> list[str]:
         code, names = self._scard.list_readers(context)
@@ -179,13 +202,14 @@ class PcscSource:
             return []
         if code != Code.SCARD_S_SUCCESS:
             raise api.card_error(code, "PC/SC")
-        return [name for name in names if wanted(name, self._include, self._exclude)]
+        self._names_here = {shown(name): name for name in names}
+        return [name for name in names if wanted(shown(name), self._include, self._exclude)]
 
     def _slot(self, name: str) -> Slot:
         state, atr = self._known.get(name, (api.STATE_UNAVAILABLE, b""))
         use = 0 if self._own.seen(name) else state & (api.STATE_INUSE | api.STATE_EXCLUSIVE)
         return Slot(
-            name,
+            shown(name),
             _slot_state(state),
             atr,
             state >> 16 & 0xFFFF,

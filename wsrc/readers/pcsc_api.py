@@ -9,7 +9,7 @@ PC/SC service.
 import sys
 from typing import Any, Final
 
-from wsrc.card.pcsc_numbers import Code, ShareMode, code_name, code_number
+from wsrc.card.pcsc_numbers import Code, code_name, code_number
 from wsrc.errors import (
     CardError,
     CardNotPresentError,
@@ -174,77 +174,109 @@ class Scard:
     def __init__(self, module: Any) -> None:
         self._module = module
 
+    def _call(self, name: str, *args: Any) -> Any:
+        """
+        Call pyscard.
+
+        Raises:
+            CardTransmissionError: If pyscard cannot make sense of what it was given or told.
+        """
+        try:
+            return getattr(self._module, name)(*args)
+        except (SystemError, TypeError, ValueError, OverflowError) as exc:
+            outcome = Outcome.UNKNOWN if name == "SCardTransmit" else Outcome.NOT_EXECUTED
+            raise CardTransmissionError(f"pyscard failed in {name}: {exc}", outcome) from exc
+
+    def _end(self, name: str, *args: Any) -> int:
+        """Call what ends something, which never raises."""
+        try:
+            return unsigned(self._call(name, *args))
+        except CardTransmissionError:
+            return Code.SCARD_F_INTERNAL_ERROR
+
     def establish_context(self) -> tuple[int, int]:
         """Return the result code and a context."""
-        code, context = self._module.SCardEstablishContext(SCOPE_USER)
+        code, context = self._call("SCardEstablishContext", SCOPE_USER)
         return unsigned(code), context
 
     def release_context(self, context: int) -> int:
         """Return the result code."""
-        return unsigned(self._module.SCardReleaseContext(context))
+        return self._end("SCardReleaseContext", context)
 
     def cancel(self, context: int) -> int:
         """End a `get_status_change` of another thread, if it is waiting."""
-        return unsigned(self._module.SCardCancel(context))
+        return self._end("SCardCancel", context)
 
     def list_readers(self, context: int) -> tuple[int, list[str]]:
         """Return the result code and the names of the readers."""
-        code, names = self._module.SCardListReaders(context, [])
+        code, names = self._call("SCardListReaders", context, [])
         return unsigned(code), names
+
+    def can_wait_for(self, reader: str) -> bool:
+        """Return whether `get_status_change` takes a reader's name: pyscard's must be ASCII."""
+        return reader.isascii()
 
     def get_status_change(
         self, context: int, timeout_ms: int, states: list[tuple[str, int]]
     ) -> tuple[int, list[tuple[str, int, list[int]]]]:
-        """Wait until a reader (an ASCII name) is not in the state given; name, state, ATR."""
-        code, changed = self._module.SCardGetStatusChange(context, timeout_ms, states)
+        """Wait until a reader is not in the state given; name, state, ATR."""
+        code, changed = self._call("SCardGetStatusChange", context, timeout_ms, states)
         return unsigned(code), changed
 
     def connect(
         self, context: int, reader: str, share_mode: int, protocols: int
     ) -> tuple[int, int]:
         """Return the result code and a card handle."""
-        code, card, _ = self._module.SCardConnect(context, reader, share_mode, protocols)
+        code, card, _ = self._call("SCardConnect", context, reader, share_mode, protocols)
         return unsigned(code), card
 
-    def reconnect(self, card: int, protocols: int, initialization: int) -> tuple[int, int]:
-        """Reset a card held exclusively; return the result code and the protocol now in force."""
-        code, protocol = self._module.SCardReconnect(
-            card, ShareMode.EXCLUSIVE, protocols, initialization
-        )
+    def reconnect(
+        self, card: int, share_mode: int, protocols: int, initialization: int
+    ) -> tuple[int, int]:
+        """Reset a card; return the result code and the protocol now in force."""
+        code, protocol = self._call("SCardReconnect", card, share_mode, protocols, initialization)
         return unsigned(code), protocol
+
+    def begin_transaction(self, card: int) -> int:
+        """Return the result code, when no other program has a transaction any more."""
+        return unsigned(self._call("SCardBeginTransaction", card))
+
+    def end_transaction(self, card: int, disposition: int) -> int:
+        """Return the result code."""
+        return self._end("SCardEndTransaction", card, disposition)
 
     def disconnect(self, card: int, disposition: int) -> int:
         """Return the result code."""
-        return unsigned(self._module.SCardDisconnect(card, disposition))
+        return self._end("SCardDisconnect", card, disposition)
 
     def atr(self, card: int) -> tuple[int, bytes]:
         """Return the result code and the ATR of the last reset."""
-        code, _, _, _, atr = self._module.SCardStatus(card)
-        return unsigned(code), bytes(atr) if code == Code.SCARD_S_SUCCESS else b""
+        code, _, _, atr = self.status(card)
+        return code, atr
 
     def transmit(self, card: int, protocol: int, octets: bytes) -> tuple[int, bytes]:
         """Return the result code and the answer, at most 65 548 octets."""
-        code, answer = self._module.SCardTransmit(card, protocol, list(octets))
+        code, answer = self._call("SCardTransmit", card, protocol, list(octets))
         return unsigned(code), bytes(answer) if code == Code.SCARD_S_SUCCESS else b""
 
     def status(self, card: int) -> tuple[int, int, int, bytes]:
         """Return the result code, the state as the platform numbers it, the protocol, the ATR."""
-        code, _, state, protocol, atr = self._module.SCardStatus(card)
+        code, _, state, protocol, atr = self._call("SCardStatus", card)
         return unsigned(code), state, protocol, bytes(atr) if code == Code.SCARD_S_SUCCESS else b""
 
     def control(self, card: int, control_code: int, octets: bytes) -> tuple[int, bytes]:
         """Return the result code and what the reader answered."""
-        code, answer = self._module.SCardControl(card, control_code, list(octets))
+        code, answer = self._call("SCardControl", card, control_code, list(octets))
         return unsigned(code), bytes(answer) if code == Code.SCARD_S_SUCCESS else b""
 
     def get_attribute(self, card: int, attribute: int) -> tuple[int, bytes]:
         """Return the result code and an attribute of the reader."""
-        code, value = self._module.SCardGetAttrib(card, attribute)
+        code, value = self._call("SCardGetAttrib", card, attribute)
         return unsigned(code), bytes(value) if code == Code.SCARD_S_SUCCESS else b""
 
     def set_attribute(self, card: int, attribute: int, value: bytes) -> int:
         """Return the result code."""
-        return unsigned(self._module.SCardSetAttrib(card, attribute, list(value)))
+        return unsigned(self._call("SCardSetAttrib", card, attribute, list(value)))
 
 
 def unsigned(code: int) -> int:

@@ -85,6 +85,13 @@ class PcscDirect:
             self._scard.disconnect(card, Disposition.EJECT if eject else Disposition.UNPOWER)
             self._let_go()
 
+    def leave(self) -> None:
+        """Let go of the reader, and leave the card as it is; never raises."""
+        card, self._card = self._card, None
+        if card is not None:
+            self._scard.disconnect(card, Disposition.LEAVE)
+            self._let_go()
+
     def _handle(self) -> int:
         if self._card is None:
             raise api.card_error(Code.SCARD_E_INVALID_HANDLE, self._reader)

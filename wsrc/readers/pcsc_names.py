@@ -14,6 +14,17 @@ _INDEX_AND_SLOT = re.compile(r"^(?P<base>.*) [0-9A-F]{2} (?P<slot>[0-9A-F]{2})$"
 _INTERFACE = re.compile(r"\[(?P<interface>[^\]]+)\]")
 
 
+def shown(name: str) -> str:
+    r"""
+    Return a reader's name as people and the server are shown it.
+
+    Octets that are no UTF-8, such as half a character at the end of a name that pcscd had to cut,
+    and characters that nobody sees are written out: `Gem\xe4lto`.
+    """
+    octets = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in octets)
+
+
 def wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
     """
     Return whether a reader is to be served.
@@ -44,9 +55,9 @@ def stable_id(name: str, serial: bytes, channel: bytes, usb_devices: Path = _USB
 
     Slots, and interfaces of one device, have the same serial number and are told apart here.
     """
-    text = serial.split(b"\0")[0].decode("ascii", "replace").strip()
+    text = shown(serial.split(b"\0")[0].decode(errors="surrogateescape")).strip()
     if not text.strip("0"):
-        text = _usb_position(channel, usb_devices)
+        text = usb_position(channel, usb_devices)
     if not text:
         return name
     interface = _INTERFACE.search(name)
@@ -61,7 +72,7 @@ def _slot(name: str) -> int:
     return int(found["slot"], 16) if found is not None else 0
 
 
-def _usb_position(channel: bytes, usb_devices: Path) -> str:
+def usb_position(channel: bytes, usb_devices: Path = _USB_DEVICES) -> str:
     """Return the port of a USB reader; its address, which changes, only where none is known."""
     if len(channel) != 4:
         return ""

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One PC/SC reader and the card in it, held exclusively; for the one thread that serves it."""
+"""One PC/SC reader and the card in it, when it is ours; for the one thread that serves it."""
 
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from wsrc.card.apdu import MAX_COMMAND_OCTETS
-from wsrc.card.atr import first_protocol
 from wsrc.card.pcsc_numbers import (
     ATTRIBUTES,
     PROTOCOL_ANY,
@@ -19,19 +18,40 @@ from wsrc.card.pcsc_numbers import (
 )
 from wsrc.errors import CardError, CardTransmissionError, ErrorCode, Outcome, RefusedError
 from wsrc.readers import pcsc_api as api
-from wsrc.readers.base import CardProtocol, ResetKind
+from wsrc.readers.base import CardProtocol, ResetKind, Share
 from wsrc.readers.pcsc_direct import PcscDirect
-from wsrc.readers.pcsc_names import stable_id
+from wsrc.readers.pcsc_names import shown, stable_id, usb_position
 
 PCSC_LITE: Final = sys.platform == "linux"
 
 _RESETS: Final = 3
 """Attempts to bring a card up while it is said to have been reset by others."""
 
+_NOT_IN_THIS_PROTOCOL: Final = frozenset(
+    {
+        Code.SCARD_E_PROTO_MISMATCH,
+        Code.SCARD_W_UNRESPONSIVE_CARD,
+        Code.SCARD_W_UNSUPPORTED_CARD,
+        Code.SCARD_E_NOT_TRANSACTED,
+    }
+)
+"""What a reset gives where another protocol may work: drivers name this failure as they like."""
+
 _INITIALIZATION: Final = {
     ResetKind.COLD: Disposition.UNPOWER,
     ResetKind.WARM: Disposition.RESET,
 }
+
+
+def _one_after_the_other(mask: int) -> Sequence[int]:
+    """
+    Return the protocols to ask for: those of the mask, then each by itself.
+
+    PC/SC chooses, since a driver knows more than an ATR tells. Where it fails to agree on its
+    choice, the card may still run in another protocol after another reset (ISO/IEC 7816-3
+    clause 9).
+    """
+    return (mask, *PROTOCOL_MASKS.values()) if mask == PROTOCOL_ANY else (mask,)
 
 
 class Context:
@@ -98,18 +118,26 @@ class OwnUse:
 
 
 class PcscReader:
-    """One PC/SC reader with a context of its own, for one thread; see `base.Reader`."""
+    """
+    One PC/SC reader with a context of its own, for one thread; see `base.Reader`.
+
+    Args:
+        name: As the calls have it.
+        scard: PC/SC.
+        own: Told when we use the reader.
+    """
 
     def __init__(self, name: str, scard: api.Scard, own: OwnUse) -> None:
-        self._name = name
+        self._octets = name
+        self._name = shown(name)
         self._scard = scard
         self._own = own
         self._context = Context(scard)
-        self._stable_id: str | None = None
+        self._attributes: tuple[bytes, bytes] | None = None
 
     @property
     def name(self) -> str:
-        """Name as the host's PC/SC shows it."""
+        """Name as the host's PC/SC has it, in characters that can be shown."""
         return self._name
 
     @property
@@ -117,24 +145,43 @@ class PcscReader:
         """
         Serial number of the reader, else its USB port, else its name; with the slot.
 
-        It is the name for as long as another program keeps the reader from being asked.
+        Raises:
+            CardError: If the reader cannot be asked.
         """
-        if self._stable_id is None:
-            try:
-                card = self._hold(ShareMode.DIRECT, 0)
-            except CardError:
-                return self._name
+        serial, channel = self._told()
+        return stable_id(self._name, serial, channel)
+
+    @property
+    def position(self) -> str:
+        """USB port of the reader; errors as `stable_id`."""
+        return usb_position(self._told()[1])
+
+    def _told(self) -> tuple[bytes, bytes]:
+        """Return serial number and channel id, which are asked for once."""
+        if self._attributes is None:
+            card = self._hold(ShareMode.DIRECT, 0)
             _, serial = self._scard.get_attribute(card, ATTRIBUTES["vendor_ifd_serial_no"])
             _, channel = self._scard.get_attribute(card, ATTRIBUTES["channel_id"])
             self._scard.disconnect(card, Disposition.LEAVE)
             self._let_go()
-            self._stable_id = stable_id(self._name, serial, channel)
-        return self._stable_id
+            self._attributes = serial, channel
+        return self._attributes
 
-    def connect(self, protocols: Sequence[CardProtocol] = ()) -> "PcscConnection":
-        """Take the card for exclusive use, powered by a cold reset; errors as `base.Reader`."""
-        card = self._hold(ShareMode.EXCLUSIVE, PROTOCOL_ANY)
-        return PcscConnection(self._name, card, self._scard, self._let_go, protocols)
+    def connect(
+        self, protocols: Sequence[CardProtocol] = (), *, share: Share = Share.EXCLUSIVE
+    ) -> "PcscConnection":
+        """Take the card, powered by a cold reset; errors as `base.Reader`."""
+        mode = ShareMode.SHARED if share is Share.SHARED else ShareMode.EXCLUSIVE
+        card = self._hold(mode, PROTOCOL_ANY)
+        connection = PcscConnection(self._name, card, self._scard, self._let_go, mode)
+        try:
+            connection.begin(protocols)
+            state = self._look()
+            connection.event_count = None if state is None else state >> 16 & 0xFFFF
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def connect_direct(self) -> PcscDirect:
         """Take the reader as it is, with or without a card; errors as `base.Reader`."""
@@ -151,20 +198,24 @@ class PcscReader:
 
         pcsc-lite lets even an exclusive connect wait, without limit, for the end of a transaction.
         """
-        if not self._name.isascii():
-            return False
-        asked = [(self._name, api.STATE_UNAWARE)]
+        return bool((self._look() or 0) & (api.STATE_INUSE | api.STATE_EXCLUSIVE))
+
+    def _look(self) -> int | None:
+        """Return the state of the reader, with its count of events; None where it is not told."""
+        if not self._scard.can_wait_for(self._octets):
+            return None
+        asked = [(self._octets, api.STATE_UNAWARE)]
         _, states = self._scard.get_status_change(self._context.handle(self._name), 0, asked)
-        return any(state & (api.STATE_INUSE | api.STATE_EXCLUSIVE) for _, state, _ in states)
+        return next((state for _, state, _ in states), None)
 
     def _let_go(self) -> None:
-        self._own.end(self._name)
+        self._own.end(self._octets)
 
     def _hold(self, share_mode: int, protocols: int) -> int:
         """Take the reader, and note that it is we who hold it."""
         if self._in_use():
             raise api.card_error(Code.SCARD_E_SHARING_VIOLATION, self._name)
-        self._own.begin(self._name)
+        self._own.begin(self._octets)
         try:
             return self._take(share_mode, protocols)
         except BaseException:
@@ -181,35 +232,52 @@ class PcscReader:
         return card
 
     def _attempt(self, share_mode: int, protocols: int) -> tuple[int, int]:
-        context = self._context.handle(self._name)
-        return self._scard.connect(context, self._name, share_mode, protocols)
+        context, code, card = self._context.handle(self._name), 0, 0
+        for wished in _one_after_the_other(protocols):
+            before = code
+            code, card = self._scard.connect(context, self._octets, share_mode, wished)
+            if code not in _NOT_IN_THIS_PROTOCOL:
+                return code, card
+            code = before or code
+        return code, card
 
 
 class PcscConnection(PcscDirect):
-    """
-    A card held exclusively; see `base.Connection`. It is for the thread of its reader.
-
-    Raises:
-        RefusedError: If the card has none of these protocols; the card is let go of then.
-        CardError: If the cold reset that begins it fails; likewise.
-    """
+    """A card that is ours; see `base.Connection`. It is for the thread of its reader."""
 
     def __init__(
-        self,
-        reader: str,
-        card: int,
-        scard: api.Scard,
-        let_go: Callable[[], None],
-        protocols: Sequence[CardProtocol] = (),
+        self, reader: str, card: int, scard: api.Scard, let_go: Callable[[], None], mode: int
     ) -> None:
         super().__init__(reader, card, scard, let_go)
+        self.event_count: int | None = None
+        self._mode = mode
         self._atr = b""
         self._number = PROTOCOL_T0
-        try:
-            self._power(Disposition.UNPOWER, protocols)
-        except BaseException:
-            self.close()
-            raise
+
+    def begin(self, protocols: Sequence[CardProtocol]) -> None:
+        """
+        Cold reset the card; where it is shared, in a transaction that lasts until `close`.
+
+        pcsc-lite lets whoever connects meanwhile wait for the end of the transaction, even those
+        who want the card alone; they find it freshly reset.
+
+        Raises:
+            RefusedError: If the card has none of these protocols.
+            CardError: If the card does not come up.
+        """
+        if self._mode == ShareMode.SHARED:
+            code = self._scard.begin_transaction(self._handle())
+            if code not in {Code.SCARD_S_SUCCESS, Code.SCARD_W_RESET_CARD}:
+                raise api.connect_error(code, self._reader)
+        self._power(Disposition.UNPOWER, protocols)
+
+    def close(self, *, eject: bool = False) -> None:
+        """Power the card off, or push it out, and let go of it; never raises."""
+        if self._mode == ShareMode.SHARED and self._card is not None:
+            self._scard.end_transaction(self._card, Disposition.UNPOWER)
+            self.leave()
+        else:
+            super().close(eject=eject)
 
     @property
     def atr(self) -> bytes:
@@ -254,29 +322,40 @@ class PcscConnection(PcscDirect):
         return self._atr
 
     def _power(self, initialization: int, protocols: Sequence[CardProtocol]) -> None:
-        card = self._handle()
-        wanted = dict.fromkeys(protocols or PROTOCOL_MASKS)
-        mask = sum(PROTOCOL_MASKS[protocol] for protocol in wanted)
-        code: int = Code.SCARD_W_RESET_CARD
-        for _ in range(_RESETS):
-            code = self._reset_once(card, initialization, mask)
-            if code != Code.SCARD_W_RESET_CARD:
-                break
-        if code == Code.SCARD_E_PROTO_MISMATCH and mask != PROTOCOL_ANY:
+        mask = sum(PROTOCOL_MASKS[protocol] for protocol in dict.fromkeys(protocols))
+        code = self._reset(initialization, mask or PROTOCOL_ANY)
+        other = code in _NOT_IN_THIS_PROTOCOL and mask not in {0, PROTOCOL_ANY}
+        if other and (
+            code == Code.SCARD_E_PROTO_MISMATCH
+            or self._reset(initialization, PROTOCOL_ANY) == Code.SCARD_S_SUCCESS
+        ):
             names = " and no ".join(protocols)
             why = f"The card in reader {self._reader!r} has no {names}."
             raise RefusedError(ErrorCode.PROTOCOL_MISMATCH, why)
         if code != Code.SCARD_S_SUCCESS:
             raise api.connect_error(code, self._reader)
 
-    def _reset_once(self, card: int, initialization: int, mask: int) -> int:
-        """Reset the card into the protocol that it offers first, else into any of the mask."""
-        _, atr = self._scard.atr(card)
-        offered = first_protocol(atr)
-        wish = PROTOCOL_MASKS[offered] & mask if offered is not None else mask
-        code, number = self._scard.reconnect(card, wish or mask, initialization)
-        if code == Code.SCARD_E_PROTO_MISMATCH and wish not in {0, mask}:
-            code, number = self._scard.reconnect(card, mask, initialization)
+    def _reset(self, initialization: int, mask: int) -> int:
+        """Reset the card; the code is that of the first attempt, or success."""
+        first: int = Code.SCARD_S_SUCCESS
+        for wished in _one_after_the_other(mask):
+            code = self._reset_into(initialization, wished)
+            if code not in _NOT_IN_THIS_PROTOCOL:
+                return code
+            first = first or code
+        return first
+
+    def _reset_into(self, initialization: int, mask: int) -> int:
+        code: int = Code.SCARD_W_RESET_CARD
+        for _ in range(_RESETS):
+            code = self._reset_once(initialization, mask)
+            if code != Code.SCARD_W_RESET_CARD:
+                break
+        return code
+
+    def _reset_once(self, initialization: int, mask: int) -> int:
+        card = self._handle()
+        code, number = self._scard.reconnect(card, self._mode, mask, initialization)
         if code != Code.SCARD_S_SUCCESS:
             return code
         code, atr = self._scard.atr(card)

@@ -179,9 +179,16 @@ class SimulatedReader:
         """The name: a simulated reader has no serial number."""
         return self._bay.name
 
-    def connect(self, protocols: Sequence[CardProtocol] = ()) -> SimulatedConnection:
+    @property
+    def position(self) -> str:
+        """Nowhere."""
+        return ""
+
+    def connect(
+        self, protocols: Sequence[CardProtocol] = (), *, share: Share = Share.EXCLUSIVE
+    ) -> SimulatedConnection:
         """
-        Take the card for exclusive use, powered by a cold reset.
+        Take the card for exclusive use, whatever the share, powered by a cold reset.
 
         Raises:
             RefusedError: If the card has none of these protocols.

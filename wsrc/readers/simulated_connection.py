@@ -129,7 +129,8 @@ class SimulatedConnection(SimulatedDirect):
     ) -> None:
         super().__init__(bay)
         self._card = card
-        self._event_count = event_count
+        self.event_count: int | None = event_count
+        self._count = event_count
         self._find_dead = find_dead
 
     @property
@@ -182,12 +183,12 @@ class SimulatedConnection(SimulatedDirect):
         del eject
         if not self._closed:
             self._closed = True
-            if self._bay.give_back(self._event_count):
+            if self._bay.give_back(self._count):
                 self._card.power_off()
 
     def _check(self) -> None:
         super()._check()
-        self._bay.require(self._event_count)
+        self._bay.require(self._count)
 
     def _translated(self, error: CardError) -> CardError:
         """Return the error, of the reader where the reader is what went away."""

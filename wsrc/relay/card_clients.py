@@ -10,7 +10,7 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import ANSWERS
-from wsrc.relay import endings, leases, queue, resuming, sharing
+from wsrc.relay import endings, leases, positions, queue, resuming, sharing
 from wsrc.relay.records import (
     LEAVING,
     NO_CARD,
@@ -23,9 +23,13 @@ from wsrc.relay.records import (
     Waiter,
 )
 from wsrc.relay.state import RelayState
+from wsrc.relay.waiting import Line
 
 MAX_TEXT, MAX_EIDS, MAX_ATR_OCTETS = 256, 16, 33
 """Bounds of what a card client says of a reader."""
+
+MAX_SENTENCE = 1_000
+"""Characters of a card client's reason that users are told in a message of the server's own."""
 
 
 def received(
@@ -117,7 +121,7 @@ def _enter(state: RelayState, peer: CardPeer, info: m.ReaderInfo) -> Slot | None
 
 
 def _update(state: RelayState, slot: Slot, info: m.ReaderInfo, now: float) -> None:
-    waiters, ended = queue.waiting_for(state, slot), _ended_by(slot, info)
+    lines, ended = positions.lines_of(state, slot), _ended_by(slot, info)
     for lease in ended:
         _note_end(state, lease, _gone(info).message)
     slot.info = info
@@ -126,7 +130,7 @@ def _update(state: RelayState, slot: Slot, info: m.ReaderInfo, now: float) -> No
     for lease in ended:
         endings.lose(state, lease, _gone(info))
     queue.offer(state, slot, now)
-    queue.reconsider(state, waiters, now)
+    queue.reconsider(state, lines, now)
 
 
 def _ended_by(slot: Slot, info: m.ReaderInfo) -> list[Lease]:
@@ -162,12 +166,15 @@ def disconnected(state: RelayState, peer: CardPeer, now: float) -> None:
         if lease.keep_s:
             resuming.interrupt(state, lease, why)
     again = [asked for lease in held if (asked := _taken_back(state, lease, now)) is not None]
-    waiters: list[Waiter] = []
+    lines: list[Line] = []
     for slot in list(peer.slots.values()):
-        waiters += _strike(state, slot, why)
+        lines += _strike(state, slot, why)
     for waiter in again:
-        queue.wait_again(state, waiter)
-    queue.reconsider(state, [*again, *waiters], now)
+        queue.wait_again(state, waiter, now)
+        line = state.waiting.line_of(waiter)
+        if line is not None:
+            lines.append(line)
+    queue.reconsider(state, lines, now)
     resuming.card_client_lost(state, peer, now)
 
 
@@ -182,14 +189,14 @@ def _taken_back(state: RelayState, lease: Lease, now: float) -> Waiter | None:
     return asked
 
 
-def _strike(state: RelayState, slot: Slot, why: m.Error) -> list[Waiter]:
+def _strike(state: RelayState, slot: Slot, why: m.Error) -> list[Line]:
     """Strike a reader that is out of reach; return those who wait for its card."""
-    waiters = queue.waiting_for(state, slot)
+    lines = positions.lines_of(state, slot)
     state.strike_slot(slot)
     for lease in list(slot.leases.values()):
         _note_end(state, lease, why.message)
         endings.lose(state, lease, why)
-    return waiters
+    return lines
 
 
 def check(message: m.Message) -> None:
@@ -283,7 +290,7 @@ def _ended(
     lease = _lease(state, peer, message.session)
     if lease is None:
         return
-    why = m.error(message.code, message.message)
+    why = m.error(message.code, message.message[:MAX_SENTENCE])
     if lease.keep_s and lease.phase in SERVED:
         _note_end(state, lease, why.message[:200])
         endings.said_by_card_client(state, lease, message, text)
@@ -294,6 +301,7 @@ def _ended(
 
 def _drop(state: RelayState, lease: Lease, now: float, why: m.Error) -> None:
     """End a lease that its card client ended or refused; `why` may tell of the card as well."""
+    why = msgspec.structs.replace(why, message=why.message[:MAX_SENTENCE])
     _note_end(state, lease, why.message[:200])
     endings.lose(state, lease, why)
     _look_after(state, lease, why, now)

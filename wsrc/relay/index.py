@@ -13,6 +13,12 @@ def matches(selection: Selection, slot: Slot) -> bool:
     )
 
 
+def kinds(selection: Selection, slot: Slot) -> set[str]:
+    """Return the kinds of name by which a selection finds the card in a slot."""
+    keys = (key for kind, value in selection.items for key in lookups(kind, value))
+    return {kind.rstrip("~") for kind, text in keys if (kind, text) in slot.keys}
+
+
 class Index:
     """Slots by key; the cost of a look-up does not depend on how many there are."""
 
@@ -41,6 +47,10 @@ class Index:
         buckets = sorted((self._bucket(k, v) for k, v in selection.items), key=len)
         smallest, others = buckets[0], buckets[1:]
         return [slot for slot in smallest if all(slot in other for other in others)]
+
+    def count(self, key: Key) -> int:
+        """Count the slots that have a key."""
+        return len(self._slots.get(key, ()))
 
     def _bucket(self, kind: str, value: str) -> dict[Slot, None]:
         if kind == "any":

@@ -6,8 +6,10 @@ import msgspec
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
+from wsrc.relay.index import kinds
 from wsrc.relay.records import PCSC, RESUME, SHARE, InFlight, Lease, LeasePhase, Slot, Waiter
 from wsrc.relay.state import RelayState
+from wsrc.selection import selection_of
 
 
 def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
@@ -51,17 +53,21 @@ def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
 def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
     """Return the request to the card client; it learns no more of a session than it needs."""
     info, kept = lease.slot.info, lease.keep_s > 0
+    found_by = kinds(selection_of(select), lease.slot)
     return m.Attach(
         session=lease.session,
         reader=info.reader,
         insertion=info.insertion,
         raw_tpdu=select.raw_tpdu,
+        look_ahead=select.look_ahead,
         share=select.share,
         protocols=select.protocols,
         secret=select.secret if kept else None,
         keep_s=lease.keep_s,
         holder=lease.holder if kept else None,
         instance=lease.instance if kept else None,
+        iccid=info.iccid if "iccid" in found_by else None,
+        label=info.label if "label" in found_by else None,
     )
 
 

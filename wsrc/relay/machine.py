@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from wsrc.card.identify import ISD_R_AIDS
 from wsrc.errors import ErrorCode, RemoteProtocolError
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import UnreadableError, tag_of
+from wsrc.protocol.codec import UnreadableError, canonical, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.relay import card_clients, endings, leases, queue, resuming, users
 from wsrc.relay.effects import Close, Effect, Send
@@ -17,6 +17,9 @@ from wsrc.relay.state import SESSION_TIMERS, Limits, RelayState, TimerKey, print
 
 FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "readers", "resume", "share", "wait")
 """What `hello_ack` announces."""
+
+MAX_EXPIRED, MAX_EFFECTS = 64, 256
+"""Deadlines that are acted on in one `tick`, and effects beyond which no further one is."""
 
 
 class Relay:
@@ -67,6 +70,7 @@ class Relay:
             return []
         adapter = self._adapters.get(peer)
         try:
+            text = canonical(text)
             if isinstance(record, CardPeer):
                 card_clients.check(message)
             if adapter is not None:
@@ -108,8 +112,11 @@ class Relay:
         return self._state.timers.next()
 
     def tick(self, now: float) -> list[Effect]:
-        """Act on every deadline that has come."""
-        while (key := self._state.timers.pop(now)) is not None:
+        """Act on the deadlines that have come; where there are many, the rest is due at once."""
+        for _ in range(MAX_EXPIRED):
+            key = self._state.timers.pop(now) if len(self._out) <= MAX_EFFECTS else None
+            if key is None:
+                break
             self._expired(key, now)
             self._perform_all(now)
         return self._effects(now)
@@ -259,6 +266,9 @@ class Relay:
         kind, who, id_ = key
         if kind in SESSION_TIMERS:
             self._session_expired(kind, str(who), now)
+            return
+        if key in self._state.rounds:
+            queue.go_on(self._state, key, now)
             return
         if kind == "claim":
             resuming.expired(self._state, int(who))

@@ -1,19 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who gets a card: at once, or in turn."""
 
+from collections.abc import Iterable, Iterator, Sequence
+
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
-from wsrc.relay import leases
+from wsrc.relay import leases, positions
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer, Waiter
-from wsrc.relay.state import RelayState
-from wsrc.selection import Selection
+from wsrc.relay.state import RelayState, TimerKey
+from wsrc.relay.waiting import Line, Round, in_order
+from wsrc.selection import Key, Selection
 
 RESTARTS = "The server is about to restart; connect again and repeat this."
 """What a request is answered with that would begin while the server stops."""
 
 MAX_CANDIDATES = 10
 """Cards that an ambiguous selection is answered with."""
+
+ANSWERS_A_TURN = 64
+"""Waiters who are given a card or refused in one turn; the others are a little later."""
+
+OFFER = "offer"
+"""Kind of a round that answers the others."""
 
 
 def ask(
@@ -34,7 +43,7 @@ def ask(
     if waiter.until <= now:
         refuse(state, user, select, selection, slot)
     else:
-        _wait(state, waiter)
+        _wait(state, waiter, now)
 
 
 def find(state: RelayState, select: m.SelectCard, selection: Selection) -> list[Slot]:
@@ -43,14 +52,6 @@ def find(state: RelayState, select: m.SelectCard, selection: Selection) -> list[
     if not found and select.share is Share.DIRECT:
         return state.places.find(selection)
     return found
-
-
-def waiting_for(state: RelayState, slot: Slot) -> list[Waiter]:
-    """Return those who wait for a card, or for an empty reader, the first come first."""
-    if slot.has_card:
-        return state.waiting.for_slot(slot)
-    those = state.waiting.under(state.places.keys_of(slot))
-    return [each for each in those if slot in find(state, each.message, each.selection)]
 
 
 def refuse(
@@ -89,71 +90,120 @@ def offer(state: RelayState, slot: Slot, now: float) -> None:
     """
     Grant a card that became free to whoever waits for it longest.
 
-    Nobody who would share it goes before one who waits to have it alone.
+    Nobody who would share it goes before one who waits to have it alone. Where many are to be
+    answered, the rest is a little later.
     """
-    blocked = False
-    for waiter in waiting_for(state, slot):
-        found = find(state, waiter.message, waiter.selection)
-        if len(found) > 1:
+    mine: list[Line] = []
+    answers = _Answers()
+    for line in state.waiting.under(_keys_of(state, slot)):
+        found = positions.found_by(state, line)
+        if slot not in found:
+            continue
+        if len(found) == 1:
+            mine.append(line)
+            continue
+        for waiter in answers.of((line,)):
             _leave(state, waiter)
             refuse_ambiguous(state, waiter.user, waiter.message, waiter.selection, found)
-        elif found != [slot]:
-            continue
-        elif not blocked and slot.free_for(waiter.message.share):
+    _give(state, slot, mine, answers, now)
+    if answers.left <= 0:
+        _offer_again(state, slot, now)
+    positions.queue_changed(state, slot, now)
+
+
+def _give(
+    state: RelayState, slot: Slot, lines: list[Line], answers: "_Answers", now: float
+) -> None:
+    """Give a card to those of whom nobody must wait for another, and refuse who will not wait."""
+    for waiter in answers.of(lines):
+        if slot.free_for(waiter.message.share):
             _leave(state, waiter)
             leases.grant(state, slot, waiter, now)
         elif _only_settles(waiter) and not slot.settling:
             _leave(state, waiter)
             refuse(state, waiter.user, waiter.message, waiter.selection, slot)
         else:
-            blocked = True
-    tell_positions(state, slot)
+            answers.left += 1
+            break
+    if slot.settling:
+        return
+    for waiter in answers.of([line for line in lines if line.hasty]):
+        _leave(state, waiter)
+        refuse(state, waiter.user, waiter.message, waiter.selection, slot)
 
 
-def reconsider(state: RelayState, waiters: list[Waiter], now: float) -> None:
+class _Answers:
+    """How many of those who wait are answered in one turn."""
+
+    def __init__(self) -> None:
+        self.left = ANSWERS_A_TURN
+
+    def of(self, lines: Sequence[Line]) -> Iterator[Waiter]:
+        """Yield those who stand in these lines, the first come first, while any may be answered."""
+        for waiter in in_order(lines) if self.left > 0 else ():
+            self.left -= 1
+            yield waiter
+            if self.left <= 0:
+                return
+
+
+def _offer_again(state: RelayState, slot: Slot, now: float) -> None:
+    key = (OFFER, slot.number, None)
+    if len(state.waiting):
+        state.rounds[key] = Round()
+        state.timers.set(key, now + positions.STEP_S)
+
+
+def go_on(state: RelayState, key: TimerKey, now: float) -> None:
+    """Go on with what was begun for those who wait."""
+    if key[0] != OFFER:
+        positions.go_on(state, key, now)
+        return
+    del state.rounds[key]
+    slot = state.slots.get(int(key[1]))
+    if slot is not None:
+        offer(state, slot, now)
+
+
+def reconsider(state: RelayState, lines: Iterable[Line], now: float) -> None:
     """Look again at those who waited for a card that went or is called otherwise now."""
-    for waiter in waiters:
-        if waiter.user.waiting.get(waiter.message.id) is not waiter:
+    slots: dict[Slot, None] = {}
+    for line in dict.fromkeys(lines):
+        found = positions.found_by(state, line)
+        slots.update(dict.fromkeys(found[:1]))
+        if found or not line:
             continue
-        found = find(state, waiter.message, waiter.selection)
-        if not found and _only_settles(waiter):
-            give_up(state, waiter, now)
+        for waiter in _Answers().of((line,)) if line.hasty else ():
+            _leave(state, waiter)
             refuse(state, waiter.user, waiter.message, waiter.selection, None)
-        elif len(found) > 1 or (found and found[0].free_for(waiter.message.share)):
-            offer(state, found[0], now)
+        positions.absent_changed(state, line, now)
+    for slot in slots:
+        offer(state, slot, now)
 
 
 def give_up(state: RelayState, waiter: Waiter, now: float) -> None:
     """Take a waiter out, and move up those behind; they may be able to share the card."""
-    behind = _behind(state, waiter)
-    _leave(state, waiter)
-    _move_up(state, waiter, behind, now)
+    _moved(state, [_leave(state, waiter)], now)
 
 
 def forget_user(state: RelayState, user: UserPeer, now: float) -> None:
     """Take out all waiters of a user who is gone, before anybody moves up."""
-    gone = [(waiter, _behind(state, waiter)) for waiter in user.waiting.values()]
-    for waiter, _ in gone:
-        _leave(state, waiter)
-    for waiter, behind in gone:
-        _move_up(state, waiter, behind, now)
+    _moved(state, [_leave(state, waiter) for waiter in list(user.waiting.values())], now)
 
 
-def _behind(state: RelayState, waiter: Waiter) -> list[Waiter]:
-    return [each for each in state.waiting.rivals(waiter) if each.ticket > waiter.ticket]
-
-
-def _move_up(state: RelayState, waiter: Waiter, behind: list[Waiter], now: float) -> None:
-    """Tell those who waited behind one who left, or give them the card where they can share it."""
-    found = find(state, waiter.message, waiter.selection)
-    for slot in found:
+def _moved(state: RelayState, lines: Iterable[Line], now: float) -> None:
+    """See to those who waited behind others who left, or stand before others now."""
+    slots: dict[Slot, None] = {}
+    for line in dict.fromkeys(lines):
+        found = positions.found_by(state, line)
+        slots.update(dict.fromkeys(found))
+        if not found:
+            positions.absent_changed(state, line, now)
+    for slot in slots:
         if slot.leases:
             offer(state, slot, now)
         else:
-            tell_positions(state, slot)
-    for other in behind if not found else ():
-        if not find(state, other.message, other.selection):
-            _tell(state, other, max(1, other.position - 1), None)
+            positions.queue_changed(state, slot, now)
 
 
 def drain(state: RelayState, user: UserPeer) -> None:
@@ -174,21 +224,18 @@ def expire(state: RelayState, waiter: Waiter, now: float) -> None:
     refuse(state, waiter.user, waiter.message, waiter.selection, slot)
 
 
-def tell_positions(state: RelayState, slot: Slot) -> None:
-    """Tell those who wait for a card their place where it changed."""
-    infos = state.lease_infos(slot)
-    lease = infos[0] if infos else None
-    for position, waiter in enumerate(waiting_for(state, slot), start=1):
-        if waiter.position != position:
-            _tell(state, waiter, position, lease)
+def waits_for(state: RelayState, user: UserPeer, slot: Slot) -> bool:
+    """Return whether a user waits for the card in a slot."""
+    lines = (state.waiting.line_of(waiter) for waiter in user.waiting.values())
+    return any(line is not None and slot in positions.found_by(state, line) for line in lines)
 
 
-def wait_again(state: RelayState, waiter: Waiter) -> None:
+def wait_again(state: RelayState, waiter: Waiter, now: float) -> None:
     """Put a waiter who had the card almost back into their place."""
     if state.draining:
         state.refuse(waiter.user, waiter.message.id, ErrorCode.SHUTTING_DOWN, RESTARTS)
     else:
-        _wait(state, waiter)
+        _wait(state, waiter, now)
 
 
 def _waiter(
@@ -200,7 +247,7 @@ def _waiter(
     return Waiter(user, select, selection, until, state.waiting.new_ticket(since))
 
 
-def _wait(state: RelayState, waiter: Waiter) -> None:
+def _wait(state: RelayState, waiter: Waiter, now: float) -> None:
     user, select = waiter.user, waiter.message
     if len(state.waiting) >= state.limits.max_waiting:
         why = f"{len(state.waiting)} users are waiting already; try again later."
@@ -210,17 +257,25 @@ def _wait(state: RelayState, waiter: Waiter) -> None:
         why = "A select with this id is waiting already."
         state.refuse(user, select.id, ErrorCode.REQUEST_IN_FLIGHT, why)
         return
-    state.waiting.add(waiter)
+    line = state.waiting.add(waiter)
     state.timers.set(("wait", user.number, select.id), waiter.until)
-    found = find(state, waiter.message, waiter.selection)
+    found = positions.found_by(state, line)
+    queue = (
+        positions.lines_of(state, found[0]) if found else positions.absent_lines(state, line.keys)
+    )
+    infos = state.lease_infos(found[0]) if found else ()
+    place = positions.place_of(queue, waiter)
+    positions.tell(state, waiter, place, infos[0] if infos else None, now)
+    if place < sum(map(len, queue)):
+        _moved_back(state, line, found, now)
+
+
+def _moved_back(state: RelayState, line: Line, found: list[Slot], now: float) -> None:
+    """Have those told before whom somebody came who waits for longer."""
     if found:
-        tell_positions(state, found[0])
-        return
-    behind = _behind(state, waiter)
-    _tell(state, waiter, len(state.waiting.rivals(waiter)) - len(behind) + 1, None)
-    for other in behind:
-        if not find(state, other.message, other.selection):
-            _tell(state, other, other.position + 1, None)
+        positions.queue_changed(state, found[0], now)
+    else:
+        positions.absent_changed(state, line, now)
 
 
 def _only_settles(waiter: Waiter) -> bool:
@@ -228,14 +283,16 @@ def _only_settles(waiter: Waiter) -> bool:
     return waiter.message.wait_s <= 0
 
 
-def _leave(state: RelayState, waiter: Waiter) -> None:
-    state.waiting.remove(waiter)
+def _leave(state: RelayState, waiter: Waiter) -> Line:
+    line = state.waiting.remove(waiter)
     state.timers.clear(("wait", waiter.user.number, waiter.message.id))
+    if not len(state.waiting):
+        positions.nobody_waits(state)
+    return line
 
 
-def _tell(state: RelayState, waiter: Waiter, position: int, lease: m.LeaseInfo | None) -> None:
-    waiter.position = position
-    state.send(waiter.user, m.Waiting(id=waiter.message.id, position=position, lease=lease))
+def _keys_of(state: RelayState, slot: Slot) -> tuple[Key, ...]:
+    return slot.keys if slot.has_card else state.places.keys_of(slot)
 
 
 def held(state: RelayState, slot: Slot) -> str:
@@ -255,4 +312,4 @@ def _holder(lease: Lease, info: m.LeaseInfo) -> str:
 
 def _overtakes(state: RelayState, slot: Slot) -> bool:
     """Return whether others wait for a card that is in use."""
-    return bool(slot.leases) and bool(waiting_for(state, slot))
+    return bool(slot.leases) and bool(positions.lines_of(state, slot))

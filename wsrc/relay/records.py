@@ -139,7 +139,8 @@ class Waiter:
     One select that is not granted yet, or whose card is being reset.
 
     `until` is when the wait is over, in monotonic seconds. `ticket` is the place among all: when
-    the wait began, and a number that no other has. `position` is what the user was last told.
+    the wait began, and a number that no other has. `position` is what the user was last told, and
+    `told_at` when.
     """
 
     user: UserPeer
@@ -148,6 +149,7 @@ class Waiter:
     until: float
     ticket: Ticket = (0.0, 0)
     position: int = 0
+    told_at: float = -math.inf
 
 
 @dataclass(slots=True, eq=False)

@@ -91,8 +91,11 @@ def adopt(
             state.send(peer, m.Detach(session=running.session, code=code))
             continue
         lease = _adopted(state, slot, running, now)
-        if any(
-            endings.unheard_of(state, waiter.user, lease) for waiter in state.waiting.for_slot(slot)
+        user = state.instances.get((UserPeer, lease.instance or ""))
+        if (
+            isinstance(user, UserPeer)
+            and endings.unheard_of(state, user, lease)
+            and queue.waits_for(state, user, slot)
         ):
             lease.turn("ended")
             lease.code = ErrorCode.CANCELLED

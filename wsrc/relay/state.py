@@ -16,7 +16,7 @@ from wsrc.relay.index import Index, Places
 from wsrc.relay.readers import Readers, view_of
 from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot
 from wsrc.relay.timers import Timers
-from wsrc.relay.waiting import WaitingRoom
+from wsrc.relay.waiting import Round, WaitingRoom
 from wsrc.selection import keys_of
 
 
@@ -56,7 +56,8 @@ class RelayState:
     `kept` has the leases whose user is out of reach, by the run of the user's program and the
     session. `past` has the card client's number of sessions that were kept once and are over.
     `lost` has leases whose card client is out of reach and may come back with the session. `gone`
-    has the runs of users' programs that said goodbye.
+    has the runs of users' programs that said goodbye. `rounds` has what is left to do for those
+    who wait.
 
     Args:
         limits: Bounds.
@@ -78,7 +79,8 @@ class RelayState:
         self.readers = Readers(instance, limits.max_reader_changes, self.slots, self.view_of)
         self.index = Index()
         self.places = Places()
-        self.waiting = WaitingRoom()
+        self.waiting = WaitingRoom(self.index.count)
+        self.rounds: dict[TimerKey, Round] = {}
         self.claims = Claims()
         self.kept: dict[str, dict[str, Lease]] = {}
         self.past: Remembered[int] = Remembered()

@@ -18,6 +18,9 @@ PAGE = 500
 PAGE_OCTETS = 500_000
 """No further card is put into one `list_cards_ack` that has grown to this."""
 
+MAX_TEXT, MAX_PROTOCOLS = 256, 16
+"""Bounds of what a card client is told of a request: a message to it has at most 1 MiB."""
+
 _CANCELLED = m.error(ErrorCode.CANCELLED, "The request was cancelled.")
 
 
@@ -31,7 +34,7 @@ def received(
         case m.SelectCard():
             _select(state, user, message, now)
         case m.Resume():
-            resuming.claim_session(state, user, message, now)
+            _resume(state, user, message, now)
         case m.Detach():
             _detach(state, user, message, now)
         case m.Cancel():
@@ -96,10 +99,25 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
         why = f"This connection already holds or waits for {user.engaged} cards, the limit."
         state.refuse(user, message.id, ErrorCode.TOO_MANY, why)
         return
+    if len(message.secret or "") > MAX_TEXT or len(message.protocols) > MAX_PROTOCOLS:
+        why = (
+            f"A secret has at most {MAX_TEXT} characters, and {MAX_PROTOCOLS} protocols are named."
+        )
+        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
+        return
     found = queue.find(state, message, selection)
     if len(found) == 1:
         endings.release(state, user, found[0], now)
     queue.ask(state, user, message, selection, now)
+
+
+def _resume(state: RelayState, user: UserPeer, message: m.Resume, now: float) -> None:
+    texts = (message.session, message.secret, message.host or "", message.reader or "")
+    if max(map(len, texts)) > MAX_TEXT:
+        why = f"A text of a resume has at most {MAX_TEXT} characters."
+        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
+        return
+    resuming.claim_session(state, user, message, now)
 
 
 def _command(

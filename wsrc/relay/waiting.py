@@ -1,66 +1,169 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Users who wait for a card that is busy or absent: first come, first served."""
+"""
+Users who wait for a card that is busy or absent: first come, first served.
 
-from collections.abc import Iterable
+Those who ask for the same card in the same words stand in one line, whose order is kept from the
+first to the last of them. What is done for a card looks at its lines and at their heads, so it
+takes no longer where more users wait.
+"""
 
-from wsrc.relay.index import matches
-from wsrc.relay.records import Slot, Ticket, Waiter
-from wsrc.selection import Key, lookups
+import heapq
+import math
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from wsrc.card.slot import Share
+from wsrc.relay.records import Ticket, Waiter
+from wsrc.selection import Key, Selection, lookups
+
+_Words = tuple[tuple[tuple[Key, ...], ...], bool, bool]
+"""The keys of each condition, whether an empty reader will do, and whether nobody waits long."""
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """
+    Waiters who are the same to every card, in the order of their tickets.
+
+    `keys` are those by which a card finds the line. `direct` tells that an empty reader will do,
+    `hasty` that they wait only for a card that is being reset or identified.
+    """
+
+    words: _Words
+    selection: Selection
+    keys: tuple[Key, ...]
+    _tickets: list[Ticket] = field(default_factory=list[Ticket])
+    _waiters: dict[Ticket, Waiter] = field(default_factory=dict[Ticket, Waiter])
+
+    @property
+    def direct(self) -> bool:
+        """Whether an empty reader will do."""
+        return self.words[1]
+
+    @property
+    def hasty(self) -> bool:
+        """Whether they wait only for a card that is about to be free."""
+        return self.words[2]
+
+    def add(self, waiter: Waiter) -> None:
+        """Put a waiter in the place of their ticket."""
+        insort(self._tickets, waiter.ticket)
+        self._waiters[waiter.ticket] = waiter
+
+    def remove(self, waiter: Waiter) -> None:
+        """Take a waiter out."""
+        del self._waiters[waiter.ticket]
+        del self._tickets[bisect_left(self._tickets, waiter.ticket)]
+
+    def ahead(self, ticket: Ticket) -> int:
+        """Count those before a ticket."""
+        return bisect_left(self._tickets, ticket)
+
+    def after(self, ticket: Ticket | None = None) -> Iterator[Waiter]:
+        """Yield those behind a ticket, or all; those who leave meanwhile are passed over."""
+        while True:
+            at = 0 if ticket is None else bisect_right(self._tickets, ticket)
+            if at == len(self._tickets):
+                return
+            ticket = self._tickets[at]
+            yield self._waiters[ticket]
+
+    def __len__(self) -> int:
+        return len(self._tickets)
+
+
+@dataclass(slots=True, eq=False)
+class Round:
+    """
+    A round through a queue: `after` is the last ticket that was looked at, `ahead` how many were.
+
+    `again` is when another round is needed, `math.inf` if none is. One that does not run only
+    keeps the next from beginning too soon.
+    """
+
+    running: bool = True
+    after: Ticket | None = None
+    ahead: int = 0
+    again: float = math.inf
 
 
 class WaitingRoom:
-    """Waiters by the keys that a card must have to be theirs."""
+    """
+    All lines, by keys that a card must have to be theirs.
 
-    def __init__(self) -> None:
-        self._by_key: dict[Key, dict[Ticket, Waiter]] = {}
+    A line is filed under the keys of one of its conditions: the one that the fewest cards meet,
+    and of those the one under which the fewest lines are.
+
+    Args:
+        cards: How many cards have a key.
+    """
+
+    def __init__(self, cards: Callable[[Key], int] = lambda _: 0) -> None:
+        self._cards = cards
+        self._lines: dict[_Words, Line] = {}
+        self._by_key: dict[Key, dict[Line, None]] = {}
+        self._line_of: dict[Waiter, Line] = {}
         self._last = 0
-        self._count = 0
 
     def new_ticket(self, since: float) -> Ticket:
         """Return a place behind all who wait since then or for longer."""
         self._last += 1
         return since, self._last
 
-    def add(self, waiter: Waiter) -> None:
+    def add(self, waiter: Waiter) -> Line:
         """Put a waiter in the place of their ticket."""
-        self._count += 1
+        words = _words(waiter)
+        line = self._lines.get(words)
+        if line is None:
+            line = self._lines[words] = Line(words, waiter.selection, self._keys(words))
+            for key in line.keys:
+                self._by_key.setdefault(key, {})[line] = None
+        line.add(waiter)
         waiter.user.waiting[waiter.message.id] = waiter
-        for key in _keys(waiter):
-            self._by_key.setdefault(key, {})[waiter.ticket] = waiter
+        self._line_of[waiter] = line
+        return line
 
-    def remove(self, waiter: Waiter) -> None:
-        """Take a waiter out."""
-        self._count -= 1
+    def remove(self, waiter: Waiter) -> Line:
+        """Take a waiter out; return the line in which they stood."""
+        line = self._line_of.pop(waiter)
         del waiter.user.waiting[waiter.message.id]
-        for key in _keys(waiter):
-            bucket = self._by_key[key]
-            del bucket[waiter.ticket]
-            if not bucket:
-                del self._by_key[key]
+        line.remove(waiter)
+        if not line:
+            del self._lines[line.words]
+            for key in line.keys:
+                del self._by_key[key][line]
+                if not self._by_key[key]:
+                    del self._by_key[key]
+        return line
 
-    def for_slot(self, slot: Slot) -> list[Waiter]:
-        """Return those who wait for the card in a slot, the first come first."""
-        return [each for each in self.under(slot.keys) if matches(each.selection, slot)]
+    def line_of(self, waiter: Waiter) -> Line | None:
+        """Return the line in which a waiter stands, if they wait."""
+        return self._line_of.get(waiter)
 
-    def under(self, keys: Iterable[Key]) -> list[Waiter]:
-        """Return those whose first condition is one of these keys, the first come first."""
-        found = {n: waiter for key in keys for n, waiter in self._by_key.get(key, {}).items()}
-        return [found[ticket] for ticket in sorted(found)]
-
-    def rivals(self, waiter: Waiter) -> list[Waiter]:
-        """Return the others who wait for a card of the same name, the first come first."""
-        found = {
-            ticket: other
-            for key in _keys(waiter)
-            for ticket, other in self._by_key[key].items()
-            if other is not waiter
-        }
-        return [found[ticket] for ticket in sorted(found)]
+    def under(self, keys: Iterable[Key]) -> list[Line]:
+        """Return the lines that are filed under any of these keys."""
+        return list(dict.fromkeys(line for key in keys for line in self._by_key.get(key, ())))
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._line_of)
+
+    def _keys(self, words: _Words) -> tuple[Key, ...]:
+        def weight(keys: tuple[Key, ...]) -> tuple[int, int]:
+            lines = sum(len(self._by_key.get(key, ())) for key in keys)
+            return sum(self._cards(key) for key in keys), lines
+
+        return min(words[0], key=weight)
 
 
-def _keys(waiter: Waiter) -> list[Key]:
-    kind, value = waiter.selection.items[0]
-    return list(dict.fromkeys(lookups(kind, value)))
+def in_order(lines: Sequence[Line], after: Ticket | None = None) -> Iterator[Waiter]:
+    """Yield those who stand in any of these lines, the first come first."""
+    return heapq.merge(*(line.after(after) for line in lines), key=lambda each: each.ticket)
+
+
+def _words(waiter: Waiter) -> _Words:
+    conditions = tuple(
+        tuple(dict.fromkeys(lookups(kind, value))) for kind, value in waiter.selection.items
+    )
+    message = waiter.message
+    return conditions, message.share is Share.DIRECT, message.wait_s <= 0

@@ -2,25 +2,27 @@
 """The listening side of the server: ports, TLS, the upgrade to WebSocket, start and stop."""
 
 import asyncio
-import errno
 import logging
 import secrets
-import socket
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from wsrc.errors import ConfigError
 from wsrc.net.tls import server_context
-from wsrc.net.websocket import CLOSE_S
-from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
+from wsrc.net.websocket import CLOSE_S, FLUSH_S, READ_LIMIT
+from wsrc.process.descriptors import allow
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
+from wsrc.server.door import TLS_END_S, Connection, Door, http_log, refused
+from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
+from wsrc.server.turns import Line
 from wsrc.settings.load import ServerSettings
 
 _log = logging.getLogger(__name__)
@@ -28,13 +30,10 @@ _log = logging.getLogger(__name__)
 TLS_BEGIN_S = 2.0
 """How long after it was accepted a connection may take to begin TLS when the server stops."""
 
-TLS_END_S = 0.5
-"""How long a peer may take to end TLS."""
+UNDECIDED = 1_000
+"""Connections beyond `max_peers` that may be open before they are WebSockets, or are refused."""
 
 _POLL_S = 0.02
-
-BACKLOG = 4096
-"""Connections that may wait to be accepted: all card hosts come back at once after a restart."""
 
 
 class App:
@@ -44,11 +43,13 @@ class App:
     Made by `serve`.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, tasks: asyncio.TaskGroup) -> None:
         self._settings = settings
-        self._peers = Peers(_relay(settings))
-        self._not_upgraded: dict[web.RequestHandler, asyncio.TimerHandle] = {}
-        self._servers: list[asyncio.Server] = []
+        self._line = Line(asyncio.get_running_loop())
+        self._peers = Peers(_relay(settings), self._line)
+        self._tasks = tasks
+        self._door: Door | None = None
+        self._most_peers = settings.max_peers
         self._runners: list[web.AppRunner] = []
         self.user_port = 0
         self.card_port = 0
@@ -57,6 +58,15 @@ class App:
     def stopping(self) -> bool:
         """Whether `stop` was called."""
         return self._peers.stopping
+
+    @property
+    def broken(self) -> bool:
+        """Whether the server is to end, for it ran out of memory."""
+        return self._peers.broken
+
+    def when_broken(self, tell: Callable[[], None]) -> None:
+        """Call when the server is to end."""
+        self._peers.when_broken(tell)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -70,139 +80,153 @@ class App:
         Raises:
             ConfigError: If TLS is missing or broken, or a port cannot be had.
         """
-        context = _tls(self._settings)
         settings = self._settings
-        self.user_port = await self._listen(ClientType.USER, settings.user_port, context)
-        self.card_port = await self._listen(ClientType.CARD, settings.card_port, context)
+        most = allow(settings.max_peers + UNDECIDED)
+        if most < 2:
+            why = "there may be no more open files; raise the limit, with LimitNOFILE or ulimit -n"
+            raise ConfigError("max_peers", why)
+        if most < settings.max_peers:
+            self._most_peers = most - most // 8
+            _log.warning(
+                "The limit of open files allows %d peers, and not max_peers, %d; raise it, with "
+                "LimitNOFILE or ulimit -n", self._most_peers, settings.max_peers,
+            )  # fmt: skip
+        context = _tls(settings)
+        self._door = Door(self._tasks, self._line, most, settings.hello_s, context)
+        self.user_port = await self._listen(ClientType.USER, settings.user_port)
+        self.card_port = await self._listen(ClientType.CARD, settings.card_port)
 
     async def stop(self) -> None:
         """Stop accepting, let requests in flight finish, close every connection with 1012."""
-        for server in self._servers:
-            server.close()
+        if self._door is not None:
+            self._door.close()
         await self._peers.stop(self._settings.reconnect_in_s, self._settings.drain_s)
         await self._handshakes_done()
-        for protocol, hurry in self._not_upgraded.items():
-            hurry.cancel()
-            if protocol.transport is not None:
-                protocol.transport.abort()
+        self._end(lambda connection: not connection.upgraded)
         await self._all_closed()
+        self._end(lambda _: True)
         for runner in self._runners:
             await runner.cleanup()
 
+    def _end(self, which: Callable[[Connection], bool]) -> None:
+        """Break connections."""
+        if self._door is not None:
+            for connection in [c for c in self._door.connections.values() if which(c)]:
+                connection.end()
+
     async def _handshakes_done(self) -> None:
-        """Wait for TLS handshakes, so that those peers are told of the restart as well."""
+        """Wait for handshakes, so that those peers are told of the restart as well."""
         for _ in range(int(TLS_BEGIN_S / _POLL_S)):
-            if self._settings.no_tls or not self._any_handshake():
+            if not self._any_handshake():
                 return
             await asyncio.sleep(_POLL_S)
 
     def _any_handshake(self) -> bool:
-        """
-        Return whether a TLS handshake is under way; one that failed looks the same.
-
-        So only those count that began within `TLS_BEGIN_S`.
-        """
+        """Return whether a handshake is under way that began within `TLS_BEGIN_S`."""
         due = asyncio.get_running_loop().time() + self._settings.hello_s - TLS_BEGIN_S
-        return any(
-            protocol.transport is None and hurry.when() > due
-            for protocol, hurry in self._not_upgraded.items()
-        )
+        return self._door is not None and any(c.until > due for c in self._door.handshakes)
 
     async def _all_closed(self) -> None:
-        """Wait for the closing handshakes of WebSocket and TLS, which have their own limits."""
-        for _ in range(int((CLOSE_S + TLS_END_S) / _POLL_S) + 10):
-            servers = (runner.server for runner in self._runners)
-            if not any(server is not None and server.connections for server in servers):
+        """Wait for what is queued, and for the ends of WebSocket and TLS, each with its limit."""
+        for _ in range(int((FLUSH_S + CLOSE_S + TLS_END_S) / _POLL_S) + 10):
+            if self._door is None or not self._door.connections:
                 return
             await asyncio.sleep(_POLL_S)
 
-    async def _listen(self, role: ClientType, port: int, context: ssl.SSLContext | None) -> int:
-        application = web.Application()
+    async def _listen(self, role: ClientType, port: int) -> int:
+        application = web.Application(middlewares=[_told])
         for path in ("/", f"/{role}"):
             application.router.add_get(path, self._handler(role))
         runner = web.AppRunner(
             application,
             access_log=None,
+            logger=http_log,
             handle_signals=False,
             shutdown_timeout=CLOSE_S,
         )
         await runner.setup()
         self._runners.append(runner)
-        loop = asyncio.get_running_loop()
-
-        def accept() -> asyncio.BaseProtocol:
-            assert runner.server is not None
-            protocol = runner.server()
-            hurry = loop.call_later(self._settings.hello_s, self._hurry, protocol)
-            self._not_upgraded[protocol] = hurry
-            return protocol
-
-        for listener in _sockets(self._settings, f"{role}_port", port):
-            handshake_s = self._settings.hello_s if context is not None else None
-            server = await loop.create_server(
-                accept,
-                sock=listener,
-                ssl=context,
-                backlog=BACKLOG,
-                ssl_handshake_timeout=handshake_s,
-                ssl_shutdown_timeout=TLS_END_S if context is not None else None,
-            )
-            self._servers.append(server)
+        door, server = self._door, runner.server
+        assert door is not None
+        assert server is not None
+        for listener in bind(self._settings, f"{role}_port", port):
+            door.listen(listener, server)
             port = listener.getsockname()[1]
         return port
 
-    def _hurry(self, protocol: web.RequestHandler) -> None:
-        """Drop a connection that has not become a WebSocket in time."""
-        del self._not_upgraded[protocol]
-        if protocol.transport is not None:
-            _log.info("A connection that did not become a WebSocket in time is dropped")
-            protocol.transport.abort()
-
     def _handler(self, role: ClientType) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        door = self._door
+        assert door is not None
+
         async def upgrade(request: web.Request) -> web.StreamResponse:
-            refusal = self._refusal(request)
+            refusal = self._refusal(request, door)
             if refusal is not None:
                 return refusal
             settings = self._settings
             link: web.WebSocketResponse[bool] = web.WebSocketResponse(
                 timeout=CLOSE_S,
                 heartbeat=settings.ping_s,
+                autoping=False,
                 compress=False,
-                max_msg_size=MAX_MESSAGE_OCTETS,
+                max_msg_size=READ_LIMIT,
                 decode_text=False,
             )
+            connection = door.connections.get(request.protocol)
+            if connection is None or connection.transport is None:
+                return web.Response()  # there is nobody to read it
+            connection.is_websocket()
             try:
                 await link.prepare(request)
             except ConnectionError:
-                return web.Response()  # there is nobody to read it
-            hurry = self._not_upgraded.pop(request.protocol, None)
-            if hurry is not None:
-                hurry.cancel()
-            await self._peers.serve(link, role, request.remote or "an unknown address")
+                return web.Response()
+            except web.HTTPException:
+                connection.is_none()
+                raise
+            await self._peers.serve(link, connection.transport, role, connection.address)
             return link
 
         return upgrade
 
-    def _refusal(self, request: web.Request) -> web.Response | None:
+    def _refusal(self, request: web.Request, door: Door) -> web.Response | None:
         if request.headers.get("Upgrade", "").lower() != "websocket":
             text = "This is a WSRC relay server. Connect with a WSRC client over WebSocket.\n"
             return web.Response(status=426, text=text, headers={"Upgrade": "websocket"})
         if "Origin" in request.headers:
             return web.Response(status=403, text="Web pages may not connect to this server.\n")
-        if len(self._peers) >= self._settings.max_peers:
+        if door.websockets >= self._most_peers:
             return web.Response(status=503, text="The server has all the peers that it may have.\n")
         return None
+
+
+@web.middleware
+async def _told(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Tell the operator of every request that is refused."""
+    address = request.remote or "an unknown address"
+    try:
+        response = await handler(request)
+    except web.HTTPException as exc:
+        refused(address, f"HTTP status {exc.status}: {exc.text or exc.reason}")
+        raise
+    if isinstance(response, web.Response) and response.status >= 400:
+        refused(address, f"HTTP status {response.status}: {response.text or ''}")
+    return response
 
 
 @asynccontextmanager
 async def serve(settings: ServerSettings) -> AsyncGenerator[App]:
     """Run a server for as long as the context lasts."""
-    app = App(settings)
     try:
-        await app.start()
-        yield app
-    finally:
-        await app.stop()
+        async with asyncio.TaskGroup() as tasks:
+            app = App(settings, tasks)
+            try:
+                await app.start()
+                yield app
+            finally:
+                await app.stop()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
 
 
 def _relay(settings: ServerSettings) -> Relay:
@@ -225,46 +249,3 @@ def _tls(settings: ServerSettings) -> ssl.SSLContext | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return server_context(settings.tls_cert, settings.tls_key, settings.tls_min_version)
-
-
-def _resolve(
-    host: str, port: int
-) -> list[tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[object, ...]]]:
-    try:
-        found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except OSError as exc:
-        raise ConfigError("host", f"{host!r} cannot be resolved: {exc.strerror}") from exc
-    except UnicodeError as exc:
-        raise ConfigError("host", f"{host!r} is no name of a host") from exc
-    return [(family, kind, proto, name, tuple(at)) for family, kind, proto, name, at in found]
-
-
-def _sockets(settings: ServerSettings, setting: str, port: int) -> list[socket.socket]:
-    """Bind each address of the host; a family that this machine lacks is passed over."""
-    sockets: list[socket.socket] = []
-    missing: OSError | None = None
-    for family, _, _, _, address in _resolve(settings.host, port):
-        try:
-            at = (address[0], port, *address[2:])
-            sockets.append(socket.create_server(at, family=family, backlog=BACKLOG))
-        except OSError as exc:
-            if exc.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-                for bound in sockets:
-                    bound.close()
-                raise ConfigError(setting, _why_not(settings.host, port, exc)) from exc
-            missing = exc
-        else:
-            port = sockets[0].getsockname()[1]
-    if not sockets:
-        raise ConfigError("host", f"no address of {settings.host!r} is of this machine: {missing}")
-    return sockets
-
-
-def _why_not(host: str, port: int, exc: OSError) -> str:
-    if exc.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is in use by another program; stop it, or choose another"
-    if exc.errno == errno.EACCES:
-        return f"port {port} on {host} needs rights that this user does not have"
-    return f"cannot listen on port {port} of {host}: {exc.strerror}"

@@ -2,6 +2,7 @@
 """The command `wsrc-server`."""
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -10,12 +11,14 @@ import click
 
 from wsrc import __version__
 from wsrc.errors import ConfigError
+from wsrc.process.descriptors import occupy_standard
 from wsrc.process.logs import set_up
 from wsrc.process.notify import notify
 from wsrc.process.signals import ENDING, heeded
 from wsrc.server.app import serve
 from wsrc.settings.click_options import click_options
 from wsrc.settings.load import ServerSettings
+from wsrc.settings.programs import hosts_of
 
 _log = logging.getLogger(__name__)
 
@@ -31,11 +34,11 @@ answered.
 Try it on this machine, without TLS:
   wsrc-server --no-tls
 Serve a network:
-  wsrc-server --host 0.0.0.0 --tls-cert server.pem --tls-key server-key.pem
+  wsrc-server --host '*' --tls-cert server.pem --tls-key server-key.pem
 Behind a reverse proxy on the same machine that does TLS, with the paths /user and /card:
   wsrc-server --no-tls
 
-Exit status: 0 ended by a signal, 2 a setting cannot work.
+Exit status: 0 ended by a signal, 1 out of memory or a bug, 2 a setting cannot work.
 """
 
 
@@ -46,7 +49,8 @@ def command(settings: ServerSettings) -> None:
     """Run the server until a signal ends it."""
     set_up(settings.log_level)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_run(settings))
+        if not runner.run(_run(settings)):
+            sys.exit(1)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -58,25 +62,30 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _run(settings: ServerSettings) -> None:
+async def _run(settings: ServerSettings) -> bool:
+    """Serve until a signal comes, or nothing else can be done; return whether it was a signal."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in heeded(*ENDING):
         loop.add_signal_handler(number, stop.set)
     async with serve(settings) as app:
+        app.when_broken(stop.set)
         scheme = "ws" if settings.no_tls else "wss"
-        _log.info(
-            "Ready: users on %s://%s:%d/user, card clients on %s://%s:%d/card",
-            scheme, settings.host, app.user_port, scheme, settings.host, app.card_port,
-        )  # fmt: skip
+        hosts = [f"[{host}]" if ":" in host else host for host in hosts_of(settings.host)]
+        users = " and ".join(f"{scheme}://{host}:{app.user_port}/user" for host in hosts)
+        cards = " and ".join(f"{scheme}://{host}:{app.card_port}/card" for host in hosts)
+        _log.info("Ready: users on %s, card clients on %s", users, cards)
+        gc.freeze()  # what was loaded stays: looking through it stopped the loop for 35 ms
         notify("READY=1")
         await stop.wait()
         notify("STOPPING=1")
         _log.info("Stopping: commands in flight have %.0f s to finish", settings.drain_s)
+    return not app.broken
 
 
 def main() -> None:
     """Run the command; a setting that cannot work is one line and exit status 2."""
+    occupy_standard()
     try:
         command()
     except ConfigError as exc:

@@ -3,37 +3,75 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 from aiohttp import web
 
-from wsrc.errors import ConnectionLostError, RemoteProtocolError
-from wsrc.net.websocket import Link
-from wsrc.protocol.codec import UnreadableError
+from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
+from wsrc.net.websocket import MAX_UNREAD_OCTETS, Link, Unread
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode
-from wsrc.protocol.messages import ClientType
+from wsrc.protocol.messages import ClientType, Message
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.machine import Relay
+from wsrc.server.turns import Budget, Line, Share
 
 _log = logging.getLogger(__name__)
 
+SPARE_OCTETS = 4 << 20
+"""Memory that is kept for the end of a server that has no other."""
+
 RESTARTING = "The server is restarting."
+
+
+COSTLY = (
+    m.ListCards,
+    m.ListReaders,
+    m.WatchReaders,
+    m.Resume,
+    m.ReaderReport,
+    m.ReaderGone,
+)
+"""What costs more than the command of one session, of either kind of client."""
+
+BUDGETS = {ClientType.USER: (100.0, 500.0), ClientType.CARD: (200.0, 4096.0)}
+"""
+How many of these a peer may send in a second, and at once; what comes sooner is read later. A card
+host with 1,024 readers tells each four times while it identifies its cards.
+"""
 
 
 class Peers:
     """All connections of a server; used by one event loop."""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: Relay, line: Line) -> None:
         self._relay = relay
+        self._line = line
         self._links: dict[int, Link] = {}
+        self._unread = Unread(MAX_UNREAD_OCTETS)
         self._last = 0
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self.stopping = False
         self._stopped = False
+        self._broken: Callable[[], None] | None = None
+        self._spare: bytearray | None = bytearray(SPARE_OCTETS)
         self._idle = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._links)
+
+    @property
+    def broken(self) -> bool:
+        """Whether the relay ran out of memory amid an event, and must not be gone on with."""
+        return self._spare is None
+
+    def when_broken(self, tell: Callable[[], None]) -> None:
+        """Call when the relay is broken."""
+        self._broken = tell
 
     @property
     def counts(self) -> dict[str, int]:
@@ -41,11 +79,17 @@ class Peers:
         return self._relay.counts
 
     async def serve(
-        self, socket: web.WebSocketResponse[bool], role: ClientType, address: str
+        self,
+        socket: web.WebSocketResponse[bool],
+        transport: asyncio.Transport,
+        role: ClientType,
+        address: str,
     ) -> None:
         """Carry one connection from its handshake to its end."""
         self._last += 1
-        number, link = self._last, Link(socket)
+        number = self._last
+        share = Share(self._line)
+        link = Link(socket, transport, longest=MAX_MESSAGE_OCTETS, unread=self._unread, pace=share)
         self._links[number] = link
         _log.info("%s client %d connected from %s", role, number, address)
         if self._stopped:
@@ -53,12 +97,14 @@ class Peers:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(link.run_writer(), name=f"writer of peer {number}")
             try:
-                self._perform(self._relay.connected(number, role, self._loop.time()))
-                await self._converse(number, link, role)
+                with self._in_whole():
+                    self._perform(self._relay.connected(number, role, self._loop.time()))
+                await self._converse(number, link, role, share)
             finally:
                 del self._links[number]
                 now, goodbye = self._loop.time(), link.peer_said_goodbye
-                self._perform(self._relay.disconnected(number, now, goodbye=goodbye))
+                with self._in_whole():
+                    self._perform(self._relay.disconnected(number, now, goodbye=goodbye))
                 link.stop_writer()
 
     async def stop(self, reconnect_in_s: float, drain_s: float) -> None:
@@ -74,14 +120,19 @@ class Peers:
         for link in list(self._links.values()):
             link.close(CloseCode.RESTARTING, RESTARTING)
 
-    async def _converse(self, number: int, link: Link, role: ClientType) -> None:
+    async def _converse(self, number: int, link: Link, role: ClientType, share: Share) -> None:
         """Take messages until the connection is gone; those that cross our close are dropped."""
+        costly = Budget(*BUDGETS[role])
         while True:
             effects: list[Effect] = []
+            pause_s = 0.0
             try:
                 message, text = await link.receive()
+                if isinstance(message, COSTLY):
+                    pause_s = costly.take(self._loop.time())
                 if not link.closing:
-                    effects = self._relay.received(number, message, text, self._loop.time())
+                    with self._in_whole():
+                        effects = self._relay.received(number, message, text, self._loop.time())
             except UnreadableError as exc:
                 effects = self._relay.unreadable(number, exc, self._loop.time())
             except RemoteProtocolError as exc:
@@ -90,7 +141,17 @@ class Peers:
             except ConnectionLostError as exc:
                 _log.info("%s client %d is gone: %s", role, number, exc)
                 return
-            self._perform(effects)
+            except MemoryError:
+                _log.warning(
+                    "%s client %d is closed: there is no memory for its message", role, number
+                )
+                self._unread.shed()
+                link.close(CloseCode.TRY_AGAIN_LATER, "The server has no memory for this.")
+            with self._in_whole():
+                self._perform(effects)
+            share.sent(len(effects))
+            if pause_s:
+                await asyncio.sleep(pause_s)
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -98,7 +159,7 @@ class Peers:
                 case Send(peer=peer, message=message, text=text):
                     link = self._links.get(peer)
                     if link is not None:
-                        link.send(message) if text is None else link.forward(text)
+                        self._send(peer, link, message, text)
                 case Close(peer=peer, code=code, reason=reason):
                     link = self._links.get(peer)
                     if link is not None:
@@ -109,16 +170,44 @@ class Peers:
             self._idle.set()
         self._set_timer()
 
+    def _send(self, peer: int, link: Link, message: Message, text: bytes | None) -> None:
+        if text is not None:
+            link.forward(text)
+            return
+        try:
+            link.send(message)
+        except LocalProtocolError as exc:  # its peers chose texts that no bound of the relay has
+            _log.error("Client %d is not sent a message: %s", peer, exc)
+
     def _set_timer(self) -> None:
         deadline = self._relay.deadline()
         if deadline is None:
             return
         if self._timer is not None:
-            if self._timer.when() <= deadline:
+            if self._due <= deadline:
                 return
             self._timer.cancel()
+        self._due = deadline
         self._timer = self._loop.call_at(deadline, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
-        self._perform(self._relay.tick(self._loop.time()))
+        with self._in_whole():
+            self._perform(self._relay.tick(self._loop.time()))
+
+    @contextmanager
+    def _in_whole(self) -> Generator[None]:
+        """
+        Have the server end where an event cannot be dealt with to its end for want of memory.
+
+        What it knows of cards and sessions may be half changed; its peers know better, and bring
+        it to the server that is started next.
+        """
+        try:
+            yield
+        except MemoryError:
+            self._spare = None
+            _log.critical("There is no memory left; the server ends, and is to be started again")
+            self._unread.shed()
+            if self._broken is not None:
+                self._broken()

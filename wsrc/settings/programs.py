@@ -60,7 +60,13 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
 
     FILES: ClassVar[tuple[str, ...]] = ("/etc/wsrc/server.toml",)
 
-    host: Annotated[Text, Meta(description="Address or name to listen on.")] = "localhost"
+    host: Annotated[
+        Text,
+        Meta(
+            description="Addresses and names to listen on, with commas between; * and :: are all "
+            "addresses of both families, 0.0.0.0 those of IPv4."
+        ),
+    ] = "localhost"
     user_port: Annotated[Port, Meta(description="Port for user clients; 0 is any free one.")] = 4220
     card_port: Annotated[Port, Meta(description="Port for card clients; 0 is any free one.")] = 4221
     tls_cert: Annotated[
@@ -246,6 +252,23 @@ class UserSettings(Settings, frozen=True, kw_only=True):
         _check_url(self.server_url)
 
 
+def hosts_of(text: str) -> tuple[str, ...]:
+    """
+    Return the addresses and names to listen on, which are written with commas between.
+
+    Without any it is all addresses.
+
+    Raises:
+        ConfigError: If there is nothing between two commas.
+    """
+    if not text:
+        return ("*",)
+    hosts = [each.strip().removeprefix("[").removesuffix("]") for each in text.split(",")]
+    if not all(hosts):
+        raise ConfigError("host", f"{text!r} has an empty address; give addresses, or * for all")
+    return tuple(dict.fromkeys(hosts))
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a server that listens here is reached from its own host only."""
     try:
@@ -257,10 +280,12 @@ def is_loopback(host: str) -> bool:
 def _check_tls(s: ServerSettings) -> None:
     if s.no_tls and (s.tls_cert or s.tls_key):
         raise ConfigError("no_tls", "it contradicts tls_cert and tls_key; give one or the other")
-    if s.no_tls and not is_loopback(s.host) and not s.allow_plaintext_on_network:
+    hosts = hosts_of(s.host)
+    outside = next((host for host in hosts if not is_loopback(host)), None)
+    if s.no_tls and outside is not None and not s.allow_plaintext_on_network:
         raise ConfigError(
             "no_tls",
-            f"without TLS the server listens on loopback only, and {s.host} is not loopback; give "
+            f"without TLS the server listens on loopback only, and {outside} is not loopback; give "
             "tls_cert and tls_key, or allow_plaintext_on_network if the network is trusted",
         )
     if not s.no_tls and not (s.tls_cert and s.tls_key):

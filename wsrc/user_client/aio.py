@@ -200,11 +200,12 @@ class Client(ReaderCalls):
             after = page.next
         return cards
 
-    def select(
+    def select(  # noqa: PLR0913 - keywords, each a choice of the user's
         self,
         *,
         wait_s: float = 0.0,
         raw_tpdu: bool = False,
+        look_ahead: bool = False,
         share: Share = Share.EXCLUSIVE,
         protocols: Sequence[CardProtocol] = (),
         on_waiting: Callable[[Waiting], None] | None = None,
@@ -217,6 +218,7 @@ class Client(ReaderCalls):
             wait_s: How long to wait for a card that is busy or absent; the server has a limit.
                 It is at least 30 s, or `keep_s` if less, once the connection was lost meanwhile.
             raw_tpdu: Pass T=0 blocks as they are: responses are not fetched, Le not corrected.
+            look_ahead: With raw TPDUs, have GET RESPONSE sent ahead where its class is certain.
             share: With whom; `SHARED` joins others who share it, without a reset. `DIRECT` takes
                 the reader alone, which is selected by `reader` and may be empty.
             protocols: Those that the card may be used with; none means any.
@@ -231,9 +233,11 @@ class Client(ReaderCalls):
             CardError: If the card or the reader fails.
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
+        # Longer than the aim: what may go wrong with each of the choices is told.
         request = m.SelectCard(
             wait_s=bounded_wait(arguments.number(wait_s, "wait_s")),
             raw_tpdu=arguments.flag(raw_tpdu, "raw_tpdu"),
+            look_ahead=arguments.flag(look_ahead, "look_ahead"),
             share=arguments.member(share, Share, "share"),
             protocols=arguments.members(protocols, CardProtocol, "protocols"),
             **arguments.filters(which),

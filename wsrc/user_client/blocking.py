@@ -149,11 +149,12 @@ class Client:
         """See `aio.Client.list_cards`."""
         return self._call(self._client.list_cards(**filters))
 
-    def select(
+    def select(  # noqa: PLR0913 - as in `aio`
         self,
         *,
         wait_s: float = 0.0,
         raw_tpdu: bool = False,
+        look_ahead: bool = False,
         share: Share = Share.EXCLUSIVE,
         protocols: Sequence[CardProtocol] = (),
         on_waiting: Callable[[Waiting], None] | None = None,
@@ -169,6 +170,7 @@ class Client:
             return await self._client.select(
                 wait_s=wait_s,
                 raw_tpdu=raw_tpdu,
+                look_ahead=look_ahead,
                 share=share,
                 protocols=protocols,
                 on_waiting=on_waiting,

@@ -106,8 +106,8 @@ class Card:
         """
         Send one command APDU and return the response, whatever its status word.
 
-        With `raw_tpdu` this is one TPDU; a GET RESPONSE right after the 61xx that announced it
-        costs no round trip.
+        With `raw_tpdu` this is one TPDU; with `look_ahead` too, a GET RESPONSE right after the
+        61xx that announced it mostly costs no round trip.
 
         Raises:
             BadApduError: If it is no command APDU (ISO/IEC 7816-3 clause 12.1); nothing was sent.

@@ -292,7 +292,10 @@ def reader_states(socket_path: Path, timeout_s: float = 5.0) -> dict[str, int]:
             table = _receive(line, 16 * _STATES.size)
     except OSError:
         return {}
-    rows = ((row[0].split(b"\0")[0].decode(), row[2]) for row in _STATES.iter_unpack(table))
+    rows = (
+        (row[0].split(b"\0")[0].decode(errors="surrogateescape"), row[2])
+        for row in _STATES.iter_unpack(table)
+    )
     return {name: state for name, state in rows if name}
 
 

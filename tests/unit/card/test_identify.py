@@ -200,3 +200,30 @@ def test_nothing_is_verified_or_written() -> None:
 def test_every_aid_is_known_once() -> None:
     assert len(set(ISD_R_AIDS)) == len(ISD_R_AIDS)
     assert all(5 <= len(aid) <= 16 for aid in ISD_R_AIDS)
+
+
+def test_a3_a_card_is_not_asked_again_for_what_a_card_of_its_eid_does_not_have() -> None:
+    other = bytes.fromhex("a0000005591010ffffffff8900000177")
+    aids = (bytes.fromhex(AID), bytes.fromhex(AID_2), other)
+    answers = {
+        "0070000001": "019000",
+        **iccid_on("01"),
+        f"01a4040010{AID}00": "9000",
+        "81" + GET_EID[2:]: eid_answer(EID),
+        "00708001": "9000",
+    }
+    absent: dict[str, frozenset[bytes]] = {}
+    for asked in (3, 1):
+        card = Card(answers)
+        found = run(card, identify(aids, absent=absent))
+        assert found.identities == Identities(ICCID, (EID,))
+        assert sum(apdu.startswith("01a4040010") for apdu in card.asked) == asked
+    assert absent == {EID: frozenset(aids[1:])}
+
+
+@pytest.mark.parametrize("eids", [(), (EID,)])
+def test_a3_eids_that_are_known_are_not_asked_for(eids: tuple[str, ...]) -> None:
+    card = Card({"0070000001": "019000", **iccid_on("01"), "00708001": "9000"})
+    found = run(card, identify((bytes.fromhex(AID),), eids))
+    assert found.identities == Identities(ICCID, eids)
+    assert not any(apdu.startswith("01a404") for apdu in card.asked)

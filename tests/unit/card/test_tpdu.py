@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.paths import VECTORS
-from wsrc.card.tpdu import MAX_BLOCKS, exchange
+from wsrc.card.tpdu import MAX_BLOCKS, Channels, carrier_cla, exchange, is_certain
 from wsrc.errors import BadApduError, CardTransmissionError
 
 CASES = json.loads((VECTORS / "tpdu.json").read_text("utf-8"))
@@ -37,7 +37,7 @@ class ScriptedCard:
 @pytest.mark.parametrize("v", [pytest.param(v, id=v["name"]) for v in CASES["exchanges"]])
 def test_exchanges(v: dict[str, Any]) -> None:
     card = ScriptedCard(v["blocks"])
-    response = exchange(octets(v["apdu"]), card.send)
+    response = exchange(octets(v["apdu"]), card.send, v.get("channels", []))
     assert card.left == []
     assert response.hex() == octets(v["response"]).hex()
 
@@ -70,3 +70,47 @@ def test_less_than_a_status_word_is_a_transmission_error(answer: bytes) -> None:
 def test_data_without_end_is_cut() -> None:
     response = exchange(bytes.fromhex("00ca000000"), lambda _: bytes(256) + b"\x61\x00")
     assert response.endswith(b"\x61\x00")
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "left"),
+    [
+        ([("0070000001", "049000")], {4}),
+        ([("0070000500", "9000")], {5}),
+        ([("0070000001", "049000"), ("00708004", "9000")], set()),
+        ([("0070000001", "049000"), ("40708000", "9000")], set()),
+        ([("0070000001", "6881"), ("0070000001", "9000"), ("8070000001", "049000")], set()),
+        ([("00a40000", "9000"), ("00708007", "9000")], set()),
+    ],
+)
+def test_a5_channels_are_known_from_what_was_asked_and_answered(
+    exchanges: list[tuple[str, str]], left: set[int]
+) -> None:
+    channels = Channels()
+    for command, answer in exchanges:
+        channels.saw(bytes.fromhex(command), bytes.fromhex(answer))
+    assert channels.open == left
+
+
+@pytest.mark.parametrize(
+    ("cla", "channels", "carrier", "certain"),
+    [
+        (0x00, (), 0x00, (True, True)),
+        (0x13, (), 0x03, (True, True)),
+        (0x4F, (), 0x4F, (True, True)),
+        (0xA0, (), 0xA0, (True, True)),
+        (0x80, (), 0x00, (False, True)),
+        (0x81, (1,), 0x01, (True, True)),
+        (0xC0, (), 0xC0, (False, False)),
+        (0xC0, (4,), 0x40, (True, True)),
+        (0xE3, (7,), 0x43, (True, True)),
+        (0xA1, (1,), 0xA1, (False, False)),
+        (0xB0, (), 0xB0, (False, False)),
+        (0xF0, (), 0xF0, (False, False)),
+    ],
+)
+def test_a5_the_class_of_get_response(
+    cla: int, channels: tuple[int, ...], carrier: int, certain: tuple[bool, bool]
+) -> None:
+    assert carrier_cla(cla, channels) == carrier
+    assert tuple(is_certain(cla, channels, uicc=uicc) for uicc in (False, True)) == certain

@@ -34,7 +34,7 @@ async def held(bench: Bench) -> Bench:
 async def test_what_t0_announces_is_read_ahead_for_who_asks_for_tpdus(
     bench: Bench, raw: bool
 ) -> None:
-    await bench.ask(attach(raw_tpdu=raw), m.AttachAck)
+    await bench.ask(attach(raw_tpdu=raw, look_ahead=True), m.AttachAck)
     select = "00a40004023f00" if raw else "00a40004023f0000"
     answer = await bench.ask(command(1, bytes.fromhex(select)), m.RApdu)
     assert answer.sw.startswith("61" if raw else "90")

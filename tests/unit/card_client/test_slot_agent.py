@@ -24,12 +24,13 @@ class StuckReader:
 
     name = "Stuck"
     stable_id = "serial"
+    position = ""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
         self.let_go = threading.Event()
 
-    def connect(self) -> Connection:
+    def connect(self, *, share: object) -> Connection:
         self.asked.set()
         assert self.let_go.wait(LIMIT_S)
         raise CardUnresponsiveError("The card gives no ATR.", Outcome.NOT_EXECUTED)
@@ -46,7 +47,7 @@ class Bench:
         self.told: list[m.ReaderInfo] = []
         self.mute = asyncio.Event()
         replies = Replies(self._send)
-        self.agent = SlotAgent(SETTINGS, "Stuck", lambda _: "id", lambda: self.reader, replies)
+        self.agent = SlotAgent(SETTINGS, "Stuck", lambda *_: "id", lambda: self.reader, replies)
 
     def _send(self, message: m.Message) -> None:
         assert isinstance(message, m.ReaderReport)

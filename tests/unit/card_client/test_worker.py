@@ -15,6 +15,7 @@ class HeldReader:
     """A reader that notes whether it was let go of."""
 
     name = stable_id = "reader"
+    position = ""
 
     def __init__(self) -> None:
         self.closed = threading.Event()

@@ -18,10 +18,11 @@ from wsrc.errors import (
     CardUnresponsiveError,
     ErrorCode,
     Outcome,
+    ReaderInUseError,
     ReaderUnavailableError,
     RefusedError,
 )
-from wsrc.readers import pcsc_api as api
+from wsrc.readers import pcsc, pcsc_api as api
 from wsrc.readers.base import CardProtocol, CardStatus, ResetKind, SlotState
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.pcsc_reader import OwnUse, PcscReader
@@ -44,7 +45,8 @@ def watching(scard: FakeScard, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watc
     package = types.ModuleType("smartcard")
     package.__dict__["scard"] = scard.module
     monkeypatch.setitem(sys.modules, "smartcard", package)
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: None)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: scard)
+    monkeypatch.setattr(pcsc, "PcscLite", lambda module, _: api.Scard(module))
     with Watching(PcscSource()) as watching:
         yield watching
 
@@ -59,6 +61,19 @@ def test_reader_plugged_in_and_out_is_reported(scard: FakeScard, watching: Watch
     watching.until(lambda slots: slots == [])
     scard.plug(READER)
     watching.slot(READER, lambda s: s.state is SlotState.EMPTY)
+
+
+def test_forty_readers_are_seen_and_each_change_of_them(
+    scard: FakeScard, watching: Watching
+) -> None:
+    names = [f"Reader {number:02X} 00" for number in range(1, 41)]
+    for name in names:
+        scard.plug(name)
+    watching.until(lambda slots: [s.name for s in slots] == [READER, *names])
+    for name in (names[0], names[-1]):
+        watching.slot(name, lambda s: s.state is SlotState.EMPTY)
+        scard.plug(name, PRESENT, ATR_T1)
+        watching.slot(name, lambda s: s.state is SlotState.PRESENT)
 
 
 def test_stop_does_not_wait_for_a_service_that_hangs(scard: FakeScard, watching: Watching) -> None:
@@ -125,10 +140,10 @@ def test_card_reset_by_others_meanwhile_is_reset_again(
 ) -> None:
     scard.codes = {
         "reconnect": [Code.SCARD_W_RESET_CARD],
-        "status": [0, 0, Code.SCARD_W_RESET_CARD],
+        "status": [Code.SCARD_W_RESET_CARD],
     }
     connection = reader.connect()
-    assert scard.done("reconnect") == [(1, Disposition.UNPOWER)] * 3
+    assert scard.done("reconnect") == [(3, Disposition.UNPOWER)] * 3
     assert connection.atr == ATR_T0
 
 
@@ -152,13 +167,45 @@ def test_reset_by_others_between_commands_is_told_and_mended_by_a_reset(
     assert connection.transmit(SELECT) == b"\x90\x00"
 
 
-def test_protocol_that_the_reader_refuses_gives_way_to_any(
+@pytest.mark.parametrize(
+    "code",
+    [
+        Code.SCARD_E_PROTO_MISMATCH,
+        Code.SCARD_W_UNRESPONSIVE_CARD,
+        Code.SCARD_W_UNSUPPORTED_CARD,
+        Code.SCARD_E_NOT_TRANSACTED,
+    ],
+)
+def test_a4_a_protocol_that_cannot_be_agreed_on_gives_way_to_the_other(
+    scard: FakeScard, reader: PcscReader, code: Code
+) -> None:
+    scard.codes = {"connect": [code, code], "reconnect": [code, code]}
+    connection = reader.connect()
+    asked = [protocols for _, _, protocols in scard.done("connect")]
+    assert asked == [3, 1, 2]
+    down = Disposition.UNPOWER
+    assert scard.done("reconnect") == [(3, down), (1, down), (2, down)]
+    assert connection.protocol is CardProtocol.T1
+
+
+def test_a4_a_card_that_is_gone_is_not_tried_in_every_protocol(
     scard: FakeScard, reader: PcscReader
 ) -> None:
-    scard.codes = {"reconnect": [Code.SCARD_E_PROTO_MISMATCH]}
-    connection = reader.connect()
-    assert scard.done("reconnect") == [(1, Disposition.UNPOWER), (3, Disposition.UNPOWER)]
-    assert connection.protocol is CardProtocol.T1
+    scard.codes = {"reconnect": [Code.SCARD_W_REMOVED_CARD]}
+    with pytest.raises(CardNotPresentError):
+        reader.connect()
+    assert scard.done("reconnect") == [(3, Disposition.UNPOWER)]
+
+
+def test_a4_a_card_that_runs_but_not_as_wished_is_not_mute(
+    scard: FakeScard, reader: PcscReader
+) -> None:
+    scard.codes = {"reconnect": [Code.SCARD_W_UNRESPONSIVE_CARD]}
+    with pytest.raises(RefusedError, match="no T1"):
+        reader.connect((CardProtocol.T1,))
+    scard.codes = {"reconnect": [Code.SCARD_W_UNRESPONSIVE_CARD] * 4}
+    with pytest.raises(CardUnresponsiveError):
+        reader.connect((CardProtocol.T1,))
 
 
 def test_card_in_no_protocol_is_unresponsive(scard: FakeScard, reader: PcscReader) -> None:
@@ -187,7 +234,8 @@ def test_stable_id_is_the_serial_number_once_the_reader_may_be_asked(
 ) -> None:
     scard.attributes = {ATTRIBUTES["vendor_ifd_serial_no"]: b"S123\0"}
     scard.codes = {"connect": [Code.SCARD_E_SHARING_VIOLATION]}
-    assert reader.stable_id == READER
+    with pytest.raises(ReaderInUseError):
+        assert reader.stable_id
     assert reader.stable_id == "S123"
     assert reader.stable_id == "S123"
     assert scard.done("connect") == [(1, ShareMode.DIRECT, 0)] * 2
@@ -258,7 +306,7 @@ def test_direct_takes_the_reader_without_a_protocol_or_a_reset(
     ("atr", "protocols", "asked"),
     [
         (ATR_T0, (CardProtocol.T0,), [1]),
-        (ATR_T1, (CardProtocol.T1, CardProtocol.T0), [2]),
+        (ATR_T1, (CardProtocol.T1, CardProtocol.T0), [3]),
         (ATR_T1, (CardProtocol.T0,), [1]),
     ],
 )

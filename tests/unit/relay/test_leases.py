@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.leases: granted, attached, used, and not used for too long."""
 
+import pytest
+
 from tests.support.relay_clients import ATR, ICCID
 from tests.support.relay_world import World, code_of, empty, reader
 from wsrc.card.slot import CardProtocol
@@ -15,7 +17,7 @@ def test_a_card_is_given_after_its_card_client_reset_it() -> None:
     user = world.user(name="user")
     user.say(m.SelectCard(id=5, iccid=ICCID, raw_tpdu=True))
     assert card.one(m.Attach) == m.Attach(
-        session="session-1", reader="r1", insertion=7, raw_tpdu=True
+        session="session-1", reader="r1", insertion=7, raw_tpdu=True, iccid=ICCID
     )
     assert user.quiet()
     new_atr = Octets.fromhex("3b00")
@@ -163,3 +165,26 @@ def test_a_card_that_is_taken_out_while_it_is_attached_is_not_given() -> None:
     assert refused.outcome is Outcome.NOT_EXECUTED
     card.say(m.AttachAck(session=card.one(m.Attach).session, atr=ATR))
     assert user.quiet()
+
+
+@pytest.mark.parametrize(
+    ("which", "told"),
+    [
+        ({"iccid": ICCID}, (ICCID, None)),
+        ({"any": ICCID}, (ICCID, None)),
+        ({"label": "blue"}, (None, "blue")),
+        ({"any": "blue"}, (None, "blue")),
+        ({"reader": "r1"}, (None, None)),
+        ({"atr": ATR.hex()}, (None, None)),
+        ({"any": "r1"}, (None, None)),
+        ({"reader": "r1", "iccid": ICCID}, (ICCID, None)),
+    ],
+)
+def test_a2_a_card_client_is_told_by_what_that_may_change_a_card_was_found(
+    which: dict[str, str], told: tuple[str | None, str | None]
+) -> None:
+    world = World()
+    card = world.card(reader(label="blue"), auto=False)
+    world.user().say(m.SelectCard(id=5, **which))
+    asked = card.one(m.Attach)
+    assert (asked.iccid, asked.label) == told

@@ -98,9 +98,11 @@ def test_the_queue_is_fair_and_tells_positions_as_they_change() -> None:
     first, second, third = users
     holder.ask(m.Detach(id=9, session=session), m.DetachAck)
     first.one(m.SelectCardAck)
+    world.pass_time(1)
     assert second.one(m.Waiting).position == 1
     assert third.one(m.Waiting).position == 2
     second.leave()
+    world.pass_time(1)
     assert third.one(m.Waiting).position == 1
     first.leave()
     third.one(m.SelectCardAck)
@@ -142,6 +144,7 @@ def test_an_absent_card_is_waited_for() -> None:
     assert second.one(m.Waiting).position == 2
     world.card(reader())
     first.one(m.SelectCardAck)
+    world.pass_time(1)
     assert second.one(m.Waiting).position == 1
 
 
@@ -152,6 +155,7 @@ def test_those_behind_move_up_when_one_gives_up_an_absent_card() -> None:
         user.say(select(wait_s=60))
         user.one(m.Waiting)
     first.leave()
+    world.pass_time(1)
     assert second.one(m.Waiting).position == 1
     assert third.one(m.Waiting).position == 2
 
@@ -241,6 +245,7 @@ def test_who_did_not_ask_to_wait_is_refused_when_the_card_goes() -> None:
     patient.one(m.Waiting)
     card.report(empty())
     assert code_of(user.one(m.Error)) is ErrorCode.NO_SUCH_CARD
+    world.pass_time(1)
     assert patient.one(m.Waiting).position == 1
     assert world.relay.counts["waiting"] == 1
 
@@ -259,6 +264,7 @@ def test_a_card_that_stood_behind_another_is_given_when_that_goes() -> None:
     got = first.one(m.SelectCardAck)
     assert got.card is not None
     assert got.card.reader == "r1"
+    world.pass_time(1)
     assert second.one(m.Waiting).position == 1
 
 
@@ -319,22 +325,28 @@ def test_who_waited_on_a_connection_that_was_lost_keeps_the_place() -> None:
     holder.hold(iccid=ICCID)
     third = waits(world)
     world.pass_time(10)
-    second, first = waits(world, 20), waits(world, 30)
+    second = waits(world, 20)
+    world.pass_time(1)
+    first = waits(world, 31)
+    world.pass_time(1)
     assert [third.next(m.Waiting).position for _ in range(3)] == [1, 2, 3]
     assert [second.next(m.Waiting).position for _ in range(2)] == [1, 2]
     assert first.one(m.Waiting).position == 1
     holder.leave()
     assert first.one(m.SelectCardAck).session
+    world.pass_time(1)
     assert (second.one(m.Waiting).position, third.one(m.Waiting).position) == (1, 2)
 
 
 def test_who_waited_longer_for_an_absent_card_goes_before_others() -> None:
     world = World()
     second, first = waits(world), waits(world, 5)
+    world.pass_time(1)
     assert first.one(m.Waiting).position == 1
     assert [second.next(m.Waiting).position for _ in range(2)] == [1, 2]
     world.card(reader())
     assert first.one(m.SelectCardAck).session
+    world.pass_time(1)
     assert second.one(m.Waiting).position == 1
 
 

@@ -90,6 +90,7 @@ def test_who_wants_the_card_alone_is_not_overtaken() -> None:
     assert alone.quiet()
     second.ask(m.Detach(id=80, session=his), m.DetachAck)
     alone.one(m.SelectCardAck)
+    world.pass_time(1)
     assert late.one(m.Waiting).position == 1
 
 

@@ -58,16 +58,16 @@ def test_a_long_list_comes_page_by_page(world: World, user: Peer) -> None:
     assert seen == [f"r{n}" for n in range(600)] + [f"s{n}" for n in range(600)]
 
 
-def test_the_text_of_a_command_and_of_its_answer_is_passed_on_as_it_came(
+def test_the_text_of_a_command_and_of_its_answer_is_passed_on_with_what_is_not_known(
     world: World, user: Peer
 ) -> None:
     card = world.card(reader())
     session = user.hold(iccid=ICCID)
     card.auto = False
-    asked = b'{"msg_type": "c_apdu", "id": 7, "session": "%b", "command": "00A40004", "x": 1}'
+    asked = b'{"msg_type":"c_apdu","id":7,"session":"%b","command":"00A40004","x":1}'
     user.say_text(asked % session.encode())
     assert card.texts[-1] == asked % session.encode()
-    said = b'{"msg_type": "r_apdu", "id": 7, "session": "%b", "response": "", "sw": "6A82", "y": 2}'
+    said = b'{"msg_type":"r_apdu","id":7,"session":"%b","response":"","sw":"6A82","y":2}'
     card.say_text(said % session.encode())
     assert user.texts[-1] == said % session.encode()
 

@@ -144,6 +144,7 @@ class Server:
         self._running = 0
         self._quiet = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
 
     def readers_are(self, seen: Sequence[Seen]) -> None:
         """Take all readers that the source sees now."""
@@ -317,11 +318,12 @@ class Server:
     def _set_timer(self) -> None:
         deadline = self._machine.deadline()
         if self._timer is not None:
-            if self._timer.when() == deadline:
+            if self._timer_due == deadline:
                 return
             self._timer.cancel()
             self._timer = None
         if deadline is not None:
+            self._timer_due = deadline
             self._timer = self._loop.call_at(deadline, self._due)
 
     def _due(self) -> None:

@@ -162,7 +162,9 @@ class RemoteCards:
         now = asyncio.get_running_loop().time
         while True:
             try:
-                return await client.select(wait_s=wait_s, raw_tpdu=raw_tpdu, share=share, **which)
+                return await client.select(
+                    wait_s=wait_s, raw_tpdu=raw_tpdu, look_ahead=raw_tpdu, share=share, **which
+                )
             except CardBusyError as exc:
                 if not direct or exc.holder or now() >= place.given_back + SETTLE_S:
                     raise

@@ -168,7 +168,8 @@ class Connection:
             while True:
                 await self._read_one(link)
         except ConnectionLostError as exc:
-            self._closing = self._closing or link.peer_complained
+            if link.peer_complained and not self.requests.complained(self._sentence(str(exc))):
+                self._closing = True
             return str(exc)
         except RemoteProtocolError as exc:
             link.close(CloseCode.PROTOCOL_ERROR, str(exc))

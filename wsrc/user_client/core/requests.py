@@ -47,6 +47,10 @@ class Listener(Protocol):
         """Take an answer of the card client to what was asked on an earlier connection."""
         ...
 
+    def complained(self, reason: str) -> bool:
+        """Take that the server would not have what was sent; tell whether anything was."""
+        ...
+
     def disconnected(self, reason: str) -> None:
         """Note that the connection is lost; another may be made."""
         ...
@@ -224,6 +228,18 @@ class Requests:
         posted = self._posted.pop(error.id, None) if error.id is not None else None
         if posted is not None:
             posted.heard(error)
+
+    def complained(self, reason: str) -> bool:
+        """
+        Fail what was sent and not answered, for the server would not have it.
+
+        Tell whether there was anything: if not, it is of no use to connect again.
+        """
+        sent = [asked for asked in self._asked if asked.id is not None]
+        for asked in sent:
+            self._settle(asked, ConnectionLostError(reason))
+        told = [session.complained(reason) for session in list(self.sessions.values())]
+        return bool(sent) or any(told)
 
     def disconnected(self, reason: str) -> None:
         """Note that the connection is lost; `reason` is a sentence."""

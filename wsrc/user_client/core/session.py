@@ -148,6 +148,12 @@ class Session:
         self._hold()
         self._perform(self._end.disconnected(self._now()))
 
+    def complained(self, reason: str) -> bool:
+        """Fail the open request where it was sent; tell whether it was."""
+        effects = self._end.complained(reason)
+        self._perform(effects)
+        return bool(effects)
+
     def answered(self, answer: m.Answer) -> None:
         """Take an answer of the card client to what was asked on an earlier connection."""
         self._perform(self._end.answered(answer))

@@ -175,4 +175,5 @@ def following(
 
     Raises as `ReaderCalls.watch_readers`, with which it shares the one watch of a client.
     """
-    return client._watching(m.ReaderForm.WSRC, since, {})  # noqa: SLF001 - no part of the face
+    watching = client._watching  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return watching(m.ReaderForm.WSRC, since, {})

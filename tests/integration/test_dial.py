@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""wsrc.net.dial: what clients take from whoever answers, and what not."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from certs.make_certs import Certificates
+from wsrc.errors import ConnectionLostError, LocalProtocolError
+from wsrc.net.dial import dial
+from wsrc.net.tls import client_context, server_context
+from wsrc.net.websocket import READ_LIMIT, Link
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, encode
+from wsrc.user_client.aio import Client
+
+WAIT_S = 10.0
+
+
+@asynccontextmanager
+async def redirecting(status: int, location: str, context: ssl.SSLContext) -> AsyncGenerator[str]:
+    """Answer every upgrade over TLS with another URL."""
+
+    async def answer(request: web.Request) -> web.Response:
+        del request
+        return web.Response(status=status, headers={"Location": location})
+
+    application = web.Application()
+    application.router.add_get("/", answer)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "localhost", 0, ssl_context=context)
+        await site.start()
+        yield f"wss://localhost:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("to", ["ws", "http", "relative", "broken"])
+async def test_a7_no_client_follows_a_redirect(
+    certificates: Certificates, status: int, to: str
+) -> None:
+    asked: list[str] = []
+
+    async def plain(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        return web.Response()
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", plain)
+    context = server_context(certificates.cert, certificates.key)
+    async with asyncio.timeout(WAIT_S), TestServer(application) as other:
+        location = {
+            "ws": f"ws://user:secret@127.0.0.1:{other.port}/user",
+            "http": f"http://user:secret@127.0.0.1:{other.port}/user",
+            "relative": "/other",
+            "broken": "http://[",
+        }[to]
+        async with redirecting(status, location, context) as url:
+            with pytest.raises(ConnectionLostError, match=f"redirect.*{status}") as caught:
+                async with Client(url, ca=certificates.ca):
+                    pass
+            with pytest.raises(ConnectionLostError, match="not followed"):
+                async with dial(url, client_context(certificates.ca), connect_s=5.0, ping_s=5.0):
+                    pass
+    assert asked == []
+    assert "secret" not in str(caught.value)
+
+
+def of_length(octets: int) -> m.Message:
+    """Return a message whose text has so many octets."""
+    frame = len(encode(m.Error(message="")))
+    return m.Error(message="x" * (octets - frame))
+
+
+@asynccontextmanager
+async def two_ends() -> AsyncGenerator[tuple[Link, Link]]:
+    """Connect a link of a server and one of a client, each as in its program."""
+    links: asyncio.Queue[Link] = asyncio.Queue()
+    over = asyncio.Event()
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        transport = request.transport
+        socket: web.WebSocketResponse[bool] = web.WebSocketResponse(
+            decode_text=False, autoping=False, max_msg_size=READ_LIMIT
+        )
+        await socket.prepare(request)
+        link = Link(socket, transport, longest=MAX_MESSAGE_OCTETS)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(link.run_writer())
+            links.put_nowait(link)
+            await over.wait()
+            link.stop_writer()
+        return socket
+
+    application = web.Application()
+    application.router.add_get("/", serve)
+    async with asyncio.timeout(WAIT_S), TestServer(application) as server:
+        url = str(server.make_url("/")).replace("http", "ws", 1)
+        async with dial(url, None, connect_s=5.0, ping_s=5.0, longest=MAX_MESSAGE_OCTETS) as client:
+            try:
+                yield await links.get(), client
+            finally:
+                over.set()
+
+
+@pytest.mark.parametrize("octets", [MAX_MESSAGE_OCTETS - 1, MAX_MESSAGE_OCTETS])
+async def test_a11_both_ends_take_what_both_ends_send(octets: int) -> None:
+    async with two_ends() as (server, client):
+        for one, other in ((server, client), (client, server)):
+            one.send(of_length(octets))
+            _, text = await other.receive()
+            assert len(text) == octets
+
+
+async def test_a11_neither_end_sends_an_octet_more_or_takes_it() -> None:
+    for sender in (0, 1):
+        async with two_ends() as ends:
+            one, other = ends[sender], ends[1 - sender]
+            with pytest.raises(LocalProtocolError, match="too long"):
+                one.send(of_length(MAX_MESSAGE_OCTETS + 1))
+            one.forward(encode(of_length(MAX_MESSAGE_OCTETS + 1)))
+            with pytest.raises(ConnectionLostError):
+                await other.receive()
+            with pytest.raises(ConnectionLostError, match="1009"):
+                await one.receive()
+            assert one.peer_complained

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A peer of the server that writes its own WebSocket frames, right ones and wrong ones."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvloop
+
+LIMIT_S = 20.0
+"""How long anything here may take before the test fails."""
+
+TEXT, PING, PONG, CLOSE = 1, 9, 10, 8
+LAST = 0x80
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+LOOPS = pytest.mark.parametrize(
+    "loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+)
+"""Runs a test with each of the loops that the server may have."""
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def run(loop_factory: LoopFactory, main: Coroutine[Any, Any, None]) -> None:
+    """Run a test to its end in a loop of this kind, for no longer than a test may take."""
+
+    async def limited() -> None:
+        async with asyncio.timeout(LIMIT_S):
+            await main
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(limited())
+
+
+def frame(payload: bytes, opcode: int = LAST | TEXT) -> bytes:
+    """Return a frame as a client sends it, with a mask that changes nothing."""
+    size = len(payload)
+    if size < 126:
+        head = bytes([opcode, 0x80 | size])
+    elif size < 1 << 16:
+        head = bytes([opcode, 0xFE]) + size.to_bytes(2)
+    else:
+        head = bytes([opcode, 0xFF]) + size.to_bytes(8)
+    return head + bytes(4) + payload
+
+
+def text(msg_type: str, **fields: Any) -> bytes:
+    """Return a message as JSON."""
+    return json.dumps({"msg_type": msg_type, **fields}).encode()
+
+
+class RawPeer:
+    """One connection to the server; `close_code` is what the server closed it with."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.close_code: int | None = None
+        self._reader = reader
+        self._writer = writer
+
+    def write(self, octets: bytes) -> None:
+        """Send octets as they are."""
+        self._writer.write(octets)
+
+    def say(self, msg_type: str, **fields: Any) -> None:
+        """Send a message."""
+        self.write(frame(text(msg_type, **fields)))
+
+    async def drain(self) -> None:
+        """Wait until the server has taken most of what was written."""
+        await self._writer.drain()
+
+    async def frame(self) -> tuple[int, bytes]:
+        """Return the opcode and the payload of the next frame."""
+        head = await self._reader.readexactly(2)
+        size = head[1]
+        if size > 125:
+            size = int.from_bytes(await self._reader.readexactly(2 if size == 126 else 8))
+        payload = await self._reader.readexactly(size)
+        if head[0] & 15 == CLOSE:
+            self.close_code = int.from_bytes(payload[:2])
+        return head[0] & 15, payload
+
+    async def hear(self, msg_type: str | None = None) -> dict[str, Any]:
+        """Return the next message, of this type if one is given; others are passed over."""
+        while True:
+            opcode, payload = await self.frame()
+            assert opcode != CLOSE, payload
+            if opcode == TEXT:
+                message: dict[str, Any] = json.loads(payload)
+                if msg_type in {None, message["msg_type"]}:
+                    return message
+
+    async def gone(self) -> None:
+        """Wait until the server ends the connection; what it says until then is passed over."""
+        try:
+            while True:
+                await self.frame()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+
+    def abort(self) -> None:
+        """End the connection without a word."""
+        self._writer.transport.abort()
+
+
+@asynccontextmanager
+async def raw_peer(
+    port: int, *, hello: str | None = "user", buffer: int | None = None, **fields: Any
+) -> AsyncGenerator[RawPeer]:
+    """
+    Connect without TLS, and say hello as this kind of client if one is given.
+
+    `buffer` is how many octets the peer takes that it has not read.
+    """
+    raw = socket.socket()
+    if buffer is not None:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    raw.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=raw, limit=buffer or 1 << 16)
+    peer = RawPeer(reader, writer)
+    try:
+        writer.write(UPGRADE)
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        if hello is not None:
+            peer.say("hello", client_type=hello, version=1, **fields)
+            await peer.hear("hello_ack")
+        yield peer
+    finally:
+        peer.abort()

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What fails at a card host for no reason that anybody foresaw has an owner who notices."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from certs.make_certs import Certificates
+from tests.support.world import LIMIT_S, UICC, World, running, uicc, until
+from wsrc.card_client.agent import Agent
+from wsrc.protocol.messages import CardState
+from wsrc.readers.base import Slot
+from wsrc.readers.simulated import SimulatedReader, SimulatedSource
+from wsrc.settings.load import CardClientSettings
+
+OTHER = "8988211000000430028"
+
+
+class FailingSource(SimulatedSource):
+    """Fails as often as it is told, to look at its readers or to open the first of them."""
+
+    looks = opens = 0
+
+    def watch(self, report: Callable[[list[Slot]], None]) -> None:
+        if self.looks:
+            self.looks -= 1
+            report([Slot("there for a moment", self._bays[self.names[0]].slot().state)])
+            raise SystemError("returned a result with an exception set")
+        super().watch(report)
+
+    def open(self, name: str) -> SimulatedReader:
+        if self.opens and name == self.names[0]:
+            self.opens -= 1
+            raise SystemError("returned a result with an exception set")
+        return super().open(name)
+
+
+@asynccontextmanager
+async def hosting(
+    world: World, certificates: Certificates, source: SimulatedSource
+) -> AsyncIterator[None]:
+    settings = CardClientSettings(
+        server_url=world.card_url,
+        tls_ca=certificates.ca,
+        name="bench",
+        command_s=10.0,
+        reconnect_min_s=0.02,
+        reconnect_max_s=0.2,
+    )
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(Agent(settings, [source]).run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            async with asyncio.timeout(LIMIT_S):
+                await asyncio.wait([task])
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what failed tried again soon."""
+    monkeypatch.setattr("wsrc.card_client.agent.AGAIN_MIN_S", 0.02)
+    # import-linter, in the process of another test, disables all loggers that it finds.
+    monkeypatch.setattr(logging.getLogger("wsrc.card_client.agent"), "disabled", False)
+
+
+async def test_c19_readers_that_could_not_be_seen_are_looked_for_again(
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = FailingSource([uicc(UICC)])
+    source.looks = 3
+    async with running(certificates) as world, hosting(world, certificates, source):
+
+        async def ready() -> bool:
+            return await world.state_of(iccid=UICC) is CardState.READY
+
+        await until(ready)
+        assert len(await world.cards()) == 1
+    assert caplog.text.count("The readers of this host cannot be seen; again in") == 3
+    assert "SystemError" in caplog.text
+
+
+async def test_c19_a_reader_that_fails_harms_no_other_and_is_served_again(
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = FailingSource([uicc(UICC), uicc(OTHER)])
+    source.opens = 3
+    async with running(certificates) as world, hosting(world, certificates, source):
+
+        async def ready() -> bool:
+            states = {card.state for card in await world.cards()}
+            return len(await world.cards()) == 2 and states == {CardState.READY}
+
+        await until(ready)
+    assert caplog.text.count(f"Reader {source.names[0]} cannot be served; again in") == 3
+    assert source.names[1] not in "".join(
+        line for line in caplog.messages if "cannot be served" in line
+    )

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""wsrc.server.turns: who floods waits for others, counted in turns of the loop."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from wsrc.server.turns import BURST_S, FRAME_S, LINE_SHARE, SLICE_S, Budget, Line, Share
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def flood(share: Share, done: Counter[str], name: str) -> None:
+    while True:
+        await share.next()
+        share.begin()
+        done[name] += 1
+
+
+async def test_b16_a_peer_gives_way_after_so_many_frames() -> None:
+    line = Line(asyncio.get_running_loop(), Clock())
+    done: Counter[str] = Counter()
+    async with asyncio.TaskGroup() as tasks:
+        flooding = tasks.create_task(flood(Share(line), done, "one"))
+        await asyncio.sleep(0)
+        assert 0 < done["one"] <= BURST_S / FRAME_S + 1
+        flooding.cancel()
+
+
+async def test_b16_in_a_turn_of_the_loop_one_of_those_who_flood_goes_on() -> None:
+    """The clock stands still, so that nobody's allowance is filled up."""
+    clock = Clock()
+    line = Line(asyncio.get_running_loop(), clock)
+    done: Counter[str] = Counter()
+    async with asyncio.TaskGroup() as tasks:
+        names = [f"peer {n}" for n in range(50)]
+        flooding = [tasks.create_task(flood(Share(line), done, name)) for name in names]
+        await asyncio.sleep(0)
+        for _ in range(200):
+            before = done.total()
+            clock.now += 1.0
+            await asyncio.sleep(0)
+            assert done.total() - before <= SLICE_S / FRAME_S + 1 + BURST_S / FRAME_S
+        fewest, most = min(done.values()), max(done.values())
+        assert most - fewest <= 2 * (BURST_S / FRAME_S + 1)
+        for each in flooding:
+            each.cancel()
+
+
+async def test_b16_who_asks_little_does_not_stand_in_the_line() -> None:
+    clock = Clock()
+    line = Line(asyncio.get_running_loop(), clock)
+    share, done = Share(line), Counter[str]()
+    async with asyncio.TaskGroup() as tasks:
+        flooding = [tasks.create_task(flood(Share(line), done, f"{n}")) for n in range(5)]
+        await asyncio.sleep(0)
+        for _ in range(1000):
+            clock.now += 0.01
+            share.begin()
+            with pytest.raises(StopIteration):  # it goes on at once
+                share.next().send(None)
+        for each in flooding:
+            each.cancel()
+
+
+async def test_b16_the_line_as_a_whole_has_its_part_of_the_time() -> None:
+    clock = Clock()
+    line = Line(asyncio.get_running_loop(), clock)
+    line.charge(0.010)
+    assert line._free_at == clock.now + 0.010 / LINE_SHARE
+    line.charge(0.010)
+    assert line._free_at == clock.now + 0.020 / LINE_SHARE
+
+
+async def test_b16_a_fault_of_one_in_the_line_does_not_stop_it() -> None:
+    loop = asyncio.get_running_loop()
+    line, told = Line(loop), asyncio.Event()
+    faults: list[str] = []
+    loop.set_exception_handler(lambda _, context: faults.append(str(context.get("exception"))))
+
+    def fail() -> None:
+        raise ValueError("mine")
+
+    line.stand(fail)
+    line.stand(told.set)
+    async with asyncio.timeout(10):
+        await told.wait()
+    assert faults == ["mine"]
+
+
+def test_b16_what_is_costly_has_a_budget_for_each_second() -> None:
+    budget = Budget(rate=10.0, burst=5.0)
+    assert [budget.take(100.0) for _ in range(5)] == [0.0] * 5
+    assert budget.take(100.0) == 0.1
+    assert budget.take(100.1) == pytest.approx(0.1)
+    assert budget.take(200.0) == 0.0

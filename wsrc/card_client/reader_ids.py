@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the readers of a host are called on the wire: a function of what is plugged in where."""
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+ReaderKey = tuple[int, str]
+"""Number of a source, and name of the reader there."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Known(msgspec.Struct, frozen=True):
+    name: str
+    stable: str
+    position: str
+
+
+class ReaderIds:
+    """
+    Ids of readers, no two of which are alike.
+
+    A reader is called by its serial number, else by its position, else by its name and host. A
+    serial number that two readers report is the id of neither, whichever came first: each is told
+    from the other by its position, else by its name. It stays so when one of them is unplugged,
+    for as long as the card client runs, since nobody knows which one is left.
+
+    Args:
+        host: Name of the card host.
+    """
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._known: dict[ReaderKey, _Known] = {}
+        self._shared: set[str] = set()
+
+    def enter(self, reader: ReaderKey, name: str, stable: str, position: str) -> None:
+        """
+        Enter a reader, or what is now known of it.
+
+        Args:
+            reader: Which reader.
+            name: Its name at its source.
+            stable: See `Reader.stable_id`.
+            position: See `Reader.position`.
+        """
+        self._known[reader] = _Known(name, stable, position)
+        twins = [each for each in self._known.values() if each.stable == stable]
+        if len(twins) > 1 and stable not in self._shared:
+            self._shared.add(stable)
+            self._tell(stable, twins)
+
+    def strike(self, reader: ReaderKey) -> None:
+        """Strike a reader that was unplugged."""
+        self._known.pop(reader, None)
+
+    def id_of(self, reader: ReaderKey) -> str:
+        """Return the id of a reader that was entered."""
+        return self._id(self._known[reader])
+
+    def all(self) -> Sequence[tuple[ReaderKey, str]]:
+        """Return all readers, each with its id."""
+        return [(reader, self._id(known)) for reader, known in self._known.items()]
+
+    def _id(self, known: _Known) -> str:
+        by_name = f"{known.name}@{self._host}"
+        if known.stable == known.name:
+            return by_name
+        if known.stable not in self._shared:
+            return known.stable
+        return f"{known.stable}/{known.position if self._is_placed(known) else by_name}"
+
+    def _is_placed(self, known: _Known) -> bool:
+        """Return whether its position tells a reader from all that report the same number."""
+        places = [k.position for k in self._known.values() if k.stable == known.stable]
+        return bool(known.position) and places.count(known.position) == 1
+
+    def _tell(self, stable: str, twins: list[_Known]) -> None:
+        names = " and ".join(each.name for each in twins)
+        sure = all(self._is_placed(each) for each in twins)
+        risk = "" if sure else "; which is which can change when the host or pcscd starts again"
+        _log.warning(
+            "%s report one serial number, so that neither is %s: they are called %s%s",
+            names,
+            stable,
+            " and ".join(self._id(each) for each in twins),
+            risk,
+        )

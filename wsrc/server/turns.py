@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Whose turn it is in the loop, and what may be asked how often.
+
+A peer has an allowance of the server's time. One that has used it up stands in a line with all
+others that have; the line as a whole is given a part of the time. So a peer is as fast as ever
+where nobody else wants anything, and one that floods the server slows down those that flood it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+ALLOWANCE = 0.02
+"""Part of the server's time that a peer has before it stands in the line."""
+
+BURST_S = 0.0005
+"""How much of it a peer can have saved up, in seconds."""
+
+SLICE_S = 0.0005
+"""What one who comes to the head of the line may use, in seconds."""
+
+LINE_SHARE = 0.5
+"""Part of the server's time that all who stand in the line have together."""
+
+LEAST_PAUSE_S = 0.001
+"""The shortest pause that is made; a shorter one is added to the next."""
+
+FRAME_S = 20e-6
+"""What a frame is charged at least, in seconds."""
+
+SEND_S = 15e-6
+"""What a message that is sent is charged beside the time that it took to make, in seconds."""
+
+
+class Line:
+    """
+    The line in which those stand who have used up their allowance.
+
+    Args:
+        loop: The loop that they share.
+        time: Monotonic seconds.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, time: Callable[[], float] | None = None
+    ) -> None:
+        self.time = time or loop.time
+        self._loop = loop
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._free_at = 0.0
+        self._armed = False
+
+    def stand(self, call: Callable[[], None]) -> None:
+        """Call when it is the caller's turn: one in each turn of the loop."""
+        self._waiting.append(call)
+        self._arm()
+
+    async def wait(self) -> None:
+        """Wait for one's turn."""
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self.stand(lambda: None if turn.done() else turn.set_result(None))
+        await turn
+
+    def charge(self, seconds: float) -> None:
+        """Note what was used by one from the line."""
+        self._free_at = max(self._free_at, self.time()) + seconds / LINE_SHARE
+
+    def _arm(self) -> None:
+        if self._armed or not self._waiting:
+            return
+        self._armed = True
+        pause_s = self._free_at - self.time()
+        if pause_s >= LEAST_PAUSE_S:
+            self._loop.call_later(pause_s, self._next)
+        else:
+            self._loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        self._armed = False
+        call = self._waiting.popleft()
+        try:
+            call()
+        finally:
+            self._arm()
+
+
+class Share:
+    """What one peer uses of the server's time."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._left_s = BURST_S
+        self._seen = line.time()
+        self._began: float | None = None
+        self._from_line = False
+
+    def begin(self) -> None:
+        """Note that a frame of the peer is looked at from now on."""
+        self._began = self._line.time()
+
+    def sent(self, messages: int) -> None:
+        """Charge the peer with so many messages that were sent because of it."""
+        self._spend(messages * SEND_S)
+
+    async def next(self) -> None:
+        """Note that the frame before is dealt with, and wait until the next may be looked at."""
+        now = self._line.time()
+        if self._began is not None:
+            self._spend(max(now - self._began, FRAME_S))
+            self._began = None
+        self._left_s = min(BURST_S, self._left_s + (now - self._seen) * ALLOWANCE)
+        self._seen = now
+        if self._left_s > 0:
+            return
+        self._from_line = False
+        await self._line.wait()
+        self._from_line = True
+        self._left_s = SLICE_S
+
+    def _spend(self, seconds: float) -> None:
+        self._left_s -= seconds
+        if self._from_line:
+            self._line.charge(seconds)
+
+
+class Budget:
+    """
+    So many requests a second, and a burst; time is an argument, in monotonic seconds.
+
+    Args:
+        rate: Requests a second.
+        burst: Requests that may come at once.
+    """
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._left = burst
+        self._seen = 0.0
+
+    def take(self, now: float) -> float:
+        """Take one; return for how many seconds nothing more is to be taken."""
+        self._left = min(self._burst, self._left + (now - self._seen) * self._rate)
+        self._seen = now
+        self._left -= 1
+        return max(0.0, -self._left / self._rate)
