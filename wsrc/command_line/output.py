@@ -218,13 +218,8 @@ def atr_document(atr: bytes) -> dict[str, Any]:
 
 def state_text(state: CardState) -> str:
     """Return what a person is shown for a state; programs are shown the word of the protocol."""
-    return _STATE_TEXTS.get(state, state.value)
-
-
-_STATE_TEXTS = {
-    CardState.ASSOCIATED: "in use",
-    CardState.IN_USE: "in use on its host",
-}
+    texts = {CardState.ASSOCIATED: "in use", CardState.IN_USE: "in use on its host"}
+    return texts.get(state, state.value)
 
 
 def info_lines(card: CardInfo) -> list[str]:

@@ -187,16 +187,7 @@ class SimulatedReader:
     def connect(
         self, protocols: Sequence[CardProtocol] = (), *, share: Share = Share.EXCLUSIVE
     ) -> SimulatedConnection:
-        """
-        Take the card for exclusive use, whatever the share, powered by a cold reset.
-
-        Raises:
-            RefusedError: If the card has none of these protocols.
-            CardNotPresentError: If the slot is empty.
-            CardUnresponsiveError: If the card gives no ATR.
-            ReaderInUseError: If another connection or program holds the card.
-            ReaderUnavailableError: If the reader was unplugged.
-        """
+        """See `base.Reader.connect`; the card is taken for exclusive use whatever the share."""
         card, event_count = self._bay.take()
         try:
             check_protocol(self._bay, card, protocols)
@@ -207,13 +198,7 @@ class SimulatedReader:
         return SimulatedConnection(self._bay, card, event_count, self._source.find_dead)
 
     def connect_direct(self) -> SimulatedDirect:
-        """
-        Take the reader as it is, with or without a card.
-
-        Raises:
-            ReaderInUseError: If another connection or program holds it.
-            ReaderUnavailableError: If the reader was unplugged.
-        """
+        """See `base.Reader.connect_direct`."""
         self._bay.take_direct()
         return SimulatedDirect(self._bay)
 
