@@ -128,7 +128,7 @@ class Identification:
 
     @property
     def may_switch(self) -> bool:
-        """Whether the card may have another ICCID without being taken out: if it is a eUICC."""
+        """Whether the card may have another ICCID without being taken out: if it is an eUICC."""
         facts = read_atr(bytes(self.info.atr or b""))
         return self._eids != () or facts is None or facts.euicc
 

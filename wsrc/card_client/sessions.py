@@ -139,12 +139,12 @@ class Sessions:
 
     async def _check_card(self, asked: m.Attach, held: Held) -> None:
         """
-        See whether a card that was just taken is the one that was selected.
+        Check that a card that was just taken is the one that was selected.
 
         PC/SC tells nobody that another program used it a moment ago.
 
         Raises:
-            RefusedError: If it is not; the card is to be let go of.
+            RefusedError: If it is not; the card must be released.
             CardError: If it cannot be asked.
         """
         now = self._card.info

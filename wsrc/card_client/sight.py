@@ -36,7 +36,7 @@ class Quiet:
         self._last = 0.0
 
     def saw(self, now: float, *, in_use: bool) -> None:
-        """Take whether another program uses the card now."""
+        """Note whether another program uses the card now."""
         if in_use and not self._busy:
             often = self._wait_s and now < self._last + CALM_S
             self._wait_s = min(2 * self._wait_s, QUIET_MAX_S) if often else QUIET_S
@@ -105,7 +105,7 @@ class Sight:
         self._card.used_elsewhere(slot)
 
     def used(self, slot: Slot) -> None:
-        """Take whether another program uses the card now."""
+        """Note whether another program uses the card now."""
         self.touched = self.touched or slot.in_use
         self.quiet.saw(asyncio.get_running_loop().time(), in_use=slot.in_use)
 

@@ -79,7 +79,7 @@ def client_context(ca: Path | None = None) -> ssl.SSLContext:
 
 def context_for(url: str, ca: Path | None = None) -> ssl.SSLContext | None:
     """
-    Make the context of a client of this URL; None for `ws://`, which has no TLS.
+    Return the context of a client of this URL; None for `ws://`, which has no TLS.
 
     Raises:
         ConfigError: As `client_context`.
@@ -88,7 +88,7 @@ def context_for(url: str, ca: Path | None = None) -> ssl.SSLContext | None:
 
 
 def explain(exc: BaseException, url: str) -> str:
-    """Say why a server could not be reached, and what to do about it."""
+    """Return why a server could not be reached, and what to do about it."""
     host = urlsplit(url).hostname or url
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
         exc = exc.certificate_error

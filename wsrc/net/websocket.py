@@ -48,14 +48,14 @@ WebSocket = ClientWebSocketResponse[bool] | WebSocketResponse[bool]
 
 
 class Pace(Protocol):
-    """Who says when the next frame of a peer may be looked at."""
+    """Decides when the next frame of a peer may be looked at."""
 
     async def next(self) -> None:
         """Wait for it; the one before is dealt with."""
         ...
 
     def begin(self) -> None:
-        """Take that there is one, which is dealt with from now on."""
+        """Note that there is one, which is dealt with from now on."""
         ...
 
 
@@ -244,7 +244,7 @@ class Link:
             self._unread.note(self, self._queued_octets)
 
     def _bound(self, seconds: float) -> None:
-        """Break the connection that late, which does nothing to one that is closed by then."""
+        """Break the connection after that time, if it is not closed by then."""
         if self._limit is not None:
             self._limit.cancel()
         loop = asyncio.get_running_loop()

@@ -171,7 +171,7 @@ class Reader(Protocol):
         Take the card, powered by a cold reset, such that nobody else can use it meanwhile.
 
         With the share `shared` programs of this host that want it wait, where PC/SC lets them, and
-        are refused otherwise: it is for a few questions, and for who nobody waits for.
+        are refused otherwise: it is for a few questions that no user waits for.
 
         Args:
             protocols: Those that may be used; none means any, the one that PC/SC itself chooses.

@@ -69,7 +69,7 @@ class PcscDirect:
             self._let_go()
 
     def leave(self) -> None:
-        """Let go of the reader, and leave the card as it is; never raises."""
+        """Release the reader, and leave the card as it is; never raises."""
         card, self._card = self._card, None
         if card is not None:
             self._scard.disconnect(card, Disposition.LEAVE)

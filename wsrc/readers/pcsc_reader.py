@@ -35,7 +35,7 @@ _NOT_IN_THIS_PROTOCOL: Final = frozenset(
         Code.SCARD_E_NOT_TRANSACTED,
     }
 )
-"""What a reset gives where another protocol may work: drivers name this failure as they like."""
+"""Codes of a reset where another protocol may work: drivers name this failure as they like."""
 
 _INITIALIZATION: Final = {
     ResetKind.COLD: Disposition.UNPOWER,
@@ -272,7 +272,7 @@ class PcscConnection(PcscDirect):
         self._power(Disposition.UNPOWER, protocols)
 
     def close(self, *, eject: bool = False) -> None:
-        """Power the card off, or push it out, and let go of it; never raises."""
+        """Power the card off, or push it out, and release it; never raises."""
         if self._mode == ShareMode.SHARED and self._card is not None:
             self._scard.end_transaction(self._card, Disposition.UNPOWER)
             self.leave()

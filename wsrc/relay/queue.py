@@ -19,7 +19,7 @@ MAX_CANDIDATES = 10
 """Cards that an ambiguous selection is answered with."""
 
 ANSWERS_A_TURN = 64
-"""Waiters who are given a card or refused in one turn; the others are a little later."""
+"""Waiters who are given a card or refused in one turn; the others follow a little later."""
 
 OFFER = "offer"
 """Kind of a round that answers the others."""
@@ -114,7 +114,7 @@ def offer(state: RelayState, slot: Slot, now: float) -> None:
 def _give(
     state: RelayState, slot: Slot, lines: list[Line], answers: "_Answers", now: float
 ) -> None:
-    """Give a card to those of whom nobody must wait for another, and refuse who will not wait."""
+    """Give a card to those who need not wait for others, and refuse those who will not wait."""
     for waiter in answers.of(lines):
         if slot.free_for(waiter.message.share):
             _leave(state, waiter)
@@ -192,7 +192,7 @@ def forget_user(state: RelayState, user: UserPeer, now: float) -> None:
 
 
 def _moved(state: RelayState, lines: Iterable[Line], now: float) -> None:
-    """See to those who waited behind others who left, or stand before others now."""
+    """Tell or serve those who moved up, or who stand before others now."""
     slots: dict[Slot, None] = {}
     for line in dict.fromkeys(lines):
         found = positions.found_by(state, line)
@@ -271,7 +271,7 @@ def _wait(state: RelayState, waiter: Waiter, now: float) -> None:
 
 
 def _moved_back(state: RelayState, line: Line, found: list[Slot], now: float) -> None:
-    """Have those told before whom somebody came who waits for longer."""
+    """Tell those whom somebody who waits for longer came before."""
     if found:
         positions.queue_changed(state, found[0], now)
     else:
