@@ -129,17 +129,24 @@ def decode(text: bytes | str) -> Message:
     return message
 
 
-def canonical(text: bytes) -> bytes:
+def canonical(text: bytes, message: Message) -> bytes:
     """
     Return a JSON text as any reader takes it, with the fields that this version does not know.
 
-    Each name is there once, with its last value; numbers are written anew.
+    Each name is there once, with its last value; numbers are written anew. A text that is as we
+    write its message is read no second time.
+
+    Args:
+        text: In UTF-8, if it is a text of RFC 6455.
+        message: What was read from it.
 
     Raises:
         RemoteProtocolError: If the text is not UTF-8 (RFC 6455 section 8.1), has a number that is
             no number of IEEE 754 (RFC 8259 section 6), is nested too deep, or is too long then.
     """
     try:
+        if _encoder.encode(message) == text:
+            return text
         anew = _encoder.encode(_any_decoder.decode(text))
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise RemoteProtocolError(f"The text cannot be passed on: {_explain_any(exc)}.") from exc

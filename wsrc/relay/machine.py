@@ -70,7 +70,7 @@ class Relay:
             return []
         adapter = self._adapters.get(peer)
         try:
-            text = canonical(text)
+            text = canonical(text, message)
             if isinstance(record, CardPeer):
                 card_clients.check(message)
             if adapter is not None:

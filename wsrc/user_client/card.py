@@ -21,7 +21,7 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.octets import BytesLike, Octets, from_wire
-from wsrc.protocol import codec, messages as m
+from wsrc.protocol import messages as m
 from wsrc.protocol.messages import CardInfo, Step
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.faults import from_error
@@ -140,7 +140,6 @@ class Card:
         if not 1 <= len(given) <= m.MAX_BATCH:
             raise LocalProtocolError(f"A batch has 1 to {m.MAX_BATCH} commands, not {len(given)}.")
         batch = m.Batch(session="", steps=tuple(map(self._step, given, itertools.count(1))))
-        codec.check(batch)
         self._ahead.drop()
         answer = await self._session.ask(batch, 2 * self._timeout_s)
         assert isinstance(answer, m.BatchResp)
@@ -323,7 +322,6 @@ class Card:
         await self.detach()
 
     async def _ask(self, request: m.Forwarded) -> m.Message:
-        codec.check(request)
         return await self._session.ask(request, self._timeout_s)
 
     def _note(self, now: m.ResetResp | m.ReconnectAck) -> bytes:
