@@ -201,7 +201,7 @@ class _Call(Generic[T]):
             self._task.cancel()
 
     def close(self) -> None:
-        """Let what never begins end nevertheless."""
+        """Close the coroutine of a call that never begins."""
         self._doing.close()
         self.future.cancel()
 

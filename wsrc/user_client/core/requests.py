@@ -48,7 +48,7 @@ class Listener(Protocol):
         ...
 
     def complained(self, reason: str) -> bool:
-        """Take that the server would not have what was sent; tell whether anything was."""
+        """Note that the server rejected what was sent; return whether anything was."""
         ...
 
     def disconnected(self, reason: str) -> None:

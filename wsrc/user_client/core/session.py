@@ -149,7 +149,7 @@ class Session:
         self._perform(self._end.disconnected(self._now()))
 
     def complained(self, reason: str) -> bool:
-        """Fail the open request where it was sent; tell whether it was."""
+        """Fail the open request where it was sent; return whether it was."""
         effects = self._end.complained(reason)
         self._perform(effects)
         return bool(effects)
@@ -194,7 +194,7 @@ class Session:
         return self._end.abandon()
 
     def _cancel(self) -> None:
-        """Have what is asked on this connection stopped where it can be."""
+        """Cancel what is asked on this connection, where it can be."""
         if self._id is not None:
             self._requests.tell(m.Cancel(target=self._id, session=self.name))
 
