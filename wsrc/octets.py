@@ -6,7 +6,7 @@ import re
 from wsrc.errors import BadHexError
 
 BytesLike = bytes | bytearray | memoryview
-"""What octets are taken from."""
+"""Types that octets are read from."""
 
 _SPACE = re.compile(r"[\s:]+")
 
@@ -50,7 +50,7 @@ def from_person(text: str) -> Octets:
 
 
 def _explain(text: str) -> str:
-    """Say what is wrong without repeating the text, which may carry a PIN."""
+    """Return what is wrong without repeating the text, which may carry a PIN."""
     bad = next((i for i, c in enumerate(text) if c not in "0123456789abcdefABCDEF"), None)
     if bad is not None:
         return f"character {bad + 1} of {len(text)} is not a hexadecimal digit"

@@ -83,7 +83,7 @@ def selection_of(message: SelectCard) -> Selection:
     Read what a user wants to select, in either form of the protocol.
 
     Raises:
-        RefusedError: If nothing is selected, or by a kind of name that there is not.
+        RefusedError: If nothing is selected, or by an unknown kind of name.
     """
     items = _given(message)
     if message.id_type is not None:
@@ -91,7 +91,7 @@ def selection_of(message: SelectCard) -> Selection:
         if kind not in {*KINDS, "any"}:
             raise RefusedError(
                 ErrorCode.BAD_MESSAGE,
-                f"A card is not selected by {message.id_type[:20]!r}; "
+                f"Cards cannot be selected by {message.id_type[:20]!r}; "
                 f"use one of {', '.join(KINDS)} or any.",
             )
         items.append((kind, message.id_str or ""))
@@ -106,7 +106,7 @@ def selection_of(message: SelectCard) -> Selection:
 
 class Filter:
     """
-    Tell cards apart by their names; in a text with `*`, each stands for any text.
+    Matches cards by their names; each `*` in a text stands for any text.
 
     A text without `*` is compared as in a selection. One with `*` is compared with the name that
     the card has, so that an ICCID has its check digit if the card has it.

@@ -92,7 +92,7 @@ class CardEnd:
         return Verdict.REPEAT if self._kept is not None else Verdict.LATE
 
     def answered(self, answer: m.Answer) -> m.Answer:
-        """Keep the answer to the request in hand, and give it with its number."""
+        """Keep the answer to the request in hand, and return it with its number."""
         self._kept = msgspec.structs.replace(answer, seq=self.taken)
         return self._kept
 
@@ -111,7 +111,7 @@ class CardEnd:
         return m.Resumed(id=request.id, session=self.session, seq=self.taken, answer=self._kept)
 
     def ended(self, code: ErrorCode, sentence: str) -> m.SessionEnded:
-        """Say how the session ended, and what became of the last request."""
+        """Return how the session ended, and what became of the last request."""
         return m.SessionEnded(
             session=self.session, code=code, message=sentence, seq=self.taken, answer=self._kept
         )
@@ -149,7 +149,7 @@ class Ended:
             del self._by_name[next(iter(self._by_name))]
 
     def answer(self, request: m.Resume) -> m.SessionEnded | None:
-        """Tell the rightful user how a session ended, if that is known."""
+        """Return how a session ended, if that is known and its rightful user asks."""
         end, said = self._by_name.get(request.session, (None, None))
         if end is None or said is None or not end.owns(request.secret):
             return None
@@ -182,7 +182,7 @@ AWAY = frozenset((State.CUT, State.RESUMING))
 class Progress(Word):
     """How far the open request of a user end is, for all that is known."""
 
-    UNSENT = "unsent", "It has not the number of the last request that was sent"
+    UNSENT = "unsent", "It does not have the number of the last request that was sent"
     SENT = "sent", "The card may run it, or have run it"
     REFUSED = "refused", "It was sent, and did not reach the card"
     BEGUN = "begun", "The card client took it in hand"
@@ -259,7 +259,7 @@ class UserEnd:
     Args:
         session: Name of the session.
         secret: The secret that `select_card` told the card end.
-        keep_s: How long the session is tried to be resumed; 0 where it cannot be.
+        keep_s: Seconds for which resuming is tried; 0 where it cannot be.
         host, reader: Where the card is, for `resume`.
     """
 
@@ -291,7 +291,7 @@ class UserEnd:
 
     def ask(self, request: m.Forwarded) -> Sequence[Effect]:
         """
-        Return a request its number, and send it as soon as that can be.
+        Send a request under the next number, as soon as the card is in reach.
 
         Raises:
             SessionLostError: If the session is over.
@@ -302,7 +302,7 @@ class UserEnd:
         return self._send(self._number + 1) if self.state is State.LIVE else ()
 
     def abandon(self) -> bool:
-        """Have the open request not begun if it was not yet; tell whether it may have been."""
+        """Give up the open request if it has not begun; return whether it may have."""
         if self._open is not None:
             self._open.abandoned = True
         return self._open is not None and self._open.at_risk
@@ -373,7 +373,7 @@ class UserEnd:
         self._turn("resumed")
         open_ = self._open
         if message.seq > self._number:
-            why = "The card client has another count of the requests."
+            why = "The card client counts the requests differently."
             return self._end(ErrorCode.BAD_MESSAGE, why)
         if open_ is None:
             return ()
@@ -413,7 +413,7 @@ class UserEnd:
         return self._end(error.code or ErrorCode.INTERNAL, error.message)
 
     def deadline(self) -> float | None:
-        """Return the time until which the session is tried to be resumed."""
+        """Return the time until which resuming is tried."""
         return self._cut_at + self._keep_s if self.state in AWAY else None
 
     def expired(self, now: float) -> Sequence[Effect]:

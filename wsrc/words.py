@@ -14,7 +14,7 @@ class Word(StrEnum):
     def __new__(cls, word: str, meaning: str = "") -> Self:
         """Make the member `NAME = word, meaning`; looking one up takes the word alone."""
         if not meaning:
-            raise TypeError(f"What {word!r} means is missing.")
+            raise TypeError(f"The meaning of {word!r} is missing.")
         member = str.__new__(cls, word)
         member._value_ = word
         member.meaning = meaning

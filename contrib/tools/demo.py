@@ -58,7 +58,7 @@ class User:
         return self._stage.start("wsrc", *arguments, **self._environ)
 
     def run(self, *arguments: str, status: int = 0) -> list[str]:
-        """Show a command, run it, show all that it prints, and give the latter."""
+        """Show a command, run it, show all that it prints, and return the latter."""
         program = self.start(*arguments)
         ended = program.wait()
         for line in program.lines:
@@ -133,7 +133,7 @@ def _wait_for_cards(stage: Stage, url: str, client: Program) -> None:
 
 
 def _pcsc_readers(client: Program) -> str:
-    """Say which PC/SC readers the card client serves, or why there is none."""
+    """Return which PC/SC readers the card client serves, or why there is none."""
     names = (re.search(r"Reader (.*) is served", line) for line in client.lines)
     others = [name[1] for name in names if name and not name[1].startswith("Simulated ")]
     if others:

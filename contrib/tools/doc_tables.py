@@ -248,7 +248,7 @@ def _title(kind: type) -> str:
 
 
 def _type(kind: Any) -> str:
-    """Say in words what a field holds."""
+    """Return in words what a field holds."""
     match kind.type if isinstance(kind, msgspec.inspect.Metadata) else kind:
         case msgspec.inspect.UnionType(types=types):
             return " or ".join(_type(t) for t in types if not _is_none(t))

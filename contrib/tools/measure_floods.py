@@ -249,7 +249,7 @@ async def feel(link: Link, session: str, seconds: float) -> float:
 
 
 async def measure(kind: str) -> str:
-    """Say how a command felt before a flood and during it, and how long turns were."""
+    """Return the latency of a command before a flood and during it, and how long turns were."""
     info = m.ReaderInfo(reader="mine", name="mine", state=m.ReaderState.READY, insertion=1)
     with server() as running:
         async with (

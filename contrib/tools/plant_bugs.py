@@ -117,7 +117,7 @@ class Copy:
 
     @contextlib.contextmanager
     def with_text(self, file: str, text: str) -> Iterator[None]:
-        """Have another text in a file for as long as the context lasts."""
+        """Replace a text in a file for as long as the context lasts."""
         right = (self.folder / file).read_text("utf-8")
         self._write(file, text)
         try:

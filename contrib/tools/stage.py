@@ -45,7 +45,7 @@ class Signals:
 
     @contextmanager
     def held(self) -> Generator[None, None, None]:
-        """Let a signal wait until the block is done."""
+        """Hold a signal back until the block is done."""
         self._held = True
         try:
             yield
@@ -93,7 +93,7 @@ class Program:
                     self.fail(f"ended without a word of {pattern!r}")
 
     def type(self, text: str) -> None:
-        """Give it a line to read."""
+        """Send it a line to read."""
         assert self.process.stdin is not None
         self.process.stdin.write(text + "\n")
         self.process.stdin.flush()
@@ -124,7 +124,7 @@ class Program:
                     stream.close()
 
     def fail(self, what: str) -> NoReturn:
-        """Say what it should have done, and the end of what it said."""
+        """Return what it should have done, and the end of its output."""
         said = "".join(f"\n  {line}" for line in self.lines[-20:])
         raise DemoError(f"{self._name} {what}.{' It said:' if said else ''}{said}")
 

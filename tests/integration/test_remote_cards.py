@@ -31,7 +31,7 @@ from wsrc.settings.load import UserSettings
 MF = bytes.fromhex("00a40004023f00")
 ASK_PIN = bytes.fromhex("00200001")
 VERIFY = bytes.fromhex("0020000108 31323334ffffffff")
-AGAIN, FOR_GOOD = "It is being made again", "could not be made again"
+AGAIN, FOR_GOOD = "Reconnecting; ", "could not be restored"
 OK, RIGHT, WRONG = "9000", "9000", "63c3"
 
 

@@ -240,7 +240,10 @@ async def test_a_silent_server_is_explained() -> None:
     ("exc", "expected"),
     [
         (socket.gaierror(-2, "Name or service not known"), "there is no host h;"),
-        (OSError(113, "No route to host"), "cannot connect: No route to host."),
+        (
+            OSError(113, "Connect call failed ('10.77.0.99', 1)"),
+            "cannot connect: No route to host.",
+        ),
         (ValueError("odd"), "cannot connect: odd."),
         (ValueError(), "cannot connect: ValueError."),
     ],

@@ -17,7 +17,7 @@ OF_A_CLIENT: dict[str, Callable[[Any], Any]] = {
     "imsi": lambda c: c.list_cards(imsi="901"),
     "iccid must be text, not int": lambda c: c.list_cards(iccid=8988),
     "wait_s must be a number, not str": lambda c: c.select(any="x", wait_s="5"),
-    "waited for 0 or more seconds": lambda c: c.select(any="x", wait_s=-1),
+    "must be 0 or more seconds": lambda c: c.select(any="x", wait_s=-1),
     "raw_tpdu must be True or False": lambda c: c.select(any="x", raw_tpdu="no"),
     "share must be one of": lambda c: c.select(any="x", share="alone"),
     "protocols must be a list": lambda c: c.select(any="x", protocols="T1"),

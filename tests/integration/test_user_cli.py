@@ -103,6 +103,14 @@ def test_info_says_that_no_card_has_what_is_no_iccid(capsys: Any) -> None:
     assert "No card is there" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["info", "reset"])
+def test_a_label_that_is_close_is_offered(command: str, capsys: Any) -> None:
+    assert wsrc(command, "--label", "Bleu") == 3
+    assert "Did you mean blue? `wsrc list` shows all." in capsys.readouterr().err
+    assert wsrc(command, "--label", "green", "--json") == 3
+    assert "Did you mean" not in capsys.readouterr().err
+
+
 def test_apdu_shows_responses_and_what_they_mean(capsys: Any) -> None:
     assert wsrc("apdu", "--iccid", ICCID, MF, READ, MISSING) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -221,6 +229,12 @@ def test_script_checks_every_status_word(capsys: Any, tmp_path: Path) -> None:
         "   5: 98680000000000000010 9000  done",
     ]
     assert "4 lines done" in printed.err
+
+
+def test_a_script_of_one_line_is_one_line_done(capsys: Any, tmp_path: Path) -> None:
+    (tmp_path / "s.wsrc").write_text(MF)
+    assert wsrc("script", "--iccid", ICCID, str(tmp_path / "s.wsrc")) == 0
+    assert "1 line done, all as expected." in capsys.readouterr().err
 
 
 def test_script_stops_at_the_first_surprise_unless_told_to_keep_going(

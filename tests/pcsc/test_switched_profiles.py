@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A program of the card host switches the profile of a eUICC, seen by nobody or by all."""
+"""A program of the card host switches the profile of an eUICC, seen by nobody or by all."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -67,7 +67,7 @@ async def test_a_card_client_on_the_port_for_users_is_told_so(
 ) -> None:
     async with first_form.connected(world.user_url, certificates.ca) as socket:
         answer = await first_form.ask(socket, "hello", client_type="card", version=1)
-        assert "not for a card client" in answer["message"]
+        assert "card clients connect to the other, 4221" in answer["message"]
         assert (await first_form.closed_with(socket))[0] == 1002
 
 

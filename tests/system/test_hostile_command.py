@@ -107,4 +107,7 @@ def test_a_wait_without_end_waits_as_long_as_the_server_lets(url: str) -> None:
 
 def test_a_wait_that_is_no_number_is_refused(url: str) -> None:
     status, printed = wsrc(url, "apdu", "--iccid", ICCID, "--wait", "nan", MF)
-    assert (status, printed) == (2, "wsrc: A card is waited for 0 or more seconds, not nan.\n")
+    assert (status, printed) == (
+        2,
+        "wsrc: The wait for a card must be 0 or more seconds, not nan.\n",
+    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`wsrc lpac` between a profile manager and a eUICC that is behind a server."""
+"""`wsrc lpac` between a profile manager and an eUICC that is behind a server."""
 
 import asyncio
 import json

@@ -32,5 +32,5 @@ def test_a_word_goes_through_json_as_its_text() -> None:
 
 
 def test_a_word_without_a_meaning_cannot_be() -> None:
-    with pytest.raises(TypeError, match="What 'green' means is missing"):
+    with pytest.raises(TypeError, match="The meaning of 'green' is missing"):
         Word("Colour", {"GREEN": "green"})

@@ -22,7 +22,7 @@ from wsrc.errors import WsrcError
 from wsrc.octets import from_wire
 
 _CHANNELS = frozenset(bytes([channel]) for channel in range(20))
-"""Logical channels as a card gives them (ISO/IEC 7816-4 clause 11.1.2)."""
+"""Logical channels as a card assigns them (ISO/IEC 7816-4 clause 11.1.2)."""
 
 _TERMINAL_CAPABILITY = bytes.fromhex("80aa00000aa9088100820101830107")
 """A terminal with eUICC functions (ETSI TS 102 221 clause 11.1.19); older cards refuse it."""
@@ -48,7 +48,7 @@ class TakenCard(Protocol):
 
 class LpacCard:
     """
-    Answer lpac with a card that is taken at `connect` and given back at `disconnect`.
+    Answers lpac with a card that is taken at `connect` and given back at `disconnect`.
 
     Args:
         take: Makes the card ours.
@@ -141,7 +141,7 @@ class _LpacError(WsrcError):
 
 
 Other = Callable[[str], str | None]
-"""Takes a line that is not for the card; gives what to answer, if anything."""
+"""Takes a line that is not for the card; returns the answer, if any."""
 
 
 def serve(card: LpacCard, requests: IO[str], answers: IO[str], other: Other) -> None:
@@ -186,7 +186,7 @@ def start(command: Sequence[str]) -> "subprocess.Popen[str]":
 
 def run(card: LpacCard, process: "subprocess.Popen[str]", other: Other) -> int:
     """
-    Be the card of a program that was started, to its end; give its exit status.
+    Serve a program that was started, to its end; return its exit status.
 
     Args:
         card: The card; it is given back at the end.
@@ -215,7 +215,7 @@ NO_HTTP = '{"type":"http","payload":{"rcode":0,"rx":""}}'
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    """Have a program end; kill it where it takes too long, or where somebody does not wait."""
+    """End a program; kill it where it takes too long, or the wait is interrupted."""
     try:
         if process.poll() is None:
             process.terminate()

@@ -45,7 +45,7 @@ class Contacts:
     The contacts of a remote card: taken at the first command, reset no sooner than needed.
 
     A power cycle or a reset is carried out just before the next command, and only if the card ran
-    one since the last; who takes a card gets it freshly reset.
+    one since the last; whoever takes a card gets it freshly reset.
 
     Args:
         cards: Where the card is taken from.
@@ -75,7 +75,7 @@ class Contacts:
         self._due = ResetKind.COLD
 
     def power_on(self) -> None:
-        """Give the supply back."""
+        """Restore the supply."""
         self._off_since = None
 
     def reset(self) -> None:
@@ -84,7 +84,7 @@ class Contacts:
 
     async def transmit(self, octets: bytes) -> bytes:
         """
-        Send what the application sent; give the card's answer with its status word.
+        Send what the application sent; return the card's answer with its status word.
 
         Raises:
             WsrcError: If the card cannot be had, or it or the way to it failed.
@@ -204,7 +204,7 @@ class VpcdSlot:
         return line
 
     async def _insert(self, line: "_Line", place: Place) -> None:
-        """Have a card in the slot until it goes, something fails, or pcscd ends."""
+        """Keep a card in the slot until it goes, something fails, or pcscd ends."""
         contacts = Contacts(self._cards, place, self._idle_s)
         self._place, self._line = place, line
         try:
@@ -219,7 +219,7 @@ class VpcdSlot:
         await asyncio.sleep(_EMPTY_S)
 
     async def _serve(self, line: "_Line", contacts: Contacts) -> str:
-        """Answer the driver; give the reason why it ended."""
+        """Answer the driver; return the reason why it ended."""
         now = asyncio.get_running_loop().time
         try:
             while request := await line.receive():
@@ -237,7 +237,7 @@ class VpcdSlot:
         return self._reason() or "pcscd closed the connection."
 
     def _reason(self) -> str | None:
-        """Say why the card of the slot is not there for us; None if it is."""
+        """Return why the card of the slot is not there for us; None if it is."""
         place = self._place
         if place is None or place.returning:
             return None
@@ -317,7 +317,7 @@ async def _answer(contacts: Contacts, request: bytes, now: float) -> bytes:
 
 
 def _use_of(place: Place) -> str | None:
-    """Say how others use the card, so that it is not there for us; None if they do not."""
+    """Return how others use the card, so that it is not there for us; None if they do not."""
     if place.seen.mute or place.card.state is CardState.IN_USE:
         return "another program on its host uses the card, or the card is mute."
     if place.seen.others:

@@ -183,26 +183,26 @@ def on_channel(cla: int, channel: int) -> int:
 
 
 def describe_sw(sw: int) -> str:
-    """Say what a status word means, where ISO/IEC 7816-4 or ETSI TS 102 221 defines it."""
+    """Return the meaning of a status word in ISO/IEC 7816-4 or ETSI TS 102 221."""
     if sw in _SW:
         return _SW[sw]
     if sw & 0xFFF0 == 0x63C0:
-        return f"verification failed, {sw & 0xF} tries left"
+        return f"verification failed, {sw & 0xF} {'try' if sw & 0xF == 1 else 'tries'} left"
     ranged = _SW1.get(sw >> 8)
     return ranged.format(sw & 0xFF) if ranged else "not defined by ISO/IEC 7816-4"
 
 
 _SW1 = {
-    0x61: "{} octets of response are waiting",
+    0x61: "response waiting, octets: {}",
     0x62: "warning, memory unchanged ({:02X})",
     0x63: "warning, memory changed ({:02X})",
     0x64: "execution error, memory unchanged ({:02X})",
     0x65: "execution error, memory changed ({:02X})",
     0x66: "security issue ({:02X})",
-    0x6C: "wrong Le, {} octets are available",
-    0x91: "done, a proactive command of {} octets is waiting",
-    0x92: "done after {} retries of the memory update",
-    0x9F: "done, {} octets of response are waiting",
+    0x6C: "wrong Le, octets available: {}",
+    0x91: "done, proactive command waiting, octets: {}",
+    0x92: "done, retries of the memory update: {}",
+    0x9F: "done, response waiting, octets: {}",
 }
 
 _SW = {

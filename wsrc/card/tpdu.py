@@ -86,7 +86,7 @@ def exchange(
 
     Args:
         octets: Command APDU.
-        send: Sends one TPDU and gives the data and status word that the card answered.
+        send: Sends one TPDU and returns the data and status word that the card answered.
         channels: The supplementary logical channels that are open.
 
     Raises:

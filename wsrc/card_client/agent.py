@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All readers of a host and the connection to the server, which is made again for ever."""
+"""All readers of a host and the connection to the server, which is retried for ever."""
 
 import asyncio
 import logging
@@ -114,7 +114,7 @@ class Agent:
         loop: asyncio.AbstractEventLoop,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        """Run a source in this thread, again if it fails, and tell the event loop what it sees."""
+        """Run a source in this thread, again if it fails, and pass what it sees to the loop."""
 
         def report(slots: list[Slot]) -> None:
             with suppress(RuntimeError):  # the event loop is closed, and the source about to stop
@@ -176,7 +176,7 @@ class Agent:
         self._look[source]()
 
     def _unplugged(self, key: tuple[int, str]) -> None:
-        """Serve a reader no more; its sessions have a moment to end with an outcome."""
+        """Stop serving a reader; its sessions have a moment to end with an outcome."""
         served = self._leaving[key] = self._served.pop(key)
         self._ids.strike(key)
         _log.info("Reader %s is gone", key[1])
@@ -187,7 +187,7 @@ class Agent:
         asyncio.get_running_loop().call_later(TELL_S, self._gone, key, served)
 
     def _gone(self, key: tuple[int, str], only: _Served | None = None) -> None:
-        """Tell the server that a reader is gone, unless that was done."""
+        """Report to the server that a reader is gone, unless that was done."""
         served = self._leaving.get(key)
         if served is None or only not in {None, served}:
             return
@@ -241,7 +241,8 @@ class Agent:
                 RemoteProtocolError,
             ) as exc:
                 if not self._stopping:
-                    _log.warning("Not connected to %s: %s", self._settings.server_url, exc)
+                    url = self._settings.server_url
+                    _log.warning("Not connected to %s: %s", url, str(exc).removeprefix(f"{url}: "))
             finally:
                 self._disconnected()
             if self._stopping:
@@ -252,7 +253,7 @@ class Agent:
             await asyncio.sleep(wait_s)
 
     async def _greet(self, link: Link) -> None:
-        """Say hello with all readers; what changes meanwhile follows as it happens."""
+        """Send `hello` with all readers; what changes meanwhile follows as it happens."""
         named = [served.agent for served in self._served.values() if served.agent.named]
         hello = m.Hello(
             client_type=m.ClientType.CARD,

@@ -36,7 +36,7 @@ class Call(Protocol):
     """Runs a function in the thread of the reader; raises CardUnresponsiveError after a limit."""
 
     async def __call__(self, held: Direct, function: Callable[[], T], /) -> T:
-        """Return what the function gives; the card is let go where it comes too late."""
+        """Return the result of the function; the card is released where it comes too late."""
         ...
 
 
@@ -169,11 +169,11 @@ class Attachment(Held):
 
     async def command(self, asked: m.CApdu) -> tuple[m.RApdu, CardError | None]:
         """
-        Run one command; give its answer, and what went wrong after it.
+        Run one command; return its answer, and what went wrong after it.
 
         Raises:
-            BadApduError: It is no command APDU; nothing was sent.
-            CardError: It failed.
+            BadApduError: If it is no command APDU; nothing was sent.
+            CardError: If it failed.
         """
         response, sw = await self._transmit(asked.command)
         ahead, failure = None, None
@@ -223,7 +223,7 @@ class Attachment(Held):
 
     async def reset(self, asked: m.ResetReq) -> tuple[m.ResetResp, str | None]:
         """
-        Reset the card; give the answer, and the ICCID that the card has now if it could be asked.
+        Reset the card; return the answer, and the ICCID that the card has now if it could be asked.
 
         Raises:
             CardError: If the card does not come up again.
@@ -236,7 +236,7 @@ class Attachment(Held):
 
     async def reconnect(self, asked: m.Reconnect) -> tuple[m.ReconnectAck, str | None]:
         """
-        Reset the card if that is asked for; answer, and give the ICCID if the card was asked.
+        Reset the card if asked to; return the answer, and the ICCID if the card was asked.
 
         Raises:
             RefusedError: If the card has none of the protocols, or another is in force.
@@ -274,7 +274,7 @@ class Attachment(Held):
         return None if refused else m.StepResult(response=data, sw=sw), None
 
     def _broken_off(self, deadline: float, results: Sequence[m.StepResult]) -> m.Error | None:
-        """Say why the next command of a batch is not to be begun."""
+        """Return why the next command of a batch must not begin, if so."""
         not_executed = Outcome.NOT_EXECUTED
         if self.cancelled is not None:
             return m.error(ErrorCode.CANCELLED, "The batch was cancelled.", outcome=not_executed)

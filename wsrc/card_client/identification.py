@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who the card in a reader is: asked, told to the server, asked again when it may have changed."""
+"""Identity of the card in a reader: asked for, reported, asked for again when it may differ."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -128,7 +128,7 @@ class Identification:
 
     @property
     def may_switch(self) -> bool:
-        """Whether the card may have another ICCID without being taken out: if it is a eUICC."""
+        """Whether the card may have another ICCID without being taken out: if it is an eUICC."""
         facts = read_atr(bytes(self.info.atr or b""))
         return self._eids != () or facts is None or facts.euicc
 
@@ -174,7 +174,7 @@ class Identification:
         return self.info
 
     def failed(self, exc: CardError) -> None:
-        """Say what state a card is in that could not be talked to, and plan to try again."""
+        """Report the state of a card that could not be talked to, and plan to try again."""
         state = m.ReaderState.MUTE
         if isinstance(exc, ReaderInUseError):
             state = m.ReaderState.IN_USE

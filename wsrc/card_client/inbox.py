@@ -32,7 +32,7 @@ class Inbox:
         return any(waiting is message for waiting in self._waiting)
 
     def take(self, message: m.Message) -> bool:
-        """Strike a message; tell whether it was there."""
+        """Strike a message; return whether it was there."""
         there = self.has(message)
         self._waiting = [waiting for waiting in self._waiting if waiting is not message]
         return there
@@ -48,14 +48,14 @@ class Inbox:
         return next((w for w in found if w.session == cancel.session), None)
 
     def strike_requests(self, sessions: Collection[str]) -> list[m.Forwarded]:
-        """Strike the requests of sessions, and give them."""
+        """Strike the requests of sessions, and return them."""
         found = [w for w in self._waiting if isinstance(w, m.Forwarded) and w.session in sessions]
         for request in found:
             self.take(request)
         return found
 
     def strike_all_but(self, kind: type[m.Message]) -> list[m.Message]:
-        """Strike all messages but those of one kind, and give them."""
+        """Strike all messages but those of one kind, and return them."""
         struck = [w for w in self._waiting if not isinstance(w, kind)]
         self._waiting = [w for w in self._waiting if isinstance(w, kind)]
         return struck

@@ -99,7 +99,7 @@ class Sessions:
     # Begin
 
     async def attach(self, asked: m.Attach) -> None:
-        """Give a session to the card or the reader."""
+        """Begin a session with the card or the reader."""
         if not self.turns.may_join(asked.share):
             await self.end(ErrorCode.NO_SUCH_SESSION, "Another session began.")
         losses, self.beginning = self._losses, asked.session
@@ -139,12 +139,12 @@ class Sessions:
 
     async def _check_card(self, asked: m.Attach, held: Held) -> None:
         """
-        See whether a card that was just taken is the one that was selected.
+        Check that a card that was just taken is the one that was selected.
 
         PC/SC tells nobody that another program used it a moment ago.
 
         Raises:
-            RefusedError: If it is not; the card is to be let go of.
+            RefusedError: If it is not; the card must be released.
             CardError: If it cannot be asked.
         """
         now = self._card.info
@@ -215,7 +215,7 @@ class Sessions:
         return verdict is Verdict.EXECUTE
 
     async def _answer(self, asked: m.Forwarded, current: Held) -> CardError | None:
-        """Answer a request; give what went wrong after that."""
+        """Answer a request; return what went wrong after that."""
         check_reset(current, asked)
         if isinstance(asked, m.BeginTransaction):
             self.turns.begin(current.session, asyncio.get_running_loop().time())
@@ -365,7 +365,7 @@ class Sessions:
             await self._sight.identify()
 
     async def end(self, code: ErrorCode, sentence: str) -> None:
-        """End all sessions without being asked to, and tell so when the card is powered off."""
+        """End all sessions unasked, and report that when the card is powered off."""
         self._sight.session_ends()
         self._ending = self.turns.clear()
         for held in self._ending[:1]:
@@ -387,7 +387,7 @@ class Sessions:
             self._replies.over(held.end, code, sentence)
 
     async def power_off(self) -> None:
-        """Strike all sessions and let go of the card."""
+        """Strike all sessions and release the card."""
         for held in [*self._loose, *self.turns.clear()[:1]]:
             await self._close(held.direct)
 
@@ -396,7 +396,7 @@ class Sessions:
         self._sight.failed(failure)
 
     async def _close(self, held: Direct, *, eject: bool = False) -> None:
-        """Let go of the card; one that hangs is reset when it is next connected to."""
+        """Release the card; one that hangs is reset when it is next connected to."""
         try:
             await self._thread.call(lambda: held.close(eject=eject), CLOSE_S)
         except CardError as exc:

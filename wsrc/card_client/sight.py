@@ -36,7 +36,7 @@ class Quiet:
         self._last = 0.0
 
     def saw(self, now: float, *, in_use: bool) -> None:
-        """Take whether another program uses the card now."""
+        """Note whether another program uses the card now."""
         if in_use and not self._busy:
             often = self._wait_s and now < self._last + CALM_S
             self._wait_s = min(2 * self._wait_s, QUIET_MAX_S) if often else QUIET_S
@@ -85,13 +85,13 @@ class Sight:
             self._late = asyncio.get_running_loop().call_later(TELL_S, self.tell)
 
     def session_ends(self) -> None:
-        """Let the server hear how a session ended before what made it end."""
+        """Report what ended a session only after the server heard of its end."""
         if self._late is not None:
             self.close()
             self._late = asyncio.get_running_loop().call_later(TELL_S, self.tell)
 
     def tell(self) -> None:
-        """Tell the server what the source sees, if it was not told yet."""
+        """Report to the server what the source sees, unless that was done."""
         slot, told = self.slot, self._told
         self.close()
         if slot is None or slot == told:
@@ -105,7 +105,7 @@ class Sight:
         self._card.used_elsewhere(slot)
 
     def used(self, slot: Slot) -> None:
-        """Take whether another program uses the card now."""
+        """Note whether another program uses the card now."""
         self.touched = self.touched or slot.in_use
         self.quiet.saw(asyncio.get_running_loop().time(), in_use=slot.in_use)
 
@@ -128,12 +128,12 @@ class Sight:
         self.touched = False
 
     def failed(self, exc: CardError) -> None:
-        """Say how a card is that failed, unless the source has seen it go."""
+        """Report the state of a card that failed, unless the source has seen it go."""
         if self.still_there():
             self._card.failed(exc)
 
     def close(self) -> None:
-        """Tell nothing later."""
+        """Drop what was to be reported later."""
         if self._late is not None:
             self._late.cancel()
             self._late = None

@@ -27,7 +27,7 @@ class SlotAgent:
     Args:
         settings: The operator's.
         name: Name of the reader at its source.
-        claim: Gives the id on the wire for a stable id and a position; see `ReaderIds`.
+        claim: Returns the id on the wire for a stable id and a position; see `ReaderIds`.
         open_reader: Makes the reader, in the thread that serves it.
         replies: What the server is told.
     """

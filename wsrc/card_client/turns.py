@@ -59,7 +59,7 @@ class Turns:
         return held
 
     def clear(self) -> list[Held]:
-        """Strike all sessions and give them."""
+        """Strike all sessions and return them."""
         ended = list(self._sessions.values())
         self._sessions.clear()
         self._parked.clear()
@@ -68,7 +68,7 @@ class Turns:
         return ended
 
     def disposition(self) -> Disposition:
-        """Give, once, what those who left want done, as soon as no transaction is open."""
+        """Return, once, what those who left want done, as soon as no transaction is open."""
         if self.owner is not None:
             return Disposition.LEAVE
         wanted, self._left = self._left, Disposition.LEAVE
@@ -105,7 +105,7 @@ class Turns:
             self._used = now
 
     def end_idle(self, now: float) -> str | None:
-        """End a transaction that was not used for too long; give whose it was."""
+        """End a transaction that was not used for too long; return whose it was."""
         owner = self.owner
         if owner is None or not self._idle_s or now < self._used + self._idle_s:
             return None
@@ -119,7 +119,7 @@ class Turns:
         return not isinstance(request, m.Status | m.GetAttribute)
 
     def park(self, request: m.Forwarded, now: float) -> None:
-        """Let a request wait, behind those that wait already."""
+        """Queue a request behind those that wait already."""
         self._parked.append((request, now + self._wait_s))
 
     def unpark(self, request: m.Message) -> None:
@@ -140,7 +140,7 @@ class Turns:
         return ready
 
     def due(self) -> float | None:
-        """Return the time at which `overdue` or `end_idle` has something to give."""
+        """Return the time at which `overdue` or `end_idle` has something to return."""
         times = [due for _, due in self._parked]
         if self.owner is not None and self._idle_s:
             times.append(self._used + self._idle_s)

@@ -8,7 +8,7 @@ from wsrc.readers.base import Direct
 
 def carry_out(asked: m.ReaderQuestion, held: Direct, reader_name: str) -> m.ForwardedAck:
     """
-    Do what is asked, in the thread of the reader, and give the answer.
+    Do what is asked, in the thread of the reader, and return the answer.
 
     Raises:
         RefusedError: If the reader cannot do that; nothing was done.

@@ -65,7 +65,7 @@ class ReaderThread:
                 self._renew()
 
     def stop(self) -> None:
-        """Let go of the reader, and end the thread after the call that it runs."""
+        """Release the reader, and end the thread after the call that it runs."""
         self._worker.stop(self._opened.close)
 
     def _renew(self) -> None:
@@ -106,7 +106,7 @@ class Worker:
         self, function: Callable[[], T], limit_s: float, late: Callable[[T | None], None]
     ) -> T:
         """
-        Run a function in the thread and give its result.
+        Run a function in the thread and return its result.
 
         Args:
             function: What to run.

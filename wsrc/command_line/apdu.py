@@ -252,7 +252,7 @@ def _sum_up(
     if output.as_json:
         output.document({"card": card, **output.partial, "exit_status": status})
     elif status is Exit.DONE:
-        output.note(f"{name}: {len(items)} lines done, all as expected.")
+        output.note(f"{name}: {len(items)} line{'s' * (len(items) != 1)} done, all as expected.")
     return status
 
 

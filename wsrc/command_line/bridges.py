@@ -36,10 +36,10 @@ from wsrc.user_client.naming import Filters, alternatives, describe
 @click.argument("program", nargs=-1, metavar="[-- PROGRAM ARGS…]")
 def lpac(call: Invocation, which: Filters, wait_s: float, program: Sequence[str]) -> int:
     """
-    Let lpac manage the profiles of a eUICC.
+    Run lpac to manage the profiles of an eUICC.
 
-    With PROGRAM, run it with LPAC_APDU=stdio and be its card; what else it writes is shown, and
-    its exit status is given on, 127 if there is no such program. Without, requests come on
+    With PROGRAM, run it with LPAC_APDU=stdio and serve as its card; what else it writes is shown,
+    and its exit status is returned, 127 if there is no such program. Without, requests come on
     standard input and are answered on standard output, and what else lpac writes is shown on
     standard error.
     """
@@ -73,7 +73,7 @@ def _run(call: Invocation, card: stdio.LpacCard, program: Sequence[str]) -> int:
 
 
 def _ask_user(line: str) -> str | None:
-    """Show a line; give the next line of standard input where lpac waits for a web page."""
+    """Show a line; return the next one of standard input where lpac waits for a web page."""
     click.echo(line)
     if not stdio.is_http(line):
         return None
@@ -145,7 +145,7 @@ async def _serve_slot(call: Invocation, cards: RemoteCards, slot: VpcdSlot) -> N
 
 def require_one(source: RemoteCards) -> None:
     """
-    See that not more than one card is selected; one that is absent may come later.
+    Check that at most one card is selected; one that is absent may come later.
 
     Raises:
         AmbiguousCardError: If there are several.
@@ -153,6 +153,6 @@ def require_one(source: RemoteCards) -> None:
     cards = [place.card for place in source.places if place.seen.present]
     if len(cards) > 1:
         raise AmbiguousCardError(
-            f"{len(cards)} cards match; say more of the one that is meant.",
+            f"{len(cards)} cards match; narrow the selection.",
             tuple(describe(card) for card in cards[:MAX_NAMED]),
         )

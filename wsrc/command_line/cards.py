@@ -5,10 +5,11 @@ from wsrc.command_line.invocation import (
     MAX_NAMED,
     Invocation,
     card_options,
+    hint,
     require_selection,
     user_command,
 )
-from wsrc.command_line.output import atr_document, card_document, info_lines
+from wsrc.command_line.output import atr_document, card_document, info_lines, state_text
 from wsrc.errors import AmbiguousCardError, NoSuchCardError
 from wsrc.protocol.messages import CardInfo, ListCards
 from wsrc.selection import Filter
@@ -71,17 +72,17 @@ def watch(call: Invocation, which: Filters) -> None:
                 )
             else:
                 held = f", held by {event.card.lease.holder}" if event.card.lease else ""
-                state = f"{event.card.state.value}{held}"
+                state = f"{state_text(event.card.state)}{held}"
                 call.output.line(f"{event.change.value:<8} {describe(event.card)}: {state}")
 
 
 def _one(client: Client, which: Filters) -> CardInfo:
     cards = Filter(ListCards(**which)).closest(client.list_cards(**which))
     if not cards:
-        raise NoSuchCardError("No card is there that matches; `wsrc list` shows those that are.")
+        raise NoSuchCardError(f"No card is there that matches.{hint(client, which)}")
     if len(cards) > 1:
         raise AmbiguousCardError(
-            f"{len(cards)} cards match; say more of the one that is meant.",
+            f"{len(cards)} cards match; narrow the selection.",
             tuple(describe(card) for card in cards[:MAX_NAMED]),
         )
     return cards[0]

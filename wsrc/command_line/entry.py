@@ -9,7 +9,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Load the program and be it."""
+    """Load the program and run it."""
     occupy_standard()
     try:
         from wsrc.command_line import program  # noqa: PLC0415 - loading it is what may be interrupted

@@ -49,7 +49,7 @@ class Hold(NamedTuple):
 def hold_options(
     *shares: Share, protocols: Sequence[str] = tuple(_PROTOCOLS)
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a command `--share`, and `--protocol` if there are any; it is called with `hold`."""
+    """Return what adds `--share`, and `--protocol` if any, to a command called with `hold`."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the commands of `wsrc` have in common: options, connection, selection, exit statuses."""
 
+import difflib
 import functools
 import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
+from itertools import islice
 from typing import Any
 
 import click
@@ -22,6 +24,7 @@ from wsrc.errors import (
     ConnectionLostError,
     ErrorCode,
     LocalProtocolError,
+    NoSuchCardError,
     Outcome,
     OutcomeUnknownError,
     RefusedError,
@@ -34,8 +37,8 @@ from wsrc.settings.load import UserSettings
 from wsrc.user_client.blocking import Card, Client
 from wsrc.user_client.naming import Filters, describe
 
-MAX_NAMED = 10
-"""Cards that are named to someone whose selection does not decide."""
+MAX_NAMED, MAX_COMPARED = 10, 1_000
+"""Cards that are named to someone whose selection does not decide, and labels compared with it."""
 
 
 class Exit(IntEnum):
@@ -56,7 +59,7 @@ class Exit(IntEnum):
 
     @property
     def meaning(self) -> str:
-        """Say when a command ends with it."""
+        """When a command ends with it."""
         return _MEANINGS[self]
 
 
@@ -108,18 +111,21 @@ class Invocation:
     ) -> Card:
         """Make a card ours, telling the place in the queue; see `aio.Client.select`."""
         require_selection(client, which)
-        return client.select(
-            wait_s=wait_s,
-            on_waiting=self.output.waiting,
-            **(hold or Hold())._asdict(),
-            **which,
-        )
+        try:
+            return client.select(
+                wait_s=wait_s,
+                on_waiting=self.output.waiting,
+                **(hold or Hold())._asdict(),
+                **which,
+            )
+        except NoSuchCardError as exc:
+            raise NoSuchCardError(f"{exc}{hint(client, which)}") from exc
 
     @contextmanager
     def card(
         self, which: Filters, wait_s: float, hold: Hold, *, together: bool = False
     ) -> Generator[Card, None, None]:
-        """Have a card for the block, by a client of its own; `together` as in `Hold.of`."""
+        """Hold a card for the block, by a client of its own; `together` as in `Hold.of`."""
         with (
             self.client() as client,
             hold.of(self.select(client, which, wait_s, hold), together=together) as card,
@@ -129,7 +135,7 @@ class Invocation:
 
 def require_selection(client: Client, which: Filters) -> None:
     """
-    See that a card is selected.
+    Check that a card is selected.
 
     Raises:
         RefusedError: If not; the sentence names the cards that there are.
@@ -146,8 +152,18 @@ def require_selection(client: Client, which: Filters) -> None:
     )
 
 
+def hint(client: Client, which: Filters) -> str:
+    """Return what to do where no card matches: the label that is close, if any, and `wsrc list`."""
+    wanted, labels = which.get("label") or which.get("any"), dict[str, str]()
+    with suppress(WsrcError):
+        named = (card.label for card in client.list_cards() if card.label) if wanted else ()
+        labels = {label.lower(): label for label in islice(named, MAX_COMPARED)}
+    near = difflib.get_close_matches((wanted or "").lower(), labels, 1)
+    return "".join(f" Did you mean {labels[name]}?" for name in near) + " `wsrc list` shows all."
+
+
 def card_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command the options that say which cards; it is called with `which`."""
+    """Add the options that say which card to a command, which is called with `which`."""
 
     @functools.wraps(function)
     def run(*args: Any, **options: Any) -> Any:
@@ -183,7 +199,7 @@ wait_option = click.option(
 
 
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command `--json`, `--quiet` and the settings; it is called with an `Invocation`."""
+    """Add `--json`, `--quiet` and the settings to a command called with an `Invocation`."""
 
     @click_options(UserSettings)
     def call(*, settings: UserSettings, output: Output, **options: Any) -> Any:
@@ -206,7 +222,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _finish(output: Output, doing: Callable[[], Any]) -> int:
-    """Carry out a command and say why it failed."""
+    """Carry out a command and print why it failed."""
     try:
         status: int = doing() or Exit.DONE
         sys.stdout.flush()

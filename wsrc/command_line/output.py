@@ -23,7 +23,7 @@ from wsrc.errors import (
     OutcomeUnknownError,
     WsrcError,
 )
-from wsrc.protocol.messages import CardInfo, Waiting
+from wsrc.protocol.messages import CardInfo, CardState, Waiting
 from wsrc.user_client.naming import place
 
 
@@ -69,16 +69,16 @@ class Output:
             self.line(f"{name:<{width}}  {text}")
 
     def note(self, text: str) -> None:
-        """Say what goes on."""
+        """Print a line about the progress of a command."""
         if not self.quiet:
             click.echo(clean(text), err=True)
 
     def complain(self, text: str) -> None:
-        """Say what went wrong."""
+        """Print what went wrong."""
         click.echo(clean(text), err=True)
 
     def waiting(self, told: Waiting) -> None:
-        """Say for whom a card is waited for."""
+        """Print who holds a card that is waited for, and the place in the queue."""
         held = f", held by {told.lease.holder} since {told.lease.since}" if told.lease else ""
         self.note(f"Waiting for the card{held}; place in the queue: {told.position}.")
 
@@ -103,7 +103,7 @@ class Output:
             click.echo(line.rstrip())
 
     def failure(self, exc: WsrcError, status: int) -> None:
-        """Say why a command ends."""
+        """Print why a command ends."""
         if self.as_json:
             self._failed(exc, status)
         self.complain(f"wsrc: {exc}")
@@ -116,14 +116,14 @@ class Output:
             self.complain("  The card may or may not have run the command.")
 
     def interrupted(self, status: int) -> None:
-        """Tell a program that a command ends before it is done."""
+        """Print, as JSON, that a command ends before it is done."""
         in_doubt, self._in_doubt = self._in_doubt, False
         if self.as_json and not self.endless:
             outcome = Outcome.UNKNOWN if in_doubt else Outcome.NOT_EXECUTED
             self._failed(_InterruptionError(outcome), status)
 
     def wrong_usage(self, sentence: str, status: int) -> None:
-        """Tell a program that it gave arguments that are none."""
+        """Print, as JSON, what is wrong with the command line."""
         content = {"error": {"code": "usage", "message": sentence}, "exit_status": status}
         self.document(content)
 
@@ -144,17 +144,17 @@ class _InterruptionError(WsrcError):
 
 
 def clean(text: str) -> str:
-    """Take the control characters out of what others sent: a terminal would obey them."""
+    """Return what others sent without control characters, which a terminal would obey."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def response_line(response: Response) -> str:
-    """Show a response: data, status word, and what it means."""
+    """Return a response as a line: data, status word, and its meaning."""
     return f"{response}  {describe_sw(response.sw)}"
 
 
 def response_document(response: Response) -> dict[str, Any]:
-    """Describe a response for a program."""
+    """Return a response as JSON values."""
     return {
         "response": response.data.hex(),
         "sw": f"{response.sw:04X}",
@@ -163,7 +163,7 @@ def response_document(response: Response) -> dict[str, Any]:
 
 
 def card_document(card: CardInfo) -> dict[str, Any]:
-    """Describe a card for a program; what is not known is null."""
+    """Return a card as JSON values; what is not known is null."""
     lease = card.lease
     return {
         "host": card.host or card.remote_addr[0],
@@ -182,7 +182,7 @@ def card_document(card: CardInfo) -> dict[str, Any]:
 
 
 def error_document(exc: WsrcError) -> dict[str, Any]:
-    """Describe an error for a program."""
+    """Return an error as JSON values."""
     content: dict[str, Any] = {"code": exc.code.value, "message": str(exc)}
     match exc:
         case AmbiguousCardError():
@@ -205,7 +205,7 @@ def error_document(exc: WsrcError) -> dict[str, Any]:
 
 
 def atr_document(atr: bytes) -> dict[str, Any]:
-    """Describe an ATR for a program."""
+    """Return what an ATR says as JSON values."""
     facts = read_atr(atr)
     if facts is None:
         return {"protocols": None, "historical": None, "euicc_functions": None}
@@ -216,8 +216,14 @@ def atr_document(atr: bytes) -> dict[str, Any]:
     }
 
 
+def state_text(state: CardState) -> str:
+    """Return what a person is shown for a state; programs are shown the word of the protocol."""
+    texts = {CardState.ASSOCIATED: "in use", CardState.IN_USE: "in use on its host"}
+    return texts.get(state, state.value)
+
+
 def info_lines(card: CardInfo) -> list[str]:
-    """Show one card and what its ATR says."""
+    """Return the lines that describe one card and its ATR."""
     atr = bytes.fromhex(card.identities.atr)
     facts = read_atr(atr)
     lines = [
@@ -225,7 +231,7 @@ def info_lines(card: CardInfo) -> list[str]:
         *(("EID", eid) for eid in _eids(card)),
         ("Label", card.label or "none"),
         ("Reader", place(card)),
-        ("State", card.state.value),
+        ("State", state_text(card.state)),
         ("Holder", _holder(card) or "nobody"),
         ("Protocol", card.protocol.value if card.protocol else "not told"),
         ("ATR", atr.hex() or "none"),
@@ -263,7 +269,7 @@ def _row(card: CardInfo) -> tuple[str, ...]:
         card.host or card.remote_addr[0],
         card.reader or "",
         card.reader_name or "",
-        card.state.value,
+        state_text(card.state),
         card.lease.holder if card.lease else "",
         card.identities.iccid or "",
         "\n".join(_eids(card)),

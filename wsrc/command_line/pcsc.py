@@ -25,7 +25,7 @@ SOCKET_VARIABLE = "PCSCLITE_CSOCK_NAME"
 _SOCKET_NAME_OCTETS = len("/wsrc-pcsc-12345678/pcscd.comm")
 
 HELP = """
-Let PC/SC programs, unchanged, use cards that are elsewhere.
+Give unchanged PC/SC programs cards that are elsewhere.
 
 A program finds the cards as readers of its PC/SC service. A card is taken when the first program
 connects to it, freshly reset, and given back soon after the last one disconnects.
@@ -33,7 +33,7 @@ connects to it, freshly reset, and given back soon after the last one disconnect
 
 
 def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command the options that say which cards, each of which may be given again."""
+    """Add the options that say which cards, each of which may be repeated, to a command."""
 
     @functools.wraps(function)
     def run(*args: Any, which: Any, **options: Any) -> Any:

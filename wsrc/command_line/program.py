@@ -46,7 +46,7 @@ class Program(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Give the command the options that stood before its name."""
+        """Pass the options that stood before its name to the command."""
         name, command, rest = super().resolve_command(ctx, args)
         takes = command is not None and command is not completion
         return name, command, [*self._leading, *rest] if takes else rest
@@ -125,7 +125,7 @@ for _command in (
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command and give its exit status; nothing but a bug ends in a traceback."""
+    """Run the command and return its exit status; nothing but a bug ends in a traceback."""
     try:
         status: Any = program.main(arguments, PROGRAM, standalone_mode=False)
     except click.ClickException as exc:
@@ -147,7 +147,7 @@ def _wrong_usage(exc: click.ClickException, arguments: Sequence[str]) -> int:
 
 
 def _open_standard_streams() -> None:
-    """Have a file for each standard stream that is closed, and no character that none can carry."""
+    """Open a file for each standard stream that is closed; replace what it cannot encode."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream: object = getattr(sys, name)
         if stream is None:
@@ -163,7 +163,7 @@ def _end(number: signal.Signals) -> NoReturn:
 
 
 def main() -> None:
-    """Be the program."""
+    """Run the program."""
     catch(heeded(*_ENDING), _end)
     _open_standard_streams()
     sys.exit(run(sys.argv[1:]))

@@ -17,7 +17,7 @@ _FORWARDED = (*ENDING, "SIGQUIT", "SIGUSR1", "SIGUSR2")
 
 async def run_program(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """
-    Run a program to its end and give its exit status, 128 + n where signal n ended it.
+    Run a program to its end and return its exit status, 128 + n where signal n ended it.
 
     Signals go on to the program, but for those that the terminal has sent to it as well, and those
     that are ignored, which it ignores too. From its end on they are ignored: what is left to us is
@@ -60,7 +60,7 @@ class _Forwarding:
         self._process: asyncio.subprocess.Process | None = None
 
     def begin(self, process: asyncio.subprocess.Process) -> None:
-        """Say which program they are for."""
+        """Send signals to this program from now on, and those that came before."""
         self._process = process
         for number in self._early:
             self.take(number)

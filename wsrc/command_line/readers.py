@@ -30,7 +30,7 @@ def readers(call: Invocation, *, watch: bool, json_rpc: bool) -> None:
     A reader is in use while a user holds its card, or another program of its host does.
     """
     if json_rpc and call.output.as_json:
-        raise LocalProtocolError("Say --json or --json-rpc, not both.")
+        raise LocalProtocolError("Use --json or --json-rpc, not both.")
     call.output.endless = watch
     with call.client() as client:
         if json_rpc and watch:
@@ -46,7 +46,7 @@ def readers(call: Invocation, *, watch: bool, json_rpc: bool) -> None:
 
 
 def reader_document(reader: ReaderView) -> dict[str, Any]:
-    """Describe a reader for a program; what is not known is null."""
+    """Return a reader as JSON values; what is not known is null."""
     return {
         "number": reader.number,
         "host": reader.host,

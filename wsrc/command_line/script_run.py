@@ -56,7 +56,7 @@ class ScriptCard(Protocol):
 
 def run(card: ScriptCard, items: Sequence[Item], *, keep_going: bool = False) -> Iterator[Event]:
     """
-    Run a script and give what becomes of its lines.
+    Run a script and yield what becomes of its lines.
 
     It ends after the first status word that is not as expected, unless `keep_going`, and after
     the first command that is not answered.

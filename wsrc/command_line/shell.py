@@ -17,6 +17,7 @@ from wsrc.errors import (
     BadApduError,
     BadHexError,
     ConnectionLostError,
+    LocalProtocolError,
     SessionLostError,
     WsrcError,
 )
@@ -64,9 +65,9 @@ class ShellCard(VerbCard, Protocol):
 
 class Shell:
     """
-    Read lines and do what they say.
+    Reads lines and carries them out.
 
-    `read` gives a line for a prompt and raises EOFError at the end; `remember` keeps a line.
+    `read` returns a line for a prompt and raises EOFError at the end; `remember` keeps a line.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class Shell:
                 self._output.failure(exc, exit_status(exc))
             except KeyboardInterrupt:
                 self._output.interrupted(Exit.INTERRUPTED)
-                self._output.note("Given up; what the card has begun it finishes.")
+                self._output.note("Given up; the card finishes what it has begun.")
 
     def obey(self, line: str) -> None:
         """
@@ -134,6 +135,8 @@ class Shell:
                 self._verbs.show_atr(self._card.reset(ResetKind.COLD))
             case ["reset", "warm"]:
                 self._verbs.show_atr(self._card.reset(ResetKind.WARM))
+            case ["reset", *_]:
+                raise LocalProtocolError("reset takes cold or warm.")
             case [word, *_] as words if self._verbs.knows(word):
                 self._verbs.obey(words)
             case words:

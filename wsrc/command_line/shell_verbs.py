@@ -11,13 +11,13 @@ from wsrc.errors import LocalProtocolError
 from wsrc.user_client.card import Status
 
 HELP = """\
-begin               have a shared card alone: the others wait
+begin               hold a shared card alone: the others wait
 end [WHAT]          let the others go on; WHAT becomes of the card: leave, reset, unpower, eject
 reconnect [WHAT]    go on after another who shares the card reset it; WHAT as above, at first leave
 status              show what the card host's PC/SC says
 attribute NAME [HEX]
                     show an attribute of the reader, or set it
-control CODE [HEX]  ask something of the reader itself"""
+control CODE [HEX]  send a control code to the reader itself"""
 
 
 class VerbCard(Protocol):
@@ -76,7 +76,7 @@ class Verbs:
         Do what a line says.
 
         Raises:
-            LocalProtocolError: If it says too little or too much, or a word that is none.
+            LocalProtocolError: If a word is missing, too many or unknown.
             WsrcError: If it cannot be done.
         """
         self._table[words[0]](words[1:])
@@ -86,28 +86,28 @@ class Verbs:
         self._show({"atr": atr.hex(), **atr_document(atr)}, [atr.hex()])
 
     def _begin(self, words: Sequence[str]) -> None:
-        _check(words, 0, 0)
+        _check(words, 0, 0, "begin")
         self._card.begin()
 
     def _end(self, words: Sequence[str]) -> None:
-        _check(words, 0, 1)
+        _check(words, 0, 1, "end [WHAT]")
         what = words[0] if words else Disposition.LEAVE
-        _check_one_of(what, list(Disposition))
+        _check_one_of("end", what, list(Disposition))
         self._card.end(disposition=Disposition(what))
 
     def _reconnect(self, words: Sequence[str]) -> None:
-        _check(words, 0, 1)
+        _check(words, 0, 1, "reconnect [WHAT]")
         what = words[0] if words else Initialization.LEAVE
-        _check_one_of(what, list(Initialization))
+        _check_one_of("reconnect", what, list(Initialization))
         self.show_atr(self._card.reconnect(initialization=Initialization(what)))
 
     def _status(self, words: Sequence[str]) -> None:
-        _check(words, 0, 0)
+        _check(words, 0, 0, "status")
         status = self._card.status()
         self._show(verbs.status_document(status), verbs.status_lines(status))
 
     def _attribute(self, words: Sequence[str]) -> None:
-        _check(words, 1, 2)
+        _check(words, 1, 2, "attribute NAME [HEX]")
         name = verbs.attribute_of(words[0])
         if len(words) == 2:
             self._card.set_attribute(name, verbs.octets_of(words[1], "value"))
@@ -116,7 +116,7 @@ class Verbs:
         self._show({"attributes": {name: value.hex()}}, [verbs.value_text(value)])
 
     def _control(self, words: Sequence[str]) -> None:
-        _check(words, 1, 2)
+        _check(words, 1, 2, "control CODE [HEX]")
         number = verbs.control_number_of(words[0])
         octets = verbs.octets_of(words[1] if len(words) == 2 else "", "data")
         answer = self._card.control(number, octets)
@@ -130,11 +130,11 @@ class Verbs:
             self._output.line(line)
 
 
-def _check(words: Sequence[str], least: int, most: int) -> None:
+def _check(words: Sequence[str], least: int, most: int, usage: str) -> None:
     if not least <= len(words) <= most:
-        raise LocalProtocolError("That is too little or too much for this word; type help.")
+        raise LocalProtocolError(f"Usage: {usage}")
 
 
-def _check_one_of(word: str, known: Sequence[str]) -> None:
+def _check_one_of(verb: str, word: str, known: Sequence[str]) -> None:
     if word not in known:
-        raise LocalProtocolError(f"After this word comes one of {', '.join(known)}, or nothing.")
+        raise LocalProtocolError(f"{verb!r} takes {', '.join(known)} or nothing.")

@@ -13,7 +13,7 @@ _PREFIX = "scard_attr_"
 
 
 def status_lines(status: Status) -> list[str]:
-    """Show what PC/SC says of a card, as `output.info_lines` does."""
+    """Return the lines for what PC/SC says of a card."""
     lines = [
         ("Reader", status.reader_name),
         ("State", ", ".join(status.states)),
@@ -24,7 +24,7 @@ def status_lines(status: Status) -> list[str]:
 
 
 def status_document(status: Status) -> dict[str, Any]:
-    """Describe what PC/SC says of a card for a program."""
+    """Return what PC/SC says of a card as JSON values."""
     return {
         "reader_name": status.reader_name,
         "states": [state.value for state in status.states],
@@ -46,7 +46,7 @@ def control_number_of(text: str) -> int:
         number = -1
     if number < 0 or number > 0xFFFF_FFFF:
         raise LocalProtocolError(
-            f"{text[:40]!r} is no control number: say it as 3400, 0xD48, or by the code that "
+            f"{text[:40]!r} is no control number: write it as 3400, 0xD48, or by the code that "
             "pcsc-lite has for it, 0x42000D48."
         )
     code = control_number(number, windows=False)
@@ -67,7 +67,7 @@ def attribute_of(text: str) -> str:
         known = name if name in ATTRIBUTES else None
     if known is None:
         raise LocalProtocolError(
-            f"{text[:40]!r} is no attribute; `wsrc attribute --list` shows those that there are."
+            f"{text[:40]!r} is no attribute; `wsrc attribute --list` shows all."
         )
     return known
 
@@ -86,7 +86,7 @@ def octets_of(text: str, what: str) -> Octets:
 
 
 def value_text(value: bytes) -> str:
-    """Show the value of an attribute: the octets, and the text that they are, if they are one."""
+    """Return the value of an attribute as a line: octets, and the text if they are one."""
     text = value.rstrip(b"\0")
     readable = bool(text) and all(0x20 <= octet < 0x7F for octet in text)
     return f"{value.hex()}  {text.decode('ascii')}" if readable else value.hex()

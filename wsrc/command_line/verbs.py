@@ -57,7 +57,7 @@ def control(  # noqa: PLR0913 - the options of a command, each by its name
     call: Invocation, which: Filters, wait_s: float, hold: Hold, *, code: str, data: str
 ) -> None:
     """
-    Ask something of the reader itself and show its answer.
+    Send a control code to the reader itself and show its answer.
 
     CODE is a control number, such as 3400, which asks for the features of the reader; or the
     code that pcsc-lite has for it, such as 0x42000D48. DATA is in hexadecimal; `-` reads it from
@@ -84,7 +84,7 @@ def control(  # noqa: PLR0913 - the options of a command, each by its name
 @wait_option
 @hold_options(*Share, protocols=())
 @click.option("--set", "value", metavar="HEX", help="Set the attribute to these octets.")
-@click.option("--list", "only_names", is_flag=True, help="Show the names that there are.")
+@click.option("--list", "only_names", is_flag=True, help="Show the names of all attributes.")
 @click.argument("names", nargs=-1, metavar="[NAME]…")
 def attribute(  # noqa: PLR0913 - the options of a command, each by its name
     call: Invocation,
@@ -108,7 +108,7 @@ def attribute(  # noqa: PLR0913 - the options of a command, each by its name
         return
     octets = verbs.octets_of(value, "value") if value is not None else None
     if octets is not None and len(known) != 1:
-        raise LocalProtocolError("--set sets one attribute; name the one that is meant.")
+        raise LocalProtocolError("--set sets one attribute; name it.")
     with _reader(call, which, wait_s, hold) as card:
         if octets is not None:
             card.set_attribute(known[0], octets)
@@ -128,7 +128,7 @@ def attribute(  # noqa: PLR0913 - the options of a command, each by its name
 def _reader(
     call: Invocation, which: Filters, wait_s: float, hold: Hold
 ) -> Generator[Card, None, None]:
-    """Have a card; say how a reader without one is asked."""
+    """Hold a card; a refusal says how a reader without one is asked."""
     try:
         with call.card(which, wait_s, hold) as card, call.output.at_risk():
             yield card

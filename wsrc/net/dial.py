@@ -18,10 +18,10 @@ from wsrc.net.websocket import CLOSE_S, FLUSH_S, READ_LIMIT, Link
 _TIMEOUT = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)  # pyright: ignore[reportCallIssue]  # attrs-like
 
 _CLOSED_S = 0.5
-"""How long the end of TLS is waited for; a peer that is gone does not answer it."""
+"""How long to wait for the end of TLS; a peer that is gone does not answer it."""
 
 _STEP_S = 0.001
-"""How often it is looked whether a socket is closed; there is no other way to learn that."""
+"""How often a socket is polled for its end; there is no other way to learn of it."""
 
 
 @asynccontextmanager
@@ -34,7 +34,7 @@ async def dial(
     longest: int | None = None,
 ) -> AsyncGenerator[Link]:
     """
-    Connect to `url`, give the link with its writer running, and close it at the end.
+    Connect to `url`, yield the link with its writer running, and close it at the end.
 
     A server that does not answer pings for 1.5 times `ping_s` counts as gone. A message of more
     than `longest` octets is not sent.
@@ -93,7 +93,7 @@ def _no_redirects() -> aiohttp.TraceConfig:
 
 @asynccontextmanager
 async def _writing(link: Link) -> AsyncGenerator[Link]:
-    """Run the writer of a link, and let it close the connection whatever ends the context."""
+    """Run the writer of a link, which closes the connection whatever ends the context."""
     try:
         async with asyncio.TaskGroup() as tasks:
             writer = tasks.create_task(link.run_writer(), name="writer")

@@ -11,17 +11,17 @@ from wsrc.protocol.codec import UnreadableError, tag_of
 
 async def greet(link: Link, hello: m.Hello, limit_s: float, server: str) -> m.HelloAck:
     """
-    Say hello, before anything else can be sent, and wait for the answer.
+    Send `hello`, before anything else can be sent, and return the answer.
 
     Args:
-        link: A connection on which nothing was said.
+        link: A connection on which nothing was sent yet.
         hello: Who we are.
         limit_s: How long the server may take.
         server: How sentences name it, such as its URL.
 
     Raises:
         ConnectionLostError: If there is no answer within `limit_s`, or no connection any more.
-        RemoteProtocolError: If something else comes than an answer to `hello`.
+        RemoteProtocolError: If anything but an answer to `hello` comes.
         RefusedError: If the server refuses us, with its code and sentence; or if it speaks the
             first form only, with the code `not_supported`.
     """

@@ -2,6 +2,7 @@
 """TLS contexts of both sides, and what a failed dial means in words."""
 
 import errno
+import os
 import socket
 import ssl
 from contextlib import suppress
@@ -26,7 +27,7 @@ _HANG_UPS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
 def server_context(cert: Path, key: Path, minimum: str = "1.2") -> ssl.SSLContext:
     """
-    Make the context of a server; TLS 1.3 is used wherever the peer can.
+    Return the context of a server; TLS 1.3 is used wherever the peer can.
 
     Args:
         cert: PEM file of the certificate and its chain.
@@ -56,7 +57,7 @@ def server_context(cert: Path, key: Path, minimum: str = "1.2") -> ssl.SSLContex
 
 def client_context(ca: Path | None = None) -> ssl.SSLContext:
     """
-    Make the context of a client, which checks the server's certificate and name.
+    Return the context of a client, which checks the server's certificate and name.
 
     Args:
         ca: PEM file of the CAs to trust instead of those of the system.
@@ -78,7 +79,7 @@ def client_context(ca: Path | None = None) -> ssl.SSLContext:
 
 def context_for(url: str, ca: Path | None = None) -> ssl.SSLContext | None:
     """
-    Make the context of a client of this URL; None for `ws://`, which has no TLS.
+    Return the context of a client of this URL; None for `ws://`, which has no TLS.
 
     Raises:
         ConfigError: As `client_context`.
@@ -87,7 +88,7 @@ def context_for(url: str, ca: Path | None = None) -> ssl.SSLContext | None:
 
 
 def explain(exc: BaseException, url: str) -> str:
-    """Say why a server could not be reached, and what to do about it."""
+    """Return why a server could not be reached, and what to do about it."""
     host = urlsplit(url).hostname or url
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
         exc = exc.certificate_error
@@ -147,7 +148,7 @@ def _readable(setting: str, path: Path) -> None:
 
 
 def _wrong_pair(cert: Path, key: Path, exc: ssl.SSLError) -> ConfigError:
-    """Find out which of the two files is wrong."""
+    """Return an error that names which of the two files is wrong."""
     if exc.reason in {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"}:
         return ConfigError(
             "tls_key", f"the key in {key} does not belong to the certificate in {cert}"
@@ -225,6 +226,6 @@ def _explain_network(exc: BaseException, host: str) -> str:
         return "the server did not answer in time; check the address and the firewalls between."
     if isinstance(exc, socket.gaierror):
         return f"there is no host {host}; check the name and this host's DNS."
-    if isinstance(exc, OSError) and exc.strerror:
-        return f"cannot connect: {exc.strerror}."
+    if isinstance(exc, OSError) and exc.errno:
+        return f"cannot connect: {os.strerror(exc.errno)}."
     return f"cannot connect: {str(exc) or type(exc).__name__}."

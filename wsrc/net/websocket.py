@@ -48,14 +48,14 @@ WebSocket = ClientWebSocketResponse[bool] | WebSocketResponse[bool]
 
 
 class Pace(Protocol):
-    """Who says when the next frame of a peer may be looked at."""
+    """Decides when the next frame of a peer may be looked at."""
 
     async def next(self) -> None:
         """Wait for it; the one before is dealt with."""
         ...
 
     def begin(self) -> None:
-        """Take that there is one, which is dealt with from now on."""
+        """Note that there is one, which is dealt with from now on."""
         ...
 
 
@@ -131,7 +131,7 @@ class Link:
 
     def close(self, code: int, reason: str) -> None:
         """
-        Have the writer send what is queued, then close; the first call decides.
+        Close once the writer has sent what is queued; the first call decides.
 
         A peer that does not take it within `FLUSH_S` loses its connection without a goodbye.
         """
@@ -160,9 +160,9 @@ class Link:
         Return the next message and its text.
 
         Raises:
-            UnreadableError: The message is to be answered with this error; the link goes on.
-            RemoteProtocolError: The peer broke the protocol and must be closed with 1002.
-            ConnectionLostError: The connection is closed; the sentence has code and reason.
+            UnreadableError: If the message is to be answered with this error; the link goes on.
+            RemoteProtocolError: If the peer broke the protocol and must be closed with 1002.
+            ConnectionLostError: If the connection is closed; the sentence has code and reason.
         """
         frame = await self._frame()
         match frame.type:
@@ -220,7 +220,7 @@ class Link:
         await self._socket.close(code=code, message=_shortened(reason))
 
     def stop_writer(self) -> None:
-        """Tell the writer that the peer is gone."""
+        """Stop the writer, for the peer is gone."""
         self.close(CloseCode.DONE, "")
 
     async def _flush(self) -> None:
@@ -244,7 +244,7 @@ class Link:
             self._unread.note(self, self._queued_octets)
 
     def _bound(self, seconds: float) -> None:
-        """Break the connection that late, which does nothing to one that is closed by then."""
+        """Break the connection after that time, if it is not closed by then."""
         if self._limit is not None:
             self._limit.cancel()
         loop = asyncio.get_running_loop()

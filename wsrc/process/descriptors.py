@@ -13,7 +13,7 @@ def occupy_standard() -> None:
     """
     Open what is closed of descriptors 0, 1 and 2, so that no socket becomes one of them.
 
-    Reading from such a one or writing to it fails, as if it were closed still.
+    Reading from one of them or writing to it fails, as if it were still closed.
     """
     for number, flags in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
         try:
@@ -24,7 +24,7 @@ def occupy_standard() -> None:
 
 
 def allow(wanted: int) -> int:
-    """Raise the limit of open files for so many more, as far as it goes; return how many may be."""
+    """Raise the limit of open files for so many more, as far as possible; return how many fit."""
     try:
         import resource  # noqa: PLC0415 - only where there are such limits
     except ImportError:

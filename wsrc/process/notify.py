@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tell systemd how the service is doing (sd_notify(3)), without its library."""
+"""State of the service for systemd (sd_notify(3)), without its library."""
 
 import os
 import socket

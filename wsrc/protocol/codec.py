@@ -78,7 +78,7 @@ def encode(message: Message) -> bytes:
 
 def check(message: Message) -> None:
     """
-    See that a server takes a message whose fields a caller chose.
+    Check that a server would take a message whose fields a caller chose.
 
     Raises:
         LocalProtocolError: If a field has a value that the protocol does not have.
@@ -89,9 +89,9 @@ def check(message: Message) -> None:
     except UnicodeEncodeError as exc:
         raise LocalProtocolError(f"A text for {tag!r} cannot be written in UTF-8.") from exc
     except msgspec.DecodeError as exc:
-        raise LocalProtocolError(f"{tag!r} cannot be asked so: {_explain(exc)}.") from exc
+        raise LocalProtocolError(f"Invalid {tag!r} request: {_explain(exc)}.") from exc
     except NotImplementedError as exc:
-        raise LocalProtocolError(f"{tag!r} cannot be asked so: {exc} has no form in it.") from exc
+        raise LocalProtocolError(f"Invalid {tag!r} request: {exc} has no form in it.") from exc
 
 
 def decode(text: bytes | str) -> Message:
@@ -125,7 +125,7 @@ def decode(text: bytes | str) -> Message:
         why = f"The message {envelope.msg_type!r} is wrong: {_explain(exc)}."
         raise RemoteProtocolError(why) from exc
     except (UnicodeError, RecursionError) as exc:
-        raise RemoteProtocolError("The text is not UTF-8, or nested too deep.") from exc
+        raise RemoteProtocolError("The text is not UTF-8, or nested too deeply.") from exc
     return message
 
 
@@ -177,7 +177,7 @@ def _envelope(text: bytes | str) -> _Envelope:
 
 
 def _explain(exc: msgspec.DecodeError) -> str:
-    """Say what is wrong without the value, of any length, that msgspec repeats of an enum."""
+    """Return what is wrong without the value, of any length, that msgspec repeats of an enum."""
     sentence = str(exc)
     what, where = "Invalid enum value", sentence.rfind(" - at `$")
     return what + sentence[where:] if sentence.startswith(what) else sentence

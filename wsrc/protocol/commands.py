@@ -43,7 +43,7 @@ class RApdu(Numbered, frozen=True, tag="r_apdu", kw_only=True):
         StepResult | None,
         means(
             "With `look_ahead`, after 61xx: what the card answered to the GET RESPONSE that its "
-            "card client sent at once; the card has nothing more to give to another"
+            "card client sent at once; the card has nothing left for another GET RESPONSE"
         ),
     ] = None
 

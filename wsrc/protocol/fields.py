@@ -16,7 +16,7 @@ from wsrc.octets import Octets
 
 def means(text: str, **keywords: object) -> msgspec.Meta:
     """
-    Say what a field means.
+    Return the description of a field.
 
     Args:
         text: For another implementer, with units and ranges, without a full stop.

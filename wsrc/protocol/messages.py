@@ -87,7 +87,7 @@ from wsrc.protocol.verbs import (
 )
 
 VERSION = 1
-"""Version of the protocol that `hello` and `hello_ack` tell; raised by incompatible changes."""
+"""Version of the protocol in `hello` and `hello_ack`; raised by incompatible changes."""
 
 MAX_BATCH = 256
 """Commands in one batch."""
@@ -175,7 +175,7 @@ class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):
     protocols: Protocols = ()
     secret: Annotated[
         str | None,
-        means("What the session is to be resumed by, hard to guess; without it there is no resume"),
+        means("Secret that resumes the session, hard to guess; without it there is no resume"),
     ] = None
     keep_s: Annotated[
         float,
@@ -222,7 +222,7 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     share: ShareMode = Share.EXCLUSIVE
     protocols: Protocols = ()
     secret: Annotated[
-        str | None, means("What the session is resumed by; absent where it cannot be")
+        str | None, means("Secret that resumes the session; absent where it cannot be resumed")
     ] = None
     keep_s: Annotated[
         float,
@@ -285,7 +285,7 @@ class Cancel(Message, frozen=True, tag="cancel", kw_only=True):
 
 
 class CancelAck(Message, frozen=True, tag="cancel_ack", kw_only=True):
-    """Whether a request was given up; if so, it is answered with `cancelled`, but for a batch."""
+    """Whether a request was given up; if so, it is answered with `cancelled`, except a batch."""
 
     cancelled: Annotated[bool, means("Whether it was given up")]
     session: Annotated[str | None, means("As `cancel` had it")] = None
@@ -317,7 +317,7 @@ class Resume(Message, frozen=True, tag="resume", kw_only=True):
     ] = 0
     host: Annotated[
         str | None,
-        means("`host` of the card: there a server asks that knows nothing of the session"),
+        means("`host` of the card, which a server asks that does not know the session"),
     ] = None
     reader: Annotated[str | None, means("`reader` of the card, for the same")] = None
 
@@ -341,7 +341,7 @@ class SessionInterrupted(Message, frozen=True, tag="session_interrupted", kw_onl
 
 class SessionEnded(Message, frozen=True, tag="session_ended", kw_only=True):
     """
-    A session ended without being asked to, or ended before it was to be resumed.
+    A session ended unasked, or before it was resumed.
 
     The latter answers `resume` and has its `id`. What the card knew of the session is gone.
     """
@@ -406,5 +406,5 @@ def session_of(message: Message) -> str | None:
 
 
 def error(code: ErrorCode, sentence: str, **fields: Any) -> Error:
-    """Make an `error` whose `pcsc` agrees with its code."""
+    """Return an `error` whose `pcsc` agrees with its code."""
     return Error(message=sentence, code=code, pcsc=code.pcsc, **fields)

@@ -65,7 +65,7 @@ class ClientType(Word):
 class CardState(Word):
     """What a card is doing; the first form knows `ready` and `associated`."""
 
-    IDENTIFYING = "identifying", "Is being asked who it is; can be selected, which waits"
+    IDENTIFYING = "identifying", "Is being identified; selecting it waits"
     READY = "ready", "Free"
     ASSOCIATED = "associated", "Held by a user"
     RESETTING = "resetting", "Was held, and is being reset for the next user; selecting it waits"
@@ -77,7 +77,7 @@ class ReaderState(Word):
     """What a card client says of one of its readers."""
 
     EMPTY = "empty", "No card"
-    IDENTIFYING = "identifying", "A card that is being asked who it is"
+    IDENTIFYING = "identifying", "A card that is being identified"
     READY = "ready", "A card that is known and free to be attached"
     MUTE = "mute", "A card that gives no ATR"
     IN_USE = "in_use", "A card that another program of the host holds"
@@ -88,7 +88,7 @@ class Change(Word):
     """What happened to a card or a reader."""
 
     ADDED = "added", "Came, or came into the filter"
-    CHANGED = "changed", "Is described otherwise: another state, holder, identity or label"
+    CHANGED = "changed", "Has another state, holder, identity or label"
     REMOVED = "removed", "Went, or left the filter; the card is described as it was"
 
 
@@ -121,7 +121,7 @@ class CardInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     remote_addr: Annotated[
         tuple[str, int],
-        means("Name of the card host, and 0: where it is on the network is nobody's business"),
+        means("Name of the card host, and 0: its network address is not disclosed"),
     ]
     identities: Annotated[Identities, means("The card as the first form names it")]
     state: Annotated[CardState, means("What the card is doing")]
@@ -157,10 +157,10 @@ class RunningSession(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     session: Annotated[str, means("Name of the session")]
     reader: ReaderId
     insertion: Annotated[int, means("`insertion` of the card that the session is with")]
-    holder: Annotated[str, means("Name of the user, as `attach` told it")]
+    holder: Annotated[str, means("Name of the user, as in `attach`")]
     keep_s: Annotated[float, means("`keep_s` of its `attach_ack`, in seconds")]
     share: ShareMode = Share.EXCLUSIVE
-    instance: Annotated[str | None, means("The run of the user client, as `attach` told it")] = None
+    instance: Annotated[str | None, means("The run of the user client, as in `attach`")] = None
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -108,7 +108,7 @@ class WatchReaders(Selecting, frozen=True, tag="watch_readers", kw_only=True):
 
 
 class WatchReadersAck(Message, frozen=True, tag="watch_readers_ack", kw_only=True):
-    """Changes follow, from what was asked for on or from the readers that are given here."""
+    """Changes follow: those after `since`, or after the readers given here."""
 
     instance: ServerRun
     seq: Annotated[int, means("Changes after the one of this number follow")]
@@ -127,7 +127,7 @@ class ReaderEvent(Message, frozen=True, tag="reader_event", kw_only=True):
     """
     A reader was plugged in, changed or went.
 
-    Who watches with filters is not told of all, so that numbers are left out.
+    A watcher with filters is not told of all, so that numbers are skipped.
     """
 
     seq: Annotated[int, means("Number of the change, one more than that of the change before")]
@@ -136,7 +136,7 @@ class ReaderEvent(Message, frozen=True, tag="reader_event", kw_only=True):
 
 
 class ReaderMark(Message, frozen=True, tag="reader_mark", kw_only=True):
-    """To a watcher of the form `json_rpc`: all notifications up to a change are out."""
+    """To a watcher of the form `json_rpc`: all notifications up to a change were sent."""
 
     seq: Annotated[int, means("Number of the last change that is notified")]
 
@@ -231,7 +231,7 @@ def card_info(reader: ReaderView, state: CardState) -> CardInfo:
 
 
 def state_change(reader: ReaderView) -> StateChange:
-    """Say in JSON-RPC how a reader is."""
+    """Return the state of a reader as a JSON-RPC notification."""
     present = reader.state in {SlotState.PRESENT, SlotState.MUTE}
     params = PcscReaderState(
         reader_id=reader.reader,
@@ -246,7 +246,7 @@ def state_change(reader: ReaderView) -> StateChange:
 
 
 def list_change(readers: Iterable[ReaderView]) -> ListChange:
-    """Say in JSON-RPC which readers there are."""
+    """Return the readers that there are as a JSON-RPC notification."""
     both = [(reader.name, reader.reader) for reader in readers]
     params = PcscReaders(
         names=tuple(name for name, _ in both), reader_ids=tuple(id_ for _, id_ in both)

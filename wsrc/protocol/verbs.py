@@ -15,24 +15,24 @@ from wsrc.protocol.parts import Numbered
 
 AttributeName = Annotated[str, means("Name of the attribute; see Attributes")]
 AttributeValue = Annotated[
-    Octets, means("Value of the attribute, in the form that PC/SC gives it; it may be empty")
+    Octets, means("Value of the attribute, in the form that PC/SC has; it may be empty")
 ]
 
 
 class Status(Numbered, frozen=True, tag="status", kw_only=True):
-    """Ask how the card is, as its card host's PC/SC says (SCardStatus)."""
+    """Ask for the state of the card in its card host's PC/SC (SCardStatus)."""
 
     session: Session
 
 
 class StatusAck(Numbered, frozen=True, tag="status_ack", kw_only=True):
-    """How the card is; `protocol` and `atr` are absent where there are none."""
+    """State of the card; `protocol` and `atr` are absent where there are none."""
 
     session: Session
     reader_name: ReaderName
     states: Annotated[
         tuple[CardStatus, ...],
-        means("What is so: all that holds on pcsc-lite, what goes farthest on Windows"),
+        means("All states that hold on pcsc-lite, the furthest one on Windows"),
     ]
     protocol: ProtocolInForce | None = None
     atr: Atr | None = None
@@ -60,7 +60,7 @@ class ReconnectAck(Numbered, frozen=True, tag="reconnect_ack", kw_only=True):
 
 
 class BeginTransaction(Numbered, frozen=True, tag="begin_transaction", kw_only=True):
-    """Have a shared card alone until `end_transaction`; may be asked for again within it."""
+    """Reserve a shared card until `end_transaction`; transactions nest."""
 
     session: Session
 
@@ -87,7 +87,7 @@ class EndTransactionAck(Numbered, frozen=True, tag="end_transaction_ack", kw_onl
 
 
 class Control(Numbered, frozen=True, tag="control", kw_only=True):
-    """Ask something of the reader itself (SCardControl)."""
+    """Send a control code to the reader itself (SCardControl)."""
 
     session: Session
     number: Annotated[
@@ -106,7 +106,7 @@ class ControlAck(Numbered, frozen=True, tag="control_ack", kw_only=True):
     session: Session
     response: Annotated[
         Octets,
-        means("What it answered, maybe nothing; to 3400 with numbers in place of control codes"),
+        means("What it answered, possibly empty; for 3400 with numbers in place of control codes"),
     ]
 
 

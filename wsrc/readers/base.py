@@ -68,7 +68,7 @@ class Direct(Protocol):
 
     def control(self, number: int, octets: bytes) -> bytes:
         """
-        Ask something of the reader itself; `number` is the same on every platform.
+        Send a control code to the reader; `number` is the same on every platform.
 
         Raises:
             RefusedError: If the reader cannot do that; code `not_supported`.
@@ -93,7 +93,7 @@ class Direct(Protocol):
 
     def close(self, *, eject: bool = False) -> None:
         """
-        Power the card off, if there is one, and let go of the reader; never raises.
+        Power the card off, if there is one, and release the reader; never raises.
 
         With `eject`, a reader that can push the card out does.
         """
@@ -120,7 +120,7 @@ class Connection(Direct, Protocol):
 
     def transmit(self, octets: bytes) -> bytes:
         """
-        Send one TPDU (T=0) or one APDU (T=1) as it is and give the card's answer as it is.
+        Send one TPDU (T=0) or one APDU (T=1) as it is and return the card's answer as it is.
 
         Raises:
             CardError: With the outcome: whether the card may have run the command.
@@ -129,7 +129,7 @@ class Connection(Direct, Protocol):
 
     def reset(self, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> bytes:
         """
-        Reset the card and give the new ATR; `protocols` as in `Reader.connect`.
+        Reset the card and return the new ATR; `protocols` as in `Reader.connect`.
 
         Raises:
             RefusedError: If the card has none of these; code `protocol_mismatch`.
@@ -171,7 +171,7 @@ class Reader(Protocol):
         Take the card, powered by a cold reset, such that nobody else can use it meanwhile.
 
         With the share `shared` programs of this host that want it wait, where PC/SC lets them, and
-        are refused otherwise: it is for a few questions, and for who nobody waits for.
+        are refused otherwise: it is for a few questions that no user waits for.
 
         Args:
             protocols: Those that may be used; none means any, the one that PC/SC itself chooses.
@@ -197,7 +197,7 @@ class Reader(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what the reader holds on the host; never raises."""
+        """Release what the reader holds on the host; never raises."""
         ...
 
 

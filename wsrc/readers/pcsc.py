@@ -168,7 +168,7 @@ class PcscSource:
         self._fresh = True
 
     def _look(self) -> list[Slot]:
-        """Wait for a change, at most `_WAIT_MS` and at first not at all; give the slots."""
+        """Wait for a change, at most `_WAIT_MS` and at first not at all; return the slots."""
         context = self._context.handle("PC/SC")
         self._own.look()
         names = self._names(context)

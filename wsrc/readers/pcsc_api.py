@@ -46,7 +46,7 @@ SERVICE_GONE: Final = frozenset(
         Code.SCARD_E_SYSTEM_CANCELLED,
     }
 )
-"""A context that gives one of these is dead; another may work."""
+"""A context that returns one of these is dead; another may work."""
 
 _START_SERVICE = "start pcscd on this host, for example with: systemctl start pcscd.socket"
 _NO_ATR = "the card gives no usable answer to reset; take it out, clean it and put it back"
@@ -127,7 +127,7 @@ _NEVER_SENT: Final = frozenset(
         Code.SCARD_W_UNPOWERED_CARD,
     }
 )
-"""Errors of SCardTransmit that the resource manager gives before it turns to the reader."""
+"""Errors of SCardTransmit that the resource manager returns before it turns to the reader."""
 
 _NEVER_SENT_BY_PCSC_LITE: Final = frozenset({Code.SCARD_E_NO_SERVICE, Code.SCARD_W_REMOVED_CARD})
 """
@@ -233,7 +233,7 @@ class Scard:
     def reconnect(
         self, card: int, share_mode: int, protocols: int, initialization: int
     ) -> tuple[int, int]:
-        """Reset a card; give the result code and the protocol now in force."""
+        """Reset a card; return the result code and the protocol now in force."""
         code, protocol = self._call("SCardReconnect", card, share_mode, protocols, initialization)
         return unsigned(code), protocol
 
@@ -290,14 +290,14 @@ def error_name(code: int) -> str:
 
 
 def card_error(code: int, reader: str, outcome: Outcome = Outcome.NOT_EXECUTED) -> CardError:
-    """Make the error for a result code of a call that is no command to the card."""
+    """Return the error for a result code of a call that is no command to the card."""
     code = unsigned(code)
     kind, sentence = _MEANINGS.get(code, (CardTransmissionError, "PC/SC failed; connect again"))
     return kind(f"reader {reader!r}: {sentence} ({error_name(code)})", outcome)
 
 
 def connect_error(code: int, reader: str) -> CardError:
-    """Make the error for a card that did not come up: there a mismatch means an unusable ATR."""
+    """Return the error for a card that did not come up: a mismatch means an unusable ATR."""
     if unsigned(code) == Code.SCARD_E_PROTO_MISMATCH:
         text = f"reader {reader!r}: {_NO_ATR} ({error_name(code)})"
         return CardUnresponsiveError(text, Outcome.NOT_EXECUTED)
@@ -305,7 +305,7 @@ def connect_error(code: int, reader: str) -> CardError:
 
 
 def transmit_error(code: int, reader: str, *, pcsc_lite: bool) -> CardError:
-    """Make the error for a failed SCardTransmit, with what is known of the command."""
+    """Return the error for a failed SCardTransmit, with what is known of the command."""
     unsent = _NEVER_SENT | _NEVER_SENT_BY_PCSC_LITE if pcsc_lite else _NEVER_SENT
     known = unsigned(code) in unsent
     return card_error(code, reader, Outcome.NOT_EXECUTED if known else Outcome.UNKNOWN)

@@ -30,12 +30,7 @@ class PcscDirect:
         self._let_go = let_go
 
     def status(self) -> Status:
-        """
-        Return what SCardStatus says.
-
-        Raises:
-            CardError: If the reader cannot be asked.
-        """
+        """See `base.Direct.status`."""
         code, state, protocol, atr = self._scard.status(self._handle())
         if code != Code.SCARD_S_SUCCESS:
             raise self._failure(code)
@@ -43,13 +38,7 @@ class PcscDirect:
         return Status(states, PROTOCOLS.get(protocol), atr)
 
     def control(self, number: int, octets: bytes) -> bytes:
-        """
-        Ask something of the reader itself; `number` is the same on every platform.
-
-        Raises:
-            RefusedError: If the reader cannot do that.
-            CardError: If it failed.
-        """
+        """See `base.Direct.control`."""
         control = control_code(number, windows=api.WINDOWS)
         if control is None:
             raise self._refusal(f"no control number {number}")
@@ -60,13 +49,7 @@ class PcscDirect:
         return answer
 
     def get_attribute(self, name: str) -> bytes:
-        """
-        Return an attribute by its name of `pcsc_numbers.ATTRIBUTES`.
-
-        Raises:
-            RefusedError: If there is no such name or the reader has no such attribute.
-            CardError: If it failed.
-        """
+        """See `base.Direct.get_attribute`."""
         code, value = self._scard.get_attribute(self._handle(), self._attribute(name))
         if code in api.NO_ATTRIBUTE and (known := self._known(name)):
             return known
@@ -79,14 +62,14 @@ class PcscDirect:
         self._check(code, f"no attribute {name} that can be set", api.NO_ATTRIBUTE)
 
     def close(self, *, eject: bool = False) -> None:
-        """Power the card off, or push it out, and let go of the reader; never raises."""
+        """Power the card off, or push it out, and release the reader; never raises."""
         card, self._card = self._card, None
         if card is not None:
             self._scard.disconnect(card, Disposition.EJECT if eject else Disposition.UNPOWER)
             self._let_go()
 
     def leave(self) -> None:
-        """Let go of the reader, and leave the card as it is; never raises."""
+        """Release the reader, and leave the card as it is; never raises."""
         card, self._card = self._card, None
         if card is not None:
             self._scard.disconnect(card, Disposition.LEAVE)

@@ -35,7 +35,7 @@ _NOT_IN_THIS_PROTOCOL: Final = frozenset(
         Code.SCARD_E_NOT_TRANSACTED,
     }
 )
-"""What a reset gives where another protocol may work: drivers name this failure as they like."""
+"""Codes of a reset where another protocol may work: drivers name this failure as they like."""
 
 _INITIALIZATION: Final = {
     ResetKind.COLD: Disposition.UNPOWER,
@@ -82,7 +82,7 @@ class Context:
             self._scard.cancel(handle)
 
     def release(self) -> None:
-        """Let go of it; the next `handle` makes another."""
+        """Release it; the next `handle` makes another."""
         handle, self._handle = self._handle, None
         if handle is not None:
             self._scard.release_context(handle)
@@ -90,7 +90,7 @@ class Context:
 
 class OwnUse:
     """
-    Which readers we use ourselves: what PC/SC shows of their use is no news.
+    Readers that we use ourselves: what PC/SC shows of their use is no news.
 
     Readers may be used in any thread while one other thread looks at all of them.
     """
@@ -272,7 +272,7 @@ class PcscConnection(PcscDirect):
         self._power(Disposition.UNPOWER, protocols)
 
     def close(self, *, eject: bool = False) -> None:
-        """Power the card off, or push it out, and let go of it; never raises."""
+        """Power the card off, or push it out, and release it; never raises."""
         if self._mode == ShareMode.SHARED and self._card is not None:
             self._scard.end_transaction(self._card, Disposition.UNPOWER)
             self.leave()
@@ -291,7 +291,7 @@ class PcscConnection(PcscDirect):
 
     def transmit(self, octets: bytes) -> bytes:
         """
-        Send one TPDU (T=0) or one APDU (T=1) as it is and give the card's answer as it is.
+        Send one TPDU (T=0) or one APDU (T=1) as it is and return the card's answer as it is.
 
         Raises:
             CardError: With the outcome: whether the card may have run the command. Less than a
@@ -312,7 +312,7 @@ class PcscConnection(PcscDirect):
 
     def reset(self, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> bytes:
         """
-        Reset the card and give the new ATR; the protocol is agreed on anew, among these if given.
+        Reset the card and return the new ATR; the protocol is agreed on anew, among these if any.
 
         Raises:
             RefusedError: If the card has none of these protocols.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Readers that hold simulated cards, for demonstration, for tests and for who has no card."""
+"""Readers that hold simulated cards, for demonstrations, for tests and for want of a card."""
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -41,7 +41,7 @@ class SimulatedSource:
 
     def plug(self, card: Card | None = None, name: str | None = None) -> str:
         """
-        Add a reader, with or without a card, and give its name.
+        Add a reader, with or without a card, and return its name.
 
         Raises:
             ValueError: If a reader of that name is there.
@@ -83,7 +83,7 @@ class SimulatedSource:
 
     def remove(self, name: str) -> Card:
         """
-        Take the card out and give it.
+        Take the card out and return it.
 
         Raises:
             ValueError: If the reader is empty.
@@ -187,16 +187,7 @@ class SimulatedReader:
     def connect(
         self, protocols: Sequence[CardProtocol] = (), *, share: Share = Share.EXCLUSIVE
     ) -> SimulatedConnection:
-        """
-        Take the card for exclusive use, whatever the share, powered by a cold reset.
-
-        Raises:
-            RefusedError: If the card has none of these protocols.
-            CardNotPresentError: If the slot is empty.
-            CardUnresponsiveError: If the card gives no ATR.
-            ReaderInUseError: If another connection or program holds the card.
-            ReaderUnavailableError: If the reader was unplugged.
-        """
+        """See `base.Reader.connect`; the card is taken for exclusive use whatever the share."""
         card, event_count = self._bay.take()
         try:
             check_protocol(self._bay, card, protocols)
@@ -207,18 +198,12 @@ class SimulatedReader:
         return SimulatedConnection(self._bay, card, event_count, self._source.find_dead)
 
     def connect_direct(self) -> SimulatedDirect:
-        """
-        Take the reader as it is, with or without a card.
-
-        Raises:
-            ReaderInUseError: If another connection or program holds it.
-            ReaderUnavailableError: If the reader was unplugged.
-        """
+        """See `base.Reader.connect_direct`."""
         self._bay.take_direct()
         return SimulatedDirect(self._bay)
 
     def close(self) -> None:
-        """Let go of the reader; nothing is held."""
+        """Release the reader; nothing is held."""
 
 
 def _no_reader(name: str) -> ReaderUnavailableError:

@@ -50,7 +50,7 @@ class Bay:
         self.event_count += 1
 
     def take_out(self) -> Card | None:
-        """Take the card out; its connection is good for nothing any more."""
+        """Take the card out; its connection is void from then on."""
         card, self.card = self.card, None
         if card is not None:
             self.event_count += 1
@@ -59,7 +59,7 @@ class Bay:
         return card
 
     def take(self) -> tuple[Card, int]:
-        """Give the card to one connection."""
+        """Reserve the card for one connection, and return it with its event count."""
         with self._changed:
             card = self._present()
             self._require_free()
@@ -67,7 +67,7 @@ class Bay:
             return card, self.event_count
 
     def take_direct(self) -> None:
-        """Give the reader to one connection, with or without a card."""
+        """Reserve the reader for one connection, with or without a card."""
         with self._changed:
             self._require_plugged()
             self._require_free()

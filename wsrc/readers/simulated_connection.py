@@ -36,12 +36,7 @@ class SimulatedDirect:
         self._closed = False
 
     def status(self) -> Status:
-        """
-        Return what PC/SC would say.
-
-        Raises:
-            CardError: If the connection was closed or the reader was unplugged.
-        """
+        """See `base.Direct.status`."""
         self._check()
         card = self._bay.look()
         if card is None:
@@ -49,13 +44,7 @@ class SimulatedDirect:
         return Status((CardStatus.PRESENT,), None, card.atr)
 
     def control(self, number: int, octets: bytes) -> bytes:
-        """
-        Answer `ECHO_CONTROL` with what came, and the question for features with none.
-
-        Raises:
-            RefusedError: If it is any other number.
-            CardError: If the connection was closed or the reader was unplugged.
-        """
+        """Answer `ECHO_CONTROL` with what came; errors as `base.Direct.control`."""
         self._check()
         if number == ECHO_CONTROL:
             return octets
@@ -64,13 +53,7 @@ class SimulatedDirect:
         raise self._refusal(f"control number {number}")
 
     def get_attribute(self, name: str) -> bytes:
-        """
-        Return one of the few attributes that a simulated reader has.
-
-        Raises:
-            RefusedError: If it has none of that name.
-            CardError: If the connection was closed or the reader was unplugged.
-        """
+        """See `base.Direct.get_attribute`; a simulated reader has few."""
         self._check()
         value = self._attributes().get(name)
         if value is None:
@@ -85,7 +68,7 @@ class SimulatedDirect:
         self._bay.settings[name] = value
 
     def close(self, *, eject: bool = False) -> None:
-        """Let go of the reader, which cannot eject."""
+        """Release the reader, which cannot eject."""
         del eject
         if not self._closed:
             self._closed = True
@@ -149,14 +132,7 @@ class SimulatedConnection(SimulatedDirect):
         return Status(POWERED, self._card.protocol, self._card.atr)
 
     def transmit(self, octets: bytes) -> bytes:
-        """
-        Send one TPDU (T=0) or one APDU (T=1) as it is and give the card's answer as it is.
-
-        Raises:
-            CardNotPresentError: If the card was taken out.
-            ReaderUnavailableError: If the reader was unplugged.
-            CardTransmissionError: If the connection was closed.
-        """
+        """See `base.Connection.transmit`."""
         self._check()
         try:
             return self._card.transmit(octets)
@@ -164,13 +140,7 @@ class SimulatedConnection(SimulatedDirect):
             raise self._translated(exc) from exc
 
     def reset(self, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> bytes:
-        """
-        Reset the card and give the new ATR.
-
-        Raises:
-            RefusedError: If the card has none of these protocols; it is not reset then.
-            CardError: If the card does not come up again.
-        """
+        """See `base.Connection.reset`; a card without any of the protocols is not reset."""
         self._check()
         check_protocol(self._bay, self._card, protocols)
         try:
@@ -179,7 +149,7 @@ class SimulatedConnection(SimulatedDirect):
             raise self._translated(exc) from exc
 
     def close(self, *, eject: bool = False) -> None:
-        """Power the card off and let go of it; a command in flight ends at once."""
+        """Power the card off and release it; a command in flight ends at once."""
         del eject
         if not self._closed:
             self._closed = True
@@ -191,7 +161,7 @@ class SimulatedConnection(SimulatedDirect):
         self._bay.require(self._count)
 
     def _translated(self, error: CardError) -> CardError:
-        """Say it of the reader where the reader is what went away."""
+        """Return the error, of the reader where the reader is what went away."""
         self._find_dead()
         if not self._bay.plugged:
             return ReaderUnavailableError(f"{self._bay.name} was unplugged", error.outcome)

@@ -5,7 +5,7 @@ What the server does with a message: a machine without I/O.
 Its words:
 
 peer       whoever is at the other end of a connection: a user client or a card client.
-run        one start of a peer's program, told by its `instance`; connections come and go within it.
+run        one start of a peer's program, known by its `instance`; connections come and go in it.
 slot       a reader of a card client, with what is known of it and of the card in it.
 key        a name under which the card in a slot is found: an ICCID, EID, ATR, reader or label.
 place      a reader under its id or name, whether or not there is a card in it.

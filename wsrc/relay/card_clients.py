@@ -107,10 +107,10 @@ def report(state: RelayState, peer: CardPeer, info: m.ReaderInfo, now: float) ->
 
 
 def _enter(state: RelayState, peer: CardPeer, info: m.ReaderInfo) -> Slot | None:
-    """Enter a reader that is new, or say what is wrong with it."""
+    """Enter a reader that is new, or refuse it."""
     why, code = _unfit(info), ErrorCode.BAD_MESSAGE
     if why is None and len(peer.slots) >= state.limits.max_readers_per_card_client:
-        why = f"Reader {info.name!r} is one too many; {len(peer.slots)} are entered."
+        why = f"Too many readers: {len(peer.slots)} are registered; {info.name!r} was refused."
         code = ErrorCode.TOO_MANY
     if why is not None:
         state.refuse(peer, None, code, why)
@@ -148,7 +148,7 @@ def _gone(info: m.ReaderInfo) -> m.Error:
 
 
 def _unfit(info: m.ReaderInfo) -> str | None:
-    """Say why a reader cannot be entered; what users are sent of it must have a bound."""
+    """Return why a reader is refused, if so; what users are sent of it must have a bound."""
     texts = (info.reader, info.name, info.label or "", info.iccid or "", *info.eids)
     if max(map(len, texts)) > MAX_TEXT or len(info.eids) > MAX_EIDS:
         return f"A text of a reader has at most {MAX_TEXT} characters, and a card {MAX_EIDS} EIDs."
@@ -179,7 +179,7 @@ def disconnected(state: RelayState, peer: CardPeer, now: float) -> None:
 
 
 def _taken_back(state: RelayState, lease: Lease, now: float) -> Waiter | None:
-    """Let go of a lease whose card is being reset, where its user has time left to wait."""
+    """Release a lease whose card is being reset, where its user has time left to wait."""
     asked = lease.asked
     if lease.phase is not LeasePhase.ATTACHING or asked is None:
         return None
@@ -190,7 +190,7 @@ def _taken_back(state: RelayState, lease: Lease, now: float) -> Waiter | None:
 
 
 def _strike(state: RelayState, slot: Slot, why: m.Error) -> list[Line]:
-    """Strike a reader that is out of reach; give those who wait for its card."""
+    """Strike a reader that is out of reach; return those who wait for its card."""
     lines = positions.lines_of(state, slot)
     state.strike_slot(slot)
     for lease in list(slot.leases.values()):
@@ -230,7 +230,7 @@ def _answer(
     text: bytes | None,
     now: float,
 ) -> None:
-    """Give a user the answer to the request in flight; a late or foreign one is dropped."""
+    """Pass the answer to the request in flight to its user; a late or foreign one is dropped."""
     lease = _lease(state, peer, message.session)
     if lease is None or lease.phase not in SERVED:
         return
@@ -242,7 +242,10 @@ def _answer(
     if type(message) is ANSWERS[type(in_flight.message)]:
         state.tell(lease, message, text)
     else:
-        code, why = ErrorCode.CARD_TRANSMISSION_ERROR, "The card client answered something else."
+        code, why = (
+            ErrorCode.CARD_TRANSMISSION_ERROR,
+            "The card client sent the wrong kind of answer.",
+        )
         fields = {"session": lease.session, "outcome": Outcome.UNKNOWN}
         state.tell(lease, m.error(code, why, id=in_flight.id, **fields))
     endings.close_cancel(state, lease, in_flight, cancelled=False)

@@ -88,7 +88,7 @@ class Claims:
         return len(self._by_session.get(session, ()))
 
     def _set_down(self, claim: Claim) -> None:
-        """Let a claim neither wait nor be asked."""
+        """Take a claim out of those that wait or are asked."""
         if claim.peer is not None:
             del claim.peer.claims[claim.number]
             claim.peer = None
@@ -102,13 +102,14 @@ class Claims:
 
 
 class Lost(NamedTuple):
-    """A lease whose card client is out of reach; from `until` on it is not to be kept."""
+    """A lease whose card client, in its run `host_run`, is away; not to be kept from `until` on."""
 
     since: float
     until: float
     instance: str | None
     last_user: int
     code: ErrorCode | None
+    host_run: str | None = None
 
 
 class Remembered(Generic[T]):

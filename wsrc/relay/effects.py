@@ -24,7 +24,7 @@ class Close(msgspec.Struct, frozen=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """Tell the operator; identities in the sentence are shortened."""
+    """Log a sentence for the operator; identities in it are shortened."""
 
     sentence: str
 

@@ -56,7 +56,7 @@ def unheard_of(state: RelayState, user: UserPeer, lease: Lease) -> bool:
 
 def give_back(state: RelayState, user: UserPeer, session: str, now: float) -> bool:
     """
-    End a session that was interrupted before its user gave it back; tell whether there is one.
+    End a session that was interrupted before its user gave it back; return whether there is one.
 
     It ends at once, or when its card client brings it. The user is on the connection that had it,
     or on a later one of the same run.
@@ -89,7 +89,7 @@ def goodbye(state: RelayState, user: UserPeer, now: float) -> None:
 
 
 def clean(state: RelayState, lease: Lease, due: float) -> None:
-    """Have the card of a lease that ends reset; `due` is when its card client can begin."""
+    """Ask for the reset after a lease that ends; `due` is when its card client can begin."""
     state.timers.set(("clean", lease.session, None), due + state.limits.attach_s)
     state.readers.mark(lease.slot)
     _detach(state, lease)
@@ -113,7 +113,7 @@ def overdue(state: RelayState, lease: Lease, now: float) -> None:
     Deal with a card that is not reset in time.
 
     A card client of the first form has but this card, and is cut off. Another one is asked again:
-    its other readers are not to suffer, and nobody gets the card before it answers.
+    its other readers must not suffer, and nobody gets the card before it answers.
     """
     peer = lease.slot.peer
     why = f"Card host {peer.name} did not reset a card in time."

@@ -14,7 +14,7 @@ from wsrc.selection import selection_of
 
 def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
     """
-    Take a card that is free for a user and have its card client reset it, or share it.
+    Take a free card for a user; its card client is asked to reset or to share it.
 
     A card client that does not know what the user asks for is not asked.
     """
@@ -51,7 +51,7 @@ def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
 
 
 def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
-    """Say what a card client is to do; it learns no more of a session than it needs."""
+    """Return the request to the card client; it learns no more of a session than it needs."""
     info, kept = lease.slot.info, lease.keep_s > 0
     found_by = kinds(selection_of(select), lease.slot)
     return m.Attach(
@@ -79,7 +79,7 @@ def _kept_for(state: RelayState, slot: Slot, select: m.SelectCard) -> float:
 
 
 def _lacks(slot: Slot, select: m.SelectCard) -> str | None:
-    """Say what a user asks for that the card client of a slot cannot do."""
+    """Return what a user asks for that the card client of a slot cannot do, if anything."""
     features = slot.peer.features
     if select.protocols and PCSC not in features:
         return "let users choose a protocol"

@@ -33,7 +33,7 @@ class Relay:
     Args:
         limits: Bounds.
         epoch_s: What to add to a monotonic time to get seconds since 1970 in UTC.
-        new_session: Gives a new session name that nobody can guess.
+        new_session: Returns a new session name that nobody can guess.
         name: Name of this server, for `hello_ack`.
         isd_r_aids: Applications to ask for an EID behind first-form card clients.
         instance: Name of this run of the server, which no other run has.
@@ -96,7 +96,7 @@ class Relay:
         return self._effects(now)
 
     def malformed(self, peer: int, error: RemoteProtocolError, now: float) -> list[Effect]:
-        """Say why, and close the connection of a peer that broke the protocol."""
+        """Close the connection of a peer that broke the protocol, and say why."""
         record = self._state.peers.get(peer)
         if record is not None:
             self._break_off(record, error)
@@ -338,7 +338,7 @@ def _instance(record: Peer, hello: m.Hello) -> str | None:
     """
     Return what tells the runs of a program apart.
 
-    Card hosts are told it of users: they must not be able to connect as one.
+    Card hosts are told that of users, and must not be able to connect as one.
     """
     if hello.instance is None or isinstance(record, CardPeer):
         return hello.instance
@@ -347,4 +347,6 @@ def _instance(record: Peer, hello: m.Hello) -> str | None:
 
 def _check_type(record: Peer, hello: m.Hello) -> None:
     if isinstance(record, UserPeer) != (hello.client_type is m.ClientType.USER):
-        raise RemoteProtocolError(f"This port is not for a {hello.client_type} client.")
+        here, port = ("card", 4220) if isinstance(record, CardPeer) else ("user", 4221)
+        why = f"This port is for {here} clients; {hello.client_type} clients connect to the other"
+        raise RemoteProtocolError(f"{why}, {port} by default.")

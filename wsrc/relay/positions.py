@@ -16,7 +16,7 @@ from wsrc.relay.waiting import Line, Round, in_order
 from wsrc.selection import Key
 
 EACH_S = 1.0
-"""How often one who waits is told at most."""
+"""Seconds between two messages to one waiter, at least."""
 
 VISITS = 64
 """Waiters that a round looks at in one turn."""
@@ -51,13 +51,13 @@ def place_of(lines: Sequence[Line], waiter: Waiter) -> int:
 
 
 def queue_changed(state: RelayState, slot: Slot, now: float) -> None:
-    """Have those told who wait for a card."""
+    """Begin to tell those who wait for a card."""
     if len(state.waiting):
         _begin(state, (QUEUE, slot.number, None), now)
 
 
 def absent_changed(state: RelayState, line: Line, now: float) -> None:
-    """Have those told who wait for a card that is not here, and call it as a line does."""
+    """Begin to tell those who wait for a card that is not here, by the names of a line."""
     if len(state.waiting):
         for kind, value in line.keys:
             _begin(state, (ABSENT, f"{kind} {value}", None), now)

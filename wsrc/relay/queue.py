@@ -19,7 +19,7 @@ MAX_CANDIDATES = 10
 """Cards that an ambiguous selection is answered with."""
 
 ANSWERS_A_TURN = 64
-"""Waiters who are given a card or refused in one turn; the others are a little later."""
+"""Waiters who are given a card or refused in one turn; the others follow a little later."""
 
 OFFER = "offer"
 """Kind of a round that answers the others."""
@@ -28,7 +28,7 @@ OFFER = "offer"
 def ask(
     state: RelayState, user: UserPeer, select: m.SelectCard, selection: Selection, now: float
 ) -> None:
-    """Give a user the card that is selected, a place in its queue, or the reason why not."""
+    """Answer a select with the card, a place in its queue, or the reason why not."""
     found = find(state, select, selection)
     if len(found) > 1:
         refuse_ambiguous(state, user, select, selection, found)
@@ -57,7 +57,7 @@ def find(state: RelayState, select: m.SelectCard, selection: Selection) -> list[
 def refuse(
     state: RelayState, user: UserPeer, select: m.SelectCard, selection: Selection, slot: Slot | None
 ) -> None:
-    """Say why a card is not to be had now."""
+    """Refuse a select, with the reason why the card cannot be had now."""
     if slot is None:
         code, why = ErrorCode.NO_SUCH_CARD, f"No card here has {selection}."
     elif slot.state is m.CardState.MUTE:
@@ -88,7 +88,7 @@ def refuse_ambiguous(
 
 def offer(state: RelayState, slot: Slot, now: float) -> None:
     """
-    Give a card that became free to whoever waits for it longest.
+    Grant a card that became free to whoever waits for it longest.
 
     Nobody who would share it goes before one who waits to have it alone. Where many are to be
     answered, the rest is a little later.
@@ -114,7 +114,7 @@ def offer(state: RelayState, slot: Slot, now: float) -> None:
 def _give(
     state: RelayState, slot: Slot, lines: list[Line], answers: "_Answers", now: float
 ) -> None:
-    """Give a card to those of whom nobody must wait for another, and refuse who will not wait."""
+    """Give a card to those who need not wait for others, and refuse those who will not wait."""
     for waiter in answers.of(lines):
         if slot.free_for(waiter.message.share):
             _leave(state, waiter)
@@ -192,7 +192,7 @@ def forget_user(state: RelayState, user: UserPeer, now: float) -> None:
 
 
 def _moved(state: RelayState, lines: Iterable[Line], now: float) -> None:
-    """See to those who waited behind others who left, or stand before others now."""
+    """Tell or serve those who moved up, or who stand before others now."""
     slots: dict[Slot, None] = {}
     for line in dict.fromkeys(lines):
         found = positions.found_by(state, line)
@@ -271,7 +271,7 @@ def _wait(state: RelayState, waiter: Waiter, now: float) -> None:
 
 
 def _moved_back(state: RelayState, line: Line, found: list[Slot], now: float) -> None:
-    """Have those told before whom somebody came who waits for longer."""
+    """Tell those whom somebody who waits for longer came before."""
     if found:
         positions.queue_changed(state, found[0], now)
     else:
@@ -296,14 +296,14 @@ def _keys_of(state: RelayState, slot: Slot) -> tuple[Key, ...]:
 
 
 def held(state: RelayState, slot: Slot) -> str:
-    """Say who holds a card; all of them, where it is shared."""
+    """Return a sentence on who holds a card; all of them, where it is shared."""
     infos = state.lease_infos(slot)
     holders = [_holder(*each) for each in zip(slot.holders, infos, strict=True)]
     return f"The card in {slot.info.name} is held by {'; and by '.join(holders)}."
 
 
 def _holder(lease: Lease, info: m.LeaseInfo) -> str:
-    """Say who has a card, and until when if they do nothing."""
+    """Return who has a card, and until when if they do nothing."""
     who = f"{info.holder} since {info.since}"
     if lease.phase is LeasePhase.KEPT:
         return f"{who}, who is out of reach and for whom it is kept until {info.until}"

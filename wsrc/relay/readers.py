@@ -70,7 +70,7 @@ class Readers:
         self._marked[slot.number] = slot
 
     def settle(self) -> list[Effect]:
-        """Return every change since the last call its number, and tell those who watch."""
+        """Enter every change since the last call under a number, and return what watchers get."""
         if not self._marked:
             return []
         marked, self._marked = self._marked, {}
@@ -103,7 +103,7 @@ class Readers:
         return [Send(user.number, ack), *told]
 
     def forget(self, user: UserPeer) -> None:
-        """Tell a user nothing more."""
+        """Stop telling a user of changes."""
         self.watchers.pop(user.number, None)
 
     def __len__(self) -> int:
@@ -113,7 +113,7 @@ class Readers:
         """
         Return readers whose numbers are greater, and after which to go on, if there are more.
 
-        They are described anew: until when a lease goes on is another time after each command.
+        They are described anew: the end of a lease moves with each command.
         """
         page: list[m.ReaderView] = []
         size = 0

@@ -55,12 +55,13 @@ def away(state: RelayState, lease: Lease, now: float) -> None:
 
 def interrupt(state: RelayState, lease: Lease, why: m.Error) -> None:
     """
-    Let go of a lease whose card client is out of reach, and may come back with the session.
+    Release a lease whose card client is out of reach, and may come back with the session.
 
-    One that is not held yet, or not any more, is only remembered: it is not to be gone on with.
+    One that is not held yet, or not any more, is only remembered: it cannot go on.
     """
     until = lease.kept_until if lease.phase in SERVED else -math.inf
-    lost = Lost(lease.since, until, lease.instance, lease.last_user, lease.code)
+    run = lease.slot.peer.instance
+    lost = Lost(lease.since, until, lease.instance, lease.last_user, lease.code, run)
     state.lost.put(lease.session, lost)
     if lease.phase not in SERVED:
         return
@@ -77,7 +78,7 @@ def adopt(
     state: RelayState, peer: CardPeer, sessions: Sequence[m.RunningSession], now: float
 ) -> list[Lease]:
     """
-    Make leases of the sessions that a card client kept; give those that end at once.
+    Make leases of the sessions that a card client kept; return those that end at once.
 
     Their cards are not free before `end_adopted`. Nobody is told yet, for the readers of the card
     client were not announced.
@@ -108,7 +109,7 @@ def adopt(
 
 
 def end_adopted(state: RelayState, lease: Lease, now: float) -> None:
-    """Have a card reset that its card client kept for nobody."""
+    """Ask for the reset of a card that its card client kept for nobody."""
     lease.code = lease.code or ErrorCode.LEASE_EXPIRED
     endings.clean(state, lease, now)
 
@@ -120,7 +121,7 @@ def arrived(
     sessions: Iterable[m.RunningSession],
     now: float,
 ) -> None:
-    """Ask a card client that came, or has a reader more, what users waited to ask."""
+    """Ask a card client that came, or has one more reader, what users waited to ask."""
     if RESUME not in peer.features:
         return
     signs: list[Sign] = [(running.session,) for running in sessions]
@@ -168,7 +169,21 @@ def answered(state: RelayState, claim: Claim, answer: m.Message, now: float) -> 
     elif isinstance(answer, m.Error) and lease is not None:
         sentence = f"is not given to {claim.user.name}: {answer.message[:200]}"
         state.note(f"Session {session[:8]} of {lease.holder} {sentence}")
+    elif isinstance(answer, m.Error) and _was_restarted(state, claim, answer):
+        assert claim.peer is not None
+        why = f"{claim.peer.name} was restarted and the card was reset."
+        answer = msgspec.structs.replace(answer, message=why)
     _settle(state, claim, answer)
+
+
+def _was_restarted(state: RelayState, claim: Claim, answer: m.Error) -> bool:
+    """Return whether a session is unknown because its card client is another run by now."""
+    lost = state.lost.get(claim.message.session)
+    run = claim.peer.instance if claim.peer is not None else None
+    unknown = answer.code is ErrorCode.NO_SUCH_SESSION
+    return (
+        unknown and lost is not None and None not in {run, lost.host_run} and run != lost.host_run
+    )
 
 
 def expired(state: RelayState, number: int) -> None:
@@ -184,12 +199,12 @@ def expired(state: RelayState, number: int) -> None:
 
 
 def cancel(state: RelayState, claim: Claim) -> None:
-    """Give up a claim because its user wants that."""
+    """Cancel a claim for its user."""
     _refuse(state, claim, ErrorCode.CANCELLED, "The request was cancelled.")
 
 
 def drain(state: RelayState, user: UserPeer) -> None:
-    """Have a user repeat all claims to the server that comes after this one."""
+    """Tell a user to repeat all claims to the next run of the server."""
     for claim in list(user.claims.values()):
         _refuse(state, claim, ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
 
@@ -202,7 +217,7 @@ def forget_user(state: RelayState, user: UserPeer) -> None:
 
 
 def card_client_lost(state: RelayState, peer: CardPeer, now: float) -> None:
-    """Let claims wait that a card client did not answer before it was gone."""
+    """Make claims wait that a card client did not answer before it was gone."""
     for claim in list(peer.claims.values()):
         _route(state, claim, now)
 
@@ -256,13 +271,13 @@ def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: floa
 
 
 def _refusal(state: RelayState, user: UserPeer, message: m.Resume) -> tuple[ErrorCode, str] | None:
-    """Say why a claim is not even asked."""
+    """Return why a claim is refused without asking its card client, if it is."""
     if state.draining:
         return ErrorCode.SHUTTING_DOWN, queue.RESTARTS
     if message.id in user.claims:
         return ErrorCode.REQUEST_IN_FLIGHT, "A resume with this id is not answered yet."
     if user.engaged >= state.limits.max_sessions_per_user:
-        why = f"This connection has {user.engaged} cards or waits for them, and may have no more."
+        why = f"This connection already holds or waits for {user.engaged} cards, the limit."
         return ErrorCode.TOO_MANY, why
     if state.claims.count(message.session) >= MAX_CLAIMS:
         return ErrorCode.TOO_MANY, "Too many want to resume the session already; try again later."

@@ -10,7 +10,7 @@ from wsrc.relay.state import RelayState
 
 
 def refusal(state: RelayState, lease: Lease, wish: m.Reconnect) -> tuple[ErrorCode, str] | None:
-    """Say why a lease cannot be shared as its user wishes now."""
+    """Return why a lease cannot be shared as its user wishes now, if so."""
     if wish.share in {None, lease.share}:
         return None
     if Share.DIRECT in {wish.share, lease.share}:
@@ -25,7 +25,7 @@ def refusal(state: RelayState, lease: Lease, wish: m.Reconnect) -> tuple[ErrorCo
 
 
 def begin(state: RelayState, lease: Lease, wish: m.Reconnect) -> None:
-    """Let nobody join until the card client has answered."""
+    """Close a shared card to others until the card client has answered."""
     if lease.in_flight is not None and wish.share not in {None, lease.share}:
         lease.in_flight.share, lease.share = lease.share, Share.EXCLUSIVE
         state.readers.mark(lease.slot)

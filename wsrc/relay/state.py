@@ -62,7 +62,7 @@ class RelayState:
     Args:
         limits: Bounds.
         epoch_s: What to add to a monotonic time to get seconds since 1970 in UTC.
-        new_session: Gives a new session name that nobody can guess.
+        new_session: Returns a new session name that nobody can guess.
         instance: Name of this run of the server, which no other run has.
     """
 
@@ -112,7 +112,7 @@ class RelayState:
         self.effects.append(Close(peer.number, code, reason))
 
     def note(self, sentence: str) -> None:
-        """Tell the operator."""
+        """Log a sentence for the operator."""
         self.effects.append(Note(sentence))
 
     def clear_timers(self, lease: Lease) -> None:
@@ -154,7 +154,7 @@ class RelayState:
         self.readers.mark(slot)
 
     def lease_infos(self, slot: Slot) -> tuple[LeaseInfo, ...]:
-        """Say who holds the card in a slot; nobody does while it is reset for the next."""
+        """Return who holds the card in a slot; nobody does while it is reset for the next."""
         return tuple(
             LeaseInfo(
                 holder=lease.holder,
@@ -166,7 +166,7 @@ class RelayState:
         )
 
     def _until(self, lease: Lease) -> str | None:
-        """Say when a lease ends if its user does nothing."""
+        """Return when a lease ends if its user does nothing."""
         if lease.phase is LeasePhase.KEPT:
             return self.utc(lease.kept_until)
         idle = self.limits.lease_idle_s

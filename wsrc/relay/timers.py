@@ -41,7 +41,7 @@ class Timers(Generic[K]):
         return self._heap[0][0] if self._heap else None
 
     def pop(self, now: float) -> K | None:
-        """Take out and give the key with the earliest deadline, if that has come."""
+        """Remove and return the key with the earliest deadline, if that has come."""
         when = self.next()
         if when is None or when > now:
             return None

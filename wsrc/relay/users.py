@@ -96,9 +96,7 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
         state.refuse(user, message.id, exc.code, str(exc))
         return
     if user.engaged >= state.limits.max_sessions_per_user:
-        why = (
-            f"This connection has {user.engaged} cards or waits for them, which is all it may have."
-        )
+        why = f"This connection already holds or waits for {user.engaged} cards, the limit."
         state.refuse(user, message.id, ErrorCode.TOO_MANY, why)
         return
     if len(message.secret or "") > MAX_TEXT or len(message.protocols) > MAX_PROTOCOLS:

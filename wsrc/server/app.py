@@ -28,7 +28,7 @@ from wsrc.settings.load import ServerSettings
 _log = logging.getLogger(__name__)
 
 TLS_BEGIN_S = 2.0
-"""How long after it was accepted a connection is waited for to begin TLS when the server stops."""
+"""How long after it was accepted a connection may take to begin TLS when the server stops."""
 
 UNDECIDED = 1_000
 """Connections beyond `max_peers` that may be open before they are WebSockets, or are refused."""
@@ -61,11 +61,11 @@ class App:
 
     @property
     def broken(self) -> bool:
-        """Whether the server is to end, for it ran out of memory."""
+        """Whether the server must end because it ran out of memory."""
         return self._peers.broken
 
     def when_broken(self, tell: Callable[[], None]) -> None:
-        """Call when the server is to end."""
+        """Call `tell` when the server must end."""
         self._peers.when_broken(tell)
 
     @property
@@ -88,7 +88,7 @@ class App:
         if most < settings.max_peers:
             self._most_peers = most - most // 8
             _log.warning(
-                "The limit of open files allows %d peers, and not max_peers, %d; raise it, with "
+                "The limit of open files allows %d peers, not max_peers, %d; raise it, with "
                 "LimitNOFILE or ulimit -n", self._most_peers, settings.max_peers,
             )  # fmt: skip
         context = _tls(settings)
@@ -109,7 +109,7 @@ class App:
             await runner.cleanup()
 
     def _end(self, which: Callable[[Connection], bool]) -> None:
-        """Break connections."""
+        """Break the connections that `which` picks."""
         if self._door is not None:
             for connection in [c for c in self._door.connections.values() if which(c)]:
                 connection.end()
@@ -194,13 +194,13 @@ class App:
         if "Origin" in request.headers:
             return web.Response(status=403, text="Web pages may not connect to this server.\n")
         if door.websockets >= self._most_peers:
-            return web.Response(status=503, text="The server has all the peers that it may have.\n")
+            return web.Response(status=503, text="The server has reached its limit of peers.\n")
         return None
 
 
 @web.middleware
 async def _told(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Tell the operator of every request that is refused."""
+    """Log every request that is refused."""
     address = request.remote or "an unknown address"
     try:
         response = await handler(request)

@@ -3,7 +3,7 @@
 Connections before they are WebSockets: accepted while there is room, fed in slices, logged.
 
 All listening sockets of a server share one `Door`. Where no more connections may be open, the
-sockets are not read from, and who connects waits in the kernel.
+sockets are not read from, and whoever connects waits in the kernel.
 """
 
 import asyncio
@@ -31,13 +31,13 @@ ACCEPTS_A_TURN = 2
 """Connections that are accepted in one turn of the loop; each begins with a TLS handshake."""
 
 SLICE_OCTETS = 8192
-"""What is looked at in one turn of what one peer has sent."""
+"""Octets from one peer that are looked at in one turn."""
 
 AGAIN_S = 1.0
-"""When it is tried again to accept, where the system refused it."""
+"""Seconds before accepting is tried again, where the system refused it."""
 
 TELL_S = 60.0
-"""How often the log says that nobody is accepted."""
+"""Seconds between log lines that nobody is accepted."""
 
 MAX_REASON = 200
 """Characters of the reason for which a connection is refused."""
@@ -60,7 +60,7 @@ class Door:
 
     Args:
         tasks: Owns the handshakes.
-        line: Where those stand who have sent much.
+        line: The line of those who have sent much.
         most: Connections that may be open.
         hello_s: How long one may take to become a WebSocket, TLS included.
         context: TLS, or None.
@@ -101,7 +101,7 @@ class Door:
             self._loop.add_reader(listener, self._accept, listener)
 
     def close(self) -> None:
-        """Accept nobody any more."""
+        """Stop accepting."""
         self._closed = True
         self._pause()
         for listener in self._listeners:
@@ -119,7 +119,7 @@ class Door:
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTS_A_TURN):
             if len(self.connections) >= self._most:
-                self._full(f"{len(self.connections)} are open, which is all there may be")
+                self._full(f"{len(self.connections)} are open, the limit")
                 return
             try:
                 raw, address = listener.accept()
@@ -139,7 +139,7 @@ class Door:
             connection.task = self._tasks.create_task(begin, name="handshake")
 
     async def _begin(self, raw: socket.socket, connection: "Connection") -> None:
-        """Do the TLS handshake, if there is one, and have the connection served."""
+        """Do the TLS handshake, if there is one, and begin to serve the connection."""
         tls = self._context is not None
         try:
             await self._loop.connect_accepted_socket(
@@ -160,7 +160,7 @@ class Door:
             self._told = now
             undecided = len(self.connections) - self.websockets
             _log.warning(
-                "No connection is accepted for now: %s; %d of them are no WebSocket yet",
+                "No connection is accepted for now: %s; %d of them are not yet WebSockets",
                 why,
                 undecided,
             )
@@ -213,12 +213,12 @@ class Connection(asyncio.Protocol):
         self._hurry = loop.call_at(self.until, self._too_late)
 
     def is_websocket(self) -> None:
-        """Note that it becomes one in time."""
+        """Note that it becomes a WebSocket in time."""
         self.upgraded = True
         self._door.websockets += 1
 
     def is_none(self) -> None:
-        """Note that it did not become one after all."""
+        """Note that it did not become a WebSocket after all."""
         self.upgraded = False
         self._door.websockets -= 1
 
@@ -233,12 +233,12 @@ class Connection(asyncio.Protocol):
         self._door.gone(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Have it served."""
+        """Begin to serve it."""
         self.transport = cast("asyncio.Transport", transport)
         self.handler.connection_made(cast("asyncio.Transport", _Reins(self, self.transport)))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of it."""
+        """Release it."""
         self._no_hurry()
         self._rest.clear()
         self.handler.connection_lost(exc)
@@ -257,7 +257,7 @@ class Connection(asyncio.Protocol):
         self.handler.eof_received()
 
     def data_received(self, data: bytes) -> None:
-        """Pass on a message, if it is a short one, now; all else when it is one's turn."""
+        """Pass on a short message at once, all else when its turn comes."""
         if self.upgraded and not self._rest and len(data) <= SLICE_OCTETS:
             self._pass_on(data)
             return
@@ -267,13 +267,13 @@ class Connection(asyncio.Protocol):
         self._stand()
 
     def hold(self, *, held: bool) -> None:
-        """Pass on no more, or go on."""
+        """Stop passing on, or go on."""
         self._held = held
         self._direct()
         self._stand()
 
     def _direct(self) -> None:
-        """Have the transport read if there is nothing to pass on and nobody holds us."""
+        """Let the transport read if there is nothing to pass on and nobody holds us."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return
@@ -347,7 +347,7 @@ class _Reins:
 
 
 def refused(address: str, why: str) -> None:
-    """Tell the operator of a connection that is refused; no more than the first line of why."""
+    """Log a connection that is refused, with the first line of the reason."""
     _log.info("A connection from %s is refused: %s", address, _first_line(why))
 
 
@@ -357,7 +357,7 @@ def _first_line(text: str) -> str:
 
 
 def _of_bad_requests(record: logging.LogRecord) -> bool:
-    """Make one line of what aiohttp says of a request that is no HTTP; leave all else as it is."""
+    """Log in one line what aiohttp says of a request that is no HTTP; pass all else on."""
     exc = record.exc_info[1] if record.exc_info else None
     if isinstance(exc, HttpProcessingError):
         address = record.args[0] if isinstance(record.args, tuple) and record.args else None

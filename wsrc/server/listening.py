@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sockets that a server listens on: every address that is meant, in each family there is."""
+"""The sockets that a server listens on: every address that is meant, in each family."""
 
 import errno
 import socket

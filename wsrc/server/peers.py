@@ -21,7 +21,7 @@ from wsrc.server.turns import Budget, Line, Share
 _log = logging.getLogger(__name__)
 
 SPARE_OCTETS = 4 << 20
-"""Memory that is kept for the end of a server that has no other."""
+"""Memory kept for the shutdown of a server that has run out of it."""
 
 RESTARTING = "The server is restarting."
 
@@ -66,16 +66,16 @@ class Peers:
 
     @property
     def broken(self) -> bool:
-        """Whether the relay ran out of memory amid an event, and must not be gone on with."""
+        """Whether the relay ran out of memory amid an event, and must not go on."""
         return self._spare is None
 
     def when_broken(self, tell: Callable[[], None]) -> None:
-        """Call when the relay is broken."""
+        """Call `tell` when the relay is broken."""
         self._broken = tell
 
     @property
     def counts(self) -> dict[str, int]:
-        """What the relay knows of now."""
+        """Return the counts of the relay."""
         return self._relay.counts
 
     async def serve(
@@ -108,7 +108,7 @@ class Peers:
                 link.stop_writer()
 
     async def stop(self, reconnect_in_s: float, drain_s: float) -> None:
-        """Tell the peers, give requests in flight `drain_s` to finish, close with 1012."""
+        """Announce the restart, give requests in flight `drain_s` to finish, close with 1012."""
         self.stopping = True
         self._perform(self._relay.shut_down(reconnect_in_s, self._loop.time()))
         try:
@@ -198,7 +198,7 @@ class Peers:
     @contextmanager
     def _in_whole(self) -> Generator[None]:
         """
-        Have the server end where an event cannot be dealt with to its end for want of memory.
+        End the server where an event cannot be completed for want of memory.
 
         What it knows of cards and sessions may be half changed; its peers know better, and bring
         it to the server that is started next.
@@ -207,7 +207,7 @@ class Peers:
             yield
         except MemoryError:
             self._spare = None
-            _log.critical("There is no memory left; the server ends, and is to be started again")
+            _log.critical("There is no memory left; the server ends and must be started again")
             self._unread.shed()
             if self._broken is not None:
                 self._broken()

@@ -18,7 +18,7 @@ BURST_S = 0.0005
 """How much of it a peer can have saved up, in seconds."""
 
 SLICE_S = 0.0005
-"""What one who comes to the head of the line may use, in seconds."""
+"""Seconds that whoever comes to the head of the line may use."""
 
 LINE_SHARE = 0.5
 """Part of the server's time that all who stand in the line have together."""
@@ -52,7 +52,7 @@ class Line:
         self._armed = False
 
     def stand(self, call: Callable[[], None]) -> None:
-        """Call when it is the caller's turn: one in each turn of the loop."""
+        """Call `call` when its turn comes: one in each turn of the loop."""
         self._waiting.append(call)
         self._arm()
 
@@ -126,7 +126,7 @@ class Share:
 
 class Budget:
     """
-    So many requests a second, and a burst; time is an argument, in monotonic seconds.
+    A rate of requests, and a burst; time is an argument, in monotonic seconds.
 
     Args:
         rate: Requests a second.
@@ -140,7 +140,7 @@ class Budget:
         self._seen = 0.0
 
     def take(self, now: float) -> float:
-        """Take one; return for how many seconds nothing more is to be taken."""
+        """Take one; return the seconds until another may be taken."""
         self._left = min(self._burst, self._left + (now - self._seen) * self._rate)
         self._seen = now
         self._left -= 1

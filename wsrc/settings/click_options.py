@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 def click_options(kind: type[Settings]) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """
-    Return a command an option for each setting, and `--config`.
+    Return a decorator that adds an option for each setting, and `--config`.
 
     The command is called with `settings`, a Struct of `kind`, instead of the options.
 

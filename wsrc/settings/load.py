@@ -40,7 +40,7 @@ def load(
     config: Path | None = None,
 ) -> S:
     """
-    Put the settings of a program together.
+    Return the settings of a program, merged from all sources.
 
     Args:
         kind: Which program's.
@@ -71,7 +71,7 @@ def load(
 
 def from_arguments(kind: type[S], arguments: Mapping[str, object]) -> S:
     """
-    Return the settings that a program gives itself, by field name; None is for a default.
+    Return the settings from values that a program has, by field name; None stands for the default.
 
     Raises:
         ConfigError: If a value has the wrong type or cannot work.

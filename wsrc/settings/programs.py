@@ -243,7 +243,7 @@ class UserSettings(Settings, frozen=True, kw_only=True):
     keep_s: Annotated[
         SecondsOrNone,
         Meta(
-            description="Seconds for which a lost connection is made again and cards are kept; 0 "
+            description="Seconds for which a lost connection is retried and cards are kept; 0 "
             "gives them up at once."
         ),
     ] = 30.0

@@ -109,7 +109,7 @@ def _text(default: object) -> str:
 
 
 def _expected(kind: Any, metas: list[Meta]) -> str:
-    """Say in words what a value must be."""
+    """Return what a value must be, in words."""
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(f'"{choice}"' for choice in get_args(kind))
     words = _WORDS[get_origin(kind) or kind]

@@ -40,7 +40,7 @@ from wsrc.user_client.naming import Filters
 __all__ = ["Card", "Client", "Selecting"]
 
 NOT_OPEN = "The client is not open; use it with `with`, or `open` it."
-"""What is said to whoever asks something of a client that was not opened, or was closed."""
+"""Why a client that was not opened, or was closed, cannot be asked."""
 
 SELECT_EXTRA_S = 60.0
 """How much longer than `wait_s` a card may take to become ours: it is reset first."""
@@ -50,8 +50,8 @@ class Client(ReaderCalls):
     """
     A connection to a server, from `async with` or `open` to its end; cards are given back then.
 
-    Any number of tasks of one event loop may use it. Arguments of methods that are of a wrong
-    type, or none of those that there are, raise LocalProtocolError; nothing was sent.
+    Any number of tasks of one event loop may use it. A method raises LocalProtocolError for an
+    argument of a wrong type or with a value that is not allowed; nothing is sent then.
 
     Args:
         url: `wss://HOST:PORT`, or `ws://` where the server serves without TLS.
@@ -60,7 +60,7 @@ class Client(ReaderCalls):
         timeout_s: How long an answer may take.
         connect_s: How long the connection and the greeting may take, each.
         ping_s: How often the server is asked whether it is there.
-        keep_s: How long a lost connection is made again, and cards are kept meanwhile: requests
+        keep_s: How long a lost connection is retried, and cards are kept meanwhile: requests
             take longer then, and nothing is run twice. 0 ends with the connection.
 
     Raises:
@@ -92,7 +92,7 @@ class Client(ReaderCalls):
     @classmethod
     def from_settings(cls, settings: UserSettings, *, instance: str | None = None) -> Self:
         """
-        Return a client with the settings of the command `wsrc`; see `wsrc.settings.load.load`.
+        Return a client with the settings of the command `wsrc`; `wsrc.settings.load` reads them.
 
         Args:
             settings: Of the user.
@@ -173,10 +173,10 @@ class Client(ReaderCalls):
 
     def check(self) -> None:
         """
-        Raise the reason for which nothing can be asked any more.
+        Raise the reason why nothing can be asked any more.
 
         Raises:
-            ConnectionLostError: If the connection is lost, and is not made again.
+            ConnectionLostError: If the connection is lost for good.
         """
         self._connection.requests.check()
 
@@ -229,7 +229,7 @@ class Client(ReaderCalls):
             NoSuchCardError: If no card matches.
             RefusedError: If the card has none of the protocols.
             AmbiguousCardError: If several do.
-            CardBusyError: If another user holds the card, still after `wait_s`.
+            CardBusyError: If another user still holds the card after `wait_s`.
             CardError: If the card or the reader fails.
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
@@ -251,7 +251,7 @@ class Client(ReaderCalls):
         """
         Yield what happens to the cards, beginning with an `added` for each that is there.
 
-        When a lost connection was made again, what changed meanwhile is given; without `again`
+        After a reconnection, what changed meanwhile is yielded; without `again`
         the watch ends with the connection. A client has one watch at a time.
 
         Raises:
@@ -297,7 +297,7 @@ class Client(ReaderCalls):
         )
 
     def _to_keep(self, request: m.SelectCard) -> m.SelectCard:
-        """Have the session of a request outlive its connection, where that is wanted."""
+        """Return a request whose session outlives its connection, where that is wanted."""
         if not self._settings.keep_s:
             return request
         secret = secrets.token_hex(32)
@@ -310,7 +310,7 @@ class Client(ReaderCalls):
 
 
 class Selecting:
-    """A card about to be ours: `await` gives it, `async with` also gives it back."""
+    """A card about to be ours: `await` returns it, `async with` also gives it back."""
 
     def __init__(self, take: Callable[[], Coroutine[Any, Any, Card]]) -> None:
         self._take = take

@@ -9,7 +9,7 @@ Cards that are somewhere else, for programs that do not use asyncio.
 The names and errors are those of `wsrc.aio`, which does the work in a thread of each client's
 own, and so are the contracts: each method refers to its twin. Any threads may use a client. An
 interrupt (Ctrl-C) cancels what is waited for. What a client calls back (`on_waiting`,
-`when_over`) runs in its thread and may not ask anything of it.
+`when_over`) runs in its thread and must not use the client.
 """
 
 import asyncio
@@ -46,10 +46,10 @@ T = TypeVar("T")
 
 
 class Call(Protocol):
-    """What has something done in the thread of a client, and waits for its end."""
+    """Runs a coroutine in the thread of a client, and waits for its end."""
 
     def __call__(self, doing: Coroutine[Any, Any, T], /) -> T:
-        """Return what it gives."""
+        """Return its result."""
         ...
 
 
@@ -223,8 +223,8 @@ class Client:
         if threading.get_ident() == self._thread:
             doing.close()
             raise LocalProtocolError(
-                "What a client calls back may not ask anything of it: it runs in the thread that "
-                "has to get the answer. Note it, and ask from another thread."
+                "A callback of a client must not use the client: it runs in the thread that "
+                "receives the answers. Use the client from another thread."
             )
         return self._portal.call(doing)
 
@@ -304,7 +304,7 @@ class Card:
     def transaction(
         self, *, disposition: Disposition = Disposition.LEAVE
     ) -> Generator[None, None, None]:
-        """See `aio.Card.transaction`; an interrupt is what a cancellation is there."""
+        """See `aio.Card.transaction`; an interrupt counts as a cancellation does there."""
         disposition = arguments.member(disposition, Disposition, "disposition")
         self.begin()
         try:
@@ -361,4 +361,4 @@ class Card:
 
 
 Selecting = Card
-"""What `Client.select` gives; there is nothing to await."""
+"""What `Client.select` returns; there is nothing to await."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A card that is ours, for programs that use asyncio; `aio` gives it."""
+"""A card that is ours, for programs that use asyncio; `aio` makes it."""
 
 import asyncio
 import functools
@@ -34,7 +34,7 @@ DETACH_S = 10.0
 
 class BatchResult(NamedTuple):
     """
-    What a batch came to.
+    Result of a batch.
 
     `results` has one response for each command that was answered. `stopped` is the index of the
     command whose status word was not as expected. `error` says why the command after the last
@@ -69,7 +69,7 @@ class Card:
     * CardWasResetError, if another who shares the card reset it: nothing was sent, `reconnect`;
     * CardError, if the card or the reader failed, with its `outcome`;
     * ConnectionLostError, if the connection was lost before;
-    * LocalProtocolError, if an argument has a wrong type, or is none that the method takes:
+    * LocalProtocolError, if an argument has a wrong type or a value that is not allowed:
       nothing was sent.
 
     Octets are bytes, a bytearray or a memoryview; they are copied before a method waits.
@@ -104,7 +104,7 @@ class Card:
 
     async def transmit(self, command: BytesLike) -> Response:
         """
-        Send one command APDU and give the response, whatever its status word.
+        Send one command APDU and return the response, whatever its status word.
 
         With `raw_tpdu` this is one TPDU; with `look_ahead` too, a GET RESPONSE right after the
         61xx that announced it mostly costs no round trip.
@@ -152,7 +152,7 @@ class Card:
 
     async def reset(self, kind: ResetKind = ResetKind.COLD) -> bytes:
         """
-        Reset the card and give its new ATR.
+        Reset the card and return its new ATR.
 
         It runs in one of the protocols that it was selected with, if any were named then.
         """
@@ -174,7 +174,7 @@ class Card:
         protocols: Sequence[CardProtocol] = (),
     ) -> bytes:
         """
-        Agree on a protocol anew, after a reset if one is asked for, and give the ATR.
+        Agree on a protocol anew, after a reset if one is asked for, and return the ATR.
 
         Args:
             share: With whom the card is used from now on; as before if None.
@@ -236,9 +236,9 @@ class Card:
         self, *, disposition: Disposition = Disposition.LEAVE
     ) -> AsyncGenerator[None, None]:
         """
-        Have the card alone in the block; the error that ends a block is the one that counts.
+        Hold a transaction in the block; an error of the block wins over one of ending it.
 
-        A block that is cancelled is left as `abandon` says.
+        A block that is cancelled ends its transaction as `abandon` does.
         """
         disposition = _disposition(disposition)
         await self.begin()
@@ -262,7 +262,7 @@ class Card:
 
     async def control(self, number: int, octets: BytesLike = b"") -> bytes:
         """
-        Ask something of the reader itself and give its answer.
+        Send a control code to the reader itself and return its answer (SCardControl).
 
         Args:
             number: n where the control code is 0x42000000 + n on pcsc-lite, CTL_CODE(n) on
@@ -295,7 +295,7 @@ class Card:
 
     def when_over(self, tell: Callable[[WsrcError], None]) -> None:
         """
-        Have `tell` called, once and at once, with why the card stopped being ours.
+        Call `tell` once, as soon as the card stops being ours, with the reason.
 
         It is not called for a card that is given back. It must neither block nor raise.
         """
@@ -325,7 +325,7 @@ class Card:
         return await self._session.ask(request, self._timeout_s)
 
     def _note(self, now: m.ResetResp | m.ReconnectAck) -> bytes:
-        """Take what the card is after a reset, and give its ATR."""
+        """Note how the card is after a reset, and return its ATR."""
         if now.atr is not None:
             self.atr = bytes(now.atr)
         if now.protocol is not None:
@@ -359,5 +359,5 @@ def _response(data: bytes, sw: str) -> Response:
     except BadHexError as exc:
         raise OutcomeUnknownError("The answer has a status word that is not hexadecimal.") from exc
     if len(octets) != 2:
-        raise OutcomeUnknownError("The answer has a status word that has not four digits.")
+        raise OutcomeUnknownError("The answer has a status word that does not have four digits.")
     return Response(bytes(data), int.from_bytes(octets))

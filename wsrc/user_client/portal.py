@@ -47,7 +47,7 @@ class Portal:
 
     def submit(self, doing: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
         """
-        Begin something in the loop; what has not ended with the loop is cancelled.
+        Start a coroutine in the loop; it is cancelled if it has not ended with the loop.
 
         Raises:
             ConnectionLostError: If the loop has ended, or is another process's.
@@ -56,7 +56,7 @@ class Portal:
 
     def call(self, doing: Coroutine[Any, Any, T]) -> T:
         """
-        Do something in the loop and wait for its end.
+        Run a coroutine in the loop and return its result.
 
         An interrupt cancels it, also one that comes while it is being handed over.
 
@@ -87,7 +87,7 @@ class Portal:
         call.begin()
 
     def soon(self, doing: Callable[[], None]) -> None:
-        """Have something called in the loop, without waiting; nothing where the loop has ended."""
+        """Call a function in the loop, without waiting; nothing happens if the loop has ended."""
         if self.usable and self._loop is not None:
             with suppress(RuntimeError):  # it has ended since
                 self._loop.call_soon_threadsafe(doing)
@@ -99,7 +99,7 @@ class Portal:
         The loop is for what it holds, one thing at most: it ends with that, whatever the reason.
 
         Returns:
-            What entering gives; what it raises is raised here, and the loop ends.
+            What entering returns; what it raises is raised here, and the loop ends.
         """
         entered: concurrent.futures.Future[T] = concurrent.futures.Future()
 
@@ -201,7 +201,7 @@ class _Call(Generic[T]):
             self._task.cancel()
 
     def close(self) -> None:
-        """Let what never begins end nevertheless."""
+        """Close the coroutine of a call that never begins."""
         self._doing.close()
         self.future.cancel()
 
@@ -219,7 +219,7 @@ class _Call(Generic[T]):
 
 def wait_for(future: "concurrent.futures.Future[T]") -> T:
     """
-    Wait for what goes on in the loop; it is cancelled where the wait is interrupted.
+    Wait for a call in the loop; it is cancelled if the wait is interrupted.
 
     Raises:
         ConnectionLostError: If another thread closed the client meanwhile.

@@ -11,7 +11,7 @@ _USAGE = "Usage: wsrc-pysim PROGRAM ARGS…, such as wsrc-pysim pySim-shell.py -
 
 
 def main() -> None:
-    """Be the program."""
+    """Run the program."""
     if len(sys.argv) < 2 or not Path(sys.argv[1]).is_file():
         sys.exit(_USAGE if len(sys.argv) < 2 else f"{sys.argv[1]} is no file.\n{_USAGE}")
     del sys.argv[0]

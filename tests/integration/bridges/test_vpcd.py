@@ -198,7 +198,7 @@ def test_the_end_does_not_wait_for_a_server_that_is_away(certificates: Certifica
         slot.insert()
         assert slot.driver.ask(VERIFY) == b"\x90\x00"
         slot.shut()
-        slot.noted("It is being made again")
+        slot.noted("Reconnecting; ")
         slot.driver.tell(ASK[:4] + b"\x00")
 
 

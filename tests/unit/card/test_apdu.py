@@ -122,9 +122,10 @@ def test_a_response_is_shown_as_data_and_status_word() -> None:
     [
         (0x9000, "done"),
         (0x63C2, "verification failed, 2 tries left"),
-        (0x6110, "16 octets of response are waiting"),
+        (0x63C1, "verification failed, 1 try left"),
+        (0x6110, "response waiting, octets: 16"),
         (0x63F1, "warning, memory changed (F1)"),
-        (0x6C0A, "wrong Le, 10 octets are available"),
+        (0x6C0A, "wrong Le, octets available: 10"),
         (0x6A82, "file or application not found"),
         (0x1234, "not defined by ISO/IEC 7816-4"),
     ],

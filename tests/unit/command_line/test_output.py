@@ -68,6 +68,12 @@ def test_info_says_what_is_not_known() -> None:
     assert lines["eUICC"] == "yes, it has an EID"
 
 
+def test_a_card_in_use_is_shown_in_words_and_told_to_programs_as_on_the_wire() -> None:
+    held = CardInfo(remote_addr=("h", 0), identities=Identities(), state=CardState.ASSOCIATED)
+    assert "State        in use" in info_lines(held)
+    assert card_document(held)["state"] == "associated"
+
+
 def test_a_broken_atr_is_no_error() -> None:
     assert set(atr_document(b"\x3b").values()) == {None}
 

@@ -54,6 +54,24 @@ def serve(*lines: str, card: Echo | None = None, as_json: bool = False) -> tuple
     return shell.run(), kept
 
 
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("reset hot", "reset takes cold or warm."),
+        ("status now", "Usage: status"),
+        ("attribute", "Usage: attribute NAME [HEX]"),
+        ("control 1 2 3", "Usage: control CODE [HEX]"),
+        ("end now", "'end' takes leave, reset, unpower, eject or nothing."),
+        ("reconnect now", "'reconnect' takes leave, reset, unpower or nothing."),
+    ],
+)
+def test_a_word_with_others_than_it_takes_is_told_its_usage(
+    line: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(line)
+    assert f"wsrc: {sentence}\n" in capsys.readouterr().err
+
+
 def test_lines_are_obeyed_until_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     status, kept = serve("atr", READ, "", "reset warm", "reset", "^C", "help", "quit", READ)
     assert status is Exit.DONE

@@ -113,7 +113,7 @@ def test_a_value_in_the_wrong_field_is_not_repeated(secret: str) -> None:
     [
         (
             m.Reconnect(session="", initialization=cast("Initialization", "eject")),
-            "'reconnect' cannot be asked so: Invalid enum value - at `$.initialization`.",
+            "Invalid 'reconnect' request: Invalid enum value - at `$.initialization`.",
         ),
         (m.SelectCard(iccid=cast("str", 8988)), "got `int` - at `$.iccid`"),
         (m.GetAttribute(session="", name="\udcff"), "UTF-8"),

@@ -24,7 +24,7 @@ def test_readers_beyond_the_limit_are_refused() -> None:
     card.report(reader("r3"))
     refused = card.one(m.Error)
     assert code_of(refused) is ErrorCode.TOO_MANY
-    assert refused.message == "Reader 'Reader r3' is one too many; 2 are entered."
+    assert refused.message == "Too many readers: 2 are registered; 'Reader r3' was refused."
     card.report(reader("r2", label="known ones are still reported"))
     assert card.quiet()
     assert world.relay.counts["readers"] == 2

@@ -98,7 +98,10 @@ def test_the_wrong_kind_of_client_on_a_port_is_told_and_closed(
     world = World()
     peer = world.stranger(CARD if role is USER else USER)
     peer.say(hello(role, version=version))
-    why = f"This port is not for a {role} client."
+    here, port = ("card", 4220) if role is USER else ("user", 4221)
+    why = (
+        f"This port is for {here} clients; {role} clients connect to the other, {port} by default."
+    )
     assert peer.one(m.Error).message == why
     assert peer.closed == (1002, why)
     assert world.leftovers() == {}

@@ -195,6 +195,24 @@ def test_a_wrong_secret_is_told_to_the_claimant_and_the_operator() -> None:
     back.ask(resume(back, session), m.Resumed)
 
 
+@pytest.mark.parametrize(
+    ("run", "sentence"),
+    [
+        ("c", "There is no such session here."),
+        ("d", "bench was restarted and the card was reset."),
+    ],
+)
+def test_a_session_that_a_restarted_card_client_does_not_have_is_told_so(
+    run: str, sentence: str
+) -> None:
+    world, card, user, session = scene()
+    card.leave()
+    user.one(m.SessionInterrupted)
+    world.card(reader(), features=FEATURES, instance=run)
+    refused = user.refused(resume(user, session))
+    assert (refused.code, refused.message) == (ErrorCode.NO_SUCH_SESSION, sentence)
+
+
 def test_an_unknown_session_is_asked_where_it_was() -> None:
     world = World()
     world.card(reader("r9", "1234"), features=FEATURES, name="elsewhere")

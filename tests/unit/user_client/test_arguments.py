@@ -87,7 +87,11 @@ Check = Callable[[Any], object]
         (lambda x: arguments.several(x, "steps"), {}, "steps must be a list, not dict."),
         (lambda x: arguments.several(x, "steps"), 5, "steps must be a list, not int."),
         (lambda x: arguments.function(x, "tell"), "x", "tell must be a function, not str."),
-        (arguments.filters, {"imsi": "901"}, "not selected by 'imsi'; use iccid, eid, atr, reader"),
+        (
+            arguments.filters,
+            {"imsi": "901"},
+            "cannot be selected by 'imsi'; use iccid, eid, atr, reader",
+        ),
         (arguments.filters, {"iccid": 8988}, "iccid must be text, not int."),
         (arguments.filters, {"atr": b"\x3b"}, "atr must be text, not bytes."),
     ],

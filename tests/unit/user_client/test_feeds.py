@@ -79,7 +79,7 @@ async def test_a_change_that_is_doubled_or_missing_ends_the_feed(seq: int) -> No
     feed.hear(m.WatchReadersAck(instance="i", seq=4))
     feed.hear(event(seq, Change.REMOVED, view(1)))
     feed.lost("Gone.")
-    with pytest.raises(RemoteProtocolError, match=f"told change {seq} of readers after 4"):
+    with pytest.raises(RemoteProtocolError, match=f"sent change {seq} of readers after 4"):
         await feed.next()
 
 
@@ -179,7 +179,7 @@ async def test_who_watches_with_filters_is_told_greater_numbers_or_the_feed_ends
     feed.hear(event(9, Change.CHANGED, view(1)))
     assert await feed.next() == ReaderChange(Change.CHANGED, view(1), ReaderMark("i", 9))
     feed.hear(event(seq, Change.REMOVED, view(1)))
-    with pytest.raises(RemoteProtocolError, match=f"told change {seq} of readers after 9"):
+    with pytest.raises(RemoteProtocolError, match=f"sent change {seq} of readers after 9"):
         await feed.next()
 
 

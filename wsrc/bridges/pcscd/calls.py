@@ -44,7 +44,7 @@ class Calls:
         table: The readers.
         waiting: Who is told of changes.
         turns: The exchanges with them.
-        draw: Gives random numbers of 31 bits, for handles.
+        draw: Returns random numbers of 31 bits, for handles.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Calls:
         self, program: Program, request: asks.CardRequest[Any], now: float
     ) -> Steps[Any]:
         """
-        Return the steps in which a request is carried out; they return what it gives.
+        Return the steps in which a request is carried out; they return its result.
 
         Raises:
             Refused: By the steps, if it is not done.
@@ -124,7 +124,7 @@ class Calls:
             reader.idle_since = now
 
     def _admit(self, program: Program, asked: asks.Connect) -> Steps[Reader]:
-        """Wait for the transactions of others, and see that the card is ours."""
+        """Wait for the transactions of others, and make the card ours."""
         while True:
             reader = self._table.find(asked.reader)
             if reader is None:
@@ -169,7 +169,7 @@ class Calls:
         return reader.protocol
 
     def _renew(self, reader: Reader, asked: asks.Reconnect) -> Steps[None]:
-        """Have the card reset, or ours, as a program that reconnects needs it."""
+        """Reset the card, or make it ours, as a program that reconnects needs it."""
         if asked.initialization != Disposition.LEAVE:
             kind = _KINDS[Disposition(asked.initialization)]
             yield from self._turns.take(reader, self._turns.reset_or_open(reader, kind))

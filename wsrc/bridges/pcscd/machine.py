@@ -2,7 +2,7 @@
 """
 The machine behind the socket: programs, readers, and who may do what when.
 
-It takes requests of programs and what its source sees. It gives steps to be taken, see `source`,
+It takes requests of programs and what its source sees. It returns steps to be taken, see `source`,
 and tells programs of changes unasked. Time is an argument; octets of the socket are `wire`'s.
 """
 
@@ -37,7 +37,7 @@ class Machine:
     All readers and all programs.
 
     Args:
-        draw: Gives random numbers of 31 bits, for contexts and handles.
+        draw: Returns random numbers of 31 bits, for contexts and handles.
     """
 
     def __init__(self, draw: Callable[[], int]) -> None:
@@ -152,14 +152,14 @@ class Machine:
         return Program(self._last_program)
 
     def disconnected(self, program: Program, now: float) -> None:
-        """Let go of all that a program had; its calls have ended."""
+        """Release all that a program had; its calls have ended."""
         self._waiting.unregister(program)
         self._contexts.pop(program.context, None)
         self._calls.give_up(program, now)
 
     def asked(self, program: Program, request: asks.Request[Any], now: float) -> Steps[Any]:
         """
-        Return the steps in which a request is carried out; they return what it gives.
+        Return the steps in which a request is carried out; they return its result.
 
         Raises:
             Refused: By the steps, if it is not done.

@@ -22,7 +22,7 @@ class PathTakenError(ConfigError):
 
 
 def listen(path: Path, mode: int) -> tuple[socket.socket, int]:
-    """Make the socket; return it and its inode. Nobody can connect before it has its mode."""
+    """Return a new socket and its inode; nobody can connect before it has its mode."""
     octets = len(str(path).encode())
     if octets > MAX_PATH_OCTETS:
         raise PathTakenError(

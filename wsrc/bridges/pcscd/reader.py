@@ -281,7 +281,7 @@ class Reader:
             self._lock, self._lock_count = None, 0
 
     def add(self, handle: Handle, share: int) -> None:
-        """Give a handle its place."""
+        """Enter a handle with its share mode."""
         if share == ShareMode.EXCLUSIVE and self.handles:
             raise Refused(Code.SCARD_E_SHARING_VIOLATION)
         self.handles[handle.number] = handle
@@ -319,7 +319,7 @@ class Reader:
             handle.note(_STRIKES[why])
 
     def reset_later(self, kind: ResetKind) -> None:
-        """Have the card reset before its next command; a cold reset covers a warm one."""
+        """Put off a reset to the next command of the card; a cold reset covers a warm one."""
         self.strike(Code.SCARD_W_RESET_CARD)
         self._hand_over.forget()
         self.protocol = 0

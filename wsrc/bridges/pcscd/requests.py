@@ -82,7 +82,7 @@ class Events(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, Generic[T], frozen=True):
-    """Base of what a program asks; `T` is what it is given, unless it is `Refused`."""
+    """Base of what a program asks; `T` is the result, unless it is `Refused`."""
 
 
 class CardRequest(Request[T], Generic[T], frozen=True):
@@ -90,13 +90,13 @@ class CardRequest(Request[T], Generic[T], frozen=True):
 
 
 class EstablishContext(Request[int], frozen=True):
-    """Begin to use PC/SC; gives the context."""
+    """Begin to use PC/SC; returns the context."""
 
     scope: int = 0
 
 
 class ReleaseContext(Request[None], frozen=True):
-    """Let go of all that the program holds."""
+    """Release all that the program holds."""
 
     context: int
 
@@ -111,7 +111,7 @@ class Connect(CardRequest[Connected], frozen=True):
 
 
 class Reconnect(CardRequest[int], frozen=True):
-    """Change how a handle is held, and learn of what happened to the card; gives the protocol."""
+    """Change how a handle is held, and learn what happened to the card; returns the protocol."""
 
     card: int
     share: int
@@ -120,7 +120,7 @@ class Reconnect(CardRequest[int], frozen=True):
 
 
 class Disconnect(CardRequest[None], frozen=True):
-    """Give a handle back."""
+    """Release a handle."""
 
     card: int
     disposition: int
@@ -188,7 +188,7 @@ class Cancel(Request[None], frozen=True):
 
 
 class Version(Request[int], frozen=True):
-    """Say which version of the protocol the program speaks; gives the minor one to be spoken."""
+    """Agree on a version of the protocol; returns the minor one to be spoken."""
 
     major: int
     minor: int
@@ -199,11 +199,11 @@ class GetReaders(Request[Rows], frozen=True):
 
 
 class Wait(Request[Rows | None], frozen=True):
-    """Ask to be told of the next change; gives the old table up to 4:5, then nothing."""
+    """Ask to be told of the next change; returns the old table up to 4:5, then nothing."""
 
 
 class StopWaiting(Request[bool], frozen=True):
-    """Take that back; gives whether the program did wait, and only then an answer."""
+    """Take that back; returns whether the program did wait, and only then an answer."""
 
 
 class GetReaderEvents(Request[Events], frozen=True):

@@ -145,19 +145,19 @@ class Caller(ABC):
 
     @abstractmethod
     def given(self, result: Any) -> None:
-        """Take what the request gives."""
+        """Take the result of the request."""
 
     @abstractmethod
     def refused(self, why: Refused) -> None:
-        """Take that the request is not done."""
+        """Note that the request is refused."""
 
     @abstractmethod
     def waited(self, told: Events) -> None:
-        """Take that the wait for a change is over."""
+        """Note that the wait for a change is over."""
 
     @abstractmethod
     def end(self) -> None:
-        """Make no calls any more; tell the server that it has `left`, but not before this ends."""
+        """Stop making calls; tell the server that it has `left`, but not before this ends."""
 
 
 class Server:
@@ -208,7 +208,7 @@ class Server:
 
     def left(self, caller: Caller) -> None:
         """
-        Let go of a program that has ended, once.
+        Release a program that has ended, once.
 
         What waits for others is given up; what the card is doing is left to end first.
         """
@@ -274,7 +274,7 @@ class Server:
         return self._open(need.reader, direct=need.direct)
 
     async def _open(self, name: bytes, *, direct: bool) -> Session:
-        """Make a card ours, and hear of it when it stops being so."""
+        """Make a card ours, and be called when it stops being so."""
         opened = self._source.open(name, direct=direct)
         session = await opened if inspect.isawaitable(opened) else opened
 
@@ -406,12 +406,12 @@ class _Line(Caller, asyncio.Protocol):
         self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of everything."""
+        """Release everything."""
         del exc
         self._server.left(self)
 
     def given(self, result: Any) -> None:
-        """Send what the request gives."""
+        """Send the result of the request."""
         assert self._request is not None
         self._write(wire.answer(self._request, result))
         self._advance()

@@ -75,7 +75,7 @@ class Session(Protocol):
         ...
 
     def control(self, number: int, octets: bytes) -> bytes | Awaitable[bytes]:
-        """Ask something of the reader itself, by a number that all platforms know."""
+        """Send a control code to the reader, by a number that all platforms know."""
         ...
 
     def get_attribute(self, name: str) -> bytes | Awaitable[bytes]:
@@ -87,7 +87,7 @@ class Session(Protocol):
         ...
 
     def when_over(self, tell: Callable[[WsrcError], None]) -> None:
-        """Have `tell` called, once, with why the card stopped being ours, unless it is closed."""
+        """Call `tell`, once, with why the card stopped being ours, unless it is closed."""
         ...
 
     def close(self) -> Awaitable[None] | None:

@@ -49,7 +49,7 @@ class Table:
         return self._by_age.get(name)
 
     def add(self, reader: Reader) -> None:
-        """Give a reader the first row that is free."""
+        """Put a reader into the first row that is free."""
         if None not in self._rows:
             self._rows += [None] * GROWTH_ROWS
         self._rows[self._rows.index(None)] = reader

@@ -18,7 +18,7 @@ from wsrc.card.slot import ResetKind
 T = TypeVar("T")
 
 MOST_OPENS = 3
-"""How often a program that connects has a card taken that is swapped each time meanwhile."""
+"""Attempts to take a card that is swapped each time while a program connects."""
 
 
 class Turns:
@@ -88,7 +88,7 @@ class Turns:
 
     def ready(self, reader: Reader) -> Steps[Session]:
         """
-        Have the card ours, and reset if that was put off; return its session.
+        Make the card ours, and reset it if that was put off; return its session.
 
         Raises:
             Refused: If there is none, or the card or the reader went while it was taken or reset.

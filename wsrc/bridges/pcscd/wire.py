@@ -101,7 +101,7 @@ _Read = Callable[[tuple[Any, ...], bytes], Request[Any]]
 
 
 def _first(count: int, kind: type[Request[Any]]) -> _Read:
-    """Make a request of the first fields, so many."""
+    """Return a request of the first so many fields."""
     return lambda fields, _: kind(*fields[:count])
 
 
@@ -216,7 +216,7 @@ def answer(asked: Request[Any], given: Any) -> bytes:
 
     Args:
         asked: The request.
-        given: What `asked` says that it gives.
+        given: The result, as the class of `asked` says.
 
     Returns:
         What is to be sent, which is nothing for some requests of a program that waits.

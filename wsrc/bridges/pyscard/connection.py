@@ -99,7 +99,7 @@ class RemoteReader(Reader, str):
         return RemoteConnection(RemoteCardConnection(self, self._service))
 
     def addtoreadergroup(self, groupname: str) -> None:
-        """Let `readers([groupname])` give this reader, in this process."""
+        """Make `readers([groupname])` return this reader, in this process."""
         self._groups.setdefault(groupname, set()).add(self.name)
 
     def removefromreadergroup(self, groupname: str) -> None:
@@ -144,7 +144,7 @@ class RemoteCardConnection(CardConnection):
             self._context = Context(service)
 
     def __del__(self) -> None:
-        """Let go of the card."""
+        """Release the card."""
         context = self._context
         if context is not None:
             context.release()
@@ -203,7 +203,7 @@ class RemoteCardConnection(CardConnection):
 
     def disconnect(self) -> None:
         """
-        Let go of the card; nothing if it is not connected.
+        Release the card; nothing happens if it is not connected.
 
         Raises:
             CardConnectionException: If another connection of the same program has locked it.

@@ -25,7 +25,7 @@ from wsrc.bridges.pyscard.service import Service
 from wsrc.card.pcsc_numbers import Code, Disposition
 
 LOCK_WAIT_S = 60.0
-"""How long another's transaction is waited for."""
+"""How long to wait for another's transaction."""
 
 _LOCK_POLL_S = 0.1
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 class Context:
     """
-    What SCardEstablishContext gives; calls are made one at a time, and raise `Refused`.
+    What SCardEstablishContext returns; calls are made one at a time, and raise `Refused`.
 
     Args:
         service: Where the readers are.
@@ -49,7 +49,7 @@ class Context:
         self._number = self._ask(EstablishContext())
 
     def release(self) -> None:
-        """Let go of all handles, whatever goes on; it does not wait."""
+        """Release all handles, whatever goes on, without waiting."""
         self._service.let_go(self._program)
 
     def connect(self, name: bytes, share: int, protocols: int) -> Connected:
@@ -61,7 +61,7 @@ class Context:
         return self._patiently(Reconnect(card, share, protocols, initialization))
 
     def disconnect(self, card: int, disposition: int) -> None:
-        """Give a handle back; in the thread of the service, all of them."""
+        """Release a handle; in the thread of the service, all of them."""
         if self._service.is_own_thread:
             self.release()
         else:
@@ -76,7 +76,7 @@ class Context:
         self._ask(End(card, disposition))
 
     def status(self, card: int) -> None:
-        """Raise what happened to the card since the handle was had."""
+        """Raise what happened to the card since the handle was obtained."""
         self._patiently(Status(card))
 
     def transmit(self, card: int, protocol: int, octets: bytes) -> bytes:

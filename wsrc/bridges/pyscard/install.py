@@ -61,7 +61,7 @@ def install(
     **which: Unpack[Filters],
 ) -> "Installation":
     """
-    Let pyscard know the remote cards, until `uninstall` or the end of `with`.
+    Make the remote cards known to pyscard, until `uninstall` or the end of `with`.
 
     What is not given is as in the settings of `wsrc`: its file, then the environment.
 
@@ -124,7 +124,7 @@ class Installation:
         self.uninstall()
 
     def uninstall(self) -> None:
-        """Make pyscard as it was, and give all cards back; it may be called again."""
+        """Restore pyscard as it was, and give all cards back; it may be called again."""
         global _installed  # noqa: PLW0603 - see above
         if _installed is self:
             _installed = None
@@ -164,7 +164,7 @@ class Installation:
 
 
 def _surviving(method: ReadersOf) -> ReadersOf:
-    """Let a kind of readers whose service is away have none, and not hide the others."""
+    """Make readers whose service is away an empty list, so that they do not hide the others."""
 
     @functools.wraps(method)
     def readers(groups: Any = None) -> list[Any]:

@@ -36,7 +36,7 @@ class MergedCardRequest(AbstractCardRequest):
 
     Args:
         service: Where the remote readers are.
-        reader_of: Gives the reader object for one of them.
+        reader_of: Returns the reader object for one of them.
         local: The class whose place it takes.
         asked: The arguments of that class.
     """
@@ -72,7 +72,7 @@ class MergedCardRequest(AbstractCardRequest):
         return None
 
     def release(self) -> None:
-        """Let go of the system's PC/SC."""
+        """Release the system's PC/SC."""
         if self._local is not None:
             self._local.release()
 
@@ -135,7 +135,7 @@ class MergedCardRequest(AbstractCardRequest):
         return [*self._local_cards, *remote]
 
     def _wait(self, look: Callable[[], Any], look_locally: Callable[[Any], Any]) -> Any:
-        """Return what either gives first."""
+        """Return what either finds first."""
         end = None if self.timeout is None else time.monotonic() + self.timeout
         version = self._service.version
         found = look()

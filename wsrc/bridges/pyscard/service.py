@@ -73,7 +73,7 @@ class Service:
             return self._changed.wait_for(lambda: self._version != version, timeout_s)
 
     def wake(self) -> None:
-        """Let every `wait` return."""
+        """Make every `wait` return."""
         with self._changed:
             self._version += 1
             self._changed.notify_all()
@@ -84,7 +84,7 @@ class Service:
 
     def ask(self, program: "Program", request: Request[T]) -> T:
         """
-        Make a call and wait for what it gives; of one program, one at a time.
+        Make a call and return its result; a program makes one at a time.
 
         Raises:
             Refused: If it is not done, or the service is closed.
@@ -95,7 +95,7 @@ class Service:
             raise Refused(Code.SCARD_E_NO_SERVICE) from exc
 
     def let_go(self, program: "Program") -> None:
-        """Let go of all that a program has, whatever goes on; this does not wait."""
+        """Release all that a program holds, whatever goes on, without waiting."""
         self._portal.soon(program.end)
 
     @asynccontextmanager
@@ -131,12 +131,12 @@ class Program(Caller):
         return given
 
     def given(self, result: Any) -> None:
-        """Take what the request gives."""
+        """Take the result of the request."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(result)
 
     def refused(self, why: Refused) -> None:
-        """Take that the request is not done."""
+        """Note that the request is refused."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(why)
 
@@ -144,7 +144,7 @@ class Program(Caller):
         """Programs in this process wait for the readers of the service."""
 
     def end(self) -> None:
-        """Let go of everything, soon; a call that goes on has no answer any more."""
+        """Release everything, soon; a call that goes on is not answered any more."""
         if not self._ending:
             self._ending = True
             self.refused(Refused(Code.SCARD_E_NO_SERVICE))

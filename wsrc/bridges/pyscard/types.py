@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 ReadersOf = Callable[[Any], list[Any]]
-"""Gives the readers of some groups; all readers where there are none."""
+"""Returns the readers of some groups; all readers where there are none."""
 
 if TYPE_CHECKING:
     scard: Any

@@ -54,14 +54,14 @@ class RemoteCards:
     """
     The cards of a server that match, whatever becomes of the connection.
 
-    While a connection is made again, cards are as they were. A card whose host is not back yet at
+    While a connection is retried, cards are as they were. A card whose host is not back yet at
     a server that was started again is out of reach, and `returning` for a while: who opens it
     waits for it.
 
     Args:
-        make_client: Gives a client that is not connected; see `clients`.
+        make_client: Returns a client that is not connected; see `clients`.
         wanted: The cards that match any of these are shown; all, if there are none.
-        say: Told in a sentence when the server is lost, and found again.
+        say: Called with a sentence when the server is lost, and found again.
     """
 
     def __init__(
@@ -200,13 +200,13 @@ class RemoteCards:
         self._trouble, self._away = None, False
 
     def _cut(self, exc: WsrcError) -> None:
-        """Say that the connection is lost, for now."""
+        """Report that the connection is lost, for now."""
         if self._trouble is None:
-            self._say(f"{exc} It is being made again; the cards are kept meanwhile.")
+            self._say(f"{exc} Reconnecting; the cards are kept meanwhile.")
         self._trouble = exc
 
     def _lost(self, exc: WsrcError) -> None:
-        """Say that there is no connection until another client has one."""
+        """Report that there is no connection until another client has one."""
         if not self._away and not self._raises:
             self._say(f"{exc} The cards are out of reach until the server is there again.")
         self._trouble, self._away = exc, True
@@ -294,7 +294,7 @@ class RemoteSession:
 
     async def transmit(self, octets: bytes) -> bytes:
         """
-        Send a TPDU (T=0) or an APDU (T=1) and give what the card answers.
+        Send a TPDU (T=0) or an APDU (T=1) and return what the card answers.
 
         A host that has whole commands only may have fetched a response that was not asked for yet:
         it is announced by 61xx, and given to the GET RESPONSE that follows.
@@ -312,12 +312,12 @@ class RemoteSession:
         return bytes((0x61, min(len(answer.data), 256) & 0xFF))
 
     async def reset(self, kind: ResetKind) -> bytes:
-        """Reset the card and give its ATR."""
+        """Reset the card and return its ATR."""
         self._fetched.drop()
         return await self._card.reset(kind)
 
     async def control(self, number: int, octets: bytes) -> bytes:
-        """Ask something of the reader itself."""
+        """Send a control code to the reader itself."""
         return await self._card.control(number, octets)
 
     async def get_attribute(self, name: str) -> bytes:
@@ -329,7 +329,7 @@ class RemoteSession:
         await self._card.set_attribute(name, value)
 
     def when_over(self, tell: Callable[[WsrcError], None]) -> None:
-        """Have `tell` called when the card stops being ours."""
+        """Call `tell` when the card stops being ours."""
 
         def over(why: WsrcError) -> None:
             self._over(why)

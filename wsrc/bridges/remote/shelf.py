@@ -191,7 +191,7 @@ class Shelf:
             place.lose()
 
     def hear(self, news: ReaderNews) -> bool:
-        """Take what is said of readers; tell whether one changed."""
+        """Take news of readers; return whether one changed."""
         if isinstance(news, ReaderSnapshot):
             before = self.seen()
             self._hear_all(news.readers, news.mark.instance)
@@ -204,7 +204,7 @@ class Shelf:
         return place is not None and self._gone(place)
 
     def await_no_more(self) -> None:
-        """Give up the readers whose hosts are not back yet: they had time enough."""
+        """Give up the readers whose hosts are not back yet: their time is over."""
         for place in self.places:
             place.returning = False
 
@@ -229,7 +229,7 @@ class Shelf:
                 place.lose()
 
     def _hear(self, reader: ReaderView) -> bool:
-        """Take how a reader is now; tell whether one of ours changed."""
+        """Take how a reader is now; return whether one of ours changed."""
         card = card_of(reader)
         unknown = card is not None and (card.state is CardState.IDENTIFYING or _is_overlooked(card))
         shown = card is not None and (
@@ -254,7 +254,7 @@ class Shelf:
         return place.seen != before
 
     def _into(self, place: Place, reader: ReaderView, card: CardInfo, *, unknown: bool) -> bool:
-        """Take that a card is in a reader that is shown; tell whether another one shows it."""
+        """Put a card into a reader that is shown; return whether another one shows it."""
         same = self._is_same(place, reader, card)
         if place.held and place.seen.present and not same:
             place.put_off(functools.partial(self._replace, place, reader, card))
@@ -296,7 +296,7 @@ class Shelf:
         self._at[reader.number] = place
 
     def _gone(self, place: Place) -> bool:
-        """Take that the server does not have a reader any more; tell whether that is news."""
+        """Note that the server has no such reader any more; return whether that is news."""
         before = place.seen
         self._unbind(place)
         place.lose()
@@ -307,7 +307,7 @@ class Shelf:
         self._away[place.where] = place
 
     def _forget(self, place: Place) -> None:
-        """Have a place stand for no reader."""
+        """Make a place stand for no reader."""
         if place.number is not None:
             del self._at[place.number]
         elif self._away.get(place.where) is place:

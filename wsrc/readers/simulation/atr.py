@@ -33,7 +33,7 @@ def gsm_atr() -> bytes:
 
 
 def _capabilities(channels: int) -> int:
-    """Third software function octet: extended length; channel numbers are given by the card."""
+    """Third software function octet: extended length; channel numbers are assigned by the card."""
     return 0x40 | (0x10 if channels > 1 else 0) | (channels - 1)
 
 

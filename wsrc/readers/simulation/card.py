@@ -69,7 +69,7 @@ class Card:
         self._removed = False
         self._ended = _ended()
         self.struck = threading.Event()
-        """Set once a command is being delayed, for whoever waits to act meanwhile."""
+        """Set once a command is being delayed, for a test that acts meanwhile."""
 
     @property
     def atr(self) -> bytes:
@@ -104,7 +104,7 @@ class Card:
 
     def power_on(self) -> bytes:
         """
-        Power the card, which is a cold reset, and give its ATR.
+        Power the card, which is a cold reset, and return its ATR.
 
         Raises:
             CardNotPresentError: If the card was removed.
@@ -118,7 +118,7 @@ class Card:
 
     def reset(self, kind: ResetKind) -> bytes:
         """
-        Reset the card and give its ATR; both kinds make it forget the same.
+        Reset the card and return its ATR; both kinds make it forget the same.
 
         Raises:
             CardNotPresentError: If the card was removed.
@@ -150,7 +150,7 @@ class Card:
 
     def transmit(self, octets: bytes) -> bytes:
         """
-        Return one TPDU (T=0) or one APDU (T=1) to the card, and its answer.
+        Send one TPDU (T=0) or one APDU (T=1) to the card and return its answer.
 
         Raises:
             CardNotPresentError: If the card is gone, or goes meanwhile.
@@ -169,7 +169,7 @@ class Card:
         return answer
 
     def _strike(self, octets: bytes) -> Faults:
-        """Count the command; give the faults that it meets."""
+        """Count the command; return the faults that it meets."""
         with self._lock:
             faults = self._faults
             if not octets.hex().startswith(faults.only.lower()):

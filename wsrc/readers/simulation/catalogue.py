@@ -44,7 +44,7 @@ def load_card(path: Path | str) -> Card:
 
 
 def default_cards() -> list[Card]:
-    """Make a UICC and a eUICC as the descriptions in this package have them."""
+    """Make a UICC and an eUICC as the descriptions in this package have them."""
     data = resources.files("wsrc.readers.simulation") / "data"
     return [
         make_card(parse_description((data / name).read_text(encoding="utf-8"), name), name)

@@ -91,7 +91,7 @@ class FileDescription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class ProfileDescription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A profile on a eUICC; its keys and PINs are those of the card."""
+    """A profile on an eUICC; its keys and PINs are those of the card."""
 
     iccid: Iccid
     name: str = "profile"
@@ -181,7 +181,7 @@ def _explain(message: str, where: str) -> ConfigError:
 def _check(card: CardDescription, where: str) -> None:
     """Refuse what each field allows but not all of them together."""
     rules = (
-        ("gsm_only", card.gsm_only and card.kind is Kind.EUICC, "a eUICC is never a GSM SIM only"),
+        ("gsm_only", card.gsm_only and card.kind is Kind.EUICC, "an eUICC is never a GSM SIM only"),
         (
             "protocol",
             card.gsm_only and card.protocol is CardProtocol.T1,
@@ -190,7 +190,7 @@ def _check(card: CardDescription, where: str) -> None:
         (
             "isd_r",
             card.kind is Kind.UICC and bool(card.isd_r or card.profile or card.ecasd),
-            'isd_r, profile and ecasd belong to a eUICC; write kind = "euicc" for one',
+            'isd_r, profile and ecasd belong to an eUICC; write kind = "euicc" for one',
         ),
         (
             "profile",

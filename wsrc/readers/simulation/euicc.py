@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ISD-R and the ECASD of a eUICC, and the profiles on it (SGP.22 clause 5.7, SGP.02)."""
+"""The ISD-R and the ECASD of an eUICC, and the profiles on it (SGP.22 clause 5.7, SGP.02)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _ISD_P_AID = bytes.fromhex("a0000005591010ffffffff89000010")
 
 @dataclass(slots=True)
 class Installed:
-    """One profile of a eUICC; `profile` is what a reset puts in force while it is enabled."""
+    """One profile of an eUICC; `profile` is what a reset puts in force while it is enabled."""
 
     iccid: str
     name: str
@@ -31,7 +31,7 @@ class Installed:
 
 class Profiles:
     """
-    The profiles of a eUICC, of which at most one is enabled.
+    The profiles of an eUICC, of which at most one is enabled.
 
     A switch is remembered at once and takes effect at the next reset.
     """
@@ -45,7 +45,7 @@ class Profiles:
         return next((p.profile for p in self.installed if p.enabled), self._bare)
 
     def enable(self, index: int) -> int:
-        """Enable one profile and disable the others; give an EnableProfileResult."""
+        """Enable one profile and disable the others; return an EnableProfileResult."""
         if self.installed[index].enabled:
             return _WRONG_STATE
         for i, installed in enumerate(self.installed):
@@ -53,7 +53,7 @@ class Profiles:
         return _OK
 
     def disable(self, index: int) -> int:
-        """Disable one profile; give a DisableProfileResult."""
+        """Disable one profile; return a DisableProfileResult."""
         if not self.installed[index].enabled:
             return _WRONG_STATE
         self.installed[index].enabled = False

@@ -70,7 +70,7 @@ def update_record(call: Call) -> Response:
 
 
 def increase(call: Call) -> Response:
-    """Add to the newest record of a cyclic file; give the sum and what was added."""
+    """Add to the newest record of a cyclic file; return the sum and what was added."""
     command = call.command
     file = _cyclic(call)
     call.usable(file, file.increase)

@@ -11,7 +11,7 @@ _R1_TO_R5 = (8, 0, 4, 8, 12)
 
 
 class Keys(NamedTuple):
-    """What f2, f3, f4 and f5 give for one RAND."""
+    """Results of f2, f3, f4 and f5 for one RAND."""
 
     res: bytes
     ck: bytes

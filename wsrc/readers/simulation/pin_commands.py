@@ -8,7 +8,7 @@ from wsrc.readers.simulation.status import SW, StatusWordError, tries_left
 
 
 def verify(call: Call) -> Response:
-    """Compare a key; without data, tell the tries that are left and spend none."""
+    """Compare a key; without data, answer with the tries left and spend none."""
     pin = _pin(call)
     if not call.command.data:
         if call.state.satisfied(call.command.p2):
@@ -58,7 +58,7 @@ def enable_pin(call: Call) -> Response:
 
 
 def unblock_pin(call: Call) -> Response:
-    """Set a new PIN with the UNBLOCK PIN; without data, tell the tries that are left."""
+    """Set a new PIN with the UNBLOCK PIN; without data, answer with the tries left."""
     pin = _pin(call)
     unblock = _unblockable(pin)
     if not call.command.data:

@@ -60,7 +60,7 @@ def make_profile(subscription: Subscription) -> Profile:
 
 
 def make_bare_profile(subscription: Subscription) -> Profile:
-    """Make what a eUICC has without an enabled profile: an MF, and nothing in it."""
+    """Make what an eUICC has without an enabled profile: an MF, and nothing in it."""
     files = FileSystem(mf=Directory(file_id=MF_ID), adfs=[])
     usim = Usim(Milenage(subscription.k, subscription.opc), 0)
     return Profile(files, _pins(subscription), usim)

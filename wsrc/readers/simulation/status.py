@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Status words that the simulated card gives, and how a command ends with one."""
+"""Status words of the simulated card, and how a command ends with one."""
 
 from enum import IntEnum
 

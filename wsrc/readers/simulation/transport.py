@@ -188,7 +188,7 @@ class _Held:
         return len(self._data)
 
     def take(self, octets: int) -> tuple[bytes, bytes]:
-        """Return that many octets, and what is held still."""
+        """Return that many octets, and what is still held."""
         taken, self._data, self.announced = self._data[:octets], self._data[octets:], True
         return taken, self._data
 

@@ -153,7 +153,7 @@ _OUTGOING = frozenset({0x70, 0x84, 0xB0, 0xB2, 0xCA, 0xF2})
 
 class Uicc:
     """
-    A UICC; `boot` gives the profile that a reset puts in force.
+    A UICC; `boot` returns the profile that a reset puts in force.
 
     `supplementary_channels` is 0 to 3.
     """

@@ -21,7 +21,7 @@ class Usim:
 
     def authenticate_3g(self, rand: bytes, autn: bytes) -> bytes:
         """
-        Check AUTN; give RES, CK and IK under tag DB, or AUTS under tag DC.
+        Check AUTN; return RES, CK and IK under tag DB, or AUTS under tag DC.
 
         Raises:
             StatusWordError: 9862 if the MAC is wrong; `sqn` stays as it is.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a program gives to the library, checked before anything is sent.
+Arguments of a program to the library, checked before anything is sent.
 
 All raise LocalProtocolError; the sentence names the argument, and never repeats octets.
 """
@@ -97,7 +97,7 @@ def filters(given: Mapping[str, Any]) -> Filters:
     for name, value in given.items():
         if name not in Filters.__annotations__:
             known = ", ".join(Filters.__annotations__)
-            raise LocalProtocolError(f"A card is not selected by {name[:40]!r}; use {known}.")
+            raise LocalProtocolError(f"Cards cannot be selected by {name[:40]!r}; use {known}.")
         if value is not None:
             text(value, name)
     return cast("Filters", given)

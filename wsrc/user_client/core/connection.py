@@ -28,7 +28,7 @@ _OF_READERS = (m.ReaderEvent, m.ReaderMark, m.StateChange, m.ListChange)
 
 class Connection:
     """
-    The connection to a server, made again for up to `keep_s` after a loss.
+    The connection to a server, retried for up to `keep_s` after a loss.
 
     It is opened once and closed, in one event loop. `requests` outlives a loss; a feed does not.
 
@@ -67,7 +67,7 @@ class Connection:
             raise
 
     async def close(self) -> None:
-        """Close the connection with a goodbye; requests that wait are failed."""
+        """Close the connection with a goodbye; waiting requests fail."""
         self._closing = True
         if self._link is not None:
             self._link.close(CloseCode.DONE, "The user is done.")
@@ -93,7 +93,7 @@ class Connection:
         return True
 
     async def _run(self, hello: m.Hello, greeted: "asyncio.Future[m.HelloAck]") -> None:
-        """Be the task: whatever ends it, nobody waits for an answer after its end."""
+        """Run the connection; whatever ends it, nobody waits for an answer after that."""
         why = f"The connection to {self._settings.server_url} is closed."
         try:
             await self._keep(hello, greeted)
@@ -103,7 +103,7 @@ class Connection:
             self.requests.lost(why)
 
     async def _keep(self, hello: m.Hello, greeted: "asyncio.Future[m.HelloAck]") -> None:
-        """Be connected until there is no more hope of it; tell of the first greeting."""
+        """Stay connected, reconnecting for up to `keep_s`; the first greeting goes to `greeted`."""
         loop = asyncio.get_running_loop()
         try:
             reason = await self._once(hello, greeted)
@@ -120,7 +120,7 @@ class Connection:
             reason = why
 
     async def _connect_again(self, hello: m.Hello, until: float) -> str | None:
-        """Connect and converse; give why that ended, None if there was no connection in time."""
+        """Connect and converse; return why that ended, None if nothing connected in time."""
         loop, backoff = asyncio.get_running_loop(), Backoff(FIRST_RETRY_S, LAST_RETRY_S)
         while not self._closing:
             wait_s, left_s = backoff.wait_s(), until - loop.time()
@@ -138,7 +138,7 @@ class Connection:
         self, hello: m.Hello, greeted: "asyncio.Future[m.HelloAck] | None" = None
     ) -> str:
         """
-        Connect, greet and converse; give why the connection ended.
+        Connect, greet and converse; return why the connection ended.
 
         Raises:
             WsrcError: If there was none.
@@ -163,7 +163,7 @@ class Connection:
                 self._link = None
 
     async def _read(self, link: Link) -> str:
-        """Take what the server says until the connection ends; give why it did."""
+        """Read from the server until the connection ends; return why it did."""
         try:
             while True:
                 await self._read_one(link)
@@ -174,7 +174,7 @@ class Connection:
         except RemoteProtocolError as exc:
             link.close(CloseCode.PROTOCOL_ERROR, str(exc))
             self._closing = True
-            return f"closed by us, for the server broke the protocol: {exc}"
+            return f"closed by us because the server broke the protocol: {exc}"
 
     async def _read_one(self, link: Link) -> None:
         try:
@@ -183,7 +183,7 @@ class Connection:
             self.requests.unreadable(exc)
             return
         if not may_say(Speaker.SERVER_TO_USER, Phase.OPEN, message):
-            raise RemoteProtocolError(f"A server does not say {tag_of(message)} to a user.")
+            raise RemoteProtocolError(f"A server does not send {tag_of(message)} to a user.")
         if isinstance(message, m.Restarting):
             self._restarting = message
         elif isinstance(message, _OF_READERS):
@@ -211,5 +211,5 @@ class Connection:
     def _lost(self, reason: str) -> None:
         sentence = self._sentence(reason)
         if self._settings.keep_s and not self._closing:
-            sentence += f" It could not be made again within {self._settings.keep_s:g} s."
+            sentence += f" It could not be restored within {self._settings.keep_s:g} s."
         self.requests.lost(sentence)

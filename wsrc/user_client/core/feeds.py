@@ -18,11 +18,11 @@ from wsrc.selection import Filter
 from wsrc.user_client.naming import CardKey, key_of
 
 MAX_UNREAD = 100_000
-"""What may wait for a watcher; one more ends the watch."""
+"""News that may wait for a watcher; one more ends the watch."""
 
 
 class ReaderMark(NamedTuple):
-    """Up to where readers are known: a change of one run of a server; another watch goes on."""
+    """Up to where readers are known, a change of one run of a server; a watch can go on there."""
 
     instance: str
     seq: int
@@ -50,7 +50,7 @@ Notification = m.StateChange | m.ListChange
 
 class ReaderFeed:
     """
-    Take messages in the order in which the server sent them; give news.
+    Turns messages, in the order in which the server sent them, into news.
 
     A snapshot may come in several parts, with changes between them; it is given when it is
     whole. `after` says where the next part begins, and is None when there is none. Notifications
@@ -107,7 +107,7 @@ class ReaderFeed:
         Raises:
             ConnectionLostError: If the connection was lost.
             RefusedError: If too much was left unread.
-            RemoteProtocolError: If what the server told cannot be.
+            RemoteProtocolError: If what the server said cannot be true.
         """
         while not self._unread:
             if self._end is not None:
@@ -139,7 +139,7 @@ class ReaderFeed:
     def _event(self, event: m.ReaderEvent) -> None:
         before = self._seq
         if event.seq <= before or (event.seq > before + 1 and not self._filtered):
-            why = f"The server told change {event.seq} of readers after {before}."
+            why = f"The server sent change {event.seq} of readers after {before}."
             self._finish(RemoteProtocolError(why))
             return
         self._seq = event.seq
@@ -180,7 +180,7 @@ class _Shown(NamedTuple):
 
 class CardEvents:
     """
-    Tell of cards what news of readers say of them: each change once.
+    Turns news of readers into events of cards, each change once.
 
     A card is `added` when it begins to match, `removed` when it does not match any more. After
     another snapshot, a card is the one that was in the same place before.
@@ -224,7 +224,7 @@ class CardEvents:
 
 
 def _events(before: CardInfo | None, after: CardInfo | None) -> list[CardEvent]:
-    """Return what happened to a card that was, and is, described so."""
+    """Return what happened to a card between two descriptions."""
     if before == after:
         return []
     if after is None:

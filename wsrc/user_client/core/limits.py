@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long what is asked of a card may take, not counting the time that it is out of reach."""
+"""Time limits of requests to a card, not counting the time that it is out of reach."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 
 class Limits:
-    """The limits of one session; all stand still together, and begin anew together."""
+    """The limits of one session; all are stopped and restarted together."""
 
     def __init__(self) -> None:
         self._running: dict[asyncio.Timeout, float] = {}
@@ -29,13 +29,13 @@ class Limits:
                 del self._running[running]
 
     def hold(self) -> None:
-        """Let all stand still, also those to come."""
+        """Stop all limits, also those to come."""
         if not self._held:
             self._held = True
             self._set(None)
 
     def begin_anew(self) -> None:
-        """Let all begin anew if they stand still."""
+        """Restart all limits from their full time, if they are stopped."""
         if self._held:
             self._held = False
             self._set(asyncio.get_running_loop().time())

@@ -22,7 +22,7 @@ class LookAhead:
 
     def put(self, cla: int, data: bytes, sw: int) -> None:
         """
-        Keep what GET RESPONSE gave.
+        Keep the answer to GET RESPONSE.
 
         Args:
             cla: Class byte of the command that the card answered with 61xx or the like.

@@ -48,19 +48,19 @@ class Listener(Protocol):
         ...
 
     def complained(self, reason: str) -> bool:
-        """Take that the server would not have what was sent; tell whether anything was."""
+        """Note that the server rejected what was sent; return whether anything was."""
         ...
 
     def disconnected(self, reason: str) -> None:
-        """Take that the connection is lost, and that another may be made."""
+        """Note that the connection is lost; another may be made."""
         ...
 
     def connected(self) -> None:
-        """Take that there is a connection again."""
+        """Note that there is a connection again."""
         ...
 
     def lost(self, reason: str) -> None:
-        """Take that there will be no other connection."""
+        """Note that there will be no other connection."""
         ...
 
 
@@ -82,7 +82,7 @@ class _Asked:
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wait_on(self, select: m.SelectCard, now: float, return_s: float) -> None:
-        """Have a select keep its place where it is repeated, and wait on, at least `return_s`."""
+        """Repeat a select so that it keeps its place, and waits at least `return_s` more."""
         waited_s = now - self.since
         left_s = select.wait_s + select.waited_s - waited_s
         wait_s = max(left_s, return_s)
@@ -107,8 +107,8 @@ class Requests:
     The requests of one client.
 
     Args:
-        send: Sends a message; gives False where it provably did not.
-        keep_s: How long a lost connection is made again; what was not answered is asked again
+        send: Sends a message; returns False where it provably did not.
+        keep_s: How long a lost connection is retried; what was not answered is asked again
             on the next. With 0 it fails.
     """
 
@@ -133,7 +133,7 @@ class Requests:
         late: Hear | None = None,
     ) -> m.Message:
         """
-        Send a request that may be repeated, and give its answer; who is cancelled sends `cancel`.
+        Return the answer to a request that may be repeated; a cancelled caller sends `cancel`.
 
         Args:
             request: Without an id.
@@ -143,8 +143,8 @@ class Requests:
 
         Raises:
             ConnectionLostError: If it was not answered in time, or the connection is lost.
-            LocalProtocolError: If no server takes it; nothing was sent.
-            WsrcError: The server answered with an error, which is told by the class.
+            LocalProtocolError: If no server would take it; nothing was sent.
+            WsrcError: If the server answered with an error; the class says which.
         """
         self.check()
         codec.check(request)
@@ -169,7 +169,7 @@ class Requests:
         self, request: m.Message, heard: Callable[[m.Message | UnreadableError], None]
     ) -> int | None:
         """
-        Send a request once, and give its id; None where it provably was not sent.
+        Send a request once, and return its id; None where it provably was not sent.
 
         `heard` is called with its answer, unless the connection is lost before.
 
@@ -184,7 +184,7 @@ class Requests:
         return self._last_id
 
     def drop(self, posted: int | None) -> None:
-        """Take no answer any more to a request that was posted."""
+        """Ignore the answer to a request that was posted."""
         if posted is not None:
             self._posted.pop(posted, None)
 
@@ -199,7 +199,7 @@ class Requests:
 
     def check(self) -> None:
         """
-        Raise the reason for which nothing can be asked now.
+        Raise the reason why nothing can be asked now.
 
         Raises:
             ConnectionLostError: If the connection is lost for good.
@@ -242,7 +242,7 @@ class Requests:
         return bool(sent) or any(told)
 
     def disconnected(self, reason: str) -> None:
-        """Take that the connection is lost; `reason` is a sentence."""
+        """Note that the connection is lost; `reason` is a sentence."""
         self._connected = False
         self._posted.clear()
         for asked in list(self._asked):
@@ -329,10 +329,10 @@ def bounded_wait(wait_s: float) -> float:
     Return how long a server is asked to wait for a card, even where that is for ever.
 
     Raises:
-        LocalProtocolError: If it is less than 0, or no number.
+        LocalProtocolError: If it is less than 0, or not a number.
     """
     if not wait_s >= 0:
-        raise LocalProtocolError(f"A card is waited for 0 or more seconds, not {wait_s}.")
+        raise LocalProtocolError(f"The wait for a card must be 0 or more seconds, not {wait_s}.")
     return min(wait_s, MAX_WAIT_S)
 
 
@@ -345,7 +345,7 @@ def _check_answer(request: m.Message, message: m.Message) -> None:
         raise RemoteProtocolError(f"The server answered {tag_of(request)} with {tag_of(message)}.")
     session = m.session_of(request)
     if session is not None and m.session_of(message) not in {None, session}:
-        raise RemoteProtocolError("The server answered a request with that of another session.")
+        raise RemoteProtocolError("The server's answer belongs to another session.")
 
 
 def _too_late(request: m.Message, limit_s: float) -> ConnectionLostError:

@@ -75,23 +75,23 @@ class Session:
         late: Hear | None = None,
     ) -> m.Message:
         """
-        Send a request of this session when those before it are answered, and give its answer.
+        Send a request once those before it are answered, and return its answer.
 
         While the card is out of reach this waits, for as long as the session is kept.
 
         Args:
             request: What to ask.
             limit_s: How long the turn and the answer may take, each, while the card is in reach.
-            known: Gives the answer when its turn has come, if the card need not be asked for it.
+            known: Returns the answer when its turn has come, if the card need not be asked for it.
             late: Called with an answer that came after the caller gave up.
 
         Raises:
-            OutcomeUnknownError: It was sent, and it is not known whether the card ran it.
+            OutcomeUnknownError: If it was sent, and it is not known whether the card ran it.
             NotExecutedError: If its turn did not come within `limit_s`, or the session was lost
                 before it was taken in hand.
             SessionLostError: If the session was over before it reached the card.
             ConnectionLostError: If the connection was lost for good before.
-            WsrcError: The server or the card client answered with an error.
+            WsrcError: If the server or the card client answered with an error.
         """
         self._check()
         async with self._in_turn(limit_s):
@@ -121,7 +121,7 @@ class Session:
             self.forget("The card was given back while it ran the command.")
 
     def when_over(self, tell: Callable[[WsrcError], None]) -> None:
-        """Call `tell` once when the card stops being ours, but for `detach`."""
+        """Call `tell` once when the card stops being ours, except by `detach`."""
         self._tell_over = tell
         self._after()
 
@@ -149,7 +149,7 @@ class Session:
         self._perform(self._end.disconnected(self._now()))
 
     def complained(self, reason: str) -> bool:
-        """Fail the open request where it was sent; tell whether it was."""
+        """Fail the open request where it was sent; return whether it was."""
         effects = self._end.complained(reason)
         self._perform(effects)
         return bool(effects)
@@ -163,7 +163,7 @@ class Session:
         self._perform(self._end.connected())
 
     def lost(self, reason: str) -> None:
-        """End the session, for there will be no connection any more."""
+        """End the session: there will be no other connection."""
         self._perform(self._end.closed(reason, ErrorCode.CONNECTION_LOST))
 
     # One request
@@ -185,7 +185,7 @@ class Session:
         return self._result()
 
     def _give_up(self) -> bool:
-        """Wait for the answer no longer; tell whether the card may run the command."""
+        """Stop waiting for the answer; return whether the card may run the command."""
         if self._answer is not None:
             self._tell_late()
             return True
@@ -194,7 +194,7 @@ class Session:
         return self._end.abandon()
 
     def _cancel(self) -> None:
-        """Have what is asked on this connection stopped where it can be."""
+        """Cancel what is asked on this connection, where it can be."""
         if self._id is not None:
             self._requests.tell(m.Cancel(target=self._id, session=self.name))
 
@@ -206,14 +206,14 @@ class Session:
         return answer
 
     def _judged(self, answer: m.Message | WsrcError) -> m.Message | WsrcError:
-        """Make an error of an answer that is one; a session that was over before counts more."""
+        """Turn an answer that is an error into one; that the session was over before wins."""
         if isinstance(answer, NotExecutedError):
             return self._end.over or answer
         if isinstance(answer, WsrcError):
             return answer
         if not isinstance(answer, m.Error):
             fits = self._asked is not None and isinstance(answer, ANSWERS[type(self._asked)])
-            why = "The card client kept the answer to another request than was asked."
+            why = "The card client kept the answer to a different request."
             return answer if fits else OutcomeUnknownError(why)
         fault = from_error(answer, command=self._is_command)
         if isinstance(fault, CardError) and fault.outcome is Outcome.NOT_EXECUTED:
@@ -278,7 +278,7 @@ class Session:
         self._perform(self._end.answered(refusal))
 
     def _after(self) -> None:
-        """Bring the timers to where the session is, and strike one that is over."""
+        """Set the timers for the state of the session; remove a session that is over."""
         if self._end.state in {State.CUT, State.RESUMING}:
             self._limits.hold()
         else:
@@ -333,7 +333,7 @@ class Session:
             self._requests.tell(self._goodbye or m.Detach(session=self.name))
 
     def _heard_of_detach(self, said: m.Message | UnreadableError) -> None:
-        """Take that it is over; while the card is out of reach, it is asked again after that."""
+        """Note that it is over; while the card is out of reach, it is asked again after that."""
         if isinstance(said, m.DetachAck) or self._end.state is State.LIVE:
             self.forget("It was given back.")
 

@@ -23,7 +23,7 @@ _STRENGTH = list(Disposition)
 
 
 class CardSession(Session):
-    """A session that can begin a transaction; else as `Session`."""
+    """A session that can begin a transaction; otherwise as `Session`."""
 
     _unwanted: tuple[Disposition, ...] = ()
     """What is to become of the card at the end of each transaction that nobody wants any more."""
@@ -57,7 +57,7 @@ class CardSession(Session):
                 pass
 
     async def detach(self, limit_s: float, disposition: Disposition = Disposition.RESET) -> None:
-        """As `Session.detach`; it does what the end of an unwanted transaction was to do."""
+        """As `Session.detach`, with what the end of an unwanted transaction was to do."""
         await super().detach(limit_s, max((disposition, *self._unwanted), key=_STRENGTH.index))
 
     async def _ready(self, limit_s: float) -> None:

@@ -33,7 +33,7 @@ class ReaderCalls:
         Return the readers that all filters match, empty ones too.
 
         Where there are so many that they come in parts, and one changes meanwhile, the mark is
-        that of the first part: a watch from there on tells the change again.
+        that of the first part: a watch from there on yields the change again.
 
         Raises:
             ConnectionLostError: If the connection is lost or the server does not answer in time.
@@ -60,8 +60,8 @@ class ReaderCalls:
 
         With filters, the changes are those of readers that match before or after.
 
-        Each has a `mark`. When a lost connection was made again, the changes that were missed are
-        given, or another snapshot where the server does not know them any more; another client
+        Each has a `mark`. After a reconnection, the changes that were missed are
+        yielded, or another snapshot where the server does not know them any more; another client
         goes on like that `since` the last mark. Without `again` the watch ends with the
         connection. A client has one watch at a time.
 
@@ -88,8 +88,8 @@ class ReaderCalls:
         """
         Yield the readers as JSON-RPC notifications: first all that there are, then what happens.
 
-        A list that is too long for the server to tell is asked for. When a lost connection was
-        made again, the notifications that were missed are given, or all readers once more where
+        A list that is too long for a notification is asked for. After a reconnection, the
+        notifications that were missed are yielded, or all readers once more where
         the server does not know those any more. Without `again` the watch ends with the
         connection.
 
@@ -171,7 +171,7 @@ def following(
     client: ReaderCalls, since: ReaderMark | None = None
 ) -> AbstractAsyncContextManager[ReaderFeed]:
     """
-    Have a feed of all readers in the block, of this connection; the server has agreed by then.
+    Return a feed of all readers for the block, of this connection; the server has agreed by then.
 
     Raises as `ReaderCalls.watch_readers`, with which it shares the one watch of a client.
     """
