@@ -2,18 +2,22 @@
 """Reach the server: one attempt with a limit, and how long to wait before the next."""
 
 import asyncio
+import base64
 import random
 import ssl
 from asyncio.trsock import TransportSocket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 
 from wsrc.errors import ConnectionLostError
+from wsrc.net.proxy import Proxy, proxy_for
 from wsrc.net.tls import explain
 from wsrc.net.websocket import CLOSE_S, FLUSH_S, Link
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
+from wsrc.settings.address import Address, Login
 
 _TIMEOUT = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)  # pyright: ignore[reportCallIssue]  # attrs-like
 
@@ -39,14 +43,19 @@ async def dial(
     A server that does not answer pings for 1.5 times `ping_s` counts as gone. A message of more
     than `longest` octets is not sent.
 
+    The user part of `url` is sent as RFC 7617 has it; `wss://` goes through the proxy that the
+    environment names.
+
     Raises:
         ConnectionLostError: If the connection cannot be made; the sentence says why.
     """
+    address = Address(url)
+    proxy = proxy_for(address)
     async with aiohttp.ClientSession() as http:
         try:
             async with asyncio.timeout(connect_s):
                 socket = await http.ws_connect(
-                    url,
+                    **_way(address, proxy),
                     ssl=context if context is not None else True,
                     heartbeat=ping_s,
                     max_msg_size=MAX_MESSAGE_OCTETS,
@@ -54,13 +63,31 @@ async def dial(
                     decode_text=False,
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
-            raise ConnectionLostError(explain(exc, url)) from exc
+            raise ConnectionLostError(explain(exc, address, proxy)) from exc
         beneath: object = socket.get_extra_info("socket")
         try:
             async with _writing(Link(socket, longest)) as link:
                 yield link
         finally:
             await _closed(beneath)
+
+
+def _way(address: Address, proxy: Proxy | None) -> dict[str, Any]:
+    """Return where to connect to, and what to say of ourselves on the way."""
+    return {
+        "url": address.whole,
+        "headers": _basic("Authorization", address.login),
+        "proxy": proxy.url if proxy is not None else None,
+        "proxy_headers": _basic("Proxy-Authorization", proxy.login if proxy is not None else None),
+    }
+
+
+def _basic(header: str, login: Login | None) -> dict[str, str]:
+    """Return a header with user and password (RFC 7617), or none."""
+    if login is None:
+        return {}
+    octets = f"{login.user}:{login.password}".encode()
+    return {header: f"Basic {base64.b64encode(octets).decode()}"}
 
 
 @asynccontextmanager

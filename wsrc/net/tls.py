@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS contexts of both sides, and what a failed dial means in words."""
 
-import errno
 import socket
 import ssl
 from pathlib import Path
@@ -10,6 +9,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from wsrc.errors import ConfigError
+from wsrc.net.answers import HANG_UPS, explain_handshake, explain_proxy
+from wsrc.net.proxy import Proxy, proxy_for
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -19,8 +20,6 @@ _TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _EXPIRED, _NOT_YET_VALID, _HOST_MISMATCH, _IP_MISMATCH = 10, 9, 62, 64
 _UNKNOWN_CA = frozenset({2, 18, 19, 20, 21})
 """X509_V_ERR_… of OpenSSL: no issuer found, or a self-signed certificate."""
-
-_HANG_UPS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
 
 def server_context(cert: Path, key: Path, minimum: str = "1.2") -> ssl.SSLContext:
@@ -80,14 +79,17 @@ def context_for(url: str, ca: Path | None = None) -> ssl.SSLContext | None:
     Make the context of a client of this URL; None for `ws://`, which has no TLS.
 
     Raises:
-        ConfigError: As `client_context`.
+        ConfigError: As `client_context`, and if the environment names no HTTP proxy as proxy.
     """
+    proxy_for(url)
     return client_context(ca) if urlsplit(url).scheme == "wss" else None
 
 
-def explain(exc: BaseException, url: str) -> str:
-    """Say why a server could not be reached, and what to do about it."""
+def explain(exc: BaseException, url: str, proxy: Proxy | None = None) -> str:
+    """Say why a server could not be reached, through a proxy or not, and what to do about it."""
     host = urlsplit(url).hostname or url
+    if proxy is not None and (said := explain_proxy(exc, proxy)) is not None:
+        return f"{url}: {said}"
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
         exc = exc.certificate_error
     elif isinstance(exc, aiohttp.ClientConnectorError):
@@ -97,9 +99,9 @@ def explain(exc: BaseException, url: str) -> str:
     if isinstance(exc, ssl.SSLError):
         return f"{url}: {_explain_tls(exc)}"
     if isinstance(exc, aiohttp.WSServerHandshakeError):
-        return f"{url}: {_explain_handshake(exc)}"
+        return f"{url}: {explain_handshake(exc, url)}"
     if isinstance(exc, aiohttp.ServerDisconnectedError) or (
-        isinstance(exc, OSError) and exc.errno in _HANG_UPS
+        isinstance(exc, OSError) and exc.errno in HANG_UPS
     ):
         return f"{url}: {_explain_hang_up(url)}"
     return f"{url}: {_explain_network(exc, host)}"
@@ -173,15 +175,6 @@ def _explain_tls(exc: ssl.SSLError) -> str:
     if exc.reason in {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"}:
         return "the server and this program have no TLS version in common."
     return f"TLS failed: {exc.reason or exc}."
-
-
-def _explain_handshake(exc: aiohttp.WSServerHandshakeError) -> str:
-    if exc.status == 400:
-        return "the server answered 400; if it wants TLS, use wss://."
-    return (
-        f"a server answers, but not as a WSRC server (HTTP status {exc.status}); check the "
-        "port and the path."
-    )
 
 
 def _explain_hang_up(url: str) -> str:

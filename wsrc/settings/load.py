@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar, cast
 import msgspec
 
 from wsrc.errors import ConfigError
+from wsrc.settings.address import Address
 from wsrc.settings.programs import BUILT_IN_CARDS, CardClientSettings, ServerSettings, UserSettings
 from wsrc.settings.types import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
 
@@ -65,6 +66,12 @@ def load(
             values[setting.name] = _convert(setting, _split(setting, text), source)
     for name, value in (flags or {}).items():
         setting = known.get(name) or _unknown(name, known, "command line")
+        if setting.url and "@" in str(value):
+            raise ConfigError(
+                name,
+                "everyone on this machine can read a password on a command line; give the URL in "
+                f"the environment, as {setting.environment}, or in the settings file",
+            )
         values[name] = _convert(setting, value, "command line")
     return kind(**values)
 
@@ -88,6 +95,7 @@ def from_arguments(kind: type[S], arguments: Mapping[str, object]) -> S:
 
 def _convert(setting: Setting, value: object, source: str, *, strict: bool = False) -> object:
     """Check one value against the type of its setting; text is read as that type."""
+    shown = str(Address(value)) if setting.url and isinstance(value, str) else value
     try:
         return msgspec.convert(
             _pairs(value) if isinstance(setting.default, dict) else value,
@@ -97,7 +105,7 @@ def _convert(setting: Setting, value: object, source: str, *, strict: bool = Fal
         )
     except (msgspec.ValidationError, ValueError) as exc:
         raise ConfigError(
-            setting.name, f"must be {setting.expected}, not {value!r} ({source})"
+            setting.name, f"must be {setting.expected}, not {shown!r} ({source})"
         ) from exc
 
 
