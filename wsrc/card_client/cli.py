@@ -11,6 +11,7 @@ from wsrc import __version__
 from wsrc.card_client.agent import Agent
 from wsrc.errors import CardError, ConfigError
 from wsrc.process.logs import set_up
+from wsrc.process.printable import clean
 from wsrc.process.signals import ENDING, heeded
 from wsrc.readers.base import Source
 from wsrc.readers.pcsc import PcscSource
@@ -88,5 +89,5 @@ def main() -> None:
     try:
         command()
     except ConfigError as exc:
-        click.echo(f"wsrc-card-client: {exc}", err=True)
+        click.echo(f"wsrc-card-client: {clean(str(exc))}", err=True)
         sys.exit(2)

@@ -179,8 +179,8 @@ def shell(call: Invocation, which: Filters, wait_s: float, hold: Hold) -> Exit:
     """
     Talk to a card at a prompt.
 
-    Type a command APDU in hexadecimal, or help. The history is kept, without the data of
-    commands that carry PINs.
+    Type a command APDU in hexadecimal, or help. The history is kept, without commands that may
+    carry a PIN or a key.
     """
     with call.card(which, wait_s, hold) as card:
         return Shell(card, call.output).run(history_file(os.environ))
@@ -246,11 +246,14 @@ def _sum_up(
         output.complain(f"wsrc: {name}:{event.line}: {said}")
     status = Exit.UNEXPECTED_SW if wrong else Exit.DONE
     failed = next((e for e in events if isinstance(e, Unanswered)), None)
+    told: dict[str, Any] = {"card": card, **output.partial}
     if failed is not None:
         output.complain(f"wsrc: {name}:{failed.line}: {failed.error}")
+        output.doubt(failed.error)
         status = exit_status(failed.error)
+        told["error"] = error_document(failed.error)
     if output.as_json:
-        output.document({"card": card, **output.partial, "exit_status": status})
+        output.document({**told, "exit_status": status})
     elif status is Exit.DONE:
         output.note(f"{name}: {len(items)} lines done, all as expected.")
     return status

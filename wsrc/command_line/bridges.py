@@ -69,12 +69,12 @@ def _run(call: Invocation, card: stdio.LpacCard, program: Sequence[str]) -> int:
     except OSError as exc:
         call.output.complain(f"wsrc: {program[0]}: {exc.strerror}")
         return status_of(exc)
-    return stdio.run(card, process, _ask_user)
+    return stdio.run(card, process, lambda line: _ask_user(call, line))
 
 
-def _ask_user(line: str) -> str | None:
+def _ask_user(call: Invocation, line: str) -> str | None:
     """Show a line; give the next line of standard input where lpac waits for a web page."""
-    click.echo(line)
+    call.output.line(line)
     if not stdio.is_http(line):
         return None
     return sys.stdin.readline().rstrip("\n") or stdio.NO_HTTP

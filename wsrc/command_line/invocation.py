@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from wsrc.command_line.holding import Hold
-from wsrc.command_line.output import Output
+from wsrc.command_line.output import NothingSelectedError, Output
 from wsrc.command_line.script import ScriptError
 from wsrc.errors import (
     BadApduError,
@@ -137,12 +137,12 @@ def require_selection(client: Client, which: Filters) -> None:
     if which:
         return
     cards = client.list_cards()
-    named = "".join(f"\n  {describe(card)}" for card in cards[:MAX_NAMED])
-    more = f"\n  and {len(cards) - MAX_NAMED} more" if len(cards) > MAX_NAMED else ""
-    there = f" These are there:{named}{more}" if cards else " There is none now."
-    raise RefusedError(
-        ErrorCode.NOTHING_SELECTED,
-        "Say which card, with --iccid, --eid, --atr, --reader, --label or --card." + there,
+    named = [describe(card) for card in cards[:MAX_NAMED]]
+    if len(cards) > MAX_NAMED:
+        named.append(f"and {len(cards) - MAX_NAMED} more")
+    there = " These are there:" if cards else " There is none now."
+    raise NothingSelectedError(
+        "Say which card, with --iccid, --eid, --atr, --reader, --label or --card." + there, named
     )
 
 

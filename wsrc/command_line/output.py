@@ -18,13 +18,27 @@ from wsrc.errors import (
     CardBusyError,
     CardError,
     ConfigError,
+    ErrorCode,
     NotExecutedError,
     Outcome,
     OutcomeUnknownError,
+    RefusedError,
     WsrcError,
 )
+from wsrc.process.printable import clean, clean_json
 from wsrc.protocol.messages import CardInfo, Waiting
 from wsrc.user_client.naming import place
+
+Cell = str | Sequence[str]
+"""What a table has in one place: a text, or several below one another."""
+
+
+class NothingSelectedError(RefusedError):
+    """No card is said where one must be; `candidates` describes some of those that are there."""
+
+    def __init__(self, sentence: str, candidates: Sequence[str] = ()) -> None:
+        super().__init__(ErrorCode.NOTHING_SELECTED, sentence)
+        self.candidates = tuple(candidates)
 
 
 class Output:
@@ -58,6 +72,10 @@ class Output:
         """Print one JSON document on one line."""
         click.echo(json.dumps(content))
 
+    def message(self, text: bytes) -> None:
+        """Print a message of the protocol on one line."""
+        click.echo(clean_json(text.decode()))
+
     def line(self, text: str) -> None:
         """Print a line of a result."""
         click.echo(clean(text))
@@ -87,7 +105,7 @@ class Output:
         titles = ("Host", "Reader", "Name", "State", "Holder", "ICCID", "EID", "Label")
         self.grid(titles, [_row(card) for card in cards])
 
-    def grid(self, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def grid(self, titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         """Print a table."""
         console = Console(markup=False, highlight=False, emoji=False)
         if not console.is_terminal:
@@ -96,7 +114,7 @@ class Output:
         for title in titles:
             table.add_column(title, overflow="fold")
         for row in rows:
-            table.add_row(*(clean(text) for text in row))
+            table.add_row(*map(_cell, row))
         with console.capture() as captured:
             console.print(table)
         for line in captured.get().splitlines():
@@ -107,13 +125,17 @@ class Output:
         if self.as_json:
             self._failed(exc, status)
         self.complain(f"wsrc: {exc}")
-        if isinstance(exc, AmbiguousCardError):
+        if isinstance(exc, AmbiguousCardError | NothingSelectedError):
             for candidate in exc.candidates:
                 self.complain(f"  {candidate}")
         if isinstance(exc, CardBusyError) and exc.holder and exc.holder not in str(exc):
             self.complain(f"  held by {exc.holder} since {exc.since}")
-        if isinstance(exc, CardError) and exc.outcome is Outcome.UNKNOWN:
-            self.complain("  The card may or may not have run the command.")
+        self.doubt(exc)
+
+    def doubt(self, exc: WsrcError) -> None:
+        """Say that the card may have run the command that ended with an error, if it may."""
+        if in_doubt(exc) and IN_DOUBT not in str(exc):
+            self.complain(f"  {IN_DOUBT}")
 
     def interrupted(self, status: int) -> None:
         """Tell a program that a command ends before it is done."""
@@ -143,9 +165,19 @@ class _InterruptionError(WsrcError):
         self.outcome = outcome
 
 
-def clean(text: str) -> str:
-    """Take the control characters out of what others sent: a terminal would obey them."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+IN_DOUBT = "The card may or may not have run the command."
+"""What is said of a command whose outcome is unknown."""
+
+
+def in_doubt(exc: WsrcError) -> bool:
+    """Return whether the card may have run the command that ended with an error."""
+    if isinstance(exc, CardError):
+        return exc.outcome is Outcome.UNKNOWN
+    return isinstance(exc, OutcomeUnknownError)
+
+
+def _cell(cell: Cell) -> str:
+    return "\n".join(map(clean, (cell,) if isinstance(cell, str) else cell))
 
 
 def response_line(response: Response) -> str:
@@ -185,7 +217,7 @@ def error_document(exc: WsrcError) -> dict[str, Any]:
     """Describe an error for a program."""
     content: dict[str, Any] = {"code": exc.code.value, "message": str(exc)}
     match exc:
-        case AmbiguousCardError():
+        case AmbiguousCardError() | NothingSelectedError():
             content["candidates"] = list(exc.candidates)
         case CardBusyError():
             content |= {"holder": exc.holder, "since": exc.since, "until": exc.until}
@@ -258,7 +290,7 @@ def _holder(card: CardInfo) -> str:
     return f"{card.lease.holder} since {card.lease.since}" if card.lease else ""
 
 
-def _row(card: CardInfo) -> tuple[str, ...]:
+def _row(card: CardInfo) -> tuple[Cell, ...]:
     return (
         card.host or card.remote_addr[0],
         card.reader or "",
@@ -266,6 +298,6 @@ def _row(card: CardInfo) -> tuple[str, ...]:
         card.state.value,
         card.lease.holder if card.lease else "",
         card.identities.iccid or "",
-        "\n".join(_eids(card)),
+        _eids(card),
         card.label or "",
     )

@@ -34,10 +34,10 @@ def readers(call: Invocation, *, watch: bool, json_rpc: bool) -> None:
     call.output.endless = watch
     with call.client() as client:
         if json_rpc and watch:
-            _print_messages(client.watch_reader_notifications())
+            _print_messages(call, client.watch_reader_notifications())
         elif json_rpc:
             there = client.list_readers().readers
-            _print_messages([list_change(there), *map(state_change, there)])
+            _print_messages(call, [list_change(there), *map(state_change, there)])
         elif watch:
             for news in client.watch_readers():
                 _show(call, news)
@@ -62,9 +62,9 @@ def reader_document(reader: ReaderView) -> dict[str, Any]:
     }
 
 
-def _print_messages(messages: Iterable[Message]) -> None:
+def _print_messages(call: Invocation, messages: Iterable[Message]) -> None:
     for message in messages:
-        click.echo(encode(message))
+        call.output.message(encode(message))
 
 
 def _show_all(call: Invocation, snapshot: ReaderSnapshot) -> None:

@@ -43,8 +43,7 @@ async def dial(
     A server that does not answer pings for 1.5 times `ping_s` counts as gone. A message of more
     than `longest` octets is not sent.
 
-    The user part of `url` is sent as RFC 7617 has it; `wss://` goes through the proxy that the
-    environment names.
+    Its user part is sent as RFC 7617 has it; the environment may name a proxy for `wss://`.
 
     Raises:
         ConnectionLostError: If the connection cannot be made; the sentence says why.

@@ -12,6 +12,7 @@ from wsrc import __version__
 from wsrc.errors import ConfigError
 from wsrc.process.logs import set_up
 from wsrc.process.notify import notify
+from wsrc.process.printable import clean
 from wsrc.process.signals import ENDING, heeded
 from wsrc.server.app import serve
 from wsrc.settings.click_options import click_options
@@ -80,5 +81,5 @@ def main() -> None:
     try:
         command()
     except ConfigError as exc:
-        click.echo(f"wsrc-server: {exc}", err=True)
+        click.echo(f"wsrc-server: {clean(str(exc))}", err=True)
         sys.exit(2)
