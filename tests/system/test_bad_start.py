@@ -2,6 +2,7 @@
 """Wrong certificates, ports and files: a sentence that says which, on the right side."""
 
 import asyncio
+import os
 import re
 import socket
 import ssl
@@ -137,3 +138,24 @@ async def test_an_unreadable_key_file_is_one_line_and_exit_status_2(
         _, errors = await program.communicate()
     assert program.returncode == 2
     assert re.fullmatch(rf"wsrc-server: tls_key: .*{key}.*\n", errors.decode())
+
+
+@pytest.mark.parametrize("program", ["wsrc-server", "wsrc-card-client", "wsrc"])
+@pytest.mark.parametrize("by", ["option", "environment"])
+async def test_c21_a_name_that_is_no_utf_8_is_one_line_and_exit_status_2(
+    program: str, by: str
+) -> None:
+    args = ["list"] if program == "wsrc" else []
+    args += ["--no-tls"] if program == "wsrc-server" else []
+    env: dict[bytes | str, bytes | str] = {**environment()}
+    if by == "option":
+        args += ["--name", os.fsdecode(b"caf\xe9")]
+    else:
+        env[b"WSRC_NAME"] = b"caf\xe9"
+    child = await asyncio.create_subprocess_exec(
+        *argv(program, *args), env=env, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await child.communicate()
+    (line,) = said.decode().splitlines()
+    assert "name: must be text in UTF-8" in line
+    assert child.returncode == 2

@@ -35,6 +35,7 @@ from wsrc.command_line.script_run import Answered, Event, Unanswered, WasReset, 
 from wsrc.command_line.shell import Shell, history_file
 from wsrc.errors import BadApduError, BadHexError, ConfigError
 from wsrc.octets import from_person
+from wsrc.process.texts import decode, heed_mark
 from wsrc.user_client.naming import Filters
 
 SCRIPT_FORMAT = """\
@@ -138,7 +139,7 @@ def reset(call: Invocation, which: Filters, wait_s: float, hold: Hold, *, cold: 
 @wait_option
 @hold_options(Share.EXCLUSIVE, Share.SHARED)
 @click.option("--keep-going", is_flag=True, help="Go on after an unexpected status word.")
-@click.argument("file", type=click.File("r", encoding="utf-8", errors="replace"), metavar="FILE")
+@click.argument("file", type=click.File("rb"), metavar="FILE")
 def script(  # noqa: PLR0913 - the options of a command, each by its name
     call: Invocation, which: Filters, wait_s: float, hold: Hold, *, keep_going: bool, file: Any
 ) -> Exit:
@@ -148,7 +149,7 @@ def script(  # noqa: PLR0913 - the options of a command, each by its name
     `-` reads the script from standard input. Commands that follow one another travel in one
     round trip. Others who share the card wait until the script is over.
     """
-    items = parse(file.read(), file.name)
+    items = parse(decode(file.read(), "replace"), file.name)
     events: list[Event] = []
     results: list[dict[str, Any]] = []
     call.output.partial["results"] = results
@@ -211,6 +212,7 @@ def _commands(arguments: Sequence[str]) -> Iterator[bytes]:
 
 
 def _typed() -> list[str]:
+    heed_mark(sys.stdin)
     lines = (line.partition("#")[0].strip() for line in sys.stdin)
     return [line for line in lines if line]
 

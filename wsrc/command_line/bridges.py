@@ -23,6 +23,7 @@ from wsrc.command_line.invocation import (
 from wsrc.command_line.program_run import status_of
 from wsrc.errors import AmbiguousCardError
 from wsrc.process.signals import service
+from wsrc.process.texts import heed_mark
 from wsrc.user_client.naming import Filters, alternatives, describe
 
 
@@ -55,6 +56,7 @@ def lpac(call: Invocation, which: Filters, wait_s: float, program: Sequence[str]
             return stdio.NO_HTTP if stdio.is_http(line) else None
 
         with call.output.at_risk():
+            heed_mark(sys.stdin)
             stdio.serve(card, sys.stdin, sys.stdout, other)
     return Exit.DONE if card.fault is None else exit_status(card.fault)
 

@@ -22,6 +22,7 @@ from wsrc.errors import (
 )
 from wsrc.octets import from_person
 from wsrc.process.printable import clean
+from wsrc.process.texts import heed_mark
 from wsrc.protocol.messages import CardInfo
 from wsrc.user_client.naming import describe
 
@@ -95,6 +96,7 @@ class Shell:
         """Serve the prompt until the person leaves or the card is lost."""
         if not sys.stdin.isatty():
             self._prompt = ""
+            heed_mark(sys.stdin)
             return self._serve()
         self._output.note(f"{describe(self._card.info)}. Type help for help.")
         with History(history) as kept:

@@ -20,6 +20,7 @@ from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
+from wsrc.server.clock import Epoch
 from wsrc.server.peers import Peers
 from wsrc.settings.load import ServerSettings
 
@@ -216,9 +217,9 @@ def _relay(settings: ServerSettings) -> Relay:
         max_sessions_per_user=settings.max_sessions_per_user,
         max_waiting=settings.max_waiting,
     )
-    epoch_s = datetime.now(UTC).timestamp() - asyncio.get_running_loop().time()
+    epoch = Epoch(asyncio.get_running_loop().time, lambda: datetime.now(UTC).timestamp())
     instance = secrets.token_hex(8)
-    return Relay(limits, epoch_s, lambda: secrets.token_hex(16), settings.name, instance=instance)
+    return Relay(limits, epoch, lambda: secrets.token_hex(16), settings.name, instance=instance)
 
 
 def _tls(settings: ServerSettings) -> ssl.SSLContext | None:

@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar, cast
 import msgspec
 
 from wsrc.errors import ConfigError
+from wsrc.process.texts import read_text
 from wsrc.settings.address import Address
 from wsrc.settings.programs import BUILT_IN_CARDS, CardClientSettings, ServerSettings, UserSettings
 from wsrc.settings.types import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
@@ -95,6 +96,8 @@ def from_arguments(kind: type[S], arguments: Mapping[str, object]) -> S:
 
 def _convert(setting: Setting, value: object, source: str, *, strict: bool = False) -> object:
     """Check one value against the type of its setting; text is read as that type."""
+    if not setting.paths and not _is_text(value):
+        raise ConfigError(setting.name, f"must be text in UTF-8, not {value!r} ({source})")
     shown = str(Address(value)) if setting.url and isinstance(value, str) else value
     try:
         return msgspec.convert(
@@ -107,6 +110,18 @@ def _convert(setting: Setting, value: object, source: str, *, strict: bool = Fal
         raise ConfigError(
             setting.name, f"must be {setting.expected}, not {shown!r} ({source})"
         ) from exc
+
+
+def _is_text(value: object) -> bool:
+    """Return whether what the environment or a command line had in octets were texts at all."""
+    try:
+        for each in (
+            cast("Sequence[object]", value) if isinstance(value, tuple | list) else (value,)
+        ):
+            str(each).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _decode_path(_kind: type, value: object) -> Path:
@@ -163,12 +178,12 @@ def _read_first(
 
 def _read(path: Path) -> dict[str, object] | None:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(read_text(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
         raise ConfigError("config", f"cannot read {path}: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (tomllib.TOMLDecodeError, UnicodeError) as exc:
         raise ConfigError("config", f"{path} is not TOML: {exc}") from exc
 
 

@@ -44,7 +44,7 @@ BUILT_IN_CARDS = "default"
 
 def host_name() -> str:
     """Return the name of this host, for peers to see."""
-    return platform.node() or "localhost"
+    return _as_text(platform.node()) or "localhost"
 
 
 def user_at_host() -> str:
@@ -53,7 +53,12 @@ def user_at_host() -> str:
         user = getpass.getuser()
     except (OSError, KeyError):
         user = f"uid-{os.getuid()}"
-    return f"{user}@{host_name()}"
+    return f"{_as_text(user)}@{host_name()}"
+
+
+def _as_text(name: str) -> str:
+    """Return a name that the system has in octets, with `?` for those that are no UTF-8."""
+    return name.encode(errors="replace").decode()
 
 
 class ServerSettings(Settings, frozen=True, kw_only=True):
