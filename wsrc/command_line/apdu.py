@@ -53,7 +53,7 @@ A line of a script:
 
 @user_command(
     "apdu",
-    "wsrc apdu --iccid 8988211000000000013 00A40004023F00 00A40004022FE2 00B000000A",
+    "wsrc apdu --iccid 8988211000000000013 00A4000C023F00 00A4000C022FE2 00B000000A",
     "wsrc apdu --card blue --expect '9000,61xx' '00 A4 0004 02 3F00'",
     "wsrc apdu --eid 89049032000000000000000000000013 - < commands.txt",
     "wsrc apdu --card blue --share shared --protocol t1 00A4000C023F00",
@@ -219,10 +219,17 @@ def _typed() -> list[str]:
 
 @contextmanager
 def _progress(output: Output, total: int) -> Generator[Callable[[], None], None, None]:
-    """Show how far a script is, to a person at a terminal."""
+    """Show how far a script is, to a person whose terminal does not show its results anyhow."""
     console = Console(stderr=True)
-    hidden = output.quiet or output.as_json or not console.is_terminal
-    with Progress(console=console, transient=True, disable=hidden) as progress:
+    shown = console.is_terminal and not sys.stdout.isatty()
+    hidden = output.quiet or output.as_json or not shown
+    with Progress(
+        console=console,
+        transient=True,
+        disable=hidden,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as progress:
         task = progress.add_task("script", total=total)
         yield lambda: progress.advance(task)
 

@@ -8,7 +8,7 @@ from wsrc.command_line.invocation import (
     require_selection,
     user_command,
 )
-from wsrc.command_line.output import atr_document, card_document, info_lines
+from wsrc.command_line.output import atr_document, card_document, holders, info_lines
 from wsrc.errors import AmbiguousCardError, NoSuchCardError
 from wsrc.protocol.messages import CardInfo, ListCards
 from wsrc.selection import Filter
@@ -70,7 +70,8 @@ def watch(call: Invocation, which: Filters) -> None:
                     {"change": event.change.value, "card": card_document(event.card)}
                 )
             else:
-                held = f", held by {event.card.lease.holder}" if event.card.lease else ""
+                names = " and ".join(holders(event.card))
+                held = f", held by {names}" if names else ""
                 state = f"{event.card.state.value}{held}"
                 call.output.line(f"{event.change.value:<8} {describe(event.card)}: {state}")
 

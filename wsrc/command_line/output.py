@@ -26,8 +26,11 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.process.printable import clean, clean_json
-from wsrc.protocol.messages import CardInfo, Waiting
+from wsrc.protocol.messages import CardInfo, LeaseInfo, Waiting
 from wsrc.user_client.naming import place
+
+_UNBOUNDED = 1000
+"""Width of a table that is not folded."""
 
 Cell = str | Sequence[str]
 """What a table has in one place: a text, or several below one another."""
@@ -106,19 +109,34 @@ class Output:
         self.grid(titles, [_row(card) for card in cards])
 
     def grid(self, titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-        """Print a table."""
+        """Print a table; where a terminal is too narrow for its lines, each row as lines."""
         console = Console(markup=False, highlight=False, emoji=False)
-        if not console.is_terminal:
-            console.width = 1000
-        table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+        terminal, room = console.is_terminal, console.width
+        console.width = _UNBOUNDED
+        table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False)
         for title in titles:
             table.add_column(title, overflow="fold")
         for row in rows:
             table.add_row(*map(_cell, row))
+        if terminal and console.measure(table).minimum > room:
+            self._blocks(titles, rows)
+            return
+        console.width = room if terminal else _UNBOUNDED
         with console.capture() as captured:
             console.print(table)
         for line in captured.get().splitlines():
             click.echo(line.rstrip())
+
+    def _blocks(self, titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        """Print each row as lines of a title and a text, with an empty line between rows."""
+        width = max(map(len, titles))
+        for number, row in enumerate(rows):
+            if number:
+                click.echo()
+            for title, cell in zip(titles, row, strict=True):
+                for text in (cell,) if isinstance(cell, str) else cell:
+                    if text:
+                        self.line(f"{title:<{width}}  {text}")
 
     def failure(self, exc: WsrcError, status: int) -> None:
         """Say why a command ends."""
@@ -210,6 +228,10 @@ def card_document(card: CardInfo) -> dict[str, Any]:
         "holder": lease.holder if lease else None,
         "since": lease.since if lease else None,
         "until": lease.until if lease else None,
+        "others": [
+            {"holder": each.holder, "since": each.since, "until": each.until}
+            for each in card.others
+        ],
     }
 
 
@@ -258,7 +280,8 @@ def info_lines(card: CardInfo) -> list[str]:
         ("Label", card.label or "none"),
         ("Reader", place(card)),
         ("State", card.state.value),
-        ("Holder", _holder(card) or "nobody"),
+        *(("Holder", f"{each.holder} since {each.since}") for each in _leases(card)),
+        *(() if _leases(card) else (("Holder", "nobody"),)),
         ("Protocol", card.protocol.value if card.protocol else "not told"),
         ("ATR", atr.hex() or "none"),
     ]
@@ -286,8 +309,14 @@ def _historical(octets: bytes) -> str:
     return f"{octets.hex()}  {letters}" if octets else "none"
 
 
-def _holder(card: CardInfo) -> str:
-    return f"{card.lease.holder} since {card.lease.since}" if card.lease else ""
+def _leases(card: CardInfo) -> tuple[LeaseInfo, ...]:
+    """Return who has a card: nobody, one, or all who share it."""
+    return (*((card.lease,) if card.lease else ()), *card.others)
+
+
+def holders(card: CardInfo) -> tuple[str, ...]:
+    """Return the names of all who have a card."""
+    return tuple(lease.holder for lease in _leases(card))
 
 
 def _row(card: CardInfo) -> tuple[Cell, ...]:
@@ -296,7 +325,7 @@ def _row(card: CardInfo) -> tuple[Cell, ...]:
         card.reader or "",
         card.reader_name or "",
         card.state.value,
-        card.lease.holder if card.lease else "",
+        holders(card),
         card.identities.iccid or "",
         _eids(card),
         card.label or "",

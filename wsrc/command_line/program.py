@@ -66,7 +66,7 @@ def _nothing(_call: Invocation) -> None:
     epilog=f"""\b
 Examples:
   wsrc list
-  wsrc apdu --iccid 8988211000000000013 00A40004023F00
+  wsrc apdu --iccid 8988211000000000013 00A4000C023F00
   wsrc script --eid 89049032000000000000000000000013 check.wsrc
   wsrc shell --card blue --wait 60
   WSRC_SERVER_URL=wss://cards.example:4220 wsrc watch --json
