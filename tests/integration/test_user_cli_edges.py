@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `wsrc` where cards are lost, texts are no ASCII, and terminals are narrow."""
 
+import asyncio
 import contextlib
 import io
 import json
@@ -9,6 +10,7 @@ import pty
 import re
 import subprocess
 import termios
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +158,30 @@ def test_36_results_of_a_script_have_lines_of_their_own(both: bool, tmp_path: Pa
     lines = at_terminal(80, "script", "--card", ICCID, str(file), script=host, both=both)
     wanted = ["   1: 01 9000  done", "   2: reset, ATR 3b00", "   3: 01 9000  done"]
     assert lines[: len(wanted)] == wanted
+
+
+@pytest.mark.parametrize("command", [["watch", "--json"], ["readers", "--watch", "--json-rpc"]])
+def test_36_what_has_no_end_outlives_its_server(command: list[str]) -> None:
+    serve = card_host([card(1)], {})
+    connections: list[Callable[[], object]] = []
+
+    async def script(peer: Peer) -> None:
+        loop = asyncio.get_running_loop()
+        connections.append(lambda: loop.call_soon_threadsafe(peer.abort))
+        await serve(peer)
+
+    with in_thread(script) as url:
+        args = argv("wsrc", "--server-url", url, "--keep-s", "0", *command)
+        with subprocess.Popen(
+            args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            first = process.stdout.readline()
+            connections[0]()
+            assert "Trying again." in process.stderr.readline()
+            while (again := process.stdout.readline()) != first:
+                assert again, "it ended"
+            process.terminate()
+    assert process.returncode == 143
+    assert len(connections) == 2

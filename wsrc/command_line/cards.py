@@ -13,6 +13,7 @@ from wsrc.errors import AmbiguousCardError, NoSuchCardError
 from wsrc.protocol.messages import CardInfo, ListCards
 from wsrc.selection import Filter
 from wsrc.user_client.blocking import Client
+from wsrc.user_client.core.feeds import CardEvent
 from wsrc.user_client.naming import Filters, describe
 
 
@@ -60,20 +61,26 @@ def watch(call: Invocation, which: Filters) -> None:
     """
     Show cards as they come, change and go.
 
-    It begins with those that are there and ends with Ctrl-C. `*` in an option stands for any text.
+    It begins with those that are there and ends with Ctrl-C. It outlives its server: when that is
+    back, it begins again. `*` in an option stands for any text.
     """
     call.output.endless = True
-    with call.client() as client:
+
+    def show(client: Client) -> None:
         for event in client.watch(**which):
-            if call.output.as_json:
-                call.output.document(
-                    {"change": event.change.value, "card": card_document(event.card)}
-                )
-            else:
-                names = " and ".join(holders(event.card))
-                held = f", held by {names}" if names else ""
-                state = f"{event.card.state.value}{held}"
-                call.output.line(f"{event.change.value:<8} {describe(event.card)}: {state}")
+            _show(call, event)
+
+    call.without_end(show)
+
+
+def _show(call: Invocation, event: CardEvent) -> None:
+    if call.output.as_json:
+        call.output.document({"change": event.change.value, "card": card_document(event.card)})
+        return
+    names = " and ".join(holders(event.card))
+    held = f", held by {names}" if names else ""
+    state = f"{event.card.state.value}{held}"
+    call.output.line(f"{event.change.value:<8} {describe(event.card)}: {state}")
 
 
 def _one(client: Client, which: Filters) -> CardInfo:

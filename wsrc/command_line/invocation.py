@@ -4,6 +4,7 @@
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
@@ -29,6 +30,7 @@ from wsrc.errors import (
     SessionError,
     WsrcError,
 )
+from wsrc.net.dial import Backoff
 from wsrc.settings.click_options import click_options
 from wsrc.settings.load import UserSettings
 from wsrc.user_client.blocking import Card, Client
@@ -36,6 +38,10 @@ from wsrc.user_client.naming import Filters, describe
 
 MAX_NAMED = 10
 """Cards that are named to someone whose selection does not decide."""
+
+
+RETRY_MIN_S, RETRY_MAX_S = 0.5, 30.0
+"""How long to wait before the next connection of a command without end; it doubles each time."""
 
 
 class Exit(IntEnum):
@@ -102,6 +108,28 @@ class Invocation:
     def client(self) -> Client:
         """Return a client that is not connected yet."""
         return Client.from_settings(self.settings)
+
+    def without_end(self, doing: Callable[[Client], None]) -> None:
+        """
+        Do something with a client, and with another whenever its connection is lost for good.
+
+        Raises:
+            WsrcError: If there is no first connection, or what is done fails otherwise.
+        """
+        backoff, begun = Backoff(RETRY_MIN_S, RETRY_MAX_S), False
+        while True:
+            client = self.client()
+            try:
+                with client:
+                    begun = True
+                    backoff.succeeded()
+                    doing(client)
+                    return
+            except ConnectionLostError as exc:
+                if not begun:
+                    raise
+                self.output.note(f"{exc} Trying again.")
+            time.sleep(backoff.wait_s())
 
     def select(
         self, client: Client, which: Filters, wait_s: float, hold: Hold | None = None
