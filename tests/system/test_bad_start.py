@@ -4,6 +4,7 @@
 import asyncio
 import os
 import re
+import shlex
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -158,4 +159,23 @@ async def test_c21_a_name_that_is_no_utf_8_is_one_line_and_exit_status_2(
     _, said = await child.communicate()
     (line,) = said.decode().splitlines()
     assert "name: must be text in UTF-8" in line
+    assert child.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["wsrc-server", "--no-tls"],
+        ["wsrc-card-client", "--no-pcsc", "--simulated", "default"],
+        ["wsrc", "list"],
+    ],
+)
+async def test_37_too_few_open_files_are_said_to_be_what_is_wrong(arguments: list[str]) -> None:
+    command = shlex.join(argv(*arguments))
+    child = await asyncio.create_subprocess_shell(
+        f"ulimit -n 5; exec {command}", env=environment(), stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await child.communicate()
+    (line,) = said.decode().splitlines()
+    assert "ulimit -n: only 5 files may be open" in line
     assert child.returncode == 2

@@ -18,6 +18,7 @@ from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card, default_cards, load_card
 from wsrc.settings.click_options import click_options
+from wsrc.settings.limits import require_files
 from wsrc.settings.load import CardClientSettings
 from wsrc.settings.programs import BUILT_IN_CARDS
 
@@ -45,6 +46,7 @@ Exit status: 0 ended by a signal, 2 a setting cannot work.
 @click_options(CardClientSettings)
 def command(settings: CardClientSettings) -> None:
     """Run the card client until a signal ends it."""
+    require_files()
     set_up("traffic" if settings.trace_apdus else settings.log_level)
     if settings.trace_apdus:
         _log.warning("Every APDU is logged in full: keep this log away from others, it has PINs")

@@ -32,6 +32,7 @@ from wsrc.errors import (
 )
 from wsrc.net.dial import Backoff
 from wsrc.settings.click_options import click_options
+from wsrc.settings.limits import require_files
 from wsrc.settings.load import UserSettings
 from wsrc.user_client.blocking import Card, Client
 from wsrc.user_client.naming import Filters, describe
@@ -215,6 +216,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @click_options(UserSettings)
     def call(*, settings: UserSettings, output: Output, **options: Any) -> Any:
+        require_files()
         return function(Invocation(settings, output), **options)
 
     @functools.wraps(call)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from wsrc.errors import ConfigError
+from wsrc.net.certificates import warnings_of
 from wsrc.net.tls import server_context
 from wsrc.net.websocket import CLOSE_S
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
@@ -225,7 +226,10 @@ def _relay(settings: ServerSettings) -> Relay:
 def _tls(settings: ServerSettings) -> ssl.SSLContext | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    return server_context(settings.tls_cert, settings.tls_key, settings.tls_min_version)
+    context = server_context(settings.tls_cert, settings.tls_key, settings.tls_min_version)
+    for warning in warnings_of(settings.tls_cert, settings.tls_key, datetime.now(UTC)):
+        _log.warning("%s", warning)
+    return context
 
 
 def _resolve(

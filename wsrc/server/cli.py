@@ -16,6 +16,7 @@ from wsrc.process.printable import clean
 from wsrc.process.signals import ENDING, heeded
 from wsrc.server.app import serve
 from wsrc.settings.click_options import click_options
+from wsrc.settings.limits import require_files
 from wsrc.settings.load import ServerSettings
 
 _log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ Exit status: 0 ended by a signal, 2 a setting cannot work.
 def command(settings: ServerSettings) -> None:
     """Run the server until a signal ends it."""
     set_up(settings.log_level)
+    require_files()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_run(settings))
 
