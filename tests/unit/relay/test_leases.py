@@ -163,3 +163,12 @@ def test_a_card_that_is_taken_out_while_it_is_attached_is_not_given() -> None:
     assert refused.outcome is Outcome.NOT_EXECUTED
     card.say(m.AttachAck(session=card.one(m.Attach).session, atr=ATR))
     assert user.quiet()
+
+
+def test_36_the_log_says_that_a_session_began_with_which_card_in_which_reader() -> None:
+    world = World()
+    world.card(reader())
+    session = world.user(name="ida@lab").hold(iccid=ICCID)
+    begun = [note for note in world.notes if "begins" in note]
+    card = f"{ICCID[:6]}…{ICCID[-4:]}"
+    assert begun == [f"Session {session[:8]} of ida@lab begins: {card} in Reader r1 on bench"]
