@@ -185,3 +185,32 @@ def test_36_what_has_no_end_outlives_its_server(command: list[str]) -> None:
             process.terminate()
     assert process.returncode == 143
     assert len(connections) == 2
+
+
+def test_36_a_person_is_told_that_the_connection_is_lost_and_back(capsys: Any) -> None:
+    connections: list[Peer] = []
+
+    async def script(peer: Peer) -> None:
+        connections.append(peer)
+        if len(connections) == 1:
+            request = await peer.hear("select_card")
+            ids = {"id": request["id"], "session": "s1", "keep_s": 30}
+            told = card(1)
+            await peer.say("select_card_ack", **ids, identities=told["identities"], card=told)
+            await peer.hear("c_apdu")
+            peer.abort()
+            return
+        claim = await peer.hear("resume")
+        ids = {"session": "s1", "seq": 1}
+        answer = {"msg_type": "r_apdu", "response": "01", "sw": "9000", **ids}
+        await peer.say("resumed", id=claim["id"], **ids, answer=answer)
+        await take_back(peer)
+
+    assert wsrc("apdu", "--card", ICCID, READ, script=script) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "01 9000  done\n"
+    lost, back = printed.err.splitlines()
+    assert re.search(
+        r"The connection to ws://localhost:\d+ is lost: .* Trying again for 30 s\.", lost
+    )
+    assert re.search(r"The connection to ws://localhost:\d+ is back\.", back)

@@ -2,6 +2,7 @@
 """What the commands of `wsrc` have in common: options, connection, selection, exit statuses."""
 
 import functools
+import logging
 import os
 import sys
 import time
@@ -35,6 +36,7 @@ from wsrc.settings.click_options import click_options
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import UserSettings
 from wsrc.user_client.blocking import Card, Client
+from wsrc.user_client.core import connection
 from wsrc.user_client.naming import Filters, describe
 
 MAX_NAMED = 10
@@ -150,10 +152,35 @@ class Invocation:
     ) -> Generator[Card, None, None]:
         """Have a card for the block, by a client of its own; `together` as in `Hold.of`."""
         with (
+            _heard(self.output),
             self.client() as client,
             hold.of(self.select(client, which, wait_s, hold), together=together) as card,
         ):
             yield card
+
+
+class _Notes(logging.Handler):
+    """Shows what a client says of its connection."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(logging.INFO)
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            self._output.note(record.getMessage())
+
+
+@contextmanager
+def _heard(output: Output) -> Generator[None, None, None]:
+    """Have a person told in the block that the connection is lost, and that it is back."""
+    log, notes = logging.getLogger(connection.__name__), _Notes(output)
+    log.addHandler(notes)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(notes)
 
 
 def require_selection(client: Client, which: Filters) -> None:
