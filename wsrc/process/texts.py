@@ -4,6 +4,7 @@
 import codecs
 import io
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -41,7 +42,17 @@ def read_text(path: Path) -> str:
 
 def heed_mark(stream: object) -> None:
     """Have a stream that nothing was read from decode as its mark says; it waits for the first."""
-    if isinstance(stream, io.TextIOWrapper) and isinstance(stream.buffer, io.BufferedReader):
-        start = stream.buffer.peek(4)
+    octets: object = getattr(stream, "buffer", None)
+    if isinstance(stream, io.TextIOWrapper) and isinstance(octets, _Peeking):
+        start = octets.peek(4)
         if encoding_of(start) != "utf-8":
             stream.reconfigure(encoding=encoding_of(start))
+
+
+@runtime_checkable
+class _Peeking(Protocol):
+    """What a stream of octets must know to be looked into."""
+
+    def peek(self, size: int, /) -> bytes:
+        """Return what is there, without taking it."""
+        ...
