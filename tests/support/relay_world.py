@@ -19,6 +19,7 @@ class World:
         self.now = 1000.0
         self.limits = Limits(**limits)  # type: ignore[arg-type]  # counts are given as whole numbers
         self.runs = 0
+        self.epoch_s = 0.0
         self.start()
         self.peers: dict[int, Peer] = {}
         self.notes: list[str] = []
@@ -31,7 +32,7 @@ class World:
         self.runs += 1
         self.relay = Relay(
             self.limits,
-            0.0,
+            lambda: self.epoch_s,
             self._new_session,
             name="relay",
             isd_r_aids=(),

@@ -3,7 +3,9 @@
 
 import asyncio
 import contextlib
+import os
 import re
+import shlex
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -182,3 +184,43 @@ async def test_c24_a_program_without_standard_streams_runs_and_ends(
         await (connected.wait() if program == "wsrc-card-client" else reached())
         process.terminate()
         assert await process.wait() == 0
+
+
+@pytest.mark.parametrize("program", ["wsrc-server", "wsrc-card-client", "wsrc"])
+@pytest.mark.parametrize("by", ["option", "environment"])
+async def test_c21_a_name_that_is_no_utf_8_is_one_line_and_exit_status_2(
+    program: str, by: str
+) -> None:
+    args = ["list"] if program == "wsrc" else []
+    args += ["--no-tls"] if program == "wsrc-server" else []
+    env: dict[bytes | str, bytes | str] = {**environment()}
+    if by == "option":
+        args += ["--name", os.fsdecode(b"caf\xe9")]
+    else:
+        env[b"WSRC_NAME"] = b"caf\xe9"
+    child = await asyncio.create_subprocess_exec(
+        *argv(program, *args), env=env, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await child.communicate()
+    (line,) = said.decode().splitlines()
+    assert "name: must be text in UTF-8" in line
+    assert child.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["wsrc-server", "--no-tls"],
+        ["wsrc-card-client", "--no-pcsc", "--simulated", "default"],
+        ["wsrc", "list"],
+    ],
+)
+async def test_37_too_few_open_files_are_said_to_be_what_is_wrong(arguments: list[str]) -> None:
+    command = shlex.join(argv(*arguments))
+    child = await asyncio.create_subprocess_shell(
+        f"ulimit -n 5; exec {command}", env=environment(), stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await child.communicate()
+    (line,) = said.decode().splitlines()
+    assert "ulimit -n: only 5 files may be open" in line
+    assert child.returncode == 2

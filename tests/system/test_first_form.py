@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peers whose hello has no version, each with one of ours at the other end."""
 
+import asyncio
 import json
 
 import pytest
@@ -9,8 +10,10 @@ from websockets.exceptions import ConnectionClosed
 from certs.make_certs import Certificates
 from tests.support import first_form
 from tests.support.first_form_bench import Bench, benched
+from tests.support.scripted_server import fails
 from tests.support.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World, until
-from wsrc.errors import CardBusyError
+from wsrc.command_line.output import in_doubt
+from wsrc.errors import CardBusyError, ErrorCode, OutcomeUnknownError
 from wsrc.octets import Octets
 from wsrc.protocol.messages import CardState, Step
 from wsrc.readers.simulation import default_cards
@@ -151,3 +154,19 @@ async def test_a_busy_first_form_card_is_waited_for(
         await held.detach()
         async with second.select(iccid=UICC, wait_s=10) as card:
             assert (await card.transmit(ASK_PIN)).sw == 0x63C3
+
+
+async def test_a10_a_card_client_that_is_killed_in_mid_command_leaves_it_in_doubt(
+    world: World, certificates: Certificates
+) -> None:
+    async with benched(world, certificates, default_cards()[1]) as client:
+        user = await world.user()
+        card = await user.select(eid=EUICC)
+        client.silent = True
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(fails(card.transmit(READ_ICCID[0])))
+            await until(lambda: client.asked[-1] == "c_apdu")
+            client.socket.transport.abort()
+        fault = asked.result()
+        assert isinstance(fault, OutcomeUnknownError)
+        assert (fault.code, in_doubt(fault)) == (ErrorCode.CARD_CLIENT_GONE, True)

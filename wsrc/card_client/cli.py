@@ -12,12 +12,14 @@ from wsrc.card_client.agent import Agent
 from wsrc.errors import CardError, ConfigError
 from wsrc.process.descriptors import occupy_standard
 from wsrc.process.logs import set_up
+from wsrc.process.printable import clean
 from wsrc.process.signals import ENDING, heeded
 from wsrc.readers.base import Source
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card, default_cards, load_card
 from wsrc.settings.click_options import click_options
+from wsrc.settings.limits import require_files
 from wsrc.settings.load import CardClientSettings
 from wsrc.settings.programs import BUILT_IN_CARDS
 
@@ -45,6 +47,7 @@ Exit status: 0 ended by a signal, 2 a setting cannot work.
 @click_options(CardClientSettings)
 def command(settings: CardClientSettings) -> None:
     """Run the card client until a signal ends it."""
+    require_files()
     set_up("traffic" if settings.trace_apdus else settings.log_level)
     if settings.trace_apdus:
         _log.warning("Every APDU is logged in full: keep this log away from others, it has PINs")
@@ -90,5 +93,5 @@ def main() -> None:
     try:
         command()
     except ConfigError as exc:
-        click.echo(f"wsrc-card-client: {exc}", err=True)
+        click.echo(f"wsrc-card-client: {clean(str(exc))}", err=True)
         sys.exit(2)

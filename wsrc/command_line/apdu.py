@@ -35,6 +35,7 @@ from wsrc.command_line.script_run import Answered, Event, Unanswered, WasReset, 
 from wsrc.command_line.shell import Shell, history_file
 from wsrc.errors import BadApduError, BadHexError, ConfigError
 from wsrc.octets import from_person
+from wsrc.process.texts import decode, heed_mark
 from wsrc.user_client.naming import Filters
 
 SCRIPT_FORMAT = """\
@@ -52,7 +53,7 @@ A line of a script:
 
 @user_command(
     "apdu",
-    "wsrc apdu --iccid 8988211000000000013 00A40004023F00 00A40004022FE2 00B000000A",
+    "wsrc apdu --iccid 8988211000000000013 00A4000C023F00 00A4000C022FE2 00B000000A",
     "wsrc apdu --card blue --expect '9000,61xx' '00 A4 0004 02 3F00'",
     "wsrc apdu --eid 89049032000000000000000000000013 - < commands.txt",
     "wsrc apdu --card blue --share shared --protocol t1 00A4000C023F00",
@@ -138,7 +139,7 @@ def reset(call: Invocation, which: Filters, wait_s: float, hold: Hold, *, cold: 
 @wait_option
 @hold_options(Share.EXCLUSIVE, Share.SHARED)
 @click.option("--keep-going", is_flag=True, help="Go on after an unexpected status word.")
-@click.argument("file", type=click.File("r", encoding="utf-8", errors="replace"), metavar="FILE")
+@click.argument("file", type=click.File("rb"), metavar="FILE")
 def script(  # noqa: PLR0913 - the options of a command, each by its name
     call: Invocation, which: Filters, wait_s: float, hold: Hold, *, keep_going: bool, file: Any
 ) -> Exit:
@@ -148,7 +149,7 @@ def script(  # noqa: PLR0913 - the options of a command, each by its name
     `-` reads the script from standard input. Commands that follow one another travel in one
     round trip. Others who share the card wait until the script is over.
     """
-    items = parse(file.read(), file.name)
+    items = parse(decode(file.read(), "replace"), file.name)
     events: list[Event] = []
     results: list[dict[str, Any]] = []
     call.output.partial["results"] = results
@@ -179,8 +180,8 @@ def shell(call: Invocation, which: Filters, wait_s: float, hold: Hold) -> Exit:
     """
     Talk to a card at a prompt.
 
-    Type a command APDU in hexadecimal, or help. The history is kept, without the data of
-    commands that carry PINs.
+    Type a command APDU in hexadecimal, or help. The history is kept, without commands that may
+    carry a PIN or a key.
     """
     with call.card(which, wait_s, hold) as card:
         return Shell(card, call.output).run(history_file(os.environ))
@@ -211,16 +212,24 @@ def _commands(arguments: Sequence[str]) -> Iterator[bytes]:
 
 
 def _typed() -> list[str]:
+    heed_mark(sys.stdin)
     lines = (line.partition("#")[0].strip() for line in sys.stdin)
     return [line for line in lines if line]
 
 
 @contextmanager
 def _progress(output: Output, total: int) -> Generator[Callable[[], None], None, None]:
-    """Show how far a script is, to a person at a terminal."""
+    """Show how far a script is, to a person whose terminal does not show its results anyhow."""
     console = Console(stderr=True)
-    hidden = output.quiet or output.as_json or not console.is_terminal
-    with Progress(console=console, transient=True, disable=hidden) as progress:
+    shown = console.is_terminal and not sys.stdout.isatty()
+    hidden = output.quiet or output.as_json or not shown
+    with Progress(
+        console=console,
+        transient=True,
+        disable=hidden,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as progress:
         task = progress.add_task("script", total=total)
         yield lambda: progress.advance(task)
 
@@ -246,11 +255,14 @@ def _sum_up(
         output.complain(f"wsrc: {name}:{event.line}: {said}")
     status = Exit.UNEXPECTED_SW if wrong else Exit.DONE
     failed = next((e for e in events if isinstance(e, Unanswered)), None)
+    told: dict[str, Any] = {"card": card, **output.partial}
     if failed is not None:
         output.complain(f"wsrc: {name}:{failed.line}: {failed.error}")
+        output.doubt(failed.error)
         status = exit_status(failed.error)
+        told["error"] = error_document(failed.error)
     if output.as_json:
-        output.document({"card": card, **output.partial, "exit_status": status})
+        output.document({**told, "exit_status": status})
     elif status is Exit.DONE:
         output.note(f"{name}: {len(items)} line{'s' * (len(items) != 1)} done, all as expected.")
     return status

@@ -23,6 +23,7 @@ from wsrc.command_line.invocation import (
 from wsrc.command_line.program_run import status_of
 from wsrc.errors import AmbiguousCardError
 from wsrc.process.signals import service
+from wsrc.process.texts import heed_mark
 from wsrc.user_client.naming import Filters, alternatives, describe
 
 
@@ -55,6 +56,7 @@ def lpac(call: Invocation, which: Filters, wait_s: float, program: Sequence[str]
             return stdio.NO_HTTP if stdio.is_http(line) else None
 
         with call.output.at_risk():
+            heed_mark(sys.stdin)
             stdio.serve(card, sys.stdin, sys.stdout, other)
     return Exit.DONE if card.fault is None else exit_status(card.fault)
 
@@ -69,12 +71,12 @@ def _run(call: Invocation, card: stdio.LpacCard, program: Sequence[str]) -> int:
     except OSError as exc:
         call.output.complain(f"wsrc: {program[0]}: {exc.strerror}")
         return status_of(exc)
-    return stdio.run(card, process, _ask_user)
+    return stdio.run(card, process, lambda line: _ask_user(call, line))
 
 
-def _ask_user(line: str) -> str | None:
+def _ask_user(call: Invocation, line: str) -> str | None:
     """Show a line; return the next one of standard input where lpac waits for a web page."""
-    click.echo(line)
+    call.output.line(line)
     if not stdio.is_http(line):
         return None
     return sys.stdin.readline().rstrip("\n") or stdio.NO_HTTP

@@ -9,11 +9,18 @@ from wsrc.command_line.invocation import (
     require_selection,
     user_command,
 )
-from wsrc.command_line.output import atr_document, card_document, info_lines, state_text
+from wsrc.command_line.output import (
+    atr_document,
+    card_document,
+    holders,
+    info_lines,
+    state_text,
+)
 from wsrc.errors import AmbiguousCardError, NoSuchCardError
 from wsrc.protocol.messages import CardInfo, ListCards
 from wsrc.selection import Filter
 from wsrc.user_client.blocking import Client
+from wsrc.user_client.core.feeds import CardEvent
 from wsrc.user_client.naming import Filters, describe
 
 
@@ -61,19 +68,26 @@ def watch(call: Invocation, which: Filters) -> None:
     """
     Show cards as they come, change and go.
 
-    It begins with those that are there and ends with Ctrl-C. `*` in an option stands for any text.
+    It begins with those that are there and ends with Ctrl-C. It outlives its server: when that is
+    back, it begins again. `*` in an option stands for any text.
     """
     call.output.endless = True
-    with call.client() as client:
+
+    def show(client: Client) -> None:
         for event in client.watch(**which):
-            if call.output.as_json:
-                call.output.document(
-                    {"change": event.change.value, "card": card_document(event.card)}
-                )
-            else:
-                held = f", held by {event.card.lease.holder}" if event.card.lease else ""
-                state = f"{state_text(event.card.state)}{held}"
-                call.output.line(f"{event.change.value:<8} {describe(event.card)}: {state}")
+            _show(call, event)
+
+    call.without_end(show)
+
+
+def _show(call: Invocation, event: CardEvent) -> None:
+    if call.output.as_json:
+        call.output.document({"change": event.change.value, "card": card_document(event.card)})
+        return
+    names = " and ".join(holders(event.card))
+    held = f", held by {names}" if names else ""
+    state = f"{state_text(event.card.state)}{held}"
+    call.output.line(f"{event.change.value:<8} {describe(event.card)}: {state}")
 
 
 def _one(client: Client, which: Filters) -> CardInfo:

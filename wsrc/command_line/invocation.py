@@ -3,8 +3,10 @@
 
 import difflib
 import functools
+import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
@@ -14,7 +16,7 @@ from typing import Any
 import click
 
 from wsrc.command_line.holding import Hold
-from wsrc.command_line.output import Output
+from wsrc.command_line.output import NothingSelectedError, Output
 from wsrc.command_line.script import ScriptError
 from wsrc.errors import (
     BadApduError,
@@ -32,13 +34,20 @@ from wsrc.errors import (
     SessionError,
     WsrcError,
 )
+from wsrc.net.dial import Backoff
 from wsrc.settings.click_options import click_options
+from wsrc.settings.limits import require_files
 from wsrc.settings.load import UserSettings
 from wsrc.user_client.blocking import Card, Client
+from wsrc.user_client.core import connection
 from wsrc.user_client.naming import Filters, describe
 
 MAX_NAMED, MAX_COMPARED = 10, 1_000
 """Cards that are named to someone whose selection does not decide, and labels compared with it."""
+
+
+RETRY_MIN_S, RETRY_MAX_S = 0.5, 30.0
+"""How long to wait before the next connection of a command without end; it doubles each time."""
 
 
 class Exit(IntEnum):
@@ -106,6 +115,28 @@ class Invocation:
         """Return a client that is not connected yet."""
         return Client.from_settings(self.settings)
 
+    def without_end(self, doing: Callable[[Client], None]) -> None:
+        """
+        Do something with a client, and with another whenever its connection is lost for good.
+
+        Raises:
+            WsrcError: If there is no first connection, or what is done fails otherwise.
+        """
+        backoff, begun = Backoff(RETRY_MIN_S, RETRY_MAX_S), False
+        while True:
+            client = self.client()
+            try:
+                with client:
+                    begun = True
+                    backoff.succeeded()
+                    doing(client)
+                    return
+            except ConnectionLostError as exc:
+                if not begun:
+                    raise
+                self.output.note(f"{exc} Trying again.")
+            time.sleep(backoff.wait_s())
+
     def select(
         self, client: Client, which: Filters, wait_s: float, hold: Hold | None = None
     ) -> Card:
@@ -127,10 +158,35 @@ class Invocation:
     ) -> Generator[Card, None, None]:
         """Hold a card for the block, by a client of its own; `together` as in `Hold.of`."""
         with (
+            _heard(self.output),
             self.client() as client,
             hold.of(self.select(client, which, wait_s, hold), together=together) as card,
         ):
             yield card
+
+
+class _Notes(logging.Handler):
+    """Shows what a client says of its connection."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(logging.INFO)
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            self._output.note(record.getMessage())
+
+
+@contextmanager
+def _heard(output: Output) -> Generator[None, None, None]:
+    """Have a person told in the block that the connection is lost, and that it is back."""
+    log, notes = logging.getLogger(connection.__name__), _Notes(output)
+    log.addHandler(notes)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(notes)
 
 
 def require_selection(client: Client, which: Filters) -> None:
@@ -143,12 +199,12 @@ def require_selection(client: Client, which: Filters) -> None:
     if which:
         return
     cards = client.list_cards()
-    named = "".join(f"\n  {describe(card)}" for card in cards[:MAX_NAMED])
-    more = f"\n  and {len(cards) - MAX_NAMED} more" if len(cards) > MAX_NAMED else ""
-    there = f" These are there:{named}{more}" if cards else " There is none now."
-    raise RefusedError(
-        ErrorCode.NOTHING_SELECTED,
-        "Say which card, with --iccid, --eid, --atr, --reader, --label or --card." + there,
+    named = [describe(card) for card in cards[:MAX_NAMED]]
+    if len(cards) > MAX_NAMED:
+        named.append(f"and {len(cards) - MAX_NAMED} more")
+    there = " These are there:" if cards else " There is none now."
+    raise NothingSelectedError(
+        "Say which card, with --iccid, --eid, --atr, --reader, --label or --card." + there, named
     )
 
 
@@ -203,6 +259,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @click_options(UserSettings)
     def call(*, settings: UserSettings, output: Output, **options: Any) -> Any:
+        require_files()
         return function(Invocation(settings, output), **options)
 
     @functools.wraps(call)

@@ -18,13 +18,30 @@ from wsrc.errors import (
     CardBusyError,
     CardError,
     ConfigError,
+    ErrorCode,
     NotExecutedError,
     Outcome,
     OutcomeUnknownError,
+    RefusedError,
     WsrcError,
 )
-from wsrc.protocol.messages import CardInfo, CardState, Waiting
+from wsrc.process.printable import clean, clean_json
+from wsrc.protocol.messages import CardInfo, CardState, LeaseInfo, Waiting
 from wsrc.user_client.naming import place
+
+_UNBOUNDED = 1000
+"""Width of a table that is not folded."""
+
+Cell = str | Sequence[str]
+"""What a table has in one place: a text, or several below one another."""
+
+
+class NothingSelectedError(RefusedError):
+    """No card is said where one must be; `candidates` describes some of those that are there."""
+
+    def __init__(self, sentence: str, candidates: Sequence[str] = ()) -> None:
+        super().__init__(ErrorCode.NOTHING_SELECTED, sentence)
+        self.candidates = tuple(candidates)
 
 
 class Output:
@@ -58,6 +75,10 @@ class Output:
         """Print one JSON document on one line."""
         click.echo(json.dumps(content))
 
+    def message(self, text: bytes) -> None:
+        """Print a message of the protocol on one line."""
+        click.echo(clean_json(text.decode()))
+
     def line(self, text: str) -> None:
         """Print a line of a result."""
         click.echo(clean(text))
@@ -87,33 +108,52 @@ class Output:
         titles = ("Host", "Reader", "Name", "State", "Holder", "ICCID", "EID", "Label")
         self.grid(titles, [_row(card) for card in cards])
 
-    def grid(self, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table."""
+    def grid(self, titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        """Print a table; where a terminal is too narrow for its lines, each row as lines."""
         console = Console(markup=False, highlight=False, emoji=False)
-        if not console.is_terminal:
-            console.width = 1000
-        table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+        terminal, room = console.is_terminal, console.width
+        console.width = _UNBOUNDED
+        table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False)
         for title in titles:
             table.add_column(title, overflow="fold")
         for row in rows:
-            table.add_row(*(clean(text) for text in row))
+            table.add_row(*map(_cell, row))
+        if terminal and console.measure(table).minimum > room:
+            self._blocks(titles, rows)
+            return
+        console.width = room if terminal else _UNBOUNDED
         with console.capture() as captured:
             console.print(table)
         for line in captured.get().splitlines():
             click.echo(line.rstrip())
+
+    def _blocks(self, titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        """Print each row as lines of a title and a text, with an empty line between rows."""
+        width = max(map(len, titles))
+        for number, row in enumerate(rows):
+            if number:
+                click.echo()
+            for title, cell in zip(titles, row, strict=True):
+                for text in (cell,) if isinstance(cell, str) else cell:
+                    if text:
+                        self.line(f"{title:<{width}}  {text}")
 
     def failure(self, exc: WsrcError, status: int) -> None:
         """Print why a command ends."""
         if self.as_json:
             self._failed(exc, status)
         self.complain(f"wsrc: {exc}")
-        if isinstance(exc, AmbiguousCardError):
+        if isinstance(exc, AmbiguousCardError | NothingSelectedError):
             for candidate in exc.candidates:
                 self.complain(f"  {candidate}")
         if isinstance(exc, CardBusyError) and exc.holder and exc.holder not in str(exc):
             self.complain(f"  held by {exc.holder} since {exc.since}")
-        if isinstance(exc, CardError) and exc.outcome is Outcome.UNKNOWN:
-            self.complain("  The card may or may not have run the command.")
+        self.doubt(exc)
+
+    def doubt(self, exc: WsrcError) -> None:
+        """Say that the card may have run the command that ended with an error, if it may."""
+        if in_doubt(exc) and IN_DOUBT not in str(exc):
+            self.complain(f"  {IN_DOUBT}")
 
     def interrupted(self, status: int) -> None:
         """Print, as JSON, that a command ends before it is done."""
@@ -143,9 +183,19 @@ class _InterruptionError(WsrcError):
         self.outcome = outcome
 
 
-def clean(text: str) -> str:
-    """Return what others sent without control characters, which a terminal would obey."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+IN_DOUBT = "The card may or may not have run the command."
+"""What is said of a command whose outcome is unknown."""
+
+
+def in_doubt(exc: WsrcError) -> bool:
+    """Return whether the card may have run the command that ended with an error."""
+    if isinstance(exc, CardError):
+        return exc.outcome is Outcome.UNKNOWN
+    return isinstance(exc, OutcomeUnknownError)
+
+
+def _cell(cell: Cell) -> str:
+    return "\n".join(map(clean, (cell,) if isinstance(cell, str) else cell))
 
 
 def response_line(response: Response) -> str:
@@ -178,6 +228,10 @@ def card_document(card: CardInfo) -> dict[str, Any]:
         "holder": lease.holder if lease else None,
         "since": lease.since if lease else None,
         "until": lease.until if lease else None,
+        "others": [
+            {"holder": each.holder, "since": each.since, "until": each.until}
+            for each in card.others
+        ],
     }
 
 
@@ -185,7 +239,7 @@ def error_document(exc: WsrcError) -> dict[str, Any]:
     """Return an error as JSON values."""
     content: dict[str, Any] = {"code": exc.code.value, "message": str(exc)}
     match exc:
-        case AmbiguousCardError():
+        case AmbiguousCardError() | NothingSelectedError():
             content["candidates"] = list(exc.candidates)
         case CardBusyError():
             content |= {"holder": exc.holder, "since": exc.since, "until": exc.until}
@@ -232,7 +286,8 @@ def info_lines(card: CardInfo) -> list[str]:
         ("Label", card.label or "none"),
         ("Reader", place(card)),
         ("State", state_text(card.state)),
-        ("Holder", _holder(card) or "nobody"),
+        *(("Holder", f"{each.holder} since {each.since}") for each in _leases(card)),
+        *(() if _leases(card) else (("Holder", "nobody"),)),
         ("Protocol", card.protocol.value if card.protocol else "not told"),
         ("ATR", atr.hex() or "none"),
     ]
@@ -260,18 +315,24 @@ def _historical(octets: bytes) -> str:
     return f"{octets.hex()}  {letters}" if octets else "none"
 
 
-def _holder(card: CardInfo) -> str:
-    return f"{card.lease.holder} since {card.lease.since}" if card.lease else ""
+def _leases(card: CardInfo) -> tuple[LeaseInfo, ...]:
+    """Return who has a card: nobody, one, or all who share it."""
+    return (*((card.lease,) if card.lease else ()), *card.others)
 
 
-def _row(card: CardInfo) -> tuple[str, ...]:
+def holders(card: CardInfo) -> tuple[str, ...]:
+    """Return the names of all who have a card."""
+    return tuple(lease.holder for lease in _leases(card))
+
+
+def _row(card: CardInfo) -> tuple[Cell, ...]:
     return (
         card.host or card.remote_addr[0],
         card.reader or "",
         card.reader_name or "",
         state_text(card.state),
-        card.lease.holder if card.lease else "",
+        holders(card),
         card.identities.iccid or "",
-        "\n".join(_eids(card)),
+        _eids(card),
         card.label or "",
     )

@@ -21,6 +21,7 @@ from wsrc.command_line.cards import info, list_, watch
 from wsrc.command_line.invocation import Exit, Invocation, common_options, cut_off
 from wsrc.command_line.output import Output
 from wsrc.command_line.readers import readers
+from wsrc.command_line.sample import sample
 from wsrc.command_line.verbs import attribute, control, status
 from wsrc.process.signals import catch, heeded
 
@@ -48,7 +49,7 @@ class Program(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Pass the options that stood before its name to the command."""
         name, command, rest = super().resolve_command(ctx, args)
-        takes = command is not None and command is not completion
+        takes = command is not None and command not in {completion, sample}
         return name, command, [*self._leading, *rest] if takes else rest
 
 
@@ -66,7 +67,7 @@ def _nothing(_call: Invocation) -> None:
     epilog=f"""\b
 Examples:
   wsrc list
-  wsrc apdu --iccid 8988211000000000013 00A40004023F00
+  wsrc apdu --iccid 8988211000000000013 00A4000C023F00
   wsrc script --eid 89049032000000000000000000000013 check.wsrc
   wsrc shell --card blue --wait 60
   WSRC_SERVER_URL=wss://cards.example:4220 wsrc watch --json
@@ -120,6 +121,7 @@ for _command in (
     lpac,
     vpcd,
     completion,
+    sample,
 ):
     program.add_command(_command)
 

@@ -11,6 +11,7 @@ from wsrc.errors import LocalProtocolError
 from wsrc.protocol.codec import encode
 from wsrc.protocol.messages import Message, ReaderView, list_change, state_change
 from wsrc.protocol.reader_events import status_of
+from wsrc.user_client.blocking import Client
 from wsrc.user_client.core.feeds import ReaderNews, ReaderSnapshot
 
 
@@ -27,22 +28,29 @@ def readers(call: Invocation, *, watch: bool, json_rpc: bool) -> None:
     """
     Show the readers, empty ones too.
 
-    A reader is in use while a user holds its card, or another program of its host does.
+    A reader is in use while a user holds its card, or another program of its host does. With
+    --watch it outlives its server: when that is back, it begins again.
     """
     if json_rpc and call.output.as_json:
         raise LocalProtocolError("Use --json or --json-rpc, not both.")
-    call.output.endless = watch
+    if watch:
+        call.output.endless = True
+        call.without_end(lambda client: _watch(call, client, json_rpc=json_rpc))
+        return
     with call.client() as client:
-        if json_rpc and watch:
-            _print_messages(client.watch_reader_notifications())
-        elif json_rpc:
+        if json_rpc:
             there = client.list_readers().readers
-            _print_messages([list_change(there), *map(state_change, there)])
-        elif watch:
-            for news in client.watch_readers():
-                _show(call, news)
+            _print_messages(call, [list_change(there), *map(state_change, there)])
         else:
             _show_all(call, client.list_readers())
+
+
+def _watch(call: Invocation, client: Client, *, json_rpc: bool) -> None:
+    if json_rpc:
+        _print_messages(call, client.watch_reader_notifications())
+        return
+    for news in client.watch_readers():
+        _show(call, news)
 
 
 def reader_document(reader: ReaderView) -> dict[str, Any]:
@@ -62,9 +70,9 @@ def reader_document(reader: ReaderView) -> dict[str, Any]:
     }
 
 
-def _print_messages(messages: Iterable[Message]) -> None:
+def _print_messages(call: Invocation, messages: Iterable[Message]) -> None:
     for message in messages:
-        click.echo(encode(message))
+        call.output.message(encode(message))
 
 
 def _show_all(call: Invocation, snapshot: ReaderSnapshot) -> None:

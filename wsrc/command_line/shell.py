@@ -22,14 +22,22 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.octets import from_person
+from wsrc.process.printable import clean
+from wsrc.process.texts import heed_mark
 from wsrc.protocol.messages import CardInfo
 from wsrc.user_client.naming import describe
 
 MAX_HISTORY = 1000
 """Lines that are kept."""
 
-SECRET_INS = frozenset({0x20, 0x24, 0x26, 0x28, 0x2C})
-"""VERIFY, CHANGE, DISABLE, ENABLE and UNBLOCK PIN (ETSI TS 102 221 clause 11.1)."""
+SECRET_INS = frozenset({0x20, 0x24, 0x26, 0x28, 0x2C, 0xC2, 0xD8, 0xDA})
+"""
+Commands whose data may be a PIN or a key, by their even INS; the odd one is the same command with
+data in BER-TLV (ISO/IEC 7816-4 clause 5.4.2).
+
+VERIFY, CHANGE, DISABLE, ENABLE and UNBLOCK PIN (ETSI TS 102 221 clause 11.1), ENVELOPE, whose data
+may be another command, PUT KEY (GlobalPlatform Card Specification clause 11.8) and PUT DATA.
+"""
 
 HELP = f"""\
 HEX                 send a command APDU, such as 00A40004023F00; spaces may stand between octets
@@ -82,12 +90,14 @@ class Shell:
         self._verbs = Verbs(card, output)
         self._read = read
         self._remember = remember
-        self._prompt = f"{card.info.identities.iccid or card.info.reader or 'card'}> "
+        name = card.info.identities.iccid or card.info.reader or "card"
+        self._prompt = f"{clean(name)}> "
 
     def run(self, history: Path | None = None) -> Exit:
         """Serve the prompt until the person leaves or the card is lost."""
         if not sys.stdin.isatty():
             self._prompt = ""
+            heed_mark(sys.stdin)
             return self._serve()
         self._output.note(f"{describe(self._card.info)}. Type help for help.")
         with History(history) as kept:
@@ -128,7 +138,8 @@ class Shell:
             case []:
                 return
             case ["help" | "?"]:
-                self._output.line(HELP)
+                for help_line in HELP.splitlines():
+                    self._output.line(help_line)
             case ["atr"]:
                 self._verbs.show_atr(self._card.atr)
             case ["reset"] | ["reset", "cold"]:
@@ -180,6 +191,7 @@ class History:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600))
+            self._path.chmod(0o600)
             self._readline.set_history_length(MAX_HISTORY)
             self._readline.write_history_file(self._path)
         except OSError:
@@ -192,12 +204,19 @@ class History:
 
 
 def is_secret(line: str) -> bool:
-    """Return whether a line is a command that carries a PIN."""
+    """
+    Return whether a line may carry a PIN or a key.
+
+    What `control` sends to the reader may be a command for the card, in a form of the reader's own.
+    """
+    words = line.split("#", maxsplit=1)[0].lower().split()
+    if words[:1] == ["control"]:
+        return len(words) > 2
     try:
-        command: Command = parse_command(from_person(line.split("#", maxsplit=1)[0].strip()))
+        command: Command = parse_command(from_person("".join(words)))
     except (BadApduError, BadHexError):
         return False
-    return command.ins in SECRET_INS and bool(command.data)
+    return command.ins & 0xFE in SECRET_INS and bool(command.data)
 
 
 def history_file(environ: Mapping[str, str]) -> Path | None:

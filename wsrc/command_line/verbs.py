@@ -19,6 +19,7 @@ from wsrc.command_line.invocation import (
 )
 from wsrc.command_line.output import card_document
 from wsrc.errors import LocalProtocolError, NoSuchCardError
+from wsrc.process.texts import heed_mark
 from wsrc.user_client.blocking import Card
 from wsrc.user_client.naming import Filters
 
@@ -64,7 +65,7 @@ def control(  # noqa: PLR0913 - the options of a command, each by its name
     standard input.
     """
     number = verbs.control_number_of(code)
-    octets = verbs.octets_of(sys.stdin.read() if data == "-" else data, "data")
+    octets = verbs.octets_of(_typed() if data == "-" else data, "data")
     with _reader(call, which, wait_s, hold) as card:
         answer = card.control(number, octets)
     if call.output.as_json:
@@ -122,6 +123,11 @@ def attribute(  # noqa: PLR0913 - the options of a command, each by its name
         call.output.document({"card": card_document(card.info), "attributes": told})
     elif octets is None:
         call.output.lines_of({name: verbs.value_text(each) for name, each in values.items()})
+
+
+def _typed() -> str:
+    heed_mark(sys.stdin)
+    return sys.stdin.read()
 
 
 @contextmanager

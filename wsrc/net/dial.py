@@ -2,6 +2,7 @@
 """Reach the server: one attempt with a limit, and how long to wait before the next."""
 
 import asyncio
+import base64
 import random
 import ssl
 from asyncio.trsock import TransportSocket
@@ -12,8 +13,10 @@ from typing import Any
 import aiohttp
 
 from wsrc.errors import ConnectionLostError
+from wsrc.net.proxy import Proxy, proxy_for
 from wsrc.net.tls import RedirectedError, explain
 from wsrc.net.websocket import CLOSE_S, FLUSH_S, READ_LIMIT, Link
+from wsrc.settings.address import Address, Login
 
 _TIMEOUT = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)  # pyright: ignore[reportCallIssue]  # attrs-like
 
@@ -39,9 +42,13 @@ async def dial(
     A server that does not answer pings for 1.5 times `ping_s` counts as gone. A message of more
     than `longest` octets is not sent.
 
+    Its user part is sent as RFC 7617 has it; the environment may name a proxy for `wss://`.
+
     Raises:
         ConnectionLostError: If the connection cannot be made; the sentence says why.
     """
+    address = Address(url)
+    proxy = proxy_for(address)
     async with aiohttp.ClientSession(
         ws_response_class=_Socket,  # type: ignore[arg-type]  # its texts stay octets
         trace_configs=[_no_redirects()],
@@ -49,7 +56,7 @@ async def dial(
         try:
             async with asyncio.timeout(connect_s):
                 socket = await http.ws_connect(
-                    url,
+                    **_way(address, proxy),
                     ssl=context if context is not None else True,
                     heartbeat=ping_s,
                     max_msg_size=READ_LIMIT,
@@ -57,7 +64,7 @@ async def dial(
                     decode_text=False,
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
-            raise ConnectionLostError(explain(exc, url)) from exc
+            raise ConnectionLostError(explain(exc, address, proxy)) from exc
         assert isinstance(socket, _Socket)
         beneath: object = socket.get_extra_info("socket")
         try:
@@ -89,6 +96,24 @@ def _no_redirects() -> aiohttp.TraceConfig:
     tracing = aiohttp.TraceConfig()
     tracing.on_request_redirect.append(refuse)
     return tracing
+
+
+def _way(address: Address, proxy: Proxy | None) -> dict[str, Any]:
+    """Return where to connect to, and what to say of ourselves on the way."""
+    return {
+        "url": address.whole,
+        "headers": _basic("Authorization", address.login),
+        "proxy": proxy.url if proxy is not None else None,
+        "proxy_headers": _basic("Proxy-Authorization", proxy.login if proxy is not None else None),
+    }
+
+
+def _basic(header: str, login: Login | None) -> dict[str, str]:
+    """Return a header with user and password (RFC 7617), or none."""
+    if login is None:
+        return {}
+    octets = f"{login.user}:{login.password}".encode()
+    return {header: f"Basic {base64.b64encode(octets).decode()}"}
 
 
 @asynccontextmanager

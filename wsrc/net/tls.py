@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS contexts of both sides, and what a failed dial means in words."""
 
-import errno
 import os
 import socket
 import ssl
@@ -12,6 +11,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from wsrc.errors import ConfigError
+from wsrc.net.answers import HANG_UPS, explain_handshake, explain_proxy
+from wsrc.net.proxy import Proxy, proxy_for
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -21,8 +22,6 @@ _TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _EXPIRED, _NOT_YET_VALID, _HOST_MISMATCH, _IP_MISMATCH = 10, 9, 62, 64
 _UNKNOWN_CA = frozenset({2, 18, 19, 20, 21})
 """X509_V_ERR_… of OpenSSL: no issuer found, or a self-signed certificate."""
-
-_HANG_UPS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
 
 def server_context(cert: Path, key: Path, minimum: str = "1.2") -> ssl.SSLContext:
@@ -82,31 +81,39 @@ def context_for(url: str, ca: Path | None = None) -> ssl.SSLContext | None:
     Return the context of a client of this URL; None for `ws://`, which has no TLS.
 
     Raises:
-        ConfigError: As `client_context`.
+        ConfigError: As `client_context`, and if the environment names no HTTP proxy as proxy.
     """
+    proxy_for(url)
     return client_context(ca) if urlsplit(url).scheme == "wss" else None
 
 
-def explain(exc: BaseException, url: str) -> str:
-    """Return why a server could not be reached, and what to do about it."""
-    host = urlsplit(url).hostname or url
+def explain(exc: BaseException, url: str, proxy: Proxy | None = None) -> str:
+    """Return why a server could not be reached, through a proxy or not, and what to do."""
+    said = explain_proxy(exc, proxy) if proxy is not None else None
+    return f"{url}: {said or _explain(exc, url, urlsplit(url).hostname or url)}"
+
+
+def _explain(exc: BaseException, url: str, host: str) -> str:
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
         exc = exc.certificate_error
     elif isinstance(exc, aiohttp.ClientConnectorError):
         exc = exc.os_error
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return f"{url}: {_explain_certificate(exc, host)}"
-    if isinstance(exc, ssl.SSLError):
-        return f"{url}: {_explain_tls(exc)}"
-    if isinstance(exc, RedirectedError):
-        return f"{url}: {_explain_redirect(exc)}"
-    if isinstance(exc, aiohttp.WSServerHandshakeError):
-        return f"{url}: {_explain_handshake(exc)}"
-    if isinstance(exc, aiohttp.ServerDisconnectedError) or (
-        isinstance(exc, OSError) and exc.errno in _HANG_UPS
-    ):
-        return f"{url}: {_explain_hang_up(url)}"
-    return f"{url}: {_explain_network(exc, host)}"
+    match exc:
+        case ssl.SSLCertVerificationError():
+            why = _explain_certificate(exc, host)
+        case ssl.SSLError():
+            why = _explain_tls(exc)
+        case RedirectedError():
+            why = _explain_redirect(exc)
+        case aiohttp.WSServerHandshakeError():
+            why = explain_handshake(exc, url)
+        case aiohttp.ServerDisconnectedError():
+            why = _explain_hang_up(url)
+        case OSError() if exc.errno in HANG_UPS:
+            why = _explain_hang_up(url)
+        case _:
+            why = _explain_network(exc, host)
+    return why
 
 
 class RedirectedError(aiohttp.ClientError):
@@ -186,15 +193,6 @@ def _explain_tls(exc: ssl.SSLError) -> str:
     if exc.reason in {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"}:
         return "the server and this program have no TLS version in common."
     return f"TLS failed: {exc.reason or exc}."
-
-
-def _explain_handshake(exc: aiohttp.WSServerHandshakeError) -> str:
-    if exc.status == 400:
-        return "the server answered 400; if it wants TLS, use wss://."
-    return (
-        f"a server answers, but not as a WSRC server (HTTP status {exc.status}); check the "
-        "port and the path."
-    )
 
 
 def _explain_redirect(exc: RedirectedError) -> str:

@@ -5,6 +5,9 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from typing import Any
+
+from wsrc.process.printable import clean
 
 TRAFFIC = 5
 """Level of whole APDUs, PINs included; only an explicit flag switches it on."""
@@ -39,8 +42,11 @@ class _Formatter(logging.Formatter):
     """Keeps what a peer said on the line of whoever reports it, and off the terminal's controls."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        text = super().formatMessage(record)
-        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        return clean(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        # No line of it begins as a line of the log does, whatever an error says.
+        return "\n".join(f"  {clean(line)}" for line in super().formatException(ei).split("\n"))
 
 
 class _JournalFormatter(_Formatter):

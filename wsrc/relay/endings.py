@@ -151,10 +151,13 @@ def said_by_card_client(
     """
     Pass on how a session ended that could have been resumed.
 
-    It says what became of the request in flight, which is not answered otherwise.
+    It says what became of the request in flight; where it does not, that is unknown.
     """
     in_flight, lease.in_flight = lease.in_flight, None
     if in_flight is not None:
+        if said.seq is None:
+            fields = {"session": lease.session, "outcome": Outcome.UNKNOWN}
+            state.tell(lease, m.error(said.code, said.message, id=in_flight.id, **fields))
         close_cancel(state, lease, in_flight, cancelled=False)
     state.tell(lease, said, text)
     separate(lease, said)

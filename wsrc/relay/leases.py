@@ -3,6 +3,7 @@
 
 import msgspec
 
+from wsrc.card.identity import shorten
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
@@ -113,6 +114,9 @@ def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> N
         keep_s=lease.keep_s,
     )
     state.tell(lease, granted)
+    card = shorten(slot.info.iccid) if slot.info.iccid else "a card without ICCID"
+    where = f"{slot.info.name} on {slot.peer.name}"
+    state.note(f"Session {lease.session[:8]} of {lease.holder} begins: {card} in {where}")
 
 
 def watch_idle(state: RelayState, lease: Lease, now: float) -> None:

@@ -32,7 +32,7 @@ class Relay:
 
     Args:
         limits: Bounds.
-        epoch_s: What to add to a monotonic time to get seconds since 1970 in UTC.
+        epoch: Returns what to add to a monotonic time to get seconds since 1970 in UTC.
         new_session: Returns a new session name that nobody can guess.
         name: Name of this server, for `hello_ack`.
         isd_r_aids: Applications to ask for an EID behind first-form card clients.
@@ -42,14 +42,14 @@ class Relay:
     def __init__(  # noqa: PLR0913 - what the server is, each by its name
         self,
         limits: Limits,
-        epoch_s: float,
+        epoch: Callable[[], float],
         new_session: Callable[[], str],
         name: str = "wsrc",
         isd_r_aids: Sequence[bytes] = ISD_R_AIDS,
         *,
         instance: str = "",
     ) -> None:
-        self._state = RelayState(limits, epoch_s, new_session, instance)
+        self._state = RelayState(limits, epoch, new_session, instance)
         self._name = name
         self._isd_r_aids = isd_r_aids
         self._adapters: dict[int, Adapter] = {}

@@ -61,16 +61,20 @@ class RelayState:
 
     Args:
         limits: Bounds.
-        epoch_s: What to add to a monotonic time to get seconds since 1970 in UTC.
+        epoch: Returns what to add to a monotonic time to get seconds since 1970 in UTC.
         new_session: Returns a new session name that nobody can guess.
         instance: Name of this run of the server, which no other run has.
     """
 
     def __init__(
-        self, limits: Limits, epoch_s: float, new_session: Callable[[], str], instance: str
+        self,
+        limits: Limits,
+        epoch: Callable[[], float],
+        new_session: Callable[[], str],
+        instance: str,
     ) -> None:
         self.limits = limits
-        self.epoch_s = epoch_s
+        self.epoch = epoch
         self.new_session = new_session
         self.peers: dict[int, Peer] = {}
         self.slots: dict[int, Slot] = {}
@@ -182,7 +186,7 @@ class RelayState:
 
     def utc(self, when: float) -> str:
         """Return a monotonic time as RFC 3339 in UTC, in whole seconds."""
-        moment = datetime.fromtimestamp(self.epoch_s + when, UTC)
+        moment = datetime.fromtimestamp(self.epoch() + when, UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

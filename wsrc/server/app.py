@@ -13,12 +13,14 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from wsrc.errors import ConfigError
+from wsrc.net.certificates import warnings_of
 from wsrc.net.tls import server_context
 from wsrc.net.websocket import CLOSE_S, FLUSH_S, READ_LIMIT
 from wsrc.process.descriptors import allow
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
+from wsrc.server.clock import Epoch
 from wsrc.server.door import TLS_END_S, Connection, Door, http_log, refused
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
@@ -240,12 +242,15 @@ def _relay(settings: ServerSettings) -> Relay:
         max_sessions_per_user=settings.max_sessions_per_user,
         max_waiting=settings.max_waiting,
     )
-    epoch_s = datetime.now(UTC).timestamp() - asyncio.get_running_loop().time()
+    epoch = Epoch(asyncio.get_running_loop().time, lambda: datetime.now(UTC).timestamp())
     instance = secrets.token_hex(8)
-    return Relay(limits, epoch_s, lambda: secrets.token_hex(16), settings.name, instance=instance)
+    return Relay(limits, epoch, lambda: secrets.token_hex(16), settings.name, instance=instance)
 
 
 def _tls(settings: ServerSettings) -> ssl.SSLContext | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    return server_context(settings.tls_cert, settings.tls_key, settings.tls_min_version)
+    context = server_context(settings.tls_cert, settings.tls_key, settings.tls_min_version)
+    for warning in warnings_of(settings.tls_cert, settings.tls_key, datetime.now(UTC)):
+        _log.warning("%s", warning)
+    return context

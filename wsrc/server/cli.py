@@ -14,9 +14,11 @@ from wsrc.errors import ConfigError
 from wsrc.process.descriptors import occupy_standard
 from wsrc.process.logs import set_up
 from wsrc.process.notify import notify
+from wsrc.process.printable import clean
 from wsrc.process.signals import ENDING, heeded
 from wsrc.server.app import serve
 from wsrc.settings.click_options import click_options
+from wsrc.settings.limits import require_files
 from wsrc.settings.load import ServerSettings
 from wsrc.settings.programs import hosts_of
 
@@ -48,6 +50,7 @@ Exit status: 0 ended by a signal, 1 out of memory or a bug, 2 a setting cannot w
 def command(settings: ServerSettings) -> None:
     """Run the server until a signal ends it."""
     set_up(settings.log_level)
+    require_files()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         if not runner.run(_run(settings)):
             sys.exit(1)
@@ -89,5 +92,5 @@ def main() -> None:
     try:
         command()
     except ConfigError as exc:
-        click.echo(f"wsrc-server: {exc}", err=True)
+        click.echo(f"wsrc-server: {clean(str(exc))}", err=True)
         sys.exit(2)

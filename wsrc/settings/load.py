@@ -10,6 +10,8 @@ from typing import NoReturn, TypeVar, cast
 import msgspec
 
 from wsrc.errors import ConfigError
+from wsrc.process.texts import read_text
+from wsrc.settings.address import Address
 from wsrc.settings.programs import BUILT_IN_CARDS, CardClientSettings, ServerSettings, UserSettings
 from wsrc.settings.types import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
 
@@ -65,6 +67,12 @@ def load(
             values[setting.name] = _convert(setting, _split(setting, text), source)
     for name, value in (flags or {}).items():
         setting = known.get(name) or _unknown(name, known, "command line")
+        if setting.url and "@" in str(value):
+            raise ConfigError(
+                name,
+                "everyone on this machine can read a password on a command line; give the URL in "
+                f"the environment, as {setting.environment}, or in the settings file",
+            )
         values[name] = _convert(setting, value, "command line")
     return kind(**values)
 
@@ -88,6 +96,9 @@ def from_arguments(kind: type[S], arguments: Mapping[str, object]) -> S:
 
 def _convert(setting: Setting, value: object, source: str, *, strict: bool = False) -> object:
     """Check one value against the type of its setting; text is read as that type."""
+    if not setting.paths and not _is_text(value):
+        raise ConfigError(setting.name, f"must be text in UTF-8, not {value!r} ({source})")
+    shown = str(Address(value)) if setting.url and isinstance(value, str) else value
     try:
         return msgspec.convert(
             _pairs(value) if isinstance(setting.default, dict) else value,
@@ -97,8 +108,20 @@ def _convert(setting: Setting, value: object, source: str, *, strict: bool = Fal
         )
     except (msgspec.ValidationError, ValueError) as exc:
         raise ConfigError(
-            setting.name, f"must be {setting.expected}, not {value!r} ({source})"
+            setting.name, f"must be {setting.expected}, not {shown!r} ({source})"
         ) from exc
+
+
+def _is_text(value: object) -> bool:
+    """Return whether what the environment or a command line had in octets were texts at all."""
+    try:
+        for each in (
+            cast("Sequence[object]", value) if isinstance(value, tuple | list) else (value,)
+        ):
+            str(each).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _decode_path(_kind: type, value: object) -> Path:
@@ -155,12 +178,12 @@ def _read_first(
 
 def _read(path: Path) -> dict[str, object] | None:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(read_text(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
         raise ConfigError("config", f"cannot read {path}: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (tomllib.TOMLDecodeError, UnicodeError) as exc:
         raise ConfigError("config", f"{path} is not TOML: {exc}") from exc
 
 

@@ -25,6 +25,7 @@ from msgspec import Meta
 
 from wsrc.errors import BadHexError, ConfigError
 from wsrc.octets import from_person
+from wsrc.settings.address import Address
 from wsrc.settings.types import (
     Count,
     LogLevel,
@@ -43,7 +44,7 @@ BUILT_IN_CARDS = "default"
 
 def host_name() -> str:
     """Return the name of this host, for peers to see."""
-    return platform.node() or "localhost"
+    return _as_text(platform.node()) or "localhost"
 
 
 def user_at_host() -> str:
@@ -52,7 +53,12 @@ def user_at_host() -> str:
         user = getpass.getuser()
     except (OSError, KeyError):
         user = f"uid-{os.getuid()}"
-    return f"{user}@{host_name()}"
+    return f"{_as_text(user)}@{host_name()}"
+
+
+def _as_text(name: str) -> str:
+    """Return a name that the system has in octets, with `?` for those that are no UTF-8."""
+    return name.encode(errors="replace").decode()
 
 
 class ServerSettings(Settings, frozen=True, kw_only=True):
@@ -137,9 +143,9 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
         "/etc/wsrc/card-client.toml",
     )
 
-    server_url: Annotated[Text, Meta(description="URL of the server's port for card clients.")] = (
-        "wss://localhost:4221"
-    )
+    server_url: Annotated[
+        Text, Meta(description="URL of the server's port for card clients.", extra={"url": True})
+    ] = "wss://localhost:4221"
     tls_ca: TlsCa = None
     name: Annotated[
         Text, Meta(description="Name shown to peers.", extra={"default": "the host name"})
@@ -212,7 +218,7 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
     ] = False
 
     def __post_init__(self) -> None:
-        _check_url(self.server_url)
+        _take_url(self)
         _check_aids(self.isd_r_aids)
         if self.reconnect_min_s > self.reconnect_max_s:
             raise ConfigError(
@@ -226,9 +232,9 @@ class UserSettings(Settings, frozen=True, kw_only=True):
 
     FILES: ClassVar[tuple[str, ...]] = ("~/.config/wsrc/user.toml",)
 
-    server_url: Annotated[Text, Meta(description="URL of the server's port for users.")] = (
-        "wss://localhost:4220"
-    )
+    server_url: Annotated[
+        Text, Meta(description="URL of the server's port for users.", extra={"url": True})
+    ] = "wss://localhost:4220"
     tls_ca: TlsCa = None
     name: Annotated[
         Text, Meta(description="Name shown to peers.", extra={"default": "user@host"})
@@ -249,7 +255,7 @@ class UserSettings(Settings, frozen=True, kw_only=True):
     ] = 30.0
 
     def __post_init__(self) -> None:
-        _check_url(self.server_url)
+        _take_url(self)
 
 
 def hosts_of(text: str) -> tuple[str, ...]:
@@ -296,16 +302,16 @@ def _check_tls(s: ServerSettings) -> None:
         )
 
 
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in {"ws", "wss"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound:
+def _take_url(s: CardClientSettings | UserSettings) -> None:
+    """Have a URL that can be shown wherever settings are."""
+    url = Address(s.server_url)
+    if not url.sound or urlsplit(url).scheme not in {"ws", "wss"}:
+        hint = "; write / ? # @ in a password as %2F %3F %23 %40" if "@" in s.server_url else ""
         raise ConfigError(
-            "server_url", f"{url!r} is not of the form wss://HOST:PORT or ws://HOST:PORT"
+            "server_url",
+            f"{str(url)!r} is not of the form wss://HOST:PORT or ws://HOST:PORT{hint}",
         )
+    msgspec.structs.force_setattr(s, "server_url", url)
 
 
 def _check_aids(aids: tuple[str, ...]) -> None:

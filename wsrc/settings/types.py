@@ -61,6 +61,7 @@ class Setting(NamedTuple):
     description: str
     expected: str
     paths: bool
+    url: bool
 
     @property
     def flag(self) -> str:
@@ -95,6 +96,7 @@ def _describe(field: msgspec.structs.FieldInfo, hint: Any) -> Setting:
         description=next(meta.description for meta in metas if meta.description),
         expected=_expected(kind, metas),
         paths=kind == Path | None or "paths" in extra,
+        url="url" in extra,
     )
 
 

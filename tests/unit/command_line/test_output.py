@@ -9,13 +9,13 @@ from wsrc.command_line.output import (
     Output,
     atr_document,
     card_document,
-    clean,
     error_document,
     info_lines,
     response_document,
     response_line,
 )
 from wsrc.errors import CardTransmissionError, ConfigError, NotExecutedError, OutcomeUnknownError
+from wsrc.process.printable import clean
 from wsrc.protocol.messages import CardInfo, CardState, Identities, LeaseInfo, Waiting
 from wsrc.user_client.naming import describe
 
@@ -79,7 +79,7 @@ def test_a_broken_atr_is_no_error() -> None:
 
 
 def test_control_characters_of_others_do_not_reach_the_terminal() -> None:
-    assert clean("a\x1b[2J\x07b\nc") == "a\ufffd[2J\ufffdb\nc"
+    assert clean("a\x1b[2J\x07b\nc") == r"a\x1b[2J\x07b\nc"
 
 
 @pytest.mark.parametrize(

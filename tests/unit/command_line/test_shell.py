@@ -120,6 +120,42 @@ def test_commands_that_carry_a_pin_are_not_kept(ins: str) -> None:
     assert not is_secret(READ)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0021000108 31323334ffffffff",
+        "00 2D 00 81 10 3132333435363738 3132333435363738",
+        "10 21 00 01 02 8004",
+        "80C200000D 0020000108 31323334ffffffff",
+        "00C3000004 73020020",
+        "80D8010103 010203",
+        "00DB3FFF05 5c035fc101",
+        "control 3400 0020000108 31323334ffffffff",
+        "CONTROL 3400 00200001083132333434ffffff # x",
+        "control 0x42000D48 00",
+    ],
+)
+def test_a9_the_history_keeps_nothing_that_may_carry_a_pin_or_a_key(line: str) -> None:
+    assert is_secret(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["control 3400", "attribute vendor_name", "00A40004023F00", "80E2910003BF2D00", "00210001"],
+)
+def test_a9_the_history_keeps_what_carries_none(line: str) -> None:
+    assert not is_secret(line)
+
+
+def test_a9_a_history_that_others_could_read_is_made_private(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    path.write_text("")
+    path.chmod(0o644)
+    with History(path) as history:
+        history.remember(READ)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_the_history_is_private_and_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "state" / "wsrc" / "history"
     with History(path) as history:

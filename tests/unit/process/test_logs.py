@@ -60,5 +60,5 @@ def test_under_systemd_each_line_has_its_priority_and_no_time(
     ready, *failed = capsys.readouterr().err.splitlines()
     assert ready == "<6>ready"
     assert failed[0] == "<3>failed"
-    assert failed[-1] == "<3>ValueError: a bug"
+    assert failed[-1] == "<3>  ValueError: a bug"
     assert all(line.startswith("<3>") for line in failed)

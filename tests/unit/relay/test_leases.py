@@ -188,3 +188,12 @@ def test_a2_a_card_client_is_told_by_what_that_may_change_a_card_was_found(
     world.user().say(m.SelectCard(id=5, **which))
     asked = card.one(m.Attach)
     assert (asked.iccid, asked.label) == told
+
+
+def test_36_the_log_says_that_a_session_began_with_which_card_in_which_reader() -> None:
+    world = World()
+    world.card(reader())
+    session = world.user(name="ida@lab").hold(iccid=ICCID)
+    begun = [note for note in world.notes if "begins" in note]
+    card = f"{ICCID[:6]}…{ICCID[-4:]}"
+    assert begun == [f"Session {session[:8]} of ida@lab begins: {card} in Reader r1 on bench"]

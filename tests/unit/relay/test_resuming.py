@@ -375,3 +375,26 @@ def test_a_broken_status_word_in_a_kept_answer_breaks_the_protocol() -> None:
     answer = m.RApdu(response=Octets(), sw="what", seq=1)
     card.say(m.Resumed(id=1, session=session, seq=1, answer=answer))
     assert card.closed is not None
+
+
+def test_a10_a_session_that_its_card_client_ends_without_seq_leaves_no_command_open() -> None:
+    world, card, user, session = scene()
+    card.auto = False
+    command = seq_command(user, session, 1)
+    code = ErrorCode.CARD_TRANSMISSION_ERROR
+    card.say(m.SessionEnded(session=session, code=code, message="The card is lost."))
+    unknown = user.next(m.Error)
+    assert (unknown.id, unknown.session, unknown.code) == (command.id, session, code)
+    assert unknown.outcome is Outcome.UNKNOWN
+    assert user.one(m.SessionEnded).session == session
+    assert world.relay.counts["sessions"] == 0
+
+
+@pytest.mark.parametrize("seq", [0, 1])
+def test_a10_what_a_card_client_says_of_the_last_request_settles_it(seq: int) -> None:
+    _, card, user, session = scene()
+    card.auto = False
+    seq_command(user, session, 1)
+    said = m.SessionEnded(session=session, code=ErrorCode.CANCELLED, message="x", seq=seq)
+    card.say(said)
+    assert user.one(m.SessionEnded) == said

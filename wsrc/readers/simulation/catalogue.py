@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from wsrc.errors import ConfigError
+from wsrc.process.texts import read_text
 from wsrc.readers.simulation.atr import gsm_atr, uicc_atr
 from wsrc.readers.simulation.card import Card
 from wsrc.readers.simulation.description import (
@@ -36,8 +37,8 @@ def load_card(path: Path | str) -> Card:
         ConfigError: If the file cannot be read or describes no card.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
+        text = read_text(Path(path))
+    except (OSError, UnicodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
         raise ConfigError(str(path), f"cannot read this description: {reason}") from exc
     return make_card(parse_description(text, str(path)), str(path))

@@ -2,6 +2,7 @@
 """The connection of a user: the greeting, the task that reads, and the next one after a loss."""
 
 import asyncio
+import logging
 import ssl
 from contextlib import suppress
 
@@ -19,6 +20,8 @@ from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.settings.load import UserSettings
 from wsrc.user_client.core.feeds import ReaderFeed
 from wsrc.user_client.core.requests import Requests
+
+_log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.0
 """How long to wait before connecting again; it doubles each time."""
@@ -155,6 +158,7 @@ class Connection:
             self._link = link
             try:
                 if greeted is None:
+                    _log.info("The connection to %s is back.", settings.server_url)
                     self.requests.connected()
                 elif not greeted.done():
                     greeted.set_result(ack)
@@ -206,6 +210,7 @@ class Connection:
         if self._closing or not self._settings.keep_s:
             self.requests.lost(sentence)
         else:
+            _log.info("%s Trying again for %g s.", sentence, self._settings.keep_s)
             self.requests.disconnected(sentence)
 
     def _lost(self, reason: str) -> None:

@@ -94,6 +94,6 @@ def test_text_form_shows_no_secret() -> None:
 def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         load_card(tmp_path / "none.toml")
-    (tmp_path / "odd.toml").write_bytes(b"\xff\xfe")
+    (tmp_path / "odd.toml").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="UTF-8"):
         load_card(str(tmp_path / "odd.toml"))

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an HTTP answer that is no WebSocket means in words: who gave it, and what to do."""
+
+import errno
+from collections.abc import Mapping
+
+import aiohttp
+
+from wsrc.net.proxy import Proxy
+from wsrc.settings.address import Address
+
+_WSRC_SERVER = "aiohttp"
+"""What the name of the program says that serves a WSRC server's own answers."""
+
+_MAX_NAME = 40
+
+HANG_UPS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
+"""What the operating system says of a peer that closed a connection."""
+
+
+def explain_handshake(exc: aiohttp.WSServerHandshakeError, url: str) -> str:
+    """
+    Say what an answer to the upgrade means.
+
+    Args:
+        exc: The answer.
+        url: Of the server, with its user part if it is an `Address`.
+    """
+    name = _name_of(exc.headers or {})
+    sentence = _OF_WSRC.get(exc.status) if _WSRC_SERVER in name else None
+    if exc.status == 400 and url.startswith("ws:"):
+        sentence = "the server answered 400; if it wants TLS, use wss://."
+    if exc.status == 401 and _has_login(url):
+        sentence = "{who} does not accept the user and password of the URL (HTTP status {status})."
+    if sentence is None:
+        sentence = _OF_OTHERS.get(exc.status, _OF_ANY)
+    behind = f"a reverse proxy{f' ({name})' if name else ''}"
+    return sentence.format(who=name or "the web server", behind=behind, status=exc.status)
+
+
+_OF_WSRC = {
+    426: "a WSRC server answers, but a proxy before it does not pass the upgrade to WebSocket on "
+    "(HTTP status {status}); see `wsrc sample nginx`.",
+    503: "the server is full: it has all the peers that it may have (HTTP status {status}); try "
+    "again later, or have its operator raise max_peers.",
+}
+"""What a WSRC server means by its own answers."""
+
+_OF_OTHERS = {
+    400: "{who} does not take the upgrade to WebSocket (HTTP status {status}); check the port, and "
+    "that a proxy on the way passes the upgrade on.",
+    401: "{who} wants a user and password (HTTP status {status}); give them as "
+    "wss://USER:PASSWORD@HOST:PORT in WSRC_SERVER_URL or in the settings file.",
+    407: "a proxy on the way wants a user and password (HTTP status {status}); name it and them in "
+    "https_proxy, as http://USER:PASSWORD@HOST:PORT.",
+    502: "{behind} answers, wsrc-server behind it does not (HTTP status {status}); check that it "
+    "runs, and where the proxy looks for it.",
+    503: "{behind} answers that there is no service now (HTTP status {status}): the server is "
+    "full, or is not running; try again later.",
+    504: "{behind} answers, wsrc-server behind it does not (HTTP status {status}); check that it "
+    "runs, and where the proxy looks for it.",
+}
+"""What others mean who answer for a WSRC server."""
+
+_OF_ANY = (
+    "a server answers, but not as a WSRC server (HTTP status {status}); check the port and the "
+    "path."
+)
+
+
+def explain_proxy(exc: BaseException, proxy: Proxy) -> str | None:
+    """Say what a failure on the way through a proxy means; None where it is not of the proxy."""
+    who = f"the proxy {proxy.place}"
+    named = f"which {proxy.variable} names"
+    if isinstance(exc, aiohttp.ClientHttpProxyError):
+        return f"{who} {_refusal(exc.status, proxy)}"
+    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+        return f"there is no host for {who}, {named}; check that, and this host's DNS."
+    if isinstance(exc, aiohttp.ClientProxyConnectionError):
+        return f"cannot connect to {who}, {named}: {exc.os_error.strerror or exc.os_error}."
+    if isinstance(exc, TimeoutError):
+        return f"no connection through {who}, {named}, in time; check both."
+    if isinstance(exc, aiohttp.ServerDisconnectedError) or (
+        isinstance(exc, OSError) and exc.errno in HANG_UPS
+    ):
+        return f"{who}, {named}, or the server behind it closed the connection."
+    return None
+
+
+def _refusal(status: int, proxy: Proxy) -> str:
+    match status:
+        case 407 if proxy.login is None:
+            return (
+                "wants a user and password (HTTP status 407); write them into "
+                f"{proxy.variable}, as http://USER:PASSWORD@{proxy.place}."
+            )
+        case 407:
+            return f"does not accept the user and password in {proxy.variable} (HTTP status 407)."
+        case 403:
+            return (
+                "does not allow connections to this host and port (HTTP status 403); ask its "
+                "operator, or name the host in no_proxy if it is reached without."
+            )
+        case 502 | 503 | 504:
+            return (
+                f"answers, but does not reach the server (HTTP status {status}); check the host "
+                "and the port, and that the server runs."
+            )
+        case _:
+            return f"does not connect us to the server (HTTP status {status})."
+
+
+def _has_login(url: str) -> bool:
+    return isinstance(url, Address) and url.login is not None
+
+
+def _name_of(headers: Mapping[str, str]) -> str:
+    """Return how a web server calls itself, fit for a sentence."""
+    name = headers.get("Server", "")
+    return "".join(c for c in name if c.isprintable())[:_MAX_NAME]
