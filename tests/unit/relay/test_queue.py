@@ -160,6 +160,18 @@ def test_those_behind_move_up_when_one_gives_up_an_absent_card() -> None:
     assert third.one(m.Waiting).position == 2
 
 
+def test_those_behind_move_up_though_others_give_up_another_card() -> None:
+    world = World()
+    first, second, other = (world.user() for _ in range(3))
+    for user in (first, second, other):
+        user.say(select(wait_s=60, iccid=OTHER if user is other else ICCID))
+        user.one(m.Waiting)
+    first.leave()
+    other.leave()
+    world.pass_time(1)
+    assert second.one(m.Waiting).position == 1
+
+
 def test_a_card_that_comes_twice_is_ambiguous_for_who_waits() -> None:
     world = World()
     card = world.card(reader("r1", state=m.ReaderState.MUTE))
