@@ -8,6 +8,7 @@ from tests.support.relay_world import World, code_of, empty, reader
 from wsrc.card.identity import luhn_digit
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
+from wsrc.relay.positions import VISITS
 
 OTHER = "8949020000099999999"
 
@@ -106,6 +107,20 @@ def test_the_queue_is_fair_and_tells_positions_as_they_change() -> None:
     assert third.one(m.Waiting).position == 1
     first.leave()
     third.one(m.SelectCardAck)
+
+
+def test_everyone_moves_up_in_a_queue_that_is_longer_than_one_look_at_it() -> None:
+    world = World()
+    world.card(reader())
+    world.user().hold(iccid=ICCID)
+    first, *others = (world.user() for _ in range(2 * VISITS + 2))
+    for user in (first, *others):
+        user.say(select(wait_s=60))
+        user.one(m.Waiting)
+    first.leave()
+    for _ in range(3):
+        world.pass_time(1)
+    assert [user.one(m.Waiting).position for user in others] == [*range(1, 2 * VISITS + 2)]
 
 
 def test_who_waits_too_long_is_told_who_holds_the_card_and_those_behind_move_up() -> None:
