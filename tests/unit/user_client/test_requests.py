@@ -18,13 +18,14 @@ async def test_an_answer_counts_on_the_connection_of_its_request_alone() -> None
         return True
 
     requests = Requests(send, keep_s=10.0)
-    asking = asyncio.create_task(requests.ask(m.ListCards(), 10.0))
-    await until(lambda: len(sent) == 1)
-    requests.disconnected("The connection is cut.")
-    requests.connected()
-    before, again = sent
-    answer = m.ListCardsAck(cards=())
-    requests.deliver(msgspec.structs.replace(answer, id=before.id))
-    assert not asking.done()
-    requests.deliver(msgspec.structs.replace(answer, id=again.id))
-    assert await asking == msgspec.structs.replace(answer, id=again.id)
+    async with asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(requests.ask(m.ListCards(), 10.0))
+        await until(lambda: len(sent) == 1)
+        requests.disconnected("The connection is cut.")
+        requests.connected()
+        before, again = sent
+        answer = m.ListCardsAck(cards=())
+        requests.deliver(msgspec.structs.replace(answer, id=before.id))
+        assert not asking.done()
+        requests.deliver(msgspec.structs.replace(answer, id=again.id))
+    assert asking.result() == msgspec.structs.replace(answer, id=again.id)
