@@ -8,7 +8,6 @@ from tests.support.relay_world import World, code_of, empty, reader
 from wsrc.card.identity import luhn_digit
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
-from wsrc.relay.positions import VISITS
 
 OTHER = "8949020000099999999"
 
@@ -109,20 +108,6 @@ def test_the_queue_is_fair_and_tells_positions_as_they_change() -> None:
     third.one(m.SelectCardAck)
 
 
-def test_everyone_moves_up_in_a_queue_that_is_longer_than_one_look_at_it() -> None:
-    world = World()
-    world.card(reader())
-    world.user().hold(iccid=ICCID)
-    first, *others = (world.user() for _ in range(2 * VISITS + 2))
-    for user in (first, *others):
-        user.say(select(wait_s=60))
-        user.one(m.Waiting)
-    first.leave()
-    for _ in range(3):
-        world.pass_time(1)
-    assert [user.one(m.Waiting).position for user in others] == [*range(1, 2 * VISITS + 2)]
-
-
 def test_who_waits_too_long_is_told_who_holds_the_card_and_those_behind_move_up() -> None:
     world = World()
     world.card(reader())
@@ -173,18 +158,6 @@ def test_those_behind_move_up_when_one_gives_up_an_absent_card() -> None:
     world.pass_time(1)
     assert second.one(m.Waiting).position == 1
     assert third.one(m.Waiting).position == 2
-
-
-def test_those_behind_move_up_though_others_give_up_another_card() -> None:
-    world = World()
-    first, second, other = (world.user() for _ in range(3))
-    for user in (first, second, other):
-        user.say(select(wait_s=60, iccid=OTHER if user is other else ICCID))
-        user.one(m.Waiting)
-    first.leave()
-    other.leave()
-    world.pass_time(1)
-    assert second.one(m.Waiting).position == 1
 
 
 def test_a_card_that_comes_twice_is_ambiguous_for_who_waits() -> None:
