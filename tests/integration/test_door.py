@@ -17,6 +17,7 @@ from tests.support.raw_peer import (
 from tests.support.world import until
 from wsrc.errors import ConfigError
 from wsrc.server.app import serve
+from wsrc.server.door import http_log
 from wsrc.settings.load import ServerSettings
 
 PLAIN = ServerSettings(user_port=0, card_port=0, no_tls=True)
@@ -91,6 +92,18 @@ def test_c24_so_is_one_that_does_not_begin_tls(
     (record,) = [r for r in caplog.records if "refused" in r.getMessage()]
     assert why in record.getMessage()
     assert [r for r in caplog.records if r.levelno > logging.INFO] == []
+
+
+@pytest.mark.parametrize(
+    ("level", "told"), [(logging.INFO, ["odd"]), (logging.DEBUG, ["odd", "small"])]
+)
+def test_what_else_aiohttp_says_is_logged_and_its_details_only_where_asked_for(
+    level: int, told: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(level)
+    http_log.warning("odd")
+    http_log.debug("small")
+    assert caplog.messages == told
 
 
 async def reaches(host: str, port: int) -> bool:

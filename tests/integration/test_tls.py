@@ -258,6 +258,14 @@ def test_an_unusual_tls_error_is_explained_in_the_words_of_openssl() -> None:
     assert explain(exc, "wss://h") == "wss://h: TLS failed: ODD_THING."
 
 
+@pytest.mark.parametrize("code", [2, 18, 19, 20, 21])
+def test_a_certificate_of_no_ca_that_is_trusted_is_explained(code: int) -> None:
+    """X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, and the others that say the same of a chain."""
+    exc = ssl.SSLCertVerificationError(1, "failed")
+    exc.verify_code, exc.verify_message = code, "odd"
+    assert "give the PEM file of its CA with --tls-ca" in explain(exc, "wss://h")
+
+
 def test_an_unusual_certificate_is_explained_in_the_words_of_openssl() -> None:
     exc = ssl.SSLCertVerificationError(1, "failed")
     exc.verify_code, exc.verify_message = 23, "certificate revoked"

@@ -43,7 +43,7 @@ class Program:
         self.process = subprocess.Popen(
             command, env=dict(env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        self._thread = threading.Thread(target=self._read)
+        self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     @property
@@ -79,6 +79,7 @@ class Program:
             self.process.kill()
             self.process.wait(LIMIT_S)
         self._thread.join(LIMIT_S)
+        assert not self._thread.is_alive(), "What the program started lives on, with its output."
         assert self.process.stdout is not None
         self.process.stdout.close()
 

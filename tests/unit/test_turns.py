@@ -30,7 +30,7 @@ async def test_b16_a_peer_gives_way_after_so_many_frames() -> None:
     async with asyncio.TaskGroup() as tasks:
         flooding = tasks.create_task(flood(Share(line), done, "one"))
         await asyncio.sleep(0)
-        assert 0 < done["one"] <= BURST_S / FRAME_S + 1
+        assert 0 < done["one"] <= BURST_S / FRAME_S + 1 <= 50, "a millisecond of the server's time"
         flooding.cancel()
 
 

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+import importlib
 import json
 import pickle
+from enum import IntEnum
+from pathlib import Path
 
 import msgspec
 import pytest
 
+import wsrc
 from wsrc.words import Word
+
+PACKAGE = Path(wsrc.__file__).parent
 
 
 class Colour(Word):
@@ -34,3 +40,23 @@ def test_a_word_goes_through_json_as_its_text() -> None:
 def test_a_word_without_a_meaning_cannot_be() -> None:
     with pytest.raises(TypeError, match="The meaning of 'green' is missing"):
         Word("Colour", {"GREEN": "green"})
+
+
+def numbered() -> list[type[IntEnum]]:
+    """Return every class of numbers that wsrc has."""
+    files = [path for path in PACKAGE.rglob("*.py") if "(IntEnum)" in path.read_text("utf-8")]
+    names = (".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in files)
+    modules = [importlib.import_module(name) for name in sorted(names)]
+    return [
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+        and issubclass(kind, IntEnum)
+        and kind.__module__ == module.__name__
+    ]
+
+
+@pytest.mark.parametrize("kind", numbered(), ids=lambda kind: kind.__name__)
+def test_no_number_has_two_names(kind: type[IntEnum]) -> None:
+    assert [each.name for each in kind] == [*kind.__members__]

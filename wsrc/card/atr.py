@@ -24,8 +24,6 @@ class AtrFacts(NamedTuple):
 
 def read_atr(atr: bytes) -> AtrFacts | None:
     """Read an ATR; None where it ends too early."""
-    if len(atr) < 2:
-        return None
     try:
         levels = list(_levels(atr))
     except IndexError:

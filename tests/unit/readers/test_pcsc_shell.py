@@ -147,6 +147,13 @@ def test_card_reset_by_others_meanwhile_is_reset_again(
     assert connection.atr == ATR_T0
 
 
+def test_connection_has_the_count_of_events_of_the_card_that_it_took(
+    scard: FakeScard, reader: PcscReader
+) -> None:
+    scard.plug(READER, PRESENT | 0x0007_0000, ATR_T0)
+    assert reader.connect().event_count == 7
+
+
 def test_card_that_others_reset_for_ever_is_let_go_of(scard: FakeScard, reader: PcscReader) -> None:
     scard.codes = {"reconnect": [Code.SCARD_W_RESET_CARD] * 99}
     with pytest.raises(CardTransmissionError, match="SCARD_W_RESET_CARD"):

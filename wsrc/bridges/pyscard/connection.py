@@ -228,7 +228,6 @@ class RemoteCardConnection(CardConnection):
         """Return the ATR of the last reset."""
         context, card = self._connected()
         with _raising("Failed to get status: "):
-            context.status(card)
             return list(context.get_attribute(card, ATTRIBUTES["atr_string"]))
 
     def doTransmit(self, command: list[int], protocol: Any = None) -> tuple[list[int], int, int]:  # noqa: N802

@@ -18,7 +18,6 @@ from wsrc.bridges.pcscd.requests import (
     Reconnect,
     Refused,
     Request,
-    Status,
     Transmit,
 )
 from wsrc.bridges.pyscard.service import Service
@@ -74,10 +73,6 @@ class Context:
     def end(self, card: int, disposition: int = Disposition.LEAVE) -> None:
         """End a transaction."""
         self._ask(End(card, disposition))
-
-    def status(self, card: int) -> None:
-        """Raise what happened to the card since the handle was obtained."""
-        self._patiently(Status(card))
 
     def transmit(self, card: int, protocol: int, octets: bytes) -> bytes:
         """Return the card's answer."""

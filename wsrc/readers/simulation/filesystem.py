@@ -91,7 +91,7 @@ class Directory(File):
             StatusWordError: 6A82 if there is none.
         """
         for file in self.children.values():
-            if not isinstance(file, Directory) and file.sfi == sfi:
+            if not isinstance(file, Directory) and file.sfi == sfi != 0:
                 return file
         raise StatusWordError(SW.NOT_FOUND)
 

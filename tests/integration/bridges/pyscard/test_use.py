@@ -160,6 +160,15 @@ def test_observers_are_told(remote: RemotePyscard, capsys: pytest.CaptureFixture
     assert f"connecting to {remote.reader}" in capsys.readouterr().out
 
 
+def test_observers_are_told_that_a_control_code_has_no_data(remote: RemotePyscard) -> None:
+    watcher, connection = Watcher(), remote.reader.createConnection().component
+    connection.addObserver(watcher)
+    connection.connect()
+    connection.control(GET_FEATURES)
+    assert ("command", [GET_FEATURES, []]) in watcher.events
+    connection.disconnect()
+
+
 def test_connections_and_services_are_contexts(remote: RemotePyscard) -> None:
     with remote.connection() as connection:
         assert connection.getATR() == remote.atr

@@ -43,6 +43,7 @@ def test_uicc(protocol: CardProtocol, *, euicc: bool, channels: int) -> None:
     assert (("TB", 0x82) in global_octets) is euicc
     assert historical[:1] == b"\x80"
     assert historical[6] & 7 == channels - 1
+    assert (historical[6] & 0x18 == 0x10) is (channels > 1), "the card gives channel numbers"
     assert historical[6] & 0x40
 
 

@@ -288,6 +288,12 @@ def test_increase_is_refused_where_it_cannot_be(uicc: Card) -> None:
     assert apdu(uicc, "00b20104 01") == "ff9000"
 
 
+def test_no_file_has_the_short_identifier_0(uicc: Card) -> None:
+    usim(uicc)
+    assert apdu(uicc, "80328000 03 000001 00") == "6a82"
+    assert apdu(uicc, "00b08000 01") == "6a82"
+
+
 def test_the_increase_file_can_be_another(uicc: Card) -> None:
     other = usim(card('increase_file = "6fbb"', protocol=uicc.protocol))
     assert apdu(other, "00a4000c 02 6f39") == "6a82"
