@@ -390,7 +390,7 @@ def test_a_server_that_was_lost_is_connected_to_again(
     link.connect()
     link._send_apdu("0020000108 31323334ffffffff")
     way.shut()
-    with pytest.raises(ReaderError, match=r"could not be made again within 0\.2 s"):
+    with pytest.raises(ReaderError, match=r"could not be restored within 0\.2 s"):
         link._send_apdu("00200001")
     for _ in range(2):
         with pytest.raises(ReaderError, match="localhost"):

@@ -172,7 +172,7 @@ async def test_a_command_that_is_not_answered_in_time_is_given_up() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('{"msg_type": "c_apdu", "command": ""}', "does not say c_apdu"),
+        ('{"msg_type": "c_apdu", "command": ""}', "does not send c_apdu"),
         ('{"msg_type": "r_apdu", "id": 1, "response": "", "sw": "9000"}', "with r_apdu"),
         ("[]", "broke the protocol"),
     ],

@@ -138,4 +138,4 @@ async def test_a_connection_that_is_lost_for_good_is_told(
     first, rest = LOST[bridge]
     counts = [f"counted {first}"] + [f"counted {rest}"] * (COUNTS - 1)
     assert done.stdout.splitlines() == [*counts, f"ended {rest}"]
-    assert bridge != "lpac" or "could not be made again within 0.5 s" in done.stderr
+    assert bridge != "lpac" or "could not be restored within 0.5 s" in done.stderr

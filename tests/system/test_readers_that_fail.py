@@ -2,7 +2,6 @@
 """What fails at a card host for no reason that anybody foresaw has an owner who notices."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -65,8 +64,6 @@ async def hosting(
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have what failed tried again soon."""
     monkeypatch.setattr("wsrc.card_client.agent.AGAIN_MIN_S", 0.02)
-    # import-linter, in the process of another test, disables all loggers that it finds.
-    monkeypatch.setattr(logging.getLogger("wsrc.card_client.agent"), "disabled", False)
 
 
 async def test_c19_readers_that_could_not_be_seen_are_looked_for_again(

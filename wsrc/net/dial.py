@@ -40,19 +40,15 @@ async def dial(
     Connect to `url`, yield the link with its writer running, and close it at the end.
 
     A server that does not answer pings for 1.5 times `ping_s` counts as gone. A message of more
-    than `longest` octets is not sent.
-
-    Its user part is sent as RFC 7617 has it; the environment may name a proxy for `wss://`.
+    than `longest` octets is not sent. The user part of the URL is sent as RFC 7617 has it; the
+    environment may name a proxy for `wss://`.
 
     Raises:
         ConnectionLostError: If the connection cannot be made; the sentence says why.
     """
     address = Address(url)
     proxy = proxy_for(address)
-    async with aiohttp.ClientSession(
-        ws_response_class=_Socket,  # type: ignore[arg-type]  # its texts stay octets
-        trace_configs=[_no_redirects()],
-    ) as http:
+    async with _http() as http:
         try:
             async with asyncio.timeout(connect_s):
                 socket = await http.ws_connect(
@@ -72,6 +68,13 @@ async def dial(
                 yield link
         finally:
             await _closed(beneath)
+
+
+def _http() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        ws_response_class=_Socket,  # type: ignore[arg-type]  # its texts stay octets
+        trace_configs=[_no_redirects()],
+    )
 
 
 class _Socket(aiohttp.ClientWebSocketResponse[bool]):

@@ -198,7 +198,8 @@ class Link:
     def _why_closed(self, reason: str | None) -> str:
         code = self._socket.close_code
         if self._closing is not None:
-            return f"closed by us ({self._closing[0]}): {self._closing[1]}"
+            code, reason = self._closing
+            return f"closed by us ({code}){': ' + reason if reason else ''}"
         if code in {None, CloseCode.ABNORMAL}:
             return "the connection broke without a goodbye, or its pings were not answered"
         return f"closed by the peer ({code}){': ' + reason if reason else ''}"

@@ -2,7 +2,6 @@
 """Ids of readers are a function of what is plugged in where, not of who answers first."""
 
 import itertools
-import logging
 
 import pytest
 
@@ -56,10 +55,8 @@ def test_a1_a_number_that_two_had_is_the_id_of_neither_when_one_is_unplugged() -
 
 
 def test_a1_the_operator_is_told_once_and_what_is_not_sure(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    # import-linter, in the process of another test, disables all loggers that it finds.
-    monkeypatch.setattr(logging.getLogger("wsrc.card_client.reader_ids"), "disabled", False)
     ids((A, "S", "usb 1-1"), (B, "S", "usb 1-2"), (C, "S", "usb 1-3"))
     assert len(caplog.messages) == 1
     assert "neither is S: they are called S/usb 1-1 and S/usb 1-2" in caplog.text
