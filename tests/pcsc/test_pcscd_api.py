@@ -83,9 +83,12 @@ def ours(certificates: Certificates) -> Iterator[Side]:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_answers_are_those_of_pcscd(real: Side, ours: Side, part: str) -> None:
-    expected = answers(real, part)
-    assert len(expected) >= 3
-    assert answers(ours, part) == expected
+    for _ in range(3):  # pcscd looks every 0.1 s: on a busy machine it may miss a change
+        expected, given = answers(real, part), answers(ours, part)
+        assert len(expected) >= 3
+        if given == expected:
+            break
+    assert given == expected
 
 
 def test_parts_are_all_there_are() -> None:

@@ -236,7 +236,7 @@ async def test_the_prompt_knows_the_verbs(world: World) -> None:
     assert any(line.startswith("begin ") for line in lines)
     complaints = err.decode().splitlines()
     assert len(complaints) == 3, complaints
-    assert "one of leave, reset, unpower" in complaints[1]
+    assert "'reconnect' takes leave, reset, unpower or nothing" in complaints[1]
 
 
 async def test_the_prompt_of_a_reader_without_a_card(world: World) -> None:
