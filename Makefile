@@ -22,7 +22,7 @@ else
 PYTEST := $(BIN)/python -m pytest
 endif
 # A file of tests stays in one process: it may share a server, or the private pcscd of its process.
-PARALLEL := -n $(JOBS) --maxprocesses 4 --dist loadfile
+PARALLEL := -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help venv demo test check coverage mutants soak clean packages
 

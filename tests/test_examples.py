@@ -64,7 +64,7 @@ async def world(certificates: Certificates) -> AsyncIterator[World]:
 async def example(world: World, name: str, *args: str, url: str = "") -> AsyncIterator[Run]:
     """Run an example as whoever reads it would: a program, and two variables."""
     path = str(FOLDER / name)
-    command = [sys.executable, "-W", "error", path] if name.endswith(".py") else []
+    command = [sys.executable, "-u", "-W", "error", path] if name.endswith(".py") else []
     process = await asyncio.create_subprocess_exec(
         *(command or argv("wsrc", "script", path, "--iccid", UICC)),
         *args,
