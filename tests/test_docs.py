@@ -15,6 +15,7 @@ from types import ModuleType
 import click
 import pytest
 
+from tests.support.paths import ROOT
 from wsrc.card_client.cli import command as card_client
 from wsrc.command_line.invocation import Exit
 from wsrc.command_line.program import program as user
@@ -25,7 +26,6 @@ from wsrc.protocol.schema import schema
 from wsrc.server.cli import command as server
 from wsrc.settings.load import CardClientSettings, ServerSettings, UserSettings, load, settings_of
 
-ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
     [
         ROOT / "README.md",

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.paths import ROOT
+
 FILES = sorted((ROOT / "wsrc").rglob("*.py"))
 OTHERS = sorted(
     p for folder in ("tests", "contrib", "certs") for p in (ROOT / folder).rglob("*.py")

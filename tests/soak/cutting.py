@@ -8,18 +8,17 @@ other end may have half a frame.
 """
 
 import asyncio
-import concurrent.futures
 import contextlib
 import random
 import socket
 import struct
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from tests.support.proxy import Line, Proxy, listening
+from tests.support.threads import in_a_thread
 
 LIMIT_S = 30.0
 """How long the thread of the proxies may take to start or to end."""
@@ -147,37 +146,19 @@ def _reset_on_close(end: socket.socket) -> None:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+@contextlib.asynccontextmanager
+async def _all_listening(proxies: Sequence[CuttingProxy]) -> AsyncIterator[None]:
+    async with contextlib.AsyncExitStack() as stack:
+        for proxy in proxies:
+            await stack.enter_async_context(listening(proxy))
+        yield
+
+
 @contextlib.contextmanager
 def cutting(
     legs: Sequence[tuple[Leg, int]], note: Callable[[str], None]
 ) -> Iterator[list[CuttingProxy]]:
     """Put a proxy before each port, in a thread that lasts as long as the context."""
-    started: concurrent.futures.Future[Callable[[], object]] = concurrent.futures.Future()
     proxies = [CuttingProxy(port, leg, note) for leg, port in legs]
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        async with contextlib.AsyncExitStack() as stack:
-            for proxy in proxies:
-                await stack.enter_async_context(listening(proxy))
-            started.set_result(lambda: loop.call_soon_threadsafe(stop.set))
-            await stop.wait()
-
-    def run() -> None:
-        try:
-            asyncio.run(serve())
-        except BaseException as exc:
-            if started.done():
-                raise
-            started.set_exception(exc)
-
-    thread = threading.Thread(target=run, name="proxies")
-    thread.start()
-    stop = started.result(LIMIT_S)
-    try:
+    with in_a_thread(_all_listening(proxies), LIMIT_S):
         yield proxies
-    finally:
-        stop()
-        thread.join(LIMIT_S)
-        assert not thread.is_alive(), "the proxies do not end"

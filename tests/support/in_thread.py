@@ -4,12 +4,12 @@
 import asyncio
 import concurrent.futures
 import contextlib
-import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from certs.make_certs import Certificates
+from tests.support.threads import in_a_thread
 from tests.support.world import LIMIT_S, World, running
 
 T = TypeVar("T")
@@ -56,31 +56,5 @@ class Elsewhere:
 @contextlib.contextmanager
 def elsewhere(certificates: Certificates, **settings: Any) -> Iterator[Elsewhere]:
     """Run a server in a thread for as long as the context lasts."""
-    started: concurrent.futures.Future[tuple[Elsewhere, Callable[[], None]]]
-    started = concurrent.futures.Future()
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        async with running(certificates, **settings) as world:
-            end = Elsewhere(world, certificates, loop)
-            started.set_result((end, lambda: loop.call_soon_threadsafe(stop.set) and None))
-            await stop.wait()
-
-    def run() -> None:
-        try:
-            asyncio.run(serve())
-        except BaseException as exc:
-            if started.done():
-                raise
-            started.set_exception(exc)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    there, stop = started.result(LIMIT_S)
-    try:
-        yield there
-    finally:
-        stop()
-        thread.join(LIMIT_S)
-        assert not thread.is_alive()
+    with in_a_thread(running(certificates, **settings)) as (world, loop):
+        yield Elsewhere(world, certificates, loop)

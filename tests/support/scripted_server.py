@@ -3,9 +3,7 @@
 
 import asyncio
 import json
-import queue
 import ssl
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from fnmatch import fnmatch
@@ -15,6 +13,7 @@ import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from tests.support.threads import in_a_thread
 from wsrc.errors import WsrcError
 from wsrc.protocol.messages import CardInfo, ListCards
 from wsrc.selection import KINDS, Filter
@@ -154,34 +153,9 @@ async def fails(doing: Any) -> WsrcError:
 
 @contextmanager
 def in_thread(script: Script, *, context: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Serve as `scripted` does, in a thread, for clients that block; give the URL."""
-    urls: queue.Queue[str] = queue.Queue()
-    failures: list[Exception] = []
-    loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    async def serving() -> None:
-        stop = asyncio.Event()
-        loops.append((asyncio.get_running_loop(), stop))
-        async with scripted(script, context=context) as url:
-            urls.put(url)
-            await stop.wait()
-
-    def run() -> None:
-        try:
-            asyncio.run(serving())
-        except (AssertionError, KeyError, TimeoutError, ConnectionClosed) as exc:
-            failures.append(exc)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield urls.get(timeout=LIMIT_S)
-    finally:
-        loop, stop = loops[0]
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(LIMIT_S)
-    for failure in failures:
-        raise failure
+    """Serve as `scripted` does, in a thread, for clients that block; yield the URL."""
+    with in_a_thread(scripted(script, context=context)) as (url, _):
+        yield url
 
 
 def card_host(cards: list[dict[str, Any]], answers: dict[str, tuple[str, str]]) -> Script:

@@ -7,11 +7,9 @@ server's ports; the counter of the card tells how many of a program's commands r
 """
 
 import asyncio
-import concurrent.futures
 import contextlib
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +18,7 @@ from tests.support import processes
 from tests.support.pcsc.bench import SOCKET_VARIABLE, reader_states, wait_until
 from tests.support.processes import LIMIT_S, Program, Programs, argv
 from tests.support.proxy import Proxy, listening
+from tests.support.threads import in_a_thread
 from tests.support.world import UICC
 
 COUNT = """
@@ -177,28 +176,18 @@ class Legs:
         asyncio.run_coroutine_threadsafe(do(), self._loop).result(LIMIT_S)
 
 
+@contextlib.asynccontextmanager
+async def _both(users: Proxy, cards: Proxy) -> AsyncIterator[None]:
+    async with listening(users), listening(cards):
+        yield
+
+
 @contextlib.contextmanager
 def legs_to(user_port: int, card_port: int) -> Iterator[Legs]:
     """Put a proxy before each port for as long as the context lasts."""
-    started: concurrent.futures.Future[tuple[Legs, Callable[[], object]]]
-    started = concurrent.futures.Future()
-
-    async def serve() -> None:
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        async with listening(Proxy(user_port)) as users, listening(Proxy(card_port)) as cards:
-            legs = Legs(loop, users, cards)
-            started.set_result((legs, lambda: loop.call_soon_threadsafe(stop.set)))
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="proxies")
-    thread.start()
-    legs, stop = started.result(LIMIT_S)
-    try:
-        yield legs
-    finally:
-        stop()
-        thread.join(LIMIT_S)
-        assert not thread.is_alive()
+    users, cards = Proxy(user_port), Proxy(card_port)
+    with in_a_thread(_both(users, cards)) as (_, loop):
+        yield Legs(loop, users, cards)
 
 
 @contextlib.contextmanager

@@ -26,16 +26,17 @@ from smartcard.scard import (  # noqa: TID251
 from smartcard.System import readers  # noqa: TID251
 
 from certs.make_certs import Certificates
-from tests.support.remote_pyscard import RemotePyscard, remote_cards
+from tests.support.remote_pyscard import (
+    ASK_PIN,
+    SELECT_MF,
+    SELECT_NOTHING,
+    VERIFY,
+    RemotePyscard,
+    remote_cards,
+)
 from tests.support.world import UICC, until
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import make_card, parse_description
-
-SELECT_MF = [0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00]
-SELECT_NOTHING = [0x00, 0xA4, 0x00, 0x04, 0x02, 0x12, 0x34]
-VERIFY = [0x00, 0x20, 0x00, 0x01, 0x08, 0x31, 0x32, 0x33, 0x34, 0xFF, 0xFF, 0xFF, 0xFF]
-ASK_PIN = [0x00, 0x20, 0x00, 0x01, 0x00]
-GET_FEATURES = 0x42000000 + 3400
 
 
 def test_readers_tell_the_card_and_are_reader_objects(remote: RemotePyscard) -> None:

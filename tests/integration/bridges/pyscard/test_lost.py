@@ -18,11 +18,10 @@ from smartcard.scard import (  # noqa: TID251
 )
 
 from certs.make_certs import Certificates
-from tests.support.remote_pyscard import RemotePyscard, remote_cards
+from tests.support.remote_pyscard import ASK_PIN, RemotePyscard, remote_cards
 from tests.support.world import until
 from wsrc.protocol.messages import CardState
 
-ASK_PIN = [0x00, 0x20, 0x00, 0x01, 0x00]
 LIMIT_S = 20.0
 
 

@@ -13,7 +13,7 @@ from smartcard.scard import (  # noqa: TID251
     SCARD_SHARE_SHARED,
 )
 
-from tests.support.remote_pyscard import RemotePyscard
+from tests.support.remote_pyscard import SELECT_MF, RemotePyscard
 from tests.support.world import LIMIT_S, Host
 from wsrc.bridges.pcscd.requests import Refused
 from wsrc.bridges.pyscard.context import Context
@@ -21,7 +21,6 @@ from wsrc.card.pcsc_numbers import Code
 from wsrc.readers.simulated_connection import ECHO_CONTROL
 
 ECHO = 0x42000000 + ECHO_CONTROL
-SELECT_MF = [0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00]
 
 
 def test_control_reaches_the_reader(connection: Any) -> None:

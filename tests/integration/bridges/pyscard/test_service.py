@@ -15,9 +15,8 @@ from smartcard.ExclusiveTransmitCardConnection import (  # noqa: TID251
 )
 from smartcard.scard import SCARD_E_NO_SERVICE  # noqa: TID251
 
-from tests.support.remote_pyscard import RemotePyscard
+from tests.support.remote_pyscard import ASK_PIN, RemotePyscard
 
-ASK_PIN = [0x00, 0x20, 0x00, 0x01, 0x00]
 LIMIT_S = 20.0
 
 

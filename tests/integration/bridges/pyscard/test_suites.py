@@ -8,11 +8,10 @@ from smartcard.CardRequest import CardRequest  # noqa: TID251
 from smartcard.reader.ReaderGroups import readergroups as kept  # noqa: TID251
 from smartcard.System import readergroups  # noqa: TID251
 
-from tests.support.remote_pyscard import RemotePyscard
+from tests.support.remote_pyscard import SELECT_MF, RemotePyscard
 from tests.support.world import LIMIT_S
 from wsrc.readers.simulated_connection import ECHO_CONTROL
 
-SELECT_MF = [0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00]
 ECHO = 0x42000000 + ECHO_CONTROL
 
 

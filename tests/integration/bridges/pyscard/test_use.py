@@ -38,14 +38,15 @@ from smartcard.sw.ErrorCheckingChain import ErrorCheckingChain  # noqa: TID251
 from smartcard.sw.ISO7816_4ErrorChecker import ISO7816_4ErrorChecker  # noqa: TID251
 from smartcard.sw.SWExceptions import CheckingErrorException, SWException  # noqa: TID251
 
-from tests.support.remote_pyscard import RemotePyscard
+from tests.support.remote_pyscard import (
+    ASK_PIN,
+    GET_FEATURES,
+    SELECT_MF,
+    SELECT_NOTHING,
+    VERIFY,
+    RemotePyscard,
+)
 from tests.support.world import UICC
-
-SELECT_MF = [0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00]
-SELECT_NOTHING = [0x00, 0xA4, 0x00, 0x04, 0x02, 0x12, 0x34]
-VERIFY = [0x00, 0x20, 0x00, 0x01, 0x08, 0x31, 0x32, 0x33, 0x34, 0xFF, 0xFF, 0xFF, 0xFF]
-ASK_PIN = [0x00, 0x20, 0x00, 0x01, 0x00]
-GET_FEATURES = 0x42000000 + 3400
 
 
 class Watcher(CardConnectionObserver):
