@@ -13,9 +13,10 @@ from typing import Any
 import aiohttp
 
 from wsrc.errors import ConnectionLostError
+from wsrc.net.outbox import CLOSE_S, FLUSH_S, READ_LIMIT
 from wsrc.net.proxy import Proxy, proxy_for
 from wsrc.net.tls import RedirectedError, explain
-from wsrc.net.websocket import CLOSE_S, FLUSH_S, READ_LIMIT, Link
+from wsrc.net.websocket import Link
 from wsrc.settings.address import Address, Login
 
 _TIMEOUT = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)  # pyright: ignore[reportCallIssue]  # attrs-like

@@ -14,14 +14,15 @@ from aiohttp.typedefs import Handler
 
 from wsrc.errors import ConfigError
 from wsrc.net.certificates import warnings_of
+from wsrc.net.outbox import CLOSE_S, FLUSH_S
 from wsrc.net.tls import server_context
-from wsrc.net.websocket import CLOSE_S, FLUSH_S, READ_LIMIT
+from wsrc.net.upgrade import SWITCHING, accepted
 from wsrc.process.descriptors import allow
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
 from wsrc.server.clock import Epoch
-from wsrc.server.door import TLS_END_S, Connection, Door, http_log, refused
+from wsrc.server.door import TLS_END_S, Connection, Door, connection_of, http_log, refused
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
 from wsrc.server.turns import Line
@@ -48,7 +49,7 @@ class App:
     def __init__(self, settings: ServerSettings, tasks: asyncio.TaskGroup) -> None:
         self._settings = settings
         self._line = Line(asyncio.get_running_loop())
-        self._peers = Peers(_relay(settings), self._line)
+        self._peers = Peers(_relay(settings), self._line, settings.ping_s)
         self._tasks = tasks
         self._door: Door | None = None
         self._most_peers = settings.max_peers
@@ -107,13 +108,14 @@ class App:
         self._end(lambda connection: not connection.upgraded)
         await self._all_closed()
         self._end(lambda _: True)
+        self._peers.stopped()
         for runner in self._runners:
             await runner.cleanup()
 
     def _end(self, which: Callable[[Connection], bool]) -> None:
         """Break the connections that `which` picks."""
         if self._door is not None:
-            for connection in [c for c in self._door.connections.values() if which(c)]:
+            for connection in [c for c in self._door.connections if which(c)]:
                 connection.end()
 
     async def _handshakes_done(self) -> None:
@@ -164,28 +166,20 @@ class App:
             refusal = self._refusal(request, door)
             if refusal is not None:
                 return refusal
-            settings = self._settings
-            link: web.WebSocketResponse[bool] = web.WebSocketResponse(
-                timeout=CLOSE_S,
-                heartbeat=settings.ping_s,
-                autoping=False,
-                compress=False,
-                max_msg_size=READ_LIMIT,
-                decode_text=False,
-            )
-            connection = door.connections.get(request.protocol)
-            if connection is None or connection.transport is None:
+            connection = connection_of(request)
+            if connection is None:
                 return web.Response()  # there is nobody to read it
+            answer = accepted(request)
+            if answer.status != SWITCHING:
+                return answer
             connection.is_websocket()
             try:
-                await link.prepare(request)
+                await answer.prepare(request)
             except ConnectionError:
                 return web.Response()
-            except web.HTTPException:
-                connection.is_none()
-                raise
-            await self._peers.serve(link, connection.transport, role, connection.address)
-            return link
+            accept, address = self._peers.accept, connection.address
+            connection.hand_over(lambda transport, hold: accept(transport, hold, role, address))
+            return answer
 
         return upgrade
 

@@ -17,6 +17,7 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
+from wsrc.net.served import Served
 from wsrc.server.turns import Line
 
 _log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Door:
         hello_s: float,
         context: ssl.SSLContext | None,
     ) -> None:
-        self.connections: dict[web.RequestHandler, Connection] = {}
+        self.connections: dict[Connection, None] = {}
         self._tasks = tasks
         self.line = line
         self._most = most
@@ -90,7 +91,7 @@ class Door:
     @property
     def handshakes(self) -> Sequence["Connection"]:
         """Connections that are about to be WebSockets: in TLS, or with a request to be read."""
-        return [each for each in self.connections.values() if each.deciding]
+        return [each for each in self.connections if each.deciding]
 
     def listen(self, listener: socket.socket, handler: Callable[[], web.RequestHandler]) -> None:
         """Accept from a socket that is bound; `handler` makes what serves a connection."""
@@ -110,8 +111,9 @@ class Door:
 
     def gone(self, connection: "Connection") -> None:
         """Strike a connection, and accept others if they had to wait."""
-        if self.connections.pop(connection.handler, None) is None:
+        if connection not in self.connections:
             return
+        del self.connections[connection]
         self.websockets -= connection.upgraded
         if self._paused:
             self._resume()
@@ -134,7 +136,7 @@ class Door:
             raw.setblocking(False)
             connection = Connection(self, self._listeners[listener](), str(address[0]))
             connection.limit(self._hello_s)
-            self.connections[connection.handler] = connection
+            self.connections[connection] = None
             begin = self._begin(raw, connection)
             connection.task = self._tasks.create_task(begin, name="handshake")
 
@@ -152,6 +154,8 @@ class Door:
         except (OSError, MemoryError) as exc:
             refused(connection.address, _why_no_tls(exc))
             connection.end()
+        finally:
+            connection.task = None
 
     def _full(self, why: str) -> None:
         self._pause()
@@ -187,7 +191,8 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(self, door: Door, handler: web.RequestHandler, address: str) -> None:
-        self.handler = handler
+        self._handler: web.RequestHandler | None = handler
+        self._served: Served | None = None
         self.address = address
         self.transport: asyncio.Transport | None = None
         self.upgraded = False
@@ -232,33 +237,60 @@ class Connection(asyncio.Protocol):
             self.task.cancel()
         self._door.gone(self)
 
+    def hand_over(
+        self, begin: Callable[[asyncio.Transport, Callable[[bool], None]], Served]
+    ) -> None:
+        """Give what comes from now on, and what came already, to what `begin` returns."""
+        if self.transport is None or self._handler is None:
+            return
+        self._served = begin(self.transport, self.hold)
+        self._handler.set_parser(_Rest(self._served))  # type: ignore[arg-type]
+
+    def answered(self) -> None:
+        """Note that the request is answered: the connection is closed, or is a WebSocket alone."""
+        if self._served is None:
+            if self.transport is not None:
+                self.transport.close()
+        elif self._handler is not None:
+            asyncio.get_running_loop().call_soon(self._forget_handler)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to serve it."""
         self.transport = cast("asyncio.Transport", transport)
-        self.handler.connection_made(cast("asyncio.Transport", _Reins(self, self.transport)))
+        assert self._handler is not None
+        self._handler.connection_made(cast("asyncio.Transport", _Reins(self, self.transport)))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Release it."""
         self._no_hurry()
         self._rest.clear()
-        self.handler.connection_lost(exc)
+        self._forget_handler(exc)
+        if self._served is not None:
+            self._served.lost()
         self._door.gone(self)
 
     def pause_writing(self) -> None:
         """Pass it on."""
-        self.handler.pause_writing()
+        if self._served is not None:
+            self._served.pause_writing()
+        elif self._handler is not None:
+            self._handler.pause_writing()
 
     def resume_writing(self) -> None:
         """Pass it on."""
-        self.handler.resume_writing()
+        if self._served is not None:
+            self._served.resume_writing()
+        elif self._handler is not None:
+            self._handler.resume_writing()
 
-    def eof_received(self) -> None:
-        """Pass it on."""
-        self.handler.eof_received()
+    def _forget_handler(self, exc: Exception | None = None) -> None:
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Pass on a short message at once, all else when its turn comes."""
-        if self.upgraded and not self._rest and len(data) <= SLICE_OCTETS:
+        if self.upgraded and not self._rest and not self._held and len(data) <= SLICE_OCTETS:
             self._pass_on(data)
             return
         self._asked = True
@@ -266,7 +298,7 @@ class Connection(asyncio.Protocol):
         self._direct()
         self._stand()
 
-    def hold(self, *, held: bool) -> None:
+    def hold(self, held: bool) -> None:
         """Stop passing on, or go on."""
         self._held = held
         self._direct()
@@ -306,7 +338,10 @@ class Connection(asyncio.Protocol):
 
     def _pass_on(self, data: bytes) -> None:
         try:
-            self.handler.data_received(data)
+            if self._served is not None:
+                self._served.feed_data(data)
+            elif self._handler is not None:
+                self._handler.data_received(data)
         except MemoryError:
             _log.warning(
                 "A connection from %s is broken: there is no memory for what it sends", self.address
@@ -328,22 +363,39 @@ class Connection(asyncio.Protocol):
 
 
 class _Reins:
-    """A transport whose reading its connection directs."""
+    """A transport as an HTTP handler sees it: its connection directs the reading and the end."""
 
     def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
-        self._connection = connection
+        self.connection = connection
         self._transport = transport
-        self.write = transport.write
-        self.is_closing = transport.is_closing
 
     def pause_reading(self) -> None:
-        self._connection.hold(held=True)
+        self.connection.hold(True)
 
     def resume_reading(self) -> None:
-        self._connection.hold(held=False)
+        self.connection.hold(False)
+
+    def close(self) -> None:
+        self.connection.answered()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+
+class _Rest:
+    """What an HTTP handler gives what came with a request: the WebSocket that it asked for."""
+
+    def __init__(self, served: Served) -> None:
+        self.feed_data = served.feed_data
+
+    def feed_eof(self) -> None:
+        """Take no note of it: the connection tells of its end itself."""
+
+
+def connection_of(request: web.Request) -> Connection | None:
+    """Return the connection of a request; None if it is gone."""
+    transport: object = request.transport
+    return transport.connection if isinstance(transport, _Reins) else None
 
 
 def refused(address: str, why: str) -> None:

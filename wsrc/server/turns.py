@@ -56,12 +56,6 @@ class Line:
         self._waiting.append(call)
         self._arm()
 
-    async def wait(self) -> None:
-        """Wait for one's turn."""
-        turn: asyncio.Future[None] = self._loop.create_future()
-        self.stand(lambda: None if turn.done() else turn.set_result(None))
-        await turn
-
     def charge(self, seconds: float) -> None:
         """Note what was used by one from the line."""
         self._free_at = max(self._free_at, self.time()) + seconds / LINE_SHARE
@@ -86,42 +80,48 @@ class Line:
 
 
 class Share:
-    """What one peer uses of the server's time."""
+    """
+    What one peer uses of the server's time.
 
-    def __init__(self, line: Line) -> None:
+    Args:
+        line: Where it stands once it has used up its allowance.
+        go_on: Called when it may have its next frame looked at, after it had to wait.
+    """
+
+    def __init__(self, line: Line, go_on: Callable[[], None]) -> None:
         self._line = line
+        self._go_on = go_on
         self._left_s = BURST_S
         self._seen = line.time()
-        self._began: float | None = None
+        self._began = 0.0
         self._from_line = False
 
     def begin(self) -> None:
         """Note that a frame of the peer is looked at from now on."""
         self._began = self._line.time()
 
-    def sent(self, messages: int) -> None:
-        """Charge the peer with so many messages that were sent because of it."""
-        self._spend(messages * SEND_S)
-
-    async def next(self) -> None:
-        """Note that the frame before is dealt with, and wait until the next may be looked at."""
-        now = self._line.time()
-        if self._began is not None:
-            self._spend(max(now - self._began, FRAME_S))
-            self._began = None
-        self._left_s = min(BURST_S, self._left_s + (now - self._seen) * ALLOWANCE)
-        self._seen = now
-        if self._left_s > 0:
-            return
-        self._from_line = False
-        await self._line.wait()
-        self._from_line = True
-        self._left_s = SLICE_S
-
-    def _spend(self, seconds: float) -> None:
+    def done(self, messages: int) -> None:
+        """Charge the peer with the frame, and so many messages that were sent because of it."""
+        seconds = max(self._line.time() - self._began, FRAME_S) + messages * SEND_S
         self._left_s -= seconds
         if self._from_line:
             self._line.charge(seconds)
+
+    def next(self) -> bool:
+        """Return whether the next frame may be looked at; if not, stand in the line."""
+        now = self._line.time()
+        self._left_s = min(BURST_S, self._left_s + (now - self._seen) * ALLOWANCE)
+        self._seen = now
+        if self._left_s > 0:
+            return True
+        self._from_line = False
+        self._line.stand(self._called)
+        return False
+
+    def _called(self) -> None:
+        self._from_line = True
+        self._left_s = SLICE_S
+        self._go_on()
 
 
 class Budget:

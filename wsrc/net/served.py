@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's end of a WebSocket (RFC 6455): frames as calls, without a task of its own."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from aiohttp import WSCloseCode, WSMsgType
+from aiohttp.http_websocket import (
+    WebSocketError,
+    WebSocketReader,
+    WSMessageNoDecodeText,
+)
+from aiohttp.web_ws import WebSocketDataQueue  # type: ignore[attr-defined]  # kept in step by tests
+
+from wsrc.net.outbox import LAST_S, READ_LIMIT, SENDS_A_TURN, Outbox, Unread, shortened
+from wsrc.net.websocket import why_closed
+from wsrc.protocol.conversation import CloseCode
+
+NO_STATUS = 1005
+"""What stands for the code of a close frame that has none (RFC 6455 section 7.4.1)."""
+
+_SHORT, _MEDIUM = 126, 1 << 16
+_TEXT, _PING, _PONG, _CLOSE = 0x81, 0x89, 0x8A, 0x88
+
+
+class Speaker(Protocol):
+    """What a peer says is said to this, one frame at a time."""
+
+    def may_speak(self) -> bool:
+        """Return whether the next frame may be looked at; else `Served.go_on` is called later."""
+        ...
+
+    def text(self, text: bytes) -> None:
+        """Take a message."""
+        ...
+
+    def binary(self) -> None:
+        """Take note of a binary message."""
+        ...
+
+    def ping(self) -> None:
+        """Take note of a ping, which is answered."""
+        ...
+
+    def ended(self, why: str, *, goodbye: bool) -> None:
+        """Take note that nothing more comes; called once."""
+        ...
+
+
+class Served(Outbox):
+    """
+    A WebSocket that a server has accepted.
+
+    The connection gives it what it reads, and tells when it may write and when it is lost.
+
+    Args:
+        transport: What it runs over.
+        hold: Stops reading from the transport, or goes on.
+        longest: Octets of the longest message that is sent.
+        unread: What all of a server share.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        hold: Callable[[bool], None],
+        *,
+        longest: int | None = None,
+        unread: Unread | None = None,
+    ) -> None:
+        super().__init__(transport, longest=longest, unread=unread)
+        self.heard = True
+        """Whether anything came since this was last set to False."""
+        self.pinged = False
+        """Whether a ping was sent since anything came."""
+        self._hold = hold
+        self._speaker: Speaker | None = None
+        self._reader = WebSocketReader(_Inbox(self), READ_LIMIT, compress=False, decode_text=False)
+        self._frames: deque[WSMessageNoDecodeText] = deque()
+        self._held = False
+        self._paused = False
+        self._pumping = False
+        self._pong: bytes | None = None
+        self._said_goodbye = False
+        self._lost = False
+
+    def listen(self, speaker: Speaker) -> None:
+        """Say to `speaker` what comes from now on."""
+        self._speaker = speaker
+
+    # What the connection says
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Take what was read; the result is what a parser of aiohttp returns."""
+        self.heard, self.pinged = True, False
+        if self._speaker is not None:
+            self._reader.feed_data(data)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """Take the end of what is read."""
+        self._end(None, None)
+
+    def lost(self) -> None:
+        """Note that the connection is gone."""
+        self._lost = True
+        self._unbound()
+        self._end(None, None)
+        self._closing = self._closing or (CloseCode.ABNORMAL, "")
+        self._forget()
+
+    def pause_writing(self) -> None:
+        """Queue what is sent from now on."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Send what was queued."""
+        self._paused = False
+        if self._pong is not None:
+            pong, self._pong = self._pong, None
+            self._frame(_PONG, pong)
+        self._pump()
+
+    # What the speaker says
+
+    def go_on(self) -> None:
+        """Look at the frames that had to wait, and then read on."""
+        while self._frames:
+            self._take(self._frames.popleft())
+            if self._frames and not self._may_speak():
+                return
+        if self._held:
+            self._held = False
+            self._hold(False)
+
+    @property
+    def held(self) -> bool:
+        """Whether what the peer sends has to wait."""
+        return self._held
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is gone."""
+        return self._lost
+
+    def ping(self) -> None:
+        """Ask the peer whether it is there."""
+        self.pinged = True
+        if not self._paused and not self._transport.is_closing():
+            self._frame(_PING, b"")
+
+    def abort(self) -> None:
+        """Break the connection."""
+        self._transport.abort()
+
+    def _may_speak(self) -> bool:
+        return self._speaker is None or self._speaker.may_speak()
+
+    # Frames that come
+
+    def arrived(self, frame: WSMessageNoDecodeText) -> None:
+        """Take a frame at once, or let it wait."""
+        speaker = self._speaker
+        if speaker is None:
+            return
+        if not self._held and speaker.may_speak():
+            self._take(frame)
+            return
+        self._frames.append(frame)
+        if not self._held:
+            self._held = True
+            self._hold(True)
+
+    def broken(self, error: BaseException) -> None:
+        """Close on a peer that broke RFC 6455."""
+        self._end(None, f"the connection broke: {error}")
+        self._forget()
+        if isinstance(error, WebSocketError):
+            self.close(error.code, str(error))
+            return
+        self.close(WSCloseCode.INTERNAL_ERROR, "The server has a bug.")
+        told = {"message": "A frame could not be dealt with", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(told)
+
+    def _take(self, frame: WSMessageNoDecodeText) -> None:
+        speaker = self._speaker
+        if speaker is None:
+            return
+        match frame.type:
+            case WSMsgType.TEXT:
+                speaker.text(frame.data)
+            case WSMsgType.PING:
+                self._answer(frame.data)
+                speaker.ping()
+            case WSMsgType.PONG:
+                pass
+            case WSMsgType.CLOSE:
+                self._closed(frame.data or NO_STATUS, frame.extra)
+            case _:
+                speaker.binary()
+
+    def _answer(self, payload: bytes) -> None:
+        """Answer a ping; of those that come while nothing can be written, the last one."""
+        if self._paused:
+            self._pong = payload
+        elif not self._said_goodbye:
+            self._frame(_PONG, payload)
+
+    def _closed(self, code: int, reason: str | None) -> None:
+        """Take the peer's close frame, and answer it."""
+        ours = self._closing is not None and self._closing[0] != CloseCode.DONE
+        self._end(code, reason, goodbye=code == CloseCode.DONE and not ours)
+        self._forget()
+        if self._closing is None:
+            self._closing = (CloseCode.DONE if code == NO_STATUS else code, "")
+            self._bound(LAST_S)
+        self._pump()
+        self._transport.close()
+
+    def _end(self, code: int | None, reason: str | None, *, goodbye: bool = False) -> None:
+        speaker, self._speaker = self._speaker, None
+        self._frames.clear()
+        if speaker is None:
+            return
+        why = reason or "" if code is None and reason else why_closed(self._closing, code, reason)
+        speaker.ended(why, goodbye=goodbye)
+
+    # Frames that go
+
+    def _write(self, text: bytes) -> bool:
+        if self._paused or self._transport.is_closing():
+            return False
+        self._frame(_TEXT, text)
+        return True
+
+    def _frame(self, first: int, payload: bytes) -> None:
+        """Write a frame that is whole; a server's has no mask (RFC 6455 section 5.2)."""
+        size = len(payload)
+        if size < _SHORT:
+            self._transport.write(bytes((first, size)) + payload)
+        elif size < _MEDIUM:
+            self._transport.write(bytes((first, 126)) + size.to_bytes(2) + payload)
+        else:
+            self._transport.write(bytes((first, 127)) + size.to_bytes(8))
+            self._transport.write(payload)
+
+    def _pump(self) -> None:
+        """Send what is queued, some in each turn of the loop, and then the close frame."""
+        if self._pumping:
+            return
+        for _ in range(SENDS_A_TURN):
+            if not self._queue or self._paused:
+                break
+            if not self._write(self._queue[0]):
+                return
+            self._next()
+        if self._queue:
+            if not self._paused:
+                self._pumping = True
+                asyncio.get_running_loop().call_soon(self._pump_on)
+            return
+        if self._closing is not None and not self._said_goodbye and not self._paused:
+            self._say_goodbye(*self._closing)
+
+    def _pump_on(self) -> None:
+        self._pumping = False
+        self._pump()
+
+    def _say_goodbye(self, code: int, reason: str) -> None:
+        """Send the close frame; the peer has its time to answer it."""
+        self._said_goodbye = True
+        if self._transport.is_closing():
+            return
+        self._bound(LAST_S)
+        self._frame(_CLOSE, code.to_bytes(2) + shortened(reason))
+
+
+class _Inbox(WebSocketDataQueue):
+    """Where the reader puts frames; they go on at once."""
+
+    def __init__(self, served: Served) -> None:
+        super().__init__(None, READ_LIMIT, loop=None)  # type: ignore[arg-type]
+        self._served = served
+
+    def feed_data(self, data: WSMessageNoDecodeText, size: int) -> None:
+        del size
+        self._served.arrived(data)
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        del exc_cause
+        self._served.broken(exc)
+
+    def feed_eof(self) -> None:
+        """Take no note of it: the connection tells of its end itself."""

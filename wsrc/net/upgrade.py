@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The handshake that turns a request into a WebSocket (RFC 6455 section 4.2)."""
+
+import base64
+import hashlib
+
+from aiohttp import hdrs, web
+
+SWITCHING = 101
+_VERSION = "13"
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def accepted(request: web.Request) -> web.StreamResponse:
+    """
+    Return the answer to a request for a WebSocket: status 101, or what is wrong with it.
+
+    Nothing is agreed on but the WebSocket: no extension, no subprotocol.
+    """
+    if request.headers.get(hdrs.SEC_WEBSOCKET_VERSION) != _VERSION:
+        headers = {hdrs.SEC_WEBSOCKET_VERSION: _VERSION, hdrs.UPGRADE: "websocket"}
+        text = f"This server speaks version {_VERSION} of WebSocket, as RFC 6455 has it.\n"
+        return web.Response(status=426, text=text, headers=headers)
+    if not web.WebSocketResponse().can_prepare(request).ok:
+        text = "Handshake error: Connection or Sec-WebSocket-Key is not as RFC 6455 has it.\n"
+        return web.Response(status=400, text=text)
+    key = request.headers[hdrs.SEC_WEBSOCKET_KEY].encode()
+    digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
+    headers = {
+        hdrs.UPGRADE: "websocket",
+        hdrs.CONNECTION: "Upgrade",
+        hdrs.SEC_WEBSOCKET_ACCEPT: base64.b64encode(digest).decode(),
+    }
+    return web.StreamResponse(status=SWITCHING, headers=headers)
