@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of a lease up to its end: granted, attached, used."""
 
+import math
+
 import msgspec
 
 from wsrc.card.identity import shorten
@@ -128,8 +130,18 @@ def watch_idle(state: RelayState, lease: Lease, now: float) -> None:
 def use(state: RelayState, lease: Lease, request: m.Message, now: float) -> None:
     """Note the request of a session that its card client is about to be sent."""
     lease.used = now
-    lease.in_flight = InFlight(request.id, request)
-    state.timers.set(("command", lease.session, None), now + limit_of(state, request))
+    lease.in_flight = InFlight(request.id, request, now + limit_of(state, request))
+    key = "command", lease.session, None
+    if key not in state.timers:  # one serves the requests that follow as well
+        state.timers.set(key, now + state.limits.command_s)
+
+
+def is_late(state: RelayState, lease: Lease, now: float) -> bool:
+    """Return whether the request in flight is not answered in time; if not yet, look again."""
+    due = lease.in_flight.due if lease.in_flight is not None else math.inf
+    if now < due < math.inf:
+        state.timers.set(("command", lease.session, None), due)
+    return due <= now
 
 
 def limit_of(state: RelayState, request: m.Message) -> float:
@@ -145,7 +157,6 @@ def answered(state: RelayState, lease: Lease, now: float) -> None:
     """Note that the request in flight was answered."""
     lease.in_flight = None
     lease.used = now
-    state.timers.clear(("command", lease.session, None))
 
 
 def is_idle(state: RelayState, lease: Lease, now: float) -> bool:

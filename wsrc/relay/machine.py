@@ -9,7 +9,7 @@ from wsrc.errors import ErrorCode, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, canonical, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
-from wsrc.relay import card_clients, endings, leases, queue, resuming, users
+from wsrc.relay import card_clients, endings, leases, queue, resuming, shortcut, users
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import CardPeer, Peer, UserPeer
@@ -65,12 +65,17 @@ class Relay:
 
     def received(self, peer: int, message: m.Message, text: bytes, now: float) -> list[Effect]:
         """Act on a message; `text` is what it was read from."""
-        record = self._state.peers.get(peer)
+        state = self._state
+        record = state.peers.get(peer)
         if record is None:
             return []
         adapter = self._adapters.get(peer)
         try:
             text = canonical(text, message)
+            if adapter is None:
+                effect = shortcut.send_on(state, record, message, text, now, self._adapters)
+                if effect is not None:
+                    return [effect]
             if isinstance(record, CardPeer):
                 card_clients.check(message)
             if adapter is not None:
@@ -290,6 +295,8 @@ class Relay:
             endings.overdue(state, lease, now)
             return
         if kind == "idle" and not leases.is_idle(state, lease, now):
+            return
+        if kind == "command" and not leases.is_late(state, lease, now):
             return
         host = lease.slot.peer.name
         code, why = {

@@ -169,7 +169,7 @@ class Claim:
 @dataclass(slots=True, eq=False)
 class InFlight:
     """
-    The one request of a session that is not answered yet.
+    The one request of a session that is not answered yet; it must be by `due`, monotonic seconds.
 
     `cancel` is the id of a request to cancel it that is not answered yet either. `share` is what
     the lease goes back to if the request to share the card otherwise fails.
@@ -177,6 +177,7 @@ class InFlight:
 
     id: int | None
     message: Message
+    due: float
     cancel: int | None = None
     share: Share | None = None
 
