@@ -52,6 +52,7 @@ def received(
             lease = _lease(state, peer, session)
             if lease is not None:
                 leases.attached(state, lease, message, now)
+                queue.joinable(state, lease.slot, now)
         case _:
             _other(state, peer, message, text, now)
 

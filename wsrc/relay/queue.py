@@ -111,6 +111,12 @@ def offer(state: RelayState, slot: Slot, now: float) -> None:
     positions.queue_changed(state, slot, now)
 
 
+def joinable(state: RelayState, slot: Slot, now: float) -> None:
+    """Offer a shared card, one of whose holders is there now, to those who would join."""
+    if slot.free_for(Share.SHARED):
+        offer(state, slot, now)
+
+
 def _give(
     state: RelayState, slot: Slot, lines: list[Line], answers: "_Answers", now: float
 ) -> None:

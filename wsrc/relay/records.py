@@ -254,15 +254,29 @@ class Slot:
         """
         Return whether the card can be given to a user now.
 
-        A card in use is free for one more who shares it, if all who have it do. Once its last
-        holder leaves, it is free for nobody until it is reset.
+        A card in use is free for one more who shares it, if all who have it do and one of them is
+        there. Once its last holder leaves, it is free for nobody until it is reset.
         """
         if not self.leases:
             ready = self.info.state is ReaderState.READY
             return self.info.state in DIRECT if share is Share.DIRECT else ready
         shared = all(each.share is Share.SHARED for each in self.leases.values())
-        room = bool(self.holders) and len(self.leases) < MAX_HOLDERS
-        return share is Share.SHARED and shared and room
+        return share is Share.SHARED and shared and self._attended and self._has_room
+
+    @property
+    def _has_room(self) -> bool:
+        return bool(self.holders) and len(self.leases) < MAX_HOLDERS
+
+    @property
+    def _attended(self) -> bool:
+        """
+        Return whether somebody who has the card is there to be joined.
+
+        Who is about to join others that are out of reach does not count: that may fail, and would
+        leave whoever comes next with a card as those left it.
+        """
+        phases = {lease.phase for lease in self.leases.values()}
+        return LeasePhase.HELD in phases or LeasePhase.KEPT not in phases
 
     @property
     def settling(self) -> bool:

@@ -350,6 +350,7 @@ def _take_over(
     leases.watch_idle(state, lease, now)
     state.note(f"Session {lease.session[:8]} of {lease.holder} is resumed")
     state.readers.mark(lease.slot)
+    queue.joinable(state, lease.slot, now)
 
 
 def _too_late(
