@@ -298,7 +298,7 @@ class Relay:
             "idle": (ErrorCode.LEASE_EXPIRED, "The card was not used for too long."),
             "away": (ErrorCode.LEASE_EXPIRED, "Its user did not come back in time."),
         }[kind]
-        state.note(f"Session {session[:8]} of {lease.holder} ended: {why}")
+        state.note_end(lease, why)
         endings.end(state, lease, now, m.error(code, why))
 
     def _effects(self, now: float) -> list[Effect]:

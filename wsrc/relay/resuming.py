@@ -111,6 +111,9 @@ def adopt(
 def end_adopted(state: RelayState, lease: Lease, now: float) -> None:
     """Ask for the reset of a card that its card client kept for nobody."""
     lease.code = lease.code or ErrorCode.LEASE_EXPIRED
+    late = lease.code is ErrorCode.LEASE_EXPIRED
+    why = "it came back too late" if late else "its user does not want it any more"
+    state.note_end(lease, why)
     endings.clean(state, lease, now)
 
 

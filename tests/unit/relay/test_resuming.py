@@ -88,7 +88,7 @@ def test_who_stays_away_too_long_loses_the_card() -> None:
     world.pass_time(59)
     assert session in card.ends
     world.pass_time(1)
-    assert world.notes[-1].endswith("of user ended: Its user did not come back in time.")
+    assert world.notes[-1].endswith(" ended: Its user did not come back in time.")
     back = world.user()
     ended = back.ask(resume(back, session), m.SessionEnded)
     assert (ended.code, ended.seq) == (ErrorCode.LEASE_EXPIRED, 0)
