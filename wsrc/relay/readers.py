@@ -174,7 +174,7 @@ def view_of(slot: Slot, leases: tuple[m.LeaseInfo, ...]) -> m.ReaderView:
     card = slot.has_card
     return m.ReaderView(
         number=slot.number,
-        reader=info.reader,
+        reader=slot.reader,
         name=info.name,
         host=slot.peer.name,
         state=_STATES.get(info.state, SlotState.PRESENT),

@@ -115,11 +115,12 @@ class UserPeer:
 
 @dataclass(slots=True, eq=False)
 class CardPeer:
-    """A connected card client."""
+    """A connected card client; `claimed` is what it calls itself, `name` what it is called."""
 
     number: int
     phase: Phase = Phase.GREETING
     name: str = "a card client"
+    claimed: str = ""
     instance: str | None = None
     first_form: bool = False
     features: frozenset[str] = frozenset()
@@ -224,14 +225,23 @@ class Slot:
     """
     A reader of a card client; `number` is its place in lists and never used again.
 
+    `reader` is its id, which no other reader has, and `ids` all by which it is found. Its card
+    client knows it by that in `info`.
+
     `leases` has more than one only where all of them share, by session and the oldest first.
     """
 
     number: int
     peer: CardPeer
     info: ReaderInfo
+    reader: str = ""
+    ids: tuple[str, ...] = ()
     keys: tuple[Key, ...] = ()
     leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
+
+    def __post_init__(self) -> None:
+        """Call the reader as its card client does, until it has a name here."""
+        self.reader, self.ids = self.info.reader, (self.info.reader,)
 
     @property
     def holders(self) -> list[Lease]:

@@ -128,7 +128,7 @@ def arrived(
     if RESUME not in peer.features:
         return
     signs: list[Sign] = [(running.session,) for running in sessions]
-    signs += [(peer.name, slot.info.reader) for slot in readers]
+    signs += [(peer.name, id_) for slot in readers for id_ in slot.ids]
     for claim in state.claims.waiting_for(signs):
         _ask(state, claim, peer, now)
 

@@ -216,7 +216,7 @@ def test_a_session_that_a_restarted_card_client_does_not_have_is_told_so(
 def test_an_unknown_session_is_asked_where_it_was() -> None:
     world = World()
     world.card(reader("r9", "1234"), features=FEATURES, name="elsewhere")
-    world.card(reader("r1", "1234"), features=("pcsc", "share"))
+    world.card(reader("r1", "1234"), features=("pcsc", "share"), name="old")
     world.card(reader("r1", "5678"), features=FEATURES, name="elsewhere")
     card = world.card(reader(), features=FEATURES, auto=False)
     user = world.user()
