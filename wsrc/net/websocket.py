@@ -10,6 +10,7 @@ from aiohttp.http_websocket import WSMessageNoDecodeText
 from aiohttp.web import WebSocketResponse
 
 from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
+from wsrc.net.incoming import Incoming
 from wsrc.protocol import codec
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import Message
@@ -40,7 +41,9 @@ MESSAGE_OCTETS = 64
 """What a queued message takes beside its text."""
 
 MAX_UNREAD_OCTETS = 64 << 20
-"""What may wait for all peers of a server together; the longest queue goes first."""
+"""What may be held for all peers of a server together, to them and from them."""
+
+_MESSAGES = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
 
 _COMPLAINTS = frozenset({CloseCode.PROTOCOL_ERROR, WSCloseCode.MESSAGE_TOO_BIG})
 
@@ -71,18 +74,23 @@ class Link:
         transport: What it runs over; it is aborted where the peer keeps us from closing it.
         longest: Octets of the longest message that is sent.
         unread: What all links of a program share, if they do.
+        incoming: What came and was not taken yet, where that counts.
         pace: When the next frame may be looked at; None is at once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a link has to do with, each by its name
         self,
         socket: WebSocket,
         transport: asyncio.Transport,
         *,
         longest: int | None = None,
         unread: "Unread | None" = None,
+        incoming: Incoming | None = None,
         pace: Pace | None = None,
     ) -> None:
+        self._incoming = incoming
+        if incoming is not None:
+            incoming.tell = self._note
         self._socket = socket
         self._transport = transport
         self._longest = longest
@@ -125,9 +133,20 @@ class Link:
         self._wake.set()
 
     def overflow(self) -> None:
-        """Close the link of a peer that does not read what it is sent, and forget that."""
+        """
+        Close the link of a peer for which too much is held, and forget that.
+
+        What came from it and is not a message yet is gone with its connection alone, which is
+        broken at once.
+        """
+        if 2 * self._queued_octets >= self._held:
+            self._forget()
+            self.close(CloseCode.TRY_AGAIN_LATER, "This peer reads too slowly.")
+            return
+        self._deafen()
         self._forget()
-        self.close(CloseCode.TRY_AGAIN_LATER, "This peer reads too slowly.")
+        self.close(CloseCode.TRY_AGAIN_LATER, "Too much of what this peer sends is unfinished.")
+        self._transport.abort()
 
     def close(self, code: int, reason: str) -> None:
         """
@@ -191,6 +210,8 @@ class Link:
                 if frame.type is WSMsgType.PING:
                     await self._socket.pong(frame.data)
                 elif frame.type is not WSMsgType.PONG:
+                    if self._incoming is not None and frame.type in _MESSAGES:
+                        self._incoming.taken(len(frame.data))
                     return frame
         except OSError as exc:  # the pong that is due cannot be written
             raise ConnectionLostError(f"the connection broke: {exc}") from exc
@@ -218,7 +239,11 @@ class Link:
         code, reason = self._closing or (CloseCode.DONE, "")
         self._closing = (code, reason)
         self._bound(LAST_S)
-        await self._socket.close(code=code, message=_shortened(reason))
+        try:
+            await self._socket.close(code=code, message=_shortened(reason))
+        finally:
+            self._deafen()
+            self._note()
 
     def stop_writer(self) -> None:
         """Stop the writer, for the peer is gone."""
@@ -239,10 +264,24 @@ class Link:
         self._queue.clear()
         self._count(-self._queued_octets)
 
+    def _deafen(self) -> None:
+        """Count no more what comes from the peer."""
+        if self._incoming is not None:
+            self._incoming.tell = None
+            self._incoming = None
+
     def _count(self, octets: int) -> None:
         self._queued_octets += octets
+        self._note()
+
+    @property
+    def _held(self) -> int:
+        """Octets that are held for the peer, to it and from it."""
+        return self._queued_octets + (self._incoming.octets if self._incoming is not None else 0)
+
+    def _note(self) -> None:
         if self._unread is not None:
-            self._unread.note(self, self._queued_octets)
+            self._unread.note(self, self._held)
 
     def _bound(self, seconds: float) -> None:
         """Break the connection after that time, if it is not closed by then."""
@@ -254,13 +293,13 @@ class Link:
 
 class Unread:
     """
-    What all peers of a program have not read yet.
+    What is held for all peers of a program: what they have not read, or not finished.
 
     Where it is too much, the link that holds most of it is closed. The one that is found holds
     at least half as much as any other; finding it takes no longer where there are more links.
 
     Args:
-        most: Octets that all queues may hold together.
+        most: Octets that all links may hold together.
     """
 
     def __init__(self, most: int) -> None:

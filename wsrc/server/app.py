@@ -176,6 +176,10 @@ class App:
             connection = door.connections.get(request.protocol)
             if connection is None or connection.transport is None:
                 return web.Response()  # there is nobody to read it
+            if connection.spoke_early:
+                return web.Response(
+                    status=400, text="Wait for the answer before the first frame.\n"
+                )
             connection.is_websocket()
             try:
                 await link.prepare(request)
@@ -184,7 +188,7 @@ class App:
             except web.HTTPException:
                 connection.is_none()
                 raise
-            await self._peers.serve(link, connection.transport, role, connection.address)
+            await self._peers.serve(link, connection, role)
             return link
 
         return upgrade

@@ -17,6 +17,7 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
+from wsrc.net.incoming import Incoming
 from wsrc.server.turns import Line
 
 _log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ TELL_S = 60.0
 
 MAX_REASON = 200
 """Characters of the reason for which a connection is refused."""
+
+_END_OF_REQUEST = b"\r\n\r\n"
 
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -183,7 +186,7 @@ class Connection(asyncio.Protocol):
     Stands between a transport and what serves it, which is given what came in slices.
 
     `transport` is None until TLS has begun. `upgraded` tells that it is a WebSocket; `until` is
-    when it must be one, in monotonic seconds.
+    when it must be one, in monotonic seconds. `incoming` counts what it says as a WebSocket.
     """
 
     def __init__(self, door: Door, handler: web.RequestHandler, address: str) -> None:
@@ -195,6 +198,8 @@ class Connection(asyncio.Protocol):
         self.task: asyncio.Task[None] | None = None
         self._door = door
         self._hurry: asyncio.TimerHandle | None = None
+        self.incoming = Incoming()
+        self._end = b""
         self._rest: list[bytes] = []
         self._at = 0
         self._held = False
@@ -205,6 +210,11 @@ class Connection(asyncio.Protocol):
     def deciding(self) -> bool:
         """Whether it is about to be a WebSocket, or to be refused."""
         return not self.upgraded and (self.transport is None or self._asked)
+
+    @property
+    def spoke_early(self) -> bool:
+        """Whether more came than requests, which must be answered first (RFC 6455 section 4.1)."""
+        return self._end != _END_OF_REQUEST
 
     def limit(self, seconds: float) -> None:
         """Drop the connection if it is no WebSocket by then."""
@@ -263,6 +273,8 @@ class Connection(asyncio.Protocol):
             return
         self._asked = True
         self._rest.append(data)
+        if self.upgraded:
+            self.incoming.feed(b"", sum(map(len, self._rest)) - self._at)
         self._direct()
         self._stand()
 
@@ -305,6 +317,10 @@ class Connection(asyncio.Protocol):
         self._stand()
 
     def _pass_on(self, data: bytes) -> None:
+        if self.upgraded:
+            self.incoming.feed(data, sum(map(len, self._rest)) - self._at)
+        else:
+            self._end = (self._end + data[-len(_END_OF_REQUEST) :])[-len(_END_OF_REQUEST) :]
         try:
             self.handler.data_received(data)
         except MemoryError:

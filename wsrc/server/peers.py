@@ -16,6 +16,7 @@ from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import ClientType, Message
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.machine import Relay
+from wsrc.server.door import Connection
 from wsrc.server.turns import Budget, Line, Share
 
 _log = logging.getLogger(__name__)
@@ -81,17 +82,24 @@ class Peers:
     async def serve(
         self,
         socket: web.WebSocketResponse[bool],
-        transport: asyncio.Transport,
+        connection: Connection,
         role: ClientType,
-        address: str,
     ) -> None:
         """Carry one connection from its handshake to its end."""
         self._last += 1
         number = self._last
         share = Share(self._line)
-        link = Link(socket, transport, longest=MAX_MESSAGE_OCTETS, unread=self._unread, pace=share)
+        assert connection.transport is not None
+        link = Link(
+            socket,
+            connection.transport,
+            longest=MAX_MESSAGE_OCTETS,
+            unread=self._unread,
+            incoming=connection.incoming,
+            pace=share,
+        )
         self._links[number] = link
-        _log.info("%s client %d connected from %s", role, number, address)
+        _log.info("%s client %d connected from %s", role, number, connection.address)
         if self._stopped:
             link.close(CloseCode.RESTARTING, RESTARTING)
         async with asyncio.TaskGroup() as tasks:
