@@ -19,17 +19,15 @@ class Incoming:
         self.tell: Callable[[], None] | None = None
         """Called when `octets` may have changed."""
         self._rest = 0
-        self._unfinished = 0
-        self._waiting = 0
+        self._came = 0
         self._header = b""
         self._left = 0
         self._is_data = False
-        self._is_last = False
 
     @property
     def octets(self) -> int:
         """What is held: messages that are not taken, what came of the next, and what is not fed."""
-        return self._rest + self._unfinished + self._waiting
+        return self._rest + self._came
 
     def feed(self, data: bytes, rest: int = 0) -> None:
         """
@@ -48,14 +46,12 @@ class Incoming:
             step = min(self._left, end - at)
             at += step
             self._left -= step
-            self._unfinished += step if self._is_data else 0
-            if not self._left:
-                self._end_frame()
+            self._came += step if self._is_data else 0
         self._told()
 
     def taken(self, octets: int) -> None:
         """Note that a message of so many octets was taken."""
-        self._waiting = max(0, self._waiting - octets)
+        self._came = max(0, self._came - octets)
         self._told()
 
     def _begin_frame(self, data: bytes, at: int) -> int:
@@ -70,15 +66,8 @@ class Incoming:
         flag = header[1] & 0x7F
         extended = {126: 2, 127: 8}.get(flag, 0)
         self._left = int.from_bytes(header[2 : 2 + extended]) if extended else flag
-        self._is_data, self._is_last = header[0] & 0x0F < 8, header[0] >= 0x80
-        if not self._left:
-            self._end_frame()
+        self._is_data = header[0] & 0x0F < 8
         return at + size - before
-
-    def _end_frame(self) -> None:
-        if self._is_data and self._is_last:
-            self._waiting += self._unfinished
-            self._unfinished = 0
 
     def _told(self) -> None:
         if self.tell is not None:

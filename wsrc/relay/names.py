@@ -22,36 +22,45 @@ MAX_GAP = 64
 
 @dataclass(slots=True)
 class _Numbers:
-    """Those that `hosts` of one name have, or cannot have; the lowest free one is the next."""
+    """
+    Those that `hosts` of one name have, or cannot have; the lowest free one is the next.
+
+    `listed` are those that were free once, some of which are used by now.
+    """
 
     hosts: int = 0
     used: set[int] = field(default_factory=set[int])
-    free: list[int] = field(default_factory=list[int])
+    listed: list[int] = field(default_factory=list[int])
+    is_listed: set[int] = field(default_factory=set[int])
     highest: int = 0
 
     def next(self) -> int:
         """Take the lowest number."""
-        while self.free and self.free[0] in self.used:
-            heapq.heappop(self.free)
-        number = heapq.heappop(self.free) if self.free else self.highest + 1
+        number = None
+        while self.listed and (number is None or number in self.used):
+            number = heapq.heappop(self.listed)
+            self.is_listed.remove(number)
+        if number is None or number in self.used:
+            number = self.highest + 1
         self.take(number)
         return number
-
-    def may_take(self, number: int) -> bool:
-        """Return whether a number is free, and near to others."""
-        return number not in self.used and number <= self.highest + MAX_GAP
 
     def take(self, number: int) -> None:
         """Take a number."""
         for between in range(self.highest + 1, number):
-            heapq.heappush(self.free, between)
+            self._list(between)
         self.highest = max(self.highest, number)
         self.used.add(number)
 
     def give_back(self, number: int) -> None:
         """Free a number."""
         self.used.remove(number)
-        heapq.heappush(self.free, number)
+        self._list(number)
+
+    def _list(self, number: int) -> None:
+        if number not in self.is_listed:
+            self.is_listed.add(number)
+            heapq.heappush(self.listed, number)
 
 
 class HostNames:
@@ -101,12 +110,12 @@ class HostNames:
             del self._numbers[base]
 
     def _former(self, claimed: str, numbers: _Numbers, name: str | None) -> int | None:
-        """Return the number in a name that a host of this name had, if it can have it again."""
-        if name is None or normal("host", name) in self._shown:
+        """Return the number in a name that a host of this name had, if it is near to others."""
+        if name is None:
             return None
         found = re.search(r" \(([1-9][0-9]{0,3})\)$", name)
         for number in (1, int(found[1])) if found else (1,):
-            if name == _numbered(claimed, number) and numbers.may_take(number):
+            if name == _numbered(claimed, number) and number <= numbers.highest + MAX_GAP:
                 return number
         return None
 

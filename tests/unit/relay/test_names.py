@@ -289,3 +289,17 @@ def test_a1_entering_and_leaving_takes_no_longer_where_many_have_the_name() -> N
         "bench (3)",
         "bench (5)",
     ]
+
+
+def test_a1_a_host_that_comes_and_goes_for_ever_leaves_nothing() -> None:
+    names = HostNames()
+    names.enter("bench", "1", None)
+    for _ in range(50):
+        second = names.enter("bench", "2", None)
+        third = names.enter("bench", "3", None)
+        assert (second, third) == ("bench (2)", "bench (3)")
+        names.leave(second)
+        names.leave(third)
+    (numbers,) = names._numbers.values()
+    assert sorted(numbers.listed) == [2, 3]
+    assert names.enter("bench", None, None) == "bench (2)"
