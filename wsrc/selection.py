@@ -56,9 +56,10 @@ def lookups(kind: str, text: str) -> Iterator[Key]:
             yield each, form
 
 
-def keys_of(info: ReaderInfo) -> tuple[Key, ...]:
-    """Return every key under which the card in a reader is found."""
-    names: list[tuple[str, str | None]] = [("reader", info.reader), ("reader", info.name)]
+def keys_of(info: ReaderInfo, ids: Sequence[str] = ()) -> tuple[Key, ...]:
+    """Return every key under which the card in a reader is found; `ids` are other ids of it."""
+    names: list[tuple[str, str | None]] = [("reader", id_) for id_ in ids or (info.reader,)]
+    names.append(("reader", info.name))
     names += [("atr", info.atr.hex() if info.atr else None), ("label", info.label)]
     names += [("eid", eid) for eid in info.eids]
     names.append(("iccid", info.iccid))

@@ -64,7 +64,7 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         assert self.served is not None
-        self.served.feed_data(data)
+        self.served.feed(data)
 
     def pause_writing(self) -> None:
         assert self.served is not None
@@ -212,14 +212,14 @@ async def test_frames_wait_while_the_speaker_may_not_go_on_and_none_is_lost() ->
         writer.write(b"".join(frame(text, 0x81) for text in texts))
         assert await said(heard, 3) == texts[:3]
         await asyncio.sleep(0.01)
-        assert (len(heard.said), served.held) == (3, True)
+        assert (len(heard.said), served.waits) == (3, True)
         heard.room = 1
         served.go_on()
         assert len(heard.said) == 5, "the one that waited, and one more"
         heard.room = 1_000_000
         served.go_on()
         assert await said(heard, 500) == texts
-        assert not served.held
+        assert not served.waits
 
 
 async def test_of_pings_that_cannot_be_answered_yet_the_last_one_is() -> None:
@@ -306,7 +306,7 @@ class TestPulse:
         async with talking() as (served, heard, _, writer):
             heard.room = 0
             writer.write(frame(b"x", 0x81))
-            await until(lambda: served.held)
+            await until(lambda: served.waits)
             beat = Pulse(0.02)
             beat.enter(served)
             await asyncio.sleep(0.2)

@@ -73,6 +73,7 @@ class Agent:
         self._leaving: dict[tuple[int, str], _Served] = {}
         self._sessions: dict[str, SlotAgent] = {}
         self._return_in_s: float | None = None
+        self._shown_as: str | None = None
         self._ids = ReaderIds(settings.name)
         self._look: dict[int, Callable[[], None]] = {}
         self._again_s: dict[tuple[int, str], float] = {}
@@ -261,6 +262,7 @@ class Agent:
             features=("batch", "cancel", "pcsc", "raw_tpdu", "resume", "share"),
             name=self._settings.name,
             instance=self._instance,
+            shown_as=self._shown_as,
             readers=tuple(agent.info for agent in named),
             sessions=tuple(session for agent in named for session in agent.kept),
         )
@@ -269,6 +271,14 @@ class Agent:
         for agent in named:
             agent.connection_back()
         _log.info("Connected to %s at %s", ack.server, self._settings.server_url)
+        self._shown_as = ack.shown_as or self._settings.name
+        if ack.shown_as is not None:
+            name = self._settings.name
+            _log.warning(
+                "Another card host is called %s: users see this one as %s; give it another name",
+                name,
+                ack.shown_as,
+            )
 
     async def _converse(self, link: Link) -> None:
         while True:

@@ -36,7 +36,7 @@ MESSAGE_OCTETS = 64
 """What a queued message takes beside its text."""
 
 MAX_UNREAD_OCTETS = 64 << 20
-"""What may wait for all peers of a server together; the longest queue goes first."""
+"""What may be held for all peers of a server together, to them and from them."""
 
 
 class Outbox(ABC):
@@ -61,6 +61,8 @@ class Outbox(ABC):
         self._unread = unread
         self._queue: deque[bytes] = deque()
         self._queued_octets = 0
+        self._noted = 0
+        self._deaf = False
         self._closing: tuple[int, str] | None = None
         self._limit: asyncio.TimerHandle | None = None
 
@@ -95,9 +97,20 @@ class Outbox(ABC):
         self._pump()
 
     def overflow(self) -> None:
-        """Close on a peer that does not read what it is sent, and forget that."""
+        """
+        Close on a peer for which too much is held, and forget that.
+
+        What came from it and is not a message yet is gone with its connection alone, which is
+        broken at once.
+        """
+        if 2 * self._queued_octets >= self._held:
+            self._forget()
+            self.close(CloseCode.TRY_AGAIN_LATER, "This peer reads too slowly.")
+            return
+        self._deafen()
         self._forget()
-        self.close(CloseCode.TRY_AGAIN_LATER, "This peer reads too slowly.")
+        self.close(CloseCode.TRY_AGAIN_LATER, "Too much of what this peer sends is unfinished.")
+        self._transport.abort()
 
     def close(self, code: int, reason: str) -> None:
         """
@@ -135,8 +148,22 @@ class Outbox(ABC):
 
     def _count(self, octets: int) -> None:
         self._queued_octets += octets
-        if self._unread is not None:
-            self._unread.note(self, self._queued_octets)
+        self._note()
+
+    @property
+    def _held(self) -> int:
+        """Octets that are held for the peer, to it and from it."""
+        return self._queued_octets
+
+    def _deafen(self) -> None:
+        """Count no more what comes from the peer."""
+        self._deaf = True
+
+    def _note(self) -> None:
+        held = self._held
+        if self._unread is not None and held != self._noted:
+            self._noted = held
+            self._unread.note(self, held)
 
     def _bound(self, seconds: float) -> None:
         """Break the connection after that time, if it is not closed by then."""
@@ -152,13 +179,13 @@ class Outbox(ABC):
 
 class Unread:
     """
-    What all peers of a program have not read yet.
+    What is held for all peers of a program: what they have not read, or not finished.
 
     Where it is too much, the outbox that holds most of it is closed. The one that is found holds
     at least half as much as any other; finding it takes no longer where there are more.
 
     Args:
-        most: Octets that all queues may hold together.
+        most: Octets that all outboxes may hold together.
     """
 
     def __init__(self, most: int) -> None:

@@ -14,6 +14,7 @@ from aiohttp.http_websocket import (
 )
 from aiohttp.web_ws import WebSocketDataQueue  # type: ignore[attr-defined]  # kept in step by tests
 
+from wsrc.net.heads import Heads
 from wsrc.net.outbox import LAST_S, READ_LIMIT, SENDS_A_TURN, Outbox, Unread, shortened
 from wsrc.net.websocket import why_closed
 from wsrc.protocol.conversation import CloseCode
@@ -78,8 +79,12 @@ class Served(Outbox):
         self._hold = hold
         self._speaker: Speaker | None = None
         self._reader = WebSocketReader(_Inbox(self), READ_LIMIT, compress=False, decode_text=False)
+        self._heads = Heads(masked=True)
+        self._waiting = 0
+        self._broken = False
         self._frames: deque[WSMessageNoDecodeText] = deque()
-        self._held = False
+        self.waits = False
+        """Whether what the peer sends has to wait."""
         self._paused = False
         self._pumping = False
         self._pong: bytes | None = None
@@ -92,16 +97,25 @@ class Served(Outbox):
 
     # What the connection says
 
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Take what was read; the result is what a parser of aiohttp returns."""
-        self.heard, self.pinged = True, False
-        if self._speaker is not None:
-            self._reader.feed_data(data)
-        return False, b""
+    def feed(self, data: bytes, waiting: int = 0) -> None:
+        """
+        Take what was read.
 
-    def feed_eof(self) -> None:
-        """Take the end of what is read."""
-        self._end(None, None)
+        Args:
+            data: The octets; frames may begin and end anywhere in them.
+            waiting: How many came after these, and are fed later.
+        """
+        self.heard, self.pinged = True, False
+        self._waiting = waiting
+        if self._deaf or self._broken:
+            return
+        wrong_at = self._heads.wrong_at(data)
+        if wrong_at is None:
+            self._reader.feed_data(data)
+        else:
+            self._reader.feed_data(data[:wrong_at])
+            self.broken(WebSocketError(WSCloseCode.PROTOCOL_ERROR, "A client masks its frames."))
+        self._note()
 
     def lost(self) -> None:
         """Note that the connection is gone."""
@@ -109,6 +123,7 @@ class Served(Outbox):
         self._unbound()
         self._end(None, None)
         self._closing = self._closing or (CloseCode.ABNORMAL, "")
+        self._deafen()
         self._forget()
 
     def pause_writing(self) -> None:
@@ -131,14 +146,10 @@ class Served(Outbox):
             self._take(self._frames.popleft())
             if self._frames and not self._may_speak():
                 return
-        if self._held:
-            self._held = False
+        self._note()
+        if self.waits:
+            self.waits = False
             self._hold(False)
-
-    @property
-    def held(self) -> bool:
-        """Whether what the peer sends has to wait."""
-        return self._held
 
     @property
     def is_lost(self) -> bool:
@@ -165,16 +176,19 @@ class Served(Outbox):
         speaker = self._speaker
         if speaker is None:
             return
-        if not self._held and speaker.may_speak():
+        if not self.waits and speaker.may_speak():
             self._take(frame)
             return
         self._frames.append(frame)
-        if not self._held:
-            self._held = True
+        if not self.waits:
+            self.waits = True
             self._hold(True)
 
     def broken(self, error: BaseException) -> None:
-        """Close on a peer that broke RFC 6455."""
+        """Close on a peer that broke RFC 6455; the first fault decides."""
+        if self._broken:
+            return
+        self._broken = True
         self._end(None, f"the connection broke: {error}")
         self._forget()
         if isinstance(error, WebSocketError):
@@ -190,6 +204,7 @@ class Served(Outbox):
             return
         match frame.type:
             case WSMsgType.TEXT:
+                self._heads.taken(len(frame.data))
                 speaker.text(frame.data)
             case WSMsgType.PING:
                 self._answer(frame.data)
@@ -199,6 +214,7 @@ class Served(Outbox):
             case WSMsgType.CLOSE:
                 self._closed(frame.data or NO_STATUS, frame.extra)
             case _:
+                self._heads.taken(len(frame.data))
                 speaker.binary()
 
     def _answer(self, payload: bytes) -> None:
@@ -226,6 +242,10 @@ class Served(Outbox):
             return
         why = reason or "" if code is None and reason else why_closed(self._closing, code, reason)
         speaker.ended(why, goodbye=goodbye)
+
+    @property
+    def _held(self) -> int:
+        return self._queued_octets + (0 if self._deaf else self._heads.octets + self._waiting)
 
     # Frames that go
 

@@ -32,7 +32,7 @@ ReaderId = Annotated[
     str, means("Id of the reader, the same after restarts where the reader allows it")
 ]
 ReaderName = Annotated[str, means("Name of the reader on its host")]
-HostName = Annotated[str, means("Name of the card client")]
+HostName = Annotated[str, means("Name of the card host, which no other on the server has")]
 Insertion = Annotated[
     int, means("Grows with each card that is put in: a request for one card never reaches the next")
 ]

@@ -116,6 +116,10 @@ class Hello(Message, frozen=True, tag="hello", kw_only=True):
         str | None,
         means("Random for each start; a connection replaces the earlier one of the same instance"),
     ] = None
+    shown_as: Annotated[
+        str | None,
+        means("Card client: `shown_as` of the last `hello_ack`, which it likes to be again"),
+    ] = None
     readers: Annotated[
         tuple[ReaderInfo, ...], means("Card client: all readers that are known so far")
     ] = ()
@@ -135,6 +139,10 @@ class HelloAck(Message, frozen=True, tag="hello_ack", kw_only=True):
         tuple[str, ...], means("What the server can do; see Hello and versions")
     ] = ()
     server: Annotated[str | None, means("Name of the server")] = None
+    shown_as: Annotated[
+        str | None,
+        means("To a card client: what users see as its name, where another has the one it claims"),
+    ] = None
 
 
 class ListCards(Selecting, frozen=True, tag="list_cards", kw_only=True):

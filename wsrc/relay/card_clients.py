@@ -5,7 +5,6 @@ import string
 
 import msgspec
 
-from wsrc.card.identity import shorten
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
@@ -52,6 +51,7 @@ def received(
             lease = _lease(state, peer, session)
             if lease is not None:
                 leases.attached(state, lease, message, now)
+                queue.joinable(state, lease.slot, now)
         case _:
             _other(state, peer, message, text, now)
 
@@ -328,6 +328,6 @@ _STATE_AFTER = {
 
 
 def _note_end(state: RelayState, lease: Lease, sentence: str) -> None:
-    name = lease.slot.info.iccid or ""
-    card = f" ({shorten(name)})" if name else ""
-    state.note(f"Session {lease.session[:8]} of {lease.holder}{card} ended: {sentence}")
+    """Log the end of a session that was not over already."""
+    if lease.phase not in LEAVING:
+        state.note_end(lease, sentence)

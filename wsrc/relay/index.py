@@ -77,7 +77,7 @@ class Places:
     def put(self, slot: Slot) -> None:
         """File a reader under its id and the name that it has now."""
         self.remove(slot)
-        names = (slot.info.reader, slot.info.name)
+        names = (*slot.ids, slot.info.name)
         self._keys[slot] = tuple(dict.fromkeys(("reader", normal("reader", n)) for n in names))
         for key in self._keys[slot]:
             self._slots.setdefault(key, {})[slot] = None
@@ -96,7 +96,7 @@ class Places:
     def of(self, reader: str) -> list[Slot]:
         """Return the readers with this id."""
         filed = self._slots.get(("reader", normal("reader", reader)), {})
-        return [slot for slot in filed if slot.info.reader == reader]
+        return [slot for slot in filed if reader in slot.ids]
 
     def find(self, selection: Selection) -> list[Slot]:
         """Return the readers that work and are selected by nothing but their id or name."""

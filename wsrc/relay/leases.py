@@ -5,13 +5,12 @@ import math
 
 import msgspec
 
-from wsrc.card.identity import shorten
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.relay.index import kinds
 from wsrc.relay.records import PCSC, RESUME, SHARE, InFlight, Lease, LeasePhase, Slot, Waiter
-from wsrc.relay.state import RelayState
+from wsrc.relay.state import RelayState, place_of
 from wsrc.selection import selection_of
 
 
@@ -116,9 +115,7 @@ def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> N
         keep_s=lease.keep_s,
     )
     state.tell(lease, granted)
-    card = shorten(slot.info.iccid) if slot.info.iccid else "a card without ICCID"
-    where = f"{slot.info.name} on {slot.peer.name}"
-    state.note(f"Session {lease.session[:8]} of {lease.holder} begins: {card} in {where}")
+    state.note(f"Session {lease.session[:8]} of {lease.holder} begins: {place_of(lease)}")
 
 
 def watch_idle(state: RelayState, lease: Lease, now: float) -> None:

@@ -190,9 +190,16 @@ class Relay:
         state.timers.clear(("hello", record.number, None))
         record.phase = Phase.OPEN
         record.name = printable(message.name) or record.name
-        ack = m.HelloAck(id=message.id, version=m.VERSION, features=FEATURES, server=self._name)
-        state.send(record, ack)
         self._replace(record, _instance(record, message), now)
+        other = self._name_host(record, message) if isinstance(record, CardPeer) else None
+        ack = m.HelloAck(
+            id=message.id,
+            version=m.VERSION,
+            features=FEATURES,
+            server=self._name,
+            shown_as=other,
+        )
+        state.send(record, ack)
         if isinstance(record, UserPeer):
             state.gone.pop(record.instance or "")
             state.note(f"User client {record.number} is {record.name}")
@@ -200,6 +207,18 @@ class Relay:
         record.features = frozenset(message.features)
         state.note(f"Card client {record.number} is {record.name}")
         card_clients.greeted(state, record, message, now)
+
+    def _name_host(self, record: CardPeer, hello: m.Hello) -> str | None:
+        """Give a card host a name that no other has; return it, if it is not the one it claims."""
+        claimed, record.claimed = record.name, hello.name or ""
+        run, before = record.instance, hello.shown_as
+        record.name = self._state.host_names.enter(claimed, run, before)
+        if record.name == claimed:
+            return None
+        why = "is another's already; give each card host a name of its own"
+        shown = f"it is shown as {record.name}"
+        self._state.warn(f"Card client {record.number}: {shown}, for {claimed} {why}")
+        return record.name
 
     def _replace(self, record: Peer, instance: str | None, now: float) -> None:
         """Strike the earlier connection of a peer that came back before it was missed."""
@@ -266,6 +285,8 @@ class Relay:
             users.disconnected(state, record, now, goodbye=goodbye)
         elif record is not None:
             card_clients.disconnected(state, record, now)
+            if record.phase is Phase.OPEN:
+                state.host_names.leave(record.name)
 
     def _expired(self, key: TimerKey, now: float) -> None:
         kind, who, id_ = key
@@ -305,7 +326,7 @@ class Relay:
             "idle": (ErrorCode.LEASE_EXPIRED, "The card was not used for too long."),
             "away": (ErrorCode.LEASE_EXPIRED, "Its user did not come back in time."),
         }[kind]
-        state.note(f"Session {session[:8]} of {lease.holder} ended: {why}")
+        state.note_end(lease, why)
         endings.end(state, lease, now, m.error(code, why))
 
     def _effects(self, now: float) -> list[Effect]:

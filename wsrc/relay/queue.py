@@ -15,6 +15,8 @@ from wsrc.selection import Key, Selection
 RESTARTS = "The server is about to restart; connect again and repeat this."
 """What a request is answered with that would begin while the server stops."""
 
+_BY_READER = "Select by reader as well, by its id where names are alike."
+
 MAX_CANDIDATES = 10
 """Cards that an ambiguous selection is answered with."""
 
@@ -82,7 +84,7 @@ def refuse_ambiguous(
     candidates = tuple(state.card_info(slot) for slot in found[:MAX_CANDIDATES])
     places = ", ".join(f"{card.host}/{card.reader_name}" for card in candidates)
     more = f" and {len(found) - MAX_CANDIDATES} more" if len(found) > MAX_CANDIDATES else ""
-    why = f"{len(found)} cards have {selection}: {places}{more}. Select by reader as well."
+    why = f"{len(found)} cards have {selection}: {places}{more}. {_BY_READER}"
     state.refuse(user, select.id, ErrorCode.AMBIGUOUS, why, candidates=candidates)
 
 
@@ -109,6 +111,12 @@ def offer(state: RelayState, slot: Slot, now: float) -> None:
     if answers.left <= 0:
         _offer_again(state, slot, now)
     positions.queue_changed(state, slot, now)
+
+
+def joinable(state: RelayState, slot: Slot, now: float) -> None:
+    """Offer a shared card, one of whose holders is there now, to those who would join."""
+    if slot.free_for(Share.SHARED):
+        offer(state, slot, now)
 
 
 def _give(

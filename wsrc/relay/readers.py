@@ -6,14 +6,14 @@ Whatever touches a slot marks it. When an event is dealt with, each slot that wa
 different is one change; so all that a watcher is told was true between two events.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from wsrc.card.slot import Share, SlotState
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
 from wsrc.relay.effects import Effect, Send
-from wsrc.relay.records import Slot, UserPeer
+from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer
 from wsrc.relay.ring import Entry, Ring
 from wsrc.selection import Filter
 
@@ -174,14 +174,14 @@ def view_of(slot: Slot, leases: tuple[m.LeaseInfo, ...]) -> m.ReaderView:
     card = slot.has_card
     return m.ReaderView(
         number=slot.number,
-        reader=info.reader,
+        reader=slot.reader,
         name=info.name,
         host=slot.peer.name,
         state=_STATES.get(info.state, SlotState.PRESENT),
         insertion=info.insertion,
         atr=info.atr if card else None,
         in_use=bool(holders) or info.state is m.ReaderState.IN_USE or info.in_use,
-        exclusive=info.exclusive or any(lease.share is Share.EXCLUSIVE for lease in holders),
+        exclusive=info.exclusive or _is_closed(holders),
         label=info.label,
         card_state=slot.state if card else None,
         iccid=info.iccid if card else None,
@@ -190,6 +190,12 @@ def view_of(slot: Slot, leases: tuple[m.LeaseInfo, ...]) -> m.ReaderView:
         lease=leases[0] if leases else None,
         others=leases[1:],
     )
+
+
+def _is_closed(holders: Sequence[Lease]) -> bool:
+    """Return whether nobody can have a card beside those who hold it now."""
+    away = bool(holders) and all(lease.phase is LeasePhase.KEPT for lease in holders)
+    return away or any(lease.share is Share.EXCLUSIVE for lease in holders)
 
 
 def _written(form: m.ReaderForm, entry: Entry) -> list[tuple[m.Message, bytes]]:

@@ -115,11 +115,12 @@ class UserPeer:
 
 @dataclass(slots=True, eq=False)
 class CardPeer:
-    """A connected card client."""
+    """A connected card client; `claimed` is what it calls itself, `name` what it is called."""
 
     number: int
     phase: Phase = Phase.GREETING
     name: str = "a card client"
+    claimed: str = ""
     instance: str | None = None
     first_form: bool = False
     features: frozenset[str] = frozenset()
@@ -225,14 +226,23 @@ class Slot:
     """
     A reader of a card client; `number` is its place in lists and never used again.
 
+    `reader` is its id, which no other reader has, and `ids` all by which it is found. Its card
+    client knows it by that in `info`.
+
     `leases` has more than one only where all of them share, by session and the oldest first.
     """
 
     number: int
     peer: CardPeer
     info: ReaderInfo
+    reader: str = ""
+    ids: tuple[str, ...] = ()
     keys: tuple[Key, ...] = ()
     leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
+
+    def __post_init__(self) -> None:
+        """Call the reader as its card client does, until it has a name here."""
+        self.reader, self.ids = self.info.reader, (self.info.reader,)
 
     @property
     def holders(self) -> list[Lease]:
@@ -255,15 +265,29 @@ class Slot:
         """
         Return whether the card can be given to a user now.
 
-        A card in use is free for one more who shares it, if all who have it do. Once its last
-        holder leaves, it is free for nobody until it is reset.
+        A card in use is free for one more who shares it, if all who have it do and one of them is
+        there. Once its last holder leaves, it is free for nobody until it is reset.
         """
         if not self.leases:
             ready = self.info.state is ReaderState.READY
             return self.info.state in DIRECT if share is Share.DIRECT else ready
         shared = all(each.share is Share.SHARED for each in self.leases.values())
-        room = bool(self.holders) and len(self.leases) < MAX_HOLDERS
-        return share is Share.SHARED and shared and room
+        return share is Share.SHARED and shared and self._attended and self._has_room
+
+    @property
+    def _has_room(self) -> bool:
+        return bool(self.holders) and len(self.leases) < MAX_HOLDERS
+
+    @property
+    def _attended(self) -> bool:
+        """
+        Return whether somebody who has the card is there to be joined.
+
+        Who is about to join others that are out of reach does not count: that may fail, and would
+        leave whoever comes next with a card as those left it.
+        """
+        phases = {lease.phase for lease in self.leases.values()}
+        return LeasePhase.HELD in phases or LeasePhase.KEPT not in phases
 
     @property
     def settling(self) -> bool:

@@ -111,6 +111,9 @@ def adopt(
 def end_adopted(state: RelayState, lease: Lease, now: float) -> None:
     """Ask for the reset of a card that its card client kept for nobody."""
     lease.code = lease.code or ErrorCode.LEASE_EXPIRED
+    late = lease.code is ErrorCode.LEASE_EXPIRED
+    why = "it came back too late" if late else "its user does not want it any more"
+    state.note_end(lease, why)
     endings.clean(state, lease, now)
 
 
@@ -125,7 +128,7 @@ def arrived(
     if RESUME not in peer.features:
         return
     signs: list[Sign] = [(running.session,) for running in sessions]
-    signs += [(peer.name, slot.info.reader) for slot in readers]
+    signs += [(peer.name, id_) for slot in readers for id_ in slot.ids]
     for claim in state.claims.waiting_for(signs):
         _ask(state, claim, peer, now)
 
@@ -350,6 +353,7 @@ def _take_over(
     leases.watch_idle(state, lease, now)
     state.note(f"Session {lease.session[:8]} of {lease.holder} is resumed")
     state.readers.mark(lease.slot)
+    queue.joinable(state, lease.slot, now)
 
 
 def _too_late(

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from wsrc.card.identity import shorten
+from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
@@ -13,6 +15,7 @@ from wsrc.protocol.messages import LeaseInfo
 from wsrc.relay.claims import Claims, Lost, Remembered
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, Places
+from wsrc.relay.names import HostNames, ReaderIds
 from wsrc.relay.readers import Readers, view_of
 from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot
 from wsrc.relay.timers import Timers
@@ -83,6 +86,8 @@ class RelayState:
         self.readers = Readers(instance, limits.max_reader_changes, self.slots, self.view_of)
         self.index = Index()
         self.places = Places()
+        self.host_names = HostNames()
+        self.reader_ids = ReaderIds()
         self.waiting = WaitingRoom(self.index.count)
         self.rounds: dict[TimerKey, Round] = {}
         self.claims = Claims()
@@ -119,6 +124,15 @@ class RelayState:
         """Log a sentence for the operator."""
         self.effects.append(Note(sentence))
 
+    def warn(self, sentence: str) -> None:
+        """Log a sentence that the operator should act on."""
+        self.effects.append(Note(sentence, warns=True))
+
+    def note_end(self, lease: Lease, sentence: str) -> None:
+        """Log that a session ended, and which card it had; `sentence` says why."""
+        who = f"Session {lease.session[:8]} of {lease.holder}"
+        self.note(f"{who} ({place_of(lease)}) ended: {sentence}")
+
     def clear_timers(self, lease: Lease) -> None:
         """Forget all deadlines of a lease."""
         for kind in SESSION_TIMERS:
@@ -141,6 +155,12 @@ class RelayState:
         slot = Slot(self._slot_number, peer, info)
         self.slots[slot.number] = slot
         peer.slots[info.reader] = slot
+        other = self.reader_ids.enter(slot)
+        if other is not None:
+            self._found_otherwise(other)
+            names = " and ".join(f"{s.info.name} on {s.peer.name}" for s in (other, slot))
+            ids = " and ".join(s.reader for s in (other, slot))
+            self.warn(f"{names} claim one id: they are called {ids}")
         self.places.put(slot)
         return slot
 
@@ -151,10 +171,17 @@ class RelayState:
         self.places.remove(slot)
         del self.slots[slot.number]
         del slot.peer.slots[slot.info.reader]
+        other = self.reader_ids.leave(slot)
+        if other is not None:
+            self._found_otherwise(other)
+
+    def _found_otherwise(self, slot: Slot) -> None:
+        self.places.put(slot)
+        self.file(slot)
 
     def file(self, slot: Slot) -> None:
         """Index a slot under what it holds now; an empty one is not found."""
-        self.index.put(slot, keys_of(slot.info) if slot.has_card else ())
+        self.index.put(slot, keys_of(slot.info, slot.ids) if slot.has_card else ())
         self.readers.mark(slot)
 
     def lease_infos(self, slot: Slot) -> tuple[LeaseInfo, ...]:
@@ -188,6 +215,15 @@ class RelayState:
         """Return a monotonic time as RFC 3339 in UTC, in whole seconds."""
         moment = datetime.fromtimestamp(self.epoch() + when, UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def place_of(lease: Lease) -> str:
+    """Name the card of a lease as the log does, and where it is; of a direct one the reader."""
+    info = lease.slot.info
+    where = f"{info.name} on {lease.slot.peer.name}"
+    if lease.share is Share.DIRECT:
+        return where
+    return f"{shorten(info.iccid) if info.iccid else 'a card without ICCID'} in {where}"
 
 
 def printable(name: str | None) -> str:

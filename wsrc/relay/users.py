@@ -61,7 +61,7 @@ def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool
         if lease.keep_s and lease.phase is LeasePhase.HELD and not goodbye:
             resuming.away(state, lease, now)
             continue
-        state.note(f"Session {lease.session[:8]} of {user.name} ended: its user is gone")
+        state.note_end(lease, "its user is gone")
         endings.end(state, lease, now, _CANCELLED, asked=True)
     if goodbye:
         endings.goodbye(state, user, now)
@@ -207,7 +207,7 @@ def _detach(state: RelayState, user: UserPeer, message: m.Detach, now: float) ->
     lease = _lease(state, user, message.session, message.id)
     if lease is None:
         return
-    state.note(f"Session {lease.session[:8]} of {user.name} ended: its user is done")
+    state.note_end(lease, "its user is done")
     lease.disposition = message.disposition
     endings.end(state, lease, now, _CANCELLED, asked=True)
     state.send(user, m.DetachAck(id=message.id, session=message.session))

@@ -169,6 +169,9 @@ class App:
             connection = connection_of(request)
             if connection is None:
                 return web.Response()  # there is nobody to read it
+            if connection.spoke_early:
+                text = "Wait for the answer before the first frame.\n"
+                return web.Response(status=400, text=text)
             answer = accepted(request)
             if answer.status != SWITCHING:
                 return answer

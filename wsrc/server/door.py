@@ -43,6 +43,8 @@ TELL_S = 60.0
 MAX_REASON = 200
 """Characters of the reason for which a connection is refused."""
 
+_END_OF_REQUEST = b"\r\n\r\n"
+
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _NOT_TLS = {
@@ -200,11 +202,22 @@ class Connection(asyncio.Protocol):
         self.task: asyncio.Task[None] | None = None
         self._door = door
         self._hurry: asyncio.TimerHandle | None = None
+        self._end = b""
         self._rest: list[bytes] = []
         self._at = 0
         self._held = False
         self._in_line = False
         self._asked = False
+
+    @property
+    def _left(self) -> int:
+        """Octets that came and are passed on later."""
+        return sum(map(len, self._rest)) - self._at if self._rest else 0
+
+    @property
+    def spoke_early(self) -> bool:
+        """Whether more came than requests, which must be answered first (RFC 6455 section 4.1)."""
+        return self._end != _END_OF_REQUEST
 
     @property
     def deciding(self) -> bool:
@@ -240,11 +253,10 @@ class Connection(asyncio.Protocol):
     def hand_over(
         self, begin: Callable[[asyncio.Transport, Callable[[bool], None]], Served]
     ) -> None:
-        """Give what comes from now on, and what came already, to what `begin` returns."""
+        """Give what comes from now on to what `begin` returns."""
         if self.transport is None or self._handler is None:
             return
         self._served = begin(self.transport, self.hold)
-        self._handler.set_parser(_Rest(self._served))  # type: ignore[arg-type]
 
     def answered(self) -> None:
         """Note that the request is answered: the connection is closed, or is a WebSocket alone."""
@@ -295,6 +307,8 @@ class Connection(asyncio.Protocol):
             return
         self._asked = True
         self._rest.append(data)
+        if self._served is not None:
+            self._served.feed(b"", self._left)
         self._direct()
         self._stand()
 
@@ -339,8 +353,9 @@ class Connection(asyncio.Protocol):
     def _pass_on(self, data: bytes) -> None:
         try:
             if self._served is not None:
-                self._served.feed_data(data)
+                self._served.feed(data, self._left)
             elif self._handler is not None:
+                self._end = (self._end + data[-len(_END_OF_REQUEST) :])[-len(_END_OF_REQUEST) :]
                 self._handler.data_received(data)
         except MemoryError:
             _log.warning(
@@ -380,16 +395,6 @@ class _Reins:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
-
-
-class _Rest:
-    """What an HTTP handler gives what came with a request: the WebSocket that it asked for."""
-
-    def __init__(self, served: Served) -> None:
-        self.feed_data = served.feed_data
-
-    def feed_eof(self) -> None:
-        """Take no note of it: the connection tells of its end itself."""
 
 
 def connection_of(request: web.Request) -> Connection | None:

@@ -146,8 +146,8 @@ class Peers:
                     link = self._links.get(peer)
                     if link is not None:
                         link.close(code, reason)
-                case Note(sentence=sentence):
-                    _log.info("%s", sentence)
+                case Note(sentence=sentence, warns=warns):
+                    _log.log(logging.WARNING if warns else logging.INFO, "%s", sentence)
         if self.stopping and not self.relay.in_flight:
             self._idle.set()
         self._set_timer()

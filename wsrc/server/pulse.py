@@ -49,7 +49,7 @@ class Pulse:
         for peer in [peer for peer in part if peer.is_lost]:
             del part[peer]
         for peer in part:
-            if peer.heard or peer.held:
+            if peer.heard or peer.waits:
                 peer.heard = False
             elif peer.pinged:
                 peer.abort()
