@@ -224,12 +224,15 @@ class Slot:
     """
     A reader of a card client; `number` is its place in lists and never used again.
 
-    `leases` has more than one only where all of them share, by session and the oldest first.
+    `names` are those of its card, or of the reader where there is none, in their normal form;
+    `keys` are those under which it is filed. `leases` has more than one only where all of them
+    share, by session and the oldest first.
     """
 
     number: int
     peer: CardPeer
     info: ReaderInfo
+    names: tuple[Key, ...] = ()
     keys: tuple[Key, ...] = ()
     leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
 
