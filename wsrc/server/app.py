@@ -75,6 +75,11 @@ class App:
         """Peers, cards, sessions and waiters now."""
         return self._peers.counts
 
+    @property
+    def ended(self) -> int:
+        """Connections that have ended so far."""
+        return self._door.ended if self._door is not None else 0
+
     async def start(self) -> None:
         """
         Begin to listen on both ports.

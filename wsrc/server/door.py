@@ -27,9 +27,6 @@ TLS_END_S = 0.5
 BACKLOG = 4096
 """Connections that may wait to be accepted: all card hosts come back at once after a restart."""
 
-ACCEPTS_A_TURN = 2
-"""Connections that are accepted in one turn of the loop; each begins with a TLS handshake."""
-
 SLICE_OCTETS = 8192
 """Octets from one peer that are looked at in one turn."""
 
@@ -83,6 +80,8 @@ class Door:
         self._loop = asyncio.get_running_loop()
         self._listeners: dict[socket.socket, Callable[[], web.RequestHandler]] = {}
         self.websockets = 0
+        self.ended = 0
+        self._standing: set[socket.socket] = set()
         self._paused = False
         self._closed = False
         self._told = -TELL_S
@@ -98,7 +97,7 @@ class Door:
         listener.listen(BACKLOG)
         self._listeners[listener] = handler
         if not self._paused:
-            self._loop.add_reader(listener, self._accept, listener)
+            self._loop.add_reader(listener, self._knocked, listener)
 
     def close(self) -> None:
         """Stop accepting."""
@@ -113,35 +112,54 @@ class Door:
         if self.connections.pop(connection.handler, None) is None:
             return
         self.websockets -= connection.upgraded
+        self.ended += 1
         if self._paused:
             self._resume()
 
+    def _knocked(self, listener: socket.socket) -> None:
+        """Accept when the turn comes, one connection in each turn."""
+        self._loop.remove_reader(listener)
+        self._stand(listener)
+
+    def _stand(self, listener: socket.socket) -> None:
+        if listener not in self._standing:
+            self._standing.add(listener)
+            self.line.stand(lambda: self._accept(listener))
+
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS_A_TURN):
-            if len(self.connections) >= self._most:
-                self._full(f"{len(self.connections)} are open, the limit")
-                return
-            try:
-                raw, address = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except (OSError, MemoryError) as exc:
-                if isinstance(exc, OSError) and exc.errno not in _NO_ROOM:
-                    raise
-                self._full(f"the system says: {exc}")
-                self._loop.call_later(AGAIN_S, self._resume)
-                return
-            raw.setblocking(False)
-            connection = Connection(self, self._listeners[listener](), str(address[0]))
-            connection.limit(self._hello_s)
-            self.connections[connection.handler] = connection
-            begin = self._begin(raw, connection)
-            connection.task = self._tasks.create_task(begin, name="handshake")
+        self._standing.discard(listener)
+        if self._paused or self._closed:
+            return
+        if len(self.connections) >= self._most:
+            self._full(f"{len(self.connections)} are open, the limit")
+            return
+        try:
+            raw, address = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            self._loop.add_reader(listener, self._knocked, listener)
+            return
+        except (OSError, MemoryError) as exc:
+            if isinstance(exc, OSError) and exc.errno not in _NO_ROOM:
+                self._loop.add_reader(listener, self._knocked, listener)
+                raise
+            self._full(f"the system says: {exc}")
+            self._loop.call_later(AGAIN_S, self._resume)
+            return
+        raw.setblocking(False)
+        connection = Connection(self, self._listeners[listener](), str(address[0]))
+        connection.limit(self._hello_s)
+        self.connections[connection.handler] = connection
+        begin = self._begin(raw, connection)
+        connection.task = self._tasks.create_task(begin, name="handshake")
+        self.line.rest()
+        self._stand(listener)
 
     async def _begin(self, raw: socket.socket, connection: "Connection") -> None:
         """Do the TLS handshake, if there is one, and begin to serve the connection."""
         tls = self._context is not None
         try:
+            if tls:
+                await self._tls_begun(raw)
             await self._loop.connect_accepted_socket(
                 lambda: connection,
                 raw,
@@ -152,6 +170,25 @@ class Door:
         except (OSError, MemoryError) as exc:
             refused(connection.address, _why_no_tls(exc))
             connection.end()
+
+    async def _tls_begun(self, raw: socket.socket) -> None:
+        """
+        Wait until a peer has begun TLS, and for one's turn: our part is the most of the work.
+
+        The socket is closed if it comes to nothing.
+        """
+        begun = asyncio.Event()
+        self._loop.add_reader(raw, begun.set)
+        try:
+            try:
+                async with asyncio.timeout(self._hello_s):
+                    await begun.wait()
+            finally:
+                self._loop.remove_reader(raw)
+            await self.line.wait(rest=True)
+        except BaseException:
+            raw.close()
+            raise
 
     def _full(self, why: str) -> None:
         self._pause()
@@ -175,7 +212,7 @@ class Door:
             return
         self._paused = False
         for listener in self._listeners:
-            self._loop.add_reader(listener, self._accept, listener)
+            self._loop.add_reader(listener, self._knocked, listener)
 
 
 class Connection(asyncio.Protocol):
@@ -300,6 +337,8 @@ class Connection(asyncio.Protocol):
             del self._rest[0]
         self._pass_on(part)
         line.charge(line.time() - began)
+        if not self.upgraded:
+            line.rest()
         if not self._rest:
             self._direct()
         self._stand()
