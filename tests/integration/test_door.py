@@ -24,7 +24,7 @@ from wsrc.errors import ConfigError
 from wsrc.net.dial import dial
 from wsrc.net.tls import client_context
 from wsrc.server.app import serve
-from wsrc.server.door import http_log
+from wsrc.server.refusals import http_log
 from wsrc.server.turns import REST_TURNS
 from wsrc.settings.load import ServerSettings
 

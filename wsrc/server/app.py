@@ -21,9 +21,10 @@ from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
 from wsrc.server.clock import Epoch
-from wsrc.server.door import TLS_END_S, Connection, Door, http_log, refused
+from wsrc.server.door import TLS_END_S, Connection, Door
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
+from wsrc.server.refusals import http_log, refused
 from wsrc.server.turns import Line
 from wsrc.settings.load import ServerSettings
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Connections before they are WebSockets: accepted while there is room, fed in slices, logged.
+Connections before they are WebSockets: accepted while there is room, fed in slices.
 
 All listening sockets of a server share one `Door`. Where no more connections may be open, the
 sockets are not read from, and whoever connects waits in the kernel.
@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
+from wsrc.server.refusals import refused, why_no_tls
 from wsrc.server.turns import Line
 
 _log = logging.getLogger(__name__)
@@ -36,19 +36,7 @@ AGAIN_S = 1.0
 TELL_S = 60.0
 """Seconds between log lines that nobody is accepted."""
 
-MAX_REASON = 200
-"""Characters of the reason for which a connection is refused."""
-
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-_NOT_TLS = {
-    "HTTP_REQUEST": "it speaks HTTP without TLS",
-    "WRONG_VERSION_NUMBER": "it does not speak TLS",
-    "UNSUPPORTED_PROTOCOL": "it has no TLS version in common with this server",
-    "TLSV1_ALERT_UNKNOWN_CA": "it does not trust the CA of this server's certificate",
-    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it does not accept this server's certificate",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "it does not accept this server's certificate",
-}
 
 
 class Door:
@@ -168,7 +156,7 @@ class Door:
                 ssl_shutdown_timeout=TLS_END_S if tls else None,
             )
         except (OSError, MemoryError) as exc:
-            refused(connection.address, _why_no_tls(exc))
+            refused(connection.address, why_no_tls(exc))
             connection.end()
 
     async def _tls_begun(self, raw: socket.socket) -> None:
@@ -383,39 +371,3 @@ class _Reins:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
-
-
-def refused(address: str, why: str) -> None:
-    """Log a connection that is refused, with the first line of the reason."""
-    _log.info("A connection from %s is refused: %s", address, _first_line(why))
-
-
-def _first_line(text: str) -> str:
-    line = next(iter(text.splitlines()), "").strip().rstrip(":.")
-    return line[:MAX_REASON]
-
-
-def _of_bad_requests(record: logging.LogRecord) -> bool:
-    """Log in one line what aiohttp says of a request that is no HTTP; pass all else on."""
-    exc = record.exc_info[1] if record.exc_info else None
-    if isinstance(exc, HttpProcessingError):
-        address = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        refused(str(address or "an unknown address"), f"no HTTP request: {exc.message}")
-        return False
-    return record.levelno > logging.DEBUG or logging.getLogger().isEnabledFor(logging.DEBUG)
-
-
-http_log = logging.getLogger("wsrc.server.http")
-"""What aiohttp logs of its connections."""
-http_log.setLevel(logging.DEBUG)
-http_log.addFilter(_of_bad_requests)
-
-
-def _why_no_tls(exc: BaseException) -> str:
-    if isinstance(exc, ssl.SSLError):
-        return _NOT_TLS.get(exc.reason or "", f"TLS failed: {exc.reason or exc}")
-    if isinstance(exc, MemoryError):
-        return "the server has no memory for it"
-    if isinstance(exc, (TimeoutError, ConnectionAbortedError)):
-        return "it did not begin TLS in time"
-    return "it was closed during the TLS handshake"
