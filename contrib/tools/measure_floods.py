@@ -250,7 +250,7 @@ async def serve_and_count(files: Sequence[Path]) -> None:
     settings = ServerSettings(
         user_port=0, card_port=0, no_tls=not files, tls_cert=cert, tls_key=key
     )
-    async with serve(settings) as app, kept_small(lambda: app.ended):
+    async with serve(settings) as app, kept_small(lambda: app.ended, app.room.connections):
         print(app.user_port, app.card_port, flush=True)
         await count()
 

@@ -27,9 +27,16 @@ WORTH, DUE = 200, 10_000
 
 
 class Old:
-    """Tells when what is old is to be looked through; numbers of connections are an argument."""
+    """
+    Tells when what is old is to be looked through.
 
-    def __init__(self) -> None:
+    Args:
+        room: Connections that there is memory for; a quarter of them is enough garbage.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._due = min(DUE, room // 4)
+        self._worth = min(WORTH, self._due)
         self._seen = 0
 
     def due(self, ended: int, busy: float) -> bool:
@@ -41,26 +48,27 @@ class Old:
             busy: Part of the processor that was used since the last call.
         """
         new = ended - self._seen
-        if new < (WORTH if busy < IDLE else DUE):
+        if new < (self._worth if busy < IDLE else self._due):
             return False
         self._seen = ended
         return True
 
 
 @asynccontextmanager
-async def kept_small(ended: Callable[[], int]) -> AsyncGenerator[None]:
+async def kept_small(ended: Callable[[], int], room: int) -> AsyncGenerator[None]:
     """
     Collect garbage so for as long as the context lasts; what was loaded before is left alone.
 
     Args:
         ended: Returns how many connections have ended so far.
+        room: Connections that there is memory for.
     """
     before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(*YOUNG, NEVER)
     try:
         async with asyncio.TaskGroup() as tasks:
-            collecting = tasks.create_task(_collect(ended), name="garbage")
+            collecting = tasks.create_task(_collect(ended, Old(room)), name="garbage")
             try:
                 yield
             finally:
@@ -70,8 +78,7 @@ async def kept_small(ended: Callable[[], int]) -> AsyncGenerator[None]:
         gc.unfreeze()
 
 
-async def _collect(ended: Callable[[], int]) -> None:
-    old = Old()
+async def _collect(ended: Callable[[], int], old: Old) -> None:
     while True:
         now, used = time.monotonic(), time.thread_time()
         await asyncio.sleep(EVERY_S)

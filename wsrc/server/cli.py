@@ -71,7 +71,7 @@ async def _run(settings: ServerSettings) -> bool:
     loop = asyncio.get_running_loop()
     for number in heeded(*ENDING):
         loop.add_signal_handler(number, stop.set)
-    async with serve(settings) as app, kept_small(lambda: app.ended):
+    async with serve(settings) as app, kept_small(lambda: app.ended, app.room.connections):
         app.when_broken(stop.set)
         scheme = "ws" if settings.no_tls else "wss"
         hosts = [f"[{host}]" if ":" in host else host for host in hosts_of(settings.host)]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
-from wsrc.net.websocket import MAX_UNREAD_OCTETS, Link, Unread
+from wsrc.net.websocket import Link, Unread
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode
@@ -44,13 +44,20 @@ host with 1,024 readers tells each four times while it identifies its cards.
 
 
 class Peers:
-    """All connections of a server; used by one event loop."""
+    """
+    All connections of a server; used by one event loop.
 
-    def __init__(self, relay: Relay, line: Line) -> None:
+    Args:
+        relay: Decides.
+        line: The line of those who have used up their allowance.
+        unread: Octets that all peers together may have unread.
+    """
+
+    def __init__(self, relay: Relay, line: Line, unread: int) -> None:
         self._relay = relay
         self._line = line
         self._links: dict[int, Link] = {}
-        self._unread = Unread(MAX_UNREAD_OCTETS)
+        self._unread = Unread(unread)
         self._last = 0
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None

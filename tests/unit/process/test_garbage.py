@@ -14,7 +14,7 @@ CALM, BUSY = 0.01, 0.9
 
 
 def test_b16_it_is_done_in_a_calm_moment_where_there_is_something_to_gain() -> None:
-    old = Old()
+    old = Old(10 * DUE)
     assert not old.due(WORTH - 1, CALM)
     assert not old.due(WORTH, BUSY)
     assert old.due(WORTH, CALM)
@@ -23,10 +23,18 @@ def test_b16_it_is_done_in_a_calm_moment_where_there_is_something_to_gain() -> N
 
 
 def test_b16_garbage_has_a_bound_where_there_is_no_calm() -> None:
-    old = Old()
+    old = Old(10 * DUE)
     assert not old.due(DUE - 1, BUSY)
     assert old.due(DUE, BUSY)
     assert not old.due(DUE + WORTH, BUSY)
+
+
+def test_b18_where_there_is_little_memory_there_is_little_garbage() -> None:
+    old = Old(200)
+    assert not old.due(49, BUSY)
+    assert old.due(50, BUSY)
+    assert not old.due(99, CALM)
+    assert old.due(100, CALM)
 
 
 class Knot:
@@ -48,7 +56,7 @@ async def test_b16_the_old_are_left_alone_until_connections_have_ended(
             generations.append(info["generation"])
 
     before, ended = gc.get_threshold(), 0
-    async with kept_small(lambda: ended):
+    async with kept_small(lambda: ended, 10 * DUE):
         gc.callbacks.append(note)
         try:
             knot = Knot()
