@@ -19,7 +19,7 @@ from tests.support.raw_peer import (
     text,
 )
 from tests.support.world import until
-from wsrc.server import peers as peers_module
+from wsrc.server import room
 from wsrc.server.app import serve
 from wsrc.settings.load import ServerSettings
 
@@ -33,7 +33,7 @@ def test_b17_messages_that_are_not_finished_count_as_well(
 ) -> None:
     """Each of many peers begins a message and does not end it; another one goes on unharmed."""
     budget = 8 << 20
-    monkeypatch.setattr(peers_module, "MAX_UNREAD_OCTETS", budget)
+    monkeypatch.setattr(room, "MAX_UNREAD_OCTETS", budget)
 
     async def main() -> None:
         async with serve(PLAIN) as app, AsyncExitStack() as stack:

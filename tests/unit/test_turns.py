@@ -2,11 +2,21 @@
 """wsrc.server.turns: who floods waits for others, counted in turns of the loop."""
 
 import asyncio
+import itertools
 from collections import Counter
 
 import pytest
 
-from wsrc.server.turns import BURST_S, FRAME_S, LINE_SHARE, SLICE_S, Budget, Line, Share
+from wsrc.server.turns import (
+    BURST_S,
+    FRAME_S,
+    LINE_SHARE,
+    REST_TURNS,
+    SLICE_S,
+    Budget,
+    Line,
+    Share,
+)
 
 
 class Clock:
@@ -117,3 +127,23 @@ def test_b16_what_is_costly_has_a_budget_for_each_second() -> None:
     assert budget.take(100.0) == 0.1
     assert budget.take(100.1) == pytest.approx(0.1)
     assert budget.take(200.0) == 0.0
+
+
+async def test_b16_after_a_step_of_a_new_connection_some_turns_are_of_others() -> None:
+    """The step is the beginning of work that is not known yet, such as a TLS handshake."""
+    line = Line(asyncio.get_running_loop(), Clock())
+    begun: list[int] = []
+    turn = 0
+
+    async def begin() -> None:
+        await line.wait(rest=True)
+        begun.append(turn)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(5):
+            tasks.create_task(begin())
+        while len(begun) < 5:
+            await asyncio.sleep(0)
+            turn += 1
+    apart = [after - before for before, after in itertools.pairwise(begun)]
+    assert min(apart) > REST_TURNS

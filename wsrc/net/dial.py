@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from wsrc.errors import ConnectionLostError
 from wsrc.net.outbox import CLOSE_S, FLUSH_S, READ_LIMIT
 from wsrc.net.proxy import Proxy, proxy_for
-from wsrc.net.tls import RedirectedError, explain
+from wsrc.net.tls import RedirectedError, client_context, explain
 from wsrc.net.websocket import Link
 from wsrc.settings.address import Address, Login
 
@@ -49,7 +50,7 @@ async def dial(
     """
     address = Address(url)
     proxy = proxy_for(address)
-    async with _http() as http:
+    async with _http(proxy) as http:
         try:
             async with asyncio.timeout(connect_s):
                 socket = await http.ws_connect(
@@ -71,11 +72,30 @@ async def dial(
             await _closed(beneath)
 
 
-def _http() -> aiohttp.ClientSession:
+def _http(proxy: Proxy | None) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
+        connector=_Connector(proxy),
         ws_response_class=_Socket,  # type: ignore[arg-type]  # its texts stay octets
         trace_configs=[_no_redirects()],
     )
+
+
+class _Connector(aiohttp.TCPConnector):
+    """
+    Checks the certificate of a proxy by the CAs of this host.
+
+    aiohttp has one context for the proxy and for the server behind it, whose CA may be its own.
+    """
+
+    def __init__(self, proxy: Proxy | None) -> None:
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]  # of aiohttp
+        self._proxy = proxy
+
+    def _get_ssl_context(self, req: Any) -> ssl.SSLContext | None:
+        proxy = self._proxy
+        if proxy is not None and req.proxy is None and req.url.origin() == URL(proxy.url):
+            return client_context() if req.is_ssl() else None
+        return super()._get_ssl_context(req)
 
 
 class _Socket(aiohttp.ClientWebSocketResponse[bool]):

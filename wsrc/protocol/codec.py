@@ -13,7 +13,7 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.octets import Octets, from_wire
-from wsrc.protocol.messages import AnyMessage, Message
+from wsrc.protocol.messages import AnyMessage, CardInfo, Message, ReaderView
 from wsrc.protocol.reader_events import NOTIFICATIONS
 
 MAX_MESSAGE_OCTETS = 1 << 20
@@ -71,8 +71,8 @@ def tag_of(message: Message) -> str:
     return str(message.__struct_config__.tag or getattr(message, "event", None))
 
 
-def encode(message: Message) -> bytes:
-    """Return the JSON text of a message, in UTF-8."""
+def encode(message: Message | CardInfo | ReaderView) -> bytes:
+    """Return the JSON text of a message, or of a part of one, in UTF-8."""
     return _encoder.encode(message)
 
 

@@ -158,7 +158,7 @@ class ListCardsAck(Message, frozen=True, tag="list_cards_ack", kw_only=True):
         tuple[CardInfo, ...],
         means("At most 500, in the order in which the server came to know their readers"),
     ]
-    next: Annotated[int | None, means("There are more: ask again with `after` set to this")] = None
+    next: Annotated[int | None, means("Go on: ask again with `after` set to this")] = None
 
 
 class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):

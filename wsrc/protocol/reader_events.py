@@ -87,7 +87,7 @@ class ListReadersAck(Message, frozen=True, tag="list_readers_ack", kw_only=True)
     instance: ServerRun
     seq: Annotated[int, means("Number of the last change that the readers show")]
     readers: Annotated[tuple[ReaderView, ...], means("At most 200, in the order of their numbers")]
-    next: Annotated[int | None, means("There are more: ask again with `after` set to this")] = None
+    next: Annotated[int | None, means("Go on: ask again with `after` set to this")] = None
 
 
 class WatchReaders(Selecting, frozen=True, tag="watch_readers", kw_only=True):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cards by ICCID, EID, ATR, reader and label: one dictionary look-up each."""
 
+from collections.abc import Collection
+
 from wsrc.protocol.messages import ReaderState
 from wsrc.relay.records import Slot
 from wsrc.selection import KINDS, Key, Selection, lookups, normal
@@ -48,9 +50,13 @@ class Index:
         smallest, others = buckets[0], buckets[1:]
         return [slot for slot in smallest if all(slot in other for other in others)]
 
+    def under(self, key: Key) -> Collection[Slot]:
+        """Return the slots that have a key."""
+        return self._slots.get(key, ())
+
     def count(self, key: Key) -> int:
         """Count the slots that have a key."""
-        return len(self._slots.get(key, ()))
+        return len(self.under(key))
 
     def _bucket(self, kind: str, value: str) -> dict[Slot, None]:
         if kind == "any":
@@ -92,6 +98,10 @@ class Places:
     def keys_of(self, slot: Slot) -> tuple[Key, ...]:
         """Return the keys under which a reader is filed."""
         return self._keys.get(slot, ())
+
+    def under(self, key: Key) -> Collection[Slot]:
+        """Return the readers that are filed under a key."""
+        return self._slots.get(key, ())
 
     def of(self, reader: str) -> list[Slot]:
         """Return the readers with this id."""

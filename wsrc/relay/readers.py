@@ -15,7 +15,8 @@ from wsrc.protocol.codec import encode
 from wsrc.relay.effects import Effect, Send
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer
 from wsrc.relay.ring import Entry, Ring
-from wsrc.selection import Filter
+from wsrc.relay.shelves import Bounds, Shelves
+from wsrc.selection import Filter, Key, names_of_reader
 
 PAGE = 200
 """Most readers in one answer."""
@@ -33,10 +34,9 @@ class Watcher(NamedTuple):
     form: m.ReaderForm
     wanted: Filter
 
-    def cares_for(self, entry: Entry) -> bool:
-        """Return whether a change is one of a reader that is wanted, before it or after."""
-        views = entry.before, entry.event.reader
-        return any(view is not None and self.wanted.matches_reader(view) for view in views)
+    def cares_for(self, names: Sequence[tuple[Key, ...]]) -> bool:
+        """Return whether a change is one of a reader that had or has names that are wanted."""
+        return any(map(self.wanted.fits, names))
 
 
 class Readers:
@@ -46,7 +46,7 @@ class Readers:
     Args:
         instance: Name of this run of the server, which no other run has.
         capacity: Changes that are kept for watchers that come back.
-        slots: All slots of the relay, by number.
+        shelves: All slots of the relay, by number.
         view_of: Describes a slot as it is now.
     """
 
@@ -54,13 +54,13 @@ class Readers:
         self,
         instance: str,
         capacity: int,
-        slots: Mapping[int, Slot],
+        shelves: Shelves,
         view_of: Callable[[Slot], m.ReaderView],
     ) -> None:
         self.watchers: dict[int, Watcher] = {}
         self._instance = instance
         self._ring = Ring(capacity)
-        self._slots = slots
+        self._shelves = shelves
         self._view_of = view_of
         self._shown: dict[int, m.ReaderView] = {}
         self._marked: dict[int, Slot] = {}
@@ -115,23 +115,15 @@ class Readers:
 
         They are described anew: the end of a lease moves with each command.
         """
-        page: list[m.ReaderView] = []
-        size = 0
-        for number in self._shown:
-            if number <= after:
-                continue
-            view = self._view_of(self._slots[number])
-            if not wanted.matches_reader(view):
-                continue
-            if len(page) == PAGE or size >= PAGE_OCTETS:
-                return tuple(page), page[-1].number
-            page.append(view)
-            size += len(encode(m.ReaderEvent(seq=0, change=m.Change.ADDED, reader=view)))
-        return tuple(page), None
+
+        def describe(slot: Slot) -> m.ReaderView | None:
+            return self._view_of(slot) if slot.number in self._shown else None
+
+        return self._shelves.page(wanted, after, describe, Bounds(PAGE, PAGE_OCTETS))
 
     def _changed(self, slot: Slot) -> Entry | None:
         before = self._shown.get(slot.number)
-        after = self._view_of(slot) if slot.number in self._slots else None
+        after = self._view_of(slot) if self._shelves.get(slot.number) is slot else None
         if after is None:
             if before is None:
                 return None
@@ -145,15 +137,18 @@ class Readers:
 
     def _tell(self, entries: list[Entry], watchers: Mapping[int, Watcher]) -> list[Effect]:
         """Return what each watcher is sent of these changes; each text is made once."""
+        if not watchers:
+            return []
         forms = {watcher.form for watcher in watchers.values()}
         texts = {form: [_written(form, entry) for entry in entries] for form in forms}
         in_json = m.ReaderForm.JSON_RPC in forms
         listed = [self._list_change()] if in_json and any(map(_is_list_change, entries)) else []
         mark = m.ReaderMark(seq=entries[-1].event.seq)
         marked = [(mark, encode(mark))]
+        names = [_names(entry) for entry in entries]
         effects: list[Effect] = []
         for user, watcher in watchers.items():
-            told = [at for at, entry in enumerate(entries) if watcher.cares_for(entry)]
+            told = [at for at, named in enumerate(names) if watcher.cares_for(named)]
             said = [each for at in told for each in texts[watcher.form][at]]
             if told and watcher.form is m.ReaderForm.JSON_RPC:
                 came_or_went = any(_is_list_change(entries[at]) for at in told)
@@ -206,6 +201,12 @@ def _written(form: m.ReaderForm, entry: Entry) -> list[tuple[m.Message, bytes]]:
             return []
         message = m.state_change(entry.event.reader)
     return [(message, encode(message))]
+
+
+def _names(entry: Entry) -> tuple[tuple[Key, ...], ...]:
+    """Return the names of a reader after a change, and before it where they were others."""
+    views = entry.event.reader, entry.before
+    return tuple(dict.fromkeys(names_of_reader(view) for view in views if view is not None))
 
 
 def _is_list_change(entry: Entry) -> bool:

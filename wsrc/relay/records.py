@@ -227,7 +227,8 @@ class Slot:
     A reader of a card client; `number` is its place in lists and never used again.
 
     `reader` is its id, which no other reader has, and `ids` all by which it is found. Its card
-    client knows it by that in `info`.
+    client knows it by that in `info`. `names` are those of its card, or of the reader where there
+    is none, in their normal form; `keys` are those under which it is filed.
 
     `leases` has more than one only where all of them share, by session and the oldest first.
     """
@@ -237,6 +238,7 @@ class Slot:
     info: ReaderInfo
     reader: str = ""
     ids: tuple[str, ...] = ()
+    names: tuple[Key, ...] = ()
     keys: tuple[Key, ...] = ()
     leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
 

@@ -18,9 +18,10 @@ from wsrc.relay.index import Index, Places
 from wsrc.relay.names import HostNames, ReaderIds
 from wsrc.relay.readers import Readers, view_of
 from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot
+from wsrc.relay.shelves import Shelves
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import Round, WaitingRoom
-from wsrc.selection import keys_of
+from wsrc.selection import named, names_of, reader_names
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,11 +84,12 @@ class RelayState:
         self.slots: dict[int, Slot] = {}
         self.sessions: dict[str, Lease] = {}
         self.instances: dict[tuple[type[Peer], str], Peer] = {}
-        self.readers = Readers(instance, limits.max_reader_changes, self.slots, self.view_of)
         self.index = Index()
         self.places = Places()
         self.host_names = HostNames()
         self.reader_ids = ReaderIds()
+        self.shelves = Shelves(self.slots, self.index, self.places)
+        self.readers = Readers(instance, limits.max_reader_changes, self.shelves, self.view_of)
         self.waiting = WaitingRoom(self.index.count)
         self.rounds: dict[TimerKey, Round] = {}
         self.claims = Claims()
@@ -153,7 +155,7 @@ class RelayState:
         """Enter a reader that was not known."""
         self._slot_number += 1
         slot = Slot(self._slot_number, peer, info)
-        self.slots[slot.number] = slot
+        self.shelves.put(slot)
         peer.slots[info.reader] = slot
         other = self.reader_ids.enter(slot)
         if other is not None:
@@ -169,7 +171,7 @@ class RelayState:
         self.readers.mark(slot)
         self.index.put(slot, ())
         self.places.remove(slot)
-        del self.slots[slot.number]
+        self.shelves.remove(slot)
         del slot.peer.slots[slot.info.reader]
         other = self.reader_ids.leave(slot)
         if other is not None:
@@ -181,7 +183,11 @@ class RelayState:
 
     def file(self, slot: Slot) -> None:
         """Index a slot under what it holds now; an empty one is not found."""
-        self.index.put(slot, keys_of(slot.info, slot.ids) if slot.has_card else ())
+        info = slot.info
+        ids = slot.ids or (info.reader,)
+        full = slot.has_card
+        slot.names = names_of(info, ids) if full else reader_names(*ids, info.name)
+        self.index.put(slot, named(slot.names) if full else ())
         self.readers.mark(slot)
 
     def lease_infos(self, slot: Slot) -> tuple[LeaseInfo, ...]:
@@ -210,6 +216,10 @@ class RelayState:
     def card_info(self, slot: Slot) -> m.CardInfo:
         """Describe the card in a slot, or who has the slot without one."""
         return m.card_info(self.view_of(slot), slot.state)
+
+    def card_in(self, slot: Slot) -> m.CardInfo | None:
+        """Describe the card in a slot, if users are shown one."""
+        return self.card_info(slot) if slot.has_card else None
 
     def utc(self, when: float) -> str:
         """Return a monotonic time as RFC 3339 in UTC, in whole seconds."""

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What users ask for."""
 
-import msgspec
-
 from wsrc.card.apdu import MAX_COMMAND_OCTETS, is_sw_pattern
 from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
 from wsrc.relay import endings, leases, queue, resuming, sharing
 from wsrc.relay.records import PCSC, Lease, LeasePhase, UserPeer
+from wsrc.relay.shelves import Bounds
 from wsrc.relay.state import RelayState
 from wsrc.selection import Filter, selection_of
 
@@ -68,22 +67,9 @@ def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool
 
 
 def _list(state: RelayState, user: UserPeer, message: m.ListCards) -> None:
-    wanted = Filter(message)
-    cards: list[m.CardInfo] = []
-    last = size = 0
-    for slot in state.slots.values():
-        if slot.number <= message.after or not slot.has_card:
-            continue
-        if len(cards) == PAGE or size >= PAGE_OCTETS:
-            ack = m.ListCardsAck(id=message.id, cards=tuple(cards), next=last)
-            state.send(user, ack)
-            return
-        card = state.card_info(slot)
-        if wanted.matches(card):
-            cards.append(card)
-            size += len(msgspec.json.encode(card))
-        last = slot.number
-    state.send(user, m.ListCardsAck(id=message.id, cards=tuple(cards)))
+    bounds = Bounds(PAGE, PAGE_OCTETS)
+    cards, after = state.shelves.page(Filter(message), message.after, state.card_in, bounds)
+    state.send(user, m.ListCardsAck(id=message.id, cards=cards, next=after))
 
 
 def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float) -> None:

@@ -12,19 +12,19 @@ from datetime import UTC, datetime
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from wsrc.errors import ConfigError
 from wsrc.net.certificates import warnings_of
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
 from wsrc.net.tls import server_context
 from wsrc.net.upgrade import SWITCHING, accepted
-from wsrc.process.descriptors import allow
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
 from wsrc.server.clock import Epoch
-from wsrc.server.door import TLS_END_S, Connection, Door, connection_of, http_log, refused
+from wsrc.server.door import TLS_END_S, Connection, Door, connection_of
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
+from wsrc.server.refusals import http_log, refused
+from wsrc.server.room import room_for
 from wsrc.server.turns import Line
 from wsrc.settings.load import ServerSettings
 
@@ -33,26 +33,26 @@ _log = logging.getLogger(__name__)
 TLS_BEGIN_S = 2.0
 """How long after it was accepted a connection may take to begin TLS when the server stops."""
 
-UNDECIDED = 1_000
-"""Connections beyond `max_peers` that may be open before they are WebSockets, or are refused."""
-
 _POLL_S = 0.02
 
 
 class App:
     """
-    A running server; `user_port` and `card_port` are the ports in use.
+    A running server; `user_port` and `card_port` are the ports in use, `room` is what it has.
 
     Made by `serve`.
+
+    Raises:
+        ConfigError: If the system leaves it no room for peers.
     """
 
     def __init__(self, settings: ServerSettings, tasks: asyncio.TaskGroup) -> None:
         self._settings = settings
         self._line = Line(asyncio.get_running_loop())
-        self._peers = Peers(_relay(settings), self._line, settings.ping_s)
+        self.room = room_for(settings)
+        self._peers = Peers(_relay(settings), self._line, self.room.unread, settings.ping_s)
         self._tasks = tasks
         self._door: Door | None = None
-        self._most_peers = settings.max_peers
         self._runners: list[web.AppRunner] = []
         self.user_port = 0
         self.card_port = 0
@@ -76,6 +76,11 @@ class App:
         """Peers, cards, sessions and waiters now."""
         return self._peers.counts
 
+    @property
+    def ended(self) -> int:
+        """Connections that have ended so far."""
+        return self._door.ended if self._door is not None else 0
+
     async def start(self) -> None:
         """
         Begin to listen on both ports.
@@ -84,18 +89,8 @@ class App:
             ConfigError: If TLS is missing or broken, or a port cannot be had.
         """
         settings = self._settings
-        most = allow(settings.max_peers + UNDECIDED)
-        if most < 2:
-            why = "there may be no more open files; raise the limit, with LimitNOFILE or ulimit -n"
-            raise ConfigError("max_peers", why)
-        if most < settings.max_peers:
-            self._most_peers = most - most // 8
-            _log.warning(
-                "The limit of open files allows %d peers, not max_peers, %d; raise it, with "
-                "LimitNOFILE or ulimit -n", self._most_peers, settings.max_peers,
-            )  # fmt: skip
         context = _tls(settings)
-        self._door = Door(self._tasks, self._line, most, settings.hello_s, context)
+        self._door = Door(self._tasks, self._line, self.room.connections, settings.hello_s, context)
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
 
@@ -192,7 +187,7 @@ class App:
             return web.Response(status=426, text=text, headers={"Upgrade": "websocket"})
         if "Origin" in request.headers:
             return web.Response(status=403, text="Web pages may not connect to this server.\n")
-        if door.websockets >= self._most_peers:
+        if door.websockets >= self.room.peers:
             return web.Response(status=503, text="The server has reached its limit of peers.\n")
         return None
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Connections before they are WebSockets: accepted while there is room, fed in slices, logged.
+Connections before they are WebSockets: accepted while there is room, fed in slices.
 
 All listening sockets of a server share one `Door`. Where no more connections may be open, the
 sockets are not read from, and whoever connects waits in the kernel.
@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
 from wsrc.net.served import Served
+from wsrc.server.refusals import refused, why_no_tls
 from wsrc.server.turns import Line
 
 _log = logging.getLogger(__name__)
@@ -28,9 +28,6 @@ TLS_END_S = 0.5
 BACKLOG = 4096
 """Connections that may wait to be accepted: all card hosts come back at once after a restart."""
 
-ACCEPTS_A_TURN = 2
-"""Connections that are accepted in one turn of the loop; each begins with a TLS handshake."""
-
 SLICE_OCTETS = 8192
 """Octets from one peer that are looked at in one turn."""
 
@@ -40,21 +37,9 @@ AGAIN_S = 1.0
 TELL_S = 60.0
 """Seconds between log lines that nobody is accepted."""
 
-MAX_REASON = 200
-"""Characters of the reason for which a connection is refused."""
-
 _END_OF_REQUEST = b"\r\n\r\n"
 
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-_NOT_TLS = {
-    "HTTP_REQUEST": "it speaks HTTP without TLS",
-    "WRONG_VERSION_NUMBER": "it does not speak TLS",
-    "UNSUPPORTED_PROTOCOL": "it has no TLS version in common with this server",
-    "TLSV1_ALERT_UNKNOWN_CA": "it does not trust the CA of this server's certificate",
-    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it does not accept this server's certificate",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "it does not accept this server's certificate",
-}
 
 
 class Door:
@@ -86,6 +71,8 @@ class Door:
         self._loop = asyncio.get_running_loop()
         self._listeners: dict[socket.socket, Callable[[], web.RequestHandler]] = {}
         self.websockets = 0
+        self.ended = 0
+        self._standing: set[socket.socket] = set()
         self._paused = False
         self._closed = False
         self._told = -TELL_S
@@ -101,7 +88,7 @@ class Door:
         listener.listen(BACKLOG)
         self._listeners[listener] = handler
         if not self._paused:
-            self._loop.add_reader(listener, self._accept, listener)
+            self._loop.add_reader(listener, self._knocked, listener)
 
     def close(self) -> None:
         """Stop accepting."""
@@ -117,35 +104,54 @@ class Door:
             return
         del self.connections[connection]
         self.websockets -= connection.upgraded
+        self.ended += 1
         if self._paused:
             self._resume()
 
+    def _knocked(self, listener: socket.socket) -> None:
+        """Accept when the turn comes, one connection in each turn."""
+        self._loop.remove_reader(listener)
+        self._stand(listener)
+
+    def _stand(self, listener: socket.socket) -> None:
+        if listener not in self._standing:
+            self._standing.add(listener)
+            self.line.stand(lambda: self._accept(listener))
+
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS_A_TURN):
-            if len(self.connections) >= self._most:
-                self._full(f"{len(self.connections)} are open, the limit")
-                return
-            try:
-                raw, address = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except (OSError, MemoryError) as exc:
-                if isinstance(exc, OSError) and exc.errno not in _NO_ROOM:
-                    raise
-                self._full(f"the system says: {exc}")
-                self._loop.call_later(AGAIN_S, self._resume)
-                return
-            raw.setblocking(False)
-            connection = Connection(self, self._listeners[listener](), str(address[0]))
-            connection.limit(self._hello_s)
-            self.connections[connection] = None
-            begin = self._begin(raw, connection)
-            connection.task = self._tasks.create_task(begin, name="handshake")
+        self._standing.discard(listener)
+        if self._paused or self._closed:
+            return
+        if len(self.connections) >= self._most:
+            self._full(f"{len(self.connections)} are open, the limit")
+            return
+        try:
+            raw, address = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            self._loop.add_reader(listener, self._knocked, listener)
+            return
+        except (OSError, MemoryError) as exc:
+            if isinstance(exc, OSError) and exc.errno not in _NO_ROOM:
+                self._loop.add_reader(listener, self._knocked, listener)
+                raise
+            self._full(f"the system says: {exc}")
+            self._loop.call_later(AGAIN_S, self._resume)
+            return
+        raw.setblocking(False)
+        connection = Connection(self, self._listeners[listener](), str(address[0]))
+        connection.limit(self._hello_s)
+        self.connections[connection] = None
+        begin = self._begin(raw, connection)
+        connection.task = self._tasks.create_task(begin, name="handshake")
+        self.line.rest()
+        self._stand(listener)
 
     async def _begin(self, raw: socket.socket, connection: "Connection") -> None:
         """Do the TLS handshake, if there is one, and begin to serve the connection."""
         tls = self._context is not None
         try:
+            if tls:
+                await self._tls_begun(raw)
             await self._loop.connect_accepted_socket(
                 lambda: connection,
                 raw,
@@ -154,10 +160,29 @@ class Door:
                 ssl_shutdown_timeout=TLS_END_S if tls else None,
             )
         except (OSError, MemoryError) as exc:
-            refused(connection.address, _why_no_tls(exc))
+            refused(connection.address, why_no_tls(exc))
             connection.end()
         finally:
             connection.task = None
+
+    async def _tls_begun(self, raw: socket.socket) -> None:
+        """
+        Wait until a peer has begun TLS, and for one's turn: our part is the most of the work.
+
+        The socket is closed if it comes to nothing.
+        """
+        begun = asyncio.Event()
+        self._loop.add_reader(raw, begun.set)
+        try:
+            try:
+                async with asyncio.timeout(self._hello_s):
+                    await begun.wait()
+            finally:
+                self._loop.remove_reader(raw)
+            await self.line.wait(rest=True)
+        except BaseException:
+            raw.close()
+            raise
 
     def _full(self, why: str) -> None:
         self._pause()
@@ -181,7 +206,7 @@ class Door:
             return
         self._paused = False
         for listener in self._listeners:
-            self._loop.add_reader(listener, self._accept, listener)
+            self._loop.add_reader(listener, self._knocked, listener)
 
 
 class Connection(asyncio.Protocol):
@@ -346,6 +371,8 @@ class Connection(asyncio.Protocol):
             del self._rest[0]
         self._pass_on(part)
         line.charge(line.time() - began)
+        if not self.upgraded:
+            line.rest()
         if not self._rest:
             self._direct()
         self._stand()
@@ -401,39 +428,3 @@ def connection_of(request: web.Request) -> Connection | None:
     """Return the connection of a request; None if it is gone."""
     transport: object = request.transport
     return transport.connection if isinstance(transport, _Reins) else None
-
-
-def refused(address: str, why: str) -> None:
-    """Log a connection that is refused, with the first line of the reason."""
-    _log.info("A connection from %s is refused: %s", address, _first_line(why))
-
-
-def _first_line(text: str) -> str:
-    line = next(iter(text.splitlines()), "").strip().rstrip(":.")
-    return line[:MAX_REASON]
-
-
-def _of_bad_requests(record: logging.LogRecord) -> bool:
-    """Log in one line what aiohttp says of a request that is no HTTP; pass all else on."""
-    exc = record.exc_info[1] if record.exc_info else None
-    if isinstance(exc, HttpProcessingError):
-        address = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        refused(str(address or "an unknown address"), f"no HTTP request: {exc.message}")
-        return False
-    return record.levelno > logging.DEBUG or logging.getLogger().isEnabledFor(logging.DEBUG)
-
-
-http_log = logging.getLogger("wsrc.server.http")
-"""What aiohttp logs of its connections."""
-http_log.setLevel(logging.DEBUG)
-http_log.addFilter(_of_bad_requests)
-
-
-def _why_no_tls(exc: BaseException) -> str:
-    if isinstance(exc, ssl.SSLError):
-        return _NOT_TLS.get(exc.reason or "", f"TLS failed: {exc.reason or exc}")
-    if isinstance(exc, MemoryError):
-        return "the server has no memory for it"
-    if isinstance(exc, (TimeoutError, ConnectionAbortedError)):
-        return "it did not begin TLS in time"
-    return "it was closed during the TLS handshake"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
-from wsrc.net.outbox import MAX_UNREAD_OCTETS, Unread
+from wsrc.net.outbox import Unread
 from wsrc.net.served import Served
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
@@ -44,14 +44,22 @@ host with 1,024 readers tells each four times while it identifies its cards.
 
 
 class Peers:
-    """All connections of a server; used by one event loop."""
+    """
+    All connections of a server; used by one event loop.
 
-    def __init__(self, relay: Relay, line: Line, ping_s: float) -> None:
+    Args:
+        relay: Decides.
+        line: The line of those who have used up their allowance.
+        unread: Octets that may be held for all peers together.
+        ping_s: How long a peer may be silent before it is pinged, in seconds.
+    """
+
+    def __init__(self, relay: Relay, line: Line, unread: int, ping_s: float) -> None:
         self.relay = relay
         self._line = line
         self._pulse = Pulse(ping_s)
         self._links: dict[int, Served] = {}
-        self._unread = Unread(MAX_UNREAD_OCTETS)
+        self._unread = Unread(unread)
         self._last = 0
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None

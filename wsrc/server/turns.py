@@ -26,6 +26,9 @@ LINE_SHARE = 0.5
 LEAST_PAUSE_S = 0.001
 """The shortest pause that is made; a shorter one is added to the next."""
 
+REST_TURNS = 3
+"""Turns of the loop that the line leaves to others after a step of a new connection."""
+
 FRAME_S = 20e-6
 """What a frame is charged at least, in seconds."""
 
@@ -49,6 +52,7 @@ class Line:
         self._loop = loop
         self._waiting: deque[Callable[[], None]] = deque()
         self._free_at = 0.0
+        self._turns = 0
         self._armed = False
 
     def stand(self, call: Callable[[], None]) -> None:
@@ -56,14 +60,44 @@ class Line:
         self._waiting.append(call)
         self._arm()
 
+    async def wait(self, *, rest: bool = False) -> None:
+        """Wait for one's turn; with `rest` the line rests after it."""
+        turn: asyncio.Future[None] = self._loop.create_future()
+
+        def come() -> None:
+            if not turn.done():
+                turn.set_result(None)
+                if rest:
+                    self.rest()
+
+        self.stand(come)
+        await turn
+
     def charge(self, seconds: float) -> None:
         """Note what was used by one from the line."""
         self._free_at = max(self._free_at, self.time()) + seconds / LINE_SHARE
+
+    def rest(self) -> None:
+        """
+        Note that the one that had its turn has work to come, which is not known yet.
+
+        The next of the line comes after `REST_TURNS` turns of the loop, which are others'; where
+        there are no others, they take no time.
+        """
+        self._turns = REST_TURNS
 
     def _arm(self) -> None:
         if self._armed or not self._waiting:
             return
         self._armed = True
+        self._come()
+
+    def _come(self) -> None:
+        """Call the next when it may come."""
+        if self._turns:
+            self._turns -= 1
+            self._loop.call_soon(self._come)
+            return
         pause_s = self._free_at - self.time()
         if pause_s >= LEAST_PAUSE_S:
             self._loop.call_later(pause_s, self._next)
