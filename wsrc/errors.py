@@ -172,7 +172,11 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer broke the protocol; its connection is closed with 1002."""
+    """The peer broke the protocol; its connection is closed with `close_code`."""
+
+    def __init__(self, sentence: str, close_code: int = 1002) -> None:
+        super().__init__(sentence)
+        self.close_code = close_code
 
 
 class RefusedError(WsrcError):

@@ -160,6 +160,7 @@ async def test_a_command_whose_connection_is_cut_runs_once(bench: Bench) -> None
         assert (answer["id"], answer["seq"], answer["sw"]) == (id_, 2, "9000")
     assert (await resume(peer, 2))["answer"]["sw"] == "9000"
     await peer.say("c_apdu", id=1, session="s1", seq=1, command=PIN.hex())
+    assert (await hear(peer, "error"))["outcome"] == "unknown"
     assert await run(peer, 3) == "9000"
     assert bench.gate.count(HOLD) == 1
 

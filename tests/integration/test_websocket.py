@@ -54,11 +54,12 @@ async def connected() -> AsyncGenerator[tuple[Link, asyncio.Future[bool], Client
     ("leave", "expected"),
     [
         (lambda client: client.close(code=CloseCode.DONE), True),
-        (lambda client: client.close(code=CloseCode.GOING_AWAY), False),
+        (lambda client: client.close(code=CloseCode.GOING_AWAY), True),
+        (lambda client: client.close(code=CloseCode.POLICY), False),
     ],
-    ids=["1000", "1001"],
+    ids=["1000", "1001", "1008"],
 )
-async def test_only_1000_is_a_goodbye(
+async def test_e32_who_is_done_or_goes_away_says_goodbye(
     leave: Callable[[Client], Awaitable[object]], expected: bool
 ) -> None:
     async with asyncio.timeout(WAIT_S), connected() as (_, goodbye, client):

@@ -74,6 +74,11 @@ class RawPeer:
         """Send a message."""
         self.write(frame(text(msg_type, **fields)))
 
+    def close(self, code: int | None = None, reason: str = "") -> None:
+        """Send a closing frame; without a code it is empty."""
+        payload = b"" if code is None else code.to_bytes(2) + reason.encode()
+        self.write(frame(payload, LAST | CLOSE))
+
     async def drain(self) -> None:
         """Wait until the server has taken most of what was written."""
         await self._writer.drain()

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from wsrc.errors import ConnectionLostError
+from wsrc.net.masks import ClientSocket
 from wsrc.net.proxy import Proxy, proxy_for
 from wsrc.net.tls import RedirectedError, explain
 from wsrc.net.websocket import CLOSE_S, FLUSH_S, READ_LIMIT, Link
@@ -77,7 +78,7 @@ def _http() -> aiohttp.ClientSession:
     )
 
 
-class _Socket(aiohttp.ClientWebSocketResponse[bool]):
+class _Socket(ClientSocket):
     """A WebSocket that knows its transport."""
 
     def __init__(self, reader: Any, writer: Any, *args: Any, **kwargs: Any) -> None:

@@ -5,13 +5,13 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
-from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
+from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.http_websocket import WSMessageNoDecodeText
 from aiohttp.web import WebSocketResponse
 
 from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
 from wsrc.protocol import codec
-from wsrc.protocol.conversation import CloseCode
+from wsrc.protocol.conversation import CloseCode, Parting, parting
 from wsrc.protocol.messages import Message
 
 READ_LIMIT = codec.MAX_MESSAGE_OCTETS + 1
@@ -41,8 +41,6 @@ MESSAGE_OCTETS = 64
 
 MAX_UNREAD_OCTETS = 64 << 20
 """What may wait for all peers of a server together; the longest queue goes first."""
-
-_COMPLAINTS = frozenset({CloseCode.PROTOCOL_ERROR, WSCloseCode.MESSAGE_TOO_BIG})
 
 WebSocket = ClientWebSocketResponse[bool] | WebSocketResponse[bool]
 
@@ -93,8 +91,7 @@ class Link:
         self._wake = asyncio.Event()
         self._closing: tuple[int, str] | None = None
         self._limit: asyncio.TimerHandle | None = None
-        self._goodbye = False
-        self._complained = False
+        self._parting = Parting.LOSS
 
     def send(self, message: Message) -> None:
         """
@@ -147,13 +144,13 @@ class Link:
 
     @property
     def peer_said_goodbye(self) -> bool:
-        """Whether the peer closed the link with 1000, and not in answer to another code."""
-        return self._goodbye
+        """Whether the peer closed the link because it is done, and not in answer to our close."""
+        return self._parting is Parting.GOODBYE
 
     @property
     def peer_complained(self) -> bool:
-        """Whether the peer closed the link because of what it was sent: 1002 or 1009."""
-        return self._complained
+        """Whether the peer closed the link because of what it was sent."""
+        return self._parting is Parting.COMPLAINT
 
     async def receive(self) -> tuple[Message, bytes]:
         """
@@ -161,22 +158,23 @@ class Link:
 
         Raises:
             UnreadableError: If the message is to be answered with this error; the link goes on.
-            RemoteProtocolError: If the peer broke the protocol and must be closed with 1002.
+            RemoteProtocolError: If the peer broke the protocol and must be closed.
             ConnectionLostError: If the connection is closed; the sentence has code and reason.
         """
         frame = await self._frame()
         match frame.type:
             case WSMsgType.TEXT:
+                _check_utf8(frame.data)
                 return codec.decode(frame.data), frame.data
             case WSMsgType.BINARY:
-                raise RemoteProtocolError("Binary frames are not used; send JSON as text.")
+                why = "Binary frames are not used; send JSON as text."
+                raise RemoteProtocolError(why, CloseCode.NO_TEXT)
             case WSMsgType.ERROR:
                 raise ConnectionLostError(f"the connection broke: {frame.data}") from frame.data
             case _:
                 ours = self._closing is not None and self._closing[0] != CloseCode.DONE
-                by_peer = frame.type is WSMsgType.CLOSE and frame.data == CloseCode.DONE
-                self._goodbye = by_peer and not ours
-                self._complained = frame.type is WSMsgType.CLOSE and frame.data in _COMPLAINTS
+                if frame.type is WSMsgType.CLOSE and not ours:
+                    self._parting = parting(frame.data or CloseCode.NONE)
                 raise ConnectionLostError(self._why_closed(frame.extra))
 
     async def _frame(self) -> WSMessageNoDecodeText:
@@ -289,6 +287,17 @@ class Unread:
         largest = next((links for links in reversed(self._by_length) if links), None)
         if largest is not None:
             next(iter(largest)).overflow()
+
+
+def _check_utf8(text: bytes) -> None:
+    """Check what aiohttp leaves unchecked (RFC 6455 section 8.1)."""
+    if text.isascii():
+        return
+    try:
+        text.decode()
+    except UnicodeDecodeError as exc:
+        why = f"The text is not UTF-8: {exc.reason} at octet {exc.start}."
+        raise RemoteProtocolError(why, CloseCode.INVALID_TEXT) from exc
 
 
 def _shortened(reason: str) -> bytes:

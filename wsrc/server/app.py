@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler
 
 from wsrc.errors import ConfigError
 from wsrc.net.certificates import warnings_of
+from wsrc.net.masks import ServerSocket
 from wsrc.net.tls import server_context
 from wsrc.net.websocket import CLOSE_S, FLUSH_S, READ_LIMIT
 from wsrc.process.descriptors import allow
@@ -34,6 +35,12 @@ TLS_BEGIN_S = 2.0
 
 UNDECIDED = 1_000
 """Connections beyond `max_peers` that may be open before they are WebSockets, or are refused."""
+
+VERSION = "13"
+"""Of WebSocket (RFC 6455 section 4.4)."""
+
+UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": VERSION}
+"""What says how to connect to whoever did otherwise (RFC 9110 section 15.5.22)."""
 
 _POLL_S = 0.02
 
@@ -165,7 +172,7 @@ class App:
             if refusal is not None:
                 return refusal
             settings = self._settings
-            link: web.WebSocketResponse[bool] = web.WebSocketResponse(
+            link = ServerSocket(
                 timeout=CLOSE_S,
                 heartbeat=settings.ping_s,
                 autoping=False,
@@ -192,7 +199,10 @@ class App:
     def _refusal(self, request: web.Request, door: Door) -> web.Response | None:
         if request.headers.get("Upgrade", "").lower() != "websocket":
             text = "This is a WSRC relay server. Connect with a WSRC client over WebSocket.\n"
-            return web.Response(status=426, text=text, headers={"Upgrade": "websocket"})
+            return web.Response(status=426, text=text, headers=UPGRADE)
+        if request.headers.get("Sec-WebSocket-Version") != VERSION:
+            text = f"This server speaks version {VERSION} of WebSocket (RFC 6455) only.\n"
+            return web.Response(status=426, text=text, headers=UPGRADE)
         if "Origin" in request.headers:
             return web.Response(status=403, text="Web pages may not connect to this server.\n")
         if door.websockets >= self._most_peers:

@@ -26,7 +26,7 @@ SITUATIONS = (
     "asked while it was cut",
     "resumed while it ran",
     "a copy of what ran was refused",
-    "a late copy was ignored",
+    "a late copy was refused",
     "a kept answer was repeated",
     "a late answer was ignored",
     "interrupted and resumed",

@@ -158,7 +158,9 @@ class UserClient:
     def _resumed(self, message: m.Resumed) -> None:
         was, number, may_run = self.open, self._number, self._may_run
         if self.end.over is not None:
-            assert self.end.resumed(message) == ()
+            [effect] = self.end.resumed(message)
+            assert isinstance(effect, Send)
+            assert effect.message == m.Detach(session="s")
             return
         if message.seq == number and message.answer is None and (may_run or self._sent_back):
             self.seen["resumed while it ran"] += 1
