@@ -25,7 +25,8 @@ class Frames:
     """
 
     def __init__(self, *, masked: bool) -> None:
-        self._masked = masked
+        self._bit = MASKED if masked else 0
+        self._mask = 4 if masked else 0
         self._head = b""
         self._rest = 0
 
@@ -35,38 +36,27 @@ class Frames:
 
         0 is also for one that began in the octets before.
         """
-        at, end = 0, len(data)
-        while at < end:
-            if self._rest:
-                passed = min(self._rest, end - at)
-                self._rest -= passed
-                at += passed
+        before = len(self._head)
+        if before:
+            data, self._head = self._head + data, b""
+        at, end, bit, mask = self._rest, len(data), self._bit, self._mask
+        while at + 2 <= end:  # once for each frame: a message may come in many
+            second = data[at + 1]
+            if second & MASKED != bit:
+                return max(at - before, 0)
+            size = second & 0x7F
+            if size < 126:
+                at += 2 + mask + size
                 continue
-            begin = at - len(self._head)
-            head = self._head + data[at : at + 10 - len(self._head)]
-            if len(head) < 2:
-                self._head = head
-                return None
-            if bool(head[1] & MASKED) is not self._masked:
-                return max(begin, 0)
-            size = _head_octets(head[1])
-            if len(head) < size:
-                self._head = head
-                return None
-            self._head = b""
-            self._rest = _payload_octets(head) + (4 if self._masked else 0)
-            at = begin + size
+            long = at + (4 if size == 126 else 10)
+            if long > end:
+                break
+            at = long + mask + int.from_bytes(data[at + 2 : long])
+        if at < end:
+            self._head, self._rest = data[at:], 0
+        else:
+            self._rest = at - end
         return None
-
-
-def _head_octets(second: int) -> int:
-    """Return the octets of a head up to its mask, by its second octet."""
-    return {126: 4, 127: 10}.get(second & 0x7F, 2)
-
-
-def _payload_octets(head: bytes) -> int:
-    length = head[1] & 0x7F
-    return length if length < 126 else int.from_bytes(head[2 : _head_octets(head[1])])
 
 
 class Checked:

@@ -4,7 +4,8 @@
 import pytest
 
 from tests.support.relay_clients import ICCID, Peer
-from tests.support.relay_world import World, code_of, reader
+from tests.support.relay_world import World, code_of, empty, reader
+from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
@@ -114,6 +115,20 @@ def everything(user: Peer, session: str) -> None:
         user.say(request)
     assert [each.id for each in user.inbox if each.id is not None] == list(range(20, 32))
     user.inbox.clear()
+
+
+def test_e32_who_has_an_empty_reader_alone_is_told_no_atr() -> None:
+    world = World()
+    card = world.card(empty(), features=ALL, auto=False)
+    user = world.user()
+    select = m.SelectCard(id=1, reader="r1", share=Share.DIRECT)
+    user.say(select)
+    attach = card.one(m.Attach)
+    card.say(m.AttachAck(session=attach.session, atr=Octets()))
+    granted = user.one(m.SelectCardAck)
+    assert granted.identities.atr == ""
+    assert granted.card is not None
+    assert (granted.card.identities.atr, granted.card.protocol) == ("", None)
 
 
 # The order of a cancel and of what it cancels
