@@ -31,6 +31,7 @@ SITUATIONS = (
     "a late answer was ignored",
     "interrupted and resumed",
     "a resume was refused by a restarting server",
+    "a resume was refused for there were too many",
     "a request was refused by a restarting server",
     "refused by a restarting server, then over",
     "refused by the server",

@@ -149,6 +149,13 @@ class UserClient:
                 self._perform(self.end.refused(message, self.now))
                 assert self.end.over is was_over
                 self.lose_server()
+            case m.Error(code=ErrorCode.TOO_MANY):
+                self.seen["a resume was refused for there were too many"] += 1
+                was_over = self.end.over
+                self._perform(self.end.refused(message, self.now))
+                assert self.end.over is was_over
+                if self.end.state is State.CUT:
+                    self._perform(self.end.connected())
             case m.Error():
                 self._perform(self.end.refused(message, self.now))
                 assert self.end.over is not None
