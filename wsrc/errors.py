@@ -40,8 +40,8 @@ class ErrorCode(Word):
         "bad_message",
         (
             "A message breaks the protocol: no `id`, too many commands in a batch, a pattern "
-            "that is no status word; where it is not JSON, or a field is missing or of another "
-            "type, the connection is closed with 1002"
+            "that is no status word, a number that was used; where it is not JSON, or a field is "
+            "missing or of another type, the connection is closed with 1002"
         ),
     )
     BAD_HEX = "bad_hex", "Octets are not pairs of hexadecimal digits"
@@ -51,7 +51,7 @@ class ErrorCode(Word):
     NOT_SUPPORTED = "not_supported", "The peer cannot do that"
     TOO_MANY = (
         "too_many",
-        "A limit of the server or of the card client is reached; of `resume`, too many are open",
+        "A limit of the server or of the card client is reached; of `resume`, ask again later",
     )
     HELLO_TIMEOUT = (
         "hello_timeout",
@@ -97,10 +97,16 @@ class ErrorCode(Word):
     )
     CARD_WAS_RESET = (
         "card_was_reset",
-        "Another user reset a shared card, or a transaction was open too long; `reconnect` goes on",
+        (
+            "Another user reset a shared card, or a transaction was open too long; `reconnect` or "
+            "`reset_req` goes on"
+        ),
     )
     NOT_TRANSACTED = "not_transacted", "The session has no transaction that could end"
-    CARD_CLIENT_GONE = "card_client_gone", "The card client lost its connection to the server"
+    CARD_CLIENT_GONE = (
+        "card_client_gone",
+        "The card client lost its connection to the server, or said goodbye",
+    )
     COMMAND_TIMEOUT = "command_timeout", "The card client did not answer within `command_s`"
     INTERNAL = "internal", "A bug; please report it with the log of the program"
 
@@ -172,7 +178,11 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer broke the protocol; its connection is closed with 1002."""
+    """The peer broke the protocol; its connection is closed with `close_code`."""
+
+    def __init__(self, sentence: str, close_code: int = 1002) -> None:
+        super().__init__(sentence)
+        self.close_code = close_code
 
 
 class RefusedError(WsrcError):

@@ -11,6 +11,7 @@ import msgspec
 from diagrams import transitions
 
 from wsrc.bridges.pcscd.reader import HANDLE_MOVES
+from wsrc.card.identify import ECASD_AID, ISD_R_MAKERS
 from wsrc.card.pcsc_numbers import ATTRIBUTES
 from wsrc.card.slot import (
     CardProtocol,
@@ -25,7 +26,7 @@ from wsrc.command_line.invocation import Exit
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import BY_TAG
-from wsrc.protocol.conversation import ANSWERS, Speaker, said_by
+from wsrc.protocol.conversation import ANSWERS, CLOSINGS, CloseCode, Parting, Speaker, said_by
 from wsrc.protocol.reader_events import PcscReaders, PcscReaderState
 from wsrc.protocol.schema import place, schema
 from wsrc.relay.records import LEASE_TRANSITIONS, LeasePhase
@@ -171,6 +172,33 @@ def attributes() -> str:
     return table(("Name", "Number in PC/SC"), rows)
 
 
+def identifiers() -> str:
+    """Return the applications that are asked for an EID."""
+    rows = [(f"`{aid.hex()}`", f"ISD-R: {maker}") for aid, maker in ISD_R_MAKERS.items()]
+    return table(("AID", "Application"), [*rows, (f"`{ECASD_AID.hex()}`", "ECASD: SGP.02 annex H")])
+
+
+def closings() -> str:
+    """Return how connections end, and what each code says of who sent it."""
+    rows = [
+        (
+            "empty"
+            if code is CloseCode.NONE
+            else "none"
+            if code is CloseCode.ABNORMAL
+            else str(code),
+            each.by,
+            each.when,
+            each.parting,
+            each.then,
+            each.sessions,
+        )
+        for code, each in CLOSINGS.items()
+    ]
+    titles = ("Code", "Sent by", "When", "Is a", "The other end", "Sessions of the client")
+    return f"{table(titles, rows)}\n\n{words('It is a', Parting)}"
+
+
 def exits() -> str:
     """Return the exit statuses of the user's command."""
     return table(("Status", "Meaning"), ((str(e.value), e.meaning) for e in Exit))
@@ -212,6 +240,8 @@ def modules() -> list[str]:
 SECTIONS: dict[str, Callable[[], str]] = {
     "messages": messages,
     "attributes": attributes,
+    "identifiers": identifiers,
+    "closings": closings,
     "objects": objects,
     "notifications": notifications,
     "enums": enums,

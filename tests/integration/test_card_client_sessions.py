@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The card client at the wire: a server that cuts, restarts, repeats, and asks too late."""
 
+# Longer than the aim: all that a card client does at its wire, with one server that plays tricks.
+
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +14,7 @@ from tests.support.card_bench import ASK_PIN, HOLD, LIMIT_S, PIN, SECRET, GatedS
 from tests.support.scripted_server import HELLO_ACK, Peer, scripted
 from tests.support.world import until
 from wsrc.card_client.agent import Agent
+from wsrc.protocol.conversation import CLOSINGS, CloseCode
 from wsrc.readers.simulation import default_cards
 from wsrc.settings.load import CardClientSettings
 
@@ -160,8 +163,20 @@ async def test_a_command_whose_connection_is_cut_runs_once(bench: Bench) -> None
         assert (answer["id"], answer["seq"], answer["sw"]) == (id_, 2, "9000")
     assert (await resume(peer, 2))["answer"]["sw"] == "9000"
     await peer.say("c_apdu", id=1, session="s1", seq=1, command=PIN.hex())
+    assert (await hear(peer, "error"))["outcome"] == "unknown"
     assert await run(peer, 3) == "9000"
     assert bench.gate.count(HOLD) == 1
+
+
+@pytest.mark.parametrize("code", sorted(set(CLOSINGS) - {CloseCode.NONE, CloseCode.ABNORMAL}))
+async def test_e32_a_card_client_comes_back_with_its_sessions_whatever_the_code(
+    bench: Bench, code: CloseCode
+) -> None:
+    peer = await bench.ready()
+    await bench.attach(peer)
+    await peer.close(code, "x")
+    peer, _ = await bench.kept()
+    await resume(peer, 0)
 
 
 async def test_a_command_that_was_not_begun_is_told_so(bench: Bench) -> None:

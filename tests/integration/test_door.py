@@ -41,7 +41,10 @@ PLAIN = ServerSettings(user_port=0, card_port=0, no_tls=True)
         (b"GET /else HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP status 404"),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP status 405"),
         (UPGRADE.replace(b"Host", b"Origin: http://x\r\nHost"), "HTTP status 403"),
-        (UPGRADE.replace(b"Version: 13", b"Version: 1"), "HTTP status 426: This server speaks"),
+        (
+            UPGRADE.replace(b"Version: 13", b"Version: 1"),
+            "HTTP status 426: This server speaks version 13",
+        ),
         (UPGRADE.replace(b"AAAA==", b"=="), "HTTP status 400: Handshake error"),
     ],
     ids=["version", "long", "TLS", "426", "404", "405", "403", "426 version", "400 key"],

@@ -144,7 +144,7 @@ async def test_a_message_in_pieces_comes_whole_with_a_ping_amid_them() -> None:
 
 @pytest.mark.parametrize(
     ("code", "answer", "goodbye"),
-    [(1000, 1000, True), (1001, 1001, False), (1002, 1002, False), (None, 1000, False)],
+    [(1000, 1000, True), (1001, 1001, True), (1002, 1002, False), (None, 1000, True)],
 )
 async def test_a_close_frame_is_answered_with_its_code_and_the_connection_closed(
     code: int | None, answer: int, goodbye: bool

@@ -65,7 +65,7 @@ class World:
         name: str = "bench",
         instance: str | None = None,
         auto: bool = True,
-        features: tuple[str, ...] = ("pcsc", "share"),
+        features: tuple[str, ...] = ("batch", "cancel", "pcsc", "raw_tpdu", "share"),
         before: "CardClient | None" = None,
         sessions: tuple[m.RunningSession, ...] = (),
         shown_as: str | None = None,

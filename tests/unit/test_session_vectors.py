@@ -147,10 +147,14 @@ class CardSide:
             self._send(self.end.repeated(request))
         elif verdict is Verdict.WRONG:
             self._send(refusal(ErrorCode.BAD_MESSAGE, request))
+        elif verdict is Verdict.LATE:
+            self._send(refusal(ErrorCode.BAD_MESSAGE, request, self.end.outcome_of(request)))
 
 
-def refusal(code: ErrorCode, request: m.Message) -> m.Error:
-    return m.error(code, "No.", id=request.id, outcome=Outcome.NOT_EXECUTED)
+def refusal(
+    code: ErrorCode, request: m.Message, outcome: Outcome = Outcome.NOT_EXECUTED
+) -> m.Error:
+    return m.error(code, "No.", id=request.id, outcome=outcome)
 
 
 @each("card_end")

@@ -289,7 +289,7 @@ class Agent:
                 continue
             except RemoteProtocolError as exc:
                 link.send(m.error(exc.code, str(exc)))
-                link.close(CloseCode.PROTOCOL_ERROR, str(exc))
+                link.close(exc.close_code, str(exc))
                 raise
             self._received(message)
 

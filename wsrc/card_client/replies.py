@@ -44,6 +44,14 @@ class Replies:
         """Answer a request that was not taken in hand, and is not to be, with an error."""
         self.send(_error(asked, code, sentence, Outcome.NOT_EXECUTED))
 
+    def late(self, asked: m.Forwarded, end: CardEnd) -> None:
+        """Answer a copy of a request that is not to be begun, or not to be answered, any more."""
+        why = (
+            f"Number {asked.seq} was used, and what it was used for is settled: a late copy, or "
+            "another request that needs a higher number."
+        )
+        self.send(_error(asked, ErrorCode.BAD_MESSAGE, why, end.outcome_of(asked)))
+
     def over(self, end: CardEnd, code: ErrorCode, sentence: str, *, tell: bool = True) -> None:
         """Remember how a session ended, and tell the server, unless it asked for that."""
         said = end.ended(code, sentence)

@@ -176,8 +176,8 @@ class Sessions:
     def must_wait(self, asked: m.Forwarded) -> bool:
         """Return whether a request has to wait for the end of another session's transaction."""
         held = self.turns.sessions.get(asked.session or "")
-        copy = held is not None and is_copy(asked, held.end)
-        return not copy and self.turns.must_wait(asked)
+        old = held is not None and held.end.has_seen(asked)
+        return not old and self.turns.must_wait(asked)
 
     async def carry_out(self, asked: m.Forwarded) -> None:
         """Take a request in hand whose turn has come, and answer it; a copy is not carried out."""
@@ -202,6 +202,13 @@ class Sessions:
         if failure is not None and not isinstance(failure, CardTransmissionError):
             await self._fail(failure)
 
+    def refuse(self, asked: m.Message, code: ErrorCode, sentence: str) -> None:
+        """Answer a request whose turn did not come, and is not to come, with an error."""
+        held = self.turns.sessions.get(m.session_of(asked) or "")
+        if held is not None and isinstance(asked, m.Forwarded):
+            held.end.refused(asked)
+        self._replies.refuse(asked, code, sentence)
+
     def _is_new(self, asked: m.Forwarded, current: Held) -> bool:
         """Return whether a request is to be carried out; deal with one that is not."""
         if asked.seq is None and not current.end.keep_s:
@@ -212,6 +219,8 @@ class Sessions:
         elif verdict is Verdict.WRONG:
             why = "The request has no number, or that of another request of the session."
             self._replies.refuse(asked, ErrorCode.BAD_MESSAGE, why)
+        elif verdict is Verdict.LATE:
+            self._replies.late(asked, current.end)
         return verdict is Verdict.EXECUTE
 
     async def _answer(self, asked: m.Forwarded, current: Held) -> CardError | None:
@@ -231,8 +240,10 @@ class Sessions:
         if resets(asked):
             self.turns.were_reset(current.session)
         done = await current.carry_out(asked, self._card.info.name)
+        if resets(asked) or isinstance(asked, m.Reconnect):
+            current.was_reset = False
         if isinstance(asked, m.Reconnect):
-            current.was_reset, current.share = False, asked.share or current.share
+            current.share = asked.share or current.share
         if done.reset is not None:
             self._card.was_reset(done.reset, done.iccid)
         self._replies.answer(asked, current.end, done.answer)
@@ -257,7 +268,7 @@ class Sessions:
         for late in self.turns.overdue(now):
             self.inbox.take(late)
             why = "Another user who shares the card had a transaction open for too long."
-            self._replies.refuse(late, ErrorCode.CARD_BUSY, why)
+            self.refuse(late, ErrorCode.CARD_BUSY, why)
         owner = self.turns.end_idle(now)
         if owner is not None:
             _log.warning("Session %s left a transaction open; the card is reset", owner[:8])

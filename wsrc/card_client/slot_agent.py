@@ -190,7 +190,7 @@ class SlotAgent:
             return
         if self._inbox.full and not isinstance(message, m.Detach | m.Resume):
             why = f"{MAX_WAITING} requests wait for {self.info.name} already."
-            self._replies.refuse(message, ErrorCode.TOO_MANY, why)
+            self._sessions.refuse(message, ErrorCode.TOO_MANY, why)
             return
         current = self._turns.sessions.get(m.session_of(message) or "")
         if isinstance(message, m.Resume) and self._sessions.may_resume(message):
@@ -228,7 +228,7 @@ class SlotAgent:
         if target is not None:
             self._inbox.take(target)
             self._turns.unpark(target)
-            self._replies.refuse(target, ErrorCode.CANCELLED, "The request was cancelled.")
+            self._sessions.refuse(target, ErrorCode.CANCELLED, "The request was cancelled.")
         elif current is not None and in_batch:
             current.break_off()
         cancelled = target is not None or in_batch

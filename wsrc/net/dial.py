@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from wsrc.errors import ConnectionLostError
+from wsrc.net.masks import ClientSocket
 from wsrc.net.outbox import CLOSE_S, FLUSH_S, READ_LIMIT
 from wsrc.net.proxy import Proxy, proxy_for
 from wsrc.net.tls import RedirectedError, client_context, explain
@@ -98,7 +99,7 @@ class _Connector(aiohttp.TCPConnector):
         return super()._get_ssl_context(req)
 
 
-class _Socket(aiohttp.ClientWebSocketResponse[bool]):
+class _Socket(ClientSocket):
     """A WebSocket that knows its transport."""
 
     def __init__(self, reader: Any, writer: Any, *args: Any, **kwargs: Any) -> None:

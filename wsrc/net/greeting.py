@@ -7,6 +7,7 @@ from wsrc.errors import ConnectionLostError, ErrorCode, RefusedError, RemoteProt
 from wsrc.net.websocket import Link
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, tag_of
+from wsrc.protocol.conversation import CloseCode
 
 
 async def greet(link: Link, hello: m.Hello, limit_s: float, server: str) -> m.HelloAck:
@@ -25,6 +26,17 @@ async def greet(link: Link, hello: m.Hello, limit_s: float, server: str) -> m.He
         RefusedError: If the server refuses us, with its code and sentence; or if it speaks the
             first form only, with the code `not_supported`.
     """
+    try:
+        return await _greet(link, hello, limit_s, server)
+    except RemoteProtocolError as exc:
+        link.close(exc.close_code, str(exc))
+        raise
+    except (ConnectionLostError, RefusedError):
+        link.close(CloseCode.POLICY, "There is no hello_ack.")  # to try again is no goodbye
+        raise
+
+
+async def _greet(link: Link, hello: m.Hello, limit_s: float, server: str) -> m.HelloAck:
     link.send(hello)
     try:
         async with asyncio.timeout(limit_s):

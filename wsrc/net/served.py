@@ -17,10 +17,7 @@ from aiohttp.web_ws import WebSocketDataQueue  # type: ignore[attr-defined]  # k
 from wsrc.net.heads import Heads
 from wsrc.net.outbox import LAST_S, READ_LIMIT, SENDS_A_TURN, Outbox, Unread, shortened
 from wsrc.net.websocket import why_closed
-from wsrc.protocol.conversation import CloseCode
-
-NO_STATUS = 1005
-"""What stands for the code of a close frame that has none (RFC 6455 section 7.4.1)."""
+from wsrc.protocol.conversation import CloseCode, Parting, parting
 
 _SHORT, _MEDIUM = 126, 1 << 16
 _TEXT, _PING, _PONG, _CLOSE = 0x81, 0x89, 0x8A, 0x88
@@ -212,7 +209,7 @@ class Served(Outbox):
             case WSMsgType.PONG:
                 pass
             case WSMsgType.CLOSE:
-                self._closed(frame.data or NO_STATUS, frame.extra)
+                self._closed(frame.data or CloseCode.NONE, frame.extra)
             case _:
                 self._heads.taken(len(frame.data))
                 speaker.binary()
@@ -227,10 +224,10 @@ class Served(Outbox):
     def _closed(self, code: int, reason: str | None) -> None:
         """Take the peer's close frame, and answer it."""
         ours = self._closing is not None and self._closing[0] != CloseCode.DONE
-        self._end(code, reason, goodbye=code == CloseCode.DONE and not ours)
+        self._end(code, reason, goodbye=parting(code) is Parting.GOODBYE and not ours)
         self._forget()
         if self._closing is None:
-            self._closing = (CloseCode.DONE if code == NO_STATUS else code, "")
+            self._closing = (CloseCode.DONE if code == CloseCode.NONE else code, "")
             self._bound(LAST_S)
         self._pump()
         self._transport.close()

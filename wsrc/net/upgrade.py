@@ -7,7 +7,6 @@ import hashlib
 from aiohttp import hdrs, web
 
 SWITCHING = 101
-_VERSION = "13"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -17,10 +16,6 @@ def accepted(request: web.Request) -> web.StreamResponse:
 
     Nothing is agreed on but the WebSocket: no extension, no subprotocol.
     """
-    if request.headers.get(hdrs.SEC_WEBSOCKET_VERSION) != _VERSION:
-        headers = {hdrs.SEC_WEBSOCKET_VERSION: _VERSION, hdrs.UPGRADE: "websocket"}
-        text = f"This server speaks version {_VERSION} of WebSocket, as RFC 6455 has it.\n"
-        return web.Response(status=426, text=text, headers=headers)
     if not web.WebSocketResponse().can_prepare(request).ok:
         text = "Handshake error: Connection or Sec-WebSocket-Key is not as RFC 6455 has it.\n"
         return web.Response(status=400, text=text)

@@ -3,19 +3,17 @@
 
 import asyncio
 
-from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
+from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.http_websocket import WSMessageNoDecodeText
 
 from wsrc.errors import ConnectionLostError, RemoteProtocolError
 from wsrc.net.outbox import LAST_S, SENDS_A_TURN, Outbox, shortened
 from wsrc.protocol import codec
-from wsrc.protocol.conversation import CloseCode
+from wsrc.protocol.conversation import CloseCode, Parting, parting
 from wsrc.protocol.messages import Message
 
 DIRECT_OCTETS = 1 << 16
 """What may wait in a transport for a message to be given to it at once."""
-
-_COMPLAINTS = frozenset({CloseCode.PROTOCOL_ERROR, WSCloseCode.MESSAGE_TOO_BIG})
 
 
 class Link(Outbox):
@@ -41,18 +39,17 @@ class Link(Outbox):
         super().__init__(transport, longest=longest)
         self._socket = socket
         self._wake = asyncio.Event()
-        self._goodbye = False
-        self._complained = False
+        self._parting = Parting.LOSS
 
     @property
     def peer_said_goodbye(self) -> bool:
-        """Whether the peer closed the link with 1000, and not in answer to another code."""
-        return self._goodbye
+        """Whether the peer closed the link because it is done, and not in answer to our close."""
+        return self._parting is Parting.GOODBYE
 
     @property
     def peer_complained(self) -> bool:
-        """Whether the peer closed the link because of what it was sent: 1002 or 1009."""
-        return self._complained
+        """Whether the peer closed the link because of what it was sent."""
+        return self._parting is Parting.COMPLAINT
 
     async def receive(self) -> tuple[Message, bytes]:
         """
@@ -60,22 +57,23 @@ class Link(Outbox):
 
         Raises:
             UnreadableError: If the message is to be answered with this error; the link goes on.
-            RemoteProtocolError: If the peer broke the protocol and must be closed with 1002.
+            RemoteProtocolError: If the peer broke the protocol and must be closed.
             ConnectionLostError: If the connection is closed; the sentence has code and reason.
         """
         frame = await self._frame()
         match frame.type:
             case WSMsgType.TEXT:
+                check_utf8(frame.data)
                 return codec.decode(frame.data), frame.data
             case WSMsgType.BINARY:
-                raise RemoteProtocolError("Binary frames are not used; send JSON as text.")
+                why = "Binary frames are not used; send JSON as text."
+                raise RemoteProtocolError(why, CloseCode.NO_TEXT)
             case WSMsgType.ERROR:
                 raise ConnectionLostError(f"the connection broke: {frame.data}") from frame.data
             case _:
                 ours = self._closing is not None and self._closing[0] != CloseCode.DONE
-                by_peer = frame.type is WSMsgType.CLOSE and frame.data == CloseCode.DONE
-                self._goodbye = by_peer and not ours
-                self._complained = frame.type is WSMsgType.CLOSE and frame.data in _COMPLAINTS
+                if frame.type is WSMsgType.CLOSE and not ours:
+                    self._parting = parting(frame.data or CloseCode.NONE)
                 raise ConnectionLostError(self._why_closed(frame.extra))
 
     async def _frame(self) -> WSMessageNoDecodeText:
@@ -150,3 +148,19 @@ def why_closed(ours: tuple[int, str] | None, code: int | None, reason: str | Non
     if code in {None, CloseCode.ABNORMAL}:
         return "the connection broke without a goodbye, or its pings were not answered"
     return f"closed by the peer ({code}){': ' + reason if reason else ''}"
+
+
+def check_utf8(text: bytes) -> None:
+    """
+    Check what aiohttp leaves unchecked (RFC 6455 section 8.1).
+
+    Raises:
+        RemoteProtocolError: If a text is not UTF-8; the connection is closed with 1007.
+    """
+    if text.isascii():
+        return
+    try:
+        text.decode()
+    except UnicodeDecodeError as exc:
+        why = f"The text is not UTF-8: {exc.reason} at octet {exc.start}."
+        raise RemoteProtocolError(why, CloseCode.INVALID_TEXT) from exc

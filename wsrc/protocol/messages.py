@@ -255,7 +255,9 @@ class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):
     """The card was reset and waits for the commands of the session."""
 
     session: Session
-    atr: Annotated[Octets, means("Answer to reset, empty where no card is powered")]
+    atr: Annotated[
+        Octets, means("Answer to reset; empty with the share `direct`, since no card is powered")
+    ]
     protocol: ProtocolInForce | None = None
     keep_s: Annotated[
         float, means("Seconds for which the card client keeps the session while it has no server")

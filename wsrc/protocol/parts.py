@@ -158,7 +158,9 @@ class RunningSession(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     reader: ReaderId
     insertion: Annotated[int, means("`insertion` of the card that the session is with")]
     holder: Annotated[str, means("Name of the user, as in `attach`")]
-    keep_s: Annotated[float, means("`keep_s` of its `attach_ack`, in seconds")]
+    keep_s: Annotated[
+        float, means("`keep_s` of its `attach_ack`, in seconds, however much of it is over")
+    ]
     share: ShareMode = Share.EXCLUSIVE
     instance: Annotated[str | None, means("The run of the user client, as in `attach`")] = None
 

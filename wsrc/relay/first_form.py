@@ -18,6 +18,7 @@ from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError
+from wsrc.relay.records import BATCH, CANCEL
 
 MAX_QUEUED = 16
 """Questions that a first-form user may send before the first is answered."""
@@ -134,6 +135,7 @@ class FirstFormCard:
             m.Hello(
                 client_type=m.ClientType.CARD,
                 version=m.VERSION,
+                features=(BATCH, CANCEL),
                 name=message.name or "first-form card client",
                 readers=(self._reader(m.ReaderState.IDENTIFYING, Identities()),),
             )
@@ -206,9 +208,6 @@ class FirstFormCard:
         traffic.to_relay.append(result)
 
     def _attach(self, attach: m.Attach) -> Exchange:
-        if attach.raw_tpdu:
-            why = "The card client speaks the first form, which has no raw TPDUs."
-            return m.error(ErrorCode.NOT_SUPPORTED, why, session=attach.session)
         answer = yield m.ResetReq()
         if not isinstance(answer, m.ResetResp):
             return _failed(answer, None, attach.session, Outcome.NOT_EXECUTED)

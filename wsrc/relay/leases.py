@@ -9,7 +9,18 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.relay.index import kinds
-from wsrc.relay.records import PCSC, RESUME, SHARE, InFlight, Lease, LeasePhase, Slot, Waiter
+from wsrc.relay.records import (
+    PCSC,
+    RAW_TPDU,
+    RESUME,
+    SHARE,
+    InFlight,
+    Lease,
+    LeasePhase,
+    Slot,
+    Waiter,
+    proof_of,
+)
 from wsrc.relay.state import RelayState, place_of
 from wsrc.selection import selection_of
 
@@ -36,7 +47,7 @@ def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
 
 
 def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
-    user = asked.user
+    user, secret = asked.user, asked.message.secret
     return Lease(
         session=state.new_session(),
         slot=slot,
@@ -49,6 +60,7 @@ def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
         used=now,
         keep_s=_kept_for(state, slot, asked.message),
         share=asked.message.share,
+        proof=proof_of(secret) if secret else None,
     )
 
 
@@ -85,6 +97,8 @@ def _lacks(slot: Slot, select: m.SelectCard) -> str | None:
     features = slot.peer.features
     if select.protocols and PCSC not in features:
         return "let users choose a protocol"
+    if select.raw_tpdu and RAW_TPDU not in features:
+        return "pass TPDUs as they are"
     if select.share is not Share.EXCLUSIVE and SHARE not in features:
         return f"know the share {select.share.value!r}"
     return None

@@ -269,7 +269,7 @@ class Relay:
 
     def _break_off(self, record: Peer, error: RemoteProtocolError) -> None:
         self._state.refuse(record, None, ErrorCode.BAD_MESSAGE, str(error))
-        self._state.close(record, CloseCode.PROTOCOL_ERROR, str(error))
+        self._state.close(record, CloseCode(error.close_code), str(error))
 
     def _strike(self, number: int, now: float, *, goodbye: bool = False) -> None:
         state = self._state
@@ -284,7 +284,7 @@ class Relay:
         if isinstance(record, UserPeer):
             users.disconnected(state, record, now, goodbye=goodbye)
         elif record is not None:
-            card_clients.disconnected(state, record, now)
+            card_clients.disconnected(state, record, now, goodbye=goodbye)
             if record.phase is Phase.OPEN:
                 state.host_names.leave(record.name)
 

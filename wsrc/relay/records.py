@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the relay remembers: peers, slots, leases, waiters."""
 
+import hashlib
+import hmac
 import math
 from dataclasses import dataclass, field
 from typing import Literal
@@ -24,6 +26,9 @@ from wsrc.words import Word
 
 MAX_REMEMBERED_ENDS = 16
 """Ended sessions whose reason a user can still be told."""
+
+BATCH, CANCEL, RAW_TPDU = "batch", "cancel", "raw_tpdu"
+"""Features of a card client that runs batches, gives up requests, and passes TPDUs as they are."""
 
 PCSC, SHARE, RESUME = "pcsc", "share", "resume"
 """
@@ -50,6 +55,11 @@ class LeasePhase(Word):
     WITHDRAWN = "withdrawn", "It ended before the card client had answered `attach`"
     ENDING = "ending", "The card client was asked to reset the card for the next user"
     OVER = "over", "It is struck from every list"
+
+
+def proof_of(secret: str) -> bytes:
+    """Return what tells a secret from others without having it."""
+    return hashlib.sha256(secret.encode()).digest()
 
 
 LeaseEvent = Literal["attached", "user lost", "resumed", "ended", "struck"]
@@ -193,7 +203,7 @@ class Lease:
     number of its last connection, 0 if that is not known. `asked` is how it asked, None of a lease
     that came with its card client. `keep_s` is how long the lease outlives the connection, 0 where
     it does not, and `kept_until` when that is over, of one that is kept. `code` is why the lease
-    is ended.
+    is ended. `proof` is of the secret that resumes it, None where that was not seen.
 
     `disposition` is what the user wants done with the card at the end. `share` is with whom the
     user wants to share it.
@@ -215,6 +225,11 @@ class Lease:
     in_flight: InFlight | None = None
     kept_until: float = math.inf
     code: ErrorCode | None = None
+    proof: bytes | None = None
+
+    def may_be_of(self, secret: str) -> bool:
+        """Return whether a secret is that of the session, or may be, for all that is known."""
+        return self.proof is None or hmac.compare_digest(self.proof, proof_of(secret))
 
     def turn(self, event: LeaseEvent) -> None:
         """Go on to the phase that an event leads to; it must have its place in this one."""

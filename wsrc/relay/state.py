@@ -60,7 +60,8 @@ class RelayState:
     `kept` has the leases whose user is out of reach, by the run of the user's program and the
     session. `past` has the card client's number of sessions that were kept once and are over.
     `lost` has leases whose card client is out of reach and may come back with the session. `gone`
-    has the runs of users' programs that said goodbye. `rounds` has what is left to do for those
+    has the runs of users' programs that said goodbye, `left` the names of card hosts that did, by
+    the number of their connection. `rounds` has what is left to do for those
     who wait.
 
     Args:
@@ -97,6 +98,7 @@ class RelayState:
         self.past: Remembered[int] = Remembered()
         self.lost: Remembered[Lost] = Remembered()
         self.gone: Remembered[bool] = Remembered()
+        self.left: Remembered[str] = Remembered()
         self.timers: Timers[TimerKey] = Timers()
         self.effects: list[Effect] = []
         self.draining = False

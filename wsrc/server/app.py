@@ -33,6 +33,12 @@ _log = logging.getLogger(__name__)
 TLS_BEGIN_S = 2.0
 """How long after it was accepted a connection may take to begin TLS when the server stops."""
 
+VERSION = "13"
+"""Of WebSocket (RFC 6455 section 4.4)."""
+
+UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": VERSION}
+"""What says how to connect to whoever did otherwise (RFC 9110 section 15.5.22)."""
+
 _POLL_S = 0.02
 
 
@@ -184,7 +190,10 @@ class App:
     def _refusal(self, request: web.Request, door: Door) -> web.Response | None:
         if request.headers.get("Upgrade", "").lower() != "websocket":
             text = "This is a WSRC relay server. Connect with a WSRC client over WebSocket.\n"
-            return web.Response(status=426, text=text, headers={"Upgrade": "websocket"})
+            return web.Response(status=426, text=text, headers=UPGRADE)
+        if request.headers.get("Sec-WebSocket-Version") != VERSION:
+            text = f"This server speaks version {VERSION} of WebSocket (RFC 6455) only.\n"
+            return web.Response(status=426, text=text, headers=UPGRADE)
         if "Origin" in request.headers:
             return web.Response(status=403, text="Web pages may not connect to this server.\n")
         if door.websockets >= self.room.peers:

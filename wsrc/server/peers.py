@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
 from wsrc.net.outbox import Unread
 from wsrc.net.served import Served
+from wsrc.net.websocket import check_utf8
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode
@@ -230,6 +231,7 @@ class _Peer:
         self._share.begin()
         now = self._time()
         try:
+            check_utf8(text)
             message = codec.decode(text)
             pause_s = self._costly.take(now) if isinstance(message, COSTLY) else 0.0
             sent = self._peers.act(lambda: self._relay.received(self._number, message, text, now))
@@ -249,7 +251,8 @@ class _Peer:
     def binary(self) -> None:
         """Take note of a binary message, which breaks the protocol."""
         self._share.begin()
-        error = RemoteProtocolError("Binary frames are not used; send JSON as text.")
+        why = "Binary frames are not used; send JSON as text."
+        error = RemoteProtocolError(why, CloseCode.NO_TEXT)
         self._share.done(self._wrong(error))
 
     def ping(self) -> None:

@@ -7,22 +7,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tests.support.raw_peer import LAST, PING, TEXT, frame
+from tests.support.raw_peer import LAST, PING, TEXT, frame, framed
 from wsrc.net.heads import Heads
 
 SIZES = (0, 1, 5, 125, 126, 127, 300, 65_535, 65_536, 70_000)
-
-
-def unmasked(octets: bytes) -> bytes:
-    """Return a frame without its mask."""
-    at = 2 + {126: 2, 127: 8}.get(octets[1] & 0x7F, 0)
-    return bytes([octets[0], octets[1] & 0x7F]) + octets[2:at] + octets[at + 4 :]
-
-
-def framed(size: int, *, masked: bool, opcode: int = LAST | TEXT) -> bytes:
-    """Return a frame with a payload that looks like heads of frames."""
-    octets = frame((b"\x81\x00" * size)[:size], opcode)
-    return octets if masked else unmasked(octets)
 
 
 def pieces(octets: bytes, cuts: list[int]) -> Iterator[bytes]:

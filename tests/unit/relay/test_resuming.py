@@ -186,10 +186,8 @@ def test_a_wrong_secret_is_told_to_the_claimant_and_the_operator() -> None:
     thief = world.user(name="thief")
     refused = thief.refused(resume(thief, session, "wrong"))
     assert code_of(refused) is ErrorCode.NO_SUCH_SESSION
-    assert (
-        world.notes[-1]
-        == f"Session {session[:8]} of user is not given to thief: There is no such session here."
-    )
+    sentence = "is not given to thief: There is no such session, or it cannot be resumed."
+    assert world.notes[-1] == f"Session {session[:8]} of user {sentence}"
     assert not any("wrong" in note for note in world.notes)
     back = world.user()
     back.ask(resume(back, session), m.Resumed)

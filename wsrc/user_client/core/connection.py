@@ -176,7 +176,7 @@ class Connection:
                 self._closing = True
             return str(exc)
         except RemoteProtocolError as exc:
-            link.close(CloseCode.PROTOCOL_ERROR, str(exc))
+            link.close(exc.close_code, str(exc))
             self._closing = True
             return f"closed by us because the server broke the protocol: {exc}"
 

@@ -44,6 +44,9 @@ _interrupted = _unless_in_doubt(e.NotExecutedError)
 
 
 def _ours(error: m.Error, _outcome: Outcome) -> e.WsrcError:
+    """Return our fault, which no card saw unless the error says so."""
+    if error.outcome is Outcome.UNKNOWN:
+        return e.OutcomeUnknownError(error.message)
     return e.LocalProtocolError(error.message)
 
 

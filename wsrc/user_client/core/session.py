@@ -25,6 +25,9 @@ from wsrc.user_client.core.faults import from_error
 from wsrc.user_client.core.limits import Limits
 from wsrc.user_client.core.requests import Hear, Requests
 
+AGAIN_S = 1.0
+"""When `resume` is sent again that was refused because there were too many."""
+
 
 class Session:
     """
@@ -65,6 +68,7 @@ class Session:
         self._over = asyncio.Event()
         self._tell_over: Callable[[WsrcError], None] | None = None
         self._keep_timer: asyncio.TimerHandle | None = None
+        self._again: asyncio.TimerHandle | None = None
         requests.sessions[self.name] = self
 
     async def ask(
@@ -146,6 +150,8 @@ class Session:
             self.lost(reason)
             return
         self._hold()
+        if self._again is not None:
+            self._again.cancel()
         self._perform(self._end.disconnected(self._now()))
 
     def complained(self, reason: str) -> bool:
@@ -260,6 +266,9 @@ class Session:
         if isinstance(effect.message, m.Resume):
             self._requests.post(effect.message, self._heard_of_resume)
             return
+        if isinstance(effect.message, m.Detach):
+            self._requests.tell(self._goodbye or effect.message)
+            return
         self._requests.drop(self._posted)
         try:
             self._id = self._posted = self._requests.post(effect.message, self._heard)
@@ -326,11 +335,17 @@ class Session:
                 self._perform(self._end.ended(said))
             case m.Error():
                 self._perform(self._end.refused(said, self._now()))
+                if said.code is ErrorCode.TOO_MANY and self._end.state is State.CUT:
+                    loop = asyncio.get_running_loop()
+                    self._again = loop.call_later(AGAIN_S, self._resume_again)
             case _:
                 self.lost("The answer to resume cannot be read.")
-        resumed = isinstance(said, m.Resumed | UnreadableError)
-        if resumed and self._end.state is State.OVER:
-            self._requests.tell(self._goodbye or m.Detach(session=self.name))
+                self._requests.tell(self._goodbye or m.Detach(session=self.name))
+
+    def _resume_again(self) -> None:
+        """Resume on the same connection."""
+        if self._end.state is State.CUT:
+            self._perform(self._end.connected())
 
     def _heard_of_detach(self, said: m.Message | UnreadableError) -> None:
         """Note that it is over; while the card is out of reach, it is asked again after that."""
