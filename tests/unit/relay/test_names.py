@@ -231,7 +231,8 @@ def test_a1_watchers_are_told_of_the_other_name() -> None:
     world.card(reader("S1", OTHER), name="b")
     told = [event for message in user.inbox for event in watching.hear(message)]
     assert {(change.value, card.reader) for change, card in told} == {
-        ("changed", "S1@a"),
+        ("removed", "S1"),
+        ("added", "S1@a"),
         ("added", "S1@b"),
     }
 
