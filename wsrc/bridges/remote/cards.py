@@ -111,6 +111,10 @@ class RemoteCards:
         if self._trouble is not None:
             raise self._trouble
 
+    async def looked(self) -> None:
+        """Wait as `begun` does, also for the first failure to reach the server."""
+        await self._begun.wait()
+
     async def run(self, report: Report) -> None:
         """Report all readers whenever one changed, and connect again for ever."""
         self._report = report
