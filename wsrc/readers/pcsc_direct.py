@@ -13,7 +13,7 @@ from wsrc.card.pcsc_numbers import (
     control_code,
     neutral_features,
 )
-from wsrc.errors import CardError, CardTransmissionError, ErrorCode, Outcome, RefusedError
+from wsrc.errors import CardError, ErrorCode, RefusedError
 from wsrc.readers import pcsc_api as api
 from wsrc.readers.base import Status
 
@@ -57,16 +57,8 @@ class PcscDirect:
         return value
 
     def set_attribute(self, name: str, value: bytes) -> None:
-        """
-        Set an attribute.
-
-        A driver that does not name the reason is told apart from one that has no such attribute,
-        as local programs see it: NOT_TRANSACTED of pcsc-lite.
-        """
+        """Set an attribute; errors as `get_attribute`."""
         code = self._scard.set_attribute(self._handle(), self._attribute(name), value)
-        if code == Code.SCARD_E_NOT_TRANSACTED:
-            told = f"does not set attribute {name} ({api.error_name(code)})."
-            raise CardTransmissionError(f"Reader {self._reader!r} {told}", Outcome.NOT_EXECUTED)
         self._check(code, f"no attribute {name} that can be set", api.NO_ATTRIBUTE)
 
     def close(self, *, eject: bool = False) -> None:

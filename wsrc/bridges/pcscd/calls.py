@@ -250,7 +250,7 @@ class Calls:
         return _fitting(value, asked.max_answer)
 
     def _set_attribute(self, program: Program, asked: asks.SetAttribute) -> Steps[None]:
-        """SCardSetAttrib."""
+        """SCardSetAttrib; what the reader does not let be set is SCARD_E_NOT_TRANSACTED."""
         reader = yield from self._at_rest(lambda: self._usable(program, asked.card).reader)
         yield from self._turns.ask(reader, write(self._turns, reader, asked))
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from wsrc import __version__
 from wsrc.bridges.pcscd.reader import Reader
 from wsrc.bridges.pcscd.requests import Control, Refused, SetAttribute
-from wsrc.bridges.pcscd.source import Ask, Steps
+from wsrc.bridges.pcscd.source import Ask, Failure, Steps
 from wsrc.bridges.pcscd.turns import Turns
 from wsrc.card.apdu import MAX_COMMAND_OCTETS
 from wsrc.card.pcsc_numbers import (
@@ -74,9 +74,16 @@ def read(turns: Turns, reader: Reader, name: str) -> Steps[bytes]:
 
 
 def write(turns: Turns, reader: Reader, asked: SetAttribute) -> Steps[None]:
-    """Set an attribute."""
-    name = name_of(asked.attribute)
-    yield from turns.with_reader(reader, lambda s: Ask(s.set_attribute, (name, asked.value)))
+    """Set an attribute; what cannot be set fails as on pcscd."""
+    name = attribute_name(asked.attribute)
+    if name is None:
+        raise Refused(Code.SCARD_E_NOT_TRANSACTED)
+    try:
+        yield from turns.with_reader(reader, lambda s: Ask(s.set_attribute, (name, asked.value)))
+    except Failure as failure:
+        if failure.code is Code.SCARD_E_UNSUPPORTED_FEATURE:
+            raise Refused(Code.SCARD_E_NOT_TRANSACTED, failure.reason) from failure
+        raise
 
 
 def is_known(name: str) -> bool:

@@ -26,6 +26,7 @@ from wsrc.bridges.pcscd.source import Failure, Park
 from wsrc.card.pcsc_numbers import Code
 
 UNSUPPORTED = Code.SCARD_E_UNSUPPORTED_FEATURE
+NOT_TRANSACTED = Code.SCARD_E_NOT_TRANSACTED
 FEATURES, ESCAPE = 0x42000D48, 0x42000001
 SERIAL = 0x00010103
 
@@ -121,7 +122,7 @@ def test_what_has_no_name_elsewhere_is_not_asked_for(world: World) -> None:
     for code in (0, 1, 0x00312000, 0x41FFFFFF):
         assert control(one, card, code) == (UNSUPPORTED, b"")
     assert one.simple(asks.GetAttribute(card, 0x7A999, 264)) is UNSUPPORTED
-    assert one.simple(asks.SetAttribute(card, 0x7A999, b"")) is UNSUPPORTED
+    assert one.simple(asks.SetAttribute(card, 0x7A999, b"")) is NOT_TRANSACTED
     assert world.log == ["open"]
 
 
@@ -149,7 +150,7 @@ def test_features_are_asked_for_once_while_the_card_is_ours(world: World) -> Non
         ("control", lambda card: asks.Control(card, ESCAPE, b"", 9), UNSUPPORTED),
         ("control", lambda card: asks.Control(card, FEATURES, b"", 9), UNSUPPORTED),
         ("get_attribute", lambda card: asks.GetAttribute(card, SERIAL, 9), UNSUPPORTED),
-        ("set_attribute", lambda card: asks.SetAttribute(card, SERIAL, b""), UNSUPPORTED),
+        ("set_attribute", lambda card: asks.SetAttribute(card, SERIAL, b""), NOT_TRANSACTED),
     ],
 )
 def test_what_the_reader_cannot_do(world: World, need: str, request_of: object, told: Code) -> None:
