@@ -189,9 +189,14 @@ def _heard(output: Output) -> Generator[None, None, None]:
         log.removeHandler(notes)
 
 
-def require_selection(client: Client, which: Filters) -> None:
+def require_selection(client: Client, which: Filters, *, several: bool = False) -> None:
     """
     Check that a card is selected.
+
+    Args:
+        client: Lists the cards.
+        which: The selection.
+        several: Whether several may be, or all by `--all`.
 
     Raises:
         RefusedError: If not; the sentence names the cards that there are.
@@ -203,8 +208,10 @@ def require_selection(client: Client, which: Filters) -> None:
     if len(cards) > MAX_NAMED:
         named.append(f"and {len(cards) - MAX_NAMED} more")
     there = " These are there:" if cards else " There is none now."
+    what, ways = ("cards", ", or --all for all of them") if several else ("card", "")
     raise NothingSelectedError(
-        "Say which card, with --iccid, --eid, --atr, --reader, --label or --card." + there, named
+        f"Say which {what}, with --iccid, --eid, --atr, --reader, --label or --card{ways}.{there}",
+        named,
     )
 
 

@@ -83,6 +83,20 @@ def _load() -> api.Scard:
     return api.Scard(scard) if library is None else PcscLite(scard, library)
 
 
+def reader_names() -> frozenset[str]:
+    """Return what the readers of this machine's PC/SC are called; none where it cannot be asked."""
+    try:
+        scard = _load()
+    except CardError:
+        return frozenset()
+    code, context = scard.establish_context()
+    if code != Code.SCARD_S_SUCCESS:
+        return frozenset()
+    code, names = scard.list_readers(context)
+    scard.release_context(context)
+    return frozenset(map(shown, names if code == Code.SCARD_S_SUCCESS else ()))
+
+
 class PcscSource:
     """
     All readers of the PC/SC service whose names fit.

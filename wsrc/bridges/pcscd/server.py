@@ -164,7 +164,6 @@ class Server:
     """Runs the calls of all programs; made by `running`."""
 
     def __init__(self, tasks: asyncio.TaskGroup, source: CardSource) -> None:
-        self.readers_seen = 0
         self._loop = asyncio.get_running_loop()
         self._tasks = tasks
         self._source = source
@@ -178,7 +177,6 @@ class Server:
 
     def readers_are(self, seen: Sequence[Seen]) -> None:
         """Take all readers that the source sees now."""
-        self.readers_seen = len(seen)
         self._machine.readers_are(seen)
         self._settle()
 
