@@ -80,8 +80,14 @@ class Agent:
         self._stopping = False
         self._stopped = threading.Event()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve all readers until `stop` is set, then say goodbye and power the cards off."""
+    async def run(self, stop: asyncio.Event) -> list[str]:
+        """
+        Serve all readers until `stop` is set, then say goodbye and power the cards off.
+
+        Returns:
+            The names of the readers that did not answer, whose cards may have power still.
+        """
+        last: list[SlotAgent] = []
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -91,16 +97,20 @@ class Agent:
                     threading.Thread(target=self._watch, args=args, name=name, daemon=True).start()
                 connected = tasks.create_task(self._keep_connected(), name="connection")
                 await stop.wait()
+                last = [each.agent for each in (*self._served.values(), *self._leaving.values())]
                 await self._say_goodbye(connected)
         finally:
             self._stopped.set()
             for source in self._sources:
                 source.stop()
+        return [each.info.name for each in last if not each.powered_off]
 
     async def _say_goodbye(self, connected: "asyncio.Task[None]") -> None:
         self._stopping = True
         for served in (*self._served.values(), *self._leaving.values()):
-            served.agent.end_sessions(ErrorCode.READER_UNAVAILABLE, "The card client stops.")
+            served.agent.end_sessions(
+                ErrorCode.READER_UNAVAILABLE, "The card client stops.", last=True
+            )
         if self._link is not None:
             self._link.close(CloseCode.GOING_AWAY, "The card client stops.")
             await asyncio.wait([connected], timeout=GOODBYE_S)

@@ -83,8 +83,14 @@ async def _run(agent: Agent) -> None:
     loop = asyncio.get_running_loop()
     for number in heeded(*ENDING):
         loop.add_signal_handler(number, stop.set)
-    await agent.run(stop)
-    _log.info("Stopped: all cards are powered off")
+    silent = await agent.run(stop)
+    if silent:
+        _log.warning(
+            "Stopped: the cards in these readers may have power still, for the readers did not "
+            "answer: %s", ", ".join(silent),
+        )  # fmt: skip
+    else:
+        _log.info("Stopped: all cards are powered off")
 
 
 def main() -> None:

@@ -22,10 +22,10 @@ class ReaderIds:
     """
     Ids of readers, no two of which are alike.
 
-    A reader is called by its serial number, else by its position, else by its name and host. A
-    serial number that two readers report is the id of neither, whichever came first: each is told
-    from the other by its position, else by its name. It stays so when one of them is unplugged,
-    for as long as the card client runs, since nobody knows which one is left.
+    A reader is called by its serial number, else by its position and host, else by its name and
+    host. A serial number that two readers report is the id of neither, whichever came first: each
+    is told from the other by its position, else by its name. It stays so when one of them is
+    unplugged, for as long as the card client runs, since nobody knows which one is left.
 
     Args:
         host: Name of the card host.
@@ -68,9 +68,11 @@ class ReaderIds:
         by_name = f"{known.name}@{self._host}"
         if known.stable == known.name:
             return by_name
+        of_host = bool(known.position) and known.stable.startswith(known.position)
         if known.stable not in self._shared:
-            return known.stable
-        return f"{known.stable}/{known.position if self._is_placed(known) else by_name}"
+            return f"{known.stable}@{self._host}" if of_host else known.stable
+        by_place = f"{known.position}@{self._host}"
+        return f"{known.stable}/{by_place if self._is_placed(known) else by_name}"
 
     def _is_placed(self, known: _Known) -> bool:
         """Return whether its position tells a reader from all that report the same number."""

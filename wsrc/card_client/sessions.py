@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-CLOSE_S = 10.0
-"""Longest power-off."""
+CLOSE_S, LAST_CLOSE_S = 10.0, 2.0
+"""Longest power-off, and the longest of one when the program ends."""
 
 _GONE = "The card that was in {} is not there any more."
 
@@ -397,21 +397,31 @@ class Sessions:
             _log.info("Session %s on %s ended: %s", held.session[:8], name, sentence)
             self._replies.over(held.end, code, sentence)
 
-    async def power_off(self) -> None:
-        """Strike all sessions and release the card."""
+    async def power_off(self, *, last: bool) -> bool:
+        """
+        Strike all sessions and release the card; return whether it was released.
+
+        Args:
+            last: Whether the program ends, and waits for no reader that hangs.
+        """
+        closed = True
         for held in [*self._loose, *self.turns.clear()[:1]]:
-            await self._close(held.direct)
+            limit_s = LAST_CLOSE_S if last else CLOSE_S
+            closed = await self._close(held.direct, limit_s=limit_s) and closed
+        return closed
 
     async def _fail(self, failure: CardError) -> None:
         await self.end(failure.code, str(failure))
         self._sight.failed(failure)
 
-    async def _close(self, held: Direct, *, eject: bool = False) -> None:
+    async def _close(self, held: Direct, *, eject: bool = False, limit_s: float = CLOSE_S) -> bool:
         """Release the card; one that hangs is reset when it is next connected to."""
         try:
-            await self._thread.call(lambda: held.close(eject=eject), CLOSE_S)
+            await self._thread.call(lambda: held.close(eject=eject), limit_s)
         except CardError as exc:
             _log.warning("%s: the card could not be powered off: %s", self._card.info.name, exc)
+            return False
+        return True
 
 
 def is_copy(asked: m.Forwarded, end: CardEnd) -> bool:

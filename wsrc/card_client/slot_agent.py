@@ -24,6 +24,8 @@ class SlotAgent:
     """
     Serves one reader; `info` is what the server is told of it.
 
+    `powered_off` tells, when `run` has ended, whether the card was.
+
     Args:
         settings: The operator's.
         name: Name of the reader at its source.
@@ -50,6 +52,8 @@ class SlotAgent:
         self._turns, self._inbox = self._sessions.turns, self._sessions.inbox
         self._to_refresh = False
         self._new_id: str | None = None
+        self._last = False
+        self.powered_off = True
 
     async def run(self) -> None:
         """Serve the reader until cancelled, then power its card off."""
@@ -62,7 +66,7 @@ class SlotAgent:
                 self._take_new_id()
         finally:
             self._sight.close()
-            await self._sessions.power_off()
+            self.powered_off = await self._sessions.power_off(last=self._last)
             self._thread.stop()
 
     async def _next_job(self) -> Job:
@@ -176,8 +180,13 @@ class SlotAgent:
 
         self._jobs.put_nowait(job)
 
-    def end_sessions(self, code: ErrorCode, sentence: str) -> None:
-        """End all sessions now, whatever is being done; the owner of `run` cancels it."""
+    def end_sessions(self, code: ErrorCode, sentence: str, *, last: bool = False) -> None:
+        """
+        End all sessions now, whatever is being done; the owner of `run` cancels it.
+
+        With `last` the program ends, and does not wait long for a reader that hangs.
+        """
+        self._last = last
         self._sessions.strike(code, sentence)
         for resume in self._inbox.strike_all_but(m.Detach):
             if isinstance(resume, m.Resume):

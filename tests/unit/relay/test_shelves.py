@@ -14,7 +14,7 @@ from wsrc.relay.records import CardPeer, Slot
 from wsrc.relay.shelves import LOOKED_AT, Bounds, Shelves
 from wsrc.selection import Filter, keys_of, names_of
 
-FEW, MANY = 100, 6 * LOOKED_AT
+FEW, MANY = 100, 3 * LOOKED_AT
 A_PAGE = 60_000
 """Lines of code that a page takes at most: some milliseconds."""
 
@@ -80,7 +80,7 @@ def test_b16_one_that_is_named_is_found_without_looking_through_all(
     "which", [{}, {"any": "*0*77*"}, {"any": "*nothing*"}, {"label": "shelf 1*", "any": "*7"}]
 )
 def test_b16_a_page_looks_at_so_many_cards_and_no_more(which: dict[str, str], many: Shop) -> None:
-    worst = max(steps(lambda at=at: many.one(at, **which)) for at in (0, 1, MANY // 2, MANY - 1))
+    worst = max(steps(lambda at=at: many.one(at, **which)) for at in (0, MANY // 2))
     assert worst <= A_PAGE
 
 
@@ -95,8 +95,8 @@ def test_b16_what_is_too_common_to_be_looked_up_is_looked_through(many: Shop) ->
     [
         ({"label": "*77"}, [n for n in range(1, MANY + 1) if n % 100 == 77]),
         ({"any": "*elf 77"}, [77]),
-        ({"any": "*f*7777"}, [7777]),
-        ({"reader": "r12*", "label": "*345"}, [n for n in (12345,) if n <= MANY]),
+        ({"any": "*f*5555"}, [5555]),
+        ({"reader": "r12*", "label": "*234"}, [n for n in (1234,) if n <= MANY]),
         ({"any": "nothing"}, []),
         ({"iccid": "--"}, []),
         ({"label": "shelf 5", "iccid": iccid(6)}, []),
