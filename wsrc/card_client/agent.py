@@ -275,7 +275,8 @@ class Agent:
             try:
                 message, _ = await link.receive()
             except UnreadableError as exc:
-                link.send(m.error(exc.code, str(exc), id=exc.id, outcome=Outcome.NOT_EXECUTED))
+                ids = {"id": exc.id, "session": exc.session}
+                link.send(m.error(exc.code, str(exc), outcome=Outcome.NOT_EXECUTED, **ids))
                 continue
             except RemoteProtocolError as exc:
                 link.send(m.error(exc.code, str(exc)))

@@ -12,6 +12,7 @@ from wsrc.protocol.fields import (
     ResponseData,
     Session,
     StatusWord,
+    Whole,
     means,
 )
 from wsrc.protocol.parts import CardInfo, LeaseInfo, Numbered, Step, StepResult
@@ -63,7 +64,7 @@ class BatchResp(Numbered, frozen=True, tag="batch_resp", kw_only=True):
         tuple[StepResult, ...], means("One for each command that the card answered, in their order")
     ]
     stopped: Annotated[
-        int | None,
+        Whole | None,
         means("Index of the command whose status word did not match, from 0; absent if none"),
     ] = None
     error: Annotated[

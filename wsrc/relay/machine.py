@@ -5,10 +5,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from wsrc.card.identify import ISD_R_AIDS
-from wsrc.errors import ErrorCode, RemoteProtocolError
+from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, canonical, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
+from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.relay import card_clients, endings, leases, queue, resuming, users
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
@@ -92,7 +93,9 @@ class Relay:
             except RemoteProtocolError as exc:
                 self._break_off(record, exc)
         elif record is not None:
-            self._state.refuse(record, error.id, error.code, str(error))
+            fields = {"session": error.session} if error.session is not None else {}
+            outcome = Outcome.NOT_EXECUTED if fields else None
+            self._state.refuse(record, error.id, error.code, str(error), outcome=outcome, **fields)
         return self._effects(now)
 
     def malformed(self, peer: int, error: RemoteProtocolError, now: float) -> list[Effect]:
@@ -172,6 +175,9 @@ class Relay:
         elif isinstance(record, UserPeer) and message.id is None:
             why = f"{tag_of(message)!r} has no id to answer it by."
             self._state.refuse(record, None, ErrorCode.BAD_MESSAGE, why)
+        elif isinstance(record, UserPeer) and not 0 <= (message.id or 0) <= MAX_USER_ID:
+            why = f"The id of a user client's {tag_of(message)!r} is from 0 to {MAX_USER_ID}."
+            self._state.refuse(record, message.id, ErrorCode.BAD_MESSAGE, why)
         elif isinstance(record, UserPeer):
             users.received(self._state, record, message, text, now)
         else:

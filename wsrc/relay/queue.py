@@ -63,8 +63,7 @@ def refuse(
     elif slot.state is m.CardState.MUTE:
         code, why = ErrorCode.CARD_UNRESPONSIVE, f"The card in {slot.info.name} gives no ATR."
     elif slot.state is m.CardState.IN_USE:
-        code = ErrorCode.READER_IN_USE
-        why = f"Another program on {slot.peer.name} uses the card in {slot.info.name}."
+        code, why = ErrorCode.READER_IN_USE, _in_use(slot)
     elif slot.settling:
         code = ErrorCode.CARD_BUSY
         why = f"The card in {slot.info.name} is still being reset or identified; try again."
@@ -73,6 +72,13 @@ def refuse(
     infos = state.lease_infos(slot) if slot is not None else ()
     lease = infos[0] if infos else None
     state.refuse(user, select.id, code, why, lease=lease, others=infos[1:])
+
+
+def _in_use(slot: Slot) -> str:
+    host, reader, state = slot.peer.name, slot.info.name, slot.info.state
+    if not state.known:
+        return f"The card in {reader} cannot be had now: {host} says that it is {str(state)!r}."
+    return f"Another program on {host} uses the card in {reader}."
 
 
 def refuse_ambiguous(

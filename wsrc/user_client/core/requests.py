@@ -22,6 +22,7 @@ from wsrc.errors import (
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import UnreadableError, tag_of
 from wsrc.protocol.conversation import ANSWERS
+from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.user_client.core.faults import from_error
 
 MAX_WAIT_S = 31_536_000.0
@@ -176,8 +177,7 @@ class Requests:
         Raises:
             LocalProtocolError: If it cannot be written, or is too long.
         """
-        self._last_id += 1
-        numbered = msgspec.structs.replace(request, id=self._last_id)
+        numbered = self._numbered(request)
         if not self._connected or not self._send(numbered):
             return None
         self._posted[self._last_id] = _Posted(numbered, heard)
@@ -190,8 +190,14 @@ class Requests:
 
     def tell(self, request: m.Message) -> None:
         """Send a request whose answer does not matter, if there is a connection."""
-        self._last_id += 1
-        self._send(msgspec.structs.replace(request, id=self._last_id))
+        self._send(self._numbered(request))
+
+    def _numbered(self, request: m.Message) -> m.Message:
+        """Give a request the next id; after the highest come those that are not open again."""
+        self._last_id = self._last_id % MAX_USER_ID + 1
+        while self._last_id in self._posted:
+            self._last_id = self._last_id % MAX_USER_ID + 1
+        return msgspec.structs.replace(request, id=self._last_id)
 
     def owe(self, goodbye: m.Detach) -> None:
         """Give a card back on the next connection, before anything else is asked on it."""
