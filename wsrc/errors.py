@@ -160,9 +160,14 @@ class Outcome(Word):
 
 
 class WsrcError(Exception):
-    """Base of every error that WSRC raises on purpose."""
+    """
+    Base of every error that WSRC raises on purpose.
+
+    `retry_after_s` is when it may be otherwise, where whoever refused has said so.
+    """
 
     code: ErrorCode = ErrorCode.INTERNAL
+    retry_after_s: float | None = None
 
 
 class ProtocolError(WsrcError):

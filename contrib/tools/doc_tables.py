@@ -38,8 +38,8 @@ from wsrc.words import Word
 ROOT = Path(__file__).resolve().parents[2]
 
 OBJECTS = (
-    m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.RunningSession, m.ReaderView, m.Step,
-    m.StepResult,
+    m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.RunningSession, m.ReaderView,
+    m.ServerLimits, m.Step, m.StepResult,
 )  # fmt: skip
 NOTIFIED = (PcscReaderState, PcscReaders)
 ENUMS = (

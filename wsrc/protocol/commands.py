@@ -99,6 +99,10 @@ class Error(Numbered, frozen=True, tag="error", kw_only=True):
         means("Of a command, never of `resume`: whether the card may have run it; see Outcomes"),
     ] = None
     session: Session | None = None
+    retry_after_s: Annotated[
+        float | None,
+        means("Seconds after which it may be otherwise; absent where time alone changes nothing"),
+    ] = None
     candidates: Annotated[
         tuple[CardInfo, ...], means("At most 10 of the cards that an ambiguous selection matches")
     ] = ()

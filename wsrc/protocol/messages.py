@@ -50,6 +50,7 @@ from wsrc.protocol.parts import (
     ReaderState as ReaderState,
     RunningSession as RunningSession,
     Selecting as Selecting,
+    ServerLimits as ServerLimits,
     Step as Step,
     StepResult as StepResult,
 )
@@ -136,6 +137,9 @@ class HelloAck(Message, frozen=True, tag="hello_ack", kw_only=True):
         tuple[str, ...], means("What the server can do; see Hello and versions")
     ] = ()
     server: Annotated[str | None, means("Name of the server")] = None
+    limits: Annotated[
+        ServerLimits | None, means("What the server takes and grants; absent in the first form")
+    ] = None
 
 
 class ListCards(Selecting, frozen=True, tag="list_cards", kw_only=True):

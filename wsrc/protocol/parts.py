@@ -164,6 +164,41 @@ class RunningSession(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     instance: Annotated[str | None, means("The run of the user client, as in `attach`")] = None
 
 
+class ServerLimits(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """
+    What a server takes and grants; of a limit that is absent nothing is told.
+
+    Who asks for more seconds is given as many as there are; any other limit is one of messages
+    that are refused.
+    """
+
+    message_octets: Annotated[
+        Whole | None, means("Octets of the longest message that the server takes")
+    ] = None
+    batch_commands: Annotated[Whole | None, means("To a user: commands in one `batch`")] = None
+    sessions: Annotated[
+        Whole | None,
+        means("To a user: cards that one connection has, waits for, or resumes"),
+    ] = None
+    readers: Annotated[Whole | None, means("To a card client: readers that it may have")] = None
+    wait_max_s: Annotated[float | None, means("To a user: longest `wait_s`, in seconds")] = None
+    keep_s: Annotated[
+        float | None, means("Longest `keep_s`, in seconds; 0 where no session is resumed")
+    ] = None
+    lease_idle_s: Annotated[
+        float | None,
+        means("To a user: seconds after which an unused card is taken back; 0 is no limit"),
+    ] = None
+    command_s: Annotated[
+        float | None,
+        means("Seconds for which the server waits for the answer to a command, twice for a batch"),
+    ] = None
+    attach_s: Annotated[
+        float | None,
+        means("To a card client: seconds to answer `attach`, and `detach`"),
+    ] = None
+
+
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     """One command of a batch."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from wsrc.card.identify import ISD_R_AIDS
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import UnreadableError, canonical, tag_of
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, canonical, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.relay import card_clients, endings, leases, queue, resuming, users
@@ -132,6 +132,7 @@ class Relay:
         """
         state = self._state
         state.draining = True
+        state.reconnect_in_s = reconnect_in_s
         for record in state.peers.values():
             if isinstance(record, UserPeer):
                 queue.drain(state, record)
@@ -191,7 +192,13 @@ class Relay:
         state.timers.clear(("hello", record.number, None))
         record.phase = Phase.OPEN
         record.name = printable(message.name) or record.name
-        ack = m.HelloAck(id=message.id, version=m.VERSION, features=FEATURES, server=self._name)
+        ack = m.HelloAck(
+            id=message.id,
+            version=m.VERSION,
+            features=FEATURES,
+            server=self._name,
+            limits=_limits_for(record, state.limits),
+        )
         state.send(record, ack)
         self._replace(record, _instance(record, message), now)
         if isinstance(record, UserPeer):
@@ -338,6 +345,27 @@ class Relay:
         traffic = Traffic()
         adapter.to_peer(effect.message, traffic)
         self._settle(record, traffic, now)
+
+
+def _limits_for(record: Peer, limits: Limits) -> m.ServerLimits:
+    """Return what a peer is told of the limits."""
+    if isinstance(record, CardPeer):
+        return m.ServerLimits(
+            message_octets=MAX_MESSAGE_OCTETS,
+            readers=limits.max_readers_per_card_client,
+            keep_s=limits.keep_s,
+            command_s=limits.command_s,
+            attach_s=limits.attach_s,
+        )
+    return m.ServerLimits(
+        message_octets=MAX_MESSAGE_OCTETS,
+        batch_commands=m.MAX_BATCH,
+        sessions=limits.max_sessions_per_user,
+        wait_max_s=limits.wait_max_s,
+        keep_s=limits.keep_s,
+        lease_idle_s=limits.lease_idle_s,
+        command_s=limits.command_s,
+    )
 
 
 def _instance(record: Peer, hello: m.Hello) -> str | None:

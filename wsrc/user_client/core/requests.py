@@ -115,6 +115,7 @@ class Requests:
 
     def __init__(self, send: Callable[[m.Message], bool], keep_s: float) -> None:
         self.sessions: dict[str, Listener] = {}
+        self.limits = m.ServerLimits()
         self._send = send
         self._repeats = keep_s > 0
         self._return_s = min(keep_s, RETURN_S)
@@ -330,16 +331,20 @@ class Requests:
             self.tell(m.Cancel(target=asked.id, session=m.session_of(asked.request)))
 
 
-def bounded_wait(wait_s: float) -> float:
+def bounded_wait(wait_s: float, most_s: float | None = None) -> float:
     """
     Return how long a server is asked to wait for a card, even where that is for ever.
+
+    Args:
+        wait_s: How long a program would wait.
+        most_s: What the server says that it waits at most.
 
     Raises:
         LocalProtocolError: If it is less than 0, or not a number.
     """
     if not wait_s >= 0:
         raise LocalProtocolError(f"The wait for a card must be 0 or more seconds, not {wait_s}.")
-    return min(wait_s, MAX_WAIT_S)
+    return min(wait_s, MAX_WAIT_S if most_s is None else max(0.0, most_s))
 
 
 def _check_answer(request: m.Message, message: m.Message) -> None:
