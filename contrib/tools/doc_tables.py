@@ -107,14 +107,14 @@ def notifications() -> str:
 
 
 def enums() -> str:
-    """Return the closed lists of words."""
+    """Return the lists of words."""
     return "\n\n".join(
         f"#### {_title(kind)}\n\n{_prose(kind)}\n\n{words('Value', kind)}" for kind in ENUMS
     )
 
 
 def words(title: str, kind: type[Word]) -> str:
-    """Return the words of a closed list."""
+    """Return the words of a list."""
     return table((title, "Meaning"), ((f"`{word}`", word.meaning) for word in kind))
 
 
@@ -242,7 +242,7 @@ def _prose(kind: type) -> str:
 
 
 def _title(kind: type) -> str:
-    """Return the heading of an object or of a closed list, as `Card state` of CardState."""
+    """Return the heading of an object or of a list, as `Card state` of CardState."""
     parts = re.findall("[A-Z][a-z]*", kind.__name__.removesuffix("Info"))
     return " ".join(parts).capitalize()
 
