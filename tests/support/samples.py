@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples of every message, and a walk over the fields of all that are in them."""
 
+import functools
+import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -8,7 +10,7 @@ import msgspec
 from msgspec import inspect
 
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import BY_TAG
+from wsrc.protocol.codec import BY_TAG, encode
 
 Json = dict[str, Any]
 
@@ -34,7 +36,7 @@ class Place(NamedTuple):
         """Return a sample of the message that holds a value here."""
         text = sample(self.kind)
         inside: Any = text
-        info = inspect.type_info(self.kind)
+        info: inspect.Type = _info(self.kind)
         for step in self.path[:-1]:
             if isinstance(step, int):
                 inside, info = inside[step], dict(_items(info))[step]
@@ -46,10 +48,15 @@ class Place(NamedTuple):
         return text
 
 
+@functools.cache
+def _info(kind: type[msgspec.Struct]) -> inspect.Type:
+    return inspect.type_info(kind)
+
+
 def every_field() -> Iterator[Place]:
     """Yield every field of every message, also of the objects within."""
     for kind in BY_TAG.values():
-        info = inspect.type_info(kind)
+        info = _info(kind)
         assert isinstance(info, inspect.StructType)
         yield from _fields(kind, (), info)
 
@@ -103,7 +110,7 @@ def _held(kind: inspect.Type) -> inspect.Type:
 
 def sample(kind: type[msgspec.Struct]) -> Json:
     """Return a message, or an object, with just the fields that must be there."""
-    made = sample_of(inspect.type_info(kind))
+    made = sample_of(_info(kind))
     assert isinstance(made, dict)
     return made
 
@@ -132,3 +139,23 @@ def sample_of(held: inspect.Type) -> Any:  # noqa: PLR0911 - one line for each k
             return "9000"
         case other:
             raise TypeError(str(other))
+
+
+def at(message: m.Message, place: Place) -> Any:
+    """Return what a message has at a place, as it is written."""
+    inside: Any = json.loads(encode(message))
+    for step in place.path:
+        inside = inside[step] if isinstance(step, int) else inside.get(step, place.field.default)
+    return inside
+
+
+NUMBERS = places(lambda held: isinstance(held, inspect.IntType))
+"""The places of whole numbers."""
+
+WRITTEN = ("{}", "{}.0", "{}e0")
+"""How a whole number may be written."""
+
+
+def number_at(place: Place, digits: str) -> str:
+    """Return the text of a sample that has a number there."""
+    return json.dumps(place.holding("NUMBER")).replace('"NUMBER"', digits)
