@@ -266,6 +266,7 @@ class Agent:
         )
         self._link = link
         ack = await greet(link, hello, CONNECT_S, "the server")
+        self._replies.longest = link.longest or MAX_MESSAGE_OCTETS
         for agent in named:
             agent.connection_back()
         _log.info("Connected to %s at %s", ack.server, self._settings.server_url)

@@ -7,6 +7,7 @@ import msgspec
 
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.session import CardEnd, Ended
 
 NO_SESSION = "The card client has no such session."
@@ -21,10 +22,13 @@ class Replies:
 
     Args:
         send: Takes messages for the server, and drops them while there is none.
+
+    `longest` is how many octets a message to the server may have, as it says.
     """
 
     def __init__(self, send: Callable[[m.Message], None]) -> None:
         self.send = send
+        self.longest = MAX_MESSAGE_OCTETS
         self._ended = Ended()
 
     def answer(self, asked: m.Forwarded, end: CardEnd, answer: m.Answer) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from wsrc.card.slot import Disposition, Share
 from wsrc.card_client import blocking
-from wsrc.card_client.attachment import Attachment, Held
+from wsrc.card_client.attachment import Attachment, Held, Room
 from wsrc.card_client.identification import Identification
 from wsrc.card_client.inbox import Inbox
 from wsrc.card_client.replies import NO_SESSION, Replies
@@ -127,7 +127,8 @@ class Sessions:
             self._check_state(asked)
         sharing = next(iter(self.turns.sessions.values()), None)
         try:
-            held = await take(asked, sharing, self._thread, self._run, self._settings.command_s)
+            room = Room(self._settings.command_s, lambda: self._replies.longest)
+            held = await take(asked, sharing, self._thread, self._run, room)
         except ReaderInUseError as exc:
             raise ReaderInUseError(self._used_elsewhere(), exc.outcome) from exc
         try:

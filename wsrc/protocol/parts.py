@@ -99,7 +99,7 @@ class Identities(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     atr: Annotated[str, means("Answer to reset, in hexadecimal digits")] = msgspec.field(
         default="", name="ATR"
     )
-    eid: Annotated[str | None, means("The first EID, 32 decimal digits")] = msgspec.field(
+    eid: Annotated[str | None, means("The first EID, 32 digits")] = msgspec.field(
         default=None, name="EID"
     )
     iccid: Iccid | None = msgspec.field(default=None, name="ICCID")
