@@ -251,6 +251,8 @@ class Agent:
                 RefusedError,
                 RemoteProtocolError,
             ) as exc:
+                if exc.retry_after_s is not None:
+                    self._return_in_s = exc.retry_after_s
                 if not self._stopping:
                     url = self._settings.server_url
                     _log.warning("Not connected to %s: %s", url, str(exc).removeprefix(f"{url}: "))
@@ -258,10 +260,8 @@ class Agent:
                 self._disconnected()
             if self._stopping:
                 return
-            wait_s = backoff.wait_s()
-            if self._return_in_s is not None:
-                wait_s, self._return_in_s = max(wait_s, self._return_in_s), None
-            await asyncio.sleep(wait_s)
+            at_least, self._return_in_s = self._return_in_s, None
+            await asyncio.sleep(backoff.wait_s(at_least))
 
     async def _greet(self, link: Link) -> None:
         """Send `hello` with all readers; what changes meanwhile follows as it happens."""
@@ -278,6 +278,7 @@ class Agent:
         )
         self._link = link
         ack = await greet(link, hello, CONNECT_S, "the server")
+        self._replies.longest = link.longest or MAX_MESSAGE_OCTETS
         for agent in named:
             agent.connection_back()
         _log.info("Connected to %s at %s", ack.server, self._settings.server_url)
@@ -295,7 +296,8 @@ class Agent:
             try:
                 message, _ = await link.receive()
             except UnreadableError as exc:
-                link.send(m.error(exc.code, str(exc), id=exc.id, outcome=Outcome.NOT_EXECUTED))
+                ids = {"id": exc.id, "session": exc.session}
+                link.send(m.error(exc.code, str(exc), outcome=Outcome.NOT_EXECUTED, **ids))
                 continue
             except RemoteProtocolError as exc:
                 link.send(m.error(exc.code, str(exc)))
@@ -312,7 +314,7 @@ class Agent:
             case m.Attach(reader=reader):
                 self._route(self._by_id(reader), message)
             case m.Restarting(reconnect_in_s=seconds):
-                self._return_in_s = min(max(seconds, 0.0), self._settings.reconnect_max_s)
+                self._return_in_s = seconds
             case m.Error(message=sentence):
                 _log.warning("The server says: %s", sentence)
             case m.StateNotification():

@@ -19,7 +19,6 @@ from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedErro
 from wsrc.octets import Octets
 from wsrc.process.logs import TRAFFIC
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.readers.base import Direct, ResetKind
 from wsrc.session import CardEnd
 
@@ -28,8 +27,8 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _RESETS = {Initialization.RESET: ResetKind.WARM, Initialization.UNPOWER: ResetKind.COLD}
-MAX_ANSWER_DIGITS = MAX_MESSAGE_OCTETS - 150_000
-"""No command of a batch begins after so much was answered: one more response must still fit."""
+ROOM_DIGITS = 150_000
+"""What must be left in a message for another command of a batch to begin: its response."""
 
 
 class Call(Protocol):
@@ -38,6 +37,18 @@ class Call(Protocol):
     async def __call__(self, held: Direct, function: Callable[[], T], /) -> T:
         """Return the result of the function; the card is released where it comes too late."""
         ...
+
+
+class Room(NamedTuple):
+    """
+    What a batch may take.
+
+    No command of it begins later than `batch_s` after the first; `longest` returns how many
+    octets a message to the server may have.
+    """
+
+    batch_s: float
+    longest: Callable[[], int]
 
 
 class Done(NamedTuple):
@@ -124,16 +135,16 @@ class Attachment(Held):
         asked: What was asked for; `keep_s` is what is granted.
         line: The card.
         call: Reaches the thread of the reader.
-        batch_s: No command of a batch begins later than this after the first.
+        room: What a batch may take.
     """
 
-    def __init__(self, asked: m.Attach, line: Line, call: Call, *, batch_s: float) -> None:
+    def __init__(self, asked: m.Attach, line: Line, call: Call, room: Room) -> None:
         super().__init__(asked, line.connection, call)
         self.line = line
         self.connection = line.connection
         self._raw_tpdu = asked.raw_tpdu
         self._look_ahead = asked.raw_tpdu and asked.look_ahead
-        self._batch_s = batch_s
+        self._room = room
 
     def attached(self) -> m.AttachAck:
         """Return the answer to `attach`."""
@@ -202,7 +213,7 @@ class Attachment(Held):
         stopped: int | None = None
         failure: CardError | None = None
         error: m.Error | None = None
-        deadline = asyncio.get_running_loop().time() + self._batch_s
+        deadline = asyncio.get_running_loop().time() + self._room.batch_s
         for at, step in enumerate(asked.steps):
             error = self._broken_off(deadline, results)
             if error is not None:
@@ -279,9 +290,10 @@ class Attachment(Held):
         if self.cancelled is not None:
             return m.error(ErrorCode.CANCELLED, "The batch was cancelled.", outcome=not_executed)
         if asyncio.get_running_loop().time() > deadline:
-            why = f"The batch took longer than {self._batch_s:g} s; the rest was not sent."
+            why = f"The batch took longer than {self._room.batch_s:g} s; the rest was not sent."
             return m.error(ErrorCode.COMMAND_TIMEOUT, why, outcome=not_executed)
-        if sum(2 * len(result.response) + 64 for result in results) > MAX_ANSWER_DIGITS:
+        digits = sum(2 * len(result.response) + 64 for result in results)
+        if digits > self._room.longest() - ROOM_DIGITS:
             why = "The responses of the batch fill a message; the rest was not sent."
             return m.error(ErrorCode.TOO_MANY, why, outcome=not_executed)
         return None

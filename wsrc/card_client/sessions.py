@@ -11,7 +11,7 @@ import msgspec
 
 from wsrc.card.slot import Disposition, Share
 from wsrc.card_client import blocking
-from wsrc.card_client.attachment import Attachment, Held
+from wsrc.card_client.attachment import Attachment, Held, Room
 from wsrc.card_client.identification import Identification
 from wsrc.card_client.inbox import Inbox
 from wsrc.card_client.replies import NO_SESSION, Replies
@@ -127,7 +127,8 @@ class Sessions:
             self._check_state(asked)
         sharing = next(iter(self.turns.sessions.values()), None)
         try:
-            held = await take(asked, sharing, self._thread, self._run, self._settings.command_s)
+            room = Room(self._settings.command_s, lambda: self._replies.longest)
+            held = await take(asked, sharing, self._thread, self._run, room)
         except ReaderInUseError as exc:
             raise ReaderInUseError(self._used_elsewhere(), exc.outcome) from exc
         try:
@@ -202,12 +203,19 @@ class Sessions:
         if failure is not None and not isinstance(failure, CardTransmissionError):
             await self._fail(failure)
 
-    def refuse(self, asked: m.Message, code: ErrorCode, sentence: str) -> None:
+    def refuse(
+        self,
+        asked: m.Message,
+        code: ErrorCode,
+        sentence: str,
+        *,
+        retry_after_s: float | None = None,
+    ) -> None:
         """Answer a request whose turn did not come, and is not to come, with an error."""
         held = self.turns.sessions.get(m.session_of(asked) or "")
         if held is not None and isinstance(asked, m.Forwarded):
             held.end.refused(asked)
-        self._replies.refuse(asked, code, sentence)
+        self._replies.refuse(asked, code, sentence, retry_after_s=retry_after_s)
 
     def _is_new(self, asked: m.Forwarded, current: Held) -> bool:
         """Return whether a request is to be carried out; deal with one that is not."""

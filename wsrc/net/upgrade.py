@@ -6,6 +6,8 @@ import hashlib
 
 from aiohttp import hdrs, web
 
+from wsrc.protocol.conversation import SUBPROTOCOL
+
 SWITCHING = 101
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -14,9 +16,10 @@ def accepted(request: web.Request) -> web.StreamResponse:
     """
     Return the answer to a request for a WebSocket: status 101, or what is wrong with it.
 
-    Nothing is agreed on but the WebSocket: no extension, no subprotocol.
+    No extension is agreed on, and our subprotocol where it is offered.
     """
-    if not web.WebSocketResponse().can_prepare(request).ok:
+    ready = web.WebSocketResponse(protocols=(SUBPROTOCOL,)).can_prepare(request)
+    if not ready.ok:
         text = "Handshake error: Connection or Sec-WebSocket-Key is not as RFC 6455 has it.\n"
         return web.Response(status=400, text=text)
     key = request.headers[hdrs.SEC_WEBSOCKET_KEY].encode()
@@ -26,4 +29,6 @@ def accepted(request: web.Request) -> web.StreamResponse:
         hdrs.CONNECTION: "Upgrade",
         hdrs.SEC_WEBSOCKET_ACCEPT: base64.b64encode(digest).decode(),
     }
+    if ready.protocol is not None:
+        headers[hdrs.SEC_WEBSOCKET_PROTOCOL] = ready.protocol
     return web.StreamResponse(status=SWITCHING, headers=headers)

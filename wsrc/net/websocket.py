@@ -26,7 +26,7 @@ class Link(Outbox):
     Args:
         socket: The WebSocket.
         transport: What it runs over; it is aborted where the peer keeps us from closing it.
-        longest: Octets of the longest message that is sent.
+        longest: Octets of the longest message that is sent; the peer may say otherwise later.
     """
 
     def __init__(

@@ -16,6 +16,7 @@ from wsrc.net.certificates import warnings_of
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
 from wsrc.net.tls import server_context
 from wsrc.net.upgrade import SWITCHING, accepted
+from wsrc.protocol.conversation import SUBPROTOCOL
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
@@ -38,6 +39,9 @@ VERSION = "13"
 
 UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": VERSION}
 """What says how to connect to whoever did otherwise (RFC 9110 section 15.5.22)."""
+
+FULL_S = "5"
+"""After how many seconds a client that finds the server full is to come again."""
 
 _POLL_S = 0.02
 
@@ -196,9 +200,20 @@ class App:
             return web.Response(status=426, text=text, headers=UPGRADE)
         if "Origin" in request.headers:
             return web.Response(status=403, text="Web pages may not connect to this server.\n")
+        offered = _offered(request)
+        if offered and SUBPROTOCOL not in offered:
+            text = f"The WebSocket subprotocol here is {SUBPROTOCOL}; offer it, or none.\n"
+            return web.Response(status=400, text=text)
         if door.websockets >= self.room.peers:
-            return web.Response(status=503, text="The server has reached its limit of peers.\n")
+            text, headers = "The server has reached its limit of peers.\n", {"Retry-After": FULL_S}
+            return web.Response(status=503, text=text, headers=headers)
         return None
+
+
+def _offered(request: web.Request) -> list[str]:
+    """Return the subprotocols that a client offers (RFC 6455 section 11.3.4)."""
+    lists = request.headers.getall("Sec-WebSocket-Protocol", ())
+    return [name for each in lists for name in (part.strip() for part in each.split(",")) if name]
 
 
 @web.middleware

@@ -71,6 +71,11 @@ class Session:
         self._again: asyncio.TimerHandle | None = None
         requests.sessions[self.name] = self
 
+    @property
+    def limits(self) -> m.ServerLimits:
+        """What the server takes."""
+        return self._requests.limits
+
     async def ask(
         self,
         request: m.Forwarded,
