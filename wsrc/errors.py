@@ -30,11 +30,11 @@ A class stores facts; `__str__` makes the sentence. `codec.UnreadableError` and
 `user_client.script.ScriptError` stand where they are raised, for nobody else has a use for them.
 """
 
-from wsrc.words import Word
+from wsrc.words import OpenWord, Word
 
 
-class ErrorCode(Word):
-    """Why a request was not answered with its result; stable, closed, on the wire."""
+class ErrorCode(OpenWord):
+    """Why a request was not answered with its result; stable, on the wire."""
 
     BAD_MESSAGE = (
         "bad_message",
@@ -48,7 +48,10 @@ class ErrorCode(Word):
     BAD_APDU = "bad_apdu", "Octets are no command APDU"
     UNKNOWN_MESSAGE = "unknown_message", "There is no such `msg_type` in this version"
     UNEXPECTED_MESSAGE = "unexpected_message", "The message is known, but has no place here or now"
-    NOT_SUPPORTED = "not_supported", "The peer cannot do that"
+    NOT_SUPPORTED = (
+        "not_supported",
+        "The peer cannot do that, or does not know a word of the request",
+    )
     TOO_MANY = (
         "too_many",
         "A limit of the server or of the card client is reached; of `resume`, ask again later",
@@ -110,15 +113,11 @@ class ErrorCode(Word):
     COMMAND_TIMEOUT = "command_timeout", "The card client did not answer within `command_s`"
     INTERNAL = "internal", "A bug; please report it with the log of the program"
 
-    @classmethod
-    def _missing_(cls, value: object) -> "ErrorCode":
-        """Read a code of a later version as the most general one."""
-        del value
-        return cls.INTERNAL
-
     @property
     def pcsc(self) -> str:
         """The PC/SC error that a program would be given for this code."""
+        if not self.known:
+            return _PCSC[ErrorCode.INTERNAL]
         return _PCSC.get(self, "SCARD_E_INVALID_PARAMETER")
 
 
@@ -160,11 +159,21 @@ class Outcome(Word):
     )
     UNKNOWN = "unknown", "The card may or may not have run it: look before you repeat it"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Outcome | None":
+        """Read a word of a later version as what promises nothing."""
+        return cls.UNKNOWN if isinstance(value, str) else None
+
 
 class WsrcError(Exception):
-    """Base of every error that WSRC raises on purpose."""
+    """
+    Base of every error that WSRC raises on purpose.
+
+    `retry_after_s` is when it may be otherwise, where whoever refused has said so.
+    """
 
     code: ErrorCode = ErrorCode.INTERNAL
+    retry_after_s: float | None = None
 
 
 class ProtocolError(WsrcError):

@@ -39,8 +39,8 @@ from wsrc.words import Word
 ROOT = Path(__file__).resolve().parents[2]
 
 OBJECTS = (
-    m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.RunningSession, m.ReaderView, m.Step,
-    m.StepResult,
+    m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.RunningSession, m.ReaderView,
+    m.ServerLimits, m.Step, m.StepResult,
 )  # fmt: skip
 NOTIFIED = (PcscReaderState, PcscReaders)
 ENUMS = (
@@ -108,14 +108,14 @@ def notifications() -> str:
 
 
 def enums() -> str:
-    """Return the closed lists of words."""
+    """Return the lists of words."""
     return "\n\n".join(
         f"#### {_title(kind)}\n\n{_prose(kind)}\n\n{words('Value', kind)}" for kind in ENUMS
     )
 
 
 def words(title: str, kind: type[Word]) -> str:
-    """Return the words of a closed list."""
+    """Return the words of a list."""
     return table((title, "Meaning"), ((f"`{word}`", word.meaning) for word in kind))
 
 
@@ -272,7 +272,7 @@ def _prose(kind: type) -> str:
 
 
 def _title(kind: type) -> str:
-    """Return the heading of an object or of a closed list, as `Card state` of CardState."""
+    """Return the heading of an object or of a list, as `Card state` of CardState."""
     parts = re.findall("[A-Z][a-z]*", kind.__name__.removesuffix("Info"))
     return " ".join(parts).capitalize()
 

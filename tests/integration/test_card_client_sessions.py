@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The card client at the wire: a server that cuts, restarts, repeats, and asks too late."""
 
-# Longer than the aim: all that a card client does at its wire, with one server that plays tricks.
+# Longer than the aim: one bench, and all that a server may do to a card client at the wire.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -407,3 +407,21 @@ async def test_a_card_client_that_stops_without_a_server_powers_its_cards_off() 
         peer.abort()
         peer, _ = await bench.connection()
     assert not bench.card.powered
+
+
+async def test_e31_what_a_later_server_asks_in_words_that_are_not_known_is_refused(
+    bench: Bench,
+) -> None:
+    peer = await bench.ready()
+    fields = {"session": "s1", "reader": bench.reader, "insertion": 1}
+    await peer.say("attach", **fields, share="half")
+    refused = await hear(peer, "error")
+    assert (refused["session"], refused["code"]) == ("s1", "not_supported")
+    assert refused["outcome"] == "not_executed"
+    await peer.say("attach", **fields, share=None, protocols=None, keep_s=None, raw_tpdu=None)
+    await hear(peer, "attach_ack")
+    await peer.say("reset_req", id=5, session="s1", kind="lukewarm")
+    refused = await hear(peer, "error")
+    assert (refused["id"], refused["session"], refused["code"]) == (5, "s1", "not_supported")
+    await peer.say("detach", session="s1", disposition="polish", code="rain")
+    await hear(peer, "detach_ack")

@@ -25,6 +25,7 @@ PIN = Octets.fromhex("0020000108 31323334ffffffff")
 ASK_PIN = Octets.fromhex("00200001")
 
 M = TypeVar("M", bound=m.Message)
+B = TypeVar("B", bound="Bench")
 
 
 class Gate:
@@ -194,7 +195,13 @@ class Bench:
 @asynccontextmanager
 async def benched(**chosen: float) -> AsyncIterator[Bench]:
     """Serve a reader with an identified card."""
-    bench = Bench(CardClientSettings(name="bench", command_s=10.0, **chosen))
+    async with running(Bench(CardClientSettings(name="bench", command_s=10.0, **chosen))) as bench:
+        yield bench
+
+
+@asynccontextmanager
+async def running(bench: B) -> AsyncIterator[B]:
+    """Run a bench, whose card is identified first."""
     loop = asyncio.get_running_loop()
 
     def report(slots: list[Slot]) -> None:

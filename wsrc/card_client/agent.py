@@ -240,6 +240,8 @@ class Agent:
                 RefusedError,
                 RemoteProtocolError,
             ) as exc:
+                if exc.retry_after_s is not None:
+                    self._return_in_s = exc.retry_after_s
                 if not self._stopping:
                     url = self._settings.server_url
                     _log.warning("Not connected to %s: %s", url, str(exc).removeprefix(f"{url}: "))
@@ -247,10 +249,8 @@ class Agent:
                 self._disconnected()
             if self._stopping:
                 return
-            wait_s = backoff.wait_s()
-            if self._return_in_s is not None:
-                wait_s, self._return_in_s = max(wait_s, self._return_in_s), None
-            await asyncio.sleep(wait_s)
+            at_least, self._return_in_s = self._return_in_s, None
+            await asyncio.sleep(backoff.wait_s(at_least))
 
     async def _greet(self, link: Link) -> None:
         """Send `hello` with all readers; what changes meanwhile follows as it happens."""
@@ -275,7 +275,8 @@ class Agent:
             try:
                 message, _ = await link.receive()
             except UnreadableError as exc:
-                link.send(m.error(exc.code, str(exc), id=exc.id, outcome=Outcome.NOT_EXECUTED))
+                ids = {"id": exc.id, "session": exc.session}
+                link.send(m.error(exc.code, str(exc), outcome=Outcome.NOT_EXECUTED, **ids))
                 continue
             except RemoteProtocolError as exc:
                 link.send(m.error(exc.code, str(exc)))
@@ -292,7 +293,7 @@ class Agent:
             case m.Attach(reader=reader):
                 self._route(self._by_id(reader), message)
             case m.Restarting(reconnect_in_s=seconds):
-                self._return_in_s = min(max(seconds, 0.0), self._settings.reconnect_max_s)
+                self._return_in_s = seconds
             case m.Error(message=sentence):
                 _log.warning("The server says: %s", sentence)
             case m.StateNotification():

@@ -3,6 +3,8 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.session import CardEnd, Ended
@@ -40,9 +42,17 @@ class Replies:
         """Answer a request that was taken in hand with an error."""
         self.answer(asked, end, _error(asked, code, sentence, outcome))
 
-    def refuse(self, asked: m.Message, code: ErrorCode, sentence: str) -> None:
+    def refuse(
+        self,
+        asked: m.Message,
+        code: ErrorCode,
+        sentence: str,
+        *,
+        retry_after_s: float | None = None,
+    ) -> None:
         """Answer a request that was not taken in hand, and is not to be, with an error."""
-        self.send(_error(asked, code, sentence, Outcome.NOT_EXECUTED))
+        error = _error(asked, code, sentence, Outcome.NOT_EXECUTED)
+        self.send(msgspec.structs.replace(error, retry_after_s=retry_after_s))
 
     def late(self, asked: m.Forwarded, end: CardEnd) -> None:
         """Answer a copy of a request that is not to be begun, or not to be answered, any more."""

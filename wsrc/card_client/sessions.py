@@ -202,12 +202,19 @@ class Sessions:
         if failure is not None and not isinstance(failure, CardTransmissionError):
             await self._fail(failure)
 
-    def refuse(self, asked: m.Message, code: ErrorCode, sentence: str) -> None:
+    def refuse(
+        self,
+        asked: m.Message,
+        code: ErrorCode,
+        sentence: str,
+        *,
+        retry_after_s: float | None = None,
+    ) -> None:
         """Answer a request whose turn did not come, and is not to come, with an error."""
         held = self.turns.sessions.get(m.session_of(asked) or "")
         if held is not None and isinstance(asked, m.Forwarded):
             held.end.refused(asked)
-        self._replies.refuse(asked, code, sentence)
+        self._replies.refuse(asked, code, sentence, retry_after_s=retry_after_s)
 
     def _is_new(self, asked: m.Forwarded, current: Held) -> bool:
         """Return whether a request is to be carried out; deal with one that is not."""

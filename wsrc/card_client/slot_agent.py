@@ -14,6 +14,7 @@ from wsrc.card_client.sight import Sight, same_card
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
+from wsrc.protocol.conversation import SOON_S
 from wsrc.readers.base import Reader, Slot, SlotState
 from wsrc.settings.load import CardClientSettings
 
@@ -190,7 +191,7 @@ class SlotAgent:
             return
         if self._inbox.full and not isinstance(message, m.Detach | m.Resume):
             why = f"{MAX_WAITING} requests wait for {self.info.name} already."
-            self._sessions.refuse(message, ErrorCode.TOO_MANY, why)
+            self._sessions.refuse(message, ErrorCode.TOO_MANY, why, retry_after_s=SOON_S)
             return
         current = self._turns.sessions.get(m.session_of(message) or "")
         if isinstance(message, m.Resume) and self._sessions.may_resume(message):

@@ -255,6 +255,8 @@ def error_document(exc: WsrcError) -> dict[str, Any]:
             content |= {"code": "interrupted", "outcome": exc.outcome.value}
         case _:
             pass
+    if exc.retry_after_s is not None:
+        content["retry_after_s"] = exc.retry_after_s
     return content
 
 

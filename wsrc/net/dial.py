@@ -13,10 +13,12 @@ from typing import Any
 import aiohttp
 
 from wsrc.errors import ConnectionLostError
+from wsrc.net.answers import retry_after
 from wsrc.net.masks import ClientSocket
 from wsrc.net.proxy import Proxy, proxy_for
 from wsrc.net.tls import RedirectedError, explain
 from wsrc.net.websocket import CLOSE_S, FLUSH_S, READ_LIMIT, Link
+from wsrc.protocol.conversation import SUBPROTOCOL
 from wsrc.settings.address import Address, Login
 
 _TIMEOUT = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)  # pyright: ignore[reportCallIssue]  # attrs-like
@@ -48,27 +50,50 @@ async def dial(
         ConnectionLostError: If the connection cannot be made; the sentence says why.
     """
     address = Address(url)
-    proxy = proxy_for(address)
     async with _http() as http:
-        try:
-            async with asyncio.timeout(connect_s):
-                socket = await http.ws_connect(
-                    **_way(address, proxy),
-                    ssl=context if context is not None else True,
-                    heartbeat=ping_s,
-                    max_msg_size=READ_LIMIT,
-                    timeout=_TIMEOUT,
-                    decode_text=False,
-                )
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
-            raise ConnectionLostError(explain(exc, address, proxy)) from exc
-        assert isinstance(socket, _Socket)
+        socket = await _connected(http, address, context, connect_s, ping_s)
         beneath: object = socket.get_extra_info("socket")
         try:
             async with _writing(Link(socket, socket.transport, longest=longest)) as link:
                 yield link
         finally:
             await _closed(beneath)
+
+
+async def _connected(
+    http: aiohttp.ClientSession,
+    address: Address,
+    context: ssl.SSLContext | None,
+    connect_s: float,
+    ping_s: float,
+) -> "_Socket":
+    """Return the WebSocket of a server, which speaks our protocol or does not say which."""
+    proxy = proxy_for(address)
+    try:
+        async with asyncio.timeout(connect_s):
+            socket = await http.ws_connect(
+                **_way(address, proxy),
+                ssl=context if context is not None else True,
+                heartbeat=ping_s,
+                max_msg_size=READ_LIMIT,
+                timeout=_TIMEOUT,
+                decode_text=False,
+                protocols=(SUBPROTOCOL,),
+            )
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
+        lost = ConnectionLostError(explain(exc, address, proxy))
+        lost.retry_after_s = retry_after(exc)
+        raise lost from exc
+    assert isinstance(socket, _Socket)
+    if socket.chosen not in {None, SUBPROTOCOL}:
+        beneath: object = socket.get_extra_info("socket")
+        await socket.close()
+        await _closed(beneath)
+        raise ConnectionLostError(
+            f"{address}: this is no WSRC server: it speaks {str(socket.chosen)[:40]!r}, which we "
+            "did not offer (RFC 6455 section 4.1); check the port and the path."
+        )
+    return socket
 
 
 def _http() -> aiohttp.ClientSession:
@@ -84,6 +109,7 @@ class _Socket(ClientSocket):
     def __init__(self, reader: Any, writer: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(reader, writer, *args, **kwargs)
         self.transport: asyncio.Transport = writer.transport
+        self.chosen: str | None = args[1].headers.get("Sec-WebSocket-Protocol")
 
 
 def _no_redirects() -> aiohttp.TraceConfig:
@@ -154,11 +180,17 @@ class Backoff:
         self._most_s = most_s
         self._next_s = least_s
 
-    def wait_s(self) -> float:
-        """Return the next wait: between half and all of the step that is due."""
+    def wait_s(self, at_least: float | None = None) -> float:
+        """
+        Return the next wait: between half and all of the step that is due.
+
+        Args:
+            at_least: For how long the server wants nobody, which counts up to `most_s`.
+        """
         step = self._next_s
         self._next_s = min(2 * step, self._most_s)
-        return step * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
+        wait_s = step * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
+        return max(wait_s, min(at_least or 0.0, self._most_s))
 
     def succeeded(self) -> None:
         """Begin again with the shortest wait."""

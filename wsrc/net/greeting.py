@@ -14,6 +14,8 @@ async def greet(link: Link, hello: m.Hello, limit_s: float, server: str) -> m.He
     """
     Send `hello`, before anything else can be sent, and return the answer.
 
+    From then on the link sends no message that is longer than the server takes.
+
     Args:
         link: A connection on which nothing was sent yet.
         hello: Who we are.
@@ -50,7 +52,10 @@ async def _greet(link: Link, hello: m.Hello, limit_s: float, server: str) -> m.H
         raise ConnectionLostError(f"{server} refused us: {exc}.") from exc
     except UnreadableError as exc:
         raise RemoteProtocolError(f"{server} does not speak WSRC: {exc}") from exc
-    return _checked(answer, server)
+    ack = _checked(answer, server)
+    if ack.limits is not None and ack.limits.message_octets is not None:
+        link.longest = ack.limits.message_octets
+    return ack
 
 
 def _checked(answer: m.Message, server: str) -> m.HelloAck:
@@ -64,7 +69,9 @@ def _checked(answer: m.Message, server: str) -> m.HelloAck:
         case m.HelloAck():
             return answer
         case m.Error():
-            raise RefusedError(answer.code or ErrorCode.INTERNAL, answer.message)
+            refused = RefusedError(answer.code or ErrorCode.INTERNAL, answer.message)
+            refused.retry_after_s = answer.retry_after_s
+            raise refused
         case _:
             why = f"{server} answered hello with {tag_of(answer)}; it must be hello_ack."
             raise RemoteProtocolError(why)

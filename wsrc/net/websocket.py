@@ -67,7 +67,7 @@ class Link:
     Args:
         socket: The WebSocket.
         transport: What it runs over; it is aborted where the peer keeps us from closing it.
-        longest: Octets of the longest message that is sent.
+        longest: Octets of the longest message that is sent; the peer may say otherwise later.
         unread: What all links of a program share, if they do.
         pace: When the next frame may be looked at; None is at once.
     """
@@ -83,7 +83,7 @@ class Link:
     ) -> None:
         self._socket = socket
         self._transport = transport
-        self._longest = longest
+        self.longest = longest
         self._unread = unread
         self._pace = pace
         self._queue: deque[bytes] = deque()
@@ -105,9 +105,9 @@ class Link:
         except UnicodeEncodeError as exc:
             what = codec.tag_of(message)
             raise LocalProtocolError(f"A text for {what!r} cannot be written in UTF-8.") from exc
-        if self._longest is not None and len(text) > self._longest:
+        if self.longest is not None and len(text) > self.longest:
             what, size = codec.tag_of(message), len(text)
-            why = f"A message {what!r} of {size} octets is too long; it may have {self._longest}."
+            why = f"A message {what!r} of {size} octets is too long; it may have {self.longest}."
             raise LocalProtocolError(why)
         self.forward(text)
 

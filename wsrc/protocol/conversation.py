@@ -7,6 +7,13 @@ from typing import NamedTuple, get_args
 from wsrc.protocol import messages as m
 from wsrc.words import Word
 
+SUBPROTOCOL = "wsrc.v1"
+"""Name of the protocol for WebSocket (RFC 6455 section 1.9)."""
+
+
+SOON_S = 1.0
+"""When what is refused because others are served first may be asked again, in seconds."""
+
 
 class Speaker(Word):
     """Who sent a message."""

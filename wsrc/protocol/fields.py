@@ -25,6 +25,15 @@ def means(text: str, **keywords: object) -> msgspec.Meta:
     return msgspec.Meta(description=text, extra_json_schema=keywords or None)
 
 
+MAX_WHOLE = 2**53 - 1
+"""Largest whole number that every JSON reader has exactly (RFC 7493 section 2.2)."""
+
+Whole = Annotated[int, msgspec.Meta(ge=-MAX_WHOLE, le=MAX_WHOLE)]
+"""A whole number on the wire."""
+
+MAX_USER_ID = 1_000_000_000
+"""Highest `id` of a user client; those above are the server's own, to card clients."""
+
 Session = Annotated[str, means("Name of the session that this belongs to")]
 Holder = Annotated[str, means("Name of the user")]
 
@@ -34,7 +43,8 @@ ReaderId = Annotated[
 ReaderName = Annotated[str, means("Name of the reader on its host")]
 HostName = Annotated[str, means("Name of the card client")]
 Insertion = Annotated[
-    int, means("Grows with each card that is put in: a request for one card never reaches the next")
+    Whole,
+    means("Grows with each card that is put in: a request for one card never reaches the next"),
 ]
 
 Atr = Annotated[Octets, means("Answer to reset, at most 33 octets (ISO/IEC 7816-3 clause 8.2.1)")]

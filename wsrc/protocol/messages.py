@@ -35,6 +35,7 @@ from wsrc.protocol.fields import (
     ReaderId,
     Session,
     ShareMode,
+    Whole,
     means,
 )
 from wsrc.protocol.parts import (
@@ -49,6 +50,7 @@ from wsrc.protocol.parts import (
     ReaderState as ReaderState,
     RunningSession as RunningSession,
     Selecting as Selecting,
+    ServerLimits as ServerLimits,
     Step as Step,
     StepResult as StepResult,
 )
@@ -103,7 +105,7 @@ class Hello(Message, frozen=True, tag="hello", kw_only=True):
     client_type: Annotated[ClientType, means("What the sender is; it must fit the port")]
     atr: Annotated[Octets | None, means("First form, card client: ATR of its card")] = None
     version: Annotated[
-        int | None,
+        Whole | None,
         means("Highest version of the protocol that the sender speaks; absent in the first form"),
     ] = None
     features: Annotated[
@@ -129,18 +131,21 @@ class HelloAck(Message, frozen=True, tag="hello_ack", kw_only=True):
     """The answer to `hello`."""
 
     version: Annotated[
-        int | None, means("Version that is used, the lower of both; absent in the first form")
+        Whole | None, means("Version that is used, the lower of both; absent in the first form")
     ] = None
     features: Annotated[
         tuple[str, ...], means("What the server can do; see Hello and versions")
     ] = ()
     server: Annotated[str | None, means("Name of the server")] = None
+    limits: Annotated[
+        ServerLimits | None, means("What the server takes and grants; absent in the first form")
+    ] = None
 
 
 class ListCards(Selecting, frozen=True, tag="list_cards", kw_only=True):
     """Ask for the cards that match; `*` in a filter stands for any text."""
 
-    after: Annotated[int, means("`next` of the page before; 0 is the beginning")] = 0
+    after: Annotated[Whole, means("`next` of the page before; 0 is the beginning")] = 0
 
 
 class ListCardsAck(Message, frozen=True, tag="list_cards_ack", kw_only=True):
@@ -150,7 +155,9 @@ class ListCardsAck(Message, frozen=True, tag="list_cards_ack", kw_only=True):
         tuple[CardInfo, ...],
         means("At most 500, in the order in which the server came to know their readers"),
     ]
-    next: Annotated[int | None, means("There are more: ask again with `after` set to this")] = None
+    next: Annotated[Whole | None, means("There are more: ask again with `after` set to this")] = (
+        None
+    )
 
 
 class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):
@@ -199,7 +206,7 @@ class SelectCardAck(Message, frozen=True, tag="select_card_ack", kw_only=True):
 class Waiting(Message, frozen=True, tag="waiting", kw_only=True):
     """The card is not free; `select_card`, whose `id` this has, is answered when it is."""
 
-    position: Annotated[int, means("Place in the queue, 1 being next")]
+    position: Annotated[Whole, means("Place in the queue, 1 being next")]
     lease: Annotated[LeaseInfo | None, means("Who holds the card")] = None
 
 
@@ -214,7 +221,7 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
 
     session: Session
     reader: ReaderId
-    insertion: Annotated[int, means("`insertion` of the card that is meant")]
+    insertion: Annotated[Whole, means("`insertion` of the card that is meant")]
     raw_tpdu: RawTpdu = False
     look_ahead: Annotated[
         bool, means("With raw TPDUs: send GET RESPONSE after 61xx at once, where that is certain")
@@ -282,7 +289,7 @@ class Cancel(Message, frozen=True, tag="cancel", kw_only=True):
     A command that the card is running is not interrupted: it is answered as usual.
     """
 
-    target: Annotated[int, means("`id` of the request to give up")]
+    target: Annotated[Whole, means("`id` of the request to give up")]
     session: Annotated[str | None, means("Session of the request, where it has one")] = None
 
 
@@ -315,7 +322,8 @@ class Resume(Message, frozen=True, tag="resume", kw_only=True):
     session: Session
     secret: Annotated[str, means("`secret` of the `select_card` that began the session")]
     seq: Annotated[
-        int, means("Number of the last request sent, 0 if none; nothing up to it is begun any more")
+        Whole,
+        means("Number of the last request sent, 0 if none; nothing up to it is begun any more"),
     ] = 0
     host: Annotated[
         str | None,
@@ -329,7 +337,7 @@ class Resumed(Message, frozen=True, tag="resumed", kw_only=True):
 
     session: Session
     seq: Annotated[
-        int, means("Number of the last request that the card client took in hand, 0 if none")
+        Whole, means("Number of the last request that the card client took in hand, 0 if none")
     ]
     answer: LastAnswer = None
 
@@ -351,7 +359,7 @@ class SessionEnded(Message, frozen=True, tag="session_ended", kw_only=True):
     session: Session
     code: Annotated[ErrorCode, means("Why, for programs; stable")]
     message: Sentence
-    seq: Annotated[int | None, means("As in `resumed`; absent where it is not known")] = None
+    seq: Annotated[Whole | None, means("As in `resumed`; absent where it is not known")] = None
     answer: LastAnswer = None
 
 

@@ -5,10 +5,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from wsrc.card.identify import ISD_R_AIDS
-from wsrc.errors import ErrorCode, RemoteProtocolError
+from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import UnreadableError, canonical, tag_of
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, canonical, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
+from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.relay import card_clients, endings, leases, queue, resuming, users
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
@@ -92,7 +93,9 @@ class Relay:
             except RemoteProtocolError as exc:
                 self._break_off(record, exc)
         elif record is not None:
-            self._state.refuse(record, error.id, error.code, str(error))
+            fields = {"session": error.session} if error.session is not None else {}
+            outcome = Outcome.NOT_EXECUTED if fields else None
+            self._state.refuse(record, error.id, error.code, str(error), outcome=outcome, **fields)
         return self._effects(now)
 
     def malformed(self, peer: int, error: RemoteProtocolError, now: float) -> list[Effect]:
@@ -129,6 +132,7 @@ class Relay:
         """
         state = self._state
         state.draining = True
+        state.reconnect_in_s = reconnect_in_s
         for record in state.peers.values():
             if isinstance(record, UserPeer):
                 queue.drain(state, record)
@@ -172,6 +176,9 @@ class Relay:
         elif isinstance(record, UserPeer) and message.id is None:
             why = f"{tag_of(message)!r} has no id to answer it by."
             self._state.refuse(record, None, ErrorCode.BAD_MESSAGE, why)
+        elif isinstance(record, UserPeer) and not 0 <= (message.id or 0) <= MAX_USER_ID:
+            why = f"The id of a user client's {tag_of(message)!r} is from 0 to {MAX_USER_ID}."
+            self._state.refuse(record, message.id, ErrorCode.BAD_MESSAGE, why)
         elif isinstance(record, UserPeer):
             users.received(self._state, record, message, text, now)
         else:
@@ -185,7 +192,13 @@ class Relay:
         state.timers.clear(("hello", record.number, None))
         record.phase = Phase.OPEN
         record.name = printable(message.name) or record.name
-        ack = m.HelloAck(id=message.id, version=m.VERSION, features=FEATURES, server=self._name)
+        ack = m.HelloAck(
+            id=message.id,
+            version=m.VERSION,
+            features=FEATURES,
+            server=self._name,
+            limits=_limits_for(record, state.limits),
+        )
         state.send(record, ack)
         self._replace(record, _instance(record, message), now)
         if isinstance(record, UserPeer):
@@ -332,6 +345,27 @@ class Relay:
         traffic = Traffic()
         adapter.to_peer(effect.message, traffic)
         self._settle(record, traffic, now)
+
+
+def _limits_for(record: Peer, limits: Limits) -> m.ServerLimits:
+    """Return what a peer is told of the limits."""
+    if isinstance(record, CardPeer):
+        return m.ServerLimits(
+            message_octets=MAX_MESSAGE_OCTETS,
+            readers=limits.max_readers_per_card_client,
+            keep_s=limits.keep_s,
+            command_s=limits.command_s,
+            attach_s=limits.attach_s,
+        )
+    return m.ServerLimits(
+        message_octets=MAX_MESSAGE_OCTETS,
+        batch_commands=m.MAX_BATCH,
+        sessions=limits.max_sessions_per_user,
+        wait_max_s=limits.wait_max_s,
+        keep_s=limits.keep_s,
+        lease_idle_s=limits.lease_idle_s,
+        command_s=limits.command_s,
+    )
 
 
 def _instance(record: Peer, hello: m.Hello) -> str | None:

@@ -263,7 +263,7 @@ class Slot:
         """What the card is doing."""
         if self.leases:
             return CardState.ASSOCIATED if self.holders else CardState.RESETTING
-        return _STATES.get(self.info.state, CardState.IDENTIFYING)
+        return _STATES.get(self.info.state, CardState.IN_USE)
 
     def free_for(self, share: Share) -> bool:
         """
@@ -293,6 +293,10 @@ class Slot:
 
 
 _STATES = {
+    **dict.fromkeys(
+        (ReaderState.IDENTIFYING, ReaderState.EMPTY, ReaderState.UNAVAILABLE),
+        CardState.IDENTIFYING,
+    ),
     ReaderState.READY: CardState.READY,
     ReaderState.MUTE: CardState.MUTE,
     ReaderState.IN_USE: CardState.IN_USE,

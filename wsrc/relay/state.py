@@ -95,6 +95,7 @@ class RelayState:
         self.timers: Timers[TimerKey] = Timers()
         self.effects: list[Effect] = []
         self.draining = False
+        self.reconnect_in_s: float | None = None
         self._slot_number = 0
 
     def send(self, peer: Peer, message: m.Message, text: bytes | None = None) -> None:
@@ -105,7 +106,9 @@ class RelayState:
     def refuse(
         self, peer: Peer, id_: int | None, code: ErrorCode, sentence: str, **fields: object
     ) -> None:
-        """Answer a request with an error."""
+        """Answer a request with an error; what ends with a restart says when that is."""
+        if code is ErrorCode.SHUTTING_DOWN:
+            fields["retry_after_s"] = self.reconnect_in_s
         self.send(peer, m.error(code, sentence, id=id_, **fields))
 
     def tell(self, lease: Lease, message: m.Message, text: bytes | None = None) -> None:

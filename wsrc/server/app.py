@@ -18,6 +18,7 @@ from wsrc.net.masks import ServerSocket
 from wsrc.net.tls import server_context
 from wsrc.net.websocket import CLOSE_S, FLUSH_S, READ_LIMIT
 from wsrc.process.descriptors import allow
+from wsrc.protocol.conversation import SUBPROTOCOL
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
@@ -35,6 +36,9 @@ TLS_BEGIN_S = 2.0
 
 UNDECIDED = 1_000
 """Connections beyond `max_peers` that may be open before they are WebSockets, or are refused."""
+
+FULL_S = "5"
+"""After how many seconds a client that finds the server full is to come again."""
 
 VERSION = "13"
 """Of WebSocket (RFC 6455 section 4.4)."""
@@ -179,6 +183,7 @@ class App:
                 compress=False,
                 max_msg_size=READ_LIMIT,
                 decode_text=False,
+                protocols=(SUBPROTOCOL,),
             )
             connection = door.connections.get(request.protocol)
             if connection is None or connection.transport is None:
@@ -205,9 +210,20 @@ class App:
             return web.Response(status=426, text=text, headers=UPGRADE)
         if "Origin" in request.headers:
             return web.Response(status=403, text="Web pages may not connect to this server.\n")
+        offered = _offered(request)
+        if offered and SUBPROTOCOL not in offered:
+            text = f"The WebSocket subprotocol here is {SUBPROTOCOL}; offer it, or none.\n"
+            return web.Response(status=400, text=text)
         if door.websockets >= self._most_peers:
-            return web.Response(status=503, text="The server has reached its limit of peers.\n")
+            text, headers = "The server has reached its limit of peers.\n", {"Retry-After": FULL_S}
+            return web.Response(status=503, text=text, headers=headers)
         return None
+
+
+def _offered(request: web.Request) -> list[str]:
+    """Return the subprotocols that a client offers (RFC 6455 section 11.3.4)."""
+    lists = request.headers.getall("Sec-WebSocket-Protocol", ())
+    return [name for each in lists for name in (part.strip() for part in each.split(",")) if name]
 
 
 @web.middleware

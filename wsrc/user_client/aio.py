@@ -234,8 +234,9 @@ class Client(ReaderCalls):
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
         # Longer than the aim: what may go wrong with each of the choices is told.
+        limits = self._connection.requests.limits
         request = m.SelectCard(
-            wait_s=bounded_wait(arguments.number(wait_s, "wait_s")),
+            wait_s=bounded_wait(arguments.number(wait_s, "wait_s"), limits.wait_max_s),
             raw_tpdu=arguments.flag(raw_tpdu, "raw_tpdu"),
             look_ahead=arguments.flag(look_ahead, "look_ahead"),
             share=arguments.member(share, Share, "share"),

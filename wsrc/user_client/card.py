@@ -129,7 +129,7 @@ class Card:
 
     async def batch(self, steps: Sequence[Step | BytesLike]) -> BatchResult:
         """
-        Run 1 to 256 commands one after the other in one round trip.
+        Run commands one after the other in one round trip: 1 to 256, or as the server says.
 
         Raises:
             BadApduError: If one is no command APDU; nothing was sent.
@@ -137,8 +137,9 @@ class Card:
                 nothing was sent.
         """
         given = arguments.several(steps, "steps")
-        if not 1 <= len(given) <= m.MAX_BATCH:
-            raise LocalProtocolError(f"A batch has 1 to {m.MAX_BATCH} commands, not {len(given)}.")
+        most = self._session.limits.batch_commands or m.MAX_BATCH
+        if not 1 <= len(given) <= most:
+            raise LocalProtocolError(f"A batch has 1 to {most} commands, not {len(given)}.")
         batch = m.Batch(session="", steps=tuple(map(self._step, given, itertools.count(1))))
         self._ahead.drop()
         answer = await self._session.ask(batch, 2 * self._timeout_s)

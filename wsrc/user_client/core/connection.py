@@ -4,7 +4,6 @@
 import asyncio
 import logging
 import ssl
-from contextlib import suppress
 
 from wsrc.errors import (
     ConnectionLostError,
@@ -125,16 +124,17 @@ class Connection:
     async def _connect_again(self, hello: m.Hello, until: float) -> str | None:
         """Connect and converse; return why that ended, None if nothing connected in time."""
         loop, backoff = asyncio.get_running_loop(), Backoff(FIRST_RETRY_S, LAST_RETRY_S)
+        at_least = self._restarting.reconnect_in_s if self._restarting is not None else None
         while not self._closing:
-            wait_s, left_s = backoff.wait_s(), until - loop.time()
-            if self._restarting is not None:
-                wait_s = max(wait_s, self._restarting.reconnect_in_s)
+            wait_s, left_s = max(backoff.wait_s(), at_least or 0.0), until - loop.time()
             if left_s < FIRST_RETRY_S:
                 return None
             await asyncio.sleep(min(wait_s, left_s / 2))
             self._restarting = None
-            with suppress(WsrcError):
+            try:
                 return await self._once(hello)
+            except WsrcError as exc:
+                at_least = exc.retry_after_s
         return None
 
     async def _once(
@@ -156,6 +156,7 @@ class Connection:
         ) as link:
             ack = await greet(link, hello, settings.connect_s, settings.server_url)
             self._link = link
+            self.requests.limits = ack.limits or m.ServerLimits()
             try:
                 if greeted is None:
                     _log.info("The connection to %s is back.", settings.server_url)

@@ -25,6 +25,7 @@ def from_error(error: m.Error, *, command: bool) -> e.WsrcError:
     build = TABLE.get(code, _base)
     fault = build(error, error.outcome or default)
     fault.code = code
+    fault.retry_after_s = error.retry_after_s
     return fault
 
 

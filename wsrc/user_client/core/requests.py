@@ -22,6 +22,7 @@ from wsrc.errors import (
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import UnreadableError, tag_of
 from wsrc.protocol.conversation import ANSWERS
+from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.user_client.core.faults import from_error
 
 MAX_WAIT_S = 31_536_000.0
@@ -114,6 +115,7 @@ class Requests:
 
     def __init__(self, send: Callable[[m.Message], bool], keep_s: float) -> None:
         self.sessions: dict[str, Listener] = {}
+        self.limits = m.ServerLimits()
         self._send = send
         self._repeats = keep_s > 0
         self._return_s = min(keep_s, RETURN_S)
@@ -176,8 +178,7 @@ class Requests:
         Raises:
             LocalProtocolError: If it cannot be written, or is too long.
         """
-        self._last_id += 1
-        numbered = msgspec.structs.replace(request, id=self._last_id)
+        numbered = self._numbered(request)
         if not self._connected or not self._send(numbered):
             return None
         self._posted[self._last_id] = _Posted(numbered, heard)
@@ -190,8 +191,14 @@ class Requests:
 
     def tell(self, request: m.Message) -> None:
         """Send a request whose answer does not matter, if there is a connection."""
-        self._last_id += 1
-        self._send(msgspec.structs.replace(request, id=self._last_id))
+        self._send(self._numbered(request))
+
+    def _numbered(self, request: m.Message) -> m.Message:
+        """Give a request the next id; after the highest come those that are not open again."""
+        self._last_id = self._last_id % MAX_USER_ID + 1
+        while self._last_id in self._posted:
+            self._last_id = self._last_id % MAX_USER_ID + 1
+        return msgspec.structs.replace(request, id=self._last_id)
 
     def owe(self, goodbye: m.Detach) -> None:
         """Give a card back on the next connection, before anything else is asked on it."""
@@ -324,16 +331,20 @@ class Requests:
             self.tell(m.Cancel(target=asked.id, session=m.session_of(asked.request)))
 
 
-def bounded_wait(wait_s: float) -> float:
+def bounded_wait(wait_s: float, most_s: float | None = None) -> float:
     """
     Return how long a server is asked to wait for a card, even where that is for ever.
+
+    Args:
+        wait_s: How long a program would wait.
+        most_s: What the server says that it waits at most.
 
     Raises:
         LocalProtocolError: If it is less than 0, or not a number.
     """
     if not wait_s >= 0:
         raise LocalProtocolError(f"The wait for a card must be 0 or more seconds, not {wait_s}.")
-    return min(wait_s, MAX_WAIT_S)
+    return min(wait_s, MAX_WAIT_S if most_s is None else max(0.0, most_s))
 
 
 def _check_answer(request: m.Message, message: m.Message) -> None:
