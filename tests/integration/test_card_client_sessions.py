@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The card client at the wire: a server that cuts, restarts, repeats, and asks too late."""
 
-# Longer than the aim: all that a card client does at its wire, with one server that plays tricks.
+# Longer than the aim: one bench, and all that a server may do to a card client at the wire.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -13,6 +13,7 @@ import msgspec
 
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
+from wsrc.protocol.conversation import SOON_S
 from wsrc.relay import endings, leases, queue, sharing
 from wsrc.relay.claims import Sign
 from wsrc.relay.records import (
@@ -59,7 +60,9 @@ def claim_session(state: RelayState, user: UserPeer, message: m.Resume, now: flo
     wrong = _refusal(state, user, message)
     if wrong is not None:
         code, why = wrong
-        state.refuse(user, message.id, code, why, session=message.session)
+        again_s = SOON_S if code is ErrorCode.TOO_MANY else None
+        fields = {"session": message.session} | ({"retry_after_s": again_s} if again_s else {})
+        state.refuse(user, message.id, code, why, **fields)
         return
     lease = state.sessions.get(message.session)
     if lease is not None and not lease.may_be_of(message.secret):
@@ -206,7 +209,7 @@ def _ask(state: RelayState, claim: Claim, peer: CardPeer, now: float) -> None:
     """
     if len(peer.claims) >= MAX_ASKED and claim.message.session not in state.sessions:
         why = f"Card host {peer.name} is asked for too many sessions; try again later."
-        _refuse(state, claim, ErrorCode.TOO_MANY, why)
+        _refuse(state, claim, ErrorCode.TOO_MANY, why, retry_after_s=SOON_S)
         return
     state.claims.ask(claim, peer)
     limits = state.limits
@@ -269,8 +272,8 @@ def _too_late(
     )
 
 
-def _refuse(state: RelayState, claim: Claim, code: ErrorCode, why: str) -> None:
-    _settle(state, claim, m.error(code, why, session=claim.message.session))
+def _refuse(state: RelayState, claim: Claim, code: ErrorCode, why: str, **fields: object) -> None:
+    _settle(state, claim, m.error(code, why, session=claim.message.session, **fields))
 
 
 def _settle(state: RelayState, claim: Claim, answer: m.Message) -> None:

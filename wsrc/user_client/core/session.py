@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A card of ours while connections come and go: `wsrc.session.UserEnd` with its clock and wire."""
 
+# Longer than the aim: one session, from what it asks to how it is resumed and given back.
+
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -26,7 +28,7 @@ from wsrc.user_client.core.limits import Limits
 from wsrc.user_client.core.requests import Hear, Requests
 
 AGAIN_S = 1.0
-"""When `resume` is sent again that was refused because there were too many."""
+"""When `resume` is sent again that was refused for too many, unless the server says when."""
 
 
 class Session:
@@ -341,8 +343,9 @@ class Session:
             case m.Error():
                 self._perform(self._end.refused(said, self._now()))
                 if said.code is ErrorCode.TOO_MANY and self._end.state is State.CUT:
+                    again_s = said.retry_after_s or AGAIN_S
                     loop = asyncio.get_running_loop()
-                    self._again = loop.call_later(AGAIN_S, self._resume_again)
+                    self._again = loop.call_later(again_s, self._resume_again)
             case _:
                 self.lost("The answer to resume cannot be read.")
                 self._requests.tell(self._goodbye or m.Detach(session=self.name))
