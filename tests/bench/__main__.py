@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Measure WSRC beside others and print what is aimed at with what is so: `make bench`.
+
+docs/performance.md says what each row is.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from certs.make_certs import make
+from tests.bench import accounting, relay_rows, targets
+from tests.bench.book import FULL, QUICK, Book
+from tests.bench.driver import MissingError
+from tests.bench.profile import sampler
+from tests.bench.programs import Host
+
+ROWS: dict[str, Callable[[Book], None]] = {
+    "relay": relay_rows.alone,
+    "pairs": relay_rows.pairs,
+}
+
+
+def table(lines: Sequence[targets.Line]) -> str:
+    """Lay the targets out in Markdown, which a terminal shows as well."""
+    rows = [("", "Before", "Target", "Measured", "Verdict"), *lines]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    texts = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
+    return "\n".join(
+        [texts[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *texts[1:]]
+    )
+
+
+def chosen(given: str) -> list[str]:
+    """Return the rows that are named, in our order; all of them if none is."""
+    names = given.replace(",", " ").split() or list(ROWS)
+    unknown = [name for name in names if name not in ROWS]
+    if unknown:
+        raise SystemExit(f"bench: no row is called {unknown[0]}; there are {', '.join(ROWS)}")
+    return [name for name in ROWS if name in names]
+
+
+def tell(sentence: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {sentence}\n")
+
+
+def measure(book: Book, rows: Sequence[str]) -> None:
+    """Run rows; what a host cannot do is noted, and the others go on."""
+    for name in rows:
+        try:
+            ROWS[name](book)
+        except MissingError as exc:
+            book.note(f"{name}: {exc}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="in three minutes, with fewer rounds")
+    parser.add_argument("--rows", default="", help=f"only these: {', '.join(ROWS)}")
+    parser.add_argument("--json", type=Path, help="where to write all figures")
+    parser.add_argument("--profile", action="store_true", help="profile the servers by py-spy")
+    parser.add_argument("--picture", type=Path, help="where to draw the relayed commands")
+    given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    rows = chosen(given.rows)
+    if given.profile:
+        sampler()
+    with tempfile.TemporaryDirectory(prefix="wsrc-bench-") as folder:
+        host = Host(make(Path(folder) / "certs"), Path(folder), given.profile)
+        book = Book(host, QUICK if given.quick else FULL, tell)
+        about = accounting.host()
+        measure(book, rows)
+    about["load_after"] = round(os.getloadavg()[0], 2)
+    result = {"host": about, "quick": given.quick, "rows": rows, "notes": book.notes}
+    if given.json:
+        text = json.dumps(result | {"figures": book.as_json()}, indent=1)
+        given.json.write_text(text + "\n", encoding="utf-8")
+    if given.picture:
+        from tests.bench import picture  # noqa: PLC0415 - matplotlib is needed for this alone
+
+        picture.draw(book, given.picture)
+    sys.stdout.write(
+        f"{about['processor']}, {about['processors']} processors; "
+        f"load {about['load_before']} before, {about['load_after']} after\n\n"
+    )
+    sys.stdout.write(table(targets.lines(book, set(rows))) + "\n")
+    for sentence in book.notes:
+        sys.stdout.write(f"\n{sentence}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
