@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from certs.make_certs import make
-from tests.bench import accounting, relay_rows, targets
+from tests.bench import accounting, path_rows, relay_rows, targets
 from tests.bench.book import FULL, QUICK, Book
 from tests.bench.driver import MissingError
 from tests.bench.profile import sampler
@@ -25,6 +25,9 @@ from tests.bench.programs import Host
 ROWS: dict[str, Callable[[Book], None]] = {
     "relay": relay_rows.alone,
     "pairs": relay_rows.pairs,
+    "path": path_rows.path,
+    "hops": path_rows.hops,
+    "calls": path_rows.calls,
 }
 
 

@@ -10,6 +10,7 @@
 //   listen=1       raw cards wait for connections on PORT instead of making them
 //   greet=1        raw clients say their role and number in a line, and wait for "ok"
 //   deflate=1      offer permessage-deflate; what is sent goes in stored blocks
+//   first=N        number of the first client, which is in the ICCID of its card (default 0)
 //   parallel=N     connections that are being made at a time (default 64)
 //   command=HEX    command APDU (default READ BINARY of 10 octets)
 //   octets=N       raw: octets of a command, and of an answer (default 170)
@@ -755,7 +756,8 @@ static void set_up(int argc, char **argv) {
     conns = calloc((size_t)count, sizeof *conns);
     if (!conns) fail("there is no memory for %d clients", count);
     noise ^= (uint32_t)getpid() * 2654435761u;
-    for (int i = 0; i < count; i++) conns[i].number = i, conns[i].fd = -1;
+    int first = (value = option(argc, argv, "first")) ? atoi(value) : 0;
+    for (int i = 0; i < count; i++) conns[i].number = first + i, conns[i].fd = -1;
 }
 
 static int next_wait_ms(void) {

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,23 +46,13 @@ def compiled() -> Path:
     return program
 
 
-class Driver:
-    """
-    A process that plays many clients of one kind.
+class Orders:
+    """A process that takes orders from standard input and answers each with a line of JSON."""
 
-    Args:
-        role: `cards` or `users`.
-        dialect: `wsrc`, `first` or `raw`; see the source.
-        port: Where the server listens on loopback.
-        count: How many clients.
-        options: What else the source names.
-    """
-
-    def __init__(self, role: str, dialect: str, port: int, count: int, **options: object) -> None:
-        given = [f"{name}={value}" for name, value in options.items()]
-        arguments = [role, dialect, "127.0.0.1", str(port), str(count), *given]
+    def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
-            [str(compiled()), *arguments],
+            command,
+            env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -85,11 +76,11 @@ class Driver:
         """Return the answer to the oldest order that was not answered."""
         assert self.process.stdout is not None
         if not select.select([self.process.stdout], [], [], LIMIT_S)[0]:
-            raise RuntimeError(f"the driver {self.process.args} says nothing for {LIMIT_S:g} s")
+            raise RuntimeError(f"{self.process.args} says nothing for {LIMIT_S:g} s")
         line = self.process.stdout.readline()
         if not line:
             assert self.process.stderr is not None
-            raise RuntimeError(self.process.stderr.read().strip() or "the driver ended")
+            raise RuntimeError(self.process.stderr.read().strip() or "it ended")
         answer: Answer = json.loads(line)
         return answer
 
@@ -111,3 +102,21 @@ class Driver:
         for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()
+
+
+class Driver(Orders):
+    """
+    A process that plays many clients of one kind.
+
+    Args:
+        role: `cards` or `users`.
+        dialect: `wsrc`, `first` or `raw`; see the source.
+        port: Where the server listens on loopback.
+        count: How many clients.
+        options: What else the source names.
+    """
+
+    def __init__(self, role: str, dialect: str, port: int, count: int, **options: object) -> None:
+        given = [f"{name}={value}" for name, value in options.items()]
+        arguments = [role, dialect, "127.0.0.1", str(port), str(count), *given]
+        super().__init__([str(compiled()), *arguments])
