@@ -3,16 +3,18 @@
 
 import asyncio
 from collections import deque
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
 from aiohttp.http_websocket import WSMessageNoDecodeText
-from aiohttp.web import WebSocketResponse
 
 from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
 from wsrc.protocol import codec
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import Message
+
+if TYPE_CHECKING:
+    from aiohttp.web import WebSocketResponse
 
 READ_LIMIT = codec.MAX_MESSAGE_OCTETS + 1
 """What aiohttp is told, which refuses a message of as many octets as its limit."""
@@ -44,7 +46,7 @@ MAX_UNREAD_OCTETS = 64 << 20
 
 _COMPLAINTS = frozenset({CloseCode.PROTOCOL_ERROR, WSCloseCode.MESSAGE_TOO_BIG})
 
-WebSocket = ClientWebSocketResponse[bool] | WebSocketResponse[bool]
+WebSocket: TypeAlias = "ClientWebSocketResponse[bool] | WebSocketResponse[bool]"
 
 
 class Pace(Protocol):
