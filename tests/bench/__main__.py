@@ -8,7 +8,9 @@ docs/performance.md says what each row is.
 import argparse
 import json
 import os
+import resource
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +18,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from certs.make_certs import make
-from tests.bench import accounting, path_rows, relay_rows, targets
+from tests.bench import (
+    accounting,
+    path_rows,
+    relay_machine_rows,
+    relay_rows,
+    scale_rows,
+    start_rows,
+    targets,
+    wan_rows,
+)
 from tests.bench.book import FULL, QUICK, Book
 from tests.bench.driver import MissingError
 from tests.bench.profile import sampler
@@ -28,6 +39,11 @@ ROWS: dict[str, Callable[[Book], None]] = {
     "path": path_rows.path,
     "hops": path_rows.hops,
     "calls": path_rows.calls,
+    "wan": wan_rows.wan,
+    "scale": scale_rows.scale,
+    "lists": relay_machine_rows.lists,
+    "waiters": relay_machine_rows.waiters,
+    "start_up": start_rows.start_up,
 }
 
 
@@ -57,13 +73,21 @@ def tell(sentence: str) -> None:
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {sentence}\n")
 
 
-def measure(book: Book, rows: Sequence[str]) -> None:
-    """Run rows; what a host cannot do is noted, and the others go on."""
+FAILURES = (RuntimeError, AssertionError, OSError, subprocess.SubprocessError)
+
+
+def measure(book: Book, rows: Sequence[str]) -> bool:
+    """Run rows; what a host cannot do is noted, a row that fails too, and the others go on."""
+    whole = True
     for name in rows:
         try:
             ROWS[name](book)
         except MissingError as exc:
-            book.note(f"{name}: {exc}")
+            book.note(f"{name} is left out: {exc}")
+        except FAILURES as exc:
+            whole = False
+            book.note(f"{name} failed: {type(exc).__name__}: {exc}")
+    return whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,19 +95,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="in three minutes, with fewer rounds")
     parser.add_argument("--rows", default="", help=f"only these: {', '.join(ROWS)}")
+    parser.add_argument("--rounds", type=int, help="how often each thing is measured")
     parser.add_argument("--json", type=Path, help="where to write all figures")
     parser.add_argument("--profile", action="store_true", help="profile the servers by py-spy")
     parser.add_argument("--picture", type=Path, help="where to draw the relayed commands")
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rows = chosen(given.rows)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if given.profile:
         sampler()
     with tempfile.TemporaryDirectory(prefix="wsrc-bench-") as folder:
         host = Host(make(Path(folder) / "certs"), Path(folder), given.profile)
-        book = Book(host, QUICK if given.quick else FULL, tell)
+        effort = QUICK if given.quick else FULL
+        if given.rounds:
+            effort = effort._replace(rounds=given.rounds, pairs=given.rounds)
+        book = Book(host, effort, tell)
         about = accounting.host()
-        measure(book, rows)
+        whole = measure(book, rows)
     about["load_after"] = round(os.getloadavg()[0], 2)
     result = {"host": about, "quick": given.quick, "rows": rows, "notes": book.notes}
     if given.json:
@@ -92,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.picture:
         from tests.bench import picture  # noqa: PLC0415 - matplotlib is needed for this alone
 
-        picture.draw(book, given.picture)
+        picture.draw(book.as_json(), given.picture)
     sys.stdout.write(
         f"{about['processor']}, {about['processors']} processors; "
         f"load {about['load_before']} before, {about['load_after']} after\n\n"
@@ -100,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(table(targets.lines(book, set(rows))) + "\n")
     for sentence in book.notes:
         sys.stdout.write(f"\n{sentence}\n")
-    return 0
+    return 0 if whole else 1
 
 
 if __name__ == "__main__":
