@@ -21,11 +21,12 @@ from certs.make_certs import make
 from tests.bench import (
     accounting,
     path_rows,
+    picture,
     relay_machine_rows,
     relay_rows,
+    report,
     scale_rows,
     start_rows,
-    targets,
     wan_rows,
 )
 from tests.bench.book import FULL, QUICK, Book
@@ -45,19 +46,6 @@ ROWS: dict[str, Callable[[Book], None]] = {
     "waiters": relay_machine_rows.waiters,
     "start_up": start_rows.start_up,
 }
-
-
-def table(lines: Sequence[targets.Line]) -> str:
-    """Lay the targets out in Markdown, which a terminal shows as well."""
-    rows = [("", "Before", "Target", "Measured", "Verdict"), *lines]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    texts = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    ]
-    return "\n".join(
-        [texts[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *texts[1:]]
-    )
 
 
 def chosen(given: str) -> list[str]:
@@ -116,20 +104,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         whole = measure(book, rows)
     about["load_after"] = round(os.getloadavg()[0], 2)
     result = {"host": about, "quick": given.quick, "rows": rows, "notes": book.notes}
+    result["figures"] = book.as_json()
     if given.json:
-        text = json.dumps(result | {"figures": book.as_json()}, indent=1)
-        given.json.write_text(text + "\n", encoding="utf-8")
+        given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if given.picture:
-        from tests.bench import picture  # noqa: PLC0415 - matplotlib is needed for this alone
-
         picture.draw(book.as_json(), given.picture)
-    sys.stdout.write(
-        f"{about['processor']}, {about['processors']} processors; "
-        f"load {about['load_before']} before, {about['load_after']} after\n\n"
-    )
-    sys.stdout.write(table(targets.lines(book, set(rows))) + "\n")
-    for sentence in book.notes:
-        sys.stdout.write(f"\n{sentence}\n")
+    sys.stdout.write(report.report(result))
     return 0 if whole else 1
 
 

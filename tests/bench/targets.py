@@ -2,11 +2,9 @@
 """What is aimed at, figure by figure (`targets.toml`), and whether a run reached it."""
 
 import tomllib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
-
-from tests.bench.book import Book
 
 
 class Target(NamedTuple):
@@ -49,11 +47,11 @@ class Line(NamedTuple):
     verdict: str
 
 
-def lines(book: Book, rows: Collection[str]) -> list[Line]:
+def lines(get: Callable[[str], float | None], rows: Collection[str]) -> list[Line]:
     """Return the table: the targets of the rows that were run, with what was measured."""
     result: list[Line] = []
     for target in TARGETS:
-        value = book.get(target.figure)
+        value = get(target.figure)
         if target.row not in rows:
             continue
         measured = "-" if value is None else f"{value:.3g} {target.unit}".strip()
