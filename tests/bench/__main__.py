@@ -43,6 +43,7 @@ ROWS: dict[str, Callable[[Book], None]] = {
     "wan": wan_rows.wan,
     "scale": scale_rows.scale,
     "lists": relay_machine_rows.lists,
+    "watchers": relay_machine_rows.watchers,
     "waiters": relay_machine_rows.waiters,
     "start_up": start_rows.start_up,
 }

@@ -16,7 +16,6 @@ from tests.support.processes import Program
 from wsrc.card.identity import luhn_digit
 
 COMMANDS = 300
-ROUNDS = 7
 TRACED = 400
 WORKER = str(Path(__file__).with_name("worker.py"))
 READ = "00b082000a"
@@ -127,7 +126,7 @@ def path(book: Book) -> None:
 
 def _take_turns(book: Book, row: str, kinds: dict[str, Orders]) -> None:
     """Let each send commands in turn, round by round; the first round warms up."""
-    for number in range(ROUNDS + 1):
+    for number in range(book.effort.rounds + 3):
         book.tell(f"round {number}: {row}")
         for name, each in kinds.items():
             p50_us = each.ask(f"times {COMMANDS}")["p50_us"]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an event costs the relay by itself, without a network, where there are thousands."""
 
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ CARDS = (10, 1000, 50_000)
 WAITING = (10, 100, 1000, 10_000)
 READERS = 1000
 TIMES = 15
-LABEL = "wanted"
+WATCHERS = (1, 100)
 
 
 class Timed:
@@ -90,6 +91,26 @@ def _selecting(world: World, iccid: str) -> float:
         user.ask(m.Detach(id=user.new_id(), session=session), m.DetachAck)
 
     return statistics.median(timed.of(select) for _ in range(TIMES * 5))
+
+
+def watchers(book: Book) -> None:
+    """Time a change of a reader that many are told: `watchers.COUNT_us`, and for each of them."""
+    for count in WATCHERS:
+        book.tell(f"watchers: {count}")
+        took = _changing(count)
+        book.add(f"watchers.{count}_us", took * 1e6)
+        book.add(f"watchers.each_of_{count}_us", took * 1e6 / count)
+
+
+def _changing(watching: int) -> float:
+    """Return how long it takes that the label of a card changes."""
+    world = World()
+    card = world.card(reader())
+    for _ in range(watching):
+        world.user().ask(m.WatchReaders(id=1), m.WatchReadersAck)
+    timed = Timed(world)
+    changes = [reader(label=f"label-{number}") for number in range(TIMES)]
+    return statistics.median(timed.of(functools.partial(card.report, each)) for each in changes)
 
 
 def waiters(book: Book) -> None:

@@ -27,6 +27,8 @@ def alone(book: Book) -> None:
     found = programs.candidates()
     if NGINX not in found:
         book.note("nginx with its stream module is not installed; its rows are left out")
+    if book.effort.rounds == 1:
+        found.remove(programs.PLAIN)
     cells = list(itertools.product(MODES, book.effort.sessions, found))
     for number, (tls, sessions, candidate) in interleaved(cells, book.effort.rounds):
         name = f"relay.{MODES[tls]}.{sessions}.{candidate.name}"

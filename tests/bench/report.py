@@ -25,6 +25,7 @@ _TITLES = {
     "wan": "Jobs with 50 ms each way",
     "scale": "Many peers",
     "lists": "Among many cards, the relay alone",
+    "watchers": "A change that many watch, the relay alone",
     "waiters": "Beside many who wait, the relay alone",
     "start_up": "Start-up, CPU",
 }

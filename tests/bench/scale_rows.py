@@ -15,27 +15,30 @@ SETTLE_S = 2.0
 def scale(book: Book) -> None:
     """Measure a server with many idle cards, and again while all of them come back at once."""
     host, peers = book.host, book.effort.peers
-    idle_s, storm_s = (30.0, 20.0) if peers >= 5000 else (10.0, 8.0)
+    idle_s, storm_s = (30.0, 20.0) if peers >= 5000 else (5.0, 6.0)
+    first = peers * 2 // 5
     trust = {"ca": host.certificates.ca}
     with programs.running(host, WSRC, tls=True) as server:
         before = accounting.memory_octets(server.pids[0])
         with (
-            Driver("cards", "wsrc", server.card_port, peers, first=1000, **trust) as cards,
+            Driver("cards", "wsrc", server.card_port, first, first=1000, **trust) as cards,
+            Driver("cards", "wsrc", server.card_port, peers - first, first=10_000, **trust) as more,
             programs.driven(host, WSRC, server, 1, tls=True) as (_, user),
         ):
-            accounting.pin([cards.process.pid], accounting.processors()[1])
-            book.tell(f"scale: {peers} cards")
-            cards.ask("open")
-            time.sleep(SETTLE_S)
-            memory = accounting.memory_octets(server.pids[0]) - before
+            both = (cards.process.pid, more.process.pid)
+            accounting.pin(both, accounting.processors()[1])
+            for driver, there in ((cards, first), (more, peers)):
+                book.tell(f"scale: {there} cards")
+                driver.ask("open")
+                time.sleep(SETTLE_S)
+                memory = accounting.memory_octets(server.pids[0]) - before
+                book.add(f"scale.memory_{there}_kib", memory / there / accounting.KIB)
             book.add("scale.memory_kib", memory / peers / accounting.KIB)
             book.add("scale.idle.cpu_percent", _idle(server, idle_s))
             book.tell("scale: a session beside them")
             told = user.ask(f"run {idle_s} 1 {PAUSE_US}")
             book.add("scale.idle.longest_ms", told["max_us"] / 1000)
             book.add("scale.idle.p99_us", told["p99_us"])
-            cards.ask("shut")
-            time.sleep(SETTLE_S)
     _storm(book, peers, storm_s)
 
 

@@ -130,7 +130,8 @@ def test_bench_rows_of_the_relay_alone(book: Book, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(relay_machine_rows, "CARDS", (10, 30))
     monkeypatch.setattr(relay_machine_rows, "WAITING", (10, 1000))
     monkeypatch.setattr(relay_machine_rows, "TIMES", 2)
-    assert measure(book, ["lists", "waiters"])
+    assert measure(book, ["lists", "watchers", "waiters"])
+    assert book.get("watchers.each_of_100_us") is not None
     assert book.get("lists.select_30_over_10") is not None
     assert {t.figure for t in targets.TARGETS if t.row == "waiters"} <= set(book.values)
 
