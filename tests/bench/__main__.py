@@ -73,6 +73,9 @@ def measure(book: Book, rows: Sequence[str]) -> bool:
             ROWS[name](book)
         except MissingError as exc:
             book.note(f"{name} is left out: {exc}")
+        except (KeyboardInterrupt, SystemExit):
+            book.note(f"It was ended amid {name}; what follows is left out")
+            return False
         except FAILURES as exc:
             whole = False
             book.note(f"{name} failed: {type(exc).__name__}: {exc}")

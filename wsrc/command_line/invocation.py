@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsrc.command_line.holding import Hold
-from wsrc.command_line.output import NothingSelectedError, Output
 from wsrc.command_line.script import ScriptError
 from wsrc.errors import (
     BadApduError,
@@ -39,6 +38,7 @@ from wsrc.settings.load import UserSettings
 from wsrc.user_client.naming import Filters, describe
 
 if TYPE_CHECKING:
+    from wsrc.command_line.output import Output
     from wsrc.user_client.blocking import Card, Client
 
 MAX_NAMED, MAX_COMPARED = 10, 1_000
@@ -106,7 +106,7 @@ def exit_status(exc: WsrcError) -> Exit:
 class Invocation:
     """One run of a command: its settings and where its output goes."""
 
-    def __init__(self, settings: UserSettings, output: Output) -> None:
+    def __init__(self, settings: UserSettings, output: "Output") -> None:
         self.settings = settings
         self.output = output
 
@@ -177,6 +177,8 @@ def require_selection(client: "Client", which: Filters) -> None:
     Raises:
         RefusedError: If not; the sentence names the cards that there are.
     """
+    from wsrc.command_line.output import NothingSelectedError  # noqa: PLC0415 - help prints none
+
     if which:
         return
     cards = client.list_cards()
@@ -239,12 +241,14 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--json`, `--quiet` and the settings to a command called with an `Invocation`."""
 
     @click_options(UserSettings)
-    def call(*, settings: UserSettings, output: Output, **options: Any) -> Any:
+    def call(*, settings: UserSettings, output: "Output", **options: Any) -> Any:
         require_files()
         return function(Invocation(settings, output), **options)
 
     @functools.wraps(call)
     def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
+        from wsrc.command_line.output import Output  # noqa: PLC0415 - help prints none of it
+
         output = Output(as_json=as_json, quiet=quiet)
         try:
             status = _finish(output, lambda: call(output=output, **options))
@@ -259,7 +263,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(decorated)
 
 
-def _finish(output: Output, doing: Callable[[], Any]) -> int:
+def _finish(output: "Output", doing: Callable[[], Any]) -> int:
     """Carry out a command and print why it failed."""
     try:
         status: int = doing() or Exit.DONE

@@ -16,7 +16,6 @@ from wsrc import __version__
 from wsrc.command_line.completion import PROGRAM
 from wsrc.command_line.groups import Late, Place, shared_options
 from wsrc.command_line.invocation import Exit, cut_off
-from wsrc.command_line.output import Output
 from wsrc.process.signals import catch, heeded
 
 _ENDING = {"SIGTERM": Exit.TERMINATED, "SIGHUP": Exit.HUNG_UP}
@@ -100,6 +99,8 @@ def run(arguments: list[str]) -> int:
 def _wrong_usage(exc: click.ClickException, arguments: Sequence[str]) -> int:
     try:
         if "--json" in itertools.takewhile(lambda argument: argument != "--", arguments):
+            from wsrc.command_line.output import Output  # noqa: PLC0415 - help prints none of it
+
             Output(as_json=True).wrong_usage(exc.format_message(), Exit.USAGE)
         exc.show()
     except OSError as failed:

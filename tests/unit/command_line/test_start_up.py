@@ -16,7 +16,6 @@ SHARED = {
     "wsrc",
     "wsrc.card",
     "wsrc.card.apdu",
-    "wsrc.card.atr",
     "wsrc.card.slot",
     "wsrc.command_line",
     "wsrc.command_line.completion",
@@ -24,23 +23,14 @@ SHARED = {
     "wsrc.command_line.groups",
     "wsrc.command_line.holding",
     "wsrc.command_line.invocation",
-    "wsrc.command_line.output",
     "wsrc.command_line.program",
     "wsrc.command_line.script",
     "wsrc.errors",
     "wsrc.octets",
     "wsrc.process",
     "wsrc.process.descriptors",
-    "wsrc.process.printable",
     "wsrc.process.signals",
     "wsrc.process.texts",
-    "wsrc.protocol",
-    "wsrc.protocol.commands",
-    "wsrc.protocol.fields",
-    "wsrc.protocol.messages",
-    "wsrc.protocol.parts",
-    "wsrc.protocol.reader_events",
-    "wsrc.protocol.verbs",
     "wsrc.settings",
     "wsrc.settings.address",
     "wsrc.settings.click_options",
@@ -54,7 +44,22 @@ SHARED = {
 }
 """What `wsrc` is made of before it is known which command is called."""
 
-OF_LIST = {"wsrc.card.identity", "wsrc.card.tlv", "wsrc.command_line.cards", "wsrc.selection"}
+OF_LIST = {
+    "wsrc.card.atr",
+    "wsrc.card.identity",
+    "wsrc.card.tlv",
+    "wsrc.command_line.cards",
+    "wsrc.command_line.output",
+    "wsrc.process.printable",
+    "wsrc.protocol",
+    "wsrc.protocol.commands",
+    "wsrc.protocol.fields",
+    "wsrc.protocol.messages",
+    "wsrc.protocol.parts",
+    "wsrc.protocol.reader_events",
+    "wsrc.protocol.verbs",
+    "wsrc.selection",
+}
 """What the module of `list` takes as well."""
 
 OTHERS = {"click", "msgspec", "typing_extensions"}
