@@ -15,6 +15,7 @@ from types import ModuleType
 import click
 import pytest
 
+from tests.support.commands import within
 from tests.support.paths import ROOT
 from wsrc.card_client.cli import command as card_client
 from wsrc.command_line.invocation import Exit
@@ -264,8 +265,7 @@ def options_of(words: list[str]) -> set[str]:
     """Return the options that a command line may have."""
     command: click.Command = PROGRAMS[words[0]]
     for word in words[1:]:
-        if isinstance(command, click.Group) and word in command.commands:
-            command = command.commands[word]
+        command = within(command, word) or command
     return {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
 
 

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from wsrc.card.apdu import Response, describe_sw, parse_command, sw_matches
 from wsrc.card.slot import ResetKind, Share
@@ -220,6 +218,9 @@ def _typed() -> list[str]:
 @contextmanager
 def _progress(output: Output, total: int) -> Generator[Callable[[], None], None, None]:
     """Show how far a script is, to a person whose terminal does not show its results anyhow."""
+    from rich.console import Console  # noqa: PLC0415 - it takes long to load
+    from rich.progress import Progress  # noqa: PLC0415
+
     console = Console(stderr=True)
     shown = console.is_terminal and not sys.stdout.isatty()
     hidden = output.quiet or output.as_json or not shown

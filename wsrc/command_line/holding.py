@@ -4,13 +4,15 @@
 import functools
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from wsrc.card.slot import CardProtocol, Disposition, Share
 from wsrc.errors import ConnectionLostError
-from wsrc.user_client.blocking import Card
+
+if TYPE_CHECKING:
+    from wsrc.user_client.blocking import Card
 
 RAW = "raw"
 """What `--protocol` calls T=0 blocks that are passed as they are."""
@@ -26,7 +28,7 @@ class Hold(NamedTuple):
     raw_tpdu: bool = False
 
     @contextmanager
-    def of(self, card: Card, *, together: bool = False) -> Generator[Card, None, None]:
+    def of(self, card: "Card", *, together: bool = False) -> Generator["Card", None, None]:
         """
         Use a card in the block and give it back.
 

@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from wsrc.card.apdu import Response, describe_sw
 from wsrc.card.atr import read_atr
@@ -110,6 +107,10 @@ class Output:
 
     def grid(self, titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         """Print a table; where a terminal is too narrow for its lines, each row as lines."""
+        from rich import box  # noqa: PLC0415 - it takes long to load
+        from rich.console import Console  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+
         console = Console(markup=False, highlight=False, emoji=False)
         terminal, room = console.is_terminal, console.width
         console.width = _UNBOUNDED

@@ -7,13 +7,11 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsrc.bridges.pcscd.path import MAX_PATH_OCTETS
-from wsrc.bridges.pcscd.server import serving
-from wsrc.bridges.remote.cards import RemoteCards, clients
+from wsrc.command_line.groups import Leading, shared_options
 from wsrc.command_line.invocation import (
     Invocation,
     card_options,
@@ -23,6 +21,9 @@ from wsrc.command_line.invocation import (
 from wsrc.command_line.program_run import run_program, status_of
 from wsrc.process.signals import service
 from wsrc.user_client.naming import Filters, alternatives
+
+if TYPE_CHECKING:
+    from wsrc.bridges.remote.cards import RemoteCards
 
 SOCKET_VARIABLE = "PCSCLITE_CSOCK_NAME"
 """Where libpcsclite looks for the path of the socket."""
@@ -107,6 +108,8 @@ def serve(call: Invocation, path: Path, mode: int, wanted: list[Filters]) -> Non
 
 
 async def _serve(call: Invocation, path: Path, mode: int, wanted: list[Filters]) -> None:
+    from wsrc.bridges.pcscd.server import serving  # noqa: PLC0415 - help needs no socket
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     source = _source(call, wanted)
@@ -142,6 +145,8 @@ run.context_settings = {"allow_interspersed_args": False}
 
 
 async def _run(call: Invocation, command: Sequence[str], wanted: list[Filters]) -> int:
+    from wsrc.bridges.pcscd.server import serving  # noqa: PLC0415 - help needs no socket
+
     source = _source(call, wanted)
     shown = Shown(source, call.output.note)
     with tempfile.TemporaryDirectory(prefix="wsrc-pcsc-", dir=_folder_for_socket()) as folder:
@@ -165,7 +170,7 @@ class Shown:
         note: Called with a sentence.
     """
 
-    def __init__(self, source: RemoteCards, note: Callable[[str], None]) -> None:
+    def __init__(self, source: "RemoteCards", note: Callable[[str], None]) -> None:
         self._source = source
         self._note = note
         self._waiting: list[str] | None = []
@@ -200,14 +205,28 @@ class Shown:
 
 def _folder_for_socket() -> str | None:
     """Return a folder whose name leaves room for that of a socket, as TMPDIR's may not."""
+    from wsrc.bridges.pcscd.path import MAX_PATH_OCTETS  # noqa: PLC0415 - help needs no socket
+
     octets = len(os.fsencode(tempfile.gettempdir()))
     if octets + _SOCKET_NAME_OCTETS <= MAX_PATH_OCTETS:
         return None
     return "/tmp"  # noqa: S108 - the socket is in a folder of its own below it
 
 
-def _source(call: Invocation, wanted: Sequence[Filters]) -> RemoteCards:
+def _source(call: Invocation, wanted: Sequence[Filters]) -> "RemoteCards":
+    from wsrc.bridges.remote.cards import RemoteCards, clients  # noqa: PLC0415 - as above
+
     return RemoteCards(clients(call.settings), wanted, call.output.note)
 
 
-COMMANDS = (serve, run)
+def _nothing_more(**_: object) -> None:
+    """Leave the work to the command within the group."""
+
+
+pcsc = Leading(
+    "pcsc",
+    commands=(serve, run),
+    params=shared_options(),
+    help=HELP,
+    callback=_nothing_more,
+)

@@ -17,7 +17,6 @@ from wsrc.card.apdu import parse_command
 from wsrc.card.slot import ResetKind
 from wsrc.errors import BadApduError, BadHexError, ErrorCode, WsrcError
 from wsrc.octets import Octets, from_person
-from wsrc.protocol.messages import MAX_BATCH
 
 DEFAULT_EXPECT: tuple[str, ...] = ("9000",)
 """What is expected before the first `!expect`."""
@@ -104,6 +103,8 @@ def parse_expect(text: str) -> tuple[str, ...]:
 
 def batches(items: Sequence[Item]) -> Iterator[ScriptReset | list[ScriptCommand]]:
     """Put commands that follow one another together, as many as one message carries."""
+    from wsrc.protocol.messages import MAX_BATCH  # noqa: PLC0415 - help needs no messages
+
     batch: list[ScriptCommand] = []
     digits = 0
     for item in items:

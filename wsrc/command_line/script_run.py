@@ -2,14 +2,16 @@
 """Run a script on a card: one round trip for each batch of commands."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from wsrc.card.apdu import Response, sw_matches
 from wsrc.card.slot import ResetKind
 from wsrc.command_line.script import Item, ScriptCommand, ScriptReset, batches
 from wsrc.errors import WsrcError
 from wsrc.protocol.messages import Step
-from wsrc.user_client.card import BatchResult
+
+if TYPE_CHECKING:
+    from wsrc.user_client.card import BatchResult
 
 
 class Answered(NamedTuple):
@@ -45,7 +47,7 @@ Event = Answered | WasReset | Unanswered
 class ScriptCard(Protocol):
     """What a script needs of a card."""
 
-    def batch(self, steps: Sequence[Step | bytes]) -> BatchResult:
+    def batch(self, steps: Sequence[Step | bytes]) -> "BatchResult":
         """See `blocking.Card.batch`."""
         ...
 
