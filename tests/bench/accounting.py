@@ -102,7 +102,7 @@ def host() -> dict[str, object]:
 
 
 def _build() -> str:
-    """Return how Python was compiled; without `--enable-optimizations` it is far slower."""
+    """Return how Python was compiled."""
     options = sysconfig.get_config_var("CONFIG_ARGS") or ""
     return "optimized" if "--enable-optimizations" in options else "not optimized"
 
