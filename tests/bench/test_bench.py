@@ -100,8 +100,9 @@ def test_bench_system_calls_and_turns_for_a_command(host: Host) -> None:
                 try:
                     with counted(pid) as calls:
                         user.ask(f"times {COMMANDS}")
-                except MissingError as exc:
-                    assert not anybody_traces(), exc
+                except MissingError:
+                    if anybody_traces():
+                        raise
                     return
                 kinds: Counter[str] = Counter()
                 for call, count in calls.items():
