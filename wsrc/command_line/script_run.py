@@ -11,7 +11,7 @@ from wsrc.errors import WsrcError
 from wsrc.protocol.messages import Step
 
 if TYPE_CHECKING:
-    from wsrc.user_client.card import BatchResult
+    from wsrc.user_client.card import BatchLimits, BatchResult
 
 
 class Answered(NamedTuple):
@@ -47,6 +47,11 @@ Event = Answered | WasReset | Unanswered
 class ScriptCard(Protocol):
     """What a script needs of a card."""
 
+    @property
+    def batch_limits(self) -> "BatchLimits":
+        """See `blocking.Card.batch_limits`."""
+        ...
+
     def batch(self, steps: Sequence[Step | bytes]) -> "BatchResult":
         """See `blocking.Card.batch`."""
         ...
@@ -63,7 +68,8 @@ def run(card: ScriptCard, items: Sequence[Item], *, keep_going: bool = False) ->
     It ends after the first status word that is not as expected, unless `keep_going`, and after
     the first command that is not answered.
     """
-    for part in batches(items):
+    most, octets = card.batch_limits
+    for part in batches(items, most, octets):
         if isinstance(part, ScriptReset):
             yield WasReset(part.line, card.reset(part.kind))
             continue
