@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The relay as its shell sees it: events in, effects out, and the next deadline."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 from wsrc.card.identify import ISD_R_AIDS
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, canonical, tag_of
+from wsrc.protocol.codec import UnreadableError, canonical, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.protocol.fields import MAX_USER_ID
-from wsrc.relay import card_clients, endings, leases, queue, resuming, shortcut, users
+from wsrc.relay import card_clients, endings, hello, leases, queue, resuming, shortcut, users
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import CardPeer, Peer, UserPeer
@@ -194,13 +193,13 @@ class Relay:
 
     def _hello(self, record: Peer, message: m.Hello, now: float) -> None:
         state = self._state
-        _check_type(record, message)
+        hello.check_type(record, message)
         if message.version is not None and message.version < 1:
             raise RemoteProtocolError(f"There is no version {message.version}; the first is 1.")
         state.timers.clear(("hello", record.number, None))
         record.phase = Phase.OPEN
         record.name = printable(message.name) or record.name
-        self._replace(record, _instance(record, message), now)
+        self._replace(record, hello.instance_of(record, message), now)
         other = self._name_host(record, message) if isinstance(record, CardPeer) else None
         ack = m.HelloAck(
             id=message.id,
@@ -208,7 +207,7 @@ class Relay:
             features=FEATURES,
             server=self._name,
             shown_as=other,
-            limits=_limits_for(record, state.limits),
+            limits=hello.limits_for(record, state.limits),
         )
         state.send(record, ack)
         if isinstance(record, UserPeer):
@@ -219,10 +218,10 @@ class Relay:
         state.note(f"Card client {record.number} is {record.name}")
         card_clients.greeted(state, record, message, now)
 
-    def _name_host(self, record: CardPeer, hello: m.Hello) -> str | None:
+    def _name_host(self, record: CardPeer, said: m.Hello) -> str | None:
         """Give a card host a name that no other has; return it, if it is not the one it claims."""
-        claimed, record.claimed = record.name, hello.name or ""
-        run, before = record.instance, hello.shown_as
+        claimed, record.claimed = record.name, said.name or ""
+        run, before = record.instance, said.shown_as
         record.name = self._state.host_names.enter(claimed, run, before)
         if record.name == claimed:
             return None
@@ -250,7 +249,7 @@ class Relay:
             return
         adapter: Adapter
         traffic = Traffic()
-        _check_type(record, message)
+        hello.check_type(record, message)
         if isinstance(record, UserPeer):
             adapter = FirstFormUser()
             adapter.from_peer(message, traffic)
@@ -379,42 +378,3 @@ class Relay:
         traffic = Traffic()
         adapter.to_peer(effect.message, traffic)
         self._settle(record, traffic, now)
-
-
-def _limits_for(record: Peer, limits: Limits) -> m.ServerLimits:
-    """Return what a peer is told of the limits."""
-    if isinstance(record, CardPeer):
-        return m.ServerLimits(
-            message_octets=MAX_MESSAGE_OCTETS,
-            readers=limits.max_readers_per_card_client,
-            keep_s=limits.keep_s,
-            command_s=limits.command_s,
-            attach_s=limits.attach_s,
-        )
-    return m.ServerLimits(
-        message_octets=MAX_MESSAGE_OCTETS,
-        batch_commands=m.MAX_BATCH,
-        sessions=limits.max_sessions_per_user,
-        wait_max_s=limits.wait_max_s,
-        keep_s=limits.keep_s,
-        lease_idle_s=limits.lease_idle_s,
-        command_s=limits.command_s,
-    )
-
-
-def _instance(record: Peer, hello: m.Hello) -> str | None:
-    """
-    Return what tells the runs of a program apart.
-
-    Card hosts are told that of users, and must not be able to connect as one.
-    """
-    if hello.instance is None or isinstance(record, CardPeer):
-        return hello.instance
-    return hashlib.sha256(hello.instance.encode()).hexdigest()
-
-
-def _check_type(record: Peer, hello: m.Hello) -> None:
-    if isinstance(record, UserPeer) != (hello.client_type is m.ClientType.USER):
-        here, port = ("card", 4220) if isinstance(record, CardPeer) else ("user", 4221)
-        why = f"This port is for {here} clients; {hello.client_type} clients connect to the other"
-        raise RemoteProtocolError(f"{why}, {port} by default.")
