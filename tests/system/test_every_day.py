@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small things that everybody meets: examples as they are printed, values as Python shows them."""
+"""Small things that everybody meets: examples, values as they are shown, many readers."""
 
 import asyncio
 import re
@@ -40,3 +40,13 @@ async def test_36_a_step_takes_octets_at_its_place(world: World) -> None:
     async with user.select(iccid=EXAMPLE_ICCID) as card:
         result = await card.batch([Step(bytes.fromhex("00a4000c023f00"))])
     assert [answer.sw for answer in result.results] == [0x9000]
+
+
+async def test_0_a_host_with_forty_readers_offers_all_of_them(world: World) -> None:
+    iccids = [f"89882110000000{number:04}" for number in range(40)]
+    await world.host([uicc(iccid) for iccid in iccids])
+    user = await world.user()
+    assert {card.identities.iccid for card in await world.cards()} == set(iccids)
+    async with user.select(iccid=iccids[39]) as first, user.select(iccid=iccids[0]) as last:
+        for card in (first, last):
+            assert (await card.transmit(bytes.fromhex("00a4000c023f00"))).sw == 0x9000
