@@ -166,6 +166,11 @@ class PcscSource:
             if self._ended.wait(_CANCEL_S):
                 return
 
+    def prompt(self, name: str) -> bool:
+        """Return False: cards of PC/SC take their time."""
+        del name
+        return False
+
     def open(self, name: str) -> PcscReader:
         """Return the reader of that name; nothing is asked of it before it is used."""
         return PcscReader(self._names_here.get(name, name), self._scard, self._own)
