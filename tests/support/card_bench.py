@@ -10,6 +10,7 @@ from typing import TypeVar
 from wsrc.card.slot import Share
 from wsrc.card_client.replies import Replies
 from wsrc.card_client.slot_agent import SlotAgent
+from wsrc.card_client.worker import ReaderThread
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.readers.base import CardProtocol, Connection, Direct, ResetKind, Slot, Status
@@ -112,6 +113,11 @@ class GatedSource:
         self.watch = self.readers.watch
         self.stop = self.readers.stop
 
+    def prompt(self, name: str) -> bool:
+        """Have the gate hold the thread of the reader, and not the loop."""
+        del name
+        return False
+
     def open(self, name: str) -> GatedReader:
         return GatedReader(self.readers.open(name), self.gate)
 
@@ -145,7 +151,7 @@ class Bench:
             settings,
             self.name,
             lambda *_: "id",
-            lambda: self.source.open(self.name),
+            ReaderThread(self.name, lambda: self.source.open(self.name)),
             Replies(self._send),
         )
         self._heard = asyncio.Event()

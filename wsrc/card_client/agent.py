@@ -15,6 +15,7 @@ from wsrc.card_client.reader_ids import ReaderIds
 from wsrc.card_client.replies import NO_SESSION, Replies
 from wsrc.card_client.sight import TELL_S
 from wsrc.card_client.slot_agent import SlotAgent
+from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import (
     ConnectionLostError,
     ErrorCode,
@@ -166,7 +167,7 @@ class Agent:
             self._settings,
             name,
             lambda stable, position: self._claim(key, stable, position),
-            lambda: source.open(name),
+            ReaderThread(name, lambda: source.open(name), lambda: source.prompt(name)),
             self._replies,
         )
         return _Served(agent, tasks.create_task(self._serve(key, agent), name=name))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A card in the hands of a session: its requests become answers, each with an outcome."""
 
-import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -15,6 +15,7 @@ from wsrc.card.apdu import (
 from wsrc.card.slot import Initialization, Share
 from wsrc.card_client import blocking, verbs
 from wsrc.card_client.blocking import Line
+from wsrc.card_client.worker import Steps
 from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedError
 from wsrc.octets import Octets
 from wsrc.process.logs import TRAFFIC
@@ -32,10 +33,17 @@ ROOM_DIGITS = 150_000
 
 
 class Call(Protocol):
-    """Runs a function in the thread of the reader; raises CardUnresponsiveError after a limit."""
+    """Runs a function of one command, with a limit; the card is released where it ends later."""
 
-    async def __call__(self, held: Direct, function: Callable[[], T], /) -> T:
-        """Return the result of the function; the card is released where it comes too late."""
+    async def __call__(
+        self, held: Direct, function: Callable[[], T], steps: Steps | None = None, /
+    ) -> T:
+        """
+        Return the result of the function; what takes many commands tells the steps.
+
+        Raises:
+            CardUnresponsiveError: If it, or one of the steps, took too long.
+        """
         ...
 
 
@@ -75,7 +83,7 @@ class Held:
     Args:
         asked: What was asked for; `keep_s` is what is granted.
         direct: The reader.
-        call: Reaches the thread of the reader.
+        call: Reaches the reader.
     """
 
     def __init__(self, asked: m.Attach, direct: Direct, call: Call) -> None:
@@ -134,7 +142,7 @@ class Attachment(Held):
     Args:
         asked: What was asked for; `keep_s` is what is granted.
         line: The card.
-        call: Reaches the thread of the reader.
+        call: Reaches the reader.
         room: What a batch may take.
     """
 
@@ -209,28 +217,35 @@ class Attachment(Held):
             self.in_batch = None
 
     async def _steps(self, asked: m.Batch) -> tuple[m.BatchResp, CardError | None]:
-        results: list[m.StepResult] = []
-        stopped: int | None = None
+        """Run the commands of a batch, all in one call of the thread."""
+        batch, steps = _Batch(), Steps()
         failure: CardError | None = None
-        error: m.Error | None = None
-        deadline = asyncio.get_running_loop().time() + self._room.batch_s
-        for at, step in enumerate(asked.steps):
-            error = self._broken_off(deadline, results)
-            if error is not None:
-                break
-            try:
-                response, sw = await self._transmit(step.command)
-            except CardError as exc:
-                failure, error = exc, m.error(exc.code, str(exc), outcome=exc.outcome)
-                break
-            results.append(m.StepResult(response=response, sw=sw))
-            if not sw_matches(step.expect, sw):
-                stopped = at
-                break
+        try:
+            await self._call(self.connection, lambda: self._run(asked, batch, steps), steps)
+        except CardError as exc:
+            failure, batch.error = exc, m.error(exc.code, str(exc), outcome=exc.outcome)
         answer = m.BatchResp(
-            id=asked.id, session=self.session, results=tuple(results), stopped=stopped, error=error
+            id=asked.id,
+            session=self.session,
+            results=tuple(batch.results),
+            stopped=batch.stopped,
+            error=batch.error,
         )
         return answer, failure
+
+    def _run(self, asked: m.Batch, batch: "_Batch", steps: Steps) -> None:
+        """Run the commands of a batch in this thread, as far as it goes."""
+        deadline = time.monotonic() + self._room.batch_s
+        for at, step in enumerate(asked.steps):
+            batch.error = self._broken_off(deadline, batch.results)
+            if batch.error is not None:
+                return
+            steps.next()
+            response, sw = self._exchange(step.command)
+            batch.results.append(m.StepResult(response=response, sw=sw))
+            if not sw_matches(step.expect, sw):
+                batch.stopped = at
+                return
 
     async def reset(self, asked: m.ResetReq) -> tuple[m.ResetResp, str | None]:
         """
@@ -289,7 +304,7 @@ class Attachment(Held):
         not_executed = Outcome.NOT_EXECUTED
         if self.cancelled is not None:
             return m.error(ErrorCode.CANCELLED, "The batch was cancelled.", outcome=not_executed)
-        if asyncio.get_running_loop().time() > deadline:
+        if time.monotonic() > deadline:
             why = f"The batch took longer than {self._room.batch_s:g} s; the rest was not sent."
             return m.error(ErrorCode.COMMAND_TIMEOUT, why, outcome=not_executed)
         digits = sum(2 * len(result.response) + 64 for result in results)
@@ -315,15 +330,25 @@ class Attachment(Held):
 
     async def _transmit(self, command: Octets) -> tuple[Octets, str]:
         _check_apdu(command, raw_tpdu=self._raw_tpdu)
-        answer = await self._call(
-            self.connection,
-            lambda: self.line.transmit(bytes(command), raw_tpdu=self._raw_tpdu),
-        )
+        return await self._call(self.connection, lambda: self._exchange(command))
+
+    def _exchange(self, command: Octets) -> tuple[Octets, str]:
+        """Exchange a command that was checked, in the thread of the reader."""
+        answer = self.line.transmit(bytes(command), raw_tpdu=self._raw_tpdu)
         sw = answer[-2:].hex()
         header, size = command[:4].hex(" "), len(command) - 4
         _log.debug("%s + %d octets -> %s", header, size, sw)
         _log.log(TRAFFIC, "%s -> %s", command, answer.hex())
         return Octets(answer[:-2]), sw
+
+
+class _Batch:
+    """How far a batch came."""
+
+    def __init__(self) -> None:
+        self.results: list[m.StepResult] = []
+        self.stopped: int | None = None
+        self.error: m.Error | None = None
 
 
 def _check_apdu(command: bytes, *, raw_tpdu: bool) -> None:

@@ -18,7 +18,7 @@ from wsrc.card_client.replies import NO_SESSION, Replies
 from wsrc.card_client.sight import Sight
 from wsrc.card_client.taking import check_reset, resets, take
 from wsrc.card_client.turns import Turns
-from wsrc.card_client.worker import ReaderThread
+from wsrc.card_client.worker import ReaderThread, Steps
 from wsrc.errors import (
     BadApduError,
     CardError,
@@ -69,6 +69,7 @@ class Sessions:
         self.turns = Turns(settings.transaction_wait_s, settings.transaction_idle_s)
         self.inbox = Inbox()
         self.beginning: str | None = None
+        self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._thread = thread
         self._card = card
@@ -118,7 +119,7 @@ class Sessions:
                 self._replies.send(held.attached())
             else:  # the server that asked is lost, and the next one was not told of this session
                 held.end.keep_s = 0.0
-                held.end.disconnected(asyncio.get_running_loop().time())
+                held.end.disconnected(self._loop.time())
         finally:
             self.beginning = None
 
@@ -199,7 +200,7 @@ class Sessions:
         except CardError as exc:
             self._replies.fail(asked, current.end, exc.code, str(exc), exc.outcome)
             failure = exc
-        self.turns.used(current.session, asyncio.get_running_loop().time())
+        self.turns.used(current.session, self._loop.time())
         if failure is not None and not isinstance(failure, CardTransmissionError):
             await self._fail(failure)
 
@@ -235,7 +236,7 @@ class Sessions:
         """Answer a request; return what went wrong after that."""
         check_reset(current, asked)
         if isinstance(asked, m.BeginTransaction):
-            self.turns.begin(current.session, asyncio.get_running_loop().time())
+            self.turns.begin(current.session, self._loop.time())
             done = m.BeginTransactionAck(id=asked.id, session=current.session)
             self._replies.answer(asked, current.end, done)
             return None
@@ -270,7 +271,7 @@ class Sessions:
 
     async def end_overdue(self) -> None:
         """End what took too long."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         for held in [held for held in self.turns.sessions.values() if held.end.expired(now)]:
             await self._give_up(held)
         for late in self.turns.overdue(now):
@@ -303,17 +304,22 @@ class Sessions:
         reset, iccid = await held.reset(m.ResetReq(session=held.session, kind=kind))
         self._card.was_reset(reset, iccid)
 
-    async def _run(self, held: Direct, function: Callable[[], T]) -> T:
-        return await self._thread.call(
-            function, self._settings.command_s, late=lambda _: held.close()
-        )
+    async def _run(self, held: Direct, function: Callable[[], T], steps: Steps | None = None) -> T:
+        limit_s = self._settings.command_s
+
+        def late(_: object) -> None:
+            held.close()
+
+        if steps is None:
+            return await self._thread.command(function, limit_s, late)
+        return await self._thread.call(function, limit_s, late, steps)
 
     # Without a server
 
     def lost(self) -> None:
         """Note that the server is gone: drop what was not begun, and what is not to be kept."""
         self._losses += 1
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         for request in self.inbox.strike_all_but(m.Detach):
             self.turns.unpark(request)
         for held in self.turns.sessions.values():

@@ -25,6 +25,7 @@ from wsrc.command_line.invocation import (
 )
 from wsrc.command_line.program_run import status_of
 from wsrc.errors import AmbiguousCardError, ConfigError
+from wsrc.process.loop import run_main
 from wsrc.process.signals import service
 from wsrc.process.texts import heed_mark
 from wsrc.protocol.messages import CardInfo
@@ -127,7 +128,7 @@ def vpcd(call: Invocation, which: Filters, host: str, port: int, idle_s: float) 
     cards = RemoteCards(clients(call.settings), alternatives(kinds), call.output.note)
     is_own = _is_of_this_host if is_loopback(host) else None
     slot = VpcdSlot(cards, (host, port), idle_s, call.output.note, is_own=is_own)
-    asyncio.run(_serve_slot(call, cards, slot))
+    run_main(_serve_slot(call, cards, slot))
 
 
 async def _serve_slot(call: Invocation, cards: RemoteCards, slot: VpcdSlot) -> None:

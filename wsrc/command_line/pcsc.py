@@ -19,6 +19,7 @@ from wsrc.command_line.invocation import (
     user_command,
 )
 from wsrc.command_line.program_run import run_program, status_of
+from wsrc.process.loop import run_main
 from wsrc.process.signals import service
 from wsrc.user_client.naming import Filters, alternatives
 
@@ -104,7 +105,7 @@ def serve(call: Invocation, path: Path, mode: int, wanted: list[Filters]) -> Non
 
     `*` stands for any text where it is said which cards; `--all` shows all of them.
     """
-    asyncio.run(_serve(call, path.absolute(), mode, wanted))
+    run_main(_serve(call, path.absolute(), mode, wanted))
 
 
 async def _serve(call: Invocation, path: Path, mode: int, wanted: list[Filters]) -> None:
@@ -138,7 +139,7 @@ def run(call: Invocation, command: tuple[str, ...], wanted: list[Filters]) -> in
 
     `*` stands for any text where it is said which cards; `--all` shows all of them.
     """
-    return asyncio.run(_run(call, command, wanted))
+    return run_main(_run(call, command, wanted))
 
 
 run.context_settings = {"allow_interspersed_args": False}

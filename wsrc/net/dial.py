@@ -3,10 +3,11 @@
 
 import asyncio
 import base64
+import os
 import random
 import ssl
 from asyncio.trsock import TransportSocket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,8 +29,11 @@ _TIMEOUT = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)  # pyright: ignore[reportCa
 _CLOSED_S = 0.5
 """How long to wait for the end of TLS; a peer that is gone does not answer it."""
 
+_BROKEN_S = 0.1
+"""How long to wait for a socket whose connection was broken."""
+
 _STEP_S = 0.001
-"""How often a socket is polled for its end; there is no other way to learn of it."""
+"""How often it is looked whether a socket is closed; there is no other way to learn of it."""
 
 
 @asynccontextmanager
@@ -55,12 +59,12 @@ async def dial(
     proxy = proxy_for(address)
     async with _http(proxy) as http:
         socket = await _connected(http, address, proxy, context, connect_s, ping_s)
-        beneath: object = socket.get_extra_info("socket")
+        is_open = _openness(socket.transport)
         try:
             async with _writing(Link(socket, socket.transport, longest=longest)) as link:
                 yield link
         finally:
-            await _closed(beneath)
+            await _closed(socket.transport, is_open)
 
 
 async def _connected(  # noqa: PLR0913, PLR0917 - what `dial` has
@@ -89,9 +93,9 @@ async def _connected(  # noqa: PLR0913, PLR0917 - what `dial` has
         raise lost from exc
     assert isinstance(socket, _Socket)
     if socket.chosen not in {None, SUBPROTOCOL}:
-        beneath: object = socket.get_extra_info("socket")
+        is_open = _openness(socket.transport)
         await socket.close()
-        await _closed(beneath)
+        await _closed(socket.transport, is_open)
         raise ConnectionLostError(
             f"{address}: this is no WSRC server: it speaks {str(socket.chosen)[:40]!r}, which we "
             "did not offer (RFC 6455 section 4.1); check the port and the path."
@@ -185,13 +189,40 @@ async def _writing(link: Link) -> AsyncGenerator[Link]:
         raise
 
 
-async def _closed(beneath: object) -> None:
-    """Wait for the end of TLS, so that the loop does not end before it and leave a socket open."""
-    deadline = asyncio.get_running_loop().time() + _CLOSED_S
-    while isinstance(beneath, TransportSocket) and beneath.fileno() != -1:
-        if asyncio.get_running_loop().time() > deadline:
+def _openness(transport: asyncio.Transport) -> Callable[[], bool]:
+    """Return what tells whether the socket of a connection is open still."""
+    beneath: Any = transport.get_extra_info("socket")
+    if isinstance(beneath, TransportSocket):
+        return lambda: beneath.fileno() != -1
+    # Those of uvloop keep their number when they are closed.
+    number: int = beneath.fileno()
+    inode = os.fstat(number).st_ino
+
+    def is_open() -> bool:
+        try:
+            return os.fstat(number).st_ino == inode
+        except OSError:
+            return False
+
+    return is_open
+
+
+async def _closed(transport: asyncio.Transport, is_open: Callable[[], bool]) -> None:
+    """
+    Wait for the end of TLS, so that the loop does not end before it and leave a socket open.
+
+    A peer that does not end it is not waited for, and its connection is broken.
+    """
+    loop = asyncio.get_running_loop()
+    for limit_s in (_CLOSED_S, _BROKEN_S):
+        deadline = loop.time() + limit_s
+        while is_open():
+            if loop.time() > deadline:
+                break
+            await asyncio.sleep(_STEP_S)
+        else:
             return
-        await asyncio.sleep(_STEP_S)
+        transport.abort()
 
 
 class Backoff:

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from wsrc.bridges.pcscd import wire
 from wsrc.bridges.pcscd.machine import Machine
@@ -382,10 +382,10 @@ class _Line(Caller, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or close it where there are too many."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Those of uvloop are no `asyncio.Transport` by class.
+        self._transport = cast("asyncio.Transport", transport)
         if not self._server.joins(self):
-            transport.abort()
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Answer what is complete."""

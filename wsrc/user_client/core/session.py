@@ -55,14 +55,17 @@ class Session:
             card.host if card is not None else None,
             card.reader if card is not None else None,
         )
+        self._loop = asyncio.get_running_loop()
         self._turn = asyncio.Lock()
-        self._limits = Limits()
+        self._in_line = 0
+        self._limits = Limits(self._loop)
         self._id: int | None = None
         self._posted: int | None = None
         self._asked: m.Forwarded | None = None
         self._answer: m.Message | WsrcError | None = None
         self._settled = asyncio.Event()
         self._settled.set()
+        self._waiter: asyncio.Future[None] | None = None
         self._late: Hear | None = None
         self._abandoned = False
         self._goodbye: m.Detach | None = None
@@ -187,8 +190,9 @@ class Session:
         self._abandoned = False
         self._perform(self._end.ask(request))
         try:
-            async with self._limits.of(limit_s):
-                await self._settled.wait()
+            if not self._settled.is_set():
+                self._waiter = self._loop.create_future()
+                await self._limits.wait(self._waiter, limit_s)
         except TimeoutError:
             if self._answer is None:
                 raise self._too_late(limit_s, at_risk=self._give_up()) from None
@@ -266,6 +270,8 @@ class Session:
         self._answer = self._judged(answer)
         self._id = None
         self._settled.set()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
         if self._abandoned:
             self._tell_late()
 
@@ -304,8 +310,7 @@ class Session:
             self._keep_timer.cancel()
             self._keep_timer = None
         if deadline is not None:
-            loop = asyncio.get_running_loop()
-            self._keep_timer = loop.call_at(deadline, self._expire)
+            self._keep_timer = self._loop.call_at(deadline, self._expire)
         if self._end.state is State.OVER:
             if self._end.idle:
                 self._requests.sessions.pop(self.name, None)
@@ -344,8 +349,7 @@ class Session:
                 self._perform(self._end.refused(said, self._now()))
                 if said.code is ErrorCode.TOO_MANY and self._end.state is State.CUT:
                     again_s = said.retry_after_s or AGAIN_S
-                    loop = asyncio.get_running_loop()
-                    self._again = loop.call_later(again_s, self._resume_again)
+                    self._again = self._loop.call_later(again_s, self._resume_again)
             case _:
                 self.lost("The answer to resume cannot be read.")
                 self._requests.tell(self._goodbye or m.Detach(session=self.name))
@@ -373,30 +377,39 @@ class Session:
 
     @asynccontextmanager
     async def _in_turn(self, limit_s: float) -> AsyncGenerator[None, None]:
-        try:
-            async with self._limits.of(limit_s):
-                await self._turn.acquire()
-        except TimeoutError:
-            raise _no_turn(limit_s) from None
+        await self._take_turn(limit_s)
         try:
             await self._ready(limit_s)
             yield
         finally:
             self._turn.release()
 
-    async def _ready(self, limit_s: float) -> None:
+    async def _take_turn(self, limit_s: float) -> None:
+        if not self._turn.locked() and not self._in_line:
+            await self._turn.acquire()  # nothing to wait for, so nothing to limit
+            return
+        self._in_line += 1
         try:
             async with self._limits.of(limit_s):
-                await self._settled.wait()
+                await self._turn.acquire()
+        except TimeoutError:
+            raise _no_turn(limit_s) from None
+        finally:
+            self._in_line -= 1
+
+    async def _ready(self, limit_s: float) -> None:
+        try:
+            if not self._settled.is_set():
+                async with self._limits.of(limit_s):
+                    await self._settled.wait()
             self._check()
         except TimeoutError:
             raise _no_turn(limit_s) from None
         except (ConnectionLostError, SessionLostError) as exc:
             raise NotExecutedError(f"The command was not sent. {exc}", exc.code) from exc
 
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+    def _now(self) -> float:
+        return self._loop.time()
 
 
 def _no_turn(limit_s: float) -> NotExecutedError:
