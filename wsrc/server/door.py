@@ -260,11 +260,6 @@ class Connection(asyncio.Protocol):
         self.upgraded = True
         self._door.websockets += 1
 
-    def is_none(self) -> None:
-        """Note that it did not become a WebSocket after all."""
-        self.upgraded = False
-        self._door.websockets -= 1
-
     def end(self) -> None:
         """Break the connection, if it is not closed, and forget it."""
         self._no_hurry()
@@ -281,6 +276,7 @@ class Connection(asyncio.Protocol):
         """Give what comes from now on to what `begin` returns."""
         if self.transport is None or self._handler is None:
             return
+        self._held = False  # whatever the HTTP handler wished
         self._served = begin(self.transport, self.hold)
 
     def answered(self) -> None:
@@ -302,8 +298,9 @@ class Connection(asyncio.Protocol):
         self._no_hurry()
         self._rest.clear()
         self._forget_handler(exc)
-        if self._served is not None:
-            self._served.lost()
+        served, self._served = self._served, None
+        if served is not None:
+            served.lost()
         self._door.gone(self)
 
     def pause_writing(self) -> None:
@@ -342,6 +339,11 @@ class Connection(asyncio.Protocol):
         self._held = held
         self._direct()
         self._stand()
+
+    def hold_http(self, held: bool) -> None:
+        """Do so as the HTTP handler wishes, for as long as it is served."""
+        if self._served is None:
+            self.hold(held)
 
     def _direct(self) -> None:
         """Let the transport read if there is nothing to pass on and nobody holds us."""
@@ -412,10 +414,10 @@ class _Reins:
         self._transport = transport
 
     def pause_reading(self) -> None:
-        self.connection.hold(True)
+        self.connection.hold_http(True)
 
     def resume_reading(self) -> None:
-        self.connection.hold(False)
+        self.connection.hold_http(False)
 
     def close(self) -> None:
         self.connection.answered()
