@@ -2,122 +2,16 @@
 """wsrc.net.served: frames as a peer sends them over a socket, and what becomes of each."""
 
 import asyncio
-import struct
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from tests.support.raw_peer import LAST, TEXT, frame
+from tests.support.served_peer import CLOSE, PING, PONG, Heard, close_frame, next_frame, talking
 from tests.support.world import until
-from wsrc.net import outbox
-from wsrc.net.served import Served
+from wsrc.net import outbox, served as served_module
 from wsrc.protocol.conversation import CloseCode
 from wsrc.server import pulse
 from wsrc.server.pulse import Pulse
-
-LIMIT_S = 20.0
-CLOSE, PING, PONG = 0x88, 0x89, 0x8A
-
-
-class Heard:
-    """A speaker that notes what it is told; `room` is how many frames it looks at."""
-
-    def __init__(self) -> None:
-        self.said: list[bytes | str] = []
-        self.room = 1_000_000
-        self.end: asyncio.Future[tuple[str, bool]] = asyncio.get_running_loop().create_future()
-
-    def may_speak(self) -> bool:
-        self.room -= 1
-        return self.room >= 0
-
-    def text(self, text: bytes) -> None:
-        self.said.append(text)
-
-    def binary(self) -> None:
-        self.said.append("binary")
-
-    def ping(self) -> None:
-        self.said.append("ping")
-
-    def ended(self, why: str, *, goodbye: bool) -> None:
-        self.end.set_result((why, goodbye))
-
-
-class Wire(asyncio.Protocol):
-    """What stands between a transport and what is served, as the server has it."""
-
-    def __init__(self) -> None:
-        self.served: Served | None = None
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self.served = Served(transport, self.hold)
-
-    def hold(self, held: bool) -> None:
-        assert self.transport is not None
-        if not self.transport.is_closing():
-            (self.transport.pause_reading if held else self.transport.resume_reading)()
-
-    def data_received(self, data: bytes) -> None:
-        assert self.served is not None
-        self.served.feed(data)
-
-    def pause_writing(self) -> None:
-        assert self.served is not None
-        self.served.pause_writing()
-
-    def resume_writing(self) -> None:
-        assert self.served is not None
-        self.served.resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        assert self.served is not None
-        self.served.lost()
-
-
-@asynccontextmanager
-async def talking() -> AsyncGenerator[
-    tuple[Served, Heard, asyncio.StreamReader, asyncio.StreamWriter]
-]:
-    loop = asyncio.get_running_loop()
-    wires: asyncio.Future[Wire] = loop.create_future()
-
-    def wire() -> Wire:
-        wires.set_result(Wire())
-        return wires.result()
-
-    async with asyncio.timeout(LIMIT_S), await loop.create_server(wire, "127.0.0.1", 0) as server:
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        served = (await wires).served
-        while served is None:
-            await asyncio.sleep(0)
-            served = wires.result().served
-        heard = Heard()
-        served.listen(heard)
-        try:
-            yield served, heard, reader, writer
-        finally:
-            writer.close()
-            served.abort()
-
-
-async def next_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """Return the first octet and the payload of a frame, which has no mask."""
-    first, size = await reader.readexactly(2)
-    if size == 126:
-        (size,) = struct.unpack("!H", await reader.readexactly(2))
-    elif size == 127:
-        (size,) = struct.unpack("!Q", await reader.readexactly(8))
-    assert size < 1 << 30, "no mask bit"
-    return first, await reader.readexactly(size)
-
-
-def close_frame(code: int | None, reason: str = "") -> bytes:
-    return frame(b"" if code is None else code.to_bytes(2) + reason.encode(), CLOSE)
 
 
 async def said(heard: Heard, count: int) -> list[bytes | str]:
@@ -276,6 +170,98 @@ async def test_a_fault_of_ours_closes_with_1011_and_is_told_to_the_loop() -> Non
         assert served.closing
 
 
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1016, 1100, 2000, 2999, 5000, 65_535])
+async def test_a_code_that_no_close_frame_has_breaks_the_protocol(code: int) -> None:
+    async with talking() as (_, heard, reader, writer):
+        writer.write(close_frame(code))
+        first, payload = await next_frame(reader)
+        assert (first, int.from_bytes(payload[:2])) == (CLOSE, CloseCode.PROTOCOL_ERROR)
+        why, goodbye = await heard.end
+        assert (why.startswith("the connection broke: "), goodbye) == (True, False)
+
+
+async def test_a_peer_that_closes_while_nothing_can_be_written_is_answered() -> None:
+    async with talking() as (served, heard, reader, writer):
+        served.pause_writing()
+        served.forward(b"never read")
+        writer.write(close_frame(1000))
+        assert await next_frame(reader) == (CLOSE, (1000).to_bytes(2))
+        assert await reader.read() == b""
+        assert (await heard.end)[1]
+
+
+async def test_a_peer_that_closes_amid_a_long_queue_is_answered_and_told_nothing_more() -> None:
+    async with talking() as (served, heard, reader, writer):
+        served.pause_writing()
+        for _ in range(3 * outbox.SENDS_A_TURN):
+            served.forward(b"x")
+        writer.write(frame(b"now", 0x81) + close_frame(1000))
+        heard.text = lambda _: served.resume_writing()  # type: ignore[method-assign]
+        for _ in range(outbox.SENDS_A_TURN):
+            assert await next_frame(reader) == (0x81, b"x")
+        assert await next_frame(reader) == (CLOSE, (1000).to_bytes(2))
+        assert await reader.read() == b""
+
+
+async def test_after_a_close_frame_no_ping_and_no_pong_is_sent() -> None:
+    async with talking() as (served, _, reader, writer):
+        served.close(CloseCode.POLICY, "no")
+        served.ping()
+        writer.write(frame(b"?", PING) + close_frame(1000))
+        assert (await next_frame(reader))[0] == CLOSE
+        assert await reader.read() == b""
+
+
+async def test_a_fault_of_ours_amid_frames_that_waited_closes_as_well() -> None:
+    async with talking() as (served, heard, reader, writer):
+        faults: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: faults.append(str(context["exception"])))
+        heard.room = 0
+        writer.write(frame(b"mine", 0x81) + frame(b"next", 0x81))
+        await until(lambda: served.waits)
+
+        def fail(text: bytes) -> None:
+            raise ValueError(text.decode())
+
+        heard.text = fail  # type: ignore[method-assign]
+        served.go_on()
+        first, payload = await next_frame(reader)
+        assert (first, int.from_bytes(payload[:2]), faults) == (CLOSE, 1011, ["mine"])
+        assert not served.waits
+
+
+async def test_want_of_memory_for_a_frame_is_no_bug() -> None:
+    async with talking() as (_, heard, reader, writer):
+
+        def fail(text: bytes) -> None:
+            raise MemoryError
+
+        heard.text = fail  # type: ignore[method-assign]
+        writer.write(frame(b"long", 0x81))
+        first, payload = await next_frame(reader)
+        assert (first, int.from_bytes(payload[:2])) == (CLOSE, CloseCode.TRY_AGAIN_LATER)
+
+
+async def test_frames_without_payload_that_wait_are_counted() -> None:
+    async with talking() as (served, heard, _, writer):
+        heard.room = 0
+        writer.write(frame(b"", PING) * 1000)
+        await until(lambda: served.waits)
+        await until(lambda: served.held == 1000 * served_module.FRAME_OCTETS)
+        heard.room = 1_000_000
+        served.go_on()
+        assert served.held == 0
+
+
+async def test_what_comes_after_a_close_frame_is_not_held() -> None:
+    async with talking() as (served, heard, reader, writer):
+        writer.write(frame(b"begun", TEXT) + close_frame(1000) + frame(b"x" * 100_000, LAST))
+        assert (await next_frame(reader))[0] == CLOSE
+        await heard.end
+        assert served.held == 0
+
+
 class TestPulse:
     async def test_a_silent_peer_is_pinged_and_one_that_does_not_answer_is_gone(
         self, monkeypatch: pytest.MonkeyPatch
@@ -283,7 +269,7 @@ class TestPulse:
         monkeypatch.setattr(pulse, "PARTS", 4)
         async with talking() as (served, heard, reader, _):
             beat = Pulse(0.1)
-            beat.enter(served)
+            beat.enter(1, served)
             assert await next_frame(reader) == (PING, b"")
             assert "pings were not answered" in (await heard.end)[0]
             beat.stop()
@@ -292,7 +278,7 @@ class TestPulse:
         monkeypatch.setattr(pulse, "PARTS", 4)
         async with talking() as (served, heard, reader, writer):
             beat = Pulse(0.1)
-            beat.enter(served)
+            beat.enter(1, served)
             for _ in range(5):
                 assert await next_frame(reader) == (PING, b"")
                 writer.write(frame(b"", PONG))
@@ -308,7 +294,30 @@ class TestPulse:
             writer.write(frame(b"x", 0x81))
             await until(lambda: served.waits)
             beat = Pulse(0.02)
-            beat.enter(served)
+            beat.enter(1, served)
             await asyncio.sleep(0.2)
+            assert not heard.end.done()
+            beat.stop()
+
+    async def test_a_peer_that_reads_is_there_though_it_says_nothing(self) -> None:
+        async with talking() as (served, *_):
+            served.pause_writing()
+            served.heard = False
+            served.ping()
+            assert served.pinged, "it could not be asked"
+            served.resume_writing()
+            assert (served.heard, served.pinged) == (True, False)
+
+    async def test_a_peer_that_left_is_not_looked_after(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pulse, "PARTS", 2)
+        async with talking() as (served, heard, *_):
+            beat = Pulse(0.02)
+            beat.enter(1, served)
+            beat.leave(1)
+            beat.leave(1)
+            await asyncio.sleep(0.1)
+            assert not served.pinged
             assert not heard.end.done()
             beat.stop()

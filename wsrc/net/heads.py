@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The heads of frames in what a peer sends (RFC 6455 section 5.2): masks, and how much came."""
+"""The heads of frames in what a peer sends (RFC 6455 section 5): order, masks, how much came."""
 
 MASKED = 0x80
 """The bit in the second octet of a frame."""
@@ -7,13 +7,16 @@ MASKED = 0x80
 _CONTROL = 8
 """The first opcode of a control frame."""
 
+_LAST = 0x80
+"""The bit in the first octet of a frame that ends its message."""
+
 
 class Heads:
     """
     Follows frames wherever they are cut; a client masks each of them and a server none.
 
     `octets` is what came of messages and was not taken yet: those that wait, and what there is of
-    one that is not finished, in any number of fragments.
+    one that is not finished, in any number of fragments. `why` tells what a wrong frame lacks.
 
     Args:
         masked: Whether every frame must have a mask; else none may.
@@ -21,16 +24,19 @@ class Heads:
 
     def __init__(self, *, masked: bool) -> None:
         self.octets = 0
+        self.why = "A client masks its frames." if masked else "A server does not mask its frames."
         self._bit = MASKED if masked else 0
         self._mask = 4 if masked else 0
         self._head = b""
         self._rest = 0
         self._is_data = False
+        self._begun = False
 
     def wrong_at(self, data: bytes) -> int | None:
         """
-        Return where in the next octets the first frame begins that is not masked as it must be.
+        Return where in the next octets the first wrong frame begins.
 
+        One is wrong that is not masked as it must be, or begins a message amid another one.
         0 is also for one that began in the octets before, None for none.
         """
         before = len(self._head)
@@ -50,9 +56,13 @@ class Heads:
             begin += mask
             if begin > end:
                 break
-            self._is_data = data[at] & 0x0F < _CONTROL
-            at = begin + size
+            start, first, at = at, data[at], begin + size
+            self._is_data = first & 0x0F < _CONTROL
             if self._is_data:
+                if self._begun and first & 0x0F:
+                    self.why = "A message begins amid another one."
+                    return max(start - before, 0)
+                self._begun = first < _LAST
                 self.octets += min(size, end - begin)
         if at < end:
             self._head, self._rest = data[at:], 0

@@ -28,7 +28,6 @@ class Checked:
         self._reader = reader
         self._queue = queue
         self._heads = Heads(masked=masked)
-        self._why = "A client masks its frames." if masked else "A server does not mask its frames."
         self._wrong = False
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
@@ -42,7 +41,7 @@ class Checked:
         self._wrong = True
         broken, _ = self._reader.feed_data(data[:at])
         if not broken:
-            self._queue.set_exception(WebSocketError(WSCloseCode.PROTOCOL_ERROR, self._why))
+            self._queue.set_exception(WebSocketError(WSCloseCode.PROTOCOL_ERROR, self._heads.why))
         return True, b""
 
     def feed_eof(self) -> None:

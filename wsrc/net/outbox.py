@@ -103,7 +103,7 @@ class Outbox(ABC):
         What came from it and is not a message yet is gone with its connection alone, which is
         broken at once.
         """
-        if 2 * self._queued_octets >= self._held:
+        if 2 * self._queued_octets >= self.held:
             self._forget()
             self.close(CloseCode.TRY_AGAIN_LATER, "This peer reads too slowly.")
             return
@@ -151,7 +151,7 @@ class Outbox(ABC):
         self._note()
 
     @property
-    def _held(self) -> int:
+    def held(self) -> int:
         """Octets that are held for the peer, to it and from it."""
         return self._queued_octets
 
@@ -160,7 +160,7 @@ class Outbox(ABC):
         self._deaf = True
 
     def _note(self) -> None:
-        held = self._held
+        held = self.held
         if self._unread is not None and held != self._noted:
             self._noted = held
             self._unread.note(self, held)

@@ -19,6 +19,15 @@ from wsrc.net.outbox import LAST_S, READ_LIMIT, SENDS_A_TURN, Outbox, Unread, sh
 from wsrc.net.websocket import why_closed
 from wsrc.protocol.conversation import CloseCode, Parting, parting
 
+FRAME_OCTETS = 192
+"""What a frame that waits takes beside its payload."""
+
+_NOBODY_SENDS = frozenset({CloseCode.NONE, CloseCode.ABNORMAL})
+"""What tells how a connection ended, and is in no close frame (RFC 6455 section 7.4.1)."""
+
+_MOST_CODE = 4999
+"""The last of the codes of a close frame (RFC 6455 section 7.4.2)."""
+
 _SHORT, _MEDIUM = 126, 1 << 16
 _TEXT, _PING, _PONG, _CLOSE = 0x81, 0x89, 0x8A, 0x88
 
@@ -75,7 +84,10 @@ class Served(Outbox):
         """Whether a ping was sent since anything came."""
         self._hold = hold
         self._speaker: Speaker | None = None
-        self._reader = WebSocketReader(_Inbox(self), READ_LIMIT, compress=False, decode_text=False)
+        inbox = _Inbox(self)
+        self._reader: WebSocketReader | None = WebSocketReader(
+            inbox, READ_LIMIT, compress=False, decode_text=False
+        )
         self._heads = Heads(masked=True)
         self._waiting = 0
         self._broken = False
@@ -104,14 +116,15 @@ class Served(Outbox):
         """
         self.heard, self.pinged = True, False
         self._waiting = waiting
-        if self._deaf or self._broken:
+        reader = self._reader
+        if reader is None:
             return
         wrong_at = self._heads.wrong_at(data)
         if wrong_at is None:
-            self._reader.feed_data(data)
+            reader.feed_data(data)
         else:
-            self._reader.feed_data(data[:wrong_at])
-            self.broken(WebSocketError(WSCloseCode.PROTOCOL_ERROR, "A client masks its frames."))
+            reader.feed_data(data[:wrong_at])
+            self.broken(WebSocketError(WSCloseCode.PROTOCOL_ERROR, self._heads.why))
         self._note()
 
     def lost(self) -> None:
@@ -128,10 +141,11 @@ class Served(Outbox):
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Send what was queued."""
+        """Send what was queued; a peer that reads is there."""
         self._paused = False
-        if self._pong is not None:
-            pong, self._pong = self._pong, None
+        self.heard, self.pinged = True, False
+        pong, self._pong = self._pong, None
+        if pong is not None and not self._said_goodbye:
             self._frame(_PONG, pong)
         self._pump()
 
@@ -139,10 +153,13 @@ class Served(Outbox):
 
     def go_on(self) -> None:
         """Look at the frames that had to wait, and then read on."""
-        while self._frames:
-            self._take(self._frames.popleft())
-            if self._frames and not self._may_speak():
-                return
+        try:
+            while self._frames:
+                self._take(self._frames.popleft())
+                if self._frames and not self._may_speak():
+                    return
+        except Exception as exc:  # noqa: BLE001 - as the reader of frames does
+            self.broken(exc)
         self._note()
         if self.waits:
             self.waits = False
@@ -156,7 +173,7 @@ class Served(Outbox):
     def ping(self) -> None:
         """Ask the peer whether it is there."""
         self.pinged = True
-        if not self._paused and not self._transport.is_closing():
+        if not (self._paused or self._said_goodbye or self._transport.is_closing()):
             self._frame(_PING, b"")
 
     def abort(self) -> None:
@@ -187,9 +204,13 @@ class Served(Outbox):
             return
         self._broken = True
         self._end(None, f"the connection broke: {error}")
+        self._deafen()
         self._forget()
         if isinstance(error, WebSocketError):
             self.close(error.code, str(error))
+            return
+        if isinstance(error, MemoryError):
+            self.close(CloseCode.TRY_AGAIN_LATER, "The server has no memory for this.")
             return
         self.close(WSCloseCode.INTERNAL_ERROR, "The server has a bug.")
         told = {"message": "A frame could not be dealt with", "exception": error}
@@ -209,7 +230,7 @@ class Served(Outbox):
             case WSMsgType.PONG:
                 pass
             case WSMsgType.CLOSE:
-                self._closed(frame.data or CloseCode.NONE, frame.extra)
+                self._asked_to_close(frame)
             case _:
                 self._heads.taken(len(frame.data))
                 speaker.binary()
@@ -221,15 +242,21 @@ class Served(Outbox):
         elif not self._said_goodbye:
             self._frame(_PONG, payload)
 
-    def _closed(self, code: int, reason: str | None) -> None:
-        """Take the peer's close frame, and answer it."""
+    def _asked_to_close(self, frame: WSMessageNoDecodeText) -> None:
+        """Take the peer's close frame, and answer it; nothing else is sent after that."""
+        code = frame.data or CloseCode.NONE
+        if frame.data in _NOBODY_SENDS or code > _MOST_CODE:
+            why = f"Invalid close code: {code}"
+            self.broken(WebSocketError(WSCloseCode.PROTOCOL_ERROR, why))
+            return
         ours = self._closing is not None and self._closing[0] != CloseCode.DONE
-        self._end(code, reason, goodbye=parting(code) is Parting.GOODBYE and not ours)
+        self._end(code, frame.extra, goodbye=parting(code) is Parting.GOODBYE and not ours)
+        self._deafen()
         self._forget()
         if self._closing is None:
             self._closing = (CloseCode.DONE if code == CloseCode.NONE else code, "")
-            self._bound(LAST_S)
-        self._pump()
+        if not self._said_goodbye:
+            self._say_goodbye(*self._closing)
         self._transport.close()
 
     def _end(self, code: int | None, reason: str | None, *, goodbye: bool = False) -> None:
@@ -240,9 +267,17 @@ class Served(Outbox):
         why = reason or "" if code is None and reason else why_closed(self._closing, code, reason)
         speaker.ended(why, goodbye=goodbye)
 
+    def _deafen(self) -> None:
+        super()._deafen()
+        self._reader = None
+
     @property
-    def _held(self) -> int:
-        return self._queued_octets + (0 if self._deaf else self._heads.octets + self._waiting)
+    def held(self) -> int:
+        """Octets that are held for the peer, to it and from it."""
+        if self._deaf:
+            return self._queued_octets
+        come = self._heads.octets + len(self._frames) * FRAME_OCTETS + self._waiting
+        return self._queued_octets + come
 
     # Frames that go
 
@@ -295,10 +330,11 @@ class Served(Outbox):
 
 
 class _Inbox(WebSocketDataQueue):
-    """Where the reader puts frames; they go on at once."""
+    """Where the reader puts frames; they go on at once, so that it never holds any."""
 
-    def __init__(self, served: Served) -> None:
-        super().__init__(None, READ_LIMIT, loop=None)  # type: ignore[arg-type]
+    _size = _limit = 0
+
+    def __init__(self, served: Served) -> None:  # pyright: ignore[reportMissingSuperCall]
         self._served = served
 
     def feed_data(self, data: WSMessageNoDecodeText, size: int) -> None:

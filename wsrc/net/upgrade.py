@@ -31,4 +31,6 @@ def accepted(request: web.Request) -> web.StreamResponse:
     }
     if ready.protocol is not None:
         headers[hdrs.SEC_WEBSOCKET_PROTOCOL] = ready.protocol
-    return web.StreamResponse(status=SWITCHING, headers=headers)
+    answer = web.StreamResponse(status=SWITCHING, headers=headers)
+    answer.force_close()  # what serves HTTP ends here; its next request never comes
+    return answer

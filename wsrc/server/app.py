@@ -21,7 +21,8 @@ from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
 from wsrc.server.clock import Epoch
-from wsrc.server.door import TLS_END_S, Connection, Door, connection_of
+from wsrc.server.connection import Connection, connection_of
+from wsrc.server.door import TLS_END_S, Door
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
 from wsrc.server.refusals import http_log, refused

@@ -100,7 +100,7 @@ class Peers:
         link = Served(transport, hold, longest=MAX_MESSAGE_OCTETS, unread=self._unread)
         self._links[self._last] = link
         link.listen(_Peer(self, self._last, role, link, self._line))
-        self._pulse.enter(link)
+        self._pulse.enter(self._last, link)
         _log.info("%s client %d connected from %s", role, self._last, address)
         if self._stopped:
             link.close(CloseCode.RESTARTING, RESTARTING)
@@ -110,6 +110,7 @@ class Peers:
     def gone(self, number: int, *, goodbye: bool) -> None:
         """Strike a peer that said its last."""
         self._links.pop(number, None)
+        self._pulse.leave(number)
         self.act(lambda: self.relay.disconnected(number, self._loop.time(), goodbye=goodbye))
 
     async def stop(self, reconnect_in_s: float, drain_s: float) -> None:
@@ -279,5 +280,5 @@ class _Peer:
 
     def _rested(self) -> None:
         self._resting = False
-        if self._share.next():
+        if self._link.waits and self._share.next():
             self._link.go_on()

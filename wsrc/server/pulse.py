@@ -24,17 +24,19 @@ class Pulse:
     def __init__(self, ping_s: float) -> None:
         self._step_s = ping_s / 2 / PARTS
         self._loop = asyncio.get_running_loop()
-        self._parts: list[dict[Served, None]] = [{} for _ in range(PARTS)]
-        self._entered = 0
+        self._parts: list[dict[int, Served]] = [{} for _ in range(PARTS)]
         self._at = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def enter(self, peer: Served) -> None:
-        """Look after a peer from now on, until its connection is gone."""
-        self._parts[self._entered % PARTS][peer] = None
-        self._entered += 1
+    def enter(self, number: int, peer: Served) -> None:
+        """Look after a peer from now on, under a number that is no other's."""
+        self._parts[number % PARTS][number] = peer
         if self._timer is None:
             self._timer = self._loop.call_later(self._step_s, self._step)
+
+    def leave(self, number: int) -> None:
+        """Look after a peer no more, if it is looked after."""
+        self._parts[number % PARTS].pop(number, None)
 
     def stop(self) -> None:
         """Look after nobody any more."""
@@ -45,10 +47,7 @@ class Pulse:
     def _step(self) -> None:
         self._timer = self._loop.call_later(self._step_s, self._step)
         self._at = (self._at + 1) % PARTS
-        part = self._parts[self._at]
-        for peer in [peer for peer in part if peer.is_lost]:
-            del part[peer]
-        for peer in part:
+        for peer in tuple(self._parts[self._at].values()):
             if peer.heard or peer.waits:
                 peer.heard = False
             elif peer.pinged:
