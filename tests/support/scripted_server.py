@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from tests.support.threads import in_a_thread
 from wsrc.errors import WsrcError
@@ -79,13 +80,17 @@ Script = Callable[[Peer], Awaitable[None]]
 
 @asynccontextmanager
 async def scripted(
-    script: Script, *, context: ssl.SSLContext | None = None, greet: bool = True
+    script: Script,
+    *,
+    context: ssl.SSLContext | None = None,
+    greet: bool = True,
+    subprotocol: str | None = None,
 ) -> AsyncIterator[str]:
     """
     Serve with a script for each connection and give the URL; a script's failure is raised.
 
-    With `greet`, hello is answered before the script begins. After the script the connection
-    stays until the client closes it.
+    With `greet`, hello is answered before the script begins; `subprotocol` is chosen, if any.
+    After the script the connection stays until the client closes it.
     """
     failures: list[BaseException] = []
 
@@ -103,7 +108,8 @@ async def scripted(
             failures.append(exc)
             await peer.close(1011, "The script failed.")
 
-    async with serve(handle, "127.0.0.1", 0, ssl=context) as server:
+    chosen = None if subprotocol is None else [Subprotocol(subprotocol)]
+    async with serve(handle, "127.0.0.1", 0, ssl=context, subprotocols=chosen) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         yield f"{'wss' if context else 'ws'}://localhost:{port}"
     for failure in failures:

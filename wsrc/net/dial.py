@@ -57,7 +57,9 @@ async def dial(
         socket = await _connected(http, address, proxy, context, connect_s, ping_s)
         beneath: object = socket.get_extra_info("socket")
         try:
-            async with _writing(Link(socket, socket.transport, longest=longest)) as link:
+            agreed = socket.chosen == SUBPROTOCOL
+            made = Link(socket, socket.transport, longest=longest, agreed=agreed)
+            async with _writing(made) as link:
                 yield link
         finally:
             await _closed(beneath)

@@ -27,6 +27,7 @@ class Link(Outbox):
         socket: The WebSocket.
         transport: What it runs over; it is aborted where the peer keeps us from closing it.
         longest: Octets of the longest message that is sent; the peer may say otherwise later.
+        agreed: Whether the peer chose our subprotocol, so that its protocol has sessions.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class Link(Outbox):
         transport: asyncio.Transport,
         *,
         longest: int | None = None,
+        agreed: bool = False,
     ) -> None:
         super().__init__(transport, longest=longest)
+        self.agreed = agreed
         self._socket = socket
         self._wake = asyncio.Event()
         self._parting = Parting.LOSS

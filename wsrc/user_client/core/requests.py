@@ -124,7 +124,7 @@ class Requests:
         self._asked: dict[_Asked, None] = {}
         self._owed: list[m.Detach] = []
         self._connected = True
-        self._lost: str | None = None
+        self._lost: WsrcError | None = None
 
     async def ask(
         self,
@@ -210,9 +210,10 @@ class Requests:
 
         Raises:
             ConnectionLostError: If the connection is lost for good.
+            WsrcError: If the server refused it.
         """
         if self._lost is not None:
-            raise ConnectionLostError(self._lost)
+            raise _again(self._lost)
 
     def deliver(self, message: m.Message) -> None:
         """
@@ -274,15 +275,19 @@ class Requests:
 
     def lost(self, reason: str) -> None:
         """Fail all that waits, now and from now on; `reason` is a sentence."""
+        self.refused(ConnectionLostError(reason))
+
+    def refused(self, why: WsrcError) -> None:
+        """Fail all that waits, now and from now on, with why there is no connection."""
         if self._lost is not None:
             return
-        self._lost = reason
+        self._lost = why
         self._connected = False
         self._posted.clear()
         for asked in list(self._asked):
-            self._settle(asked, ConnectionLostError(reason))
+            self._settle(asked, _again(why))
         for session in list(self.sessions.values()):
-            session.lost(reason)
+            session.lost(str(why))
 
     def _unasked(self, message: m.Message) -> None:
         session = self.sessions.get(m.session_of(message) or "")
@@ -357,6 +362,13 @@ def _check_answer(request: m.Message, message: m.Message) -> None:
     session = m.session_of(request)
     if session is not None and m.session_of(message) not in {None, session}:
         raise RemoteProtocolError("The server's answer belongs to another session.")
+
+
+def _again(why: WsrcError) -> WsrcError:
+    """Return an error to raise where others raise it as well."""
+    if isinstance(why, ConnectionLostError):
+        return ConnectionLostError(str(why))
+    return why.with_traceback(None)
 
 
 def _too_late(request: m.Message, limit_s: float) -> ConnectionLostError:

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a client waits for before it goes on; a server that waits as well would stop both."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.support.scripted_server import (
+    HELLO_ACK,
+    LIMIT_S,
+    Peer,
+    card,
+    fails,
+    give_card,
+    scripted,
+    take_back,
+)
+from wsrc import aio, blocking
+from wsrc.errors import ConnectionLostError, ErrorCode, RefusedError, RemoteProtocolError
+from wsrc.protocol.conversation import SUBPROTOCOL
+
+READ = bytes.fromhex("00b0000000")
+GREETED_LATE: dict[str, Any] = {"greet": False, "subprotocol": SUBPROTOCOL}
+REFUSAL = {"msg_type": "error", "code": "too_many", "message": "Full."}
+
+
+async def late(peer: Peer) -> dict[str, Any]:
+    """Answer hello when the first request has come, and return that."""
+    await peer.hear("hello")
+    request = await peer.hear()
+    await peer.say(**HELLO_ACK)
+    return request
+
+
+async def test_j1_the_first_request_follows_hello_at_once_where_the_server_is_of_this_form() -> (
+    None
+):
+    async def script(peer: Peer) -> None:
+        await peer.give(await late(peer), "s1", card())
+        await take_back(peer)
+
+    async with scripted(script, **GREETED_LATE) as url, aio.Client(url) as client:
+        assert not client.server
+        async with client.select(label="blue"):
+            assert client.server == "scripted"
+
+
+async def test_j1_a_blocking_client_asks_at_once_as_well() -> None:
+    async def script(peer: Peer) -> None:
+        request = await late(peer)
+        await peer.say("list_cards_ack", id=request["id"], cards=[card()])
+
+    def listed(url: str) -> int:
+        with blocking.Client(url) as client:
+            return len(client.list_cards())
+
+    async with scripted(script, **GREETED_LATE) as url:
+        assert await asyncio.to_thread(listed, url) == 1
+
+
+async def test_j1_nothing_follows_hello_where_the_server_may_be_of_the_first_form() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.hear("hello")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await peer.hear()
+        await peer.say(**HELLO_ACK)
+        await give_card(peer)
+        await take_back(peer)
+
+    async with (
+        scripted(script, greet=False) as url,
+        aio.Client(url) as client,
+        client.select(label="blue"),
+    ):
+        pass
+
+
+async def test_j1_open_waits_for_the_answer_to_hello() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.hear("hello")
+        await peer.say(**HELLO_ACK)
+
+    async with scripted(script, **GREETED_LATE) as url:
+        client = await aio.Client(url).open()
+        assert client.server == await client.greeted() == "scripted"
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "match"),
+    [
+        (REFUSAL, RefusedError, "Full"),
+        ({"msg_type": "hello_ack"}, RefusedError, "first form of the protocol only"),
+        ({"msg_type": "detach_ack", "session": "s1"}, RemoteProtocolError, "detach_ack"),
+        (None, ConnectionLostError, "refused us: closed by the peer .1013.: Later"),
+    ],
+)
+async def test_j1_what_the_server_has_against_us_is_raised_by_all_that_is_asked(
+    answer: dict[str, Any] | None, kind: type[Exception], match: str
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.hear("hello")
+        await peer.hear("list_cards")
+        if answer is None:
+            await peer.close(1013, "Later.")
+        else:
+            await peer.say(**answer)
+
+    async with scripted(script, **GREETED_LATE) as url, aio.Client(url) as client:
+        for _ in range(2):
+            with pytest.raises(kind, match=match) as raised:
+                await client.list_cards()
+        if answer is REFUSAL:
+            assert getattr(raised.value, "code", None) is ErrorCode.TOO_MANY
+        with pytest.raises(kind, match=match):
+            await client.greeted()
+
+
+async def test_j1_a_client_that_was_refused_can_be_opened_again() -> None:
+    refused: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.hear("hello")
+        if not refused:
+            refused.append(1)
+            await peer.say(**REFUSAL)
+            return
+        await peer.say(**HELLO_ACK)
+
+    async with scripted(script, **GREETED_LATE) as url:
+        client = aio.Client(url)
+        with pytest.raises(RefusedError, match="Full"):
+            await client.open()
+        await client.open()
+        assert client.server == "scripted"
+        await client.close()
+
+
+async def test_j1_a_client_that_is_closed_before_it_is_greeted_says_so() -> None:
+    asked = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.hear("hello")
+        await peer.hear("list_cards")
+        asked.set()
+
+    async with scripted(script, **GREETED_LATE) as url:
+        client = aio.Client(url)
+        async with client, asyncio.TaskGroup() as tasks:
+            listing = tasks.create_task(fails(client.list_cards()))
+            async with asyncio.timeout(LIMIT_S):
+                await asked.wait()
+            await client.close()
+        lost = listing.result()
+        assert isinstance(lost, ConnectionLostError)
+        assert "is closed" in str(lost)
