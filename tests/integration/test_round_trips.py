@@ -19,6 +19,7 @@ from tests.support.scripted_server import (
 from wsrc import aio, blocking
 from wsrc.errors import ConnectionLostError, ErrorCode, RefusedError, RemoteProtocolError
 from wsrc.protocol.conversation import SUBPROTOCOL
+from wsrc.protocol.messages import MAX_PAGES
 
 READ = bytes.fromhex("00b0000000")
 GREETED_LATE: dict[str, Any] = {"greet": False, "subprotocol": SUBPROTOCOL}
@@ -156,3 +157,65 @@ async def test_j1_a_client_that_is_closed_before_it_is_greeted_says_so() -> None
         lost = listing.result()
         assert isinstance(lost, ConnectionLostError)
         assert "is closed" in str(lost)
+
+
+def pages_of(request: dict[str, Any], numbers: list[int], **fields: Any) -> dict[str, Any]:
+    cards = [card(number) for number in numbers]
+    return {"msg_type": "list_cards_ack", "id": request["id"], "cards": cards, **fields}
+
+
+async def test_j5_a_list_is_asked_for_once_and_comes_in_a_row_of_pages() -> None:
+    async def script(peer: Peer) -> None:
+        request = await peer.hear("list_cards")
+        assert request["pages"] == MAX_PAGES
+        await peer.say(**pages_of(request, [1, 2], next=2, more=True))
+        await peer.say(**pages_of(request, [3], next=3, more=True))
+        await peer.say(**pages_of(request, [4], next=9))
+        request = await peer.hear("list_cards")
+        assert (request["after"], request["pages"]) == (9, MAX_PAGES)
+        await peer.say(**pages_of(request, [5]))
+
+    async with scripted(script) as url, aio.Client(url) as client:
+        found = await client.list_cards()
+    assert [each.reader for each in found] == [f"reader-{n}" for n in range(1, 6)]
+
+
+async def test_j5_a_server_that_knows_no_pages_is_asked_page_by_page() -> None:
+    async def script(peer: Peer) -> None:
+        for after, fields in ((0, {"next": 1}), (1, {"next": 2}), (2, {})):
+            request = await peer.hear("list_cards")
+            assert request.get("after", 0) == after
+            await peer.say(**pages_of(request, [after + 1], **fields))
+
+    async with scripted(script) as url, aio.Client(url) as client:
+        assert len(await client.list_cards()) == 3
+
+
+async def test_j5_a_list_that_is_cut_off_goes_on_at_its_next_page() -> None:
+    seen: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        request = await peer.hear("list_cards")
+        seen.append(request.get("after", 0))
+        if len(seen) == 1:
+            await peer.say(**pages_of(request, [1], next=7, more=True))
+            peer.abort()
+            return
+        await peer.say(**pages_of(request, [2]))
+
+    async with scripted(script) as url, aio.Client(url) as client:
+        assert len(await client.list_cards()) == 2
+    assert seen == [0, 7]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"next": 0, "more": True}, {"more": True}], ids=["circle", "no end"]
+)
+async def test_j5_pages_that_do_not_advance_are_not_waited_for(fields: dict[str, Any]) -> None:
+    async def script(peer: Peer) -> None:
+        request = await peer.hear("list_cards")
+        await peer.say(**pages_of(request, [1], **fields))
+
+    async with scripted(script) as url, aio.Client(url) as client:
+        with pytest.raises(RemoteProtocolError, match="does not advance"):
+            await client.list_cards()

@@ -215,17 +215,8 @@ class Client(ReaderCalls):
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
         filters = arguments.filters(filters)
-        cards: list[CardInfo] = []
-        after: int | None = 0
-        while after is not None:
-            request = m.ListCards(after=after, **filters)
-            page = await self._connection.requests.ask(request, self._timeout_s)
-            assert isinstance(page, m.ListCardsAck)
-            cards += page.cards
-            if page.next is not None and page.next <= after:
-                raise RemoteProtocolError("The server's list of cards does not advance.")
-            after = page.next
-        return cards
+        pages = await self._connection.requests.pages(m.ListCards(**filters), self._timeout_s)
+        return [card for page in pages if isinstance(page, m.ListCardsAck) for card in page.cards]
 
     def select(  # noqa: PLR0913 - keywords, each a choice of the user's
         self,

@@ -34,6 +34,9 @@ way back as well, to a server that was restarted."""
 
 Hear = Callable[[m.Message], None]
 
+Page = m.ListCardsAck | m.ListReadersAck
+"""An answer to the request for a list."""
+
 
 class Listener(Protocol):
     """A session: it has requests of its own, and outlives connections."""
@@ -91,6 +94,16 @@ class _Asked:
         when = self.limit.when()
         if when is not None and not self.limit.expired():
             self.limit.reschedule(when + wait_s - left_s)
+
+    def advance(self, page: "Page") -> bool:
+        """Take a page of a list, of which the rest is asked for again; False if it goes back."""
+        if page.next is None:
+            return not page.more
+        assert isinstance(self.request, m.ListCards | m.ListReaders)
+        if page.next <= self.request.after:
+            return False
+        self.request = msgspec.structs.replace(self.request, after=page.next)
+        return True
 
     def settle(self, answer: m.Message | WsrcError) -> None:
         self.answer = answer
@@ -167,6 +180,30 @@ class Requests:
             raise
         return _result(asked)
 
+    async def pages(
+        self, request: m.ListCards | m.ListReaders, limit_s: float, hear: Hear | None = None
+    ) -> list[Page]:
+        """
+        Return a list, page by page, however many there are; as `ask`.
+
+        Several are asked for at once; a server that does not know of that sends one.
+        """
+        pages: list[Page] = []
+
+        def take(said: m.Message) -> None:
+            if hear is not None:
+                hear(said)
+            if isinstance(said, Page):
+                pages.append(said)
+
+        after: int | None = request.after
+        while after is not None:
+            rest = msgspec.structs.replace(request, after=after, pages=m.MAX_PAGES)
+            last = await self.ask(rest, limit_s, hear=take)
+            assert isinstance(last, Page)
+            after = last.next
+        return pages
+
     def post(
         self, request: m.Message, heard: Callable[[m.Message | UnreadableError], None]
     ) -> int | None:
@@ -227,7 +264,7 @@ class Requests:
             self._unasked(message)
             return
         _check_answer(posted.request, message)
-        if not isinstance(message, m.Waiting):
+        if _is_last(message):
             del self._posted[message.id]
         posted.heard(message)
 
@@ -316,9 +353,14 @@ class Requests:
         if self._repeats and isinstance(said, m.Error) and said.code is ErrorCode.SHUTTING_DOWN:
             asked.id = None
             return
+        if isinstance(said, Page) and not asked.advance(said):
+            why = "The server's list does not advance."
+            self.drop(asked.id)
+            self._settle(asked, RemoteProtocolError(why))
+            return
         if asked.hear is not None and not asked.abandoned:
             asked.hear(said)
-        if not isinstance(said, m.Waiting):
+        if _is_last(said):
             self._settle(asked, said)
 
     def _settle(self, asked: _Asked, answer: m.Message | WsrcError) -> None:
@@ -350,6 +392,11 @@ def bounded_wait(wait_s: float, most_s: float | None = None) -> float:
     if not wait_s >= 0:
         raise LocalProtocolError(f"The wait for a card must be 0 or more seconds, not {wait_s}.")
     return min(wait_s, MAX_WAIT_S if most_s is None else max(0.0, most_s))
+
+
+def _is_last(answer: m.Message) -> bool:
+    """Return whether nothing more is said to the request."""
+    return not (isinstance(answer, m.Waiting) or (isinstance(answer, Page) and answer.more))
 
 
 def _check_answer(request: m.Message, message: m.Message) -> None:
