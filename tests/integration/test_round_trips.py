@@ -2,10 +2,15 @@
 """What a client waits for before it goes on; a server that waits as well would stop both."""
 
 import asyncio
+import re
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
+from certs.make_certs import Certificates
 from tests.support.scripted_server import (
     HELLO_ACK,
     LIMIT_S,
@@ -17,9 +22,18 @@ from tests.support.scripted_server import (
     take_back,
 )
 from wsrc import aio, blocking
-from wsrc.errors import ConnectionLostError, ErrorCode, RefusedError, RemoteProtocolError
+from wsrc.card.slot import Disposition
+from wsrc.errors import (
+    ConnectionLostError,
+    ErrorCode,
+    RefusedError,
+    RemoteProtocolError,
+    SessionLostError,
+)
+from wsrc.net.tls import server_context
 from wsrc.protocol.conversation import SUBPROTOCOL
 from wsrc.protocol.messages import MAX_PAGES
+from wsrc.user_client.core import connection
 
 READ = bytes.fromhex("00b0000000")
 GREETED_LATE: dict[str, Any] = {"greet": False, "subprotocol": SUBPROTOCOL}
@@ -42,9 +56,10 @@ async def test_j1_the_first_request_follows_hello_at_once_where_the_server_is_of
         await take_back(peer)
 
     async with scripted(script, **GREETED_LATE) as url, aio.Client(url) as client:
-        assert not client.server
+        names = [client.server]
         async with client.select(label="blue"):
-            assert client.server == "scripted"
+            names.append(client.server)
+    assert names == ["", "scripted"]
 
 
 async def test_j1_a_blocking_client_asks_at_once_as_well() -> None:
@@ -111,10 +126,10 @@ async def test_j1_what_the_server_has_against_us_is_raised_by_all_that_is_asked(
 
     async with scripted(script, **GREETED_LATE) as url, aio.Client(url) as client:
         for _ in range(2):
-            with pytest.raises(kind, match=match) as raised:
-                await client.list_cards()
-        if answer is REFUSAL:
-            assert getattr(raised.value, "code", None) is ErrorCode.TOO_MANY
+            error = await fails(client.list_cards())
+            assert isinstance(error, kind)
+            assert re.search(match, str(error))
+            assert answer is not REFUSAL or error.code is ErrorCode.TOO_MANY
         with pytest.raises(kind, match=match):
             await client.greeted()
 
@@ -219,3 +234,113 @@ async def test_j5_pages_that_do_not_advance_are_not_waited_for(fields: dict[str,
     async with scripted(script) as url, aio.Client(url) as client:
         with pytest.raises(RemoteProtocolError, match="does not advance"):
             await client.list_cards()
+
+
+async def heard_until_closed(peer: Peer) -> list[str]:
+    """Return the types of messages until the client closes."""
+    heard: list[str] = []
+    with suppress(ConnectionClosed):
+        while True:
+            heard.append((await peer.hear())["msg_type"])
+    return heard
+
+
+async def test_j1_a_card_is_given_back_together_with_the_goodbye() -> None:
+    heard: list[str] = []
+
+    async def script(peer: Peer) -> None:
+        await give_card(peer)
+        heard.extend(await heard_until_closed(peer))
+
+    async with scripted(script) as url, aio.Client(url) as client:
+        mine = await client.select(label="blue")
+        await mine.detach(wait=False)
+        with pytest.raises(SessionLostError):
+            await mine.transmit(READ)
+    assert heard == ["detach"]
+
+
+async def test_j1_a_goodbye_that_was_not_answered_is_said_again_on_another_connection() -> None:
+    heard: list[list[str]] = []
+
+    async def script(peer: Peer) -> None:
+        if not heard:
+            await give_card(peer)
+            assert (await peer.hear("detach"))["session"] == "s1"
+            heard.append(["lost"])
+            peer.abort()
+            return
+        detach = await peer.hear("detach")
+        assert (detach["session"], detach["disposition"]) == ("s1", "leave")
+        heard.append(await heard_until_closed(peer))
+
+    async with scripted(script) as url, aio.Client(url) as client:
+        mine = await client.select(label="blue")
+        await mine.detach(wait=False, disposition=Disposition.LEAVE)
+    assert heard == [["lost"], []]
+
+
+async def test_j1_a_card_that_cannot_be_given_back_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connection, "PART_S", 0.3)
+    beginnings: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        beginnings.append(1)
+        if len(beginnings) == 1:
+            await give_card(peer)
+            await peer.hear("detach")
+        peer.abort()
+
+    async with scripted(script) as url, aio.Client(url) as client:
+        mine = await client.select(label="blue")
+        await mine.detach(wait=False)
+    assert len(beginnings) > 1
+    assert "has not confirmed that the card was given back; it may keep it for 30 s" in caplog.text
+
+
+async def test_j1_an_answer_that_comes_in_time_is_enough() -> None:
+    connections: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        connections.append(1)
+        await give_card(peer)
+        await take_back(peer)
+        request = await peer.hear("list_cards")
+        await peer.say(**pages_of(request, [1]))
+        peer.abort()
+
+    async with scripted(script) as url, aio.Client(url) as client:
+        mine = await client.select(label="blue")
+        await mine.detach(wait=False)
+        assert len(await client.list_cards()) == 1
+    assert connections == [1]
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
+async def test_j5_who_has_no_card_does_not_wait_for_the_answer_to_a_goodbye(
+    tls: bool, certificates: Certificates
+) -> None:
+    codes: list[int] = []
+    gone = asyncio.Event()
+
+    async def serve_list(socket: ServerConnection) -> None:
+        peer = Peer(socket)
+        await peer.hear("hello")
+        await peer.say(**HELLO_ACK)
+        await peer.say(**pages_of(await peer.hear("list_cards"), [1]))
+        await socket.wait_closed()
+        assert socket.close_code is not None
+        codes.append(socket.close_code)
+        gone.set()
+
+    context = server_context(certificates.cert, certificates.key) if tls else None
+    async with serve(serve_list, "127.0.0.1", 0, ssl=context) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        url = f"{'wss' if tls else 'ws'}://localhost:{port}"
+        async with aio.Client(url, ca=certificates.ca if tls else None) as client:
+            assert len(await client.list_cards()) == 1
+        async with asyncio.timeout(LIMIT_S):
+            await gone.wait()
+    assert codes == [1000]

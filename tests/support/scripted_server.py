@@ -5,7 +5,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from fnmatch import fnmatch
 from typing import Any
 
@@ -21,7 +21,12 @@ from wsrc.selection import KINDS, Filter
 
 LIMIT_S = 10.0
 
-HELLO_ACK = {"msg_type": "hello_ack", "version": 1, "features": [], "server": "scripted"}
+HELLO_ACK: dict[str, Any] = {
+    "msg_type": "hello_ack",
+    "version": 1,
+    "features": [],
+    "server": "scripted",
+}
 
 
 class Peer:
@@ -145,7 +150,8 @@ async def give_card(peer: Peer, session: str = "s1", number: int = 1) -> None:
 
 async def take_back(peer: Peer) -> None:
     request = await peer.hear("detach")
-    await peer.say("detach_ack", id=request["id"], session=request["session"])
+    with suppress(ConnectionClosed):  # the client does not wait for it where it closes next
+        await peer.say("detach_ack", id=request["id"], session=request["session"])
 
 
 async def fails(doing: Any) -> WsrcError:
@@ -208,7 +214,8 @@ async def _serve_request(
             readers = [reader_of(n, each) for n, each in enumerate(_matching(cards, request), 1)]
             await peer.say("watch_readers_ack", **ids, instance="run", seq=0, readers=readers)
         case "detach":
-            await peer.say("detach_ack", **ids)
+            with suppress(ConnectionClosed):  # as in `take_back`
+                await peer.say("detach_ack", **ids)
 
 
 async def _select(peer: Peer, request: dict[str, Any], found: list[dict[str, Any]]) -> None:

@@ -350,9 +350,9 @@ class Card:
 
         self._call(hear())
 
-    def detach(self, *, disposition: Disposition = Disposition.RESET) -> None:
+    def detach(self, *, disposition: Disposition = Disposition.RESET, wait: bool = True) -> None:
         """See `aio.Card.detach`."""
-        self._call(self._card.detach(disposition=disposition))
+        self._call(self._card.detach(disposition=disposition, wait=wait))
 
     def __enter__(self) -> Self:
         return self

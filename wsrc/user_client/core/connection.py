@@ -6,6 +6,8 @@ import logging
 import ssl
 from typing import NamedTuple
 
+import msgspec
+
 from wsrc.errors import (
     ConnectionLostError,
     RemoteProtocolError,
@@ -25,6 +27,11 @@ _log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.0
 """How long to wait before connecting again; it doubles each time."""
+
+PART_S = 8.0
+"""How long it is tried to give cards back, after the connection that was to do it is lost."""
+
+_DONE = "The user is done."
 
 _OF_READERS = (m.ReaderEvent, m.ReaderMark, m.StateChange, m.ListChange)
 
@@ -71,6 +78,7 @@ class Connection:
         self._link: Link | None = None
         self._closing = False
         self._restarting: m.Restarting | None = None
+        self._hello: m.Hello | None = None
         self._greeting: asyncio.Future[m.HelloAck] | None = None
         self.server = ""
 
@@ -88,7 +96,7 @@ class Connection:
         """
         loop = asyncio.get_running_loop()
         opening = _Opening(loop.create_future(), loop.create_future())
-        self._greeting = opening.greeted
+        self._hello, self._greeting = hello, opening.greeted
         # `close` waits for it: whoever opened may be a task that ended meanwhile.
         self._task = loop.create_task(self._run(hello, opening), name="connection")
         try:
@@ -110,10 +118,17 @@ class Connection:
         return await asyncio.shield(self._greeting)
 
     async def close(self) -> None:
-        """Close the connection with a goodbye; waiting requests fail."""
+        """
+        Close the connection with a goodbye; waiting requests fail.
+
+        The answer to the goodbye is waited for where cards were ours: it tells that the server
+        has taken what was said before. Without it, cards are given back on another connection.
+        """
         self._closing = True
-        if self._link is not None:
-            self._link.close(CloseCode.DONE, "The user is done.")
+        link = self._link
+        if link is not None:
+            part = link.close if self.requests.has_cards else link.leave
+            part(CloseCode.DONE, _DONE)
         elif self._task is not None:
             self._task.cancel()
         try:
@@ -128,6 +143,48 @@ class Connection:
             self.requests.lost(f"The connection to {self._settings.server_url} is closed.")
         if self._task is not None and not self._task.cancelled():
             self._task.result()
+        if link is not None and link.confirmed:
+            self.requests.unconfirmed.clear()
+        await self._give_back()
+
+    async def _give_back(self) -> None:
+        """Say once more what is given back, where it is not known that the server has taken it."""
+        goodbyes = list(self.requests.unconfirmed.values())
+        if not goodbyes or not self._settings.keep_s or self._hello is None:
+            return
+        backoff = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
+        _log.info("The server has not confirmed that the card was given back. Trying again.")
+        try:
+            async with asyncio.timeout(PART_S):
+                while True:
+                    if await self._said(self._hello, goodbyes):
+                        return
+                    await asyncio.sleep(backoff.wait_s())
+        except TimeoutError:
+            _log.warning(
+                "%s has not confirmed that the card was given back; it may keep it for %g s.",
+                self._settings.server_url,
+                self._settings.keep_s,
+            )
+
+    async def _said(self, hello: m.Hello, goodbyes: list[m.Detach]) -> bool:
+        """Give back on a connection of its own; return whether the server has taken it."""
+        settings = self._settings
+        try:
+            async with dial(
+                settings.server_url,
+                self._tls,
+                connect_s=settings.connect_s,
+                ping_s=settings.ping_s,
+            ) as link:
+                link.send(hello)
+                await answer_to(hello, link, settings.connect_s, settings.server_url)
+                for number, goodbye in enumerate(goodbyes, 1):
+                    link.send(msgspec.structs.replace(goodbye, id=number))
+                link.close(CloseCode.DONE, _DONE)
+        except WsrcError:
+            return False
+        return link.confirmed
 
     def _send(self, message: m.Message) -> bool:
         if self._link is None or self._link.closing:

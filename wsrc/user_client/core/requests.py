@@ -135,7 +135,10 @@ class Requests:
         self._last_id = 0
         self._posted: dict[int, _Posted] = {}
         self._asked: dict[_Asked, None] = {}
-        self._owed: list[m.Detach] = []
+        self.owed: dict[str, m.Detach] = {}
+        """What the next connection begins with: cards that were given back, by session."""
+        self.unconfirmed: dict[str, m.Detach] = {}
+        """Cards that were given back without waiting for the answer."""
         self._connected = True
         self._lost: WsrcError | None = None
 
@@ -239,7 +242,17 @@ class Requests:
 
     def owe(self, goodbye: m.Detach) -> None:
         """Give a card back on the next connection, before anything else is asked on it."""
-        self._owed.append(goodbye)
+        self.owed[goodbye.session] = goodbye
+
+    def confirmed(self, session: str) -> None:
+        """Note that the server knows that a card was given back."""
+        self.owed.pop(session, None)
+        self.unconfirmed.pop(session, None)
+
+    @property
+    def has_cards(self) -> bool:
+        """Whether a card is ours, or may be to the knowledge of the server."""
+        return bool(self.sessions or self.unconfirmed or self._asked)
 
     def check(self) -> None:
         """
@@ -300,8 +313,8 @@ class Requests:
     def connected(self) -> None:
         """Go on with another connection: sessions are resumed, then requests repeated."""
         self._connected = True
-        owed, self._owed = self._owed, []
-        for goodbye in owed:
+        owed, self.owed = self.owed, {}
+        for goodbye in owed.values():
             self.tell(goodbye)
         for session in list(self.sessions.values()):
             session.connected()
