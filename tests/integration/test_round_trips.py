@@ -318,6 +318,28 @@ async def test_j1_an_answer_that_comes_in_time_is_enough() -> None:
     assert connections == [1]
 
 
+async def test_j4_what_was_given_back_unheard_is_given_back_first_on_the_next_connection() -> None:
+    connections: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        connections.append(1)
+        if len(connections) == 1:
+            await give_card(peer)
+            await peer.hear("detach")
+            peer.abort()
+            return
+        await take_back(peer)
+        await give_card(peer, "s2")
+        await take_back(peer)
+
+    async with scripted(script) as url, aio.Client(url) as client:
+        mine = await client.select(label="blue")
+        await mine.detach(wait=False)
+        async with client.select(label="blue") as mine:
+            assert mine.session == "s2"
+    assert len(connections) == 2
+
+
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
 async def test_j5_who_has_no_card_does_not_wait_for_the_answer_to_a_goodbye(
     tls: bool, certificates: Certificates

@@ -175,7 +175,6 @@ def test_a_shared_card_is_given_back_without_waiting_for_the_command_that_runs(
         await scene.cancelled(peer, await peer.hear("c_apdu"))
         detach = await peer.hear("detach")
         assert detach["disposition"] == "leave"
-        await peer.say("detach_ack", id=detach["id"], session="s1")
 
     with in_thread(script) as url:
         command = ("apdu", "--share", "shared", "--card", "x", READ)

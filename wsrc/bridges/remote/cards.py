@@ -362,9 +362,9 @@ class RemoteSession:
         self._card.when_over(over)
 
     async def close(self) -> None:
-        """Give the card back."""
+        """Give the card back; whatever is asked next comes after that."""
         try:
-            await self._card.detach()
+            await self._card.detach(wait=False)
         except WsrcError:
             return  # it is not ours in any case
         finally:

@@ -6,6 +6,7 @@ Nothing here knows of a socket. `sessions` stands on this with what is asked of 
 """
 
 import asyncio
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -249,6 +250,9 @@ class Requests:
         self.owed.pop(session, None)
         self.unconfirmed.pop(session, None)
 
+    def _given_back(self, session: str, _said: m.Message | UnreadableError) -> None:
+        self.confirmed(session)
+
     @property
     def has_cards(self) -> bool:
         """Whether a card is ours, or may be to the knowledge of the server."""
@@ -303,6 +307,7 @@ class Requests:
         """Note that the connection is lost; `reason` is a sentence."""
         self._connected = False
         self._posted.clear()
+        self.owed.update(self.unconfirmed)
         for asked in list(self._asked):
             asked.id = None
             if asked.abandoned or not self._repeats:
@@ -314,8 +319,8 @@ class Requests:
         """Go on with another connection: sessions are resumed, then requests repeated."""
         self._connected = True
         owed, self.owed = self.owed, {}
-        for goodbye in owed.values():
-            self.tell(goodbye)
+        for name, goodbye in owed.items():
+            self.post(goodbye, functools.partial(self._given_back, name))
         for session in list(self.sessions.values()):
             session.connected()
         for asked in list(self._asked):
