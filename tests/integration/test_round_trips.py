@@ -2,13 +2,16 @@
 """What a client waits for before it goes on; a server that waits as well would stop both."""
 
 import asyncio
+import json
 import re
 from contextlib import suppress
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError
+from websockets.typing import Subprotocol
 
 from certs.make_certs import Certificates
 from tests.support.scripted_server import (
@@ -33,6 +36,8 @@ from wsrc.errors import (
 from wsrc.net.tls import server_context
 from wsrc.protocol.conversation import SUBPROTOCOL
 from wsrc.protocol.messages import MAX_PAGES
+from wsrc.server.app import serve as serve_app
+from wsrc.settings.load import ServerSettings
 from wsrc.user_client.core import connection
 
 READ = bytes.fromhex("00b0000000")
@@ -366,3 +371,34 @@ async def test_j5_who_has_no_card_does_not_wait_for_the_answer_to_a_goodbye(
         async with asyncio.timeout(LIMIT_S):
             await gone.wait()
     assert codes == [1000]
+
+
+async def test_j1_a_server_that_refuses_hello_acts_on_nothing_that_followed_it() -> None:
+    settings = ServerSettings(user_port=0, card_port=0, no_tls=True)
+    hello = {"msg_type": "hello", "id": 1, "client_type": "card", "version": 1}
+    asked = {"msg_type": "list_cards", "id": 2}
+    heard: list[dict[str, Any]] = []
+    async with (
+        serve_app(settings) as app,
+        connect(f"ws://127.0.0.1:{app.user_port}", subprotocols=[Subprotocol(SUBPROTOCOL)]) as user,
+    ):
+        await user.send(json.dumps(hello))
+        await user.send(json.dumps(asked))
+        with suppress(ConnectionClosedError):
+            while True:
+                heard.append(json.loads(await user.recv()))
+    assert [message["msg_type"] for message in heard] == ["error"]
+    assert user.close_code == 1002
+
+
+async def test_j1_a_server_answers_what_followed_hello_in_its_order() -> None:
+    settings = ServerSettings(user_port=0, card_port=0, no_tls=True)
+    hello = {"msg_type": "hello", "id": 1, "client_type": "user", "version": 1}
+    async with (
+        serve_app(settings) as app,
+        connect(f"ws://127.0.0.1:{app.user_port}", subprotocols=[Subprotocol(SUBPROTOCOL)]) as user,
+    ):
+        for message in (hello, {"msg_type": "list_cards", "id": 2, "pages": 8}):
+            await user.send(json.dumps(message))
+        heard = [json.loads(await user.recv()) for _ in range(2)]
+    assert [message["msg_type"] for message in heard] == ["hello_ack", "list_cards_ack"]
