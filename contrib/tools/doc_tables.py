@@ -230,6 +230,17 @@ def files() -> str:
     return "\n\n".join(parts)
 
 
+def decisions() -> str:
+    """Return every decision record, and what is said of it since."""
+    rows: list[tuple[str, str]] = []
+    for path in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md")):
+        first, _, second, *_ = path.read_text("utf-8").splitlines()
+        number, title = first.removeprefix("# ").split(". ", 1)
+        since = "" if second.startswith("**") else f" ({second.partition(':')[0].rstrip('.')})"
+        rows.append((number, f"[{title}]({path.name}){since}"))
+    return table(("Number", "Decision"), rows)
+
+
 def modules() -> list[str]:
     """Return the modules of the package: a folder after the modules beside it."""
     found = [p.relative_to(ROOT) for p in (ROOT / "wsrc").rglob("*.py")]
@@ -258,6 +269,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "user end": lambda: states(transitions(TRANSITIONS), State),
     "open request": lambda: states(transitions(PROGRESS), Progress),
     "files": files,
+    "decisions": decisions,
     "handle": lambda: transitions(HANDLE_MOVES),
 }
 """What may stand between `<!-- generated: NAME -->` and `<!-- end -->`."""

@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -93,11 +94,17 @@ def host() -> dict[str, object]:
         "processors": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "system": f"{release.get('PRETTY_NAME', platform.system())}, Linux {platform.release()}",
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} ({_build()})",
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "load_before": round(os.getloadavg()[0], 2),
         "commit": _commit(),
     }
+
+
+def _build() -> str:
+    """Return how Python was compiled."""
+    options = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    return "optimized" if "--enable-optimizations" in options else "not optimized"
 
 
 def _version(package: str) -> str | None:

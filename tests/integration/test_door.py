@@ -38,8 +38,11 @@ PLAIN = ServerSettings(user_port=0, card_port=0, no_tls=True)
         (b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", "no HTTP request"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n\n", "no HTTP request"),
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP status 426"),
-        (b"GET /else HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP status 404"),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP status 405"),
+        (b"GET /else HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP status 404: Not Found"),
+        (
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+            "HTTP status 405: Method Not Allowed",
+        ),
         (UPGRADE.replace(b"Host", b"Origin: http://x\r\nHost"), "HTTP status 403"),
         (
             UPGRADE.replace(b"Version: 13", b"Version: 1"),

@@ -180,7 +180,7 @@ def test_pysim_opens_this_reader_when_a_card_is_named(
         (["--wsrc-label", "blue", "--wsrc-iccid", UICC], f"ICCID {UICC}, LABEL blue"),
     ],
 )
-def test_a_card_is_chosen_by(
+def test_d28_a_card_is_chosen_by(
     there: Elsewhere, pysim: ModuleType, args: list[str], named: str
 ) -> None:
     there.do(there.world.host(labels={UICC: "blue"}))
@@ -192,7 +192,7 @@ def test_a_card_is_chosen_by(
     link.close()
 
 
-def test_several_cards_are_told_apart_by_an_option_that_there_is(
+def test_d28_several_cards_are_told_apart_by_an_option_that_there_is(
     there: Elsewhere, host: Host, pysim: ModuleType
 ) -> None:
     opts = options(there, "--wsrc-card", "3b9c96801fc78031e073fe215364575352438d")

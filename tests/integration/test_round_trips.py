@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a client waits for before it goes on; a server that waits as well would stop both."""
 
+# Longer than the aim: a script of a server for each answer that is not waited for.
+
 import asyncio
 import json
 import re

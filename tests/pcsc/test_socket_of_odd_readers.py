@@ -80,7 +80,7 @@ CALLS: list[Call] = [
 ]
 
 
-async def test_attributes_and_controls_of_a_reader_pass_to_success(
+async def test_0_attributes_and_controls_of_a_reader_pass_to_success(
     ifd: Start, tmp_path: Path, certificates: Certificates
 ) -> None:
     bench = ifd(pin_pad(OddCard(bytes.fromhex(ATR_T1))))

@@ -8,7 +8,7 @@ from typing import Any
 from wsrc.card.slot import Share
 from wsrc.card_client.identification import Identification
 from wsrc.card_client.inbox import MAX_WAITING
-from wsrc.card_client.replies import Replies
+from wsrc.card_client.replies import NO_SESSION, Replies
 from wsrc.card_client.sessions import Sessions, is_copy
 from wsrc.card_client.sight import Sight, same_card
 from wsrc.card_client.worker import ReaderThread
@@ -230,6 +230,9 @@ class SlotAgent:
                 await self._sessions.carry_out(message)
 
     def _cancel(self, message: m.Cancel) -> None:
+        if not self.knows(message.session or ""):
+            self._sessions.refuse(message, ErrorCode.NO_SUCH_SESSION, NO_SESSION)
+            return
         target = self._inbox.target(message)
         current = self._turns.sessions.get(message.session or "")
         in_batch = current is not None and current.in_batch == message.target

@@ -12,7 +12,7 @@ from wsrc.octets import Octets
 from wsrc.protocol.messages import Step
 
 if TYPE_CHECKING:
-    from wsrc.user_client.card import BatchResult
+    from wsrc.user_client.card import BatchLimits, BatchResult
 
 _FULL = frozenset({ErrorCode.COMMAND_TIMEOUT, ErrorCode.TOO_MANY})
 """Why a card host leaves the rest of a batch alone, which another batch can then carry."""
@@ -20,6 +20,11 @@ _FULL = frozenset({ErrorCode.COMMAND_TIMEOUT, ErrorCode.TOO_MANY})
 
 class ApduCard(Protocol):
     """What commands need of a card."""
+
+    @property
+    def batch_limits(self) -> "BatchLimits":
+        """See `blocking.Card.batch_limits`."""
+        ...
 
     def transmit(self, command: bytes) -> Response:
         """See `blocking.Card.transmit`."""
@@ -50,7 +55,7 @@ def responses(
     if together and len(commands) > 1:
         numbered = [ScriptCommand(n, Octets(each), expect) for n, each in enumerate(commands, 1)]
         try:
-            for part in batches(numbered):
+            for part in batches(numbered, *card.batch_limits):
                 assert not isinstance(part, ScriptReset)
                 if not (yield from _batch(card, part)):
                     return

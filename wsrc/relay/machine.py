@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The relay as its shell sees it: events in, effects out, and the next deadline."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 from wsrc.card.identify import ISD_R_AIDS
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, canonical, tag_of
+from wsrc.protocol.codec import UnreadableError, canonical, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.protocol.fields import MAX_USER_ID
-from wsrc.relay import card_clients, endings, leases, listing, queue, resuming, shortcut, users
+from wsrc.relay import (
+    card_clients,
+    endings,
+    hello,
+    leases,
+    listing,
+    queue,
+    resuming,
+    shortcut,
+    users,
+)
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import CardPeer, Peer, UserPeer
@@ -54,6 +63,7 @@ class Relay:
         self._name = name
         self._isd_r_aids = isd_r_aids
         self._adapters: dict[int, Adapter] = {}
+        self._later: dict[int, m.Message] = {}
         self._out: list[Effect] = []
 
     def connected(self, peer: int, client_type: m.ClientType, now: float) -> list[Effect]:
@@ -127,6 +137,8 @@ class Relay:
                 break
             self._expired(key, now)
             self._perform_all(now)
+            if key[0] == "later":
+                break
         return self._effects(now)
 
     def shut_down(self, reconnect_in_s: float, now: float) -> list[Effect]:
@@ -191,13 +203,13 @@ class Relay:
 
     def _hello(self, record: Peer, message: m.Hello, now: float) -> None:
         state = self._state
-        _check_type(record, message)
+        hello.check_type(record, message)
         if message.version is not None and message.version < 1:
             raise RemoteProtocolError(f"There is no version {message.version}; the first is 1.")
         state.timers.clear(("hello", record.number, None))
         record.phase = Phase.OPEN
         record.name = printable(message.name) or record.name
-        self._replace(record, _instance(record, message), now)
+        self._replace(record, hello.instance_of(record, message), now)
         other = self._name_host(record, message) if isinstance(record, CardPeer) else None
         ack = m.HelloAck(
             id=message.id,
@@ -205,7 +217,7 @@ class Relay:
             features=FEATURES,
             server=self._name,
             shown_as=other,
-            limits=_limits_for(record, state.limits),
+            limits=hello.limits_for(record, state.limits),
         )
         state.send(record, ack)
         if isinstance(record, UserPeer):
@@ -216,10 +228,10 @@ class Relay:
         state.note(f"Card client {record.number} is {record.name}")
         card_clients.greeted(state, record, message, now)
 
-    def _name_host(self, record: CardPeer, hello: m.Hello) -> str | None:
+    def _name_host(self, record: CardPeer, said: m.Hello) -> str | None:
         """Give a card host a name that no other has; return it, if it is not the one it claims."""
-        claimed, record.claimed = record.name, hello.name or ""
-        run, before = record.instance, hello.shown_as
+        claimed, record.claimed = record.name, said.name or ""
+        run, before = record.instance, said.shown_as
         record.name = self._state.host_names.enter(claimed, run, before)
         if record.name == claimed:
             return None
@@ -247,7 +259,7 @@ class Relay:
             return
         adapter: Adapter
         traffic = Traffic()
-        _check_type(record, message)
+        hello.check_type(record, message)
         if isinstance(record, UserPeer):
             adapter = FirstFormUser()
             adapter.from_peer(message, traffic)
@@ -274,6 +286,9 @@ class Relay:
             if isinstance(message, m.ReaderReport):
                 self._state.timers.clear(("identify", record.number, None))
             self._act(record, message, None, now)
+        if traffic.later is not None:
+            self._later[record.number] = traffic.later
+            self._state.timers.set(("later", record.number, None), now)
 
     def _break_off(self, record: Peer, error: RemoteProtocolError) -> None:
         self._state.refuse(record, None, ErrorCode.BAD_MESSAGE, str(error))
@@ -285,6 +300,8 @@ class Relay:
         self._adapters.pop(number, None)
         state.timers.clear(("hello", number, None))
         state.timers.clear(("identify", number, None))
+        if self._later.pop(number, None) is not None:
+            state.timers.clear(("later", number, None))
         if record is not None and record.instance is not None:
             key = type(record), record.instance
             if state.instances[key] is record:
@@ -314,6 +331,9 @@ class Relay:
         if kind == "wait":
             assert isinstance(record, UserPeer)
             queue.expire(self._state, record.waiting[id_], now)
+            return
+        if kind == "later":
+            self._act(record, self._later.pop(record.number), None, now)
             return
         what = "say hello" if kind == "hello" else "let its card be identified"
         why = f"This peer did not {what} in time."
@@ -371,42 +391,3 @@ class Relay:
         traffic = Traffic()
         adapter.to_peer(effect.message, traffic)
         self._settle(record, traffic, now)
-
-
-def _limits_for(record: Peer, limits: Limits) -> m.ServerLimits:
-    """Return what a peer is told of the limits."""
-    if isinstance(record, CardPeer):
-        return m.ServerLimits(
-            message_octets=MAX_MESSAGE_OCTETS,
-            readers=limits.max_readers_per_card_client,
-            keep_s=limits.keep_s,
-            command_s=limits.command_s,
-            attach_s=limits.attach_s,
-        )
-    return m.ServerLimits(
-        message_octets=MAX_MESSAGE_OCTETS,
-        batch_commands=m.MAX_BATCH,
-        sessions=limits.max_sessions_per_user,
-        wait_max_s=limits.wait_max_s,
-        keep_s=limits.keep_s,
-        lease_idle_s=limits.lease_idle_s,
-        command_s=limits.command_s,
-    )
-
-
-def _instance(record: Peer, hello: m.Hello) -> str | None:
-    """
-    Return what tells the runs of a program apart.
-
-    Card hosts are told that of users, and must not be able to connect as one.
-    """
-    if hello.instance is None or isinstance(record, CardPeer):
-        return hello.instance
-    return hashlib.sha256(hello.instance.encode()).hexdigest()
-
-
-def _check_type(record: Peer, hello: m.Hello) -> None:
-    if isinstance(record, UserPeer) != (hello.client_type is m.ClientType.USER):
-        here, port = ("card", 4220) if isinstance(record, CardPeer) else ("user", 4221)
-        why = f"This port is for {here} clients; {hello.client_type} clients connect to the other"
-        raise RemoteProtocolError(f"{why}, {port} by default.")

@@ -223,7 +223,7 @@ async def _told(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         response = await handler(request)
     except web.HTTPException as exc:
-        refused(address, f"HTTP status {exc.status}: {exc.text or exc.reason}")
+        refused(address, f"HTTP status {exc.status}: {exc.reason}")
         raise
     if isinstance(response, web.Response) and response.status >= 400:
         refused(address, f"HTTP status {response.status}: {response.text or ''}")

@@ -20,6 +20,8 @@ from wsrc.net.served import Served
 from wsrc.server.refusals import refused, why_no_tls
 from wsrc.server.turns import Line
 
+# Longer than the aim: a connection from when it is accepted to when it is a WebSocket.
+
 _log = logging.getLogger(__name__)
 
 TLS_END_S = 0.5

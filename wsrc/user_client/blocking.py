@@ -28,7 +28,7 @@ from wsrc.octets import BytesLike
 from wsrc.protocol.messages import CardInfo, Step, Waiting
 from wsrc.settings.load import UserSettings
 from wsrc.user_client import aio
-from wsrc.user_client.card import BatchResult, Status
+from wsrc.user_client.card import BatchLimits, BatchResult, Status
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.feeds import (
     CardEvent,
@@ -270,6 +270,11 @@ class Card:
     def session(self) -> str:
         """Name of the session; a secret between us and the server."""
         return self._card.session
+
+    @property
+    def batch_limits(self) -> BatchLimits:
+        """What a batch may have, as the server says on the connection that there is now."""
+        return self._card.batch_limits
 
     def transmit(self, command: BytesLike) -> Response:
         """See `aio.Card.transmit`."""

@@ -22,6 +22,7 @@ from wsrc.errors import (
 )
 from wsrc.octets import BytesLike, Octets, from_wire
 from wsrc.protocol import messages as m
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.messages import CardInfo, Step
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.faults import from_error
@@ -44,6 +45,13 @@ class BatchResult(NamedTuple):
     results: tuple[Response, ...]
     stopped: int | None = None
     error: WsrcError | None = None
+
+
+class BatchLimits(NamedTuple):
+    """What a batch may have: so many commands, and octets of the message that carries them."""
+
+    commands: int
+    octets: int
 
 
 class Status(NamedTuple):
@@ -102,6 +110,14 @@ class Card:
         """Transmission protocol, where the card host told it."""
         return self.info.protocol
 
+    @property
+    def batch_limits(self) -> BatchLimits:
+        """What a batch may have, as the server says on the connection that there is now."""
+        told = self._session.limits
+        return BatchLimits(
+            told.batch_commands or m.MAX_BATCH, told.message_octets or MAX_MESSAGE_OCTETS
+        )
+
     async def transmit(self, command: BytesLike) -> Response:
         """
         Send one command APDU and return the response, whatever its status word.
@@ -137,7 +153,7 @@ class Card:
                 nothing was sent.
         """
         given = arguments.several(steps, "steps")
-        most = self._session.limits.batch_commands or m.MAX_BATCH
+        most = self.batch_limits.commands
         if not 1 <= len(given) <= most:
             raise LocalProtocolError(f"A batch has 1 to {most} commands, not {len(given)}.")
         batch = m.Batch(session="", steps=tuple(map(self._step, given, itertools.count(1))))

@@ -58,6 +58,33 @@ def test_a1_a_number_that_two_had_is_the_id_of_neither_when_one_is_unplugged() -
     assert known.id_of(A) == "S/usb 1-1@bench"
 
 
+def test_a1_readers_of_two_sources_that_have_one_name_are_told_apart(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    name = "Model 00 00"
+    for order in itertools.permutations([(0, name), (1, name)]):
+        caplog.clear()
+        known = ReaderIds("bench")
+        for key in order:
+            known.enter(key, name, name, "")
+        assert dict(known.all()) == {(n, name): f"Model 00 00/{n}@bench" for n in (0, 1)}
+        known.strike((0, name))
+        assert known.id_of((1, name)) == "Model 00 00/1@bench"
+        assert caplog.messages == [
+            "Two readers are called Model 00 00: by name they are Model 00 00/0 and Model 00 00/1"
+        ]
+
+
+def test_a1_one_name_and_one_number_in_two_sources_are_two_ids() -> None:
+    known = ReaderIds("bench")
+    for number in (0, 1):
+        known.enter((number, "Model 00 00"), "Model 00 00", "S", "")
+    assert [each for _, each in known.all()] == [
+        "S/Model 00 00/0@bench",
+        "S/Model 00 00/1@bench",
+    ]
+
+
 def test_a1_the_operator_is_told_once_and_what_is_not_sure(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

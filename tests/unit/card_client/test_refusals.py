@@ -176,6 +176,15 @@ async def test_e33_a_late_copy_is_refused_as_one(held: Bench) -> None:
     assert held.gate.count(HOLD) == 1
 
 
+async def test_e32_a_cancel_for_a_session_that_is_over_is_refused_as_documented(
+    held: Bench,
+) -> None:
+    await held.ask(m.Detach(session="s1"), m.DetachAck)
+    refused = await held.ask(m.Cancel(id=9, target=4, session="s1"), m.Error)
+    assert (refused.code, refused.id) == (ErrorCode.NO_SUCH_SESSION, 9)
+    assert "`cancel` with `error` `no_such_session`" in PROTOCOL
+
+
 async def test_e32_the_number_of_what_was_cancelled_is_used(held: Bench) -> None:
     await held.hold(command(1, HOLD))
     held.agent.request(command(2, number=77))

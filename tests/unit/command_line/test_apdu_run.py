@@ -17,8 +17,9 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.messages import MAX_BATCH, Step
-from wsrc.user_client.card import BatchResult
+from wsrc.user_client.card import BatchLimits, BatchResult
 
 DONE, MISSING = Response(b"", 0x9000), Response(b"", 0x6A82)
 COMMANDS = [bytes.fromhex(f"00b0{n:04x}00") for n in range(5)]
@@ -30,6 +31,8 @@ class Card:
     def __init__(self, *answers: BatchResult | Response | WsrcError) -> None:
         self.answers = list(answers)
         self.sent: list[list[bytes] | bytes] = []
+
+    batch_limits = BatchLimits(MAX_BATCH, MAX_MESSAGE_OCTETS)
 
     def transmit(self, command: bytes) -> Response:
         self.sent.append(command)

@@ -5,6 +5,8 @@ What a client asks its server, on one connection after another: numbers, limits,
 Nothing here knows of a socket. `sessions` stands on this with what is asked of cards.
 """
 
+# Longer than the aim: one table of requests, and each way in which one ends or is asked again.
+
 import asyncio
 import functools
 from collections.abc import Callable
