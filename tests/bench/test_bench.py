@@ -35,7 +35,7 @@ CALLS = {
 }
 """System calls for a command, by what they are for; `wait` is one a turn of the loop."""
 
-ROUND_TRIPS = {"J1": 9, "J3": 9}
+ROUND_TRIPS = {"J1": 6, "J3": 6}
 
 
 @pytest.fixture

@@ -147,3 +147,9 @@ async def test_b16_after_a_step_of_a_new_connection_some_turns_are_of_others() -
             turn += 1
     apart = [after - before for before, after in itertools.pairwise(begun)]
     assert min(apart) > REST_TURNS
+
+
+def test_j5_a_request_that_counts_as_several_takes_as_much_of_a_budget() -> None:
+    budget = Budget(rate=10.0, burst=8.0)
+    assert budget.take(100.0, 8) == 0.0
+    assert budget.take(100.0, 4) == pytest.approx(0.4)

@@ -33,7 +33,7 @@ class Hold(NamedTuple):
         Use a card in the block and give it back.
 
         For those who share it the card is left as it is. With `together` they wait until the
-        block is over.
+        block is over. The client of the card is closed next, which tells that it was taken back.
         """
         shared = self.share is Share.SHARED
         try:
@@ -45,7 +45,8 @@ class Hold(NamedTuple):
         finally:
             # This ends a transaction too, and does not wait for a command in flight as `end` does.
             with suppress(ConnectionLostError):
-                card.detach(disposition=Disposition.LEAVE if shared else Disposition.RESET)
+                after = Disposition.LEAVE if shared else Disposition.RESET
+                card.detach(disposition=after, wait=False)
 
 
 def hold_options(

@@ -130,6 +130,7 @@ class Invocation:
             client = self.client()
             try:
                 with client:
+                    client.greeted()
                     begun = True
                     backoff.succeeded()
                     doing(client)

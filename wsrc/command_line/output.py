@@ -2,6 +2,7 @@
 """What the command `wsrc` prints: text for a person, or JSON for a program."""
 
 import json
+import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -56,6 +57,11 @@ class Output:
         self.partial: dict[str, Any] = {}
         self.endless = False
         self._in_doubt = False
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody sees each result as it comes."""
+        return not self.as_json and sys.stdout.isatty()
 
     @contextmanager
     def at_risk(self) -> Generator[None, None, None]:

@@ -61,7 +61,9 @@ async def dial(
         socket = await _connected(http, address, proxy, context, connect_s, ping_s)
         is_open = _openness(socket.transport)
         try:
-            async with _writing(Link(socket, socket.transport, longest=longest)) as link:
+            agreed = socket.chosen == SUBPROTOCOL
+            made = Link(socket, socket.transport, longest=longest, agreed=agreed)
+            async with _writing(made) as link:
                 yield link
         finally:
             await _closed(socket.transport, is_open)

@@ -28,8 +28,18 @@ async def greet(link: Link, hello: m.Hello, limit_s: float, server: str) -> m.He
         RefusedError: If the server refuses us, with its code and sentence; or if it speaks the
             first form only, with the code `not_supported`.
     """
+    link.send(hello)
+    return await answer_to(hello, link, limit_s, server)
+
+
+async def answer_to(hello: m.Hello, link: Link, limit_s: float, server: str) -> m.HelloAck:
+    """
+    Return the answer to a `hello` that was sent; as `greet`.
+
+    Requests may have followed it where the server chose our subprotocol: see `Link.agreed`.
+    """
     try:
-        return await _greet(link, hello, limit_s, server)
+        return await _answer_to(hello, link, limit_s, server)
     except RemoteProtocolError as exc:
         link.close(exc.close_code, str(exc))
         raise
@@ -38,8 +48,7 @@ async def greet(link: Link, hello: m.Hello, limit_s: float, server: str) -> m.He
         raise
 
 
-async def _greet(link: Link, hello: m.Hello, limit_s: float, server: str) -> m.HelloAck:
-    link.send(hello)
+async def _answer_to(hello: m.Hello, link: Link, limit_s: float, server: str) -> m.HelloAck:
     try:
         async with asyncio.timeout(limit_s):
             answer, _ = await link.receive()

@@ -2,6 +2,7 @@
 """The client's end of a WebSocket: messages that a task reads, and a writer for what must wait."""
 
 import asyncio
+from contextlib import suppress
 
 from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.http_websocket import WSMessageNoDecodeText
@@ -27,6 +28,7 @@ class Link(Outbox):
         socket: The WebSocket.
         transport: What it runs over; it is aborted where the peer keeps us from closing it.
         longest: Octets of the longest message that is sent; the peer may say otherwise later.
+        agreed: Whether the peer chose our subprotocol, so that its protocol has sessions.
     """
 
     def __init__(
@@ -35,8 +37,13 @@ class Link(Outbox):
         transport: asyncio.Transport,
         *,
         longest: int | None = None,
+        agreed: bool = False,
     ) -> None:
         super().__init__(transport, longest=longest)
+        self.agreed = agreed
+        self.confirmed = False
+        """Whether the peer answered our close frame, and so has taken all that we sent before."""
+        self._waits = True
         self._socket = socket
         self._wake = asyncio.Event()
         self._parting = Parting.LOSS
@@ -124,7 +131,24 @@ class Link(Outbox):
         code, reason = self._closing or (CloseCode.DONE, "")
         self._closing = (code, reason)
         self._bound(LAST_S)
+        if not self._waits:
+            await self._go(code, reason)
+            return
+        was_open = not self._socket.closed
         await self._socket.close(code=code, message=shortened(reason))
+        self.confirmed = was_open and self._socket.close_code == code
+
+    def leave(self, code: int, reason: str) -> None:
+        """Close without waiting for an answer of the peer, which has nothing of ours."""
+        self._waits = False
+        self.close(code, reason)
+
+    async def _go(self, code: int, reason: str) -> None:
+        """Send the close frame and the end of TLS, and be gone."""
+        with suppress(OSError):
+            await self._socket.send_frame(code.to_bytes(2) + shortened(reason), WSMsgType.CLOSE)
+        self._transport.close()
+        self._transport.abort()
 
     def stop_writer(self) -> None:
         """Stop the writer, for the peer is gone."""

@@ -34,6 +34,17 @@ Whole = Annotated[int, msgspec.Meta(ge=-MAX_WHOLE, le=MAX_WHOLE)]
 MAX_USER_ID = 1_000_000_000
 """Highest `id` of a user client; those above are the server's own, to card clients."""
 
+MAX_PAGES = 8
+"""Most answers to one request for a list."""
+
+Pages = Annotated[
+    Whole,
+    means(f"Answers that may be sent to this one request, in a row; at most {MAX_PAGES} are"),
+]
+MorePages = Annotated[
+    bool, means("Another answer to the same request follows, which goes on at `next`")
+]
+
 Session = Annotated[str, means("Name of the session that this belongs to")]
 Holder = Annotated[str, means("Name of the user")]
 

@@ -29,6 +29,9 @@ from wsrc.protocol.commands import (
     ResetResp as ResetResp,
 )
 from wsrc.protocol.fields import (
+    MAX_PAGES as MAX_PAGES,
+    MorePages,
+    Pages,
     ProtocolInForce,
     Protocols,
     RawTpdu,
@@ -154,6 +157,7 @@ class ListCards(Selecting, frozen=True, tag="list_cards", kw_only=True):
     """Ask for the cards that match; `*` in a filter stands for any text."""
 
     after: Annotated[Whole, means("`next` of the page before; 0 is the beginning")] = 0
+    pages: Pages = 1
 
 
 class ListCardsAck(Message, frozen=True, tag="list_cards_ack", kw_only=True):
@@ -164,6 +168,7 @@ class ListCardsAck(Message, frozen=True, tag="list_cards_ack", kw_only=True):
         means("At most 500, in the order in which the server came to know their readers"),
     ]
     next: Annotated[Whole | None, means("Go on: ask again with `after` set to this")] = None
+    more: MorePages = False
 
 
 class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):

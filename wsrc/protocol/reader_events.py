@@ -19,6 +19,8 @@ from wsrc.protocol.fields import (
     Iccid,
     Insertion,
     Label,
+    MorePages,
+    Pages,
     ProtocolInForce,
     ReaderId,
     ReaderName,
@@ -82,6 +84,7 @@ class ListReaders(Selecting, frozen=True, tag="list_readers", kw_only=True):
     after: Annotated[
         Whole, means("Go on after the reader with this number; 0 is the beginning")
     ] = 0
+    pages: Pages = 1
 
 
 class ListReadersAck(Message, frozen=True, tag="list_readers_ack", kw_only=True):
@@ -91,6 +94,7 @@ class ListReadersAck(Message, frozen=True, tag="list_readers_ack", kw_only=True)
     seq: Annotated[Whole, means("Number of the last change that the readers show")]
     readers: Annotated[tuple[ReaderView, ...], means("At most 200, in the order of their numbers")]
     next: Annotated[Whole | None, means("Go on: ask again with `after` set to this")] = None
+    more: MorePages = False
 
 
 class WatchReaders(Selecting, frozen=True, tag="watch_readers", kw_only=True):

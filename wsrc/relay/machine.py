@@ -9,7 +9,17 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, canonical, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.protocol.fields import MAX_USER_ID
-from wsrc.relay import card_clients, endings, hello, leases, queue, resuming, shortcut, users
+from wsrc.relay import (
+    card_clients,
+    endings,
+    hello,
+    leases,
+    listing,
+    queue,
+    resuming,
+    shortcut,
+    users,
+)
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import CardPeer, Peer, UserPeer
@@ -315,6 +325,9 @@ class Relay:
             resuming.expired(self._state, int(who))
             return
         record = self._state.peers[int(who)]
+        if kind == listing.TIMER and isinstance(record, UserPeer):
+            listing.go_on(self._state, record, now)
+            return
         if kind == "wait":
             assert isinstance(record, UserPeer)
             queue.expire(self._state, record.waiting[id_], now)

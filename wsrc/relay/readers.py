@@ -77,13 +77,12 @@ class Readers:
         entries = [entry for slot in marked.values() if (entry := self._changed(slot)) is not None]
         return self._tell(entries, self.watchers) if entries else []
 
-    def list_for(self, user: UserPeer, asked: m.ListReaders) -> Effect:
-        """Answer `list_readers`."""
+    def page_of(self, asked: m.ListReaders) -> m.ListReadersAck:
+        """Return one answer to `list_readers`."""
         readers, after = self._page(Filter(asked), asked.after)
-        ack = m.ListReadersAck(
+        return m.ListReadersAck(
             id=asked.id, instance=self._instance, seq=self._ring.seq, readers=readers, next=after
         )
-        return Send(user.number, ack)
 
     def watch_for(self, user: UserPeer, asked: m.WatchReaders) -> list[Effect]:
         """Answer `watch_readers`, and send what was missed."""

@@ -14,6 +14,8 @@ from wsrc.protocol.messages import (
     CardState,
     Error,
     Identities,
+    ListCards,
+    ListReaders,
     Message,
     ReaderInfo,
     ReaderState,
@@ -110,6 +112,8 @@ class UserPeer:
     waiting: dict[int | None, "Waiter"] = field(default_factory=dict[int | None, "Waiter"])
     claims: dict[int | None, "Claim"] = field(default_factory=dict[int | None, "Claim"])
     ended: dict[str, Error] = field(default_factory=dict[str, Error])
+    listing: ListCards | ListReaders | None = None
+    """What is left of a list that is being sent."""
 
     @property
     def engaged(self) -> int:

@@ -5,17 +5,10 @@ from wsrc.card.apdu import MAX_COMMAND_OCTETS, is_sw_pattern
 from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
-from wsrc.relay import endings, keeping, leases, queue, resuming, sharing
+from wsrc.relay import endings, keeping, leases, listing, queue, resuming, sharing
 from wsrc.relay.records import BATCH, CANCEL, PCSC, Lease, LeasePhase, UserPeer
-from wsrc.relay.shelves import Bounds
 from wsrc.relay.state import RelayState
-from wsrc.selection import Filter, selection_of
-
-PAGE = 500
-"""Most cards in one `list_cards_ack`."""
-
-PAGE_OCTETS = 500_000
-"""No further card is put into one `list_cards_ack` that has grown to this."""
+from wsrc.selection import selection_of
 
 MAX_TEXT, MAX_PROTOCOLS = 256, 16
 """Bounds of what a card client is told of a request: a message to it has at most 1 MiB."""
@@ -28,8 +21,8 @@ def received(
 ) -> None:
     """Act on a message that is in its place."""
     match message:
-        case m.ListCards():
-            _list(state, user, message)
+        case m.ListCards() | m.ListReaders():
+            listing.begin(state, user, message, now)
         case m.SelectCard():
             _select(state, user, message, now)
         case m.Resume():
@@ -38,8 +31,6 @@ def received(
             _detach(state, user, message, now)
         case m.Cancel():
             _cancel(state, user, message, text, now)
-        case m.ListReaders():
-            state.effects.append(state.readers.list_for(user, message))
         case m.WatchReaders():
             state.effects += state.readers.watch_for(user, message)
         case _:
@@ -54,6 +45,7 @@ def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool
     What can be resumed is kept for a while, unless the user said goodbye.
     """
     state.readers.forget(user)
+    listing.forget(state, user)
     queue.forget_user(state, user, now)
     resuming.forget_user(state, user)
     for lease in list(user.leases.values()):
@@ -64,12 +56,6 @@ def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool
         endings.end(state, lease, now, _CANCELLED, asked=True)
     if goodbye:
         endings.goodbye(state, user, now)
-
-
-def _list(state: RelayState, user: UserPeer, message: m.ListCards) -> None:
-    bounds = Bounds(PAGE, PAGE_OCTETS)
-    cards, after = state.shelves.page(Filter(message), message.after, state.card_in, bounds)
-    state.send(user, m.ListCardsAck(id=message.id, cards=cards, next=after))
 
 
 def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float) -> None:

@@ -234,7 +234,7 @@ class _Peer:
         try:
             check_utf8(text)
             message = codec.decode(text)
-            pause_s = self._costly.take(now) if isinstance(message, COSTLY) else 0.0
+            pause_s = self._costly.take(now, _cost(message)) if isinstance(message, COSTLY) else 0.0
             sent = self._peers.act(lambda: self._relay.received(self._number, message, text, now))
             if pause_s:
                 self._rest(pause_s)
@@ -282,3 +282,9 @@ class _Peer:
         self._resting = False
         if self._link.waits and self._share.next():
             self._link.go_on()
+
+
+def _cost(message: Message) -> int:
+    """Return as how many requests one counts: a list counts for each of its pages."""
+    pages = message.pages if isinstance(message, m.ListCards | m.ListReaders) else 1
+    return min(max(pages, 1), m.MAX_PAGES)

@@ -173,9 +173,9 @@ class Budget:
         self._left = burst
         self._seen = 0.0
 
-    def take(self, now: float) -> float:
-        """Take one; return the seconds until another may be taken."""
+    def take(self, now: float, count: int = 1) -> float:
+        """Take one, or one that counts as several; return the seconds until another may be."""
         self._left = min(self._burst, self._left + (now - self._seen) * self._rate)
         self._seen = now
-        self._left -= 1
+        self._left -= count
         return max(0.0, -self._left / self._rate)

@@ -318,14 +318,22 @@ class Card:
         """
         self._session.when_over(arguments.function(tell, "tell"))
 
-    async def detach(self, *, disposition: Disposition = Disposition.RESET) -> None:
+    async def detach(
+        self, *, disposition: Disposition = Disposition.RESET, wait: bool = True
+    ) -> None:
         """
         Give the card back; it is reset for the next user. A card that is gone is no error.
 
-        `disposition` is what is done with a card that others share; `EJECT` holds for the last
-        as well, where the reader can do that.
+        Args:
+            disposition: What is done with a card that others share; `EJECT` holds for the last
+                as well, where the reader can do that.
+            wait: Until the server has taken it. A client that is closed next, which tells the
+                same, need not.
         """
-        await self._session.detach(min(DETACH_S, self._timeout_s), _disposition(disposition))
+        limit_s = min(DETACH_S, self._timeout_s)
+        await self._session.detach(
+            limit_s, _disposition(disposition), wait=arguments.flag(wait, "wait")
+        )
 
     async def __aenter__(self) -> Self:
         return self

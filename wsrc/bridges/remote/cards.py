@@ -124,8 +124,7 @@ class RemoteCards:
             try:
                 async with self._make_client() as client:
                     self._client = client
-                    backoff.succeeded()
-                    await self._follow(client)
+                    await self._follow(client, backoff)
             except (ConnectionLostError, RemoteProtocolError, RefusedError) as exc:
                 self._lost(exc)
             finally:
@@ -217,7 +216,7 @@ class RemoteCards:
         self._trouble, self._away = exc, True
         self._begun.set()
 
-    async def _follow(self, client: Client) -> None:
+    async def _follow(self, client: Client, backoff: Backoff) -> None:
         """Follow on one connection after another; raise why if the client makes no other."""
         timer = asyncio.get_running_loop().call_later(READY_S, self._begun.set)
         mark: ReaderMark | None = None
@@ -225,6 +224,7 @@ class RemoteCards:
             while True:
                 try:
                     async with following(client, mark) as feed:
+                        backoff.succeeded()
                         self._reached()
                         while True:
                             mark = await self._hear(feed)
@@ -362,9 +362,9 @@ class RemoteSession:
         self._card.when_over(over)
 
     async def close(self) -> None:
-        """Give the card back."""
+        """Give the card back; whatever is asked next comes after that."""
         try:
-            await self._card.detach()
+            await self._card.detach(wait=False)
         except WsrcError:
             return  # it is not ours in any case
         finally:

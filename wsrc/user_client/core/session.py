@@ -112,9 +112,13 @@ class Session:
             answer = known()
             return answer if answer is not None else await self._exchange(request, limit_s, late)
 
-    async def detach(self, limit_s: float, disposition: Disposition = Disposition.RESET) -> None:
+    async def detach(
+        self, limit_s: float, disposition: Disposition = Disposition.RESET, *, wait: bool = True
+    ) -> None:
         """
         Give the card back, whatever it is doing; it is no error if it is gone.
+
+        Without `wait` the end of the connection tells whether the server has taken it.
 
         Where the server is out of reach for longer than `limit_s`, it is told on the next
         connection; else the session ends there when it is not kept any more.
@@ -125,13 +129,15 @@ class Session:
         self._end.abandon()
         self._after()
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(limit_s if wait else 0.0):
                 await self._over.wait()
         except TimeoutError:
             return
         finally:
             if self._end.state in {State.CUT, State.RESUMING}:
                 self._requests.owe(goodbye)
+            if not wait and self._end.state is not State.OVER:
+                self._requests.unconfirmed[self.name] = goodbye
             self.forget("The card was given back while it ran the command.")
 
     def when_over(self, tell: Callable[[WsrcError], None]) -> None:
@@ -361,6 +367,7 @@ class Session:
 
     def _heard_of_detach(self, said: m.Message | UnreadableError) -> None:
         """Note that it is over; while the card is out of reach, it is asked again after that."""
+        self._requests.confirmed(self.name)
         if isinstance(said, m.DetachAck) or self._end.state is State.LIVE:
             self.forget("It was given back.")
 
