@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,7 +22,8 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
         import uvloop  # noqa: PLC0415 - it is an extra
     except ImportError:
         return None
-    bytes(_READ_OCTETS + 1)  # glibc takes from its heap what is as large as it once gave back
+    with suppress(MemoryError):  # what there is too little of is said where it is needed
+        bytes(_READ_OCTETS + 1)  # glibc takes from its heap what is as large as it once gave back
     return uvloop.new_event_loop
 
 
