@@ -13,7 +13,7 @@ from tests.support.world import EUICC, UICC
 PROGRAM = """
 from smartcard.CardRequest import CardRequest
 from smartcard.System import readers
-names = [str(reader) for reader in readers()]
+names = [str(reader) for reader in readers() if str(reader).startswith("WSRC ")]
 for name in sorted(names):
     [reader] = [reader for reader in readers() if str(reader) == name]
     service = CardRequest(timeout=20, readers=[name]).waitforcard()
