@@ -95,4 +95,4 @@ def two_relays() -> Any:
 
 
 TestTwoWays = TwoWays.TestCase
-TestTwoWays.settings = settings(stateful_step_count=60)
+TestTwoWays.settings = settings(max_examples=40, stateful_step_count=60)
