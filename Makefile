@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 KEEP ?=
 PYTEST_ARGS ?=
 SOAK ?=
+QUICK ?=
+ROWS ?=
+PROFILE ?=
+BENCH_ARGS ?=
 RANDOM ?=
 SEED ?=
 JOBS ?= auto
@@ -24,7 +28,7 @@ endif
 # A file of tests stays in one process: it may share a server, or the private pcscd of its process.
 PARALLEL := -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help venv demo test check coverage mutants soak clean packages
+.PHONY: help venv demo test check coverage mutants soak bench clean packages
 
 help:
 	@echo 'make demo      run the whole system here, with simulated cards and your readers'
@@ -39,6 +43,8 @@ help:
 	@echo 'make soak      the programs for minutes, while connections are cut and programs killed'
 	@echo '               then both ends of a session, with whatever a network can do'
 	@echo '               SOAK="cuts restarts" chooses runs; WSRC_SOAK_SEED=... repeats one'
+	@echo 'make bench     measure beside other relays: a table of targets, and all figures in .bench.json'
+	@echo '               QUICK=1 in three minutes; ROWS="relay wan" chooses; PROFILE=1 where py-spy is'
 	@echo 'make venv      make .venv with WSRC in it, for development'
 	@echo 'make clean     remove what was made here'
 
@@ -78,9 +84,13 @@ ifeq ($(SOAK),)
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/property/test_session.py
 endif
 
+bench: packages $(VENV)/.dev
+	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(if $(PROFILE),--profile) \
+		--rows '$(ROWS)' --json .bench.json $(BENCH_ARGS)
+
 clean:
 	@rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
-		.hypothesis build dist
+		.hypothesis build dist .bench.json .bench-profiles
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 packages:

@@ -15,6 +15,7 @@ from types import ModuleType
 import click
 import pytest
 
+from tests.support.commands import within
 from tests.support.paths import ROOT
 from wsrc.card_client.cli import command as card_client
 from wsrc.command_line.invocation import Exit
@@ -111,7 +112,7 @@ def test_messages_in_the_protocol_can_be_read() -> None:
 
 def test_an_unknown_error_code_is_read_as_the_protocol_says() -> None:
     read = codec.decode('{"msg_type": "error", "message": "x", "code": "of_tomorrow"}')
-    assert codec.encode(read) == b'{"msg_type":"error","message":"x","code":"internal"}'
+    assert codec.encode(read) == b'{"msg_type":"error","message":"x","code":"of_tomorrow"}'
     with pytest.raises(codec.UnreadableError):
         codec.decode('{"msg_type": "of_tomorrow"}')
 
@@ -264,8 +265,7 @@ def options_of(words: list[str]) -> set[str]:
     """Return the options that a command line may have."""
     command: click.Command = PROGRAMS[words[0]]
     for word in words[1:]:
-        if isinstance(command, click.Group) and word in command.commands:
-            command = command.commands[word]
+        command = within(command, word) or command
     return {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
 
 

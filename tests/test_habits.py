@@ -15,6 +15,7 @@ import click
 import pytest
 import yaml
 
+from tests.support.commands import within
 from tests.support.paths import ROOT
 from wsrc import __version__
 from wsrc.card_client.cli import command as card_client
@@ -147,8 +148,7 @@ def test_a_form_asks_by_names_that_there_are(path: Path) -> None:
             continue
         command = PROGRAMS[first]
         for word in words:
-            if isinstance(command, click.Group) and word in command.commands:
-                command = command.commands[word]
+            command = within(command, word) or command
         known = {opt for param in command.params for opt in param.opts}
         assert {word for word in words if word.startswith("--")} <= known, line
 

@@ -19,6 +19,9 @@ OTHERS = sorted(
 )
 TREES = {str(p.relative_to(ROOT / "wsrc")): ast.parse(p.read_text("utf-8")) for p in FILES}
 
+OF_A_PROGRAM = ("soak", "bench")
+"""Folders of tests that are programs as well, and import what is in them."""
+
 MAX_FILE_LINES, AIM_FILE_LINES = 600, 400
 MAX_FUNCTION_LINES, AIM_FUNCTION_LINES = 60, 40
 EXCUSE = "# Longer than the aim: "
@@ -140,10 +143,13 @@ def test_only_tests_import_what_tests_share() -> None:
 
 
 def test_what_tests_share_is_in_the_room_for_it() -> None:
-    """A test module imports from tests/support; from tests/soak only the tests of that program."""
+    """A test module imports from tests/support; from a program among tests only what is in it."""
     wrong = []
     for path in sorted((ROOT / "tests").rglob("*.py")):
-        allowed = ["tests.support", *(["tests.soak"] if path.parent.name == "soak" else [])]
+        allowed = [
+            "tests.support",
+            *(f"tests.{each}" for each in OF_A_PROGRAM if each in path.parts),
+        ]
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.level:
                 names = ["." * node.level]

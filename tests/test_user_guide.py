@@ -4,13 +4,13 @@
 import pytest
 
 from tests.support.paths import ROOT
-from wsrc.command_line.program import program
+from wsrc.command_line.program import COMMANDS
 from wsrc.readers.pcsc_api import error_name
 
 GUIDE = ROOT.joinpath("docs", "user-guide.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("command", sorted(program.commands))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_has_a_section_with_an_example(command: str) -> None:
     section = GUIDE.partition(f"\n### {command}\n")[2].partition("\n### ")[0]
     assert "wsrc " + command in section

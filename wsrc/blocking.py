@@ -21,7 +21,7 @@ from wsrc.protocol.messages import (
     Waiting,
 )
 from wsrc.user_client.blocking import Card, Client, Selecting
-from wsrc.user_client.card import BatchResult, Status
+from wsrc.user_client.card import BatchLimits, BatchResult, Status
 from wsrc.user_client.core.feeds import (
     CardEvent,
     Notification,
@@ -33,6 +33,7 @@ from wsrc.user_client.core.feeds import (
 from wsrc.user_client.naming import Filters
 
 __all__ = [
+    "BatchLimits",
     "BatchResult",
     "Card",
     "CardEvent",

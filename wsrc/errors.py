@@ -30,28 +30,31 @@ A class stores facts; `__str__` makes the sentence. `codec.UnreadableError` and
 `user_client.script.ScriptError` stand where they are raised, for nobody else has a use for them.
 """
 
-from wsrc.words import Word
+from wsrc.words import OpenWord, Word
 
 
-class ErrorCode(Word):
-    """Why a request was not answered with its result; stable, closed, on the wire."""
+class ErrorCode(OpenWord):
+    """Why a request was not answered with its result; stable, on the wire."""
 
     BAD_MESSAGE = (
         "bad_message",
         (
             "A message breaks the protocol: no `id`, too many commands in a batch, a pattern "
-            "that is no status word; where it is not JSON, or a field is missing or of another "
-            "type, the connection is closed with 1002"
+            "that is no status word, a number that was used; where it is not JSON, or a field is "
+            "missing or of another type, the connection is closed with 1002"
         ),
     )
     BAD_HEX = "bad_hex", "Octets are not pairs of hexadecimal digits"
     BAD_APDU = "bad_apdu", "Octets are no command APDU"
     UNKNOWN_MESSAGE = "unknown_message", "There is no such `msg_type` in this version"
     UNEXPECTED_MESSAGE = "unexpected_message", "The message is known, but has no place here or now"
-    NOT_SUPPORTED = "not_supported", "The peer cannot do that"
+    NOT_SUPPORTED = (
+        "not_supported",
+        "The peer cannot do that, or does not know a word of the request",
+    )
     TOO_MANY = (
         "too_many",
-        "A limit of the server or of the card client is reached; of `resume`, too many are open",
+        "A limit of the server or of the card client is reached; of `resume`, ask again later",
     )
     HELLO_TIMEOUT = (
         "hello_timeout",
@@ -97,22 +100,24 @@ class ErrorCode(Word):
     )
     CARD_WAS_RESET = (
         "card_was_reset",
-        "Another user reset a shared card, or a transaction was open too long; `reconnect` goes on",
+        (
+            "Another user reset a shared card, or a transaction was open too long; `reconnect` or "
+            "`reset_req` goes on"
+        ),
     )
     NOT_TRANSACTED = "not_transacted", "The session has no transaction that could end"
-    CARD_CLIENT_GONE = "card_client_gone", "The card client lost its connection to the server"
+    CARD_CLIENT_GONE = (
+        "card_client_gone",
+        "The card client lost its connection to the server, or said goodbye",
+    )
     COMMAND_TIMEOUT = "command_timeout", "The card client did not answer within `command_s`"
     INTERNAL = "internal", "A bug; please report it with the log of the program"
-
-    @classmethod
-    def _missing_(cls, value: object) -> "ErrorCode":
-        """Read a code of a later version as the most general one."""
-        del value
-        return cls.INTERNAL
 
     @property
     def pcsc(self) -> str:
         """The PC/SC error that a program would be given for this code."""
+        if not self.known:
+            return _PCSC[ErrorCode.INTERNAL]
         return _PCSC.get(self, "SCARD_E_INVALID_PARAMETER")
 
 
@@ -154,11 +159,21 @@ class Outcome(Word):
     )
     UNKNOWN = "unknown", "The card may or may not have run it: look before you repeat it"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Outcome | None":
+        """Read a word of a later version as what promises nothing."""
+        return cls.UNKNOWN if isinstance(value, str) else None
+
 
 class WsrcError(Exception):
-    """Base of every error that WSRC raises on purpose."""
+    """
+    Base of every error that WSRC raises on purpose.
+
+    `retry_after_s` is when it may be otherwise, where whoever refused has said so.
+    """
 
     code: ErrorCode = ErrorCode.INTERNAL
+    retry_after_s: float | None = None
 
 
 class ProtocolError(WsrcError):
@@ -172,7 +187,11 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer broke the protocol; its connection is closed with 1002."""
+    """The peer broke the protocol; its connection is closed with `close_code`."""
+
+    def __init__(self, sentence: str, close_code: int = 1002) -> None:
+        super().__init__(sentence)
+        self.close_code = close_code
 
 
 class RefusedError(WsrcError):

@@ -5,7 +5,9 @@ Which cards a user means: how names are compared, exact selections, filters with
 Whoever selects, lists, watches or labels cards compares their names by `forms`, and nowhere else.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from operator import methodcaller
 
 import msgspec
 
@@ -56,14 +58,34 @@ def lookups(kind: str, text: str) -> Iterator[Key]:
             yield each, form
 
 
-def keys_of(info: ReaderInfo) -> tuple[Key, ...]:
-    """Return every key under which the card in a reader is found."""
-    names: list[tuple[str, str | None]] = [("reader", info.reader), ("reader", info.name)]
+def names_of(info: ReaderInfo, ids: Sequence[str] = ()) -> tuple[Key, ...]:
+    """
+    Return every name of a card by its kind, in normal form; one that it lacks is empty.
+
+    Args:
+        info: The reader with the card.
+        ids: All by which the reader is found, if they are others than its card client's.
+    """
+    names: list[tuple[str, str | None]] = [("reader", id_) for id_ in ids or (info.reader,)]
+    names.append(("reader", info.name))
     names += [("atr", info.atr.hex() if info.atr else None), ("label", info.label)]
     names += [("eid", eid) for eid in info.eids]
-    names.append(("iccid", info.iccid))
-    keys = ((kind, normal(kind, name)) for kind, name in names if name)
-    return tuple(dict.fromkeys(key for key in keys if key[1]))
+    return _names([*names, ("iccid", info.iccid)])
+
+
+def keys_of(info: ReaderInfo) -> tuple[Key, ...]:
+    """Return every key under which the card in a reader is found."""
+    return named(names_of(info))
+
+
+def named(names: tuple[Key, ...]) -> tuple[Key, ...]:
+    """Return the names that are not empty."""
+    return tuple(key for key in names if key[1])
+
+
+def reader_names(*names: str) -> tuple[Key, ...]:
+    """Return the names of a reader without a card, as `names_of` does."""
+    return tuple(dict.fromkeys(("reader", normal("reader", name)) for name in names))
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -109,51 +131,73 @@ class Filter:
     Matches cards by their names; each `*` in a text stands for any text.
 
     A text without `*` is compared as in a selection. One with `*` is compared with the name that
-    the card has, so that an ICCID has its check digit if the card has it.
+    the card has, so that an ICCID has its check digit if the card has it. An empty text means
+    cards without such a name.
     """
 
     def __init__(self, message: Selecting) -> None:
-        self._patterns = [
-            [_Pattern(each, text) for each in (KINDS if kind == "any" else (kind,))]
-            for kind, text in _given(message)
+        given = _given(message)
+        self._conditions = [_condition(kind, text) for kind, text in given]
+        self._kinds = frozenset[str]().union(*self._conditions)
+        self._iccids = [
+            () if "*" in text else forms("iccid", text)[:1]
+            for kind, text in given
+            if kind in {"iccid", "any"}
         ]
+        self.keys = tuple(
+            tuple(key for key in lookups(kind, text) if key[1])
+            for kind, text in given
+            if text.strip() and "*" not in text
+        )
+        """For each condition that names a card exactly: the keys of which a card must have one."""
+
+    def fits(self, names: Sequence[Key]) -> bool:
+        """Return whether every condition holds for names in their normal form."""
+        for tests in self._conditions:
+            for kind, text in names:
+                if (test := tests.get(kind)) is not None and test(text):
+                    break
+            else:
+                return False
+        return True
 
     def matches(self, card: CardInfo) -> bool:
-        """Return whether every pattern matches."""
-        return not self._patterns or self._match(_names(card))
-
-    def matches_reader(self, reader: ReaderView) -> bool:
-        """Return whether every pattern matches a reader, which may be without a card."""
-        return not self._patterns or self._match(_names_of_reader(reader))
-
-    def _match(self, names: Mapping[str, Sequence[str]]) -> bool:
-        return all(
-            any(each.fits(name) for each in pattern for name in names[each.kind])
-            for pattern in self._patterns
-        )
+        """Return whether every condition holds for a card."""
+        return self.fits(_names_of_card(card, self._kinds))
 
     def closest(self, cards: Sequence[CardInfo]) -> Sequence[CardInfo]:
         """Return, of cards that match, those with the very ICCID, as in a selection, else all."""
-        kinds = [p for pattern in self._patterns for p in pattern if p.kind == "iccid"]
-        very = [c for c in cards if all(p.is_first(c.identities.iccid or "") for p in kinds)]
+        very = [
+            card
+            for card in cards
+            if all(form == (normal_iccid(card.identities.iccid or ""),) for form in self._iccids)
+        ]
         return very or cards
 
 
-class _Pattern:
-    """A text that names of one kind are compared with; an empty one means cards without a name."""
+def _condition(kind: str, text: str) -> dict[str, Callable[[str], bool]]:
+    """Return what tells whether a name in its normal form is meant, for each kind that counts."""
+    return {each: _test(each, text) for each in (KINDS if kind == "any" else (kind,))}
 
-    def __init__(self, kind: str, text: str) -> None:
-        self.kind = kind
-        self._parts = normal(kind, text).split("*") if "*" in text else ()
-        named = [form for form in forms(kind, text) if form or not text.strip()]
-        self._forms = () if self._parts else tuple(named)
 
-    def fits(self, name: str) -> bool:
-        text = normal(self.kind, name)
-        return _fits(self._parts, text) if self._parts else text in self._forms
-
-    def is_first(self, name: str) -> bool:
-        return self._forms[:1] == (normal(self.kind, name),)
+def _test(kind: str, text: str) -> Callable[[str], bool]:
+    if "*" not in text:
+        meant = frozenset(form for form in forms(kind, text) if form or not text.strip())
+        return meant.__contains__
+    first, *middle, last = normal(kind, text).split("*")
+    match first, middle, last:
+        case "", [within], "":
+            return lambda name: within in name
+        case "", [], _:
+            return methodcaller("endswith", last)
+        case _, [], "":
+            return methodcaller("startswith", first)
+        case _:
+            pass
+    # A part that was found stays found: the time is in proportion to the length.
+    parts = "".join(f"(?>.*?{re.escape(part)})" for part in middle)
+    whole = re.compile(f"{re.escape(first)}{parts}.*{re.escape(last)}", re.DOTALL)
+    return lambda name: whole.fullmatch(name) is not None
 
 
 def _given(message: Selecting) -> list[tuple[str, str]]:
@@ -161,33 +205,22 @@ def _given(message: Selecting) -> list[tuple[str, str]]:
     return [(kind, value) for kind, value in values if value is not None]
 
 
-def _names(card: CardInfo) -> dict[str, tuple[str, ...]]:
-    ids = card.identities
-    return {
-        "iccid": (ids.iccid or "",),
-        "eid": card.eids or ((ids.eid,) if ids.eid else ()),
-        "atr": (ids.atr,),
-        "reader": (card.reader or "", card.reader_name or ""),
-        "label": (card.label or "",),
-    }
-
-
-def _names_of_reader(reader: ReaderView) -> dict[str, tuple[str, ...]]:
+def names_of_reader(reader: ReaderView) -> tuple[Key, ...]:
+    """Return the names of a reader as users see it, and those of its card, as `names_of` does."""
     card = card_of(reader)
-    if card is not None:
-        return _names(card)
-    return dict.fromkeys(KINDS, ()) | {"reader": (reader.reader, reader.name)}
+    return reader_names(reader.reader, reader.name) if card is None else _names_of_card(card)
 
 
-def _fits(parts: Sequence[str], text: str) -> bool:
-    """Return whether the text is these parts in their order, with any text between them."""
-    first, *middle, last = parts
-    at, end = len(first), len(text) - len(last)
-    if at > end or not text.startswith(first) or not text.endswith(last):
-        return False
-    for part in middle:
-        found = text.find(part, at, end)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return True
+def _names_of_card(card: CardInfo, kinds: Container[str] = KINDS) -> tuple[Key, ...]:
+    ids = card.identities
+    names = [("reader", card.reader), ("reader", card.reader_name), ("atr", ids.atr)]
+    names += [("label", card.label), ("iccid", ids.iccid)]
+    names += [("eid", eid) for eid in card.eids or ((ids.eid,) if ids.eid else ())]
+    return _names(names, kinds)
+
+
+def _names(
+    names: Iterable[tuple[str, str | None]], kinds: Container[str] = KINDS
+) -> tuple[Key, ...]:
+    normals = {(kind, normal(kind, name or "")): None for kind, name in names if kind in kinds}
+    return tuple(normals)

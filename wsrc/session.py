@@ -10,7 +10,7 @@ ends are machines without I/O; times are arguments, in seconds of each end's mon
     user end                                          card end
     ask ────────── request seq=n ──────────────────▶  n > seen  take in hand, keep the answer
         ◀───────────────── answer seq=n ────────────  n = seen  give the kept answer again
-    connection lost                                   n < seen  a late copy: say nothing
+    connection lost                                   n < seen  a late copy: refuse it
     connected ──── resume seq=n ───────────────────▶  nothing up to n is begun from now on
         ◀───────── resumed seq=taken (+ answer) ────  taken = n: here is what became of it
                                                       taken < n: it never ran; send it as n + 1
@@ -46,7 +46,7 @@ class Verdict(Word):
 
     EXECUTE = "execute", "It is new: take it in hand"
     REPEAT = "repeat", "It was answered: give the kept answer"
-    LATE = "late", "It is a late copy: say nothing"
+    LATE = "late", "It is a late copy: refuse it, with what is known of its number"
     WRONG = "wrong", "It cannot be from the other end of this session: refuse it"
 
 
@@ -91,6 +91,20 @@ class CardEnd:
             return Verdict.WRONG
         return Verdict.REPEAT if self._kept is not None else Verdict.LATE
 
+    def has_seen(self, request: m.Forwarded) -> bool:
+        """Return whether a request is none to be begun, for its number is not a new one."""
+        return request.seq is not None and request.seq <= self._seen
+
+    def refused(self, request: m.Forwarded) -> None:
+        """Note that a request is not taken in hand: its number is not for another one either."""
+        if request.seq is not None:
+            self._saw(request.seq)
+
+    def outcome_of(self, late: m.Forwarded) -> Outcome:
+        """Return what became of the request of a late copy."""
+        begun = late.seq is not None and late.seq <= self.taken
+        return Outcome.UNKNOWN if begun else Outcome.NOT_EXECUTED
+
     def answered(self, answer: m.Answer) -> m.Answer:
         """Keep the answer to the request in hand, and return it with its number."""
         self._kept = msgspec.structs.replace(answer, seq=self.taken)
@@ -107,8 +121,11 @@ class CardEnd:
 
     def resumed(self, request: m.Resume) -> m.Resumed:
         """Answer the rightful user's `resume`; nothing up to its number is begun any more."""
-        self._seen = max(self._seen, request.seq)
+        self._saw(request.seq)
         return m.Resumed(id=request.id, session=self.session, seq=self.taken, answer=self._kept)
+
+    def _saw(self, seq: int) -> None:
+        self._seen = max(self._seen, seq)
 
     def ended(self, code: ErrorCode, sentence: str) -> m.SessionEnded:
         """Return how the session ended, and what became of the last request."""
@@ -179,6 +196,10 @@ AWAY = frozenset((State.CUT, State.RESUMING))
 """States in which the session is out of reach and waits to be resumed."""
 
 
+PASSES = frozenset((ErrorCode.SHUTTING_DOWN, ErrorCode.TOO_MANY))
+"""Why `resume` is refused for now: until another connection, or for a moment."""
+
+
 class Progress(Word):
     """How far the open request of a user end is, for all that is known."""
 
@@ -215,9 +236,9 @@ PROGRESS: Table[Progress, Step] = {
 
 
 class Send(NamedTuple):
-    """Send a request of the session, or `resume`."""
+    """Send a request of the session, `resume`, or `detach` for a card that is not wanted."""
 
-    message: m.Forwarded | m.Resume
+    message: m.Forwarded | m.Resume | m.Detach
 
 
 class Settled(NamedTuple):
@@ -363,18 +384,20 @@ class UserEnd:
         """
         Go on: take the kept answer, or send what the card end has not taken in hand.
 
-        What it is carrying out is sent once more as it was, to be answered on this connection.
+        What it is carrying out is sent once more as it was, to be answered on this connection. A
+        card that is not wanted any more, or that counts otherwise, is given back.
 
         The message is the answer to the last `resume` that was sent, which the caller tells by its
         `id`: an answer to an earlier one could say that a request sent since was never begun.
         """
+        detach = Send(m.Detach(session=self._resume.session))
         if self.state is not State.RESUMING:
-            return ()
+            return (detach,) if self.state is State.OVER else ()
         self._turn("resumed")
         open_ = self._open
         if message.seq > self._number:
             why = "The card client counts the requests differently."
-            return self._end(ErrorCode.BAD_MESSAGE, why)
+            return (*self._end(ErrorCode.BAD_MESSAGE, why), detach)
         if open_ is None:
             return ()
         if open_.sent and message.seq == self._number:
@@ -405,10 +428,14 @@ class UserEnd:
         return self._end(message.code, message.message)
 
     def refused(self, error: m.Error, now: float) -> Sequence[Effect]:
-        """Take a refusal of `resume`, whatever its outcome; `shutting_down` is no end."""
+        """
+        Take a refusal of `resume`, whatever its outcome.
+
+        Those of `PASSES` are no end: the session is cut, and to be resumed again.
+        """
         if self.state is not State.RESUMING:
             return ()
-        if error.code is ErrorCode.SHUTTING_DOWN:
+        if error.code in PASSES:
             return self.disconnected(now)
         return self._end(error.code or ErrorCode.INTERNAL, error.message)
 

@@ -11,6 +11,7 @@ import msgspec
 from diagrams import transitions
 
 from wsrc.bridges.pcscd.reader import HANDLE_MOVES
+from wsrc.card.identify import ECASD_AID, ISD_R_MAKERS
 from wsrc.card.pcsc_numbers import ATTRIBUTES
 from wsrc.card.slot import (
     CardProtocol,
@@ -25,7 +26,7 @@ from wsrc.command_line.invocation import Exit
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import BY_TAG
-from wsrc.protocol.conversation import ANSWERS, Speaker, said_by
+from wsrc.protocol.conversation import ANSWERS, CLOSINGS, CloseCode, Parting, Speaker, said_by
 from wsrc.protocol.reader_events import PcscReaders, PcscReaderState
 from wsrc.protocol.schema import place, schema
 from wsrc.relay.records import LEASE_TRANSITIONS, LeasePhase
@@ -38,8 +39,8 @@ from wsrc.words import Word
 ROOT = Path(__file__).resolve().parents[2]
 
 OBJECTS = (
-    m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.RunningSession, m.ReaderView, m.Step,
-    m.StepResult,
+    m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.RunningSession, m.ReaderView,
+    m.ServerLimits, m.Step, m.StepResult,
 )  # fmt: skip
 NOTIFIED = (PcscReaderState, PcscReaders)
 ENUMS = (
@@ -107,14 +108,14 @@ def notifications() -> str:
 
 
 def enums() -> str:
-    """Return the closed lists of words."""
+    """Return the lists of words."""
     return "\n\n".join(
         f"#### {_title(kind)}\n\n{_prose(kind)}\n\n{words('Value', kind)}" for kind in ENUMS
     )
 
 
 def words(title: str, kind: type[Word]) -> str:
-    """Return the words of a closed list."""
+    """Return the words of a list."""
     return table((title, "Meaning"), ((f"`{word}`", word.meaning) for word in kind))
 
 
@@ -171,6 +172,33 @@ def attributes() -> str:
     return table(("Name", "Number in PC/SC"), rows)
 
 
+def identifiers() -> str:
+    """Return the applications that are asked for an EID."""
+    rows = [(f"`{aid.hex()}`", f"ISD-R: {maker}") for aid, maker in ISD_R_MAKERS.items()]
+    return table(("AID", "Application"), [*rows, (f"`{ECASD_AID.hex()}`", "ECASD: SGP.02 annex H")])
+
+
+def closings() -> str:
+    """Return how connections end, and what each code says of who sent it."""
+    rows = [
+        (
+            "empty"
+            if code is CloseCode.NONE
+            else "none"
+            if code is CloseCode.ABNORMAL
+            else str(code),
+            each.by,
+            each.when,
+            each.parting,
+            each.then,
+            each.sessions,
+        )
+        for code, each in CLOSINGS.items()
+    ]
+    titles = ("Code", "Sent by", "When", "Is a", "The other end", "Sessions of the client")
+    return f"{table(titles, rows)}\n\n{words('It is a', Parting)}"
+
+
 def exits() -> str:
     """Return the exit statuses of the user's command."""
     return table(("Status", "Meaning"), ((str(e.value), e.meaning) for e in Exit))
@@ -202,6 +230,17 @@ def files() -> str:
     return "\n\n".join(parts)
 
 
+def decisions() -> str:
+    """Return every decision record, and what is said of it since."""
+    rows: list[tuple[str, str]] = []
+    for path in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md")):
+        first, _, second, *_ = path.read_text("utf-8").splitlines()
+        number, title = first.removeprefix("# ").split(". ", 1)
+        since = "" if second.startswith("**") else f" ({second.partition(':')[0].rstrip('.')})"
+        rows.append((number, f"[{title}]({path.name}){since}"))
+    return table(("Number", "Decision"), rows)
+
+
 def modules() -> list[str]:
     """Return the modules of the package: a folder after the modules beside it."""
     found = [p.relative_to(ROOT) for p in (ROOT / "wsrc").rglob("*.py")]
@@ -212,6 +251,8 @@ def modules() -> list[str]:
 SECTIONS: dict[str, Callable[[], str]] = {
     "messages": messages,
     "attributes": attributes,
+    "identifiers": identifiers,
+    "closings": closings,
     "objects": objects,
     "notifications": notifications,
     "enums": enums,
@@ -228,6 +269,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "user end": lambda: states(transitions(TRANSITIONS), State),
     "open request": lambda: states(transitions(PROGRESS), Progress),
     "files": files,
+    "decisions": decisions,
     "handle": lambda: transitions(HANDLE_MOVES),
 }
 """What may stand between `<!-- generated: NAME -->` and `<!-- end -->`."""
@@ -242,7 +284,7 @@ def _prose(kind: type) -> str:
 
 
 def _title(kind: type) -> str:
-    """Return the heading of an object or of a closed list, as `Card state` of CardState."""
+    """Return the heading of an object or of a list, as `Card state` of CardState."""
     parts = re.findall("[A-Z][a-z]*", kind.__name__.removesuffix("Info"))
     return " ".join(parts).capitalize()
 

@@ -13,12 +13,13 @@ is no longer than that. The latter does not depend on what else the machine is d
 import argparse
 import asyncio
 import contextlib
-import gc
 import json
+import ssl
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,13 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from certs.make_certs import Certificates, make
 from wsrc.net.dial import dial
 from wsrc.net.greeting import greet
+from wsrc.net.tls import client_context
 from wsrc.net.websocket import Link
 from wsrc.octets import Octets
+from wsrc.process.garbage import kept_small
 from wsrc.protocol import messages as m
 from wsrc.server.app import serve
 from wsrc.settings.load import ServerSettings
@@ -81,6 +85,11 @@ async def flood(kind: str, user_port: int, card_port: int) -> None:
     """Flood a server for a while."""
     print("begun", flush=True)
     async with asyncio.timeout(FLOOD_S), asyncio.TaskGroup() as tasks:
+        if kind == "TLS handshakes":
+            hello = client_hello()
+            for _ in range(50):
+                tasks.create_task(begin_tls_for_ever(user_port, hello))
+            return
         if kind in {"connections", "handshakes"}:
             for _ in range(50):
                 tasks.create_task(connect_for_ever(user_port, hang_up=kind == "handshakes"))
@@ -106,6 +115,28 @@ async def connect_for_ever(port: int, *, hang_up: bool) -> None:
             else:
                 await asyncio.sleep(1.0)
         except (OSError, asyncio.IncompleteReadError):
+            await asyncio.sleep(0.01)
+
+
+def client_hello() -> bytes:
+    """Return what a client begins TLS with; the same octets do each time."""
+    sent = ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return sent.read()
+
+
+async def begin_tls_for_ever(port: int, hello: bytes) -> None:
+    """Have the server do its part of TLS again and again, and hang up."""
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(hello)
+            await reader.read(1)
+            writer.transport.abort()
+        except OSError:
             await asyncio.sleep(0.01)
 
 
@@ -138,10 +169,17 @@ async def swallow(reader: asyncio.StreamReader) -> None:
 
 
 class Server:
-    """A server process without TLS; made by `server`."""
+    """A server process, with TLS if there is a context for it; made by `server`."""
 
-    def __init__(self, process: "subprocess.Popen[str]", user_port: int, card_port: int) -> None:
+    def __init__(
+        self,
+        process: "subprocess.Popen[str]",
+        user_port: int,
+        card_port: int,
+        context: ssl.SSLContext | None,
+    ) -> None:
         self.user_port, self.card_port = user_port, card_port
+        self.context = context
         self._process = process
 
     def turns(self) -> tuple[float, float]:
@@ -155,22 +193,31 @@ class Server:
 
 
 @contextlib.contextmanager
-def server() -> Iterator[Server]:
+def server(*, tls: bool) -> Iterator[Server]:
     """Run a server."""
+    with tempfile.TemporaryDirectory() as directory:
+        made = make(Path(directory), names=["localhost", "127.0.0.1"]) if tls else None
+        context = client_context(made.ca) if made is not None else None
+        with _server(made) as (process, user_port, card_port):
+            yield Server(process, user_port, card_port, context)
+
+
+@contextlib.contextmanager
+def _server(made: Certificates | None) -> "Iterator[tuple[subprocess.Popen[str], int, int]]":
     process = subprocess.Popen(
-        [sys.executable, __file__, "--serve"],
+        [sys.executable, __file__, "--serve", *([made.cert, made.key] if made else [])],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
     try:
         user_port, card_port = map(int, process.stdout.readline().split())
-        yield Server(process, user_port, card_port)
+        yield process, user_port, card_port
     finally:
         process.kill()
         process.wait()
 
 
-async def serve_and_count() -> None:
+async def serve_and_count(files: Sequence[Path]) -> None:
     """Be a server whose turns are measured; each line of standard input asks for the figures."""
     turns: list[float] = []
 
@@ -199,17 +246,22 @@ async def serve_and_count() -> None:
         before = time.thread_time()
 
     asyncio.get_running_loop().add_reader(sys.stdin, report)
-    settings = ServerSettings(user_port=0, card_port=0, no_tls=True)
-    async with serve(settings) as app:
-        gc.freeze()  # as the program does
+    cert, key = files or (None, None)
+    settings = ServerSettings(
+        user_port=0, card_port=0, no_tls=not files, tls_cert=cert, tls_key=key
+    )
+    async with serve(settings) as app, kept_small(lambda: app.ended, app.room.connections):
         print(app.user_port, app.card_port, flush=True)
         await count()
 
 
 @contextlib.asynccontextmanager
-async def link_of(port: int, role: m.ClientType, **fields: Any) -> AsyncGenerator[Link]:
+async def link_of(
+    port: int, role: m.ClientType, context: ssl.SSLContext | None, **fields: Any
+) -> AsyncGenerator[Link]:
     """Connect and say hello."""
-    async with dial(f"ws://127.0.0.1:{port}/", None, connect_s=10.0, ping_s=60.0) as link:
+    url = f"{'ws' if context is None else 'wss'}://127.0.0.1:{port}/"
+    async with dial(url, context, connect_s=10.0, ping_s=60.0) as link:
         hello = m.Hello(client_type=role, version=m.VERSION, name="innocent", **fields)
         await greet(link, hello, 10.0, "the server")
         yield link
@@ -251,10 +303,11 @@ async def feel(link: Link, session: str, seconds: float) -> float:
 async def measure(kind: str) -> str:
     """Return the latency of a command before a flood and during it, and how long turns were."""
     info = m.ReaderInfo(reader="mine", name="mine", state=m.ReaderState.READY, insertion=1)
-    with server() as running:
+    with server(tls="TLS" in kind) as running:
+        context = running.context
         async with (
-            link_of(running.card_port, m.ClientType.CARD, readers=(info,)) as card,
-            link_of(running.user_port, m.ClientType.USER) as user,
+            link_of(running.card_port, m.ClientType.CARD, context, readers=(info,)) as card,
+            link_of(running.user_port, m.ClientType.USER, context) as user,
             asyncio.TaskGroup() as tasks,
         ):
             answering = tasks.create_task(answer(card))
@@ -286,19 +339,20 @@ async def measure(kind: str) -> str:
 
 def main() -> None:
     """Measure each flood, or be one."""
-    kinds = [*FLOODS, "connections", "handshakes"]
+    kinds = [*FLOODS, "connections", "handshakes", "TLS handshakes"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kinds", nargs="*", default=kinds)
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs="*", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--flood", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.serve:
+    if arguments.serve is not None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve_and_count())
+            runner.run(serve_and_count(arguments.serve))
     elif arguments.flood:
         with contextlib.suppress(TimeoutError):
             kind, user_port, card_port = arguments.flood
-            asyncio.run(flood(kind, int(user_port), int(card_port)))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(flood(kind, int(user_port), int(card_port)))
     else:
         for kind in arguments.kinds:
             print(asyncio.run(measure(kind)), flush=True)

@@ -83,12 +83,16 @@ class Tree:
         return found
 
     def _imported(self, path: Path) -> set[str]:
-        names = set()
+        """Return what a file imports, and the modules beside it that it names in a text."""
+        names: set[str] = set()
+        room = _module(path.relative_to(self._root)).rpartition(".")[0]
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 names |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module is not None:
                 names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                names.add(f"{room}.{node.value}")
         return {name for name in names if name in self._names}
 
 

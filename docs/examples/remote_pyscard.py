@@ -25,5 +25,5 @@ def program() -> None:
 
 
 if __name__ == "__main__":
-    with wsrc.pyscard.install(name="pyscard"):
+    with wsrc.pyscard.install(name="pyscard", all_cards=True):
         program()

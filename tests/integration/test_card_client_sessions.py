@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The card client at the wire: a server that cuts, restarts, repeats, and asks too late."""
 
+# Longer than the aim: one bench, and all that a server may do to a card client at the wire.
+
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +14,7 @@ from tests.support.card_bench import ASK_PIN, HOLD, LIMIT_S, PIN, SECRET, GatedS
 from tests.support.scripted_server import HELLO_ACK, Peer, scripted
 from tests.support.world import until
 from wsrc.card_client.agent import Agent
+from wsrc.protocol.conversation import CLOSINGS, CloseCode
 from wsrc.readers.simulation import default_cards
 from wsrc.settings.load import CardClientSettings
 
@@ -56,14 +59,14 @@ class Bench:
             peer = await self.peers.get()
         return peer, await peer.hear("hello")
 
-    async def connected(self) -> tuple[Peer, dict[str, Any]]:
+    async def connected(self, **said: Any) -> tuple[Peer, dict[str, Any]]:
         peer, hello = await self.connection()
-        await peer.say(**HELLO_ACK)
+        await peer.say(**HELLO_ACK, **said)
         return peer, hello
 
-    async def ready(self) -> Peer:
+    async def ready(self, **said: Any) -> Peer:
         """Take the first connection, and wait until the card is identified."""
-        peer, hello = await self.connected()
+        peer, hello = await self.connected(**said)
         assert "resume" in hello["features"]
         states = [reader["state"] for reader in hello.get("readers", ())]
         while "ready" not in states:
@@ -160,8 +163,20 @@ async def test_a_command_whose_connection_is_cut_runs_once(bench: Bench) -> None
         assert (answer["id"], answer["seq"], answer["sw"]) == (id_, 2, "9000")
     assert (await resume(peer, 2))["answer"]["sw"] == "9000"
     await peer.say("c_apdu", id=1, session="s1", seq=1, command=PIN.hex())
+    assert (await hear(peer, "error"))["outcome"] == "unknown"
     assert await run(peer, 3) == "9000"
     assert bench.gate.count(HOLD) == 1
+
+
+@pytest.mark.parametrize("code", sorted(set(CLOSINGS) - {CloseCode.NONE, CloseCode.ABNORMAL}))
+async def test_e32_a_card_client_comes_back_with_its_sessions_whatever_the_code(
+    bench: Bench, code: CloseCode
+) -> None:
+    peer = await bench.ready()
+    await bench.attach(peer)
+    await peer.close(code, "x")
+    peer, _ = await bench.kept()
+    await resume(peer, 0)
 
 
 async def test_a_command_that_was_not_begun_is_told_so(bench: Bench) -> None:
@@ -392,3 +407,35 @@ async def test_a_card_client_that_stops_without_a_server_powers_its_cards_off() 
         peer.abort()
         peer, _ = await bench.connection()
     assert not bench.card.powered
+
+
+async def test_e31_what_a_later_server_asks_in_words_that_are_not_known_is_refused(
+    bench: Bench,
+) -> None:
+    peer = await bench.ready()
+    fields = {"session": "s1", "reader": bench.reader, "insertion": 1}
+    await peer.say("attach", **fields, share="half")
+    refused = await hear(peer, "error")
+    assert (refused["session"], refused["code"]) == ("s1", "not_supported")
+    assert refused["outcome"] == "not_executed"
+    await peer.say("attach", **fields, share=None, protocols=None, keep_s=None, raw_tpdu=None)
+    await hear(peer, "attach_ack")
+    await peer.say("reset_req", id=5, session="s1", kind="lukewarm")
+    refused = await hear(peer, "error")
+    assert (refused["id"], refused["session"], refused["code"]) == (5, "s1", "not_supported")
+    await peer.say("detach", session="s1", disposition="polish", code="rain")
+    await hear(peer, "detach_ack")
+
+
+async def test_e34_a_batch_stops_while_its_answer_fits_into_what_the_server_takes(
+    bench: Bench,
+) -> None:
+    peer = await bench.ready(limits={"message_octets": 150_500})
+    await peer.say("attach", session="s1", reader=bench.reader, insertion=1)
+    await hear(peer, "attach_ack")
+    steps = [{"command": HOLD.hex()}] * 20
+    await peer.say("batch", id=1, session="s1", steps=steps)
+    answer = await hear(peer, "batch_resp")
+    assert answer["error"]["code"] == "too_many"
+    assert answer["error"]["outcome"] == "not_executed"
+    assert 1 <= len(answer["results"]) < 20

@@ -13,8 +13,9 @@ from aiohttp.test_utils import TestServer
 from certs.make_certs import Certificates
 from wsrc.errors import ConnectionLostError, LocalProtocolError
 from wsrc.net.dial import dial
+from wsrc.net.outbox import READ_LIMIT
 from wsrc.net.tls import client_context, server_context
-from wsrc.net.websocket import READ_LIMIT, Link
+from wsrc.net.websocket import Link
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, encode
 from wsrc.user_client.aio import Client

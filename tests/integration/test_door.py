@@ -2,13 +2,18 @@
 """wsrc.server: where it listens, and whom it does not let in."""
 
 import asyncio
+import itertools
 import logging
+import socket
+import ssl
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from certs.make_certs import Certificates
 from tests.support.raw_peer import (
+    LIMIT_S,
     LOOPS,
     UPGRADE,
     LoopFactory,
@@ -16,8 +21,11 @@ from tests.support.raw_peer import (
 )
 from tests.support.world import until
 from wsrc.errors import ConfigError
+from wsrc.net.dial import dial
+from wsrc.net.tls import client_context
 from wsrc.server.app import serve
-from wsrc.server.door import http_log
+from wsrc.server.refusals import http_log
+from wsrc.server.turns import REST_TURNS
 from wsrc.settings.load import ServerSettings
 
 PLAIN = ServerSettings(user_port=0, card_port=0, no_tls=True)
@@ -30,13 +38,19 @@ PLAIN = ServerSettings(user_port=0, card_port=0, no_tls=True)
         (b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", "no HTTP request"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n\n", "no HTTP request"),
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP status 426"),
-        (b"GET /else HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP status 404"),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP status 405"),
+        (b"GET /else HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP status 404: Not Found"),
+        (
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+            "HTTP status 405: Method Not Allowed",
+        ),
         (UPGRADE.replace(b"Host", b"Origin: http://x\r\nHost"), "HTTP status 403"),
-        (UPGRADE.replace(b"Version: 13", b"Version: 1"), "HTTP status 400: Unsupported version"),
+        (
+            UPGRADE.replace(b"Version: 13", b"Version: 1"),
+            "HTTP status 426: This server speaks version 13",
+        ),
         (UPGRADE.replace(b"AAAA==", b"=="), "HTTP status 400: Handshake error"),
     ],
-    ids=["version", "long", "TLS", "426", "404", "405", "403", "400 version", "400 key"],
+    ids=["version", "long", "TLS", "426", "404", "405", "403", "426 version", "400 key"],
 )
 @LOOPS
 def test_c24_a_refused_connection_is_one_line_with_the_reason(
@@ -158,3 +172,108 @@ async def begin_to_listen(host: str) -> None:
 def test_c22_without_tls_every_address_must_be_loopback(host: str) -> None:
     with pytest.raises(ConfigError, match="loopback"):
         ServerSettings(host=host, no_tls=True)
+
+
+class Spy:
+    """Counts the turns of a loop, and notes in which of them a connection is begun to serve."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.turn = 0
+        self.begun: list[int] = []
+        loop = asyncio.get_running_loop()
+        serve_it = loop.connect_accepted_socket
+
+        async def note(*args: Any, **kwargs: Any) -> Any:
+            self.begun.append(self.turn)
+            return await serve_it(*args, **kwargs)
+
+        monkeypatch.setattr(loop, "connect_accepted_socket", note)
+
+    async def see(self, count: int) -> None:
+        """Let turns pass until so many are begun."""
+        async with asyncio.timeout(LIMIT_S):
+            while len(self.begun) < count:
+                await asyncio.sleep(0)
+                self.turn += 1
+
+
+def at_once(port: int, count: int, octets: bytes) -> list[socket.socket]:
+    """Connect so many times in one turn of the loop, and send."""
+    peers = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    for peer in peers:
+        peer.sendall(octets)
+    return peers
+
+
+MANY = 40
+
+
+async def test_b16_connections_that_come_together_are_begun_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serve(PLAIN) as app:
+        spy = Spy(monkeypatch)
+        peers = at_once(app.user_port, MANY, b"")
+        await spy.see(MANY)
+        for peer in peers:
+            peer.close()
+    assert len(set(spy.begun)) == MANY
+
+
+async def test_b16_tls_handshakes_that_come_together_are_done_one_by_one(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who connect and stay silent keep nobody waiting: it is their turn when they speak."""
+    settings = ServerSettings(
+        user_port=0, card_port=0, tls_cert=certificates.cert, tls_key=certificates.key
+    )
+    async with serve(settings) as app:
+        door = app._door
+        assert door is not None
+        spy = Spy(monkeypatch)
+        peers = at_once(app.user_port, MANY, b"")
+        await until(lambda: len(door.connections) == MANY)
+        assert spy.begun == []
+        async with dial(
+            f"wss://127.0.0.1:{app.user_port}/",
+            client_context(certificates.ca),
+            connect_s=LIMIT_S,
+            ping_s=LIMIT_S,
+        ):
+            assert len(spy.begun) == 1
+            for peer in peers:
+                peer.sendall(client_hello())
+            await spy.see(1 + MANY)
+        for peer in peers:
+            peer.close()
+    turns = spy.begun[1:]
+    apart = [after - before for before, after in itertools.pairwise(turns)]
+    assert min(apart) > REST_TURNS
+
+
+async def test_b16_who_does_not_begin_tls_is_dropped_in_time(
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    settings = ServerSettings(
+        user_port=0,
+        card_port=0,
+        hello_s=1.0,
+        tls_cert=certificates.cert,
+        tls_key=certificates.key,
+    )
+    async with asyncio.timeout(LIMIT_S), serve(settings) as app:
+        reader, writer = await asyncio.open_connection("127.0.0.1", app.user_port)
+        assert await reader.read() == b""
+        writer.close()
+    assert "is refused: it did not begin TLS in time" in caplog.text
+
+
+def client_hello() -> bytes:
+    """Return what a client begins TLS with."""
+    sent = ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost")
+    with suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return sent.read()

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from certs.make_certs import Certificates, make
 from tests.support.http_proxy import proxying
+from tests.support.raw_peer import LOOPS, LoopFactory, run as run_on
 from tests.support.world import hosting, running, until
 from wsrc.aio import Client
 from wsrc.command_line.program import run
@@ -66,6 +67,82 @@ async def test_c23_tls_within_the_tunnel_is_checked(
         with pytest.raises(ConnectionLostError, match=r"certificate is not for other\.example"):
             await _connect(user_url.replace(NAME, "other.example"), named)
         assert len(proxy.asked) == 2
+
+
+@LOOPS
+@pytest.mark.parametrize("login", ["", "ida:s3cr%3Aet@"])
+def test_c23_a_proxy_may_have_tls_of_its_own(
+    loop_factory: LoopFactory,
+    login: str,
+    named: Certificates,
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its certificate is checked by the CAs of this host, which `--tls-ca` replaces for none."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
+
+    async def main() -> None:
+        wanted = "ida:s3cr:et" if login else None
+        async with running(named) as world, proxying(wanted, files=certificates) as proxy:
+            monkeypatch.setenv("https_proxy", f"https://{login}localhost:{proxy.port}")
+            card_url = f"wss://{NAME}:{world.app.card_port}/card"
+            user_url = f"wss://{NAME}:{world.app.user_port}/user"
+            async with (
+                hosting(card_url, named, None, "far"),
+                Client(user_url, ca=named.ca) as client,
+            ):
+
+                async def there() -> bool:
+                    return any(card.host == "far" for card in await client.list_cards())
+
+                await until(there)
+            assert set(proxy.asked) == {urlsplit(url).netloc for url in (card_url, user_url)}
+            with pytest.raises(ConnectionLostError, match="is not signed by a CA") as caught:
+                await _connect(user_url, certificates)
+            assert str(caught.value).startswith(f"{user_url}: the server's certificate")
+
+    run_on(loop_factory, main())
+
+
+@pytest.mark.parametrize(
+    ("trusted", "host", "why"),
+    [
+        ("other", "localhost", "is not signed by a CA that is trusted here; have "),
+        ("its own", "127.0.0.2", "is not for 127.0.0.2; use the name"),
+    ],
+)
+async def test_c23_a_wrong_certificate_of_a_proxy_is_said_to_be_the_proxys(
+    trusted: str,
+    host: str,
+    why: str,
+    named: Certificates,
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ca = certificates.ca if trusted == "its own" else named.ca
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca))
+    async with proxying(files=certificates) as proxy:
+        monkeypatch.setenv("https_proxy", f"https://ida:s3cret@{host}:{proxy.port}")
+        with pytest.raises(ConnectionLostError) as caught:
+            await _connect(URL, named)
+        said = str(caught.value)
+        assert (
+            f"the certificate of the proxy {host}:{proxy.port}, which https_proxy names, " in said
+        )
+        assert why in said
+        assert "s3cret" not in said
+        assert proxy.asked == []
+
+
+async def test_c23_a_proxy_without_tls_where_it_is_said_to_have_it_is_named(
+    named: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with proxying() as proxy:
+        monkeypatch.setenv("https_proxy", f"https://localhost:{proxy.port}")
+        with pytest.raises(
+            ConnectionLostError, match=r"the proxy localhost:\d+, .*does not speak T"
+        ):
+            await _connect(URL, named)
 
 
 async def test_c23_a_proxy_that_refuses_is_named_without_its_password(

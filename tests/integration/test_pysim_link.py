@@ -5,6 +5,7 @@
 import abc
 import argparse
 import contextlib
+import logging
 import subprocess
 import sys
 import threading
@@ -121,7 +122,12 @@ def host(there: Elsewhere) -> Host:
     return there.do(there.world.host())
 
 
-def options(there: Elsewhere, *args: str) -> argparse.Namespace:
+def options(
+    there: Elsewhere,
+    *args: str,
+    url: tuple[str, ...] | None = None,
+    ca: tuple[str, ...] | None = None,
+) -> argparse.Namespace:
     import wsrc_pysim  # type: ignore[import-not-found]  # noqa: PLC0415
     from pySim import transport  # type: ignore[import-not-found]  # noqa: PLC0415
 
@@ -130,8 +136,9 @@ def options(there: Elsewhere, *args: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     assert transport.argparse_add_reader_args(parser) is parser
     parser.add_argument("--apdu-trace", action="store_true")
-    server = ("--wsrc-server-url", there.url, "--wsrc-ca", str(there.certificates.ca))
-    return parser.parse_args([*server, *args])
+    url = ("--wsrc-server-url", there.url) if url is None else url
+    ca = ("--wsrc-ca", str(there.certificates.ca)) if ca is None else ca
+    return parser.parse_args([*url, *ca, *args])
 
 
 @pytest.fixture
@@ -173,7 +180,7 @@ def test_pysim_opens_this_reader_when_a_card_is_named(
         (["--wsrc-label", "blue", "--wsrc-iccid", UICC], f"ICCID {UICC}, LABEL blue"),
     ],
 )
-def test_a_card_is_chosen_by(
+def test_d28_a_card_is_chosen_by(
     there: Elsewhere, pysim: ModuleType, args: list[str], named: str
 ) -> None:
     there.do(there.world.host(labels={UICC: "blue"}))
@@ -185,7 +192,7 @@ def test_a_card_is_chosen_by(
     link.close()
 
 
-def test_several_cards_are_told_apart_by_an_option_that_there_is(
+def test_d28_several_cards_are_told_apart_by_an_option_that_there_is(
     there: Elsewhere, host: Host, pysim: ModuleType
 ) -> None:
     opts = options(there, "--wsrc-card", "3b9c96801fc78031e073fe215364575352438d")
@@ -201,25 +208,79 @@ def test_several_cards_are_told_apart_by_an_option_that_there_is(
     link.close()
 
 
-def test_options_that_pysim_has_itself_stay_its_own(
+def test_d28_options_that_pysim_has_itself_give_way(
     there: Elsewhere, host: Host, pysim: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def with_its_own(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        own_args(parser).add_argument("--wsrc-iccid", dest="wsrc_iccid", help="its own")
+        group = own_args(parser).add_argument_group("its own")
+        group.add_argument("--wsrc-server-url", default="ws://localhost:4220")
+        group.add_argument("--wsrc-iccid", type=bytes.fromhex)
         return parser
 
     monkeypatch.setattr(pysim, "argparse_add_reader_args", with_its_own)
-    opts = options(there, "--wsrc-iccid", UICC, "--wsrc-reader", "*")
+    monkeypatch.setenv("WSRC_SERVER_URL", there.url)
+    opts = options(there, "--wsrc-iccid", UICC, "--wsrc-reader", "*", url=())
     link = pysim.init_reader(opts)
-    assert str(link).startswith(f"WSRC[ICCID {UICC}, READER *")
+    assert str(link) == f"WSRC[ICCID {UICC}, READER * at {there.url}]"
     link.close()
 
 
-def test_pysim_opens_its_own_reader_when_none_is_named(there: Elsewhere, pysim: ModuleType) -> None:
-    opts = options(there)
+def test_pysim_opens_its_own_reader_when_nothing_is_said_of_this_one(
+    there: Elsewhere, pysim: ModuleType
+) -> None:
+    opts = options(there, url=(), ca=())
     assert pysim.init_reader(opts, proactive_handler=1) == (
         "a reader of pySim's own, ['proactive_handler']"
     )
+
+
+def test_d29_a_server_without_a_card_is_not_passed_over(
+    there: Elsewhere, pysim: ModuleType
+) -> None:
+    opts = options(there)
+    with pytest.raises(ReaderError, match="Say which card, with --wsrc-iccid"):
+        pysim.init_reader(opts)
+
+
+def test_a8_a_password_is_refused_on_the_command_line(there: Elsewhere, pysim: ModuleType) -> None:
+    url = ("--wsrc-server-url", there.url.replace("wss://", "wss://user:geheim@"))
+    opts = options(there, "--wsrc-iccid", UICC, url=url)
+    with pytest.raises(ReaderError, match="as WSRC_SERVER_URL") as caught:
+        pysim.init_reader(opts)
+    assert "geheim" not in str(caught.value)
+
+
+def test_d28_the_reader_is_told_of_as_this_pysim_does(
+    there: Elsewhere,
+    host: Host,
+    pysim: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(pysim, "log", logging.getLogger("pySim.transport"), raising=False)
+    caplog.set_level(logging.INFO)
+    opts = options(there, "--wsrc-iccid", UICC)
+    for tested in ("0", "1"):
+        monkeypatch.setenv("PYSIM_INTEGRATION_TEST", tested)
+        pysim.init_reader(opts).close()
+    told = [record.getMessage() for record in caplog.records if "Using" in record.getMessage()]
+    assert told == [
+        f"Using reader WSRC[ICCID {UICC} at {there.url}]",
+        "Using WSRC reader interface",
+    ]
+    assert capsys.readouterr().out == ""
+
+
+def test_d28_an_atr_is_what_an_older_pysim_takes(
+    there: Elsewhere, host: Host, pysim: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(LinkBase, "get_atr")
+    opts = options(there, "--wsrc-iccid", UICC)
+    link = pysim.init_reader(opts)
+    link.connect()
+    assert link.get_atr()[0] == 0x3B
+    link.close()
 
 
 def test_a_card_is_taken_used_reset_and_given_back(there: Elsewhere, host: Host, link: Any) -> None:
@@ -410,7 +471,8 @@ print(parser.parse_args(), sys.argv, __name__)
 """
 
 
-def test_a_program_is_run_as_it_would_run_alone(tmp_path: Path) -> None:
+def stand_in(tmp_path: Path, program: str) -> Path:
+    """Write a pySim that has what the launcher needs, and a program that uses it."""
     transport = tmp_path / "pySim" / "transport.py"
     transport.parent.mkdir()
     (tmp_path / "pySim" / "exceptions.py").write_text(
@@ -418,15 +480,29 @@ def test_a_program_is_run_as_it_would_run_alone(tmp_path: Path) -> None:
         "class ReaderError(Exception): ...\n"
     )
     transport.write_text(
-        "class LinkBase: ...\ndef argparse_add_reader_args(parser): return parser\n"
+        "class LinkBase:\n  def __init__(self, **kwargs): ...\n"
+        "def argparse_add_reader_args(parser): return parser\n"
         "def init_reader(opts): ...\n"
     )
-    (tmp_path / "shell.py").write_text(PROGRAM)
-    done = launch(tmp_path / "shell.py", "--wsrc-iccid", UICC)
+    (tmp_path / "shell.py").write_text(program)
+    return tmp_path / "shell.py"
+
+
+def test_a_program_is_run_as_it_would_run_alone(tmp_path: Path) -> None:
+    done = launch(stand_in(tmp_path, PROGRAM), "--wsrc-iccid", UICC)
     assert done.returncode == 0, done.stderr
     assert f"wsrc_iccid='{UICC}'" in done.stdout
     assert "'--wsrc-iccid'" in done.stdout
     assert "__main__" in done.stdout
+
+
+def test_d28_a_reader_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    program = PROGRAM + "\nimport pySim.transport\npySim.transport.init_reader(parser.parse_args())"
+    url = "wss://user:geheim@localhost:1"
+    done = launch(stand_in(tmp_path, program), "--wsrc-iccid", UICC, "--wsrc-server-url", url)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("wsrc-pysim: server_url: everyone on this machine can read a password")
 
 
 def test_the_launcher_says_what_is_missing(tmp_path: Path) -> None:

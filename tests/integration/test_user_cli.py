@@ -205,8 +205,11 @@ def test_a_failed_command_says_whether_it_may_have_run(
 ) -> None:
     async def script(peer: Peer) -> None:
         await give_card(peer)
-        await peer.answer(await peer.hear("c_apdu"), "01", "9000")
-        await peer.refuse(await peer.hear("c_apdu"), **fields)
+        batch = await peer.hear("batch")
+        ids = {"id": batch["id"], "session": batch["session"]}
+        error = {"msg_type": "error", "message": "No: failed.", **fields}
+        results = [{"response": "01", "sw": "9000"}]
+        await peer.say("batch_resp", **ids, results=results, error=error)
         await take_back(peer)
 
     assert wsrc("apdu", "--card", "x", READ, READ, "--json", script=script) == status

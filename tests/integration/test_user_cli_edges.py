@@ -87,6 +87,7 @@ def test_a10_a_script_whose_card_is_lost_says_what_may_have_run(
     told = document(printed.out)
     assert (told["error"]["code"], told["error"]["outcome"]) == ("card_unresponsive", "unknown")
     assert (told["exit_status"], len(told["results"])) == (6, 2 if within else 0)
+    assert told["error"]["message"].startswith("Lost" if within else "Lines 1 to 2: No")
     assert DOUBT in printed.err.splitlines()
 
 

@@ -52,10 +52,11 @@ class Interrupted:
         return program.returncode, out, err
 
     async def two_commands(self, peer: Peer) -> None:
-        """Answer the first of two commands."""
+        """Answer none of two commands that came together."""
         await give_card(peer)
-        await peer.answer(await peer.hear("c_apdu"), "01", "9000")
-        await self.cancelled(peer, await peer.hear("c_apdu"))
+        batch = await peer.hear("batch")
+        assert len(batch["steps"]) == 2
+        await self.cancelled(peer, batch)
         await take_back(peer)
 
     async def cancelled(self, peer: Peer, command: dict[str, Any]) -> None:
@@ -70,7 +71,7 @@ def document(text: str) -> Any:
 
 
 @pytest.mark.parametrize(("number", "status"), ENDED)
-def test_results_before_an_interrupted_command_are_told_and_that_it_may_have_run(
+def test_commands_that_were_interrupted_together_are_in_doubt_together(
     number: int, status: int
 ) -> None:
     scene = Interrupted()
@@ -78,7 +79,7 @@ def test_results_before_an_interrupted_command_are_told_and_that_it_may_have_run
         given, out, _ = scene.wsrc(url, number, "apdu", "--json", "--card", "x", READ, READ)
     told = document(out)
     assert (given, told["exit_status"]) == (status, status)
-    assert [each["response"] for each in told["results"]] == ["01"]
+    assert told["results"] == []
     assert (told["error"]["code"], told["error"]["outcome"]) == ("interrupted", "unknown")
     assert "may or may not have run" in told["error"]["message"]
 
@@ -174,7 +175,6 @@ def test_a_shared_card_is_given_back_without_waiting_for_the_command_that_runs(
         await scene.cancelled(peer, await peer.hear("c_apdu"))
         detach = await peer.hear("detach")
         assert detach["disposition"] == "leave"
-        await peer.say("detach_ack", id=detach["id"], session="s1")
 
     with in_thread(script) as url:
         command = ("apdu", "--share", "shared", "--card", "x", READ)

@@ -181,7 +181,7 @@ async def test_what_a_callback_raises_ends_the_connection_and_is_raised_by_close
 
 
 @pytest.mark.parametrize("given", [None, "ida@lab"])
-async def test_others_are_shown_user_and_host_unless_told_otherwise(given: str | None) -> None:
+async def test_36_others_are_shown_user_and_host_unless_told_otherwise(given: str | None) -> None:
     names: list[str] = []
 
     async def script(peer: Peer) -> None:
@@ -288,7 +288,7 @@ def test_a_callback_may_not_ask_what_only_its_own_thread_could_answer() -> None:
     assert [type(exc) for exc in told] == [LocalProtocolError]
 
 
-async def test_a_blocking_client_works_where_an_event_loop_runs_as_in_a_notebook() -> None:
+async def test_36_a_blocking_client_works_where_an_event_loop_runs_as_in_a_notebook() -> None:
     with in_thread(HOST) as url:
         client = blocking.Client(url).open()
         with client.select(label="blue") as mine:

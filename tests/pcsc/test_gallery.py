@@ -52,13 +52,13 @@ async def transmit(card: Card, command: str) -> int | bytes:
         return 0x8010_0016
 
 
-def test_the_gallery_is_large_enough() -> None:
+def test_0_the_gallery_is_large_enough() -> None:
     assert len(GALLERY) >= 25
     assert len({exhibit.name for exhibit in GALLERY}) == len(GALLERY)
 
 
 @pytest.mark.parametrize("part", groups(), ids=lambda part: part[0].name)
-async def test_odd_cards_answer_far_away_as_they_do_on_their_host(
+async def test_0_odd_cards_answer_far_away_as_they_do_on_their_host(
     ifd: Start, certificates: Certificates, part: Sequence[Exhibit]
 ) -> None:
     bench = ifd(*(exhibit.reader() for exhibit in part))

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from certs.make_certs import Certificates
+from tests.support.card_host import card_host
 from tests.support.pcsc.bench import Bench, Slot
-from tests.support.pcsc.card_client import card_client
 from tests.support.pcsc.inserted import inserted
 from tests.support.pcsc.other_program import EXCLUSIVE, SHARED, holding
 from tests.support.world import LIMIT_S, UICC, World, running, taken, until
@@ -58,7 +58,7 @@ async def serving(
     """Run a server and a card client with a card that is ready."""
     async with (
         running(certificates) as world,
-        card_client(world, certificates, source),
+        card_host(world, certificates, source),
         world.client() as client,
     ):
         await until(lambda: is_in(client, CardState.READY))

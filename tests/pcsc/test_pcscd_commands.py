@@ -22,6 +22,15 @@ import os, sys, pathlib
 path = pathlib.Path(os.environ["PCSCLITE_CSOCK_NAME"])
 print(path, oct(path.stat().st_mode & 0o777), oct(path.parent.stat().st_mode & 0o777))
 """
+HOLD = """
+import subprocess, sys
+from smartcard.System import readers
+connection = readers()[0].createConnection()
+connection.connect()
+iccid, *run = sys.argv[1:]
+for which in (["--all"], ["--iccid", iccid]):
+    subprocess.run([*run, *which, "--", sys.executable, "-c", "pass"], check=True)
+"""
 WAIT = """
 import os, signal, sys, time
 signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"got USR1\\n"))
@@ -50,7 +59,7 @@ def python(script: str) -> tuple[str, ...]:
 
 
 def test_program_finds_a_private_socket_that_is_gone_afterwards(programs: Programs) -> None:
-    ran = programs.wsrc("pcsc", "run", *python(SEE))
+    ran = programs.wsrc("pcsc", "run", "--iccid", UICC, *python(SEE))
     assert (ran.returncode, ran.stderr) == (0, "")
     path, mode, folder_mode = ran.stdout.split()
     assert (mode, folder_mode) == ("0o600", "0o700")
@@ -64,7 +73,7 @@ def test_socket_has_room_where_the_name_of_the_temporary_folder_is_long(
     folder = tmp_path / ("x" * 100)
     folder.mkdir()
     ran = subprocess.run(
-        argv("wsrc", "pcsc", "run", *python(SEE)),
+        argv("wsrc", "pcsc", "run", "--iccid", UICC, *python(SEE)),
         env=programs.user_environment | {"TMPDIR": str(folder)},
         capture_output=True,
         text=True,
@@ -85,7 +94,7 @@ def test_socket_has_room_where_the_name_of_the_temporary_folder_is_long(
     ],
 )
 def test_exit_status_is_that_of_the_program(programs: Programs, script: str, status: int) -> None:
-    assert programs.wsrc("pcsc", "run", *python(script)).returncode == status
+    assert programs.wsrc("pcsc", "run", "--all", *python(script)).returncode == status
 
 
 @pytest.mark.parametrize(
@@ -95,7 +104,7 @@ def test_exit_status_is_that_of_the_program(programs: Programs, script: str, sta
 def test_program_that_cannot_be_started(
     programs: Programs, program: str, status: int, why: str
 ) -> None:
-    ran = programs.wsrc("pcsc", "run", "--", program)
+    ran = programs.wsrc("pcsc", "run", "--all", "--", program)
     assert ran.returncode == status
     assert why in ran.stderr
 
@@ -109,7 +118,7 @@ def test_arguments_and_input_reach_the_program_without_dashes(programs: Programs
 
 
 def test_signals_reach_the_program(programs: Programs) -> None:
-    program = started(programs, "pcsc", "run", *python(WAIT))
+    program = started(programs, "pcsc", "run", "--all", *python(WAIT))
     path = Path(program.wait_for(r"waits (\S+)")[1])
     program.process.send_signal(signal.SIGUSR1)
     program.wait_for("got USR1")
@@ -120,9 +129,48 @@ def test_signals_reach_the_program(programs: Programs) -> None:
 def test_program_is_not_started_without_the_server(certificates: Certificates) -> None:
     with running(certificates) as programs:
         programs.user_port = 1
-        ran = programs.wsrc("pcsc", "run", *python("print('ran')"))
+        ran = programs.wsrc("pcsc", "run", "--all", *python("print('ran')"))
     assert (ran.returncode, ran.stdout) == (5, "")
     assert "nothing listens there" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("run", "--", sys.executable, "-c", "print('ran')"), ("serve", "--socket", "{folder}/s")],
+)
+def test_d29_no_card_is_taken_that_nobody_named(
+    programs: Programs, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    words = [word.format(folder=tmp_path) for word in command]
+    ran = programs.wsrc("pcsc", *words)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "Say which cards, with --iccid" in ran.stderr
+    assert "or --all for all of them. These are there:" in ran.stderr
+    assert UICC in ran.stderr
+    assert EUICC in ran.stderr
+    assert not list(tmp_path.iterdir())
+    both = programs.wsrc("pcsc", words[0], "--all", "--iccid", UICC, *words[1:])
+    assert (both.returncode, both.stdout) == (2, "")
+    assert "--all leaves nothing to choose" in both.stderr
+
+
+def test_d29_how_many_cards_are_shown_is_told_in_one_line(
+    programs: Programs, tmp_path: Path
+) -> None:
+    ran = programs.wsrc("pcsc", "run", "--all", *python("pass"))
+    assert (ran.returncode, ran.stderr) == (0, "2 cards are shown.\n")
+    hold = programs.wsrc(
+        "pcsc", "run", "--iccid", UICC, *python(HOLD), UICC, *argv("wsrc", "pcsc", "run")
+    )
+    assert hold.returncode == 0, hold.stderr
+    assert hold.stderr.splitlines() == [
+        "2 cards are shown, 1 of them in use by others.",
+        "1 card is shown, which others use.",
+    ]
+    path = tmp_path / "socket"
+    serving = started(programs, "pcsc", "serve", "--all", "--socket", str(path))
+    serving.wait_for("2 cards are shown")
+    assert serving.end() == 0
 
 
 def test_program_is_started_without_a_card(programs: Programs) -> None:
@@ -148,7 +196,7 @@ def test_socket_is_served_until_the_end(programs: Programs, tmp_path: Path) -> N
         code, card, _ = line.connect(line.readers()[0].name)
         assert code == SUCCESS
         assert line.transmit(card, bytes.fromhex("00a40004023f00"))[2][:1] == b"\x61"
-        again = programs.wsrc("pcsc", "serve", "--socket", str(path))
+        again = programs.wsrc("pcsc", "serve", "--all", "--socket", str(path))
         assert again.returncode == 2
         assert "is served by another program" in again.stderr
         assert program.end(signal.SIGINT) == 0
@@ -161,7 +209,7 @@ def test_socket_without_a_server_shows_nothing_and_says_so(
     with running(certificates) as programs:
         programs.user_port = 1
         path = tmp_path / "pcscd.comm"
-        program = started(programs, "pcsc", "serve", "--socket", str(path))
+        program = started(programs, "pcsc", "serve", "--all", "--socket", str(path))
         program.wait_for("nothing listens there")
         with Line(path) as line:
             assert line.establish().readers() == []
@@ -171,7 +219,7 @@ def test_socket_without_a_server_shows_nothing_and_says_so(
 @pytest.mark.parametrize("mode", ["rw", "0999", "-1", "7777"])
 def test_mode_that_is_none_is_refused(programs: Programs, tmp_path: Path, mode: str) -> None:
     path = tmp_path / "socket"
-    ran = programs.wsrc("pcsc", "serve", "--socket", str(path), "--mode", mode)
+    ran = programs.wsrc("pcsc", "serve", "--all", "--socket", str(path), "--mode", mode)
     assert ran.returncode == 2
     assert not path.exists()
 

@@ -87,7 +87,7 @@ def test_a_socket_is_served_on_where_the_signal_is_ignored(
     stand: Stand, tmp_path: Path, number: signal.Signals
 ) -> None:
     path = tmp_path / "pcscd.comm"
-    program = stand.wsrc("pcsc", "serve", "--socket", str(path), ignored=number)
+    program = stand.wsrc("pcsc", "serve", "--all", "--socket", str(path), ignored=number)
     program.wait_for("Ready")
     program.process.send_signal(number)
     with Line(path, 6) as line:
@@ -103,7 +103,7 @@ def test_a_socket_is_served_on_where_the_signal_is_ignored(
 def test_every_signal_ends_a_service_with_0(
     stand: Stand, tmp_path: Path, number: signal.Signals
 ) -> None:
-    serve = stand.wsrc("pcsc", "serve", "--socket", str(tmp_path / "pcscd.comm"))
+    serve = stand.wsrc("pcsc", "serve", "--all", "--socket", str(tmp_path / "pcscd.comm"))
     vpcd = stand.wsrc("vpcd", "--iccid", "none")
     serve.wait_for("Ready")
     vpcd.wait_for("No card is there that matches")

@@ -36,7 +36,9 @@ def test_card_is_used_from_beginning_to_end(side: OurSide, minor: int) -> None:
 def test_scripted_client_says_what_pcscd_expects() -> None:
     require()
     with sides.real([default_cards()[0], openpgp_card()]) as side:
-        use(side, 4)
+        with Line(side.socket_path) as line:
+            _, its_own, _ = line.version()
+        use(side, its_own)
 
 
 def use(side: OurSide | RealSide, minor: int) -> None:

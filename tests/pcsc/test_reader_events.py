@@ -6,8 +6,8 @@ import asyncio
 import pytest
 
 from certs.make_certs import Certificates
+from tests.support.card_host import card_host
 from tests.support.pcsc.bench import Bench, Slot
-from tests.support.pcsc.card_client import card_client
 from tests.support.pcsc.virtual_card import ATR_T0, VirtualCard
 from tests.support.world import LIMIT_S, running, until
 from wsrc.card.slot import SlotState
@@ -42,7 +42,7 @@ async def test_a_card_in_a_real_reader_comes_and_goes(
     there: asyncio.Queue[SlotState] = asyncio.Queue()
     async with (
         running(certificates) as world,
-        card_client(world, certificates, source),
+        card_host(world, certificates, source),
         world.client() as client,
         asyncio.TaskGroup() as tasks,
     ):

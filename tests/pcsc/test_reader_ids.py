@@ -52,10 +52,10 @@ def twins(*channels: int) -> list[LateReader]:
 @pytest.mark.parametrize(
     ("channels", "expected"),
     [
-        ((250, 251), ("TWIN/usb 1:250", "TWIN/usb 1:251")),
+        ((250, 251), ("TWIN/Model 00 00@bench", "TWIN/Model 01 00@bench")),
         ((), ("TWIN/Model 00 00@bench", "TWIN/Model 01 00@bench")),
     ],
-    ids=["positions", "no positions"],
+    ids=["addresses, which are no positions", "no positions"],
 )
 async def test_a1_an_id_means_the_same_card_whichever_reader_answers_first(
     ifd: Start,

@@ -8,6 +8,7 @@ import pytest
 
 from certs.make_certs import Certificates
 from tests.support.ifd.bench import IfdBench
+from tests.support.ifd.calls import Ifd
 from tests.support.ifd.far_away import host
 from tests.support.ifd.gallery import ATR_MULTIFLEX, ATR_T1, ATR_UICC
 from tests.support.ifd.reader import CHANNEL, OddCard, OddReader
@@ -19,6 +20,8 @@ from wsrc.card.pcsc_numbers import ATTRIBUTES
 pytestmark = pytest.mark.pcscd
 
 SHARED, DIRECT = 2, 3
+UNSUPPORTED, NOT_TRANSACTED = 0x8010001F, 0x80100016
+NAMELESS = 0x7A999
 FEATURES, VERIFY_PIN, PROPERTIES = 0x42000D48, 0x42000D4A, 0x42000D5C
 PIN_BLOCK = "1e1e8200" + "00" * 15 + "0d000000" + "0020000108ffffffffffffffff"
 
@@ -77,13 +80,33 @@ CALLS: list[Call] = [
 ]
 
 
-async def test_attributes_and_controls_of_a_reader_pass_to_success(
+async def test_0_attributes_and_controls_of_a_reader_pass_to_success(
     ifd: Start, tmp_path: Path, certificates: Certificates
 ) -> None:
     bench = ifd(pin_pad(OddCard(bytes.fromhex(ATR_T1))))
     calls: list[Call] = [("transmit", 0, "00a4000c023f00"), *CALLS]
     direct, ours = await both(bench, tmp_path, certificates, SHARED, calls)
     assert [code for code, _ in direct] == [0] * 12 + [0x8010001F]
+    assert ours == direct
+
+
+@pytest.mark.parametrize("share", [SHARED, DIRECT])
+async def test_d30_an_attribute_that_cannot_be_set_is_refused_as_by_pcscd(
+    ifd: Start, tmp_path: Path, certificates: Certificates, share: int
+) -> None:
+    """Drivers of most readers, such as libccid, refuse so for every attribute."""
+    card = OddCard(bytes.fromhex(ATR_T1))
+    bench = ifd(OddReader("Odd", card, refuses_to_set=Ifd.NOT_SUPPORTED))
+    calls: list[Call] = [
+        ("set", ATTRIBUTES["esc_reset"], "01"),
+        ("set", ATTRIBUTES["atr_string"], "3b00"),
+        ("set", NAMELESS, "01"),
+        ("get", ATTRIBUTES["esc_reset"], ""),
+        ("get", NAMELESS, ""),
+    ]
+    direct, ours = await both(bench, tmp_path, certificates, share, calls)
+    refused = [*[NOT_TRANSACTED] * 3, UNSUPPORTED, UNSUPPORTED]
+    assert [code for code, _ in direct] == [0, *refused]
     assert ours == direct
 
 

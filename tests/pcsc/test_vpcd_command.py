@@ -9,8 +9,9 @@ import pytest
 
 from certs.make_certs import Certificates
 from tests.support.pcsc.asking import ASK_PIN, MF, VERIFY_PIN, send
-from tests.support.pcsc.bench import Bench, Slot
-from tests.support.processes import Programs, argv, running
+from tests.support.pcsc.bench import SOCKET_VARIABLE, Bench, Slot
+from tests.support.pcsc.inserted import inserted
+from tests.support.processes import Program, Programs, argv, running
 from tests.support.world import EUICC, UICC, Host, World, running as world_running, until
 from wsrc.bridges.remote.cards import RemoteCards, clients
 from wsrc.bridges.vpcd import VpcdSlot
@@ -23,6 +24,7 @@ from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.pcsc_reader import PcscConnection
 from wsrc.readers.simulation import Card, default_cards, make_card, parse_description
 from wsrc.settings.load import UserSettings
+from wsrc.settings.programs import host_name
 from wsrc.user_client.naming import alternatives
 
 pytestmark = pytest.mark.pcscd
@@ -65,7 +67,7 @@ class Desk:
         settings = UserSettings(server_url=self.world.user_url, tls_ca=certificates.ca, name="desk")
         wanted = alternatives({"iccid": [UICC[:-1]]})
         cards = RemoteCards(clients(settings), wanted, self.notes.append)
-        slot = VpcdSlot(cards, "127.0.0.1", self.slot.port, idle_s, self.notes.append)
+        slot = VpcdSlot(cards, ("127.0.0.1", self.slot.port), idle_s, self.notes.append)
         async with asyncio.TaskGroup() as tasks:
             at_work = [tasks.create_task(each) for each in (cards.run(slot.look), slot.run())]
             await cards.begun()
@@ -263,6 +265,54 @@ def test_the_command_serves_until_it_is_terminated(
     assert command.end() == 0
     bench.wait_empty(slot)
     assert "Traceback" not in command.output
+
+
+def serve_this_host(programs: Programs, bench: Bench) -> Program:
+    """Serve all readers of the bench, by the name that a card client has without a setting."""
+    env = {SOCKET_VARIABLE: str(bench.socket_path)}
+    include = [f"--reader-include={pattern}" for pattern in bench.patterns]
+    return programs.card_client("--name", host_name(), *include, env=env)
+
+
+def test_d29_a_card_of_this_pcscd_is_not_offered_back_to_it(
+    programs: Programs, bench: Bench, slot: Slot, other_slot: Slot
+) -> None:
+    programs.server()
+    with inserted(bench, other_slot, default_cards()[0]):
+        host = serve_this_host(programs, bench)
+        host.wait_for(f"{other_slot.reader} has card")
+        environment = programs.user_environment | {SOCKET_VARIABLE: str(bench.socket_path)}
+        select = ("vpcd", "--iccid", UICC, "--port", str(slot.port))
+        command = programs._start(argv("wsrc", *select), environment)
+        command.wait_for(f"Left out: the card .* in reader {other_slot.reader} .* on {host_name()}")
+        command.wait_for("No card is there that matches")
+        elsewhere = programs.card_client("--no-pcsc", "--simulated", "default")
+        elsewhere.wait_for(" UICC.* has card")
+        command.wait_for("In the slot: .* on bench")
+        bench.wait_present(slot)
+        assert command.end() == 0
+        bench.wait_empty(slot)
+
+
+def test_d29_the_card_of_the_slot_is_not_offered_back_to_it(
+    programs: Programs, bench: Bench, slot: Slot
+) -> None:
+    programs.server()
+    far = programs.card_client("--no-pcsc", "--simulated", "default")
+    far.wait_for(" UICC.* has card")
+    host = serve_this_host(programs, bench)
+    host.wait_for("Connected to")
+    environment = programs.user_environment | {SOCKET_VARIABLE: str(bench.socket_path)}
+    select = ("vpcd", "--iccid", UICC, "--port", str(slot.port))
+    command = programs._start(argv("wsrc", *select), environment)
+    command.wait_for("In the slot: .* on bench")
+    host.wait_for(f"{slot.reader} has card")
+    command.wait_for(f"Left out: .* in reader {slot.reader} .* --reader-exclude '{slot.reader}'")
+    far.end()
+    command.wait_for("The slot is empty")
+    bench.wait_empty(slot)
+    assert command.output.count("In the slot") == 1
+    assert command.end() == 0
 
 
 def test_the_command_says_that_it_waits_for_a_card(programs: Programs) -> None:

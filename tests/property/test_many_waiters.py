@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay: no event costs more where thousands wait; counted in lines of code that are run."""
 
-import sys
 from collections.abc import Callable
-from types import FrameType
 
 import pytest
 
 from tests.support.relay_clients import ICCID, CardClient, Peer
 from tests.support.relay_world import World, code_of, reader
+from tests.support.steps import steps
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
@@ -20,29 +19,6 @@ GROWTH = 1.3
 
 IN_A_TURN = 60_000
 """Lines of code that are run in one turn at most: some milliseconds."""
-
-
-def steps(action: Callable[[], object]) -> int:
-    """Return how many lines of the relay are run by an action."""
-    count = 0
-
-    def line(frame: FrameType, event: str, arg: object) -> object:
-        nonlocal count
-        del frame, arg
-        count += event == "line"
-        return line
-
-    def call(frame: FrameType, event: str, arg: object) -> object:
-        del event, arg
-        return line if "/wsrc/" in frame.f_code.co_filename else None
-
-    before = sys.gettrace()
-    sys.settrace(call)
-    try:
-        action()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 class Crowd:

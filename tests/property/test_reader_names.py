@@ -11,5 +11,8 @@ from wsrc.bridges.remote.names import reader_name
 def test_name_is_good_for_any_program(label: str) -> None:
     name = reader_name(card(label=label), ())
     assert len(name) <= 127
-    assert b"\0" not in name
+    assert name.isascii()
     assert name.decode().isprintable()
+    assert name.startswith(b"WSRC ")
+    assert name.endswith(b" 00 00")
+    assert reader_name(card(label=name.decode()[5:-6]), ()) == name

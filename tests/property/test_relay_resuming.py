@@ -45,7 +45,7 @@ class ResumingMachine(RelayMachine):
             self.user_sends_command(at=at, which=0, what="c_apdu", prompt=False)
         self.cut(what)
         if rival:
-            self.rival_waits()
+            self.rival_waits(Share.SHARED if at % 2 else Share.EXCLUSIVE)
         self.time_passes(seconds=seconds)
         if what in {"card", "both", "server"} and (self.hosts or self.cut_hosts):
             self.card_client_comes_back(at=at)
@@ -58,11 +58,11 @@ class ResumingMachine(RelayMachine):
         if prompt:
             self.all_answer_well()
 
-    def rival_waits(self) -> None:
+    def rival_waits(self, share: Share) -> None:
         """Have a user wait for the card of the newest session."""
         _, name = self.where.get(next(reversed(self.known), ""), ("", "none"))
         for asker in [each for each in self.askers if not each.peer.first_form and not each.held]:
-            select = m.SelectCard(id=asker.peer.new_id(), reader=name, wait_s=99.0)
+            select = m.SelectCard(id=asker.peer.new_id(), reader=name, wait_s=99.0, share=share)
             limit = LIMITS["wait_max_s"] + LIMITS["attach_s"]
             self.ask(asker, select, limit)
             return

@@ -10,6 +10,7 @@ from typing import TypeVar
 from wsrc.card.slot import Share
 from wsrc.card_client.replies import Replies
 from wsrc.card_client.slot_agent import SlotAgent
+from wsrc.card_client.worker import ReaderThread
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.readers.base import CardProtocol, Connection, Direct, ResetKind, Slot, Status
@@ -25,6 +26,7 @@ PIN = Octets.fromhex("0020000108 31323334ffffffff")
 ASK_PIN = Octets.fromhex("00200001")
 
 M = TypeVar("M", bound=m.Message)
+B = TypeVar("B", bound="Bench")
 
 
 class Gate:
@@ -111,6 +113,11 @@ class GatedSource:
         self.watch = self.readers.watch
         self.stop = self.readers.stop
 
+    def prompt(self, name: str) -> bool:
+        """Have the gate hold the thread of the reader, and not the loop."""
+        del name
+        return False
+
     def open(self, name: str) -> GatedReader:
         return GatedReader(self.readers.open(name), self.gate)
 
@@ -144,7 +151,7 @@ class Bench:
             settings,
             self.name,
             lambda *_: "id",
-            lambda: self.source.open(self.name),
+            ReaderThread(self.name, lambda: self.source.open(self.name)),
             Replies(self._send),
         )
         self._heard = asyncio.Event()
@@ -194,7 +201,13 @@ class Bench:
 @asynccontextmanager
 async def benched(**chosen: float) -> AsyncIterator[Bench]:
     """Serve a reader with an identified card."""
-    bench = Bench(CardClientSettings(name="bench", command_s=10.0, **chosen))
+    async with running(Bench(CardClientSettings(name="bench", command_s=10.0, **chosen))) as bench:
+        yield bench
+
+
+@asynccontextmanager
+async def running(bench: B) -> AsyncIterator[B]:
+    """Run a bench, whose card is identified first."""
     loop = asyncio.get_running_loop()
 
     def report(slots: list[Slot]) -> None:

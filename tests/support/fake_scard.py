@@ -39,7 +39,8 @@ class FakeScard:
     """
     pyscard's `scard` as far as we call it.
 
-    `codes` has result codes for the next calls by name; `calls` what was called, in order.
+    `codes` has result codes for the next calls by name; `calls` what was called, in order, and
+    `waits_ms` for how long a change was waited for.
     """
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class FakeScard:
         self.attributes: dict[int, bytes] = {}
         self.codes: dict[str, list[int]] = {}
         self.calls: list[tuple[str, object]] = []
+        self.waits_ms: list[int] = []
         self.active = 0
         self.answer = b""
         self._contexts = 0
@@ -106,6 +108,7 @@ class FakeScard:
         self, context: int, timeout_ms: int, states: list[tuple[str, int]]
     ) -> list[object]:
         code = self._code("status change", context)
+        self.waits_ms.append(timeout_ms)
         for name, _ in states:
             name.encode("ascii")
         if len(states) > MAX_STATES:

@@ -6,12 +6,16 @@ import base64
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from certs.make_certs import Certificates
+from wsrc.net.tls import server_context
+
 
 class HttpProxy:
     """What it was asked; `login` is what it wants, `refuse` the status that it answers."""
 
-    def __init__(self, login: str | None = None, refuse: int | None = None) -> None:
+    def __init__(self, login: str | None, refuse: int | None, scheme: str) -> None:
         self.port = 0
+        self.scheme = scheme
         self.asked: list[str] = []
         self.heads: list[bytes] = []
         self._login = login
@@ -19,11 +23,15 @@ class HttpProxy:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
+            head = await reader.readexactly(1)
+            if head == b"\x16":  # TLS
+                writer.write(b"HTTP/1.1 400 No\r\n\r\n")
+                return
+            head += await reader.readuntil(b"\r\n\r\n")
             self.heads.append(head)
             method, target, _ = head.decode().split("\r\n")[0].split(" ")
             self.asked.append(target)
@@ -69,11 +77,12 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
 
 @asynccontextmanager
 async def proxying(
-    login: str | None = None, refuse: int | None = None
+    login: str | None = None, refuse: int | None = None, files: Certificates | None = None
 ) -> AsyncGenerator[HttpProxy]:
-    """Run a proxy for as long as the context lasts."""
-    proxy = HttpProxy(login, refuse)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    """Run a proxy for as long as the context lasts; with TLS if there are files for it."""
+    proxy = HttpProxy(login, refuse, "http" if files is None else "https")
+    context = server_context(files.cert, files.key) if files is not None else None
+    server = await asyncio.start_server(proxy.serve, "0.0.0.0", 0, ssl=context)
     proxy.port = server.sockets[0].getsockname()[1]
     async with server:
         yield proxy

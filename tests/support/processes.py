@@ -129,6 +129,10 @@ class Programs:
             check=False,
         )
 
+    def wsrc_that_runs(self, *args: str) -> Program:
+        """Start the user's command, which runs until it is ended."""
+        return self._start(argv("wsrc", *args), self.user_environment)
+
     def user_script(self, script: str, *args: str) -> Program:
         """Start a Python program that uses the library."""
         return self._start([sys.executable, "-c", script, *args], self.user_environment)

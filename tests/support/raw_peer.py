@@ -53,6 +53,18 @@ def frame(payload: bytes, opcode: int = LAST | TEXT) -> bytes:
     return head + bytes(4) + payload
 
 
+def unmasked(octets: bytes) -> bytes:
+    """Return a frame without its mask."""
+    at = 2 + {126: 2, 127: 8}.get(octets[1] & 0x7F, 0)
+    return bytes([octets[0], octets[1] & 0x7F]) + octets[2:at] + octets[at + 4 :]
+
+
+def framed(size: int, *, masked: bool, opcode: int = LAST | TEXT) -> bytes:
+    """Return a frame with a payload that looks like heads of frames."""
+    octets = frame((b"\x81\x00" * size)[:size], opcode)
+    return octets if masked else unmasked(octets)
+
+
 def text(msg_type: str, **fields: Any) -> bytes:
     """Return a message as JSON."""
     return json.dumps({"msg_type": msg_type, **fields}).encode()
@@ -73,6 +85,11 @@ class RawPeer:
     def say(self, msg_type: str, **fields: Any) -> None:
         """Send a message."""
         self.write(frame(text(msg_type, **fields)))
+
+    def close(self, code: int | None = None, reason: str = "") -> None:
+        """Send a closing frame; without a code it is empty."""
+        payload = b"" if code is None else code.to_bytes(2) + reason.encode()
+        self.write(frame(payload, LAST | CLOSE))
 
     async def drain(self) -> None:
         """Wait until the server has taken most of what was written."""

@@ -149,11 +149,13 @@ class CardClient(Peer):
     A card client that does what it is asked to, unless told not to by `auto`.
 
     `ends` are the sessions that it keeps while it has no server, `ended` those that it had.
+    `shown_as` is what users see as its name, where it was told of one.
     """
 
     def __init__(self, world: World, *, auto: bool) -> None:
         super().__init__(world, m.ClientType.CARD)
         self.auto = auto
+        self.shown_as: str | None = None
         self.ends: dict[str, CardEnd] = {}
         self.ended = Ended()
 

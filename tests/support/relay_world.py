@@ -65,9 +65,10 @@ class World:
         name: str = "bench",
         instance: str | None = None,
         auto: bool = True,
-        features: tuple[str, ...] = ("pcsc", "share"),
+        features: tuple[str, ...] = ("batch", "cancel", "pcsc", "raw_tpdu", "share"),
         before: "CardClient | None" = None,
         sessions: tuple[m.RunningSession, ...] = (),
+        shown_as: str | None = None,
     ) -> "CardClient":
         """Connect a card client with these readers; `before` is its earlier connection."""
         peer = CardClient(self, auto=auto)
@@ -83,9 +84,10 @@ class World:
                 instance=instance,
                 readers=readers,
                 sessions=sessions,
+                shown_as=shown_as,
             )
         )
-        peer.next(m.HelloAck)
+        peer.shown_as = peer.next(m.HelloAck).shown_as
         return peer
 
     def old_card(
@@ -134,6 +136,9 @@ class World:
             "watchers": len(state.readers.watchers),
             "reader views": len(state.readers),
             "adapters": len(self.relay._adapters),
+            "pages to come": len(self.relay._later),
+            "names of hosts": len(state.host_names),
+            "ids of readers": len(state.reader_ids),
             "buckets": len(state.waiting._by_key),
         }
         return {name: n for name, n in (self.relay.counts | kept).items() if n}

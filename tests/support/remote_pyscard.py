@@ -83,5 +83,7 @@ def remote_cards(
     cards = cards or default_cards()[:1]
     with elsewhere(certificates, **settings) as there:
         host = there.do(there.world.host(cards))
-        with pyscard.install(there.url, ca=certificates.ca, name="first") as installed:
+        with pyscard.install(
+            there.url, ca=certificates.ca, name="first", all_cards=True
+        ) as installed:
             yield RemotePyscard(there, host, cards[0], installed)

@@ -5,13 +5,14 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from fnmatch import fnmatch
 from typing import Any
 
 import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from tests.support.threads import in_a_thread
 from wsrc.errors import WsrcError
@@ -20,7 +21,12 @@ from wsrc.selection import KINDS, Filter
 
 LIMIT_S = 10.0
 
-HELLO_ACK = {"msg_type": "hello_ack", "version": 1, "features": [], "server": "scripted"}
+HELLO_ACK: dict[str, Any] = {
+    "msg_type": "hello_ack",
+    "version": 1,
+    "features": [],
+    "server": "scripted",
+}
 
 
 class Peer:
@@ -79,13 +85,17 @@ Script = Callable[[Peer], Awaitable[None]]
 
 @asynccontextmanager
 async def scripted(
-    script: Script, *, context: ssl.SSLContext | None = None, greet: bool = True
+    script: Script,
+    *,
+    context: ssl.SSLContext | None = None,
+    greet: bool = True,
+    subprotocol: str | None = None,
 ) -> AsyncIterator[str]:
     """
     Serve with a script for each connection and give the URL; a script's failure is raised.
 
-    With `greet`, hello is answered before the script begins. After the script the connection
-    stays until the client closes it.
+    With `greet`, hello is answered before the script begins; `subprotocol` is chosen, if any.
+    After the script the connection stays until the client closes it.
     """
     failures: list[BaseException] = []
 
@@ -103,7 +113,8 @@ async def scripted(
             failures.append(exc)
             await peer.close(1011, "The script failed.")
 
-    async with serve(handle, "127.0.0.1", 0, ssl=context) as server:
+    chosen = None if subprotocol is None else [Subprotocol(subprotocol)]
+    async with serve(handle, "127.0.0.1", 0, ssl=context, subprotocols=chosen) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         yield f"{'wss' if context else 'ws'}://localhost:{port}"
     for failure in failures:
@@ -139,7 +150,8 @@ async def give_card(peer: Peer, session: str = "s1", number: int = 1) -> None:
 
 async def take_back(peer: Peer) -> None:
     request = await peer.hear("detach")
-    await peer.say("detach_ack", id=request["id"], session=request["session"])
+    with suppress(ConnectionClosed):  # the client does not wait for it where it closes next
+        await peer.say("detach_ack", id=request["id"], session=request["session"])
 
 
 async def fails(doing: Any) -> WsrcError:
@@ -202,7 +214,8 @@ async def _serve_request(
             readers = [reader_of(n, each) for n, each in enumerate(_matching(cards, request), 1)]
             await peer.say("watch_readers_ack", **ids, instance="run", seq=0, readers=readers)
         case "detach":
-            await peer.say("detach_ack", **ids)
+            with suppress(ConnectionClosed):  # as in `take_back`
+                await peer.say("detach_ack", **ids)
 
 
 async def _select(peer: Peer, request: dict[str, Any], found: list[dict[str, Any]]) -> None:

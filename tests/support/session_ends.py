@@ -64,7 +64,7 @@ def settled(effects: object) -> m.Answer | SessionError:
             raise AssertionError(effects)
 
 
-def sent(effects: object) -> m.Forwarded | m.Resume:
+def sent(effects: object) -> m.Forwarded | m.Resume | m.Detach:
     """Return what is sent, which is all that happens."""
     match effects:
         case (Send(message=message),):

@@ -76,7 +76,7 @@ class World:
     @property
     def in_flight(self) -> int:
         """Requests that card clients have not answered yet."""
-        return self.app._peers._relay.in_flight
+        return self.app._peers.relay.in_flight
 
     @property
     def handshakes(self) -> int:

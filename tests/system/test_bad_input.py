@@ -96,7 +96,7 @@ async def test_an_oversized_message_closes_with_1009(raw: ClientConnection) -> N
 async def test_a_binary_frame_closes_with_a_reason(raw: ClientConnection) -> None:
     await raw.send(b"\x00\xa4\x00\x00")
     assert "Binary frames" in (await first_form.receive(raw))["message"]
-    assert (await first_form.closed_with(raw))[0] == 1002
+    assert (await first_form.closed_with(raw))[0] == 1003
 
 
 @pytest.mark.parametrize("command", ["00a4000", "00a4 0000", "00g40000"])

@@ -21,7 +21,7 @@ from wsrc.errors import (
     ConfigError,
     ConnectionLostError,
 )
-from wsrc.server.app import serve
+from wsrc.server.app import FULL_S, serve
 from wsrc.settings.load import ServerSettings
 from wsrc.user_client.aio import Client
 
@@ -113,8 +113,9 @@ async def test_a_connection_that_says_nothing_is_dropped(certificates: Certifica
 async def test_one_peer_too_many_is_refused_before_the_upgrade(certificates: Certificates) -> None:
     async with running(certificates, max_peers=1) as world:
         await world.user()
-        with pytest.raises(ConnectionLostError, match="503"):
+        with pytest.raises(ConnectionLostError, match="503") as full:
             await world.user("second")
+        assert full.value.retry_after_s == float(FULL_S)
 
 
 async def test_a_port_in_use_is_named(certificates: Certificates, world: World) -> None:

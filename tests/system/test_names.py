@@ -62,7 +62,9 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("which", "label"), NAMES)
-async def test_programs_list_watch_and_select_by(world: World, which: Filters, label: str) -> None:
+async def test_c20_programs_list_watch_and_select_by(
+    world: World, which: Filters, label: str
+) -> None:
     await hosts(world)
     user = await world.user()
     assert [card.label for card in await user.list_cards(**which)] == [label]
@@ -75,7 +77,7 @@ async def test_programs_list_watch_and_select_by(world: World, which: Filters, l
 
 
 @pytest.mark.parametrize(("which", "label"), NAMES)
-async def test_the_command_knows(world: World, which: dict[str, str], label: str) -> None:
+async def test_c20_the_command_knows(world: World, which: dict[str, str], label: str) -> None:
     await hosts(world)
     options = ["--server-url", world.user_url, "--tls-ca", str(world.ca), "--json"]
     for kind, text in which.items():
@@ -92,7 +94,7 @@ async def test_the_command_knows(world: World, which: dict[str, str], label: str
 
 
 @pytest.mark.parametrize(("which", "label"), NAMES[1:2] + NAMES[5:6] + NAMES[7:8])
-async def test_the_socket_shows_the_card_that(
+async def test_c20_the_socket_shows_the_card_that(
     world: World, which: dict[str, str], label: str
 ) -> None:
     await hosts(world)
@@ -109,7 +111,7 @@ async def test_the_socket_shows_the_card_that(
     assert out.decode().splitlines() == [f"WSRC {label} 00 00"]
 
 
-async def test_letters_are_shown_in_lower_case_as_all_hexadecimal_digits(world: World) -> None:
+async def test_c20_letters_are_shown_in_lower_case_as_all_hexadecimal_digits(world: World) -> None:
     await hosts(world)
     found = {card.label: card for card in await world.cards()}
     assert found["odd"].identities.iccid == ODD_ICCID

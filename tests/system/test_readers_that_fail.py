@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What fails at a card host for no reason that anybody foresaw has an owner who notices."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import pytest
 
 from certs.make_certs import Certificates
-from tests.support.world import LIMIT_S, UICC, World, running, uicc, until
-from wsrc.card_client.agent import Agent
+from tests.support.card_host import card_host
+from tests.support.world import UICC, running, uicc, until
 from wsrc.protocol.messages import CardState
 from wsrc.readers.base import Slot
 from wsrc.readers.simulated import SimulatedReader, SimulatedSource
-from wsrc.settings.load import CardClientSettings
 
 OTHER = "8988211000000430028"
 
@@ -37,29 +34,6 @@ class FailingSource(SimulatedSource):
         return super().open(name)
 
 
-@asynccontextmanager
-async def hosting(
-    world: World, certificates: Certificates, source: SimulatedSource
-) -> AsyncIterator[None]:
-    settings = CardClientSettings(
-        server_url=world.card_url,
-        tls_ca=certificates.ca,
-        name="bench",
-        command_s=10.0,
-        reconnect_min_s=0.02,
-        reconnect_max_s=0.2,
-    )
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(Agent(settings, [source]).run(stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            async with asyncio.timeout(LIMIT_S):
-                await asyncio.wait([task])
-
-
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have what failed tried again soon."""
@@ -71,7 +45,7 @@ async def test_c19_readers_that_could_not_be_seen_are_looked_for_again(
 ) -> None:
     source = FailingSource([uicc(UICC)])
     source.looks = 3
-    async with running(certificates) as world, hosting(world, certificates, source):
+    async with running(certificates) as world, card_host(world, certificates, source):
 
         async def ready() -> bool:
             return await world.state_of(iccid=UICC) is CardState.READY
@@ -87,7 +61,7 @@ async def test_c19_a_reader_that_fails_harms_no_other_and_is_served_again(
 ) -> None:
     source = FailingSource([uicc(UICC), uicc(OTHER)])
     source.opens = 3
-    async with running(certificates) as world, hosting(world, certificates, source):
+    async with running(certificates) as world, card_host(world, certificates, source):
 
         async def ready() -> bool:
             states = {card.state for card in await world.cards()}

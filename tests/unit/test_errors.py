@@ -4,7 +4,7 @@
 import pytest
 
 from wsrc.card.pcsc_numbers import Code
-from wsrc.errors import ErrorCode
+from wsrc.errors import ErrorCode, Outcome
 
 
 @pytest.mark.parametrize("code", ErrorCode)
@@ -12,8 +12,16 @@ def test_each_code_has_the_name_of_a_pcsc_error(code: ErrorCode) -> None:
     assert code.pcsc in Code.__members__
 
 
-def test_a_code_of_a_later_version_is_read_as_the_most_general_one() -> None:
-    assert ErrorCode("of_tomorrow") is ErrorCode.INTERNAL
+def test_e31_a_code_of_a_later_version_is_kept_as_text_and_is_no_code_of_this_one() -> None:
+    code = ErrorCode("of_tomorrow")
+    assert (code, code.value, code.known) == ("of_tomorrow", "of_tomorrow", False)
+    assert code not in tuple(ErrorCode)
+    assert code.pcsc == ErrorCode.INTERNAL.pcsc
+    assert ErrorCode.CANCELLED.known
+
+
+def test_e31_an_outcome_of_a_later_version_promises_nothing() -> None:
+    assert Outcome("half_executed") is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -213,12 +213,22 @@ class TestUserEndIsResumed:
 
     def test_a_count_that_is_not_ours_ends_the_session(self) -> None:
         end = user_end(asked=True, state=State.RESUMING)
-        assert isinstance(settled(end.resumed(m.Resumed(session="s", seq=2))), OutcomeUnknownError)
+        told, back = end.resumed(m.Resumed(session="s", seq=2))
+        assert isinstance(settled((told,)), OutcomeUnknownError)
+        assert sent((back,)) == m.Detach(session="s")
         assert end.over is not None
         assert end.over.code is ErrorCode.BAD_MESSAGE
 
 
 class TestUserEndIsRefused:
+    def test_e33_too_many_is_no_end_and_it_is_resumed_again_on_the_same_connection(self) -> None:
+        end = user_end(asked=True, state=State.RESUMING)
+        assert end.refused(m.error(ErrorCode.TOO_MANY, "Later."), 130.0) == ()
+        assert end.state is State.CUT
+        assert end.deadline() == 160.0
+        assert isinstance(sent(end.connected()), m.Resume)
+        assert settled(end.resumed(m.Resumed(session="s", seq=1, answer=answer(1)))) == answer(1)
+
     def test_a_restarting_server_is_no_end(self) -> None:
         end = user_end(asked=True, state=State.RESUMING)
         assert end.refused(m.error(ErrorCode.SHUTTING_DOWN, "Later."), 130.0) == ()
@@ -335,7 +345,7 @@ class TestUserEndIsOver:
         assert end.disconnected(1.0) == ()
         assert end.connected() == ()
         assert end.interrupted(1.0) == ()
-        assert end.resumed(m.Resumed(session="s", seq=0)) == ()
+        assert sent(end.resumed(m.Resumed(session="s", seq=0))) == m.Detach(session="s")
         assert end.answered(answer(1)) == ()
         assert end.expired(1e9) == ()
         assert end.over is first

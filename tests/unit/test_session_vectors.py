@@ -51,7 +51,7 @@ class CardSide:
 
     def __init__(self, v: Json) -> None:
         self.now = 0.0
-        self.end: CardEnd | None = CardEnd("s", v["secret"], v["keep_s"])
+        self.end: CardEnd | None = CardEnd(v["session"], v["secret"], v["keep_s"])
         self.ended = Ended()
         self.online = True
         self.ran = False
@@ -147,10 +147,14 @@ class CardSide:
             self._send(self.end.repeated(request))
         elif verdict is Verdict.WRONG:
             self._send(refusal(ErrorCode.BAD_MESSAGE, request))
+        elif verdict is Verdict.LATE:
+            self._send(refusal(ErrorCode.BAD_MESSAGE, request, self.end.outcome_of(request)))
 
 
-def refusal(code: ErrorCode, request: m.Message) -> m.Error:
-    return m.error(code, "No.", id=request.id, outcome=Outcome.NOT_EXECUTED)
+def refusal(
+    code: ErrorCode, request: m.Message, outcome: Outcome = Outcome.NOT_EXECUTED
+) -> m.Error:
+    return m.error(code, "No.", id=request.id, outcome=outcome)
 
 
 @each("card_end")
@@ -207,7 +211,7 @@ def check_told(told: object, expected: Json) -> None:
 
 @each("user_end")
 def test_user_end(v: Json) -> None:
-    end = UserEnd("s", v["secret"], v["keep_s"], "bench", "Reader@bench")
+    end = UserEnd(v["session"], v["secret"], v["keep_s"], v["host"], v["reader"])
     now = 0.0
     for step in v["steps"]:
         now = step.get("at_s", now)
@@ -224,6 +228,10 @@ def test_user_end(v: Json) -> None:
 
 
 def test_every_step_is_one_event_with_known_fields() -> None:
+    for v in CASES["card_end"]:
+        assert set(v) == {"name", "session", "secret", "keep_s", "steps"}
+    for v in CASES["user_end"]:
+        assert set(v) == {"name", "session", "secret", "keep_s", "steps", "host", "reader"}
     known = {"at_s", "runs", "sends", "kept", "forgotten", "told", "over", "answers", *EVENTS}
     for v in (*CASES["card_end"], *CASES["user_end"]):
         for step in v["steps"]:

@@ -2,11 +2,21 @@
 """wsrc.server.turns: who floods waits for others, counted in turns of the loop."""
 
 import asyncio
+import itertools
 from collections import Counter
 
 import pytest
 
-from wsrc.server.turns import BURST_S, FRAME_S, LINE_SHARE, SLICE_S, Budget, Line, Share
+from wsrc.server.turns import (
+    BURST_S,
+    FRAME_S,
+    LINE_SHARE,
+    REST_TURNS,
+    SLICE_S,
+    Budget,
+    Line,
+    Share,
+)
 
 
 class Clock:
@@ -17,21 +27,32 @@ class Clock:
         return self.now
 
 
-async def flood(share: Share, done: Counter[str], name: str) -> None:
-    while True:
-        await share.next()
-        share.begin()
-        done[name] += 1
+class Flood:
+    """A peer whose next frame is always there."""
+
+    def __init__(self, line: Line, done: Counter[str], name: str) -> None:
+        self.share = Share(line, self.go_on)
+        self.done = done
+        self.name = name
+        self.ended = False
+        if self.share.next():
+            self.go_on()
+
+    def go_on(self) -> None:
+        while not self.ended:
+            self.share.begin()
+            self.done[self.name] += 1
+            self.share.done(0)
+            if not self.share.next():
+                return
 
 
 async def test_b16_a_peer_gives_way_after_so_many_frames() -> None:
     line = Line(asyncio.get_running_loop(), Clock())
     done: Counter[str] = Counter()
-    async with asyncio.TaskGroup() as tasks:
-        flooding = tasks.create_task(flood(Share(line), done, "one"))
-        await asyncio.sleep(0)
-        assert 0 < done["one"] <= BURST_S / FRAME_S + 1 <= 50, "a millisecond of the server's time"
-        flooding.cancel()
+    flood = Flood(line, done, "one")
+    assert 0 < done["one"] <= BURST_S / FRAME_S + 1 <= 50, "a millisecond of the server's time"
+    flood.ended = True
 
 
 async def test_b16_in_a_turn_of_the_loop_one_of_those_who_flood_goes_on() -> None:
@@ -39,35 +60,40 @@ async def test_b16_in_a_turn_of_the_loop_one_of_those_who_flood_goes_on() -> Non
     clock = Clock()
     line = Line(asyncio.get_running_loop(), clock)
     done: Counter[str] = Counter()
-    async with asyncio.TaskGroup() as tasks:
-        names = [f"peer {n}" for n in range(50)]
-        flooding = [tasks.create_task(flood(Share(line), done, name)) for name in names]
+    floods = [Flood(line, done, f"peer {n}") for n in range(50)]
+    for _ in range(200):
+        before = done.total()
+        clock.now += 1.0
         await asyncio.sleep(0)
-        for _ in range(200):
-            before = done.total()
-            clock.now += 1.0
-            await asyncio.sleep(0)
-            assert done.total() - before <= SLICE_S / FRAME_S + 1 + BURST_S / FRAME_S
-        fewest, most = min(done.values()), max(done.values())
-        assert most - fewest <= 2 * (BURST_S / FRAME_S + 1)
-        for each in flooding:
-            each.cancel()
+        assert done.total() - before <= SLICE_S / FRAME_S + 1 + BURST_S / FRAME_S
+    fewest, most = min(done.values()), max(done.values())
+    assert most - fewest <= 2 * (BURST_S / FRAME_S + 1)
+    for each in floods:
+        each.ended = True
 
 
 async def test_b16_who_asks_little_does_not_stand_in_the_line() -> None:
     clock = Clock()
     line = Line(asyncio.get_running_loop(), clock)
-    share, done = Share(line), Counter[str]()
-    async with asyncio.TaskGroup() as tasks:
-        flooding = [tasks.create_task(flood(Share(line), done, f"{n}")) for n in range(5)]
-        await asyncio.sleep(0)
-        for _ in range(1000):
-            clock.now += 0.01
-            share.begin()
-            with pytest.raises(StopIteration):  # it goes on at once
-                share.next().send(None)
-        for each in flooding:
-            each.cancel()
+    done = Counter[str]()
+    floods = [Flood(line, done, f"{n}") for n in range(5)]
+    share = Share(line, lambda: pytest.fail("it did not wait"))
+    for _ in range(1000):
+        clock.now += 0.01
+        share.begin()
+        share.done(2)
+        assert share.next()
+    for each in floods:
+        each.ended = True
+
+
+async def test_b16_a_pause_between_two_frames_is_not_charged() -> None:
+    clock = Clock()
+    share = Share(Line(asyncio.get_running_loop(), clock), lambda: pytest.fail("it did not wait"))
+    share.begin()
+    share.done(0)
+    clock.now += 60.0
+    assert share.next()
 
 
 async def test_b16_the_line_as_a_whole_has_its_part_of_the_time() -> None:
@@ -101,3 +127,29 @@ def test_b16_what_is_costly_has_a_budget_for_each_second() -> None:
     assert budget.take(100.0) == 0.1
     assert budget.take(100.1) == pytest.approx(0.1)
     assert budget.take(200.0) == 0.0
+
+
+async def test_b16_after_a_step_of_a_new_connection_some_turns_are_of_others() -> None:
+    """The step is the beginning of work that is not known yet, such as a TLS handshake."""
+    line = Line(asyncio.get_running_loop(), Clock())
+    begun: list[int] = []
+    turn = 0
+
+    async def begin() -> None:
+        await line.wait(rest=True)
+        begun.append(turn)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(5):
+            tasks.create_task(begin())
+        while len(begun) < 5:
+            await asyncio.sleep(0)
+            turn += 1
+    apart = [after - before for before, after in itertools.pairwise(begun)]
+    assert min(apart) > REST_TURNS
+
+
+def test_j5_a_request_that_counts_as_several_takes_as_much_of_a_budget() -> None:
+    budget = Budget(rate=10.0, burst=8.0)
+    assert budget.take(100.0, 8) == 0.0
+    assert budget.take(100.0, 4) == pytest.approx(0.4)

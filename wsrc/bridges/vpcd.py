@@ -138,26 +138,42 @@ class VpcdSlot:
 
     The slot is empty while there is none and while another user or a program of its host holds it.
     After a fault it is empty for a second, so that programs see that what the card knew is lost.
+    A card that pcscd has already is never in it, nor is the card of the slot where a card client
+    of the same host offers that once more.
 
     Args:
         cards: Whoever runs them reports changes to `look`.
-        host: Where pcscd runs.
-        port: Port of the slot.
+        address: Where pcscd runs, and the port of the slot.
         idle_s: How long the card stays ours after pcscd powered it off.
         note: Called with a sentence when the slot is filled or emptied, and why.
+        is_own: Returns whether the reader of a card is one of that pcscd; None where nobody knows.
     """
 
     def __init__(
-        self, cards: RemoteCards, host: str, port: int, idle_s: float, note: Callable[[str], None]
+        self,
+        cards: RemoteCards,
+        address: tuple[str, int],
+        idle_s: float,
+        note: Callable[[str], None],
+        *,
+        is_own: Callable[[CardInfo], bool] | None = None,
     ) -> None:
         self._cards = cards
-        self._address = (host, port)
+        self._address = address
         self._idle_s = idle_s
         self._note = note
         self._news = asyncio.Event()
         self._place: Place | None = None
         self._line: _Line | None = None
         self._unheard = False
+        self._is_own = is_own
+        self._own: dict[tuple[str, str], bool] = {}
+        """Readers, and whether they are of that pcscd; it is asked once for each."""
+
+    @property
+    def places(self) -> list[Place]:
+        """The readers whose cards may be in the slot."""
+        return [place for place in self._cards.places if not self._leaves_out(place)]
 
     async def run(self) -> None:
         """Serve until cancelled; the card is not given back then, but with its connection."""
@@ -173,7 +189,9 @@ class VpcdSlot:
                 retry_s = min(2 * retry_s, _LAST_RETRY_S)
 
     def look(self, _: Sequence[Seen]) -> None:
-        """Take the card out if it is no longer there for us."""
+        """Take the card out if it is no longer there for us, and say which are left out."""
+        for place in self._cards.places:
+            self._leaves_out(place)
         if self._line is not None and self._reason() is not None:
             self._line.close()
         self._news.set()
@@ -181,10 +199,24 @@ class VpcdSlot:
     async def _next_place(self) -> Place:
         while True:
             self._news.clear()
-            free = [each for each in self._cards.places if each.seen.present and not _use_of(each)]
+            free = [each for each in self.places if each.seen.present and not _use_of(each)]
             if free:
                 return self._place if self._place in free else free[0]
             await self._news.wait()
+
+    def _leaves_out(self, place: Place) -> bool:
+        """Return whether pcscd has the card itself; say so once."""
+        known = self._own.get(place.where)
+        if known is None and self._is_own is not None:
+            known = self._own[place.where] = self._is_own(place.card)
+            if known:
+                reader = place.card.reader_name
+                self._note(
+                    f"Left out: the card {_shortly(place.card)}, which is this host itself. Its "
+                    "programs have the card there; if that reader is the slot, leave it out of "
+                    f"the card client, with --reader-exclude '{reader}'."
+                )
+        return bool(known)
 
     async def _dial(self) -> "_Line | None":
         host, port = self._address

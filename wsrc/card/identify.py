@@ -17,20 +17,22 @@ from wsrc.card.identity import (
 ECASD_AID = bytes.fromhex("a0000005591010ffffffff8900000200")
 """SGP.02 annex H."""
 
-ISD_R_AIDS: tuple[bytes, ...] = tuple(
-    bytes.fromhex(aid)
-    for aid in (
-        "a0000005591010ffffffff8900000100",  # SGP.22, SGP.32
-        "a0000005591010ffffffff8900050500",  # 5ber
-        "a0000005591010000000008900000300",  # eSIM.me
-        "a0000005591010ffffffff8900000177",  # XeSIM
-        "a000000559104c696e6b736669656c64",  # LinksField
-        "a06573746b6d65ffff4953442d522030",  # eSTK.me SE0
-        "a06573746b6d65ffff4953442d522031",  # eSTK.me SE1
-        "a06573746b6d65ffffffff4953442d52",  # eSTK.me, older
+ISD_R_MAKERS: dict[bytes, str] = {
+    bytes.fromhex(aid): maker
+    for aid, maker in (
+        ("a0000005591010ffffffff8900000100", "SGP.22, SGP.32"),
+        ("a0000005591010ffffffff8900050500", "5ber"),
+        ("a0000005591010000000008900000300", "eSIM.me"),
+        ("a0000005591010ffffffff8900000177", "XeSIM"),
+        ("a000000559104c696e6b736669656c64", "LinksField"),
+        ("a06573746b6d65ffff4953442d522030", "eSTK.me SE0"),
+        ("a06573746b6d65ffff4953442d522031", "eSTK.me SE1"),
+        ("a06573746b6d65ffffffff4953442d52", "eSTK.me, older"),
     )
-)
-"""Applications that answer GetEuiccData, by product; the standard one first."""
+}
+"""Applications that answer GetEuiccData, and whose they are; the standard one first."""
+
+ISD_R_AIDS: tuple[bytes, ...] = tuple(ISD_R_MAKERS)
 
 Absent = MutableMapping[str, frozenset[bytes]]
 """Applications that a card does not have, by each of its EIDs."""

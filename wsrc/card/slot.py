@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a slot and the card in it can be: states, protocols, kinds of reset, ways to share."""
 
-from wsrc.words import Word
+from wsrc.words import OpenWord
 
 
-class CardProtocol(Word):
+class CardProtocol(OpenWord):
     """Transmission protocol of ISO/IEC 7816-3."""
 
     T0 = "T0", "T=0"
     T1 = "T1", "T=1"
 
 
-class ResetKind(Word):
+class ResetKind(OpenWord):
     """ETSI TS 102 221 clause 6: cold takes the supply away, warm does not."""
 
     COLD = "cold", "The supply is taken away"
     WARM = "warm", "The supply stays"
 
 
-class Share(Word):
+class Share(OpenWord):
     """With whom a card is used, as in SCardConnect."""
 
     EXCLUSIVE = "exclusive", "With nobody"
@@ -26,7 +26,7 @@ class Share(Word):
     DIRECT = "direct", "The reader alone is used, with or without a card"
 
 
-class Initialization(Word):
+class Initialization(OpenWord):
     """What SCardReconnect does with the card first."""
 
     LEAVE = "leave", "Nothing"
@@ -34,7 +34,7 @@ class Initialization(Word):
     UNPOWER = "unpower", "A cold reset"
 
 
-class Disposition(Word):
+class Disposition(OpenWord):
     """What is done with the card at the end, as in SCardDisconnect."""
 
     LEAVE = "leave", "Nothing"
@@ -43,7 +43,7 @@ class Disposition(Word):
     EJECT = "eject", "The card is pushed out, by a reader that can; else as `unpower`"
 
 
-class CardStatus(Word):
+class CardStatus(OpenWord):
     """What PC/SC's SCardStatus says of a slot and its card."""
 
     UNKNOWN = "unknown", "Not known"
@@ -55,7 +55,7 @@ class CardStatus(Word):
     SPECIFIC = "specific", "A protocol is in force"
 
 
-class SlotState(Word):
+class SlotState(OpenWord):
     """What a reader says of its slot."""
 
     EMPTY = "empty", "No card"

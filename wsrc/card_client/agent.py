@@ -15,6 +15,7 @@ from wsrc.card_client.reader_ids import ReaderIds
 from wsrc.card_client.replies import NO_SESSION, Replies
 from wsrc.card_client.sight import TELL_S
 from wsrc.card_client.slot_agent import SlotAgent
+from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import (
     ConnectionLostError,
     ErrorCode,
@@ -73,14 +74,21 @@ class Agent:
         self._leaving: dict[tuple[int, str], _Served] = {}
         self._sessions: dict[str, SlotAgent] = {}
         self._return_in_s: float | None = None
+        self._shown_as: str | None = None
         self._ids = ReaderIds(settings.name)
         self._look: dict[int, Callable[[], None]] = {}
         self._again_s: dict[tuple[int, str], float] = {}
         self._stopping = False
         self._stopped = threading.Event()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve all readers until `stop` is set, then say goodbye and power the cards off."""
+    async def run(self, stop: asyncio.Event) -> list[str]:
+        """
+        Serve all readers until `stop` is set, then say goodbye and power the cards off.
+
+        Returns:
+            The names of the readers that did not answer, whose cards may have power still.
+        """
+        last: list[SlotAgent] = []
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -90,16 +98,20 @@ class Agent:
                     threading.Thread(target=self._watch, args=args, name=name, daemon=True).start()
                 connected = tasks.create_task(self._keep_connected(), name="connection")
                 await stop.wait()
+                last = [each.agent for each in (*self._served.values(), *self._leaving.values())]
                 await self._say_goodbye(connected)
         finally:
             self._stopped.set()
             for source in self._sources:
                 source.stop()
+        return [each.info.name for each in last if not each.powered_off]
 
     async def _say_goodbye(self, connected: "asyncio.Task[None]") -> None:
         self._stopping = True
         for served in (*self._served.values(), *self._leaving.values()):
-            served.agent.end_sessions(ErrorCode.READER_UNAVAILABLE, "The card client stops.")
+            served.agent.end_sessions(
+                ErrorCode.READER_UNAVAILABLE, "The card client stops.", last=True
+            )
         if self._link is not None:
             self._link.close(CloseCode.GOING_AWAY, "The card client stops.")
             await asyncio.wait([connected], timeout=GOODBYE_S)
@@ -155,7 +167,7 @@ class Agent:
             self._settings,
             name,
             lambda stable, position: self._claim(key, stable, position),
-            lambda: source.open(name),
+            ReaderThread(name, lambda: source.open(name), lambda: source.prompt(name)),
             self._replies,
         )
         return _Served(agent, tasks.create_task(self._serve(key, agent), name=name))
@@ -240,6 +252,8 @@ class Agent:
                 RefusedError,
                 RemoteProtocolError,
             ) as exc:
+                if exc.retry_after_s is not None:
+                    self._return_in_s = exc.retry_after_s
                 if not self._stopping:
                     url = self._settings.server_url
                     _log.warning("Not connected to %s: %s", url, str(exc).removeprefix(f"{url}: "))
@@ -247,10 +261,8 @@ class Agent:
                 self._disconnected()
             if self._stopping:
                 return
-            wait_s = backoff.wait_s()
-            if self._return_in_s is not None:
-                wait_s, self._return_in_s = max(wait_s, self._return_in_s), None
-            await asyncio.sleep(wait_s)
+            at_least, self._return_in_s = self._return_in_s, None
+            await asyncio.sleep(backoff.wait_s(at_least))
 
     async def _greet(self, link: Link) -> None:
         """Send `hello` with all readers; what changes meanwhile follows as it happens."""
@@ -261,25 +273,36 @@ class Agent:
             features=("batch", "cancel", "pcsc", "raw_tpdu", "resume", "share"),
             name=self._settings.name,
             instance=self._instance,
+            shown_as=self._shown_as,
             readers=tuple(agent.info for agent in named),
             sessions=tuple(session for agent in named for session in agent.kept),
         )
         self._link = link
         ack = await greet(link, hello, CONNECT_S, "the server")
+        self._replies.longest = link.longest or MAX_MESSAGE_OCTETS
         for agent in named:
             agent.connection_back()
         _log.info("Connected to %s at %s", ack.server, self._settings.server_url)
+        self._shown_as = ack.shown_as or self._settings.name
+        if ack.shown_as is not None:
+            name = self._settings.name
+            _log.warning(
+                "Another card host is called %s: users see this one as %s; give it another name",
+                name,
+                ack.shown_as,
+            )
 
     async def _converse(self, link: Link) -> None:
         while True:
             try:
                 message, _ = await link.receive()
             except UnreadableError as exc:
-                link.send(m.error(exc.code, str(exc), id=exc.id, outcome=Outcome.NOT_EXECUTED))
+                ids = {"id": exc.id, "session": exc.session}
+                link.send(m.error(exc.code, str(exc), outcome=Outcome.NOT_EXECUTED, **ids))
                 continue
             except RemoteProtocolError as exc:
                 link.send(m.error(exc.code, str(exc)))
-                link.close(CloseCode.PROTOCOL_ERROR, str(exc))
+                link.close(exc.close_code, str(exc))
                 raise
             self._received(message)
 
@@ -292,7 +315,7 @@ class Agent:
             case m.Attach(reader=reader):
                 self._route(self._by_id(reader), message)
             case m.Restarting(reconnect_in_s=seconds):
-                self._return_in_s = min(max(seconds, 0.0), self._settings.reconnect_max_s)
+                self._return_in_s = seconds
             case m.Error(message=sentence):
                 _log.warning("The server says: %s", sentence)
             case m.StateNotification():

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A card in the hands of a session: its requests become answers, each with an outcome."""
 
-import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -15,11 +15,11 @@ from wsrc.card.apdu import (
 from wsrc.card.slot import Initialization, Share
 from wsrc.card_client import blocking, verbs
 from wsrc.card_client.blocking import Line
+from wsrc.card_client.worker import Steps
 from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedError
 from wsrc.octets import Octets
 from wsrc.process.logs import TRAFFIC
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.readers.base import Direct, ResetKind
 from wsrc.session import CardEnd
 
@@ -28,16 +28,35 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _RESETS = {Initialization.RESET: ResetKind.WARM, Initialization.UNPOWER: ResetKind.COLD}
-MAX_ANSWER_DIGITS = MAX_MESSAGE_OCTETS - 150_000
-"""No command of a batch begins after so much was answered: one more response must still fit."""
+ROOM_DIGITS = 150_000
+"""What must be left in a message for another command of a batch to begin: its response."""
 
 
 class Call(Protocol):
-    """Runs a function in the thread of the reader; raises CardUnresponsiveError after a limit."""
+    """Runs a function of one command, with a limit; the card is released where it ends later."""
 
-    async def __call__(self, held: Direct, function: Callable[[], T], /) -> T:
-        """Return the result of the function; the card is released where it comes too late."""
+    async def __call__(
+        self, held: Direct, function: Callable[[], T], steps: Steps | None = None, /
+    ) -> T:
+        """
+        Return the result of the function; what takes many commands tells the steps.
+
+        Raises:
+            CardUnresponsiveError: If it, or one of the steps, took too long.
+        """
         ...
+
+
+class Room(NamedTuple):
+    """
+    What a batch may take.
+
+    No command of it begins later than `batch_s` after the first; `longest` returns how many
+    octets a message to the server may have.
+    """
+
+    batch_s: float
+    longest: Callable[[], int]
 
 
 class Done(NamedTuple):
@@ -64,7 +83,7 @@ class Held:
     Args:
         asked: What was asked for; `keep_s` is what is granted.
         direct: The reader.
-        call: Reaches the thread of the reader.
+        call: Reaches the reader.
     """
 
     def __init__(self, asked: m.Attach, direct: Direct, call: Call) -> None:
@@ -123,17 +142,17 @@ class Attachment(Held):
     Args:
         asked: What was asked for; `keep_s` is what is granted.
         line: The card.
-        call: Reaches the thread of the reader.
-        batch_s: No command of a batch begins later than this after the first.
+        call: Reaches the reader.
+        room: What a batch may take.
     """
 
-    def __init__(self, asked: m.Attach, line: Line, call: Call, *, batch_s: float) -> None:
+    def __init__(self, asked: m.Attach, line: Line, call: Call, room: Room) -> None:
         super().__init__(asked, line.connection, call)
         self.line = line
         self.connection = line.connection
         self._raw_tpdu = asked.raw_tpdu
         self._look_ahead = asked.raw_tpdu and asked.look_ahead
-        self._batch_s = batch_s
+        self._room = room
 
     def attached(self) -> m.AttachAck:
         """Return the answer to `attach`."""
@@ -198,28 +217,35 @@ class Attachment(Held):
             self.in_batch = None
 
     async def _steps(self, asked: m.Batch) -> tuple[m.BatchResp, CardError | None]:
-        results: list[m.StepResult] = []
-        stopped: int | None = None
+        """Run the commands of a batch, all in one call of the thread."""
+        batch, steps = _Batch(), Steps()
         failure: CardError | None = None
-        error: m.Error | None = None
-        deadline = asyncio.get_running_loop().time() + self._batch_s
-        for at, step in enumerate(asked.steps):
-            error = self._broken_off(deadline, results)
-            if error is not None:
-                break
-            try:
-                response, sw = await self._transmit(step.command)
-            except CardError as exc:
-                failure, error = exc, m.error(exc.code, str(exc), outcome=exc.outcome)
-                break
-            results.append(m.StepResult(response=response, sw=sw))
-            if not sw_matches(step.expect, sw):
-                stopped = at
-                break
+        try:
+            await self._call(self.connection, lambda: self._run(asked, batch, steps), steps)
+        except CardError as exc:
+            failure, batch.error = exc, m.error(exc.code, str(exc), outcome=exc.outcome)
         answer = m.BatchResp(
-            id=asked.id, session=self.session, results=tuple(results), stopped=stopped, error=error
+            id=asked.id,
+            session=self.session,
+            results=tuple(batch.results),
+            stopped=batch.stopped,
+            error=batch.error,
         )
         return answer, failure
+
+    def _run(self, asked: m.Batch, batch: "_Batch", steps: Steps) -> None:
+        """Run the commands of a batch in this thread, as far as it goes."""
+        deadline = time.monotonic() + self._room.batch_s
+        for at, step in enumerate(asked.steps):
+            batch.error = self._broken_off(deadline, batch.results)
+            if batch.error is not None:
+                return
+            steps.next()
+            response, sw = self._exchange(step.command)
+            batch.results.append(m.StepResult(response=response, sw=sw))
+            if not sw_matches(step.expect, sw):
+                batch.stopped = at
+                return
 
     async def reset(self, asked: m.ResetReq) -> tuple[m.ResetResp, str | None]:
         """
@@ -278,10 +304,11 @@ class Attachment(Held):
         not_executed = Outcome.NOT_EXECUTED
         if self.cancelled is not None:
             return m.error(ErrorCode.CANCELLED, "The batch was cancelled.", outcome=not_executed)
-        if asyncio.get_running_loop().time() > deadline:
-            why = f"The batch took longer than {self._batch_s:g} s; the rest was not sent."
+        if time.monotonic() > deadline:
+            why = f"The batch took longer than {self._room.batch_s:g} s; the rest was not sent."
             return m.error(ErrorCode.COMMAND_TIMEOUT, why, outcome=not_executed)
-        if sum(2 * len(result.response) + 64 for result in results) > MAX_ANSWER_DIGITS:
+        digits = sum(2 * len(result.response) + 64 for result in results)
+        if digits > self._room.longest() - ROOM_DIGITS:
             why = "The responses of the batch fill a message; the rest was not sent."
             return m.error(ErrorCode.TOO_MANY, why, outcome=not_executed)
         return None
@@ -303,15 +330,25 @@ class Attachment(Held):
 
     async def _transmit(self, command: Octets) -> tuple[Octets, str]:
         _check_apdu(command, raw_tpdu=self._raw_tpdu)
-        answer = await self._call(
-            self.connection,
-            lambda: self.line.transmit(bytes(command), raw_tpdu=self._raw_tpdu),
-        )
+        return await self._call(self.connection, lambda: self._exchange(command))
+
+    def _exchange(self, command: Octets) -> tuple[Octets, str]:
+        """Exchange a command that was checked, in the thread of the reader."""
+        answer = self.line.transmit(bytes(command), raw_tpdu=self._raw_tpdu)
         sw = answer[-2:].hex()
         header, size = command[:4].hex(" "), len(command) - 4
         _log.debug("%s + %d octets -> %s", header, size, sw)
         _log.log(TRAFFIC, "%s -> %s", command, answer.hex())
         return Octets(answer[:-2]), sw
+
+
+class _Batch:
+    """How far a batch came."""
+
+    def __init__(self) -> None:
+        self.results: list[m.StepResult] = []
+        self.stopped: int | None = None
+        self.error: m.Error | None = None
 
 
 def _check_apdu(command: bytes, *, raw_tpdu: bool) -> None:

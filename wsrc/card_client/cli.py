@@ -12,6 +12,7 @@ from wsrc.card_client.agent import Agent
 from wsrc.errors import CardError, ConfigError
 from wsrc.process.descriptors import occupy_standard
 from wsrc.process.logs import set_up
+from wsrc.process.loop import run_main
 from wsrc.process.printable import clean
 from wsrc.process.signals import ENDING, heeded
 from wsrc.readers.base import Source
@@ -51,7 +52,7 @@ def command(settings: CardClientSettings) -> None:
     set_up("traffic" if settings.trace_apdus else settings.log_level)
     if settings.trace_apdus:
         _log.warning("Every APDU is logged in full: keep this log away from others, it has PINs")
-    asyncio.run(_run(Agent(settings, _sources(settings))))
+    run_main(_run(Agent(settings, _sources(settings))))
 
 
 def _sources(settings: CardClientSettings) -> list[Source]:
@@ -83,8 +84,14 @@ async def _run(agent: Agent) -> None:
     loop = asyncio.get_running_loop()
     for number in heeded(*ENDING):
         loop.add_signal_handler(number, stop.set)
-    await agent.run(stop)
-    _log.info("Stopped: all cards are powered off")
+    silent = await agent.run(stop)
+    if silent:
+        _log.warning(
+            "Stopped: the cards in these readers may have power still, for the readers did not "
+            "answer: %s", ", ".join(silent),
+        )  # fmt: skip
+    else:
+        _log.info("Stopped: all cards are powered off")
 
 
 def main() -> None:

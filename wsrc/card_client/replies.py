@@ -3,8 +3,11 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.session import CardEnd, Ended
 
 NO_SESSION = "The card client has no such session."
@@ -19,10 +22,13 @@ class Replies:
 
     Args:
         send: Takes messages for the server, and drops them while there is none.
+
+    `longest` is how many octets a message to the server may have, as it says.
     """
 
     def __init__(self, send: Callable[[m.Message], None]) -> None:
         self.send = send
+        self.longest = MAX_MESSAGE_OCTETS
         self._ended = Ended()
 
     def answer(self, asked: m.Forwarded, end: CardEnd, answer: m.Answer) -> None:
@@ -40,9 +46,25 @@ class Replies:
         """Answer a request that was taken in hand with an error."""
         self.answer(asked, end, _error(asked, code, sentence, outcome))
 
-    def refuse(self, asked: m.Message, code: ErrorCode, sentence: str) -> None:
+    def refuse(
+        self,
+        asked: m.Message,
+        code: ErrorCode,
+        sentence: str,
+        *,
+        retry_after_s: float | None = None,
+    ) -> None:
         """Answer a request that was not taken in hand, and is not to be, with an error."""
-        self.send(_error(asked, code, sentence, Outcome.NOT_EXECUTED))
+        error = _error(asked, code, sentence, Outcome.NOT_EXECUTED)
+        self.send(msgspec.structs.replace(error, retry_after_s=retry_after_s))
+
+    def late(self, asked: m.Forwarded, end: CardEnd) -> None:
+        """Answer a copy of a request that is not to be begun, or not to be answered, any more."""
+        why = (
+            f"Number {asked.seq} was used, and what it was used for is settled: a late copy, or "
+            "another request that needs a higher number."
+        )
+        self.send(_error(asked, ErrorCode.BAD_MESSAGE, why, end.outcome_of(asked)))
 
     def over(self, end: CardEnd, code: ErrorCode, sentence: str, *, tell: bool = True) -> None:
         """Remember how a session ended, and tell the server, unless it asked for that."""

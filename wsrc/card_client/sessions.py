@@ -11,14 +11,14 @@ import msgspec
 
 from wsrc.card.slot import Disposition, Share
 from wsrc.card_client import blocking
-from wsrc.card_client.attachment import Attachment, Held
+from wsrc.card_client.attachment import Attachment, Held, Room
 from wsrc.card_client.identification import Identification
 from wsrc.card_client.inbox import Inbox
 from wsrc.card_client.replies import NO_SESSION, Replies
 from wsrc.card_client.sight import Sight
 from wsrc.card_client.taking import check_reset, resets, take
 from wsrc.card_client.turns import Turns
-from wsrc.card_client.worker import ReaderThread
+from wsrc.card_client.worker import ReaderThread, Steps
 from wsrc.errors import (
     BadApduError,
     CardError,
@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-CLOSE_S = 10.0
-"""Longest power-off."""
+CLOSE_S, LAST_CLOSE_S = 10.0, 2.0
+"""Longest power-off, and the longest of one when the program ends."""
 
 _GONE = "The card that was in {} is not there any more."
 
@@ -69,6 +69,7 @@ class Sessions:
         self.turns = Turns(settings.transaction_wait_s, settings.transaction_idle_s)
         self.inbox = Inbox()
         self.beginning: str | None = None
+        self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._thread = thread
         self._card = card
@@ -118,7 +119,7 @@ class Sessions:
                 self._replies.send(held.attached())
             else:  # the server that asked is lost, and the next one was not told of this session
                 held.end.keep_s = 0.0
-                held.end.disconnected(asyncio.get_running_loop().time())
+                held.end.disconnected(self._loop.time())
         finally:
             self.beginning = None
 
@@ -127,7 +128,8 @@ class Sessions:
             self._check_state(asked)
         sharing = next(iter(self.turns.sessions.values()), None)
         try:
-            held = await take(asked, sharing, self._thread, self._run, self._settings.command_s)
+            room = Room(self._settings.command_s, lambda: self._replies.longest)
+            held = await take(asked, sharing, self._thread, self._run, room)
         except ReaderInUseError as exc:
             raise ReaderInUseError(self._used_elsewhere(), exc.outcome) from exc
         try:
@@ -176,8 +178,8 @@ class Sessions:
     def must_wait(self, asked: m.Forwarded) -> bool:
         """Return whether a request has to wait for the end of another session's transaction."""
         held = self.turns.sessions.get(asked.session or "")
-        copy = held is not None and is_copy(asked, held.end)
-        return not copy and self.turns.must_wait(asked)
+        old = held is not None and held.end.has_seen(asked)
+        return not old and self.turns.must_wait(asked)
 
     async def carry_out(self, asked: m.Forwarded) -> None:
         """Take a request in hand whose turn has come, and answer it; a copy is not carried out."""
@@ -198,9 +200,23 @@ class Sessions:
         except CardError as exc:
             self._replies.fail(asked, current.end, exc.code, str(exc), exc.outcome)
             failure = exc
-        self.turns.used(current.session, asyncio.get_running_loop().time())
+        self.turns.used(current.session, self._loop.time())
         if failure is not None and not isinstance(failure, CardTransmissionError):
             await self._fail(failure)
+
+    def refuse(
+        self,
+        asked: m.Message,
+        code: ErrorCode,
+        sentence: str,
+        *,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Answer a request whose turn did not come, and is not to come, with an error."""
+        held = self.turns.sessions.get(m.session_of(asked) or "")
+        if held is not None and isinstance(asked, m.Forwarded):
+            held.end.refused(asked)
+        self._replies.refuse(asked, code, sentence, retry_after_s=retry_after_s)
 
     def _is_new(self, asked: m.Forwarded, current: Held) -> bool:
         """Return whether a request is to be carried out; deal with one that is not."""
@@ -212,13 +228,15 @@ class Sessions:
         elif verdict is Verdict.WRONG:
             why = "The request has no number, or that of another request of the session."
             self._replies.refuse(asked, ErrorCode.BAD_MESSAGE, why)
+        elif verdict is Verdict.LATE:
+            self._replies.late(asked, current.end)
         return verdict is Verdict.EXECUTE
 
     async def _answer(self, asked: m.Forwarded, current: Held) -> CardError | None:
         """Answer a request; return what went wrong after that."""
         check_reset(current, asked)
         if isinstance(asked, m.BeginTransaction):
-            self.turns.begin(current.session, asyncio.get_running_loop().time())
+            self.turns.begin(current.session, self._loop.time())
             done = m.BeginTransactionAck(id=asked.id, session=current.session)
             self._replies.answer(asked, current.end, done)
             return None
@@ -231,8 +249,10 @@ class Sessions:
         if resets(asked):
             self.turns.were_reset(current.session)
         done = await current.carry_out(asked, self._card.info.name)
+        if resets(asked) or isinstance(asked, m.Reconnect):
+            current.was_reset = False
         if isinstance(asked, m.Reconnect):
-            current.was_reset, current.share = False, asked.share or current.share
+            current.share = asked.share or current.share
         if done.reset is not None:
             self._card.was_reset(done.reset, done.iccid)
         self._replies.answer(asked, current.end, done.answer)
@@ -251,13 +271,13 @@ class Sessions:
 
     async def end_overdue(self) -> None:
         """End what took too long."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         for held in [held for held in self.turns.sessions.values() if held.end.expired(now)]:
             await self._give_up(held)
         for late in self.turns.overdue(now):
             self.inbox.take(late)
             why = "Another user who shares the card had a transaction open for too long."
-            self._replies.refuse(late, ErrorCode.CARD_BUSY, why)
+            self.refuse(late, ErrorCode.CARD_BUSY, why)
         owner = self.turns.end_idle(now)
         if owner is not None:
             _log.warning("Session %s left a transaction open; the card is reset", owner[:8])
@@ -284,17 +304,22 @@ class Sessions:
         reset, iccid = await held.reset(m.ResetReq(session=held.session, kind=kind))
         self._card.was_reset(reset, iccid)
 
-    async def _run(self, held: Direct, function: Callable[[], T]) -> T:
-        return await self._thread.call(
-            function, self._settings.command_s, late=lambda _: held.close()
-        )
+    async def _run(self, held: Direct, function: Callable[[], T], steps: Steps | None = None) -> T:
+        limit_s = self._settings.command_s
+
+        def late(_: object) -> None:
+            held.close()
+
+        if steps is None:
+            return await self._thread.command(function, limit_s, late)
+        return await self._thread.call(function, limit_s, late, steps)
 
     # Without a server
 
     def lost(self) -> None:
         """Note that the server is gone: drop what was not begun, and what is not to be kept."""
         self._losses += 1
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         for request in self.inbox.strike_all_but(m.Detach):
             self.turns.unpark(request)
         for held in self.turns.sessions.values():
@@ -386,21 +411,31 @@ class Sessions:
             _log.info("Session %s on %s ended: %s", held.session[:8], name, sentence)
             self._replies.over(held.end, code, sentence)
 
-    async def power_off(self) -> None:
-        """Strike all sessions and release the card."""
+    async def power_off(self, *, last: bool) -> bool:
+        """
+        Strike all sessions and release the card; return whether it was released.
+
+        Args:
+            last: Whether the program ends, and waits for no reader that hangs.
+        """
+        closed = True
         for held in [*self._loose, *self.turns.clear()[:1]]:
-            await self._close(held.direct)
+            limit_s = LAST_CLOSE_S if last else CLOSE_S
+            closed = await self._close(held.direct, limit_s=limit_s) and closed
+        return closed
 
     async def _fail(self, failure: CardError) -> None:
         await self.end(failure.code, str(failure))
         self._sight.failed(failure)
 
-    async def _close(self, held: Direct, *, eject: bool = False) -> None:
+    async def _close(self, held: Direct, *, eject: bool = False, limit_s: float = CLOSE_S) -> bool:
         """Release the card; one that hangs is reset when it is next connected to."""
         try:
-            await self._thread.call(lambda: held.close(eject=eject), CLOSE_S)
+            await self._thread.call(lambda: held.close(eject=eject), limit_s)
         except CardError as exc:
             _log.warning("%s: the card could not be powered off: %s", self._card.info.name, exc)
+            return False
+        return True
 
 
 def is_copy(asked: m.Forwarded, end: CardEnd) -> bool:

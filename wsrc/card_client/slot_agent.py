@@ -2,33 +2,34 @@
 """One reader and the card in it: what is seen of it, and one thing after the other that is done."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from wsrc.card.slot import Share
 from wsrc.card_client.identification import Identification
 from wsrc.card_client.inbox import MAX_WAITING
-from wsrc.card_client.replies import Replies
+from wsrc.card_client.jobs import Job, Jobs
+from wsrc.card_client.replies import NO_SESSION, Replies
 from wsrc.card_client.sessions import Sessions, is_copy
 from wsrc.card_client.sight import Sight, same_card
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
-from wsrc.readers.base import Reader, Slot, SlotState
+from wsrc.protocol.conversation import SOON_S
+from wsrc.readers.base import Slot, SlotState
 from wsrc.settings.load import CardClientSettings
-
-Job = Callable[[], Coroutine[Any, Any, None]]
 
 
 class SlotAgent:
     """
-    Serves one reader; `info` is what the server is told of it.
+    Serves one reader, in the event loop in which it is made; `info` is what the server is told.
+
+    `powered_off` tells, when `run` has ended, whether the card was.
 
     Args:
         settings: The operator's.
         name: Name of the reader at its source.
         claim: Returns the id on the wire for a stable id and a position; see `ReaderIds`.
-        open_reader: Makes the reader, in the thread that serves it.
+        thread: Of the reader; it is stopped at the end.
         replies: What the server is told.
     """
 
@@ -37,19 +38,22 @@ class SlotAgent:
         settings: CardClientSettings,
         name: str,
         claim: Callable[[str, str], str],
-        open_reader: Callable[[], Reader],
+        thread: ReaderThread,
         replies: Replies,
     ) -> None:
         self._claim = claim
         self._replies = replies
-        self._jobs: asyncio.Queue[Job] = asyncio.Queue()
-        self._thread = ReaderThread(name, open_reader)
+        self._loop = asyncio.get_running_loop()
+        self._jobs = Jobs(self._loop)
+        self._thread = thread
         self._card = Identification(settings, name, self._thread, replies.send)
         self._sight = Sight(self._card)
         self._sessions = Sessions(settings, self._thread, self._card, self._sight, replies)
         self._turns, self._inbox = self._sessions.turns, self._sessions.inbox
         self._to_refresh = False
         self._new_id: str | None = None
+        self._last = False
+        self.powered_off = True
 
     async def run(self) -> None:
         """Serve the reader until cancelled, then power its card off."""
@@ -62,21 +66,17 @@ class SlotAgent:
                 self._take_new_id()
         finally:
             self._sight.close()
-            await self._sessions.power_off()
+            self.powered_off = await self._sessions.power_off(last=self._last)
             self._thread.stop()
 
     async def _next_job(self) -> Job:
         dues = [self._sessions.due()]
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         if not self._turns.sessions:
             retry_s = self._card.retry_s
             dues += [self._sight.quiet.due, None if retry_s is None else now + retry_s]
         due = min((each for each in dues if each is not None), default=None)
-        try:
-            async with asyncio.timeout(None if due is None else max(0.0, due - now)):
-                return await self._jobs.get()
-        except TimeoutError:
-            return self._look_again
+        return await self._jobs.next(due) or self._look_again
 
     async def _take_turns(self) -> None:
         """Do what is due: end what took too long, then go on with who waits."""
@@ -114,7 +114,7 @@ class SlotAgent:
         self._sight.saw(slot, in_session=bool(self._turns.sessions))
         if not self._to_refresh:  # each change of any reader comes here
             self._to_refresh = True
-            self._jobs.put_nowait(self._refresh)
+            self._jobs.put(self._refresh)
 
     async def _refresh(self) -> None:
         self._to_refresh = False
@@ -137,7 +137,7 @@ class SlotAgent:
 
     async def _look_again(self) -> None:
         quiet_due = self._sight.quiet.due
-        quiet = quiet_due is not None and quiet_due <= asyncio.get_running_loop().time()
+        quiet = quiet_due is not None and quiet_due <= self._loop.time()
         wanted = quiet or self._card.retry_s is not None
         if self._sight.present and not self._turns.sessions and wanted:
             await self._sight.identify()
@@ -174,10 +174,15 @@ class SlotAgent:
         async def job() -> None:
             do()
 
-        self._jobs.put_nowait(job)
+        self._jobs.put(job)
 
-    def end_sessions(self, code: ErrorCode, sentence: str) -> None:
-        """End all sessions now, whatever is being done; the owner of `run` cancels it."""
+    def end_sessions(self, code: ErrorCode, sentence: str, *, last: bool = False) -> None:
+        """
+        End all sessions now, whatever is being done; the owner of `run` cancels it.
+
+        With `last` the program ends, and does not wait long for a reader that hangs.
+        """
+        self._last = last
         self._sessions.strike(code, sentence)
         for resume in self._inbox.strike_all_but(m.Detach):
             if isinstance(resume, m.Resume):
@@ -190,7 +195,7 @@ class SlotAgent:
             return
         if self._inbox.full and not isinstance(message, m.Detach | m.Resume):
             why = f"{MAX_WAITING} requests wait for {self.info.name} already."
-            self._replies.refuse(message, ErrorCode.TOO_MANY, why)
+            self._sessions.refuse(message, ErrorCode.TOO_MANY, why, retry_after_s=SOON_S)
             return
         current = self._turns.sessions.get(m.session_of(message) or "")
         if isinstance(message, m.Resume) and self._sessions.may_resume(message):
@@ -199,13 +204,13 @@ class SlotAgent:
         if current is not None and isinstance(message, m.Detach):
             current.break_off()
         self._inbox.put(message)
-        self._jobs.put_nowait(lambda: self._handle(message))
+        self._jobs.put(lambda: self._handle(message))
 
     async def _handle(self, message: m.Message) -> None:
         if not self._inbox.has(message):
             return
         if isinstance(message, m.Forwarded) and self._sessions.must_wait(message):
-            self._turns.park(message, asyncio.get_running_loop().time())
+            self._turns.park(message, self._loop.time())
             return
         self._inbox.take(message)
         match message:
@@ -220,6 +225,9 @@ class SlotAgent:
                 await self._sessions.carry_out(message)
 
     def _cancel(self, message: m.Cancel) -> None:
+        if not self.knows(message.session or ""):
+            self._sessions.refuse(message, ErrorCode.NO_SUCH_SESSION, NO_SESSION)
+            return
         target = self._inbox.target(message)
         current = self._turns.sessions.get(message.session or "")
         in_batch = current is not None and current.in_batch == message.target
@@ -228,7 +236,7 @@ class SlotAgent:
         if target is not None:
             self._inbox.take(target)
             self._turns.unpark(target)
-            self._replies.refuse(target, ErrorCode.CANCELLED, "The request was cancelled.")
+            self._sessions.refuse(target, ErrorCode.CANCELLED, "The request was cancelled.")
         elif current is not None and in_batch:
             current.break_off()
         cancelled = target is not None or in_batch

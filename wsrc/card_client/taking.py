@@ -2,7 +2,7 @@
 """How a session gets a card, and what it may ask for after another session reset it."""
 
 from wsrc.card.slot import Initialization, Share
-from wsrc.card_client.attachment import Attachment, Call, Held
+from wsrc.card_client.attachment import Attachment, Call, Held, Room
 from wsrc.card_client.blocking import Line
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import ErrorCode, RefusedError
@@ -16,7 +16,7 @@ _DESPITE_RESET = (m.ResetReq, m.Reconnect, m.Control, m.GetAttribute, m.SetAttri
 
 
 async def take(
-    asked: m.Attach, sharing: Held | None, thread: ReaderThread, call: Call, batch_s: float
+    asked: m.Attach, sharing: Held | None, thread: ReaderThread, call: Call, room: Room
 ) -> Held:
     """
     Take a card, cold reset, or join those who share it; or take the reader alone.
@@ -26,7 +26,7 @@ async def take(
         sharing: A session that has the card already and shares it.
         thread: The thread of the reader.
         call: How the session reaches it.
-        batch_s: See `Attachment`.
+        room: What a batch may take.
 
     Raises:
         RefusedError: If the card does not run in any of the protocols.
@@ -45,7 +45,7 @@ async def take(
             lambda reader: reader.connect(asked.protocols), ATTACH_S, _close
         )
         line = Line(connection)
-    return Attachment(asked, line, call, batch_s=batch_s)
+    return Attachment(asked, line, call, room)
 
 
 def resets(asked: m.Forwarded) -> bool:

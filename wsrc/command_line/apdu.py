@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from wsrc.card.apdu import Response, describe_sw, parse_command, sw_matches
 from wsrc.card.slot import ResetKind, Share
+from wsrc.command_line.apdu_run import responses
 from wsrc.command_line.holding import Hold, hold_options
 from wsrc.command_line.invocation import (
     Exit,
@@ -81,7 +80,7 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
 
     Each argument is one command in hexadecimal; `-` reads them from standard input, one a line,
     which keeps a PIN out of the list of processes. Others who share the card wait until all are
-    done.
+    done. Where no terminal shows each response as it comes, commands travel in one round trip.
     """
     patterns = _expected(expect)
     octets = list(_commands(commands))
@@ -89,13 +88,10 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     results: list[dict[str, Any]] = []
     call.output.partial["results"] = results
     with call.card(which, wait_s, hold, together=True) as card, call.output.at_risk():
-        for command in octets:
-            response = card.transmit(command)
+        for response in responses(card, octets, patterns, together=not call.output.is_watched):
             results.append(response_document(response))
             if not call.output.as_json:
                 call.output.line(response_line(response))
-            if not sw_matches(patterns, f"{response.sw:04X}"):
-                break
         described = card_document(card.info)
     if call.output.as_json:
         call.output.document({"card": described, "results": results})
@@ -220,6 +216,9 @@ def _typed() -> list[str]:
 @contextmanager
 def _progress(output: Output, total: int) -> Generator[Callable[[], None], None, None]:
     """Show how far a script is, to a person whose terminal does not show its results anyhow."""
+    from rich.console import Console  # noqa: PLC0415 - it takes long to load
+    from rich.progress import Progress  # noqa: PLC0415
+
     console = Console(stderr=True)
     shown = console.is_terminal and not sys.stdout.isatty()
     hidden = output.quiet or output.as_json or not shown

@@ -2,13 +2,16 @@
 """Commands that put a remote card where a program looks for a card: `lpac`, `vpcd`."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
 from wsrc.bridges import lpac as stdio
 from wsrc.bridges.remote.cards import RemoteCards, clients
+from wsrc.bridges.remote.shelf import Place
 from wsrc.bridges.vpcd import PORT, VpcdSlot
 from wsrc.command_line.invocation import (
     MAX_NAMED,
@@ -21,9 +24,14 @@ from wsrc.command_line.invocation import (
     wait_option,
 )
 from wsrc.command_line.program_run import status_of
-from wsrc.errors import AmbiguousCardError
+from wsrc.errors import AmbiguousCardError, ConfigError
+from wsrc.process.loop import run_main
 from wsrc.process.signals import service
 from wsrc.process.texts import heed_mark
+from wsrc.protocol.messages import CardInfo
+from wsrc.readers.pcsc import reader_names
+from wsrc.settings.load import CardClientSettings, load
+from wsrc.settings.programs import host_name, is_loopback
 from wsrc.user_client.naming import Filters, alternatives, describe
 
 
@@ -118,8 +126,9 @@ def vpcd(call: Invocation, which: Filters, host: str, port: int, idle_s: float) 
             require_selection(client, which)
     kinds = {kind: [value] for kind, value in which.items() if isinstance(value, str)}
     cards = RemoteCards(clients(call.settings), alternatives(kinds), call.output.note)
-    slot = VpcdSlot(cards, host, port, idle_s, call.output.note)
-    asyncio.run(_serve_slot(call, cards, slot))
+    is_own = _is_of_this_host if is_loopback(host) else None
+    slot = VpcdSlot(cards, (host, port), idle_s, call.output.note, is_own=is_own)
+    run_main(_serve_slot(call, cards, slot))
 
 
 async def _serve_slot(call: Invocation, cards: RemoteCards, slot: VpcdSlot) -> None:
@@ -129,8 +138,8 @@ async def _serve_slot(call: Invocation, cards: RemoteCards, slot: VpcdSlot) -> N
 
     async def serve() -> None:
         await cards.begun()
-        require_one(cards)
-        if not cards.places:
+        require_one(slot.places)
+        if not slot.places:
             call.output.note("No card is there that matches, so far.")
         await slot.run()
 
@@ -145,14 +154,28 @@ async def _serve_slot(call: Invocation, cards: RemoteCards, slot: VpcdSlot) -> N
             raise group.exceptions[0] from None
 
 
-def require_one(source: RemoteCards) -> None:
+def _is_of_this_host(card: CardInfo) -> bool:
+    """Return whether the PC/SC of this machine has the reader of a card, as far as names tell."""
+    return card.host in _names_of_this_host() and card.reader_name in reader_names()
+
+
+def _names_of_this_host() -> set[str]:
+    """Return what card clients of this machine are called: by default, and by their settings."""
+    names = {host_name()}
+    with suppress(ConfigError):
+        home = {name: text for name, text in os.environ.items() if name == "HOME"}
+        names.add(load(CardClientSettings, home).name)
+    return names
+
+
+def require_one(places: Sequence[Place]) -> None:
     """
     Check that at most one card is selected; one that is absent may come later.
 
     Raises:
         AmbiguousCardError: If there are several.
     """
-    cards = [place.card for place in source.places if place.seen.present]
+    cards = [place.card for place in places if place.seen.present]
     if len(cards) > 1:
         raise AmbiguousCardError(
             f"{len(cards)} cards match; narrow the selection.",

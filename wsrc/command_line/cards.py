@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that look at cards and leave them alone: `list`, `info`, `watch`."""
 
+from typing import TYPE_CHECKING
+
 from wsrc.command_line.invocation import (
     MAX_NAMED,
     Invocation,
@@ -19,9 +21,11 @@ from wsrc.command_line.output import (
 from wsrc.errors import AmbiguousCardError, NoSuchCardError
 from wsrc.protocol.messages import CardInfo, ListCards
 from wsrc.selection import Filter
-from wsrc.user_client.blocking import Client
-from wsrc.user_client.core.feeds import CardEvent
 from wsrc.user_client.naming import Filters, describe
+
+if TYPE_CHECKING:
+    from wsrc.user_client.blocking import Client
+    from wsrc.user_client.core.feeds import CardEvent
 
 
 @user_command(
@@ -73,14 +77,14 @@ def watch(call: Invocation, which: Filters) -> None:
     """
     call.output.endless = True
 
-    def show(client: Client) -> None:
+    def show(client: "Client") -> None:
         for event in client.watch(**which):
             _show(call, event)
 
     call.without_end(show)
 
 
-def _show(call: Invocation, event: CardEvent) -> None:
+def _show(call: Invocation, event: "CardEvent") -> None:
     if call.output.as_json:
         call.output.document({"change": event.change.value, "card": card_document(event.card)})
         return
@@ -90,7 +94,7 @@ def _show(call: Invocation, event: CardEvent) -> None:
     call.output.line(f"{event.change.value:<8} {describe(event.card)}: {state}")
 
 
-def _one(client: Client, which: Filters) -> CardInfo:
+def _one(client: "Client", which: Filters) -> CardInfo:
     cards = Filter(ListCards(**which)).closest(client.list_cards(**which))
     if not cards:
         raise NoSuchCardError(f"No card is there that matches.{hint(client, which)}")

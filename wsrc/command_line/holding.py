@@ -4,13 +4,15 @@
 import functools
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from wsrc.card.slot import CardProtocol, Disposition, Share
 from wsrc.errors import ConnectionLostError
-from wsrc.user_client.blocking import Card
+
+if TYPE_CHECKING:
+    from wsrc.user_client.blocking import Card
 
 RAW = "raw"
 """What `--protocol` calls T=0 blocks that are passed as they are."""
@@ -26,12 +28,12 @@ class Hold(NamedTuple):
     raw_tpdu: bool = False
 
     @contextmanager
-    def of(self, card: Card, *, together: bool = False) -> Generator[Card, None, None]:
+    def of(self, card: "Card", *, together: bool = False) -> Generator["Card", None, None]:
         """
         Use a card in the block and give it back.
 
         For those who share it the card is left as it is. With `together` they wait until the
-        block is over.
+        block is over. The client of the card is closed next, which tells that it was taken back.
         """
         shared = self.share is Share.SHARED
         try:
@@ -43,7 +45,8 @@ class Hold(NamedTuple):
         finally:
             # This ends a transaction too, and does not wait for a command in flight as `end` does.
             with suppress(ConnectionLostError):
-                card.detach(disposition=Disposition.LEAVE if shared else Disposition.RESET)
+                after = Disposition.LEAVE if shared else Disposition.RESET
+                card.detach(disposition=after, wait=False)
 
 
 def hold_options(

@@ -3,7 +3,6 @@
 
 import difflib
 import functools
-import logging
 import os
 import sys
 import time
@@ -11,12 +10,11 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from wsrc.command_line.holding import Hold
-from wsrc.command_line.output import NothingSelectedError, Output
 from wsrc.command_line.script import ScriptError
 from wsrc.errors import (
     BadApduError,
@@ -34,13 +32,14 @@ from wsrc.errors import (
     SessionError,
     WsrcError,
 )
-from wsrc.net.dial import Backoff
 from wsrc.settings.click_options import click_options
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import UserSettings
-from wsrc.user_client.blocking import Card, Client
-from wsrc.user_client.core import connection
 from wsrc.user_client.naming import Filters, describe
+
+if TYPE_CHECKING:
+    from wsrc.command_line.output import Output
+    from wsrc.user_client.blocking import Card, Client
 
 MAX_NAMED, MAX_COMPARED = 10, 1_000
 """Cards that are named to someone whose selection does not decide, and labels compared with it."""
@@ -107,26 +106,31 @@ def exit_status(exc: WsrcError) -> Exit:
 class Invocation:
     """One run of a command: its settings and where its output goes."""
 
-    def __init__(self, settings: UserSettings, output: Output) -> None:
+    def __init__(self, settings: UserSettings, output: "Output") -> None:
         self.settings = settings
         self.output = output
 
-    def client(self) -> Client:
-        """Return a client that is not connected yet."""
+    def client(self) -> "Client":
+        """Return a client that is not connected yet; what it takes to have one is loaded now."""
+        from wsrc.user_client.blocking import Client  # noqa: PLC0415 - help needs no network
+
         return Client.from_settings(self.settings)
 
-    def without_end(self, doing: Callable[[Client], None]) -> None:
+    def without_end(self, doing: "Callable[[Client], None]") -> None:
         """
         Do something with a client, and with another whenever its connection is lost for good.
 
         Raises:
             WsrcError: If there is no first connection, or what is done fails otherwise.
         """
+        from wsrc.net.dial import Backoff  # noqa: PLC0415 - help needs no network
+
         backoff, begun = Backoff(RETRY_MIN_S, RETRY_MAX_S), False
         while True:
             client = self.client()
             try:
                 with client:
+                    client.greeted()
                     begun = True
                     backoff.succeeded()
                     doing(client)
@@ -138,8 +142,8 @@ class Invocation:
             time.sleep(backoff.wait_s())
 
     def select(
-        self, client: Client, which: Filters, wait_s: float, hold: Hold | None = None
-    ) -> Card:
+        self, client: "Client", which: Filters, wait_s: float, hold: Hold | None = None
+    ) -> "Card":
         """Make a card ours, telling the place in the queue; see `aio.Client.select`."""
         require_selection(client, which)
         try:
@@ -155,47 +159,32 @@ class Invocation:
     @contextmanager
     def card(
         self, which: Filters, wait_s: float, hold: Hold, *, together: bool = False
-    ) -> Generator[Card, None, None]:
+    ) -> "Generator[Card, None, None]":
         """Hold a card for the block, by a client of its own; `together` as in `Hold.of`."""
+        from wsrc.command_line.notes import heard  # noqa: PLC0415 - help needs no network
+
         with (
-            _heard(self.output),
+            heard(self.output),
             self.client() as client,
             hold.of(self.select(client, which, wait_s, hold), together=together) as card,
         ):
             yield card
 
 
-class _Notes(logging.Handler):
-    """Shows what a client says of its connection."""
-
-    def __init__(self, output: Output) -> None:
-        super().__init__(logging.INFO)
-        self._output = output
-
-    def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError):
-            self._output.note(record.getMessage())
-
-
-@contextmanager
-def _heard(output: Output) -> Generator[None, None, None]:
-    """Have a person told in the block that the connection is lost, and that it is back."""
-    log, notes = logging.getLogger(connection.__name__), _Notes(output)
-    log.addHandler(notes)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.removeHandler(notes)
-
-
-def require_selection(client: Client, which: Filters) -> None:
+def require_selection(client: "Client", which: Filters, *, several: bool = False) -> None:
     """
     Check that a card is selected.
+
+    Args:
+        client: Lists the cards.
+        which: The selection.
+        several: Whether several may be, or all by `--all`.
 
     Raises:
         RefusedError: If not; the sentence names the cards that there are.
     """
+    from wsrc.command_line.output import NothingSelectedError  # noqa: PLC0415 - help prints none
+
     if which:
         return
     cards = client.list_cards()
@@ -203,12 +192,14 @@ def require_selection(client: Client, which: Filters) -> None:
     if len(cards) > MAX_NAMED:
         named.append(f"and {len(cards) - MAX_NAMED} more")
     there = " These are there:" if cards else " There is none now."
+    what, ways = ("cards", ", or --all for all of them") if several else ("card", "")
     raise NothingSelectedError(
-        "Say which card, with --iccid, --eid, --atr, --reader, --label or --card." + there, named
+        f"Say which {what}, with --iccid, --eid, --atr, --reader, --label or --card{ways}.{there}",
+        named,
     )
 
 
-def hint(client: Client, which: Filters) -> str:
+def hint(client: "Client", which: Filters) -> str:
     """Return what to do where no card matches: the label that is close, if any, and `wsrc list`."""
     wanted, labels = which.get("label") or which.get("any"), dict[str, str]()
     with suppress(WsrcError):
@@ -258,12 +249,14 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--json`, `--quiet` and the settings to a command called with an `Invocation`."""
 
     @click_options(UserSettings)
-    def call(*, settings: UserSettings, output: Output, **options: Any) -> Any:
+    def call(*, settings: UserSettings, output: "Output", **options: Any) -> Any:
         require_files()
         return function(Invocation(settings, output), **options)
 
     @functools.wraps(call)
     def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
+        from wsrc.command_line.output import Output  # noqa: PLC0415 - help prints none of it
+
         output = Output(as_json=as_json, quiet=quiet)
         try:
             status = _finish(output, lambda: call(output=output, **options))
@@ -278,7 +271,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(decorated)
 
 
-def _finish(output: Output, doing: Callable[[], Any]) -> int:
+def _finish(output: "Output", doing: Callable[[], Any]) -> int:
     """Carry out a command and print why it failed."""
     try:
         status: int = doing() or Exit.DONE

@@ -2,14 +2,12 @@
 """What the command `wsrc` prints: text for a person, or JSON for a program."""
 
 import json
+import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from wsrc.card.apdu import Response, describe_sw
 from wsrc.card.atr import read_atr
@@ -59,6 +57,11 @@ class Output:
         self.partial: dict[str, Any] = {}
         self.endless = False
         self._in_doubt = False
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody sees each result as it comes."""
+        return not self.as_json and sys.stdout.isatty()
 
     @contextmanager
     def at_risk(self) -> Generator[None, None, None]:
@@ -110,6 +113,10 @@ class Output:
 
     def grid(self, titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         """Print a table; where a terminal is too narrow for its lines, each row as lines."""
+        from rich import box  # noqa: PLC0415 - it takes long to load
+        from rich.console import Console  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+
         console = Console(markup=False, highlight=False, emoji=False)
         terminal, room = console.is_terminal, console.width
         console.width = _UNBOUNDED
@@ -255,6 +262,8 @@ def error_document(exc: WsrcError) -> dict[str, Any]:
             content |= {"code": "interrupted", "outcome": exc.outcome.value}
         case _:
             pass
+    if exc.retry_after_s is not None:
+        content["retry_after_s"] = exc.retry_after_s
     return content
 
 

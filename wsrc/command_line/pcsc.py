@@ -7,17 +7,24 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsrc.bridges.pcscd.path import MAX_PATH_OCTETS
-from wsrc.bridges.pcscd.server import serving
-from wsrc.bridges.remote.cards import RemoteCards, clients
-from wsrc.command_line.invocation import Invocation, card_options, user_command
+from wsrc.command_line.groups import Leading, shared_options
+from wsrc.command_line.invocation import (
+    Invocation,
+    card_options,
+    require_selection,
+    user_command,
+)
 from wsrc.command_line.program_run import run_program, status_of
+from wsrc.process.loop import run_main
 from wsrc.process.signals import service
 from wsrc.user_client.naming import Filters, alternatives
+
+if TYPE_CHECKING:
+    from wsrc.bridges.remote.cards import RemoteCards
 
 SOCKET_VARIABLE = "PCSCLITE_CSOCK_NAME"
 """Where libpcsclite looks for the path of the socket."""
@@ -33,11 +40,22 @@ connects to it, freshly reset, and given back soon after the last one disconnect
 
 
 def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which cards, each of which may be repeated, to a command."""
+    """
+    Add the options that say which cards, each of which may be repeated, and `--all`, to a command.
+
+    Programs that only look for readers take each card that they find, so all are shown to who asks
+    for all.
+    """
 
     @functools.wraps(function)
-    def run(*args: Any, which: Any, **options: Any) -> Any:
-        return function(*args, wanted=alternatives(which), **options)
+    def run(call: Invocation, *args: Any, which: Any, everything: bool, **options: Any) -> Any:
+        given = {kind: values for kind, values in which.items() if values}
+        if given and everything:
+            raise click.UsageError("--all leaves nothing to choose: give it, or say which cards.")
+        if not given and not everything:
+            with call.client() as client:
+                require_selection(client, {}, several=True)
+        return function(call, *args, wanted=alternatives(given), **options)
 
     decorated = card_options(run)
     parameters: list[click.Option] = getattr(decorated, "__click_params__", [])
@@ -46,7 +64,7 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
             option.multiple = True
             option.default = None
             option.help = f"{option.help} May be given several times."
-    return decorated
+    return click.option("--all", "everything", is_flag=True, help="All cards.")(decorated)
 
 
 def _mode(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
@@ -85,19 +103,24 @@ def serve(call: Invocation, path: Path, mode: int, wanted: list[Filters]) -> Non
     """
     Serve the cards to all programs that use a socket, until SIGINT, SIGTERM or SIGHUP.
 
-    Without an option that says which, all cards are shown. `*` stands for any text.
+    `*` stands for any text where it is said which cards; `--all` shows all of them.
     """
-    asyncio.run(_serve(call, path.absolute(), mode, wanted))
+    run_main(_serve(call, path.absolute(), mode, wanted))
 
 
 async def _serve(call: Invocation, path: Path, mode: int, wanted: list[Filters]) -> None:
+    from wsrc.bridges.pcscd.server import serving  # noqa: PLC0415 - help needs no socket
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     source = _source(call, wanted)
+    shown = Shown(source, call.output.note)
     with service(lambda: loop.call_soon_threadsafe(stop.set)):
-        async with serving(path, source, mode, call.output.note):
+        async with serving(path, source, mode, shown.note), asyncio.TaskGroup() as tasks:
             call.output.note(f"Ready: set {SOCKET_VARIABLE}={path} for programs.")
+            telling = tasks.create_task(shown.tell())
             await stop.wait()
+            telling.cancel()
 
 
 @user_command(
@@ -114,22 +137,24 @@ def run(call: Invocation, command: tuple[str, ...], wanted: list[Filters]) -> in
     """
     Run a program that finds the cards as its PC/SC readers.
 
-    Without an option that says which, all cards are shown. `*` stands for any text.
+    `*` stands for any text where it is said which cards; `--all` shows all of them.
     """
-    return asyncio.run(_run(call, command, wanted))
+    return run_main(_run(call, command, wanted))
 
 
 run.context_settings = {"allow_interspersed_args": False}
 
 
 async def _run(call: Invocation, command: Sequence[str], wanted: list[Filters]) -> int:
+    from wsrc.bridges.pcscd.server import serving  # noqa: PLC0415 - help needs no socket
+
     source = _source(call, wanted)
+    shown = Shown(source, call.output.note)
     with tempfile.TemporaryDirectory(prefix="wsrc-pcsc-", dir=_folder_for_socket()) as folder:
         path = Path(folder) / "pcscd.comm"
-        async with serving(path, source, say=call.output.note) as server:
+        async with serving(path, source, say=shown.note):
             await source.begun()
-            if not server.readers_seen:
-                call.output.note("No card is there that matches, so far.")
+            await shown.tell()
             try:
                 return await run_program(command, os.environ | {SOCKET_VARIABLE: str(path)})
             except OSError as exc:
@@ -137,16 +162,72 @@ async def _run(call: Invocation, command: Sequence[str], wanted: list[Filters]) 
                 return status_of(exc)
 
 
+class Shown:
+    """
+    What a person is told of the cards that programs are shown: one line at the beginning.
+
+    Args:
+        source: The cards.
+        note: Called with a sentence.
+    """
+
+    def __init__(self, source: "RemoteCards", note: Callable[[str], None]) -> None:
+        self._source = source
+        self._note = note
+        self._waiting: list[str] | None = []
+
+    def note(self, sentence: str) -> None:
+        """Pass a sentence on, at the beginning as part of the line."""
+        if self._waiting is None:
+            self._note(sentence)
+        else:
+            self._waiting.append(sentence)
+
+    async def tell(self) -> None:
+        """Write the line, if there is anything to tell, once the first cards are known."""
+        await self._source.looked()
+        first, waiting = self._sentence(), self._waiting or []
+        self._waiting = None
+        if first or waiting:
+            self._note(" ".join([*first, *waiting]))
+
+    def _sentence(self) -> list[str]:
+        there = [place for place in self._source.places if place.seen.present]
+        held = sum(place.seen.others != 0 for place in there)
+        if not there and self._source.reachable:
+            return ["No card is there that matches, so far."]
+        if len(there) <= 1 and not held:
+            return []
+        if len(there) == 1:
+            return ["1 card is shown, which others use."]
+        uses = f", {held} of them in use by others" if held else ""
+        return [f"{len(there)} cards are shown{uses}."]
+
+
 def _folder_for_socket() -> str | None:
     """Return a folder whose name leaves room for that of a socket, as TMPDIR's may not."""
+    from wsrc.bridges.pcscd.path import MAX_PATH_OCTETS  # noqa: PLC0415 - help needs no socket
+
     octets = len(os.fsencode(tempfile.gettempdir()))
     if octets + _SOCKET_NAME_OCTETS <= MAX_PATH_OCTETS:
         return None
     return "/tmp"  # noqa: S108 - the socket is in a folder of its own below it
 
 
-def _source(call: Invocation, wanted: Sequence[Filters]) -> RemoteCards:
+def _source(call: Invocation, wanted: Sequence[Filters]) -> "RemoteCards":
+    from wsrc.bridges.remote.cards import RemoteCards, clients  # noqa: PLC0415 - as above
+
     return RemoteCards(clients(call.settings), wanted, call.output.note)
 
 
-COMMANDS = (serve, run)
+def _nothing_more(**_: object) -> None:
+    """Leave the work to the command within the group."""
+
+
+pcsc = Leading(
+    "pcsc",
+    commands=(serve, run),
+    params=shared_options(),
+    help=HELP,
+    callback=_nothing_more,
+)

@@ -11,59 +11,59 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from click.shell_completion import get_completion_class
 
 from wsrc import __version__
-from wsrc.command_line import pcsc as programs
-from wsrc.command_line.apdu import apdu, reset, script, shell
-from wsrc.command_line.bridges import lpac, vpcd
-from wsrc.command_line.cards import info, list_, watch
-from wsrc.command_line.invocation import Exit, Invocation, common_options, cut_off
-from wsrc.command_line.output import Output
-from wsrc.command_line.readers import readers
-from wsrc.command_line.sample import sample
-from wsrc.command_line.verbs import attribute, control, status
+from wsrc.command_line.completion import PROGRAM
+from wsrc.command_line.groups import Late, Place, shared_options
+from wsrc.command_line.invocation import Exit, cut_off
 from wsrc.process.signals import catch, heeded
-
-PROGRAM = "wsrc"
-
-_COMPLETE = "_WSRC_COMPLETE"
 
 _ENDING = {"SIGTERM": Exit.TERMINATED, "SIGHUP": Exit.HUNG_UP}
 
 
-class Program(click.Group):
-    """A group whose options may also stand before the name of the command."""
+def _place(module: str, name: str, sentence: str) -> Place:
+    return Place(f"wsrc.command_line.{module}", name, sentence)
 
-    _leading: tuple[str, ...] = ()
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep what stands before the name of the command for the command."""
-        given = list(args)
-        rest = super().parse_args(ctx, args)
-        self._leading = tuple(given[: len(given) - len(rest) - 1])
-        return rest
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Pass the options that stood before its name to the command."""
-        name, command, rest = super().resolve_command(ctx, args)
-        takes = command is not None and command not in {completion, sample}
-        return name, command, [*self._leading, *rest] if takes else rest
+COMMANDS = {
+    "list": _place("cards", "list_", "List the cards that are there."),
+    "info": _place("cards", "info", "Show one card and its ATR, without taking it."),
+    "apdu": _place("apdu", "apdu", "Send command APDUs and show the responses."),
+    "reset": _place("apdu", "reset", "Reset a card and show its new ATR."),
+    "script": _place("apdu", "script", "Run a file of command APDUs and check their status words."),
+    "shell": _place("apdu", "shell", "Talk to a card at a prompt."),
+    "watch": _place("cards", "watch", "Show cards as they come, change and go."),
+    "readers": _place("readers", "readers", "Show the readers, empty ones too."),
+    "status": _place(
+        "verbs",
+        "status",
+        "Show what the card host's PC/SC says of a card: reader, state, protocol, ATR.",
+    ),
+    "control": _place(
+        "verbs", "control", "Send a control code to the reader itself and show its answer."
+    ),
+    "attribute": _place("verbs", "attribute", "Show attributes of a reader, or set one."),
+    "pcsc": _place("pcsc", "pcsc", "Give unchanged PC/SC programs cards that are elsewhere."),
+    "lpac": _place("bridges", "lpac", "Run lpac to manage the profiles of an eUICC."),
+    "vpcd": _place(
+        "bridges",
+        "vpcd",
+        "Put a card into the system's pcscd, for programs that use the PC/SC of the system.",
+    ),
+    "completion": _place("completion", "completion", "Print the completion of `wsrc` for a shell."),
+    "sample": _place("sample", "sample", "Print a file to begin with, or which there are."),
+}
+"""Every command; its module is loaded when it is called."""
 
 
 EXITS = "\b\nExit status:\n" + "\n".join(f"  {each.value:>3}  {each.meaning}" for each in Exit)
 
 
-def _nothing(_call: Invocation) -> None:
-    """Stand in for a command where only the options are wanted."""
-
-
 @click.group(
     PROGRAM,
-    cls=Program,
-    params=click.command()(common_options(_nothing)).params,
+    cls=Late,
+    params=shared_options(),
+    places=COMMANDS,
     epilog=f"""\b
 Examples:
   wsrc list
@@ -84,48 +84,6 @@ def program(**_: Any) -> None:
     """
 
 
-@click.command("completion", epilog='\b\nExamples:\n  eval "$(wsrc completion bash)"')
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
-    """Print the completion of `wsrc` for a shell."""
-    kind = get_completion_class(shell)
-    assert kind is not None
-    click.echo(kind(program, {}, PROGRAM, _COMPLETE).source())
-
-
-def _nothing_more(**_: object) -> None:
-    """Leave the work to the command within the group."""
-
-
-pcsc = Program(
-    "pcsc",
-    commands=programs.COMMANDS,
-    params=click.command()(common_options(_nothing)).params,
-    help=programs.HELP,
-    callback=_nothing_more,
-)
-
-for _command in (
-    list_,
-    info,
-    apdu,
-    reset,
-    script,
-    shell,
-    watch,
-    readers,
-    status,
-    control,
-    attribute,
-    pcsc,
-    lpac,
-    vpcd,
-    completion,
-    sample,
-):
-    program.add_command(_command)
-
-
 def run(arguments: list[str]) -> int:
     """Run the command and return its exit status; nothing but a bug ends in a traceback."""
     try:
@@ -141,6 +99,8 @@ def run(arguments: list[str]) -> int:
 def _wrong_usage(exc: click.ClickException, arguments: Sequence[str]) -> int:
     try:
         if "--json" in itertools.takewhile(lambda argument: argument != "--", arguments):
+            from wsrc.command_line.output import Output  # noqa: PLC0415 - help prints none of it
+
             Output(as_json=True).wrong_usage(exc.format_message(), Exit.USAGE)
         exc.show()
     except OSError as failed:

@@ -4,6 +4,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -31,19 +33,31 @@ async def run_program(command: Sequence[str], environment: Mapping[str, str]) ->
     forwarding = _Forwarding()
     catch(numbers, lambda number: loop.call_soon_threadsafe(forwarding.take, number))
     try:
-        process = await asyncio.create_subprocess_exec(*command, env=dict(environment))
+        # Not by the loop: uvloop's has no program ignore what our parent had us ignore.
+        process = subprocess.Popen(command, env=dict(environment))  # noqa: ASYNC220, S603
         forwarding.begin(process)
         return await _end_of(process)
     finally:
         ignore(numbers)
 
 
-async def _end_of(process: asyncio.subprocess.Process) -> int:
+async def _end_of(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of a program, in a thread that ends with it; return its exit status."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def wait() -> None:
+        process.wait()
+        with suppress(RuntimeError):  # the loop has ended, so nobody wants to know
+            loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=wait, name="program", daemon=True).start()
     try:
-        status = await process.wait()
+        await ended.wait()
     except asyncio.CancelledError:
         _send(process, signal.SIGTERM)
         raise
+    status: int = process.returncode
     return status if status >= 0 else 128 - status
 
 
@@ -57,9 +71,9 @@ class _Forwarding:
 
     def __init__(self) -> None:
         self._early: list[signal.Signals] = []
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def begin(self, process: asyncio.subprocess.Process) -> None:
+    def begin(self, process: subprocess.Popen[bytes]) -> None:
         """Send signals to this program from now on, and those that came before."""
         self._process = process
         for number in self._early:
@@ -73,7 +87,7 @@ class _Forwarding:
             _send(self._process, number)
 
 
-def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def _send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     """
     Send a signal to a program that runs.
 

@@ -2,7 +2,7 @@
 """The command `readers`: which readers there are, and what happens to them."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,8 +11,10 @@ from wsrc.errors import LocalProtocolError
 from wsrc.protocol.codec import encode
 from wsrc.protocol.messages import Message, ReaderView, list_change, state_change
 from wsrc.protocol.reader_events import status_of
-from wsrc.user_client.blocking import Client
-from wsrc.user_client.core.feeds import ReaderNews, ReaderSnapshot
+
+if TYPE_CHECKING:
+    from wsrc.user_client.blocking import Client
+    from wsrc.user_client.core.feeds import ReaderNews, ReaderSnapshot
 
 
 @user_command(
@@ -45,7 +47,7 @@ def readers(call: Invocation, *, watch: bool, json_rpc: bool) -> None:
             _show_all(call, client.list_readers())
 
 
-def _watch(call: Invocation, client: Client, *, json_rpc: bool) -> None:
+def _watch(call: Invocation, client: "Client", *, json_rpc: bool) -> None:
     if json_rpc:
         _print_messages(call, client.watch_reader_notifications())
         return
@@ -75,7 +77,7 @@ def _print_messages(call: Invocation, messages: Iterable[Message]) -> None:
         call.output.message(encode(message))
 
 
-def _show_all(call: Invocation, snapshot: ReaderSnapshot) -> None:
+def _show_all(call: Invocation, snapshot: "ReaderSnapshot") -> None:
     if call.output.as_json:
         call.output.document(_snapshot_document(snapshot))
     elif snapshot.readers:
@@ -87,14 +89,16 @@ def _show_all(call: Invocation, snapshot: ReaderSnapshot) -> None:
         call.output.note("No reader is there.")
 
 
-def _snapshot_document(snapshot: ReaderSnapshot) -> dict[str, Any]:
+def _snapshot_document(snapshot: "ReaderSnapshot") -> dict[str, Any]:
     return {
         **snapshot.mark._asdict(),
         "readers": [reader_document(reader) for reader in snapshot.readers],
     }
 
 
-def _show(call: Invocation, news: ReaderNews) -> None:
+def _show(call: Invocation, news: "ReaderNews") -> None:
+    from wsrc.user_client.core.feeds import ReaderSnapshot  # noqa: PLC0415 - help needs no network
+
     if isinstance(news, ReaderSnapshot):
         if call.output.as_json:
             call.output.document(_snapshot_document(news))

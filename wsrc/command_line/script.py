@@ -17,13 +17,12 @@ from wsrc.card.apdu import parse_command
 from wsrc.card.slot import ResetKind
 from wsrc.errors import BadApduError, BadHexError, ErrorCode, WsrcError
 from wsrc.octets import Octets, from_person
-from wsrc.protocol.messages import MAX_BATCH
 
 DEFAULT_EXPECT: tuple[str, ...] = ("9000",)
 """What is expected before the first `!expect`."""
 
-MAX_BATCH_DIGITS = 400_000
-"""Hexadecimal digits of a batch and of what it may answer; a message has room for twice that."""
+_PART_OF_A_MESSAGE = 0.4
+"""Of a message, what hexadecimal digits of a batch, and of what it may answer, take at most."""
 
 _PATTERN = re.compile(r"[0-9a-f][0-9a-fx]{3}|xxxx")
 
@@ -102,13 +101,22 @@ def parse_expect(text: str) -> tuple[str, ...]:
     return patterns
 
 
-def batches(items: Sequence[Item]) -> Iterator[ScriptReset | list[ScriptCommand]]:
-    """Put commands that follow one another together, as many as one message carries."""
+def batches(
+    items: Sequence[Item], most: int, octets: int
+) -> Iterator[ScriptReset | list[ScriptCommand]]:
+    """
+    Put commands that follow one another together, as many as one message carries.
+
+    Args:
+        items: The script.
+        most: Commands that the server takes in a message.
+        octets: Those of the longest message.
+    """
     batch: list[ScriptCommand] = []
     digits = 0
     for item in items:
         size = _digits(item.command) if isinstance(item, ScriptCommand) else 0
-        full = len(batch) == MAX_BATCH or digits + size > MAX_BATCH_DIGITS
+        full = len(batch) == most or digits + size > octets * _PART_OF_A_MESSAGE
         if batch and (full or isinstance(item, ScriptReset)):
             yield batch
             batch, digits = [], 0

@@ -2,14 +2,16 @@
 """Run a script on a card: one round trip for each batch of commands."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from wsrc.card.apdu import Response, sw_matches
 from wsrc.card.slot import ResetKind
 from wsrc.command_line.script import Item, ScriptCommand, ScriptReset, batches
 from wsrc.errors import WsrcError
 from wsrc.protocol.messages import Step
-from wsrc.user_client.card import BatchResult
+
+if TYPE_CHECKING:
+    from wsrc.user_client.card import BatchLimits, BatchResult
 
 
 class Answered(NamedTuple):
@@ -45,7 +47,12 @@ Event = Answered | WasReset | Unanswered
 class ScriptCard(Protocol):
     """What a script needs of a card."""
 
-    def batch(self, steps: Sequence[Step | bytes]) -> BatchResult:
+    @property
+    def batch_limits(self) -> "BatchLimits":
+        """See `blocking.Card.batch_limits`."""
+        ...
+
+    def batch(self, steps: Sequence[Step | bytes]) -> "BatchResult":
         """See `blocking.Card.batch`."""
         ...
 
@@ -60,12 +67,20 @@ def run(card: ScriptCard, items: Sequence[Item], *, keep_going: bool = False) ->
 
     It ends after the first status word that is not as expected, unless `keep_going`, and after
     the first command that is not answered.
+
+    Raises:
+        WsrcError: If nothing is known of a batch; it names the lines of it.
     """
-    for part in batches(items):
+    most, octets = card.batch_limits
+    for part in batches(items, most, octets):
         if isinstance(part, ScriptReset):
             yield WasReset(part.line, card.reset(part.kind))
             continue
-        result = card.batch([_step(command, keep_going) for command in part])
+        try:
+            result = card.batch([_step(command, keep_going) for command in part])
+        except WsrcError as exc:
+            exc.args = (f"{_lines(part)}: {exc}",)
+            raise
         for command, response in zip(part, result.results, strict=False):
             answered = Answered(command.line, response, command.expect)
             yield answered
@@ -75,6 +90,11 @@ def run(card: ScriptCard, items: Sequence[Item], *, keep_going: bool = False) ->
             at = min(len(result.results), len(part) - 1)
             yield Unanswered(part[at].line, result.error)
             return
+
+
+def _lines(part: Sequence[ScriptCommand]) -> str:
+    first, last = part[0].line, part[-1].line
+    return f"Line {first}" if first == last else f"Lines {first} to {last}"
 
 
 def _step(command: ScriptCommand, keep_going: bool) -> Step:

@@ -2,13 +2,15 @@
 """What the prompt can ask beside command APDUs and resets: the other verbs of PC/SC."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from wsrc.card.slot import Disposition, Initialization
 from wsrc.command_line import verb_output as verbs
 from wsrc.command_line.output import Output, atr_document
 from wsrc.errors import LocalProtocolError
-from wsrc.user_client.card import Status
+
+if TYPE_CHECKING:
+    from wsrc.user_client.card import Status
 
 HELP = """\
 begin               hold a shared card alone: the others wait
@@ -35,7 +37,7 @@ class VerbCard(Protocol):
         """Return the ATR."""
         ...
 
-    def status(self) -> Status:
+    def status(self) -> "Status":
         """Return the status."""
         ...
 

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a person types and is shown of control numbers, attributes and the status of a card."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsrc.card.pcsc_numbers import ATTRIBUTES, attribute_name, control_number
 from wsrc.errors import BadHexError, ErrorCode, LocalProtocolError, RefusedError
 from wsrc.octets import Octets, from_person
-from wsrc.user_client.blocking import Card
-from wsrc.user_client.card import Status
+
+if TYPE_CHECKING:
+    from wsrc.user_client.blocking import Card
+    from wsrc.user_client.card import Status
 
 _PREFIX = "scard_attr_"
 
 
-def status_lines(status: Status) -> list[str]:
+def status_lines(status: "Status") -> list[str]:
     """Return the lines for what PC/SC says of a card."""
     lines = [
         ("Reader", status.reader_name),
@@ -23,7 +25,7 @@ def status_lines(status: Status) -> list[str]:
     return [f"{title:<13}{text}" for title, text in lines]
 
 
-def status_document(status: Status) -> dict[str, Any]:
+def status_document(status: "Status") -> dict[str, Any]:
     """Return what PC/SC says of a card as JSON values."""
     return {
         "reader_name": status.reader_name,
@@ -92,7 +94,7 @@ def value_text(value: bytes) -> str:
     return f"{value.hex()}  {text.decode('ascii')}" if readable else value.hex()
 
 
-def attributes_of(card: Card) -> dict[str, bytes]:
+def attributes_of(card: "Card") -> dict[str, bytes]:
     """Return all attributes that a reader has, by name."""
     values: dict[str, bytes] = {}
     for name in ATTRIBUTES:

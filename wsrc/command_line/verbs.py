@@ -4,6 +4,7 @@
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,8 +21,10 @@ from wsrc.command_line.invocation import (
 from wsrc.command_line.output import card_document
 from wsrc.errors import LocalProtocolError, NoSuchCardError
 from wsrc.process.texts import heed_mark
-from wsrc.user_client.blocking import Card
 from wsrc.user_client.naming import Filters
+
+if TYPE_CHECKING:
+    from wsrc.user_client.blocking import Card
 
 
 @user_command(
@@ -133,7 +136,7 @@ def _typed() -> str:
 @contextmanager
 def _reader(
     call: Invocation, which: Filters, wait_s: float, hold: Hold
-) -> Generator[Card, None, None]:
+) -> "Generator[Card, None, None]":
     """Hold a card; a refusal says how a reader without one is asked."""
     try:
         with call.card(which, wait_s, hold) as card, call.output.at_risk():

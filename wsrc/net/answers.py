@@ -39,6 +39,8 @@ def explain_handshake(exc: aiohttp.WSServerHandshakeError, url: str) -> str:
 
 
 _OF_WSRC = {
+    400: "a WSRC server answers, but takes none of the WebSocket subprotocols that are offered "
+    "(HTTP status {status}); use versions of both programs that belong together.",
     426: "a WSRC server answers, but a proxy before it does not pass the upgrade to WebSocket on "
     "(HTTP status {status}); see `wsrc sample nginx`.",
     503: "the server is full: it has all the peers that it may have (HTTP status {status}); try "
@@ -66,6 +68,14 @@ _OF_ANY = (
     "a server answers, but not as a WSRC server (HTTP status {status}); check the port and the "
     "path."
 )
+
+
+def retry_after(exc: BaseException) -> float | None:
+    """Return after how many seconds whoever answered wants to be asked again, if told so."""
+    if not isinstance(exc, aiohttp.WSServerHandshakeError) or exc.headers is None:
+        return None
+    said = exc.headers.get("Retry-After", "").strip()
+    return float(said) if said.isascii() and said.isdigit() and len(said) < 10 else None
 
 
 def explain_proxy(exc: BaseException, proxy: Proxy) -> str | None:

@@ -3,19 +3,25 @@
 
 import asyncio
 import base64
+import os
 import random
 import ssl
 from asyncio.trsock import TransportSocket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from wsrc.errors import ConnectionLostError
+from wsrc.net.answers import retry_after
+from wsrc.net.masks import ClientSocket
+from wsrc.net.outbox import CLOSE_S, FLUSH_S, READ_LIMIT
 from wsrc.net.proxy import Proxy, proxy_for
-from wsrc.net.tls import RedirectedError, explain
-from wsrc.net.websocket import CLOSE_S, FLUSH_S, READ_LIMIT, Link
+from wsrc.net.tls import RedirectedError, client_context, explain
+from wsrc.net.websocket import Link
+from wsrc.protocol.conversation import SUBPROTOCOL
 from wsrc.settings.address import Address, Login
 
 _TIMEOUT = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)  # pyright: ignore[reportCallIssue]  # attrs-like
@@ -23,8 +29,11 @@ _TIMEOUT = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)  # pyright: ignore[reportCa
 _CLOSED_S = 0.5
 """How long to wait for the end of TLS; a peer that is gone does not answer it."""
 
+_BROKEN_S = 0.1
+"""How long to wait for a socket whose connection was broken."""
+
 _STEP_S = 0.001
-"""How often a socket is polled for its end; there is no other way to learn of it."""
+"""How often it is looked whether a socket is closed; there is no other way to learn of it."""
 
 
 @asynccontextmanager
@@ -48,41 +57,87 @@ async def dial(
     """
     address = Address(url)
     proxy = proxy_for(address)
-    async with _http() as http:
+    async with _http(proxy) as http:
+        socket = await _connected(http, address, proxy, context, connect_s, ping_s)
+        is_open = _openness(socket.transport)
         try:
-            async with asyncio.timeout(connect_s):
-                socket = await http.ws_connect(
-                    **_way(address, proxy),
-                    ssl=context if context is not None else True,
-                    heartbeat=ping_s,
-                    max_msg_size=READ_LIMIT,
-                    timeout=_TIMEOUT,
-                    decode_text=False,
-                )
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
-            raise ConnectionLostError(explain(exc, address, proxy)) from exc
-        assert isinstance(socket, _Socket)
-        beneath: object = socket.get_extra_info("socket")
-        try:
-            async with _writing(Link(socket, socket.transport, longest=longest)) as link:
+            agreed = socket.chosen == SUBPROTOCOL
+            made = Link(socket, socket.transport, longest=longest, agreed=agreed)
+            async with _writing(made) as link:
                 yield link
         finally:
-            await _closed(beneath)
+            await _closed(socket.transport, is_open)
 
 
-def _http() -> aiohttp.ClientSession:
+async def _connected(  # noqa: PLR0913, PLR0917 - what `dial` has
+    http: aiohttp.ClientSession,
+    address: Address,
+    proxy: Proxy | None,
+    context: ssl.SSLContext | None,
+    connect_s: float,
+    ping_s: float,
+) -> "_Socket":
+    """Return the WebSocket of a server, which speaks our protocol or does not say which."""
+    try:
+        async with asyncio.timeout(connect_s):
+            socket = await http.ws_connect(
+                **_way(address, proxy),
+                ssl=context if context is not None else True,
+                heartbeat=ping_s,
+                max_msg_size=READ_LIMIT,
+                timeout=_TIMEOUT,
+                decode_text=False,
+                protocols=(SUBPROTOCOL,),
+            )
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
+        lost = ConnectionLostError(explain(exc, address, proxy))
+        lost.retry_after_s = retry_after(exc)
+        raise lost from exc
+    assert isinstance(socket, _Socket)
+    if socket.chosen not in {None, SUBPROTOCOL}:
+        is_open = _openness(socket.transport)
+        await socket.close()
+        await _closed(socket.transport, is_open)
+        raise ConnectionLostError(
+            f"{address}: this is no WSRC server: it speaks {str(socket.chosen)[:40]!r}, which we "
+            "did not offer (RFC 6455 section 4.1); check the port and the path."
+        )
+    return socket
+
+
+def _http(proxy: Proxy | None) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
+        connector=_Connector(proxy),
         ws_response_class=_Socket,  # type: ignore[arg-type]  # its texts stay octets
         trace_configs=[_no_redirects()],
     )
 
 
-class _Socket(aiohttp.ClientWebSocketResponse[bool]):
+class _Connector(aiohttp.TCPConnector):
+    """
+    Checks the certificate of a proxy by the CAs of this host.
+
+    aiohttp has one context for the proxy and for the server behind it, whose CA may be its own.
+    """
+
+    def __init__(self, proxy: Proxy | None) -> None:
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]  # of aiohttp
+        self._proxy = proxy
+
+    def _get_ssl_context(self, req: Any) -> ssl.SSLContext | None:
+        proxy = self._proxy
+        if proxy is not None and req.proxy is None and req.url.origin() == URL(proxy.url):
+            return client_context() if req.is_ssl() else None
+        return super()._get_ssl_context(req)
+
+
+class _Socket(ClientSocket):
     """A WebSocket that knows its transport."""
 
     def __init__(self, reader: Any, writer: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(reader, writer, *args, **kwargs)
         self.transport: asyncio.Transport = writer.transport
+        self.chosen: str | None = args[1].headers.get("Sec-WebSocket-Protocol")
 
 
 def _no_redirects() -> aiohttp.TraceConfig:
@@ -136,13 +191,40 @@ async def _writing(link: Link) -> AsyncGenerator[Link]:
         raise
 
 
-async def _closed(beneath: object) -> None:
-    """Wait for the end of TLS, so that the loop does not end before it and leave a socket open."""
-    deadline = asyncio.get_running_loop().time() + _CLOSED_S
-    while isinstance(beneath, TransportSocket) and beneath.fileno() != -1:
-        if asyncio.get_running_loop().time() > deadline:
+def _openness(transport: asyncio.Transport) -> Callable[[], bool]:
+    """Return what tells whether the socket of a connection is open still."""
+    beneath: Any = transport.get_extra_info("socket")
+    if isinstance(beneath, TransportSocket):
+        return lambda: beneath.fileno() != -1
+    # Those of uvloop keep their number when they are closed.
+    number: int = beneath.fileno()
+    inode = os.fstat(number).st_ino
+
+    def is_open() -> bool:
+        try:
+            return os.fstat(number).st_ino == inode
+        except OSError:
+            return False
+
+    return is_open
+
+
+async def _closed(transport: asyncio.Transport, is_open: Callable[[], bool]) -> None:
+    """
+    Wait for the end of TLS, so that the loop does not end before it and leave a socket open.
+
+    A peer that does not end it is not waited for, and its connection is broken.
+    """
+    loop = asyncio.get_running_loop()
+    for limit_s in (_CLOSED_S, _BROKEN_S):
+        deadline = loop.time() + limit_s
+        while is_open():
+            if loop.time() > deadline:
+                break
+            await asyncio.sleep(_STEP_S)
+        else:
             return
-        await asyncio.sleep(_STEP_S)
+        transport.abort()
 
 
 class Backoff:
@@ -153,11 +235,17 @@ class Backoff:
         self._most_s = most_s
         self._next_s = least_s
 
-    def wait_s(self) -> float:
-        """Return the next wait: between half and all of the step that is due."""
+    def wait_s(self, at_least: float | None = None) -> float:
+        """
+        Return the next wait: between half and all of the step that is due.
+
+        Args:
+            at_least: For how long the server wants nobody, which counts up to `most_s`.
+        """
         step = self._next_s
         self._next_s = min(2 * step, self._most_s)
-        return step * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
+        wait_s = step * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
+        return max(wait_s, min(at_least or 0.0, self._most_s))
 
     def succeeded(self) -> None:
         """Begin again with the shortest wait."""

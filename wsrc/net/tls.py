@@ -20,6 +20,7 @@ _TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Forward secrecy and authenticated encryption only (RFC 9325 section 4.2)."""
 
 _EXPIRED, _NOT_YET_VALID, _HOST_MISMATCH, _IP_MISMATCH = 10, 9, 62, 64
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 _UNKNOWN_CA = frozenset({2, 18, 19, 20, 21})
 """X509_V_ERR_… of OpenSSL: no issuer found, or a self-signed certificate."""
 
@@ -89,7 +90,9 @@ def context_for(url: str, ca: Path | None = None) -> ssl.SSLContext | None:
 
 def explain(exc: BaseException, url: str, proxy: Proxy | None = None) -> str:
     """Return why a server could not be reached, through a proxy or not, and what to do."""
-    said = explain_proxy(exc, proxy) if proxy is not None else None
+    said = None
+    if proxy is not None:
+        said = _explain_tls_of_proxy(exc, proxy) or explain_proxy(exc, proxy)
     return f"{url}: {said or _explain(exc, url, urlsplit(url).hostname or url)}"
 
 
@@ -98,6 +101,7 @@ def _explain(exc: BaseException, url: str, host: str) -> str:
         exc = exc.certificate_error
     elif isinstance(exc, aiohttp.ClientConnectorError):
         exc = exc.os_error
+    exc = _beneath(exc)
     match exc:
         case ssl.SSLCertVerificationError():
             why = _explain_certificate(exc, host)
@@ -114,6 +118,20 @@ def _explain(exc: BaseException, url: str, host: str) -> str:
         case _:
             why = _explain_network(exc, host)
     return why
+
+
+def _beneath(exc: BaseException) -> BaseException:
+    """
+    Return what failed of TLS where an error was made of another of the loop's.
+
+    asyncio before Python 3.11.8 and 3.12.2 fails to break off TLS within TLS.
+    """
+    within: BaseException | None = exc
+    while within is not None:
+        if isinstance(within, ssl.SSLError):
+            return within
+        within = within.__cause__ or within.__context__
+    return exc
 
 
 class RedirectedError(aiohttp.ClientError):
@@ -169,26 +187,47 @@ def _wrong_pair(cert: Path, key: Path, exc: ssl.SSLError) -> ConfigError:
     )
 
 
-def _explain_certificate(exc: ssl.SSLCertVerificationError, host: str) -> str:
+def _explain_tls_of_proxy(exc: BaseException, proxy: Proxy) -> str | None:
+    """Say why TLS with the proxy failed; None where that is not what failed."""
+    if not isinstance(exc, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError)):
+        return None
+    host = urlsplit(proxy.url).hostname or ""
+    if exc.host != host or f":{exc.port}" != proxy.place[-len(f":{exc.port}") :]:
+        return None
+    who = f"the proxy {proxy.place}, which {proxy.variable} names,"
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        if not isinstance(exc.certificate_error, ssl.SSLCertVerificationError):
+            return f"{who} has no acceptable certificate: {exc.certificate_error}."
+        whose = f"the certificate of {who}"
+        trust = "have this host trust its CA, or name the file of that in SSL_CERT_FILE."
+        return _explain_certificate(exc.certificate_error, host, whose, trust)
+    if isinstance(exc.os_error, ssl.SSLError) and exc.os_error.reason in _NO_TLS:
+        return f"{who} does not speak TLS on this port; write http:// there if that is meant."
+    return f"TLS with {who} failed: {exc.os_error.strerror or exc.os_error}."
+
+
+def _explain_certificate(
+    exc: ssl.SSLCertVerificationError,
+    host: str,
+    whose: str = "the server's certificate",
+    trust: str = "give the PEM file of its CA with --tls-ca.",
+) -> str:
     if exc.verify_code == _EXPIRED:
-        return "the server's certificate has expired; its operator must renew it."
+        return f"{whose} has expired; its operator must renew it."
     if exc.verify_code == _NOT_YET_VALID:
-        return "the server's certificate is not valid yet; check the clocks of both hosts."
+        return f"{whose} is not valid yet; check the clocks of both hosts."
     if exc.verify_code in {_HOST_MISMATCH, _IP_MISMATCH}:
         return (
-            f"the server's certificate is not for {host}; use the name that it was made for, or "
+            f"{whose} is not for {host}; use the name that it was made for, or "
             "make one that has this name."
         )
     if exc.verify_code in _UNKNOWN_CA:
-        return (
-            "the server's certificate is not signed by a CA that is trusted here; give the PEM "
-            "file of its CA with --tls-ca."
-        )
-    return f"the server's certificate is not acceptable: {exc.verify_message}."
+        return f"{whose} is not signed by a CA that is trusted here; {trust}"
+    return f"{whose} is not acceptable: {exc.verify_message}."
 
 
 def _explain_tls(exc: ssl.SSLError) -> str:
-    if exc.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}:
+    if exc.reason in _NO_TLS:
         return "the server does not speak TLS on this port; use ws:// if that is meant."
     if exc.reason in {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"}:
         return "the server and this program have no TLS version in common."

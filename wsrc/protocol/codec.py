@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages to and from JSON text."""
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import msgspec
 
@@ -13,7 +13,9 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.octets import Octets, from_wire
-from wsrc.protocol.messages import AnyMessage, Message
+from wsrc.protocol.fields import Whole
+from wsrc.protocol.later import plain, refused_field, taken
+from wsrc.protocol.messages import AnyMessage, CardInfo, Message, ReaderView, session_of
 from wsrc.protocol.reader_events import NOTIFICATIONS
 
 MAX_MESSAGE_OCTETS = 1 << 20
@@ -26,17 +28,25 @@ BY_TAG: dict[str, type[Message]] = {
 
 
 class UnreadableError(WsrcError):
-    """A message that cannot be acted on but can be answered; `id` is that of the request."""
+    """
+    A message that cannot be acted on but can be answered.
 
-    def __init__(self, code: ErrorCode, sentence: str, id_: int | None) -> None:
+    `id` and `session` are those of the request; `session` is there only where it is said that the
+    request was not executed.
+    """
+
+    def __init__(
+        self, code: ErrorCode, sentence: str, id_: int | None, session: str | None = None
+    ) -> None:
         super().__init__(sentence)
         self.code = code
         self.id = id_
+        self.session = session
 
 
 class _Envelope(msgspec.Struct):
     msg_type: str
-    id: int | None = None
+    id: Whole | None = None
 
 
 class _Notification(msgspec.Struct):
@@ -58,12 +68,7 @@ def _decode_octets(kind: type, value: Any) -> Octets:
 
 _encoder = msgspec.json.Encoder(enc_hook=_encode_octets)
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AnyMessage, dec_hook=_decode_octets)
-_envelope_decoder = msgspec.json.Decoder(_Envelope)
-_any_decoder = msgspec.json.Decoder()
-_event_decoder = msgspec.json.Decoder(_Notification)
-_notification_decoders = {
-    event: msgspec.json.Decoder(kind) for event, kind in NOTIFICATIONS.items()
-}
+_any_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
 def tag_of(message: Message) -> str:
@@ -71,8 +76,8 @@ def tag_of(message: Message) -> str:
     return str(message.__struct_config__.tag or getattr(message, "event", None))
 
 
-def encode(message: Message) -> bytes:
-    """Return the JSON text of a message, in UTF-8."""
+def encode(message: Message | CardInfo | ReaderView) -> bytes:
+    """Return the JSON text of a message, or of a part of one, in UTF-8."""
     return _encoder.encode(message)
 
 
@@ -85,13 +90,16 @@ def check(message: Message) -> None:
     """
     tag = tag_of(message)
     try:
-        _decoder.decode(encode(message))
+        read: Message = _decoder.decode(encode(message))
     except UnicodeEncodeError as exc:
         raise LocalProtocolError(f"A text for {tag!r} cannot be written in UTF-8.") from exc
     except msgspec.DecodeError as exc:
-        raise LocalProtocolError(f"Invalid {tag!r} request: {_explain(exc)}.") from exc
+        raise LocalProtocolError(f"Invalid {tag!r} request: {exc}.") from exc
     except NotImplementedError as exc:
         raise LocalProtocolError(f"Invalid {tag!r} request: {exc} has no form in it.") from exc
+    wrong = refused_field(read)
+    if wrong is not None:
+        raise LocalProtocolError(f"Invalid {tag!r} request: there is no such {wrong!r}.")
 
 
 def decode(text: bytes | str) -> Message:
@@ -99,34 +107,57 @@ def decode(text: bytes | str) -> Message:
     Read one message, or one notification of `reader_events`, which has no `msg_type`.
 
     Raises:
-        UnreadableError: If `msg_type` is unknown, or octets are not hexadecimal digits; the
-            connection goes on.
+        UnreadableError: If `msg_type` or `event` is unknown, octets are not hexadecimal digits, or
+            a request has a word that this version does not know; the connection goes on.
         RemoteProtocolError: If the text is no JSON object with a `msg_type`, or a field that
             must be there is missing or has another type; the connection is closed.
     """
     try:
-        message: Message = _decoder.decode(text)
-    except BadHexError as exc:
-        envelope = _envelope(text)
-        raise UnreadableError(
-            ErrorCode.BAD_HEX, f"Octets in {envelope.msg_type!r} are wrong: {exc}.", envelope.id
-        ) from exc
+        try:
+            message: Message = _decoder.decode(text)
+        except (BadHexError, msgspec.ValidationError):
+            message = _read_plain(plain(_any_decoder.decode(text)))
     except msgspec.DecodeError as exc:
-        notification = _notification(text)
-        if notification is not None:
-            return notification
-        envelope = _envelope(text)
-        if envelope.msg_type not in BY_TAG:
-            raise UnreadableError(
-                ErrorCode.UNKNOWN_MESSAGE,
-                f"There is no message {envelope.msg_type[:40]!r} in this version.",
-                envelope.id,
-            ) from exc
-        why = f"The message {envelope.msg_type!r} is wrong: {_explain(exc)}."
-        raise RemoteProtocolError(why) from exc
+        raise RemoteProtocolError(f"The text is not JSON: {exc}.") from exc
     except (UnicodeError, RecursionError) as exc:
         raise RemoteProtocolError("The text is not UTF-8, or nested too deeply.") from exc
-    return message
+    wrong = refused_field(message)
+    if wrong is not None:
+        why = f"This version does not know what {wrong!r} of {tag_of(message)!r} says."
+        raise UnreadableError(ErrorCode.NOT_SUPPORTED, why, message.id, session_of(message))
+    return taken(message)
+
+
+def _read_plain(value: Any) -> Message:
+    """Read a message from JSON values of which none is null, or say why it cannot be read."""
+    if isinstance(value, dict) and "msg_type" not in value and "jsonrpc" in value:
+        return _read_notification(cast("dict[str, Any]", value))
+    try:
+        envelope = msgspec.convert(value, _Envelope)
+    except msgspec.ValidationError as exc:
+        raise RemoteProtocolError(f"The message has no usable msg_type or id: {exc}.") from exc
+    if envelope.msg_type not in BY_TAG:
+        why = f"There is no message {envelope.msg_type[:40]!r} in this version."
+        raise UnreadableError(ErrorCode.UNKNOWN_MESSAGE, why, envelope.id)
+    try:
+        return msgspec.convert(value, BY_TAG[envelope.msg_type], dec_hook=_decode_octets)
+    except BadHexError as exc:
+        why = f"Octets in {envelope.msg_type!r} are wrong: {exc}."
+        raise UnreadableError(ErrorCode.BAD_HEX, why, envelope.id) from exc
+    except msgspec.ValidationError as exc:
+        why = f"The message {envelope.msg_type!r} is wrong: {exc}."
+        raise RemoteProtocolError(why) from exc
+
+
+def _read_notification(value: dict[str, Any]) -> Message:
+    try:
+        event = msgspec.convert(value, _Notification).event
+        if event in NOTIFICATIONS:
+            return msgspec.convert(value, NOTIFICATIONS[event], dec_hook=_decode_octets)
+    except msgspec.ValidationError as exc:
+        raise RemoteProtocolError(f"The notification is wrong: {exc}.") from exc
+    why = f"There is no notification {event[:40]!r} in this version."
+    raise UnreadableError(ErrorCode.UNKNOWN_MESSAGE, why, None)
 
 
 def canonical(text: bytes, message: Message) -> bytes:
@@ -147,7 +178,7 @@ def canonical(text: bytes, message: Message) -> bytes:
     try:
         if _encoder.encode(message) == text:
             return text
-        anew = _encoder.encode(_any_decoder.decode(text))
+        anew = _encoder.encode(plain(_any_decoder.decode(text)))
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise RemoteProtocolError(f"The text cannot be passed on: {_explain_any(exc)}.") from exc
     if len(anew) > max(len(text), MAX_MESSAGE_OCTETS):
@@ -157,27 +188,3 @@ def canonical(text: bytes, message: Message) -> bytes:
 
 def _explain_any(exc: Exception) -> str:
     return "it is nested too deep" if isinstance(exc, RecursionError) else str(exc)
-
-
-def _notification(text: bytes | str) -> Message | None:
-    try:
-        decoder = _notification_decoders.get(_event_decoder.decode(text).event)
-        return decoder.decode(text) if decoder is not None else None
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
-
-
-def _envelope(text: bytes | str) -> _Envelope:
-    try:
-        return _envelope_decoder.decode(text)
-    except msgspec.ValidationError as exc:
-        raise RemoteProtocolError(f"The message has no usable msg_type or id: {exc}.") from exc
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-        raise RemoteProtocolError(f"The text is not JSON: {exc}.") from exc
-
-
-def _explain(exc: msgspec.DecodeError) -> str:
-    """Return what is wrong without the value, of any length, that msgspec repeats of an enum."""
-    sentence = str(exc)
-    what, where = "Invalid enum value", sentence.rfind(" - at `$")
-    return what + sentence[where:] if sentence.startswith(what) else sentence

@@ -12,6 +12,7 @@ from wsrc.protocol.fields import (
     ResponseData,
     Session,
     StatusWord,
+    Whole,
     means,
 )
 from wsrc.protocol.parts import CardInfo, LeaseInfo, Numbered, Step, StepResult
@@ -63,7 +64,7 @@ class BatchResp(Numbered, frozen=True, tag="batch_resp", kw_only=True):
         tuple[StepResult, ...], means("One for each command that the card answered, in their order")
     ]
     stopped: Annotated[
-        int | None,
+        Whole | None,
         means("Index of the command whose status word did not match, from 0; absent if none"),
     ] = None
     error: Annotated[
@@ -98,6 +99,10 @@ class Error(Numbered, frozen=True, tag="error", kw_only=True):
         means("Of a command, never of `resume`: whether the card may have run it; see Outcomes"),
     ] = None
     session: Session | None = None
+    retry_after_s: Annotated[
+        float | None,
+        means("Seconds after which it may be otherwise; absent where time alone changes nothing"),
+    ] = None
     candidates: Annotated[
         tuple[CardInfo, ...], means("At most 10 of the cards that an ambiguous selection matches")
     ] = ()

@@ -2,10 +2,17 @@
 """Who may say what, and when, on one connection: one table; and how a connection is closed."""
 
 from enum import IntEnum
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from wsrc.protocol import messages as m
 from wsrc.words import Word
+
+SUBPROTOCOL = "wsrc.v1"
+"""Name of the protocol for WebSocket (RFC 6455 section 1.9)."""
+
+
+SOON_S = 1.0
+"""When what is refused because others are served first may be asked again, in seconds."""
 
 
 class Speaker(Word):
@@ -30,10 +37,138 @@ class CloseCode(IntEnum):
     DONE = 1000
     GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
+    NO_TEXT = 1003
+    NONE = 1005
     ABNORMAL = 1006
+    INVALID_TEXT = 1007
     POLICY = 1008
+    TOO_LONG = 1009
     RESTARTING = 1012
     TRY_AGAIN_LATER = 1013
+
+
+class Parting(Word):
+    """What the end of a connection says of the end that closed it."""
+
+    GOODBYE = "goodbye", "It is done, and does not come back for what it had"
+    LOSS = "loss", "It may be back: what can be resumed is kept"
+    COMPLAINT = "complaint", "It could not take what it was sent; it may be back all the same"
+
+
+class Closing(NamedTuple):
+    """
+    How a connection ends: who sends the code, and when.
+
+    `then` is what the other end does, and `sessions` what becomes of its sessions.
+    """
+
+    by: str
+    when: str
+    parting: Parting
+    then: str
+    sessions: str
+
+
+_BACK = "A client connects again"
+_KEPT = "Kept for `keep_s`, and resumed; over at once where they cannot be"
+_OVER = (
+    "Of a user client: over at once, also what is kept for its `instance`. "
+    "Of a card client: over at once, with `card_client_gone`"
+)
+_IN_DOUBT = (
+    "A user client fails what it had sent, which is in doubt, and connects again; where nothing "
+    "was open it does not. A card client connects again"
+)
+
+CLOSINGS: dict[CloseCode, Closing] = {
+    CloseCode.DONE: Closing(
+        "a client",
+        "It is done",
+        Parting.GOODBYE,
+        "The server takes back what it had; from a server it is a loss",
+        _OVER,
+    ),
+    CloseCode.GOING_AWAY: Closing(
+        "a client; of this project the card client",
+        "It stops",
+        Parting.GOODBYE,
+        "As after 1000",
+        _OVER,
+    ),
+    CloseCode.PROTOCOL_ERROR: Closing(
+        "any",
+        "A message or a frame breaks the protocol; `error` with `bad_message` comes before, unless "
+        "it is a frame that RFC 6455 does not have",
+        Parting.COMPLAINT,
+        _IN_DOUBT,
+        _KEPT,
+    ),
+    CloseCode.NO_TEXT: Closing(
+        "any",
+        "A binary frame; `error` with `bad_message` comes before",
+        Parting.COMPLAINT,
+        "As after 1002",
+        _KEPT,
+    ),
+    CloseCode.NONE: Closing(
+        "nobody",
+        "The closing frame of a client is empty, as that of a browser's `close()`",
+        Parting.GOODBYE,
+        "As after 1000",
+        _OVER,
+    ),
+    CloseCode.ABNORMAL: Closing(
+        "nobody",
+        "The connection broke, or pings were not answered",
+        Parting.LOSS,
+        _BACK,
+        _KEPT,
+    ),
+    CloseCode.INVALID_TEXT: Closing(
+        "any",
+        "A text is not UTF-8; `error` with `bad_message` comes before",
+        Parting.COMPLAINT,
+        "As after 1002",
+        _KEPT,
+    ),
+    CloseCode.POLICY: Closing(
+        "any",
+        "No `hello`, or no answer to it, in time; a first-form card that is not identified or not "
+        "reset in time; the earlier connection of a client whose `instance` has said `hello` again",
+        Parting.LOSS,
+        _BACK + ", unless a later connection of the same `instance` is there",
+        _KEPT,
+    ),
+    CloseCode.TOO_LONG: Closing(
+        "any",
+        "A message is longer than 1 MiB",
+        Parting.COMPLAINT,
+        "As after 1002",
+        _KEPT,
+    ),
+    CloseCode.RESTARTING: Closing(
+        "the server",
+        "It restarts",
+        Parting.LOSS,
+        _BACK + ", after `reconnect_in_s` of `restarting`",
+        _KEPT,
+    ),
+    CloseCode.TRY_AGAIN_LATER: Closing(
+        "any",
+        "The peer reads too slowly: more than 10 000 messages or 16 MiB wait for it, or 64 MiB for "
+        "all peers; or there is no memory for its message",
+        Parting.LOSS,
+        _BACK,
+        _KEPT,
+    ),
+}
+"""How connections end; any other code is a loss."""
+
+
+def parting(code: int | None) -> Parting:
+    """Return what a close code says of whoever closed; None is that of a broken connection."""
+    closing = CLOSINGS.get(CloseCode(code)) if code in CLOSINGS else None
+    return closing.parting if closing is not None else Parting.LOSS
 
 
 _FORWARDED: tuple[type[m.Message], ...] = get_args(m.Forwarded)

@@ -25,6 +25,26 @@ def means(text: str, **keywords: object) -> msgspec.Meta:
     return msgspec.Meta(description=text, extra_json_schema=keywords or None)
 
 
+MAX_WHOLE = 2**53 - 1
+"""Largest whole number that every JSON reader has exactly (RFC 7493 section 2.2)."""
+
+Whole = Annotated[int, msgspec.Meta(ge=-MAX_WHOLE, le=MAX_WHOLE)]
+"""A whole number on the wire."""
+
+MAX_USER_ID = 1_000_000_000
+"""Highest `id` of a user client; those above are the server's own, to card clients."""
+
+MAX_PAGES = 8
+"""Most answers to one request for a list."""
+
+Pages = Annotated[
+    Whole,
+    means(f"Answers that may be sent to this one request, in a row; at most {MAX_PAGES} are"),
+]
+MorePages = Annotated[
+    bool, means("Another answer to the same request follows, which goes on at `next`")
+]
+
 Session = Annotated[str, means("Name of the session that this belongs to")]
 Holder = Annotated[str, means("Name of the user")]
 
@@ -32,9 +52,10 @@ ReaderId = Annotated[
     str, means("Id of the reader, the same after restarts where the reader allows it")
 ]
 ReaderName = Annotated[str, means("Name of the reader on its host")]
-HostName = Annotated[str, means("Name of the card client")]
+HostName = Annotated[str, means("Name of the card host, which no other on the server has")]
 Insertion = Annotated[
-    int, means("Grows with each card that is put in: a request for one card never reaches the next")
+    Whole,
+    means("Grows with each card that is put in: a request for one card never reaches the next"),
 ]
 
 Atr = Annotated[Octets, means("Answer to reset, at most 33 octets (ISO/IEC 7816-3 clause 8.2.1)")]

@@ -29,12 +29,16 @@ from wsrc.protocol.commands import (
     ResetResp as ResetResp,
 )
 from wsrc.protocol.fields import (
+    MAX_PAGES as MAX_PAGES,
+    MorePages,
+    Pages,
     ProtocolInForce,
     Protocols,
     RawTpdu,
     ReaderId,
     Session,
     ShareMode,
+    Whole,
     means,
 )
 from wsrc.protocol.parts import (
@@ -49,6 +53,7 @@ from wsrc.protocol.parts import (
     ReaderState as ReaderState,
     RunningSession as RunningSession,
     Selecting as Selecting,
+    ServerLimits as ServerLimits,
     Step as Step,
     StepResult as StepResult,
 )
@@ -103,7 +108,7 @@ class Hello(Message, frozen=True, tag="hello", kw_only=True):
     client_type: Annotated[ClientType, means("What the sender is; it must fit the port")]
     atr: Annotated[Octets | None, means("First form, card client: ATR of its card")] = None
     version: Annotated[
-        int | None,
+        Whole | None,
         means("Highest version of the protocol that the sender speaks; absent in the first form"),
     ] = None
     features: Annotated[
@@ -115,6 +120,10 @@ class Hello(Message, frozen=True, tag="hello", kw_only=True):
     instance: Annotated[
         str | None,
         means("Random for each start; a connection replaces the earlier one of the same instance"),
+    ] = None
+    shown_as: Annotated[
+        str | None,
+        means("Card client: `shown_as` of the last `hello_ack`, which it likes to be again"),
     ] = None
     readers: Annotated[
         tuple[ReaderInfo, ...], means("Card client: all readers that are known so far")
@@ -129,18 +138,26 @@ class HelloAck(Message, frozen=True, tag="hello_ack", kw_only=True):
     """The answer to `hello`."""
 
     version: Annotated[
-        int | None, means("Version that is used, the lower of both; absent in the first form")
+        Whole | None, means("Version that is used, the lower of both; absent in the first form")
     ] = None
     features: Annotated[
         tuple[str, ...], means("What the server can do; see Hello and versions")
     ] = ()
     server: Annotated[str | None, means("Name of the server")] = None
+    shown_as: Annotated[
+        str | None,
+        means("To a card client: what users see as its name, where another has the one it claims"),
+    ] = None
+    limits: Annotated[
+        ServerLimits | None, means("What the server takes and grants; absent in the first form")
+    ] = None
 
 
 class ListCards(Selecting, frozen=True, tag="list_cards", kw_only=True):
     """Ask for the cards that match; `*` in a filter stands for any text."""
 
-    after: Annotated[int, means("`next` of the page before; 0 is the beginning")] = 0
+    after: Annotated[Whole, means("`next` of the page before; 0 is the beginning")] = 0
+    pages: Pages = 1
 
 
 class ListCardsAck(Message, frozen=True, tag="list_cards_ack", kw_only=True):
@@ -150,7 +167,8 @@ class ListCardsAck(Message, frozen=True, tag="list_cards_ack", kw_only=True):
         tuple[CardInfo, ...],
         means("At most 500, in the order in which the server came to know their readers"),
     ]
-    next: Annotated[int | None, means("There are more: ask again with `after` set to this")] = None
+    next: Annotated[Whole | None, means("Go on: ask again with `after` set to this")] = None
+    more: MorePages = False
 
 
 class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):
@@ -199,7 +217,7 @@ class SelectCardAck(Message, frozen=True, tag="select_card_ack", kw_only=True):
 class Waiting(Message, frozen=True, tag="waiting", kw_only=True):
     """The card is not free; `select_card`, whose `id` this has, is answered when it is."""
 
-    position: Annotated[int, means("Place in the queue, 1 being next")]
+    position: Annotated[Whole, means("Place in the queue, 1 being next")]
     lease: Annotated[LeaseInfo | None, means("Who holds the card")] = None
 
 
@@ -214,7 +232,7 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
 
     session: Session
     reader: ReaderId
-    insertion: Annotated[int, means("`insertion` of the card that is meant")]
+    insertion: Annotated[Whole, means("`insertion` of the card that is meant")]
     raw_tpdu: RawTpdu = False
     look_ahead: Annotated[
         bool, means("With raw TPDUs: send GET RESPONSE after 61xx at once, where that is certain")
@@ -247,7 +265,9 @@ class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):
     """The card was reset and waits for the commands of the session."""
 
     session: Session
-    atr: Annotated[Octets, means("Answer to reset, empty where no card is powered")]
+    atr: Annotated[
+        Octets, means("Answer to reset; empty with the share `direct`, since no card is powered")
+    ]
     protocol: ProtocolInForce | None = None
     keep_s: Annotated[
         float, means("Seconds for which the card client keeps the session while it has no server")
@@ -280,7 +300,7 @@ class Cancel(Message, frozen=True, tag="cancel", kw_only=True):
     A command that the card is running is not interrupted: it is answered as usual.
     """
 
-    target: Annotated[int, means("`id` of the request to give up")]
+    target: Annotated[Whole, means("`id` of the request to give up")]
     session: Annotated[str | None, means("Session of the request, where it has one")] = None
 
 
@@ -313,7 +333,8 @@ class Resume(Message, frozen=True, tag="resume", kw_only=True):
     session: Session
     secret: Annotated[str, means("`secret` of the `select_card` that began the session")]
     seq: Annotated[
-        int, means("Number of the last request sent, 0 if none; nothing up to it is begun any more")
+        Whole,
+        means("Number of the last request sent, 0 if none; nothing up to it is begun any more"),
     ] = 0
     host: Annotated[
         str | None,
@@ -327,7 +348,7 @@ class Resumed(Message, frozen=True, tag="resumed", kw_only=True):
 
     session: Session
     seq: Annotated[
-        int, means("Number of the last request that the card client took in hand, 0 if none")
+        Whole, means("Number of the last request that the card client took in hand, 0 if none")
     ]
     answer: LastAnswer = None
 
@@ -349,7 +370,7 @@ class SessionEnded(Message, frozen=True, tag="session_ended", kw_only=True):
     session: Session
     code: Annotated[ErrorCode, means("Why, for programs; stable")]
     message: Sentence
-    seq: Annotated[int | None, means("As in `resumed`; absent where it is not known")] = None
+    seq: Annotated[Whole | None, means("As in `resumed`; absent where it is not known")] = None
     answer: LastAnswer = None
 
 

@@ -22,16 +22,17 @@ from wsrc.protocol.fields import (
     ShareMode,
     StatusPattern,
     StatusWord,
+    Whole,
     means,
 )
-from wsrc.words import Word
+from wsrc.words import OpenWord
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="msg_type", kw_only=True, omit_defaults=True):
     """Base of all messages."""
 
     id: Annotated[
-        int | None,
+        Whole | None,
         means("Chosen by whoever asks, the same in the answer; absent where nothing is asked"),
     ] = None
 
@@ -40,7 +41,7 @@ class Numbered(Message, frozen=True, kw_only=True):
     """Base of requests that a session carries, and of their answers."""
 
     seq: Annotated[
-        int | None, means("Number of the request in its session, 1 or higher; see Numbers")
+        Whole | None, means("Number of the request in its session, 1 or higher; see Numbers")
     ] = None
 
 
@@ -55,14 +56,14 @@ class Selecting(Message, frozen=True, kw_only=True):
     any: Annotated[str | None, means("Any of the five above")] = None
 
 
-class ClientType(Word):
+class ClientType(OpenWord):
     """What a peer is to the server."""
 
     CARD = "card", "Has readers"
     USER = "user", "Wants cards"
 
 
-class CardState(Word):
+class CardState(OpenWord):
     """What a card is doing; the first form knows `ready` and `associated`."""
 
     IDENTIFYING = "identifying", "Is being identified; selecting it waits"
@@ -73,7 +74,7 @@ class CardState(Word):
     IN_USE = "in_use", "Held by another program of its host; cannot be selected"
 
 
-class ReaderState(Word):
+class ReaderState(OpenWord):
     """What a card client says of one of its readers."""
 
     EMPTY = "empty", "No card"
@@ -84,7 +85,7 @@ class ReaderState(Word):
     UNAVAILABLE = "unavailable", "The reader does not work"
 
 
-class Change(Word):
+class Change(OpenWord):
     """What happened to a card or a reader."""
 
     ADDED = "added", "Came, or came into the filter"
@@ -98,7 +99,7 @@ class Identities(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     atr: Annotated[str, means("Answer to reset, in hexadecimal digits")] = msgspec.field(
         default="", name="ATR"
     )
-    eid: Annotated[str | None, means("The first EID, 32 decimal digits")] = msgspec.field(
+    eid: Annotated[str | None, means("The first EID, 32 digits")] = msgspec.field(
         default=None, name="EID"
     )
     iccid: Iccid | None = msgspec.field(default=None, name="ICCID")
@@ -120,7 +121,7 @@ class CardInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One card; the first form knows `remote_addr`, `identities` and `state`."""
 
     remote_addr: Annotated[
-        tuple[str, int],
+        tuple[str, Whole],
         means("Name of the card host, and 0: its network address is not disclosed"),
     ]
     identities: Annotated[Identities, means("The card as the first form names it")]
@@ -156,11 +157,48 @@ class RunningSession(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
 
     session: Annotated[str, means("Name of the session")]
     reader: ReaderId
-    insertion: Annotated[int, means("`insertion` of the card that the session is with")]
+    insertion: Annotated[Whole, means("`insertion` of the card that the session is with")]
     holder: Annotated[str, means("Name of the user, as in `attach`")]
-    keep_s: Annotated[float, means("`keep_s` of its `attach_ack`, in seconds")]
+    keep_s: Annotated[
+        float, means("`keep_s` of its `attach_ack`, in seconds, however much of it is over")
+    ]
     share: ShareMode = Share.EXCLUSIVE
     instance: Annotated[str | None, means("The run of the user client, as in `attach`")] = None
+
+
+class ServerLimits(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """
+    What a server takes and grants; of a limit that is absent nothing is told.
+
+    Who asks for more seconds is given as many as there are; any other limit is one of messages
+    that are refused.
+    """
+
+    message_octets: Annotated[
+        Whole | None, means("Octets of the longest message that the server takes")
+    ] = None
+    batch_commands: Annotated[Whole | None, means("To a user: commands in one `batch`")] = None
+    sessions: Annotated[
+        Whole | None,
+        means("To a user: cards that one connection has, waits for, or resumes"),
+    ] = None
+    readers: Annotated[Whole | None, means("To a card client: readers that it may have")] = None
+    wait_max_s: Annotated[float | None, means("To a user: longest `wait_s`, in seconds")] = None
+    keep_s: Annotated[
+        float | None, means("Longest `keep_s`, in seconds; 0 where no session is resumed")
+    ] = None
+    lease_idle_s: Annotated[
+        float | None,
+        means("To a user: seconds after which an unused card is taken back; 0 is no limit"),
+    ] = None
+    command_s: Annotated[
+        float | None,
+        means("Seconds for which the server waits for the answer to a command, twice for a batch"),
+    ] = None
+    attach_s: Annotated[
+        float | None,
+        means("To a card client: seconds to answer `attach`, and `detach`"),
+    ] = None
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):

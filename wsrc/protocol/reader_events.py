@@ -19,9 +19,12 @@ from wsrc.protocol.fields import (
     Iccid,
     Insertion,
     Label,
+    MorePages,
+    Pages,
     ProtocolInForce,
     ReaderId,
     ReaderName,
+    Whole,
     means,
 )
 from wsrc.protocol.parts import (
@@ -33,12 +36,12 @@ from wsrc.protocol.parts import (
     Message,
     Selecting,
 )
-from wsrc.words import Word
+from wsrc.words import OpenWord
 
 ServerRun = Annotated[str, means("The run of the server that counts the changes")]
 
 
-class ReaderForm(Word):
+class ReaderForm(OpenWord):
     """In which form a watcher is told of readers."""
 
     WSRC = "wsrc", "By `reader_event`"
@@ -49,7 +52,7 @@ class ReaderView(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One reader as users see it, whether or not there is a card in it."""
 
     number: Annotated[
-        int, means("Tells the reader from all others as long as the server runs, 1 or higher")
+        Whole, means("Tells the reader from all others as long as the server runs, 1 or higher")
     ]
     reader: ReaderId
     name: ReaderName
@@ -78,16 +81,20 @@ class ReaderView(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class ListReaders(Selecting, frozen=True, tag="list_readers", kw_only=True):
     """Ask for the readers that match, empty ones too; one without a card has only id and name."""
 
-    after: Annotated[int, means("Go on after the reader with this number; 0 is the beginning")] = 0
+    after: Annotated[
+        Whole, means("Go on after the reader with this number; 0 is the beginning")
+    ] = 0
+    pages: Pages = 1
 
 
 class ListReadersAck(Message, frozen=True, tag="list_readers_ack", kw_only=True):
     """Some or all readers."""
 
     instance: ServerRun
-    seq: Annotated[int, means("Number of the last change that the readers show")]
+    seq: Annotated[Whole, means("Number of the last change that the readers show")]
     readers: Annotated[tuple[ReaderView, ...], means("At most 200, in the order of their numbers")]
-    next: Annotated[int | None, means("There are more: ask again with `after` set to this")] = None
+    next: Annotated[Whole | None, means("Go on: ask again with `after` set to this")] = None
+    more: MorePages = False
 
 
 class WatchReaders(Selecting, frozen=True, tag="watch_readers", kw_only=True):
@@ -99,7 +106,7 @@ class WatchReaders(Selecting, frozen=True, tag="watch_readers", kw_only=True):
     """
 
     since: Annotated[
-        int | None, means("Number of the last change that is known from an earlier watch")
+        Whole | None, means("Number of the last change that is known from an earlier watch")
     ] = None
     instance: Annotated[
         str | None, means("The run of the server that counted it; `since` means nothing without it")
@@ -111,7 +118,7 @@ class WatchReadersAck(Message, frozen=True, tag="watch_readers_ack", kw_only=Tru
     """Changes follow: those after `since`, or after the readers given here."""
 
     instance: ServerRun
-    seq: Annotated[int, means("Changes after the one of this number follow")]
+    seq: Annotated[Whole, means("Changes after the one of this number follow")]
     readers: Annotated[
         tuple[ReaderView, ...] | None,
         means(
@@ -119,7 +126,7 @@ class WatchReadersAck(Message, frozen=True, tag="watch_readers_ack", kw_only=Tru
         ),
     ] = None
     next: Annotated[
-        int | None, means("There are more: `list_readers` with `after` set to this goes on")
+        Whole | None, means("There are more: `list_readers` with `after` set to this goes on")
     ] = None
 
 
@@ -130,7 +137,7 @@ class ReaderEvent(Message, frozen=True, tag="reader_event", kw_only=True):
     A watcher with filters is not told of all, so that numbers are skipped.
     """
 
-    seq: Annotated[int, means("Number of the change, one more than that of the change before")]
+    seq: Annotated[Whole, means("Number of the change, one more than that of the change before")]
     change: Annotated[Change, means("What happened")]
     reader: Annotated[ReaderView, means("The reader as it is now, or was before it went")]
 
@@ -138,7 +145,7 @@ class ReaderEvent(Message, frozen=True, tag="reader_event", kw_only=True):
 class ReaderMark(Message, frozen=True, tag="reader_mark", kw_only=True):
     """To a watcher of the form `json_rpc`: all notifications up to a change were sent."""
 
-    seq: Annotated[int, means("Number of the last change that is notified")]
+    seq: Annotated[Whole, means("Number of the last change that is notified")]
 
 
 class PcscReaderState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -6,13 +6,17 @@ from typing import Any, get_args
 
 import msgspec
 
+from wsrc.errors import Outcome
 from wsrc.octets import Octets
 from wsrc.protocol.conversation import MAY_SAY, said_by
 from wsrc.protocol.messages import AnyMessage, Message
 from wsrc.protocol.reader_events import NOTIFICATIONS
-from wsrc.words import Word
+from wsrc.words import OpenWord, Word
 
 Json = dict[str, Any]
+
+LATER = "A word of a later version; see Compatibility in docs/protocol.md"
+"""Marks that a list of words is open."""
 
 
 def schema() -> Json:
@@ -27,15 +31,18 @@ def schema() -> Json:
         kinds, schema_hook=_octets, ref_template="#/$defs/{name}"
     )
     for definition in definitions.values():
+        needed = definition.get("required", ())
         for name, field in definition.get("properties", {}).items():
-            definition["properties"][name] = _described(name, field)
+            described = _described(name, field)
+            definition["properties"][name] = described if name in needed else _or_null(described)
     for kind in kinds:
         definitions[kind.__name__]["description"] += f"\n\n{place(kind)}"
     for kind in NOTIFICATIONS.values():
         del definitions[kind.__name__]["properties"]["id"]
-    for word in Word.__subclasses__():
+    lists: list[type[Word]] = [*OpenWord.__subclasses__(), Outcome]
+    for word in lists:
         if word.__name__ in definitions:
-            definitions[word.__name__]["description"] += _meanings(word)
+            definitions[word.__name__] = _open(definitions[word.__name__], word)
     reference_of = dict(zip(kinds, references, strict=True))
     for (speaker, phase), said in MAY_SAY.items():
         definitions[f"{speaker} {phase}".replace(" ", "_")] = {
@@ -66,13 +73,37 @@ def _octets(kind: type) -> Json:
 def _described(name: str, field: Json) -> Json:
     """Return the schema of a field with its description on top, also where it may be null."""
     if name == "msg_type":
-        (tag,) = field["enum"]
-        return {"description": "Name of the message", "const": tag}
+        field = {"description": "Name of the message", **field}
+    if "enum" in field:
+        (only,) = field.pop("enum")
+        return field | {"const": only}
     branches: list[Json] = field.get("anyOf", [])
     for each in (field, *branches):
         each.pop("discriminator", None)  # of OpenAPI; JSON Schema does not have it
     texts = [branch.pop("description") for branch in branches if "description" in branch]
     return {"description": texts[0], **field} if texts else field
+
+
+def _or_null(field: Json) -> Json:
+    """Return the schema of a field that may be left out, which is what null means."""
+    if "const" in field:
+        return field
+    about = {name: field[name] for name in ("description", "default") if name in field}
+    rest = {name: value for name, value in field.items() if name not in about}
+    branches: list[Json] = rest.get("anyOf", [rest])
+    null = {"type": "null"}
+    return about | {"anyOf": [*(each for each in branches if each != null), null]}
+
+
+def _open(words: Json, kind: type[Word]) -> Json:
+    """Return the schema of a list of words to which a later version may add."""
+    known = {"type": "string", "enum": words["enum"]}
+    later = {"type": "string", "description": LATER}
+    return {
+        "title": words["title"],
+        "description": words["description"] + _meanings(kind),
+        "anyOf": [known, later],
+    }
 
 
 def _meanings(words: Iterable[Word]) -> str:

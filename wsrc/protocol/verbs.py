@@ -10,7 +10,15 @@ from typing import Annotated
 
 from wsrc.card.slot import CardStatus, Disposition, Initialization, Share
 from wsrc.octets import Octets
-from wsrc.protocol.fields import Atr, ProtocolInForce, Protocols, ReaderName, Session, means
+from wsrc.protocol.fields import (
+    Atr,
+    ProtocolInForce,
+    Protocols,
+    ReaderName,
+    Session,
+    Whole,
+    means,
+)
 from wsrc.protocol.parts import Numbered
 
 AttributeName = Annotated[str, means("Name of the attribute; see Attributes")]
@@ -91,7 +99,7 @@ class Control(Numbered, frozen=True, tag="control", kw_only=True):
 
     session: Session
     number: Annotated[
-        int,
+        Whole,
         means(
             "n where the control code is 42000000h + n on pcsc-lite, and CTL_CODE(n), which is "
             "310000h or 4n, on Windows"

@@ -212,6 +212,10 @@ class Source(Protocol):
         """
         ...
 
+    def prompt(self, name: str) -> bool:
+        """Return whether a command to that reader's card is answered without any wait now."""
+        ...
+
     def stop(self) -> None:
         """End `watch`, from any thread."""
         ...

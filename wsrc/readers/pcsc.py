@@ -25,8 +25,12 @@ _WAIT_MS: Final = 80 if PCSC_LITE else 1_000
 """
 A wait for changes ends at the latest after this time, so that no stop is overlooked.
 
-pcsc-lite does not end a wait when a card comes into use, so it is asked that often.
+pcsc-lite does not end a wait when a card comes into use, so it is asked that often where there is
+a card.
 """
+
+_EMPTY_WAIT_MS: Final = 1_000
+"""As `_WAIT_MS`, where no reader has a card: all that can change then ends a wait."""
 
 _AT_ONCE: Final = 10
 """
@@ -81,6 +85,20 @@ def _load() -> api.Scard:
             Outcome.NOT_EXECUTED,
         ) from exc
     return api.Scard(scard) if library is None else PcscLite(scard, library)
+
+
+def reader_names() -> frozenset[str]:
+    """Return what the readers of this machine's PC/SC are called; none where it cannot be asked."""
+    try:
+        scard = _load()
+    except CardError:
+        return frozenset()
+    code, context = scard.establish_context()
+    if code != Code.SCARD_S_SUCCESS:
+        return frozenset()
+    code, names = scard.list_readers(context)
+    scard.release_context(context)
+    return frozenset(map(shown, names if code == Code.SCARD_S_SUCCESS else ()))
 
 
 class PcscSource:
@@ -152,6 +170,11 @@ class PcscSource:
             if self._ended.wait(_CANCEL_S):
                 return
 
+    def prompt(self, name: str) -> bool:
+        """Return False: cards of PC/SC take their time."""
+        del name
+        return False
+
     def open(self, name: str) -> PcscReader:
         """Return the reader of that name; nothing is asked of it before it is used."""
         return PcscReader(self._names_here.get(name, name), self._scard, self._own)
@@ -173,12 +196,18 @@ class PcscSource:
         self._own.look()
         names = self._names(context)
         asked = [api.PNP_READER, *filter(self._scard.can_wait_for, names)]
-        wait_ms = 0 if self._fresh else _WAIT_MS if len(asked) <= _AT_ONCE else _PART_WAIT_MS
+        wait_ms = 0 if self._fresh else self._wait_ms(asked)
         for at in range(0, len(asked), _AT_ONCE):
             self._look_at(context, asked[at : at + _AT_ONCE], wait_ms)
             wait_ms = 0
         self._fresh = False
         return [self._slot(name) for name in names]
+
+    def _wait_ms(self, asked: Sequence[str]) -> int:
+        if len(asked) > _AT_ONCE:
+            return _PART_WAIT_MS
+        states = (self._known.get(name, _UNAWARE)[0] for name in asked)
+        return _WAIT_MS if any(state & api.STATE_PRESENT for state in states) else _EMPTY_WAIT_MS
 
     def _look_at(self, context: int, names: Sequence[str], wait_ms: int) -> None:
         asked = [(name, self._known.get(name, _UNAWARE)[0]) for name in names]

@@ -73,7 +73,7 @@ def _slot(name: str) -> int:
 
 
 def usb_position(channel: bytes, usb_devices: Path = _USB_DEVICES) -> str:
-    """Return the port of a USB reader; its address, which changes, only where none is known."""
+    """Return the port of a USB reader, empty where it is not known; its address is none."""
     if len(channel) != 4:
         return ""
     value = int.from_bytes(channel, "little")
@@ -83,7 +83,7 @@ def usb_position(channel: bytes, usb_devices: Path = _USB_DEVICES) -> str:
     for device in sorted(usb_devices.glob("*-*")):
         if _number(device / "busnum") == bus and _number(device / "devnum") == address:
             return f"usb {device.name}"
-    return f"usb {bus}:{address}"
+    return ""
 
 
 def _number(file: Path) -> int | None:

@@ -122,6 +122,12 @@ class SimulatedSource:
             self._stopped = True
             self._changed.notify_all()
 
+    def prompt(self, name: str) -> bool:
+        """Return whether the card of that reader is there, and has no delay."""
+        bay = self._bays.get(name)
+        card = None if bay is None else bay.card
+        return card is not None and not card.faults.delay_s
+
     def open(self, name: str) -> "SimulatedReader":
         """
         Return the reader of that name.

@@ -29,6 +29,7 @@ effect     what the shell is to do: send, close, tell the operator.
 To read it: `records` (what is remembered, and what can become of a lease), `effects`, `machine`
 (events in, effects out), then what peers ask and report, `users` and `card_clients`. What they
 do is in `queue` (who gets a card), `leases`, `endings`, `sharing` and `resuming`, all by the moves
-of `state`. `index`, `waiting`, `claims`, `timers`, `readers` and `ring` only find and keep things.
+of `state`. `index`, `names`, `waiting`, `claims`, `timers`, `readers` and `ring` only find and keep
+things.
 `first_form` stands beside all: it makes peers of the first form look like any other.
 """

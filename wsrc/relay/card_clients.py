@@ -5,12 +5,11 @@ import string
 
 import msgspec
 
-from wsrc.card.identity import shorten
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import ANSWERS
-from wsrc.relay import endings, leases, positions, queue, resuming, sharing
+from wsrc.relay import endings, keeping, leases, positions, queue, resuming, sharing
 from wsrc.relay.records import (
     LEAVING,
     NO_CARD,
@@ -52,6 +51,7 @@ def received(
             lease = _lease(state, peer, session)
             if lease is not None:
                 leases.attached(state, lease, message, now)
+                queue.joinable(state, lease.slot, now)
         case _:
             _other(state, peer, message, text, now)
 
@@ -86,9 +86,9 @@ def greeted(state: RelayState, peer: CardPeer, hello: m.Hello, now: float) -> No
     infos = {info.reader: info for info in hello.readers}
     entered = (_enter(state, peer, info) for info in infos.values())
     slots = [slot for slot in entered if slot is not None]
-    over = resuming.adopt(state, peer, hello.sessions, now)
+    over = keeping.adopt(state, peer, hello.sessions, now)
     for lease in over:
-        resuming.end_adopted(state, lease, now)
+        keeping.end_adopted(state, lease, now)
     for slot in slots:
         queue.offer(state, slot, now)
     resuming.arrived(state, peer, slots, hello.sessions, now)
@@ -157,14 +157,21 @@ def _unfit(info: m.ReaderInfo) -> str | None:
     return None
 
 
-def disconnected(state: RelayState, peer: CardPeer, now: float) -> None:
-    """Strike all readers of a card client that is gone; what it keeps can be resumed."""
+def disconnected(state: RelayState, peer: CardPeer, now: float, *, goodbye: bool) -> None:
+    """
+    Strike all readers of a card client that is gone.
+
+    What it keeps can be resumed, unless it said goodbye.
+    """
     sentence = f"The connection of card host {peer.name} to the server is lost."
+    if goodbye:
+        sentence = resuming.LEFT.format(peer.name)
+        keeping.left(state, peer)
     why = m.error(ErrorCode.CARD_CLIENT_GONE, sentence)
     held = [lease for slot in peer.slots.values() for lease in slot.leases.values()]
     for lease in held:
         if lease.keep_s:
-            resuming.interrupt(state, lease, why)
+            keeping.interrupt(state, lease, why, back=not goodbye)
     again = [asked for lease in held if (asked := _taken_back(state, lease, now)) is not None]
     lines: list[Line] = []
     for slot in list(peer.slots.values()):
@@ -328,6 +335,6 @@ _STATE_AFTER = {
 
 
 def _note_end(state: RelayState, lease: Lease, sentence: str) -> None:
-    name = lease.slot.info.iccid or ""
-    card = f" ({shorten(name)})" if name else ""
-    state.note(f"Session {lease.session[:8]} of {lease.holder}{card} ended: {sentence}")
+    """Log the end of a session that was not over already."""
+    if lease.phase not in LEAVING:
+        state.note_end(lease, sentence)

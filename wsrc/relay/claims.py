@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 from wsrc.errors import ErrorCode
+from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.protocol.messages import Resume
 from wsrc.relay.records import CardPeer, Claim, UserPeer
 
-FIRST_NUMBER = 1_000_000_000
+FIRST_NUMBER = MAX_USER_ID
 """Ids of claims begin here: requests that users count from 1 have others."""
 
 MAX_REMEMBERED = 10_000

@@ -24,9 +24,10 @@ class Close(msgspec.Struct, frozen=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """Log a sentence for the operator; identities in it are shortened."""
+    """Log a sentence for the operator, who should act on it where it `warns`."""
 
     sentence: str
+    warns: bool = False
 
 
 Effect = Send | Close | Note

@@ -177,7 +177,7 @@ def _lost_by(user: UserPeer, lost: Lost) -> bool:
 
 
 def _end_kept(state: RelayState, lease: Lease, sentence: str, now: float) -> None:
-    state.note(f"Session {lease.session[:8]} of {lease.holder} ended: {sentence}")
+    state.note_end(lease, sentence)
     end(state, lease, now, m.error(ErrorCode.CANCELLED, sentence))
 
 

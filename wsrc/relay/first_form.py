@@ -17,10 +17,14 @@ from wsrc.card.identity import Identities
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import UnreadableError
+from wsrc.protocol.codec import UnreadableError, encode
+from wsrc.relay.records import BATCH, CANCEL
 
 MAX_QUEUED = 16
 """Questions that a first-form user may send before the first is answered."""
+
+MAX_LISTED_OCTETS = 900_000
+"""What the cards of a list may have together, which is one message in the first form."""
 
 READER = "first-form-card-client"
 """Name of the one reader of a first-form card client."""
@@ -30,11 +34,12 @@ Exchange = Generator[m.Message, m.Message, m.Message]
 
 
 class Traffic:
-    """What came of a message: for the peer, and for the relay."""
+    """What came of a message: for the peer, for the relay, and for the relay in its next turn."""
 
     def __init__(self) -> None:
         self.to_peer: list[m.Message] = []
         self.to_relay: list[m.Message] = []
+        self.later: m.Message | None = None
 
 
 class FirstFormUser:
@@ -47,6 +52,7 @@ class FirstFormUser:
         self._asked = False
         self._queue: deque[m.Message | UnreadableError] = deque()
         self._cards: list[m.CardInfo] = []
+        self._listed_octets = 0
 
     def from_peer(self, message: m.Message | UnreadableError, traffic: Traffic) -> None:
         """
@@ -64,13 +70,12 @@ class FirstFormUser:
         """Take a message that the relay has for the user client."""
         match message:
             case m.ListCardsAck(cards=cards, next=after):
-                self._cards += cards
-                if after is not None:
-                    traffic.to_relay.append(m.ListCards(id=self._id, after=after))
+                has_room = self._list(cards)
+                if after is not None and has_room:
+                    traffic.later = m.ListCards(id=self._id, after=after)
                     return
-                shown = tuple(_first_form_card(card) for card in self._cards if _known(card))
-                self._answer(m.ListCardsAck(cards=shown), traffic)
-                self._cards = []
+                self._answer(m.ListCardsAck(cards=tuple(self._cards)), traffic)
+                self._cards, self._listed_octets = [], 0
             case m.SelectCardAck(identities=identities, session=session):
                 self._session, self._attached = session, True
                 self._answer(m.SelectCardAck(identities=identities), traffic)
@@ -80,6 +85,16 @@ class FirstFormUser:
                 plain = _stripped(message)
                 if plain is not None:
                     self._answer(plain, traffic)
+
+    def _list(self, cards: Sequence[m.CardInfo]) -> bool:
+        """Add cards to the list; return whether there is room for more."""
+        for card in filter(_known, cards):
+            shown = _first_form_card(card)
+            self._listed_octets += len(encode(shown)) + 1
+            if self._listed_octets > MAX_LISTED_OCTETS:
+                return False
+            self._cards.append(shown)
+        return True
 
     def _answer(self, message: m.Message, traffic: Traffic) -> None:
         traffic.to_peer.append(message)
@@ -134,6 +149,7 @@ class FirstFormCard:
             m.Hello(
                 client_type=m.ClientType.CARD,
                 version=m.VERSION,
+                features=(BATCH, CANCEL),
                 name=message.name or "first-form card client",
                 readers=(self._reader(m.ReaderState.IDENTIFYING, Identities()),),
             )
@@ -206,9 +222,6 @@ class FirstFormCard:
         traffic.to_relay.append(result)
 
     def _attach(self, attach: m.Attach) -> Exchange:
-        if attach.raw_tpdu:
-            why = "The card client speaks the first form, which has no raw TPDUs."
-            return m.error(ErrorCode.NOT_SUPPORTED, why, session=attach.session)
         answer = yield m.ResetReq()
         if not isinstance(answer, m.ResetResp):
             return _failed(answer, None, attach.session, Outcome.NOT_EXECUTED)

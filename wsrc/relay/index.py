@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cards by ICCID, EID, ATR, reader and label: one dictionary look-up each."""
 
+from collections.abc import Collection
+
 from wsrc.protocol.messages import ReaderState
 from wsrc.relay.records import Slot
 from wsrc.selection import KINDS, Key, Selection, lookups, normal
@@ -48,9 +50,13 @@ class Index:
         smallest, others = buckets[0], buckets[1:]
         return [slot for slot in smallest if all(slot in other for other in others)]
 
+    def under(self, key: Key) -> Collection[Slot]:
+        """Return the slots that have a key."""
+        return self._slots.get(key, ())
+
     def count(self, key: Key) -> int:
         """Count the slots that have a key."""
-        return len(self._slots.get(key, ()))
+        return len(self.under(key))
 
     def _bucket(self, kind: str, value: str) -> dict[Slot, None]:
         if kind == "any":
@@ -77,7 +83,7 @@ class Places:
     def put(self, slot: Slot) -> None:
         """File a reader under its id and the name that it has now."""
         self.remove(slot)
-        names = (slot.info.reader, slot.info.name)
+        names = (*slot.ids, slot.info.name)
         self._keys[slot] = tuple(dict.fromkeys(("reader", normal("reader", n)) for n in names))
         for key in self._keys[slot]:
             self._slots.setdefault(key, {})[slot] = None
@@ -93,10 +99,14 @@ class Places:
         """Return the keys under which a reader is filed."""
         return self._keys.get(slot, ())
 
+    def under(self, key: Key) -> Collection[Slot]:
+        """Return the readers that are filed under a key."""
+        return self._slots.get(key, ())
+
     def of(self, reader: str) -> list[Slot]:
         """Return the readers with this id."""
         filed = self._slots.get(("reader", normal("reader", reader)), {})
-        return [slot for slot in filed if slot.info.reader == reader]
+        return [slot for slot in filed if reader in slot.ids]
 
     def find(self, selection: Selection) -> list[Slot]:
         """Return the readers that work and are selected by nothing but their id or name."""

@@ -1,15 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of a lease up to its end: granted, attached, used."""
 
+import math
+
 import msgspec
 
-from wsrc.card.identity import shorten
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.relay.index import kinds
-from wsrc.relay.records import PCSC, RESUME, SHARE, InFlight, Lease, LeasePhase, Slot, Waiter
-from wsrc.relay.state import RelayState
+from wsrc.relay.records import (
+    PCSC,
+    RAW_TPDU,
+    RESUME,
+    SHARE,
+    InFlight,
+    Lease,
+    LeasePhase,
+    Slot,
+    Waiter,
+    proof_of,
+)
+from wsrc.relay.state import RelayState, place_of
 from wsrc.selection import selection_of
 
 
@@ -35,7 +47,7 @@ def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
 
 
 def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
-    user = asked.user
+    user, secret = asked.user, asked.message.secret
     return Lease(
         session=state.new_session(),
         slot=slot,
@@ -48,6 +60,7 @@ def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
         used=now,
         keep_s=_kept_for(state, slot, asked.message),
         share=asked.message.share,
+        proof=proof_of(secret) if secret else None,
     )
 
 
@@ -84,6 +97,8 @@ def _lacks(slot: Slot, select: m.SelectCard) -> str | None:
     features = slot.peer.features
     if select.protocols and PCSC not in features:
         return "let users choose a protocol"
+    if select.raw_tpdu and RAW_TPDU not in features:
+        return "pass TPDUs as they are"
     if select.share is not Share.EXCLUSIVE and SHARE not in features:
         return f"know the share {select.share.value!r}"
     return None
@@ -114,9 +129,7 @@ def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> N
         keep_s=lease.keep_s,
     )
     state.tell(lease, granted)
-    card = shorten(slot.info.iccid) if slot.info.iccid else "a card without ICCID"
-    where = f"{slot.info.name} on {slot.peer.name}"
-    state.note(f"Session {lease.session[:8]} of {lease.holder} begins: {card} in {where}")
+    state.note(f"Session {lease.session[:8]} of {lease.holder} begins: {place_of(lease)}")
 
 
 def watch_idle(state: RelayState, lease: Lease, now: float) -> None:
@@ -128,8 +141,18 @@ def watch_idle(state: RelayState, lease: Lease, now: float) -> None:
 def use(state: RelayState, lease: Lease, request: m.Message, now: float) -> None:
     """Note the request of a session that its card client is about to be sent."""
     lease.used = now
-    lease.in_flight = InFlight(request.id, request)
-    state.timers.set(("command", lease.session, None), now + limit_of(state, request))
+    lease.in_flight = InFlight(request.id, request, now + limit_of(state, request))
+    key = "command", lease.session, None
+    if key not in state.timers:  # one serves the requests that follow as well
+        state.timers.set(key, now + state.limits.command_s)
+
+
+def is_late(state: RelayState, lease: Lease, now: float) -> bool:
+    """Return whether the request in flight is not answered in time; if not yet, look again."""
+    due = lease.in_flight.due if lease.in_flight is not None else math.inf
+    if now < due < math.inf:
+        state.timers.set(("command", lease.session, None), due)
+    return due <= now
 
 
 def limit_of(state: RelayState, request: m.Message) -> float:
@@ -145,7 +168,6 @@ def answered(state: RelayState, lease: Lease, now: float) -> None:
     """Note that the request in flight was answered."""
     lease.in_flight = None
     lease.used = now
-    state.timers.clear(("command", lease.session, None))
 
 
 def is_idle(state: RelayState, lease: Lease, now: float) -> bool:

@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The relay as its shell sees it: events in, effects out, and the next deadline."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 from wsrc.card.identify import ISD_R_AIDS
-from wsrc.errors import ErrorCode, RemoteProtocolError
+from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, canonical, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
-from wsrc.relay import card_clients, endings, leases, queue, resuming, users
+from wsrc.protocol.fields import MAX_USER_ID
+from wsrc.relay import (
+    card_clients,
+    endings,
+    hello,
+    leases,
+    listing,
+    queue,
+    resuming,
+    shortcut,
+    users,
+)
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import CardPeer, Peer, UserPeer
@@ -53,6 +63,7 @@ class Relay:
         self._name = name
         self._isd_r_aids = isd_r_aids
         self._adapters: dict[int, Adapter] = {}
+        self._later: dict[int, m.Message] = {}
         self._out: list[Effect] = []
 
     def connected(self, peer: int, client_type: m.ClientType, now: float) -> list[Effect]:
@@ -65,12 +76,17 @@ class Relay:
 
     def received(self, peer: int, message: m.Message, text: bytes, now: float) -> list[Effect]:
         """Act on a message; `text` is what it was read from."""
-        record = self._state.peers.get(peer)
+        state = self._state
+        record = state.peers.get(peer)
         if record is None:
             return []
         adapter = self._adapters.get(peer)
         try:
             text = canonical(text, message)
+            if adapter is None:
+                effect = shortcut.send_on(state, record, message, text, now, self._adapters)
+                if effect is not None:
+                    return [effect]
             if isinstance(record, CardPeer):
                 card_clients.check(message)
             if adapter is not None:
@@ -92,7 +108,9 @@ class Relay:
             except RemoteProtocolError as exc:
                 self._break_off(record, exc)
         elif record is not None:
-            self._state.refuse(record, error.id, error.code, str(error))
+            fields = {"session": error.session} if error.session is not None else {}
+            outcome = Outcome.NOT_EXECUTED if fields else None
+            self._state.refuse(record, error.id, error.code, str(error), outcome=outcome, **fields)
         return self._effects(now)
 
     def malformed(self, peer: int, error: RemoteProtocolError, now: float) -> list[Effect]:
@@ -119,6 +137,8 @@ class Relay:
                 break
             self._expired(key, now)
             self._perform_all(now)
+            if key[0] == "later":
+                break
         return self._effects(now)
 
     def shut_down(self, reconnect_in_s: float, now: float) -> list[Effect]:
@@ -129,6 +149,7 @@ class Relay:
         """
         state = self._state
         state.draining = True
+        state.reconnect_in_s = reconnect_in_s
         for record in state.peers.values():
             if isinstance(record, UserPeer):
                 queue.drain(state, record)
@@ -172,6 +193,9 @@ class Relay:
         elif isinstance(record, UserPeer) and message.id is None:
             why = f"{tag_of(message)!r} has no id to answer it by."
             self._state.refuse(record, None, ErrorCode.BAD_MESSAGE, why)
+        elif isinstance(record, UserPeer) and not 0 <= (message.id or 0) <= MAX_USER_ID:
+            why = f"The id of a user client's {tag_of(message)!r} is from 0 to {MAX_USER_ID}."
+            self._state.refuse(record, message.id, ErrorCode.BAD_MESSAGE, why)
         elif isinstance(record, UserPeer):
             users.received(self._state, record, message, text, now)
         else:
@@ -179,15 +203,23 @@ class Relay:
 
     def _hello(self, record: Peer, message: m.Hello, now: float) -> None:
         state = self._state
-        _check_type(record, message)
+        hello.check_type(record, message)
         if message.version is not None and message.version < 1:
             raise RemoteProtocolError(f"There is no version {message.version}; the first is 1.")
         state.timers.clear(("hello", record.number, None))
         record.phase = Phase.OPEN
         record.name = printable(message.name) or record.name
-        ack = m.HelloAck(id=message.id, version=m.VERSION, features=FEATURES, server=self._name)
+        self._replace(record, hello.instance_of(record, message), now)
+        other = self._name_host(record, message) if isinstance(record, CardPeer) else None
+        ack = m.HelloAck(
+            id=message.id,
+            version=m.VERSION,
+            features=FEATURES,
+            server=self._name,
+            shown_as=other,
+            limits=hello.limits_for(record, state.limits),
+        )
         state.send(record, ack)
-        self._replace(record, _instance(record, message), now)
         if isinstance(record, UserPeer):
             state.gone.pop(record.instance or "")
             state.note(f"User client {record.number} is {record.name}")
@@ -195,6 +227,18 @@ class Relay:
         record.features = frozenset(message.features)
         state.note(f"Card client {record.number} is {record.name}")
         card_clients.greeted(state, record, message, now)
+
+    def _name_host(self, record: CardPeer, said: m.Hello) -> str | None:
+        """Give a card host a name that no other has; return it, if it is not the one it claims."""
+        claimed, record.claimed = record.name, said.name or ""
+        run, before = record.instance, said.shown_as
+        record.name = self._state.host_names.enter(claimed, run, before)
+        if record.name == claimed:
+            return None
+        why = "is another's already; give each card host a name of its own"
+        shown = f"it is shown as {record.name}"
+        self._state.warn(f"Card client {record.number}: {shown}, for {claimed} {why}")
+        return record.name
 
     def _replace(self, record: Peer, instance: str | None, now: float) -> None:
         """Strike the earlier connection of a peer that came back before it was missed."""
@@ -215,7 +259,7 @@ class Relay:
             return
         adapter: Adapter
         traffic = Traffic()
-        _check_type(record, message)
+        hello.check_type(record, message)
         if isinstance(record, UserPeer):
             adapter = FirstFormUser()
             adapter.from_peer(message, traffic)
@@ -242,10 +286,13 @@ class Relay:
             if isinstance(message, m.ReaderReport):
                 self._state.timers.clear(("identify", record.number, None))
             self._act(record, message, None, now)
+        if traffic.later is not None:
+            self._later[record.number] = traffic.later
+            self._state.timers.set(("later", record.number, None), now)
 
     def _break_off(self, record: Peer, error: RemoteProtocolError) -> None:
         self._state.refuse(record, None, ErrorCode.BAD_MESSAGE, str(error))
-        self._state.close(record, CloseCode.PROTOCOL_ERROR, str(error))
+        self._state.close(record, CloseCode(error.close_code), str(error))
 
     def _strike(self, number: int, now: float, *, goodbye: bool = False) -> None:
         state = self._state
@@ -253,6 +300,8 @@ class Relay:
         self._adapters.pop(number, None)
         state.timers.clear(("hello", number, None))
         state.timers.clear(("identify", number, None))
+        if self._later.pop(number, None) is not None:
+            state.timers.clear(("later", number, None))
         if record is not None and record.instance is not None:
             key = type(record), record.instance
             if state.instances[key] is record:
@@ -260,7 +309,9 @@ class Relay:
         if isinstance(record, UserPeer):
             users.disconnected(state, record, now, goodbye=goodbye)
         elif record is not None:
-            card_clients.disconnected(state, record, now)
+            card_clients.disconnected(state, record, now, goodbye=goodbye)
+            if record.phase is Phase.OPEN:
+                state.host_names.leave(record.name)
 
     def _expired(self, key: TimerKey, now: float) -> None:
         kind, who, id_ = key
@@ -274,9 +325,15 @@ class Relay:
             resuming.expired(self._state, int(who))
             return
         record = self._state.peers[int(who)]
+        if kind == listing.TIMER and isinstance(record, UserPeer):
+            listing.go_on(self._state, record, now)
+            return
         if kind == "wait":
             assert isinstance(record, UserPeer)
             queue.expire(self._state, record.waiting[id_], now)
+            return
+        if kind == "later":
+            self._act(record, self._later.pop(record.number), None, now)
             return
         what = "say hello" if kind == "hello" else "let its card be identified"
         why = f"This peer did not {what} in time."
@@ -291,6 +348,8 @@ class Relay:
             return
         if kind == "idle" and not leases.is_idle(state, lease, now):
             return
+        if kind == "command" and not leases.is_late(state, lease, now):
+            return
         host = lease.slot.peer.name
         code, why = {
             "attach": (ErrorCode.CARD_UNRESPONSIVE, f"Card host {host} did not reset the card."),
@@ -298,7 +357,7 @@ class Relay:
             "idle": (ErrorCode.LEASE_EXPIRED, "The card was not used for too long."),
             "away": (ErrorCode.LEASE_EXPIRED, "Its user did not come back in time."),
         }[kind]
-        state.note(f"Session {session[:8]} of {lease.holder} ended: {why}")
+        state.note_end(lease, why)
         endings.end(state, lease, now, m.error(code, why))
 
     def _effects(self, now: float) -> list[Effect]:
@@ -332,21 +391,3 @@ class Relay:
         traffic = Traffic()
         adapter.to_peer(effect.message, traffic)
         self._settle(record, traffic, now)
-
-
-def _instance(record: Peer, hello: m.Hello) -> str | None:
-    """
-    Return what tells the runs of a program apart.
-
-    Card hosts are told that of users, and must not be able to connect as one.
-    """
-    if hello.instance is None or isinstance(record, CardPeer):
-        return hello.instance
-    return hashlib.sha256(hello.instance.encode()).hexdigest()
-
-
-def _check_type(record: Peer, hello: m.Hello) -> None:
-    if isinstance(record, UserPeer) != (hello.client_type is m.ClientType.USER):
-        here, port = ("card", 4220) if isinstance(record, CardPeer) else ("user", 4221)
-        why = f"This port is for {here} clients; {hello.client_type} clients connect to the other"
-        raise RemoteProtocolError(f"{why}, {port} by default.")

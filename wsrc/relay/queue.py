@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
+from wsrc.protocol.conversation import SOON_S
 from wsrc.relay import leases, positions
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer, Waiter
 from wsrc.relay.state import RelayState, TimerKey
@@ -14,6 +15,8 @@ from wsrc.selection import Key, Selection
 
 RESTARTS = "The server is about to restart; connect again and repeat this."
 """What a request is answered with that would begin while the server stops."""
+
+_BY_READER = "Select by reader as well, by its id where names are alike."
 
 MAX_CANDIDATES = 10
 """Cards that an ambiguous selection is answered with."""
@@ -63,8 +66,7 @@ def refuse(
     elif slot.state is m.CardState.MUTE:
         code, why = ErrorCode.CARD_UNRESPONSIVE, f"The card in {slot.info.name} gives no ATR."
     elif slot.state is m.CardState.IN_USE:
-        code = ErrorCode.READER_IN_USE
-        why = f"Another program on {slot.peer.name} uses the card in {slot.info.name}."
+        code, why = ErrorCode.READER_IN_USE, _in_use(slot)
     elif slot.settling:
         code = ErrorCode.CARD_BUSY
         why = f"The card in {slot.info.name} is still being reset or identified; try again."
@@ -72,7 +74,16 @@ def refuse(
         code, why = ErrorCode.CARD_BUSY, held(state, slot)
     infos = state.lease_infos(slot) if slot is not None else ()
     lease = infos[0] if infos else None
-    state.refuse(user, select.id, code, why, lease=lease, others=infos[1:])
+    soon = slot is not None and (slot.settling or slot.state is m.CardState.IN_USE)
+    again_s = SOON_S if soon else None
+    state.refuse(user, select.id, code, why, lease=lease, others=infos[1:], retry_after_s=again_s)
+
+
+def _in_use(slot: Slot) -> str:
+    host, reader, state = slot.peer.name, slot.info.name, slot.info.state
+    if not state.known:
+        return f"The card in {reader} cannot be had now: {host} says that it is {str(state)!r}."
+    return f"Another program on {host} uses the card in {reader}."
 
 
 def refuse_ambiguous(
@@ -82,7 +93,7 @@ def refuse_ambiguous(
     candidates = tuple(state.card_info(slot) for slot in found[:MAX_CANDIDATES])
     places = ", ".join(f"{card.host}/{card.reader_name}" for card in candidates)
     more = f" and {len(found) - MAX_CANDIDATES} more" if len(found) > MAX_CANDIDATES else ""
-    why = f"{len(found)} cards have {selection}: {places}{more}. Select by reader as well."
+    why = f"{len(found)} cards have {selection}: {places}{more}. {_BY_READER}"
     state.refuse(user, select.id, ErrorCode.AMBIGUOUS, why, candidates=candidates)
 
 
@@ -109,6 +120,12 @@ def offer(state: RelayState, slot: Slot, now: float) -> None:
     if answers.left <= 0:
         _offer_again(state, slot, now)
     positions.queue_changed(state, slot, now)
+
+
+def joinable(state: RelayState, slot: Slot, now: float) -> None:
+    """Offer a shared card, one of whose holders is there now, to those who would join."""
+    if slot.free_for(Share.SHARED):
+        offer(state, slot, now)
 
 
 def _give(
@@ -251,7 +268,7 @@ def _wait(state: RelayState, waiter: Waiter, now: float) -> None:
     user, select = waiter.user, waiter.message
     if len(state.waiting) >= state.limits.max_waiting:
         why = f"{len(state.waiting)} users are waiting already; try again later."
-        state.refuse(user, select.id, ErrorCode.TOO_MANY, why)
+        state.refuse(user, select.id, ErrorCode.TOO_MANY, why, retry_after_s=SOON_S)
         return
     if select.id in user.waiting:
         why = "A select with this id is waiting already."

@@ -6,16 +6,17 @@ Whatever touches a slot marks it. When an event is dealt with, each slot that wa
 different is one change; so all that a watcher is told was true between two events.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from wsrc.card.slot import Share, SlotState
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
 from wsrc.relay.effects import Effect, Send
-from wsrc.relay.records import Slot, UserPeer
+from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer
 from wsrc.relay.ring import Entry, Ring
-from wsrc.selection import Filter
+from wsrc.relay.shelves import Bounds, Shelves
+from wsrc.selection import Filter, Key, names_of_reader
 
 PAGE = 200
 """Most readers in one answer."""
@@ -33,10 +34,9 @@ class Watcher(NamedTuple):
     form: m.ReaderForm
     wanted: Filter
 
-    def cares_for(self, entry: Entry) -> bool:
-        """Return whether a change is one of a reader that is wanted, before it or after."""
-        views = entry.before, entry.event.reader
-        return any(view is not None and self.wanted.matches_reader(view) for view in views)
+    def cares_for(self, names: Sequence[tuple[Key, ...]]) -> bool:
+        """Return whether a change is one of a reader that had or has names that are wanted."""
+        return any(map(self.wanted.fits, names))
 
 
 class Readers:
@@ -46,7 +46,7 @@ class Readers:
     Args:
         instance: Name of this run of the server, which no other run has.
         capacity: Changes that are kept for watchers that come back.
-        slots: All slots of the relay, by number.
+        shelves: All slots of the relay, by number.
         view_of: Describes a slot as it is now.
     """
 
@@ -54,13 +54,13 @@ class Readers:
         self,
         instance: str,
         capacity: int,
-        slots: Mapping[int, Slot],
+        shelves: Shelves,
         view_of: Callable[[Slot], m.ReaderView],
     ) -> None:
         self.watchers: dict[int, Watcher] = {}
         self._instance = instance
         self._ring = Ring(capacity)
-        self._slots = slots
+        self._shelves = shelves
         self._view_of = view_of
         self._shown: dict[int, m.ReaderView] = {}
         self._marked: dict[int, Slot] = {}
@@ -77,13 +77,12 @@ class Readers:
         entries = [entry for slot in marked.values() if (entry := self._changed(slot)) is not None]
         return self._tell(entries, self.watchers) if entries else []
 
-    def list_for(self, user: UserPeer, asked: m.ListReaders) -> Effect:
-        """Answer `list_readers`."""
+    def page_of(self, asked: m.ListReaders) -> m.ListReadersAck:
+        """Return one answer to `list_readers`."""
         readers, after = self._page(Filter(asked), asked.after)
-        ack = m.ListReadersAck(
+        return m.ListReadersAck(
             id=asked.id, instance=self._instance, seq=self._ring.seq, readers=readers, next=after
         )
-        return Send(user.number, ack)
 
     def watch_for(self, user: UserPeer, asked: m.WatchReaders) -> list[Effect]:
         """Answer `watch_readers`, and send what was missed."""
@@ -115,23 +114,15 @@ class Readers:
 
         They are described anew: the end of a lease moves with each command.
         """
-        page: list[m.ReaderView] = []
-        size = 0
-        for number in self._shown:
-            if number <= after:
-                continue
-            view = self._view_of(self._slots[number])
-            if not wanted.matches_reader(view):
-                continue
-            if len(page) == PAGE or size >= PAGE_OCTETS:
-                return tuple(page), page[-1].number
-            page.append(view)
-            size += len(encode(m.ReaderEvent(seq=0, change=m.Change.ADDED, reader=view)))
-        return tuple(page), None
+
+        def describe(slot: Slot) -> m.ReaderView | None:
+            return self._view_of(slot) if slot.number in self._shown else None
+
+        return self._shelves.page(wanted, after, describe, Bounds(PAGE, PAGE_OCTETS))
 
     def _changed(self, slot: Slot) -> Entry | None:
         before = self._shown.get(slot.number)
-        after = self._view_of(slot) if slot.number in self._slots else None
+        after = self._view_of(slot) if self._shelves.get(slot.number) is slot else None
         if after is None:
             if before is None:
                 return None
@@ -145,15 +136,18 @@ class Readers:
 
     def _tell(self, entries: list[Entry], watchers: Mapping[int, Watcher]) -> list[Effect]:
         """Return what each watcher is sent of these changes; each text is made once."""
+        if not watchers:
+            return []
         forms = {watcher.form for watcher in watchers.values()}
         texts = {form: [_written(form, entry) for entry in entries] for form in forms}
         in_json = m.ReaderForm.JSON_RPC in forms
         listed = [self._list_change()] if in_json and any(map(_is_list_change, entries)) else []
         mark = m.ReaderMark(seq=entries[-1].event.seq)
         marked = [(mark, encode(mark))]
+        names = [_names(entry) for entry in entries]
         effects: list[Effect] = []
         for user, watcher in watchers.items():
-            told = [at for at, entry in enumerate(entries) if watcher.cares_for(entry)]
+            told = [at for at, named in enumerate(names) if watcher.cares_for(named)]
             said = [each for at in told for each in texts[watcher.form][at]]
             if told and watcher.form is m.ReaderForm.JSON_RPC:
                 came_or_went = any(_is_list_change(entries[at]) for at in told)
@@ -174,14 +168,14 @@ def view_of(slot: Slot, leases: tuple[m.LeaseInfo, ...]) -> m.ReaderView:
     card = slot.has_card
     return m.ReaderView(
         number=slot.number,
-        reader=info.reader,
+        reader=slot.reader,
         name=info.name,
         host=slot.peer.name,
         state=_STATES.get(info.state, SlotState.PRESENT),
         insertion=info.insertion,
         atr=info.atr if card else None,
         in_use=bool(holders) or info.state is m.ReaderState.IN_USE or info.in_use,
-        exclusive=info.exclusive or any(lease.share is Share.EXCLUSIVE for lease in holders),
+        exclusive=info.exclusive or _is_closed(holders),
         label=info.label,
         card_state=slot.state if card else None,
         iccid=info.iccid if card else None,
@@ -192,6 +186,12 @@ def view_of(slot: Slot, leases: tuple[m.LeaseInfo, ...]) -> m.ReaderView:
     )
 
 
+def _is_closed(holders: Sequence[Lease]) -> bool:
+    """Return whether nobody can have a card beside those who hold it now."""
+    away = bool(holders) and all(lease.phase is LeasePhase.KEPT for lease in holders)
+    return away or any(lease.share is Share.EXCLUSIVE for lease in holders)
+
+
 def _written(form: m.ReaderForm, entry: Entry) -> list[tuple[m.Message, bytes]]:
     """Return the messages that tell of one change, and their texts."""
     message: m.Message = entry.event
@@ -200,6 +200,12 @@ def _written(form: m.ReaderForm, entry: Entry) -> list[tuple[m.Message, bytes]]:
             return []
         message = m.state_change(entry.event.reader)
     return [(message, encode(message))]
+
+
+def _names(entry: Entry) -> tuple[tuple[Key, ...], ...]:
+    """Return the names of a reader after a change, and before it where they were others."""
+    views = entry.event.reader, entry.before
+    return tuple(dict.fromkeys(names_of_reader(view) for view in views if view is not None))
 
 
 def _is_list_change(entry: Entry) -> bool:

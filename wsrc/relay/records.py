@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the relay remembers: peers, slots, leases, waiters."""
 
+import hashlib
+import hmac
 import math
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,6 +14,8 @@ from wsrc.protocol.messages import (
     CardState,
     Error,
     Identities,
+    ListCards,
+    ListReaders,
     Message,
     ReaderInfo,
     ReaderState,
@@ -24,6 +28,9 @@ from wsrc.words import Word
 
 MAX_REMEMBERED_ENDS = 16
 """Ended sessions whose reason a user can still be told."""
+
+BATCH, CANCEL, RAW_TPDU = "batch", "cancel", "raw_tpdu"
+"""Features of a card client that runs batches, gives up requests, and passes TPDUs as they are."""
 
 PCSC, SHARE, RESUME = "pcsc", "share", "resume"
 """
@@ -50,6 +57,11 @@ class LeasePhase(Word):
     WITHDRAWN = "withdrawn", "It ended before the card client had answered `attach`"
     ENDING = "ending", "The card client was asked to reset the card for the next user"
     OVER = "over", "It is struck from every list"
+
+
+def proof_of(secret: str) -> bytes:
+    """Return what tells a secret from others without having it."""
+    return hashlib.sha256(secret.encode()).digest()
 
 
 LeaseEvent = Literal["attached", "user lost", "resumed", "ended", "struck"]
@@ -100,6 +112,8 @@ class UserPeer:
     waiting: dict[int | None, "Waiter"] = field(default_factory=dict[int | None, "Waiter"])
     claims: dict[int | None, "Claim"] = field(default_factory=dict[int | None, "Claim"])
     ended: dict[str, Error] = field(default_factory=dict[str, Error])
+    listing: ListCards | ListReaders | None = None
+    """What is left of a list that is being sent."""
 
     @property
     def engaged(self) -> int:
@@ -115,11 +129,12 @@ class UserPeer:
 
 @dataclass(slots=True, eq=False)
 class CardPeer:
-    """A connected card client."""
+    """A connected card client; `claimed` is what it calls itself, `name` what it is called."""
 
     number: int
     phase: Phase = Phase.GREETING
     name: str = "a card client"
+    claimed: str = ""
     instance: str | None = None
     first_form: bool = False
     features: frozenset[str] = frozenset()
@@ -169,7 +184,7 @@ class Claim:
 @dataclass(slots=True, eq=False)
 class InFlight:
     """
-    The one request of a session that is not answered yet.
+    The one request of a session that is not answered yet; it must be by `due`, monotonic seconds.
 
     `cancel` is the id of a request to cancel it that is not answered yet either. `share` is what
     the lease goes back to if the request to share the card otherwise fails.
@@ -177,6 +192,7 @@ class InFlight:
 
     id: int | None
     message: Message
+    due: float
     cancel: int | None = None
     share: Share | None = None
 
@@ -191,7 +207,7 @@ class Lease:
     number of its last connection, 0 if that is not known. `asked` is how it asked, None of a lease
     that came with its card client. `keep_s` is how long the lease outlives the connection, 0 where
     it does not, and `kept_until` when that is over, of one that is kept. `code` is why the lease
-    is ended.
+    is ended. `proof` is of the secret that resumes it, None where that was not seen.
 
     `disposition` is what the user wants done with the card at the end. `share` is with whom the
     user wants to share it.
@@ -213,6 +229,11 @@ class Lease:
     in_flight: InFlight | None = None
     kept_until: float = math.inf
     code: ErrorCode | None = None
+    proof: bytes | None = None
+
+    def may_be_of(self, secret: str) -> bool:
+        """Return whether a secret is that of the session, or may be, for all that is known."""
+        return self.proof is None or hmac.compare_digest(self.proof, proof_of(secret))
 
     def turn(self, event: LeaseEvent) -> None:
         """Go on to the phase that an event leads to; it must have its place in this one."""
@@ -224,14 +245,25 @@ class Slot:
     """
     A reader of a card client; `number` is its place in lists and never used again.
 
+    `reader` is its id, which no other reader has, and `ids` all by which it is found. Its card
+    client knows it by that in `info`. `names` are those of its card, or of the reader where there
+    is none, in their normal form; `keys` are those under which it is filed.
+
     `leases` has more than one only where all of them share, by session and the oldest first.
     """
 
     number: int
     peer: CardPeer
     info: ReaderInfo
+    reader: str = ""
+    ids: tuple[str, ...] = ()
+    names: tuple[Key, ...] = ()
     keys: tuple[Key, ...] = ()
     leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
+
+    def __post_init__(self) -> None:
+        """Call the reader as its card client does, until it has a name here."""
+        self.reader, self.ids = self.info.reader, (self.info.reader,)
 
     @property
     def holders(self) -> list[Lease]:
@@ -248,21 +280,35 @@ class Slot:
         """What the card is doing."""
         if self.leases:
             return CardState.ASSOCIATED if self.holders else CardState.RESETTING
-        return _STATES.get(self.info.state, CardState.IDENTIFYING)
+        return _STATES.get(self.info.state, CardState.IN_USE)
 
     def free_for(self, share: Share) -> bool:
         """
         Return whether the card can be given to a user now.
 
-        A card in use is free for one more who shares it, if all who have it do. Once its last
-        holder leaves, it is free for nobody until it is reset.
+        A card in use is free for one more who shares it, if all who have it do and one of them is
+        there. Once its last holder leaves, it is free for nobody until it is reset.
         """
         if not self.leases:
             ready = self.info.state is ReaderState.READY
             return self.info.state in DIRECT if share is Share.DIRECT else ready
         shared = all(each.share is Share.SHARED for each in self.leases.values())
-        room = bool(self.holders) and len(self.leases) < MAX_HOLDERS
-        return share is Share.SHARED and shared and room
+        return share is Share.SHARED and shared and self._attended and self._has_room
+
+    @property
+    def _has_room(self) -> bool:
+        return bool(self.holders) and len(self.leases) < MAX_HOLDERS
+
+    @property
+    def _attended(self) -> bool:
+        """
+        Return whether somebody who has the card is there to be joined.
+
+        Who is about to join others that are out of reach does not count: that may fail, and would
+        leave whoever comes next with a card as those left it.
+        """
+        phases = {lease.phase for lease in self.leases.values()}
+        return LeasePhase.HELD in phases or LeasePhase.KEPT not in phases
 
     @property
     def settling(self) -> bool:
@@ -278,6 +324,10 @@ class Slot:
 
 
 _STATES = {
+    **dict.fromkeys(
+        (ReaderState.IDENTIFYING, ReaderState.EMPTY, ReaderState.UNAVAILABLE),
+        CardState.IDENTIFYING,
+    ),
     ReaderState.READY: CardState.READY,
     ReaderState.MUTE: CardState.MUTE,
     ReaderState.IN_USE: CardState.IN_USE,

@@ -1,117 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Sessions that outlive connections: kept without their user, claimed, resumed.
+Sessions that are claimed: whom the relay asks, and how each claim is answered.
 
-The secret of a session is compared by its card client alone; the relay acts on what that answers.
+The secret of a session is compared by its card client; the relay acts on what that answers. Where
+it saw the secret, it refuses others itself, so that no number of them is in the owner's way.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
-from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
+from wsrc.protocol.conversation import SOON_S
 from wsrc.relay import endings, leases, queue, sharing
-from wsrc.relay.claims import Lost, Sign
+from wsrc.relay.claims import Sign
 from wsrc.relay.records import (
-    MAX_HOLDERS,
     RESUME,
     SERVED,
     CardPeer,
     Claim,
     Lease,
-    LeasePhase,
     Slot,
     UserPeer,
+    proof_of,
 )
 from wsrc.relay.state import RelayState, printable
 
 MAX_CLAIMS = 8
-"""Claims to one session at a time."""
+"""Claims of one connection to one session at a time; those of others are in nobody's way."""
 
-MAX_SESSION_NAME = 64
-"""Characters of the name of a session that a card client says it has."""
+MAX_ASKED = 1_000
+"""Claims to sessions that are not known which one card client is asked at a time."""
 
 _NO_SUCH_SESSION = "There is no such session, or it cannot be resumed."
 
-
-def away(state: RelayState, lease: Lease, now: float) -> None:
-    """
-    Keep a card whose user is out of reach.
-
-    The request in flight goes on: its answer tells how the card is shared, and its user is told
-    it by the card client's own copy.
-    """
-    endings.separate(lease)
-    lease.turn("user lost")
-    state.timers.clear(("idle", lease.session, None))
-    _keep(state, lease, now + lease.keep_s)
-    sentence = f"its user is out of reach, and the card is kept for {lease.keep_s:g} s"
-    state.note(f"Session {lease.session[:8]} of {lease.holder}: {sentence}")
-    state.readers.mark(lease.slot)
-
-
-def interrupt(state: RelayState, lease: Lease, why: m.Error) -> None:
-    """
-    Release a lease whose card client is out of reach, and may come back with the session.
-
-    One that is not held yet, or not any more, is only remembered: it cannot go on.
-    """
-    until = lease.kept_until if lease.phase in SERVED else -math.inf
-    run = lease.slot.peer.instance
-    lost = Lost(lease.since, until, lease.instance, lease.last_user, lease.code, run)
-    state.lost.put(lease.session, lost)
-    if lease.phase not in SERVED:
-        return
-    state.note(f"Session {lease.session[:8]} of {lease.holder} is interrupted: {why.message}")
-    in_flight, lease.in_flight = lease.in_flight, None
-    if in_flight is not None:
-        endings.close_cancel(state, lease, in_flight, cancelled=False)
-    state.tell(lease, m.SessionInterrupted(session=lease.session, message=why.message))
-    endings.separate(lease)
-    leases.forget(state, lease)
-
-
-def adopt(
-    state: RelayState, peer: CardPeer, sessions: Sequence[m.RunningSession], now: float
-) -> list[Lease]:
-    """
-    Make leases of the sessions that a card client kept; return those that end at once.
-
-    Their cards are not free before `end_adopted`. Nobody is told yet, for the readers of the card
-    client were not announced.
-    """
-    over: list[Lease] = []
-    for running in sessions:
-        slot = _place_of(state, peer, running)
-        if slot is None:
-            code = ErrorCode.CARD_NOT_PRESENT
-            state.send(peer, m.Detach(session=running.session, code=code))
-            continue
-        lease = _adopted(state, slot, running, now)
-        user = state.instances.get((UserPeer, lease.instance or ""))
-        if (
-            isinstance(user, UserPeer)
-            and endings.unheard_of(state, user, lease)
-            and queue.waits_for(state, user, slot)
-        ):
-            lease.turn("ended")
-            lease.code = ErrorCode.CANCELLED
-        if lease.phase is not LeasePhase.KEPT:
-            over.append(lease)
-            continue
-        _keep(state, lease, lease.kept_until)
-        sentence = f"came back with card host {peer.name} and waits for its user"
-        state.note(f"Session {lease.session[:8]} of {lease.holder} {sentence}")
-    return over
-
-
-def end_adopted(state: RelayState, lease: Lease, now: float) -> None:
-    """Ask for the reset of a card that its card client kept for nobody."""
-    lease.code = lease.code or ErrorCode.LEASE_EXPIRED
-    endings.clean(state, lease, now)
+LEFT = "Card host {} has said goodbye."
 
 
 def arrived(
@@ -125,7 +50,7 @@ def arrived(
     if RESUME not in peer.features:
         return
     signs: list[Sign] = [(running.session,) for running in sessions]
-    signs += [(peer.name, slot.info.reader) for slot in readers]
+    signs += [(peer.name, id_) for slot in readers for id_ in slot.ids]
     for claim in state.claims.waiting_for(signs):
         _ask(state, claim, peer, now)
 
@@ -135,7 +60,15 @@ def claim_session(state: RelayState, user: UserPeer, message: m.Resume, now: flo
     wrong = _refusal(state, user, message)
     if wrong is not None:
         code, why = wrong
-        state.refuse(user, message.id, code, why, session=message.session)
+        again_s = SOON_S if code is ErrorCode.TOO_MANY else None
+        fields = {"session": message.session} | ({"retry_after_s": again_s} if again_s else {})
+        state.refuse(user, message.id, code, why, **fields)
+        return
+    lease = state.sessions.get(message.session)
+    if lease is not None and not lease.may_be_of(message.secret):
+        _not_given(state, lease, user, _NO_SUCH_SESSION)
+        code = ErrorCode.NO_SUCH_SESSION
+        state.refuse(user, message.id, code, _NO_SUCH_SESSION, session=message.session)
         return
     _route(state, state.claims.add(user, message), now)
 
@@ -164,11 +97,11 @@ def answered(state: RelayState, claim: Claim, answer: m.Message, now: float) -> 
     if isinstance(answer, m.Resumed):
         if lease is not None and lease.phase in SERVED:
             _take_over(state, lease, claim.user, answer, now)
+            lease.proof = proof_of(claim.message.secret)
         else:
             answer = _too_late(state, claim, lease, answer)
     elif isinstance(answer, m.Error) and lease is not None:
-        sentence = f"is not given to {claim.user.name}: {answer.message[:200]}"
-        state.note(f"Session {session[:8]} of {lease.holder} {sentence}")
+        _not_given(state, lease, claim.user, answer.message)
     elif isinstance(answer, m.Error) and _was_restarted(state, claim, answer):
         assert claim.peer is not None
         why = f"{claim.peer.name} was restarted and the card was reset."
@@ -222,54 +155,6 @@ def card_client_lost(state: RelayState, peer: CardPeer, now: float) -> None:
         _route(state, claim, now)
 
 
-def _keep(state: RelayState, lease: Lease, until: float) -> None:
-    lease.kept_until = until
-    state.keep(lease)
-    state.timers.set(("away", lease.session, None), until)
-
-
-def _place_of(state: RelayState, peer: CardPeer, running: m.RunningSession) -> Slot | None:
-    """Return the reader of a session that a card client kept, if it can have one."""
-    session, slot = running.session, peer.slots.get(running.reader)
-    if slot is None or RESUME not in peer.features or session in state.sessions:
-        return None
-    if not session or len(session) > MAX_SESSION_NAME or not session.isprintable():
-        return None
-    same = slot.has_card and slot.info.insertion == running.insertion
-    return slot if same or running.share is Share.DIRECT else None
-
-
-def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: float) -> Lease:
-    keep_s = max(0.0, min(running.keep_s, state.limits.keep_s))
-    lost = state.lost.pop(running.session) or Lost(now, math.inf, running.instance, 0, None)
-    if state.gone.get(lost.instance or ""):
-        lost = lost._replace(until=-math.inf, code=ErrorCode.CANCELLED)
-    until = min(now + keep_s, lost.until)
-    lease = Lease(
-        session=running.session,
-        slot=slot,
-        user=None,
-        holder=printable(running.holder) or "a user",
-        asked=None,
-        since=lost.since,
-        used=now,
-        instance=lost.instance,
-        last_user=lost.last_user,
-        keep_s=keep_s,
-        phase=LeasePhase.KEPT,
-        share=running.share,
-        kept_until=until,
-        code=lost.code,
-    )
-    shares = {each.share for each in (lease, *slot.leases.values())}
-    excluded = slot.leases and (shares != {Share.SHARED} or len(slot.leases) >= MAX_HOLDERS)
-    if excluded or until <= now:
-        lease.turn("ended")
-    slot.leases[lease.session] = lease
-    state.sessions[lease.session] = lease
-    return lease
-
-
 def _refusal(state: RelayState, user: UserPeer, message: m.Resume) -> tuple[ErrorCode, str] | None:
     """Return why a claim is refused without asking its card client, if it is."""
     if state.draining:
@@ -279,8 +164,10 @@ def _refusal(state: RelayState, user: UserPeer, message: m.Resume) -> tuple[Erro
     if user.engaged >= state.limits.max_sessions_per_user:
         why = f"This connection already holds or waits for {user.engaged} cards, the limit."
         return ErrorCode.TOO_MANY, why
-    if state.claims.count(message.session) >= MAX_CLAIMS:
-        return ErrorCode.TOO_MANY, "Too many want to resume the session already; try again later."
+    same = [c for c in user.claims.values() if c.message.session == message.session]
+    if len(same) >= MAX_CLAIMS:
+        why = f"{MAX_CLAIMS} resume for the session are open on this connection; try again later."
+        return ErrorCode.TOO_MANY, why
     lease = state.sessions.get(message.session)
     if not state.limits.keep_s or (lease is not None and not lease.keep_s):
         return ErrorCode.NO_SUCH_SESSION, _NO_SUCH_SESSION
@@ -291,6 +178,10 @@ def _route(state: RelayState, claim: Claim, now: float) -> None:
     peer = _whereabouts(state, claim.message)
     if peer is not None:
         _ask(state, claim, peer, now)
+        return
+    host = state.left.get(str(state.past.get(claim.message.session)))
+    if host is not None:
+        _refuse(state, claim, ErrorCode.CARD_CLIENT_GONE, LEFT.format(host))
         return
     state.claims.wait(claim)
     state.timers.set(_timer(claim), now + state.limits.keep_s)
@@ -311,11 +202,24 @@ def _whereabouts(state: RelayState, message: m.Resume) -> CardPeer | None:
 
 
 def _ask(state: RelayState, claim: Claim, peer: CardPeer, now: float) -> None:
-    """Ask a card client, which answers when the command that it runs is over."""
+    """
+    Ask a card client, which answers at once.
+
+    Who asks for what is known to be there is not kept waiting by any who do not.
+    """
+    if len(peer.claims) >= MAX_ASKED and claim.message.session not in state.sessions:
+        why = f"Card host {peer.name} is asked for too many sessions; try again later."
+        _refuse(state, claim, ErrorCode.TOO_MANY, why, retry_after_s=SOON_S)
+        return
     state.claims.ask(claim, peer)
     limits = state.limits
     state.timers.set(_timer(claim), now + 2 * limits.command_s + limits.attach_s)
     state.send(peer, msgspec.structs.replace(claim.message, id=claim.number))
+
+
+def _not_given(state: RelayState, lease: Lease, user: UserPeer, why: str) -> None:
+    sentence = f"is not given to {user.name}: {why[:200]}"
+    state.note(f"Session {lease.session[:8]} of {lease.holder} {sentence}")
 
 
 def _take_over(
@@ -350,6 +254,7 @@ def _take_over(
     leases.watch_idle(state, lease, now)
     state.note(f"Session {lease.session[:8]} of {lease.holder} is resumed")
     state.readers.mark(lease.slot)
+    queue.joinable(state, lease.slot, now)
 
 
 def _too_late(
@@ -367,8 +272,8 @@ def _too_late(
     )
 
 
-def _refuse(state: RelayState, claim: Claim, code: ErrorCode, why: str) -> None:
-    _settle(state, claim, m.error(code, why, session=claim.message.session))
+def _refuse(state: RelayState, claim: Claim, code: ErrorCode, why: str, **fields: object) -> None:
+    _settle(state, claim, m.error(code, why, session=claim.message.session, **fields))
 
 
 def _settle(state: RelayState, claim: Claim, answer: m.Message) -> None:

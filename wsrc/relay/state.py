@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from wsrc.card.identity import shorten
+from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
@@ -13,11 +15,13 @@ from wsrc.protocol.messages import LeaseInfo
 from wsrc.relay.claims import Claims, Lost, Remembered
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, Places
+from wsrc.relay.names import HostNames, ReaderIds
 from wsrc.relay.readers import Readers, view_of
 from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot
+from wsrc.relay.shelves import Shelves
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import Round, WaitingRoom
-from wsrc.selection import keys_of
+from wsrc.selection import named, names_of, reader_names
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +60,8 @@ class RelayState:
     `kept` has the leases whose user is out of reach, by the run of the user's program and the
     session. `past` has the card client's number of sessions that were kept once and are over.
     `lost` has leases whose card client is out of reach and may come back with the session. `gone`
-    has the runs of users' programs that said goodbye. `rounds` has what is left to do for those
+    has the runs of users' programs that said goodbye, `left` the names of card hosts that did, by
+    the number of their connection. `rounds` has what is left to do for those
     who wait.
 
     Args:
@@ -80,9 +85,12 @@ class RelayState:
         self.slots: dict[int, Slot] = {}
         self.sessions: dict[str, Lease] = {}
         self.instances: dict[tuple[type[Peer], str], Peer] = {}
-        self.readers = Readers(instance, limits.max_reader_changes, self.slots, self.view_of)
         self.index = Index()
         self.places = Places()
+        self.host_names = HostNames()
+        self.reader_ids = ReaderIds()
+        self.shelves = Shelves(self.slots, self.index, self.places)
+        self.readers = Readers(instance, limits.max_reader_changes, self.shelves, self.view_of)
         self.waiting = WaitingRoom(self.index.count)
         self.rounds: dict[TimerKey, Round] = {}
         self.claims = Claims()
@@ -90,9 +98,11 @@ class RelayState:
         self.past: Remembered[int] = Remembered()
         self.lost: Remembered[Lost] = Remembered()
         self.gone: Remembered[bool] = Remembered()
+        self.left: Remembered[str] = Remembered()
         self.timers: Timers[TimerKey] = Timers()
         self.effects: list[Effect] = []
         self.draining = False
+        self.reconnect_in_s: float | None = None
         self._slot_number = 0
 
     def send(self, peer: Peer, message: m.Message, text: bytes | None = None) -> None:
@@ -103,7 +113,9 @@ class RelayState:
     def refuse(
         self, peer: Peer, id_: int | None, code: ErrorCode, sentence: str, **fields: object
     ) -> None:
-        """Answer a request with an error."""
+        """Answer a request with an error; what ends with a restart says when that is."""
+        if code is ErrorCode.SHUTTING_DOWN:
+            fields["retry_after_s"] = self.reconnect_in_s
         self.send(peer, m.error(code, sentence, id=id_, **fields))
 
     def tell(self, lease: Lease, message: m.Message, text: bytes | None = None) -> None:
@@ -118,6 +130,15 @@ class RelayState:
     def note(self, sentence: str) -> None:
         """Log a sentence for the operator."""
         self.effects.append(Note(sentence))
+
+    def warn(self, sentence: str) -> None:
+        """Log a sentence that the operator should act on."""
+        self.effects.append(Note(sentence, warns=True))
+
+    def note_end(self, lease: Lease, sentence: str) -> None:
+        """Log that a session ended, and which card it had; `sentence` says why."""
+        who = f"Session {lease.session[:8]} of {lease.holder}"
+        self.note(f"{who} ({place_of(lease)}) ended: {sentence}")
 
     def clear_timers(self, lease: Lease) -> None:
         """Forget all deadlines of a lease."""
@@ -139,8 +160,14 @@ class RelayState:
         """Enter a reader that was not known."""
         self._slot_number += 1
         slot = Slot(self._slot_number, peer, info)
-        self.slots[slot.number] = slot
+        self.shelves.put(slot)
         peer.slots[info.reader] = slot
+        other = self.reader_ids.enter(slot)
+        if other is not None:
+            self._found_otherwise(other)
+            names = " and ".join(f"{s.info.name} on {s.peer.name}" for s in (other, slot))
+            ids = " and ".join(s.reader for s in (other, slot))
+            self.warn(f"{names} claim one id: they are called {ids}")
         self.places.put(slot)
         return slot
 
@@ -149,12 +176,23 @@ class RelayState:
         self.readers.mark(slot)
         self.index.put(slot, ())
         self.places.remove(slot)
-        del self.slots[slot.number]
+        self.shelves.remove(slot)
         del slot.peer.slots[slot.info.reader]
+        other = self.reader_ids.leave(slot)
+        if other is not None:
+            self._found_otherwise(other)
+
+    def _found_otherwise(self, slot: Slot) -> None:
+        self.places.put(slot)
+        self.file(slot)
 
     def file(self, slot: Slot) -> None:
         """Index a slot under what it holds now; an empty one is not found."""
-        self.index.put(slot, keys_of(slot.info) if slot.has_card else ())
+        info = slot.info
+        ids = slot.ids or (info.reader,)
+        full = slot.has_card
+        slot.names = names_of(info, ids) if full else reader_names(*ids, info.name)
+        self.index.put(slot, named(slot.names) if full else ())
         self.readers.mark(slot)
 
     def lease_infos(self, slot: Slot) -> tuple[LeaseInfo, ...]:
@@ -184,10 +222,23 @@ class RelayState:
         """Describe the card in a slot, or who has the slot without one."""
         return m.card_info(self.view_of(slot), slot.state)
 
+    def card_in(self, slot: Slot) -> m.CardInfo | None:
+        """Describe the card in a slot, if users are shown one."""
+        return self.card_info(slot) if slot.has_card else None
+
     def utc(self, when: float) -> str:
         """Return a monotonic time as RFC 3339 in UTC, in whole seconds."""
         moment = datetime.fromtimestamp(self.epoch() + when, UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def place_of(lease: Lease) -> str:
+    """Name the card of a lease as the log does, and where it is; of a direct one the reader."""
+    info = lease.slot.info
+    where = f"{info.name} on {lease.slot.peer.name}"
+    if lease.share is Share.DIRECT:
+        return where
+    return f"{shorten(info.iccid) if info.iccid else 'a card without ICCID'} in {where}"
 
 
 def printable(name: str | None) -> str:

@@ -50,5 +50,8 @@ class Timers(Generic[K]):
         del self._by_key[key]
         return key
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._by_key
+
     def __len__(self) -> int:
         return len(self._by_key)

@@ -1,22 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What users ask for."""
 
-import msgspec
-
 from wsrc.card.apdu import MAX_COMMAND_OCTETS, is_sw_pattern
 from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
-from wsrc.relay import endings, leases, queue, resuming, sharing
-from wsrc.relay.records import PCSC, Lease, LeasePhase, UserPeer
+from wsrc.relay import endings, keeping, leases, listing, queue, resuming, sharing
+from wsrc.relay.records import BATCH, CANCEL, PCSC, Lease, LeasePhase, UserPeer
 from wsrc.relay.state import RelayState
-from wsrc.selection import Filter, selection_of
-
-PAGE = 500
-"""Most cards in one `list_cards_ack`."""
-
-PAGE_OCTETS = 500_000
-"""No further card is put into one `list_cards_ack` that has grown to this."""
+from wsrc.selection import selection_of
 
 MAX_TEXT, MAX_PROTOCOLS = 256, 16
 """Bounds of what a card client is told of a request: a message to it has at most 1 MiB."""
@@ -29,8 +21,8 @@ def received(
 ) -> None:
     """Act on a message that is in its place."""
     match message:
-        case m.ListCards():
-            _list(state, user, message)
+        case m.ListCards() | m.ListReaders():
+            listing.begin(state, user, message, now)
         case m.SelectCard():
             _select(state, user, message, now)
         case m.Resume():
@@ -39,8 +31,6 @@ def received(
             _detach(state, user, message, now)
         case m.Cancel():
             _cancel(state, user, message, text, now)
-        case m.ListReaders():
-            state.effects.append(state.readers.list_for(user, message))
         case m.WatchReaders():
             state.effects += state.readers.watch_for(user, message)
         case _:
@@ -55,35 +45,17 @@ def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool
     What can be resumed is kept for a while, unless the user said goodbye.
     """
     state.readers.forget(user)
+    listing.forget(state, user)
     queue.forget_user(state, user, now)
     resuming.forget_user(state, user)
     for lease in list(user.leases.values()):
         if lease.keep_s and lease.phase is LeasePhase.HELD and not goodbye:
-            resuming.away(state, lease, now)
+            keeping.away(state, lease, now)
             continue
-        state.note(f"Session {lease.session[:8]} of {user.name} ended: its user is gone")
+        state.note_end(lease, "its user is gone")
         endings.end(state, lease, now, _CANCELLED, asked=True)
     if goodbye:
         endings.goodbye(state, user, now)
-
-
-def _list(state: RelayState, user: UserPeer, message: m.ListCards) -> None:
-    wanted = Filter(message)
-    cards: list[m.CardInfo] = []
-    last = size = 0
-    for slot in state.slots.values():
-        if slot.number <= message.after or not slot.has_card:
-            continue
-        if len(cards) == PAGE or size >= PAGE_OCTETS:
-            ack = m.ListCardsAck(id=message.id, cards=tuple(cards), next=last)
-            state.send(user, ack)
-            return
-        card = state.card_info(slot)
-        if wanted.matches(card):
-            cards.append(card)
-            size += len(msgspec.json.encode(card))
-        last = slot.number
-    state.send(user, m.ListCardsAck(id=message.id, cards=tuple(cards)))
 
 
 def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float) -> None:
@@ -170,7 +142,8 @@ def _selects(lease: Lease, id_: int) -> bool:
 def _wrong(lease: Lease, message: m.Forwarded) -> tuple[ErrorCode, str] | None:
     if lease.in_flight is not None:
         return ErrorCode.REQUEST_IN_FLIGHT, "The request before it is not answered yet."
-    if isinstance(message, m.PcscVerb) and PCSC not in lease.slot.peer.features:
+    needs = BATCH if isinstance(message, m.Batch) else PCSC
+    if isinstance(message, m.Batch | m.PcscVerb) and needs not in lease.slot.peer.features:
         why = f"The card client of {lease.slot.peer.name} does not know {tag_of(message)!r}."
         return ErrorCode.NOT_SUPPORTED, why
     match message:
@@ -207,7 +180,7 @@ def _detach(state: RelayState, user: UserPeer, message: m.Detach, now: float) ->
     lease = _lease(state, user, message.session, message.id)
     if lease is None:
         return
-    state.note(f"Session {lease.session[:8]} of {user.name} ended: its user is done")
+    state.note_end(lease, "its user is done")
     lease.disposition = message.disposition
     endings.end(state, lease, now, _CANCELLED, asked=True)
     state.send(user, m.DetachAck(id=message.id, session=message.session))
@@ -216,28 +189,40 @@ def _detach(state: RelayState, user: UserPeer, message: m.Detach, now: float) ->
 def _cancel(
     state: RelayState, user: UserPeer, message: m.Cancel, text: bytes | None, now: float
 ) -> None:
-    waiter = user.waiting.get(message.target)
+    if _cancel_command(state, user, message, text):
+        return
+    cancelled = _give_up(state, user, message.target, now)
+    ack = m.CancelAck(id=message.id, cancelled=cancelled, session=message.session)
+    state.send(user, ack)
+
+
+def _cancel_command(
+    state: RelayState, user: UserPeer, message: m.Cancel, text: bytes | None
+) -> bool:
+    """Pass on a cancel of the request in flight of a session; return whether it was."""
+    lease = user.leases.get(message.session or "")
+    in_flight = lease.in_flight if lease is not None else None
+    if lease is None or in_flight is None or in_flight.id != message.target:
+        return False
+    if in_flight.cancel is not None or CANCEL not in lease.slot.peer.features:
+        return False
+    in_flight.cancel = message.id
+    state.send(lease.slot.peer, message, text)
+    return True
+
+
+def _give_up(state: RelayState, user: UserPeer, target: int, now: float) -> bool:
+    """Answer a select or a resume that is to be given up; return whether there was one."""
+    waiter, claim = user.waiting.get(target), user.claims.get(target)
     if waiter is not None:
         queue.give_up(state, waiter, now)
-        state.send(user, m.CancelAck(id=message.id, cancelled=True))
-        state.refuse(user, message.target, ErrorCode.CANCELLED, _CANCELLED.message)
-        return
-    claim = user.claims.get(message.target)
+        state.refuse(user, target, ErrorCode.CANCELLED, _CANCELLED.message)
+        return True
     if claim is not None:
-        state.send(user, m.CancelAck(id=message.id, cancelled=True, session=message.session))
         resuming.cancel(state, claim)
-        return
+        return True
     for lease in list(user.leases.values()):
-        if lease.phase is LeasePhase.ATTACHING and _selects(lease, message.target):
-            state.send(user, m.CancelAck(id=message.id, cancelled=True))
+        if lease.phase is LeasePhase.ATTACHING and _selects(lease, target):
             endings.end(state, lease, now, _CANCELLED)
-            return
-        in_flight = lease.in_flight
-        if in_flight is None or in_flight.id != message.target or in_flight.cancel is not None:
-            continue
-        if message.session == lease.session:
-            in_flight.cancel = message.id
-            state.send(lease.slot.peer, message, text)
-            return
-    ack = m.CancelAck(id=message.id, cancelled=False, session=message.session)
-    state.send(user, ack)
+            return True
+    return False

@@ -12,18 +12,21 @@ from datetime import UTC, datetime
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from wsrc.errors import ConfigError
 from wsrc.net.certificates import warnings_of
+from wsrc.net.outbox import CLOSE_S, FLUSH_S
 from wsrc.net.tls import server_context
-from wsrc.net.websocket import CLOSE_S, FLUSH_S, READ_LIMIT
-from wsrc.process.descriptors import allow
+from wsrc.net.upgrade import SWITCHING, accepted
+from wsrc.protocol.conversation import SUBPROTOCOL
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
 from wsrc.server.clock import Epoch
-from wsrc.server.door import TLS_END_S, Connection, Door, http_log, refused
+from wsrc.server.connection import Connection, connection_of
+from wsrc.server.door import TLS_END_S, Door
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
+from wsrc.server.refusals import http_log, refused
+from wsrc.server.room import room_for
 from wsrc.server.turns import Line
 from wsrc.settings.load import ServerSettings
 
@@ -32,26 +35,35 @@ _log = logging.getLogger(__name__)
 TLS_BEGIN_S = 2.0
 """How long after it was accepted a connection may take to begin TLS when the server stops."""
 
-UNDECIDED = 1_000
-"""Connections beyond `max_peers` that may be open before they are WebSockets, or are refused."""
+VERSION = "13"
+"""Of WebSocket (RFC 6455 section 4.4)."""
+
+UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": VERSION}
+"""What says how to connect to whoever did otherwise (RFC 9110 section 15.5.22)."""
+
+FULL_S = "5"
+"""After how many seconds a client that finds the server full is to come again."""
 
 _POLL_S = 0.02
 
 
 class App:
     """
-    A running server; `user_port` and `card_port` are the ports in use.
+    A running server; `user_port` and `card_port` are the ports in use, `room` is what it has.
 
     Made by `serve`.
+
+    Raises:
+        ConfigError: If the system leaves it no room for peers.
     """
 
     def __init__(self, settings: ServerSettings, tasks: asyncio.TaskGroup) -> None:
         self._settings = settings
         self._line = Line(asyncio.get_running_loop())
-        self._peers = Peers(_relay(settings), self._line)
+        self.room = room_for(settings)
+        self._peers = Peers(_relay(settings), self._line, self.room.unread, settings.ping_s)
         self._tasks = tasks
         self._door: Door | None = None
-        self._most_peers = settings.max_peers
         self._runners: list[web.AppRunner] = []
         self.user_port = 0
         self.card_port = 0
@@ -75,6 +87,11 @@ class App:
         """Peers, cards, sessions and waiters now."""
         return self._peers.counts
 
+    @property
+    def ended(self) -> int:
+        """Connections that have ended so far."""
+        return self._door.ended if self._door is not None else 0
+
     async def start(self) -> None:
         """
         Begin to listen on both ports.
@@ -83,18 +100,8 @@ class App:
             ConfigError: If TLS is missing or broken, or a port cannot be had.
         """
         settings = self._settings
-        most = allow(settings.max_peers + UNDECIDED)
-        if most < 2:
-            why = "there may be no more open files; raise the limit, with LimitNOFILE or ulimit -n"
-            raise ConfigError("max_peers", why)
-        if most < settings.max_peers:
-            self._most_peers = most - most // 8
-            _log.warning(
-                "The limit of open files allows %d peers, not max_peers, %d; raise it, with "
-                "LimitNOFILE or ulimit -n", self._most_peers, settings.max_peers,
-            )  # fmt: skip
         context = _tls(settings)
-        self._door = Door(self._tasks, self._line, most, settings.hello_s, context)
+        self._door = Door(self._tasks, self._line, self.room.connections, settings.hello_s, context)
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
 
@@ -107,13 +114,14 @@ class App:
         self._end(lambda connection: not connection.upgraded)
         await self._all_closed()
         self._end(lambda _: True)
+        self._peers.stopped()
         for runner in self._runners:
             await runner.cleanup()
 
     def _end(self, which: Callable[[Connection], bool]) -> None:
         """Break the connections that `which` picks."""
         if self._door is not None:
-            for connection in [c for c in self._door.connections.values() if which(c)]:
+            for connection in [c for c in self._door.connections if which(c)]:
                 connection.end()
 
     async def _handshakes_done(self) -> None:
@@ -164,40 +172,49 @@ class App:
             refusal = self._refusal(request, door)
             if refusal is not None:
                 return refusal
-            settings = self._settings
-            link: web.WebSocketResponse[bool] = web.WebSocketResponse(
-                timeout=CLOSE_S,
-                heartbeat=settings.ping_s,
-                autoping=False,
-                compress=False,
-                max_msg_size=READ_LIMIT,
-                decode_text=False,
-            )
-            connection = door.connections.get(request.protocol)
-            if connection is None or connection.transport is None:
+            connection = connection_of(request)
+            if connection is None:
                 return web.Response()  # there is nobody to read it
+            if connection.spoke_early:
+                text = "Wait for the answer before the first frame.\n"
+                return web.Response(status=400, text=text)
+            answer = accepted(request)
+            if answer.status != SWITCHING:
+                return answer
             connection.is_websocket()
             try:
-                await link.prepare(request)
+                await answer.prepare(request)
             except ConnectionError:
                 return web.Response()
-            except web.HTTPException:
-                connection.is_none()
-                raise
-            await self._peers.serve(link, connection.transport, role, connection.address)
-            return link
+            accept, address = self._peers.accept, connection.address
+            connection.hand_over(lambda transport, hold: accept(transport, hold, role, address))
+            return answer
 
         return upgrade
 
     def _refusal(self, request: web.Request, door: Door) -> web.Response | None:
         if request.headers.get("Upgrade", "").lower() != "websocket":
             text = "This is a WSRC relay server. Connect with a WSRC client over WebSocket.\n"
-            return web.Response(status=426, text=text, headers={"Upgrade": "websocket"})
+            return web.Response(status=426, text=text, headers=UPGRADE)
+        if request.headers.get("Sec-WebSocket-Version") != VERSION:
+            text = f"This server speaks version {VERSION} of WebSocket (RFC 6455) only.\n"
+            return web.Response(status=426, text=text, headers=UPGRADE)
         if "Origin" in request.headers:
             return web.Response(status=403, text="Web pages may not connect to this server.\n")
-        if door.websockets >= self._most_peers:
-            return web.Response(status=503, text="The server has reached its limit of peers.\n")
+        offered = _offered(request)
+        if offered and SUBPROTOCOL not in offered:
+            text = f"The WebSocket subprotocol here is {SUBPROTOCOL}; offer it, or none.\n"
+            return web.Response(status=400, text=text)
+        if door.websockets >= self.room.peers:
+            text, headers = "The server has reached its limit of peers.\n", {"Retry-After": FULL_S}
+            return web.Response(status=503, text=text, headers=headers)
         return None
+
+
+def _offered(request: web.Request) -> list[str]:
+    """Return the subprotocols that a client offers (RFC 6455 section 11.3.4)."""
+    lists = request.headers.getall("Sec-WebSocket-Protocol", ())
+    return [name for each in lists for name in (part.strip() for part in each.split(",")) if name]
 
 
 @web.middleware
@@ -207,7 +224,7 @@ async def _told(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         response = await handler(request)
     except web.HTTPException as exc:
-        refused(address, f"HTTP status {exc.status}: {exc.text or exc.reason}")
+        refused(address, f"HTTP status {exc.status}: {exc.reason}")
         raise
     if isinstance(response, web.Response) and response.status >= 400:
         refused(address, f"HTTP status {response.status}: {response.text or ''}")

@@ -2,17 +2,17 @@
 """The command `wsrc-server`."""
 
 import asyncio
-import gc
 import logging
 import sys
-from collections.abc import Callable
 
 import click
 
 from wsrc import __version__
 from wsrc.errors import ConfigError
 from wsrc.process.descriptors import occupy_standard
+from wsrc.process.garbage import kept_small
 from wsrc.process.logs import set_up
+from wsrc.process.loop import run_main
 from wsrc.process.notify import notify
 from wsrc.process.printable import clean
 from wsrc.process.signals import ENDING, heeded
@@ -51,18 +51,8 @@ def command(settings: ServerSettings) -> None:
     """Run the server until a signal ends it."""
     set_up(settings.log_level)
     require_files()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        if not runner.run(_run(settings)):
-            sys.exit(1)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's where it is installed: a TLS peer takes an eighth of the memory with it."""
-    try:
-        import uvloop  # noqa: PLC0415 - it is an extra
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
+    if not run_main(_run(settings)):
+        sys.exit(1)
 
 
 async def _run(settings: ServerSettings) -> bool:
@@ -71,14 +61,13 @@ async def _run(settings: ServerSettings) -> bool:
     loop = asyncio.get_running_loop()
     for number in heeded(*ENDING):
         loop.add_signal_handler(number, stop.set)
-    async with serve(settings) as app:
+    async with serve(settings) as app, kept_small(lambda: app.ended, app.room.connections):
         app.when_broken(stop.set)
         scheme = "ws" if settings.no_tls else "wss"
         hosts = [f"[{host}]" if ":" in host else host for host in hosts_of(settings.host)]
         users = " and ".join(f"{scheme}://{host}:{app.user_port}/user" for host in hosts)
         cards = " and ".join(f"{scheme}://{host}:{app.card_port}/card" for host in hosts)
         _log.info("Ready: users on %s, card clients on %s", users, cards)
-        gc.freeze()  # what was loaded stays: looking through it stopped the loop for 35 ms
         notify("READY=1")
         await stop.wait()
         notify("STOPPING=1")

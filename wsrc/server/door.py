@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Connections before they are WebSockets: accepted while there is room, fed in slices, logged.
+Connections are accepted while there is room, and begin TLS when their turn comes.
 
 All listening sockets of a server share one `Door`. Where no more connections may be open, the
 sockets are not read from, and whoever connects waits in the kernel.
@@ -12,12 +12,14 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Any, cast
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
+from wsrc.server.connection import Connection
+from wsrc.server.refusals import refused, why_no_tls
 from wsrc.server.turns import Line
+
+# Longer than the aim: a connection from when it is accepted to when it is a WebSocket.
 
 _log = logging.getLogger(__name__)
 
@@ -27,31 +29,13 @@ TLS_END_S = 0.5
 BACKLOG = 4096
 """Connections that may wait to be accepted: all card hosts come back at once after a restart."""
 
-ACCEPTS_A_TURN = 2
-"""Connections that are accepted in one turn of the loop; each begins with a TLS handshake."""
-
-SLICE_OCTETS = 8192
-"""Octets from one peer that are looked at in one turn."""
-
 AGAIN_S = 1.0
 """Seconds before accepting is tried again, where the system refused it."""
 
 TELL_S = 60.0
 """Seconds between log lines that nobody is accepted."""
 
-MAX_REASON = 200
-"""Characters of the reason for which a connection is refused."""
-
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-_NOT_TLS = {
-    "HTTP_REQUEST": "it speaks HTTP without TLS",
-    "WRONG_VERSION_NUMBER": "it does not speak TLS",
-    "UNSUPPORTED_PROTOCOL": "it has no TLS version in common with this server",
-    "TLSV1_ALERT_UNKNOWN_CA": "it does not trust the CA of this server's certificate",
-    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it does not accept this server's certificate",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "it does not accept this server's certificate",
-}
 
 
 class Door:
@@ -74,7 +58,7 @@ class Door:
         hello_s: float,
         context: ssl.SSLContext | None,
     ) -> None:
-        self.connections: dict[web.RequestHandler, Connection] = {}
+        self.connections: dict[Connection, None] = {}
         self._tasks = tasks
         self.line = line
         self._most = most
@@ -83,14 +67,16 @@ class Door:
         self._loop = asyncio.get_running_loop()
         self._listeners: dict[socket.socket, Callable[[], web.RequestHandler]] = {}
         self.websockets = 0
+        self.ended = 0
+        self._standing: set[socket.socket] = set()
         self._paused = False
         self._closed = False
         self._told = -TELL_S
 
     @property
-    def handshakes(self) -> Sequence["Connection"]:
+    def handshakes(self) -> Sequence[Connection]:
         """Connections that are about to be WebSockets: in TLS, or with a request to be read."""
-        return [each for each in self.connections.values() if each.deciding]
+        return [each for each in self.connections if each.deciding]
 
     def listen(self, listener: socket.socket, handler: Callable[[], web.RequestHandler]) -> None:
         """Accept from a socket that is bound; `handler` makes what serves a connection."""
@@ -98,7 +84,7 @@ class Door:
         listener.listen(BACKLOG)
         self._listeners[listener] = handler
         if not self._paused:
-            self._loop.add_reader(listener, self._accept, listener)
+            self._loop.add_reader(listener, self._knocked, listener)
 
     def close(self) -> None:
         """Stop accepting."""
@@ -108,40 +94,60 @@ class Door:
             listener.close()
         self._listeners.clear()
 
-    def gone(self, connection: "Connection") -> None:
+    def gone(self, connection: Connection) -> None:
         """Strike a connection, and accept others if they had to wait."""
-        if self.connections.pop(connection.handler, None) is None:
+        if connection not in self.connections:
             return
+        del self.connections[connection]
         self.websockets -= connection.upgraded
+        self.ended += 1
         if self._paused:
             self._resume()
 
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS_A_TURN):
-            if len(self.connections) >= self._most:
-                self._full(f"{len(self.connections)} are open, the limit")
-                return
-            try:
-                raw, address = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except (OSError, MemoryError) as exc:
-                if isinstance(exc, OSError) and exc.errno not in _NO_ROOM:
-                    raise
-                self._full(f"the system says: {exc}")
-                self._loop.call_later(AGAIN_S, self._resume)
-                return
-            raw.setblocking(False)
-            connection = Connection(self, self._listeners[listener](), str(address[0]))
-            connection.limit(self._hello_s)
-            self.connections[connection.handler] = connection
-            begin = self._begin(raw, connection)
-            connection.task = self._tasks.create_task(begin, name="handshake")
+    def _knocked(self, listener: socket.socket) -> None:
+        """Accept when the turn comes, one connection in each turn."""
+        self._loop.remove_reader(listener)
+        self._stand(listener)
 
-    async def _begin(self, raw: socket.socket, connection: "Connection") -> None:
+    def _stand(self, listener: socket.socket) -> None:
+        if listener not in self._standing:
+            self._standing.add(listener)
+            self.line.stand(lambda: self._accept(listener))
+
+    def _accept(self, listener: socket.socket) -> None:
+        self._standing.discard(listener)
+        if self._paused or self._closed:
+            return
+        if len(self.connections) >= self._most:
+            self._full(f"{len(self.connections)} are open, the limit")
+            return
+        try:
+            raw, address = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            self._loop.add_reader(listener, self._knocked, listener)
+            return
+        except (OSError, MemoryError) as exc:
+            if isinstance(exc, OSError) and exc.errno not in _NO_ROOM:
+                self._loop.add_reader(listener, self._knocked, listener)
+                raise
+            self._full(f"the system says: {exc}")
+            self._loop.call_later(AGAIN_S, self._resume)
+            return
+        raw.setblocking(False)
+        connection = Connection(self, self._listeners[listener](), str(address[0]))
+        connection.limit(self._hello_s)
+        self.connections[connection] = None
+        begin = self._begin(raw, connection)
+        connection.task = self._tasks.create_task(begin, name="handshake")
+        self.line.rest()
+        self._stand(listener)
+
+    async def _begin(self, raw: socket.socket, connection: Connection) -> None:
         """Do the TLS handshake, if there is one, and begin to serve the connection."""
         tls = self._context is not None
         try:
+            if tls:
+                await self._tls_begun(raw)
             await self._loop.connect_accepted_socket(
                 lambda: connection,
                 raw,
@@ -150,8 +156,29 @@ class Door:
                 ssl_shutdown_timeout=TLS_END_S if tls else None,
             )
         except (OSError, MemoryError) as exc:
-            refused(connection.address, _why_no_tls(exc))
+            refused(connection.address, why_no_tls(exc))
             connection.end()
+        finally:
+            connection.task = None
+
+    async def _tls_begun(self, raw: socket.socket) -> None:
+        """
+        Wait until a peer has begun TLS, and for one's turn: our part is the most of the work.
+
+        The socket is closed if it comes to nothing.
+        """
+        begun = asyncio.Event()
+        self._loop.add_reader(raw, begun.set)
+        try:
+            try:
+                async with asyncio.timeout(self._hello_s):
+                    await begun.wait()
+            finally:
+                self._loop.remove_reader(raw)
+            await self.line.wait(rest=True)
+        except BaseException:
+            raw.close()
+            raise
 
     def _full(self, why: str) -> None:
         self._pause()
@@ -175,208 +202,4 @@ class Door:
             return
         self._paused = False
         for listener in self._listeners:
-            self._loop.add_reader(listener, self._accept, listener)
-
-
-class Connection(asyncio.Protocol):
-    """
-    Stands between a transport and what serves it, which is given what came in slices.
-
-    `transport` is None until TLS has begun. `upgraded` tells that it is a WebSocket; `until` is
-    when it must be one, in monotonic seconds.
-    """
-
-    def __init__(self, door: Door, handler: web.RequestHandler, address: str) -> None:
-        self.handler = handler
-        self.address = address
-        self.transport: asyncio.Transport | None = None
-        self.upgraded = False
-        self.until = 0.0
-        self.task: asyncio.Task[None] | None = None
-        self._door = door
-        self._hurry: asyncio.TimerHandle | None = None
-        self._rest: list[bytes] = []
-        self._at = 0
-        self._held = False
-        self._in_line = False
-        self._asked = False
-
-    @property
-    def deciding(self) -> bool:
-        """Whether it is about to be a WebSocket, or to be refused."""
-        return not self.upgraded and (self.transport is None or self._asked)
-
-    def limit(self, seconds: float) -> None:
-        """Drop the connection if it is no WebSocket by then."""
-        loop = asyncio.get_running_loop()
-        self.until = loop.time() + seconds
-        self._hurry = loop.call_at(self.until, self._too_late)
-
-    def is_websocket(self) -> None:
-        """Note that it becomes a WebSocket in time."""
-        self.upgraded = True
-        self._door.websockets += 1
-
-    def is_none(self) -> None:
-        """Note that it did not become a WebSocket after all."""
-        self.upgraded = False
-        self._door.websockets -= 1
-
-    def end(self) -> None:
-        """Break the connection, if it is not closed, and forget it."""
-        self._no_hurry()
-        self._rest.clear()
-        if self.transport is not None:
-            self.transport.abort()
-        elif self.task is not None:
-            self.task.cancel()
-        self._door.gone(self)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to serve it."""
-        self.transport = cast("asyncio.Transport", transport)
-        self.handler.connection_made(cast("asyncio.Transport", _Reins(self, self.transport)))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Release it."""
-        self._no_hurry()
-        self._rest.clear()
-        self.handler.connection_lost(exc)
-        self._door.gone(self)
-
-    def pause_writing(self) -> None:
-        """Pass it on."""
-        self.handler.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Pass it on."""
-        self.handler.resume_writing()
-
-    def eof_received(self) -> None:
-        """Pass it on."""
-        self.handler.eof_received()
-
-    def data_received(self, data: bytes) -> None:
-        """Pass on a short message at once, all else when its turn comes."""
-        if self.upgraded and not self._rest and len(data) <= SLICE_OCTETS:
-            self._pass_on(data)
-            return
-        self._asked = True
-        self._rest.append(data)
-        self._direct()
-        self._stand()
-
-    def hold(self, *, held: bool) -> None:
-        """Stop passing on, or go on."""
-        self._held = held
-        self._direct()
-        self._stand()
-
-    def _direct(self) -> None:
-        """Let the transport read if there is nothing to pass on and nobody holds us."""
-        transport = self.transport
-        if transport is None or transport.is_closing():
-            return
-        if self._held or self._rest:
-            transport.pause_reading()
-        else:
-            transport.resume_reading()
-
-    def _stand(self) -> None:
-        if self._rest and not self._held and not self._in_line:
-            self._in_line = True
-            self._door.line.stand(self._slice)
-
-    def _slice(self) -> None:
-        self._in_line = False
-        if not self._rest or self._held:
-            return
-        line, first = self._door.line, self._rest[0]
-        began = line.time()
-        part = first[self._at : self._at + SLICE_OCTETS]
-        self._at += SLICE_OCTETS
-        if self._at >= len(first):
-            self._at = 0
-            del self._rest[0]
-        self._pass_on(part)
-        line.charge(line.time() - began)
-        if not self._rest:
-            self._direct()
-        self._stand()
-
-    def _pass_on(self, data: bytes) -> None:
-        try:
-            self.handler.data_received(data)
-        except MemoryError:
-            _log.warning(
-                "A connection from %s is broken: there is no memory for what it sends", self.address
-            )
-            self.end()
-
-    def _no_hurry(self) -> None:
-        if self._hurry is not None:
-            self._hurry.cancel()
-            self._hurry = None
-
-    def _too_late(self) -> None:
-        if self.transport is not None and not self.upgraded:
-            _log.info(
-                "A connection from %s that did not become a WebSocket in time is dropped",
-                self.address,
-            )
-            self.transport.abort()
-
-
-class _Reins:
-    """A transport whose reading its connection directs."""
-
-    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
-        self._connection = connection
-        self._transport = transport
-        self.write = transport.write
-        self.is_closing = transport.is_closing
-
-    def pause_reading(self) -> None:
-        self._connection.hold(held=True)
-
-    def resume_reading(self) -> None:
-        self._connection.hold(held=False)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
-def refused(address: str, why: str) -> None:
-    """Log a connection that is refused, with the first line of the reason."""
-    _log.info("A connection from %s is refused: %s", address, _first_line(why))
-
-
-def _first_line(text: str) -> str:
-    line = next(iter(text.splitlines()), "").strip().rstrip(":.")
-    return line[:MAX_REASON]
-
-
-def _of_bad_requests(record: logging.LogRecord) -> bool:
-    """Log in one line what aiohttp says of a request that is no HTTP; pass all else on."""
-    exc = record.exc_info[1] if record.exc_info else None
-    if isinstance(exc, HttpProcessingError):
-        address = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        refused(str(address or "an unknown address"), f"no HTTP request: {exc.message}")
-        return False
-    return record.levelno > logging.DEBUG or logging.getLogger().isEnabledFor(logging.DEBUG)
-
-
-http_log = logging.getLogger("wsrc.server.http")
-"""What aiohttp logs of its connections."""
-http_log.setLevel(logging.DEBUG)
-http_log.addFilter(_of_bad_requests)
-
-
-def _why_no_tls(exc: BaseException) -> str:
-    if isinstance(exc, ssl.SSLError):
-        return _NOT_TLS.get(exc.reason or "", f"TLS failed: {exc.reason or exc}")
-    if isinstance(exc, MemoryError):
-        return "the server has no memory for it"
-    if isinstance(exc, (TimeoutError, ConnectionAbortedError)):
-        return "it did not begin TLS in time"
-    return "it was closed during the TLS handshake"
+            self._loop.add_reader(listener, self._knocked, listener)

@@ -6,16 +6,17 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from aiohttp import web
-
-from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
-from wsrc.net.websocket import MAX_UNREAD_OCTETS, Link, Unread
-from wsrc.protocol import messages as m
+from wsrc.errors import LocalProtocolError, RemoteProtocolError
+from wsrc.net.outbox import Unread
+from wsrc.net.served import Served
+from wsrc.net.websocket import check_utf8
+from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import ClientType, Message
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.machine import Relay
+from wsrc.server.pulse import Pulse
 from wsrc.server.turns import Budget, Line, Share
 
 _log = logging.getLogger(__name__)
@@ -44,13 +45,22 @@ host with 1,024 readers tells each four times while it identifies its cards.
 
 
 class Peers:
-    """All connections of a server; used by one event loop."""
+    """
+    All connections of a server; used by one event loop.
 
-    def __init__(self, relay: Relay, line: Line) -> None:
-        self._relay = relay
+    Args:
+        relay: Decides.
+        line: The line of those who have used up their allowance.
+        unread: Octets that may be held for all peers together.
+        ping_s: How long a peer may be silent before it is pinged, in seconds.
+    """
+
+    def __init__(self, relay: Relay, line: Line, unread: int, ping_s: float) -> None:
+        self.relay = relay
         self._line = line
-        self._links: dict[int, Link] = {}
-        self._unread = Unread(MAX_UNREAD_OCTETS)
+        self._pulse = Pulse(ping_s)
+        self._links: dict[int, Served] = {}
+        self._unread = Unread(unread)
         self._last = 0
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -76,82 +86,64 @@ class Peers:
     @property
     def counts(self) -> dict[str, int]:
         """Return the counts of the relay."""
-        return self._relay.counts
+        return self.relay.counts
 
-    async def serve(
+    def accept(
         self,
-        socket: web.WebSocketResponse[bool],
         transport: asyncio.Transport,
+        hold: Callable[[bool], None],
         role: ClientType,
         address: str,
-    ) -> None:
-        """Carry one connection from its handshake to its end."""
+    ) -> Served:
+        """Begin to serve a WebSocket that was just accepted."""
         self._last += 1
-        number = self._last
-        share = Share(self._line)
-        link = Link(socket, transport, longest=MAX_MESSAGE_OCTETS, unread=self._unread, pace=share)
-        self._links[number] = link
-        _log.info("%s client %d connected from %s", role, number, address)
+        link = Served(transport, hold, longest=MAX_MESSAGE_OCTETS, unread=self._unread)
+        self._links[self._last] = link
+        link.listen(_Peer(self, self._last, role, link, self._line))
+        self._pulse.enter(self._last, link)
+        _log.info("%s client %d connected from %s", role, self._last, address)
         if self._stopped:
             link.close(CloseCode.RESTARTING, RESTARTING)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(link.run_writer(), name=f"writer of peer {number}")
-            try:
-                with self._in_whole():
-                    self._perform(self._relay.connected(number, role, self._loop.time()))
-                await self._converse(number, link, role, share)
-            finally:
-                del self._links[number]
-                now, goodbye = self._loop.time(), link.peer_said_goodbye
-                with self._in_whole():
-                    self._perform(self._relay.disconnected(number, now, goodbye=goodbye))
-                link.stop_writer()
+        self.act(lambda: self.relay.connected(self._last, role, self._loop.time()))
+        return link
+
+    def gone(self, number: int, *, goodbye: bool) -> None:
+        """Strike a peer that said its last."""
+        self._links.pop(number, None)
+        self._pulse.leave(number)
+        self.act(lambda: self.relay.disconnected(number, self._loop.time(), goodbye=goodbye))
 
     async def stop(self, reconnect_in_s: float, drain_s: float) -> None:
         """Announce the restart, give requests in flight `drain_s` to finish, close with 1012."""
         self.stopping = True
-        self._perform(self._relay.shut_down(reconnect_in_s, self._loop.time()))
+        self._perform(self.relay.shut_down(reconnect_in_s, self._loop.time()))
         try:
             async with asyncio.timeout(drain_s):
                 await self._idle.wait()
         except TimeoutError:
-            _log.warning("%d requests are not answered yet", self._relay.in_flight)
+            _log.warning("%d requests are not answered yet", self.relay.in_flight)
         self._stopped = True
         for link in list(self._links.values()):
             link.close(CloseCode.RESTARTING, RESTARTING)
 
-    async def _converse(self, number: int, link: Link, role: ClientType, share: Share) -> None:
-        """Take messages until the connection is gone; those that cross our close are dropped."""
-        costly = Budget(*BUDGETS[role])
-        while True:
-            effects: list[Effect] = []
-            pause_s = 0.0
-            try:
-                message, text = await link.receive()
-                if isinstance(message, COSTLY):
-                    pause_s = costly.take(self._loop.time())
-                if not link.closing:
-                    with self._in_whole():
-                        effects = self._relay.received(number, message, text, self._loop.time())
-            except UnreadableError as exc:
-                effects = self._relay.unreadable(number, exc, self._loop.time())
-            except RemoteProtocolError as exc:
-                _log.warning("%s client %d broke the protocol: %s", role, number, exc)
-                effects = self._relay.malformed(number, exc, self._loop.time())
-            except ConnectionLostError as exc:
-                _log.info("%s client %d is gone: %s", role, number, exc)
-                return
-            except MemoryError:
-                _log.warning(
-                    "%s client %d is closed: there is no memory for its message", role, number
-                )
-                self._unread.shed()
-                link.close(CloseCode.TRY_AGAIN_LATER, "The server has no memory for this.")
-            with self._in_whole():
-                self._perform(effects)
-            share.sent(len(effects))
-            if pause_s:
-                await asyncio.sleep(pause_s)
+    def stopped(self) -> None:
+        """Note that all connections are closed."""
+        self._pulse.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def act(self, event: Callable[[], list[Effect]]) -> int:
+        """Perform what the relay answers to an event; return how many effects it has."""
+        effects: list[Effect] = []
+        with self._in_whole():
+            effects = event()
+            self._perform(effects)
+        return len(effects)
+
+    def has_no_memory(self, link: Served) -> None:
+        """Make room, and close on a peer whose message there was no room for."""
+        self._unread.shed()
+        link.close(CloseCode.TRY_AGAIN_LATER, "The server has no memory for this.")
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -164,13 +156,13 @@ class Peers:
                     link = self._links.get(peer)
                     if link is not None:
                         link.close(code, reason)
-                case Note(sentence=sentence):
-                    _log.info("%s", sentence)
-        if self.stopping and not self._relay.in_flight:
+                case Note(sentence=sentence, warns=warns):
+                    _log.log(logging.WARNING if warns else logging.INFO, "%s", sentence)
+        if self.stopping and not self.relay.in_flight:
             self._idle.set()
         self._set_timer()
 
-    def _send(self, peer: int, link: Link, message: Message, text: bytes | None) -> None:
+    def _send(self, peer: int, link: Served, message: Message, text: bytes | None) -> None:
         if text is not None:
             link.forward(text)
             return
@@ -180,7 +172,7 @@ class Peers:
             _log.error("Client %d is not sent a message: %s", peer, exc)
 
     def _set_timer(self) -> None:
-        deadline = self._relay.deadline()
+        deadline = self.relay.deadline()
         if deadline is None:
             return
         if self._timer is not None:
@@ -193,7 +185,7 @@ class Peers:
     def _tick(self) -> None:
         self._timer = None
         with self._in_whole():
-            self._perform(self._relay.tick(self._loop.time()))
+            self._perform(self.relay.tick(self._loop.time()))
 
     @contextmanager
     def _in_whole(self) -> Generator[None]:
@@ -211,3 +203,88 @@ class Peers:
             self._unread.shed()
             if self._broken is not None:
                 self._broken()
+
+
+class _Peer:
+    """What one peer says, on its way to the relay."""
+
+    def __init__(
+        self, peers: Peers, number: int, role: ClientType, link: Served, line: Line
+    ) -> None:
+        self._peers = peers
+        self._relay = peers.relay
+        self._number = number
+        self._role = role
+        self._link = link
+        self._time = line.time
+        self._share = Share(line, link.go_on)
+        self._costly = Budget(*BUDGETS[role])
+        self._resting = False
+
+    def may_speak(self) -> bool:
+        """Return whether the next frame may be looked at; if not, the link is told when it may."""
+        return not self._resting and self._share.next()
+
+    def text(self, text: bytes) -> None:
+        """Take a message; those that cross our close are dropped."""
+        if self._link.closing:
+            return
+        self._share.begin()
+        now = self._time()
+        try:
+            check_utf8(text)
+            message = codec.decode(text)
+            pause_s = self._costly.take(now, _cost(message)) if isinstance(message, COSTLY) else 0.0
+            sent = self._peers.act(lambda: self._relay.received(self._number, message, text, now))
+            if pause_s:
+                self._rest(pause_s)
+        except UnreadableError as exc:
+            unreadable = exc
+            sent = self._peers.act(lambda: self._relay.unreadable(self._number, unreadable, now))
+        except RemoteProtocolError as exc:
+            sent = self._wrong(exc)
+        except MemoryError:
+            _log.warning("%s is closed: there is no memory for its message", self)
+            self._peers.has_no_memory(self._link)
+            sent = 0
+        self._share.done(sent)
+
+    def binary(self) -> None:
+        """Take note of a binary message, which breaks the protocol."""
+        self._share.begin()
+        why = "Binary frames are not used; send JSON as text."
+        error = RemoteProtocolError(why, CloseCode.NO_TEXT)
+        self._share.done(self._wrong(error))
+
+    def ping(self) -> None:
+        """Take note of a ping."""
+        self._share.begin()
+        self._share.done(1)
+
+    def ended(self, why: str, *, goodbye: bool) -> None:
+        """Take note that nothing more comes."""
+        _log.info("%s is gone: %s", self, why)
+        self._peers.gone(self._number, goodbye=goodbye)
+
+    def __str__(self) -> str:
+        return f"{self._role} client {self._number}"
+
+    def _wrong(self, error: RemoteProtocolError) -> int:
+        _log.warning("%s broke the protocol: %s", self, error)
+        return self._peers.act(lambda: self._relay.malformed(self._number, error, self._time()))
+
+    def _rest(self, seconds: float) -> None:
+        """Look at no frame for so long."""
+        self._resting = True
+        asyncio.get_running_loop().call_later(seconds, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        if self._link.waits and self._share.next():
+            self._link.go_on()
+
+
+def _cost(message: Message) -> int:
+    """Return as how many requests one counts: a list counts for each of its pages."""
+    pages = message.pages if isinstance(message, m.ListCards | m.ListReaders) else 1
+    return min(max(pages, 1), m.MAX_PAGES)

@@ -26,6 +26,9 @@ LINE_SHARE = 0.5
 LEAST_PAUSE_S = 0.001
 """The shortest pause that is made; a shorter one is added to the next."""
 
+REST_TURNS = 3
+"""Turns of the loop that the line leaves to others after a step of a new connection."""
+
 FRAME_S = 20e-6
 """What a frame is charged at least, in seconds."""
 
@@ -49,6 +52,7 @@ class Line:
         self._loop = loop
         self._waiting: deque[Callable[[], None]] = deque()
         self._free_at = 0.0
+        self._turns = 0
         self._armed = False
 
     def stand(self, call: Callable[[], None]) -> None:
@@ -56,20 +60,44 @@ class Line:
         self._waiting.append(call)
         self._arm()
 
-    async def wait(self) -> None:
-        """Wait for one's turn."""
+    async def wait(self, *, rest: bool = False) -> None:
+        """Wait for one's turn; with `rest` the line rests after it."""
         turn: asyncio.Future[None] = self._loop.create_future()
-        self.stand(lambda: None if turn.done() else turn.set_result(None))
+
+        def come() -> None:
+            if not turn.done():
+                turn.set_result(None)
+                if rest:
+                    self.rest()
+
+        self.stand(come)
         await turn
 
     def charge(self, seconds: float) -> None:
         """Note what was used by one from the line."""
         self._free_at = max(self._free_at, self.time()) + seconds / LINE_SHARE
 
+    def rest(self) -> None:
+        """
+        Note that the one that had its turn has work to come, which is not known yet.
+
+        The next of the line comes after `REST_TURNS` turns of the loop, which are others'; where
+        there are no others, they take no time.
+        """
+        self._turns = REST_TURNS
+
     def _arm(self) -> None:
         if self._armed or not self._waiting:
             return
         self._armed = True
+        self._come()
+
+    def _come(self) -> None:
+        """Call the next when it may come."""
+        if self._turns:
+            self._turns -= 1
+            self._loop.call_soon(self._come)
+            return
         pause_s = self._free_at - self.time()
         if pause_s >= LEAST_PAUSE_S:
             self._loop.call_later(pause_s, self._next)
@@ -86,42 +114,48 @@ class Line:
 
 
 class Share:
-    """What one peer uses of the server's time."""
+    """
+    What one peer uses of the server's time.
 
-    def __init__(self, line: Line) -> None:
+    Args:
+        line: Where it stands once it has used up its allowance.
+        go_on: Called when it may have its next frame looked at, after it had to wait.
+    """
+
+    def __init__(self, line: Line, go_on: Callable[[], None]) -> None:
         self._line = line
+        self._go_on = go_on
         self._left_s = BURST_S
         self._seen = line.time()
-        self._began: float | None = None
+        self._began = 0.0
         self._from_line = False
 
     def begin(self) -> None:
         """Note that a frame of the peer is looked at from now on."""
         self._began = self._line.time()
 
-    def sent(self, messages: int) -> None:
-        """Charge the peer with so many messages that were sent because of it."""
-        self._spend(messages * SEND_S)
-
-    async def next(self) -> None:
-        """Note that the frame before is dealt with, and wait until the next may be looked at."""
-        now = self._line.time()
-        if self._began is not None:
-            self._spend(max(now - self._began, FRAME_S))
-            self._began = None
-        self._left_s = min(BURST_S, self._left_s + (now - self._seen) * ALLOWANCE)
-        self._seen = now
-        if self._left_s > 0:
-            return
-        self._from_line = False
-        await self._line.wait()
-        self._from_line = True
-        self._left_s = SLICE_S
-
-    def _spend(self, seconds: float) -> None:
+    def done(self, messages: int) -> None:
+        """Charge the peer with the frame, and so many messages that were sent because of it."""
+        seconds = max(self._line.time() - self._began, FRAME_S) + messages * SEND_S
         self._left_s -= seconds
         if self._from_line:
             self._line.charge(seconds)
+
+    def next(self) -> bool:
+        """Return whether the next frame may be looked at; if not, stand in the line."""
+        now = self._line.time()
+        self._left_s = min(BURST_S, self._left_s + (now - self._seen) * ALLOWANCE)
+        self._seen = now
+        if self._left_s > 0:
+            return True
+        self._from_line = False
+        self._line.stand(self._called)
+        return False
+
+    def _called(self) -> None:
+        self._from_line = True
+        self._left_s = SLICE_S
+        self._go_on()
 
 
 class Budget:
@@ -139,9 +173,9 @@ class Budget:
         self._left = burst
         self._seen = 0.0
 
-    def take(self, now: float) -> float:
-        """Take one; return the seconds until another may be taken."""
+    def take(self, now: float, count: int = 1) -> float:
+        """Take one, or one that counts as several; return the seconds until another may be."""
         self._left = min(self._burst, self._left + (now - self._seen) * self._rate)
         self._seen = now
-        self._left -= 1
+        self._left -= count
         return max(0.0, -self._left / self._rate)

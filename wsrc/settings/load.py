@@ -29,6 +29,10 @@ __all__ = [
 S = TypeVar("S", bound=Settings)
 
 
+COMMAND_LINE, ARGUMENT = "command line", "argument"
+"""Where values come from that override all others."""
+
+
 def default_files(kind: type[Settings], environ: Mapping[str, str]) -> tuple[Path, ...]:
     """Return the places of the settings file; those in the home only where HOME is set."""
     home = environ.get("HOME")
@@ -40,6 +44,8 @@ def load(
     environ: Mapping[str, str],
     flags: Mapping[str, object] | None = None,
     config: Path | None = None,
+    *,
+    source: str = COMMAND_LINE,
 ) -> S:
     """
     Return the settings of a program, merged from all sources.
@@ -47,8 +53,10 @@ def load(
     Args:
         kind: Which program's.
         environ: The environment; an empty variable counts as absent.
-        flags: What was given on the command line, by field name.
+        flags: What was given on the command line, by field name, or by a program.
         config: The settings file, which must exist; else WSRC_CONFIG, else the default places.
+        source: What errors call the place where `flags` come from. Only from a command line, which
+            others can read, a URL with a password is refused.
 
     Raises:
         ConfigError: If the file cannot be read, a key is unknown, or a value cannot work.
@@ -63,18 +71,23 @@ def load(
         values[name] = _convert(setting, placed, str(path), strict=True)
     for setting in known.values():
         if text := environ.get(setting.environment):
-            source = f"environment variable {setting.environment}"
-            values[setting.name] = _convert(setting, _split(setting, text), source)
+            variable = f"environment variable {setting.environment}"
+            values[setting.name] = _convert(setting, _split(setting, text), variable)
     for name, value in (flags or {}).items():
-        setting = known.get(name) or _unknown(name, known, "command line")
-        if setting.url and "@" in str(value):
-            raise ConfigError(
-                name,
-                "everyone on this machine can read a password on a command line; give the URL in "
-                f"the environment, as {setting.environment}, or in the settings file",
-            )
-        values[name] = _convert(setting, value, "command line")
+        setting = known.get(name) or _unknown(name, known, source)
+        if source == COMMAND_LINE:
+            _refuse_password(setting, value)
+        values[name] = _convert(setting, value, source, strict=source != COMMAND_LINE)
     return kind(**values)
+
+
+def _refuse_password(setting: Setting, value: object) -> None:
+    if setting.url and "@" in str(value):
+        raise ConfigError(
+            setting.name,
+            "everyone on this machine can read a password on a command line; give the URL in "
+            f"the environment, as {setting.environment}, or in the settings file",
+        )
 
 
 def from_arguments(kind: type[S], arguments: Mapping[str, object]) -> S:
@@ -87,7 +100,7 @@ def from_arguments(kind: type[S], arguments: Mapping[str, object]) -> S:
     given = {name: value for name, value in arguments.items() if value is not None}
     return kind(
         **{
-            setting.name: _convert(setting, given[setting.name], "argument", strict=True)
+            setting.name: _convert(setting, given[setting.name], ARGUMENT, strict=True)
             for setting in settings_of(kind)
             if setting.name in given
         }

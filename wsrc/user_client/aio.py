@@ -22,7 +22,7 @@ from typing import Any, Self, Unpack
 import msgspec
 
 from wsrc.card.slot import CardProtocol, Share
-from wsrc.errors import ConnectionLostError, RemoteProtocolError
+from wsrc.errors import RemoteProtocolError, WsrcError
 from wsrc.net.tls import context_for
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.messages import CardInfo, Waiting
@@ -107,7 +107,6 @@ class Client(ReaderCalls):
         return client
 
     def _begin(self, settings: UserSettings, instance: str | None) -> None:
-        self.server = ""
         self._settings = settings
         self._tls = context_for(settings.server_url, settings.tls_ca)
         self._open_in: asyncio.AbstractEventLoop | None = None
@@ -132,26 +131,52 @@ class Client(ReaderCalls):
         One that was closed, that lost its connection for good, or that was open in another event
         loop begins anew: cards that were ours are not any more.
 
+        `async with` does not wait for the answer to the greeting where the first request can
+        follow at once: what the server has against us is raised by that request, or by `greeted`.
+
         Raises:
             ConnectionLostError: If the server is not reached; the sentence says why.
             RefusedError: If it speaks the first form of the protocol only, or refuses us.
         """
+        begun = await self._begun()
+        try:
+            await self.greeted()
+        except BaseException:
+            if begun:
+                await self.close()
+            raise
+        return self
+
+    async def greeted(self) -> str:
+        """
+        Return the name of the server, once it has answered to our greeting.
+
+        Raises as `open`.
+        """
+        return (await self._connection.greeted()).server or ""
+
+    @property
+    def server(self) -> str:
+        """Name of the server, while we are greeted."""
+        return self._connection.server
+
+    async def _begun(self) -> bool:
+        """Connect and send the greeting, unless that was done; return whether it was not."""
         loop = asyncio.get_running_loop()
         if self._open_in is loop:
-            with suppress(ConnectionLostError):
+            with suppress(WsrcError):
                 self.check()
-                return self
+                return False
             await self.close()
         self._connection = connection = Connection(self._settings, self._tls)
         self._open_in = loop
         try:
-            ack = await connection.open(self._hello)
+            await connection.open(self._hello)
         except BaseException:
             if self._connection is connection:
                 self._open_in, self._connection = None, self._not_open()
             raise
-        self.server = ack.server or ""
-        return self
+        return True
 
     async def close(self) -> None:
         """Give back every card and close the connection; it may be called again."""
@@ -160,8 +185,9 @@ class Client(ReaderCalls):
         await connection.close()
 
     async def __aenter__(self) -> Self:
-        """As `open`."""
-        return await self.open()
+        """As `open`, without waiting for the greeting where it need not be waited for."""
+        await self._begun()
+        return self
 
     async def __aexit__(
         self,
@@ -177,6 +203,7 @@ class Client(ReaderCalls):
 
         Raises:
             ConnectionLostError: If the connection is lost for good.
+            RefusedError: If the server refused it.
         """
         self._connection.requests.check()
 
@@ -188,17 +215,8 @@ class Client(ReaderCalls):
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
         filters = arguments.filters(filters)
-        cards: list[CardInfo] = []
-        after: int | None = 0
-        while after is not None:
-            request = m.ListCards(after=after, **filters)
-            page = await self._connection.requests.ask(request, self._timeout_s)
-            assert isinstance(page, m.ListCardsAck)
-            cards += page.cards
-            if page.next is not None and page.next <= after:
-                raise RemoteProtocolError("The server's list of cards does not advance.")
-            after = page.next
-        return cards
+        pages = await self._connection.requests.pages(m.ListCards(**filters), self._timeout_s)
+        return [card for page in pages if isinstance(page, m.ListCardsAck) for card in page.cards]
 
     def select(  # noqa: PLR0913 - keywords, each a choice of the user's
         self,
@@ -234,8 +252,9 @@ class Client(ReaderCalls):
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
         # Longer than the aim: what may go wrong with each of the choices is told.
+        limits = self._connection.requests.limits
         request = m.SelectCard(
-            wait_s=bounded_wait(arguments.number(wait_s, "wait_s")),
+            wait_s=bounded_wait(arguments.number(wait_s, "wait_s"), limits.wait_max_s),
             raw_tpdu=arguments.flag(raw_tpdu, "raw_tpdu"),
             look_ahead=arguments.flag(look_ahead, "look_ahead"),
             share=arguments.member(share, Share, "share"),

@@ -28,7 +28,7 @@ from wsrc.octets import BytesLike
 from wsrc.protocol.messages import CardInfo, Step, Waiting
 from wsrc.settings.load import UserSettings
 from wsrc.user_client import aio
-from wsrc.user_client.card import BatchResult, Status
+from wsrc.user_client.card import BatchLimits, BatchResult, Status
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.feeds import (
     CardEvent,
@@ -94,7 +94,7 @@ class Client:
 
     @property
     def server(self) -> str:
-        """Name of the server."""
+        """See `aio.Client.server`."""
         return self._client.server
 
     def open(self) -> Self:
@@ -104,13 +104,20 @@ class Client:
         A client that was opened before a fork begins anew in the child. One that is open when
         the interpreter ends is closed then.
         """
+        return self._open(self._client.open)
+
+    def greeted(self) -> str:
+        """See `aio.Client.greeted`."""
+        return self._call(self._client.greeted())
+
+    def _open(self, begin: Callable[[], Coroutine[Any, Any, Any]]) -> Self:
         with self._opening:
             portal = self._portal
             if portal is None or not portal.usable:
                 self._portal = portal = Portal()
                 self._thread = portal.call(_own_thread())
             try:
-                portal.call(self._client.open())
+                portal.call(begin())
             except BaseException:
                 self.close()
                 raise
@@ -130,8 +137,8 @@ class Client:
             portal.stop()
 
     def __enter__(self) -> Self:
-        """As `open`."""
-        return self.open()
+        """As `open`; see `aio.Client.__aenter__`."""
+        return self._open(self._client.__aenter__)
 
     def __exit__(
         self,
@@ -264,6 +271,11 @@ class Card:
         """Name of the session; a secret between us and the server."""
         return self._card.session
 
+    @property
+    def batch_limits(self) -> BatchLimits:
+        """What a batch may have, as the server says on the connection that there is now."""
+        return self._card.batch_limits
+
     def transmit(self, command: BytesLike) -> Response:
         """See `aio.Card.transmit`."""
         return self._call(self._card.transmit(command))
@@ -343,9 +355,9 @@ class Card:
 
         self._call(hear())
 
-    def detach(self, *, disposition: Disposition = Disposition.RESET) -> None:
+    def detach(self, *, disposition: Disposition = Disposition.RESET, wait: bool = True) -> None:
         """See `aio.Card.detach`."""
-        self._call(self._card.detach(disposition=disposition))
+        self._call(self._card.detach(disposition=disposition, wait=wait))
 
     def __enter__(self) -> Self:
         return self

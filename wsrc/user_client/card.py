@@ -22,6 +22,7 @@ from wsrc.errors import (
 )
 from wsrc.octets import BytesLike, Octets, from_wire
 from wsrc.protocol import messages as m
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.messages import CardInfo, Step
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.faults import from_error
@@ -44,6 +45,13 @@ class BatchResult(NamedTuple):
     results: tuple[Response, ...]
     stopped: int | None = None
     error: WsrcError | None = None
+
+
+class BatchLimits(NamedTuple):
+    """What a batch may have: so many commands, and octets of the message that carries them."""
+
+    commands: int
+    octets: int
 
 
 class Status(NamedTuple):
@@ -102,6 +110,14 @@ class Card:
         """Transmission protocol, where the card host told it."""
         return self.info.protocol
 
+    @property
+    def batch_limits(self) -> BatchLimits:
+        """What a batch may have, as the server says on the connection that there is now."""
+        told = self._session.limits
+        return BatchLimits(
+            told.batch_commands or m.MAX_BATCH, told.message_octets or MAX_MESSAGE_OCTETS
+        )
+
     async def transmit(self, command: BytesLike) -> Response:
         """
         Send one command APDU and return the response, whatever its status word.
@@ -129,7 +145,7 @@ class Card:
 
     async def batch(self, steps: Sequence[Step | BytesLike]) -> BatchResult:
         """
-        Run 1 to 256 commands one after the other in one round trip.
+        Run commands one after the other in one round trip: 1 to 256, or as the server says.
 
         Raises:
             BadApduError: If one is no command APDU; nothing was sent.
@@ -137,8 +153,9 @@ class Card:
                 nothing was sent.
         """
         given = arguments.several(steps, "steps")
-        if not 1 <= len(given) <= m.MAX_BATCH:
-            raise LocalProtocolError(f"A batch has 1 to {m.MAX_BATCH} commands, not {len(given)}.")
+        most = self.batch_limits.commands
+        if not 1 <= len(given) <= most:
+            raise LocalProtocolError(f"A batch has 1 to {most} commands, not {len(given)}.")
         batch = m.Batch(session="", steps=tuple(map(self._step, given, itertools.count(1))))
         self._ahead.drop()
         answer = await self._session.ask(batch, 2 * self._timeout_s)
@@ -301,14 +318,22 @@ class Card:
         """
         self._session.when_over(arguments.function(tell, "tell"))
 
-    async def detach(self, *, disposition: Disposition = Disposition.RESET) -> None:
+    async def detach(
+        self, *, disposition: Disposition = Disposition.RESET, wait: bool = True
+    ) -> None:
         """
         Give the card back; it is reset for the next user. A card that is gone is no error.
 
-        `disposition` is what is done with a card that others share; `EJECT` holds for the last
-        as well, where the reader can do that.
+        Args:
+            disposition: What is done with a card that others share; `EJECT` holds for the last
+                as well, where the reader can do that.
+            wait: Until the server has taken it. A client that is closed next, which tells the
+                same, need not.
         """
-        await self._session.detach(min(DETACH_S, self._timeout_s), _disposition(disposition))
+        limit_s = min(DETACH_S, self._timeout_s)
+        await self._session.detach(
+            limit_s, _disposition(disposition), wait=arguments.flag(wait, "wait")
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,9 +3,10 @@
 
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import TypedDict, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
-from wsrc.protocol.messages import CardInfo
+if TYPE_CHECKING:
+    from wsrc.protocol.messages import CardInfo
 
 CardKey = tuple[str, str | None, str | None]
 """What tells the place of a card from all others: address, host and reader."""
@@ -27,12 +28,12 @@ class Filters(TypedDict, total=False):
     any: str | None
 
 
-def key_of(card: CardInfo) -> CardKey:
+def key_of(card: "CardInfo") -> CardKey:
     """Return the place of a card."""
     return card.remote_addr[0], card.host, card.reader
 
 
-def exactly(card: CardInfo, *, empty: bool = False) -> Filters:
+def exactly(card: "CardInfo", *, empty: bool = False) -> Filters:
     """
     Return the selection that means this card, in its reader, and no other.
 
@@ -61,7 +62,7 @@ def alternatives(given: Mapping[str, Iterable[str]]) -> list[Filters]:
     return [cast("Filters", dict(zip(kinds, values, strict=True))) for values in combined]
 
 
-def describe(card: CardInfo) -> str:
+def describe(card: "CardInfo") -> str:
     """Name a card by what tells it from others: ICCID, EIDs, label, and where it is."""
     names = [f"ICCID {card.identities.iccid}"] if card.identities.iccid else []
     names += [f"EID {eid}" for eid in card.eids]
@@ -71,7 +72,7 @@ def describe(card: CardInfo) -> str:
     return f"{', '.join(names)}, in reader {place(card)}"
 
 
-def place(card: CardInfo) -> str:
+def place(card: "CardInfo") -> str:
     """Name the reader of a card, with its id where it differs, and the host."""
     reader = card.reader_name or card.reader or "of a first-form card client"
     if card.reader and card.reader_name and card.reader != card.reader_name:

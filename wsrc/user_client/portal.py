@@ -4,12 +4,14 @@
 import asyncio
 import concurrent.futures
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Generic, TypeVar
 
 from wsrc.errors import ConnectionLostError
+from wsrc.process.loop import run_main
 
 JOIN_S = 10.0
 """How long the thread of a closed client may take to end."""
@@ -31,14 +33,14 @@ class Portal:
     """
 
     def __init__(self, name: str = "wsrc-client") -> None:
-        self._process = os.getpid()
+        self._forks = _forks.count
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._holding: asyncio.Task[None] | None = None
         self._entered = False
         self._lock = threading.Lock()
-        self._handed_over: set[_Call[Any]] = set()
-        """What the loop has not begun yet."""
+        self._calls: set[_Call[Any]] = set()
+        """What was handed to the loop and is not over."""
         self._ended = False
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -52,7 +54,10 @@ class Portal:
         Raises:
             ConnectionLostError: If the loop has ended, or is another process's.
         """
-        return self._hand_over(_Call(doing))
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        call = _Call(doing, lambda: call.settle(future))
+        self._hand_over(call)
+        return future
 
     def call(self, doing: Coroutine[Any, Any, T]) -> T:
         """
@@ -63,28 +68,29 @@ class Portal:
         Raises:
             ConnectionLostError: If the loop has ended, or ends before that does.
         """
-        call = _Call(doing)
+        waiting = threading.Lock()  # what wakes a thread at the least cost
+        waiting.acquire()
+        call = _Call(doing, waiting.release)
         try:
-            return wait_for(self._hand_over(call))
+            self._hand_over(call)
+            waiting.acquire()
         except BaseException:
             self.soon(call.abandon)
             raise
+        return call.result()
 
-    def _hand_over(self, call: "_Call[T]") -> "concurrent.futures.Future[T]":
+    def _hand_over(self, call: "_Call[Any]") -> None:
         if self.usable and self._loop is not None:
             with self._lock:
                 if not self._ended:
-                    self._loop.call_soon_threadsafe(self._begin, call)
-                    self._handed_over.add(call)
-                    return call.future
+                    self._calls.add(call)
+                    call.over = self._calls.discard
+                    self._loop.call_soon_threadsafe(call.begin, self._loop)
+                    return
         call.close()
         raise ConnectionLostError(
             "The client is closed, or was opened before a fork; open another one here."
         )
-
-    def _begin(self, call: "_Call[Any]") -> None:
-        self._handed_over.discard(call)
-        call.begin()
 
     def soon(self, doing: Callable[[], None]) -> None:
         """Call a function in the loop, without waiting; nothing happens if the loop has ended."""
@@ -131,7 +137,7 @@ class Portal:
     @property
     def usable(self) -> bool:
         """Whether the loop runs, and in this process."""
-        return os.getpid() == self._process and self._thread.is_alive() and not self._ended
+        return self._forks == _forks.count and self._thread.is_alive() and not self._ended
 
     @property
     def is_own_thread(self) -> bool:
@@ -142,14 +148,18 @@ class Portal:
         """End the loop and wait for its thread, unless called from there; it may be repeated."""
         if self._stopping is not None:
             self.soon(self._stopping.set)
-        if os.getpid() == self._process and not self.is_own_thread:
+        if self._forks == _forks.count and not self.is_own_thread:
             self._thread.join(limit_s)
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._serve())
+            run_main(self._serve())
+        except RuntimeError as exc:
+            # Closing a loop takes a thread, which Python 3.12 does not begin at its end.
+            if not (self._ended and "interpreter shutdown" in str(exc)):
+                raise
         finally:
-            for call in self._handed_over:
+            for call in list(self._calls):
                 call.close()
 
     async def _serve(self) -> None:
@@ -174,25 +184,31 @@ class Portal:
 
 
 class _Call(Generic[T]):
-    """What is handed to the loop; used in its thread, but for `future`."""
+    """
+    What is handed to a loop, and used in its thread.
 
-    def __init__(self, doing: Coroutine[Any, Any, T]) -> None:
-        self.future: concurrent.futures.Future[T] = concurrent.futures.Future()
+    Args:
+        doing: What to do.
+        tell: Called once, in that thread, when it is over or will never begin.
+    """
+
+    def __init__(self, doing: Coroutine[Any, Any, T], tell: Callable[[], None]) -> None:
+        self.over: Callable[[_Call[Any]], None] = _nothing
         self._doing = doing
-        self._task: asyncio.Task[T] | None = None
+        self._tell: Callable[[], None] | None = tell
+        self._task: asyncio.Task[None] | None = None
         self._abandoned = False
+        self._results: list[T] = []
+        self._failure: BaseException | None = None
 
-    def begin(self) -> None:
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Do it, unless it was abandoned before it began."""
-        if self._abandoned or self.future.cancelled():
+        if self._abandoned:
             self.close()
-            return
-        loop = asyncio.get_running_loop()
-        self._task = asyncio.create_task(self._doing)  # noqa: TID251 - it ends with the loop
-        self._task.add_done_callback(self._done)
-        self.future.add_done_callback(
-            lambda future: loop.call_soon_threadsafe(self.abandon) if future.cancelled() else None
-        )
+        elif sys.version_info >= (3, 12):
+            self._task = asyncio.Task(self._run(), loop=loop, eager_start=True)
+        else:
+            self._task = loop.create_task(self._run())
 
     def abandon(self) -> None:
         """Cancel what goes on, or what is about to begin."""
@@ -201,32 +217,67 @@ class _Call(Generic[T]):
             self._task.cancel()
 
     def close(self) -> None:
-        """Close the coroutine of a call that never begins."""
+        """Let it be over without a result, where it never begins or its loop has ended."""
         self._doing.close()
-        self.future.cancel()
+        self._end()
 
-    def _done(self, task: asyncio.Task[T]) -> None:
-        if task.cancelled():
-            self.future.cancel()
-        if not self.future.set_running_or_notify_cancel():
+    def result(self) -> T:
+        """
+        Return the result of what is over.
+
+        Raises:
+            ConnectionLostError: If it was cancelled, which is done where the loop ends.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if not self._results:
+            raise ConnectionLostError(_CLOSED)
+        return self._results[0]
+
+    def settle(self, future: "concurrent.futures.Future[T]") -> None:
+        """Give a future the result of what is over."""
+        if self._failure is None and not self._results:
+            future.cancel()
+        if not future.set_running_or_notify_cancel():
             return
-        exc = task.exception()
-        if exc is not None:
-            self.future.set_exception(exc)
+        if self._failure is not None:
+            future.set_exception(self._failure)
         else:
-            self.future.set_result(task.result())
+            future.set_result(self._results[0])
+
+    async def _run(self) -> None:
+        try:
+            self._results.append(await self._doing)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as exc:
+            self._failure = exc
+            if not isinstance(exc, Exception):
+                raise
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            self.over(self)
+            tell()
 
 
-def wait_for(future: "concurrent.futures.Future[T]") -> T:
-    """
-    Wait for a call in the loop; it is cancelled if the wait is interrupted.
+def _nothing(_: object) -> None:
+    """Leave a call that no loop has."""
 
-    Raises:
-        ConnectionLostError: If another thread closed the client meanwhile.
-    """
-    try:
-        return future.result()
-    except concurrent.futures.CancelledError as exc:
-        raise ConnectionLostError(_CLOSED) from exc
-    finally:
-        future.cancel()
+
+class _Forks:
+    """How many forks there were between the first process and this one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forked)
+
+    def _forked(self) -> None:
+        self.count += 1
+
+
+_forks = _Forks()

@@ -8,6 +8,7 @@ program of pySim with it.
 
 import argparse
 import functools
+import os
 from typing import Any
 
 _INSTALLED = "_wsrc_installed"
@@ -42,9 +43,19 @@ def install() -> None:
         if getattr(opts, "apdu_trace", False) and tracer is not None:
             kwargs.setdefault("apdu_tracer", tracer())
         link = WsrcLink(opts, **kwargs)
-        print(f"Using reader {link}")
+        _tell_as_pysim(getattr(transport, "log", None), link)
         return link
 
     transport.argparse_add_reader_args = add_reader_args
     transport.init_reader = init
     setattr(transport, _INSTALLED, True)
+
+
+def _tell_as_pysim(log: Any, link: Any) -> None:
+    """Name the reader where and as this version of pySim does; `log` is that of its transport."""
+    tested = os.environ.get("PYSIM_INTEGRATION_TEST") == "1"
+    text = f"Using {link.name} reader interface" if tested else f"Using reader {link}"
+    if log is None:
+        print(text)
+    else:
+        log.info("%s", text)

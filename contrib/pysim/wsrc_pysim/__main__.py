@@ -20,7 +20,12 @@ def main() -> None:
         wsrc_pysim.install()
     except ModuleNotFoundError as exc:
         sys.exit(f"pySim cannot be imported ({exc}); run this where its programs run.")
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    from wsrc_pysim.link import NoReaderError  # noqa: PLC0415 - needs pySim
+
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except NoReaderError as exc:
+        sys.exit(f"wsrc-pysim: {exc}")
 
 
 if __name__ == "__main__":

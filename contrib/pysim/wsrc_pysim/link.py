@@ -40,6 +40,14 @@ _LONGEST_WAIT_S = 3600.0
 """How long the server is asked to let us wait at a time."""
 
 
+_OLD_ATR = not hasattr(LinkBase, "get_atr")
+"""Whether this pySim is one that has an ATR as a list of numbers, not as a text."""
+
+
+class NoReaderError(ReaderError):
+    """The reader cannot be opened, for a reason that the person in front of it can mend."""
+
+
 class WsrcLink(LinkBase):
     """
     A card behind a WSRC server; taken by `connect`, given back by `disconnect`.
@@ -49,7 +57,7 @@ class WsrcLink(LinkBase):
         kwargs: Those of `LinkBase`.
 
     Raises:
-        ReaderError: If no card is named, a setting is wrong or the server is not reached.
+        NoReaderError: If no card is named, a setting is wrong or the server is not reached.
     """
 
     name = "WSRC"
@@ -62,7 +70,7 @@ class WsrcLink(LinkBase):
             self._settings = load(UserSettings, os.environ, _flags(opts))
             self._client = self._open_client()
         except WsrcError as exc:
-            raise ReaderError(str(exc)) from exc
+            raise NoReaderError(str(exc)) from exc
 
     def __str__(self) -> str:
         """Name the card and the server."""
@@ -72,9 +80,16 @@ class WsrcLink(LinkBase):
 
     @staticmethod
     def argparse_add_reader_args(arg_parser: argparse.ArgumentParser) -> None:
-        """Add the options of this reader, but for those that pySim has itself."""
+        """
+        Add the options of this reader.
+
+        They take the place of those of a pySim that has some of these names itself, such as one
+        whose ICCIDs must have an even number of digits.
+        """
         group = arg_parser.add_argument_group(
-            "WSRC", "Use a card that is somewhere else, behind a WSRC server."
+            "WSRC",
+            "Use a card that is somewhere else, behind a WSRC server.",
+            conflict_handler="resolve",
         )
         options: dict[str, dict[str, Any]] = {
             name: {"metavar": name.upper(), "help": text} for name, text in _WHICH.items()
@@ -89,13 +104,12 @@ class WsrcLink(LinkBase):
             "help": "PEM file of the CA that signed the server's certificate",
         }
         for name, details in options.items():
-            with suppress(argparse.ArgumentError):
-                group.add_argument(f"--wsrc-{name}", **details)
+            group.add_argument(f"--wsrc-{name}", **details)
 
     @staticmethod
     def is_wanted(opts: argparse.Namespace) -> bool:
-        """Return whether the options name a card."""
-        return bool(_given(opts))
+        """Return whether any option of this reader is given."""
+        return bool(_given(opts) or _flags(opts))
 
     def wait_for_card(self, timeout: int | None = None, newcardonly: bool = False) -> None:
         """
@@ -139,9 +153,10 @@ class WsrcLink(LinkBase):
         except WsrcError as exc:
             raise _translated(exc) from exc
 
-    def get_atr(self) -> str:
-        """Return the ATR in hexadecimal."""
-        return self._connected().atr.hex()
+    def get_atr(self) -> str | list[int]:
+        """Return the ATR, in hexadecimal or as the numbers that an older pySim takes."""
+        atr = self._connected().atr
+        return list(atr) if _OLD_ATR else atr.hex()
 
     def disconnect(self) -> None:
         """Give the card back."""
@@ -255,7 +270,7 @@ def _which(opts: argparse.Namespace) -> Filters:
     given = _given(opts)
     if not given:
         options = [f"--wsrc-{name}" for name in _WHICH]
-        raise ReaderError(f"Say which card, with {', '.join(options[:-1])} or {options[-1]}.")
+        raise NoReaderError(f"Say which card, with {', '.join(options[:-1])} or {options[-1]}.")
     return Filters(**given)
 
 

@@ -99,7 +99,7 @@ async def served(
 ) -> AsyncIterator[None]:
     """Have a slot of vpcd served."""
     cards = RemoteCards(clients(settings), [], notes.append)
-    slot = VpcdSlot(cards, "127.0.0.1", port, idle_s, notes.append)
+    slot = VpcdSlot(cards, ("127.0.0.1", port), idle_s, notes.append)
     async with asyncio.TaskGroup() as tasks:
         at_work = [tasks.create_task(each) for each in (cards.run(slot.look), slot.run())]
         await cards.begun()

@@ -1,43 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The readers of a bench, served to a server elsewhere, and who uses them there."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from certs.make_certs import Certificates
-from tests.support.world import LIMIT_S, World, running, until
-from wsrc.card_client.agent import Agent
+from tests.support.card_host import card_host
+from tests.support.world import World, running, until
 from wsrc.readers.pcsc import PcscSource
-from wsrc.settings.load import CardClientSettings
 from wsrc.user_client.aio import Client
 
 NO_LABELS: Mapping[str, str] = {}
 
 
-@asynccontextmanager
-async def host(
+def host(
     world: World, certificates: Certificates, labels: Mapping[str, str] = NO_LABELS
-) -> AsyncIterator[None]:
+) -> AbstractAsyncContextManager[None]:
     """Serve the readers of the bench, the process's own pcscd, for as long as the context lasts."""
-    settings = CardClientSettings(
-        server_url=world.card_url,
-        tls_ca=certificates.ca,
-        name="bench",
-        command_s=10.0,
-        reconnect_min_s=0.02,
-        reconnect_max_s=0.2,
-        labels=dict(labels),
-    )
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(Agent(settings, [PcscSource()]).run(stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            async with asyncio.timeout(LIMIT_S):
-                await asyncio.wait([task])
+    return card_host(world, certificates, PcscSource(), labels=dict(labels))
 
 
 async def ready(world: World, *ids: str) -> bool:

@@ -60,6 +60,7 @@ class OddReader:
         attributes: Tags and their values; those that a test sets are kept.
         controls: Answers to control codes (as PC/SC numbers them on Linux).
         serial: Attribute VENDOR_IFD_SERIAL_NO; none where empty.
+        refuses_to_set: Answer to what would set an attribute that it does not have.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class OddReader:
         attributes: Mapping[int, bytes] | None = None,
         controls: Mapping[int, Callable[[bytes], bytes]] | None = None,
         serial: bytes = b"",
+        refuses_to_set: Ifd = Ifd.ERROR_TAG,
     ) -> None:
         self.name = name.encode() if isinstance(name, str) else name
         self.cards = list(cards) or [None]
@@ -76,6 +78,7 @@ class OddReader:
         if serial:
             self.attributes[SERIAL] = serial
         self.controls = dict(controls or {})
+        self._refuses_to_set = refuses_to_set
         self.calls: list[list[str]] = [[] for _ in self.cards]
         self.present_code: int | None = None
         self.changed: Callable[[int], None] = lambda _: None
@@ -119,7 +122,7 @@ class OddReader:
 
     def _set(self, call: IfdCall) -> Answer:
         if call.a not in self.attributes:
-            return Ifd.ERROR_TAG, b""
+            return self._refuses_to_set, b""
         self.attributes[call.a] = call.octets
         return Ifd.SUCCESS, b""
 

@@ -48,6 +48,7 @@ class Model:
         self.shares: dict[str, Share] = {}
         self.shown: Counter[tuple[str | None, str | None]] = Counter()
         self.number = 0
+        self.joined: list[tuple[str, list[str]]] = []
         self.watch()
 
     def watch(self) -> None:
@@ -189,6 +190,7 @@ class Model:
                 self.until |= {s: self.world.now + self.known[s].keep_s for s in kept}
         self.askers = [asker for asker in self.askers if self.is_there(asker.peer)]
         self.check_holders()
+        self.check_joined()
 
     def check_holders(self) -> None:
         """Check that each session has one user, and each card one that does not share it."""
@@ -201,6 +203,13 @@ class Model:
         for sessions in places.values():
             shares = {self.shares[session] for session in sessions}
             assert len(sessions) == 1 or shares == {Share.SHARED}, "two users have one card"
+
+    def check_joined(self) -> None:
+        """Check that whoever joined a shared card joined somebody who is there."""
+        attended = {session for asker in self.askers for session in asker.held}
+        joined, self.joined = self.joined, []
+        for session, others in joined:
+            assert not others or attended & {*others}, f"{session} has a card as the dead left it"
 
     def watcher_hears(self, event: CardEvent) -> None:
         change, card = event
@@ -238,6 +247,9 @@ class Model:
                 shares = {message.share, *place.sessions.values()}
                 alone = not place.sessions
                 assert alone or shares == {Share.SHARED}, "given away before it was reset"
+                leaving = {m.session_of(each) for each in host.todo if isinstance(each, m.Detach)}
+                others = (self.acknowledged & place.sessions.keys()) - leaving
+                self.joined.append((message.session, sorted(others)))
                 place.sessions[message.session] = message.share
             self.shares[message.session] = message.share
             self.where[message.session] = host.name, message.reader

@@ -148,7 +148,10 @@ class CardHost:
                     assert again == msgspec.structs.replace(answer_to(request), seq=request.seq)
                 self._say(line, again)
             case Verdict.LATE:
-                self.seen["a late copy was ignored"] += 1
+                self.seen["a late copy was refused"] += 1
+                outcome = end.outcome_of(request)
+                late = m.error(ErrorCode.BAD_MESSAGE, "Late.", id=request.id, outcome=outcome)
+                self._say(line, late)
             case Verdict.WRONG:
                 assert line is None, request
 

@@ -79,8 +79,10 @@ def restart(world: World, pick: int) -> None:
 
 
 def refuse(world: World, pick: int) -> None:
-    if pick % 2:
+    if pick % 4 == 1:
         world.server.refusing = True
+    elif pick % 2:
+        world.server.crowded = True
     else:
         world.host.refusing = True
 

@@ -57,6 +57,7 @@ class Server:
         self.waiting: list[Claim] = []
         self.draining = False
         self.refusing = False
+        self.crowded = False
         self._numbers = count(1_000_000)
 
     def grant(self, user: Line, card: Line) -> None:
@@ -84,6 +85,10 @@ class Server:
             self.passed.append(message)
 
     def _claim(self, claim: Claim) -> None:
+        if self.crowded:
+            self.crowded = False
+            claim.line.down.append(refusal(claim.request, ErrorCode.TOO_MANY))
+            return
         if self.card is None:
             self.waiting.append(claim)
             return

@@ -149,6 +149,13 @@ class UserClient:
                 self._perform(self.end.refused(message, self.now))
                 assert self.end.over is was_over
                 self.lose_server()
+            case m.Error(code=ErrorCode.TOO_MANY):
+                self.seen["a resume was refused for there were too many"] += 1
+                was_over = self.end.over
+                self._perform(self.end.refused(message, self.now))
+                assert self.end.over is was_over
+                if self.end.state is State.CUT:
+                    self._perform(self.end.connected())
             case m.Error():
                 self._perform(self.end.refused(message, self.now))
                 assert self.end.over is not None
@@ -158,7 +165,9 @@ class UserClient:
     def _resumed(self, message: m.Resumed) -> None:
         was, number, may_run = self.open, self._number, self._may_run
         if self.end.over is not None:
-            assert self.end.resumed(message) == ()
+            [effect] = self.end.resumed(message)
+            assert isinstance(effect, Send)
+            assert effect.message == m.Detach(session="s")
             return
         if message.seq == number and message.answer is None and (may_run or self._sent_back):
             self.seen["resumed while it ran"] += 1

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import BY_TAG
+from wsrc.protocol.fields import MAX_WHOLE
 
 octets = st.binary(max_size=40).map(Octets)
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 st.register_type_strategy(Octets, octets)
 st.register_type_strategy(str, texts)
-st.register_type_strategy(int, st.integers(-(2**53), 2**53))
+st.register_type_strategy(int, st.integers(-MAX_WHOLE, MAX_WHOLE))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 
 messages: st.SearchStrategy[m.Message] = st.one_of(

@@ -48,7 +48,8 @@ class Programs:
         return card
 
     async def readers(self, line: Line) -> list[Reader]:
-        return await self.do(line.readers)
+        """Return the readers by their names, whichever card was identified first."""
+        return sorted(await self.do(line.readers), key=lambda reader: reader.name)
 
     async def transmit(self, line: Line, card: int, command: bytes) -> str:
         code, _, answer = await self.do(lambda: line.transmit(card, command))

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.card.identify against scripted cards: what is asked, and what is made of the answers."""
 
+import re
 from collections.abc import Generator, Sequence
 from typing import TypeVar
 
 import pytest
 
+from tests.support.paths import ROOT
 from wsrc.card.apdu import Command, Response, parse_response
-from wsrc.card.identify import ISD_R_AIDS, Identified, identify, identify_again
+from wsrc.card.identify import ECASD_AID, ISD_R_AIDS, Identified, identify, identify_again
 from wsrc.card.identity import Identities
 
 ICCID, EF_ICCID = "8988211000000430010", "988812010000400310f0"
@@ -227,3 +229,10 @@ def test_a3_eids_that_are_known_are_not_asked_for(eids: tuple[str, ...]) -> None
     found = run(card, identify((bytes.fromhex(AID),), eids))
     assert found.identities == Identities(ICCID, eids)
     assert not any(apdu.startswith("01a404") for apdu in card.asked)
+
+
+def test_e32_the_document_names_every_application_that_is_asked() -> None:
+    protocol = (ROOT / "docs" / "protocol.md").read_text("utf-8")
+    named = re.findall(r"^\| `([0-9a-f]{32})` \| (ISD-R|ECASD): ", protocol, re.MULTILINE)
+    assert [bytes.fromhex(aid) for aid, what in named if what == "ISD-R"] == list(ISD_R_AIDS)
+    assert [aid for aid, what in named if what == "ECASD"] == [ECASD_AID.hex()]

@@ -23,13 +23,17 @@ def ids(*readers: tuple[tuple[int, str], str, str]) -> dict[str, str]:
     ("readers", "expected"),
     [
         ([(A, "S1", "usb 1-1"), (B, "S2", "usb 1-2")], {A: "S1", B: "S2"}),
+        (
+            [(A, "usb 1-1", "usb 1-1"), (B, "usb 1-1 slot 1", "usb 1-1")],
+            {A: "usb 1-1@bench", B: "usb 1-1 slot 1@bench"},
+        ),
         ([(A, A[1], ""), (B, B[1], "")], {A: "Model 00 00@bench", B: "Model 01 00@bench"}),
         (
             [(A, "S", "usb 1-1"), (B, "S", "usb 1-2"), (C, "S3", "")],
-            {A: "S/usb 1-1", B: "S/usb 1-2", C: "S3"},
+            {A: "S/usb 1-1@bench", B: "S/usb 1-2@bench", C: "S3"},
         ),
         ([(A, "S", ""), (B, "S", "")], {A: "S/Model 00 00@bench", B: "S/Model 01 00@bench"}),
-        ([(A, "S", "usb 1-1"), (B, "S", "")], {A: "S/usb 1-1", B: "S/Model 01 00@bench"}),
+        ([(A, "S", "usb 1-1"), (B, "S", "")], {A: "S/usb 1-1@bench", B: "S/Model 01 00@bench"}),
         (
             [(A, "S", "usb 1-1"), (B, "S", "usb 1-1")],
             {A: "S/Model 00 00@bench", B: "S/Model 01 00@bench"},
@@ -49,9 +53,36 @@ def test_a1_a_number_that_two_had_is_the_id_of_neither_when_one_is_unplugged() -
     assert known.id_of(A) == "S"
     known.enter(B, B[1], "S", "usb 1-2")
     known.strike(A)
-    assert known.id_of(B) == "S/usb 1-2"
+    assert known.id_of(B) == "S/usb 1-2@bench"
     known.enter(A, A[1], "S", "usb 1-1")
-    assert known.id_of(A) == "S/usb 1-1"
+    assert known.id_of(A) == "S/usb 1-1@bench"
+
+
+def test_a1_readers_of_two_sources_that_have_one_name_are_told_apart(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    name = "Model 00 00"
+    for order in itertools.permutations([(0, name), (1, name)]):
+        caplog.clear()
+        known = ReaderIds("bench")
+        for key in order:
+            known.enter(key, name, name, "")
+        assert dict(known.all()) == {(n, name): f"Model 00 00/{n}@bench" for n in (0, 1)}
+        known.strike((0, name))
+        assert known.id_of((1, name)) == "Model 00 00/1@bench"
+        assert caplog.messages == [
+            "Two readers are called Model 00 00: by name they are Model 00 00/0 and Model 00 00/1"
+        ]
+
+
+def test_a1_one_name_and_one_number_in_two_sources_are_two_ids() -> None:
+    known = ReaderIds("bench")
+    for number in (0, 1):
+        known.enter((number, "Model 00 00"), "Model 00 00", "S", "")
+    assert [each for _, each in known.all()] == [
+        "S/Model 00 00/0@bench",
+        "S/Model 00 00/1@bench",
+    ]
 
 
 def test_a1_the_operator_is_told_once_and_what_is_not_sure(
@@ -59,7 +90,7 @@ def test_a1_the_operator_is_told_once_and_what_is_not_sure(
 ) -> None:
     ids((A, "S", "usb 1-1"), (B, "S", "usb 1-2"), (C, "S", "usb 1-3"))
     assert len(caplog.messages) == 1
-    assert "neither is S: they are called S/usb 1-1 and S/usb 1-2" in caplog.text
+    assert "neither is S: they are called S/usb 1-1@bench and S/usb 1-2@bench" in caplog.text
     assert "can change" not in caplog.text
     caplog.clear()
     ids((A, "S", ""), (B, "S", ""))

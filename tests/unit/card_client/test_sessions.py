@@ -60,15 +60,6 @@ async def test_a_request_runs_once_and_its_copy_is_given_the_kept_answer(held: B
     assert held.gate.count(HOLD) == 1
 
 
-async def test_a_late_copy_is_met_with_silence(held: Bench) -> None:
-    await held.ask(command(1, HOLD), m.RApdu)
-    await held.ask(command(3), m.RApdu)
-    for seq in (1, 2):
-        held.agent.request(command(seq, HOLD))
-    assert (await held.ask(command(4), m.RApdu)).seq == 4
-    assert held.gate.count(HOLD) == 1
-
-
 @pytest.mark.parametrize("wrong", [command(None), command(0), command(1, PIN)])
 async def test_what_cannot_be_of_this_session_is_refused(held: Bench, wrong: m.CApdu) -> None:
     await held.ask(command(1), m.RApdu)
@@ -142,7 +133,8 @@ async def test_a_wait_for_a_transaction_is_no_being_in_hand() -> None:
         assert (await bench.ask(begun, m.BeginTransactionAck)).seq == 1
         refused = await bench.ask(command(2, PIN, session="s2"), m.Error)
         assert (refused.code, refused.seq) == (ErrorCode.CARD_BUSY, None)
-        assert (await bench.ask(command(1, session="s2"), m.RApdu)).seq == 1
+        again = await bench.ask(command(2, PIN, session="s2"), m.Error)
+        assert (again.code, again.outcome) == (ErrorCode.BAD_MESSAGE, Outcome.NOT_EXECUTED)
         assert (await bench.ask(resume(2, "s2"), m.Resumed)).seq == 1
 
 

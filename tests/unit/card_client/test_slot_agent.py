@@ -9,6 +9,7 @@ import pytest
 
 from wsrc.card_client.replies import Replies
 from wsrc.card_client.slot_agent import SlotAgent
+from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import CardUnresponsiveError, Outcome
 from wsrc.protocol import messages as m
 from wsrc.readers.base import Connection, Slot, SlotState
@@ -47,7 +48,8 @@ class Bench:
         self.told: list[m.ReaderInfo] = []
         self.mute = asyncio.Event()
         replies = Replies(self._send)
-        self.agent = SlotAgent(SETTINGS, "Stuck", lambda *_: "id", lambda: self.reader, replies)
+        thread = ReaderThread("Stuck", lambda: self.reader)
+        self.agent = SlotAgent(SETTINGS, "Stuck", lambda *_: "id", thread, replies)
 
     def _send(self, message: m.Message) -> None:
         assert isinstance(message, m.ReaderReport)

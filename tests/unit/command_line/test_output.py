@@ -14,7 +14,14 @@ from wsrc.command_line.output import (
     response_document,
     response_line,
 )
-from wsrc.errors import CardTransmissionError, ConfigError, NotExecutedError, OutcomeUnknownError
+from wsrc.errors import (
+    CardTransmissionError,
+    ConfigError,
+    ErrorCode,
+    NotExecutedError,
+    OutcomeUnknownError,
+    RefusedError,
+)
 from wsrc.process.printable import clean
 from wsrc.protocol.messages import CardInfo, CardState, Identities, LeaseInfo, Waiting
 from wsrc.user_client.naming import describe
@@ -103,3 +110,10 @@ def test_quiet_keeps_notes_away(capsys: pytest.CaptureFixture[str]) -> None:
     assert "held by ida@lab since 2026-01-01T00:00:00Z; place in the queue: 2" in (
         capsys.readouterr().err
     )
+
+
+def test_e34_an_error_says_when_to_ask_again_where_that_is_known() -> None:
+    exc = RefusedError(ErrorCode.TOO_MANY, "Full.")
+    assert "retry_after_s" not in error_document(exc)
+    exc.retry_after_s = 1.5
+    assert error_document(exc)["retry_after_s"] == 1.5

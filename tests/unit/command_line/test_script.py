@@ -19,9 +19,11 @@ from wsrc.command_line.script import (
 from wsrc.command_line.script_run import Answered, Unanswered, WasReset, run
 from wsrc.errors import CardNotPresentError
 from wsrc.octets import Octets
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.messages import MAX_BATCH, Step
-from wsrc.user_client.card import BatchResult
+from wsrc.user_client.card import BatchLimits, BatchResult
 
+LIMITS = BatchLimits(MAX_BATCH, MAX_MESSAGE_OCTETS)
 READ = Octets(bytes.fromhex("00b0000000"))
 
 
@@ -88,14 +90,16 @@ def test_patterns_of_status_words(sw: int, patterns: str, *, matches: bool) -> N
     assert sw_matches(parse_expect(patterns), f"{sw:04X}") is matches
 
 
-def test_batches_end_at_resets_at_256_commands_and_before_they_are_too_long() -> None:
+def test_e34_batches_end_at_resets_and_before_the_server_takes_no_more() -> None:
     short = ScriptCommand(1, READ, ())
     long = ScriptCommand(1, Octets(bytes.fromhex("00b0000000fde8")), ())
     reset = ScriptReset(2, ResetKind.COLD)
-    parts = list(batches([short, reset, *[short] * (MAX_BATCH + 1), *[long] * 5]))
+    parts = list(batches([short, reset, *[short] * (MAX_BATCH + 1), *[long] * 5], *LIMITS))
     sizes = [len(part) if isinstance(part, list) else part for part in parts]
     assert sizes == [1, reset, MAX_BATCH, 4, 2]
-    assert list(batches([])) == []
+    assert list(batches([], *LIMITS)) == []
+    assert [len(list(part)) for part in batches([short] * 5, 2, LIMITS.octets)] == [2, 2, 1]
+    assert [len(list(part)) for part in batches([short] * 4, 256, 3_000)] == [2, 2]
 
 
 class Recorder:
@@ -104,6 +108,8 @@ class Recorder:
     def __init__(self, *results: BatchResult) -> None:
         self._results = list(results)
         self.asked: list[Sequence[Step | bytes] | ResetKind] = []
+
+    batch_limits = BatchLimits(MAX_BATCH, MAX_MESSAGE_OCTETS)
 
     def batch(self, steps: Sequence[Step | bytes]) -> BatchResult:
         self.asked.append(steps)

@@ -10,7 +10,7 @@ from wsrc.card.slot import SlotState
 from wsrc.errors import RemoteProtocolError
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import decode, encode, tag_of
+from wsrc.protocol.codec import UnreadableError, decode, encode, tag_of
 from wsrc.protocol.reader_events import status_of
 
 ATR = "3B8F8001804F0CA0000003060300030000000068"
@@ -103,11 +103,16 @@ def test_a_notification_is_read_as_it_was_written(text: str) -> None:
     "text",
     [
         STATE_CHANGE.replace("2.0", "1.0"),
-        STATE_CHANGE.replace("Pcsc.Reader.StateChange", "Pcsc.Reader.Other"),
         STATE_CHANGE.replace('"Present"', '"present"'),
         json.dumps(LIST_CHANGE).replace('["1", "2"]', "2"),
     ],
 )
 def test_what_is_no_notification_of_these_is_malformed(text: str) -> None:
     with pytest.raises(RemoteProtocolError):
+        decode(text)
+
+
+def test_e31_a_notification_of_a_later_version_does_not_end_the_connection() -> None:
+    text = STATE_CHANGE.replace("Pcsc.Reader.StateChange", "Pcsc.Reader.Other")
+    with pytest.raises(UnreadableError, match=r"no notification 'Pcsc\.Reader\.Other'"):
         decode(text)

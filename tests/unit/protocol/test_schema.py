@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from wsrc.errors import ErrorCode
-from wsrc.protocol import messages as m
+from wsrc.errors import ErrorCode, Outcome
+from wsrc.protocol import messages as m, schema as schema_module
 from wsrc.protocol.codec import BY_TAG
 from wsrc.protocol.conversation import MAY_SAY, Phase, Speaker
 from wsrc.protocol.parts import CardState
 from wsrc.protocol.reader_events import NOTIFICATIONS
 from wsrc.protocol.schema import place, schema
+from wsrc.words import OpenWord
 
 KINDS = [*BY_TAG.values(), *NOTIFICATIONS.values()]
 NAMES = [kind.__name__ for kind in KINDS]
@@ -20,7 +21,7 @@ DEFINITIONS = schema()["$defs"]
 KEYWORDS = {
     *("$schema", "$defs", "$ref", "title", "description", "default", "anyOf", "const", "enum"),
     *("type", "properties", "required", "items", "prefixItems", "minItems", "maxItems"),
-    *("pattern", "contentEncoding"),
+    *("pattern", "contentEncoding", "minimum", "maximum"),
 }
 """Keywords of JSON Schema 2020-12 that are used; validators in strict mode refuse others."""
 
@@ -98,10 +99,37 @@ def test_what_may_be_said_when_has_a_definition_of_its_own() -> None:
         assert {each["$ref"].rpartition("/")[2] for each in defined} == {k.__name__ for k in said}
 
 
-def test_every_word_of_a_closed_list_is_explained() -> None:
-    assert DEFINITIONS["CardState"]["enum"] == sorted(CardState)
-    for word in (*CardState, *ErrorCode):
+def test_every_word_of_a_list_is_explained() -> None:
+    known, _ = DEFINITIONS["CardState"]["anyOf"]
+    assert known["enum"] == sorted(CardState)
+    for word in (*CardState, *ErrorCode, *Outcome):
         assert f"\n\n`{word}`: {word.meaning}." in DEFINITIONS[type(word).__name__]["description"]
+
+
+def test_e31_no_list_of_words_is_closed() -> None:
+    lists = {kind.__name__ for kind in (*OpenWord.__subclasses__(), Outcome)}
+    for name in lists:
+        known, later = DEFINITIONS[name]["anyOf"]
+        assert set(known) == {"type", "enum"}
+        assert later == {"type": "string", "description": schema_module.LATER}
+    for definition in (DEFINITIONS[name] for name in DEFINITIONS if name not in lists):
+        assert all("enum" not in each for each in schemas(definition))
+
+
+def test_e31_null_is_allowed_wherever_a_field_may_be_left_out() -> None:
+    for definition in DEFINITIONS.values():
+        for name, field in definition.get("properties", {}).items():
+            if name == "msg_type":
+                continue
+            allows = {"type": "null"} in field.get("anyOf", ())
+            assert allows == (name not in definition.get("required", ())), name
+
+
+def test_e31_whole_numbers_have_their_bounds() -> None:
+    numbers = [each for each in schemas(schema()) if each.get("type") == "integer"]
+    assert len(numbers) > 80
+    for each in numbers:
+        assert (each["minimum"], each["maximum"]) == (-(2**53) + 1, 2**53 - 1)
 
 
 def test_only_keywords_of_the_standard_are_used() -> None:
@@ -118,3 +146,25 @@ def test_a_notification_has_no_id() -> None:
     """JSON-RPC 2.0 section 4.1."""
     for kind in NOTIFICATIONS.values():
         assert set(DEFINITIONS[kind.__name__]["properties"]) == {"jsonrpc", "event", "params"}
+
+
+def test_e34_the_strict_mode_of_validators_takes_the_schema() -> None:
+    """What Ajv's strict mode refuses: `type` left out or said twice, tuples without an end."""
+    typed = {
+        **dict.fromkeys(("properties", "required"), "object"),
+        **dict.fromkeys(("items", "prefixItems", "minItems", "maxItems"), "array"),
+        **dict.fromkeys(("minimum", "maximum"), "number"),
+        **dict.fromkeys(("pattern", "contentEncoding"), "string"),
+    }
+    for each in schemas(schema()):
+        kind = "number" if each.get("type") == "integer" else each.get("type")
+        assert isinstance(kind, str | None)
+        assert {typed[keyword] for keyword in each if keyword in typed} <= {kind}
+        if "prefixItems" in each:
+            assert each["items"] is False
+            assert each["minItems"] == each["maxItems"] == len(each["prefixItems"])
+        for name in each.get("required", ()):
+            assert name in each["properties"]
+        if "$ref" in each:
+            assert set(each) <= {"$ref", "description", "default"}
+            assert each["$ref"].removeprefix("#/$defs/") in DEFINITIONS

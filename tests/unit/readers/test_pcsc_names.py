@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wsrc.readers.pcsc_names import stable_id, wanted
+from wsrc.readers.pcsc_names import stable_id, usb_position, wanted
 
 OMNIKEY = "HID Global OMNIKEY 5422 [OMNIKEY 5422CL Smartcard Reader] (KN0) 01 00"
 USB_1_7 = bytes.fromhex("07012000")
@@ -58,8 +58,9 @@ def test_usb_port_names_a_reader_without_serial_number(tmp_path: Path) -> None:
     assert stable_id("Reader 00 01", b"", USB_1_7, tmp_path) == "usb 1-4.3 slot 1"
 
 
-def test_usb_address_names_a_reader_whose_port_is_not_known(tmp_path: Path) -> None:
-    assert stable_id("Reader 00 00", b"", USB_1_7, tmp_path) == "usb 1:7"
+def test_a1_a_usb_address_names_nothing_for_it_is_another_ones_tomorrow(tmp_path: Path) -> None:
+    assert stable_id("Reader 00 00", b"", USB_1_7, tmp_path) == "Reader 00 00"
+    assert usb_position(USB_1_7, tmp_path) == ""
 
 
 @pytest.mark.parametrize("channel", ["", "07", "07010100", "0701200000"])

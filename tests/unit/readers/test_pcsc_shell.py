@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.fake_scard import ATR_T0, ATR_T1, PRESENT, READER, SELECT, FakeScard
+from tests.support.pcsc.bench import wait_until
 from tests.support.pcsc.watching import Watching
 from wsrc.card.pcsc_numbers import ATTRIBUTES, Code, Disposition, ShareMode
 from wsrc.errors import (
@@ -74,6 +75,23 @@ def test_forty_readers_are_seen_and_each_change_of_them(
         watching.slot(name, lambda s: s.state is SlotState.EMPTY)
         scard.plug(name, PRESENT, ATR_T1)
         watching.slot(name, lambda s: s.state is SlotState.PRESENT)
+
+
+def test_ends_readers_without_a_card_are_looked_at_less_often(
+    scard: FakeScard, watching: Watching
+) -> None:
+    watching.slot(READER, lambda s: s.state is SlotState.PRESENT)
+    scard.plug(READER)
+    watching.slot(READER, lambda s: s.state is SlotState.EMPTY)
+    scard.plug("Other 00 00")
+    watching.slot("Other 00 00", lambda s: s.state is SlotState.EMPTY)
+    scard.plug(READER, PRESENT | 0x0001_0000, ATR_T1)
+    watching.slot(READER, lambda s: s.state is SlotState.PRESENT)
+    seldom, often = pcsc._EMPTY_WAIT_MS, pcsc._WAIT_MS
+    wait_until(lambda: scard.waits_ms[-1] == often, 10.0, "the reader has a card again")
+    assert scard.waits_ms[0] == 0
+    assert seldom in scard.waits_ms
+    assert set(scard.waits_ms) <= {0, often, seldom}
 
 
 def test_stop_does_not_wait_for_a_service_that_hangs(scard: FakeScard, watching: Watching) -> None:

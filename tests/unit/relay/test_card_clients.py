@@ -77,7 +77,10 @@ def test_a_card_that_goes_ends_its_session_with_what_is_known_of_the_command(
     assert user.one(m.SessionEnded).code is code
     refused = user.refused(m.CApdu(id=99, session=session, command=Octets(4)))
     assert (code_of(refused), refused.outcome) == (code, Outcome.NOT_EXECUTED)
-    assert any(f"Session {session[:8]} of user (894902…5678) ended" in n for n in world.notes)
+    assert any(
+        f"Session {session[:8]} of user (894902…5678 in Reader r1 on bench) ended" in n
+        for n in world.notes
+    )
 
 
 @pytest.mark.parametrize("going", [m.ReaderReport(reader=empty()), m.ReaderGone(reader="r1"), None])

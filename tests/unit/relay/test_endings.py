@@ -69,9 +69,9 @@ def test_an_attach_that_was_cancelled_may_still_be_acknowledged() -> None:
     card, user = world.card(reader(), auto=False), world.user()
     user.say(m.SelectCard(id=1, iccid=ICCID))
     user.say(m.Cancel(id=2, target=1))
-    assert user.next(m.CancelAck).cancelled
-    refused = user.one(m.Error)
+    refused = user.next(m.Error)
     assert (refused.id, refused.outcome) == (1, Outcome.NOT_EXECUTED)
+    assert user.one(m.CancelAck).cancelled
     card.answer(card.next(m.Attach))
     assert world.relay.counts["sessions"] == 1
     card.answer(card.one(m.Detach))

@@ -12,6 +12,7 @@ from tests.support.relay_world import World, code_of, empty, reader
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, encode
 
 SELECT = m.SelectCard(id_type="ICCID", id_str=ICCID)
 COMMAND = m.CApdu(command=SELECT_MF)
@@ -50,8 +51,34 @@ def test_a_user_selects_by_each_kind_in_either_case(world: World, user: Peer, id
 def test_a_list_of_several_pages_comes_as_one(world: World, user: Peer) -> None:
     mute = reader("mute", state=m.ReaderState.MUTE)
     world.card(*(reader(f"r{n}") for n in range(1001)), mute)
-    assert len(user.ask(m.ListCards(), m.ListCardsAck).cards) == 1001
-    assert len(user.ask(m.ListCards(), m.ListCardsAck).cards) == 1001
+    for _ in range(2):
+        user.say(m.ListCards())
+        world.pass_time(0)
+        assert len(user.one(m.ListCardsAck).cards) == 1001
+
+
+def test_b16_a_page_of_a_list_is_one_event(world: World, user: Peer) -> None:
+    card = world.card(*(reader(f"r{n}") for n in range(1001)))
+    user.say(m.ListCards())
+    assert user.quiet()
+    world.perform(world.relay.tick(world.now))
+    assert user.quiet()
+    world.perform(world.relay.tick(world.now))
+    assert len(user.one(m.ListCardsAck).cards) == 1001
+    user.say(m.ListCards())
+    user.leave()
+    card.leave()
+    world.pass_time(0)
+    assert not world.leftovers()
+
+
+def test_a11_a_list_has_as_many_cards_as_one_message_carries(world: World, user: Peer) -> None:
+    for host in range(10):
+        world.card(*(reader(f"r{n}") for n in range(1000)), name=f"{host}" + 200 * "x")
+    user.say(m.ListCards())
+    world.pass_time(0)
+    listed = user.one(m.ListCardsAck)
+    assert 0.8 * MAX_MESSAGE_OCTETS < len(encode(listed)) <= MAX_MESSAGE_OCTETS
 
 
 def test_pipelined_questions_are_answered_in_their_order(world: World, user: Peer) -> None:

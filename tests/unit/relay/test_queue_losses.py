@@ -37,10 +37,10 @@ def test_who_waits_goes_on_waiting_when_the_card_client_is_lost() -> None:
 
 def test_another_card_of_the_name_is_given_at_once_to_who_waits_on() -> None:
     world = World()
-    card = world.card(reader(), auto=False)
+    card = world.card(reader(label="L"), auto=False)
     user = world.user()
-    user.say(select(wait_s=60, reader="r1"))
-    world.card(reader("r1", OTHER), name="other")
+    user.say(select(wait_s=60, label="L"))
+    world.card(reader("r1", OTHER, label="L"), name="other")
     card.leave()
     user.next(m.Waiting)
     assert user.one(m.SelectCardAck).identities.iccid == OTHER

@@ -88,7 +88,7 @@ def test_who_stays_away_too_long_loses_the_card() -> None:
     world.pass_time(59)
     assert session in card.ends
     world.pass_time(1)
-    assert world.notes[-1].endswith("of user ended: Its user did not come back in time.")
+    assert world.notes[-1].endswith(" ended: Its user did not come back in time.")
     back = world.user()
     ended = back.ask(resume(back, session), m.SessionEnded)
     assert (ended.code, ended.seq) == (ErrorCode.LEASE_EXPIRED, 0)
@@ -186,10 +186,8 @@ def test_a_wrong_secret_is_told_to_the_claimant_and_the_operator() -> None:
     thief = world.user(name="thief")
     refused = thief.refused(resume(thief, session, "wrong"))
     assert code_of(refused) is ErrorCode.NO_SUCH_SESSION
-    assert (
-        world.notes[-1]
-        == f"Session {session[:8]} of user is not given to thief: There is no such session here."
-    )
+    sentence = "is not given to thief: There is no such session, or it cannot be resumed."
+    assert world.notes[-1] == f"Session {session[:8]} of user {sentence}"
     assert not any("wrong" in note for note in world.notes)
     back = world.user()
     back.ask(resume(back, session), m.Resumed)
@@ -216,7 +214,7 @@ def test_a_session_that_a_restarted_card_client_does_not_have_is_told_so(
 def test_an_unknown_session_is_asked_where_it_was() -> None:
     world = World()
     world.card(reader("r9", "1234"), features=FEATURES, name="elsewhere")
-    world.card(reader("r1", "1234"), features=("pcsc", "share"))
+    world.card(reader("r1", "1234"), features=("pcsc", "share"), name="old")
     world.card(reader("r1", "5678"), features=FEATURES, name="elsewhere")
     card = world.card(reader(), features=FEATURES, auto=False)
     user = world.user()

@@ -93,8 +93,8 @@ def test_a_claim_can_be_cancelled() -> None:
     back.say(claim)
     assert claim.id is not None
     back.say(m.Cancel(id=99, target=claim.id, session=session))
-    assert back.next(m.CancelAck).cancelled
-    assert code_of(back.one(m.Error)) is ErrorCode.CANCELLED
+    assert code_of(back.next(m.Error)) is ErrorCode.CANCELLED
+    assert back.one(m.CancelAck).cancelled
 
 
 def test_another_card_client_cannot_answer_a_claim() -> None:

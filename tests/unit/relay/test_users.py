@@ -10,7 +10,7 @@ from wsrc.card.apdu import MAX_COMMAND_OCTETS
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
-from wsrc.relay.users import PAGE
+from wsrc.relay.listing import PAGE
 
 
 @pytest.fixture

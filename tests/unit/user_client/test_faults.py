@@ -113,3 +113,11 @@ def test_every_exit_status_has_a_meaning() -> None:
     assert exit_status(e.ConnectionLostError("x")) is Exit.CONNECTION
     assert exit_status(e.RemoteProtocolError("x")) is Exit.CONNECTION
     assert exit_status(e.ConfigError("x", "y")) is Exit.USAGE
+
+
+def test_e31_an_error_of_a_later_version_keeps_its_code_and_its_sentence() -> None:
+    error = m.Error(message="It rains on the reader.", code=ErrorCode("rain"))
+    told = from_error(error, command=False)
+    assert (type(told), told.code, str(told)) == (e.WsrcError, "rain", "It rains on the reader.")
+    in_doubt = from_error(error, command=True)
+    assert (type(in_doubt), in_doubt.code) == (e.OutcomeUnknownError, "rain")

@@ -27,14 +27,14 @@ def nothing() -> None:
 
 
 async def test_a_limit_that_stands_still_begins_anew() -> None:
-    limits = Limits()
+    limits = Limits(asyncio.get_running_loop())
     limits.hold()
     steps = (nothing, limits.begin_anew, nothing)
     assert await run(limits, *steps) == [nothing, limits.begin_anew]
 
 
 async def test_an_interruption_that_is_over_holds_no_limit() -> None:
-    limits = Limits()
+    limits = Limits(asyncio.get_running_loop())
     limits.hold()
     limits.begin_anew()
     assert await run(limits, nothing) == []

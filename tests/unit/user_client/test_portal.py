@@ -2,9 +2,13 @@
 """A loop in a thread of its own: what it holds, and that nobody waits for it in vain."""
 
 import asyncio
+import os
+import signal
+import sys
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -143,3 +147,69 @@ def test_loop_can_be_stopped_from_within(portal: Portal) -> None:
     assert not portal.usable
     portal.soon(lambda: None)
     portal.stop()
+
+
+def test_ends_a_call_takes_one_hop_and_three_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    portal = Portal("portal")
+    portal.call(asyncio.sleep(0))
+    loop, hops, turns = portal._loop, list[object](), list[object]()
+    assert loop is not None
+    hop, soon = loop.call_soon_threadsafe, loop.call_soon
+
+    def count_hop(do: Callable[..., Any], *args: Any) -> Any:
+        hops.append(do)
+        return hop(do, *args)
+
+    def count_turn(do: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        turns.append(do)
+        return soon(do, *args, **more)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", count_hop)
+    monkeypatch.setattr(loop, "call_soon", count_turn)
+    for _ in range(10):
+        portal.call(asyncio.sleep(0))
+    assert len(hops) == 10
+    assert len(turns) <= 20
+    portal.stop()
+
+
+def test_ends_what_a_call_raises_is_raised_to_its_caller(portal: Portal) -> None:
+    async def wrong() -> None:
+        raise ConnectionLostError("no server")
+
+    with pytest.raises(ConnectionLostError, match="no server"):
+        portal.call(wrong())
+    with pytest.raises(ConnectionLostError, match="no server"):
+        portal.submit(wrong()).result(LIMIT_S)
+    assert portal.call(asyncio.sleep(0, "next")) == "next"
+
+
+def test_ends_an_interrupt_while_it_is_waited_cancels_what_goes_on(portal: Portal) -> None:
+    begun, given_up = threading.Event(), threading.Event()
+
+    async def waits() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise InterruptedError
+
+    def send() -> None:
+        assert begun.wait(LIMIT_S)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    sending = threading.Thread(target=send)
+    sending.start()
+    try:
+        with pytest.raises(InterruptedError):
+            portal.call(waits())
+    finally:
+        sending.join(LIMIT_S)
+        signal.signal(signal.SIGUSR1, before)
+    assert given_up.wait(LIMIT_S)
+    assert portal.call(asyncio.sleep(0, "next")) == "next"

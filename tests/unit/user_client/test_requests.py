@@ -7,6 +7,7 @@ import msgspec
 
 from tests.support.world import until
 from wsrc.protocol import messages as m
+from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.user_client.core.requests import Requests
 
 
@@ -29,3 +30,13 @@ async def test_an_answer_counts_on_the_connection_of_its_request_alone() -> None
         assert not asking.done()
         requests.deliver(msgspec.structs.replace(answer, id=again.id))
     assert asking.result() == msgspec.structs.replace(answer, id=again.id)
+
+
+async def test_e31_ids_begin_again_after_the_highest_and_leave_out_those_that_are_open() -> None:
+    sent: list[m.Message] = []
+    requests = Requests(lambda message: sent.append(message) is None, keep_s=10.0)
+    open_ = requests.post(m.ListCards(), lambda _: None)
+    requests._last_id = MAX_USER_ID - 1
+    ids = [requests.post(m.ListCards(), lambda _: None) for _ in range(2)]
+    assert (open_, ids) == (1, [MAX_USER_ID, 2])
+    assert [message.id for message in sent] == [1, MAX_USER_ID, 2]

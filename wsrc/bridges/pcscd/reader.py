@@ -356,7 +356,7 @@ class Reader:
         offered = sum(_NAMES.get(name, 0) for name in names)
         known = self.session.protocol if self.session is not None else None
         known = known or self.seen.protocol
-        return offered & PROTOCOL_MASKS[known] if known is not None else offered
+        return offered & PROTOCOL_MASKS[known] if known is not None and known.known else offered
 
 
 def _changes(before: Seen, now: Seen) -> int:

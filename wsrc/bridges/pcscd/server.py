@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from wsrc.bridges.pcscd import wire
 from wsrc.bridges.pcscd.machine import Machine
@@ -164,7 +164,6 @@ class Server:
     """Runs the calls of all programs; made by `running`."""
 
     def __init__(self, tasks: asyncio.TaskGroup, source: CardSource) -> None:
-        self.readers_seen = 0
         self._loop = asyncio.get_running_loop()
         self._tasks = tasks
         self._source = source
@@ -178,7 +177,6 @@ class Server:
 
     def readers_are(self, seen: Sequence[Seen]) -> None:
         """Take all readers that the source sees now."""
-        self.readers_seen = len(seen)
         self._machine.readers_are(seen)
         self._settle()
 
@@ -384,10 +382,10 @@ class _Line(Caller, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or close it where there are too many."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Those of uvloop are no `asyncio.Transport` by class.
+        self._transport = cast("asyncio.Transport", transport)
         if not self._server.joins(self):
-            transport.abort()
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Answer what is complete."""

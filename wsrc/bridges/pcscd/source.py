@@ -33,7 +33,7 @@ class Seen(msgspec.Struct, frozen=True):
     """
     One reader and its card as the source sees them now.
 
-    `name` is unique and stable, at most `MAX_NAME_OCTETS` of UTF-8. `event_count` grows with each
+    `name` is unique and stable, at most `MAX_NAME_OCTETS` of ASCII. `event_count` grows with each
     insertion and each removal, so that one card in place of another is seen. A reader that is out
     of reach is `unavailable` and shows no card. `others` tells how many others use the card, and
     is -1 where one of them excludes us.

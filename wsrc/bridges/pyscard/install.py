@@ -37,7 +37,7 @@ from wsrc.bridges.pyscard.types import (
 from wsrc.bridges.remote.cards import clients
 from wsrc.card.pcsc_numbers import ShareMode
 from wsrc.errors import LocalProtocolError
-from wsrc.settings.load import UserSettings, load
+from wsrc.settings.load import ARGUMENT, UserSettings, load
 from wsrc.user_client.naming import Filters, alternatives
 
 __all__ = ["Installation", "RemoteReader", "install"]
@@ -58,6 +58,7 @@ def install(
     ca: str | Path | None = None,
     name: str | None = None,
     timeout_s: float | None = None,
+    all_cards: bool = False,
     **which: Unpack[Filters],
 ) -> "Installation":
     """
@@ -70,21 +71,26 @@ def install(
         ca: PEM file of the CA that signed the server's certificate.
         name: What others are shown as the holder of a card.
         timeout_s: How long an answer may take.
-        which: Which cards; all fields must hold, `*` stands for any text; none means all cards.
+        all_cards: Whether all cards of the server are meant, instead of those of `which`.
+        which: Which cards; all fields must hold, `*` stands for any text.
 
     Raises:
         ConfigError: If a setting cannot work.
         ConnectionLostError: If the server is not reached.
         RefusedError: If it refuses us.
-        LocalProtocolError: If it is installed already.
+        LocalProtocolError: If it is installed already, or not said which cards are meant.
     """
+    named = {kind: (str(text),) for kind, text in which.items() if text is not None}
+    if bool(named) == all_cards:
+        raise LocalProtocolError(
+            "Say which cards, by iccid, eid, atr, reader, label or any; or all_cards=True for all."
+        )
     given = {"server_url": server_url, "tls_ca": ca, "name": name, "timeout_s": timeout_s}
     flags = {key: value for key, value in given.items() if value is not None}
-    settings = load(UserSettings, os.environ, flags)
+    settings = load(UserSettings, os.environ, flags, source=ARGUMENT)
     with _one:
         if _installed is not None:
             raise LocalProtocolError("Remote cards are installed already; uninstall them first.")
-        named = {kind: (str(text),) for kind, text in which.items() if text is not None}
         return Installation(Service(clients(settings), alternatives(named)))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from wsrc.bridges.pcscd.source import OUT_OF_REACH, Seen
 from wsrc.bridges.remote.shelf import Place, Shelf
+from wsrc.card.atr import read_atr
 from wsrc.card.slot import CardProtocol, ResetKind, Share
 from wsrc.errors import (
     CardBusyError,
@@ -25,7 +26,7 @@ from wsrc.selection import Filter
 from wsrc.settings.load import UserSettings
 from wsrc.user_client.aio import Card, Client
 from wsrc.user_client.core.feeds import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot
-from wsrc.user_client.core.look_ahead import LookAhead
+from wsrc.user_client.core.look_ahead import GET_RESPONSE, LookAhead
 from wsrc.user_client.core.requests import RETURN_S
 from wsrc.user_client.core.watches import following
 from wsrc.user_client.naming import Filters, exactly
@@ -111,6 +112,10 @@ class RemoteCards:
         if self._trouble is not None:
             raise self._trouble
 
+    async def looked(self) -> None:
+        """Wait as `begun` does, also for the first failure to reach the server."""
+        await self._begun.wait()
+
     async def run(self, report: Report) -> None:
         """Report all readers whenever one changed, and connect again for ever."""
         self._report = report
@@ -119,8 +124,7 @@ class RemoteCards:
             try:
                 async with self._make_client() as client:
                     self._client = client
-                    backoff.succeeded()
-                    await self._follow(client)
+                    await self._follow(client, backoff)
             except (ConnectionLostError, RemoteProtocolError, RefusedError) as exc:
                 self._lost(exc)
             finally:
@@ -212,7 +216,7 @@ class RemoteCards:
         self._trouble, self._away = exc, True
         self._begun.set()
 
-    async def _follow(self, client: Client) -> None:
+    async def _follow(self, client: Client, backoff: Backoff) -> None:
         """Follow on one connection after another; raise why if the client makes no other."""
         timer = asyncio.get_running_loop().call_later(READY_S, self._begun.set)
         mark: ReaderMark | None = None
@@ -220,6 +224,7 @@ class RemoteCards:
             while True:
                 try:
                     async with following(client, mark) as feed:
+                        backoff.succeeded()
                         self._reached()
                         while True:
                             mark = await self._hear(feed)
@@ -281,6 +286,8 @@ class RemoteSession:
         self._over = over
         self._whole_only = whole_only
         self._fetched = LookAhead()
+        self._corrected: tuple[bytes, bytes] | None = None
+        """A command with the Le that a card of T=0 has for it, and the answer to that."""
 
     @property
     def atr(self) -> bytes:
@@ -297,14 +304,22 @@ class RemoteSession:
         Send a TPDU (T=0) or an APDU (T=1) and return what the card answers.
 
         A host that has whole commands only may have fetched a response that was not asked for yet:
-        it is announced by 61xx, and given to the GET RESPONSE that follows.
+        it is announced by 61xx, and given to the GET RESPONSE that follows. It may have corrected
+        Le: 6Cxx says so, and the command with that Le is given what came.
         """
         if not self._whole_only:
             return (await self._card.transmit(octets)).encode()
+        corrected, self._corrected = self._corrected, None
+        if corrected is not None and corrected[0] == octets:
+            return corrected[1]
         known = self._fetched.answer(octets)
         if known is not None:
             return known
         answer = await self._card.transmit(octets)
+        right = len(answer.data)
+        if self._is_t0 and right and right < _asked_for(octets):
+            self._corrected = (octets[:4] + bytes((right,)), answer.encode())
+            return bytes((0x6C, right))
         asks_for_none = len(octets) > 5 and len(octets) == 5 + octets[4]
         if not answer.data or not asks_for_none:
             return answer.encode()
@@ -314,7 +329,16 @@ class RemoteSession:
     async def reset(self, kind: ResetKind) -> bytes:
         """Reset the card and return its ATR."""
         self._fetched.drop()
+        self._corrected = None
         return await self._card.reset(kind)
+
+    @property
+    def _is_t0(self) -> bool:
+        """Whether an answer has as many octets as P3 says (ISO/IEC 7816-3 clause 10.3.2)."""
+        if self.protocol is not None:
+            return self.protocol is CardProtocol.T0
+        facts = read_atr(self.atr)
+        return facts is not None and "T=1" not in facts.protocols
 
     async def control(self, number: int, octets: bytes) -> bytes:
         """Send a control code to the reader itself."""
@@ -338,11 +362,18 @@ class RemoteSession:
         self._card.when_over(over)
 
     async def close(self) -> None:
-        """Give the card back."""
+        """Give the card back; whatever is asked next comes after that."""
         try:
-            await self._card.detach()
+            await self._card.detach(wait=False)
         except WsrcError:
             return  # it is not ours in any case
         finally:
             self._place.release(self._card)
             self._place.given_back = asyncio.get_running_loop().time()
+
+
+def _asked_for(tpdu: bytes) -> int:
+    """Return how many octets a TPDU asks for; 0 for GET RESPONSE with P3 00: those announced."""
+    if len(tpdu) != 5 or (tpdu[1] == GET_RESPONSE and not tpdu[4]):
+        return 0
+    return tpdu[4] or 256

@@ -181,6 +181,7 @@ def _explain(message: str, where: str) -> ConfigError:
 def _check(card: CardDescription, where: str) -> None:
     """Refuse what each field allows but not all of them together."""
     rules = (
+        ("protocol", not card.protocol.known, _EXPECTED["protocol"]),
         ("gsm_only", card.gsm_only and card.kind is Kind.EUICC, "an eUICC is never a GSM SIM only"),
         (
             "protocol",

@@ -56,11 +56,10 @@ def flag(value: object, name: str) -> bool:
 
 def member(value: object, kind: type[E], name: str) -> E:
     """Return a member of an enumeration, which may be given by its value as well."""
-    try:
-        return kind(cast("str", value))
-    except ValueError:
-        given = repr(value[:40]) if isinstance(value, str) else _kind(value)
-        raise _wrong(name, f"one of {', '.join(kind)}, not {given}") from None
+    if isinstance(value, str) and value in tuple(kind):
+        return kind(value)
+    given = repr(value[:40]) if isinstance(value, str) else _kind(value)
+    raise _wrong(name, f"one of {', '.join(kind)}, not {given}")
 
 
 def members(values: object, kind: type[E], name: str) -> tuple[E, ...]:

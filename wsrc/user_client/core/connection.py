@@ -4,7 +4,9 @@
 import asyncio
 import logging
 import ssl
-from contextlib import suppress
+from typing import NamedTuple
+
+import msgspec
 
 from wsrc.errors import (
     ConnectionLostError,
@@ -12,7 +14,7 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.net.dial import Backoff, dial
-from wsrc.net.greeting import greet
+from wsrc.net.greeting import answer_to
 from wsrc.net.websocket import Link
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, tag_of
@@ -26,7 +28,34 @@ _log = logging.getLogger(__name__)
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.0
 """How long to wait before connecting again; it doubles each time."""
 
+PART_S = 8.0
+"""How long it is tried to give cards back, after the connection that was to do it is lost."""
+
+_DONE = "The user is done."
+
 _OF_READERS = (m.ReaderEvent, m.ReaderMark, m.StateChange, m.ListChange)
+
+
+class _Opening(NamedTuple):
+    """Who waits for a first connection: to use it, and for the answer to `hello`."""
+
+    usable: "asyncio.Future[None]"
+    greeted: "asyncio.Future[m.HelloAck]"
+
+    def is_usable(self) -> None:
+        if not self.usable.done():
+            self.usable.set_result(None)
+
+    def succeed(self, ack: m.HelloAck) -> None:
+        self.is_usable()
+        self.greeted.set_result(ack)
+
+    def fail(self, why: WsrcError) -> None:
+        if not self.usable.done():
+            self.usable.set_exception(why)
+        if not self.greeted.done():
+            self.greeted.set_exception(why)
+            self.greeted.exception()  # there may be nobody who waits for it
 
 
 class Connection:
@@ -49,10 +78,16 @@ class Connection:
         self._link: Link | None = None
         self._closing = False
         self._restarting: m.Restarting | None = None
+        self._hello: m.Hello | None = None
+        self._greeting: asyncio.Future[m.HelloAck] | None = None
+        self.server = ""
 
-    async def open(self, hello: m.Hello) -> m.HelloAck:
+    async def open(self, hello: m.Hello) -> None:
         """
-        Connect, greet, and begin to read.
+        Connect, say `hello`, and begin to read.
+
+        Where the server chose our subprotocol, what is asked now follows `hello` at once, and
+        fails with what `greeted` raises if the server refuses us. Else this waits for the answer.
 
         Raises:
             ConnectionLostError: If the server is not reached or does not answer in time.
@@ -60,20 +95,40 @@ class Connection:
             RefusedError: If it speaks the first form only, or refuses us.
         """
         loop = asyncio.get_running_loop()
-        greeted: asyncio.Future[m.HelloAck] = loop.create_future()
+        opening = _Opening(loop.create_future(), loop.create_future())
+        self._hello, self._greeting = hello, opening.greeted
         # `close` waits for it: whoever opened may be a task that ended meanwhile.
-        self._task = loop.create_task(self._run(hello, greeted), name="connection")
+        self._task = loop.create_task(self._run(hello, opening), name="connection")
         try:
-            return await greeted
+            await opening.usable
         except BaseException:
             await self.close()
             raise
 
+    async def greeted(self) -> m.HelloAck:
+        """
+        Return the answer to the first `hello`, once it is there.
+
+        Raises:
+            WsrcError: As `open`, or because it was not opened.
+        """
+        if self._greeting is None:
+            self.requests.check()
+        assert self._greeting is not None
+        return await asyncio.shield(self._greeting)
+
     async def close(self) -> None:
-        """Close the connection with a goodbye; waiting requests fail."""
+        """
+        Close the connection with a goodbye; waiting requests fail.
+
+        The answer to the goodbye is waited for where cards were ours: it tells that the server
+        has taken what was said before. Without it, cards are given back on another connection.
+        """
         self._closing = True
-        if self._link is not None:
-            self._link.close(CloseCode.DONE, "The user is done.")
+        link = self._link
+        if link is not None:
+            part = link.close if self.requests.has_cards else link.leave
+            part(CloseCode.DONE, _DONE)
         elif self._task is not None:
             self._task.cancel()
         try:
@@ -88,6 +143,48 @@ class Connection:
             self.requests.lost(f"The connection to {self._settings.server_url} is closed.")
         if self._task is not None and not self._task.cancelled():
             self._task.result()
+        if link is not None and link.confirmed:
+            self.requests.unconfirmed.clear()
+        await self._give_back()
+
+    async def _give_back(self) -> None:
+        """Say once more what is given back, where it is not known that the server has taken it."""
+        goodbyes = list(self.requests.unconfirmed.values())
+        if not goodbyes or not self._settings.keep_s or self._hello is None:
+            return
+        backoff = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
+        _log.info("The server has not confirmed that the card was given back. Trying again.")
+        try:
+            async with asyncio.timeout(PART_S):
+                while True:
+                    if await self._said(self._hello, goodbyes):
+                        return
+                    await asyncio.sleep(backoff.wait_s())
+        except TimeoutError:
+            _log.warning(
+                "%s has not confirmed that the card was given back; it may keep it for %g s.",
+                self._settings.server_url,
+                self._settings.keep_s,
+            )
+
+    async def _said(self, hello: m.Hello, goodbyes: list[m.Detach]) -> bool:
+        """Give back on a connection of its own; return whether the server has taken it."""
+        settings = self._settings
+        try:
+            async with dial(
+                settings.server_url,
+                self._tls,
+                connect_s=settings.connect_s,
+                ping_s=settings.ping_s,
+            ) as link:
+                link.send(hello)
+                await answer_to(hello, link, settings.connect_s, settings.server_url)
+                for number, goodbye in enumerate(goodbyes, 1):
+                    link.send(msgspec.structs.replace(goodbye, id=number))
+                link.close(CloseCode.DONE, _DONE)
+        except WsrcError:
+            return False
+        return link.confirmed
 
     def _send(self, message: m.Message) -> bool:
         if self._link is None or self._link.closing:
@@ -95,24 +192,24 @@ class Connection:
         self._link.send(message)
         return True
 
-    async def _run(self, hello: m.Hello, greeted: "asyncio.Future[m.HelloAck]") -> None:
+    async def _run(self, hello: m.Hello, opening: "_Opening") -> None:
         """Run the connection; whatever ends it, nobody waits for an answer after that."""
         why = f"The connection to {self._settings.server_url} is closed."
         try:
-            await self._keep(hello, greeted)
+            await self._keep(hello, opening)
         finally:
-            if not greeted.done():
-                greeted.set_exception(ConnectionLostError(why))
+            opening.fail(ConnectionLostError(why))
             self.requests.lost(why)
 
-    async def _keep(self, hello: m.Hello, greeted: "asyncio.Future[m.HelloAck]") -> None:
-        """Stay connected, reconnecting for up to `keep_s`; the first greeting goes to `greeted`."""
+    async def _keep(self, hello: m.Hello, opening: "_Opening") -> None:
+        """Stay connected, reconnecting for up to `keep_s`."""
         loop = asyncio.get_running_loop()
         try:
-            reason = await self._once(hello, greeted)
+            reason = await self._once(hello, opening)
         except WsrcError as exc:
-            if not greeted.done():
-                greeted.set_exception(exc)
+            if not self._closing:
+                opening.fail(exc)
+                self.requests.refused(exc)
             return
         while True:
             self._disconnected(reason)
@@ -125,21 +222,20 @@ class Connection:
     async def _connect_again(self, hello: m.Hello, until: float) -> str | None:
         """Connect and converse; return why that ended, None if nothing connected in time."""
         loop, backoff = asyncio.get_running_loop(), Backoff(FIRST_RETRY_S, LAST_RETRY_S)
+        at_least = self._restarting.reconnect_in_s if self._restarting is not None else None
         while not self._closing:
-            wait_s, left_s = backoff.wait_s(), until - loop.time()
-            if self._restarting is not None:
-                wait_s = max(wait_s, self._restarting.reconnect_in_s)
+            wait_s, left_s = max(backoff.wait_s(), at_least or 0.0), until - loop.time()
             if left_s < FIRST_RETRY_S:
                 return None
             await asyncio.sleep(min(wait_s, left_s / 2))
             self._restarting = None
-            with suppress(WsrcError):
+            try:
                 return await self._once(hello)
+            except WsrcError as exc:
+                at_least = exc.retry_after_s
         return None
 
-    async def _once(
-        self, hello: m.Hello, greeted: "asyncio.Future[m.HelloAck] | None" = None
-    ) -> str:
+    async def _once(self, hello: m.Hello, opening: "_Opening | None" = None) -> str:
         """
         Connect, greet and converse; return why the connection ended.
 
@@ -154,14 +250,20 @@ class Connection:
             ping_s=settings.ping_s,
             longest=MAX_MESSAGE_OCTETS,
         ) as link:
-            ack = await greet(link, hello, settings.connect_s, settings.server_url)
-            self._link = link
             try:
-                if greeted is None:
+                link.send(hello)
+                if opening is not None and link.agreed:
+                    self._link = link
+                    opening.is_usable()
+                ack = await answer_to(hello, link, settings.connect_s, settings.server_url)
+                self._link = link
+                self.server = ack.server or ""
+                self.requests.limits = ack.limits or m.ServerLimits()
+                if opening is None:
                     _log.info("The connection to %s is back.", settings.server_url)
                     self.requests.connected()
-                elif not greeted.done():
-                    greeted.set_result(ack)
+                else:
+                    opening.succeed(ack)
                 return await self._read(link)
             finally:
                 self._link = None
@@ -176,7 +278,7 @@ class Connection:
                 self._closing = True
             return str(exc)
         except RemoteProtocolError as exc:
-            link.close(CloseCode.PROTOCOL_ERROR, str(exc))
+            link.close(exc.close_code, str(exc))
             self._closing = True
             return f"closed by us because the server broke the protocol: {exc}"
 

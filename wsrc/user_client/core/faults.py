@@ -25,6 +25,7 @@ def from_error(error: m.Error, *, command: bool) -> e.WsrcError:
     build = TABLE.get(code, _base)
     fault = build(error, error.outcome or default)
     fault.code = code
+    fault.retry_after_s = error.retry_after_s
     return fault
 
 
@@ -44,6 +45,9 @@ _interrupted = _unless_in_doubt(e.NotExecutedError)
 
 
 def _ours(error: m.Error, _outcome: Outcome) -> e.WsrcError:
+    """Return our fault, which no card saw unless the error says so."""
+    if error.outcome is Outcome.UNKNOWN:
+        return e.OutcomeUnknownError(error.message)
     return e.LocalProtocolError(error.message)
 
 

@@ -201,7 +201,7 @@ class CardEvents:
         reader = news.reader
         before = self._shown.pop(reader.number, None)
         now = self._show(reader) if news.change is not Change.REMOVED else None
-        if before is not None and now is not None and before.insertion != now.insertion:
+        if before is not None and now is not None and _is_another(before, now):
             return _events(before.card, None) + _events(None, now.card)
         return _events(before and before.card, now and now.card)
 
@@ -221,6 +221,11 @@ class CardEvents:
             return None
         now = self._shown[reader.number] = _Shown(card, reader.insertion)
         return now
+
+
+def _is_another(before: _Shown, now: _Shown) -> bool:
+    """Return whether a card is another one, or is found elsewhere, as its reader is renamed."""
+    return before.insertion != now.insertion or key_of(before.card) != key_of(now.card)
 
 
 def _events(before: CardInfo | None, after: CardInfo | None) -> list[CardEvent]:

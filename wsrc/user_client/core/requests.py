@@ -5,7 +5,10 @@ What a client asks its server, on one connection after another: numbers, limits,
 Nothing here knows of a socket. `sessions` stands on this with what is asked of cards.
 """
 
+# Longer than the aim: one table of requests, and each way in which one ends or is asked again.
+
 import asyncio
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -22,6 +25,7 @@ from wsrc.errors import (
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import UnreadableError, tag_of
 from wsrc.protocol.conversation import ANSWERS
+from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.user_client.core.faults import from_error
 
 MAX_WAIT_S = 31_536_000.0
@@ -32,6 +36,9 @@ RETURN_S = 30.0
 way back as well, to a server that was restarted."""
 
 Hear = Callable[[m.Message], None]
+
+Page = m.ListCardsAck | m.ListReadersAck
+"""An answer to the request for a list."""
 
 
 class Listener(Protocol):
@@ -91,6 +98,16 @@ class _Asked:
         if when is not None and not self.limit.expired():
             self.limit.reschedule(when + wait_s - left_s)
 
+    def advance(self, page: "Page") -> bool:
+        """Take a page of a list, of which the rest is asked for again; False if it goes back."""
+        if page.next is None:
+            return not page.more
+        assert isinstance(self.request, m.ListCards | m.ListReaders)
+        if page.next <= self.request.after:
+            return False
+        self.request = msgspec.structs.replace(self.request, after=page.next)
+        return True
+
     def settle(self, answer: m.Message | WsrcError) -> None:
         self.answer = answer
         self.done.set()
@@ -114,15 +131,19 @@ class Requests:
 
     def __init__(self, send: Callable[[m.Message], bool], keep_s: float) -> None:
         self.sessions: dict[str, Listener] = {}
+        self.limits = m.ServerLimits()
         self._send = send
         self._repeats = keep_s > 0
         self._return_s = min(keep_s, RETURN_S)
         self._last_id = 0
         self._posted: dict[int, _Posted] = {}
         self._asked: dict[_Asked, None] = {}
-        self._owed: list[m.Detach] = []
+        self.owed: dict[str, m.Detach] = {}
+        """What the next connection begins with: cards that were given back, by session."""
+        self.unconfirmed: dict[str, m.Detach] = {}
+        """Cards that were given back without waiting for the answer."""
         self._connected = True
-        self._lost: str | None = None
+        self._lost: WsrcError | None = None
 
     async def ask(
         self,
@@ -165,6 +186,30 @@ class Requests:
             raise
         return _result(asked)
 
+    async def pages(
+        self, request: m.ListCards | m.ListReaders, limit_s: float, hear: Hear | None = None
+    ) -> list[Page]:
+        """
+        Return a list, page by page, however many there are; as `ask`.
+
+        Several are asked for at once; a server that does not know of that sends one.
+        """
+        pages: list[Page] = []
+
+        def take(said: m.Message) -> None:
+            if hear is not None:
+                hear(said)
+            if isinstance(said, Page):
+                pages.append(said)
+
+        after: int | None = request.after
+        while after is not None:
+            rest = msgspec.structs.replace(request, after=after, pages=m.MAX_PAGES)
+            last = await self.ask(rest, limit_s, hear=take)
+            assert isinstance(last, Page)
+            after = last.next
+        return pages
+
     def post(
         self, request: m.Message, heard: Callable[[m.Message | UnreadableError], None]
     ) -> int | None:
@@ -176,8 +221,7 @@ class Requests:
         Raises:
             LocalProtocolError: If it cannot be written, or is too long.
         """
-        self._last_id += 1
-        numbered = msgspec.structs.replace(request, id=self._last_id)
+        numbered = self._numbered(request)
         if not self._connected or not self._send(numbered):
             return None
         self._posted[self._last_id] = _Posted(numbered, heard)
@@ -190,12 +234,31 @@ class Requests:
 
     def tell(self, request: m.Message) -> None:
         """Send a request whose answer does not matter, if there is a connection."""
-        self._last_id += 1
-        self._send(msgspec.structs.replace(request, id=self._last_id))
+        self._send(self._numbered(request))
+
+    def _numbered(self, request: m.Message) -> m.Message:
+        """Give a request the next id; after the highest come those that are not open again."""
+        self._last_id = self._last_id % MAX_USER_ID + 1
+        while self._last_id in self._posted:
+            self._last_id = self._last_id % MAX_USER_ID + 1
+        return msgspec.structs.replace(request, id=self._last_id)
 
     def owe(self, goodbye: m.Detach) -> None:
         """Give a card back on the next connection, before anything else is asked on it."""
-        self._owed.append(goodbye)
+        self.owed[goodbye.session] = goodbye
+
+    def confirmed(self, session: str) -> None:
+        """Note that the server knows that a card was given back."""
+        self.owed.pop(session, None)
+        self.unconfirmed.pop(session, None)
+
+    def _given_back(self, session: str, _said: m.Message | UnreadableError) -> None:
+        self.confirmed(session)
+
+    @property
+    def has_cards(self) -> bool:
+        """Whether a card is ours, or may be to the knowledge of the server."""
+        return bool(self.sessions or self.unconfirmed or self._asked)
 
     def check(self) -> None:
         """
@@ -203,9 +266,10 @@ class Requests:
 
         Raises:
             ConnectionLostError: If the connection is lost for good.
+            WsrcError: If the server refused it.
         """
         if self._lost is not None:
-            raise ConnectionLostError(self._lost)
+            raise _again(self._lost)
 
     def deliver(self, message: m.Message) -> None:
         """
@@ -219,7 +283,7 @@ class Requests:
             self._unasked(message)
             return
         _check_answer(posted.request, message)
-        if not isinstance(message, m.Waiting):
+        if _is_last(message):
             del self._posted[message.id]
         posted.heard(message)
 
@@ -245,6 +309,7 @@ class Requests:
         """Note that the connection is lost; `reason` is a sentence."""
         self._connected = False
         self._posted.clear()
+        self.owed.update(self.unconfirmed)
         for asked in list(self._asked):
             asked.id = None
             if asked.abandoned or not self._repeats:
@@ -255,9 +320,9 @@ class Requests:
     def connected(self) -> None:
         """Go on with another connection: sessions are resumed, then requests repeated."""
         self._connected = True
-        owed, self._owed = self._owed, []
-        for goodbye in owed:
-            self.tell(goodbye)
+        owed, self.owed = self.owed, {}
+        for name, goodbye in owed.items():
+            self.post(goodbye, functools.partial(self._given_back, name))
         for session in list(self.sessions.values()):
             session.connected()
         for asked in list(self._asked):
@@ -267,15 +332,19 @@ class Requests:
 
     def lost(self, reason: str) -> None:
         """Fail all that waits, now and from now on; `reason` is a sentence."""
+        self.refused(ConnectionLostError(reason))
+
+    def refused(self, why: WsrcError) -> None:
+        """Fail all that waits, now and from now on, with why there is no connection."""
         if self._lost is not None:
             return
-        self._lost = reason
+        self._lost = why
         self._connected = False
         self._posted.clear()
         for asked in list(self._asked):
-            self._settle(asked, ConnectionLostError(reason))
+            self._settle(asked, _again(why))
         for session in list(self.sessions.values()):
-            session.lost(reason)
+            session.lost(str(why))
 
     def _unasked(self, message: m.Message) -> None:
         session = self.sessions.get(m.session_of(message) or "")
@@ -304,9 +373,14 @@ class Requests:
         if self._repeats and isinstance(said, m.Error) and said.code is ErrorCode.SHUTTING_DOWN:
             asked.id = None
             return
+        if isinstance(said, Page) and not asked.advance(said):
+            why = "The server's list does not advance."
+            self.drop(asked.id)
+            self._settle(asked, RemoteProtocolError(why))
+            return
         if asked.hear is not None and not asked.abandoned:
             asked.hear(said)
-        if not isinstance(said, m.Waiting):
+        if _is_last(said):
             self._settle(asked, said)
 
     def _settle(self, asked: _Asked, answer: m.Message | WsrcError) -> None:
@@ -324,16 +398,25 @@ class Requests:
             self.tell(m.Cancel(target=asked.id, session=m.session_of(asked.request)))
 
 
-def bounded_wait(wait_s: float) -> float:
+def bounded_wait(wait_s: float, most_s: float | None = None) -> float:
     """
     Return how long a server is asked to wait for a card, even where that is for ever.
+
+    Args:
+        wait_s: How long a program would wait.
+        most_s: What the server says that it waits at most.
 
     Raises:
         LocalProtocolError: If it is less than 0, or not a number.
     """
     if not wait_s >= 0:
         raise LocalProtocolError(f"The wait for a card must be 0 or more seconds, not {wait_s}.")
-    return min(wait_s, MAX_WAIT_S)
+    return min(wait_s, MAX_WAIT_S if most_s is None else max(0.0, most_s))
+
+
+def _is_last(answer: m.Message) -> bool:
+    """Return whether nothing more is said to the request."""
+    return not (isinstance(answer, m.Waiting) or (isinstance(answer, Page) and answer.more))
 
 
 def _check_answer(request: m.Message, message: m.Message) -> None:
@@ -346,6 +429,13 @@ def _check_answer(request: m.Message, message: m.Message) -> None:
     session = m.session_of(request)
     if session is not None and m.session_of(message) not in {None, session}:
         raise RemoteProtocolError("The server's answer belongs to another session.")
+
+
+def _again(why: WsrcError) -> WsrcError:
+    """Return an error to raise where others raise it as well."""
+    if isinstance(why, ConnectionLostError):
+        return ConnectionLostError(str(why))
+    return why.with_traceback(None)
 
 
 def _too_late(request: m.Message, limit_s: float) -> ConnectionLostError:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A card of ours while connections come and go: `wsrc.session.UserEnd` with its clock and wire."""
 
+# Longer than the aim: one session, from what it asks to how it is resumed and given back.
+
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -24,6 +26,9 @@ from wsrc.session import Effect, Send, Settled, State, UserEnd
 from wsrc.user_client.core.faults import from_error
 from wsrc.user_client.core.limits import Limits
 from wsrc.user_client.core.requests import Hear, Requests
+
+AGAIN_S = 1.0
+"""When `resume` is sent again that was refused for too many, unless the server says when."""
 
 
 class Session:
@@ -50,14 +55,17 @@ class Session:
             card.host if card is not None else None,
             card.reader if card is not None else None,
         )
+        self._loop = asyncio.get_running_loop()
         self._turn = asyncio.Lock()
-        self._limits = Limits()
+        self._in_line = 0
+        self._limits = Limits(self._loop)
         self._id: int | None = None
         self._posted: int | None = None
         self._asked: m.Forwarded | None = None
         self._answer: m.Message | WsrcError | None = None
         self._settled = asyncio.Event()
         self._settled.set()
+        self._waiter: asyncio.Future[None] | None = None
         self._late: Hear | None = None
         self._abandoned = False
         self._goodbye: m.Detach | None = None
@@ -65,7 +73,13 @@ class Session:
         self._over = asyncio.Event()
         self._tell_over: Callable[[WsrcError], None] | None = None
         self._keep_timer: asyncio.TimerHandle | None = None
+        self._again: asyncio.TimerHandle | None = None
         requests.sessions[self.name] = self
+
+    @property
+    def limits(self) -> m.ServerLimits:
+        """What the server takes."""
+        return self._requests.limits
 
     async def ask(
         self,
@@ -98,9 +112,13 @@ class Session:
             answer = known()
             return answer if answer is not None else await self._exchange(request, limit_s, late)
 
-    async def detach(self, limit_s: float, disposition: Disposition = Disposition.RESET) -> None:
+    async def detach(
+        self, limit_s: float, disposition: Disposition = Disposition.RESET, *, wait: bool = True
+    ) -> None:
         """
         Give the card back, whatever it is doing; it is no error if it is gone.
+
+        Without `wait` the end of the connection tells whether the server has taken it.
 
         Where the server is out of reach for longer than `limit_s`, it is told on the next
         connection; else the session ends there when it is not kept any more.
@@ -111,13 +129,15 @@ class Session:
         self._end.abandon()
         self._after()
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(limit_s if wait else 0.0):
                 await self._over.wait()
         except TimeoutError:
             return
         finally:
             if self._end.state in {State.CUT, State.RESUMING}:
                 self._requests.owe(goodbye)
+            if not wait and self._end.state is not State.OVER:
+                self._requests.unconfirmed[self.name] = goodbye
             self.forget("The card was given back while it ran the command.")
 
     def when_over(self, tell: Callable[[WsrcError], None]) -> None:
@@ -146,6 +166,8 @@ class Session:
             self.lost(reason)
             return
         self._hold()
+        if self._again is not None:
+            self._again.cancel()
         self._perform(self._end.disconnected(self._now()))
 
     def complained(self, reason: str) -> bool:
@@ -174,8 +196,9 @@ class Session:
         self._abandoned = False
         self._perform(self._end.ask(request))
         try:
-            async with self._limits.of(limit_s):
-                await self._settled.wait()
+            if not self._settled.is_set():
+                self._waiter = self._loop.create_future()
+                await self._limits.wait(self._waiter, limit_s)
         except TimeoutError:
             if self._answer is None:
                 raise self._too_late(limit_s, at_risk=self._give_up()) from None
@@ -253,12 +276,17 @@ class Session:
         self._answer = self._judged(answer)
         self._id = None
         self._settled.set()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
         if self._abandoned:
             self._tell_late()
 
     def _send(self, effect: Send) -> None:
         if isinstance(effect.message, m.Resume):
             self._requests.post(effect.message, self._heard_of_resume)
+            return
+        if isinstance(effect.message, m.Detach):
+            self._requests.tell(self._goodbye or effect.message)
             return
         self._requests.drop(self._posted)
         try:
@@ -288,8 +316,7 @@ class Session:
             self._keep_timer.cancel()
             self._keep_timer = None
         if deadline is not None:
-            loop = asyncio.get_running_loop()
-            self._keep_timer = loop.call_at(deadline, self._expire)
+            self._keep_timer = self._loop.call_at(deadline, self._expire)
         if self._end.state is State.OVER:
             if self._end.idle:
                 self._requests.sessions.pop(self.name, None)
@@ -326,14 +353,21 @@ class Session:
                 self._perform(self._end.ended(said))
             case m.Error():
                 self._perform(self._end.refused(said, self._now()))
+                if said.code is ErrorCode.TOO_MANY and self._end.state is State.CUT:
+                    again_s = said.retry_after_s or AGAIN_S
+                    self._again = self._loop.call_later(again_s, self._resume_again)
             case _:
                 self.lost("The answer to resume cannot be read.")
-        resumed = isinstance(said, m.Resumed | UnreadableError)
-        if resumed and self._end.state is State.OVER:
-            self._requests.tell(self._goodbye or m.Detach(session=self.name))
+                self._requests.tell(self._goodbye or m.Detach(session=self.name))
+
+    def _resume_again(self) -> None:
+        """Resume on the same connection."""
+        if self._end.state is State.CUT:
+            self._perform(self._end.connected())
 
     def _heard_of_detach(self, said: m.Message | UnreadableError) -> None:
         """Note that it is over; while the card is out of reach, it is asked again after that."""
+        self._requests.confirmed(self.name)
         if isinstance(said, m.DetachAck) or self._end.state is State.LIVE:
             self.forget("It was given back.")
 
@@ -350,30 +384,39 @@ class Session:
 
     @asynccontextmanager
     async def _in_turn(self, limit_s: float) -> AsyncGenerator[None, None]:
-        try:
-            async with self._limits.of(limit_s):
-                await self._turn.acquire()
-        except TimeoutError:
-            raise _no_turn(limit_s) from None
+        await self._take_turn(limit_s)
         try:
             await self._ready(limit_s)
             yield
         finally:
             self._turn.release()
 
-    async def _ready(self, limit_s: float) -> None:
+    async def _take_turn(self, limit_s: float) -> None:
+        if not self._turn.locked() and not self._in_line:
+            await self._turn.acquire()  # nothing to wait for, so nothing to limit
+            return
+        self._in_line += 1
         try:
             async with self._limits.of(limit_s):
-                await self._settled.wait()
+                await self._turn.acquire()
+        except TimeoutError:
+            raise _no_turn(limit_s) from None
+        finally:
+            self._in_line -= 1
+
+    async def _ready(self, limit_s: float) -> None:
+        try:
+            if not self._settled.is_set():
+                async with self._limits.of(limit_s):
+                    await self._settled.wait()
             self._check()
         except TimeoutError:
             raise _no_turn(limit_s) from None
         except (ConnectionLostError, SessionLostError) as exc:
             raise NotExecutedError(f"The command was not sent. {exc}", exc.code) from exc
 
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+    def _now(self) -> float:
+        return self._loop.time()
 
 
 def _no_turn(limit_s: float) -> NotExecutedError:

@@ -56,9 +56,12 @@ class CardSession(Session):
             async with asyncio.timeout(UNDO_S), self._in_turn(UNDO_S):
                 pass
 
-    async def detach(self, limit_s: float, disposition: Disposition = Disposition.RESET) -> None:
+    async def detach(
+        self, limit_s: float, disposition: Disposition = Disposition.RESET, *, wait: bool = True
+    ) -> None:
         """As `Session.detach`, with what the end of an unwanted transaction was to do."""
-        await super().detach(limit_s, max((disposition, *self._unwanted), key=_STRENGTH.index))
+        strongest = max((disposition, *self._unwanted), key=_STRENGTH.index)
+        await super().detach(limit_s, strongest, wait=wait)
 
     async def _ready(self, limit_s: float) -> None:
         await super()._ready(limit_s)

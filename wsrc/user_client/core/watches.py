@@ -5,9 +5,8 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Unpack
 
-from wsrc.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
+from wsrc.errors import ConnectionLostError, LocalProtocolError
 from wsrc.protocol import messages as m
-from wsrc.protocol.messages import ReaderView
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.connection import Connection
 from wsrc.user_client.core.feeds import (
@@ -40,13 +39,9 @@ class ReaderCalls:
             RefusedError: If the server does not know of readers.
         """
         filters = arguments.filters(filters)
-        ack = await self._ask_list(m.ListReaders(**filters))
-        readers: list[ReaderView] = [*ack.readers]
-        mark = ReaderMark(ack.instance, ack.seq)
-        while ack.next is not None:
-            ack = await self._ask_list(m.ListReaders(after=ack.next, **filters))
-            readers += ack.readers
-        return ReaderSnapshot(tuple(readers), mark)
+        pages = await self._listed(m.ListReaders(**filters))
+        readers = tuple(reader for page in pages for reader in page.readers)
+        return ReaderSnapshot(readers, ReaderMark(pages[0].instance, pages[0].seq))
 
     async def watch_readers(
         self,
@@ -150,21 +145,18 @@ class ReaderCalls:
         request = m.WatchReaders(form=form, since=seq, instance=instance, **filters)
         try:
             await connection.requests.ask(request, self._timeout_s, hear=feed.hear)
-            while feed.after is not None:
-                await self._ask_list(m.ListReaders(after=feed.after, **filters), feed)
+            if feed.after is not None:
+                await self._listed(m.ListReaders(after=feed.after, **filters), feed)
             yield feed
         finally:
             connection.feed = None
 
-    async def _ask_list(
+    async def _listed(
         self, request: m.ListReaders, feed: ReaderFeed | None = None
-    ) -> m.ListReadersAck:
+    ) -> list[m.ListReadersAck]:
         hear = feed.hear if feed is not None else None
-        ack = await self._connection.requests.ask(request, self._timeout_s, hear=hear)
-        assert isinstance(ack, m.ListReadersAck)
-        if ack.next is not None and ack.next <= request.after:
-            raise RemoteProtocolError("The server's list of readers does not advance.")
-        return ack
+        pages = await self._connection.requests.pages(request, self._timeout_s, hear)
+        return [page for page in pages if isinstance(page, m.ListReadersAck)]
 
 
 def following(

@@ -39,6 +39,7 @@ def there(certificates: Certificates) -> Iterator[Elsewhere]:
 
 
 def install(there: Elsewhere, **which: Any) -> pyscard.Installation:
+    which = which or {"all_cards": True}
     return pyscard.install(there.url, ca=there.certificates.ca, **which)
 
 
@@ -171,10 +172,24 @@ def test_settings_are_those_of_the_command(
 def test_a_server_that_is_not_reached_leaves_pyscard_alone(certificates: Certificates) -> None:
     before = state()
     with pytest.raises(ConfigError):
-        pyscard.install("http://localhost")
+        pyscard.install("http://localhost", all_cards=True)
     with pytest.raises(ConnectionLostError):
-        pyscard.install("wss://localhost:1/user", ca=certificates.ca)
+        pyscard.install("wss://localhost:1/user", ca=certificates.ca, all_cards=True)
     assert state() == before
+
+
+@pytest.mark.parametrize("which", [{}, {"iccid": None}, {"iccid": UICC, "all_cards": True}])
+def test_d29_which_cards_is_said_one_way(there: Elsewhere, which: dict[str, Any]) -> None:
+    before = state()
+    with pytest.raises(LocalProtocolError, match=r"Say which cards, .* all_cards=True"):
+        pyscard.install(there.url, ca=there.certificates.ca, **which)
+    assert state() == before
+
+
+def test_a8_a_program_may_have_a_password_in_its_url(there: Elsewhere) -> None:
+    url = there.url.replace("wss://", "wss://user:geheim@")
+    with pyscard.install(url, ca=there.certificates.ca, iccid=UICC):
+        assert names() == [f"WSRC {UICC} 00 00"]
 
 
 _IMPORT = """

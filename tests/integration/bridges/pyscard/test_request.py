@@ -213,7 +213,7 @@ def test_reader_monitors_see_readers_come_and_go(certificates: Certificates) -> 
     monitor, observer = ReaderMonitor(period=0.02), Readers()
     with contextlib.ExitStack() as server:
         there = server.enter_context(elsewhere(certificates))
-        with pyscard.install(there.url, ca=certificates.ca):
+        with pyscard.install(there.url, ca=certificates.ca, all_cards=True):
             monitor.addObserver(observer)
             try:
                 there.do(there.world.host())

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tool that sends commands one at a time and looks at each answer: `tool.py ICCID`."""
+
+import os
+import sys
+
+from tests.bench.jobs import commands
+from wsrc.blocking import Client
+
+
+def main(iccid: str) -> None:
+    """Send all commands to a card, and give it back."""
+    with (
+        Client(os.environ["WSRC_SERVER_URL"], ca=os.environ.get("WSRC_TLS_CA")) as client,
+        client.select(iccid=iccid) as card,
+    ):
+        for command in commands():
+            card.transmit(bytes.fromhex(command))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

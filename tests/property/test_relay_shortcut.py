@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A relay that takes the short way does what one that never takes it does, on any traffic."""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import settings
+
+from tests.support import relay_world
+from tests.support.models.relay_machine import RelayMachine
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import UnreadableError
+from wsrc.relay import shortcut
+from wsrc.relay.effects import Effect
+from wsrc.relay.machine import Relay
+
+TAKEN: Counter[str] = Counter()
+
+
+class Both:
+    """Two relays that are told the same; one of them never takes the short way."""
+
+    def __init__(
+        self, limits: Any, epoch: Any, new_session: Callable[[], str], **fields: Any
+    ) -> None:
+        names: deque[str] = deque()
+
+        def named() -> str:
+            names.append(new_session())
+            return names[-1]
+
+        self.short = Relay(limits, epoch, named, **fields)
+        self.general = Relay(limits, epoch, names.popleft, **fields)
+
+    def received(self, peer: int, message: m.Message, text: bytes, now: float) -> list[Effect]:
+        send_on = shortcut.send_on
+
+        def counted(*args: Any) -> Effect | None:
+            effect = send_on(*args)
+            TAKEN[type(message).__name__] += effect is not None
+            return effect
+
+        with patch.object(shortcut, "send_on", counted):
+            short = self.short.received(peer, message, text, now)
+        with patch.object(shortcut, "send_on", lambda *_: None):
+            assert short == self.general.received(peer, message, text, now)
+        self.alike()
+        return short
+
+    def unreadable(self, peer: int, error: UnreadableError, now: float) -> list[Effect]:
+        return self.same(lambda relay: relay.unreadable(peer, error, now))
+
+    def connected(self, peer: int, client_type: m.ClientType, now: float) -> list[Effect]:
+        return self.same(lambda relay: relay.connected(peer, client_type, now))
+
+    def malformed(self, peer: int, error: Any, now: float) -> list[Effect]:
+        return self.same(lambda relay: relay.malformed(peer, error, now))
+
+    def disconnected(self, peer: int, now: float, *, goodbye: bool) -> list[Effect]:
+        return self.same(lambda relay: relay.disconnected(peer, now, goodbye=goodbye))
+
+    def tick(self, now: float) -> list[Effect]:
+        return self.same(lambda relay: relay.tick(now))
+
+    def shut_down(self, reconnect_in_s: float, now: float) -> list[Effect]:
+        return self.same(lambda relay: relay.shut_down(reconnect_in_s, now))
+
+    def same(self, event: Callable[[Relay], list[Effect]]) -> list[Effect]:
+        short = event(self.short)
+        assert short == event(self.general)
+        self.alike()
+        return short
+
+    def alike(self) -> None:
+        assert self.short.counts == self.general.counts
+        assert self.short.deadline() == self.general.deadline()
+        assert self.short.in_flight == self.general.in_flight
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.short, name)
+
+
+class TwoWays(RelayMachine):
+    pass
+
+
+@pytest.fixture(autouse=True, scope="module")
+def two_relays() -> Any:
+    with patch.object(relay_world, "Relay", Both):
+        yield
+    assert TAKEN["CApdu"] > 0 < TAKEN["RApdu"], TAKEN
+
+
+TestTwoWays = TwoWays.TestCase
+TestTwoWays.settings = settings(max_examples=40, stateful_step_count=60)

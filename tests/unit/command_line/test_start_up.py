@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""wsrc.command_line: a command loads what it needs and no more; counted in modules, not in time."""
+
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+
+from tests.support.commands import within
+from tests.support.processes import argv, environment
+from wsrc.command_line.program import COMMANDS, program
+
+SHARED = {
+    "wsrc",
+    "wsrc.card",
+    "wsrc.card.apdu",
+    "wsrc.card.slot",
+    "wsrc.command_line",
+    "wsrc.command_line.completion",
+    "wsrc.command_line.entry",
+    "wsrc.command_line.groups",
+    "wsrc.command_line.holding",
+    "wsrc.command_line.invocation",
+    "wsrc.command_line.program",
+    "wsrc.command_line.script",
+    "wsrc.errors",
+    "wsrc.octets",
+    "wsrc.process",
+    "wsrc.process.descriptors",
+    "wsrc.process.signals",
+    "wsrc.process.texts",
+    "wsrc.settings",
+    "wsrc.settings.address",
+    "wsrc.settings.click_options",
+    "wsrc.settings.limits",
+    "wsrc.settings.load",
+    "wsrc.settings.programs",
+    "wsrc.settings.types",
+    "wsrc.user_client",
+    "wsrc.user_client.naming",
+    "wsrc.words",
+}
+"""What `wsrc` is made of before it is known which command is called."""
+
+OF_LIST = {
+    "wsrc.card.atr",
+    "wsrc.card.identity",
+    "wsrc.card.tlv",
+    "wsrc.command_line.cards",
+    "wsrc.command_line.output",
+    "wsrc.process.printable",
+    "wsrc.protocol",
+    "wsrc.protocol.commands",
+    "wsrc.protocol.fields",
+    "wsrc.protocol.messages",
+    "wsrc.protocol.parts",
+    "wsrc.protocol.reader_events",
+    "wsrc.protocol.verbs",
+    "wsrc.selection",
+}
+"""What the module of `list` takes as well."""
+
+OTHERS = {"click", "msgspec", "typing_extensions"}
+"""Packages of others that all of it takes; msgspec has typing_extensions where that is there."""
+
+HEAVY = {"aiohttp", "asyncio", "cryptography", "logging", "rich", "smartcard", "socket", "ssl"}
+"""What takes long to load, and no help needs."""
+
+BRIDGES = {"lpac", "vpcd"}
+"""Commands whose options are those of the bridge, which is loaded for them."""
+
+
+def loaded(*arguments: str) -> set[str]:
+    """Return the modules that a run of `wsrc` has loaded at its end."""
+    [python, *flags, code, _] = argv("wsrc", "")
+    watched = (
+        "import atexit, json, sys; sys.stderr = sys.__stderr__; "
+        "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr)); "
+    )
+    done = subprocess.run(
+        [python, *flags, watched + code, *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    modules: list[str] = json.loads(done.stderr)
+    return set(modules) - {"json", "atexit"}
+
+
+def ours(modules: set[str]) -> set[str]:
+    return {name for name in modules if name.split(".")[0] == "wsrc"}
+
+
+def foreign(modules: set[str]) -> set[str]:
+    """Return packages of others; what an installation has begins with an underscore."""
+    packages = {name.split(".")[0] for name in modules}
+    return {
+        name
+        for name in packages - set(sys.stdlib_module_names) - {"wsrc"}
+        if not name.startswith("_")
+    }
+
+
+def test_start_up_the_version_takes_what_all_commands_share() -> None:
+    modules = loaded("--version")
+    assert ours(modules) == SHARED
+    assert foreign(modules) <= OTHERS
+    assert modules & HEAVY == set()
+
+
+def test_start_up_the_help_of_a_command_takes_its_module_as_well() -> None:
+    modules = loaded("list", "--help")
+    assert ours(modules) == SHARED | OF_LIST
+    assert foreign(modules) <= OTHERS
+    assert modules & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("completion", "bash"),
+        *((name, "--help") for name in COMMANDS if name not in BRIDGES),
+    ],
+    ids=" ".join,
+)
+def test_start_up_no_help_takes_what_only_a_connection_needs(arguments: tuple[str, ...]) -> None:
+    modules = loaded(*arguments)
+    heavy = HEAVY - {"asyncio", "logging", "socket", "ssl"} if arguments[0] == "pcsc" else HEAVY
+    assert modules & heavy == set()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_start_up_a_list_of_commands_says_what_their_help_says(name: str) -> None:
+    command = within(program, name)
+    assert command is not None
+    stands_for = click.Command(name, help=COMMANDS[name].sentence)
+    assert command.get_short_help_str(200) == stands_for.get_short_help_str(200)
+
+
+def test_start_up_the_completion_of_a_name_loads_no_command() -> None:
+    found = program.shell_complete(click.Context(program), "")
+    assert [each.value for each in found if not each.value.startswith("-")] == sorted(COMMANDS)
+    assert {each.help for each in found} >= {COMMANDS["list"].sentence}

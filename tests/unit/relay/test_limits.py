@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the relay says of its limits, and when what passes may be asked again."""
+
+import pytest
+
+from tests.support.relay_clients import ICCID
+from tests.support.relay_world import World, code_of, reader
+from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
+from wsrc.protocol.conversation import SOON_S
+
+
+def limits_of(world: World, role: m.ClientType) -> m.ServerLimits:
+    peer = world.stranger(role)
+    peer.say(m.Hello(client_type=role, version=1))
+    limits = peer.one(m.HelloAck).limits
+    assert limits is not None
+    return limits
+
+
+def test_e34_a_user_is_told_what_the_server_takes_and_grants() -> None:
+    world = World(wait_max_s=5, keep_s=6, lease_idle_s=7, command_s=8, max_sessions_per_user=9)
+    assert limits_of(world, m.ClientType.USER) == m.ServerLimits(
+        message_octets=MAX_MESSAGE_OCTETS,
+        batch_commands=256,
+        sessions=9,
+        wait_max_s=5,
+        keep_s=6,
+        lease_idle_s=7,
+        command_s=8,
+    )
+
+
+def test_e34_a_card_client_is_told_what_concerns_it() -> None:
+    world = World(keep_s=6, command_s=8, attach_s=10, max_readers_per_card_client=11)
+    assert limits_of(world, m.ClientType.CARD) == m.ServerLimits(
+        message_octets=MAX_MESSAGE_OCTETS, readers=11, keep_s=6, command_s=8, attach_s=10
+    )
+
+
+def test_e34_what_a_restart_refuses_may_be_asked_after_it() -> None:
+    world = World()
+    world.card(reader(), auto=False)
+    user, waits = world.user(), world.user()
+    waits.say(m.SelectCard(id=1, label="later", wait_s=60))
+    waits.next(m.Waiting)
+    world.perform(world.relay.shut_down(3.5, world.now))
+    user.next(m.Restarting)
+    refused = user.refused(m.SelectCard(id=1, iccid=ICCID))
+    assert (code_of(refused), refused.retry_after_s) == (ErrorCode.SHUTTING_DOWN, 3.5)
+    assert waits.next(m.Error).retry_after_s == 3.5
+
+
+def test_e34_a_full_queue_and_a_card_that_settles_pass_soon_and_a_held_card_does_not() -> None:
+    world = World(max_waiting=1)
+    bench = world.card(reader(), reader("r2", "8949020000099999999"))
+    user = world.user()
+    user.hold(iccid=ICCID)
+    held = world.user().refused(m.SelectCard(id=1, iccid=ICCID))
+    assert (code_of(held), held.retry_after_s) == (ErrorCode.CARD_BUSY, None)
+    world.user().say(m.SelectCard(id=1, iccid=ICCID, wait_s=60))
+    full = world.user().refused(m.SelectCard(id=1, iccid=ICCID, wait_s=60))
+    assert (code_of(full), full.retry_after_s) == (ErrorCode.TOO_MANY, SOON_S)
+    bench.report(reader("r2", "8949020000099999999", state=m.ReaderState.IN_USE))
+    used = world.user().refused(m.SelectCard(id=1, reader="r2"))
+    assert (code_of(used), used.retry_after_s) == (ErrorCode.READER_IN_USE, SOON_S)
+
+
+@pytest.mark.parametrize("role", m.ClientType)
+def test_e34_a_peer_of_the_first_form_is_told_no_limits(role: m.ClientType) -> None:
+    peer = World().stranger(role, first_form=True)
+    peer.say(m.Hello(client_type=role))
+    assert peer.next(m.HelloAck) == m.HelloAck()

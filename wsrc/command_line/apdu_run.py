@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run commands on a card whose responses are looked at together, or one after the other."""
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from wsrc.card.apdu import Response, sw_matches
+from wsrc.command_line.output import in_doubt
+from wsrc.command_line.script import ScriptCommand, ScriptReset, batches
+from wsrc.errors import ErrorCode, OutcomeUnknownError, WsrcError
+from wsrc.octets import Octets
+from wsrc.protocol.messages import Step
+
+if TYPE_CHECKING:
+    from wsrc.user_client.card import BatchLimits, BatchResult
+
+_FULL = frozenset({ErrorCode.COMMAND_TIMEOUT, ErrorCode.TOO_MANY})
+"""Why a card host leaves the rest of a batch alone, which another batch can then carry."""
+
+
+class ApduCard(Protocol):
+    """What commands need of a card."""
+
+    @property
+    def batch_limits(self) -> "BatchLimits":
+        """See `blocking.Card.batch_limits`."""
+        ...
+
+    def transmit(self, command: bytes) -> Response:
+        """See `blocking.Card.transmit`."""
+        ...
+
+    def batch(self, steps: Sequence[Step | bytes]) -> "BatchResult":
+        """See `blocking.Card.batch`."""
+        ...
+
+
+def responses(
+    card: ApduCard, commands: Sequence[bytes], expect: tuple[str, ...], *, together: bool
+) -> Iterator[Response]:
+    """
+    Run commands and yield their responses, up to the first that is not as expected.
+
+    Args:
+        card: Whose commands they are.
+        commands: Command APDUs.
+        expect: Patterns of status words; none means any.
+        together: Whether they travel together, so that each answer need not be waited for. A card
+            host that cannot do that is sent one after the other.
+
+    Raises:
+        WsrcError: As `transmit`, of the command after those whose responses were yielded; where
+            it is not known how many of a batch the card ran, the sentence says which may have run.
+    """
+    if together and len(commands) > 1:
+        numbered = [ScriptCommand(n, Octets(each), expect) for n, each in enumerate(commands, 1)]
+        try:
+            for part in batches(numbered, *card.batch_limits):
+                assert not isinstance(part, ScriptReset)
+                if not (yield from _batch(card, part)):
+                    return
+        except _NoBatchError:
+            pass
+        else:
+            return
+    for command in commands:
+        response = card.transmit(command)
+        yield response
+        if not sw_matches(expect, f"{response.sw:04X}"):
+            return
+
+
+class _NoBatchError(Exception):
+    """The card host does not know batches; nothing was sent to the card."""
+
+
+def _batch(card: ApduCard, part: list[ScriptCommand]) -> Generator[Response, None, bool]:
+    """Run commands together and yield their responses; return whether all were as expected."""
+    while part:
+        result = _sent(card, part)
+        yield from result.results
+        if result.stopped is not None:
+            return False
+        part = part[len(result.results) :]
+        error = result.error
+        if error is None:
+            break
+        if in_doubt(error) or error.code not in _FULL or not result.results:
+            raise error
+    return True
+
+
+def _sent(card: ApduCard, part: list[ScriptCommand]) -> "BatchResult":
+    first, last = part[0].line, part[-1].line
+    try:
+        return card.batch([Step(command=each.command, expect=each.expect) for each in part])
+    except WsrcError as exc:
+        if exc.code is ErrorCode.NOT_SUPPORTED and first == 1:
+            raise _NoBatchError from exc
+        if first == last or not in_doubt(exc):
+            raise
+        which = f"Commands {first} to {last} were sent together; the card may have run some of them"
+        told = OutcomeUnknownError(f"{str(exc).rstrip('.')}. {which}.")
+        told.code = exc.code
+        raise told from exc

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person at a card is told of the connection meanwhile."""
+
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+
+from wsrc.command_line.output import Output
+from wsrc.user_client.core import connection
+
+
+class _Notes(logging.Handler):
+    """Shows what a client says of its connection."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(logging.INFO)
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            self._output.note(record.getMessage())
+
+
+@contextmanager
+def heard(output: Output) -> Generator[None, None, None]:
+    """Have a person told in the block that the connection is lost, and that it is back."""
+    log, notes = logging.getLogger(connection.__name__), _Notes(output)
+    log.addHandler(notes)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(notes)

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sessions that outlive connections: kept without their user, or brought by their card client."""
+
+import math
+from collections.abc import Sequence
+
+from wsrc.card.slot import Share
+from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
+from wsrc.relay import endings, leases, queue
+from wsrc.relay.claims import Lost
+from wsrc.relay.records import (
+    MAX_HOLDERS,
+    RESUME,
+    SERVED,
+    CardPeer,
+    Lease,
+    LeasePhase,
+    Slot,
+    UserPeer,
+)
+from wsrc.relay.state import RelayState, printable
+
+MAX_SESSION_NAME = 64
+"""Characters of the name of a session that a card client says it has."""
+
+
+def away(state: RelayState, lease: Lease, now: float) -> None:
+    """
+    Keep a card whose user is out of reach.
+
+    The request in flight goes on: its answer tells how the card is shared, and its user is told
+    it by the card client's own copy.
+    """
+    endings.separate(lease)
+    lease.turn("user lost")
+    state.timers.clear(("idle", lease.session, None))
+    _keep(state, lease, now + lease.keep_s)
+    sentence = f"its user is out of reach, and the card is kept for {lease.keep_s:g} s"
+    state.note(f"Session {lease.session[:8]} of {lease.holder}: {sentence}")
+    state.readers.mark(lease.slot)
+
+
+def left(state: RelayState, peer: CardPeer) -> None:
+    """Note that a card client does not come back with the sessions that it had."""
+    state.left.put(str(peer.number), peer.name)
+
+
+def interrupt(state: RelayState, lease: Lease, why: m.Error, *, back: bool) -> None:
+    """
+    Release a lease whose card client is out of reach, and may come `back` with the session.
+
+    One that is not held yet, or not any more, or whose card client said goodbye, is only
+    remembered: it cannot go on.
+    """
+    goes_on = back and lease.phase in SERVED
+    until = lease.kept_until if goes_on else -math.inf
+    run, code = lease.slot.peer.instance, lease.code if back else why.code
+    lost = Lost(lease.since, until, lease.instance, lease.last_user, code, run)
+    state.lost.put(lease.session, lost)
+    if not goes_on:
+        return
+    state.note(f"Session {lease.session[:8]} of {lease.holder} is interrupted: {why.message}")
+    in_flight, lease.in_flight = lease.in_flight, None
+    if in_flight is not None:
+        endings.close_cancel(state, lease, in_flight, cancelled=False)
+    state.tell(lease, m.SessionInterrupted(session=lease.session, message=why.message))
+    endings.separate(lease)
+    leases.forget(state, lease)
+
+
+def adopt(
+    state: RelayState, peer: CardPeer, sessions: Sequence[m.RunningSession], now: float
+) -> list[Lease]:
+    """
+    Make leases of the sessions that a card client kept; return those that end at once.
+
+    Their cards are not free before `end_adopted`. Nobody is told yet, for the readers of the card
+    client were not announced.
+    """
+    over: list[Lease] = []
+    for running in sessions:
+        slot = _place_of(state, peer, running)
+        if slot is None:
+            code = ErrorCode.CARD_NOT_PRESENT
+            state.send(peer, m.Detach(session=running.session, code=code))
+            continue
+        lease = _adopted(state, slot, running, now)
+        user = state.instances.get((UserPeer, lease.instance or ""))
+        if (
+            isinstance(user, UserPeer)
+            and endings.unheard_of(state, user, lease)
+            and queue.waits_for(state, user, slot)
+        ):
+            lease.turn("ended")
+            lease.code = ErrorCode.CANCELLED
+        if lease.phase is not LeasePhase.KEPT:
+            over.append(lease)
+            continue
+        _keep(state, lease, lease.kept_until)
+        sentence = f"came back with card host {peer.name} and waits for its user"
+        state.note(f"Session {lease.session[:8]} of {lease.holder} {sentence}")
+    return over
+
+
+def end_adopted(state: RelayState, lease: Lease, now: float) -> None:
+    """Ask for the reset of a card that its card client kept for nobody."""
+    lease.code = lease.code or ErrorCode.LEASE_EXPIRED
+    late = lease.code is ErrorCode.LEASE_EXPIRED
+    why = "it came back too late" if late else "its user does not want it any more"
+    state.note_end(lease, why)
+    endings.clean(state, lease, now)
+
+
+def _keep(state: RelayState, lease: Lease, until: float) -> None:
+    lease.kept_until = until
+    state.keep(lease)
+    state.timers.set(("away", lease.session, None), until)
+
+
+def _place_of(state: RelayState, peer: CardPeer, running: m.RunningSession) -> Slot | None:
+    """Return the reader of a session that a card client kept, if it can have one."""
+    session, slot = running.session, peer.slots.get(running.reader)
+    if slot is None or RESUME not in peer.features or session in state.sessions:
+        return None
+    if not session or len(session) > MAX_SESSION_NAME or not session.isprintable():
+        return None
+    same = slot.has_card and slot.info.insertion == running.insertion
+    return slot if same or running.share is Share.DIRECT else None
+
+
+def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: float) -> Lease:
+    keep_s = max(0.0, min(running.keep_s, state.limits.keep_s))
+    lost = state.lost.pop(running.session) or Lost(now, math.inf, running.instance, 0, None)
+    if state.gone.get(lost.instance or ""):
+        lost = lost._replace(until=-math.inf, code=ErrorCode.CANCELLED)
+    until = min(now + keep_s, lost.until)
+    lease = Lease(
+        session=running.session,
+        slot=slot,
+        user=None,
+        holder=printable(running.holder) or "a user",
+        asked=None,
+        since=lost.since,
+        used=now,
+        instance=lost.instance,
+        last_user=lost.last_user,
+        keep_s=keep_s,
+        phase=LeasePhase.KEPT,
+        share=running.share,
+        kept_until=until,
+        code=lost.code,
+    )
+    shares = {each.share for each in (lease, *slot.leases.values())}
+    excluded = slot.leases and (shares != {Share.SHARED} or len(slot.leases) >= MAX_HOLDERS)
+    if excluded or until <= now:
+        lease.turn("ended")
+    slot.leases[lease.session] = lease
+    state.sessions[lease.session] = lease
+    return lease

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+All readers in the order of their numbers, and those of them that a filter lets through.
+
+A filter that names a card or reader exactly is answered by look-ups. Any other looks through the
+readers; so many at a time that nobody else waits for long.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
+
+from wsrc.protocol.codec import encode
+from wsrc.protocol.messages import CardInfo, ReaderView
+from wsrc.relay.index import Index, Places
+from wsrc.relay.records import Slot
+from wsrc.selection import Filter, Key
+
+LOOKED_AT = 2_000
+"""Readers that are looked at for one page; the next goes on from there."""
+
+T = TypeVar("T", CardInfo, ReaderView)
+
+
+class Bounds(NamedTuple):
+    """Most things on a page, and the octets beyond which no further one is put on it."""
+
+    most: int
+    octets: int
+
+
+class Shelves:
+    """
+    Readers by number.
+
+    Args:
+        slots: The dictionary that holds them.
+        index: Finds those with a card by its names.
+        places: Finds readers by theirs.
+    """
+
+    def __init__(self, slots: dict[int, Slot], index: Index, places: Places) -> None:
+        self._slots = slots
+        self._index = index
+        self._places = places
+        self._numbers: list[int] = []
+
+    def put(self, slot: Slot) -> None:
+        """Enter a reader, whose number is greater than all before."""
+        self._slots[slot.number] = slot
+        self._numbers.append(slot.number)
+
+    def remove(self, slot: Slot) -> None:
+        """Strike a reader."""
+        del self._slots[slot.number]
+        if len(self._numbers) > 2 * len(self._slots):
+            self._numbers = list(self._slots)
+
+    def get(self, number: int) -> Slot | None:
+        """Return the reader of a number, if there is one."""
+        return self._slots.get(number)
+
+    def page(
+        self, wanted: Filter, after: int, describe: Callable[[Slot], T | None], bounds: Bounds
+    ) -> tuple[tuple[T, ...], int | None]:
+        """
+        Return what describes the readers that a filter lets through, from a number on.
+
+        With it comes the number after which to go on, if there may be more.
+        """
+        page: list[T] = []
+        size, last, looked = 0, after, 0
+        for number in self._after(wanted, after):
+            if looked >= LOOKED_AT or len(page) >= bounds.most or size >= bounds.octets:
+                return tuple(page), last
+            slot = self._slots.get(number)
+            if slot is None:
+                continue
+            looked, last = looked + 1, number
+            if not wanted.fits(slot.names) or (thing := describe(slot)) is None:
+                continue
+            page.append(thing)
+            size += len(encode(thing))
+        return tuple(page), None
+
+    def _after(self, wanted: Filter, after: int) -> Iterable[int]:
+        """Return the numbers that are greater, of all readers that a filter may let through."""
+        found = min((self._under(keys) for keys in wanted.keys), key=len, default=self._numbers)
+        numbers = found if found is self._numbers else sorted(found)
+        first = bisect_right(numbers, after)
+        return (numbers[at] for at in range(first, len(numbers)))
+
+    def _under(self, keys: Iterable[Key]) -> list[int]:
+        """Return the numbers of readers under any of these keys; all, where those are too many."""
+        filed = [under(key) for key in keys for under in (self._index.under, self._places.under)]
+        if sum(map(len, filed)) > LOOKED_AT:
+            return self._numbers
+        return list({slot.number for slots in filed for slot in slots})

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One connection of a server: HTTP first and a WebSocket then, fed in slices."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from aiohttp import web
+
+from wsrc.net.served import Served
+
+if TYPE_CHECKING:
+    from wsrc.server.door import Door
+
+_log = logging.getLogger(__name__)
+
+SLICE_OCTETS = 8192
+"""Octets from one peer that are looked at in one turn."""
+
+_END_OF_REQUEST = b"\r\n\r\n"
+
+
+class Connection(asyncio.Protocol):
+    """
+    Stands between a transport and what serves it, which is given what came in slices.
+
+    `transport` is None until TLS has begun. `upgraded` tells that it is a WebSocket; `until` is
+    when it must be one, in monotonic seconds.
+    """
+
+    def __init__(self, door: "Door", handler: web.RequestHandler, address: str) -> None:
+        self._handler: web.RequestHandler | None = handler
+        self._served: Served | None = None
+        self.address = address
+        self.transport: asyncio.Transport | None = None
+        self.upgraded = False
+        self.until = 0.0
+        self.task: asyncio.Task[None] | None = None
+        self._door = door
+        self._hurry: asyncio.TimerHandle | None = None
+        self._end = b""
+        self._rest: list[bytes] = []
+        self._at = 0
+        self._held = False
+        self._in_line = False
+        self._asked = False
+
+    @property
+    def _left(self) -> int:
+        """Octets that came and are passed on later."""
+        return sum(map(len, self._rest)) - self._at if self._rest else 0
+
+    @property
+    def spoke_early(self) -> bool:
+        """Whether more came than requests, which must be answered first (RFC 6455 section 4.1)."""
+        return self._end != _END_OF_REQUEST
+
+    @property
+    def deciding(self) -> bool:
+        """Whether it is about to be a WebSocket, or to be refused."""
+        return not self.upgraded and (self.transport is None or self._asked)
+
+    def limit(self, seconds: float) -> None:
+        """Drop the connection if it is no WebSocket by then."""
+        loop = asyncio.get_running_loop()
+        self.until = loop.time() + seconds
+        self._hurry = loop.call_at(self.until, self._too_late)
+
+    def is_websocket(self) -> None:
+        """Note that it becomes a WebSocket in time."""
+        self.upgraded = True
+        self._door.websockets += 1
+
+    def end(self) -> None:
+        """Break the connection, if it is not closed, and forget it."""
+        self._no_hurry()
+        self._rest.clear()
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.task is not None:
+            self.task.cancel()
+        self._door.gone(self)
+
+    def hand_over(
+        self, begin: Callable[[asyncio.Transport, Callable[[bool], None]], Served]
+    ) -> None:
+        """Give what comes from now on to what `begin` returns."""
+        if self.transport is None or self._handler is None:
+            return
+        self._held = False  # whatever the HTTP handler wished
+        self._served = begin(self.transport, self.hold)
+
+    def answered(self) -> None:
+        """Note that the request is answered: the connection is closed, or is a WebSocket alone."""
+        if self._served is None:
+            if self.transport is not None:
+                self.transport.close()
+        elif self._handler is not None:
+            asyncio.get_running_loop().call_soon(self._forget_handler)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to serve it."""
+        self.transport = cast("asyncio.Transport", transport)
+        assert self._handler is not None
+        self._handler.connection_made(cast("asyncio.Transport", _Reins(self, self.transport)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Release it."""
+        self._no_hurry()
+        self._rest.clear()
+        self._forget_handler(exc)
+        served, self._served = self._served, None
+        if served is not None:
+            served.lost()
+        self._door.gone(self)
+
+    def pause_writing(self) -> None:
+        """Pass it on."""
+        if self._served is not None:
+            self._served.pause_writing()
+        elif self._handler is not None:
+            self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass it on."""
+        if self._served is not None:
+            self._served.resume_writing()
+        elif self._handler is not None:
+            self._handler.resume_writing()
+
+    def _forget_handler(self, exc: Exception | None = None) -> None:
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on a short message at once, all else when its turn comes."""
+        if self.upgraded and not self._rest and not self._held and len(data) <= SLICE_OCTETS:
+            self._pass_on(data)
+            return
+        self._asked = True
+        self._rest.append(data)
+        if self._served is not None:
+            self._served.feed(b"", self._left)
+        self._direct()
+        self._stand()
+
+    def hold(self, held: bool) -> None:
+        """Stop passing on, or go on."""
+        self._held = held
+        self._direct()
+        self._stand()
+
+    def hold_http(self, held: bool) -> None:
+        """Do so as the HTTP handler wishes, for as long as it is served."""
+        if self._served is None:
+            self.hold(held)
+
+    def _direct(self) -> None:
+        """Let the transport read if there is nothing to pass on and nobody holds us."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if self._held or self._rest:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()
+
+    def _stand(self) -> None:
+        if self._rest and not self._held and not self._in_line:
+            self._in_line = True
+            self._door.line.stand(self._slice)
+
+    def _slice(self) -> None:
+        self._in_line = False
+        if not self._rest or self._held:
+            return
+        line, first = self._door.line, self._rest[0]
+        began = line.time()
+        part = first[self._at : self._at + SLICE_OCTETS]
+        self._at += SLICE_OCTETS
+        if self._at >= len(first):
+            self._at = 0
+            del self._rest[0]
+        self._pass_on(part)
+        line.charge(line.time() - began)
+        if not self.upgraded:
+            line.rest()
+        if not self._rest:
+            self._direct()
+        self._stand()
+
+    def _pass_on(self, data: bytes) -> None:
+        try:
+            if self._served is not None:
+                self._served.feed(data, self._left)
+            elif self._handler is not None:
+                self._end = (self._end + data[-len(_END_OF_REQUEST) :])[-len(_END_OF_REQUEST) :]
+                self._handler.data_received(data)
+        except MemoryError:
+            _log.warning(
+                "A connection from %s is broken: there is no memory for what it sends", self.address
+            )
+            self.end()
+
+    def _no_hurry(self) -> None:
+        if self._hurry is not None:
+            self._hurry.cancel()
+            self._hurry = None
+
+    def _too_late(self) -> None:
+        if self.transport is not None and not self.upgraded:
+            _log.info(
+                "A connection from %s that did not become a WebSocket in time is dropped",
+                self.address,
+            )
+            self.transport.abort()
+
+
+class _Reins:
+    """A transport as an HTTP handler sees it: its connection directs the reading and the end."""
+
+    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+        self.connection = connection
+        self._transport = transport
+
+    def pause_reading(self) -> None:
+        self.connection.hold_http(True)
+
+    def resume_reading(self) -> None:
+        self.connection.hold_http(False)
+
+    def close(self) -> None:
+        self.connection.answered()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def connection_of(request: web.Request) -> Connection | None:
+    """Return the connection of a request; None if it is gone."""
+    transport: object = request.transport
+    return transport.connection if isinstance(transport, _Reins) else None

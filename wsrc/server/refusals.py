@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections that are refused: one line in the log each, with the reason."""
+
+import logging
+import ssl
+
+from aiohttp.http import HttpProcessingError
+
+_log = logging.getLogger(__name__)
+
+MAX_REASON = 200
+"""Characters of the reason for which a connection is refused."""
+
+_NOT_TLS = {
+    "HTTP_REQUEST": "it speaks HTTP without TLS",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS",
+    "UNSUPPORTED_PROTOCOL": "it has no TLS version in common with this server",
+    "TLSV1_ALERT_UNKNOWN_CA": "it does not trust the CA of this server's certificate",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it does not accept this server's certificate",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "it does not accept this server's certificate",
+}
+
+
+def refused(address: str, why: str) -> None:
+    """Log a connection that is refused, with the first line of the reason."""
+    _log.info("A connection from %s is refused: %s", address, _first_line(why))
+
+
+def _first_line(text: str) -> str:
+    line = next(iter(text.splitlines()), "").strip().rstrip(":.")
+    return line[:MAX_REASON]
+
+
+def _of_bad_requests(record: logging.LogRecord) -> bool:
+    """Log in one line what aiohttp says of a request that is no HTTP; pass all else on."""
+    exc = record.exc_info[1] if record.exc_info else None
+    if isinstance(exc, HttpProcessingError):
+        address = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        refused(str(address or "an unknown address"), f"no HTTP request: {exc.message}")
+        return False
+    return record.levelno > logging.DEBUG or logging.getLogger().isEnabledFor(logging.DEBUG)
+
+
+http_log = logging.getLogger("wsrc.server.http")
+"""What aiohttp logs of its connections."""
+http_log.setLevel(logging.DEBUG)
+http_log.addFilter(_of_bad_requests)
+
+
+def why_no_tls(exc: BaseException) -> str:
+    """Say why TLS could not be begun with a peer."""
+    if isinstance(exc, ssl.SSLError):
+        return _NOT_TLS.get(exc.reason or "", f"TLS failed: {exc.reason or exc}")
+    if isinstance(exc, MemoryError):
+        return "the server has no memory for it"
+    if isinstance(exc, (TimeoutError, ConnectionAbortedError)):
+        return "it did not begin TLS in time"
+    return "it was closed during the TLS handshake"
