@@ -184,6 +184,7 @@ def test_36_what_has_no_end_outlives_its_server(command: list[str]) -> None:
             while (again := process.stdout.readline()) != first:
                 assert again, "it ended"
             process.terminate()
+            process.communicate(timeout=20)  # what it says at its end is read
     assert process.returncode == 143
     assert len(connections) == 2
 

@@ -94,7 +94,7 @@ cli.main()
 
 async def test_b18_with_less_than_that_the_server_says_so() -> None:
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", FULL, "2048", *PLAIN, "--name", "x",
+        sys.executable, "-c", FULL, "4096", *PLAIN, "--name", "x",
         env=environment(), stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     async with asyncio.timeout(LIMIT_S):
