@@ -136,7 +136,6 @@ class World:
             "watchers": len(state.readers.watchers),
             "reader views": len(state.readers),
             "adapters": len(self.relay._adapters),
-            "pages to come": len(self.relay._later),
             "names of hosts": len(state.host_names),
             "ids of readers": len(state.reader_ids),
             "buckets": len(state.waiting._by_key),

@@ -34,12 +34,11 @@ Exchange = Generator[m.Message, m.Message, m.Message]
 
 
 class Traffic:
-    """What came of a message: for the peer, for the relay, and for the relay in its next turn."""
+    """What came of a message: for the peer, and for the relay."""
 
     def __init__(self) -> None:
         self.to_peer: list[m.Message] = []
         self.to_relay: list[m.Message] = []
-        self.later: m.Message | None = None
 
 
 class FirstFormUser:
@@ -69,10 +68,12 @@ class FirstFormUser:
     def to_peer(self, message: m.Message, traffic: Traffic) -> None:
         """Take a message that the relay has for the user client."""
         match message:
-            case m.ListCardsAck(cards=cards, next=after):
-                has_room = self._list(cards)
-                if after is not None and has_room:
-                    traffic.later = m.ListCards(id=self._id, after=after)
+            case m.ListCardsAck(id=id_, cards=cards, next=after, more=more):
+                if id_ != self._id or not self._asked:
+                    return  # a page for which there was no room
+                if self._list(cards) and after is not None:
+                    if not more:
+                        traffic.to_relay.append(self._pages(after))
                     return
                 self._answer(m.ListCardsAck(cards=tuple(self._cards)), traffic)
                 self._cards, self._listed_octets = [], 0
@@ -85,6 +86,10 @@ class FirstFormUser:
                 plain = _stripped(message)
                 if plain is not None:
                     self._answer(plain, traffic)
+
+    def _pages(self, after: int = 0) -> m.ListCards:
+        """Ask for as many pages as come to one request."""
+        return m.ListCards(id=self._id, after=after, pages=m.MAX_PAGES)
 
     def _list(self, cards: Sequence[m.CardInfo]) -> bool:
         """Add cards to the list; return whether there is room for more."""
@@ -109,7 +114,7 @@ class FirstFormUser:
         message = self._queue.popleft()
         match message:
             case m.ListCards():
-                asked: m.Message = m.ListCards(id=self._id)
+                asked: m.Message = self._pages()
             case m.SelectCard(id_type=id_type, id_str=id_str) if not self._attached:
                 asked = m.SelectCard(id=self._id, id_type=id_type, id_str=id_str)
             case m.CApdu(command=command):

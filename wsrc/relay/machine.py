@@ -63,7 +63,6 @@ class Relay:
         self._name = name
         self._isd_r_aids = isd_r_aids
         self._adapters: dict[int, Adapter] = {}
-        self._later: dict[int, m.Message] = {}
         self._out: list[Effect] = []
 
     def connected(self, peer: int, client_type: m.ClientType, now: float) -> list[Effect]:
@@ -137,7 +136,7 @@ class Relay:
                 break
             self._expired(key, now)
             self._perform_all(now)
-            if key[0] == "later":
+            if key[0] == listing.TIMER:
                 break
         return self._effects(now)
 
@@ -286,9 +285,6 @@ class Relay:
             if isinstance(message, m.ReaderReport):
                 self._state.timers.clear(("identify", record.number, None))
             self._act(record, message, None, now)
-        if traffic.later is not None:
-            self._later[record.number] = traffic.later
-            self._state.timers.set(("later", record.number, None), now)
 
     def _break_off(self, record: Peer, error: RemoteProtocolError) -> None:
         self._state.refuse(record, None, ErrorCode.BAD_MESSAGE, str(error))
@@ -300,8 +296,6 @@ class Relay:
         self._adapters.pop(number, None)
         state.timers.clear(("hello", number, None))
         state.timers.clear(("identify", number, None))
-        if self._later.pop(number, None) is not None:
-            state.timers.clear(("later", number, None))
         if record is not None and record.instance is not None:
             key = type(record), record.instance
             if state.instances[key] is record:
@@ -331,9 +325,6 @@ class Relay:
         if kind == "wait":
             assert isinstance(record, UserPeer)
             queue.expire(self._state, record.waiting[id_], now)
-            return
-        if kind == "later":
-            self._act(record, self._later.pop(record.number), None, now)
             return
         what = "say hello" if kind == "hello" else "let its card be identified"
         why = f"This peer did not {what} in time."

@@ -13,6 +13,7 @@ from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, encode
+from wsrc.relay.listing import STEP_S
 
 SELECT = m.SelectCard(id_type="ICCID", id_str=ICCID)
 COMMAND = m.CApdu(command=SELECT_MF)
@@ -53,30 +54,42 @@ def test_a_list_of_several_pages_comes_as_one(world: World, user: Peer) -> None:
     world.card(*(reader(f"r{n}") for n in range(1001)), mute)
     for _ in range(2):
         user.say(m.ListCards())
-        world.pass_time(0)
+        world.pass_time(1)
         assert len(user.one(m.ListCardsAck).cards) == 1001
 
 
 def test_b16_a_page_of_a_list_is_one_event(world: World, user: Peer) -> None:
     card = world.card(*(reader(f"r{n}") for n in range(1001)))
     user.say(m.ListCards())
-    assert user.quiet()
-    world.perform(world.relay.tick(world.now))
-    assert user.quiet()
-    world.perform(world.relay.tick(world.now))
+    for _ in range(2):
+        assert user.quiet()
+        world.now += STEP_S
+        world.perform(world.relay.tick(world.now))
     assert len(user.one(m.ListCardsAck).cards) == 1001
     user.say(m.ListCards())
     user.leave()
     card.leave()
-    world.pass_time(0)
+    world.pass_time(1)
     assert not world.leftovers()
+
+
+def test_b16_pages_of_two_users_are_two_events(world: World) -> None:
+    world.card(*(reader(f"r{n}") for n in range(1000)))
+    users = [world.user(first_form=True) for _ in range(2)]
+    for user in users:
+        user.say(m.ListCards())
+    world.now += STEP_S
+    world.perform(world.relay.tick(world.now))
+    assert [user.quiet() for user in users] == [False, True]
+    world.perform(world.relay.tick(world.now))
+    assert not users[1].quiet()
 
 
 def test_a11_a_list_has_as_many_cards_as_one_message_carries(world: World, user: Peer) -> None:
     for host in range(10):
         world.card(*(reader(f"r{n}") for n in range(1000)), name=f"{host}" + 200 * "x")
     user.say(m.ListCards())
-    world.pass_time(0)
+    world.pass_time(1)
     listed = user.one(m.ListCardsAck)
     assert 0.8 * MAX_MESSAGE_OCTETS < len(encode(listed)) <= MAX_MESSAGE_OCTETS
 
