@@ -23,8 +23,7 @@ from tests.support.served_peer import (
 )
 from wsrc.errors import RemoteProtocolError
 from wsrc.net.served import Served
-from wsrc.net.websocket import check_utf8
-from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, check_utf8
 
 TEXT, BINARY, MORE = 0x81, 0x82, 0x80
 BEGIN, BEGIN_BINARY, GO_ON = 0x01, 0x02, 0x00

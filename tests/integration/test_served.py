@@ -151,7 +151,7 @@ async def test_a_connection_that_breaks_is_told_once() -> None:
         served.forward(b"x")
         served.close(CloseCode.POLICY, "no")
         served.go_on()
-        assert served.is_lost
+        assert served.held == 0
 
 
 async def test_a_fault_of_ours_closes_with_1011_and_is_told_to_the_loop() -> None:

@@ -1,10 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Whether frames are masked as RFC 6455 section 5.1 has it, which aiohttp does not check.
-
-A client masks every frame and a server masks none; either closes with 1002 at a frame that is not
-so.
-"""
+"""A client's reader of frames, which checks what aiohttp does not: a server masks none of them."""
 
 from typing import Any
 
@@ -21,13 +16,12 @@ class Checked:
     Args:
         reader: That of aiohttp.
         queue: Where it puts what it read, and where its reader is told what is wrong.
-        masked: See `Heads`.
     """
 
-    def __init__(self, reader: Any, queue: Any, *, masked: bool) -> None:
+    def __init__(self, reader: Any, queue: Any) -> None:
         self._reader = reader
         self._queue = queue
-        self._heads = Heads(masked=masked)
+        self._heads = Heads(masked=False)
         self._wrong = False
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
@@ -60,4 +54,4 @@ class ClientSocket(ClientWebSocketResponse[bool]):
 
     @_parser.setter
     def _parser(self, reader: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        self._checked = None if reader is None else Checked(reader, self._reader, masked=False)
+        self._checked = None if reader is None else Checked(reader, self._reader)

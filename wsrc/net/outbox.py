@@ -219,3 +219,13 @@ class Unread:
 def shortened(reason: str) -> bytes:
     """Return as much of a reason as a close frame carries, in whole characters."""
     return reason.encode()[:MAX_REASON_OCTETS].decode(errors="ignore").encode()
+
+
+def why_closed(ours: tuple[int, str] | None, code: int | None, reason: str | None) -> str:
+    """Return who closed a connection, and why: we, with code and reason, or the peer."""
+    if ours is not None:
+        code, reason = ours
+        return f"closed by us ({code}){': ' + reason if reason else ''}"
+    if code in {None, CloseCode.ABNORMAL}:
+        return "the connection broke without a goodbye, or its pings were not answered"
+    return f"closed by the peer ({code}){': ' + reason if reason else ''}"

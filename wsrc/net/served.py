@@ -15,8 +15,15 @@ from aiohttp.http_websocket import (
 from aiohttp.web_ws import WebSocketDataQueue  # type: ignore[attr-defined]  # kept in step by tests
 
 from wsrc.net.heads import Heads
-from wsrc.net.outbox import LAST_S, READ_LIMIT, SENDS_A_TURN, Outbox, Unread, shortened
-from wsrc.net.websocket import why_closed
+from wsrc.net.outbox import (
+    LAST_S,
+    READ_LIMIT,
+    SENDS_A_TURN,
+    Outbox,
+    Unread,
+    shortened,
+    why_closed,
+)
 from wsrc.protocol.conversation import CloseCode, Parting, parting
 
 FRAME_OCTETS = 192
@@ -98,7 +105,6 @@ class Served(Outbox):
         self._pumping = False
         self._pong: bytes | None = None
         self._said_goodbye = False
-        self._lost = False
 
     def listen(self, speaker: Speaker) -> None:
         """Say to `speaker` what comes from now on."""
@@ -129,7 +135,6 @@ class Served(Outbox):
 
     def lost(self) -> None:
         """Note that the connection is gone."""
-        self._lost = True
         self._unbound()
         self._end(None, None)
         self._closing = self._closing or (CloseCode.ABNORMAL, "")
@@ -164,11 +169,6 @@ class Served(Outbox):
         if self.waits:
             self.waits = False
             self._hold(False)
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the connection is gone."""
-        return self._lost
 
     def ping(self) -> None:
         """Ask the peer whether it is there."""

@@ -8,7 +8,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.http_websocket import WSMessageNoDecodeText
 
 from wsrc.errors import ConnectionLostError, RemoteProtocolError
-from wsrc.net.outbox import LAST_S, SENDS_A_TURN, Outbox, shortened
+from wsrc.net.outbox import LAST_S, SENDS_A_TURN, Outbox, shortened, why_closed
 from wsrc.protocol import codec
 from wsrc.protocol.conversation import CloseCode, Parting, parting
 from wsrc.protocol.messages import Message
@@ -70,7 +70,7 @@ class Link(Outbox):
         frame = await self._frame()
         match frame.type:
             case WSMsgType.TEXT:
-                check_utf8(frame.data)
+                codec.check_utf8(frame.data)
                 return codec.decode(frame.data), frame.data
             case WSMsgType.BINARY:
                 why = "Binary frames are not used; send JSON as text."
@@ -162,29 +162,3 @@ class Link(Outbox):
             sent += 1
             if sent % SENDS_A_TURN == 0:
                 await asyncio.sleep(0)
-
-
-def why_closed(ours: tuple[int, str] | None, code: int | None, reason: str | None) -> str:
-    """Return who closed a connection, and why: we, with code and reason, or the peer."""
-    if ours is not None:
-        code, reason = ours
-        return f"closed by us ({code}){': ' + reason if reason else ''}"
-    if code in {None, CloseCode.ABNORMAL}:
-        return "the connection broke without a goodbye, or its pings were not answered"
-    return f"closed by the peer ({code}){': ' + reason if reason else ''}"
-
-
-def check_utf8(text: bytes) -> None:
-    """
-    Check what aiohttp leaves unchecked (RFC 6455 section 8.1).
-
-    Raises:
-        RemoteProtocolError: If a text is not UTF-8; the connection is closed with 1007.
-    """
-    if text.isascii():
-        return
-    try:
-        text.decode()
-    except UnicodeDecodeError as exc:
-        why = f"The text is not UTF-8: {exc.reason} at octet {exc.start}."
-        raise RemoteProtocolError(why, CloseCode.INVALID_TEXT) from exc

@@ -13,6 +13,7 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.octets import Octets, from_wire
+from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.fields import Whole
 from wsrc.protocol.later import plain, refused_field, taken
 from wsrc.protocol.messages import AnyMessage, CardInfo, Message, ReaderView, session_of
@@ -100,6 +101,22 @@ def check(message: Message) -> None:
     wrong = refused_field(read)
     if wrong is not None:
         raise LocalProtocolError(f"Invalid {tag!r} request: there is no such {wrong!r}.")
+
+
+def check_utf8(text: bytes) -> None:
+    """
+    Check a text whole, also where no message has a field (RFC 6455 section 8.1).
+
+    Raises:
+        RemoteProtocolError: If it is not UTF-8; the connection is closed with 1007.
+    """
+    if text.isascii():
+        return
+    try:
+        text.decode()
+    except UnicodeDecodeError as exc:
+        why = f"The text is not UTF-8: {exc.reason} at octet {exc.start}."
+        raise RemoteProtocolError(why, CloseCode.INVALID_TEXT) from exc
 
 
 def decode(text: bytes | str) -> Message:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
 from wsrc.net.outbox import Unread
 from wsrc.net.served import Served
-from wsrc.net.websocket import check_utf8
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode
@@ -232,7 +231,7 @@ class _Peer:
         self._share.begin()
         now = self._time()
         try:
-            check_utf8(text)
+            codec.check_utf8(text)
             message = codec.decode(text)
             pause_s = self._costly.take(now, _cost(message)) if isinstance(message, COSTLY) else 0.0
             sent = self._peers.act(lambda: self._relay.received(self._number, message, text, now))

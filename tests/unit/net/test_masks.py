@@ -27,12 +27,12 @@ class Reader:
 
 def test_e32_what_comes_before_a_wrong_frame_is_read_and_nothing_after_it() -> None:
     reader = Reader()
-    checked = Checked(reader, reader, masked=True)
-    good, wrong = framed(5, masked=True), framed(5, masked=False)
+    checked = Checked(reader, reader)
+    good, wrong = framed(5, masked=False), framed(5, masked=True)
     assert checked.feed_data(good) == (False, b"")
     assert checked.feed_data(good + wrong) == (True, b"")
     assert reader.fed == good * 2
-    assert [str(exc) for exc in reader.wrong] == ["A client masks its frames."]
+    assert [str(exc) for exc in reader.wrong] == ["A server does not mask its frames."]
     assert checked.feed_data(good) == (True, good)
     checked.feed_eof()
     assert reader.ended
@@ -41,6 +41,6 @@ def test_e32_what_comes_before_a_wrong_frame_is_read_and_nothing_after_it() -> N
 
 def test_e32_what_is_wrong_before_is_what_is_told() -> None:
     reader = Reader(broken=True)
-    checked = Checked(reader, reader, masked=False)
+    checked = Checked(reader, reader)
     assert checked.feed_data(framed(5, masked=True)) == (True, b"")
     assert reader.wrong == []
