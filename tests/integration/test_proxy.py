@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 
 from certs.make_certs import Certificates, make
-from tests.support.http_proxy import proxying
+from tests.support.http_proxy import HttpProxy, proxying
 from tests.support.raw_peer import LOOPS, LoopFactory, run as run_on
-from tests.support.world import hosting, running, until
+from tests.support.world import World, hosting, running, until
 from wsrc.aio import Client
 from wsrc.command_line.program import run
 from wsrc.errors import ConfigError, ConnectionLostError
@@ -37,23 +37,29 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return make(Path(tmp_path_factory.mktemp("named")), (NAME, "localhost", "127.0.0.1"))
 
 
+async def go_through(proxy: HttpProxy, world: World, named: Certificates) -> str:
+    """Have both clients go through a proxy; return the URL for users."""
+    card_url = f"wss://{NAME}:{world.app.card_port}/card"
+    user_url = f"wss://{NAME}:{world.app.user_port}/user"
+    async with (
+        hosting(card_url, named, None, "far"),
+        Client(user_url, ca=named.ca) as client,
+    ):
+
+        async def there() -> bool:
+            return any(card.host == "far" for card in await client.list_cards())
+
+        await until(there)
+    assert set(proxy.asked) == {urlsplit(url).netloc for url in (card_url, user_url)}
+    return user_url
+
+
 async def test_c23_both_clients_go_through_the_proxy_with_its_user_and_password(
     named: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(named) as world, proxying(login="ida:s3cr:et") as proxy:
         monkeypatch.setenv("https_proxy", f"http://ida:s3cr%3Aet@127.0.0.1:{proxy.port}")
-        card_url = f"wss://{NAME}:{world.app.card_port}/card"
-        user_url = f"wss://{NAME}:{world.app.user_port}/user"
-        async with (
-            hosting(card_url, named, None, "far"),
-            Client(user_url, ca=named.ca) as client,
-        ):
-
-            async def there() -> bool:
-                return any(card.host == "far" for card in await client.list_cards())
-
-            await until(there)
-        assert set(proxy.asked) == {urlsplit(url).netloc for url in (card_url, user_url)}
+        await go_through(proxy, world, named)
 
 
 async def test_c23_tls_within_the_tunnel_is_checked(
@@ -85,18 +91,7 @@ def test_c23_a_proxy_may_have_tls_of_its_own(
         wanted = "ida:s3cr:et" if login else None
         async with running(named) as world, proxying(wanted, files=certificates) as proxy:
             monkeypatch.setenv("https_proxy", f"https://{login}localhost:{proxy.port}")
-            card_url = f"wss://{NAME}:{world.app.card_port}/card"
-            user_url = f"wss://{NAME}:{world.app.user_port}/user"
-            async with (
-                hosting(card_url, named, None, "far"),
-                Client(user_url, ca=named.ca) as client,
-            ):
-
-                async def there() -> bool:
-                    return any(card.host == "far" for card in await client.list_cards())
-
-                await until(there)
-            assert set(proxy.asked) == {urlsplit(url).netloc for url in (card_url, user_url)}
+            user_url = await go_through(proxy, world, named)
             with pytest.raises(ConnectionLostError, match="is not signed by a CA") as caught:
                 await _connect(user_url, certificates)
             assert str(caught.value).startswith(f"{user_url}: the server's certificate")
