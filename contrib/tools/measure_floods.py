@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import uvloop
@@ -38,7 +39,9 @@ from wsrc.protocol import messages as m
 from wsrc.server.app import serve
 from wsrc.settings.load import ServerSettings
 
-FLOOD_S, EVERY_S = 4.0, 0.02
+Figures = tuple[float, float, float, float, float, float]
+
+FLOOD_S, WARM_S, EVERY_S = 4.0, 0.5, 0.02
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -147,8 +150,10 @@ async def one(
     while True:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
-            writer.write(UPGRADE + said("hello", client_type=role, version=1, name=f"f{number}"))
-            await reader.readuntil(b"\r\n\r\n")
+            writer.write(UPGRADE)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert b" 101 " in answer, answer
+            writer.write(said("hello", client_type=role, version=1, name=f"f{number}"))
             sent = 0
             async with asyncio.TaskGroup() as tasks:
                 if reads:
@@ -300,7 +305,7 @@ async def feel(link: Link, session: str, seconds: float) -> float:
     return took[len(took) * 99 // 100]
 
 
-async def measure(kind: str) -> str:
+async def measure(kind: str) -> Figures:
     """Return the latency of a command before a flood and during it, and how long turns were."""
     info = m.ReaderInfo(reader="mine", name="mine", state=m.ReaderState.READY, insertion=1)
     with server(tls="TLS" in kind) as running:
@@ -315,8 +320,9 @@ async def measure(kind: str) -> str:
             granted = await heard(user, m.SelectCardAck)
             assert isinstance(granted, m.SelectCardAck)
             session = granted.session or ""
+            await feel(user, session, WARM_S)
             running.turns()
-            before = await feel(user, session, FLOOD_S / 2)
+            before = await feel(user, session, FLOOD_S)
             in_peace, longest_in_peace = running.turns()
             flooding = await asyncio.create_subprocess_exec(
                 sys.executable, __file__, "--flood", kind,
@@ -330,9 +336,18 @@ async def measure(kind: str) -> str:
             turn, longest = running.turns()
             await flooding.wait()
             answering.cancel()
+    return before, during, in_peace, turn, longest_in_peace, longest
+
+
+def told(kind: str, rounds: Sequence[Figures]) -> str:
+    """Return a line with the median of each figure, and of the ratio of each round."""
+    before, during, in_peace, turn, longest_in_peace, longest = map(
+        median, zip(*rounds, strict=True)
+    )
+    slower = median(figures[3] / figures[2] for figures in rounds)
     return (
         f"{kind:16} command {before:6.1f} ms, then {during:6.1f} ms; "
-        f"turn {in_peace:5.2f} ms, then {turn:6.2f} ms (x {turn / in_peace:.1f}); "
+        f"turn {in_peace:5.2f} ms, then {turn:6.2f} ms (x {slower:.1f}); "
         f"longest {longest_in_peace:5.1f} ms, then {longest:6.1f} ms"
     )
 
@@ -342,6 +357,7 @@ def main() -> None:
     kinds = [*FLOODS, "connections", "handshakes", "TLS handshakes"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kinds", nargs="*", default=kinds)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--serve", nargs="*", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--flood", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -354,8 +370,12 @@ def main() -> None:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(flood(kind, int(user_port), int(card_port)))
     else:
-        for kind in arguments.kinds:
-            print(asyncio.run(measure(kind)), flush=True)
+        rounds: dict[str, list[Figures]] = {kind: [] for kind in arguments.kinds}
+        for _ in range(arguments.rounds):
+            for kind, figures in rounds.items():
+                figures.append(asyncio.run(measure(kind)))
+        for kind, figures in rounds.items():
+            print(told(kind, figures))
 
 
 if __name__ == "__main__":

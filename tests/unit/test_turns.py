@@ -3,9 +3,11 @@
 
 import asyncio
 import itertools
+import time
 from collections import Counter
 
 import pytest
+import uvloop
 
 from wsrc.server.turns import (
     BURST_S,
@@ -94,6 +96,34 @@ async def test_b16_a_pause_between_two_frames_is_not_charged() -> None:
     share.done(0)
     clock.now += 60.0
     assert share.next()
+
+
+def test_b16_what_is_done_in_one_turn_of_uvloop_takes_time() -> None:
+    """Its clock stands still amid a turn."""
+
+    async def spend() -> float:
+        line = Line(asyncio.get_running_loop())
+        share = Share(line, lambda: None)
+        share.begin()
+        until = time.monotonic() + 2 * BURST_S
+        while time.monotonic() < until:
+            pass
+        share.done(0)
+        return share._left_s
+
+    assert uvloop.run(spend()) <= -BURST_S
+
+
+async def test_b16_those_whose_rest_ends_in_one_turn_go_on_one_a_turn() -> None:
+    clock = Clock()
+    line = Line(asyncio.get_running_loop(), clock)
+    gone_on: list[int] = []
+    shares = [Share(line, lambda n=n: gone_on.append(n)) for n in range(20)]  # type: ignore[misc]
+    for share in shares:
+        share.stand()
+    for turn in range(20):
+        assert gone_on == list(range(turn))
+        await asyncio.sleep(0)
 
 
 async def test_b16_the_line_as_a_whole_has_its_part_of_the_time() -> None:

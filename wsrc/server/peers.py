@@ -215,7 +215,7 @@ class _Peer:
         self._number = number
         self._role = role
         self._link = link
-        self._time = line.time
+        self._time = asyncio.get_running_loop().time
         self._share = Share(line, link.go_on)
         self._costly = Budget(*BUDGETS[role])
         self._resting = False
@@ -279,8 +279,8 @@ class _Peer:
 
     def _rested(self) -> None:
         self._resting = False
-        if self._link.waits and self._share.next():
-            self._link.go_on()
+        if self._link.waits:
+            self._share.stand()  # others may end their rest in this turn
 
 
 def _cost(message: Message) -> int:

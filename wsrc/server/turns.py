@@ -8,16 +8,17 @@ where nobody else wants anything, and one that floods the server slows down thos
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
 ALLOWANCE = 0.02
 """Part of the server's time that a peer has before it stands in the line."""
 
-BURST_S = 0.0005
+BURST_S = 0.00025
 """How much of it a peer can have saved up, in seconds."""
 
-SLICE_S = 0.0005
+SLICE_S = 0.00025
 """Seconds that whoever comes to the head of the line may use."""
 
 LINE_SHARE = 0.5
@@ -42,13 +43,13 @@ class Line:
 
     Args:
         loop: The loop that they share.
-        time: Monotonic seconds.
+        clock: Monotonic seconds, which go on amid a turn; those of uvloop's loop do not.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, time: Callable[[], float] | None = None
+        self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.time = time or loop.time
+        self.time = clock
         self._loop = loop
         self._waiting: deque[Callable[[], None]] = deque()
         self._free_at = 0.0
@@ -148,9 +149,13 @@ class Share:
         self._seen = now
         if self._left_s > 0:
             return True
+        self.stand()
+        return False
+
+    def stand(self) -> None:
+        """Stand in the line, whatever is left of the allowance."""
         self._from_line = False
         self._line.stand(self._called)
-        return False
 
     def _called(self) -> None:
         self._from_line = True
