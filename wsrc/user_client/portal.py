@@ -19,6 +19,12 @@ JOIN_S = 10.0
 TLS_REST_S = 0.1
 """How long a loop goes on after a connection was closed: the end of TLS takes a round trip."""
 
+WAKE_S = 0.5
+"""
+How often a thread that waits looks for signals: Python does not see one that comes between its
+last look and the wait itself, which would go on as if nobody had interrupted it.
+"""
+
 _CLOSED = "The client was closed by another thread."
 
 T = TypeVar("T")
@@ -73,7 +79,8 @@ class Portal:
         call = _Call(doing, waiting.release)
         try:
             self._hand_over(call)
-            waiting.acquire()
+            while not waiting.acquire(timeout=WAKE_S):
+                pass
         except BaseException:
             self.soon(call.abandon)
             raise
@@ -116,6 +123,8 @@ class Portal:
 
         self.submit(self._hold(manager, entered)).add_done_callback(ended)
         try:
+            while not entered.done():
+                concurrent.futures.wait([entered], WAKE_S)
             return entered.result()
         except BaseException:
             self.stop()

@@ -185,7 +185,11 @@ def test_ends_what_a_call_raises_is_raised_to_its_caller(portal: Portal) -> None
     assert portal.call(asyncio.sleep(0, "next")) == "next"
 
 
-def test_ends_an_interrupt_while_it_is_waited_cancels_what_goes_on(portal: Portal) -> None:
+@pytest.mark.parametrize("_again", range(50))
+def test_ends_an_interrupt_while_it_is_waited_cancels_what_goes_on(
+    portal: Portal, _again: int
+) -> None:
+    """Now and then it comes just before the wait begins, when Python does not look for it."""
     begun, given_up = threading.Event(), threading.Event()
 
     async def waits() -> None:
