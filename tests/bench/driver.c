@@ -312,9 +312,9 @@ static void send_command(struct conn *c) {
     } else if (dialect == FIRST) {
         say(c, "{\"msg_type\": \"c_apdu\", \"command\": \"%s\"}", command_hex);
     } else {
-        say(c, "{\"msg_type\":\"c_apdu\",\"id\":%llu,\"seq\":%llu,\"session\":\"%s\","
-               "\"command\":\"%s\"}",
-            (unsigned long long)c->seq + 2, (unsigned long long)c->seq, c->session, command_hex);
+        say(c, "{\"msg_type\":\"c_apdu\",\"id\":%llu,\"seq\":%llu,\"command\":\"%s\","
+               "\"session\":\"%s\"}",
+            (unsigned long long)c->seq + 2, (unsigned long long)c->seq, command_hex, c->session);
     }
     c->sent_at = now();
     flush(c);
@@ -329,8 +329,8 @@ static void answer(struct conn *c, const char *text) {
     }
     char session[80];
     session_of(text, session, sizeof session);
-    say(c, "{\"msg_type\":\"r_apdu\",\"id\":%lld,\"seq\":%lld,\"session\":\"%s\","
-           "\"response\":\"988812010000400310f0\",\"sw\":\"9000\"}",
+    say(c, "{\"msg_type\":\"r_apdu\",\"id\":%lld,\"seq\":%lld,"
+           "\"response\":\"988812010000400310f0\",\"sw\":\"9000\",\"session\":\"%s\"}",
         number_of(text, "id"), number_of(text, "seq"), session);
 }
 

@@ -3,8 +3,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
 from wsrc.net.outbox import Unread
@@ -134,9 +133,11 @@ class Peers:
     def act(self, event: Callable[[], list[Effect]]) -> int:
         """Perform what the relay answers to an event; return how many effects it has."""
         effects: list[Effect] = []
-        with self._in_whole():
+        try:
             effects = event()
             self._perform(effects)
+        except MemoryError:
+            self._break()
         return len(effects)
 
     def has_no_memory(self, link: Served) -> None:
@@ -183,25 +184,20 @@ class Peers:
 
     def _tick(self) -> None:
         self._timer = None
-        with self._in_whole():
-            self._perform(self.relay.tick(self._loop.time()))
+        self.act(lambda: self.relay.tick(self._loop.time()))
 
-    @contextmanager
-    def _in_whole(self) -> Generator[None]:
+    def _break(self) -> None:
         """
         End the server where an event cannot be completed for want of memory.
 
         What it knows of cards and sessions may be half changed; its peers know better, and bring
         it to the server that is started next.
         """
-        try:
-            yield
-        except MemoryError:
-            self._spare = None
-            _log.critical("There is no memory left; the server ends and must be started again")
-            self._unread.shed()
-            if self._broken is not None:
-                self._broken()
+        self._spare = None
+        _log.critical("There is no memory left; the server ends and must be started again")
+        self._unread.shed()
+        if self._broken is not None:
+            self._broken()
 
 
 class _Peer:
