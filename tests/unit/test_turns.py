@@ -42,7 +42,6 @@ class Flood:
 
     def go_on(self) -> None:
         while not self.ended:
-            self.share.begin()
             self.done[self.name] += 1
             self.share.done(0)
             if not self.share.next():
@@ -82,9 +81,8 @@ async def test_b16_who_asks_little_does_not_stand_in_the_line() -> None:
     share = Share(line, lambda: pytest.fail("it did not wait"))
     for _ in range(1000):
         clock.now += 0.01
-        share.begin()
-        share.done(2)
         assert share.next()
+        share.done(2)
     for each in floods:
         each.ended = True
 
@@ -92,7 +90,6 @@ async def test_b16_who_asks_little_does_not_stand_in_the_line() -> None:
 async def test_b16_a_pause_between_two_frames_is_not_charged() -> None:
     clock = Clock()
     share = Share(Line(asyncio.get_running_loop(), clock), lambda: pytest.fail("it did not wait"))
-    share.begin()
     share.done(0)
     clock.now += 60.0
     assert share.next()
@@ -104,7 +101,6 @@ def test_b16_what_is_done_in_one_turn_of_uvloop_takes_time() -> None:
     async def spend() -> float:
         line = Line(asyncio.get_running_loop())
         share = Share(line, lambda: None)
-        share.begin()
         until = time.monotonic() + 2 * BURST_S
         while time.monotonic() < until:
             pass

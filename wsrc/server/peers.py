@@ -4,6 +4,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import ParamSpec
 
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
 from wsrc.net.outbox import Unread
@@ -12,7 +13,7 @@ from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import ClientType, Message
-from wsrc.relay.effects import Close, Effect, Note, Send
+from wsrc.relay.effects import Close, Effect, Note
 from wsrc.relay.machine import Relay
 from wsrc.server.pulse import Pulse
 from wsrc.server.turns import Budget, Line, Share
@@ -24,6 +25,8 @@ SPARE_OCTETS = 4 << 20
 
 RESTARTING = "The server is restarting."
 
+
+Event = ParamSpec("Event")
 
 COSTLY = (
     m.ListCards,
@@ -102,14 +105,14 @@ class Peers:
         _log.info("%s client %d connected from %s", role, self._last, address)
         if self._stopped:
             link.close(CloseCode.RESTARTING, RESTARTING)
-        self.act(lambda: self.relay.connected(self._last, role, self._loop.time()))
+        self.act(self.relay.connected, self._last, role, self._loop.time())
         return link
 
     def gone(self, number: int, *, goodbye: bool) -> None:
         """Strike a peer that said its last."""
         self._links.pop(number, None)
         self._pulse.leave(number)
-        self.act(lambda: self.relay.disconnected(number, self._loop.time(), goodbye=goodbye))
+        self.act(self.relay.disconnected, number, self._loop.time(), goodbye=goodbye)
 
     async def stop(self, reconnect_in_s: float, drain_s: float) -> None:
         """Announce the restart, give requests in flight `drain_s` to finish, close with 1012."""
@@ -130,11 +133,13 @@ class Peers:
         if self._timer is not None:
             self._timer.cancel()
 
-    def act(self, event: Callable[[], list[Effect]]) -> int:
+    def act(
+        self, event: Callable[Event, list[Effect]], *args: Event.args, **kwargs: Event.kwargs
+    ) -> int:
         """Perform what the relay answers to an event; return how many effects it has."""
         effects: list[Effect] = []
         try:
-            effects = event()
+            effects = event(*args, **kwargs)
             self._perform(effects)
         except MemoryError:
             self._break()
@@ -147,25 +152,23 @@ class Peers:
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
-            match effect:
-                case Send(peer=peer, message=message, text=text):
-                    link = self._links.get(peer)
-                    if link is not None:
-                        self._send(peer, link, message, text)
-                case Close(peer=peer, code=code, reason=reason):
-                    link = self._links.get(peer)
-                    if link is not None:
-                        link.close(code, reason)
-                case Note(sentence=sentence, warns=warns):
-                    _log.log(logging.WARNING if warns else logging.INFO, "%s", sentence)
+            if isinstance(effect, Note):
+                _log.log(logging.WARNING if effect.warns else logging.INFO, "%s", effect.sentence)
+                continue
+            link = self._links.get(effect.peer)
+            if link is None:
+                continue
+            if isinstance(effect, Close):
+                link.close(effect.code, effect.reason)
+            elif effect.text is not None:
+                link.forward(effect.text)
+            else:
+                self._send(effect.peer, link, effect.message)
         if self.stopping and not self.relay.in_flight:
             self._idle.set()
         self._set_timer()
 
-    def _send(self, peer: int, link: Served, message: Message, text: bytes | None) -> None:
-        if text is not None:
-            link.forward(text)
-            return
+    def _send(self, peer: int, link: Served, message: Message) -> None:
         try:
             link.send(message)
         except LocalProtocolError as exc:  # its peers chose texts that no bound of the relay has
@@ -184,7 +187,7 @@ class Peers:
 
     def _tick(self) -> None:
         self._timer = None
-        self.act(lambda: self.relay.tick(self._loop.time()))
+        self.act(self.relay.tick, self._loop.time())
 
     def _break(self) -> None:
         """
@@ -207,6 +210,7 @@ class _Peer:
         self, peers: Peers, number: int, role: ClientType, link: Served, line: Line
     ) -> None:
         self._peers = peers
+        self._act = peers.act
         self._relay = peers.relay
         self._number = number
         self._role = role
@@ -224,18 +228,16 @@ class _Peer:
         """Take a message; those that cross our close are dropped."""
         if self._link.closing:
             return
-        self._share.begin()
         now = self._time()
         try:
             codec.check_utf8(text)
             message = codec.decode(text)
             pause_s = self._costly.take(now, _cost(message)) if isinstance(message, COSTLY) else 0.0
-            sent = self._peers.act(lambda: self._relay.received(self._number, message, text, now))
+            sent = self._act(self._relay.received, self._number, message, text, now)
             if pause_s:
                 self._rest(pause_s)
         except UnreadableError as exc:
-            unreadable = exc
-            sent = self._peers.act(lambda: self._relay.unreadable(self._number, unreadable, now))
+            sent = self._act(self._relay.unreadable, self._number, exc, now)
         except RemoteProtocolError as exc:
             sent = self._wrong(exc)
         except MemoryError:
@@ -246,14 +248,12 @@ class _Peer:
 
     def binary(self) -> None:
         """Take note of a binary message, which breaks the protocol."""
-        self._share.begin()
         why = "Binary frames are not used; send JSON as text."
         error = RemoteProtocolError(why, CloseCode.NO_TEXT)
         self._share.done(self._wrong(error))
 
     def ping(self) -> None:
         """Take note of a ping."""
-        self._share.begin()
         self._share.done(1)
 
     def ended(self, why: str, *, goodbye: bool) -> None:
@@ -266,7 +266,7 @@ class _Peer:
 
     def _wrong(self, error: RemoteProtocolError) -> int:
         _log.warning("%s broke the protocol: %s", self, error)
-        return self._peers.act(lambda: self._relay.malformed(self._number, error, self._time()))
+        return self._act(self._relay.malformed, self._number, error, self._time())
 
     def _rest(self, seconds: float) -> None:
         """Look at no frame for so long."""

@@ -128,16 +128,15 @@ class Share:
         self._go_on = go_on
         self._left_s = BURST_S
         self._seen = line.time()
-        self._began = 0.0
         self._from_line = False
 
-    def begin(self) -> None:
-        """Note that a frame of the peer is looked at from now on."""
-        self._began = self._line.time()
-
     def done(self, messages: int) -> None:
-        """Charge the peer with the frame, and so many messages that were sent because of it."""
-        seconds = max(self._line.time() - self._began, FRAME_S) + messages * SEND_S
+        """
+        Charge the peer with a frame, and so many messages that were sent because of it.
+
+        The frame is what was looked at since `next` returned True, or since `go_on` was called.
+        """
+        seconds = max(self._line.time() - self._seen, FRAME_S) + messages * SEND_S
         self._left_s -= seconds
         if self._from_line:
             self._line.charge(seconds)
@@ -160,6 +159,7 @@ class Share:
     def _called(self) -> None:
         self._from_line = True
         self._left_s = SLICE_S
+        self._seen = self._line.time()
         self._go_on()
 
 
