@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+from wsrc.card.ahead import MAX_OCTETS, MAX_READS, Reads, clearing, leaves_waiting
 from wsrc.card.apdu import (
     MAX_COMMAND_OCTETS,
     is_sw_pattern,
@@ -49,14 +50,17 @@ class Call(Protocol):
 
 class Room(NamedTuple):
     """
-    What a batch may take.
+    What a batch, and what is read ahead, may take.
 
-    No command of it begins later than `batch_s` after the first; `longest` returns how many
-    octets a message to the server may have.
+    No command of a batch begins later than `batch_s` after the first, and none is read ahead later
+    than `ahead_s` after the answer that it goes with, or while `wanted` returns that somebody waits
+    for the card. `longest` returns how many octets a message to the server may have.
     """
 
     batch_s: float
     longest: Callable[[], int]
+    ahead_s: float = 0.0
+    wanted: Callable[[], bool] = lambda: False
 
 
 class Done(NamedTuple):
@@ -152,6 +156,7 @@ class Attachment(Held):
         self.connection = line.connection
         self._raw_tpdu = asked.raw_tpdu
         self._look_ahead = asked.raw_tpdu and asked.look_ahead
+        self._sent_ahead: tuple[m.ReadAhead, ...] = ()
         self._room = room
 
     def attached(self) -> m.AttachAck:
@@ -194,13 +199,69 @@ class Attachment(Held):
             BadApduError: If it is no command APDU; nothing was sent.
             CardError: If it failed.
         """
+        self._note_used(asked.used_ahead)
         response, sw = await self._transmit(asked.command)
         ahead, failure = None, None
         following = self.line.look_ahead(asked.command, sw) if self._look_ahead else None
         if following is not None:
             ahead, failure = await self._fetch(Octets(following))
-        answer = m.RApdu(id=asked.id, session=self.session, response=response, sw=sw, ahead=ahead)
+        if failure is None:
+            failure = await self._read_ahead(len(response))
+        answer = m.RApdu(
+            id=asked.id,
+            session=self.session,
+            response=response,
+            sw=sw,
+            ahead=ahead,
+            read_ahead=self._sent_ahead,
+        )
         return answer, failure
+
+    def _note_used(self, used: int) -> None:
+        """Learn how the program reads from the last command that it was answered ahead."""
+        if 0 < used <= len(self._sent_ahead):
+            self.line.next_reads.asked(self._sent_ahead[used - 1].command)
+        self._sent_ahead = ()
+
+    async def _read_ahead(self, sent_octets: int) -> CardError | None:
+        """
+        Read what the program is about to ask for, if that is known; return what went wrong.
+
+        Who shares the card may change it before it is asked for: there nothing is read ahead.
+        """
+        reads = self.line.next_reads.take()
+        room = self._room.longest() - 2 * (sent_octets + 2 * MAX_OCTETS)
+        if reads is None or self.share is not Share.EXCLUSIVE or room < 0:
+            return None
+        read, steps = list[m.ReadAhead](), Steps()
+        try:
+            await self._call(self.connection, lambda: self._run_ahead(reads, read, steps), steps)
+        except CardError as exc:
+            return exc
+        finally:
+            self._sent_ahead = tuple(read)
+        return None
+
+    def _run_ahead(self, reads: Reads, read: list[m.ReadAhead], steps: Steps) -> None:
+        """Run reads in this thread, as long as nobody waits for the card."""
+        deadline = time.monotonic() + self._room.ahead_s
+        octets, command = 0, next(reads, None)
+        while command is not None and octets < MAX_OCTETS and len(read) < MAX_READS:
+            if time.monotonic() >= deadline or self._room.wanted():
+                return
+            steps.next()
+            response, sw = self._exchange(Octets(command), ahead=True)
+            answer = response + bytes.fromhex(sw)
+            if leaves_waiting(answer):
+                self.line.next_reads.stop()
+                self._exchange(Octets(clearing(command)), ahead=True)
+                return
+            read.append(m.ReadAhead(command=Octets(command), response=response, sw=sw))
+            octets += len(response)
+            try:
+                command = reads.send(answer)
+            except StopIteration:
+                return
 
     async def batch(self, asked: m.Batch) -> tuple[m.BatchResp, CardError | None]:
         """
@@ -332,9 +393,9 @@ class Attachment(Held):
         _check_apdu(command, raw_tpdu=self._raw_tpdu)
         return await self._call(self.connection, lambda: self._exchange(command))
 
-    def _exchange(self, command: Octets) -> tuple[Octets, str]:
+    def _exchange(self, command: Octets, *, ahead: bool = False) -> tuple[Octets, str]:
         """Exchange a command that was checked, in the thread of the reader."""
-        answer = self.line.transmit(bytes(command), raw_tpdu=self._raw_tpdu)
+        answer = self.line.transmit(bytes(command), raw_tpdu=self._raw_tpdu, ahead=ahead)
         sw = answer[-2:].hex()
         header, size = command[:4].hex(" "), len(command) - 4
         _log.debug("%s + %d octets -> %s", header, size, sw)
