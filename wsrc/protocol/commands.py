@@ -62,6 +62,12 @@ class RApdu(Numbered, frozen=True, tag="r_apdu", kw_only=True):
         ),
     ] = ()
 
+    @property
+    def status_words(self) -> tuple[str, ...]:
+        """All status words of it, those that were sent ahead included."""
+        fetched = () if self.ahead is None else (self.ahead.sw,)
+        return (self.sw, *fetched, *(each.sw for each in self.read_ahead))
+
 
 class Batch(Numbered, frozen=True, tag="batch", kw_only=True):
     """Commands that the card client runs one after the other, in one round trip."""
