@@ -130,20 +130,16 @@ class Card:
             BadApduError: If it is no command APDU (ISO/IEC 7816-3 clause 12.1); nothing was sent.
         """
         asked = m.CApdu(command=self._checked(command, "command"))
-        known: m.RApdu | None = None
+        session, sent_ahead = self._session, self._ahead
 
-        def sent_ahead() -> m.RApdu | None:
-            nonlocal known
-            session = self._session
-            known = self._ahead.answer(asked.command, session.now(), in_reach=session.in_reach)
-            return known
+        def known() -> m.RApdu | None:
+            return sent_ahead.answer(asked.command, session.now(), in_reach=session.in_reach)
 
-        answer = await self._session.ask(asked, self._timeout_s, sent_ahead)
+        answer = await session.ask(asked, self._timeout_s, known)
         assert isinstance(answer, m.RApdu)
-        if answer is not known:
-            ahead = answer.ahead
-            fetched = None if ahead is None else _response(ahead.response, ahead.sw)
-            self._ahead.put(asked.command[0], fetched, answer, self._session.now())
+        ahead = answer.ahead
+        fetched = None if ahead is None else _response(ahead.response, ahead.sw)
+        sent_ahead.put(asked.command[0], fetched, answer, session.now())
         return _response(answer.response, answer.sw)
 
     async def batch(self, steps: Sequence[Step | BytesLike]) -> BatchResult:

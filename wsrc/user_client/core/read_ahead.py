@@ -32,9 +32,20 @@ class SentAhead:
         self._until = 0.0
         self._used = 0
         self._sent = 0
+        self._given: m.RApdu | None = None
 
     def put(self, cla: int, fetched: tuple[bytes, int] | None, answer: m.RApdu, now: float) -> None:
-        """Keep what came with the answer to a command of a class; `fetched` by GET RESPONSE."""
+        """
+        Keep what came with the answer to a command, unless `answer` is from here.
+
+        Args:
+            cla: Class byte of the command.
+            fetched: What was fetched by GET RESPONSE: data and status word.
+            answer: From the card client, or what `answer` returned.
+            now: The time.
+        """
+        if answer is self._given:
+            return
         if fetched is not None:
             self._fetched.put(cla, *fetched)
         self._reads, self._until = answer.read_ahead, now + FRESH_S
@@ -46,6 +57,10 @@ class SentAhead:
 
         Reads do not answer while the session is out of reach, for it may be over.
         """
+        self._given = self._known(command, now, in_reach=in_reach)
+        return self._given
+
+    def _known(self, command: Octets, now: float, *, in_reach: bool) -> m.RApdu | None:
         octets = self._fetched.answer(command)
         if octets is not None:
             return m.RApdu(response=Octets(octets[:-2]), sw=octets[-2:].hex())
