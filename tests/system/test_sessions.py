@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sessions in the whole system while connections are cut, fall silent, or are given up."""
 
+# Longer than the aim: one scene, and what may become of a session in it.
+
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager

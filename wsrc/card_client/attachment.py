@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from wsrc.card.ahead import MAX_OCTETS, MAX_READS, Reads, clearing, leaves_waiting
+from wsrc.card.ahead import MAX_OCTETS
 from wsrc.card.apdu import (
     MAX_COMMAND_OCTETS,
     is_sw_pattern,
@@ -16,6 +16,7 @@ from wsrc.card.apdu import (
 from wsrc.card.slot import Initialization, Share
 from wsrc.card_client import blocking, verbs
 from wsrc.card_client.blocking import Line
+from wsrc.card_client.reading_ahead import ReadingAhead
 from wsrc.card_client.worker import Steps
 from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedError
 from wsrc.octets import Octets
@@ -156,7 +157,7 @@ class Attachment(Held):
         self.connection = line.connection
         self._raw_tpdu = asked.raw_tpdu
         self._look_ahead = asked.raw_tpdu and asked.look_ahead
-        self._sent_ahead: tuple[m.ReadAhead, ...] = ()
+        self._ahead = ReadingAhead(line, lambda command: self._exchange(command, ahead=True))
         self._room = room
 
     def attached(self) -> m.AttachAck:
@@ -199,7 +200,7 @@ class Attachment(Held):
             BadApduError: If it is no command APDU; nothing was sent.
             CardError: If it failed.
         """
-        self._note_used(asked.used_ahead)
+        self._ahead.begin(asked.used_ahead)
         response, sw = await self._transmit(asked.command)
         ahead, failure = None, None
         following = self.line.look_ahead(asked.command, sw) if self._look_ahead else None
@@ -213,15 +214,9 @@ class Attachment(Held):
             response=response,
             sw=sw,
             ahead=ahead,
-            read_ahead=self._sent_ahead,
+            read_ahead=tuple(self._ahead.read),
         )
         return answer, failure
-
-    def _note_used(self, used: int) -> None:
-        """Learn how the program reads from the last command that it was answered ahead."""
-        if 0 < used <= len(self._sent_ahead):
-            self.line.next_reads.asked(self._sent_ahead[used - 1].command)
-        self._sent_ahead = ()
 
     async def _read_ahead(self, sent_octets: int) -> CardError | None:
         """
@@ -229,39 +224,16 @@ class Attachment(Held):
 
         Who shares the card may change it before it is asked for: there nothing is read ahead.
         """
-        reads = self.line.next_reads.take()
-        room = self._room.longest() - 2 * (sent_octets + 2 * MAX_OCTETS)
-        if reads is None or self.share is not Share.EXCLUSIVE or room < 0:
+        room, steps = self._room, Steps()
+        fits = 2 * (sent_octets + 2 * MAX_OCTETS) <= room.longest()
+        run = self._ahead.run(room.ahead_s, room.wanted, steps)
+        if run is None or self.share is not Share.EXCLUSIVE or not fits:
             return None
-        read, steps = list[m.ReadAhead](), Steps()
         try:
-            await self._call(self.connection, lambda: self._run_ahead(reads, read, steps), steps)
+            await self._call(self.connection, run, steps)
         except CardError as exc:
             return exc
-        finally:
-            self._sent_ahead = tuple(read)
         return None
-
-    def _run_ahead(self, reads: Reads, read: list[m.ReadAhead], steps: Steps) -> None:
-        """Run reads in this thread, as long as nobody waits for the card."""
-        deadline = time.monotonic() + self._room.ahead_s
-        octets, command = 0, next(reads, None)
-        while command is not None and octets < MAX_OCTETS and len(read) < MAX_READS:
-            if time.monotonic() >= deadline or self._room.wanted():
-                return
-            steps.next()
-            response, sw = self._exchange(Octets(command), ahead=True)
-            answer = response + bytes.fromhex(sw)
-            if leaves_waiting(answer):
-                self.line.next_reads.stop()
-                self._exchange(Octets(clearing(command)), ahead=True)
-                return
-            read.append(m.ReadAhead(command=Octets(command), response=response, sw=sw))
-            octets += len(response)
-            try:
-                command = reads.send(answer)
-            except StopIteration:
-                return
 
     async def batch(self, asked: m.Batch) -> tuple[m.BatchResp, CardError | None]:
         """

@@ -82,6 +82,7 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
         RefusedError: If it refuses us.
         LocalProtocolError: If it is installed already, or not said which cards are meant.
     """
+    # Longer than the aim: each setting is told.
     named = {kind: (str(text),) for kind, text in which.items() if text is not None}
     if bool(named) == all_cards:
         raise LocalProtocolError(
