@@ -41,7 +41,7 @@ class ScriptedCard(SimulatedDirect):
         self.ran.append(octets.hex())
         if octets[1] == 0xA4:
             return self._description
-        answer = self._answers.pop(0) if self._answers else bytes(octets[4] or 256) + b"\x90\x00"
+        answer = self._answers.pop(0) if self._answers else bytes(octets[4] or 16) + b"\x90\x00"
         if isinstance(answer, Exception):
             raise answer
         return answer
