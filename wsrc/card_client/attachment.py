@@ -206,7 +206,7 @@ class Attachment(Held):
         following = self.line.look_ahead(asked.command, sw) if self._look_ahead else None
         if following is not None:
             ahead, failure = await self._fetch(Octets(following))
-        if failure is None:
+        if failure is None and self._asked.read_ahead:
             failure = await self._read_ahead(len(response))
         answer = m.RApdu(
             id=asked.id,

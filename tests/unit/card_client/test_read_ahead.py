@@ -107,6 +107,27 @@ async def test_a_failure_comes_after_what_was_read_before() -> None:
     assert (read, failure) == (["00b0000000"], hangs)
 
 
+async def test_after_a_failure_nothing_is_read_ahead_until_the_card_is_reset() -> None:
+    hangs = CardUnresponsiveError("It hangs.")
+    card = ScriptedCard(described("4121", 600), hangs)
+    asks = program(card)
+    with pytest.raises(CardUnresponsiveError):
+        await asks.transmit("00b0000000")
+    await asks.transmit(SELECT.hex())
+    assert card.ran == ["00b0000000", SELECT.hex()]
+    asks.host.line.reset(ResetKind.WARM)
+    await asks.transmit(SELECT.hex())
+    assert card.ran[3:] == ["00b0000000", "00b00000ff"]
+
+
+async def test_what_a_session_that_did_not_ask_sends_is_followed_by_nothing() -> None:
+    card = ScriptedCard(described("4121", 600))
+    line = Line(card, read_ahead=True)
+    asks = Program(line, read_ahead=False, share=Share.EXCLUSIVE, raw=False)
+    await asks.transmit(SELECT.hex())
+    assert card.ran == [SELECT.hex()]
+
+
 async def test_nothing_is_read_ahead_where_the_answer_may_not_fit() -> None:
     asks = program(ScriptedCard(described("4121", 600)))
     asks.host._room = asks.host._room._replace(longest=lambda: 16_000)
