@@ -163,9 +163,11 @@ class NextReads:
         """Propose what comes after a block or a record that was read."""
         if len(command) != 5 or not _is_invisible(command):
             return None
+        if not _goes_on(answer):
+            return None
         if answer[-2] == 0x6C:
             return self._corrected(command, answer[-1:], file)
-        return self._beyond(command, answer[:-2], file) if answer[-2:] == b"\x90\x00" else None
+        return self._beyond(command, answer[:-2], file)
 
     def _corrected(self, command: bytes, le: bytes, file: _File | None) -> Reads:
         """Read with the Le that the card has said, and go on."""
@@ -207,8 +209,9 @@ class NextReads:
         """
         whole = self._whole.get(head[1])
         if whole is None:
-            yield head + b"\0"
-            yield head + bytes((octets & 0xFF,))
+            answer = yield head + b"\0"
+            if _goes_on(answer):
+                yield head + bytes((octets & 0xFF,))
             return b""
         answer = yield head + bytes((0 if whole else octets & 0xFF,))
         if answer[-2] == 0x6C:
@@ -224,6 +227,11 @@ def clearing(command: bytes) -> bytes:
 def leaves_waiting(answer: bytes) -> bool:
     """Return whether a read left something for GET RESPONSE, which a later command would show."""
     return answer[-2] in {0x61, 0x9F}
+
+
+def _goes_on(answer: bytes) -> bool:
+    """Return whether a read succeeded, or does so with the Le that the card says."""
+    return answer[-2:] == b"\x90\x00" or answer[-2] == 0x6C
 
 
 def _is_known(command: bytes) -> bool:

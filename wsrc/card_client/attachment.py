@@ -16,7 +16,7 @@ from wsrc.card.apdu import (
 from wsrc.card.slot import Initialization, Share
 from wsrc.card_client import blocking, verbs
 from wsrc.card_client.blocking import Line
-from wsrc.card_client.reading_ahead import ReadingAhead
+from wsrc.card_client.reading_ahead import ReadingAhead, may_reach_card
 from wsrc.card_client.worker import Steps
 from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedError
 from wsrc.octets import Octets
@@ -190,6 +190,8 @@ class Attachment(Held):
                 reconnected, iccid = await self.reconnect(asked)
                 return Done(reconnected, None, reconnected, iccid)
             case _:
+                if may_reach_card(asked):
+                    self.line.next_reads.stop()
                 return await super().carry_out(asked, reader_name)
 
     async def command(self, asked: m.CApdu) -> tuple[m.RApdu, CardError | None]:

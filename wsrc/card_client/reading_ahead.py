@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from wsrc.card.ahead import MAX_OCTETS, MAX_READS, Reads, clearing, leaves_waiting
+from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST
 from wsrc.card_client.blocking import Line
 from wsrc.card_client.worker import Steps
 from wsrc.octets import Octets
@@ -80,3 +81,10 @@ class ReadingAhead:
                 command = reads.send(answer)
             except StopIteration:
                 return
+
+
+def may_reach_card(asked: m.Forwarded) -> bool:
+    """Return whether a reader may do something to its card for that, whatever it is."""
+    if isinstance(asked, m.Control):
+        return asked.number != GET_FEATURE_REQUEST
+    return isinstance(asked, m.SetAttribute)

@@ -57,6 +57,10 @@ def test_after_a_select_the_file_is_read_in_both_ways_until_one_is_seen() -> Non
     assert proposed(model) == ["00b000000a"]
 
 
+def test_a_file_that_may_not_be_read_is_asked_for_once() -> None:
+    assert proposed(model_of("00a40004026f0700", OCTETS), b"\x69\x82") == ["00b0000000"]
+
+
 def test_a_long_file_is_read_in_the_blocks_of_the_program() -> None:
     model = model_of("00a40004026f0700", fcp("4121", 700))
     assert proposed(model) == ["00b0000000", "00b00000ff"]

@@ -128,6 +128,27 @@ async def test_what_a_session_that_did_not_ask_sends_is_followed_by_nothing() ->
     assert card.ran == [SELECT.hex()]
 
 
+@pytest.mark.parametrize(
+    ("asked", "goes_on"),
+    [
+        (m.Status(session="s"), True),
+        (m.GetAttribute(session="s", name="maxinput"), True),
+        (m.Control(session="s", number=3400, data=Octets()), True),
+        (m.Control(session="s", number=2048, data=Octets()), False),
+        (m.SetAttribute(session="s", name="supress_t1_ifs_request", value=Octets(b"1")), False),
+    ],
+    ids=["status", "attribute", "features", "control", "set attribute"],
+)
+async def test_after_what_a_reader_may_do_to_its_card_nothing_is_read(
+    asked: m.Forwarded, goes_on: bool
+) -> None:
+    card = ScriptedCard(described("4121", 600))
+    asks = program(card)
+    await asks.host.carry_out(asked, READER)
+    await asks.transmit(SELECT.hex())
+    assert (len(card.ran) > 1) is goes_on
+
+
 async def test_nothing_is_read_ahead_where_the_answer_may_not_fit() -> None:
     asks = program(ScriptedCard(described("4121", 600)))
     asks.host._room = asks.host._room._replace(longest=lambda: 16_000)
