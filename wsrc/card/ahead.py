@@ -28,8 +28,17 @@ _READ_BINARY, _READ_RECORD = 0xB0, 0xB2
 _BY_AID, _ABSOLUTE = 0x04, 0x04
 _NOT_FOUND = 0x6A82
 
-_RIDS = frozenset(map(bytes.fromhex, ("a000000087", "a000000343", "a000000009")))
-"""Whose applications have the files of a UICC: 3GPP, 3GPP2 and ETSI (ETSI TS 101 220 annex)."""
+_APPLICATIONS = frozenset(
+    bytes.fromhex(aid)
+    for aid in (
+        "a0000000871001",  # UICC
+        "a0000000871002",  # USIM
+        "a0000000871004",  # ISIM
+        "a0000003431002",  # CSIM
+        "a0000000090001",  # SIM
+    )
+)
+"""How the AIDs of applications with files begin (ETSI TS 101 220); others are applets."""
 
 _INTERINDUSTRY = frozenset(bytes.fromhex("04 20 24 26 28 2c 44 70 84 88 89 a2 a4 b0 b2 c0 d6 dc"))
 _PROPRIETARY = frozenset(bytes.fromhex("10 12 14 32 aa c0 c2 f2"))
@@ -134,7 +143,7 @@ class NextReads:
         """Note whose application is selected; who fails to select one may have left the other."""
         if sw == _NOT_FOUND:
             return
-        if command[5:10] in _RIDS and sw >> 8 in {0x61, 0x90, 0x91}:
+        if command[5:12] in _APPLICATIONS and sw >> 8 in {0x61, 0x90, 0x91}:
             self._channels[number] = _Channel()
         else:
             self._channels.pop(number, None)
@@ -156,8 +165,10 @@ class NextReads:
         named = command[3]
         if command[2]:
             self._channels.pop(named or channel_of(command[0]), None)
-        elif (named or len(answer) == 3) and channel_of(command[0]) in self._channels:
-            self._channels[named or answer[0]] = _Channel()
+        elif named or len(answer) == 3:
+            self._channels.pop(named or answer[0], None)
+            if channel_of(command[0]) in self._channels:
+                self._channels[named or answer[0]] = _Channel()
 
     def _after(self, file: _File | None, command: bytes, answer: bytes) -> Reads | None:
         """Propose what comes after a block or a record that was read."""

@@ -202,9 +202,13 @@ def test_after_a_command_that_is_not_known_nothing_is_read_any_more(command: str
 
 
 @pytest.mark.parametrize("sw", ["9000", "6110", "6283", "6999"])
-def test_nothing_is_read_within_an_application_of_others(sw: str) -> None:
+@pytest.mark.parametrize(
+    "aid", ["a000000063504b43532d3135", "a0000000871003ff33ff0189", "a000000087", "a00000008710"]
+)
+def test_nothing_is_read_within_an_application_of_others(aid: str, sw: str) -> None:
     model = NextReads(uicc=True)
-    model.saw(bytes.fromhex("00a4040c0ca000000063504b43532d3135"), bytes.fromhex(sw))
+    select = f"00a4040c{len(aid) // 2:02x}{aid}"
+    model.saw(bytes.fromhex(select), bytes.fromhex(sw))
     model.saw(bytes.fromhex("00a40004023f0000"), OCTETS + DONE)
     assert proposed(model) == []
     model.saw(USIM, b"\x61\x20")
