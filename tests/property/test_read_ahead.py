@@ -13,7 +13,7 @@ BIG = '[[file]]\npath = "6fe0"\nsize_octets = 700\n'
 LINEAR = (
     '[[file]]\npath = "2f40"\nstructure = "linear_fixed"\nrecord_octets = 9\nrecord_count = 40\n'
 )
-DEAD = '[[file]]\npath = "6fe4"\ndeactivated = true\n'
+DEAD = '[[file]]\npath = "6fe4"\nsize_octets = 20\ndeactivated = true\n'
 CYCLIC = '[[file]]\npath = "6fe5"\nstructure = "cyclic"\nrecord_octets = 3\nrecord_count = 4\n'
 FILES = BIG + LINEAR + DEAD + CYCLIC
 SIZES = {
@@ -23,7 +23,7 @@ SIZES = {
     "6fad": 4,
     "6f46": 17,
     "6fe0": 700,
-    "6fe4": 1000,
+    "6fe4": 20,
     "2f00": 48,
     "2f40": 9,
     "6fe5": 3,

@@ -130,4 +130,4 @@ def _contents(file: AnyFile) -> object:
         return file.file_id, [_contents(each) for each in file.children.values()]
     content = getattr(file, "content", None)
     octets = bytes(content) if content is not None else b"".join(getattr(file, "records", ()))
-    return file.file_id, octets.hex(), file.deactivated
+    return file.file_id, octets, file.deactivated
