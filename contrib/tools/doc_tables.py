@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 OBJECTS = (
     m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.RunningSession, m.ReaderView,
-    m.ServerLimits, m.Step, m.StepResult,
+    m.ServerLimits, m.Step, m.StepResult, m.ReadAhead,
 )  # fmt: skip
 NOTIFIED = (PcscReaderState, PcscReaders)
 ENUMS = (

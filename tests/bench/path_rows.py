@@ -64,12 +64,16 @@ def through_socket(iccid: str, env: dict[str, str]) -> Orders:
     return Orders([*run, sys.executable, WORKER, "pcsc"], env)
 
 
-def simulated(folder: Path, names: list[str]) -> list[str]:
-    """Return the arguments of a card client that has simulated cards with these ICCIDs."""
+def simulated(folder: Path, names: list[str], files: str = "") -> list[str]:
+    """
+    Return the arguments of a card client that has simulated cards with these ICCIDs.
+
+    `files` are what they have besides, as in the description of such a card.
+    """
     arguments = ["--no-pcsc"]
     for name in names:
         file = folder / f"{name}.toml"
-        file.write_text(f'kind = "uicc"\niccid = "{name}"\n', encoding="utf-8")
+        file.write_text(f'kind = "uicc"\niccid = "{name}"\n{files}', encoding="utf-8")
         arguments += ["--simulated", str(file)]
     return arguments
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from tests.bench import programs
 from tests.bench.book import Book
 from tests.bench.driver import Driver, Orders
-from tests.bench.jobs import commands
+from tests.bench.jobs import FILES, commands
 from tests.bench.path_rows import card_client, iccids, simulated, user_environment
 from tests.bench.programs import BIN, Host, Server
 
@@ -37,6 +37,7 @@ def jobs(host: Host, iccid: str) -> dict[str, list[str]]:
     found = {
         "J1": [wsrc, "apdu", "--iccid", iccid, "00a4000c023f00"],
         "J2": [sys.executable, "-m", "tests.bench.tool", iccid],
+        "J2_read_ahead": [sys.executable, "-m", "tests.bench.tool", iccid, "--read-ahead"],
         "J3": [wsrc, "script", "--iccid", iccid, str(script)],
     }
     if shutil.which("opensc-tool") and ctypes.util.find_library("pcsclite"):
@@ -64,7 +65,7 @@ def wan(book: Book) -> None:
         proxy, port = stack.enter_context(far_away(server))
         env = user_environment(host, server)
         env["WSRC_SERVER_URL"] = f"wss://localhost:{port}/user"
-        ours = simulated(host.folder, [iccid])
+        ours = simulated(host.folder, [iccid], FILES)
         with card_client(host, server, *ours) as client:
             client.wait_for("has card")
             found = jobs(host, iccid)

@@ -192,6 +192,19 @@ def test_d28_a_card_is_chosen_by(
     link.close()
 
 
+def test_a_card_is_read_ahead_where_that_is_asked_for(
+    there: Elsewhere, host: Host, pysim: ModuleType
+) -> None:
+    for args, read_ahead in ((["--wsrc-read-ahead"], True), ([], False)):
+        opts = options(there, "--wsrc-iccid", UICC, *args)
+        link = pysim.init_reader(opts)
+        assert link._settings.read_ahead is read_ahead
+        link.connect()
+        assert link._send_apdu("00a40004022fe200")[1] == "9000"
+        assert link._send_apdu("00b0000000") == ("988812010000400310f0", "9000")
+        link.close()
+
+
 def test_d28_several_cards_are_told_apart_by_an_option_that_there_is(
     there: Elsewhere, host: Host, pysim: ModuleType
 ) -> None:

@@ -24,6 +24,8 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
+from wsrc.net.websocket import Link
+from wsrc.protocol import messages as m
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import default_cards
 from wsrc.settings.load import UserSettings
@@ -48,17 +50,23 @@ class Bench:
     @contextlib.asynccontextmanager
     async def host(self) -> AsyncIterator[Host]:
         url = f"wss://localhost:{self.cards.port}/card"
-        async with hosting(url, self._certificates, default_cards(), "bench") as host:
+        async with hosting(
+            url, self._certificates, default_cards(), "bench", read_ahead_s=30.0
+        ) as host:
             await host.ready(self.world)
             yield host
 
     @contextlib.asynccontextmanager
     async def shown(
-        self, keep_s: float = 600.0, timeout_s: float = 180.0
+        self, keep_s: float = 600.0, timeout_s: float = 180.0, *, read_ahead: bool = False
     ) -> AsyncIterator["Shown"]:
-        url = f"wss://localhost:{self.users.port}/user"
-        ca = Path(self._certificates.ca)
-        settings = UserSettings(server_url=url, tls_ca=ca, keep_s=keep_s, timeout_s=timeout_s)
+        settings = UserSettings(
+            server_url=f"wss://localhost:{self.users.port}/user",
+            tls_ca=Path(self._certificates.ca),
+            keep_s=keep_s,
+            timeout_s=timeout_s,
+            read_ahead=read_ahead,
+        )
         source = RemoteCards(clients(settings), [], self.notes.append)
         shown = Shown(source)
         async with asyncio.timeout(4 * LIMIT_S), asyncio.TaskGroup() as tasks:
@@ -122,11 +130,11 @@ class Taken:
 
     def __init__(self, transmit: Callable, close: Callable) -> None:  # type: ignore[type-arg]
         self.over: list[WsrcError] = []
-        self._transmit = transmit
+        self.transmit = transmit
         self.close = close
 
     async def sw(self, command: bytes) -> str:
-        answer: bytes = await self._transmit(command)
+        answer: bytes = await self.transmit(command)
         return answer[-2:].hex()
 
 
@@ -136,6 +144,31 @@ async def bench(certificates: Certificates) -> AsyncIterator[Bench]:
         users = await stack.enter_async_context(listening(Gate(world.app.user_port)))
         cards = await stack.enter_async_context(listening(Gate(world.app.card_port)))
         yield Bench(world, certificates, users, cards)
+
+
+@pytest.mark.parametrize("read_ahead", [False, True])
+async def test_a_program_that_does_t0_itself_is_read_ahead_where_that_is_set(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, read_ahead: bool
+) -> None:
+    sent: list[str] = []
+    forward = Link.send
+
+    def count(link: Link, message: m.Message) -> None:
+        if isinstance(message, m.CApdu):
+            sent.append(message.command.hex())
+        forward(link, message)
+
+    monkeypatch.setattr(Link, "send", count)
+    select, read = bytes.fromhex("00a40004022fe2"), bytes.fromhex("00b000000a")
+    async with bench.host(), bench.shown(read_ahead=read_ahead) as shown:
+        taken = await shown.take()
+        announced = await taken.transmit(select)
+        assert announced[0] == 0x61
+        fetched = await taken.transmit(bytes((0, 0xC0, 0, 0, announced[1])))
+        assert fetched[0] == 0x62
+        assert (await taken.transmit(read)).hex() == "988812010000400310f09000"
+        await taken.close()
+    assert sent == [select.hex(), *([] if read_ahead else [read.hex()])]
 
 
 async def test_all_cards_are_kept_while_the_connection_is_made_again(bench: Bench) -> None:

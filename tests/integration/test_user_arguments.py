@@ -19,6 +19,7 @@ OF_A_CLIENT: dict[str, Callable[[Any], Any]] = {
     "wait_s must be a number, not str": lambda c: c.select(any="x", wait_s="5"),
     "must be 0 or more seconds": lambda c: c.select(any="x", wait_s=-1),
     "raw_tpdu must be True or False": lambda c: c.select(any="x", raw_tpdu="no"),
+    "read_ahead must be True or False": lambda c: c.select(any="x", read_ahead="no"),
     "share must be one of": lambda c: c.select(any="x", share="alone"),
     "protocols must be a list": lambda c: c.select(any="x", protocols="T1"),
     "on_waiting must be a function": lambda c: c.select(any="x", on_waiting="x"),

@@ -27,9 +27,9 @@ def real() -> Iterator[Side]:
         yield side
 
 
-@pytest.fixture(scope="module")
-def ours(certificates: Certificates) -> Iterator[Side]:
-    with sides.remote(cards(), certificates) as side:
+@pytest.fixture(scope="module", params=[False, True], ids=["as it is", "read ahead"])
+def ours(certificates: Certificates, request: pytest.FixtureRequest) -> Iterator[Side]:
+    with sides.remote(cards(), certificates, read_ahead=request.param) as side:
         yield side
 
 

@@ -31,10 +31,15 @@ from wsrc.errors import (
 )
 
 ASK_PIN = bytes.fromhex("00200001")
+SELECT_COUNTER = bytes.fromhex("00a40804047fff6f3900")
+READ_SELECTED = bytes.fromhex("00b2010403")
 
 MAX_BATCH = 12
 MAX_REQUESTS = 40
 """Most requests between two selections."""
+
+READ_AHEAD, LOOKS = 0.5, 0.25
+"""How many sessions are read ahead, and before how many requests the counter is looked at."""
 
 PAUSE_S = 0.02
 """How long a user waits before it tries again what failed."""
@@ -93,7 +98,11 @@ class SoakUser:
     async def _lease(self, client: Client, requests: int, *, detach: bool) -> bool:
         """Take the card and use it; tell whether it could be taken."""
         try:
-            card = await client.select(iccid=self._iccid, wait_s=self._settings.wait_s)
+            card = await client.select(
+                iccid=self._iccid,
+                wait_s=self._settings.wait_s,
+                read_ahead=self._draw.random() < READ_AHEAD,
+            )
         except ConnectionLostError:
             raise
         except WsrcError as exc:
@@ -104,7 +113,8 @@ class SoakUser:
         lives = begun
         while lives and requests and not self._stop.is_set():
             requests -= 1
-            lives = await self._request(card)
+            looks = self._draw.random() < LOOKS
+            lives = (not looks or await self._look(card)) and await self._request(card)
         if detach:
             await self._detach(card)
         return begun
@@ -119,6 +129,17 @@ class SoakUser:
             counter = await _checked(card, READ_COUNTER)
         except WsrcError as exc:
             self._trouble("begin", exc)
+            return False
+        _say(Taken(self.name, int.from_bytes(counter.data)))
+        return True
+
+    async def _look(self, card: Card) -> bool:
+        """Read the counter, which its host may have read ahead; tell whether the session lives."""
+        try:
+            await _checked(card, SELECT_COUNTER)
+            counter = await _checked(card, READ_SELECTED)
+        except WsrcError as exc:
+            self._trouble("look", exc)
             return False
         _say(Taken(self.name, int.from_bytes(counter.data)))
         return True

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sessions in the whole system while connections are cut, fall silent, or are given up."""
 
+# Longer than the aim: one scene, and what may become of a session in it.
+
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
@@ -15,6 +17,7 @@ from tests.support.world import (
     ASK_PIN,
     LIMIT_S,
     PIN,
+    READ_ICCID,
     UICC,
     Host,
     World,
@@ -32,6 +35,9 @@ from wsrc.user_client.aio import Card, Client
 
 INCREASE = bytes.fromhex("80329c00010100")
 SLOW = Faults(delay_s=0.4, only="8032")
+SELECT_ICCID = bytes.fromhex("00a40804022fe200")
+READ_ALL = bytes.fromhex("00b0000000")
+EF_ICCID = "988812010000400310f0"
 SELECT_MF = bytes.fromhex("00a40000023f00")
 FAST_S, SLOW_S = 0.2, 1.0
 """Times between pings: who has the shorter one notices first."""
@@ -109,7 +115,8 @@ async def staged(
         listening(Stale(world.app.card_port)) as host,
     ):
         url = f"wss://localhost:{host.port}/card"
-        async with hosting(url, certificates, [card], "bench", ping_s=host_ping_s) as hosted:
+        given = {"ping_s": host_ping_s, "read_ahead_s": 30.0}
+        async with hosting(url, certificates, [card], "bench", **given) as hosted:
             await hosted.ready(world)
             yield Scene(world, user, host, hosted, card)
 
@@ -254,6 +261,34 @@ async def test_a_response_that_was_fetched_ahead_is_there_after_resume(
         response = await card.transmit(fetch)
         assert (len(response.data), response.sw) == (announced.sw & 0xFF, 0x9000)
         assert (await card.transmit(ASK_PIN)).sw == 0x63C3
+
+
+@pytest.mark.parametrize("leg", ["user", "host"])
+async def test_what_was_read_ahead_is_there_after_resume(scene: Scene, leg: str) -> None:
+    async with scene.client() as client, client.select(iccid=UICC, read_ahead=True) as card:
+        scene.simulated.faults = Faults(delay_s=0.2, only="00b0")
+        sent = begin(card.transmit(SELECT_ICCID))
+        await scene.running()
+        getattr(scene, leg).cut()
+        assert (await ended(sent)).sw == 0x9000
+        scene.simulated.faults = Faults()
+        assert (await card.transmit(READ_ALL)).data.hex() == EF_ICCID
+        assert scene.simulated._counted == 0
+        assert (await card.transmit(ASK_PIN)).sw == 0x63C3
+
+
+@pytest.mark.parametrize("leg", ["user", "host"])
+async def test_what_was_read_ahead_is_read_again_after_a_cut(scene: Scene, leg: str) -> None:
+    async with scene.client() as client, client.select(iccid=UICC, read_ahead=True) as card:
+        counts = list[int]()
+        for _ in range(10):
+            assert (await card.transmit(SELECT_ICCID)).sw == 0x9000
+            getattr(scene, leg).cut()
+            assert (await card.transmit(READ_ICCID[-1])).data.hex() == EF_ICCID
+            assert (await card.transmit(SELECT_USIM)).sw == 0x9000
+            assert (await card.transmit(VERIFY_PIN)).sw == 0x9000
+            counts.append(int.from_bytes((await card.transmit(INCREASE)).data[:3]))
+        assert counts == list(range(counts[0], counts[0] + 10))
 
 
 @pytest.mark.parametrize("leg", ["user", "host"])

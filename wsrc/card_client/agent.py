@@ -270,7 +270,7 @@ class Agent:
         hello = m.Hello(
             client_type=m.ClientType.CARD,
             version=m.VERSION,
-            features=("batch", "cancel", "pcsc", "raw_tpdu", "resume", "share"),
+            features=("batch", "cancel", "pcsc", "raw_tpdu", "read_ahead", "resume", "share"),
             name=self._settings.name,
             instance=self._instance,
             shown_as=self._shown_as,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+from wsrc.card.ahead import MAX_OCTETS
 from wsrc.card.apdu import (
     MAX_COMMAND_OCTETS,
     is_sw_pattern,
@@ -15,6 +16,7 @@ from wsrc.card.apdu import (
 from wsrc.card.slot import Initialization, Share
 from wsrc.card_client import blocking, verbs
 from wsrc.card_client.blocking import Line
+from wsrc.card_client.reading_ahead import ReadingAhead, may_reach_card
 from wsrc.card_client.worker import Steps
 from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedError
 from wsrc.octets import Octets
@@ -49,14 +51,17 @@ class Call(Protocol):
 
 class Room(NamedTuple):
     """
-    What a batch may take.
+    What a batch, and what is read ahead, may take.
 
-    No command of it begins later than `batch_s` after the first; `longest` returns how many
-    octets a message to the server may have.
+    No command of a batch begins later than `batch_s` after the first, and none is read ahead later
+    than `ahead_s` after the answer that it goes with, or while `wanted` returns that somebody waits
+    for the card. `longest` returns how many octets a message to the server may have.
     """
 
     batch_s: float
     longest: Callable[[], int]
+    ahead_s: float = 0.0
+    wanted: Callable[[], bool] = lambda: False
 
 
 class Done(NamedTuple):
@@ -152,6 +157,7 @@ class Attachment(Held):
         self.connection = line.connection
         self._raw_tpdu = asked.raw_tpdu
         self._look_ahead = asked.raw_tpdu and asked.look_ahead
+        self._ahead = ReadingAhead(line, lambda command: self._exchange(command, ahead=True))
         self._room = room
 
     def attached(self) -> m.AttachAck:
@@ -184,6 +190,8 @@ class Attachment(Held):
                 reconnected, iccid = await self.reconnect(asked)
                 return Done(reconnected, None, reconnected, iccid)
             case _:
+                if may_reach_card(asked):
+                    self.line.next_reads.stop()
                 return await super().carry_out(asked, reader_name)
 
     async def command(self, asked: m.CApdu) -> tuple[m.RApdu, CardError | None]:
@@ -194,13 +202,40 @@ class Attachment(Held):
             BadApduError: If it is no command APDU; nothing was sent.
             CardError: If it failed.
         """
+        self._ahead.begin(asked.used_ahead)
         response, sw = await self._transmit(asked.command)
         ahead, failure = None, None
         following = self.line.look_ahead(asked.command, sw) if self._look_ahead else None
         if following is not None:
             ahead, failure = await self._fetch(Octets(following))
-        answer = m.RApdu(id=asked.id, session=self.session, response=response, sw=sw, ahead=ahead)
+        if failure is None and self._asked.read_ahead:
+            failure = await self._read_ahead(len(response))
+        answer = m.RApdu(
+            id=asked.id,
+            session=self.session,
+            response=response,
+            sw=sw,
+            ahead=ahead,
+            read_ahead=tuple(self._ahead.read),
+        )
         return answer, failure
+
+    async def _read_ahead(self, sent_octets: int) -> CardError | None:
+        """
+        Read what the program is about to ask for, if that is known; return what went wrong.
+
+        Who shares the card may change it before it is asked for: there nothing is read ahead.
+        """
+        room, steps = self._room, Steps()
+        fits = 2 * (sent_octets + 2 * MAX_OCTETS) <= room.longest()
+        run = self._ahead.run(room.ahead_s, room.wanted, steps)
+        if run is None or self.share is not Share.EXCLUSIVE or not fits:
+            return None
+        try:
+            await self._call(self.connection, run, steps)
+        except CardError as exc:
+            return exc
+        return None
 
     async def batch(self, asked: m.Batch) -> tuple[m.BatchResp, CardError | None]:
         """
@@ -332,9 +367,9 @@ class Attachment(Held):
         _check_apdu(command, raw_tpdu=self._raw_tpdu)
         return await self._call(self.connection, lambda: self._exchange(command))
 
-    def _exchange(self, command: Octets) -> tuple[Octets, str]:
+    def _exchange(self, command: Octets, *, ahead: bool = False) -> tuple[Octets, str]:
         """Exchange a command that was checked, in the thread of the reader."""
-        answer = self.line.transmit(bytes(command), raw_tpdu=self._raw_tpdu)
+        answer = self.line.transmit(bytes(command), raw_tpdu=self._raw_tpdu, ahead=ahead)
         sw = answer[-2:].hex()
         header, size = command[:4].hex(" "), len(command) - 4
         _log.debug("%s + %d octets -> %s", header, size, sw)

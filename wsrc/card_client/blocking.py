@@ -6,12 +6,13 @@ from typing import TypeVar
 
 import msgspec
 
+from wsrc.card.ahead import NextReads
 from wsrc.card.apdu import Command, Response, parse_command, parse_response
 from wsrc.card.atr import read_atr
 from wsrc.card.identify import Absent, identify, identify_again
 from wsrc.card.identity import Identities
 from wsrc.card.tpdu import Channels, carrier_cla, exchange, is_certain
-from wsrc.errors import CardTransmissionError
+from wsrc.errors import CardError, CardTransmissionError
 from wsrc.readers.base import CardProtocol, Connection, Reader, ResetKind, Share
 
 R = TypeVar("R")
@@ -43,26 +44,49 @@ class Line:
     """
     A powered card, and what its host must remember to carry commands to it.
 
+    `next_reads` is what may be read ahead of the program that uses it.
+
     Args:
-        connection: The card.
+        connection: The card, which was just reset.
+        read_ahead: Whether anything is to be read ahead.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, read_ahead: bool = False) -> None:
         self.connection = connection
-        self._channels = Channels()
+        self._read_ahead = read_ahead
+        self._begin()
 
-    def transmit(self, octets: bytes, *, raw_tpdu: bool) -> bytes:
+    def _begin(self) -> None:
+        """Know nothing of the card but its ATR: it has been reset."""
+        facts = read_atr(self.connection.atr)
+        self._uicc = facts is not None and facts.uicc
+        self._channels = Channels()
+        self.next_reads = NextReads(uicc=self._uicc and self._read_ahead)
+
+    def transmit(self, octets: bytes, *, raw_tpdu: bool, ahead: bool = False) -> bytes:
         """
         Run one command APDU, over T=0 with all that belongs to it.
 
         Args:
             octets: Command APDU; with `raw_tpdu` what the reader is given, as it is.
             raw_tpdu: Leave T=0 to the caller.
+            ahead: It is one of `next_reads`, which nobody has asked for yet.
 
         Raises:
             BadApduError: If the octets are no command APDU; nothing was sent.
             CardError: If the exchange failed.
         """
+        try:
+            answer = self._carry(octets, raw_tpdu=raw_tpdu)
+        except CardError:
+            self.next_reads.stop()
+            raise
+        self._channels.saw(octets, answer)
+        if not ahead:
+            self.next_reads.saw(octets, answer)
+        return answer
+
+    def _carry(self, octets: bytes, *, raw_tpdu: bool) -> bytes:
         if raw_tpdu:
             answer = self.connection.transmit(octets)
         elif self.connection.protocol is CardProtocol.T0:
@@ -71,7 +95,6 @@ class Line:
             parse_command(octets)
             answer = self.connection.transmit(octets)
         parse_response(answer)
-        self._channels.saw(octets, answer)
         return answer
 
     def look_ahead(self, command: bytes, sw: str) -> bytes | None:
@@ -80,10 +103,8 @@ class Line:
 
         None where nothing waits, or where only the program knows the class of its card.
         """
-        facts = read_atr(self.connection.atr)
-        uicc = facts is not None and facts.uicc
         waits = self.connection.protocol is CardProtocol.T0 and sw.startswith("61")
-        if not waits or not is_certain(command[0], self._channels.open, uicc=uicc):
+        if not waits or not is_certain(command[0], self._channels.open, uicc=self._uicc):
             return None
         cla = carrier_cla(command[0], self._channels.open)
         return bytes((cla, 0xC0, 0, 0)) + bytes.fromhex(sw[2:])
@@ -91,7 +112,10 @@ class Line:
     def reset(self, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -> bytes:
         """Reset the card and return the new ATR; as `Connection.reset`."""
         self._channels = Channels()
-        return self.connection.reset(kind, protocols)
+        self.next_reads.stop()
+        atr = self.connection.reset(kind, protocols)
+        self._begin()
+        return atr
 
 
 def find_out(

@@ -19,6 +19,11 @@ class Inbox:
         self._waiting: list[m.Message] = []
 
     @property
+    def empty(self) -> bool:
+        """Whether nothing waits; any thread may ask."""
+        return not self._waiting
+
+    @property
     def full(self) -> bool:
         """Whether no further request is to be taken in."""
         return len(self._waiting) >= MAX_WAITING

@@ -128,7 +128,7 @@ class Sessions:
             self._check_state(asked)
         sharing = next(iter(self.turns.sessions.values()), None)
         try:
-            room = Room(self._settings.command_s, lambda: self._replies.longest)
+            room = self._room()
             held = await take(asked, sharing, self._thread, self._run, room)
         except ReaderInUseError as exc:
             raise ReaderInUseError(self._used_elsewhere(), exc.outcome) from exc
@@ -138,6 +138,15 @@ class Sessions:
             await self._close(held.direct)
             raise
         return held
+
+    def _room(self) -> Room:
+        settings = self._settings
+        return Room(
+            settings.command_s,
+            lambda: self._replies.longest,
+            settings.read_ahead_s,
+            lambda: not self.inbox.empty,
+        )
 
     async def _check_card(self, asked: m.Attach, held: Held) -> None:
         """

@@ -44,7 +44,7 @@ async def take(
         connection = await thread.with_reader(
             lambda reader: reader.connect(asked.protocols), ATTACH_S, _close
         )
-        line = Line(connection)
+        line = Line(connection, read_ahead=asked.read_ahead)
     return Attachment(asked, line, call, room)
 
 

@@ -15,7 +15,7 @@ from wsrc.protocol.fields import (
     Whole,
     means,
 )
-from wsrc.protocol.parts import CardInfo, LeaseInfo, Numbered, Step, StepResult
+from wsrc.protocol.parts import CardInfo, LeaseInfo, Numbered, ReadAhead, Step, StepResult
 from wsrc.protocol.verbs import (
     BeginTransactionAck,
     ControlAck,
@@ -32,6 +32,13 @@ class CApdu(Numbered, frozen=True, tag="c_apdu", kw_only=True):
 
     command: Command
     session: Session | None = None
+    used_ahead: Annotated[
+        Whole,
+        means(
+            "Place, from 1, of the last command in `read_ahead` of the answer before that was used "
+            "instead of asking; 0 if none was"
+        ),
+    ] = 0
 
 
 class RApdu(Numbered, frozen=True, tag="r_apdu", kw_only=True):
@@ -47,6 +54,19 @@ class RApdu(Numbered, frozen=True, tag="r_apdu", kw_only=True):
             "card client sent at once; the card has nothing left for another GET RESPONSE"
         ),
     ] = None
+    read_ahead: Annotated[
+        tuple[ReadAhead, ...],
+        means(
+            "With `read_ahead`: what the card client has read since, in its order; each answers "
+            "the next command of the session, if that has the same octets"
+        ),
+    ] = ()
+
+    @property
+    def status_words(self) -> tuple[str, ...]:
+        """All status words of it, those that were sent ahead included."""
+        fetched = () if self.ahead is None else (self.ahead.sw,)
+        return (self.sw, *fetched, *(each.sw for each in self.read_ahead))
 
 
 class Batch(Numbered, frozen=True, tag="batch", kw_only=True):

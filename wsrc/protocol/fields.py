@@ -67,6 +67,9 @@ ProtocolInForce = Annotated[CardProtocol, means("Transmission protocol in force"
 Protocols = Annotated[tuple[CardProtocol, ...], means("Protocols that may be used; none means any")]
 ShareMode = Annotated[Share, means("With whom the card is used")]
 RawTpdu = Annotated[bool, means("Pass T=0 blocks as they are: fetch no responses, correct no Le")]
+ReadsAhead = Annotated[
+    bool, means("Read ahead of the user what no card shows, and send it along; see Read-ahead")
+]
 
 Command = Annotated[
     Octets, means("Command APDU of 4 to 65 544 octets (ISO/IEC 7816-3 clause 12.1), or a TPDU")

@@ -36,6 +36,7 @@ from wsrc.protocol.fields import (
     Protocols,
     RawTpdu,
     ReaderId,
+    ReadsAhead,
     Session,
     ShareMode,
     Whole,
@@ -49,6 +50,7 @@ from wsrc.protocol.parts import (
     Identities as Identities,
     LeaseInfo as LeaseInfo,
     Message as Message,
+    ReadAhead as ReadAhead,
     ReaderInfo as ReaderInfo,
     ReaderState as ReaderState,
     RunningSession as RunningSession,
@@ -189,6 +191,7 @@ class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):
     look_ahead: Annotated[
         bool, means("With raw TPDUs: send GET RESPONSE after 61xx at once, where that is certain")
     ] = False
+    read_ahead: ReadsAhead = False
     share: ShareMode = Share.EXCLUSIVE
     protocols: Protocols = ()
     secret: Annotated[
@@ -237,6 +240,7 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     look_ahead: Annotated[
         bool, means("With raw TPDUs: send GET RESPONSE after 61xx at once, where that is certain")
     ] = False
+    read_ahead: ReadsAhead = False
     share: ShareMode = Share.EXCLUSIVE
     protocols: Protocols = ()
     secret: Annotated[

@@ -214,6 +214,14 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     ] = ()
 
 
+class ReadAhead(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that a card client ran before its user asked for it, and the answer."""
+
+    command: Command
+    response: ResponseData
+    sw: StatusWord
+
+
 class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the card answered to one command of a batch."""
 

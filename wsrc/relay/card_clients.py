@@ -217,7 +217,7 @@ def check(message: m.Message) -> None:
         message = message.answer
     words: tuple[str, ...] = ()
     if isinstance(message, m.RApdu):
-        words = (message.sw,)
+        words = message.status_words
     elif isinstance(message, m.BatchResp):
         words = tuple(result.sw for result in message.results)
     for sw in words:

@@ -12,6 +12,7 @@ from wsrc.relay.index import kinds
 from wsrc.relay.records import (
     PCSC,
     RAW_TPDU,
+    READ_AHEAD,
     RESUME,
     SHARE,
     InFlight,
@@ -74,6 +75,7 @@ def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
         insertion=info.insertion,
         raw_tpdu=select.raw_tpdu,
         look_ahead=select.look_ahead,
+        read_ahead=select.read_ahead and READ_AHEAD in lease.slot.peer.features,
         share=select.share,
         protocols=select.protocols,
         secret=select.secret if kept else None,

@@ -25,7 +25,17 @@ from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.state import SESSION_TIMERS, Limits, RelayState, TimerKey, printable
 
-FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "readers", "resume", "share", "wait")
+FEATURES = (
+    "batch",
+    "cancel",
+    "pcsc",
+    "raw_tpdu",
+    "read_ahead",
+    "readers",
+    "resume",
+    "share",
+    "wait",
+)
 """What `hello_ack` announces."""
 
 MAX_EXPIRED, MAX_EFFECTS = 64, 256

@@ -29,7 +29,7 @@ from wsrc.words import Word
 MAX_REMEMBERED_ENDS = 16
 """Ended sessions whose reason a user can still be told."""
 
-BATCH, CANCEL, RAW_TPDU = "batch", "cancel", "raw_tpdu"
+BATCH, CANCEL, RAW_TPDU, READ_AHEAD = "batch", "cancel", "raw_tpdu", "read_ahead"
 """Features of a card client that runs batches, gives up requests, and passes TPDUs as they are."""
 
 PCSC, SHARE, RESUME = "pcsc", "share", "resume"

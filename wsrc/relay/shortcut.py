@@ -82,7 +82,7 @@ def _response(
     asked = in_flight.message
     if type(asked) is not m.CApdu or message.id != in_flight.id or user.number in adapted:
         return None
-    if message.seq not in {None, asked.seq} or not _is_status_word(message.sw):
+    if message.seq not in {None, asked.seq} or not all(map(_is_status_word, message.status_words)):
         return None
     if user.number not in state.peers or peer.phase is not Phase.OPEN:
         return None

@@ -205,6 +205,13 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
         SecondsOrNone,
         Meta(description="Longest time in seconds that a session is kept without the server."),
     ] = 600.0
+    read_ahead_s: Annotated[
+        SecondsOrNone,
+        Meta(
+            description="Seconds for which an answer waits while a card is read ahead of a user "
+            "who asks for that; 0 is never."
+        ),
+    ] = 0.1
     ping_s: Ping = 10.0
     reconnect_min_s: Annotated[
         Seconds, Meta(description="Shortest wait before connecting again, in seconds.")
@@ -253,6 +260,13 @@ class UserSettings(Settings, frozen=True, kw_only=True):
             "gives them up at once."
         ),
     ] = 30.0
+    read_ahead: Annotated[
+        bool,
+        Meta(
+            description="Have card hosts read ahead what a program that sends one command at a "
+            "time asks of a SIM or UICC next."
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         _take_url(self)

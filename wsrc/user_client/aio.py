@@ -62,6 +62,7 @@ class Client(ReaderCalls):
         ping_s: How often the server is asked whether it is there.
         keep_s: How long a lost connection is retried, and cards are kept meanwhile: requests
             take longer then, and nothing is run twice. 0 ends with the connection.
+        read_ahead: Whether `select` has cards read ahead, where it is not told.
 
     Raises:
         ConfigError: If one of these cannot work.
@@ -77,6 +78,7 @@ class Client(ReaderCalls):
         connect_s: float = 10.0,
         ping_s: float = 10.0,
         keep_s: float = 30.0,
+        read_ahead: bool = False,
     ) -> None:
         given = {
             "server_url": url,
@@ -86,6 +88,7 @@ class Client(ReaderCalls):
             "connect_s": connect_s,
             "ping_s": ping_s,
             "keep_s": keep_s,
+            "read_ahead": read_ahead,
         }
         self._begin(from_arguments(UserSettings, given), None)
 
@@ -224,6 +227,7 @@ class Client(ReaderCalls):
         wait_s: float = 0.0,
         raw_tpdu: bool = False,
         look_ahead: bool = False,
+        read_ahead: bool | None = None,
         share: Share = Share.EXCLUSIVE,
         protocols: Sequence[CardProtocol] = (),
         on_waiting: Callable[[Waiting], None] | None = None,
@@ -237,6 +241,9 @@ class Client(ReaderCalls):
                 It is at least 30 s, or `keep_s` if less, once the connection was lost meanwhile.
             raw_tpdu: Pass T=0 blocks as they are: responses are not fetched, Le not corrected.
             look_ahead: With raw TPDUs, have GET RESPONSE sent ahead where its class is certain.
+            read_ahead: Have the card's host read what a program asks of a SIM or UICC next, and
+                send it along, where no card shows that; with raw TPDUs GET RESPONSE as well. Of
+                a card that is shared nothing is read ahead. None is as the client has it.
             share: With whom; `SHARED` joins others who share it, without a reset. `DIRECT` takes
                 the reader alone, which is selected by `reader` and may be empty.
             protocols: Those that the card may be used with; none means any.
@@ -253,10 +260,13 @@ class Client(ReaderCalls):
         """
         # Longer than the aim: what may go wrong with each of the choices is told.
         limits = self._connection.requests.limits
+        read_ahead = self._settings.read_ahead if read_ahead is None else read_ahead
+        read_ahead = arguments.flag(read_ahead, "read_ahead")
         request = m.SelectCard(
             wait_s=bounded_wait(arguments.number(wait_s, "wait_s"), limits.wait_max_s),
             raw_tpdu=arguments.flag(raw_tpdu, "raw_tpdu"),
-            look_ahead=arguments.flag(look_ahead, "look_ahead"),
+            look_ahead=arguments.flag(look_ahead, "look_ahead") or (raw_tpdu and read_ahead),
+            read_ahead=read_ahead,
             share=arguments.member(share, Share, "share"),
             protocols=arguments.members(protocols, CardProtocol, "protocols"),
             **arguments.filters(which),

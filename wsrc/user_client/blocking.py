@@ -66,6 +66,7 @@ class Client:
         connect_s: float = 10.0,
         ping_s: float = 10.0,
         keep_s: float = 30.0,
+        read_ahead: bool = False,
     ) -> None:
         self._begin(
             aio.Client(
@@ -76,6 +77,7 @@ class Client:
                 connect_s=connect_s,
                 ping_s=ping_s,
                 keep_s=keep_s,
+                read_ahead=read_ahead,
             )
         )
 
@@ -162,6 +164,7 @@ class Client:
         wait_s: float = 0.0,
         raw_tpdu: bool = False,
         look_ahead: bool = False,
+        read_ahead: bool | None = None,
         share: Share = Share.EXCLUSIVE,
         protocols: Sequence[CardProtocol] = (),
         on_waiting: Callable[[Waiting], None] | None = None,
@@ -178,6 +181,7 @@ class Client:
                 wait_s=wait_s,
                 raw_tpdu=raw_tpdu,
                 look_ahead=look_ahead,
+                read_ahead=read_ahead,
                 share=share,
                 protocols=protocols,
                 on_waiting=on_waiting,

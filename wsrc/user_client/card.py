@@ -2,7 +2,6 @@
 """A card that is ours, for programs that use asyncio; `aio` makes it."""
 
 import asyncio
-import functools
 import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -26,7 +25,7 @@ from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.messages import CardInfo, Step
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.faults import from_error
-from wsrc.user_client.core.look_ahead import LookAhead
+from wsrc.user_client.core.read_ahead import SentAhead
 from wsrc.user_client.core.transacting import CardSession
 
 DETACH_S = 10.0
@@ -98,7 +97,8 @@ class Card:
         self._raw_tpdu = raw_tpdu
         self._timeout_s = timeout_s
         self._protocols = tuple(protocols)
-        self._ahead = LookAhead()
+        self._ahead = SentAhead()
+        session.sending = self._ahead.sending
 
     @property
     def session(self) -> str:
@@ -123,25 +123,24 @@ class Card:
         Send one command APDU and return the response, whatever its status word.
 
         With `raw_tpdu` this is one TPDU; with `look_ahead` too, a GET RESPONSE right after the
-        61xx that announced it mostly costs no round trip.
+        61xx that announced it mostly costs no round trip. With `read_ahead` the card has answered
+        some reads before they are asked for.
 
         Raises:
             BadApduError: If it is no command APDU (ISO/IEC 7816-3 clause 12.1); nothing was sent.
         """
         asked = m.CApdu(command=self._checked(command, "command"))
-        known = functools.partial(self._fetched, asked.command)
-        answer = await self._session.ask(asked, self._timeout_s, known)
-        assert isinstance(answer, m.RApdu)
-        if answer.ahead is not None:
-            self._ahead.put(asked.command[0], *_response(answer.ahead.response, answer.ahead.sw))
-        return _response(answer.response, answer.sw)
+        session, sent_ahead = self._session, self._ahead
 
-    def _fetched(self, command: Octets) -> m.RApdu | None:
-        """Return the answer to a GET RESPONSE that the card host has sent already."""
-        octets = self._ahead.answer(command)
-        if octets is None:
-            return None
-        return m.RApdu(response=Octets(octets[:-2]), sw=octets[-2:].hex())
+        def known() -> m.RApdu | None:
+            return sent_ahead.answer(asked.command, session.now(), in_reach=session.in_reach)
+
+        answer = await session.ask(asked, self._timeout_s, known)
+        assert isinstance(answer, m.RApdu)
+        ahead = answer.ahead
+        fetched = None if ahead is None else _response(ahead.response, ahead.sw)
+        sent_ahead.put(asked.command[0], fetched, answer, session.now())
+        return _response(answer.response, answer.sw)
 
     async def batch(self, steps: Sequence[Step | BytesLike]) -> BatchResult:
         """
@@ -157,7 +156,6 @@ class Card:
         if not 1 <= len(given) <= most:
             raise LocalProtocolError(f"A batch has 1 to {most} commands, not {len(given)}.")
         batch = m.Batch(session="", steps=tuple(map(self._step, given, itertools.count(1))))
-        self._ahead.drop()
         answer = await self._session.ask(batch, 2 * self._timeout_s)
         assert isinstance(answer, m.BatchResp)
         error = answer.error
@@ -178,7 +176,6 @@ class Card:
             cold = kind is ResetKind.COLD
             initialization = Initialization.UNPOWER if cold else Initialization.RESET
             return await self.reconnect(initialization=initialization, protocols=self._protocols)
-        self._ahead.drop()
         answer = await self._ask(m.ResetReq(kind=kind))
         assert isinstance(answer, m.ResetResp)
         return self._note(answer)
@@ -209,7 +206,6 @@ class Card:
             initialization=arguments.member(initialization, Initialization, "initialization"),
             protocols=arguments.members(protocols, CardProtocol, "protocols"),
         )
-        self._ahead.drop()
         answer = await self._ask(reconnect)
         assert isinstance(answer, m.ReconnectAck)
         return self._note(answer)
@@ -234,7 +230,6 @@ class Card:
             RefusedError: If there is none.
         """
         end = m.EndTransaction(session="", disposition=_disposition(disposition))
-        self._ahead.drop()
         await self._ask(end)
 
     async def abandon(self, *, disposition: Disposition = Disposition.LEAVE) -> None:
@@ -245,7 +240,6 @@ class Card:
         and of the connection is no error here.
         """
         disposition = _disposition(disposition)
-        self._ahead.drop()
         await self._session.abandon(disposition)
 
     @asynccontextmanager

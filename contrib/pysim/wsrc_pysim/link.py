@@ -53,7 +53,7 @@ class WsrcLink(LinkBase):
     A card behind a WSRC server; taken by `connect`, given back by `disconnect`.
 
     Args:
-        opts: Has `wsrc_iccid` and the like, `wsrc_server_url` and `wsrc_ca`.
+        opts: Has `wsrc_iccid` and the like, `wsrc_server_url`, `wsrc_ca`, `wsrc_read_ahead`.
         kwargs: Those of `LinkBase`.
 
     Raises:
@@ -102,6 +102,11 @@ class WsrcLink(LinkBase):
             "metavar": "FILE",
             "type": Path,
             "help": "PEM file of the CA that signed the server's certificate",
+        }
+        options["read-ahead"] = {
+            "action": "store_true",
+            "default": None,
+            "help": "have the card's host read ahead what is asked next",
         }
         for name, details in options.items():
             group.add_argument(f"--wsrc-{name}", **details)
@@ -278,6 +283,7 @@ def _flags(opts: argparse.Namespace) -> dict[str, Any]:
     given = {
         "server_url": getattr(opts, "wsrc_server_url", None),
         "tls_ca": getattr(opts, "wsrc_ca", None),
+        "read_ahead": getattr(opts, "wsrc_read_ahead", None),
     }
     return {name: value for name, value in given.items() if value is not None}
 

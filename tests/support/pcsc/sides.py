@@ -8,6 +8,7 @@ in which programs find them.
 
 import asyncio
 import contextlib
+import functools
 import os
 import shutil
 import tempfile
@@ -203,14 +204,17 @@ def local(cards: Sequence[Card]) -> Iterator[OurSide]:
 
 
 @contextlib.contextmanager
-def remote(cards: Sequence[Card], certificates: Certificates) -> Iterator[OurSide]:
+def remote(
+    cards: Sequence[Card], certificates: Certificates, *, read_ahead: bool = False
+) -> Iterator[OurSide]:
     """Put cards into a card client, and our socket on the other side of a server."""
 
     @asynccontextmanager
     async def serve(path: Path) -> AsyncIterator[SimulatedSource]:
         async with running(certificates) as world:
-            host = await world.host(cards)
-            shown = RemoteCards(world.client, [Filters()], lambda _: None)
+            host = await world.host(cards, read_ahead_s=LIMIT_S)
+            client = functools.partial(world.client, read_ahead=read_ahead)
+            shown = RemoteCards(client, [Filters()], lambda _: None)
             async with serving(path, shown):
                 await shown.begun()
                 yield host.source

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 FILE: Json = json.loads((VECTORS / "card_client.json").read_text("utf-8"))
 CARD: dict[str, str] = FILE["card"]
-CASES: list[Json] = FILE["cases"]
+CASES: list[Json] = [*FILE["cases"], *FILE["read_ahead"]]
 STEP = {"receives", "sends", "any_order", "runs", "holds", "lets_go"}
 
 
@@ -91,7 +91,7 @@ class VectorBench(Bench):
     """A card client that the steps of a case happen to."""
 
     def __init__(self) -> None:
-        super().__init__(CardClientSettings(name="bench", command_s=10.0))
+        super().__init__(CardClientSettings(name="bench", command_s=10.0, read_ahead_s=30.0))
         self.listed_source = ListedSource()
         self.source = self.listed_source  # type: ignore[assignment]  # another source of readers
 
@@ -159,5 +159,5 @@ def test_e35_every_entry_declares_all_that_it_uses() -> None:
             assert set(step.get("runs", ())) <= set(CARD)
             used |= set(step)
     assert used == STEP
-    assert {*used, "card", "cases"} == set(FILE["how_to_run"])
+    assert {*used, "card", "cases", "read_ahead"} == set(FILE["how_to_run"])
     assert len({case["name"] for case in CASES}) == len(CASES)

@@ -55,6 +55,15 @@ def test_e32_raw_tpdus_are_refused_where_the_card_client_has_none() -> None:
     assert refused.message == "The card client of bench does not pass TPDUs as they are."
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_e32_a_card_client_is_asked_to_read_ahead_where_it_knows_that(known: bool) -> None:
+    world = World()
+    card = world.card(reader(), features=(*ALL, "read_ahead") if known else ALL, auto=False)
+    user = world.user()
+    user.say(m.SelectCard(id=1, iccid=ICCID, read_ahead=True))
+    assert card.one(m.Attach).read_ahead is known
+
+
 @pytest.mark.parametrize("feature", ALL)
 def test_e32_no_card_client_is_sent_what_it_does_not_announce(feature: str) -> None:
     world = World()

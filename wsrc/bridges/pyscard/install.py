@@ -52,12 +52,13 @@ _one = threading.Lock()
 _installed: "Installation | None" = None
 
 
-def install(
+def install(  # noqa: PLR0913 - the settings of a user, each by its name
     server_url: str | None = None,
     *,
     ca: str | Path | None = None,
     name: str | None = None,
     timeout_s: float | None = None,
+    read_ahead: bool | None = None,
     all_cards: bool = False,
     **which: Unpack[Filters],
 ) -> "Installation":
@@ -71,6 +72,7 @@ def install(
         ca: PEM file of the CA that signed the server's certificate.
         name: What others are shown as the holder of a card.
         timeout_s: How long an answer may take.
+        read_ahead: Whether cards are read ahead; see `aio.Client.select`.
         all_cards: Whether all cards of the server are meant, instead of those of `which`.
         which: Which cards; all fields must hold, `*` stands for any text.
 
@@ -80,12 +82,19 @@ def install(
         RefusedError: If it refuses us.
         LocalProtocolError: If it is installed already, or not said which cards are meant.
     """
+    # Longer than the aim: each setting is told.
     named = {kind: (str(text),) for kind, text in which.items() if text is not None}
     if bool(named) == all_cards:
         raise LocalProtocolError(
             "Say which cards, by iccid, eid, atr, reader, label or any; or all_cards=True for all."
         )
-    given = {"server_url": server_url, "tls_ca": ca, "name": name, "timeout_s": timeout_s}
+    given = {
+        "server_url": server_url,
+        "tls_ca": ca,
+        "name": name,
+        "timeout_s": timeout_s,
+        "read_ahead": read_ahead,
+    }
     flags = {key: value for key, value in given.items() if value is not None}
     settings = load(UserSettings, os.environ, flags, source=ARGUMENT)
     with _one:

@@ -36,6 +36,7 @@ class Session:
     One card of ours: its requests go out one at a time, in the order of asking.
 
     It is made when `granted` arrives, so that nothing that the server says of it is missed.
+    `sending` is called with each request when its turn has come, and returns it as it is sent.
 
     Args:
         requests: Those of its client.
@@ -48,6 +49,7 @@ class Session:
         self._requests = requests
         self._keep_s = granted.keep_s
         card = granted.card
+        self.sending: Callable[[m.Forwarded], m.Forwarded] = lambda request: request
         self._end = UserEnd(
             self.name,
             asked.secret or "",
@@ -158,7 +160,7 @@ class Session:
             self._perform(self._end.ended(message))
         elif self._keep_s and self._end.state is State.LIVE:
             self._hold()
-            self._perform(self._end.interrupted(self._now()))
+            self._perform(self._end.interrupted(self.now()))
 
     def disconnected(self, reason: str) -> None:
         """Wait for another connection, if the session outlives the one that is lost."""
@@ -168,7 +170,7 @@ class Session:
         self._hold()
         if self._again is not None:
             self._again.cancel()
-        self._perform(self._end.disconnected(self._now()))
+        self._perform(self._end.disconnected(self.now()))
 
     def complained(self, reason: str) -> bool:
         """Fail the open request where it was sent; return whether it was."""
@@ -191,6 +193,7 @@ class Session:
     # One request
 
     async def _exchange(self, request: m.Forwarded, limit_s: float, late: Hear | None) -> m.Message:
+        request = self.sending(request)
         self._settled.clear()
         self._asked, self._answer, self._late = request, None, late
         self._abandoned = False
@@ -336,7 +339,7 @@ class Session:
             tell(exc)
 
     def _expire(self) -> None:
-        self._perform(self._end.expired(self._now()))
+        self._perform(self._end.expired(self.now()))
 
     def _heard(self, said: m.Message | UnreadableError) -> None:
         if isinstance(said, UnreadableError):
@@ -352,7 +355,7 @@ class Session:
             case m.SessionEnded():
                 self._perform(self._end.ended(said))
             case m.Error():
-                self._perform(self._end.refused(said, self._now()))
+                self._perform(self._end.refused(said, self.now()))
                 if said.code is ErrorCode.TOO_MANY and self._end.state is State.CUT:
                     again_s = said.retry_after_s or AGAIN_S
                     self._again = self._loop.call_later(again_s, self._resume_again)
@@ -415,7 +418,13 @@ class Session:
         except (ConnectionLostError, SessionLostError) as exc:
             raise NotExecutedError(f"The command was not sent. {exc}", exc.code) from exc
 
-    def _now(self) -> float:
+    @property
+    def in_reach(self) -> bool:
+        """Whether the card is ours, for all that is known, and can be asked at once."""
+        return self._end.state is State.LIVE
+
+    def now(self) -> float:
+        """Return the time of the clock of this session, in seconds."""
         return self._loop.time()
 
 

@@ -28,13 +28,15 @@ from tests.support.world import EUICC, UICC
 from wsrc.bridges.pyscard import install as pyscard
 from wsrc.bridges.pyscard.install import RemoteReader
 from wsrc.errors import ConfigError, ConnectionLostError, LocalProtocolError
+from wsrc.net.websocket import Link
+from wsrc.protocol import messages as m
 from wsrc.readers.simulation import default_cards
 
 
 @pytest.fixture
 def there(certificates: Certificates) -> Iterator[Elsewhere]:
     with elsewhere(certificates) as there:
-        there.do(there.world.host(default_cards()))
+        there.do(there.world.host(default_cards(), read_ahead_s=30.0))
         yield there
 
 
@@ -57,6 +59,33 @@ def state() -> list[Any]:
         ExclusiveTransmitCardConnection.unlock,
         ExclusiveTransmitCardConnection.transmit,
     ]
+
+
+@pytest.mark.parametrize("read_ahead", [False, True])
+def test_a_script_is_read_ahead_where_that_is_asked_for(
+    there: Elsewhere, monkeypatch: pytest.MonkeyPatch, read_ahead: bool
+) -> None:
+    sent: list[str] = []
+    forward = Link.send
+
+    def count(link: Link, message: m.Message) -> None:
+        if isinstance(message, m.CApdu):
+            sent.append(message.command.hex())
+        forward(link, message)
+
+    monkeypatch.setattr(Link, "send", count)
+    select, read = bytes.fromhex("00a40004022fe2"), bytes.fromhex("00b000000a")
+    with pyscard.install(
+        there.url, ca=there.certificates.ca, iccid=UICC, read_ahead=read_ahead
+    ) as installed:
+        connection = installed.readers()[0].createConnection()
+        connection.connect()
+        _, sw1, sw2 = connection.transmit(list(select))
+        assert sw1 == 0x61
+        connection.transmit([0, 0xC0, 0, 0, sw2])
+        assert bytes(connection.transmit(list(read))[0]).hex() == "988812010000400310f0"
+        connection.disconnect()
+    assert sent == [select.hex(), *([] if read_ahead else [read.hex()])]
 
 
 def test_uninstalling_leaves_nothing_behind(there: Elsewhere) -> None:
