@@ -63,6 +63,7 @@ class GatedConnection:
         self._connection = connection
         self._gate = gate
         self.event_count = connection.event_count
+        self.harmless_controls = connection.harmless_controls
         self.status: Callable[[], Status] = connection.status
         self.control: Callable[[int, bytes], bytes] = connection.control
         self.get_attribute: Callable[[str], bytes] = connection.get_attribute

