@@ -48,8 +48,9 @@ def asked(number: int, octets: bytes, features: bytes) -> Asked:
     if len(places) != 1 or not meanings <= _DATA.keys():
         return Asked(harmless=False)
     (place,) = places
-    command = octets[place : place + int.from_bytes(octets[place - 4 : place], "little")]
-    if len(command) < 4 or place + len(command) != len(octets):
+    command = octets[place:]
+    size = int.from_bytes(octets[place - 4 : place], "little")
+    if len(command) < 4 or len(command) != size:
         return Asked(harmless=False)
     return Asked(harmless=False, seen=read(command)._replace(empty=False))
 
