@@ -44,6 +44,11 @@ class Orders(NamedTuple):
         """Whether anything may be refused."""
         return bool(self.rules) or Profile.FULL not in self.profiles
 
+    @property
+    def follows(self) -> bool:
+        """Whether it must be known of every card which application is selected."""
+        return any(rule.aid.mask for rule in self.rules)
+
 
 class Refusal(NamedTuple):
     """Why a command is kept from a card; `sw` is what it is answered with, None for an error."""
@@ -56,7 +61,7 @@ class Refusal(NamedTuple):
 Judging = Generator[bytes, bytes, Refusal | None]
 """Yields commands that the card is to be asked, as APDUs without Le, and takes its answers."""
 
-_FOLLOWED: Final = frozenset({*PRESENTATIONS, ENVELOPE, SELECT, MANAGE_CHANNEL})
+_FOLLOWED: Final = frozenset({SELECT, MANAGE_CHANNEL})
 _ASKED_OF_RIDS: Final = tuple(
     bytes.fromhex(rid) for rid in ("a000000087", "a000000343", "a000000009", "a000000308")
 )
@@ -82,8 +87,11 @@ class Guard:
     """
 
     def __init__(self, orders: Orders, tries: Tries, *, uicc: bool) -> None:
-        self.looks_at = _look_up(orders)
-        """By INS: whether a command is looked at even while no data come in parts."""
+        self._judged = _judged(orders)
+        followed = _FOLLOWED if orders.follows or not uicc else frozenset[int]()
+        self._seen = bytes(
+            judged or ins & 0xFE in followed for ins, judged in enumerate(self._judged)
+        )
         self._orders = orders
         self._tries = tries
         self._uicc = uicc
@@ -92,7 +100,7 @@ class Guard:
 
     def ignores(self, octets: bytes) -> bool:
         """Return whether a command passes, and teaches nothing."""
-        return not (self.looks_at[octets[1]] or octets[0] == PSEUDO or self._parts.open)
+        return not (self._seen[octets[1]] or octets[0] == PSEUDO or self._parts.open)
 
     def judge(self, octets: bytes) -> Judging:
         """
@@ -101,6 +109,8 @@ class Guard:
         Args:
             octets: APDU or TPDU, of 4 octets at least.
         """
+        if not (self._judged[octets[1]] or octets[0] == PSEUDO or self._parts.open):
+            return None
         seen = read(octets)
         if seen.ins == GET_RESPONSE and seen.cla != PSEUDO:
             return None
@@ -316,11 +326,15 @@ class Guard:
             self._where.pop(number, None)
 
 
-def _look_up(orders: Orders) -> bytes:
-    """Return, by INS, whether a command must be looked at whatever came before it."""
+def _judged(orders: Orders) -> bytes:
+    """
+    Return, by INS, whether a command may be refused whatever came before it.
+
+    What is selected on a UICC need not be followed for its PINs: it is asked on the channel.
+    """
     if orders.rules or Profile.READ_ONLY in orders.profiles:
         return b"\1" * 256
-    kept = set(_FOLLOWED)
+    kept = {*PRESENTATIONS, ENVELOPE}
     if Profile.NO_KEY_MANAGEMENT in orders.profiles:
         kept |= {*MANAGEMENT, PUT_DATA, STORE_DATA}
     return bytes(ins & 0xFE in kept for ins in range(256))

@@ -2,7 +2,9 @@
 """wsrc.card_client.guarded: no verb of a session leads around the guard."""
 
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, get_args
 
 import pytest
@@ -263,3 +265,26 @@ async def test_a_read_only_reader_lets_no_attribute_be_set() -> None:
             id=1, session="s1", seq=1, name="supress_t1_ifs_request", value=Octets(b"1")
         )
         assert (await bench.ask(wanted, m.Error)).code is ErrorCode.GUARDED
+
+
+def calls_of(function: Callable[[], object]) -> int:
+    seen: list[str] = []
+    sys.setprofile(lambda _frame, event, _arg: seen.append(event))
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return seen.count("call")
+
+
+@pytest.mark.parametrize("octets", [READ, Octets.fromhex("00a4000c023f00")])
+async def test_a_command_that_needs_no_look_costs_a_look_up(octets: Octets) -> None:
+    """Counted in calls, not in time: four more for each block that a UICC is given."""
+    calls: dict[str, int] = {}
+    for profile in ("full", "last-try"):
+        async with benched(guard_profile=(profile,)) as bench:
+            await bench.ask(attach(), m.AttachAck)
+            (held,) = bench.agent._turns.sessions.values()
+            assert isinstance(held, Attachment)
+            calls[profile] = calls_of(partial(held.line.transmit, octets, raw_tpdu=False))
+    assert calls["last-try"] == calls["full"] + 4

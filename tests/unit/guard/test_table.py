@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.guard: a table of commands, in every way that they can be meant, beside the document."""
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -73,14 +74,17 @@ def refused(guard: Guard, sent: list[bytes], left: int) -> bool:
 
 
 @pytest.mark.parametrize("left", [3, 1])
-@pytest.mark.parametrize("profiles", PROFILES, ids=lambda each: "+".join(sorted(each)))
-def test_a_command_is_refused_in_every_way_or_in_none(profiles: set[str], left: int) -> None:
-    chosen = frozenset(profiles)
+@pytest.mark.parametrize("number", range(len(PROFILES)))
+def test_a_command_is_refused_in_every_way_or_in_none(number: int, left: int) -> None:
+    chosen = frozenset(PROFILES[number])
+    every = itertools.count(number)
     wrong: list[str] = []
     seen: Counter[bool] = Counter()
     for cla in CLASSES:
         for meant in commands(cla):
             for way in ways(meant):
+                if next(every) % 3:  # each profile takes other thirds of a table that is long
+                    continue
                 guard = Guard(Orders(chosen), Tries(), uicc=True)
                 expected = refuses(chosen, meant, left, parts=way.parts, wrapped=way.wrapped)
                 seen[expected] += 1
@@ -89,8 +93,8 @@ def test_a_command_is_refused_in_every_way_or_in_none(profiles: set[str], left: 
                 if refused(guard, way.octets, left) is not expected:
                     wrong.append(f"{bytes(meant[:4]).hex()} {meant.name}, {way.name}: {expected}")
     assert wrong == []
-    assert seen.total() > 10_000
-    assert (seen[True] > 200) is ("full" not in profiles)
+    assert seen.total() > 6_000
+    assert (seen[True] > 70) is ("full" not in chosen)
 
 
 def test_every_class_hides_no_pin() -> None:
