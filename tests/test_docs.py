@@ -175,7 +175,8 @@ def test_no_path_of_the_machine_on_which_it_was_written(path: Path) -> None:
 )
 def test_a_document_has_every_setting(kind: type, document: str) -> None:
     text = (ROOT / "docs" / document).read_text("utf-8")
-    missing = [s.name for s in settings_of(kind) if f"| `{s.name}` | `{s.flag}` |" not in text]
+    listed = {s.name: f"| `{s.name}` | `{s.flag}` |" in text for s in settings_of(kind)}
+    missing = [s.name for s in settings_of(kind) if listed[s.name] is s.tables]
     assert missing == []
 
 

@@ -213,7 +213,7 @@ async def test_verify_pin_that_the_card_may_have_seen(world: World) -> None:
     """The card counts a wrong try; then its host is gone, and so is the answer."""
     cards = default_cards()[:1]
     host = await world.host(cards, labels=LABELS)
-    cards[0].faults = Faults(delay_s=5.0, when=When.AFTER, only="0020")
+    cards[0].faults = Faults(delay_s=5.0, when=When.AFTER, only="0020000108")
     async with example(world, "verify_pin.py", "blue") as run:
         await run.until("PIN: ")
         run.type("4321")

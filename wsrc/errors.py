@@ -9,7 +9,8 @@ Every exception that WSRC raises on purpose, and its code on the wire.
     ├── RefusedError                  the server or the card client said no
     │   ├── NoSuchCardError
     │   ├── AmbiguousCardError        (candidates)
-    │   └── CardBusyError             (holder, since, until)
+    │   ├── CardBusyError             (holder, since, until)
+    │   └── GuardedError              (sw)
     ├── CardError                     the card or the reader
     │   ├── CardNotPresentError
     │   ├── CardUnresponsiveError
@@ -105,6 +106,10 @@ class ErrorCode(OpenWord):
             "`reset_req` goes on"
         ),
     )
+    GUARDED = (
+        "guarded",
+        "A rule of the card host, named by `message`, kept it from the card, which has not run it",
+    )
     NOT_TRANSACTED = "not_transacted", "The session has no transaction that could end"
     CARD_CLIENT_GONE = (
         "card_client_gone",
@@ -143,6 +148,7 @@ _PCSC: dict[ErrorCode, str] = {
     ErrorCode.READER_IN_USE: "SCARD_E_SHARING_VIOLATION",
     ErrorCode.PROTOCOL_MISMATCH: "SCARD_E_PROTO_MISMATCH",
     ErrorCode.CARD_WAS_RESET: "SCARD_W_RESET_CARD",
+    ErrorCode.GUARDED: "SCARD_W_SECURITY_VIOLATION",
     ErrorCode.NOT_TRANSACTED: "SCARD_E_NOT_TRANSACTED",
     ErrorCode.CARD_CLIENT_GONE: "SCARD_E_READER_UNAVAILABLE",
     ErrorCode.COMMAND_TIMEOUT: "SCARD_E_COMM_DATA_LOST",
@@ -227,6 +233,18 @@ class CardBusyError(RefusedError):
         self.holder = holder
         self.since = since
         self.until = until
+
+
+class GuardedError(RefusedError):
+    """
+    The card host keeps a command from its card, which has not run it.
+
+    `sw` is the status word with which it is answered instead, four digits; None for an error.
+    """
+
+    def __init__(self, sentence: str, sw: str | None = None) -> None:
+        super().__init__(ErrorCode.GUARDED, sentence)
+        self.sw = sw
 
 
 class CardError(WsrcError):

@@ -24,6 +24,7 @@ from wsrc.card.slot import (
 )
 from wsrc.command_line.invocation import Exit
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.guard.tables import Allowed
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import BY_TAG
 from wsrc.protocol.conversation import ANSWERS, CLOSINGS, CloseCode, Parting, Speaker, said_by
@@ -209,7 +210,7 @@ def settings(kind: type[Settings]) -> str:
     rows = [
         (
             f"`{s.name}`",
-            f"`{s.flag}`",
+            "" if s.tables else f"`{s.flag}`",
             s.expected,
             f"`{s.default_text}`" if " " not in s.default_text else s.default_text,
             s.description,
@@ -217,6 +218,11 @@ def settings(kind: type[Settings]) -> str:
         for s in settings_of(kind)
     ]
     return table(("Setting", "Option", "Value", "Default", "Meaning"), rows)
+
+
+def guard_allowed() -> str:
+    """Return what a guard can be told to let pass."""
+    return table(("Word", "Meaning"), ((f"`{each}`", each.meaning) for each in Allowed))
 
 
 def files() -> str:
@@ -263,6 +269,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "server settings": lambda: settings(ServerSettings),
     "card client settings": lambda: settings(CardClientSettings),
     "user settings": lambda: settings(UserSettings),
+    "guard allowed": guard_allowed,
     "lease": lambda: states(
         transitions(LEASE_TRANSITIONS, LeasePhase.ATTACHING, LeasePhase.KEPT), LeasePhase
     ),

@@ -48,10 +48,13 @@ def test_status_attributes_and_control_of_a_card(
     assert name[2] == slot.reader
     everything = json.loads(programs.wsrc("attribute", "--iccid", UICC, "--json").stdout)
     assert everything["attributes"]["atr_string"] == card.atr.hex()
-    for refused in (("control", "1"), ("attribute", "maxinput", "--set", "00")):
+    for refused, code in (
+        (("control", "1"), "guarded"),
+        (("attribute", "maxinput", "--set", "00"), "not_supported"),
+    ):
         failed = programs.wsrc(*refused, "--iccid", UICC, "--json")
         assert failed.returncode == 3, failed.stderr
-        assert json.loads(failed.stdout)["error"]["code"] == "not_supported"
+        assert json.loads(failed.stdout)["error"]["code"] == code
 
 
 def test_a_reader_is_asked_directly(programs: Programs, slot: Slot) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from wsrc.card.slot import Share
 from wsrc.card_client.replies import Replies
@@ -63,6 +63,7 @@ class GatedConnection:
         self._connection = connection
         self._gate = gate
         self.event_count = connection.event_count
+        self.harmless_controls = connection.harmless_controls
         self.status: Callable[[], Status] = connection.status
         self.control: Callable[[int, bytes], bytes] = connection.control
         self.get_attribute: Callable[[str], bytes] = connection.get_attribute
@@ -199,7 +200,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def benched(**chosen: float) -> AsyncIterator[Bench]:
+async def benched(**chosen: Any) -> AsyncIterator[Bench]:
     """Serve a reader with an identified card."""
     async with running(Bench(CardClientSettings(name="bench", command_s=10.0, **chosen))) as bench:
         yield bench

@@ -46,7 +46,7 @@ async def test_a_card_removed_before_a_command_ends_the_session_with_the_reason(
 async def test_a_card_removed_during_a_command_leaves_a_named_outcome(
     world: World, when: When
 ) -> None:
-    await world.host([uicc(UICC, Faults(dies_at=1, when=when, only="0020"))])
+    await world.host([uicc(UICC, Faults(dies_at=1, when=when, only="0020000108"))])
     client = await world.user()
     card = await client.select(iccid=UICC)
     with pytest.raises(CardNotPresentError) as failed:

@@ -18,6 +18,8 @@ from wsrc.errors import (
     AmbiguousCardError,
     CardBusyError,
     CardError,
+    ErrorCode,
+    GuardedError,
     NoSuchCardError,
     OutcomeUnknownError,
     RefusedError,
@@ -174,8 +176,13 @@ async def test_fault_11_the_tries_left_of_a_pin_are_not_hidden(world: World) -> 
     await world.host()
     user = await world.user()
     async with user.select(iccid=UICC) as card:
-        assert [(await card.transmit(WRONG_PIN)).sw for _ in range(2)] == [0x63C2, 0x63C1]
+        assert (await card.transmit(WRONG_PIN)).sw == 0x63C2
         assert (await card.transmit(PIN)).sw == 0x9000
+        assert [(await card.transmit(WRONG_PIN)).sw for _ in range(2)] == [0x63C2, 0x63C1]
+        with pytest.raises(GuardedError, match="1 try is left of PIN 01") as refused:
+            await card.transmit(PIN)
+        assert refused.value.code is ErrorCode.GUARDED
+        assert (await card.transmit(ASK_PIN)).sw == 0x63C1
 
 
 @pytest.mark.parametrize("protocol", ["T0", "T1"])

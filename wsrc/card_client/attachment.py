@@ -18,7 +18,14 @@ from wsrc.card_client import blocking, verbs
 from wsrc.card_client.blocking import Line
 from wsrc.card_client.reading_ahead import ReadingAhead, may_reach_card
 from wsrc.card_client.worker import Steps
-from wsrc.errors import BadApduError, CardError, ErrorCode, Outcome, RefusedError
+from wsrc.errors import (
+    BadApduError,
+    CardError,
+    ErrorCode,
+    GuardedError,
+    Outcome,
+    RefusedError,
+)
 from wsrc.octets import Octets
 from wsrc.process.logs import TRAFFIC
 from wsrc.protocol import messages as m
@@ -200,10 +207,18 @@ class Attachment(Held):
 
         Raises:
             BadApduError: If it is no command APDU; nothing was sent.
+            GuardedError: If the card is kept from it, and that is no status word.
             CardError: If it failed.
         """
         self._ahead.begin(asked.used_ahead)
-        response, sw = await self._transmit(asked.command)
+        try:
+            response, sw = await self._transmit(asked.command)
+        except GuardedError as refusal:
+            if refusal.sw is None:
+                raise
+            return m.RApdu(
+                id=asked.id, session=self.session, response=Octets(), sw=refusal.sw
+            ), None
         ahead, failure = None, None
         following = self.line.look_ahead(asked.command, sw) if self._look_ahead else None
         if following is not None:
@@ -239,7 +254,9 @@ class Attachment(Held):
 
     async def batch(self, asked: m.Batch) -> tuple[m.BatchResp, CardError | None]:
         """
-        Run commands until one fails or is not answered as expected, or the batch is cancelled.
+        Run commands until one fails, is not answered as expected, or is kept from the card.
+
+        It ends as well where the batch is cancelled.
 
         Raises:
             BadApduError: If any step cannot work; nothing was sent.
@@ -276,7 +293,11 @@ class Attachment(Held):
             if batch.error is not None:
                 return
             steps.next()
-            response, sw = self._exchange(step.command)
+            try:
+                response, sw = self._exchange(step.command)
+            except GuardedError as refusal:
+                batch.refused(at, refusal)
+                return
             batch.results.append(m.StepResult(response=response, sw=sw))
             if not sw_matches(step.expect, sw):
                 batch.stopped = at
@@ -329,6 +350,8 @@ class Attachment(Held):
         """
         try:
             data, sw = await self._transmit(get_response)
+        except GuardedError:
+            return None, None
         except CardError as exc:
             return None, exc
         refused = not data and sw[0] == "6" and sw[1] not in "123"
@@ -384,6 +407,14 @@ class _Batch:
         self.results: list[m.StepResult] = []
         self.stopped: int | None = None
         self.error: m.Error | None = None
+
+    def refused(self, at: int, refusal: GuardedError) -> None:
+        """End at a command that the card is not given."""
+        if refusal.sw is None:
+            self.error = m.error(refusal.code, str(refusal), outcome=Outcome.NOT_EXECUTED)
+        else:
+            self.results.append(m.StepResult(response=Octets(), sw=refusal.sw))
+            self.stopped = at
 
 
 def _check_apdu(command: bytes, *, raw_tpdu: bool) -> None:

@@ -48,11 +48,15 @@ class Line:
 
     Args:
         connection: The card, which was just reset.
+        bare: The card for what its host asks, which no guard looks at.
         read_ahead: Whether anything is to be read ahead.
     """
 
-    def __init__(self, connection: Connection, *, read_ahead: bool = False) -> None:
+    def __init__(
+        self, connection: Connection, bare: Connection | None = None, *, read_ahead: bool = False
+    ) -> None:
         self.connection = connection
+        self.bare = bare or connection
         self._read_ahead = read_ahead
         self._begin()
 
@@ -183,6 +187,7 @@ def reset(line: Line, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -
 
 
 def _ask(line: Line, questions: Generator[Command, Response, R]) -> R:
+    line = Line(line.bare)
     command = next(questions)
     try:
         while True:

@@ -8,6 +8,7 @@ from wsrc.card.ahead import MAX_OCTETS, MAX_READS, Reads, clearing, leaves_waiti
 from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST
 from wsrc.card_client.blocking import Line
 from wsrc.card_client.worker import Steps
+from wsrc.errors import GuardedError
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 
@@ -65,11 +66,14 @@ class ReadingAhead:
         Run reads until it is enough.
 
         One that leaves something for GET RESPONSE is not told, and undone by another: a card that
-        does so is read ahead no more until it is reset.
+        does so is read ahead no more until it is reset. One that the guard refuses is the last.
         """
         octets, command = 0, next(reads, None)
         while command is not None and octets < MAX_OCTETS and len(read) < MAX_READS and may_go_on():
-            response, sw = self._exchange(Octets(command))
+            try:
+                response, sw = self._exchange(Octets(command))
+            except GuardedError:  # nobody has asked for it
+                return
             answer = response + bytes.fromhex(sw)
             if leaves_waiting(answer):
                 self._line.next_reads.stop()

@@ -12,11 +12,12 @@ import msgspec
 from wsrc.card.slot import Disposition, Share
 from wsrc.card_client import blocking
 from wsrc.card_client.attachment import Attachment, Held, Room
+from wsrc.card_client.guarding import Guards
 from wsrc.card_client.identification import Identification
 from wsrc.card_client.inbox import Inbox
 from wsrc.card_client.replies import NO_SESSION, Replies
 from wsrc.card_client.sight import Sight
-from wsrc.card_client.taking import check_reset, resets, take
+from wsrc.card_client.taking import Way, check_reset, resets, take
 from wsrc.card_client.turns import Turns
 from wsrc.card_client.worker import ReaderThread, Steps
 from wsrc.errors import (
@@ -71,6 +72,7 @@ class Sessions:
         self.beginning: str | None = None
         self._loop = asyncio.get_running_loop()
         self._settings = settings
+        self._guards = Guards(settings)
         self._thread = thread
         self._card = card
         self._sight = sight
@@ -128,8 +130,8 @@ class Sessions:
             self._check_state(asked)
         sharing = next(iter(self.turns.sessions.values()), None)
         try:
-            room = self._room()
-            held = await take(asked, sharing, self._thread, self._run, room)
+            way = Way(self._thread, self._guards, self._card.info)
+            held = await take(asked, sharing, way, self._run, self._room())
         except ReaderInUseError as exc:
             raise ReaderInUseError(self._used_elsewhere(), exc.outcome) from exc
         try:

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a session gets a card, and what it may ask for after another session reset it."""
 
+from typing import NamedTuple
+
 from wsrc.card.slot import Initialization, Share
 from wsrc.card_client.attachment import Attachment, Call, Held, Room
 from wsrc.card_client.blocking import Line
+from wsrc.card_client.guarding import Guards
 from wsrc.card_client.worker import ReaderThread
 from wsrc.errors import ErrorCode, RefusedError
 from wsrc.protocol import messages as m
@@ -15,16 +18,22 @@ ATTACH_S = 25.0
 _DESPITE_RESET = (m.ResetReq, m.Reconnect, m.Control, m.GetAttribute, m.SetAttribute)
 
 
-async def take(
-    asked: m.Attach, sharing: Held | None, thread: ReaderThread, call: Call, room: Room
-) -> Held:
+class Way(NamedTuple):
+    """How a reader is reached: its thread, and the guard for what `info` says of it."""
+
+    thread: ReaderThread
+    guards: Guards
+    info: m.ReaderInfo
+
+
+async def take(asked: m.Attach, sharing: Held | None, way: Way, call: Call, room: Room) -> Held:
     """
     Take a card, cold reset, or join those who share it; or take the reader alone.
 
     Args:
         asked: What is wanted.
         sharing: A session that has the card already and shares it.
-        thread: The thread of the reader.
+        way: How the reader is reached.
         call: How the session reaches it.
         room: What a batch may take.
 
@@ -33,18 +42,20 @@ async def take(
         CardError: If the card or the reader cannot be had.
     """
     if asked.share is Share.DIRECT:
-        direct = await thread.with_reader(lambda reader: reader.connect_direct(), ATTACH_S, _close)
-        return Held(asked, direct, call)
+        direct = await way.thread.with_reader(
+            lambda reader: reader.connect_direct(), ATTACH_S, _close
+        )
+        return Held(asked, way.guards.reader(direct, way.info), call)
     if isinstance(sharing, Attachment):
         line, connection = sharing.line, sharing.connection
         if asked.protocols and connection.protocol not in asked.protocols:
             why = f"The card runs in {connection.protocol} for those who share it."
             raise RefusedError(ErrorCode.PROTOCOL_MISMATCH, why)
     else:
-        connection = await thread.with_reader(
+        bare = await way.thread.with_reader(
             lambda reader: reader.connect(asked.protocols), ATTACH_S, _close
         )
-        line = Line(connection, read_ahead=asked.read_ahead)
+        line = Line(way.guards.card(bare, way.info), bare, read_ahead=asked.read_ahead)
     return Attachment(asked, line, call, room)
 
 

@@ -65,6 +65,7 @@ A line of a script:
     metavar="SW…",
     help="Status words that are expected, such as '9000,61xx'; stop at the first other one.",
 )
+@click.option("--keep-going", is_flag=True, help="Go on after a wrong PIN or key, 63Cx or 9804.")
 @click.argument("commands", nargs=-1, required=True, metavar="HEX…")
 def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     call: Invocation,
@@ -73,6 +74,7 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     hold: Hold,
     *,
     expect: str | None,
+    keep_going: bool,
     commands: Sequence[str],
 ) -> Exit:
     """
@@ -81,6 +83,7 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     Each argument is one command in hexadecimal; `-` reads them from standard input, one a line,
     which keeps a PIN out of the list of processes. Others who share the card wait until all are
     done. Where no terminal shows each response as it comes, commands travel in one round trip.
+    After a wrong PIN or key the rest is not sent, unless --expect names its status word.
     """
     patterns = _expected(expect)
     octets = list(_commands(commands))
@@ -88,17 +91,19 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     results: list[dict[str, Any]] = []
     call.output.partial["results"] = results
     with call.card(which, wait_s, hold, together=True) as card, call.output.at_risk():
-        for response in responses(card, octets, patterns, together=not call.output.is_watched):
+        together = not call.output.is_watched
+        for response in responses(card, octets, patterns, together=together, keep_going=keep_going):
             results.append(response_document(response))
             if not call.output.as_json:
                 call.output.line(response_line(response))
         described = card_document(card.info)
+    told: dict[str, Any] = {"card": described, "results": results}
+    why, said = _end(response, patterns, len(octets) - len(results))
     if call.output.as_json:
-        call.output.document({"card": described, "results": results})
-    if not sw_matches(patterns, f"{response.sw:04X}"):
-        call.output.complain(f"wsrc: command {len(results)}: {_unexpected(response, patterns)}")
-        return Exit.UNEXPECTED_SW
-    return Exit.DONE
+        call.output.document({**told, "stopped": why} if why else told)
+    if said:
+        call.output.complain(f"wsrc: command {len(results)}: {said}")
+    return Exit.UNEXPECTED_SW if said else Exit.DONE
 
 
 @user_command(
@@ -134,7 +139,11 @@ def reset(call: Invocation, which: Filters, wait_s: float, hold: Hold, *, cold: 
 @card_options
 @wait_option
 @hold_options(Share.EXCLUSIVE, Share.SHARED)
-@click.option("--keep-going", is_flag=True, help="Go on after an unexpected status word.")
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Go on after an unexpected status word, and after a wrong PIN or key, 63Cx or 9804.",
+)
 @click.argument("file", type=click.File("rb"), metavar="FILE")
 def script(  # noqa: PLR0913 - the options of a command, each by its name
     call: Invocation, which: Filters, wait_s: float, hold: Hold, *, keep_going: bool, file: Any
@@ -143,7 +152,8 @@ def script(  # noqa: PLR0913 - the options of a command, each by its name
     Run a file of command APDUs and check their status words.
 
     `-` reads the script from standard input. Commands that follow one another travel in one
-    round trip. Others who share the card wait until the script is over.
+    round trip. Others who share the card wait until the script is over. After a wrong PIN or key
+    the rest is not sent, unless its line expects that status word and not only any.
     """
     items = parse(decode(file.read(), "replace"), file.name)
     events: list[Event] = []
@@ -255,6 +265,13 @@ def _sum_up(
     status = Exit.UNEXPECTED_SW if wrong else Exit.DONE
     failed = next((e for e in events if isinstance(e, Unanswered)), None)
     told: dict[str, Any] = {"card": card, **output.partial}
+    last = events[-1] if events else None
+    left = len(items) - len(events)
+    if isinstance(last, Answered) and left:
+        told["stopped"] = _WRONG if last.as_expected else _UNEXPECTED
+        if last.as_expected:
+            status = Exit.UNEXPECTED_SW
+            output.complain(f"wsrc: {name}:{last.line}: {_wrong(last.response, left, 'line')}")
     if failed is not None:
         output.complain(f"wsrc: {name}:{failed.line}: {failed.error}")
         output.doubt(failed.error)
@@ -276,6 +293,23 @@ def _event_document(event: Event) -> dict[str, Any]:
             return {"line": line, "atr": atr.hex()}
         case Unanswered(line=line, error=error):
             return {"line": line, "error": error_document(error)}
+
+
+_UNEXPECTED, _WRONG = "unexpected_status_word", "wrong_secret"
+"""Why commands that follow were not sent, for programs."""
+
+
+def _end(response: Response, patterns: Sequence[str], left: int) -> tuple[str, str]:
+    """Return why commands ended with a response, for programs and people; empty if all is well."""
+    if not sw_matches(patterns, f"{response.sw:04X}"):
+        return _UNEXPECTED, _unexpected(response, patterns)
+    return (_WRONG, _wrong(response, left, "command")) if left else ("", "")
+
+
+def _wrong(response: Response, left: int, what: str) -> str:
+    meaning = describe_sw(response.sw)
+    unsent = f"{left} {what}{'s were' if left > 1 else ' was'} not sent"
+    return f"got {response.sw:04X} ({meaning}); {unsent}, --keep-going sends all"
 
 
 def _unexpected(response: Response, patterns: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from wsrc.card.apdu import Response, sw_matches
 from wsrc.command_line.output import in_doubt
 from wsrc.command_line.script import ScriptCommand, ScriptReset, batches
+from wsrc.command_line.wrong_secrets import going_on
 from wsrc.errors import ErrorCode, OutcomeUnknownError, WsrcError
 from wsrc.octets import Octets
 from wsrc.protocol.messages import Step
@@ -36,7 +37,12 @@ class ApduCard(Protocol):
 
 
 def responses(
-    card: ApduCard, commands: Sequence[bytes], expect: tuple[str, ...], *, together: bool
+    card: ApduCard,
+    commands: Sequence[bytes],
+    expect: tuple[str, ...],
+    *,
+    together: bool,
+    keep_going: bool = False,
 ) -> Iterator[Response]:
     """
     Run commands and yield their responses, up to the first that is not as expected.
@@ -47,13 +53,14 @@ def responses(
         expect: Patterns of status words; none means any.
         together: Whether they travel together, so that each answer need not be waited for. A card
             host that cannot do that is sent one after the other.
+        keep_going: Whether a wrong PIN or key is expected that `expect` does not name.
 
     Raises:
         WsrcError: As `transmit`, of the command after those whose responses were yielded; where
             it is not known how many of a batch the card ran, the sentence says which may have run.
     """
+    numbered = _numbered(commands, expect, keep_going=keep_going)
     if together and len(commands) > 1:
-        numbered = [ScriptCommand(n, Octets(each), expect) for n, each in enumerate(commands, 1)]
         try:
             for part in batches(numbered, *card.batch_limits):
                 assert not isinstance(part, ScriptReset)
@@ -63,11 +70,20 @@ def responses(
             pass
         else:
             return
-    for command in commands:
-        response = card.transmit(command)
+    for item in numbered:
+        response = card.transmit(item.command)
         yield response
-        if not sw_matches(expect, f"{response.sw:04X}"):
+        if not sw_matches(item.expect, f"{response.sw:04X}"):
             return
+
+
+def _numbered(
+    commands: Sequence[bytes], expect: tuple[str, ...], *, keep_going: bool
+) -> list[ScriptCommand]:
+    return [
+        ScriptCommand(number, Octets(each), expect if keep_going else going_on(each, expect))
+        for number, each in enumerate(commands, 1)
+    ]
 
 
 class _NoBatchError(Exception):

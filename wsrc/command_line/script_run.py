@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from wsrc.card.apdu import Response, sw_matches
 from wsrc.card.slot import ResetKind
 from wsrc.command_line.script import Item, ScriptCommand, ScriptReset, batches
+from wsrc.command_line.wrong_secrets import going_on
 from wsrc.errors import WsrcError
 from wsrc.protocol.messages import Step
 
@@ -25,6 +26,10 @@ class Answered(NamedTuple):
     def as_expected(self) -> bool:
         """Whether the status word is one of those that the script expects."""
         return sw_matches(self.expect, f"{self.response.sw:04X}")
+
+    def goes_on(self, command: bytes) -> bool:
+        """Return whether the next line is run after this answer to a command."""
+        return sw_matches(going_on(command, self.expect), f"{self.response.sw:04X}")
 
 
 class WasReset(NamedTuple):
@@ -65,8 +70,8 @@ def run(card: ScriptCard, items: Sequence[Item], *, keep_going: bool = False) ->
     """
     Run a script and yield what becomes of its lines.
 
-    It ends after the first status word that is not as expected, unless `keep_going`, and after
-    the first command that is not answered.
+    It ends after the first status word that is not as expected and after a wrong PIN or key that
+    is not expected by name, unless `keep_going`, and after the first command that is not answered.
 
     Raises:
         WsrcError: If nothing is known of a batch; it names the lines of it.
@@ -84,7 +89,7 @@ def run(card: ScriptCard, items: Sequence[Item], *, keep_going: bool = False) ->
         for command, response in zip(part, result.results, strict=False):
             answered = Answered(command.line, response, command.expect)
             yield answered
-            if not answered.as_expected and not keep_going:
+            if not keep_going and not answered.goes_on(command.command):
                 return
         if result.error is not None:
             at = min(len(result.results), len(part) - 1)
@@ -98,4 +103,5 @@ def _lines(part: Sequence[ScriptCommand]) -> str:
 
 
 def _step(command: ScriptCommand, keep_going: bool) -> Step:
-    return Step(command=command.command, expect=() if keep_going else command.expect)
+    expect = () if keep_going else going_on(command.command, command.expect)
+    return Step(command=command.command, expect=expect)

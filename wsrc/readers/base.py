@@ -7,7 +7,7 @@ time, its own. Every failure is a `CardError` of `wsrc.errors`; what a reader or
 a `RefusedError`, and nothing was done then.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Protocol
 
 import msgspec
@@ -56,6 +56,11 @@ class Status(msgspec.Struct, frozen=True):
 
 class Direct(Protocol):
     """A reader, with or without a card, that no other program of this host can use meanwhile."""
+
+    @property
+    def harmless_controls(self) -> Container[int]:
+        """Control numbers with which the reader provably gives its card no command."""
+        ...
 
     def status(self) -> Status:
         """

@@ -29,6 +29,11 @@ class PcscDirect:
         self._scard = scard
         self._let_go = let_go
 
+    @property
+    def harmless_controls(self) -> frozenset[int]:
+        """None: a driver does with a number what it likes."""
+        return frozenset()
+
     def status(self) -> Status:
         """See `base.Direct.status`."""
         code, state, protocol, atr = self._scard.status(self._handle())

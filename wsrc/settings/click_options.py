@@ -26,7 +26,7 @@ def click_options(kind: type[Settings]) -> Callable[[Callable[..., R]], Callable
     Raises:
         ConfigError: When the command is called with settings that cannot work.
     """
-    described = settings_of(kind)
+    described = [setting for setting in settings_of(kind) if not setting.tables]
 
     def decorate(command: Callable[..., R]) -> Callable[..., R]:
         @functools.wraps(command)

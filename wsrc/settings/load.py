@@ -70,7 +70,7 @@ def load(
         placed = _beside(value, path.parent, home) if setting.paths else value
         values[name] = _convert(setting, placed, str(path), strict=True)
     for setting in known.values():
-        if text := environ.get(setting.environment):
+        if not setting.tables and (text := environ.get(setting.environment)):
             variable = f"environment variable {setting.environment}"
             values[setting.name] = _convert(setting, _split(setting, text), variable)
     for name, value in (flags or {}).items():
@@ -120,6 +120,8 @@ def _convert(setting: Setting, value: object, source: str, *, strict: bool = Fal
             dec_hook=_decode_path,
         )
     except (msgspec.ValidationError, ValueError) as exc:
+        if setting.tables:
+            raise ConfigError(setting.name, f"{exc} ({source})") from exc
         raise ConfigError(
             setting.name, f"must be {setting.expected}, not {shown!r} ({source})"
         ) from exc

@@ -24,6 +24,7 @@ import msgspec
 from msgspec import Meta
 
 from wsrc.errors import BadHexError, ConfigError
+from wsrc.guard import tables
 from wsrc.octets import from_person
 from wsrc.settings.address import Address
 from wsrc.settings.types import (
@@ -184,6 +185,38 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
             extra={"default": "those of known eUICCs"},
         ),
     ] = ()
+    guard_profile: Annotated[
+        tables.Profiles,
+        Meta(
+            description="What is kept from cards, whatever a server says: 'full' (nothing is), "
+            "'last-try', 'no-key-management', 'no-pin', 'read-only'."
+        ),
+    ] = ("last-try",)
+    guard_allow: Annotated[
+        tables.Allowing,
+        Meta(
+            description="What passes all the same: 'pin-last-try', 'vendor-codes' of readers "
+            "that may hide a command of the card."
+        ),
+    ] = ()
+    guard_keep_tries: Annotated[
+        int,
+        Meta(ge=1, le=15, description="Tries of each PIN and key that no user may spend."),
+    ] = 1
+    guard_answer: Annotated[
+        Text,
+        Meta(
+            description="What a command that is kept from a card is answered with: 'error', or a "
+            "status word such as 6985."
+        ),
+    ] = tables.ERROR
+    guard: Annotated[
+        tuple[tables.Table, ...],
+        Meta(
+            description="Tables [[guard]] of the file: other profiles for some cards, and tables.",
+            extra={"tables": True},
+        ),
+    ] = ()
     command_s: Annotated[
         Seconds, Meta(description="Seconds a card has to answer before its reader is given up.")
     ] = 120.0
@@ -227,6 +260,7 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         _take_url(self)
         _check_aids(self.isd_r_aids)
+        _check_guard(self)
         if self.reconnect_min_s > self.reconnect_max_s:
             raise ConfigError(
                 "reconnect_min_s",
@@ -326,6 +360,18 @@ def _take_url(s: CardClientSettings | UserSettings) -> None:
             f"{str(url)!r} is not of the form wss://HOST:PORT or ws://HOST:PORT{hint}",
         )
     msgspec.structs.force_setattr(s, "server_url", url)
+
+
+def _check_guard(s: CardClientSettings) -> None:
+    setting = "guard_answer"
+    try:
+        tables.check_answer(s.guard_answer, (tables.ERROR,))
+        setting = "guard_profile"
+        tables.check_profiles(s.guard_profile)
+        setting = "guard"
+        tables.check(s.guard)
+    except ValueError as exc:
+        raise ConfigError(setting, str(exc)) from exc
 
 
 def _check_aids(aids: tuple[str, ...]) -> None:

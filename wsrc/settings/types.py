@@ -52,7 +52,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Setting(NamedTuple):
-    """One setting, as command lines and documents show it."""
+    """
+    One setting, as command lines and documents show it.
+
+    One that is `tables` is in the file alone, as `[[name]]`.
+    """
 
     name: str
     type: Any
@@ -62,6 +66,7 @@ class Setting(NamedTuple):
     expected: str
     paths: bool
     url: bool
+    tables: bool
 
     @property
     def flag(self) -> str:
@@ -94,9 +99,10 @@ def _describe(field: msgspec.structs.FieldInfo, hint: Any) -> Setting:
         default=default,
         default_text=extra.get("default", _text(default)),
         description=next(meta.description for meta in metas if meta.description),
-        expected=_expected(kind, metas),
+        expected="tables, in the file alone" if "tables" in extra else _expected(kind, metas),
         paths=kind == Path | None or "paths" in extra,
         url="url" in extra,
+        tables="tables" in extra,
     )
 
 

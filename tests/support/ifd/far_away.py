@@ -16,8 +16,13 @@ NO_LABELS: Mapping[str, str] = {}
 def host(
     world: World, certificates: Certificates, labels: Mapping[str, str] = NO_LABELS
 ) -> AbstractAsyncContextManager[None]:
-    """Serve the readers of the bench, the process's own pcscd, for as long as the context lasts."""
-    return card_host(world, certificates, PcscSource(), labels=dict(labels))
+    """
+    Serve the readers of the bench, the process's own pcscd, for as long as the context lasts.
+
+    What a card is asked there is asked here: no guard asks more, or keeps anything from it.
+    """
+    full = {"labels": dict(labels), "guard_profile": ("full",)}
+    return card_host(world, certificates, PcscSource(), **full)
 
 
 async def ready(world: World, *ids: str) -> bool:

@@ -26,6 +26,8 @@ SHARED = {
     "wsrc.command_line.program",
     "wsrc.command_line.script",
     "wsrc.errors",
+    "wsrc.guard",
+    "wsrc.guard.tables",
     "wsrc.octets",
     "wsrc.process",
     "wsrc.process.descriptors",

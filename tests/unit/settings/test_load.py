@@ -27,7 +27,12 @@ from wsrc.settings.load import (
 )
 
 KINDS = [ServerSettings, CardClientSettings, UserSettings]
-EVERY = [pytest.param(k, s, id=f"{k.__name__}-{s.name}") for k in KINDS for s in settings_of(k)]
+EVERY = [
+    pytest.param(k, s, id=f"{k.__name__}-{s.name}")
+    for k in KINDS
+    for s in settings_of(k)
+    if not s.tables
+]
 
 SERVABLE: dict[str, Any] = {"tls_cert": "c.pem", "tls_key": "k.pem"}
 """What a server must be told before anything else is of interest."""
@@ -43,6 +48,9 @@ OTHER_VALUES: dict[str, Any] = {
     "reconnect_max_s": 77.5,
     "reconnect_min_s": 0.25,
     "simulated": ["default", "card.toml"],
+    "guard_profile": ["no-pin", "no-key-management"],
+    "guard_allow": ["pin-last-try"],
+    "guard_answer": "6985",
 }
 
 

@@ -91,6 +91,7 @@ TABLE: dict[ErrorCode, Build] = {
     ErrorCode.NOTHING_SELECTED: _refused,
     ErrorCode.REQUEST_IN_FLIGHT: _refused,
     ErrorCode.PROTOCOL_MISMATCH: _refused,
+    ErrorCode.GUARDED: lambda error, _: e.GuardedError(error.message),
     ErrorCode.NOT_TRANSACTED: _refused,
     ErrorCode.CARD_WAS_RESET: _card(e.CardWasResetError),
     ErrorCode.NO_SUCH_CARD: lambda error, _: e.NoSuchCardError(error.message),
