@@ -80,6 +80,7 @@ class RemoteCards:
         self._away = False
         self._awaited: set[int] | None = None
         """Cards that were there at the beginning and are not known yet, by reader."""
+        self._met = asyncio.Event()
         self._begun = asyncio.Event()
         self._raises = False
         self._timer: asyncio.TimerHandle | None = None
@@ -98,6 +99,18 @@ class RemoteCards:
     def places(self) -> Sequence[Place]:
         """All readers, with what is known of their cards."""
         return self._shelf.places
+
+    async def met(self) -> None:
+        """
+        Wait until the server takes us, before it is known which cards it has; follow by `begun`.
+
+        Raises:
+            WsrcError: If it cannot be reached, or is known by now to refuse us.
+        """
+        self._raises = True
+        await self._met.wait()
+        if self._trouble is not None:
+            raise self._trouble
 
     async def begun(self) -> None:
         """
@@ -124,6 +137,7 @@ class RemoteCards:
             try:
                 async with self._make_client() as client:
                     self._client = client
+                    self._met.set()
                     await self._follow(client, backoff)
             except (ConnectionLostError, RemoteProtocolError, RefusedError) as exc:
                 self._lost(exc)
@@ -214,6 +228,7 @@ class RemoteCards:
         if not self._away and not self._raises:
             self._say(f"{exc} The cards are out of reach until the server is there again.")
         self._trouble, self._away = exc, True
+        self._met.set()
         self._begun.set()
 
     async def _follow(self, client: Client, backoff: Backoff) -> None:
