@@ -35,7 +35,7 @@ CALLS = {
 }
 """System calls for a command, by what they are for; `wait` is one a turn of the loop."""
 
-ROUND_TRIPS = {"J1": 6, "J3": 6}
+ROUND_TRIPS = {"J1": 5, "J3": 5}
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from wsrc.card.apdu import Response, sw_matches
 from wsrc.command_line.output import in_doubt
-from wsrc.command_line.script import ScriptCommand, ScriptReset, batches
+from wsrc.command_line.script import ScriptCommand, ScriptReset
+from wsrc.command_line.script_run import parts
 from wsrc.errors import ErrorCode, OutcomeUnknownError, WsrcError
 from wsrc.octets import Octets
 from wsrc.protocol.messages import Step
@@ -53,9 +54,8 @@ def responses(
             it is not known how many of a batch the card ran, the sentence says which may have run.
     """
     if together and len(commands) > 1:
-        numbered = [ScriptCommand(n, Octets(each), expect) for n, each in enumerate(commands, 1)]
         try:
-            for part in batches(numbered, *card.batch_limits):
+            for part in parts(_numbered(commands, expect), *card.batch_limits):
                 assert not isinstance(part, ScriptReset)
                 if not (yield from _batch(card, part)):
                     return
@@ -68,6 +68,25 @@ def responses(
         yield response
         if not sw_matches(expect, f"{response.sw:04X}"):
             return
+
+
+def first_of(
+    commands: Sequence[bytes], expect: tuple[str, ...], *, together: bool
+) -> bytes | list[Step | bytes]:
+    """Return what `responses` asks of the card first, by `transmit`, or by `batch` if a list."""
+    if not together or len(commands) == 1:
+        return commands[0]
+    part = next(parts(_numbered(commands, expect)))
+    assert not isinstance(part, ScriptReset)
+    return _steps(part)
+
+
+def _numbered(commands: Sequence[bytes], expect: tuple[str, ...]) -> list[ScriptCommand]:
+    return [ScriptCommand(n, Octets(each), expect) for n, each in enumerate(commands, 1)]
+
+
+def _steps(part: Sequence[ScriptCommand]) -> list[Step | bytes]:
+    return [Step(command=each.command, expect=each.expect) for each in part]
 
 
 class _NoBatchError(Exception):
@@ -93,7 +112,7 @@ def _batch(card: ApduCard, part: list[ScriptCommand]) -> Generator[Response, Non
 def _sent(card: ApduCard, part: list[ScriptCommand]) -> "BatchResult":
     first, last = part[0].line, part[-1].line
     try:
-        return card.batch([Step(command=each.command, expect=each.expect) for each in part])
+        return card.batch(_steps(part))
     except WsrcError as exc:
         if exc.code is ErrorCode.NOT_SUPPORTED and first == 1:
             raise _NoBatchError from exc

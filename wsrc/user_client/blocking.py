@@ -165,6 +165,7 @@ class Client:
         share: Share = Share.EXCLUSIVE,
         protocols: Sequence[CardProtocol] = (),
         on_waiting: Callable[[Waiting], None] | None = None,
+        first: BytesLike | Sequence[Step | BytesLike] | None = None,
         **which: Unpack[Filters],
     ) -> "Selecting":
         """
@@ -181,6 +182,7 @@ class Client:
                 share=share,
                 protocols=protocols,
                 on_waiting=on_waiting,
+                first=first,
                 **which,
             )
 

@@ -3,7 +3,6 @@
 
 import asyncio
 import functools
-import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
@@ -11,12 +10,10 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from wsrc.card.apdu import MAX_COMMAND_OCTETS, Response, parse_command
+from wsrc.card.apdu import Response
 from wsrc.card.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import (
-    BadApduError,
     BadHexError,
-    LocalProtocolError,
     OutcomeUnknownError,
     WsrcError,
 )
@@ -128,7 +125,7 @@ class Card:
         Raises:
             BadApduError: If it is no command APDU (ISO/IEC 7816-3 clause 12.1); nothing was sent.
         """
-        asked = m.CApdu(command=self._checked(command, "command"))
+        asked = m.CApdu(command=arguments.command(command, "command", raw_tpdu=self._raw_tpdu))
         known = functools.partial(self._fetched, asked.command)
         answer = await self._session.ask(asked, self._timeout_s, known)
         assert isinstance(answer, m.RApdu)
@@ -152,11 +149,7 @@ class Card:
             LocalProtocolError: If there are too few or too many, or they are too long together;
                 nothing was sent.
         """
-        given = arguments.several(steps, "steps")
-        most = self.batch_limits.commands
-        if not 1 <= len(given) <= most:
-            raise LocalProtocolError(f"A batch has 1 to {most} commands, not {len(given)}.")
-        batch = m.Batch(session="", steps=tuple(map(self._step, given, itertools.count(1))))
+        batch = arguments.batch(steps, self.batch_limits.commands, raw_tpdu=self._raw_tpdu)
         self._ahead.drop()
         answer = await self._session.ask(batch, 2 * self._timeout_s)
         assert isinstance(answer, m.BatchResp)
@@ -356,22 +349,6 @@ class Card:
         if now.protocol is not None:
             self.info = msgspec.structs.replace(self.info, protocol=now.protocol)
         return self.atr
-
-    def _checked(self, command: object, name: str) -> Octets:
-        octets = arguments.octets(command, name)
-        if not self._raw_tpdu:
-            parse_command(octets)
-        elif len(octets) > MAX_COMMAND_OCTETS:
-            why = f"A TPDU has at most {MAX_COMMAND_OCTETS} octets; this one has {len(octets)}."
-            raise BadApduError(why)
-        return octets
-
-    def _step(self, step: object, number: int) -> Step:
-        command, expect = (step.command, step.expect) if isinstance(step, Step) else (step, ())
-        octets = self._checked(command, f"command {number}")
-        patterns = arguments.several(expect, f"expect of command {number}")
-        of = f"what is expected of command {number}"
-        return Step(octets, tuple(arguments.text(each, of) for each in patterns))
 
 
 def _disposition(given: Disposition) -> Disposition:
