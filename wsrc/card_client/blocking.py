@@ -10,8 +10,9 @@ from wsrc.card.apdu import Command, Response, parse_command, parse_response
 from wsrc.card.atr import read_atr
 from wsrc.card.identify import Absent, identify, identify_again
 from wsrc.card.identity import Identities
+from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST
 from wsrc.card.tpdu import Channels, carrier_cla, exchange, is_certain
-from wsrc.errors import CardTransmissionError
+from wsrc.errors import CardTransmissionError, WsrcError
 from wsrc.readers.base import CardProtocol, Connection, Reader, ResetKind, Share
 
 R = TypeVar("R")
@@ -45,10 +46,12 @@ class Line:
 
     Args:
         connection: The card.
+        features: What its reader answers to the question for its features, if it was asked.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, features: bytes | None = None) -> None:
         self.connection = connection
+        self.features = features
         self._channels = Channels()
 
     def transmit(self, octets: bytes, *, raw_tpdu: bool) -> bytes:
@@ -92,6 +95,19 @@ class Line:
         """Reset the card and return the new ATR; as `Connection.reset`."""
         self._channels = Channels()
         return self.connection.reset(kind, protocols)
+
+
+def take(reader: Reader, protocols: Sequence[CardProtocol]) -> Line:
+    """
+    Power a card for a session, and ask its reader for its features; as `Reader.connect`.
+
+    Programs ask for them right after they have connected; drivers answer without the card.
+    """
+    connection = reader.connect(protocols)
+    try:
+        return Line(connection, connection.control(GET_FEATURE_REQUEST, b""))
+    except WsrcError:
+        return Line(connection)
 
 
 def find_out(

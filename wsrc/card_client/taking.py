@@ -2,6 +2,7 @@
 """How a session gets a card, and what it may ask for after another session reset it."""
 
 from wsrc.card.slot import Initialization, Share
+from wsrc.card_client import blocking
 from wsrc.card_client.attachment import Attachment, Call, Held, Room
 from wsrc.card_client.blocking import Line
 from wsrc.card_client.worker import ReaderThread
@@ -36,15 +37,14 @@ async def take(
         direct = await thread.with_reader(lambda reader: reader.connect_direct(), ATTACH_S, _close)
         return Held(asked, direct, call)
     if isinstance(sharing, Attachment):
-        line, connection = sharing.line, sharing.connection
-        if asked.protocols and connection.protocol not in asked.protocols:
-            why = f"The card runs in {connection.protocol} for those who share it."
+        line, protocol = sharing.line, sharing.connection.protocol
+        if asked.protocols and protocol not in asked.protocols:
+            why = f"The card runs in {protocol} for those who share it."
             raise RefusedError(ErrorCode.PROTOCOL_MISMATCH, why)
     else:
-        connection = await thread.with_reader(
-            lambda reader: reader.connect(asked.protocols), ATTACH_S, _close
+        line = await thread.with_reader(
+            lambda reader: blocking.take(reader, asked.protocols), ATTACH_S, _power_off
         )
-        line = Line(connection)
     return Attachment(asked, line, call, room)
 
 
@@ -65,6 +65,10 @@ def check_reset(held: Held, asked: m.Forwarded) -> None:
     if held.was_reset and not isinstance(asked, _DESPITE_RESET):
         why = "The card was reset by another, or for a transaction left open; reconnect to go on."
         raise RefusedError(ErrorCode.CARD_WAS_RESET, why)
+
+
+def _power_off(line: Line | None) -> None:
+    _close(None if line is None else line.connection)
 
 
 def _close(held: Direct | None) -> None:

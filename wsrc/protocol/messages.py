@@ -35,6 +35,7 @@ from wsrc.protocol.fields import (
     ProtocolInForce,
     Protocols,
     RawTpdu,
+    ReaderFeatures,
     ReaderId,
     Session,
     ShareMode,
@@ -224,6 +225,7 @@ class SelectCardAck(Message, frozen=True, tag="select_card_ack", kw_only=True):
     then: Annotated[
         bool, means("Whether `then` of the request was taken, and is answered after this")
     ] = False
+    features: ReaderFeatures | None = None
 
 
 class Waiting(Message, frozen=True, tag="waiting", kw_only=True):
@@ -284,6 +286,7 @@ class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):
     keep_s: Annotated[
         float, means("Seconds for which the card client keeps the session while it has no server")
     ] = 0.0
+    features: ReaderFeatures | None = None
 
 
 class Detach(Message, frozen=True, tag="detach", kw_only=True):

@@ -133,6 +133,7 @@ def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> m
         card=state.card_info(slot),
         keep_s=lease.keep_s,
         then=then is not None,
+        features=ack.features,
     )
     state.tell(lease, granted)
     state.note(f"Session {lease.session[:8]} of {lease.holder} begins: {place_of(lease)}")

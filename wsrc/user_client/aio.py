@@ -328,6 +328,7 @@ class Client(ReaderCalls):
             raw_tpdu=request.raw_tpdu,
             timeout_s=self._timeout_s,
             protocols=request.protocols,
+            features=ack.features,
         )
 
     def _to_keep(self, request: m.SelectCard) -> m.SelectCard:

@@ -269,6 +269,11 @@ class Card:
         return self._card.protocol
 
     @property
+    def features(self) -> bytes | None:
+        """What the reader answers to `control` 3400, None where its host did not tell."""
+        return self._card.features
+
+    @property
     def session(self) -> str:
         """Name of the session; a secret between us and the server."""
         return self._card.session

@@ -80,7 +80,7 @@ class Card:
     Octets are bytes, a bytearray or a memoryview; they are copied before a method waits.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what was asked for and what was granted
         self,
         session: CardSession,
         info: CardInfo,
@@ -88,8 +88,10 @@ class Card:
         raw_tpdu: bool,
         timeout_s: float,
         protocols: Sequence[CardProtocol] = (),
+        features: bytes | None = None,
     ) -> None:
         self.info = info
+        self._features = None if features is None else bytes(features)
         self.atr: bytes = bytes(from_wire(info.identities.atr))
         self._session = session
         self._raw_tpdu = raw_tpdu
@@ -106,6 +108,11 @@ class Card:
     def protocol(self) -> CardProtocol | None:
         """Transmission protocol, where the card host told it."""
         return self.info.protocol
+
+    @property
+    def features(self) -> bytes | None:
+        """What the reader answers to `control` 3400, None where its host did not tell."""
+        return self._features
 
     @property
     def batch_limits(self) -> BatchLimits:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from wsrc.bridges.pcscd.source import OUT_OF_REACH, Seen
 from wsrc.bridges.remote.shelf import Place, Shelf
 from wsrc.card.atr import read_atr
+from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST
 from wsrc.card.slot import CardProtocol, ResetKind, Share
 from wsrc.errors import (
     CardBusyError,
@@ -356,7 +357,9 @@ class RemoteSession:
         return facts is not None and "T=1" not in facts.protocols
 
     async def control(self, number: int, octets: bytes) -> bytes:
-        """Send a control code to the reader itself."""
+        """Send a control code to the reader itself; what is known of it is not asked for."""
+        if number == GET_FEATURE_REQUEST and not octets and self._card.features is not None:
+            return self._card.features
         return await self._card.control(number, octets)
 
     async def get_attribute(self, name: str) -> bytes:
