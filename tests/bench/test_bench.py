@@ -40,7 +40,7 @@ CALLS = {
     "server": {"read": 4.5, "write": 2.5, "wait": 4.5, "lock": 0.2, "pid": 2.5},
     "card_client": {"read": 1.5, "write": 1.5, "wait": 3.5, "lock": 0.3, "pid": 0.3, "memory": 0.3},
     "aio": {"read": 1.5, "write": 1.5, "wait": 4.0, "lock": 0.3, "pid": 0.3, "memory": 0.3},
-    "blocking": {"read": 2.5, "write": 2.5, "wait": 6.5, "lock": 10.0, "pid": 0.3, "memory": 0.3},
+    "blocking": {"read": 3.5, "write": 3.5, "wait": 6.5, "lock": 8.0, "pid": 0.3, "memory": 0.3},
 }
 """System calls for a command, by what they are for; `wait` is one a turn of the loop."""
 
