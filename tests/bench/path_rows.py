@@ -84,7 +84,7 @@ def _number(iccid: str) -> int:
 
 
 @contextlib.contextmanager
-def _pcscd(host: Host, names: list[str]) -> Iterator[Bench]:
+def running_pcscd(host: Host, names: list[str]) -> Iterator[Bench]:
     """Run a pcscd with a card in each of its first slots, each a process."""
     lacks = missing()
     if lacks:
@@ -102,12 +102,12 @@ def _pcscd(host: Host, names: list[str]) -> Iterator[Bench]:
 def path(book: Book) -> None:
     """Measure one session at a time: `path.NAME_us`, and `path.added.NAME_us` to direct PC/SC."""
     host = book.host
-    direct, *others = iccids(4)
+    direct, *others = iccids(5)
     with contextlib.ExitStack() as stack:
-        bench = stack.enter_context(_pcscd(host, [direct, *others]))
+        bench = stack.enter_context(running_pcscd(host, [direct, *others]))
         server = stack.enter_context(programs.running(host, programs.WSRC, tls=True))
         socket = {SOCKET_VARIABLE: str(bench.socket_path)}
-        included = [each for slot in bench.slots[1:4] for each in ("--reader-include", slot.reader)]
+        included = [each for slot in bench.slots[1:5] for each in ("--reader-include", slot.reader)]
         client = stack.enter_context(card_client(host, server, *included, env=socket))
         client.wait_for("has card", len(others))
         env = user_environment(host, server)
@@ -116,16 +116,30 @@ def path(book: Book) -> None:
             "aio": worker("aio", others[0], env),
             "blocking": worker("blocking", others[1], env),
             "pcsc_run": through_socket(others[2], env),
+            "vpcd": stack.enter_context(_through_vpcd(others[3], env)),
         }
         for each in kinds.values():
             stack.enter_context(each)
             each.answer()
         _take_turns(book, "path", kinds)
-    for name in ("aio", "blocking", "pcsc_run"):
+    for name in ("aio", "blocking", "pcsc_run", "vpcd"):
         for mine, theirs in zip(
             book.values[f"path.{name}_us"], book.values["path.direct_us"], strict=True
         ):
             book.add(f"path.added.{name}_us", mine - theirs)
+
+
+@contextlib.contextmanager
+def _through_vpcd(iccid: str, env: dict[str, str]) -> Iterator[Orders]:
+    """Start a user of another pcscd, into which `wsrc vpcd` puts the card."""
+    with contextlib.ExitStack() as stack:
+        bench = stack.enter_context(Bench(name="Other"))
+        slot = bench.slots[0]
+        command = [str(BIN / "wsrc"), "vpcd", "--iccid", iccid, "--port", str(slot.port)]
+        bridge = Program(command, env)
+        stack.callback(bridge.close)
+        bench.wait_present(slot)
+        yield worker("pcsc", slot.reader, env | {SOCKET_VARIABLE: str(bench.socket_path)})
 
 
 def _take_turns(book: Book, row: str, kinds: dict[str, Orders]) -> None:

@@ -18,8 +18,17 @@ from pathlib import Path
 import pytest
 
 from certs.make_certs import Certificates
-from tests.bench import path_rows, picture, programs, relay_machine_rows, report, targets, wan_rows
-from tests.bench.__main__ import ROWS, chosen, measure
+from tests.bench import (
+    path_rows,
+    picture,
+    profile,
+    programs,
+    relay_machine_rows,
+    report,
+    targets,
+    wan_rows,
+)
+from tests.bench.__main__ import ROWS, chosen, main, measure
 from tests.bench.book import QUICK, Book, interleaved
 from tests.bench.calls import class_of, counted, summary
 from tests.bench.driver import MissingError
@@ -31,11 +40,13 @@ CALLS = {
     "server": {"read": 4.5, "write": 2.5, "wait": 4.5, "lock": 0.2, "pid": 2.5},
     "card_client": {"read": 1.5, "write": 1.5, "wait": 3.5, "lock": 0.3, "pid": 0.3, "memory": 0.3},
     "aio": {"read": 1.5, "write": 1.5, "wait": 4.0, "lock": 0.3, "pid": 0.3, "memory": 0.3},
-    "blocking": {"read": 2.5, "write": 2.5, "wait": 6.5, "lock": 10.0, "pid": 0.3, "memory": 0.3},
+    "blocking": {"read": 3.5, "write": 3.5, "wait": 6.5, "lock": 8.0, "pid": 0.3, "memory": 0.3},
 }
 """System calls for a command, by what they are for; `wait` is one a turn of the loop."""
 
-ROUND_TRIPS = {"J1": 6, "J3": 6}
+ATTEMPTS = 3
+"""Times that a job is run: a client that a busy machine stops amid a flight makes one more."""
+ROUND_TRIPS = {"J1": 5, "J3": 5}
 
 
 @pytest.fixture
@@ -139,11 +150,14 @@ def test_bench_round_trips_of_a_job(host: Host) -> None:
         env["WSRC_SERVER_URL"] = f"wss://localhost:{port}/user"
         jobs = wan_rows.jobs(host, iccid)
         for name, most in ROUND_TRIPS.items():
-            proxy.ask("count")
-            wan_rows.done(jobs[name], env)
-            counts = proxy.ask("count")
-            assert counts["connections"] == 1
-            assert 4 <= counts["round_trips"] <= most, name
+            trips: list[int] = []
+            while len(trips) < ATTEMPTS and most not in trips:
+                proxy.ask("count")
+                wan_rows.done(jobs[name], env)
+                counts = proxy.ask("count")
+                assert counts["connections"] == 1
+                trips.append(counts["round_trips"])
+            assert min(trips) == most, (name, trips)
 
 
 def test_bench_rows_of_the_relay_alone(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,3 +255,36 @@ def test_bench_its_picture_needs_an_extra_and_nothing_else_does() -> None:
     assert any(each.startswith("matplotlib") for each in project["optional-dependencies"]["bench"])
     assert "matplotlib" not in sys.modules
     assert picture.LABELS.keys() == {each.name for each in (*programs.candidates(), NGINX)}
+
+
+def test_bench_an_export_needs_a_pysim_that_somebody_names(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYSIM", raising=False)
+    assert measure(book, ["export"])
+    assert book.notes == [
+        "export is left out: pySim is no part of this project; PYSIM=/path/to/pySim has it measured"
+    ]
+
+
+def test_bench_a_profile_needs_py_spy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(profile, "BIN", tmp_path)
+    with pytest.raises(SystemExit, match="a profile needs py-spy"):
+        main(["--profile"])
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [("Error: Permission denied", "Permission denied"), ("Sampling process", "no profile of x")],
+)
+def test_bench_a_profile_that_cannot_be_is_said(
+    said: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "py-spy"
+    program.write_text(f"#!/bin/sh\necho '{said}'\n", encoding="utf-8")
+    program.chmod(0o700)
+    monkeypatch.setattr(profile, "BIN", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingError, match=why), profile.profiled(1, "x", wanted=True):
+        pass

@@ -10,12 +10,13 @@ from wsrc.blocking import Client
 
 def main(iccid: str, *options: str) -> None:
     """Send all commands to a card, and give it back."""
+    sent = [bytes.fromhex(command) for command in commands()]
     with (
         Client(os.environ["WSRC_SERVER_URL"], ca=os.environ.get("WSRC_TLS_CA")) as client,
-        client.select(iccid=iccid, read_ahead="--read-ahead" in options) as card,
+        client.select(iccid=iccid, first=sent[0], read_ahead="--read-ahead" in options) as card,
     ):
-        for command in commands():
-            card.transmit(bytes.fromhex(command))
+        for command in sent:
+            card.transmit(command)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,12 @@ from tests.support.scripted_server import (
     card,
     fails,
     give_card,
+    reader_of,
     scripted,
     take_back,
 )
 from wsrc import aio, blocking
+from wsrc.bridges.remote.cards import RemoteCards, clients
 from wsrc.card.slot import Disposition
 from wsrc.errors import (
     ConnectionLostError,
@@ -39,7 +41,7 @@ from wsrc.net.tls import server_context
 from wsrc.protocol.conversation import SUBPROTOCOL
 from wsrc.protocol.messages import MAX_PAGES
 from wsrc.server.app import serve as serve_app
-from wsrc.settings.load import ServerSettings
+from wsrc.settings.load import ServerSettings, UserSettings
 from wsrc.user_client.core import connection
 
 READ = bytes.fromhex("00b0000000")
@@ -345,6 +347,36 @@ async def test_j4_what_was_given_back_unheard_is_given_back_first_on_the_next_co
         async with client.select(label="blue") as mine:
             assert mine.session == "s2"
     assert len(connections) == 2
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
+async def test_j4_features_of_a_reader_that_its_host_told_are_not_asked_for(*, told: bool) -> None:
+    features = {"features": "060400330006"} if told else {}
+    asked: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        request = await peer.hear("watch_readers")
+        readers = [reader_of(1, card())]
+        fields = {"instance": "run", "seq": 0, "readers": readers}
+        await peer.say("watch_readers_ack", id=request["id"], **fields)
+        request = await peer.hear("select_card")
+        ids = {"id": request["id"], "session": "s1", "identities": card()["identities"]}
+        await peer.say("select_card_ack", **ids, card=card(), **features)
+        while (request := await peer.hear())["msg_type"] == "control":
+            asked.append(request["number"])
+            ids = {"id": request["id"], "session": "s1"}
+            await peer.say("control_ack", **ids, response="060400330006")
+
+    async with scripted(script) as url, asyncio.TaskGroup() as tasks:
+        source = RemoteCards(clients(UserSettings(server_url=url)), [], lambda _: None)
+        running = tasks.create_task(source.run(lambda _: None))
+        await source.begun()
+        session = await source.open(source.places[0].seen.name)
+        assert await session.control(3400, b"") == bytes.fromhex("060400330006")
+        assert await session.control(3401, b"") == bytes.fromhex("060400330006")
+        await session.close()
+        running.cancel()
+    assert asked == ([3401] if told else [3400, 3401])
 
 
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])

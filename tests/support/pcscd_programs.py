@@ -114,10 +114,10 @@ class World:
     `fail` are those that fail. `log` has what was done with cards.
     """
 
-    def __init__(self, *seen: Seen) -> None:
+    def __init__(self, *seen: Seen, listed: bool = True) -> None:
         numbers = itertools.count(1)
         self.now = 100.0
-        self.machine = Machine(lambda: next(numbers))
+        self.machine = Machine(lambda: next(numbers), listed=listed)
         self.log: list[str] = []
         self.slow: set[str] = set()
         self.fail: dict[str, Failure] = {}

@@ -174,6 +174,7 @@ class Attachment(Held):
             atr=Octets(self.connection.atr),
             protocol=self.connection.protocol,
             keep_s=self.end.keep_s,
+            features=None if self.line.features is None else Octets(self.line.features),
         )
 
     async def carry_out(self, asked: m.Forwarded, reader_name: str) -> Done:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is done with a card in the thread of its reader: exchange, identify, reset."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -11,8 +12,9 @@ from wsrc.card.apdu import Command, Response, parse_command, parse_response
 from wsrc.card.atr import read_atr
 from wsrc.card.identify import Absent, identify, identify_again
 from wsrc.card.identity import Identities
+from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST
 from wsrc.card.tpdu import Channels, carrier_cla, exchange, is_certain
-from wsrc.errors import CardError, CardTransmissionError
+from wsrc.errors import CardError, CardTransmissionError, WsrcError
 from wsrc.readers.base import CardProtocol, Connection, Reader, ResetKind, Share
 
 R = TypeVar("R")
@@ -49,14 +51,21 @@ class Line:
     Args:
         connection: The card, which was just reset.
         bare: The card for what its host asks, which no guard looks at.
+        features: What its reader answers to the question for its features, if it was asked.
         read_ahead: Whether anything is to be read ahead.
     """
 
     def __init__(
-        self, connection: Connection, bare: Connection | None = None, *, read_ahead: bool = False
+        self,
+        connection: Connection,
+        bare: Connection | None = None,
+        features: bytes | None = None,
+        *,
+        read_ahead: bool = False,
     ) -> None:
         self.connection = connection
         self.bare = bare or connection
+        self.features = features
         self._read_ahead = read_ahead
         self._begin()
 
@@ -120,6 +129,26 @@ class Line:
         atr = self.connection.reset(kind, protocols)
         self._begin()
         return atr
+
+
+def take(
+    reader: Reader,
+    protocols: Sequence[CardProtocol],
+    behind: Callable[[Connection], Connection],
+    *,
+    read_ahead: bool,
+) -> Line:
+    """
+    Power a card for a session, and ask its reader for its features; as `Reader.connect`.
+
+    Programs ask for them right after they have connected; drivers answer without the card.
+    `behind` puts the card behind its guard.
+    """
+    bare = reader.connect(protocols)
+    features: bytes | None = None
+    with suppress(WsrcError):
+        features = bare.control(GET_FEATURE_REQUEST, b"")
+    return Line(behind(bare), bare, features, read_ahead=read_ahead)
 
 
 def find_out(

@@ -4,6 +4,7 @@
 from typing import NamedTuple
 
 from wsrc.card.slot import Initialization, Share
+from wsrc.card_client import blocking
 from wsrc.card_client.attachment import Attachment, Call, Held, Room
 from wsrc.card_client.blocking import Line
 from wsrc.card_client.guarding import Guards
@@ -47,15 +48,21 @@ async def take(asked: m.Attach, sharing: Held | None, way: Way, call: Call, room
         )
         return Held(asked, way.guards.reader(direct, way.info), call)
     if isinstance(sharing, Attachment):
-        line, connection = sharing.line, sharing.connection
-        if asked.protocols and connection.protocol not in asked.protocols:
-            why = f"The card runs in {connection.protocol} for those who share it."
+        line, protocol = sharing.line, sharing.connection.protocol
+        if asked.protocols and protocol not in asked.protocols:
+            why = f"The card runs in {protocol} for those who share it."
             raise RefusedError(ErrorCode.PROTOCOL_MISMATCH, why)
     else:
-        bare = await way.thread.with_reader(
-            lambda reader: reader.connect(asked.protocols), ATTACH_S, _close
+        line = await way.thread.with_reader(
+            lambda reader: blocking.take(
+                reader,
+                asked.protocols,
+                lambda bare: way.guards.card(bare, way.info),
+                read_ahead=asked.read_ahead,
+            ),
+            ATTACH_S,
+            _power_off,
         )
-        line = Line(way.guards.card(bare, way.info), bare, read_ahead=asked.read_ahead)
     return Attachment(asked, line, call, room)
 
 
@@ -76,6 +83,10 @@ def check_reset(held: Held, asked: m.Forwarded) -> None:
     if held.was_reset and not isinstance(asked, _DESPITE_RESET):
         why = "The card was reset by another, or for a transaction left open; reconnect to go on."
         raise RefusedError(ErrorCode.CARD_WAS_RESET, why)
+
+
+def _power_off(line: Line | None) -> None:
+    _close(None if line is None else line.connection)
 
 
 def _close(held: Direct | None) -> None:

@@ -11,7 +11,7 @@ import click
 
 from wsrc.card.apdu import Response, describe_sw, parse_command, sw_matches
 from wsrc.card.slot import ResetKind, Share
-from wsrc.command_line.apdu_run import responses
+from wsrc.command_line.apdu_run import first_of, responses
 from wsrc.command_line.holding import Hold, hold_options
 from wsrc.command_line.invocation import (
     Exit,
@@ -30,7 +30,14 @@ from wsrc.command_line.output import (
     response_line,
 )
 from wsrc.command_line.script import Item, parse, parse_expect
-from wsrc.command_line.script_run import Answered, Event, Unanswered, WasReset, run
+from wsrc.command_line.script_run import (
+    Answered,
+    Event,
+    Unanswered,
+    WasReset,
+    first_of as first_of_script,
+    run,
+)
 from wsrc.command_line.shell import Shell, history_file
 from wsrc.errors import BadApduError, BadHexError, ConfigError
 from wsrc.octets import from_person
@@ -90,8 +97,9 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     response = Response(b"", 0)
     results: list[dict[str, Any]] = []
     call.output.partial["results"] = results
-    with call.card(which, wait_s, hold, together=True) as card, call.output.at_risk():
-        together = not call.output.is_watched
+    together = not call.output.is_watched
+    first = first_of(octets, patterns, together=together, keep_going=keep_going)
+    with call.card_for(which, wait_s, hold, first) as card:
         for response in responses(card, octets, patterns, together=together, keep_going=keep_going):
             results.append(response_document(response))
             if not call.output.as_json:
@@ -160,9 +168,8 @@ def script(  # noqa: PLR0913 - the options of a command, each by its name
     results: list[dict[str, Any]] = []
     call.output.partial["results"] = results
     with (
-        call.card(which, wait_s, hold, together=True) as card,
+        call.card_for(which, wait_s, hold, first_of_script(items, keep_going=keep_going)) as card,
         _progress(call.output, len(items)) as advance,
-        call.output.at_risk(),
     ):
         for event in run(card, items, keep_going=keep_going):
             events.append(event)

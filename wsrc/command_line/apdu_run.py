@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from wsrc.card.apdu import Response, sw_matches
 from wsrc.command_line.output import in_doubt
-from wsrc.command_line.script import ScriptCommand, ScriptReset, batches
+from wsrc.command_line.script import ScriptCommand, ScriptReset
+from wsrc.command_line.script_run import parts
 from wsrc.command_line.wrong_secrets import going_on
 from wsrc.errors import ErrorCode, OutcomeUnknownError, WsrcError
 from wsrc.octets import Octets
@@ -62,7 +63,7 @@ def responses(
     numbered = _numbered(commands, expect, keep_going=keep_going)
     if together and len(commands) > 1:
         try:
-            for part in batches(numbered, *card.batch_limits):
+            for part in parts(numbered, *card.batch_limits):
                 assert not isinstance(part, ScriptReset)
                 if not (yield from _batch(card, part)):
                     return
@@ -77,6 +78,17 @@ def responses(
             return
 
 
+def first_of(
+    commands: Sequence[bytes], expect: tuple[str, ...], *, together: bool, keep_going: bool = False
+) -> bytes | list[Step | bytes]:
+    """Return what `responses` asks of the card first, by `transmit`, or by `batch` if a list."""
+    if not together or len(commands) == 1:
+        return commands[0]
+    part = next(parts(_numbered(commands, expect, keep_going=keep_going)))
+    assert not isinstance(part, ScriptReset)
+    return _steps(part)
+
+
 def _numbered(
     commands: Sequence[bytes], expect: tuple[str, ...], *, keep_going: bool
 ) -> list[ScriptCommand]:
@@ -84,6 +96,10 @@ def _numbered(
         ScriptCommand(number, Octets(each), expect if keep_going else going_on(each, expect))
         for number, each in enumerate(commands, 1)
     ]
+
+
+def _steps(part: Sequence[ScriptCommand]) -> list[Step | bytes]:
+    return [Step(command=each.command, expect=each.expect) for each in part]
 
 
 class _NoBatchError(Exception):
@@ -109,7 +125,7 @@ def _batch(card: ApduCard, part: list[ScriptCommand]) -> Generator[Response, Non
 def _sent(card: ApduCard, part: list[ScriptCommand]) -> "BatchResult":
     first, last = part[0].line, part[-1].line
     try:
-        return card.batch([Step(command=each.command, expect=each.expect) for each in part])
+        return card.batch(_steps(part))
     except WsrcError as exc:
         if exc.code is ErrorCode.NOT_SUPPORTED and first == 1:
             raise _NoBatchError from exc

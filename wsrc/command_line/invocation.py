@@ -6,14 +6,15 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from enum import IntEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from wsrc.card.slot import Share
 from wsrc.command_line.holding import Hold
 from wsrc.command_line.script import ScriptError
 from wsrc.errors import (
@@ -39,7 +40,10 @@ from wsrc.user_client.naming import Filters, describe
 
 if TYPE_CHECKING:
     from wsrc.command_line.output import Output
+    from wsrc.protocol.messages import Step
     from wsrc.user_client.blocking import Card, Client
+
+    First = bytes | Sequence[Step | bytes]
 
 MAX_NAMED, MAX_COMPARED = 10, 1_000
 """Cards that are named to someone whose selection does not decide, and labels compared with it."""
@@ -142,7 +146,12 @@ class Invocation:
             time.sleep(backoff.wait_s())
 
     def select(
-        self, client: "Client", which: Filters, wait_s: float, hold: Hold | None = None
+        self,
+        client: "Client",
+        which: Filters,
+        wait_s: float,
+        hold: Hold | None = None,
+        first: "First | None" = None,
     ) -> "Card":
         """Make a card ours, telling the place in the queue; see `aio.Client.select`."""
         require_selection(client, which)
@@ -150,6 +159,7 @@ class Invocation:
             return client.select(
                 wait_s=wait_s,
                 on_waiting=self.output.waiting,
+                first=first,
                 **(hold or Hold())._asdict(),
                 **which,
             )
@@ -157,16 +167,38 @@ class Invocation:
             raise NoSuchCardError(f"{exc}{hint(client, which)}") from exc
 
     @contextmanager
-    def card(
-        self, which: Filters, wait_s: float, hold: Hold, *, together: bool = False
-    ) -> "Generator[Card, None, None]":
-        """Hold a card for the block, by a client of its own; `together` as in `Hold.of`."""
+    def card(self, which: Filters, wait_s: float, hold: Hold) -> "Generator[Card, None, None]":
+        """Hold a card for the block, by a client of its own."""
         from wsrc.command_line.notes import heard  # noqa: PLC0415 - help needs no network
 
         with (
             heard(self.output),
             self.client() as client,
-            hold.of(self.select(client, which, wait_s, hold), together=together) as card,
+            hold.of(self.select(client, which, wait_s, hold)) as card,
+        ):
+            yield card
+
+    @contextmanager
+    def card_for(
+        self, which: Filters, wait_s: float, hold: Hold, first: "First | None"
+    ) -> "Generator[Card, None, None]":
+        """
+        Hold a card for commands that belong together, the first of which is sent along if it can.
+
+        It is not where the card may have to be waited for, or others share it: nothing of a card
+        that is not ours yet is in doubt when a person gives up.
+        """
+        from wsrc.command_line.notes import heard  # noqa: PLC0415 - help needs no network
+
+        early = not wait_s and hold.share is Share.EXCLUSIVE
+        with (
+            heard(self.output),
+            self.client() as client,
+            self.output.at_risk() if early else nullcontext(),
+            hold.of(
+                self.select(client, which, wait_s, hold, first if early else None), together=True
+            ) as card,
+            self.output.at_risk(),
         ):
             yield card
 

@@ -5,7 +5,8 @@ import asyncio
 import functools
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 SOCKET_VARIABLE = "PCSCLITE_CSOCK_NAME"
 """Where libpcsclite looks for the path of the socket."""
+
+TELL_S = 1.0
+"""How long is waited for the cards, to tell of them, where the program has ended before."""
 
 _SOCKET_NAME_OCTETS = len("/wsrc-pcsc-12345678/pcscd.comm")
 
@@ -116,7 +120,8 @@ async def _serve(call: Invocation, path: Path, mode: int, wanted: list[Filters])
     source = _source(call, wanted)
     shown = Shown(source, call.output.note)
     with service(lambda: loop.call_soon_threadsafe(stop.set)):
-        async with serving(path, source, mode, shown.note), asyncio.TaskGroup() as tasks:
+        listed = source.looked
+        async with serving(path, source, mode, shown.note, listed), asyncio.TaskGroup() as tasks:
             call.output.note(f"Ready: set {SOCKET_VARIABLE}={path} for programs.")
             telling = tasks.create_task(shown.tell())
             await stop.wait()
@@ -129,7 +134,7 @@ async def _serve(call: Invocation, path: Path, mode: int, wanted: list[Filters])
     "wsrc pcsc run --label 'bench*' -- pcsc_scan -r",
     "wsrc pcsc run --card blue -- bash",
     notes="The exit status is that of the program, 127 if there is none, and 128 + n if it was "
-    "ended by signal n; before the program is started, that of wsrc.\n\n",
+    "ended by signal n; that of wsrc where the server is not reached, or refuses us.\n\n",
 )
 @click.argument("command", nargs=-1, required=True, metavar="PROGRAM [ARGUMENT]...")
 @selection_options
@@ -152,14 +157,44 @@ async def _run(call: Invocation, command: Sequence[str], wanted: list[Filters]) 
     shown = Shown(source, call.output.note)
     with tempfile.TemporaryDirectory(prefix="wsrc-pcsc-", dir=_folder_for_socket()) as folder:
         path = Path(folder) / "pcscd.comm"
-        async with serving(path, source, say=shown.note):
-            await source.begun()
-            await shown.tell()
+        async with serving(path, source, say=shown.note, listed=source.looked):
+            await source.met()
+            environment = os.environ | {SOCKET_VARIABLE: str(path)}
             try:
-                return await run_program(command, os.environ | {SOCKET_VARIABLE: str(path)})
+                async with _telling(source, shown):
+                    return await run_program(command, environment)
             except OSError as exc:
                 call.output.complain(f"wsrc: {command[0]}: {exc.strerror}")
                 return status_of(exc)
+
+
+@asynccontextmanager
+async def _telling(source: "RemoteCards", shown: "Shown") -> AsyncGenerator[None]:
+    """
+    Tell of the cards while a program runs already.
+
+    A server that takes the connection and then refuses us ends the program, by SIGTERM; one that
+    asked for readers has found none.
+
+    Raises:
+        WsrcError: If the server refuses us, or the connection is lost before the cards are known.
+        OSError: Of what is run.
+    """
+
+    async def tell() -> None:
+        await source.begun()
+        await shown.tell()
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            telling = tasks.create_task(tell(), name="telling")
+            yield
+            await asyncio.wait([telling], timeout=TELL_S)
+            telling.cancel()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
 
 
 class Shown:

@@ -9,7 +9,8 @@ from wsrc.card.slot import ResetKind
 from wsrc.command_line.script import Item, ScriptCommand, ScriptReset, batches
 from wsrc.command_line.wrong_secrets import going_on
 from wsrc.errors import WsrcError
-from wsrc.protocol.messages import Step
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
+from wsrc.protocol.messages import MAX_BATCH, Step
 
 if TYPE_CHECKING:
     from wsrc.user_client.card import BatchLimits, BatchResult
@@ -76,8 +77,7 @@ def run(card: ScriptCard, items: Sequence[Item], *, keep_going: bool = False) ->
     Raises:
         WsrcError: If nothing is known of a batch; it names the lines of it.
     """
-    most, octets = card.batch_limits
-    for part in batches(items, most, octets):
+    for part in parts(items, *card.batch_limits):
         if isinstance(part, ScriptReset):
             yield WasReset(part.line, card.reset(part.kind))
             continue
@@ -95,6 +95,25 @@ def run(card: ScriptCard, items: Sequence[Item], *, keep_going: bool = False) ->
             at = min(len(result.results), len(part) - 1)
             yield Unanswered(part[at].line, result.error)
             return
+
+
+def first_of(items: Sequence[Item], *, keep_going: bool) -> list[Step | bytes] | None:
+    """Return what `run` asks of the card first, by `batch`, if that is no reset."""
+    part = next(parts(items), None)
+    if part is None or isinstance(part, ScriptReset):
+        return None
+    return [_step(command, keep_going) for command in part]
+
+
+def parts(
+    items: Sequence[Item], most: int = MAX_BATCH, octets: int = MAX_MESSAGE_OCTETS
+) -> Iterator[ScriptReset | list[ScriptCommand]]:
+    """
+    Put commands together as `batches` does, but no more than servers take that tell no limits.
+
+    So the first are the same before the limits are known.
+    """
+    return batches(items, min(most, MAX_BATCH), min(octets, MAX_MESSAGE_OCTETS))
 
 
 def _lines(part: Sequence[ScriptCommand]) -> str:

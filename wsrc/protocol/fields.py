@@ -63,6 +63,10 @@ Iccid = Annotated[str, means("ICCID, 18 to 20 digits without filler")]
 Eids = Annotated[tuple[str, ...], means("All EIDs of the card, 32 digits each")]
 Label = Annotated[str, means("What the operator of the card host calls the card")]
 
+ReaderFeatures = Annotated[
+    Octets,
+    means("What the reader answers to `control` 3400, where its card client has asked it"),
+]
 ProtocolInForce = Annotated[CardProtocol, means("Transmission protocol in force")]
 Protocols = Annotated[tuple[CardProtocol, ...], means("Protocols that may be used; none means any")]
 ShareMode = Annotated[Share, means("With whom the card is used")]

@@ -35,6 +35,7 @@ from wsrc.protocol.fields import (
     ProtocolInForce,
     Protocols,
     RawTpdu,
+    ReaderFeatures,
     ReaderId,
     ReadsAhead,
     Session,
@@ -99,6 +100,9 @@ VERSION = 1
 MAX_BATCH = 256
 """Commands in one batch."""
 
+
+Following = CApdu | Batch
+"""Requests that can travel in `select_card`, to be carried out once the card is given."""
 
 LastAnswer = Annotated[Answer | None, means("What the card client answered to it, if it did")]
 Sentence = Annotated[str, means("A sentence for a person; it may change")]
@@ -202,6 +206,12 @@ class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):
         float,
         means("Seconds for which the session is to outlive its connection; 0 is not to outlive it"),
     ] = 0.0
+    then: Annotated[
+        Following | None,
+        means(
+            "Request that follows where the card is given without waiting; see The first request"
+        ),
+    ] = None
 
 
 class SelectCardAck(Message, frozen=True, tag="select_card_ack", kw_only=True):
@@ -215,6 +225,10 @@ class SelectCardAck(Message, frozen=True, tag="select_card_ack", kw_only=True):
     keep_s: Annotated[
         float, means("Seconds for which the session outlives its connection; 0 where it does not")
     ] = 0.0
+    then: Annotated[
+        bool, means("Whether `then` of the request was taken, and is answered after this")
+    ] = False
+    features: ReaderFeatures | None = None
 
 
 class Waiting(Message, frozen=True, tag="waiting", kw_only=True):
@@ -276,6 +290,7 @@ class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):
     keep_s: Annotated[
         float, means("Seconds for which the card client keeps the session while it has no server")
     ] = 0.0
+    features: ReaderFeatures | None = None
 
 
 class Detach(Message, frozen=True, tag="detach", kw_only=True):

@@ -9,7 +9,7 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import ANSWERS
-from wsrc.relay import endings, keeping, leases, positions, queue, resuming, sharing
+from wsrc.relay import endings, keeping, leases, positions, queue, resuming, sharing, users
 from wsrc.relay.records import (
     LEAVING,
     NO_CARD,
@@ -50,7 +50,9 @@ def received(
         case m.AttachAck(session=session):
             lease = _lease(state, peer, session)
             if lease is not None:
-                leases.attached(state, lease, message, now)
+                then = leases.attached(state, lease, message, now)
+                if then is not None and lease.user is not None:
+                    users.command(state, lease.user, then, None, now)
                 queue.joinable(state, lease.slot, now)
         case _:
             _other(state, peer, message, text, now)

@@ -106,14 +106,18 @@ def _lacks(slot: Slot, select: m.SelectCard) -> str | None:
     return None
 
 
-def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> None:
-    """Tell the user that the card is theirs, unless the lease ended meanwhile."""
+def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> m.Following | None:
+    """
+    Tell the user that the card is theirs, unless the lease ended meanwhile.
+
+    What the user wants done next is returned, once.
+    """
     withdrawn = lease.phase is LeasePhase.WITHDRAWN
     if not withdrawn and lease.phase is not LeasePhase.ATTACHING:
-        return
+        return None
     lease.turn("attached")
     if withdrawn:
-        return
+        return None
     assert lease.asked is not None
     lease.used = now
     lease.keep_s = max(0.0, min(lease.keep_s, ack.keep_s))
@@ -123,15 +127,24 @@ def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> N
     atr, protocol = ack.atr or info.atr, ack.protocol or info.protocol
     slot.info = msgspec.structs.replace(info, atr=atr, protocol=protocol)
     state.file(slot)
+    then, lease.asked.message = lease.asked.message.then, without_then(lease.asked.message)
     granted = m.SelectCardAck(
         id=lease.asked.message.id,
         identities=slot.identities(),
         session=lease.session,
         card=state.card_info(slot),
         keep_s=lease.keep_s,
+        then=then is not None,
+        features=ack.features,
     )
     state.tell(lease, granted)
     state.note(f"Session {lease.session[:8]} of {lease.holder} begins: {place_of(lease)}")
+    return None if then is None else msgspec.structs.replace(then, session=lease.session)
+
+
+def without_then(select: m.SelectCard) -> m.SelectCard:
+    """Return a select without what was to follow it."""
+    return select if select.then is None else msgspec.structs.replace(select, then=None)
 
 
 def watch_idle(state: RelayState, lease: Lease, now: float) -> None:

@@ -265,6 +265,7 @@ def _waiter(
 
 
 def _wait(state: RelayState, waiter: Waiter, now: float) -> None:
+    waiter.message = leases.without_then(waiter.message)
     user, select = waiter.user, waiter.message
     if len(state.waiting) >= state.limits.max_waiting:
         why = f"{len(state.waiting)} users are waiting already; try again later."

@@ -5,6 +5,7 @@ from wsrc.card.apdu import MAX_COMMAND_OCTETS, is_sw_pattern
 from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
+from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.relay import endings, keeping, leases, listing, queue, resuming, sharing
 from wsrc.relay.records import BATCH, CANCEL, PCSC, Lease, LeasePhase, UserPeer
 from wsrc.relay.state import RelayState
@@ -35,7 +36,7 @@ def received(
             state.effects += state.readers.watch_for(user, message)
         case _:
             assert isinstance(message, m.Forwarded)
-            _command(state, user, message, text, now)
+            command(state, user, message, text, now)
 
 
 def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool) -> None:
@@ -77,10 +78,19 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
         )
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
         return
+    then = message.then
+    if then is not None and (not _is_id(then.id) or then.id == message.id):
+        why = f"The id of 'then' is another than that of 'select_card', from 0 to {MAX_USER_ID}."
+        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
+        return
     found = queue.find(state, message, selection)
     if len(found) == 1:
         endings.release(state, user, found[0], now)
     queue.ask(state, user, message, selection, now)
+
+
+def _is_id(number: int | None) -> bool:
+    return number is not None and 0 <= number <= MAX_USER_ID
 
 
 def _resume(state: RelayState, user: UserPeer, message: m.Resume, now: float) -> None:
@@ -92,13 +102,14 @@ def _resume(state: RelayState, user: UserPeer, message: m.Resume, now: float) ->
     resuming.claim_session(state, user, message, now)
 
 
-def _command(
+def command(
     state: RelayState,
     user: UserPeer,
     message: m.Forwarded,
     text: bytes | None,
     now: float,
 ) -> None:
+    """Pass a request of a session on, or refuse it; `text` is what it was read from, if it was."""
     lease = _lease(state, user, message.session, message.id)
     if lease is None:
         return

@@ -168,6 +168,7 @@ class Client:
         share: Share = Share.EXCLUSIVE,
         protocols: Sequence[CardProtocol] = (),
         on_waiting: Callable[[Waiting], None] | None = None,
+        first: BytesLike | Sequence[Step | BytesLike] | None = None,
         **which: Unpack[Filters],
     ) -> "Selecting":
         """
@@ -185,6 +186,7 @@ class Client:
                 share=share,
                 protocols=protocols,
                 on_waiting=on_waiting,
+                first=first,
                 **which,
             )
 
@@ -269,6 +271,11 @@ class Card:
     def protocol(self) -> CardProtocol | None:
         """Transmission protocol, where the card host told it."""
         return self._card.protocol
+
+    @property
+    def features(self) -> bytes | None:
+        """What the reader answers to `control` 3400, None where its host did not tell."""
+        return self._card.features
 
     @property
     def session(self) -> str:

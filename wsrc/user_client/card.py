@@ -2,7 +2,6 @@
 """A card that is ours, for programs that use asyncio; `aio` makes it."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
@@ -10,16 +9,14 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from wsrc.card.apdu import MAX_COMMAND_OCTETS, Response, parse_command
+from wsrc.card.apdu import Response
 from wsrc.card.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import (
-    BadApduError,
     BadHexError,
-    LocalProtocolError,
     OutcomeUnknownError,
     WsrcError,
 )
-from wsrc.octets import BytesLike, Octets, from_wire
+from wsrc.octets import BytesLike, from_wire
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.messages import CardInfo, Step
@@ -82,7 +79,7 @@ class Card:
     Octets are bytes, a bytearray or a memoryview; they are copied before a method waits.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what was asked for and what was granted
         self,
         session: CardSession,
         info: CardInfo,
@@ -90,8 +87,10 @@ class Card:
         raw_tpdu: bool,
         timeout_s: float,
         protocols: Sequence[CardProtocol] = (),
+        features: bytes | None = None,
     ) -> None:
         self.info = info
+        self._features = None if features is None else bytes(features)
         self.atr: bytes = bytes(from_wire(info.identities.atr))
         self._session = session
         self._raw_tpdu = raw_tpdu
@@ -109,6 +108,11 @@ class Card:
     def protocol(self) -> CardProtocol | None:
         """Transmission protocol, where the card host told it."""
         return self.info.protocol
+
+    @property
+    def features(self) -> bytes | None:
+        """What the reader answers to `control` 3400, None where its host did not tell."""
+        return self._features
 
     @property
     def batch_limits(self) -> BatchLimits:
@@ -129,7 +133,7 @@ class Card:
         Raises:
             BadApduError: If it is no command APDU (ISO/IEC 7816-3 clause 12.1); nothing was sent.
         """
-        asked = m.CApdu(command=self._checked(command, "command"))
+        asked = m.CApdu(command=arguments.command(command, "command", raw_tpdu=self._raw_tpdu))
         session, sent_ahead = self._session, self._ahead
 
         def known() -> m.RApdu | None:
@@ -151,11 +155,7 @@ class Card:
             LocalProtocolError: If there are too few or too many, or they are too long together;
                 nothing was sent.
         """
-        given = arguments.several(steps, "steps")
-        most = self.batch_limits.commands
-        if not 1 <= len(given) <= most:
-            raise LocalProtocolError(f"A batch has 1 to {most} commands, not {len(given)}.")
-        batch = m.Batch(session="", steps=tuple(map(self._step, given, itertools.count(1))))
+        batch = arguments.batch(steps, self.batch_limits.commands, raw_tpdu=self._raw_tpdu)
         answer = await self._session.ask(batch, 2 * self._timeout_s)
         assert isinstance(answer, m.BatchResp)
         error = answer.error
@@ -350,22 +350,6 @@ class Card:
         if now.protocol is not None:
             self.info = msgspec.structs.replace(self.info, protocol=now.protocol)
         return self.atr
-
-    def _checked(self, command: object, name: str) -> Octets:
-        octets = arguments.octets(command, name)
-        if not self._raw_tpdu:
-            parse_command(octets)
-        elif len(octets) > MAX_COMMAND_OCTETS:
-            why = f"A TPDU has at most {MAX_COMMAND_OCTETS} octets; this one has {len(octets)}."
-            raise BadApduError(why)
-        return octets
-
-    def _step(self, step: object, number: int) -> Step:
-        command, expect = (step.command, step.expect) if isinstance(step, Step) else (step, ())
-        octets = self._checked(command, f"command {number}")
-        patterns = arguments.several(expect, f"expect of command {number}")
-        of = f"what is expected of command {number}"
-        return Step(octets, tuple(arguments.text(each, of) for each in patterns))
 
 
 def _disposition(given: Disposition) -> Disposition:

@@ -6,6 +6,7 @@ import concurrent.futures
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Generic, TypeVar
@@ -16,14 +17,11 @@ from wsrc.process.loop import run_main
 JOIN_S = 10.0
 """How long the thread of a closed client may take to end."""
 
+LOOK_S = 1.0
+"""How often a thread that waits looks for a signal that came just before it began to."""
+
 TLS_REST_S = 0.1
 """How long a loop goes on after a connection was closed: the end of TLS takes a round trip."""
-
-WAKE_S = 0.5
-"""
-How often a thread that waits looks for signals: Python does not see one that comes between its
-last look and the wait itself, which would go on as if nobody had interrupted it.
-"""
 
 _CLOSED = "The client was closed by another thread."
 
@@ -47,6 +45,9 @@ class Portal:
         self._lock = threading.Lock()
         self._calls: set[_Call[Any]] = set()
         """What was handed to the loop and is not over."""
+        self._looks = False
+        self._bells: list[_Bell] = []
+        """Those that nobody waits for: at most one for each thread that ever waited."""
         self._ended = False
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -74,17 +75,24 @@ class Portal:
         Raises:
             ConnectionLostError: If the loop has ended, or ends before that does.
         """
-        waiting = threading.Lock()  # what wakes a thread at the least cost
-        waiting.acquire()
-        call = _Call(doing, waiting.release)
+        bell = self._free_bell()
+        call = _Call(doing, bell.ring, bell.ring)
         try:
             self._hand_over(call)
-            while not waiting.acquire(timeout=WAKE_S):
-                pass
+            while not call.is_over:
+                bell.wait()
         except BaseException:
-            self.soon(call.abandon)
+            self.soon(call.abandon)  # which rings the bell, so that it is no other's
             raise
+        self._bells.append(bell)
         return call.result()
+
+    def _free_bell(self) -> "_Bell":
+        """Return a bell that nobody waits for; those of another process are its own."""
+        if self.usable:
+            with suppress(IndexError):
+                return self._bells.pop()
+        return _Bell()
 
     def _hand_over(self, call: "_Call[Any]") -> None:
         if self.usable and self._loop is not None:
@@ -92,12 +100,28 @@ class Portal:
                 if not self._ended:
                     self._calls.add(call)
                     call.over = self._calls.discard
-                    self._loop.call_soon_threadsafe(call.begin, self._loop)
+                    self._loop.call_soon_threadsafe(self._begin, call, self._loop)
                     return
         call.close()
         raise ConnectionLostError(
             "The client is closed, or was opened before a fork; open another one here."
         )
+
+    def _begin(self, call: "_Call[Any]", loop: asyncio.AbstractEventLoop) -> None:
+        if not self._looks:
+            self._looks = True
+            loop.call_later(LOOK_S, self._look, loop)
+        call.begin(loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let threads that wait look for signals, as long as any does."""
+        with self._lock:
+            calls = list(self._calls)
+        for call in calls:
+            call.nudge()
+        self._looks = bool(calls)
+        if calls:
+            loop.call_later(LOOK_S, self._look, loop)
 
     def soon(self, doing: Callable[[], None]) -> None:
         """Call a function in the loop, without waiting; nothing happens if the loop has ended."""
@@ -124,7 +148,7 @@ class Portal:
         self.submit(self._hold(manager, entered)).add_done_callback(ended)
         try:
             while not entered.done():
-                concurrent.futures.wait([entered], WAKE_S)
+                concurrent.futures.wait([entered], LOOK_S)
             return entered.result()
         except BaseException:
             self.stop()
@@ -159,6 +183,7 @@ class Portal:
             self.soon(self._stopping.set)
         if self._forks == _forks.count and not self.is_own_thread:
             self._thread.join(limit_s)
+        self._bells.clear()
 
     def _run(self) -> None:
         try:
@@ -192,6 +217,42 @@ class Portal:
             holding.result()
 
 
+_RING = (1).to_bytes(8, sys.byteorder)
+"""What is written to an eventfd, and read from it."""
+
+
+class _Bell:
+    """
+    Wakes a thread; it may be rung before, and once too often.
+
+    Who waits for a descriptor finds the interpreter's lock free when it is woken, for whoever
+    writes to one lets go of that lock. A lock of `threading` wakes a thread too early, and both
+    then make further system calls; so does a socket.
+    """
+
+    def __init__(self) -> None:
+        self._ends: tuple[int, ...] = ()
+        self._none = threading.Semaphore(0)
+        with suppress(OSError):  # there is no descriptor left: the semaphore will do
+            self._ends = (os.eventfd(0),) if sys.platform == "linux" else os.pipe()
+        for end in self._ends:
+            weakref.finalize(self, os.close, end).atexit = False
+
+    def ring(self) -> None:
+        """Wake the thread."""
+        if self._ends:
+            os.write(self._ends[-1], _RING)
+        else:
+            self._none.release()
+
+    def wait(self) -> None:
+        """Wait until it is rung; a signal handler may raise."""
+        if self._ends:
+            os.read(self._ends[0], len(_RING))
+        else:
+            self._none.acquire()
+
+
 class _Call(Generic[T]):
     """
     What is handed to a loop, and used in its thread.
@@ -199,9 +260,16 @@ class _Call(Generic[T]):
     Args:
         doing: What to do.
         tell: Called once, in that thread, when it is over or will never begin.
+        nudge: Wakes who waits for it.
     """
 
-    def __init__(self, doing: Coroutine[Any, Any, T], tell: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        doing: Coroutine[Any, Any, T],
+        tell: Callable[[], None],
+        nudge: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.nudge = nudge
         self.over: Callable[[_Call[Any]], None] = _nothing
         self._doing = doing
         self._tell: Callable[[], None] | None = tell
@@ -209,6 +277,11 @@ class _Call(Generic[T]):
         self._abandoned = False
         self._results: list[T] = []
         self._failure: BaseException | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is awaited any more."""
+        return self._tell is None
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Do it, unless it was abandoned before it began."""

@@ -36,6 +36,7 @@ async def held(bench: Bench) -> Bench:
     """A bench with one session that is kept."""
     ack = await bench.ask(attach(), m.AttachAck)
     assert ack.keep_s == 600.0
+    assert ack.features == b""
     return bench
 
 

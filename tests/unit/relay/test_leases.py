@@ -21,9 +21,10 @@ def test_a_card_is_given_after_its_card_client_reset_it() -> None:
     )
     assert user.quiet()
     new_atr = Octets.fromhex("3b00")
-    card.say(m.AttachAck(session="session-1", atr=new_atr, protocol=CardProtocol.T1))
+    told = {"protocol": CardProtocol.T1, "features": Octets.fromhex("060400330006")}
+    card.say(m.AttachAck(session="session-1", atr=new_atr, **told))  # type: ignore[arg-type]
     got = user.one(m.SelectCardAck)
-    assert (got.id, got.session) == (5, "session-1")
+    assert (got.id, got.session, got.features) == (5, "session-1", told["features"])
     assert got.identities == m.Identities(atr="3b00", iccid=ICCID)
     assert got.card is not None
     assert got.card.protocol is CardProtocol.T1

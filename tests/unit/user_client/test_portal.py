@@ -2,18 +2,21 @@
 """A loop in a thread of its own: what it holds, and that nobody waits for it in vain."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from wsrc.errors import ConnectionLostError
-from wsrc.user_client.portal import Portal
+from wsrc.user_client.portal import LOOK_S, Portal
 
 LIMIT_S = 20.0
 
@@ -217,3 +220,76 @@ def test_ends_an_interrupt_while_it_is_waited_cancels_what_goes_on(
         signal.signal(signal.SIGUSR1, before)
     assert given_up.wait(LIMIT_S)
     assert portal.call(asyncio.sleep(0, "next")) == "next"
+
+
+async def later(value: int) -> int:
+    await asyncio.sleep(0.001)
+    return value
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
+def test_what_wakes_threads_is_closed_with_the_loop() -> None:
+    gc.collect()
+    before = open_descriptors()
+    portal = Portal()
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda n: portal.call(later(n)), range(40))) == [*range(40)]
+    assert open_descriptors() > before
+    portal.stop()
+    assert open_descriptors() == before
+
+
+def test_a_thread_may_wait_for_longer_than_it_looks_for_signals(portal: Portal) -> None:
+    assert portal.call(asyncio.sleep(LOOK_S + 0.1, "it")) == "it"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_a_thread_is_woken_where_no_descriptor_is_left(portal: Portal) -> None:
+    import resource  # noqa: PLC0415 - not on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open("rb") as lowest:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest.fileno(), hard))
+        try:
+            assert [portal.call(later(n)) for n in range(3)] == [0, 1, 2]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
+def test_a_call_that_is_broken_off_wakes_nobody_else(portal: Portal) -> None:
+    begun, go_on = threading.Event(), asyncio.Event()
+
+    async def stubborn() -> None:
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await go_on.wait()
+        await go_on.wait()
+
+    def break_off(*_: object) -> None:
+        raise InterruptedError("broken off")
+
+    def alarm() -> None:
+        begun.wait(LIMIT_S)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, break_off)
+    thread = threading.Thread(target=alarm)
+    try:
+        thread.start()
+        with pytest.raises(InterruptedError):
+            portal.call(stubborn())
+    finally:
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
+
+    async def end_it() -> int:
+        go_on.set()
+        return await later(7)
+
+    assert portal.call(end_it()) == 7
+    assert [portal.call(later(n)) for n in range(3)] == [0, 1, 2]

@@ -23,10 +23,20 @@ from wsrc.bridges.pcscd.requests import (
     RequestError,
     Rows,
 )
-from wsrc.bridges.pcscd.source import Failure, Seen, Session, Steps
+from wsrc.bridges.pcscd.source import Failure, Park, Seen, Session, Steps
 from wsrc.bridges.pcscd.table import Program, Table, Waiting
 from wsrc.bridges.pcscd.turns import Turns
 from wsrc.card.pcsc_numbers import Code
+
+_OF_READERS = (
+    asks.GetReaders,
+    asks.Wait,
+    asks.GetReaderEvents,
+    asks.GetTableSize,
+    asks.GetTable,
+    asks.Connect,
+)
+"""Requests that cannot be answered before it is known which readers there are."""
 
 KEEP_S = 0.4
 """How long a card that no program uses stays ours, as pcscd keeps it powered for a while."""
@@ -38,10 +48,12 @@ class Machine:
 
     Args:
         draw: Returns random numbers of 31 bits, for contexts and handles.
+        listed: Whether it is known which readers there are; else it is told by `readers_listed`.
     """
 
-    def __init__(self, draw: Callable[[], int]) -> None:
+    def __init__(self, draw: Callable[[], int], *, listed: bool = True) -> None:
         self._draw = draw
+        self._listed = listed
         self._table = Table()
         self._waiting = Waiting(self._table)
         self._turns = Turns(self._waiting)
@@ -73,6 +85,11 @@ class Machine:
         if changed:
             self._turns.let_go = True
             self._waiting.changed()
+
+    def readers_listed(self) -> None:
+        """Answer programs that asked for readers by those that were told, if any."""
+        self._listed = True
+        self._turns.let_go = True
 
     def _note_away(self, reader: Reader) -> None:
         if reader.seen.unavailable and not reader.gone:
@@ -165,9 +182,17 @@ class Machine:
             Refused: By the steps, if it is not done.
             RequestError: By the steps, if the connection of the program must be closed.
         """
+        if not self._listed and isinstance(request, _OF_READERS):
+            return self._once_listed(program, request)
         if isinstance(request, CardRequest):
             return self._calls.asked(program, request, now)
         return self._asked_at_once(program, request, now)
+
+    def _once_listed(self, program: Program, request: asks.Request[Any]) -> Steps[Any]:
+        now = 0.0
+        while not self._listed:
+            now = yield Park()
+        return (yield from self.asked(program, request, now))
 
     def _asked_at_once(  # noqa: PLR0911 - a line for each request
         self, program: Program, request: asks.Request[Any], now: float

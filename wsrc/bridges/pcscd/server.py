@@ -50,13 +50,19 @@ MAX_PROGRAMS = 1_000
 MAX_UNREAD_OCTETS = 1 << 18
 """Octets that a program may send before its request is answered; then it is not read from."""
 
+Listed = Callable[[], Awaitable[None]]
+
 STOP_S, STOP_OUT_OF_REACH_S = 15.0, 1.0
 """How long cards may take to be given back at the end, and while they are out of reach."""
 
 
 @asynccontextmanager
 async def serving(
-    path: Path, source: CardSource, mode: int = 0o600, say: Callable[[str], None] = lambda _: None
+    path: Path,
+    source: CardSource,
+    mode: int = 0o600,
+    say: Callable[[str], None] = lambda _: None,
+    listed: Listed | None = None,
 ) -> AsyncGenerator["Server"]:
     """
     Serve the readers of a source at a path, which is free again afterwards.
@@ -66,6 +72,7 @@ async def serving(
         source: Where the readers are.
         mode: Of the socket's file.
         say: Told in a sentence when there are more readers than some programs are shown.
+        listed: See `running`.
 
     Raises:
         PathTakenError: If another program serves there, or something else is there.
@@ -73,7 +80,7 @@ async def serving(
     listener, made = listen(path, mode)
     loop = asyncio.get_running_loop()
     try:
-        async with running(source, _left_out(say)) as server:
+        async with running(source, _left_out(say), listed) as server:
             sockets = await loop.create_unix_server(
                 lambda: _Line(server), sock=listener, backlog=BACKLOG
             )
@@ -105,7 +112,9 @@ def _left_out(say: Callable[[str], None]) -> Callable[[Sequence[Seen]], None]:
 
 @asynccontextmanager
 async def running(
-    source: CardSource, report: Callable[[Sequence[Seen]], None] = lambda _: None
+    source: CardSource,
+    report: Callable[[Sequence[Seen]], None] = lambda _: None,
+    listed: Listed | None = None,
 ) -> AsyncGenerator["Server"]:
     """
     Carry out calls to the readers of a source; at the end all cards are given back.
@@ -113,6 +122,8 @@ async def running(
     Args:
         source: Where the readers are.
         report: Called with all readers after each change.
+        listed: Returns once it is known which readers there are, or that this is not known in
+            time. Programs that ask for readers wait for that, as for a pcscd that is started.
     """
 
     def readers_are(seen: Sequence[Seen]) -> None:
@@ -121,13 +132,16 @@ async def running(
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            server = Server(tasks, source)
-            watching = tasks.create_task(source.run(readers_are), name="source")
+            server = Server(tasks, source, listed=listed is None)
+            mine = [tasks.create_task(source.run(readers_are), name="source")]
+            if listed is not None:
+                mine.append(tasks.create_task(server.once_listed(listed), name="listed"))
             try:
                 yield server
             finally:
                 await server.stop()
-                watching.cancel()
+                for task in mine:
+                    task.cancel()
     except BaseExceptionGroup as group:
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None
@@ -163,11 +177,13 @@ class Caller(ABC):
 class Server:
     """Runs the calls of all programs; made by `running`."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, source: CardSource) -> None:
+    def __init__(
+        self, tasks: asyncio.TaskGroup, source: CardSource, *, listed: bool = True
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._tasks = tasks
         self._source = source
-        self._machine = Machine(lambda: secrets.randbelow(0x7FFFFFFF) + 1)
+        self._machine = Machine(lambda: secrets.randbelow(0x7FFFFFFF) + 1, listed=listed)
         self._callers: dict[int, Caller] = {}
         self._parked: list[_Job] = []
         self._running = 0
@@ -178,6 +194,12 @@ class Server:
     def readers_are(self, seen: Sequence[Seen]) -> None:
         """Take all readers that the source sees now."""
         self._machine.readers_are(seen)
+        self._settle()
+
+    async def once_listed(self, listed: Listed) -> None:
+        """Let programs ask for readers once `listed` has returned."""
+        await listed()
+        self._machine.readers_listed()
         self._settle()
 
     async def stop(self) -> None:

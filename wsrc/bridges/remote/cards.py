@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from wsrc.bridges.pcscd.source import OUT_OF_REACH, Seen
 from wsrc.bridges.remote.shelf import Place, Shelf
 from wsrc.card.atr import read_atr
+from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST
 from wsrc.card.slot import CardProtocol, ResetKind, Share
 from wsrc.errors import (
     CardBusyError,
@@ -80,6 +81,7 @@ class RemoteCards:
         self._away = False
         self._awaited: set[int] | None = None
         """Cards that were there at the beginning and are not known yet, by reader."""
+        self._met = asyncio.Event()
         self._begun = asyncio.Event()
         self._raises = False
         self._timer: asyncio.TimerHandle | None = None
@@ -98,6 +100,18 @@ class RemoteCards:
     def places(self) -> Sequence[Place]:
         """All readers, with what is known of their cards."""
         return self._shelf.places
+
+    async def met(self) -> None:
+        """
+        Wait until the server takes us, before it is known which cards it has; follow by `begun`.
+
+        Raises:
+            WsrcError: If it cannot be reached, or is known by now to refuse us.
+        """
+        self._raises = True
+        await self._met.wait()
+        if self._trouble is not None:
+            raise self._trouble
 
     async def begun(self) -> None:
         """
@@ -124,6 +138,7 @@ class RemoteCards:
             try:
                 async with self._make_client() as client:
                     self._client = client
+                    self._met.set()
                     await self._follow(client, backoff)
             except (ConnectionLostError, RemoteProtocolError, RefusedError) as exc:
                 self._lost(exc)
@@ -214,6 +229,7 @@ class RemoteCards:
         if not self._away and not self._raises:
             self._say(f"{exc} The cards are out of reach until the server is there again.")
         self._trouble, self._away = exc, True
+        self._met.set()
         self._begun.set()
 
     async def _follow(self, client: Client, backoff: Backoff) -> None:
@@ -341,7 +357,9 @@ class RemoteSession:
         return facts is not None and "T=1" not in facts.protocols
 
     async def control(self, number: int, octets: bytes) -> bytes:
-        """Send a control code to the reader itself."""
+        """Send a control code to the reader itself; what is known of it is not asked for."""
+        if number == GET_FEATURE_REQUEST and not octets and self._card.features is not None:
+            return self._card.features
         return await self._card.control(number, octets)
 
     async def get_attribute(self, name: str) -> bytes:

@@ -5,12 +5,16 @@ Arguments of a program to the library, checked before anything is sent.
 All raise LocalProtocolError; the sentence names the argument, and never repeats octets.
 """
 
+import functools
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
-from wsrc.errors import LocalProtocolError
+from wsrc.card.apdu import MAX_COMMAND_OCTETS, parse_command
+from wsrc.errors import BadApduError, LocalProtocolError
 from wsrc.octets import Octets
+from wsrc.protocol import messages as m
 from wsrc.user_client.naming import Filters
 
 E = TypeVar("E", bound=StrEnum)
@@ -100,6 +104,41 @@ def filters(given: Mapping[str, Any]) -> Filters:
         if value is not None:
             text(value, name)
     return cast("Filters", given)
+
+
+def following(first: object, *, raw_tpdu: bool) -> m.Following:
+    """Return the request for what a card is asked first: one command, or a batch of several."""
+    if isinstance(first, _OCTETS):
+        return m.CApdu(command=command(cast("bytes", first), "first", raw_tpdu=raw_tpdu))
+    return batch(first, m.MAX_BATCH, raw_tpdu=raw_tpdu)
+
+
+def batch(steps: object, most: int, *, raw_tpdu: bool) -> m.Batch:
+    """Return a batch of at most so many commands; BadApduError if one is none."""
+    given = several(steps, "steps")
+    if not 1 <= len(given) <= most:
+        raise LocalProtocolError(f"A batch has 1 to {most} commands, not {len(given)}.")
+    numbered = map(functools.partial(_step, raw_tpdu=raw_tpdu), given, itertools.count(1))
+    return m.Batch(session="", steps=tuple(numbered))
+
+
+def _step(step: object, at: int, *, raw_tpdu: bool) -> m.Step:
+    given, expect = (step.command, step.expect) if isinstance(step, m.Step) else (step, ())
+    checked = command(given, f"command {at}", raw_tpdu=raw_tpdu)
+    patterns = several(expect, f"expect of command {at}")
+    of = f"what is expected of command {at}"
+    return m.Step(checked, tuple(text(each, of) for each in patterns))
+
+
+def command(value: object, name: str, *, raw_tpdu: bool) -> Octets:
+    """Return a command APDU, or with `raw_tpdu` any TPDU; BadApduError if it is none."""
+    given = octets(value, name)
+    if not raw_tpdu:
+        parse_command(given)
+    elif len(given) > MAX_COMMAND_OCTETS:
+        why = f"A TPDU has at most {MAX_COMMAND_OCTETS} octets; this one has {len(given)}."
+        raise BadApduError(why)
+    return given
 
 
 def _kind(value: object) -> str:

@@ -27,6 +27,7 @@ from wsrc.protocol.codec import UnreadableError, tag_of
 from wsrc.protocol.conversation import ANSWERS
 from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.user_client.core.faults import from_error
+from wsrc.user_client.core.following import Then
 
 MAX_WAIT_S = 31_536_000.0
 """Longest wait that a server is asked for: a year."""
@@ -82,7 +83,8 @@ class _Asked:
     limit: asyncio.Timeout
     hear: Hear | None
     late: Hear | None
-    since: float
+    then: Then | None
+    since: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     id: int | None = None
     abandoned: bool = False
     answer: m.Message | WsrcError | None = None
@@ -98,6 +100,13 @@ class _Asked:
         if when is not None and not self.limit.expired():
             self.limit.reschedule(when + wait_s - left_s)
 
+    @property
+    def whole(self) -> m.Message:
+        """The request, with what follows a select."""
+        if self.then is None or not isinstance(self.request, m.SelectCard):
+            return self.request
+        return self.then.within(self.request)
+
     def advance(self, page: "Page") -> bool:
         """Take a page of a list, of which the rest is asked for again; False if it goes back."""
         if page.next is None:
@@ -107,6 +116,10 @@ class _Asked:
             return False
         self.request = msgspec.structs.replace(self.request, after=page.next)
         return True
+
+    async def settled(self) -> None:
+        async with self.limit:
+            await self.done.wait()
 
     def settle(self, answer: m.Message | WsrcError) -> None:
         self.answer = answer
@@ -152,6 +165,7 @@ class Requests:
         *,
         hear: Hear | None = None,
         late: Hear | None = None,
+        then: Then | None = None,
     ) -> m.Message:
         """
         Return the answer to a request that may be repeated; a cancelled caller sends `cancel`.
@@ -161,6 +175,7 @@ class Requests:
             limit_s: How long to wait.
             hear: Called at once, in the order of arrival, with all that is said to the request.
             late: Called with an answer that came after the caller gave up.
+            then: What follows a select.
 
         Raises:
             ConnectionLostError: If it was not answered in time, or the connection is lost.
@@ -168,15 +183,13 @@ class Requests:
             WsrcError: If the server answered with an error; the class says which.
         """
         self.check()
-        codec.check(request)
-        limit = asyncio.timeout(limit_s)
-        asked = _Asked(request, limit, hear, late, asyncio.get_running_loop().time())
+        asked = _Asked(request, asyncio.timeout(limit_s), hear, late, then)
+        codec.check(asked.whole)
         self._asked[asked] = None
         if self._connected:
             self._repeat(asked)
         try:
-            async with limit:
-                await asked.done.wait()
+            await asked.settled()
         except TimeoutError:
             if asked.answer is None:
                 self._give_up(asked)
@@ -237,11 +250,22 @@ class Requests:
         self._send(self._numbered(request))
 
     def _numbered(self, request: m.Message) -> m.Message:
-        """Give a request the next id; after the highest come those that are not open again."""
+        return msgspec.structs.replace(request, id=self.number())
+
+    def number(self) -> int:
+        """Return the next id; after the highest come those that are not open again."""
         self._last_id = self._last_id % MAX_USER_ID + 1
         while self._last_id in self._posted:
             self._last_id = self._last_id % MAX_USER_ID + 1
-        return msgspec.structs.replace(request, id=self._last_id)
+        return self._last_id
+
+    def expect(
+        self, sent: m.Message, heard: Callable[[m.Message | UnreadableError], None]
+    ) -> int | None:
+        """Have `heard` called with the answer to a request that was sent within another."""
+        assert sent.id is not None
+        self._posted[sent.id] = _Posted(sent, heard)
+        return sent.id
 
     def owe(self, goodbye: m.Detach) -> None:
         """Give a card back on the next connection, before anything else is asked on it."""
@@ -312,6 +336,8 @@ class Requests:
         self.owed.update(self.unconfirmed)
         for asked in list(self._asked):
             asked.id = None
+            if asked.then is not None:
+                asked.then.cut()
             if asked.abandoned or not self._repeats:
                 self._settle(asked, ConnectionLostError(reason))
         for session in list(self.sessions.values()):
@@ -358,10 +384,12 @@ class Requests:
 
     def _repeat(self, asked: _Asked) -> None:
         try:
-            asked.id = self.post(asked.request, lambda said: self._heard(asked, said))
+            asked.id = self.post(asked.whole, lambda said: self._heard(asked, said))
         except LocalProtocolError as exc:
             self._settle(asked, exc)
             return
+        if asked.id is not None and asked.then is not None:
+            asked.then.sent()
         if asked.id is None and not self._repeats:
             why = "The connection to the server is closing; nothing was sent."
             self._settle(asked, ConnectionLostError(why))
@@ -370,6 +398,8 @@ class Requests:
         if isinstance(said, UnreadableError):
             self._settle(asked, RemoteProtocolError(str(said)))
             return
+        if asked.then is not None:
+            asked.then.heard(said)
         if self._repeats and isinstance(said, m.Error) and said.code is ErrorCode.SHUTTING_DOWN:
             asked.id = None
             return

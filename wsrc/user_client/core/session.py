@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+import msgspec
+
 from wsrc.card.slot import Disposition
 from wsrc.errors import (
     CardError,
@@ -24,11 +26,14 @@ from wsrc.protocol.codec import UnreadableError
 from wsrc.protocol.conversation import ANSWERS
 from wsrc.session import Effect, Send, Settled, State, UserEnd
 from wsrc.user_client.core.faults import from_error
+from wsrc.user_client.core.following import Then
 from wsrc.user_client.core.limits import Limits
 from wsrc.user_client.core.requests import Hear, Requests
 
 AGAIN_S = 1.0
 """When `resume` is sent again that was refused for too many, unless the server says when."""
+
+_OTHER_FIRST = "The card was selected with another first command; ask for that one first."
 
 
 class Session:
@@ -74,6 +79,8 @@ class Session:
         self._unsaid: m.Detach | None = None
         self._over = asyncio.Event()
         self._tell_over: Callable[[WsrcError], None] | None = None
+        self._then: Then | None = None
+        self._on_its_way: m.Following | None = None
         self._keep_timer: asyncio.TimerHandle | None = None
         self._again: asyncio.TimerHandle | None = None
         requests.sessions[self.name] = self
@@ -109,6 +116,8 @@ class Session:
             ConnectionLostError: If the connection was lost for good before.
             WsrcError: If the server or the card client answered with an error.
         """
+        if self._then is not None:
+            return await self._first(request, limit_s)
         self._check()
         async with self._in_turn(limit_s):
             answer = known()
@@ -192,12 +201,43 @@ class Session:
 
     # One request
 
+    def follow(self, then: Then, granted: m.SelectCardAck) -> None:
+        """
+        Expect the answer to what was sent within the select, or note that it is in doubt.
+
+        It is the first that is to be asked of this session.
+        """
+        self._on_its_way = then.taken(granted)
+        if self._on_its_way is not None:
+            self._then = then
+            self._begin(self._on_its_way, None)
+        elif then.in_doubt:
+            self._then, self._answer = then, then.doubt()
+
+    async def _first(self, request: m.Forwarded, limit_s: float) -> m.Message:
+        """Return the answer to what was sent within the select, which is asked for now."""
+        then = self._then
+        if then is None or not then.is_asked_by(request):
+            raise LocalProtocolError(_OTHER_FIRST)
+        self._then = None
+        await self._take_turn(limit_s)
+        try:
+            return await self._answered(limit_s)
+        finally:
+            self._turn.release()
+
     async def _exchange(self, request: m.Forwarded, limit_s: float, late: Hear | None) -> m.Message:
-        request = self.sending(request)
+        self._begin(self.sending(request), late)
+        return await self._answered(limit_s)
+
+    def _begin(self, request: m.Forwarded, late: Hear | None) -> None:
         self._settled.clear()
         self._asked, self._answer, self._late = request, None, late
         self._abandoned = False
         self._perform(self._end.ask(request))
+
+    async def _answered(self, limit_s: float) -> m.Message:
+        """Wait for the answer to the request that is open, and return it."""
         try:
             if not self._settled.is_set():
                 self._waiter = self._loop.create_future()
@@ -290,6 +330,11 @@ class Session:
             return
         if isinstance(effect.message, m.Detach):
             self._requests.tell(self._goodbye or effect.message)
+            return
+        if self._on_its_way is not None:
+            sent = msgspec.structs.replace(effect.message, id=self._on_its_way.id)
+            self._on_its_way = None
+            self._id = self._posted = self._requests.expect(sent, self._heard)
             return
         self._requests.drop(self._posted)
         try:
@@ -387,6 +432,8 @@ class Session:
 
     @asynccontextmanager
     async def _in_turn(self, limit_s: float) -> AsyncGenerator[None, None]:
+        if self._then is not None:
+            raise LocalProtocolError(_OTHER_FIRST)
         await self._take_turn(limit_s)
         try:
             await self._ready(limit_s)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The machine behind the pcscd socket: taking cards, and readers and cards that go."""
 
+from typing import Any
+
 import pytest
 
 from tests.support.pcscd_programs import (
@@ -183,3 +185,43 @@ def test_direct_use_takes_the_card_only_to_talk_to_it(world: World) -> None:
     assert one.transmit(card) is MISMATCH
     assert one.transmit(card, protocol=4) is OK
     assert world.log == ["open", "00010203"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        asks.GetReaders(),
+        asks.Wait(),
+        asks.GetReaderEvents(),
+        asks.GetTableSize(),
+        asks.GetTable(),
+    ],
+    ids=lambda request: type(request).__name__,
+)
+def test_who_asks_for_readers_waits_until_they_are_listed(request_: asks.Request[Any]) -> None:
+    world = World(listed=False)
+    call = world.program(6).start(request_)
+    assert isinstance(call.need, Park)
+    world.machine.readers_listed()
+    world.settle()
+    assert call.code is OK
+
+
+def test_who_connects_before_readers_are_listed_finds_those_that_were_told_meanwhile() -> None:
+    world = World(listed=False)
+    one = world.program()
+    found = one.start(asks.Connect(one.context, NAME, SHARED, 1))
+    unknown = one.start(asks.Connect(one.context, b"other", SHARED, 1))
+    world.later(60)
+    assert [found.code, unknown.code] == [None, None]
+    assert world.log == []
+    world.machine.readers_listed()
+    world.settle()
+    assert [found.code, unknown.code] == [OK, Code.SCARD_E_UNKNOWN_READER]
+
+
+def test_who_asks_for_no_reader_waits_for_no_list() -> None:
+    world = World(listed=False)
+    one = world.program()
+    assert one.simple(asks.Cancel(one.context)) is OK
+    assert one.simple(asks.ReleaseContext(one.context)) is OK
