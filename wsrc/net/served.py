@@ -6,37 +6,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from aiohttp import WSCloseCode, WSMsgType
-from aiohttp.http_websocket import (
-    WebSocketError,
-    WebSocketReader,
-    WSMessageNoDecodeText,
-)
-from aiohttp.web_ws import WebSocketDataQueue  # type: ignore[attr-defined]  # kept in step by tests
-
-from wsrc.net.heads import Heads
-from wsrc.net.outbox import (
-    LAST_S,
-    READ_LIMIT,
-    SENDS_A_TURN,
-    Outbox,
-    Unread,
-    shortened,
-    why_closed,
-)
+from wsrc.errors import RemoteProtocolError
+from wsrc.net.frames import CLOSE, PING, PONG, TEXT, Frames, closing, head_of
+from wsrc.net.outbox import LAST_S, SENDS_A_TURN, Outbox, Unread, shortened, why_closed
+from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.conversation import CloseCode, Parting, parting
 
 FRAME_OCTETS = 192
 """What a frame that waits takes beside its payload."""
 
-_NOBODY_SENDS = frozenset({CloseCode.NONE, CloseCode.ABNORMAL})
-"""What tells how a connection ended, and is in no close frame (RFC 6455 section 7.4.1)."""
+_FAULT = 1011
+"""The code of whoever cannot go on for a reason of its own (RFC 6455 section 7.4.1)."""
 
-_MOST_CODE = 4999
-"""The last of the codes of a close frame (RFC 6455 section 7.4.2)."""
-
-_SHORT, _MEDIUM = 126, 1 << 16
-_TEXT, _PING, _PONG, _CLOSE = 0x81, 0x89, 0x8A, 0x88
+_LONG = 1 << 16
+"""Octets from which a payload is written by itself, for it would take long to copy."""
 
 
 class Speaker(Protocol):
@@ -91,14 +74,11 @@ class Served(Outbox):
         """Whether a ping was sent since anything came."""
         self._hold = hold
         self._speaker: Speaker | None = None
-        inbox = _Inbox(self)
-        self._reader: WebSocketReader | None = WebSocketReader(
-            inbox, READ_LIMIT, compress=False, decode_text=False
-        )
-        self._heads = Heads(masked=True)
-        self._waiting = 0
+        self._frames = Frames(masked=True, longest=MAX_MESSAGE_OCTETS)
+        self._fed_later = 0
         self._broken = False
-        self._frames: deque[WSMessageNoDecodeText] = deque()
+        self._inbox: deque[tuple[int, bytes]] = deque()
+        self._inbox_octets = 0
         self.waits = False
         """Whether what the peer sends has to wait."""
         self._paused = False
@@ -121,16 +101,11 @@ class Served(Outbox):
             waiting: How many came after these, and are fed later.
         """
         self.heard, self.pinged = True, False
-        self._waiting = waiting
-        reader = self._reader
-        if reader is None:
-            return
-        wrong_at = self._heads.wrong_at(data)
-        if wrong_at is None:
-            reader.feed_data(data)
-        else:
-            reader.feed_data(data[:wrong_at])
-            self.broken(WebSocketError(WSCloseCode.PROTOCOL_ERROR, self._heads.why))
+        self._fed_later = waiting
+        try:
+            self._frames.feed(data, self._arrived)
+        except Exception as exc:  # noqa: BLE001 - a fault of ours ends one connection
+            self._break(exc)
         self._note()
 
     def lost(self) -> None:
@@ -151,7 +126,7 @@ class Served(Outbox):
         self.heard, self.pinged = True, False
         pong, self._pong = self._pong, None
         if pong is not None and not self._said_goodbye:
-            self._frame(_PONG, pong)
+            self._frame(PONG, pong)
         self._pump()
 
     # What the speaker says
@@ -159,12 +134,14 @@ class Served(Outbox):
     def go_on(self) -> None:
         """Look at the frames that had to wait, and then read on."""
         try:
-            while self._frames:
-                self._take(self._frames.popleft())
-                if self._frames and not self._may_speak():
+            while self._inbox:
+                opcode, payload = self._inbox.popleft()
+                self._inbox_octets -= len(payload) + FRAME_OCTETS
+                self._take(opcode, payload)
+                if self._inbox and not self._may_speak():
                     return
-        except Exception as exc:  # noqa: BLE001 - as the reader of frames does
-            self.broken(exc)
+        except Exception as exc:  # noqa: BLE001 - a fault of ours ends one connection
+            self._break(exc)
         self._note()
         if self.waits:
             self.waits = False
@@ -174,7 +151,7 @@ class Served(Outbox):
         """Ask the peer whether it is there."""
         self.pinged = True
         if not (self._paused or self._said_goodbye or self._transport.is_closing()):
-            self._frame(_PING, b"")
+            self._frame(PING, b"")
 
     def abort(self) -> None:
         """Break the connection."""
@@ -185,72 +162,63 @@ class Served(Outbox):
 
     # Frames that come
 
-    def arrived(self, frame: WSMessageNoDecodeText) -> None:
+    def _arrived(self, opcode: int, payload: bytes) -> None:
         """Take a frame at once, or let it wait."""
         speaker = self._speaker
         if speaker is None:
             return
         if not self.waits and speaker.may_speak():
-            self._take(frame)
+            self._take(opcode, payload)
             return
-        self._frames.append(frame)
+        self._inbox.append((opcode, payload))
+        self._inbox_octets += len(payload) + FRAME_OCTETS
         if not self.waits:
             self.waits = True
             self._hold(True)
 
-    def broken(self, error: BaseException) -> None:
-        """Close on a peer that broke RFC 6455; the first fault decides."""
+    def _break(self, error: Exception) -> None:
+        """Close on a peer that broke RFC 6455, or where we fail; the first fault decides."""
         if self._broken:
             return
         self._broken = True
         self._end(None, f"the connection broke: {error}")
         self._deafen()
         self._forget()
-        if isinstance(error, WebSocketError):
-            self.close(error.code, str(error))
+        if isinstance(error, RemoteProtocolError):
+            self.close(error.close_code, str(error))
             return
         if isinstance(error, MemoryError):
             self.close(CloseCode.TRY_AGAIN_LATER, "The server has no memory for this.")
             return
-        self.close(WSCloseCode.INTERNAL_ERROR, "The server has a bug.")
+        self.close(_FAULT, "The server has a bug.")
         told = {"message": "A frame could not be dealt with", "exception": error}
         asyncio.get_running_loop().call_exception_handler(told)
 
-    def _take(self, frame: WSMessageNoDecodeText) -> None:
+    def _take(self, opcode: int, payload: bytes) -> None:
         speaker = self._speaker
         if speaker is None:
             return
-        match frame.type:
-            case WSMsgType.TEXT:
-                self._heads.taken(len(frame.data))
-                speaker.text(frame.data)
-            case WSMsgType.PING:
-                self._answer(frame.data)
-                speaker.ping()
-            case WSMsgType.PONG:
-                pass
-            case WSMsgType.CLOSE:
-                self._asked_to_close(frame)
-            case _:
-                self._heads.taken(len(frame.data))
-                speaker.binary()
+        if opcode == TEXT:
+            speaker.text(payload)
+        elif opcode == PING:
+            self._answer(payload)
+            speaker.ping()
+        elif opcode == CLOSE:
+            self._asked_to_close(*closing(payload))
+        elif opcode != PONG:
+            speaker.binary()
 
     def _answer(self, payload: bytes) -> None:
         """Answer a ping; of those that come while nothing can be written, the last one."""
         if self._paused:
             self._pong = payload
         elif not self._said_goodbye:
-            self._frame(_PONG, payload)
+            self._frame(PONG, payload)
 
-    def _asked_to_close(self, frame: WSMessageNoDecodeText) -> None:
+    def _asked_to_close(self, code: int, reason: str) -> None:
         """Take the peer's close frame, and answer it; nothing else is sent after that."""
-        code = frame.data or CloseCode.NONE
-        if frame.data in _NOBODY_SENDS or code > _MOST_CODE:
-            why = f"Invalid close code: {code}"
-            self.broken(WebSocketError(WSCloseCode.PROTOCOL_ERROR, why))
-            return
         ours = self._closing is not None and self._closing[0] != CloseCode.DONE
-        self._end(code, frame.extra, goodbye=parting(code) is Parting.GOODBYE and not ours)
+        self._end(code, reason, goodbye=parting(code) is Parting.GOODBYE and not ours)
         self._deafen()
         self._forget()
         if self._closing is None:
@@ -261,7 +229,8 @@ class Served(Outbox):
 
     def _end(self, code: int | None, reason: str | None, *, goodbye: bool = False) -> None:
         speaker, self._speaker = self._speaker, None
-        self._frames.clear()
+        self._inbox.clear()
+        self._inbox_octets = 0
         if speaker is None:
             return
         why = reason or "" if code is None and reason else why_closed(self._closing, code, reason)
@@ -269,14 +238,14 @@ class Served(Outbox):
 
     def _deafen(self) -> None:
         super()._deafen()
-        self._reader = None
+        self._frames.stop()
 
     @property
     def held(self) -> int:
         """Octets that are held for the peer, to it and from it."""
         if self._deaf:
             return self._queued_octets
-        come = self._heads.octets + len(self._frames) * FRAME_OCTETS + self._waiting
+        come = self._frames.unfinished + self._inbox_octets + self._fed_later
         return self._queued_octets + come
 
     # Frames that go
@@ -284,18 +253,16 @@ class Served(Outbox):
     def _write(self, text: bytes) -> bool:
         if self._paused or self._transport.is_closing():
             return False
-        self._frame(_TEXT, text)
+        self._frame(TEXT, text)
         return True
 
-    def _frame(self, first: int, payload: bytes) -> None:
+    def _frame(self, opcode: int, payload: bytes) -> None:
         """Write a frame that is whole; a server's has no mask (RFC 6455 section 5.2)."""
-        size = len(payload)
-        if size < _SHORT:
-            self._transport.write(bytes((first, size)) + payload)
-        elif size < _MEDIUM:
-            self._transport.write(bytes((first, 126)) + size.to_bytes(2) + payload)
+        head = head_of(opcode, len(payload), mask=False)
+        if len(payload) < _LONG:
+            self._transport.write(head + payload)
         else:
-            self._transport.write(bytes((first, 127)) + size.to_bytes(8))
+            self._transport.write(head)
             self._transport.write(payload)
 
     def _pump(self) -> None:
@@ -326,24 +293,4 @@ class Served(Outbox):
         if self._transport.is_closing():
             return
         self._bound(LAST_S)
-        self._frame(_CLOSE, code.to_bytes(2) + shortened(reason))
-
-
-class _Inbox(WebSocketDataQueue):
-    """Where the reader puts frames; they go on at once, so that it never holds any."""
-
-    _size = _limit = 0
-
-    def __init__(self, served: Served) -> None:  # pyright: ignore[reportMissingSuperCall]
-        self._served = served
-
-    def feed_data(self, data: WSMessageNoDecodeText, size: int) -> None:
-        del size
-        self._served.arrived(data)
-
-    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        del exc_cause
-        self._served.broken(exc)
-
-    def feed_eof(self) -> None:
-        """Take no note of it: the connection tells of its end itself."""
+        self._frame(CLOSE, code.to_bytes(2) + shortened(reason))
