@@ -22,7 +22,7 @@ from tests.support.served_peer import (
     talking,
 )
 from wsrc.errors import RemoteProtocolError
-from wsrc.net.served import Served
+from wsrc.net.endpoint import Endpoint
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, check_utf8
 
 TEXT, BINARY, MORE = 0x81, 0x82, 0x80
@@ -184,7 +184,7 @@ CASES: dict[str, tuple[Frames, Frames, int]] = {
 class Echo(Heard):
     """A speaker that sends back what it is told, as far as the server takes it."""
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Endpoint) -> None:
         super().__init__()
         self._served = served
 

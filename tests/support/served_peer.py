@@ -2,13 +2,16 @@
 """A WebSocket as the server serves it, over a socket, without what the server does with it."""
 
 import asyncio
+import re
 import struct
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import cast
 
 from tests.support.raw_peer import frame
-from wsrc.net.served import Served
+from wsrc.net.endpoint import Endpoint
+from wsrc.net.handshake import accept_of
+from wsrc.protocol.conversation import Parting
 
 LIMIT_S = 20.0
 CLOSE, PING, PONG = 0x88, 0x89, 0x8A
@@ -35,21 +38,21 @@ class Heard:
     def ping(self) -> None:
         self.said.append("ping")
 
-    def ended(self, why: str, *, goodbye: bool) -> None:
-        self.end.set_result((why, goodbye))
+    def ended(self, why: str, parting: Parting) -> None:
+        self.end.set_result((why, parting is Parting.GOODBYE))
 
 
 class Wire(asyncio.Protocol):
     """What stands between a transport and what is served, as the server has it."""
 
-    def __init__(self, served: asyncio.Future[Served]) -> None:
-        self.served: Served | None = None
+    def __init__(self, served: asyncio.Future[Endpoint]) -> None:
+        self.served: Endpoint | None = None
         self.transport: asyncio.Transport | None = None
         self._made = served
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.served = Served(self.transport, self.hold)
+        self.served = Endpoint(self.transport, self.hold)
         self._made.set_result(self.served)
 
     def hold(self, held: bool) -> None:
@@ -74,12 +77,54 @@ class Wire(asyncio.Protocol):
         self.served.lost()
 
 
+class Upgrading(Wire):
+    """The same of a server that takes every upgrade, with an answer that may be set."""
+
+    def __init__(self, served: asyncio.Future[Endpoint], fields: str = "") -> None:
+        super().__init__(served)
+        self._head = b""
+        self._fields = fields
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self.served is not None:
+            super().data_received(data)
+            return
+        self._head += data
+        assert self.transport is not None
+        if not self._head.endswith(b"\r\n\r\n"):
+            return
+        key = re.search("Sec-WebSocket-Key: (.*)\r\n", self._head.decode())
+        assert key is not None
+        answer = "HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        answer += f"Sec-WebSocket-Accept: {accept_of(key[1])}\r\n{self._fields}\r\n"
+        self.transport.write(answer.encode())
+        super().connection_made(self.transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.served is not None:
+            super().connection_lost(exc)
+
+
+@asynccontextmanager
+async def upgrading(fields: str = "") -> AsyncGenerator[tuple[str, asyncio.Future[Endpoint]]]:
+    """Take one upgrade, with more header fields in the answer; yield the URL and our end of it."""
+    loop = asyncio.get_running_loop()
+    made: asyncio.Future[Endpoint] = loop.create_future()
+    async with await loop.create_server(lambda: Upgrading(made, fields), "127.0.0.1", 0) as server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/", made
+        if made.done():
+            made.result().abort()
+
+
 @asynccontextmanager
 async def talking() -> AsyncGenerator[
-    tuple[Served, Heard, asyncio.StreamReader, asyncio.StreamWriter]
+    tuple[Endpoint, Heard, asyncio.StreamReader, asyncio.StreamWriter]
 ]:
     loop = asyncio.get_running_loop()
-    made: asyncio.Future[Served] = loop.create_future()
+    made: asyncio.Future[Endpoint] = loop.create_future()
     async with (
         asyncio.timeout(LIMIT_S),
         await loop.create_server(lambda: Wire(made), "127.0.0.1", 0) as server,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server's end of a WebSocket (RFC 6455): frames as calls, without a task of its own."""
+"""One end of a WebSocket (RFC 6455): frames as calls, without a task of its own."""
 
 import asyncio
 from collections import deque
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from wsrc.errors import RemoteProtocolError
-from wsrc.net.frames import CLOSE, PING, PONG, TEXT, Frames, closing, head_of
-from wsrc.net.outbox import LAST_S, SENDS_A_TURN, Outbox, Unread, shortened, why_closed
+from wsrc.net.frames import CLOSE, PING, PONG, TEXT, Frames, closing
+from wsrc.net.outbox import Outbox, Unread, why_closed
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.conversation import CloseCode, Parting, parting
 
@@ -18,15 +18,12 @@ FRAME_OCTETS = 192
 _FAULT = 1011
 """The code of whoever cannot go on for a reason of its own (RFC 6455 section 7.4.1)."""
 
-_LONG = 1 << 16
-"""Octets from which a payload is written by itself, for it would take long to copy."""
-
 
 class Speaker(Protocol):
     """What a peer says is said to this, one frame at a time."""
 
     def may_speak(self) -> bool:
-        """Return whether the next frame may be looked at; else `Served.go_on` is called later."""
+        """Return whether the next frame may be looked at; else `Endpoint.go_on` is called later."""
         ...
 
     def text(self, text: bytes) -> None:
@@ -41,20 +38,21 @@ class Speaker(Protocol):
         """Take note of a ping, which is answered."""
         ...
 
-    def ended(self, why: str, *, goodbye: bool) -> None:
-        """Take note that nothing more comes; called once."""
+    def ended(self, why: str, parting: Parting) -> None:
+        """Take note that nothing more comes, and what that says of the peer; called once."""
         ...
 
 
-class Served(Outbox):
+class Endpoint(Outbox):
     """
-    A WebSocket that a server has accepted.
+    One end of a WebSocket, from the end of its handshake on.
 
     The connection gives it what it reads, and tells when it may write and when it is lost.
 
     Args:
         transport: What it runs over.
         hold: Stops reading from the transport, or goes on.
+        is_client: Whether it is the client's end; else it is the server's.
         longest: Octets of the longest message that is sent.
         unread: What all of a server share.
     """
@@ -64,27 +62,25 @@ class Served(Outbox):
         transport: asyncio.Transport,
         hold: Callable[[bool], None],
         *,
+        is_client: bool = False,
         longest: int | None = None,
         unread: Unread | None = None,
     ) -> None:
-        super().__init__(transport, longest=longest, unread=unread)
+        super().__init__(transport, is_client=is_client, longest=longest, unread=unread)
         self.heard = True
         """Whether anything came since this was last set to False."""
         self.pinged = False
         """Whether a ping was sent since anything came."""
         self._hold = hold
         self._speaker: Speaker | None = None
-        self._frames = Frames(masked=True, longest=MAX_MESSAGE_OCTETS)
+        self._frames = Frames(masked=not is_client, longest=MAX_MESSAGE_OCTETS)
         self._fed_later = 0
         self._broken = False
         self._inbox: deque[tuple[int, bytes]] = deque()
         self._inbox_octets = 0
         self.waits = False
         """Whether what the peer sends has to wait."""
-        self._paused = False
-        self._pumping = False
         self._pong: bytes | None = None
-        self._said_goodbye = False
 
     def listen(self, speaker: Speaker) -> None:
         """Say to `speaker` what comes from now on."""
@@ -111,14 +107,10 @@ class Served(Outbox):
     def lost(self) -> None:
         """Note that the connection is gone."""
         self._unbound()
-        self._end(None, None)
+        self._end(None, None, Parting.LOSS)
         self._closing = self._closing or (CloseCode.ABNORMAL, "")
         self._deafen()
         self._forget()
-
-    def pause_writing(self) -> None:
-        """Queue what is sent from now on."""
-        self._paused = True
 
     def resume_writing(self) -> None:
         """Send what was queued; a peer that reads is there."""
@@ -127,7 +119,7 @@ class Served(Outbox):
         pong, self._pong = self._pong, None
         if pong is not None and not self._said_goodbye:
             self._frame(PONG, pong)
-        self._pump()
+        super().resume_writing()
 
     # What the speaker says
 
@@ -147,11 +139,29 @@ class Served(Outbox):
             self.waits = False
             self._hold(False)
 
-    def ping(self) -> None:
+    def take_all(self) -> None:
+        """Look at all that had to wait, whether the speaker has room for it or not."""
+        while self._inbox:
+            self._take(*self._inbox.popleft())
+
+    def probe(self) -> None:
         """Ask the peer whether it is there."""
         self.pinged = True
         if not (self._paused or self._said_goodbye or self._transport.is_closing()):
             self._frame(PING, b"")
+
+    def beat(self) -> None:
+        """
+        Ping a peer that was silent since the last call, and break with one that was twice.
+
+        Called every half of the time after which one is to be pinged.
+        """
+        if self.heard or self.waits:
+            self.heard = False
+        elif self.pinged:
+            self.abort()
+        else:
+            self.probe()
 
     def abort(self) -> None:
         """Break the connection."""
@@ -181,16 +191,16 @@ class Served(Outbox):
         if self._broken:
             return
         self._broken = True
-        self._end(None, f"the connection broke: {error}")
+        self._end(None, f"the connection broke: {error}", Parting.LOSS)
         self._deafen()
         self._forget()
         if isinstance(error, RemoteProtocolError):
             self.close(error.close_code, str(error))
             return
         if isinstance(error, MemoryError):
-            self.close(CloseCode.TRY_AGAIN_LATER, "The server has no memory for this.")
+            self.close(CloseCode.TRY_AGAIN_LATER, "There is no memory for this.")
             return
-        self.close(_FAULT, "The server has a bug.")
+        self.close(_FAULT, "This end of the connection has a bug.")
         told = {"message": "A frame could not be dealt with", "exception": error}
         asyncio.get_running_loop().call_exception_handler(told)
 
@@ -218,7 +228,7 @@ class Served(Outbox):
     def _asked_to_close(self, code: int, reason: str) -> None:
         """Take the peer's close frame, and answer it; nothing else is sent after that."""
         ours = self._closing is not None and self._closing[0] != CloseCode.DONE
-        self._end(code, reason, goodbye=parting(code) is Parting.GOODBYE and not ours)
+        self._end(code, reason, Parting.LOSS if ours else parting(code))
         self._deafen()
         self._forget()
         if self._closing is None:
@@ -227,14 +237,14 @@ class Served(Outbox):
             self._say_goodbye(*self._closing)
         self._transport.close()
 
-    def _end(self, code: int | None, reason: str | None, *, goodbye: bool = False) -> None:
+    def _end(self, code: int | None, reason: str | None, what: Parting) -> None:
         speaker, self._speaker = self._speaker, None
         self._inbox.clear()
         self._inbox_octets = 0
         if speaker is None:
             return
         why = reason or "" if code is None and reason else why_closed(self._closing, code, reason)
-        speaker.ended(why, goodbye=goodbye)
+        speaker.ended(why, what)
 
     def _deafen(self) -> None:
         super()._deafen()
@@ -247,50 +257,3 @@ class Served(Outbox):
             return self._queued_octets
         come = self._frames.unfinished + self._inbox_octets + self._fed_later
         return self._queued_octets + come
-
-    # Frames that go
-
-    def _write(self, text: bytes) -> bool:
-        if self._paused or self._transport.is_closing():
-            return False
-        self._frame(TEXT, text)
-        return True
-
-    def _frame(self, opcode: int, payload: bytes) -> None:
-        """Write a frame that is whole; a server's has no mask (RFC 6455 section 5.2)."""
-        head = head_of(opcode, len(payload), mask=False)
-        if len(payload) < _LONG:
-            self._transport.write(head + payload)
-        else:
-            self._transport.write(head)
-            self._transport.write(payload)
-
-    def _pump(self) -> None:
-        """Send what is queued, some in each turn of the loop, and then the close frame."""
-        if self._pumping:
-            return
-        for _ in range(SENDS_A_TURN):
-            if not self._queue or self._paused:
-                break
-            if not self._write(self._queue[0]):
-                return
-            self._next()
-        if self._queue:
-            if not self._paused:
-                self._pumping = True
-                asyncio.get_running_loop().call_soon(self._pump_on)
-            return
-        if self._closing is not None and not self._said_goodbye and not self._paused:
-            self._say_goodbye(*self._closing)
-
-    def _pump_on(self) -> None:
-        self._pumping = False
-        self._pump()
-
-    def _say_goodbye(self, code: int, reason: str) -> None:
-        """Send the close frame; the peer has its time to answer it."""
-        self._said_goodbye = True
-        if self._transport.is_closing():
-            return
-        self._bound(LAST_S)
-        self._frame(CLOSE, code.to_bytes(2) + shortened(reason))
