@@ -50,17 +50,17 @@ class Link(Endpoint):
         self._why: str | None = None
         self._parting = Parting.LOSS
         self._pulse: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
         self.listen(self)
 
     def keep_alive(self, ping_s: float) -> None:
         """Break the connection with a peer that is silent for 1.5 times `ping_s`, pings or not."""
-        loop = asyncio.get_running_loop()
 
         def beat() -> None:
-            self._pulse = loop.call_later(ping_s / 2, beat)
+            self._pulse = self._loop.call_later(ping_s / 2, beat)
             self.beat()
 
-        self._pulse = loop.call_later(ping_s / 2, beat)
+        self._pulse = self._loop.call_later(ping_s / 2, beat)
 
     @property
     def peer_said_goodbye(self) -> bool:
@@ -84,7 +84,7 @@ class Link(Endpoint):
         while not self._come:
             if self._why is not None:
                 raise ConnectionLostError(self._why)
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
             await self._waiter
         text = self._come.popleft()
         if text is None:
@@ -166,4 +166,4 @@ class Link(Endpoint):
         self._bound(CLOSE_S)
         if not self._stays:
             self._transport.close()
-            asyncio.get_running_loop().call_soon(self._transport.abort)
+            self._loop.call_soon(self._transport.abort)
