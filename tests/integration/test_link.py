@@ -290,6 +290,28 @@ def test_frames_that_come_with_the_answer_are_received(loop_factory: LoopFactory
 
 
 @LOOPS
+def test_a_server_is_reached_by_its_address_in_either_family(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        settings = ServerSettings(host="127.0.0.1,::1", user_port=0, card_port=0, no_tls=True)
+        async with serve(settings) as app:
+            for host in ("127.0.0.1", "[::1]", "localhost"):
+                url = f"ws://{host}:{app.user_port}/user"
+                async with dial(url, None, connect_s=5.0, ping_s=PING_S) as link:
+                    assert link.agreed
+
+    run(loop_factory, main())
+
+
+@LOOPS
+@pytest.mark.parametrize("host", ["a..b", "x" * 70])
+def test_a_host_that_is_no_name_is_said_to_be_none(loop_factory: LoopFactory, host: str) -> None:
+    async def main() -> None:
+        assert await why_not(f"ws://{host}/") == f"{host} is no name of a host; check it."
+
+    run(loop_factory, main())
+
+
+@LOOPS
 def test_the_next_address_of_a_name_is_tried_beside_one_that_does_not_answer(
     loop_factory: LoopFactory,
 ) -> None:

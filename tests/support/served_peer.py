@@ -10,6 +10,7 @@ from typing import cast
 
 from tests.support.raw_peer import frame
 from wsrc.net.endpoint import Endpoint
+from wsrc.net.frames import masked
 from wsrc.net.handshake import accept_of
 from wsrc.protocol.conversation import Parting
 
@@ -45,14 +46,15 @@ class Heard:
 class Wire(asyncio.Protocol):
     """What stands between a transport and what is served, as the server has it."""
 
-    def __init__(self, served: asyncio.Future[Endpoint]) -> None:
+    def __init__(self, served: asyncio.Future[Endpoint], *, is_client: bool = False) -> None:
         self.served: Endpoint | None = None
         self.transport: asyncio.Transport | None = None
         self._made = served
+        self._is_client = is_client
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.served = Endpoint(self.transport, self.hold)
+        self.served = Endpoint(self.transport, self.hold, is_client=self._is_client)
         self._made.set_result(self.served)
 
     def hold(self, held: bool) -> None:
@@ -120,14 +122,15 @@ async def upgrading(fields: str = "") -> AsyncGenerator[tuple[str, asyncio.Futur
 
 
 @asynccontextmanager
-async def talking() -> AsyncGenerator[
-    tuple[Endpoint, Heard, asyncio.StreamReader, asyncio.StreamWriter]
-]:
+async def talking(
+    *, is_client: bool = False
+) -> AsyncGenerator[tuple[Endpoint, Heard, asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Yield an end, what it hears, and the socket of its peer; `is_client` says whose end it is."""
     loop = asyncio.get_running_loop()
     made: asyncio.Future[Endpoint] = loop.create_future()
     async with (
         asyncio.timeout(LIMIT_S),
-        await loop.create_server(lambda: Wire(made), "127.0.0.1", 0) as server,
+        await loop.create_server(lambda: Wire(made, is_client=is_client), "127.0.0.1", 0) as server,
     ):
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         served = await made
@@ -140,15 +143,17 @@ async def talking() -> AsyncGenerator[
             served.abort()
 
 
-async def next_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """Return the first octet and the payload of a frame, which has no mask."""
+async def next_frame(reader: asyncio.StreamReader, *, is_masked: bool = False) -> tuple[int, bytes]:
+    """Return the first octet and the payload of a frame, which has a mask or none."""
     first, size = await reader.readexactly(2)
+    assert (size >= 0x80) is is_masked, "the mask bit"
+    size &= 0x7F
     if size == 126:
         (size,) = struct.unpack("!H", await reader.readexactly(2))
     elif size == 127:
         (size,) = struct.unpack("!Q", await reader.readexactly(8))
-    assert size < 1 << 30, "no mask bit"
-    return first, await reader.readexactly(size)
+    mask = await reader.readexactly(4 if is_masked else 0)
+    return first, masked(await reader.readexactly(size), mask)
 
 
 def close_frame(code: int | None, reason: str = "") -> bytes:

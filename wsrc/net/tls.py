@@ -262,6 +262,8 @@ def _explain_network(exc: BaseException, host: str) -> str:
         return "the server did not answer in time; check the address and the firewalls between."
     if isinstance(exc, socket.gaierror):
         return f"there is no host {host}; check the name and this host's DNS."
+    if isinstance(exc, UnicodeError):
+        return f"{host} is no name of a host; check it."
     if isinstance(exc, OSError) and exc.errno:
         return f"cannot connect: {os.strerror(exc.errno)}."
     return f"cannot connect: {str(exc) or type(exc).__name__}."
