@@ -4,11 +4,12 @@
 import asyncio
 import re
 import struct
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import cast
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
 
 from tests.support.raw_peer import frame
+from tests.support.world import until
 from wsrc.net.endpoint import Endpoint
 from wsrc.net.frames import masked
 from wsrc.net.handshake import accept_of
@@ -119,6 +120,29 @@ async def upgrading(fields: str = "") -> AsyncGenerator[tuple[str, asyncio.Futur
         yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/", made
         if made.done():
             made.result().abort()
+
+
+Speak = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def serving(speak: Speak) -> AsyncGenerator[int]:
+    """Speak so on every connection; yield the port, and wait for all of them at the end."""
+    open_now: set[asyncio.StreamWriter] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_now.add(writer)
+        try:
+            await speak(reader, writer)
+        finally:
+            writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
+            open_now.discard(writer)
+
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+        await until(lambda: not open_now)
 
 
 @asynccontextmanager
