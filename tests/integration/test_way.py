@@ -97,6 +97,22 @@ def test_frames_that_come_with_the_answer_are_received(loop_factory: LoopFactory
 
 
 @LOOPS
+def test_a_server_that_is_gone_with_its_answer_is_noticed_at_once(
+    loop_factory: LoopFactory,
+) -> None:
+    async def main() -> None:
+        async with upgrading() as (url, made):
+            made.add_done_callback(lambda done: done.result()._transport.close())
+            async with dial(url, None, connect_s=5.0, ping_s=0.01) as link:
+                with pytest.raises(ConnectionLostError, match="broke without a goodbye"):
+                    await link.receive()
+            await asyncio.sleep(0.05)
+            assert link._pulse is None
+
+    run(loop_factory, main())
+
+
+@LOOPS
 def test_a_server_is_reached_by_its_address_in_either_family(loop_factory: LoopFactory) -> None:
     async def main() -> None:
         settings = ServerSettings(host="127.0.0.1,::1", user_port=0, card_port=0, no_tls=True)

@@ -43,8 +43,8 @@ async def dial(
     wire, chosen = await _connected(address, proxy, context, connect_s)
     try:
         link = Link(wire.transport, wire.hold, longest=longest, agreed=chosen == SUBPROTOCOL)
-        wire.carry(link)
         link.keep_alive(ping_s)
+        wire.carry(link)
         try:
             yield link
         finally:
