@@ -64,10 +64,10 @@ def test_every_module_of_pcscd_is_held_to_its_rules_but_those_that_do_io() -> No
     assert held == {f"wsrc.bridges.pcscd.{name}" for name in rules}
 
 
-def test_only_net_and_server_import_aiohttp() -> None:
+def test_only_the_server_imports_aiohttp() -> None:
     found = importers("aiohttp")
     assert found
-    assert [name for name in found if not name.startswith(("net/", "server/"))] == []
+    assert [name for name in found if not name.startswith("server/")] == []
 
 
 def test_only_the_pcsc_reader_and_the_bridge_to_pyscard_import_pyscard() -> None:

@@ -11,9 +11,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from certs.make_certs import Certificates
+from tests.support.served_peer import Heard, upgrading
+from tests.support.world import until
 from wsrc.errors import ConnectionLostError, LocalProtocolError
 from wsrc.net.dial import dial
-from wsrc.net.outbox import READ_LIMIT
+from wsrc.net.endpoint import Endpoint
 from wsrc.net.tls import client_context, server_context
 from wsrc.net.websocket import Link
 from wsrc.protocol import messages as m
@@ -82,55 +84,45 @@ def of_length(octets: int) -> m.Message:
 
 
 @asynccontextmanager
-async def two_ends() -> AsyncGenerator[tuple[Link, Link]]:
-    """Connect a link of a server and one of a client, each as in its program."""
-    links: asyncio.Queue[Link] = asyncio.Queue()
-    over = asyncio.Event()
-
-    async def serve(request: web.Request) -> web.StreamResponse:
-        assert request.transport is not None
-        transport = request.transport
-        socket: web.WebSocketResponse[bool] = web.WebSocketResponse(
-            decode_text=False, autoping=False, max_msg_size=READ_LIMIT
-        )
-        await socket.prepare(request)
-        link = Link(socket, transport, longest=MAX_MESSAGE_OCTETS)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(link.run_writer())
-            links.put_nowait(link)
-            await over.wait()
-            link.stop_writer()
-        return socket
-
-    application = web.Application()
-    application.router.add_get("/", serve)
-    async with asyncio.timeout(WAIT_S), TestServer(application) as server:
-        url = str(server.make_url("/")).replace("http", "ws", 1)
-        async with dial(url, None, connect_s=5.0, ping_s=5.0, longest=MAX_MESSAGE_OCTETS) as client:
-            try:
-                yield await links.get(), client
-            finally:
-                over.set()
+async def two_ends() -> AsyncGenerator[tuple[Endpoint, Heard, Link]]:
+    """Connect the end of a server, with what it hears, and that of a client."""
+    async with (
+        asyncio.timeout(WAIT_S),
+        upgrading() as (url, made),
+        dial(url, None, connect_s=5.0, ping_s=5.0, longest=MAX_MESSAGE_OCTETS) as client,
+    ):
+        server = await made
+        server.longest = MAX_MESSAGE_OCTETS
+        heard = Heard()
+        server.listen(heard)
+        yield server, heard, client
 
 
 @pytest.mark.parametrize("octets", [MAX_MESSAGE_OCTETS - 1, MAX_MESSAGE_OCTETS])
 async def test_a11_both_ends_take_what_both_ends_send(octets: int) -> None:
-    async with two_ends() as (server, client):
-        for one, other in ((server, client), (client, server)):
-            one.send(of_length(octets))
-            _, text = await other.receive()
-            assert len(text) == octets
+    async with two_ends() as (server, heard, client):
+        server.send(of_length(octets))
+        _, text = await client.receive()
+        assert len(text) == octets
+        client.send(of_length(octets))
+        await until(lambda: heard.said == [text])
 
 
 async def test_a11_neither_end_sends_an_octet_more_or_takes_it() -> None:
-    for sender in (0, 1):
-        async with two_ends() as ends:
-            one, other = ends[sender], ends[1 - sender]
-            with pytest.raises(LocalProtocolError, match="too long"):
-                one.send(of_length(MAX_MESSAGE_OCTETS + 1))
-            one.forward(encode(of_length(MAX_MESSAGE_OCTETS + 1)))
-            with pytest.raises(ConnectionLostError):
-                await other.receive()
-            with pytest.raises(ConnectionLostError, match="1009"):
-                await one.receive()
-            assert one.peer_complained
+    longer = of_length(MAX_MESSAGE_OCTETS + 1)
+    async with two_ends() as (server, heard, client):
+        with pytest.raises(LocalProtocolError, match="too long"):
+            client.send(longer)
+        client.forward(encode(longer))
+        assert "is too long" in (await heard.end)[0]
+        with pytest.raises(ConnectionLostError, match="1009"):
+            await client.receive()
+        assert client.peer_complained
+        assert server.closing
+    async with two_ends() as (server, heard, client):
+        with pytest.raises(LocalProtocolError, match="too long"):
+            server.send(longer)
+        server.forward(encode(longer))
+        with pytest.raises(ConnectionLostError, match="is too long"):
+            await client.receive()
+        assert "1009" in (await heard.end)[0]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The cases of RFC 6455 that a WebSocket of the server has to stand, in whatever pieces they come.
+The cases of RFC 6455 that either end of a WebSocket has to stand, in whatever pieces they come.
 
 They follow the sections of the Autobahn test suite: 1 lengths, 2 pings and pongs, 3 reserved bits,
 4 opcodes, 5 fragments, 6 UTF-8, 7 closing. Messages are echoed, so that order can be seen.
@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.support.raw_peer import LAST, LOOPS, LoopFactory, frame, run
+from tests.support.raw_peer import LAST, LOOPS, LoopFactory, frame, run, unmasked
 from tests.support.served_peer import (
     CLOSE,
     PING,
@@ -22,7 +22,7 @@ from tests.support.served_peer import (
     talking,
 )
 from wsrc.errors import RemoteProtocolError
-from wsrc.net.served import Served
+from wsrc.net.endpoint import Endpoint
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, check_utf8
 
 TEXT, BINARY, MORE = 0x81, 0x82, 0x80
@@ -184,7 +184,7 @@ CASES: dict[str, tuple[Frames, Frames, int]] = {
 class Echo(Heard):
     """A speaker that sends back what it is told, as far as the server takes it."""
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Endpoint) -> None:
         super().__init__()
         self._served = served
 
@@ -204,9 +204,14 @@ class Echo(Heard):
         self._served.close(NO_TEXT, "no")
 
 
-async def _case(frames: Frames, answers: Frames, code: int, chop: int | None) -> None:
-    octets = b"".join(frame(payload, opcode) for opcode, payload in frames)
-    async with talking() as (served, _, reader, writer):
+async def _case(
+    frames: Frames, answers: Frames, code: int, chop: int | None, *, is_client: bool = False
+) -> None:
+    octets = b"".join(
+        unmasked(frame(payload, opcode)) if is_client else frame(payload, opcode)
+        for opcode, payload in frames
+    )
+    async with talking(is_client=is_client) as (served, _, reader, writer):
         served.listen(Echo(served))
         if chop is None:
             writer.write(octets)
@@ -214,8 +219,8 @@ async def _case(frames: Frames, answers: Frames, code: int, chop: int | None) ->
             for at in range(0, len(octets), chop):
                 served.feed(octets[at : at + chop])
         for answer in answers:
-            assert await next_frame(reader) == answer
-        first, payload = await next_frame(reader)
+            assert await next_frame(reader, is_masked=is_client) == answer
+        first, payload = await next_frame(reader, is_masked=is_client)
         assert (first, int.from_bytes(payload[:2])) == (CLOSE, code)
         writer.write_eof()
         with suppress(ConnectionError):
@@ -223,9 +228,10 @@ async def _case(frames: Frames, answers: Frames, code: int, chop: int | None) ->
 
 
 @LOOPS
+@pytest.mark.parametrize("is_client", [False, True], ids=["server", "client"])
 @pytest.mark.parametrize("case", CASES)
-def test_a_case_of_rfc_6455(loop_factory: LoopFactory, case: str) -> None:
-    run(loop_factory, _case(*CASES[case], None))
+def test_a_case_of_rfc_6455(loop_factory: LoopFactory, case: str, is_client: bool) -> None:
+    run(loop_factory, _case(*CASES[case], None, is_client=is_client))
 
 
 @pytest.mark.parametrize("chop", [1, 3])

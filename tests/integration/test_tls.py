@@ -10,15 +10,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 
 from certs import make_certs
 from certs.make_certs import make
-from wsrc.errors import ConfigError
+from wsrc.errors import ConfigError, ConnectionLostError
+from wsrc.net import dial as dial_module
 from wsrc.net.tls import client_context, context_for, explain, server_context
+from wsrc.protocol import messages as m
 
 DIAL_S = 20.0
 """Limit of each dial that is meant to be answered."""
@@ -42,7 +43,7 @@ async def serve(context: ssl.SSLContext | None) -> AsyncIterator[int]:
     async def answer(request: web.Request) -> web.WebSocketResponse:
         websocket = web.WebSocketResponse()
         await websocket.prepare(request)
-        await websocket.send_str("hello")
+        await websocket.send_str('{"msg_type": "hello_ack"}')
         await websocket.close()
         return websocket
 
@@ -67,14 +68,12 @@ async def serve(context: ssl.SSLContext | None) -> AsyncIterator[int]:
 async def dial(url: str, context: ssl.SSLContext | None, limit_s: float = DIAL_S) -> str:
     """Connect; give what the server says, or why it could not be reached."""
     try:
-        async with (
-            asyncio.timeout(limit_s),
-            aiohttp.ClientSession() as http,
-            http.ws_connect(url, ssl=context if context is not None else True) as websocket,
-        ):
-            return str(await websocket.receive_str())
-    except (aiohttp.ClientError, OSError, TimeoutError) as exc:
-        return explain(exc, url)
+        async with dial_module.dial(url, context, connect_s=limit_s, ping_s=DIAL_S) as link:
+            message, _ = await link.receive()
+            assert isinstance(message, m.HelloAck)
+            return "hello"
+    except ConnectionLostError as exc:
+        return str(exc)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])

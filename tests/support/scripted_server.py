@@ -184,10 +184,9 @@ def card_host(cards: list[dict[str, Any]], answers: dict[str, tuple[str, str]]) 
     async def serve_user(peer: Peer) -> None:
         while True:
             try:
-                request = await peer.hear()
-            except ConnectionClosed:
+                await _serve_request(peer, await peer.hear(), cards, run)
+            except ConnectionClosed:  # a client may close before it is answered
                 return
-            await _serve_request(peer, request, cards, run)
 
     return serve_user
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages over WebSocket and TLS: the only package beside `wsrc.server` that imports aiohttp."""
+"""Messages over WebSocket, HTTP and TLS, as far as both ends or a client alone need them."""

@@ -2,9 +2,9 @@
 """What an HTTP answer that is no WebSocket means in words: who gave it, and what to do."""
 
 import errno
+import os
+import socket
 from collections.abc import Mapping
-
-import aiohttp
 
 from wsrc.net.proxy import Proxy
 from wsrc.settings.address import Address
@@ -14,11 +14,51 @@ _WSRC_SERVER = "aiohttp"
 
 _MAX_NAME = 40
 
-HANG_UPS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
-"""What the operating system says of a peer that closed a connection."""
+_HANG_UPS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
 
-def explain_handshake(exc: aiohttp.WSServerHandshakeError, url: str) -> str:
+class AnswerError(Exception):
+    """An HTTP answer to an upgrade, or to CONNECT, that does not do it; names are lower case."""
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(f"HTTP status {status}")
+        self.status = status
+        self.headers = headers
+
+
+class RedirectedError(Exception):
+    """A server answered an upgrade with another URL, which nobody follows."""
+
+    def __init__(self, status: int, location: str) -> None:
+        super().__init__(f"redirected ({status})")
+        self.status = status
+        self.location = location
+
+
+class NoHttpError(Exception):
+    """What answers does not speak HTTP; `began` are the first two octets, as far as they tell."""
+
+    def __init__(self, began: bytes) -> None:
+        super().__init__("no HTTP")
+        self.began = began
+
+
+class AtProxyError(Exception):
+    """A proxy was not reached, or did not make a tunnel: `why` tells what failed."""
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__(str(why))
+        self.why = why
+
+
+def hung_up(exc: BaseException) -> bool:
+    """Return whether an error tells that a peer closed the connection."""
+    return isinstance(exc, ConnectionResetError | ConnectionAbortedError | BrokenPipeError) or (
+        isinstance(exc, OSError) and exc.errno in _HANG_UPS
+    )
+
+
+def explain_handshake(exc: AnswerError, url: str) -> str:
     """
     Say what an answer to the upgrade means.
 
@@ -26,7 +66,7 @@ def explain_handshake(exc: aiohttp.WSServerHandshakeError, url: str) -> str:
         exc: The answer.
         url: Of the server, with its user part if it is an `Address`.
     """
-    name = _name_of(exc.headers or {})
+    name = _name_of(exc.headers)
     sentence = _OF_WSRC.get(exc.status) if _WSRC_SERVER in name else None
     if exc.status == 400 and url.startswith("ws:"):
         sentence = "the server answered 400; if it wants TLS, use wss://."
@@ -72,29 +112,38 @@ _OF_ANY = (
 
 def retry_after(exc: BaseException) -> float | None:
     """Return after how many seconds whoever answered wants to be asked again, if told so."""
-    if not isinstance(exc, aiohttp.WSServerHandshakeError) or exc.headers is None:
+    if not isinstance(exc, AnswerError):
         return None
-    said = exc.headers.get("Retry-After", "").strip()
+    said = exc.headers.get("retry-after", "")
     return float(said) if said.isascii() and said.isdigit() and len(said) < 10 else None
 
 
 def explain_proxy(exc: BaseException, proxy: Proxy) -> str | None:
     """Say what a failure on the way through a proxy means; None where it is not of the proxy."""
     who = f"the proxy {proxy.place}"
+    why = exc.why if isinstance(exc, AtProxyError) else exc
+    if isinstance(why, TimeoutError):
+        return f"no connection through {who}, which {proxy.variable} names, in time; check both."
+    if hung_up(why):
+        return (
+            f"{who}, which {proxy.variable} names, or the server behind it closed the connection."
+        )
+    return _explain_at_proxy(exc.why, proxy, who) if isinstance(exc, AtProxyError) else None
+
+
+def _explain_at_proxy(why: Exception, proxy: Proxy, who: str) -> str:
     named = f"which {proxy.variable} names"
-    if isinstance(exc, aiohttp.ClientHttpProxyError):
-        return f"{who} {_refusal(exc.status, proxy)}"
-    if isinstance(exc, aiohttp.ClientConnectorDNSError):
-        return f"there is no host for {who}, {named}; check that, and this host's DNS."
-    if isinstance(exc, aiohttp.ClientProxyConnectionError):
-        return f"cannot connect to {who}, {named}: {exc.os_error.strerror or exc.os_error}."
-    if isinstance(exc, TimeoutError):
-        return f"no connection through {who}, {named}, in time; check both."
-    if isinstance(exc, aiohttp.ServerDisconnectedError) or (
-        isinstance(exc, OSError) and exc.errno in HANG_UPS
-    ):
-        return f"{who}, {named}, or the server behind it closed the connection."
-    return None
+    match why:
+        case AnswerError(status=status):
+            return f"{who} {_refusal(status, proxy)}"
+        case NoHttpError():
+            return f"{who}, {named}, does not speak HTTP; check the port."
+        case socket.gaierror():
+            return f"there is no host for {who}, {named}; check that, and this host's DNS."
+        case OSError():
+            return f"cannot connect to {who}, {named}: {_words_of(why)}."
+        case _:
+            return f"cannot connect to {who}, {named}: {why}."
 
 
 def _refusal(status: int, proxy: Proxy) -> str:
@@ -120,11 +169,15 @@ def _refusal(status: int, proxy: Proxy) -> str:
             return f"does not connect us to the server (HTTP status {status})."
 
 
+def _words_of(exc: OSError) -> str:
+    return os.strerror(exc.errno) if exc.errno else str(exc)
+
+
 def _has_login(url: str) -> bool:
     return isinstance(url, Address) and url.login is not None
 
 
 def _name_of(headers: Mapping[str, str]) -> str:
     """Return how a web server calls itself, fit for a sentence."""
-    name = headers.get("Server", "")
+    name = headers.get("server", "")
     return "".join(c for c in name if c.isprintable())[:_MAX_NAME]

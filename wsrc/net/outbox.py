@@ -2,16 +2,15 @@
 """What one end of a WebSocket sends: written at once or queued, bounded; and how it closes."""
 
 import asyncio
-from abc import ABC, abstractmethod
+import os
 from collections import deque
+from collections.abc import Iterator
 
 from wsrc.errors import LocalProtocolError
+from wsrc.net.frames import CLOSE, TEXT, head_of, masked
 from wsrc.protocol import codec
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import Message
-
-READ_LIMIT = codec.MAX_MESSAGE_OCTETS + 1
-"""What aiohttp is told, which refuses a message of as many octets as its limit."""
 
 MAX_QUEUED_MESSAGES = 10_000
 MAX_QUEUED_OCTETS = 16 << 20
@@ -29,8 +28,14 @@ CLOSE_S = 2.0
 LAST_S = 2 * CLOSE_S
 """How long a connection may take to close once nothing is queued; then it is broken."""
 
+_LONG = 1 << 16
+"""Octets from which a payload is written by itself, for it would take long to copy."""
+
 SENDS_A_TURN = 32
 """Queued messages that are sent to one peer in one turn of the loop."""
+
+_POOL_OCTETS = 512
+"""Random octets that are asked for at a time, for masks."""
 
 MESSAGE_OCTETS = 64
 """What a queued message takes beside its text."""
@@ -39,12 +44,13 @@ MAX_UNREAD_OCTETS = 64 << 20
 """What may be held for all peers of a server together, to them and from them."""
 
 
-class Outbox(ABC):
+class Outbox:
     """
     Sends messages over one WebSocket, each at once where the transport takes it.
 
     Args:
         transport: What it runs over; it is aborted where the peer keeps us from closing it.
+        is_client: Whether this is a client's end, which masks what it sends.
         longest: Octets of the longest message that is sent; the peer may say otherwise later.
         unread: What all outboxes of a program share, if they do.
     """
@@ -53,10 +59,12 @@ class Outbox(ABC):
         self,
         transport: asyncio.Transport,
         *,
+        is_client: bool = False,
         longest: int | None = None,
         unread: "Unread | None" = None,
     ) -> None:
         self._transport = transport
+        self._masks = _masks() if is_client else None
         self.longest = longest
         self._unread = unread
         self._queue: deque[bytes] = deque()
@@ -65,6 +73,18 @@ class Outbox(ABC):
         self._deaf = False
         self._closing: tuple[int, str] | None = None
         self._limit: asyncio.TimerHandle | None = None
+        self._paused = False
+        self._pumping = False
+        self._said_goodbye = False
+
+    def pause_writing(self) -> None:
+        """Queue what is sent from now on."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Send what was queued."""
+        self._paused = False
+        self._pump()
 
     def send(self, message: Message) -> None:
         """
@@ -128,13 +148,56 @@ class Outbox(ABC):
         """Whether `close` was called."""
         return self._closing is not None
 
-    @abstractmethod
     def _write(self, text: bytes) -> bool:
         """Give the transport a message, and return True; False if it must be queued."""
+        if self._paused or self._transport.is_closing():
+            return False
+        self._frame(TEXT, text)
+        return True
 
-    @abstractmethod
+    def _frame(self, opcode: int, payload: bytes) -> None:
+        """Write a frame that is whole; a client's has a mask that nobody can foresee."""
+        if self._masks is None:
+            head = head_of(opcode, len(payload), mask=False)
+        else:
+            mask = next(self._masks)
+            head = head_of(opcode, len(payload), mask=True) + mask
+            payload = masked(payload, mask)
+        if len(payload) < _LONG:
+            self._transport.write(head + payload)
+        else:
+            self._transport.write(head)
+            self._transport.write(payload)
+
     def _pump(self) -> None:
-        """See to it that what is queued is sent, and then the closing frame if we close."""
+        """Send what is queued, some in each turn of the loop, and then the close frame."""
+        if self._pumping:
+            return
+        for _ in range(SENDS_A_TURN):
+            if not self._queue or self._paused:
+                break
+            if not self._write(self._queue[0]):
+                return
+            self._next()
+        if self._queue:
+            if not self._paused:
+                self._pumping = True
+                asyncio.get_running_loop().call_soon(self._pump_on)
+            return
+        if self._closing is not None and not self._said_goodbye and not self._paused:
+            self._say_goodbye(*self._closing)
+
+    def _pump_on(self) -> None:
+        self._pumping = False
+        self._pump()
+
+    def _say_goodbye(self, code: int, reason: str) -> None:
+        """Send the close frame; the peer has its time to answer it."""
+        self._said_goodbye = True
+        if self._transport.is_closing():
+            return
+        self._bound(LAST_S)
+        self._frame(CLOSE, code.to_bytes(2) + shortened(reason))
 
     def _next(self) -> bytes:
         """Take the oldest message from the queue."""
@@ -175,6 +238,13 @@ class Outbox(ABC):
         if self._limit is not None:
             self._limit.cancel()
             self._limit = None
+
+
+def _masks() -> Iterator[bytes]:
+    """Yield masks that the system has made by chance, many with one call of it."""
+    while True:
+        pool = os.urandom(_POOL_OCTETS)
+        yield from (pool[at : at + 4] for at in range(0, _POOL_OCTETS, 4))
 
 
 class Unread:

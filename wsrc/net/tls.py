@@ -8,10 +8,16 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from wsrc.errors import ConfigError
-from wsrc.net.answers import HANG_UPS, explain_handshake, explain_proxy
+from wsrc.net.answers import (
+    AnswerError,
+    AtProxyError,
+    NoHttpError,
+    RedirectedError,
+    explain_handshake,
+    explain_proxy,
+    hung_up,
+)
 from wsrc.net.proxy import Proxy, proxy_for
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -21,6 +27,9 @@ _TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 _EXPIRED, _NOT_YET_VALID, _HOST_MISMATCH, _IP_MISMATCH = 10, 9, 62, 64
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+_TLS_RECORDS = frozenset({b"\x15", b"\x16"})
+"""How an alert and a handshake of TLS begin (RFC 8446 section 5.1)."""
+
 _UNKNOWN_CA = frozenset({2, 18, 19, 20, 21})
 """X509_V_ERR_… of OpenSSL: no issuer found, or a self-signed certificate."""
 
@@ -91,17 +100,14 @@ def context_for(url: str, ca: Path | None = None) -> ssl.SSLContext | None:
 def explain(exc: BaseException, url: str, proxy: Proxy | None = None) -> str:
     """Return why a server could not be reached, through a proxy or not, and what to do."""
     said = None
+    if not isinstance(exc, AtProxyError):
+        exc = _beneath(exc)
     if proxy is not None:
         said = _explain_tls_of_proxy(exc, proxy) or explain_proxy(exc, proxy)
     return f"{url}: {said or _explain(exc, url, urlsplit(url).hostname or url)}"
 
 
 def _explain(exc: BaseException, url: str, host: str) -> str:
-    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        exc = exc.certificate_error
-    elif isinstance(exc, aiohttp.ClientConnectorError):
-        exc = exc.os_error
-    exc = _beneath(exc)
     match exc:
         case ssl.SSLCertVerificationError():
             why = _explain_certificate(exc, host)
@@ -109,11 +115,11 @@ def _explain(exc: BaseException, url: str, host: str) -> str:
             why = _explain_tls(exc)
         case RedirectedError():
             why = _explain_redirect(exc)
-        case aiohttp.WSServerHandshakeError():
+        case AnswerError():
             why = explain_handshake(exc, url)
-        case aiohttp.ServerDisconnectedError():
-            why = _explain_hang_up(url)
-        case OSError() if exc.errno in HANG_UPS:
+        case NoHttpError():
+            why = _explain_no_http(exc, url)
+        case _ if hung_up(exc):
             why = _explain_hang_up(url)
         case _:
             why = _explain_network(exc, host)
@@ -132,15 +138,6 @@ def _beneath(exc: BaseException) -> BaseException:
             return within
         within = within.__cause__ or within.__context__
     return exc
-
-
-class RedirectedError(aiohttp.ClientError):
-    """A server answered an upgrade with another URL, which nobody follows."""
-
-    def __init__(self, status: int, location: str) -> None:
-        super().__init__(f"redirected ({status})")
-        self.status = status
-        self.location = location
 
 
 class _EncryptedKeyError(Exception):
@@ -189,21 +186,17 @@ def _wrong_pair(cert: Path, key: Path, exc: ssl.SSLError) -> ConfigError:
 
 def _explain_tls_of_proxy(exc: BaseException, proxy: Proxy) -> str | None:
     """Say why TLS with the proxy failed; None where that is not what failed."""
-    if not isinstance(exc, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError)):
-        return None
-    host = urlsplit(proxy.url).hostname or ""
-    if exc.host != host or f":{exc.port}" != proxy.place[-len(f":{exc.port}") :]:
-        return None
+    why = _beneath(exc.why) if isinstance(exc, AtProxyError) else None
     who = f"the proxy {proxy.place}, which {proxy.variable} names,"
-    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        if not isinstance(exc.certificate_error, ssl.SSLCertVerificationError):
-            return f"{who} has no acceptable certificate: {exc.certificate_error}."
+    if isinstance(why, ssl.SSLCertVerificationError):
         whose = f"the certificate of {who}"
         trust = "have this host trust its CA, or name the file of that in SSL_CERT_FILE."
-        return _explain_certificate(exc.certificate_error, host, whose, trust)
-    if isinstance(exc.os_error, ssl.SSLError) and exc.os_error.reason in _NO_TLS:
+        return _explain_certificate(why, urlsplit(proxy.url).hostname or "", whose, trust)
+    if not isinstance(why, ssl.SSLError):
+        return None
+    if why.reason in _NO_TLS:
         return f"{who} does not speak TLS on this port; write http:// there if that is meant."
-    return f"TLS with {who} failed: {exc.os_error.strerror or exc.os_error}."
+    return f"TLS with {who} failed: {why.strerror or why}."
 
 
 def _explain_certificate(
@@ -247,6 +240,12 @@ def _explain_redirect(exc: RedirectedError) -> str:
     )
 
 
+def _explain_no_http(exc: NoHttpError, url: str) -> str:
+    if urlsplit(url).scheme == "ws" and exc.began[:1] in _TLS_RECORDS:
+        return _explain_hang_up(url)
+    return "a server answers, but does not speak HTTP; check the port."
+
+
 def _explain_hang_up(url: str) -> str:
     if urlsplit(url).scheme == "wss":
         return (
@@ -263,6 +262,8 @@ def _explain_network(exc: BaseException, host: str) -> str:
         return "the server did not answer in time; check the address and the firewalls between."
     if isinstance(exc, socket.gaierror):
         return f"there is no host {host}; check the name and this host's DNS."
+    if isinstance(exc, UnicodeError):
+        return f"{host} is no name of a host; check it."
     if isinstance(exc, OSError) and exc.errno:
         return f"cannot connect: {os.strerror(exc.errno)}."
     return f"cannot connect: {str(exc) or type(exc).__name__}."

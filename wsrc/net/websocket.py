@@ -1,52 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The client's end of a WebSocket: messages that a task reads, and a writer for what must wait."""
+"""The client's end of a WebSocket: messages that a task reads one by one."""
 
 import asyncio
-from contextlib import suppress
-
-from aiohttp import ClientWebSocketResponse, WSMsgType
-from aiohttp.http_websocket import WSMessageNoDecodeText
+from collections import deque
+from collections.abc import Callable
 
 from wsrc.errors import ConnectionLostError, RemoteProtocolError
-from wsrc.net.outbox import LAST_S, SENDS_A_TURN, Outbox, shortened, why_closed
+from wsrc.net.endpoint import Endpoint
+from wsrc.net.outbox import CLOSE_S
 from wsrc.protocol import codec
-from wsrc.protocol.conversation import CloseCode, Parting, parting
+from wsrc.protocol.conversation import CloseCode, Parting
 from wsrc.protocol.messages import Message
 
-DIRECT_OCTETS = 1 << 16
-"""What may wait in a transport for a message to be given to it at once."""
+MAX_UNTAKEN_OCTETS = 2 * codec.MAX_MESSAGE_OCTETS
+"""How much of messages may wait for `receive` for another one to be taken from the server."""
+
+END_S = 0.5
+"""How long the server may take to end TLS and the connection after both have closed."""
 
 
-class Link(Outbox):
+class Link(Endpoint):
     """
-    One WebSocket that carries messages.
-
-    `run_writer` must run as a task for as long as the link is in use; it ends after `close`, or
-    when the connection breaks. `receive` is for one task.
+    One WebSocket that carries messages. `receive` is for one task.
 
     Args:
-        socket: The WebSocket.
         transport: What it runs over; it is aborted where the peer keeps us from closing it.
+        hold: Stops reading from the transport, or goes on.
         longest: Octets of the longest message that is sent; the peer may say otherwise later.
         agreed: Whether the peer chose our subprotocol, so that its protocol has sessions.
     """
 
     def __init__(
         self,
-        socket: ClientWebSocketResponse[bool],
         transport: asyncio.Transport,
+        hold: Callable[[bool], None],
         *,
         longest: int | None = None,
         agreed: bool = False,
     ) -> None:
-        super().__init__(transport, longest=longest)
+        super().__init__(transport, hold, is_client=True, longest=longest)
         self.agreed = agreed
         self.confirmed = False
         """Whether the peer answered our close frame, and so has taken all that we sent before."""
-        self._waits = True
-        self._socket = socket
-        self._wake = asyncio.Event()
+        self._closed = False
+        self._stays = True
+        self._come: deque[bytes | None] = deque()
+        self._come_octets = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._why: str | None = None
         self._parting = Parting.LOSS
+        self._pulse: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self.listen(self)
+
+    def keep_alive(self, ping_s: float) -> None:
+        """Break the connection with a peer that is silent for 1.5 times `ping_s`, pings or not."""
+
+        def beat() -> None:
+            self._pulse = self._loop.call_later(ping_s / 2, beat)
+            self.beat()
+
+        self._pulse = self._loop.call_later(ping_s / 2, beat)
 
     @property
     def peer_said_goodbye(self) -> bool:
@@ -67,98 +81,89 @@ class Link(Outbox):
             RemoteProtocolError: If the peer broke the protocol and must be closed.
             ConnectionLostError: If the connection is closed; the sentence has code and reason.
         """
-        frame = await self._frame()
-        match frame.type:
-            case WSMsgType.TEXT:
-                codec.check_utf8(frame.data)
-                return codec.decode(frame.data), frame.data
-            case WSMsgType.BINARY:
-                why = "Binary frames are not used; send JSON as text."
-                raise RemoteProtocolError(why, CloseCode.NO_TEXT)
-            case WSMsgType.ERROR:
-                raise ConnectionLostError(f"the connection broke: {frame.data}") from frame.data
-            case _:
-                ours = self._closing is not None and self._closing[0] != CloseCode.DONE
-                if frame.type is WSMsgType.CLOSE and not ours:
-                    self._parting = parting(frame.data or CloseCode.NONE)
-                raise ConnectionLostError(self._why_closed(frame.extra))
+        while not self._come:
+            if self._why is not None:
+                raise ConnectionLostError(self._why)
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        text = self._come.popleft()
+        if text is None:
+            why = "Binary frames are not used; send JSON as text."
+            raise RemoteProtocolError(why, CloseCode.NO_TEXT)
+        self._come_octets -= len(text)
+        if self.waits and self.may_speak():
+            self.go_on()
+        codec.check_utf8(text)
+        return codec.decode(text), text
 
-    async def _frame(self) -> WSMessageNoDecodeText:
-        """Return the next frame that is neither a ping, which is answered, nor a pong."""
-        try:
-            while True:
-                frame = await self._socket.receive()
-                if frame.type is WSMsgType.PING:
-                    await self._socket.pong(frame.data)
-                elif frame.type is not WSMsgType.PONG:
-                    return frame
-        except OSError as exc:  # the pong that is due cannot be written
-            raise ConnectionLostError(f"the connection broke: {exc}") from exc
+    @property
+    def closing(self) -> bool:
+        """
+        Whether `close` was called while the peer was there.
 
-    def _why_closed(self, reason: str | None) -> str:
-        return why_closed(self._closing, self._socket.close_code, reason)
+        What is sent to one that is gone counts as lost on its way, until `receive` says so.
+        """
+        return self._closed
 
-    def _write(self, text: bytes) -> bool:
-        transport = self._transport
-        if self._socket.closed or transport.is_closing():
-            return False
-        if transport.get_write_buffer_size() > DIRECT_OCTETS:
-            return False
-        sending = self._socket.send_frame(text, WSMsgType.TEXT)
-        try:
-            sending.send(None)  # it writes all before it waits, if it has to wait at all
-        except StopIteration:
-            return True
-        except OSError:
-            return False
-        sending.close()
-        return True
-
-    def _pump(self) -> None:
-        self._wake.set()
-
-    async def run_writer(self) -> None:
-        """Send what is queued until the link is closed or breaks; never raises for either."""
-        try:
-            while self._closing is None and not self._socket.closed:
-                await self._wake.wait()
-                self._wake.clear()
-                await self._flush()
-            await self._flush()
-        except (OSError, RuntimeError):
-            pass
-        self._forget()
-        code, reason = self._closing or (CloseCode.DONE, "")
-        self._closing = (code, reason)
-        self._bound(LAST_S)
-        if not self._waits:
-            await self._go(code, reason)
-            return
-        was_open = not self._socket.closed
-        await self._socket.close(code=code, message=shortened(reason))
-        self.confirmed = was_open and self._socket.close_code == code
+    def close(self, code: int, reason: str) -> None:
+        """Close once what is queued is sent; the first call decides."""
+        self._closed = self._closed or self._why is None
+        super().close(code, reason)
 
     def leave(self, code: int, reason: str) -> None:
         """Close without waiting for an answer of the peer, which has nothing of ours."""
-        self._waits = False
+        self._stays = False
         self.close(code, reason)
 
-    async def _go(self, code: int, reason: str) -> None:
-        """Send the close frame and the end of TLS, and be gone."""
-        with suppress(OSError):
-            await self._socket.send_frame(code.to_bytes(2) + shortened(reason), WSMsgType.CLOSE)
-        self._transport.close()
-        self._transport.abort()
+    # What the connection says
 
-    def stop_writer(self) -> None:
-        """Stop the writer, for the peer is gone."""
-        self.close(CloseCode.DONE, "")
+    def lost(self) -> None:
+        """Note that the connection is gone; what came before is received still."""
+        if self._pulse is not None:
+            self._pulse.cancel()
+            self._pulse = None
+        self.take_all()
+        super().lost()
 
-    async def _flush(self) -> None:
-        """Send what is queued; others have their turn after each `SENDS_A_TURN` messages."""
-        sent = 0
-        while self._queue:
-            await self._socket.send_frame(self._next(), WSMsgType.TEXT)
-            sent += 1
-            if sent % SENDS_A_TURN == 0:
-                await asyncio.sleep(0)
+    # What the peer says
+
+    def may_speak(self) -> bool:
+        """Return whether there is room for another message."""
+        return self._come_octets < MAX_UNTAKEN_OCTETS
+
+    def text(self, text: bytes) -> None:
+        """Keep a message for `receive`."""
+        self._come.append(text)
+        self._come_octets += len(text)
+        self._wake()
+
+    def binary(self) -> None:
+        """Keep what has no place for `receive`."""
+        self._come.append(None)
+        self._wake()
+
+    def ping(self) -> None:
+        """Take no note of a ping, which is answered."""
+
+    def ended(self, why: str, parting: Parting) -> None:
+        """Note why nothing more comes."""
+        self._why, self._parting = why, parting
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _asked_to_close(self, code: int, reason: str) -> None:
+        ours = self._closing
+        self.confirmed = self._said_goodbye and ours is not None and ours[0] == code
+        super()._asked_to_close(code, reason)
+        self._bound(END_S)
+
+    def _say_goodbye(self, code: int, reason: str) -> None:
+        super()._say_goodbye(code, reason)
+        self._bound(CLOSE_S)
+        if not self._stays:
+            self._transport.close()
+            self._loop.call_soon(self._transport.abort)

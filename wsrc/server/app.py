@@ -13,9 +13,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from wsrc.net.certificates import warnings_of
+from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
 from wsrc.net.tls import server_context
-from wsrc.net.upgrade import SWITCHING, accepted
 from wsrc.protocol.conversation import SUBPROTOCOL
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
@@ -28,6 +28,7 @@ from wsrc.server.peers import Peers
 from wsrc.server.refusals import http_log, refused
 from wsrc.server.room import room_for
 from wsrc.server.turns import Line
+from wsrc.server.upgrade import accepted
 from wsrc.settings.load import ServerSettings
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
-from wsrc.net.served import Served
+from wsrc.net.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from wsrc.server.door import Door
@@ -31,7 +31,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, door: "Door", handler: web.RequestHandler, address: str) -> None:
         self._handler: web.RequestHandler | None = handler
-        self._served: Served | None = None
+        self._served: Endpoint | None = None
         self.address = address
         self.transport: asyncio.Transport | None = None
         self.upgraded = False
@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._door.gone(self)
 
     def hand_over(
-        self, begin: Callable[[asyncio.Transport, Callable[[bool], None]], Served]
+        self, begin: Callable[[asyncio.Transport, Callable[[bool], None]], Endpoint]
     ) -> None:
         """Give what comes from now on to what `begin` returns."""
         if self.transport is None or self._handler is None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
+from wsrc.net.endpoint import Endpoint
 from wsrc.net.outbox import Unread
-from wsrc.net.served import Served
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
-from wsrc.protocol.conversation import CloseCode
+from wsrc.protocol.conversation import CloseCode, Parting
 from wsrc.protocol.messages import ClientType, Message
 from wsrc.relay.effects import Close, Effect, Note
 from wsrc.relay.machine import Relay
@@ -60,7 +60,7 @@ class Peers:
         self.relay = relay
         self._line = line
         self._pulse = Pulse(ping_s)
-        self._links: dict[int, Served] = {}
+        self._links: dict[int, Endpoint] = {}
         self._unread = Unread(unread)
         self._last = 0
         self._loop = asyncio.get_running_loop()
@@ -95,10 +95,10 @@ class Peers:
         hold: Callable[[bool], None],
         role: ClientType,
         address: str,
-    ) -> Served:
+    ) -> Endpoint:
         """Begin to serve a WebSocket that was just accepted."""
         self._last += 1
-        link = Served(transport, hold, longest=MAX_MESSAGE_OCTETS, unread=self._unread)
+        link = Endpoint(transport, hold, longest=MAX_MESSAGE_OCTETS, unread=self._unread)
         self._links[self._last] = link
         link.listen(_Peer(self, self._last, role, link, self._line))
         self._pulse.enter(self._last, link)
@@ -145,7 +145,7 @@ class Peers:
             self._break()
         return len(effects)
 
-    def has_no_memory(self, link: Served) -> None:
+    def has_no_memory(self, link: Endpoint) -> None:
         """Make room, and close on a peer whose message there was no room for."""
         self._unread.shed()
         link.close(CloseCode.TRY_AGAIN_LATER, "The server has no memory for this.")
@@ -168,7 +168,7 @@ class Peers:
             self._idle.set()
         self._set_timer()
 
-    def _send(self, peer: int, link: Served, message: Message) -> None:
+    def _send(self, peer: int, link: Endpoint, message: Message) -> None:
         try:
             link.send(message)
         except LocalProtocolError as exc:  # its peers chose texts that no bound of the relay has
@@ -207,7 +207,7 @@ class _Peer:
     """What one peer says, on its way to the relay."""
 
     def __init__(
-        self, peers: Peers, number: int, role: ClientType, link: Served, line: Line
+        self, peers: Peers, number: int, role: ClientType, link: Endpoint, line: Line
     ) -> None:
         self._peers = peers
         self._act = peers.act
@@ -256,10 +256,10 @@ class _Peer:
         """Take note of a ping."""
         self._share.done(1)
 
-    def ended(self, why: str, *, goodbye: bool) -> None:
+    def ended(self, why: str, parting: Parting) -> None:
         """Take note that nothing more comes."""
         _log.info("%s is gone: %s", self, why)
-        self._peers.gone(self._number, goodbye=goodbye)
+        self._peers.gone(self._number, goodbye=parting is Parting.GOODBYE)
 
     def __str__(self) -> str:
         return f"{self._role} client {self._number}"

@@ -3,7 +3,7 @@
 
 import asyncio
 
-from wsrc.net.served import Served
+from wsrc.net.endpoint import Endpoint
 
 PARTS = 64
 """Into how many parts the peers are divided, so that no turn of the loop is long."""
@@ -24,11 +24,11 @@ class Pulse:
     def __init__(self, ping_s: float) -> None:
         self._step_s = ping_s / 2 / PARTS
         self._loop = asyncio.get_running_loop()
-        self._parts: list[dict[int, Served]] = [{} for _ in range(PARTS)]
+        self._parts: list[dict[int, Endpoint]] = [{} for _ in range(PARTS)]
         self._at = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def enter(self, number: int, peer: Served) -> None:
+    def enter(self, number: int, peer: Endpoint) -> None:
         """Look after a peer from now on, under a number that is no other's."""
         self._parts[number % PARTS][number] = peer
         if self._timer is None:
@@ -48,9 +48,4 @@ class Pulse:
         self._timer = self._loop.call_later(self._step_s, self._step)
         self._at = (self._at + 1) % PARTS
         for peer in tuple(self._parts[self._at].values()):
-            if peer.heard or peer.waits:
-                peer.heard = False
-            elif peer.pinged:
-                peer.abort()
-            else:
-                peer.ping()
+            peer.beat()

@@ -74,8 +74,8 @@ BRIDGES = {"lpac", "vpcd"}
 """Commands whose options are those of the bridge, which is loaded for them."""
 
 
-def loaded(*arguments: str) -> set[str]:
-    """Return the modules that a run of `wsrc` has loaded at its end."""
+def loaded(*arguments: str, status: int = 0) -> set[str]:
+    """Return the modules that a run of `wsrc` has loaded at its end, which is with this status."""
     [python, *flags, code, _] = argv("wsrc", "")
     watched = (
         "import atexit, json, sys; sys.stderr = sys.__stderr__; "
@@ -87,9 +87,10 @@ def loaded(*arguments: str) -> set[str]:
         capture_output=True,
         text=True,
         timeout=60,
-        check=True,
+        check=False,
     )
-    modules: list[str] = json.loads(done.stderr)
+    assert done.returncode == status, done.stderr
+    modules: list[str] = json.loads(done.stderr.splitlines()[-1])
     return set(modules) - {"json", "atexit"}
 
 
@@ -134,6 +135,13 @@ def test_start_up_no_help_takes_what_only_a_connection_needs(arguments: tuple[st
     modules = loaded(*arguments)
     heavy = HEAVY - {"asyncio", "logging", "socket", "ssl"} if arguments[0] == "pcsc" else HEAVY
     assert modules & heavy == set()
+
+
+@pytest.mark.parametrize("command", [("list",), ("apdu", "--card", "x", "00a40000")])
+def test_start_up_what_connects_takes_no_library_of_http(command: tuple[str, ...]) -> None:
+    modules = loaded(*command, "--server-url", "ws://127.0.0.1:1", status=5)
+    assert "asyncio" in modules
+    assert modules & {"aiohttp", "cryptography", "http", "multidict", "rich", "yarl"} == set()
 
 
 @pytest.mark.parametrize("name", COMMANDS)

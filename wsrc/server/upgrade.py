@@ -1,15 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The handshake that turns a request into a WebSocket (RFC 6455 section 4.2)."""
 
-import base64
-import hashlib
-
 from aiohttp import hdrs, web
 
+from wsrc.net.handshake import SWITCHING, accept_of
 from wsrc.protocol.conversation import SUBPROTOCOL
-
-SWITCHING = 101
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def accepted(request: web.Request) -> web.StreamResponse:
@@ -22,12 +17,10 @@ def accepted(request: web.Request) -> web.StreamResponse:
     if not ready.ok:
         text = "Handshake error: Connection or Sec-WebSocket-Key is not as RFC 6455 has it.\n"
         return web.Response(status=400, text=text)
-    key = request.headers[hdrs.SEC_WEBSOCKET_KEY].encode()
-    digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
     headers = {
         hdrs.UPGRADE: "websocket",
         hdrs.CONNECTION: "Upgrade",
-        hdrs.SEC_WEBSOCKET_ACCEPT: base64.b64encode(digest).decode(),
+        hdrs.SEC_WEBSOCKET_ACCEPT: accept_of(request.headers[hdrs.SEC_WEBSOCKET_KEY]),
     }
     if ready.protocol is not None:
         headers[hdrs.SEC_WEBSOCKET_PROTOCOL] = ready.protocol

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.net.served: frames as a peer sends them over a socket, and what becomes of each."""
+"""wsrc.net.endpoint: frames as a peer sends them over a socket, and what becomes of each."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ import pytest
 from tests.support.raw_peer import LAST, TEXT, frame
 from tests.support.served_peer import CLOSE, PING, PONG, Heard, close_frame, next_frame, talking
 from tests.support.world import until
-from wsrc.net import outbox, served as served_module
+from wsrc.net import endpoint, outbox
 from wsrc.protocol.conversation import CloseCode
 from wsrc.server import pulse
 from wsrc.server.pulse import Pulse
@@ -67,7 +67,7 @@ async def test_our_close_is_sent_after_what_was_said_and_its_answer_is_no_goodby
 async def test_a_peer_that_does_not_answer_our_close_loses_its_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("wsrc.net.served.LAST_S", 0.05)
+    monkeypatch.setattr("wsrc.net.outbox.LAST_S", 0.05)
     async with talking() as (served, heard, reader, _):
         served.close(CloseCode.POLICY, "no")
         assert (await next_frame(reader))[0] == CLOSE
@@ -206,7 +206,7 @@ async def test_a_peer_that_closes_amid_a_long_queue_is_answered_and_told_nothing
 async def test_after_a_close_frame_no_ping_and_no_pong_is_sent() -> None:
     async with talking() as (served, _, reader, writer):
         served.close(CloseCode.POLICY, "no")
-        served.ping()
+        served.probe()
         writer.write(frame(b"?", PING) + close_frame(1000))
         assert (await next_frame(reader))[0] == CLOSE
         assert await reader.read() == b""
@@ -248,7 +248,7 @@ async def test_frames_without_payload_that_wait_are_counted() -> None:
         heard.room = 0
         writer.write(frame(b"", PING) * 1000)
         await until(lambda: served.waits)
-        await until(lambda: served.held == 1000 * served_module.FRAME_OCTETS)
+        await until(lambda: served.held == 1000 * endpoint.FRAME_OCTETS)
         heard.room = 1_000_000
         served.go_on()
         assert served.held == 0
@@ -303,7 +303,7 @@ class TestPulse:
         async with talking() as (served, *_):
             served.pause_writing()
             served.heard = False
-            served.ping()
+            served.probe()
             assert served.pinged, "it could not be asked"
             served.resume_writing()
             assert (served.heard, served.pinged) == (True, False)
