@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from wsrc.errors import ConnectionLostError, LocalProtocolError
 from wsrc.net.dial import dial
 from wsrc.net.outbox import READ_LIMIT

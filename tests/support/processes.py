@@ -12,7 +12,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.paths import ROOT
 
 LIMIT_S = 30.0

@@ -1,35 +1,110 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator should know of the certificate and the key of a server before clients do."""
+"""What certificates say: of whom, in which role, and what an operator should know of them."""
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
-SOON = timedelta(days=14)
+SOON = timedelta(days=30)
 """A certificate that ends within this is warned of."""
 
+MOST_NAME = 255
+"""Characters that the name of a principal may have."""
 
-def warnings_of(cert: Path, key: Path, now: datetime) -> Iterator[str]:
+
+class Role(StrEnum):
+    """What an OU in a certificate of a client says it is for; for nothing else, then."""
+
+    USER = "WSRC user"
+    CARD_HOST = "WSRC card host"
+
+
+class Principal(NamedTuple):
+    """
+    Who a peer is, by a certificate that a CA has vouched for.
+
+    Attributes:
+        name: The first URI, e-mail or DNS name of the SAN, else the CN.
+        roles: What the certificate is for, of ours; none where it does not say.
+        issuer: Name of the CA, in DER.
+        serial: Number of the certificate, which the CA gave it.
+        ends: When it ends, with its zone.
+    """
+
+    name: str
+    roles: frozenset[Role]
+    issuer: bytes
+    serial: int
+    ends: datetime
+
+
+def principal_of(der: bytes) -> Principal:
+    """
+    Return who a certificate is of; it is not checked here.
+
+    Raises:
+        ValueError: If it has no name that can be shown, with the reason.
+    """
+    certificate = x509.load_der_x509_certificate(der)
+    name = _name(certificate)
+    if name is None:
+        raise ValueError("it has no URI, e-mail or DNS name, and no common name")
+    if not name.isprintable() or not 0 < len(name) <= MOST_NAME:
+        raise ValueError("the name in it is empty, too long, or has characters that are not shown")
+    units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+    said = {str(unit.value) for unit in units}
+    return Principal(
+        name,
+        frozenset(role for role in Role if role in said),
+        certificate.issuer.public_bytes(),
+        certificate.serial_number,
+        certificate.not_valid_after_utc,
+    )
+
+
+def _name(certificate: x509.Certificate) -> str | None:
+    kinds = (x509.UniformResourceIdentifier, x509.RFC822Name, x509.DNSName)
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        names = x509.SubjectAlternativeName([])
+    for each in names:
+        if isinstance(each, kinds):
+            return each.value
+    common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(common[0].value) if common else None
+
+
+def warnings_of(certs: Iterable[Path], key: Path | None, now: datetime) -> Iterator[str]:
     """
     Return what is wrong, or soon will be, with files that TLS takes.
 
     Args:
-        cert: PEM file of the certificate and its chain.
-        key: PEM file of its private key.
+        certs: PEM files of certificates and their chains, and of CAs.
+        key: PEM file of a private key.
         now: The time, with its zone.
     """
-    for number, each in enumerate(x509.load_pem_x509_certificates(cert.read_bytes())):
-        what = f"The certificate in {cert}" if not number else f"Certificate {number + 1} in {cert}"
-        begins, ends = each.not_valid_before_utc, each.not_valid_after_utc
-        if ends <= now:
-            yield f"{what} has expired on {ends:%Y-%m-%d}: clients refuse it; renew it"
-        elif begins > now:
-            yield f"{what} is not valid before {begins:%Y-%m-%d %H:%M} UTC; check the clock"
-        elif ends - now < SOON:
-            days = (ends - now).days
-            yield f"{what} expires on {ends:%Y-%m-%d}, in {days} days; renew it, then restart"
-    if key.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+    for path in certs:
+        for number, each in enumerate(x509.load_pem_x509_certificates(path.read_bytes())):
+            what = f"Certificate {number + 1} in" if number else "The certificate in"
+            said = _warning(each.not_valid_before_utc, each.not_valid_after_utc, now)
+            if said:
+                yield f"{what} {path} {said}"
+    if key is not None and key.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
         yield f"Every user of this host can read or change the key in {key}; chmod o-rw {key}"
+
+
+def _warning(begins: datetime, ends: datetime, now: datetime) -> str | None:
+    if ends <= now:
+        return f"has expired on {ends:%Y-%m-%d}: nobody accepts it; renew it"
+    if begins > now:
+        return f"is not valid before {begins:%Y-%m-%d %H:%M} UTC; check the clock"
+    if ends - now < SOON:
+        return f"expires on {ends:%Y-%m-%d}, in {(ends - now).days} days; renew it"
+    return None

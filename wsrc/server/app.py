@@ -268,6 +268,6 @@ def _tls(settings: ServerSettings) -> ssl.SSLContext | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     context = server_context(settings.tls_cert, settings.tls_key, settings.tls_min_version)
-    for warning in warnings_of(settings.tls_cert, settings.tls_key, datetime.now(UTC)):
+    for warning in warnings_of([settings.tls_cert], settings.tls_key, datetime.now(UTC)):
         _log.warning("%s", warning)
     return context

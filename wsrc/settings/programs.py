@@ -297,8 +297,8 @@ def _check_tls(s: ServerSettings) -> None:
     if not s.no_tls and not (s.tls_cert and s.tls_key):
         raise ConfigError(
             "tls_key" if s.tls_cert else "tls_cert",
-            "TLS needs a certificate and its key, tls_cert and tls_key; make some for tests with "
-            "certs/make_certs.py, or give no_tls to serve loopback without TLS",
+            "TLS needs a certificate and its key, tls_cert and tls_key; make some with "
+            "wsrc-certs, or give no_tls to serve loopback without TLS",
         )
 
 
