@@ -272,7 +272,8 @@ def options_of(words: list[str]) -> set[str]:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_options_in_examples_exist(path: Path) -> None:
-    lines = [line for block in blocks(path, "(?:sh|console)") for line in block.splitlines()]
+    texts = [block.replace("\\\n", "") for block in blocks(path, "(?:sh|console)")]
+    lines = [line for text in texts for line in text.splitlines()]
     commands = (re.search(r"^(?:lab)?(?:\$ )?(wsrc[a-z-]* .*)", line) for line in lines)
     for found in commands:
         ours = found[1].split(" #")[0].partition(" -- ")[0] if found else "wsrc"

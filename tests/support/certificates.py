@@ -27,7 +27,7 @@ def make(
     folder: Path,
     names: Sequence[str] = LOOPBACK,
     *,
-    days: float = 30,
+    days: float = 60,
     start: datetime | None = None,
 ) -> Certificates:
     """

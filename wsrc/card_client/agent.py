@@ -65,7 +65,9 @@ class Agent:
 
     def __init__(self, settings: CardClientSettings, sources: Sequence[Source]) -> None:
         self._settings = settings
-        self._tls = context_for(settings.server_url, settings.tls_ca)
+        self._tls = context_for(
+            settings.server_url, settings.tls_ca, settings.tls_cert, settings.tls_key
+        )
         self._sources = sources
         self._instance = secrets.token_hex(16)
         self._link: Link | None = None

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What certificates say: of whom, in which role, and what an operator should know of them."""
 
+import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 SOON = timedelta(days=30)
@@ -79,6 +81,64 @@ def _name(certificate: x509.Certificate) -> str | None:
             return each.value
     common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(common[0].value) if common else None
+
+
+Revoked = frozenset[tuple[bytes, int]]
+"""Certificates that were revoked: the name of the CA in DER, and the serial number."""
+
+_PEM = re.compile(rb"-----BEGIN ([^-]+)-----.*?-----END \1-----", re.DOTALL)
+
+
+def lists_in(crl: Path) -> list[x509.CertificateRevocationList]:
+    """
+    Return the revocation lists in a PEM file, which has nothing else.
+
+    Raises:
+        ValueError: If it has something else, or none.
+    """
+    found = list(_PEM.finditer(crl.read_bytes()))
+    if not found or any(each[1] != b"X509 CRL" for each in found):
+        raise ValueError("it is not a file of revocation lists in PEM form, and nothing else")
+    return [x509.load_pem_x509_crl(each[0]) for each in found]
+
+
+def revoked_by(crl: Path, cas: Mapping[str, Path]) -> Revoked:
+    """
+    Return which certificates are revoked.
+
+    Args:
+        crl: PEM file of revocation lists.
+        cas: PEM files of CAs, each by its name for people; one in each has a list.
+
+    Raises:
+        ValueError: If that is not so, or a list is not signed by one of the CAs.
+    """
+    lists = lists_in(crl)
+    known = {name: x509.load_pem_x509_certificates(path.read_bytes()) for name, path in cas.items()}
+    for each in lists:
+        if not any(_is_of(each, ca) for every in known.values() for ca in every):
+            raise ValueError(f"a list in it is signed by no CA of {' and '.join(known)}")
+    for name, every in known.items():
+        if not any(_is_of(each, ca) for ca in every for each in lists):
+            raise ValueError(f"it has no list of a CA in {name}, so that nobody would be let in")
+    return frozenset(
+        (each.issuer.public_bytes(), entry.serial_number) for each in lists for entry in each
+    )
+
+
+def _is_of(crl: x509.CertificateRevocationList, ca: x509.Certificate) -> bool:
+    public = ca.public_key()
+    if ca.subject != crl.issuer or not isinstance(public, _SIGNING):
+        return False
+    return crl.is_signature_valid(public)
+
+
+_SIGNING = (
+    ec.EllipticCurvePublicKey,
+    rsa.RSAPublicKey,
+    ed25519.Ed25519PublicKey,
+    ed448.Ed448PublicKey,
+)
 
 
 def warnings_of(certs: Iterable[Path], key: Path | None, now: datetime) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
+from wsrc.net.certificates import Principal
 from wsrc.net.served import Served
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Connection(asyncio.Protocol):
         self._served: Served | None = None
         self.address = address
         self.transport: asyncio.Transport | None = None
+        self.principal: Principal | None = None
+        """Who the peer is by its certificate, once that was asked."""
         self.upgraded = False
         self.until = 0.0
         self.task: asyncio.Task[None] | None = None

@@ -56,6 +56,8 @@ class Client(ReaderCalls):
     Args:
         url: `wss://HOST:PORT`, or `ws://` where the server serves without TLS.
         ca: PEM file of the CA that signed the server's certificate; else those of the system.
+        cert: PEM file of the certificate that says who we are, where the server asks for one.
+        key: PEM file of its private key, not encrypted.
         name: What others are shown as the holder of a card; else user@host.
         timeout_s: How long an answer may take.
         connect_s: How long the connection and the greeting may take, each.
@@ -72,6 +74,8 @@ class Client(ReaderCalls):
         url: str,
         *,
         ca: str | Path | None = None,
+        cert: str | Path | None = None,
+        key: str | Path | None = None,
         name: str | None = None,
         timeout_s: float = 180.0,
         connect_s: float = 10.0,
@@ -81,6 +85,8 @@ class Client(ReaderCalls):
         given = {
             "server_url": url,
             "tls_ca": ca,
+            "tls_cert": cert,
+            "tls_key": key,
             "name": name,
             "timeout_s": timeout_s,
             "connect_s": connect_s,
@@ -108,7 +114,9 @@ class Client(ReaderCalls):
 
     def _begin(self, settings: UserSettings, instance: str | None) -> None:
         self._settings = settings
-        self._tls = context_for(settings.server_url, settings.tls_ca)
+        self._tls = context_for(
+            settings.server_url, settings.tls_ca, settings.tls_cert, settings.tls_key
+        )
         self._open_in: asyncio.AbstractEventLoop | None = None
         self._hello = m.Hello(
             client_type=m.ClientType.USER,

@@ -52,10 +52,12 @@ _one = threading.Lock()
 _installed: "Installation | None" = None
 
 
-def install(
+def install(  # noqa: PLR0913 - settings, each by its name
     server_url: str | None = None,
     *,
     ca: str | Path | None = None,
+    cert: str | Path | None = None,
+    key: str | Path | None = None,
     name: str | None = None,
     timeout_s: float | None = None,
     all_cards: bool = False,
@@ -69,6 +71,8 @@ def install(
     Args:
         server_url: URL of the server's port for users.
         ca: PEM file of the CA that signed the server's certificate.
+        cert: PEM file of the certificate that says who we are, where the server asks for one.
+        key: PEM file of its private key, not encrypted.
         name: What others are shown as the holder of a card.
         timeout_s: How long an answer may take.
         all_cards: Whether all cards of the server are meant, instead of those of `which`.
@@ -80,13 +84,21 @@ def install(
         RefusedError: If it refuses us.
         LocalProtocolError: If it is installed already, or not said which cards are meant.
     """
+    # Longer than the aim: each setting by its name, in three places.
     named = {kind: (str(text),) for kind, text in which.items() if text is not None}
     if bool(named) == all_cards:
         raise LocalProtocolError(
             "Say which cards, by iccid, eid, atr, reader, label or any; or all_cards=True for all."
         )
-    given = {"server_url": server_url, "tls_ca": ca, "name": name, "timeout_s": timeout_s}
-    flags = {key: value for key, value in given.items() if value is not None}
+    given = {
+        "server_url": server_url,
+        "tls_ca": ca,
+        "tls_cert": cert,
+        "tls_key": key,
+        "name": name,
+        "timeout_s": timeout_s,
+    }
+    flags = {setting: value for setting, value in given.items() if value is not None}
     settings = load(UserSettings, os.environ, flags, source=ARGUMENT)
     with _one:
         if _installed is not None:

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS of both ports: the certificate of the server, and whose certificates let clients in."""
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
+
+from wsrc.errors import ConfigError
+from wsrc.net.answers import Reason
+from wsrc.net.certificates import Principal, Revoked, Role, principal_of, revoked_by
+from wsrc.net.tls import Clients, server_context
+from wsrc.protocol.messages import ClientType
+from wsrc.settings.load import ServerSettings
+
+_ROLES = {ClientType.USER: Role.USER, ClientType.CARD: Role.CARD_HOST}
+_WORDS = {Role.USER: "a user", Role.CARD_HOST: "a card host"}
+
+
+class NotAdmittedError(Exception):
+    """A peer is not let in; the sentence is for the log, `reason` for the peer."""
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+class ServerTls:
+    """
+    What a server has of TLS; nothing with `no_tls`.
+
+    Raises:
+        ConfigError: If a file cannot be read or cannot work.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._contexts: dict[ClientType, ssl.SSLContext] = {}
+        self.revoked: Revoked = frozenset()
+        self.load()
+
+    @property
+    def _cas(self) -> dict[ClientType, tuple[str, Path]]:
+        """The file of CAs of each port that asks for certificates, and what it is set by."""
+        settings = self._settings
+        cas: dict[ClientType, tuple[str, Path]] = {}
+        if settings.tls_client_ca is not None:
+            cas = dict.fromkeys(ClientType, ("tls_client_ca", settings.tls_client_ca))
+        if settings.tls_card_ca is not None:
+            cas[ClientType.CARD] = ("tls_card_ca", settings.tls_card_ca)
+        return cas
+
+    def load(self) -> None:
+        """Read all files; nothing changes if one cannot work, which is a ConfigError."""
+        settings = self._settings
+        cert, key = settings.tls_cert, settings.tls_key
+        if cert is None or key is None:
+            return
+        cas = self._cas
+        contexts: dict[ClientType, ssl.SSLContext] = {}
+        for role in ClientType:
+            clients = None
+            if role in cas:
+                setting, ca = cas[role]
+                clients = Clients(ca, setting, settings.tls_crl)
+            contexts[role] = server_context(cert, key, settings.tls_min_version, clients)
+        revoked: Revoked = frozenset()
+        if settings.tls_crl is not None:
+            try:
+                revoked = revoked_by(settings.tls_crl, dict(cas.values()))
+            except ValueError as exc:
+                raise ConfigError("tls_crl", f"{settings.tls_crl}: {exc}") from exc
+        self._contexts, self.revoked = contexts, revoked
+
+    def context(self, role: ClientType) -> ssl.SSLContext | None:
+        """Return the context for new connections to a port."""
+        return self._contexts.get(role)
+
+    def admitted(self, transport: asyncio.Transport, role: ClientType) -> Principal | None:
+        """
+        Return who a peer is by its certificate; None where that is not asked.
+
+        Raises:
+            NotAdmittedError: If it has none, or one that is not for this port.
+        """
+        if role not in self._cas:
+            return None
+        ssl_object: Any = transport.get_extra_info("ssl_object")
+        der: bytes | None = ssl_object.getpeercert(binary_form=True)
+        if der is None:
+            raise NotAdmittedError(Reason.NO_CERTIFICATE, "it has no certificate")
+        try:
+            principal = principal_of(der)
+        except ValueError as exc:
+            raise NotAdmittedError(Reason.NO_NAME, f"its certificate says no name: {exc}") from exc
+        if self.is_revoked(principal):
+            why = f"the certificate of {principal.name} is revoked"
+            raise NotAdmittedError(Reason.REVOKED, why)
+        if principal.roles and _ROLES[role] not in principal.roles:
+            said = " and ".join(_WORDS[each] for each in Role if each in principal.roles)
+            wanted = _WORDS[_ROLES[role]]
+            why = f"the certificate of {principal.name} is one of {said}, not of {wanted}"
+            raise NotAdmittedError(Reason.OTHER_ROLE, why)
+        return principal
+
+    def is_revoked(self, principal: Principal) -> bool:
+        """Return whether a list says so that is in force now."""
+        return (principal.issuer, principal.serial) in self.revoked
