@@ -34,12 +34,13 @@ class Pki:
 
     Args:
         path: The folder.
+        days: How long the CA is valid.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, days: float = 3650) -> None:
         self.path = path
         self.folder = Folder(path)
-        self.folder.init()
+        self.folder.init(days=days)
 
     @cached_property
     def server(self) -> Certificates:

@@ -170,7 +170,7 @@ def script_running(programs: Programs, script: Path) -> Iterator["subprocess.Pop
             process.communicate(timeout=LIMIT_S)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_both_programs_in_order(programs: Programs, number: int) -> None:
     server = programs.server()
     card = card_client(programs)

@@ -141,7 +141,9 @@ _SIGNING = (
 )
 
 
-def warnings_of(certs: Iterable[Path], key: Path | None, now: datetime) -> Iterator[str]:
+def warnings_of(
+    certs: Iterable[Path], key: Path | None, now: datetime, crl: Path | None = None
+) -> Iterator[str]:
     """
     Return what is wrong, or soon will be, with files that TLS takes.
 
@@ -149,6 +151,7 @@ def warnings_of(certs: Iterable[Path], key: Path | None, now: datetime) -> Itera
         certs: PEM files of certificates and their chains, and of CAs.
         key: PEM file of a private key.
         now: The time, with its zone.
+        crl: PEM file of revocation lists.
     """
     for path in certs:
         for number, each in enumerate(x509.load_pem_x509_certificates(path.read_bytes())):
@@ -156,6 +159,10 @@ def warnings_of(certs: Iterable[Path], key: Path | None, now: datetime) -> Itera
             said = _warning(each.not_valid_before_utc, each.not_valid_after_utc, now)
             if said:
                 yield f"{what} {path} {said}"
+    ends = [each.next_update_utc for each in lists_in(crl)] if crl is not None else []
+    for end in [each for each in ends if each is not None and each - now < SOON]:
+        over = "has expired" if end <= now else "expires"
+        yield f"A revocation list in {crl} {over} on {end:%Y-%m-%d}: nobody is let in without one"
     if key is not None and key.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
         yield f"Every user of this host can read or change the key in {key}; chmod o-rw {key}"
 

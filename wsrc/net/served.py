@@ -176,6 +176,11 @@ class Served(Outbox):
         if not (self._paused or self._said_goodbye or self._transport.is_closing()):
             self._frame(_PING, b"")
 
+    def dismiss(self, code: int, reason: str) -> None:
+        """Close on a peer that is not to come back: nothing is kept for it."""
+        self._end(None, reason, goodbye=True)
+        self.close(code, reason)
+
     def abort(self) -> None:
         """Break the connection."""
         self._transport.abort()

@@ -14,7 +14,6 @@ import aiohttp
 from wsrc.errors import ConfigError
 from wsrc.net.alerts import AlertingContext
 from wsrc.net.answers import HANG_UPS, explain_alert, explain_handshake, explain_proxy
-from wsrc.net.certificates import lists_in
 from wsrc.net.proxy import Proxy, proxy_for
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -35,7 +34,8 @@ class Clients(NamedTuple):
     Attributes:
         ca: PEM file of their CAs.
         setting: What this file is set by.
-        crl: PEM file of the revocation lists of these CAs, if there are any.
+        crl: PEM file of the revocation lists of these CAs, if there are any. A certificate in it
+            would be trusted: `certificates.revoked_by` sees that there is none.
     """
 
     ca: Path
@@ -81,9 +81,8 @@ def _load_crl(context: ssl.SSLContext, clients: Clients) -> None:
     assert crl is not None
     _readable("tls_crl", crl)
     try:
-        lists_in(crl)  # OpenSSL would trust a certificate among them
         context.load_verify_locations(crl)
-    except (ssl.SSLError, ValueError) as exc:
+    except ssl.SSLError as exc:
         raise ConfigError("tls_crl", f"{crl} is no file of revocation lists in PEM form") from exc
     context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
 

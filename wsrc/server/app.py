@@ -5,17 +5,17 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from wsrc.net.answers import REASON
-from wsrc.net.certificates import warnings_of
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
+from wsrc.net.tls_files import LOOK_S, looked_after
 from wsrc.net.upgrade import SWITCHING, accepted
-from wsrc.protocol.conversation import SUBPROTOCOL
+from wsrc.protocol.conversation import SUBPROTOCOL, CloseCode
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
@@ -65,6 +65,8 @@ class App:
         self._tasks = tasks
         self._door: Door | None = None
         self._tls: ServerTls | None = None
+        self._looking = ExitStack()
+        self._reload: Callable[[], None] | None = None
         self._runners: list[web.AppRunner] = []
         self.user_port = 0
         self.card_port = 0
@@ -102,13 +104,16 @@ class App:
         """
         settings = self._settings
         self._tls = ServerTls(settings)
-        self._warn()
+        self._reload = self._looking.enter_context(
+            looked_after(self._tls.files, LOOK_S, self._tls_changed)
+        )
         self._door = Door(self._tasks, self._line, self.room.connections, settings.hello_s)
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
 
     async def stop(self) -> None:
         """Stop accepting, let requests in flight finish, close every connection with 1012."""
+        self._looking.close()
         if self._door is not None:
             self._door.close()
         await self._peers.stop(self._settings.reconnect_in_s, self._settings.drain_s)
@@ -120,12 +125,21 @@ class App:
         for runner in self._runners:
             await runner.cleanup()
 
-    def _warn(self) -> None:
-        """Log what an operator should know of the files of TLS."""
-        cert, key = self._settings.tls_cert, self._settings.tls_key
-        if cert is not None:
-            for warning in warnings_of([cert], key, datetime.now(UTC)):
-                _log.warning("%s", warning)
+    def reload(self) -> None:
+        """Read the files of TLS anew; those that cannot work change nothing."""
+        if self._reload is not None:
+            self._reload()
+
+    def _tls_changed(self) -> None:
+        """Close on those whose certificate is revoked by now."""
+        door, tls = self._door, self._tls
+        if door is None or tls is None:
+            return
+        for connection in list(door.connections):
+            who = connection.principal
+            if who is not None and tls.is_revoked(who):
+                _log.warning("The connection of %s is closed: its certificate is revoked", who.name)
+                connection.dismiss(CloseCode.POLICY, "The certificate of this client is revoked.")
 
     def _end(self, which: Callable[[Connection], bool]) -> None:
         """Break the connections that `which` picks."""

@@ -85,6 +85,13 @@ class Connection(asyncio.Protocol):
             self.task.cancel()
         self._door.gone(self)
 
+    def dismiss(self, code: int, reason: str) -> None:
+        """Close on a peer that is not to come back; break what is no WebSocket yet."""
+        if self._served is not None:
+            self._served.dismiss(code, reason)
+        else:
+            self.end()
+
     def hand_over(
         self, begin: Callable[[asyncio.Transport, Callable[[bool], None]], Served]
     ) -> None:

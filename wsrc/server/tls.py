@@ -3,13 +3,23 @@
 
 import asyncio
 import ssl
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from wsrc.errors import ConfigError
 from wsrc.net.answers import Reason
-from wsrc.net.certificates import Principal, Revoked, Role, principal_of, revoked_by
+from wsrc.net.certificates import (
+    Principal,
+    Revoked,
+    Role,
+    principal_of,
+    revoked_by,
+    warnings_of,
+)
 from wsrc.net.tls import Clients, server_context
+from wsrc.net.tls_files import Files
 from wsrc.protocol.messages import ClientType
 from wsrc.settings.load import ServerSettings
 
@@ -37,7 +47,21 @@ class ServerTls:
         self._settings = settings
         self._contexts: dict[ClientType, ssl.SSLContext] = {}
         self.revoked: Revoked = frozenset()
-        self.load()
+        self.files = Files(self)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that it is made of."""
+        s = self._settings
+        named = (s.tls_cert, s.tls_key, s.tls_client_ca, s.tls_card_ca, s.tls_crl)
+        return tuple(path for path in named if path is not None)
+
+    def warnings(self, now: datetime) -> Iterable[str]:
+        """Return what is wrong, or soon will be, with these files."""
+        s = self._settings
+        named = (s.tls_cert, s.tls_client_ca, s.tls_card_ca)
+        certs = [path for path in named if path is not None]
+        return warnings_of(certs, s.tls_key, now, s.tls_crl)
 
     @property
     def _cas(self) -> dict[ClientType, tuple[str, Path]]:
@@ -64,13 +88,19 @@ class ServerTls:
                 setting, ca = cas[role]
                 clients = Clients(ca, setting, settings.tls_crl)
             contexts[role] = server_context(cert, key, settings.tls_min_version, clients)
-        revoked: Revoked = frozenset()
-        if settings.tls_crl is not None:
-            try:
-                revoked = revoked_by(settings.tls_crl, dict(cas.values()))
-            except ValueError as exc:
-                raise ConfigError("tls_crl", f"{settings.tls_crl}: {exc}") from exc
+        # OpenSSL trusts a certificate among the lists: such a file ends here.
+        revoked = self._revoked()
         self._contexts, self.revoked = contexts, revoked
+
+    def _revoked(self) -> Revoked:
+        """Read the lists, after it is known that all files can be read."""
+        crl = self._settings.tls_crl
+        if crl is None:
+            return frozenset()
+        try:
+            return revoked_by(crl, dict(self._cas.values()))
+        except ValueError as exc:
+            raise ConfigError("tls_crl", f"{crl}: {exc}") from exc
 
     def context(self, role: ClientType) -> ssl.SSLContext | None:
         """Return the context for new connections to a port."""

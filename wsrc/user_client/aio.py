@@ -23,7 +23,7 @@ import msgspec
 
 from wsrc.card.slot import CardProtocol, Share
 from wsrc.errors import RemoteProtocolError, WsrcError
-from wsrc.net.tls import context_for
+from wsrc.net.tls_files import ClientTls
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.messages import CardInfo, Waiting
 from wsrc.selection import Filter
@@ -93,10 +93,12 @@ class Client(ReaderCalls):
             "ping_s": ping_s,
             "keep_s": keep_s,
         }
-        self._begin(from_arguments(UserSettings, given), None)
+        self._begin(from_arguments(UserSettings, given), None, None)
 
     @classmethod
-    def from_settings(cls, settings: UserSettings, *, instance: str | None = None) -> Self:
+    def from_settings(
+        cls, settings: UserSettings, *, instance: str | None = None, tls: ClientTls | None = None
+    ) -> Self:
         """
         Return a client with the settings of the command `wsrc`; `wsrc.settings.load` reads them.
 
@@ -104,19 +106,18 @@ class Client(ReaderCalls):
             settings: Of the user.
             instance: Name of this run of a program, for clients one of which takes the place of
                 another: what the server keeps for that is its own. Else none takes a place.
+            tls: Of these settings, which several clients may share; else one is made.
 
         Raises:
-            ConfigError: If the CA cannot be read.
+            ConfigError: If a file of TLS cannot be read.
         """
         client = cls.__new__(cls)
-        cls._begin(client, settings, instance)
+        cls._begin(client, settings, instance, tls)
         return client
 
-    def _begin(self, settings: UserSettings, instance: str | None) -> None:
+    def _begin(self, settings: UserSettings, instance: str | None, tls: ClientTls | None) -> None:
         self._settings = settings
-        self._tls = context_for(
-            settings.server_url, settings.tls_ca, settings.tls_cert, settings.tls_key
-        )
+        self._tls = tls or ClientTls(settings)
         self._open_in: asyncio.AbstractEventLoop | None = None
         self._hello = m.Hello(
             client_type=m.ClientType.USER,

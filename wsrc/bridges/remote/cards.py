@@ -21,6 +21,7 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.net.dial import Backoff
+from wsrc.net.tls_files import ClientTls
 from wsrc.protocol import messages as m
 from wsrc.selection import Filter
 from wsrc.settings.load import UserSettings
@@ -46,9 +47,18 @@ AGAIN_S = 0.02
 Report = Callable[[Sequence[Seen]], None]
 
 
-def clients(settings: UserSettings) -> Callable[[], Client]:
-    """Return what makes one client after another, each of which takes the place of the last."""
-    return functools.partial(Client.from_settings, settings, instance=uuid.uuid4().hex)
+def clients(settings: UserSettings, tls: ClientTls | None = None) -> Callable[[], Client]:
+    """
+    Return what makes one client after another, each of which takes the place of the last.
+
+    Args:
+        settings: Of the user.
+        tls: TLS of these settings, if somebody else looks after it as well.
+    """
+    instance = uuid.uuid4().hex
+    return functools.partial(
+        Client.from_settings, settings, instance=instance, tls=tls or ClientTls(settings)
+    )
 
 
 class RemoteCards:
