@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from tests.support.pki import Pki
 from tests.support.processes import argv, environment
 from wsrc.certs.cli import program
 from wsrc.certs.folder import Folder
@@ -298,6 +299,18 @@ def test_13_a_revoked_certificate_that_is_there_is_shown_as_such(folder: Folder)
     folder.revoke("a")
     made.path.write_bytes(pem)
     assert f"until revoked on {datetime.now(UTC):%Y-%m-%d}" in certs(folder.path, "show").output
+
+
+def test_13_a_certificate_of_another_program_is_shown_too(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    pki.foreign("x", [x509.DNSName("a.example")])
+    pki.foreign("y", usage=ExtendedKeyUsageOID.SERVER_AUTH)
+    pki.foreign("z", usage=None)
+    shown = certs(tmp_path, "show")
+    assert shown.exit_code == 0
+    assert "x  of another maker: a.example, until" in shown.output
+    assert "y  server: nobody that can be named, until" in shown.output
+    assert "z  of another maker: nobody that can be named, until" in shown.output
 
 
 def test_13_a_folder_that_others_see_is_complained_of(tmp_path: Path) -> None:

@@ -20,10 +20,13 @@ from tests.support.raw_peer import LIMIT_S, LOOPS, LoopFactory, run
 from tests.support.world import until
 from wsrc.certs.making import Issuer, Kind, Period, make_crl
 from wsrc.errors import ConfigError, ConnectionLostError
+from wsrc.net.answers import Reason
 from wsrc.net.certificates import Principal
 from wsrc.net.dial import dial
 from wsrc.net.tls import client_context
+from wsrc.protocol.messages import ClientType
 from wsrc.server.app import App, serve
+from wsrc.server.tls import NotAdmittedError
 from wsrc.settings.load import ServerSettings
 from wsrc.user_client.aio import Client
 
@@ -189,6 +192,23 @@ async def test_13_a_certificate_without_a_role_is_let_in_where_its_ca_is(
     async with serve(settings(pki)) as app:
         for port in (app.user_port, app.card_port):
             await try_it(port, context(pki, user))
+
+
+async def test_13_a_certificate_that_ended_since_the_handshake_lets_nobody_in(pki: Pki) -> None:
+    """As it may have where a session of TLS 1.2 is resumed."""
+    pair = pki.client("until-then", days=50)
+    async with serve(settings(pki)) as app:
+        url = f"wss://localhost:{app.user_port}"
+        async with dial(url, context(pki, pair, "1.2"), connect_s=LIMIT_S, ping_s=LIMIT_S):
+            assert app._door is not None
+            assert app._tls is not None
+            [connection] = app._door.connections
+            assert connection.transport is not None
+            args = (connection.transport, ClientType.USER)
+            assert app._tls.admitted(*args, NOW + 49 * DAY) == connection.principal
+            with pytest.raises(NotAdmittedError, match="until-then has expired") as caught:
+                app._tls.admitted(*args, NOW + 51 * DAY)
+    assert caught.value.reason is Reason.EXPIRED
 
 
 async def test_13_only_the_port_with_a_ca_asks(pki: Pki) -> None:

@@ -241,10 +241,13 @@ def show(folder: Folder, names: Sequence[str]) -> None:
 
 def _shown(each: Issued) -> str:
     """Return the names of a certificate, as peers see it."""
-    if each.kind is not Kind.SERVER:
-        return principal_of(each.certificate.public_bytes(Encoding.DER)).name
-    names = each.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return ", ".join(str(name.value) for name in names)
+    try:
+        if each.kind is not Kind.SERVER:
+            return principal_of(each.certificate.public_bytes(Encoding.DER)).name
+        san = each.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (ValueError, x509.ExtensionNotFound):
+        return "nobody that can be named"
+    return clean(", ".join(str(name.value) for name in san.value))
 
 
 def _due(folder: Folder, within: timedelta) -> list[str]:

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     OTHER_ROLE = "other-role"
     NO_NAME = "no-name"
     REVOKED = "revoked"
+    EXPIRED = "expired"
 
 
 _OURS = "the server does not let us in with our certificate: "
@@ -38,6 +39,7 @@ _OF_REASON = {
     Reason.NO_NAME: _OURS + "it has no name that can be shown; have one made with a URI, an e-mail "
     "address or a DNS name.",
     Reason.REVOKED: _OURS + "it is revoked; have its operator make a new one.",
+    Reason.EXPIRED: _OURS + "it has expired; renew it.",
 }
 
 _OF_ALERT = {

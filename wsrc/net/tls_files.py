@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from wsrc.errors import ConfigError
-from wsrc.net.proxy import proxy_for
-from wsrc.net.tls import client_context
+from wsrc.net.tls import context_for
 from wsrc.settings.programs import CardClientSettings, UserSettings
 
 _log = logging.getLogger(__name__)
@@ -135,14 +135,11 @@ class ClientTls:
         settings: Whose URL, CA, certificate and key they are.
 
     Raises:
-        ConfigError: As `net.tls.client_context`, and if the environment names no HTTP proxy as
-            proxy.
+        ConfigError: As `net.tls.context_for`.
     """
 
     def __init__(self, settings: CardClientSettings | UserSettings) -> None:
-        proxy_for(settings.server_url)
         self._settings = settings
-        self._secure = settings.server_url.lower().startswith("wss:")
         self._context: ssl.SSLContext | None = None
         self.files = Files(self)
 
@@ -150,18 +147,19 @@ class ClientTls:
     def paths(self) -> tuple[Path, ...]:
         """The files that it is made of."""
         s = self._settings
-        named = (s.tls_ca, s.tls_cert, s.tls_key) if self._secure else ()
-        return tuple(path for path in named if path is not None)
+        if urlsplit(s.server_url).scheme != "wss":
+            return ()
+        return tuple(path for path in (s.tls_ca, s.tls_cert, s.tls_key) if path is not None)
 
     def load(self) -> None:
         """Make the context anew."""
         s = self._settings
-        self._context = client_context(s.tls_ca, s.tls_cert, s.tls_key) if self._secure else None
+        self._context = context_for(s.server_url, s.tls_ca, s.tls_cert, s.tls_key)
 
     def warnings(self, now: datetime) -> Iterable[str]:
         """Return what is wrong, or soon will be, with the client's certificate and key."""
         s = self._settings
-        if not self._secure or s.tls_cert is None:
+        if s.tls_cert is None or not self.paths:
             return ()
         from wsrc.net.certificates import warnings_of  # noqa: PLC0415 - few clients have one
 

@@ -240,7 +240,7 @@ def _not_admitted(tls: ServerTls, connection: Connection, role: ClientType) -> w
     """Note who a peer is; return why it is not let in, if it is not."""
     assert connection.transport is not None
     try:
-        connection.principal = tls.admitted(connection.transport, role)
+        connection.principal = tls.admitted(connection.transport, role, datetime.now(UTC))
     except NotAdmittedError as exc:
         return web.Response(status=403, headers={REASON: exc.reason}, text=f"{exc}\n")
     if connection.spoke_early:

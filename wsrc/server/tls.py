@@ -106,9 +106,14 @@ class ServerTls:
         """Return the context for new connections to a port."""
         return self._contexts.get(role)
 
-    def admitted(self, transport: asyncio.Transport, role: ClientType) -> Principal | None:
+    def admitted(
+        self, transport: asyncio.Transport, role: ClientType, now: datetime
+    ) -> Principal | None:
         """
         Return who a peer is by its certificate; None where that is not asked.
+
+        What OpenSSL has found good at a handshake may have come to its end since: a session of TLS
+        1.2 can be resumed.
 
         Raises:
             NotAdmittedError: If it has none, or one that is not for this port.
@@ -123,13 +128,15 @@ class ServerTls:
             principal = principal_of(der)
         except ValueError as exc:
             raise NotAdmittedError(Reason.NO_NAME, f"its certificate says no name: {exc}") from exc
+        whose = f"the certificate of {principal.name}"
+        if principal.ends <= now:
+            raise NotAdmittedError(Reason.EXPIRED, f"{whose} has expired")
         if self.is_revoked(principal):
-            why = f"the certificate of {principal.name} is revoked"
-            raise NotAdmittedError(Reason.REVOKED, why)
+            raise NotAdmittedError(Reason.REVOKED, f"{whose} is revoked")
         if principal.roles and _ROLES[role] not in principal.roles:
             said = " and ".join(_WORDS[each] for each in Role if each in principal.roles)
             wanted = _WORDS[_ROLES[role]]
-            why = f"the certificate of {principal.name} is one of {said}, not of {wanted}"
+            why = f"{whose} is one of {said}, not of {wanted}"
             raise NotAdmittedError(Reason.OTHER_ROLE, why)
         return principal
 
