@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from tests.support.certificates import LOOPBACK, Certificates
 from wsrc.certs.folder import Folder, Issued
@@ -69,6 +69,7 @@ class Pki:
         names: Sequence[x509.GeneralName] = (),
         common_name: str | None = None,
         usage: x509.ObjectIdentifier | None = ExtendedKeyUsageOID.CLIENT_AUTH,
+        san: bytes | None = None,
     ) -> Pair:
         """Return the files of a certificate as another program of the same CA makes it."""
         ca_key: Any = load_pem_private_key((self.path / "ca-key.pem").read_bytes(), None)
@@ -88,6 +89,9 @@ class Pki:
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        if san is not None:
+            odd = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, san)
+            builder = builder.add_extension(odd, critical=False)
         if usage is not None:
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         return _written(self.path / stem, key, builder.sign(ca_key, hashes.SHA256()))

@@ -37,6 +37,7 @@ class _Alerting(ssl.SSLObject):
         """As that of `SSLObject`."""
         try:
             super().do_handshake()
+            self.outgoing = self.send = None
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError:

@@ -53,8 +53,11 @@ def principal_of(der: bytes) -> Principal:
     Raises:
         ValueError: If it has no name that can be shown, with the reason.
     """
-    certificate = x509.load_der_x509_certificate(der)
-    name = _name(certificate)
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        name = _name(certificate)
+    except _ODD as exc:
+        raise ValueError(f"it cannot be read: {exc}") from exc
     if name is None:
         raise ValueError("it has no URI, e-mail or DNS name, and no common name")
     if not name.isprintable() or not 0 < len(name) <= MOST_NAME:
@@ -68,6 +71,10 @@ def principal_of(der: bytes) -> Principal:
         certificate.serial_number,
         certificate.not_valid_after_utc,
     )
+
+
+_ODD = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
+"""What is none of the errors of a value."""
 
 
 def _name(certificate: x509.Certificate) -> str | None:

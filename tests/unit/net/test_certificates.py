@@ -52,6 +52,13 @@ def test_13_who_has_no_name_that_can_be_shown_is_nobody(pki: Pki, common_name: s
         read(pki.foreign("x", [ADDRESS], common_name))
 
 
+@pytest.mark.parametrize("san", ["3004a3020500", "ffff", "3002", "30058203e4f6fc"])
+def test_13_who_has_a_name_that_cannot_be_read_is_nobody(pki: Pki, san: str) -> None:
+    """An X.400 address, octets that are no DER, a length that is wrong, a name that is no ASCII."""
+    with pytest.raises(ValueError, match=r".+"):
+        read(pki.foreign("x", (), "a", san=bytes.fromhex(san)))
+
+
 def test_13_a_name_is_not_longer_than_one_may_be(pki: Pki) -> None:
     with pytest.raises(ValueError, match="too long"):
         read(pki.foreign("x", [x509.UniformResourceIdentifier("urn:" + "x" * 300)]))
