@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`wsrc-certs`: what it makes, what it leaves alone, and what it says (issue 13, 1)."""
 
+import os
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,10 +52,17 @@ def certs(path: Path, *arguments: str) -> Result:
     return CliRunner().invoke(program, [*arguments, "--dir", str(path)])
 
 
-def test_13_files_have_the_modes_that_they_need(folder: Folder) -> None:
-    for kind, name in ((Kind.SERVER, "relay.example"), (Kind.USER, "a@b.example")):
-        folder.issue(kind, [name])
-    folder.renew("relay.example", new_key=True)
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_13_files_have_the_modes_that_they_need(tmp_path: Path, umask: int) -> None:
+    folder = Folder(tmp_path / "certs")
+    before = os.umask(umask)
+    try:
+        folder.init()
+        for kind, name in ((Kind.SERVER, "relay.example"), (Kind.USER, "a@b.example")):
+            folder.issue(kind, [name])
+        folder.renew("relay.example", new_key=True)
+    finally:
+        os.umask(before)
     modes = {p.name: p.stat().st_mode & 0o777 for p in folder.path.rglob("*")}
     assert folder.path.stat().st_mode & 0o777 == 0o700
     assert modes.pop("retired") == 0o700
