@@ -96,9 +96,7 @@ class Client(ReaderCalls):
         self._begin(from_arguments(UserSettings, given), None, None)
 
     @classmethod
-    def from_settings(
-        cls, settings: UserSettings, *, instance: str | None = None, tls: ClientTls | None = None
-    ) -> Self:
+    def from_settings(cls, settings: UserSettings, *, instance: str | None = None) -> Self:
         """
         Return a client with the settings of the command `wsrc`; `wsrc.settings.load` reads them.
 
@@ -106,13 +104,12 @@ class Client(ReaderCalls):
             settings: Of the user.
             instance: Name of this run of a program, for clients one of which takes the place of
                 another: what the server keeps for that is its own. Else none takes a place.
-            tls: Of these settings, which several clients may share; else one is made.
 
         Raises:
             ConfigError: If a file of TLS cannot be read.
         """
         client = cls.__new__(cls)
-        cls._begin(client, settings, instance, tls)
+        cls._begin(client, settings, instance, None)
         return client
 
     def _begin(self, settings: UserSettings, instance: str | None, tls: ClientTls | None) -> None:
@@ -365,3 +362,10 @@ def _info(ack: m.SelectCardAck) -> CardInfo:
     if ack.card is not None:
         return ack.card
     return CardInfo(remote_addr=("", 0), identities=ack.identities, state=m.CardState.ASSOCIATED)
+
+
+def sharing(settings: UserSettings, instance: str, tls: ClientTls) -> Client:
+    """Return a client as `Client.from_settings` does, with TLS that others have too."""
+    client = Client.__new__(Client)
+    Client._begin(client, settings, instance, tls)  # noqa: SLF001 - as its own constructors do
+    return client
