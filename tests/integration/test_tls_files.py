@@ -25,7 +25,7 @@ from wsrc.net.tls_files import DAY_S, ClientTls, Files
 from wsrc.protocol.messages import CardState
 from wsrc.server.app import App, serve
 from wsrc.settings.load import ServerSettings, UserSettings
-from wsrc.user_client.aio import Client, sharing
+from wsrc.user_client.aio import Client, Sharing
 
 REFUSED = "A new file is not taken, and what was there stays in force: "
 READ = "The certificates, keys and lists of TLS were read anew"
@@ -316,7 +316,7 @@ async def test_13_a_client_shows_what_its_files_have_now(pki: Pki) -> None:
         assert tls.context() is before
         for old, new in zip(pair, second, strict=True):
             shutil.copy(new, old)
-        async with sharing(given, "run", tls) as client:
+        async with Sharing(given, "run", tls) as client:
             await client.greeted()
             assert app._door is not None
             [connection] = app._door.connections

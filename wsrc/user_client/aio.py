@@ -364,8 +364,8 @@ def _info(ack: m.SelectCardAck) -> CardInfo:
     return CardInfo(remote_addr=("", 0), identities=ack.identities, state=m.CardState.ASSOCIATED)
 
 
-def sharing(settings: UserSettings, instance: str, tls: ClientTls) -> Client:
-    """Return a client as `Client.from_settings` does, with TLS that others have too."""
-    client = Client.__new__(Client)
-    Client._begin(client, settings, instance, tls)  # noqa: SLF001 - as its own constructors do
-    return client
+class Sharing(Client):
+    """A client as `Client.from_settings` returns it, with TLS that others have too."""
+
+    def __init__(self, settings: UserSettings, instance: str, tls: ClientTls) -> None:
+        self._begin(settings, instance, tls)

@@ -25,7 +25,7 @@ from wsrc.net.tls_files import ClientTls
 from wsrc.protocol import messages as m
 from wsrc.selection import Filter
 from wsrc.settings.load import UserSettings
-from wsrc.user_client.aio import Card, Client, sharing
+from wsrc.user_client.aio import Card, Client, Sharing
 from wsrc.user_client.core.feeds import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot
 from wsrc.user_client.core.look_ahead import GET_RESPONSE, LookAhead
 from wsrc.user_client.core.requests import RETURN_S
@@ -55,7 +55,7 @@ def clients(settings: UserSettings, tls: ClientTls | None = None) -> Callable[[]
         settings: Of the user.
         tls: TLS of these settings, if somebody else looks after it as well.
     """
-    return functools.partial(sharing, settings, uuid.uuid4().hex, tls or ClientTls(settings))
+    return functools.partial(Sharing, settings, uuid.uuid4().hex, tls or ClientTls(settings))
 
 
 class RemoteCards:
