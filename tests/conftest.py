@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, settings
 
-from certs.make_certs import Certificates, make
+from tests.support.certificates import Certificates, make
 
 settings.register_profile("default", max_examples=200, derandomize=True, deadline=None)
 settings.register_profile("ci", max_examples=2000, deadline=None)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.paths import ROOT
 from tests.support.processes import LIMIT_S, argv, environment
 from tests.support.proxy import Line, Proxy, listening

@@ -19,6 +19,7 @@ from tests.support.commands import within
 from tests.support.paths import ROOT
 from wsrc import __version__
 from wsrc.card_client.cli import command as card_client
+from wsrc.certs.cli import program as certs
 from wsrc.command_line.program import program as user
 from wsrc.server.cli import command as server
 
@@ -30,10 +31,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PROGRAMS: dict[str, click.Command] = {
     "wsrc-server": server,
     "wsrc-card-client": card_client,
+    "wsrc-certs": certs,
     "wsrc": user,
 }
 TOP_LEVEL = {"Makefile", "LICENSE", "README.md", "pyproject.toml", "importlinter.ini"} | {
-    "certs",
     "contrib",
     "docs",
     "tests",

@@ -14,9 +14,7 @@ import pytest
 from tests.support.paths import ROOT
 
 FILES = sorted((ROOT / "wsrc").rglob("*.py"))
-OTHERS = sorted(
-    p for folder in ("tests", "contrib", "certs") for p in (ROOT / folder).rglob("*.py")
-)
+OTHERS = sorted(p for folder in ("tests", "contrib") for p in (ROOT / folder).rglob("*.py"))
 TREES = {str(p.relative_to(ROOT / "wsrc")): ast.parse(p.read_text("utf-8")) for p in FILES}
 
 OF_A_PROGRAM = ("soak", "bench")
@@ -135,7 +133,7 @@ def test_the_picture_of_the_house_is_that_of_the_imports() -> None:
 def test_only_tests_import_what_tests_share() -> None:
     found = [
         path
-        for folder in ("wsrc", "contrib", "certs")
+        for folder in ("wsrc", "contrib")
         for path in (ROOT / folder).rglob("*.py")
         if "tests" in set(imported(ast.parse(path.read_text("utf-8"))))
     ]

@@ -21,8 +21,6 @@ from pathlib import Path
 
 from stage import BIN, START_S, DemoError, Program, Signals, Stage
 
-ROOT = Path(__file__).resolve().parents[2]
-
 USER_PORT, CARD_PORT = 4220, 4221
 
 LAPTOP, LAB = "user@laptop", "user@lab"
@@ -85,8 +83,10 @@ def require(lines: Sequence[str], *parts: str) -> None:
 
 def set_up(stage: Stage, *, standard_ports: bool, pcsc: bool) -> tuple[str, list[Program]]:
     """Start the server and the card client, wait for the cards; give the URL for users."""
-    made = [sys.executable, str(ROOT / "certs" / "make_certs.py"), "--dir", str(stage.folder)]
-    subprocess.run(made, check=True, stdout=subprocess.DEVNULL, timeout=START_S)
+    for made in (["init"], ["server", "localhost", "127.0.0.1", "::1"]):
+        making = stage.start("wsrc-certs", *made, "--dir", ".")
+        if making.wait(START_S):
+            making.fail("could not make a certificate")
     ports = (USER_PORT, CARD_PORT) if standard_ports else (0, 0)
     server, users, cards = _start_server(stage, *ports)
     arguments = ["--server-url", cards, "--name", "bench", "--simulated", "default"]
@@ -108,7 +108,7 @@ def set_up(stage: Stage, *, standard_ports: bool, pcsc: bool) -> tuple[str, list
 
 
 def _start_server(stage: Stage, user_port: int, card_port: int) -> tuple[Program, str, str]:
-    arguments = ["--tls-cert", "server.pem", "--tls-key", "server-key.pem"]
+    arguments = ["--tls-cert", "localhost.pem", "--tls-key", "localhost-key.pem"]
     arguments += ["--user-port", str(user_port), "--card-port", str(card_port)]
     server = stage.start("wsrc-server", *arguments)
     ready = server.line(r"Ready: users on (\S+)/user, card clients on (\S+)/card|in use", START_S)

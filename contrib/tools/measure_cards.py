@@ -22,7 +22,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from certs.make_certs import Certificates, make
+from wsrc.certs.folder import Folder, Issued
+from wsrc.certs.making import Kind
 from wsrc.net.dial import dial
 from wsrc.net.tls import client_context
 from wsrc.net.websocket import Link
@@ -36,8 +37,8 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 class Server:
     """A server process and its ports."""
 
-    def __init__(self, certificates: Certificates) -> None:
-        files = ("--tls-cert", str(certificates.cert), "--tls-key", str(certificates.key))
+    def __init__(self, made: Issued) -> None:
+        files = ("--tls-cert", str(made.path), "--tls-key", str(made.key))
         code = "import sys; from wsrc.server.cli import main; sys.exit(main())"
         command = [sys.executable, "-c", code, *files, "--user-port", "0", "--card-port", "0"]
         self.process = subprocess.Popen(
@@ -115,9 +116,11 @@ async def select(link: Link, count: int, total: int) -> None:
 async def measure(counts: tuple[int, int]) -> None:
     """Print memory per card, and the CPU time of a select with few and many cards."""
     with tempfile.TemporaryDirectory() as folder:
-        certificates = make(Path(folder))
-        context = client_context(certificates.ca)
-        servers = [Server(certificates) for _ in counts]
+        store = Folder(Path(folder))
+        store.init()
+        made = store.issue(Kind.SERVER, ["localhost"])
+        context = client_context(store.ca)
+        servers = [Server(made) for _ in counts]
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [

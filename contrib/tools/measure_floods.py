@@ -28,7 +28,8 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from certs.make_certs import Certificates, make
+from wsrc.certs.folder import Folder, Issued
+from wsrc.certs.making import Kind
 from wsrc.net.dial import dial
 from wsrc.net.greeting import greet
 from wsrc.net.tls import client_context
@@ -201,16 +202,18 @@ class Server:
 def server(*, tls: bool) -> Iterator[Server]:
     """Run a server."""
     with tempfile.TemporaryDirectory() as directory:
-        made = make(Path(directory), names=["localhost", "127.0.0.1"]) if tls else None
-        context = client_context(made.ca) if made is not None else None
+        folder = Folder(Path(directory))
+        folder.init()
+        made = folder.issue(Kind.SERVER, ["localhost", "127.0.0.1"]) if tls else None
+        context = client_context(folder.ca) if made is not None else None
         with _server(made) as (process, user_port, card_port):
             yield Server(process, user_port, card_port, context)
 
 
 @contextlib.contextmanager
-def _server(made: Certificates | None) -> "Iterator[tuple[subprocess.Popen[str], int, int]]":
+def _server(made: Issued | None) -> "Iterator[tuple[subprocess.Popen[str], int, int]]":
     process = subprocess.Popen(
-        [sys.executable, __file__, "--serve", *([made.cert, made.key] if made else [])],
+        [sys.executable, __file__, "--serve", *([made.path, made.key] if made else [])],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None

@@ -35,7 +35,7 @@ from tests_of import STAGES, Tree
 
 ROOT = Path(__file__).resolve().parents[2]
 
-COPIED = ("wsrc", "tests", "certs", "contrib", "docs", "pyproject.toml", "README.md")
+COPIED = ("wsrc", "tests", "contrib", "docs", "pyproject.toml", "README.md")
 """What tests need of the tree."""
 
 HANGS_S = 240

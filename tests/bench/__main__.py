@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from certs.make_certs import make
 from tests.bench import (
     accounting,
     export_rows,
@@ -34,6 +33,7 @@ from tests.bench.book import FULL, QUICK, Book
 from tests.bench.driver import MissingError
 from tests.bench.profile import sampler
 from tests.bench.programs import Host
+from tests.support.certificates import make
 
 ROWS: dict[str, Callable[[Book], None]] = {
     "relay": relay_rows.alone,

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from certs.make_certs import Certificates
 from tests.bench import accounting
 from tests.bench.driver import Driver, MissingError
+from tests.support.certificates import Certificates
 from tests.support.paths import ROOT
 from tests.support.processes import Program, environment
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import Certificates
 from tests.bench import (
     path_rows,
     picture,
@@ -33,6 +32,7 @@ from tests.bench.book import QUICK, Book, interleaved
 from tests.bench.calls import class_of, counted, summary
 from tests.bench.driver import MissingError
 from tests.bench.programs import BARE, FIRST, NGINX, WSRC, Candidate, Host, Server
+from tests.support.certificates import Certificates
 
 COMMANDS = 100
 

@@ -3,8 +3,8 @@
 
 import pytest
 
-from certs.make_certs import Certificates
 from tests.bench import jobs
+from tests.support.certificates import Certificates
 from tests.support.world import UICC, running
 from wsrc.card.apdu import Response
 from wsrc.net.websocket import Link

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import make
+from tests.support.certificates import make
 from tests.support.world import running
 from wsrc.net.certificates import warnings_of
 
@@ -17,25 +17,29 @@ NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("start", "days", "said"),
     [
-        (timedelta(days=-40), 30, "has expired on 2026-05-22: clients refuse it; renew it"),
-        (timedelta(days=-20), 30, "expires on 2026-06-11, in 10 days; renew it, then restart"),
+        (
+            timedelta(days=-40),
+            30,
+            "has expired on 2026-05-22: nobody accepts it; renew it",
+        ),
+        (timedelta(days=-20), 30, "expires on 2026-06-11, in 10 days; renew it"),
         (timedelta(hours=2), 30, "is not valid before 2026-06-01 14:00 UTC; check the clock"),
-        (timedelta(days=-1), 30, None),
+        (timedelta(days=-1), 32, None),
     ],
 )
 def test_37_a_certificate_that_is_not_valid_for_long_is_warned_of(
     start: timedelta, days: int, said: str | None, tmp_path: Path
 ) -> None:
     files = make(tmp_path, days=days, start=NOW + start)
-    warnings = list(warnings_of(files.cert, files.key, NOW))
+    warnings = list(warnings_of([files.cert], files.key, NOW))
     assert warnings == ([f"The certificate in {files.cert} {said}"] if said else [])
 
 
 def test_37_each_certificate_of_a_chain_is_looked_at(tmp_path: Path) -> None:
-    first = make(tmp_path / "a", start=NOW - timedelta(days=1))
+    first = make(tmp_path / "a", days=40, start=NOW)
     second = make(tmp_path / "b", start=NOW - timedelta(days=100))
     first.cert.write_bytes(first.cert.read_bytes() + second.cert.read_bytes())
-    [warning] = warnings_of(first.cert, first.key, NOW)
+    [warning] = warnings_of([first.cert], first.key, NOW)
     assert warning.startswith(f"Certificate 2 in {first.cert} has expired")
 
 
@@ -43,9 +47,9 @@ def test_37_each_certificate_of_a_chain_is_looked_at(tmp_path: Path) -> None:
 def test_37_a_key_that_others_can_read_is_warned_of(
     mode: int, warned: bool, tmp_path: Path
 ) -> None:
-    files = make(tmp_path, start=NOW)
+    files = make(tmp_path, days=40, start=NOW)
     files.key.chmod(mode)
-    warnings = list(warnings_of(files.cert, files.key, NOW + timedelta(hours=1)))
+    warnings = list(warnings_of([files.cert], files.key, NOW + timedelta(hours=1)))
     assert [f"chmod o-rw {files.key}" in each for each in warnings] == ([True] if warned else [])
 
 

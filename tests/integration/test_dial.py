@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.served_peer import Heard, upgrading
 from tests.support.world import until
 from wsrc.errors import ConnectionLostError, LocalProtocolError

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.raw_peer import (
     LIMIT_S,
     LOOPS,

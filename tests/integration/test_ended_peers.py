@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.raw_peer import LOOPS, UPGRADE, LoopFactory, frame, run, text
 from tests.support.world import until
 from wsrc.net.tls import client_context

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
-from certs.make_certs import Certificates, make
+from tests.support.certificates import Certificates, make
 from tests.support.http_proxy import HttpProxy, proxying
 from tests.support.raw_peer import LOOPS, LoopFactory, run as run_on
 from tests.support.world import World, hosting, running, until

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.gate import Gate
 from tests.support.proxy import listening
 from tests.support.world import EUICC, LIMIT_S, UICC, Host, World, hosting, running, until

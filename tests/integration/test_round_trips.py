@@ -15,7 +15,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 from websockets.typing import Subprotocol
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.scripted_server import (
     HELLO_ACK,
     LIMIT_S,

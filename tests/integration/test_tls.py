@@ -14,8 +14,7 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 
-from certs import make_certs
-from certs.make_certs import make
+from tests.support.certificates import make
 from wsrc.errors import ConfigError, ConnectionLostError
 from wsrc.net import dial as dial_module
 from wsrc.net.tls import client_context, context_for, explain, server_context
@@ -339,20 +338,3 @@ def test_a_broken_certificate_is_named(certs: Any, tmp_path: Path) -> None:
 
 def test_the_private_key_is_for_its_owner_only(certs: Any) -> None:
     assert certs.key.stat().st_mode & 0o777 == 0o600
-
-
-def test_make_certs_says_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for _ in range(2):
-        assert make_certs.main(["--dir", str(tmp_path / "new"), "example.org"]) == 0
-    out = capsys.readouterr().out
-    for name in ("ca.pem", "server.pem", "server-key.pem"):
-        assert str(tmp_path / "new" / name) in out
-
-
-@pytest.mark.parametrize(("folder", "name", "code"), [("file/x", "a", 1), ("", "ü", 2)])
-def test_make_certs_refuses_in_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str, name: str, code: int
-) -> None:
-    (tmp_path / "file").touch()
-    assert make_certs.main(["--dir", str(tmp_path / folder), name]) == code
-    assert capsys.readouterr().err.count("\n") == 1

@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.scripted_server import Peer, card, fails, give_card, scripted
 from wsrc.errors import (
     AmbiguousCardError,

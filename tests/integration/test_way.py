@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.http_proxy import proxying
 from tests.support.raw_peer import LOOPS, LoopFactory, run
 from tests.support.served_peer import serving, upgrading

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.ifd.bench import MAX_READERS, IfdBench
 from tests.support.ifd.direct import Seen, ask
 from tests.support.ifd.far_away import far_away

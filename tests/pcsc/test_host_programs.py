@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from smartcard import scard  # noqa: TID251 - a program of the host
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.ifd.bench import IfdBench
 from tests.support.ifd.far_away import host, ready
 from tests.support.ifd.reader import OddCard, OddReader

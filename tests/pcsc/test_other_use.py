@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from certs.make_certs import Certificates
 from tests.support.card_host import card_host
+from tests.support.certificates import Certificates
 from tests.support.pcsc.bench import Bench, Slot
 from tests.support.pcsc.inserted import inserted
 from tests.support.pcsc.other_program import EXCLUSIVE, SHARED, holding

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.paths import PROGRAMS
 from tests.support.pcsc import sides
 from tests.support.pcsc.bench import require

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.pcsc.programs.wire_client import SUCCESS, Line
 from tests.support.processes import LIMIT_S, Program, Programs, argv, running
 from tests.support.world import EUICC, UICC

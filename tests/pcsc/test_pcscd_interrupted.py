@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.pcsc.bench import require
 from tests.support.pcsc.counting import Counting, running
 from tests.support.processes import Program

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.pcsc.bench import SOCKET_VARIABLE, reader_states, require, wait_until
 from tests.support.pcsc.programs.wire_client import SUCCESS, Line
 from tests.support.processes import LIMIT_S, Program, Programs, argv, running

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.pcsc.programs.wire_client import SUCCESS, Line
 from tests.support.pcsc.socket_programs import (
     ASK_PIN,

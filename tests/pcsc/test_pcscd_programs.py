@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.pcsc import sides, tools
 from tests.support.pcsc.bench import refuse, require
 from tests.support.pcsc.openpgp import openpgp_card

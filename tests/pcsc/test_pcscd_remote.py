@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import Certificates
 from tests.support import first_form
+from tests.support.certificates import Certificates
 from tests.support.first_form_bench import Bench
 from tests.support.pcsc.programs.wire_client import SUCCESS, Line
 from tests.support.pcsc.socket_programs import (

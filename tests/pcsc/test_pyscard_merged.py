@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.pcsc.bench import Bench, Slot
 from tests.support.pcsc.inserted import inserted
 from wsrc.readers.simulation import make_card, parse_description

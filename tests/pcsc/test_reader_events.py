@@ -5,8 +5,8 @@ import asyncio
 
 import pytest
 
-from certs.make_certs import Certificates
 from tests.support.card_host import card_host
+from tests.support.certificates import Certificates
 from tests.support.pcsc.bench import Bench, Slot
 from tests.support.pcsc.virtual_card import ATR_T0, VirtualCard
 from tests.support.world import LIMIT_S, running, until

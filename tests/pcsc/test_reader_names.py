@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.ifd.bench import MAX_NAME_OCTETS, IfdBench
 from tests.support.ifd.far_away import far_away
 from tests.support.ifd.reader import OddCard, OddReader

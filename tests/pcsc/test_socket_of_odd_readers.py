@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.ifd.bench import IfdBench
 from tests.support.ifd.calls import Ifd
 from tests.support.ifd.far_away import host

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from smartcard import scard  # noqa: TID251 - a program of the host
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.ifd.bench import IfdBench
 from tests.support.ifd.direct import connected
 from tests.support.ifd.far_away import host, ready

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.pcsc.bench import Bench, Slot
 from tests.support.pcsc.card_client import start_card_client
 from tests.support.pcsc.inserted import inserted

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.pcsc.asking import ASK_PIN, MF, VERIFY_PIN, send
 from tests.support.pcsc.bench import SOCKET_VARIABLE, Bench, Slot
 from tests.support.pcsc.inserted import inserted

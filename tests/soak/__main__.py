@@ -17,9 +17,9 @@ from pathlib import Path
 
 import msgspec
 
-from certs.make_certs import make
 from tests.soak.runs import RUNS, Result, Sizes, table
 from tests.soak.stand import SoakError
+from tests.support.certificates import make
 
 
 def main() -> int:

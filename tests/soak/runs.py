@@ -16,9 +16,9 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from certs.make_certs import Certificates
 from tests.soak.cutting import CuttingProxy, Leg, cutting
 from tests.soak.stand import Stand, description, rows, standing
+from tests.support.certificates import Certificates
 from tests.support.pcsc.bench import SOCKET_VARIABLE, Bench
 from tests.support.pcsc.inserted import inserted
 from wsrc.readers.simulation.catalogue import make_card

@@ -15,8 +15,8 @@ from typing import NoReturn
 
 import msgspec
 
-from certs.make_certs import Certificates
 from tests.soak.ledger import Event, Ledger, Outcome, Troubled, sentence
+from tests.support.certificates import Certificates
 from tests.support.processes import Program, Programs, running
 from wsrc.card.identity import luhn_digit
 

@@ -3,7 +3,6 @@
 
 import pytest
 
-from certs.make_certs import Certificates
 from tests.soak.runs import (
     Result,
     Sizes,
@@ -13,6 +12,7 @@ from tests.soak.runs import (
     server_killed,
     table,
 )
+from tests.support.certificates import Certificates
 from tests.support.pcsc.bench import require
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import Certificates
 from tests.soak.ledger import Event, Outcome, Selected, Taken, Told, Troubled
 from tests.soak.runs import Sizes
 from tests.soak.stand import SoakError, Stand, standing
 from tests.soak.user import text_of
+from tests.support.certificates import Certificates
 
 USER = "user-001"
 ANSWERED = Told(USER, 1, ("01",), ("000001019000",))

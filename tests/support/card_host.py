@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.world import LIMIT_S, World
 from wsrc.card_client.agent import Agent
 from wsrc.readers.base import Source

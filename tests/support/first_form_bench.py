@@ -4,8 +4,8 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from certs.make_certs import Certificates
 from tests.support import first_form
+from tests.support.certificates import Certificates
 from tests.support.world import World, until
 from wsrc.card.slot import ResetKind
 from wsrc.card.tpdu import exchange

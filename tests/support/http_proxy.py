@@ -6,7 +6,7 @@ import base64
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from wsrc.net.tls import server_context
 
 

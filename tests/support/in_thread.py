@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.threads import in_a_thread
 from tests.support.world import LIMIT_S, World, running
 

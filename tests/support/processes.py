@@ -11,8 +11,9 @@ import threading
 import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.paths import ROOT
 
 LIMIT_S = 30.0
@@ -37,11 +38,18 @@ def environment(**more: str) -> dict[str, str]:
 class Program:
     """A program that runs until it is ended; what it prints is kept."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str], folder: Path | None = None
+    ) -> None:
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            command, env=dict(env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=folder,
+            env=dict(env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()

@@ -7,7 +7,7 @@ from typing import Any
 
 from smartcard.System import readers  # noqa: TID251
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.in_thread import Elsewhere, elsewhere
 from tests.support.world import Host
 from wsrc.bridges.pyscard import install as pyscard

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from wsrc.card_client.agent import Agent
 from wsrc.protocol.messages import CardInfo, CardState
 from wsrc.readers.simulated import SimulatedSource

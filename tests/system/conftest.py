@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.world import ASK_PIN, PIN, World, running, uicc
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from certs.make_certs import Certificates
 from tests.support import first_form
+from tests.support.certificates import Certificates
 from tests.support.world import ASK_PIN, EUICC, PIN, UICC, World, running, uicc, until
 from wsrc.errors import (
     CardNotPresentError,

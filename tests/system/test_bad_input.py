@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from certs.make_certs import Certificates
 from tests.support import first_form
+from tests.support.certificates import Certificates
 from tests.support.world import ASK_PIN, PIN, UICC, World, uicc
 from wsrc.errors import (
     AmbiguousCardError,

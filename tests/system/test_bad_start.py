@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import Certificates, make
 from tests.support import first_form
+from tests.support.certificates import Certificates, make
 from tests.support.processes import argv, environment
 from tests.support.world import World, running
 from wsrc.errors import (

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.paths import ROOT
 from tests.support.processes import LIMIT_S, argv, environment
 from tests.support.proxy import Proxy, proxy_to

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.processes import Program, Programs, running
 
 READER = "Simulated UICC 00 00"

@@ -7,8 +7,8 @@ import json
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from certs.make_certs import Certificates
 from tests.support import first_form
+from tests.support.certificates import Certificates
 from tests.support.first_form_bench import Bench, benched
 from tests.support.scripted_server import fails
 from tests.support.world import ASK_PIN, EUICC, PIN, READ_ICCID, UICC, World, until

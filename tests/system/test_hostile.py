@@ -11,7 +11,7 @@ import struct
 import pytest
 import websockets.asyncio.client
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.world import LIMIT_S, UICC, World, running, until
 from wsrc.errors import ConfigError, RefusedError
 from wsrc.protocol.messages import CardState

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.world import LIMIT_S, UICC, World, running, until
 from wsrc.bridges.pcscd.source import Seen
 from wsrc.bridges.remote import cards as module

@@ -9,8 +9,8 @@ import pytest
 import websockets.asyncio.client
 from websockets.exceptions import ConnectionClosed
 
-from certs.make_certs import Certificates
 from tests.support import first_form
+from tests.support.certificates import Certificates
 from tests.support.proxy import proxy_to
 from tests.support.world import (
     ASK_PIN,

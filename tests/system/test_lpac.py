@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.paths import ROOT
 from tests.support.processes import LIMIT_S, Program, argv, environment
 from tests.support.world import EUICC, World

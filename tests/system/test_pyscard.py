@@ -5,7 +5,7 @@ import asyncio
 import subprocess
 import sys
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.paths import ROOT
 from tests.support.processes import LIMIT_S, environment
 from tests.support.world import UICC, World, until

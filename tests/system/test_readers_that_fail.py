@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from certs.make_certs import Certificates
 from tests.support.card_host import card_host
+from tests.support.certificates import Certificates
 from tests.support.world import UICC, running, uicc, until
 from wsrc.protocol.messages import CardState
 from wsrc.readers.base import Slot

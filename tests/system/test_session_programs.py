@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.processes import LIMIT_S, Program, Programs, argv, running
 from tests.support.world import UICC
 
@@ -170,7 +170,7 @@ def script_running(programs: Programs, script: Path) -> Iterator["subprocess.Pop
             process.communicate(timeout=LIMIT_S)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_both_programs_in_order(programs: Programs, number: int) -> None:
     server = programs.server()
     card = card_client(programs)

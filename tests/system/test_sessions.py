@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.counter import READ_COUNTER, SELECT_USIM, VERIFY_PIN
 from tests.support.proxy import Line, Proxy, listening, proxy_to
 from tests.support.world import (

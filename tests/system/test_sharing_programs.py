@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.processes import Program, Programs, running
 from tests.support.world import UICC
 

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.world import ASK_PIN, EUICC, LIMIT_S, PIN, UICC, World, running, until
 from wsrc.card.slot import CardProtocol, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import (

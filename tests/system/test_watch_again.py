@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.proxy import Proxy, proxy_to
 from tests.support.world import LIMIT_S, World, running
 from wsrc.card.slot import SlotState

@@ -26,7 +26,7 @@ from wsrc.errors import (
 )
 from wsrc.net.dial import Backoff, dial
 from wsrc.net.greeting import greet
-from wsrc.net.tls import context_for
+from wsrc.net.tls_files import ClientTls
 from wsrc.net.websocket import Link
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, tag_of
@@ -60,12 +60,12 @@ class Agent:
         sources: Where readers come from; those of `settings` are for whoever makes the sources.
 
     Raises:
-        ConfigError: If the CA of `settings` cannot be read.
+        ConfigError: If a file of TLS of `settings` cannot be read.
     """
 
     def __init__(self, settings: CardClientSettings, sources: Sequence[Source]) -> None:
         self._settings = settings
-        self._tls = context_for(settings.server_url, settings.tls_ca)
+        self.tls = ClientTls(settings)
         self._sources = sources
         self._instance = secrets.token_hex(16)
         self._link: Link | None = None
@@ -238,7 +238,7 @@ class Agent:
             try:
                 async with dial(
                     settings.server_url,
-                    self._tls,
+                    self.tls.context(),
                     connect_s=CONNECT_S,
                     ping_s=settings.ping_s,
                     longest=MAX_MESSAGE_OCTETS,

@@ -10,11 +10,12 @@ import click
 from wsrc import __version__
 from wsrc.card_client.agent import Agent
 from wsrc.errors import CardError, ConfigError
+from wsrc.net.tls_files import SELDOM_S, looked_after
 from wsrc.process.descriptors import occupy_standard
 from wsrc.process.logs import set_up
 from wsrc.process.loop import run_main
 from wsrc.process.printable import clean
-from wsrc.process.signals import ENDING, heeded
+from wsrc.process.signals import ended_or_reloaded
 from wsrc.readers.base import Source
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.simulated import SimulatedSource
@@ -32,6 +33,8 @@ Offer the smart cards of this host to the users of a relay server.
 Every PC/SC reader is served, each on its own, and cards and readers may come and go. The program
 stays in the foreground, logs to standard error, and connects again for ever when the server is
 away. A card is powered off and on between two users, whatever becomes of any of the programs.
+SIGHUP has it read its certificate, key and CA anew, as it does when it connects and they changed;
+it ends if its terminal was closed.
 
 \b
 Try it without a reader, with a server on this machine that runs with --no-tls:
@@ -81,10 +84,12 @@ def _simulated(settings: CardClientSettings) -> list[Card]:
 
 async def _run(agent: Agent) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in heeded(*ENDING):
-        loop.add_signal_handler(number, stop.set)
-    silent = await agent.run(stop)
+    with (
+        ended_or_reloaded(asyncio.get_running_loop(), stop.set) as reloading,
+        looked_after(agent.tls.files, SELDOM_S) as reload,
+    ):
+        reloading.by = reload
+        silent = await agent.run(stop)
     if silent:
         _log.warning(
             "Stopped: the cards in these readers may have power still, for the readers did not "

@@ -25,6 +25,7 @@ from wsrc.command_line.invocation import (
 )
 from wsrc.command_line.program_run import status_of
 from wsrc.errors import AmbiguousCardError, ConfigError
+from wsrc.net.tls_files import SELDOM_S, ClientTls, looked_after
 from wsrc.process.loop import run_main
 from wsrc.process.signals import service
 from wsrc.process.texts import heed_mark
@@ -119,19 +120,21 @@ def vpcd(call: Invocation, which: Filters, host: str, port: int, idle_s: float) 
 
     pcscd must have the virtual reader driver vpcd (Debian package vsmartcard-vpcd). The card is
     taken when a program first uses it and given back when pcscd has powered it off. It runs until
-    SIGINT, SIGTERM or SIGHUP.
+    SIGINT or SIGTERM. SIGHUP has the certificate, key and CA read anew; it ends a service whose
+    terminal was closed.
     """
     if not which:
         with call.client() as client:
             require_selection(client, which)
     kinds = {kind: [value] for kind, value in which.items() if isinstance(value, str)}
-    cards = RemoteCards(clients(call.settings), alternatives(kinds), call.output.note)
+    tls = ClientTls(call.settings)
+    cards = RemoteCards(clients(call.settings, tls), alternatives(kinds), call.output.note)
     is_own = _is_of_this_host if is_loopback(host) else None
     slot = VpcdSlot(cards, (host, port), idle_s, call.output.note, is_own=is_own)
-    run_main(_serve_slot(call, cards, slot))
+    run_main(_serve_slot(call, cards, slot, tls))
 
 
-async def _serve_slot(call: Invocation, cards: RemoteCards, slot: VpcdSlot) -> None:
+async def _serve_slot(call: Invocation, cards: RemoteCards, slot: VpcdSlot, tls: ClientTls) -> None:
     """Serve until a signal; cards are given back with the connection."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -143,7 +146,12 @@ async def _serve_slot(call: Invocation, cards: RemoteCards, slot: VpcdSlot) -> N
             call.output.note("No card is there that matches, so far.")
         await slot.run()
 
-    with service(lambda: loop.call_soon_threadsafe(stop.set)):
+    with (
+        looked_after(tls.files, SELDOM_S) as reload,
+        service(
+            lambda: loop.call_soon_threadsafe(stop.set), lambda: loop.call_soon_threadsafe(reload)
+        ),
+    ):
         try:
             async with asyncio.TaskGroup() as tasks:
                 at_work = [tasks.create_task(each) for each in (cards.run(slot.look), serve())]

@@ -26,6 +26,7 @@ from wsrc.user_client.naming import Filters, alternatives
 
 if TYPE_CHECKING:
     from wsrc.bridges.remote.cards import RemoteCards
+    from wsrc.net.tls_files import ClientTls
 
 SOCKET_VARIABLE = "PCSCLITE_CSOCK_NAME"
 """Where libpcsclite looks for the path of the socket."""
@@ -105,7 +106,9 @@ def _mode(_context: click.Context, _parameter: click.Parameter, value: str) -> i
 @selection_options
 def serve(call: Invocation, path: Path, mode: int, wanted: list[Filters]) -> None:
     """
-    Serve the cards to all programs that use a socket, until SIGINT, SIGTERM or SIGHUP.
+    Serve the cards to all programs that use a socket, until SIGINT or SIGTERM.
+
+    SIGHUP has the certificate, key and CA read anew; it ends a service whose terminal was closed.
 
     `*` stands for any text where it is said which cards; `--all` shows all of them.
     """
@@ -114,12 +117,23 @@ def serve(call: Invocation, path: Path, mode: int, wanted: list[Filters]) -> Non
 
 async def _serve(call: Invocation, path: Path, mode: int, wanted: list[Filters]) -> None:
     from wsrc.bridges.pcscd.server import serving  # noqa: PLC0415 - help needs no socket
+    from wsrc.net.tls_files import (  # noqa: PLC0415 - as above
+        SELDOM_S,
+        ClientTls,
+        looked_after,
+    )
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    source = _source(call, wanted)
+    tls = ClientTls(call.settings)
+    source = _source(call, wanted, tls)
     shown = Shown(source, call.output.note)
-    with service(lambda: loop.call_soon_threadsafe(stop.set)):
+    with (
+        looked_after(tls.files, SELDOM_S) as reload,
+        service(
+            lambda: loop.call_soon_threadsafe(stop.set), lambda: loop.call_soon_threadsafe(reload)
+        ),
+    ):
         listed = source.looked
         async with serving(path, source, mode, shown.note, listed), asyncio.TaskGroup() as tasks:
             call.output.note(f"Ready: set {SOCKET_VARIABLE}={path} for programs.")
@@ -249,10 +263,12 @@ def _folder_for_socket() -> str | None:
     return "/tmp"  # noqa: S108 - the socket is in a folder of its own below it
 
 
-def _source(call: Invocation, wanted: Sequence[Filters]) -> "RemoteCards":
+def _source(
+    call: Invocation, wanted: Sequence[Filters], tls: "ClientTls | None" = None
+) -> "RemoteCards":
     from wsrc.bridges.remote.cards import RemoteCards, clients  # noqa: PLC0415 - as above
 
-    return RemoteCards(clients(call.settings), wanted, call.output.note)
+    return RemoteCards(clients(call.settings, tls), wanted, call.output.note)
 
 
 def _nothing_more(**_: object) -> None:

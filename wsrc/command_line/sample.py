@@ -44,9 +44,6 @@ SAMPLES = {
     "nginx": Sample("nginx before the server, which does TLS for it", _file("nginx")),
     "server.service": Sample("systemd unit of wsrc-server", _file("server.service")),
     "card-client.service": Sample("systemd unit of wsrc-card-client", _file("card-client.service")),
-    "make_certs": Sample(
-        "Python program that makes a CA and a certificate for tests", _file("make_certs")
-    ),
     "server.toml": Sample("settings of wsrc-server", lambda: settings_text(ServerSettings)),
     "card-client.toml": Sample(
         "settings of wsrc-card-client", lambda: settings_text(CardClientSettings)

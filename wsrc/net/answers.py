@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 from collections.abc import Mapping
+from enum import StrEnum
 
 from wsrc.net.proxy import Proxy
 from wsrc.settings.address import Address
@@ -13,6 +14,55 @@ _WSRC_SERVER = "aiohttp"
 """What the name of the program says that serves a WSRC server's own answers."""
 
 _MAX_NAME = 40
+
+REASON = "Wsrc-Reason"
+"""Header of an answer with status 403 that has one of `Reason`."""
+
+
+class Reason(StrEnum):
+    """Why a server does not let a client in, on the wire."""
+
+    NO_CERTIFICATE = "no-certificate"
+    OTHER_ROLE = "other-role"
+    NO_NAME = "no-name"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+
+
+_OURS = "the server does not let us in with our certificate: "
+
+_OF_REASON = {
+    Reason.NO_CERTIFICATE: "the server lets in who shows a certificate, and we have none; give one "
+    "with --tls-cert and --tls-key, which whoever runs the server can make with wsrc-certs.",
+    Reason.OTHER_ROLE: _OURS + "it is for the other kind of client; a user needs one of a user, a "
+    "card host one of a card host.",
+    Reason.NO_NAME: _OURS + "it has no name that can be shown; have one made with a URI, an e-mail "
+    "address or a DNS name.",
+    Reason.REVOKED: _OURS + "it is revoked; have its operator make a new one.",
+    Reason.EXPIRED: _OURS + "it has expired; renew it.",
+}
+
+_OF_ALERT = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": _OF_REASON[Reason.NO_CERTIFICATE],
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": _OURS + "it has expired, or the server's list of revoked "
+    "ones has; renew it, and have the operator look at the list.",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": _OF_REASON[Reason.REVOKED],
+    "TLSV1_ALERT_UNKNOWN_CA": _OURS + "no CA that it trusts for clients has signed it; give the "
+    "one that is meant for this server with --tls-cert and --tls-key.",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": _OURS + "it is not for clients (extended key usage); "
+    "give one of a user or a card host.",
+    "SSLV3_ALERT_BAD_CERTIFICATE": _OURS + "it is not valid yet, or broken; check the clocks of "
+    "both hosts.",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _OURS + "the server's log says why.",
+    "TLSV1_ALERT_ACCESS_DENIED": _OURS + "the server's log says why.",
+}
+"""Alerts of RFC 8446 section 6.2 that concern the certificate of a client, as OpenSSL has them."""
+
+
+def explain_alert(reason: str) -> str | None:
+    """Say what an alert of TLS says of our certificate; None of one that does not."""
+    return _OF_ALERT.get(reason)
+
 
 _HANG_UPS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
@@ -68,6 +118,9 @@ def explain_handshake(exc: AnswerError, url: str) -> str:
     """
     name = _name_of(exc.headers)
     sentence = _OF_WSRC.get(exc.status) if _WSRC_SERVER in name else None
+    if exc.status == 403:
+        said = exc.headers.get(REASON.lower(), "")
+        sentence = next((text for word, text in _OF_REASON.items() if word == said), None)
     if exc.status == 400 and url.startswith("ws:"):
         sentence = "the server answered 400; if it wants TLS, use wss://."
     if exc.status == 401 and _has_login(url):
@@ -89,8 +142,11 @@ _OF_WSRC = {
 """What a WSRC server means by its own answers."""
 
 _OF_OTHERS = {
-    400: "{who} does not take the upgrade to WebSocket (HTTP status {status}); check the port, and "
-    "that a proxy on the way passes the upgrade on.",
+    400: "{who} does not take the upgrade to WebSocket (HTTP status {status}); if it asks for a "
+    "certificate, give yours with --tls-cert and --tls-key; else check the port, and that a proxy "
+    "on the way passes the upgrade on.",
+    403: "{who} does not let us in (HTTP status {status}); ask its operator, or check the port and "
+    "the path.",
     401: "{who} wants a user and password (HTTP status {status}); give them as "
     "wss://USER:PASSWORD@HOST:PORT in WSRC_SERVER_URL or in the settings file.",
     407: "a proxy on the way wants a user and password (HTTP status {status}); name it and them in "

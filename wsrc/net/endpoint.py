@@ -163,6 +163,11 @@ class Endpoint(Outbox):
         else:
             self.probe()
 
+    def dismiss(self, code: int, reason: str) -> None:
+        """Close on a peer that is not to come back: nothing is kept for it."""
+        self._end(None, reason, Parting.GOODBYE)
+        self.close(code, reason)
+
     def abort(self) -> None:
         """Break the connection."""
         self._transport.abort()

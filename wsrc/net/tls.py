@@ -6,14 +6,17 @@ import socket
 import ssl
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from wsrc.errors import ConfigError
+from wsrc.net.alerts import AlertingContext
 from wsrc.net.answers import (
     AnswerError,
     AtProxyError,
     NoHttpError,
     RedirectedError,
+    explain_alert,
     explain_handshake,
     explain_proxy,
     hung_up,
@@ -34,23 +37,69 @@ _UNKNOWN_CA = frozenset({2, 18, 19, 20, 21})
 """X509_V_ERR_… of OpenSSL: no issuer found, or a self-signed certificate."""
 
 
-def server_context(cert: Path, key: Path, minimum: str = "1.2") -> ssl.SSLContext:
+class Clients(NamedTuple):
+    """
+    Whose certificates a server lets in.
+
+    Attributes:
+        ca: PEM file of their CAs.
+        setting: What this file is set by.
+        crl: PEM file of the revocation lists of these CAs, if there are any. A certificate in it
+            would be trusted: `certificates.revoked_by` sees that there is none.
+    """
+
+    ca: Path
+    setting: str = "tls_client_ca"
+    crl: Path | None = None
+
+
+def server_context(
+    cert: Path, key: Path, minimum: str = "1.2", clients: Clients | None = None
+) -> ssl.SSLContext:
     """
     Return the context of a server; TLS 1.3 is used wherever the peer can.
+
+    With `clients` a peer is asked for a certificate. One that is not good ends the handshake; one
+    that has none gets through, so that it can be told what it lacks.
 
     Args:
         cert: PEM file of the certificate and its chain.
         key: PEM file of its private key, not encrypted.
         minimum: Oldest version, "1.2" or "1.3".
+        clients: Who is let in, where that is asked.
 
     Raises:
         ConfigError: If a file cannot be read or is no such PEM file, the key is encrypted, or
             the two do not belong together.
     """
+    context = _set_up(AlertingContext(ssl.PROTOCOL_TLS_SERVER))
+    context.minimum_version = _VERSIONS[minimum]
+    _load_pair(context, cert, key)
+    if clients is not None:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        # A ticket would let a peer in for hours without its certificate being looked at.
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
+        _load_ca(context, clients.setting, clients.ca)
+        if clients.crl is not None:
+            _load_crl(context, clients)
+    return context
+
+
+def _load_crl(context: ssl.SSLContext, clients: Clients) -> None:
+    crl = clients.crl
+    assert crl is not None
+    _readable("tls_crl", crl)
+    try:
+        context.load_verify_locations(crl)
+    except ssl.SSLError as exc:
+        raise ConfigError("tls_crl", f"{crl} is no file of revocation lists in PEM form") from exc
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+
+
+def _load_pair(context: ssl.SSLContext, cert: Path, key: Path) -> None:
     _readable("tls_cert", cert)
     _readable("tls_key", key)
-    context = _context(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = _VERSIONS[minimum]
     try:
         context.load_cert_chain(cert, key, password=_refuse_password)
     except _EncryptedKeyError as exc:
@@ -61,32 +110,44 @@ def server_context(cert: Path, key: Path, minimum: str = "1.2") -> ssl.SSLContex
         ) from exc
     except ssl.SSLError as exc:
         raise _wrong_pair(cert, key, exc) from exc
-    return context
 
 
-def client_context(ca: Path | None = None) -> ssl.SSLContext:
+def client_context(
+    ca: Path | None = None, cert: Path | None = None, key: Path | None = None
+) -> ssl.SSLContext:
     """
     Return the context of a client, which checks the server's certificate and name.
 
     Args:
         ca: PEM file of the CAs to trust instead of those of the system.
+        cert: PEM file of the client's own certificate and its chain, for a server that asks.
+        key: PEM file of its private key, not encrypted.
 
     Raises:
-        ConfigError: If the file cannot be read or holds no certificate.
+        ConfigError: If a file cannot be read or holds nothing of the kind, the key is encrypted,
+            or it is not that of the certificate.
     """
-    context = _context(ssl.PROTOCOL_TLS_CLIENT)
+    context = _set_up(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    if cert is not None and key is not None:
+        _load_pair(context, cert, key)
     if ca is None:
         context.load_default_certs()
-        return context
-    _readable("tls_ca", ca)
-    try:
-        context.load_verify_locations(ca)
-    except ssl.SSLError as exc:
-        raise ConfigError("tls_ca", f"{ca} holds no certificate in PEM form") from exc
+    else:
+        _load_ca(context, "tls_ca", ca)
     return context
 
 
-def context_for(url: str, ca: Path | None = None) -> ssl.SSLContext | None:
+def _load_ca(context: ssl.SSLContext, setting: str, ca: Path) -> None:
+    _readable(setting, ca)
+    try:
+        context.load_verify_locations(ca)
+    except ssl.SSLError as exc:
+        raise ConfigError(setting, f"{ca} holds no certificate in PEM form") from exc
+
+
+def context_for(
+    url: str, ca: Path | None = None, cert: Path | None = None, key: Path | None = None
+) -> ssl.SSLContext | None:
     """
     Return the context of a client of this URL; None for `ws://`, which has no TLS.
 
@@ -94,7 +155,7 @@ def context_for(url: str, ca: Path | None = None) -> ssl.SSLContext | None:
         ConfigError: As `client_context`, and if the environment names no HTTP proxy as proxy.
     """
     proxy_for(url)
-    return client_context(ca) if urlsplit(url).scheme == "wss" else None
+    return client_context(ca, cert, key) if urlsplit(url).scheme == "wss" else None
 
 
 def explain(exc: BaseException, url: str, proxy: Proxy | None = None) -> str:
@@ -148,8 +209,7 @@ def _refuse_password() -> str:
     raise _EncryptedKeyError
 
 
-def _context(protocol: int) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
+def _set_up(context: ssl.SSLContext) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS12_CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -224,6 +284,11 @@ def _explain_tls(exc: ssl.SSLError) -> str:
         return "the server does not speak TLS on this port; use ws:// if that is meant."
     if exc.reason in {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"}:
         return "the server and this program have no TLS version in common."
+    if exc.reason in {"SSLV3_ALERT_HANDSHAKE_FAILURE", "NO_CIPHERS_AVAILABLE"}:
+        return "the server and this program have no cipher in common, or it wants a certificate."
+    of_ours = explain_alert(exc.reason or "")
+    if of_ours is not None:
+        return of_ours
     return f"TLS failed: {exc.reason or exc}."
 
 

@@ -41,7 +41,7 @@ class Wire(asyncio.Protocol):
         self._head = Head()
         self._asked: asyncio.Future[Answer] | None = None
         self._rest = b""
-        self._lost = asyncio.get_running_loop().create_future()
+        self._lost: asyncio.Future[OSError] = asyncio.get_running_loop().create_future()
 
     async def ask(self, request: bytes) -> Answer:
         """
@@ -49,12 +49,13 @@ class Wire(asyncio.Protocol):
 
         Raises:
             NoHttpError: If something else is answered.
-            OSError: If the connection is lost before.
+            OSError: If the connection is lost before; that of TLS where the server refuses the
+                certificate of a client that holds the handshake for done (RFC 8446 section 4.4.2.4).
         """
         self._head = Head()
         self._asked = asyncio.get_running_loop().create_future()
         if self._lost.done():
-            raise ConnectionResetError
+            raise self._lost.result()
         self.transport.write(request)
         return await self._asked
 
@@ -135,10 +136,13 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits for something."""
+        why = exc if isinstance(exc, OSError) else ConnectionResetError()
+        if why is not exc:
+            why.__cause__ = exc
         if self._asked is not None and not self._asked.done():
-            self._asked.set_exception(exc or ConnectionResetError())
+            self._asked.set_exception(why)
         if not self._lost.done():
-            self._lost.set_result(None)
+            self._lost.set_result(why)
         link, self._link = self._link, None
         if link is not None:
             link.lost()

@@ -4,19 +4,18 @@
 import asyncio
 import logging
 import secrets
-import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from wsrc.net.certificates import warnings_of
+from wsrc.net.answers import REASON
 from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
-from wsrc.net.tls import server_context
-from wsrc.protocol.conversation import SUBPROTOCOL
+from wsrc.net.tls_files import LOOK_S, looked_after
+from wsrc.protocol.conversation import SUBPROTOCOL, CloseCode
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
@@ -27,6 +26,7 @@ from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
 from wsrc.server.refusals import http_log, refused
 from wsrc.server.room import room_for
+from wsrc.server.tls import NotAdmittedError, ServerTls
 from wsrc.server.turns import Line
 from wsrc.server.upgrade import accepted
 from wsrc.settings.load import ServerSettings
@@ -65,6 +65,9 @@ class App:
         self._peers = Peers(_relay(settings), self._line, self.room.unread, settings.ping_s)
         self._tasks = tasks
         self._door: Door | None = None
+        self._tls: ServerTls | None = None
+        self._looking = ExitStack()
+        self._reload: Callable[[], None] | None = None
         self._runners: list[web.AppRunner] = []
         self.user_port = 0
         self.card_port = 0
@@ -101,13 +104,17 @@ class App:
             ConfigError: If TLS is missing or broken, or a port cannot be had.
         """
         settings = self._settings
-        context = _tls(settings)
-        self._door = Door(self._tasks, self._line, self.room.connections, settings.hello_s, context)
+        self._tls = ServerTls(settings)
+        self._reload = self._looking.enter_context(
+            looked_after(self._tls.files, LOOK_S, self._tls_changed)
+        )
+        self._door = Door(self._tasks, self._line, self.room.connections, settings.hello_s)
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
 
     async def stop(self) -> None:
         """Stop accepting, let requests in flight finish, close every connection with 1012."""
+        self._looking.close()
         if self._door is not None:
             self._door.close()
         await self._peers.stop(self._settings.reconnect_in_s, self._settings.drain_s)
@@ -118,6 +125,22 @@ class App:
         self._peers.stopped()
         for runner in self._runners:
             await runner.cleanup()
+
+    def reload(self) -> None:
+        """Read the files of TLS anew; those that cannot work change nothing."""
+        if self._reload is not None:
+            self._reload()
+
+    def _tls_changed(self) -> None:
+        """Close on those whose certificate is revoked by now."""
+        door, tls = self._door, self._tls
+        if door is None or tls is None:
+            return
+        for connection in list(door.connections):
+            who = connection.principal
+            if who is not None and tls.is_revoked(who):
+                _log.warning("The connection of %s is closed: its certificate is revoked", who.name)
+                connection.dismiss(CloseCode.POLICY, "The certificate of this client is revoked.")
 
     def _end(self, which: Callable[[Connection], bool]) -> None:
         """Break the connections that `which` picks."""
@@ -157,28 +180,30 @@ class App:
         )
         await runner.setup()
         self._runners.append(runner)
-        door, server = self._door, runner.server
+        door, server, tls = self._door, runner.server, self._tls
         assert door is not None
         assert server is not None
+        assert tls is not None
         for listener in bind(self._settings, f"{role}_port", port):
-            door.listen(listener, server)
+            door.listen(listener, server, lambda: tls.context(role))
             port = listener.getsockname()[1]
         return port
 
     def _handler(self, role: ClientType) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        door = self._door
+        door, tls = self._door, self._tls
         assert door is not None
+        assert tls is not None
 
         async def upgrade(request: web.Request) -> web.StreamResponse:
             refusal = self._refusal(request, door)
             if refusal is not None:
                 return refusal
             connection = connection_of(request)
-            if connection is None:
+            if connection is None or connection.transport is None:
                 return web.Response()  # there is nobody to read it
-            if connection.spoke_early:
-                text = "Wait for the answer before the first frame.\n"
-                return web.Response(status=400, text=text)
+            refusal = _not_admitted(tls, connection, role)
+            if refusal is not None:
+                return refusal
             answer = accepted(request)
             if answer.status != SWITCHING:
                 return answer
@@ -187,8 +212,8 @@ class App:
                 await answer.prepare(request)
             except ConnectionError:
                 return web.Response()
-            accept, address = self._peers.accept, connection.address
-            connection.hand_over(lambda transport, hold: accept(transport, hold, role, address))
+            accept, who = self._peers.accept, (role, connection.address, connection.principal)
+            connection.hand_over(lambda transport, hold: accept(transport, hold, *who))
             return answer
 
         return upgrade
@@ -210,6 +235,18 @@ class App:
             text, headers = "The server has reached its limit of peers.\n", {"Retry-After": FULL_S}
             return web.Response(status=503, text=text, headers=headers)
         return None
+
+
+def _not_admitted(tls: ServerTls, connection: Connection, role: ClientType) -> web.Response | None:
+    """Note who a peer is; return why it is not let in, if it is not."""
+    assert connection.transport is not None
+    try:
+        connection.principal = tls.admitted(connection.transport, role, datetime.now(UTC))
+    except NotAdmittedError as exc:
+        return web.Response(status=403, headers={REASON: exc.reason}, text=f"{exc}\n")
+    if connection.spoke_early:
+        return web.Response(status=400, text="Wait for the answer before the first frame.\n")
+    return None
 
 
 def _offered(request: web.Request) -> list[str]:
@@ -263,12 +300,3 @@ def _relay(settings: ServerSettings) -> Relay:
     epoch = Epoch(asyncio.get_running_loop().time, lambda: datetime.now(UTC).timestamp())
     instance = secrets.token_hex(8)
     return Relay(limits, epoch, lambda: secrets.token_hex(16), settings.name, instance=instance)
-
-
-def _tls(settings: ServerSettings) -> ssl.SSLContext | None:
-    if settings.tls_cert is None or settings.tls_key is None:
-        return None
-    context = server_context(settings.tls_cert, settings.tls_key, settings.tls_min_version)
-    for warning in warnings_of(settings.tls_cert, settings.tls_key, datetime.now(UTC)):
-        _log.warning("%s", warning)
-    return context

@@ -15,7 +15,7 @@ from wsrc.process.logs import set_up
 from wsrc.process.loop import run_main
 from wsrc.process.notify import notify
 from wsrc.process.printable import clean
-from wsrc.process.signals import ENDING, heeded
+from wsrc.process.signals import Reloading, ended_or_reloaded
 from wsrc.server.app import serve
 from wsrc.settings.click_options import click_options
 from wsrc.settings.limits import require_files
@@ -29,8 +29,9 @@ Relay smart cards between card clients, which have readers, and user clients, wh
 
 Both connect to this server over TLS WebSockets: users on one port, card clients on another, so
 that a packet filter can treat them apart. It stays in the foreground, logs to standard error, and
-tells systemd when it is ready. SIGTERM, SIGINT and SIGHUP end it once the commands in flight are
-answered.
+tells systemd when it is ready. SIGTERM and SIGINT end it once the commands in flight are answered.
+SIGHUP has it read its certificates, keys and lists anew, as it does by itself when they change;
+it ends if its terminal was closed.
 
 \b
 Try it on this machine, without TLS:
@@ -58,10 +59,13 @@ def command(settings: ServerSettings) -> None:
 async def _run(settings: ServerSettings) -> bool:
     """Serve until a signal comes, or nothing else can be done; return whether it was a signal."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in heeded(*ENDING):
-        loop.add_signal_handler(number, stop.set)
+    with ended_or_reloaded(asyncio.get_running_loop(), stop.set) as reloading:
+        return await _serve(settings, stop, reloading)
+
+
+async def _serve(settings: ServerSettings, stop: asyncio.Event, reloading: Reloading) -> bool:
     async with serve(settings) as app, kept_small(lambda: app.ended, app.room.connections):
+        reloading.by = app.reload
         app.when_broken(stop.set)
         scheme = "ws" if settings.no_tls else "wss"
         hosts = [f"[{host}]" if ":" in host else host for host in hosts_of(settings.host)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
+from wsrc.net.certificates import Principal
 from wsrc.net.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Connection(asyncio.Protocol):
         self._served: Endpoint | None = None
         self.address = address
         self.transport: asyncio.Transport | None = None
+        self.principal: Principal | None = None
+        """Who the peer is by its certificate, once that was asked."""
         self.upgraded = False
         self.until = 0.0
         self.task: asyncio.Task[None] | None = None
@@ -81,6 +84,13 @@ class Connection(asyncio.Protocol):
         elif self.task is not None:
             self.task.cancel()
         self._door.gone(self)
+
+    def dismiss(self, code: int, reason: str) -> None:
+        """Close on a peer that is not to come back; break what is no WebSocket yet."""
+        if self._served is not None:
+            self._served.dismiss(code, reason)
+        else:
+            self.end()
 
     def hand_over(
         self, begin: Callable[[asyncio.Transport, Callable[[bool], None]], Endpoint]

@@ -12,9 +12,11 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from aiohttp import web
 
+from wsrc.net.alerts import SEND
 from wsrc.server.connection import Connection
 from wsrc.server.refusals import refused, why_no_tls
 from wsrc.server.turns import Line
@@ -38,6 +40,11 @@ TELL_S = 60.0
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
+class _Port(NamedTuple):
+    handler: Callable[[], web.RequestHandler]
+    context: Callable[[], ssl.SSLContext | None]
+
+
 class Door:
     """
     Accepts connections, and knows which are open.
@@ -47,7 +54,6 @@ class Door:
         line: The line of those who have sent much.
         most: Connections that may be open.
         hello_s: How long one may take to become a WebSocket, TLS included.
-        context: TLS, or None.
     """
 
     def __init__(
@@ -56,16 +62,14 @@ class Door:
         line: Line,
         most: int,
         hello_s: float,
-        context: ssl.SSLContext | None,
     ) -> None:
         self.connections: dict[Connection, None] = {}
         self._tasks = tasks
         self.line = line
         self._most = most
         self._hello_s = hello_s
-        self._context = context
         self._loop = asyncio.get_running_loop()
-        self._listeners: dict[socket.socket, Callable[[], web.RequestHandler]] = {}
+        self._listeners: dict[socket.socket, _Port] = {}
         self.websockets = 0
         self.ended = 0
         self._standing: set[socket.socket] = set()
@@ -78,11 +82,23 @@ class Door:
         """Connections that are about to be WebSockets: in TLS, or with a request to be read."""
         return [each for each in self.connections if each.deciding]
 
-    def listen(self, listener: socket.socket, handler: Callable[[], web.RequestHandler]) -> None:
-        """Accept from a socket that is bound; `handler` makes what serves a connection."""
+    def listen(
+        self,
+        listener: socket.socket,
+        handler: Callable[[], web.RequestHandler],
+        context: Callable[[], ssl.SSLContext | None],
+    ) -> None:
+        """
+        Accept from a socket that is bound.
+
+        Args:
+            listener: The socket.
+            handler: Makes what serves a connection.
+            context: Returns the TLS of a new connection, or None.
+        """
         listener.setblocking(False)
         listener.listen(BACKLOG)
-        self._listeners[listener] = handler
+        self._listeners[listener] = _Port(handler, context)
         if not self._paused:
             self._loop.add_reader(listener, self._knocked, listener)
 
@@ -134,24 +150,28 @@ class Door:
             self._loop.call_later(AGAIN_S, self._resume)
             return
         raw.setblocking(False)
-        connection = Connection(self, self._listeners[listener](), str(address[0]))
+        port = self._listeners[listener]
+        connection = Connection(self, port.handler(), str(address[0]))
         connection.limit(self._hello_s)
         self.connections[connection] = None
-        begin = self._begin(raw, connection)
+        begin = self._begin(raw, connection, port.context())
         connection.task = self._tasks.create_task(begin, name="handshake")
         self.line.rest()
         self._stand(listener)
 
-    async def _begin(self, raw: socket.socket, connection: Connection) -> None:
+    async def _begin(
+        self, raw: socket.socket, connection: Connection, context: ssl.SSLContext | None
+    ) -> None:
         """Do the TLS handshake, if there is one, and begin to serve the connection."""
-        tls = self._context is not None
+        tls = context is not None
         try:
             if tls:
                 await self._tls_begun(raw)
+                SEND.set(raw.send)
             await self._loop.connect_accepted_socket(
                 lambda: connection,
                 raw,
-                ssl=self._context,
+                ssl=context,
                 ssl_handshake_timeout=self._hello_s if tls else None,
                 ssl_shutdown_timeout=TLS_END_S if tls else None,
             )

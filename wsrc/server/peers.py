@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
+from wsrc.net.certificates import Principal
 from wsrc.net.endpoint import Endpoint
 from wsrc.net.outbox import Unread
 from wsrc.protocol import codec, messages as m
@@ -95,14 +96,25 @@ class Peers:
         hold: Callable[[bool], None],
         role: ClientType,
         address: str,
+        principal: Principal | None = None,
     ) -> Endpoint:
-        """Begin to serve a WebSocket that was just accepted."""
+        """
+        Begin to serve a WebSocket that was just accepted.
+
+        Args:
+            transport: What it runs over.
+            hold: Stops reading from the transport, or goes on.
+            role: Of the port.
+            address: Where the peer is.
+            principal: Who it is, where that is known.
+        """
         self._last += 1
         link = Endpoint(transport, hold, longest=MAX_MESSAGE_OCTETS, unread=self._unread)
         self._links[self._last] = link
-        link.listen(_Peer(self, self._last, role, link, self._line))
+        link.listen(_Peer(self, self._last, role, link, self._line, principal))
         self._pulse.enter(self._last, link)
-        _log.info("%s client %d connected from %s", role, self._last, address)
+        who = f" as {principal.name}" if principal is not None else ""
+        _log.info("%s client %d connected from %s%s", role, self._last, address, who)
         if self._stopped:
             link.close(CloseCode.RESTARTING, RESTARTING)
         self.act(self.relay.connected, self._last, role, self._loop.time())
@@ -206,9 +218,16 @@ class Peers:
 class _Peer:
     """What one peer says, on its way to the relay."""
 
-    def __init__(
-        self, peers: Peers, number: int, role: ClientType, link: Endpoint, line: Line
+    def __init__(  # noqa: PLR0913, PLR0917 - what is known of a peer
+        self,
+        peers: Peers,
+        number: int,
+        role: ClientType,
+        link: Endpoint,
+        line: Line,
+        principal: Principal | None,
     ) -> None:
+        self.principal = principal
         self._peers = peers
         self._act = peers.act
         self._relay = peers.relay

@@ -15,10 +15,31 @@ _NOT_TLS = {
     "HTTP_REQUEST": "it speaks HTTP without TLS",
     "WRONG_VERSION_NUMBER": "it does not speak TLS",
     "UNSUPPORTED_PROTOCOL": "it has no TLS version in common with this server",
+    "NO_SHARED_CIPHER": "it has no cipher in common with this server",
     "TLSV1_ALERT_UNKNOWN_CA": "it does not trust the CA of this server's certificate",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it does not accept this server's certificate",
     "SSLV3_ALERT_BAD_CERTIFICATE": "it does not accept this server's certificate",
 }
+
+
+_NO_CA = "its certificate is signed by no CA that is trusted here for clients"
+
+_OF_CERTIFICATE = {
+    2: _NO_CA,
+    3: "the CA of its certificate has no revocation list in tls_crl",
+    8: "the revocation list in tls_crl has a wrong signature",
+    9: "its certificate is not valid yet; check the clocks of both hosts",
+    10: "its certificate has expired",
+    11: "the revocation list in tls_crl is not valid yet; check the clock",
+    12: "the revocation list in tls_crl has expired; bring a new one, or nobody is let in",
+    18: f"{_NO_CA}: it is self-signed",
+    19: _NO_CA,
+    20: _NO_CA,
+    21: _NO_CA,
+    23: "its certificate is revoked",
+    26: "its certificate is not for clients (extended key usage)",
+}
+"""X509_V_ERR_… of OpenSSL."""
 
 
 def refused(address: str, why: str) -> None:
@@ -49,6 +70,10 @@ http_log.addFilter(_of_bad_requests)
 
 def why_no_tls(exc: BaseException) -> str:
     """Say why TLS could not be begun with a peer."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return _OF_CERTIFICATE.get(
+            exc.verify_code, f"its certificate is not acceptable: {exc.verify_message}"
+        )
     if isinstance(exc, ssl.SSLError):
         return _NOT_TLS.get(exc.reason or "", f"TLS failed: {exc.reason or exc}")
     if isinstance(exc, MemoryError):

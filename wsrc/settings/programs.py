@@ -37,6 +37,8 @@ from wsrc.settings.types import (
     Settings,
     Text,
     TlsCa,
+    TlsCert,
+    TlsKey,
 )
 
 BUILT_IN_CARDS = "default"
@@ -81,6 +83,28 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     ] = None
     tls_key: Annotated[
         Path | None, Meta(description="PEM file of the certificate's private key, not encrypted.")
+    ] = None
+    tls_client_ca: Annotated[
+        Path | None,
+        Meta(
+            description="PEM file of the CAs whose certificates let clients in; without one, "
+            "nobody is asked for a certificate."
+        ),
+    ] = None
+    tls_card_ca: Annotated[
+        Path | None,
+        Meta(
+            description="PEM file of the CAs whose certificates let card clients in, where those "
+            "are others than tls_client_ca, which is for users then.",
+            extra={"default": "tls_client_ca"},
+        ),
+    ] = None
+    tls_crl: Annotated[
+        Path | None,
+        Meta(
+            description="PEM file of the revocation lists of these CAs: a certificate on one lets "
+            "nobody in, nor does one of a CA without a list."
+        ),
     ] = None
     tls_min_version: Annotated[
         Literal["1.2", "1.3"], Meta(description="Oldest TLS version that peers may use.")
@@ -148,6 +172,8 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
         Text, Meta(description="URL of the server's port for card clients.", extra={"url": True})
     ] = "wss://localhost:4221"
     tls_ca: TlsCa = None
+    tls_cert: TlsCert = None
+    tls_key: TlsKey = None
     name: Annotated[
         Text, Meta(description="Name shown to peers.", extra={"default": "the host name"})
     ] = msgspec.field(default_factory=host_name)
@@ -259,6 +285,7 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _take_url(self)
+        _check_pair(self)
         _check_aids(self.isd_r_aids)
         _check_guard(self)
         if self.reconnect_min_s > self.reconnect_max_s:
@@ -277,6 +304,8 @@ class UserSettings(Settings, frozen=True, kw_only=True):
         Text, Meta(description="URL of the server's port for users.", extra={"url": True})
     ] = "wss://localhost:4220"
     tls_ca: TlsCa = None
+    tls_cert: TlsCert = None
+    tls_key: TlsKey = None
     name: Annotated[
         Text, Meta(description="Name shown to peers.", extra={"default": "user@host"})
     ] = msgspec.field(default_factory=user_at_host)
@@ -304,6 +333,7 @@ class UserSettings(Settings, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _take_url(self)
+        _check_pair(self)
 
 
 def hosts_of(text: str) -> tuple[str, ...]:
@@ -332,8 +362,11 @@ def is_loopback(host: str) -> bool:
 
 
 def _check_tls(s: ServerSettings) -> None:
-    if s.no_tls and (s.tls_cert or s.tls_key):
-        raise ConfigError("no_tls", "it contradicts tls_cert and tls_key; give one or the other")
+    for name in ("tls_cert", "tls_key", "tls_client_ca", "tls_card_ca", "tls_crl"):
+        if s.no_tls and getattr(s, name):
+            raise ConfigError("no_tls", f"it contradicts {name}; give one or the other")
+    if s.tls_crl and not (s.tls_client_ca or s.tls_card_ca):
+        raise ConfigError("tls_crl", "nobody is asked for a certificate without tls_client_ca")
     hosts = hosts_of(s.host)
     outside = next((host for host in hosts if not is_loopback(host)), None)
     if s.no_tls and outside is not None and not s.allow_plaintext_on_network:
@@ -345,9 +378,15 @@ def _check_tls(s: ServerSettings) -> None:
     if not s.no_tls and not (s.tls_cert and s.tls_key):
         raise ConfigError(
             "tls_key" if s.tls_cert else "tls_cert",
-            "TLS needs a certificate and its key, tls_cert and tls_key; make some for tests with "
-            "certs/make_certs.py, or give no_tls to serve loopback without TLS",
+            "TLS needs a certificate and its key, tls_cert and tls_key; make some with "
+            "wsrc-certs, or give no_tls to serve loopback without TLS",
         )
+
+
+def _check_pair(s: "CardClientSettings | UserSettings") -> None:
+    if (s.tls_cert is None) != (s.tls_key is None):
+        given, missing = ("tls_cert", "tls_key") if s.tls_cert else ("tls_key", "tls_cert")
+        raise ConfigError(missing, f"{given} is given without it; the server is shown both or none")
 
 
 def _take_url(s: CardClientSettings | UserSettings) -> None:

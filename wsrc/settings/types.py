@@ -42,6 +42,17 @@ TlsCa = Annotated[
         extra={"default": "the CAs of the system"},
     ),
 ]
+TlsCert = Annotated[
+    Path | None,
+    Meta(
+        description="PEM file of the certificate that says who this is, and its chain, where the "
+        "server or a proxy before it asks for one."
+    ),
+]
+TlsKey = Annotated[
+    Path | None,
+    Meta(description="PEM file of the private key of that certificate, not encrypted."),
+]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

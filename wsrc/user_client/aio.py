@@ -23,7 +23,7 @@ import msgspec
 
 from wsrc.card.slot import CardProtocol, Share
 from wsrc.errors import RemoteProtocolError, WsrcError
-from wsrc.net.tls import context_for
+from wsrc.net.tls_files import ClientTls
 from wsrc.octets import BytesLike
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.messages import CardInfo, Step, Waiting
@@ -58,6 +58,8 @@ class Client(ReaderCalls):
     Args:
         url: `wss://HOST:PORT`, or `ws://` where the server serves without TLS.
         ca: PEM file of the CA that signed the server's certificate; else those of the system.
+        cert: PEM file of the certificate that says who we are, where the server asks for one.
+        key: PEM file of its private key, not encrypted.
         name: What others are shown as the holder of a card; else user@host.
         timeout_s: How long an answer may take.
         connect_s: How long the connection and the greeting may take, each.
@@ -75,6 +77,8 @@ class Client(ReaderCalls):
         url: str,
         *,
         ca: str | Path | None = None,
+        cert: str | Path | None = None,
+        key: str | Path | None = None,
         name: str | None = None,
         timeout_s: float = 180.0,
         connect_s: float = 10.0,
@@ -85,6 +89,8 @@ class Client(ReaderCalls):
         given = {
             "server_url": url,
             "tls_ca": ca,
+            "tls_cert": cert,
+            "tls_key": key,
             "name": name,
             "timeout_s": timeout_s,
             "connect_s": connect_s,
@@ -92,7 +98,7 @@ class Client(ReaderCalls):
             "keep_s": keep_s,
             "read_ahead": read_ahead,
         }
-        self._begin(from_arguments(UserSettings, given), None)
+        self._begin(from_arguments(UserSettings, given), None, None)
 
     @classmethod
     def from_settings(cls, settings: UserSettings, *, instance: str | None = None) -> Self:
@@ -105,15 +111,15 @@ class Client(ReaderCalls):
                 another: what the server keeps for that is its own. Else none takes a place.
 
         Raises:
-            ConfigError: If the CA cannot be read.
+            ConfigError: If a file of TLS cannot be read.
         """
         client = cls.__new__(cls)
-        cls._begin(client, settings, instance)
+        cls._begin(client, settings, instance, None)
         return client
 
-    def _begin(self, settings: UserSettings, instance: str | None) -> None:
+    def _begin(self, settings: UserSettings, instance: str | None, tls: ClientTls | None) -> None:
         self._settings = settings
-        self._tls = context_for(settings.server_url, settings.tls_ca)
+        self._tls = tls or ClientTls(settings)
         self._open_in: asyncio.AbstractEventLoop | None = None
         self._hello = m.Hello(
             client_type=m.ClientType.USER,
@@ -382,3 +388,10 @@ def _info(ack: m.SelectCardAck) -> CardInfo:
     if ack.card is not None:
         return ack.card
     return CardInfo(remote_addr=("", 0), identities=ack.identities, state=m.CardState.ASSOCIATED)
+
+
+class Sharing(Client):
+    """A client as `Client.from_settings` returns it, with TLS that others have too."""
+
+    def __init__(self, settings: UserSettings, instance: str, tls: ClientTls) -> None:
+        self._begin(settings, instance, tls)

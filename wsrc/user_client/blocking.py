@@ -61,6 +61,8 @@ class Client:
         url: str,
         *,
         ca: str | Path | None = None,
+        cert: str | Path | None = None,
+        key: str | Path | None = None,
         name: str | None = None,
         timeout_s: float = 180.0,
         connect_s: float = 10.0,
@@ -72,6 +74,8 @@ class Client:
             aio.Client(
                 url,
                 ca=ca,
+                cert=cert,
+                key=key,
                 name=name,
                 timeout_s=timeout_s,
                 connect_s=connect_s,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.gate import Gate
 from tests.support.in_thread import Elsewhere, elsewhere
 from tests.support.pcsc.vpcd_driver import ASK, ATR, OFF, ON, RESET, VERIFY, Driver

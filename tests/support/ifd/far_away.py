@@ -4,8 +4,8 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from certs.make_certs import Certificates
 from tests.support.card_host import card_host
+from tests.support.certificates import Certificates
 from tests.support.world import World, running, until
 from wsrc.readers.pcsc import PcscSource
 from wsrc.user_client.aio import Client

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from certs.make_certs import Certificates
 from tests.support import processes
+from tests.support.certificates import Certificates
 from tests.support.pcsc.bench import SOCKET_VARIABLE, reader_states, wait_until
 from tests.support.processes import LIMIT_S, Program, Programs, argv
 from tests.support.proxy import Proxy, listening

@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.pcsc.bench import SOCKET_VARIABLE, Bench, reader_states, wait_until
 from tests.support.pcsc.local_cards import LocalCards
 from tests.support.pcsc.vpcd_card import VpcdCard

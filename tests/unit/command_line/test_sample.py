@@ -15,7 +15,6 @@ FILES = {
     "nginx": "contrib/nginx/wsrc.conf",
     "server.service": "contrib/systemd/wsrc-server.service",
     "card-client.service": "contrib/systemd/wsrc-card-client.service",
-    "make_certs": "certs/make_certs.py",
 }
 KINDS = {
     "server.toml": ServerSettings,

@@ -86,9 +86,11 @@ def as_text(value: Any) -> list[str]:
 
 def with_needs(kind: type[Settings], values: dict[str, Any]) -> dict[str, Any]:
     """Add what this value needs beside it."""
-    if kind is not ServerSettings or "no_tls" in values:
+    of_server = kind is ServerSettings and "no_tls" not in values
+    if not of_server and SERVABLE.keys().isdisjoint(values):
         return values
-    return {**SERVABLE, **values}
+    beside = {"tls_client_ca": "ca.pem"} if "tls_crl" in values else {}
+    return {**SERVABLE, **beside, **values}
 
 
 def toml(values: dict[str, Any]) -> str:
@@ -280,7 +282,10 @@ def test_an_unknown_key_is_named_with_the_nearest_that_exists(
 
 def test_an_unknown_key_like_no_other_gets_the_list(write: Callable[[str], Path]) -> None:
     text = sentence(UserSettings, config=write("zzzzzz = 1"))
-    names = "server_url, tls_ca, name, timeout_s, connect_s, ping_s, keep_s, read_ahead"
+    names = (
+        "server_url, tls_ca, tls_cert, tls_key, name, timeout_s, connect_s, ping_s, keep_s, "
+        "read_ahead"
+    )
     assert text.endswith(f"the settings are {names}")
 
 
@@ -348,7 +353,7 @@ def test_a_server_without_certificate_says_how_to_get_one(empty: Path) -> None:
     for flags in ({}, {"tls_key": "k.pem"}):
         text = sentence(ServerSettings, flags=flags, config=empty)
         assert text.startswith("tls_cert: TLS needs a certificate and its key")
-        assert "certs/make_certs.py" in text
+        assert "wsrc-certs" in text
         assert "no_tls" in text
     assert sentence(ServerSettings, flags={"tls_cert": "c.pem"}, config=empty).startswith("tls_key")
 

@@ -56,6 +56,8 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
     server_url: str | None = None,
     *,
     ca: str | Path | None = None,
+    cert: str | Path | None = None,
+    key: str | Path | None = None,
     name: str | None = None,
     timeout_s: float | None = None,
     read_ahead: bool | None = None,
@@ -70,6 +72,8 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
     Args:
         server_url: URL of the server's port for users.
         ca: PEM file of the CA that signed the server's certificate.
+        cert: PEM file of the certificate that says who we are, where the server asks for one.
+        key: PEM file of its private key, not encrypted.
         name: What others are shown as the holder of a card.
         timeout_s: How long an answer may take.
         read_ahead: Whether cards are read ahead; see `aio.Client.select`.
@@ -82,7 +86,7 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
         RefusedError: If it refuses us.
         LocalProtocolError: If it is installed already, or not said which cards are meant.
     """
-    # Longer than the aim: each setting is told.
+    # Longer than the aim: each setting by its name, in three places.
     named = {kind: (str(text),) for kind, text in which.items() if text is not None}
     if bool(named) == all_cards:
         raise LocalProtocolError(
@@ -91,11 +95,13 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
     given = {
         "server_url": server_url,
         "tls_ca": ca,
+        "tls_cert": cert,
+        "tls_key": key,
         "name": name,
         "timeout_s": timeout_s,
         "read_ahead": read_ahead,
     }
-    flags = {key: value for key, value in given.items() if value is not None}
+    flags = {setting: value for setting, value in given.items() if value is not None}
     settings = load(UserSettings, os.environ, flags, source=ARGUMENT)
     with _one:
         if _installed is not None:

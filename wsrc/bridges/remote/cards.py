@@ -22,10 +22,11 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.net.dial import Backoff
+from wsrc.net.tls_files import ClientTls
 from wsrc.protocol import messages as m
 from wsrc.selection import Filter
 from wsrc.settings.load import UserSettings
-from wsrc.user_client.aio import Card, Client
+from wsrc.user_client.aio import Card, Client, Sharing
 from wsrc.user_client.core.feeds import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot
 from wsrc.user_client.core.look_ahead import GET_RESPONSE, LookAhead
 from wsrc.user_client.core.requests import RETURN_S
@@ -47,9 +48,15 @@ AGAIN_S = 0.02
 Report = Callable[[Sequence[Seen]], None]
 
 
-def clients(settings: UserSettings) -> Callable[[], Client]:
-    """Return what makes one client after another, each of which takes the place of the last."""
-    return functools.partial(Client.from_settings, settings, instance=uuid.uuid4().hex)
+def clients(settings: UserSettings, tls: ClientTls | None = None) -> Callable[[], Client]:
+    """
+    Return what makes one client after another, each of which takes the place of the last.
+
+    Args:
+        settings: Of the user.
+        tls: TLS of these settings, if somebody else looks after it as well.
+    """
+    return functools.partial(Sharing, settings, uuid.uuid4().hex, tls or ClientTls(settings))
 
 
 class RemoteCards:

@@ -3,7 +3,6 @@
 
 import asyncio
 import logging
-import ssl
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +14,7 @@ from wsrc.errors import (
 )
 from wsrc.net.dial import Backoff, dial
 from wsrc.net.greeting import answer_to
+from wsrc.net.tls_files import ClientTls
 from wsrc.net.websocket import Link
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, tag_of
@@ -66,10 +66,10 @@ class Connection:
 
     Args:
         settings: Those of a user.
-        tls: The context of a client of `server_url`; see `net.tls.context_for`.
+        tls: TLS of a client of `server_url`.
     """
 
-    def __init__(self, settings: UserSettings, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, settings: UserSettings, tls: ClientTls) -> None:
         self.requests = Requests(self._send, settings.keep_s)
         self.feed: ReaderFeed | None = None
         self._settings = settings
@@ -173,7 +173,7 @@ class Connection:
         try:
             async with dial(
                 settings.server_url,
-                self._tls,
+                self._tls.context(),
                 connect_s=settings.connect_s,
                 ping_s=settings.ping_s,
             ) as link:
@@ -245,7 +245,7 @@ class Connection:
         settings = self._settings
         async with dial(
             settings.server_url,
-            self._tls,
+            self._tls.context(),
             connect_s=settings.connect_s,
             ping_s=settings.ping_s,
             longest=MAX_MESSAGE_OCTETS,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 
 if TYPE_CHECKING:
     from tests.support.remote_pyscard import RemotePyscard

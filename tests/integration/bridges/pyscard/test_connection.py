@@ -25,7 +25,7 @@ from smartcard.scard import (  # noqa: TID251
 )
 from smartcard.System import readers  # noqa: TID251
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.remote_pyscard import (
     ASK_PIN,
     SELECT_MF,

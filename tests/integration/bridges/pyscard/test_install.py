@@ -21,7 +21,7 @@ from smartcard.pcsc.PCSCExceptions import EstablishContextException  # noqa: TID
 from smartcard.reader.ReaderFactory import ReaderFactory  # noqa: TID251
 from smartcard.System import readers  # noqa: TID251
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.in_thread import Elsewhere, elsewhere
 from tests.support.paths import ROOT
 from tests.support.world import EUICC, UICC

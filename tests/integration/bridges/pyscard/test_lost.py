@@ -17,7 +17,7 @@ from smartcard.scard import (  # noqa: TID251
     SCARD_W_RESET_CARD,
 )
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.remote_pyscard import ASK_PIN, RemotePyscard, remote_cards
 from tests.support.world import until
 from wsrc.protocol.messages import CardState

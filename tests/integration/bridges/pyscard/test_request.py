@@ -28,7 +28,7 @@ from smartcard.ReaderMonitoring import ReaderMonitor, ReaderObserver  # noqa: TI
 from smartcard.Session import Session  # noqa: TID251
 from smartcard.System import listReaders, readers  # noqa: TID251
 
-from certs.make_certs import Certificates
+from tests.support.certificates import Certificates
 from tests.support.in_thread import elsewhere
 from tests.support.remote_pyscard import RemotePyscard
 from wsrc.bridges.pyscard import install as pyscard

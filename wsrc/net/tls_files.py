@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Files of TLS that change while a program runs: read anew, or refused, with what there was in force.
+
+A file is looked at by its times, size and number, which costs a system call: decision 58.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from wsrc.errors import ConfigError
+from wsrc.net.tls import context_for
+from wsrc.settings.programs import CardClientSettings, UserSettings
+
+_log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+"""How often a server looks whether a file changed, in seconds."""
+
+SELDOM_S = 60.0
+"""How often a client does, which looks whenever it connects as well."""
+
+DAY_S = 86_400.0
+"""How often what is wrong, or soon will be, is warned of."""
+
+Print = tuple[tuple[int, int, int] | None, ...]
+"""What tells a file from what it was before."""
+
+
+def print_of(paths: Iterable[Path]) -> Print:
+    """Return what files look like from outside; None for one that cannot be looked at."""
+    found: list[tuple[int, int, int] | None] = []
+    for path in paths:
+        try:
+            seen = path.stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((seen.st_mtime_ns, seen.st_size, seen.st_ino))
+    return tuple(found)
+
+
+class Source(Protocol):
+    """What is made of files."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files."""
+        ...
+
+    def load(self) -> None:
+        """Read them, or raise ConfigError or OSError with nothing changed."""
+        ...
+
+    def warnings(self, now: datetime) -> Iterable[str]:
+        """Return what an operator should know of them."""
+        ...
+
+
+class Files:
+    """
+    Keeps what is made of files as the files are.
+
+    Args:
+        source: Reads them; that is done here for the first time.
+
+    Raises:
+        ConfigError: If it cannot be done.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._taken = self._seen = print_of(source.paths)
+        self._warn_at: float | None = None
+        source.load()
+
+    def take(self) -> bool:
+        """Read the files anew if they changed; return whether what is in force did."""
+        return print_of(self._source.paths) != self._taken and self.reload()
+
+    def reload(self) -> bool:
+        """Read the files anew; return whether that could be done. One that cannot work is told."""
+        if not self._source.paths:
+            return False
+        self._taken = self._seen = print_of(self._source.paths)
+        try:
+            self._source.load()
+        except (ConfigError, OSError) as exc:
+            _log.warning("A new file is not taken, and what was there stays in force: %s", exc)
+            return False
+        _log.info("The certificates, keys and lists of TLS were read anew")
+        return True
+
+    def look(self, now_s: float) -> bool:
+        """
+        Do what is due: `take` what does not change any more, and warn once a day.
+
+        Args:
+            now_s: Monotonic seconds.
+
+        Returns:
+            Whether what is in force changed.
+        """
+        taken = False
+        seen, before = print_of(self._source.paths), self._seen
+        self._seen = seen
+        if seen == before and seen != self._taken:
+            taken = self.reload()
+        if self._warn_at is None or now_s >= self._warn_at or taken:
+            self._warn_at = now_s + DAY_S
+            self.warn()
+        return taken
+
+    def warn(self) -> None:
+        """Log what an operator should know."""
+        try:
+            for warning in self._source.warnings(datetime.now(UTC)):
+                _log.warning("%s", warning)
+        except (OSError, ValueError):
+            return  # one that cannot be read was told of when that was tried
+
+
+class ClientTls:
+    """
+    TLS of a client of one server, for one connection after another.
+
+    Args:
+        settings: Whose URL, CA, certificate and key they are.
+
+    Raises:
+        ConfigError: As `net.tls.context_for`.
+    """
+
+    def __init__(self, settings: CardClientSettings | UserSettings) -> None:
+        self._settings = settings
+        self._context: ssl.SSLContext | None = None
+        self.files = Files(self)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that it is made of."""
+        s = self._settings
+        if urlsplit(s.server_url).scheme != "wss":
+            return ()
+        return tuple(path for path in (s.tls_ca, s.tls_cert, s.tls_key) if path is not None)
+
+    def load(self) -> None:
+        """Make the context anew."""
+        s = self._settings
+        self._context = context_for(s.server_url, s.tls_ca, s.tls_cert, s.tls_key)
+
+    def warnings(self, now: datetime) -> Iterable[str]:
+        """Return what is wrong, or soon will be, with the client's certificate and key."""
+        s = self._settings
+        if s.tls_cert is None or not self.paths:
+            return ()
+        from wsrc.net.certificates import warnings_of  # noqa: PLC0415 - few clients have one
+
+        return warnings_of([s.tls_cert], s.tls_key, now)
+
+    def context(self) -> ssl.SSLContext | None:
+        """Return the context for a new connection, of the files as they are; None for `ws://`."""
+        self.files.take()
+        return self._context
+
+
+@contextmanager
+def looked_after(
+    files: Files, every_s: float, changed: Callable[[], None] | None = None
+) -> Generator[Callable[[], None]]:
+    """
+    Look after files in the block, in the loop that runs; yield what reads them anew at once.
+
+    Args:
+        files: The files.
+        every_s: How often they are looked at.
+        changed: Called after what is in force has changed.
+    """
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle | None = None
+
+    def tell(taken: bool) -> None:
+        if taken and changed is not None:
+            changed()
+
+    def look() -> None:
+        nonlocal timer
+        timer = loop.call_later(every_s, look)
+        tell(files.look(loop.time()))
+
+    look()
+    try:
+        yield lambda: tell(files.reload())
+    finally:
+        assert timer is not None
+        timer.cancel()
