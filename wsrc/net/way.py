@@ -49,8 +49,8 @@ class Wire(asyncio.Protocol):
 
         Raises:
             NoHttpError: If something else is answered.
-            OSError: If the connection is lost before; that of TLS where the server refuses the
-                certificate of a client that holds the handshake for done (RFC 8446 section 4.4.2.4).
+            OSError: If the connection is lost before. It is of TLS where a server does not accept
+                our certificate, which TLS 1.3 tells after the handshake (RFC 8446 section 4.4.2.4).
         """
         self._head = Head()
         self._asked = asyncio.get_running_loop().create_future()
