@@ -37,7 +37,7 @@ def source() -> Iterator[SimulatedSource]:
 
 
 def test_a_reader_is_asked_for_its_features(source: SimulatedSource) -> None:
-    line = blocking.take(source.open(source.names[0]), ())
+    line = blocking.take(source.open(source.names[0]), (), lambda bare: bare, read_ahead=False)
     assert line.features == b""
     line.connection.close()
 
@@ -52,7 +52,7 @@ def test_a_card_is_taken_though_its_reader_does_not_tell_its_features(
 ) -> None:
     reader = source.open(source.names[0])
     reader.__class__, reader.why = Silent, why  # type: ignore[assignment, attr-defined]
-    line = blocking.take(reader, ())
+    line = blocking.take(reader, (), lambda bare: bare, read_ahead=False)
     assert line.features is None
     assert line.transmit(SELECT_MF, raw_tpdu=False) == b"\x90\x00"
     line.connection.close()
