@@ -32,6 +32,8 @@ from wsrc.protocol import messages as m
 from wsrc.readers.base import Direct, ResetKind
 from wsrc.session import CardEnd
 
+# Longer than the aim: each request of a session, and what its answer says of the card.
+
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")

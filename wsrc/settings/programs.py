@@ -41,6 +41,8 @@ from wsrc.settings.types import (
     TlsKey,
 )
 
+# Longer than the aim: each setting says what it means, and what contradicts it.
+
 BUILT_IN_CARDS = "default"
 """Item of `simulated` that means the two simulated cards that come with WSRC."""
 

@@ -49,13 +49,7 @@ Report = Callable[[Sequence[Seen]], None]
 
 
 def clients(settings: UserSettings, tls: ClientTls | None = None) -> Callable[[], Client]:
-    """
-    Return what makes one client after another, each of which takes the place of the last.
-
-    Args:
-        settings: Of the user.
-        tls: TLS of these settings, if somebody else looks after it as well.
-    """
+    """Return what makes clients that replace one another; `tls` may be somebody else's as well."""
     return functools.partial(Sharing, settings, uuid.uuid4().hex, tls or ClientTls(settings))
 
 
