@@ -32,6 +32,8 @@ from wsrc.protocol import messages as m
 from wsrc.readers.base import Direct, ResetKind
 from wsrc.session import CardEnd
 
+# Longer than the aim: what a session asks of its card, one command or many, and what is read ahead.
+
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
