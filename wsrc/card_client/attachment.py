@@ -32,7 +32,7 @@ from wsrc.protocol import messages as m
 from wsrc.readers.base import Direct, ResetKind
 from wsrc.session import CardEnd
 
-# Longer than the aim: each request of a session, and what its answer says of the card.
+# Longer than the aim: what a session asks of its card, one command or many, and what is read ahead.
 
 _log = logging.getLogger(__name__)
 

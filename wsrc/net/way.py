@@ -177,7 +177,7 @@ async def reach(address: Address, proxy: Proxy | None, context: ssl.SSLContext |
 
 
 async def _within(wire: Wire, context: ssl.SSLContext, host: str) -> None:
-    """Begin TLS in a tunnel."""
+    """Begin TLS, also in a tunnel."""
     try:
         await wire.start_tls(context, _name_of(host))
     except BaseException as exc:
@@ -216,11 +216,12 @@ async def _open(host: str, port: int, context: ssl.SSLContext | None) -> Wire:
     sock = await _connected(await _places(host, port))
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        name = _name_of(host) if context is not None else None
-        _, wire = await loop.create_connection(Wire, sock=sock, ssl=context, server_hostname=name)
     except BaseException:
         sock.close()
         raise
+    _, wire = await loop.create_connection(Wire, sock=sock)
+    if context is not None:  # in one step with the connection, one that is given up can stay open
+        await _within(wire, context, host)
     return wire
 
 
