@@ -72,6 +72,11 @@ class Link(Endpoint):
         """Whether the peer closed the link because of what it was sent."""
         return self._parting is Parting.COMPLAINT
 
+    @property
+    def peer_restarts(self) -> bool:
+        """Whether the peer closed the link for a restart, and had said all that it had to say."""
+        return self._parting is Parting.RESTART
+
     async def receive(self) -> tuple[Message, bytes]:
         """
         Return the next message and its text.

@@ -52,6 +52,7 @@ class Parting(Word):
 
     GOODBYE = "goodbye", "It is done, and does not come back for what it had"
     LOSS = "loss", "It may be back: what can be resumed is kept"
+    RESTART = "restart", "A loss, before which all was said: a `then` without answer is not begun"
     COMPLAINT = "complaint", "It could not take what it was sent; it may be back all the same"
 
 
@@ -149,7 +150,7 @@ CLOSINGS: dict[CloseCode, Closing] = {
     CloseCode.RESTARTING: Closing(
         "the server",
         "It restarts",
-        Parting.LOSS,
+        Parting.RESTART,
         _BACK + ", after `reconnect_in_s` of `restarting`",
         _KEPT,
     ),

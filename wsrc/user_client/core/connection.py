@@ -77,6 +77,7 @@ class Connection:
         self._task: asyncio.Task[None] | None = None
         self._link: Link | None = None
         self._closing = False
+        self._in_order = False
         self._restarting: m.Restarting | None = None
         self._hello: m.Hello | None = None
         self._greeting: asyncio.Future[m.HelloAck] | None = None
@@ -242,7 +243,7 @@ class Connection:
         Raises:
             WsrcError: If there was none.
         """
-        settings = self._settings
+        settings, self._in_order = self._settings, False
         async with dial(
             settings.server_url,
             self._tls.context(),
@@ -274,6 +275,7 @@ class Connection:
             while True:
                 await self._read_one(link)
         except ConnectionLostError as exc:
+            self._in_order = link.peer_restarts
             if link.peer_complained and not self.requests.complained(self._sentence(str(exc))):
                 self._closing = True
             return str(exc)
@@ -313,7 +315,7 @@ class Connection:
             self.requests.lost(sentence)
         else:
             _log.info("%s Trying again for %g s.", sentence, self._settings.keep_s)
-            self.requests.disconnected(sentence)
+            self.requests.disconnected(sentence, in_order=self._in_order)
 
     def _lost(self, reason: str) -> None:
         sentence = self._sentence(reason)

@@ -32,8 +32,15 @@ class Then:
         """Note that the select was sent."""
         self.in_doubt |= self._offered
 
-    def cut(self) -> None:
-        """Note that the connection is lost; what was sent is not sent again."""
+    def cut(self, *, in_order: bool) -> None:
+        """
+        Note that the connection is lost.
+
+        What was sent is not sent again, unless a server that restarts closed it `in_order`: that
+        has begun nothing that it has not answered.
+        """
+        if in_order and self._offered:
+            self.in_doubt = False
         self._offered = self._offered and not self.in_doubt
 
     def heard(self, said: m.Message) -> None:

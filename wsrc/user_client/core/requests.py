@@ -329,15 +329,19 @@ class Requests:
         told = [session.complained(reason) for session in list(self.sessions.values())]
         return bool(sent) or any(told)
 
-    def disconnected(self, reason: str) -> None:
-        """Note that the connection is lost; `reason` is a sentence."""
+    def disconnected(self, reason: str, *, in_order: bool = False) -> None:
+        """
+        Note that the connection is lost; `reason` is a sentence.
+
+        `in_order` tells that the server closed it for a restart, after all that it had to say.
+        """
         self._connected = False
         self._posted.clear()
         self.owed.update(self.unconfirmed)
         for asked in list(self._asked):
             asked.id = None
             if asked.then is not None:
-                asked.then.cut()
+                asked.then.cut(in_order=in_order)
             if asked.abandoned or not self._repeats:
                 self._settle(asked, ConnectionLostError(reason))
         for session in list(self.sessions.values()):
