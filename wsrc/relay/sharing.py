@@ -19,7 +19,7 @@ def refusal(state: RelayState, lease: Lease, wish: m.Reconnect) -> tuple[ErrorCo
     if SHARE not in lease.slot.peer.features:
         why = f"The card client of {lease.slot.peer.name} cannot share a card."
         return ErrorCode.NOT_SUPPORTED, why
-    if len(lease.slot.leases) > 1:
+    if len(lease.slot.holders) > 1:
         return ErrorCode.CARD_BUSY, queue.held(state, lease.slot)
     return None
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-SLICE_OCTETS = 4096
+SLICE_OCTETS = 2048
 """Octets from one peer that are looked at in one turn."""
 
 _END_OF_REQUEST = b"\r\n\r\n"
