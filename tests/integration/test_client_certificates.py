@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.support.pki import NOW, Pair, Pki
+from tests.support.pki import NOW, Pair, Pki, settings_of
 from tests.support.processes import argv, environment
 from tests.support.raw_peer import LIMIT_S, LOOPS, LoopFactory, run
 from tests.support.world import until
@@ -27,7 +27,6 @@ from wsrc.net.tls import client_context
 from wsrc.protocol.messages import ClientType
 from wsrc.server.app import App, serve
 from wsrc.server.tls import NotAdmittedError
-from wsrc.settings.load import ServerSettings
 from wsrc.user_client.aio import Client
 
 DAY = timedelta(days=1)
@@ -80,18 +79,6 @@ REFUSED = {
 }
 
 
-def settings(pki: Pki, **more: Any) -> ServerSettings:
-    given: dict[str, Any] = {
-        "user_port": 0,
-        "card_port": 0,
-        "tls_cert": pki.server.cert,
-        "tls_key": pki.server.key,
-        "tls_client_ca": pki.folder.ca,
-        "tls_crl": pki.folder.crl,
-    }
-    return ServerSettings(**given | more)
-
-
 def context(pki: Pki, pair: Pair | None, version: str = "1.3") -> ssl.SSLContext:
     made = client_context(pki.folder.ca, *(pair or ()))
     if version == "1.2":
@@ -130,7 +117,7 @@ def test_13_a_certificate_that_is_not_good_is_refused_and_both_sides_are_told(
     of_server, of_client = REFUSED[what]
 
     async def main() -> None:
-        async with serve(settings(pki)) as app:
+        async with serve(settings_of(pki)) as app:
             told = await refusal(app.user_port, context(pki, clients[what], version))
             assert of_client in told
 
@@ -154,7 +141,7 @@ def test_13_who_has_a_good_one_is_let_in_and_named(
     }
 
     async def main() -> None:
-        async with serve(settings(pki)) as app:
+        async with serve(settings_of(pki)) as app:
             ports = {Kind.USER: app.user_port, Kind.CARD_HOST: app.card_port}
             for kind, pair in by_kind.items():
                 tls = context(pki, pair, version)
@@ -183,13 +170,13 @@ async def test_13_a_certificate_without_a_role_is_let_in_where_its_ca_is(
     host = stranger.foreign("plain-host", [x509.DNSName("bench")], usage=None)
     lists = pki.path / "lists.pem"
     lists.write_bytes(pki.folder.crl.read_bytes() + stranger.folder.crl.read_bytes())
-    apart = settings(pki, tls_card_ca=stranger.folder.ca, tls_crl=lists)
+    apart = settings_of(pki, tls_card_ca=stranger.folder.ca, tls_crl=lists)
     async with serve(apart) as app:
         await try_it(app.user_port, context(pki, user))
         await try_it(app.card_port, context(pki, host))
         for port, pair in ((app.user_port, host), (app.card_port, user)):
             assert "no CA that it trusts" in await refusal(port, context(pki, pair))
-    async with serve(settings(pki)) as app:
+    async with serve(settings_of(pki)) as app:
         for port in (app.user_port, app.card_port):
             await try_it(port, context(pki, user))
 
@@ -197,7 +184,7 @@ async def test_13_a_certificate_without_a_role_is_let_in_where_its_ca_is(
 async def test_13_a_certificate_that_ended_since_the_handshake_lets_nobody_in(pki: Pki) -> None:
     """As it may have where a session of TLS 1.2 is resumed."""
     pair = pki.client("until-then", days=50)
-    async with serve(settings(pki)) as app:
+    async with serve(settings_of(pki)) as app:
         url = f"wss://localhost:{app.user_port}"
         async with dial(url, context(pki, pair, "1.2"), connect_s=LIMIT_S, ping_s=LIMIT_S):
             assert app._door is not None
@@ -212,7 +199,7 @@ async def test_13_a_certificate_that_ended_since_the_handshake_lets_nobody_in(pk
 
 
 async def test_13_only_the_port_with_a_ca_asks(pki: Pki) -> None:
-    of_cards = settings(pki, tls_client_ca=None, tls_card_ca=pki.folder.ca)
+    of_cards = settings_of(pki, tls_client_ca=None, tls_card_ca=pki.folder.ca)
     async with serve(of_cards) as app:
         await try_it(app.user_port, context(pki, None))
         assert "we have none" in await refusal(app.card_port, context(pki, None))
@@ -221,7 +208,7 @@ async def test_13_only_the_port_with_a_ca_asks(pki: Pki) -> None:
 async def test_13_a_user_is_no_card_host(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     pair = pki.client("no-host")
-    async with serve(settings(pki)) as app:
+    async with serve(settings_of(pki)) as app:
         assert "other kind of client" in await refusal(app.card_port, context(pki, pair))
     assert said(caplog, "the certificate of no-host is one of a user, not of a card host")
 
@@ -231,7 +218,7 @@ async def test_13_an_expired_list_lets_nobody_in_and_the_log_says_so(
 ) -> None:
     caplog.set_level(logging.INFO)
     short = Pki(tmp_path)
-    user, server = short.client("a"), settings(short)
+    user, server = short.client("a"), settings_of(short)
     key: Any = load_pem_private_key((tmp_path / "ca-key.pem").read_bytes(), None)
     issuer = Issuer(x509.load_pem_x509_certificate(short.folder.ca.read_bytes()), key)
     over = make_crl((), 9, Period(NOW - 9 * DAY, NOW - DAY), issuer)
@@ -254,7 +241,7 @@ async def test_13_tls_1_1_is_refused(
     with pytest.warns(DeprecationWarning, match="is deprecated"):
         old.maximum_version = version
     old.set_ciphers("ALL:@SECLEVEL=0")
-    async with serve(settings(pki)) as app:
+    async with serve(settings_of(pki)) as app:
         assert "no TLS version in common" in await refusal(app.user_port, old)
     assert said(caplog, "it has no TLS version in common with this server")
 
@@ -278,7 +265,7 @@ async def test_13_weak_ciphers_are_refused(
     caplog.set_level(logging.INFO)
     weak = context(pki, None, "1.2")
     weak.set_ciphers(f"{cipher}:@SECLEVEL=0")
-    async with serve(settings(pki)) as app:
+    async with serve(settings_of(pki)) as app:
         assert "no cipher in common" in await refusal(app.user_port, weak)
     assert said(caplog, "it has no cipher in common with this server")
 
@@ -300,14 +287,14 @@ async def test_13_a_file_that_cannot_work_is_named(
     if text is not None:
         file.write_text(text)
     with pytest.raises(ConfigError, match=said) as caught:
-        async with serve(settings(pki, **{name: file})):
+        async with serve(settings_of(pki, **{name: file})):
             pass
     assert caught.value.setting == name
 
 
 async def test_13_a_list_of_another_ca_is_refused_at_the_start(pki: Pki, stranger: Pki) -> None:
     with pytest.raises(ConfigError, match=r"tls_crl: .*signed by no CA of tls_client_ca"):
-        async with serve(settings(pki, tls_crl=stranger.folder.crl)):
+        async with serve(settings_of(pki, tls_crl=stranger.folder.crl)):
             pass
 
 
@@ -322,7 +309,7 @@ def test_13_settings_that_contradict_each_other_are_refused(
     pki: Pki, given: dict[str, Any], setting: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        settings(pki, **given)
+        settings_of(pki, **given)
     assert caught.value.setting == setting
 
 
@@ -339,7 +326,7 @@ async def test_13_all_programs_take_a_certificate(
     caplog.set_level(logging.INFO)
     user, host = pki.client("all@example.org"), pki.client("all-bench", Kind.CARD_HOST)
     ca = str(pki.folder.ca)
-    async with serve(settings(pki)) as app:
+    async with serve(settings_of(pki)) as app:
         url = f"wss://localhost:{app.user_port}"
         client = await asyncio.create_subprocess_exec(
             *argv("wsrc-card-client", "--server-url", f"wss://localhost:{app.card_port}"),
@@ -371,7 +358,7 @@ async def test_13_all_programs_take_a_certificate(
 
 
 async def test_13_a_card_client_that_is_refused_says_what_to_do(pki: Pki) -> None:
-    async with serve(settings(pki)) as app:
+    async with serve(settings_of(pki)) as app:
         program = await asyncio.create_subprocess_exec(
             *argv("wsrc-card-client", "--server-url", f"wss://localhost:{app.card_port}"),
             *("--tls-ca", str(pki.folder.ca), "--no-pcsc", "--simulated", "default"),

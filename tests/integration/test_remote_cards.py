@@ -11,6 +11,7 @@ import pytest
 from tests.support.certificates import Certificates
 from tests.support.gate import Gate
 from tests.support.proxy import listening
+from tests.support.sent_commands import sent_commands
 from tests.support.world import EUICC, LIMIT_S, UICC, Host, World, hosting, running, until
 from wsrc.bridges.pcscd.source import Seen
 from wsrc.bridges.remote.cards import RemoteCards, clients
@@ -24,8 +25,6 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
-from wsrc.net.websocket import Link
-from wsrc.protocol import messages as m
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import default_cards
 from wsrc.settings.load import UserSettings
@@ -150,15 +149,7 @@ async def bench(certificates: Certificates) -> AsyncIterator[Bench]:
 async def test_a_program_that_does_t0_itself_is_read_ahead_where_that_is_set(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, read_ahead: bool
 ) -> None:
-    sent: list[str] = []
-    forward = Link.send
-
-    def count(link: Link, message: m.Message) -> None:
-        if isinstance(message, m.CApdu):
-            sent.append(message.command.hex())
-        forward(link, message)
-
-    monkeypatch.setattr(Link, "send", count)
+    sent = sent_commands(monkeypatch)
     select, read = bytes.fromhex("00a40004022fe2"), bytes.fromhex("00b000000a")
     async with bench.host(), bench.shown(read_ahead=read_ahead) as shown:
         taken = await shown.take()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.certificates import Certificates
-from tests.support.pki import Pair, Pki
+from tests.support.pki import Pair, Pki, settings_of
 from tests.support.raw_peer import LIMIT_S, LOOPS, LoopFactory, run
 from tests.support.world import UICC, hosting, until
 from wsrc.certs.making import Kind
@@ -131,18 +131,6 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wsrc.server.app.LOOK_S", 0.02)
 
 
-def settings(pki: Pki, **more: Any) -> ServerSettings:
-    given: dict[str, Any] = {
-        "user_port": 0,
-        "card_port": 0,
-        "tls_cert": pki.server.cert,
-        "tls_key": pki.server.key,
-        "tls_client_ca": pki.folder.ca,
-        "tls_crl": pki.folder.crl,
-    }
-    return ServerSettings(**given | more)
-
-
 async def shown(app: App, tls: ssl.SSLContext) -> bytes | None:
     """Connect; return the certificate that the server shows, None if it lets us not in."""
     with suppress(ConnectionLostError):
@@ -166,7 +154,7 @@ def test_13_a_renewed_certificate_is_shown_by_itself(
     user = context(pki, pki.client("a"))
 
     async def main() -> None:
-        async with serve(settings(pki)) as app:
+        async with serve(settings_of(pki)) as app:
             old = await shown(app, user)
             pki.folder.renew("localhost", new_key=True)
 
@@ -184,7 +172,7 @@ def test_13_a_renewed_certificate_is_shown_by_itself(
 async def test_13_any_file_that_breaks_is_refused_and_the_old_stays_in_force(
     pki: Pki, which: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    made = settings(pki)
+    made = settings_of(pki)
     user = context(pki, pki.client("a"))
     async with serve(made) as app:
         getattr(made, which).write_text("broken")
@@ -201,7 +189,7 @@ async def test_13_who_is_revoked_loses_the_connection_and_gets_no_other(
     kept = Pair(pki.path / "g.crt", pki.path / "g.key")
     for old, new in zip(gone, kept, strict=True):
         shutil.copy(old, new)
-    async with serve(settings(pki)) as app:
+    async with serve(settings_of(pki)) as app:
         url, ca = f"wss://localhost:{app.user_port}", pki.folder.ca
         async with (
             Client(url, ca=ca, cert=kept.cert, key=kept.key, keep_s=0) as one,
@@ -222,7 +210,7 @@ async def test_13_who_is_revoked_loses_the_connection_and_gets_no_other(
 async def test_13_the_card_of_who_is_revoked_is_free_at_once(pki: Pki) -> None:
     """Nothing is kept for somebody who cannot come back."""
     gone, stays, host = pki.client("gone"), pki.client("stays"), pki.client("h", Kind.CARD_HOST)
-    async with serve(settings(pki)) as app, AsyncExitStack() as stack:
+    async with serve(settings_of(pki)) as app, AsyncExitStack() as stack:
         url, ca = f"wss://localhost:{app.user_port}", pki.folder.ca
         of_host = Certificates(ca, *host)
         shown = {"tls_cert": host.cert, "tls_key": host.key}
@@ -251,7 +239,7 @@ async def test_13_a_new_ca_is_in_force_by_itself(pki: Pki, tmp_path: Path) -> No
     trusted.write_bytes(pki.folder.ca.read_bytes())
     user = other.client("a")
     ours = client_context(pki.folder.ca, user.cert, user.key)
-    async with serve(settings(pki, tls_client_ca=trusted, tls_crl=None)) as app:
+    async with serve(settings_of(pki, tls_client_ca=trusted, tls_crl=None)) as app:
         assert await shown(app, ours) is None
         trusted.write_bytes(pki.folder.ca.read_bytes() + other.folder.ca.read_bytes())
 
@@ -267,7 +255,7 @@ async def test_13_reload_reads_at_once(
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("wsrc.server.app.LOOK_S", 3600.0)
     user = context(pki, pki.client("a"))
-    async with serve(settings(pki)) as app:
+    async with serve(settings_of(pki)) as app:
         old = await shown(app, user)
         pki.folder.renew("localhost")
         assert await shown(app, user) == old
@@ -289,7 +277,7 @@ async def test_13_all_that_ends_soon_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     young = Pki(tmp_path / "young", days=20)
-    async with serve(settings(young)):
+    async with serve(settings_of(young)):
         pass
     lines = said(caplog)
     for path in (young.server.cert, young.folder.ca):
@@ -304,7 +292,7 @@ async def test_13_a_client_shows_what_its_files_have_now(pki: Pki) -> None:
     """At each connection, also of a client that is open: the URL is asked again for it."""
     pair = pki.client("first")
     second = pki.client("second")
-    async with serve(settings(pki)) as app:
+    async with serve(settings_of(pki)) as app:
         given = UserSettings(
             server_url=f"wss://localhost:{app.user_port}",
             tls_ca=pki.folder.ca,

@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 from tests.support.certificates import LOOPBACK, Certificates
 from wsrc.certs.folder import Folder, Issued
 from wsrc.certs.making import Kind, Period, make_ca, new_key, pem_of
+from wsrc.settings.load import ServerSettings
 
 NOW = datetime.now(UTC)
 VALID = Period(NOW - timedelta(hours=1), NOW + timedelta(days=60))
@@ -112,3 +113,16 @@ def _written(path: Path, key: ec.EllipticCurvePrivateKey, made: x509.Certificate
 
 def _pair(made: Issued) -> Pair:
     return Pair(made.path, made.key)
+
+
+def settings_of(pki: Pki, **more: Any) -> ServerSettings:
+    """Return the settings of a server on free ports that lets in the clients of a CA."""
+    given: dict[str, Any] = {
+        "user_port": 0,
+        "card_port": 0,
+        "tls_cert": pki.server.cert,
+        "tls_key": pki.server.key,
+        "tls_client_ca": pki.folder.ca,
+        "tls_crl": pki.folder.crl,
+    }
+    return ServerSettings(**given | more)

@@ -24,12 +24,11 @@ from smartcard.System import readers  # noqa: TID251
 from tests.support.certificates import Certificates
 from tests.support.in_thread import Elsewhere, elsewhere
 from tests.support.paths import ROOT
+from tests.support.sent_commands import sent_commands
 from tests.support.world import EUICC, UICC
 from wsrc.bridges.pyscard import install as pyscard
 from wsrc.bridges.pyscard.install import RemoteReader
 from wsrc.errors import ConfigError, ConnectionLostError, LocalProtocolError
-from wsrc.net.websocket import Link
-from wsrc.protocol import messages as m
 from wsrc.readers.simulation import default_cards
 
 
@@ -65,15 +64,7 @@ def state() -> list[Any]:
 def test_a_script_is_read_ahead_where_that_is_asked_for(
     there: Elsewhere, monkeypatch: pytest.MonkeyPatch, read_ahead: bool
 ) -> None:
-    sent: list[str] = []
-    forward = Link.send
-
-    def count(link: Link, message: m.Message) -> None:
-        if isinstance(message, m.CApdu):
-            sent.append(message.command.hex())
-        forward(link, message)
-
-    monkeypatch.setattr(Link, "send", count)
+    sent = sent_commands(monkeypatch)
     select, read = bytes.fromhex("00a40004022fe2"), bytes.fromhex("00b000000a")
     with pyscard.install(
         there.url, ca=there.certificates.ca, iccid=UICC, read_ahead=read_ahead
