@@ -20,7 +20,7 @@ from wsrc.certs.cli import program
 from wsrc.certs.folder import Folder
 from wsrc.certs.making import Kind
 from wsrc.errors import ConfigError
-from wsrc.net.certificates import Role, principal_of
+from wsrc.net.certificates import Role, subject_of
 
 DAY = timedelta(days=1)
 
@@ -107,9 +107,9 @@ def test_13_a_certificate_says_what_it_is_for_and_is_signed_by_the_ca(
 )
 def test_13_a_clients_certificate_says_its_role(folder: Folder, kind: Kind, role: Role) -> None:
     made = folder.issue(kind, ["bench"]).certificate
-    principal = principal_of(made.public_bytes(Encoding.DER))
-    assert (principal.name, principal.roles) == ("bench", {role})
-    assert principal.serial == made.serial_number
+    subject = subject_of(made.public_bytes(Encoding.DER))
+    assert (subject.name, subject.roles) == ("bench", {role})
+    assert subject.serial == made.serial_number
 
 
 def test_13_openssl_takes_what_is_made(folder: Folder) -> None:

@@ -21,7 +21,7 @@ from tests.support.world import until
 from wsrc.certs.making import Issuer, Kind, Period, make_crl
 from wsrc.errors import ConfigError, ConnectionLostError
 from wsrc.net.answers import Reason
-from wsrc.net.certificates import Principal
+from wsrc.net.certificates import Subject
 from wsrc.net.dial import dial
 from wsrc.net.tls import client_context
 from wsrc.protocol.messages import ClientType
@@ -147,7 +147,7 @@ def test_13_who_has_a_good_one_is_let_in_and_named(
                 tls = context(pki, pair, version)
                 url = f"wss://localhost:{ports[kind]}"
                 async with dial(url, tls, connect_s=LIMIT_S, ping_s=LIMIT_S):
-                    kept = principal(app)
+                    kept = subject(app)
                     assert kept is not None
                     assert pair.cert.name == f"{kept.name}.pem"
 
@@ -156,10 +156,10 @@ def test_13_who_has_a_good_one_is_let_in_and_named(
     assert len(said(caplog, r"^card client \d+ connected from 127.0.0.1 as h")) == 1
 
 
-def principal(app: App) -> Principal | None:
+def subject(app: App) -> Subject | None:
     """Return who the newest connection is of."""
     assert app._door is not None
-    return list(app._door.connections)[-1].principal
+    return list(app._door.connections)[-1].subject
 
 
 async def test_13_a_certificate_without_a_role_is_let_in_where_its_ca_is(
@@ -192,7 +192,7 @@ async def test_13_a_certificate_that_ended_since_the_handshake_lets_nobody_in(pk
             [connection] = app._door.connections
             assert connection.transport is not None
             args = (connection.transport, ClientType.USER)
-            assert app._tls.admitted(*args, NOW + 49 * DAY) == connection.principal
+            assert app._tls.admitted(*args, NOW + 49 * DAY) == connection.subject
             with pytest.raises(NotAdmittedError, match="until-then has expired") as caught:
                 app._tls.admitted(*args, NOW + 51 * DAY)
     assert caught.value.reason is Reason.EXPIRED

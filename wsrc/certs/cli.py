@@ -15,7 +15,7 @@ from wsrc import __version__
 from wsrc.certs.folder import CA_DAYS, CA_KEY, DUE_DAYS, LEAF_DAYS, Folder, Issued
 from wsrc.certs.making import Kind
 from wsrc.errors import ConfigError
-from wsrc.net.certificates import principal_of
+from wsrc.net.certificates import subject_of
 from wsrc.process.printable import clean
 
 IO_FAILED = 74
@@ -243,7 +243,7 @@ def _shown(each: Issued) -> str:
     """Return the names of a certificate, as peers see it."""
     try:
         if each.kind is not Kind.SERVER:
-            return principal_of(each.certificate.public_bytes(Encoding.DER)).name
+            return subject_of(each.certificate.public_bytes(Encoding.DER)).name
         san = each.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (ValueError, x509.ExtensionNotFound):
         return "nobody that can be named"

@@ -27,9 +27,9 @@ class Role(StrEnum):
     CARD_HOST = "WSRC card host"
 
 
-class Principal(NamedTuple):
+class Subject(NamedTuple):
     """
-    Who a peer is, by a certificate that a CA has vouched for.
+    Whom a certificate is of, by what it says itself.
 
     Attributes:
         name: The first URI, e-mail or DNS name of the SAN, else the CN.
@@ -46,7 +46,7 @@ class Principal(NamedTuple):
     ends: datetime
 
 
-def principal_of(der: bytes) -> Principal:
+def subject_of(der: bytes) -> Subject:
     """
     Return who a certificate is of; it is not checked here.
 
@@ -64,7 +64,7 @@ def principal_of(der: bytes) -> Principal:
         raise ValueError("the name in it is empty, too long, or has characters that are not shown")
     units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
     said = {str(unit.value) for unit in units}
-    return Principal(
+    return Subject(
         name,
         frozenset(role for role in Role if role in said),
         certificate.issuer.public_bytes(),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from wsrc.card.identify import ISD_R_AIDS
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
+from wsrc.principal import Principal
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, canonical, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
@@ -75,11 +76,15 @@ class Relay:
         self._adapters: dict[int, Adapter] = {}
         self._out: list[Effect] = []
 
-    def connected(self, peer: int, client_type: m.ClientType, now: float) -> list[Effect]:
-        """Enter a peer, which must say `hello` in time."""
+    def connected(
+        self, peer: int, client: m.ClientType, now: float, principal: Principal | None = None
+    ) -> list[Effect]:
+        """Enter a peer, which must say `hello` in time; `principal` is who it is, if known."""
         state = self._state
-        is_user = client_type is m.ClientType.USER
-        state.peers[peer] = UserPeer(peer) if is_user else CardPeer(peer)
+        is_user = client is m.ClientType.USER
+        record = UserPeer(peer) if is_user else CardPeer(peer)
+        record.principal = principal
+        state.peers[peer] = record
         state.timers.set(("hello", peer, None), now + state.limits.hello_s)
         return self._effects(now)
 

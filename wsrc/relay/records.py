@@ -9,6 +9,7 @@ from typing import Literal
 
 from wsrc.card.slot import Disposition, Share
 from wsrc.errors import ErrorCode
+from wsrc.principal import Principal
 from wsrc.protocol.conversation import Phase
 from wsrc.protocol.messages import (
     CardState,
@@ -108,6 +109,7 @@ class UserPeer:
     phase: Phase = Phase.GREETING
     name: str = "a user"
     instance: str | None = None
+    principal: Principal | None = None
     leases: dict[str, "Lease"] = field(default_factory=dict[str, "Lease"])
     waiting: dict[int | None, "Waiter"] = field(default_factory=dict[int | None, "Waiter"])
     claims: dict[int | None, "Claim"] = field(default_factory=dict[int | None, "Claim"])
@@ -136,6 +138,7 @@ class CardPeer:
     name: str = "a card client"
     claimed: str = ""
     instance: str | None = None
+    principal: Principal | None = None
     first_form: bool = False
     features: frozenset[str] = frozenset()
     slots: dict[str, "Slot"] = field(default_factory=dict[str, "Slot"])

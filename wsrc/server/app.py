@@ -15,6 +15,7 @@ from wsrc.net.answers import REASON
 from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
 from wsrc.net.tls_files import LOOK_S, looked_after
+from wsrc.principal import Principal
 from wsrc.protocol.conversation import SUBPROTOCOL, CloseCode
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
@@ -137,9 +138,10 @@ class App:
         if door is None or tls is None:
             return
         for connection in list(door.connections):
-            who = connection.principal
-            if who is not None and tls.is_revoked(who):
-                _log.warning("The connection of %s is closed: its certificate is revoked", who.name)
+            subject = connection.subject
+            if subject is not None and tls.is_revoked(subject):
+                whose = subject.name
+                _log.warning("The connection of %s is closed: its certificate is revoked", whose)
                 connection.dismiss(CloseCode.POLICY, "The certificate of this client is revoked.")
 
     def _end(self, which: Callable[[Connection], bool]) -> None:
@@ -241,9 +243,11 @@ def _not_admitted(tls: ServerTls, connection: Connection, role: ClientType) -> w
     """Note who a peer is; return why it is not let in, if it is not."""
     assert connection.transport is not None
     try:
-        connection.principal = tls.admitted(connection.transport, role, datetime.now(UTC))
+        subject = tls.admitted(connection.transport, role, datetime.now(UTC))
     except NotAdmittedError as exc:
         return web.Response(status=403, headers={REASON: exc.reason}, text=f"{exc}\n")
+    if subject is not None:
+        connection.subject, connection.principal = subject, Principal(subject.name)
     if connection.spoke_early:
         return web.Response(status=400, text="Wait for the answer before the first frame.\n")
     return None

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
-from wsrc.net.certificates import Principal
+from wsrc.net.certificates import Subject
 from wsrc.net.endpoint import Endpoint
+from wsrc.principal import Principal
 
 if TYPE_CHECKING:
     from wsrc.server.door import Door
@@ -35,8 +36,10 @@ class Connection(asyncio.Protocol):
         self._served: Endpoint | None = None
         self.address = address
         self.transport: asyncio.Transport | None = None
+        self.subject: Subject | None = None
+        """Whom the certificate of the peer is of, once that was asked."""
         self.principal: Principal | None = None
-        """Who the peer is by its certificate, once that was asked."""
+        """Who the peer is, once that is known."""
         self.upgraded = False
         self.until = 0.0
         self.task: asyncio.Task[None] | None = None

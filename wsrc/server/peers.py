@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
-from wsrc.net.certificates import Principal
 from wsrc.net.endpoint import Endpoint
 from wsrc.net.outbox import Unread
+from wsrc.principal import Principal
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode, Parting
@@ -111,13 +111,13 @@ class Peers:
         self._last += 1
         link = Endpoint(transport, hold, longest=MAX_MESSAGE_OCTETS, unread=self._unread)
         self._links[self._last] = link
-        link.listen(_Peer(self, self._last, role, link, self._line, principal))
+        link.listen(_Peer(self, self._last, role, link, self._line))
         self._pulse.enter(self._last, link)
         who = f" as {principal.name}" if principal is not None else ""
         _log.info("%s client %d connected from %s%s", role, self._last, address, who)
         if self._stopped:
             link.close(CloseCode.RESTARTING, RESTARTING)
-        self.act(self.relay.connected, self._last, role, self._loop.time())
+        self.act(self.relay.connected, self._last, role, self._loop.time(), principal)
         return link
 
     def gone(self, number: int, *, goodbye: bool) -> None:
@@ -218,16 +218,9 @@ class Peers:
 class _Peer:
     """What one peer says, on its way to the relay."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what is known of a peer
-        self,
-        peers: Peers,
-        number: int,
-        role: ClientType,
-        link: Endpoint,
-        line: Line,
-        principal: Principal | None,
+    def __init__(
+        self, peers: Peers, number: int, role: ClientType, link: Endpoint, line: Line
     ) -> None:
-        self.principal = principal
         self._peers = peers
         self._act = peers.act
         self._relay = peers.relay

@@ -11,11 +11,11 @@ from typing import Any
 from wsrc.errors import ConfigError
 from wsrc.net.answers import Reason
 from wsrc.net.certificates import (
-    Principal,
     Revoked,
     Role,
-    principal_of,
+    Subject,
     revoked_by,
+    subject_of,
     warnings_of,
 )
 from wsrc.net.tls import Clients, server_context
@@ -108,7 +108,7 @@ class ServerTls:
 
     def admitted(
         self, transport: asyncio.Transport, role: ClientType, now: datetime
-    ) -> Principal | None:
+    ) -> Subject | None:
         """
         Return who a peer is by its certificate; None where that is not asked.
 
@@ -125,21 +125,21 @@ class ServerTls:
         if der is None:
             raise NotAdmittedError(Reason.NO_CERTIFICATE, "it has no certificate")
         try:
-            principal = principal_of(der)
+            subject = subject_of(der)
         except ValueError as exc:
             raise NotAdmittedError(Reason.NO_NAME, f"its certificate says no name: {exc}") from exc
-        whose = f"the certificate of {principal.name}"
-        if principal.ends <= now:
+        whose = f"the certificate of {subject.name}"
+        if subject.ends <= now:
             raise NotAdmittedError(Reason.EXPIRED, f"{whose} has expired")
-        if self.is_revoked(principal):
+        if self.is_revoked(subject):
             raise NotAdmittedError(Reason.REVOKED, f"{whose} is revoked")
-        if principal.roles and _ROLES[role] not in principal.roles:
-            said = " and ".join(_WORDS[each] for each in Role if each in principal.roles)
+        if subject.roles and _ROLES[role] not in subject.roles:
+            said = " and ".join(_WORDS[each] for each in Role if each in subject.roles)
             wanted = _WORDS[_ROLES[role]]
             why = f"{whose} is one of {said}, not of {wanted}"
             raise NotAdmittedError(Reason.OTHER_ROLE, why)
-        return principal
+        return subject
 
-    def is_revoked(self, principal: Principal) -> bool:
+    def is_revoked(self, subject: Subject) -> bool:
         """Return whether a list says so that is in force now."""
-        return (principal.issuer, principal.serial) in self.revoked
+        return (subject.issuer, subject.serial) in self.revoked

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.support.pki import Pair, Pki
 from wsrc.certs.making import Kind
-from wsrc.net.certificates import Principal, Role, lists_in, principal_of, revoked_by
+from wsrc.net.certificates import Role, Subject, lists_in, revoked_by, subject_of
 
 URI = x509.UniformResourceIdentifier("urn:wsrc:7")
 EMAIL = x509.RFC822Name("a@b.example")
@@ -23,9 +23,9 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return Pki(tmp_path_factory.mktemp("pki"))
 
 
-def read(pair: Pair) -> Principal:
+def read(pair: Pair) -> Subject:
     certificate = x509.load_pem_x509_certificate(pair.cert.read_bytes())
-    return principal_of(certificate.public_bytes(Encoding.DER))
+    return subject_of(certificate.public_bytes(Encoding.DER))
 
 
 @pytest.mark.parametrize(
