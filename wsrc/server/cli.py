@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -45,11 +46,29 @@ Exit status: 0 ended by a signal, 1 out of memory or a bug, 2 a setting cannot w
 """
 
 
-@click.command(help=_HELP, context_settings={"max_content_width": 100})
+@click.group(
+    help=_HELP,
+    context_settings={"max_content_width": 100},
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND [ARGS]...]",
+)
 @click.version_option(__version__, message="%(version)s")
-@click_options(ServerSettings)
-def command(settings: ServerSettings) -> None:
-    """Run the server until a signal ends it."""
+@click_options(ServerSettings, late=True)
+@click.pass_context
+def command(context: click.Context, settings: Callable[[], ServerSettings]) -> None:
+    """
+    Run the server until a signal ends it, unless a command is named.
+
+    A command finds in `context.obj` what loads the settings of the server: it may raise
+    ConfigError.
+    """
+    if context.invoked_subcommand is None:
+        _serve_until_ended(settings())
+    else:
+        context.obj = settings
+
+
+def _serve_until_ended(settings: ServerSettings) -> None:
     set_up(settings.log_level)
     require_files()
     if not run_main(_run(settings)):
