@@ -18,6 +18,7 @@ from wsrc.process.notify import notify
 from wsrc.process.printable import clean
 from wsrc.process.signals import Reloading, ended_or_reloaded
 from wsrc.server.app import serve
+from wsrc.server.policy_cli import policy
 from wsrc.settings.click_options import click_options
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import ServerSettings
@@ -31,8 +32,8 @@ Relay smart cards between card clients, which have readers, and user clients, wh
 Both connect to this server over TLS WebSockets: users on one port, card clients on another, so
 that a packet filter can treat them apart. It stays in the foreground, logs to standard error, and
 tells systemd when it is ready. SIGTERM and SIGINT end it once the commands in flight are answered.
-SIGHUP has it read its certificates, keys and lists anew, as it does by itself when they change;
-it ends if its terminal was closed.
+SIGHUP has it read its certificates, keys, lists and policy anew, as it does by itself when they
+change; it ends if its terminal was closed.
 
 \b
 Try it on this machine, without TLS:
@@ -66,6 +67,9 @@ def command(context: click.Context, settings: Callable[[], ServerSettings]) -> N
         _serve_until_ended(settings())
     else:
         context.obj = settings
+
+
+command.add_command(policy)
 
 
 def _serve_until_ended(settings: ServerSettings) -> None:
