@@ -12,6 +12,9 @@ from wsrc.selection import Key, normal
 FACTS: Final = ("iccid", "eid", "atr", "label", "tag", "host", "reader", "kind")
 """Every kind of fact, by the name that it has in a policy."""
 
+SEVERAL: Final = frozenset({"eid", "reader", "tag"})
+"""Those of which a card may have several values."""
+
 _CONTACTLESS: Final = b"\x80\x01"
 """TD1 and TD2 of an ATR that a reader makes of a contactless card (PC/SC part 3)."""
 

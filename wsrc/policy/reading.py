@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, NoReturn, cast
 
 from wsrc.errors import ConfigError
-from wsrc.policy.facts import FACTS, Facts, described
+from wsrc.policy.facts import FACTS, SEVERAL, Facts, described
 from wsrc.policy.lines import Lines
 from wsrc.policy.machine import Policy, Rule, Ruling
 from wsrc.policy.patterns import Cards, Pattern, pattern_of
@@ -75,19 +75,23 @@ def principal(name: str, groups: Iterable[str] = ()) -> Principal | None:
     return Principal(name, frozenset(group.removeprefix(IDP) for group in groups))
 
 
-def fact(kind: str, text: str) -> tuple[str, str]:
+def facts(given: Iterable[tuple[str, str]]) -> Facts:
     """
-    Return a fact that somebody gives of a card.
+    Return the facts that somebody gives of one card, by kind and text.
 
     Raises:
-        ValueError: If there is no such fact.
+        ValueError: If there is no such fact, or no such card.
     """
-    if kind not in FACTS:
-        raise ValueError(f"there is no fact {kind[:40]!r}; {_near(kind, FACTS)}")
-    if EVERY in text:
-        raise ValueError(f"{text[:40]!r} is a pattern, and this is about one card; leave it out")
-    pattern_of(kind, [text])
-    return kind, text
+    pairs = list(dict.fromkeys(given))
+    for kind, text in pairs:
+        if kind not in FACTS:
+            raise ValueError(f"there is no fact {kind[:40]!r}; {_near(kind, FACTS)}")
+        if EVERY in text:
+            raise ValueError(f"{text[:40]!r} is a pattern, and this is about one card")
+        pattern_of(kind, [text])
+        if kind not in SEVERAL and sum(kind == other for other, _ in pairs) > 1:
+            raise ValueError(f"a card has one {kind}, and there are several here")
+    return described(pairs)
 
 
 def _near(word: str, words: Sequence[str]) -> str:
@@ -210,10 +214,10 @@ class _Reader:
         self, table: _Table, key: str, given: object
     ) -> Iterable[tuple[str, tuple[str, ...]]]:
         """Yield the kinds of facts of a table, each with its texts."""
-        line, facts = self._lines.of(key, table.line), _as_table(given)
-        if not facts:
+        line, said = self._lines.of(key, table.line), _as_table(given)
+        if not said:
             self._fail(line, key, f'write {{ label = "…" }}, or "{EVERY}" for every card')
-        for kind, value in facts.items():
+        for kind, value in said.items():
             if kind not in FACTS:
                 self._fail(line, key, f"there is no fact {kind[:40]!r}; {_near(kind, FACTS)}")
             texts: object = [value] if isinstance(value, str) else value
@@ -265,9 +269,9 @@ class _Reader:
 
     def _card(self, table: _Table) -> Facts:
         given = table.values["card"]
-        facts = [] if given == EVERY else list(self._facts(table, "card", given))
+        said = [] if given == EVERY else list(self._facts(table, "card", given))
         try:
-            return described([fact(kind, text) for kind, texts in facts for text in texts])
+            return facts((kind, text) for kind, texts in said for text in texts)
         except ValueError as exc:
             self._fail_at(table, "card", str(exc))
 

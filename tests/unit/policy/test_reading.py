@@ -168,6 +168,10 @@ EXPECT = "[[expect]]\nwho = 'ann'\ncard = { label = 'a' }\n"
         (EXPECT.replace("'a'", "'a*'") + "may=['use']", "line 3, card: 'a*' is a pattern, and"),
         (EXPECT.replace("label", "lable") + "may=['use']", "no fact 'lable'; did you mean label?"),
         (
+            EXPECT.replace("label", "iccid = '', kind = ['uicc', 'other'], label") + "may=['use']",
+            "line 3, card: a card has one kind, and there are several here",
+        ),
+        (
             EXPECT + "may = ['use']",
             "line 4, may: the policy fails this: ann may not use, since no line gives it",
         ),
