@@ -15,6 +15,7 @@ from wsrc.policy.people import GROUP, IDP, check, check_depth
 from wsrc.policy.telling import why
 from wsrc.policy.words import ANYONE, EVERY, Verb
 from wsrc.principal import Principal
+from wsrc.process.printable import clean
 
 SETTING: Final = "policy"
 
@@ -57,17 +58,19 @@ def read(text: str, name: str) -> Document:
     except RecursionError as exc:
         raise ConfigError(SETTING, f"{name} is not a policy: it is nested too deep") from exc
     except ValueError as exc:
-        raise ConfigError(SETTING, f"{name} is not TOML: {exc}") from exc
+        raise ConfigError(SETTING, clean(f"{name} is not TOML: {exc}")) from exc
     return _Reader(values, Lines(text), name).document()
 
 
-def principal(name: str, groups: Iterable[str] = ()) -> Principal | None:
+def principal(name: str, groups: Sequence[str] = ()) -> Principal | None:
     """
     Return the peer that a name stands for; None for `anyone`, who has no name.
 
     Raises:
-        ValueError: If it stands for several.
+        ValueError: If it stands for several, or can have no groups.
     """
+    if name == ANYONE and groups:
+        raise ValueError(f"{ANYONE} has no name, and so no groups")
     if name == ANYONE:
         return None
     if not name or name.startswith((GROUP, IDP)):
@@ -241,19 +244,17 @@ class _Reader:
         for key in ("may", "may_not"):
             for verb in sorted(self._verbs(table, key)) if key in values else ():
                 wanted = key == "may"
-                self._compare(table, key, f"{values['who']} {{}} {verb}", wanted, rulings[verb])
+                self._compare(table, key, verb, wanted, rulings[verb])
         if "announces" in values:
             announces = values["announces"]
             if not isinstance(announces, bool):
                 self._fail_at(table, "announces", "write true or false")
-            said, ruling = f"{values['who']} {{}} announce it", policy.explain_host(who, card)
-            self._compare(table, "announces", said, announces, ruling)
+            ruling = policy.explain_host(who, card)
+            self._compare(table, "announces", "announce it", announces, ruling)
 
-    def _compare(
-        self, table: _Table, key: str, sentence: str, wanted: bool, ruling: Ruling
-    ) -> None:
+    def _compare(self, table: _Table, key: str, what: str, wanted: bool, ruling: Ruling) -> None:
         if ruling.allowed != wanted:
-            found = sentence.format("may" if ruling.allowed else "may not")
+            found = f"{table.values['who']} {'may' if ruling.allowed else 'may not'} {what}"
             self._fail_at(table, key, f"the policy fails this: {found}, since {why(ruling)}")
 
     def _principal(self, table: _Table) -> Principal | None:
@@ -279,7 +280,7 @@ class _Reader:
         self._fail(self._lines.of(key, table.line), key, sentence)
 
     def _fail(self, line: int, key: str, sentence: str) -> NoReturn:
-        raise ConfigError(SETTING, f"{self._name}, line {line}, {key}: {sentence}")
+        raise ConfigError(SETTING, clean(f"{self._name}, line {line}, {key}: {sentence}"))
 
 
 def _notes(policy: Policy) -> Iterable[str]:
