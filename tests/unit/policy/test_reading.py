@@ -218,6 +218,17 @@ def test_what_is_no_policy_is_refused_in_one_line(text: str, said: str) -> None:
     assert said in refusal(text)
 
 
+def nested(count: int) -> str:
+    groups = "".join(f"g{n} = ['group:g{n + 1}']\n" for n in range(1, count))
+    return f"[groups]\n{groups}g{count} = ['ann']\n{GRANT.replace('*', 'group:g1', 1)}"
+
+
+def test_groups_are_16_deep_at_most_and_never_in_themselves() -> None:
+    assert Verb.USE in load(nested(16)).policy.rights(Principal("ann"), card())
+    assert "too deep: g1 > g2 > g3" in refusal(nested(17))
+    assert refusal("[groups]\na = ['group:b']\nb = ['x', 'group:a']").endswith(": a > b > a")
+
+
 def test_expectations_of_groups_of_the_provider_and_of_anyone() -> None:
     document = load(
         """
