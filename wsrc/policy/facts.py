@@ -61,7 +61,7 @@ def in_reader(
         info: What its card client says of it.
         names: As `selection.names_of` returns them, or `selection.reader_names` of a reader without
             a card.
-        host: The principal of its card client, else the name that users are shown.
+        host: The principal of its card client; of one without, a name that is no principal's.
         tags: Value of each tag.
     """
     names = tuple(names)

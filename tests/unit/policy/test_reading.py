@@ -9,7 +9,7 @@ from tests.support.policies import card
 from wsrc.command_line.sample import SAMPLES
 from wsrc.errors import ConfigError
 from wsrc.policy.lines import Lines
-from wsrc.policy.reading import Document, principal, read
+from wsrc.policy.reading import Document, facts, principal, read
 from wsrc.policy.words import Verb
 from wsrc.principal import Principal
 
@@ -108,6 +108,10 @@ EXPECT = "[[expect]]\nwho = 'ann'\ncard = { label = 'a' }\n"
         ),
         ("[groups]\na = ['group:a']", "too deep: a > a"),
         ("[groups]\na = []\na = []", "policy.toml is not TOML: "),
+        (
+            "[[expect]]\ngroups = []\n[[expect]]\n[ groups ]\na = 1",
+            "line 5, groups.a: '1' is no list of texts",
+        ),
         ("[grant]", "line 1, grant: write each as a table of its own that begins with a line"),
         ("grant = []", "line 1, grant: write each as a table"),
         ("\ngrant = [{to = ['*'], cards = '*', may = ['use']}]", "line 2, grant: write each as"),
@@ -270,6 +274,12 @@ def test_expectations_of_groups_of_the_provider_and_of_anyone() -> None:
         """
     )
     assert document.expectations == 5
+
+
+def test_of_one_card_there_is_no_fact_that_cards_do_not_have() -> None:
+    with pytest.raises(ValueError, match="there is no fact 'lable'; did you mean label"):
+        facts([("lable", "a")])
+    assert facts([("eid", "")]).keys == (("eid", ""),)
 
 
 def test_who_a_name_stands_for() -> None:
