@@ -21,7 +21,7 @@ from wsrc.server.app import serve
 from wsrc.settings.click_options import click_options
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import ServerSettings
-from wsrc.settings.programs import hosts_of
+from wsrc.settings.programs import WAYS, hosts_of
 
 _log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ it ends if its terminal was closed.
 \b
 Try it on this machine, without TLS:
   wsrc-server --no-tls
-Serve a network:
-  wsrc-server --host '*' --tls-cert server.pem --tls-key server-key.pem
+Serve a network, and let in who has a certificate of a CA (wsrc-certs makes all of them):
+  wsrc-server --host '*' --tls-cert server.pem --tls-key server-key.pem --tls-client-ca ca.pem
 Behind a reverse proxy on the same machine that does TLS, with the paths /user and /card:
   wsrc-server --no-tls
 
@@ -91,11 +91,19 @@ async def _serve(settings: ServerSettings, stop: asyncio.Event, reloading: Reloa
         users = " and ".join(f"{scheme}://{host}:{app.user_port}/user" for host in hosts)
         cards = " and ".join(f"{scheme}://{host}:{app.card_port}/card" for host in hosts)
         _log.info("Ready: users on %s, card clients on %s", users, cards)
+        _tell_who_is_let_in(settings)
         notify("READY=1")
         await stop.wait()
         notify("STOPPING=1")
         _log.info("Stopping: commands in flight have %.0f s to finish", settings.drain_s)
     return not app.broken
+
+
+def _tell_who_is_let_in(settings: ServerSettings) -> None:
+    if settings.allow_anyone_on_network:
+        _log.warning("Whoever reaches this server is let in and can use every card")
+    elif not settings.asks_who:
+        _log.info("Whoever is on this host is let in; give %s to serve others", " or ".join(WAYS))
 
 
 def main() -> None:

@@ -66,6 +66,10 @@ def _as_text(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
+WAYS = ("tls_client_ca",)
+"""Settings of a server any of which lets in nobody who does not say who they are."""
+
+
 class ServerSettings(Settings, frozen=True, kw_only=True):
     """Settings of `wsrc-server`."""
 
@@ -121,6 +125,13 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
             "PINs and keys, and send commands to cards."
         ),
     ] = False
+    allow_anyone_on_network: Annotated[
+        bool,
+        Meta(
+            description="Listen on the network without asking anybody who they are: whoever "
+            "reaches the server can use every card, and pose as a card host."
+        ),
+    ] = False
     name: Annotated[
         Text, Meta(description="Name shown to peers.", extra={"default": "the host name"})
     ] = msgspec.field(default_factory=host_name)
@@ -158,8 +169,14 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     ] = 10_000
     log_level: LogLevel = "info"
 
+    @property
+    def asks_who(self) -> bool:
+        """Whether only those are let in, on both ports, who say who they are."""
+        return any(getattr(self, way) for way in WAYS)
+
     def __post_init__(self) -> None:
         _check_tls(self)
+        _check_who(self)
 
 
 class CardClientSettings(Settings, frozen=True, kw_only=True):
@@ -369,8 +386,7 @@ def _check_tls(s: ServerSettings) -> None:
             raise ConfigError("no_tls", f"it contradicts {name}; give one or the other")
     if s.tls_crl and not (s.tls_client_ca or s.tls_card_ca):
         raise ConfigError("tls_crl", "nobody is asked for a certificate without tls_client_ca")
-    hosts = hosts_of(s.host)
-    outside = next((host for host in hosts if not is_loopback(host)), None)
+    outside = _outside(s)
     if s.no_tls and outside is not None and not s.allow_plaintext_on_network:
         raise ConfigError(
             "no_tls",
@@ -383,6 +399,26 @@ def _check_tls(s: ServerSettings) -> None:
             "TLS needs a certificate and its key, tls_cert and tls_key; make some with "
             "wsrc-certs, or give no_tls to serve loopback without TLS",
         )
+
+
+def _check_who(s: ServerSettings) -> None:
+    outside = _outside(s)
+    if s.allow_anyone_on_network:
+        way = next((way for way in WAYS if getattr(s, way)), None)
+        if way is not None:
+            raise ConfigError("allow_anyone_on_network", f"it contradicts {way}; give one of both")
+    elif outside is not None and not s.asks_who:
+        raise ConfigError(
+            "host",
+            f"whoever reaches {outside} could use every card; let in those only who have a "
+            "certificate, with tls_client_ca, or listen on localhost, or give "
+            "allow_anyone_on_network if that is meant",
+        )
+
+
+def _outside(s: ServerSettings) -> str | None:
+    """Return the first address that is reached from other hosts."""
+    return next((host for host in hosts_of(s.host) if not is_loopback(host)), None)
 
 
 def _check_pair(s: "CardClientSettings | UserSettings") -> None:

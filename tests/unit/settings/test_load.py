@@ -89,7 +89,8 @@ def with_needs(kind: type[Settings], values: dict[str, Any]) -> dict[str, Any]:
     of_server = kind is ServerSettings and "no_tls" not in values
     if not of_server and SERVABLE.keys().isdisjoint(values):
         return values
-    beside = {"tls_client_ca": "ca.pem"} if "tls_crl" in values else {}
+    asks = of_server or "tls_crl" in values
+    beside = {} if not asks or "allow_anyone_on_network" in values else {"tls_client_ca": "ca.pem"}
     return {**SERVABLE, **beside, **values}
 
 
