@@ -3,6 +3,14 @@
 
 from typing import NamedTuple
 
+MOST_NAME = 255
+"""Characters that the name of a principal may have."""
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can be the name of a principal: one that can be shown."""
+    return text.isprintable() and bool(text.strip()) and len(text) <= MOST_NAME
+
 
 class Principal(NamedTuple):
     """

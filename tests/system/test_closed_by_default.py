@@ -33,7 +33,7 @@ def test_13_with_no_way_to_know_anybody_it_refuses_to_start_on_a_network_and_say
     assert (ended.returncode, ended.stdout) == (2, "")
     [line] = ended.stderr.splitlines()
     assert line.startswith("wsrc-server: host: whoever reaches 0.0.0.0 could use every card")
-    for way in ("tls_client_ca", "localhost", "allow_anyone_on_network"):
+    for way in ("tls_client_ca", "tokens", "localhost", "allow_anyone_on_network"):
         assert way in line
 
 

@@ -4,7 +4,6 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
 
 import click
 
@@ -18,7 +17,8 @@ from wsrc.process.notify import notify
 from wsrc.process.printable import clean
 from wsrc.process.signals import Reloading, ended_or_reloaded
 from wsrc.server.app import serve
-from wsrc.settings.click_options import click_options
+from wsrc.server.token_cli import token
+from wsrc.settings.click_options import Late, click_options
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import ServerSettings
 from wsrc.settings.programs import WAYS, hosts_of
@@ -39,6 +39,9 @@ Try it on this machine, without TLS:
   wsrc-server --no-tls
 Serve a network, and let in who has a certificate of a CA (wsrc-certs makes all of them):
   wsrc-server --host '*' --tls-cert server.pem --tls-key server-key.pem --tls-client-ca ca.pem
+The same, and let in who has a token, which the second line makes and prints:
+  wsrc-server --host '*' --tls-cert server.pem --tls-key server-key.pem --tokens
+  wsrc-server token add tester@example.org
 Behind a reverse proxy on the same machine that does TLS, with the paths /user and /card:
   wsrc-server --no-tls
 
@@ -55,7 +58,7 @@ Exit status: 0 ended by a signal, 1 out of memory or a bug, 2 a setting cannot w
 @click.version_option(__version__, message="%(version)s")
 @click_options(ServerSettings, late=True)
 @click.pass_context
-def command(context: click.Context, settings: Callable[[], ServerSettings]) -> None:
+def command(context: click.Context, settings: Late[ServerSettings]) -> None:
     """
     Run the server until a signal ends it, unless a command is named.
 
@@ -66,6 +69,9 @@ def command(context: click.Context, settings: Callable[[], ServerSettings]) -> N
         _serve_until_ended(settings())
     else:
         context.obj = settings
+
+
+command.add_command(token)
 
 
 def _serve_until_ended(settings: ServerSettings) -> None:

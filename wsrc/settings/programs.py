@@ -39,6 +39,7 @@ from wsrc.settings.types import (
     TlsCa,
     TlsCert,
     TlsKey,
+    TokenFile,
 )
 
 # Longer than the aim: each setting says what it means, and what contradicts it.
@@ -66,7 +67,7 @@ def _as_text(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-WAYS = ("tls_client_ca",)
+WAYS = ("tls_client_ca", "tokens")
 """Settings of a server any of which lets in nobody who does not say who they are."""
 
 
@@ -125,6 +126,22 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
             "PINs and keys, and send commands to cards."
         ),
     ] = False
+    tokens: Annotated[
+        bool,
+        Meta(description="Let in who has a token that `wsrc-server token add` has made."),
+    ] = False
+    state_dir: Annotated[
+        Path | None,
+        Meta(
+            description="Folder of what outlives the server, such as its tokens; it is made with "
+            "mode 0700.",
+            extra={
+                "folder": True,
+                "expected": "the name of a folder",
+                "default": "that of systemd, `/var/lib/wsrc`, or `~/.local/state/wsrc`",
+            },
+        ),
+    ] = None
     allow_anyone_on_network: Annotated[
         bool,
         Meta(
@@ -193,6 +210,7 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
     tls_ca: TlsCa = None
     tls_cert: TlsCert = None
     tls_key: TlsKey = None
+    token_file: TokenFile = None
     name: Annotated[
         Text, Meta(description="Name shown to peers.", extra={"default": "the host name"})
     ] = msgspec.field(default_factory=host_name)
@@ -259,7 +277,7 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
         tuple[tables.Table, ...],
         Meta(
             description="Tables [[guard]] of the file: other profiles for some cards, and tables.",
-            extra={"tables": True},
+            extra={"tables": True, "expected": "tables, in the file alone"},
         ),
     ] = ()
     command_s: Annotated[
@@ -325,6 +343,7 @@ class UserSettings(Settings, frozen=True, kw_only=True):
     tls_ca: TlsCa = None
     tls_cert: TlsCert = None
     tls_key: TlsKey = None
+    token_file: TokenFile = None
     name: Annotated[
         Text, Meta(description="Name shown to peers.", extra={"default": "user@host"})
     ] = msgspec.field(default_factory=user_at_host)
@@ -410,8 +429,8 @@ def _check_who(s: ServerSettings) -> None:
     elif outside is not None and not s.asks_who:
         raise ConfigError(
             "host",
-            f"whoever reaches {outside} could use every card; let in those only who have a "
-            "certificate, with tls_client_ca, or listen on localhost, or give "
+            f"whoever reaches {outside} could use every card; let in only who has a certificate or "
+            f"a token, with {' or '.join(WAYS)}, or listen on localhost, or give "
             "allow_anyone_on_network if that is meant",
         )
 

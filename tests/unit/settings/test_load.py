@@ -284,8 +284,8 @@ def test_an_unknown_key_is_named_with_the_nearest_that_exists(
 def test_an_unknown_key_like_no_other_gets_the_list(write: Callable[[str], Path]) -> None:
     text = sentence(UserSettings, config=write("zzzzzz = 1"))
     names = (
-        "server_url, tls_ca, tls_cert, tls_key, name, timeout_s, connect_s, ping_s, keep_s, "
-        "read_ahead"
+        "server_url, tls_ca, tls_cert, tls_key, token_file, name, timeout_s, connect_s, ping_s, "
+        "keep_s, read_ahead"
     )
     assert text.endswith(f"the settings are {names}")
 
