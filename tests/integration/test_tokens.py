@@ -219,7 +219,7 @@ async def test_13_who_is_revoked_loses_the_connection_and_gets_no_other_by_token
 async def test_13_a_token_that_has_expired_lets_nobody_in(world: TokenWorld) -> None:
     file = world.made("late", expires_in_s=-1.0)
     await until(lambda: world.knows(file))
-    assert "it has expired; have its operator make a new one" in await refusal(world, file)
+    assert "it has expired; get a new one" in await refusal(world, file)
 
 
 async def test_13_a_connection_ends_with_its_token_and_goes_on_with_the_next(

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Who is let in: by a certificate, by a token, or because nobody is asked.
+Who is let in: by a certificate, a token or an identity provider, or because nobody is asked.
 
 What a peer shows is never passed over: one with a good certificate and a wrong token is refused.
 """
 
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
@@ -20,9 +20,12 @@ from wsrc.server.tls import ServerTls
 from wsrc.server.token_table import TokenTable
 from wsrc.tokens import PREFIX, is_token
 
+if TYPE_CHECKING:
+    from wsrc.server.provider import Provider
+
 _WORDS = {ClientType.USER: "a user", ClientType.CARD: "a card host"}
 
-WRONG = frozenset({Reason.UNKNOWN_BEARER})
+WRONG = frozenset({Reason.UNKNOWN_BEARER, Reason.BAD_BEARER})
 """Reasons of whoever may be trying what lets them in."""
 
 
@@ -50,11 +53,15 @@ class Admission:
     Args:
         tls: Whose certificates let in.
         tokens: The tokens that do, if any may.
+        provider: The identity provider whose JWTs do, if there is one.
     """
 
-    def __init__(self, tls: ServerTls, tokens: TokenTable | None) -> None:
+    def __init__(
+        self, tls: ServerTls, tokens: TokenTable | None, provider: "Provider | None" = None
+    ) -> None:
         self._tls = tls
         self._tokens = tokens
+        self._provider = provider
         self.wrong = 0
         """How often somebody has shown what may have been a guess."""
 
@@ -70,9 +77,9 @@ class Admission:
         assert connection.transport is not None
         now = datetime.now(UTC)
         subject = self._tls.admitted(connection.transport, role, now)
-        shown = _bearer_of(request) if self._tokens is not None else None
         try:
-            by_token = None if shown is None else self._by_token(shown, role, now.timestamp())
+            shown = _bearer_of(request) if self._takes_bearers else None
+            by_token = None if shown is None else await self._by_bearer(shown, role)
         except NotAdmittedError as exc:
             self.wrong += exc.reason in WRONG
             raise
@@ -80,6 +87,17 @@ class Admission:
             return by_token or self._unknown(role)
         by_certificate = Admitted(Principal(subject.name), subject)
         return by_certificate if by_token is None else _both(by_certificate, by_token)
+
+    @property
+    def _takes_bearers(self) -> bool:
+        return self._tokens is not None or self._provider is not None
+
+    async def _by_bearer(self, shown: str, role: ClientType) -> Admitted:
+        """Return who a peer is by what it has sent as RFC 6750 has it."""
+        if self._provider is None or shown.startswith(PREFIX):
+            return self._by_token(shown, role, datetime.now(UTC).timestamp())
+        principal, until = await self._provider.admitted(shown, role)
+        return Admitted(principal, until=until)
 
     def is_over(self, connection: Connection) -> str | None:
         """Return what of a connection was revoked since it was let in, for people."""
@@ -92,8 +110,7 @@ class Admission:
 
     def _by_token(self, shown: str, role: ClientType, now: float) -> Admitted:
         tokens = self._tokens
-        assert tokens is not None
-        if not shown.startswith(PREFIX):
+        if tokens is None or not shown.startswith(PREFIX):
             raise NotAdmittedError(Reason.UNKNOWN_BEARER, "its token is none of this server's")
         if not is_token(shown):
             raise NotAdmittedError(Reason.UNKNOWN_BEARER, "its token is not whole")
@@ -111,12 +128,12 @@ class Admission:
     def _unknown(self, role: ClientType) -> Admitted:
         """Let in who has shown nothing, if nobody is asked."""
         by_certificate = self._tls.asks(role)
-        if by_certificate and self._tokens is not None:
+        if by_certificate and self._takes_bearers:
             why = "it has neither a certificate nor a token"
             raise NotAdmittedError(Reason.NOTHING_SHOWN, why)
         if by_certificate:
             raise NotAdmittedError(Reason.NO_CERTIFICATE, "it has no certificate")
-        if self._tokens is not None:
+        if self._takes_bearers:
             raise NotAdmittedError(Reason.NO_BEARER, "it has no token")
         return Admitted()
 

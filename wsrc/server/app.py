@@ -8,10 +8,12 @@ import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from wsrc.errors import ConfigError
 from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
 from wsrc.net.tls_files import LOOK_S, looked_after
@@ -33,6 +35,9 @@ from wsrc.server.token_table import TokenTable
 from wsrc.server.turns import Line
 from wsrc.server.upgrade import accepted
 from wsrc.settings.load import ServerSettings
+
+if TYPE_CHECKING:
+    from wsrc.server.provider import Provider
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +75,7 @@ class App:
         self._door: Door | None = None
         self._tls: ServerTls | None = None
         self._tokens: TokenTable | None = None
+        self._provider: Provider | None = None
         self._admission: Admission | None = None
         self._looking = ExitStack()
         self._reload: Callable[[], None] | None = None
@@ -118,7 +124,10 @@ class App:
             folder = state_dir(settings.state_dir, os.environ)
             self._tokens = TokenTable(folder, self._who_changed)
             await self._tokens.start(self._tasks)
-        self._admission = Admission(self._tls, self._tokens)
+        if settings.oidc_issuer:
+            self._provider = _provider(settings)
+            self._provider.keys.start(self._tasks)
+        self._admission = Admission(self._tls, self._tokens, self._provider)
         self._door = Door(self._tasks, self._line, self.room.connections, settings.hello_s)
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
@@ -138,6 +147,8 @@ class App:
             await runner.cleanup()
         if self._tokens is not None:
             await self._tokens.stop()
+        if self._provider is not None:
+            await self._provider.keys.stop()
 
     def reload(self) -> None:
         """Read the files of TLS anew; those that cannot work change nothing."""
@@ -271,6 +282,16 @@ def _offered(request: web.Request) -> list[str]:
     """Return the subprotocols that a client offers (RFC 6455 section 11.3.4)."""
     lists = request.headers.getall("Sec-WebSocket-Protocol", ())
     return [name for each in lists for name in (part.strip() for part in each.split(",")) if name]
+
+
+def _provider(settings: ServerSettings) -> "Provider":
+    try:
+        from wsrc.server.issuer_keys import IssuerKeys  # noqa: PLC0415 - an extra
+        from wsrc.server.provider import Provider  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        why = "it needs a package; install it with: pip install 'wsrc[oidc]'"
+        raise ConfigError("oidc_issuer", why) from exc
+    return Provider(settings, IssuerKeys(settings.oidc_issuer))
 
 
 @web.middleware

@@ -21,6 +21,9 @@ _log = logging.getLogger(__name__)
 SLICE_OCTETS = 2048
 """Octets from one peer that are looked at in one turn."""
 
+FOR_EVER_S = 31_536_000.0
+"""A stay of more than a year needs no end."""
+
 _END_OF_REQUEST = b"\r\n\r\n"
 
 
@@ -101,8 +104,9 @@ class Connection(asyncio.Protocol):
 
     def stay(self, seconds: float) -> None:
         """Close on the peer after so long; it may come back for what it had."""
-        loop = asyncio.get_running_loop()
-        self._end_of_stay = loop.call_later(max(seconds, 0.0), self._stayed)
+        if seconds < FOR_EVER_S:
+            loop = asyncio.get_running_loop()
+            self._end_of_stay = loop.call_later(max(seconds, 0.0), self._stayed)
 
     def _stayed(self) -> None:
         whose = self.principal.name if self.principal is not None else self.address

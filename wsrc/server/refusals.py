@@ -58,8 +58,13 @@ class NotAdmittedError(Exception):
         headers, status = {REASON: str(self.reason)}, 403
         if self.reason in _CHALLENGES:
             headers["WWW-Authenticate"], status = _CHALLENGES[self.reason], 401
+        if self.reason is Reason.NO_KEYS:
+            headers["Retry-After"], status = KEYS_S, 503
         return web.Response(status=status, headers=headers, text=f"{self}\n")
 
+
+KEYS_S = "30"
+"""After how many seconds a client is to come again, if its token could not be checked."""
 
 _REALM = 'Bearer realm="wsrc"'
 _WRONG = f'{_REALM}, error="invalid_token"'
@@ -69,6 +74,7 @@ _CHALLENGES = {
     Reason.NOTHING_SHOWN: _REALM,
     Reason.UNKNOWN_BEARER: _WRONG,
     Reason.EXPIRED_BEARER: _WRONG,
+    Reason.BAD_BEARER: _WRONG,
 }
 
 

@@ -18,7 +18,7 @@ from typing import (
     ClassVar,
     Literal,
 )
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -36,6 +36,7 @@ from wsrc.settings.types import (
     SecondsOrNone,
     Settings,
     Text,
+    TextOrNone,
     TlsCa,
     TlsCert,
     TlsKey,
@@ -67,7 +68,7 @@ def _as_text(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-WAYS = ("tls_client_ca", "tokens")
+WAYS = ("tls_client_ca", "tokens", "oidc_issuer")
 """Settings of a server any of which lets in nobody who does not say who they are."""
 
 
@@ -130,6 +131,30 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
         bool,
         Meta(description="Let in who has a token that `wsrc-server token add` has made."),
     ] = False
+    oidc_issuer: Annotated[
+        TextOrNone,
+        Meta(
+            description="URL of an OpenID Connect issuer; let in who has a JWT that it has made "
+            "for oidc_audience."
+        ),
+    ] = ""
+    oidc_audience: Annotated[
+        TextOrNone,
+        Meta(description="Audience of the JWTs that are for this server."),
+    ] = ""
+    oidc_name_claim: Annotated[
+        Text, Meta(description="Claim of a JWT that is the name of the principal.")
+    ] = "sub"
+    oidc_groups_claim: Annotated[
+        Text, Meta(description="Claim of a JWT that is the list of groups of the principal.")
+    ] = "groups"
+    oidc_card_group: Annotated[
+        TextOrNone,
+        Meta(
+            description="Group whose members are card hosts, and not users; without one, JWTs are "
+            "of users."
+        ),
+    ] = ""
     state_dir: Annotated[
         Path | None,
         Meta(
@@ -193,6 +218,7 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_tls(self)
+        _check_issuer(self)
         _check_who(self)
 
 
@@ -418,6 +444,30 @@ def _check_tls(s: ServerSettings) -> None:
             "TLS needs a certificate and its key, tls_cert and tls_key; make some with "
             "wsrc-certs, or give no_tls to serve loopback without TLS",
         )
+
+
+def _check_issuer(s: ServerSettings) -> None:
+    for name in ("oidc_audience", "oidc_card_group"):
+        if getattr(s, name) and not s.oidc_issuer:
+            raise ConfigError(name, "it is of no use without oidc_issuer")
+    if not s.oidc_issuer:
+        return
+    if not s.oidc_audience:
+        why = "without it, JWTs for other programs would let in; give what the issuer calls us"
+        raise ConfigError("oidc_audience", why)
+    parts = _parts(s.oidc_issuer)
+    host = parts.hostname if parts is not None else None
+    if parts is None or not host or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ConfigError("oidc_issuer", f"{s.oidc_issuer!r} is not of the form https://HOST/PATH")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        raise ConfigError("oidc_issuer", "its keys are got over https, or from loopback")
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
 
 
 def _check_who(s: ServerSettings) -> None:

@@ -37,6 +37,8 @@ EVERY = [
 SERVABLE: dict[str, Any] = {"tls_cert": "c.pem", "tls_key": "k.pem"}
 """What a server must be told before anything else is of interest."""
 
+# Longer than the aim: all ways in which a setting is given, and what each must be told.
+
 OTHER_VALUES: dict[str, Any] = {
     "tls_cert": "other.pem",
     "tls_key": "other-key.pem",
@@ -51,7 +53,16 @@ OTHER_VALUES: dict[str, Any] = {
     "guard_profile": ["no-pin", "no-key-management"],
     "guard_allow": ["pin-last-try"],
     "guard_answer": "6985",
+    "oidc_issuer": "https://login.example/realm",
 }
+
+
+OF_ISSUER = {
+    "oidc_issuer": OTHER_VALUES["oidc_issuer"],
+    "oidc_audience": "wsrc",
+    "oidc_card_group": "hosts",
+}
+"""What goes together only."""
 
 
 def other_value(setting: Setting) -> Any:
@@ -91,6 +102,8 @@ def with_needs(kind: type[Settings], values: dict[str, Any]) -> dict[str, Any]:
         return values
     asks = of_server or "tls_crl" in values
     beside = {} if not asks or "allow_anyone_on_network" in values else {"tls_client_ca": "ca.pem"}
+    if any(name in OF_ISSUER for name in values):
+        beside |= OF_ISSUER
     return {**SERVABLE, **beside, **values}
 
 

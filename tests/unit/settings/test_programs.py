@@ -33,7 +33,11 @@ def test_plaintext_on_the_network_is_refused_unless_allowed_in_words(host: str) 
 
 OUTSIDE = ["*", "0.0.0.0", "::", "192.0.2.1", "relay.example", "localhost,192.0.2.1"]
 PAIR = {"tls_cert": Path("cert.pem"), "tls_key": Path("key.pem")}
-WHO = [{"tls_client_ca": Path("ca.pem")}, {"tokens": True}]
+WHO = [
+    {"tls_client_ca": Path("ca.pem")},
+    {"tokens": True},
+    {"oidc_issuer": "https://login.example", "oidc_audience": "wsrc"},
+]
 
 
 @pytest.mark.parametrize("host", OUTSIDE)
