@@ -5,19 +5,22 @@ Who is let in: by a certificate, a token or an identity provider, or because nob
 What a peer shows is never passed over: one with a good certificate and a wrong token is refused.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
 from wsrc.net.answers import Reason
 from wsrc.net.certificates import Subject
-from wsrc.principal import Principal
+from wsrc.principal import AT, Principal
 from wsrc.protocol.messages import ClientType
 from wsrc.server.connection import Connection
 from wsrc.server.refusals import NotAdmittedError
 from wsrc.server.tls import ServerTls
 from wsrc.server.token_table import TokenTable
+from wsrc.settings.load import ServerSettings
 from wsrc.tokens import PREFIX, is_token
 
 if TYPE_CHECKING:
@@ -54,14 +57,21 @@ class Admission:
         tls: Whose certificates let in.
         tokens: The tokens that do, if any may.
         provider: The identity provider whose JWTs do, if there is one.
+        settings: Which peers of the first form are let in, which send no header.
     """
 
     def __init__(
-        self, tls: ServerTls, tokens: TokenTable | None, provider: "Provider | None" = None
+        self,
+        tls: ServerTls,
+        tokens: TokenTable | None,
+        provider: "Provider | None",
+        settings: ServerSettings,
     ) -> None:
         self._tls = tls
         self._tokens = tokens
         self._provider = provider
+        self._networks = [ip_network(each) for each in settings.first_form_from]
+        self._token_in_url = settings.first_form_token_in_url
         self.wrong = 0
         """How often somebody has shown what may have been a guess."""
 
@@ -80,6 +90,8 @@ class Admission:
         try:
             shown = _bearer_of(request) if self._takes_bearers else None
             by_token = None if shown is None else await self._by_bearer(shown, role)
+            if by_token is None and subject is None and not _offers_ours(request):
+                by_token = self._as_first_form(request, connection.address, role)
         except NotAdmittedError as exc:
             self.wrong += exc.reason in WRONG
             raise
@@ -98,6 +110,21 @@ class Admission:
             return self._by_token(shown, role, datetime.now(UTC).timestamp())
         principal, until = await self._provider.admitted(shown, role)
         return Admitted(principal, until=until)
+
+    def _as_first_form(
+        self, request: web.Request, address: str, role: ClientType
+    ) -> Admitted | None:
+        """Return who a peer is that may be one of the first form, and will have to be."""
+        shown = request.query.getall("token", []) if self._token_in_url else []
+        if len(shown) > 1:
+            raise NotAdmittedError(Reason.UNKNOWN_BEARER, "it has several tokens in its URL")
+        if shown:
+            found = self._by_token(shown[0], role, datetime.now(UTC).timestamp())
+            assert found.principal is not None
+            return found._replace(principal=found.principal._replace(first_form=True))
+        if self._networks and _is_in(address, self._networks):
+            return Admitted(Principal(f"{AT}{address}", first_form=True))
+        return None
 
     def is_over(self, connection: Connection) -> str | None:
         """Return what of a connection was revoked since it was let in, for people."""
@@ -146,6 +173,20 @@ def _both(one: Admitted, other: Admitted) -> Admitted:
         why = f"its certificate is of {one.principal.name}, and its token of {other.principal.name}"
         raise NotAdmittedError(Reason.TWO_NAMES, why)
     return other._replace(subject=one.subject)
+
+
+def _offers_ours(request: web.Request) -> bool:
+    """Return whether a peer offers our subprotocol, which the first form does not know."""
+    return bool(request.headers.getall("Sec-WebSocket-Protocol", ()))
+
+
+def _is_in(text: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return any((mapped or address) in network for network in networks)
 
 
 def _bearer_of(request: web.Request) -> str | None:

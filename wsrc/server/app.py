@@ -127,7 +127,7 @@ class App:
         if settings.oidc_issuer:
             self._provider = _provider(settings)
             self._provider.keys.start(self._tasks)
-        self._admission = Admission(self._tls, self._tokens, self._provider)
+        self._admission = Admission(self._tls, self._tokens, self._provider, settings)
         self._door = Door(self._tasks, self._line, self.room.connections, settings.hello_s)
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)

@@ -155,6 +155,20 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
             "of users."
         ),
     ] = ""
+    first_form_from: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Network, such as 10.0.0.0/8, from which peers of the first form of the "
+            "protocol are let in, which send no token."
+        ),
+    ] = ()
+    first_form_token_in_url: Annotated[
+        bool,
+        Meta(
+            description="Let in peers of the first form that have a token in their URL, as "
+            "?token=; logs of proxies may show it."
+        ),
+    ] = False
     state_dir: Annotated[
         Path | None,
         Meta(
@@ -219,6 +233,7 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         _check_tls(self)
         _check_issuer(self)
+        _check_first_form(self)
         _check_who(self)
 
 
@@ -461,6 +476,22 @@ def _check_issuer(s: ServerSettings) -> None:
         raise ConfigError("oidc_issuer", f"{s.oidc_issuer!r} is not of the form https://HOST/PATH")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise ConfigError("oidc_issuer", "its keys are got over https, or from loopback")
+
+
+def _check_first_form(s: ServerSettings) -> None:
+    if s.first_form_token_in_url and not s.tokens:
+        raise ConfigError("first_form_token_in_url", "it is of no use without tokens")
+    if s.first_form_from and not s.asks_who:
+        raise ConfigError("first_form_from", f"it is of no use without {' or '.join(WAYS)}")
+    for network in s.first_form_from:
+        try:
+            every = not ipaddress.ip_network(network).prefixlen
+        except ValueError as exc:
+            why = f"{network!r} is no network, such as 10.0.0.0/8 or 192.0.2.7: {exc}"
+            raise ConfigError("first_form_from", why) from exc
+        if every:
+            why = f"{network} is everybody; that has a name: allow_anyone_on_network"
+            raise ConfigError("first_form_from", why)
 
 
 def _parts(url: str) -> SplitResult | None:

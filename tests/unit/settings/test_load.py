@@ -54,6 +54,7 @@ OTHER_VALUES: dict[str, Any] = {
     "guard_allow": ["pin-last-try"],
     "guard_answer": "6985",
     "oidc_issuer": "https://login.example/realm",
+    "first_form_from": ["10.0.0.0/8", "::1"],
 }
 
 
@@ -101,9 +102,13 @@ def with_needs(kind: type[Settings], values: dict[str, Any]) -> dict[str, Any]:
     if not of_server and SERVABLE.keys().isdisjoint(values):
         return values
     asks = of_server or "tls_crl" in values
-    beside = {} if not asks or "allow_anyone_on_network" in values else {"tls_client_ca": "ca.pem"}
+    beside: dict[str, Any] = (
+        {} if not asks or "allow_anyone_on_network" in values else {"tls_client_ca": "ca.pem"}
+    )
     if any(name in OF_ISSUER for name in values):
         beside |= OF_ISSUER
+    if "first_form_token_in_url" in values:
+        beside["tokens"] = True
     return {**SERVABLE, **beside, **values}
 
 
