@@ -26,7 +26,7 @@ from wsrc.net.dial import dial
 from wsrc.net.tls import client_context
 from wsrc.protocol.messages import ClientType
 from wsrc.server.app import App, serve
-from wsrc.server.tls import NotAdmittedError
+from wsrc.server.refusals import NotAdmittedError
 from wsrc.user_client.aio import Client
 
 DAY = timedelta(days=1)

@@ -34,6 +34,8 @@ from wsrc.server.refusals import http_log
 from wsrc.server.turns import REST_TURNS
 from wsrc.settings.load import ServerSettings
 
+OPEN = {"allow_plaintext_on_network": True, "allow_anyone_on_network": True}
+
 PLAIN = ServerSettings(user_port=0, card_port=0, no_tls=True)
 
 
@@ -153,7 +155,11 @@ async def test_c22_the_server_listens_on_what_a_person_means(
     host: str, reached: list[bool]
 ) -> None:
     settings = ServerSettings(
-        host=host, user_port=0, card_port=0, no_tls=True, allow_plaintext_on_network=True
+        host=host,
+        user_port=0,
+        card_port=0,
+        no_tls=True,
+        **OPEN,  # type: ignore[arg-type]
     )
     async with serve(settings) as app:
         for port in (app.user_port, app.card_port):
@@ -168,7 +174,11 @@ async def test_c22_an_address_that_is_none_is_named(host: str) -> None:
 
 async def begin_to_listen(host: str) -> None:
     settings = ServerSettings(
-        host=host, user_port=0, card_port=0, no_tls=True, allow_plaintext_on_network=True
+        host=host,
+        user_port=0,
+        card_port=0,
+        no_tls=True,
+        **OPEN,  # type: ignore[arg-type]
     )
     async with serve(settings):
         pass

@@ -19,6 +19,7 @@ from wsrc.readers.simulation import Card, Faults, make_card, parse_description
 from wsrc.server.app import serve
 from wsrc.settings.load import ServerSettings
 
+OPEN = {"allow_plaintext_on_network": True, "allow_anyone_on_network": True}
 OTHER = "8988211999000000019"
 GONE_AT_ONCE = 50
 BIG_FILE = """
@@ -154,7 +155,11 @@ async def test_a_card_host_with_long_texts_does_not_keep_users_from_the_list(
 @pytest.mark.parametrize("host", ["a..b", "x\udcff"])
 async def test_a_host_that_is_no_name_is_refused_in_words(host: str) -> None:
     settings = ServerSettings(
-        host=host, no_tls=True, allow_plaintext_on_network=True, user_port=0, card_port=0
+        host=host,
+        user_port=0,
+        card_port=0,
+        no_tls=True,
+        **OPEN,  # type: ignore[arg-type]
     )
     with pytest.raises(ConfigError, match="is no name of a host"):
         async with serve(settings):

@@ -239,6 +239,7 @@ class Agent:
                 async with dial(
                     settings.server_url,
                     self.tls.context(),
+                    token=self.tls.token(),
                     connect_s=CONNECT_S,
                     ping_s=settings.ping_s,
                     longest=MAX_MESSAGE_OCTETS,

@@ -16,7 +16,7 @@ _WSRC_SERVER = "aiohttp"
 _MAX_NAME = 40
 
 REASON = "Wsrc-Reason"
-"""Header of an answer with status 403 that has one of `Reason`."""
+"""Header of an answer with status 401, 403 or 503 that has one of `Reason`."""
 
 
 class Reason(StrEnum):
@@ -27,8 +27,21 @@ class Reason(StrEnum):
     NO_NAME = "no-name"
     REVOKED = "revoked"
     EXPIRED = "expired"
+    NO_BEARER = "no-token"
+    NOTHING_SHOWN = "nothing-shown"
+    UNKNOWN_BEARER = "unknown-token"
+    EXPIRED_BEARER = "expired-token"
+    BEARER_OF_OTHER_ROLE = "token-of-other-role"
+    TWO_NAMES = "two-names"
+    BAD_BEARER = "bad-token"
+    NO_KEYS = "no-keys"
 
 
+_GIVE_ONE = (
+    "name its file with --token-file or give it in WSRC_TOKEN; whoever runs the server can make "
+    "one with wsrc-server token add."
+)
+_OUR_BEARER = "the server does not let us in with our token: "
 _OURS = "the server does not let us in with our certificate: "
 
 _OF_REASON = {
@@ -40,6 +53,20 @@ _OF_REASON = {
     "address or a DNS name.",
     Reason.REVOKED: _OURS + "it is revoked; have its operator make a new one.",
     Reason.EXPIRED: _OURS + "it has expired; renew it.",
+    Reason.NO_BEARER: f"the server lets in who sends a token, and we have none; {_GIVE_ONE}",
+    Reason.NOTHING_SHOWN: "the server lets in who shows a certificate or sends a token, and we "
+    f"have neither; give a certificate with --tls-cert and --tls-key, or a token: {_GIVE_ONE}",
+    Reason.UNKNOWN_BEARER: _OUR_BEARER + "it does not know it; it was revoked, or is of "
+    "another server; have its operator make a new one.",
+    Reason.EXPIRED_BEARER: _OUR_BEARER + "it has expired; get a new one.",
+    Reason.BAD_BEARER: _OUR_BEARER + "it is none that its identity provider has made for it and "
+    "that is valid now; get a new one, and check the clocks; the server's log says why.",
+    Reason.NO_KEYS: "the server cannot check our token, for it does not reach its identity "
+    "provider; try again later, or tell its operator.",
+    Reason.BEARER_OF_OTHER_ROLE: _OUR_BEARER + "it is for the other kind of client; a user "
+    "needs one of a user, a card host one of a card host.",
+    Reason.TWO_NAMES: "the server does not let us in: our certificate and our token are of "
+    "different names; give one of them only.",
 }
 
 _OF_ALERT = {
@@ -63,6 +90,9 @@ def explain_alert(reason: str) -> str | None:
     """Say what an alert of TLS says of our certificate; None of one that does not."""
     return _OF_ALERT.get(reason)
 
+
+_REASONED = frozenset({401, 403, 503})
+"""Statuses of answers that have a `Reason`."""
 
 _HANG_UPS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
@@ -118,12 +148,12 @@ def explain_handshake(exc: AnswerError, url: str) -> str:
     """
     name = _name_of(exc.headers)
     sentence = _OF_WSRC.get(exc.status) if _WSRC_SERVER in name else None
-    if exc.status == 403:
+    if exc.status in _REASONED:
         said = exc.headers.get(REASON.lower(), "")
-        sentence = next((text for word, text in _OF_REASON.items() if word == said), None)
+        sentence = next((text for word, text in _OF_REASON.items() if word == said), sentence)
     if exc.status == 400 and url.startswith("ws:"):
         sentence = "the server answered 400; if it wants TLS, use wss://."
-    if exc.status == 401 and _has_login(url):
+    if exc.status == 401 and sentence is None and _has_login(url):
         sentence = "{who} does not accept the user and password of the URL (HTTP status {status})."
     if sentence is None:
         sentence = _OF_OTHERS.get(exc.status, _OF_ANY)

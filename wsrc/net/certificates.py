@@ -13,11 +13,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
+from wsrc.principal import is_name
+
 SOON = timedelta(days=30)
 """A certificate that ends within this is warned of."""
-
-MOST_NAME = 255
-"""Characters that the name of a principal may have."""
 
 
 class Role(StrEnum):
@@ -60,7 +59,7 @@ def subject_of(der: bytes) -> Subject:
         raise ValueError(f"it cannot be read: {exc}") from exc
     if name is None:
         raise ValueError("it has no URI, e-mail or DNS name, and no common name")
-    if not name.isprintable() or not 0 < len(name) <= MOST_NAME:
+    if not is_name(name):
         raise ValueError("the name in it is empty, too long, or has characters that are not shown")
     units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
     said = {str(unit.value) for unit in units}

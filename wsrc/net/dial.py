@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from wsrc.errors import ConnectionLostError
 from wsrc.net.answers import AnswerError, AtProxyError, NoHttpError, RedirectedError, retry_after
+from wsrc.net.bearer import Token
 from wsrc.net.handshake import Upgrade
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
 from wsrc.net.proxy import Proxy, proxy_for
@@ -20,27 +21,28 @@ from wsrc.settings.address import Address
 
 
 @asynccontextmanager
-async def dial(
+async def dial(  # noqa: PLR0913 - each by its name
     url: str,
     context: ssl.SSLContext | None,
     *,
     connect_s: float,
     ping_s: float,
     longest: int | None = None,
+    token: Token | None = None,
 ) -> AsyncGenerator[Link]:
     """
     Connect to `url`, yield the link, and close it at the end.
 
     A server that does not answer pings for 1.5 times `ping_s` counts as gone. A message of more
-    than `longest` octets is not sent. The user part of the URL is sent as RFC 7617 has it; the
-    environment may name a proxy for `wss://`.
+    than `longest` octets is not sent. The user part of the URL is sent as RFC 7617 has it, or a
+    token as RFC 6750 has it, to the server alone; the environment may name a proxy for `wss://`.
 
     Raises:
         ConnectionLostError: If the connection cannot be made; the sentence says why.
     """
     address = Address(url)
     proxy = proxy_for(address)
-    wire, chosen = await _connected(address, proxy, context, connect_s)
+    wire, chosen = await _connected(address, proxy, context, connect_s, token)
     try:
         link = Link(wire.transport, wire.hold, longest=longest, agreed=chosen == SUBPROTOCOL)
         link.keep_alive(ping_s)
@@ -55,14 +57,18 @@ async def dial(
 
 
 async def _connected(
-    address: Address, proxy: Proxy | None, context: ssl.SSLContext | None, connect_s: float
+    address: Address,
+    proxy: Proxy | None,
+    context: ssl.SSLContext | None,
+    connect_s: float,
+    token: Token | None,
 ) -> tuple[Wire, str | None]:
     """Return a connection that is a WebSocket, and the subprotocol that the server chose."""
     try:
         async with asyncio.timeout(connect_s):
             wire = await reach(address, proxy, context)
             try:
-                chosen = await _upgraded(wire, address)
+                chosen = await _upgraded(wire, address, token)
             except BaseException:
                 wire.abort()
                 await wire.gone(0)
@@ -74,8 +80,8 @@ async def _connected(
     return wire, chosen
 
 
-async def _upgraded(wire: Wire, address: Address) -> str | None:
-    upgrade = Upgrade(address)
+async def _upgraded(wire: Wire, address: Address, token: Token | None) -> str | None:
+    upgrade = Upgrade(address, token)
     chosen = upgrade.chosen(await wire.ask(upgrade.request))
     if chosen not in {None, SUBPROTOCOL}:
         raise ConnectionLostError(

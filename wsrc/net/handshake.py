@@ -10,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from wsrc.net.answers import AnswerError, NoHttpError, RedirectedError
+from wsrc.net.bearer import Token
 from wsrc.protocol.conversation import SUBPROTOCOL
 from wsrc.settings.address import Address, Login
 
@@ -90,9 +91,10 @@ class Upgrade:
 
     Args:
         address: Of the server; its user part is sent as RFC 7617 has it.
+        token: What is sent instead, as RFC 6750 has it.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, token: Token | None = None) -> None:
         parts = urlsplit(address.whole)
         self._key = base64.b64encode(os.urandom(16)).decode()
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -106,7 +108,7 @@ class Upgrade:
                 "Sec-WebSocket-Version": "13",
                 "Sec-WebSocket-Key": self._key,
                 "Sec-WebSocket-Protocol": SUBPROTOCOL,
-                **_basic("Authorization", address.login),
+                **_authorization(address.login, token),
             },
         )
 
@@ -155,6 +157,12 @@ def place(host: str, port: int | None) -> str:
 def _request(what: str, headers: Mapping[str, str]) -> bytes:
     lines = [f"{what} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "User-Agent: wsrc", "", ""]).encode()
+
+
+def _authorization(login: Login | None, token: Token | None) -> dict[str, str]:
+    if token is not None:
+        return {"Authorization": f"Bearer {token.text}"}
+    return _basic("Authorization", login)
 
 
 def _basic(header: str, login: Login | None) -> dict[str, str]:

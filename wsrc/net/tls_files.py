@@ -7,6 +7,7 @@ A file is looked at by its times, size and number, which costs a system call: de
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from wsrc.errors import ConfigError
+from wsrc.errors import ConfigError, ConnectionLostError
+from wsrc.net.bearer import Token, token_of
 from wsrc.net.tls import context_for
 from wsrc.settings.programs import CardClientSettings, UserSettings
 
@@ -133,17 +135,18 @@ class Files:
 
 class ClientTls:
     """
-    TLS of a client of one server, for one connection after another.
+    TLS and token of a client of one server, for one connection after another.
 
     Args:
-        settings: Whose URL, CA, certificate and key they are.
+        settings: Whose URL, CA, certificate, key and token they are.
 
     Raises:
-        ConfigError: As `net.tls.context_for`.
+        ConfigError: As `net.tls.context_for` and `net.bearer.token_of`.
     """
 
     def __init__(self, settings: CardClientSettings | UserSettings) -> None:
         self._settings = settings
+        token_of(settings, os.environ)
         self._context: ssl.SSLContext | None = None
         self.files = Files(self)
 
@@ -173,6 +176,18 @@ class ClientTls:
         """Return the context for a new connection, of the files as they are; None for `ws://`."""
         self.files.take()
         return self._context
+
+    def token(self) -> Token | None:
+        """
+        Return the token for a new connection, as it is now.
+
+        Raises:
+            ConnectionLostError: If it cannot be read any more.
+        """
+        try:
+            return token_of(self._settings, os.environ)
+        except ConfigError as exc:
+            raise ConnectionLostError(f"{self._settings.server_url}: {exc}") from exc
 
 
 @contextmanager

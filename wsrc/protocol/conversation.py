@@ -135,7 +135,9 @@ CLOSINGS: dict[CloseCode, Closing] = {
     CloseCode.POLICY: Closing(
         "any",
         "No `hello`, or no answer to it, in time; a first-form card that is not identified or not "
-        "reset in time; the earlier connection of a client whose `instance` has said `hello` again",
+        "reset in time; the earlier connection of a client whose `instance` has said `hello` "
+        "again; a client whose certificate or token is revoked, or whose token has ended, or that "
+        "was let in for the first form of the protocol and says another",
         Parting.LOSS,
         _BACK + ", unless a later connection of the same `instance` is there",
         _KEPT,

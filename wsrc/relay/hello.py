@@ -6,6 +6,7 @@ import hashlib
 from wsrc.errors import RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
+from wsrc.protocol.conversation import CloseCode
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.state import Limits
 
@@ -53,3 +54,16 @@ def check_type(record: Peer, hello: m.Hello) -> None:
         here, port = ("card", 4220) if isinstance(record, CardPeer) else ("user", 4221)
         why = f"This port is for {here} clients; {hello.client_type} clients connect to the other"
         raise RemoteProtocolError(f"{why}, {port} by default.")
+
+
+def check_form(record: Peer, message: m.Message) -> None:
+    """
+    Check that a peer that was let in for the first form does not say `hello` in another.
+
+    Raises:
+        RemoteProtocolError: If it does.
+    """
+    principal = record.principal
+    if principal is not None and principal.first_form and isinstance(message, m.Hello):
+        why = "This peer was let in for the first form of the protocol alone; send a token."
+        raise RemoteProtocolError(why, CloseCode.POLICY)

@@ -116,6 +116,7 @@ class Relay:
             elif isinstance(message, m.Hello) and message.version is None:
                 self._first_form_hello(record, message, now)
             else:
+                hello.check_form(record, message)
                 self._act(record, message, text, now)
         except RemoteProtocolError as exc:
             self._break_off(record, exc)

@@ -3,35 +3,42 @@
 
 import asyncio
 import logging
+import os
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from wsrc.net.answers import REASON
+from wsrc.errors import ConfigError
 from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
 from wsrc.net.tls_files import LOOK_S, Files, looked_after
-from wsrc.principal import Principal
 from wsrc.protocol.conversation import SUBPROTOCOL, CloseCode
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
+from wsrc.server.admission import Admission
 from wsrc.server.clock import Epoch
 from wsrc.server.connection import Connection, connection_of
 from wsrc.server.door import TLS_END_S, Door
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
 from wsrc.server.policy_file import PolicyFile
-from wsrc.server.refusals import http_log, refused
+from wsrc.server.refusals import NotAdmittedError, http_log, refused
 from wsrc.server.room import room_for
-from wsrc.server.tls import NotAdmittedError, ServerTls
+from wsrc.server.state_dir import state_dir
+from wsrc.server.tls import ServerTls
+from wsrc.server.token_table import TokenTable
 from wsrc.server.turns import Line
 from wsrc.server.upgrade import accepted
 from wsrc.settings.load import ServerSettings
+
+if TYPE_CHECKING:
+    from wsrc.server.provider import Provider
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +75,9 @@ class App:
         self._tasks = tasks
         self._door: Door | None = None
         self._tls: ServerTls | None = None
+        self._tokens: TokenTable | None = None
+        self._provider: Provider | None = None
+        self._admission: Admission | None = None
         self._looking = ExitStack()
         self._reloads: list[Callable[[], None]] = []
         self._policy: PolicyFile | None = None
@@ -104,15 +114,24 @@ class App:
         Begin to listen on both ports.
 
         Raises:
-            ConfigError: If TLS or the policy is missing or broken, or a port cannot be had.
+            ConfigError: If TLS, the policy or the tokens are missing or broken, or a port cannot be
+                had.
         """
         settings = self._settings
         self._tls = ServerTls(settings)
-        self._look_after(self._tls.files, self._tls_changed)
+        self._look_after(self._tls.files, self._who_changed)
         if settings.policy is not None:
             self._policy = PolicyFile(settings.policy)
             self._policy_changed()
             self._look_after(self._policy.files, self._policy_changed)
+        if settings.tokens:
+            folder = state_dir(settings.state_dir, os.environ)
+            self._tokens = TokenTable(folder, self._who_changed)
+            await self._tokens.start(self._tasks)
+        if settings.oidc_issuer:
+            self._provider = _provider(settings)
+            self._provider.keys.start(self._tasks)
+        self._admission = Admission(self._tls, self._tokens, self._provider, settings)
         self._door = Door(self._tasks, self._line, self.room.connections, settings.hello_s)
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
@@ -130,6 +149,10 @@ class App:
         self._peers.stopped()
         for runner in self._runners:
             await runner.cleanup()
+        if self._tokens is not None:
+            await self._tokens.stop()
+        if self._provider is not None:
+            await self._provider.keys.stop()
 
     def reload(self) -> None:
         """Read the files of TLS and of the policy anew; those that cannot work change nothing."""
@@ -145,17 +168,17 @@ class App:
         now = asyncio.get_running_loop().time()
         self._peers.act(self._peers.relay.set_policy, self._policy.policy, now)
 
-    def _tls_changed(self) -> None:
-        """Close on those whose certificate is revoked by now."""
-        door, tls = self._door, self._tls
-        if door is None or tls is None:
+    def _who_changed(self) -> None:
+        """Close on those whose certificate or token is revoked by now."""
+        door, admission = self._door, self._admission
+        if door is None or admission is None:
             return
         for connection in list(door.connections):
-            subject = connection.subject
-            if subject is not None and tls.is_revoked(subject):
-                whose = subject.name
-                _log.warning("The connection of %s is closed: its certificate is revoked", whose)
-                connection.dismiss(CloseCode.POLICY, "The certificate of this client is revoked.")
+            what = admission.is_over(connection)
+            if what is not None and connection.principal is not None:
+                whose = connection.principal.name
+                _log.warning("The connection of %s is closed: its %s is revoked", whose, what)
+                connection.dismiss(CloseCode.POLICY, f"The {what} of this client is revoked.")
 
     def _end(self, which: Callable[[Connection], bool]) -> None:
         """Break the connections that `which` picks."""
@@ -205,9 +228,8 @@ class App:
         return port
 
     def _handler(self, role: ClientType) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        door, tls = self._door, self._tls
+        door = self._door
         assert door is not None
-        assert tls is not None
 
         async def upgrade(request: web.Request) -> web.StreamResponse:
             refusal = self._refusal(request, door)
@@ -216,10 +238,7 @@ class App:
             connection = connection_of(request)
             if connection is None or connection.transport is None:
                 return web.Response()  # there is nobody to read it
-            refusal = _not_admitted(tls, connection, role)
-            if refusal is not None:
-                return refusal
-            answer = accepted(request)
+            answer = await self._admitted(request, connection, role)
             if answer.status != SWITCHING:
                 return answer
             connection.is_websocket()
@@ -232,6 +251,26 @@ class App:
             return answer
 
         return upgrade
+
+    async def _admitted(
+        self, request: web.Request, connection: Connection, role: ClientType
+    ) -> web.StreamResponse:
+        """Note who a peer is; return the answer that lets it in, or says why it is not let in."""
+        assert self._admission is not None
+        assert self._door is not None
+        try:
+            admitted = await self._admission.admit(request, connection, role)
+        except NotAdmittedError as exc:
+            return exc.answer
+        if connection not in self._door.connections:
+            return web.Response()  # it is gone meanwhile
+        if connection.spoke_early:
+            return web.Response(status=400, text="Wait for the answer before the first frame.\n")
+        connection.subject, connection.token = admitted.subject, admitted.token
+        connection.principal = admitted.principal
+        if admitted.until is not None:
+            connection.stay(admitted.until - datetime.now(UTC).timestamp())
+        return accepted(request)
 
     def _refusal(self, request: web.Request, door: Door) -> web.Response | None:
         if request.headers.get("Upgrade", "").lower() != "websocket":
@@ -252,24 +291,20 @@ class App:
         return None
 
 
-def _not_admitted(tls: ServerTls, connection: Connection, role: ClientType) -> web.Response | None:
-    """Note who a peer is; return why it is not let in, if it is not."""
-    assert connection.transport is not None
-    try:
-        subject = tls.admitted(connection.transport, role, datetime.now(UTC))
-    except NotAdmittedError as exc:
-        return web.Response(status=403, headers={REASON: exc.reason}, text=f"{exc}\n")
-    if subject is not None:
-        connection.subject, connection.principal = subject, Principal(subject.name)
-    if connection.spoke_early:
-        return web.Response(status=400, text="Wait for the answer before the first frame.\n")
-    return None
-
-
 def _offered(request: web.Request) -> list[str]:
     """Return the subprotocols that a client offers (RFC 6455 section 11.3.4)."""
     lists = request.headers.getall("Sec-WebSocket-Protocol", ())
     return [name for each in lists for name in (part.strip() for part in each.split(",")) if name]
+
+
+def _provider(settings: ServerSettings) -> "Provider":
+    try:
+        from wsrc.server.issuer_keys import IssuerKeys  # noqa: PLC0415 - an extra
+        from wsrc.server.provider import Provider  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        why = "it needs a package; install it with: pip install 'wsrc[oidc]'"
+        raise ConfigError("oidc_issuer", why) from exc
+    return Provider(settings, IssuerKeys(settings.oidc_issuer))
 
 
 @web.middleware

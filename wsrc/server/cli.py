@@ -4,7 +4,6 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
 
 import click
 
@@ -19,10 +18,11 @@ from wsrc.process.printable import clean
 from wsrc.process.signals import Reloading, ended_or_reloaded
 from wsrc.server.app import serve
 from wsrc.server.policy_cli import policy
-from wsrc.settings.click_options import click_options
+from wsrc.server.token_cli import token
+from wsrc.settings.click_options import Late, click_options
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import ServerSettings
-from wsrc.settings.programs import hosts_of
+from wsrc.settings.programs import WAYS, hosts_of
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +38,11 @@ change; it ends if its terminal was closed.
 \b
 Try it on this machine, without TLS:
   wsrc-server --no-tls
-Serve a network:
-  wsrc-server --host '*' --tls-cert server.pem --tls-key server-key.pem
+Serve a network, and let in who has a certificate of a CA (wsrc-certs makes all of them):
+  wsrc-server --host '*' --tls-cert server.pem --tls-key server-key.pem --tls-client-ca ca.pem
+The same, and let in who has a token, which the second line makes and prints:
+  wsrc-server --host '*' --tls-cert server.pem --tls-key server-key.pem --tokens
+  wsrc-server token add tester@example.org
 Behind a reverse proxy on the same machine that does TLS, with the paths /user and /card:
   wsrc-server --no-tls
 
@@ -56,7 +59,7 @@ Exit status: 0 ended by a signal, 1 out of memory or a bug, 2 a setting cannot w
 @click.version_option(__version__, message="%(version)s")
 @click_options(ServerSettings, late=True)
 @click.pass_context
-def command(context: click.Context, settings: Callable[[], ServerSettings]) -> None:
+def command(context: click.Context, settings: Late[ServerSettings]) -> None:
     """
     Run the server until a signal ends it, unless a command is named.
 
@@ -70,6 +73,7 @@ def command(context: click.Context, settings: Callable[[], ServerSettings]) -> N
 
 
 command.add_command(policy)
+command.add_command(token)
 
 
 def _serve_until_ended(settings: ServerSettings) -> None:
@@ -95,11 +99,19 @@ async def _serve(settings: ServerSettings, stop: asyncio.Event, reloading: Reloa
         users = " and ".join(f"{scheme}://{host}:{app.user_port}/user" for host in hosts)
         cards = " and ".join(f"{scheme}://{host}:{app.card_port}/card" for host in hosts)
         _log.info("Ready: users on %s, card clients on %s", users, cards)
+        _tell_who_is_let_in(settings)
         notify("READY=1")
         await stop.wait()
         notify("STOPPING=1")
         _log.info("Stopping: commands in flight have %.0f s to finish", settings.drain_s)
     return not app.broken
+
+
+def _tell_who_is_let_in(settings: ServerSettings) -> None:
+    if settings.allow_anyone_on_network:
+        _log.warning("Whoever reaches this server is let in and can use every card")
+    elif not settings.asks_who:
+        _log.info("Whoever is on this host is let in; give %s to serve others", " or ".join(WAYS))
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from aiohttp import web
 from wsrc.net.certificates import Subject
 from wsrc.net.endpoint import Endpoint
 from wsrc.principal import Principal
+from wsrc.protocol.conversation import CloseCode
 from wsrc.server.turns import Line
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ _log = logging.getLogger(__name__)
 
 SLICE_OCTETS = 2048
 """Octets from one peer that are looked at in one turn."""
+
+FOR_EVER_S = 31_536_000.0
+"""A stay of more than a year needs no end."""
 
 _END_OF_REQUEST = b"\r\n\r\n"
 
@@ -41,11 +45,14 @@ class Connection(asyncio.Protocol):
         """Whom the certificate of the peer is of, once that was asked."""
         self.principal: Principal | None = None
         """Who the peer is, once that is known."""
+        self.token: int | None = None
+        """Number of the token that it was let in by, if it was."""
         self.upgraded = False
         self.until = 0.0
         self.task: asyncio.Task[None] | None = None
         self._door = door
         self._hurry: asyncio.TimerHandle | None = None
+        self._end_of_stay: asyncio.TimerHandle | None = None
         self._end = b""
         self._rest: list[bytes] = []
         self._at = 0
@@ -98,6 +105,20 @@ class Connection(asyncio.Protocol):
         """Close on a peer that is not to come back; break what is no WebSocket yet."""
         if self._served is not None:
             self._served.dismiss(code, reason)
+        else:
+            self.end()
+
+    def stay(self, seconds: float) -> None:
+        """Close on the peer after so long; it may come back for what it had."""
+        if seconds < FOR_EVER_S:
+            loop = asyncio.get_running_loop()
+            self._end_of_stay = loop.call_later(max(seconds, 0.0), self._stayed)
+
+    def _stayed(self) -> None:
+        whose = self.principal.name if self.principal is not None else self.address
+        _log.info("The connection of %s is closed: its token has expired", whose)
+        if self._served is not None:
+            self._served.close(CloseCode.POLICY, "The token of this client has expired.")
         else:
             self.end()
 
@@ -224,9 +245,10 @@ class Connection(asyncio.Protocol):
             self.end()
 
     def _no_hurry(self) -> None:
-        if self._hurry is not None:
-            self._hurry.cancel()
-            self._hurry = None
+        for timer in (self._hurry, self._end_of_stay):
+            if timer is not None:
+                timer.cancel()
+        self._hurry = self._end_of_stay = None
 
     def _too_late(self) -> None:
         if self.transport is not None and not self.upgraded:

@@ -4,7 +4,10 @@
 import logging
 import ssl
 
+from aiohttp import web
 from aiohttp.http import HttpProcessingError
+
+from wsrc.net.answers import REASON, Reason
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +45,39 @@ _OF_CERTIFICATE = {
 """X509_V_ERR_… of OpenSSL."""
 
 
+class NotAdmittedError(Exception):
+    """A peer is not let in; the sentence is for the log, `reason` for the peer."""
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+    @property
+    def answer(self) -> web.Response:
+        """What the peer is answered (RFC 6750 section 3)."""
+        headers, status = {REASON: str(self.reason)}, 403
+        if self.reason in _CHALLENGES:
+            headers["WWW-Authenticate"], status = _CHALLENGES[self.reason], 401
+        if self.reason is Reason.NO_KEYS:
+            headers["Retry-After"], status = KEYS_S, 503
+        return web.Response(status=status, headers=headers, text=f"{self}\n")
+
+
+KEYS_S = "30"
+"""After how many seconds a client is to come again, if its token could not be checked."""
+
+_REALM = 'Bearer realm="wsrc"'
+_WRONG = f'{_REALM}, error="invalid_token"'
+
+_CHALLENGES = {
+    Reason.NO_BEARER: _REALM,
+    Reason.NOTHING_SHOWN: _REALM,
+    Reason.UNKNOWN_BEARER: _WRONG,
+    Reason.EXPIRED_BEARER: _WRONG,
+    Reason.BAD_BEARER: _WRONG,
+}
+
+
 def refused(address: str, why: str) -> None:
     """Log a connection that is refused, with the first line of the reason."""
     _log.info("A connection from %s is refused: %s", address, _first_line(why))
@@ -57,7 +93,8 @@ def _of_bad_requests(record: logging.LogRecord) -> bool:
     exc = record.exc_info[1] if record.exc_info else None
     if isinstance(exc, HttpProcessingError):
         address = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        refused(str(address or "an unknown address"), f"no HTTP request: {exc.message}")
+        what = exc.message.partition(":")[0]  # then comes what was sent, which may be a token
+        refused(str(address or "an unknown address"), f"no HTTP request: {what}")
         return False
     return record.levelno > logging.DEBUG or logging.getLogger().isEnabledFor(logging.DEBUG)
 

@@ -21,18 +21,11 @@ from wsrc.net.certificates import (
 from wsrc.net.tls import Clients, server_context
 from wsrc.net.tls_files import Files
 from wsrc.protocol.messages import ClientType
+from wsrc.server.refusals import NotAdmittedError
 from wsrc.settings.load import ServerSettings
 
 _ROLES = {ClientType.USER: Role.USER, ClientType.CARD: Role.CARD_HOST}
 _WORDS = {Role.USER: "a user", Role.CARD_HOST: "a card host"}
-
-
-class NotAdmittedError(Exception):
-    """A peer is not let in; the sentence is for the log, `reason` for the peer."""
-
-    def __init__(self, reason: Reason, sentence: str) -> None:
-        super().__init__(sentence)
-        self.reason = reason
 
 
 class ServerTls:
@@ -106,24 +99,28 @@ class ServerTls:
         """Return the context for new connections to a port."""
         return self._contexts.get(role)
 
+    def asks(self, role: ClientType) -> bool:
+        """Return whether peers of a port are asked for certificates."""
+        return role in self._cas
+
     def admitted(
         self, transport: asyncio.Transport, role: ClientType, now: datetime
     ) -> Subject | None:
         """
-        Return who a peer is by its certificate; None where that is not asked.
+        Return who a peer is by its certificate; None if it shows none, or that is not asked.
 
         What OpenSSL has found good at a handshake may have come to its end since: a session of TLS
         1.2 can be resumed.
 
         Raises:
-            NotAdmittedError: If it has none, or one that is not for this port.
+            NotAdmittedError: If it has one that is not for this port.
         """
-        if role not in self._cas:
+        if not self.asks(role):
             return None
         ssl_object: Any = transport.get_extra_info("ssl_object")
         der: bytes | None = ssl_object.getpeercert(binary_form=True)
         if der is None:
-            raise NotAdmittedError(Reason.NO_CERTIFICATE, "it has no certificate")
+            return None
         try:
             subject = subject_of(der)
         except ValueError as exc:

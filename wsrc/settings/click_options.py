@@ -3,18 +3,34 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
 
 import click
 from click.core import ParameterSource
 
-from wsrc.settings.load import load
+from wsrc.settings.load import load, values_of
 from wsrc.settings.types import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
 
 R = TypeVar("R")
+S = TypeVar("S", bound=Settings)
+
+
+class Late(Generic[S]):
+    """Settings that are read when they are asked for; each call may raise ConfigError."""
+
+    def __init__(self, kind: type[S], flags: Mapping[str, object], config: Path | None) -> None:
+        self._kind, self._flags, self._config = kind, flags, config
+
+    def __call__(self) -> S:
+        """Return all of them, which must go together."""
+        return load(self._kind, os.environ, self._flags, self._config)
+
+    def given(self) -> dict[str, Any]:
+        """Return those that somebody gave, each by itself, whether they go together or not."""
+        return values_of(self._kind, os.environ, self._flags, self._config)
 
 
 def click_options(
@@ -43,7 +59,7 @@ def click_options(
                 for name, value in given.items()
                 if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
             }
-            loaded = functools.partial(load, kind, os.environ, flags, config)
+            loaded = Late(kind, flags, config)
             return command(*args, settings=loaded if late else loaded(), **options)
 
         decorated: Callable[..., R] = run
@@ -80,7 +96,9 @@ def _option(setting: Setting) -> Callable[[Callable[..., R]], Callable[..., R]]:
             metavar=_metavar(setting),
             help=f"{help_text}  May be given several times.",
         )
-    return click.option(setting.flag, setting.name, type=_type(base), help=help_text)
+    return click.option(
+        setting.flag, setting.name, type=_type(base, setting.folder), help=help_text
+    )
 
 
 def _metavar(setting: Setting) -> str:
@@ -89,9 +107,9 @@ def _metavar(setting: Setting) -> str:
     return "FILE" if setting.paths else "TEXT"
 
 
-def _type(base: Any) -> Any:
+def _type(base: Any, folder: bool) -> Any:
     if get_origin(base) is Literal:
         return click.Choice(get_args(base))
     if isinstance(base, UnionType):
-        return click.Path(path_type=Path, dir_okay=False)
+        return click.Path(path_type=Path, dir_okay=folder, file_okay=not folder)
     return base

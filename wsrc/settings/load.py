@@ -5,7 +5,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import msgspec
 
@@ -61,6 +61,18 @@ def load(
     Raises:
         ConfigError: If the file cannot be read, a key is unknown, or a value cannot work.
     """
+    return kind(**values_of(kind, environ, flags, config, source=source))
+
+
+def values_of(
+    kind: type[Settings],
+    environ: Mapping[str, str],
+    flags: Mapping[str, object] | None = None,
+    config: Path | None = None,
+    *,
+    source: str = COMMAND_LINE,
+) -> dict[str, Any]:
+    """Return what `load` makes settings of, without those that nobody gave: each has its type."""
     known = {setting.name: setting for setting in settings_of(kind)}
     home = environ.get("HOME")
     values: dict[str, object] = {}
@@ -78,7 +90,7 @@ def load(
         if source == COMMAND_LINE:
             _refuse_password(setting, value)
         values[name] = _convert(setting, value, source, strict=source != COMMAND_LINE)
-    return kind(**values)
+    return values
 
 
 def _refuse_password(setting: Setting, value: object) -> None:

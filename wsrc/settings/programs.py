@@ -18,7 +18,7 @@ from typing import (
     ClassVar,
     Literal,
 )
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -36,9 +36,11 @@ from wsrc.settings.types import (
     SecondsOrNone,
     Settings,
     Text,
+    TextOrNone,
     TlsCa,
     TlsCert,
     TlsKey,
+    TokenFile,
 )
 
 # Longer than the aim: each setting says what it means, and what contradicts it.
@@ -64,6 +66,10 @@ def user_at_host() -> str:
 def _as_text(name: str) -> str:
     """Return a name that the system has in octets, with `?` for those that are no UTF-8."""
     return name.encode(errors="replace").decode()
+
+
+WAYS = ("tls_client_ca", "tokens", "oidc_issuer")
+"""Settings of a server any of which lets in nobody who does not say who they are."""
 
 
 class ServerSettings(Settings, frozen=True, kw_only=True):
@@ -128,6 +134,67 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
             "in may use every card."
         ),
     ] = None
+    tokens: Annotated[
+        bool,
+        Meta(description="Let in who has a token that `wsrc-server token add` has made."),
+    ] = False
+    oidc_issuer: Annotated[
+        TextOrNone,
+        Meta(
+            description="URL of an OpenID Connect issuer; let in who has a JWT that it has made "
+            "for oidc_audience."
+        ),
+    ] = ""
+    oidc_audience: Annotated[
+        TextOrNone,
+        Meta(description="Audience of the JWTs that are for this server."),
+    ] = ""
+    oidc_name_claim: Annotated[
+        Text, Meta(description="Claim of a JWT that is the name of the principal.")
+    ] = "sub"
+    oidc_groups_claim: Annotated[
+        Text, Meta(description="Claim of a JWT that is the list of groups of the principal.")
+    ] = "groups"
+    oidc_card_group: Annotated[
+        TextOrNone,
+        Meta(
+            description="Group whose members are card hosts, and not users; without one, JWTs are "
+            "of users."
+        ),
+    ] = ""
+    first_form_from: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Network, such as 10.0.0.0/8, from which peers of the first form of the "
+            "protocol are let in, which send no token."
+        ),
+    ] = ()
+    first_form_token_in_url: Annotated[
+        bool,
+        Meta(
+            description="Let in peers of the first form that have a token in their URL, as "
+            "?token=; logs of proxies may show it."
+        ),
+    ] = False
+    state_dir: Annotated[
+        Path | None,
+        Meta(
+            description="Folder of what outlives the server, such as its tokens; it is made with "
+            "mode 0700.",
+            extra={
+                "folder": True,
+                "expected": "the name of a folder",
+                "default": "that of systemd, `/var/lib/wsrc`, or `~/.local/state/wsrc`",
+            },
+        ),
+    ] = None
+    allow_anyone_on_network: Annotated[
+        bool,
+        Meta(
+            description="Listen on the network without asking anybody who they are: whoever "
+            "reaches the server can use every card, and pose as a card host."
+        ),
+    ] = False
     name: Annotated[
         Text, Meta(description="Name shown to peers.", extra={"default": "the host name"})
     ] = msgspec.field(default_factory=host_name)
@@ -165,8 +232,16 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     ] = 10_000
     log_level: LogLevel = "info"
 
+    @property
+    def asks_who(self) -> bool:
+        """Whether only those are let in, on both ports, who say who they are."""
+        return any(getattr(self, way) for way in WAYS)
+
     def __post_init__(self) -> None:
         _check_tls(self)
+        _check_issuer(self)
+        _check_first_form(self)
+        _check_who(self)
 
 
 class CardClientSettings(Settings, frozen=True, kw_only=True):
@@ -183,6 +258,7 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
     tls_ca: TlsCa = None
     tls_cert: TlsCert = None
     tls_key: TlsKey = None
+    token_file: TokenFile = None
     name: Annotated[
         Text, Meta(description="Name shown to peers.", extra={"default": "the host name"})
     ] = msgspec.field(default_factory=host_name)
@@ -249,7 +325,7 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
         tuple[tables.Table, ...],
         Meta(
             description="Tables [[guard]] of the file: other profiles for some cards, and tables.",
-            extra={"tables": True},
+            extra={"tables": True, "expected": "tables, in the file alone"},
         ),
     ] = ()
     command_s: Annotated[
@@ -315,6 +391,7 @@ class UserSettings(Settings, frozen=True, kw_only=True):
     tls_ca: TlsCa = None
     tls_cert: TlsCert = None
     tls_key: TlsKey = None
+    token_file: TokenFile = None
     name: Annotated[
         Text, Meta(description="Name shown to peers.", extra={"default": "user@host"})
     ] = msgspec.field(default_factory=user_at_host)
@@ -376,8 +453,7 @@ def _check_tls(s: ServerSettings) -> None:
             raise ConfigError("no_tls", f"it contradicts {name}; give one or the other")
     if s.tls_crl and not (s.tls_client_ca or s.tls_card_ca):
         raise ConfigError("tls_crl", "nobody is asked for a certificate without tls_client_ca")
-    hosts = hosts_of(s.host)
-    outside = next((host for host in hosts if not is_loopback(host)), None)
+    outside = _outside(s)
     if s.no_tls and outside is not None and not s.allow_plaintext_on_network:
         raise ConfigError(
             "no_tls",
@@ -390,6 +466,66 @@ def _check_tls(s: ServerSettings) -> None:
             "TLS needs a certificate and its key, tls_cert and tls_key; make some with "
             "wsrc-certs, or give no_tls to serve loopback without TLS",
         )
+
+
+def _check_issuer(s: ServerSettings) -> None:
+    for name in ("oidc_audience", "oidc_card_group"):
+        if getattr(s, name) and not s.oidc_issuer:
+            raise ConfigError(name, "it is of no use without oidc_issuer")
+    if not s.oidc_issuer:
+        return
+    if not s.oidc_audience:
+        why = "without it, JWTs for other programs would let in; give what the issuer calls us"
+        raise ConfigError("oidc_audience", why)
+    parts = _parts(s.oidc_issuer)
+    host = parts.hostname if parts is not None else None
+    if parts is None or not host or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ConfigError("oidc_issuer", f"{s.oidc_issuer!r} is not of the form https://HOST/PATH")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        raise ConfigError("oidc_issuer", "its keys are got over https, or from loopback")
+
+
+def _check_first_form(s: ServerSettings) -> None:
+    if s.first_form_token_in_url and not s.tokens:
+        raise ConfigError("first_form_token_in_url", "it is of no use without tokens")
+    if s.first_form_from and not s.asks_who:
+        raise ConfigError("first_form_from", f"it is of no use without {' or '.join(WAYS)}")
+    for network in s.first_form_from:
+        try:
+            every = not ipaddress.ip_network(network).prefixlen
+        except ValueError as exc:
+            why = f"{network!r} is no network, such as 10.0.0.0/8 or 192.0.2.7: {exc}"
+            raise ConfigError("first_form_from", why) from exc
+        if every:
+            why = f"{network} is everybody; that has a name: allow_anyone_on_network"
+            raise ConfigError("first_form_from", why)
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
+
+
+def _check_who(s: ServerSettings) -> None:
+    outside = _outside(s)
+    if s.allow_anyone_on_network:
+        way = next((way for way in WAYS if getattr(s, way)), None)
+        if way is not None:
+            raise ConfigError("allow_anyone_on_network", f"it contradicts {way}; give one of both")
+    elif outside is not None and not s.asks_who:
+        raise ConfigError(
+            "host",
+            f"whoever reaches {outside} could use every card; let in only who has a certificate or "
+            f"a token, with {' or '.join(WAYS)}, or listen on localhost, or give "
+            "allow_anyone_on_network if that is meant",
+        )
+
+
+def _outside(s: ServerSettings) -> str | None:
+    """Return the first address that is reached from other hosts."""
+    return next((host for host in hosts_of(s.host) if not is_loopback(host)), None)
 
 
 def _check_pair(s: "CardClientSettings | UserSettings") -> None:

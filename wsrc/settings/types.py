@@ -23,6 +23,7 @@ ENVIRONMENT_PREFIX = "WSRC_"
 _YEAR_S = 31_536_000.0
 
 Text = Annotated[str, Meta(min_length=1, max_length=255)]
+TextOrNone = Annotated[str, Meta(max_length=255, extra={"default": "none"})]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Seconds = Annotated[float, Meta(gt=0.0, le=_YEAR_S)]
@@ -53,6 +54,13 @@ TlsKey = Annotated[
     Path | None,
     Meta(description="PEM file of the private key of that certificate, not encrypted."),
 ]
+TokenFile = Annotated[
+    Path | None,
+    Meta(
+        description="File of the token that says who this is, which others cannot read (mode "
+        "0600); WSRC_TOKEN in the environment is a token itself."
+    ),
+]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +84,7 @@ class Setting(NamedTuple):
     description: str
     expected: str
     paths: bool
+    folder: bool
     url: bool
     tables: bool
 
@@ -110,7 +119,8 @@ def _describe(field: msgspec.structs.FieldInfo, hint: Any) -> Setting:
         default=default,
         default_text=extra.get("default", _text(default)),
         description=next(meta.description for meta in metas if meta.description),
-        expected="tables, in the file alone" if "tables" in extra else _expected(kind, metas),
+        expected=extra.get("expected") or _expected(kind, metas),
+        folder="folder" in extra,
         paths=kind == Path | None or "paths" in extra,
         url="url" in extra,
         tables="tables" in extra,

@@ -60,6 +60,8 @@ class Client(ReaderCalls):
         ca: PEM file of the CA that signed the server's certificate; else those of the system.
         cert: PEM file of the certificate that says who we are, where the server asks for one.
         key: PEM file of its private key, not encrypted.
+        token_file: File of the token that says who we are, which others cannot read; else that of
+            `WSRC_TOKEN` in the environment, or of systemd's credentials.
         name: What others are shown as the holder of a card; else user@host.
         timeout_s: How long an answer may take.
         connect_s: How long the connection and the greeting may take, each.
@@ -79,6 +81,7 @@ class Client(ReaderCalls):
         ca: str | Path | None = None,
         cert: str | Path | None = None,
         key: str | Path | None = None,
+        token_file: str | Path | None = None,
         name: str | None = None,
         timeout_s: float = 180.0,
         connect_s: float = 10.0,
@@ -91,6 +94,7 @@ class Client(ReaderCalls):
             "tls_ca": ca,
             "tls_cert": cert,
             "tls_key": key,
+            "token_file": token_file,
             "name": name,
             "timeout_s": timeout_s,
             "connect_s": connect_s,

@@ -37,6 +37,8 @@ EVERY = [
 SERVABLE: dict[str, Any] = {"tls_cert": "c.pem", "tls_key": "k.pem"}
 """What a server must be told before anything else is of interest."""
 
+# Longer than the aim: all ways in which a setting is given, and what each must be told.
+
 OTHER_VALUES: dict[str, Any] = {
     "tls_cert": "other.pem",
     "tls_key": "other-key.pem",
@@ -51,7 +53,17 @@ OTHER_VALUES: dict[str, Any] = {
     "guard_profile": ["no-pin", "no-key-management"],
     "guard_allow": ["pin-last-try"],
     "guard_answer": "6985",
+    "oidc_issuer": "https://login.example/realm",
+    "first_form_from": ["10.0.0.0/8", "::1"],
 }
+
+
+OF_ISSUER = {
+    "oidc_issuer": OTHER_VALUES["oidc_issuer"],
+    "oidc_audience": "wsrc",
+    "oidc_card_group": "hosts",
+}
+"""What goes together only."""
 
 
 def other_value(setting: Setting) -> Any:
@@ -89,7 +101,14 @@ def with_needs(kind: type[Settings], values: dict[str, Any]) -> dict[str, Any]:
     of_server = kind is ServerSettings and "no_tls" not in values
     if not of_server and SERVABLE.keys().isdisjoint(values):
         return values
-    beside = {"tls_client_ca": "ca.pem"} if "tls_crl" in values else {}
+    asks = of_server or "tls_crl" in values
+    beside: dict[str, Any] = (
+        {} if not asks or "allow_anyone_on_network" in values else {"tls_client_ca": "ca.pem"}
+    )
+    if any(name in OF_ISSUER for name in values):
+        beside |= OF_ISSUER
+    if "first_form_token_in_url" in values:
+        beside["tokens"] = True
     return {**SERVABLE, **beside, **values}
 
 
@@ -283,8 +302,8 @@ def test_an_unknown_key_is_named_with_the_nearest_that_exists(
 def test_an_unknown_key_like_no_other_gets_the_list(write: Callable[[str], Path]) -> None:
     text = sentence(UserSettings, config=write("zzzzzz = 1"))
     names = (
-        "server_url, tls_ca, tls_cert, tls_key, name, timeout_s, connect_s, ping_s, keep_s, "
-        "read_ahead"
+        "server_url, tls_ca, tls_cert, tls_key, token_file, name, timeout_s, connect_s, ping_s, "
+        "keep_s, read_ahead"
     )
     assert text.endswith(f"the settings are {names}")
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.settings.programs: what no value may be, whoever gives it."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from wsrc.errors import ConfigError
@@ -10,7 +13,7 @@ from wsrc.settings.load import (
     Settings,
     UserSettings,
 )
-from wsrc.settings.programs import is_loopback
+from wsrc.settings.programs import WAYS, is_loopback
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1", "LOCALHOST."])
@@ -23,7 +26,50 @@ def test_plaintext_is_served_on_loopback(host: str) -> None:
 def test_plaintext_on_the_network_is_refused_unless_allowed_in_words(host: str) -> None:
     with pytest.raises(ConfigError, match="allow_plaintext_on_network"):
         ServerSettings(no_tls=True, host=host)
-    assert ServerSettings(no_tls=True, host=host, allow_plaintext_on_network=True).no_tls
+    assert ServerSettings(
+        no_tls=True, host=host, allow_plaintext_on_network=True, allow_anyone_on_network=True
+    ).no_tls
+
+
+OUTSIDE = ["*", "0.0.0.0", "::", "192.0.2.1", "relay.example", "localhost,192.0.2.1"]
+PAIR = {"tls_cert": Path("cert.pem"), "tls_key": Path("key.pem")}
+WHO = [
+    {"tls_client_ca": Path("ca.pem")},
+    {"tokens": True},
+    {"oidc_issuer": "https://login.example", "oidc_audience": "wsrc"},
+]
+
+
+@pytest.mark.parametrize("host", OUTSIDE)
+@pytest.mark.parametrize("how", [PAIR, {"no_tls": True, "allow_plaintext_on_network": True}])
+def test_13_a_server_that_asks_nobody_does_not_listen_on_the_network(
+    how: dict[str, Any], host: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        ServerSettings(host=host, **how)
+    assert caught.value.setting == "host"
+    said = str(caught.value)
+    assert "\n" not in said
+    for way in (*WAYS, "localhost", "allow_anyone_on_network"):
+        assert way in said
+    assert ServerSettings(host=host, allow_anyone_on_network=True, **how).host == host
+
+
+@pytest.mark.parametrize("host", OUTSIDE)
+@pytest.mark.parametrize("who", WHO)
+def test_13_one_that_asks_everybody_does(who: dict[str, Any], host: str) -> None:
+    assert ServerSettings(host=host, **PAIR, **who).asks_who
+
+
+def test_13_a_ca_of_card_hosts_alone_does_not_open_the_port_of_users_to_the_network() -> None:
+    with pytest.raises(ConfigError, match="could use every card"):
+        ServerSettings(host="*", tls_card_ca=Path("ca.pem"), **PAIR)
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_13_whoever_asks_does_not_let_anyone_in(who: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"it contradicts {next(iter(who))}"):
+        ServerSettings(allow_anyone_on_network=True, **PAIR, **who)
 
 
 def test_allowing_plaintext_does_not_ask_for_it() -> None:

@@ -175,6 +175,7 @@ class Connection:
             async with dial(
                 settings.server_url,
                 self._tls.context(),
+                token=self._tls.token(),
                 connect_s=settings.connect_s,
                 ping_s=settings.ping_s,
             ) as link:
@@ -247,6 +248,7 @@ class Connection:
         async with dial(
             settings.server_url,
             self._tls.context(),
+            token=self._tls.token(),
             connect_s=settings.connect_s,
             ping_s=settings.ping_s,
             longest=MAX_MESSAGE_OCTETS,

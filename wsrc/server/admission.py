@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Who is let in: by a certificate, a token or an identity provider, or because nobody is asked.
+
+What a peer shows is never passed over: one with a good certificate and a wrong token is refused.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiohttp import web
+
+from wsrc.net.answers import Reason
+from wsrc.net.certificates import Subject
+from wsrc.principal import AT, Principal
+from wsrc.protocol.messages import ClientType
+from wsrc.server.connection import Connection
+from wsrc.server.refusals import NotAdmittedError
+from wsrc.server.tls import ServerTls
+from wsrc.server.token_table import TokenTable
+from wsrc.settings.load import ServerSettings
+from wsrc.tokens import PREFIX, is_token
+
+if TYPE_CHECKING:
+    from wsrc.server.provider import Provider
+
+_WORDS = {ClientType.USER: "a user", ClientType.CARD: "a card host"}
+
+WRONG = frozenset({Reason.UNKNOWN_BEARER, Reason.BAD_BEARER})
+"""Reasons of whoever may be trying what lets them in."""
+
+
+class Admitted(NamedTuple):
+    """
+    Who a peer is, and for how long.
+
+    Attributes:
+        principal: Who it is; None where nobody is asked.
+        subject: Whom its certificate is of, if it has shown one.
+        token: Number of its token, if it has sent one.
+        until: When it must be gone, in seconds of UTC, if that is set.
+    """
+
+    principal: Principal | None = None
+    subject: Subject | None = None
+    token: int | None = None
+    until: float | None = None
+
+
+class Admission:
+    """
+    Decides who is let in.
+
+    Args:
+        tls: Whose certificates let in.
+        tokens: The tokens that do, if any may.
+        provider: The identity provider whose JWTs do, if there is one.
+        settings: Which peers of the first form are let in, which send no header.
+    """
+
+    def __init__(
+        self,
+        tls: ServerTls,
+        tokens: TokenTable | None,
+        provider: "Provider | None",
+        settings: ServerSettings,
+    ) -> None:
+        self._tls = tls
+        self._tokens = tokens
+        self._provider = provider
+        self._networks = [ip_network(each) for each in settings.first_form_from]
+        self._token_in_url = settings.first_form_token_in_url
+        self.wrong = 0
+        """How often somebody has shown what may have been a guess."""
+
+    async def admit(
+        self, request: web.Request, connection: Connection, role: ClientType
+    ) -> Admitted:
+        """
+        Return who a peer is.
+
+        Raises:
+            NotAdmittedError: If it is not let in.
+        """
+        assert connection.transport is not None
+        now = datetime.now(UTC)
+        subject = self._tls.admitted(connection.transport, role, now)
+        try:
+            shown = _bearer_of(request) if self._takes_bearers else None
+            by_token = None if shown is None else await self._by_bearer(shown, role)
+            if by_token is None and subject is None and not _offers_ours(request):
+                by_token = self._as_first_form(request, connection.address, role)
+        except NotAdmittedError as exc:
+            self.wrong += exc.reason in WRONG
+            raise
+        if subject is None:
+            return by_token or self._unknown(role)
+        by_certificate = Admitted(Principal(subject.name), subject)
+        return by_certificate if by_token is None else _both(by_certificate, by_token)
+
+    @property
+    def _takes_bearers(self) -> bool:
+        return self._tokens is not None or self._provider is not None
+
+    async def _by_bearer(self, shown: str, role: ClientType) -> Admitted:
+        """Return who a peer is by what it has sent as RFC 6750 has it."""
+        if self._provider is None or shown.startswith(PREFIX):
+            return self._by_token(shown, role, datetime.now(UTC).timestamp())
+        principal, until = await self._provider.admitted(shown, role)
+        return Admitted(principal, until=until)
+
+    def _as_first_form(
+        self, request: web.Request, address: str, role: ClientType
+    ) -> Admitted | None:
+        """Return who a peer is that may be one of the first form, and will have to be."""
+        shown = request.query.getall("token", []) if self._token_in_url else []
+        if len(shown) > 1:
+            raise NotAdmittedError(Reason.UNKNOWN_BEARER, "it has several tokens in its URL")
+        if shown:
+            found = self._by_token(shown[0], role, datetime.now(UTC).timestamp())
+            assert found.principal is not None
+            return found._replace(principal=found.principal._replace(first_form=True))
+        if self._networks and _is_in(address, self._networks):
+            return Admitted(Principal(f"{AT}{address}", first_form=True))
+        return None
+
+    def is_over(self, connection: Connection) -> str | None:
+        """Return what of a connection was revoked since it was let in, for people."""
+        subject, token = connection.subject, connection.token
+        if subject is not None and self._tls.is_revoked(subject):
+            return "certificate"
+        if token is not None and self._tokens is not None and token not in self._tokens:
+            return "token"
+        return None
+
+    def _by_token(self, shown: str, role: ClientType, now: float) -> Admitted:
+        tokens = self._tokens
+        if tokens is None or not shown.startswith(PREFIX):
+            raise NotAdmittedError(Reason.UNKNOWN_BEARER, "its token is none of this server's")
+        if not is_token(shown):
+            raise NotAdmittedError(Reason.UNKNOWN_BEARER, "its token is not whole")
+        found = tokens.find(shown, now)
+        if found is None:
+            raise NotAdmittedError(Reason.UNKNOWN_BEARER, "its token is unknown, or was revoked")
+        whose = f"token {found.number} of {found.name}"
+        if found.expires is not None and found.expires <= now:
+            raise NotAdmittedError(Reason.EXPIRED_BEARER, f"{whose} has expired")
+        if found.role is not role:
+            why = f"{whose} is one of {_WORDS[found.role]}, not of {_WORDS[role]}"
+            raise NotAdmittedError(Reason.BEARER_OF_OTHER_ROLE, why)
+        return Admitted(Principal(found.name), None, found.number, found.expires)
+
+    def _unknown(self, role: ClientType) -> Admitted:
+        """Let in who has shown nothing, if nobody is asked."""
+        by_certificate = self._tls.asks(role)
+        if by_certificate and self._takes_bearers:
+            why = "it has neither a certificate nor a token"
+            raise NotAdmittedError(Reason.NOTHING_SHOWN, why)
+        if by_certificate:
+            raise NotAdmittedError(Reason.NO_CERTIFICATE, "it has no certificate")
+        if self._takes_bearers:
+            raise NotAdmittedError(Reason.NO_BEARER, "it has no token")
+        return Admitted()
+
+
+def _both(one: Admitted, other: Admitted) -> Admitted:
+    """Return who shows a certificate and sends a token, which must be of one principal."""
+    assert one.principal is not None
+    assert other.principal is not None
+    if one.principal.name != other.principal.name:
+        why = f"its certificate is of {one.principal.name}, and its token of {other.principal.name}"
+        raise NotAdmittedError(Reason.TWO_NAMES, why)
+    return other._replace(subject=one.subject)
+
+
+def _offers_ours(request: web.Request) -> bool:
+    """Return whether a peer offers our subprotocol, which the first form does not know."""
+    return bool(request.headers.getall("Sec-WebSocket-Protocol", ()))
+
+
+def _is_in(text: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return any((mapped or address) in network for network in networks)
+
+
+def _bearer_of(request: web.Request) -> str | None:
+    """Return the token of a request (RFC 6750 section 2.1), if it has one."""
+    values = request.headers.getall("Authorization", ())
+    if len(values) > 1:
+        raise NotAdmittedError(Reason.UNKNOWN_BEARER, "it has sent several tokens")
+    for value in values:
+        scheme, _, token = value.partition(" ")
+        if scheme.lower() == "bearer":
+            return token.strip()
+    return None

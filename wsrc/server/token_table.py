@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The tokens of a server that runs: in memory, and as they are on disk within a second.
+
+No handshake waits for a disk. What is on disk is looked at, and when tokens were used is written,
+by one thread of its own.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from wsrc.errors import ConfigError
+from wsrc.server.token_store import Stored, TokenStore, hash_of
+
+_log = logging.getLogger(__name__)
+
+LOOK_S = 0.5
+"""How often it is looked whether another program changed the tokens, in seconds."""
+
+WRITE_S = 60.0
+"""How often it is written when tokens were used, in seconds."""
+
+_LOCK_S = 1.0
+
+R = TypeVar("R")
+
+
+class TokenTable:
+    """
+    All tokens of a server.
+
+    Args:
+        folder: Of the state of the server.
+        changed: Called after a token has come or gone.
+    """
+
+    def __init__(self, folder: Path, changed: Callable[[], None]) -> None:
+        self._folder = folder
+        self._changed = changed
+        self._store: TokenStore | None = None
+        self._by_hash: dict[bytes, Stored] = {}
+        self._numbers: frozenset[int] = frozenset()
+        self._used: dict[int, float] = {}
+        self._thread = ThreadPoolExecutor(1, "tokens")
+        self._task: asyncio.Task[None] | None = None
+        self._told: dict[str, str] = {}
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._numbers
+
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """
+        Read the tokens, and keep them as they are on disk.
+
+        Raises:
+            ConfigError: As TokenStore.
+        """
+        self._store = await self._do(partial(TokenStore, self._folder, _LOCK_S))
+        await self._read(self._store)
+        self._task = tasks.create_task(self._keep(self._store), name="tokens")
+
+    async def stop(self) -> None:
+        """Write when tokens were used, and end."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        store = self._store
+        if store is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(2 * _LOCK_S):
+                    await self._write(store)
+                    await self._do(store.close)
+        self._thread.shutdown(wait=False)
+
+    def find(self, token: str, now: float) -> Stored | None:
+        """Return what is known of a token that a peer has sent at this time."""
+        found = self._by_hash.get(hash_of(token))
+        if found is not None:
+            self._used[found.number] = now
+        return found
+
+    async def _do(self, what: Callable[[], R]) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, what)
+
+    async def _keep(self, store: TokenStore) -> None:
+        loop = asyncio.get_running_loop()
+        write_at = loop.time() + WRITE_S
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                read = await self._read(store)
+            except ConfigError as exc:
+                self._tell("read", exc)
+                continue
+            self._told.pop("read", None)
+            if read:
+                self._changed()
+            if loop.time() >= write_at:
+                write_at = loop.time() + WRITE_S
+                await self._write(store)
+
+    async def _read(self, store: TokenStore) -> bool:
+        """Read the tokens if they may have changed; return whether they were read."""
+
+        def read() -> list[Stored] | None:
+            return store.all() if store.changed() else None
+
+        found = await self._do(read)
+        if found is None:
+            return False
+        self._by_hash = {each.hash: each for each in found}
+        self._numbers = frozenset(each.number for each in found)
+        return True
+
+    async def _write(self, store: TokenStore) -> None:
+        used, self._used = self._used, {}
+        if not used:
+            return
+        try:
+            await self._do(lambda: store.used(used))
+        except ConfigError as exc:
+            self._used = used | self._used
+            self._tell("written", exc)
+        else:
+            self._told.pop("written", None)
+
+    def _tell(self, what: str, exc: ConfigError) -> None:
+        """Say once why tokens cannot be read, or written when they were used."""
+        why = str(exc)
+        if why != self._told.get(what):
+            self._told[what] = why
+            _log.warning("Tokens cannot be %s, and stay in force as they are: %s", what, why)
