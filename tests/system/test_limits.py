@@ -70,7 +70,7 @@ async def test_b18_with_little_memory_the_next_peers_are_refused_and_the_others_
         peers = [await stack.enter_async_context(raw_peer(port)) for _ in range(most)]
         for _ in range(3):
             await refused(port)
-        program.wait_for("refused: HTTP status 503: The server has reached its limit of peers", 3)
+        program.wait_for("max_peers is reached: a connection from 127.0.0.1 is refused")
         for peer in peers[:20]:
             peer.write(frame(b"x" * 100_000, 0x01))  # the beginning of a message
         for peer in peers[20:]:
@@ -127,4 +127,6 @@ async def test_b18_with_few_open_files_there_is_one_line_and_who_is_there_is_ser
         await until(accepted)
         assert program.end() == 0
         assert "Traceback" not in program.output
-        assert program.output.count("No connection is accepted") == 1
+        said = [line for line in program.lines if "No connection is accepted" in line]
+        assert len([line for line in said if "more like it" not in line]) == 1
+        assert len(said) <= 2

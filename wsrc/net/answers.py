@@ -16,20 +16,30 @@ _WSRC_SERVER = "aiohttp"
 _MAX_NAME = 40
 
 REASON = "Wsrc-Reason"
-"""Header of an answer with status 403 that has one of `Reason`."""
+"""Header of an answer with status 403, 429 or 503 that has one of `Reason`."""
 
 
 class Reason(StrEnum):
-    """Why a server does not let a client in, on the wire."""
+    """Why a server does not let a client in, or not now, on the wire."""
 
     NO_CERTIFICATE = "no-certificate"
     OTHER_ROLE = "other-role"
     NO_NAME = "no-name"
     REVOKED = "revoked"
     EXPIRED = "expired"
+    FULL = "full"
+    ADDRESS_CONNECTIONS = "address-connections"
+    PRINCIPAL_CONNECTIONS = "principal-connections"
+    TOO_FAST = "too-fast"
+    WRONG_CREDENTIALS = "wrong-credentials"
 
 
 _OURS = "the server does not let us in with our certificate: "
+
+_FULL = (
+    "the server is full: it has all the peers that it may have (HTTP status {status}); try again "
+    "later, or have its operator raise max_peers."
+)
 
 _OF_REASON = {
     Reason.NO_CERTIFICATE: "the server lets in who shows a certificate, and we have none; give one "
@@ -40,6 +50,15 @@ _OF_REASON = {
     "address or a DNS name.",
     Reason.REVOKED: _OURS + "it is revoked; have its operator make a new one.",
     Reason.EXPIRED: _OURS + "it has expired; renew it.",
+    Reason.FULL: _FULL,
+    Reason.ADDRESS_CONNECTIONS: "the server has as many connections from this address as it takes; "
+    "close some, or have its operator raise max_connections_per_address.",
+    Reason.PRINCIPAL_CONNECTIONS: "the server has as many connections with these credentials as it "
+    "takes; close some, or have its operator raise max_connections_per_principal.",
+    Reason.TOO_FAST: "this address connects to the server too often; connect less often, or have "
+    "its operator raise handshakes_per_s.",
+    Reason.WRONG_CREDENTIALS: "the server does not let us in, nor says why for now, since too many "
+    "wrong credentials came from this address; check ours, and try again later.",
 }
 
 _OF_ALERT = {
@@ -118,9 +137,9 @@ def explain_handshake(exc: AnswerError, url: str) -> str:
     """
     name = _name_of(exc.headers)
     sentence = _OF_WSRC.get(exc.status) if _WSRC_SERVER in name else None
-    if exc.status == 403:
+    if exc.status in {403, 429, 503}:
         said = exc.headers.get(REASON.lower(), "")
-        sentence = next((text for word, text in _OF_REASON.items() if word == said), None)
+        sentence = next((text for word, text in _OF_REASON.items() if word == said), sentence)
     if exc.status == 400 and url.startswith("ws:"):
         sentence = "the server answered 400; if it wants TLS, use wss://."
     if exc.status == 401 and _has_login(url):
@@ -136,8 +155,7 @@ _OF_WSRC = {
     "(HTTP status {status}); use versions of both programs that belong together.",
     426: "a WSRC server answers, but a proxy before it does not pass the upgrade to WebSocket on "
     "(HTTP status {status}); see `wsrc sample nginx`.",
-    503: "the server is full: it has all the peers that it may have (HTTP status {status}); try "
-    "again later, or have its operator raise max_peers.",
+    503: _FULL,
 }
 """What a WSRC server means by its own answers."""
 
@@ -149,6 +167,7 @@ _OF_OTHERS = {
     "the path.",
     401: "{who} wants a user and password (HTTP status {status}); give them as "
     "wss://USER:PASSWORD@HOST:PORT in WSRC_SERVER_URL or in the settings file.",
+    429: "{who} says that we ask too much (HTTP status {status}); try again later.",
     407: "a proxy on the way wants a user and password (HTTP status {status}); name it and them in "
     "https_proxy, as http://USER:PASSWORD@HOST:PORT.",
     502: "{behind} answers, wsrc-server behind it does not (HTTP status {status}); check that it "

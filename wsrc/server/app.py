@@ -3,15 +3,16 @@
 
 import asyncio
 import logging
+import math
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from wsrc.net.answers import REASON
+from wsrc.net.answers import REASON, Reason
 from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
 from wsrc.net.tls_files import LOOK_S, looked_after
@@ -23,9 +24,10 @@ from wsrc.relay.state import Limits
 from wsrc.server.clock import Epoch
 from wsrc.server.connection import Connection, connection_of
 from wsrc.server.door import TLS_END_S, Door
+from wsrc.server.limits import Bounds, Limit, Quotas, Refusal
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
-from wsrc.server.refusals import http_log, refused
+from wsrc.server.refusals import Refusals
 from wsrc.server.room import room_for
 from wsrc.server.tls import NotAdmittedError, ServerTls
 from wsrc.server.turns import Line
@@ -43,8 +45,29 @@ VERSION = "13"
 UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": VERSION}
 """What says how to connect to whoever did otherwise (RFC 9110 section 15.5.22)."""
 
-FULL_S = "5"
+FULL_S = 5.0
 """After how many seconds a client that finds the server full is to come again."""
+
+_TOLD = {
+    Limit.PEERS: (503, Reason.FULL, "The server has reached its limit of peers."),
+    Limit.CONNECTIONS_OF_ADDRESS: (
+        429,
+        Reason.ADDRESS_CONNECTIONS,
+        "There are as many connections from this address as there may be.",
+    ),
+    Limit.CONNECTIONS_OF_PRINCIPAL: (
+        429,
+        Reason.PRINCIPAL_CONNECTIONS,
+        "There are as many connections with these credentials as there may be.",
+    ),
+    Limit.HANDSHAKES: (429, Reason.TOO_FAST, "This address connects too often."),
+    Limit.WRONG: (
+        429,
+        Reason.WRONG_CREDENTIALS,
+        "Too many wrong credentials came from this address.",
+    ),
+}
+"""The status, the reason and the sentence for whom a limit keeps out."""
 
 _POLL_S = 0.02
 
@@ -61,9 +84,12 @@ class App:
 
     def __init__(self, settings: ServerSettings, tasks: asyncio.TaskGroup) -> None:
         self._settings = settings
-        self._line = Line(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._line = Line(loop)
+        self._quotas, self._refusals = Quotas(_bounds(settings)), Refusals(loop)
         self.room = room_for(settings)
-        self._peers = Peers(_relay(settings), self._line, self.room.unread, settings.ping_s)
+        relay, told = _relay(settings), (self._quotas, self._refusals)
+        self._peers = Peers(relay, self._line, *told, self.room.unread, settings.ping_s)
         self._tasks = tasks
         self._door: Door | None = None
         self._tls: ServerTls | None = None
@@ -93,6 +119,11 @@ class App:
         return self._peers.counts
 
     @property
+    def bitten(self) -> Mapping[str, int]:
+        """How often each limit was reached so far, by the name of its setting."""
+        return self._quotas.bitten
+
+    @property
     def ended(self) -> int:
         """Connections that have ended so far."""
         return self._door.ended if self._door is not None else 0
@@ -109,7 +140,10 @@ class App:
         self._reload = self._looking.enter_context(
             looked_after(self._tls.files, LOOK_S, self._tls_changed)
         )
-        self._door = Door(self._tasks, self._line, self.room.connections, settings.hello_s)
+        most = self.room.connections, settings.max_half_open
+        self._door = Door(
+            self._tasks, self._line, self._quotas, self._refusals, most, settings.hello_s
+        )
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
 
@@ -124,6 +158,7 @@ class App:
         await self._all_closed()
         self._end(lambda _: True)
         self._peers.stopped()
+        self._refusals.close()
         for runner in self._runners:
             await runner.cleanup()
 
@@ -170,13 +205,13 @@ class App:
             await asyncio.sleep(_POLL_S)
 
     async def _listen(self, role: ClientType, port: int) -> int:
-        application = web.Application(middlewares=[_told])
+        application = web.Application(middlewares=[self._told])
         for path in ("/", f"/{role}"):
             application.router.add_get(path, self._handler(role))
         runner = web.AppRunner(
             application,
             access_log=None,
-            logger=http_log,
+            logger=self._refusals.http_log,
             handle_signals=False,
             shutdown_timeout=CLOSE_S,
         )
@@ -203,7 +238,7 @@ class App:
             connection = connection_of(request)
             if connection is None or connection.transport is None:
                 return web.Response()  # there is nobody to read it
-            refusal = _not_admitted(tls, connection, role)
+            refusal = self._not_admitted(tls, connection, role) or self._too_many(connection)
             if refusal is not None:
                 return refusal
             answer = accepted(request)
@@ -215,7 +250,8 @@ class App:
             except ConnectionError:
                 return web.Response()
             accept, who = self._peers.accept, (role, connection.address, connection.principal)
-            connection.hand_over(lambda transport, hold: accept(transport, hold, *who))
+            usage = connection.usages[-1] if connection.usages else None
+            connection.hand_over(lambda transport, hold: accept(transport, hold, *who, usage))
             return answer
 
         return upgrade
@@ -234,43 +270,82 @@ class App:
             text = f"The WebSocket subprotocol here is {SUBPROTOCOL}; offer it, or none.\n"
             return web.Response(status=400, text=text)
         if door.websockets >= self.room.peers:
-            text, headers = "The server has reached its limit of peers.\n", {"Retry-After": FULL_S}
-            return web.Response(status=503, text=text, headers=headers)
+            self._quotas.bit(Limit.PEERS)
+            self._refusals.limited(Limit.PEERS, request.remote or "an unknown address")
+            return _kept_out(Refusal(Limit.PEERS, FULL_S))
         return None
 
+    def _not_admitted(
+        self, tls: ServerTls, connection: Connection, role: ClientType
+    ) -> web.Response | None:
+        """Note who a peer is; return why it is not let in, if it is not."""
+        assert connection.transport is not None
+        try:
+            subject = tls.admitted(connection.transport, role, datetime.now(UTC))
+        except NotAdmittedError as exc:
+            slow = None if exc.reason is Reason.NO_CERTIFICATE else self.wrong(connection.address)
+            if slow is not None:
+                return slow
+            return web.Response(status=403, headers={REASON: exc.reason}, text=f"{exc}\n")
+        if subject is not None:
+            connection.subject, connection.principal = subject, Principal(subject.name)
+        if connection.spoke_early:
+            return web.Response(status=400, text="Wait for the answer before the first frame.\n")
+        return None
 
-def _not_admitted(tls: ServerTls, connection: Connection, role: ClientType) -> web.Response | None:
-    """Note who a peer is; return why it is not let in, if it is not."""
-    assert connection.transport is not None
-    try:
-        subject = tls.admitted(connection.transport, role, datetime.now(UTC))
-    except NotAdmittedError as exc:
-        return web.Response(status=403, headers={REASON: exc.reason}, text=f"{exc}\n")
-    if subject is not None:
-        connection.subject, connection.principal = subject, Principal(subject.name)
-    if connection.spoke_early:
-        return web.Response(status=400, text="Wait for the answer before the first frame.\n")
-    return None
+    def wrong(self, address: str) -> web.Response | None:
+        """Note wrong credentials from an address; return the answer where there were too many."""
+        now = asyncio.get_running_loop().time()
+        refusal = self._quotas.wrong(address, now)
+        if refusal is None:
+            return None
+        self._refusals.limited(refusal.limit, address)
+        return _kept_out(refusal)
+
+    def _too_many(self, connection: Connection) -> web.Response | None:
+        """Count a connection among those of its principal; return why it is one too many."""
+        if connection.principal is None:
+            return None
+        usage = self._quotas.let_in(connection.principal.name)
+        if isinstance(usage, Refusal):
+            self._refusals.limited(usage.limit, connection.principal.name)
+            return _kept_out(usage)
+        connection.usages.append(usage)
+        return None
+
+    @web.middleware
+    async def _told(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Log every request that is refused; limits are logged where they are found."""
+        address = request.remote or "an unknown address"
+        connection = connection_of(request)
+        if connection is not None and connection.refusal is not None:
+            return _kept_out(connection.refusal)
+        try:
+            response = await handler(request)
+        except web.HTTPException as exc:
+            self._refusals.refused(address, f"HTTP status {exc.status}: {exc.reason}")
+            raise
+        if isinstance(response, web.Response) and response.status in _KEPT_OUT:
+            return response
+        if isinstance(response, web.Response) and response.status >= 400:
+            self._refusals.refused(address, f"HTTP status {response.status}: {response.text or ''}")
+        return response
+
+
+_KEPT_OUT = frozenset({429, 503})
+
+
+def _kept_out(refusal: Refusal) -> web.Response:
+    """Return the answer to whom a limit keeps out."""
+    status, reason, sentence = _TOLD[refusal.limit]
+    headers = {REASON: reason, "Retry-After": str(math.ceil(refusal.retry_after_s))}
+    return web.Response(status=status, headers=headers, text=f"{sentence}\n")
 
 
 def _offered(request: web.Request) -> list[str]:
     """Return the subprotocols that a client offers (RFC 6455 section 11.3.4)."""
     lists = request.headers.getall("Sec-WebSocket-Protocol", ())
     return [name for each in lists for name in (part.strip() for part in each.split(",")) if name]
-
-
-@web.middleware
-async def _told(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Log every request that is refused."""
-    address = request.remote or "an unknown address"
-    try:
-        response = await handler(request)
-    except web.HTTPException as exc:
-        refused(address, f"HTTP status {exc.status}: {exc.reason}")
-        raise
-    if isinstance(response, web.Response) and response.status >= 400:
-        refused(address, f"HTTP status {response.status}: {response.text or ''}")
-    return response
 
 
 @asynccontextmanager
@@ -290,6 +365,10 @@ async def serve(settings: ServerSettings) -> AsyncGenerator[App]:
         raise
 
 
+def _bounds(settings: ServerSettings) -> Bounds:
+    return Bounds(*(getattr(settings, name) for name in Bounds._fields))
+
+
 def _relay(settings: ServerSettings) -> Relay:
     limits = Limits(
         hello_s=settings.hello_s,
@@ -300,6 +379,8 @@ def _relay(settings: ServerSettings) -> Relay:
         keep_s=settings.keep_s,
         max_sessions_per_user=settings.max_sessions_per_user,
         max_waiting=settings.max_waiting,
+        max_sessions_per_principal=settings.max_sessions_per_principal,
+        max_waiting_per_principal=settings.max_waiting_per_principal,
     )
     epoch = Epoch(asyncio.get_running_loop().time, lambda: datetime.now(UTC).timestamp())
     instance = secrets.token_hex(8)
