@@ -2,10 +2,8 @@
 """What one address and one principal may use of a server, and what is told of it (issue 13)."""
 
 import asyncio
-import json
 import logging
 import re
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -25,7 +23,17 @@ from tests.support.innocent import (
     told,
 )
 from tests.support.pki import Pair, Pki, settings_of
-from tests.support.raw_peer import LIMIT_S, LOOPS, UPGRADE, LoopFactory, frame, run, text
+from tests.support.raw_peer import (
+    LIMIT_S,
+    LOOPS,
+    UPGRADE,
+    LoopFactory,
+    RawPeer,
+    frame,
+    raw_peer,
+    run,
+    text,
+)
 from tests.support.world import World, running, until
 from wsrc.certs.making import Kind
 from wsrc.errors import ConfigError, ConnectionLostError, ErrorCode
@@ -218,55 +226,18 @@ def test_13_wrong_credentials_are_slowed_down_and_right_ones_are_not(
     assert told(caplog, what) == (2, 4)
 
 
-class Talker:
-    """A user of the attacker's address that sends what it likes."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self.slowed: list[dict[str, Any]] = []
-
-    async def hear(self) -> dict[str, Any]:
-        """Return the next answer; what it is told of a limit is noted."""
-        while True:
-            head = await self.reader.readexactly(2)
-            size = head[1]
-            if size > 125:
-                size = int.from_bytes(await self.reader.readexactly(2 if size == 126 else 8))
-            payload = await self.reader.readexactly(size)
-            if head[0] & 15 != 1:
-                continue
-            message: dict[str, Any] = json.loads(payload)
-            if message["msg_type"] == "error" and message.get("id") is None:
-                self.slowed.append(message)
-                continue
+async def answer(peer: RawPeer, slowed: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the next answer; what a peer is told of a limit is noted."""
+    while True:
+        message = await peer.hear()
+        if message.get("id") is not None:
             return message
-
-
-@asynccontextmanager
-async def talker(world: World) -> AsyncGenerator[Talker]:
-    """Connect from the attacker's address and say hello."""
-    one = await asyncio.to_thread(plain_to, world)
-    reader, writer = await asyncio.open_connection(sock=one)
-    try:
-        writer.write(UPGRADE)
-        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
-        writer.write(frame(text("hello", client_type="user", version=1)))
-        peer = Talker(reader, writer)
-        assert (await peer.hear())["msg_type"] == "hello_ack"
-        yield peer
-    finally:
-        writer.transport.abort()
-
-
-def plain_to(world: World) -> socket.socket:
-    """Connect without TLS from the attacker's address; a call of this waits."""
-    there = "127.0.0.1", world.app.user_port
-    return socket.create_connection(there, source_address=(ATTACKER, 0))
+        slowed.append(message)
 
 
 @LOOPS
 @pytest.mark.parametrize(
-    ("limit", "messages", "octets"), [("requests_per_s", 700, 10), ("octets_per_s", 90, 9_000)]
+    ("limit", "messages", "octets"), [("requests_per_s", 550, 10), ("octets_per_s", 32, 9_000)]
 )
 def test_13_what_comes_too_fast_is_read_later_and_told_once(
     loop_factory: LoopFactory,
@@ -282,16 +253,18 @@ def test_13_what_comes_too_fast_is_read_later_and_told_once(
     async def main() -> None:
         given = {"no_tls": True, "unlimited_from": (), limit: rate}
         async with running(certificates, **given) as world, AsyncExitStack() as stack:
-            peers = [await stack.enter_async_context(talker(world)) for _ in range(2)]
+            port = world.app.user_port
+            pair = [raw_peer(port, source=ATTACKER) for _ in range(2)]
+            peers = [await stack.enter_async_context(each) for each in pair]
+            slowed: dict[RawPeer, list[dict[str, Any]]] = {peer: [] for peer in peers}
             for peer in peers:
                 for number in range(messages):
-                    wish = text("cancel", id=number + 1, target=0, x="y" * octets)
-                    peer.writer.write(frame(wish))
+                    peer.say("cancel", id=number + 1, target=0, x="y" * octets)
             for number in range(messages):
                 for peer in peers:
-                    assert (await peer.hear())["id"] == number + 1
-            assert max(len(peer.slowed) for peer in peers) == 1
-            errors = [error for peer in peers for error in peer.slowed]
+                    assert (await answer(peer, slowed[peer]))["id"] == number + 1
+            assert max(map(len, slowed.values())) == 1
+            errors = [error for each in slowed.values() for error in each]
             for error in errors:
                 assert error["code"] == ErrorCode.TOO_MANY
                 assert error["retry_after_s"] > 0
@@ -310,13 +283,9 @@ def test_13_a_flood_of_requests_of_one_address_leaves_a_session_alone(
 ) -> None:
     async def main() -> None:
         async with attacked(certificates, requests_per_s=50.0) as (world, session):
-            one = await asyncio.to_thread(tls_to, world.app.user_port, world.ca)
-            with one:
-                one.sendall(UPGRADE)
-                await asyncio.to_thread(one.recv, 4096)
-                hello = frame(text("hello", client_type="user", version=1))
-                flood = frame(text("list_cards", id=1)) * 400
-                await asyncio.to_thread(one.sendall, hello + flood)
+            tls = client_context(world.ca)
+            async with raw_peer(world.app.user_port, tls=tls, source=ATTACKER) as peer:
+                peer.write(frame(text("list_cards", id=1)) * 400)
                 await until(lambda: world.app.bitten.get("requests_per_s", 0) == 1)
                 for _ in range(20):
                     await session.works()
@@ -328,7 +297,7 @@ async def test_13_a_card_client_that_is_slowed_down_says_so(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with running(certificates, unlimited_from=(), octets_per_s=20.0) as world:
+    async with running(certificates, unlimited_from=(), octets_per_s=100.0) as world:
         await world.host_without_waiting(None, "bench")
         await until(lambda: "The server says: More comes from this client than" in caplog.text)
         assert world.app.bitten["octets_per_s"] == 1
