@@ -26,6 +26,8 @@ from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.state import SESSION_TIMERS, Limits, RelayState, TimerKey, printable
 
+# Longer than the aim: every event of a peer, and every deadline, has its method here.
+
 FEATURES = (
     "batch",
     "cancel",
