@@ -30,7 +30,7 @@ from wsrc.errors import ConfigError
 from wsrc.net.dial import dial
 from wsrc.net.tls import client_context
 from wsrc.server.app import serve
-from wsrc.server.refusals import http_log
+from wsrc.server.refusals import Refusals
 from wsrc.server.turns import REST_TURNS
 from wsrc.settings.load import ServerSettings
 
@@ -119,10 +119,11 @@ def test_c24_so_is_one_that_does_not_begin_tls(
 @pytest.mark.parametrize(
     ("level", "told"), [(logging.INFO, ["odd"]), (logging.DEBUG, ["odd", "small"])]
 )
-def test_what_else_aiohttp_says_is_logged_and_its_details_only_where_asked_for(
+async def test_what_else_aiohttp_says_is_logged_and_its_details_only_where_asked_for(
     level: int, told: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(level)
+    http_log = Refusals(asyncio.get_running_loop()).http_log
     http_log.warning("odd")
     http_log.debug("small")
     assert caplog.messages == told

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -173,13 +174,18 @@ async def test_13_no_part_of_a_token_is_logged_or_answered_where_it_is_no_http(
     assert token[5:20] not in caplog.text
 
 
-async def test_13_what_may_be_a_guess_is_counted(world: TokenWorld) -> None:
-    assert world.app._admission is not None
-    await asked(world)
-    assert world.app._admission.wrong == 0
-    await asked(world, f"Authorization: Bearer {UNKNOWN}")
-    await asked(world, "Authorization: Bearer x")
-    assert world.app._admission.wrong == 2
+async def test_13_guesses_are_limited_and_who_shows_nothing_does_not_guess(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    limits: dict[str, Any] = {"unlimited_from": (), "wrong_credentials_per_min": 2.0}
+    async with running_with_tokens(certificates, tmp_path, **limits) as world:
+        for _ in range(5):
+            assert "401" in await asked(world)
+        assert "401" in await asked(world, f"Authorization: Bearer {UNKNOWN}")
+        assert "401" in await asked(world, "Authorization: Bearer x")
+        assert "429" in await asked(world, f"Authorization: Bearer {UNKNOWN}")
+        assert "401" in await asked(world)
+        assert world.app.bitten["wrong_credentials_per_min"] == 1
 
 
 async def test_13_the_token_of_a_user_is_no_use_as_a_card_host_nor_the_other_way_round(

@@ -4,6 +4,7 @@
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -71,10 +72,15 @@ def text(msg_type: str, **fields: Any) -> bytes:
 
 
 class RawPeer:
-    """One connection to the server; `close_code` is what the server closed it with."""
+    """
+    One connection to the server.
+
+    `close_code` is what the server closed it with, `upgrade` the head with which it began.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.close_code: int | None = None
+        self.upgrade = b""
         self._reader = reader
         self._writer = writer
 
@@ -116,6 +122,13 @@ class RawPeer:
                 if msg_type in {None, message["msg_type"]}:
                     return message
 
+    async def told_to_close(self) -> int:
+        """Wait for the closing frame and return its code; what comes before is passed over."""
+        while (await self.frame())[0] != CLOSE:
+            pass
+        assert self.close_code is not None
+        return self.close_code
+
     async def gone(self) -> None:
         """Wait until the server ends the connection; what it says until then is passed over."""
         try:
@@ -131,23 +144,34 @@ class RawPeer:
 
 @asynccontextmanager
 async def raw_peer(
-    port: int, *, hello: str | None = "user", buffer: int | None = None, **fields: Any
+    port: int,
+    *,
+    hello: str | None = "user",
+    buffer: int | None = None,
+    tls: ssl.SSLContext | None = None,
+    source: str = "127.0.0.1",
+    headers: bytes = b"",
+    **fields: Any,
 ) -> AsyncGenerator[RawPeer]:
     """
-    Connect without TLS, and say hello as this kind of client if one is given.
+    Connect, and say hello as this kind of client if one is given.
 
-    `buffer` is how many octets the peer takes that it has not read.
+    `buffer` is how many octets the peer takes that it has not read, `source` where it comes from,
+    `headers` what it says beside the usual.
     """
     raw = socket.socket()
+    raw.bind((source, 0))
     if buffer is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     raw.setblocking(False)
     await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", port))
-    reader, writer = await asyncio.open_connection(sock=raw, limit=buffer or 1 << 16)
+    secure = {} if tls is None else {"ssl": tls, "server_hostname": "localhost"}
+    reader, writer = await asyncio.open_connection(sock=raw, limit=buffer or 1 << 16, **secure)
     peer = RawPeer(reader, writer)
     try:
-        writer.write(UPGRADE)
-        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(UPGRADE[:-2] + headers + UPGRADE[-2:])
+        peer.upgrade = await reader.readuntil(b"\r\n\r\n")
+        assert b" 101 " in peer.upgrade
         if hello is not None:
             peer.say("hello", client_type=hello, version=1, **fields)
             await peer.hear("hello_ack")

@@ -9,11 +9,12 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.machine import Relay
+from wsrc.relay.records import LEAVING, UserPeer
 from wsrc.relay.state import Limits
 
 
 class World:
-    """A relay and its peers; `notes` is what the operator was told."""
+    """A relay and its peers; `notes` is what the operator was told, as `noted` effects."""
 
     def __init__(self, **limits: float) -> None:
         self.now = 1000.0
@@ -23,6 +24,7 @@ class World:
         self.start()
         self.peers: dict[int, Peer] = {}
         self.notes: list[str] = []
+        self.noted: list[Note] = []
         self.last_session = 0
         self._todo: list[Callable[[], None]] = []
         self._working = False
@@ -48,10 +50,16 @@ class World:
         return peer
 
     def user(
-        self, *, first_form: bool = False, name: str = "a user", instance: str | None = None
+        self,
+        *,
+        first_form: bool = False,
+        name: str = "a user",
+        instance: str | None = None,
+        account: str | None = "all",
     ) -> "Peer":
-        """Connect a user client."""
-        peer = self.stranger(m.ClientType.USER, first_form=first_form)
+        """Connect a user client, whose cards count among those of an account."""
+        peer = Peer(self, m.ClientType.USER, first_form=first_form)
+        self._connect(peer, account)
         hello = m.Hello(
             client_type=m.ClientType.USER, version=m.VERSION, name=name, instance=instance
         )
@@ -119,6 +127,7 @@ class World:
                     self.peers[number].closed = code, reason
                 case Note(sentence=sentence):
                     self.notes.append(sentence)
+                    self.noted.append(effect)
         self._work()
 
     def later(self, action: Callable[[], None]) -> None:
@@ -139,8 +148,27 @@ class World:
             "names of hosts": len(state.host_names),
             "ids of readers": len(state.reader_ids),
             "buckets": len(state.waiting._by_key),
+            "cards of accounts": sum(each.held for each in state.accounts.values()),
+            "places of accounts": sum(each.waiting for each in state.accounts.values()),
         }
         return {name: n for name, n in (self.relay.counts | kept).items() if n}
+
+    def accounts(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return what the relay has counted for all accounts, and what there is to count."""
+        state = self.relay._state
+        accounts, leases = list(state.accounts.values()), state.sessions.values()
+        users = [each for each in state.peers.values() if isinstance(each, UserPeer)]
+        counted = {
+            "held": sum(each.held for each in accounts),
+            "waiting": sum(each.waiting for each in accounts),
+        }
+        theirs = [each for each in leases if each.account is not None]
+        assert all(each.user.account is each.account for each in leases if each.user is not None)
+        there = {
+            "held": sum(each.phase not in LEAVING for each in theirs),
+            "waiting": sum(len(each.waiting) + len(each.claims) for each in users if each.account),
+        }
+        return counted, there
 
     def _work(self) -> None:
         if self._working:
@@ -152,10 +180,10 @@ class World:
         finally:
             self._working = False
 
-    def _connect(self, peer: "Peer") -> None:
+    def _connect(self, peer: "Peer", account: str | None = None) -> None:
         peer.number = len(self.peers) + 1
         self.peers[peer.number] = peer
-        self.perform(self.relay.connected(peer.number, peer.role, self.now))
+        self.perform(self.relay.connected(peer.number, peer.role, self.now, account=account))
 
     def _new_session(self) -> str:
         self.last_session += 1

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import Certificates
+from tests.support.innocent import attackers, client_hello
 from tests.support.processes import Program, argv, environment
 from tests.support.raw_peer import LIMIT_S, RawPeer, frame, raw_peer
 from tests.support.world import until
+from wsrc.net.tls import client_context
 
 SPARE_KIB = 32 << 10
 """Memory beside what the server has once it is ready."""
@@ -26,6 +29,14 @@ UVLOOP = pytest.param(argv("wsrc-server", *PLAIN), id="uvloop")
 LOOPS = pytest.mark.parametrize(
     "command", [UVLOOP, pytest.param([sys.executable, "-c", ASYNCIO, *PLAIN], id="asyncio")]
 )
+
+
+SECURE = ("--user-port", "0", "--card-port", "0")
+
+SECURE_LOOPS = pytest.mark.parametrize(
+    "command", [argv("wsrc-server", *SECURE), [sys.executable, "-c", ASYNCIO, *SECURE]],
+    ids=["uvloop", "asyncio"],
+)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -70,7 +81,7 @@ async def test_b18_with_little_memory_the_next_peers_are_refused_and_the_others_
         peers = [await stack.enter_async_context(raw_peer(port)) for _ in range(most)]
         for _ in range(3):
             await refused(port)
-        program.wait_for("refused: HTTP status 503: The server has reached its limit of peers", 3)
+        program.wait_for("max_peers is reached: a connection from 127.0.0.1 is refused")
         for peer in peers[:20]:
             peer.write(frame(b"x" * 100_000, 0x01))  # the beginning of a message
         for peer in peers[20:]:
@@ -127,4 +138,33 @@ async def test_b18_with_few_open_files_there_is_one_line_and_who_is_there_is_ser
         await until(accepted)
         assert program.end() == 0
         assert "Traceback" not in program.output
-        assert program.output.count("No connection is accepted") == 1
+        said = [line for line in program.lines if "No connection is accepted" in line]
+        assert len([line for line in said if "more like it" not in line]) == 1
+        assert len(said) <= 2
+
+
+@SECURE_LOOPS
+async def test_13_a_flood_above_the_limit_of_descriptors_keeps_nobody_out(
+    command: list[str], certificates: Certificates
+) -> None:
+    """While 120 connections stand that say no more, a session goes on and others get in."""
+    files = ("--tls-cert", str(certificates.cert), "--tls-key", str(certificates.key))
+    patient = ("--hello-s", "30")
+    async with asyncio.timeout(3 * LIMIT_S), AsyncExitStack() as stack:
+        program, port = stack.enter_context(serving([*command, *files, *patient], "ulimit -n 100;"))
+        tls = client_context(certificates.ca)
+        peer = await stack.enter_async_context(raw_peer(port, tls=tls))
+        with attackers(port, 120, client_hello()[:100]):
+            program.wait_for("No connection is accepted for now")
+            await answers(peer)
+            for _ in range(2):
+                async with raw_peer(port, tls=tls) as another:
+                    await answers(another)
+                await answers(peer)
+            program.wait_for("max_half_open is reached: a connection from 127.0.0.2")
+        await answers(peer)
+        peer.abort()
+        assert program.end() == 0
+    assert "Traceback" not in program.output
+    for line in ("No connection is accepted", "max_half_open is reached"):
+        assert program.output.count(line) <= 2

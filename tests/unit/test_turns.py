@@ -9,13 +9,13 @@ from collections import Counter
 import pytest
 import uvloop
 
+from wsrc.server.limits import Budget
 from wsrc.server.turns import (
     BURST_S,
     FRAME_S,
     LINE_SHARE,
     REST_TURNS,
     SLICE_S,
-    Budget,
     Line,
     Share,
 )

@@ -16,11 +16,11 @@ _WSRC_SERVER = "aiohttp"
 _MAX_NAME = 40
 
 REASON = "Wsrc-Reason"
-"""Header of an answer with status 401, 403 or 503 that has one of `Reason`."""
+"""Header of an answer with status 401, 403, 429 or 503 that has one of `Reason`."""
 
 
 class Reason(StrEnum):
-    """Why a server does not let a client in, on the wire."""
+    """Why a server does not let a client in, or not now, on the wire."""
 
     NO_CERTIFICATE = "no-certificate"
     OTHER_ROLE = "other-role"
@@ -35,6 +35,11 @@ class Reason(StrEnum):
     TWO_NAMES = "two-names"
     BAD_BEARER = "bad-token"
     NO_KEYS = "no-keys"
+    FULL = "full"
+    ADDRESS_CONNECTIONS = "address-connections"
+    PRINCIPAL_CONNECTIONS = "principal-connections"
+    TOO_FAST = "too-fast"
+    WRONG_CREDENTIALS = "wrong-credentials"
 
 
 _GIVE_ONE = (
@@ -43,6 +48,11 @@ _GIVE_ONE = (
 )
 _OUR_BEARER = "the server does not let us in with our token: "
 _OURS = "the server does not let us in with our certificate: "
+
+_FULL = (
+    "the server is full: it has all the peers that it may have (HTTP status {status}); try again "
+    "later, or have its operator raise max_peers."
+)
 
 _OF_REASON = {
     Reason.NO_CERTIFICATE: "the server lets in who shows a certificate, and we have none; give one "
@@ -67,6 +77,15 @@ _OF_REASON = {
     "needs one of a user, a card host one of a card host.",
     Reason.TWO_NAMES: "the server does not let us in: our certificate and our token are of "
     "different names; give one of them only.",
+    Reason.FULL: _FULL,
+    Reason.ADDRESS_CONNECTIONS: "the server has as many connections from this address as it takes; "
+    "close some, or have its operator raise max_connections_per_address.",
+    Reason.PRINCIPAL_CONNECTIONS: "the server has as many connections with these credentials as it "
+    "takes; close some, or have its operator raise max_connections_per_principal.",
+    Reason.TOO_FAST: "this address connects to the server too often; connect less often, or have "
+    "its operator raise handshakes_per_s.",
+    Reason.WRONG_CREDENTIALS: "the server does not let us in, nor says why for now, since too many "
+    "wrong credentials came from this address; check ours, and try again later.",
 }
 
 _OF_ALERT = {
@@ -91,7 +110,7 @@ def explain_alert(reason: str) -> str | None:
     return _OF_ALERT.get(reason)
 
 
-_REASONED = frozenset({401, 403, 503})
+_REASONED = frozenset({401, 403, 429, 503})
 """Statuses of answers that have a `Reason`."""
 
 _HANG_UPS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
@@ -166,8 +185,7 @@ _OF_WSRC = {
     "(HTTP status {status}); use versions of both programs that belong together.",
     426: "a WSRC server answers, but a proxy before it does not pass the upgrade to WebSocket on "
     "(HTTP status {status}); see `wsrc sample nginx`.",
-    503: "the server is full: it has all the peers that it may have (HTTP status {status}); try "
-    "again later, or have its operator raise max_peers.",
+    503: _FULL,
 }
 """What a WSRC server means by its own answers."""
 
@@ -179,6 +197,7 @@ _OF_OTHERS = {
     "the path.",
     401: "{who} wants a user and password (HTTP status {status}); give them as "
     "wss://USER:PASSWORD@HOST:PORT in WSRC_SERVER_URL or in the settings file.",
+    429: "{who} says that we ask too much (HTTP status {status}); try again later.",
     407: "a proxy on the way wants a user and password (HTTP status {status}); name it and them in "
     "https_proxy, as http://USER:PASSWORD@HOST:PORT.",
     502: "{behind} answers, wsrc-server behind it does not (HTTP status {status}); check that it "

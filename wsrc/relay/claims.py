@@ -48,6 +48,7 @@ class Claims:
         self._number += 1
         claim = Claim(self._number, user, message)
         user.claims[message.id] = claim
+        user.waits(1)
         self._by_number[claim.number] = claim
         self._by_session.setdefault(message.session, set()).add(claim.number)
         return claim
@@ -57,6 +58,7 @@ class Claims:
         self._set_down(claim)
         message = claim.message
         del claim.user.claims[message.id]
+        claim.user.waits(-1)
         del self._by_number[claim.number]
         same = self._by_session[message.session]
         same.remove(claim.number)

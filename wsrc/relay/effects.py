@@ -24,10 +24,15 @@ class Close(msgspec.Struct, frozen=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """Log a sentence for the operator, who should act on it where it `warns`."""
+    """
+    Log a sentence for the operator, who should act on it where it `warns`.
+
+    With `limit`, the name of one that was reached, it is counted, and logged once a minute.
+    """
 
     sentence: str
     warns: bool = False
+    limit: str | None = None
 
 
 Effect = Send | Close | Note

@@ -49,7 +49,7 @@ def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
 
 def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
     user, secret = asked.user, asked.message.secret
-    return Lease(
+    lease = Lease(
         session=state.new_session(),
         slot=slot,
         user=user,
@@ -63,6 +63,8 @@ def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
         share=asked.message.share,
         proof=proof_of(secret) if secret else None,
     )
+    lease.count_for(user.account)
+    return lease
 
 
 def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:

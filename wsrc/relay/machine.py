@@ -27,7 +27,7 @@ from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.state import SESSION_TIMERS, Limits, RelayState, TimerKey, printable
 
-# Longer than the aim: each event of the relay begins here.
+# Longer than the aim: every event of a peer, and every deadline, has its method here.
 
 FEATURES = (
     "batch",
@@ -80,13 +80,25 @@ class Relay:
         self._out: list[Effect] = []
 
     def connected(
-        self, peer: int, client: m.ClientType, now: float, principal: Principal | None = None
+        self,
+        peer: int,
+        client: m.ClientType,
+        now: float,
+        principal: Principal | None = None,
+        account: str | None = None,
     ) -> list[Effect]:
-        """Enter a peer, which must say `hello` in time; `principal` is who it is, if known."""
+        """
+        Enter a peer, which must say `hello` in time.
+
+        `principal` is who it is, if known. `account` names whose cards its own are counted among;
+        None is nobody's, and has no limit.
+        """
         state = self._state
         is_user = client is m.ClientType.USER
         record = UserPeer(peer) if is_user else CardPeer(peer)
         record.principal = principal
+        if isinstance(record, UserPeer) and account is not None:
+            record.account = state.account(account)
         state.peers[peer] = record
         state.timers.set(("hello", peer, None), now + state.limits.hello_s)
         return self._effects(now)
@@ -141,6 +153,14 @@ class Relay:
         record = self._state.peers.get(peer)
         if record is not None:
             self._break_off(record, error)
+        return self._effects(now)
+
+    def slowed(self, peer: int, limit: str, again_s: float, now: float) -> list[Effect]:
+        """Tell a peer that what it says is read later; one of the first form is not told."""
+        record = self._state.peers.get(peer)
+        if record is not None and record.phase is Phase.OPEN and peer not in self._adapters:
+            why = f"More comes from this client than {limit} allows; what is next is read later."
+            self._state.refuse(record, None, ErrorCode.TOO_MANY, why, retry_after_s=again_s)
         return self._effects(now)
 
     def disconnected(self, peer: int, now: float, *, goodbye: bool) -> list[Effect]:

@@ -7,7 +7,7 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
-from wsrc.relay import leases, positions
+from wsrc.relay import accounts, leases, positions
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer, Waiter
 from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.waiting import Line, Round, in_order
@@ -267,9 +267,11 @@ def _waiter(
 def _wait(state: RelayState, waiter: Waiter, now: float) -> None:
     waiter.message = leases.without_then(waiter.message)
     user, select = waiter.user, waiter.message
+    full = accounts.no_more_waiting(state, user)
     if len(state.waiting) >= state.limits.max_waiting:
-        why = f"{len(state.waiting)} users are waiting already; try again later."
-        state.refuse(user, select.id, ErrorCode.TOO_MANY, why, retry_after_s=SOON_S)
+        full = "max_waiting", f"{len(state.waiting)} users are waiting already; try again later."
+    if full is not None:
+        state.too_many(user, select.id, full, retry_after_s=SOON_S)
         return
     if select.id in user.waiting:
         why = "A select with this id is waiting already."

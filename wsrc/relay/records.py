@@ -100,6 +100,20 @@ SERVED = frozenset((LeasePhase.HELD, LeasePhase.KEPT))
 LEAVING = frozenset((LeasePhase.WITHDRAWN, LeasePhase.ENDING))
 """Phases in which the card is nobody's, and not free yet."""
 
+_COUNTED_NO_MORE = LEAVING | {LeasePhase.OVER}
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Account:
+    """
+    Whose cards are counted together: a principal's, or an address's where nobody is known.
+
+    `held` counts leases, those that are kept as well; `waiting` counts waiters and claims.
+    """
+
+    held: int = 0
+    waiting: int = 0
+
 
 @dataclass(slots=True, eq=False)
 class UserPeer:
@@ -110,6 +124,7 @@ class UserPeer:
     name: str = "a user"
     instance: str | None = None
     principal: Principal | None = None
+    account: Account | None = None
     leases: dict[str, "Lease"] = field(default_factory=dict[str, "Lease"])
     waiting: dict[int | None, "Waiter"] = field(default_factory=dict[int | None, "Waiter"])
     claims: dict[int | None, "Claim"] = field(default_factory=dict[int | None, "Claim"])
@@ -121,6 +136,11 @@ class UserPeer:
     def engaged(self) -> int:
         """Cards that the user has, waits for, or wants to go on with."""
         return len(self.leases) + len(self.waiting) + len(self.claims)
+
+    def waits(self, by: int) -> None:
+        """Count waiters and claims that come, or go."""
+        if self.account is not None:
+            self.account.waiting += by
 
     def remember_end(self, session: str, error: Error) -> None:
         """Keep the reason for which a session ended."""
@@ -233,6 +253,7 @@ class Lease:
     kept_until: float = math.inf
     code: ErrorCode | None = None
     proof: bytes | None = None
+    account: Account | None = None
 
     def may_be_of(self, secret: str) -> bool:
         """Return whether a secret is that of the session, or may be, for all that is known."""
@@ -241,6 +262,16 @@ class Lease:
     def turn(self, event: LeaseEvent) -> None:
         """Go on to the phase that an event leads to; it must have its place in this one."""
         self.phase = follow(LEASE_TRANSITIONS, self.phase, event)
+        if self.phase in _COUNTED_NO_MORE:
+            self.count_for(None)
+
+    def count_for(self, account: Account | None) -> None:
+        """Count as one of an account's from now on, and of no other's."""
+        if self.account is not None:
+            self.account.held -= 1
+        self.account = account
+        if account is not None:
+            account.held += 1
 
 
 @dataclass(slots=True, eq=False)

@@ -14,8 +14,9 @@ import msgspec
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
-from wsrc.relay import endings, leases, queue, sharing
+from wsrc.relay import accounts, endings, leases, queue, sharing
 from wsrc.relay.claims import Sign
+from wsrc.relay.effects import Note
 from wsrc.relay.records import (
     RESUME,
     SERVED,
@@ -33,6 +34,9 @@ MAX_CLAIMS = 8
 
 MAX_ASKED = 1_000
 """Claims to sessions that are not known which one card client is asked at a time."""
+
+NOT_GIVEN, UNKNOWN = "resumes_not_given", "resumes_of_unknown_sessions"
+"""Under which claims are counted, and logged, that have a wrong secret, or a wrong name."""
 
 _NO_SUCH_SESSION = "There is no such session, or it cannot be resumed."
 
@@ -60,9 +64,12 @@ def claim_session(state: RelayState, user: UserPeer, message: m.Resume, now: flo
     wrong = _refusal(state, user, message)
     if wrong is not None:
         code, why = wrong
-        again_s = SOON_S if code is ErrorCode.TOO_MANY else None
-        fields = {"session": message.session} | ({"retry_after_s": again_s} if again_s else {})
-        state.refuse(user, message.id, code, why, **fields)
+        state.refuse(user, message.id, code, why, session=message.session)
+        return
+    full = _is_full(state, user, message)
+    if full is not None:
+        fields = {"session": message.session, "retry_after_s": SOON_S}
+        state.too_many(user, message.id, full, **fields)
         return
     lease = state.sessions.get(message.session)
     if lease is not None and not lease.may_be_of(message.secret):
@@ -100,9 +107,9 @@ def answered(state: RelayState, claim: Claim, answer: m.Message, now: float) -> 
             lease.proof = proof_of(claim.message.secret)
         else:
             answer = _too_late(state, claim, lease, answer)
-    elif isinstance(answer, m.Error) and lease is not None:
+    elif isinstance(answer, m.Error):
         _not_given(state, lease, claim.user, answer.message)
-    elif isinstance(answer, m.Error) and _was_restarted(state, claim, answer):
+    if isinstance(answer, m.Error) and lease is None and _was_restarted(state, claim, answer):
         assert claim.peer is not None
         why = f"{claim.peer.name} was restarted and the card was reset."
         answer = msgspec.structs.replace(answer, message=why)
@@ -161,17 +168,25 @@ def _refusal(state: RelayState, user: UserPeer, message: m.Resume) -> tuple[Erro
         return ErrorCode.SHUTTING_DOWN, queue.RESTARTS
     if message.id in user.claims:
         return ErrorCode.REQUEST_IN_FLIGHT, "A resume with this id is not answered yet."
-    if user.engaged >= state.limits.max_sessions_per_user:
-        why = f"This connection already holds or waits for {user.engaged} cards, the limit."
-        return ErrorCode.TOO_MANY, why
-    same = [c for c in user.claims.values() if c.message.session == message.session]
-    if len(same) >= MAX_CLAIMS:
-        why = f"{MAX_CLAIMS} resume for the session are open on this connection; try again later."
-        return ErrorCode.TOO_MANY, why
     lease = state.sessions.get(message.session)
     if not state.limits.keep_s or (lease is not None and not lease.keep_s):
         return ErrorCode.NO_SUCH_SESSION, _NO_SUCH_SESSION
     return None
+
+
+def _is_full(state: RelayState, user: UserPeer, message: m.Resume) -> accounts.Full | None:
+    """
+    Return what keeps a user from one more claim, if anything does.
+
+    The sessions of an account do not: what is claimed may be among them.
+    """
+    if user.engaged >= state.limits.max_sessions_per_user:
+        return accounts.no_more_cards(state, user)
+    same = [c for c in user.claims.values() if c.message.session == message.session]
+    if len(same) >= MAX_CLAIMS:
+        why = f"{MAX_CLAIMS} resume for the session are open on this connection; try again later."
+        return "resumes_per_session", why
+    return accounts.no_more_waiting(state, user)
 
 
 def _route(state: RelayState, claim: Claim, now: float) -> None:
@@ -209,6 +224,7 @@ def _ask(state: RelayState, claim: Claim, peer: CardPeer, now: float) -> None:
     """
     if len(peer.claims) >= MAX_ASKED and claim.message.session not in state.sessions:
         why = f"Card host {peer.name} is asked for too many sessions; try again later."
+        state.reached("resumes_per_card_host", f"{claim.user.name} is refused")
         _refuse(state, claim, ErrorCode.TOO_MANY, why, retry_after_s=SOON_S)
         return
     state.claims.ask(claim, peer)
@@ -217,9 +233,13 @@ def _ask(state: RelayState, claim: Claim, peer: CardPeer, now: float) -> None:
     state.send(peer, msgspec.structs.replace(claim.message, id=claim.number))
 
 
-def _not_given(state: RelayState, lease: Lease, user: UserPeer, why: str) -> None:
-    sentence = f"is not given to {user.name}: {why[:200]}"
-    state.note(f"Session {lease.session[:8]} of {lease.holder} {sentence}")
+def _not_given(state: RelayState, lease: Lease | None, user: UserPeer, why: str) -> None:
+    if lease is None:
+        sentence = f"{user.name} asks for a session that is not known: {why[:200]}"
+        state.effects.append(Note(sentence, limit=UNKNOWN))
+        return
+    whose = f"Session {lease.session[:8]} of {lease.holder}"
+    state.effects.append(Note(f"{whose} is not given to {user.name}: {why[:200]}", limit=NOT_GIVEN))
 
 
 def _take_over(
@@ -247,6 +267,7 @@ def _take_over(
     state.unkeep(lease)
     lease.user, lease.holder, lease.instance = user, user.name, user.instance
     lease.last_user = user.number
+    lease.count_for(user.account)
     user.leases[lease.session] = lease
     lease.turn("resumed")
     lease.kept_until, lease.used = math.inf, now

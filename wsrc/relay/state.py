@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -17,7 +18,7 @@ from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, Places
 from wsrc.relay.names import HostNames, ReaderIds
 from wsrc.relay.readers import Readers, view_of
-from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot
+from wsrc.relay.records import Account, CardPeer, Lease, LeasePhase, Peer, Slot, UserPeer
 from wsrc.relay.shelves import Shelves
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import Round, WaitingRoom
@@ -28,8 +29,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
     Times in seconds and counts that bound what a peer may ask for.
 
-    `lease_idle_s` of 0 is no limit. With `keep_s` of 0 no session outlives its connection.
-    `settle_s` is how long a select waits unasked for a card that is being reset or identified.
+    `lease_idle_s` and `…_per_principal` of 0 are no limits. With `keep_s` of 0 no session outlives
+    its connection. `settle_s` is how long a select waits unasked for a card that is being reset or
+    identified.
     `max_reader_changes` are kept for watchers of readers that come back.
     """
 
@@ -42,6 +44,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     keep_s: float = 600.0
     max_sessions_per_user: int = 64
     max_waiting: int = 10_000
+    max_sessions_per_principal: int = 0
+    max_waiting_per_principal: int = 0
     max_readers_per_card_client: int = 1_024
     max_reader_changes: int = 2_048
 
@@ -61,8 +65,8 @@ class RelayState:
     session. `past` has the card client's number of sessions that were kept once and are over.
     `lost` has leases whose card client is out of reach and may come back with the session. `gone`
     has the runs of users' programs that said goodbye, `left` the names of card hosts that did, by
-    the number of their connection. `rounds` has what is left to do for those
-    who wait.
+    the number of their connection. `accounts` are those that a peer or a lease has.
+    `rounds` has what is left to do for those who wait.
 
     Args:
         limits: Bounds.
@@ -100,6 +104,7 @@ class RelayState:
         self.gone: Remembered[bool] = Remembered()
         self.left: Remembered[str] = Remembered()
         self.timers: Timers[TimerKey] = Timers()
+        self.accounts: WeakValueDictionary[str, Account] = WeakValueDictionary()
         self.effects: list[Effect] = []
         self.draining = False
         self.reconnect_in_s: float | None = None
@@ -117,6 +122,25 @@ class RelayState:
         if code is ErrorCode.SHUTTING_DOWN:
             fields["retry_after_s"] = self.reconnect_in_s
         self.send(peer, m.error(code, sentence, id=id_, **fields))
+
+    def too_many(
+        self, user: UserPeer, id_: int | None, full: tuple[str, str], **fields: object
+    ) -> None:
+        """Refuse what is one too many; `full` is the name of the limit, and why, for the user."""
+        limit, why = full
+        self.refuse(user, id_, ErrorCode.TOO_MANY, why, **fields)
+        self.reached(limit, f"{user.name} is refused")
+
+    def reached(self, limit: str, what: str) -> None:
+        """Have it counted, and told once a minute, that a limit was reached."""
+        self.effects.append(Note(f"{limit} is reached: {what}", warns=True, limit=limit))
+
+    def account(self, key: str) -> Account:
+        """Return the account of this name, which is there for as long as anything is in it."""
+        account = self.accounts.get(key)
+        if account is None:
+            account = self.accounts[key] = Account()
+        return account
 
     def tell(self, lease: Lease, message: m.Message, text: bytes | None = None) -> None:
         """Send the user of a lease a message; nothing happens when they are away."""

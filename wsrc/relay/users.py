@@ -6,7 +6,7 @@ from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
 from wsrc.protocol.fields import MAX_USER_ID
-from wsrc.relay import endings, keeping, leases, listing, queue, resuming, sharing
+from wsrc.relay import accounts, endings, keeping, leases, listing, queue, resuming, sharing
 from wsrc.relay.records import BATCH, CANCEL, PCSC, Lease, LeasePhase, UserPeer
 from wsrc.relay.state import RelayState
 from wsrc.selection import selection_of
@@ -68,9 +68,9 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
     except RefusedError as exc:
         state.refuse(user, message.id, exc.code, str(exc))
         return
-    if user.engaged >= state.limits.max_sessions_per_user:
-        why = f"This connection already holds or waits for {user.engaged} cards, the limit."
-        state.refuse(user, message.id, ErrorCode.TOO_MANY, why)
+    full = accounts.no_more_cards(state, user)
+    if full is not None:
+        state.too_many(user, message.id, full)
         return
     if len(message.secret or "") > MAX_TEXT or len(message.protocols) > MAX_PROTOCOLS:
         why = (

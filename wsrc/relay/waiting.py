@@ -121,6 +121,7 @@ class WaitingRoom:
                 self._by_key.setdefault(key, {})[line] = None
         line.add(waiter)
         waiter.user.waiting[waiter.message.id] = waiter
+        waiter.user.waits(1)
         self._line_of[waiter] = line
         return line
 
@@ -128,6 +129,7 @@ class WaitingRoom:
         """Take a waiter out; return the line in which they stood."""
         line = self._line_of.pop(waiter)
         del waiter.user.waiting[waiter.message.id]
+        waiter.user.waits(-1)
         line.remove(waiter)
         if not line:
             del self._lines[line.words]

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 _WORDS = {ClientType.USER: "a user", ClientType.CARD: "a card host"}
 
-WRONG = frozenset({Reason.UNKNOWN_BEARER, Reason.BAD_BEARER})
-"""Reasons of whoever may be trying what lets them in."""
+SHOWN_NOTHING = frozenset(
+    {Reason.NO_CERTIFICATE, Reason.NO_BEARER, Reason.NOTHING_SHOWN, Reason.NO_KEYS}
+)
+"""Reasons of whoever is not trying what lets them in."""
 
 
 class Admitted(NamedTuple):
@@ -72,8 +74,6 @@ class Admission:
         self._provider = provider
         self._networks = [ip_network(each) for each in settings.first_form_from]
         self._token_in_url = settings.first_form_token_in_url
-        self.wrong = 0
-        """How often somebody has shown what may have been a guess."""
 
     async def admit(
         self, request: web.Request, connection: Connection, role: ClientType
@@ -87,14 +87,10 @@ class Admission:
         assert connection.transport is not None
         now = datetime.now(UTC)
         subject = self._tls.admitted(connection.transport, role, now)
-        try:
-            shown = _bearer_of(request) if self._takes_bearers else None
-            by_token = None if shown is None else await self._by_bearer(shown, role)
-            if by_token is None and subject is None and not _offers_ours(request):
-                by_token = self._as_first_form(request, connection.address, role)
-        except NotAdmittedError as exc:
-            self.wrong += exc.reason in WRONG
-            raise
+        shown = _bearer_of(request) if self._takes_bearers else None
+        by_token = None if shown is None else await self._by_bearer(shown, role)
+        if by_token is None and subject is None and not _offers_ours(request):
+            by_token = self._as_first_form(request, connection.address, role)
         if subject is None:
             return by_token or self._unknown(role)
         by_certificate = Admitted(Principal(subject.name), subject)

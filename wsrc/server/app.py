@@ -3,9 +3,10 @@
 
 import asyncio
 import logging
+import math
 import os
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from wsrc.errors import ConfigError
+from wsrc.net.answers import REASON, Reason
 from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
 from wsrc.net.tls_files import LOOK_S, Files, looked_after
@@ -21,14 +23,15 @@ from wsrc.protocol.conversation import SUBPROTOCOL, CloseCode
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
-from wsrc.server.admission import Admission
+from wsrc.server.admission import SHOWN_NOTHING, Admission
 from wsrc.server.clock import Epoch
 from wsrc.server.connection import Connection, connection_of
 from wsrc.server.door import TLS_END_S, Door
+from wsrc.server.limits import Bounds, Limit, Quotas, Refusal
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
 from wsrc.server.policy_file import PolicyFile
-from wsrc.server.refusals import NotAdmittedError, http_log, refused
+from wsrc.server.refusals import NotAdmittedError, Refusals
 from wsrc.server.room import room_for
 from wsrc.server.state_dir import state_dir
 from wsrc.server.tls import ServerTls
@@ -51,8 +54,29 @@ VERSION = "13"
 UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": VERSION}
 """What says how to connect to whoever did otherwise (RFC 9110 section 15.5.22)."""
 
-FULL_S = "5"
+FULL_S = 5.0
 """After how many seconds a client that finds the server full is to come again."""
+
+_TOLD = {
+    Limit.PEERS: (503, Reason.FULL, "The server has reached its limit of peers."),
+    Limit.CONNECTIONS_OF_ADDRESS: (
+        429,
+        Reason.ADDRESS_CONNECTIONS,
+        "There are as many connections from this address as there may be.",
+    ),
+    Limit.CONNECTIONS_OF_PRINCIPAL: (
+        429,
+        Reason.PRINCIPAL_CONNECTIONS,
+        "There are as many connections with these credentials as there may be.",
+    ),
+    Limit.HANDSHAKES: (429, Reason.TOO_FAST, "This address connects too often."),
+    Limit.WRONG: (
+        429,
+        Reason.WRONG_CREDENTIALS,
+        "Too many wrong credentials came from this address.",
+    ),
+}
+"""The status, the reason and the sentence for whom a limit keeps out."""
 
 _POLL_S = 0.02
 
@@ -69,9 +93,12 @@ class App:
 
     def __init__(self, settings: ServerSettings, tasks: asyncio.TaskGroup) -> None:
         self._settings = settings
-        self._line = Line(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._line = Line(loop)
+        self._quotas, self._refusals = Quotas(_bounds(settings)), Refusals(loop)
         self.room = room_for(settings)
-        self._peers = Peers(_relay(settings), self._line, self.room.unread, settings.ping_s)
+        relay, told = _relay(settings), (self._quotas, self._refusals)
+        self._peers = Peers(relay, self._line, *told, self.room.unread, settings.ping_s)
         self._tasks = tasks
         self._door: Door | None = None
         self._tls: ServerTls | None = None
@@ -105,6 +132,11 @@ class App:
         return self._peers.counts
 
     @property
+    def bitten(self) -> Mapping[str, int]:
+        """How often each limit was reached so far, by the name of its setting."""
+        return self._quotas.bitten
+
+    @property
     def ended(self) -> int:
         """Connections that have ended so far."""
         return self._door.ended if self._door is not None else 0
@@ -132,7 +164,10 @@ class App:
             self._provider = _provider(settings)
             self._provider.keys.start(self._tasks)
         self._admission = Admission(self._tls, self._tokens, self._provider, settings)
-        self._door = Door(self._tasks, self._line, self.room.connections, settings.hello_s)
+        most = self.room.connections, settings.max_half_open
+        self._door = Door(
+            self._tasks, self._line, self._quotas, self._refusals, most, settings.hello_s
+        )
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
 
@@ -147,6 +182,7 @@ class App:
         await self._all_closed()
         self._end(lambda _: True)
         self._peers.stopped()
+        self._refusals.close()
         for runner in self._runners:
             await runner.cleanup()
         if self._tokens is not None:
@@ -206,13 +242,13 @@ class App:
             await asyncio.sleep(_POLL_S)
 
     async def _listen(self, role: ClientType, port: int) -> int:
-        application = web.Application(middlewares=[_told])
+        application = web.Application(middlewares=[self._told])
         for path in ("/", f"/{role}"):
             application.router.add_get(path, self._handler(role))
         runner = web.AppRunner(
             application,
             access_log=None,
-            logger=http_log,
+            logger=self._refusals.http_log,
             handle_signals=False,
             shutdown_timeout=CLOSE_S,
         )
@@ -247,7 +283,8 @@ class App:
             except ConnectionError:
                 return web.Response()
             accept, who = self._peers.accept, (role, connection.address, connection.principal)
-            connection.hand_over(lambda transport, hold: accept(transport, hold, *who))
+            usage = connection.usages[-1] if connection.usages else None
+            connection.hand_over(lambda transport, hold: accept(transport, hold, *who, usage))
             return answer
 
         return upgrade
@@ -261,7 +298,8 @@ class App:
         try:
             admitted = await self._admission.admit(request, connection, role)
         except NotAdmittedError as exc:
-            return exc.answer
+            guessed = exc.reason not in SHOWN_NOTHING
+            return (self._wrong(connection.address) if guessed else None) or exc.answer
         if connection not in self._door.connections:
             return web.Response()  # it is gone meanwhile
         if connection.spoke_early:
@@ -270,7 +308,7 @@ class App:
         connection.principal = admitted.principal
         if admitted.until is not None:
             connection.stay(admitted.until - datetime.now(UTC).timestamp())
-        return accepted(request)
+        return self._too_many(connection) or accepted(request)
 
     def _refusal(self, request: web.Request, door: Door) -> web.Response | None:
         if request.headers.get("Upgrade", "").lower() != "websocket":
@@ -286,9 +324,56 @@ class App:
             text = f"The WebSocket subprotocol here is {SUBPROTOCOL}; offer it, or none.\n"
             return web.Response(status=400, text=text)
         if door.websockets >= self.room.peers:
-            text, headers = "The server has reached its limit of peers.\n", {"Retry-After": FULL_S}
-            return web.Response(status=503, text=text, headers=headers)
+            self._quotas.bit(Limit.PEERS)
+            self._refusals.limited(Limit.PEERS, request.remote or "an unknown address")
+            return _KeptOut(Refusal(Limit.PEERS, FULL_S))
         return None
+
+    def _wrong(self, address: str) -> web.Response | None:
+        """Note wrong credentials from an address; return the answer where there were too many."""
+        now = asyncio.get_running_loop().time()
+        refusal = self._quotas.wrong(address, now)
+        if refusal is None:
+            return None
+        self._refusals.limited(refusal.limit, address)
+        return _KeptOut(refusal)
+
+    def _too_many(self, connection: Connection) -> web.Response | None:
+        """Count a connection among those of its principal; return why it is one too many."""
+        if connection.principal is None:
+            return None
+        usage = self._quotas.let_in(connection.principal.name)
+        if isinstance(usage, Refusal):
+            self._refusals.limited(usage.limit, connection.principal.name)
+            return _KeptOut(usage)
+        connection.usages.append(usage)
+        return None
+
+    @web.middleware
+    async def _told(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Log every request that is refused; limits are logged where they are found."""
+        address = request.remote or "an unknown address"
+        connection = connection_of(request)
+        if connection is not None and connection.refusal is not None:
+            return _KeptOut(connection.refusal)
+        try:
+            response = await handler(request)
+        except web.HTTPException as exc:
+            self._refusals.refused(address, f"HTTP status {exc.status}: {exc.reason}")
+            raise
+        told = isinstance(response, _KeptOut)
+        if isinstance(response, web.Response) and response.status >= 400 and not told:
+            self._refusals.refused(address, f"HTTP status {response.status}: {response.text or ''}")
+        return response
+
+
+class _KeptOut(web.Response):
+    """The answer to whom a limit keeps out."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        status, reason, sentence = _TOLD[refusal.limit]
+        headers = {REASON: reason, "Retry-After": str(math.ceil(refusal.retry_after_s))}
+        super().__init__(status=status, headers=headers, text=f"{sentence}\n")
 
 
 def _offered(request: web.Request) -> list[str]:
@@ -305,20 +390,6 @@ def _provider(settings: ServerSettings) -> "Provider":
         why = "it needs a package; install it with: pip install 'wsrc[oidc]'"
         raise ConfigError("oidc_issuer", why) from exc
     return Provider(settings, IssuerKeys(settings.oidc_issuer))
-
-
-@web.middleware
-async def _told(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Log every request that is refused."""
-    address = request.remote or "an unknown address"
-    try:
-        response = await handler(request)
-    except web.HTTPException as exc:
-        refused(address, f"HTTP status {exc.status}: {exc.reason}")
-        raise
-    if isinstance(response, web.Response) and response.status >= 400:
-        refused(address, f"HTTP status {response.status}: {response.text or ''}")
-    return response
 
 
 @asynccontextmanager
@@ -338,6 +409,10 @@ async def serve(settings: ServerSettings) -> AsyncGenerator[App]:
         raise
 
 
+def _bounds(settings: ServerSettings) -> Bounds:
+    return Bounds(*(getattr(settings, name) for name in Bounds._fields))
+
+
 def _relay(settings: ServerSettings) -> Relay:
     limits = Limits(
         hello_s=settings.hello_s,
@@ -348,6 +423,8 @@ def _relay(settings: ServerSettings) -> Relay:
         keep_s=settings.keep_s,
         max_sessions_per_user=settings.max_sessions_per_user,
         max_waiting=settings.max_waiting,
+        max_sessions_per_principal=settings.max_sessions_per_principal,
+        max_waiting_per_principal=settings.max_waiting_per_principal,
     )
     epoch = Epoch(asyncio.get_running_loop().time, lambda: datetime.now(UTC).timestamp())
     instance = secrets.token_hex(8)

@@ -12,6 +12,7 @@ from wsrc.net.certificates import Subject
 from wsrc.net.endpoint import Endpoint
 from wsrc.principal import Principal
 from wsrc.protocol.conversation import CloseCode
+from wsrc.server.limits import Refusal, Usage, group_of
 from wsrc.server.turns import Line
 
 if TYPE_CHECKING:
@@ -24,8 +25,15 @@ SLICE_OCTETS = 2048
 
 FOR_EVER_S = 31_536_000.0
 """A stay of more than a year needs no end."""
+MAX_HEAD_OCTETS = 32 << 10
+"""Octets that may come before a connection is a WebSocket; a token may have some thousand."""
 
 _END_OF_REQUEST = b"\r\n\r\n"
+
+_TOO_LONG = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+)
 
 
 class Connection(asyncio.Protocol):
@@ -40,6 +48,13 @@ class Connection(asyncio.Protocol):
         self._handler: web.RequestHandler | None = handler
         self._served: Endpoint | None = None
         self.address = address
+        self.group = group_of(address)
+        self.usages: list[Usage] = []
+        """Whose connections it counts among: of its address, then of its principal."""
+        self.refusal: Refusal | None = None
+        """Why it is refused though it was accepted."""
+        self.waits_since = asyncio.get_running_loop().time()
+        """Since when its peer has us wait, where its turn has come."""
         self.transport: asyncio.Transport | None = None
         self.subject: Subject | None = None
         """Whom the certificate of the peer is of, once that was asked."""
@@ -54,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._hurry: asyncio.TimerHandle | None = None
         self._end_of_stay: asyncio.TimerHandle | None = None
         self._end = b""
+        self._head_octets = 0
         self._rest: list[bytes] = []
         self._at = 0
         self._held = False
@@ -89,7 +105,11 @@ class Connection(asyncio.Protocol):
     def is_websocket(self) -> None:
         """Note that it becomes a WebSocket in time."""
         self.upgraded = True
-        self._door.websockets += 1
+        self._door.upgraded(self)
+
+    def has_us_wait(self, since: float) -> bool:
+        """Return whether we wait for its peer since then, and not its peer for its turn."""
+        return not self._in_line and self.waits_since <= since
 
     def end(self) -> None:
         """Break the connection, if it is not closed, and forget it."""
@@ -235,7 +255,7 @@ class Connection(asyncio.Protocol):
         try:
             if self._served is not None:
                 self._served.feed(data, self._left)
-            elif self._handler is not None:
+            elif self._handler is not None and self._fits(data):
                 self._end = (self._end + data[-len(_END_OF_REQUEST) :])[-len(_END_OF_REQUEST) :]
                 self._handler.data_received(data)
         except MemoryError:
@@ -250,13 +270,26 @@ class Connection(asyncio.Protocol):
                 timer.cancel()
         self._hurry = self._end_of_stay = None
 
+    def _fits(self, data: bytes) -> bool:
+        """Count what came before it is a WebSocket; end it where that is too much."""
+        self._head_octets += len(data)
+        if self._head_octets <= MAX_HEAD_OCTETS:
+            return True
+        self._door.refusals.refused(self.address, "its request is too long")
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(_TOO_LONG)
+            self.transport.close()
+        self._rest.clear()
+        self._at = 0
+        return False
+
     def _too_late(self) -> None:
-        if self.transport is not None and not self.upgraded:
-            _log.info(
-                "A connection from %s that did not become a WebSocket in time is dropped",
-                self.address,
-            )
-            self.transport.abort()
+        if self.upgraded:
+            return
+        begun = self.transport is not None
+        why = "it did not become a WebSocket in time" if begun else "it did not begin TLS in time"
+        self._door.refusals.refused(self.address, why)
+        self.end()
 
 
 class _Reins:

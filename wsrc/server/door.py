@@ -9,6 +9,7 @@ sockets are not read from, and whoever connects waits in the kernel.
 import asyncio
 import errno
 import logging
+import math
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -18,12 +19,11 @@ from aiohttp import web
 
 from wsrc.net.alerts import SEND
 from wsrc.server.connection import Connection
-from wsrc.server.refusals import refused, why_no_tls
+from wsrc.server.limits import HalfOpen, Limit, Quotas
+from wsrc.server.refusals import Refusals, why_no_tls
 from wsrc.server.turns import Line
 
 # Longer than the aim: a connection from when it is accepted to when it is a WebSocket.
-
-_log = logging.getLogger(__name__)
 
 TLS_END_S = 0.5
 """How long a peer may take to end TLS."""
@@ -34,8 +34,8 @@ BACKLOG = 4096
 AGAIN_S = 1.0
 """Seconds before accepting is tried again, where the system refused it."""
 
-TELL_S = 60.0
-"""Seconds between log lines that nobody is accepted."""
+STALLED_S = 1.0
+"""Seconds after which a connection that has us wait makes room for others."""
 
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -52,15 +52,19 @@ class Door:
     Args:
         tasks: Owns the handshakes.
         peers: The line of those WebSockets that have sent much.
-        most: Connections that may be open.
+        quotas: What each address may use.
+        refusals: Says who is refused.
+        most: Connections that may be open, and of them those that are no WebSockets yet.
         hello_s: How long one may take to become a WebSocket, TLS included.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what an entrance is, each once
         self,
         tasks: asyncio.TaskGroup,
         peers: Line,
-        most: int,
+        quotas: Quotas,
+        refusals: Refusals,
+        most: tuple[int, int],
         hello_s: float,
     ) -> None:
         self.connections: dict[Connection, None] = {}
@@ -68,21 +72,27 @@ class Door:
         self.peers = peers
         self.newcomers = Line(asyncio.get_running_loop())
         """The line of who is no WebSocket yet; however long it is, no peer stands in it."""
-        self._most = most
+        self.quotas = quotas
+        self.refusals = refusals
+        self._most, self._most_half_open = most
+        self._half_open: HalfOpen[Connection] = HalfOpen()
         self._hello_s = hello_s
         self._loop = asyncio.get_running_loop()
         self._listeners: dict[socket.socket, _Port] = {}
-        self.websockets = 0
         self.ended = 0
         self._standing: set[socket.socket] = set()
         self._paused = False
         self._closed = False
-        self._told = -TELL_S
 
     @property
     def handshakes(self) -> Sequence[Connection]:
         """Connections that are about to be WebSockets: in TLS, or with a request to be read."""
         return [each for each in self.connections if each.deciding]
+
+    @property
+    def websockets(self) -> int:
+        """How many connections are WebSockets."""
+        return len(self.connections) - len(self._half_open)
 
     def listen(
         self,
@@ -112,12 +122,20 @@ class Door:
             listener.close()
         self._listeners.clear()
 
+    def upgraded(self, connection: Connection) -> None:
+        """Note that a connection becomes a WebSocket."""
+        if connection in self.connections:
+            self._half_open.leave(connection.group, connection)
+
     def gone(self, connection: Connection) -> None:
         """Strike a connection, and accept others if they had to wait."""
         if connection not in self.connections:
             return
         del self.connections[connection]
-        self.websockets -= connection.upgraded
+        if not connection.upgraded:
+            self._half_open.leave(connection.group, connection)
+        for usage in connection.usages:
+            self.quotas.left(usage)
         self.ended += 1
         if self._paused:
             self._resume()
@@ -136,8 +154,7 @@ class Door:
         self._standing.discard(listener)
         if self._paused or self._closed:
             return
-        if len(self.connections) >= self._most:
-            self._full(f"{len(self.connections)} are open, the limit")
+        if not self._has_room():
             return
         try:
             raw, address = listener.accept()
@@ -149,17 +166,29 @@ class Door:
                 self._loop.add_reader(listener, self._knocked, listener)
                 raise
             self._full(f"the system says: {exc}")
-            self._loop.call_later(AGAIN_S, self._resume)
+            return
+        self._let_in(raw, str(address[0]), self._listeners[listener])
+        self._stand(listener)
+
+    def _let_in(self, raw: socket.socket, address: str, port: _Port) -> None:
+        """Serve a connection that was accepted, if only to refuse it; or close it at once."""
+        usage, refusal, told = self.quotas.arrived(address, self._loop.time())
+        if refusal is not None:
+            self.refusals.limited(refusal.limit, address)
+        if not told:
+            raw.close()
             return
         raw.setblocking(False)
-        port = self._listeners[listener]
-        connection = Connection(self, port.handler(), str(address[0]))
+        connection = Connection(self, port.handler(), address)
+        connection.refusal = refusal
+        if usage is not None:
+            connection.usages.append(usage)
         connection.limit(self._hello_s)
         self.connections[connection] = None
+        self._half_open.enter(connection.group, connection)
         begin = self._begin(raw, connection, port.context())
         connection.task = self._tasks.create_task(begin, name="handshake")
         self.newcomers.rest()
-        self._stand(listener)
 
     async def _begin(
         self, raw: socket.socket, connection: Connection, context: ssl.SSLContext | None
@@ -168,7 +197,7 @@ class Door:
         tls = context is not None
         try:
             if tls:
-                await self._tls_begun(raw)
+                await self._tls_begun(raw, connection)
                 SEND.set(raw.send)
             await self._loop.connect_accepted_socket(
                 lambda: connection,
@@ -178,12 +207,12 @@ class Door:
                 ssl_shutdown_timeout=TLS_END_S if tls else None,
             )
         except (OSError, MemoryError) as exc:
-            refused(connection.address, why_no_tls(exc))
+            self.refusals.refused(connection.address, why_no_tls(exc))
             connection.end()
         finally:
             connection.task = None
 
-    async def _tls_begun(self, raw: socket.socket) -> None:
+    async def _tls_begun(self, raw: socket.socket, connection: Connection) -> None:
         """
         Wait until a peer has begun TLS, and for one's turn: our part is the most of the work.
 
@@ -193,26 +222,40 @@ class Door:
         self._loop.add_reader(raw, begun.set)
         try:
             try:
-                async with asyncio.timeout(self._hello_s):
-                    await begun.wait()
+                await begun.wait()
             finally:
                 self._loop.remove_reader(raw)
+            connection.waits_since = math.inf
             await self.newcomers.wait(rest=True)
+            connection.waits_since = self._loop.time()
         except BaseException:
             raw.close()
             raise
 
+    def _has_room(self) -> bool:
+        """
+        Return whether one more may be accepted; make room for it if need be, or try again later.
+
+        Room is made by whoever has us wait, of those who come from where the most do.
+        """
+        open_, half_open = len(self.connections), len(self._half_open)
+        if open_ < self._most and half_open < self._most_half_open:
+            return True
+        oldest = self._half_open.oldest_of_most()
+        if oldest is not None and oldest.has_us_wait(self._loop.time() - STALLED_S):
+            self.quotas.bit(Limit.HALF_OPEN)
+            self.refusals.limited(Limit.HALF_OPEN, oldest.address)
+            oldest.end()
+            return True
+        self._full(f"{open_} are open, {half_open} of them not yet WebSockets")
+        return False
+
     def _full(self, why: str) -> None:
+        """Accept nobody before somebody leaves, or for a while."""
         self._pause()
-        now = self._loop.time()
-        if now >= self._told + TELL_S:
-            self._told = now
-            undecided = len(self.connections) - self.websockets
-            _log.warning(
-                "No connection is accepted for now: %s; %d of them are not yet WebSockets",
-                why,
-                undecided,
-            )
+        self._loop.call_later(AGAIN_S, self._resume)
+        sentence = f"No connection is accepted for now: {why}"
+        self.refusals.note("full", logging.WARNING, sentence)
 
     def _pause(self) -> None:
         self._paused = True

@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import ParamSpec
 
@@ -16,8 +17,10 @@ from wsrc.protocol.conversation import CloseCode, Parting
 from wsrc.protocol.messages import ClientType, Message
 from wsrc.relay.effects import Close, Effect, Note
 from wsrc.relay.machine import Relay
+from wsrc.server.limits import Budget, Limit, Quotas, Usage
 from wsrc.server.pulse import Pulse
-from wsrc.server.turns import Budget, Line, Share
+from wsrc.server.refusals import TELL_S, Refusals
+from wsrc.server.turns import Line, Share
 
 _log = logging.getLogger(__name__)
 
@@ -53,13 +56,25 @@ class Peers:
     Args:
         relay: Decides.
         line: The line of those who have used up their allowance.
+        quotas: Counts the limits that are reached.
+        refusals: Says so.
         unread: Octets that may be held for all peers together.
         ping_s: How long a peer may be silent before it is pinged, in seconds.
     """
 
-    def __init__(self, relay: Relay, line: Line, unread: int, ping_s: float) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - what all peers share, each once
+        self,
+        relay: Relay,
+        line: Line,
+        quotas: Quotas,
+        refusals: Refusals,
+        unread: int,
+        ping_s: float,
+    ) -> None:
         self.relay = relay
         self._line = line
+        self._quotas = quotas
+        self._refusals = refusals
         self._pulse = Pulse(ping_s)
         self._links: dict[int, Endpoint] = {}
         self._unread = Unread(unread)
@@ -90,13 +105,14 @@ class Peers:
         """Return the counts of the relay."""
         return self.relay.counts
 
-    def accept(
+    def accept(  # noqa: PLR0913, PLR0917 - what is known of a peer, each once
         self,
         transport: asyncio.Transport,
         hold: Callable[[bool], None],
         role: ClientType,
         address: str,
         principal: Principal | None = None,
+        usage: Usage | None = None,
     ) -> Endpoint:
         """
         Begin to serve a WebSocket that was just accepted.
@@ -107,18 +123,26 @@ class Peers:
             role: Of the port.
             address: Where the peer is.
             principal: Who it is, where that is known.
+            usage: What it counts as using; None where nothing is limited.
         """
         self._last += 1
         link = Endpoint(transport, hold, longest=MAX_MESSAGE_OCTETS, unread=self._unread)
         self._links[self._last] = link
-        link.listen(_Peer(self, self._last, role, link, self._line))
+        link.listen(_Peer(self, self._last, role, link, self._line, usage))
         self._pulse.enter(self._last, link)
         who = f" as {principal.name}" if principal is not None else ""
         _log.info("%s client %d connected from %s%s", role, self._last, address, who)
         if self._stopped:
             link.close(CloseCode.RESTARTING, RESTARTING)
-        self.act(self.relay.connected, self._last, role, self._loop.time(), principal)
+        account = usage.key if usage is not None else None
+        self.act(self.relay.connected, self._last, role, self._loop.time(), principal, account)
         return link
+
+    def slowed(self, number: int, limit: Limit, who: str, again_s: float) -> int:
+        """Tell a peer, and the log, that what it sends is read later; return what that took."""
+        self._quotas.bit(limit)
+        self._refusals.limited(limit, who)
+        return self.act(self.relay.slowed, number, limit, again_s, self._loop.time())
 
     def gone(self, number: int, *, goodbye: bool) -> None:
         """Strike a peer that said its last."""
@@ -165,7 +189,7 @@ class Peers:
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Note):
-                _log.log(logging.WARNING if effect.warns else logging.INFO, "%s", effect.sentence)
+                self._note(effect)
                 continue
             link = self._links.get(effect.peer)
             if link is None:
@@ -179,6 +203,14 @@ class Peers:
         if self.stopping and not self.relay.in_flight:
             self._idle.set()
         self._set_timer()
+
+    def _note(self, note: Note) -> None:
+        level = logging.WARNING if note.warns else logging.INFO
+        if note.limit is None:
+            _log.log(level, "%s", note.sentence)
+        else:
+            self._quotas.bit(note.limit)
+            self._refusals.note(note.limit, level, note.sentence)
 
     def _send(self, peer: int, link: Endpoint, message: Message) -> None:
         try:
@@ -218,8 +250,14 @@ class Peers:
 class _Peer:
     """What one peer says, on its way to the relay."""
 
-    def __init__(
-        self, peers: Peers, number: int, role: ClientType, link: Endpoint, line: Line
+    def __init__(  # noqa: PLR0913, PLR0917 - what a peer is, each once
+        self,
+        peers: Peers,
+        number: int,
+        role: ClientType,
+        link: Endpoint,
+        line: Line,
+        usage: Usage | None,
     ) -> None:
         self._peers = peers
         self._act = peers.act
@@ -230,6 +268,8 @@ class _Peer:
         self._time = asyncio.get_running_loop().time
         self._share = Share(line, link.go_on)
         self._costly = Budget(*BUDGETS[role])
+        self._usage = usage
+        self._told_at = -math.inf
         self._resting = False
 
     def may_speak(self) -> bool:
@@ -246,6 +286,8 @@ class _Peer:
             message = codec.decode(text)
             pause_s = self._costly.take(now, _cost(message)) if isinstance(message, COSTLY) else 0.0
             sent = self._act(self._relay.received, self._number, message, text, now)
+            if self._usage is not None:
+                pause_s = max(pause_s, self._use(self._usage, len(text), now))
             if pause_s:
                 self._rest(pause_s)
         except UnreadableError as exc:
@@ -272,6 +314,18 @@ class _Peer:
         """Take note that nothing more comes."""
         _log.info("%s is gone: %s", self, why)
         self._peers.gone(self._number, goodbye=parting is Parting.GOODBYE)
+
+    def _use(self, usage: Usage, octets: int, now: float) -> float:
+        """Charge a message; return for how many seconds the next is not read, and say so."""
+        octets_s = usage.octets.take(now, octets)
+        is_user = self._role is ClientType.USER
+        requests_s = usage.requests.take(now) if is_user else 0.0
+        pause_s = max(octets_s, requests_s)
+        if pause_s and now >= self._told_at + TELL_S:
+            self._told_at = now
+            limit = Limit.OCTETS if octets_s > requests_s else Limit.REQUESTS
+            self._peers.slowed(self._number, limit, str(self), pause_s)
+        return pause_s
 
     def __str__(self) -> str:
         return f"{self._role} client {self._number}"

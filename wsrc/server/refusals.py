@@ -1,18 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections that are refused: one line in the log each, with the reason."""
+"""
+What the log says of those who are refused, or who reach a limit, with the reason.
 
+The first line of a kind is written at once. Others of that kind are counted, and told once a
+minute, so that no flood fills a log.
+"""
+
+import asyncio
 import logging
 import ssl
+from collections.abc import Hashable
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from wsrc.net.answers import REASON, Reason
+from wsrc.server.limits import Limit, group_of
 
 _log = logging.getLogger(__name__)
 
 MAX_REASON = 200
 """Characters of the reason for which a connection is refused."""
+
+TELL_S = 60.0
+"""Seconds between two lines of a kind."""
+
+MAX_KINDS = 64
+"""Kinds that have lines of their own within that time; all others have one together."""
 
 _NOT_TLS = {
     "HTTP_REQUEST": "it speaks HTTP without TLS",
@@ -78,31 +92,143 @@ _CHALLENGES = {
 }
 
 
-def refused(address: str, why: str) -> None:
-    """Log a connection that is refused, with the first line of the reason."""
-    _log.info("A connection from %s is refused: %s", address, _first_line(why))
+WHAT_OF = {
+    Limit.PEERS: "a connection from {} is refused",
+    Limit.HALF_OPEN: "a connection from {} that is no WebSocket yet makes room for others",
+    Limit.CONNECTIONS_OF_ADDRESS: "a connection from {} is refused",
+    Limit.CONNECTIONS_OF_PRINCIPAL: "a connection of {} is refused",
+    Limit.HANDSHAKES: "a connection from {} is refused",
+    Limit.REQUESTS: "what {} sends is read later",
+    Limit.OCTETS: "what {} sends is read later",
+    Limit.WRONG: "wrong credentials from {} are answered with 429",
+}
+"""What becomes of one who reaches a limit."""
+
+
+class _Kind:
+    """Lines of a kind that are not written until then: how many, and the last of them."""
+
+    __slots__ = ("last", "level", "more", "until")
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.more = 0
+        self.level = logging.INFO
+        self.last = ""
+
+
+class Digest:
+    """
+    Lines of a log, of which each kind has one a minute; time is an argument, in monotonic seconds.
+
+    A line is a level of `logging` and a sentence.
+    """
+
+    def __init__(self) -> None:
+        self._kinds: dict[Hashable, _Kind] = {}
+
+    def note(self, kind: Hashable, level: int, sentence: str, now: float) -> bool:
+        """Return whether a sentence is to be written now; if not, it is counted."""
+        if kind not in self._kinds and len(self._kinds) >= MAX_KINDS:
+            kind = None
+        known = self._kinds.get(kind)
+        if known is None:
+            self._kinds[kind] = _Kind(now + TELL_S)
+            return True
+        known.more += 1
+        known.level, known.last = level, sentence
+        return False
+
+    def deadline(self) -> float | None:
+        """Return when `due` has something to say, or to forget."""
+        return next(iter(self._kinds.values())).until if self._kinds else None
+
+    def due(self, now: float) -> list[tuple[int, str]]:
+        """Return the lines of those kinds that had none for a minute, with how many they are."""
+        over = [kind for kind, known in self._kinds.items() if known.until <= now]
+        lines: list[tuple[int, str]] = []
+        for kind in over:
+            known = self._kinds.pop(kind)
+            if known.more:
+                lines.append((known.level, _counted(known, kind)))
+                self._kinds[kind] = _Kind(now + TELL_S)
+        return lines
+
+
+def _counted(known: _Kind, kind: Hashable) -> str:
+    what = "others" if kind is None else "more like it"
+    return f"{known.last} ({known.more} {what} since the line before)"
+
+
+class Refusals:
+    """
+    Writes what a server says of connections that are refused, and of limits that are reached.
+
+    Args:
+        loop: Whose time counts.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._digest = Digest()
+        self._timer: asyncio.TimerHandle | None = None
+        name = "wsrc.server.http"
+        self.http_log = logging.Logger(name, logging.DEBUG)  # noqa: LOG001 - one for each server
+        """What aiohttp logs of its connections."""
+        self.http_log.parent = logging.getLogger("wsrc.server")
+        self.http_log.addFilter(self._of_bad_requests)
+
+    def refused(self, address: str, why: str) -> None:
+        """Log a connection that is refused, with the first line of the reason."""
+        reason = _first_line(why)
+        sentence = f"A connection from {address} is refused: {reason}"
+        self.note((group_of(address), reason), logging.INFO, sentence)
+
+    def note(self, kind: Hashable, level: int, sentence: str) -> None:
+        """Log a sentence, of those of a kind one a minute."""
+        if self._digest.note(kind, level, sentence, self._loop.time()):
+            _log.log(level, "%s", sentence)
+        self._set_timer()
+
+    def limited(self, limit: Limit, who: str) -> None:
+        """Log that a limit was reached, and who was the first."""
+        self.note(limit, logging.WARNING, f"{limit} is reached: {WHAT_OF[limit].format(who)}")
+
+    def close(self) -> None:
+        """Log what was counted and not told."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._tell(self._loop.time() + TELL_S)
+
+    def _set_timer(self) -> None:
+        due = self._digest.deadline()
+        if self._timer is None and due is not None:
+            self._timer = self._loop.call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._tell(self._loop.time())
+        self._set_timer()
+
+    def _tell(self, now: float) -> None:
+        for level, sentence in self._digest.due(now):
+            _log.log(level, "%s", sentence)
+
+    def _of_bad_requests(self, record: logging.LogRecord) -> bool:
+        """Log in one line what aiohttp says of a request that is no HTTP; pass all else on."""
+        exc = record.exc_info[1] if record.exc_info else None
+        if isinstance(exc, HttpProcessingError):
+            address = record.args[0] if isinstance(record.args, tuple) and record.args else None
+            what = exc.message.partition(":")[0]  # then comes what was sent, which may be a token
+            self.refused(str(address or "an unknown address"), f"no HTTP request: {what}")
+            return False
+        return record.levelno > logging.DEBUG or logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
 def _first_line(text: str) -> str:
     line = next(iter(text.splitlines()), "").strip().rstrip(":.")
     return line[:MAX_REASON]
-
-
-def _of_bad_requests(record: logging.LogRecord) -> bool:
-    """Log in one line what aiohttp says of a request that is no HTTP; pass all else on."""
-    exc = record.exc_info[1] if record.exc_info else None
-    if isinstance(exc, HttpProcessingError):
-        address = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        what = exc.message.partition(":")[0]  # then comes what was sent, which may be a token
-        refused(str(address or "an unknown address"), f"no HTTP request: {what}")
-        return False
-    return record.levelno > logging.DEBUG or logging.getLogger().isEnabledFor(logging.DEBUG)
-
-
-http_log = logging.getLogger("wsrc.server.http")
-"""What aiohttp logs of its connections."""
-http_log.setLevel(logging.DEBUG)
-http_log.addFilter(_of_bad_requests)
 
 
 def why_no_tls(exc: BaseException) -> str:

@@ -13,9 +13,6 @@ from wsrc.settings.load import ServerSettings
 
 _log = logging.getLogger(__name__)
 
-UNDECIDED = 1_000
-"""Connections beyond `max_peers` that may be open before they are WebSockets, or are refused."""
-
 PART = 4
 """
 Of the memory that is left at the start a quarter is for connections, a quarter for what their
@@ -44,7 +41,7 @@ def room_for(settings: ServerSettings) -> Room:
     Raises:
         ConfigError: If there is none.
     """
-    by_files = allow(settings.max_peers + UNDECIDED)
+    by_files = allow(settings.max_peers + settings.max_half_open)
     if by_files < 2:
         why = "there may be no more open files; raise the limit, with LimitNOFILE or ulimit -n"
         raise ConfigError("max_peers", why)

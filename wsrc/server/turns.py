@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Whose turn it is in the loop, and what may be asked how often.
+Whose turn it is in the loop.
 
 A peer has an allowance of the server's time. One that has used it up stands in a line with all
 others that have; the line as a whole is given a part of the time. So a peer is as fast as ever
@@ -161,26 +161,3 @@ class Share:
         self._left_s = SLICE_S
         self._seen = self._line.time()
         self._go_on()
-
-
-class Budget:
-    """
-    A rate of requests, and a burst; time is an argument, in monotonic seconds.
-
-    Args:
-        rate: Requests a second.
-        burst: Requests that may come at once.
-    """
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._left = burst
-        self._seen = 0.0
-
-    def take(self, now: float, count: int = 1) -> float:
-        """Take one, or one that counts as several; return the seconds until another may be."""
-        self._left = min(self._burst, self._left + (now - self._seen) * self._rate)
-        self._seen = now
-        self._left -= count
-        return max(0.0, -self._left / self._rate)

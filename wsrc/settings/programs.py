@@ -29,9 +29,11 @@ from wsrc.octets import from_person
 from wsrc.settings.address import Address
 from wsrc.settings.types import (
     Count,
+    CountOrNone,
     LogLevel,
     Ping,
     Port,
+    RateOrNone,
     Seconds,
     SecondsOrNone,
     Settings,
@@ -224,12 +226,75 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
         Seconds, Meta(description="Seconds after which peers are told to return after shutdown.")
     ] = 1.0
     max_peers: Annotated[Count, Meta(description="Most connections at a time.")] = 10_000
+    max_half_open: Annotated[
+        Count, Meta(description="Most connections that are not yet WebSockets, beside max_peers.")
+    ] = 1_000
+    max_connections_per_address: Annotated[
+        CountOrNone,
+        Meta(
+            description="Most connections from one address, which counts a network of 64 bits of "
+            "IPv6 as one; 0 is no limit."
+        ),
+    ] = 1_000
+    max_connections_per_principal: Annotated[
+        CountOrNone,
+        Meta(description="Most connections with the credentials of one; 0 is no limit."),
+    ] = 1_000
+    handshakes_per_s: Annotated[
+        RateOrNone,
+        Meta(
+            description="Connections a second that one address may begin, 50 times as many at "
+            "once; 0 is no limit."
+        ),
+    ] = 20.0
+    requests_per_s: Annotated[
+        RateOrNone,
+        Meta(
+            description="Requests a second of one user, over all connections, 5 times as many at "
+            "once; 0 is no limit."
+        ),
+    ] = 2_000.0
+    octets_per_s: Annotated[
+        RateOrNone,
+        Meta(
+            description="Octets a second that one user or card host may send, over all "
+            "connections, 5 times as many at once; 0 is no limit."
+        ),
+    ] = 16_777_216.0
+    wrong_credentials_per_min: Annotated[
+        RateOrNone,
+        Meta(
+            description="Wrong credentials a minute from one address before the answer is 429; 0 "
+            "is no limit."
+        ),
+    ] = 10.0
+    unlimited_from: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Networks whose addresses have no limits of their own, such as that of a "
+            "reverse proxy."
+        ),
+    ] = ("127.0.0.0/8", "::1/128")
     max_sessions_per_user: Annotated[
         Count, Meta(description="Most cards one connection of a user may hold.")
     ] = 64
+    max_sessions_per_principal: Annotated[
+        CountOrNone,
+        Meta(
+            description="Most cards one user may hold or wait for, over all connections; 0 is no "
+            "limit."
+        ),
+    ] = 1_000
     max_waiting: Annotated[
         Count, Meta(description="Most users that wait for busy cards at a time.")
     ] = 10_000
+    max_waiting_per_principal: Annotated[
+        CountOrNone,
+        Meta(
+            description="Most cards, and sessions to go on with, that one user may wait for, over "
+            "all connections; 0 is no limit."
+        ),
+    ] = 1_000
     log_level: LogLevel = "info"
 
     @property
@@ -242,6 +307,7 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
         _check_issuer(self)
         _check_first_form(self)
         _check_who(self)
+        _check_networks("unlimited_from", self.unlimited_from)
 
 
 class CardClientSettings(Settings, frozen=True, kw_only=True):
@@ -526,6 +592,14 @@ def _check_who(s: ServerSettings) -> None:
 def _outside(s: ServerSettings) -> str | None:
     """Return the first address that is reached from other hosts."""
     return next((host for host in hosts_of(s.host) if not is_loopback(host)), None)
+
+
+def _check_networks(setting: str, networks: tuple[str, ...]) -> None:
+    for each in networks:
+        try:
+            ipaddress.ip_network(each)
+        except ValueError as exc:
+            raise ConfigError(setting, f"{exc}; write a network as 192.0.2.0/24") from exc
 
 
 def _check_pair(s: "CardClientSettings | UserSettings") -> None:

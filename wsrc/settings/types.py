@@ -26,6 +26,8 @@ Text = Annotated[str, Meta(min_length=1, max_length=255)]
 TextOrNone = Annotated[str, Meta(max_length=255, extra={"default": "none"})]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+CountOrNone = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+RateOrNone = Annotated[float, Meta(ge=0.0, le=1e9)]
 Seconds = Annotated[float, Meta(gt=0.0, le=_YEAR_S)]
 SecondsOrNone = Annotated[float, Meta(ge=0.0, le=_YEAR_S)]
 LogLevel = Annotated[

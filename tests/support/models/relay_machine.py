@@ -365,6 +365,11 @@ class RelayMachine(RuleBasedStateMachine, Resuming, SharingRules):
         assert sorted(map(timeless, told)) == sorted(map(timeless, listed.cards))
 
     @invariant()
+    def cards_and_places_are_counted(self) -> None:
+        counted, there = self.world.accounts()
+        assert counted == there
+
+    @invariant()
     def no_request_waits_where_the_relay_has_none(self) -> None:
         counts = self.world.relay.counts
         assert counts["waiting"] <= LIMITS["max_waiting"]

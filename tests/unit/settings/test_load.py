@@ -45,6 +45,7 @@ OTHER_VALUES: dict[str, Any] = {
     "tls_ca": "ca.pem",
     "tls_min_version": "1.3",
     "log_level": "debug",
+    "unlimited_from": ["10.0.0.0/8", "fd00::/8"],
     "server_url": "ws://example.org:1234/user",
     "isd_r_aids": ["a0000005591010ffffffff8900000177", "a000000559"],
     "reconnect_max_s": 77.5,

@@ -4,8 +4,10 @@
 import asyncio
 
 import msgspec
+import pytest
 
 from tests.support.world import until
+from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.user_client.core.requests import Requests
@@ -40,3 +42,13 @@ async def test_e31_ids_begin_again_after_the_highest_and_leave_out_those_that_ar
     ids = [requests.post(m.ListCards(), lambda _: None) for _ in range(2)]
     assert (open_, ids) == (1, [MAX_USER_ID, 2])
     assert [message.id for message in sent] == [1, MAX_USER_ID, 2]
+
+
+def test_13_what_a_server_reads_later_is_told_to_whoever_sees_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    requests = Requests(lambda _: True, keep_s=10.0)
+    requests.deliver(m.error(ErrorCode.TOO_MANY, "More comes than is read."))
+    requests.deliver(m.error(ErrorCode.BAD_MESSAGE, "That was wrong."))
+    requests.deliver(m.error(ErrorCode.TOO_MANY, "An answer that comes too late.", id=7))
+    assert caplog.messages == ["The server says: More comes than is read."]

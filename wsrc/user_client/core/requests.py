@@ -9,6 +9,7 @@ Nothing here knows of a socket. `sessions` stands on this with what is asked of 
 
 import asyncio
 import functools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -28,6 +29,11 @@ from wsrc.protocol.conversation import ANSWERS
 from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.user_client.core.faults import from_error
 from wsrc.user_client.core.following import Then
+
+_log = logging.getLogger(__name__)
+
+_SLOWED = None, ErrorCode.TOO_MANY
+"""Id and code of an error that says that our requests are read later."""
 
 MAX_WAIT_S = 31_536_000.0
 """Longest wait that a server is asked for: a year."""
@@ -379,6 +385,8 @@ class Requests:
     def _unasked(self, message: m.Message) -> None:
         session = self.sessions.get(m.session_of(message) or "")
         if session is None:
+            if isinstance(message, m.Error) and (message.id, message.code) == _SLOWED:
+                _log.warning("The server says: %s", message.message)
             return
         if isinstance(message, m.Answer):
             if message.seq is not None:
