@@ -9,6 +9,7 @@ from collections.abc import Callable
 import click
 
 from wsrc import __version__
+from wsrc.audit.cli import audit
 from wsrc.errors import ConfigError
 from wsrc.process.descriptors import occupy_standard
 from wsrc.process.garbage import kept_small
@@ -66,6 +67,9 @@ def command(context: click.Context, settings: Callable[[], ServerSettings]) -> N
         _serve_until_ended(settings())
     else:
         context.obj = settings
+
+
+command.add_command(audit)
 
 
 def _serve_until_ended(settings: ServerSettings) -> None:
