@@ -20,11 +20,12 @@ from tests.support.raw_peer import (
     run,
 )
 from tests.support.world import until
+from wsrc.audit.events import NOWHERE
 from wsrc.errors import ConfigError
 from wsrc.net.dial import dial
 from wsrc.net.tls import client_context
 from wsrc.server.app import serve
-from wsrc.server.refusals import http_log
+from wsrc.server.refusals import Refusals
 from wsrc.server.turns import REST_TURNS
 from wsrc.settings.load import ServerSettings
 
@@ -115,6 +116,7 @@ def test_what_else_aiohttp_says_is_logged_and_its_details_only_where_asked_for(
     level: int, told: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(level)
+    http_log = Refusals(NOWHERE).http_log
     http_log.warning("odd")
     http_log.debug("small")
     assert caplog.messages == told

@@ -164,7 +164,8 @@ class Files:
         """
         Write events with their times, one at least, all or none.
 
-        What was done to the file by others is returned, if anything was. Where its file is full, or is not what it was, the log goes on in a new one.
+        Where its file is full, or is not what it was, the log goes on in a new one; what others
+        did to it is returned.
         """
         why, when = self._disturbed(), events[0][0]
         if why is not None:

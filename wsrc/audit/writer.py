@@ -2,16 +2,19 @@
 """An audit log that is written: events from any thread, and one thread that has the files."""
 
 import logging
+import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
+from wsrc import __version__
 from wsrc.audit.chain import utc
-from wsrc.audit.events import Event, Lost
+from wsrc.audit.events import NOWHERE, Event, Lost, Recorder, Started, Stopped
 from wsrc.audit.files import Files, InUseError, Where
 from wsrc.errors import ConfigError
 
@@ -211,6 +214,46 @@ class AuditLog:
         self._files.close()
 
 
-def audit_log(folder: Path, program: str, octets: int, keep: int, sync_s: float) -> AuditLog:
-    """Return a log as settings have it; see `AuditLog`."""
-    return AuditLog(Where(folder, program, octets, keep), sync_s)
+class Keeping(Protocol):
+    """The settings of an audit log."""
+
+    @property
+    def audit_dir(self) -> Path | None:
+        """Its folder, if there is to be one."""
+        ...
+
+    @property
+    def audit_max_octets(self) -> int:
+        """About how large a file may be."""
+        ...
+
+    @property
+    def audit_keep(self) -> int:
+        """How many files are kept; 0 is all."""
+        ...
+
+    @property
+    def audit_sync_s(self) -> float:
+        """Seconds after which what was written is synchronised."""
+        ...
+
+
+@contextmanager
+def audited(settings: Keeping, program: str) -> Iterator[Recorder]:
+    """
+    Have a program keep an audit log for as long as the context lasts, if its settings say so.
+
+    Raises:
+        ConfigError: If it cannot be kept.
+    """
+    if settings.audit_dir is None:
+        yield NOWHERE
+        return
+    where = Where(settings.audit_dir, program, settings.audit_max_octets, settings.audit_keep)
+    log = AuditLog(where, settings.audit_sync_s)
+    log.record(Started(version=__version__, pid=os.getpid()))
+    try:
+        yield log
+    finally:
+        log.record(Stopped())
+        log.close()

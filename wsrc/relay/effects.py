@@ -3,6 +3,7 @@
 
 import msgspec
 
+from wsrc.audit.events import Event
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import Message
 
@@ -24,10 +25,21 @@ class Close(msgspec.Struct, frozen=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """Log a sentence for the operator, who should act on it where it `warns`."""
+    """
+    Log a sentence for the operator, who should act on it where it `warns`.
+
+    One that is `often` is what a user can cause at will: of many, the log need not have all.
+    """
 
     sentence: str
     warns: bool = False
+    often: bool = False
 
 
-Effect = Send | Close | Note
+class Audit(msgspec.Struct, frozen=True):
+    """Have an event in the audit log."""
+
+    event: Event
+
+
+Effect = Send | Close | Note | Audit

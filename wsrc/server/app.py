@@ -11,6 +11,9 @@ from datetime import UTC, datetime
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from wsrc.audit import events
+from wsrc.audit.events import NOWHERE, Recorder
+from wsrc.audit.writer import audited
 from wsrc.net.answers import REASON
 from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
@@ -25,7 +28,7 @@ from wsrc.server.connection import Connection, connection_of
 from wsrc.server.door import TLS_END_S, Door
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
-from wsrc.server.refusals import http_log, refused
+from wsrc.server.refusals import Refusals
 from wsrc.server.room import room_for
 from wsrc.server.tls import NotAdmittedError, ServerTls
 from wsrc.server.turns import Line
@@ -53,17 +56,21 @@ class App:
     """
     A running server; `user_port` and `card_port` are the ports in use, `room` is what it has.
 
-    Made by `serve`.
+    Made by `serve`. `audit` is where evidence goes.
 
     Raises:
         ConfigError: If the system leaves it no room for peers.
     """
 
-    def __init__(self, settings: ServerSettings, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, settings: ServerSettings, tasks: asyncio.TaskGroup, audit: Recorder = NOWHERE
+    ) -> None:
         self._settings = settings
+        self.audit = audit
         self._line = Line(asyncio.get_running_loop())
+        self._refusals = Refusals(audit)
         self.room = room_for(settings)
-        self._peers = Peers(_relay(settings), self._line, self.room.unread, settings.ping_s)
+        self._peers = Peers(_relay(settings), self._line, self.room.unread, settings.ping_s, audit)
         self._tasks = tasks
         self._door: Door | None = None
         self._tls: ServerTls | None = None
@@ -109,7 +116,9 @@ class App:
         self._reload = self._looking.enter_context(
             looked_after(self._tls.files, LOOK_S, self._tls_changed)
         )
-        self._door = Door(self._tasks, self._line, self.room.connections, settings.hello_s)
+        self._door = Door(
+            self._tasks, self._line, self._refusals, self.room.connections, settings.hello_s
+        )
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
 
@@ -134,6 +143,7 @@ class App:
 
     def _tls_changed(self) -> None:
         """Close on those whose certificate is revoked by now."""
+        self.audit.record(events.Reloaded(what="certificates, keys and lists of TLS"))
         door, tls = self._door, self._tls
         if door is None or tls is None:
             return
@@ -142,6 +152,7 @@ class App:
             if subject is not None and tls.is_revoked(subject):
                 whose = subject.name
                 _log.warning("The connection of %s is closed: its certificate is revoked", whose)
+                self.audit.record(events.Revoked(principal=whose, why="its certificate is revoked"))
                 connection.dismiss(CloseCode.POLICY, "The certificate of this client is revoked.")
 
     def _end(self, which: Callable[[Connection], bool]) -> None:
@@ -170,13 +181,13 @@ class App:
             await asyncio.sleep(_POLL_S)
 
     async def _listen(self, role: ClientType, port: int) -> int:
-        application = web.Application(middlewares=[_told])
+        application = web.Application(middlewares=[self._told])
         for path in ("/", f"/{role}"):
             application.router.add_get(path, self._handler(role))
         runner = web.AppRunner(
             application,
             access_log=None,
-            logger=http_log,
+            logger=self._refusals.http_log,
             handle_signals=False,
             shutdown_timeout=CLOSE_S,
         )
@@ -220,6 +231,19 @@ class App:
 
         return upgrade
 
+    @web.middleware
+    async def _told(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Tell of every request that is refused."""
+        address, tell = request.remote or "an unknown address", self._refusals.refused
+        try:
+            response = await handler(request)
+        except web.HTTPException as exc:
+            tell(address, f"HTTP status {exc.status}: {exc.reason}")
+            raise
+        if isinstance(response, web.Response) and response.status >= 400:
+            tell(address, f"HTTP status {response.status}: {response.text or ''}")
+        return response
+
     def _refusal(self, request: web.Request, door: Door) -> web.Response | None:
         if request.headers.get("Upgrade", "").lower() != "websocket":
             text = "This is a WSRC relay server. Connect with a WSRC client over WebSocket.\n"
@@ -259,31 +283,18 @@ def _offered(request: web.Request) -> list[str]:
     return [name for each in lists for name in (part.strip() for part in each.split(",")) if name]
 
 
-@web.middleware
-async def _told(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Log every request that is refused."""
-    address = request.remote or "an unknown address"
-    try:
-        response = await handler(request)
-    except web.HTTPException as exc:
-        refused(address, f"HTTP status {exc.status}: {exc.reason}")
-        raise
-    if isinstance(response, web.Response) and response.status >= 400:
-        refused(address, f"HTTP status {response.status}: {response.text or ''}")
-    return response
-
-
 @asynccontextmanager
 async def serve(settings: ServerSettings) -> AsyncGenerator[App]:
     """Run a server for as long as the context lasts."""
     try:
-        async with asyncio.TaskGroup() as tasks:
-            app = App(settings, tasks)
-            try:
-                await app.start()
-                yield app
-            finally:
-                await app.stop()
+        with audited(settings, "wsrc-server") as audit:
+            async with asyncio.TaskGroup() as tasks:
+                app = App(settings, tasks, audit)
+                try:
+                    await app.start()
+                    yield app
+                finally:
+                    await app.stop()
     except BaseExceptionGroup as group:
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None

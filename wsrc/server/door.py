@@ -18,7 +18,7 @@ from aiohttp import web
 
 from wsrc.net.alerts import SEND
 from wsrc.server.connection import Connection
-from wsrc.server.refusals import refused, why_no_tls
+from wsrc.server.refusals import Refusals, why_no_tls
 from wsrc.server.turns import Line
 
 # Longer than the aim: a connection from when it is accepted to when it is a WebSocket.
@@ -52,6 +52,7 @@ class Door:
     Args:
         tasks: Owns the handshakes.
         line: The line of those who have sent much.
+        refusals: Says who is refused.
         most: Connections that may be open.
         hello_s: How long one may take to become a WebSocket, TLS included.
     """
@@ -60,12 +61,14 @@ class Door:
         self,
         tasks: asyncio.TaskGroup,
         line: Line,
+        refusals: Refusals,
         most: int,
         hello_s: float,
     ) -> None:
         self.connections: dict[Connection, None] = {}
         self._tasks = tasks
         self.line = line
+        self.refusals = refusals
         self._most = most
         self._hello_s = hello_s
         self._loop = asyncio.get_running_loop()
@@ -176,7 +179,7 @@ class Door:
                 ssl_shutdown_timeout=TLS_END_S if tls else None,
             )
         except (OSError, MemoryError) as exc:
-            refused(connection.address, why_no_tls(exc))
+            self.refusals.refused(connection.address, why_no_tls(exc))
             connection.end()
         finally:
             connection.task = None

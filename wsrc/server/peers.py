@@ -6,6 +6,11 @@ import logging
 from collections.abc import Callable
 from typing import ParamSpec
 
+import msgspec
+
+from wsrc.audit import events
+from wsrc.audit.events import NOWHERE, Recorder
+from wsrc.audit.throttle import Throttle
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
 from wsrc.net.endpoint import Endpoint
 from wsrc.net.outbox import Unread
@@ -14,7 +19,7 @@ from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode, Parting
 from wsrc.protocol.messages import ClientType, Message
-from wsrc.relay.effects import Close, Effect, Note
+from wsrc.relay.effects import Audit, Close, Effect, Note
 from wsrc.relay.machine import Relay
 from wsrc.server.pulse import Pulse
 from wsrc.server.turns import Budget, Line, Share
@@ -55,10 +60,16 @@ class Peers:
         line: The line of those who have used up their allowance.
         unread: Octets that may be held for all peers together.
         ping_s: How long a peer may be silent before it is pinged, in seconds.
+        audit: Where evidence goes.
     """
 
-    def __init__(self, relay: Relay, line: Line, unread: int, ping_s: float) -> None:
+    def __init__(
+        self, relay: Relay, line: Line, unread: int, ping_s: float, audit: Recorder = NOWHERE
+    ) -> None:
         self.relay = relay
+        self.audit = audit
+        self._often = Throttle()
+        self._denied = Throttle()
         self._line = line
         self._pulse = Pulse(ping_s)
         self._links: dict[int, Endpoint] = {}
@@ -115,6 +126,10 @@ class Peers:
         self._pulse.enter(self._last, link)
         who = f" as {principal.name}" if principal is not None else ""
         _log.info("%s client %d connected from %s%s", role, self._last, address, who)
+        name = principal.name if principal is not None else None
+        self.audit.record(
+            events.Connected(peer=self._last, role=str(role), address=address, principal=name)
+        )
         if self._stopped:
             link.close(CloseCode.RESTARTING, RESTARTING)
         self.act(self.relay.connected, self._last, role, self._loop.time(), principal)
@@ -164,8 +179,8 @@ class Peers:
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Note):
-                _log.log(logging.WARNING if effect.warns else logging.INFO, "%s", effect.sentence)
+            if isinstance(effect, Note | Audit):
+                self._tell(effect)
                 continue
             link = self._links.get(effect.peer)
             if link is None:
@@ -179,6 +194,23 @@ class Peers:
         if self.stopping and not self.relay.in_flight:
             self._idle.set()
         self._set_timer()
+
+    def _tell(self, effect: Note | Audit) -> None:
+        """Log a sentence, or record an event; of what a user can cause at will, not all."""
+        if isinstance(effect, Note):
+            more = self._often.take(self._loop.time()) if effect.often else 0
+            if more is not None:
+                after = f" ({more} lines like it are left out)" if more else ""
+                level = logging.WARNING if effect.warns else logging.INFO
+                _log.log(level, "%s%s", effect.sentence, after)
+            return
+        event = effect.event
+        if isinstance(event, events.Denied):
+            more = self._denied.take(self._loop.time())
+            if more is None:
+                return
+            event = msgspec.structs.replace(event, unrecorded=more)
+        self.audit.record(event)
 
     def _send(self, peer: int, link: Endpoint, message: Message) -> None:
         try:
@@ -271,7 +303,11 @@ class _Peer:
     def ended(self, why: str, parting: Parting) -> None:
         """Take note that nothing more comes."""
         _log.info("%s is gone: %s", self, why)
-        self._peers.gone(self._number, goodbye=parting is Parting.GOODBYE)
+        goodbye = parting is Parting.GOODBYE
+        number, role = self._number, str(self._role)
+        gone = events.Disconnected(peer=number, role=role, why=why, goodbye=goodbye)
+        self._peers.audit.record(gone)
+        self._peers.gone(self._number, goodbye=goodbye)
 
     def __str__(self) -> str:
         return f"{self._role} client {self._number}"

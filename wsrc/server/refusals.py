@@ -3,8 +3,12 @@
 
 import logging
 import ssl
+import time
 
 from aiohttp.http import HttpProcessingError
+
+from wsrc.audit.events import Recorder, Refused
+from wsrc.audit.throttle import Throttle
 
 _log = logging.getLogger(__name__)
 
@@ -42,30 +46,45 @@ _OF_CERTIFICATE = {
 """X509_V_ERR_… of OpenSSL."""
 
 
-def refused(address: str, why: str) -> None:
-    """Log a connection that is refused, with the first line of the reason."""
-    _log.info("A connection from %s is refused: %s", address, _first_line(why))
+class Refusals:
+    """
+    Says which connections are refused, to the log and to the audit log.
+
+    Args:
+        audit: Where evidence goes.
+    """
+
+    def __init__(self, audit: Recorder) -> None:
+        self._audit = audit
+        self._throttle = Throttle()
+        name = "wsrc.server.http"
+        self.http_log = logging.Logger(name, logging.DEBUG)  # noqa: LOG001 - one for each server
+        """What aiohttp logs of its connections."""
+        self.http_log.parent = logging.getLogger("wsrc.server")
+        self.http_log.addFilter(self._of_bad_requests)
+
+    def refused(self, address: str, why: str, principal: str | None = None) -> None:
+        """Tell of a connection that is refused, with the first line of the reason."""
+        reason = _first_line(why)
+        _log.info("A connection from %s is refused: %s", address, reason)
+        more = self._throttle.take(time.monotonic())
+        if more is not None:
+            event = Refused(address=address, why=reason, principal=principal, unrecorded=more)
+            self._audit.record(event)
+
+    def _of_bad_requests(self, record: logging.LogRecord) -> bool:
+        """Log in one line what aiohttp says of a request that is no HTTP; pass all else on."""
+        exc = record.exc_info[1] if record.exc_info else None
+        if isinstance(exc, HttpProcessingError):
+            address = record.args[0] if isinstance(record.args, tuple) and record.args else None
+            self.refused(str(address or "an unknown address"), f"no HTTP request: {exc.message}")
+            return False
+        return record.levelno > logging.DEBUG or logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
 def _first_line(text: str) -> str:
     line = next(iter(text.splitlines()), "").strip().rstrip(":.")
     return line[:MAX_REASON]
-
-
-def _of_bad_requests(record: logging.LogRecord) -> bool:
-    """Log in one line what aiohttp says of a request that is no HTTP; pass all else on."""
-    exc = record.exc_info[1] if record.exc_info else None
-    if isinstance(exc, HttpProcessingError):
-        address = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        refused(str(address or "an unknown address"), f"no HTTP request: {exc.message}")
-        return False
-    return record.levelno > logging.DEBUG or logging.getLogger().isEnabledFor(logging.DEBUG)
-
-
-http_log = logging.getLogger("wsrc.server.http")
-"""What aiohttp logs of its connections."""
-http_log.setLevel(logging.DEBUG)
-http_log.addFilter(_of_bad_requests)
 
 
 def why_no_tls(exc: BaseException) -> str:

@@ -28,6 +28,10 @@ from wsrc.guard import tables
 from wsrc.octets import from_person
 from wsrc.settings.address import Address
 from wsrc.settings.types import (
+    AuditDir,
+    AuditKeep,
+    AuditOctets,
+    AuditSync,
     Count,
     LogLevel,
     Ping,
@@ -156,6 +160,10 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     max_waiting: Annotated[
         Count, Meta(description="Most users that wait for busy cards at a time.")
     ] = 10_000
+    audit_dir: AuditDir = None
+    audit_max_octets: AuditOctets = 16 << 20
+    audit_keep: AuditKeep = 0
+    audit_sync_s: AuditSync = 1.0
     log_level: LogLevel = "info"
 
     def __post_init__(self) -> None:
@@ -280,6 +288,10 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
     reconnect_max_s: Annotated[
         Seconds, Meta(description="Longest wait before connecting again, in seconds.")
     ] = 30.0
+    audit_dir: AuditDir = None
+    audit_max_octets: AuditOctets = 16 << 20
+    audit_keep: AuditKeep = 0
+    audit_sync_s: AuditSync = 1.0
     log_level: LogLevel = "info"
     trace_apdus: Annotated[
         bool, Meta(description="Log every APDU in full: PINs and keys appear in the log.")
