@@ -80,7 +80,9 @@ def _option(setting: Setting) -> Callable[[Callable[..., R]], Callable[..., R]]:
             metavar=_metavar(setting),
             help=f"{help_text}  May be given several times.",
         )
-    return click.option(setting.flag, setting.name, type=_type(base), help=help_text)
+    return click.option(
+        setting.flag, setting.name, type=_type(base, setting.folder), help=help_text
+    )
 
 
 def _metavar(setting: Setting) -> str:
@@ -89,9 +91,9 @@ def _metavar(setting: Setting) -> str:
     return "FILE" if setting.paths else "TEXT"
 
 
-def _type(base: Any) -> Any:
+def _type(base: Any, folder: bool) -> Any:
     if get_origin(base) is Literal:
         return click.Choice(get_args(base))
     if isinstance(base, UnionType):
-        return click.Path(path_type=Path, dir_okay=False)
+        return click.Path(path_type=Path, dir_okay=folder, file_okay=not folder)
     return base

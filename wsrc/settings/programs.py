@@ -250,7 +250,7 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
         tuple[tables.Table, ...],
         Meta(
             description="Tables [[guard]] of the file: other profiles for some cards, and tables.",
-            extra={"tables": True},
+            extra={"tables": True, "expected": "tables, in the file alone"},
         ),
     ] = ()
     command_s: Annotated[
@@ -293,8 +293,28 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
     audit_keep: AuditKeep = 0
     audit_sync_s: AuditSync = 1.0
     log_level: LogLevel = "info"
-    trace_apdus: Annotated[
-        bool, Meta(description="Log every APDU in full: PINs and keys appear in the log.")
+    trace: Annotated[
+        bool,
+        Meta(description="Log what every session exchanges with its card, without PINs and keys."),
+    ] = False
+    trace_file: Annotated[
+        Path | None,
+        Meta(
+            description="File to which the same is added, with mode 0600: for Wireshark where it "
+            "ends in .pcapng, else text."
+        ),
+    ] = None
+    trace_gsmtap: Annotated[
+        str,
+        Meta(
+            max_length=255,
+            description="HOST:PORT to which the same is sent as GSMTAP, unencrypted, such as "
+            "localhost:4729.",
+            extra={"default": "none"},
+        ),
+    ] = ""
+    trace_secrets: Annotated[
+        bool, Meta(description="Leave nothing out of the traces: PINs and keys are in them.")
     ] = False
 
     def __post_init__(self) -> None:
@@ -302,6 +322,7 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
         _check_pair(self)
         _check_aids(self.isd_r_aids)
         _check_guard(self)
+        _check_trace(self)
         if self.reconnect_min_s > self.reconnect_max_s:
             raise ConfigError(
                 "reconnect_min_s",
@@ -425,6 +446,13 @@ def _check_guard(s: CardClientSettings) -> None:
         tables.check(s.guard)
     except ValueError as exc:
         raise ConfigError(setting, str(exc)) from exc
+
+
+def _check_trace(s: CardClientSettings) -> None:
+    host, _, port = s.trace_gsmtap.rpartition(":")
+    sound = host and port.isascii() and port.isdigit() and 0 < int(port) <= 65_535
+    if s.trace_gsmtap and not sound:
+        raise ConfigError("trace_gsmtap", f"{s.trace_gsmtap!r} is not of the form HOST:PORT")
 
 
 def _check_aids(aids: tuple[str, ...]) -> None:

@@ -46,7 +46,8 @@ AuditDir = Annotated[
     Path | None,
     Meta(
         description="Folder of the audit log, made with mode 0700: who did what with which card. "
-        "Without one there is none."
+        "Without one there is none.",
+        extra={"folder": True, "expected": "the name of a folder"},
     ),
 ]
 AuditOctets = Annotated[
@@ -104,6 +105,7 @@ class Setting(NamedTuple):
     paths: bool
     url: bool
     tables: bool
+    folder: bool
 
     @property
     def flag(self) -> str:
@@ -136,10 +138,11 @@ def _describe(field: msgspec.structs.FieldInfo, hint: Any) -> Setting:
         default=default,
         default_text=extra.get("default", _text(default)),
         description=next(meta.description for meta in metas if meta.description),
-        expected="tables, in the file alone" if "tables" in extra else _expected(kind, metas),
+        expected=extra.get("expected") or _expected(kind, metas),
         paths=kind == Path | None or "paths" in extra,
         url="url" in extra,
         tables="tables" in extra,
+        folder="folder" in extra,
     )
 
 

@@ -51,6 +51,7 @@ OTHER_VALUES: dict[str, Any] = {
     "guard_profile": ["no-pin", "no-key-management"],
     "guard_allow": ["pin-last-try"],
     "guard_answer": "6985",
+    "trace_gsmtap": "localhost:4729",
 }
 
 
@@ -368,8 +369,22 @@ def test_a_label_without_equals_sign_is_refused(empty: Path) -> None:
 
 
 def test_tracing_warns_that_pins_appear() -> None:
-    (trace,) = [s for s in settings_of(CardClientSettings) if s.name == "trace_apdus"]
+    (trace,) = [s for s in settings_of(CardClientSettings) if s.name == "trace_secrets"]
     assert "PIN" in trace.description
+
+
+@pytest.mark.parametrize(
+    ("flags", "setting"),
+    [
+        ({"trace_gsmtap": "localhost"}, "trace_gsmtap"),
+        ({"trace_gsmtap": "localhost:0"}, "trace_gsmtap"),
+        ({"trace_gsmtap": ":4729"}, "trace_gsmtap"),
+    ],
+)
+def test_13_a_trace_that_cannot_work_is_refused(
+    flags: dict[str, object], setting: str, empty: Path
+) -> None:
+    assert sentence(CardClientSettings, flags=flags, config=empty).startswith(f"{setting}: ")
 
 
 def test_a_command_without_options_has_the_defaults(empty: Path) -> None:
