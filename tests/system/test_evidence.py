@@ -2,6 +2,7 @@
 """What is kept of whole sessions: who, what and when, and nothing secret (issue 13, 4)."""
 
 import json
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -111,14 +112,17 @@ def test_13_the_audit_logs_of_a_session_say_who_had_which_card_from_when_to_when
     assert ICCID not in said
 
 
-def test_13_what_a_guard_refuses_and_who_is_refused_is_kept(lab: Lab) -> None:
+def test_13_what_a_guard_refuses_who_is_refused_and_reloads_are_kept(lab: Lab) -> None:
     server, host = lab.server(), lab.host("--guard-profile", "no-pin")
     assert lab.apdu(VERIFY).returncode != 0
     with socket.create_connection(("localhost", lab.programs.user_port)) as stranger:
         stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
         server.wait_for("is refused")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for("were read anew")
     host.end()
     server.end()
+    assert len(of(lab.server_log, "reloaded")) == 1
     (refused,) = of(lab.host_log, "guarded")
     assert refused["rule"] == "no-pin"
     assert refused["what"] == "00 20 00 01 + 9 octets"
@@ -152,9 +156,7 @@ def test_13_evidence_outlives_a_kill_of_both_programs(lab: Lab) -> None:
 
 def test_13_two_servers_have_no_audit_log_in_common(lab: Lab) -> None:
     lab.server()
-    command = argv(
-        "wsrc-server", "--no-tls", "--user-port", "0", "--audit-dir", str(lab.server_log)
-    )
+    command = argv("wsrc-server", "--no-tls", "--audit-dir", str(lab.server_log))
     done = subprocess.run(
         command, env=environment(), capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
@@ -178,7 +180,7 @@ def test_13_no_pin_and_no_key_is_in_what_programs_write(lab: Lab, name: str) -> 
         host.wait_for("00 88 00 81")
         assert (host.end(), server.end()) == (0, 0)
         sent = [read_gsmtap(wireshark.recv(65_535)) for _ in range(5)]
-    answer = bytes.fromhex(done.stdout.split()[-2])
+    answer = bytes.fromhex(done.stdout.split()[-3])
     assert answer[0] == 0xDB, done.stdout + done.stderr
     secrets = [PIN.encode(), b"64825193", answer[2:10], answer[11:27], answer[28:44]]
     written = {str(path): path.read_bytes() for path in lab.folder.rglob("*") if path.is_file()}
