@@ -4,16 +4,17 @@
 from collections.abc import Callable
 
 from tests.support.relay_clients import ATR, ICCID, CardClient, OldCardClient, Peer
+from wsrc.audit.events import Event
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
-from wsrc.relay.effects import Close, Effect, Note, Send
+from wsrc.relay.effects import Audit, Close, Effect, Note, Send
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
 
 
 class World:
-    """A relay and its peers; `notes` is what the operator was told."""
+    """A relay and its peers; `notes` is what the operator was told, `events` what was recorded."""
 
     def __init__(self, **limits: float) -> None:
         self.now = 1000.0
@@ -23,6 +24,7 @@ class World:
         self.start()
         self.peers: dict[int, Peer] = {}
         self.notes: list[str] = []
+        self.events: list[Event] = []
         self.last_session = 0
         self._todo: list[Callable[[], None]] = []
         self._working = False
@@ -119,6 +121,8 @@ class World:
                     self.peers[number].closed = code, reason
                 case Note(sentence=sentence):
                     self.notes.append(sentence)
+                case Audit(event=event):
+                    self.events.append(event)
         self._work()
 
     def later(self, action: Callable[[], None]) -> None:

@@ -2,9 +2,10 @@
 """Lines of an audit log: an event becomes the next line, and octets become a line or do not."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
@@ -46,10 +47,9 @@ class Line(NamedTuple):
     def event(self) -> dict[str, Any]:
         """Its event, by the names of the fields; none where it is no JSON."""
         try:
-            found = msgspec.json.decode(self.body + b"}")
+            return msgspec.json.decode(self.body + b"}", type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError):
             return {}
-        return found if isinstance(found, dict) else {}
 
 
 class Chain:
@@ -107,7 +107,9 @@ def _bounded(value: Any) -> Any:
         text = clean(value)
         return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
     if isinstance(value, dict):
-        return {key: _bounded(each) for key, each in value.items()}
+        fields = cast("dict[str, Any]", value)
+        return {key: _bounded(each) for key, each in fields.items()}
     if isinstance(value, list | tuple):
-        return [_bounded(each) for each in value[:MAX_ITEMS]]
+        items = cast("Sequence[Any]", value)
+        return [_bounded(each) for each in items[:MAX_ITEMS]]
     return value

@@ -49,8 +49,10 @@ class Check:
     """
 
     def __init__(self, after: str | None = None, expect: Iterable[str] = ()) -> None:
-        self.number, self.digest = 0, BEGINNING
-        self.file, self.log = 0, ""
+        self.number = 0
+        self.digest: str = BEGINNING
+        self.file = 0
+        self.log = ""
         self.broken: _Broken | None = None
         self.findings: list[Finding] = []
         self.faults = 0
@@ -126,7 +128,8 @@ class Check:
             self._find("the beginning of the file is missing")
             if not self.file:
                 self.number = line.number
-                self.digest, self._astray = line.chain, True
+                self.digest = line.chain
+                self._astray = True
             return
         if said.get("why"):
             self._note(f"a new file was begun: {said['why']}")
@@ -136,7 +139,8 @@ class Check:
             self.digest = after
         elif said.get("log") != self.log:
             self._find(f"it is of another log than {self._last_file}")
-            self.number, self.digest = line.number - 1, after
+            self.number = line.number - 1
+            self.digest = after
         else:
             self._go_on(line, file, after)
         self.file, self.log = file, str(said.get("log"))
@@ -158,7 +162,8 @@ class Check:
             self._find(f"{_count(gap, 'line')} cut off at the end of {self._last_file}")
         elif gap < 0 or after != self.digest:
             self._find(f"it does not go on from {self._last_file}")
-        self.number, self.digest = line.number - 1, after
+        self.number = line.number - 1
+        self.digest = after
 
     def _fit(self, line: Line) -> None:
         """Compare a line with the one before it."""
@@ -175,7 +180,8 @@ class Check:
         elif n != due and not self._astray:
             self._find(f"it has number {n} after {due - 1}")
         self._astray = not fits
-        self.number, self.digest = n, line.chain
+        self.number = n
+        self.digest = line.chain
 
     def _excuse(self, said: dict[str, Any]) -> None:
         """Take what says that the line before it was not completed."""

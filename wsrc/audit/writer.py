@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -239,7 +239,7 @@ class Keeping(Protocol):
 
 
 @contextmanager
-def audited(settings: Keeping, program: str) -> Iterator[Recorder]:
+def audited(settings: Keeping, program: str) -> Generator[Recorder]:
     """
     Have a program keep an audit log for as long as the context lasts, if its settings say so.
 

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -227,7 +227,7 @@ class Tracer:
 
 
 @contextmanager
-def traced_as(settings: "Tracing") -> Iterator[Tracer | None]:
+def traced_as(settings: "Tracing") -> Generator[Tracer | None]:
     """Have a program write a trace for as long as the context lasts, if its settings say so."""
     host, _, port = settings.trace_gsmtap.rpartition(":")
     gsmtap = (host.strip("[]"), int(port)) if host else None
