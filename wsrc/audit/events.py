@@ -197,7 +197,6 @@ class Denied(Event, frozen=True, kw_only=True):
     wanted: str
     code: str
     why: str
-    waited_s: float = 0.0
     unrecorded: int = 0
 
 

@@ -54,15 +54,7 @@ def gave_back(
     """
     held_s = max(0.0, now - lease.since)
     if lease.phase in {LeasePhase.ATTACHING, LeasePhase.WITHDRAWN}:
-        state.note(f"{lease.holder} was not given {place_of(lease)}: {why}")
-        denied = events.Denied(
-            who=holder_of(lease),
-            wanted=lease.slot.reader,
-            code=str(code or ErrorCode.CANCELLED),
-            why=why,
-            waited_s=round(held_s, 3),
-        )
-        state.effects.append(Audit(denied))
+        _never_had(state, lease, why, code or ErrorCode.CANCELLED)
         return
     verb, count = "gave back" if code is None else "lost", lease.commands
     used = f"after {held_s:.0f} s and {count} command{'s' * (count != 1)}"
@@ -76,6 +68,13 @@ def gave_back(
         commands=count,
         asked=code is None,
     )
+    state.effects.append(Audit(event))
+
+
+def _never_had(state: RelayState, lease: Lease, why: str, code: ErrorCode) -> None:
+    state.note(f"{lease.holder} was not given {place_of(lease)}: {why}")
+    wanted = lease.slot.reader
+    event = events.Denied(who=holder_of(lease), wanted=wanted, code=str(code), why=why)
     state.effects.append(Audit(event))
 
 
@@ -111,6 +110,7 @@ def not_given(state: RelayState, lease: Lease, user: UserPeer, why: str) -> None
 def named(state: RelayState, peer: Peer, said: m.Hello) -> None:
     """Tell what a peer that said hello is called."""
     role = "user" if isinstance(peer, UserPeer) else "card"
+    state.note(f"{role.capitalize()} client {peer.number} is {peer.name}")
     claimed = printable(said.name) or None
     event = events.Named(
         peer=peer.number,

@@ -237,11 +237,9 @@ class Relay:
         state.send(record, ack)
         if isinstance(record, UserPeer):
             state.gone.pop(record.instance or "")
-            state.note(f"User client {record.number} is {record.name}")
             evidence.named(state, record, message)
             return
         record.features = frozenset(message.features)
-        state.note(f"Card client {record.number} is {record.name}")
         evidence.named(state, record, message)
         card_clients.greeted(state, record, message, now)
 

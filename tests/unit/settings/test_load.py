@@ -373,20 +373,6 @@ def test_tracing_warns_that_pins_appear() -> None:
     assert "PIN" in trace.description
 
 
-@pytest.mark.parametrize(
-    ("flags", "setting"),
-    [
-        ({"trace_gsmtap": "localhost"}, "trace_gsmtap"),
-        ({"trace_gsmtap": "localhost:0"}, "trace_gsmtap"),
-        ({"trace_gsmtap": ":4729"}, "trace_gsmtap"),
-    ],
-)
-def test_13_a_trace_that_cannot_work_is_refused(
-    flags: dict[str, object], setting: str, empty: Path
-) -> None:
-    assert sentence(CardClientSettings, flags=flags, config=empty).startswith(f"{setting}: ")
-
-
 def test_a_command_without_options_has_the_defaults(empty: Path) -> None:
     assert run_command(UserSettings, ["--config", str(empty)]) == UserSettings()
 
