@@ -29,11 +29,33 @@ class Finding(NamedTuple):
     fault: bool = True
 
 
-class _Broken(NamedTuple):
-    file: str
-    line: int
-    octets: bytes
-    whole: bool
+class Broken:
+    """
+    What stands where a line should be: how many octets, and their SHA-256.
+
+    `begin` are the first of them, as many as a line may have, and `whole` tells that there is an
+    end of a line.
+    """
+
+    def __init__(self, file: str, line: int) -> None:
+        self.file = file
+        self.line = line
+        self.begin = b""
+        self.size = 0
+        self.whole = False
+        self._sha256 = sha256()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hexadecimal digits."""
+        return self._sha256.hexdigest()
+
+    def add(self, octets: bytes, *, whole: bool) -> None:
+        """Add what comes next."""
+        self.begin = self.begin or octets
+        self.size += len(octets)
+        self.whole = whole
+        self._sha256.update(octets)
 
 
 class Check:
@@ -53,7 +75,7 @@ class Check:
         self.digest: str = BEGINNING
         self.file = 0
         self.log = ""
-        self.broken: _Broken | None = None
+        self.broken: Broken | None = None
         self.findings: list[Finding] = []
         self.faults = 0
         self.lines = 0
@@ -77,12 +99,17 @@ class Check:
         self._last_file, self._name, self._line = self._name, name, 0
 
     def line(self, octets: bytes, *, whole: bool = True) -> None:
-        """Take the next line, without its end; the last one may have none, and is not `whole`."""
+        """Take the next line, without its end; of one that is not `whole` more may come."""
+        broken = self.broken
+        if broken is not None and not broken.whole:
+            broken.add(octets, whole=whole)
+            return
         self._line += 1
         line = parse(octets)
         if line is None or not whole:
             self._broken_line()
-            self.broken = _Broken(self._name, self._line, octets, whole)
+            self.broken = Broken(self._name, self._line)
+            self.broken.add(octets, whole=whole)
             return
         self.lines += 1
         said = self._look(line)
@@ -186,7 +213,7 @@ class Check:
     def _excuse(self, said: dict[str, Any]) -> None:
         """Take what says that the line before it was not completed."""
         broken = self.broken
-        if broken is not None and sha256(broken.octets).hexdigest() == said.get("sha256"):
+        if broken is not None and broken.digest == said.get("sha256"):
             self.broken = None
             self._note("the line before it was not completed, as this one says")
         else:

@@ -9,7 +9,6 @@ import re
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -225,12 +224,12 @@ class Files:
         self._size = os.fstat(self._file).st_size
         if broken is None:
             return
-        line = parse(broken.octets)
+        line = parse(broken.begin) if broken.size == len(broken.begin) else None
         if line is not None and not broken.whole and line.follows(self.chain.digest):
             self._write(b"\n")
             self.chain = Chain(line.number, line.chain)
             return
-        torn = Torn(octets=len(broken.octets), sha256=sha256(broken.octets).hexdigest())
+        torn = Torn(octets=broken.size, sha256=broken.digest)
         chain = self.chain.copy()
         self._write((b"" if broken.whole else b"\n") + chain.line(when, torn))
         self.chain = chain

@@ -208,6 +208,15 @@ def test_13_a_line_that_a_crash_tore_is_no_fault_once_the_next_one_says_so() -> 
     assert [f.line for f in other.findings if f.fault] == [2]
 
 
+def test_13_a_line_behind_what_is_too_long_for_one_is_none() -> None:
+    check, chain = Check(), Chain()
+    check.begin("file")
+    check.line(chain.line(AT, header(1, chain))[:-1])
+    check.line(bytes(MAX_LINE_OCTETS), whole=False)
+    check.line(chain.line(AT, refusals(1)[0])[:-1])
+    assert [(f.line, f.sentence) for f in check.end()] == [(2, "it is no line of an audit log")]
+
+
 def test_13_what_was_not_written_and_a_clock_that_went_back_are_told() -> None:
     chain = Chain()
     lines = [

@@ -138,7 +138,9 @@ def test_13_two_processes_have_no_log_in_common(tmp_path: Path) -> None:
         other.close()
 
 
-@pytest.mark.parametrize("torn", [b'{"n":3,"at":"2026', b"\0" * 100, b"x\n", b"\xff"])
+@pytest.mark.parametrize(
+    "torn", [b'{"n":3,"at":"2026', b"\0" * 100, b"\0" * 200_000, b"x\n", b"\xff"]
+)
 def test_13_a_line_that_was_not_completed_is_told_and_the_chain_goes_on(
     tmp_path: Path, torn: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
