@@ -105,6 +105,17 @@ def test_13_a_changed_octet_is_found_in_its_line_or_the_next(
     assert (found[0].file, found[0].line) == (f"file {f + 1}", n + 1)
 
 
+@given(st.integers(1, 7), EVENTS)
+def test_13_a_line_that_was_made_anew_with_its_chain_is_found_by_the_next(
+    at: int, other: Event
+) -> None:
+    (lines,) = written(refusals(8), 20)
+    before = json.loads(lines[at - 1])["chain"]
+    lines[at] = Chain(at, before).line(AT, other)[:-1]
+    (found,) = faults([lines])
+    assert found.line == at + 2
+
+
 @given(st.lists(EVENTS, min_size=2, max_size=12), st.integers(1, 5), st.data())
 def test_13_a_removed_line_is_found_where_the_next_one_stands(
     events: list[Event], per_file: int, data: st.DataObject
@@ -145,6 +156,8 @@ def test_13_a_line_that_is_there_twice_is_found(
     files[f].insert(at, files[f][n])
     found = faults(files)
     assert (found[0].file, found[0].line) == (f"file {f + 1}", at + 1)
+    if n:  # not the first of a file
+        assert [each.sentence[:32] for each in found] == ["it is out of its place, or there"]
 
 
 @given(st.lists(EVENTS, min_size=1, max_size=12), st.integers(1, 5), st.data())
