@@ -112,7 +112,7 @@ class Files:
     """
     The files of one log, for one process at a time; every method may raise OSError.
 
-    `chain` is the end of what was written. `opened` says how the log was found.
+    `chain` is the end of what was written. `opened` says what was found wrong with its last file.
     """
 
     def __init__(self, where: Where) -> None:
@@ -213,7 +213,9 @@ class Files:
         """Go on after the last line of a file."""
         broken = check.broken
         self.opened = [
-            f"line {each.line} of {each.file}: {each.sentence}" for each in check.findings
+            f"line {each.line} of {each.file}: {each.sentence}"
+            for each in check.findings
+            if each.fault
         ]
         if broken is not None:
             self.opened.append(f"line {broken.line} of {broken.file} was not completed")
@@ -297,10 +299,9 @@ class Files:
 
     def _sync_folder(self) -> None:
         folder = os.open(self._where.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
+        with suppress(OSError):  # not every file system does that for a folder
             os.fsync(folder)
-        finally:
-            os.close(folder)
+        os.close(folder)
 
 
 def _write_all(file: int, octets: bytes, size: int) -> None:

@@ -4,7 +4,7 @@
 from typing import NamedTuple
 
 from wsrc.guard import secrets
-from wsrc.guard.commands import GET_RESPONSE, PSEUDO, SELECT, STORE_DATA, Seen, read
+from wsrc.guard.commands import GET_RESPONSE, PSEUDO, SELECT, STORE_DATA, Seen, read, succeeded
 
 
 class Exchange(NamedTuple):
@@ -81,8 +81,14 @@ class Redactor:
                 self._secret.add(channel)
         if seen.ins == STORE_DATA:
             (self._open.add if shown and seen.more else self._open.discard)(channel)
-        if seen.ins == SELECT and answer[-2:-1] != b"\x6a":
+        if seen.ins == SELECT and _selected(answer):
             self._files[channel] = seen.readings[0][-2:] if seen.p1 != 0x04 else b""
+
+
+def _selected(answer: bytes) -> bool:
+    """Return whether SELECT was carried out, with a warning or without."""
+    sw = int.from_bytes(answer[-2:])
+    return succeeded(sw) or sw >> 8 in {0x62, 0x63}
 
 
 def _data(command: bytes, seen: Seen) -> tuple[int, int]:

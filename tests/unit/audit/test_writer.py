@@ -104,6 +104,22 @@ def test_13_a_restart_goes_on_with_the_chain(tmp_path: Path) -> None:
     assert check(tmp_path).findings == []
 
 
+def test_13_a_restart_says_what_is_wrong_and_nothing_of_what_the_log_says_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(9):
+        with log_in(tmp_path, octets=1000) as log:
+            log.record(event(number))
+    assert len(files(tmp_path)) > 1
+    assert "not as it was written" not in caplog.text
+    last = files(tmp_path)[-1]
+    last.write_bytes(last.read_bytes().replace(b"reason", b"treason"))
+    with log_in(tmp_path) as log:
+        log.record(event(9))
+    assert f"{last.name}: it was changed, or the one before it was" in caplog.text
+    assert kinds(tmp_path)[-1] == "refused"
+
+
 def test_13_files_are_rotated_by_size_and_hang_together(tmp_path: Path) -> None:
     with log_in(tmp_path, octets=1000) as log:
         for number in range(40):

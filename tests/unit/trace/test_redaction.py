@@ -71,6 +71,9 @@ def test_13_channels_have_nothing_to_do_with_one_another() -> None:
     shown(redactor, octets("00 a4 00 04 02 3f00"), b"\x61\x10")
     assert KEY[:3] in shown(redactor, octets("00 c0 00 00 10"), KEY + OK)[1]
     assert KEY[:3] not in shown(redactor, octets("01 c0 00 00 10"), KEY + OK)[1]
+    shown(redactor, octets("01 a4 00 04 02 6f08"))
+    assert KEY[:3] in shown(redactor, octets("00 b0 00 00 10"), KEY + OK)[1]
+    assert KEY[:3] not in shown(redactor, octets("01 b0 00 00 10"), KEY + OK)[1]
 
 
 def test_13_files_of_keys_are_hidden_and_others_are_not() -> None:
@@ -79,7 +82,8 @@ def test_13_files_of_keys_are_hidden_and_others_are_not() -> None:
     assert KEY[:3] in shown(redactor, read, KEY + OK)[1]
     shown(redactor, octets("00 a4 00 04 02 6f08"))
     assert KEY[:3] not in shown(redactor, read, KEY + OK)[1]
-    shown(redactor, octets("00 a4 00 04 02 6fff"), b"\x6a\x82")
+    for refused in (b"\x6a\x82", b"\x69\x99", b""):
+        shown(redactor, octets("00 a4 00 04 02 6fff"), refused)
     assert KEY[:3] not in shown(redactor, read, KEY + OK)[1]
     shown(redactor, octets("00 a4 00 04 02 6f07"))
     assert KEY[:3] in shown(redactor, read, KEY + OK)[1]
