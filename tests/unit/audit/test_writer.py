@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of an audit log: rotated, locked, found again after any end (issue 13, 4)."""
 
-import fcntl
 import json
 import logging
 import os
@@ -366,7 +365,7 @@ def test_13_verify_names_file_and_line(tmp_path: Path) -> None:
     status, text = verified(tmp_path)
     assert status == 1
     assert f"{path}:6: it was changed, or the one before it was; it has number 6" in text
-    assert verified(tmp_path / "no")[0] == 2 or verified(tmp_path / "no")[0] == 74
+    assert verified(tmp_path / "no")[0] == 74
     (tmp_path / "empty").mkdir()
     assert verified(tmp_path / "empty")[0] == 74
     assert verified("--expect", "abc", tmp_path)[0] == 2
@@ -396,10 +395,3 @@ def test_13_a_log_outlives_a_kill_at_any_moment(tmp_path: Path, round_: int) -> 
         log.record(event(0))
     assert check(tmp_path).faults == 0
     assert said(tmp_path)[-1]["why"] == "reason 0"
-
-
-def test_13_a_log_that_is_locked_elsewhere_is_not_opened(tmp_path: Path) -> None:
-    with (tmp_path / ".wsrc-server.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ConfigError, match="another process"):
-            AuditLog(Where(tmp_path, "wsrc-server", 1000))
