@@ -202,7 +202,7 @@ def said_in_log(node: ast.AST) -> str | None:
 def test_operations_explains_every_log_line() -> None:
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
     said = set()
-    for folder in ("server", "card_client", "relay", "readers"):
+    for folder in ("server", "card_client", "relay", "readers", "audit", "trace"):
         for path in (ROOT / "wsrc" / folder).rglob("*.py"):
             nodes = ast.walk(ast.parse(path.read_text("utf-8")))
             said |= {line for node in nodes if (line := said_in_log(node))}

@@ -33,7 +33,8 @@ from wsrc.protocol.reader_events import PcscReaders, PcscReaderState
 from wsrc.protocol.schema import place, schema
 from wsrc.relay.records import LEASE_TRANSITIONS, LeasePhase
 from wsrc.session import PROGRESS, TRANSITIONS, Progress, State
-from wsrc.settings.programs import CardClientSettings, ServerSettings, UserSettings
+from wsrc.settings.clients import CardClientSettings, UserSettings
+from wsrc.settings.server import ServerSettings
 from wsrc.settings.types import Settings, settings_of
 from wsrc.user_client.core.faults import from_error
 from wsrc.words import Word

@@ -26,6 +26,7 @@ from tests.support.raw_peer import (
     run,
 )
 from tests.support.world import until
+from wsrc.audit.events import NOWHERE
 from wsrc.errors import ConfigError
 from wsrc.net.dial import dial
 from wsrc.net.tls import client_context
@@ -123,7 +124,7 @@ async def test_what_else_aiohttp_says_is_logged_and_its_details_only_where_asked
     level: int, told: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(level)
-    http_log = Refusals(asyncio.get_running_loop()).http_log
+    http_log = Refusals(asyncio.get_running_loop(), NOWHERE).http_log
     http_log.warning("odd")
     http_log.debug("small")
     assert caplog.messages == told

@@ -24,8 +24,8 @@ from tests.support.scripted_server import (
 )
 from wsrc import aio, blocking
 from wsrc.errors import ConnectionLostError, LocalProtocolError, WsrcError
+from wsrc.settings.hosts import user_at_host
 from wsrc.settings.load import UserSettings
-from wsrc.settings.programs import user_at_host
 
 HOST = card_host([card(1, label="blue")], {})
 READ = bytes.fromhex("00b0000000")

@@ -23,8 +23,8 @@ from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.pcsc_reader import PcscConnection
 from wsrc.readers.simulation import Card, default_cards, make_card, parse_description
+from wsrc.settings.hosts import host_name
 from wsrc.settings.load import UserSettings
-from wsrc.settings.programs import host_name
 from wsrc.user_client.naming import alternatives
 
 pytestmark = pytest.mark.pcscd

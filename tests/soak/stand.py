@@ -39,7 +39,7 @@ DELAY_S = 0.003
 RESUMED = re.compile(r"\bresumed\b")
 """What a card client logs of a session that is used on another connection."""
 
-LEFT = re.compile(r"ended: Its user did not come back in time")
+LEFT = re.compile(r"\): Its user did not come back in time")
 """What a server logs of a session that nobody wanted any more, though no user had died."""
 
 TRACEBACK = "Traceback (most recent call last)"

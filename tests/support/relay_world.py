@@ -4,17 +4,22 @@
 from collections.abc import Callable
 
 from tests.support.relay_clients import ATR, ICCID, CardClient, OldCardClient, Peer
+from wsrc.audit.events import Event
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
-from wsrc.relay.effects import Close, Effect, Note, Send
+from wsrc.relay.effects import Audit, Close, Effect, Note, Send
 from wsrc.relay.machine import Relay
 from wsrc.relay.records import LEAVING, UserPeer
 from wsrc.relay.state import Limits
 
 
 class World:
-    """A relay and its peers; `notes` is what the operator was told, as `noted` effects."""
+    """
+    A relay and its peers.
+
+    `notes` is what the operator was told, `noted` the same as effects, `events` what was recorded.
+    """
 
     def __init__(self, **limits: float) -> None:
         self.now = 1000.0
@@ -25,6 +30,7 @@ class World:
         self.peers: dict[int, Peer] = {}
         self.notes: list[str] = []
         self.noted: list[Note] = []
+        self.events: list[Event] = []
         self.last_session = 0
         self._todo: list[Callable[[], None]] = []
         self._working = False
@@ -128,6 +134,8 @@ class World:
                 case Note(sentence=sentence):
                     self.notes.append(sentence)
                     self.noted.append(effect)
+                case Audit(event=event):
+                    self.events.append(event)
         self._work()
 
     def later(self, action: Callable[[], None]) -> None:

@@ -56,7 +56,7 @@ def test_a1_hosts_of_one_name_are_told_apart_by_everybody(
     assert ICCIDS[1] in info.stdout
     asked = programs.wsrc("apdu", "--reader", SECOND, "00A4000C023F00")
     assert asked.returncode == 0, asked.stderr
-    server.wait_for(r"begins: 898821…0019 in .* on bench \(2\)")
+    server.wait_for(r"took 898821…0019 in .* at bench \(2\)")
     vague = programs.wsrc("apdu", "--reader", READER, "00A4000C023F00")
     assert vague.returncode != 0
     assert SECOND in vague.stderr

@@ -32,11 +32,11 @@ def test_stopping_does_not_wait_for_a_reader_that_hangs(programs: Programs, tmp_
     card = tmp_path / "card.toml"
     card.write_text(HANGING, "utf-8")
     server = programs.server()
-    host = programs.card_client("--no-pcsc", "--simulated", str(card), "--trace-apdus")
+    host = programs.card_client("--no-pcsc", "--simulated", str(card), "--trace")
     server.wait_for("is bench")
     url = f"wss://localhost:{programs.user_port}/user"
     user = programs.user_script(VERIFY, url, str(programs.certificates.ca))
-    host.wait_for("00a40004023f00")  # the command before the one that hangs
+    host.wait_for("00 a4 00 04 02 3f 00 -> ")  # the command before the one that hangs
     assert host.end(signal.SIGTERM) == 0
     host.wait_for(r"Hanging reader.*could not be powered off: .* did not answer within 2 s")
     host.wait_for(r"Stopped: the cards in these readers may have power still, .*: Hanging reader")

@@ -11,6 +11,8 @@ from functools import partial
 
 import msgspec
 
+from wsrc.audit.events import Reloaded, ServerFound, ServerLost
+from wsrc.card_client.evidence import Evidence
 from wsrc.card_client.reader_ids import ReaderIds
 from wsrc.card_client.replies import NO_SESSION, Replies
 from wsrc.card_client.sight import TELL_S
@@ -58,13 +60,20 @@ class Agent:
     Args:
         settings: The operator's.
         sources: Where readers come from; those of `settings` are for whoever makes the sources.
+        evidence: What is kept of what happened.
 
     Raises:
         ConfigError: If a file of TLS of `settings` cannot be read.
     """
 
-    def __init__(self, settings: CardClientSettings, sources: Sequence[Source]) -> None:
+    def __init__(
+        self,
+        settings: CardClientSettings,
+        sources: Sequence[Source],
+        evidence: Evidence | None = None,
+    ) -> None:
         self._settings = settings
+        self.evidence = evidence or Evidence()
         self.tls = ClientTls(settings)
         self._sources = sources
         self._instance = secrets.token_hex(16)
@@ -105,6 +114,10 @@ class Agent:
             for source in self._sources:
                 source.stop()
         return [each.info.name for each in last if not each.powered_off]
+
+    def reloaded(self) -> None:
+        """Take note that the files of TLS were read anew."""
+        self.evidence.record(Reloaded(what="certificate, key and CA of TLS"))
 
     async def _say_goodbye(self, connected: "asyncio.Task[None]") -> None:
         self._stopping = True
@@ -169,6 +182,7 @@ class Agent:
             lambda stable, position: self._claim(key, stable, position),
             ReaderThread(name, lambda: source.open(name), lambda: source.prompt(name)),
             self._replies,
+            self.evidence,
         )
         return _Served(agent, tasks.create_task(self._serve(key, agent), name=name))
 
@@ -257,7 +271,10 @@ class Agent:
                     self._return_in_s = exc.retry_after_s
                 if not self._stopping:
                     url = self._settings.server_url
-                    _log.warning("Not connected to %s: %s", url, str(exc).removeprefix(f"{url}: "))
+                    why = str(exc).removeprefix(f"{url}: ")
+                    _log.warning("Not connected to %s: %s", url, why)
+                    if self._link is not None:
+                        self.evidence.record(ServerLost(why=why))
             finally:
                 self._disconnected()
             if self._stopping:
@@ -283,7 +300,9 @@ class Agent:
         self._replies.longest = link.longest or MAX_MESSAGE_OCTETS
         for agent in named:
             agent.connection_back()
-        _log.info("Connected to %s at %s", ack.server, self._settings.server_url)
+        server, url = ack.server, self._settings.server_url
+        _log.info("Connected to %s at %s", server, url)
+        self.evidence.record(ServerFound(server=server or "", url=str(url)))
         self._shown_as = ack.shown_as or self._settings.name
         if ack.shown_as is not None:
             name = self._settings.name

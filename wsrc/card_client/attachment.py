@@ -27,9 +27,8 @@ from wsrc.errors import (
     RefusedError,
 )
 from wsrc.octets import Octets
-from wsrc.process.logs import TRAFFIC
 from wsrc.protocol import messages as m
-from wsrc.readers.base import Direct, ResetKind
+from wsrc.readers.base import CardProtocol, Direct, ResetKind
 from wsrc.session import CardEnd
 
 # Longer than the aim: what a session asks of its card, one command or many, and what is read ahead.
@@ -91,8 +90,9 @@ class Held:
     """
     One session with a reader, whatever is in it.
 
-    `end` has the numbers of its requests. `was_reset` tells that another session reset the card,
-    which the user does not know yet.
+    `end` has the numbers of its requests, `commands` is how many were given to the card, and
+    `since` when the session began, in monotonic seconds. `was_reset` tells that another session
+    reset the card, which the user does not know yet.
 
     Args:
         asked: What was asked for; `keep_s` is what is granted.
@@ -108,8 +108,15 @@ class Held:
         self.was_reset = False
         self.in_batch: int | None = None
         self.cancelled: int | None = None
+        self.since = time.monotonic()
+        self.commands = 0
         self._asked = asked
         self._call = call
+
+    @property
+    def holder(self) -> str:
+        """What its user is called, where the server said so."""
+        return self._asked.holder or ""
 
     def running(self, info: m.ReaderInfo) -> m.RunningSession:
         """Describe the session for a server that does not know of it; `info` is of the reader."""
@@ -313,7 +320,7 @@ class Attachment(Held):
         Raises:
             CardError: If the card does not come up again.
         """
-        was = await self._call(self.connection, lambda: blocking.reset(self.line, asked.kind))
+        was = await self._call(self.connection, lambda: self._reset(asked.kind, ()))
         answer = m.ResetResp(
             id=asked.id, session=self.session, atr=Octets(was.atr), protocol=was.protocol
         )
@@ -329,9 +336,7 @@ class Attachment(Held):
         """
         kind, iccid = _RESETS.get(asked.initialization), None
         if kind is not None:
-            was = await self._call(
-                self.connection, lambda: blocking.reset(self.line, kind, asked.protocols)
-            )
+            was = await self._call(self.connection, lambda: self._reset(kind, asked.protocols))
             iccid = was.iccid
         protocol = self.connection.protocol
         if asked.protocols and protocol not in asked.protocols:
@@ -393,13 +398,28 @@ class Attachment(Held):
         _check_apdu(command, raw_tpdu=self._raw_tpdu)
         return await self._call(self.connection, lambda: self._exchange(command))
 
+    def _reset(self, kind: ResetKind, protocols: Sequence[CardProtocol]) -> blocking.WasReset:
+        """Reset the card, in the thread of the reader."""
+        was = blocking.reset(self.line, kind, protocols)
+        if self.line.trace is not None:
+            self.line.trace.powered(self.session, was.atr)
+        return was
+
     def _exchange(self, command: Octets, *, ahead: bool = False) -> tuple[Octets, str]:
         """Exchange a command that was checked, in the thread of the reader."""
-        answer = self.line.transmit(bytes(command), raw_tpdu=self._raw_tpdu, ahead=ahead)
+        trace, octets = self.line.trace, bytes(command)
+        try:
+            answer = self.line.transmit(octets, raw_tpdu=self._raw_tpdu, ahead=ahead)
+        except CardError:
+            if trace is not None:
+                trace.exchanged(self.session, octets, b"", ahead=ahead)
+            raise
+        self.commands += not ahead
+        if trace is not None:
+            trace.exchanged(self.session, octets, answer, ahead=ahead)
         sw = answer[-2:].hex()
         header, size = command[:4].hex(" "), len(command) - 4
         _log.debug("%s + %d octets -> %s", header, size, sw)
-        _log.log(TRAFFIC, "%s -> %s", command, answer.hex())
         return Octets(answer[:-2]), sw
 
 

@@ -16,6 +16,7 @@ from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST
 from wsrc.card.tpdu import Channels, carrier_cla, exchange, is_certain
 from wsrc.errors import CardError, CardTransmissionError, WsrcError
 from wsrc.readers.base import CardProtocol, Connection, Reader, ResetKind, Share
+from wsrc.trace.tracer import CardTrace
 
 R = TypeVar("R")
 
@@ -46,7 +47,8 @@ class Line:
     """
     A powered card, and what its host must remember to carry commands to it.
 
-    `next_reads` is what may be read ahead of the program that uses it.
+    `next_reads` is what may be read ahead of the program that uses it. `trace` is told what is
+    exchanged, if anybody wants to know.
 
     Args:
         connection: The card, which was just reset.
@@ -66,6 +68,7 @@ class Line:
         self.connection = connection
         self.bare = bare or connection
         self.features = features
+        self.trace: CardTrace | None = None
         self._read_ahead = read_ahead
         self._begin()
 

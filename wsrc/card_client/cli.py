@@ -8,7 +8,9 @@ import sys
 import click
 
 from wsrc import __version__
+from wsrc.audit.writer import audited
 from wsrc.card_client.agent import Agent
+from wsrc.card_client.evidence import Evidence
 from wsrc.errors import CardError, ConfigError
 from wsrc.net.tls_files import SELDOM_S, looked_after
 from wsrc.process.descriptors import occupy_standard
@@ -21,9 +23,10 @@ from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card, default_cards, load_card
 from wsrc.settings.click_options import click_options
+from wsrc.settings.clients import BUILT_IN_CARDS
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import CardClientSettings
-from wsrc.settings.programs import BUILT_IN_CARDS
+from wsrc.trace.tracer import traced_as
 
 _log = logging.getLogger(__name__)
 
@@ -52,10 +55,13 @@ Exit status: 0 ended by a signal, 2 a setting cannot work.
 def command(settings: CardClientSettings) -> None:
     """Run the card client until a signal ends it."""
     require_files()
-    set_up("traffic" if settings.trace_apdus else settings.log_level)
-    if settings.trace_apdus:
-        _log.warning("Every APDU is logged in full: keep this log away from others, it has PINs")
-    run_main(_run(Agent(settings, _sources(settings))))
+    set_up(settings.log_level)
+    traces = settings.trace or settings.trace_file or settings.trace_gsmtap
+    if settings.trace_secrets and traces:
+        _log.warning("Nothing is left out of the trace: keep it away from others, it has PINs")
+    with audited(settings, "wsrc-card-client") as audit, traced_as(settings) as tracer:
+        evidence = Evidence(settings.name, audit, tracer)
+        run_main(_run(Agent(settings, _sources(settings), evidence)))
 
 
 def _sources(settings: CardClientSettings) -> list[Source]:
@@ -86,7 +92,7 @@ async def _run(agent: Agent) -> None:
     stop = asyncio.Event()
     with (
         ended_or_reloaded(asyncio.get_running_loop(), stop.set) as reloading,
-        looked_after(agent.tls.files, SELDOM_S) as reload,
+        looked_after(agent.tls.files, SELDOM_S, agent.reloaded) as reload,
     ):
         reloading.by = reload
         silent = await agent.run(stop)

@@ -3,7 +3,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST
@@ -14,6 +14,8 @@ from wsrc.readers.base import CardProtocol, Connection, Direct, ResetKind, Statu
 _log = logging.getLogger(__name__)
 
 D = TypeVar("D", bound=Direct)
+
+Tell = Callable[[Refusal, str], None]
 
 TELL_S: Final = 1.0
 """So often a refusal is a line of the log; those between are counted."""
@@ -27,12 +29,15 @@ class GuardedDirect:
         direct: The reader.
         guard: What judges.
         name: Of the reader, for the log.
+        tell: Is told of each refusal, and what was refused, without its data.
     """
 
-    def __init__(self, direct: Direct, guard: Guard, name: str) -> None:
+    def __init__(
+        self, direct: Direct, guard: Guard, name: str, tell: Tell = lambda _refusal, _what: None
+    ) -> None:
         self._direct = direct
         self._guard = guard
-        self._told = _Told(name)
+        self._told = _Told(name, tell)
         self._features: bytes | None = None
 
     @property
@@ -114,8 +119,14 @@ class GuardedConnection(GuardedDirect):
 
     _may_ask = True
 
-    def __init__(self, connection: Connection, guard: Guard, name: str) -> None:
-        super().__init__(connection, guard, name)
+    def __init__(
+        self,
+        connection: Connection,
+        guard: Guard,
+        name: str,
+        tell: Tell = lambda _refusal, _what: None,
+    ) -> None:
+        super().__init__(connection, guard, name, tell)
         self.bare = connection
         self._ignores = guard.ignores
 
@@ -161,13 +172,15 @@ class GuardedConnection(GuardedDirect):
 class _Told:
     """What the log was told of refusals by one reader; see `TELL_S`."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, tell: Tell) -> None:
         self._name = name
+        self._tell = tell
         self._due = 0.0
         self._silent = 0
 
     def refused(self, refusal: Refusal, what: str) -> GuardedError:
         """Log a refusal, and return what its user is told."""
+        self._tell(refusal, what)
         rule = f"rule {refusal.rule}"
         now = time.monotonic()
         if now < self._due:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which guard a card has, by the settings of its host."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from wsrc.card.atr import read_atr
 from wsrc.card_client.guarded import GuardedConnection, GuardedDirect
-from wsrc.guard.machine import Guard, Orders
+from wsrc.guard.machine import Guard, Orders, Refusal
 from wsrc.guard.rules import rule_of
 from wsrc.guard.tables import Allowed
 from wsrc.guard.tries import Memory
@@ -25,10 +26,16 @@ class Guards:
 
     Args:
         settings: The operator's.
+        tell: Is told of each refusal, for which card, and what was refused, without its data.
     """
 
-    def __init__(self, settings: CardClientSettings) -> None:
+    def __init__(
+        self,
+        settings: CardClientSettings,
+        tell: Callable[[m.ReaderInfo, Refusal, str], None] = lambda _info, _refusal, _what: None,
+    ) -> None:
         self._settings = settings
+        self._tell = tell
         self._memory = Memory()
         self._tables = [
             (table, number, Filter(m.ListCards(id=0, any=table.cards)))
@@ -38,12 +45,16 @@ class Guards:
     def card(self, connection: Connection, info: m.ReaderInfo) -> Connection:
         """Return a card, of which `info` is known, behind its guard."""
         guard = self._guard(info, connection.atr)
-        return connection if guard is None else GuardedConnection(connection, guard, info.name)
+        if guard is None:
+            return connection
+        return GuardedConnection(connection, guard, info.name, partial(self._tell, info))
 
     def reader(self, direct: Direct, info: m.ReaderInfo) -> Direct:
         """Return a reader without a card behind its guard."""
         guard = self._guard(info, bytes(info.atr or b""))
-        return direct if guard is None else GuardedDirect(direct, guard, info.name)
+        if guard is None:
+            return direct
+        return GuardedDirect(direct, guard, info.name, partial(self._tell, info))
 
     def _guard(self, info: m.ReaderInfo, atr: bytes) -> Guard | None:
         orders = self._orders(info)

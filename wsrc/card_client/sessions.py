@@ -12,6 +12,7 @@ import msgspec
 from wsrc.card.slot import Disposition, Share
 from wsrc.card_client import blocking
 from wsrc.card_client.attachment import Attachment, Held, Room
+from wsrc.card_client.evidence import Evidence
 from wsrc.card_client.guarding import Guards
 from wsrc.card_client.identification import Identification
 from wsrc.card_client.inbox import Inbox
@@ -57,22 +58,25 @@ class Sessions:
         card: Who the card is.
         sight: What the source sees.
         replies: What the server is told.
+        evidence: What is kept of what happened.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a reader is, each once
         self,
         settings: CardClientSettings,
         thread: ReaderThread,
         card: Identification,
         sight: Sight,
         replies: Replies,
+        evidence: Evidence,
     ) -> None:
         self.turns = Turns(settings.transaction_wait_s, settings.transaction_idle_s)
         self.inbox = Inbox()
         self.beginning: str | None = None
         self._loop = asyncio.get_running_loop()
         self._settings = settings
-        self._guards = Guards(settings)
+        self._evidence = evidence
+        self._guards = Guards(settings, evidence.guarded)
         self._thread = thread
         self._card = card
         self._sight = sight
@@ -117,6 +121,7 @@ class Sessions:
                 self._sight.failed(exc)
         else:
             self.turns.add(held)
+            self._evidence.took(held, self._card.info)
             if losses == self._losses:
                 self._replies.send(held.attached())
             else:  # the server that asked is lost, and the next one was not told of this session
@@ -265,6 +270,8 @@ class Sessions:
         if isinstance(asked, m.Reconnect):
             current.share = asked.share or current.share
         if done.reset is not None:
+            kind = asked.kind if isinstance(asked, m.ResetReq) else "reconnect"
+            self._evidence.reset(current, self._card.info, str(kind))
             self._card.was_reset(done.reset, done.iccid)
         self._replies.answer(asked, current.end, done.answer)
         return done.failure
@@ -313,6 +320,7 @@ class Sessions:
         kind = ResetKind.WARM if disposition is Disposition.RESET else ResetKind.COLD
         self.turns.were_reset(by)
         reset, iccid = await held.reset(m.ResetReq(session=held.session, kind=kind))
+        self._evidence.reset(held, self._card.info, str(kind))
         self._card.was_reset(reset, iccid)
 
     async def _run(self, held: Direct, function: Callable[[], T], steps: Steps | None = None) -> T:
@@ -371,6 +379,7 @@ class Sessions:
         else:
             _log.info("Session %s on %s lost its server", session, name)
         self._leave(held.session, Disposition.RESET)
+        self._evidence.gave_back(held, self._card.info, why)
         self._replies.over(held.end, ErrorCode.LEASE_EXPIRED, why, tell=bool(held.end.keep_s))
         await self._let_go(held)
 
@@ -383,6 +392,7 @@ class Sessions:
             _log.info("Session %s on %s is over", asked.session[:8], self._card.info.name)
             why = f"The server ended it: {asked.code}." if asked.code else "It was given back."
             code = asked.code or ErrorCode.NO_SUCH_SESSION
+            self._evidence.gave_back(left, self._card.info, why, asked=True)
             self._replies.over(left.end, code, f"The session is over. {why}", tell=False)
             await self._let_go(left, eject=asked.disposition is Disposition.EJECT)
         self._replies.send(m.DetachAck(session=asked.session))
@@ -420,6 +430,7 @@ class Sessions:
         for held in ended:
             name = self._card.info.name
             _log.info("Session %s on %s ended: %s", held.session[:8], name, sentence)
+            self._evidence.gave_back(held, self._card.info, sentence)
             self._replies.over(held.end, code, sentence)
 
     async def power_off(self, *, last: bool) -> bool:

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Callable
 
 from wsrc.card.slot import Share
+from wsrc.card_client.evidence import Evidence
 from wsrc.card_client.identification import Identification
 from wsrc.card_client.inbox import MAX_WAITING
 from wsrc.card_client.jobs import Job, Jobs
@@ -31,15 +32,17 @@ class SlotAgent:
         claim: Returns the id on the wire for a stable id and a position; see `ReaderIds`.
         thread: Of the reader; it is stopped at the end.
         replies: What the server is told.
+        evidence: What is kept of what happened.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a reader is, each once
         self,
         settings: CardClientSettings,
         name: str,
         claim: Callable[[str, str], str],
         thread: ReaderThread,
         replies: Replies,
+        evidence: Evidence | None = None,
     ) -> None:
         self._claim = claim
         self._replies = replies
@@ -48,7 +51,9 @@ class SlotAgent:
         self._thread = thread
         self._card = Identification(settings, name, self._thread, replies.send)
         self._sight = Sight(self._card)
-        self._sessions = Sessions(settings, self._thread, self._card, self._sight, replies)
+        self._sessions = Sessions(
+            settings, self._thread, self._card, self._sight, replies, evidence or Evidence()
+        )
         self._turns, self._inbox = self._sessions.turns, self._sessions.inbox
         self._to_refresh = False
         self._new_id: str | None = None

@@ -31,8 +31,8 @@ from wsrc.process.signals import service
 from wsrc.process.texts import heed_mark
 from wsrc.protocol.messages import CardInfo
 from wsrc.readers.pcsc import reader_names
+from wsrc.settings.hosts import host_name, is_loopback
 from wsrc.settings.load import CardClientSettings, load
-from wsrc.settings.programs import host_name, is_loopback
 from wsrc.user_client.naming import Filters, alternatives, describe
 
 

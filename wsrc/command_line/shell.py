@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol, Self
 
-from wsrc.card.apdu import Command, Response, parse_command
+from wsrc.card.apdu import Response, parse_command
 from wsrc.card.slot import ResetKind
 from wsrc.command_line.invocation import Exit, exit_status
 from wsrc.command_line.output import Output, response_document, response_line
@@ -21,6 +21,8 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
+from wsrc.guard.commands import read
+from wsrc.guard.secrets import in_command
 from wsrc.octets import from_person
 from wsrc.process.printable import clean
 from wsrc.process.texts import heed_mark
@@ -29,15 +31,6 @@ from wsrc.user_client.naming import describe
 
 MAX_HISTORY = 1000
 """Lines that are kept."""
-
-SECRET_INS = frozenset({0x20, 0x24, 0x26, 0x28, 0x2C, 0xC2, 0xD8, 0xDA})
-"""
-Commands whose data may be a PIN or a key, by their even INS; the odd one is the same command with
-data in BER-TLV (ISO/IEC 7816-4 clause 5.4.2).
-
-VERIFY, CHANGE, DISABLE, ENABLE and UNBLOCK PIN (ETSI TS 102 221 clause 11.1), ENVELOPE, whose data
-may be another command, PUT KEY (GlobalPlatform Card Specification clause 11.8) and PUT DATA.
-"""
 
 HELP = f"""\
 HEX                 send a command APDU, such as 00A40004023F00; spaces may stand between octets
@@ -213,10 +206,11 @@ def is_secret(line: str) -> bool:
     if words[:1] == ["control"]:
         return len(words) > 2
     try:
-        command: Command = parse_command(from_person("".join(words)))
+        octets = from_person("".join(words))
+        parse_command(octets)
     except (BadApduError, BadHexError):
         return False
-    return command.ins & 0xFE in SECRET_INS and bool(command.data)
+    return in_command(read(octets))
 
 
 def history_file(environ: Mapping[str, str]) -> Path | None:

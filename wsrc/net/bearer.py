@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from wsrc.errors import ConfigError
 from wsrc.settings.address import Address
-from wsrc.settings.programs import CardClientSettings, UserSettings, is_loopback
+from wsrc.settings.clients import CardClientSettings, UserSettings
+from wsrc.settings.hosts import is_loopback
 from wsrc.tokens import PREFIX, is_token
 
 VARIABLE = "WSRC_TOKEN"

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from wsrc.errors import ConfigError, ConnectionLostError
 from wsrc.net.bearer import Token, token_of
 from wsrc.net.tls import context_for
-from wsrc.settings.programs import CardClientSettings, UserSettings
+from wsrc.settings.clients import CardClientSettings, UserSettings
 
 _log = logging.getLogger(__name__)
 

@@ -9,10 +9,7 @@ from typing import Any
 
 from wsrc.process.printable import clean
 
-TRAFFIC = 5
-"""Level of whole APDUs, PINs included; only an explicit flag switches it on."""
-
-_PRIORITIES = {TRAFFIC: 7, logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 
 
 def set_up(level: str, environ: Mapping[str, str] = os.environ) -> None:
@@ -22,10 +19,9 @@ def set_up(level: str, environ: Mapping[str, str] = os.environ) -> None:
     Under systemd a line carries its priority (sd-daemon(3)) and no time, which the journal knows.
 
     Args:
-        level: "error", "warning", "info", "debug" or "traffic".
+        level: "error", "warning", "info" or "debug".
         environ: Where JOURNAL_STREAM is looked for.
     """
-    logging.addLevelName(TRAFFIC, "TRAFFIC")
     handler = logging.StreamHandler(sys.stderr)
     if "JOURNAL_STREAM" in environ:
         handler.setFormatter(_JournalFormatter("%(message)s"))
@@ -33,7 +29,7 @@ def set_up(level: str, environ: Mapping[str, str] = os.environ) -> None:
         handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(TRAFFIC if level == "traffic" else level.upper())
+    root.setLevel(level.upper())
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 

@@ -9,7 +9,17 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import ANSWERS
-from wsrc.relay import endings, keeping, leases, positions, queue, resuming, sharing, users
+from wsrc.relay import (
+    endings,
+    evidence,
+    keeping,
+    leases,
+    positions,
+    queue,
+    resuming,
+    sharing,
+    users,
+)
 from wsrc.relay.records import (
     LEAVING,
     NO_CARD,
@@ -46,7 +56,7 @@ def received(
             slot = peer.slots.get(reader)
             if slot is not None:
                 why = m.error(ErrorCode.READER_UNAVAILABLE, "The reader was unplugged.")
-                queue.reconsider(state, _strike(state, slot, why), now)
+                queue.reconsider(state, _strike(state, slot, why, now), now)
         case m.AttachAck(session=session):
             lease = _lease(state, peer, session)
             if lease is not None:
@@ -125,7 +135,7 @@ def _enter(state: RelayState, peer: CardPeer, info: m.ReaderInfo) -> Slot | None
 def _update(state: RelayState, slot: Slot, info: m.ReaderInfo, now: float) -> None:
     lines, ended = positions.lines_of(state, slot), _ended_by(slot, info)
     for lease in ended:
-        _note_end(state, lease, _gone(info).message)
+        _note_end(state, lease, _gone(info), now)
     slot.info = info
     state.file(slot)
     state.places.put(slot)
@@ -177,7 +187,7 @@ def disconnected(state: RelayState, peer: CardPeer, now: float, *, goodbye: bool
     again = [asked for lease in held if (asked := _taken_back(state, lease, now)) is not None]
     lines: list[Line] = []
     for slot in list(peer.slots.values()):
-        lines += _strike(state, slot, why)
+        lines += _strike(state, slot, why, now)
     for waiter in again:
         queue.wait_again(state, waiter, now)
         line = state.waiting.line_of(waiter)
@@ -198,12 +208,12 @@ def _taken_back(state: RelayState, lease: Lease, now: float) -> Waiter | None:
     return asked
 
 
-def _strike(state: RelayState, slot: Slot, why: m.Error) -> list[Line]:
+def _strike(state: RelayState, slot: Slot, why: m.Error, now: float) -> list[Line]:
     """Strike a reader that is out of reach; return those who wait for its card."""
     lines = positions.lines_of(state, slot)
     state.strike_slot(slot)
     for lease in list(slot.leases.values()):
-        _note_end(state, lease, why.message)
+        _note_end(state, lease, why, now)
         endings.lose(state, lease, why)
     return lines
 
@@ -301,7 +311,7 @@ def _ended(
         return
     why = m.error(message.code, message.message[:MAX_SENTENCE])
     if lease.keep_s and lease.phase in SERVED:
-        _note_end(state, lease, why.message[:200])
+        _note_end(state, lease, why, now)
         endings.said_by_card_client(state, lease, message, text)
         _look_after(state, lease, why, now)
     else:
@@ -311,7 +321,7 @@ def _ended(
 def _drop(state: RelayState, lease: Lease, now: float, why: m.Error) -> None:
     """End a lease that its card client ended or refused; `why` may tell of the card as well."""
     why = msgspec.structs.replace(why, message=why.message[:MAX_SENTENCE])
-    _note_end(state, lease, why.message[:200])
+    _note_end(state, lease, why, now)
     endings.lose(state, lease, why)
     _look_after(state, lease, why, now)
 
@@ -336,7 +346,8 @@ _STATE_AFTER = {
 """How a card is that could not be kept, until its card client says more."""
 
 
-def _note_end(state: RelayState, lease: Lease, sentence: str) -> None:
-    """Log the end of a session that was not over already."""
+def _note_end(state: RelayState, lease: Lease, why: m.Error, now: float) -> None:
+    """Tell of the end of a session that was not over already."""
     if lease.phase not in LEAVING:
-        state.note_end(lease, sentence)
+        code = why.code or ErrorCode.INTERNAL
+        evidence.gave_back(state, lease, why.message[:200], now, code)

@@ -105,7 +105,11 @@ class Claims:
 
 
 class Lost(NamedTuple):
-    """A lease whose card client, in its run `host_run`, is away; not to be kept from `until` on."""
+    """
+    A lease whose card client, in its run `host_run`, is away; not to be kept from `until` on.
+
+    `commands` were passed on before.
+    """
 
     since: float
     until: float
@@ -113,6 +117,7 @@ class Lost(NamedTuple):
     last_user: int
     code: ErrorCode | None
     host_run: str | None = None
+    commands: int = 0
 
 
 class Remembered(Generic[T]):

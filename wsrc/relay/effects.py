@@ -3,6 +3,7 @@
 
 import msgspec
 
+from wsrc.audit.events import Event
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import Message
 
@@ -27,12 +28,20 @@ class Note(msgspec.Struct, frozen=True):
     """
     Log a sentence for the operator, who should act on it where it `warns`.
 
-    With `limit`, the name of one that was reached, it is counted, and logged once a minute.
+    With `limit`, the name of one that was reached, it is counted, and logged once a minute. One
+    that is `often` is what a user can cause at will: of many, the log need not have all.
     """
 
     sentence: str
     warns: bool = False
     limit: str | None = None
+    often: bool = False
 
 
-Effect = Send | Close | Note
+class Audit(msgspec.Struct, frozen=True):
+    """Have an event in the audit log."""
+
+    event: Event
+
+
+Effect = Send | Close | Note | Audit

@@ -12,7 +12,7 @@ import msgspec
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
-from wsrc.relay import leases, queue
+from wsrc.relay import evidence, leases, queue
 from wsrc.relay.claims import Lost
 from wsrc.relay.records import LEAVING, InFlight, Lease, LeasePhase, Slot, UserPeer
 from wsrc.relay.state import RelayState
@@ -177,7 +177,7 @@ def _lost_by(user: UserPeer, lost: Lost) -> bool:
 
 
 def _end_kept(state: RelayState, lease: Lease, sentence: str, now: float) -> None:
-    state.note_end(lease, sentence)
+    evidence.gave_back(state, lease, sentence, now)
     end(state, lease, now, m.error(ErrorCode.CANCELLED, sentence))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
-from wsrc.relay import endings, leases, queue
+from wsrc.relay import endings, evidence, leases, queue
 from wsrc.relay.claims import Lost
 from wsrc.relay.records import (
     MAX_HOLDERS,
@@ -36,8 +36,7 @@ def away(state: RelayState, lease: Lease, now: float) -> None:
     lease.turn("user lost")
     state.timers.clear(("idle", lease.session, None))
     _keep(state, lease, now + lease.keep_s)
-    sentence = f"its user is out of reach, and the card is kept for {lease.keep_s:g} s"
-    state.note(f"Session {lease.session[:8]} of {lease.holder}: {sentence}")
+    evidence.turned(state, lease, f"is kept for {lease.keep_s:g} s: its user is out of reach")
     state.readers.mark(lease.slot)
 
 
@@ -56,11 +55,11 @@ def interrupt(state: RelayState, lease: Lease, why: m.Error, *, back: bool) -> N
     goes_on = back and lease.phase in SERVED
     until = lease.kept_until if goes_on else -math.inf
     run, code = lease.slot.peer.instance, lease.code if back else why.code
-    lost = Lost(lease.since, until, lease.instance, lease.last_user, code, run)
+    lost = Lost(lease.since, until, lease.instance, lease.last_user, code, run, lease.commands)
     state.lost.put(lease.session, lost)
     if not goes_on:
         return
-    state.note(f"Session {lease.session[:8]} of {lease.holder} is interrupted: {why.message}")
+    evidence.turned(state, lease, f"is interrupted: {why.message}")
     in_flight, lease.in_flight = lease.in_flight, None
     if in_flight is not None:
         endings.close_cancel(state, lease, in_flight, cancelled=False)
@@ -98,8 +97,9 @@ def adopt(
             over.append(lease)
             continue
         _keep(state, lease, lease.kept_until)
-        sentence = f"came back with card host {peer.name} and waits for its user"
-        state.note(f"Session {lease.session[:8]} of {lease.holder} {sentence}")
+        evidence.turned(
+            state, lease, f"came back with card host {peer.name} and waits for its user"
+        )
     return over
 
 
@@ -108,7 +108,7 @@ def end_adopted(state: RelayState, lease: Lease, now: float) -> None:
     lease.code = lease.code or ErrorCode.LEASE_EXPIRED
     late = lease.code is ErrorCode.LEASE_EXPIRED
     why = "it came back too late" if late else "its user does not want it any more"
-    state.note_end(lease, why)
+    evidence.gave_back(state, lease, why, now, lease.code if late else None)
     endings.clean(state, lease, now)
 
 
@@ -150,6 +150,7 @@ def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: floa
         share=running.share,
         kept_until=until,
         code=lost.code,
+        commands=lost.commands,
     )
     shares = {each.share for each in (lease, *slot.leases.values())}
     excluded = slot.leases and (shares != {Share.SHARED} or len(slot.leases) >= MAX_HOLDERS)

@@ -8,6 +8,7 @@ import msgspec
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
+from wsrc.relay import evidence
 from wsrc.relay.index import kinds
 from wsrc.relay.records import (
     PCSC,
@@ -22,7 +23,7 @@ from wsrc.relay.records import (
     Waiter,
     proof_of,
 )
-from wsrc.relay.state import RelayState, place_of
+from wsrc.relay.state import RelayState
 from wsrc.selection import selection_of
 
 
@@ -36,6 +37,8 @@ def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
     lacks = _lacks(slot, select)
     if lacks is not None:
         why = f"The card client of {slot.peer.name} does not {lacks}."
+        wanted = str(asked.selection)
+        evidence.denied(state, user, wanted, ErrorCode.NOT_SUPPORTED, why)
         state.refuse(user, select.id, ErrorCode.NOT_SUPPORTED, why)
         return
     lease = _lease(state, slot, asked, now)
@@ -62,6 +65,7 @@ def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
         keep_s=_kept_for(state, slot, asked.message),
         share=asked.message.share,
         proof=proof_of(secret) if secret else None,
+        principal=user.principal,
     )
     lease.count_for(user.account)
     return lease
@@ -140,7 +144,7 @@ def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> m
         features=ack.features,
     )
     state.tell(lease, granted)
-    state.note(f"Session {lease.session[:8]} of {lease.holder} begins: {place_of(lease)}")
+    evidence.took(state, lease)
     return None if then is None else msgspec.structs.replace(then, session=lease.session)
 
 
@@ -158,6 +162,10 @@ def watch_idle(state: RelayState, lease: Lease, now: float) -> None:
 def use(state: RelayState, lease: Lease, request: m.Message, now: float) -> None:
     """Note the request of a session that its card client is about to be sent."""
     lease.used = now
+    if type(request) is m.CApdu:
+        lease.commands += 1
+    elif isinstance(request, m.Batch):
+        lease.commands += len(request.steps)
     lease.in_flight = InFlight(request.id, request, now + limit_of(state, request))
     key = "command", lease.session, None
     if key not in state.timers:  # one serves the requests that follow as well

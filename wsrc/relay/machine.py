@@ -14,6 +14,7 @@ from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.relay import (
     card_clients,
     endings,
+    evidence,
     hello,
     leases,
     listing,
@@ -265,10 +266,10 @@ class Relay:
         state.send(record, ack)
         if isinstance(record, UserPeer):
             state.gone.pop(record.instance or "")
-            state.note(f"User client {record.number} is {record.name}")
+            evidence.named(state, record, message)
             return
         record.features = frozenset(message.features)
-        state.note(f"Card client {record.number} is {record.name}")
+        evidence.named(state, record, message)
         card_clients.greeted(state, record, message, now)
 
     def _name_host(self, record: CardPeer, said: m.Hello) -> str | None:
@@ -392,7 +393,7 @@ class Relay:
             "idle": (ErrorCode.LEASE_EXPIRED, "The card was not used for too long."),
             "away": (ErrorCode.LEASE_EXPIRED, "Its user did not come back in time."),
         }[kind]
-        state.note_end(lease, why)
+        evidence.gave_back(state, lease, why, now, code)
         endings.end(state, lease, now, m.error(code, why))
 
     def _effects(self, now: float) -> list[Effect]:

@@ -7,7 +7,7 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
-from wsrc.relay import accounts, leases, positions
+from wsrc.relay import accounts, evidence, leases, positions
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer, Waiter
 from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.waiting import Line, Round, in_order
@@ -76,6 +76,7 @@ def refuse(
     lease = infos[0] if infos else None
     soon = slot is not None and (slot.settling or slot.state is m.CardState.IN_USE)
     again_s = SOON_S if soon else None
+    evidence.denied(state, user, str(selection), code, why)
     state.refuse(user, select.id, code, why, lease=lease, others=infos[1:], retry_after_s=again_s)
 
 
@@ -94,6 +95,7 @@ def refuse_ambiguous(
     places = ", ".join(f"{card.host}/{card.reader_name}" for card in candidates)
     more = f" and {len(found) - MAX_CANDIDATES} more" if len(found) > MAX_CANDIDATES else ""
     why = f"{len(found)} cards have {selection}: {places}{more}. {_BY_READER}"
+    evidence.denied(state, user, str(selection), ErrorCode.AMBIGUOUS, why)
     state.refuse(user, select.id, ErrorCode.AMBIGUOUS, why, candidates=candidates)
 
 
@@ -286,6 +288,7 @@ def _wait(state: RelayState, waiter: Waiter, now: float) -> None:
     infos = state.lease_infos(found[0]) if found else ()
     place = positions.place_of(queue, waiter)
     positions.tell(state, waiter, place, infos[0] if infos else None, now)
+    evidence.waits(state, user, str(waiter.selection), place)
     if place < sum(map(len, queue)):
         _moved_back(state, line, found, now)
 

@@ -234,6 +234,9 @@ class Lease:
 
     `disposition` is what the user wants done with the card at the end. `share` is with whom the
     user wants to share it.
+
+    `principal` is whose it is, where that is known. `commands` were passed to the card client; one
+    that is asked for again after a loss counts again.
     """
 
     session: str
@@ -254,6 +257,8 @@ class Lease:
     code: ErrorCode | None = None
     proof: bytes | None = None
     account: Account | None = None
+    principal: Principal | None = None
+    commands: int = 0
 
     def may_be_of(self, secret: str) -> bool:
         """Return whether a secret is that of the session, or may be, for all that is known."""

@@ -14,7 +14,7 @@ import msgspec
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
-from wsrc.relay import accounts, endings, leases, queue, sharing
+from wsrc.relay import accounts, endings, evidence, leases, queue, sharing
 from wsrc.relay.claims import Sign
 from wsrc.relay.effects import Note
 from wsrc.relay.records import (
@@ -240,6 +240,7 @@ def _not_given(state: RelayState, lease: Lease | None, user: UserPeer, why: str)
         return
     whose = f"Session {lease.session[:8]} of {lease.holder}"
     state.effects.append(Note(f"{whose} is not given to {user.name}: {why[:200]}", limit=NOT_GIVEN))
+    evidence.not_given(state, lease, user, why[:200])
 
 
 def _take_over(
@@ -273,7 +274,8 @@ def _take_over(
     lease.kept_until, lease.used = math.inf, now
     state.timers.clear(("away", lease.session, None))
     leases.watch_idle(state, lease, now)
-    state.note(f"Session {lease.session[:8]} of {lease.holder} is resumed")
+    lease.principal = user.principal
+    evidence.turned(state, lease, "is resumed")
     state.readers.mark(lease.slot)
     queue.joinable(state, lease.slot, now)
 

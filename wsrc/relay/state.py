@@ -7,8 +7,6 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from wsrc.card.identity import shorten
-from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
@@ -159,11 +157,6 @@ class RelayState:
         """Log a sentence that the operator should act on."""
         self.effects.append(Note(sentence, warns=True))
 
-    def note_end(self, lease: Lease, sentence: str) -> None:
-        """Log that a session ended, and which card it had; `sentence` says why."""
-        who = f"Session {lease.session[:8]} of {lease.holder}"
-        self.note(f"{who} ({place_of(lease)}) ended: {sentence}")
-
     def clear_timers(self, lease: Lease) -> None:
         """Forget all deadlines of a lease."""
         for kind in SESSION_TIMERS:
@@ -254,15 +247,6 @@ class RelayState:
         """Return a monotonic time as RFC 3339 in UTC, in whole seconds."""
         moment = datetime.fromtimestamp(self.epoch() + when, UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def place_of(lease: Lease) -> str:
-    """Name the card of a lease as the log does, and where it is; of a direct one the reader."""
-    info = lease.slot.info
-    where = f"{info.name} on {lease.slot.peer.name}"
-    if lease.share is Share.DIRECT:
-        return where
-    return f"{shorten(info.iccid) if info.iccid else 'a card without ICCID'} in {where}"
 
 
 def printable(name: str | None) -> str:

@@ -6,7 +6,17 @@ from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
 from wsrc.protocol.fields import MAX_USER_ID
-from wsrc.relay import accounts, endings, keeping, leases, listing, queue, resuming, sharing
+from wsrc.relay import (
+    accounts,
+    endings,
+    evidence,
+    keeping,
+    leases,
+    listing,
+    queue,
+    resuming,
+    sharing,
+)
 from wsrc.relay.records import BATCH, CANCEL, PCSC, Lease, LeasePhase, UserPeer
 from wsrc.relay.state import RelayState
 from wsrc.selection import selection_of
@@ -49,11 +59,12 @@ def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool
     listing.forget(state, user)
     queue.forget_user(state, user, now)
     resuming.forget_user(state, user)
+    lost = ErrorCode.CONNECTION_LOST
     for lease in list(user.leases.values()):
         if lease.keep_s and lease.phase is LeasePhase.HELD and not goodbye:
             keeping.away(state, lease, now)
             continue
-        state.note_end(lease, "its user is gone")
+        evidence.gave_back(state, lease, "its user is gone", now, None if goodbye else lost)
         endings.end(state, lease, now, _CANCELLED, asked=True)
     if goodbye:
         endings.goodbye(state, user, now)
@@ -124,6 +135,7 @@ def command(
         state.refuse(user, message.id, code, why, **fields)
         return
     leases.use(state, lease, message, now)
+    evidence.asked_to_reset(state, lease, message)
     if isinstance(message, m.Reconnect):
         sharing.begin(state, lease, message)
     state.send(lease.slot.peer, message, text)
@@ -191,7 +203,7 @@ def _detach(state: RelayState, user: UserPeer, message: m.Detach, now: float) ->
     lease = _lease(state, user, message.session, message.id)
     if lease is None:
         return
-    state.note_end(lease, "its user is done")
+    evidence.gave_back(state, lease, "its user is done", now)
     lease.disposition = message.disposition
     endings.end(state, lease, now, _CANCELLED, asked=True)
     state.send(user, m.DetachAck(id=message.id, session=message.session))

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from wsrc.audit import events
+from wsrc.audit.events import NOWHERE, Recorder
+from wsrc.audit.writer import audited
 from wsrc.errors import ConfigError
 from wsrc.net.answers import REASON, Reason
 from wsrc.net.handshake import SWITCHING
@@ -85,19 +88,22 @@ class App:
     """
     A running server; `user_port` and `card_port` are the ports in use, `room` is what it has.
 
-    Made by `serve`.
+    Made by `serve`. `audit` is where evidence goes.
 
     Raises:
         ConfigError: If the system leaves it no room for peers.
     """
 
-    def __init__(self, settings: ServerSettings, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, settings: ServerSettings, tasks: asyncio.TaskGroup, audit: Recorder = NOWHERE
+    ) -> None:
         self._settings = settings
         loop = asyncio.get_running_loop()
         self._line = Line(loop)
-        self._quotas, self._refusals = Quotas(_bounds(settings)), Refusals(loop)
+        self.audit = audit
+        self._quotas, self._refusals = Quotas(_bounds(settings)), Refusals(loop, audit)
         self.room = room_for(settings)
-        relay, told = _relay(settings), (self._quotas, self._refusals)
+        relay, told = _relay(settings), (self._quotas, self._refusals, audit)
         self._peers = Peers(relay, self._line, *told, self.room.unread, settings.ping_s)
         self._tasks = tasks
         self._door: Door | None = None
@@ -201,6 +207,7 @@ class App:
     def _policy_changed(self) -> None:
         """Have the relay obey the policy that is in force now."""
         assert self._policy is not None
+        self.audit.record(events.Reloaded(what="policy"))
         now = asyncio.get_running_loop().time()
         self._peers.act(self._peers.relay.set_policy, self._policy.policy, now)
 
@@ -214,6 +221,8 @@ class App:
             if what is not None and connection.principal is not None:
                 whose = connection.principal.name
                 _log.warning("The connection of %s is closed: its %s is revoked", whose, what)
+                revoked = events.Revoked(principal=whose, why=f"its {what} is revoked")
+                self.audit.record(revoked)
                 connection.dismiss(CloseCode.POLICY, f"The {what} of this client is revoked.")
 
     def _end(self, which: Callable[[Connection], bool]) -> None:
@@ -396,13 +405,14 @@ def _provider(settings: ServerSettings) -> "Provider":
 async def serve(settings: ServerSettings) -> AsyncGenerator[App]:
     """Run a server for as long as the context lasts."""
     try:
-        async with asyncio.TaskGroup() as tasks:
-            app = App(settings, tasks)
-            try:
-                await app.start()
-                yield app
-            finally:
-                await app.stop()
+        with audited(settings, "wsrc-server") as audit:
+            async with asyncio.TaskGroup() as tasks:
+                app = App(settings, tasks, audit)
+                try:
+                    await app.start()
+                    yield app
+                finally:
+                    await app.stop()
     except BaseExceptionGroup as group:
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None

@@ -8,6 +8,7 @@ import sys
 import click
 
 from wsrc import __version__
+from wsrc.audit.cli import audit
 from wsrc.errors import ConfigError
 from wsrc.process.descriptors import occupy_standard
 from wsrc.process.garbage import kept_small
@@ -20,9 +21,10 @@ from wsrc.server.app import serve
 from wsrc.server.policy_cli import policy
 from wsrc.server.token_cli import token
 from wsrc.settings.click_options import Late, click_options
+from wsrc.settings.hosts import hosts_of
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import ServerSettings
-from wsrc.settings.programs import WAYS, hosts_of
+from wsrc.settings.server import WAYS
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ def command(context: click.Context, settings: Late[ServerSettings]) -> None:
 
 command.add_command(policy)
 command.add_command(token)
+command.add_command(audit)
 
 
 def _serve_until_ended(settings: ServerSettings) -> None:

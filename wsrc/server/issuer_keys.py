@@ -13,7 +13,7 @@ import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from wsrc.settings.programs import is_loopback
+from wsrc.settings.hosts import is_loopback
 
 _log = logging.getLogger(__name__)
 

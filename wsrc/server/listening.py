@@ -5,8 +5,8 @@ import errno
 import socket
 
 from wsrc.errors import ConfigError
+from wsrc.settings.hosts import hosts_of
 from wsrc.settings.load import ServerSettings
-from wsrc.settings.programs import hosts_of
 
 _EVERY = frozenset(("*", "::"))
 _FAMILIES = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))  # noqa: S104 - it was asked for

@@ -7,6 +7,11 @@ import math
 from collections.abc import Callable
 from typing import ParamSpec
 
+import msgspec
+
+from wsrc.audit import events
+from wsrc.audit.events import Recorder
+from wsrc.audit.throttle import Throttle
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
 from wsrc.net.endpoint import Endpoint
 from wsrc.net.outbox import Unread
@@ -15,7 +20,7 @@ from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode, Parting
 from wsrc.protocol.messages import ClientType, Message
-from wsrc.relay.effects import Close, Effect, Note
+from wsrc.relay.effects import Audit, Close, Effect, Note
 from wsrc.relay.machine import Relay
 from wsrc.server.limits import Budget, Limit, Quotas, Usage
 from wsrc.server.pulse import Pulse
@@ -58,6 +63,7 @@ class Peers:
         line: The line of those who have used up their allowance.
         quotas: Counts the limits that are reached.
         refusals: Says so.
+        audit: Where evidence goes.
         unread: Octets that may be held for all peers together.
         ping_s: How long a peer may be silent before it is pinged, in seconds.
     """
@@ -68,10 +74,14 @@ class Peers:
         line: Line,
         quotas: Quotas,
         refusals: Refusals,
+        audit: Recorder,
         unread: int,
         ping_s: float,
     ) -> None:
         self.relay = relay
+        self.audit = audit
+        self._often = Throttle()
+        self._denied = Throttle()
         self._line = line
         self._quotas = quotas
         self._refusals = refusals
@@ -132,6 +142,10 @@ class Peers:
         self._pulse.enter(self._last, link)
         who = f" as {principal.name}" if principal is not None else ""
         _log.info("%s client %d connected from %s%s", role, self._last, address, who)
+        name = principal.name if principal is not None else None
+        self.audit.record(
+            events.Connected(peer=self._last, role=str(role), address=address, principal=name)
+        )
         if self._stopped:
             link.close(CloseCode.RESTARTING, RESTARTING)
         account = usage.key if usage is not None else None
@@ -188,8 +202,8 @@ class Peers:
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Note):
-                self._note(effect)
+            if isinstance(effect, Note | Audit):
+                self._tell(effect)
                 continue
             link = self._links.get(effect.peer)
             if link is None:
@@ -204,13 +218,29 @@ class Peers:
             self._idle.set()
         self._set_timer()
 
+    def _tell(self, effect: Note | Audit) -> None:
+        """Log a sentence, or record an event; of what a user can cause at will, not all."""
+        if isinstance(effect, Note):
+            self._note(effect)
+            return
+        event = effect.event
+        if isinstance(event, events.Denied):
+            more = self._denied.take(self._loop.time())
+            if more is None:
+                return
+            event = msgspec.structs.replace(event, unrecorded=more)
+        self.audit.record(event)
+
     def _note(self, note: Note) -> None:
         level = logging.WARNING if note.warns else logging.INFO
-        if note.limit is None:
-            _log.log(level, "%s", note.sentence)
-        else:
+        if note.limit is not None:
             self._quotas.bit(note.limit)
             self._refusals.note(note.limit, level, note.sentence)
+            return
+        more = self._often.take(self._loop.time()) if note.often else 0
+        if more is not None:
+            after = f" ({more} lines like it are left out)" if more else ""
+            _log.log(level, "%s%s", note.sentence, after)
 
     def _send(self, peer: int, link: Endpoint, message: Message) -> None:
         try:
@@ -313,7 +343,11 @@ class _Peer:
     def ended(self, why: str, parting: Parting) -> None:
         """Take note that nothing more comes."""
         _log.info("%s is gone: %s", self, why)
-        self._peers.gone(self._number, goodbye=parting is Parting.GOODBYE)
+        goodbye = parting is Parting.GOODBYE
+        number, role = self._number, str(self._role)
+        gone = events.Disconnected(peer=number, role=role, why=why, goodbye=goodbye)
+        self._peers.audit.record(gone)
+        self._peers.gone(self._number, goodbye=goodbye)
 
     def _use(self, usage: Usage, octets: int, now: float) -> float:
         """Charge a message; return for how many seconds the next is not read, and say so."""

@@ -14,6 +14,8 @@ from collections.abc import Hashable
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
+from wsrc.audit.events import Recorder, Refused
+from wsrc.audit.throttle import Throttle
 from wsrc.net.answers import REASON, Reason
 from wsrc.server.limits import Limit, group_of
 
@@ -166,10 +168,13 @@ class Refusals:
 
     Args:
         loop: Whose time counts.
+        audit: Where evidence goes.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, audit: Recorder) -> None:
         self._loop = loop
+        self._audit = audit
+        self._throttle = Throttle()
         self._digest = Digest()
         self._timer: asyncio.TimerHandle | None = None
         name = "wsrc.server.http"
@@ -179,10 +184,11 @@ class Refusals:
         self.http_log.addFilter(self._of_bad_requests)
 
     def refused(self, address: str, why: str) -> None:
-        """Log a connection that is refused, with the first line of the reason."""
+        """Tell of a connection that is refused, with the first line of the reason."""
         reason = _first_line(why)
         sentence = f"A connection from {address} is refused: {reason}"
         self.note((group_of(address), reason), logging.INFO, sentence)
+        self._record(address, reason)
 
     def note(self, kind: Hashable, level: int, sentence: str) -> None:
         """Log a sentence, of those of a kind one a minute."""
@@ -193,6 +199,7 @@ class Refusals:
     def limited(self, limit: Limit, who: str) -> None:
         """Log that a limit was reached, and who was the first."""
         self.note(limit, logging.WARNING, f"{limit} is reached: {WHAT_OF[limit].format(who)}")
+        self._record(who, f"{limit} is reached")
 
     def close(self) -> None:
         """Log what was counted and not told."""
@@ -214,6 +221,11 @@ class Refusals:
     def _tell(self, now: float) -> None:
         for level, sentence in self._digest.due(now):
             _log.log(level, "%s", sentence)
+
+    def _record(self, who: str, why: str) -> None:
+        more = self._throttle.take(self._loop.time())
+        if more is not None:
+            self._audit.record(Refused(address=who, why=why, unrecorded=more))
 
     def _of_bad_requests(self, record: logging.LogRecord) -> bool:
         """Log in one line what aiohttp says of a request that is no HTTP; pass all else on."""

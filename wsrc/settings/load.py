@@ -12,7 +12,8 @@ import msgspec
 from wsrc.errors import ConfigError
 from wsrc.process.texts import read_text
 from wsrc.settings.address import Address
-from wsrc.settings.programs import BUILT_IN_CARDS, CardClientSettings, ServerSettings, UserSettings
+from wsrc.settings.clients import BUILT_IN_CARDS, CardClientSettings, UserSettings
+from wsrc.settings.server import ServerSettings
 from wsrc.settings.types import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
 
 __all__ = [

@@ -45,6 +45,33 @@ TlsCa = Annotated[
         extra={"default": "the CAs of the system"},
     ),
 ]
+AuditDir = Annotated[
+    Path | None,
+    Meta(
+        description="Folder of the audit log, made with mode 0700: who did what with which card. "
+        "Without one there is none.",
+        extra={"folder": True, "expected": "the name of a folder"},
+    ),
+]
+AuditOctets = Annotated[
+    int,
+    Meta(
+        ge=4096,
+        le=1 << 40,
+        description="Octets of a file of the audit log beyond which the next one is begun.",
+    ),
+]
+AuditKeep = Annotated[
+    int,
+    Meta(ge=0, le=1_000_000, description="Files of the audit log that are kept; 0 is all."),
+]
+AuditSync = Annotated[
+    SecondsOrNone,
+    Meta(
+        description="Seconds after which a line of the audit log must outlive a power failure; 0 "
+        "is at once."
+    ),
+]
 TlsCert = Annotated[
     Path | None,
     Meta(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from wsrc.process.logs import TRAFFIC, set_up
+from wsrc.process.logs import set_up
 
 NAMES = ("", "asyncio", "aiohttp.access")
 
@@ -35,10 +35,9 @@ def test_what_a_peer_says_stays_on_one_line(capsys: pytest.CaptureFixture[str]) 
         ("error", ["error"]),
         ("info", ["error", "info"]),
         ("debug", ["error", "info", "debug"]),
-        ("traffic", ["error", "info", "debug", "traffic"]),
     ],
 )
-def test_whole_apdus_are_shown_at_no_level_that_is_a_setting(
+def test_a_level_shows_what_is_as_severe_or_more(
     level: str, shown: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_up(level, {})
@@ -46,7 +45,6 @@ def test_whole_apdus_are_shown_at_no_level_that_is_a_setting(
     log.error("error")
     log.info("info")
     log.debug("debug")
-    log.log(TRAFFIC, "traffic")
     assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == shown
 
 

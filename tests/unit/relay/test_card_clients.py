@@ -78,7 +78,7 @@ def test_a_card_that_goes_ends_its_session_with_what_is_known_of_the_command(
     refused = user.refused(m.CApdu(id=99, session=session, command=Octets(4)))
     assert (code_of(refused), refused.outcome) == (code, Outcome.NOT_EXECUTED)
     assert any(
-        f"Session {session[:8]} of user (894902…5678 in Reader r1 on bench) ended" in n
+        n.startswith("user lost 894902…5678 in Reader r1 at bench after ") and session[:8] in n
         for n in world.notes
     )
 

@@ -37,7 +37,7 @@ def test_a_select_that_is_repeated_takes_back_the_card_that_was_given_unheard() 
     back.say(wish(back))
     back.next(m.Waiting)
     assert back.one(m.SelectCardAck).session != session
-    assert any(note.endswith("ended: its user selects the card again") for note in world.notes)
+    assert any(note.endswith("): its user selects the card again") for note in world.notes)
 
 
 def test_a_select_does_not_take_a_card_from_others_or_from_a_claim() -> None:

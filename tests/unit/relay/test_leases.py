@@ -195,6 +195,6 @@ def test_36_the_log_says_that_a_session_began_with_which_card_in_which_reader() 
     world = World()
     world.card(reader())
     session = world.user(name="ida@lab").hold(iccid=ICCID)
-    begun = [note for note in world.notes if "begins" in note]
+    begun = [note for note in world.notes if " took " in note]
     card = f"{ICCID[:6]}…{ICCID[-4:]}"
-    assert begun == [f"Session {session[:8]} of ida@lab begins: {card} in Reader r1 on bench"]
+    assert begun == [f"ida@lab took {card} in Reader r1 at bench (session {session[:8]})"]

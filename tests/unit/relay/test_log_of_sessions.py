@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the operator reads of sessions: how each begins and ends, with which card, and where."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -12,11 +13,11 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 
-PLACE = "894902…5678 in Reader r1 on bench"
+PLACE = "894902…5678 in Reader r1 at bench"
 
 
 def ends(world: World) -> list[str]:
-    return [note for note in world.notes if " ended: " in note]
+    return [note for note in world.notes if " gave back " in note or " lost " in note]
 
 
 def is_done(_: World, user: Peer, session: str) -> str:
@@ -45,9 +46,12 @@ def test_36_the_end_of_a_session_names_its_card_and_reader(
     user = world.user(name="ida@lab")
     session = user.hold(reader="r1")
     why = what(world, user, session)
-    begin = f"Session {session[:8]} of ida@lab begins: {PLACE}"
-    assert begin in world.notes
-    assert ends(world) == [f"Session {session[:8]} of ida@lab ({PLACE}) ended: {why}"]
+    assert f"ida@lab took {PLACE} (session {session[:8]})" in world.notes
+    (end,) = ends(world)
+    assert re.fullmatch(
+        rf"ida@lab (gave back|lost) {PLACE} after \d+ s and 0 commands \({session[:8]}\): {why}",
+        end,
+    )
 
 
 @pytest.mark.parametrize("report", [empty(), reader(insertion=2), None])
@@ -80,7 +84,9 @@ def test_36_a_session_that_comes_back_too_late_is_told_to_end() -> None:
     world.pass_time(1.0)
     world.start()
     card = comes_back(world, card, running(session, keep_s=0.0))
-    assert ends(world) == [f"Session {session[:8]} of user ({PLACE}) ended: it came back too late"]
+    (end,) = ends(world)
+    assert end.startswith(f"user lost {PLACE} after ")
+    assert end.endswith(f"({session[:8]}): it came back too late")
 
 
 def test_36_a_direct_session_names_no_card() -> None:
@@ -90,6 +96,6 @@ def test_36_a_direct_session_names_no_card() -> None:
     select = m.SelectCard(id=user.new_id(), reader="r1", share=Share.DIRECT)
     session = user.ask(select, m.SelectCardAck).session
     card.say(m.SessionEnded(session=session or "", code=ErrorCode.INTERNAL, message="It broke."))
-    assert [note.partition("(")[2] for note in ends(world)] == [
-        "Reader r1 on bench) ended: It broke."
-    ]
+    (end,) = ends(world)
+    assert end.startswith("a user lost Reader r1 at bench after 0 s and 0 commands (")
+    assert end.endswith("): It broke.")

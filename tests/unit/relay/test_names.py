@@ -63,7 +63,7 @@ def test_a1_its_card_client_is_asked_by_its_own_words() -> None:
     attach = second.one(m.Attach)
     assert attach.reader == "X@bench"
     second.answer(attach)
-    assert any("on bench (2)" in note for note in world.notes if "begins" in note)
+    assert any("at bench (2)" in note for note in world.notes if " took " in note)
 
 
 def test_a1_a_name_does_not_move_when_the_first_goes() -> None:

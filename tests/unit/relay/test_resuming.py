@@ -79,7 +79,7 @@ def test_nobody_else_gets_the_card_of_a_user_who_is_out_of_reach() -> None:
     refused = other.refused(wish(other))
     assert code_of(refused) is ErrorCode.CARD_BUSY
     assert f"out of reach and for whom it is kept until {info.until}" in refused.message
-    assert any("out of reach, and the card is kept for 60 s" in note for note in world.notes)
+    assert any("is kept for 60 s: its user is out of reach" in note for note in world.notes)
 
 
 def test_who_stays_away_too_long_loses_the_card() -> None:
@@ -88,7 +88,7 @@ def test_who_stays_away_too_long_loses_the_card() -> None:
     world.pass_time(59)
     assert session in card.ends
     world.pass_time(1)
-    assert world.notes[-1].endswith(" ended: Its user did not come back in time.")
+    assert world.notes[-1].endswith("): Its user did not come back in time.")
     back = world.user()
     ended = back.ask(resume(back, session), m.SessionEnded)
     assert (ended.code, ended.seq) == (ErrorCode.LEASE_EXPIRED, 0)

@@ -56,6 +56,7 @@ OTHER_VALUES: dict[str, Any] = {
     "guard_answer": "6985",
     "oidc_issuer": "https://login.example/realm",
     "first_form_from": ["10.0.0.0/8", "::1"],
+    "trace_gsmtap": "localhost:4729",
 }
 
 
@@ -388,7 +389,7 @@ def test_a_label_without_equals_sign_is_refused(empty: Path) -> None:
 
 
 def test_tracing_warns_that_pins_appear() -> None:
-    (trace,) = [s for s in settings_of(CardClientSettings) if s.name == "trace_apdus"]
+    (trace,) = [s for s in settings_of(CardClientSettings) if s.name == "trace_secrets"]
     assert "PIN" in trace.description
 
 

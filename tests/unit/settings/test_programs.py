@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wsrc.settings.programs: what no value may be, whoever gives it."""
+"""wsrc.settings: what no value may be, whoever gives it."""
 
 from pathlib import Path
 from typing import Any
@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from wsrc.errors import ConfigError
+from wsrc.settings.hosts import is_loopback
 from wsrc.settings.load import (
     CardClientSettings,
     ServerSettings,
     Settings,
     UserSettings,
 )
-from wsrc.settings.programs import WAYS, is_loopback
+from wsrc.settings.server import WAYS
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1", "LOCALHOST."])

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is told of those who had, took or wanted a card: to the log, and to the audit log."""
+
+import re
+
+from wsrc.audit import events
+from wsrc.card.identity import shorten
+from wsrc.card.slot import Initialization, Share
+from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
+from wsrc.relay.effects import Audit, Note
+from wsrc.relay.records import Lease, LeasePhase, Peer, Slot, UserPeer
+from wsrc.relay.state import RelayState, printable
+
+_IDENTITY = re.compile(r"\b(?:[0-9A-Fa-f]{18,20}|[0-9A-Fa-f]{32})\b")
+
+_RESETS = frozenset((Initialization.RESET, Initialization.UNPOWER))
+
+TOLD_OF_A_WAIT_S = 1.0
+"""A shorter wait is none that anybody wants to hear of."""
+
+
+def took(state: RelayState, lease: Lease) -> None:
+    """Tell that a user was given a card."""
+    waited_s = lease.since - lease.asked.ticket[0] if lease.asked is not None else 0.0
+    waited = f" after a wait of {waited_s:.0f} s" if waited_s >= TOLD_OF_A_WAIT_S else ""
+    state.note(f"{lease.holder} took {place_of(lease)}{waited} (session {lease.session[:8]})")
+    event = events.Took(
+        session=lease.session[:8],
+        who=holder_of(lease),
+        card=card_in(lease.slot),
+        share=str(lease.share),
+        waited_s=round(max(0.0, waited_s), 3),
+    )
+    state.effects.append(Audit(event))
+
+
+def gave_back(
+    state: RelayState,
+    lease: Lease,
+    why: str,
+    now: float,
+    code: ErrorCode | None = None,
+) -> None:
+    """
+    Tell that a card is no longer its user's, or did not become so.
+
+    Args:
+        state: The state.
+        lease: The lease, which is not ending yet.
+        why: The reason, as a sentence.
+        now: Monotonic seconds.
+        code: Why it was taken from its user; None where the user wanted it so.
+    """
+    held_s = max(0.0, now - lease.since)
+    if lease.phase in {LeasePhase.ATTACHING, LeasePhase.WITHDRAWN}:
+        _never_had(state, lease, why, code or ErrorCode.CANCELLED)
+        return
+    verb, count = "gave back" if code is None else "lost", lease.commands
+    used = f"after {held_s:.0f} s and {count} command{'s' * (count != 1)}"
+    state.note(f"{lease.holder} {verb} {place_of(lease)} {used} ({lease.session[:8]}): {why}")
+    event = events.GaveBack(
+        session=lease.session[:8],
+        who=holder_of(lease),
+        card=card_in(lease.slot),
+        why=why,
+        held_s=round(held_s, 3),
+        commands=count,
+        asked=code is None,
+    )
+    state.effects.append(Audit(event))
+
+
+def _never_had(state: RelayState, lease: Lease, why: str, code: ErrorCode) -> None:
+    state.note(f"{lease.holder} was not given {place_of(lease)}: {why}")
+    wanted = lease.slot.reader
+    event = events.Denied(who=holder_of(lease), wanted=wanted, code=str(code), why=why)
+    state.effects.append(Audit(event))
+
+
+def waits(state: RelayState, user: UserPeer, wanted: str, place: int) -> None:
+    """Tell that a user waits for a card."""
+    sentence = f"{user.name} waits for the card with {_brief(wanted)}; place {place}"
+    state.effects.append(Note(sentence, often=True))
+
+
+def denied(state: RelayState, user: UserPeer, wanted: str, code: ErrorCode, why: str) -> None:
+    """Tell that a user was refused what was asked for."""
+    sentence = f"{user.name} was refused the card with {_brief(wanted)}: {code}"
+    state.effects.append(Note(sentence, often=True))
+    event = events.Denied(who=who_is(user), wanted=wanted, code=str(code), why=why)
+    state.effects.append(Audit(event))
+
+
+def turned(state: RelayState, lease: Lease, sentence: str) -> None:
+    """Tell what became of a session that goes on."""
+    state.note(f"Session {lease.session[:8]} of {lease.holder} {sentence}")
+    session = lease.session[:8]
+    event = events.SessionTurned(session=session, who=holder_of(lease), turn=sentence)
+    state.effects.append(Audit(event))
+
+
+def not_given(state: RelayState, lease: Lease, user: UserPeer, why: str) -> None:
+    """Tell that a user claimed a session, and did not get it."""
+    code = str(ErrorCode.NO_SUCH_SESSION)
+    wanted = f"session {lease.session[:8]}"
+    state.effects.append(Audit(events.Denied(who=who_is(user), wanted=wanted, code=code, why=why)))
+
+
+def named(state: RelayState, peer: Peer, said: m.Hello) -> None:
+    """Tell what a peer that said hello is called."""
+    role = "user" if isinstance(peer, UserPeer) else "card"
+    state.note(f"{role.capitalize()} client {peer.number} is {peer.name}")
+    claimed = printable(said.name) or None
+    event = events.Named(
+        peer=peer.number,
+        role=role,
+        name=peer.name,
+        claimed=claimed if claimed != peer.name else None,
+    )
+    state.effects.append(Audit(event))
+
+
+def asked_to_reset(state: RelayState, lease: Lease, request: m.Message) -> None:
+    """Tell that a user has the card reset, if that is what a request asks for."""
+    kind = ""
+    if isinstance(request, m.ResetReq):
+        kind = str(request.kind)
+    elif isinstance(request, m.Reconnect) and request.initialization in _RESETS:
+        kind = str(request.initialization)
+    if kind:
+        event = events.Reset(
+            session=lease.session[:8], who=holder_of(lease), card=card_in(lease.slot), kind=kind
+        )
+        state.effects.append(Audit(event))
+
+
+def who_is(user: UserPeer) -> events.Who:
+    """Name a user."""
+    return events.Who(user.number, user.name, user.principal.name if user.principal else None)
+
+
+def holder_of(lease: Lease) -> events.Who:
+    """Name the holder of a lease, who may be out of reach."""
+    principal = lease.principal.name if lease.principal is not None else None
+    return events.Who(lease.last_user, lease.holder, principal)
+
+
+def card_in(slot: Slot) -> events.Card:
+    """Name the card in a slot, or the slot without one."""
+    info, principal = slot.info, slot.peer.principal
+    return events.Card(
+        host=slot.peer.name,
+        host_principal=principal.name if principal is not None else None,
+        reader=slot.reader,
+        reader_name=info.name,
+        iccid=info.iccid,
+        eids=info.eids,
+        atr=str(info.atr) if info.atr else None,
+        label=info.label,
+    )
+
+
+def place_of(lease: Lease) -> str:
+    """Name the card of a lease as the log does, and where it is; of a direct one the reader."""
+    info = lease.slot.info
+    where = f"{info.name} at {lease.slot.peer.name}"
+    if lease.share is Share.DIRECT:
+        return where
+    return f"{shorten(info.iccid) if info.iccid else 'a card without ICCID'} in {where}"
+
+
+def _brief(wanted: str) -> str:
+    """Return a selection for the log, in which identities are shortened."""
+    return _IDENTITY.sub(lambda found: shorten(found[0]), wanted)

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What can be set in the two clients: types, defaults, ranges, descriptions.
+
+One spelling in three places: the field `hello_s` is `hello_s` in TOML, `WSRC_HELLO_S` in the
+environment and `--hello-s` on the command line. Command lines and documents are made from
+`settings_of`. Settings that contradict each other never become a Struct: that is a `ConfigError`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from wsrc.errors import BadHexError, ConfigError
+from wsrc.guard import tables
+from wsrc.octets import from_person
+from wsrc.settings.address import Address
+from wsrc.settings.hosts import host_name, user_at_host
+from wsrc.settings.types import (
+    AuditDir,
+    AuditKeep,
+    AuditOctets,
+    AuditSync,
+    LogLevel,
+    Ping,
+    Seconds,
+    SecondsOrNone,
+    Settings,
+    Text,
+    TlsCa,
+    TlsCert,
+    TlsKey,
+    TokenFile,
+)
+
+# Longer than the aim: each setting says what it means, and what contradicts it.
+
+BUILT_IN_CARDS = "default"
+"""Item of `simulated` that means the two simulated cards that come with WSRC."""
+
+
+class CardClientSettings(Settings, frozen=True, kw_only=True):
+    """Settings of `wsrc-card-client`."""
+
+    FILES: ClassVar[tuple[str, ...]] = (
+        "~/.config/wsrc/card-client.toml",
+        "/etc/wsrc/card-client.toml",
+    )
+
+    server_url: Annotated[
+        Text, Meta(description="URL of the server's port for card clients.", extra={"url": True})
+    ] = "wss://localhost:4221"
+    tls_ca: TlsCa = None
+    tls_cert: TlsCert = None
+    tls_key: TlsKey = None
+    token_file: TokenFile = None
+    name: Annotated[
+        Text, Meta(description="Name shown to peers.", extra={"default": "the host name"})
+    ] = msgspec.field(default_factory=host_name)
+    pcsc: Annotated[bool, Meta(description="Serve the PC/SC readers of this host.")] = True
+    reader_include: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Pattern of reader names to serve, such as '*Gemalto*'.",
+            extra={"default": "all"},
+        ),
+    ] = ()
+    reader_exclude: Annotated[
+        tuple[str, ...],
+        Meta(description="Pattern of reader names not to serve; wins over reader_include."),
+    ] = ()
+    simulated: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="TOML file of a simulated card to serve; 'default' is the two built-in "
+            "cards.",
+            extra={"paths": True},
+        ),
+    ] = ()
+    labels: Annotated[
+        Mapping[str, str],
+        Meta(
+            description="Label of a card, by its ICCID, EID or ATR or by the id or name of its "
+            "reader."
+        ),
+    ] = msgspec.field(default_factory=dict[str, str])
+    isd_r_aids: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="AID, in hexadecimal, of an application asked for the EID.",
+            extra={"default": "those of known eUICCs"},
+        ),
+    ] = ()
+    guard_profile: Annotated[
+        tables.Profiles,
+        Meta(
+            description="What is kept from cards, whatever a server says: 'full' (nothing is), "
+            "'last-try', 'no-key-management', 'no-pin', 'read-only'."
+        ),
+    ] = ("last-try",)
+    guard_allow: Annotated[
+        tables.Allowing,
+        Meta(
+            description="What passes all the same: 'pin-last-try', 'vendor-codes' of readers "
+            "that may hide a command of the card."
+        ),
+    ] = ()
+    guard_keep_tries: Annotated[
+        int,
+        Meta(ge=1, le=15, description="Tries of each PIN and key that no user may spend."),
+    ] = 1
+    guard_answer: Annotated[
+        Text,
+        Meta(
+            description="What a command that is kept from a card is answered with: 'error', or a "
+            "status word such as 6985."
+        ),
+    ] = tables.ERROR
+    guard: Annotated[
+        tuple[tables.Table, ...],
+        Meta(
+            description="Tables [[guard]] of the file: other profiles for some cards, and tables.",
+            extra={"tables": True, "expected": "tables, in the file alone"},
+        ),
+    ] = ()
+    command_s: Annotated[
+        Seconds, Meta(description="Seconds a card has to answer before its reader is given up.")
+    ] = 120.0
+    transaction_wait_s: Annotated[
+        Seconds,
+        Meta(
+            description="Seconds a request waits for the end of another user's transaction on a "
+            "shared card."
+        ),
+    ] = 25.0
+    transaction_idle_s: Annotated[
+        SecondsOrNone,
+        Meta(
+            description="Seconds after which an unused transaction ends and its card is reset; "
+            "0 is no limit."
+        ),
+    ] = 60.0
+    keep_s: Annotated[
+        SecondsOrNone,
+        Meta(description="Longest time in seconds that a session is kept without the server."),
+    ] = 600.0
+    read_ahead_s: Annotated[
+        SecondsOrNone,
+        Meta(
+            description="Seconds for which an answer waits while a card is read ahead of a user "
+            "who asks for that; 0 is never."
+        ),
+    ] = 0.1
+    ping_s: Ping = 10.0
+    reconnect_min_s: Annotated[
+        Seconds, Meta(description="Shortest wait before connecting again, in seconds.")
+    ] = 0.5
+    reconnect_max_s: Annotated[
+        Seconds, Meta(description="Longest wait before connecting again, in seconds.")
+    ] = 30.0
+    audit_dir: AuditDir = None
+    audit_max_octets: AuditOctets = 16 << 20
+    audit_keep: AuditKeep = 0
+    audit_sync_s: AuditSync = 1.0
+    log_level: LogLevel = "info"
+    trace: Annotated[
+        bool,
+        Meta(description="Log what every session exchanges with its card, without PINs and keys."),
+    ] = False
+    trace_file: Annotated[
+        Path | None,
+        Meta(
+            description="File to which the same is added, with mode 0600: for Wireshark where it "
+            "ends in .pcapng, else text."
+        ),
+    ] = None
+    trace_gsmtap: Annotated[
+        str,
+        Meta(
+            max_length=255,
+            description="HOST:PORT to which the same is sent as GSMTAP, unencrypted, such as "
+            "localhost:4729.",
+            extra={"default": "none"},
+        ),
+    ] = ""
+    trace_secrets: Annotated[
+        bool, Meta(description="Leave nothing out of the traces: PINs and keys are in them.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        _take_url(self)
+        _check_pair(self)
+        _check_aids(self.isd_r_aids)
+        _check_guard(self)
+        _check_trace(self)
+        if self.reconnect_min_s > self.reconnect_max_s:
+            raise ConfigError(
+                "reconnect_min_s",
+                f"{self.reconnect_min_s} is more than reconnect_max_s, {self.reconnect_max_s}",
+            )
+
+
+class UserSettings(Settings, frozen=True, kw_only=True):
+    """Settings of `wsrc`, the user's command."""
+
+    FILES: ClassVar[tuple[str, ...]] = ("~/.config/wsrc/user.toml",)
+
+    server_url: Annotated[
+        Text, Meta(description="URL of the server's port for users.", extra={"url": True})
+    ] = "wss://localhost:4220"
+    tls_ca: TlsCa = None
+    tls_cert: TlsCert = None
+    tls_key: TlsKey = None
+    token_file: TokenFile = None
+    name: Annotated[
+        Text, Meta(description="Name shown to peers.", extra={"default": "user@host"})
+    ] = msgspec.field(default_factory=user_at_host)
+    timeout_s: Annotated[
+        Seconds, Meta(description="Seconds to wait for the answer to a request.")
+    ] = 180.0
+    connect_s: Annotated[
+        Seconds, Meta(description="Seconds to wait for the connection to the server.")
+    ] = 10.0
+    ping_s: Ping = 10.0
+    keep_s: Annotated[
+        SecondsOrNone,
+        Meta(
+            description="Seconds for which a lost connection is retried and cards are kept; 0 "
+            "gives them up at once."
+        ),
+    ] = 30.0
+    read_ahead: Annotated[
+        bool,
+        Meta(
+            description="Have card hosts read ahead what a program that sends one command at a "
+            "time asks of a SIM or UICC next."
+        ),
+    ] = False
+
+    def __post_init__(self) -> None:
+        _take_url(self)
+        _check_pair(self)
+
+
+def _check_pair(s: "CardClientSettings | UserSettings") -> None:
+    if (s.tls_cert is None) != (s.tls_key is None):
+        given, missing = ("tls_cert", "tls_key") if s.tls_cert else ("tls_key", "tls_cert")
+        raise ConfigError(missing, f"{given} is given without it; the server is shown both or none")
+
+
+def _take_url(s: CardClientSettings | UserSettings) -> None:
+    """Have a URL that can be shown wherever settings are."""
+    url = Address(s.server_url)
+    if not url.sound or urlsplit(url).scheme not in {"ws", "wss"}:
+        hint = "; write / ? # @ in a password as %2F %3F %23 %40" if "@" in s.server_url else ""
+        raise ConfigError(
+            "server_url",
+            f"{str(url)!r} is not of the form wss://HOST:PORT or ws://HOST:PORT{hint}",
+        )
+    msgspec.structs.force_setattr(s, "server_url", url)
+
+
+def _check_guard(s: CardClientSettings) -> None:
+    setting = "guard_answer"
+    try:
+        tables.check_answer(s.guard_answer, (tables.ERROR,))
+        setting = "guard_profile"
+        tables.check_profiles(s.guard_profile)
+        setting = "guard"
+        tables.check(s.guard)
+    except ValueError as exc:
+        raise ConfigError(setting, str(exc)) from exc
+
+
+def _check_trace(s: CardClientSettings) -> None:
+    host, _, port = s.trace_gsmtap.rpartition(":")
+    sound = host and port.isascii() and port.isdigit() and 0 < int(port) <= 65_535
+    if s.trace_gsmtap and not sound:
+        raise ConfigError("trace_gsmtap", f"{s.trace_gsmtap!r} is not of the form HOST:PORT")
+
+
+def _check_aids(aids: tuple[str, ...]) -> None:
+    """ISO/IEC 7816-4 clause 12.2.3: an AID has 5 to 16 octets."""
+    for aid in aids:
+        try:
+            sound = 5 <= len(from_person(aid)) <= 16
+        except BadHexError:
+            sound = False
+        if not sound:
+            raise ConfigError("isd_r_aids", f"{aid!r} is not 5 to 16 octets in hexadecimal")

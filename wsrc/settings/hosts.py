@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names and addresses of hosts: what ours is called, and where a server listens."""
+
+import getpass
+import ipaddress
+import os
+import platform
+
+from wsrc.errors import ConfigError
+
+
+def host_name() -> str:
+    """Return the name of this host, for peers to see."""
+    return _as_text(platform.node()) or "localhost"
+
+
+def user_at_host() -> str:
+    """Return user and host, for peers to see."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = f"uid-{os.getuid()}"
+    return f"{_as_text(user)}@{host_name()}"
+
+
+def _as_text(name: str) -> str:
+    """Return a name that the system has in octets, with `?` for those that are no UTF-8."""
+    return name.encode(errors="replace").decode()
+
+
+def hosts_of(text: str) -> tuple[str, ...]:
+    """
+    Return the addresses and names to listen on, which are written with commas between.
+
+    Without any it is all addresses.
+
+    Raises:
+        ConfigError: If there is nothing between two commas.
+    """
+    if not text:
+        return ("*",)
+    hosts = [each.strip().removeprefix("[").removesuffix("]") for each in text.split(",")]
+    if not all(hosts):
+        raise ConfigError("host", f"{text!r} has an empty address; give addresses, or * for all")
+    return tuple(dict.fromkeys(hosts))
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a server that listens here is reached from its own host only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
