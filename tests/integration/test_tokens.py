@@ -334,6 +334,7 @@ async def test_13_tokens_stay_in_force_while_their_file_cannot_be_used(
 ) -> None:
     """One line says why, and one more token is let in when it can."""
     monkeypatch.setattr(token_table, "WRITE_S", 0.0)
+    monkeypatch.setattr(token_table, "LOOK_S", 0.01)
     file = await made(world, "me")
     other = sqlite3.connect(world.state / FILE, isolation_level=None)
     try:
@@ -348,8 +349,9 @@ async def test_13_tokens_stay_in_force_while_their_file_cannot_be_used(
         pass
     (world.state / FILE).rename(world.state / "away")
     await until(lambda: "No such file" in caplog.text)
-    async with client(world, file):
-        pass
+    for _ in range(5):
+        async with client(world, file):
+            pass
     (world.state / "away").rename(world.state / FILE)
     async with client(world, await made(world, "third")):
         pass

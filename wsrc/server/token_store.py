@@ -28,7 +28,7 @@ VERSION = 1
 LOCK_S = 5.0
 """How long whoever changes tokens waits for another that does."""
 
-MOST = 100_000
+MOST = 10_000
 """Tokens that a server has; each is kept in memory."""
 
 _APPLICATION = 0x77737263
