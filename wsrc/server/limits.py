@@ -85,25 +85,24 @@ class Budget:
 
     def take(self, now: float, count: int = 1) -> float:
         """Take one, or one that counts as several; return the seconds until another may be."""
-        if not self._rate:
+        rate = self._rate
+        if not rate:
             return 0.0
-        self._fill(now)
-        self._left -= count
-        return max(0.0, -self._left / self._rate)
+        left = self._left + (now - self._seen) * rate
+        self._left = left = (left if left < self._burst else self._burst) - count  # noqa: FURB136 - called for each message
+        self._seen = now
+        return 0.0 if left >= 0.0 else -left / rate
 
     def ask(self, now: float) -> float:
         """Take one if it is there; else return the seconds until it is, and take none."""
         if not self._rate:
             return 0.0
-        self._fill(now)
+        self._left = min(self._burst, self._left + (now - self._seen) * self._rate)
+        self._seen = now
         if self._left < 1:
             return (1 - self._left) / self._rate
         self._left -= 1
         return 0.0
-
-    def _fill(self, now: float) -> None:
-        self._left = min(self._burst, self._left + (now - self._seen) * self._rate)
-        self._seen = now
 
 
 class Usage:
