@@ -101,6 +101,10 @@ def may_announce(state: RelayState, peer: CardPeer, info: m.ReaderInfo, now: flo
         if not peer.first_form:
             state.refuse(peer, None, ErrorCode.FORBIDDEN, sentence)
     if slot is not None:
+        for lease in slot.leases.values():
+            if lease.phase not in LEAVING:
+                code = ErrorCode.FORBIDDEN if lease.keep_s else None
+                state.send(peer, m.Detach(session=lease.session, code=code))
         lines = endings.strike(state, slot, m.error(ErrorCode.FORBIDDEN, _WITHDRAWN))
         queue.reconsider(state, lines, now)
     return False

@@ -196,6 +196,23 @@ def test_13_an_update_poses_as_no_card_of_another_either() -> None:
     assert listed(world) == [ICCID]
 
 
+def test_13_the_card_client_is_told_to_let_go_of_a_card_that_it_may_not_announce() -> None:
+    world = World(policy=HOST_RULES)
+    card = world.card(reader("r1"), who="farm", features=FEATURES)
+    user = world.user()
+    select = m.SelectCard(id=1, iccid=ICCID, secret="s" * 32, keep_s=60.0)
+    session = user.ask(select, m.SelectCardAck).session
+    assert list(card.ends) == [session]
+    card.report(reader("r1", FOREIGN))
+    assert user.one(m.SessionEnded).code is ErrorCode.FORBIDDEN
+    assert card.ends == {}
+    claim = m.Resume(id=2, session=session or "", secret="s" * 32, host="farm (bench)", reader="r1")
+    assert user.ask(claim, m.SessionEnded).code is ErrorCode.FORBIDDEN
+    card.report(reader("r1"))
+    user.say(m.SelectCard(id=3, iccid=ICCID))
+    user.one(m.SelectCardAck)
+
+
 def test_13_a_session_that_is_brought_poses_as_none_either() -> None:
     world = World(policy=HOST_RULES)
     card = world.card(
