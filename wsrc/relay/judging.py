@@ -12,7 +12,7 @@ from wsrc.policy.machine import OPEN
 from wsrc.protocol import messages as m
 from wsrc.relay import endings, queue, rights
 from wsrc.relay.records import LEAVING, NO_CARD, CardPeer, Lease, Slot, UserPeer
-from wsrc.relay.state import RelayState
+from wsrc.relay.state import RelayState, Unjudged
 from wsrc.selection import names_of, reader_names
 
 TIMER = "policy"
@@ -35,10 +35,11 @@ def keep_up(state: RelayState, user: UserPeer, now: float) -> None:
     queue.regroup(state, user, now)
 
 
-def later(state: RelayState, what: object, now: float) -> None:
-    """Look at something soon."""
-    state.unjudged.append(what)  # type: ignore[arg-type]
-    state.timers.set((TIMER, 0, None), now + STEP_S)
+def later(state: RelayState, what: Unjudged, now: float) -> None:
+    """Look at something soon; what was to be looked at before is not put off."""
+    state.unjudged.append(what)
+    if (TIMER, 0, None) not in state.timers:
+        state.timers.set((TIMER, 0, None), now + STEP_S)
 
 
 def look_at(state: RelayState, slot: Slot, now: float) -> None:

@@ -346,6 +346,7 @@ class Relay:
             return
         record = self._state.peers[int(who)]
         if kind == listing.TIMER and isinstance(record, UserPeer):
+            judging.keep_up(self._state, record, now)
             listing.go_on(self._state, record, now)
             return
         if kind == "wait":

@@ -295,6 +295,36 @@ def test_13_a_list_is_whole_before_all_readers_were_looked_at(
     assert len(watch(watcher).readers or ()) == 7
 
 
+def test_13_users_who_come_put_off_nothing_that_is_to_be_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audiences, "AT_ONCE", 1)
+    names = [f"n{n}" for n in range(20)]
+    world = World(policy=granting(*(rule(name, [Verb.USE]) for name in names), hosts=[ANYTHING]))
+    world.card(*(reader(f"r{n}", None) for n in range(5)), who="host")
+    world.user(who=names[0])
+    due = world.relay.deadline()
+    assert due is not None
+    for name in names[1:]:
+        world.now += 0.0001
+        world.user(who=name)
+        assert world.relay.deadline() == due
+
+
+def test_13_pages_that_follow_obey_the_policy_of_now() -> None:
+    world = World(policy=giving(*ALL))
+    count = 700
+    labels = ("one", "two")
+    world.card(*(reader(f"r{n}", None, label=labels[n % 2]) for n in range(count)), who="host")
+    user = world.user(who="ann")
+    user.say(m.ListCards(id=1, pages=8))
+    assert user.one(m.ListCardsAck).more
+    world.obey(giving(*ALL, label="two"))
+    world.pass_time(1)
+    rest = user.one(m.ListCardsAck)
+    assert {card.label for card in rest.cards} == {"two"}
+
+
 def test_13_a_server_may_be_opened_and_closed_again() -> None:
     world = lab(giving(Verb.LIST))
     user = world.user(who="ann")
