@@ -102,6 +102,10 @@ class Round:
     again: float = math.inf
 
 
+def _none(_key: Key, _audience: Audience | None) -> int:
+    return 0
+
+
 class WaitingRoom:
     """
     All lines, by keys that a card must have to be theirs.
@@ -114,7 +118,7 @@ class WaitingRoom:
         cards: How many cards have a key, of those that an audience sees.
     """
 
-    def __init__(self, cards: Callable[[Key, Audience | None], int] = lambda *_: 0) -> None:
+    def __init__(self, cards: Callable[[Key, Audience | None], int] = _none) -> None:
         self._cards = cards
         self._lines: dict[_Words, Line] = {}
         self._by_key: dict[Key, dict[Line, None]] = {}
