@@ -6,6 +6,8 @@ from collections.abc import Callable
 from tests.support.relay_clients import ATR, ICCID, CardClient, OldCardClient, Peer
 from wsrc.audit.events import Event
 from wsrc.errors import ErrorCode
+from wsrc.policy.machine import Policy
+from wsrc.principal import Principal
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
 from wsrc.relay.effects import Audit, Close, Effect, Note, Send
@@ -21,10 +23,11 @@ class World:
     `notes` is what the operator was told, `noted` the same as effects, `events` what was recorded.
     """
 
-    def __init__(self, **limits: float) -> None:
+    def __init__(self, *, policy: Policy | None = None, **limits: float) -> None:
         self.now = 1000.0
         self.limits = Limits(**limits)  # type: ignore[arg-type]  # counts are given as whole numbers
         self.runs = 0
+        self.policy = policy
         self.epoch_s = 0.0
         self.start()
         self.peers: dict[int, Peer] = {}
@@ -46,26 +49,36 @@ class World:
             isd_r_aids=(),
             instance=f"run-{self.runs}",
         )
+        if self.policy is not None:
+            assert self.relay.set_policy(self.policy, self.now) == []
         for peer in self.peers.values() if self.runs > 1 else ():
             peer.gone = True
 
-    def stranger(self, role: m.ClientType, *, first_form: bool = False) -> "Peer":
-        """Connect a peer that says nothing by itself."""
+    def obey(self, policy: Policy) -> None:
+        """Put another policy into force."""
+        self.policy = policy
+        self.perform(self.relay.set_policy(policy, self.now))
+
+    def stranger(
+        self, role: m.ClientType, *, first_form: bool = False, who: str | None = None
+    ) -> "Peer":
+        """Connect a peer that says nothing by itself; `who` is its principal."""
         peer = Peer(self, role, first_form=first_form)
-        self._connect(peer)
+        self._connect(peer, who)
         return peer
 
     def user(
         self,
         *,
         first_form: bool = False,
-        name: str = "a user",
+        name: str | None = "a user",
         instance: str | None = None,
+        who: str | None = None,
         account: str | None = "all",
     ) -> "Peer":
-        """Connect a user client, whose cards count among those of an account."""
+        """Connect a user client of a principal `who`; its cards count among those of an account."""
         peer = Peer(self, m.ClientType.USER, first_form=first_form)
-        self._connect(peer, account)
+        self._connect(peer, who, account)
         hello = m.Hello(
             client_type=m.ClientType.USER, version=m.VERSION, name=name, instance=instance
         )
@@ -83,12 +96,17 @@ class World:
         before: "CardClient | None" = None,
         sessions: tuple[m.RunningSession, ...] = (),
         shown_as: str | None = None,
+        who: str | None = None,
     ) -> "CardClient":
-        """Connect a card client with these readers; `before` is its earlier connection."""
+        """
+        Connect a card client with these readers.
+
+        `before` is its earlier connection, `who` its principal.
+        """
         peer = CardClient(self, auto=auto)
         if before is not None:
             peer.ends, peer.ended = before.ends, before.ended
-        self._connect(peer)
+        self._connect(peer, who)
         peer.say(
             m.Hello(
                 client_type=m.ClientType.CARD,
@@ -105,11 +123,16 @@ class World:
         return peer
 
     def old_card(
-        self, iccid: str = ICCID, *, auto: bool = True, channels: bool = True
+        self,
+        iccid: str = ICCID,
+        *,
+        auto: bool = True,
+        channels: bool = True,
+        who: str | None = None,
     ) -> "OldCardClient":
-        """Connect a card client of the first form."""
+        """Connect a card client of the first form; `who` is its principal."""
         peer = OldCardClient(self, iccid, auto=auto, channels=channels)
-        self._connect(peer)
+        self._connect(peer, who)
         peer.say(m.Hello(client_type=m.ClientType.CARD, atr=ATR))
         peer.next(m.HelloAck)
         return peer
@@ -188,10 +211,11 @@ class World:
         finally:
             self._working = False
 
-    def _connect(self, peer: "Peer", account: str | None = None) -> None:
+    def _connect(self, peer: "Peer", who: str | None = None, account: str | None = None) -> None:
         peer.number = len(self.peers) + 1
         self.peers[peer.number] = peer
-        self.perform(self.relay.connected(peer.number, peer.role, self.now, account=account))
+        principal = None if who is None else Principal(who)
+        self.perform(self.relay.connected(peer.number, peer.role, self.now, principal, account))
 
     def _new_session(self) -> str:
         self.last_session += 1

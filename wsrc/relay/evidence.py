@@ -9,8 +9,9 @@ from wsrc.card.slot import Initialization, Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.relay.effects import Audit, Note
+from wsrc.relay.names import printable
 from wsrc.relay.records import Lease, LeasePhase, Peer, Slot, UserPeer
-from wsrc.relay.state import RelayState, printable
+from wsrc.relay.state import RelayState
 
 _IDENTITY = re.compile(r"\b(?:[0-9A-Fa-f]{18,20}|[0-9A-Fa-f]{32})\b")
 
