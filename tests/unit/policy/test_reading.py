@@ -112,6 +112,10 @@ EXPECT = "[[expect]]\nwho = 'ann'\ncard = { label = 'a' }\n"
             "[[expect]]\ngroups = []\n[[expect]]\n[ groups ]\na = 1",
             "line 5, groups.a: '1' is no list of texts",
         ),
+        (
+            "[groups]\n[[expect]]\nwho = 'a'\ncard = '*'\nmay = ['use']\ngroups = 1",
+            "line 6, groups: '1'",
+        ),
         ("[grant]", "line 1, grant: write each as a table of its own that begins with a line"),
         ("grant = []", "line 1, grant: write each as a table"),
         ("\ngrant = [{to = ['*'], cards = '*', may = ['use']}]", "line 2, grant: write each as"),
