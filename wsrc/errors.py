@@ -65,6 +65,13 @@ class ErrorCode(OpenWord):
         "nothing_selected",
         "A selection without a condition, or a command without a session",
     )
+    FORBIDDEN = (
+        "forbidden",
+        (
+            "The policy of the server does not allow that to whoever asks; or no longer, of a "
+            "session that ends"
+        ),
+    )
     NO_SUCH_CARD = "no_such_card", "No card that is there matches"
     AMBIGUOUS = "ambiguous", "Several cards match; `candidates` has some"
     CARD_BUSY = "card_busy", "Another user holds the card; `lease` says who"
@@ -131,6 +138,7 @@ _PCSC: dict[ErrorCode, str] = {
     ErrorCode.TOO_MANY: "SCARD_E_SERVER_TOO_BUSY",
     ErrorCode.HELLO_TIMEOUT: "SCARD_E_TIMEOUT",
     ErrorCode.NOTHING_SELECTED: "SCARD_E_INVALID_HANDLE",
+    ErrorCode.FORBIDDEN: "SCARD_W_SECURITY_VIOLATION",
     ErrorCode.NO_SUCH_CARD: "SCARD_E_UNKNOWN_READER",
     ErrorCode.AMBIGUOUS: "SCARD_E_INVALID_VALUE",
     ErrorCode.CARD_BUSY: "SCARD_E_SHARING_VIOLATION",

@@ -32,6 +32,7 @@ from wsrc.protocol.conversation import ANSWERS, CLOSINGS, CloseCode, Parting, Sp
 from wsrc.protocol.reader_events import PcscReaders, PcscReaderState
 from wsrc.protocol.schema import place, schema
 from wsrc.relay.records import LEASE_TRANSITIONS, LeasePhase
+from wsrc.relay.rights import NEEDS
 from wsrc.session import PROGRESS, TRANSITIONS, Progress, State
 from wsrc.settings.programs import CardClientSettings, ServerSettings, UserSettings
 from wsrc.settings.types import Settings, settings_of
@@ -163,6 +164,12 @@ def errors() -> str:
     return table(("Code", "PC/SC name", "Python", "Meaning"), rows)
 
 
+def needs() -> str:
+    """Return what a user needs for each message."""
+    rows = ((f"`{_tag(kind)}`", needed) for kind, needed in NEEDS.items())
+    return table(("Message", "Needs"), rows)
+
+
 def states(diagram: str, kind: type[Word]) -> str:
     """Return a diagram, and what its states mean."""
     return f"{diagram}\n\n{words('State', kind)}"
@@ -265,6 +272,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "enums": enums,
     "who": who,
     "errors": errors,
+    "needs": needs,
     "outcomes": lambda: words("Outcome", Outcome),
     "exits": exits,
     "server settings": lambda: settings(ServerSettings),

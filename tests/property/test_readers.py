@@ -66,7 +66,8 @@ class Subscriber:
 
     @property
     def world_seq(self) -> int:
-        return self.world.relay._state.readers._ring.seq
+        (readers,) = self.world.relay._state.readers._readers.values()
+        return readers._ring.seq
 
     def hear(self, count: int) -> None:
         """Ask for the next page if the last time brought one of several; take some messages."""
@@ -308,7 +309,8 @@ class ReadersMachine(RuleBasedStateMachine):
 
     @invariant()
     def ring_and_sends_are_bounded(self) -> None:
-        assert len(self.world.relay._state.readers._ring) <= CAPACITY
+        kept = self.world.relay._state.readers._readers.values()
+        assert all(len(readers._ring) <= CAPACITY for readers in kept)
 
     @rule()
     def all_settle(self) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from tests.support.relay_clients import ATR, ICCID, CardClient, OldCardClient, Peer
 from wsrc.errors import ErrorCode
+from wsrc.policy.machine import Policy
+from wsrc.principal import Principal
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
 from wsrc.relay.effects import Close, Effect, Note, Send
@@ -15,10 +17,11 @@ from wsrc.relay.state import Limits
 class World:
     """A relay and its peers; `notes` is what the operator was told."""
 
-    def __init__(self, **limits: float) -> None:
+    def __init__(self, *, policy: Policy | None = None, **limits: float) -> None:
         self.now = 1000.0
         self.limits = Limits(**limits)  # type: ignore[arg-type]  # counts are given as whole numbers
         self.runs = 0
+        self.policy = policy
         self.epoch_s = 0.0
         self.start()
         self.peers: dict[int, Peer] = {}
@@ -38,20 +41,34 @@ class World:
             isd_r_aids=(),
             instance=f"run-{self.runs}",
         )
+        if self.policy is not None:
+            assert self.relay.set_policy(self.policy, self.now) == []
         for peer in self.peers.values() if self.runs > 1 else ():
             peer.gone = True
 
-    def stranger(self, role: m.ClientType, *, first_form: bool = False) -> "Peer":
-        """Connect a peer that says nothing by itself."""
+    def obey(self, policy: Policy) -> None:
+        """Put another policy into force."""
+        self.policy = policy
+        self.perform(self.relay.set_policy(policy, self.now))
+
+    def stranger(
+        self, role: m.ClientType, *, first_form: bool = False, who: str | None = None
+    ) -> "Peer":
+        """Connect a peer that says nothing by itself; `who` is its principal."""
         peer = Peer(self, role, first_form=first_form)
-        self._connect(peer)
+        self._connect(peer, who)
         return peer
 
     def user(
-        self, *, first_form: bool = False, name: str = "a user", instance: str | None = None
+        self,
+        *,
+        first_form: bool = False,
+        name: str | None = "a user",
+        instance: str | None = None,
+        who: str | None = None,
     ) -> "Peer":
-        """Connect a user client."""
-        peer = self.stranger(m.ClientType.USER, first_form=first_form)
+        """Connect a user client; `who` is its principal."""
+        peer = self.stranger(m.ClientType.USER, first_form=first_form, who=who)
         hello = m.Hello(
             client_type=m.ClientType.USER, version=m.VERSION, name=name, instance=instance
         )
@@ -69,12 +86,17 @@ class World:
         before: "CardClient | None" = None,
         sessions: tuple[m.RunningSession, ...] = (),
         shown_as: str | None = None,
+        who: str | None = None,
     ) -> "CardClient":
-        """Connect a card client with these readers; `before` is its earlier connection."""
+        """
+        Connect a card client with these readers.
+
+        `before` is its earlier connection, `who` its principal.
+        """
         peer = CardClient(self, auto=auto)
         if before is not None:
             peer.ends, peer.ended = before.ends, before.ended
-        self._connect(peer)
+        self._connect(peer, who)
         peer.say(
             m.Hello(
                 client_type=m.ClientType.CARD,
@@ -91,11 +113,16 @@ class World:
         return peer
 
     def old_card(
-        self, iccid: str = ICCID, *, auto: bool = True, channels: bool = True
+        self,
+        iccid: str = ICCID,
+        *,
+        auto: bool = True,
+        channels: bool = True,
+        who: str | None = None,
     ) -> "OldCardClient":
-        """Connect a card client of the first form."""
+        """Connect a card client of the first form; `who` is its principal."""
         peer = OldCardClient(self, iccid, auto=auto, channels=channels)
-        self._connect(peer)
+        self._connect(peer, who)
         peer.say(m.Hello(client_type=m.ClientType.CARD, atr=ATR))
         peer.next(m.HelloAck)
         return peer
@@ -152,10 +179,11 @@ class World:
         finally:
             self._working = False
 
-    def _connect(self, peer: "Peer") -> None:
+    def _connect(self, peer: "Peer", who: str | None = None) -> None:
         peer.number = len(self.peers) + 1
         self.peers[peer.number] = peer
-        self.perform(self.relay.connected(peer.number, peer.role, self.now))
+        known = {} if who is None else {"principal": Principal(who)}
+        self.perform(self.relay.connected(peer.number, peer.role, self.now, **known))
 
     def _new_session(self) -> str:
         self.last_session += 1

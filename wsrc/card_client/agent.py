@@ -284,13 +284,12 @@ class Agent:
             agent.connection_back()
         _log.info("Connected to %s at %s", ack.server, self._settings.server_url)
         self._shown_as = ack.shown_as or self._settings.name
-        if ack.shown_as is not None:
-            name = self._settings.name
-            _log.warning(
-                "Another card host is called %s: users see this one as %s; give it another name",
-                name,
-                ack.shown_as,
-            )
+        name, shown = self._settings.name, ack.shown_as
+        if shown is not None and shown.startswith(name):
+            why = "Another card host is called %s: users see this one as %s; give it another name"
+            _log.warning(why, name, shown)
+        elif shown is not None:
+            _log.info("Users see this card host as %s", shown)
 
     async def _converse(self, link: Link) -> None:
         while True:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A policy: what a user may do with a card, what a card host may announce, and by which line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from wsrc.policy.facts import Facts
@@ -123,6 +123,10 @@ class Policy:
         found = self._hosts.of(who, card)
         return any(host.cards.covers(values, card.unknown) for host in found)
 
+    def party(self, who: Principal | None) -> Hashable:
+        """Return what is equal for users who have the same rights with every card."""
+        return self._grants.numbers(who)
+
     def explain(self, who: Principal | None, card: Facts) -> dict[Verb, Ruling]:
         """Return whether a user may do what with a card, and by which lines."""
         return {verb: self._ruling(self._giving(verb), who, card) for verb in Verb}
@@ -201,13 +205,20 @@ class _Rules:
 
     def of(self, who: Principal | None, card: Facts) -> Iterator[Rule]:
         """Yield rules for a peer, each once; all that are for the card are among them."""
-        mine = self._remembered.get(who) or self._remember(who)
+        mine = self._mine(who)
         if card.unknown:
             yield from (self._rules[number] for number in mine.numbers)
             return
         yield from mine.always
         numbers = {number for key in card.keys for number in self._named.get(key, ())}
         yield from (self._rules[number] for number in numbers & mine.numbers)
+
+    def numbers(self, who: Principal | None) -> frozenset[int]:
+        """Return the places, from 0, of the rules for a peer."""
+        return self._mine(who).numbers
+
+    def _mine(self, who: Principal | None) -> _Mine:
+        return self._remembered.get(who) or self._remember(who)
 
     def _remember(self, who: Principal | None) -> _Mine:
         numbers = self._people.of(who)

@@ -152,7 +152,7 @@ class HelloAck(Message, frozen=True, tag="hello_ack", kw_only=True):
     server: Annotated[str | None, means("Name of the server")] = None
     shown_as: Annotated[
         str | None,
-        means("To a card client: what users see as its name, where another has the one it claims"),
+        means("To a card client: what users see as its name, where that is not the one it claims"),
     ] = None
     limits: Annotated[
         ServerLimits | None, means("What the server takes and grants; absent in the first form")
@@ -269,7 +269,10 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     ] = None
     instance: Annotated[
         str | None,
-        means("Run of the user client, as a digest; absent where the session cannot be resumed"),
+        means(
+            "Run of the user client, as a digest, and after a dot a digest of its principal where "
+            "it has one; absent where the session cannot be resumed"
+        ),
     ] = None
     iccid: Annotated[
         str | None, means("ICCID by which the card was found, if it was; it must have that still")

@@ -22,6 +22,10 @@ kept       a lease whose user is out of reach, and may come back for it.
 lost       a lease whose card client is out of reach, and may bring it back.
 claim      a `resume`: its card client is asked whose the session is, or has to connect first.
 sign       what a card client is known by to a claim that waits: a session, or a host and a reader.
+principal  who a peer is, where the server knows.
+audience   users for whom the same rules of the policy are, and who so see the same readers.
+facts      what a policy looks at of a reader and the card in it.
+withheld   of a reader: its card client may not announce it, so that nobody sees it.
 adopt      to make leases of the sessions that a card client kept while it had no server.
 gone       a run that said goodbye, and wants nothing kept.
 effect     what the shell is to do: send, close, tell the operator.
@@ -29,7 +33,9 @@ effect     what the shell is to do: send, close, tell the operator.
 To read it: `records` (what is remembered, and what can become of a lease), `effects`, `machine`
 (events in, effects out), then what peers ask and report, `users` and `card_clients`. What they
 do is in `queue` (who gets a card), `leases`, `endings`, `sharing` and `resuming`, all by the moves
-of `state`. `index`, `names`, `waiting`, `claims`, `timers`, `readers` and `ring` only find and keep
+of `state`. What a user may do is said by `rights` and remembered by `audience`; `judging` asks
+again when a card is another, `policies` when the policy is. `audiences` has the readers of each
+audience. `index`, `names`, `waiting`, `claims`, `timers`, `readers` and `ring` only find and keep
 things.
 `first_form` stands beside all: it makes peers of the first form look like any other.
 """

@@ -9,7 +9,17 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import ANSWERS
-from wsrc.relay import endings, keeping, leases, positions, queue, resuming, sharing, users
+from wsrc.relay import (
+    endings,
+    judging,
+    keeping,
+    leases,
+    positions,
+    queue,
+    resuming,
+    sharing,
+    users,
+)
 from wsrc.relay.records import (
     LEAVING,
     NO_CARD,
@@ -44,12 +54,16 @@ def received(
             report(state, peer, info, now)
         case m.ReaderGone(reader=reader):
             slot = peer.slots.get(reader)
+            peer.withheld.pop(reader, None)
             if slot is not None:
                 why = m.error(ErrorCode.READER_UNAVAILABLE, "The reader was unplugged.")
-                queue.reconsider(state, _strike(state, slot, why), now)
+                queue.reconsider(state, endings.strike(state, slot, why), now)
         case m.AttachAck(session=session):
             lease = _lease(state, peer, session)
             if lease is not None:
+                leases.powered(state, lease, message)
+                judging.look_at(state, lease.slot, now)
+            if lease is not None and lease.phase is not LeasePhase.OVER:
                 then = leases.attached(state, lease, message, now)
                 if then is not None and lease.user is not None:
                     users.command(state, lease.user, then, None, now)
@@ -86,11 +100,13 @@ def _other(
 def greeted(state: RelayState, peer: CardPeer, hello: m.Hello, now: float) -> None:
     """Enter the readers of a card client, and the sessions that it kept, before any is offered."""
     infos = {info.reader: info for info in hello.readers}
-    entered = (_enter(state, peer, info) for info in infos.values())
+    entered = (_enter(state, peer, info, now) for info in infos.values())
     slots = [slot for slot in entered if slot is not None]
     over = keeping.adopt(state, peer, hello.sessions, now)
     for lease in over:
         keeping.end_adopted(state, lease, now)
+    for slot in slots:
+        judging.look_at(state, slot, now)
     for slot in slots:
         queue.offer(state, slot, now)
     resuming.arrived(state, peer, slots, hello.sessions, now)
@@ -100,22 +116,27 @@ def report(state: RelayState, peer: CardPeer, info: m.ReaderInfo, now: float) ->
     """Enter what a card client says of a reader, and offer its card to those who wait."""
     slot = peer.slots.get(info.reader)
     if slot is not None and _unfit(info) is None:
-        _update(state, slot, info, now)
+        if judging.may_announce(state, peer, info, now):
+            _update(state, slot, info, now)
         return
-    slot = _enter(state, peer, info)
+    slot = _enter(state, peer, info, now)
     if slot is not None:
         queue.offer(state, slot, now)
         resuming.arrived(state, peer, (slot,), (), now)
 
 
-def _enter(state: RelayState, peer: CardPeer, info: m.ReaderInfo) -> Slot | None:
+def _enter(state: RelayState, peer: CardPeer, info: m.ReaderInfo, now: float) -> Slot | None:
     """Enter a reader that is new, or refuse it."""
     why, code = _unfit(info), ErrorCode.BAD_MESSAGE
-    if why is None and len(peer.slots) >= state.limits.max_readers_per_card_client:
-        why = f"Too many readers: {len(peer.slots)} are registered; {info.name!r} was refused."
+    known = len(peer.slots) + len(peer.withheld)
+    again = info.reader in peer.withheld
+    if why is None and not again and known >= state.limits.max_readers_per_card_client:
+        why = f"Too many readers: {known} are registered; {info.name!r} was refused."
         code = ErrorCode.TOO_MANY
     if why is not None:
         state.refuse(peer, None, code, why)
+        return None
+    if not judging.may_announce(state, peer, info, now):
         return None
     slot = state.new_slot(peer, info)
     state.file(slot)
@@ -125,13 +146,15 @@ def _enter(state: RelayState, peer: CardPeer, info: m.ReaderInfo) -> Slot | None
 def _update(state: RelayState, slot: Slot, info: m.ReaderInfo, now: float) -> None:
     lines, ended = positions.lines_of(state, slot), _ended_by(slot, info)
     for lease in ended:
-        _note_end(state, lease, _gone(info).message)
+        endings.note_end(state, lease, _gone(info).message)
     slot.info = info
     state.file(slot)
     state.places.put(slot)
     for lease in ended:
         endings.lose(state, lease, _gone(info))
-    queue.offer(state, slot, now)
+    judging.look_at(state, slot, now)
+    if slot.info.reader in slot.peer.slots:
+        queue.offer(state, slot, now)
     queue.reconsider(state, lines, now)
 
 
@@ -177,7 +200,7 @@ def disconnected(state: RelayState, peer: CardPeer, now: float, *, goodbye: bool
     again = [asked for lease in held if (asked := _taken_back(state, lease, now)) is not None]
     lines: list[Line] = []
     for slot in list(peer.slots.values()):
-        lines += _strike(state, slot, why)
+        lines += endings.strike(state, slot, why)
     for waiter in again:
         queue.wait_again(state, waiter, now)
         line = state.waiting.line_of(waiter)
@@ -196,16 +219,6 @@ def _taken_back(state: RelayState, lease: Lease, now: float) -> Waiter | None:
         return None
     leases.forget(state, lease)
     return asked
-
-
-def _strike(state: RelayState, slot: Slot, why: m.Error) -> list[Line]:
-    """Strike a reader that is out of reach; return those who wait for its card."""
-    lines = positions.lines_of(state, slot)
-    state.strike_slot(slot)
-    for lease in list(slot.leases.values()):
-        _note_end(state, lease, why.message)
-        endings.lose(state, lease, why)
-    return lines
 
 
 def check(message: m.Message) -> None:
@@ -301,7 +314,7 @@ def _ended(
         return
     why = m.error(message.code, message.message[:MAX_SENTENCE])
     if lease.keep_s and lease.phase in SERVED:
-        _note_end(state, lease, why.message[:200])
+        endings.note_end(state, lease, why.message[:200])
         endings.said_by_card_client(state, lease, message, text)
         _look_after(state, lease, why, now)
     else:
@@ -311,7 +324,7 @@ def _ended(
 def _drop(state: RelayState, lease: Lease, now: float, why: m.Error) -> None:
     """End a lease that its card client ended or refused; `why` may tell of the card as well."""
     why = msgspec.structs.replace(why, message=why.message[:MAX_SENTENCE])
-    _note_end(state, lease, why.message[:200])
+    endings.note_end(state, lease, why.message[:200])
     endings.lose(state, lease, why)
     _look_after(state, lease, why, now)
 
@@ -334,9 +347,3 @@ _STATE_AFTER = {
     ErrorCode.READER_IN_USE: m.ReaderState.IN_USE,
 }
 """How a card is that could not be kept, until its card client says more."""
-
-
-def _note_end(state: RelayState, lease: Lease, sentence: str) -> None:
-    """Log the end of a session that was not over already."""
-    if lease.phase not in LEAVING:
-        state.note_end(lease, sentence)

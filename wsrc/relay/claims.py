@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 from wsrc.errors import ErrorCode
+from wsrc.principal import Principal
 from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.protocol.messages import Resume
 from wsrc.relay.records import CardPeer, Claim, UserPeer
@@ -26,9 +27,9 @@ Sign = tuple[str, ...]
 """What tells that a card client may have a session: the session's name, or host and reader."""
 
 
-def signs_of(message: Resume) -> list[Sign]:
-    """Return the signs by which a session is found when its card client connects."""
-    signs: list[Sign] = [(message.session,)]
+def signs_of(message: Resume, session: str | None = None) -> list[Sign]:
+    """Return the signs by which a session, or what it is called, is found when its host comes."""
+    signs: list[Sign] = [(session or message.session,)]
     if message.host is not None and message.reader is not None:
         signs.append((message.host, message.reader))
     return signs
@@ -43,25 +44,42 @@ class Claims:
         self._waiting: dict[Sign, dict[int, Claim]] = {}
         self._number = FIRST_NUMBER
 
-    def add(self, user: UserPeer, message: Resume) -> Claim:
-        """Enter a claim, which neither waits nor is asked yet."""
+    def add(self, user: UserPeer, message: Resume, session: str | None = None) -> Claim:
+        """
+        Enter a claim, which neither waits nor is asked yet.
+
+        Args:
+            user: Whose it is.
+            message: What was asked.
+            session: What is looked for, if not what is named.
+        """
         self._number += 1
-        claim = Claim(self._number, user, message)
+        session = session or message.session
+        claim = Claim(self._number, user, message, session)
         user.claims[message.id] = claim
         self._by_number[claim.number] = claim
-        self._by_session.setdefault(message.session, set()).add(claim.number)
+        self._by_session.setdefault(session, set()).add(claim.number)
         return claim
+
+    def divert(self, claim: Claim, session: str) -> None:
+        """Let a claim be to another session than the one that its user names."""
+        self._set_down(claim)
+        self._leave_session(claim)
+        claim.session = session
+        self._by_session.setdefault(session, set()).add(claim.number)
 
     def remove(self, claim: Claim) -> None:
         """Strike a claim."""
         self._set_down(claim)
-        message = claim.message
-        del claim.user.claims[message.id]
+        del claim.user.claims[claim.message.id]
         del self._by_number[claim.number]
-        same = self._by_session[message.session]
+        self._leave_session(claim)
+
+    def _leave_session(self, claim: Claim) -> None:
+        same = self._by_session[claim.session]
         same.remove(claim.number)
         if not same:
-            del self._by_session[message.session]
+            del self._by_session[claim.session]
 
     def ask(self, claim: Claim, peer: CardPeer) -> None:
         """Note that a card client is asked."""
@@ -72,7 +90,7 @@ class Claims:
     def wait(self, claim: Claim) -> None:
         """Note that a card client has to come first."""
         self._set_down(claim)
-        for sign in signs_of(claim.message):
+        for sign in signs_of(claim.message, claim.session):
             self._waiting.setdefault(sign, {})[claim.number] = claim
 
     def waiting_for(self, signs: Iterable[Sign]) -> list[Claim]:
@@ -93,7 +111,7 @@ class Claims:
         if claim.peer is not None:
             del claim.peer.claims[claim.number]
             claim.peer = None
-        for sign in signs_of(claim.message):
+        for sign in signs_of(claim.message, claim.session):
             waiting = self._waiting.get(sign, {})
             if waiting.pop(claim.number, None) is not None and not waiting:
                 del self._waiting[sign]
@@ -102,8 +120,19 @@ class Claims:
         return len(self._by_number)
 
 
+class Past(NamedTuple):
+    """Where a session was that is no lease any more: the number of its card client; and whose."""
+
+    peer: int
+    owner: str
+
+
 class Lost(NamedTuple):
-    """A lease whose card client, in its run `host_run`, is away; not to be kept from `until` on."""
+    """
+    A lease whose card client, in its run `host_run`, is away; not to be kept from `until` on.
+
+    `owner` is a digest of whose it is, and `principal` who that is.
+    """
 
     since: float
     until: float
@@ -111,6 +140,8 @@ class Lost(NamedTuple):
     last_user: int
     code: ErrorCode | None
     host_run: str | None = None
+    owner: str = ""
+    principal: Principal | None = None
 
 
 class Remembered(Generic[T]):

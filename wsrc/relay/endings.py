@@ -12,10 +12,11 @@ import msgspec
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
-from wsrc.relay import leases, queue
+from wsrc.relay import leases, positions, queue, rights
 from wsrc.relay.claims import Lost
 from wsrc.relay.records import LEAVING, InFlight, Lease, LeasePhase, Slot, UserPeer
 from wsrc.relay.state import RelayState
+from wsrc.relay.waiting import Line
 
 
 def end(state: RelayState, lease: Lease, now: float, why: m.Error, *, asked: bool = False) -> None:
@@ -102,6 +103,22 @@ def lose(state: RelayState, lease: Lease, why: m.Error) -> None:
     leases.forget(state, lease)
 
 
+def note_end(state: RelayState, lease: Lease, sentence: str) -> None:
+    """Log the end of a session that was not over already."""
+    if lease.phase not in LEAVING:
+        state.note_end(lease, sentence)
+
+
+def strike(state: RelayState, slot: Slot, why: m.Error) -> list[Line]:
+    """Strike a reader that is out of reach; return those who wait for its card."""
+    lines = positions.lines_of(state, slot)
+    state.strike_slot(slot)
+    for lease in list(slot.leases.values()):
+        note_end(state, lease, why.message)
+        lose(state, lease, why)
+    return lines
+
+
 def cleaned(state: RelayState, lease: Lease, now: float) -> None:
     """Free a card that its card client reset after a lease."""
     leases.forget(state, lease)
@@ -182,7 +199,8 @@ def _end_kept(state: RelayState, lease: Lease, sentence: str, now: float) -> Non
 
 
 def _detach(state: RelayState, lease: Lease) -> None:
-    detach = m.Detach(session=lease.session, disposition=lease.disposition, code=lease.code)
+    disposition = rights.disposition(lease, lease.disposition)
+    detach = m.Detach(session=lease.session, disposition=disposition, code=lease.code)
     state.send(lease.slot.peer, detach)
 
 

@@ -4,10 +4,13 @@
 import hashlib
 
 from wsrc.errors import RemoteProtocolError
+from wsrc.policy.machine import OPEN
+from wsrc.principal import Principal
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
-from wsrc.relay.records import CardPeer, Peer, UserPeer
-from wsrc.relay.state import Limits
+from wsrc.relay.names import printable, shown_name, written
+from wsrc.relay.records import CardPeer, Peer, UserPeer, owner_of
+from wsrc.relay.state import Limits, RelayState
 
 
 def limits_for(record: Peer, limits: Limits) -> m.ServerLimits:
@@ -31,15 +34,44 @@ def limits_for(record: Peer, limits: Limits) -> m.ServerLimits:
     )
 
 
+def name(state: RelayState, record: Peer, said: m.Hello) -> None:
+    """Name a peer as others are shown it: by its principal, and by the name that it chose."""
+    free = printable(said.name)
+    if record.principal is None:
+        free = free or record.name
+    record.name = shown_name(record.principal, free, known=state.readers.policy is not OPEN)
+
+
+def name_host(state: RelayState, record: CardPeer, said: m.Hello) -> str | None:
+    """Give a card host a name that no other has; return it, if it is not the one it claims."""
+    shown, record.claimed = record.name, said.name or ""
+    who = record.principal
+    record.host = shown if who is None else _host_of(who)
+    record.name = state.host_names.enter(shown, record.instance, said.shown_as)
+    if record.name != shown:
+        why = "is another's already; give each card host a name of its own"
+        state.warn(f"Card client {record.number}: it is shown as {record.name}, for {shown} {why}")
+    return record.name if record.name != (printable(said.name) or shown) else None
+
+
+def _host_of(who: Principal) -> str:
+    """Return what a policy calls the host of a principal; never what it calls one without."""
+    return written(who.name) if who.name.startswith("(") else who.name
+
+
 def instance_of(record: Peer, hello: m.Hello) -> str | None:
     """
-    Return what tells the runs of a program apart.
+    Return what tells the runs of a program apart; it is another for each principal.
 
     Card hosts are told that of users, and must not be able to connect as one.
     """
-    if hello.instance is None or isinstance(record, CardPeer):
-        return hello.instance
-    return hashlib.sha256(hello.instance.encode()).hexdigest()
+    if hello.instance is None:
+        return None
+    owner = owner_of(record.principal)
+    instance = f"{hello.instance} {owner}" if owner else hello.instance
+    if isinstance(record, CardPeer):
+        return instance
+    return hashlib.sha256(instance.encode()).hexdigest()
 
 
 def check_type(record: Peer, hello: m.Hello) -> None:

@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cards by ICCID, EID, ATR, reader and label: one dictionary look-up each."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
 from wsrc.protocol.messages import ReaderState
 from wsrc.relay.records import Slot
 from wsrc.selection import KINDS, Key, Selection, lookups, normal
+
+Sees = Callable[[Slot], bool]
+"""Tells whether a slot exists for whoever asks."""
+
+
+def everything(_slot: Slot) -> bool:
+    """See any slot."""
+    return True
 
 
 def matches(selection: Selection, slot: Slot) -> bool:
@@ -40,15 +48,15 @@ class Index:
         for key in keys:
             self._slots.setdefault(key, {})[slot] = None
 
-    def find(self, selection: Selection) -> list[Slot]:
+    def find(self, selection: Selection, sees: Sees = everything) -> list[Slot]:
         """
         Return the slots that match all that is asked for, in the order in which they came.
 
-        An exact ICCID hides one that agrees but for the check digit.
+        An exact ICCID hides one that agrees but for the check digit. Slots that are not seen by
+        who asks change nothing in what is returned.
         """
-        buckets = sorted((self._bucket(k, v) for k, v in selection.items), key=len)
-        smallest, others = buckets[0], buckets[1:]
-        return [slot for slot in smallest if all(slot in other for other in others)]
+        buckets = sorted((self._bucket(k, v, sees) for k, v in selection.items), key=len)
+        return _in_all(buckets, sees)
 
     def under(self, key: Key) -> Collection[Slot]:
         """Return the slots that have a key."""
@@ -58,15 +66,16 @@ class Index:
         """Count the slots that have a key."""
         return len(self.under(key))
 
-    def _bucket(self, kind: str, value: str) -> dict[Slot, None]:
+    def _bucket(self, kind: str, value: str, sees: Sees) -> dict[Slot, None]:
         if kind == "any":
             found: dict[Slot, None] = {}
             for each in KINDS:
-                found.update(self._bucket(each, value))
+                found.update(self._bucket(each, value, sees))
             return found
         for key in lookups(kind, value):
-            if key in self._slots:
-                return self._slots[key]
+            bucket = self._slots.get(key)
+            if bucket is not None and any(map(sees, bucket)):
+                return bucket
         return {}
 
     def __len__(self) -> int:
@@ -108,18 +117,21 @@ class Places:
         filed = self._slots.get(("reader", normal("reader", reader)), {})
         return [slot for slot in filed if reader in slot.ids]
 
-    def find(self, selection: Selection) -> list[Slot]:
-        """Return the readers that work and are selected by nothing but their id or name."""
+    def find(self, selection: Selection, sees: Sees = everything) -> list[Slot]:
+        """Return the seen readers that work and are selected by nothing but their id or name."""
         keys = [("reader", normal("reader", value)) for _, value in selection.items]
         if any(kind not in {"reader", "any"} for kind, _ in selection.items):
             return []
-        smallest, *others = sorted((self._slots.get(key, {}) for key in keys), key=len)
-        return [
-            slot
-            for slot in smallest
-            if slot.info.state is not ReaderState.UNAVAILABLE
-            and all(slot in other for other in others)
-        ]
+        buckets = sorted((self._slots.get(key, {}) for key in keys), key=len)
+        found = _in_all(buckets, sees)
+        return [slot for slot in found if slot.info.state is not ReaderState.UNAVAILABLE]
 
     def __len__(self) -> int:
         return len(self._slots)
+
+
+def _in_all(buckets: Sequence[dict[Slot, None]], sees: Sees) -> list[Slot]:
+    """Return the slots that are in every bucket, of which the first is the smallest."""
+    smallest, *others = buckets
+    found = [slot for slot in smallest if sees(slot) and all(slot in other for other in others)]
+    return sorted(found, key=lambda slot: slot.number) if len(found) > 1 else found

@@ -9,6 +9,7 @@ from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.relay import endings, leases, queue
 from wsrc.relay.claims import Lost
+from wsrc.relay.names import MAX_SHOWN, printable
 from wsrc.relay.records import (
     MAX_HOLDERS,
     RESUME,
@@ -19,7 +20,7 @@ from wsrc.relay.records import (
     Slot,
     UserPeer,
 )
-from wsrc.relay.state import RelayState, printable
+from wsrc.relay.state import RelayState
 
 MAX_SESSION_NAME = 64
 """Characters of the name of a session that a card client says it has."""
@@ -56,7 +57,8 @@ def interrupt(state: RelayState, lease: Lease, why: m.Error, *, back: bool) -> N
     goes_on = back and lease.phase in SERVED
     until = lease.kept_until if goes_on else -math.inf
     run, code = lease.slot.peer.instance, lease.code if back else why.code
-    lost = Lost(lease.since, until, lease.instance, lease.last_user, code, run)
+    whose = lease.owner, lease.principal
+    lost = Lost(lease.since, until, lease.instance, lease.last_user, code, run, *whose)
     state.lost.put(lease.session, lost)
     if not goes_on:
         return
@@ -131,7 +133,9 @@ def _place_of(state: RelayState, peer: CardPeer, running: m.RunningSession) -> S
 
 def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: float) -> Lease:
     keep_s = max(0.0, min(running.keep_s, state.limits.keep_s))
-    lost = state.lost.pop(running.session) or Lost(now, math.inf, running.instance, 0, None)
+    instance, owner = leases.run_and_owner(running.instance)
+    unknown = Lost(now, math.inf, instance, 0, None, owner=owner)
+    lost = state.lost.pop(running.session) or unknown
     if state.gone.get(lost.instance or ""):
         lost = lost._replace(until=-math.inf, code=ErrorCode.CANCELLED)
     until = min(now + keep_s, lost.until)
@@ -139,7 +143,7 @@ def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: floa
         session=running.session,
         slot=slot,
         user=None,
-        holder=printable(running.holder) or "a user",
+        holder=printable(running.holder, MAX_SHOWN) or "a user",
         asked=None,
         since=lost.since,
         used=now,
@@ -150,6 +154,8 @@ def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: floa
         share=running.share,
         kept_until=until,
         code=lost.code,
+        owner=lost.owner,
+        principal=lost.principal,
     )
     shares = {each.share for each in (lease, *slot.leases.values())}
     excluded = slot.leases and (shares != {Share.SHARED} or len(slot.leases) >= MAX_HOLDERS)

@@ -8,6 +8,8 @@ import msgspec
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
+from wsrc.relay import rights
+from wsrc.relay.claims import Past
 from wsrc.relay.index import kinds
 from wsrc.relay.records import (
     PCSC,
@@ -20,6 +22,7 @@ from wsrc.relay.records import (
     LeasePhase,
     Slot,
     Waiter,
+    owner_of,
     proof_of,
 )
 from wsrc.relay.state import RelayState, place_of
@@ -62,6 +65,9 @@ def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
         keep_s=_kept_for(state, slot, asked.message),
         share=asked.message.share,
         proof=proof_of(secret) if secret else None,
+        owner=owner_of(user.principal),
+        principal=user.principal,
+        rights=rights.of(user.audience, slot),
     )
 
 
@@ -81,10 +87,21 @@ def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
         secret=select.secret if kept else None,
         keep_s=lease.keep_s,
         holder=lease.holder if kept else None,
-        instance=lease.instance if kept else None,
+        instance=_run_of(lease) if kept else None,
         iccid=info.iccid if "iccid" in found_by else None,
         label=info.label if "label" in found_by else None,
     )
+
+
+def _run_of(lease: Lease) -> str | None:
+    """Return what a card client is told of the run of a user's program, and of whose it is."""
+    return f"{lease.instance or ''}.{lease.owner}" if lease.owner else lease.instance
+
+
+def run_and_owner(told: str | None) -> tuple[str | None, str]:
+    """Return the run and the owner of a session as a card client was told."""
+    run, _, owner = (told or "").partition(".")
+    return run or None, owner
 
 
 def _kept_for(state: RelayState, slot: Slot, select: m.SelectCard) -> float:
@@ -106,6 +123,16 @@ def _lacks(slot: Slot, select: m.SelectCard) -> str | None:
     return None
 
 
+def powered(state: RelayState, lease: Lease, ack: m.AttachAck) -> None:
+    """Note how a card is that was reset for a lease."""
+    if lease.phase is not LeasePhase.ATTACHING:
+        return
+    slot, info = lease.slot, lease.slot.info
+    atr, protocol = ack.atr or info.atr, ack.protocol or info.protocol
+    slot.info = msgspec.structs.replace(info, atr=atr, protocol=protocol)
+    state.file(slot)
+
+
 def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> m.Following | None:
     """
     Tell the user that the card is theirs, unless the lease ended meanwhile.
@@ -115,18 +142,15 @@ def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> m
     withdrawn = lease.phase is LeasePhase.WITHDRAWN
     if not withdrawn and lease.phase is not LeasePhase.ATTACHING:
         return None
+    assert lease.asked is not None
     lease.turn("attached")
     if withdrawn:
         return None
-    assert lease.asked is not None
     lease.used = now
     lease.keep_s = max(0.0, min(lease.keep_s, ack.keep_s))
     state.timers.clear(("attach", lease.session, None))
     watch_idle(state, lease, now)
-    slot, info = lease.slot, lease.slot.info
-    atr, protocol = ack.atr or info.atr, ack.protocol or info.protocol
-    slot.info = msgspec.structs.replace(info, atr=atr, protocol=protocol)
-    state.file(slot)
+    slot = lease.slot
     then, lease.asked.message = lease.asked.message.then, without_then(lease.asked.message)
     granted = m.SelectCardAck(
         id=lease.asked.message.id,
@@ -201,7 +225,7 @@ def forget(state: RelayState, lease: Lease) -> None:
     state.clear_timers(lease)
     state.unkeep(lease)
     if lease.keep_s:
-        state.past.put(lease.session, lease.slot.peer.number)
+        state.past.put(lease.session, Past(lease.slot.peer.number, lease.owner))
     state.sessions.pop(lease.session, None)
     if lease.user is not None:
         lease.user.leases.pop(lease.session, None)

@@ -5,7 +5,7 @@ import msgspec
 
 from wsrc.protocol import messages as m
 from wsrc.relay.records import UserPeer
-from wsrc.relay.shelves import Bounds
+from wsrc.relay.shelves import LOOKED_AT, Bounds
 from wsrc.relay.state import RelayState
 from wsrc.selection import Filter
 
@@ -46,7 +46,7 @@ def forget(state: RelayState, user: UserPeer) -> None:
 def _send(
     state: RelayState, user: UserPeer, asked: m.ListCards | m.ListReaders, now: float
 ) -> None:
-    page = _page(state, asked)
+    page = _page(state, user, asked)
     if page.next is not None and asked.pages > 1:
         page = msgspec.structs.replace(page, more=True)
         left = asked.pages - 1
@@ -56,10 +56,12 @@ def _send(
 
 
 def _page(
-    state: RelayState, asked: m.ListCards | m.ListReaders
+    state: RelayState, user: UserPeer, asked: m.ListCards | m.ListReaders
 ) -> m.ListCardsAck | m.ListReadersAck:
+    readers = state.readers.of(user)
+    state.effects += readers.go_on(LOOKED_AT)
     if isinstance(asked, m.ListReaders):
-        return state.readers.page_of(asked)
+        return readers.page_of(asked)
     bounds = Bounds(PAGE, PAGE_OCTETS)
-    cards, after = state.shelves.page(Filter(asked), asked.after, state.card_in, bounds)
+    cards, after = readers.cards(Filter(asked), asked.after, state.card_in, bounds)
     return m.ListCardsAck(id=asked.id, cards=cards, next=after)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The relay as its shell sees it: events in, effects out, and the next deadline."""
 
+# Longer than the aim: each event that a shell can tell of has its method, and says what it means.
+
 from collections.abc import Callable, Sequence
 
 from wsrc.card.identify import ISD_R_AIDS
@@ -15,8 +17,10 @@ from wsrc.relay import (
     card_clients,
     endings,
     hello,
+    judging,
     leases,
     listing,
+    policies,
     queue,
     resuming,
     shortcut,
@@ -25,7 +29,7 @@ from wsrc.relay import (
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import CardPeer, Peer, UserPeer
-from wsrc.relay.state import SESSION_TIMERS, Limits, RelayState, TimerKey, printable
+from wsrc.relay.state import SESSION_TIMERS, Limits, RelayState, TimerKey
 
 # Longer than the aim: each event of the relay begins here.
 
@@ -92,8 +96,13 @@ class Relay:
         return self._effects(now)
 
     def set_policy(self, policy: Policy, now: float) -> list[Effect]:
-        """Put a policy into force; until the first there is none, and everything is allowed."""
-        self.policy = policy
+        """
+        Put a policy into force; until the first there is none, and everything is allowed.
+
+        What users ask for from now on obeys it at once, and new sessions do. What it does not
+        allow any more ends soon, some in each turn.
+        """
+        policies.take(self._state, policy, now)
         return self._effects(now)
 
     def received(self, peer: int, message: m.Message, text: bytes, now: float) -> list[Effect]:
@@ -159,7 +168,7 @@ class Relay:
                 break
             self._expired(key, now)
             self._perform_all(now)
-            if key[0] == listing.TIMER:
+            if key[0] in {listing.TIMER, judging.TIMER}:
                 break
         return self._effects(now)
 
@@ -230,9 +239,9 @@ class Relay:
             raise RemoteProtocolError(f"There is no version {message.version}; the first is 1.")
         state.timers.clear(("hello", record.number, None))
         record.phase = Phase.OPEN
-        record.name = printable(message.name) or record.name
+        hello.name(state, record, message)
         self._replace(record, hello.instance_of(record, message), now)
-        other = self._name_host(record, message) if isinstance(record, CardPeer) else None
+        other = hello.name_host(state, record, message) if isinstance(record, CardPeer) else None
         ack = m.HelloAck(
             id=message.id,
             version=m.VERSION,
@@ -244,23 +253,14 @@ class Relay:
         state.send(record, ack)
         if isinstance(record, UserPeer):
             state.gone.pop(record.instance or "")
+            new = state.readers.join(record)
+            if new is not None:
+                judging.later(state, new, now)
             state.note(f"User client {record.number} is {record.name}")
             return
         record.features = frozenset(message.features)
         state.note(f"Card client {record.number} is {record.name}")
         card_clients.greeted(state, record, message, now)
-
-    def _name_host(self, record: CardPeer, said: m.Hello) -> str | None:
-        """Give a card host a name that no other has; return it, if it is not the one it claims."""
-        claimed, record.claimed = record.name, said.name or ""
-        run, before = record.instance, said.shown_as
-        record.name = self._state.host_names.enter(claimed, run, before)
-        if record.name == claimed:
-            return None
-        why = "is another's already; give each card host a name of its own"
-        shown = f"it is shown as {record.name}"
-        self._state.warn(f"Card client {record.number}: {shown}, for {claimed} {why}")
-        return record.name
 
     def _replace(self, record: Peer, instance: str | None, now: float) -> None:
         """Strike the earlier connection of a peer that came back before it was missed."""
@@ -338,11 +338,15 @@ class Relay:
         if key in self._state.rounds:
             queue.go_on(self._state, key, now)
             return
+        if kind == judging.TIMER:
+            policies.go_on(self._state, now)
+            return
         if kind == "claim":
             resuming.expired(self._state, int(who))
             return
         record = self._state.peers[int(who)]
         if kind == listing.TIMER and isinstance(record, UserPeer):
+            judging.keep_up(self._state, record, now)
             listing.go_on(self._state, record, now)
             return
         if kind == "wait":

@@ -1,23 +1,71 @@
 # SPDX-License-Identifier: Apache-2.0
 """What card hosts and readers are called on a server: each otherwise, whatever they claim."""
 
+import hashlib
 import heapq
 import itertools
 import re
 from dataclasses import dataclass, field
 
+from wsrc.principal import Principal
 from wsrc.relay.claims import Remembered
 from wsrc.relay.records import Slot
 from wsrc.selection import normal
 
 MAX_HOST_NAME = 64
-"""Characters of the name of a card host."""
+"""Characters of a name that a peer chose which are kept, and of one that was given a number."""
+
+MAX_PRINCIPAL = 100
+"""Characters of a principal that are shown; a longer one is told from others by a digest."""
+
+MAX_SHOWN = 128
+"""Characters of the name of a peer that has a principal."""
 
 MAX_READER_ID = 256
 """Characters of the id of a reader."""
 
 MAX_GAP = 64
 """A number is given to whoever had it only if at most so many are left out below it."""
+
+
+def printable(name: str | None, most: int = MAX_HOST_NAME) -> str:
+    """Return a name that a peer chose, fit for a terminal and a log."""
+    return "".join(c for c in name or "" if c.isprintable())[:most].strip()
+
+
+def written(principal: str) -> str:
+    """
+    Return how a principal is shown: no other is shown so, and none with parentheses.
+
+    Those are what a name that a peer chose stands in; in a principal they are `%28` and `%29`.
+    """
+    shown = re.sub(r"[()]|%(?=2[589])", lambda found: f"%{ord(found[0]):02X}", principal)
+    if len(shown) <= MAX_PRINCIPAL:
+        return shown
+    end = hashlib.sha256(principal.encode()).hexdigest()[:16]
+    return f"{shown[: MAX_PRINCIPAL - 17]}~{end}"
+
+
+def shown_name(who: Principal | None, free: str, *, known: bool) -> str:
+    """
+    Return what others are shown as the name of a peer.
+
+    Args:
+        who: Its principal.
+        free: The name that it chose, or that stands for none.
+        known: Whether peers are told apart by their principals, so that one without any is shown
+            by its name in parentheses, which is no principal's.
+    """
+    if who is None:
+        return f"({_inner(free)})" if known else free
+    name = written(who.name)
+    added = _inner(free)[: MAX_SHOWN - 10 - len(name)]
+    return f"{name} ({added})" if added and added != name else name
+
+
+def _inner(free: str) -> str:
+    """Return a name that a peer chose without what would end it early in what is shown."""
+    return free.replace("(", "[").replace(")", "]")
 
 
 @dataclass(slots=True)
@@ -127,6 +175,9 @@ class ReaderIds:
     """
     Ids of the readers of all card hosts.
 
+    Where `always` is set, each reader that is entered has the name of its host in its id and is
+    found by the bare one as well, so that nobody learns from an id of readers that are hidden.
+
     An id that several readers claim is that of none of them: each has the name of its host in its
     id as well, until it goes. The bare id finds all of them, so that it is refused; when one is
     left, it finds that one only if it was called so before the others came.
@@ -136,12 +187,16 @@ class ReaderIds:
         self._claims: dict[str, dict[Slot, None]] = {}
         self._shown: dict[str, Slot] = {}
         self._former: set[Slot] = set()
+        self.always = False
 
     def enter(self, slot: Slot) -> Slot | None:
         """Give a reader its id; return the one that is called otherwise because of it, if any."""
         base = _base_of(slot)
         twins = self._claims.setdefault(normal("reader", base), {})
         twins[slot] = None
+        if self.always:
+            self._call_with_host(slot, base)
+            return None
         if len(twins) == 1 and normal("reader", base) not in self._shown:
             self._call(slot, base)
             return None
@@ -168,10 +223,16 @@ class ReaderIds:
         self._former.discard(slot)
         if not twins:
             del self._claims[base]
-        if len(twins) != 1 or (last := next(iter(twins))) in self._former:
+        if self.always or len(twins) != 1 or (last := next(iter(twins))) in self._former:
             return None
         last.ids = (last.reader,)
         return last
+
+    def _call_with_host(self, slot: Slot, base: str) -> None:
+        """Give a reader an id with the name of its host, whatever others are called."""
+        named = base.endswith(f"@{slot.peer.name}") and normal("reader", base) not in self._shown
+        self._call(slot, base if named else self._qualified(slot))
+        slot.ids = tuple(dict.fromkeys((slot.reader, base, slot.info.reader)))
 
     def _call(self, slot: Slot, reader: str) -> None:
         slot.reader, slot.ids = reader, (reader,)
@@ -201,7 +262,8 @@ def _base_of(slot: Slot) -> str:
 
 
 def _numbered(claimed: str, number: int) -> str:
-    return claimed if number == 1 else _ending(claimed, f" ({number})", MAX_HOST_NAME)
+    longest = max(len(claimed), MAX_HOST_NAME)
+    return claimed if number == 1 else _ending(claimed, f" ({number})", longest)
 
 
 def _ending(text: str, end: str, longest: int) -> str:

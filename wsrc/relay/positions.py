@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 from wsrc.protocol import messages as m
+from wsrc.relay.audience import Audience
 from wsrc.relay.records import Slot, Waiter
 from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.waiting import Line, Round, in_order
@@ -30,8 +31,8 @@ QUEUE, ABSENT = "queue", "absent"
 
 def found_by(state: RelayState, line: Line) -> list[Slot]:
     """Return the cards that a line waits for; those who want no card are given readers as well."""
-    found = state.index.find(line.selection)
-    return found or (state.places.find(line.selection) if line.direct else found)
+    found = state.index.find(line.selection, line.sees)
+    return found or (state.places.find(line.selection, line.sees) if line.direct else found)
 
 
 def lines_of(state: RelayState, slot: Slot) -> list[Line]:
@@ -41,8 +42,17 @@ def lines_of(state: RelayState, slot: Slot) -> list[Line]:
 
 
 def absent_lines(state: RelayState, keys: Sequence[Key]) -> list[Line]:
-    """Return the lines under these keys whose card is not here."""
+    """Return the lines under these keys whose card is not here, or hidden from them."""
     return [line for line in state.waiting.under(keys) if not found_by(state, line)]
+
+
+def queue_of_absent(state: RelayState, line: Line) -> list[Line]:
+    """
+    Return the lines among which those of one that waits for an absent card have their place.
+
+    They are of one audience: for another the card may be there, which is not to be noticed.
+    """
+    return [each for each in absent_lines(state, line.keys) if each.audience is line.audience]
 
 
 def place_of(lines: Sequence[Line], waiter: Waiter) -> int:
@@ -127,14 +137,15 @@ def _tell_queue(state: RelayState, number: int, round_: Round, now: float) -> bo
 
 
 def _tell_absent(state: RelayState, key: Key, round_: Round, now: float) -> bool:
-    queues: dict[tuple[Key, ...], list[Line]] = {}
+    queues: dict[tuple[tuple[Key, ...], Audience | None], list[Line]] = {}
     lines = absent_lines(state, (key,))
     for visited, waiter in enumerate(in_order(lines, round_.after), start=1):
         line = state.waiting.line_of(waiter)
         assert line is not None
-        if line.keys not in queues:
-            queues[line.keys] = absent_lines(state, line.keys)
-        place = place_of(queues[line.keys], waiter)
+        queue = queues.get((line.keys, line.audience))
+        if queue is None:
+            queue = queues[line.keys, line.audience] = queue_of_absent(state, line)
+        place = place_of(queue, waiter)
         if _is_due(round_, waiter, place, now):
             tell(state, waiter, place, None, now)
         if visited == VISITS:

@@ -4,10 +4,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from wsrc.card.slot import Share
-from wsrc.errors import ErrorCode
+from wsrc.errors import ErrorCode, Outcome
+from wsrc.policy.words import Verb
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
-from wsrc.relay import leases, positions
+from wsrc.relay import leases, positions, rights
+from wsrc.relay.index import everything
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer, Waiter
 from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.waiting import Line, Round, in_order
@@ -24,6 +26,9 @@ MAX_CANDIDATES = 10
 ANSWERS_A_TURN = 64
 """Waiters who are given a card or refused in one turn; the others follow a little later."""
 
+TAKING = frozenset(rights.TAKES.values())
+"""Verbs of which one is needed to have a card at all."""
+
 OFFER = "offer"
 """Kind of a round that answers the others."""
 
@@ -32,11 +37,14 @@ def ask(
     state: RelayState, user: UserPeer, select: m.SelectCard, selection: Selection, now: float
 ) -> None:
     """Answer a select with the card, a place in its queue, or the reason why not."""
-    found = find(state, select, selection)
+    found = find(state, user, select, selection)
     if len(found) > 1:
         refuse_ambiguous(state, user, select, selection, found)
         return
     slot = found[0] if found else None
+    if slot is not None and (verb := rights.lacking(user.audience, slot, select.share)) is not None:
+        forbid(state, user, select, slot, verb)
+        return
     waiter = _waiter(state, user, select, selection, now)
     if slot is not None and slot.free_for(select.share) and not _overtakes(state, slot):
         leases.grant(state, slot, waiter, now)
@@ -49,12 +57,22 @@ def ask(
         _wait(state, waiter, now)
 
 
-def find(state: RelayState, select: m.SelectCard, selection: Selection) -> list[Slot]:
-    """Return the cards that are selected; direct use is given empty readers as well."""
-    found = state.index.find(selection)
+def find(
+    state: RelayState, user: UserPeer, select: m.SelectCard, selection: Selection
+) -> list[Slot]:
+    """Return the cards that a user selects; direct use is given empty readers as well."""
+    sees = user.audience.sees if user.audience is not None else everything
+    found = state.index.find(selection, sees)
     if not found and select.share is Share.DIRECT:
-        return state.places.find(selection)
+        return state.places.find(selection, sees)
     return found
+
+
+def forbid(state: RelayState, user: UserPeer, select: m.SelectCard, slot: Slot, verb: Verb) -> None:
+    """Refuse a card that a user sees and may not have so."""
+    why = rights.forbidden(user.principal, verb, slot)
+    outcome = Outcome.NOT_EXECUTED
+    state.refuse(user, select.id, ErrorCode.FORBIDDEN, why, outcome=outcome)
 
 
 def refuse(
@@ -90,7 +108,8 @@ def refuse_ambiguous(
     state: RelayState, user: UserPeer, select: m.SelectCard, selection: Selection, found: list[Slot]
 ) -> None:
     """Name the cards among which a selection does not decide."""
-    candidates = tuple(state.card_info(slot) for slot in found[:MAX_CANDIDATES])
+    shown = state.readers.in_order(user, found)[:MAX_CANDIDATES]
+    candidates = tuple(state.card_info(slot) for slot in shown)
     places = ", ".join(f"{card.host}/{card.reader_name}" for card in candidates)
     more = f" and {len(found) - MAX_CANDIDATES} more" if len(found) > MAX_CANDIDATES else ""
     why = f"{len(found)} cards have {selection}: {places}{more}. {_BY_READER}"
@@ -112,6 +131,7 @@ def offer(state: RelayState, slot: Slot, now: float) -> None:
             continue
         if len(found) == 1:
             mine.append(line)
+            _turn_away(state, slot, line, answers)
             continue
         for waiter in answers.of((line,)):
             _leave(state, waiter)
@@ -120,6 +140,37 @@ def offer(state: RelayState, slot: Slot, now: float) -> None:
     if answers.left <= 0:
         _offer_again(state, slot, now)
     positions.queue_changed(state, slot, now)
+
+
+def _turn_away(state: RelayState, slot: Slot, line: Line, answers: "_Answers") -> None:
+    """Refuse those of a line who may not have the card for which they wait, where none may."""
+    if line.audience is None or line.audience.rights(slot) & TAKING:
+        return
+    for waiter in answers.of((line,)):
+        _refuse_for_good(state, waiter, slot)
+
+
+def _refuse_for_good(state: RelayState, waiter: Waiter, slot: Slot) -> bool:
+    """Refuse a waiter who may not have the card for which they wait; return whether that is so."""
+    verb = rights.lacking(waiter.audience, slot, waiter.message.share)
+    if verb is None:
+        return False
+    _leave(state, waiter)
+    forbid(state, waiter.user, waiter.message, slot, verb)
+    return True
+
+
+def regroup(state: RelayState, user: UserPeer, now: float) -> None:
+    """Let a user wait as one who may do something else from now on."""
+    lines: list[Line] = []
+    for waiter in list(user.waiting.values()):
+        lines.append(state.waiting.remove(waiter))
+        waiter.audience = user.audience
+        line = state.waiting.add(waiter)
+        found = positions.found_by(state, line)
+        if len(found) != 1 or not _refuse_for_good(state, waiter, found[0]):
+            lines.append(line)
+    reconsider(state, lines, now)
 
 
 def joinable(state: RelayState, slot: Slot, now: float) -> None:
@@ -133,6 +184,11 @@ def _give(
 ) -> None:
     """Give a card to those who need not wait for others, and refuse those who will not wait."""
     for waiter in answers.of(lines):
+        if not state.readers.is_current(waiter.audience):
+            answers.left += 1  # they are offered the card when they are looked at
+            break
+        if _refuse_for_good(state, waiter, slot):
+            continue
         if slot.free_for(waiter.message.share):
             _leave(state, waiter)
             leases.grant(state, slot, waiter, now)
@@ -233,7 +289,7 @@ def drain(state: RelayState, user: UserPeer) -> None:
 def expire(state: RelayState, waiter: Waiter, now: float) -> None:
     """Refuse a waiter whose time is over."""
     give_up(state, waiter, now)
-    found = find(state, waiter.message, waiter.selection)
+    found = find(state, waiter.user, waiter.message, waiter.selection)
     if len(found) > 1:
         refuse_ambiguous(state, waiter.user, waiter.message, waiter.selection, found)
         return
@@ -261,7 +317,8 @@ def _waiter(
     longest = state.limits.wait_max_s
     since = now - min(max(0.0, select.waited_s), longest)
     until = now + min(select.wait_s, longest)
-    return Waiter(user, select, selection, until, state.waiting.new_ticket(since))
+    ticket = state.waiting.new_ticket(since)
+    return Waiter(user, select, selection, until, ticket, audience=user.audience)
 
 
 def _wait(state: RelayState, waiter: Waiter, now: float) -> None:
@@ -278,9 +335,7 @@ def _wait(state: RelayState, waiter: Waiter, now: float) -> None:
     line = state.waiting.add(waiter)
     state.timers.set(("wait", user.number, select.id), waiter.until)
     found = positions.found_by(state, line)
-    queue = (
-        positions.lines_of(state, found[0]) if found else positions.absent_lines(state, line.keys)
-    )
+    queue = positions.lines_of(state, found[0]) if found else positions.queue_of_absent(state, line)
     infos = state.lease_infos(found[0]) if found else ()
     place = positions.place_of(queue, waiter)
     positions.tell(state, waiter, place, infos[0] if infos else None, now)

@@ -2,20 +2,26 @@
 """
 The readers as users see them, and who is told of their changes.
 
-Whatever touches a slot marks it. When an event is dealt with, each slot that was marked and looks
-different is one change; so all that a watcher is told was true between two events.
+Whatever touches a slot marks it; `audiences` does. When an event is dealt with, each slot that was
+marked and looks different is one change; so all that a watcher is told was true between two events.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from wsrc.card.slot import Share, SlotState
+from wsrc.policy.words import Verb
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
+from wsrc.relay.audience import Audience
 from wsrc.relay.effects import Effect, Send
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer
 from wsrc.relay.ring import Entry, Ring
-from wsrc.relay.shelves import Bounds, Shelves
+from wsrc.relay.shelves import Bounds, Shelves, T
 from wsrc.selection import Filter, Key, names_of_reader
 
 PAGE = 200
@@ -41,45 +47,85 @@ class Watcher(NamedTuple):
 
 class Readers:
     """
-    All readers, and their watchers.
+    The readers that exist for an audience, and those of its users who watch them.
+
+    A watcher is told of those for which the audience may be told of changes.
 
     Args:
-        instance: Name of this run of the server, which no other run has.
-        capacity: Changes that are kept for watchers that come back.
-        shelves: All slots of the relay, by number.
+        audience: The users.
+        instance: Name of this run of the server for them, which no other has.
+        shelves: Where their readers are.
+        ring: Where the changes are that are kept for watchers who come back.
+        slots: All slots of the relay, by its own numbers.
         view_of: Describes a slot as it is now.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what there is, what is kept, and how it is shown
         self,
+        audience: Audience,
         instance: str,
-        capacity: int,
         shelves: Shelves,
+        ring: Ring,
+        slots: Mapping[int, Slot],
         view_of: Callable[[Slot], m.ReaderView],
     ) -> None:
+        self.audience = audience
         self.watchers: dict[int, Watcher] = {}
         self._instance = instance
-        self._ring = Ring(capacity)
+        self._ring = ring
         self._shelves = shelves
+        self._slots = slots
         self._view_of = view_of
         self._shown: dict[int, m.ReaderView] = {}
-        self._marked: dict[int, Slot] = {}
+        self._unseen: deque[Slot] = deque()
 
-    def mark(self, slot: Slot) -> None:
-        """Note that a slot may look different, or be gone."""
-        self._marked[slot.number] = slot
+    @property
+    def is_behind(self) -> bool:
+        """Whether `go_on` has something to do."""
+        return bool(self._unseen)
 
-    def settle(self) -> list[Effect]:
-        """Enter every change since the last call under a number, and return what watchers get."""
-        if not self._marked:
-            return []
-        marked, self._marked = self._marked, {}
-        entries = [entry for slot in marked.values() if (entry := self._changed(slot)) is not None]
+    def look_at_all(self) -> None:
+        """Note that all readers are to be looked at, for what may be done with them is new."""
+        self._unseen = deque(self._slots.values())
+
+    def go_on(self, most: int) -> list[Effect]:
+        """Look at some of the readers that were there before; return what watchers get."""
+        some = [self._unseen.popleft() for _ in range(min(most, len(self._unseen)))]
+        return self.settle(some)
+
+    def for_others(self, audience: Audience, instance: str) -> "Readers":
+        """Return the same readers and changes, for users who have seen these until now."""
+        shelves, ring = self._shelves.copy(), self._ring.copy()
+        other = Readers(audience, instance, shelves, ring, self._slots, self._view_of)
+        other._shown = dict(self._shown)
+        return other
+
+    def place_of(self, slot: Slot) -> float:
+        """Return the number of a reader; of one that has none yet, infinity."""
+        return self._shelves.number_of(slot) or math.inf
+
+    def settle(self, marked: Collection[Slot]) -> list[Effect]:
+        """Enter what changed of these slots under a number each, and return what watchers get."""
+        entries = [entry for slot in marked if (entry := self._changed(slot)) is not None]
         return self._tell(entries, self.watchers) if entries else []
+
+    def cards(
+        self,
+        wanted: Filter,
+        after: int,
+        describe: Callable[[Slot], m.CardInfo | None],
+        bounds: Bounds,
+    ) -> tuple[tuple[m.CardInfo, ...], int | None]:
+        """Return cards in readers whose numbers are greater, and after which to go on, if so."""
+
+        def visible(slot: Slot) -> m.CardInfo | None:
+            return describe(slot) if Verb.LIST in self._rights(slot) else None
+
+        return self._rest(*self._shelves.page(wanted, after, visible, bounds), after)
 
     def page_of(self, asked: m.ListReaders) -> m.ListReadersAck:
         """Return one answer to `list_readers`."""
-        readers, after = self._page(Filter(asked), asked.after)
+        readers, after = self._page(Filter(asked), asked.after, Verb.LIST)
         return m.ListReadersAck(
             id=asked.id, instance=self._instance, seq=self._ring.seq, readers=readers, next=after
         )
@@ -93,7 +139,7 @@ class Readers:
             missed = self._ring.since(asked.since)
         readers, after, seq = None, None, asked.since
         if missed is None or seq is None:
-            readers, after = self._page(watcher.wanted, 0)
+            readers, after = self._page(watcher.wanted, 0, Verb.EVENTS)
             missed, seq = [], self._ring.seq
         ack = m.WatchReadersAck(
             id=asked.id, instance=self._instance, seq=seq, readers=readers, next=after
@@ -108,29 +154,58 @@ class Readers:
     def __len__(self) -> int:
         return len(self._shown)
 
-    def _page(self, wanted: Filter, after: int) -> tuple[tuple[m.ReaderView, ...], int | None]:
+    def _page(
+        self, wanted: Filter, after: int, verb: Verb
+    ) -> tuple[tuple[m.ReaderView, ...], int | None]:
         """
-        Return readers whose numbers are greater, and after which to go on, if there are more.
+        Return readers for which there is a right, and after which to go on, if there are more.
 
-        They are described anew: the end of a lease moves with each command.
+        Their numbers are greater than `after`. They are described anew: the end of a lease moves
+        with each command.
         """
 
         def describe(slot: Slot) -> m.ReaderView | None:
-            return self._view_of(slot) if slot.number in self._shown else None
+            number = self._shelves.number_of(slot)
+            if number is None or verb not in self._rights(slot):
+                return None
+            return self._numbered(slot, number)
 
-        return self._shelves.page(wanted, after, describe, Bounds(PAGE, PAGE_OCTETS))
+        bounds = Bounds(PAGE, PAGE_OCTETS)
+        return self._rest(*self._shelves.page(wanted, after, describe, bounds), after)
+
+    def _rest(
+        self, page: tuple[T, ...], on: int | None, after: int
+    ) -> tuple[tuple[T, ...], int | None]:
+        """Return a page and after which to go on; that is needed while readers are unseen, too."""
+        if on is None and self._unseen:
+            on = max(after, self._shelves.last)
+        return page, on
+
+    def _rights(self, slot: Slot) -> Collection[Verb]:
+        """Return what users may do with a reader, nothing with one that is gone."""
+        return self.audience.rights(slot) if self._slots.get(slot.number) is slot else ()
+
+    def _numbered(self, slot: Slot, number: int) -> m.ReaderView:
+        view = self._view_of(slot)
+        return view if view.number == number else msgspec.structs.replace(view, number=number)
 
     def _changed(self, slot: Slot) -> Entry | None:
-        before = self._shown.get(slot.number)
-        after = self._view_of(slot) if self._shelves.get(slot.number) is slot else None
+        rights = self._rights(slot)
+        number = self._shelves.put(slot) if rights else self._shelves.number_of(slot)
+        if number is None:
+            return None
+        before = self._shown.get(number)
+        after = self._numbered(slot, number) if Verb.EVENTS in rights else None
+        if not rights:
+            self._shelves.remove(slot)
         if after is None:
             if before is None:
                 return None
-            del self._shown[slot.number]
+            del self._shown[number]
             return self._ring.add(m.Change.REMOVED, before, before)
         if before == after:
             return None
-        self._shown[slot.number] = after
+        self._shown[number] = after
         change = m.Change.ADDED if before is None else m.Change.CHANGED
         return self._ring.add(change, after, before)
 

@@ -9,6 +9,8 @@ from typing import Literal
 
 from wsrc.card.slot import Disposition, Share
 from wsrc.errors import ErrorCode
+from wsrc.policy.facts import Facts, in_reader
+from wsrc.policy.words import ALL, Verb
 from wsrc.principal import Principal
 from wsrc.protocol.conversation import Phase
 from wsrc.protocol.messages import (
@@ -23,6 +25,7 @@ from wsrc.protocol.messages import (
     Resume,
     SelectCard,
 )
+from wsrc.relay.audience import Audience
 from wsrc.selection import Key, Selection
 from wsrc.states import Table, follow
 from wsrc.words import Word
@@ -58,6 +61,13 @@ class LeasePhase(Word):
     WITHDRAWN = "withdrawn", "It ended before the card client had answered `attach`"
     ENDING = "ending", "The card client was asked to reset the card for the next user"
     OVER = "over", "It is struck from every list"
+
+
+def owner_of(principal: Principal | None) -> str:
+    """Return what tells a principal from others on the wire and in what is kept; empty for none."""
+    if principal is None:
+        return ""
+    return hashlib.sha256(f"principal {principal.name}".encode()).hexdigest()[:32]
 
 
 def proof_of(secret: str) -> bytes:
@@ -103,13 +113,18 @@ LEAVING = frozenset((LeasePhase.WITHDRAWN, LeasePhase.ENDING))
 
 @dataclass(slots=True, eq=False)
 class UserPeer:
-    """A connected user client; `instance` is a digest of the one that it said."""
+    """
+    A connected user client; `instance` is a digest of the one that it said.
+
+    `audience` tells what it may do with which card, from its hello on.
+    """
 
     number: int
     phase: Phase = Phase.GREETING
     name: str = "a user"
     instance: str | None = None
     principal: Principal | None = None
+    audience: Audience | None = None
     leases: dict[str, "Lease"] = field(default_factory=dict[str, "Lease"])
     waiting: dict[int | None, "Waiter"] = field(default_factory=dict[int | None, "Waiter"])
     claims: dict[int | None, "Claim"] = field(default_factory=dict[int | None, "Claim"])
@@ -131,18 +146,25 @@ class UserPeer:
 
 @dataclass(slots=True, eq=False)
 class CardPeer:
-    """A connected card client; `claimed` is what it calls itself, `name` what it is called."""
+    """
+    A connected card client; `claimed` is what it calls itself, `name` what it is called.
+
+    `host` is what a policy calls it: its principal, else its name as it was before a number.
+    `withheld` are its readers that it may not announce, by its own ids, as it said last.
+    """
 
     number: int
     phase: Phase = Phase.GREETING
     name: str = "a card client"
     claimed: str = ""
+    host: str = ""
     instance: str | None = None
     principal: Principal | None = None
     first_form: bool = False
     features: frozenset[str] = frozenset()
     slots: dict[str, "Slot"] = field(default_factory=dict[str, "Slot"])
     claims: dict[int, "Claim"] = field(default_factory=dict[int, "Claim"])
+    withheld: dict[str, ReaderInfo] = field(default_factory=dict[str, ReaderInfo])
 
 
 Peer = UserPeer | CardPeer
@@ -158,7 +180,7 @@ class Waiter:
 
     `until` is when the wait is over, in monotonic seconds. `ticket` is the place among all: when
     the wait began, and a number that no other has. `position` is what the user was last told, and
-    `told_at` when.
+    `told_at` when. `audience` is that of the user.
     """
 
     user: UserPeer
@@ -168,6 +190,7 @@ class Waiter:
     ticket: Ticket = (0.0, 0)
     position: int = 0
     told_at: float = -math.inf
+    audience: Audience | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -175,12 +198,15 @@ class Claim:
     """
     A user wants to go on with a session; `number` is the id under which a card client is asked.
 
-    `peer` is that card client; without one the claim waits until one comes.
+    `peer` is that card client; without one the claim waits until one comes. `session` is the name
+    under which the session is looked for: another one than `message` has, which no session has,
+    where that is of another principal.
     """
 
     number: int
     user: UserPeer
     message: Resume
+    session: str
     peer: CardPeer | None = None
 
 
@@ -214,6 +240,10 @@ class Lease:
 
     `disposition` is what the user wants done with the card at the end. `share` is with whom the
     user wants to share it.
+
+    `owner` is a digest of the principal whose it is, empty of one without; `principal` is who that
+    is, None also of one that is only known by its digest. `rights` are what the user may do with
+    the card, as decided last; everything as long as that is not known.
     """
 
     session: str
@@ -233,6 +263,9 @@ class Lease:
     kept_until: float = math.inf
     code: ErrorCode | None = None
     proof: bytes | None = None
+    owner: str = ""
+    principal: Principal | None = None
+    rights: frozenset[Verb] = ALL
 
     def may_be_of(self, secret: str) -> bool:
         """Return whether a secret is that of the session, or may be, for all that is known."""
@@ -250,7 +283,8 @@ class Slot:
 
     `reader` is its id, which no other reader has, and `ids` all by which it is found. Its card
     client knows it by that in `info`. `names` are those of its card, or of the reader where there
-    is none, in their normal form; `keys` are those under which it is filed.
+    is none, in their normal form; `keys` are those under which it is filed. `judged` are the facts
+    by which a policy was asked last.
 
     `leases` has more than one only where all of them share, by session and the oldest first.
     """
@@ -263,10 +297,27 @@ class Slot:
     names: tuple[Key, ...] = ()
     keys: tuple[Key, ...] = ()
     leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
+    judged: Facts | None = None
+    _facts: Facts | None = None
+    _is_filed: bool = False
 
     def __post_init__(self) -> None:
         """Call the reader as its card client does, until it has a name here."""
         self.reader, self.ids = self.info.reader, (self.info.reader,)
+
+    def renamed(self, names: tuple[Key, ...]) -> None:
+        """Note what the reader and its card are called now."""
+        self.names, self._is_filed = names, False
+
+    @property
+    def facts(self) -> Facts:
+        """What a policy looks at; the same object as long as it is equal."""
+        if not self._is_filed or self._facts is None:
+            facts = in_reader(self.info, self.names, self.peer.host)
+            self._facts = self._facts if facts == self._facts else facts
+            self._is_filed = True
+        assert self._facts is not None
+        return self._facts
 
     @property
     def holders(self) -> list[Lease]:

@@ -14,8 +14,8 @@ import msgspec
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
-from wsrc.relay import endings, leases, queue, sharing
-from wsrc.relay.claims import Sign
+from wsrc.relay import endings, leases, queue, rights, sharing
+from wsrc.relay.names import printable
 from wsrc.relay.records import (
     RESUME,
     SERVED,
@@ -24,9 +24,10 @@ from wsrc.relay.records import (
     Lease,
     Slot,
     UserPeer,
+    owner_of,
     proof_of,
 )
-from wsrc.relay.state import RelayState, printable
+from wsrc.relay.state import RelayState
 
 MAX_CLAIMS = 8
 """Claims of one connection to one session at a time; those of others are in nobody's way."""
@@ -49,10 +50,18 @@ def arrived(
     """Ask a card client that came, or has one more reader, what users waited to ask."""
     if RESUME not in peer.features:
         return
-    signs: list[Sign] = [(running.session,) for running in sessions]
-    signs += [(peer.name, id_) for slot in readers for id_ in slot.ids]
-    for claim in state.claims.waiting_for(signs):
-        _ask(state, claim, peer, now)
+    named = state.claims.waiting_for((running.session,) for running in sessions)
+    found = {claim.number: claim for claim in named}
+    for slot in readers:
+        for claim in state.claims.waiting_for((peer.name, id_) for id_ in slot.ids):
+            if _sees(claim.user, slot):
+                found[claim.number] = claim
+    for number in sorted(found):
+        claim = found[number]
+        if not _divert(state, claim) or _whereabouts(state, claim) is peer:
+            _ask(state, claim, peer, now)
+        else:
+            state.claims.wait(claim)
 
 
 def claim_session(state: RelayState, user: UserPeer, message: m.Resume, now: float) -> None:
@@ -64,19 +73,46 @@ def claim_session(state: RelayState, user: UserPeer, message: m.Resume, now: flo
         fields = {"session": message.session} | ({"retry_after_s": again_s} if again_s else {})
         state.refuse(user, message.id, code, why, **fields)
         return
-    lease = state.sessions.get(message.session)
+    session = message.session
+    if _is_anothers(state, user, session):
+        session = state.new_session()
+    lease = state.sessions.get(session)
     if lease is not None and not lease.may_be_of(message.secret):
         _not_given(state, lease, user, _NO_SUCH_SESSION)
         code = ErrorCode.NO_SUCH_SESSION
         state.refuse(user, message.id, code, _NO_SUCH_SESSION, session=message.session)
         return
-    _route(state, state.claims.add(user, message), now)
+    _route(state, state.claims.add(user, message, session), now)
+
+
+def _is_anothers(state: RelayState, user: UserPeer, session: str) -> bool:
+    """Return whether a session is known to be of another principal than a user."""
+    lease, lost = state.sessions.get(session), state.lost.get(session)
+    known = lease or lost or state.past.get(session)
+    return known is not None and known.owner != owner_of(user.principal)
+
+
+def _divert(state: RelayState, claim: Claim) -> bool:
+    """
+    Let a claim to a session that is another's be one to a session that does not exist.
+
+    Returns:
+        Whether it is one.
+    """
+    if not _is_anothers(state, claim.user, claim.session):
+        return False
+    state.claims.divert(claim, state.new_session())
+    return True
+
+
+def _sees(user: UserPeer, slot: Slot) -> bool:
+    return user.audience is not None and user.audience.sees(slot)
 
 
 def claim_of(peer: CardPeer, answer: m.Message) -> Claim | None:
     """Return the claim that a message of a card client answers, if any."""
     claim = peer.claims.get(answer.id) if answer.id is not None else None
-    if claim is None or m.session_of(answer) not in {None, claim.message.session}:
+    if claim is None or m.session_of(answer) not in {None, claim.session}:
         return None
     if isinstance(answer, m.Error) and answer.seq is not None:
         return None
@@ -89,12 +125,13 @@ def answered(state: RelayState, claim: Claim, answer: m.Message, now: float) -> 
 
     Where another card client came with the session meanwhile, that one is asked.
     """
-    session = claim.message.session
-    lease = state.sessions.get(session)
+    lease = state.sessions.get(claim.session)
     if lease is not None and lease.slot.peer is not claim.peer:
         _route(state, claim, now)
         return
     if isinstance(answer, m.Resumed):
+        if lease is not None:
+            _end_forbidden(state, lease, claim.user, now)
         if lease is not None and lease.phase in SERVED:
             _take_over(state, lease, claim.user, answer, now)
             lease.proof = proof_of(claim.message.secret)
@@ -111,7 +148,7 @@ def answered(state: RelayState, claim: Claim, answer: m.Message, now: float) -> 
 
 def _was_restarted(state: RelayState, claim: Claim, answer: m.Error) -> bool:
     """Return whether a session is unknown because its card client is another run by now."""
-    lost = state.lost.get(claim.message.session)
+    lost = state.lost.get(claim.session)
     run = claim.peer.instance if claim.peer is not None else None
     unknown = answer.code is ErrorCode.NO_SUCH_SESSION
     return (
@@ -168,18 +205,21 @@ def _refusal(state: RelayState, user: UserPeer, message: m.Resume) -> tuple[Erro
     if len(same) >= MAX_CLAIMS:
         why = f"{MAX_CLAIMS} resume for the session are open on this connection; try again later."
         return ErrorCode.TOO_MANY, why
-    lease = state.sessions.get(message.session)
+    anothers = _is_anothers(state, user, message.session)
+    lease = None if anothers else state.sessions.get(message.session)
     if not state.limits.keep_s or (lease is not None and not lease.keep_s):
         return ErrorCode.NO_SUCH_SESSION, _NO_SUCH_SESSION
     return None
 
 
 def _route(state: RelayState, claim: Claim, now: float) -> None:
-    peer = _whereabouts(state, claim.message)
+    _divert(state, claim)
+    peer = _whereabouts(state, claim)
     if peer is not None:
         _ask(state, claim, peer, now)
         return
-    host = state.left.get(str(state.past.get(claim.message.session)))
+    past = state.past.get(claim.session)
+    host = state.left.get(str(past.peer)) if past is not None else None
     if host is not None:
         _refuse(state, claim, ErrorCode.CARD_CLIENT_GONE, LEFT.format(host))
         return
@@ -187,16 +227,19 @@ def _route(state: RelayState, claim: Claim, now: float) -> None:
     state.timers.set(_timer(claim), now + state.limits.keep_s)
 
 
-def _whereabouts(state: RelayState, message: m.Resume) -> CardPeer | None:
+def _whereabouts(state: RelayState, claim: Claim) -> CardPeer | None:
     """Return the card client that has a session, had it, or has the reader that it was on."""
-    lease = state.sessions.get(message.session)
+    lease, past = state.sessions.get(claim.session), state.past.get(claim.session)
     if lease is not None:
         return lease.slot.peer
-    peer = state.peers.get(state.past.get(message.session) or 0)
+    peer = state.peers.get(past.peer) if past is not None else None
     if isinstance(peer, CardPeer):
         return peer
+    message = claim.message
     for slot in state.places.of(message.reader) if message.reader is not None else ():
-        if slot.peer.name == message.host and RESUME in slot.peer.features:
+        if slot.peer.name != message.host or RESUME not in slot.peer.features:
+            continue
+        if _sees(claim.user, slot):
             return slot.peer
     return None
 
@@ -207,14 +250,15 @@ def _ask(state: RelayState, claim: Claim, peer: CardPeer, now: float) -> None:
 
     Who asks for what is known to be there is not kept waiting by any who do not.
     """
-    if len(peer.claims) >= MAX_ASKED and claim.message.session not in state.sessions:
+    if len(peer.claims) >= MAX_ASKED and claim.session not in state.sessions:
         why = f"Card host {peer.name} is asked for too many sessions; try again later."
         _refuse(state, claim, ErrorCode.TOO_MANY, why, retry_after_s=SOON_S)
         return
     state.claims.ask(claim, peer)
     limits = state.limits
     state.timers.set(_timer(claim), now + 2 * limits.command_s + limits.attach_s)
-    state.send(peer, msgspec.structs.replace(claim.message, id=claim.number))
+    asked = msgspec.structs.replace(claim.message, id=claim.number, session=claim.session)
+    state.send(peer, asked)
 
 
 def _not_given(state: RelayState, lease: Lease, user: UserPeer, why: str) -> None:
@@ -246,7 +290,8 @@ def _take_over(
         endings.separate(lease, said)
     state.unkeep(lease)
     lease.user, lease.holder, lease.instance = user, user.name, user.instance
-    lease.last_user = user.number
+    lease.last_user, lease.principal = user.number, user.principal
+    lease.rights = rights.of(user.audience, lease.slot)
     user.leases[lease.session] = lease
     lease.turn("resumed")
     lease.kept_until, lease.used = math.inf, now
@@ -257,12 +302,22 @@ def _take_over(
     queue.joinable(state, lease.slot, now)
 
 
+def _end_forbidden(state: RelayState, lease: Lease, user: UserPeer, now: float) -> None:
+    """End a session with a card that its user may not have any more."""
+    verb = rights.lacking(user.audience, lease.slot, lease.share)
+    if verb is None or lease.phase not in SERVED:
+        return
+    why = m.error(ErrorCode.FORBIDDEN, rights.forbidden(user.principal, verb, lease.slot))
+    state.note_end(lease, why.message)
+    endings.end(state, lease, now, why)
+
+
 def _too_late(
     state: RelayState, claim: Claim, lease: Lease | None, resumed: m.Resumed
 ) -> m.SessionEnded:
     """Tell the rightful user of a session that ended before their card client had answered."""
     assert claim.peer is not None
-    session = claim.message.session
+    session = claim.session
     code = (lease.code if lease is not None else None) or ErrorCode.LEASE_EXPIRED
     if lease is None:
         state.send(claim.peer, m.Detach(session=session, code=code))
@@ -279,7 +334,10 @@ def _refuse(state: RelayState, claim: Claim, code: ErrorCode, why: str, **fields
 def _settle(state: RelayState, claim: Claim, answer: m.Message) -> None:
     state.timers.clear(_timer(claim))
     state.claims.remove(claim)
-    state.send(claim.user, msgspec.structs.replace(answer, id=claim.message.id))
+    named: dict[str, str] = {}
+    if m.session_of(answer) is not None:
+        named["session"] = claim.message.session
+    state.send(claim.user, msgspec.structs.replace(answer, id=claim.message.id, **named))
 
 
 def _timer(claim: Claim) -> tuple[str, int, None]:

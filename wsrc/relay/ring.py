@@ -37,5 +37,12 @@ class Ring:
             return None
         return list(islice(self._entries, len(self._entries) - missing, None))
 
+    def copy(self) -> "Ring":
+        """Return the same changes with the same numbers."""
+        other = Ring(self._entries.maxlen or 0)
+        other.seq = self.seq
+        other._entries.extend(self._entries)
+        return other
+
     def __len__(self) -> int:
         return len(self._entries)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-All readers in the order of their numbers, and those of them that a filter lets through.
+Readers that users see, in the order of their numbers, and those of them that a filter lets through.
+
+The numbers are these users' own: they tell nothing of readers that are hidden from them.
 
 A filter that names a card or reader exactly is answered by look-ups. Any other looks through the
 readers; so many at a time that nobody else waits for long.
@@ -34,31 +36,52 @@ class Shelves:
     Readers by number.
 
     Args:
-        slots: The dictionary that holds them.
         index: Finds those with a card by its names.
         places: Finds readers by theirs.
     """
 
-    def __init__(self, slots: dict[int, Slot], index: Index, places: Places) -> None:
-        self._slots = slots
+    def __init__(self, index: Index, places: Places) -> None:
+        self._slots: dict[int, Slot] = {}
+        self._number_of: dict[Slot, int] = {}
         self._index = index
         self._places = places
         self._numbers: list[int] = []
+        self._last = 0
 
-    def put(self, slot: Slot) -> None:
-        """Enter a reader, whose number is greater than all before."""
-        self._slots[slot.number] = slot
-        self._numbers.append(slot.number)
+    def put(self, slot: Slot) -> int:
+        """Enter a reader if it is new; return its number, which no other has or had."""
+        number = self._number_of.get(slot)
+        if number is None:
+            self._last = number = self._last + 1
+            self._slots[number] = slot
+            self._number_of[slot] = number
+            self._numbers.append(number)
+        return number
 
     def remove(self, slot: Slot) -> None:
-        """Strike a reader."""
-        del self._slots[slot.number]
+        """Strike a reader, if it is here."""
+        number = self._number_of.pop(slot, None)
+        if number is None:
+            return
+        del self._slots[number]
         if len(self._numbers) > 2 * len(self._slots):
             self._numbers = list(self._slots)
 
-    def get(self, number: int) -> Slot | None:
-        """Return the reader of a number, if there is one."""
-        return self._slots.get(number)
+    @property
+    def last(self) -> int:
+        """The highest number that was given."""
+        return self._last
+
+    def number_of(self, slot: Slot) -> int | None:
+        """Return the number of a reader that is here."""
+        return self._number_of.get(slot)
+
+    def copy(self) -> "Shelves":
+        """Return the same readers with the same numbers."""
+        other = Shelves(self._index, self._places)
+        other._slots, other._number_of = dict(self._slots), dict(self._number_of)
+        other._numbers, other._last = list(self._numbers), self._last
+        return other
 
     def page(
         self, wanted: Filter, after: int, describe: Callable[[Slot], T | None], bounds: Bounds
@@ -95,4 +118,5 @@ class Shelves:
         filed = [under(key) for key in keys for under in (self._index.under, self._places.under)]
         if sum(map(len, filed)) > LOOKED_AT:
             return self._numbers
-        return list({slot.number for slots in filed for slot in slots})
+        found = {self._number_of.get(slot) for slots in filed for slot in slots}
+        return [number for number in found if number is not None]

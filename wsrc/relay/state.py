@@ -1,27 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state of the relay, and the few moves that everything else is made of."""
 
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice
 
 import msgspec
 
 from wsrc.card.identity import shorten
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
+from wsrc.policy.machine import OPEN
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import LeaseInfo
-from wsrc.relay.claims import Claims, Lost, Remembered
+from wsrc.relay.audience import Audience
+from wsrc.relay.audiences import Audiences
+from wsrc.relay.claims import Claims, Lost, Past, Remembered
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, Places
 from wsrc.relay.names import HostNames, ReaderIds
 from wsrc.relay.readers import Readers, view_of
-from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot
-from wsrc.relay.shelves import Shelves
+from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot, UserPeer
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import Round, WaitingRoom
-from wsrc.selection import named, names_of, reader_names
+from wsrc.selection import Key, named, names_of, reader_names
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +53,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 TimerKey = tuple[str, int | str, int | None]
 """What a deadline is for: its kind, the number of a peer or claim or a session, a request id."""
 
+Unjudged = UserPeer | str | tuple[CardPeer, str] | Readers
+"""A user, a session, a reader of a card client or the readers of users, for a new policy."""
+
+MAX_COUNTED = 256
+"""Cards of one name that are looked at to see how many a user knows of."""
+
 SESSION_TIMERS = frozenset(("attach", "command", "idle", "away", "clean"))
 """Kinds of deadlines that belong to a session."""
 
@@ -61,8 +71,8 @@ class RelayState:
     session. `past` has the card client's number of sessions that were kept once and are over.
     `lost` has leases whose card client is out of reach and may come back with the session. `gone`
     has the runs of users' programs that said goodbye, `left` the names of card hosts that did, by
-    the number of their connection. `rounds` has what is left to do for those
-    who wait.
+    the number of their connection. `rounds` has what is left to do for those who wait, `unjudged`
+    what is not looked at yet since the policy is another.
 
     Args:
         limits: Bounds.
@@ -89,13 +99,15 @@ class RelayState:
         self.places = Places()
         self.host_names = HostNames()
         self.reader_ids = ReaderIds()
-        self.shelves = Shelves(self.slots, self.index, self.places)
-        self.readers = Readers(instance, limits.max_reader_changes, self.shelves, self.view_of)
-        self.waiting = WaitingRoom(self.index.count)
+        self.readers = Audiences(
+            instance, limits.max_reader_changes, self.slots, self.index, self.places, self.view_of
+        )
+        self.waiting = WaitingRoom(self._seen_under)
         self.rounds: dict[TimerKey, Round] = {}
+        self.unjudged: deque[Unjudged] = deque()
         self.claims = Claims()
         self.kept: dict[str, dict[str, Lease]] = {}
-        self.past: Remembered[int] = Remembered()
+        self.past: Remembered[Past] = Remembered()
         self.lost: Remembered[Lost] = Remembered()
         self.gone: Remembered[bool] = Remembered()
         self.left: Remembered[str] = Remembered()
@@ -104,6 +116,12 @@ class RelayState:
         self.draining = False
         self.reconnect_in_s: float | None = None
         self._slot_number = 0
+
+    def _seen_under(self, key: Key, audience: Audience | None) -> int:
+        """Count the cards with a name that an audience sees, of some that have it."""
+        if audience is None or audience.policy is OPEN:
+            return self.index.count(key)
+        return sum(map(audience.sees, islice(self.index.under(key), MAX_COUNTED)))
 
     def send(self, peer: Peer, message: m.Message, text: bytes | None = None) -> None:
         """Send a message to a peer that is still there, as the text in which it came if given."""
@@ -160,7 +178,7 @@ class RelayState:
         """Enter a reader that was not known."""
         self._slot_number += 1
         slot = Slot(self._slot_number, peer, info)
-        self.shelves.put(slot)
+        self.slots[slot.number] = slot
         peer.slots[info.reader] = slot
         other = self.reader_ids.enter(slot)
         if other is not None:
@@ -176,7 +194,7 @@ class RelayState:
         self.readers.mark(slot)
         self.index.put(slot, ())
         self.places.remove(slot)
-        self.shelves.remove(slot)
+        del self.slots[slot.number]
         del slot.peer.slots[slot.info.reader]
         other = self.reader_ids.leave(slot)
         if other is not None:
@@ -191,7 +209,7 @@ class RelayState:
         info = slot.info
         ids = slot.ids or (info.reader,)
         full = slot.has_card
-        slot.names = names_of(info, ids) if full else reader_names(*ids, info.name)
+        slot.renamed(names_of(info, ids) if full else reader_names(*ids, info.name))
         self.index.put(slot, named(slot.names) if full else ())
         self.readers.mark(slot)
 
@@ -239,8 +257,3 @@ def place_of(lease: Lease) -> str:
     if lease.share is Share.DIRECT:
         return where
     return f"{shorten(info.iccid) if info.iccid else 'a card without ICCID'} in {where}"
-
-
-def printable(name: str | None) -> str:
-    """Return a name that a peer chose, fit for a terminal and a log."""
-    return "".join(c for c in name or "" if c.isprintable())[:64].strip()

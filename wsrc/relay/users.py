@@ -6,7 +6,7 @@ from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
 from wsrc.protocol.fields import MAX_USER_ID
-from wsrc.relay import endings, keeping, leases, listing, queue, resuming, sharing
+from wsrc.relay import endings, judging, keeping, leases, listing, queue, resuming, rights, sharing
 from wsrc.relay.records import BATCH, CANCEL, PCSC, Lease, LeasePhase, UserPeer
 from wsrc.relay.state import RelayState
 from wsrc.selection import selection_of
@@ -21,6 +21,7 @@ def received(
     state: RelayState, user: UserPeer, message: m.Message, text: bytes | None, now: float
 ) -> None:
     """Act on a message that is in its place."""
+    judging.keep_up(state, user, now)
     match message:
         case m.ListCards() | m.ListReaders():
             listing.begin(state, user, message, now)
@@ -33,7 +34,7 @@ def received(
         case m.Cancel():
             _cancel(state, user, message, text, now)
         case m.WatchReaders():
-            state.effects += state.readers.watch_for(user, message)
+            state.effects += state.readers.of(user).watch_for(user, message)
         case _:
             assert isinstance(message, m.Forwarded)
             command(state, user, message, text, now)
@@ -45,7 +46,6 @@ def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool
 
     What can be resumed is kept for a while, unless the user said goodbye.
     """
-    state.readers.forget(user)
     listing.forget(state, user)
     queue.forget_user(state, user, now)
     resuming.forget_user(state, user)
@@ -57,6 +57,7 @@ def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool
         endings.end(state, lease, now, _CANCELLED, asked=True)
     if goodbye:
         endings.goodbye(state, user, now)
+    state.readers.leave(user)
 
 
 def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float) -> None:
@@ -83,7 +84,7 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
         why = f"The id of 'then' is another than that of 'select_card', from 0 to {MAX_USER_ID}."
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
         return
-    found = queue.find(state, message, selection)
+    found = queue.find(state, user, message, selection)
     if len(found) == 1:
         endings.release(state, user, found[0], now)
     queue.ask(state, user, message, selection, now)
@@ -113,7 +114,7 @@ def command(
     lease = _lease(state, user, message.session, message.id)
     if lease is None:
         return
-    wrong = _wrong(lease, message)
+    wrong = rights.refusal(lease, message) or _wrong(lease, message)
     if wrong is None and isinstance(message, m.Reconnect):
         wrong = sharing.refusal(state, lease, message)
     if state.draining:

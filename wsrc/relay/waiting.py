@@ -2,7 +2,8 @@
 """
 Users who wait for a card that is busy or absent: first come, first served.
 
-Those who ask for the same card in the same words stand in one line, whose order is kept from the
+Those who ask for the same card in the same words, and may do the same with it, stand in one line,
+whose order is kept from the
 first to the last of them. What is done for a card looks at its lines and at their heads, so it
 takes no longer where more users wait.
 """
@@ -10,15 +11,19 @@ takes no longer where more users wait.
 import heapq
 import math
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from wsrc.card.slot import Share
-from wsrc.relay.records import Ticket, Waiter
+from wsrc.relay.audience import Audience
+from wsrc.relay.records import Slot, Ticket, Waiter
 from wsrc.selection import Key, Selection, lookups
 
-_Words = tuple[tuple[tuple[Key, ...], ...], bool, bool]
-"""The keys of each condition, whether an empty reader will do, and whether nobody waits long."""
+_Words = tuple[tuple[tuple[Key, ...], ...], bool, bool, Audience | None]
+"""
+The keys of each condition, whether an empty reader will do, whether nobody waits long, and who.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +45,15 @@ class Line:
     def direct(self) -> bool:
         """Whether an empty reader will do."""
         return self.words[1]
+
+    @property
+    def audience(self) -> Audience | None:
+        """Who they are to a policy."""
+        return self.words[3]
+
+    def sees(self, slot: Slot) -> bool:
+        """Return whether a card exists for them."""
+        return self.audience is None or self.audience.sees(slot)
 
     @property
     def hasty(self) -> bool:
@@ -93,16 +107,18 @@ class WaitingRoom:
     All lines, by keys that a card must have to be theirs.
 
     A line is filed under the keys of one of its conditions: the one that the fewest cards meet,
-    and of those the one under which the fewest lines are.
+    and of those the one under which the fewest lines are. Only cards and lines count of which
+    those who stand in it may know.
 
     Args:
-        cards: How many cards have a key.
+        cards: How many cards have a key, of those that an audience sees.
     """
 
-    def __init__(self, cards: Callable[[Key], int] = lambda _: 0) -> None:
+    def __init__(self, cards: Callable[[Key, Audience | None], int] = lambda *_: 0) -> None:
         self._cards = cards
         self._lines: dict[_Words, Line] = {}
         self._by_key: dict[Key, dict[Line, None]] = {}
+        self._counts: Counter[tuple[Key, Audience | None]] = Counter()
         self._line_of: dict[Waiter, Line] = {}
         self._last = 0
 
@@ -119,6 +135,7 @@ class WaitingRoom:
             line = self._lines[words] = Line(words, waiter.selection, self._keys(words))
             for key in line.keys:
                 self._by_key.setdefault(key, {})[line] = None
+                self._counts[key, line.audience] += 1
         line.add(waiter)
         waiter.user.waiting[waiter.message.id] = waiter
         self._line_of[waiter] = line
@@ -133,6 +150,9 @@ class WaitingRoom:
             del self._lines[line.words]
             for key in line.keys:
                 del self._by_key[key][line]
+                self._counts[key, line.audience] -= 1
+                if not self._counts[key, line.audience]:
+                    del self._counts[key, line.audience]
                 if not self._by_key[key]:
                     del self._by_key[key]
         return line
@@ -149,9 +169,11 @@ class WaitingRoom:
         return len(self._line_of)
 
     def _keys(self, words: _Words) -> tuple[Key, ...]:
+        audience = words[3]
+
         def weight(keys: tuple[Key, ...]) -> tuple[int, int]:
-            lines = sum(len(self._by_key.get(key, ())) for key in keys)
-            return sum(self._cards(key) for key in keys), lines
+            lines = sum(self._counts[key, audience] for key in keys)
+            return sum(self._cards(key, audience) for key in keys), lines
 
         return min(words[0], key=weight)
 
@@ -166,4 +188,4 @@ def _words(waiter: Waiter) -> _Words:
         tuple(dict.fromkeys(lookups(kind, value))) for kind, value in waiter.selection.items
     )
     message = waiter.message
-    return conditions, message.share is Share.DIRECT, message.wait_s <= 0
+    return conditions, message.share is Share.DIRECT, message.wait_s <= 0, waiter.audience

@@ -28,13 +28,15 @@ class Shop:
 
     def __init__(self, count: int) -> None:
         index, places = Index(), Places()
-        self.shelves = Shelves({}, index, places)
+        self.shelves = Shelves(index, places)
         self.index = index
+        self.slots: list[Slot] = []
         peer = CardPeer(1, name="bench")
         for n in range(1, count + 1):
             info = reader(f"r{n}", iccid(n), label=f"shelf {n}", atr=Octets.fromhex("3b9f96801f"))
             slot = Slot(n, peer, info, info.reader, (info.reader,), names_of(info))
             self.shelves.put(slot)
+            self.slots.append(slot)
             index.put(slot, keys_of(info))
             places.put(slot)
 
@@ -111,9 +113,7 @@ def test_b16_pages_have_together_what_matches_once_each(
 def test_readers_that_go_leave_nothing() -> None:
     shop = Shop(FEW)
     assert shop.one(50, label="*")[0] == tuple(iccid(n) for n in range(51, FEW + 1))
-    for n in range(1, FEW + 1):
-        slot = shop.shelves.get(n)
-        assert slot is not None
+    for n, slot in enumerate(shop.slots, start=1):
         shop.index.put(slot, ())
         shop.shelves.remove(slot)
         assert shop.whole_list() == [iccid(each) for each in range(n + 1, FEW + 1)]

@@ -68,7 +68,7 @@ def test_who_leaves_while_others_are_looked_at_is_passed_over() -> None:
 
 def test_a_line_is_filed_where_the_fewest_cards_and_lines_are() -> None:
     there = {("atr", "3b00"): 9, ("label", "common"): 2, ("reader", "r"): 1}
-    room = WaitingRoom(lambda key: there.get(key, 0))
+    room = WaitingRoom(lambda key, _: there.get(key, 0))
     assert room.add(waiter(1, atr="3b00", label="common", reader="r")).keys == (("reader", "r"),)
     assert room.add(waiter(2, atr="3b00", label="none")).keys == (("label", "none"),)
     for n in range(3, 100):

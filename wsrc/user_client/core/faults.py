@@ -55,6 +55,9 @@ def _refused(error: m.Error, _outcome: Outcome) -> e.WsrcError:
     return e.RefusedError(error.code or ErrorCode.INTERNAL, error.message)
 
 
+_forbidden = _unless_in_doubt(lambda sentence: e.RefusedError(ErrorCode.FORBIDDEN, sentence))
+
+
 def _ambiguous(error: m.Error, _outcome: Outcome) -> e.WsrcError:
     return e.AmbiguousCardError(error.message, tuple(describe(card) for card in error.candidates))
 
@@ -94,6 +97,7 @@ TABLE: dict[ErrorCode, Build] = {
     ErrorCode.GUARDED: lambda error, _: e.GuardedError(error.message),
     ErrorCode.NOT_TRANSACTED: _refused,
     ErrorCode.CARD_WAS_RESET: _card(e.CardWasResetError),
+    ErrorCode.FORBIDDEN: _forbidden,
     ErrorCode.NO_SUCH_CARD: lambda error, _: e.NoSuchCardError(error.message),
     ErrorCode.AMBIGUOUS: _ambiguous,
     ErrorCode.CARD_BUSY: _busy,

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a user is told where cards are hidden from it is what it is told where they are not there.
+
+The same happens in two worlds, of which one lacks the cards that are hidden from a user, and all
+that is done with them. The user is sent the same octets in both, but for the names of sessions.
+"""
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+from hypothesis import given, settings, strategies as st
+
+from tests.support.policies import granting, rule
+from tests.support.relay_clients import ATR, CardClient
+from tests.support.relay_world import World, empty, reader
+from wsrc.card.slot import Share
+from wsrc.octets import Octets
+from wsrc.policy.words import Verb
+from wsrc.protocol import messages as m
+
+ICCIDS = ("894902000001234567", "8949020000012345670", "8949020000012345686")
+"""The second is the first with its check digit."""
+
+OTHER_ATR = Octets.fromhex("3b00")
+
+SEEN, DARK = "seen", "dark"
+"""Labels of cards that the user may list, and of those that it may not."""
+
+HOSTS = (("bench", (SEEN,)), ("vault", (DARK,)), ("mixed", (SEEN, DARK)), ("bench", (DARK,)))
+"""Names of card hosts, and the labels of their cards; each has a principal of its own."""
+
+FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "resume", "share")
+
+Step = tuple[str, int, int, int]
+
+KINDS = (
+    "list", "readers", "watch", "rpc", "select", "wait", "shared", "direct", "cancel", "command",
+    "detach", "resume", "report", "take out", "unplug", "relabel", "leave", "come", "other takes",
+    "other waits", "other gives", "time",
+)  # fmt: skip
+
+steps = st.lists(
+    st.tuples(st.sampled_from(KINDS), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)),
+    min_size=1,
+    max_size=30,
+)
+
+rights = st.sets(st.sampled_from((Verb.USE, Verb.SHARE, Verb.DIRECT, Verb.EVENTS, Verb.LIST)))
+
+
+class Half:
+    """One of the two worlds; `bare` is the one without what is hidden."""
+
+    def __init__(self, may: set[Verb], *, bare: bool) -> None:
+        self.bare = bare
+        policy = granting(
+            rule("bob", [*may, Verb.LIST], label=f"{SEEN}*"),
+            rule("ann", list(Verb)),
+            hosts=[rule("*")],
+        )
+        self.world = World(policy=policy)
+        self.hosts: dict[int, CardClient | None] = {}
+        self.infos: dict[tuple[int, int], m.ReaderInfo] = {}
+        self.ann = self.world.user(who="ann", name=None)
+        self.bob = self.world.user(who="bob", name=None)
+        self.held: dict[tuple[int, int], str] = {}
+        self.last_id = 0
+        self.sessions: list[str] = []
+        for number in range(len(HOSTS)):
+            self.come(number)
+
+    def come(self, number: int) -> None:
+        name, labels = HOSTS[number]
+        if number in self.hosts:
+            return
+        for at, label in enumerate(labels):
+            self.infos[number, at] = self.info(number, at, label, number, 1)
+        there = [self.infos[number, at] for at in range(len(labels)) if self.is_there(number, at)]
+        if self.bare and not there:
+            self.hosts[number] = None
+            return
+        who = f"host-{number}"
+        self.hosts[number] = self.world.card(*there, name=name, who=who, features=FEATURES)
+
+    def is_there(self, number: int, at: int) -> bool:
+        """Return whether a reader is in this world."""
+        info = self.infos.get((number, at))
+        return info is not None and not (self.bare and info.label == DARK)
+
+    def info(self, number: int, at: int, label: str, iccid: int, insertion: int) -> m.ReaderInfo:
+        # The ids and names of readers are alike on all hosts, and so are ICCIDs and ATRs.
+        atr = ATR if iccid < 2 else OTHER_ATR
+        name = f"r{at + 1}"
+        return reader(name, ICCIDS[iccid % 3], label=label, insertion=insertion, atr=atr)
+
+    def is_busy(self, number: int, at: int) -> bool:
+        """Return whether somebody has the card in a reader."""
+        host, info = self.hosts.get(number), self.infos.get((number, at % len(HOSTS[number][1])))
+        if host is None or info is None:
+            return True
+        peer = self.world.relay._state.peers[host.number]
+        return bool(peer.slots[info.reader].leases)
+
+    def do(self, step: Step) -> None:
+        kind, a, b, c = step
+        if kind in {"report", "take out", "unplug", "relabel"}:
+            self.of_host(kind, a, b, c)
+        elif kind == "leave":
+            host = self.hosts.pop(a, None)
+            for place in [each for each in self.infos if each[0] == a]:
+                del self.infos[place]
+            if host is not None:
+                host.leave(goodbye=bool(b % 2))
+        elif kind == "come":
+            self.come(a)
+        elif kind.startswith("other"):
+            self.of_ann(kind, a, b)
+        elif kind == "time":
+            self.world.pass_time((0.0, 0.5, 3.0, 100.0)[a])
+        else:
+            self.of_bob(kind, a, b, c)
+        self.world.pass_time(2.0)
+
+    def place(self, a: int, b: int) -> tuple[CardClient, tuple[int, int]] | None:
+        host, at = self.hosts.get(a), b % len(HOSTS[a][1])
+        if host is None or not self.is_there(a, at):
+            return None
+        return host, (a, at)
+
+    def of_host(self, kind: str, a: int, b: int, c: int) -> None:
+        if kind == "relabel":
+            self.relabel(a, b % len(HOSTS[a][1]))
+            return
+        place = (a, b % len(HOSTS[a][1]))
+        before, found = self.infos.get(place), self.place(a, b)
+        if self.hosts.get(a, 0) == 0 or before is None:
+            return
+        after = None
+        if kind == "report":
+            label = before.label or ""
+            after = self.info(a, place[1], label, c, before.insertion + c % 2)
+        elif kind == "take out":
+            after = before
+        if after is None:
+            del self.infos[place]
+        else:
+            self.infos[place] = after
+        if found is None:
+            return
+        if kind == "unplug":
+            found[0].say(m.ReaderGone(reader=before.reader))
+        elif kind == "take out":
+            found[0].report(empty(before.reader, insertion=before.insertion + 1))
+        elif after is not None:
+            found[0].report(after)
+
+    def relabel(self, number: int, at: int) -> None:
+        """Let a hidden card be seen, or the other way round: it comes or goes in the bare world."""
+        before, host = self.infos.get((number, at)), self.hosts.get(number)
+        if before is None:
+            return
+        label = SEEN if before.label == DARK else DARK
+        after = msgspec.structs.replace(before, label=label)
+        self.infos[number, at] = after
+        if host is None:
+            return
+        if self.bare and label == DARK:
+            host.say(m.ReaderGone(reader=before.reader))
+        else:
+            host.report(after)
+
+    def of_ann(self, kind: str, a: int, b: int) -> None:
+        found = self.place(a, b)
+        if found is None:
+            return
+        _, place = found
+        session = self.held.pop(place, None)
+        if kind == "other gives":
+            if session is not None:
+                self.ann.say(m.Detach(id=self.ann.new_id(), session=session))
+        else:
+            name = self.infos[place].reader
+            wait_s = 200.0 if kind == "other waits" else 0.0
+            shown = self.shown(a, name)
+            select = m.SelectCard(
+                id=self.ann.new_id(), reader=shown, wait_s=wait_s, secret="s", keep_s=60.0
+            )
+            self.ann.say(select)
+        for message in self.ann.inbox:
+            if isinstance(message, m.SelectCardAck):
+                assert message.session is not None
+                self.held[place] = message.session
+        self.ann.inbox.clear()
+
+    def shown(self, number: int, name: str) -> str:
+        return f"{name}@host-{number} ({HOSTS[number][0]})"
+
+    def of_bob(self, kind: str, a: int, b: int, c: int) -> None:
+        bob, id_ = self.bob, self.bob.new_id()
+        by = self.which(a, b, c)
+        match kind:
+            case "list":
+                bob.say(m.ListCards(id=id_, **by) if c % 2 else m.ListCards(id=id_))
+            case "readers":
+                bob.say(m.ListReaders(id=id_, **by) if c % 2 else m.ListReaders(id=id_))
+            case "watch" | "rpc":
+                form = m.ReaderForm.WSRC if kind == "watch" else m.ReaderForm.JSON_RPC
+                bob.say(m.WatchReaders(id=id_, form=form, **(by if c % 2 else {})))
+            case "cancel":
+                bob.say(m.Cancel(id=id_, target=self.last_id))
+            case "command" | "detach":
+                session = self.sessions[-1] if self.sessions else None
+                if session is not None and kind == "command":
+                    bob.command(session)
+                elif session is not None:
+                    bob.say(m.Detach(id=id_, session=session))
+            case "resume":
+                # The world without the hidden card has no such session either.
+                session = self.held.get((1, 0), "nothing")
+                place = ("host-1 (vault)", self.shown(1, "r1"))
+                bob.say(
+                    m.Resume(id=id_, session=session, secret="s", host=place[0], reader=place[1])
+                )
+            case _:
+                self.last_id = id_
+                wait_s = 50.0 if kind == "wait" else 0.0
+                share = {"shared": Share.SHARED, "direct": Share.DIRECT}.get(kind, Share.EXCLUSIVE)
+                bob.say(m.SelectCard(id=id_, wait_s=wait_s, share=share, **by))
+        for message in bob.inbox:
+            if isinstance(message, m.SelectCardAck) and message.session is not None:
+                self.sessions.append(message.session)
+        bob.inbox.clear()
+
+    def which(self, a: int, b: int, c: int) -> dict[str, str]:
+        kinds = (
+            {"iccid": ICCIDS[b % 3]},
+            {"reader": ("r1", "r2", "Reader r1", self.shown(c, "r1"))[b]},
+            {"label": (SEEN, DARK)[b % 2]},
+            {"any": (ICCIDS[b % 3], ATR.hex(), OTHER_ATR.hex(), "r1")[c]},
+        )
+        both = dict(kinds[a])
+        if b == c:
+            both["atr"] = ATR.hex()
+        return both
+
+    def told(self) -> list[str]:
+        """Return what the user was sent since the last call."""
+        texts, self.bob.texts[:] = list(self.bob.texts), []
+        return [text.decode() for text in texts]
+
+
+def renamed(texts: Iterator[str] | list[str], names: dict[str, str]) -> list[str]:
+    """Return texts in which sessions are numbered in the order in which the user saw them."""
+
+    def number(found: re.Match[str]) -> str:
+        return names.setdefault(found[0], f"session {len(names)}")
+
+    return [re.sub(r"session-\d+|nothing", number, text) for text in texts]
+
+
+@settings(deadline=None)
+@given(steps, rights)
+def test_13_hidden_cards_are_as_if_they_were_not_there(done: list[Step], may: set[Verb]) -> None:
+    full, bare = Half(may, bare=False), Half(may, bare=True)
+    in_full: dict[str, str] = {}
+    in_bare: dict[str, str] = {}
+    for step in done:
+        kind, number, at, _ = step
+        if kind == "relabel" and (number in {1, 3} or full.is_busy(number, at)):
+            continue  # who has a card that becomes hidden is told so, and not that it went
+        full.do(step)
+        bare.do(step)
+        assert renamed(full.told(), in_full) == renamed(bare.told(), in_bare), step

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Which verb of the policy a user needs for what it asks, and what it is told where that is lacking.
+
+What may be done with a card is decided when a session begins, when the facts of the card change and
+when the policy does. A command APDU asks nothing of this module.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from wsrc.card.slot import Disposition, Initialization, Share
+from wsrc.errors import ErrorCode
+from wsrc.policy.words import ALL, Verb
+from wsrc.principal import Principal
+from wsrc.protocol import messages as m
+from wsrc.relay.audience import Audience
+from wsrc.relay.names import written
+from wsrc.relay.records import Lease, Slot
+
+TAKES: Final = {Share.EXCLUSIVE: Verb.USE, Share.SHARED: Verb.SHARE, Share.DIRECT: Verb.DIRECT}
+"""What is needed to have a card in each way of sharing it."""
+
+
+NEEDS: Final[Mapping[type[m.Message], str]] = {
+    m.Hello: "Nothing",
+    m.ListCards: "`list`, of each card that is told of",
+    m.ListReaders: "`list`, of each reader that is told of",
+    m.WatchReaders: "`events`, of each reader that is told of",
+    m.SelectCard: "`use`, `share` or `direct`, as `share` of the request is",
+    m.Resume: "What `select_card` needed",
+    m.CApdu: "Nothing beyond what the session was begun with",
+    m.Batch: "Nothing beyond what the session was begun with",
+    m.ResetReq: "`reset`",
+    m.Reconnect: (
+        "`use` or `share`, as the card is used from then on; with a reset, `reset` as well"
+    ),
+    m.BeginTransaction: "Nothing beyond what the session was begun with",
+    m.EndTransaction: "`reset`, where the disposition is another than `leave`",
+    m.Status: "Nothing beyond what the session was begun with",
+    m.Control: "`control`",
+    m.GetAttribute: "`attributes`",
+    m.SetAttribute: "`attributes`",
+    m.Detach: (
+        "Nothing; without `reset`, a card that others share is left as it is whatever the "
+        "disposition"
+    ),
+    m.Cancel: "Nothing",
+}
+"""What a user needs for each message, for people; `needed_for` has what a session's need."""
+
+_ALWAYS: Final[Mapping[type[m.Message], Verb]] = {
+    m.ResetReq: Verb.RESET,
+    m.Control: Verb.CONTROL,
+    m.GetAttribute: Verb.ATTRIBUTES,
+    m.SetAttribute: Verb.ATTRIBUTES,
+}
+
+
+def needed_for(message: m.Forwarded, share: Share) -> tuple[Verb, ...]:
+    """
+    Return the verbs that a user needs for a request of a session.
+
+    Args:
+        message: What is asked.
+        share: How the session has the card.
+    """
+    always = _ALWAYS.get(type(message))
+    if always is not None:
+        return (always,)
+    match message:
+        case m.EndTransaction(disposition=disposition):
+            return (Verb.RESET,) if disposition is not Disposition.LEAVE else ()
+        case m.Reconnect(share=wish, initialization=how):
+            taken = TAKES.get(wish or share)
+            reset = (Verb.RESET,) if how is not Initialization.LEAVE else ()
+            return (taken, *reset) if taken is not None else reset
+        case _:
+            return ()
+
+
+def of(audience: Audience | None, slot: Slot) -> frozenset[Verb]:
+    """Return what users may do with a reader and its card."""
+    return audience.rights(slot) if audience is not None else ALL
+
+
+def lacking(audience: Audience | None, slot: Slot, share: Share) -> Verb | None:
+    """Return the verb that users lack who would have a card in this way, None if they may."""
+    verb = TAKES.get(share)
+    if audience is None or verb is None:
+        return None
+    return None if verb in audience.rights(slot) else verb
+
+
+def refusal(lease: Lease, message: m.Forwarded) -> tuple[ErrorCode, str] | None:
+    """Return why a request of a session is refused for what its user may do, if so."""
+    for verb in needed_for(message, lease.share):
+        if verb not in lease.rights:
+            return ErrorCode.FORBIDDEN, forbidden(lease.principal, verb, lease.slot)
+    return None
+
+
+def disposition(lease: Lease, wish: Disposition) -> Disposition:
+    """Return what is done with a card that others share when a user who wishes this leaves it."""
+    may = Verb.RESET in lease.rights or lease.share is not Share.SHARED
+    return wish if may or not wish.known else Disposition.LEAVE
+
+
+def forbidden(who: Principal | None, verb: Verb, slot: Slot) -> str:
+    """Return a sentence on what is lacking, and whom to ask."""
+    known = f"{written(who.name)} may" if who is not None else "Who has no name here may"
+    what = f"{known} not {str(verb)!r} what is in {slot.info.name} on {slot.peer.name}"
+    return f"{what}: no grant of the server's policy gives it. Ask the operator of the server."
