@@ -3,10 +3,9 @@
 
 import asyncio
 import logging
-import math
 import os
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,7 +17,6 @@ from wsrc.audit import events
 from wsrc.audit.events import NOWHERE, Recorder
 from wsrc.audit.writer import audited
 from wsrc.errors import ConfigError
-from wsrc.net.answers import REASON, Reason
 from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
 from wsrc.net.tls_files import LOOK_S, Files, looked_after
@@ -34,10 +32,11 @@ from wsrc.server.limits import Bounds, Limit, Quotas, Refusal
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
 from wsrc.server.policy_file import PolicyFile
-from wsrc.server.refusals import NotAdmittedError, Refusals
+from wsrc.server.refusals import KeptOut, NotAdmittedError, Refusals
 from wsrc.server.room import room_for
 from wsrc.server.state_dir import state_dir
 from wsrc.server.tls import ServerTls
+from wsrc.server.token_store import Stored
 from wsrc.server.token_table import TokenTable
 from wsrc.server.turns import Line
 from wsrc.server.upgrade import accepted
@@ -45,6 +44,8 @@ from wsrc.settings.load import ServerSettings
 
 if TYPE_CHECKING:
     from wsrc.server.provider import Provider
+
+# Longer than the aim: a server from its start to its end, and all that it is made of.
 
 _log = logging.getLogger(__name__)
 
@@ -59,27 +60,6 @@ UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Versi
 
 FULL_S = 5.0
 """After how many seconds a client that finds the server full is to come again."""
-
-_TOLD = {
-    Limit.PEERS: (503, Reason.FULL, "The server has reached its limit of peers."),
-    Limit.CONNECTIONS_OF_ADDRESS: (
-        429,
-        Reason.ADDRESS_CONNECTIONS,
-        "There are as many connections from this address as there may be.",
-    ),
-    Limit.CONNECTIONS_OF_PRINCIPAL: (
-        429,
-        Reason.PRINCIPAL_CONNECTIONS,
-        "There are as many connections with these credentials as there may be.",
-    ),
-    Limit.HANDSHAKES: (429, Reason.TOO_FAST, "This address connects too often."),
-    Limit.WRONG: (
-        429,
-        Reason.WRONG_CREDENTIALS,
-        "Too many wrong credentials came from this address.",
-    ),
-}
-"""The status, the reason and the sentence for whom a limit keeps out."""
 
 _POLL_S = 0.02
 
@@ -157,14 +137,14 @@ class App:
         """
         settings = self._settings
         self._tls = ServerTls(settings)
-        self._look_after(self._tls.files, self._who_changed)
+        self._look_after(self._tls.files, self._tls_changed)
         if settings.policy is not None:
             self._policy = PolicyFile(settings.policy)
             self._policy_changed()
             self._look_after(self._policy.files, self._policy_changed)
         if settings.tokens:
             folder = state_dir(settings.state_dir, os.environ)
-            self._tokens = TokenTable(folder, self._who_changed)
+            self._tokens = TokenTable(folder, self._tokens_changed)
             await self._tokens.start(self._tasks)
         if settings.oidc_issuer:
             self._provider = _provider(settings)
@@ -207,9 +187,20 @@ class App:
     def _policy_changed(self) -> None:
         """Have the relay obey the policy that is in force now."""
         assert self._policy is not None
-        self.audit.record(events.Reloaded(what="policy"))
+        self.audit.record(events.PolicyChanged(digest=self._policy.digest))
         now = asyncio.get_running_loop().time()
         self._peers.act(self._peers.relay.set_policy, self._policy.policy, now)
+
+    def _tls_changed(self) -> None:
+        self.audit.record(events.Reloaded(what="certificates, keys and lists of TLS"))
+        self._who_changed()
+
+    def _tokens_changed(self, came: Sequence[Stored], gone: Sequence[Stored]) -> None:
+        for action, tokens in (("added", came), ("revoked", gone)):
+            for each in tokens:
+                named, role = f"{each.number} of {each.name}", str(each.role)
+                self.audit.record(events.TokenChanged(action=action, token=named, role=role))
+        self._who_changed()
 
     def _who_changed(self) -> None:
         """Close on those whose certificate or token is revoked by now."""
@@ -335,7 +326,7 @@ class App:
         if door.websockets >= self.room.peers:
             self._quotas.bit(Limit.PEERS)
             self._refusals.limited(Limit.PEERS, request.remote or "an unknown address")
-            return _KeptOut(Refusal(Limit.PEERS, FULL_S))
+            return KeptOut(Refusal(Limit.PEERS, FULL_S))
         return None
 
     def _wrong(self, address: str) -> web.Response | None:
@@ -345,7 +336,7 @@ class App:
         if refusal is None:
             return None
         self._refusals.limited(refusal.limit, address)
-        return _KeptOut(refusal)
+        return KeptOut(refusal)
 
     def _too_many(self, connection: Connection) -> web.Response | None:
         """Count a connection among those of its principal; return why it is one too many."""
@@ -354,7 +345,7 @@ class App:
         usage = self._quotas.let_in(connection.principal.name)
         if isinstance(usage, Refusal):
             self._refusals.limited(usage.limit, connection.principal.name)
-            return _KeptOut(usage)
+            return KeptOut(usage)
         connection.usages.append(usage)
         return None
 
@@ -364,25 +355,16 @@ class App:
         address = request.remote or "an unknown address"
         connection = connection_of(request)
         if connection is not None and connection.refusal is not None:
-            return _KeptOut(connection.refusal)
+            return KeptOut(connection.refusal)
         try:
             response = await handler(request)
         except web.HTTPException as exc:
             self._refusals.refused(address, f"HTTP status {exc.status}: {exc.reason}")
             raise
-        told = isinstance(response, _KeptOut)
+        told = isinstance(response, KeptOut)
         if isinstance(response, web.Response) and response.status >= 400 and not told:
             self._refusals.refused(address, f"HTTP status {response.status}: {response.text or ''}")
         return response
-
-
-class _KeptOut(web.Response):
-    """The answer to whom a limit keeps out."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        status, reason, sentence = _TOLD[refusal.limit]
-        headers = {REASON: reason, "Retry-After": str(math.ceil(refusal.retry_after_s))}
-        super().__init__(status=status, headers=headers, text=f"{sentence}\n")
 
 
 def _offered(request: web.Request) -> list[str]:

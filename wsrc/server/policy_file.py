@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,7 @@ from wsrc.errors import ConfigError
 from wsrc.net.tls_files import Files
 from wsrc.policy.machine import Policy
 from wsrc.policy.reading import SETTING, Document, read
-from wsrc.process.texts import read_text
+from wsrc.process.texts import decode
 
 MAX_OCTETS: Final = 4 << 20
 """The longest file that is read."""
@@ -23,15 +24,23 @@ def read_policy(path: Path) -> Document:
     Raises:
         ConfigError: If it cannot be read, is no policy, or fails one of its own expectations.
     """
+    return _document(path, _octets_of(path))
+
+
+def _octets_of(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_OCTETS:
             raise ConfigError(SETTING, f"{path} is longer than {MAX_OCTETS >> 20} MiB")
-        text = read_text(path)
+        return path.read_bytes()
     except OSError as exc:
         raise ConfigError(SETTING, f"cannot read {path}: {exc.strerror}") from exc
+
+
+def _document(path: Path, octets: bytes) -> Document:
+    try:
+        return read(decode(octets), str(path))
     except UnicodeError as exc:
         raise ConfigError(SETTING, f"{path} is not TOML: {exc}") from exc
-    return read(text, str(path))
 
 
 class PolicyFile:
@@ -47,6 +56,8 @@ class PolicyFile:
 
     def __init__(self, path: Path) -> None:
         self._document = Document(Policy(), 0, ())
+        self.digest = ""
+        """SHA-256 of the file that is in force, in hexadecimal."""
         self.paths = (path,)
         self.files = Files(self, "The policy was read anew")
 
@@ -57,7 +68,9 @@ class PolicyFile:
 
     def load(self) -> None:
         """Read the file; nothing changes if it cannot work, which is a ConfigError."""
-        self._document = read_policy(self.paths[0])
+        octets = _octets_of(self.paths[0])
+        self._document = _document(self.paths[0], octets)
+        self.digest = sha256(octets).hexdigest()
 
     def warnings(self, now: datetime) -> Iterable[str]:
         """Return what its operator may not have meant."""

@@ -8,6 +8,7 @@ minute, so that no flood fills a log.
 
 import asyncio
 import logging
+import math
 import ssl
 from collections.abc import Hashable
 
@@ -17,7 +18,7 @@ from aiohttp.http import HttpProcessingError
 from wsrc.audit.events import Recorder, Refused
 from wsrc.audit.throttle import Throttle
 from wsrc.net.answers import REASON, Reason
-from wsrc.server.limits import Limit, group_of
+from wsrc.server.limits import Limit, Refusal, group_of
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +93,37 @@ _CHALLENGES = {
     Reason.EXPIRED_BEARER: _WRONG,
     Reason.BAD_BEARER: _WRONG,
 }
+
+
+_TOLD = {
+    Limit.PEERS: (503, Reason.FULL, "The server has reached its limit of peers."),
+    Limit.CONNECTIONS_OF_ADDRESS: (
+        429,
+        Reason.ADDRESS_CONNECTIONS,
+        "There are as many connections from this address as there may be.",
+    ),
+    Limit.CONNECTIONS_OF_PRINCIPAL: (
+        429,
+        Reason.PRINCIPAL_CONNECTIONS,
+        "There are as many connections with these credentials as there may be.",
+    ),
+    Limit.HANDSHAKES: (429, Reason.TOO_FAST, "This address connects too often."),
+    Limit.WRONG: (
+        429,
+        Reason.WRONG_CREDENTIALS,
+        "Too many wrong credentials came from this address.",
+    ),
+}
+"""The status, the reason and the sentence for whom a limit keeps out."""
+
+
+class KeptOut(web.Response):
+    """The answer to whom a limit keeps out."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        status, reason, sentence = _TOLD[refusal.limit]
+        headers = {REASON: reason, "Retry-After": str(math.ceil(refusal.retry_after_s))}
+        super().__init__(status=status, headers=headers, text=f"{sentence}\n")
 
 
 WHAT_OF = {

@@ -8,7 +8,7 @@ by one thread of its own.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -37,22 +37,24 @@ class TokenTable:
 
     Args:
         folder: Of the state of the server.
-        changed: Called after a token has come or gone.
+        changed: Called with the tokens that have come and those that have gone.
     """
 
-    def __init__(self, folder: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, folder: Path, changed: Callable[[Sequence[Stored], Sequence[Stored]], None]
+    ) -> None:
         self._folder = folder
         self._changed = changed
         self._store: TokenStore | None = None
         self._by_hash: dict[bytes, Stored] = {}
-        self._numbers: frozenset[int] = frozenset()
+        self._by_number: dict[int, Stored] = {}
         self._used: dict[int, float] = {}
         self._thread = ThreadPoolExecutor(1, "tokens")
         self._task: asyncio.Task[None] | None = None
         self._told: dict[str, str] = {}
 
     def __contains__(self, number: int) -> bool:
-        return number in self._numbers
+        return number in self._by_number
 
     async def start(self, tasks: asyncio.TaskGroup) -> None:
         """
@@ -93,30 +95,36 @@ class TokenTable:
         write_at = loop.time() + WRITE_S
         while True:
             await asyncio.sleep(LOOK_S)
+            before = self._by_number
             try:
-                read = await self._read(store)
+                await self._read(store)
             except ConfigError as exc:
                 self._tell("read", exc)
                 continue
             self._told.pop("read", None)
-            if read:
-                self._changed()
+            self._compare(before)
             if loop.time() >= write_at:
                 write_at = loop.time() + WRITE_S
                 await self._write(store)
 
-    async def _read(self, store: TokenStore) -> bool:
-        """Read the tokens if they may have changed; return whether they were read."""
+    async def _read(self, store: TokenStore) -> None:
+        """Read the tokens if they may have changed."""
 
         def read() -> list[Stored] | None:
             return store.all() if store.changed() else None
 
         found = await self._do(read)
         if found is None:
-            return False
+            return
         self._by_hash = {each.hash: each for each in found}
-        self._numbers = frozenset(each.number for each in found)
-        return True
+        self._by_number = {each.number: each for each in found}
+
+    def _compare(self, before: dict[int, Stored]) -> None:
+        now = self._by_number
+        came = [now[number] for number in now.keys() - before.keys()]
+        gone = [before[number] for number in before.keys() - now.keys()]
+        if came or gone:
+            self._changed(came, gone)
 
     async def _write(self, store: TokenStore) -> None:
         used, self._used = self._used, {}

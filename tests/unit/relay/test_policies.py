@@ -50,7 +50,7 @@ def test_13_a_session_that_is_not_allowed_any_more_ends_with_the_reason(share: S
     assert (ended.session, ended.code) == (session, ErrorCode.FORBIDDEN)
     assert f"'{taken}'" in ended.message
     assert code_of(user.refused(user_command(user, session))) is ErrorCode.FORBIDDEN
-    assert any(session[:8] in note and "ended" in note for note in world.notes)
+    assert any(session[:8] in note and "lost" in note for note in world.notes)
     if share is not Share.DIRECT:
         assert cards_of(user) == ["one", "two"]
     assert world.relay.counts["sessions"] == 0
