@@ -6,6 +6,7 @@ import itertools
 import logging
 import socket
 import ssl
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -13,10 +14,15 @@ import pytest
 
 from tests.support.certificates import Certificates
 from tests.support.raw_peer import (
+    LAST,
     LIMIT_S,
     LOOPS,
+    PING,
+    PONG,
     UPGRADE,
     LoopFactory,
+    frame,
+    raw_peer,
     run,
 )
 from tests.support.world import until
@@ -259,6 +265,32 @@ async def test_b16_tls_handshakes_that_come_together_are_done_one_by_one(
     turns = spy.begun[1:]
     apart = [after - before for before, after in itertools.pairwise(turns)]
     assert min(apart) > REST_TURNS
+
+
+@LOOPS
+def test_b16_a_peer_that_has_much_to_say_does_not_stand_behind_newcomers(
+    loop_factory: LoopFactory,
+) -> None:
+    newcomers = 5_000
+
+    async def main() -> None:
+        async with serve(PLAIN) as app, raw_peer(app.user_port) as peer:
+            door = app._door
+            assert door is not None
+            come: list[None] = []
+
+            def begin() -> None:
+                time.sleep(0.0002)
+                come.append(None)
+
+            for _ in range(newcomers):
+                door.newcomers.stand(begin)
+            peer.write(frame(b"", LAST | PING) * 200)
+            for _ in range(200):
+                assert (await peer.frame())[0] == PONG
+            assert 0 < len(come) < newcomers / 2
+
+    run(loop_factory, main())
 
 
 async def test_b16_who_does_not_begin_tls_is_dropped_in_time(

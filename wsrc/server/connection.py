@@ -12,6 +12,7 @@ from wsrc.net.certificates import Subject
 from wsrc.net.endpoint import Endpoint
 from wsrc.principal import Principal
 from wsrc.protocol.conversation import CloseCode
+from wsrc.server.turns import Line
 
 if TYPE_CHECKING:
     from wsrc.server.door import Door
@@ -63,6 +64,11 @@ class Connection(asyncio.Protocol):
     def _left(self) -> int:
         """Octets that came and are passed on later."""
         return sum(map(len, self._rest)) - self._at if self._rest else 0
+
+    @property
+    def _line(self) -> Line:
+        """Where it stands: newcomers have a line of their own."""
+        return self._door.peers if self.upgraded else self._door.newcomers
 
     @property
     def spoke_early(self) -> bool:
@@ -204,13 +210,13 @@ class Connection(asyncio.Protocol):
     def _stand(self) -> None:
         if self._rest and not self._held and not self._in_line:
             self._in_line = True
-            self._door.line.stand(self._slice)
+            self._line.stand(self._slice)
 
     def _slice(self) -> None:
         self._in_line = False
         if not self._rest or self._held:
             return
-        line, first = self._door.line, self._rest[0]
+        line, first = self._line, self._rest[0]
         began = line.time()
         part = first[self._at : self._at + SLICE_OCTETS]
         self._at += SLICE_OCTETS

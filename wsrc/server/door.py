@@ -51,7 +51,7 @@ class Door:
 
     Args:
         tasks: Owns the handshakes.
-        line: The line of those who have sent much.
+        peers: The line of those WebSockets that have sent much.
         most: Connections that may be open.
         hello_s: How long one may take to become a WebSocket, TLS included.
     """
@@ -59,13 +59,15 @@ class Door:
     def __init__(
         self,
         tasks: asyncio.TaskGroup,
-        line: Line,
+        peers: Line,
         most: int,
         hello_s: float,
     ) -> None:
         self.connections: dict[Connection, None] = {}
         self._tasks = tasks
-        self.line = line
+        self.peers = peers
+        self.newcomers = Line(asyncio.get_running_loop())
+        """The line of who is no WebSocket yet; however long it is, no peer stands in it."""
         self._most = most
         self._hello_s = hello_s
         self._loop = asyncio.get_running_loop()
@@ -128,7 +130,7 @@ class Door:
     def _stand(self, listener: socket.socket) -> None:
         if listener not in self._standing:
             self._standing.add(listener)
-            self.line.stand(lambda: self._accept(listener))
+            self.newcomers.stand(lambda: self._accept(listener))
 
     def _accept(self, listener: socket.socket) -> None:
         self._standing.discard(listener)
@@ -156,7 +158,7 @@ class Door:
         self.connections[connection] = None
         begin = self._begin(raw, connection, port.context())
         connection.task = self._tasks.create_task(begin, name="handshake")
-        self.line.rest()
+        self.newcomers.rest()
         self._stand(listener)
 
     async def _begin(
@@ -195,7 +197,7 @@ class Door:
                     await begun.wait()
             finally:
                 self._loop.remove_reader(raw)
-            await self.line.wait(rest=True)
+            await self.newcomers.wait(rest=True)
         except BaseException:
             raw.close()
             raise
