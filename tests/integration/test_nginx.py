@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +15,13 @@ from tests.support.paths import ROOT
 from tests.support.pki import Pair, Pki
 from tests.support.processes import argv, environment
 from tests.support.raw_peer import LIMIT_S
+from tests.support.tokens import token_file
 from tests.support.world import until
 from wsrc.certs.making import Kind
 from wsrc.errors import ConnectionLostError
+from wsrc.protocol.messages import ClientType
 from wsrc.server.app import serve
+from wsrc.server.token_store import TokenStore
 from wsrc.settings.load import ServerSettings
 from wsrc.user_client.aio import Client
 
@@ -74,10 +78,10 @@ def example(pki: Pki, port: int, users: int, cards: int) -> str:
 
 
 @asynccontextmanager
-async def behind_nginx(pki: Pki, folder: Path) -> AsyncIterator[str]:
+async def behind_nginx(pki: Pki, folder: Path, **more: Any) -> AsyncIterator[str]:
     """Run a server without TLS and nginx before it; yield the URL without its path."""
     assert NGINX is not None
-    async with serve(ServerSettings(user_port=0, card_port=0, no_tls=True)) as app:
+    async with serve(ServerSettings(user_port=0, card_port=0, no_tls=True, **more)) as app:
         port = free_port()
         config = folder / "nginx.conf"
         server = example(pki, port, app.user_port, app.card_port)
@@ -141,3 +145,20 @@ async def test_13_clients_without_a_good_one_are_told_what_nginx_wants(
             await Client(f"{url}/user", ca=pki.folder.ca, **given).open()
     assert "nginx" in str(caught.value)
     assert "if it asks for a certificate, give yours with --tls-cert" in str(caught.value)
+
+
+async def test_13_a_token_gets_through_nginx_and_who_has_none_does_not(
+    pki: Pki, tmp_path: Path
+) -> None:
+    """The server is asked on loopback, which is no way round."""
+    pair = pki.client("c@b.example")
+    given: dict[str, Any] = {"ca": pki.folder.ca, "cert": pair.cert, "key": pair.key}
+    with TokenStore(tmp_path / "state") as store:
+        token = store.add("c@b.example", ClientType.USER, 0.0, None)
+    file = token_file(tmp_path / "token", token)
+    more = {"tokens": True, "state_dir": tmp_path / "state"}
+    async with asyncio.timeout(LIMIT_S), behind_nginx(pki, tmp_path, **more) as url:
+        async with Client(f"{url}/user", **given, token_file=file) as client:
+            assert await client.list_cards() == []
+        with pytest.raises(ConnectionLostError, match="we have none; name its file"):
+            await Client(f"{url}/user", **given).open()

@@ -178,6 +178,19 @@ def test_13_who_is_revoked_is_sent_away_within_a_second_and_nobody_else(
     assert gone[5:] not in bench.output + server.output
 
 
+def test_13_a_bridge_takes_a_token(
+    programs: Programs, server: Program, state: Path, tmp_path: Path
+) -> None:
+    file = token_file(tmp_path / "user", add(state, "bridge"))
+    path = ("--socket", str(tmp_path / "pcscd.comm"))
+    serve = ("pcsc", "serve", "--all", *path, "--token-file", str(file))
+    bridge = programs.wsrc_that_runs(*serve)
+    bridge.wait_for("Ready")
+    server.wait_for("connected from 127.0.0.1 as bridge")
+    assert bridge.end() == 0
+    assert file.read_text()[5:50] not in bridge.output + server.output
+
+
 def test_13_who_has_no_token_is_told_what_to_do(programs: Programs, server: Program) -> None:
     ended = wsrc(programs, "list")
     assert ended.returncode != 0
