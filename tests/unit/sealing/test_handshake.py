@@ -142,7 +142,7 @@ CHANGES: dict[str, Callable[[Offer], Offer]] = {
     "principal": lambda o: o._replace(principal="bob@example.com"),
     "nonce": lambda o: o._replace(said=o.said._replace(nonce=USER_NONCE)),
     "suites": lambda o: o._replace(said=o.said._replace(suites=("p256",))),
-    "suite": lambda o: o._replace(said=o.said._replace(suite="x25519")),
+    "suite": lambda o: o._replace(said=o.said._replace(suite="p256")),
     "mode": lambda o: o._replace(said=o.said._replace(mode=Mode.REQUIRED)),
     "key": lambda o: o._replace(said=o.said._replace(key=new_key(Suite.HYBRID).public)),
     "wants user": lambda o: o._replace(said=o.said._replace(wants_user=True)),
