@@ -19,6 +19,9 @@ MAX_PAD_OCTETS = 4_096
 """Longest step to which the texts of boxes are padded."""
 
 _END, _FILL = b"\x80", b"\x00"
+"""Padding of ISO/IEC 7816-4 clause 10.2.3.1."""
+
+_NUMBER_OCTETS, _MOST_KINDS = 8, 32
 
 
 class Direction(Word):
@@ -45,16 +48,6 @@ class Opened(NamedTuple):
     ran: int
 
 
-class _Kept(NamedTuple):
-    """What was sealed last."""
-
-    number: int
-    kind: str
-    text: bytes
-    ran: int
-    box: bytes
-
-
 class Sealer:
     """
     Seals what one end says.
@@ -70,7 +63,8 @@ class Sealer:
         self._aead = AESGCM(key)
         self._bound = _Bound(direction, session)
         self._pad_octets = pad_octets
-        self._kept = _Kept(0, "", b"", 0, b"")
+        self._last: tuple[int, str, bytes, int] = (0, "", b"", 0)
+        self._box = b""
 
     def seal(self, kind: str, seq: int, text: bytes, ran: int = 0) -> bytes:
         """
@@ -85,16 +79,19 @@ class Sealer:
         Raises:
             SealError: If the number was used for another message, or is below one that was.
         """
-        kept = self._kept
-        if seq == kept.number and (kind, text, ran) == kept[1:4]:
-            return kept.box
-        if not kept.number < seq <= MAX_NUMBER:
+        last, asked = self._last, (seq, kind, text, ran)
+        if asked == last:
+            return self._box
+        if not last[0] < seq <= MAX_NUMBER:
             why = f"Number {seq} of the session was sealed, or passed, with something else."
             raise SealError(Fault.NUMBER, why)
-        plain = _padded(number(ran) + text, self._pad_octets)
-        box = self._aead.encrypt(self._bound.nonce(seq), plain, self._bound.to(kind, seq))
-        self._kept = _Kept(seq, kind, text, ran, box)
-        return box
+        nonce, data = self._bound.to(kind, seq)
+        text = number(ran) + text + _END
+        if self._pad_octets > 1:
+            text += _FILL * (-len(text) % self._pad_octets)
+        self._box = self._aead.encrypt(nonce, text, data)
+        self._last = asked
+        return self._box
 
 
 class Opener:
@@ -120,14 +117,15 @@ class Opener:
         """
         if not 1 <= seq <= MAX_NUMBER:
             raise SealError(Fault.BOX, f"Number {seq} is none that a sealed message can have.")
+        nonce, data = self._bound.to(kind, seq)
         try:
-            plain = self._aead.decrypt(self._bound.nonce(seq), box, self._bound.to(kind, seq))
+            plain = self._aead.decrypt(nonce, box, data)
         except InvalidTag:
             why = (
                 f"The sealed message {seq} of the session was changed on its way, or is another's."
             )
             raise SealError(Fault.BOX, why) from None
-        bare = plain.rstrip(_FILL)
+        bare = plain if plain.endswith(_END) else plain.rstrip(_FILL)
         if len(bare) < 9 or not bare.endswith(_END):
             raise SealError(Fault.BOX, f"The sealed message {seq} of the session has no end.")
         return Opened(bare[8:-1], int.from_bytes(bare[:8]))
@@ -159,17 +157,18 @@ class _Bound:
     def __init__(self, direction: Direction, session: str) -> None:
         self._nonce = _NONCES[direction]
         self._head = pack(PURPOSE + b"box", session.encode(), direction.encode())
+        self._heads: dict[str, bytes] = {}
 
-    def nonce(self, seq: int) -> bytes:
-        """Return the nonce of a number: four octets for the direction, eight for the number."""
-        return self._nonce + number(seq)
+    def to(self, kind: str, seq: int) -> tuple[bytes, bytes]:
+        """
+        Return nonce and associated data of a message.
 
-    def to(self, kind: str, seq: int) -> bytes:
-        """Return the associated data of a message."""
-        return self._head + pack(kind.encode(), number(seq))
-
-
-def _padded(text: bytes, step: int) -> bytes:
-    """Pad a text with 80h and then 00h to a multiple of a step (ISO/IEC 7816-4 clause 10.2.3.1)."""
-    text += _END
-    return text + _FILL * (-len(text) % step)
+        The nonce has four octets for the direction and eight for the number.
+        """
+        octets = number(seq)
+        head = self._heads.get(kind)
+        if head is None:
+            head = self._head + pack(kind.encode(), octets)[:-_NUMBER_OCTETS]
+            if len(self._heads) < _MOST_KINDS:
+                self._heads[kind] = head
+        return self._nonce + octets, head + octets

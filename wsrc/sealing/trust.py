@@ -18,6 +18,9 @@ MAX_CHAIN = 5
 MAX_CERTIFICATE_OCTETS = 16_384
 """Octets of one certificate."""
 
+MAX_FOUND = 64
+"""Chains that were found good, and are not looked at again while they are valid."""
+
 HOST_ROLE, USER_ROLE = "WSRC card host", "WSRC user"
 """OU of a certificate that is for nothing else."""
 
@@ -96,14 +99,26 @@ class Authority:
         self._role = role
         self._names = None if names is None else [_pattern(name) for name in names]
         self._revoked = revoked
+        self._found: dict[tuple[bytes, ...], tuple[datetime, datetime, Signer]] = {}
         self._fault = Fault.USER if role == USER_ROLE else Fault.HOST
         self._who = "user" if role == USER_ROLE else "card host"
 
     def check(self, host: str, chain: Sequence[bytes], now: datetime) -> Signer:
         """Return who a signature would be of; see `Trust`."""
+        chain = tuple(chain)
+        begins, ends, signer = self._found.get(chain, (now, now, None))
+        if signer is not None and begins <= now < ends:
+            return signer
+        if len(self._found) >= MAX_FOUND:
+            del self._found[next(iter(self._found))]
+        self._found[chain] = begins, ends, signer = self._look(chain, now)
+        return signer
+
+    def _look(self, chain: Sequence[bytes], now: datetime) -> tuple[datetime, datetime, Signer]:
+        """Return since when and until when a chain is good, and whose it is."""
         try:
             leaf, *between = certificates(chain)
-            self._policy.time(now).build_client_verifier().verify(leaf, between)
+            way = self._policy.time(now).build_client_verifier().verify(leaf, between).chain
             named = self._subject(chain[0])
         except (ValueError, VerificationError) as exc:
             raise self._error(f"is not good: {exc}") from exc
@@ -113,7 +128,9 @@ class Authority:
             raise self._error(f"of {named.name} is for {' and '.join(sorted(named.roles))}")
         if self._names is not None and not any(each(named.name) for each in self._names):
             raise self._error(f"is of {named.name}, who is not one of those that are accepted here")
-        return Signer(named.name, fingerprint(leaf), leaf)
+        begins = max(each.not_valid_before_utc for each in way)
+        ends = min(each.not_valid_after_utc for each in way)
+        return begins, ends, Signer(named.name, fingerprint(leaf), leaf)
 
     def _error(self, what: str) -> SealError:
         return SealError(self._fault, f"The certificate of the {self._who} {what}.")

@@ -95,7 +95,8 @@ def test_an_answer_that_was_delayed_into_the_next_number_does_not_open() -> None
 @pytest.mark.parametrize("plain", [b"", b"\x80", bytes(8), bytes(40), bytes(7) + b"\x80"])
 def test_a_text_without_its_end_is_refused(plain: bytes) -> None:
     ours = sealer()
-    box = ours._aead.encrypt(ours._bound.nonce(1), plain, ours._bound.to("c_apdu", 1))
+    nonce, data = ours._bound.to("c_apdu", 1)
+    box = ours._aead.encrypt(nonce, plain, data)
     with pytest.raises(SealError, match="has no end"):
         opener().open("c_apdu", 1, box)
 
