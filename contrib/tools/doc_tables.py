@@ -31,6 +31,7 @@ from wsrc.protocol.conversation import ANSWERS, CLOSINGS, CloseCode, Parting, Sp
 from wsrc.protocol.reader_events import PcscReaders, PcscReaderState
 from wsrc.protocol.schema import place, schema
 from wsrc.relay.records import LEASE_TRANSITIONS, LeasePhase
+from wsrc.sealing.faults import Fault
 from wsrc.session import PROGRESS, TRANSITIONS, Progress, State
 from wsrc.settings.programs import CardClientSettings, ServerSettings, UserSettings
 from wsrc.settings.types import Settings, settings_of
@@ -265,6 +266,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "who": who,
     "errors": errors,
     "outcomes": lambda: words("Outcome", Outcome),
+    "seal faults": lambda: words("Fault", Fault),
     "exits": exits,
     "server settings": lambda: settings(ServerSettings),
     "card client settings": lambda: settings(CardClientSettings),

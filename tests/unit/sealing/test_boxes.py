@@ -92,6 +92,14 @@ def test_an_answer_that_was_delayed_into_the_next_number_does_not_open() -> None
         user.open("r_apdu", 2, late)
 
 
+def test_a_relay_that_answers_by_itself_is_not_believed() -> None:
+    user = Opener(KEY, Direction.ANSWERS, SESSION)
+    asked = sealer().seal("c_apdu", 1, TEXT)
+    for made_up in (bytes(40), asked, b'{"response":"","sw":"9000"}'):
+        with pytest.raises(SealError, match="was changed on its way"):
+            user.open("r_apdu", 1, made_up)
+
+
 @pytest.mark.parametrize("plain", [b"", b"\x80", bytes(8), bytes(40), bytes(7) + b"\x80"])
 def test_a_text_without_its_end_is_refused(plain: bytes) -> None:
     ours = sealer()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, utils
 
 from tests.support.sealing import VALID
 from wsrc.sealing.signing import fingerprint, is_signed, sign
@@ -51,6 +51,18 @@ def test_a_signature_is_that_of_its_key_over_its_octets(kind: str) -> None:
     for wrong in (b"", signature[:-1], signature + b"\0", bytes(len(signature)), b"\xff" * 64):
         assert not is_signed(certificate(key), wrong, b"octets")
     assert fingerprint(certificate(key)) != fingerprint(certificate(other))
+
+
+@pytest.mark.parametrize(
+    ("kind", "hash_"),
+    [("P-256", hashes.SHA256()), ("P-384", hashes.SHA384()), ("P-521", hashes.SHA512())],
+)
+def test_a_curve_has_the_hash_of_its_size(kind: str, hash_: hashes.HashAlgorithm) -> None:
+    key = KEYS[kind]()
+    signature = sign(key, b"octets")
+    half = len(signature) // 2
+    r, s = int.from_bytes(signature[:half]), int.from_bytes(signature[half:])
+    key.public_key().verify(utils.encode_dss_signature(r, s), b"octets", ec.ECDSA(hash_))
 
 
 def test_a_key_that_we_do_not_know_has_signed_nothing() -> None:
