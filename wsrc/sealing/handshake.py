@@ -57,7 +57,7 @@ class Host:
         identity: Its certificates and their key.
         mode: `required` or `preferred`.
         users: Whose signatures of secrets it believes; None looks at none.
-        wants_user: Whether it takes no secret without such a signature.
+        wants_user: Whether it takes no secret without a signature that it believes.
         suites: What it has.
     """
 
@@ -136,20 +136,20 @@ class Offered:
             why = "Another secret came for this session; select the card again."
             raise SealError(Fault.SECRET, why)
         terms = self._terms
-        self.user = self._checked(secret, now)
+        user = self._checked(secret, now)
         master = key.open(secret.sealed, terms.info(secret.certificates))
         if len(master) != SECRET_OCTETS:
             why = f"A secret has {SECRET_OCTETS} octets, that of the user {len(master)}."
             raise SealError(Fault.SECRET, why)
         context = terms.context(secret.certificates, secret.sealed)
         keys = derive(master, terms.asked.session, context)
-        self._taken = secret, keys
+        self._taken, self.user = (secret, keys), user
         return keys
 
     def _checked(self, secret: Secret, now: datetime) -> Signer | None:
-        if not secret.certificates and self._terms.said.wants_user:
-            raise SealError(Fault.USER, _BY_CERTIFICATE)
-        if not secret.certificates or self._users is None:
+        if self._users is None or not secret.certificates:
+            if self._terms.said.wants_user:
+                raise SealError(Fault.USER, _BY_CERTIFICATE)
             return None
         signer = self._users.check("", secret.certificates, now)
         said = self._terms.signed_by_user(secret.sealed)

@@ -228,6 +228,13 @@ def test_what_is_malformed_is_refused_by_either_end(change: dict[str, Any]) -> N
         scene.agree(offer._replace(said=offer.said._replace(**change)))
 
 
+def test_as_many_suites_as_there_may_be_are_no_fault() -> None:
+    scene = Scene()
+    names = ("mlkem768-x25519", *(f"{n:02}" + "x" * 62 for n in range(15)))
+    scene.ask = scene.ask._replace(suites=names)
+    assert scene.agree(scene.offer().offer).suite is Suite.HYBRID
+
+
 def test_too_many_or_too_long_certificates_are_refused() -> None:
     scene = Scene()
     offer = scene.offered.offer
@@ -330,6 +337,14 @@ def test_a_user_may_prove_itself_though_nobody_demands_it() -> None:
     assert plain.offered.user is None
 
 
+def test_a_card_host_that_wants_users_and_believes_none_takes_none() -> None:
+    scene = UserScene()
+    scene.host = Host(scene.identity, Mode.REQUIRED, wants_user=True)
+    scene.offered = scene.offer()
+    with refused(Fault.USER, "by certificate only"):
+        scene.offered.accept(scene.agree().seal(MASTER, scene.user)[0], NOW)
+
+
 def test_accept_users_keeps_others_of_the_same_ca_out() -> None:
     scene = UserScene(["bob@example.com"])
     with refused(Fault.USER, "anna@example.com, who is not one of those"):
@@ -358,6 +373,7 @@ def test_who_signs_the_secret_of_another_user_is_not_taken_for_its_sender() -> N
     signed = sign(eve.key, scene.offered._terms.signed_by_user(secret.sealed))
     with refused(Fault.SECRET, "cannot be opened"):
         scene.offered.accept(Secret(secret.sealed, eve.certificates, signed), NOW)
+    assert scene.offered.user is None
 
 
 def test_a_signature_of_a_user_that_is_not_good_is_refused() -> None:
