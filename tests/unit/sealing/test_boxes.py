@@ -25,6 +25,15 @@ def test_what_is_sealed_is_opened() -> None:
     assert len(box) == 8 + len(TEXT) + 1 + 16
 
 
+def test_no_two_numbers_and_no_two_directions_have_a_nonce_in_common() -> None:
+    """The same text, kind and key: with one nonce the sealed octets would be the same."""
+    ours = [Sealer(KEY, each, SESSION) for each in Direction]
+    boxes = [
+        each.seal("c_apdu", seq, TEXT)[:-16] for each in ours for seq in (1, 2, 256, 2**53 - 1)
+    ]
+    assert len(set(boxes)) == 8
+
+
 def test_a_copy_is_the_same_octets() -> None:
     ours = sealer()
     assert ours.seal("c_apdu", 1, TEXT) is ours.seal("c_apdu", 1, bytes(TEXT))
@@ -71,6 +80,8 @@ def moved() -> dict[str, tuple[Opener, str, int]]:
         "another key": (Opener(bytes(32), Direction.REQUESTS, SESSION), "c_apdu", 7),
         "no number": (opener(), "c_apdu", 0),
         "a number too high": (opener(), "c_apdu", MAX_NUMBER + 1),
+        "a number beyond eight octets": (opener(), "c_apdu", 2**64),
+        "a number below 0": (opener(), "c_apdu", -1),
     }
 
 

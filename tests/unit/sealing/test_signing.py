@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, utils
 
 from tests.support.sealing import VALID
 from wsrc.sealing.signing import fingerprint, is_signed, sign
@@ -63,6 +63,12 @@ def test_a_curve_has_the_hash_of_its_size(kind: str, hash_: hashes.HashAlgorithm
     half = len(signature) // 2
     r, s = int.from_bytes(signature[:half]), int.from_bytes(signature[half:])
     key.public_key().verify(utils.encode_dss_signature(r, s), b"octets", ec.ECDSA(hash_))
+
+
+def test_rsa_is_pss_with_sha_256_and_a_salt_of_32_octets() -> None:
+    key = KEYS["RSA"]()
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
+    key.public_key().verify(sign(key, b"octets"), b"octets", pss, hashes.SHA256())
 
 
 def test_a_key_that_we_do_not_know_has_signed_nothing() -> None:

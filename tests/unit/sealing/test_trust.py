@@ -75,7 +75,7 @@ def test_what_was_refused_is_looked_at_again() -> None:
 def test_a_list_of_revocations_holds_for_users_as_well() -> None:
     ca = Ca()
     user = ca.identity("anna@example.com", Kind.USER)
-    with pytest.raises(SealError, match="was revoked") as caught:
+    with pytest.raises(SealError, match="certificate of the user of anna") as caught:
         ca.users(revoked={number_of(user)}).check("", user.certificates, NOW)
     assert caught.value.fault is Fault.USER
 
