@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever is sealed, and whatever a relay makes of it."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.support.sealing import NOW, Ca
 from wsrc.sealing.boxes import Direction, Opened, Opener, Sealer
 from wsrc.sealing.encoding import MAX_NUMBER, NONCE_OCTETS, pack
 from wsrc.sealing.faults import Fault, SealError
 from wsrc.sealing.keys import Keys, derive
+from wsrc.sealing.known_hosts import KnownHosts
 from wsrc.sealing.proofs import Claim, Proof, Prover, Verifier
+from wsrc.sealing.signing import is_signed
 from wsrc.sealing.terms import Ask, Asked, Card, Mode, Said, Terms
 
 KEY = bytes(range(32))
@@ -138,6 +142,27 @@ def test_what_is_signed_sealed_and_derived_is_never_the_same(
         terms.context(certificates, sealed_secret),
     }
     assert len(made) == 5
+
+
+CA = Ca()
+TRUSTED = (CA.hosts(), KnownHosts("", "wss://relay.example", "known_hosts"))
+(CERTIFICATE,) = CA.identity("bench.example").certificates
+CHANGES = st.lists(
+    st.tuples(st.integers(0, len(CERTIFICATE) - 1), st.integers(0, 255)), min_size=1, max_size=4
+)
+
+
+@given(CHANGES, st.integers(0, 1))
+def test_no_certificate_does_more_than_to_be_refused(
+    changes: list[tuple[int, int]], which: int
+) -> None:
+    changed = bytearray(CERTIFICATE)
+    for at, octet in changes:
+        changed[at] = octet
+    with suppress(SealError):
+        signer = TRUSTED[which].check("bench", [bytes(changed)], NOW)
+        assert not is_signed(signer.certificate, bytes(64), b"octets")
+        assert which == 1 or bytes(changed) == CERTIFICATE
 
 
 CLAIMS = st.builds(Claim, st.integers(0, 3), SHORT, SHORT, NONCES)

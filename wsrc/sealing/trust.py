@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from wsrc.sealing.faults import Fault, SealError
@@ -20,6 +21,15 @@ MAX_CERTIFICATE_OCTETS = 16_384
 
 MAX_FOUND = 64
 """Chains that were found good, and are not looked at again while they are valid."""
+
+ODD = (
+    VerificationError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What is wrong with a certificate, and is none of the errors of a value."""
 
 HOST_ROLE, USER_ROLE = "WSRC card host", "WSRC user"
 """OU of a certificate that is for nothing else."""
@@ -120,7 +130,7 @@ class Authority:
             leaf, *between = certificates(chain)
             way = self._policy.time(now).build_client_verifier().verify(leaf, between).chain
             named = self._subject(chain[0])
-        except (ValueError, VerificationError) as exc:
+        except (ValueError, *ODD) as exc:
             raise self._error(f"is not good: {exc}") from exc
         if (leaf.issuer.public_bytes(), leaf.serial_number) in self._revoked:
             raise self._error(f"of {named.name} was revoked")
@@ -147,7 +157,13 @@ def certificates(chain: Sequence[bytes]) -> list[x509.Certificate]:
         raise ValueError(f"a chain has 1 to {MAX_CHAIN} certificates, not {len(chain)}")
     if any(len(each) > MAX_CERTIFICATE_OCTETS for each in chain):
         raise ValueError(f"a certificate has at most {MAX_CERTIFICATE_OCTETS} octets")
-    return [x509.load_der_x509_certificate(each) for each in chain]
+    try:
+        found = [x509.load_der_x509_certificate(each) for each in chain]
+        for each in found:
+            each.public_key()
+    except ODD as exc:
+        raise ValueError(f"it cannot be read: {exc}") from exc
+    return found
 
 
 def _pattern(name: str) -> Callable[[str], re.Match[str] | None]:

@@ -78,6 +78,19 @@ def test_a_signature_by_another_certificate_of_the_same_ca_is_refused() -> None:
         scene.agree(posed)
 
 
+def test_a_relay_that_swaps_hosts_is_noticed() -> None:
+    """Another card host of the CA is asked in place of the one that has the card."""
+    scene = Scene()
+    other = Host(scene.ca.identity("other.example"), Mode.PREFERRED)
+    card = CARD._replace(host="other", iccid="8988211000000000013")
+    offered = other.offer(scene.ask, ASKED, card, HOST_NONCE)
+    with refused(Fault.TERMS, "other.example answers for another card"):
+        scene.agree(offered.offer)
+    secret, _ = scene.agree().seal(MASTER)
+    with refused(Fault.SECRET, "cannot be opened"):
+        offered.accept(secret, NOW)
+
+
 def test_an_offer_of_another_host_that_knows_the_one_time_key_leads_nowhere() -> None:
     """Who signs the key of another as its own gets nothing opened by that other."""
     scene = Scene([Suite.X25519])
