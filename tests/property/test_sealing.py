@@ -152,6 +152,7 @@ CHANGES = st.lists(
 )
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @given(CHANGES, st.integers(0, 1))
 def test_no_certificate_does_more_than_to_be_refused(
     changes: list[tuple[int, int]], which: int
