@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.sealing.handshake: offers, secrets, and whatever a relay could make of them."""
 
+# Longer than the aim: all that a relay could make of an offer and of a secret, side by side.
+
 import gc
 from collections.abc import Callable
 from datetime import timedelta
