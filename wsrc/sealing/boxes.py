@@ -6,8 +6,7 @@ A number is sealed once. The same again gives the same octets, anything else is 
 under one nonce would give away both (RFC 5116 section 3.1).
 """
 
-from typing import NamedTuple
-
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -34,7 +33,7 @@ class Direction(Word):
 _NONCES = {Direction.REQUESTS: b"\x00\x00\x00\x01", Direction.ANSWERS: b"\x00\x00\x00\x02"}
 
 
-class Opened(NamedTuple):
+class Opened(msgspec.Struct, frozen=True):
     """
     What was in a box.
 
@@ -86,7 +85,7 @@ class Sealer:
             why = f"Number {seq} of the session was sealed, or passed, with something else."
             raise SealError(Fault.NUMBER, why)
         nonce, data = self._bound.to(kind, seq)
-        text = number(ran) + text + _END
+        text = ran.to_bytes(_NUMBER_OCTETS) + text + _END
         if self._pad_octets > 1:
             text += _FILL * (-len(text) % self._pad_octets)
         self._box = self._aead.encrypt(nonce, text, data)
@@ -165,10 +164,12 @@ class _Bound:
 
         The nonce has four octets for the direction and eight for the number.
         """
-        octets = number(seq)
-        head = self._heads.get(kind)
-        if head is None:
-            head = self._head + pack(kind.encode(), octets)[:-_NUMBER_OCTETS]
-            if len(self._heads) < _MOST_KINDS:
-                self._heads[kind] = head
+        octets = seq.to_bytes(_NUMBER_OCTETS)
+        head = self._heads.get(kind) or self._new(kind)
         return self._nonce + octets, head + octets
+
+    def _new(self, kind: str) -> bytes:
+        head = self._head + pack(kind.encode(), number(0))[:-_NUMBER_OCTETS]
+        if len(self._heads) < _MOST_KINDS:
+            self._heads[kind] = head
+        return head
