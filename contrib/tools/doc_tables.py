@@ -33,6 +33,7 @@ from wsrc.protocol.reader_events import PcscReaders, PcscReaderState
 from wsrc.protocol.schema import place, schema
 from wsrc.relay.records import LEASE_TRANSITIONS, LeasePhase
 from wsrc.relay.rights import NEEDS
+from wsrc.sealing.faults import Fault
 from wsrc.session import PROGRESS, TRANSITIONS, Progress, State
 from wsrc.settings.clients import CardClientSettings, UserSettings
 from wsrc.settings.server import ServerSettings
@@ -275,6 +276,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "errors": errors,
     "needs": needs,
     "outcomes": lambda: words("Outcome", Outcome),
+    "seal faults": lambda: words("Fault", Fault),
     "exits": exits,
     "server settings": lambda: settings(ServerSettings),
     "card client settings": lambda: settings(CardClientSettings),
