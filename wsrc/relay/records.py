@@ -30,6 +30,8 @@ from wsrc.selection import Key, Selection
 from wsrc.states import Table, follow
 from wsrc.words import Word
 
+# Longer than the aim: peers, slots, leases, claims and waiters know one another.
+
 MAX_REMEMBERED_ENDS = 16
 """Ended sessions whose reason a user can still be told."""
 
