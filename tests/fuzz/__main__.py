@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,6 +152,19 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
+def _reports(jobs: Sequence[Job], at_once: int, place: Path) -> Iterator[Report]:
+    """Yield what came of each job as it ends; Ctrl-C ends those that run, and begins no more."""
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        left = {pool.submit(run, job, place) for job in jobs}
+        try:
+            for done in concurrent.futures.as_completed(tuple(left)):
+                left.remove(done)
+                yield done.result()
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            yield from (each.result() for each in left if not each.cancelled())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line says; print a table."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
@@ -170,12 +183,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     jobs = [Job(name, n, given.seconds, given.seed, given.engine) for name, n in inputs.items()]
     _say(HEAD)
     reports = []
-    with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
-        for done in concurrent.futures.as_completed(
-            pool.submit(run, job, given.place) for job in jobs
-        ):
-            reports.append(done.result())
-            _say(reports[-1].line)
+    for report in _reports(jobs, given.jobs, given.place):
+        reports.append(report)
+        _say(report.line)
     found = [line for report in reports for line in report.found]
     _say(f"{sum(report.inputs for report in reports)} inputs, {len(found)} findings")
     for line in found:

@@ -12,6 +12,7 @@ import mmap
 import os
 import random
 import resource
+import signal
 import struct
 import sys
 import time
@@ -80,6 +81,11 @@ class Work:
         resource.setrlimit(resource.RLIMIT_AS, (used + SPARE_OCTETS,) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         self.judge.watch()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, self._stop)
+
+    def _stop(self, *_: object) -> None:
+        self._end = 0.0
 
     def one(self, data: bytes) -> None:
         """Run an input; the process ends with the last."""
@@ -158,6 +164,8 @@ def _with_atheris(name: str, folder: Path, inputs: int, seconds: float, seed: in
         "dict": words,
         "print_final_stats": 1,
         "len_control": 0,
+        "handle_int": 0,
+        "handle_term": 0,
     }
     flags = [f"-{key}={value}" for key, value in options.items()]
     atheris.Setup([sys.argv[0], str(kept), str(seeds), *flags], work.one, custom_mutator=mutator)

@@ -12,5 +12,5 @@ def _check_length(self: Frames, _first: int, size: int) -> None:
     self._payload = bytearray(size)
 
 
-Frames._check_length = _check_length  # type: ignore[method-assign]
+Frames._check_length = _check_length  # type: ignore[method-assign, assignment]
 one = frames.one

@@ -84,7 +84,7 @@ def one(data: bytes) -> None:
     assert clean(clean(text)) == clean(text)
     assert ascii_form(ascii_form(text)) == ascii_form(text)
     card = CardInfo(
-        remote_addr="", identities=Identities(atr=""), state=CardState.READY, label=text
+        remote_addr=("::1", 1), identities=Identities(atr=""), state=CardState.READY, label=text
     )
     shown = reader_name(card, ())
     assert len(shown) <= 127

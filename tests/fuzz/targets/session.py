@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from tests.fuzz import json_inputs, records
 from tests.support.paths import VECTORS
-from wsrc.errors import RemoteProtocolError, WsrcError
+from wsrc.errors import ErrorCode, RemoteProtocolError, WsrcError
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, decode, encode
@@ -92,7 +92,7 @@ class _Both:
                     m.RApdu(session=_SESSION, response=Octets(octets[:4]), sw="9000")
                 )
             case 7:
-                self.ended.put(self.card, self.card.ended(m.ErrorCode.LEASE_EXPIRED, "Over."))
+                self.ended.put(self.card, self.card.ended(ErrorCode.LEASE_EXPIRED, "Over."))
             case _:
                 pass
         assert self.open == (not self.user.idle)
