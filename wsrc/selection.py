@@ -184,7 +184,14 @@ def _test(kind: str, text: str) -> Callable[[str], bool]:
     if "*" not in text:
         meant = frozenset(form for form in forms(kind, text) if form or not text.strip())
         return meant.__contains__
-    first, *middle, last = normal(kind, text).split("*")
+    return matching(normal(kind, text))
+
+
+def matching(pattern: str) -> Callable[[str], bool]:
+    """Return what tells whether a text, as it is, fits a pattern; each `*` is any text."""
+    if "*" not in pattern:
+        return frozenset((pattern,)).__contains__
+    first, *middle, last = pattern.split("*")
     match first, middle, last:
         case "", [within], "":
             return lambda name: within in name

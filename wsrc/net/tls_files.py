@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Files of TLS that change while a program runs: read anew, or refused, with what there was in force.
+Files that change while a program runs: read anew, or refused, with what there was in force.
 
 A file is looked at by its times, size and number, which costs a system call: decision 58.
 """
@@ -29,6 +29,8 @@ SELDOM_S = 60.0
 
 DAY_S = 86_400.0
 """How often what is wrong, or soon will be, is warned of."""
+
+TLS_READ = "The certificates, keys and lists of TLS were read anew"
 
 Print = tuple[tuple[int, int, int] | None, ...]
 """What tells a file from what it was before."""
@@ -70,13 +72,15 @@ class Files:
 
     Args:
         source: Reads them; that is done here for the first time.
+        told: What is logged each time that they were read after that.
 
     Raises:
         ConfigError: If it cannot be done.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, told: str = TLS_READ) -> None:
         self._source = source
+        self._told = told
         self._taken = self._seen = print_of(source.paths)
         self._warn_at: float | None = None
         source.load()
@@ -95,7 +99,7 @@ class Files:
         except (ConfigError, OSError) as exc:
             _log.warning("A new file is not taken, and what was there stays in force: %s", exc)
             return False
-        _log.info("The certificates, keys and lists of TLS were read anew")
+        _log.info("%s", self._told)
         return True
 
     def look(self, now_s: float) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from wsrc.card.identify import ISD_R_AIDS
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
+from wsrc.policy.machine import Policy
 from wsrc.principal import Principal
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, canonical, tag_of
@@ -86,6 +87,11 @@ class Relay:
         record.principal = principal
         state.peers[peer] = record
         state.timers.set(("hello", peer, None), now + state.limits.hello_s)
+        return self._effects(now)
+
+    def set_policy(self, policy: Policy, now: float) -> list[Effect]:
+        """Put a policy into force; until the first there is none, and everything is allowed."""
+        self.policy = policy
         return self._effects(now)
 
     def received(self, peer: int, message: m.Message, text: bytes, now: float) -> list[Effect]:

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 from wsrc.net.answers import REASON
 from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
-from wsrc.net.tls_files import LOOK_S, looked_after
+from wsrc.net.tls_files import LOOK_S, Files, looked_after
 from wsrc.principal import Principal
 from wsrc.protocol.conversation import SUBPROTOCOL, CloseCode
 from wsrc.protocol.messages import ClientType
@@ -25,6 +25,7 @@ from wsrc.server.connection import Connection, connection_of
 from wsrc.server.door import TLS_END_S, Door
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
+from wsrc.server.policy_file import PolicyFile
 from wsrc.server.refusals import http_log, refused
 from wsrc.server.room import room_for
 from wsrc.server.tls import NotAdmittedError, ServerTls
@@ -68,7 +69,8 @@ class App:
         self._door: Door | None = None
         self._tls: ServerTls | None = None
         self._looking = ExitStack()
-        self._reload: Callable[[], None] | None = None
+        self._reloads: list[Callable[[], None]] = []
+        self._policy: PolicyFile | None = None
         self._runners: list[web.AppRunner] = []
         self.user_port = 0
         self.card_port = 0
@@ -102,13 +104,15 @@ class App:
         Begin to listen on both ports.
 
         Raises:
-            ConfigError: If TLS is missing or broken, or a port cannot be had.
+            ConfigError: If TLS or the policy is missing or broken, or a port cannot be had.
         """
         settings = self._settings
         self._tls = ServerTls(settings)
-        self._reload = self._looking.enter_context(
-            looked_after(self._tls.files, LOOK_S, self._tls_changed)
-        )
+        self._look_after(self._tls.files, self._tls_changed)
+        if settings.policy is not None:
+            self._policy = PolicyFile(settings.policy)
+            self._policy_changed()
+            self._look_after(self._policy.files, self._policy_changed)
         self._door = Door(self._tasks, self._line, self.room.connections, settings.hello_s)
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
@@ -128,9 +132,18 @@ class App:
             await runner.cleanup()
 
     def reload(self) -> None:
-        """Read the files of TLS anew; those that cannot work change nothing."""
-        if self._reload is not None:
-            self._reload()
+        """Read the files of TLS and of the policy anew; those that cannot work change nothing."""
+        for reload in self._reloads:
+            reload()
+
+    def _look_after(self, files: Files, changed: Callable[[], None]) -> None:
+        self._reloads.append(self._looking.enter_context(looked_after(files, LOOK_S, changed)))
+
+    def _policy_changed(self) -> None:
+        """Have the relay obey the policy that is in force now."""
+        assert self._policy is not None
+        now = asyncio.get_running_loop().time()
+        self._peers.act(self._peers.relay.set_policy, self._policy.policy, now)
 
     def _tls_changed(self) -> None:
         """Close on those whose certificate is revoked by now."""

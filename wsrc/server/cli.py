@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -17,6 +18,7 @@ from wsrc.process.notify import notify
 from wsrc.process.printable import clean
 from wsrc.process.signals import Reloading, ended_or_reloaded
 from wsrc.server.app import serve
+from wsrc.server.policy_cli import policy
 from wsrc.settings.click_options import click_options
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import ServerSettings
@@ -30,8 +32,8 @@ Relay smart cards between card clients, which have readers, and user clients, wh
 Both connect to this server over TLS WebSockets: users on one port, card clients on another, so
 that a packet filter can treat them apart. It stays in the foreground, logs to standard error, and
 tells systemd when it is ready. SIGTERM and SIGINT end it once the commands in flight are answered.
-SIGHUP has it read its certificates, keys and lists anew, as it does by itself when they change;
-it ends if its terminal was closed.
+SIGHUP has it read its certificates, keys, lists and policy anew, as it does by itself when they
+change; it ends if its terminal was closed.
 
 \b
 Try it on this machine, without TLS:
@@ -45,11 +47,32 @@ Exit status: 0 ended by a signal, 1 out of memory or a bug, 2 a setting cannot w
 """
 
 
-@click.command(help=_HELP, context_settings={"max_content_width": 100})
+@click.group(
+    help=_HELP,
+    context_settings={"max_content_width": 100},
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND [ARGS]...]",
+)
 @click.version_option(__version__, message="%(version)s")
-@click_options(ServerSettings)
-def command(settings: ServerSettings) -> None:
-    """Run the server until a signal ends it."""
+@click_options(ServerSettings, late=True)
+@click.pass_context
+def command(context: click.Context, settings: Callable[[], ServerSettings]) -> None:
+    """
+    Run the server until a signal ends it, unless a command is named.
+
+    A command finds in `context.obj` what loads the settings of the server: it may raise
+    ConfigError.
+    """
+    if context.invoked_subcommand is None:
+        _serve_until_ended(settings())
+    else:
+        context.obj = settings
+
+
+command.add_command(policy)
+
+
+def _serve_until_ended(settings: ServerSettings) -> None:
     set_up(settings.log_level)
     require_files()
     if not run_main(_run(settings)):

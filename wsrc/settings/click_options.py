@@ -17,14 +17,18 @@ from wsrc.settings.types import ENVIRONMENT_PREFIX, Setting, Settings, settings_
 R = TypeVar("R")
 
 
-def click_options(kind: type[Settings]) -> Callable[[Callable[..., R]], Callable[..., R]]:
+def click_options(
+    kind: type[Settings], *, late: bool = False
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """
     Return a decorator that adds an option for each setting, and `--config`.
 
-    The command is called with `settings`, a Struct of `kind`, instead of the options.
+    The command is called with `settings`, a Struct of `kind`, instead of the options; with `late`
+    it is called with what returns that Struct, for a command that may do without.
 
     Raises:
-        ConfigError: When the command is called with settings that cannot work.
+        ConfigError: When the command is called, or with `late` when the settings are asked for,
+            and they cannot work.
     """
     described = [setting for setting in settings_of(kind) if not setting.tables]
 
@@ -39,8 +43,8 @@ def click_options(kind: type[Settings]) -> Callable[[Callable[..., R]], Callable
                 for name, value in given.items()
                 if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
             }
-            settings = load(kind, os.environ, flags, config)
-            return command(*args, settings=settings, **options)
+            loaded = functools.partial(load, kind, os.environ, flags, config)
+            return command(*args, settings=loaded if late else loaded(), **options)
 
         decorated: Callable[..., R] = run
         for setting in reversed(described):

@@ -121,6 +121,13 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
             "PINs and keys, and send commands to cards."
         ),
     ] = False
+    policy: Annotated[
+        Path | None,
+        Meta(
+            description="TOML file that says who may use which card; without one, whoever is let "
+            "in may use every card."
+        ),
+    ] = None
     name: Annotated[
         Text, Meta(description="Name shown to peers.", extra={"default": "the host name"})
     ] = msgspec.field(default_factory=host_name)

@@ -374,3 +374,23 @@ def test_tracing_warns_that_pins_appear() -> None:
 
 def test_a_command_without_options_has_the_defaults(empty: Path) -> None:
     assert run_command(UserSettings, ["--config", str(empty)]) == UserSettings()
+
+
+def test_a_command_that_may_do_without_settings_loads_them_when_it_asks(
+    write: Callable[[str], Path],
+) -> None:
+    bad = write("hello_s = 'soon'")
+    asked: list[Callable[[], Settings]] = []
+
+    @click.command()
+    @click_options(ServerSettings, late=True)
+    def command(settings: Callable[[], Settings]) -> None:
+        asked.append(settings)
+
+    assert CliRunner().invoke(command, ["--config", str(bad), "--no-tls"]).exit_code == 0
+    with pytest.raises(ConfigError, match="hello_s"):
+        asked[0]()
+    bad.write_text("hello_s = 2.0", "utf-8")
+    settings = asked[0]()
+    assert isinstance(settings, ServerSettings)
+    assert (settings.hello_s, settings.no_tls) == (2.0, True)

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy: what a user may do with a card, what a card host may announce, and by which line."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from wsrc.policy.facts import Facts
+from wsrc.policy.patterns import Cards
+from wsrc.policy.people import Groups, People, way_to
+from wsrc.policy.words import ALL, Verb
+from wsrc.principal import Principal
+from wsrc.selection import Key
+
+MAX_REMEMBERED: Final = 4_096
+"""Peers of which it is remembered which rules are for them."""
+
+NOTHING: Final[frozenset[Verb]] = frozenset()
+
+
+class Rule(NamedTuple):
+    """
+    A grant, or what hosts may announce.
+
+    Attributes:
+        line: Where the policy says so.
+        to: Whom it is for; see `people.Groups`.
+        cards: Which cards it is for.
+        may: What the users may do; nothing of a rule for hosts.
+    """
+
+    line: int
+    to: tuple[str, ...]
+    cards: Cards
+    may: frozenset[Verb] = NOTHING
+
+
+class Ground(NamedTuple):
+    """
+    A rule that gives something.
+
+    Attributes:
+        line: Of the rule.
+        way: By which text of the rule the peer is meant, and by which of that group.
+        unknown: Kinds of facts that must fit as well, of which nothing is known.
+    """
+
+    line: int
+    way: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+class Miss(NamedTuple):
+    """
+    A rule that gives something to others, or for other cards.
+
+    Attributes:
+        line: Of the rule.
+        meant: Whether the peer is meant.
+        misfits: Kinds of facts by which the card is another one.
+    """
+
+    line: int
+    meant: bool
+    misfits: tuple[str, ...]
+
+
+class Ruling(NamedTuple):
+    """
+    Whether something is allowed, and why.
+
+    Attributes:
+        grounds: The rules that give it, in the order of their lines.
+        misses: Of something that none gives, those that give it otherwise.
+        open: Whether there is no policy, so that everything is allowed.
+    """
+
+    grounds: tuple[Ground, ...] = ()
+    misses: tuple[Miss, ...] = ()
+    open: bool = False
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it is allowed, where all fits of which nothing is known."""
+        return self.open or bool(self.grounds)
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is allowed by what is known."""
+        return self.open or any(not ground.unknown for ground in self.grounds)
+
+
+class Policy:
+    """
+    What an operator allows; what no rule gives is denied.
+
+    Whoever may do anything with a card may list it.
+
+    Args:
+        grants: What users may do.
+        hosts: What card hosts may announce.
+        groups: Those that rules name, which are checked.
+    """
+
+    def __init__(
+        self, grants: Sequence[Rule] = (), hosts: Sequence[Rule] = (), groups: Groups | None = None
+    ) -> None:
+        self.groups: Groups = groups or {}
+        self.grants, self.hosts = tuple(grants), tuple(hosts)
+        self._grants = _Rules(self.grants, self.groups)
+        self._hosts = _Rules(self.hosts, self.groups)
+
+    def rights(self, who: Principal | None, card: Facts) -> frozenset[Verb]:
+        """Return what a user may do with a card, or with a reader without one."""
+        values, may = card.by_kind, NOTHING
+        for grant in self._grants.of(who, card):
+            if not grant.may <= may and grant.cards.fits(values, card.unknown):
+                may |= grant.may
+        return may | {Verb.LIST} if may else NOTHING
+
+    def announces(self, who: Principal | None, card: Facts) -> bool:
+        """Return whether a card host may announce a card, or a reader without one."""
+        values = card.by_kind
+        found = self._hosts.of(who, card)
+        return any(host.cards.covers(values, card.unknown) for host in found)
+
+    def explain(self, who: Principal | None, card: Facts) -> dict[Verb, Ruling]:
+        """Return whether a user may do what with a card, and by which lines."""
+        return {verb: self._ruling(self._giving(verb), who, card) for verb in Verb}
+
+    def explain_host(self, who: Principal | None, card: Facts) -> Ruling:
+        """Return whether a card host may announce a card, and by which lines."""
+        return self._ruling(self.hosts, who, card, host=True)
+
+    def _giving(self, verb: Verb) -> list[Rule]:
+        return [r for r in self.grants if verb in r.may or (verb is Verb.LIST and r.may)]
+
+    def _ruling(
+        self, rules: Sequence[Rule], who: Principal | None, card: Facts, *, host: bool = False
+    ) -> Ruling:
+        values = card.by_kind
+        grounds: list[Ground] = []
+        misses: list[Miss] = []
+        for rule in rules:
+            way = way_to(rule.to, who, self.groups)
+            misfits = rule.cards.misfits(values, card.unknown, whole=host)
+            if way and not misfits:
+                kinds = (pattern.kind for pattern in rule.cards.patterns)
+                unknown = tuple(kind for kind in kinds if kind in card.unknown)
+                grounds.append(Ground(rule.line, way, unknown))
+            else:
+                misses.append(Miss(rule.line, bool(way), misfits))
+        return Ruling(tuple(grounds), () if grounds else tuple(misses))
+
+
+class _Open(Policy):
+    """The policy of a server that has none: everything is allowed."""
+
+    def rights(self, who: Principal | None, card: Facts) -> frozenset[Verb]:
+        """Return every verb."""
+        del who, card
+        return ALL
+
+    def announces(self, who: Principal | None, card: Facts) -> bool:
+        """Return that it may."""
+        del who, card
+        return True
+
+    def _ruling(
+        self, rules: Sequence[Rule], who: Principal | None, card: Facts, *, host: bool = False
+    ) -> Ruling:
+        del rules, who, card, host
+        return Ruling(open=True)
+
+
+class _Mine(NamedTuple):
+    """The rules for a peer: `numbers` of all, and those of them that no name of a card finds."""
+
+    numbers: frozenset[int]
+    always: tuple[Rule, ...]
+
+
+class _Rules:
+    """
+    Rules, found by who is meant, and by a name of the card where they are for a few cards.
+
+    No work grows with the rules for other peers or, where cards are named exactly, for others.
+    """
+
+    def __init__(self, rules: Sequence[Rule], groups: Groups) -> None:
+        self._rules = rules
+        self._people = People([rule.to for rule in rules], groups)
+        self._named: dict[Key, list[int]] = {}
+        self._always: set[int] = set()
+        for number, rule in enumerate(rules):
+            keys = rule.cards.keys
+            for key in keys:
+                self._named.setdefault(key, []).append(number)
+            if not keys:
+                self._always.add(number)
+        self._remembered: dict[Principal | None, _Mine] = {}
+
+    def of(self, who: Principal | None, card: Facts) -> Iterator[Rule]:
+        """Yield rules for a peer, each once; all that are for the card are among them."""
+        mine = self._remembered.get(who) or self._remember(who)
+        if card.unknown:
+            yield from (self._rules[number] for number in mine.numbers)
+            return
+        yield from mine.always
+        numbers = {number for key in card.keys for number in self._named.get(key, ())}
+        yield from (self._rules[number] for number in numbers & mine.numbers)
+
+    def _remember(self, who: Principal | None) -> _Mine:
+        numbers = self._people.of(who)
+        always = tuple(self._rules[number] for number in sorted(numbers & self._always))
+        mine = _Mine(numbers, always)
+        if len(self._remembered) >= MAX_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[who] = mine
+        return mine
+
+
+OPEN: Final[Policy] = _Open()
+"""The policy of a server that has none: everything is allowed."""

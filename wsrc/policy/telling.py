@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rulings of a policy in sentences."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from wsrc.policy.machine import Ground, Miss, Ruling
+
+MOST: Final = 3
+"""Lines that are named of each sort."""
+
+
+def why(ruling: Ruling) -> str:
+    """Return by which lines something is allowed, or why it is not."""
+    if ruling.open:
+        return "there is no policy"
+    if ruling.grounds:
+        return _some([_ground(each) for each in ruling.grounds])
+    if not ruling.misses:
+        return "no line gives it"
+    meant = [miss for miss in ruling.misses if miss.meant]
+    if meant:
+        return _some([_miss(each) for each in meant])
+    return f"{_lines([miss.line for miss in ruling.misses])} for others"
+
+
+def _some(parts: Sequence[str]) -> str:
+    more = len(parts) - MOST
+    return "; ".join(parts[:MOST]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _ground(ground: Ground) -> str:
+    needs = f", if {_and(ground.unknown)} fits" if ground.unknown else ""
+    if len(ground.unknown) > 1:
+        needs = f", if {_and(ground.unknown)} fit"
+    return f"line {ground.line} for {' > '.join(ground.way)}{needs}"
+
+
+def _miss(miss: Miss) -> str:
+    return f"line {miss.line} is for cards with another {_and(miss.misfits, 'or')}"
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return f"line {numbers[0]} is"
+    shown = ", ".join(map(str, numbers[:MOST]))
+    return f"lines {shown}{' and more' if len(numbers) > MOST else ''} are"
+
+
+def _and(words: Sequence[str], word: str = "and") -> str:
+    return f" {word} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
