@@ -62,8 +62,8 @@ def test_a_pin_is_found_in_its_tpdu(form: str) -> None:
         ("credentials", "Authorization: Basic aWRhOndoYXRldmVyMQ=="),
         ("JSON Web Token", f"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.{'a' * 20}"),
         ("private key", "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE"),
-        ("session secret", '{"msg_type":"resume","session":"s","secret":"0f0f0f0f0f0f"}'),
-        ("session secret", "Resume(session='s', secret='deadbeefdeadbeef')"),
+        ("secret of a session", '{"msg_type":"resume","session":"s","secret":"0f0f0f0f0f0f"}'),
+        ("secret of a session", "Resume(session='s', secret='deadbeefdeadbeef')"),
         ("session secret", f"resumed with {'0f' * 32}"),
     ],
 )

@@ -54,22 +54,22 @@ _SHAPES = {
     "private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"),
     "credentials": re.compile(r"(?i)\b(?:basic|bearer) +[A-Za-z0-9+/_.-]{12,}"),
     "password in a URL": re.compile(r"(?i)\b(?:wss?|https?)://[^/\s:@]+:(?!PASSWORD@)[^/\s@]+@"),
-    "session secret": re.compile(
-        r"""secret["']?\s*[:=]\s*["']?[0-9a-z]{8}|(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])""",
-        re.IGNORECASE,
-    ),
+    "secret of a session": re.compile(r"""(?i)secret["']?\s*[:=]\s*["']?[0-9a-z]{8}"""),
+    "session secret": re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])"),
 }
 """What secrets look like that nobody knows beforehand."""
 
 _HINTS = {
-    "token": "wsrc_",
-    "JSON Web Token": "eyJ",
-    "private key": "PRIVATE KEY",
-    "password in a URL": "@",
+    "token": ("wsrc_",),
+    "JSON Web Token": ("eyj",),
+    "private key": ("privatekey",),
+    "credentials": ("basic", "bearer"),
+    "password in a URL": ("@",),
+    "secret of a session": ("secret",),
 }
-"""What a text has, at least, in which a shape is looked for."""
+"""Of which a text has one, in lower case and without space, in which a shape is looked for."""
 
-_BETWEEN = str.maketrans("", "", " \t\n\r:")
+_BETWEEN = (" ", "\t", "\n", "\r", ":")
 _LEAST_TEXT = 6
 """Characters of a secret that is looked for as text; fewer are in many a number."""
 
@@ -112,13 +112,16 @@ class Scanner:
 
     def scan(self, text: str, source: str) -> list[Finding]:
         """Return what is found in a text, in hexadecimal digits, base64 or as it is."""
-        compact = text.translate(_BETWEEN).lower()
+        compact = text.lower()
+        for each in _BETWEEN:
+            compact = compact.replace(each, "")
         found = _found_in(compact, self._hex.items(), source)
         found += _found_in(text, self._plain.items(), source)
         found += _numbers_in(text, self._numbers.items(), source)
         found += _found_in(text, ((each, "session secret") for each in self._learned), source)
         for name, shape in _SHAPES.items():
-            if _HINTS.get(name, "") in text and (match := shape.search(text)):
+            hinted = any(hint in compact for hint in _HINTS.get(name, ("",)))
+            if hinted and (match := shape.search(text)):
                 found.append(_finding(name, source, text, match.start()))
         return found
 
