@@ -199,19 +199,17 @@ class Ears(logging.Handler):
     def open(self) -> None:
         """Listen from now on, as long as the process lasts."""
         logging.getLogger().addHandler(self)
-        _beside(
-            WsrcError,
-            "__init__",
-            lambda _result, *args: self.hear(" ".join(map(str, args[1:])), "an error"),
-        )
-        _beside(
-            messages,
-            "error",
-            lambda _result, _code, sentence, *_: self.hear(sentence, "an error message"),
-        )
+        _beside(WsrcError, "__init__", self._made)
+        _beside(messages, "error", self._answered)
         _beside(secrets, "token_hex", self._drawn)
         _beside(subprocess.CompletedProcess, "__init__", self._ended)
         _beside(pytest.CaptureFixture, "readouterr", self._printed)
+
+    def _made(self, _result: None, _error: WsrcError, *said: Any) -> None:
+        self.hear(" ".join(map(str, said)), "an error")
+
+    def _answered(self, made: messages.Error, *_: Any) -> None:
+        self.hear(made.message, "an error message")
 
     def _drawn(self, made: str, octets: int | None = None, *_: Any) -> None:
         if octets == SESSION_SECRET_OCTETS:
