@@ -25,6 +25,7 @@ from wsrc.card.slot import (
 from wsrc.command_line.invocation import Exit
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.guard.tables import Allowed
+from wsrc.policy.words import Kind, Verb
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import BY_TAG
 from wsrc.protocol.conversation import ANSWERS, CLOSINGS, CloseCode, Parting, Speaker, said_by
@@ -270,6 +271,8 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "card client settings": lambda: settings(CardClientSettings),
     "user settings": lambda: settings(UserSettings),
     "guard allowed": guard_allowed,
+    "policy verbs": lambda: words("Verb", Verb),
+    "policy kinds": lambda: words("Kind", Kind),
     "lease": lambda: states(
         transitions(LEASE_TRANSITIONS, LeasePhase.ATTACHING, LeasePhase.KEPT), LeasePhase
     ),

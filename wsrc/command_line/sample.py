@@ -44,6 +44,7 @@ SAMPLES = {
     "nginx": Sample("nginx before the server, which does TLS for it", _file("nginx")),
     "server.service": Sample("systemd unit of wsrc-server", _file("server.service")),
     "card-client.service": Sample("systemd unit of wsrc-card-client", _file("card-client.service")),
+    "policy.toml": Sample("who may use which card of a server", _file("policy.toml")),
     "server.toml": Sample("settings of wsrc-server", lambda: settings_text(ServerSettings)),
     "card-client.toml": Sample(
         "settings of wsrc-card-client", lambda: settings_text(CardClientSettings)

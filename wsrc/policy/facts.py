@@ -12,6 +12,9 @@ from wsrc.selection import Key, normal
 FACTS: Final = ("iccid", "eid", "atr", "label", "tag", "host", "reader", "kind")
 """Every kind of fact, by the name that it has in a policy."""
 
+SEVERAL: Final = frozenset({"eid", "reader", "tag"})
+"""Those of which a card may have several values."""
+
 _CONTACTLESS: Final = b"\x80\x01"
 """TD1 and TD2 of an ATR that a reader makes of a contactless card (PC/SC part 3)."""
 
@@ -86,11 +89,11 @@ def kind_of(info: ReaderInfo) -> Kind | None:
         return Kind.EUICC
     if info.iccid or (said is not None and said.uicc):
         return Kind.UICC
-    if not atr:
-        return None
+    if len(atr) < 2:
+        return Kind.OTHER if atr else None
     # 3B 8n 80 01: no interface bytes but TD1 and TD2, and n historical bytes.
-    contactless = atr[0] == 0x3B and atr[1:2] >= b"\x80" and atr[1] >> 4 == 8
-    return Kind.CONTACTLESS if contactless and atr[2:4] == _CONTACTLESS else Kind.OTHER
+    contactless = 0x80 <= atr[1] <= 0x8F and (atr[:1], atr[2:4]) == (b"\x3b", _CONTACTLESS)
+    return Kind.CONTACTLESS if contactless else Kind.OTHER
 
 
 def described(given: Iterable[tuple[str, str]]) -> Facts:

@@ -73,10 +73,10 @@ class Cards(NamedTuple):
 
     @property
     def keys(self) -> tuple[Key, ...]:
-        """Of which a card must have one to fit; none where it can fit without."""
+        """Of which a card must have one to fit; none where it can fit with others."""
         exact = {p.kind: p.exact for p in self.patterns if p.exact and not p.wild}
         for kind in _INDEXED:
-            if kind in exact and "" not in exact[kind]:
+            if kind in exact:
                 return tuple((kind, form) for form in exact[kind])
         return ()
 

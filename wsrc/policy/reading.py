@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, NoReturn, cast
 
 from wsrc.errors import ConfigError
-from wsrc.policy.facts import FACTS, Facts, described
+from wsrc.policy.facts import FACTS, SEVERAL, Facts, described
 from wsrc.policy.lines import Lines
 from wsrc.policy.machine import Policy, Rule, Ruling
 from wsrc.policy.patterns import Cards, Pattern, pattern_of
@@ -15,6 +15,7 @@ from wsrc.policy.people import GROUP, IDP, check, check_depth
 from wsrc.policy.telling import why
 from wsrc.policy.words import ANYONE, EVERY, Verb
 from wsrc.principal import Principal
+from wsrc.process.printable import clean
 
 SETTING: Final = "policy"
 
@@ -57,17 +58,19 @@ def read(text: str, name: str) -> Document:
     except RecursionError as exc:
         raise ConfigError(SETTING, f"{name} is not a policy: it is nested too deep") from exc
     except ValueError as exc:
-        raise ConfigError(SETTING, f"{name} is not TOML: {exc}") from exc
+        raise ConfigError(SETTING, clean(f"{name} is not TOML: {exc}")) from exc
     return _Reader(values, Lines(text), name).document()
 
 
-def principal(name: str, groups: Iterable[str] = ()) -> Principal | None:
+def principal(name: str, groups: Sequence[str] = ()) -> Principal | None:
     """
     Return the peer that a name stands for; None for `anyone`, who has no name.
 
     Raises:
-        ValueError: If it stands for several.
+        ValueError: If it stands for several, or can have no groups.
     """
+    if name == ANYONE and groups:
+        raise ValueError(f"{ANYONE} has no name, and so no groups")
     if name == ANYONE:
         return None
     if not name or name.startswith((GROUP, IDP)):
@@ -75,19 +78,23 @@ def principal(name: str, groups: Iterable[str] = ()) -> Principal | None:
     return Principal(name, frozenset(group.removeprefix(IDP) for group in groups))
 
 
-def fact(kind: str, text: str) -> tuple[str, str]:
+def facts(given: Iterable[tuple[str, str]]) -> Facts:
     """
-    Return a fact that somebody gives of a card.
+    Return the facts that somebody gives of one card, by kind and text.
 
     Raises:
-        ValueError: If there is no such fact.
+        ValueError: If there is no such fact, or no such card.
     """
-    if kind not in FACTS:
-        raise ValueError(f"there is no fact {kind[:40]!r}; {_near(kind, FACTS)}")
-    if EVERY in text:
-        raise ValueError(f"{text[:40]!r} is a pattern, and this is about one card; leave it out")
-    pattern_of(kind, [text])
-    return kind, text
+    pairs = list(dict.fromkeys(given))
+    for kind, text in pairs:
+        if kind not in FACTS:
+            raise ValueError(f"there is no fact {kind[:40]!r}; {_near(kind, FACTS)}")
+        if EVERY in text:
+            raise ValueError(f"{text[:40]!r} is a pattern, and this is about one card")
+        pattern_of(kind, [text])
+        if kind not in SEVERAL and sum(kind == other for other, _ in pairs) > 1:
+            raise ValueError(f"a card has one {kind}, and there are several here")
+    return described(pairs)
 
 
 def _near(word: str, words: Sequence[str]) -> str:
@@ -210,10 +217,10 @@ class _Reader:
         self, table: _Table, key: str, given: object
     ) -> Iterable[tuple[str, tuple[str, ...]]]:
         """Yield the kinds of facts of a table, each with its texts."""
-        line, facts = self._lines.of(key, table.line), _as_table(given)
-        if not facts:
+        line, said = self._lines.of(key, table.line), _as_table(given)
+        if not said:
             self._fail(line, key, f'write {{ label = "…" }}, or "{EVERY}" for every card')
-        for kind, value in facts.items():
+        for kind, value in said.items():
             if kind not in FACTS:
                 self._fail(line, key, f"there is no fact {kind[:40]!r}; {_near(kind, FACTS)}")
             texts: object = [value] if isinstance(value, str) else value
@@ -237,19 +244,17 @@ class _Reader:
         for key in ("may", "may_not"):
             for verb in sorted(self._verbs(table, key)) if key in values else ():
                 wanted = key == "may"
-                self._compare(table, key, f"{values['who']} {{}} {verb}", wanted, rulings[verb])
+                self._compare(table, key, verb, wanted, rulings[verb])
         if "announces" in values:
             announces = values["announces"]
             if not isinstance(announces, bool):
                 self._fail_at(table, "announces", "write true or false")
-            said, ruling = f"{values['who']} {{}} announce it", policy.explain_host(who, card)
-            self._compare(table, "announces", said, announces, ruling)
+            ruling = policy.explain_host(who, card)
+            self._compare(table, "announces", "announce it", announces, ruling)
 
-    def _compare(
-        self, table: _Table, key: str, sentence: str, wanted: bool, ruling: Ruling
-    ) -> None:
+    def _compare(self, table: _Table, key: str, what: str, wanted: bool, ruling: Ruling) -> None:
         if ruling.allowed != wanted:
-            found = sentence.format("may" if ruling.allowed else "may not")
+            found = f"{table.values['who']} {'may' if ruling.allowed else 'may not'} {what}"
             self._fail_at(table, key, f"the policy fails this: {found}, since {why(ruling)}")
 
     def _principal(self, table: _Table) -> Principal | None:
@@ -265,9 +270,9 @@ class _Reader:
 
     def _card(self, table: _Table) -> Facts:
         given = table.values["card"]
-        facts = [] if given == EVERY else list(self._facts(table, "card", given))
+        said = [] if given == EVERY else list(self._facts(table, "card", given))
         try:
-            return described([fact(kind, text) for kind, texts in facts for text in texts])
+            return facts((kind, text) for kind, texts in said for text in texts)
         except ValueError as exc:
             self._fail_at(table, "card", str(exc))
 
@@ -275,7 +280,7 @@ class _Reader:
         self._fail(self._lines.of(key, table.line), key, sentence)
 
     def _fail(self, line: int, key: str, sentence: str) -> NoReturn:
-        raise ConfigError(SETTING, f"{self._name}, line {line}, {key}: {sentence}")
+        raise ConfigError(SETTING, clean(f"{self._name}, line {line}, {key}: {sentence}"))
 
 
 def _notes(policy: Policy) -> Iterable[str]:

@@ -27,6 +27,8 @@ from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.state import SESSION_TIMERS, Limits, RelayState, TimerKey, printable
 
+# Longer than the aim: each event of the relay begins here.
+
 FEATURES = (
     "batch",
     "cancel",

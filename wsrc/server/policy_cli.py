@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from wsrc.errors import ConfigError
-from wsrc.policy.facts import FACTS, Facts, described
+from wsrc.policy.facts import FACTS, Facts
 from wsrc.policy.machine import Ruling
-from wsrc.policy.reading import fact, principal
+from wsrc.policy.reading import facts, principal
 from wsrc.policy.telling import why
 from wsrc.process.printable import clean
 from wsrc.server.policy_file import read_policy
@@ -81,12 +81,12 @@ def explain(
         peer = principal(who, groups)
     except ValueError as exc:
         raise click.BadParameter(str(exc), param_hint="WHO") from exc
-    facts = _facts(card)
+    said = _facts(card)
     found = read_policy(file or _of_server(settings)).policy
-    for verb, ruling in found.explain(peer, facts).items():
+    for verb, ruling in found.explain(peer, said).items():
         _say(verb, ruling)
     click.echo("as a card host:")
-    _say("announce", found.explain_host(peer, facts))
+    _say("announce", found.explain_host(peer, said))
 
 
 def _facts(card: Sequence[str]) -> Facts:
@@ -96,11 +96,11 @@ def _facts(card: Sequence[str]) -> Facts:
         if not equals:
             hint = f"{text[:40]!r} is not FACT=VALUE; the facts are {', '.join(FACTS)}"
             raise click.BadParameter(hint, param_hint="CARD")
-        try:
-            given.append(fact(kind, value))
-        except ValueError as exc:
-            raise click.BadParameter(str(exc), param_hint="CARD") from exc
-    return described(given)
+        given.append((kind, value))
+    try:
+        return facts(given)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="CARD") from exc
 
 
 def _say(what: str, ruling: Ruling) -> None:

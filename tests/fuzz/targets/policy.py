@@ -8,7 +8,7 @@ from tests.fuzz.engine import mutate
 from tests.support.policies import BANK, EID, EUICC, ICCID, card
 from wsrc.errors import ConfigError
 from wsrc.policy.facts import FACTS, described
-from wsrc.policy.reading import fact, principal, read
+from wsrc.policy.reading import facts, principal, read
 from wsrc.policy.words import ALL, Verb
 from wsrc.principal import Principal
 
@@ -100,7 +100,7 @@ def one(data: bytes) -> None:
 def _asked(kind: str, text: str, name: str, group: str) -> None:
     """Take what `policy explain` is asked."""
     try:
-        described([fact(kind, text)])
+        facts([(kind, text)] * 2)
         principal(name, (group,))
     except ValueError as exc:
         assert len(str(exc)) < 500

@@ -15,6 +15,7 @@ FILES = {
     "nginx": "contrib/nginx/wsrc.conf",
     "server.service": "contrib/systemd/wsrc-server.service",
     "card-client.service": "contrib/systemd/wsrc-card-client.service",
+    "policy.toml": "contrib/policy.toml",
 }
 KINDS = {
     "server.toml": ServerSettings,

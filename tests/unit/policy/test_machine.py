@@ -193,6 +193,9 @@ def test_of_a_card_that_is_being_identified_nothing_is_taken_to_be_missing(
         (CONTACTLESS, None, (), Kind.CONTACTLESS),
         (CONTACTLESS, ICCID, (), Kind.UICC),
         (BANK, None, (), Kind.OTHER),
+        ("3b80800100", None, (), Kind.CONTACTLESS),
+        ("3b90800100", None, (), Kind.OTHER),
+        ("3f80800100", None, (), Kind.OTHER),
         ("3b8f80", None, (), Kind.OTHER),
         ("3b", None, (), Kind.OTHER),
     ],
@@ -239,6 +242,14 @@ def test_a_host_may_announce_a_card_only_if_all_its_eids_and_tags_fit() -> None:
     assert not policy.announces(SOMEBODY, card())
     assert policy.announces(SOMEBODY, card(tags={"rack": "7"}))
     assert not policy.announces(SOMEBODY, card(tags={"rack": "7", "row": "b"}))
+
+
+@pytest.mark.parametrize(("kind", "text"), [("eid", "8904*"), ("iccid", "*"), ("tag", "*=*")])
+def test_a_host_may_not_announce_by_what_is_not_known(kind: str, text: str) -> None:
+    policy = granting(hosts=[rule("*", **{kind: text})])
+    for state in (ReaderState.EMPTY, ReaderState.IDENTIFYING, ReaderState.MUTE):
+        atr = UICC if state is ReaderState.IDENTIFYING else None
+        assert not policy.announces(SOMEBODY, facts(reader_info(state, atr=atr)))
 
 
 def test_a_host_may_be_kept_to_cards_without_an_eid() -> None:

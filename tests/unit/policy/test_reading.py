@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.support.policies import card
+from wsrc.command_line.sample import SAMPLES
 from wsrc.errors import ConfigError
 from wsrc.policy.lines import Lines
 from wsrc.policy.reading import Document, principal, read
@@ -67,6 +68,11 @@ def test_a_group_of_which_nothing_is_said_is_noted() -> None:
     assert load(EXAMPLE.replace("[[grant]]", "left = []\n[[grant]]")).notes == (
         "nothing is given to group:left",
     )
+
+
+def test_the_sample_is_good() -> None:
+    document = load(SAMPLES["policy.toml"].text())
+    assert (document.expectations, document.notes) == (1, ())
 
 
 def test_every_card_is_a_star() -> None:
@@ -165,8 +171,17 @@ EXPECT = "[[expect]]\nwho = 'ann'\ncard = { label = 'a' }\n"
         ),
         (EXPECT.replace("'ann'", "['a']") + "may_not=['use']", "line 2, who: \"['a']\" is not the"),
         (EXPECT.replace("'ann'", "'group:a'") + "may=['use']", "line 2, who: 'group:a' is not the"),
+        (
+            EXPECT.replace("'ann'", "'anyone'\ngroups = ['a']") + "may=['use']",
+            "line 2, who: anyone has no name, and so no groups",
+        ),
+        ('[groups]\n"a\\nb" = 1', "line 1, groups.a\\nb: '1' is no list of texts"),
         (EXPECT.replace("'a'", "'a*'") + "may=['use']", "line 3, card: 'a*' is a pattern, and"),
         (EXPECT.replace("label", "lable") + "may=['use']", "no fact 'lable'; did you mean label?"),
+        (
+            EXPECT.replace("label", "iccid = '', kind = ['uicc', 'other'], label") + "may=['use']",
+            "line 3, card: a card has one kind, and there are several here",
+        ),
         (
             EXPECT + "may = ['use']",
             "line 4, may: the policy fails this: ann may not use, since no line gives it",
@@ -201,6 +216,17 @@ EXPECT = "[[expect]]\nwho = 'ann'\ncard = { label = 'a' }\n"
 )
 def test_what_is_no_policy_is_refused_in_one_line(text: str, said: str) -> None:
     assert said in refusal(text)
+
+
+def nested(count: int) -> str:
+    groups = "".join(f"g{n} = ['group:g{n + 1}']\n" for n in range(1, count))
+    return f"[groups]\n{groups}g{count} = ['ann']\n{GRANT.replace('*', 'group:g1', 1)}"
+
+
+def test_groups_are_16_deep_at_most_and_never_in_themselves() -> None:
+    assert Verb.USE in load(nested(16)).policy.rights(Principal("ann"), card())
+    assert "too deep: g1 > g2 > g3" in refusal(nested(17))
+    assert refusal("[groups]\na = ['group:b']\nb = ['x', 'group:a']").endswith(": a > b > a")
 
 
 def test_expectations_of_groups_of_the_provider_and_of_anyone() -> None:
@@ -252,6 +278,73 @@ def test_who_a_name_stands_for() -> None:
     for name in ("", "idp:a", "group:a"):
         with pytest.raises(ValueError, match="not the name of one"):
             principal(name)
+    with pytest.raises(ValueError, match="anyone has no name, and so no groups"):
+        principal("anyone", ["a"])
+
+
+VALUES = st.recursive(
+    st.sampled_from(["1", "true", "''", "'*'", "'ann'", "'use'", "'group:lab'", "'a\\'", '"\\n"']),
+    lambda inner: (
+        st.lists(inner, max_size=2).map(lambda each: f"[{', '.join(each)}]")
+        | st.dictionaries(
+            st.sampled_from(["label", "iccid", "eid", "kind", "x"]), inner, max_size=2
+        ).map(lambda each: "{" + ", ".join(f"{key} = {value}" for key, value in each.items()) + "}")
+    ),
+    max_leaves=4,
+)
+LINES = st.sampled_from(
+    ["[[grant]]", "[[host]]", "[[expect]]", "[groups]", "[grant]", "[grant.cards]", "[[grant.may]]"]
+) | st.builds(
+    "{} = {}".format,
+    st.sampled_from(
+        [
+            "to",
+            "who",
+            "cards",
+            "card",
+            "may",
+            "may_not",
+            "announces",
+            "groups",
+            "lab",
+            "'a\tb'",
+            "z.y",
+        ]
+    ),
+    VALUES,
+)
+
+
+@given(st.lists(LINES, max_size=8).map("\n".join) | st.text(max_size=60))
+def test_any_text_is_a_policy_or_is_refused_in_one_line(text: str) -> None:
+    document = policy_or_refusal(text)
+    if document is not None:
+        assert document.policy.rights(None, card()) <= set(Verb)
+
+
+def policy_or_refusal(text: str) -> Document | None:
+    said = "a policy"
+    try:
+        return read(text, "policy.toml")
+    except ConfigError as exc:
+        said = str(exc)
+        return None
+    finally:
+        assert said.isprintable()
+
+
+@given(st.data())
+def test_a_policy_with_a_slip_is_a_policy_or_is_refused_in_one_line(data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(EXAMPLE)))
+    cut = data.draw(st.integers(0, 3))
+    put = data.draw(st.text("[]{}=\"'\\\n#,.* gram", max_size=3))
+    text = EXAMPLE[:at] + put + EXAMPLE[at + cut :]
+    document = policy_or_refusal(text)
+    if document is not None:
+        lines = text.split("\n")
+        assert [lines[rule.line - 1].split("#")[0].strip() for rule in document.policy.grants] == [
+            "[[grant]]"
+        ] * len(document.policy.grants)
 
 
 TABLES = st.sampled_from(
