@@ -23,13 +23,11 @@ settings.register_profile("soak", max_examples=50_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-EARS.open()
-
-
 @pytest.fixture(autouse=True)
 def _no_secret_is_shown(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test in which a log, an error, an output or an audit file showed a secret."""
     folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    EARS.open()
     EARS.take()
     yield
     if folder is not None:

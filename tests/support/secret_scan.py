@@ -18,9 +18,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from wsrc.errors import WsrcError
-from wsrc.protocol import messages
-
 MARK = "shows_secrets"
 """Of a test that has secrets shown on purpose, with the reason."""
 
@@ -166,6 +163,7 @@ class Ears(logging.Handler):
         super().__init__()
         self.scanner = Scanner()
         self.found: list[Finding] = []
+        self._listens = False
         self.texts = 0
         self.characters = 0
         self._format = logging.Formatter("%(name)s: %(message)s").format
@@ -198,6 +196,13 @@ class Ears(logging.Handler):
 
     def open(self) -> None:
         """Listen from now on, as long as the process lasts."""
+        # Not sooner: a module of ours that cannot be imported is to fail tests, and not pytest.
+        from wsrc.errors import WsrcError  # noqa: PLC0415
+        from wsrc.protocol import messages  # noqa: PLC0415
+
+        if self._listens:
+            return
+        self._listens = True
         logging.getLogger().addHandler(self)
         _beside(WsrcError, "__init__", self._made)
         _beside(messages, "error", self._answered)
@@ -205,10 +210,10 @@ class Ears(logging.Handler):
         _beside(subprocess.CompletedProcess, "__init__", self._ended)
         _beside(pytest.CaptureFixture, "readouterr", self._printed)
 
-    def _made(self, _result: None, _error: WsrcError, *said: Any) -> None:
+    def _made(self, _result: None, _error: Exception, *said: Any) -> None:
         self.hear(" ".join(map(str, said)), "an error")
 
-    def _answered(self, made: messages.Error, *_: Any) -> None:
+    def _answered(self, made: Any, *_: Any) -> None:
         self.hear(made.message, "an error message")
 
     def _drawn(self, made: str, octets: int | None = None, *_: Any) -> None:

@@ -22,9 +22,9 @@ COME, SEND, GO, SEE, TIME, FAIL = range(6)
 
 _FAILURES = (
     None,
-    Failure(Code.SCARD_E_NOT_TRANSACTED),
-    Failure(Code.SCARD_E_COMM_DATA_LOST, Code.SCARD_W_RESET_CARD),
-    Failure(Code.SCARD_W_REMOVED_CARD, Code.SCARD_W_REMOVED_CARD),
+    (Code.SCARD_E_NOT_TRANSACTED,),
+    (Code.SCARD_E_COMM_DATA_LOST, Code.SCARD_W_RESET_CARD),
+    (Code.SCARD_W_REMOVED_CARD, Code.SCARD_W_REMOVED_CARD),
 )
 _NAMES = (NAME, b"Other 00 00")
 _VERSION = framed(0x11, struct.pack("=iiI", 4, 4, 0))
@@ -108,8 +108,9 @@ class Socket:
             case 4:
                 self.world.later(int.from_bytes(octets[:2]) / 100)
             case 5:
-                failure = _FAILURES[number % len(_FAILURES)]
-                self.world.fail = {} if failure is None else {"transmit": failure, "reset": failure}
+                codes = _FAILURES[number % len(_FAILURES)]
+                kinds = () if codes is None else ("transmit", "reset")
+                self.world.fail = {kind: Failure(*codes or ()) for kind in kinds}
             case _:
                 pass
         for at in list(self.lines):
