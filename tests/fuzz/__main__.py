@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 4))
     parser.add_argument("--place", type=Path, default=PLACE)
     given = parser.parse_args(arguments)
-    if given.engine != ENGINES[0]:
+    if engine_here() != ENGINES[0]:
         _say(NO_ATHERIS)
     shutil.rmtree(given.place / "found", ignore_errors=True)
     inputs = shared_out(given.targets or names(), given.inputs)
