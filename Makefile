@@ -11,6 +11,8 @@ QUICK ?=
 ROWS ?=
 PROFILE ?=
 BENCH_ARGS ?=
+INPUTS ?=
+TARGETS ?=
 RANDOM ?=
 SEED ?=
 JOBS ?= auto
@@ -28,7 +30,7 @@ endif
 # A file of tests stays in one process: it may share a server, or the private pcscd of its process.
 PARALLEL := -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help venv demo test check coverage mutants soak bench clean packages
+.PHONY: help venv demo test check coverage mutants soak fuzz bench clean packages
 
 help:
 	@echo 'make demo      run the whole system here, with simulated cards and your readers'
@@ -43,6 +45,8 @@ help:
 	@echo 'make soak      the programs for minutes, while connections are cut and programs killed'
 	@echo '               then both ends of a session, with whatever a network can do'
 	@echo '               SOAK="cuts restarts" chooses runs; WSRC_SOAK_SEED=... repeats one'
+	@echo 'make fuzz      ten million hostile inputs, led by coverage where atheris can be installed'
+	@echo '               INPUTS=100000 fewer; TARGETS="relay codec" chooses'
 	@echo 'make bench     measure beside other relays: a table of targets, and all figures in .bench.json'
 	@echo '               QUICK=1 in three minutes; ROWS="relay wan" chooses; PROFILE=1 where py-spy is'
 	@echo 'make venv      make .venv with WSRC in it, for development'
@@ -84,13 +88,18 @@ ifeq ($(SOAK),)
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/property/test_session.py
 endif
 
+fuzz: $(VENV)/.dev
+	@$(BIN)/python -c 'import atheris' 2>/dev/null \
+		|| $(BIN)/python -m pip install --quiet --no-input --editable '.[fuzz]' || true
+	@$(BIN)/python -m tests.fuzz $(TARGETS) $(if $(INPUTS),--inputs $(INPUTS))
+
 bench: packages $(VENV)/.dev
 	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(if $(PROFILE),--profile) \
 		--rows '$(ROWS)' --json .bench.json $(BENCH_ARGS)
 
 clean:
 	@rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
-		.hypothesis build dist .bench.json .bench-profiles
+		.hypothesis build dist .bench.json .bench-profiles .fuzz
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 packages:

@@ -7,18 +7,34 @@ for the shortest example.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import Phase, settings
 
 from tests.support.certificates import Certificates, make
+from tests.support.secret_scan import EARS, MARK
 
 settings.register_profile("default", max_examples=200, derandomize=True, deadline=None)
 settings.register_profile("ci", max_examples=2000, deadline=None)
 settings.register_profile("bugs", settings.get_profile("default"), phases=[Phase.generate])
 settings.register_profile("soak", max_examples=50_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_is_shown(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which a log, an error, an output or an audit file showed a secret."""
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    EARS.open()
+    EARS.take()
+    yield
+    if folder is not None:
+        EARS.files(folder)
+    found = EARS.take()
+    if found and request.node.get_closest_marker(MARK) is None:
+        pytest.fail("\n".join(map(str, found[:10])), pytrace=False)
 
 
 @pytest.fixture(scope="session")

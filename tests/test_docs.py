@@ -325,6 +325,7 @@ def test_python_of_the_readme_names_what_there_is() -> None:
         assert tree
 
 
+@pytest.mark.shows_secrets("the demonstration prints the script with the PIN of its card")
 def test_readme_shows_what_the_demonstration_shows(gen_docs: ModuleType) -> None:
     shown = re.search(
         r"<!-- generated: demo -->\n\n```console\n(.*?)\n```\n\n<!-- end -->",

@@ -17,7 +17,7 @@ FILES = sorted((ROOT / "wsrc").rglob("*.py"))
 OTHERS = sorted(p for folder in ("tests", "contrib") for p in (ROOT / folder).rglob("*.py"))
 TREES = {str(p.relative_to(ROOT / "wsrc")): ast.parse(p.read_text("utf-8")) for p in FILES}
 
-OF_A_PROGRAM = ("soak", "bench")
+OF_A_PROGRAM = ("soak", "bench", "fuzz")
 """Folders of tests that are programs as well, and import what is in them."""
 
 MAX_FILE_LINES, AIM_FILE_LINES = 600, 400

@@ -21,6 +21,7 @@ async def test_13_tokens_and_policies_that_come_and_go_are_evidence(
     settings: dict[str, Any] = {"policy": policy, "audit_dir": folder}
     async with running_with_tokens(certificates, tmp_path, **settings) as world:
         file = await asyncio.to_thread(world.made, "ann")
+        await until(lambda: world.knows(file))
         policy.write_text(text + "# again\n")
         world.app.reload()
         await asyncio.to_thread(world.revoke, "1")

@@ -509,6 +509,7 @@ def test_a_program_is_run_as_it_would_run_alone(tmp_path: Path) -> None:
     assert "__main__" in done.stdout
 
 
+@pytest.mark.shows_secrets("the program in place of pySim prints what it was given")
 def test_d28_a_reader_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
     program = PROGRAM + "\nimport pySim.transport\npySim.transport.init_reader(parser.parse_args())"
     url = "wss://user:geheim@localhost:1"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.support.certificates import Certificates
 from tests.support.paths import ROOT
+from tests.support.secret_scan import EARS
 
 LIMIT_S = 30.0
 """How long a program may take to say what is waited for, or to end."""
@@ -90,6 +91,7 @@ class Program:
         assert not self._thread.is_alive(), "What the program started lives on, with its output."
         assert self.process.stdout is not None
         self.process.stdout.close()
+        EARS.hear(self.output, "the output of a program")
 
     def _read(self) -> None:
         assert self.process.stdout is not None

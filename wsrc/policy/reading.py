@@ -3,7 +3,8 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple, NoReturn, cast
 
 from wsrc.errors import ConfigError
@@ -151,12 +152,17 @@ class _Reader:
             if not name or name != name.strip() or EVERY in name or not name.isprintable():
                 self._fail(at, f"groups.{name}", "a group is named without * and without space")
         for name, members in groups.items():
-            try:
-                check(members, groups)
-                check_depth(name, groups)
-            except ValueError as exc:
-                self._fail(self._lines.of(name, line), f"groups.{name}", str(exc))
+            self._check(line, name, partial(check, members, groups))
+        for name in groups:
+            self._check(line, name, partial(check_depth, name, groups))
         return groups
+
+    def _check(self, line: int, name: str, check_group: Callable[[], None]) -> None:
+        """Fail at a group where a check of it does."""
+        try:
+            check_group()
+        except ValueError as exc:
+            self._fail(self._lines.of(name, line), f"groups.{name}", str(exc))
 
     def _tables(self, name: str) -> list[_Table]:
         given = [_as_table(each) or {} for each in _as_list(self._values.get(name, [])) or ()]

@@ -58,13 +58,18 @@ class Address(str):
 
 
 def _split(text: str) -> SplitResult | None:
-    """Return the parts of a URL that has a host and a port that can be; None of another text."""
+    """
+    Return the parts of a URL that has a host and a port that can be; None of another text.
+
+    An @ after the host is written %40: else it may end a password with one of / ? # in it.
+    """
     try:
         parts = urlsplit(text)
         sound = bool(parts.scheme and parts.hostname) and parts.port != 0
+        beyond = parts.path + parts.query + parts.fragment
     except ValueError:
         return None
-    return parts if sound else None
+    return parts if sound and "@" not in beyond else None
 
 
 def _without_user(text: str) -> str:

@@ -344,7 +344,7 @@ def test_13_the_last_line_is_named_in_the_ordinary_log(
 
         def named() -> bool:
             last.update(said(tmp_path)[-1])
-            return f"has line 2, {last['chain']}" in caplog.text
+            return f"has line 2, chain {last['chain']}" in caplog.text
 
         wait_until(named)
     assert verified("--expect", last["chain"], tmp_path)[0] == 0

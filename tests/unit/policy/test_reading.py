@@ -395,3 +395,9 @@ def tables(text: str) -> int | None:
         return len(tomllib.loads(text).get("grant", []))
     except tomllib.TOMLDecodeError:
         return None
+
+
+def test_a_group_within_a_group_that_names_none_is_refused_by_its_line() -> None:
+    text = '[groups]\nlab = ["group:robots"]\nrobots = ["group:yone"]\n'
+    with pytest.raises(ConfigError, match="there is no 'group:yone'"):
+        read(text, "policy.toml")

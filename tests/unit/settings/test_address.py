@@ -23,7 +23,7 @@ SECRET = "s3cret"
         ("wss://ida:s3cret@h:1/user?t=s3cret", "wss://h:1/user", ("ida", SECRET), None),
         ("wss://ida:s3c%40@ret@h", "wss://h", ("ida", "s3c@@ret"), "wss://h"),
         ("wss://s3cret@[::1]:4220", "wss://[::1]:4220", (SECRET, ""), "wss://[::1]:4220"),
-        ("wss://h/@x", "wss://h/@x", None, "wss://h/@x"),
+        ("wss://h/%40x", "wss://h/%40x", None, "wss://h/%40x"),
     ],
 )
 def test_a8_an_address_shows_neither_user_nor_query(
@@ -41,6 +41,7 @@ def test_a8_an_address_shows_neither_user_nor_query(
     [
         "wss://ida:s3cret/x@h:1", "wss://ida:s3cret@h:99999", "ida:s3cret@h:4220",
         "wss://ida:s3#s3cret@h", "http://ida:s3cret@h", "wss://ida:s3cret@", "//ida:s3cret@h",
+        "wss://ida:12/s3cret@h", "wss://ida:/s3cret@h", "wss://i/da:s3cret@h", "wss://ida:1?s3cret@h",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", [UserSettings, CardClientSettings])

@@ -133,6 +133,7 @@ def test_an_error_checking_chain_looks_at_status_words(connection: Any) -> None:
     assert connection.transmit(SELECT_NOTHING)[1:] == (0x6A, 0x82)
 
 
+@pytest.mark.shows_secrets("an observer of pyscard prints each command")
 def test_observers_are_told(remote: RemotePyscard, capsys: pytest.CaptureFixture[str]) -> None:
     watcher, console = Watcher(), ConsoleCardConnectionObserver()
     connection = remote.reader.createConnection()

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A planted bug: the reader of TLV looks beyond the end of a tag."""
+
+from tests.fuzz.targets import card
+from wsrc.card import tlv
+
+SEEDS, WORDS = card.SEEDS, card.WORDS
+
+
+def _tag(data: bytes, at: int) -> tuple[int, int]:
+    tag, at = data[at], at + 1
+    if tag & 0x1F == 0x1F:
+        while True:
+            tag, at = tag << 8 | data[at], at + 1
+            if not tag & 0x80:
+                break
+    return tag, at
+
+
+tlv._tag = _tag
+one = card.one
