@@ -306,7 +306,7 @@ def _check_issuer(s: ServerSettings) -> None:
     parts = _parts(s.oidc_issuer)
     host = parts.hostname if parts is not None else None
     if parts is None or not host or parts.query or parts.fragment or "@" in parts.netloc:
-        raise ConfigError("oidc_issuer", f"{s.oidc_issuer!r} is not of the form https://HOST/PATH")
+        raise ConfigError("oidc_issuer", "it is not of the form https://HOST/PATH")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise ConfigError("oidc_issuer", "its keys are got over https, or from loopback")
 

@@ -162,8 +162,12 @@ def _text(default: object) -> str:
             return str(default).lower()
         case None | () | {}:
             return "none"
+        case tuple():
+            return ", ".join(str(each) for each in default)
+        case float() if default.is_integer():
+            return str(int(default))
         case _:
-            return f"{default:g}" if isinstance(default, float) else str(default)
+            return str(default)
 
 
 def _expected(kind: Any, metas: list[Meta]) -> str:
