@@ -148,6 +148,36 @@ def test_files_that_are_named_exist(path: Path) -> None:
     assert [name for name in named if not list(ROOT.glob(name))] == []
 
 
+@pytest.fixture(scope="module")
+def names_of_tests() -> set[str]:
+    trees = (ast.parse(path.read_text("utf-8")) for path in (ROOT / "tests").rglob("*.py"))
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, defined)}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_tests_that_are_named_exist(path: Path, names_of_tests: set[str]) -> None:
+    assert set(re.findall(r"`(test_\w+)`", prose(path))) - names_of_tests == set()
+
+
+def test_a_claim_of_the_threat_model_names_its_test_or_says_that_it_has_none() -> None:
+    told, rows = 0, set()
+    titles: list[str] = []
+    for line in (ROOT / "docs" / "threat-model.md").read_text("utf-8").splitlines():
+        cells = [cell.strip() for cell in line.split(" | ")] if line.startswith("| ") else []
+        if cells and not titles:
+            titles = [cell.strip(" |") for cell in cells]
+        elif cells and titles[-1] == "Test":
+            last = cells[-1].strip(" |")
+            assert re.fullmatch(r"–|.*`test_\w+`.*|\[below\]\(#.*\)", last), line
+            assert cells[0] not in rows, line
+            rows.add(cells[0])
+            told += "`test_" in last
+        elif not line.startswith("|"):
+            titles = []
+    assert told > 80
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_links_lead_somewhere_in_the_repository(path: Path) -> None:
     broken = []
