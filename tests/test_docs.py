@@ -169,7 +169,7 @@ def test_a_claim_of_the_threat_model_names_its_test_or_says_that_it_has_none() -
             titles = [cell.strip(" |") for cell in cells]
         elif cells and titles[-1] == "Test":
             last = cells[-1].strip(" |")
-            assert re.fullmatch(r"–|.*`test_\w+`.*|\[below\]\(#.*\)", last), line
+            assert re.fullmatch(r"\u2013|.*`test_\w+`.*|\[below\]\(#.*\)", last), line
             assert cells[0] not in rows, line
             rows.add(cells[0])
             told += "`test_" in last
