@@ -22,11 +22,13 @@ from wsrc.certs.cli import program as certs
 from wsrc.command_line.invocation import Exit
 from wsrc.command_line.program import program as user
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.net.answers import Reason
 from wsrc.policy.reading import read as read_policy
 from wsrc.protocol import codec
 from wsrc.protocol.reader_events import NOTIFICATIONS
 from wsrc.protocol.schema import schema
 from wsrc.server.cli import command as server
+from wsrc.server.refusals import _TOLD, NotAdmittedError
 from wsrc.settings.load import CardClientSettings, ServerSettings, UserSettings, load, settings_of
 
 DOCUMENTS = sorted(
@@ -92,6 +94,18 @@ def test_every_object_and_list_of_values_is_described(doc_tables: ModuleType) ->
 def test_protocol_has_a_table_for_every_message() -> None:
     text = (ROOT / "docs" / "protocol.md").read_text("utf-8")
     assert [tag for tag in codec.BY_TAG if f"#### `{tag}`" not in text] == []
+
+
+def test_protocol_has_every_reason_for_which_nobody_is_let_in() -> None:
+    text = (ROOT / "docs" / "protocol.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d{3}) \| (`.*?) \|", text, re.MULTILINE)
+    told = [(int(row[0]), word) for row in rows for word in re.findall(r"`([\w-]+)`", row[1])]
+    assert sorted(word for _, word in told) == sorted(Reason)
+    limits = {(status, str(reason)) for status, reason, _ in _TOLD.values()}
+    admission = [(status, word) for status, word in told if (status, word) not in limits]
+    assert len(admission) == len(Reason) - len(limits)
+    for status, word in admission:
+        assert NotAdmittedError(Reason(word), "why").answer.status == status
 
 
 def test_schema_is_that_of_the_messages() -> None:

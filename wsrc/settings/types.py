@@ -10,6 +10,7 @@ from typing import (
     ClassVar,
     Literal,
     NamedTuple,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -163,7 +164,7 @@ def _text(default: object) -> str:
         case None | () | {}:
             return "none"
         case tuple():
-            return ", ".join(str(each) for each in default)
+            return ", ".join(map(str, cast("tuple[object, ...]", default)))
         case float() if default.is_integer():
             return str(int(default))
         case _:
