@@ -12,6 +12,8 @@ from wsrc.policy.reading import Document, facts, principal, read
 from wsrc.policy.words import Verb
 from wsrc.principal import Principal
 
+# Longer than the aim: each slip in a policy file has its line here.
+
 EXAMPLE = """\
 [groups]
 lab = ["tester@example.org", "ci-*"]
@@ -376,7 +378,7 @@ def test_lines_of_tables_are_those_that_the_parser_of_toml_finds(parts: list[str
     wanted: list[int] = []
     lines = text.split("\n")
     for at in range(1, len(lines) + 1):
-        # A line is the header of a table if the lines until there are TOML with one table more.
+        # A header: the lines until there are TOML with one table more.
         found = [tables("\n".join(lines[:end])) for end in (at - 1, at)]
         if None not in found and found[1] != found[0]:
             wanted.append(at)
@@ -392,6 +394,5 @@ def tables(text: str) -> int | None:
 
 
 def test_a_group_within_a_group_that_names_none_is_refused_by_its_line() -> None:
-    text = '[groups]\nlab = ["group:robots"]\nrobots = ["group:yone"]\n'
     with pytest.raises(ConfigError, match="there is no 'group:yone'"):
-        read(text, "policy.toml")
+        read('[groups]\nlab = ["group:robots"]\nrobots = ["group:yone"]\n', "policy.toml")
