@@ -22,11 +22,13 @@ from wsrc.certs.cli import program as certs
 from wsrc.command_line.invocation import Exit
 from wsrc.command_line.program import program as user
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.net.answers import Reason
 from wsrc.policy.reading import read as read_policy
 from wsrc.protocol import codec
 from wsrc.protocol.reader_events import NOTIFICATIONS
 from wsrc.protocol.schema import schema
 from wsrc.server.cli import command as server
+from wsrc.server.refusals import _TOLD, NotAdmittedError
 from wsrc.settings.load import CardClientSettings, ServerSettings, UserSettings, load, settings_of
 
 DOCUMENTS = sorted(
@@ -94,6 +96,18 @@ def test_protocol_has_a_table_for_every_message() -> None:
     assert [tag for tag in codec.BY_TAG if f"#### `{tag}`" not in text] == []
 
 
+def test_protocol_has_every_reason_for_which_nobody_is_let_in() -> None:
+    text = (ROOT / "docs" / "protocol.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d{3}) \| (`.*?) \|", text, re.MULTILINE)
+    told = [(int(row[0]), word) for row in rows for word in re.findall(r"`([\w-]+)`", row[1])]
+    assert sorted(word for _, word in told) == sorted(Reason)
+    limits = {(status, str(reason)) for status, reason, _ in _TOLD.values()}
+    admission = [(status, word) for status, word in told if (status, word) not in limits]
+    assert len(admission) == len(Reason) - len(limits)
+    for status, word in admission:
+        assert NotAdmittedError(Reason(word), "why").answer.status == status
+
+
 def test_schema_is_that_of_the_messages() -> None:
     text = (ROOT / "docs" / "protocol.schema.json").read_text("utf-8")
     assert json.loads(text) == json.loads(json.dumps(schema()))
@@ -146,6 +160,36 @@ def test_contributing_has_every_folder_of_tests_and_no_other() -> None:
 def test_files_that_are_named_exist(path: Path) -> None:
     named = re.findall(r"`((?:wsrc|contrib|tests|docs)/[\w./*-]*)`", prose(path))
     assert [name for name in named if not list(ROOT.glob(name))] == []
+
+
+@pytest.fixture(scope="module")
+def names_of_tests() -> set[str]:
+    trees = (ast.parse(path.read_text("utf-8")) for path in (ROOT / "tests").rglob("*.py"))
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, defined)}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_tests_that_are_named_exist(path: Path, names_of_tests: set[str]) -> None:
+    assert set(re.findall(r"`(test_\w+)`", prose(path))) - names_of_tests == set()
+
+
+def test_a_claim_of_the_threat_model_names_its_test_or_says_that_it_has_none() -> None:
+    told, rows = 0, set()
+    titles: list[str] = []
+    for line in (ROOT / "docs" / "threat-model.md").read_text("utf-8").splitlines():
+        cells = [cell.strip() for cell in line.split(" | ")] if line.startswith("| ") else []
+        if cells and not titles:
+            titles = [cell.strip(" |") for cell in cells]
+        elif cells and titles[-1] == "Test":
+            last = cells[-1].strip(" |")
+            assert re.fullmatch(r"\u2013|.*`test_\w+`.*|\[below\]\(#.*\)", last), line
+            assert cells[0] not in rows, line
+            rows.add(cells[0])
+            told += "`test_" in last
+        elif not line.startswith("|"):
+            titles = []
+    assert told > 80
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)

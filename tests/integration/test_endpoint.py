@@ -13,6 +13,8 @@ from wsrc.protocol.conversation import CloseCode
 from wsrc.server import pulse
 from wsrc.server.pulse import Pulse
 
+BROKE = "the connection broke without a goodbye, or its pings were not answered"
+
 
 async def said(heard: Heard, count: int) -> list[bytes | str]:
     await until(lambda: len(heard.said) >= count)
@@ -116,6 +118,29 @@ async def test_frames_wait_while_the_speaker_may_not_go_on_and_none_is_lost() ->
         assert not served.waits
 
 
+@pytest.mark.parametrize(
+    ("last", "end"),
+    [
+        (close_frame(1000), ("closed by the peer (1000)", True)),
+        (close_frame(None), ("closed by the peer (1005)", True)),
+        (close_frame(1011), ("closed by the peer (1011)", False)),
+        (frame(b"x", 0x81), (BROKE, False)),
+    ],
+    ids=["goodbye", "without a code", "a fault", "none"],
+)
+async def test_a_goodbye_that_waits_when_the_connection_goes_was_said(
+    last: bytes, end: tuple[str, bool]
+) -> None:
+    async with talking() as (served, heard, _, writer):
+        heard.room = 1
+        writer.write(frame(b"1", 0x81) + frame(b"2", 0x81) + last)
+        assert await said(heard, 1) == [b"1"]
+        assert served.waits
+        served.lost()
+        assert await heard.end == end
+        assert heard.said == [b"1"]
+
+
 async def test_of_pings_that_cannot_be_answered_yet_the_last_one_is() -> None:
     async with talking() as (served, heard, reader, writer):
         served.pause_writing()
@@ -144,10 +169,7 @@ async def test_what_a_peer_does_not_read_waits_in_order_and_too_much_closes() ->
 async def test_a_connection_that_breaks_is_told_once() -> None:
     async with talking() as (served, heard, _, writer):
         writer.transport.abort()
-        assert await heard.end == (
-            "the connection broke without a goodbye, or its pings were not answered",
-            False,
-        )
+        assert await heard.end == (BROKE, False)
         served.forward(b"x")
         served.close(CloseCode.POLICY, "no")
         served.go_on()

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.processes import LIMIT_S, argv, environment
 from tests.support.scripted_server import HELLO_ACK, Peer, Script, card, reader_of, scripted
+from wsrc.command_line.invocation import NONE_YET
 from wsrc.protocol.conversation import SUBPROTOCOL
 
 LOOKS = """
@@ -87,7 +88,7 @@ async def test_j4_who_ended_before_the_cards_were_listed_is_told_of_them_all_the
     made = tmp_path / "made"
     program = "import pathlib, sys; pathlib.Path(sys.argv[1]).touch(); sys.exit(42)"
     status, _, err = await ran(waits_for(made, answer), program, made)
-    assert (status, err) == (42, "No card is there that matches, so far.\n")
+    assert (status, err) == (42, NONE_YET + "\n")
 
 
 @pytest.mark.parametrize("refused", [True, False], ids=["refused", "lost"])

@@ -4,8 +4,10 @@
 import json
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -16,8 +18,6 @@ from tests.support.world import UICC
 from wsrc.net.bearer import CREDENTIAL
 from wsrc.server.token_store import FILE
 from wsrc.tokens import is_token
-
-pytestmark = pytest.mark.shows_secrets("`wsrc-server token add` prints the token that it has made")
 
 TELL = """
 import os, sys
@@ -43,21 +43,31 @@ def server(programs: Programs, state: Path) -> Program:
     return programs.server("--tokens", "--state-dir", str(state))
 
 
-def command(state: Path, *args: str) -> "subprocess.CompletedProcess[str]":
+def command(
+    state: Path, *args: str, stdout: IO[str] | int = subprocess.PIPE
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         argv("wsrc-server", "--state-dir", str(state), "token", *args),
         env=environment(),
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=LIMIT_S,
         check=False,
     )
 
 
+def added(state: Path, *args: str) -> tuple[str, str]:
+    """Have a token printed into a file, as it should be, and return that and what was said."""
+    with tempfile.TemporaryFile("w+") as file:
+        ended = command(state, "add", *args, stdout=file)
+        file.seek(0)
+        assert ended.returncode == 0, ended.stderr
+        return file.read(), ended.stderr
+
+
 def add(state: Path, *args: str) -> str:
-    ended = command(state, "add", *args)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout.strip()
+    return added(state, *args)[0].strip()
 
 
 def wsrc(programs: Programs, *args: str, **more: str) -> "subprocess.CompletedProcess[str]":
@@ -72,19 +82,19 @@ def wsrc(programs: Programs, *args: str, **more: str) -> "subprocess.CompletedPr
 
 
 def test_13_a_token_is_printed_once_and_alone(state: Path) -> None:
-    ended = command(state, "add", "tester@example.org")
-    assert is_token(ended.stdout.removesuffix("\n"))
-    token = ended.stdout.strip()
-    assert token not in ended.stderr
-    assert "lets tester@example.org in as a user until" in ended.stderr
-    assert "tokens = true" in ended.stderr
+    printed, said = added(state, "tester@example.org")
+    token = printed.removesuffix("\n")
+    assert is_token(token)
+    assert token not in said
+    assert "lets tester@example.org in as a user until" in said
+    assert "tokens = true" in said
     for args in (["list"], ["list", "--json"], ["revoke", "1"]):
         shown = command(state, *args)
         assert token[5:] not in shown.stdout + shown.stderr
 
 
 def test_13_tokens_are_listed_for_people_and_programs(state: Path) -> None:
-    assert command(state, "list").stderr == "There are no tokens.\n"
+    assert command(state, "list").stderr == f"There are no tokens in {state / 'tokens.sqlite3'}.\n"
     add(state, "tester@example.org", "--days", "1")
     add(state, "bench", "--role", "card-host", "--days", "0")
     first, _, last = command(state, "list").stdout.splitlines()

@@ -30,7 +30,7 @@ line ends with, and --expect looks for that.
 
 \b
   wsrc-server audit verify /var/log/wsrc
-  wsrc-server audit verify --expect 5f2c…9e server-00000007.jsonl server-00000008.jsonl
+  wsrc-server audit verify --expect 5f2c…9e wsrc-server-00000008.jsonl
 
 Exit status: 0 all is as it was written, 1 something is not, 2 the command line is wrong, 74 a file
 cannot be read.

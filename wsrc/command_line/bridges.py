@@ -15,6 +15,7 @@ from wsrc.bridges.remote.shelf import Place
 from wsrc.bridges.vpcd import PORT, VpcdSlot
 from wsrc.command_line.invocation import (
     MAX_NAMED,
+    NONE_YET,
     Exit,
     Invocation,
     card_options,
@@ -143,7 +144,7 @@ async def _serve_slot(call: Invocation, cards: RemoteCards, slot: VpcdSlot, tls:
         await cards.begun()
         require_one(slot.places)
         if not slot.places:
-            call.output.note("No card is there that matches, so far.")
+            call.output.note(NONE_YET)
         await slot.run()
 
     with (

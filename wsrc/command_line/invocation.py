@@ -75,13 +75,18 @@ class Exit(IntEnum):
         return _MEANINGS[self]
 
 
+NONE_YET = (
+    "No card is there that matches, so far; where the server has a policy, it has to give 'events'."
+)
+"""What a person is told who shows cards to other programs."""
+
 _MEANINGS = {
     Exit.DONE: "done",
     Exit.UNEXPECTED_SW: "a status word was not as expected",
     Exit.USAGE: "the command line, a script or a setting is wrong, or no card is selected",
-    Exit.REFUSED: "the server refused: no such card, several, or held by another user",
+    Exit.REFUSED: "refused: no such card, several, used by others, not allowed, or kept by a guard",
     Exit.CARD: "the card or its reader failed, or the session ended; no command is in doubt",
-    Exit.CONNECTION: "no connection to the server, or TLS failed",
+    Exit.CONNECTION: "no connection to the server, which may not let us in, or TLS failed",
     Exit.OUTCOME_UNKNOWN: "the card may or may not have run the last command",
     Exit.OUTPUT: "the input or the output of the program failed, such as a disk that is full",
     Exit.HUNG_UP: "its terminal was closed (SIGHUP)",

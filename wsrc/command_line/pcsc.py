@@ -14,6 +14,7 @@ import click
 
 from wsrc.command_line.groups import Leading, shared_options
 from wsrc.command_line.invocation import (
+    NONE_YET,
     Invocation,
     card_options,
     require_selection,
@@ -244,7 +245,7 @@ class Shown:
         there = [place for place in self._source.places if place.seen.present]
         held = sum(place.seen.others != 0 for place in there)
         if not there and self._source.reachable:
-            return ["No card is there that matches, so far."]
+            return [NONE_YET]
         if len(there) <= 1 and not held:
             return []
         if len(there) == 1:

@@ -28,8 +28,6 @@ def settings_text(kind: type[Settings]) -> str:
             value = "{ KEY = 'LABEL' }"
         elif default is None:
             value = '"FILE"'
-        elif isinstance(default, tuple):
-            value = "[]"
         else:
             value = json.dumps(default)
         lines += [f"# {setting.description}", f"# {setting.name} = {value}", ""]

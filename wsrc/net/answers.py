@@ -48,6 +48,10 @@ _GIVE_ONE = (
 )
 _OUR_BEARER = "the server does not let us in with our token: "
 _OURS = "the server does not let us in with our certificate: "
+_OTHER_ROLE = (
+    "it is for the other kind of client, or the URL is: a user needs one of a user, a card host "
+    "one of a card host, and each its own port or path of the server."
+)
 
 _FULL = (
     "the server is full: it has all the peers that it may have (HTTP status {status}); try again "
@@ -57,8 +61,7 @@ _FULL = (
 _OF_REASON = {
     Reason.NO_CERTIFICATE: "the server lets in who shows a certificate, and we have none; give one "
     "with --tls-cert and --tls-key, which whoever runs the server can make with wsrc-certs.",
-    Reason.OTHER_ROLE: _OURS + "it is for the other kind of client; a user needs one of a user, a "
-    "card host one of a card host.",
+    Reason.OTHER_ROLE: _OURS + _OTHER_ROLE,
     Reason.NO_NAME: _OURS + "it has no name that can be shown; have one made with a URI, an e-mail "
     "address or a DNS name.",
     Reason.REVOKED: _OURS + "it is revoked; have its operator make a new one.",
@@ -73,8 +76,7 @@ _OF_REASON = {
     "that is valid now; get a new one, and check the clocks; the server's log says why.",
     Reason.NO_KEYS: "the server cannot check our token, for it does not reach its identity "
     "provider; try again later, or tell its operator.",
-    Reason.BEARER_OF_OTHER_ROLE: _OUR_BEARER + "it is for the other kind of client; a user "
-    "needs one of a user, a card host one of a card host.",
+    Reason.BEARER_OF_OTHER_ROLE: _OUR_BEARER + _OTHER_ROLE,
     Reason.TWO_NAMES: "the server does not let us in: our certificate and our token are of "
     "different names; give one of them only.",
     Reason.FULL: _FULL,

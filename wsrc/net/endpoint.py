@@ -105,9 +105,11 @@ class Endpoint(Outbox):
         self._note()
 
     def lost(self) -> None:
-        """Note that the connection is gone."""
+        """Note that the connection is gone; a goodbye that waits for its turn was said."""
         self._unbound()
-        self._end(None, None, Parting.LOSS)
+        goodbye = next((payload for opcode, payload in self._inbox if opcode == CLOSE), None)
+        code, reason = closing(goodbye) if goodbye is not None else (None, None)
+        self._end(code, reason, Parting.LOSS if code is None else parting(code))
         self._closing = self._closing or (CloseCode.ABNORMAL, "")
         self._deafen()
         self._forget()

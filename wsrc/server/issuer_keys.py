@@ -157,7 +157,8 @@ class IssuerKeys:
                 _log.warning("No keys were got from %s, %s: %s", self._issuer, kept, why)
         else:
             if self._told or self._fetched_at is None:
-                _log.info("%d keys were got from %s", len(keys), self._issuer)
+                count = "1 key was" if len(keys) == 1 else f"{len(keys)} keys were"
+                _log.info("%s got from %s", count, self._issuer)
             self._told = ""
             self._keys = keys
             self._fetched_at = asyncio.get_running_loop().time()

@@ -47,7 +47,9 @@ def check(settings: Callable[[], ServerSettings], file: Path | None) -> None:
         click.echo(f"Note: {clean(note)}.", err=True)
 
 
-@policy.command()
+@policy.command(
+    epilog="\b\nExample:\n  wsrc-server policy explain tester@example.org label=bench-3 kind=uicc"
+)
 @click.argument("who")
 @click.argument("card", nargs=-1, metavar="[CARD]...")
 @click.option("--policy", "file", type=_FILE, help="The policy.  [default: that of the server]")
@@ -66,16 +68,12 @@ def explain(
     file: Path | None,
     groups: Sequence[str],
 ) -> None:
-    r"""
+    """
     Say what WHO may do with a card, and by which line.
 
     WHO is the name of a user or a card host, or `anyone`, who has none. CARD is what is known of
     the card, such as iccid=8988211000000430010, label=bench-3, host=bench-1 or kind=uicc; eid= is
     a card that has no EID. What is not given may be anything: of that it is said what must fit.
-
-    \b
-    Example:
-      wsrc-server policy explain tester@example.org label=bench-3 kind=uicc
     """
     try:
         peer = principal(who, groups)

@@ -76,13 +76,13 @@ def add(settings: Late[ServerSettings], name: str, role: str, days: float) -> No
 def list_(settings: Late[ServerSettings], as_json: bool) -> None:
     """List the tokens, without what is secret in them."""
     with _store(settings) as store:
-        found = store.all()
+        found, path = store.all(), store.path
     if as_json:
         for each in found:
             click.echo(msgspec.json.encode(_fields(each)))
         return
     if not found:
-        click.echo("There are no tokens.", err=True)
+        click.echo(f"There are no tokens in {path}.", err=True)
         return
     rows = [("NUMBER", "NAME", "ROLE", "MADE", "EXPIRES", "USED LAST"), *map(_row, found)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]

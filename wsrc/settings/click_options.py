@@ -104,6 +104,9 @@ def _option(setting: Setting) -> Callable[[Callable[..., R]], Callable[..., R]]:
 def _metavar(setting: Setting) -> str:
     if isinstance(setting.default, dict):
         return "KEY=LABEL"
+    listed = get_args(get_args(setting.type)[0])[0]
+    if get_origin(listed) is Literal:
+        return f"[{'|'.join(get_args(listed))}]"
     return "FILE" if setting.paths else "TEXT"
 
 

@@ -97,16 +97,13 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
     ] = ()
     guard_profile: Annotated[
         tables.Profiles,
-        Meta(
-            description="What is kept from cards, whatever a server says: 'full' (nothing is), "
-            "'last-try', 'no-key-management', 'no-pin', 'read-only'."
-        ),
+        Meta(description="What is kept from cards, whatever a server says; of 'full' nothing is."),
     ] = ("last-try",)
     guard_allow: Annotated[
         tables.Allowing,
         Meta(
-            description="What passes all the same: 'pin-last-try', 'vendor-codes' of readers "
-            "that may hide a command of the card."
+            description="What passes all the same: the last try of a PIN or a key, codes of "
+            "readers that may hide a command of the card."
         ),
     ] = ()
     guard_keep_tries: Annotated[

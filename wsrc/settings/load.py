@@ -124,7 +124,6 @@ def _convert(setting: Setting, value: object, source: str, *, strict: bool = Fal
     """Check one value against the type of its setting; text is read as that type."""
     if not setting.paths and not _is_text(value):
         raise ConfigError(setting.name, f"must be text in UTF-8, not {value!r} ({source})")
-    shown = str(Address(value)) if setting.url and isinstance(value, str) else value
     try:
         return msgspec.convert(
             _pairs(value) if isinstance(setting.default, dict) else value,
@@ -136,8 +135,15 @@ def _convert(setting: Setting, value: object, source: str, *, strict: bool = Fal
         if setting.tables:
             raise ConfigError(setting.name, f"{exc} ({source})") from exc
         raise ConfigError(
-            setting.name, f"must be {setting.expected}, not {shown!r} ({source})"
+            setting.name, f"must be {setting.expected}, not {_shown(setting, value)!r} ({source})"
         ) from exc
+
+
+def _shown(setting: Setting, value: object) -> object:
+    """Return a value as a refusal shows it."""
+    if setting.url and isinstance(value, str):
+        return str(Address(value))
+    return list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value
 
 
 def _is_text(value: object) -> bool:

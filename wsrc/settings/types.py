@@ -10,6 +10,7 @@ from typing import (
     ClassVar,
     Literal,
     NamedTuple,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -162,20 +163,30 @@ def _text(default: object) -> str:
             return str(default).lower()
         case None | () | {}:
             return "none"
+        case tuple():
+            return ", ".join(map(str, cast("tuple[object, ...]", default)))
+        case float() if default.is_integer():
+            return str(int(default))
         case _:
-            return f"{default:g}" if isinstance(default, float) else str(default)
+            return str(default)
 
 
 def _expected(kind: Any, metas: list[Meta]) -> str:
     """Return what a value must be, in words."""
     if get_origin(kind) is Literal:
-        return "one of " + ", ".join(f'"{choice}"' for choice in get_args(kind))
+        return f"one of {_choices(kind)}"
+    if get_origin(kind) is tuple and get_origin(get_args(kind)[0]) is Literal:
+        return f"a list of {_choices(get_args(kind)[0])}"
     words = _WORDS[get_origin(kind) or kind]
     for meta in metas:
         low, high = meta.gt if meta.gt is not None else meta.ge, meta.le
         if high is not None:
             words += f" {'above' if meta.gt is not None else 'from'} {low:g} to {high:.0f}"
     return words
+
+
+def _choices(kind: Any) -> str:
+    return ", ".join(f'"{choice}"' for choice in get_args(kind))
 
 
 _WORDS: dict[Any, str] = {

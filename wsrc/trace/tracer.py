@@ -104,6 +104,7 @@ class Tracer:
         self._file = -1
         self._size = 0
         self._socket: socket.socket | None = None
+        self._address: tuple[object, ...] = ()
         self._told = -TELL_S
         self._thread = threading.Thread(target=self._run, name="trace", daemon=True)
         self._thread.start()
@@ -210,20 +211,15 @@ class Tracer:
             return
         if self._socket is None:
             host, port = self._options.gsmtap
-            family, kind, protocol, _, address = socket.getaddrinfo(
+            family, kind, protocol, _, self._address = socket.getaddrinfo(
                 host, port, type=socket.SOCK_DGRAM
             )[0]
-            opened = socket.socket(family, kind, protocol)
-            try:
-                opened.setblocking(False)
-                opened.connect(address)
-            except OSError:
-                opened.close()
-                raise
-            self._socket = opened
+            self._socket = socket.socket(family, kind, protocol)
+            self._socket.setblocking(False)
+        # Not connected: nobody listens where Wireshark captures, and the refusal of a datagram is
+        # told in place of sending the next one.
         for each in traced:
-            with suppress(ConnectionRefusedError):  # nobody listens there now
-                self._socket.send(_datagram(each))
+            self._socket.sendto(_datagram(each), self._address)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 from tests.support.paths import ROOT
 from wsrc.command_line.program import run
 from wsrc.command_line.sample import SAMPLES
+from wsrc.policy.reading import read
 from wsrc.settings.load import CardClientSettings, ServerSettings, UserSettings, load
 
 FILES = {
@@ -57,6 +58,11 @@ def test_37_sample_settings_are_those_that_there_are(
 
 
 NEEDED = {"server.toml": {"no_tls": True}}
+
+
+def test_the_sample_of_a_policy_is_good() -> None:
+    document = read(SAMPLES["policy.toml"].text(), "policy.toml")
+    assert (document.expectations, document.notes) == (3, ())
 
 
 def test_37_a_sample_that_there_is_not_is_wrong_usage() -> None:

@@ -31,7 +31,10 @@ def test_13_cards_count_over_all_connections_of_a_user() -> None:
         error = peer.refused(m.SelectCard(id=peer.new_id(), reader="r2"))
         assert code_of(error) is ErrorCode.TOO_MANY
         assert error.retry_after_s is None
-        assert "connections of this user hold or wait for 2 cards" in error.message
+        assert (
+            "connections of this user hold or wait for as many cards as they may: 2"
+            in error.message
+        )
     assert limits_reached(world) == ["max_sessions_per_principal"] * 3
     world.user(account=OTHERS).hold(reader="r2")
     world.user(account=None).hold(reader="r3")

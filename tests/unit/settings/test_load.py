@@ -348,6 +348,10 @@ def test_a_wrong_value_is_named_with_what_it_must_be(
         ("labels = [1]", "labels: must be a table of texts (KEY=LABEL outside of a file), not [1]"),
         ("labels = 1", "labels: must be a table of texts (KEY=LABEL outside of a file), not 1"),
         ("simulated = [1]", "simulated: must be a list of texts, not [1]"),
+        (
+            'guard_allow = ["x"]',
+            'guard_allow: must be a list of "pin-last-try", "vendor-codes", not [\'x\']',
+        ),
     ],
 )
 def test_a_wrong_list_or_table_is_named(

@@ -4,8 +4,10 @@
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from wsrc.card_client.cli import command as card_client
 from wsrc.errors import ConfigError
 from wsrc.settings.hosts import is_loopback
 from wsrc.settings.load import (
@@ -13,6 +15,7 @@ from wsrc.settings.load import (
     ServerSettings,
     Settings,
     UserSettings,
+    settings_of,
 )
 from wsrc.settings.server import WAYS
 
@@ -96,3 +99,15 @@ def test_an_aid_has_5_to_16_octets(aid: str) -> None:
 def test_the_shortest_wait_is_not_above_the_longest() -> None:
     with pytest.raises(ConfigError, match="reconnect_min_s"):
         CardClientSettings(reconnect_min_s=31.0)
+
+
+def test_defaults_are_shown_as_one_writes_them() -> None:
+    shown = {s.name: s.default_text for s in settings_of(ServerSettings)}
+    assert shown["unlimited_from"] == "127.0.0.0/8, ::1/128"
+    assert (shown["octets_per_s"], shown["command_s"]) == ("16777216", "150")
+    assert (shown["first_form_from"], shown["tokens"]) == ("none", "false")
+
+
+def test_a_list_of_words_has_them_in_its_help() -> None:
+    [line] = [p for p in card_client.params if p.name == "guard_allow"]
+    assert line.make_metavar(click.Context(card_client)) == "[pin-last-try|vendor-codes]"
