@@ -200,6 +200,18 @@ class Denied(Event, frozen=True, kw_only=True):
     unrecorded: int = 0
 
 
+class Withheld(Event, frozen=True, kw_only=True):
+    """
+    A card host announced a card that the policy does not let it, and users are not shown it.
+
+    `peer` is its connection; `unrecorded` more were announced since the last line that says so.
+    """
+
+    peer: int
+    card: Card
+    unrecorded: int = 0
+
+
 class SessionTurned(Event, frozen=True, kw_only=True):
     """A session was kept without its user, interrupted, brought back or resumed."""
 

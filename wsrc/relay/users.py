@@ -84,7 +84,7 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
         return
     full = accounts.no_more_cards(state, user)
     if full is not None:
-        state.too_many(user, message.id, full)
+        evidence.too_many(state, user, message.id, str(selection), full)
         return
     if len(message.secret or "") > MAX_TEXT or len(message.protocols) > MAX_PROTOCOLS:
         why = (
@@ -134,6 +134,8 @@ def command(
         wrong = ErrorCode.SHUTTING_DOWN, queue.RESTARTS
     if wrong is not None:
         code, why = wrong
+        if code is ErrorCode.FORBIDDEN:
+            evidence.forbidden(state, user, lease, message, why)
         fields = {"session": message.session, "outcome": Outcome.NOT_EXECUTED}
         state.refuse(user, message.id, code, why, **fields)
         return

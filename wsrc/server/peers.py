@@ -81,7 +81,7 @@ class Peers:
         self.relay = relay
         self.audit = audit
         self._often = Throttle()
-        self._denied = Throttle()
+        self._throttles = {events.Denied: Throttle(), events.Withheld: Throttle()}
         self._line = line
         self._quotas = quotas
         self._refusals = refusals
@@ -224,8 +224,8 @@ class Peers:
             self._note(effect)
             return
         event = effect.event
-        if isinstance(event, events.Denied):
-            more = self._denied.take(self._loop.time())
+        if isinstance(event, events.Denied | events.Withheld):
+            more = self._throttles[type(event)].take(self._loop.time())
             if more is None:
                 return
             event = msgspec.structs.replace(event, unrecorded=more)
