@@ -126,7 +126,7 @@ class Lost(NamedTuple):
     A lease whose card client, in its run `host_run`, is away; not to be kept from `until` on.
 
     `owner` is a digest of whose it is, and `principal` who that is. `commands` were passed on
-    before.
+    before. `holder` names the user, where that was known.
     """
 
     since: float
@@ -138,6 +138,7 @@ class Lost(NamedTuple):
     owner: str = ""
     principal: Principal | None = None
     commands: int = 0
+    holder: str | None = None
 
 
 class Remembered(Generic[T]):

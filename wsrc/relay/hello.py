@@ -24,10 +24,11 @@ def limits_for(record: Peer, limits: Limits) -> m.ServerLimits:
             command_s=limits.command_s,
             attach_s=limits.attach_s,
         )
+    of_all = limits.max_sessions_per_principal if record.account is not None else 0
     return m.ServerLimits(
         message_octets=MAX_MESSAGE_OCTETS,
         batch_commands=m.MAX_BATCH,
-        sessions=limits.max_sessions_per_user,
+        sessions=min(limits.max_sessions_per_user, of_all or limits.max_sessions_per_user),
         wait_max_s=limits.wait_max_s,
         keep_s=limits.keep_s,
         lease_idle_s=limits.lease_idle_s,

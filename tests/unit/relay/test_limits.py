@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.support.relay_clients import ICCID
+from tests.support.relay_clients import ICCID, Peer
 from tests.support.relay_world import World, code_of, reader
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
@@ -72,3 +72,21 @@ def test_e34_a_peer_of_the_first_form_is_told_no_limits(role: m.ClientType) -> N
     peer = World().stranger(role, first_form=True)
     peer.say(m.Hello(client_type=role))
     assert peer.next(m.HelloAck) == m.HelloAck()
+
+
+def test_13_a_user_is_told_of_no_more_cards_than_all_its_connections_may_have() -> None:
+    world = World(max_sessions_per_user=9, max_sessions_per_principal=3)
+    peer = Peer(world, m.ClientType.USER)
+    world._connect(peer, "ann", "principal ann")
+    peer.say(m.Hello(client_type=m.ClientType.USER, version=1))
+    limits = peer.one(m.HelloAck).limits
+    assert limits is not None
+    assert limits.sessions == 3
+
+
+def test_13_a_card_client_that_complains_for_ever_fills_no_log() -> None:
+    world = World()
+    card = world.card(reader())
+    card.say(m.Error(code=ErrorCode.INTERNAL, message="so"))
+    (note,) = (each for each in world.noted if each.sentence.endswith("says: so"))
+    assert note.often
