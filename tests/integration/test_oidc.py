@@ -26,7 +26,7 @@ from wsrc.net.dial import dial
 from wsrc.net.tls import client_context
 from wsrc.server import issuer_keys, provider
 from wsrc.server.issuer_keys import IssuerKeys, is_safe
-from wsrc.settings.load import ServerSettings
+from wsrc.settings.load import ServerSettings, load
 from wsrc.user_client.aio import Client
 
 # Longer than the aim: each confusion of JWTs, and each odd answer of an issuer, by its name.
@@ -518,3 +518,10 @@ def test_13_an_issuer_that_cannot_be_trusted_is_refused(
     with pytest.raises(ConfigError) as caught:
         ServerSettings(no_tls=True, **given)
     assert caught.value.setting == setting
+    assert "u:p" not in str(caught.value)
+
+
+def test_13_an_issuer_with_a_password_is_refused_on_the_command_line() -> None:
+    given = {"oidc_issuer": "https://ida:s3cret@login.example"}
+    with pytest.raises(ConfigError, match="everyone on this machine can read a password"):
+        load(ServerSettings, {}, given)
