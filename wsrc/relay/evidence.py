@@ -138,7 +138,7 @@ def _denied(state: RelayState, user: UserPeer, wanted: str, code: ErrorCode, why
 
 def withheld(state: RelayState, peer: CardPeer, info: m.ReaderInfo, sentence: str) -> None:
     """Tell that a card host announced a card that it may not."""
-    state.effects.append(Note(sentence, warns=True, often=True))
+    state.warn(sentence)
     event = events.Withheld(peer=peer.number, card=_card(peer, info, info.reader))
     state.effects.append(Audit(event))
 

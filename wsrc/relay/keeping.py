@@ -134,6 +134,8 @@ def _place_of(state: RelayState, peer: CardPeer, running: m.RunningSession) -> S
         return None
     if not session or len(session) > MAX_SESSION_NAME or not session.isprintable():
         return None
+    if len(slot.leases) >= MAX_HOLDERS:
+        return None
     same = slot.has_card and slot.info.insertion == running.insertion
     return slot if same or running.share is Share.DIRECT else None
 
@@ -166,7 +168,7 @@ def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: floa
         principal=lost.principal,
     )
     shares = {each.share for each in (lease, *slot.leases.values())}
-    excluded = slot.leases and (shares != {Share.SHARED} or len(slot.leases) >= MAX_HOLDERS)
+    excluded = slot.leases and shares != {Share.SHARED}
     if excluded or until <= now:
         lease.turn("ended")
     slot.leases[lease.session] = lease

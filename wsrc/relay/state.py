@@ -165,8 +165,8 @@ class RelayState:
         self.effects.append(Note(sentence))
 
     def warn(self, sentence: str) -> None:
-        """Log a sentence that the operator should act on."""
-        self.effects.append(Note(sentence, warns=True))
+        """Log a sentence that the operator should act on; a peer may have caused many."""
+        self.effects.append(Note(sentence, warns=True, often=True))
 
     def clear_timers(self, lease: Lease) -> None:
         """Forget all deadlines of a lease."""

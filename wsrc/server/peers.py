@@ -78,7 +78,7 @@ class Peers:
     ) -> None:
         self.relay = relay
         self.audit = audit
-        self._often = Throttle()
+        self._often = {warns: Throttle() for warns in (False, True)}
         self._line = line
         self._quotas = quotas
         self._refusals = refusals
@@ -226,7 +226,7 @@ class Peers:
             self._quotas.bit(note.limit)
             self._refusals.note(note.limit, level, note.sentence)
             return
-        more = self._often.take(self._loop.time()) if note.often else 0
+        more = self._often[note.warns].take(self._loop.time()) if note.often else 0
         if more is not None:
             after = f" ({more} lines like it are left out)" if more else ""
             _log.log(level, "%s%s", note.sentence, after)
