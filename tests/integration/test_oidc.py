@@ -143,6 +143,7 @@ WRONG: dict[str, tuple[Callable[[Issuer], str], str]] = {
     "expired": (lambda i: i.made(exp=now() - 60), "it has expired"),
     "no end": (lambda i: i.made(exp=None), "lacks one of the claims"),
     "an end that is none": (lambda i: i.made(exp="soon"), "it is broken"),
+    "an end that is no time": (lambda i: i.made(exp=10**400), "it is broken"),
     "not yet valid": (lambda i: i.made(nbf=now() + 600), "it is not valid yet"),
     "made later": (lambda i: i.made(iat=now() + 600), "it is not valid yet"),
     "an unknown key id": (
