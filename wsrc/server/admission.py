@@ -8,7 +8,7 @@ What a peer shows is never passed over: one with a good certificate and a wrong 
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
@@ -18,7 +18,7 @@ from wsrc.net.certificates import Subject
 from wsrc.principal import AT, Principal
 from wsrc.protocol.messages import ClientType
 from wsrc.server.connection import Connection
-from wsrc.server.limits import group_of
+from wsrc.server.limits import group_of, ip_of
 from wsrc.server.refusals import NotAdmittedError
 from wsrc.server.tls import ServerTls
 from wsrc.server.token_table import TokenTable
@@ -188,12 +188,8 @@ def _offers_ours(request: web.Request) -> bool:
 
 
 def _is_in(text: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return any((mapped or address) in network for network in networks)
+    address = ip_of(text)
+    return address is not None and any(address in network for network in networks)
 
 
 def _bearer_of(request: web.Request) -> str | None:
