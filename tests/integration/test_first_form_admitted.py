@@ -22,9 +22,9 @@ from tests.support.world import until
 from wsrc.errors import ConfigError, ConnectionLostError
 from wsrc.net.dial import dial
 from wsrc.net.tls import client_context
-from wsrc.principal import is_name
+from wsrc.principal import Principal, is_name
 from wsrc.protocol.messages import ClientType
-from wsrc.server.admission import _is_in
+from wsrc.server.admission import _is_in, account_of
 from wsrc.settings.load import ServerSettings
 from wsrc.tokens import made_of
 
@@ -120,7 +120,7 @@ async def test_13_from_another_address_it_is_not_let_in(
 async def test_13_a_peer_of_the_first_form_is_let_in_by_a_token_in_its_url(
     by_url: TokenWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "wsrc")
     user, host = by_url.made("old-tool"), by_url.made("old-host", ClientType.CARD)
     await until(lambda: by_url.knows(user) and by_url.knows(host))
     tokens = {"user": user.read_text().strip(), "card": host.read_text().strip()}
@@ -224,6 +224,14 @@ def test_13_addresses_are_compared_in_both_families(address: str, inside: bool) 
     )
     networks = [ip_network(each) for each in settings.first_form_from]
     assert _is_in(address, networks) is inside
+
+
+def test_13_all_addresses_of_one_network_of_ipv6_are_one_user() -> None:
+    addresses = ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "127.0.0.1")
+    accounts = [account_of(Principal(f"first-form@{each}"), each) for each in addresses]
+    assert accounts[0] == accounts[1]
+    assert len(set(accounts)) == 3
+    assert account_of(Principal("ann"), "127.0.0.1") == "ann"
 
 
 def test_13_no_name_is_that_of_an_address() -> None:

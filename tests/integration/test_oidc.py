@@ -26,7 +26,7 @@ from wsrc.net.dial import dial
 from wsrc.net.tls import client_context
 from wsrc.server import issuer_keys, provider
 from wsrc.server.issuer_keys import IssuerKeys, is_safe
-from wsrc.settings.load import ServerSettings
+from wsrc.settings.load import ServerSettings, load
 from wsrc.user_client.aio import Client
 
 # Longer than the aim: each confusion of JWTs, and each odd answer of an issuer, by its name.
@@ -143,6 +143,7 @@ WRONG: dict[str, tuple[Callable[[Issuer], str], str]] = {
     "expired": (lambda i: i.made(exp=now() - 60), "it has expired"),
     "no end": (lambda i: i.made(exp=None), "lacks one of the claims"),
     "an end that is none": (lambda i: i.made(exp="soon"), "it is broken"),
+    "an end that is no time": (lambda i: i.made(exp=10**400), "it is broken"),
     "not yet valid": (lambda i: i.made(nbf=now() + 600), "it is not valid yet"),
     "made later": (lambda i: i.made(iat=now() + 600), "it is not valid yet"),
     "an unknown key id": (
@@ -518,3 +519,10 @@ def test_13_an_issuer_that_cannot_be_trusted_is_refused(
     with pytest.raises(ConfigError) as caught:
         ServerSettings(no_tls=True, **given)
     assert caught.value.setting == setting
+    assert "u:p" not in str(caught.value)
+
+
+def test_13_an_issuer_with_a_password_is_refused_on_the_command_line() -> None:
+    given = {"oidc_issuer": "https://ida:s3cret@login.example"}
+    with pytest.raises(ConfigError, match="everyone on this machine can read a password"):
+        load(ServerSettings, {}, given)

@@ -87,19 +87,17 @@ class Reloaded(Event, frozen=True, kw_only=True):
 
 
 class PolicyChanged(Event, frozen=True, kw_only=True):
-    """Another policy is in force; `digest` is SHA-256 of its file, `by` who changed it."""
+    """Another policy is in force; `digest` is SHA-256 of its file."""
 
     digest: str
-    by: str | None = None
 
 
 class TokenChanged(Event, frozen=True, kw_only=True):
-    """A token was added or revoked, or is over; it is named, and never written."""
+    """A token was added or revoked; it is named, and never written."""
 
     action: str
     token: str
     role: str | None = None
-    by: str | None = None
 
 
 # Connections
@@ -138,6 +136,15 @@ class Refused(Event, frozen=True, kw_only=True):
     address: str
     why: str
     principal: str | None = None
+    unrecorded: int = 0
+
+
+class Slowed(Event, frozen=True, kw_only=True):
+    """What a peer sends is read later; `unrecorded` more were since the last line that says so."""
+
+    peer: int
+    role: str
+    limit: str
     unrecorded: int = 0
 
 
@@ -200,6 +207,18 @@ class Denied(Event, frozen=True, kw_only=True):
     unrecorded: int = 0
 
 
+class Withheld(Event, frozen=True, kw_only=True):
+    """
+    A card host announced a card that the policy does not let it, and users are not shown it.
+
+    `peer` is its connection; `unrecorded` more were announced since the last line that says so.
+    """
+
+    peer: int
+    card: Card
+    unrecorded: int = 0
+
+
 class SessionTurned(Event, frozen=True, kw_only=True):
     """A session was kept without its user, interrupted, brought back or resumed."""
 
@@ -231,6 +250,10 @@ class Guarded(Event, frozen=True, kw_only=True):
     why: str
     session: str | None = None
     unrecorded: int = 0
+
+
+Common = Denied | Guarded | Refused | Slowed | Withheld
+"""What anybody can cause at will, so that not all have lines of their own."""
 
 
 # The log itself

@@ -12,10 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
+from msgspec.structs import replace
+
 from wsrc import __version__
 from wsrc.audit.chain import utc
-from wsrc.audit.events import NOWHERE, Event, Lost, Recorder, Started, Stopped
+from wsrc.audit.events import NOWHERE, Common, Event, Lost, Recorder, Started, Stopped
 from wsrc.audit.files import Files, InUseError, Where
+from wsrc.audit.throttle import Throttle
 from wsrc.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -216,6 +219,50 @@ class AuditLog:
         self._files.close()
 
 
+class Thinned:
+    """
+    A `Recorder` that passes on all events but those of which anybody can cause many.
+
+    Of each kind of these it passes on some, with how many were left out before.
+
+    Args:
+        recorder: Where they go.
+        clock: Returns monotonic seconds.
+    """
+
+    def __init__(self, recorder: Recorder, clock: Callable[[], float] = time.monotonic) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._throttles: dict[type[Event], Throttle] = {}
+        self._left_out: dict[type[Event], Common] = {}
+
+    def record(self, event: Event) -> None:
+        """Pass on an event, or count it."""
+        passed_on: Event | None = event
+        if isinstance(event, Common):
+            with self._lock:
+                passed_on = self._thinned(event)
+        if passed_on is not None:
+            self._recorder.record(passed_on)
+
+    def close(self) -> None:
+        """Pass on the last event of each kind that was counted, with how many others were."""
+        with self._lock:
+            left_out, self._left_out = self._left_out, {}
+            for kind, event in left_out.items():
+                others = self._throttles[kind].silent - 1
+                self._recorder.record(replace(event, unrecorded=others))
+
+    def _thinned(self, event: Common) -> Common | None:
+        more = self._throttles.setdefault(type(event), Throttle()).take(self._clock())
+        if more is None:
+            self._left_out[type(event)] = event
+            return None
+        self._left_out.pop(type(event), None)
+        return replace(event, unrecorded=more)
+
+
 class Keeping(Protocol):
     """The settings of an audit log."""
 
@@ -254,8 +301,10 @@ def audited(settings: Keeping, program: str) -> Generator[Recorder]:
     where = Where(settings.audit_dir, program, settings.audit_max_octets, settings.audit_keep)
     log = AuditLog(where, settings.audit_sync_s)
     log.record(Started(version=__version__, pid=os.getpid()))
+    thinned = Thinned(log)
     try:
-        yield log
+        yield thinned
     finally:
+        thinned.close()
         log.record(Stopped())
         log.close()

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a card host tells its audit log, and what is traced of its sessions."""
 
-import threading
 import time
 
 from wsrc.audit import events
 from wsrc.audit.events import NOWHERE, Card, Event, Recorder, Who
-from wsrc.audit.throttle import Throttle
 from wsrc.card_client.attachment import Attachment, Held
 from wsrc.guard.machine import Refusal
 from wsrc.protocol import messages as m
@@ -29,8 +27,6 @@ class Evidence:
         self._host = host
         self._audit = audit
         self._tracer = tracer
-        self._guarded = Throttle()
-        self._lock = threading.Lock()
 
     def record(self, event: Event) -> None:
         """Have an event in the audit log."""
@@ -74,13 +70,8 @@ class Evidence:
 
     def guarded(self, info: m.ReaderInfo, refusal: Refusal, what: str) -> None:
         """Tell that the guard kept something from the card; `what` has no data."""
-        with self._lock:
-            more = self._guarded.take(time.monotonic())
-        if more is None:
-            return
-        card = self._card(info)
-        why, rule = refusal.why, refusal.rule
-        self.record(events.Guarded(card=card, what=what, rule=rule, why=why, unrecorded=more))
+        card, why, rule = self._card(info), refusal.why, refusal.rule
+        self.record(events.Guarded(card=card, what=what, rule=rule, why=why))
 
     def _card(self, info: m.ReaderInfo) -> Card:
         return Card(

@@ -85,6 +85,8 @@ class Files:
         self._told = told
         self._taken = self._seen = print_of(source.paths)
         self._warn_at: float | None = None
+        self.wrong: str | None = None
+        """Why what was read last was not taken, if it was not."""
         source.load()
 
     def take(self) -> bool:
@@ -96,9 +98,11 @@ class Files:
         if not self._source.paths:
             return False
         self._taken = self._seen = print_of(self._source.paths)
+        self.wrong = None
         try:
             self._source.load()
         except (ConfigError, OSError) as exc:
+            self.wrong = str(exc)
             _log.warning("A new file is not taken, and what was there stays in force: %s", exc)
             return False
         _log.info("%s", self._told)
@@ -192,7 +196,10 @@ class ClientTls:
 
 @contextmanager
 def looked_after(
-    files: Files, every_s: float, changed: Callable[[], None] | None = None
+    files: Files,
+    every_s: float,
+    changed: Callable[[], None] | None = None,
+    refused: Callable[[str], None] | None = None,
 ) -> Generator[Callable[[], None]]:
     """
     Look after files in the block, in the loop that runs; yield what reads them anew at once.
@@ -201,13 +208,17 @@ def looked_after(
         files: The files.
         every_s: How often they are looked at.
         changed: Called after what is in force has changed.
+        refused: Called with the reason where a new file is not taken.
     """
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle | None = None
 
     def tell(taken: bool) -> None:
+        wrong, files.wrong = files.wrong, None
         if taken and changed is not None:
             changed()
+        if wrong is not None and refused is not None:
+            refused(wrong)
 
     def look() -> None:
         nonlocal timer

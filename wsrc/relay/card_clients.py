@@ -20,6 +20,7 @@ from wsrc.relay import (
     sharing,
     users,
 )
+from wsrc.relay.effects import Note
 from wsrc.relay.records import (
     LEAVING,
     NO_CARD,
@@ -285,7 +286,8 @@ def _error(
 ) -> None:
     lease = _lease(state, peer, message.session)
     if lease is None:
-        state.note(f"Card client {peer.name} says: {message.message[:200]}")
+        said = f"Card client {peer.name} says: {message.message[:200]}"
+        state.effects.append(Note(said, often=True))
     elif _refuses_attach(lease, message):
         _drop(state, lease, now, message)
     elif lease.phase is LeasePhase.ENDING and message.id is None:

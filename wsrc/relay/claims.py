@@ -44,22 +44,14 @@ class Claims:
         self._waiting: dict[Sign, dict[int, Claim]] = {}
         self._number = FIRST_NUMBER
 
-    def add(self, user: UserPeer, message: Resume, session: str | None = None) -> Claim:
-        """
-        Enter a claim, which neither waits nor is asked yet.
-
-        Args:
-            user: Whose it is.
-            message: What was asked.
-            session: What is looked for, if not what is named.
-        """
+    def add(self, user: UserPeer, message: Resume) -> Claim:
+        """Enter a claim of a user, which neither waits nor is asked yet."""
         self._number += 1
-        session = session or message.session
-        claim = Claim(self._number, user, message, session)
+        claim = Claim(self._number, user, message, message.session)
         user.claims[message.id] = claim
         user.waits(1)
         self._by_number[claim.number] = claim
-        self._by_session.setdefault(session, set()).add(claim.number)
+        self._by_session.setdefault(claim.session, set()).add(claim.number)
         return claim
 
     def divert(self, claim: Claim, session: str) -> None:
@@ -134,7 +126,7 @@ class Lost(NamedTuple):
     A lease whose card client, in its run `host_run`, is away; not to be kept from `until` on.
 
     `owner` is a digest of whose it is, and `principal` who that is. `commands` were passed on
-    before.
+    before. `holder` names the user, where that was known.
     """
 
     since: float
@@ -146,6 +138,7 @@ class Lost(NamedTuple):
     owner: str = ""
     principal: Principal | None = None
     commands: int = 0
+    holder: str | None = None
 
 
 class Remembered(Generic[T]):

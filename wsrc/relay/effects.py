@@ -29,7 +29,7 @@ class Note(msgspec.Struct, frozen=True):
     Log a sentence for the operator, who should act on it where it `warns`.
 
     With `limit`, the name of one that was reached, it is counted, and logged once a minute. One
-    that is `often` is what a user can cause at will: of many, the log need not have all.
+    that is `often` is what a peer can cause at will: of many, the log need not have all.
     """
 
     sentence: str

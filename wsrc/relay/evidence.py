@@ -8,9 +8,11 @@ from wsrc.card.identity import shorten
 from wsrc.card.slot import Initialization, Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
+from wsrc.protocol.codec import tag_of
+from wsrc.relay.accounts import Full
 from wsrc.relay.effects import Audit, Note
 from wsrc.relay.names import printable
-from wsrc.relay.records import Lease, LeasePhase, Peer, Slot, UserPeer
+from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot, UserPeer
 from wsrc.relay.state import RelayState
 
 _IDENTITY = re.compile(r"\b(?:[0-9A-Fa-f]{18,20}|[0-9A-Fa-f]{32})\b")
@@ -89,8 +91,31 @@ def denied(state: RelayState, user: UserPeer, wanted: str, code: ErrorCode, why:
     """Tell that a user was refused what was asked for."""
     sentence = f"{user.name} was refused the card with {_brief(wanted)}: {code}"
     state.effects.append(Note(sentence, often=True))
-    event = events.Denied(who=who_is(user), wanted=wanted, code=str(code), why=why)
-    state.effects.append(Audit(event))
+    _denied(state, user, wanted, code, why)
+
+
+def forbidden(
+    state: RelayState, user: UserPeer, lease: Lease, request: m.Message, why: str
+) -> None:
+    """Tell that a user may not do with a card what a request of its session asks for."""
+    asked, code = tag_of(request), ErrorCode.FORBIDDEN
+    state.effects.append(Note(f"{user.name} was refused {asked} of {place_of(lease)}", often=True))
+    _denied(state, user, f"{asked} in session {lease.session[:8]}", code, why)
+
+
+def too_many(
+    state: RelayState,
+    user: UserPeer,
+    id_: int | None,
+    wanted: str,
+    full: Full,
+    **fields: object,
+) -> None:
+    """Refuse what is one too many, and tell of it."""
+    limit, why = full
+    state.refuse(user, id_, ErrorCode.TOO_MANY, why, **fields)
+    state.reached(limit, f"{user.name} is refused")
+    _denied(state, user, wanted, ErrorCode.TOO_MANY, why)
 
 
 def turned(state: RelayState, lease: Lease, sentence: str) -> None:
@@ -103,9 +128,19 @@ def turned(state: RelayState, lease: Lease, sentence: str) -> None:
 
 def not_given(state: RelayState, lease: Lease, user: UserPeer, why: str) -> None:
     """Tell that a user claimed a session, and did not get it."""
-    code = str(ErrorCode.NO_SUCH_SESSION)
-    wanted = f"session {lease.session[:8]}"
-    state.effects.append(Audit(events.Denied(who=who_is(user), wanted=wanted, code=code, why=why)))
+    _denied(state, user, f"session {lease.session[:8]}", ErrorCode.NO_SUCH_SESSION, why)
+
+
+def _denied(state: RelayState, user: UserPeer, wanted: str, code: ErrorCode, why: str) -> None:
+    event = events.Denied(who=who_is(user), wanted=wanted, code=str(code), why=why)
+    state.effects.append(Audit(event))
+
+
+def withheld(state: RelayState, peer: CardPeer, info: m.ReaderInfo, sentence: str) -> None:
+    """Tell that a card host announced a card that it may not."""
+    state.warn(sentence)
+    event = events.Withheld(peer=peer.number, card=_card(peer, info, info.reader))
+    state.effects.append(Audit(event))
 
 
 def named(state: RelayState, peer: Peer, said: m.Hello) -> None:
@@ -149,11 +184,15 @@ def holder_of(lease: Lease) -> events.Who:
 
 def card_in(slot: Slot) -> events.Card:
     """Name the card in a slot, or the slot without one."""
-    info, principal = slot.info, slot.peer.principal
+    return _card(slot.peer, slot.info, slot.reader)
+
+
+def _card(peer: CardPeer, info: m.ReaderInfo, reader: str) -> events.Card:
+    principal = peer.principal
     return events.Card(
-        host=slot.peer.name,
+        host=peer.name,
         host_principal=principal.name if principal is not None else None,
-        reader=slot.reader,
+        reader=reader,
         reader_name=info.name,
         iccid=info.iccid,
         eids=info.eids,

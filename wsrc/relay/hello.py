@@ -9,7 +9,7 @@ from wsrc.principal import Principal
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.conversation import CloseCode
-from wsrc.relay.names import printable, shown_name, written
+from wsrc.relay.names import MAX_READER_ID, printable, shown_name, written
 from wsrc.relay.records import CardPeer, Peer, UserPeer, owner_of
 from wsrc.relay.state import Limits, RelayState
 
@@ -24,10 +24,11 @@ def limits_for(record: Peer, limits: Limits) -> m.ServerLimits:
             command_s=limits.command_s,
             attach_s=limits.attach_s,
         )
+    of_all = limits.max_sessions_per_principal if record.account is not None else 0
     return m.ServerLimits(
         message_octets=MAX_MESSAGE_OCTETS,
         batch_commands=m.MAX_BATCH,
-        sessions=limits.max_sessions_per_user,
+        sessions=min(limits.max_sessions_per_user, of_all or limits.max_sessions_per_user),
         wait_max_s=limits.wait_max_s,
         keep_s=limits.keep_s,
         lease_idle_s=limits.lease_idle_s,
@@ -45,7 +46,7 @@ def name(state: RelayState, record: Peer, said: m.Hello) -> None:
 
 def name_host(state: RelayState, record: CardPeer, said: m.Hello) -> str | None:
     """Give a card host a name that no other has; return it, if it is not the one it claims."""
-    shown, record.claimed = record.name, said.name or ""
+    shown, record.claimed = record.name, (said.name or "")[: MAX_READER_ID + 1]
     who = record.principal
     record.host = shown if who is None else _host_of(who)
     record.name = state.host_names.enter(shown, record.instance, said.shown_as)
@@ -64,14 +65,13 @@ def instance_of(record: Peer, hello: m.Hello) -> str | None:
     """
     Return what tells the runs of a program apart; it is another for each principal.
 
-    Card hosts are told that of users, and must not be able to connect as one.
+    It is a digest, which has a bound. Card hosts are told that of users, and must not be able to
+    connect as one.
     """
     if hello.instance is None:
         return None
     owner = owner_of(record.principal)
     instance = f"{hello.instance} {owner}" if owner else hello.instance
-    if isinstance(record, CardPeer):
-        return instance
     return hashlib.sha256(instance.encode()).hexdigest()
 
 

@@ -98,7 +98,7 @@ def may_announce(state: RelayState, peer: CardPeer, info: m.ReaderInfo, now: flo
     peer.withheld[info.reader] = info
     sentence = _withheld(peer, info)
     if _poses(info) and (before is None or facts_of(peer, before) != facts_of(peer, info)):
-        state.warn(sentence)
+        evidence.withheld(state, peer, info, sentence)
         if not peer.first_form:
             state.refuse(peer, None, ErrorCode.FORBIDDEN, sentence)
     if slot is not None:

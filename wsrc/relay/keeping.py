@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
+from wsrc.policy.machine import OPEN
 from wsrc.protocol import messages as m
 from wsrc.relay import endings, evidence, leases, queue
 from wsrc.relay.claims import Lost
-from wsrc.relay.names import MAX_SHOWN, printable
+from wsrc.relay.names import MAX_SHOWN, printable, shown_name
 from wsrc.relay.records import (
     MAX_HOLDERS,
     RESUME,
@@ -56,7 +57,7 @@ def interrupt(state: RelayState, lease: Lease, why: m.Error, *, back: bool) -> N
     goes_on = back and lease.phase in SERVED
     until = lease.kept_until if goes_on else -math.inf
     run, code = lease.slot.peer.instance, lease.code if back else why.code
-    whose = lease.owner, lease.principal, lease.commands
+    whose = lease.owner, lease.principal, lease.commands, lease.holder
     lost = Lost(lease.since, until, lease.instance, lease.last_user, code, run, *whose)
     state.lost.put(lease.session, lost)
     if not goes_on:
@@ -114,6 +115,12 @@ def end_adopted(state: RelayState, lease: Lease, now: float) -> None:
     endings.clean(state, lease, now)
 
 
+def _said(state: RelayState, holder: str) -> str:
+    """Return how a user is shown whom a card client alone names, who may be anybody."""
+    free = printable(holder, MAX_SHOWN - 2) or "a user"
+    return shown_name(None, free, known=state.readers.policy is not OPEN)
+
+
 def _keep(state: RelayState, lease: Lease, until: float) -> None:
     lease.kept_until = until
     state.keep(lease)
@@ -126,6 +133,8 @@ def _place_of(state: RelayState, peer: CardPeer, running: m.RunningSession) -> S
     if slot is None or RESUME not in peer.features or session in state.sessions:
         return None
     if not session or len(session) > MAX_SESSION_NAME or not session.isprintable():
+        return None
+    if len(slot.leases) >= MAX_HOLDERS:
         return None
     same = slot.has_card and slot.info.insertion == running.insertion
     return slot if same or running.share is Share.DIRECT else None
@@ -143,7 +152,7 @@ def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: floa
         session=running.session,
         slot=slot,
         user=None,
-        holder=printable(running.holder, MAX_SHOWN) or "a user",
+        holder=lost.holder or _said(state, running.holder),
         asked=None,
         since=lost.since,
         used=now,
@@ -159,7 +168,7 @@ def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: floa
         principal=lost.principal,
     )
     shares = {each.share for each in (lease, *slot.leases.values())}
-    excluded = slot.leases and (shares != {Share.SHARED} or len(slot.leases) >= MAX_HOLDERS)
+    excluded = slot.leases and shares != {Share.SHARED}
     if excluded or until <= now:
         lease.turn("ended")
     slot.leases[lease.session] = lease

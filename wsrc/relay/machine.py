@@ -29,7 +29,7 @@ from wsrc.relay import (
 )
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
-from wsrc.relay.records import CardPeer, Peer, UserPeer
+from wsrc.relay.records import KNOWN, CardPeer, Peer, UserPeer
 from wsrc.relay.state import SESSION_TIMERS, Limits, RelayState, TimerKey
 
 # Longer than the aim: every event of a peer, and every deadline, has its method here.
@@ -280,7 +280,7 @@ class Relay:
             if new is not None:
                 judging.later(state, new, now)
             return
-        record.features = frozenset(message.features)
+        record.features = KNOWN.intersection(message.features)
         evidence.named(state, record, message)
         card_clients.greeted(state, record, message, now)
 

@@ -40,7 +40,7 @@ def written(principal: str) -> str:
     Those are what a name that a peer chose stands in; in a principal they are `%28` and `%29`.
     """
     shown = re.sub(r"[()]|%(?=2[589])", lambda found: f"%{ord(found[0]):02X}", principal)
-    if len(shown) <= MAX_PRINCIPAL:
+    if len(shown) < MAX_PRINCIPAL or (len(shown) == MAX_PRINCIPAL and "~" not in shown):
         return shown
     end = hashlib.sha256(principal.encode()).hexdigest()[:16]
     return f"{shown[: MAX_PRINCIPAL - 17]}~{end}"

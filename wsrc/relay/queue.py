@@ -43,7 +43,7 @@ def ask(
         return
     slot = found[0] if found else None
     if slot is not None and (verb := rights.lacking(user.audience, slot, select.share)) is not None:
-        forbid(state, user, select, slot, verb)
+        forbid(state, _waiter(state, user, select, selection, now), slot, verb)
         return
     waiter = _waiter(state, user, select, selection, now)
     if slot is not None and slot.free_for(select.share) and not _overtakes(state, slot):
@@ -68,11 +68,12 @@ def find(
     return found
 
 
-def forbid(state: RelayState, user: UserPeer, select: m.SelectCard, slot: Slot, verb: Verb) -> None:
+def forbid(state: RelayState, asked: Waiter, slot: Slot, verb: Verb) -> None:
     """Refuse a card that a user sees and may not have so."""
+    user, id_, code = asked.user, asked.message.id, ErrorCode.FORBIDDEN
     why = rights.forbidden(user.principal, verb, slot)
-    outcome = Outcome.NOT_EXECUTED
-    state.refuse(user, select.id, ErrorCode.FORBIDDEN, why, outcome=outcome)
+    evidence.denied(state, user, str(asked.selection), code, why)
+    state.refuse(user, id_, code, why, outcome=Outcome.NOT_EXECUTED)
 
 
 def refuse(
@@ -158,7 +159,7 @@ def _refuse_for_good(state: RelayState, waiter: Waiter, slot: Slot) -> bool:
     if verb is None:
         return False
     _leave(state, waiter)
-    forbid(state, waiter.user, waiter.message, slot, verb)
+    forbid(state, waiter, slot, verb)
     return True
 
 
@@ -330,7 +331,8 @@ def _wait(state: RelayState, waiter: Waiter, now: float) -> None:
     if len(state.waiting) >= state.limits.max_waiting:
         full = "max_waiting", f"{len(state.waiting)} users are waiting already; try again later."
     if full is not None:
-        state.too_many(user, select.id, full, retry_after_s=SOON_S)
+        wanted = str(waiter.selection)
+        evidence.too_many(state, user, select.id, wanted, full, retry_after_s=SOON_S)
         return
     if select.id in user.waiting:
         why = "A select with this id is waiting already."

@@ -44,6 +44,9 @@ Features of a card client that knows the PC/SC verbs, serves several sessions on
 a session while it has no server.
 """
 
+KNOWN = frozenset((BATCH, CANCEL, RAW_TPDU, READ_AHEAD, PCSC, SHARE, RESUME))
+"""Features of a card client of which anything follows here."""
+
 MAX_HOLDERS = 16
 """Sessions that share one card."""
 

@@ -78,18 +78,17 @@ def claim_session(state: RelayState, user: UserPeer, message: m.Resume, now: flo
     full = _is_full(state, user, message)
     if full is not None:
         fields = {"session": message.session, "retry_after_s": SOON_S}
-        state.too_many(user, message.id, full, **fields)
+        wanted = f"session {message.session[:8]}"
+        evidence.too_many(state, user, message.id, wanted, full, **fields)
         return
-    session = message.session
-    if _is_anothers(state, user, session):
-        session = state.new_session()
-    lease = state.sessions.get(session)
+    anothers = _is_anothers(state, user, message.session)
+    lease = None if anothers else state.sessions.get(message.session)
     if lease is not None and not lease.may_be_of(message.secret):
         _not_given(state, lease, user, _NO_SUCH_SESSION)
         code = ErrorCode.NO_SUCH_SESSION
         state.refuse(user, message.id, code, _NO_SUCH_SESSION, session=message.session)
         return
-    _route(state, state.claims.add(user, message, session), now)
+    _route(state, state.claims.add(user, message), now)
 
 
 def _is_anothers(state: RelayState, user: UserPeer, session: str) -> bool:
@@ -108,6 +107,7 @@ def _divert(state: RelayState, claim: Claim) -> bool:
     """
     if not _is_anothers(state, claim.user, claim.session):
         return False
+    _not_given(state, state.sessions.get(claim.session), claim.user, _NO_SUCH_SESSION)
     state.claims.divert(claim, state.new_session())
     return True
 
@@ -319,7 +319,6 @@ def _take_over(
     lease.kept_until, lease.used = math.inf, now
     state.timers.clear(("away", lease.session, None))
     leases.watch_idle(state, lease, now)
-    lease.principal = user.principal
     evidence.turned(state, lease, "is resumed")
     state.readers.mark(lease.slot)
     queue.joinable(state, lease.slot, now)

@@ -140,14 +140,6 @@ class RelayState:
             fields["retry_after_s"] = self.reconnect_in_s
         self.send(peer, m.error(code, sentence, id=id_, **fields))
 
-    def too_many(
-        self, user: UserPeer, id_: int | None, full: tuple[str, str], **fields: object
-    ) -> None:
-        """Refuse what is one too many; `full` is the name of the limit, and why, for the user."""
-        limit, why = full
-        self.refuse(user, id_, ErrorCode.TOO_MANY, why, **fields)
-        self.reached(limit, f"{user.name} is refused")
-
     def reached(self, limit: str, what: str) -> None:
         """Have it counted, and told once a minute, that a limit was reached."""
         self.effects.append(Note(f"{limit} is reached: {what}", warns=True, limit=limit))
@@ -173,8 +165,8 @@ class RelayState:
         self.effects.append(Note(sentence))
 
     def warn(self, sentence: str) -> None:
-        """Log a sentence that the operator should act on."""
-        self.effects.append(Note(sentence, warns=True))
+        """Log a sentence that the operator should act on; a peer may have caused many."""
+        self.effects.append(Note(sentence, warns=True, often=True))
 
     def clear_timers(self, lease: Lease) -> None:
         """Forget all deadlines of a lease."""

@@ -24,7 +24,10 @@ from wsrc.relay.state import RelayState
 from wsrc.selection import selection_of
 
 MAX_TEXT, MAX_PROTOCOLS = 256, 16
-"""Bounds of what a card client is told of a request: a message to it has at most 1 MiB."""
+"""
+Bounds of what is kept of a request, and told to a card client: a message has at most 1 MiB. No card
+has a longer name.
+"""
 
 _CANCELLED = m.error(ErrorCode.CANCELLED, "The request was cancelled.")
 
@@ -34,13 +37,17 @@ def received(
 ) -> None:
     """Act on a message that is in its place."""
     judging.keep_up(state, user, now)
+    if isinstance(message, m.Selecting | m.Resume) and _longest(message) > MAX_TEXT:
+        why = f"A text of {tag_of(message)!r} has at most {MAX_TEXT} characters."
+        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
+        return
     match message:
         case m.ListCards() | m.ListReaders():
             listing.begin(state, user, message, now)
         case m.SelectCard():
             _select(state, user, message, now)
         case m.Resume():
-            _resume(state, user, message, now)
+            resuming.claim_session(state, user, message, now)
         case m.Detach():
             _detach(state, user, message, now)
         case m.Cancel():
@@ -84,12 +91,10 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
         return
     full = accounts.no_more_cards(state, user)
     if full is not None:
-        state.too_many(user, message.id, full)
+        evidence.too_many(state, user, message.id, str(selection), full)
         return
-    if len(message.secret or "") > MAX_TEXT or len(message.protocols) > MAX_PROTOCOLS:
-        why = (
-            f"A secret has at most {MAX_TEXT} characters, and {MAX_PROTOCOLS} protocols are named."
-        )
+    if len(message.protocols) > MAX_PROTOCOLS:
+        why = f"At most {MAX_PROTOCOLS} protocols are named."
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
         return
     then = message.then
@@ -107,13 +112,10 @@ def _is_id(number: int | None) -> bool:
     return number is not None and 0 <= number <= MAX_USER_ID
 
 
-def _resume(state: RelayState, user: UserPeer, message: m.Resume, now: float) -> None:
-    texts = (message.session, message.secret, message.host or "", message.reader or "")
-    if max(map(len, texts)) > MAX_TEXT:
-        why = f"A text of a resume has at most {MAX_TEXT} characters."
-        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
-        return
-    resuming.claim_session(state, user, message, now)
+def _longest(message: m.Message) -> int:
+    """Return how many characters the longest text of a request has."""
+    fields = (getattr(message, name) for name in message.__struct_fields__)
+    return max((len(each) for each in fields if isinstance(each, str)), default=0)
 
 
 def command(
@@ -134,6 +136,8 @@ def command(
         wrong = ErrorCode.SHUTTING_DOWN, queue.RESTARTS
     if wrong is not None:
         code, why = wrong
+        if code is ErrorCode.FORBIDDEN:
+            evidence.forbidden(state, user, lease, message, why)
         fields = {"session": message.session, "outcome": Outcome.NOT_EXECUTED}
         state.refuse(user, message.id, code, why, **fields)
         return

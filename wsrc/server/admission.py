@@ -5,9 +5,10 @@ Who is let in: by a certificate, a token or an identity provider, or because nob
 What a peer shows is never passed over: one with a good certificate and a wrong token is refused.
 """
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from wsrc.net.certificates import Subject
 from wsrc.principal import AT, Principal
 from wsrc.protocol.messages import ClientType
 from wsrc.server.connection import Connection
+from wsrc.server.limits import group_of, ip_of
 from wsrc.server.refusals import NotAdmittedError
 from wsrc.server.tls import ServerTls
 from wsrc.server.token_table import TokenTable
@@ -43,12 +45,14 @@ class Admitted(NamedTuple):
         subject: Whom its certificate is of, if it has shown one.
         token: Number of its token, if it has sent one.
         until: When it must be gone, in seconds of UTC, if that is set.
+        ends: What of it ends then, for people.
     """
 
     principal: Principal | None = None
     subject: Subject | None = None
     token: int | None = None
     until: float | None = None
+    ends: str = "token"
 
 
 class Admission:
@@ -93,7 +97,8 @@ class Admission:
             by_token = self._as_first_form(request, connection.address, role)
         if subject is None:
             return by_token or self._unknown(role)
-        by_certificate = Admitted(Principal(subject.name), subject)
+        end = subject.ends.timestamp()
+        by_certificate = Admitted(Principal(subject.name), subject, None, end, "certificate")
         return by_certificate if by_token is None else _both(by_certificate, by_token)
 
     @property
@@ -168,7 +173,13 @@ def _both(one: Admitted, other: Admitted) -> Admitted:
     if one.principal.name != other.principal.name:
         why = f"its certificate is of {one.principal.name}, and its token of {other.principal.name}"
         raise NotAdmittedError(Reason.TWO_NAMES, why)
-    return other._replace(subject=one.subject)
+    first = min((one, other), key=lambda each: math.inf if each.until is None else each.until)
+    return other._replace(subject=one.subject, until=first.until, ends=first.ends)
+
+
+def account_of(principal: Principal, address: str) -> str:
+    """Return under which name a peer is limited: one of many addresses cannot choose it."""
+    return f"{AT}{group_of(address)}" if principal.name.startswith(AT) else principal.name
 
 
 def _offers_ours(request: web.Request) -> bool:
@@ -177,12 +188,8 @@ def _offers_ours(request: web.Request) -> bool:
 
 
 def _is_in(text: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return any((mapped or address) in network for network in networks)
+    address = ip_of(text)
+    return address is not None and any(address in network for network in networks)
 
 
 def _bearer_of(request: web.Request) -> str | None:

@@ -24,7 +24,7 @@ from wsrc.protocol.conversation import SUBPROTOCOL, CloseCode
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
-from wsrc.server.admission import SHOWN_NOTHING, Admission
+from wsrc.server.admission import SHOWN_NOTHING, Admission, account_of
 from wsrc.server.clock import Epoch
 from wsrc.server.connection import Connection, connection_of
 from wsrc.server.door import TLS_END_S, Door
@@ -62,6 +62,8 @@ FULL_S = 5.0
 """After how many seconds a client that finds the server full is to come again."""
 
 _POLL_S = 0.02
+
+_OF_TLS = "certificates, keys and lists of TLS"
 
 
 class App:
@@ -137,11 +139,11 @@ class App:
         """
         settings = self._settings
         self._tls = ServerTls(settings)
-        self._look_after(self._tls.files, self._tls_changed)
+        self._look_after(self._tls.files, _OF_TLS, self._tls_changed)
         if settings.policy is not None:
             self._policy = PolicyFile(settings.policy)
             self._policy_changed()
-            self._look_after(self._policy.files, self._policy_changed)
+            self._look_after(self._policy.files, "policy", self._policy_changed)
         if settings.tokens:
             folder = state_dir(settings.state_dir, os.environ)
             self._tokens = TokenTable(folder, self._tokens_changed)
@@ -181,8 +183,12 @@ class App:
         for reload in self._reloads:
             reload()
 
-    def _look_after(self, files: Files, changed: Callable[[], None]) -> None:
-        self._reloads.append(self._looking.enter_context(looked_after(files, LOOK_S, changed)))
+    def _look_after(self, files: Files, what: str, changed: Callable[[], None]) -> None:
+        def refused(why: str) -> None:
+            self.audit.record(events.Reloaded(what=what, why=why))
+
+        looked = looked_after(files, LOOK_S, changed, refused)
+        self._reloads.append(self._looking.enter_context(looked))
 
     def _policy_changed(self) -> None:
         """Have the relay obey the policy that is in force now."""
@@ -192,7 +198,7 @@ class App:
         self._peers.act(self._peers.relay.set_policy, self._policy.policy, now)
 
     def _tls_changed(self) -> None:
-        self.audit.record(events.Reloaded(what="certificates, keys and lists of TLS"))
+        self.audit.record(events.Reloaded(what=_OF_TLS))
         self._who_changed()
 
     def _tokens_changed(self, came: Sequence[Stored], gone: Sequence[Stored]) -> None:
@@ -209,12 +215,21 @@ class App:
             return
         for connection in list(door.connections):
             what = admission.is_over(connection)
-            if what is not None and connection.principal is not None:
-                whose = connection.principal.name
-                _log.warning("The connection of %s is closed: its %s is revoked", whose, what)
-                revoked = events.Revoked(principal=whose, why=f"its {what} is revoked")
-                self.audit.record(revoked)
+            if what is not None:
+                self._tell_end(connection, f"its {what} is revoked", logging.WARNING)
                 connection.dismiss(CloseCode.POLICY, f"The {what} of this client is revoked.")
+
+    def _stayed(self, connection: Connection, what: str) -> None:
+        """Close on a peer whose token or certificate ends; with another it may come back."""
+        self._tell_end(connection, f"its {what} has expired", logging.INFO)
+        connection.close(CloseCode.POLICY, f"The {what} of this client has expired.")
+
+    def _tell_end(self, connection: Connection, why: str, level: int) -> None:
+        """Log and record why a peer may not stay."""
+        assert connection.principal is not None
+        whose = connection.principal.name
+        _log.log(level, "The connection of %s is closed: %s", whose, why)
+        self.audit.record(events.Revoked(principal=whose, why=why))
 
     def _end(self, which: Callable[[Connection], bool]) -> None:
         """Break the connections that `which` picks."""
@@ -307,7 +322,8 @@ class App:
         connection.subject, connection.token = admitted.subject, admitted.token
         connection.principal = admitted.principal
         if admitted.until is not None:
-            connection.stay(admitted.until - datetime.now(UTC).timestamp())
+            seconds = admitted.until - datetime.now(UTC).timestamp()
+            connection.stay(seconds, lambda: self._stayed(connection, admitted.ends))
         return self._too_many(connection) or accepted(request)
 
     def _refusal(self, request: web.Request, door: Door) -> web.Response | None:
@@ -342,9 +358,10 @@ class App:
         """Count a connection among those of its principal; return why it is one too many."""
         if connection.principal is None:
             return None
-        usage = self._quotas.let_in(connection.principal.name)
+        usage = self._quotas.let_in(account_of(connection.principal, connection.address))
         if isinstance(usage, Refusal):
-            self._refusals.limited(usage.limit, connection.principal.name)
+            name = connection.principal.name
+            self._refusals.limited(usage.limit, connection.address, name)
             return KeptOut(usage)
         connection.usages.append(usage)
         return None

@@ -128,19 +128,18 @@ class Connection(asyncio.Protocol):
         else:
             self.end()
 
-    def stay(self, seconds: float) -> None:
-        """Close on the peer after so long; it may come back for what it had."""
-        if seconds < FOR_EVER_S:
-            loop = asyncio.get_running_loop()
-            self._end_of_stay = loop.call_later(max(seconds, 0.0), self._stayed)
-
-    def _stayed(self) -> None:
-        whose = self.principal.name if self.principal is not None else self.address
-        _log.info("The connection of %s is closed: its token has expired", whose)
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Close on a peer that may come back for what it had; break what is no WebSocket yet."""
         if self._served is not None:
-            self._served.close(CloseCode.POLICY, "The token of this client has expired.")
+            self._served.close(code, reason)
         else:
             self.end()
+
+    def stay(self, seconds: float, over: Callable[[], None]) -> None:
+        """Call `over` after so long, if the connection is still there."""
+        if seconds < FOR_EVER_S:
+            loop = asyncio.get_running_loop()
+            self._end_of_stay = loop.call_later(max(seconds, 0.0), over)
 
     def hand_over(
         self, begin: Callable[[asyncio.Transport, Callable[[bool], None]], Endpoint]

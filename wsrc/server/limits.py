@@ -212,7 +212,7 @@ class Quotas:
         return Refusal(Limit.WRONG, again_s)
 
     def _is_free(self, address: str) -> bool:
-        ip = _ip(address)
+        ip = ip_of(address)
         return ip is not None and any(ip in network for network in self._free)
 
     def __len__(self) -> int:
@@ -314,7 +314,7 @@ def group_of(address: str) -> str:
 
     Whoever has an address of IPv6 has such a network (RFC 6177), and 2^64 addresses in it.
     """
-    ip = _ip(address)
+    ip = ip_of(address)
     if ip is None:
         return "an unknown address"
     if isinstance(ip, ipaddress.IPv4Address):
@@ -322,7 +322,7 @@ def group_of(address: str) -> str:
     return str(ipaddress.IPv6Network((int(ip) >> 64 << 64, 64)))
 
 
-def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def ip_of(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Read an address, without its zone; one of IPv4 that came as IPv6 is one of IPv4."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])

@@ -7,8 +7,6 @@ import math
 from collections.abc import Callable
 from typing import ParamSpec
 
-import msgspec
-
 from wsrc.audit import events
 from wsrc.audit.events import Recorder
 from wsrc.audit.throttle import Throttle
@@ -80,8 +78,7 @@ class Peers:
     ) -> None:
         self.relay = relay
         self.audit = audit
-        self._often = Throttle()
-        self._denied = Throttle()
+        self._often = {warns: Throttle() for warns in (False, True)}
         self._line = line
         self._quotas = quotas
         self._refusals = refusals
@@ -152,10 +149,11 @@ class Peers:
         self.act(self.relay.connected, self._last, role, self._loop.time(), principal, account)
         return link
 
-    def slowed(self, number: int, limit: Limit, who: str, again_s: float) -> int:
-        """Tell a peer, and the log, that what it sends is read later; return what that took."""
+    def slowed(self, number: int, role: ClientType, limit: Limit, again_s: float) -> int:
+        """Tell a peer, and the logs, that what it sends is read later; return what that took."""
         self._quotas.bit(limit)
-        self._refusals.limited(limit, who)
+        self._refusals.reached(limit, f"{role} client {number}")
+        self.audit.record(events.Slowed(peer=number, role=str(role), limit=str(limit)))
         return self.act(self.relay.slowed, number, limit, again_s, self._loop.time())
 
     def gone(self, number: int, *, goodbye: bool) -> None:
@@ -202,8 +200,11 @@ class Peers:
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Note | Audit):
-                self._tell(effect)
+            if isinstance(effect, Note):
+                self._note(effect)
+                continue
+            if isinstance(effect, Audit):
+                self.audit.record(effect.event)
                 continue
             link = self._links.get(effect.peer)
             if link is None:
@@ -218,26 +219,14 @@ class Peers:
             self._idle.set()
         self._set_timer()
 
-    def _tell(self, effect: Note | Audit) -> None:
-        """Log a sentence, or record an event; of what a user can cause at will, not all."""
-        if isinstance(effect, Note):
-            self._note(effect)
-            return
-        event = effect.event
-        if isinstance(event, events.Denied):
-            more = self._denied.take(self._loop.time())
-            if more is None:
-                return
-            event = msgspec.structs.replace(event, unrecorded=more)
-        self.audit.record(event)
-
     def _note(self, note: Note) -> None:
+        """Log a sentence; of what a user can cause at will, not all."""
         level = logging.WARNING if note.warns else logging.INFO
         if note.limit is not None:
             self._quotas.bit(note.limit)
             self._refusals.note(note.limit, level, note.sentence)
             return
-        more = self._often.take(self._loop.time()) if note.often else 0
+        more = self._often[note.warns].take(self._loop.time()) if note.often else 0
         if more is not None:
             after = f" ({more} lines like it are left out)" if more else ""
             _log.log(level, "%s%s", note.sentence, after)
@@ -358,7 +347,7 @@ class _Peer:
         if pause_s and now >= self._told_at + TELL_S:
             self._told_at = now
             limit = Limit.OCTETS if octets_s > requests_s else Limit.REQUESTS
-            self._peers.slowed(self._number, limit, str(self), pause_s)
+            self._peers.slowed(self._number, self._role, limit, pause_s)
         return pause_s
 
     def __str__(self) -> str:

@@ -68,7 +68,10 @@ class Provider:
         if is_host is not (role is ClientType.CARD):
             why = f"{principal.name} is {'a' if is_host else 'no'} card host, by oidc_card_group"
             raise NotAdmittedError(Reason.BEARER_OF_OTHER_ROLE, why)
-        return Shown(principal, float(claims["exp"]) + LEEWAY_S)
+        try:
+            return Shown(principal, float(claims["exp"]) + LEEWAY_S)
+        except _ODD:
+            raise _bad("it is broken") from None
 
     async def _claims(self, token: str) -> Mapping[str, Any]:
         algorithm, kid = _header(token)

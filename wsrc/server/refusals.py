@@ -16,7 +16,6 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from wsrc.audit.events import Recorder, Refused
-from wsrc.audit.throttle import Throttle
 from wsrc.net.answers import REASON, Reason
 from wsrc.server.limits import Limit, Refusal, group_of
 
@@ -206,7 +205,6 @@ class Refusals:
     def __init__(self, loop: asyncio.AbstractEventLoop, audit: Recorder) -> None:
         self._loop = loop
         self._audit = audit
-        self._throttle = Throttle()
         self._digest = Digest()
         self._timer: asyncio.TimerHandle | None = None
         name = "wsrc.server.http"
@@ -220,7 +218,7 @@ class Refusals:
         reason = _first_line(why)
         sentence = f"A connection from {address} is refused: {reason}"
         self.note((group_of(address), reason), logging.INFO, sentence)
-        self._record(address, reason)
+        self._audit.record(Refused(address=address, why=reason))
 
     def note(self, kind: Hashable, level: int, sentence: str) -> None:
         """Log a sentence, of those of a kind one a minute."""
@@ -228,10 +226,15 @@ class Refusals:
             _log.log(level, "%s", sentence)
         self._set_timer()
 
-    def limited(self, limit: Limit, who: str) -> None:
+    def limited(self, limit: Limit, address: str, principal: str | None = None) -> None:
+        """Tell of a connection that a limit keeps out, of a principal where that is known."""
+        self.reached(limit, principal or address)
+        why = f"{limit} is reached"
+        self._audit.record(Refused(address=address, why=why, principal=principal))
+
+    def reached(self, limit: Limit, who: str) -> None:
         """Log that a limit was reached, and who was the first."""
         self.note(limit, logging.WARNING, f"{limit} is reached: {WHAT_OF[limit].format(who)}")
-        self._record(who, f"{limit} is reached")
 
     def close(self) -> None:
         """Log what was counted and not told."""
@@ -253,11 +256,6 @@ class Refusals:
     def _tell(self, now: float) -> None:
         for level, sentence in self._digest.due(now):
             _log.log(level, "%s", sentence)
-
-    def _record(self, who: str, why: str) -> None:
-        more = self._throttle.take(self._loop.time())
-        if more is not None:
-            self._audit.record(Refused(address=who, why=why, unrecorded=more))
 
     def _of_bad_requests(self, record: logging.LogRecord) -> bool:
         """Log in one line what aiohttp says of a request that is no HTTP; pass all else on."""

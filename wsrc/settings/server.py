@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from wsrc.errors import ConfigError
+from wsrc.settings.address import Address
 from wsrc.settings.hosts import host_name, hosts_of, is_loopback
 from wsrc.settings.types import (
     AuditDir,
@@ -103,7 +104,8 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
         TextOrNone,
         Meta(
             description="URL of an OpenID Connect issuer; let in who has a JWT that it has made "
-            "for oidc_audience."
+            "for oidc_audience.",
+            extra={"url": True},
         ),
     ] = ""
     oidc_audience: Annotated[
@@ -306,9 +308,8 @@ def _check_issuer(s: ServerSettings) -> None:
     parts = _parts(s.oidc_issuer)
     host = parts.hostname if parts is not None else None
     if parts is None or not host or parts.query or parts.fragment or "@" in parts.netloc:
-        raise ConfigError(
-            "oidc_issuer", f"{_shown(s.oidc_issuer)} is not of the form https://HOST/PATH"
-        )
+        shown = str(Address(s.oidc_issuer))
+        raise ConfigError("oidc_issuer", f"{shown!r} is not of the form https://HOST/PATH")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise ConfigError("oidc_issuer", "its keys are got over https, or from loopback")
 
@@ -327,11 +328,6 @@ def _check_first_form(s: ServerSettings) -> None:
         if every:
             why = f"{network} is everybody; that has a name: allow_anyone_on_network"
             raise ConfigError("first_form_from", why)
-
-
-def _shown(url: str) -> str:
-    """Return a URL for an error; what may have a password is not repeated."""
-    return "what is given" if "@" in url else repr(url)
 
 
 def _parts(url: str) -> SplitResult | None:

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# Longer than the aim: each slip of the pen in a policy, and the line that tells of it.
+
 import textwrap
 import tomllib
 

@@ -3,12 +3,15 @@
 
 import pytest
 
-from tests.support.relay_clients import ICCID
+from tests.support.relay_clients import ICCID, Peer
 from tests.support.relay_world import World, code_of, reader
+from tests.support.resuming_scene import FEATURES, running
+from wsrc.audit.events import GaveBack
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.conversation import SOON_S
+from wsrc.relay.records import MAX_HOLDERS
 
 
 def limits_of(world: World, role: m.ClientType) -> m.ServerLimits:
@@ -72,3 +75,44 @@ def test_e34_a_peer_of_the_first_form_is_told_no_limits(role: m.ClientType) -> N
     peer = World().stranger(role, first_form=True)
     peer.say(m.Hello(client_type=role))
     assert peer.next(m.HelloAck) == m.HelloAck()
+
+
+def test_13_a_user_is_told_of_no_more_cards_than_all_its_connections_may_have() -> None:
+    world = World(max_sessions_per_user=9, max_sessions_per_principal=3)
+    peer = Peer(world, m.ClientType.USER)
+    world._connect(peer, "ann", "principal ann")
+    peer.say(m.Hello(client_type=m.ClientType.USER, version=1))
+    limits = peer.one(m.HelloAck).limits
+    assert limits is not None
+    assert limits.sessions == 3
+
+
+def test_13_a_card_client_that_complains_for_ever_fills_no_log() -> None:
+    world = World()
+    card = world.card(reader())
+    card.say(m.Error(code=ErrorCode.INTERNAL, message="so"))
+    (note,) = (each for each in world.noted if each.sentence.endswith("says: so"))
+    assert note.often
+
+
+def test_13_a_card_client_that_comes_and_goes_for_ever_fills_no_log() -> None:
+    world = World()
+    world.card(reader(), name="a")
+    other = world.card(name="b")
+    for _ in range(3):
+        other.report(reader())
+        other.say(m.ReaderGone(reader="r1"))
+    noted = [each for each in world.noted if "claim one id" in each.sentence]
+    assert len(noted) == 3
+    assert all(each.often and each.warns for each in noted)
+
+
+def test_13_a_card_client_brings_no_more_sessions_than_a_card_can_have() -> None:
+    world = World()
+    kept = tuple(running(f"s{number}") for number in range(500))
+    card = world.card(reader(), features=FEATURES, sessions=kept, auto=False)
+    assert sum(isinstance(each, GaveBack) for each in world.events) < MAX_HOLDERS
+    told = []
+    while not card.quiet():
+        told.append(card.next(m.Detach).session)
+    assert len(told) == len(kept) - 1

@@ -285,3 +285,18 @@ def test_13_an_atr_that_is_told_at_the_reset_poses_as_no_other() -> None:
     assert listed(world) == []
     assert not card.closed
     assert re.search("may not announce", warnings(world)[0])
+
+
+def test_13_no_principal_is_written_as_a_shortened_one() -> None:
+    other = written("p" * 200)
+    assert written(other) != other
+    assert len(written(other)) == MAX_PRINCIPAL
+
+
+def test_13_a_holder_that_a_card_host_alone_names_is_shown_as_one_without_a_principal() -> None:
+    world = World(policy=EVERYTHING)
+    kept = running("s", holder="ann@example.org (bench)")
+    world.card(reader(), features=FEATURES, who="farm", sessions=(kept,))
+    lease = world.user(who="zoe").ask(m.ListCards(id=1), m.ListCardsAck).cards[0].lease
+    assert lease is not None
+    assert lease.holder == "(ann@example.org [bench])"
