@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Who may do what with which card, once more: "Policy" of docs/operations.md, read literally.
+
+It uses nothing of `wsrc`. A policy is the mapping that `tomllib` makes of its text, a request is a
+message as JSON has it, and words are the texts of the documents. What is refused when a file is
+read is not judged here: a policy is one that a server takes.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+Table = Mapping[str, object]
+
+VERBS = (
+    "list", "use", "share", "direct", "reset", "control", "attributes", "events", "revoke",
+    "reserve", "admin",
+)  # fmt: skip
+
+WITHOUT_CARD = ("empty", "unavailable")
+"""States of a reader in which it has no card."""
+
+WHAT_ATRS_SAY = {
+    # TS 102 221 clause 6.3.1: 80 31 .. 73 in the historical octets.
+    "3b9f96801fc78031a073be21136743200718000001a5": "uicc",
+    # TB3 after T=15 is 82: bits 8 and 2 of table 6.7.
+    "3b9f97c00a3fc6828031e073fe211f65d002341512810f51": "euicc",
+    # PC/SC part 3 clause 3.1.3.2.3: 80 4F 0C, the RID of the PC/SC workgroup, standard and name.
+    "3b8f8001804f0ca0000003060300030000000068": "contactless",
+    "3b6500002063cb6a00": "other",
+    "3b00": "other",
+}
+"""The ATRs that are judged here, and what each says by itself."""
+
+
+@dataclass(frozen=True)
+class Who:
+    """A peer: the name of its principal, if it has one, and its groups at the identity provider."""
+
+    name: str | None
+    groups: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Thing:
+    """
+    A reader, and the card in it, as its card host describes both.
+
+    `called` is the name that the host chose, `host` who it is.
+    """
+
+    host: Who
+    called: str
+    reader: str
+    name: str
+    state: str = "ready"
+    atr: str | None = None
+    iccid: str | None = None
+    eids: tuple[str, ...] = ()
+    label: str | None = None
+    protocol: str | None = None
+
+    @property
+    def has_card(self) -> bool:
+        return self.state not in WITHOUT_CARD
+
+
+class Verdict(Enum):
+    """What becomes of a request for one card."""
+
+    HIDDEN = auto()
+    """As though the card were not there."""
+    FORBIDDEN = auto()
+    """The card is there, and the request is refused."""
+    ALLOWED = auto()
+
+
+def means(policy: Table, texts: Iterable[str], who: Who) -> bool:
+    """Return whether a list of texts means a peer ("Whom a text means")."""
+    return any(_text_means(policy, text, who) for text in texts)
+
+
+def _text_means(policy: Table, text: str, who: Who) -> bool:
+    if text == "anyone":
+        return True
+    if text.startswith("group:"):
+        return means(policy, _list(_table(policy, "groups")[text.removeprefix("group:")]), who)
+    if text.startswith("idp:"):
+        return any(_fits(text.removeprefix("idp:"), group) for group in who.groups)
+    return who.name is not None and _fits(text, who.name)
+
+
+def verbs(policy: Table, who: Who, thing: Thing) -> frozenset[str]:
+    """Return the verbs that a user has on a card, or on a reader without one."""
+    given = {
+        verb
+        for grant in _tables(policy, "grant")
+        if means(policy, _list(grant["to"]), who) and _cards_fit(grant["cards"], thing, any)
+        for verb in _list(grant["may"])
+    }
+    return frozenset(given | {"list"} if given else ())
+
+
+def announces(policy: Table, thing: Thing) -> bool:
+    """Return whether the host of a card, or of a reader without one, may announce it."""
+    return any(
+        means(policy, _list(rule["who"]), thing.host) and _cards_fit(rule["announces"], thing, all)
+        for rule in _tables(policy, "host")
+    )
+
+
+def verdict(policy: Table, who: Who, thing: Thing, needed: frozenset[str]) -> Verdict:
+    """Return what becomes of a request that needs these verbs on a card."""
+    has = verbs(policy, who, thing) if announces(policy, thing) else frozenset[str]()
+    if not has:
+        return Verdict.HIDDEN
+    return Verdict.ALLOWED if needed <= has else Verdict.FORBIDDEN
+
+
+def needs(request: Table, share: str = "exclusive") -> frozenset[str]:
+    """
+    Return the verbs that a request needs ("What a user may do" of docs/protocol.md).
+
+    `share` is that with which the session was begun that the request belongs to.
+    """
+    words: set[str] = set()
+    match request["msg_type"]:
+        case "list_cards" | "list_readers":
+            words = {"list"}
+        case "watch_readers":
+            words = {"events"}
+        case "select_card":
+            words = {_VERB_OF_SHARE[str(request.get("share", "exclusive"))]}
+        case "reset_req":
+            words = {"reset"}
+        case "reconnect":
+            words = {_VERB_OF_SHARE[str(request.get("share", share))]}
+            if request.get("initialization", "leave") != "leave":
+                words.add("reset")
+        case "end_transaction" if request.get("disposition", "leave") != "leave":
+            words = {"reset"}
+        case "control":
+            words = {"control"}
+        case "get_attribute" | "set_attribute":
+            words = {"attributes"}
+        case _:
+            pass
+    return frozenset(words)
+
+
+_VERB_OF_SHARE = {"exclusive": "use", "shared": "share", "direct": "direct"}
+
+
+# ---------------------------------------------------------------- which cards
+
+_Many = Callable[[Iterable[bool]], bool]
+"""`any` or `all`: whether one of several EIDs must fit, or each."""
+
+
+def _cards_fit(cards: object, thing: Thing, several: _Many) -> bool:
+    if cards == "*":
+        return True
+    assert isinstance(cards, Mapping)
+    has = _facts(thing)
+    return all(
+        kind in has and _fact_fits(kind, _list(texts), has[kind], several)
+        for kind, texts in cards.items()
+    )
+
+
+def _facts(thing: Thing) -> dict[str, tuple[str, ...]]:
+    """Return what is known of a card; `()` is known to be none, what is absent is not known."""
+    host = f"({thing.called})" if thing.host.name is None else thing.host.name
+    facts: dict[str, tuple[str, ...]] = {
+        "host": (host,),
+        "reader": (thing.reader, thing.name),
+        "tag": (),
+    }
+    if not thing.has_card:
+        return facts
+    if thing.atr is not None:
+        facts["atr"] = (thing.atr,)
+    labels = () if thing.label is None or not thing.label.strip() else (thing.label,)
+    if labels or _is_identified(thing):
+        facts["label"] = labels
+    if _is_identified(thing):
+        facts["iccid"] = () if thing.iccid is None else (thing.iccid,)
+        facts["eid"] = thing.eids
+        kind = _kind(thing)
+        if kind is not None:
+            facts["kind"] = (kind,)
+    return facts
+
+
+def _is_identified(thing: Thing) -> bool:
+    return bool(thing.iccid or thing.eids or thing.protocol) or thing.state == "ready"
+
+
+def _kind(thing: Thing) -> str | None:
+    by_atr = None if thing.atr is None else WHAT_ATRS_SAY[thing.atr]
+    if thing.eids or by_atr == "euicc":
+        return "euicc"
+    if thing.iccid or by_atr == "uicc":
+        return "uicc"
+    return by_atr
+
+
+def _fact_fits(kind: str, texts: list[str], has: tuple[str, ...], several: _Many) -> bool:
+    if not has:
+        return "" in texts
+    compare = _COMPARE[kind]
+    one_of = any if kind == "reader" else several
+    return one_of([any(text and compare(text, value) for text in texts) for value in has])
+
+
+def _fits(text: str, value: str) -> bool:
+    """Return whether a text is a value, where `*` in the text is any characters, or none."""
+    return re.fullmatch(".*".join(map(re.escape, text.split("*"))), value, re.DOTALL) is not None
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"[\s:-]", "", text).lower()
+
+
+def _same_digits(text: str, value: str) -> bool:
+    return _fits(_digits(text), _digits(value))
+
+
+def _same_words(text: str, value: str) -> bool:
+    return _fits(text.strip().casefold(), value.strip().casefold())
+
+
+def _same_iccid(text: str, value: str) -> bool:
+    wanted, there = _digits(text).rstrip("f"), _digits(value).rstrip("f")
+    if "*" in text:
+        return _fits(wanted, there)
+    return wanted == there or _is_checked(wanted, there) or _is_checked(there, wanted)
+
+
+def _is_checked(longer: str, shorter: str) -> bool:
+    """Return whether a text is another with the check digit of ITU-T E.118 behind it."""
+    if longer[:-1] != shorter or not (longer.isascii() and longer.isdecimal()):
+        return False
+    doubled = [int(digit) * (1 + at % 2) for at, digit in enumerate(reversed(longer))]
+    return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
+
+
+_COMPARE: dict[str, Callable[[str, str], bool]] = {
+    "iccid": _same_iccid,
+    "eid": _same_digits,
+    "atr": _same_digits,
+    "label": _same_words,
+    "tag": _fits,
+    "host": _fits,
+    "reader": _same_words,
+    "kind": lambda text, value: _fits(text.lower(), value),
+}
+
+
+# ---------------------------------------------------------------- what TOML has
+
+
+def _list(value: object) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    assert isinstance(texts, list)
+    return texts
+
+
+def _table(policy: Table, key: str) -> Mapping[str, object]:
+    table = policy.get(key, {})
+    assert isinstance(table, Mapping)
+    return table
+
+
+def _tables(policy: Table, key: str) -> list[Mapping[str, object]]:
+    tables = policy.get(key, [])
+    assert isinstance(tables, list)
+    return tables
