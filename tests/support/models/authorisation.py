@@ -22,18 +22,6 @@ VERBS = (
 WITHOUT_CARD = ("empty", "unavailable")
 """States of a reader in which it has no card."""
 
-WHAT_ATRS_SAY = {
-    # TS 102 221 clause 6.3.1: 80 31 .. 73 in the historical octets.
-    "3b9f96801fc78031a073be21136743200718000001a5": "uicc",
-    # TB3 after T=15 is 82: bits 8 and 2 of table 6.7.
-    "3b9f97c00a3fc6828031e073fe211f65d002341512810f51": "euicc",
-    # PC/SC part 3 clause 3.1.3.2.3: 80 4F 0C, the RID of the PC/SC workgroup, standard and name.
-    "3b8f8001804f0ca0000003060300030000000068": "contactless",
-    "3b6500002063cb6a00": "other",
-    "3b00": "other",
-}
-"""The ATRs that are judged here, and what each says by itself."""
-
 
 @dataclass(frozen=True)
 class Who:
@@ -48,7 +36,8 @@ class Thing:
     """
     A reader, and the card in it, as its card host describes both.
 
-    `called` is the name that the host chose, `host` who it is.
+    `called` is the name that the host chose, `host` who it is. `shown` is the id of the reader as
+    users see it, where that is another than the one that its host gives it.
     """
 
     host: Who
@@ -61,6 +50,8 @@ class Thing:
     eids: tuple[str, ...] = ()
     label: str | None = None
     protocol: str | None = None
+    tags: tuple[str, ...] = ()
+    shown: str | None = None
 
     @property
     def has_card(self) -> bool:
@@ -109,6 +100,34 @@ def announces(policy: Table, thing: Thing) -> bool:
         means(policy, _list(rule["who"]), thing.host) and _cards_fit(rule["announces"], thing, all)
         for rule in _tables(policy, "host")
     )
+
+
+def explained(policy: Table, who: Who, known: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """
+    Return `yes`, `if` or `no` for each verb, and for `announce`, where some facts are given.
+
+    It is `if` where a rule gives it to whom all fits that is not given ("What is expected of a
+    policy"). A fact that is given as `()` is none.
+    """
+    rules = [(g, means(policy, _list(g["to"]), who)) for g in _tables(policy, "grant")]
+    words = {
+        verb: _best(
+            _fitting(grant["cards"], known, any)
+            for grant, meant in rules
+            if meant and (verb == "list" or verb in _list(grant["may"]))
+        )
+        for verb in VERBS
+    }
+    words["announce"] = _best(
+        _fitting(rule["announces"], known, all)
+        for rule in _tables(policy, "host")
+        if means(policy, _list(rule["who"]), who)
+    )
+    return words
+
+
+def _best(words: Iterable[str]) -> str:
+    return min(words, key=("yes", "if", "no").index, default="no")
 
 
 def verdict(policy: Table, who: Who, thing: Thing, needed: frozenset[str]) -> Verdict:
@@ -160,38 +179,49 @@ _Many = Callable[[Iterable[bool]], bool]
 
 
 def _cards_fit(cards: object, thing: Thing, several: _Many) -> bool:
+    has = facts(thing)
+    if several is any and thing.shown is not None:
+        has["reader"] += (thing.shown,)
+    return _fitting(cards, has, several) == "yes"
+
+
+def _fitting(cards: object, known: Mapping[str, tuple[str, ...]], several: _Many) -> str:
+    """Return whether the facts that are known fit, `if` where others would have to as well."""
     if cards == "*":
-        return True
+        return "yes"
     assert isinstance(cards, Mapping)
-    has = _facts(thing)
-    return all(
-        kind in has and _fact_fits(kind, _list(texts), has[kind], several)
+    fitting = {
+        kind: _fact_fits(kind, _list(texts), known[kind], several)
         for kind, texts in cards.items()
-    )
+        if kind in known
+    }
+    if not all(fitting.values()):
+        return "no"
+    return "yes" if len(fitting) == len(cards) else "if"
 
 
-def _facts(thing: Thing) -> dict[str, tuple[str, ...]]:
+def facts(thing: Thing) -> dict[str, tuple[str, ...]]:
     """Return what is known of a card; `()` is known to be none, what is absent is not known."""
     host = f"({thing.called})" if thing.host.name is None else thing.host.name
-    facts: dict[str, tuple[str, ...]] = {
+    known: dict[str, tuple[str, ...]] = {
         "host": (host,),
         "reader": (thing.reader, thing.name),
-        "tag": (),
+        "tag": thing.tags,
     }
     if not thing.has_card:
-        return facts
+        return known
     if thing.atr is not None:
-        facts["atr"] = (thing.atr,)
+        known["atr"] = (thing.atr,)
     labels = () if thing.label is None or not thing.label.strip() else (thing.label,)
     if labels or _is_identified(thing):
-        facts["label"] = labels
+        known["label"] = labels
     if _is_identified(thing):
-        facts["iccid"] = () if thing.iccid is None else (thing.iccid,)
-        facts["eid"] = thing.eids
+        known["iccid"] = () if thing.iccid is None else (thing.iccid,)
+        known["eid"] = thing.eids
         kind = _kind(thing)
         if kind is not None:
-            facts["kind"] = (kind,)
-    return facts
+            known["kind"] = (kind,)
+    return known
 
 
 def _is_identified(thing: Thing) -> bool:
@@ -199,12 +229,50 @@ def _is_identified(thing: Thing) -> bool:
 
 
 def _kind(thing: Thing) -> str | None:
-    by_atr = None if thing.atr is None else WHAT_ATRS_SAY[thing.atr]
-    if thing.eids or by_atr == "euicc":
+    atr = bytes.fromhex(thing.atr or "")
+    uicc, euicc = _said_by(atr)
+    if thing.eids or euicc:
         return "euicc"
-    if thing.iccid or by_atr == "uicc":
+    if thing.iccid or uicc:
         return "uicc"
-    return by_atr
+    if not atr:
+        return None
+    # What a reader makes of a contactless card is 3B 8n 80 01 (PC/SC part 3 clause 3.1.3.2.3).
+    return "contactless" if re.match("3b8.8001", atr.hex()) else "other"
+
+
+def _said_by(atr: bytes) -> tuple[bool, bool]:
+    """
+    Return whether an ATR is that of a UICC, and of an eUICC.
+
+    A UICC has T=15, whose first TB has bits 8 and 2 where it announces an eUICC (TS 102 221 clause
+    6.3.1 and table 6.7). An ATR that ends too early is neither.
+    """
+    groups = _interface_groups(atr)
+    global_ones = [group for protocol, group in groups if protocol == 15]
+    first = global_ones[0].get("B", 0) if global_ones else 0
+    return bool(global_ones), first & 0x82 == 0x82
+
+
+def _interface_groups(atr: bytes) -> list[tuple[int | None, dict[str, int]]]:
+    """
+    Return the interface characters of an ATR by their letters (ISO/IEC 7816-3 clause 8.2.3).
+
+    Each group comes with the protocol that it is for; the first is for none. There is nothing of
+    an ATR that is too short for what it announces.
+    """
+    if len(atr) < 2:
+        return []
+    found: list[tuple[int | None, dict[str, int]]] = []
+    protocol, announces, at = None, atr[1] >> 4, 2
+    while True:
+        letters = [letter for bit, letter in enumerate("ABCD") if announces & 1 << bit]
+        group = dict(zip(letters, atr[at : at + len(letters)], strict=False))
+        at += len(letters)
+        found.append((protocol, group))
+        if "D" not in group:
+            return found if at + (atr[1] & 15) <= len(atr) else []
+        announces, protocol = group["D"] >> 4, group["D"] & 15
 
 
 def _fact_fits(kind: str, texts: list[str], has: tuple[str, ...], several: _Many) -> bool:
