@@ -25,6 +25,7 @@ USERS = (
     Who("eve", frozenset(("lab", "Sim-Team"))),
     Who("group:lab"),
     Who("idp:lab", frozenset(("group:lab",))),
+    Who("first-form@10.1.2.3"),
     Who("*"),
     Who("anyone"),
     Who("a\u0301nn", frozenset(("robots", "deeper"))),
@@ -45,8 +46,9 @@ LOOKER = Who("looker")
 """A user who may do everything with whatever is there: the last grant of each policy."""
 
 MEMBERS = (
-    "ann", "bob@example.org", "*", "c*", "*n*", "a*n", "*@example.org", "anyone", "idp:lab",
-    "idp:*", "idp:*-*", "group:lab", "group:robots", "group:nobody", "group:public", "group:deep",
+    "ann", "bob@example.org", "first-form@10.*", "*", "c*", "*n*", "a*n", "*@example.org",
+    "anyone", "idp:lab", "idp:*", "idp:*-*", "group:lab", "group:robots", "group:nobody",
+    "group:public", "group:deep",
 )  # fmt: skip
 HOST_MEMBERS = ("*", "anyone", "farm-*", "bench-1", "old-*", "group:hosts", "idp:lab", "(*")
 GROUPS: Mapping[str, Sequence[str]] = {
@@ -82,13 +84,13 @@ def drawn(what: str, number: int) -> random.Random:
 
 def policy(draw: random.Random) -> dict[str, Any]:
     """Draw a policy that a server takes, as `tomllib` reads it."""
-    grants = [_grant(draw) for _ in range(draw.randint(1, 6))]
+    grants = [_grant(draw) for _ in range(draw.randint(2, 8))]
     grants.append({"to": ["looker"], "cards": "*", "may": list(VERBS)})
     hosts = [
         {"who": _some(draw, HOST_MEMBERS), "announces": _cards(draw, 0.3)}
         for _ in range(draw.randint(1, 3))
     ]
-    if draw.random() < 0.7:
+    if draw.random() < 0.85:
         hosts.append({"who": ["anyone"], "announces": "*"})
     groups = {name: list(members) for name, members in GROUPS.items()}
     return {"groups": groups, "grant": grants, "host": hosts}
@@ -96,7 +98,7 @@ def policy(draw: random.Random) -> dict[str, Any]:
 
 def _grant(draw: random.Random) -> dict[str, Any]:
     to = _some(draw, MEMBERS)
-    return {"to": to, "cards": _cards(draw, 0.2), "may": draw.sample(VERBS, draw.randint(1, 6))}
+    return {"to": to, "cards": _cards(draw, 0.4), "may": draw.sample(VERBS, draw.randint(1, 9))}
 
 
 def _cards(draw: random.Random, every: float) -> str | dict[str, Any]:

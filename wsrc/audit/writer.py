@@ -203,7 +203,9 @@ class AuditLog:
         chain, path = self._files.chain, self._files.path.name
         if chain.number != self._anchored:
             self._anchored = chain.number
-            _log.info("The audit log %s %s line %d, chain %s", path, how, chain.number, chain.digest)
+            _log.info(
+                "The audit log %s %s line %d, chain %s", path, how, chain.number, chain.digest
+            )
 
     def _end(self) -> None:
         try:

@@ -169,6 +169,38 @@ def needs(request: Table, share: str = "exclusive") -> frozenset[str]:
     return frozenset(words)
 
 
+def selected(things: Iterable[Thing], conditions: Mapping[str, str]) -> list[Thing]:
+    """
+    Return the cards that a selection means ("Select, wait, lease" of docs/protocol.md).
+
+    The cards are those that exist for whoever asks: an exact ICCID hides others among these alone.
+    """
+    cards = [thing for thing in things if thing.has_card]
+    for kind, text in conditions.items():
+        meant = [_named(cards, each, text) for each in (_NAMES if kind == "any" else (kind,))]
+        cards = [thing for thing in cards if any(thing in found for found in meant)]
+    return cards
+
+
+_NAMES = ("iccid", "eid", "atr", "reader", "label")
+
+
+def _named(cards: Iterable[Thing], kind: str, text: str) -> list[Thing]:
+    names: dict[str, Callable[[Thing], Iterable[str | None]]] = {
+        "iccid": lambda thing: (thing.iccid,),
+        "eid": lambda thing: thing.eids,
+        "atr": lambda thing: (thing.atr,),
+        "reader": lambda thing: (thing.shown, thing.reader, thing.name),
+        "label": lambda thing: (thing.label,),
+    }
+    plain = _digits if kind in {"iccid", "eid", "atr"} else str.casefold
+    has = [(each, [plain(name) for name in names[kind](each) if name]) for each in cards]
+    exact = [each for each, own in has if plain(text) in own]
+    if exact or kind != "iccid":
+        return exact
+    return [each for each, own in has if any(_same_iccid(plain(text), name) for name in own)]
+
+
 _VERB_OF_SHARE = {"exclusive": "use", "shared": "share", "direct": "direct"}
 
 
@@ -203,6 +235,8 @@ def _fitting(cards: object, known: Mapping[str, tuple[str, ...]], several: _Many
 def facts(thing: Thing) -> dict[str, tuple[str, ...]]:
     """Return what is known of a card; `()` is known to be none, what is absent is not known."""
     host = f"({thing.called})" if thing.host.name is None else thing.host.name
+    if thing.host.name is not None and host.startswith("("):
+        host = host.replace("(", "%28").replace(")", "%29")
     known: dict[str, tuple[str, ...]] = {
         "host": (host,),
         "reader": (thing.reader, thing.name),
