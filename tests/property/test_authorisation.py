@@ -12,12 +12,9 @@ from click.testing import CliRunner
 from tests.support import policy_table as table
 from tests.support.models import authorisation as book
 from tests.support.policies import facts
-from wsrc.card.slot import CardProtocol
-from wsrc.octets import Octets
+from tests.support.policy_served import described, principal
 from wsrc.policy.reading import read
 from wsrc.policy.words import Verb
-from wsrc.principal import Principal
-from wsrc.protocol import messages as m
 from wsrc.server.policy_cli import policy as policy_command
 
 POLICIES = int(os.environ.get("WSRC_TABLE_POLICIES", "120"))
@@ -32,24 +29,6 @@ def things(policy: int, most: int = 3) -> Iterator[book.Thing]:
     for host in (*table.HOSTS, table.OLD_HOST):
         for number in range(draw.randint(1, most)):
             yield table.thing(draw, host, number, (*table.ATRS, *table.ODD_ATRS))
-
-
-def described(thing: book.Thing) -> m.ReaderInfo:
-    """Return what a card client says of a reader."""
-    return m.ReaderInfo(
-        reader=thing.reader,
-        name=thing.name,
-        state=m.ReaderState(thing.state),
-        atr=None if thing.atr is None else Octets.fromhex(thing.atr),
-        iccid=thing.iccid,
-        eids=thing.eids,
-        label=thing.label,
-        protocol=None if thing.protocol is None else CardProtocol(thing.protocol),
-    )
-
-
-def principal(who: book.Who) -> Principal | None:
-    return None if who.name is None else Principal(who.name, who.groups)
 
 
 @pytest.mark.parametrize("share", range(4))

@@ -230,6 +230,29 @@ def test_a_command_behind_a_first_form_card_client_cannot_be_cancelled(world: Wo
     user.one(m.RApdu)
 
 
+def test_a_batch_behind_a_first_form_card_client_stops_after_the_command_that_runs(
+    world: World,
+) -> None:
+    card, user, session = attached(world)
+    steps = tuple(m.Step(Octets.fromhex(f"00b0000{n}")) for n in range(3))
+    user.say(m.Batch(id=9, session=session, steps=steps))
+    running = card.next(m.CApdu)
+    assert not user.ask(m.Cancel(id=76, target=8, session=session), m.CancelAck).cancelled
+    assert user.ask(m.Cancel(id=77, target=9, session=session), m.CancelAck).cancelled
+    card.answer(running)
+    stopped = user.one(m.BatchResp)
+    assert (stopped.id, len(stopped.results), stopped.stopped) == (9, 1, None)
+    assert stopped.error is not None
+    assert (stopped.error.code, stopped.error.outcome) == (
+        ErrorCode.CANCELLED,
+        Outcome.NOT_EXECUTED,
+    )
+    assert card.quiet()
+    user.say(m.Batch(id=10, session=session, steps=steps[:1]))
+    card.answer(card.next(m.CApdu))
+    assert user.one(m.BatchResp).error is None
+
+
 def test_a_late_answer_of_a_card_client_is_not_the_answer_to_the_next_question(
     world: World,
 ) -> None:
