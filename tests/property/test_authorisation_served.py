@@ -11,16 +11,29 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
 
+import msgspec
 import pytest
 
 from tests.support import policy_table as table
 from tests.support.models import authorisation as book
 from tests.support.models.authorisation import Verdict
 from tests.support.policies import EID, ICCID, UICC
-from tests.support.policy_served import COMMAND, FORBIDDEN, GONE, Served, refusal, taken, use
+from tests.support.policy_served import (
+    COMMAND,
+    FEATURES,
+    FORBIDDEN,
+    GONE,
+    Served,
+    principal,
+    refusal,
+    taken,
+    use,
+)
 from tests.support.relay_clients import Peer
+from tests.support.relay_world import World, reader
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
+from wsrc.policy.reading import read
 from wsrc.protocol import messages as m
 
 POLICIES = int(os.environ.get("WSRC_TABLE_POLICIES", "12"))
@@ -204,3 +217,29 @@ def test_13_the_table_has_enough_of_each_verdict() -> None:
     found = sum((Counter(verdicts(number)) for number in range(POLICIES)), Counter[Verdict]())
     assert all(found[each] > found.total() / 10 for each in Verdict), found
     assert found.total() > 5_000
+
+
+@pytest.mark.parametrize("owner", table.USERS, ids=lambda who: str(who.name))
+def test_13_a_session_goes_on_for_the_name_that_began_it_and_for_no_other(owner: book.Who) -> None:
+    """The same name is the same user, whatever its groups."""
+    anyone = {"to": ["anyone"], "cards": "*", "may": ["use"]}
+    says = {"grant": [anyone], "host": [{"who": ["anyone"], "announces": "*"}]}
+    world = World(policy=read(table.written(says), "policy.toml").policy)
+    world.card(reader(), name="bench", who="farm", features=FEATURES)
+    user = world.user(who=principal(owner))
+    taken = user.select(reader="r1", secret="s" * 64, keep_s=60.0)
+    assert taken.card is not None
+    user.leave()
+    resume = m.Resume(
+        id=5, session=taken.session or "", secret="s" * 64,
+        host=taken.card.host, reader=taken.card.reader,
+    )  # fmt: skip
+    unknown = msgspec.structs.replace(resume, session="session-99")
+    for who in (each for each in table.USERS if each.name != owner.name):
+        other = world.user(who=principal(who))
+        for asked in (resume, unknown):
+            assert other.refused(asked).code is ErrorCode.NO_SUCH_SESSION
+        said = [text.decode() for text in other.texts[-2:]]
+        assert said[0] == said[1].replace("session-99", resume.session)
+    again = book.Who(owner.name, frozenset(("others",)) if owner.name else frozenset())
+    assert isinstance(world.user(who=principal(again)).ask(resume, m.Resumed), m.Resumed)

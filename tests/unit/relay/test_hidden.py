@@ -21,6 +21,7 @@ from wsrc.card.slot import Share
 from wsrc.octets import Octets
 from wsrc.policy.words import ALL, Verb
 from wsrc.protocol import messages as m
+from wsrc.protocol.codec import tag_of
 from wsrc.protocol.conversation import MAY_SAY, Phase, Speaker
 
 SEEN, SEEN_TOO, DARK = "8949020000000000018", "8949020000000000026", "8949020000000000034"
@@ -64,6 +65,7 @@ def half(*, bare: bool = False, crowd: int = 0) -> Half:
             reader("r1", DARK, label="dark"),
             reader("r2", None, label="dark", state=m.ReaderState.MUTE, atr=None),
             reader("r4", None, label="dark", state=m.ReaderState.IDENTIFYING),
+            empty("r1@host (bench)"),
         ]
         world.card(*first, name="bench", who="vault", features=FEATURES)
     world.card(*dark, *mine, name="bench", who="host", features=FEATURES)
@@ -167,7 +169,7 @@ def took(half: Half, request: m.Message) -> int:
     return steps(partial(half.bob.say, request))
 
 
-@pytest.mark.parametrize("asked", REQUESTS, ids=repr)
+@pytest.mark.parametrize("asked", REQUESTS, ids=tag_of)
 def test_13_a_hidden_card_is_answered_in_the_octets_of_an_absent_one(asked: m.Message) -> None:
     full, bare = half(), half(bare=True)
     assert told(full) == told(bare)

@@ -375,28 +375,3 @@ def test_13_a_turn_that_has_much_to_tell_leaves_the_rest_to_the_next() -> None:
     assert world.relay.counts["sessions"] == 0
     assert max(turns) <= policies.MAX_EFFECTS + 300  # one user with all its sessions
     assert len(turns) > 3
-
-
-def test_13_a_batch_of_the_first_form_ends_with_the_session_that_is_not_allowed_any_more() -> None:
-    world = World(policy=giving(*ALL))
-    card = world.old_card(who="host")
-    user = world.user(who="ann")
-    session = user.hold(iccid=card.iccid)
-    card.auto = False
-    steps = tuple(m.Step(Octets.fromhex(f"00b0000{n}")) for n in range(3))
-    user.say(m.Batch(id=9, session=session, steps=steps))
-    first = card.next(m.CApdu)
-    world.obey(giving(Verb.LIST))
-    world.pass_time(1)
-    error = user.next(m.Error)
-    assert (error.id, code_of(error), error.outcome) == (
-        9,
-        ErrorCode.FORBIDDEN,
-        Outcome.UNKNOWN,
-    )
-    assert user.one(m.SessionEnded).code is ErrorCode.FORBIDDEN
-    asked, card.auto = len(card.log), True
-    card.answer(first)
-    world.pass_time(1)
-    assert "00b00001" not in card.log[asked:]
-    assert cards_of(user) == [None]
