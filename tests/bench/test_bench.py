@@ -141,6 +141,7 @@ def anybody_traces() -> bool:
     return tried.returncode == 0
 
 
+@pytest.mark.shows_secrets("it prints what a card answers, and 32 octets look like a secret")
 def test_bench_round_trips_of_a_job(host: Host) -> None:
     with (
         with_simulated_card(host) as (server, _, iccid),

@@ -45,6 +45,7 @@ def in_node() -> dict[str, Any]:
     return result
 
 
+@pytest.mark.shows_secrets("it is given the keys of the vectors, and answers with them")
 def test_webcrypto_comes_to_the_same_with_every_vector_of_sealing_json() -> None:
     assert in_node()["checks"] > 90
 

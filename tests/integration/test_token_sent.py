@@ -73,6 +73,7 @@ async def test_13_a_proxy_does_not_see_a_token(monkeypatch: pytest.MonkeyPatch) 
     assert TOKEN not in said
 
 
+@pytest.mark.shows_secrets("the server answers with what it was sent")
 @pytest.mark.parametrize("reason", ["", TOKEN, "no-token\r\nX: y"])
 async def test_13_a_server_that_is_not_ours_is_explained_without_the_token(reason: str) -> None:
     more = f"Wsrc-Reason: {reason}\r\nServer: {TOKEN}\r\nContent-Length: 0\r\n\r\n"

@@ -254,6 +254,7 @@ def test_blocking_client_that_lost_its_connection_for_good_is_opened_anew() -> N
     async def script(peer: Peer) -> None:
         greeted.append(1)
         if len(greeted) == 1:
+            await peer.hear("list_cards")
             peer.abort()
         else:
             await HOST(peer)

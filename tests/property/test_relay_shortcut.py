@@ -53,8 +53,8 @@ class Both:
     def unreadable(self, peer: int, error: UnreadableError, now: float) -> list[Effect]:
         return self.same(lambda relay: relay.unreadable(peer, error, now))
 
-    def connected(self, peer: int, client_type: m.ClientType, now: float) -> list[Effect]:
-        return self.same(lambda relay: relay.connected(peer, client_type, now))
+    def connected(self, *event: Any) -> list[Effect]:
+        return self.same(lambda relay: relay.connected(*event))
 
     def malformed(self, peer: int, error: Any, now: float) -> list[Effect]:
         return self.same(lambda relay: relay.malformed(peer, error, now))

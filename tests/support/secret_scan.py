@@ -186,6 +186,8 @@ class Ears(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hear a record of a logger, with the traceback that it has."""
+        if record.name.startswith("websockets"):
+            return  # it is a peer of the tests, and none of ours
         self.hear(self._format(record), f"a log record of {record.name}")
 
     def files(self, folder: Path) -> None:

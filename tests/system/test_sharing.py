@@ -243,7 +243,7 @@ async def test_a_card_that_is_taken_out_ends_both_sessions(world: World) -> None
     for card in (ours, theirs):
         with pytest.raises((SessionError, CardNotPresentError)):
             await card.transmit(ASK_PIN)
-    assert world.counts["sessions"] == 0
+    await until(lambda: world.counts["sessions"] == 0)
 
 
 async def test_the_last_who_leaves_has_the_card_reset(world: World) -> None:

@@ -17,6 +17,8 @@ from wsrc.net.bearer import CREDENTIAL
 from wsrc.server.token_store import FILE
 from wsrc.tokens import is_token
 
+pytestmark = pytest.mark.shows_secrets("`wsrc-server token add` prints the token that it has made")
+
 TELL = """
 import os, sys
 from wsrc.blocking import Client

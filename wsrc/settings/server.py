@@ -306,7 +306,9 @@ def _check_issuer(s: ServerSettings) -> None:
     parts = _parts(s.oidc_issuer)
     host = parts.hostname if parts is not None else None
     if parts is None or not host or parts.query or parts.fragment or "@" in parts.netloc:
-        raise ConfigError("oidc_issuer", f"{s.oidc_issuer!r} is not of the form https://HOST/PATH")
+        raise ConfigError(
+            "oidc_issuer", f"{_shown(s.oidc_issuer)} is not of the form https://HOST/PATH"
+        )
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise ConfigError("oidc_issuer", "its keys are got over https, or from loopback")
 
@@ -325,6 +327,11 @@ def _check_first_form(s: ServerSettings) -> None:
         if every:
             why = f"{network} is everybody; that has a name: allow_anyone_on_network"
             raise ConfigError("first_form_from", why)
+
+
+def _shown(url: str) -> str:
+    """Return a URL for an error; what may have a password is not repeated."""
+    return "what is given" if "@" in url else repr(url)
 
 
 def _parts(url: str) -> SplitResult | None:

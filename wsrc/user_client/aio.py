@@ -220,7 +220,7 @@ class Client(ReaderCalls):
             ConnectionLostError: If the connection is lost for good.
             RefusedError: If the server refused it.
         """
-        self._connection.requests.check()
+        self._connection.check()
 
     async def list_cards(self, **filters: Unpack[Filters]) -> list[CardInfo]:
         """

@@ -19,7 +19,8 @@ from wsrc.certs.making import (
     principal_name,
     server_name,
 )
-from wsrc.net.certificates import MOST_NAME, subject_of
+from wsrc.net.certificates import subject_of
+from wsrc.principal import MOST_NAME
 from wsrc.process.printable import clean
 from wsrc.protocol.messages import CardInfo, CardState, Identities
 from wsrc.selection import KINDS, forms, lookups, normal

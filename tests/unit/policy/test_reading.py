@@ -382,7 +382,7 @@ def test_lines_of_tables_are_those_that_the_parser_of_toml_finds(parts: list[str
     wanted: list[int] = []
     lines = text.split("\n")
     for at in range(1, len(lines) + 1):
-        # A line is the header of a table if the lines until there are TOML with one table more.
+        # A header: the lines until there are TOML with one table more.
         found = [tables("\n".join(lines[:end])) for end in (at - 1, at)]
         if None not in found and found[1] != found[0]:
             wanted.append(at)

@@ -63,6 +63,7 @@ def test_13_a_text_has_a_line_for_each_exchange_without_what_is_secret(tmp_path:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.shows_secrets("its owner wants them in the trace")
 def test_13_nothing_is_left_out_where_that_is_wanted(tmp_path: Path) -> None:
     file = tmp_path / "trace.txt"
     with tracing(file=file, secrets=True) as tracer:

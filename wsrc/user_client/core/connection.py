@@ -106,6 +106,17 @@ class Connection:
             await self.close()
             raise
 
+    def check(self) -> None:
+        """
+        Raise the reason why nothing can be asked any more.
+
+        Raises:
+            WsrcError: As `Requests.check`, or because the connection ends and is not retried.
+        """
+        self.requests.check()
+        if not self._settings.keep_s and self._link is not None and self._link.closing:
+            raise ConnectionLostError(self._sentence("it is being closed"))
+
     async def greeted(self) -> m.HelloAck:
         """
         Return the answer to the first `hello`, once it is there.
