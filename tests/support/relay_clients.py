@@ -149,13 +149,16 @@ class CardClient(Peer):
     A card client that does what it is asked to, unless told not to by `auto`.
 
     `ends` are the sessions that it keeps while it has no server, `ended` those that it had.
-    `shown_as` is what users see as its name, where it was told of one.
+    `shown_as` is what users see as its name, where it was told of one. `atrs` has what cards give
+    at a reset, by the ids of their readers, where that is another ATR than `ATR`.
     """
 
     def __init__(self, world: World, *, auto: bool) -> None:
         super().__init__(world, m.ClientType.CARD)
         self.auto = auto
         self.shown_as: str | None = None
+        self.atrs: dict[str, Octets] = {}
+        self._readers: dict[str | None, str] = {}
         self.ends: dict[str, CardEnd] = {}
         self.ended = Ended()
 
@@ -170,10 +173,11 @@ class CardClient(Peer):
         if self.gone or self.closed:
             return
         match message:
-            case m.Attach(session=session, secret=secret, keep_s=keep_s):
+            case m.Attach(session=session, secret=secret, keep_s=keep_s, reader=reader):
                 if keep_s:
                     self.ends[session] = CardEnd(session, secret, keep_s)
-                self.say(m.AttachAck(session=session, atr=ATR, keep_s=keep_s))
+                self._readers[session] = reader
+                self.say(m.AttachAck(session=session, atr=self.atr_of(session), keep_s=keep_s))
             case m.Detach(session=session, code=code):
                 self.end(session, code or ErrorCode.CANCELLED)
                 self.say(m.DetachAck(session=session))
@@ -185,13 +189,17 @@ class CardClient(Peer):
             case _:
                 self.answer_more(message)
 
+    def atr_of(self, session: str | None) -> Octets:
+        """Return the ATR of the card that a session has."""
+        return self.atrs.get(self._readers.get(session, ""), ATR)
+
     def answer_more(self, message: m.Message) -> None:
         """Answer what is not asked as often."""
         match message:
             case m.Resume():
                 self.answer_resume(message)
             case m.ResetReq(id=id_, session=session):
-                self.say(m.ResetResp(id=id_, session=session, atr=ATR))
+                self.say(m.ResetResp(id=id_, session=session, atr=self.atr_of(session)))
             case m.Cancel(id=id_, session=session):
                 self.say(m.CancelAck(id=id_, session=session, cancelled=False))
             case _:
@@ -219,7 +227,7 @@ class CardClient(Peer):
         """Answer one of the PC/SC verbs."""
         match message:
             case m.Reconnect(id=id_, session=session):
-                self.say(m.ReconnectAck(id=id_, session=session, atr=ATR))
+                self.say(m.ReconnectAck(id=id_, session=session, atr=self.atr_of(session)))
             case m.BeginTransaction(id=id_, session=session):
                 self.say(m.BeginTransactionAck(id=id_, session=session))
             case m.EndTransaction(id=id_, session=session):

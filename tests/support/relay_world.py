@@ -60,7 +60,7 @@ class World:
         self.perform(self.relay.set_policy(policy, self.now))
 
     def stranger(
-        self, role: m.ClientType, *, first_form: bool = False, who: str | None = None
+        self, role: m.ClientType, *, first_form: bool = False, who: str | Principal | None = None
     ) -> "Peer":
         """Connect a peer that says nothing by itself; `who` is its principal."""
         peer = Peer(self, role, first_form=first_form)
@@ -73,7 +73,7 @@ class World:
         first_form: bool = False,
         name: str | None = "a user",
         instance: str | None = None,
-        who: str | None = None,
+        who: str | Principal | None = None,
         account: str | None = "all",
     ) -> "Peer":
         """Connect a user client of a principal `who`; its cards count among those of an account."""
@@ -96,7 +96,7 @@ class World:
         before: "CardClient | None" = None,
         sessions: tuple[m.RunningSession, ...] = (),
         shown_as: str | None = None,
-        who: str | None = None,
+        who: str | Principal | None = None,
     ) -> "CardClient":
         """
         Connect a card client with these readers.
@@ -128,7 +128,7 @@ class World:
         *,
         auto: bool = True,
         channels: bool = True,
-        who: str | None = None,
+        who: str | Principal | None = None,
     ) -> "OldCardClient":
         """Connect a card client of the first form; `who` is its principal."""
         peer = OldCardClient(self, iccid, auto=auto, channels=channels)
@@ -211,10 +211,12 @@ class World:
         finally:
             self._working = False
 
-    def _connect(self, peer: "Peer", who: str | None = None, account: str | None = None) -> None:
+    def _connect(
+        self, peer: "Peer", who: str | Principal | None = None, account: str | None = None
+    ) -> None:
         peer.number = len(self.peers) + 1
         self.peers[peer.number] = peer
-        principal = None if who is None else Principal(who)
+        principal = Principal(who) if isinstance(who, str) else who
         self.perform(self.relay.connected(peer.number, peer.role, self.now, principal, account))
 
     def _new_session(self) -> str:

@@ -43,27 +43,52 @@ def check(texts: Sequence[str], groups: Groups) -> None:
             raise ValueError(f"there is no {text[:40]!r}; the groups are: {known}")
 
 
-def check_depth(name: str, groups: Groups, through: tuple[str, ...] = ()) -> None:
+def check_depth(
+    name: str, groups: Groups, depths: dict[str, int], through: tuple[str, ...] = ()
+) -> int:
     """
-    Refuse a group that is within itself, or reached through more than `MAX_DEPTH` others.
+    Refuse a group that is within itself, or that has more than `MAX_DEPTH` one within the other.
+
+    Args:
+        name: Of the group.
+        groups: All there are.
+        depths: Of the groups that were looked at before; this one and those in it are added.
+        through: The groups through which it is reached.
+
+    Returns:
+        How many groups are one within the other there, itself included.
 
     Raises:
-        ValueError: If it is.
+        ValueError: If it is refused.
     """
-    if name in through or len(through) >= MAX_DEPTH:
+    depth = depths.get(name)
+    if name in through or len(through) + (depth or 1) > MAX_DEPTH:
         raise ValueError(f"groups within themselves, or too deep: {' > '.join((*through, name))}")
-    for text in dict.fromkeys(groups[name]):
-        if text.startswith(GROUP):
-            check_depth(text.removeprefix(GROUP), groups, (*through, name))
+    if depth is None:
+        texts = dict.fromkeys(text for text in groups[name] if text.startswith(GROUP))
+        within = (text.removeprefix(GROUP) for text in texts)
+        path = (*through, name)
+        found = (check_depth(each, groups, depths, path) for each in within)
+        depth = depths[name] = 1 + max(found, default=0)
+    return depth
 
 
-def way_to(texts: Sequence[str], who: Principal | None, groups: Groups) -> tuple[str, ...]:
-    """Return by which of some texts a peer is meant, and within it which; nothing if by none."""
+def way_to(
+    texts: Sequence[str], who: Principal | None, groups: Groups, tried: set[str] | None = None
+) -> tuple[str, ...]:
+    """
+    Return by which of some texts a peer is meant, and within it which; nothing if by none.
+
+    No group is looked through twice: `tried` are those in which the peer was looked for already.
+    """
+    tried = set() if tried is None else tried
     for text in texts:
         if text.startswith(GROUP):
-            within = way_to(groups[text.removeprefix(GROUP)], who, groups)
-            if within:
-                return (text, *within)
+            if text not in tried:
+                tried.add(text)
+                within = way_to(groups[text.removeprefix(GROUP)], who, groups, tried)
+                if within:
+                    return (text, *within)
         elif _means(text, who):
             return (text,)
     return ()

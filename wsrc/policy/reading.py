@@ -153,11 +153,12 @@ class _Reader:
                 self._fail(at, f"groups.{name}", "a group is named without * and without space")
         for name, members in groups.items():
             self._check(line, name, partial(check, members, groups))
+        depths: dict[str, int] = {}
         for name in groups:
-            self._check(line, name, partial(check_depth, name, groups))
+            self._check(line, name, partial(check_depth, name, groups, depths))
         return groups
 
-    def _check(self, line: int, name: str, check_group: Callable[[], None]) -> None:
+    def _check(self, line: int, name: str, check_group: Callable[[], object]) -> None:
         """Fail at a group where a check of it does."""
         try:
             check_group()

@@ -146,6 +146,8 @@ class FirstFormCard:
         self._isd_r_aids = isd_r_aids
         self._exchanges: deque[Exchange] = deque()
         self._running = False
+        self._batch_id: int | None = None
+        self._is_broken_off = False
 
     def hello(self, message: m.Hello, traffic: Traffic) -> None:
         """Enter the card, and begin to identify it."""
@@ -188,9 +190,12 @@ class FirstFormCard:
             case m.ResetReq():
                 self._begin(self._reset(message), traffic)
             case m.Detach(session=session):
+                self._is_broken_off = True
                 self._begin(self._detach(session), traffic)
-            case m.Cancel(id=id_, session=session):
-                traffic.to_relay.append(m.CancelAck(id=id_, session=session, cancelled=False))
+            case m.Cancel(id=id_, session=session, target=target):
+                stops = target == self._batch_id
+                self._is_broken_off = self._is_broken_off or stops
+                traffic.to_relay.append(m.CancelAck(id=id_, session=session, cancelled=stops))
             case m.Error():
                 traffic.to_peer.append(_plain(message))
             case _:
@@ -240,8 +245,17 @@ class FirstFormCard:
         return msgspec.structs.replace(answer, id=asked.id, session=asked.session)
 
     def _batch(self, asked: m.Batch) -> Exchange:
+        """Run the commands of a batch; no further one once it is cancelled or its session ends."""
+        self._batch_id, self._is_broken_off = asked.id, False
+        answer = yield from self._steps(asked)
+        self._batch_id = None
+        return answer
+
+    def _steps(self, asked: m.Batch) -> Exchange:
         results: list[m.StepResult] = []
         for at, step in enumerate(asked.steps):
+            if self._is_broken_off:
+                return _batch_resp(asked, results, error=_BROKEN_OFF)
             answer = yield m.CApdu(command=step.command)
             if not isinstance(answer, m.RApdu):
                 failed = _failed(answer, None, None, Outcome.UNKNOWN)
@@ -306,6 +320,8 @@ class FirstFormCard:
             eids=identities.eids,
         )
 
+
+_BROKEN_OFF = m.error(ErrorCode.CANCELLED, "The batch was cancelled.", outcome=Outcome.NOT_EXECUTED)
 
 Adapter = FirstFormUser | FirstFormCard
 

@@ -246,7 +246,8 @@ class ReaderIds:
         return next(each for each in found if self._is_new(normal("reader", each)))
 
     def _is_new(self, reader: str) -> bool:
-        return reader not in self._shown and reader not in self._claims
+        # Where nobody is called as they claim, a claim must not show in what another is called.
+        return reader not in self._shown and (self.always or reader not in self._claims)
 
     def __len__(self) -> int:
         return len(self._claims) + len(self._shown) + len(self._former)

@@ -14,8 +14,6 @@ from wsrc.policy.reading import Document, facts, principal, read
 from wsrc.policy.words import Verb
 from wsrc.principal import Principal
 
-# Longer than the aim: each slip in a policy file has its line here.
-
 EXAMPLE = """\
 [groups]
 lab = ["tester@example.org", "ci-*"]
@@ -393,8 +391,3 @@ def tables(text: str) -> int | None:
         return len(tomllib.loads(text).get("grant", []))
     except tomllib.TOMLDecodeError:
         return None
-
-
-def test_a_group_within_a_group_that_names_none_is_refused_by_its_line() -> None:
-    with pytest.raises(ConfigError, match="there is no 'group:yone'"):
-        read('[groups]\nlab = ["group:robots"]\nrobots = ["group:yone"]\n', "policy.toml")

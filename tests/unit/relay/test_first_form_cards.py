@@ -7,10 +7,13 @@ The numbers in names are those of the faults that the first form was published w
 
 import pytest
 
+from tests.support.policies import granting, rule
 from tests.support.relay_clients import ATR, ICCID, OK, SELECT_MF, OldCardClient, Peer
 from tests.support.relay_world import World, code_of
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
+from wsrc.policy.machine import Policy
+from wsrc.policy.words import ALL, Verb
 from wsrc.protocol import messages as m
 
 SELECT = m.SelectCard(id_type="ICCID", id_str=ICCID)
@@ -230,6 +233,29 @@ def test_a_command_behind_a_first_form_card_client_cannot_be_cancelled(world: Wo
     user.one(m.RApdu)
 
 
+def test_a_batch_behind_a_first_form_card_client_stops_after_the_command_that_runs(
+    world: World,
+) -> None:
+    card, user, session = attached(world)
+    steps = tuple(m.Step(Octets.fromhex(f"00b0000{n}")) for n in range(3))
+    user.say(m.Batch(id=9, session=session, steps=steps))
+    running = card.next(m.CApdu)
+    assert not user.ask(m.Cancel(id=76, target=8, session=session), m.CancelAck).cancelled
+    assert user.ask(m.Cancel(id=77, target=9, session=session), m.CancelAck).cancelled
+    card.answer(running)
+    stopped = user.one(m.BatchResp)
+    assert (stopped.id, len(stopped.results), stopped.stopped) == (9, 1, None)
+    assert stopped.error is not None
+    assert (stopped.error.code, stopped.error.outcome) == (
+        ErrorCode.CANCELLED,
+        Outcome.NOT_EXECUTED,
+    )
+    assert card.quiet()
+    user.say(m.Batch(id=10, session=session, steps=steps[:1]))
+    card.answer(card.next(m.CApdu))
+    assert user.one(m.BatchResp).error is None
+
+
 def test_a_late_answer_of_a_card_client_is_not_the_answer_to_the_next_question(
     world: World,
 ) -> None:
@@ -264,3 +290,30 @@ def test_an_atr_that_is_not_told_is_not_made_up(world: World) -> None:
     user.say(m.SelectCard(id=1, iccid=ICCID))
     card.say(m.ResetResp())
     assert user.one(m.SelectCardAck).identities.atr == ""
+
+
+def test_13_a_batch_of_the_first_form_ends_with_the_session_that_is_not_allowed_any_more() -> None:
+    def policy(*may: Verb) -> Policy:
+        return granting(rule("ann", may), hosts=[rule("*")])
+
+    world = World(policy=policy(*ALL))
+    card = world.old_card(who="host")
+    user = world.user(who="ann")
+    session = user.hold(iccid=card.iccid)
+    card.auto = False
+    steps = tuple(m.Step(Octets.fromhex(f"00b0000{n}")) for n in range(3))
+    user.say(m.Batch(id=9, session=session, steps=steps))
+    first = card.next(m.CApdu)
+    world.obey(policy(Verb.LIST))
+    world.pass_time(1)
+    error = user.next(m.Error)
+    assert (error.id, code_of(error), error.outcome) == (
+        9,
+        ErrorCode.FORBIDDEN,
+        Outcome.UNKNOWN,
+    )
+    assert user.one(m.SessionEnded).code is ErrorCode.FORBIDDEN
+    asked, card.auto = len(card.log), True
+    card.answer(first)
+    world.pass_time(1)
+    assert "00b00001" not in card.log[asked:]

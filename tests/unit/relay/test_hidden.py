@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+wsrc.relay: whatever a user asks for, a hidden card is answered in the octets and work of none.
+
+Each request is made in two worlds. One has cards that are hidden from the user: on the card host
+that it sees, on others of other principals and of none, free, held, waited for, mute, being
+identified. The other has none of them, and nobody who uses them.
+"""
+
+import re
+from functools import partial
+from typing import NamedTuple
+
+import pytest
+
+from tests.support.policies import EID, granting, rule
+from tests.support.relay_clients import ATR, Peer
+from tests.support.relay_world import World, empty, reader
+from tests.support.steps import steps
+from wsrc.card.slot import Share
+from wsrc.octets import Octets
+from wsrc.policy.words import ALL, Verb
+from wsrc.protocol import messages as m
+from wsrc.protocol.codec import tag_of
+from wsrc.protocol.conversation import MAY_SAY, Phase, Speaker
+
+SEEN, SEEN_TOO, DARK = "8949020000000000018", "8949020000000000026", "8949020000000000034"
+OTHER = "8949020000000000042"
+FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "read_ahead", "resume", "share")
+NOBODYS = Octets.fromhex("3b00")
+COMMAND = Octets.fromhex("00a40004023f00")
+
+MORE_WORK = 140
+"""
+Lines of code that are run more at most for each hidden card that has a name that is asked for.
+
+It is what is remembered of the card that is looked at, wherever cards are looked up by name.
+"""
+
+A_SESSION = 50
+"""
+Lines of code that are run more at most where a session is named that somebody else has.
+
+It is what is recorded of a claim to it; nothing in there depends on the session.
+"""
+
+CROWD = 200
+"""Hidden cards of which nobody asks."""
+
+
+class Half(NamedTuple):
+    """One of the worlds, and the user."""
+
+    world: World
+    bob: Peer
+
+
+def half(*, bare: bool = False, crowd: int = 0) -> Half:
+    """Make a world; `bare` is without what is hidden, and a `crowd` is that many hidden cards."""
+    policy = granting(
+        rule("bob", list(ALL), label="seen*"), rule("ann", list(Verb)), hosts=[rule("*")]
+    )
+    world = World(policy=policy, max_sessions_per_user=3, max_readers_per_card_client=1000)
+    ann, cid = world.user(who="ann"), world.user(who="ann")
+    mine = [reader("r1", SEEN, label="seen", eids=(EID,)), reader("r2", SEEN_TOO, label="seen 2")]
+    dark = () if bare else (reader("r3", DARK, label="dark", eids=(EID,)),)
+    if not bare:
+        first = [
+            reader("r1", DARK, label="dark"),
+            reader("r2", None, label="dark", state=m.ReaderState.MUTE, atr=None),
+            reader("r4", None, label="dark", state=m.ReaderState.IDENTIFYING),
+            empty("r1@host (bench)"),
+        ]
+        world.card(*first, name="bench", who="vault", features=FEATURES)
+    world.card(*dark, *mine, name="bench", who="host", features=FEATURES)
+    if not bare:
+        world.card(reader("r1", SEEN[:-1], label="dark"), name="x", who="v", features=FEATURES)
+        world.card(empty("r5"), reader("r2", OTHER), name="y", who="w", features=FEATURES)
+        ann.select(reader="r3@host (bench)", secret="secret", keep_s=60.0)
+        cid.say(m.SelectCard(id=1, reader="r3@host (bench)", wait_s=500.0))
+    many = [reader(f"c{n}", f"{89490210000000000 + n}0", atr=NOBODYS) for n in range(crowd)]
+    world.card(*many, name="crowd", who="crowd", features=FEATURES)
+    bob = world.user(who="bob")
+    world.pass_time(1.0)
+    return Half(world, bob)
+
+
+BY: tuple[dict[str, str], ...] = (
+    {"iccid": DARK}, {"iccid": DARK[:-1]}, {"iccid": SEEN}, {"iccid": SEEN[:-1]},
+    {"label": "dark"}, {"eid": EID}, {"atr": ATR.hex()}, {"reader": "r1"}, {"reader": "r3"},
+    {"reader": "r3@host (bench)"}, {"reader": "r1@vault (bench)"}, {"reader": "Reader r1"},
+    {"reader": "r5"}, {"any": DARK}, {"any": "r3"}, {"any": "dark"}, {"any": EID},
+    {"iccid": DARK, "label": "dark"}, {"iccid": SEEN, "label": "dark"}, {"iccid": OTHER},
+)  # fmt: skip
+"""Names of cards that are hidden, that are seen, and that both have."""
+
+FILTERS = (
+    *BY,
+    {},
+    {"iccid": "8949*"},
+    {"label": "*"},
+    {"label": "d*"},
+    {"reader": "*"},
+    {"any": ""},
+)
+
+AND = {"id": 5, "session": "session-1"}
+"""Of the session that somebody has with a hidden card."""
+
+REQUESTS: list[m.Message] = [
+    *(m.ListCards(id=5, **by) for by in FILTERS),
+    *(m.ListReaders(id=5, **by) for by in FILTERS),
+    *(m.ListReaders(id=5, after=after, pages=8) for after in (0, 1, 2, 50)),
+    *(m.ListCards(id=5, after=after, pages=8) for after in (0, 1, 2, 50)),
+    *(m.WatchReaders(id=5, form=form, **by) for by in FILTERS for form in m.ReaderForm),  # type: ignore[arg-type]
+    *(m.WatchReaders(id=5, since=since, instance="run-1") for since in (0, 1, 2, 9)),
+    *(
+        m.SelectCard(id=5, share=share, wait_s=wait_s, **by)  # type: ignore[arg-type]
+        for by in BY
+        for share in Share
+        for wait_s in (0, 50.0)
+    ),
+    m.SelectCard(id=5, id_type="ICCID", id_str=DARK),
+    m.SelectCard(id=5, iccid=DARK, then=m.CApdu(id=6, seq=1, command=COMMAND)),
+    m.SelectCard(id=5, iccid=DARK, raw_tpdu=True, read_ahead=True, protocols=()),
+    m.SelectCard(id=5, iccid=DARK, waited_s=40.0, wait_s=50.0, secret="s", keep_s=5.0),
+    m.Resume(id=5, session="session-1", secret="secret"),
+    m.Resume(id=5, session="session-1", secret="wrong", host="host (bench)", reader="r3"),
+    m.Resume(id=5, session="session-9", secret="secret", host="vault (bench)", reader="r1"),
+    m.CApdu(command=COMMAND, **AND),  # type: ignore[arg-type]
+    m.Batch(steps=(m.Step(COMMAND),), **AND),  # type: ignore[arg-type]
+    m.ResetReq(**AND),  # type: ignore[arg-type]
+    m.Reconnect(**AND),  # type: ignore[arg-type]
+    m.BeginTransaction(**AND),  # type: ignore[arg-type]
+    m.EndTransaction(**AND),  # type: ignore[arg-type]
+    m.Status(**AND),  # type: ignore[arg-type]
+    m.Control(number=1, data=Octets(), **AND),  # type: ignore[arg-type]
+    m.GetAttribute(name="ATTR_ATR_STRING", **AND),  # type: ignore[arg-type]
+    m.SetAttribute(name="ATTR_X", value=Octets(), **AND),  # type: ignore[arg-type]
+    m.Detach(**AND),  # type: ignore[arg-type]
+    m.Cancel(target=1, **AND),  # type: ignore[arg-type]
+    m.Hello(client_type=m.ClientType.USER, version=1),
+]  # fmt: skip
+
+
+def named(request: m.Message) -> int:
+    """Return how many hidden cards have one of the names that are asked for, or both have."""
+    kinds = ("iccid", "eid", "atr", "reader", "label", "any", "id_str")
+    names = [getattr(request, kind, None) for kind in kinds]
+    return sum(HAVE.get(name.lower(), 1) for name in names if name)
+
+
+HAVE = {
+    DARK: 2, DARK[:-1]: 2, SEEN: 1, "dark": 5, EID.lower(): 1, ATR.hex(): 5, "r1": 2,
+    "r2": 2, "reader r1": 2,
+}  # fmt: skip
+"""How many hidden cards have a name."""
+
+
+def told(half: Half) -> list[str]:
+    """Return what the user was sent, without the names of sessions, which are random."""
+    texts, half.bob.texts[:] = list(half.bob.texts), []
+    return [re.sub(r"session-\d+", "session", text.decode()) for text in texts]
+
+
+def test_13_every_request_is_made_of_hidden_cards() -> None:
+    said = MAY_SAY[Speaker.USER, Phase.GREETING] | MAY_SAY[Speaker.USER, Phase.OPEN]
+    assert {type(request) for request in REQUESTS} == said
+
+
+def took(half: Half, request: m.Message) -> int:
+    """Return how many lines of code it takes to answer."""
+    return steps(partial(half.bob.say, request))
+
+
+@pytest.mark.parametrize("asked", REQUESTS, ids=tag_of)
+def test_13_a_hidden_card_is_answered_in_the_octets_of_an_absent_one(asked: m.Message) -> None:
+    full, bare = half(), half(bare=True)
+    assert told(full) == told(bare)
+    more = took(full, asked) - took(bare, asked)
+    for each in (full, bare):
+        each.world.pass_time(100.0)
+    assert told(full) == told(bare)
+    assert full.bob.closed == bare.bob.closed
+    assert 0 <= more <= MORE_WORK * named(asked) + A_SESSION
+
+
+def test_13_no_work_grows_with_hidden_cards_of_which_nobody_asks() -> None:
+    few, many = half(), half(crowd=CROWD)
+    for asked in REQUESTS:
+        assert took(few, asked) == took(many, asked), asked
+        for each in (few, many):
+            each.world.pass_time(100.0)
+            for answer in each.bob.inbox:
+                if isinstance(answer, m.SelectCardAck):
+                    each.bob.say(m.Detach(id=each.bob.new_id(), session=answer.session or ""))
+            each.bob.inbox.clear()
