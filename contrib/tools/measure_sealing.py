@@ -25,9 +25,10 @@ from wsrc.sealing.boxes import Direction, Opener, Sealer
 from wsrc.sealing.encoding import NONCE_OCTETS
 from wsrc.sealing.handshake import Expected, Host, agree
 from wsrc.sealing.keys import SECRET_OCTETS
+from wsrc.sealing.modes import Mode
 from wsrc.sealing.signing import Identity
 from wsrc.sealing.suites import available
-from wsrc.sealing.terms import Ask, Asked, Card, Mode
+from wsrc.sealing.terms import Ask, Asked, Card
 from wsrc.sealing.trust import HOST_ROLE, Authority
 
 TEXT = b"x" * 40

@@ -117,4 +117,5 @@ def _tell(check: Check) -> None:
     if check.unsaid:
         click.echo(f"{check.unsaid} more are not shown.")
     lines = f"{check.lines} line{'s' * (check.lines != 1)}"
-    click.echo(f"{clean(check.last_file)}: {lines}, the last is {check.number}, chain {check.digest}")
+    last = f"the last is {check.number}, chain {check.digest}"
+    click.echo(f"{clean(check.last_file)}: {lines}, {last}")

@@ -203,7 +203,8 @@ class AuditLog:
         chain, path = self._files.chain, self._files.path.name
         if chain.number != self._anchored:
             self._anchored = chain.number
-            _log.info("The audit log %s %s line %d, chain %s", path, how, chain.number, chain.digest)
+            at = chain.number, chain.digest
+            _log.info("The audit log %s %s line %d, chain %s", path, how, *at)
 
     def _end(self) -> None:
         try:

@@ -8,6 +8,7 @@ from wsrc.card.identity import shorten
 from wsrc.card.slot import Initialization, Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
+from wsrc.protocol.kinds import kind_of
 from wsrc.relay.effects import Audit, Note
 from wsrc.relay.names import printable
 from wsrc.relay.records import Lease, LeasePhase, Peer, Slot, UserPeer
@@ -129,6 +130,8 @@ def asked_to_reset(state: RelayState, lease: Lease, request: m.Message) -> None:
         kind = str(request.kind)
     elif isinstance(request, m.Reconnect) and request.initialization in _RESETS:
         kind = str(request.initialization)
+    elif isinstance(request, m.Sealed) and kind_of(request) in {m.ResetReq, m.Reconnect}:
+        kind = "sealed" if request.resets or kind_of(request) is m.ResetReq else ""
     if kind:
         event = events.Reset(
             session=lease.session[:8], who=holder_of(lease), card=card_in(lease.slot), kind=kind

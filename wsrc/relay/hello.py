@@ -35,6 +35,17 @@ def limits_for(record: Peer, limits: Limits) -> m.ServerLimits:
     )
 
 
+def nonce_for(run: str, number: int) -> bytes:
+    """
+    Return what no other connection to any server is given.
+
+    Args:
+        run: Name of this run of the server, which no other run has.
+        number: Of the peer.
+    """
+    return hashlib.sha256(f"nonce {run} {number}".encode()).digest()
+
+
 def name(state: RelayState, record: Peer, said: m.Hello) -> None:
     """Name a peer as others are shown it: by its principal, and by the name that it chose."""
     free = printable(said.name)

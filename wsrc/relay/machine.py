@@ -42,6 +42,7 @@ FEATURES = (
     "read_ahead",
     "readers",
     "resume",
+    "seal",
     "share",
     "wait",
 )
@@ -79,6 +80,7 @@ class Relay:
         instance: str = "",
     ) -> None:
         self._state = RelayState(limits, epoch, new_session, instance)
+        self._run = instance
         self._name = name
         self._isd_r_aids = isd_r_aids
         self._adapters: dict[int, Adapter] = {}
@@ -264,6 +266,8 @@ class Relay:
         hello.name(state, record, message)
         self._replace(record, hello.instance_of(record, message), now)
         other = hello.name_host(state, record, message) if isinstance(record, CardPeer) else None
+        if isinstance(record, UserPeer):
+            record.nonce = hello.nonce_for(self._run, record.number)
         ack = m.HelloAck(
             id=message.id,
             version=m.VERSION,
@@ -271,6 +275,7 @@ class Relay:
             server=self._name,
             shown_as=other,
             limits=hello.limits_for(record, state.limits),
+            nonce=record.nonce if isinstance(record, UserPeer) else None,
         )
         state.send(record, ack)
         if isinstance(record, UserPeer):

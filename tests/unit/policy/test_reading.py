@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""wsrc.policy.reading: a policy as its file has it."""
+
 import textwrap
 import tomllib
 
@@ -12,6 +14,8 @@ from wsrc.policy.lines import Lines
 from wsrc.policy.reading import Document, facts, principal, read
 from wsrc.policy.words import Verb
 from wsrc.principal import Principal
+
+# Longer than the aim: each way to write a policy wrongly is a line here.
 
 EXAMPLE = """\
 [groups]
