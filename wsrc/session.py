@@ -72,7 +72,7 @@ class CardEnd:
         self.keep_s = keep_s if secret or seal else 0.0
         self.taken = 0
         self._seen = 0
-        self._secret = "" if seal else secret or ""
+        self._secret = secret or ""
         self._seal = seal
         self._request: m.Message | None = None
         self._kept: m.Answer | None = None

@@ -121,6 +121,7 @@ class TestTwoWays(TwoWays.TestCase):
     @classmethod
     def tearDownClass(cls) -> None:
         assert TAKEN["CApdu"] > 0 < TAKEN["RApdu"], TAKEN
+        assert TAKEN["Sealed"] > 5 < TAKEN["SealedResp"], TAKEN
 
 
-TestTwoWays.settings = settings(max_examples=160, stateful_step_count=60)
+TestTwoWays.settings = settings(max_examples=60, stateful_step_count=60)

@@ -144,6 +144,17 @@ def test_a_word_of_a_later_version_in_a_box_is_refused_as_in_any_request(ends: E
         ends.host.open(asked, 0)
 
 
+def test_an_answer_that_is_not_what_it_is_told_to_be_is_not_taken(ends: Ends) -> None:
+    """As of a card host that seals one thing as another."""
+    ends.take(ends.ask())
+    text = b'{"msg_type":"r_apdu","response":"","sw":"9000"}'
+    box = ends.host._seal.seal("batch_resp", 1, text)
+    said = m.SealedResp(seq=1, session=SESSION, of="batch_resp", box=box)
+    told = settled(ends.user.answered(said))
+    assert isinstance(told, OutcomeUnknownError)
+    assert told.code is ErrorCode.SEAL_BOX
+
+
 # What is believed
 
 
@@ -278,6 +289,13 @@ def test_a_server_that_is_lost_may_be_followed_by_one_that_asks_again(ends: Ends
     ends.card.disconnected(2.0)
     assert ends.card.may_resume(asked)
     assert not ends.card.may_resume(asked)
+
+
+def test_a_secret_resumes_no_sealed_session() -> None:
+    ends = Ends()
+    ends.run()
+    card = CardEnd(SESSION, "secret", KEEP_S, ends.host)
+    assert not card.may_resume(m.Resume(session=SESSION, secret="secret", seq=1))
 
 
 @pytest.mark.parametrize("word", [None, b"w" * 32])

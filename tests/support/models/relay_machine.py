@@ -313,6 +313,12 @@ class RelayMachine(RuleBasedStateMachine, Resuming, SharingRules):
         if prompt:
             self.all_answer_well()
 
+    @precondition(lambda self: any(asker.held for asker in self.askers))
+    @rule(at=st.integers(0, 5))
+    def user_with_a_card_is_served(self, at: int) -> None:
+        for what in ("c_apdu", "sealed"):
+            self.user_sends_command(at=at, which=0, what=what, prompt=True)
+
     @precondition(lambda self: self.askers)
     @rule(at=PICK, which=PICK, what=st.sampled_from(["detach", "cancel", "list_cards", "odd"]))
     def user_does_more(self, at: int, which: int, what: str) -> None:
