@@ -3,6 +3,7 @@
 
 import stat
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import pytest
 from tests.support.pki import Pki
 from tests.support.proxy import proxy_to
 from tests.support.sealed_world import HOST, SealedWorld, sealed
-from tests.support.world import ASK_PIN, PIN, READ_ICCID, UICC, until
+from tests.support.world import ASK_PIN, PIN, READ_ICCID, UICC, hosting, running, until
 from wsrc.card.slot import Initialization, Share
 from wsrc.certs.making import Kind
-from wsrc.errors import BadApduError, ErrorCode, OutcomeUnknownError, RefusedError
+from wsrc.errors import BadApduError, ErrorCode, GuardedError, OutcomeUnknownError, RefusedError
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.protocol.parts import Numbered
@@ -237,6 +238,59 @@ async def test_a_sealed_session_is_resumed_by_proof_and_nothing_runs_twice(
     assert [each.proof.counter for each in resumes if each.proof is not None] == [1, 2]
     assert {each.secret for each in resumes} == {""}
     assert all(each.secret is None for each in world.relay.of(m.SelectCard))
+
+
+async def test_a_sealed_session_outlives_the_connection_of_its_card_host(
+    world: SealedWorld,
+) -> None:
+    async with proxy_to(world.world.app.card_port) as proxy:
+        url = f"wss://localhost:{proxy.port}/card"
+        async with hosting(url, world.pki.server, None, "bench", seal="preferred") as host:
+            await host.ready(world.world)
+            card = await world.card(card_ca=None)
+            assert (await card.transmit(PIN)).sw == 0x9000
+            proxy.cut()
+            assert (await card.transmit(ASK_PIN)).sw == 0x9000
+            proxy.cut()
+            await until(lambda: len(world.relay.of(m.Resumed)) == 2)
+            assert (await card.transmit(ASK_PIN)).sw == 0x9000
+            await card.detach()
+
+
+async def test_a_sealed_session_outlives_its_server(tmp_path: Path) -> None:
+    """Another server knows nothing of it, and is shown a proof for its own connection."""
+    pki = Pki(tmp_path / "pki")
+    ports: dict[str, Any] = {}
+    async with running(pki.server) as first:
+        ports = {"user_port": first.app.user_port, "card_port": first.app.card_port}
+    async with AsyncExitStack() as stack:
+        before = await stack.enter_async_context(running(pki.server, **ports))
+        client = before.client(seal="required")
+        async with hosting(before.card_url, pki.server, None, "bench", seal="required") as host:
+            await host.ready(before)
+            await client.open()
+            card = await client.select(iccid=UICC)
+            assert (await card.transmit(PIN)).sw == 0x9000
+            await stack.aclose()
+            async with running(pki.server, **ports):
+                assert (await card.transmit(ASK_PIN)).sw == 0x9000
+                await client.close()
+
+
+# The guard
+
+
+async def test_the_guard_of_a_card_host_looks_into_boxes(world: SealedWorld) -> None:
+    await world.host()
+    card = await world.card()
+    wrong = bytes.fromhex("0020000108 39393939ffffffff")
+    for _ in range(2):
+        await card.transmit(wrong)
+    with pytest.raises(GuardedError):
+        await card.transmit(wrong)
+    assert (await card.transmit(ASK_PIN)).sw == 0x63C1
+    (refusal,) = (each for each in world.relay.of(m.SealedResp) if each.of == "error")
+    assert refusal.code is ErrorCode.GUARDED
 
 
 def without_seal(message: m.Message) -> m.Message:

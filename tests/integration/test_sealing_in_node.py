@@ -45,6 +45,7 @@ def in_node() -> dict[str, Any]:
     return result
 
 
+@pytest.mark.shows_secrets("the program prints what it makes of the fixed keys of vectors")
 def test_webcrypto_comes_to_the_same_with_every_vector_of_sealing_json() -> None:
     assert in_node()["checks"] > 90
 

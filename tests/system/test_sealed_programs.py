@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that seal their sessions, and a server that is looked into."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,7 @@ def job(programs: Programs, tmp_path: Path, seal: str) -> tuple[Program, Program
     server = programs.server("--log-level", "debug", "--audit-dir", str(tmp_path / "audit"))
     host = programs.card_client(
         *("--no-pcsc", "--simulated", "default", "--seal", seal, "--guard-profile", "full"),
+        *("--audit-dir", str(tmp_path / "host-audit")),
         env={"STATE_DIRECTORY": str(tmp_path / "host")},
     )
     host.wait_for(r"has card 898821\D*0010")
@@ -96,3 +98,30 @@ def test_without_a_seal_it_has(programs: Programs, tmp_path: Path) -> None:
     """The search finds what is there."""
     server, _, job_ = job(programs, tmp_path, "off")
     assert traces_of(server, tmp_path / "audit", job_) != set()
+
+
+@pytest.mark.parametrize(("seal", "is_sealed"), [("required", True), ("off", False)])
+def test_the_audit_logs_of_both_ends_say_whether_a_session_is_sealed(
+    programs: Programs, tmp_path: Path, seal: str, *, is_sealed: bool
+) -> None:
+    job(programs, tmp_path, seal)
+    for log in ("audit", "host-audit"):
+        files = (tmp_path / log).glob("*.jsonl")
+        lines = [line for file in files for line in file.read_text().splitlines()]
+        (took,) = (json.loads(line) for line in lines if '"took"' in line)
+        assert took.get("sealed", False) is is_sealed
+
+
+def test_a_command_says_in_json_who_has_sealed_its_session(
+    programs: Programs, tmp_path: Path
+) -> None:
+    job(programs, tmp_path, "preferred")
+    known = tmp_path / "known_hosts"
+    for seal, is_sealed in (("preferred", True), ("off", False)):
+        given = ("--seal", seal, "--known-hosts", str(known), "--iccid", UICC)
+        done = programs.wsrc("apdu", "--json", *given, "00a40004023f00")
+        card = json.loads(done.stdout)["card"]
+        assert (card["sealed"] is not None) is is_sealed
+        if is_sealed:
+            assert card["sealed"]["name"] == "bench"
+            assert card["sealed"]["fingerprint"] in known.read_text()

@@ -22,8 +22,8 @@ TOLD_OF_A_WAIT_S = 1.0
 """A shorter wait is none that anybody wants to hear of."""
 
 
-def took(state: RelayState, lease: Lease) -> None:
-    """Tell that a user was given a card."""
+def took(state: RelayState, lease: Lease, *, sealed: bool) -> None:
+    """Tell that a user was given a card, in a session that is sealed for all that a server sees."""
     waited_s = lease.since - lease.asked.ticket[0] if lease.asked is not None else 0.0
     waited = f" after a wait of {waited_s:.0f} s" if waited_s >= TOLD_OF_A_WAIT_S else ""
     state.note(f"{lease.holder} took {place_of(lease)}{waited} (session {lease.session[:8]})")
@@ -33,6 +33,7 @@ def took(state: RelayState, lease: Lease) -> None:
         card=card_in(lease.slot),
         share=str(lease.share),
         waited_s=round(max(0.0, waited_s), 3),
+        sealed=sealed,
     )
     state.effects.append(Audit(event))
 

@@ -174,7 +174,7 @@ def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> m
         seal=ack.seal,
     )
     state.tell(lease, granted)
-    evidence.took(state, lease)
+    evidence.took(state, lease, sealed=ack.seal is not None)
     return None if then is None else msgspec.structs.replace(then, session=lease.session)
 
 
