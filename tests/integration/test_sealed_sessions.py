@@ -162,6 +162,22 @@ async def test_a_card_host_with_another_name_is_refused(world: SealedWorld) -> N
         await client.select(iccid=UICC)
 
 
+async def test_a_card_host_whose_certificate_was_revoked_is_refused_from_the_next_session_on(
+    world: SealedWorld,
+) -> None:
+    """What is there goes on, and the list is read when it has changed."""
+    await world.host()
+    world.pki.revoked("somebody@example.com")
+    user = await world.user(card_crl=world.pki.folder.crl)
+    card = await user.select(iccid=UICC)
+    assert (await card.transmit(PIN)).sw == 0x9000
+    world.pki.folder.revoke(HOST)
+    assert (await card.transmit(ASK_PIN)).sw == 0x9000
+    await card.detach()
+    with refused(ErrorCode.SEAL_HOST, r"bench\.example was revoked"):
+        await user.select(iccid=UICC)
+
+
 async def test_without_a_ca_the_first_key_is_remembered_and_another_is_refused(
     world: SealedWorld, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

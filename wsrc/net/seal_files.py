@@ -3,7 +3,7 @@
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from wsrc.errors import ConfigError
-from wsrc.net.certificates import subject_of
+from wsrc.net.certificates import revoked_by, subject_of
 from wsrc.net.known_hosts import KnownHostsFile
 from wsrc.net.tls_files import Files
 from wsrc.sealing.handshake import Host
@@ -58,7 +58,7 @@ class HostFiles:
         """The files that it is made of."""
         s = self._settings
         own = (s.tls_cert, s.tls_key) if s.tls_cert is not None else (self._own,)
-        return tuple(path for path in (*own, s.user_ca) if path is not None)
+        return tuple(path for path in (*own, s.user_ca, s.user_crl) if path is not None)
 
     def load(self) -> None:
         """Read them."""
@@ -67,7 +67,9 @@ class HostFiles:
             identity = _identity("tls_cert", s.tls_cert, s.tls_key)
         else:
             identity = _own_identity(self._own, s.name)
-        users = None if s.user_ca is None else _authority("user_ca", s.user_ca, USER_ROLE, s)
+        users = None
+        if s.user_ca is not None:
+            users = _authority("user_ca", s.user_ca, s.user_crl, USER_ROLE, s.accept_users)
         self._host = Host(identity, Mode(s.seal), users, wants_user=bool(s.accept_users))
 
     def warnings(self, now: datetime) -> Iterable[str]:
@@ -107,7 +109,9 @@ class UserFiles:
         """The files that it is made of."""
         s = self._settings
         trusted = s.card_ca or self._known_hosts
-        return tuple(path for path in (trusted, s.tls_cert, s.tls_key) if path is not None)
+        return tuple(
+            path for path in (trusted, s.card_crl, s.tls_cert, s.tls_key) if path is not None
+        )
 
     def load(self) -> None:
         """Read them."""
@@ -115,7 +119,7 @@ class UserFiles:
         if s.tls_cert is not None and s.tls_key is not None:
             self._identity = _identity("tls_cert", s.tls_cert, s.tls_key)
         if s.card_ca is not None:
-            self._trust = _authority("card_ca", s.card_ca, HOST_ROLE, s)
+            self._trust = _authority("card_ca", s.card_ca, s.card_crl, HOST_ROLE, s.card_hosts)
         else:
             self._known = KnownHostsFile(self._known_hosts, str(s.server_url))
             self._trust = self._known.hosts
@@ -156,17 +160,14 @@ def _identity(setting: str, cert: Path, key: Path) -> Identity:
 
 
 def _authority(
-    setting: str, ca: Path, role: str, settings: CardClientSettings | UserSettings
+    setting: str, ca: Path, crl: Path | None, role: str, names: Sequence[str]
 ) -> Authority:
-    if isinstance(settings, CardClientSettings):
-        names = settings.accept_users or None
-    else:
-        names = settings.card_hosts or None
     try:
         cas = x509.load_pem_x509_certificates(ca.read_bytes())
-        return Authority(cas, subject_of, role, names)
+        revoked = frozenset[tuple[bytes, int]]() if crl is None else revoked_by(crl, {setting: ca})
+        return Authority(cas, subject_of, role, names or None, revoked)
     except (OSError, ValueError) as exc:
-        raise ConfigError(setting, f"{ca} cannot be read: {exc}") from exc
+        raise ConfigError(setting, f"{ca} or its list cannot be used: {exc}") from exc
 
 
 def _own_identity(path: Path, name: str) -> Identity:

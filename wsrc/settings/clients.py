@@ -68,6 +68,10 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
         Path | None,
         Meta(description="PEM file of the CA of users who prove who they are in a sealed session."),
     ] = None
+    user_crl: Annotated[
+        Path | None,
+        Meta(description="PEM file of the revocation list of user_ca."),
+    ] = None
     accept_users: Annotated[
         tuple[str, ...],
         Meta(
@@ -216,6 +220,8 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
         if self.accept_users and (self.user_ca is None or self.seal != "required"):
             why = "it needs user_ca, and seal = required: a session without a seal proves no user"
             raise ConfigError("accept_users", why)
+        if self.user_crl is not None and self.user_ca is None:
+            raise ConfigError("user_crl", "it needs user_ca, whose list it is")
         if self.reconnect_min_s > self.reconnect_max_s:
             raise ConfigError(
                 "reconnect_min_s",
@@ -260,6 +266,10 @@ class UserSettings(Settings, frozen=True, kw_only=True):
             extra={"default": "none: their keys are remembered in known_hosts"},
         ),
     ] = None
+    card_crl: Annotated[
+        Path | None,
+        Meta(description="PEM file of the revocation list of card_ca."),
+    ] = None
     card_hosts: Annotated[
         tuple[str, ...],
         Meta(
@@ -289,6 +299,8 @@ class UserSettings(Settings, frozen=True, kw_only=True):
         _check_pair(self)
         if self.card_hosts and self.card_ca is None:
             raise ConfigError("card_hosts", "it needs card_ca: only a certificate has a name")
+        if self.card_crl is not None and self.card_ca is None:
+            raise ConfigError("card_crl", "it needs card_ca, whose list it is")
 
 
 def _check_pair(s: "CardClientSettings | UserSettings") -> None:

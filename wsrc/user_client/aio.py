@@ -86,6 +86,7 @@ class Client(ReaderCalls):
             `preferred` where the card host can, `off`.
         card_ca: PEM file of the CA whose card hosts are believed then; else their keys are
             remembered.
+        card_crl: PEM file of the revocation list of that CA.
         card_hosts: Names in certificates of that CA that alone are believed; `*` is any text.
         known_hosts: File in which keys are remembered; else one in the folder of the user's state.
         pad_octets: Sealed texts are as long as a multiple of so many octets, 1 to 4096.
@@ -110,10 +111,12 @@ class Client(ReaderCalls):
         read_ahead: bool = False,
         seal: str = "off",
         card_ca: str | Path | None = None,
+        card_crl: str | Path | None = None,
         card_hosts: Sequence[str] = (),
         known_hosts: str | Path | None = None,
         pad_octets: int = 1,
     ) -> None:
+        # Longer than the aim: each setting stands here twice.
         given = {
             "server_url": url,
             "tls_ca": ca,
@@ -128,6 +131,7 @@ class Client(ReaderCalls):
             "read_ahead": read_ahead,
             "seal": seal,
             "card_ca": card_ca,
+            "card_crl": card_crl,
             "card_hosts": tuple(card_hosts),
             "known_hosts": known_hosts,
             "pad_octets": pad_octets,

@@ -62,7 +62,9 @@ OTHER_VALUES: dict[str, Any] = {
 
 SEALED: dict[str, dict[str, Any]] = {
     "accept_users": {"seal": "required", "user_ca": "ca.pem"},
+    "user_crl": {"user_ca": "ca.pem"},
     "card_hosts": {"card_ca": "ca.pem"},
+    "card_crl": {"card_ca": "ca.pem"},
 }
 """What a setting needs that is of no use without a seal, or a CA for it."""
 
@@ -320,16 +322,26 @@ def test_users_are_accepted_by_certificate_only_where_every_session_is_sealed(
     assert text.startswith("accept_users: it needs user_ca, and seal = required")
 
 
-def test_names_of_card_hosts_need_a_ca(write: Callable[[str], Path]) -> None:
-    text = sentence(UserSettings, config=write(toml({"card_hosts": ["bench"]})))
-    assert text.startswith("card_hosts: it needs card_ca")
+@pytest.mark.parametrize(
+    ("kind", "setting", "value", "needs"),
+    [
+        (UserSettings, "card_hosts", ["bench"], "card_ca"),
+        (UserSettings, "card_crl", "crl.pem", "card_ca"),
+        (CardClientSettings, "user_crl", "crl.pem", "user_ca"),
+    ],
+)
+def test_what_is_said_of_certificates_needs_their_ca(
+    kind: type[Settings], setting: str, value: Any, needs: str, write: Callable[[str], Path]
+) -> None:
+    text = sentence(kind, config=write(toml({setting: value})))
+    assert text.startswith(f"{setting}: it needs {needs}")
 
 
 def test_an_unknown_key_like_no_other_gets_the_list(write: Callable[[str], Path]) -> None:
     text = sentence(UserSettings, config=write("zzzzzz = 1"))
     names = (
         "server_url, tls_ca, tls_cert, tls_key, token_file, name, timeout_s, connect_s, ping_s, "
-        "keep_s, seal, card_ca, card_hosts, known_hosts, pad_octets, read_ahead"
+        "keep_s, seal, card_ca, card_crl, card_hosts, known_hosts, pad_octets, read_ahead"
     )
     assert text.endswith(f"the settings are {names}")
 
