@@ -3,14 +3,14 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import cast
+from typing import cast, get_args
 
 import msgspec
 
 from wsrc.errors import ErrorCode, Outcome, RefusedError, RemoteProtocolError
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import UnreadableError, decode, encode, tag_of
+from wsrc.protocol.codec import BY_TAG, UnreadableError, decode, encode
 from wsrc.protocol.kinds import PLAIN, resets, wish_of
 from wsrc.sealing.ends import CardSeal, UserSeal
 from wsrc.sealing.faults import Fault, SealError
@@ -100,6 +100,11 @@ def offer_of(said: m.SealOffer) -> Offer:
     return Offer(card, said.user, said.principal, chosen, said.certificates, said.signature)
 
 
+_TAGS: dict[type[m.Message], str] = {kind: tag for tag, kind in BY_TAG.items()}
+_ANSWERS = frozenset(get_args(m.Answer)) - {m.SealedResp}
+_TELLING = frozenset((m.Reconnect, m.EndTransaction))
+"""Requests of which the server is told more than what they are."""
+
 _NAMELESS = (m.CApdu, m.RApdu, m.ResetReq, m.ResetResp, m.Error)
 """What can do without `session`; all others have an empty one in a box."""
 
@@ -125,7 +130,7 @@ class UserBoxes:
             SealError: If the number was used for another one.
         """
         assert request.seq is not None
-        kind = tag_of(request)
+        kind, tells = _TAGS[type(request)], type(request) in _TELLING
         box = self._seal.seal(kind, request.seq, _text(request))
         return m.Sealed(
             id=request.id,
@@ -134,8 +139,8 @@ class UserBoxes:
             of=kind,
             box=box,
             secret=_sent(self._seal.secret),
-            share=wish_of(request),
-            resets=resets(request),
+            share=wish_of(request) if tells else None,
+            resets=tells and resets(request),
         )
 
     def open(self, answer: m.SealedResp) -> m.Answer:
@@ -147,9 +152,9 @@ class UserBoxes:
         """
         text = self._seal.open(answer.of, answer.seq or 0, answer.box)
         inside = _read(text, answer)
-        if not isinstance(inside, m.Answer) or isinstance(inside, m.SealedResp):
+        if type(inside) not in _ANSWERS:
             raise SealError(Fault.BOX, f"There is {answer.of[:40]!r} where an answer has to be.")
-        return inside
+        return cast("m.Answer", inside)
 
     def settled(self, seq: int) -> None:
         """Note that a program was told that a request has run, or may have."""
@@ -222,7 +227,9 @@ class CardBoxes:
         inside = _read(self._seal.open(request.of, request.seq or 0, request.box, taken), request)
         if type(inside) is not PLAIN.get(request.of):
             raise SealError(Fault.BOX, f"There is {request.of[:40]!r} where a request has to be.")
-        if (wish_of(inside), resets(inside)) != (request.share, request.resets):
+        tells = type(inside) in _TELLING
+        told = (wish_of(inside), resets(inside)) if tells else (None, False)
+        if told != (request.share, request.resets):
             why = "The server was told otherwise of the request than what is in its box."
             raise SealError(Fault.BOX, why)
         return cast("m.Plain", inside)
@@ -241,7 +248,7 @@ class CardBoxes:
             answer = _too_long(answer)
             text = _text(answer)
         assert answer.seq is not None
-        kind, error = tag_of(answer), answer if isinstance(answer, m.Error) else None
+        kind, error = _TAGS[type(answer)], answer if isinstance(answer, m.Error) else None
         return m.SealedResp(
             id=answer.id,
             seq=answer.seq,
@@ -299,7 +306,7 @@ def _read(text: bytes, around: m.Sealed | m.SealedResp) -> m.Message:
         raise RefusedError(exc.code, str(exc)) from exc
     except RemoteProtocolError as exc:
         raise SealError(Fault.BOX, f"What is in a sealed message cannot be read. {exc}") from exc
-    if tag_of(inside) != around.of:
+    if _TAGS.get(type(inside)) != around.of:
         raise SealError(Fault.BOX, "A sealed message is not what it is told to be.")
     fields = {"id": around.id, "seq": around.seq, "session": around.session}
     return msgspec.structs.replace(inside, **fields)
