@@ -16,7 +16,16 @@ from tests.support.sealed_world import HOST, SealedWorld, sealed
 from tests.support.world import ASK_PIN, PIN, READ_ICCID, UICC, hosting, running, until
 from wsrc.card.slot import Initialization, Share
 from wsrc.certs.making import Kind
-from wsrc.errors import BadApduError, ErrorCode, GuardedError, OutcomeUnknownError, RefusedError
+from wsrc.errors import (
+    BadApduError,
+    CardBusyError,
+    CardWasResetError,
+    ErrorCode,
+    GuardedError,
+    OutcomeUnknownError,
+    RefusedError,
+    SessionLostError,
+)
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.protocol.parts import Numbered
@@ -110,6 +119,73 @@ async def test_texts_are_padded_to_steps(world: SealedWorld) -> None:
         await card.transmit(command)
     boxes = [len(each.box) for each in (*world.relay.of(m.Sealed), *world.relay.of(m.SealedResp))]
     assert len(set(boxes)) == 1
+
+
+async def test_the_first_command_is_sent_once_there_is_a_key(world: SealedWorld) -> None:
+    await world.host()
+    user = await world.user()
+    async with user.select(iccid=UICC, first=ASK_PIN) as card:
+        assert (await card.transmit(ASK_PIN)).sw == 0x63C3
+    (select,) = world.relay.of(m.SelectCard)
+    assert select.then is None
+
+
+async def test_a_reader_alone_is_used_in_a_sealed_session(world: SealedWorld) -> None:
+    await world.host()
+    user = await world.user()
+    reader = "Simulated UICC 00 00@bench"
+    async with user.select(reader=reader, share=Share.DIRECT) as card:
+        await card.control(3400)
+    assert {each.of for each in world.relay.of(m.Sealed)} == {"control"}
+
+
+async def test_who_shares_a_card_is_told_in_a_box_that_another_reset_it(
+    world: SealedWorld,
+) -> None:
+    await world.host()
+    one, other = await world.user(name="one"), await world.user(name="other")
+    async with (
+        one.select(iccid=UICC, share=Share.SHARED) as first,
+        other.select(iccid=UICC, share=Share.SHARED) as second,
+    ):
+        await first.transmit(PIN)
+        await second.reset()
+        with pytest.raises(CardWasResetError):
+            await first.transmit(ASK_PIN)
+        await first.reconnect()
+        assert (await first.transmit(ASK_PIN)).sw == 0x63C3
+
+
+async def test_what_waits_for_another_user_is_given_up_with_the_word_of_the_card_host(
+    world: SealedWorld,
+) -> None:
+    """Its outcome is known, though it has no box, and the session goes on."""
+    await world.host(transaction_wait_s=0.3)
+    one, other = await world.user(name="one"), await world.user(name="other")
+    async with (
+        one.select(iccid=UICC, share=Share.SHARED) as first,
+        other.select(iccid=UICC, share=Share.SHARED) as second,
+    ):
+        await second.transmit(ASK_PIN)
+        async with first.transaction():
+            with pytest.raises(CardBusyError):
+                await second.transmit(ASK_PIN)
+        assert (await second.transmit(ASK_PIN)).sw == 0x63C3
+    (refusal,) = (each for each in world.relay.of(m.Error) if each.code is ErrorCode.CARD_BUSY)
+    assert refusal.word is not None
+
+
+async def test_a_card_that_is_pulled_ends_a_sealed_session_with_a_word(
+    world: SealedWorld,
+) -> None:
+    host = await world.host()
+    card = await world.card()
+    await card.transmit(ASK_PIN)
+    host.source.remove("Simulated UICC 00 00")
+    await until(lambda: bool(world.relay.of(m.SessionEnded)))
+    assert world.relay.of(m.SessionEnded)[0].word is not None
+    with pytest.raises(SessionLostError):
+        await card.transmit(ASK_PIN)
 
 
 # Who wants it

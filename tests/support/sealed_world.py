@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.support.evil_relay import EvilRelay
 from tests.support.pki import Pki
-from tests.support.world import UICC, World, running
+from tests.support.world import UICC, Host, World, running
 from wsrc.certs.making import Kind
 from wsrc.protocol import messages as m
 from wsrc.user_client.aio import Card, Client
@@ -30,11 +30,11 @@ class SealedWorld:
         self.pki = pki
         self.relay = EvilRelay(world)
 
-    async def host(self, **options: Any) -> None:
+    async def host(self, **options: Any) -> Host:
         """Connect a card host with a certificate of the CA."""
         pair = self.pki.client(HOST, Kind.CARD_HOST)
         given = {"seal": "preferred", "tls_cert": pair.cert, "tls_key": pair.key} | options
-        await self.world.host(**given)
+        return await self.world.host(**given)
 
     async def user(self, **options: Any) -> Client:
         """Connect a user who requires a seal by a card host of the CA."""
