@@ -115,7 +115,7 @@ def test_the_audit_logs_of_both_ends_say_whether_a_session_is_sealed(
 def test_a_command_says_in_json_who_has_sealed_its_session(
     programs: Programs, tmp_path: Path
 ) -> None:
-    job(programs, tmp_path, "preferred")
+    _, host, _ = job(programs, tmp_path, "preferred")
     known = tmp_path / "known_hosts"
     for seal, is_sealed in (("preferred", True), ("off", False)):
         given = ("--seal", seal, "--known-hosts", str(known), "--iccid", UICC)
@@ -125,3 +125,5 @@ def test_a_command_says_in_json_who_has_sealed_its_session(
         if is_sealed:
             assert card["sealed"]["name"] == "bench"
             assert card["sealed"]["fingerprint"] in known.read_text()
+            assert f"the key of this host is {card['sealed']['fingerprint']}" in host.output
+    assert "read anew" not in host.output

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the sessions of a card host are sealed; without that, nothing of it is loaded."""
 
+import logging
 import os
 import secrets
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from wsrc.settings.load import CardClientSettings
 if TYPE_CHECKING:
     from wsrc.net.seal_files import HostFiles
     from wsrc.protocol.boxed import CardBoxes
+
+
+_log = logging.getLogger(__name__)
 
 
 class Seals:
@@ -38,6 +42,7 @@ class Seals:
             from wsrc.net import seal_files  # noqa: PLC0415 - not every host seals
 
             self._files = seal_files.HostFiles(settings, state_dir(None, os.environ))
+            _log.info("Sessions can be sealed; the key of this host is %s", self._files.fingerprint)
 
     @property
     def on(self) -> bool:

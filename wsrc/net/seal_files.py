@@ -24,7 +24,7 @@ from wsrc.net.known_hosts import KnownHostsFile
 from wsrc.net.tls_files import Files
 from wsrc.sealing.handshake import Host
 from wsrc.sealing.modes import Mode
-from wsrc.sealing.signing import Identity
+from wsrc.sealing.signing import Identity, fingerprint
 from wsrc.sealing.trust import HOST_ROLE, USER_ROLE, Authority, Trust
 from wsrc.settings.clients import CardClientSettings, UserSettings
 
@@ -51,6 +51,10 @@ class HostFiles:
         self._settings = settings
         self._own = folder / OWN_FILE
         self._host: Host | None = None
+        self.fingerprint = ""
+        """Of its key, as users without a CA see it."""
+        if settings.tls_cert is None:
+            _own_identity(self._own, settings.name)
         self._files = Files(self, _TOLD)
 
     @property
@@ -70,6 +74,7 @@ class HostFiles:
         users = None
         if s.user_ca is not None:
             users = _authority("user_ca", s.user_ca, s.user_crl, USER_ROLE, s.accept_users)
+        self.fingerprint = fingerprint(x509.load_der_x509_certificate(identity.certificates[0]))
         self._host = Host(identity, Mode(s.seal), users, wants_user=bool(s.accept_users))
 
     def warnings(self, now: datetime) -> Iterable[str]:
