@@ -30,6 +30,7 @@ from wsrc.user_client.core.feeds import (
     ReaderNews,
     ReaderSnapshot,
 )
+from wsrc.user_client.core.seals import SealedWith
 from wsrc.user_client.naming import Filters
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "ReaderView",
     "ResetKind",
     "Response",
+    "SealedWith",
     "Selecting",
     "Share",
     "SlotState",

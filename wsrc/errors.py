@@ -28,7 +28,8 @@ Every exception that WSRC raises on purpose, and its code on the wire.
     └── ConfigError                   a setting that cannot work
 
 A class stores facts; `__str__` makes the sentence. `codec.UnreadableError` and
-`user_client.script.ScriptError` stand where they are raised, for nobody else has a use for them.
+`user_client.script.ScriptError` stand where they are raised, for nobody else has a use for them;
+`sealing.faults.SealError`, a RefusedError, stands with the words for its reasons.
 """
 
 from wsrc.words import OpenWord, Word
@@ -123,6 +124,30 @@ class ErrorCode(OpenWord):
         "The card client lost its connection to the server, or said goodbye",
     )
     COMMAND_TIMEOUT = "command_timeout", "The card client did not answer within `command_s`"
+    SEAL_REQUIRED = (
+        "seal_required",
+        "One end wants the session sealed, and the other has not said so",
+    )
+    SEAL_SUITE = "seal_suite", "The two ends have no suite in common, or one is not known"
+    SEAL_TERMS = (
+        "seal_terms",
+        "What is signed is not what was asked: the relay may have changed it",
+    )
+    SEAL_HOST = (
+        "seal_host",
+        "The card host's signature or certificate is not good, or not for this card",
+    )
+    SEAL_HOST_CHANGED = "seal_host_changed", "The card host has another key than it had before"
+    SEAL_USER = "seal_user", "The user's signature or certificate is not good, or missing"
+    SEAL_KEY = "seal_key", "A public key is none, or one whose secret everybody knows"
+    SEAL_SECRET = "seal_secret", "The secret does not open, or another came for the same key"
+    SEAL_BOX = (
+        "seal_box",
+        "A sealed message was changed, or belongs to another number or session",
+    )
+    SEAL_NUMBER = "seal_number", "A number was to be sealed again with something else"
+    SEAL_PROOF = "seal_proof", "The proof that resumes a session is not good, or was used"
+    SEAL_ORDER = "seal_order", "A request has run of which the user was told that it had not"
     INTERNAL = "internal", "A bug; please report it with the log of the program"
 
     @property
@@ -161,6 +186,18 @@ _PCSC: dict[ErrorCode, str] = {
     ErrorCode.CARD_CLIENT_GONE: "SCARD_E_READER_UNAVAILABLE",
     ErrorCode.COMMAND_TIMEOUT: "SCARD_E_COMM_DATA_LOST",
     ErrorCode.INTERNAL: "SCARD_F_INTERNAL_ERROR",
+    ErrorCode.SEAL_REQUIRED: "SCARD_W_SECURITY_VIOLATION",
+    ErrorCode.SEAL_SUITE: "SCARD_W_SECURITY_VIOLATION",
+    ErrorCode.SEAL_TERMS: "SCARD_W_SECURITY_VIOLATION",
+    ErrorCode.SEAL_HOST: "SCARD_W_SECURITY_VIOLATION",
+    ErrorCode.SEAL_HOST_CHANGED: "SCARD_W_SECURITY_VIOLATION",
+    ErrorCode.SEAL_USER: "SCARD_W_SECURITY_VIOLATION",
+    ErrorCode.SEAL_KEY: "SCARD_W_SECURITY_VIOLATION",
+    ErrorCode.SEAL_SECRET: "SCARD_W_SECURITY_VIOLATION",
+    ErrorCode.SEAL_BOX: "SCARD_E_COMM_DATA_LOST",
+    ErrorCode.SEAL_NUMBER: "SCARD_E_COMM_DATA_LOST",
+    ErrorCode.SEAL_PROOF: "SCARD_W_SECURITY_VIOLATION",
+    ErrorCode.SEAL_ORDER: "SCARD_W_SECURITY_VIOLATION",
 }
 
 

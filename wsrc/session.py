@@ -21,7 +21,7 @@ ends are machines without I/O; times are arguments, in seconds of each end's mon
 
 import hmac
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeGuard
 
 import msgspec
 
@@ -30,12 +30,16 @@ from wsrc.errors import (
     NotExecutedError,
     Outcome,
     OutcomeUnknownError,
+    RefusedError,
     SessionError,
     SessionLostError,
 )
 from wsrc.protocol import messages as m
 from wsrc.states import Table, follow
 from wsrc.words import Word
+
+if TYPE_CHECKING:  # few sessions are sealed, and those who are not load no cryptography
+    from wsrc.protocol.boxed import CardBoxes, UserBoxes
 
 MAX_ENDED = 256
 """Ended sessions whose users a card client can still tell what became of the last request."""
@@ -58,14 +62,18 @@ class CardEnd:
         session: Name of the session.
         secret: What `resume` must have; without one there is no resume.
         keep_s: How long the session outlives the connection to the server.
+        seal: Of a session that is sealed, which is resumed by proof whatever the secret.
     """
 
-    def __init__(self, session: str, secret: str | None, keep_s: float) -> None:
+    def __init__(
+        self, session: str, secret: str | None, keep_s: float, seal: "CardBoxes | None" = None
+    ) -> None:
         self.session = session
-        self.keep_s = keep_s if secret else 0.0
+        self.keep_s = keep_s if secret or seal else 0.0
         self.taken = 0
         self._seen = 0
         self._secret = secret or ""
+        self._seal = seal
         self._request: m.Message | None = None
         self._kept: m.Answer | None = None
         self._lost_at: float | None = None
@@ -106,8 +114,9 @@ class CardEnd:
         return Outcome.UNKNOWN if begun else Outcome.NOT_EXECUTED
 
     def answered(self, answer: m.Answer) -> m.Answer:
-        """Keep the answer to the request in hand, and return it with its number."""
-        self._kept = msgspec.structs.replace(answer, seq=self.taken)
+        """Keep the answer to the request in hand, and return it with its number, and sealed."""
+        said = msgspec.structs.replace(answer, seq=self.taken)
+        self._kept = said if self._seal is None else self._seal.seal(said)
         return self._kept
 
     def repeated(self, request: m.Forwarded) -> m.Answer:
@@ -119,24 +128,46 @@ class CardEnd:
         """Return whether a secret is that of this session."""
         return bool(self._secret) and hmac.compare_digest(self._secret.encode(), secret.encode())
 
+    def may_resume(self, request: m.Resume) -> bool:
+        """Return whether a `resume` is the rightful user's; a proof is good once."""
+        return self.owns(request.secret) if self._seal is None else self._seal.proves(request)
+
     def resumed(self, request: m.Resume) -> m.Resumed:
         """Answer the rightful user's `resume`; nothing up to its number is begun any more."""
         self._saw(request.seq)
-        return m.Resumed(id=request.id, session=self.session, seq=self.taken, answer=self._kept)
+        word = None if self._seal is None else self._seal.resumed(request.seq, self.taken)
+        return m.Resumed(
+            id=request.id, session=self.session, seq=self.taken, answer=self._kept, word=word
+        )
+
+    def word_on(self, request: m.Message) -> bytes | None:
+        """Return the word of a sealed session that a request is not begun, where that is so."""
+        seq = request.seq if isinstance(request, m.Forwarded) else None
+        if self._seal is None or seq is None or not self.taken < seq <= self._seen:
+            return None
+        return self._seal.refused(seq)
 
     def _saw(self, seq: int) -> None:
         self._seen = max(self._seen, seq)
 
     def ended(self, code: ErrorCode, sentence: str) -> m.SessionEnded:
         """Return how the session ended, and what became of the last request."""
+        word = None if self._seal is None else self._seal.ended(self.taken)
         return m.SessionEnded(
-            session=self.session, code=code, message=sentence, seq=self.taken, answer=self._kept
+            session=self.session,
+            code=code,
+            message=sentence,
+            seq=self.taken,
+            answer=self._kept,
+            word=word,
         )
 
     def disconnected(self, now: float) -> None:
         """Note that the server is out of reach."""
         if self._lost_at is None:
             self._lost_at = now
+        if self._seal is not None:
+            self._seal.lost()
 
     def connected(self) -> None:
         """Note that the server is back."""
@@ -168,7 +199,7 @@ class Ended:
     def answer(self, request: m.Resume) -> m.SessionEnded | None:
         """Return how a session ended, if that is known and its rightful user asks."""
         end, said = self._by_name.get(request.session, (None, None))
-        if end is None or said is None or not end.owns(request.secret):
+        if end is None or said is None or not end.may_resume(request):
             return None
         return msgspec.structs.replace(said, id=request.id)
 
@@ -253,7 +284,7 @@ Effect = Send | Settled
 class _Open:
     """The request that is not settled yet; `abandoned` where it need not be begun any more."""
 
-    def __init__(self, request: m.Forwarded) -> None:
+    def __init__(self, request: m.Plain) -> None:
         self.request = request
         self.progress = Progress.UNSENT
         self.abandoned = False
@@ -277,24 +308,30 @@ class UserEnd:
     """
     The end of a session where its user is.
 
+    In a sealed session nothing that has no box, and no word of the card end, says what became of
+    a request: whoever carries it may have made it up.
+
     Args:
         session: Name of the session.
         secret: The secret that `select_card` told the card end.
         keep_s: Seconds for which resuming is tried; 0 where it cannot be.
         host, reader: Where the card is, for `resume`.
+        seal: Of a session that is sealed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a session is, each once
         self,
         session: str,
         secret: str = "",
         keep_s: float = 0.0,
         host: str | None = None,
         reader: str | None = None,
+        seal: "UserBoxes | None" = None,
     ) -> None:
         self.state = State.LIVE
         self.over: SessionLostError | None = None
         self._resume = m.Resume(session=session, secret=secret, host=host, reader=reader)
+        self._seal = seal
         self._keep_s = keep_s
         self._number = 0
         self._open: _Open | None = None
@@ -310,7 +347,7 @@ class UserEnd:
         if self.over is not None:
             raise self.over.with_traceback(None)
 
-    def ask(self, request: m.Forwarded) -> Sequence[Effect]:
+    def ask(self, request: m.Plain) -> Sequence[Effect]:
         """
         Send a request under the next number, as soon as the card is in reach.
 
@@ -339,15 +376,29 @@ class UserEnd:
         open_ = self._open
         if open_ is None or answer.seq not in {None, self._number}:
             return ()
-        if answer.seq is None and _is_refusal(answer):
+        refused = answer.seq is None and self._is_refusal(answer)
+        if refused:
             open_.turn("refused")
-            if self._keep_s and not self.over and answer.code is ErrorCode.SHUTTING_DOWN:
+        if answer.seq is None and isinstance(answer, m.Error):
+            passes = answer.code is ErrorCode.SHUTTING_DOWN and _is_refusal(answer)
+            if self._keep_s and not self.over and passes:
                 return ()
         if self.state in AWAY:
             return ()
+        if self._seal is not None and not refused:
+            return self._opened(answer, self._seal)
         if open_.progress is Progress.BEGUN and answer.seq is None and isinstance(answer, m.Error):
             return self._unanswered(answer.message, answer.code or ErrorCode.INTERNAL)
         return self._settle(answer)
+
+    def unsent(self, refusal: m.Error) -> Sequence[Effect]:
+        """Take that the open request was not sent, which needs nobody's word."""
+        if self._open is None or self.state in AWAY:
+            return ()
+        self._open.turn("refused")
+        if self._open.progress is Progress.BEGUN:
+            return self._unanswered(refusal.message, refusal.code or ErrorCode.INTERNAL)
+        return self._settle(refusal)
 
     def complained(self, sentence: str) -> Sequence[Effect]:
         """Note that the server would not have what was sent: it is not sent again."""
@@ -378,7 +429,8 @@ class UserEnd:
         if self.state is State.OVER:
             return ()
         self._turn("connected")
-        return (Send(msgspec.structs.replace(self._resume, seq=self._number)),)
+        resume = msgspec.structs.replace(self._resume, seq=self._number)
+        return (Send(resume if self._seal is None else self._seal.prove(resume)),)
 
     def resumed(self, message: m.Resumed) -> Sequence[Effect]:
         """
@@ -395,9 +447,9 @@ class UserEnd:
             return (detach,) if self.state is State.OVER else ()
         self._turn("resumed")
         open_ = self._open
-        if message.seq > self._number:
-            why = "The card client counts the requests differently."
-            return (*self._end(ErrorCode.BAD_MESSAGE, why), detach)
+        wrong = self._wrong(message)
+        if wrong is not None:
+            return (*self._end(*wrong), detach)
         if open_ is None:
             return ()
         if open_.sent and message.seq == self._number:
@@ -406,6 +458,14 @@ class UserEnd:
         if open_.abandoned:
             return self._settle(_not_executed("It was given up before it was sent again."))
         return self._send(self._number + 1)
+
+    def _wrong(self, message: m.Resumed) -> tuple[ErrorCode, str] | None:
+        """Return why a `resumed` is not taken, if so."""
+        if self._seal is not None and not self._seal.resumed(self._number, message):
+            return ErrorCode.SEAL_PROOF, "What resumed the session was not its card host."
+        if message.seq > self._number:
+            return ErrorCode.BAD_MESSAGE, "The card client counts the requests differently."
+        return None
 
     def ended(self, message: m.SessionEnded) -> Sequence[Effect]:
         """
@@ -420,9 +480,10 @@ class UserEnd:
         if open_ is not None and message.seq is None and self.state is State.LIVE:
             self._close(message.code, message.message)
             return ()
-        if open_ is not None and open_.sent and message.seq is not None:
+        known = message.seq is not None and (self._seal is None or self._seal.ended(message))
+        if open_ is not None and open_.sent and message.seq is not None and known:
             if message.seq == self._number and message.answer is not None:
-                settled = self._settle(message.answer)
+                settled = self._told(message.answer)
                 return (*settled, *self._end(message.code, message.message))
             open_.turn("found begun" if message.seq >= self._number else "found not begun")
         return self._end(message.code, message.message)
@@ -462,9 +523,33 @@ class UserEnd:
         assert self._open is not None
         self._number = number
         self._open.turn("sent")
-        return (Send(msgspec.structs.replace(self._open.request, seq=self._number)),)
+        request = msgspec.structs.replace(self._open.request, seq=self._number)
+        return (Send(request if self._seal is None else self._seal.seal(request)),)
+
+    def _told(self, answer: m.Answer) -> Sequence[Effect]:
+        return self._settle(answer) if self._seal is None else self._opened(answer, self._seal)
+
+    def _opened(self, answer: m.Answer, seal: "UserBoxes") -> Sequence[Effect]:
+        """Settle with what is in a box; what is in none was not said by the card end."""
+        if isinstance(answer, m.SealedResp):
+            try:
+                return self._settle(seal.open(answer))
+            except RefusedError as exc:
+                return self._unanswered(str(exc), exc.code)
+        sentence, code = "The answer is not sealed.", ErrorCode.SEAL_BOX
+        if isinstance(answer, m.Error):
+            sentence, code = answer.message, answer.code or code
+        return self._unanswered(sentence, code)
+
+    def _is_refusal(self, answer: m.Answer) -> TypeGuard[m.Error]:
+        """Return whether a request was not passed on, or not begun, and who says so is believed."""
+        if not _is_refusal(answer):
+            return False
+        return self._seal is None or self._seal.refused(self._number, answer.word)
 
     def _settle(self, answer: m.Answer | SessionError) -> Sequence[Effect]:
+        if self._seal is not None and self._open is not None and self._open.at_risk:
+            self._seal.settled(self._number)
         self._open = None
         return (Settled(answer),)
 

@@ -46,6 +46,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OBJECTS = (
     m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.RunningSession, m.ReaderView,
     m.ServerLimits, m.Step, m.StepResult, m.ReadAhead,
+    m.SealAsk, m.SealOffer, m.SealSecret, m.SealProof,
 )  # fmt: skip
 NOTIFIED = (PcscReaderState, PcscReaders)
 ENUMS = (
@@ -66,6 +67,7 @@ _PLAIN: dict[type, str] = {
     msgspec.inspect.FloatType: "number",
     msgspec.inspect.BoolType: "true or false",
     msgspec.inspect.CustomType: "octets",
+    msgspec.inspect.BytesType: "base64",
 }
 
 

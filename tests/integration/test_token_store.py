@@ -13,9 +13,9 @@ import pytest
 
 from tests.support.processes import LIMIT_S, environment
 from wsrc.errors import ConfigError
+from wsrc.net.state_dir import OF_SYSTEM, state_dir
 from wsrc.protocol.messages import ClientType
 from wsrc.server import token_store
-from wsrc.server.state_dir import OF_SYSTEM, state_dir
 from wsrc.server.token_store import FILE, VERSION, TokenStore, hash_of, sentence_of
 from wsrc.tokens import is_token
 

@@ -13,9 +13,10 @@ from wsrc.sealing.encoding import MAX_NUMBER, NONCE_OCTETS, pack
 from wsrc.sealing.faults import Fault, SealError
 from wsrc.sealing.keys import Keys, derive
 from wsrc.sealing.known_hosts import KnownHosts
+from wsrc.sealing.modes import Mode
 from wsrc.sealing.proofs import Claim, Proof, Prover, Verifier
 from wsrc.sealing.signing import is_signed
-from wsrc.sealing.terms import Ask, Asked, Card, Mode, Said, Terms
+from wsrc.sealing.terms import Ask, Asked, Card, Said, Terms
 
 KEY = bytes(range(32))
 KINDS = st.sampled_from(["c_apdu", "r_apdu", "batch", "error"]) | st.text(max_size=8)

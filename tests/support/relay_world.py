@@ -2,6 +2,7 @@
 """A relay among peers in memory: every message goes through the codec, time is a number."""
 
 from collections.abc import Callable
+from hashlib import sha256
 
 from tests.support.relay_clients import ATR, ICCID, CardClient, OldCardClient, Peer
 from wsrc.audit.events import Event
@@ -34,7 +35,7 @@ class World:
         self.notes: list[str] = []
         self.noted: list[Note] = []
         self.events: list[Event] = []
-        self.last_session = 0
+        self.last_session = self._nonces = 0
         self._todo: list[Callable[[], None]] = []
         self._working = False
 
@@ -47,6 +48,7 @@ class World:
             self._new_session,
             name="relay",
             isd_r_aids=(),
+            new_nonce=self._new_nonce,
             instance=f"run-{self.runs}",
         )
         if self.policy is not None:
@@ -218,6 +220,10 @@ class World:
         self.peers[peer.number] = peer
         principal = Principal(who) if isinstance(who, str) else who
         self.perform(self.relay.connected(peer.number, peer.role, self.now, principal, account))
+
+    def _new_nonce(self) -> bytes:
+        self._nonces += 1
+        return sha256(f"{self.runs} {self._nonces}".encode()).digest()
 
     def _new_session(self) -> str:
         self.last_session += 1

@@ -137,6 +137,8 @@ def sample_of(held: inspect.Type) -> Any:  # noqa: PLR0911 - one line for each k
             return 1.5
         case inspect.StrType():
             return "9000"
+        case inspect.BytesType():
+            return "kAA="
         case other:
             raise TypeError(str(other))
 

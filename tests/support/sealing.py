@@ -14,9 +14,10 @@ from wsrc.net.certificates import subject_of
 from wsrc.sealing.encoding import NONCE_OCTETS
 from wsrc.sealing.handshake import Agreed, Expected, Host, Offer, Offered, agree
 from wsrc.sealing.keys import SECRET_OCTETS
+from wsrc.sealing.modes import Mode
 from wsrc.sealing.signing import Identity
 from wsrc.sealing.suites import Suite, available
-from wsrc.sealing.terms import Ask, Asked, Card, Mode
+from wsrc.sealing.terms import Ask, Asked, Card
 from wsrc.sealing.trust import HOST_ROLE, USER_ROLE, Authority, Trust
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)

@@ -5,8 +5,9 @@ from typing import Any
 
 from wsrc.sealing.handshake import Offer
 from wsrc.sealing.keys import Keys
+from wsrc.sealing.modes import Mode
 from wsrc.sealing.signing import digest
-from wsrc.sealing.terms import Ask, Asked, Card, Mode, Said, Terms
+from wsrc.sealing.terms import Ask, Asked, Card, Said, Terms
 
 Json = dict[str, Any]
 

@@ -56,9 +56,9 @@ def test_what_is_not_a_twin_is_the_same() -> None:
 @pytest.mark.parametrize("twin", TWINS)
 def test_twins_offer_the_same(twin: str) -> None:
     ours, theirs = methods(getattr(aio, twin)), methods(getattr(blocking, twin))
-    # `server`, `info` and `atr` are properties on one side and set on the other
+    # `server`, `info`, `atr` and `sealed` are properties on one side and set on the other
     assert set(ours) - set(theirs) == set()
-    assert set(theirs) - set(ours) <= {"server", "info", "atr"}
+    assert set(theirs) - set(ours) <= {"server", "info", "atr", "sealed"}
 
 
 @pytest.mark.parametrize(

@@ -172,13 +172,18 @@ class ServerLost(Event, frozen=True, kw_only=True):
 
 
 class Took(Event, frozen=True, kw_only=True):
-    """A user was given a card, or the reader alone, after a wait of `waited_s`."""
+    """
+    A user was given a card, or the reader alone, after a wait of `waited_s`.
+
+    `sealed` tells that the card host has sealed the session; of a server, that it has said so.
+    """
 
     session: str
     who: Who
     card: Card
     share: str
     waited_s: float = 0.0
+    sealed: bool = False
 
 
 class GaveBack(Event, frozen=True, kw_only=True):

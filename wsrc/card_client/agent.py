@@ -15,6 +15,7 @@ from wsrc.audit.events import Reloaded, ServerFound, ServerLost
 from wsrc.card_client.evidence import Evidence
 from wsrc.card_client.reader_ids import ReaderIds
 from wsrc.card_client.replies import NO_SESSION, Replies
+from wsrc.card_client.seals import Seals
 from wsrc.card_client.sight import TELL_S
 from wsrc.card_client.slot_agent import SlotAgent
 from wsrc.card_client.worker import ReaderThread
@@ -44,6 +45,9 @@ CONNECT_S = 10.0
 AGAIN_MIN_S, AGAIN_MAX_S = 1.0, 60.0
 """When what failed for no reason that we know of is tried again; the waits double."""
 
+FEATURES = "batch", "cancel", "pcsc", "raw_tpdu", "read_ahead", "resume", "share"
+"""What every card client announces."""
+
 GOODBYE_S = 2.0
 """How long the closing handshake may take at the end."""
 
@@ -63,7 +67,7 @@ class Agent:
         evidence: What is kept of what happened.
 
     Raises:
-        ConfigError: If a file of TLS of `settings` cannot be read.
+        ConfigError: If a file of TLS or of seals of `settings` cannot be read.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class Agent:
         self._instance = secrets.token_hex(16)
         self._link: Link | None = None
         self._replies = Replies(self._send)
+        self._seals = Seals(settings, lambda: self._replies.longest)
         self._served: dict[tuple[int, str], _Served] = {}
         self._leaving: dict[tuple[int, str], _Served] = {}
         self._sessions: dict[str, SlotAgent] = {}
@@ -183,6 +188,7 @@ class Agent:
             ReaderThread(name, lambda: source.open(name), lambda: source.prompt(name)),
             self._replies,
             self.evidence,
+            self._seals,
         )
         return _Served(agent, tasks.create_task(self._serve(key, agent), name=name))
 
@@ -288,7 +294,7 @@ class Agent:
         hello = m.Hello(
             client_type=m.ClientType.CARD,
             version=m.VERSION,
-            features=("batch", "cancel", "pcsc", "raw_tpdu", "read_ahead", "resume", "share"),
+            features=(*FEATURES, "seal") if self._seals.on else FEATURES,
             name=self._settings.name,
             instance=self._instance,
             shown_as=self._shown_as,

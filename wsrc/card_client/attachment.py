@@ -4,7 +4,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from wsrc.card.ahead import MAX_OCTETS
 from wsrc.card.apdu import (
@@ -30,6 +30,9 @@ from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.readers.base import CardProtocol, Direct, ResetKind
 from wsrc.session import CardEnd
+
+if TYPE_CHECKING:
+    from wsrc.protocol.boxed import CardBoxes
 
 # Longer than the aim: what a session asks of its card, one command or many, and what is read ahead.
 
@@ -92,7 +95,8 @@ class Held:
 
     `end` has the numbers of its requests, `commands` is how many were given to the card, and
     `since` when the session began, in monotonic seconds. `was_reset` tells that another session
-    reset the card, which the user does not know yet.
+    reset the card, which the user does not know yet. `boxes` and `offer` are there where the
+    session is sealed.
 
     Args:
         asked: What was asked for; `keep_s` is what is granted.
@@ -103,6 +107,8 @@ class Held:
     def __init__(self, asked: m.Attach, direct: Direct, call: Call) -> None:
         self.session = asked.session
         self.end = CardEnd(asked.session, asked.secret, asked.keep_s)
+        self.boxes: CardBoxes | None = None
+        self.offer: m.SealOffer | None = None
         self.direct = direct
         self.share = asked.share
         self.was_reset = False
@@ -112,6 +118,16 @@ class Held:
         self.commands = 0
         self._asked = asked
         self._call = call
+
+    @property
+    def atr(self) -> bytes:
+        """Answer to reset; empty where no card is powered."""
+        return b""
+
+    def seal(self, boxes: "CardBoxes", offer: m.SealOffer) -> None:
+        """Have the session sealed, from its first request on."""
+        self.boxes, self.offer = boxes, offer
+        self.end = CardEnd(self.session, None, self._asked.keep_s, boxes)
 
     @property
     def holder(self) -> str:
@@ -149,7 +165,9 @@ class Held:
 
     def attached(self) -> m.AttachAck:
         """Return the answer to `attach`."""
-        return m.AttachAck(session=self.session, atr=Octets(), keep_s=self.end.keep_s)
+        return m.AttachAck(
+            session=self.session, atr=Octets(), keep_s=self.end.keep_s, seal=self.offer
+        )
 
     def break_off(self) -> None:
         """Begin no further command of the batch that runs, if one does."""
@@ -184,7 +202,13 @@ class Attachment(Held):
             protocol=self.connection.protocol,
             keep_s=self.end.keep_s,
             features=None if self.line.features is None else Octets(self.line.features),
+            seal=self.offer,
         )
+
+    @property
+    def atr(self) -> bytes:
+        """Answer to reset."""
+        return self.connection.atr
 
     async def carry_out(self, asked: m.Forwarded, reader_name: str) -> Done:
         """

@@ -40,6 +40,7 @@ class Evidence:
                 who=_who(held),
                 card=self._card(info),
                 share=str(held.share),
+                sealed=held.boxes is not None,
             )
         )
         if self._tracer is not None and isinstance(held, Attachment):

@@ -53,10 +53,16 @@ class Replies:
         sentence: str,
         *,
         retry_after_s: float | None = None,
+        end: CardEnd | None = None,
     ) -> None:
-        """Answer a request that was not taken in hand, and is not to be, with an error."""
+        """
+        Answer a request that was not taken in hand, and is not to be, with an error.
+
+        `end` is that of its session, whose word goes with it where it is sealed.
+        """
         error = _error(asked, code, sentence, Outcome.NOT_EXECUTED)
-        self.send(msgspec.structs.replace(error, retry_after_s=retry_after_s))
+        word = None if end is None else end.word_on(asked)
+        self.send(msgspec.structs.replace(error, retry_after_s=retry_after_s, word=word))
 
     def late(self, asked: m.Forwarded, end: CardEnd) -> None:
         """Answer a copy of a request that is not to be begun, or not to be answered, any more."""
@@ -64,7 +70,8 @@ class Replies:
             f"Number {asked.seq} was used, and what it was used for is settled: a late copy, or "
             "another request that needs a higher number."
         )
-        self.send(_error(asked, ErrorCode.BAD_MESSAGE, why, end.outcome_of(asked)))
+        error = _error(asked, ErrorCode.BAD_MESSAGE, why, end.outcome_of(asked))
+        self.send(msgspec.structs.replace(error, word=end.word_on(asked)))
 
     def over(self, end: CardEnd, code: ErrorCode, sentence: str, *, tell: bool = True) -> None:
         """Remember how a session ended, and tell the server, unless it asked for that."""

@@ -17,6 +17,7 @@ from wsrc.card_client.guarding import Guards
 from wsrc.card_client.identification import Identification
 from wsrc.card_client.inbox import Inbox
 from wsrc.card_client.replies import NO_SESSION, Replies
+from wsrc.card_client.seals import Seals
 from wsrc.card_client.sight import Sight
 from wsrc.card_client.taking import Way, check_reset, resets, take
 from wsrc.card_client.turns import Turns
@@ -43,6 +44,9 @@ T = TypeVar("T")
 CLOSE_S, LAST_CLOSE_S = 10.0, 2.0
 """Longest power-off, and the longest of one when the program ends."""
 
+_UNPROVEN = frozenset((ErrorCode.SEAL_BOX, ErrorCode.SEAL_SECRET, ErrorCode.SEAL_USER))
+"""Why a sealed request is refused that its user may never have sent: its number is not used up."""
+
 _GONE = "The card that was in {} is not there any more."
 
 
@@ -59,6 +63,7 @@ class Sessions:
         sight: What the source sees.
         replies: What the server is told.
         evidence: What is kept of what happened.
+        seals: How sessions are sealed.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a reader is, each once
@@ -69,6 +74,7 @@ class Sessions:
         sight: Sight,
         replies: Replies,
         evidence: Evidence,
+        seals: Seals,
     ) -> None:
         self.turns = Turns(settings.transaction_wait_s, settings.transaction_idle_s)
         self.inbox = Inbox()
@@ -81,6 +87,7 @@ class Sessions:
         self._card = card
         self._sight = sight
         self._replies = replies
+        self._seals = seals
         self._losses = 0
         self._ending: list[Held] = []
         self._loose: list[Held] = []
@@ -131,26 +138,31 @@ class Sessions:
             self.beginning = None
 
     async def _take(self, asked: m.Attach) -> Held:
+        self._seals.check(asked)
         if asked.share is not Share.DIRECT:
             self._check_state(asked)
         sharing = next(iter(self.turns.sessions.values()), None)
         try:
             way = Way(self._thread, self._guards, self._card.info)
-            held = await take(asked, sharing, way, self._run, self._room())
+            held = await take(asked, sharing, way, self._run, self._room(asked))
         except ReaderInUseError as exc:
             raise ReaderInUseError(self._used_elsewhere(), exc.outcome) from exc
         try:
             await self._check_card(asked, held)
+            offered = self._seals.offer(asked, self._card.info, held.atr)
         except BaseException:
-            await self._close(held.direct)
+            if sharing is None:
+                await self._close(held.direct)
             raise
+        if offered is not None:
+            held.seal(*offered)
         return held
 
-    def _room(self) -> Room:
+    def _room(self, asked: m.Attach) -> Room:
         settings = self._settings
         return Room(
             settings.command_s,
-            lambda: self._replies.longest,
+            self._seals.longest(asked),
             settings.read_ahead_s,
             lambda: not self.inbox.empty,
         )
@@ -203,11 +215,12 @@ class Sessions:
         if current is None:
             self._replies.refuse(asked, ErrorCode.NO_SUCH_SESSION, NO_SESSION)
             return
-        if not self._is_new(asked, current):
+        request = self._plain(asked, current)
+        if request is None:
             return
-        failure: CardError | None = None
+        asked, failure = request, None
         try:
-            failure = await self._answer(asked, current)
+            failure = await self._answer(request, current)
         except BadApduError as exc:
             why = f"Not a command for a card: {exc}."
             self._replies.fail(asked, current.end, exc.code, why)
@@ -232,7 +245,32 @@ class Sessions:
         held = self.turns.sessions.get(m.session_of(asked) or "")
         if held is not None and isinstance(asked, m.Forwarded):
             held.end.refused(asked)
-        self._replies.refuse(asked, code, sentence, retry_after_s=retry_after_s)
+        end = None if held is None else held.end
+        self._replies.refuse(asked, code, sentence, retry_after_s=retry_after_s, end=end)
+
+    def _plain(self, asked: m.Forwarded, current: Held) -> m.Plain | None:
+        """
+        Return what is to be carried out; deal with what is not.
+
+        A box is opened before its number counts as used: one that somebody else made is no reason
+        to refuse the user's own.
+        """
+        boxes, end = current.boxes, current.end
+        if isinstance(asked, m.Sealed) != (boxes is not None):
+            why = "The session is sealed." if boxes is not None else "The session is not sealed."
+            self._replies.refuse(asked, ErrorCode.BAD_MESSAGE, why)
+            return None
+        if not isinstance(asked, m.Sealed) or boxes is None or end.has_seen(asked):
+            new = self._is_new(asked, current)
+            return asked if new and not isinstance(asked, m.Sealed) else None
+        try:
+            request = boxes.open(asked, end.taken)
+        except RefusedError as exc:
+            if exc.code not in _UNPROVEN:
+                end.refused(asked)
+            self._replies.refuse(asked, exc.code, str(exc), end=end)
+            return None
+        return request if self._is_new(asked, current) else None
 
     def _is_new(self, asked: m.Forwarded, current: Held) -> bool:
         """Return whether a request is to be carried out; deal with one that is not."""
@@ -363,7 +401,7 @@ class Sessions:
     def resume(self, asked: m.Resume) -> None:
         """Give a session back to its user; what waits for it will be asked again."""
         held = self.turns.sessions.get(asked.session)
-        if held is None or not held.end.keep_s or not held.end.owns(asked.secret):
+        if held is None or not held.end.keep_s or not held.end.may_resume(asked):
             self._replies.too_late(asked)
             return
         for request in self.inbox.strike_requests({asked.session}):
@@ -425,8 +463,10 @@ class Sessions:
         ended, self._ending = [*self._ending, *struck], []
         ends = {held.session: held.end for held in ended}
         for request in self.inbox.strike_requests(ends):
-            if not is_copy(request, ends[request.session or ""]):
-                self._replies.refuse(request, code, sentence)
+            end = ends[request.session or ""]
+            if not is_copy(request, end):
+                end.refused(request)
+                self._replies.refuse(request, code, sentence, end=end)
         for held in ended:
             name = self._card.info.name
             _log.info("Session %s on %s ended: %s", held.session[:8], name, sentence)

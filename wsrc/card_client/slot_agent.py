@@ -10,6 +10,7 @@ from wsrc.card_client.identification import Identification
 from wsrc.card_client.inbox import MAX_WAITING
 from wsrc.card_client.jobs import Job, Jobs
 from wsrc.card_client.replies import NO_SESSION, Replies
+from wsrc.card_client.seals import Seals
 from wsrc.card_client.sessions import Sessions, is_copy
 from wsrc.card_client.sight import Sight, same_card
 from wsrc.card_client.worker import ReaderThread
@@ -33,6 +34,7 @@ class SlotAgent:
         thread: Of the reader; it is stopped at the end.
         replies: What the server is told.
         evidence: What is kept of what happened.
+        seals: How sessions are sealed, by `settings` by default.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a reader is, each once
@@ -43,6 +45,7 @@ class SlotAgent:
         thread: ReaderThread,
         replies: Replies,
         evidence: Evidence | None = None,
+        seals: Seals | None = None,
     ) -> None:
         self._claim = claim
         self._replies = replies
@@ -52,7 +55,13 @@ class SlotAgent:
         self._card = Identification(settings, name, self._thread, replies.send)
         self._sight = Sight(self._card)
         self._sessions = Sessions(
-            settings, self._thread, self._card, self._sight, replies, evidence or Evidence()
+            settings,
+            self._thread,
+            self._card,
+            self._sight,
+            replies,
+            evidence or Evidence(),
+            seals or Seals(settings, lambda: replies.longest),
         )
         self._turns, self._inbox = self._sessions.turns, self._sessions.inbox
         self._to_refresh = False

@@ -7,6 +7,7 @@ from wsrc.card.slot import Disposition, Share
 from wsrc.card_client.attachment import Held
 from wsrc.errors import ErrorCode, RefusedError
 from wsrc.protocol import messages as m
+from wsrc.protocol.kinds import kind_of
 
 _STRENGTH = list(Disposition)
 
@@ -116,7 +117,7 @@ class Turns:
         """Return whether a request has to wait for the end of another's transaction."""
         if self.owner in {None, request.session} or request.session not in self._sessions:
             return False
-        return not isinstance(request, m.Status | m.GetAttribute)
+        return kind_of(request) not in {m.Status, m.GetAttribute}
 
     def park(self, request: m.Forwarded, now: float) -> None:
         """Queue a request behind those that wait already."""

@@ -24,10 +24,10 @@ from wsrc.command_line.invocation import (
 from wsrc.command_line.output import (
     Output,
     atr_document,
-    card_document,
     error_document,
     response_document,
     response_line,
+    session_document,
 )
 from wsrc.command_line.script import Item, parse, parse_expect
 from wsrc.command_line.script_run import (
@@ -104,7 +104,7 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
             results.append(response_document(response))
             if not call.output.as_json:
                 call.output.line(response_line(response))
-        described = card_document(card.info)
+        described = session_document(card)
     told: dict[str, Any] = {"card": described, "results": results}
     why, said = _end(response, patterns, len(octets) - len(results))
     if call.output.as_json:
@@ -176,7 +176,7 @@ def script(  # noqa: PLR0913 - the options of a command, each by its name
             results.append(_event_document(event))
             _show(call.output, event)
             advance()
-        described = card_document(card.info)
+        described = session_document(card)
     return _sum_up(call.output, file.name, items, events, described)
 
 

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -26,6 +26,9 @@ from wsrc.errors import (
 from wsrc.process.printable import clean, clean_json
 from wsrc.protocol.messages import CardInfo, CardState, LeaseInfo, Waiting
 from wsrc.user_client.naming import place
+
+if TYPE_CHECKING:  # what is printed of a card needs none of that
+    from wsrc.user_client.core.seals import SealedWith
 
 _UNBOUNDED = 1000
 """Width of a table that is not folded."""
@@ -219,6 +222,20 @@ def response_document(response: Response) -> dict[str, Any]:
     }
 
 
+class HasSession(Protocol):
+    """A card that is ours."""
+
+    @property
+    def info(self) -> CardInfo:
+        """See `blocking.Card.info`."""
+        ...
+
+    @property
+    def sealed(self) -> "SealedWith | None":
+        """See `blocking.Card.sealed`."""
+        ...
+
+
 def card_document(card: CardInfo) -> dict[str, Any]:
     """Return a card as JSON values; what is not known is null."""
     lease = card.lease
@@ -240,6 +257,12 @@ def card_document(card: CardInfo) -> dict[str, Any]:
             for each in card.others
         ],
     }
+
+
+def session_document(card: HasSession) -> dict[str, Any]:
+    """Return a card that is ours as JSON values; `sealed` is null where the server can read it."""
+    sealed = card.sealed
+    return card_document(card.info) | {"sealed": None if sealed is None else sealed._asdict()}
 
 
 def error_document(exc: WsrcError) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from wsrc.card.apdu import Response, parse_command
 from wsrc.card.slot import ResetKind
@@ -28,6 +28,9 @@ from wsrc.process.printable import clean
 from wsrc.process.texts import heed_mark
 from wsrc.protocol.messages import CardInfo
 from wsrc.user_client.naming import describe
+
+if TYPE_CHECKING:  # the help of a command needs none of that
+    from wsrc.user_client.core.seals import SealedWith
 
 MAX_HISTORY = 1000
 """Lines that are kept."""
@@ -53,6 +56,11 @@ class ShellCard(VerbCard, Protocol):
     @property
     def atr(self) -> bytes:
         """See `blocking.Card.atr`."""
+        ...
+
+    @property
+    def sealed(self) -> "SealedWith | None":
+        """See `blocking.Card.sealed`."""
         ...
 
     def transmit(self, command: bytes) -> Response:
@@ -84,7 +92,7 @@ class Shell:
         self._read = read
         self._remember = remember
         name = card.info.identities.iccid or card.info.reader or "card"
-        self._prompt = f"{clean(name)}> "
+        self._prompt = f"{clean(name)}{' sealed' * (card.sealed is not None)}> "
 
     def run(self, history: Path | None = None) -> Exit:
         """Serve the prompt until the person leaves or the card is lost."""
@@ -93,6 +101,10 @@ class Shell:
             heed_mark(sys.stdin)
             return self._serve()
         self._output.note(f"{describe(self._card.info)}. Type help for help.")
+        sealed = self._card.sealed
+        if sealed is not None:
+            who = f"{clean(sealed.name)}, {sealed.fingerprint}"
+            self._output.note(f"No server can read this session: it is sealed with {who}.")
         with History(history) as kept:
             self._remember = kept.remember
             return self._serve()

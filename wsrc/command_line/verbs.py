@@ -18,7 +18,7 @@ from wsrc.command_line.invocation import (
     user_command,
     wait_option,
 )
-from wsrc.command_line.output import card_document
+from wsrc.command_line.output import session_document
 from wsrc.errors import LocalProtocolError, NoSuchCardError
 from wsrc.process.texts import heed_mark
 from wsrc.user_client.naming import Filters
@@ -40,7 +40,7 @@ def status(call: Invocation, which: Filters, wait_s: float, hold: Hold) -> None:
     with _reader(call, which, wait_s, hold) as card:
         found = card.status()
     if call.output.as_json:
-        described = {"card": card_document(card.info)}
+        described = {"card": session_document(card)}
         call.output.document(described | verbs.status_document(found))
         return
     for line in verbs.status_lines(found):
@@ -72,7 +72,7 @@ def control(  # noqa: PLR0913 - the options of a command, each by its name
     with _reader(call, which, wait_s, hold) as card:
         answer = card.control(number, octets)
     if call.output.as_json:
-        call.output.document({"card": card_document(card.info), "response": answer.hex()})
+        call.output.document({"card": session_document(card), "response": answer.hex()})
     else:
         call.output.line(answer.hex())
 
@@ -123,7 +123,7 @@ def attribute(  # noqa: PLR0913 - the options of a command, each by its name
             values = verbs.attributes_of(card)
     if call.output.as_json:
         told = {name: each.hex() for name, each in values.items()}
-        call.output.document({"card": card_document(card.info), "attributes": told})
+        call.output.document({"card": session_document(card), "attributes": told})
     elif octets is None:
         call.output.lines_of({name: verbs.value_text(each) for name, each in values.items()})
 

@@ -16,6 +16,7 @@ from wsrc.protocol.fields import (
     means,
 )
 from wsrc.protocol.parts import CardInfo, LeaseInfo, Numbered, ReadAhead, Step, StepResult
+from wsrc.protocol.seals import HostWord, SealedResp
 from wsrc.protocol.verbs import (
     BeginTransactionAck,
     ControlAck,
@@ -130,10 +131,11 @@ class Error(Numbered, frozen=True, tag="error", kw_only=True):
     others: Annotated[
         tuple[LeaseInfo, ...], means("Further holders of that card, where it is shared")
     ] = ()
+    word: HostWord = None
 
 
 Answer = (
     RApdu | BatchResp | ResetResp | ReconnectAck | BeginTransactionAck | EndTransactionAck
-    | StatusAck | ControlAck | GetAttributeAck | SetAttributeAck | Error
+    | StatusAck | ControlAck | GetAttributeAck | SetAttributeAck | SealedResp | Error
 )  # fmt: skip
 """What a request of a session is answered with."""

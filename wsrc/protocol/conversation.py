@@ -254,6 +254,7 @@ ANSWERS: dict[type[m.Message], type[m.Message]] = {
     m.Control: m.ControlAck,
     m.GetAttribute: m.GetAttributeAck,
     m.SetAttribute: m.SetAttributeAck,
+    m.Sealed: m.SealedResp,
     m.Attach: m.AttachAck,
     m.Resume: m.Resumed,
     m.Detach: m.DetachAck,

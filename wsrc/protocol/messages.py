@@ -5,7 +5,7 @@ Every message that crosses a connection.
 This module is the protocol, with `fields` and `parts`, which messages are made of, `commands`,
 `verbs` and `reader_events`: `docs/protocol.schema.json` and the tables of `docs/protocol.md` are
 generated from them. A message is one JSON object in one text frame; `msg_type` names it. Octets
-are lower-case hexadecimal digits. Unknown fields are ignored.
+are lower-case hexadecimal digits, those of `seals` base64. Unknown fields are ignored.
 
 A peer whose `hello` has no `version` speaks the first form: no request ids, no sessions, and
 never a message that it did not ask for. Fields marked *first form* are all that it knows.
@@ -76,6 +76,16 @@ from wsrc.protocol.reader_events import (
     card_of as card_of,
     list_change as list_change,
     state_change as state_change,
+)
+from wsrc.protocol.seals import (
+    HostWord,
+    Nonce,
+    SealAsk as SealAsk,
+    Sealed as Sealed,
+    SealedResp as SealedResp,
+    SealOffer as SealOffer,
+    SealProof as SealProof,
+    SealSecret as SealSecret,
 )
 from wsrc.protocol.verbs import (
     BeginTransaction as BeginTransaction,
@@ -157,6 +167,10 @@ class HelloAck(Message, frozen=True, tag="hello_ack", kw_only=True):
     limits: Annotated[
         ServerLimits | None, means("What the server takes and grants; absent in the first form")
     ] = None
+    nonce: Annotated[
+        Nonce | None,
+        means("To a user: for this connection alone, which a proof of `resume` is good on"),
+    ] = None
 
 
 class ListCards(Selecting, frozen=True, tag="list_cards", kw_only=True):
@@ -212,6 +226,9 @@ class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):
             "Request that follows where the card is given without waiting; see The first request"
         ),
     ] = None
+    seal: Annotated[
+        SealAsk | None, means("The session is to be sealed; see Sealing. There is no `then` then")
+    ] = None
 
 
 class SelectCardAck(Message, frozen=True, tag="select_card_ack", kw_only=True):
@@ -229,6 +246,7 @@ class SelectCardAck(Message, frozen=True, tag="select_card_ack", kw_only=True):
         bool, means("Whether `then` of the request was taken, and is answered after this")
     ] = False
     features: ReaderFeatures | None = None
+    seal: Annotated[SealOffer | None, means("As `attach_ack` had it")] = None
 
 
 class Waiting(Message, frozen=True, tag="waiting", kw_only=True):
@@ -265,7 +283,8 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
         means("Seconds for which the session is to outlive a connection, as the server grants"),
     ] = 0.0
     holder: Annotated[
-        str | None, means("Name of the user; absent where the session cannot be resumed")
+        str | None,
+        means("Name of the user; absent where the session can be neither resumed nor sealed"),
     ] = None
     instance: Annotated[
         str | None,
@@ -279,6 +298,10 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     ] = None
     label: Annotated[
         str | None, means("Label by which the card was found, if it was; it must have that still")
+    ] = None
+    seal: Annotated[SealAsk | None, means("As `select_card` had it")] = None
+    principal: Annotated[
+        str | None, means("With `seal`: who the user is, where the server knows that")
     ] = None
 
 
@@ -294,6 +317,9 @@ class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):
         float, means("Seconds for which the card client keeps the session while it has no server")
     ] = 0.0
     features: ReaderFeatures | None = None
+    seal: Annotated[
+        SealOffer | None, means("The session is sealed from now on; absent where it is not")
+    ] = None
 
 
 class Detach(Message, frozen=True, tag="detach", kw_only=True):
@@ -353,7 +379,9 @@ class Resume(Message, frozen=True, tag="resume", kw_only=True):
     """
 
     session: Session
-    secret: Annotated[str, means("`secret` of the `select_card` that began the session")]
+    secret: Annotated[
+        str, means("`secret` of the `select_card` that began the session; empty if it is sealed")
+    ] = ""
     seq: Annotated[
         Whole,
         means("Number of the last request sent, 0 if none; nothing up to it is begun any more"),
@@ -363,6 +391,16 @@ class Resume(Message, frozen=True, tag="resume", kw_only=True):
         means("`host` of the card, which a server asks that does not know the session"),
     ] = None
     reader: Annotated[str | None, means("`reader` of the card, for the same")] = None
+    proof: Annotated[
+        SealProof | None, means("In place of the secret, of a sealed session; see Sealing")
+    ] = None
+    nonce: Annotated[
+        Nonce | None,
+        means("To a card client, with `proof`: `nonce` of the `hello_ack` of this connection"),
+    ] = None
+    seal: Annotated[
+        SealSecret | None, means("With `proof`: as `secret` of `sealed`, and as long")
+    ] = None
 
 
 class Resumed(Message, frozen=True, tag="resumed", kw_only=True):
@@ -373,6 +411,7 @@ class Resumed(Message, frozen=True, tag="resumed", kw_only=True):
         Whole, means("Number of the last request that the card client took in hand, 0 if none")
     ]
     answer: LastAnswer = None
+    word: HostWord = None
 
 
 class SessionInterrupted(Message, frozen=True, tag="session_interrupted", kw_only=True):
@@ -394,6 +433,7 @@ class SessionEnded(Message, frozen=True, tag="session_ended", kw_only=True):
     message: Sentence
     seq: Annotated[Whole | None, means("As in `resumed`; absent where it is not known")] = None
     answer: LastAnswer = None
+    word: HostWord = None
 
 
 class Restarting(Message, frozen=True, tag="restarting", kw_only=True):
@@ -415,6 +455,7 @@ AnyMessage = (
     | BeginTransaction | BeginTransactionAck | EndTransaction | EndTransactionAck
     | Status | StatusAck | Control | ControlAck
     | GetAttribute | GetAttributeAck | SetAttribute | SetAttributeAck
+    | Sealed | SealedResp
     | Detach | DetachAck | Cancel | CancelAck
     | ListReaders | ListReadersAck | WatchReaders | WatchReadersAck | ReaderEvent | ReaderMark
     | ReaderReport | ReaderGone
@@ -429,12 +470,15 @@ ReaderQuestion = Status | Control | GetAttribute | SetAttribute
 PcscVerb = ReaderQuestion | Reconnect | BeginTransaction | EndTransaction
 """Requests that a card client without the feature `pcsc` does not know."""
 
-Forwarded = CApdu | Batch | ResetReq | PcscVerb
+Plain = CApdu | Batch | ResetReq | PcscVerb
+"""Requests for a session, and what is in a `sealed`."""
+
+Forwarded = Plain | Sealed
 """Requests for a session, which the server passes to the card client as they came."""
 
 ForwardedAck = (
     RApdu | BatchResp | ResetResp | ReconnectAck | BeginTransactionAck | EndTransactionAck
-    | StatusAck | ControlAck | GetAttributeAck | SetAttributeAck
+    | StatusAck | ControlAck | GetAttributeAck | SetAttributeAck | SealedResp
 )  # fmt: skip
 """The answers to them."""
 

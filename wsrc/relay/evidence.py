@@ -9,6 +9,7 @@ from wsrc.card.slot import Initialization, Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
+from wsrc.protocol.kinds import kind_of
 from wsrc.relay.accounts import Full
 from wsrc.relay.effects import Audit, Note
 from wsrc.relay.names import printable
@@ -23,8 +24,8 @@ TOLD_OF_A_WAIT_S = 1.0
 """A shorter wait is none that anybody wants to hear of."""
 
 
-def took(state: RelayState, lease: Lease) -> None:
-    """Tell that a user was given a card."""
+def took(state: RelayState, lease: Lease, *, sealed: bool) -> None:
+    """Tell that a user was given a card, in a session that is sealed for all that a server sees."""
     waited_s = lease.since - lease.asked.ticket[0] if lease.asked is not None else 0.0
     waited = f" after a wait of {waited_s:.0f} s" if waited_s >= TOLD_OF_A_WAIT_S else ""
     state.note(f"{lease.holder} took {place_of(lease)}{waited} (session {lease.session[:8]})")
@@ -34,6 +35,7 @@ def took(state: RelayState, lease: Lease) -> None:
         card=card_in(lease.slot),
         share=str(lease.share),
         waited_s=round(max(0.0, waited_s), 3),
+        sealed=sealed,
     )
     state.effects.append(Audit(event))
 
@@ -98,7 +100,8 @@ def forbidden(
     state: RelayState, user: UserPeer, lease: Lease, request: m.Message, why: str
 ) -> None:
     """Tell that a user may not do with a card what a request of its session asks for."""
-    asked, code = tag_of(request), ErrorCode.FORBIDDEN
+    asked = request.of if isinstance(request, m.Sealed) else tag_of(request)
+    code = ErrorCode.FORBIDDEN
     state.effects.append(Note(f"{user.name} was refused {asked} of {place_of(lease)}", often=True))
     _denied(state, user, f"{asked} in session {lease.session[:8]}", code, why)
 
@@ -164,6 +167,8 @@ def asked_to_reset(state: RelayState, lease: Lease, request: m.Message) -> None:
         kind = str(request.kind)
     elif isinstance(request, m.Reconnect) and request.initialization in _RESETS:
         kind = str(request.initialization)
+    elif isinstance(request, m.Sealed) and kind_of(request) in {m.ResetReq, m.Reconnect}:
+        kind = "sealed" if request.resets or kind_of(request) is m.ResetReq else ""
     if kind:
         event = events.Reset(
             session=lease.session[:8], who=holder_of(lease), card=card_in(lease.slot), kind=kind

@@ -8,6 +8,7 @@ import msgspec
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
+from wsrc.protocol.kinds import kind_of
 from wsrc.relay import evidence, rights
 from wsrc.relay.claims import Past
 from wsrc.relay.index import kinds
@@ -16,6 +17,7 @@ from wsrc.relay.records import (
     RAW_TPDU,
     READ_AHEAD,
     RESUME,
+    SEAL,
     SHARE,
     InFlight,
     Lease,
@@ -78,6 +80,8 @@ def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
 def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
     """Return the request to the card client; it learns no more of a session than it needs."""
     info, kept = lease.slot.info, lease.keep_s > 0
+    seal = select.seal if SEAL in lease.slot.peer.features else None
+    who = lease.principal
     found_by = kinds(selection_of(select), lease.slot)
     return m.Attach(
         session=lease.session,
@@ -90,10 +94,12 @@ def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
         protocols=select.protocols,
         secret=select.secret if kept else None,
         keep_s=lease.keep_s,
-        holder=lease.holder if kept else None,
+        holder=lease.holder if kept or seal is not None else None,
         instance=_run_of(lease) if kept else None,
         iccid=info.iccid if "iccid" in found_by else None,
         label=info.label if "label" in found_by else None,
+        seal=seal,
+        principal=who.name if who is not None and seal is not None else None,
     )
 
 
@@ -110,7 +116,8 @@ def run_and_owner(told: str | None) -> tuple[str | None, str]:
 
 def _kept_for(state: RelayState, slot: Slot, select: m.SelectCard) -> float:
     """Return how long a session can outlive its connection, before its card client is asked."""
-    if not select.secret or RESUME not in slot.peer.features:
+    sealed = select.seal is not None and SEAL in slot.peer.features
+    if not (select.secret or sealed) or RESUME not in slot.peer.features:
         return 0.0
     return max(0.0, min(select.keep_s, state.limits.keep_s))
 
@@ -164,9 +171,10 @@ def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> m
         keep_s=lease.keep_s,
         then=then is not None,
         features=ack.features,
+        seal=ack.seal,
     )
     state.tell(lease, granted)
-    evidence.took(state, lease)
+    evidence.took(state, lease, sealed=ack.seal is not None)
     return None if then is None else msgspec.structs.replace(then, session=lease.session)
 
 
@@ -184,8 +192,8 @@ def watch_idle(state: RelayState, lease: Lease, now: float) -> None:
 def use(state: RelayState, lease: Lease, request: m.Message, now: float) -> None:
     """Note the request of a session that its card client is about to be sent."""
     lease.used = now
-    if type(request) is m.CApdu:
-        lease.commands += 1
+    if type(request) is m.CApdu or isinstance(request, m.Sealed):
+        lease.commands += kind_of(request) in {m.CApdu, m.Batch}
     elif isinstance(request, m.Batch):
         lease.commands += len(request.steps)
     lease.in_flight = InFlight(request.id, request, now + limit_of(state, request))
@@ -208,7 +216,7 @@ def limit_of(state: RelayState, request: m.Message) -> float:
 
     A batch has twice the time: its card client begins no command after the time of one.
     """
-    return state.limits.command_s * (2 if isinstance(request, m.Batch) else 1)
+    return state.limits.command_s * (2 if kind_of(request) is m.Batch else 1)
 
 
 def answered(state: RelayState, lease: Lease, now: float) -> None:

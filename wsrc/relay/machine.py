@@ -42,6 +42,7 @@ FEATURES = (
     "read_ahead",
     "readers",
     "resume",
+    "seal",
     "share",
     "wait",
 )
@@ -63,6 +64,7 @@ class Relay:
         limits: Bounds.
         epoch: Returns what to add to a monotonic time to get seconds since 1970 in UTC.
         new_session: Returns a new session name that nobody can guess.
+        new_nonce: Returns 32 octets that no other connection to any server is given.
         name: Name of this server, for `hello_ack`.
         isd_r_aids: Applications to ask for an EID behind first-form card clients.
         instance: Name of this run of the server, which no other run has.
@@ -76,9 +78,11 @@ class Relay:
         name: str = "wsrc",
         isd_r_aids: Sequence[bytes] = ISD_R_AIDS,
         *,
+        new_nonce: Callable[[], bytes],
         instance: str = "",
     ) -> None:
         self._state = RelayState(limits, epoch, new_session, instance)
+        self._new_nonce = new_nonce
         self._name = name
         self._isd_r_aids = isd_r_aids
         self._adapters: dict[int, Adapter] = {}
@@ -264,6 +268,8 @@ class Relay:
         hello.name(state, record, message)
         self._replace(record, hello.instance_of(record, message), now)
         other = hello.name_host(state, record, message) if isinstance(record, CardPeer) else None
+        if isinstance(record, UserPeer):
+            record.nonce = self._new_nonce()
         ack = m.HelloAck(
             id=message.id,
             version=m.VERSION,
@@ -271,6 +277,7 @@ class Relay:
             server=self._name,
             shown_as=other,
             limits=hello.limits_for(record, state.limits),
+            nonce=record.nonce if isinstance(record, UserPeer) else None,
         )
         state.send(record, ack)
         if isinstance(record, UserPeer):

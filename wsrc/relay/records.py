@@ -38,13 +38,13 @@ MAX_REMEMBERED_ENDS = 16
 BATCH, CANCEL, RAW_TPDU, READ_AHEAD = "batch", "cancel", "raw_tpdu", "read_ahead"
 """Features of a card client that runs batches, gives up requests, and passes TPDUs as they are."""
 
-PCSC, SHARE, RESUME = "pcsc", "share", "resume"
+PCSC, SHARE, RESUME, SEAL = "pcsc", "share", "resume", "seal"
 """
 Features of a card client that knows the PC/SC verbs, serves several sessions on a card, and keeps
 a session while it has no server.
 """
 
-KNOWN = frozenset((BATCH, CANCEL, RAW_TPDU, READ_AHEAD, PCSC, SHARE, RESUME))
+KNOWN = frozenset((BATCH, CANCEL, RAW_TPDU, READ_AHEAD, PCSC, SHARE, RESUME, SEAL))
 """Features of a card client of which anything follows here."""
 
 MAX_HOLDERS = 16
@@ -151,6 +151,8 @@ class UserPeer:
     ended: dict[str, Error] = field(default_factory=dict[str, Error])
     listing: ListCards | ListReaders | None = None
     """What is left of a list that is being sent."""
+    nonce: bytes = b""
+    """What a proof that resumes a session must be for, so that no other connection can use it."""
 
     @property
     def engaged(self) -> int:
@@ -295,9 +297,11 @@ class Lease:
     principal: Principal | None = None
     rights: frozenset[Verb] = ALL
 
-    def may_be_of(self, secret: str) -> bool:
-        """Return whether a secret is that of the session, or may be, for all that is known."""
-        return self.proof is None or hmac.compare_digest(self.proof, proof_of(secret))
+    def may_be_of(self, message: Resume) -> bool:
+        """Return whether a `resume` is of the session, or may be, for all that is known."""
+        if self.proof is None or message.proof is not None:
+            return True
+        return hmac.compare_digest(self.proof, proof_of(message.secret))
 
     def turn(self, event: LeaseEvent) -> None:
         """Go on to the phase that an event leads to; it must have its place in this one."""

@@ -83,7 +83,7 @@ def claim_session(state: RelayState, user: UserPeer, message: m.Resume, now: flo
         return
     anothers = _is_anothers(state, user, message.session)
     lease = None if anothers else state.sessions.get(message.session)
-    if lease is not None and not lease.may_be_of(message.secret):
+    if lease is not None and not lease.may_be_of(message):
         _not_given(state, lease, user, _NO_SUCH_SESSION)
         code = ErrorCode.NO_SUCH_SESSION
         state.refuse(user, message.id, code, _NO_SUCH_SESSION, session=message.session)
@@ -141,7 +141,8 @@ def answered(state: RelayState, claim: Claim, answer: m.Message, now: float) -> 
             _end_forbidden(state, lease, claim.user, now)
         if lease is not None and lease.phase in SERVED:
             _take_over(state, lease, claim.user, answer, now)
-            lease.proof = proof_of(claim.message.secret)
+            secret = claim.message.secret
+            lease.proof = proof_of(secret) if secret and not claim.message.proof else None
         else:
             answer = _too_late(state, claim, lease, answer)
     elif isinstance(answer, m.Error):
@@ -273,7 +274,12 @@ def _ask(state: RelayState, claim: Claim, peer: CardPeer, now: float) -> None:
     state.claims.ask(claim, peer)
     limits = state.limits
     state.timers.set(_timer(claim), now + 2 * limits.command_s + limits.attach_s)
-    asked = msgspec.structs.replace(claim.message, id=claim.number, session=claim.session)
+    asked = msgspec.structs.replace(
+        claim.message,
+        id=claim.number,
+        session=claim.session,
+        nonce=claim.user.nonce if claim.message.proof is not None else None,
+    )
     state.send(peer, asked)
 
 

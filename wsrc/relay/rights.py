@@ -14,6 +14,7 @@ from wsrc.errors import ErrorCode
 from wsrc.policy.words import ALL, Verb
 from wsrc.principal import Principal
 from wsrc.protocol import messages as m
+from wsrc.protocol.kinds import kind_of
 from wsrc.relay.audience import Audience
 from wsrc.relay.names import written
 from wsrc.relay.records import Lease, Slot
@@ -41,6 +42,7 @@ NEEDS: Final[Mapping[type[m.Message], str]] = {
     m.Control: "`control`",
     m.GetAttribute: "`attributes`",
     m.SetAttribute: "`attributes`",
+    m.Sealed: "What the request that is in the box needs",
     m.Detach: (
         "Nothing; without `reset`, a card that others share is left as it is whatever the "
         "disposition"
@@ -65,18 +67,26 @@ def needed_for(message: m.Forwarded, share: Share) -> tuple[Verb, ...]:
         message: What is asked.
         share: How the session has the card.
     """
-    always = _ALWAYS.get(type(message))
+    always = _ALWAYS.get(kind_of(message))
     if always is not None:
         return (always,)
     match message:
+        case m.Sealed(of="reconnect", share=wish, resets=resets):
+            return _reconnecting(wish or share, resets=resets)
+        case m.Sealed(resets=resets):
+            return (Verb.RESET,) if resets else ()
         case m.EndTransaction(disposition=disposition):
             return (Verb.RESET,) if disposition is not Disposition.LEAVE else ()
         case m.Reconnect(share=wish, initialization=how):
-            taken = TAKES.get(wish or share)
-            reset = (Verb.RESET,) if how is not Initialization.LEAVE else ()
-            return (taken, *reset) if taken is not None else reset
+            return _reconnecting(wish or share, resets=how is not Initialization.LEAVE)
         case _:
             return ()
+
+
+def _reconnecting(share: Share, *, resets: bool) -> tuple[Verb, ...]:
+    taken = TAKES.get(share)
+    reset = (Verb.RESET,) if resets else ()
+    return (taken, *reset) if taken is not None else reset
 
 
 def of(audience: Audience | None, slot: Slot) -> frozenset[Verb]:

@@ -4,16 +4,20 @@
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
+from wsrc.protocol.kinds import wish_of
 from wsrc.relay import queue
 from wsrc.relay.records import SHARE, InFlight, Lease
 from wsrc.relay.state import RelayState
 
+_DONE = str(m.ReconnectAck.__struct_config__.tag)
 
-def refusal(state: RelayState, lease: Lease, wish: m.Reconnect) -> tuple[ErrorCode, str] | None:
-    """Return why a lease cannot be shared as its user wishes now, if so."""
-    if wish.share in {None, lease.share}:
+
+def refusal(state: RelayState, lease: Lease, request: m.Forwarded) -> tuple[ErrorCode, str] | None:
+    """Return why a lease cannot be shared as its user wishes with a request, if so."""
+    wish = wish_of(request)
+    if wish in {None, lease.share}:
         return None
-    if Share.DIRECT in {wish.share, lease.share}:
+    if Share.DIRECT in {wish, lease.share}:
         why = "The share 'direct' is asked for by select_card; give the card back first."
         return ErrorCode.NOT_SUPPORTED, why
     if SHARE not in lease.slot.peer.features:
@@ -24,9 +28,9 @@ def refusal(state: RelayState, lease: Lease, wish: m.Reconnect) -> tuple[ErrorCo
     return None
 
 
-def begin(state: RelayState, lease: Lease, wish: m.Reconnect) -> None:
-    """Close a shared card to others until the card client has answered."""
-    if lease.in_flight is not None and wish.share not in {None, lease.share}:
+def begin(state: RelayState, lease: Lease, request: m.Forwarded) -> None:
+    """Close a card to others that is to be shared otherwise, until the card client has answered."""
+    if lease.in_flight is not None and wish_of(request) not in {None, lease.share}:
         lease.in_flight.share, lease.share = lease.share, Share.EXCLUSIVE
         state.readers.mark(lease.slot)
 
@@ -35,10 +39,11 @@ def settled(
     state: RelayState, lease: Lease, in_flight: InFlight, answer: m.Message, now: float
 ) -> None:
     """Share a card as was asked for, or as before if that failed."""
-    wish, before = in_flight.message, in_flight.share
-    if before is None or not isinstance(wish, m.Reconnect):
+    wish, before = wish_of(in_flight.message), in_flight.share
+    if before is None:
         return
-    done = isinstance(answer, m.ReconnectAck)
-    lease.share = wish.share if done and wish.share is not None else before
+    sealed = isinstance(answer, m.SealedResp) and answer.of == _DONE
+    done = sealed or isinstance(answer, m.ReconnectAck)
+    lease.share = wish if done and wish is not None else before
     state.readers.mark(lease.slot)
     queue.offer(state, lease.slot, now)

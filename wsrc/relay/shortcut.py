@@ -7,15 +7,19 @@ all else it returns None and changes nothing. A property test runs both ways on 
 """
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 from wsrc.card.apdu import MAX_COMMAND_OCTETS
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import Phase
 from wsrc.relay import leases
 from wsrc.relay.effects import Send
-from wsrc.relay.records import SERVED, CardPeer, LeasePhase, Peer, UserPeer
+from wsrc.relay.records import SEAL, SERVED, CardPeer, InFlight, LeasePhase, Peer, UserPeer
 from wsrc.relay.state import RelayState
+
+_COMMANDS, _RESPONSES = frozenset((m.CApdu, m.Sealed)), frozenset((m.RApdu, m.SealedResp))
+_ANSWERED_BY: Mapping[type[m.Message], type[m.Message]] = {m.RApdu: m.CApdu, m.SealedResp: m.Sealed}
+_C_APDU = str(m.CApdu.__struct_config__.tag)
 
 _is_status_word = re.compile("[0-9A-Fa-f]{4}").fullmatch
 
@@ -40,11 +44,11 @@ def send_on(  # noqa: PLR0913, PLR0917 - what `received` has, and the adapters
         adapted: The numbers of the peers of the first form.
     """
     kind = type(message)
-    if kind is m.CApdu and isinstance(peer, UserPeer):
-        assert isinstance(message, m.CApdu)
+    if kind in _COMMANDS and isinstance(peer, UserPeer):
+        assert isinstance(message, m.CApdu | m.Sealed)
         to = _command(state, peer, message, now, adapted)
-    elif kind is m.RApdu and isinstance(peer, CardPeer):
-        assert isinstance(message, m.RApdu)
+    elif kind in _RESPONSES and isinstance(peer, CardPeer):
+        assert isinstance(message, m.RApdu | m.SealedResp)
         to = _response(state, peer, message, now, adapted)
     else:
         return None
@@ -52,7 +56,11 @@ def send_on(  # noqa: PLR0913, PLR0917 - what `received` has, and the adapters
 
 
 def _command(
-    state: RelayState, user: UserPeer, message: m.CApdu, now: float, adapted: Container[int]
+    state: RelayState,
+    user: UserPeer,
+    message: m.CApdu | m.Sealed,
+    now: float,
+    adapted: Container[int],
 ) -> int | None:
     """Return the card client that is sent a command, and note the command."""
     lease = user.leases.get(message.session or "")
@@ -60,17 +68,25 @@ def _command(
         return None
     if message.id is None or user.phase is not Phase.OPEN or state.draining:
         return None
-    to = lease.slot.peer.number
-    if not 4 <= len(message.command) <= MAX_COMMAND_OCTETS or to in adapted:
+    peer = lease.slot.peer
+    to = peer.number
+    if isinstance(message, m.CApdu):
+        if not 4 <= len(message.command) <= MAX_COMMAND_OCTETS:
+            return None
+    elif message.of != _C_APDU or message.resets or SEAL not in peer.features:
         return None
-    if to not in state.peers:
+    if to not in state.peers or to in adapted:
         return None
     leases.use(state, lease, message, now)
     return to
 
 
 def _response(
-    state: RelayState, peer: CardPeer, message: m.RApdu, now: float, adapted: Container[int]
+    state: RelayState,
+    peer: CardPeer,
+    message: m.RApdu | m.SealedResp,
+    now: float,
+    adapted: Container[int],
 ) -> int | None:
     """Return the user that is sent a response, and note that the command is answered."""
     lease = state.sessions.get(message.session or "")
@@ -79,12 +95,20 @@ def _response(
     in_flight, user = lease.in_flight, lease.user
     if in_flight is None or in_flight.cancel is not None or user is None or peer.claims:
         return None
-    asked = in_flight.message
-    if type(asked) is not m.CApdu or message.id != in_flight.id or user.number in adapted:
-        return None
-    if message.seq not in {None, asked.seq} or not all(map(_is_status_word, message.status_words)):
+    if user.number in adapted or not _fits(message, in_flight):
         return None
     if user.number not in state.peers or peer.phase is not Phase.OPEN:
         return None
     leases.answered(state, lease, now)
     return user.number
+
+
+def _fits(message: m.RApdu | m.SealedResp, in_flight: InFlight) -> bool:
+    """Return whether a message answers a request, and leaves the card shared as it is."""
+    asked = in_flight.message
+    if type(asked) is not _ANSWERED_BY[type(message)] or message.id != in_flight.id:
+        return False
+    assert isinstance(asked, m.CApdu | m.Sealed)
+    if isinstance(message, m.RApdu) and not all(map(_is_status_word, message.status_words)):
+        return False
+    return in_flight.share is None and message.seq in {None, asked.seq}

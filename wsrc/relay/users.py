@@ -6,6 +6,7 @@ from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
 from wsrc.protocol.fields import MAX_USER_ID
+from wsrc.protocol.kinds import kind_of
 from wsrc.relay import (
     accounts,
     endings,
@@ -19,15 +20,19 @@ from wsrc.relay import (
     rights,
     sharing,
 )
-from wsrc.relay.records import BATCH, CANCEL, PCSC, Lease, LeasePhase, UserPeer
+from wsrc.relay.records import BATCH, CANCEL, PCSC, SEAL, Lease, LeasePhase, UserPeer
 from wsrc.relay.state import RelayState
+from wsrc.sealing.encoding import NONCE_OCTETS
 from wsrc.selection import selection_of
 
-MAX_TEXT, MAX_PROTOCOLS = 256, 16
+MAX_TEXT, MAX_PROTOCOLS, MAX_SUITES, MAX_SUITE = 256, 16, 16, 64
 """
 Bounds of what is kept of a request, and told to a card client: a message has at most 1 MiB. No card
 has a longer name.
 """
+
+MAX_SECRET_OCTETS = 100_000
+"""Bound of what is kept of a claim while it waits: a sealed secret and certificates."""
 
 _CANCELLED = m.error(ErrorCode.CANCELLED, "The request was cancelled.")
 
@@ -47,7 +52,7 @@ def received(
         case m.SelectCard():
             _select(state, user, message, now)
         case m.Resume():
-            resuming.claim_session(state, user, message, now)
+            _resume(state, user, message, now)
         case m.Detach():
             _detach(state, user, message, now)
         case m.Cancel():
@@ -97,6 +102,10 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
         why = f"At most {MAX_PROTOCOLS} protocols are named."
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
         return
+    wrong = _unfit(message.seal)
+    if wrong is not None:
+        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, wrong)
+        return
     then = message.then
     if then is not None and (not _is_id(then.id) or then.id == message.id):
         why = f"The id of 'then' is another than that of 'select_card', from 0 to {MAX_USER_ID}."
@@ -108,6 +117,18 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
     queue.ask(state, user, message, selection, now)
 
 
+def _unfit(ask: m.SealAsk | None) -> str | None:
+    """Return why what a user says of sealing is not passed on, if so: it has a bound."""
+    texts = () if ask is None else (ask.mode, *ask.suites)
+    fits = ask is None or len(ask.nonce) == NONCE_OCTETS
+    if fits and len(texts) <= 1 + MAX_SUITES and all(len(text) <= MAX_SUITE for text in texts):
+        return None
+    return (
+        f"A nonce has {NONCE_OCTETS} octets, and at most {MAX_SUITES} suites are named, each with "
+        f"at most {MAX_SUITE} characters."
+    )
+
+
 def _is_id(number: int | None) -> bool:
     return number is not None and 0 <= number <= MAX_USER_ID
 
@@ -116,6 +137,16 @@ def _longest(message: m.Message) -> int:
     """Return how many characters the longest text of a request has."""
     fields = (getattr(message, name) for name in message.__struct_fields__)
     return max((len(each) for each in fields if isinstance(each, str)), default=0)
+
+
+def _resume(state: RelayState, user: UserPeer, message: m.Resume, now: float) -> None:
+    secret = message.seal
+    octets = 0 if secret is None else sum(map(len, (secret.sealed, *secret.certificates)))
+    if octets > MAX_SECRET_OCTETS:
+        why = f"What comes with a proof has at most {MAX_SECRET_OCTETS} octets."
+        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
+        return
+    resuming.claim_session(state, user, message, now)
 
 
 def command(
@@ -130,7 +161,7 @@ def command(
     if lease is None:
         return
     wrong = rights.refusal(lease, message) or _wrong(lease, message)
-    if wrong is None and isinstance(message, m.Reconnect):
+    if wrong is None:
         wrong = sharing.refusal(state, lease, message)
     if state.draining:
         wrong = ErrorCode.SHUTTING_DOWN, queue.RESTARTS
@@ -143,8 +174,7 @@ def command(
         return
     leases.use(state, lease, message, now)
     evidence.asked_to_reset(state, lease, message)
-    if isinstance(message, m.Reconnect):
-        sharing.begin(state, lease, message)
+    sharing.begin(state, lease, message)
     state.send(lease.slot.peer, message, text)
 
 
@@ -172,10 +202,10 @@ def _selects(lease: Lease, id_: int) -> bool:
 def _wrong(lease: Lease, message: m.Forwarded) -> tuple[ErrorCode, str] | None:
     if lease.in_flight is not None:
         return ErrorCode.REQUEST_IN_FLIGHT, "The request before it is not answered yet."
-    needs = BATCH if isinstance(message, m.Batch) else PCSC
-    if isinstance(message, m.Batch | m.PcscVerb) and needs not in lease.slot.peer.features:
-        why = f"The card client of {lease.slot.peer.name} does not know {tag_of(message)!r}."
-        return ErrorCode.NOT_SUPPORTED, why
+    if not _is_known(lease, message):
+        why = f"The card client of {lease.slot.peer.name} does not know {tag_of(message)!r}"
+        of = f" of {message.of[:40]!r}." if isinstance(message, m.Sealed) else "."
+        return ErrorCode.NOT_SUPPORTED, why + of
     match message:
         case m.CApdu(command=command):
             return _wrong_size(len(command))
@@ -186,6 +216,15 @@ def _wrong(lease: Lease, message: m.Forwarded) -> tuple[ErrorCode, str] | None:
             return next((wrong for step in steps if (wrong := _wrong_step(step))), None)
         case _:
             return None
+
+
+def _is_known(lease: Lease, message: m.Forwarded) -> bool:
+    """Return whether a card client knows a request, also where that is in a box."""
+    kind, features = kind_of(message), lease.slot.peer.features
+    if kind is m.Sealed or (isinstance(message, m.Sealed) and SEAL not in features):
+        return False
+    needs = BATCH if kind is m.Batch else PCSC
+    return needs in features or not issubclass(kind, m.Batch | m.PcscVerb)
 
 
 def _wrong_step(step: m.Step) -> tuple[ErrorCode, str] | None:

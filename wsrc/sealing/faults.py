@@ -1,32 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Why a session is not sealed, or what is sealed is not taken."""
 
-from wsrc.errors import ErrorCode, WsrcError
+from wsrc.errors import ErrorCode, RefusedError
 from wsrc.words import Word
 
 
 class Fault(Word):
-    """Why, for programs; stable."""
+    """Why, for programs; stable, and a code of `wsrc.errors` each."""
 
-    REQUIRED = "seal_required", "One end wants the session sealed, and the other has not said so"
-    SUITE = "seal_suite", "The two ends have no suite in common, or one is not known"
-    TERMS = "seal_terms", "What is signed is not what was asked: the relay may have changed it"
-    HOST = "seal_host", "The card host's signature or certificate is not good, or not for this card"
-    HOST_CHANGED = "seal_host_changed", "The card host has another key than it had before"
-    USER = "seal_user", "The user's signature or certificate is not good, or missing"
-    KEY = "seal_key", "A public key is none, or one whose secret everybody knows"
-    SECRET = "seal_secret", "The secret does not open, or another came for the same key"
-    BOX = "seal_box", "A sealed message was changed, or belongs to another number or session"
-    NUMBER = "seal_number", "A number was to be sealed again with something else"
-    PROOF = "seal_proof", "The proof that resumes a session is not good, or was used"
-    ORDER = "seal_order", "A request has run of which the user was told that it had not"
+    REQUIRED = ErrorCode.SEAL_REQUIRED.value, ErrorCode.SEAL_REQUIRED.meaning
+    SUITE = ErrorCode.SEAL_SUITE.value, ErrorCode.SEAL_SUITE.meaning
+    TERMS = ErrorCode.SEAL_TERMS.value, ErrorCode.SEAL_TERMS.meaning
+    HOST = ErrorCode.SEAL_HOST.value, ErrorCode.SEAL_HOST.meaning
+    HOST_CHANGED = ErrorCode.SEAL_HOST_CHANGED.value, ErrorCode.SEAL_HOST_CHANGED.meaning
+    USER = ErrorCode.SEAL_USER.value, ErrorCode.SEAL_USER.meaning
+    KEY = ErrorCode.SEAL_KEY.value, ErrorCode.SEAL_KEY.meaning
+    SECRET = ErrorCode.SEAL_SECRET.value, ErrorCode.SEAL_SECRET.meaning
+    BOX = ErrorCode.SEAL_BOX.value, ErrorCode.SEAL_BOX.meaning
+    NUMBER = ErrorCode.SEAL_NUMBER.value, ErrorCode.SEAL_NUMBER.meaning
+    PROOF = ErrorCode.SEAL_PROOF.value, ErrorCode.SEAL_PROOF.meaning
+    ORDER = ErrorCode.SEAL_ORDER.value, ErrorCode.SEAL_ORDER.meaning
 
 
-class SealError(WsrcError):
+class SealError(RefusedError):
     """What is sealed, or was to be, is not taken; `fault` says why."""
 
-    code = ErrorCode.BAD_MESSAGE
-
     def __init__(self, fault: Fault, sentence: str) -> None:
-        super().__init__(sentence)
+        super().__init__(ErrorCode(fault.value), sentence)
         self.fault = fault

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from wsrc.sealing.faults import Fault, SealError
 from wsrc.sealing.keys import SECRET_OCTETS, Keys, derive
+from wsrc.sealing.modes import Mode
 from wsrc.sealing.signing import Identity, digest, is_signed, sign
 from wsrc.sealing.suites import OneTimeKey, available, best_of, new_key, seal_to, suite_of
-from wsrc.sealing.terms import Ask, Asked, Card, Mode, Said, Terms, check_ask, check_said
+from wsrc.sealing.terms import Ask, Asked, Card, Said, Terms, check_ask, check_said
 from wsrc.sealing.trust import Signer, Trust
 
 _BY_CERTIFICATE = "The owner of this card host accepts users by certificate only; give tls_cert."

@@ -6,22 +6,14 @@ from typing import NamedTuple
 
 from wsrc.sealing.encoding import NONCE_OCTETS, PURPOSE, pack, pack_texts
 from wsrc.sealing.faults import Fault, SealError
+from wsrc.sealing.modes import Mode
 from wsrc.sealing.signing import digest
-from wsrc.words import Word
 
 MAX_NAMES = 16
 """Suites that an end may name, and EIDs of a card."""
 
 MAX_NAME = 64
 """Characters of the name of a suite."""
-
-
-class Mode(Word):
-    """Whether an end wants its sessions sealed."""
-
-    REQUIRED = "required", "A session that is not sealed is refused"
-    PREFERRED = "preferred", "A session is sealed where the other end can"
-    OFF = "off", "No session is sealed"
 
 
 class Ask(NamedTuple):

@@ -19,6 +19,7 @@ from wsrc.audit.writer import audited
 from wsrc.errors import ConfigError
 from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
+from wsrc.net.state_dir import state_dir
 from wsrc.net.tls_files import LOOK_S, Files, looked_after
 from wsrc.protocol.conversation import SUBPROTOCOL, CloseCode
 from wsrc.protocol.messages import ClientType
@@ -34,7 +35,6 @@ from wsrc.server.peers import Peers
 from wsrc.server.policy_file import PolicyFile
 from wsrc.server.refusals import KeptOut, NotAdmittedError, Refusals
 from wsrc.server.room import room_for
-from wsrc.server.state_dir import state_dir
 from wsrc.server.tls import ServerTls
 from wsrc.server.token_store import Stored
 from wsrc.server.token_table import TokenTable
@@ -437,4 +437,11 @@ def _relay(settings: ServerSettings) -> Relay:
     )
     epoch = Epoch(asyncio.get_running_loop().time, lambda: datetime.now(UTC).timestamp())
     instance = secrets.token_hex(8)
-    return Relay(limits, epoch, lambda: secrets.token_hex(16), settings.name, instance=instance)
+    return Relay(
+        limits,
+        epoch,
+        lambda: secrets.token_hex(16),
+        settings.name,
+        new_nonce=lambda: secrets.token_bytes(32),
+        instance=instance,
+    )

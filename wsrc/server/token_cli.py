@@ -11,10 +11,10 @@ import click
 import msgspec
 
 from wsrc.errors import ConfigError
+from wsrc.net.state_dir import state_dir
 from wsrc.principal import is_name
 from wsrc.process.printable import clean
 from wsrc.protocol.messages import ClientType
-from wsrc.server.state_dir import state_dir
 from wsrc.server.token_store import Stored, TokenStore
 from wsrc.settings.click_options import Late
 from wsrc.settings.load import ServerSettings

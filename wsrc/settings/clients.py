@@ -26,7 +26,9 @@ from wsrc.settings.types import (
     AuditOctets,
     AuditSync,
     LogLevel,
+    PadOctets,
     Ping,
+    Seal,
     Seconds,
     SecondsOrNone,
     Settings,
@@ -61,6 +63,24 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
     name: Annotated[
         Text, Meta(description="Name shown to peers.", extra={"default": "the host name"})
     ] = msgspec.field(default_factory=host_name)
+    seal: Seal = "off"
+    user_ca: Annotated[
+        Path | None,
+        Meta(description="PEM file of the CA of users who prove who they are in a sealed session."),
+    ] = None
+    user_crl: Annotated[
+        Path | None,
+        Meta(description="PEM file of the revocation list of user_ca."),
+    ] = None
+    accept_users: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="User, by the name in its certificate of user_ca, whom alone sealed "
+            "sessions are begun with; '*' is any text.",
+            extra={"default": "all, with or without a certificate"},
+        ),
+    ] = ()
+    pad_octets: PadOctets = 1
     pcsc: Annotated[bool, Meta(description="Serve the PC/SC readers of this host.")] = True
     reader_include: Annotated[
         tuple[str, ...],
@@ -194,6 +214,11 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
         _check_aids(self.isd_r_aids)
         _check_guard(self)
         _check_trace(self)
+        if self.accept_users and (self.user_ca is None or self.seal != "required"):
+            why = "it needs user_ca, and seal = required: a session without a seal proves no user"
+            raise ConfigError("accept_users", why)
+        if self.user_crl is not None and self.user_ca is None:
+            raise ConfigError("user_crl", "it needs user_ca, whose list it is")
         if self.reconnect_min_s > self.reconnect_max_s:
             raise ConfigError(
                 "reconnect_min_s",
@@ -230,6 +255,34 @@ class UserSettings(Settings, frozen=True, kw_only=True):
             "gives them up at once."
         ),
     ] = 30.0
+    seal: Seal = "off"
+    card_ca: Annotated[
+        Path | None,
+        Meta(
+            description="PEM file of the CA whose card hosts are believed in sealed sessions.",
+            extra={"default": "none: their keys are remembered in known_hosts"},
+        ),
+    ] = None
+    card_crl: Annotated[
+        Path | None,
+        Meta(description="PEM file of the revocation list of card_ca."),
+    ] = None
+    card_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Card host, by the name in its certificate of card_ca, that alone is "
+            "believed; '*' is any text.",
+            extra={"default": "all"},
+        ),
+    ] = ()
+    known_hosts: Annotated[
+        Path | None,
+        Meta(
+            description="File of the card hosts whose keys were seen before.",
+            extra={"default": "known_hosts in the folder of the state"},
+        ),
+    ] = None
+    pad_octets: PadOctets = 1
     read_ahead: Annotated[
         bool,
         Meta(
@@ -241,6 +294,10 @@ class UserSettings(Settings, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         _take_url(self)
         _check_pair(self)
+        if self.card_hosts and self.card_ca is None:
+            raise ConfigError("card_hosts", "it needs card_ca: only a certificate has a name")
+        if self.card_crl is not None and self.card_ca is None:
+            raise ConfigError("card_crl", "it needs card_ca, whose list it is")
 
 
 def _check_pair(s: "CardClientSettings | UserSettings") -> None:

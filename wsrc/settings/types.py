@@ -35,6 +35,22 @@ LogLevel = Annotated[
     Literal["error", "warning", "info", "debug"],
     Meta(description="Least severe messages that are logged."),
 ]
+Seal = Annotated[
+    Literal["required", "preferred", "off"],
+    Meta(
+        description="Whether sessions are sealed, so that no server can read them: 'required', "
+        "'preferred' where the other end can, 'off'."
+    ),
+]
+PadOctets = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=4096,
+        description="Sealed texts are as long as a multiple of so many octets, which hides their "
+        "length.",
+    ),
+]
 Ping = Annotated[
     Seconds,
     Meta(description="Seconds between WebSocket pings; a peer silent for 1.5 times that is gone."),

@@ -11,18 +11,20 @@ Cards that are somewhere else, for programs that use asyncio.
 
 import asyncio
 import functools
+import os
 import secrets
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, NamedTuple, Self, Unpack
 
 import msgspec
 
 from wsrc.card.slot import CardProtocol, Share
-from wsrc.errors import RemoteProtocolError, WsrcError
+from wsrc.errors import RefusedError, RemoteProtocolError, WsrcError
+from wsrc.net.state_dir import of_user
 from wsrc.net.tls_files import ClientTls
 from wsrc.octets import BytesLike
 from wsrc.protocol import codec, messages as m
@@ -35,6 +37,7 @@ from wsrc.user_client.core.connection import Connection
 from wsrc.user_client.core.feeds import CardEvent, CardEvents
 from wsrc.user_client.core.following import Then
 from wsrc.user_client.core.requests import bounded_wait
+from wsrc.user_client.core.seals import Granted, Seals
 from wsrc.user_client.core.transacting import CardSession
 from wsrc.user_client.core.watches import ReaderCalls
 from wsrc.user_client.naming import Filters
@@ -46,6 +49,16 @@ NOT_OPEN = "The client is not open; use it with `with`, or `open` it."
 
 SELECT_EXTRA_S = 60.0
 """How much longer than `wait_s` a card may take to become ours: it is reset first."""
+
+
+class _Found(NamedTuple):
+    """A card that was given: its session, and what is known of it."""
+
+    session: CardSession
+    granted: Granted
+
+
+# Longer than the aim: a client, how it is opened and closed, and all that it asks.
 
 
 class Client(ReaderCalls):
@@ -69,6 +82,14 @@ class Client(ReaderCalls):
         keep_s: How long a lost connection is retried, and cards are kept meanwhile: requests
             take longer then, and nothing is run twice. 0 ends with the connection.
         read_ahead: Whether `select` has cards read ahead, where it is not told.
+        seal: Whether sessions are sealed, so that no server can read them: `required`,
+            `preferred` where the card host can, `off`.
+        card_ca: PEM file of the CA whose card hosts are believed then; else their keys are
+            remembered.
+        card_crl: PEM file of the revocation list of that CA.
+        card_hosts: Names in certificates of that CA that alone are believed; `*` is any text.
+        known_hosts: File in which keys are remembered; else one in the folder of the user's state.
+        pad_octets: Sealed texts are as long as a multiple of so many octets, 1 to 4096.
 
     Raises:
         ConfigError: If one of these cannot work.
@@ -88,7 +109,14 @@ class Client(ReaderCalls):
         ping_s: float = 10.0,
         keep_s: float = 30.0,
         read_ahead: bool = False,
+        seal: str = "off",
+        card_ca: str | Path | None = None,
+        card_crl: str | Path | None = None,
+        card_hosts: Sequence[str] = (),
+        known_hosts: str | Path | None = None,
+        pad_octets: int = 1,
     ) -> None:
+        # Longer than the aim: each setting stands here twice.
         given = {
             "server_url": url,
             "tls_ca": ca,
@@ -101,6 +129,12 @@ class Client(ReaderCalls):
             "ping_s": ping_s,
             "keep_s": keep_s,
             "read_ahead": read_ahead,
+            "seal": seal,
+            "card_ca": card_ca,
+            "card_crl": card_crl,
+            "card_hosts": tuple(card_hosts),
+            "known_hosts": known_hosts,
+            "pad_octets": pad_octets,
         }
         self._begin(from_arguments(UserSettings, given), None, None)
 
@@ -124,6 +158,7 @@ class Client(ReaderCalls):
     def _begin(self, settings: UserSettings, instance: str | None, tls: ClientTls | None) -> None:
         self._settings = settings
         self._tls = tls or ClientTls(settings)
+        self._seals = None if settings.seal == "off" else Seals(settings, of_user(os.environ))
         self._open_in: asyncio.AbstractEventLoop | None = None
         self._hello = m.Hello(
             client_type=m.ClientType.USER,
@@ -263,6 +298,7 @@ class Client(ReaderCalls):
             on_waiting: Called with each place in the queue that the server tells.
             first: What the card is asked first, by `transmit`, or by `batch` if it is a sequence:
                 it is sent along, which saves a round trip, and runs as soon as the card is ours.
+                It is not where sessions are to be sealed: the card host is to be known first.
             which: What the card must be; exactly one card must match.
 
         Raises:
@@ -319,14 +355,13 @@ class Client(ReaderCalls):
         on_waiting: Callable[[Waiting], None] | None,
         first: m.Following | None,
     ) -> Card:
-        requests, sessions = self._connection.requests, list[CardSession]()
-        then = None if first is None else Then(first, requests.number())
+        requests, found = self._connection.requests, list[_Found | RefusedError]()
+        along = first if self._seals is None else None
+        then = None if along is None else Then(along, requests.number())
 
         def hear(message: m.Message) -> None:
             if isinstance(message, m.SelectCardAck) and message.session is not None:
-                sessions.append(CardSession(requests, request, message))
-                if then is not None:
-                    sessions[0].follow(then, message)
+                found.append(self._found(request, message, then))
             elif on_waiting is not None and isinstance(message, m.Waiting):
                 on_waiting(message)
 
@@ -334,29 +369,53 @@ class Client(ReaderCalls):
         try:
             ack = await requests.ask(request, limit_s, hear=hear, late=self._give_back, then=then)
         except BaseException as exc:
-            for session in sessions:
-                session.forget("Nobody waits for it any more.")
+            for each in found:
+                if isinstance(each, _Found):
+                    each.session.forget("Nobody waits for it any more.")
             if then is not None and then.in_doubt and isinstance(exc, WsrcError):
                 raise then.doubt(exc) from exc
             raise
         assert isinstance(ack, m.SelectCardAck)
-        if not sessions:
+        if not found:
             raise RemoteProtocolError("The server gave a card without a session.")
+        if isinstance(found[0], RefusedError):
+            raise found[0]
+        return self._card(request, ack, found[0])
+
+    def _found(
+        self, request: m.SelectCard, ack: m.SelectCardAck, then: Then | None
+    ) -> "_Found | RefusedError":
+        """Return a card that was given, or why it is not taken and was given back."""
+        requests = self._connection.requests
+        granted = Granted(ack.card)
+        if self._seals is not None:
+            try:
+                granted = self._seals.granted(request, ack, lambda: requests.nonce)
+            except RefusedError as exc:
+                self._give_back(ack)
+                return exc
+        session = CardSession(requests, request, ack, granted.boxes)
+        if then is not None:
+            session.follow(then, ack)
+        return _Found(session, granted)
+
+    def _card(self, request: m.SelectCard, ack: m.SelectCardAck, found: "_Found") -> Card:
         return Card(
-            sessions[0],
-            _info(ack),
+            found.session,
+            found.granted.card or _info(ack),
             raw_tpdu=request.raw_tpdu,
             timeout_s=self._timeout_s,
             protocols=request.protocols,
             features=ack.features,
+            sealed=found.granted.sealed,
         )
 
     def _to_keep(self, request: m.SelectCard) -> m.SelectCard:
-        """Return a request whose session outlives its connection, where that is wanted."""
-        if not self._settings.keep_s:
-            return request
-        secret = secrets.token_hex(32)
-        return msgspec.structs.replace(request, secret=secret, keep_s=self._settings.keep_s)
+        """Return a request whose session outlives its connection and is sealed, as is wanted."""
+        if self._settings.keep_s:
+            secret = secrets.token_hex(32)
+            request = msgspec.structs.replace(request, secret=secret, keep_s=self._settings.keep_s)
+        return request if self._seals is None else self._seals.wish(request)
 
     def _give_back(self, ack: m.Message) -> None:
         """Detach a card that came after its asker gave up."""

@@ -23,6 +23,7 @@ from wsrc.protocol.messages import CardInfo, Step
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.faults import from_error
 from wsrc.user_client.core.read_ahead import SentAhead
+from wsrc.user_client.core.seals import SealedWith
 from wsrc.user_client.core.transacting import CardSession
 
 DETACH_S = 10.0
@@ -77,6 +78,8 @@ class Card:
       nothing was sent.
 
     Octets are bytes, a bytearray or a memoryview; they are copied before a method waits.
+
+    `sealed` says who the card host is of a session that no server can read, None of another.
     """
 
     def __init__(  # noqa: PLR0913 - what was asked for and what was granted
@@ -88,8 +91,10 @@ class Card:
         timeout_s: float,
         protocols: Sequence[CardProtocol] = (),
         features: bytes | None = None,
+        sealed: SealedWith | None = None,
     ) -> None:
         self.info = info
+        self.sealed = sealed
         self._features = None if features is None else bytes(features)
         self.atr: bytes = bytes(from_wire(info.identities.atr))
         self._session = session
@@ -340,7 +345,7 @@ class Card:
     ) -> None:
         await self.detach()
 
-    async def _ask(self, request: m.Forwarded) -> m.Message:
+    async def _ask(self, request: m.Plain) -> m.Message:
         return await self._session.ask(request, self._timeout_s)
 
     def _note(self, now: m.ResetResp | m.ReconnectAck) -> bytes:

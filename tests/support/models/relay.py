@@ -104,6 +104,10 @@ class Model:
             case m.CApdu(id=id_, session=session, command=command):
                 echo = echo_of(command)
                 host.peer.say(m.RApdu(id=id_, session=session, response=echo, sw="9000"))
+            case m.Sealed(id=id_, session=session, box=box):
+                of = "batch_resp" if asked.of == "batch" else "r_apdu"
+                said = m.SealedResp(id=id_, session=session, of=of, box=bytes(echo_of(Octets(box))))
+                host.peer.say(said)
             case m.Batch(id=id_, session=session, steps=steps):
                 results = tuple(
                     m.StepResult(response=echo_of(step.command), sw="9000") for step in steps
@@ -324,6 +328,8 @@ class Model:
         assert isinstance(message, (ANSWERS[type(asked.request)], m.Error)), message
         if isinstance(message, m.RApdu):
             assert message.response == asked.echo
+        if isinstance(message, m.SealedResp):
+            assert message.box == asked.echo
         if isinstance(message, m.BatchResp):
             assert all(result.response == asked.echo for result in message.results)
         if isinstance(message, m.DetachAck):

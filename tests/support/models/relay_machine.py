@@ -22,10 +22,14 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
+from wsrc.protocol.kinds import kind_of
 
 ICCIDS = ("8949020000012345678", "8949020000012345678", "894902000001234567")
 UNRELATED = "8949020000099999999"
 CHANGES = ("insert", "remove", "mute", "ready", "label", "unplug", "plug")
+
+
+# Longer than the aim: all that peers may do is one machine.
 
 
 class RelayMachine(RuleBasedStateMachine, Resuming, SharingRules):
@@ -193,7 +197,12 @@ class RelayMachine(RuleBasedStateMachine, Resuming, SharingRules):
         asked = known[at % len(known)] if known else None
         match asked:
             case m.CApdu(id=id_, session=session, command=command):
-                answer = m.RApdu(id=id_, session=session, response=echo_of(command), sw="9000")
+                answer: m.Answer = m.RApdu(
+                    id=id_, session=session, response=echo_of(command), sw="9000"
+                )
+            case m.Sealed(id=id_, session=session, box=box):
+                echo = bytes(echo_of(Octets(box)))
+                answer = m.SealedResp(id=id_, session=session, of="r_apdu", box=echo)
             case _:
                 return
         assert answer.id is not None
@@ -275,7 +284,9 @@ class RelayMachine(RuleBasedStateMachine, Resuming, SharingRules):
     @rule(
         at=PICK,
         which=PICK,
-        what=st.sampled_from(["c_apdu", "c_apdu", "batch", "reset"]),
+        what=st.sampled_from(
+            ["c_apdu", "sealed", "c_apdu", "sealed", "batch", "sealed batch", "reset"]
+        ),
         prompt=st.booleans(),
     )
     def user_sends_command(self, at: int, which: int, what: str, prompt: bool) -> None:
@@ -292,11 +303,21 @@ class RelayMachine(RuleBasedStateMachine, Resuming, SharingRules):
             request = m.Batch(id=id_, session=session or "", steps=(m.Step(command=command),))
         elif what == "reset":
             request = m.ResetReq(id=id_, session=session)
-        echo = echo_of(command) if isinstance(request, m.CApdu | m.Batch) else None
-        times = 2 if isinstance(request, m.Batch) else 1
+        elif what.startswith("sealed"):
+            of = "batch" if what == "sealed batch" else "c_apdu"
+            request = m.Sealed(id=id_, session=session or "", of=of, box=bytes(command))
+        runs = isinstance(request, m.CApdu | m.Batch | m.Sealed)
+        echo = echo_of(command) if runs else None
+        times = 2 if kind_of(request) is m.Batch else 1
         self.ask(asker, request, times * LIMITS["command_s"], echo)
         if prompt:
             self.all_answer_well()
+
+    @precondition(lambda self: any(asker.held for asker in self.askers))
+    @rule(at=st.integers(0, 5))
+    def user_with_a_card_is_served(self, at: int) -> None:
+        for what in ("c_apdu", "sealed"):
+            self.user_sends_command(at=at, which=0, what=what, prompt=True)
 
     @precondition(lambda self: self.askers)
     @rule(at=PICK, which=PICK, what=st.sampled_from(["detach", "cancel", "list_cards", "odd"]))

@@ -12,7 +12,7 @@ from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.relay.claims import FIRST_NUMBER
 
-FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "resume", "share")
+FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "resume", "seal", "share")
 PICK = st.integers(0, 7)
 
 CLAIM_S = LIMITS["keep_s"] + 2 * LIMITS["command_s"] + LIMITS["attach_s"]

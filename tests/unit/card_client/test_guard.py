@@ -82,7 +82,7 @@ OF_READER = {m.SetAttribute}
 
 def test_every_request_of_a_session_is_tried_or_has_no_octets() -> None:
     tried = {type(ask({"id": 1, "session": "s1", "seq": 1})) for ask in ATTEMPTS.values()}
-    assert tried | NO_OCTETS | OF_READER == set(get_args(m.Forwarded))
+    assert tried | NO_OCTETS | OF_READER == set(get_args(m.Plain))
     assert not tried & (NO_OCTETS | OF_READER)
 
 

@@ -13,6 +13,7 @@ from wsrc.command_line.output import Output
 from wsrc.command_line.shell import History, Shell, history_file, is_secret
 from wsrc.errors import BadApduError, CardUnresponsiveError, SessionLostError, WsrcError
 from wsrc.protocol.messages import CardInfo, CardState, Identities
+from wsrc.user_client.core.seals import SealedWith
 
 READ, VERIFY = "00 b0 0000 00", "0020000108 31323334ffffffff"
 
@@ -24,6 +25,7 @@ class Echo:
         remote_addr=("bench", 0), identities=Identities(iccid="8986"), state=CardState.ASSOCIATED
     )
     atr = b"\x3b\x00"
+    sealed: SealedWith | None = None
 
     def __init__(self, *failures: BaseException | None) -> None:
         self._failures = list(failures)
@@ -52,6 +54,13 @@ def serve(*lines: str, card: Echo | None = None, as_json: bool = False) -> tuple
 
     shell = Shell(card or Echo(), Output(as_json=as_json), read, kept.append)
     return shell.run(), kept
+
+
+def test_the_prompt_says_that_the_session_is_sealed() -> None:
+    card = Echo()
+    card.sealed = SealedWith("bench.example", "SHA256:abc", "x25519")
+    assert Shell(card, Output())._prompt == "8986 sealed> "
+    assert Shell(Echo(), Output())._prompt == "8986> "
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ OF_LIST = {
     "wsrc.protocol.messages",
     "wsrc.protocol.parts",
     "wsrc.protocol.reader_events",
+    "wsrc.protocol.seals",
     "wsrc.protocol.verbs",
     "wsrc.selection",
 }

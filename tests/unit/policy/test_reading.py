@@ -14,6 +14,8 @@ from wsrc.policy.reading import Document, facts, principal, read
 from wsrc.policy.words import Verb
 from wsrc.principal import Principal
 
+# Longer than the aim: each way to write a policy wrongly is a line here.
+
 EXAMPLE = """\
 [groups]
 lab = ["tester@example.org", "ci-*"]

@@ -128,6 +128,7 @@ REQUESTS: list[m.Message] = [
     m.Resume(id=5, session="session-1", secret="wrong", host="host (bench)", reader="r3"),
     m.Resume(id=5, session="session-9", secret="secret", host="vault (bench)", reader="r1"),
     m.CApdu(command=COMMAND, **AND),  # type: ignore[arg-type]
+    m.Sealed(of="c_apdu", box=b"box", **AND),  # type: ignore[arg-type]
     m.Batch(steps=(m.Step(COMMAND),), **AND),  # type: ignore[arg-type]
     m.ResetReq(**AND),  # type: ignore[arg-type]
     m.Reconnect(**AND),  # type: ignore[arg-type]

@@ -27,9 +27,10 @@ from wsrc.certs.making import Kind, Period
 from wsrc.protocol import messages as m
 from wsrc.sealing.faults import Fault, SealError
 from wsrc.sealing.handshake import Host, Offer, Offered, Secret, agree, check_unsealed
+from wsrc.sealing.modes import Mode
 from wsrc.sealing.signing import sign
 from wsrc.sealing.suites import Suite, new_key, seal_to
-from wsrc.sealing.terms import Card, Mode
+from wsrc.sealing.terms import Card
 from wsrc.selection import names_of, normal
 
 

@@ -8,7 +8,7 @@ from wsrc.certs.making import new_key
 from wsrc.sealing.faults import Fault, SealError
 from wsrc.sealing.handshake import Host
 from wsrc.sealing.known_hosts import KnownHosts
-from wsrc.sealing.terms import Mode
+from wsrc.sealing.modes import Mode
 
 SERVER = "wss://relay.example:4220"
 

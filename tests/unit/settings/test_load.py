@@ -57,7 +57,16 @@ OTHER_VALUES: dict[str, Any] = {
     "oidc_issuer": "https://login.example/realm",
     "first_form_from": ["10.0.0.0/8", "::1"],
     "trace_gsmtap": "localhost:4729",
+    "seal": "preferred",
 }
+
+SEALED: dict[str, dict[str, Any]] = {
+    "accept_users": {"seal": "required", "user_ca": "ca.pem"},
+    "user_crl": {"user_ca": "ca.pem"},
+    "card_hosts": {"card_ca": "ca.pem"},
+    "card_crl": {"card_ca": "ca.pem"},
+}
+"""What a setting needs that is of no use without a seal, or a CA for it."""
 
 
 OF_ISSUER = {
@@ -100,6 +109,8 @@ def as_text(value: Any) -> list[str]:
 
 def with_needs(kind: type[Settings], values: dict[str, Any]) -> dict[str, Any]:
     """Add what this value needs beside it."""
+    for name in values.keys() & SEALED.keys():
+        values = SEALED[name] | values
     of_server = kind is ServerSettings and "no_tls" not in values
     if not of_server and SERVABLE.keys().isdisjoint(values):
         return values
@@ -301,11 +312,36 @@ def test_an_unknown_key_is_named_with_the_nearest_that_exists(
     )
 
 
+@pytest.mark.parametrize("lacking", ["seal", "user_ca"])
+def test_users_are_accepted_by_certificate_only_where_every_session_is_sealed(
+    lacking: str, write: Callable[[str], Path]
+) -> None:
+    values = {"accept_users": ["anna"], "seal": "required", "user_ca": "ca.pem"}
+    del values[lacking]
+    text = sentence(CardClientSettings, config=write(toml(values)))
+    assert text.startswith("accept_users: it needs user_ca, and seal = required")
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "value", "needs"),
+    [
+        (UserSettings, "card_hosts", ["bench"], "card_ca"),
+        (UserSettings, "card_crl", "crl.pem", "card_ca"),
+        (CardClientSettings, "user_crl", "crl.pem", "user_ca"),
+    ],
+)
+def test_what_is_said_of_certificates_needs_their_ca(
+    kind: type[Settings], setting: str, value: Any, needs: str, write: Callable[[str], Path]
+) -> None:
+    text = sentence(kind, config=write(toml({setting: value})))
+    assert text.startswith(f"{setting}: it needs {needs}")
+
+
 def test_an_unknown_key_like_no_other_gets_the_list(write: Callable[[str], Path]) -> None:
     text = sentence(UserSettings, config=write("zzzzzz = 1"))
     names = (
         "server_url, tls_ca, tls_cert, tls_key, token_file, name, timeout_s, connect_s, ping_s, "
-        "keep_s, read_ahead"
+        "keep_s, seal, card_ca, card_crl, card_hosts, known_hosts, pad_octets, read_ahead"
     )
     assert text.endswith(f"the settings are {names}")
 

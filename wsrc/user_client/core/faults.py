@@ -6,6 +6,7 @@ from collections.abc import Callable
 from wsrc import errors as e
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
+from wsrc.sealing.faults import Fault, SealError
 from wsrc.user_client.naming import describe
 
 Build = Callable[[m.Error, Outcome], e.WsrcError]
@@ -76,6 +77,13 @@ def _card(kind: type[e.CardError]) -> Build:
     return build
 
 
+def _sealed(error: m.Error, outcome: Outcome) -> e.WsrcError:
+    if outcome is Outcome.UNKNOWN:
+        return e.OutcomeUnknownError(error.message)
+    assert error.code is not None
+    return SealError(Fault(error.code.value), error.message)
+
+
 def _stopping(error: m.Error, outcome: Outcome) -> e.WsrcError:
     if error.outcome is None:
         return _refused(error, outcome)
@@ -115,5 +123,6 @@ TABLE: dict[ErrorCode, Build] = {
     ErrorCode.READER_UNAVAILABLE: _card(e.ReaderUnavailableError),
     ErrorCode.READER_IN_USE: _card(e.ReaderInUseError),
     ErrorCode.INTERNAL: _base,
+    **dict.fromkeys((ErrorCode(fault.value) for fault in Fault), _sealed),
 }
 """How each code becomes an exception; a code that is not here becomes a plain `WsrcError`."""

@@ -74,7 +74,7 @@ class SentAhead:
                 return m.RApdu(response=read.response, sw=read.sw)
         return None
 
-    def sending(self, request: m.Forwarded) -> m.Forwarded:
+    def sending(self, request: m.Plain) -> m.Plain:
         """Return a request as it is to be sent now; it says what was used of the answer before."""
         if isinstance(request, _LOSES):
             self._fetched.drop()

@@ -151,6 +151,8 @@ class Requests:
     def __init__(self, send: Callable[[m.Message], bool], keep_s: float) -> None:
         self.sessions: dict[str, Listener] = {}
         self.limits = m.ServerLimits()
+        self.nonce = b""
+        """What the server gave to the connection that there is, for proofs that resume."""
         self._send = send
         self._repeats = keep_s > 0
         self._return_s = min(keep_s, RETURN_S)

@@ -6,6 +6,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -30,6 +31,9 @@ from wsrc.user_client.core.following import Then
 from wsrc.user_client.core.limits import Limits
 from wsrc.user_client.core.requests import Hear, Requests
 
+if TYPE_CHECKING:
+    from wsrc.protocol.boxed import UserBoxes
+
 AGAIN_S = 1.0
 """When `resume` is sent again that was refused for too many, unless the server says when."""
 
@@ -47,28 +51,29 @@ class Session:
         requests: Those of its client.
         asked: How the card was selected.
         granted: The answer to that.
+        boxes: The user's end of a session that is sealed.
     """
 
-    def __init__(self, requests: Requests, asked: m.SelectCard, granted: m.SelectCardAck) -> None:
+    def __init__(
+        self,
+        requests: Requests,
+        asked: m.SelectCard,
+        granted: m.SelectCardAck,
+        boxes: "UserBoxes | None" = None,
+    ) -> None:
         self.name = granted.session or ""
         self._requests = requests
         self._keep_s = granted.keep_s
-        card = granted.card
-        self.sending: Callable[[m.Forwarded], m.Forwarded] = lambda request: request
-        self._end = UserEnd(
-            self.name,
-            asked.secret or "",
-            granted.keep_s,
-            card.host if card is not None else None,
-            card.reader if card is not None else None,
-        )
+        self.sending: Callable[[m.Plain], m.Plain] = lambda request: request
+        where = (None, None) if granted.card is None else (granted.card.host, granted.card.reader)
+        self._end = UserEnd(self.name, asked.secret or "", granted.keep_s, *where, boxes)
         self._loop = asyncio.get_running_loop()
         self._turn = asyncio.Lock()
         self._in_line = 0
         self._limits = Limits(self._loop)
         self._id: int | None = None
         self._posted: int | None = None
-        self._asked: m.Forwarded | None = None
+        self._asked: m.Plain | None = None
         self._answer: m.Message | WsrcError | None = None
         self._settled = asyncio.Event()
         self._settled.set()
@@ -92,7 +97,7 @@ class Session:
 
     async def ask(
         self,
-        request: m.Forwarded,
+        request: m.Plain,
         limit_s: float,
         known: Callable[[], m.Message | None] = lambda: None,
         late: Hear | None = None,
@@ -214,7 +219,7 @@ class Session:
         elif then.in_doubt:
             self._then, self._answer = then, then.doubt()
 
-    async def _first(self, request: m.Forwarded, limit_s: float) -> m.Message:
+    async def _first(self, request: m.Plain, limit_s: float) -> m.Message:
         """Return the answer to what was sent within the select, which is asked for now."""
         then = self._then
         if then is None or not then.is_asked_by(request):
@@ -226,11 +231,11 @@ class Session:
         finally:
             self._turn.release()
 
-    async def _exchange(self, request: m.Forwarded, limit_s: float, late: Hear | None) -> m.Message:
+    async def _exchange(self, request: m.Plain, limit_s: float, late: Hear | None) -> m.Message:
         self._begin(self.sending(request), late)
         return await self._answered(limit_s)
 
-    def _begin(self, request: m.Forwarded, late: Hear | None) -> None:
+    def _begin(self, request: m.Plain, late: Hear | None) -> None:
         self._settled.clear()
         self._asked, self._answer, self._late = request, None, late
         self._abandoned = False
@@ -351,7 +356,7 @@ class Session:
     def _refuse(self, code: ErrorCode, sentence: str) -> None:
         """Settle a request that was not sent."""
         refusal = m.error(code, sentence, outcome=Outcome.NOT_EXECUTED)
-        self._perform(self._end.answered(refusal))
+        self._perform(self._end.unsent(refusal))
 
     def _after(self) -> None:
         """Set the timers for the state of the session; remove a session that is over."""

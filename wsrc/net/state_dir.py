@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a server keeps what outlives it."""
+"""Where a program keeps what outlives it."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ OF_SYSTEM = Path("/var/lib/wsrc")
 
 def state_dir(setting: Path | None, environ: Mapping[str, str]) -> Path:
     """
-    Return the folder of the state of a server, which need not be there.
+    Return the folder of the state of a program, which need not be there.
 
     It is that of `state_dir`, else that which systemd gives a unit with `StateDirectory=`, else
     `/var/lib/wsrc` for who may write there, so that a command in a shell finds what the service
@@ -23,6 +23,11 @@ def state_dir(setting: Path | None, environ: Mapping[str, str]) -> Path:
         return Path(of_unit)
     if os.geteuid() == 0 or os.access(OF_SYSTEM, os.W_OK):
         return OF_SYSTEM
-    of_user = environ.get("XDG_STATE_HOME", "")
-    folder = Path(of_user) if os.path.isabs(of_user) else Path.home() / ".local" / "state"  # noqa: PTH117 - of a text
+    return of_user(environ)
+
+
+def of_user(environ: Mapping[str, str]) -> Path:
+    """Return the folder of the state of this user, by the XDG Base Directory Specification."""
+    state = environ.get("XDG_STATE_HOME", "")
+    folder = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"  # noqa: PTH117 - of a text
     return folder / "wsrc"

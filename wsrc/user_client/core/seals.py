@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the sessions of a user are sealed; without that, nothing of it is loaded."""
+
+import logging
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from wsrc.errors import ErrorCode, RefusedError
+from wsrc.octets import Octets
+from wsrc.protocol import messages as m
+from wsrc.sealing.encoding import NONCE_OCTETS
+from wsrc.selection import lookups, named, names_of, selection_of
+from wsrc.settings.load import UserSettings
+
+if TYPE_CHECKING:
+    from wsrc.protocol.boxed import UserBoxes
+    from wsrc.sealing.handshake import Agreed, Offer
+    from wsrc.sealing.terms import Card
+
+_log = logging.getLogger(__name__)
+
+
+class SealedWith(NamedTuple):
+    """
+    Who the card host of a sealed session is.
+
+    Attributes:
+        name: As its certificate has it, or as it calls itself where no CA was asked.
+        fingerprint: SHA-256 of its public key, as ssh writes such.
+        suite: How the secret of the session was sealed.
+    """
+
+    name: str
+    fingerprint: str
+    suite: str
+
+
+class Granted(NamedTuple):
+    """
+    A card that was given, with what its host itself says of it where the session is sealed.
+
+    Attributes:
+        card: The card, as its host has signed it where the session is sealed.
+        boxes: The user's end of the seal.
+        sealed: Who the card host is.
+    """
+
+    card: m.CardInfo | None
+    boxes: "UserBoxes | None" = None
+    sealed: SealedWith | None = None
+
+
+class Seals:
+    """
+    Seals the sessions of a user who has that on.
+
+    Args:
+        settings: Of the user.
+        folder: Where card hosts are remembered, unless that is set.
+
+    Raises:
+        ConfigError: If a file of `settings` cannot work.
+    """
+
+    def __init__(self, settings: UserSettings, folder: Path) -> None:
+        from wsrc.net import seal_files  # noqa: PLC0415 - not every user seals
+
+        self._settings = settings
+        self._files = seal_files.UserFiles(settings, folder)
+
+    def wish(self, select: m.SelectCard) -> m.SelectCard:
+        """Return a select that asks for a seal, with no secret where nothing else will do."""
+        from wsrc.sealing.suites import available  # noqa: PLC0415
+
+        mode = self._settings.seal
+        suites = tuple(map(str, available()))
+        ask = m.SealAsk(nonce=secrets.token_bytes(NONCE_OCTETS), suites=suites, mode=mode)
+        secret = None if mode == "required" else select.secret
+        return msgspec.structs.replace(select, seal=ask, secret=secret)
+
+    def granted(
+        self, select: m.SelectCard, ack: m.SelectCardAck, nonce: Callable[[], bytes]
+    ) -> Granted:
+        """
+        Check what a card host offers, and have the session sealed.
+
+        Args:
+            select: What was asked, with `seal`.
+            ack: What came.
+            nonce: Returns that of the connection that there is.
+
+        Raises:
+            RefusedError: If it is not sealed and has to be, or not by whom it has to be.
+        """
+        if ack.seal is None or select.seal is None:
+            self._check_unsealed(ack)
+            return Granted(ack.card)
+        from wsrc.protocol import boxed  # noqa: PLC0415
+        from wsrc.sealing.ends import UserSeal  # noqa: PLC0415
+        from wsrc.sealing.keys import SECRET_OCTETS  # noqa: PLC0415
+
+        agreed = self._agreed(select, ack, boxed.offer_of(ack.seal))
+        master = secrets.token_bytes(SECRET_OCTETS)
+        secret, keys = agreed.seal(master, self._files.identity if agreed.wants_user else None)
+        end = boxed.UserBoxes(UserSeal(secret, keys, self._settings.pad_octets), nonce)
+        self._remember(agreed)
+        signer = agreed.signer
+        who = SealedWith(signer.name or agreed.card.host, signer.fingerprint, str(agreed.suite))
+        return Granted(None if ack.card is None else _as_signed(ack.card, agreed.card), end, who)
+
+    def _agreed(self, select: m.SelectCard, ack: m.SelectCardAck, offer: "Offer") -> "Agreed":
+        from wsrc.protocol import boxed  # noqa: PLC0415
+        from wsrc.sealing.handshake import Expected, agree  # noqa: PLC0415
+
+        assert select.seal is not None
+        ways = boxed.ways_of(select.protocols, raw_tpdu=select.raw_tpdu)
+        share = str(select.share)
+        expected = Expected(ack.session or "", share, ways, _is_meant(select))
+        now = datetime.now(UTC)
+        return agree(boxed.ask_of(select.seal), expected, offer, self._files.trust(), now)
+
+    def _check_unsealed(self, ack: m.SelectCardAck) -> None:
+        host = (ack.card.host if ack.card is not None else None) or "of the card"
+        known = self._files.known
+        required = self._settings.seal == "required"
+        if not required and not (known is not None and known.hosts.knows(host)):
+            return
+        why = f"Card host {host} does not seal the session, or the server kept it from that"
+        but = "seal = required" if required else "it has sealed before; see seal and known_hosts"
+        raise RefusedError(ErrorCode.SEAL_REQUIRED, f"{why}: {but}.")
+
+    def _remember(self, agreed: "Agreed") -> None:
+        signer, host, known = agreed.signer, agreed.card.host, self._files.known
+        if known is None or not signer.first_use:
+            return
+        _log.warning(
+            "The key of card host %s is not known: %s. It is believed from now on; card_ca would "
+            "tell it from another.",
+            host,
+            signer.fingerprint,
+        )
+        try:
+            known.remember(host, signer)
+        except OSError as exc:
+            _log.warning("The key of card host %s cannot be remembered: %s", host, exc)
+
+
+def _is_meant(select: m.SelectCard) -> "Callable[[Card], bool]":
+    """Return what tells whether a card is the one that was selected, by the names it has."""
+    items = selection_of(select).items
+
+    def meant(card: "Card") -> bool:
+        names = set(named(names_of(_reader_of(card))))
+        return all(not names.isdisjoint(lookups(kind, text)) for kind, text in items)
+
+    return meant
+
+
+def _reader_of(card: "Card") -> m.ReaderInfo:
+    return m.ReaderInfo(
+        reader=card.reader,
+        name=card.name,
+        state=m.ReaderState.READY,
+        atr=Octets(card.atr) if card.atr else None,
+        iccid=card.iccid or None,
+        eids=card.eids,
+        label=card.label or None,
+    )
+
+
+def _as_signed(shown: m.CardInfo, card: "Card") -> m.CardInfo:
+    """Return a card as its host has signed it; host and reader are called as the server does."""
+    return msgspec.structs.replace(
+        shown,
+        identities=m.Identities(
+            atr=card.atr.hex(),
+            eid=card.eids[0] if card.eids else None,
+            iccid=card.iccid or None,
+        ),
+        reader_name=card.name,
+        eids=card.eids,
+        label=card.label or None,
+    )
