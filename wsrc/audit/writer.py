@@ -142,9 +142,11 @@ class AuditLog:
             if self._failing:
                 self._changed.wait_for(lambda: self._closing, AGAIN_S)
             else:
-                wanted = lambda: bool(self._waiting) or self._closing  # noqa: E731
-                self._changed.wait_for(wanted, self._pause_s())
+                self._changed.wait_for(self._has_work, self._pause_s())
             return self._closing
+
+    def _has_work(self) -> bool:
+        return self._closing or bool(self._waiting)
 
     def _pause_s(self) -> float:
         now = time.monotonic()
