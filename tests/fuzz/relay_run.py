@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fuzz.records import Record, joined
+from tests.support.models.relay_peers import LIMITS as SOON
 from tests.support.relay_clients import Peer
 from tests.support.relay_world import World
 from tests.support.server_vectors import CASES
@@ -19,19 +20,7 @@ from wsrc.relay.records import MAX_HOLDERS
 USER, CARD, LEAVE, TIME, DRAIN, *TEXT = range(8)
 """What happens; the five bits above say to which of the peers that came."""
 
-LIMITS: dict[str, float] = {
-    "hello_s": 2.0,
-    "attach_s": 3.0,
-    "command_s": 5.0,
-    "settle_s": 2.0,
-    "lease_idle_s": 9.0,
-    "wait_max_s": 7.0,
-    "keep_s": 4.0,
-    "max_sessions_per_user": 3,
-    "max_waiting": 4,
-    "max_readers_per_card_client": 3,
-    "max_reader_changes": 8,
-}
+LIMITS: dict[str, float] = SOON | {"max_reader_changes": 8}
 MOST_PEERS = 8
 MOST_EFFECTS = 1_500
 """What one event may lead to among so few peers; 256 in a tick and those of its last deadline."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.certificates import Certificates
+from tests.support.world import Served
 from wsrc.protocol.messages import ClientType
 from wsrc.server.app import App, serve
 from wsrc.server.token_store import TokenStore
@@ -26,7 +27,7 @@ def token_file(path: Path, text: str) -> Path:
     return path
 
 
-class TokenWorld:
+class TokenWorld(Served):
     """
     A server with tokens; made by `running_with_tokens`.
 
@@ -37,17 +38,9 @@ class TokenWorld:
     """
 
     def __init__(self, app: App, state: Path, certificates: Certificates) -> None:
-        self.app = app
+        super().__init__(app)
         self.state = state
         self.certificates = certificates
-
-    @property
-    def user_url(self) -> str:
-        return f"wss://localhost:{self.app.user_port}/user"
-
-    @property
-    def card_url(self) -> str:
-        return f"wss://localhost:{self.app.card_port}/card"
 
     def made(
         self, name: str, role: ClientType = ClientType.USER, expires_in_s: float | None = None

@@ -53,13 +53,11 @@ def uicc(iccid: str, faults: Faults | None = None) -> Card:
     return card
 
 
-class World:
-    """A server and what is connected to it; made by `running`."""
+class Served:
+    """A server that runs, and where its ports are."""
 
-    def __init__(self, app: App, certificates: Certificates, stack: AsyncExitStack) -> None:
+    def __init__(self, app: App) -> None:
         self.app = app
-        self._certificates = certificates
-        self._stack = stack
 
     @property
     def user_url(self) -> str:
@@ -68,6 +66,15 @@ class World:
     @property
     def card_url(self) -> str:
         return f"wss://localhost:{self.app.card_port}/card"
+
+
+class World(Served):
+    """A server and what is connected to it; made by `running`."""
+
+    def __init__(self, app: App, certificates: Certificates, stack: AsyncExitStack) -> None:
+        super().__init__(app)
+        self._certificates = certificates
+        self._stack = stack
 
     @property
     def ca(self) -> Path:
