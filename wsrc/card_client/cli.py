@@ -55,7 +55,7 @@ Exit status: 0 ended by a signal, 2 a setting cannot work.
 def command(settings: CardClientSettings) -> None:
     """Run the card client until a signal ends it."""
     require_files()
-    set_up(settings.log_level)
+    set_up(settings.log_level, form=settings.log_format)
     traces = settings.trace or settings.trace_file or settings.trace_gsmtap
     if settings.trace_secrets and traces:
         _log.warning("Nothing is left out of the trace: keep it away from others, it has PINs")

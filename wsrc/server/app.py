@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -27,8 +28,9 @@ from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
 from wsrc.server.admission import SHOWN_NOTHING, Admission, account_of
 from wsrc.server.clock import Epoch
-from wsrc.server.connection import Connection, connection_of
+from wsrc.server.connection import Connection, address_of, connection_of
 from wsrc.server.door import TLS_END_S, Door
+from wsrc.server.forwarded import UnclearError
 from wsrc.server.limits import Bounds, Limit, Quotas, Refusal
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
@@ -93,6 +95,7 @@ class App:
         self._tokens: TokenTable | None = None
         self._provider: Provider | None = None
         self._admission: Admission | None = None
+        self._proxies = [ip_network(each) for each in settings.trusted_proxies]
         self._looking = ExitStack()
         self._reloads: list[Callable[[], None]] = []
         self._policy: PolicyFile | None = None
@@ -289,6 +292,9 @@ class App:
             connection = connection_of(request)
             if connection is None or connection.transport is None:
                 return web.Response()  # there is nobody to read it
+            refusal = self._placed(request, connection)
+            if refusal is not None:
+                return refusal
             answer = await self._admitted(request, connection, role)
             if answer.status != SWITCHING:
                 return answer
@@ -325,6 +331,25 @@ class App:
             seconds = admitted.until - datetime.now(UTC).timestamp()
             connection.stay(seconds, lambda: self._stayed(connection, admitted.ends))
         return self._too_many(connection) or accepted(request)
+
+    def _placed(self, request: web.Request, connection: Connection) -> web.Response | None:
+        """Note where a client is that comes by way of a proxy; return why it is not let in."""
+        try:
+            address = address_of(request, connection, self._proxies)
+        except UnclearError as exc:
+            return web.Response(status=400, text=f"{exc}\n")
+        if address == connection.address:
+            return None
+        connection.address = address
+        now = asyncio.get_running_loop().time()
+        usage, refusal, _ = self._quotas.arrived(address, now)
+        if refusal is None:
+            connection.usages += [] if usage is None else [usage]
+            return None
+        if usage is not None:
+            self._quotas.left(usage)
+        self._refusals.limited(refusal.limit, address)
+        return KeptOut(refusal)
 
     def _refusal(self, request: web.Request, door: Door) -> web.Response | None:
         if request.headers.get("Upgrade", "").lower() != "websocket":
@@ -369,19 +394,25 @@ class App:
     @web.middleware
     async def _told(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Log every request that is refused; limits are logged where they are found."""
-        address = request.remote or "an unknown address"
         connection = connection_of(request)
         if connection is not None and connection.refusal is not None:
             return KeptOut(connection.refusal)
         try:
             response = await handler(request)
         except web.HTTPException as exc:
-            self._refusals.refused(address, f"HTTP status {exc.status}: {exc.reason}")
+            self._refusals.refused(_shown(request), f"HTTP status {exc.status}: {exc.reason}")
             raise
         told = isinstance(response, KeptOut)
         if isinstance(response, web.Response) and response.status >= 400 and not told:
-            self._refusals.refused(address, f"HTTP status {response.status}: {response.text or ''}")
+            why = f"HTTP status {response.status}: {response.text or ''}"
+            self._refusals.refused(_shown(request), why)
         return response
+
+
+def _shown(request: web.Request) -> str:
+    """Return the address of a client, for people."""
+    connection = connection_of(request)
+    return (connection.address if connection is not None else request.remote) or "somewhere"
 
 
 def _offered(request: web.Request) -> list[str]:

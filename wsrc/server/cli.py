@@ -80,7 +80,7 @@ command.add_command(audit)
 
 
 def _serve_until_ended(settings: ServerSettings) -> None:
-    set_up(settings.log_level)
+    set_up(settings.log_level, form=settings.log_format)
     require_files()
     if not run_main(_run(settings)):
         sys.exit(1)

@@ -20,11 +20,13 @@ from wsrc.guard import tables
 from wsrc.octets import from_person
 from wsrc.settings.address import Address
 from wsrc.settings.hosts import host_name, user_at_host
+from wsrc.settings.serving import MetricsPort
 from wsrc.settings.types import (
     AuditDir,
     AuditKeep,
     AuditOctets,
     AuditSync,
+    LogFormat,
     LogLevel,
     PadOctets,
     Ping,
@@ -184,6 +186,8 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
     audit_keep: AuditKeep = 0
     audit_sync_s: AuditSync = 1.0
     log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
+    metrics_port: MetricsPort = 0
     trace: Annotated[
         bool,
         Meta(description="Log what every session exchanges with its card, without PINs and keys."),

@@ -35,6 +35,13 @@ LogLevel = Annotated[
     Literal["error", "warning", "info", "debug"],
     Meta(description="Least severe messages that are logged."),
 ]
+LogFormat = Annotated[
+    Literal["text", "json"],
+    Meta(
+        description="Form of log lines: for people, or one JSON object a line with time, level, "
+        "logger and message."
+    ),
+]
 Seal = Annotated[
     Literal["required", "preferred", "off"],
     Meta(
