@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import secrets
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from wsrc.server.clock import Epoch
 from wsrc.server.connection import Connection, address_of, connection_of
 from wsrc.server.door import TLS_END_S, Door
 from wsrc.server.forwarded import UnclearError
+from wsrc.server.http.site import Parts, Site
 from wsrc.server.limits import Bounds, Limit, Quotas, Refusal
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
@@ -70,9 +72,10 @@ _OF_TLS = "certificates, keys and lists of TLS"
 
 class App:
     """
-    A running server; `user_port` and `card_port` are the ports in use, `room` is what it has.
+    A running server.
 
-    Made by `serve`. `audit` is where evidence goes.
+    `user_port`, `card_port` and `http_port` are the ports in use, the last 0 without HTTP; `room`
+    is what it has. Made by `serve`. `audit` is where evidence goes.
 
     Raises:
         ConfigError: If the system leaves it no room for peers.
@@ -100,8 +103,10 @@ class App:
         self._reloads: list[Callable[[], None]] = []
         self._policy: PolicyFile | None = None
         self._runners: list[web.AppRunner] = []
+        self._site: Site | None = None
         self.user_port = 0
         self.card_port = 0
+        self.http_port = 0
 
     @property
     def stopping(self) -> bool:
@@ -134,7 +139,7 @@ class App:
 
     async def start(self) -> None:
         """
-        Begin to listen on both ports.
+        Begin to listen on all ports.
 
         Raises:
             ConfigError: If TLS, the policy or the tokens are missing or broken, or a port cannot be
@@ -161,14 +166,19 @@ class App:
         )
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
+        if not settings.no_http:
+            await self._serve_http()
 
     async def stop(self) -> None:
         """Stop accepting, let requests in flight finish, close every connection with 1012."""
         self._looking.close()
         if self._door is not None:
-            self._door.close()
+            self._door.close_websockets()
         await self._peers.stop(self._settings.reconnect_in_s, self._settings.drain_s)
+        if self._door is not None:
+            self._door.close()
         await self._handshakes_done()
+        await self._end_http()
         self._end(lambda connection: not connection.upgraded)
         await self._all_closed()
         self._end(lambda _: True)
@@ -221,6 +231,8 @@ class App:
             if what is not None:
                 self._tell_end(connection, f"its {what} is revoked", logging.WARNING)
                 connection.dismiss(CloseCode.POLICY, f"The {what} of this client is revoked.")
+        if self._site is not None:
+            self._site.desk.look()
 
     def _stayed(self, connection: Connection, what: str) -> None:
         """Close on a peer whose token or certificate ends; with another it may come back."""
@@ -259,6 +271,33 @@ class App:
                 return
             await asyncio.sleep(_POLL_S)
 
+    async def _serve_http(self) -> None:
+        settings, door, admission, tls = self._settings, self._door, self._admission, self._tls
+        assert door is not None
+        assert admission is not None
+        assert tls is not None
+        told = self._peers, self._quotas, self._refusals
+        self._site = Site(Parts(settings, *told, admission, door, self.room, self._tokens))
+        runner = await self._site.serve()
+        self._runners.append(runner)
+        server, port, by_tls = runner.server, settings.http_at, settings.http_by_tls
+        assert server is not None
+
+        def context() -> ssl.SSLContext | None:
+            return tls.context(ClientType.USER) if by_tls else None
+
+        for listener in bind(settings.http_host, "http_port", port, "http_host"):
+            door.listen(listener, server, context, http=True)
+            port = listener.getsockname()[1]
+        self.http_port = port
+
+    async def _end_http(self) -> None:
+        """End what is served over HTTP; its requests in flight have ended with the relay."""
+        if self._site is None or self._door is None:
+            return
+        self._site.close()
+        await self._runners.pop().cleanup()
+
     async def _listen(self, role: ClientType, port: int) -> int:
         application = web.Application(middlewares=[self._told])
         for path in ("/", f"/{role}"):
@@ -276,7 +315,7 @@ class App:
         assert door is not None
         assert server is not None
         assert tls is not None
-        for listener in bind(self._settings, f"{role}_port", port):
+        for listener in bind(self._settings.host, f"{role}_port", port):
             door.listen(listener, server, lambda: tls.context(role))
             port = listener.getsockname()[1]
         return port

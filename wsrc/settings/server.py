@@ -15,6 +15,8 @@ from wsrc.settings.hosts import host_name, hosts_of, is_loopback
 from wsrc.settings.serving import (
     MAX_PORT,
     HttpHost,
+    HttpIdle,
+    HttpNames,
     HttpPort,
     HttpTls,
     NoHttp,
@@ -63,6 +65,8 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     http_host: HttpHost = "localhost"
     http_port: HttpPort = None
     http_tls: HttpTls = False
+    http_names: HttpNames = ()
+    http_idle_s: HttpIdle = 300.0
     no_http: NoHttp = False
     tls_cert: Annotated[
         Path | None, Meta(description="PEM file of the server's certificate and its chain.")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from wsrc.settings.types import Port, Text
+from wsrc.settings.types import Port, Seconds, Text
 
 MAX_PORT = 65_535
 
@@ -34,6 +34,19 @@ HttpTls = Annotated[
     Meta(
         description="Serve HTTP over TLS on loopback too, where certificates of clients are asked "
         "for."
+    ),
+]
+HttpNames = Annotated[
+    tuple[str, ...],
+    Meta(
+        description="Name by which HTTP on loopback is reached beside localhost, such as that of a "
+        "reverse proxy; whoever asks for another host is refused."
+    ),
+]
+HttpIdle = Annotated[
+    Seconds,
+    Meta(
+        description="Seconds without a request after which a session that was begun over HTTP ends."
     ),
 ]
 NoHttp = Annotated[bool, Meta(description="Serve no HTTP.")]
