@@ -184,16 +184,8 @@ class Peers:
         return self._last
 
     def said(self, number: int, message: Message) -> None:
-        """
-        Tell the relay what a peer says that has no connection of its own.
-
-        Raises:
-            LocalProtocolError: If the message cannot be written.
-        """
-        try:
-            text = codec.encode(message)
-        except UnicodeEncodeError as exc:
-            raise LocalProtocolError("A text cannot be written in UTF-8.") from exc
+        """Tell the relay what a peer says that has no connection of its own; `codec.check` it."""
+        text = codec.encode(message)
         self.act(self.relay.received, number, message, text, self._loop.time())
 
     def slowed(self, number: int, role: ClientType, limit: Limit, again_s: float) -> int:

@@ -189,7 +189,7 @@ class Doorman:
         given = exc.answer
         why = f"Who asks is not let in: {exc}."
         retry_after_s = float(given.headers.get("Retry-After", 0)) or None
-        told = problem(given.status, str(exc.reason), why, retry_after_s=retry_after_s).problem
+        told = problem(given.status, _code_of(exc.reason), why, retry_after_s=retry_after_s).problem
         response = answer_of(told)
         for name in ("WWW-Authenticate", REASON):
             if name in given.headers:
@@ -271,9 +271,13 @@ def _bad(sentence: str) -> ProblemError:
 def _kept_out(limit: Limit, answer: web.Response) -> ProblemError:
     again_s = float(answer.headers.get("Retry-After", 0)) or None
     why = (answer.text or f"{limit} is reached.").strip()
-    return problem(
-        answer.status, answer.headers.get(REASON, str(limit)), why, retry_after_s=again_s
-    )
+    code = _code_of(answer.headers.get(REASON, str(limit)))
+    return problem(answer.status, code, why, retry_after_s=again_s)
+
+
+def _code_of(reason: str) -> str:
+    """Return a reason of the ports as a code of this interface."""
+    return reason.replace("-", "_")
 
 
 def _of_status(exc: web.HTTPException) -> Problem:

@@ -76,6 +76,7 @@ class Insider:
         self._asked[self._last] = answer
         number = self._last
         try:
+            codec.check(request)
             self._peers.said(self.number, msgspec.structs.replace(request, id=number))
             async with asyncio.timeout(limit_s):
                 said = await answer
