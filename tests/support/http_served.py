@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who asks a server over HTTP in tests: answers as JSON, streams of events as they come."""
 
+import io
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,13 +40,22 @@ class Asker:
     def __init__(self, session: ClientSession) -> None:
         self._session = session
 
-    async def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        tls: ssl.SSLContext | None = None,
+        **headers: str,
+    ) -> Answer:
         """Send a request; names of headers have `_` for `-`."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        data = None if body is None else json.dumps(body)
+        data = None if body is None else io.BytesIO(json.dumps(body).encode())
         if body is not None:
             given.setdefault("Content-Type", "application/json")
-        async with self._session.request(method, path, data=data, headers=given) as response:
+        async with self._session.request(
+            method, path, data=data, headers=given, ssl=tls or True
+        ) as response:
             return await _read(response)
 
     async def get(self, path: str, **headers: str) -> Answer:

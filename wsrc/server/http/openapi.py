@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from wsrc.octets import Octets
-from wsrc.server.http.routes import BASE, EVENTS, JSON, PROBLEM, ROUTES, Param, Route
+from wsrc.server.http.routes import BASE, EVENTS, FILTERS, JSON, PROBLEM, ROUTES, Param, Route
 from wsrc.server.http.values import Problem
 
 Json = dict[str, Any]
@@ -21,6 +21,10 @@ def document(version: str) -> Json:
         kinds, schema_hook=_octets, ref_template="#/components/schemas/{name}"
     )
     of = dict(zip(kinds, references, strict=True))
+    schemas["Connect"]["anyOf"] = [
+        {"required": [each.name], "properties": {each.name: {"type": "string", "pattern": "\\S"}}}
+        for each in FILTERS
+    ]
     paths: dict[str, Json] = {}
     for route in ROUTES:
         paths.setdefault(BASE + route.path, {})[route.method.lower()] = _operation(route, of)

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from wsrc.card.apdu import MAX_COMMAND_OCTETS
 from wsrc.card.slot import CardProtocol, ResetKind, Share, SlotState
 from wsrc.octets import Octets
 from wsrc.protocol.fields import (
     Atr,
-    Command,
     Eids,
     HostName,
     Iccid,
@@ -51,6 +51,14 @@ Seq = Annotated[
     Meta(
         description="Number of the request in its session, higher than that of the one before. A "
         "request that is sent again with its number runs at most once, and is answered as before"
+    ),
+]
+Command = Annotated[
+    Octets,
+    means(
+        "Command APDU of 4 to 65 544 octets (ISO/IEC 7816-3 clause 12.1), or a TPDU",
+        minLength=2 * 4,
+        maxLength=2 * MAX_COMMAND_OCTETS,
     ),
 ]
 Selector = Annotated[str, Meta(max_length=256)]
