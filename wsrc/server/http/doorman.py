@@ -25,7 +25,7 @@ from wsrc.server.http.values import Problem
 from wsrc.server.limits import Limit, Quotas, ip_of
 from wsrc.server.refusals import KeptOut, NotAdmittedError, Refusals
 from wsrc.server.turns import Line
-from wsrc.settings.hosts import hosts_of, is_loopback
+from wsrc.settings.hosts import host_in, hosts_of, is_loopback
 from wsrc.settings.load import ServerSettings
 
 _log = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ class Doorman:
                 why = "The server has reached its limit of peers."
                 raise problem(503, "full", why, retry_after_s=FULL_S)
             connection.is_websocket()
-        host = _host_of(request.host)
+        host = host_in(request.host)
         if self._local and not is_loopback(host) and host not in self._names:
             # RFC 9110 section 15.5.20; a page whose name leads here now is of another site.
             why = f"This server is not {host[:100]!r}; name it in http_names if it is."
@@ -289,14 +289,6 @@ def _of_status(exc: web.HTTPException) -> Problem:
     }
     code, why = codes.get(exc.status, "http"), sentences.get(exc.status, exc.reason)
     return problem(exc.status, code, why).problem
-
-
-def _host_of(text: str) -> str:
-    """Return the name or address of a `Host` without its port, in lower case."""
-    try:
-        return (urlsplit(f"//{text}").hostname or "").lower()
-    except ValueError:
-        return ""
 
 
 def _origin_host(origin: str) -> str:
