@@ -25,6 +25,8 @@ from wsrc.server.pulse import Pulse
 from wsrc.server.refusals import TELL_S, Refusals
 from wsrc.server.turns import Line, Share
 
+# Longer than the aim: all peers, and what one of them says.
+
 _log = logging.getLogger(__name__)
 
 SPARE_OCTETS = 4 << 20

@@ -3,7 +3,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -127,7 +127,7 @@ class Desk:
         return len(self._insiders)
 
     @asynccontextmanager
-    async def visit(self, admitted: Admitted, address: str) -> AsyncIterator[Visitor]:
+    async def visit(self, admitted: Admitted, address: str) -> AsyncGenerator[Visitor]:
         """
         Have a visitor for the length of a request.
 
@@ -241,7 +241,7 @@ class Desk:
         return held
 
     @asynccontextmanager
-    async def using(self, visitor: Visitor, name: str) -> AsyncIterator[Held]:
+    async def using(self, visitor: Visitor, name: str) -> AsyncGenerator[Held]:
         """
         Have a session of a visitor for the length of a request.
 

@@ -238,7 +238,7 @@ async def body_of(request: web.Request, kind: type[T]) -> T:
 
 def answer_of(told: Problem) -> web.Response:
     """Return a problem as an answer."""
-    headers = {}
+    headers: dict[str, str] = {}
     if told.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(told.retry_after_s + 0.5)))
     text = msgspec.json.encode(told)

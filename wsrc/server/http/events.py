@@ -39,6 +39,13 @@ RETRY_MS: Final = 2_000
 
 _LOOK_S: Final = 30.0
 
+_HEADERS: Final = {
+    "Content-Type": EVENTS,
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # of nginx
+    "X-Content-Type-Options": "nosniff",
+}
+
 
 class Change(msgspec.Struct, frozen=True):
     """A reader, its card or who holds it is another."""
@@ -99,28 +106,34 @@ async def stream(
         instance, since = _last_of(request.headers.get("Last-Event-ID", ""))
         watch = m.WatchReaders(since=since, instance=instance, **names)  # type: ignore[arg-type]
         ack = await watcher.ask(watch, m.WatchReadersAck, _LOOK_S)
-        response = web.StreamResponse(headers={"Content-Type": EVENTS, "Cache-Control": "no-store"})
-        response.headers["X-Accel-Buffering"] = "no"
+        response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)
         await _write(request, response, f"retry: {RETRY_MS}\n\n".encode())
         if ack.readers is not None:
             await _snapshot(request, response, watcher, ack, names)
-        while True:
-            message = await queue.next()
-            if queue.lost:
-                await _write(request, response, _event("lost", {}))
-                break
-            if message is None:
-                await _write(request, response, b": \n\n")
-            elif isinstance(message, m.ReaderEvent):
-                await _write(request, response, _change(ack.instance, message))
-            elif isinstance(message, m.Error | m.Restarting):
-                await _write(request, response, _event("end", _why(message)))
-                break
+        await _follow(request, response, queue, ack.instance)
         await response.write_eof()
     finally:
         desk.gone(watcher)
     return response
+
+
+async def _follow(
+    request: web.Request, response: web.StreamResponse, queue: Stream, instance: str
+) -> None:
+    """Send each change, until there is nothing more to be sent."""
+    while True:
+        message = await queue.next()
+        if queue.lost:
+            await _write(request, response, _event("lost", {}))
+            return
+        if message is None:
+            await _write(request, response, b": \n\n")
+        elif isinstance(message, m.ReaderEvent):
+            await _write(request, response, _change(instance, message))
+        elif isinstance(message, m.Error | m.Restarting):
+            await _write(request, response, _event("end", _why(message)))
+            return
 
 
 async def _snapshot(

@@ -16,11 +16,7 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.openmetrics.exposition import (
-    CONTENT_TYPE_LATEST as OPEN_TYPE,
-    generate_latest as open_latest,
-)
+from prometheus_client.exposition import choose_encoder
 
 from wsrc import __version__
 from wsrc.errors import ErrorCode
@@ -137,10 +133,8 @@ class Metrics:
 
     def latest(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics and their media type, in the form that is accepted."""
-        if "application/openmetrics-text" in accept:
-            text: bytes = open_latest(self.registry)  # type: ignore[no-untyped-call]  # it has none
-            return text, OPEN_TYPE
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        encode, kind = choose_encoder(accept)
+        return encode(self.registry), kind
 
 
 def _by_text(counts: Mapping[ErrorCode, int]) -> dict[str, int]:
