@@ -38,6 +38,11 @@ to = ["half"]
 cards = {{ iccid = "{THEIRS}" }}
 may = ["use", "admin"]
 
+[[grant]]
+to = ["keeper"]
+cards = "*"
+may = ["use"]
+
 [[host]]
 who = ["farm"]
 announces = "*"
@@ -129,13 +134,13 @@ async def test_the_operators_routes_are_for_who_has_admin_for_every_card(
 ) -> None:
     async with lab(certificates, tmp_path) as made:
         root = await made.as_("root")
-        for who in ("ann", "half"):
+        for who in ("ann", "half", "keeper"):
             asker = await made.as_(who)
             for path in ("/tokens", "/audit"):
                 refused = await asker.get(path)
                 assert (refused.status, refused.code) == (403, "forbidden")
         tokens = (await root.get("/tokens")).body["tokens"]
-        assert {each["name"] for each in tokens} == {"ann", "farm", "half", "root"}
+        assert {each["name"] for each in tokens} == {"ann", "farm", "half", "keeper", "root"}
         assert all(set(each) <= {"number", "name", "role", "made", "expires", "used"}
                    for each in tokens)  # fmt: skip
         lines = (await root.get("/audit?limit=5")).body["lines"]

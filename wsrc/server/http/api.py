@@ -17,7 +17,7 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.reader_events import ReaderView
 from wsrc.server.http import values as v, views
 from wsrc.server.http.audit_tail import last_lines
-from wsrc.server.http.desk import GRACE_S, Desk, Held, Visitor
+from wsrc.server.http.desk import GRACE_S, Caller, Desk, Held
 from wsrc.server.http.doorman import Doorman, Visit, body_of, json_of
 from wsrc.server.http.events import stream
 from wsrc.server.http.insider import A
@@ -87,8 +87,9 @@ class Api:
             if route.operator:
                 self._refuse_others(visit)
             query = _query(request, route.query)
-            async with self._desk.visit(visit.admitted, visit.address) as visitor:
-                return await operation(request, visitor, query)
+            octets = request.content_length or 0
+            async with self._desk.visit(visit.admitted, visit.address, octets) as caller:
+                return await operation(request, caller, query)
 
         return handle
 
@@ -103,35 +104,35 @@ class Api:
 
     # What there is
 
-    async def list_cards(self, _: web.Request, visitor: Visitor, query: "Query") -> web.Response:
+    async def list_cards(self, _: web.Request, caller: Caller, query: "Query") -> web.Response:
         """Return cards."""
-        cards, after = await self._page(visitor, query, views.card)
+        cards, after = await self._page(caller, query, views.card)
         return json_of(v.Cards(cards=cards, next=after))
 
-    async def list_readers(self, _: web.Request, visitor: Visitor, query: "Query") -> web.Response:
+    async def list_readers(self, _: web.Request, caller: Caller, query: "Query") -> web.Response:
         """Return readers."""
-        readers, after = await self._page(visitor, query, views.reader)
+        readers, after = await self._page(caller, query, views.reader)
         return json_of(v.Readers(readers=readers, next=after))
 
-    async def list_leases(self, _: web.Request, visitor: Visitor, query: "Query") -> web.Response:
+    async def list_leases(self, _: web.Request, caller: Caller, query: "Query") -> web.Response:
         """Return leases."""
-        leases, after = await self._page(visitor, query, views.lease)
+        leases, after = await self._page(caller, query, views.lease)
         return json_of(v.Leases(leases=leases, next=after))
 
-    async def list_hosts(self, _: web.Request, visitor: Visitor, query: "Query") -> web.Response:
+    async def list_hosts(self, _: web.Request, caller: Caller, query: "Query") -> web.Response:
         """Return hosts."""
         seen: list[ReaderView] = []
         after: int | None = 0
         for _step in range(MOST_STEPS):
             if after is None:
                 break
-            found, after = await self._look(visitor, query, after)
+            found, after = await self._look(caller, query, after)
             seen += found
             await self._line.wait(rest=True)
         return json_of(v.Hosts(hosts=views.hosts(seen)))
 
     async def _page(
-        self, visitor: Visitor, query: "Query", show: Callable[[ReaderView], T | None]
+        self, caller: Caller, query: "Query", show: Callable[[ReaderView], T | None]
     ) -> tuple[tuple[T, ...], int | None]:
         """Return what is shown of readers, and after which number to go on, if so."""
         after: int | None = int(query.get("after", 0))
@@ -139,7 +140,7 @@ class Api:
         shown: list[T] = []
         for _ in range(STEPS):
             assert after is not None
-            found, on = await self._look(visitor, query, after)
+            found, on = await self._look(caller, query, after)
             some, stopped = views.some(found, show, limit - len(shown))
             shown += some
             after = on if stopped is None else stopped
@@ -149,64 +150,64 @@ class Api:
         return tuple(shown), after
 
     async def _look(
-        self, visitor: Visitor, query: "Query", after: int
+        self, caller: Caller, query: "Query", after: int
     ) -> tuple[tuple[ReaderView, ...], int | None]:
         names = {each.name: str(query[each.name]) for each in FILTERS if each.name in query}
         asked = m.ListReaders(after=after, **names)  # type: ignore[arg-type]  # texts by name
-        ack = await self._desk.looker(visitor).ask(asked, m.ListReadersAck, LOOK_S)
+        ack = await self._desk.looker(caller).ask(asked, m.ListReadersAck, LOOK_S)
         return ack.readers, ack.next
 
     async def events(
-        self, request: web.Request, visitor: Visitor, query: "Query"
+        self, request: web.Request, caller: Caller, query: "Query"
     ) -> web.StreamResponse:
         """Send events until the asker has enough."""
         names = {each.name: str(query[each.name]) for each in FILTERS if each.name in query}
-        return await stream(request, self._desk, visitor, names)
+        return await stream(request, self._desk, caller, names)
 
     # Sessions
 
-    async def list_sessions(self, _: web.Request, visitor: Visitor, __: "Query") -> web.Response:
+    async def list_sessions(self, _: web.Request, caller: Caller, __: "Query") -> web.Response:
         """Return the sessions of a visitor."""
-        sessions = [self._desk.shown(held) for held in visitor.sessions.values() if not held.ends]
+        sessions = [
+            self._desk.shown(held) for held in caller.visitor.sessions.values() if not held.ends
+        ]
         return json_of(v.Sessions(sessions=tuple(sessions)))
 
-    async def connect(self, request: web.Request, visitor: Visitor, _: "Query") -> web.Response:
+    async def connect(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
         """Take a card."""
         wanted = await body_of(request, v.Connect)
-        held = await self._desk.connect(visitor, wanted)
+        held = await self._desk.connect(caller, wanted)
         response = json_of(self._desk.shown(held), 201)
         response.headers["Location"] = f"{BASE}/sessions/{held.name}"
         return response
 
-    async def show_session(
-        self, request: web.Request, visitor: Visitor, _: "Query"
-    ) -> web.Response:
+    async def show_session(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
         """Return one session."""
-        async with self._desk.using(visitor, request.match_info["session"]) as held:
+        async with self._desk.using(caller, request.match_info["session"]) as held:
             return json_of(self._desk.shown(held))
 
     async def disconnect(
-        self, request: web.Request, visitor: Visitor, query: "Query"
+        self, request: web.Request, caller: Caller, query: "Query"
     ) -> web.Response:
         """Give a card back."""
         disposition = Disposition(str(query.get("disposition", Disposition.RESET)))
-        async with self._desk.using(visitor, request.match_info["session"]) as held:
+        async with self._desk.using(caller, request.match_info["session"]) as held:
             detach = m.Detach(session=held.name, disposition=disposition)
             await held.insider.ask(detach, m.DetachAck, GRACE_S)
             self._desk.release(held)
         return web.Response(status=204)
 
-    async def transmit(self, request: web.Request, visitor: Visitor, _: "Query") -> web.Response:
+    async def transmit(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
         """Send a command."""
-        async with self._desk.using(visitor, request.match_info["session"]) as held:
+        async with self._desk.using(caller, request.match_info["session"]) as held:
             asked = await body_of(request, v.Transmit)
             command = m.CApdu(session=held.name, command=asked.command, seq=asked.seq)
             answer = await self._command(held, command, m.RApdu)
         return json_of(v.Response(response=answer.response, sw=answer.sw))
 
-    async def batch(self, request: web.Request, visitor: Visitor, _: "Query") -> web.Response:
+    async def batch(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
         """Send several commands."""
-        async with self._desk.using(visitor, request.match_info["session"]) as held:
+        async with self._desk.using(caller, request.match_info["session"]) as held:
             asked = await body_of(request, v.Batch)
             steps = tuple(m.Step(each.command, each.expect) for each in asked.steps)
             batch = m.Batch(session=held.name, steps=steps, seq=asked.seq)
@@ -215,17 +216,17 @@ class Api:
         wrong = of_error(answer.error) if answer.error is not None else None
         return json_of(v.BatchResponse(results=results, stopped=answer.stopped, problem=wrong))
 
-    async def reset(self, request: web.Request, visitor: Visitor, _: "Query") -> web.Response:
+    async def reset(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
         """Reset a card."""
-        async with self._desk.using(visitor, request.match_info["session"]) as held:
+        async with self._desk.using(caller, request.match_info["session"]) as held:
             asked = await body_of(request, v.Reset)
             reset = m.ResetReq(session=held.name, kind=asked.kind, seq=asked.seq)
             answer = await self._command(held, reset, m.ResetResp)
         return json_of(v.WasReset(atr=answer.atr, protocol=answer.protocol))
 
-    async def control(self, request: web.Request, visitor: Visitor, _: "Query") -> web.Response:
+    async def control(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
         """Send a control code."""
-        async with self._desk.using(visitor, request.match_info["session"]) as held:
+        async with self._desk.using(caller, request.match_info["session"]) as held:
             asked = await body_of(request, v.Control)
             control = m.Control(
                 session=held.name, number=asked.number, data=asked.data, seq=asked.seq
@@ -238,12 +239,12 @@ class Api:
 
     # What is the operator's
 
-    async def list_tokens(self, _: web.Request, __: Visitor, ___: "Query") -> web.Response:
+    async def list_tokens(self, _: web.Request, __: Caller, ___: "Query") -> web.Response:
         """Return all tokens, without what they are."""
         stored = self._tokens.all if self._tokens is not None else ()
         return json_of(v.Tokens(tokens=tuple(map(views.token, stored))))
 
-    async def audit_tail(self, _: web.Request, __: Visitor, query: "Query") -> web.Response:
+    async def audit_tail(self, _: web.Request, __: Caller, query: "Query") -> web.Response:
         """Return the last lines of the audit log."""
         folder, limit = self._audit_dir, int(query.get("limit", v.LIMIT))
         if folder is None:

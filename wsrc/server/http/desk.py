@@ -47,21 +47,27 @@ class Times(NamedTuple):
 
 
 class Visitor:
-    """A principal who comes over HTTP, or everybody where nobody is asked."""
+    """
+    A principal who comes over HTTP, or everybody where nobody is asked.
 
-    def __init__(self, admitted: Admitted, usage: Usage | None, address: str) -> None:
+    `admitted` is by what its last request was let in.
+    """
+
+    def __init__(self, admitted: Admitted, usage: Usage | None) -> None:
         self.admitted = admitted
         self.usage = usage
-        self.address = address
         self.used = 0.0
         self.at_work = 0
         self.sessions: dict[str, Held] = {}
         self.looker: Insider | None = None
 
-    @property
-    def principal(self) -> Principal | None:
-        """Who it is."""
-        return self.admitted.principal
+
+class Caller(NamedTuple):
+    """Whose a request is, by what it was let in, and where it is from."""
+
+    visitor: Visitor
+    admitted: Admitted
+    address: str
 
 
 class Held:
@@ -70,7 +76,7 @@ class Held:
     def __init__(  # noqa: PLR0913, PLR0917 - what a session is, each once
         self,
         name: str,
-        visitor: Visitor,
+        caller: Caller,
         insider: Insider,
         card: Card | None,
         share: Share,
@@ -78,11 +84,11 @@ class Held:
         ends: "list[m.SessionEnded]",
     ) -> None:
         self.name = name
-        self.visitor = visitor
+        self.visitor = caller.visitor
         self.insider = insider
         self.card = card
         self.share = share
-        self.admitted = visitor.admitted
+        self.admitted = caller.admitted
         self.since = datetime.now(UTC).timestamp()
         self.used = now
         self.at_work = 0
@@ -127,9 +133,9 @@ class Desk:
         return len(self._insiders)
 
     @asynccontextmanager
-    async def visit(self, admitted: Admitted, address: str) -> AsyncGenerator[Visitor]:
+    async def visit(self, admitted: Admitted, address: str, octets: int) -> AsyncGenerator[Caller]:
         """
-        Have a visitor for the length of a request.
+        Have a visitor for the length of a request, whose body has so many octets.
 
         Raises:
             ProblemError: If its principal asks for too much, or there are too many.
@@ -137,34 +143,43 @@ class Desk:
         visitor = self._visitors.get(admitted.principal)
         if visitor is None:
             self._refuse_if_full()
-            visitor = Visitor(admitted, self._usage(admitted, address), address)
+            visitor = Visitor(admitted, self._usage(admitted, address))
             self._visitors[admitted.principal] = visitor
             self._watch()
         visitor.admitted, visitor.used = admitted, self._loop.time()
-        pause_s = visitor.usage.requests.ask(visitor.used) if visitor.usage is not None else 0.0
-        if pause_s:
-            self._quotas.bit(Limit.REQUESTS)
-            why = f"More comes from this client than {Limit.REQUESTS} allows."
-            raise problem(429, ErrorCode.TOO_MANY, why, retry_after_s=pause_s)
+        if visitor.usage is not None:
+            self._charge(visitor.usage, visitor.used, octets)
         visitor.at_work += 1
         try:
-            yield visitor
+            yield Caller(visitor, admitted, address)
         finally:
             visitor.at_work -= 1
             visitor.used = self._loop.time()
 
-    def looker(self, visitor: Visitor) -> Insider:
+    def _charge(self, usage: Usage, now: float, octets: int) -> None:
+        pauses = {
+            Limit.REQUESTS: usage.requests.ask(now),
+            Limit.OCTETS: usage.octets.take(now, octets),
+        }
+        limit, pause_s = max(pauses.items(), key=lambda each: each[1])
+        if pause_s:
+            self._quotas.bit(limit)
+            why = f"More comes from this client than {limit} allows."
+            raise problem(429, ErrorCode.TOO_MANY, why, retry_after_s=pause_s)
+
+    def looker(self, caller: Caller) -> Insider:
         """Return the user by whom a visitor looks around."""
+        visitor = caller.visitor
         looker = visitor.looker
         if looker is None or looker.over is not None:
             if looker is not None:
                 self.gone(looker)
-            looker = visitor.looker = self.enter(visitor, "http", count=False)
+            looker = visitor.looker = self.enter(caller, "http", count=False)
         return looker
 
     def enter(
         self,
-        visitor: Visitor,
+        caller: Caller,
         name: str,
         told: Callable[[m.Message], None] | None = None,
         *,
@@ -177,8 +192,8 @@ class Desk:
             ProblemError: If there are too many, of one principal or of all.
         """
         self._refuse_if_full()
-        usage = self._usage(visitor.admitted, visitor.address) if count else visitor.usage
-        who, address = visitor.principal, visitor.address
+        who, address = caller.admitted.principal, caller.address
+        usage = self._usage(caller.admitted, address) if count else caller.visitor.usage
         insider = Insider(self._peers, who, usage, address, name, told)
         self._insiders[insider] = usage if count else None
         if insider.over is not None:
@@ -186,10 +201,10 @@ class Desk:
             raise problem(503, ErrorCode.SHUTTING_DOWN, insider.over.message)
         return insider
 
-    def watcher(self, visitor: Visitor, told: Callable[[m.Message], None]) -> Insider:
+    def watcher(self, caller: Caller, told: Callable[[m.Message], None]) -> Insider:
         """Return a new user of the relay for a stream, who may stay while its credentials hold."""
-        insider = self.enter(visitor, "http", told)
-        self._streams[insider] = visitor.admitted
+        insider = self.enter(caller, "http", told)
+        self._streams[insider] = caller.admitted
         return insider
 
     def gone(self, insider: Insider) -> None:
@@ -202,7 +217,7 @@ class Desk:
             self._quotas.left(usage)
         insider.leave()
 
-    async def connect(self, visitor: Visitor, wanted: Connect) -> Held:
+    async def connect(self, caller: Caller, wanted: Connect) -> Held:
         """
         Take a card for a visitor.
 
@@ -215,7 +230,7 @@ class Desk:
             if isinstance(message, m.SessionEnded):
                 ends.append(message)
 
-        insider = self.enter(visitor, wanted.name, told)
+        insider = self.enter(caller, wanted.name, told)
         select = m.SelectCard(
             iccid=wanted.iccid,
             eid=wanted.eid,
@@ -236,19 +251,19 @@ class Desk:
             raise
         assert ack.session is not None
         card = _card(ack.card) if ack.card is not None else None
-        held = Held(ack.session, visitor, insider, card, wanted.share, self._loop.time(), ends)
-        visitor.sessions[held.name] = self._sessions[held.name] = held
+        held = Held(ack.session, caller, insider, card, wanted.share, self._loop.time(), ends)
+        caller.visitor.sessions[held.name] = self._sessions[held.name] = held
         return held
 
     @asynccontextmanager
-    async def using(self, visitor: Visitor, name: str) -> AsyncGenerator[Held]:
+    async def using(self, caller: Caller, name: str) -> AsyncGenerator[Held]:
         """
         Have a session of a visitor for the length of a request.
 
         Raises:
             ProblemError: If there is none of this name that is theirs.
         """
-        held = visitor.sessions.get(name)
+        held = caller.visitor.sessions.get(name)
         if held is None:
             why = "There is no such session of yours; it may be over."
             raise problem(
@@ -261,7 +276,7 @@ class Desk:
             self.release(held)
             code, said = held.ends[0].code, f"The session is over: {held.ends[0].message}"
             raise ProblemError(of_error(m.error(code, said, outcome=Outcome.NOT_EXECUTED)))
-        held.admitted = visitor.admitted
+        held.admitted = caller.admitted
         held.at_work += 1
         try:
             yield held

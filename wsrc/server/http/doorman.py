@@ -106,6 +106,8 @@ class Doorman:
         except web.HTTPException as exc:
             response = answer_of(_of_status(exc))
             response.headers.update({k: v for k, v in exc.headers.items() if k == "Allow"})
+        except ConnectionError:
+            raise  # there is nobody to be answered
         except UnicodeError:
             response = answer_of(_bad("The request is not in UTF-8.").problem)
         except Exception:  # noqa: BLE001 - a bug ends one request

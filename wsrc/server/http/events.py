@@ -18,10 +18,10 @@ from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.reader_events import ReaderView
 from wsrc.server.http import views
-from wsrc.server.http.desk import Desk, Visitor
+from wsrc.server.http.desk import Caller, Desk
 from wsrc.server.http.doorman import digits
 from wsrc.server.http.insider import Insider
-from wsrc.server.http.problems import of_error
+from wsrc.server.http.problems import ProblemError, of_error
 from wsrc.server.http.routes import EVENTS
 from wsrc.server.http.values import Reader
 
@@ -86,7 +86,7 @@ class Stream:
 
 
 async def stream(
-    request: web.Request, desk: Desk, visitor: Visitor, names: dict[str, str]
+    request: web.Request, desk: Desk, caller: Caller, names: dict[str, str]
 ) -> web.StreamResponse:
     """
     Send events until the client, its rights or the server end.
@@ -94,14 +94,14 @@ async def stream(
     Args:
         request: What asks for them; its `Last-Event-ID` is where to go on.
         desk: Where a watcher is entered.
-        visitor: Whose it is.
+        caller: Whose it is.
         names: Filters.
 
     Raises:
         ProblemError: If there are too many streams.
     """
     queue = Stream()
-    watcher = desk.watcher(visitor, queue.told)
+    watcher = desk.watcher(caller, queue.told)
     try:
         instance, since = _last_of(request.headers.get("Last-Event-ID", ""))
         watch = m.WatchReaders(since=since, instance=instance, **names)  # type: ignore[arg-type]
@@ -109,9 +109,13 @@ async def stream(
         response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)
         await _write(request, response, f"retry: {RETRY_MS}\n\n".encode())
-        if ack.readers is not None:
-            await _snapshot(request, response, watcher, ack, names)
-        await _follow(request, response, queue, ack.instance)
+        try:
+            if ack.readers is not None:
+                await _snapshot(request, response, watcher, ack, names)
+            await _follow(request, response, queue, ack.instance)
+        except ProblemError as exc:
+            told = {"code": exc.problem.code, "detail": exc.problem.detail}
+            await _write(request, response, _event("end", told))
         await response.write_eof()
     finally:
         desk.gone(watcher)

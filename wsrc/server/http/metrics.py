@@ -42,7 +42,9 @@ METRICS: Final[Mapping[str, Meaning]] = {
     "wsrc_info": Meaning("info", "version", "1, with the version of the server"),
     "wsrc_cards": Meaning("gauge", "", "Cards in readers, whatever they are doing"),
     "wsrc_readers": Meaning("gauge", "", "Readers of all card hosts"),
-    "wsrc_peers": Meaning("gauge", "role", "Users and card hosts that are connected"),
+    "wsrc_peers": Meaning(
+        "gauge", "role", "Card hosts that are connected, and users, those over HTTP too"
+    ),
     "wsrc_sessions": Meaning("gauge", "", "Sessions, those that are kept without a user as well"),
     "wsrc_waiting": Meaning("gauge", "", "Users that wait for a card"),
     "wsrc_draining": Meaning("gauge", "", "1 once the server is about to stop, else 0"),
