@@ -20,7 +20,6 @@ from wsrc.guard import tables
 from wsrc.octets import from_person
 from wsrc.settings.address import Address
 from wsrc.settings.hosts import host_name, user_at_host
-from wsrc.settings.serving import MetricsPort
 from wsrc.settings.types import (
     AuditDir,
     AuditKeep,
@@ -28,6 +27,7 @@ from wsrc.settings.types import (
     AuditSync,
     LogFormat,
     LogLevel,
+    MetricsPort,
     PadOctets,
     Ping,
     Seal,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of what is served over HTTP, and of proxies in front of a program."""
+"""Settings of what a server serves over HTTP, and of proxies in front of it."""
 
 from typing import Annotated
 
@@ -50,9 +50,6 @@ HttpIdle = Annotated[
     ),
 ]
 NoHttp = Annotated[bool, Meta(description="Serve no HTTP.")]
-MetricsPort = Annotated[
-    Port, Meta(description="Port of loopback on which metrics are served over HTTP; 0 is none.")
-]
 TrustedProxies = Annotated[
     tuple[str, ...],
     Meta(
