@@ -8,8 +8,9 @@ import pytest
 
 from tests.support.certificates import Certificates
 from tests.support.http_served import API, Asker, asking
-from tests.support.world import EUICC, LIMIT_S, UICC, World, running, until
+from tests.support.world import EUICC, LIMIT_S, UICC, World, running, uicc, until
 from wsrc.protocol.messages import CardState
+from wsrc.readers.simulation import Faults
 
 UICC_LINE = {"command": "00a4000c023f00"}
 
@@ -240,3 +241,28 @@ async def test_a_server_that_stops_says_so_and_does_not_wait_for_clients(
             assert data["code"] == "shutting_down"
         async with asyncio.timeout(5):
             await stop
+
+
+async def test_a_server_that_stops_is_not_ready_and_says_why_while_commands_finish(
+    certificates: Certificates,
+) -> None:
+    slow = uicc(UICC, Faults(delay_s=1.5, only="00a4000c02"))
+    async with running(certificates, drain_s=20.0) as world, asking(world.http_url) as asker:
+        await world.host([slow])
+        session = await asker.session(iccid=UICC)
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(asker.post(f"{session}/transmit", UICC_LINE))
+            await until(lambda: world.in_flight == 1)
+            stop = tasks.create_task(world.app.stop())
+            await until(lambda: world.app.stopping)
+            async with asking(world.http_url) as other:  # on a connection of its own
+                told = await other.ask("GET", "/readyz")
+                assert (told.status, told.body) == (
+                    503,
+                    {"ready": False, "why": ["it is about to stop"]},
+                )
+                assert (await other.ask("GET", "/healthz")).status == 200
+                refused = await other.post("/sessions", {"iccid": UICC})
+                assert (refused.status, refused.code) == (503, "shutting_down")
+            await stop
+        assert asked.result().body == {"response": "", "sw": "9000"}
