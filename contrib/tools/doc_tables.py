@@ -22,6 +22,7 @@ from wsrc.card.slot import (
     Share,
     SlotState,
 )
+from wsrc.card_client.metrics import NAMES
 from wsrc.command_line.invocation import Exit
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.guard.tables import Allowed
@@ -34,6 +35,8 @@ from wsrc.protocol.schema import place, schema
 from wsrc.relay.records import LEASE_TRANSITIONS, LeasePhase
 from wsrc.relay.rights import NEEDS
 from wsrc.sealing.faults import Fault
+from wsrc.server.http.metrics import METRICS
+from wsrc.server.http.routes import BASE, ROUTES
 from wsrc.session import PROGRESS, TRANSITIONS, Progress, State
 from wsrc.settings.clients import CardClientSettings, UserSettings
 from wsrc.settings.server import ServerSettings
@@ -266,6 +269,34 @@ def modules() -> list[str]:
     return [str(p) for p in ordered if p.name != "__init__.py"]
 
 
+def metrics() -> str:
+    """Return the table of the metrics of a server."""
+    rows = [
+        (f"`{name}`", meaning.kind, f"`{meaning.label}`" if meaning.label else "", meaning.text)
+        for name, meaning in METRICS.items()
+    ]
+    return table(("Metric", "Kind", "Label", "Meaning"), rows)
+
+
+def host_metrics() -> str:
+    """Return the table of the metrics of a card client."""
+    return table(("Metric", "Meaning"), [(f"`{name}`", text) for name, text in NAMES.items()])
+
+
+def routes() -> str:
+    """Return the table of the operations over HTTP."""
+    rows = [
+        (
+            f"`{route.method} {BASE}{route.path}`",
+            route.summary + (" (operators)" if route.operator else ""),
+            f"`{route.body.__name__}`" if route.body else "",
+            f"{route.status}" + (f" `{route.answer.__name__}`" if route.answer else ""),
+        )
+        for route in ROUTES
+    ]
+    return table(("Operation", "What it does", "Body", "Answer"), rows)
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "messages": messages,
     "attributes": attributes,
@@ -292,6 +323,9 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "user end": lambda: states(transitions(TRANSITIONS), State),
     "open request": lambda: states(transitions(PROGRESS), Progress),
     "files": files,
+    "metrics": metrics,
+    "host metrics": host_metrics,
+    "routes": routes,
     "decisions": decisions,
     "handle": lambda: transitions(HANDLE_MOVES),
 }

@@ -80,7 +80,7 @@ command.add_command(audit)
 
 
 def _serve_until_ended(settings: ServerSettings) -> None:
-    set_up(settings.log_level)
+    set_up(settings.log_level, form=settings.log_format)
     require_files()
     if not run_main(_run(settings)):
         sys.exit(1)
@@ -101,13 +101,21 @@ async def _serve(settings: ServerSettings, stop: asyncio.Event, reloading: Reloa
         hosts = [f"[{host}]" if ":" in host else host for host in hosts_of(settings.host)]
         users = " and ".join(f"{scheme}://{host}:{app.user_port}/user" for host in hosts)
         cards = " and ".join(f"{scheme}://{host}:{app.card_port}/card" for host in hosts)
-        _log.info("Ready: users on %s, card clients on %s", users, cards)
+        http = f", HTTP on {_http_of(settings, app.http_port)}" if app.http_port else ""
+        _log.info("Ready: users on %s, card clients on %s%s", users, cards, http)
         _tell_who_is_let_in(settings)
         notify("READY=1")
         await stop.wait()
         notify("STOPPING=1")
         _log.info("Stopping: commands in flight have %.0f s to finish", settings.drain_s)
     return not app.broken
+
+
+def _http_of(settings: ServerSettings, port: int) -> str:
+    """Return where HTTP is served, for people."""
+    scheme = "https" if settings.http_by_tls else "http"
+    hosts = [f"[{host}]" if ":" in host else host for host in hosts_of(settings.http_host)]
+    return " and ".join(f"{scheme}://{host}:{port}/" for host in hosts)
 
 
 def _tell_who_is_let_in(settings: ServerSettings) -> None:

@@ -113,6 +113,6 @@ def _metavar(setting: Setting) -> str:
 def _type(base: Any, folder: bool) -> Any:
     if get_origin(base) is Literal:
         return click.Choice(get_args(base))
-    if isinstance(base, UnionType):
+    if isinstance(base, UnionType) and Path in get_args(base):
         return click.Path(path_type=Path, dir_okay=folder, file_okay=not folder)
-    return base
+    return int if type(None) in get_args(base) else base

@@ -41,6 +41,7 @@ SHARED = {
     "wsrc.settings.limits",
     "wsrc.settings.load",
     "wsrc.settings.server",
+    "wsrc.settings.serving",
     "wsrc.settings.types",
     "wsrc.user_client",
     "wsrc.user_client.naming",
