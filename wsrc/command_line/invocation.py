@@ -291,10 +291,10 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(Invocation(settings, output), **options)
 
     @functools.wraps(call)
-    def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
+    def run(*, as_json: bool, quiet: bool, utc: bool, **options: Any) -> None:
         from wsrc.command_line.output import Output  # noqa: PLC0415 - help prints none of it
 
-        output = Output(as_json=as_json, quiet=quiet)
+        output = Output(as_json=as_json, quiet=quiet, utc=utc)
         try:
             status = _finish(output, lambda: call(output=output, **options))
         except OSError as exc:
@@ -302,6 +302,9 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.get_current_context().exit(status)
 
     decorated: Callable[..., Any] = run
+    decorated = click.option(
+        "--utc", is_flag=True, help="Print times in UTC, not in the zone of this machine."
+    )(decorated)
     decorated = click.option(
         "--quiet", "-q", is_flag=True, help="Print nothing but results and errors."
     )(decorated)

@@ -30,8 +30,13 @@ COMMANDS = {
     "info": _place("cards", "info", "Show one card and its ATR, without taking it."),
     "apdu": _place("apdu", "apdu", "Send command APDUs and show the responses."),
     "reset": _place("apdu", "reset", "Reset a card and show its new ATR."),
-    "script": _place("apdu", "script", "Run a file of command APDUs and check their status words."),
+    "script": _place(
+        "apdu", "script", "Run a file of command APDUs and check their status words and data."
+    ),
     "shell": _place("apdu", "shell", "Talk to a card at a prompt."),
+    "read": _place(
+        "read", "read", "Read what a card has under names, such as iccid, imsi or profiles."
+    ),
     "watch": _place("cards", "watch", "Show cards as they come, change and go."),
     "readers": _place("readers", "readers", "Show the readers, empty ones too."),
     "status": _place(

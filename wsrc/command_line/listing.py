@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cards as rows: which columns there are, in which order cards stand, how many there are."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from wsrc.command_line.output import eids, holders, leases, state_text
+from wsrc.command_line.table import Cell
+from wsrc.errors import LocalProtocolError
+from wsrc.process.printable import clean
+from wsrc.protocol.messages import CardInfo, CardState
+
+Time = Callable[[str], str]
+
+
+class Column(NamedTuple):
+    """A column; `cell` is given a card, and what makes a time of the protocol readable."""
+
+    title: str
+    cell: Callable[[CardInfo, Time], Cell]
+
+
+COLUMNS: dict[str, Column] = {
+    "card": Column("Card", lambda card, _: _identities(card)),
+    "iccid": Column("ICCID", lambda card, _: card.identities.iccid or ""),
+    "eid": Column("EID", lambda card, _: eids(card)),
+    "label": Column("Label", lambda card, _: card.label or ""),
+    "state": Column("State", lambda card, _: state_text(card.state)),
+    "holder": Column("Holder", lambda card, _: holders(card)),
+    "since": Column("Since", lambda card, time: [time(lease.since) for lease in leases(card)]),
+    "until": Column(
+        "Until", lambda card, time: [time(each.until) for each in leases(card) if each.until]
+    ),
+    "host": Column("Host", lambda card, _: _host(card)),
+    "reader": Column("Reader", lambda card, _: card.reader_name or card.reader or ""),
+    "id": Column("Reader id", lambda card, _: card.reader or ""),
+    "protocol": Column("Protocol", lambda card, _: card.protocol or ""),
+    "atr": Column("ATR", lambda card, _: card.identities.atr or ""),
+}
+"""Every column by the name by which it is asked for; another one needs a line here and no more."""
+
+FIRM = ("Card", "ICCID", "EID", "ATR")
+"""Titles of columns that are never folded."""
+
+NARROW = ("card", "label", "state", "holder", "host", "reader")
+"""What is shown where the width is that of a terminal."""
+
+WIDE = ("host", "reader", "id", "state", "holder", "since", "iccid", "eid", "label", "atr")
+"""What is shown where it is not."""
+
+PLAIN = ("host", "reader", "state", "holder", "iccid", "eid", "label")
+"""What is shown where nobody sees it as it comes."""
+
+
+def columns_of(text: str) -> tuple[str, ...]:
+    """
+    Read names of columns, between commas or spaces.
+
+    Raises:
+        LocalProtocolError: If there is none, or one is not known.
+    """
+    names = tuple(text.lower().replace(",", " ").split())
+    unknown = [name for name in names if name not in COLUMNS]
+    if unknown or not names:
+        wrong = f"{unknown[0][:40]!r} is no column" if unknown else "No column is named"
+        raise LocalProtocolError(f"{wrong}; there are {', '.join(COLUMNS)}.")
+    return names
+
+
+def titles(names: Sequence[str]) -> list[str]:
+    """Return the titles of columns."""
+    return [COLUMNS[name].title for name in names]
+
+
+def row(card: CardInfo, names: Sequence[str], time: Time) -> list[Cell]:
+    """Return the cells of a card."""
+    return [COLUMNS[name].cell(card, time) for name in names]
+
+
+def values(card: CardInfo, names: Sequence[str], time: Time) -> str:
+    """Return a card as a line of values with tabs between, several of one kind with commas."""
+    cells = row(card, names, time)
+    return "\t".join(clean(cell if isinstance(cell, str) else ",".join(cell)) for cell in cells)
+
+
+def in_order(cards: Iterable[CardInfo]) -> list[CardInfo]:
+    """Return cards by host, then by reader, in which numbers count as numbers."""
+    return sorted(cards, key=_place)
+
+
+def count(cards: Sequence[CardInfo]) -> str:
+    """Return how many cards there are, and how many are in use, as words."""
+    used = sum(bool(card.lease) or card.state is CardState.IN_USE for card in cards)
+    return f"{len(cards)} card{'s' * (len(cards) != 1)}, {used} in use"
+
+
+def _place(card: CardInfo) -> tuple[list[tuple[int, str]], ...]:
+    place = (_host(card), card.reader_name or "", card.reader or "")
+    return tuple(_natural(text) for text in (*place, card.identities.iccid or ""))
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    parts = re.findall(r"[0-9]{1,18}|[^0-9]+", text.lower())
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def _host(card: CardInfo) -> str:
+    return card.host or card.remote_addr[0]
+
+
+def _identities(card: CardInfo) -> Cell:
+    known = [card.identities.iccid or "", *eids(card)]
+    return [each for each in known if each] or card.identities.atr or ""
