@@ -65,6 +65,7 @@ def list_(call: Invocation, which: Filters, *, columns: str | None, wide: bool) 
     names = listing.columns_of(columns) if columns is not None else None
     with call.client() as client:
         cards = listing.in_order(client.list_cards(**which))
+    call.saw(*cards[: listing.MOST_SEEN])
     if output.as_json:
         output.document({"cards": [card_document(card) for card in cards]})
         return
@@ -92,6 +93,7 @@ def info(call: Invocation, which: Filters) -> None:
     with call.client() as client:
         require_selection(client, which)
         card = _one(client, which)
+    call.saw(card)
     if call.output.as_json:
         facts = atr_document(bytes.fromhex(card.identities.atr))
         call.output.document({"card": card_document(card), "atr": facts})

@@ -11,6 +11,9 @@ from wsrc.errors import LocalProtocolError
 from wsrc.process.printable import clean
 from wsrc.protocol.messages import CardInfo, CardState
 
+MOST_SEEN = 2_000
+"""Cards of a list of which it is noted that they were seen."""
+
 Time = Callable[[str], str]
 
 

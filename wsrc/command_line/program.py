@@ -17,6 +17,7 @@ from wsrc.command_line.completion import PROGRAM
 from wsrc.command_line.groups import Late, Place, shared_options
 from wsrc.command_line.invocation import Exit, cut_off
 from wsrc.process.signals import catch, heeded
+from wsrc.settings.click_options import HELP_OPTIONS
 
 _ENDING = {"SIGTERM": Exit.TERMINATED, "SIGHUP": Exit.HUNG_UP}
 
@@ -56,6 +57,8 @@ COMMANDS = {
         "Put a card into the system's pcscd, for programs that use the PC/SC of the system.",
     ),
     "completion": _place("completion", "completion", "Print the completion of `wsrc` for a shell."),
+    "help": _place("about", "help_", "Show the help of a command, or of all."),
+    "version": _place("about", "version", "Show the version."),
     "sample": _place("sample", "sample", "Print a file to begin with, or which there are."),
 }
 """Every command; its module is loaded when it is called."""
@@ -69,6 +72,7 @@ EXITS = "\b\nExit status:\n" + "\n".join(f"  {each.value:>3}  {each.meaning}" fo
     cls=Late,
     params=shared_options(),
     places=COMMANDS,
+    context_settings=HELP_OPTIONS,
     epilog=f"""\b
 Examples:
   wsrc list

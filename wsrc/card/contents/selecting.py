@@ -7,8 +7,6 @@ from typing import Final
 from wsrc.card.apdu import Command, Response
 from wsrc.card.contents.catalogue import CATALOGUE, GSM, MF, TELECOM, USIM, Records, Transparent
 from wsrc.card.identify import ECASD_AID, ISD_R_AIDS
-from wsrc.errors import BadHexError
-from wsrc.octets import from_person
 
 _USIM_AID: Final = bytes.fromhex("a0000000871002")
 
@@ -76,8 +74,8 @@ _WHAT: Final = (
 
 def _octets(text: str) -> bytes:
     try:
-        octets = from_person(text)
-    except BadHexError as exc:
+        octets = bytes.fromhex(text)
+    except ValueError as exc:
         raise ValueError(_WHAT) from exc
     if not octets:
         raise ValueError(_WHAT)
