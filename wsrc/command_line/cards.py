@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from wsrc.user_client.core.feeds import CardEvent
 
 _COLUMNS_NOTE = f"""\
-Columns: {", ".join(listing.COLUMNS)}.
+Columns: {", ".join(listing.TITLES)}.
 
 """
 

@@ -10,13 +10,13 @@ from wsrc.card.pcsc_numbers import ATTRIBUTES
 from wsrc.card.pin import REFERENCES
 from wsrc.command_line.completing import FILE, FOLDER, Tree
 from wsrc.command_line.known import KINDS
-from wsrc.command_line.listing import COLUMNS
+from wsrc.command_line.listing import TITLES
 from wsrc.command_line.program import COMMANDS, program
 
 _OPTIONS: dict[str, object] = {
     **{f"--{kind}": kind for kind in KINDS},
     "--card": "any",
-    "--columns": list(COLUMNS),
+    "--columns": list(TITLES),
     "--verify": list(REFERENCES),
 }
 """What may follow options that take any text."""

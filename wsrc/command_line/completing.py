@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from wsrc.command_line import known
 
@@ -40,7 +40,7 @@ def main(shell: str, words: Sequence[str]) -> None:
     """Print what may come next, a line for each word, in the form of the shell."""
     given = _joined(words) if shell == "bash" else list(words) or [""]
     before, last = given[:-1], given[-1]
-    lines = []
+    lines: list[str] = []
     for word, says in found(_tree(), before, last, os.environ, time.time()):  # noqa: TID251
         if shell == "bash":
             lines.append(word[_broken(words, last) :])
@@ -106,7 +106,7 @@ def _values(  # noqa: PLR0913, PLR0917 - what a value depends on
 ) -> Iterator[tuple[str, str]]:
     match kind:
         case list():
-            words = [str(word) for word in kind]
+            words = list(map(str, cast("list[object]", kind)))
         case str() if kind in {FILE, FOLDER}:
             words = _files(last, folders=kind == FOLDER)
         case str() if kind in {*known.KINDS, "any"}:

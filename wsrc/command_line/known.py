@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 MOST_CARDS = 2_000
 """Cards that are kept for a server; those that were seen last."""
@@ -45,7 +45,7 @@ def load(path: str) -> dict[str, Any]:
             content = json.loads(file.read(MOST_OCTETS))
     except (OSError, ValueError, RecursionError):
         return {}
-    return content if isinstance(content, dict) else {}
+    return cast("dict[str, Any]", content) if isinstance(content, dict) else {}
 
 
 def save(path: str, content: Mapping[str, Any]) -> None:
@@ -116,11 +116,14 @@ def _good(table: object, now: float) -> dict[str, Seen]:
     """Return the entries of a table that have the right form and are not too old."""
     if not isinstance(table, dict):
         return {}
-    return {
-        name: seen
-        for name, seen in table.items()
-        if isinstance(seen, dict)
-        and isinstance(seen.get("at"), int | float)
-        and now - KEPT_S < seen["at"] <= now + SOON_S
-        and all(isinstance(seen.get(kind, []), list) for kind in KINDS)
-    }
+    entries = cast("dict[str, object]", table)
+    return {name: cast("Seen", seen) for name, seen in entries.items() if _is_good(seen, now)}
+
+
+def _is_good(entry: object, now: float) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    seen = cast("Seen", entry)
+    at = seen.get("at")
+    known = isinstance(at, int | float) and now - KEPT_S < at <= now + SOON_S
+    return known and all(isinstance(seen.get(kind, []), list) for kind in KINDS)

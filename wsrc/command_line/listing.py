@@ -3,7 +3,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 from wsrc.command_line.output import eids, holders, leases, state_text
 from wsrc.command_line.table import Cell
@@ -17,31 +16,42 @@ MOST_SEEN = 2_000
 Time = Callable[[str], str]
 
 
-class Column(NamedTuple):
-    """A column; `cell` is given a card, and what makes a time of the protocol readable."""
-
-    title: str
-    cell: Callable[[CardInfo, Time], Cell]
-
-
-COLUMNS: dict[str, Column] = {
-    "card": Column("Card", lambda card, _: _identities(card)),
-    "iccid": Column("ICCID", lambda card, _: card.identities.iccid or ""),
-    "eid": Column("EID", lambda card, _: eids(card)),
-    "label": Column("Label", lambda card, _: card.label or ""),
-    "state": Column("State", lambda card, _: state_text(card.state)),
-    "holder": Column("Holder", lambda card, _: holders(card)),
-    "since": Column("Since", lambda card, time: [time(lease.since) for lease in leases(card)]),
-    "until": Column(
-        "Until", lambda card, time: [time(each.until) for each in leases(card) if each.until]
-    ),
-    "host": Column("Host", lambda card, _: _host(card)),
-    "reader": Column("Reader", lambda card, _: card.reader_name or card.reader or ""),
-    "id": Column("Reader id", lambda card, _: card.reader or ""),
-    "protocol": Column("Protocol", lambda card, _: card.protocol or ""),
-    "atr": Column("ATR", lambda card, _: card.identities.atr or ""),
+TITLES = {
+    "card": "Card",
+    "iccid": "ICCID",
+    "eid": "EID",
+    "label": "Label",
+    "state": "State",
+    "holder": "Holder",
+    "since": "Since",
+    "until": "Until",
+    "host": "Host",
+    "reader": "Reader",
+    "id": "Reader id",
+    "protocol": "Protocol",
+    "atr": "ATR",
 }
-"""Every column by the name by which it is asked for; another one needs a line here and no more."""
+"""Every column by the name by which it is asked for; another one has a line here and in `cells`."""
+
+
+def cells(card: CardInfo, time: Time) -> dict[str, Cell]:
+    """Return what a card has in each column; `time` makes a time of the protocol readable."""
+    return {
+        "card": _identities(card),
+        "iccid": card.identities.iccid or "",
+        "eid": eids(card),
+        "label": card.label or "",
+        "state": state_text(card.state),
+        "holder": holders(card),
+        "since": [time(lease.since) for lease in leases(card)],
+        "until": [time(lease.until) for lease in leases(card) if lease.until],
+        "host": _host(card),
+        "reader": card.reader_name or card.reader or "",
+        "id": card.reader or "",
+        "protocol": card.protocol or "",
+        "atr": card.identities.atr or "",
+    }
+
 
 FIRM = ("Card", "ICCID", "EID", "ATR")
 """Titles of columns that are never folded."""
@@ -64,27 +74,28 @@ def columns_of(text: str) -> tuple[str, ...]:
         LocalProtocolError: If there is none, or one is not known.
     """
     names = tuple(text.lower().replace(",", " ").split())
-    unknown = [name for name in names if name not in COLUMNS]
+    unknown = [name for name in names if name not in TITLES]
     if unknown or not names:
         wrong = f"{unknown[0][:40]!r} is no column" if unknown else "No column is named"
-        raise LocalProtocolError(f"{wrong}; there are {', '.join(COLUMNS)}.")
+        raise LocalProtocolError(f"{wrong}; there are {', '.join(TITLES)}.")
     return names
 
 
 def titles(names: Sequence[str]) -> list[str]:
     """Return the titles of columns."""
-    return [COLUMNS[name].title for name in names]
+    return [TITLES[name] for name in names]
 
 
 def row(card: CardInfo, names: Sequence[str], time: Time) -> list[Cell]:
     """Return the cells of a card."""
-    return [COLUMNS[name].cell(card, time) for name in names]
+    known = cells(card, time)
+    return [known[name] for name in names]
 
 
 def values(card: CardInfo, names: Sequence[str], time: Time) -> str:
     """Return a card as a line of values with tabs between, several of one kind with commas."""
-    cells = row(card, names, time)
-    return "\t".join(clean(cell if isinstance(cell, str) else ",".join(cell)) for cell in cells)
+    shown = row(card, names, time)
+    return "\t".join(clean(cell if isinstance(cell, str) else ",".join(cell)) for cell in shown)
 
 
 def in_order(cards: Iterable[CardInfo]) -> list[CardInfo]:

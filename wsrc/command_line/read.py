@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import click
 
@@ -125,9 +125,9 @@ def show(output: Output, found: Mapping[str, Reading], card: dict[str, Any] | No
 
 def _lines(value: Any) -> Iterator[str]:
     """Yield a value as lines: one for each of a list of objects, else one."""
-    if isinstance(value, list) and any(isinstance(each, dict) for each in value):
+    if _is_list(value) and any(map(_is_object, value)):
         yield from map(_text, value)
-    elif isinstance(value, dict) and len(value) > _FEW:
+    elif _is_object(value) and len(value) > _FEW:
         yield from (f"{name} {_text(each)}" for name, each in value.items())
     else:
         yield _text(value)
@@ -138,19 +138,24 @@ _FEW = 6
 
 
 def _text(value: Any) -> str:
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case dict():
-            return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
-        case list():
-            return " ".join(map(_text, value))
-        case str() if not value or value != value.strip():
-            return json.dumps(value)
-        case _:
-            return str(value)
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if _is_object(value):
+        return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
+    if _is_list(value):
+        return " ".join(map(_text, value))
+    text = str(value)
+    return text if text and text == text.strip() else json.dumps(text)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
 
 
 def _show_names(output: Output) -> None:

@@ -97,9 +97,7 @@ def run(
     verify: Verify | None = None,
 ) -> Iterator[Event]:
     """
-    Run a script and yield what becomes of its lines.
-
-    `verify` verifies a PIN by its key reference; a script without `!pin` needs none.
+    Run a script, whose `!pin` `verify` carries out, and yield what becomes of its lines.
 
     It ends after the first status word that is not as expected and after a wrong PIN or key that
     is not expected by name, unless `keep_going`, and after the first command that is not answered.
@@ -112,8 +110,7 @@ def run(
             yield WasReset(part.line, card.reset(part.kind))
             continue
         if isinstance(part, ScriptPin):
-            assert verify is not None
-            verified = Answered(part.line, verify(part.reference), DEFAULT_EXPECT)
+            verified = _verified(part, verify)
             yield verified
             if not (keep_going or verified.as_expected):
                 return
@@ -151,6 +148,11 @@ def parts(
     So the first are the same before the limits are known.
     """
     return batches(items, min(most, MAX_BATCH), min(octets, MAX_MESSAGE_OCTETS))
+
+
+def _verified(pin: ScriptPin, verify: Verify | None) -> Answered:
+    assert verify is not None
+    return Answered(pin.line, verify(pin.reference), DEFAULT_EXPECT)
 
 
 def _answered(command: ScriptCommand, response: Response) -> Answered:

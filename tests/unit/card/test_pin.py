@@ -49,8 +49,8 @@ def test_a_pin_is_filled_up() -> None:
 
 @pytest.mark.parametrize(
     ("pin", "reference"),
-    [("", 1), ("987", 1), ("987654321", 1), ("98a6", 1), ("A1b2000000000000", 1), ("\u0669\u0668\u0667\u0666", 1),
-     ("A1b2", 0x0A), ("9876 ", 1)],
+    [("", 1), ("987", 1), ("987654321", 1), ("98a6", 1), ("A1b2000000000000", 1),
+     ("\u0669\u0668\u0667\u0666", 1), ("A1b2", 0x0A), ("9876 ", 1)],
 )  # fmt: skip
 def test_what_is_no_pin_is_refused_and_not_repeated(pin: str, reference: int) -> None:
     with pytest.raises(ValueError, match="a PIN is 4 to 8 digits") as caught:

@@ -2,7 +2,7 @@
 """Which commands read what has a name: a generator of APDUs, without I/O; no counter changes."""
 
 from collections.abc import Generator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from wsrc.card import tlv
 from wsrc.card.apdu import Command, Response, describe_sw, on_channel
@@ -104,7 +104,7 @@ class _Asking:
     """Where on the card we are."""
 
     def __init__(self, eids: Sequence[str]) -> None:
-        self._eids = frozenset(eids)
+        self._eids = set(eids)
         self._channel = 0
         self._gsm = False
         self._at = b""
@@ -291,7 +291,7 @@ class _Asking:
             if eid is not None and eid not in found:
                 found.add(eid)
                 self._isd_rs.append(aid)
-            if found and found == self._eids:
+            if found and self._eids == found:
                 return
 
     def _stored(self, aid: bytes, request: bytes) -> _Ask:
@@ -330,9 +330,13 @@ def _value(source: Transparent | Records, raw: tuple[bytes, ...], *, gsm: bool) 
     return source.decode(raw)
 
 
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
 def _of(aid: bytes, value: Any) -> list[Any]:
     """Return what an ISD-R says as a list, in which objects say whose they are."""
-    values: list[Any] = value if isinstance(value, list) else [value]
+    values = value if _is_list(value) else [value]
     return [{"isd_r": aid.hex(), **each} if isinstance(each, dict) else each for each in values]
 
 
