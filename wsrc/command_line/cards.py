@@ -71,7 +71,7 @@ def list_(call: Invocation, which: Filters, *, columns: str | None, wide: bool) 
         return
     if names is not None and not output.is_watched:
         for card in cards:
-            output.line(listing.values(card, names, output.time))
+            output.fields(listing.values(card, names, output.time))
         return
     if not cards:
         output.note("No card is there that matches." if which else "No card is there.")

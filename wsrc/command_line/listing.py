@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from wsrc.command_line.output import eids, holders, leases, state_text
 from wsrc.command_line.table import Cell
 from wsrc.errors import LocalProtocolError
-from wsrc.process.printable import clean
 from wsrc.protocol.messages import CardInfo, CardState
 
 MOST_SEEN = 2_000
@@ -92,10 +91,10 @@ def row(card: CardInfo, names: Sequence[str], time: Time) -> list[Cell]:
     return [known[name] for name in names]
 
 
-def values(card: CardInfo, names: Sequence[str], time: Time) -> str:
-    """Return a card as a line of values with tabs between, several of one kind with commas."""
+def values(card: CardInfo, names: Sequence[str], time: Time) -> list[str]:
+    """Return the values of a card, several of one kind with commas between."""
     shown = row(card, names, time)
-    return "\t".join(clean(cell if isinstance(cell, str) else ",".join(cell)) for cell in shown)
+    return [cell if isinstance(cell, str) else ",".join(cell) for cell in shown]
 
 
 def in_order(cards: Iterable[CardInfo]) -> list[CardInfo]:

@@ -97,6 +97,10 @@ class Output:
         """Print a line of a result."""
         click.echo(clean(text))
 
+    def fields(self, texts: Sequence[str]) -> None:
+        """Print a line of a result for a program: texts with tabs between."""
+        click.echo("\t".join(map(clean, texts)))
+
     def response(self, response: Response, before: str = "", *, decode: bool = False) -> None:
         """Print a response as a line, and what its data mean below it where that is wanted."""
         self.line(f"{before}{response_line(response)}")

@@ -25,7 +25,7 @@ BLUE = {"iccid": [ICCID], "eid": [EID], "label": ["blue bench: 1"], "reader": ["
 RED = {"iccid": [], "eid": [], "label": ["red"], "reader": [], "atr": []}
 TREE = tree()
 
-NEVER = {"asyncio", "click", "logging", "msgspec", "pathlib", "socket", "ssl", "tomllib"}
+NEVER = {"asyncio", "click", "logging", "msgspec", "socket", "ssl", "tomllib"}
 """What takes long to load, and no completion needs."""
 
 

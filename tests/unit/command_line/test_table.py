@@ -88,8 +88,8 @@ def test_a_row_has_what_its_columns_say() -> None:
     lease = LeaseInfo(holder="ida", since="2026-01-01T00:00:00Z", until="2026-01-01T01:00:00Z")
     held = card("R 1", lease=lease, state=CardState.ASSOCIATED, label="tab\there")
     names = listing.columns_of("iccid,eid label HOLDER,since,until,state,host,reader,id,atr")
-    assert listing.values(held, names, str.lower).split("\t") == [
-        ICCID, EID, "tab\\there", "ida", "2026-01-01t00:00:00z", "2026-01-01t01:00:00z",
+    assert listing.values(held, names, str.lower) == [
+        ICCID, EID, "tab\there", "ida", "2026-01-01t00:00:00z", "2026-01-01t01:00:00z",
         "in use", "bench", "R 1", "id-R 1", "",
     ]  # fmt: skip
     assert listing.row(held, ["card"], str) == [[ICCID, EID]]
