@@ -116,7 +116,7 @@ def watch(call: Invocation, which: Filters, *, columns: str | None) -> None:
     output = call.output
     output.endless = True
     names = listing.columns_of(columns) if columns is not None else listing.NARROW
-    if output.is_watched:
+    if output.draws:
         _watch_live(call, which, names)
         return
 

@@ -2,6 +2,7 @@
 """What the command `wsrc` prints: text for a person, or JSON for a program."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -66,6 +67,11 @@ class Output:
     def is_watched(self) -> bool:
         """Whether somebody sees each result as it comes."""
         return not self.as_json and sys.stdout.isatty()
+
+    @property
+    def draws(self) -> bool:
+        """Whether what somebody sees can be drawn again in its place."""
+        return self.is_watched and os.environ.get("TERM", "dumb") != "dumb"
 
     @contextmanager
     def at_risk(self) -> Generator[None, None, None]:

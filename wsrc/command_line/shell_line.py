@@ -90,7 +90,8 @@ class Line:
         """Show a line above the one that is being typed, which stays as it is."""
         with self._lock:
             prompt, readline = self._prompt, self._readline
-            if prompt is None or not (sys.stdout.isatty() and sys.stderr.isatty()):
+            drawn = sys.stdout.isatty() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+            if prompt is None or not drawn:
                 sys.stderr.write(f"{text}\n")
             else:
                 typed = readline.get_line_buffer() if readline is not None else ""
