@@ -99,6 +99,28 @@ def test_watch_goes_on_through_a_loss_and_says_so() -> None:
         assert terminal.ended() == 130
 
 
+def test_watch_without_a_server_shows_no_table() -> None:
+    with Terminal("watch", "--server-url", "ws://127.0.0.1:1") as terminal:
+        assert terminal.ended() == 5
+        assert terminal.screen.cursor_shown
+        connecting, *said = terminal.lines
+    assert connecting == "Connecting."
+    assert "nothing listens there" in " ".join(said)
+
+
+def test_watch_is_lines_at_a_terminal_that_cannot_draw() -> None:
+    here = bench()
+    with (
+        in_thread(here.script) as url,
+        Terminal("watch", "--server-url", url, TERM="dumb") as terminal,
+    ):
+        terminal.until_shown("label2")
+        assert terminal.lines[0].startswith("added    ICCID 89860000000000000001, label label1")
+        assert "\x1b" not in terminal.raw
+        terminal.interrupt()
+        assert terminal.ended() == 130
+
+
 def test_watch_fits_the_terminal_whatever_its_size() -> None:
     here = bench(40)
     with (

@@ -146,7 +146,7 @@ class Terminal:
         self._lock = threading.Lock()
         self._near, far = pty.openpty()
         termios.tcsetwinsize(far, (rows, columns))
-        env = environment(TERM="xterm", **more)
+        env = environment(**{"TERM": "xterm", **more})
         for name in ("COLUMNS", "LINES"):
             env.pop(name, None)
         [python, *flags, code, _] = argv("wsrc", "")

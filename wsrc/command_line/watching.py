@@ -30,13 +30,14 @@ class Watched:
         self._names = names
         self._time = time
         self._cards: dict[CardKey, CardInfo] = {}
+        self._begun = False
         self._note = "Connecting."
 
     def begin(self) -> None:
         """Forget all cards: those that are there come next."""
         with self.live.lock:
             self._cards.clear()
-            self._note = ""
+            self._begun, self._note = True, ""
         self.live.changed()
 
     def happened(self, event: "CardEvent") -> None:
@@ -55,7 +56,9 @@ class Watched:
         self.live.changed()
 
     def frame(self, width: int, height: int) -> list[str]:
-        """Return the lines that fit a terminal."""
+        """Return the lines that fit a terminal; without a first connection there is no table."""
+        if not self._begun:
+            return [cut(self._note, width)]
         cards = listing.in_order(self._cards.values())
         room = max(height - _LEAST_LINES, 1)
         shown = lines(
