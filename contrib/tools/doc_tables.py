@@ -11,6 +11,7 @@ import msgspec
 from diagrams import transitions
 
 from wsrc.bridges.pcscd.reader import HANDLE_MOVES
+from wsrc.card.contents.catalogue import CATALOGUE
 from wsrc.card.identify import ECASD_AID, ISD_R_MAKERS
 from wsrc.card.pcsc_numbers import ATTRIBUTES
 from wsrc.card.slot import (
@@ -215,6 +216,12 @@ def closings() -> str:
     return f"{table(titles, rows)}\n\n{words('It is a', Parting)}"
 
 
+def readable() -> str:
+    """Return what `wsrc read` knows, and the clause of each."""
+    rows = ((f"`{name}`", each.sentence, each.clause) for name, each in CATALOGUE.items())
+    return table(("Name", "What it is", "Clause"), rows)
+
+
 def exits() -> str:
     """Return the exit statuses of the user's command."""
     return table(("Status", "Meaning"), ((str(e.value), e.meaning) for e in Exit))
@@ -311,6 +318,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "outcomes": lambda: words("Outcome", Outcome),
     "seal faults": lambda: words("Fault", Fault),
     "exits": exits,
+    "readable": readable,
     "server settings": lambda: settings(ServerSettings),
     "card client settings": lambda: settings(CardClientSettings),
     "user settings": lambda: settings(UserSettings),

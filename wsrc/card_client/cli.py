@@ -23,7 +23,7 @@ from wsrc.readers.base import Source
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card, default_cards, load_card
-from wsrc.settings.click_options import click_options
+from wsrc.settings.click_options import HELP_OPTIONS, click_options
 from wsrc.settings.clients import BUILT_IN_CARDS
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import CardClientSettings
@@ -50,7 +50,7 @@ Exit status: 0 ended by a signal, 2 a setting cannot work.
 """
 
 
-@click.command(help=_HELP, context_settings={"max_content_width": 100})
+@click.command(help=_HELP, context_settings={"max_content_width": 100, **HELP_OPTIONS})
 @click.version_option(__version__, message="%(version)s")
 @click_options(CardClientSettings)
 def command(settings: CardClientSettings) -> None:

@@ -20,7 +20,7 @@ from wsrc.process.signals import Reloading, ended_or_reloaded
 from wsrc.server.app import serve
 from wsrc.server.policy_cli import policy
 from wsrc.server.token_cli import token
-from wsrc.settings.click_options import Late, click_options
+from wsrc.settings.click_options import HELP_OPTIONS, Late, click_options
 from wsrc.settings.hosts import hosts_of
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import ServerSettings
@@ -54,7 +54,7 @@ Exit status: 0 ended by a signal, 1 out of memory or a bug, 2 a setting cannot w
 
 @click.group(
     help=_HELP,
-    context_settings={"max_content_width": 100},
+    context_settings={"max_content_width": 100, **HELP_OPTIONS},
     invoke_without_command=True,
     subcommand_metavar="[COMMAND [ARGS]...]",
 )

@@ -14,6 +14,9 @@ from click.core import ParameterSource
 from wsrc.settings.load import load, values_of
 from wsrc.settings.types import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
 
+HELP_OPTIONS: Mapping[str, Any] = {"help_option_names": ["-h", "--help"]}
+"""Settings of the context of a program: how its help is asked for, and that of its commands."""
+
 R = TypeVar("R")
 S = TypeVar("S", bound=Settings)
 
