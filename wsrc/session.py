@@ -145,6 +145,8 @@ class CardEnd:
         seq = request.seq if isinstance(request, m.Forwarded) else None
         if self._seal is None or seq is None or not self.taken < seq <= self._seen:
             return None
+        if isinstance(request, m.Sealed):
+            self._seal.heard(request)
         return self._seal.refused(seq)
 
     def _saw(self, seq: int) -> None:
@@ -571,6 +573,9 @@ class UserEnd:
 
 
 def _plain(request: m.Forwarded) -> m.Message:
+    """Return what of a request is the same in its copies: a secret is sent until it is known."""
+    if isinstance(request, m.Sealed):
+        return msgspec.structs.replace(request, id=None, secret=None)
     return msgspec.structs.replace(request, id=None)
 
 

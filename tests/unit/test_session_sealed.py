@@ -96,6 +96,29 @@ def test_a_copy_is_the_same_octets_and_is_given_the_same_answer(ends: Ends) -> N
     assert ends.card.repeated(later) == msgspec.structs.replace(answer, id=9)
 
 
+def test_a_copy_of_what_is_carried_out_comes_without_the_secret_once_that_is_known(
+    ends: Ends,
+) -> None:
+    ends.take(ends.ask())
+    claim = ends.resume()
+    assert ends.card.may_resume(claim)
+    again = sent(ends.user.resumed(ends.card.resumed(claim)))
+    assert isinstance(again, m.Sealed)
+    assert (again.seq, again.secret) == (1, None)
+    assert ends.card.receive(again) is Verdict.LATE
+    ends.answer()
+    assert ends.card.receive(again) is Verdict.REPEAT
+
+
+def test_a_request_that_is_refused_unopened_has_the_secret_for_the_word_on_it(ends: Ends) -> None:
+    asked = ends.ask()
+    ends.card.refused(asked)
+    word = ends.card.word_on(asked)
+    told = settled(ends.user.answered(refusal(ends, word)))
+    assert isinstance(told, m.Error)
+    assert told.outcome is Outcome.NOT_EXECUTED
+
+
 def test_an_answer_that_no_message_has_room_for_is_an_error_sealed_once() -> None:
     ends = Ends(longest=1024)
     ends.take(ends.ask())

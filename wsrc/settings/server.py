@@ -180,6 +180,14 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
         SecondsOrNone,
         Meta(description="Longest time a session is kept without its user, in seconds; 0 is none."),
     ] = 600.0
+    resume_by_secret: Annotated[
+        bool | None,
+        Meta(
+            description="Keep sessions that are not sealed as well, for a secret that the server "
+            "sees; sealed ones need none.",
+            extra={"default": "where it listens on loopback only"},
+        ),
+    ] = None
     drain_s: Annotated[
         Seconds, Meta(description="Seconds that commands in flight have to finish at shutdown.")
     ] = 10.0
@@ -261,6 +269,11 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     audit_keep: AuditKeep = 0
     audit_sync_s: AuditSync = 1.0
     log_level: LogLevel = "info"
+
+    @property
+    def resumes_by_secret(self) -> bool:
+        """Whether sessions that are not sealed outlive their connections."""
+        return _outside(self) is None if self.resume_by_secret is None else self.resume_by_secret
 
     @property
     def asks_who(self) -> bool:

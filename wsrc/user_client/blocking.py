@@ -73,7 +73,7 @@ class Client:
         ping_s: float = 10.0,
         keep_s: float = 30.0,
         read_ahead: bool = False,
-        seal: str = "off",
+        seal: str | None = None,
         card_ca: str | Path | None = None,
         card_crl: str | Path | None = None,
         card_hosts: Sequence[str] = (),
