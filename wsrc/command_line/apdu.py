@@ -100,7 +100,8 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     together = not call.output.is_watched
     first = first_of(octets, patterns, together=together, keep_going=keep_going)
     with call.card_for(which, wait_s, hold, first) as card:
-        for response in responses(card, octets, patterns, together=together, keep_going=keep_going):
+        way = {"together": together, "keep_going": keep_going, "last": hold.is_left_alone}
+        for response in responses(card, octets, patterns, **way):
             results.append(response_document(response))
             if not call.output.as_json:
                 call.output.line(response_line(response))
@@ -171,7 +172,7 @@ def script(  # noqa: PLR0913 - the options of a command, each by its name
         call.card_for(which, wait_s, hold, first_of_script(items, keep_going=keep_going)) as card,
         _progress(call.output, len(items)) as advance,
     ):
-        for event in run(card, items, keep_going=keep_going):
+        for event in run(card, items, keep_going=keep_going, last=hold.is_left_alone):
             events.append(event)
             results.append(_event_document(event))
             _show(call.output, event)

@@ -37,6 +37,7 @@ from wsrc.relay.state import SESSION_TIMERS, Limits, RelayState, TimerKey
 FEATURES = (
     "batch",
     "cancel",
+    "detach_after",
     "pcsc",
     "raw_tpdu",
     "read_ahead",

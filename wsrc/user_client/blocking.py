@@ -314,13 +314,13 @@ class Card:
         """What a batch may have, as the server says on the connection that there is now."""
         return self._card.batch_limits
 
-    def transmit(self, command: BytesLike) -> Response:
+    def transmit(self, command: BytesLike, *, last: bool = False) -> Response:
         """See `aio.Card.transmit`."""
-        return self._call(self._card.transmit(command))
+        return self._call(self._card.transmit(command, last=last))
 
-    def batch(self, steps: Sequence[Step | BytesLike]) -> BatchResult:
+    def batch(self, steps: Sequence[Step | BytesLike], *, last: bool = False) -> BatchResult:
         """See `aio.Card.batch`."""
-        return self._call(self._card.batch(steps))
+        return self._call(self._card.batch(steps, last=last))
 
     def reset(self, kind: ResetKind = ResetKind.COLD) -> bytes:
         """See `aio.Card.reset`."""
