@@ -203,7 +203,9 @@ class Ended:
         end, said = self._by_name.get(request.session, (None, None))
         if end is None or said is None or not end.may_resume(request):
             return None
-        return msgspec.structs.replace(said, id=request.id)
+        # Where the secret of a sealed session comes with the proof only, there was no word before.
+        word = end.ended(said.code, said.message).word
+        return msgspec.structs.replace(said, id=request.id, word=word)
 
 
 class State(Word):

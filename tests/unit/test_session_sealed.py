@@ -360,6 +360,20 @@ def test_a_kept_answer_comes_with_the_end(ends: Ends) -> None:
     assert answer.sw == "6a82"
 
 
+def test_who_never_was_heard_is_told_by_whom_the_session_ended_with_the_secret_in_resume(
+    ends: Ends,
+) -> None:
+    """The first request is lost on its way, and the card goes: with the proof there is a word."""
+    ends.ask()
+    ended = Ended()
+    assert ends.card.ended(ErrorCode.CARD_NOT_PRESENT, "Gone.").word is None
+    ended.put(ends.card, ends.card.ended(ErrorCode.CARD_NOT_PRESENT, "Gone."))
+    said = ended.answer(ends.resume())
+    assert said is not None
+    told = settled(ends.user.ended(said))
+    assert isinstance(told, NotExecutedError)
+
+
 def test_who_comes_late_is_told_how_it_ended_for_a_proof(ends: Ends) -> None:
     ends.run()
     ended, said = Ended(), ends.card.ended(ErrorCode.LEASE_EXPIRED, "It is over.")

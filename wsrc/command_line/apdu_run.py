@@ -74,10 +74,8 @@ def responses(  # noqa: PLR0913 - how commands are run, each by its name
         else:
             return
     for item in numbered:
-        if last and item is numbered[-1]:
-            response = card.transmit(item.command, last=True)
-        else:
-            response = card.transmit(item.command)
+        ends = last and item is numbered[-1]
+        response = card.transmit(item.command, **({"last": True} if ends else {}))
         yield response
         if not sw_matches(item.expect, f"{response.sw:04X}"):
             return

@@ -208,6 +208,11 @@ class CardBoxes:
         self._pad_octets = pad_octets
 
     @property
+    def user(self) -> str | None:
+        """The name in the certificate by which the user has proved who it is, if it has."""
+        return None if self._seal.user is None else self._seal.user.name
+
+    @property
     def room(self) -> int:
         """How many octets the text of an answer may have."""
         return room_for(self._longest(), self._pad_octets)
