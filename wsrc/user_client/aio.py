@@ -168,6 +168,19 @@ class Client(ReaderCalls):
         )
         super().__init__(self._not_open(), settings.timeout_s)
 
+    def prepare(self) -> None:
+        """
+        Load what it takes to seal sessions, which the first `select` does otherwise.
+
+        A program that selects a card at once does so before it connects: no answer of the server
+        comes between the greeting and the select then.
+
+        Raises:
+            ConfigError: If the file of known card hosts cannot work.
+        """
+        if self._seals is not None:
+            self._seals.prepare()
+
     def _not_open(self) -> Connection:
         connection = Connection(self._settings, self._tls)
         connection.requests.lost(NOT_OPEN)

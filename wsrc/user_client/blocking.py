@@ -110,6 +110,10 @@ class Client:
         cls._begin(client, aio.Client.from_settings(settings, instance=instance))
         return client
 
+    def prepare(self) -> None:
+        """See `aio.Client.prepare`."""
+        self._client.prepare()
+
     def _begin(self, client: aio.Client) -> None:
         self._client = client
         self._portal: Portal | None = None

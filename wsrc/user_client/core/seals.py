@@ -79,13 +79,21 @@ class Seals:
         self._settings = settings
         self._read: UserFiles | None = None
         if settings.card_ca is not None or settings.known_hosts is not None:
-            self._load()
+            self.prepare()
 
-    def _load(self) -> None:
+    def prepare(self) -> None:
+        """
+        Read the files, and load what it takes to seal, unless that was done.
+
+        Raises:
+            ConfigError: If a file cannot work.
+        """
         if self._read is not None:
             return
         from wsrc.net import seal_files  # noqa: PLC0415 - not every user seals
+        from wsrc.protocol import boxed  # noqa: PLC0415 - not every user seals
 
+        del boxed
         try:
             self._read = seal_files.UserFiles(self._settings, of_user(os.environ))
         except RuntimeError as exc:
@@ -106,7 +114,7 @@ class Seals:
         """
         from wsrc.sealing.suites import available  # noqa: PLC0415 - not every user seals
 
-        self._load()
+        self.prepare()
         mode = self._settings.seal_mode
         suites = tuple(map(str, available()))
         ask = m.SealAsk(nonce=secrets.token_bytes(NONCE_OCTETS), suites=suites, mode=mode)
