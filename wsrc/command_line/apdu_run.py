@@ -73,6 +73,12 @@ def responses(  # noqa: PLR0913 - how commands are run, each by its name
             pass
         else:
             return
+    yield from _one_by_one(card, numbered, last=last)
+
+
+def _one_by_one(
+    card: ApduCard, numbered: Sequence[ScriptCommand], *, last: bool
+) -> Iterator[Response]:
     for item in numbered:
         ends = last and item is numbered[-1]
         response = card.transmit(item.command, **({"last": True} if ends else {}))
