@@ -7,6 +7,7 @@ for the shortest example.
 """
 
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,22 @@ def _no_secret_is_shown(request: pytest.FixtureRequest) -> Iterator[None]:
     found = EARS.take()
     if found and request.node.get_closest_marker(MARK) is None:
         pytest.fail("\n".join(map(str, found[:10])), pytrace=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _folder_of_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep what programs remember out of the folders of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STATE_DIRECTORY", str(folder / "host"))
+        patch.setenv("XDG_STATE_HOME", str(folder / "user"))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_known(_folder_of_state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each test begin without card hosts that are known: ports are used again."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(_folder_of_state / uuid.uuid4().hex))
 
 
 @pytest.fixture(scope="session")

@@ -145,6 +145,8 @@ class CardEnd:
         seq = request.seq if isinstance(request, m.Forwarded) else None
         if self._seal is None or seq is None or not self.taken < seq <= self._seen:
             return None
+        if isinstance(request, m.Sealed):
+            self._seal.heard(request)
         return self._seal.refused(seq)
 
     def _saw(self, seq: int) -> None:
@@ -201,7 +203,9 @@ class Ended:
         end, said = self._by_name.get(request.session, (None, None))
         if end is None or said is None or not end.may_resume(request):
             return None
-        return msgspec.structs.replace(said, id=request.id)
+        # Where the secret of a sealed session comes with the proof only, there was no word before.
+        word = end.ended(said.code, said.message).word
+        return msgspec.structs.replace(said, id=request.id, word=word)
 
 
 class State(Word):
@@ -571,6 +575,9 @@ class UserEnd:
 
 
 def _plain(request: m.Forwarded) -> m.Message:
+    """Return what of a request is the same in its copies: a secret is sent until it is known."""
+    if isinstance(request, m.Sealed):
+        return msgspec.structs.replace(request, id=None, secret=None)
     return msgspec.structs.replace(request, id=None)
 
 

@@ -159,7 +159,12 @@ class Stage:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("WSRC_")}
         for name in ("NOTIFY_SOCKET", "JOURNAL_STREAM", "FORCE_COLOR", "TTY_COMPATIBLE"):
             kept.pop(name, None)
-        settings = {"WSRC_CONFIG": "empty.toml", "WSRC_TLS_CA": "ca.pem"}
+        settings = {
+            "WSRC_CONFIG": "empty.toml",
+            "WSRC_TLS_CA": "ca.pem",
+            "STATE_DIRECTORY": str(self.folder / "host"),
+            "XDG_STATE_HOME": str(self.folder / "user"),
+        }
         with self._signals.held():
             process = subprocess.Popen(
                 [str(BIN / command[0]), *command[1:]],

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`select(first=…)`: the first command travels in the select, and its outcome stays known."""
+"""
+`select(first=…)` without a seal: the first command travels in the select.
+
+Its outcome stays known. Where a seal is asked for it is sent once there is a key to seal it to.
+"""
 
 import asyncio
 from typing import Any
@@ -81,7 +85,7 @@ async def test_the_first_command_is_sent_once_and_answered() -> None:
 
     async with (
         scripted(script) as url,
-        aio.Client(url) as client,
+        aio.Client(url, seal="off") as client,
         client.select(label="blue", first=READ) as mine,
     ):
         assert (await mine.transmit(READ)).sw == 0x6282
@@ -101,7 +105,7 @@ async def test_a_batch_can_be_first() -> None:
     steps = [Step(command=READ, expect=("9000",)), OTHER]  # type: ignore[arg-type]  # octets
     async with (
         scripted(script) as url,
-        aio.Client(url) as client,
+        aio.Client(url, seal="off") as client,
         client.select(label="blue", first=steps) as mine,
     ):
         assert (await mine.batch(steps)).stopped == 0
@@ -114,7 +118,7 @@ def test_a_blocking_client_sends_its_first_command_along() -> None:
 
     with (
         in_thread(script) as url,
-        blocking.Client(url) as client,
+        blocking.Client(url, seal="off") as client,
         client.select(label="blue", first=READ) as mine,
     ):
         assert mine.transmit(READ).data == b"\1\2"
@@ -128,7 +132,7 @@ async def test_a_server_that_does_not_take_it_is_sent_it_as_any_other() -> None:
 
     async with (
         scripted(script) as url,
-        aio.Client(url) as client,
+        aio.Client(url, seal="off") as client,
         client.select(label="blue", first=READ) as mine,
     ):
         assert (await mine.transmit(OTHER)).sw == 0x9000
@@ -141,7 +145,7 @@ async def test_what_is_asked_first_must_be_what_was_sent() -> None:
 
     async with (
         scripted(script) as url,
-        aio.Client(url) as client,
+        aio.Client(url, seal="off") as client,
         client.select(label="blue", first=READ) as mine,
     ):
         for wrong in (mine.transmit(OTHER), mine.batch([READ]), mine.begin(), mine.reset()):
@@ -154,7 +158,7 @@ async def test_what_is_no_command_is_not_sent(first: Any) -> None:
     async def script(peer: Peer) -> None:
         del peer
 
-    async with scripted(script) as url, aio.Client(url) as client:
+    async with scripted(script) as url, aio.Client(url, seal="off") as client:
         with pytest.raises((BadApduError, LocalProtocolError)):
             client.select(label="blue", first=first)
 
@@ -163,7 +167,7 @@ async def test_the_server_refuses_the_card_and_nothing_is_in_doubt() -> None:
     async def script(peer: Peer) -> None:
         await peer.refuse(await peer.hear("select_card"), "card_busy")
 
-    async with scripted(script) as url, aio.Client(url) as client:
+    async with scripted(script) as url, aio.Client(url, seal="off") as client:
         assert type(await fails(client.select(label="blue", first=READ))) is CardBusyError
 
 
@@ -176,7 +180,7 @@ async def test_a_refusal_of_the_first_command_is_its_own() -> None:
 
     async with (
         scripted(script) as url,
-        aio.Client(url) as client,
+        aio.Client(url, seal="off") as client,
         client.select(label="blue", first=READ) as mine,
     ):
         refused = await fails(mine.transmit(READ))
@@ -202,7 +206,7 @@ async def test_who_waits_for_the_card_sends_it_afterwards_even_on_another_connec
 
     async with (
         scripted(script) as url,
-        aio.Client(url) as client,
+        aio.Client(url, seal="off") as client,
         client.select(label="blue", wait_s=60, first=READ) as mine,
     ):
         assert (await mine.transmit(READ)).sw == 0x9000
@@ -224,7 +228,7 @@ async def test_a_select_whose_answer_was_lost_leaves_the_first_command_in_doubt(
 
     async with (
         scripted(script) as url,
-        aio.Client(url) as client,
+        aio.Client(url, seal="off") as client,
         client.select(label="blue", first=READ) as mine,
     ):
         assert isinstance(await fails(mine.transmit(READ)), OutcomeUnknownError)
@@ -268,7 +272,7 @@ async def test_a_select_that_fails_otherwise_says_that_the_command_is_in_doubt(
     async def script(peer: Peer) -> None:
         await left.pop(0)(peer)
 
-    async with scripted(script) as url, aio.Client(url, keep_s=keep_s) as client:
+    async with scripted(script) as url, aio.Client(url, seal="off", keep_s=keep_s) as client:
         failed = await fails(client.select(label="blue", first=READ))
     assert type(failed) is OutcomeUnknownError
     assert "was sent together with select_card" in str(failed)
@@ -278,7 +282,7 @@ async def test_a_select_that_was_never_sent_leaves_nothing_in_doubt() -> None:
     async def script(peer: Peer) -> None:
         peer.abort()
 
-    async with scripted(script) as url, aio.Client(url, keep_s=0) as client:
+    async with scripted(script) as url, aio.Client(url, seal="off", keep_s=0) as client:
         with pytest.raises(WsrcError):
             await client.list_cards()
         failed = await fails(client.select(label="blue", first=READ))
@@ -303,7 +307,7 @@ async def test_the_first_command_is_resumed_as_any_other() -> None:
 
     async with (
         scripted(script) as url,
-        aio.Client(url) as client,
+        aio.Client(url, seal="off") as client,
         client.select(label="blue", first=READ) as mine,
     ):
         assert (await mine.transmit(READ)).data == b"\7"
@@ -319,7 +323,7 @@ async def test_a_session_that_ends_before_the_first_command_is_asked_for_tells_i
         ended = {"code": "card_not_present", "message": "It went."}
         await peer.say("session_ended", session="s1", seq=1, answer=answer, **ended)
 
-    async with scripted(script) as url, aio.Client(url) as client:
+    async with scripted(script) as url, aio.Client(url, seal="off") as client:
         mine = await client.select(label="blue", first=READ)
         over = asyncio.Event()
         mine.when_over(lambda _: over.set())
@@ -343,7 +347,7 @@ async def test_who_asks_after_the_card_was_given_back_is_told_what_became_of_it(
             await peer.say("error", **ids, code="cancelled", message="No.")
         await take_back(peer)
 
-    async with scripted(script) as url, aio.Client(url) as client:
+    async with scripted(script) as url, aio.Client(url, seal="off") as client:
         mine = await client.select(label="blue", first=READ)
         if outcome == "not_executed":
             assert isinstance(await fails(mine.transmit(READ)), kind)
@@ -364,7 +368,7 @@ async def test_the_first_command_follows_hello_too() -> None:
 
     async with (
         scripted(script, greet=False, subprotocol="wsrc.v1") as url,
-        aio.Client(url) as client,
+        aio.Client(url, seal="off") as client,
         client.select(label="blue", first=READ) as mine,
     ):
         assert (await mine.transmit(READ)).sw == 0x9000

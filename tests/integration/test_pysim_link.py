@@ -361,6 +361,7 @@ def test_a_new_card_is_waited_for(there: Elsewhere, host: Host, link: Any) -> No
 
 def test_a_card_that_went_is_no_card(there: Elsewhere, host: Host, link: Any) -> None:
     link.connect()
+    link._send_apdu("00200001")
     name = next(name for name in host.source.names if " UICC" in name)
     host.source.remove(name)
     with pytest.raises((ProtocolError, NoCardError)):

@@ -107,7 +107,7 @@ async def test_with_raw_tpdus_a_response_that_was_announced_costs_no_round_trip(
     forward = Link.send
 
     def count(link: Link, message: m.Message) -> None:
-        if isinstance(message, m.RApdu):
+        if isinstance(message, m.RApdu | m.SealedResp):
             sent.append(message)
         forward(link, message)
 

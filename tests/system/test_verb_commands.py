@@ -235,8 +235,9 @@ async def test_the_prompt_knows_the_verbs(world: World) -> None:
     assert lines[4:7] == [ATR, f"{b'WSRC'.hex()}  WSRC", "0102"]
     assert any(line.startswith("begin ") for line in lines)
     complaints = err.decode().splitlines()
-    assert len(complaints) == 3, complaints
-    assert "'reconnect' takes leave, reset, unpower or nothing" in complaints[1]
+    assert len(complaints) == 4, complaints
+    assert complaints[0].startswith("The key of card host bench is not known")
+    assert "'reconnect' takes leave, reset, unpower or nothing" in complaints[2]
 
 
 async def test_the_prompt_of_a_reader_without_a_card(world: World) -> None:

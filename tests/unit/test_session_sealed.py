@@ -96,6 +96,29 @@ def test_a_copy_is_the_same_octets_and_is_given_the_same_answer(ends: Ends) -> N
     assert ends.card.repeated(later) == msgspec.structs.replace(answer, id=9)
 
 
+def test_a_copy_of_what_is_carried_out_comes_without_the_secret_once_that_is_known(
+    ends: Ends,
+) -> None:
+    ends.take(ends.ask())
+    claim = ends.resume()
+    assert ends.card.may_resume(claim)
+    again = sent(ends.user.resumed(ends.card.resumed(claim)))
+    assert isinstance(again, m.Sealed)
+    assert (again.seq, again.secret) == (1, None)
+    assert ends.card.receive(again) is Verdict.LATE
+    ends.answer()
+    assert ends.card.receive(again) is Verdict.REPEAT
+
+
+def test_a_request_that_is_refused_unopened_has_the_secret_for_the_word_on_it(ends: Ends) -> None:
+    asked = ends.ask()
+    ends.card.refused(asked)
+    word = ends.card.word_on(asked)
+    told = settled(ends.user.answered(refusal(ends, word)))
+    assert isinstance(told, m.Error)
+    assert told.outcome is Outcome.NOT_EXECUTED
+
+
 def test_an_answer_that_no_message_has_room_for_is_an_error_sealed_once() -> None:
     ends = Ends(longest=1024)
     ends.take(ends.ask())
@@ -335,6 +358,20 @@ def test_a_kept_answer_comes_with_the_end(ends: Ends) -> None:
     answer = settled(told)
     assert isinstance(answer, m.RApdu)
     assert answer.sw == "6a82"
+
+
+def test_who_never_was_heard_is_told_by_whom_the_session_ended_with_the_secret_in_resume(
+    ends: Ends,
+) -> None:
+    """The first request is lost on its way, and the card goes: with the proof there is a word."""
+    ends.ask()
+    ended = Ended()
+    assert ends.card.ended(ErrorCode.CARD_NOT_PRESENT, "Gone.").word is None
+    ended.put(ends.card, ends.card.ended(ErrorCode.CARD_NOT_PRESENT, "Gone."))
+    said = ended.answer(ends.resume())
+    assert said is not None
+    told = settled(ends.user.ended(said))
+    assert isinstance(told, NotExecutedError)
 
 
 def test_who_comes_late_is_told_how_it_ended_for_a_proof(ends: Ends) -> None:

@@ -190,7 +190,9 @@ class GaveBack(Event, frozen=True, kw_only=True):
     """
     A card is no longer its user's, for the reason `why`; `asked` tells that the user wanted it so.
 
-    `commands` were sent to it in `held_s`; of those of a batch, all that were asked for.
+    `commands` were sent to it in `held_s`; of those of a batch, all that were asked for. A server
+    counts a batch that is sealed as one. `proved` is the name in the certificate by which the user
+    of a sealed session has proved who it is, at a card host that knows users by theirs.
     """
 
     session: str
@@ -200,6 +202,7 @@ class GaveBack(Event, frozen=True, kw_only=True):
     held_s: float
     commands: int
     asked: bool = False
+    proved: str | None = None
 
 
 class Denied(Event, frozen=True, kw_only=True):

@@ -60,6 +60,7 @@ class Evidence:
                 held_s=round(time.monotonic() - held.since, 3),
                 commands=held.commands,
                 asked=asked,
+                proved=None if held.boxes is None else held.boxes.user,
             )
         )
 

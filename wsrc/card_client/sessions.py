@@ -138,7 +138,7 @@ class Sessions:
             self.beginning = None
 
     async def _take(self, asked: m.Attach) -> Held:
-        self._seals.check(asked)
+        self._seals.check(asked, self._card.info)
         if asked.share is not Share.DIRECT:
             self._check_state(asked)
         sharing = next(iter(self.turns.sessions.values()), None)
@@ -300,6 +300,8 @@ class Sessions:
         return await self._exchange(asked, current)
 
     async def _exchange(self, asked: m.Forwarded, current: Held) -> CardError | None:
+        if isinstance(asked, m.Reconnect) and not self.turns.may_share(current, asked.share):
+            raise RefusedError(ErrorCode.CARD_BUSY, "Others share the card; nothing was done.")
         if resets(asked):
             self.turns.were_reset(current.session)
         done = await current.carry_out(asked, self._card.info.name)

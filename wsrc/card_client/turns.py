@@ -36,6 +36,10 @@ class Turns:
         """Those who have the card, the oldest first."""
         return self._sessions
 
+    def may_share(self, held: Held, share: Share | None) -> bool:
+        """Return whether a session may share its card otherwise: nobody else has it."""
+        return share in {None, held.share} or len(self._sessions) == 1
+
     def may_join(self, share: Share) -> bool:
         """Return whether one more session can be had beside those that are there."""
         shares = {share, *(held.share for held in self._sessions.values())}

@@ -83,6 +83,13 @@ def program(**_: Any) -> None:
     """Do what one of the commands says."""
 
 
+_CA_OF = {
+    Kind.USER: "tls_ca, and card_ca, so that no server can read what you say to cards",
+    Kind.CARD_HOST: "tls_ca, and user_ca where users are to prove to it who they are",
+}
+"""What the CA is at a client."""
+
+
 @program.command()
 @click.option(
     "--name", metavar="NAME", help="What the CA is called.  [default: WSRC CA and a number]"
@@ -94,8 +101,17 @@ def init(folder: Folder, name: str | None, days: float) -> None:
     made = folder.init(name, days)
     click.echo(f"Made a CA, valid until {_day(made.not_valid_after_utc)}.")
     _lines(
-        (folder.ca, "copy to every machine; there it is tls_ca, at the server tls_client_ca"),
-        (folder.crl, "copy to the server, as tls_crl, and again after each revoke"),
+        (
+            folder.ca,
+            (
+                "copy to every machine; there it is tls_ca, at the server tls_client_ca, at users "
+                "card_ca too"
+            ),
+        ),
+        (
+            folder.crl,
+            "copy to the server, as tls_crl, and to users, as card_crl; again after each revoke",
+        ),
         (folder.path / CA_KEY, "stays here: whoever has it can let anybody in; keep a copy safe"),
     )
     _complain_of_mode(folder.path)
@@ -131,7 +147,7 @@ def _client(kind: Kind, folder: Folder, name: str, days: float) -> None:
     _lines(
         (made.path, "tls_cert"),
         (made.key, "tls_key; only its user may read it"),
-        (folder.ca, "tls_ca"),
+        (folder.ca, _CA_OF[kind]),
     )
 
 

@@ -108,7 +108,8 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     together = not call.output.is_watched
     first = first_of(octets, patterns, together=together, keep_going=keep_going)
     with call.card_for(which, wait_s, hold, first) as card:
-        for response in responses(card, octets, patterns, together=together, keep_going=keep_going):
+        way = {"together": together, "keep_going": keep_going, "last": hold.is_left_alone}
+        for response in responses(card, octets, patterns, **way):
             results.append(response_document(response, decode=decode))
             if not call.output.as_json:
                 call.output.response(response, decode=decode)
@@ -190,7 +191,8 @@ def script(  # noqa: PLR0913 - the options of a command, each by its name
         _progress(call.output, items) as advance,
     ):
         verify = functools.partial(Pins(call.output, pin_file).verify, card)
-        for event in run(card, items, keep_going=keep_going, verify=verify):
+        last = hold.is_left_alone
+        for event in run(card, items, keep_going=keep_going, verify=verify, last=last):
             events.append(event)
             results.append(_event_document(event, decode=decode))
             _show(call.output, event, decode=decode)

@@ -28,7 +28,7 @@ class ApduCard(Protocol):
         """See `blocking.Card.batch_limits`."""
         ...
 
-    def transmit(self, command: bytes) -> Response:
+    def transmit(self, command: bytes, *, last: bool = ...) -> Response:
         """See `blocking.Card.transmit`."""
         ...
 
@@ -37,13 +37,14 @@ class ApduCard(Protocol):
         ...
 
 
-def responses(
+def responses(  # noqa: PLR0913 - how commands are run, each by its name
     card: ApduCard,
     commands: Sequence[bytes],
     expect: tuple[str, ...],
     *,
     together: bool,
     keep_going: bool = False,
+    last: bool = False,
 ) -> Iterator[Response]:
     """
     Run commands and yield their responses, up to the first that is not as expected.
@@ -55,6 +56,7 @@ def responses(
         together: Whether they travel together, so that each answer need not be waited for. A card
             host that cannot do that is sent one after the other.
         keep_going: Whether a wrong PIN or key is expected that `expect` does not name.
+        last: Whether the card is given back with the last response, where that comes alone.
 
     Raises:
         WsrcError: As `transmit`, of the command after those whose responses were yielded; where
@@ -71,8 +73,15 @@ def responses(
             pass
         else:
             return
+    yield from _one_by_one(card, numbered, last=last)
+
+
+def _one_by_one(
+    card: ApduCard, numbered: Sequence[ScriptCommand], *, last: bool
+) -> Iterator[Response]:
     for item in numbered:
-        response = card.transmit(item.command)
+        ends = last and item is numbered[-1]
+        response = card.transmit(item.command, **({"last": True} if ends else {}))
         yield response
         if not sw_matches(item.expect, f"{response.sw:04X}"):
             return

@@ -27,6 +27,11 @@ class Hold(NamedTuple):
     protocols: tuple[CardProtocol, ...] = ()
     raw_tpdu: bool = False
 
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether nothing is to be done between the last command and giving the card back."""
+        return self.share is Share.EXCLUSIVE
+
     @contextmanager
     def of(self, card: "Card", *, together: bool = False) -> Generator["Card", None, None]:
         """

@@ -125,6 +125,11 @@ class Invocation:
 
         return Client.from_settings(self.settings)
 
+    def _client_that_selects(self) -> "Client":
+        client = self.client()
+        client.prepare()
+        return client
+
     def without_end(self, doing: "Callable[[Client], None]") -> None:
         """
         Do something with a client, and with another whenever its connection is lost for good.
@@ -194,7 +199,7 @@ class Invocation:
 
         with (
             heard(self.output),
-            self.client() as client,
+            self._client_that_selects() as client,
             hold.of(self.select(client, which, wait_s, hold)) as card,
         ):
             self.saw(card.info)
@@ -215,7 +220,7 @@ class Invocation:
         early = not wait_s and hold.share is Share.EXCLUSIVE
         with (
             heard(self.output),
-            self.client() as client,
+            self._client_that_selects() as client,
             self.output.at_risk() if early else nullcontext(),
             hold.of(
                 self.select(client, which, wait_s, hold, first if early else None), together=True

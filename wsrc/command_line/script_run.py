@@ -80,7 +80,7 @@ class ScriptCard(Protocol):
         """See `blocking.Card.batch_limits`."""
         ...
 
-    def batch(self, steps: Sequence[Step | bytes]) -> "BatchResult":
+    def batch(self, steps: Sequence[Step | bytes], *, last: bool = ...) -> "BatchResult":
         """See `blocking.Card.batch`."""
         ...
 
@@ -95,9 +95,12 @@ def run(
     *,
     keep_going: bool = False,
     verify: Verify | None = None,
+    last: bool = False,
 ) -> Iterator[Event]:
     """
     Run a script, whose `!pin` `verify` carries out, and yield what becomes of its lines.
+
+    With `last` the card is given back at its end.
 
     It ends after the first status word that is not as expected and after a wrong PIN or key that
     is not expected by name, unless `keep_going`, and after the first command that is not answered.
@@ -105,7 +108,8 @@ def run(
     Raises:
         WsrcError: If nothing is known of a batch; it names the lines of it.
     """
-    for part in parts(items, *card.batch_limits):
+    all_parts = list(parts(items, *card.batch_limits))
+    for part in all_parts:
         if isinstance(part, ScriptReset):
             yield WasReset(part.line, card.reset(part.kind))
             continue
@@ -116,7 +120,9 @@ def run(
                 return
             continue
         try:
-            result = card.batch([_step(command, keep_going) for command in part])
+            steps = [_step(command, keep_going) for command in part]
+            ends = last and part is all_parts[-1]
+            result = card.batch(steps, last=True) if ends else card.batch(steps)
         except WsrcError as exc:
             exc.args = (f"{_lines(part)}: {exc}",)
             raise

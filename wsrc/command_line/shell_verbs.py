@@ -12,6 +12,7 @@ from wsrc.errors import LocalProtocolError
 
 if TYPE_CHECKING:
     from wsrc.user_client.card import Status
+    from wsrc.user_client.core.seals import SealedWith
 
 HELP = """\
 begin               hold a shared card alone: the others wait
@@ -33,6 +34,11 @@ WORDS: dict[str, Sequence[str]] = {
 
 class VerbCard(Protocol):
     """What the verbs need of a card; see `blocking.Card` for each."""
+
+    @property
+    def sealed(self) -> "SealedWith | None":
+        """Who has sealed the session."""
+        ...
 
     def begin(self) -> None:
         """Begin a transaction."""
@@ -115,7 +121,7 @@ class Verbs:
     def _status(self, words: Sequence[str]) -> None:
         _check(words, 0, 0, "status")
         status = self._card.status()
-        self._show(verbs.status_document(status), verbs.status_lines(status))
+        self._show(verbs.status_document(status), verbs.status_lines(status, self._card.sealed))
 
     def _attribute(self, words: Sequence[str]) -> None:
         _check(words, 1, 2, "attribute NAME [HEX]")

@@ -6,23 +6,33 @@ from typing import TYPE_CHECKING, Any
 from wsrc.card.pcsc_numbers import ATTRIBUTES, attribute_name, control_number
 from wsrc.errors import BadHexError, ErrorCode, LocalProtocolError, RefusedError
 from wsrc.octets import Octets, from_person
+from wsrc.process.printable import clean
 
 if TYPE_CHECKING:
     from wsrc.user_client.blocking import Card
     from wsrc.user_client.card import Status
+    from wsrc.user_client.core.seals import SealedWith
 
 _PREFIX = "scard_attr_"
 
 
-def status_lines(status: "Status") -> list[str]:
-    """Return the lines for what PC/SC says of a card."""
+def status_lines(status: "Status", sealed: "SealedWith | None") -> list[str]:
+    """Return the lines for what PC/SC says of a card, and for who has sealed its session."""
     lines = [
         ("Reader", status.reader_name),
         ("State", ", ".join(status.states)),
         ("Protocol", status.protocol or "none"),
         ("ATR", status.atr.hex() or "none"),
+        ("Sealed", sealed_text(sealed)),
     ]
     return [f"{title:<13}{text}" for title, text in lines]
+
+
+def sealed_text(sealed: "SealedWith | None") -> str:
+    """Return who has sealed a session, for a person."""
+    if sealed is None:
+        return "no, the server can read this session"
+    return f"with {clean(sealed.name)}, {sealed.fingerprint}"
 
 
 def status_document(status: "Status") -> dict[str, Any]:

@@ -43,7 +43,7 @@ def status(call: Invocation, which: Filters, wait_s: float, hold: Hold) -> None:
         described = {"card": session_document(card)}
         call.output.document(described | verbs.status_document(found))
         return
-    for line in verbs.status_lines(found):
+    for line in verbs.status_lines(found, card.sealed):
         call.output.line(line)
 
 

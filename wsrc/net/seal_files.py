@@ -69,13 +69,16 @@ class HostFiles:
         s = self._settings
         if s.tls_cert is not None and s.tls_key is not None:
             identity = _identity("tls_cert", s.tls_cert, s.tls_key)
+            if identity is None:
+                why = f"the key in {s.tls_key} is of a kind that seals no session"
+                raise ConfigError("tls_key", why)
         else:
             identity = _own_identity(self._own, s.name)
         users = None
         if s.user_ca is not None:
             users = _authority("user_ca", s.user_ca, s.user_crl, USER_ROLE, s.accept_users)
         self.fingerprint = fingerprint(x509.load_der_x509_certificate(identity.certificates[0]))
-        self._host = Host(identity, Mode(s.seal), users, wants_user=bool(s.accept_users))
+        self._host = Host(identity, Mode(s.seal_mode), users, wants_user=bool(s.accept_users))
 
     def warnings(self, now: datetime) -> Iterable[str]:
         """Return nothing: the files of TLS are warned of where that is made."""
@@ -151,7 +154,8 @@ class UserFiles:
         return self._known
 
 
-def _identity(setting: str, cert: Path, key: Path) -> Identity:
+def _identity(setting: str, cert: Path, key: Path) -> Identity | None:
+    """Return a certificate with its key; None where the key is of a kind that seals nothing."""
     try:
         chain = x509.load_pem_x509_certificates(cert.read_bytes())
         private = load_pem_private_key(key.read_bytes(), None)
@@ -160,7 +164,7 @@ def _identity(setting: str, cert: Path, key: Path) -> Identity:
     if not isinstance(
         private, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
     ):
-        raise ConfigError(setting, f"the key in {key} is of a kind that seals no session")
+        return None
     return Identity(tuple(each.public_bytes(Encoding.DER) for each in chain), private)
 
 
@@ -184,7 +188,10 @@ def _own_identity(path: Path, name: str) -> Identity:
     except OSError as exc:
         why = f"{path} cannot be made: {exc}; give tls_cert and tls_key, or set seal = off"
         raise ConfigError("seal", why) from exc
-    return _identity("seal", path, path)
+    identity = _identity("seal", path, path)
+    if identity is None:
+        raise ConfigError("seal", f"the key in {path} is of a kind that seals no session")
+    return identity
 
 
 def _make(path: Path, name: str) -> None:

@@ -2,6 +2,7 @@
 """Messages of a sealed session, into boxes and out of them, at both ends."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import cast, get_args
 
@@ -207,6 +208,11 @@ class CardBoxes:
         self._pad_octets = pad_octets
 
     @property
+    def user(self) -> str | None:
+        """The name in the certificate by which the user has proved who it is, if it has."""
+        return None if self._seal.user is None else self._seal.user.name
+
+    @property
     def room(self) -> int:
         """How many octets the text of an answer may have."""
         return room_for(self._longest(), self._pad_octets)
@@ -278,6 +284,11 @@ class CardBoxes:
     def resumed(self, seq: int, taken: int) -> bytes:
         """Return the word that goes with `resumed`, after `proves`."""
         return self._seal.resumed(seq, taken)
+
+    def heard(self, request: m.Sealed) -> None:
+        """Take the secret of a request that is refused, without which there is no word on it."""
+        with suppress(SealError):
+            self._accept(request.secret)
 
     def refused(self, seq: int) -> bytes | None:
         """Return the word that a request is not begun."""

@@ -333,6 +333,9 @@ class Detach(Message, frozen=True, tag="detach", kw_only=True):
         ErrorCode | None,
         means("Why, of a session that could be resumed; see The card client's side"),
     ] = None
+    after_answer: Annotated[
+        bool, means("Not before the open request of the session is answered; see The last request")
+    ] = False
 
 
 class DetachAck(Message, frozen=True, tag="detach_ack", kw_only=True):

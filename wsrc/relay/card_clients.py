@@ -273,6 +273,7 @@ def _answer(
         fields = {"session": lease.session, "outcome": Outcome.UNKNOWN}
         state.tell(lease, m.error(code, why, id=in_flight.id, **fields))
     endings.close_cancel(state, lease, in_flight, cancelled=False)
+    endings.settled(state, lease, in_flight, now)
 
 
 def _is_answer(message: m.Answer, in_flight: InFlight) -> bool:
@@ -301,6 +302,7 @@ def _error(
         state.tell(lease, message, text)
         cancelled = message.code is ErrorCode.CANCELLED
         endings.close_cancel(state, lease, in_flight, cancelled=cancelled)
+        endings.settled(state, lease, in_flight, now)
 
 
 def _refuses_attach(lease: Lease, error: m.Error) -> bool:

@@ -38,6 +38,23 @@ def end(state: RelayState, lease: Lease, now: float, why: m.Error, *, asked: boo
     clean(state, lease, now + busy_s)
 
 
+def leave(state: RelayState, lease: Lease, goodbye: m.Detach, now: float) -> None:
+    """End a lease whose user is done, and say that this was taken."""
+    user = lease.user
+    assert user is not None
+    evidence.gave_back(state, lease, "its user is done", now)
+    lease.disposition = goodbye.disposition
+    cancelled = m.error(ErrorCode.CANCELLED, "The request was cancelled.")
+    end(state, lease, now, cancelled, asked=True)
+    state.send(user, m.DetachAck(id=goodbye.id, session=goodbye.session))
+
+
+def settled(state: RelayState, lease: Lease, in_flight: InFlight, now: float) -> None:
+    """Give a card back whose user wanted that once the request in flight was answered."""
+    if in_flight.goodbye is not None and lease.phase is LeasePhase.HELD:
+        leave(state, lease, in_flight.goodbye, now)
+
+
 def release(state: RelayState, user: UserPeer, slot: Slot, now: float) -> None:
     """Take back a card that was given to a user whose connection broke before they knew of it."""
     for lease in slot.holders:

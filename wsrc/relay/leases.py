@@ -51,7 +51,7 @@ def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
     user.leases[lease.session] = lease
     state.timers.set(("attach", lease.session, None), now + state.limits.attach_s)
     state.readers.mark(slot)
-    state.send(slot.peer, _attach(lease, select))
+    state.send(slot.peer, _attach(state, lease, select))
 
 
 def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
@@ -77,7 +77,7 @@ def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
     return lease
 
 
-def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
+def _attach(state: RelayState, lease: Lease, select: m.SelectCard) -> m.Attach:
     """Return the request to the card client; it learns no more of a session than it needs."""
     info, kept = lease.slot.info, lease.keep_s > 0
     seal = select.seal if SEAL in lease.slot.peer.features else None
@@ -92,7 +92,7 @@ def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
         read_ahead=select.read_ahead and READ_AHEAD in lease.slot.peer.features,
         share=select.share,
         protocols=select.protocols,
-        secret=select.secret if kept else None,
+        secret=select.secret if kept and state.limits.resume_by_secret else None,
         keep_s=lease.keep_s,
         holder=lease.holder if kept or seal is not None else None,
         instance=_run_of(lease) if kept else None,
@@ -117,7 +117,8 @@ def run_and_owner(told: str | None) -> tuple[str | None, str]:
 def _kept_for(state: RelayState, slot: Slot, select: m.SelectCard) -> float:
     """Return how long a session can outlive its connection, before its card client is asked."""
     sealed = select.seal is not None and SEAL in slot.peer.features
-    if not (select.secret or sealed) or RESUME not in slot.peer.features:
+    by_secret = bool(select.secret) and state.limits.resume_by_secret
+    if not (by_secret or sealed) or RESUME not in slot.peer.features:
         return 0.0
     return max(0.0, min(select.keep_s, state.limits.keep_s))
 
@@ -159,6 +160,8 @@ def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> m
         return None
     lease.used = now
     lease.keep_s = max(0.0, min(lease.keep_s, ack.keep_s))
+    if ack.seal is None and not (state.limits.resume_by_secret and lease.asked.message.secret):
+        lease.keep_s = 0.0
     state.timers.clear(("attach", lease.session, None))
     watch_idle(state, lease, now)
     slot = lease.slot

@@ -38,6 +38,7 @@ from wsrc.relay.tally import Tally
 FEATURES = (
     "batch",
     "cancel",
+    "detach_after",
     "pcsc",
     "raw_tpdu",
     "read_ahead",

@@ -15,6 +15,7 @@ from wsrc.principal import Principal
 from wsrc.protocol.conversation import Phase
 from wsrc.protocol.messages import (
     CardState,
+    Detach,
     Error,
     Identities,
     ListCards,
@@ -243,7 +244,8 @@ class InFlight:
     The one request of a session that is not answered yet; it must be by `due`, monotonic seconds.
 
     `cancel` is the id of a request to cancel it that is not answered yet either. `share` is what
-    the lease goes back to if the request to share the card otherwise fails.
+    the lease goes back to if the request to share the card otherwise fails. With `goodbye` the user
+    gives the card back once it is answered.
     """
 
     id: int | None
@@ -251,6 +253,7 @@ class InFlight:
     due: float
     cancel: int | None = None
     share: Share | None = None
+    goodbye: Detach | None = None
 
 
 @dataclass(slots=True, eq=False)

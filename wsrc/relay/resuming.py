@@ -208,7 +208,8 @@ def _refusal(state: RelayState, user: UserPeer, message: m.Resume) -> tuple[Erro
         return ErrorCode.REQUEST_IN_FLIGHT, "A resume with this id is not answered yet."
     anothers = _is_anothers(state, user, message.session)
     lease = None if anothers else state.sessions.get(message.session)
-    if not state.limits.keep_s or (lease is not None and not lease.keep_s):
+    way = message.proof is not None or state.limits.resume_by_secret
+    if not (way and state.limits.keep_s) or (lease is not None and not lease.keep_s):
         return ErrorCode.NO_SUCH_SESSION, _NO_SUCH_SESSION
     return None
 

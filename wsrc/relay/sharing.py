@@ -13,7 +13,11 @@ _DONE = str(m.ReconnectAck.__struct_config__.tag)
 
 
 def refusal(state: RelayState, lease: Lease, request: m.Forwarded) -> tuple[ErrorCode, str] | None:
-    """Return why a lease cannot be shared as its user wishes with a request, if so."""
+    """
+    Return why a lease cannot be shared as its user wishes with a request, if so.
+
+    Of a sealed one the card client says that others share the card, for it alone is believed.
+    """
     wish = wish_of(request)
     if wish in {None, lease.share}:
         return None
@@ -23,7 +27,7 @@ def refusal(state: RelayState, lease: Lease, request: m.Forwarded) -> tuple[Erro
     if SHARE not in lease.slot.peer.features:
         why = f"The card client of {lease.slot.peer.name} cannot share a card."
         return ErrorCode.NOT_SUPPORTED, why
-    if len(lease.slot.holders) > 1:
+    if len(lease.slot.holders) > 1 and not isinstance(request, m.Sealed):
         return ErrorCode.CARD_BUSY, queue.held(state, lease.slot)
     return None
 

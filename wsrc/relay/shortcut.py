@@ -95,7 +95,7 @@ def _response(
     in_flight, user = lease.in_flight, lease.user
     if in_flight is None or in_flight.cancel is not None or user is None or peer.claims:
         return None
-    if user.number in adapted or not _fits(message, in_flight):
+    if user.number in adapted or in_flight.goodbye or not _fits(message, in_flight):
         return None
     if user.number not in state.peers or peer.phase is not Phase.OPEN:
         return None

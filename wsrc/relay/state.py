@@ -33,8 +33,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Times in seconds and counts that bound what a peer may ask for.
 
     `lease_idle_s` and `…_per_principal` of 0 are no limits. With `keep_s` of 0 no session outlives
-    its connection. `settle_s` is how long a select waits unasked for a card that is being reset or
-    identified.
+    its connection, and without `resume_by_secret` none that is not sealed. `settle_s` is how long a
+    select waits unasked for a card that is being reset or identified.
     `max_reader_changes` are kept for watchers of readers that come back.
     """
 
@@ -45,6 +45,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     lease_idle_s: float = 3600.0
     wait_max_s: float = 3600.0
     keep_s: float = 600.0
+    resume_by_secret: bool = True
     max_sessions_per_user: int = 64
     max_waiting: int = 10_000
     max_sessions_per_principal: int = 0

@@ -249,10 +249,10 @@ def _detach(state: RelayState, user: UserPeer, message: m.Detach, now: float) ->
     lease = _lease(state, user, message.session, message.id)
     if lease is None:
         return
-    evidence.gave_back(state, lease, "its user is done", now)
-    lease.disposition = message.disposition
-    endings.end(state, lease, now, _CANCELLED, asked=True)
-    state.send(user, m.DetachAck(id=message.id, session=message.session))
+    if message.after_answer and lease.in_flight is not None:
+        lease.in_flight.goodbye = message
+        return
+    endings.leave(state, lease, message, now)
 
 
 def _cancel(

@@ -7,7 +7,7 @@ The file has a line for each: server, name of the card host, fingerprint, with a
 says nothing. The last line of a card host counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from urllib.parse import quote, unquote
 
@@ -51,9 +51,9 @@ class KnownHosts:
         if unquote(server) == self._server:
             self._known[unquote(host)] = at, key
 
-    def knows(self, host: str) -> bool:
-        """Return whether a card host has sealed before, so that it is to seal again."""
-        return host in self._known
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of card hosts that have sealed before, so that they are to seal again."""
+        yield from self._known
 
     def check(self, host: str, chain: Sequence[bytes], now: datetime) -> Signer:
         """
@@ -73,8 +73,8 @@ class KnownHosts:
         if known != found:
             why = (
                 f"Card host {host} has the key {found}, and had {known} when it was first used: "
-                "somebody may be posing as it. If its key was changed on purpose, delete line "
-                f"{at} of {self._path}."
+                "somebody may be posing as it, or another card host has its name. If its key was "
+                f"changed on purpose, delete line {at} of {self._path}."
             )
             raise SealError(Fault.HOST_CHANGED, why)
         return Signer("", found, leaf, first_use=at == 0)

@@ -500,6 +500,7 @@ def _relay(settings: ServerSettings) -> Relay:
         lease_idle_s=settings.lease_idle_s,
         wait_max_s=settings.wait_max_s,
         keep_s=settings.keep_s,
+        resume_by_secret=settings.resumes_by_secret,
         max_sessions_per_user=settings.max_sessions_per_user,
         max_waiting=settings.max_waiting,
         max_sessions_per_principal=settings.max_sessions_per_principal,

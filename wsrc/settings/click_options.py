@@ -87,9 +87,10 @@ def _config_option(kind: type[Settings]) -> Callable[[Callable[..., R]], Callabl
 
 def _option(setting: Setting) -> Callable[[Callable[..., R]], Callable[..., R]]:
     help_text = f"{setting.description}  [default: {setting.default_text}]"
-    base = get_args(setting.type)[0]
+    base = setting.kind
     if base is bool:
-        names = f"{setting.flag}/--no-{setting.flag[2:]}" if setting.default else setting.flag
+        either = setting.default is not False
+        names = f"{setting.flag}/--no-{setting.flag[2:]}" if either else setting.flag
         return click.option(names, setting.name, is_flag=True, default=None, help=help_text)
     if isinstance(setting.default, tuple | dict):
         return click.option(

@@ -25,12 +25,13 @@ from wsrc.settings.types import (
     AuditKeep,
     AuditOctets,
     AuditSync,
+    HostSeal,
     LogFormat,
     LogLevel,
     MetricsPort,
     PadOctets,
     Ping,
-    Seal,
+    SealMode,
     Seconds,
     SecondsOrNone,
     Settings,
@@ -39,6 +40,7 @@ from wsrc.settings.types import (
     TlsCert,
     TlsKey,
     TokenFile,
+    UserSeal,
 )
 
 # Longer than the aim: each setting says what it means, and what contradicts it.
@@ -65,7 +67,14 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
     name: Annotated[
         Text, Meta(description="Name shown to peers.", extra={"default": "the host name"})
     ] = msgspec.field(default_factory=host_name)
-    seal: Seal = "off"
+    seal: HostSeal = None
+    seal_cards: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Card, by its ICCID, EID, ATR or label or by the id or name of its reader, "
+            "that is given in sealed sessions only, whatever seal says; '*' is any text."
+        ),
+    ] = ()
     user_ca: Annotated[
         Path | None,
         Meta(description="PEM file of the CA of users who prove who they are in a sealed session."),
@@ -212,15 +221,22 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
         bool, Meta(description="Leave nothing out of the traces: PINs and keys are in them.")
     ] = False
 
+    @property
+    def seal_mode(self) -> SealMode:
+        """Whether sessions are sealed, where `seal` may leave that to what else is given."""
+        return self.seal or ("preferred" if self.user_ca is None else "required")
+
     def __post_init__(self) -> None:
         _take_url(self)
         _check_pair(self)
         _check_aids(self.isd_r_aids)
         _check_guard(self)
         _check_trace(self)
-        if self.accept_users and (self.user_ca is None or self.seal != "required"):
+        if self.accept_users and (self.user_ca is None or self.seal_mode != "required"):
             why = "it needs user_ca, and seal = required: a session without a seal proves no user"
             raise ConfigError("accept_users", why)
+        if self.seal_cards and self.seal_mode == "off":
+            raise ConfigError("seal_cards", "it contradicts seal = off")
         if self.user_crl is not None and self.user_ca is None:
             raise ConfigError("user_crl", "it needs user_ca, whose list it is")
         if self.reconnect_min_s > self.reconnect_max_s:
@@ -259,7 +275,7 @@ class UserSettings(Settings, frozen=True, kw_only=True):
             "gives them up at once."
         ),
     ] = 30.0
-    seal: Seal = "off"
+    seal: UserSeal = None
     card_ca: Annotated[
         Path | None,
         Meta(
@@ -294,6 +310,11 @@ class UserSettings(Settings, frozen=True, kw_only=True):
             "time asks of a SIM or UICC next."
         ),
     ] = False
+
+    @property
+    def seal_mode(self) -> SealMode:
+        """Whether sessions are sealed, where `seal` may leave that to what else is given."""
+        return self.seal or ("preferred" if self.card_ca is None else "required")
 
     def __post_init__(self) -> None:
         _take_url(self)

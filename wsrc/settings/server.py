@@ -200,6 +200,14 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
         SecondsOrNone,
         Meta(description="Longest time a session is kept without its user, in seconds; 0 is none."),
     ] = 600.0
+    resume_by_secret: Annotated[
+        bool | None,
+        Meta(
+            description="Keep sessions that are not sealed as well, for a secret that the server "
+            "sees; sealed ones need none.",
+            extra={"default": "where it listens on loopback only"},
+        ),
+    ] = None
     drain_s: Annotated[
         Seconds, Meta(description="Seconds that commands in flight have to finish at shutdown.")
     ] = 10.0
@@ -293,6 +301,13 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     def http_by_tls(self) -> bool:
         """Whether HTTP is served over TLS: on a network always, unless there is none."""
         return not self.no_tls and (self.http_tls or _outside(self.http_host) is not None)
+
+    @property
+    def resumes_by_secret(self) -> bool:
+        """Whether sessions that are not sealed outlive their connections."""
+        return (
+            _outside(self.host) is None if self.resume_by_secret is None else self.resume_by_secret
+        )
 
     @property
     def asks_who(self) -> bool:

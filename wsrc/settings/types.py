@@ -3,13 +3,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import (
     Annotated,
     Any,
     ClassVar,
     Literal,
     NamedTuple,
+    Union,
     cast,
     get_args,
     get_origin,
@@ -45,12 +46,18 @@ LogFormat = Annotated[
         "logger and message."
     ),
 ]
-Seal = Annotated[
-    Literal["required", "preferred", "off"],
-    Meta(
-        description="Whether sessions are sealed, so that no server can read them: 'required', "
-        "'preferred' where the other end can, 'off'."
-    ),
+SealMode = Literal["required", "preferred", "off"]
+_SEALED = (
+    "Whether sessions are sealed, so that no server can read them: 'required', 'preferred' where "
+    "the other end can, 'off'."
+)
+UserSeal = Annotated[
+    SealMode | None,
+    Meta(description=_SEALED, extra={"default": "preferred; required with card_ca"}),
+]
+HostSeal = Annotated[
+    SealMode | None,
+    Meta(description=_SEALED, extra={"default": "preferred; required with user_ca"}),
 ]
 PadOctets = Annotated[
     int,
@@ -145,6 +152,11 @@ class Setting(NamedTuple):
     tables: bool
 
     @property
+    def kind(self) -> Any:
+        """The type of its values, where None stands for a default that depends on others."""
+        return _kind_of(self.type)
+
+    @property
     def flag(self) -> str:
         """Name on the command line."""
         return "--" + self.name.replace("_", "-")
@@ -162,7 +174,8 @@ def settings_of(kind: type[Settings]) -> tuple[Setting, ...]:
 
 
 def _describe(field: msgspec.structs.FieldInfo, hint: Any) -> Setting:
-    kind, *metas = get_args(hint)
+    _, *metas = get_args(hint)
+    kind = _kind_of(hint)
     extra: dict[str, Any] = {}
     for meta in metas:
         extra |= meta.extra or {}
@@ -181,6 +194,13 @@ def _describe(field: msgspec.structs.FieldInfo, hint: Any) -> Setting:
         url="url" in extra,
         tables="tables" in extra,
     )
+
+
+def _kind_of(hint: Any) -> Any:
+    kind = get_args(hint)[0]
+    some = [each for each in get_args(kind) if each is not NoneType]
+    depends = isinstance(kind, UnionType) or get_origin(kind) is Union
+    return some[0] if depends and some != [Path] else kind
 
 
 def _text(default: object) -> str:

@@ -11,7 +11,6 @@ Cards that are somewhere else, for programs that use asyncio.
 
 import asyncio
 import functools
-import os
 import secrets
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
@@ -24,7 +23,6 @@ import msgspec
 
 from wsrc.card.slot import CardProtocol, Share
 from wsrc.errors import RefusedError, RemoteProtocolError, WsrcError
-from wsrc.net.state_dir import of_user
 from wsrc.net.tls_files import ClientTls
 from wsrc.octets import BytesLike
 from wsrc.protocol import codec, messages as m
@@ -83,7 +81,8 @@ class Client(ReaderCalls):
             take longer then, and nothing is run twice. 0 ends with the connection.
         read_ahead: Whether `select` has cards read ahead, where it is not told.
         seal: Whether sessions are sealed, so that no server can read them: `required`,
-            `preferred` where the card host can, `off`.
+            `preferred` where the card host can, `off`; else `preferred`, and `required` with
+            `card_ca`.
         card_ca: PEM file of the CA whose card hosts are believed then; else their keys are
             remembered.
         card_crl: PEM file of the revocation list of that CA.
@@ -109,7 +108,7 @@ class Client(ReaderCalls):
         ping_s: float = 10.0,
         keep_s: float = 30.0,
         read_ahead: bool = False,
-        seal: str = "off",
+        seal: str | None = None,
         card_ca: str | Path | None = None,
         card_crl: str | Path | None = None,
         card_hosts: Sequence[str] = (),
@@ -158,7 +157,7 @@ class Client(ReaderCalls):
     def _begin(self, settings: UserSettings, instance: str | None, tls: ClientTls | None) -> None:
         self._settings = settings
         self._tls = tls or ClientTls(settings)
-        self._seals = None if settings.seal == "off" else Seals(settings, of_user(os.environ))
+        self._seals = None if settings.seal_mode == "off" else Seals(settings)
         self._open_in: asyncio.AbstractEventLoop | None = None
         self._hello = m.Hello(
             client_type=m.ClientType.USER,
@@ -168,6 +167,19 @@ class Client(ReaderCalls):
             instance=instance or uuid.uuid4().hex,
         )
         super().__init__(self._not_open(), settings.timeout_s)
+
+    def prepare(self) -> None:
+        """
+        Load what it takes to seal sessions, which the first `select` does otherwise.
+
+        A program that selects a card at once does so before it connects: no answer of the server
+        comes between the greeting and the select then.
+
+        Raises:
+            ConfigError: If the file of known card hosts cannot work.
+        """
+        if self._seals is not None:
+            self._seals.prepare()
 
     def _not_open(self) -> Connection:
         connection = Connection(self._settings, self._tls)

@@ -73,7 +73,7 @@ class Client:
         ping_s: float = 10.0,
         keep_s: float = 30.0,
         read_ahead: bool = False,
-        seal: str = "off",
+        seal: str | None = None,
         card_ca: str | Path | None = None,
         card_crl: str | Path | None = None,
         card_hosts: Sequence[str] = (),
@@ -109,6 +109,10 @@ class Client:
         client = cls.__new__(cls)
         cls._begin(client, aio.Client.from_settings(settings, instance=instance))
         return client
+
+    def prepare(self) -> None:
+        """See `aio.Client.prepare`."""
+        self._client.prepare()
 
     def _begin(self, client: aio.Client) -> None:
         self._client = client
@@ -314,13 +318,13 @@ class Card:
         """What a batch may have, as the server says on the connection that there is now."""
         return self._card.batch_limits
 
-    def transmit(self, command: BytesLike) -> Response:
+    def transmit(self, command: BytesLike, *, last: bool = False) -> Response:
         """See `aio.Card.transmit`."""
-        return self._call(self._card.transmit(command))
+        return self._call(self._card.transmit(command, last=last))
 
-    def batch(self, steps: Sequence[Step | BytesLike]) -> BatchResult:
+    def batch(self, steps: Sequence[Step | BytesLike], *, last: bool = False) -> BatchResult:
         """See `aio.Card.batch`."""
-        return self._call(self._card.batch(steps))
+        return self._call(self._card.batch(steps, last=last))
 
     def reset(self, kind: ResetKind = ResetKind.COLD) -> bytes:
         """See `aio.Card.reset`."""

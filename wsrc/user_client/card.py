@@ -127,9 +127,12 @@ class Card:
             told.batch_commands or m.MAX_BATCH, told.message_octets or MAX_MESSAGE_OCTETS
         )
 
-    async def transmit(self, command: BytesLike) -> Response:
+    async def transmit(self, command: BytesLike, *, last: bool = False) -> Response:
         """
         Send one command APDU and return the response, whatever its status word.
+
+        With `last` the card is given back as soon as it has answered, and reset: `detach` takes no
+        round trip then.
 
         With `raw_tpdu` this is one TPDU; with `look_ahead` too, a GET RESPONSE right after the
         61xx that announced it mostly costs no round trip. With `read_ahead` the card has answered
@@ -144,16 +147,19 @@ class Card:
         def known() -> m.RApdu | None:
             return sent_ahead.answer(asked.command, session.now(), in_reach=session.in_reach)
 
-        answer = await session.ask(asked, self._timeout_s, known)
+        last = arguments.flag(last, "last")
+        answer = await session.ask(asked, self._timeout_s, known, last=last)
         assert isinstance(answer, m.RApdu)
         ahead = answer.ahead
         fetched = None if ahead is None else _response(ahead.response, ahead.sw)
         sent_ahead.put(asked.command[0], fetched, answer, session.now())
         return _response(answer.response, answer.sw)
 
-    async def batch(self, steps: Sequence[Step | BytesLike]) -> BatchResult:
+    async def batch(self, steps: Sequence[Step | BytesLike], *, last: bool = False) -> BatchResult:
         """
         Run commands one after the other in one round trip: 1 to 256, or as the server says.
+
+        With `last` the card is given back with the answer, as by `transmit`.
 
         Raises:
             BadApduError: If one is no command APDU; nothing was sent.
@@ -161,7 +167,8 @@ class Card:
                 nothing was sent.
         """
         batch = arguments.batch(steps, self.batch_limits.commands, raw_tpdu=self._raw_tpdu)
-        answer = await self._session.ask(batch, 2 * self._timeout_s)
+        last = arguments.flag(last, "last")
+        answer = await self._session.ask(batch, 2 * self._timeout_s, last=last)
         assert isinstance(answer, m.BatchResp)
         error = answer.error
         return BatchResult(

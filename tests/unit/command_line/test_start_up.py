@@ -146,7 +146,9 @@ def test_start_up_no_help_takes_what_only_a_connection_needs(arguments: tuple[st
     assert modules & heavy == set()
 
 
-@pytest.mark.parametrize("command", [("list",), ("apdu", "--card", "x", "00a40000")])
+@pytest.mark.parametrize(
+    "command", [("list",), ("apdu", "--seal", "off", "--card", "x", "00a40000")]
+)
 def test_start_up_what_connects_takes_no_library_of_http(command: tuple[str, ...]) -> None:
     modules = loaded(*command, "--server-url", "ws://127.0.0.1:1", status=5)
     assert "asyncio" in modules

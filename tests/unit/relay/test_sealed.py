@@ -76,6 +76,33 @@ def test_a_sealed_session_is_kept_without_a_secret(world: World) -> None:
     assert host.next(m.Attach).keep_s == 9.0
 
 
+def test_without_resume_by_secret_only_what_is_sealed_is_kept_and_no_secret_is_passed_on() -> None:
+    world = World(resume_by_secret=False)
+    host, user = hosted(world), world.user()
+    user.say(m.SelectCard(id=1, iccid=ICCID, seal=ASK, secret="s" * 64, keep_s=9.0))
+    attach = host.next(m.Attach)
+    assert (attach.secret, attach.keep_s) == (None, 9.0)
+    host.say(m.AttachAck(session=attach.session, atr=ATR, keep_s=9.0))
+    assert user.one(m.SelectCardAck).keep_s == 0.0
+    user.say(m.Resume(id=2, session=attach.session, secret="s" * 64))
+    assert user.one(m.Error).code is ErrorCode.NO_SUCH_SESSION
+    assert host.quiet()
+
+
+def test_without_resume_by_secret_no_secret_reaches_a_card_host_that_may_be_any() -> None:
+    """Not even one whose session this server has never known, as after a restart."""
+    world = World(resume_by_secret=False)
+    host, user = hosted(world), world.user()
+    user.say(m.SelectCard(id=1, iccid=ICCID, secret="s" * 64, keep_s=9.0))
+    attach = host.next(m.Attach)
+    assert (attach.secret, attach.keep_s) == (None, 0.0)
+    for session in (attach.session, "never seen"):
+        claim = m.Resume(id=2, session=session, secret="s" * 64, host="bench", reader="r")
+        user.say(claim)
+        assert user.one(m.Error).code is ErrorCode.NO_SUCH_SESSION
+    assert host.quiet()
+
+
 @pytest.mark.parametrize(
     "ask",
     [

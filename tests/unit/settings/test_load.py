@@ -64,7 +64,7 @@ OTHER_VALUES: dict[str, Any] = {
 }
 
 SEALED: dict[str, dict[str, Any]] = {
-    "accept_users": {"seal": "required", "user_ca": "ca.pem"},
+    "accept_users": {"user_ca": "ca.pem"},
     "user_crl": {"user_ca": "ca.pem"},
     "card_hosts": {"card_ca": "ca.pem"},
     "card_crl": {"card_ca": "ca.pem"},
@@ -315,14 +315,25 @@ def test_an_unknown_key_is_named_with_the_nearest_that_exists(
     )
 
 
-@pytest.mark.parametrize("lacking", ["seal", "user_ca"])
+@pytest.mark.parametrize("changed", [{"seal": "preferred"}, {"user_ca": None}])
 def test_users_are_accepted_by_certificate_only_where_every_session_is_sealed(
-    lacking: str, write: Callable[[str], Path]
+    changed: dict[str, Any], write: Callable[[str], Path]
 ) -> None:
-    values = {"accept_users": ["anna"], "seal": "required", "user_ca": "ca.pem"}
-    del values[lacking]
+    values = {"accept_users": ["anna"], "user_ca": "ca.pem", **changed}
+    values = {name: value for name, value in values.items() if value is not None}
     text = sentence(CardClientSettings, config=write(toml(values)))
     assert text.startswith("accept_users: it needs user_ca, and seal = required")
+
+
+@pytest.mark.parametrize(
+    ("kind", "ca"), [(UserSettings, "card_ca"), (CardClientSettings, "user_ca")]
+)
+def test_sessions_are_sealed_where_the_other_end_can_and_always_where_there_is_a_ca(
+    kind: type[UserSettings | CardClientSettings], ca: str, write: Callable[[str], Path]
+) -> None:
+    assert load(kind, {}, config=write("")).seal_mode == "preferred"
+    assert load(kind, {f"WSRC_{ca.upper()}": "ca.pem"}, config=write("")).seal_mode == ("required")
+    assert load(kind, {}, {ca: "ca.pem", "seal": "off"}, config=write("")).seal_mode == "off"
 
 
 @pytest.mark.parametrize(

@@ -276,6 +276,7 @@ class Connection:
                 self._link = link
                 self.server = ack.server or ""
                 self.requests.limits = ack.limits or m.ServerLimits()
+                self.requests.features = frozenset(ack.features)
                 self.requests.nonce = ack.nonce or b""
                 if opening is None:
                     _log.info("The connection to %s is back.", settings.server_url)

@@ -156,6 +156,8 @@ class Requests:
     def __init__(self, send: Callable[[m.Message], bool], keep_s: float) -> None:
         self.sessions: dict[str, Listener] = {}
         self.limits = m.ServerLimits()
+        self.features = frozenset[str]()
+        """What the server has said that it can do."""
         self.nonce = b""
         """What the server gave to the connection that there is, for proofs that resume."""
         self._send = send

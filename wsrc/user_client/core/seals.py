@@ -2,15 +2,17 @@
 """How the sessions of a user are sealed; without that, nothing of it is loaded."""
 
 import logging
+import os
+import re
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from wsrc.errors import ErrorCode, RefusedError
+from wsrc.errors import ConfigError, ErrorCode, RefusedError
+from wsrc.net.state_dir import of_user
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.sealing.encoding import NONCE_OCTETS
@@ -18,11 +20,15 @@ from wsrc.selection import lookups, named, names_of, selection_of
 from wsrc.settings.load import UserSettings
 
 if TYPE_CHECKING:
+    from wsrc.net.seal_files import UserFiles
     from wsrc.protocol.boxed import UserBoxes
     from wsrc.sealing.handshake import Agreed, Offer
     from wsrc.sealing.terms import Card
 
 _log = logging.getLogger(__name__)
+
+_NUMBER = re.compile(r"(?: \([1-9][0-9]*\))?$")
+"""What servers add to a name that several claim."""
 
 
 class SealedWith(NamedTuple):
@@ -59,25 +65,57 @@ class Seals:
     """
     Seals the sessions of a user who has that on.
 
+    Files that `settings` name are read at once, others and what it takes to seal when a card is
+    selected: who only looks for cards does without.
+
     Args:
         settings: Of the user.
-        folder: Where card hosts are remembered, unless that is set.
 
     Raises:
         ConfigError: If a file of `settings` cannot work.
     """
 
-    def __init__(self, settings: UserSettings, folder: Path) -> None:
-        from wsrc.net import seal_files  # noqa: PLC0415 - not every user seals
-
+    def __init__(self, settings: UserSettings) -> None:
         self._settings = settings
-        self._files = seal_files.UserFiles(settings, folder)
+        self._read: UserFiles | None = None
+        if settings.card_ca is not None or settings.known_hosts is not None:
+            self.prepare()
+
+    def prepare(self) -> None:
+        """
+        Read the files, and load what it takes to seal, unless that was done.
+
+        Raises:
+            ConfigError: If a file cannot work.
+        """
+        if self._read is not None:
+            return
+        from wsrc.net import seal_files  # noqa: PLC0415 - not every user seals
+        from wsrc.protocol import boxed  # noqa: PLC0415 - not every user seals
+
+        del boxed
+        try:
+            self._read = seal_files.UserFiles(self._settings, of_user(os.environ))
+        except RuntimeError as exc:
+            why = f"there is no folder for it: {exc} Give known_hosts, or seal = off"
+            raise ConfigError("known_hosts", why) from exc
+
+    @property
+    def _files(self) -> "UserFiles":
+        assert self._read is not None
+        return self._read
 
     def wish(self, select: m.SelectCard) -> m.SelectCard:
-        """Return a select that asks for a seal, with no secret where nothing else will do."""
+        """
+        Return a select that asks for a seal, with no secret where nothing else will do.
+
+        Raises:
+            ConfigError: If the file of known card hosts cannot work.
+        """
         from wsrc.sealing.suites import available  # noqa: PLC0415 - not every user seals
 
-        mode = self._settings.seal
+        self.prepare()
+        mode = self._settings.seal_mode
         suites = tuple(map(str, available()))
         ask = m.SealAsk(nonce=secrets.token_bytes(NONCE_OCTETS), suites=suites, mode=mode)
         secret = None if mode == "required" else select.secret
@@ -120,18 +158,21 @@ class Seals:
         assert select.seal is not None
         ways = boxed.ways_of(select.protocols, raw_tpdu=select.raw_tpdu)
         share = str(select.share)
-        expected = Expected(ack.session or "", share, ways, _is_meant(select))
+        expected = Expected(ack.session or "", share, ways, _is_meant(select, ack.card))
         now = datetime.now(UTC)
         return agree(boxed.ask_of(select.seal), expected, offer, self._files.trust(), now)
 
     def _check_unsealed(self, ack: m.SelectCardAck) -> None:
         host = (ack.card.host if ack.card is not None else None) or "of the card"
-        known = self._files.known
-        required = self._settings.seal == "required"
-        if not required and not (known is not None and known.hosts.knows(host)):
+        required = self._settings.seal_mode == "required"
+        known = () if self._files.known is None else self._files.known.hosts
+        if not required and not any(is_called(host, each) for each in known):
             return
         why = f"Card host {host} does not seal the session, or the server kept it from that"
-        but = "seal = required" if required else "it has sealed before; see seal and known_hosts"
+        but = "it has sealed before; seal = off would use it all the same"
+        if required:
+            given = self._settings.seal is not None
+            but = "seal = required" if given else "seal is required where card_ca is given"
         raise RefusedError(ErrorCode.SEAL_REQUIRED, f"{why}: {but}.")
 
     def _remember(self, agreed: "Agreed") -> None:
@@ -150,15 +191,41 @@ class Seals:
             _log.warning("The key of card host %s cannot be remembered: %s", host, exc)
 
 
-def _is_meant(select: m.SelectCard) -> "Callable[[Card], bool]":
-    """Return what tells whether a card is the one that was selected, by the names it has."""
+def is_called(shown: str, host: str) -> bool:
+    """
+    Return whether a server may show a card host so that calls itself `host`.
+
+    A server adds a number where several claim the same, and has the name in parentheses, behind a
+    principal where it knows one.
+    """
+    inner = "(" + host.replace("(", "[").replace(")", "]") + ")"
+    either = shown, _NUMBER.sub("", shown)
+    return any(each in {host, inner} or each.endswith(f" {inner}") for each in either)
+
+
+def _is_meant(select: m.SelectCard, shown: m.CardInfo | None) -> "Callable[[Card], bool]":
+    """
+    Return what tells whether a card is the one that was selected, by the names it has.
+
+    Those are what its host has signed, and the id of its reader as the server shows it, where
+    that differs in what servers add to names of hosts alone.
+    """
     items = selection_of(select).items
 
     def meant(card: "Card") -> bool:
-        names = set(named(names_of(_reader_of(card))))
+        names = set(named(names_of(_reader_of(card), _ids_of(card, shown))))
         return all(not names.isdisjoint(lookups(kind, text)) for kind, text in items)
 
     return meant
+
+
+def _ids_of(card: "Card", shown: m.CardInfo | None) -> tuple[str, ...]:
+    if shown is None or not shown.reader or not shown.host:
+        return (card.reader,)
+    own, _, number = shown.reader.rpartition(f"@{shown.host}")
+    same = own == card.reader.removesuffix(f"@{card.host}") and _NUMBER.fullmatch(number)
+    called = same and is_called(shown.host, card.host)
+    return (card.reader, shown.reader) if called else (card.reader,)
 
 
 def _reader_of(card: "Card") -> m.ReaderInfo:

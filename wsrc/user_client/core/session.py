@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 AGAIN_S = 1.0
 """When `resume` is sent again that was refused for too many, unless the server says when."""
 
+_LATER = "detach_after"
+"""Feature of a server that takes a card back once its last request is answered."""
+
 _OTHER_FIRST = "The card was selected with another first command; ask for that one first."
 
 
@@ -82,6 +85,7 @@ class Session:
         self._abandoned = False
         self._goodbye: m.Detach | None = None
         self._unsaid: m.Detach | None = None
+        self._is_last = self._leaving = False
         self._over = asyncio.Event()
         self._tell_over: Callable[[WsrcError], None] | None = None
         self._then: Then | None = None
@@ -101,6 +105,8 @@ class Session:
         limit_s: float,
         known: Callable[[], m.Message | None] = lambda: None,
         late: Hear | None = None,
+        *,
+        last: bool = False,
     ) -> m.Message:
         """
         Send a request once those before it are answered, and return its answer.
@@ -112,6 +118,8 @@ class Session:
             limit_s: How long the turn and the answer may take, each, while the card is in reach.
             known: Returns the answer when its turn has come, if the card need not be asked for it.
             late: Called with an answer that came after the caller gave up.
+            last: Whether the card is given back with the answer, where the server can do that:
+                `detach` finds that done.
 
         Raises:
             OutcomeUnknownError: If it was sent, and it is not known whether the card ran it.
@@ -126,7 +134,10 @@ class Session:
         self._check()
         async with self._in_turn(limit_s):
             answer = known()
-            return answer if answer is not None else await self._exchange(request, limit_s, late)
+            if answer is not None:
+                return answer
+            self._is_last = last and _LATER in self._requests.features
+            return await self._exchange(request, limit_s, late)
 
     async def detach(
         self, limit_s: float, disposition: Disposition = Disposition.RESET, *, wait: bool = True
@@ -141,11 +152,11 @@ class Session:
         """
         self._tell_over = None
         goodbye = m.Detach(session=self.name, disposition=disposition)
-        self._goodbye = self._unsaid = goodbye
+        self._goodbye, self._unsaid = goodbye, None if self._leaving else goodbye
         self._end.abandon()
         self._after()
         try:
-            async with asyncio.timeout(limit_s if wait else 0.0):
+            async with asyncio.timeout(limit_s if wait or self._leaving else 0.0):
                 await self._over.wait()
         except TimeoutError:
             return
@@ -349,6 +360,9 @@ class Session:
             return
         if self._abandoned:
             self._cancel()
+        if self._is_last and self._id is not None:
+            goodbye = m.Detach(session=self.name, after_answer=True)
+            self._leaving = self._requests.post(goodbye, self._heard_of_detach) is not None
         if self._id is None and not self.keep_s:
             why = "The connection to the server is closing; nothing was sent."
             self._refuse(ErrorCode.CONNECTION_LOST, why)
@@ -433,7 +447,7 @@ class Session:
     def _hold(self) -> None:
         """Note that what was asked on this connection is asked again."""
         self._id = None
-        self._unsaid = self._goodbye
+        self._unsaid, self._leaving = self._goodbye, False
 
     @asynccontextmanager
     async def _in_turn(self, limit_s: float) -> AsyncGenerator[None, None]:

@@ -25,6 +25,7 @@ EXPECTED = {
     0x80100016,  # NOT_TRANSACTED
     0x80100017,  # READER_UNAVAILABLE
     0x8010002E,  # NO_READERS_AVAILABLE
+    0x8010002F,  # COMM_DATA_LOST: the card of a sealed session went before its first command came
     0x80100068,  # RESET_CARD
     0x80100069,  # REMOVED_CARD
 }

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transmit(last=True)`: a card is given back with the answer to its last command."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.certificates import Certificates
+from tests.support.evil_relay import EvilRelay
+from tests.support.proxy import proxy_to
+from tests.support.world import ASK_PIN, PIN, UICC, World, running, uicc, until
+from wsrc.errors import SessionLostError
+from wsrc.protocol import messages as m
+from wsrc.protocol.messages import CardState
+from wsrc.readers.simulation import Faults
+from wsrc.user_client.aio import Client
+
+
+@pytest.fixture
+async def world(certificates: Certificates) -> AsyncIterator[World]:
+    async with running(certificates) as world:
+        yield world
+
+
+@pytest.mark.parametrize("seal", ["required", "off"])
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_card_is_given_back_once_and_with_the_answer(
+    world: World, seal: str, *, together: bool
+) -> None:
+    relay = EvilRelay(world)
+    await world.host()
+    user = await world.user(seal=seal)
+    async with user.select(iccid=UICC) as card:
+        assert (await card.transmit(PIN)).sw == 0x9000
+        if together:
+            assert (await card.batch([ASK_PIN], last=True)).results[0].sw == 0x9000
+        else:
+            assert (await card.transmit(ASK_PIN, last=True)).sw == 0x9000
+    (goodbye,) = relay.of(m.Detach)
+    assert goodbye.after_answer
+    assert not user._connection.requests.has_cards
+    with pytest.raises(SessionLostError):
+        await card.transmit(ASK_PIN)
+    async with user.select(iccid=UICC, wait_s=10) as card:
+        assert (await card.transmit(ASK_PIN)).sw == 0x63C3
+
+
+async def test_a_server_that_does_not_know_it_is_told_as_before(world: World) -> None:
+    relay = EvilRelay(world)
+    await world.host()
+    user = await world.user()
+    async with user.select(iccid=UICC) as card:
+        user._connection.requests.features = frozenset()
+        assert (await card.transmit(ASK_PIN, last=True)).sw == 0x63C3
+    (goodbye,) = relay.of(m.Detach)
+    assert not goodbye.after_answer
+
+
+@pytest.mark.parametrize("seal", ["required", "off"])
+async def test_an_answer_that_is_cut_off_comes_by_resume_and_the_card_is_given_back(
+    world: World, seal: str
+) -> None:
+    relay = EvilRelay(world)
+    simulated = uicc(UICC, Faults(delay_s=0.3, only="0020"))
+    await world.host([simulated])
+    async with proxy_to(world.app.user_port) as proxy:
+        url = f"wss://localhost:{proxy.port}/user"
+        async with Client(url, ca=world.ca, seal=seal) as user, asyncio.TaskGroup() as tasks:
+            card = await user.select(iccid=UICC)
+            asking = tasks.create_task(card.transmit(PIN, last=True))
+            await until(simulated.struck.is_set)
+            proxy.cut()
+            assert (await asking).sw == 0x9000
+            await card.detach()
+    assert len(relay.of(m.Resume)) == 1
+    assert [each.after_answer for each in relay.of(m.Detach)] == [True, True], "it goes along again"
+    assert await world.state_of(iccid=UICC) is CardState.READY
