@@ -20,6 +20,7 @@ from wsrc.process.notify import notify
 from wsrc.process.printable import clean
 from wsrc.process.signals import Reloading, ended_or_reloaded
 from wsrc.server.app import serve
+from wsrc.server.init_cli import init
 from wsrc.server.listening import Handed, as_handed, handed_over
 from wsrc.server.policy_cli import policy
 from wsrc.server.token_cli import token
@@ -43,6 +44,8 @@ lists and policy anew, as it does by itself when they change; it ends if its ter
 \b
 Try it on this machine, without TLS:
   wsrc-server --no-tls
+Make all that a server on a network needs, and be told what to do next:
+  wsrc-server init relay.example
 Serve a network, and let in who has a certificate of a CA (wsrc-certs makes all of them):
   wsrc-server --host '*' --tls-cert server.pem --tls-key server-key.pem --tls-client-ca ca.pem
 The same, and let in who has a token, which the second line makes and prints:
@@ -77,6 +80,7 @@ def command(context: click.Context, settings: Late[ServerSettings]) -> None:
         context.obj = settings
 
 
+command.add_command(init)
 command.add_command(policy)
 command.add_command(token)
 command.add_command(audit)
