@@ -2,13 +2,10 @@
 """The documents say what the code does: tables, file lists, links, examples, the demonstration."""
 
 import ast
-import configparser
 import json
 import re
-import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +23,6 @@ from wsrc.errors import ErrorCode, Outcome
 from wsrc.net.answers import Reason
 from wsrc.policy.reading import read as read_policy
 from wsrc.protocol import codec
-from wsrc.protocol.messages import ClientType
 from wsrc.protocol.reader_events import NOTIFICATIONS
 from wsrc.protocol.schema import schema
 from wsrc.server.cli import command as server
@@ -338,56 +334,6 @@ def test_help_teaches_by_examples_and_tells_exit_statuses(name: str) -> None:
         text = PROGRAMS[name].get_help(context)
     assert re.search(rf"^  +{name} ", text, re.MULTILINE)
     assert "Exit status" in text
-
-
-UNITS = sorted((ROOT / "contrib" / "systemd").iterdir())
-
-
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
-def test_systemd_has_nothing_to_say_of_the_units(tmp_path: Path) -> None:
-    """But that they may do little; the programs are those of this environment."""
-    for unit in UNITS:
-        here = str(Path(sys.executable).parent)
-        text = unit.read_text("utf-8").replace("/opt/wsrc/bin", here)
-        (tmp_path / unit.name).write_text(text, encoding="utf-8")
-    verify = ["systemd-analyze", "verify", "--man=no", *(f"./{unit.name}" for unit in UNITS)]
-    assert run_in(tmp_path, *verify) == ""
-    for unit in UNITS:
-        if unit.suffix == ".service":
-            exposed = ["security", "--offline=true", "--threshold=20", f"./{unit.name}"]
-            assert "OK" in run_in(tmp_path, "systemd-analyze", *exposed).splitlines()[-1]
-
-
-def run_in(folder: Path, *command: str) -> str:
-    """Return what a command that succeeds has to say."""
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def test_each_socket_has_the_default_port_and_the_name_that_the_server_looks_for() -> None:
-    ports = {s.name: s.default for s in settings_of(ServerSettings)}
-    for role in ClientType:
-        unit = configparser.ConfigParser(interpolation=None)
-        unit.read(ROOT / "contrib" / "systemd" / f"wsrc-server-{role}.socket", encoding="utf-8")
-        assert unit["Socket"]["FileDescriptorName"] == role
-        assert int(unit["Socket"]["ListenStream"]) == ports[f"{role}_port"]
-
-
-@pytest.mark.parametrize("name", ["wsrc-server", "wsrc-card-client"])
-def test_units_run_programs_that_there_are(name: str) -> None:
-    unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign] # systemd minds the case
-    unit.read(ROOT / "contrib" / "systemd" / f"{name}.service", encoding="utf-8")
-    program, *arguments = unit["Service"]["ExecStart"].split()
-    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
-    assert Path(program).name == name
-    assert name in scripts
-    assert {a for a in arguments if a.startswith("--")} <= options_of([name])
-    drain_s = next(s.default for s in settings_of(ServerSettings) if s.name == "drain_s")
-    assert int(unit["Service"]["TimeoutStopSec"]) > float(str(drain_s))
 
 
 def test_proxy_example_leads_each_path_to_its_port() -> None:

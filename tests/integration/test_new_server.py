@@ -1,24 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """`wsrc-server init`: what it makes, what it leaves alone, and that what it says works."""
 
+import io
 import os
 import pwd
 import re
 import shlex
 import socket
 import stat
-import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from tests.support.processes import LIMIT_S, Program, argv, environment
+from tests.support.processes import Program, argv, environment
 from wsrc.policy.reading import read
 from wsrc.policy.words import Verb
 from wsrc.server import new_server
+from wsrc.server.cli import main
 from wsrc.server.token_store import TokenStore
 from wsrc.settings.load import ServerSettings, load
 from wsrc.tokens import is_token
@@ -42,17 +45,29 @@ EVERY = {
 }
 
 
-def run(folder: Path, *arguments: str, umask: int = 0o022) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        argv("wsrc-server", "init", *arguments),
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        umask=umask,
-        check=False,
-    )
+class Done(NamedTuple):
+    """How a command ended, and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(folder: Path, *arguments: str, umask: int = 0o022) -> Done:
+    """Run the command in a folder, in this process: what it does is its files."""
+    out, err = io.StringIO(), io.StringIO()
+    before, place = os.umask(umask), Path.cwd()
+    try:
+        os.chdir(folder)
+        with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["wsrc-server", "init", *arguments])
+            with pytest.raises(SystemExit) as ended:
+                main()
+    finally:
+        os.chdir(place)
+        os.umask(before)
+    assert isinstance(ended.value.code, int)
+    return Done(ended.value.code, out.getvalue(), err.getvalue())
 
 
 def tree(folder: Path) -> dict[str, int]:
