@@ -91,7 +91,8 @@ def test_each_socket_has_the_default_port_and_the_name_that_the_server_looks_for
         assert unit(name)["Socket"]["FileDescriptorName"] == role
         assert int(unit(name)["Socket"]["ListenStream"]) == ports[f"{role}_port"]
         assert name in server["Service"]["Sockets"].split()
-        assert name in server["Install"]["Also"].split()
+        # dh_installsystemd would restart, and so close for a moment, what is named there.
+        assert "Also" not in server["Install"]
 
 
 @pytest.mark.parametrize("name", ["wsrc-server", "wsrc-card-client"])

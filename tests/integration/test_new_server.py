@@ -10,7 +10,7 @@ import socket
 import stat
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
@@ -53,19 +53,19 @@ class Done(NamedTuple):
     stderr: str
 
 
-def run(folder: Path, *arguments: str, umask: int = 0o022) -> Done:
+def run(folder: Path, *arguments: str, umask: int = 0o022, before: Sequence[str] = ()) -> Done:
     """Run the command in a folder, in this process: what it does is its files."""
     out, err = io.StringIO(), io.StringIO()
-    before, place = os.umask(umask), Path.cwd()
+    mask, place = os.umask(umask), Path.cwd()
     try:
         os.chdir(folder)
         with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["wsrc-server", "init", *arguments])
+            patch.setattr(sys, "argv", ["wsrc-server", *before, "init", *arguments])
             with pytest.raises(SystemExit) as ended:
                 main()
     finally:
         os.chdir(place)
-        os.umask(before)
+        os.umask(mask)
     assert isinstance(ended.value.code, int)
     return Done(ended.value.code, out.getvalue(), err.getvalue())
 
@@ -217,6 +217,13 @@ def test_what_cannot_be_is_said_and_leaves_nothing(
     assert done.returncode == 2
     assert line in done.stderr
     assert list(tree(tmp_path)) == ["file"]
+
+
+def test_options_of_the_server_are_none_of_it(tmp_path: Path) -> None:
+    done = run(tmp_path, "localhost", before=["--config", "x.toml"])
+    assert done.returncode == 2
+    assert "--config before init: it makes settings and reads none" in done.stderr
+    assert list(tree(tmp_path)) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")

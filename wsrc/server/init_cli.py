@@ -73,6 +73,7 @@ def init(names: Sequence[str], **given: Any) -> None:
     the first host may offer any card; policy.toml says so. Nothing is overwritten: if one of the
     files is there, none is made.
     """
+    _refuse_settings(click.get_current_context())
     wanted = Wanted(names=names or (host_name(),), **given)
     made = make(wanted)
     click.echo(f"Made a server for {', '.join(wanted.names)} in {wanted.folder}. To start it:")
@@ -88,6 +89,17 @@ def init(names: Sequence[str], **given: Any) -> None:
         f"With it wsrc-certs renews the certificate of the server, which ends on "
         f"{made.ends:%Y-%m-%d}."
     )
+
+
+def _refuse_settings(context: click.Context) -> None:
+    """Refuse options of the server, which stand before the name of the command."""
+    server = context.parent
+    assert server is not None
+    for param in server.command.params:
+        source = server.get_parameter_source(param.name or "")
+        if source is click.core.ParameterSource.COMMANDLINE:
+            why = "it makes settings and reads none; its own options stand after it"
+            raise click.UsageError(f"{param.opts[0]} before init: {why}.")
 
 
 def _start(wanted: Wanted, made: Made) -> str:
