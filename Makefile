@@ -30,7 +30,8 @@ endif
 # A file of tests stays in one process: it may share a server, or the private pcscd of its process.
 PARALLEL := -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help venv demo test check coverage mutants soak fuzz bench clean packages
+.PHONY: help venv demo test check coverage mutants soak fuzz bench docs deb deb-test clean packages \
+	packages-deb
 
 help:
 	@echo 'make demo      run the whole system here, with simulated cards and your readers'
@@ -49,6 +50,9 @@ help:
 	@echo '               INPUTS=100000 fewer; TARGETS="relay codec" chooses'
 	@echo 'make bench     measure beside other relays: a table of targets, and all figures in .bench.json'
 	@echo '               QUICK=1 in three minutes; ROWS="relay wan" chooses; PROFILE=1 where py-spy is'
+	@echo 'make docs      a site of the documents in build/site, which asks nobody when it is read'
+	@echo 'make deb       Debian packages in dist/; make packages-deb installs what builds them'
+	@echo 'make deb-test  as root: install, use, upgrade and purge them in a new Debian in a folder'
 	@echo 'make venv      make .venv with WSRC in it, for development'
 	@echo 'make clean     remove what was made here'
 
@@ -97,6 +101,16 @@ bench: packages $(VENV)/.dev
 	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(if $(PROFILE),--profile) \
 		--rows '$(ROWS)' --json .bench.json $(BENCH_ARGS)
 
+docs: $(VENV)/.dev
+	@$(BIN)/python contrib/site/build.py
+	@echo 'build/site/index.html'
+
+deb:
+	@contrib/debian/build
+
+deb-test:
+	@contrib/debian/try
+
 clean:
 	@rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 		.hypothesis build dist .bench.json .bench-profiles .fuzz
@@ -104,6 +118,9 @@ clean:
 
 packages:
 	@.ci/packages
+
+packages-deb:
+	@.ci/packages deb
 
 $(VENV)/.dev: pyproject.toml .ci/venv
 	@.ci/venv dev

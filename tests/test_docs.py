@@ -2,12 +2,10 @@
 """The documents say what the code does: tables, file lists, links, examples, the demonstration."""
 
 import ast
-import configparser
 import json
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -336,20 +334,6 @@ def test_help_teaches_by_examples_and_tells_exit_statuses(name: str) -> None:
         text = PROGRAMS[name].get_help(context)
     assert re.search(rf"^  +{name} ", text, re.MULTILINE)
     assert "Exit status" in text
-
-
-@pytest.mark.parametrize("name", ["wsrc-server", "wsrc-card-client"])
-def test_units_run_programs_that_there_are(name: str) -> None:
-    unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign] # systemd minds the case
-    unit.read(ROOT / "contrib" / "systemd" / f"{name}.service", encoding="utf-8")
-    program, *arguments = unit["Service"]["ExecStart"].split()
-    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
-    assert Path(program).name == name
-    assert name in scripts
-    assert {a for a in arguments if a.startswith("--")} <= options_of([name])
-    drain_s = next(s.default for s in settings_of(ServerSettings) if s.name == "drain_s")
-    assert int(unit["Service"]["TimeoutStopSec"]) > float(str(drain_s))
 
 
 def test_proxy_example_leads_each_path_to_its_port() -> None:

@@ -57,7 +57,7 @@ def read(path: Path) -> Any:
 
 def targets() -> set[str]:
     """Return the targets of the Makefile."""
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
 
 def steps(workflow: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -130,7 +130,7 @@ def test_every_manifest_is_looked_after() -> None:
     folders = {
         f"/{path.parent.relative_to(ROOT)}" for path in ROOT.glob("contrib/*/pyproject.toml")
     }
-    assert set(updates["pip"]["directories"]) == {"/", *folders}
+    assert set(updates["pip"]["directories"]) == {"/", "/contrib", *folders}
 
 
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.name)
@@ -196,7 +196,7 @@ def test_hooks_run_what_make_check_runs_and_need_no_network() -> None:
 @pytest.mark.parametrize("path", sorted(ROOT.glob("docs/**/*.md")), ids=lambda path: path.name)
 def test_what_a_document_makes_is_a_target(path: Path) -> None:
     text = path.read_text("utf-8")
-    made = re.findall(r"`make ([a-z]+)|^make ([a-z]+)", text, re.MULTILINE)
+    made = re.findall(r"`make ([a-z-]+)|^make ([a-z-]+)", text, re.MULTILINE)
     assert {first or second for first, second in made} <= targets()
 
 

@@ -40,7 +40,11 @@ class Program:
     """A program that runs until it is ended; what it prints is kept."""
 
     def __init__(
-        self, command: Sequence[str], env: Mapping[str, str], folder: Path | None = None
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        folder: Path | None = None,
+        descriptors: Sequence[int] = (),
     ) -> None:
         self.lines: list[str] = []
         self._changed = threading.Condition()
@@ -48,6 +52,7 @@ class Program:
             command,
             cwd=folder,
             env=dict(env),
+            pass_fds=descriptors,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -41,6 +41,10 @@ def _file(name: str) -> Callable[[], str]:
 SAMPLES = {
     "nginx": Sample("nginx before the server, which does TLS for it", _file("nginx")),
     "server.service": Sample("systemd unit of wsrc-server", _file("server.service")),
+    "server-user.socket": Sample("its port for users, for systemd", _file("server-user.socket")),
+    "server-card.socket": Sample(
+        "its port for card clients, for systemd", _file("server-card.socket")
+    ),
     "card-client.service": Sample("systemd unit of wsrc-card-client", _file("card-client.service")),
     "policy.toml": Sample("who may use which card of a server", _file("policy.toml")),
     "server.toml": Sample("settings of wsrc-server", lambda: settings_text(ServerSettings)),

@@ -34,7 +34,7 @@ from wsrc.server.door import TLS_END_S, Door
 from wsrc.server.forwarded import UnclearError
 from wsrc.server.http.site import Parts, Site
 from wsrc.server.limits import Bounds, Limit, Quotas, Refusal
-from wsrc.server.listening import bind
+from wsrc.server.listening import Handed, bind
 from wsrc.server.peers import Peers
 from wsrc.server.policy_file import PolicyFile
 from wsrc.server.refusals import KeptOut, NotAdmittedError, Refusals
@@ -75,16 +75,22 @@ class App:
     A running server.
 
     `user_port`, `card_port` and `http_port` are the ports in use, the last 0 without HTTP; `room`
-    is what it has. Made by `serve`. `audit` is where evidence goes.
+    is what it has. Made by `serve`. `audit` is where evidence goes, `handed` has the sockets to
+    listen on; without them it makes its own.
 
     Raises:
         ConfigError: If the system leaves it no room for peers.
     """
 
     def __init__(
-        self, settings: ServerSettings, tasks: asyncio.TaskGroup, audit: Recorder = NOWHERE
+        self,
+        settings: ServerSettings,
+        tasks: asyncio.TaskGroup,
+        audit: Recorder = NOWHERE,
+        handed: Handed | None = None,
     ) -> None:
         self._settings = settings
+        self._handed = handed or {}
         loop = asyncio.get_running_loop()
         self._line = Line(loop)
         self.audit = audit
@@ -315,7 +321,8 @@ class App:
         assert door is not None
         assert server is not None
         assert tls is not None
-        for listener in bind(self._settings.host, f"{role}_port", port):
+        made = self._handed.get(role) or bind(self._settings.host, f"{role}_port", port)
+        for listener in made:
             door.listen(listener, server, lambda: tls.context(role))
             port = listener.getsockname()[1]
         return port
@@ -471,12 +478,12 @@ def _provider(settings: ServerSettings) -> "Provider":
 
 
 @asynccontextmanager
-async def serve(settings: ServerSettings) -> AsyncGenerator[App]:
-    """Run a server for as long as the context lasts."""
+async def serve(settings: ServerSettings, handed: Handed | None = None) -> AsyncGenerator[App]:
+    """Run a server for as long as the context lasts, on the sockets that are handed over."""
     try:
         with audited(settings, "wsrc-server") as audit:
             async with asyncio.TaskGroup() as tasks:
-                app = App(settings, tasks, audit)
+                app = App(settings, tasks, audit, handed)
                 try:
                     await app.start()
                     yield app

@@ -2,8 +2,10 @@
 """The command `wsrc-server`."""
 
 import asyncio
+import itertools
 import logging
 import sys
+from contextlib import ExitStack
 
 import click
 
@@ -18,6 +20,8 @@ from wsrc.process.notify import notify
 from wsrc.process.printable import clean
 from wsrc.process.signals import Reloading, ended_or_reloaded
 from wsrc.server.app import serve
+from wsrc.server.init_cli import init
+from wsrc.server.listening import Handed, as_handed, handed_over
 from wsrc.server.policy_cli import policy
 from wsrc.server.token_cli import token
 from wsrc.settings.click_options import HELP_OPTIONS, Late, click_options
@@ -33,13 +37,15 @@ Relay smart cards between card clients, which have readers, and user clients, wh
 
 Both connect to this server over TLS WebSockets: users on one port, card clients on another, so
 that a packet filter can treat them apart. It stays in the foreground, logs to standard error, and
-tells systemd when it is ready. SIGTERM and SIGINT end it once the commands in flight are answered.
-SIGHUP has it read its certificates, keys, lists and policy anew, as it does by itself when they
-change; it ends if its terminal was closed.
+tells systemd when it is ready, from which it takes the sockets `user` and `card`. SIGTERM and
+SIGINT end it once the commands in flight are answered. SIGHUP has it read its certificates, keys,
+lists and policy anew, as it does by itself when they change; it ends if its terminal was closed.
 
 \b
 Try it on this machine, without TLS:
   wsrc-server --no-tls
+Make all that a server on a network needs, and be told what to do next:
+  wsrc-server init relay.example
 Serve a network, and let in who has a certificate of a CA (wsrc-certs makes all of them):
   wsrc-server --host '*' --tls-cert server.pem --tls-key server-key.pem --tls-client-ca ca.pem
 The same, and let in who has a token, which the second line makes and prints:
@@ -74,6 +80,7 @@ def command(context: click.Context, settings: Late[ServerSettings]) -> None:
         context.obj = settings
 
 
+command.add_command(init)
 command.add_command(policy)
 command.add_command(token)
 command.add_command(audit)
@@ -82,19 +89,25 @@ command.add_command(audit)
 def _serve_until_ended(settings: ServerSettings) -> None:
     set_up(settings.log_level, form=settings.log_format)
     require_files()
-    if not run_main(_run(settings)):
-        sys.exit(1)
+    with ExitStack() as stack:
+        handed = handed_over()
+        for each in itertools.chain(*handed.values()):
+            stack.enter_context(each)
+        if not run_main(_run(as_handed(settings, handed), handed)):
+            sys.exit(1)
 
 
-async def _run(settings: ServerSettings) -> bool:
+async def _run(settings: ServerSettings, handed: Handed) -> bool:
     """Serve until a signal comes, or nothing else can be done; return whether it was a signal."""
     stop = asyncio.Event()
     with ended_or_reloaded(asyncio.get_running_loop(), stop.set) as reloading:
-        return await _serve(settings, stop, reloading)
+        return await _serve(settings, handed, stop, reloading)
 
 
-async def _serve(settings: ServerSettings, stop: asyncio.Event, reloading: Reloading) -> bool:
-    async with serve(settings) as app, kept_small(lambda: app.ended, app.room.connections):
+async def _serve(
+    settings: ServerSettings, handed: Handed, stop: asyncio.Event, reloading: Reloading
+) -> bool:
+    async with serve(settings, handed) as app, kept_small(lambda: app.ended, app.room.connections):
         reloading.by = app.reload
         app.when_broken(stop.set)
         scheme = "ws" if settings.no_tls else "wss"

@@ -1,16 +1,91 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sockets that a server listens on: every address that is meant, in each family."""
+"""The sockets that a server listens on: handed over, or every address that is meant."""
 
 import errno
+import os
 import socket
+from collections.abc import Mapping, MutableMapping, Sequence
+
+import msgspec
 
 from wsrc.errors import ConfigError
+from wsrc.process.handed import take
+from wsrc.protocol.messages import ClientType
 from wsrc.settings.hosts import hosts_of
+from wsrc.settings.load import ServerSettings
+
+Handed = Mapping[ClientType, Sequence[socket.socket]]
+"""Sockets that a service manager listens on for us, by who connects to them."""
+
+HANDED = "sockets"
+"""What errors call them in place of a setting."""
 
 _EVERY = frozenset(("*", "::"))
 _FAMILIES = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))  # noqa: S104 - it was asked for
 
 _Place = tuple[socket.AddressFamily, tuple[object, ...]]
+
+
+def handed_over(environ: MutableMapping[str, str] = os.environ) -> Handed:
+    """
+    Take the sockets that systemd hands over, called `user` and `card` (FileDescriptorName=).
+
+    Returns:
+        Those of both kinds, or nothing if none is handed over.
+
+    Raises:
+        ConfigError: If one of the kinds is missing, or one is not what a server listens on.
+    """
+    try:
+        taken = take(environ)
+    except ValueError as exc:
+        raise ConfigError(HANDED, f"what systemd hands over cannot be used: {exc}") from exc
+    try:
+        return _by_role(taken)
+    except ConfigError:
+        for _, each in taken:
+            each.close()
+        raise
+
+
+def _by_role(taken: Sequence[tuple[str, socket.socket]]) -> Handed:
+    found: dict[str, list[socket.socket]] = {str(role): [] for role in ClientType}
+    for name, each in taken:
+        if name not in found:
+            known = " or ".join(found)
+            raise ConfigError(HANDED, f"one is called {name!r}; set FileDescriptorName= to {known}")
+        _check_handed(name, each)
+        found[name].append(each)
+    missing = [name for name, each in found.items() if not each]
+    if taken and missing:
+        why = f"none is called {missing[0]!r}; hand over those of users and of card clients"
+        raise ConfigError(HANDED, f"{why}, or none")
+    return {ClientType(name): each for name, each in found.items()} if taken else {}
+
+
+def as_handed(settings: ServerSettings, handed: Handed) -> ServerSettings:
+    """
+    Return the settings with the addresses and ports of sockets that are handed over.
+
+    Raises:
+        ConfigError: If a server with these settings may not listen on these addresses.
+    """
+    if not handed:
+        return settings
+    names = [each.getsockname() for sockets in handed.values() for each in sockets]
+    return msgspec.structs.replace(
+        settings,
+        host=", ".join(dict.fromkeys(str(name[0]) for name in names)),
+        user_port=handed[ClientType.USER][0].getsockname()[1],
+        card_port=handed[ClientType.CARD][0].getsockname()[1],
+    )
+
+
+def _check_handed(name: str, each: socket.socket) -> None:
+    if each.family not in {socket.AF_INET, socket.AF_INET6} or each.type != socket.SOCK_STREAM:
+        raise ConfigError(HANDED, f"that of {name!r} is not of TCP; set ListenStream= to a port")
+    if not each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise ConfigError(HANDED, f"that of {name!r} is a connection; set Accept=no")
 
 
 def bind(hosts: str, setting: str, port: int, hosts_setting: str = "host") -> list[socket.socket]:

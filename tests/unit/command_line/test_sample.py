@@ -15,6 +15,8 @@ from wsrc.settings.load import CardClientSettings, ServerSettings, UserSettings,
 FILES = {
     "nginx": "contrib/nginx/wsrc.conf",
     "server.service": "contrib/systemd/wsrc-server.service",
+    "server-user.socket": "contrib/systemd/wsrc-server-user.socket",
+    "server-card.socket": "contrib/systemd/wsrc-server-card.socket",
     "card-client.service": "contrib/systemd/wsrc-card-client.service",
     "policy.toml": "contrib/policy.toml",
 }
