@@ -121,8 +121,9 @@ class CardSeal:
             SealError: If the user has not said that, or was told of an earlier request that it had
                 not run; then nothing is to be begun.
         """
-        opened = self._keys().opener.open(kind, seq, box)
-        if seq > taken:
+        keyed = self._keyed or self._keys()
+        opened = keyed.opener.open(kind, seq, box)
+        if taken > opened.ran and seq > taken:
             check_order(seq, opened.ran, taken)
         return opened.text
 
@@ -133,7 +134,8 @@ class CardSeal:
         Raises:
             SealError: If the number was used for another answer.
         """
-        return self._keys().sealer.seal(kind, seq, text)
+        keyed = self._keyed or self._keys()
+        return keyed.sealer.seal(kind, seq, text)
 
     def accept(self, secret: Secret, now: datetime) -> None:
         """
