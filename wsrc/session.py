@@ -20,7 +20,7 @@ ends are machines without I/O; times are arguments, in seconds of each end's mon
 # Longer than the aim: the two ends are read side by side.
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeGuard
 
 import msgspec
@@ -126,11 +126,18 @@ class CardEnd:
 
     def owns(self, secret: str) -> bool:
         """Return whether a secret is that of this session."""
-        return bool(self._secret) and hmac.compare_digest(self._secret.encode(), secret.encode())
+        return _same(self._secret, secret)
 
     def may_resume(self, request: m.Resume) -> bool:
         """Return whether a `resume` is the rightful user's; a proof is good once."""
         return self.owns(request.secret) if self._seal is None else self._seal.proves(request)
+
+    def late(self) -> Callable[[m.Resume], bool] | None:
+        """Return what tells a rightful user once the session is over; None where nothing does."""
+        if self._seal is not None:
+            return self._seal.late()
+        secret = self._secret
+        return (lambda request: _same(secret, request.secret)) if secret else None
 
     def resumed(self, request: m.Resume) -> m.Resumed:
         """Answer the rightful user's `resume`; nothing up to its number is begun any more."""
@@ -187,19 +194,22 @@ class Ended:
     """Sessions that ended at this card client, for users who come back and ask."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, tuple[CardEnd, m.SessionEnded]] = {}
+        self._by_name: dict[str, tuple[Callable[[m.Resume], bool], m.SessionEnded]] = {}
 
     def put(self, end: CardEnd, said: m.SessionEnded) -> None:
         """Remember how a session ended; of too many the oldest is forgotten."""
         self._by_name.pop(end.session, None)
-        self._by_name[end.session] = end, said
+        is_rightful = end.late()
+        if is_rightful is None:
+            return
+        self._by_name[end.session] = is_rightful, said
         if len(self._by_name) > MAX_ENDED:
             del self._by_name[next(iter(self._by_name))]
 
     def answer(self, request: m.Resume) -> m.SessionEnded | None:
         """Return how a session ended, if that is known and its rightful user asks."""
-        end, said = self._by_name.get(request.session, (None, None))
-        if end is None or said is None or not end.may_resume(request):
+        is_rightful, said = self._by_name.get(request.session, (None, None))
+        if is_rightful is None or said is None or not is_rightful(request):
             return None
         return msgspec.structs.replace(said, id=request.id)
 
@@ -568,6 +578,10 @@ class UserEnd:
             why = f"{sentence} The card may or may not have run the command."
             return self._settle(OutcomeUnknownError(why, code))
         return self._settle(_not_executed(sentence, code))
+
+
+def _same(ours: str, secret: str) -> bool:
+    return bool(ours) and hmac.compare_digest(ours.encode(), secret.encode())
 
 
 def _plain(request: m.Forwarded) -> m.Message:

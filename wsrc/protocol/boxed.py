@@ -12,7 +12,7 @@ from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import BY_TAG, UnreadableError, decode, decoder_of, encode
 from wsrc.protocol.kinds import PLAIN, resets, wish_of
-from wsrc.sealing.ends import CardSeal, UserSeal
+from wsrc.sealing.ends import CardSeal, LateSeal, UserSeal
 from wsrc.sealing.faults import Fault, SealError
 from wsrc.sealing.handshake import Offer, Secret
 from wsrc.sealing.modes import Mode
@@ -233,7 +233,7 @@ class CardBoxes:
                 has a word that is not known.
         """
         if request.secret is not None:
-            self._accept(request.secret)
+            self._seal.accept(_secret_of(request.secret), self._now())
         text = self._seal.open(request.of, request.seq or 0, request.box, taken)
         if request.of == _C_APDU and request.share is None and not request.resets:
             command = _at_once(_COMMANDS, text, request)
@@ -277,16 +277,16 @@ class CardBoxes:
 
     def proves(self, request: m.Resume) -> bool:
         """Return whether a `resume` is that of the user."""
-        if request.proof is None:
-            return False
-        try:
-            if request.seal is not None:
-                self._accept(request.seal)
-            claim = _claim(request, request.nonce or b"")
-            self._seal.check(claim, Proof(request.proof.counter, request.proof.mac))
-        except SealError:
-            return False
-        return True
+        return _proves(self._seal, request, self._now())
+
+    def late(self) -> Callable[[m.Resume], bool] | None:
+        """
+        Return what tells, once the session is over, whether a `resume` is that of the user.
+
+        It holds no key of what was said; None where there is nothing to tell it by.
+        """
+        seal, now = self._seal.late(), self._now
+        return None if seal is None else lambda request: _proves(seal, request, now())
 
     def lost(self) -> None:
         """Note that the server is lost."""
@@ -304,9 +304,22 @@ class CardBoxes:
         """Return the word that the session is over."""
         return self._seal.ended(taken) or None
 
-    def _accept(self, secret: m.SealSecret) -> None:
-        sent = Secret(secret.sealed, secret.certificates, secret.signature or b"")
-        self._seal.accept(sent, self._now())
+
+def _proves(seal: CardSeal | LateSeal, request: m.Resume, now: datetime) -> bool:
+    if request.proof is None:
+        return False
+    try:
+        if request.seal is not None:
+            seal.accept(_secret_of(request.seal), now)
+        claim = _claim(request, request.nonce or b"")
+        seal.check(claim, Proof(request.proof.counter, request.proof.mac))
+    except SealError:
+        return False
+    return True
+
+
+def _secret_of(sent: m.SealSecret) -> Secret:
+    return Secret(sent.sealed, sent.certificates, sent.signature or b"")
 
 
 def _text(message: m.Plain | m.Answer) -> bytes:

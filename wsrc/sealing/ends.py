@@ -175,10 +175,43 @@ class CardSeal:
         """Return the word that the session is over; empty where nobody could tell it is ours."""
         return b"" if self._keyed is None else self._keyed.verifier.ended(taken)
 
+    def late(self) -> "LateSeal | None":
+        """Return what is left of a session that is over; None where nobody could prove anything."""
+        taken = self._offered.taken
+        if self._keyed is None or taken is None:
+            return None
+        return LateSeal(taken, self._keyed.verifier)
+
     def _keys(self) -> "_Keyed":
         if self._keyed is None:
             raise SealError(Fault.SECRET, _NOT_YET)
         return self._keyed
+
+
+class LateSeal:
+    """
+    What a card host keeps of a session that is over, to tell its user from others.
+
+    It has no key of a box: what was said in the session stays sealed.
+    """
+
+    def __init__(self, secret: Secret, verifier: Verifier) -> None:
+        self._secret = secret
+        self._verifier = verifier
+
+    def accept(self, secret: Secret, _now: datetime) -> None:
+        """
+        Take a copy of the secret.
+
+        Raises:
+            SealError: If it is another.
+        """
+        if secret != self._secret:
+            raise SealError(Fault.SECRET, "Another secret came for a session that is over.")
+
+    def check(self, claim: Claim, proof: Proof) -> None:
+        """Check the proof of a `resume`; see `CardSeal.check`."""
+        self._verifier.check(claim, proof)
 
 
 class _Keyed:
@@ -187,4 +220,4 @@ class _Keyed:
     def __init__(self, keys: Keys, pad_octets: int) -> None:
         self.sealer = Sealer(keys.answers, Direction.ANSWERS, keys.session, pad_octets)
         self.opener = Opener(keys.requests, Direction.REQUESTS, keys.session)
-        self.verifier = Verifier(keys)
+        self.verifier = Verifier(keys._replace(requests=b"", answers=b""))
