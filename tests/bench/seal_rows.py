@@ -12,7 +12,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.bench import accounting, programs
 from tests.bench.book import Book, interleaved
 from tests.bench.driver import Orders
-from tests.bench.path_rows import READ, card_client, iccids, simulated, user_environment, worker
+from tests.bench.path_rows import (
+    READ,
+    SEALS,
+    card_client,
+    iccids,
+    sealing,
+    simulated,
+    user_environment,
+    worker,
+)
 from tests.bench.relay_rows import PAIR_SESSIONS, WARM_S
 from wsrc.certs.making import Issuer, Kind, Period, make_ca, make_leaf, new_key
 from wsrc.net.certificates import subject_of
@@ -64,17 +73,13 @@ def _programs(book: Book, sessions: int) -> None:
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(programs.running(host, programs.WSRC, tls=True))
         ours = simulated(host.folder, names)
-        env = {"STATE_DIRECTORY": str(host.folder)}
-        client = stack.enter_context(
-            card_client(host, server, "--seal", "preferred", *ours, env=env)
-        )
+        client = stack.enter_context(card_client(host, server, *SEALS, *ours))
         client.wait_for("has card", len(names))
         users: dict[str, Orders] = {}
         for number, (mode, seal) in enumerate(MODES.items()):
-            known = {"WSRC_SEAL": seal, "WSRC_KNOWN_HOSTS": str(host.folder / "known_hosts")}
-            env = user_environment(host, server) | known
-            mine = ",".join(names[number * sessions : (number + 1) * sessions])
-            users[mode] = stack.enter_context(worker("aio", mine, env))
+            env = sealing(user_environment(host, server), host) | {"WSRC_SEAL": seal}
+            cards = ",".join(names[number * sessions : (number + 1) * sessions])
+            users[mode] = stack.enter_context(worker("aio", cards, env))
             users[mode].answer()
         fixed = {"server": server.pids[0], "card_client": client.process.pid}
         for number, mode in interleaved(list(users), 2 * book.effort.rounds + 1):
@@ -85,8 +90,8 @@ def _programs(book: Book, sessions: int) -> None:
                     book.add(f"sealed.{sessions}.{mode}.{program}_us", us)
     for program in ("server", "card_client", "user", "all"):
         on, off = (book.values[f"sealed.{sessions}.{mode}.{program}_us"] for mode in MODES)
-        for sealing, plain in zip(on, off, strict=True):
-            book.add(f"sealed.{sessions}.added.{program}_us", sealing - plain)
+        for mine, plain in zip(on, off, strict=True):
+            book.add(f"sealed.{sessions}.added.{program}_us", mine - plain)
 
 
 def _cpu(user: Orders, sessions: int, pids: Mapping[str, int]) -> dict[str, float]:
