@@ -140,3 +140,36 @@ def test_a_secret_that_comes_later_changes_no_keys() -> None:
     with pytest.raises(SealError, match="Another secret"):
         ends.card.accept(Secret(b""), NOW)
     assert ends.ask(1, 1) == b"command"
+
+
+# A session that is over
+
+
+def test_what_is_left_of_a_session_tells_its_user_from_others() -> None:
+    ends = Ends()
+    ends.ask(1, 0)
+    late, secret = ends.card.late(), ends.user.secret
+    assert late is not None
+    assert secret is not None
+    late.accept(secret, NOW)
+    with pytest.raises(SealError) as caught:
+        late.accept(secret._replace(sealed=secret.sealed[::-1]), NOW)
+    assert caught.value.fault is Fault.SECRET
+    proof = ends.user.prove(CLAIM)
+    late.check(CLAIM, proof)
+    with pytest.raises(SealError, match="used before"):
+        late.check(CLAIM, proof)
+
+
+def test_what_is_left_of_a_session_has_no_key_of_a_box() -> None:
+    ends = Ends()
+    ends.ask(1, 0)
+    late = ends.card.late()
+    assert late is not None
+    kept = late._verifier._keys
+    assert (kept.requests, kept.answers) == (b"", b"")
+    assert len(kept.proofs) == len(kept.words) == 32
+
+
+def test_nothing_is_left_of_a_session_that_was_never_used() -> None:
+    assert Ends().card.late() is None
