@@ -21,7 +21,7 @@ ends are machines without I/O; times are arguments, in seconds of each end's mon
 
 import hmac
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeGuard
 
 import msgspec
 
@@ -126,11 +126,17 @@ class CardEnd:
 
     def owns(self, secret: str) -> bool:
         """Return whether a secret is that of this session."""
-        return bool(self._secret) and hmac.compare_digest(self._secret.encode(), secret.encode())
+        return _same(self._secret, secret)
 
     def may_resume(self, request: m.Resume) -> bool:
         """Return whether a `resume` is the rightful user's; a proof is good once."""
         return self.owns(request.secret) if self._seal is None else self._seal.proves(request)
+
+    def late(self, *, given_back: bool) -> "Late | None":
+        """Return what answers the rightful user once the session is over; None where none can."""
+        if self._seal is not None:
+            return self._seal.late(given_back=given_back)
+        return _LateSecret(self._secret) if self._secret else None
 
     def resumed(self, request: m.Resume) -> m.Resumed:
         """Answer the rightful user's `resume`; nothing up to its number is begun any more."""
@@ -185,27 +191,43 @@ class CardEnd:
         return deadline is not None and deadline <= now
 
 
+class Late(Protocol):
+    """What a card host keeps of a session that is over, to tell its user from others."""
+
+    def answer(self, request: m.Resume, said: m.SessionEnded, /) -> m.SessionEnded | None:
+        """Return what is said to the rightful user; None to anybody else."""
+
+
+class _LateSecret(NamedTuple):
+    secret: str
+
+    def answer(self, request: m.Resume, said: m.SessionEnded, /) -> m.SessionEnded | None:
+        return said if _same(self.secret, request.secret) else None
+
+
 class Ended:
     """Sessions that ended at this card client, for users who come back and ask."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, tuple[CardEnd, m.SessionEnded]] = {}
+        self._by_name: dict[str, tuple[Late, m.SessionEnded]] = {}
 
-    def put(self, end: CardEnd, said: m.SessionEnded) -> None:
+    def put(self, end: CardEnd, said: m.SessionEnded, *, given_back: bool = False) -> None:
         """Remember how a session ended; of too many the oldest is forgotten."""
         self._by_name.pop(end.session, None)
-        self._by_name[end.session] = end, said
+        late = end.late(given_back=given_back)
+        if late is None:
+            return
+        self._by_name[end.session] = late, said
         if len(self._by_name) > MAX_ENDED:
             del self._by_name[next(iter(self._by_name))]
 
     def answer(self, request: m.Resume) -> m.SessionEnded | None:
         """Return how a session ended, if that is known and its rightful user asks."""
-        end, said = self._by_name.get(request.session, (None, None))
-        if end is None or said is None or not end.may_resume(request):
+        late, said = self._by_name.get(request.session, (None, None))
+        if late is None or said is None:
             return None
-        # Where the secret of a sealed session comes with the proof only, there was no word before.
-        word = end.ended(said.code, said.message).word
-        return msgspec.structs.replace(said, id=request.id, word=word)
+        answer = late.answer(request, said)
+        return None if answer is None else msgspec.structs.replace(answer, id=request.id)
 
 
 class State(Word):
@@ -572,6 +594,10 @@ class UserEnd:
             why = f"{sentence} The card may or may not have run the command."
             return self._settle(OutcomeUnknownError(why, code))
         return self._settle(_not_executed(sentence, code))
+
+
+def _same(ours: str, secret: str) -> bool:
+    return bool(ours) and hmac.compare_digest(ours.encode(), secret.encode())
 
 
 def _plain(request: m.Forwarded) -> m.Message:

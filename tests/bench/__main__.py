@@ -26,6 +26,7 @@ from tests.bench import (
     relay_rows,
     report,
     scale_rows,
+    seal_rows,
     start_rows,
     wan_rows,
 )
@@ -41,6 +42,7 @@ ROWS: dict[str, Callable[[Book], None]] = {
     "path": path_rows.path,
     "export": export_rows.export,
     "hops": path_rows.hops,
+    "sealed": seal_rows.sealed,
     "calls": path_rows.calls,
     "wan": wan_rows.wan,
     "scale": scale_rows.scale,

@@ -14,6 +14,7 @@
 //   parallel=N     connections that are being made at a time (default 64)
 //   command=HEX    command APDU (default READ BINARY of 10 octets)
 //   octets=N       raw: octets of a command, and of an answer (default 170)
+//   sealed=1       wsrc: commands and answers as long as sealed ones, which nobody can open
 //
 // It takes commands from standard input and answers each with one line of JSON:
 //
@@ -71,6 +72,8 @@ static struct sockaddr_in server;
 static SSL_CTX *tls;
 static size_t raw_octets = 170;
 static const char *command_hex = "00b000000a";
+static bool sealed;
+static char box_asked[93], box_said[125];  // as long as those of READ BINARY of 10 octets
 static uint64_t opened_at, run_until, started_at, pause_ns, left, answered, pings, lost, retries;
 static uint64_t histogram[BUCKETS], run_count, run_max;
 static int active;
@@ -277,8 +280,8 @@ static void say_hello(struct conn *c) {
                "\"identities\": {\"ICCID\": \"8988211%012d\"}}", c->number);
     } else if (is_card) {
         say(c, "{\"msg_type\":\"hello\",\"client_type\":\"card\",\"version\":1,"
-               "\"features\":[\"batch\",\"cancel\",\"pcsc\",\"raw_tpdu\",\"resume\",\"share\"],"
-               "\"name\":\"host-%d\",\"instance\":\"%08x%08x%08x\",\"readers\":[{\"reader\":"
+               "\"features\":[\"batch\",\"cancel\",\"pcsc\",\"raw_tpdu\",\"resume\",\"seal\","
+               "\"share\"],\"name\":\"host-%d\",\"instance\":\"%08x%08x%08x\",\"readers\":[{\"reader\":"
                "\"Reader 00 00@host-%d\",\"name\":\"Reader 00 00\",\"state\":\"ready\","
                "\"insertion\":1,\"atr\":\"3b9c96801fc78031e073fe215364575352438d\","
                "\"protocol\":\"T0\",\"iccid\":\"8988211%012d\"}]}",
@@ -311,6 +314,10 @@ static void send_command(struct conn *c) {
         c->raw_due = raw_octets;
     } else if (dialect == FIRST) {
         say(c, "{\"msg_type\": \"c_apdu\", \"command\": \"%s\"}", command_hex);
+    } else if (sealed) {
+        say(c, "{\"msg_type\":\"sealed\",\"id\":%llu,\"seq\":%llu,\"session\":\"%s\","
+               "\"of\":\"c_apdu\",\"box\":\"%s\"}",
+            (unsigned long long)c->seq + 2, (unsigned long long)c->seq, c->session, box_asked);
     } else {
         say(c, "{\"msg_type\":\"c_apdu\",\"id\":%llu,\"seq\":%llu,\"command\":\"%s\","
                "\"session\":\"%s\"}",
@@ -329,6 +336,12 @@ static void answer(struct conn *c, const char *text) {
     }
     char session[80];
     session_of(text, session, sizeof session);
+    if (sealed) {
+        say(c, "{\"msg_type\":\"sealed_resp\",\"id\":%lld,\"seq\":%lld,\"session\":\"%s\","
+               "\"of\":\"r_apdu\",\"box\":\"%s\"}",
+            number_of(text, "id"), number_of(text, "seq"), session, box_said);
+        return;
+    }
     say(c, "{\"msg_type\":\"r_apdu\",\"id\":%lld,\"seq\":%lld,"
            "\"response\":\"988812010000400310f0\",\"sw\":\"9000\",\"session\":\"%s\"}",
         number_of(text, "id"), number_of(text, "seq"), session);
@@ -366,7 +379,7 @@ static void card_hears(struct conn *c, const char *text) {
     if (c->state == GREETING) {
         if (dialect == WSRC && !is(text, "hello_ack")) fail("no hello_ack: %.300s", text);
         became_ready(c);
-    } else if (dialect == FIRST || is(text, "c_apdu")) {
+    } else if (dialect == FIRST || is(text, sealed ? "sealed" : "c_apdu")) {
         answer(c, text);
     } else if (is(text, "attach")) {
         char session[80];
@@ -744,6 +757,9 @@ static void set_up(int argc, char **argv) {
     deflate_on = option(argc, argv, "deflate") != NULL;
     if ((value = option(argc, argv, "parallel"))) parallel = atoi(value);
     if ((value = option(argc, argv, "command"))) command_hex = value;
+    sealed = option(argc, argv, "sealed") != NULL;
+    memset(box_asked, 'A', sizeof box_asked - 1);
+    memset(box_said, 'A', sizeof box_said - 1);
     if ((value = option(argc, argv, "octets"))) raw_octets = (size_t)atoi(value);
     if (raw_octets < 4 || raw_octets > 4096) fail("octets is 4 to 4096");
     const char *ca = option(argc, argv, "ca"), *cert = option(argc, argv, "cert");

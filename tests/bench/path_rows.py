@@ -35,7 +35,8 @@ def card_client(
     url = f"wss://localhost:{server.card_port}/card"
     given = ["--server-url", url, "--tls-ca", str(host.certificates.ca), "--name", "bench"]
     command = [str(BIN / "wsrc-card-client"), *given, *arguments]
-    program = Program(command, programs.clean() | (env or {}))
+    state = {"STATE_DIRECTORY": str(host.folder)}
+    program = Program(command, programs.clean() | state | (env or {}))
     try:
         program.wait_for("Connected to")
         yield program
@@ -51,6 +52,16 @@ def user_environment(host: Host, server: Server) -> dict[str, str]:
         "WSRC_SERVER_URL": f"wss://localhost:{server.user_port}/user",
         "WSRC_TLS_CA": str(host.certificates.ca),
     }
+
+
+SEALS = ("--seal", "preferred")
+"""What a card client is given whose sessions can be sealed."""
+
+
+def sealing(env: dict[str, str], host: Host) -> dict[str, str]:
+    """Return an environment in which users have their sessions sealed."""
+    known = str(host.folder / "known_hosts")
+    return env | {"WSRC_SEAL": "required", "WSRC_KNOWN_HOSTS": known}
 
 
 def worker(kind: str, name: str, env: dict[str, str]) -> Orders:
@@ -184,16 +195,17 @@ def hops(book: Book) -> None:
 def calls(book: Book) -> None:
     """Count the system calls of each program for a command: `calls.NAME`, `calls.NAME.CLASS`."""
     host = book.host
-    names = iccids(3)
+    names = iccids(4)
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(programs.running(host, programs.WSRC, tls=True))
         ours = simulated(host.folder, names)
-        client = stack.enter_context(card_client(host, server, *ours))
+        client = stack.enter_context(card_client(host, server, *SEALS, *ours))
         client.wait_for("has card", len(names))
         env = user_environment(host, server)
         users = {
             "aio": worker("aio", names[0], env),
             "blocking": worker("blocking", names[1], env),
+            "aio_sealed": worker("aio", names[3], sealing(env, host)),
         }
         with contextlib.suppress(ImportError):
             import smartcard.scard  # noqa: F401, PLC0415, TID251 - whether it is there

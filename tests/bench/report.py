@@ -21,6 +21,7 @@ BEGIN, END = "<!-- measured -->", "<!-- end -->"
 _TITLES = {
     "path": "The whole way, one session: median of a command",
     "hops": "User and card exchanged for ours one by one (c is the driver)",
+    "sealed": "Sealed sessions beside others: CPU for a command, octets of its texts, set-up",
     "calls": "System calls per APDU",
     "wan": "Jobs with 50 ms each way",
     "scale": "Many peers",

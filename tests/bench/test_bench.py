@@ -24,6 +24,7 @@ from tests.bench import (
     programs,
     relay_machine_rows,
     report,
+    seal_rows,
     targets,
     wan_rows,
 )
@@ -47,6 +48,11 @@ CALLS = {
 ATTEMPTS = 3
 """Times that a job is run: a client that a busy machine stops amid a flight makes one more."""
 ROUND_TRIPS = {"J1": 5, "J3": 5}
+SEALED_ROUND_TRIPS = {"J1": 6, "J3": 6}
+"""One more: the first request waits for a key."""
+
+OCTETS = {"on": 429, "off": 231}
+"""Octets of the texts of READ BINARY of 10 octets and its answer, with a seal and without."""
 
 
 @pytest.fixture
@@ -66,7 +72,7 @@ def with_simulated_card(host: Host) -> Iterator[tuple[Server, int, str]]:
     ours = path_rows.simulated(host.folder, [iccid])
     with (
         programs.running(host, WSRC, tls=True) as server,
-        path_rows.card_client(host, server, *ours) as client,
+        path_rows.card_client(host, server, *path_rows.SEALS, *ours) as client,
     ):
         client.wait_for("has card")
         yield server, client.process.pid, iccid
@@ -105,8 +111,9 @@ def test_bench_system_calls_and_turns_for_a_command(host: Host) -> None:
     with with_simulated_card(host) as (server, card_client, iccid):
         env = path_rows.user_environment(host, server)
         pids = {"server": server.pids[0], "card_client": card_client}
-        for kind in ("aio", "blocking"):
-            with path_rows.worker(kind, iccid, env) as user:
+        sealing = path_rows.sealing(env, host)
+        for kind, of_user in (("aio", env), ("blocking", env), ("aio", sealing)):
+            with path_rows.worker(kind, iccid, of_user) as user:
                 user.answer()
                 user.ask("times 20")
                 for name, pid in {**pids, kind: user.process.pid}.items():
@@ -142,7 +149,8 @@ def anybody_traces() -> bool:
 
 
 @pytest.mark.shows_secrets("it prints what a card answers, and 32 octets look like a secret")
-def test_bench_round_trips_of_a_job(host: Host) -> None:
+@pytest.mark.parametrize("is_sealed", [False, True], ids=["plain", "sealed"])
+def test_bench_round_trips_of_a_job(host: Host, is_sealed: bool) -> None:
     with (
         with_simulated_card(host) as (server, _, iccid),
         wan_rows.far_away(server, 0.05) as (proxy, port),
@@ -150,7 +158,9 @@ def test_bench_round_trips_of_a_job(host: Host) -> None:
         env = path_rows.user_environment(host, server)
         env["WSRC_SERVER_URL"] = f"wss://localhost:{port}/user"
         jobs = wan_rows.jobs(host, iccid)
-        for name, most in ROUND_TRIPS.items():
+        if is_sealed:
+            env = path_rows.sealing(env, host)
+        for name, most in (SEALED_ROUND_TRIPS if is_sealed else ROUND_TRIPS).items():
             trips: list[int] = []
             while len(trips) < ATTEMPTS and most not in trips:
                 proxy.ask("count")
@@ -159,6 +169,20 @@ def test_bench_round_trips_of_a_job(host: Host) -> None:
                 assert counts["connections"] == 1
                 trips.append(counts["round_trips"])
             assert min(trips) == most, (name, trips)
+
+
+def test_bench_octets_of_a_sealed_command() -> None:
+    assert seal_rows.octets_of_command() == OCTETS
+
+
+def test_bench_a_server_passes_on_boxes_that_nobody_can_open(host: Host) -> None:
+    kind = WSRC._replace(options={"sealed": 1})
+    with (
+        programs.running(host, kind, tls=True) as server,
+        programs.driven(host, kind, server, 5, tls=True) as (cards, users),
+    ):
+        assert users.ask(f"times {COMMANDS}")["apdus"] == COMMANDS
+        assert cards.ask("counts")["answered"] == COMMANDS
 
 
 def test_bench_rows_of_the_relay_alone(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:

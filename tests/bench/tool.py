@@ -5,6 +5,7 @@ import os
 import sys
 
 from tests.bench.jobs import commands
+from tests.bench.worker import options as options_of_user
 from wsrc.blocking import Client
 
 
@@ -12,7 +13,7 @@ def main(iccid: str, *options: str) -> None:
     """Send all commands to a card, and give it back."""
     sent = [bytes.fromhex(command) for command in commands()]
     with (
-        Client(os.environ["WSRC_SERVER_URL"], ca=os.environ.get("WSRC_TLS_CA")) as client,
+        Client(os.environ["WSRC_SERVER_URL"], **options_of_user()) as client,
         client.select(iccid=iccid, first=sent[0], read_ahead="--read-ahead" in options) as card,
     ):
         for command in sent:

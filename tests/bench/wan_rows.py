@@ -13,11 +13,14 @@ from tests.bench import programs
 from tests.bench.book import Book
 from tests.bench.driver import Driver, Orders
 from tests.bench.jobs import FILES, commands
-from tests.bench.path_rows import card_client, iccids, simulated, user_environment
+from tests.bench.path_rows import SEALS, card_client, iccids, sealing, simulated, user_environment
 from tests.bench.programs import BIN, Host, Server
 
 ONE_WAY_S = 0.05
 LISTED = 2000
+SEALED = ("J1", "J2", "J3")
+"""Jobs that are done in sealed sessions as well."""
+
 LIMIT_S = 120.0
 
 
@@ -66,13 +69,15 @@ def wan(book: Book) -> None:
         env = user_environment(host, server)
         env["WSRC_SERVER_URL"] = f"wss://localhost:{port}/user"
         ours = simulated(host.folder, [iccid], FILES)
-        with card_client(host, server, *ours) as client:
+        with card_client(host, server, *SEALS, *ours) as client:
             client.wait_for("has card")
             found = jobs(host, iccid)
             if "J4" not in found:
                 book.note("J4 needs opensc-tool and libpcsclite; it is left out")
             for name, command in found.items():
                 _count(book, proxy, name, command, env)
+                if name in SEALED:
+                    _count(book, proxy, f"{name}_sealed", command, sealing(env, host))
         trust = {"ca": host.certificates.ca}
         cards = stack.enter_context(Driver("cards", "wsrc", server.card_port, LISTED, **trust))
         cards.ask("open")

@@ -5,7 +5,8 @@ A user that sends one command after another and takes orders, as the driver in C
     worker.py pcsc|aio|blocking [NAME]
 
 `pcsc` uses the first PC/SC reader, or the first whose name begins with NAME; the others select the
-card with the ICCID NAME. `times N` sends a command N times and answers with the median.
+card with the ICCID NAME, `aio` also several with commas between them, which it uses at once.
+`times N` sends a command N times, to each card, and answers with the median.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import os
 import statistics
 import sys
 import time
+from typing import Any
 
 READ = bytes.fromhex("00b082000a")
 """READ BINARY of EF.ICCID by its short identifier: it needs no SELECT before it."""
@@ -30,6 +32,13 @@ def tell(took: list[float]) -> None:
     told = {"p50_us": statistics.median(took) * 1e6, "max_us": max(took) * 1e6}
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
+
+
+def options() -> dict[str, Any]:
+    """Return the settings of a user of ours, of which each has a name in the environment."""
+    names = {"ca": "TLS_CA", "seal": "SEAL", "known_hosts": "KNOWN_HOSTS"}
+    found = {name: os.environ.get(f"WSRC_{of}") for name, of in names.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def ready() -> None:
@@ -63,7 +72,7 @@ def blocking(name: str) -> None:
     from wsrc.blocking import Client  # noqa: PLC0415 - each kind of worker loads what it needs
 
     with (
-        Client(os.environ["WSRC_SERVER_URL"], ca=os.environ.get("WSRC_TLS_CA")) as client,
+        Client(os.environ["WSRC_SERVER_URL"], **options()) as client,
         client.select(iccid=name) as card,
     ):
         ready()
@@ -77,23 +86,26 @@ def blocking(name: str) -> None:
             tell(took)
 
 
-async def aio(name: str) -> None:
-    """Use a remote card on an event loop."""
-    from wsrc.aio import Client  # noqa: PLC0415
+async def aio(names: str) -> None:
+    """Use remote cards on an event loop."""
+    from wsrc.aio import Card, Client  # noqa: PLC0415
 
-    async with (
-        Client(os.environ["WSRC_SERVER_URL"], ca=os.environ.get("WSRC_TLS_CA")) as client,
-        client.select(iccid=name) as card,
-    ):
+    async def each(card: Card, count: int) -> list[float]:
+        took: list[float] = []
+        for _ in range(count):
+            begun = time.perf_counter()
+            response = await card.transmit(READ)
+            took.append(time.perf_counter() - begun)
+            assert response.sw == 0x9000
+        return took
+
+    async with Client(os.environ["WSRC_SERVER_URL"], **options()) as client:
+        cards = [await client.select(iccid=name) for name in names.split(",")]
         ready()
         while count := await asyncio.to_thread(times):
-            took: list[float] = []
-            for _ in range(count):
-                begun = time.perf_counter()
-                response = await card.transmit(READ)
-                took.append(time.perf_counter() - begun)
-                assert response.sw == 0x9000
-            tell(took)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(each(card, count)) for card in cards]
+            tell([took for task in tasks for took in task.result()])
 
 
 def main() -> None:

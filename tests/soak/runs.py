@@ -41,6 +41,9 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     logs: str = ""
     """Folder for a file of each run with all that happened; none if empty."""
 
+    seal: str = "mixed"
+    """Whether sessions are sealed: `required`, `off`, or `mixed`: those of every other user."""
+
     users: int = 4
     commands: int = 10_000
     cuts: int = 1_000
@@ -50,7 +53,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     keep_s: float = 60.0
 
     @classmethod
-    def given(cls, **otherwise: float) -> Self:
+    def given(cls, **otherwise: float | str) -> Self:
         """Take what the environment has, then `otherwise`, then the full sizes."""
         names = {f"WSRC_SOAK_{name.upper()}": name for name in cls.__struct_fields__}
         environment = {names[k]: v for k, v in os.environ.items() if k in names}
@@ -202,7 +205,8 @@ def _calm(proxies: list[CuttingProxy]) -> None:
 def _standing(
     certificates: Certificates, run: str, sizes: Sizes, most: int = 1_000
 ) -> contextlib.AbstractContextManager[Stand]:
-    return standing(certificates, run, sizes.seed, min(sizes.users, most), sizes.logs)
+    users = min(sizes.users, most)
+    return standing(certificates, run, sizes.seed, users, sizes.logs, sizes.seal)
 
 
 def _result(run: str, stand: Stand, *, cuts: int = 0, kills: int = 0) -> Result:

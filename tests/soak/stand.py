@@ -65,9 +65,9 @@ class Trace:
 
 
 class Stand:
-    """A server, a card client and users; made by `standing`."""
+    """A server, a card client and users; made by `standing`, which has what is not said here."""
 
-    def __init__(self, programs: Programs, seed: str, folder: Path, users: int) -> None:
+    def __init__(self, programs: Programs, seed: str, folder: Path, users: int, seal: str) -> None:
         self.programs = programs
         self.seed = seed
         self.trace = Trace()
@@ -86,6 +86,7 @@ class Stand:
         self._latest: dict[str, float] = {}
         self._silent: set[str] = set()
         self._folder = folder
+        self._seal = seal
         self._all: dict[str, list[Program]] = collections.defaultdict(list)
         self._user: Program | None = None
         self._read = 0
@@ -123,8 +124,10 @@ class Stand:
     def card_client(self, *args: str, env: Mapping[str, str] | None = None) -> Program:
         """Start a card client."""
         given = ("--ping-s", f"{PING_S}", "--reconnect-min-s", "0.02", "--reconnect-max-s", "0.2")
+        seal = ("--seal", "preferred" if self._seal == "mixed" else self._seal)
         self.trace.note("card client starts")
-        program = self.programs.card_client(*given, *args, env=env)
+        state = {"STATE_DIRECTORY": str(self._folder / "host")}
+        program = self.programs.card_client(*given, *seal, *args, env=state | dict(env or {}))
         self._all["card client"].append(program)
         return program
 
@@ -141,6 +144,7 @@ class Stand:
         """Start the users, who reach the server at a port."""
         given = [f"--server-url=wss://localhost:{port}/user", f"--seed={self.seed}"]
         given += [f"--ca={self.programs.certificates.ca}", f"--ping-s={PING_S}"]
+        given += [f"--seal={self._seal}", f"--known-hosts={self._folder / 'known_hosts'}"]
         script = "from tests.soak.user import main; main()"
         arguments = [*given, *args, *self.iccids]
         self._user = self.programs.user_script(script, *arguments)
@@ -280,14 +284,23 @@ class Stand:
 
 @contextlib.contextmanager
 def standing(
-    certificates: Certificates, run: str, seed: str, users: int, logs: str = ""
+    certificates: Certificates,
+    run: str,
+    seed: str,
+    users: int,
+    logs: str = "",
+    seal: str = "off",
 ) -> Iterator[Stand]:
-    """End every process that was started in the context, and write what all said to `logs`."""
+    """
+    End every process that was started in the context, and write what all said to `logs`.
+
+    `seal` is as in `runs.Sizes`.
+    """
     with tempfile.TemporaryDirectory(prefix="wsrc-soak-") as folder:
         stand = None
         try:
             with running(certificates) as programs:
-                stand = Stand(programs, seed, Path(folder), users)
+                stand = Stand(programs, seed, Path(folder), users, seal)
                 yield stand
         finally:
             if stand is not None and logs:

@@ -16,9 +16,10 @@ from tests.support.certificates import Certificates
 from tests.support.pcsc.bench import require
 
 
-@pytest.fixture
-def sizes() -> Sizes:
+@pytest.fixture(params=["required", "off"])
+def sizes(request: pytest.FixtureRequest) -> Sizes:
     return Sizes.given(
+        seal=request.param,
         users=2,
         commands=300,
         cuts=30,

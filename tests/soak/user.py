@@ -11,6 +11,7 @@ it does, takes its card once more, and says that it is done.
 import argparse
 import asyncio
 import contextlib
+import logging
 import random
 import signal
 import sys
@@ -54,13 +55,17 @@ class SoakUser:
     Args:
         settings: The command line.
         iccid: The card, which nobody else uses.
+        seal: Whether its sessions are sealed.
         stop: Asks for the end.
     """
 
-    def __init__(self, settings: argparse.Namespace, iccid: str, stop: asyncio.Event) -> None:
+    def __init__(
+        self, settings: argparse.Namespace, iccid: str, seal: str, stop: asyncio.Event
+    ) -> None:
         self.name = f"user-{iccid[-3:]}"
         self._settings = settings
         self._iccid = iccid
+        self._seal = seal
         self._stop = stop
         self._draw = random.Random(f"{settings.seed}/{iccid}")
         self._number = 0
@@ -82,6 +87,8 @@ class SoakUser:
                 name=self.name,
                 ping_s=given.ping_s,
                 keep_s=given.keep_s,
+                seal=self._seal,
+                known_hosts=given.known_hosts,
             ) as client:
                 while True:
                     stopping = self._stop.is_set()
@@ -228,8 +235,10 @@ async def _main(settings: argparse.Namespace) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with asyncio.TaskGroup() as tasks:
-        for iccid in settings.iccid:
-            tasks.create_task(SoakUser(settings, iccid, stop).run())
+        for number, iccid in enumerate(settings.iccid):
+            mixed = "off" if number % 2 else "required"
+            seal = mixed if settings.seal == "mixed" else settings.seal
+            tasks.create_task(SoakUser(settings, iccid, seal, stop).run())
 
 
 def main() -> None:
@@ -239,12 +248,15 @@ def main() -> None:
     parser.add_argument("--server-url", required=True)
     parser.add_argument("--ca", required=True)
     parser.add_argument("--seed", required=True)
+    parser.add_argument("--seal", default="off", help="of all users, or mixed: of every other")
+    parser.add_argument("--known-hosts", default=None)
     parser.add_argument("--keep-s", type=float, default=60.0)
     parser.add_argument("--ping-s", type=float, default=10.0)
     parser.add_argument("--wait-s", type=float, default=90.0, help="limit for a busy card")
     parser.add_argument(
         "--goodbyes", type=float, default=0.0, help="share of the leases that are not given back"
     )
+    logging.getLogger("wsrc.user_client.core.seals").setLevel(logging.ERROR)  # a key is new once
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_main(parser.parse_args()))
 

@@ -24,13 +24,15 @@ class EvilRelay:
     """
     The relay of a world; `change` returns what is sent in place of each message.
 
-    `heard` is all that peers said to it, and `said` all that it sent, in their order.
+    `heard` is all that peers said to it, and `said` all that it sent, in their order; `changed`
+    counts what it did not send as it should.
     """
 
     def __init__(self, world: World) -> None:
         self.change: Change = honest
         self.heard: list[m.Message] = []
         self.said: list[m.Message] = []
+        self.changed = 0
         self._peers = world.app._peers
         self._received = self._peers.relay.received
         patch.object(self._peers.relay, "received", self._hear).start()
@@ -51,6 +53,11 @@ class EvilRelay:
         """Be honest from now on."""
         self.change = honest
 
+    def forget(self) -> None:
+        """Forget what was heard and said."""
+        self.heard.clear()
+        self.said.clear()
+
     def _tell(self, kind: type[CardPeer | UserPeer], message: m.Message) -> None:
         peers = self._peers.relay._state.peers.values()
         number = max(peer.number for peer in peers if isinstance(peer, kind))
@@ -63,7 +70,9 @@ class EvilRelay:
             if not isinstance(effect, Send):
                 done.append(effect)
                 continue
-            for instead in self.change(effect.message):
+            changed = list(self.change(effect.message))
+            self.changed += changed != [effect.message]
+            for instead in changed:
                 self.said.append(instead)
                 same = instead is effect.message
                 done.append(effect if same else Send(effect.peer, instead))

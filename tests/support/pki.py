@@ -42,6 +42,7 @@ class Pki:
         self.path = path
         self.folder = Folder(path)
         self.folder.init(days=days)
+        self._hosts: dict[str, Pair] = {}
 
     @cached_property
     def server(self) -> Certificates:
@@ -54,6 +55,12 @@ class Pki:
     ) -> Pair:
         """Return the files of a client, made at another time if need be."""
         return _pair(Folder(self.path, at).issue(kind, [name], days))
+
+    def host(self, name: str) -> Pair:
+        """Return the files of a card host, made once."""
+        if name not in self._hosts:
+            self._hosts[name] = self.client(name, Kind.CARD_HOST)
+        return self._hosts[name]
 
     def revoked(self, name: str) -> Pair:
         """Return the files of a client whose certificate is revoked."""

@@ -9,7 +9,6 @@ from typing import Any
 from tests.support.evil_relay import EvilRelay
 from tests.support.pki import Pki
 from tests.support.world import UICC, Host, World, running
-from wsrc.certs.making import Kind
 from wsrc.protocol import messages as m
 from wsrc.user_client.aio import Card, Client
 
@@ -32,14 +31,20 @@ class SealedWorld:
 
     async def host(self, **options: Any) -> Host:
         """Connect a card host with a certificate of the CA."""
-        pair = self.pki.client(HOST, Kind.CARD_HOST)
+        pair = self.pki.host(HOST)
         given = {"seal": "preferred", "tls_cert": pair.cert, "tls_key": pair.key} | options
         return await self.world.host(**given)
 
     async def user(self, **options: Any) -> Client:
         """Connect a user who requires a seal by a card host of the CA."""
-        given = {"seal": "required", "card_ca": self.pki.folder.ca} | options
-        return await self.world.user(**given)
+        return await self.world.user(**self._wanted(options))
+
+    def client(self, **options: Any) -> Client:
+        """Make such a user that is not connected yet."""
+        return self.world.client(**self._wanted(options))
+
+    def _wanted(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {"seal": "required", "card_ca": self.pki.folder.ca} | options
 
     async def card(self, **options: Any) -> Card:
         """Select a card, as that user does."""
@@ -51,9 +56,11 @@ class SealedWorld:
 
 
 @asynccontextmanager
-async def sealed(path: Path, **settings: Any) -> AsyncGenerator[SealedWorld]:
-    """Run a server and what is connected to it."""
-    pki = Pki(path / "pki")
+async def sealed(
+    path: Path, pki: Pki | None = None, **settings: Any
+) -> AsyncGenerator[SealedWorld]:
+    """Run a server and what is connected to it, with certificates of its own unless given."""
+    pki = pki or Pki(path / "pki")
     async with running(pki.server, **settings) as world:
         yield SealedWorld(world, pki)
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// docs/sealing.md once more, in WebCrypto alone: checks the vectors, then is a user and answers with
-// what it made. Called with the path of sealing.json; prints one JSON object.
-import { readFileSync } from 'node:fs'
+// docs/sealing.md once more, in WebCrypto alone.
 
 const { subtle } = globalThis.crypto
 const utf8 = (text) => new TextEncoder().encode(text)
 const hex = (octets) => Array.from(octets, (each) => each.toString(16).padStart(2, '0')).join('')
 const unhex = (text) => new Uint8Array((text.match(/../g) ?? []).map((pair) => parseInt(pair, 16)))
-const url64 = (octets) => btoa(String.fromCharCode(...octets))
+const base64 = (octets) => btoa(String.fromCharCode(...octets))
+const unbase64 = (text) => Uint8Array.from(atob(text), (each) => each.charCodeAt(0))
+const url64 = (octets) => base64(octets)
   .replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 
 // Parts and numbers
@@ -175,78 +175,8 @@ const claimed = (p) => pack(purpose('resume'),
   utf8(p.session), utf8(p.host), utf8(p.reader), number(p.seq), number(p.counter), unhex(p.nonce))
 const word = (w) => pack(purpose('word'), utf8(w.session), utf8(w.says), ...w.numbers.map((each) => number(each)))
 
-// What is checked
-
-let checks = 0
-function same (what, made, expected) {
-  checks++
-  if (JSON.stringify(made) !== JSON.stringify(expected)) throw new Error(`${what}: ${JSON.stringify(made)}`)
+export {
+  base64, claimed, dataOf, derive, EMPTY, first, hex, hmac, isSigned, nonceOf, openBox,
+  openSecret, pack, padded, purpose, sealBox, sealSecret, sha256, transcript, unbase64, unhex,
+  utf8, word
 }
-
-async function checkSession (s) {
-  const terms = await transcript(s)
-  same(`${s.name}: transcript`, hex(terms), s.transcript)
-  const signed = pack(purpose('offer'), terms)
-  same(`${s.name}: signed`, hex(signed), s.signed_by_host)
-  same(`${s.name}: signature`, await isSigned(s.signer, s.signature, signed), true)
-  const own = await first(s.user_certificates)
-  const info = pack(purpose('secret'), terms, own)
-  same(`${s.name}: info`, hex(info), s.info)
-  const sealed = unhex(s.sealed)
-  const master = await openSecret(s.said.suite, sealed, unhex(s.private_key), unhex(s.said.key), info)
-  same(`${s.name}: secret`, hex(master), s.master)
-  if (s.user_signer !== null) {
-    const by = pack(purpose('user'), terms, sealed)
-    same(`${s.name}: user`, await isSigned(s.user_signer, s.user_signature, by), true)
-  }
-  const salt = await sha256(pack(purpose('keys'), terms, own, sealed))
-  same(`${s.name}: salt`, hex(salt), s.salt)
-  same(`${s.name}: keys`, await derive(master, salt), s.keys)
-}
-
-async function checkAll (v) {
-  for (const p of v.packing) same(p.name, hex(pack(...p.parts.map(unhex))), p.octets)
-  for (const s of v.sessions) await checkSession(s)
-  for (const o of v.offers_that_are_refused) same(o.name, await isRefused(v, o), true)
-  for (const b of v.boxes) {
-    same(`${b.name}: nonce`, hex(nonceOf(b.direction, b.seq)), b.nonce)
-    same(`${b.name}: data`, hex(dataOf(b)), b.associated_data)
-    same(`${b.name}: plain`, hex(padded(b.ran, b.text, b.pad_octets)), b.plain)
-    same(`${b.name}: box`, hex(await sealBox(b)), b.box)
-    same(`${b.name}: opened`, await openBox(b), [b.ran, b.text])
-  }
-  for (const b of v.boxes_that_do_not_open) same(b.name, await openBox(b).catch(() => 'refused'), 'refused')
-  for (const p of v.proofs) {
-    same(p.name, hex(claimed(p)), p.octets)
-    same(p.name, hex(await hmac(unhex(p.key), claimed(p))), p.mac)
-  }
-  for (const w of v.words) same(w.name, hex(await hmac(unhex(w.key), word(w))), w.mac)
-}
-
-// A certificate is not taken apart here: the key of another is not that of `signer`.
-async function isRefused (v, o) {
-  const s = v.sessions.find((each) => each.name === o.session)
-  const changed = { ...s }
-  for (const [name, value] of Object.entries(o.changed)) {
-    changed[name] = typeof value === 'object' && !Array.isArray(value) ? { ...s[name], ...value } : value
-  }
-  if (unhex(changed.said.nonce).length !== 32) return true
-  return !await isSigned(s.signer, changed.signature, pack(purpose('offer'), await transcript(changed)))
-}
-
-// A user: seals a secret to the card host of each session, and its first command.
-async function beUser (s) {
-  const terms = await transcript(s)
-  const master = crypto.getRandomValues(new Uint8Array(32))
-  const sealed = await sealSecret(s.said.suite, unhex(s.said.key), master, pack(purpose('secret'), terms, EMPTY))
-  const keys = await derive(master, await sha256(pack(purpose('keys'), terms, EMPTY, sealed)))
-  const text = '{"msg_type":"c_apdu","command":"00a4000c023f00"}'
-  const box = { key: keys.requests, direction: 'requests', session: s.asked.session, kind: 'c_apdu', seq: 1, ran: 0, pad_octets: 16, text }
-  return { name: s.name, sealed: hex(sealed), box: hex(await sealBox(box)), text, answers: keys.answers }
-}
-
-const vectors = JSON.parse(readFileSync(process.argv[2], 'utf8'))
-await checkAll(vectors)
-const users = []
-for (const s of vectors.sessions) if (!s.said.wants_user && s.said.suite !== 'mlkem768-x25519') users.push(await beUser(s))
-console.log(JSON.stringify({ checks, users }))

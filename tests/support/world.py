@@ -77,6 +77,9 @@ class World(Served):
 
     def __init__(self, app: App, certificates: Certificates, stack: AsyncExitStack) -> None:
         super().__init__(app)
+        self.seal: str | None = None
+        """Whether users and card hosts seal sessions; as the settings have it if none is given."""
+
         self._certificates = certificates
         self._stack = stack
 
@@ -111,18 +114,19 @@ class World(Served):
         self, cards: Sequence[Card] | None, name: str, **options: Any
     ) -> "Host":
         """Connect a card client some of whose cards will never be ready."""
+        given = {"seal": self.seal} | options
         return await self._stack.enter_async_context(
-            hosting(self.card_url, self._certificates, cards, name, **options)
+            hosting(self.card_url, self._certificates, cards, name, **given)
         )
 
     async def user(self, name: str = "first", **settings: Any) -> Client:
         """Connect a user client."""
-        client = Client(self.user_url, ca=self._certificates.ca, name=name, **settings)
-        return await self._stack.enter_async_context(client)
+        return await self._stack.enter_async_context(self.client(name, **settings))
 
     def client(self, name: str = "second", **settings: Any) -> Client:
         """Make a user client that is not connected yet."""
-        return Client(self.user_url, ca=self._certificates.ca, name=name, **settings)
+        given = {"seal": self.seal} | settings
+        return Client(self.user_url, ca=self._certificates.ca, name=name, **given)
 
     async def state_of(self, **filters: str) -> CardState | None:
         """Say what a card is doing, as a new user sees it."""

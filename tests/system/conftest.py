@@ -2,6 +2,7 @@
 """A server on loopback for each test, and who must not notice what others suffer."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +11,19 @@ from tests.support.world import ASK_PIN, PIN, World, running, uicc
 
 
 @pytest.fixture
-async def world(certificates: Certificates) -> AsyncIterator[World]:
+def seal() -> str:
+    """Whether sessions are sealed; a module that is for both has another of this name."""
+    return "off"
+
+
+@pytest.fixture
+async def world(
+    certificates: Certificates, seal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "host"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user"))
     async with running(certificates) as world:
+        world.seal = seal
         yield world
 
 

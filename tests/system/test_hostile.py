@@ -29,6 +29,11 @@ size_octets = 60000
 """
 
 
+@pytest.fixture(params=["off", "required"])
+def seal(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 def uicc(iccid: str, more: str = "") -> Card:
     return make_card(parse_description(f'kind = "uicc"\niccid = "{iccid}"\n{more}', "test"))
 

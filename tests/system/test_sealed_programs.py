@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that seal their sessions, and a server that is looked into."""
 
+import base64
 import json
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 from tests.support.certificates import Certificates
 from tests.support.processes import Program, Programs, running
 from tests.support.world import UICC
+from wsrc.blocking import Client
+from wsrc.errors import NotExecutedError, OutcomeUnknownError, SessionLostError
 
 COMMANDS = (
     "00a40004023f00",
@@ -24,8 +28,11 @@ COMMANDS = (
 )
 """A job: files are read, a PIN is verified, and a network is authenticated to."""
 
-SHORTEST = 8
-"""Octets of the shortest command or response that is searched for: shorter ones are anywhere."""
+ALONE = "0020000108 31323334ffffffff".replace(" ", "")
+"""Sent by itself; those above are sent as a batch."""
+
+SHORTEST = 9
+"""Octets of the shortest that is searched for, and digits of base64: shorter ones are anywhere."""
 
 
 @pytest.fixture
@@ -49,34 +56,49 @@ def job(programs: Programs, tmp_path: Path, seal: str) -> tuple[Program, Program
         *("apdu", "--seal", seal, "--known-hosts", known, "--iccid", UICC, "--keep-going", "-"),
         stdin=lines,
     )
-    said = [bytes.fromhex(each) for each in re.findall(r"[0-9a-f]{16,}", done.stdout)]
+    said = [bytes.fromhex(each) for each in re.findall(r"[0-9a-f]{18,}", done.stdout)]
     assert len(done.stdout.splitlines()) >= len(COMMANDS), (done.stdout, done.stderr)
     assert said
     sent = [bytes.fromhex(command) for command in COMMANDS]
     return server, host, [octets for octets in (*sent, *said) if len(octets) >= SHORTEST]
 
 
+UNREADABLE = frozenset(("[vvar]", "[vvar_vclock]", "[vsyscall]"))
+"""What Linux lends every process, and lets nobody read; it is the same in all of them."""
+
+
 def memory_of(pid: int) -> Iterator[bytes]:
-    """Yield what a process has in its memory, one mapping after the other."""
+    """Yield all that a process can read of its memory, one mapping after the other."""
     maps = Path(f"/proc/{pid}/maps").read_text()
     with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
-        for start, end, rights in re.findall(r"^([0-9a-f]+)-([0-9a-f]+) (\S+)", maps, re.MULTILINE):
-            if not rights.startswith("rw"):
+        for line in maps.splitlines():
+            span, rights, name = *line.split()[:2], line.split(" ")[-1]
+            start, end = (int(each, 16) for each in span.split("-"))
+            if not rights.startswith("r") or name in UNREADABLE:
                 continue
-            memory.seek(int(start, 16))
-            try:
-                yield memory.read(int(end, 16) - int(start, 16))
-            except OSError:
-                continue
+            memory.seek(start)
+            left = end - start
+            while left:
+                part = memory.read(left)
+                assert part, f"{line} cannot be read to its end"
+                left -= len(part)
+                yield part
+
+
+def forms_of(octets: bytes) -> Iterator[bytes]:
+    """Yield how octets can stand somewhere: as they are, as digits, and in base64."""
+    yield octets
+    yield octets.hex().encode()
+    yield octets.hex().upper().encode()
+    for before in range(3):  # what stands before shifts base64; its first and last digits are lost
+        digits = base64.b64encode(bytes(before) + octets).rstrip(b"=")[4 * bool(before) : -1]
+        if len(digits) > SHORTEST:
+            yield digits
 
 
 def found_in(octets: bytes, job: list[bytes]) -> list[str]:
-    """Return which commands and responses are there, as octets or as digits of either case."""
-    return [
-        each.hex()
-        for each in job
-        if each in octets or each.hex().encode() in octets or each.hex().upper().encode() in octets
-    ]
+    """Return which commands and responses are there, in whatever form."""
+    return [each.hex() for each in job if any(form in octets for form in forms_of(each))]
 
 
 def traces_of(program: Program, folder: Path, job: list[bytes]) -> set[str]:
@@ -89,8 +111,22 @@ def traces_of(program: Program, folder: Path, job: list[bytes]) -> set[str]:
     return found
 
 
+def test_what_is_searched_for_is_found_in_every_form() -> None:
+    octets = bytes(range(40, 56))
+    for before in range(3):
+        there = base64.b64encode(b"z" * before + octets + b"more")
+        assert found_in(there, [octets])
+    assert found_in(octets.hex().upper().encode(), [octets])
+    assert not found_in(base64.b64encode(bytes(60)), [octets])
+
+
 def test_a_server_that_carried_a_job_has_no_octet_of_it(programs: Programs, tmp_path: Path) -> None:
+    """Neither in its memory, nor in its log at its finest level, nor in its audit log."""
     server, _, job_ = job(programs, tmp_path, "required")
+    known = ("--known-hosts", str(tmp_path / "known_hosts"))
+    alone = programs.wsrc("apdu", "--seal", "required", *known, "--iccid", UICC, ALONE)
+    assert alone.stdout.startswith("9000")
+    job_.append(bytes.fromhex(ALONE))
     assert traces_of(server, tmp_path / "audit", job_) == set()
 
 
@@ -127,3 +163,32 @@ def test_a_command_says_in_json_who_has_sealed_its_session(
             assert card["sealed"]["fingerprint"] in known.read_text()
             assert f"the key of this host is {card['sealed']['fingerprint']}" in host.output
     assert "read anew" not in host.output
+
+
+def test_a_card_client_that_is_killed_before_the_first_request_has_run_nothing(
+    programs: Programs, tmp_path: Path
+) -> None:
+    """Whoever comes in its place has no key of the session, and no word on it."""
+    programs.server()
+    host = simulated(programs, tmp_path)
+    settings = {"seal": "required", "known_hosts": tmp_path / "known_hosts", "keep_s": 5.0}
+    url = f"wss://localhost:{programs.user_port}/user"
+    with Client(url, ca=programs.certificates.ca, **settings) as client:
+        card = client.select(iccid=UICC)
+        host.end(signal.SIGKILL)
+        simulated(programs, tmp_path)
+        with pytest.raises((OutcomeUnknownError, NotExecutedError, SessionLostError)):
+            card.transmit(bytes.fromhex("0020000108 39393939ffffffff"))
+        with client.select(iccid=UICC, wait_s=10) as again:
+            assert again.sealed is not None
+            assert again.transmit(bytes.fromhex("00200001")).sw == 0x63C3
+
+
+def simulated(programs: Programs, tmp_path: Path) -> Program:
+    """Start a card client that seals, with simulated cards."""
+    host = programs.card_client(
+        *("--no-pcsc", "--simulated", "default", "--seal", "required"),
+        env={"STATE_DIRECTORY": str(tmp_path / "host")},
+    )
+    host.wait_for(r"has card 898821\D*0010")
+    return host

@@ -374,6 +374,13 @@ def test_who_never_was_heard_is_told_by_whom_the_session_ended_with_the_secret_i
     assert isinstance(told, NotExecutedError)
 
 
+def test_of_a_session_that_was_given_back_unused_nothing_is_kept(ends: Ends) -> None:
+    ends.ask()
+    ended = Ended()
+    ended.put(ends.card, ends.card.ended(ErrorCode.NO_SUCH_SESSION, "Over."), given_back=True)
+    assert ended.answer(ends.resume()) is None
+
+
 def test_who_comes_late_is_told_how_it_ended_for_a_proof(ends: Ends) -> None:
     ends.run()
     ended, said = Ended(), ends.card.ended(ErrorCode.LEASE_EXPIRED, "It is over.")

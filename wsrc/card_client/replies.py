@@ -73,11 +73,23 @@ class Replies:
         error = _error(asked, ErrorCode.BAD_MESSAGE, why, end.outcome_of(asked))
         self.send(msgspec.structs.replace(error, word=end.word_on(asked)))
 
-    def over(self, end: CardEnd, code: ErrorCode, sentence: str, *, tell: bool = True) -> None:
-        """Remember how a session ended, and tell the server, unless it asked for that."""
+    def over(
+        self,
+        end: CardEnd,
+        code: ErrorCode,
+        sentence: str,
+        *,
+        tell: bool = True,
+        given_back: bool = False,
+    ) -> None:
+        """
+        Remember how a session ended, and tell the server, unless it asked for that.
+
+        `given_back` is whether the user gave it back, who then knows what it had asked.
+        """
         said = end.ended(code, sentence)
         if end.keep_s:
-            self._ended.put(end, said)
+            self._ended.put(end, said, given_back=given_back)
         elif not end.taken:
             said = m.SessionEnded(session=end.session, code=code, message=sentence)
         if tell:

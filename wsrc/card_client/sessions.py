@@ -433,7 +433,8 @@ class Sessions:
             why = f"The server ended it: {asked.code}." if asked.code else "It was given back."
             code = asked.code or ErrorCode.NO_SUCH_SESSION
             self._evidence.gave_back(left, self._card.info, why, asked=True)
-            self._replies.over(left.end, code, f"The session is over. {why}", tell=False)
+            why = f"The session is over. {why}"
+            self._replies.over(left.end, code, why, tell=False, given_back=asked.code is None)
             await self._let_go(left, eject=asked.disposition is Disposition.EJECT)
         self._replies.send(m.DetachAck(session=asked.session))
 

@@ -4,16 +4,16 @@
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
-from typing import cast, get_args
+from typing import TypeVar, get_args
 
 import msgspec
 
-from wsrc.errors import ErrorCode, Outcome, RefusedError, RemoteProtocolError
+from wsrc.errors import ErrorCode, Outcome, RefusedError, RemoteProtocolError, WsrcError
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import BY_TAG, UnreadableError, decode, encode
+from wsrc.protocol.codec import BY_TAG, UnreadableError, decode, decoder_of, encode
 from wsrc.protocol.kinds import PLAIN, resets, wish_of
-from wsrc.sealing.ends import CardSeal, UserSeal
+from wsrc.sealing.ends import CardSeal, LateSeal, UserSeal
 from wsrc.sealing.faults import Fault, SealError
 from wsrc.sealing.handshake import Offer, Secret
 from wsrc.sealing.modes import Mode
@@ -106,8 +106,14 @@ _ANSWERS = frozenset(get_args(m.Answer)) - {m.SealedResp}
 _TELLING = frozenset((m.Reconnect, m.EndTransaction))
 """Requests of which the server is told more than what they are."""
 
-_NAMELESS = (m.CApdu, m.RApdu, m.ResetReq, m.ResetResp, m.Error)
+_NAMELESS = frozenset((m.CApdu, m.RApdu, m.ResetReq, m.ResetResp, m.Error))
 """What can do without `session`; all others have an empty one in a box."""
+
+_Q = TypeVar("_Q", m.CApdu, m.RApdu)
+
+_C_APDU, _R_APDU = _TAGS[m.CApdu], _TAGS[m.RApdu]
+_COMMANDS, _RESPONSES = decoder_of(m.CApdu), decoder_of(m.RApdu)
+"""What goes to and fro most has a short way, which says nothing of what is wrong."""
 
 
 class UserBoxes:
@@ -131,15 +137,20 @@ class UserBoxes:
             SealError: If the number was used for another one.
         """
         assert request.seq is not None
-        kind, tells = _TAGS[type(request)], type(request) in _TELLING
-        box = self._seal.seal(kind, request.seq, _text(request))
-        return m.Sealed(
+        kind = _TAGS[type(request)]
+        sealed = m.Sealed(
             id=request.id,
             seq=request.seq,
             session=request.session or "",
             of=kind,
-            box=box,
-            secret=_sent(self._seal.secret),
+            box=self._seal.seal(kind, request.seq, _text(request)),
+        )
+        secret, tells = self._seal.secret, type(request) in _TELLING
+        if secret is None and not tells:
+            return sealed
+        return msgspec.structs.replace(
+            sealed,
+            secret=_sent(secret),
             share=wish_of(request) if tells else None,
             resets=tells and resets(request),
         )
@@ -152,10 +163,13 @@ class UserBoxes:
             RefusedError: If it has not, or the answer cannot be read.
         """
         text = self._seal.open(answer.of, answer.seq or 0, answer.box)
+        response = _at_once(_RESPONSES, text, answer) if answer.of == _R_APDU else None
+        if response is not None:
+            return response
         inside = _read(text, answer)
         if type(inside) not in _ANSWERS:
             raise SealError(Fault.BOX, f"There is {answer.of[:40]!r} where an answer has to be.")
-        return cast("m.Answer", inside)
+        return inside  # type: ignore[return-value] # its class was looked at
 
     def settled(self, seq: int) -> None:
         """Note that a program was told that a request has run, or may have."""
@@ -212,11 +226,6 @@ class CardBoxes:
         """The name in the certificate by which the user has proved who it is, if it has."""
         return None if self._seal.user is None else self._seal.user.name
 
-    @property
-    def room(self) -> int:
-        """How many octets the text of an answer may have."""
-        return room_for(self._longest(), self._pad_octets)
-
     def open(self, request: m.Sealed, taken: int) -> m.Plain:
         """
         Return what the user asks.
@@ -229,16 +238,21 @@ class CardBoxes:
             RefusedError: If the user has not asked that, or not as it is told to the server; or it
                 has a word that is not known.
         """
-        self._accept(request.secret)
-        inside = _read(self._seal.open(request.of, request.seq or 0, request.box, taken), request)
-        if type(inside) is not PLAIN.get(request.of):
+        _accept(self._seal, request.secret, self._now())
+        text = self._seal.open(request.of, request.seq or 0, request.box, taken)
+        if request.of == _C_APDU and request.share is None and not request.resets:
+            command = _at_once(_COMMANDS, text, request)
+            if command is not None:
+                return command
+        inside = _read(text, request)
+        kind = type(inside)
+        if kind is not PLAIN.get(request.of):
             raise SealError(Fault.BOX, f"There is {request.of[:40]!r} where a request has to be.")
-        tells = type(inside) in _TELLING
-        told = (wish_of(inside), resets(inside)) if tells else (None, False)
-        if told != (request.share, request.resets):
+        share, reset = (wish_of(inside), resets(inside)) if kind in _TELLING else (None, False)
+        if share is not request.share or reset is not request.resets:
             why = "The server was told otherwise of the request than what is in its box."
             raise SealError(Fault.BOX, why)
-        return cast("m.Plain", inside)
+        return inside  # type: ignore[return-value] # its class was looked at
 
     def seal(self, answer: m.Answer) -> m.SealedResp:
         """
@@ -250,32 +264,34 @@ class CardBoxes:
             SealError: If the number was used for another one.
         """
         text = _text(answer)
-        if len(text) > self.room:
+        if len(text) > room_for(self._longest(), self._pad_octets):
             answer = _too_long(answer)
             text = _text(answer)
         assert answer.seq is not None
-        kind, error = _TAGS[type(answer)], answer if isinstance(answer, m.Error) else None
-        return m.SealedResp(
+        kind = _TAGS[type(answer)]
+        sealed = m.SealedResp(
             id=answer.id,
             seq=answer.seq,
-            session=m.session_of(answer) or "",
+            session=answer.session or "",
             of=kind,
             box=self._seal.seal(kind, answer.seq, text),
-            code=error.code if error is not None else None,
-            outcome=error.outcome if error is not None else None,
         )
+        if type(answer) is not m.Error:
+            return sealed
+        return msgspec.structs.replace(sealed, code=answer.code, outcome=answer.outcome)
 
     def proves(self, request: m.Resume) -> bool:
         """Return whether a `resume` is that of the user."""
-        if request.proof is None:
-            return False
-        try:
-            self._accept(request.seal)
-            claim = _claim(request, request.nonce or b"")
-            self._seal.check(claim, Proof(request.proof.counter, request.proof.mac))
-        except SealError:
-            return False
-        return True
+        return _proves(self._seal, request, self._now())
+
+    def late(self, *, given_back: bool) -> "LateBoxes | None":
+        """
+        Return what answers the user once the session is over.
+
+        It holds no key of what was said. None where the user was never heard, and gave it back.
+        """
+        seal = self._seal.late()
+        return LateBoxes(seal, self._now) if seal.was_heard or not given_back else None
 
     def lost(self) -> None:
         """Note that the server is lost."""
@@ -288,7 +304,7 @@ class CardBoxes:
     def heard(self, request: m.Sealed) -> None:
         """Take the secret of a request that is refused, without which there is no word on it."""
         with suppress(SealError):
-            self._accept(request.secret)
+            _accept(self._seal, request.secret, self._now())
 
     def refused(self, seq: int) -> bytes | None:
         """Return the word that a request is not begun."""
@@ -298,15 +314,41 @@ class CardBoxes:
         """Return the word that the session is over."""
         return self._seal.ended(taken) or None
 
-    def _accept(self, secret: m.SealSecret | None) -> None:
-        if secret is not None:
-            sent = Secret(secret.sealed, secret.certificates, secret.signature or b"")
-            self._seal.accept(sent, self._now())
+
+class LateBoxes:
+    """The card host's end of a sealed session that is over."""
+
+    def __init__(self, seal: LateSeal, now: Callable[[], datetime]) -> None:
+        self._seal = seal
+        self._now = now
+
+    def answer(self, request: m.Resume, said: m.SessionEnded) -> m.SessionEnded | None:
+        """Return what is said to the user, with the word on it; None to anybody else."""
+        if not _proves(self._seal, request, self._now()):
+            return None
+        return msgspec.structs.replace(said, word=self._seal.ended(said.seq or 0) or None)
+
+
+def _proves(seal: CardSeal | LateSeal, request: m.Resume, now: datetime) -> bool:
+    if request.proof is None:
+        return False
+    try:
+        _accept(seal, request.seal, now)
+        claim = _claim(request, request.nonce or b"")
+        seal.check(claim, Proof(request.proof.counter, request.proof.mac))
+    except SealError:
+        return False
+    return True
+
+
+def _accept(seal: CardSeal | LateSeal, secret: m.SealSecret | None, now: datetime) -> None:
+    if secret is not None:
+        seal.accept(Secret(secret.sealed, secret.certificates, secret.signature or b""), now)
 
 
 def _text(message: m.Plain | m.Answer) -> bytes:
     """Return what of a message is sealed: all but what is told to the server."""
-    named = None if isinstance(message, _NAMELESS) else ""
+    named = None if type(message) in _NAMELESS else ""
     return encode(msgspec.structs.replace(message, id=None, seq=None, session=named))
 
 
@@ -319,8 +361,18 @@ def _read(text: bytes, around: m.Sealed | m.SealedResp) -> m.Message:
         raise SealError(Fault.BOX, f"What is in a sealed message cannot be read. {exc}") from exc
     if _TAGS.get(type(inside)) != around.of:
         raise SealError(Fault.BOX, "A sealed message is not what it is told to be.")
-    fields = {"id": around.id, "seq": around.seq, "session": around.session}
-    return msgspec.structs.replace(inside, **fields)
+    return msgspec.structs.replace(inside, id=around.id, seq=around.seq, session=around.session)
+
+
+def _at_once(
+    decoder: "msgspec.json.Decoder[_Q]", text: bytes, around: m.Sealed | m.SealedResp
+) -> _Q | None:
+    """Return what is in a box, as `_read` does; None where that has something to say."""
+    try:
+        inside = decoder.decode(text)
+    except (msgspec.DecodeError, WsrcError, UnicodeError, RecursionError):
+        return None
+    return msgspec.structs.replace(inside, id=around.id, seq=around.seq, session=around.session)
 
 
 def _too_long(answer: m.Answer) -> m.Error:

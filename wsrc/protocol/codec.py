@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages to and from JSON text."""
 
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import msgspec
 
@@ -18,6 +18,8 @@ from wsrc.protocol.fields import Whole
 from wsrc.protocol.later import plain, refused_field, taken
 from wsrc.protocol.messages import AnyMessage, CardInfo, Message, ReaderView, session_of
 from wsrc.protocol.reader_events import NOTIFICATIONS
+
+M = TypeVar("M", bound=Message)
 
 MAX_MESSAGE_OCTETS = 1 << 20
 """Limit of one message, the same for all: a batch of some full-length commands fits."""
@@ -70,6 +72,16 @@ def _decode_octets(kind: type, value: Any) -> Octets:
 _encoder = msgspec.json.Encoder(enc_hook=_encode_octets)
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AnyMessage, dec_hook=_decode_octets)
 _any_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+def decoder_of(kind: type[M]) -> "msgspec.json.Decoder[M]":
+    """
+    Return what reads messages of one class, with none of the checks of `decode`.
+
+    It is for a class whose requests have no word of a list, and raises what msgspec raises, and
+    BadHexError.
+    """
+    return msgspec.json.Decoder(kind, dec_hook=_decode_octets)
 
 
 def tag_of(message: Message) -> str:

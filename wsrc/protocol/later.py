@@ -38,7 +38,7 @@ def plain(value: Any) -> Any:
 
 def taken(message: m.Message) -> m.Message:
     """Return a message with the words that stand for those that are not known."""
-    if isinstance(message, m.Detach) and not message.disposition.known:
+    if type(message) is m.Detach and not message.disposition.known:
         return msgspec.structs.replace(message, disposition=Disposition.RESET)
     return message
 
@@ -47,6 +47,8 @@ def refused_field(message: m.Message) -> str | None:
     """Return the field of a request for whose word it is refused, if there is one."""
     for name in WORDS_ASKED.get(type(message), ()):
         value = getattr(message, name)
+        if value is None:
+            continue
         words = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
         if any(isinstance(word, OpenWord) and not word.known for word in words):
             return name

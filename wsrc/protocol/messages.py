@@ -476,12 +476,12 @@ PcscVerb = ReaderQuestion | Reconnect | BeginTransaction | EndTransaction
 Plain = CApdu | Batch | ResetReq | PcscVerb
 """Requests for a session, and what is in a `sealed`."""
 
-Forwarded = Plain | Sealed
+Forwarded = CApdu | Sealed | Plain
 """Requests for a session, which the server passes to the card client as they came."""
 
 ForwardedAck = (
-    RApdu | BatchResp | ResetResp | ReconnectAck | BeginTransactionAck | EndTransactionAck
-    | StatusAck | ControlAck | GetAttributeAck | SetAttributeAck | SealedResp
+    RApdu | SealedResp | BatchResp | ResetResp | ReconnectAck | BeginTransactionAck
+    | EndTransactionAck | StatusAck | ControlAck | GetAttributeAck | SetAttributeAck
 )  # fmt: skip
 """The answers to them."""
 

@@ -17,7 +17,7 @@ from wsrc.words import Word
 MAX_PAD_OCTETS = 4_096
 """Longest step to which the texts of boxes are padded."""
 
-_END, _FILL = b"\x80", b"\x00"
+_END, _FILL, _LAST = b"\x80", b"\x00", 0x80
 """Padding of ISO/IEC 7816-4 clause 10.2.3.1."""
 
 _NUMBER_OCTETS, _MOST_KINDS = 8, 32
@@ -33,7 +33,7 @@ class Direction(Word):
 _NONCES = {Direction.REQUESTS: b"\x00\x00\x00\x01", Direction.ANSWERS: b"\x00\x00\x00\x02"}
 
 
-class Opened(msgspec.Struct, frozen=True):
+class Opened(msgspec.Struct, frozen=True, gc=False):
     """
     What was in a box.
 
@@ -59,8 +59,8 @@ class Sealer:
     """
 
     def __init__(self, key: bytes, direction: Direction, session: str, pad_octets: int = 1) -> None:
-        self._aead = AESGCM(key)
-        self._bound = _Bound(direction, session)
+        self._encrypt = AESGCM(key).encrypt
+        self._nonce, self._heads = _NONCES[direction], _Heads(direction, session)
         self._pad_octets = pad_octets
         self._last: tuple[int, str, bytes, int] = (0, "", b"", 0)
         self._box = b""
@@ -78,18 +78,17 @@ class Sealer:
         Raises:
             SealError: If the number was used for another message, or is below one that was.
         """
-        last, asked = self._last, (seq, kind, text, ran)
-        if asked == last:
-            return self._box
+        last = self._last
         if not last[0] < seq <= MAX_NUMBER:
+            if last == (seq, kind, text, ran):
+                return self._box
             why = f"Number {seq} of the session was sealed, or passed, with something else."
             raise SealError(Fault.NUMBER, why)
-        nonce, data = self._bound.to(kind, seq)
-        text = ran.to_bytes(_NUMBER_OCTETS) + text + _END
+        octets, plain = seq.to_bytes(_NUMBER_OCTETS), ran.to_bytes(_NUMBER_OCTETS) + text + _END
         if self._pad_octets > 1:
-            text += _FILL * (-len(text) % self._pad_octets)
-        self._box = self._aead.encrypt(nonce, text, data)
-        self._last = asked
+            plain += _FILL * (-len(plain) % self._pad_octets)
+        self._box = self._encrypt(self._nonce + octets, plain, self._heads[kind] + octets)
+        self._last = seq, kind, text, ran
         return self._box
 
 
@@ -104,8 +103,8 @@ class Opener:
     """
 
     def __init__(self, key: bytes, direction: Direction, session: str) -> None:
-        self._aead = AESGCM(key)
-        self._bound = _Bound(direction, session)
+        self._decrypt = AESGCM(key).decrypt
+        self._nonce, self._heads = _NONCES[direction], _Heads(direction, session)
 
     def open(self, kind: str, seq: int, box: bytes) -> Opened:
         """
@@ -116,18 +115,25 @@ class Opener:
         """
         if not 1 <= seq <= MAX_NUMBER:
             raise SealError(Fault.BOX, f"Number {seq} is none that a sealed message can have.")
-        nonce, data = self._bound.to(kind, seq)
+        octets = seq.to_bytes(_NUMBER_OCTETS)
         try:
-            plain = self._aead.decrypt(nonce, box, data)
+            plain = self._decrypt(self._nonce + octets, box, self._heads[kind] + octets)
         except InvalidTag:
             why = (
                 f"The sealed message {seq} of the session was changed on its way, or is another's."
             )
             raise SealError(Fault.BOX, why) from None
-        bare = plain if plain.endswith(_END) else plain.rstrip(_FILL)
-        if len(bare) < 9 or not bare.endswith(_END):
-            raise SealError(Fault.BOX, f"The sealed message {seq} of the session has no end.")
-        return Opened(bare[8:-1], int.from_bytes(bare[:8]))
+        if len(plain) <= _NUMBER_OCTETS or plain[-1] != _LAST:
+            plain = _bare(plain, seq)
+        return Opened(plain[_NUMBER_OCTETS:-1], int.from_bytes(plain[:_NUMBER_OCTETS]))
+
+
+def _bare(padded: bytes, seq: int) -> bytes:
+    """Return the plain text of a message without what fills it up."""
+    plain = padded.rstrip(_FILL)
+    if len(plain) <= _NUMBER_OCTETS or not plain.endswith(_END):
+        raise SealError(Fault.BOX, f"The sealed message {seq} of the session has no end.")
+    return plain
 
 
 def check_order(seq: int, ran: int, taken: int) -> None:
@@ -150,26 +156,15 @@ def check_order(seq: int, ran: int, taken: int) -> None:
         raise SealError(Fault.ORDER, why)
 
 
-class _Bound:
-    """What the boxes of one direction of a session are bound to."""
+class _Heads(dict[str, bytes]):
+    """Begins the associated data of the boxes of one direction of a session, by kind."""
 
     def __init__(self, direction: Direction, session: str) -> None:
-        self._nonce = _NONCES[direction]
+        super().__init__()
         self._head = pack(PURPOSE + b"box", session.encode(), direction.encode())
-        self._heads: dict[str, bytes] = {}
 
-    def to(self, kind: str, seq: int) -> tuple[bytes, bytes]:
-        """
-        Return nonce and associated data of a message.
-
-        The nonce has four octets for the direction and eight for the number.
-        """
-        octets = seq.to_bytes(_NUMBER_OCTETS)
-        head = self._heads.get(kind) or self._new(kind)
-        return self._nonce + octets, head + octets
-
-    def _new(self, kind: str) -> bytes:
+    def __missing__(self, kind: str) -> bytes:
         head = self._head + pack(kind.encode(), number(0))[:-_NUMBER_OCTETS]
-        if len(self._heads) < _MOST_KINDS:
-            self._heads[kind] = head
+        if len(self) < _MOST_KINDS:
+            self[kind] = head
         return head

@@ -121,8 +121,9 @@ class CardSeal:
             SealError: If the user has not said that, or was told of an earlier request that it had
                 not run; then nothing is to be begun.
         """
-        opened = self._keys().opener.open(kind, seq, box)
-        if seq > taken:
+        keyed = self._keyed or self._keys()
+        opened = keyed.opener.open(kind, seq, box)
+        if taken > opened.ran and seq > taken:
             check_order(seq, opened.ran, taken)
         return opened.text
 
@@ -133,7 +134,8 @@ class CardSeal:
         Raises:
             SealError: If the number was used for another answer.
         """
-        return self._keys().sealer.seal(kind, seq, text)
+        keyed = self._keyed or self._keys()
+        return keyed.sealer.seal(kind, seq, text)
 
     def accept(self, secret: Secret, now: datetime) -> None:
         """
@@ -173,10 +175,64 @@ class CardSeal:
         """Return the word that the session is over; empty where nobody could tell it is ours."""
         return b"" if self._keyed is None else self._keyed.verifier.ended(taken)
 
+    def late(self) -> "LateSeal":
+        """Return what is left of the session once it is over."""
+        return LateSeal(self._offered, None if self._keyed is None else self._keyed.verifier)
+
     def _keys(self) -> "_Keyed":
         if self._keyed is None:
             raise SealError(Fault.SECRET, _NOT_YET)
         return self._keyed
+
+
+class LateSeal:
+    """
+    What a card host keeps of a session that is over, to tell its user from others.
+
+    It has no key of a box: what was said in the session stays sealed. Of a session whose user was
+    never heard it has the one-time key, until the secret comes with a proof.
+    """
+
+    def __init__(self, offered: Offered, verifier: Verifier | None) -> None:
+        self._secret = offered.taken
+        self._verifier = verifier
+        self._offered = None if verifier is not None else offered
+
+    @property
+    def was_heard(self) -> bool:
+        """Whether the secret came, before the session was over or since."""
+        return self._verifier is not None
+
+    def accept(self, secret: Secret, now: datetime) -> None:
+        """
+        Take the secret that came with `resume`, or a copy of it.
+
+        Raises:
+            SealError: If it is another than came before; see `Offered.accept`.
+        """
+        if self._offered is not None:
+            offered, self._offered = self._offered, None
+            self._verifier = Verifier(
+                offered.accept(secret, now)._replace(requests=b"", answers=b"")
+            )
+            self._secret = secret
+        elif secret != self._secret:
+            raise SealError(Fault.SECRET, "Another secret came for a session that is over.")
+
+    def check(self, claim: Claim, proof: Proof) -> None:
+        """
+        Check the proof of a `resume`.
+
+        Raises:
+            SealError: If it is not that of the user.
+        """
+        if self._verifier is None:
+            raise SealError(Fault.PROOF, _NOT_YET)
+        self._verifier.check(claim, proof)
+
+    def ended(self, taken: int) -> bytes:
+        """Return the word that the session is over; empty where nobody could tell it is ours."""
+        return b"" if self._verifier is None else self._verifier.ended(taken)
 
 
 class _Keyed:
@@ -185,4 +241,4 @@ class _Keyed:
     def __init__(self, keys: Keys, pad_octets: int) -> None:
         self.sealer = Sealer(keys.answers, Direction.ANSWERS, keys.session, pad_octets)
         self.opener = Opener(keys.requests, Direction.REQUESTS, keys.session)
-        self.verifier = Verifier(keys)
+        self.verifier = Verifier(keys._replace(requests=b"", answers=b""))

@@ -120,6 +120,11 @@ class Offered:
         self._users = users
         self._taken: tuple[Secret, Keys] | None = None
 
+    @property
+    def taken(self) -> Secret | None:
+        """The secret that was taken."""
+        return None if self._taken is None else self._taken[0]
+
     def accept(self, secret: Secret, now: datetime) -> Keys:
         """
         Take the secret of the user; return the keys that come of it.

@@ -114,8 +114,8 @@ def test_a_relay_that_answers_by_itself_is_not_believed() -> None:
 @pytest.mark.parametrize("plain", [b"", b"\x80", bytes(8), bytes(40), bytes(7) + b"\x80"])
 def test_a_text_without_its_end_is_refused(plain: bytes) -> None:
     ours = sealer()
-    nonce, data = ours._bound.to("c_apdu", 1)
-    box = ours._aead.encrypt(nonce, plain, data)
+    number = (1).to_bytes(8)
+    box = ours._encrypt(ours._nonce + number, plain, ours._heads["c_apdu"] + number)
     with pytest.raises(SealError, match="has no end"):
         opener().open("c_apdu", 1, box)
 

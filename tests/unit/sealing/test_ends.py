@@ -140,3 +140,53 @@ def test_a_secret_that_comes_later_changes_no_keys() -> None:
     with pytest.raises(SealError, match="Another secret"):
         ends.card.accept(Secret(b""), NOW)
     assert ends.ask(1, 1) == b"command"
+
+
+# A session that is over
+
+
+def test_what_is_left_of_a_session_tells_its_user_from_others() -> None:
+    ends = Ends()
+    ends.ask(1, 0)
+    late, secret = ends.card.late(), ends.user.secret
+    assert late.was_heard
+    assert secret is not None
+    late.accept(secret, NOW)
+    with pytest.raises(SealError) as caught:
+        late.accept(secret._replace(sealed=secret.sealed[::-1]), NOW)
+    assert caught.value.fault is Fault.SECRET
+    proof = ends.user.prove(CLAIM)
+    late.check(CLAIM, proof)
+    with pytest.raises(SealError, match="used before"):
+        late.check(CLAIM, proof)
+
+
+def test_what_is_left_of_a_session_has_no_key_of_a_box() -> None:
+    ends = Ends()
+    ends.ask(1, 0)
+    late = ends.card.late()
+    assert late._verifier is not None
+    kept = late._verifier._keys
+    assert (kept.requests, kept.answers) == (b"", b"")
+    assert len(kept.proofs) == len(kept.words) == 32
+
+
+def test_of_a_session_that_was_never_used_no_proof_is_good() -> None:
+    late = Ends().card.late()
+    assert not late.was_heard
+    assert late.ended(0) == b""
+
+
+def test_who_was_never_heard_comes_late_with_the_secret() -> None:
+    ends = Ends()
+    ends.user.seal("c_apdu", 1, b"command")
+    late, secret = ends.card.late(), ends.user.secret
+    assert secret is not None
+    proof = ends.user.prove(CLAIM)
+    with pytest.raises(SealError):
+        late.check(CLAIM, proof)
+    late.accept(secret, NOW)
+    late.check(CLAIM, proof)
+    assert ends.user.ended(0, late.ended(0))
+    assert late._verifier is not None
+    assert (late._offered, late._verifier._keys.requests) == (None, b"")
