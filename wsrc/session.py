@@ -63,16 +63,24 @@ class CardEnd:
         secret: What `resume` must have; without one there is no resume.
         keep_s: How long the session outlives the connection to the server.
         seal: Of a session that is sealed, which is resumed by proof whatever the secret.
+        owner: Digest of the principal whose it is, as the server said; empty of one without.
     """
 
     def __init__(
-        self, session: str, secret: str | None, keep_s: float, seal: "CardBoxes | None" = None
+        self,
+        session: str,
+        secret: str | None,
+        keep_s: float,
+        seal: "CardBoxes | None" = None,
+        *,
+        owner: str = "",
     ) -> None:
         self.session = session
         self.keep_s = keep_s if secret or seal else 0.0
         self.taken = 0
         self._seen = 0
         self._secret = secret or ""
+        self._owner = owner
         self._seal = seal
         self._request: m.Message | None = None
         self._kept: m.Answer | None = None
@@ -130,6 +138,8 @@ class CardEnd:
 
     def may_resume(self, request: m.Resume) -> bool:
         """Return whether a `resume` is the rightful user's; a proof is good once."""
+        if request.owner != self._owner:
+            return False
         return self.owns(request.secret) if self._seal is None else self._seal.proves(request)
 
     def resumed(self, request: m.Resume) -> m.Resumed:

@@ -5,12 +5,12 @@ import hashlib
 
 from wsrc.errors import RemoteProtocolError
 from wsrc.policy.machine import OPEN
-from wsrc.principal import Principal
+from wsrc.principal import Principal, owner_of
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.conversation import CloseCode
 from wsrc.relay.names import MAX_READER_ID, printable, shown_name, written
-from wsrc.relay.records import CardPeer, Peer, UserPeer, owner_of
+from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.state import Limits, RelayState
 
 

@@ -68,13 +68,6 @@ class LeasePhase(Word):
     OVER = "over", "It is struck from every list"
 
 
-def owner_of(principal: Principal | None) -> str:
-    """Return what tells a principal from others on the wire and in what is kept; empty for none."""
-    if principal is None:
-        return ""
-    return hashlib.sha256(f"principal {principal.name}".encode()).hexdigest()[:32]
-
-
 def proof_of(secret: str) -> bytes:
     """Return what tells a secret from others without having it."""
     return hashlib.sha256(secret.encode()).digest()

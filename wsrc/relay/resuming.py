@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.principal import owner_of
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
 from wsrc.relay import accounts, endings, evidence, leases, queue, rights, sharing
@@ -25,7 +26,6 @@ from wsrc.relay.records import (
     Lease,
     Slot,
     UserPeer,
-    owner_of,
     proof_of,
 )
 from wsrc.relay.state import RelayState
@@ -279,6 +279,7 @@ def _ask(state: RelayState, claim: Claim, peer: CardPeer, now: float) -> None:
         id=claim.number,
         session=claim.session,
         nonce=claim.user.nonce if claim.message.proof is not None else None,
+        owner=owner_of(claim.user.principal),
     )
     state.send(peer, asked)
 
