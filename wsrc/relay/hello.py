@@ -52,7 +52,9 @@ def name_host(state: RelayState, record: CardPeer, said: m.Hello) -> str | None:
     record.name = state.host_names.enter(shown, record.instance, said.shown_as)
     if record.name != shown:
         why = "is another's already; give each card host a name of its own"
-        state.warn(f"Card client {record.number}: it is shown as {record.name}, for {shown} {why}")
+        state.warn(
+            f"Card client {record.number}: it is shown as {record.name}, for {shown} {why}", record
+        )
     return record.name if record.name != (printable(said.name) or shown) else None
 
 

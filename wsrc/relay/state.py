@@ -140,9 +140,10 @@ class RelayState:
             fields["retry_after_s"] = self.reconnect_in_s
         self.send(peer, m.error(code, sentence, id=id_, **fields))
 
-    def reached(self, limit: str, what: str) -> None:
-        """Have it counted, and told once a minute, that a limit was reached."""
-        self.effects.append(Note(f"{limit} is reached: {what}", warns=True, limit=limit))
+    def reached(self, limit: str, what: str, by: Peer) -> None:
+        """Have it counted, and told once a minute, that a peer reached a limit."""
+        sentence = f"{limit} is reached: {what}"
+        self.effects.append(Note(sentence, warns=True, limit=limit, by=by.number))
 
     def account(self, key: str) -> Account:
         """Return the account of this name, which is there for as long as anything is in it."""
@@ -164,9 +165,9 @@ class RelayState:
         """Log a sentence for the operator."""
         self.effects.append(Note(sentence))
 
-    def warn(self, sentence: str) -> None:
+    def warn(self, sentence: str, by: Peer) -> None:
         """Log a sentence that the operator should act on; a peer may have caused many."""
-        self.effects.append(Note(sentence, warns=True, often=True))
+        self.effects.append(Note(sentence, warns=True, by=by.number))
 
     def clear_timers(self, lease: Lease) -> None:
         """Forget all deadlines of a lease."""
@@ -195,7 +196,7 @@ class RelayState:
             self._found_otherwise(other)
             names = " and ".join(f"{s.info.name} on {s.peer.name}" for s in (other, slot))
             ids = " and ".join(s.reader for s in (other, slot))
-            self.warn(f"{names} claim one id: they are called {ids}")
+            self.warn(f"{names} claim one id: they are called {ids}", peer)
         self.places.put(slot)
         return slot
 

@@ -92,7 +92,7 @@ def test_13_a_card_client_that_complains_for_ever_fills_no_log() -> None:
     card = world.card(reader())
     card.say(m.Error(code=ErrorCode.INTERNAL, message="so"))
     (note,) = (each for each in world.noted if each.sentence.endswith("says: so"))
-    assert note.often
+    assert note.by == card.number
 
 
 def test_13_a_card_client_that_comes_and_goes_for_ever_fills_no_log() -> None:
@@ -104,7 +104,7 @@ def test_13_a_card_client_that_comes_and_goes_for_ever_fills_no_log() -> None:
         other.say(m.ReaderGone(reader="r1"))
     noted = [each for each in world.noted if "claim one id" in each.sentence]
     assert len(noted) == 3
-    assert all(each.often and each.warns for each in noted)
+    assert all(each.by is not None and each.warns for each in noted)
 
 
 def test_13_a_card_client_brings_no_more_sessions_than_a_card_can_have() -> None:
