@@ -127,6 +127,10 @@ class Policy:
         """Return what is equal for users who have the same rights with every card."""
         return self._grants.numbers(who)
 
+    def may_ever(self, who: Principal | None, verb: Verb) -> bool:
+        """Return whether any grant for a user has a verb, whatever cards there are."""
+        return verb in self._grants.verbs(who)
+
     def explain(self, who: Principal | None, card: Facts) -> dict[Verb, Ruling]:
         """Return whether a user may do what with a card, and by which lines."""
         return {verb: self._ruling(self._giving(verb), who, card) for verb in Verb}
@@ -169,6 +173,11 @@ class _Open(Policy):
         del who, card
         return True
 
+    def may_ever(self, who: Principal | None, verb: Verb) -> bool:
+        """Return that it has."""
+        del who, verb
+        return True
+
     def _ruling(
         self, rules: Sequence[Rule], who: Principal | None, card: Facts, *, host: bool = False
     ) -> Ruling:
@@ -177,10 +186,15 @@ class _Open(Policy):
 
 
 class _Mine(NamedTuple):
-    """The rules for a peer: `numbers` of all, and those of them that no name of a card finds."""
+    """
+    The rules for a peer: `numbers` of all, and those of them that no name of a card finds.
+
+    `verbs` are those that any of them has.
+    """
 
     numbers: frozenset[int]
     always: tuple[Rule, ...]
+    verbs: frozenset[Verb]
 
 
 class _Rules:
@@ -217,13 +231,18 @@ class _Rules:
         """Return the places, from 0, of the rules for a peer."""
         return self._mine(who).numbers
 
+    def verbs(self, who: Principal | None) -> frozenset[Verb]:
+        """Return the verbs that any of the rules for a peer has."""
+        return self._mine(who).verbs
+
     def _mine(self, who: Principal | None) -> _Mine:
         return self._remembered.get(who) or self._remember(who)
 
     def _remember(self, who: Principal | None) -> _Mine:
         numbers = self._people.of(who)
         always = tuple(self._rules[number] for number in sorted(numbers & self._always))
-        mine = _Mine(numbers, always)
+        verbs = NOTHING.union(*(self._rules[number].may for number in numbers))
+        mine = _Mine(numbers, always, verbs)
         if len(self._remembered) >= MAX_REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[who] = mine

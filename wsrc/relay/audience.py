@@ -47,6 +47,10 @@ class Audience:
         self._known[slot] = facts, rights
         return rights
 
+    def may_ever(self, verb: Verb) -> bool:
+        """Return whether the policy gives these users a verb, whatever cards there are."""
+        return self.policy.may_ever(self.who, verb)
+
     def sees(self, slot: HasFacts) -> bool:
         """Return whether a reader, with its card if it has one, exists for these users."""
         return Verb.LIST in self.rights(slot)

@@ -107,6 +107,12 @@ def forbidden(
     _denied(state, user, f"{asked} in session {lease.session[:8]}", code, why)
 
 
+def not_watched(state: RelayState, user: UserPeer, why: str) -> None:
+    """Tell that a user may be told of no changes of readers."""
+    state.effects.append(Note(f"{user.name} was refused to watch readers", by=user.number))
+    _denied(state, user, "changes of readers", ErrorCode.FORBIDDEN, why)
+
+
 def too_many(
     state: RelayState,
     user: UserPeer,

@@ -30,9 +30,18 @@ def keep_up(state: RelayState, user: UserPeer, now: float) -> None:
     made = state.readers.move(user)
     if made is not None:
         later(state, made, now)
+    _end_watch(state, user)
     for lease in list(user.leases.values()):
         look_at_lease(state, lease, now)
     queue.regroup(state, user, now)
+
+
+def _end_watch(state: RelayState, user: UserPeer) -> None:
+    """Tell a user who watches and may not any more, whatever readers there are."""
+    readers, why = state.readers.of(user), rights.no_events(user)
+    if why is not None and readers.watches(user):
+        readers.forget(user)
+        state.refuse(user, None, ErrorCode.FORBIDDEN, why)
 
 
 def later(state: RelayState, what: Unjudged, now: float) -> None:

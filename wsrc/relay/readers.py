@@ -147,6 +147,10 @@ class Readers:
         told = self._tell(missed, {user.number: watcher}) if missed else []
         return [Send(user.number, ack), *told]
 
+    def watches(self, user: UserPeer) -> bool:
+        """Return whether a user is told of changes."""
+        return user.number in self.watchers
+
     def forget(self, user: UserPeer) -> None:
         """Stop telling a user of changes."""
         self.watchers.pop(user.number, None)
