@@ -148,6 +148,11 @@ class UserPeer:
     """What a proof that resumes a session must be for, so that no other connection can use it."""
 
     @property
+    def limited(self) -> bool:
+        """Whether what it uses is counted."""
+        return self.account is not None
+
+    @property
     def engaged(self) -> int:
         """Cards that the user has, waits for, or wants to go on with."""
         return len(self.leases) + len(self.waiting) + len(self.claims)
@@ -170,7 +175,8 @@ class CardPeer:
     A connected card client; `claimed` is what it calls itself, `name` what it is called.
 
     `host` is what a policy calls it: its principal, else its name as it was before a number.
-    `withheld` are its readers that it may not announce, by its own ids, as it said last.
+    `withheld` are its readers that it may not announce, by its own ids, as it said last. `limited`
+    tells that what it uses is counted.
     """
 
     number: int
@@ -181,6 +187,7 @@ class CardPeer:
     instance: str | None = None
     principal: Principal | None = None
     first_form: bool = False
+    limited: bool = False
     features: frozenset[str] = frozenset()
     slots: dict[str, "Slot"] = field(default_factory=dict[str, "Slot"])
     claims: dict[int, "Claim"] = field(default_factory=dict[int, "Claim"])

@@ -31,9 +31,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
     Times in seconds and counts that bound what a peer may ask for.
 
-    `lease_idle_s` and `…_per_principal` of 0 are no limits. With `keep_s` of 0 no session outlives
-    its connection. `settle_s` is how long a select waits unasked for a card that is being reset or
-    identified.
+    `lease_idle_s`, `…_per_principal`, `…_per_address` and `…_per_s` of 0 are no limits.
+    Connections, requests and octets are counted elsewhere, and only told here. With `keep_s` of 0
+    no session outlives its connection. `settle_s` is how long a select waits unasked for a card
+    that is being reset or identified.
     `max_reader_changes` are kept for watchers of readers that come back.
     """
 
@@ -48,6 +49,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_waiting: int = 10_000
     max_sessions_per_principal: int = 0
     max_waiting_per_principal: int = 0
+    max_connections_per_principal: int = 0
+    max_connections_per_address: int = 0
+    requests_per_s: float = 0.0
+    octets_per_s: float = 0.0
     max_readers_per_card_client: int = 1_024
     max_reader_changes: int = 2_048
 

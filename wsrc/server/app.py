@@ -444,6 +444,10 @@ def _relay(settings: ServerSettings) -> Relay:
         max_waiting=settings.max_waiting,
         max_sessions_per_principal=settings.max_sessions_per_principal,
         max_waiting_per_principal=settings.max_waiting_per_principal,
+        max_connections_per_principal=settings.max_connections_per_principal,
+        max_connections_per_address=settings.max_connections_per_address,
+        requests_per_s=settings.requests_per_s,
+        octets_per_s=settings.octets_per_s,
     )
     epoch = Epoch(asyncio.get_running_loop().time, lambda: datetime.now(UTC).timestamp())
     instance = secrets.token_hex(8)
