@@ -13,7 +13,7 @@ from wsrc.policy.machine import OPEN, Policy
 from wsrc.protocol import messages as m
 from wsrc.relay.audience import Audience
 from wsrc.relay.effects import Effect
-from wsrc.relay.index import Index, Places
+from wsrc.relay.index import Places
 from wsrc.relay.readers import Readers, Watcher
 from wsrc.relay.records import Slot, UserPeer
 from wsrc.relay.ring import Ring
@@ -34,17 +34,15 @@ class Audiences:
         instance: Name of this run of the server, which no other run has.
         capacity: Changes that are kept of each for watchers that come back.
         slots: All slots of the relay, by number.
-        index: Finds those with a card by its names.
-        places: Finds readers by theirs.
+        places: Has the names of readers.
         view_of: Describes a slot as it is now.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what there is, what is kept, and how it is shown
+    def __init__(
         self,
         instance: str,
         capacity: int,
         slots: Mapping[int, Slot],
-        index: Index,
         places: Places,
         view_of: Callable[[Slot], m.ReaderView],
     ) -> None:
@@ -52,7 +50,6 @@ class Audiences:
         self._instance = instance
         self._capacity = capacity
         self._slots = slots
-        self._index = index
         self._places = places
         self._view_of = view_of
         self._made = 0
@@ -171,7 +168,7 @@ class Audiences:
     def _made_for(self, user: UserPeer | None) -> Audience:
         who = user.principal if user is not None else None
         audience = Audience(self.policy, who, self.policy.party(who))
-        shelves, ring = Shelves(self._index, self._places), Ring(self._capacity)
+        shelves, ring = Shelves(self._places), Ring(self._capacity)
         instance = self._new_instance()
         readers = Readers(audience, instance, shelves, ring, self._slots, self._view_of)
         readers.look_at_all()

@@ -21,7 +21,7 @@ from wsrc.relay.audience import Audience
 from wsrc.relay.effects import Effect, Send
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer
 from wsrc.relay.ring import Entry, Ring
-from wsrc.relay.shelves import Bounds, Shelves, T
+from wsrc.relay.shelves import Bounds, Shelves
 from wsrc.selection import Filter, Key, names_of_reader
 
 PAGE = 200
@@ -121,7 +121,7 @@ class Readers:
         def visible(slot: Slot) -> m.CardInfo | None:
             return describe(slot) if Verb.LIST in self._rights(slot) else None
 
-        return self._rest(*self._shelves.page(wanted, after, visible, bounds), after)
+        return self._shelves.page(wanted, after, visible, bounds)
 
     def page_of(self, asked: m.ListReaders) -> m.ListReadersAck:
         """Return one answer to `list_readers`."""
@@ -175,15 +175,7 @@ class Readers:
             return self._numbered(slot, number)
 
         bounds = Bounds(PAGE, PAGE_OCTETS)
-        return self._rest(*self._shelves.page(wanted, after, describe, bounds), after)
-
-    def _rest(
-        self, page: tuple[T, ...], on: int | None, after: int
-    ) -> tuple[tuple[T, ...], int | None]:
-        """Return a page and after which to go on; that is needed while readers are unseen, too."""
-        if on is None and self._unseen:
-            on = max(after, self._shelves.last)
-        return page, on
+        return self._shelves.page(wanted, after, describe, bounds)
 
     def _rights(self, slot: Slot) -> Collection[Verb]:
         """Return what users may do with a reader, nothing with one that is gone."""

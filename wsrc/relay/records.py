@@ -4,6 +4,7 @@
 import hashlib
 import hmac
 import math
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,6 +25,7 @@ from wsrc.protocol.messages import (
     ReaderState,
     Resume,
     SelectCard,
+    WatchReaders,
 )
 from wsrc.relay.audience import Audience
 from wsrc.selection import Key, Selection
@@ -123,6 +125,10 @@ class Account:
     waiting: int = 0
 
 
+Listed = ListCards | ListReaders | WatchReaders
+"""Requests that are answered by pages."""
+
+
 @dataclass(slots=True, eq=False)
 class UserPeer:
     """
@@ -144,6 +150,8 @@ class UserPeer:
     ended: dict[str, Error] = field(default_factory=dict[str, Error])
     listing: ListCards | ListReaders | None = None
     """What is left of a list that is being sent."""
+    asked: deque[Listed] = field(default_factory=deque["Listed"])
+    """Lists and watches that wait until all readers are looked at."""
     nonce: bytes = b""
     """What a proof that resumes a session must be for, so that no other connection can use it."""
 

@@ -108,7 +108,7 @@ class RelayState:
         self.host_names = HostNames()
         self.reader_ids = ReaderIds()
         self.readers = Audiences(
-            instance, limits.max_reader_changes, self.slots, self.index, self.places, self.view_of
+            instance, limits.max_reader_changes, self.slots, self.places, self.view_of
         )
         self.waiting = WaitingRoom(self._seen_under)
         self.rounds: dict[TimerKey, Round] = {}

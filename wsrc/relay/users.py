@@ -47,7 +47,7 @@ def received(
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
         return
     match message:
-        case m.ListCards() | m.ListReaders():
+        case m.ListCards() | m.ListReaders() | m.WatchReaders():
             listing.begin(state, user, message, now)
         case m.SelectCard():
             _select(state, user, message, now)
@@ -57,8 +57,6 @@ def received(
             _detach(state, user, message, now)
         case m.Cancel():
             _cancel(state, user, message, text, now)
-        case m.WatchReaders():
-            _watch(state, user, message)
         case _:
             assert isinstance(message, m.Forwarded)
             command(state, user, message, text, now)
@@ -115,16 +113,6 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
     if len(found) == 1:
         endings.release(state, user, found[0], now)
     queue.ask(state, user, message, selection, now)
-
-
-def _watch(state: RelayState, user: UserPeer, message: m.WatchReaders) -> None:
-    why = rights.no_events(user)
-    if why is None:
-        state.effects += state.readers.of(user).watch_for(user, message)
-        return
-    evidence.not_watched(state, user, why)
-    not_executed = Outcome.NOT_EXECUTED
-    state.refuse(user, message.id, ErrorCode.FORBIDDEN, why, outcome=not_executed)
 
 
 def _unfit(ask: m.SealAsk | None) -> str | None:
