@@ -225,17 +225,24 @@ class Tracer:
 @contextmanager
 def traced_as(settings: "Tracing") -> Generator[Tracer | None]:
     """Have a program write a trace for as long as the context lasts, if its settings say so."""
+    tracer = tracer_of(settings)
+    try:
+        yield tracer
+    finally:
+        if tracer is not None:
+            tracer.close()
+
+
+def tracer_of(settings: "Tracing") -> Tracer | None:
+    """Return what writes a trace as settings say, to be closed; None where nothing is traced."""
     host, _, port = settings.trace_gsmtap.rpartition(":")
     gsmtap = (host.strip("[]"), int(port)) if host else None
     options = Options(settings.trace, settings.trace_file, gsmtap, settings.trace_secrets)
     if not (options.log or options.file or options.gsmtap):
-        yield None
-        return
-    tracer = Tracer(options)
-    try:
-        yield tracer
-    finally:
-        tracer.close()
+        return None
+    if options.secrets:
+        _log.warning("Nothing is left out of the trace: keep it away from others, it has PINs")
+    return Tracer(options)
 
 
 class Tracing(Protocol):
