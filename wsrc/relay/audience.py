@@ -55,6 +55,10 @@ class Audience:
         """Return whether a reader, with its card if it has one, exists for these users."""
         return Verb.LIST in self.rights(slot)
 
+    def forget_all(self) -> None:
+        """Forget what is remembered, for nobody asks any more."""
+        self._known.clear()
+
     def forget(self, slot: HasFacts) -> None:
         """Forget a reader that is gone."""
         self._known.pop(slot, None)

@@ -7,7 +7,6 @@ marked and looks different is one change; so all that a watcher is told was true
 """
 
 import math
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -77,21 +76,30 @@ class Readers:
         self._slots = slots
         self._view_of = view_of
         self._shown: dict[int, m.ReaderView] = {}
-        self._unseen: deque[Slot] = deque()
+        self._unseen: Sequence[Slot] = ()
+        self._at = 0
 
     @property
     def is_behind(self) -> bool:
         """Whether `go_on` has something to do."""
-        return bool(self._unseen)
+        return self._at < len(self._unseen)
 
-    def look_at_all(self) -> None:
-        """Note that all readers are to be looked at, for what may be done with them is new."""
-        self._unseen = deque(self._slots.values())
+    @property
+    def weight(self) -> int:
+        """What it is to make the same for others, in the work for one reader."""
+        return 1 + len(self._shown) // 100 + len(self._ring) // 500
+
+    def look_at_all(self, slots: Sequence[Slot]) -> None:
+        """Note that these, which are all, are to be looked at for new rights."""
+        self._unseen, self._at = slots, 0
 
     def go_on(self, most: int) -> list[Effect]:
         """Look at some of the readers that were there before; return what watchers get."""
-        some = [self._unseen.popleft() for _ in range(min(most, len(self._unseen)))]
-        return self.settle(some)
+        some = self._unseen[self._at : self._at + most]
+        self._at += len(some)
+        if not self.is_behind:
+            self._unseen, self._at = (), 0
+        return self.settle(some) if some else []
 
     def for_others(self, audience: Audience, instance: str) -> "Readers":
         """Return the same readers and changes, for users who have seen these until now."""

@@ -44,7 +44,8 @@ class Shelves:
         self._slots: dict[int, Slot] = {}
         self._number_of: dict[Slot, int] = {}
         self._keys: dict[int, tuple[Key, ...]] = {}
-        self._filed: dict[Key, int | dict[int, None]] = {}
+        self._filed: dict[Key, int] = {}
+        self._shared: dict[Key, dict[int, None]] = {}
         self._places = places
         self._numbers: list[int] = []
         self._last = 0
@@ -81,21 +82,24 @@ class Shelves:
             self._numbers = list(self._slots)
 
     def _file(self, key: Key, number: int) -> None:
-        filed = self._filed.get(key)
-        if isinstance(filed, dict):
-            filed[number] = None
-        elif filed is None:  # most names are those of one reader
-            self._filed[key] = number
+        """File a reader; most names are those of one."""
+        shared = self._shared.get(key)
+        if shared is not None:
+            shared[number] = None
+        elif key in self._filed:
+            self._shared[key] = {self._filed.pop(key): None, number: None}
         else:
-            self._filed[key] = {filed: None, number: None}
+            self._filed[key] = number
 
     def _take_out(self, number: int) -> None:
         for key in self._keys.pop(number, ()):
-            filed = self._filed[key]
-            if isinstance(filed, dict):
-                del filed[number]
-            if not isinstance(filed, dict) or not filed:
+            shared = self._shared.get(key)
+            if shared is None:
                 del self._filed[key]
+                continue
+            del shared[number]
+            if not shared:
+                del self._shared[key]
 
     def number_of(self, slot: Slot) -> int | None:
         """Return the number of a reader that is here."""
@@ -107,9 +111,7 @@ class Shelves:
         other._slots, other._number_of = dict(self._slots), dict(self._number_of)
         other._numbers, other._last = list(self._numbers), self._last
         other._keys, other._filed = dict(self._keys), dict(self._filed)
-        for key, filed in other._filed.items():
-            if isinstance(filed, dict):
-                other._filed[key] = dict(filed)
+        other._shared = {key: dict(shared) for key, shared in self._shared.items()}
         return other
 
     def page(
@@ -146,11 +148,10 @@ class Shelves:
         """Return the numbers of readers under any of these keys; all, where those are too many."""
         found: set[int] = set()
         for key in keys:
-            filed = self._filed.get(key)
-            if isinstance(filed, int):
-                found.add(filed)
-            elif filed is not None and len(filed) <= LOOKED_AT:
-                found.update(filed)
-            elif filed is not None:
+            shared = self._shared.get(key, ())
+            if len(shared) > LOOKED_AT:
                 return self._numbers
+            found.update(shared)
+            if key in self._filed:
+                found.add(self._filed[key])
         return list(found) if len(found) <= LOOKED_AT else self._numbers
