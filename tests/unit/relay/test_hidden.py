@@ -172,9 +172,9 @@ def test_13_every_request_is_made_of_hidden_cards() -> None:
     assert {type(request) for request in REQUESTS} == said
 
 
-def took(half: Half, request: m.Message) -> int:
-    """Return how many lines of code it takes to answer."""
-    return steps(partial(half.bob.say, request))
+def took(half: Half, request: m.Message, of: str = "line") -> int:
+    """Return how many lines of code it takes to answer, or with `opcode` instructions."""
+    return steps(partial(half.bob.say, request), of=of)
 
 
 @pytest.mark.parametrize("asked", REQUESTS, ids=tag_of)
@@ -189,10 +189,11 @@ def test_13_a_hidden_card_is_answered_in_the_octets_of_an_absent_one(asked: m.Me
     assert 0 <= more <= MORE_WORK * named(asked) + A_SESSION
 
 
-def test_13_no_work_grows_with_hidden_cards_of_which_nobody_asks() -> None:
+@pytest.mark.parametrize("of", ["line", "opcode"])
+def test_13_no_work_grows_with_hidden_cards_of_which_nobody_asks(of: str) -> None:
     few, many = half(), half(crowd=CROWD)
     for asked in REQUESTS:
-        assert took(few, asked) == took(many, asked), asked
+        assert took(few, asked, of) == took(many, asked, of), asked
         for each in (few, many):
             each.world.pass_time(100.0)
             for answer in each.bob.inbox:
