@@ -152,7 +152,7 @@ class People:
         numbers = frozenset(owner for owner in owners if isinstance(owner, int))
         found = [self._of_text(owner) for owner in owners if isinstance(owner, str)]
         some = [each for each in (numbers, *found) if each]
-        return some[0] if len(some) == 1 else frozenset().union(*some)
+        return some[0] if len(some) == 1 else frozenset[int]().union(*some)
 
     def _of_text(self, text: str) -> frozenset[int]:
         """Return the numbers of the rules that mean `anyone` or a group, also by other groups."""

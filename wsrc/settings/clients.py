@@ -281,9 +281,6 @@ class UserSettings(Settings, frozen=True, kw_only=True):
     trace_gsmtap: TraceGsmtap = ""
     trace_secrets: TraceSecrets = False
 
-    trace: ClassVar[bool] = False
-    """Whether exchanges are logged as well, which a user's program has no log for."""
-
     def __post_init__(self) -> None:
         _take_url(self)
         _check_pair(self)

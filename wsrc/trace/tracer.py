@@ -225,7 +225,7 @@ class Tracer:
 @contextmanager
 def traced_as(settings: "Tracing") -> Generator[Tracer | None]:
     """Have a program write a trace for as long as the context lasts, if its settings say so."""
-    tracer = tracer_of(settings)
+    tracer = tracer_of(settings, log=settings.trace)
     try:
         yield tracer
     finally:
@@ -233,11 +233,17 @@ def traced_as(settings: "Tracing") -> Generator[Tracer | None]:
             tracer.close()
 
 
-def tracer_of(settings: "Tracing") -> Tracer | None:
-    """Return what writes a trace as settings say, to be closed; None where nothing is traced."""
+def tracer_of(settings: "TracingTo", *, log: bool = False) -> Tracer | None:
+    """
+    Return what writes a trace as settings say, to be closed; None where nothing is traced.
+
+    Args:
+        settings: Where to.
+        log: Whether each exchange is a line of the ordinary log as well.
+    """
     host, _, port = settings.trace_gsmtap.rpartition(":")
     gsmtap = (host.strip("[]"), int(port)) if host else None
-    options = Options(settings.trace, settings.trace_file, gsmtap, settings.trace_secrets)
+    options = Options(log, settings.trace_file, gsmtap, settings.trace_secrets)
     if not (options.log or options.file or options.gsmtap):
         return None
     if options.secrets:
@@ -245,13 +251,8 @@ def tracer_of(settings: "Tracing") -> Tracer | None:
     return Tracer(options)
 
 
-class Tracing(Protocol):
+class TracingTo(Protocol):
     """The settings of a trace; see `Options`."""
-
-    @property
-    def trace(self) -> bool:
-        """Whether exchanges are logged."""
-        ...
 
     @property
     def trace_file(self) -> Path | None:
@@ -266,6 +267,15 @@ class Tracing(Protocol):
     @property
     def trace_secrets(self) -> bool:
         """Whether nothing is left out."""
+        ...
+
+
+class Tracing(TracingTo, Protocol):
+    """Those of a program that has a log."""
+
+    @property
+    def trace(self) -> bool:
+        """Whether exchanges are logged."""
         ...
 
 
