@@ -22,6 +22,7 @@ from wsrc.relay.index import Index, Places
 from wsrc.relay.names import HostNames, ReaderIds
 from wsrc.relay.readers import Readers, view_of
 from wsrc.relay.records import Account, CardPeer, Lease, LeasePhase, Peer, Slot, UserPeer
+from wsrc.relay.tally import Tally
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import Round, WaitingRoom
 from wsrc.selection import Key, named, names_of, reader_names
@@ -122,6 +123,7 @@ class RelayState:
         self.timers: Timers[TimerKey] = Timers()
         self.accounts: WeakValueDictionary[str, Account] = WeakValueDictionary()
         self.effects: list[Effect] = []
+        self.tally = Tally()
         self.draining = False
         self.reconnect_in_s: float | None = None
         self._slot_number = 0
@@ -143,6 +145,7 @@ class RelayState:
         """Answer a request with an error; what ends with a restart says when that is."""
         if code is ErrorCode.SHUTTING_DOWN:
             fields["retry_after_s"] = self.reconnect_in_s
+        self.tally.refused(code)
         self.send(peer, m.error(code, sentence, id=id_, **fields))
 
     def reached(self, limit: str, what: str, by: Peer) -> None:

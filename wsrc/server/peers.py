@@ -5,7 +5,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import ParamSpec, Protocol
 
 from wsrc.audit import events
 from wsrc.audit.events import Recorder
@@ -24,6 +24,8 @@ from wsrc.server.limits import Budget, Limit, Quotas, Usage, group_of
 from wsrc.server.pulse import Pulse
 from wsrc.server.refusals import TELL_S, Refusals
 from wsrc.server.turns import Line, Share
+
+# Longer than the aim: all peers, and what one of them says.
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +52,22 @@ BUDGETS = {ClientType.USER: (100.0, 500.0), ClientType.CARD: (200.0, 4096.0)}
 How many of these a peer may send in a second, and at once; what comes sooner is read later. A card
 host with 1,024 readers tells each four times while it identifies its cards.
 """
+
+
+class Link(Protocol):
+    """Where what the relay says to a peer goes."""
+
+    def send(self, message: Message) -> None:
+        """Send a message; LocalProtocolError if it cannot be written."""
+        ...
+
+    def forward(self, text: bytes) -> None:
+        """Send the text of a message."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Close on the peer; `Peers.gone` follows."""
+        ...
 
 
 class Peers:
@@ -83,7 +101,7 @@ class Peers:
         self._quotas = quotas
         self._refusals = refusals
         self._pulse = Pulse(ping_s)
-        self._links: dict[int, Endpoint] = {}
+        self._links: dict[int, Link] = {}
         self._causes: dict[int, str] = {}
         self._unread = Unread(unread)
         self._last = 0
@@ -98,6 +116,11 @@ class Peers:
 
     def __len__(self) -> int:
         return len(self._links)
+
+    @property
+    def octets(self) -> tuple[int, int]:
+        """Octets of all frames that came and went since the start."""
+        return self._unread.received, self._unread.sent
 
     @property
     def broken(self) -> bool:
@@ -133,12 +156,25 @@ class Peers:
             principal: Who it is, where that is known.
             usage: What it counts as using; None where nothing is limited.
         """
-        self._last += 1
         link = Endpoint(transport, hold, longest=MAX_MESSAGE_OCTETS, unread=self._unread)
+        number = self._last + 1
+        link.listen(_Peer(self, number, role, link, self._line, usage))
+        self._pulse.enter(number, link)
+        self.enter(link, role, address, principal, usage)
+        return link
+
+    def enter(
+        self,
+        link: Link,
+        role: ClientType,
+        address: str,
+        principal: Principal | None,
+        usage: Usage | None,
+    ) -> int:
+        """Tell the relay of a peer; return its number, which no other has or had."""
+        self._last += 1
         self._links[self._last] = link
         self._causes[self._last] = principal.name if principal is not None else group_of(address)
-        link.listen(_Peer(self, self._last, role, link, self._line, usage))
-        self._pulse.enter(self._last, link)
         who = f" as {principal.name}" if principal is not None else ""
         _log.info("%s client %d connected from %s%s", role, self._last, address, who)
         name = principal.name if principal is not None else None
@@ -149,7 +185,12 @@ class Peers:
             link.close(CloseCode.RESTARTING, RESTARTING)
         account = usage.key if usage is not None else None
         self.act(self.relay.connected, self._last, role, self._loop.time(), principal, account)
-        return link
+        return self._last
+
+    def said(self, number: int, message: Message) -> None:
+        """Tell the relay what a peer says that has no connection of its own; `codec.check` it."""
+        text = codec.encode(message)
+        self.act(self.relay.received, number, message, text, self._loop.time())
 
     def slowed(self, number: int, role: ClientType, limit: Limit, again_s: float) -> int:
         """Tell a peer, and the logs, that what it sends is read later; return what that took."""
@@ -242,7 +283,7 @@ class Peers:
         """Return who a peer is to be counted as: its principal, else where it is."""
         return None if peer is None else self._causes.get(peer)
 
-    def _send(self, peer: int, link: Endpoint, message: Message) -> None:
+    def _send(self, peer: int, link: Link, message: Message) -> None:
         try:
             link.send(message)
         except LocalProtocolError as exc:  # its peers chose texts that no bound of the relay has

@@ -236,6 +236,10 @@ class Refusals:
         self._audit = audit
         self._digest = Digest()
         self._timer: asyncio.TimerHandle | None = None
+        self.refusals = 0
+        """Connections and requests that were refused since the start, but for limits."""
+        self.kept_out = 0
+        """Those that a limit kept out."""
         name = "wsrc.server.http"
         self.http_log = logging.Logger(name, logging.DEBUG)  # noqa: LOG001 - one for each server
         """What aiohttp logs of its connections."""
@@ -244,6 +248,7 @@ class Refusals:
 
     def refused(self, address: str, why: str) -> None:
         """Tell of a connection that is refused, with the first line of the reason."""
+        self.refusals += 1
         reason = _first_line(why)
         sentence = f"A connection from {address} is refused: {reason}"
         self.note(reason, logging.INFO, sentence, group_of(address))
@@ -257,6 +262,7 @@ class Refusals:
 
     def limited(self, limit: Limit, address: str, principal: str | None = None) -> None:
         """Tell of a connection that a limit keeps out, of a principal where that is known."""
+        self.kept_out += 1
         cause = principal or group_of(address)
         self.reached(limit, principal or address, None if limit in OF_ALL else cause)
         why = f"{limit} is reached"
