@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who a peer is, in whatever way the server was told."""
 
+import hashlib
 from typing import NamedTuple
 
 MOST_NAME = 255
 """Characters that the name of a principal may have."""
-
 
 AT = "first-form@"
 """How the name of a principal begins that is known by its address alone; no other does."""
@@ -31,3 +31,16 @@ class Principal(NamedTuple):
     name: str
     groups: frozenset[str] = frozenset()
     first_form: bool = False
+
+
+def owner_of(principal: Principal | None) -> str:
+    """Return what tells a principal from others on the wire and in what is kept; empty for none."""
+    if principal is None:
+        return ""
+    return hashlib.sha256(f"principal {principal.name}".encode()).hexdigest()[:32]
+
+
+def run_and_owner(told: str | None) -> tuple[str | None, str]:
+    """Return the run and the owner of a session, as `instance` of `attach` has them."""
+    run, _, owner = (told or "").partition(".")
+    return run or None, owner

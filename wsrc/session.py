@@ -63,16 +63,24 @@ class CardEnd:
         secret: What `resume` must have; without one there is no resume.
         keep_s: How long the session outlives the connection to the server.
         seal: Of a session that is sealed, which is resumed by proof whatever the secret.
+        owner: Digest of the principal whose it is, as the server said; empty of one without.
     """
 
     def __init__(
-        self, session: str, secret: str | None, keep_s: float, seal: "CardBoxes | None" = None
+        self,
+        session: str,
+        secret: str | None,
+        keep_s: float,
+        seal: "CardBoxes | None" = None,
+        *,
+        owner: str = "",
     ) -> None:
         self.session = session
         self.keep_s = keep_s if secret or seal else 0.0
         self.taken = 0
         self._seen = 0
         self._secret = secret or ""
+        self.owner = owner
         self._seal = seal
         self._request: m.Message | None = None
         self._kept: m.Answer | None = None
@@ -130,6 +138,8 @@ class CardEnd:
 
     def may_resume(self, request: m.Resume) -> bool:
         """Return whether a `resume` is the rightful user's; a proof is good once."""
+        if request.owner != self.owner:
+            return False
         return self.owns(request.secret) if self._seal is None else self._seal.proves(request)
 
     def late(self, *, given_back: bool) -> "Late | None":
@@ -209,7 +219,7 @@ class Ended:
     """Sessions that ended at this card client, for users who come back and ask."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, tuple[Late, m.SessionEnded]] = {}
+        self._by_name: dict[str, tuple[Late, str, m.SessionEnded]] = {}
 
     def put(self, end: CardEnd, said: m.SessionEnded, *, given_back: bool = False) -> None:
         """Remember how a session ended; of too many the oldest is forgotten."""
@@ -217,14 +227,14 @@ class Ended:
         late = end.late(given_back=given_back)
         if late is None:
             return
-        self._by_name[end.session] = late, said
+        self._by_name[end.session] = late, end.owner, said
         if len(self._by_name) > MAX_ENDED:
             del self._by_name[next(iter(self._by_name))]
 
     def answer(self, request: m.Resume) -> m.SessionEnded | None:
         """Return how a session ended, if that is known and its rightful user asks."""
-        late, said = self._by_name.get(request.session, (None, None))
-        if late is None or said is None:
+        late, owner, said = self._by_name.get(request.session, (None, "", None))
+        if late is None or said is None or request.owner != owner:
             return None
         answer = late.answer(request, said)
         return None if answer is None else msgspec.structs.replace(answer, id=request.id)

@@ -51,3 +51,29 @@ def test_13_refused_cards_and_connections_are_told_in_part_and_counted(
     said = [text for text in caplog.messages if text.startswith("eve was refused the card with")]
     assert 100 <= len(said) < MANY
     assert lines(tmp_path, "refused")[0]["why"].startswith("HTTP status 426")
+
+
+def test_13_what_a_noisy_address_causes_hides_no_line_of_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def refused(port: int, address: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readline()).split()[1] == b"426"
+        writer.close()
+
+    async def main() -> None:
+        async with serve(ServerSettings(**PLAIN, host="127.0.0.1", audit_dir=tmp_path)) as app:
+            for _ in range(MANY):
+                await refused(app.user_port, "127.0.0.1")
+            for _ in range(3):
+                await refused(app.user_port, "127.0.0.2")
+
+    asyncio.run(main())
+    told = [line["address"] for line in lines(tmp_path, "refused")]
+    assert told.count("127.0.0.1") < MANY
+    assert told.count("127.0.0.2") == 3
+    said = [text for text in caplog.messages if "A connection from" in text]
+    assert sum("from 127.0.0.2 is refused" in text for text in said) >= 1

@@ -291,6 +291,44 @@ async def test_13_keys_are_renewed_when_a_token_has_an_unknown_one_and_not_too_o
     assert issuer_keys.RETRY_S == 30.0
 
 
+async def test_13_a_hang_up_has_keys_fetched_at_once_and_a_failure_keeps_the_old(
+    world: TokenWorld, issuer: Issuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys, old = keys_of(world), issuer.made()
+    caplog.set_level(logging.INFO)
+    before = keys.fetches
+    issuer.answers["keys"] = (500, b"")
+    for count in (1, 2):
+        world.app.reload()
+        await until(lambda: keys.fetches == before + count)  # noqa: B023 - awaited in the loop
+        await until(lambda: caplog.text.count("its keys are kept for now") == count)  # noqa: B023
+        await try_it(world, old)
+    del issuer.answers["keys"]
+    issuer.renew("second")
+    caplog.clear()
+    world.app.reload()
+    await until(lambda: f"was got from {issuer.url}" in caplog.text)
+    assert keys.fetches == before + 3
+    await try_it(world, issuer.made())
+    assert BAD in await refusal(world, old)
+    assert keys.fetches == before + 3
+
+
+async def test_13_hang_ups_during_a_fetch_are_one_more(world: TokenWorld, issuer: Issuer) -> None:
+    keys, before = keys_of(world), keys_of(world).fetches
+    issuer.gate.clear()
+    world.app.reload()
+    await until(lambda: keys.fetches == before + 1)
+    for _ in range(5):
+        world.app.reload()
+    assert keys.fetches == before + 1
+    issuer.renew("second")
+    issuer.gate.set()
+    await until(lambda: keys._known("second", "ES256") is not None)
+    await until(lambda: keys._fetching is None)
+    assert keys.fetches == before + 2
+
+
 async def test_13_many_handshakes_wait_for_one_fetch_and_hold_up_nobody_else(
     world: TokenWorld, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server with a policy: two users and two card hosts with certificates (issue 13, 2)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.pki import Pki
 from tests.support.world import Host, World, hosting, uicc, until
+from wsrc.aio import ReaderSnapshot
 from wsrc.certs.making import Kind
 from wsrc.errors import (
     ErrorCode,
@@ -89,6 +90,11 @@ async def lab(folder: Path) -> AsyncIterator[Lab]:
         yield Lab(World(app, pki.server, stack), pki, policy, stack)
 
 
+async def _to_the_end(news: AsyncGenerator[object, None]) -> None:
+    async for _ in news:
+        pass
+
+
 async def iccids(client: Client) -> set[str | None]:
     return {card.identities.iccid for card in await client.list_cards()}
 
@@ -143,6 +149,28 @@ async def test_13_a_policy_that_changes_ends_a_session_with_the_reason(tmp_path:
         assert (await given.transmit(SELECT)).sw >> 8 == 0x61
         with pytest.raises(RefusedError, match="may not 'use'"):
             await ann.select(iccid=MINE)
+
+
+async def test_13_who_may_watch_nothing_is_told_so_in_each_form(tmp_path: Path) -> None:
+    async with lab(tmp_path) as made:
+        await made.host("farm", MINE)
+        made.obey(POLICY.replace('may = ["use", "events"]', 'may = ["use"]'))
+        ann, watched = await made.user("ann"), await made.user("bob")
+        news = watched.watch_readers()
+        assert isinstance(await anext(news), ReaderSnapshot)
+        forms: list[Callable[[], AsyncGenerator[object, None]]] = [
+            ann.watch_readers,
+            ann.watch_reader_notifications,
+            ann.watch,
+        ]
+        for watch in forms:
+            with pytest.raises(RefusedError, match=r"ann@example\.org may not watch") as caught:
+                await anext(watch())
+            assert caught.value.code is ErrorCode.FORBIDDEN
+        made.obey(POLICY.replace(', "events"', ""))
+        with pytest.raises(RefusedError, match=r"bob@example\.org may not watch any reader"):
+            await _to_the_end(news)
+        await watched.list_readers()
 
 
 async def test_13_a_policy_that_is_none_changes_nothing(tmp_path: Path) -> None:

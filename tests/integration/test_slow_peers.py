@@ -22,8 +22,10 @@ from tests.support.innocent import (
     told,
 )
 from tests.support.raw_peer import LOOPS, UPGRADE, LoopFactory, run
-from tests.support.world import running, until
+from tests.support.world import World, running, until
+from wsrc.net.answers import REASON, Reason
 from wsrc.server.connection import MAX_HEAD_OCTETS
+from wsrc.server.door import MAX_LEAVING, STALLED_S
 
 MANY = 40
 HELLO_S = 1.5
@@ -145,6 +147,68 @@ def test_13_who_is_slow_makes_room_for_others(
     run(loop_factory, main())
     assert told(caplog, "^max_half_open is reached: a connection from 127.0.0.2 that")[0] == 2
     assert told(caplog, "No connection is accepted for now")[0] <= 2
+
+
+@LOOPS
+@pytest.mark.parametrize("tls", [True, False])
+def test_13_who_makes_room_at_http_is_told_to_come_again(
+    loop_factory: LoopFactory,
+    certificates: Certificates,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    tls: bool,
+) -> None:
+    caplog.set_level(logging.INFO)
+    most = 5
+
+    def slow(world: World) -> socket.socket:
+        port = world.app.user_port
+        one = tls_to(port, world.ca) if tls else socket.create_connection(("localhost", port), 5)
+        one.sendall(UPGRADE[:-2])
+        return one
+
+    async def main() -> None:
+        settings = {"hello_s": 15.0, "max_half_open": most, "no_tls": not tls}
+        async with running(certificates, **settings) as world:
+            there = [await asyncio.to_thread(slow, world) for _ in range(most)]
+            await until(lambda: half_open(world) == most)
+            await asyncio.sleep(STALLED_S)
+            door = door_of(world)
+            for count in range(1, most):
+                there.append(await asyncio.to_thread(slow, world))
+                answer = await asyncio.to_thread(read_all, there[count - 1])
+                head = answer.decode().splitlines()
+                assert head[0].startswith("HTTP/1.1 503 ")
+                assert "Retry-After: 5" in head
+                assert f"{REASON}: {Reason.FULL}" in head
+                assert half_open(world) <= most
+                assert world.app.bitten["max_half_open"] == count
+            await until(lambda: door._leaving == 0)
+            for one in there:
+                one.close()
+
+    run(loop_factory, main())
+    assert told(caplog, "^max_half_open is reached: a connection from")[1] == most - 1
+
+
+def test_13_who_makes_room_and_does_not_listen_is_broken_off(certificates: Certificates) -> None:
+    async def main() -> None:
+        async with running(certificates, max_half_open=2 * MANY, no_tls=True) as world:
+            port, door = world.app.user_port, door_of(world)
+            deaf = [
+                await asyncio.to_thread(socket.create_connection, ("localhost", port), 5)
+                for _ in range(MANY)
+            ]
+            await until(lambda: half_open(world) == MANY)
+            for each in list(door.connections):
+                door._take_leave_of(each)
+                assert door._leaving <= MAX_LEAVING
+            assert half_open(world) == 0
+            await until(lambda: door._leaving == 0)
+            for each in deaf:
+                each.close()
+
+    asyncio.run(main())
 
 
 @LOOPS

@@ -31,6 +31,13 @@ iccid, *run = sys.argv[1:]
 for which in (["--all"], ["--iccid", iccid]):
     subprocess.run([*run, *which, "--", sys.executable, "-c", "pass"], check=True)
 """
+VERIFY = """
+from smartcard.System import readers
+connection = readers()[0].createConnection()
+connection.connect()
+connection.transmit([0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00])
+connection.transmit([0x00, 0x20, 0x00, 0x01, 0x08, *b"13577531"])
+"""
 WAIT = """
 import os, signal, sys, time
 signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"got USR1\\n"))
@@ -65,6 +72,20 @@ def test_program_finds_a_private_socket_that_is_gone_afterwards(programs: Progra
     assert (mode, folder_mode) == ("0o600", "0o700")
     assert not Path(path).exists()
     assert not Path(path).parent.exists()
+
+
+def test_13_what_a_program_exchanges_with_its_card_is_in_a_trace_without_pins(
+    programs: Programs, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace.txt"
+    traced = ("--trace-file", str(trace), "--iccid", UICC)
+    ran = programs.wsrc("pcsc", "run", *traced, *python(VERIFY))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    text = trace.read_text("utf-8")
+    assert " ATR 3b" in text
+    assert "00 a4 00 04 02 3f 00 -> 61" in text
+    assert "00 20 00 01 08 [8 octets] -> " in text
+    assert b"13577531".hex(" ") not in text
 
 
 def test_socket_has_room_where_the_name_of_the_temporary_folder_is_long(

@@ -156,9 +156,13 @@ def changed(number: int) -> Iterator[tuple[str, bool]]:
         host.auto = False
     watchers = [(who, served.user(who)) for who in table.USERS]
     seen: dict[int, dict[int, str]] = {}
-    for _, user in watchers:
-        ack = user.ask(m.WatchReaders(id=user.new_id()), m.WatchReadersAck)
-        seen[user.number] = {each.number: each.reader for each in ack.readers or ()}
+    before = [who for who, _ in watchers if served.watches(who)]
+    for who, user in watchers:
+        user.say(m.WatchReaders(id=user.new_id()))
+        ack = user.one(m.Message)
+        assert isinstance(ack, m.WatchReadersAck if who in before else m.Error), (who, served.text)
+        shown = ack.readers if isinstance(ack, m.WatchReadersAck) else ()
+        seen[user.number] = {each.number: each.reader for each in shown or ()}
     served.obey(number + 1000)
     served.world.pass_time(3.0)
     go_on(served)
@@ -167,8 +171,17 @@ def changed(number: int) -> Iterator[tuple[str, bool]]:
         yield scene.stage, ended(served, scene)
         check(served, scene, told)
     for who, user in watchers:
-        watched(user, seen[user.number])
         visible = served.visible(who)
+        if not served.watches(who):
+            over, user.inbox = user.inbox, []
+            ends = [isinstance(each, m.Error) and each.id is None for each in over]
+            assert ends.count(True) == (who in before), (who, served.text)
+            after = over[ends.index(True) if True in ends else 0 :]
+            assert not any(isinstance(each, m.ReaderEvent) for each in after)
+            continue
+        if who not in before:
+            continue
+        watched(user, seen[user.number])
         events = {t.shown for t in visible if served.verdict(who, t, "events") is Verdict.ALLOWED}
         assert set(seen[user.number].values()) == events, (who, served.text)
         readers = user.ask(m.ListReaders(id=user.new_id()), m.ListReadersAck).readers

@@ -76,7 +76,12 @@ def test_13_lists_and_watches_have_what_the_document_gives(number: int) -> None:
             if served.judge(who, each, m.WatchReaders(id=1)) is Verdict.ALLOWED
         }
         for form in m.ReaderForm:
-            ack = user.ask(m.WatchReaders(id=user.new_id(), form=form), m.WatchReadersAck)
+            user.say(m.WatchReaders(id=user.new_id(), form=form))
+            ack = user.one(m.Message)
+            if not served.watches(who):
+                assert refusal(ack) == FORBIDDEN, (who, served.text)
+                continue
+            assert isinstance(ack, m.WatchReadersAck)
             assert {each.reader for each in ack.readers or ()} == events, (who, served.text)
         old = served.user(who, first_form=True)
         old.say(m.ListCards())

@@ -95,6 +95,9 @@ class Served:
     def verdict(self, who: book.Who, thing: book.Thing, verb: str = "list") -> Verdict:
         return book.verdict(self.says, who, thing, frozenset((verb,)))
 
+    def watches(self, who: book.Who) -> bool:
+        return book.watches(self.says, who)
+
     def judge(
         self, who: book.Who, thing: book.Thing, request: m.Message, share: str = "exclusive"
     ) -> Verdict:

@@ -10,6 +10,7 @@ from wsrc.card.identity import iccid_to_ef
 from wsrc.card.slot import CardStatus
 from wsrc.errors import ErrorCode, RemoteProtocolError
 from wsrc.octets import Octets
+from wsrc.principal import run_and_owner
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, decode, encode
 from wsrc.protocol.conversation import Phase, Speaker, may_say
@@ -175,7 +176,8 @@ class CardClient(Peer):
         match message:
             case m.Attach(session=session, secret=secret, keep_s=keep_s, reader=reader):
                 if keep_s:
-                    self.ends[session] = CardEnd(session, secret, keep_s)
+                    owner = run_and_owner(message.instance)[1]
+                    self.ends[session] = CardEnd(session, secret, keep_s, owner=owner)
                 self._readers[session] = reader
                 self.say(m.AttachAck(session=session, atr=self.atr_of(session), keep_s=keep_s))
             case m.Detach(session=session, code=code):
@@ -209,7 +211,7 @@ class CardClient(Peer):
         """Compare the secret, and say what became of the session."""
         end = self.ends.get(message.session)
         ended = self.ended.answer(message)
-        if end is not None and end.owns(message.secret):
+        if end is not None and end.may_resume(message):
             self.say(end.resumed(message))
         elif ended is not None:
             self.say(ended)

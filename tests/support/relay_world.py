@@ -62,11 +62,16 @@ class World:
         self.perform(self.relay.set_policy(policy, self.now))
 
     def stranger(
-        self, role: m.ClientType, *, first_form: bool = False, who: str | Principal | None = None
+        self,
+        role: m.ClientType,
+        *,
+        first_form: bool = False,
+        who: str | Principal | None = None,
+        account: str | None = None,
     ) -> "Peer":
-        """Connect a peer that says nothing by itself; `who` is its principal."""
+        """Connect a peer of a principal `who`, or an account, that says nothing by itself."""
         peer = Peer(self, role, first_form=first_form)
-        self._connect(peer, who)
+        self._connect(peer, who, account)
         return peer
 
     def user(

@@ -194,7 +194,8 @@ class Ears(logging.Handler):
         """Look through the logs in a folder."""
         for path in sorted(folder.rglob("*")):
             if path.is_file() and is_log(path):
-                self.hear(path.read_bytes()[:MOST_OCTETS], path.name)
+                with path.open("rb") as file:
+                    self.hear(file.read(MOST_OCTETS), path.name)
 
     def take(self) -> list[Finding]:
         """Return, once, what was found."""

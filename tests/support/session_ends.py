@@ -22,8 +22,8 @@ def answer(seq: int | None = None, sw: str = "9000") -> m.RApdu:
     return m.RApdu(session="s", seq=seq, response=Octets(), sw=sw)
 
 
-def resume(seq: int = 0, secret: str = SECRET, session: str = "s") -> m.Resume:
-    return m.Resume(id=7, session=session, secret=secret, seq=seq)
+def resume(seq: int = 0, secret: str = SECRET, session: str = "s", owner: str = "") -> m.Resume:
+    return m.Resume(id=7, session=session, secret=secret, seq=seq, owner=owner)
 
 
 def over(seq: int | None, kept: m.Answer | None = None) -> m.SessionEnded:
@@ -35,8 +35,8 @@ def refusal(code: ErrorCode = ErrorCode.SHUTTING_DOWN) -> m.Error:
     return m.error(code, "Not now.", outcome=Outcome.NOT_EXECUTED)
 
 
-def card_end(*, taken: int = 0, kept: m.Answer | None = None) -> CardEnd:
-    end = CardEnd("s", SECRET, KEEP_S)
+def card_end(*, taken: int = 0, kept: m.Answer | None = None, owner: str = "") -> CardEnd:
+    end = CardEnd("s", SECRET, KEEP_S, owner=owner)
     if taken:
         end.receive(request(taken))
     if kept is not None:

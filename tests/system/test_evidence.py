@@ -227,3 +227,39 @@ def test_13_a_trace_that_cannot_be_written_is_in_no_sessions_way(lab: Lab) -> No
     host = lab.host("--trace-file", str(lab.folder / "none" / "trace.txt"))
     assert lab.apdu("00a40004023f00").returncode == 0
     host.wait_for("The trace is not complete: .*No such file or directory")
+
+
+@pytest.mark.parametrize("name", ["trace.txt", "trace.pcapng"])
+def test_13_a_user_traces_its_own_sessions_without_pins(lab: Lab, name: str) -> None:
+    trace = lab.folder / name
+    lab.server()
+    lab.host()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wireshark:
+        wireshark.bind(("127.0.0.1", 0))
+        wireshark.settimeout(LIMIT_S)
+        to = f"127.0.0.1:{wireshark.getsockname()[1]}"
+        traced = ("--trace-file", str(trace), "--trace-gsmtap", to)
+        done = lab.apdu(*traced, "00a40004023f00", VERIFY)
+        assert done.returncode == 0, done.stdout + done.stderr
+        sent = [read_gsmtap(wireshark.recv(65_535)) for _ in range(3)]
+    assert [sub_type for sub_type, _ in sent] == [1, 0, 0]
+    assert sent[1][1].startswith(bytes.fromhex("00a40004023f00"))
+    written = trace.read_bytes()
+    assert trace.stat().st_mode & 0o777 == 0o600
+    if name.endswith("pcapng"):
+        assert [each.sub_type for each in read_pcapng(written)] == [1, 0, 0]
+    else:
+        assert b"Simulated UICC 00 00 ATR 3b" in written
+        assert b"00 20 00 01 08 [8 octets] -> 90 00" in written
+    assert not found([PIN.encode()], written + sent[2][1])
+
+
+def test_13_a_user_has_all_in_its_trace_where_it_wants_that_and_is_told(lab: Lab) -> None:
+    trace = lab.folder / "trace.txt"
+    lab.server()
+    lab.host()
+    done = lab.apdu("--trace-file", str(trace), "--trace-secrets", VERIFY)
+    assert done.returncode == 0, done.stderr
+    assert PIN.encode().hex(" ") in trace.read_text("utf-8")
+    assert "Nothing is left out of the trace" in done.stderr
+    assert "37 33 39" not in done.stderr

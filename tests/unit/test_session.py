@@ -145,6 +145,15 @@ class TestEnded:
         assert ended.answer(resume(secret="wrong")) is None
         assert ended.answer(resume(session="other")) is None
 
+    @pytest.mark.parametrize(("owner", "other"), [("ann", "bob"), ("ann", ""), ("", "bob")])
+    def test_13_the_secret_alone_tells_no_other_principal(self, owner: str, other: str) -> None:
+        end, ended = card_end(taken=1, kept=answer(), owner=owner), Ended()
+        ended.put(end, over(1, answer(1)))
+        assert not end.may_resume(resume(1, owner=other))
+        assert ended.answer(resume(1, owner=other)) is None
+        assert end.may_resume(resume(1, owner=owner))
+        assert ended.answer(resume(1, owner=owner)) is not None
+
     def test_of_too_many_the_oldest_is_forgotten(self) -> None:
         ended = Ended()
         for number in range(MAX_ENDED):

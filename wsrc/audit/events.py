@@ -51,14 +51,20 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Recorder(Protocol):
     """Where events go; from any thread, at once, and without an error."""
 
-    def record(self, event: Event) -> None:
-        """Take an event, with the time at which it is told."""
+    def record(self, event: Event, cause: str | None = None) -> None:
+        """
+        Take an event, with the time at which it is told.
+
+        Args:
+            event: What happened.
+            cause: Who caused it, where that is somebody who can cause many.
+        """
 
 
 class Nowhere:
     """A `Recorder` that forgets."""
 
-    def record(self, event: Event) -> None:
+    def record(self, event: Event, cause: str | None = None) -> None:
         """Forget an event."""
 
 

@@ -95,8 +95,9 @@ class AuditLog:
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
 
-    def record(self, event: Event) -> None:
+    def record(self, event: Event, cause: str | None = None) -> None:
         """Take an event, with the time at which it is told; none is taken after `close`."""
+        del cause
         with self._changed:
             now = self._clock()
             if len(self._waiting) >= MAX_QUEUED:
@@ -225,7 +226,8 @@ class Thinned:
     """
     A `Recorder` that passes on all events but those of which anybody can cause many.
 
-    Of each kind of these it passes on some, with how many were left out before.
+    Of each kind of these it passes on some, with how many were left out before; whoever causes many
+    hides nothing of what another does.
 
     Args:
         recorder: Where they go.
@@ -239,12 +241,12 @@ class Thinned:
         self._throttles: dict[type[Event], Throttle] = {}
         self._left_out: dict[type[Event], Common] = {}
 
-    def record(self, event: Event) -> None:
-        """Pass on an event, or count it."""
+    def record(self, event: Event, cause: str | None = None) -> None:
+        """Pass on an event, or count it; `cause` as of `Throttle`."""
         passed_on: Event | None = event
         if isinstance(event, Common):
             with self._lock:
-                passed_on = self._thinned(event)
+                passed_on = self._thinned(event, cause)
         if passed_on is not None:
             self._recorder.record(passed_on)
 
@@ -256,8 +258,9 @@ class Thinned:
                 others = self._throttles[kind].silent - 1
                 self._recorder.record(replace(event, unrecorded=others))
 
-    def _thinned(self, event: Common) -> Common | None:
-        more = self._throttles.setdefault(type(event), Throttle()).take(self._clock())
+    def _thinned(self, event: Common, cause: str | None) -> Common | None:
+        throttle = self._throttles.setdefault(type(event), Throttle())
+        more = throttle.take(self._clock(), cause)
         if more is None:
             self._left_out[type(event)] = event
             return None

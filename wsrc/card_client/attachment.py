@@ -27,6 +27,7 @@ from wsrc.errors import (
     RefusedError,
 )
 from wsrc.octets import Octets
+from wsrc.principal import run_and_owner
 from wsrc.protocol import messages as m
 from wsrc.readers.base import CardProtocol, Direct, ResetKind
 from wsrc.session import CardEnd
@@ -106,7 +107,8 @@ class Held:
 
     def __init__(self, asked: m.Attach, direct: Direct, call: Call) -> None:
         self.session = asked.session
-        self.end = CardEnd(asked.session, asked.secret, asked.keep_s)
+        self._owner = run_and_owner(asked.instance)[1]
+        self.end = CardEnd(asked.session, asked.secret, asked.keep_s, owner=self._owner)
         self.boxes: CardBoxes | None = None
         self.offer: m.SealOffer | None = None
         self.direct = direct
@@ -127,7 +129,7 @@ class Held:
     def seal(self, boxes: "CardBoxes", offer: m.SealOffer) -> None:
         """Have the session sealed, from its first request on."""
         self.boxes, self.offer = boxes, offer
-        self.end = CardEnd(self.session, None, self._asked.keep_s, boxes)
+        self.end = CardEnd(self.session, None, self._asked.keep_s, boxes, owner=self._owner)
 
     @property
     def holder(self) -> str:

@@ -57,9 +57,6 @@ def command(settings: CardClientSettings) -> None:
     """Run the card client until a signal ends it."""
     require_files()
     set_up(settings.log_level, form=settings.log_format)
-    traces = settings.trace or settings.trace_file or settings.trace_gsmtap
-    if settings.trace_secrets and traces:
-        _log.warning("Nothing is left out of the trace: keep it away from others, it has PINs")
     with audited(settings, "wsrc-card-client") as audit, traced_as(settings) as tracer:
         evidence = Evidence(settings.name, audit, tracer)
         agent = Agent(settings, _sources(settings), evidence)

@@ -28,9 +28,9 @@ class Evidence:
         self._audit = audit
         self._tracer = tracer
 
-    def record(self, event: Event) -> None:
-        """Have an event in the audit log."""
-        self._audit.record(event)
+    def record(self, event: Event, cause: str | None = None) -> None:
+        """Have an event in the audit log; `cause` as of a `Recorder`."""
+        self._audit.record(event, cause)
 
     def took(self, held: Held, info: m.ReaderInfo) -> None:
         """Tell that a session has the card now, or the reader without it."""
@@ -73,7 +73,7 @@ class Evidence:
     def guarded(self, info: m.ReaderInfo, refusal: Refusal, what: str) -> None:
         """Tell that the guard kept something from the card; `what` has no data."""
         card, why, rule = self._card(info), refusal.why, refusal.rule
-        self.record(events.Guarded(card=card, what=what, rule=rule, why=why))
+        self.record(events.Guarded(card=card, what=what, rule=rule, why=why), info.reader)
 
     def _card(self, info: m.ReaderInfo) -> Card:
         return Card(

@@ -127,6 +127,10 @@ class Policy:
         """Return what is equal for users who have the same rights with every card."""
         return self._grants.numbers(who)
 
+    def may_ever(self, who: Principal | None, verb: Verb) -> bool:
+        """Return whether any grant for a user has a verb, whatever cards there are."""
+        return verb in self._grants.verbs(who)
+
     def explain(self, who: Principal | None, card: Facts) -> dict[Verb, Ruling]:
         """Return whether a user may do what with a card, and by which lines."""
         return {verb: self._ruling(self._giving(verb), who, card) for verb in Verb}
@@ -169,6 +173,11 @@ class _Open(Policy):
         del who, card
         return True
 
+    def may_ever(self, who: Principal | None, verb: Verb) -> bool:
+        """Return that it has."""
+        del who, verb
+        return True
+
     def _ruling(
         self, rules: Sequence[Rule], who: Principal | None, card: Facts, *, host: bool = False
     ) -> Ruling:
@@ -177,56 +186,76 @@ class _Open(Policy):
 
 
 class _Mine(NamedTuple):
-    """The rules for a peer: `numbers` of all, and those of them that no name of a card finds."""
+    """
+    The rules for a peer: `numbers` of all, and those of them that no name of a card finds.
+
+    `verbs` are those that any of them has.
+    """
 
     numbers: frozenset[int]
     always: tuple[Rule, ...]
+    verbs: frozenset[Verb]
 
 
 class _Rules:
     """
     Rules, found by who is meant, and by a name of the card where they are for a few cards.
 
-    No work grows with the rules for other peers or, where cards are named exactly, for others.
+    No work grows with the rules for other peers or, where cards are named exactly by what is known,
+    for others.
     """
 
     def __init__(self, rules: Sequence[Rule], groups: Groups) -> None:
         self._rules = rules
         self._people = People([rule.to for rule in rules], groups)
         self._named: dict[Key, list[int]] = {}
+        self._by_kind: dict[str, set[int]] = {}
         self._always: set[int] = set()
         for number, rule in enumerate(rules):
             keys = rule.cards.keys
             for key in keys:
                 self._named.setdefault(key, []).append(number)
+                self._by_kind.setdefault(key[0], set()).add(number)
             if not keys:
                 self._always.add(number)
         self._remembered: dict[Principal | None, _Mine] = {}
+        self._by_numbers: dict[frozenset[int], _Mine] = {}
 
     def of(self, who: Principal | None, card: Facts) -> Iterator[Rule]:
         """Yield rules for a peer, each once; all that are for the card are among them."""
         mine = self._mine(who)
-        if card.unknown:
-            yield from (self._rules[number] for number in mine.numbers)
-            return
         yield from mine.always
         numbers = {number for key in card.keys for number in self._named.get(key, ())}
+        if card.unknown:  # by what is not known of it the card may be any
+            numbers.update(*(self._by_kind.get(kind, ()) for kind in card.unknown))
         yield from (self._rules[number] for number in numbers & mine.numbers)
 
     def numbers(self, who: Principal | None) -> frozenset[int]:
         """Return the places, from 0, of the rules for a peer."""
         return self._mine(who).numbers
 
+    def verbs(self, who: Principal | None) -> frozenset[Verb]:
+        """Return the verbs that any of the rules for a peer has."""
+        return self._mine(who).verbs
+
     def _mine(self, who: Principal | None) -> _Mine:
         return self._remembered.get(who) or self._remember(who)
 
     def _remember(self, who: Principal | None) -> _Mine:
         numbers = self._people.of(who)
-        always = tuple(self._rules[number] for number in sorted(numbers & self._always))
-        mine = _Mine(numbers, always)
+        mine = self._by_numbers.get(numbers) or self._made(numbers)
         if len(self._remembered) >= MAX_REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[who] = mine
+        return mine
+
+    def _made(self, numbers: frozenset[int]) -> _Mine:
+        always = tuple(self._rules[number] for number in sorted(numbers & self._always))
+        verbs = NOTHING.union(*(self._rules[number].may for number in numbers))
+        mine = _Mine(numbers, always, verbs)
+        if len(self._by_numbers) >= MAX_REMEMBERED:
+            del self._by_numbers[next(iter(self._by_numbers))]
+        self._by_numbers[numbers] = mine
         return mine
 
 

@@ -127,6 +127,7 @@ class People:
             self._enter(texts, number)
         self._wild_names = _wild(self._names)
         self._wild_idp = _wild(self._idp)
+        self._within: dict[str, frozenset[int]] = {}
 
     def _enter(self, texts: Sequence[str], owner: Owner) -> None:
         for text in texts:
@@ -138,19 +139,30 @@ class People:
             where.setdefault(name, []).append(owner)
 
     def of(self, who: Principal | None) -> frozenset[int]:
-        """Return the numbers of the rules for a peer; no work per name that is written out."""
-        owners = [*self._others.get(ANYONE, ())]
+        """
+        Return the numbers of the rules for a peer; no work per name that is written out.
+
+        Peers who are meant by the same single text have the same object.
+        """
+        owners: set[Owner] = {ANYONE}
         if who is not None:
-            owners += _owners(who.name, self._names, self._wild_names)
+            owners.update(_owners(who.name, self._names, self._wild_names))
             for group in who.groups:
-                owners += _owners(group, self._idp, self._wild_idp)
-        found: set[Owner] = set()
-        while owners:
-            owner = owners.pop()
-            if owner not in found:
-                found.add(owner)
-                owners += self._others.get(owner, ()) if isinstance(owner, str) else ()
-        return frozenset(owner for owner in found if isinstance(owner, int))
+                owners.update(_owners(group, self._idp, self._wild_idp))
+        numbers = frozenset(owner for owner in owners if isinstance(owner, int))
+        found = [self._of_text(owner) for owner in owners if isinstance(owner, str)]
+        some = [each for each in (numbers, *found) if each]
+        return some[0] if len(some) == 1 else frozenset[int]().union(*some)
+
+    def _of_text(self, text: str) -> frozenset[int]:
+        """Return the numbers of the rules that mean `anyone` or a group, also by other groups."""
+        numbers = self._within.get(text)
+        if numbers is None:
+            owners = self._others.get(text, ())
+            direct = (owner for owner in owners if isinstance(owner, int))
+            more = (self._of_text(owner) for owner in owners if isinstance(owner, str))
+            numbers = self._within[text] = frozenset(direct).union(*more)
+        return numbers
 
 
 _Wild = list[tuple[Callable[[str], bool], list[Owner]]]

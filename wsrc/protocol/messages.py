@@ -404,6 +404,10 @@ class Resume(Message, frozen=True, tag="resume", kw_only=True):
     seal: Annotated[
         SealSecret | None, means("With `proof`: as `secret` of `sealed`, and as long")
     ] = None
+    owner: Annotated[
+        str,
+        means("To a card client: digest of the user's principal, as after the dot in `attach`"),
+    ] = ""
 
 
 class Resumed(Message, frozen=True, tag="resumed", kw_only=True):

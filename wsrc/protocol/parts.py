@@ -166,6 +166,10 @@ class RunningSession(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     instance: Annotated[str | None, means("The run of the user client, as in `attach`")] = None
 
 
+BURST_S = 5
+"""For how many seconds requests and octets can be saved up."""
+
+
 class ServerLimits(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """
     What a server takes and grants; of a limit that is absent nothing is told.
@@ -182,7 +186,33 @@ class ServerLimits(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
         Whole | None,
         means("To a user: cards that one connection has, waits for, or resumes"),
     ] = None
+    sessions_of_all: Annotated[
+        Whole | None,
+        means("To a user: cards that all its connections together have, wait for, or resume"),
+    ] = None
+    waiting_of_all: Annotated[
+        Whole | None,
+        means("To a user: cards and sessions that all its connections together wait for"),
+    ] = None
     readers: Annotated[Whole | None, means("To a card client: readers that it may have")] = None
+    connections: Annotated[
+        Whole | None,
+        means("Connections at a time of its principal, or of its address where it has none"),
+    ] = None
+    requests_per_s: Annotated[
+        float | None,
+        means(
+            "To a user: requests a second of all its connections together, a list as many as it "
+            f"has pages; {BURST_S} times as many at once; what comes sooner is read later"
+        ),
+    ] = None
+    octets_per_s: Annotated[
+        float | None,
+        means(
+            "Octets of messages a second of all its connections together, as many times as many "
+            "at once; what comes sooner is read later"
+        ),
+    ] = None
     wait_max_s: Annotated[float | None, means("To a user: longest `wait_s`, in seconds")] = None
     keep_s: Annotated[
         float | None, means("Longest `keep_s`, in seconds; 0 where no session is resumed")

@@ -47,9 +47,17 @@ class Audience:
         self._known[slot] = facts, rights
         return rights
 
+    def may_ever(self, verb: Verb) -> bool:
+        """Return whether the policy gives these users a verb, whatever cards there are."""
+        return self.policy.may_ever(self.who, verb)
+
     def sees(self, slot: HasFacts) -> bool:
         """Return whether a reader, with its card if it has one, exists for these users."""
         return Verb.LIST in self.rights(slot)
+
+    def forget_all(self) -> None:
+        """Forget what is remembered, for nobody asks any more."""
+        self._known.clear()
 
     def forget(self, slot: HasFacts) -> None:
         """Forget a reader that is gone."""

@@ -7,13 +7,13 @@ tells nothing of readers that only another sees: neither numbers of readers nor 
 """
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from wsrc.policy.machine import OPEN, Policy
 from wsrc.protocol import messages as m
 from wsrc.relay.audience import Audience
 from wsrc.relay.effects import Effect
-from wsrc.relay.index import Index, Places
+from wsrc.relay.index import Places
 from wsrc.relay.readers import Readers, Watcher
 from wsrc.relay.records import Slot, UserPeer
 from wsrc.relay.ring import Ring
@@ -34,17 +34,15 @@ class Audiences:
         instance: Name of this run of the server, which no other run has.
         capacity: Changes that are kept of each for watchers that come back.
         slots: All slots of the relay, by number.
-        index: Finds those with a card by its names.
-        places: Finds readers by theirs.
+        places: Has the names of readers.
         view_of: Describes a slot as it is now.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what there is, what is kept, and how it is shown
+    def __init__(
         self,
         instance: str,
         capacity: int,
-        slots: Mapping[int, Slot],
-        index: Index,
+        slots: dict[int, Slot],
         places: Places,
         view_of: Callable[[Slot], m.ReaderView],
     ) -> None:
@@ -52,7 +50,6 @@ class Audiences:
         self._instance = instance
         self._capacity = capacity
         self._slots = slots
-        self._index = index
         self._places = places
         self._view_of = view_of
         self._made = 0
@@ -62,6 +59,7 @@ class Audiences:
         self._by_party: dict[Hashable, Audience] = {}
         self._moved: dict[tuple[Audience, Hashable], Audience] = {}
         self._marked: dict[int, Slot] = {}
+        self._all: tuple[Slot, ...] = ()
         self._made_for(None)
 
     def set_policy(self, policy: Policy) -> None:
@@ -102,7 +100,7 @@ class Audiences:
         if audience is None:
             audience = Audience(self.policy, user.principal, party)
             made = self._readers[before].for_others(audience, self._new_instance())
-            made.look_at_all()
+            made.look_at_all(self._every())
             self._add(audience, made)
             self._moved[before, party] = audience
             self._by_party.setdefault(party, audience)
@@ -168,13 +166,20 @@ class Audiences:
     def __len__(self) -> int:
         return sum(map(len, self._readers.values()))
 
+    def _every(self) -> Sequence[Slot]:
+        """Return all slots that there are now; audiences in a row share it."""
+        last = self._slots.get(next(reversed(self._slots), 0))
+        if len(self._all) != len(self._slots) or self._all[-1:] != ((last,) if last else ()):
+            self._all = tuple(self._slots.values())
+        return self._all
+
     def _made_for(self, user: UserPeer | None) -> Audience:
         who = user.principal if user is not None else None
         audience = Audience(self.policy, who, self.policy.party(who))
-        shelves, ring = Shelves(self._index, self._places), Ring(self._capacity)
+        shelves, ring = Shelves(self._places), Ring(self._capacity)
         instance = self._new_instance()
         readers = Readers(audience, instance, shelves, ring, self._slots, self._view_of)
-        readers.look_at_all()
+        readers.look_at_all(self._every())
         readers.go_on(AT_ONCE)
         self._add(audience, readers)
         self._by_party[audience.party] = audience
@@ -192,6 +197,7 @@ class Audiences:
 
     def _drop(self, audience: Audience) -> None:
         del self._readers[audience], self._users[audience], self._idle[audience]
+        audience.forget_all()  # now, and not that of all at once where they are forgotten
         if self._by_party.get(audience.party) is audience:
             del self._by_party[audience.party]
 

@@ -289,7 +289,7 @@ def _error(
     lease = _lease(state, peer, message.session)
     if lease is None:
         said = f"Card client {peer.name} says: {message.message[:200]}"
-        state.effects.append(Note(said, often=True))
+        state.effects.append(Note(said, by=peer.number))
     elif _refuses_attach(lease, message):
         _drop(state, lease, now, message)
     elif lease.phase is LeasePhase.ENDING and message.id is None:

@@ -29,19 +29,21 @@ class Note(msgspec.Struct, frozen=True):
     Log a sentence for the operator, who should act on it where it `warns`.
 
     With `limit`, the name of one that was reached, it is counted, and logged once a minute. One
-    that is `often` is what a peer can cause at will: of many, the log need not have all.
+    with `by`, the number of a peer, is what that can cause at will: of many, the log need not have
+    all.
     """
 
     sentence: str
     warns: bool = False
     limit: str | None = None
-    often: bool = False
+    by: int | None = None
 
 
 class Audit(msgspec.Struct, frozen=True):
-    """Have an event in the audit log."""
+    """Have an event in the audit log; `by` is the number of the peer that caused it, if one did."""
 
     event: Event
+    by: int | None = None
 
 
 Effect = Send | Close | Note | Audit

@@ -80,19 +80,19 @@ def _never_had(state: RelayState, lease: Lease, why: str, code: ErrorCode) -> No
     state.note(f"{lease.holder} was not given {place_of(lease)}: {why}")
     wanted = lease.slot.reader
     event = events.Denied(who=holder_of(lease), wanted=wanted, code=str(code), why=why)
-    state.effects.append(Audit(event))
+    state.effects.append(Audit(event, lease.last_user))
 
 
 def waits(state: RelayState, user: UserPeer, wanted: str, place: int) -> None:
     """Tell that a user waits for a card."""
     sentence = f"{user.name} waits for the card with {_brief(wanted)}; place {place}"
-    state.effects.append(Note(sentence, often=True))
+    state.effects.append(Note(sentence, by=user.number))
 
 
 def denied(state: RelayState, user: UserPeer, wanted: str, code: ErrorCode, why: str) -> None:
     """Tell that a user was refused what was asked for."""
     sentence = f"{user.name} was refused the card with {_brief(wanted)}: {code}"
-    state.effects.append(Note(sentence, often=True))
+    state.effects.append(Note(sentence, by=user.number))
     _denied(state, user, wanted, code, why)
 
 
@@ -102,8 +102,15 @@ def forbidden(
     """Tell that a user may not do with a card what a request of its session asks for."""
     asked = request.of if isinstance(request, m.Sealed) else tag_of(request)
     code = ErrorCode.FORBIDDEN
-    state.effects.append(Note(f"{user.name} was refused {asked} of {place_of(lease)}", often=True))
+    sentence = f"{user.name} was refused {asked} of {place_of(lease)}"
+    state.effects.append(Note(sentence, by=user.number))
     _denied(state, user, f"{asked} in session {lease.session[:8]}", code, why)
+
+
+def not_watched(state: RelayState, user: UserPeer, why: str) -> None:
+    """Tell that a user may be told of no changes of readers."""
+    state.effects.append(Note(f"{user.name} was refused to watch readers", by=user.number))
+    _denied(state, user, "changes of readers", ErrorCode.FORBIDDEN, why)
 
 
 def too_many(
@@ -117,7 +124,7 @@ def too_many(
     """Refuse what is one too many, and tell of it."""
     limit, why = full
     state.refuse(user, id_, ErrorCode.TOO_MANY, why, **fields)
-    state.reached(limit, f"{user.name} is refused")
+    state.reached(limit, f"{user.name} is refused", user)
     _denied(state, user, wanted, ErrorCode.TOO_MANY, why)
 
 
@@ -136,14 +143,14 @@ def not_given(state: RelayState, lease: Lease, user: UserPeer, why: str) -> None
 
 def _denied(state: RelayState, user: UserPeer, wanted: str, code: ErrorCode, why: str) -> None:
     event = events.Denied(who=who_is(user), wanted=wanted, code=str(code), why=why)
-    state.effects.append(Audit(event))
+    state.effects.append(Audit(event, user.number))
 
 
 def withheld(state: RelayState, peer: CardPeer, info: m.ReaderInfo, sentence: str) -> None:
     """Tell that a card host announced a card that it may not."""
-    state.warn(sentence)
+    state.warn(sentence, peer)
     event = events.Withheld(peer=peer.number, card=_card(peer, info, info.reader))
-    state.effects.append(Audit(event))
+    state.effects.append(Audit(event, peer.number))
 
 
 def named(state: RelayState, peer: Peer, said: m.Hello) -> None:

@@ -2,16 +2,19 @@
 """What the relay makes of `hello`, and the limits that it tells in the answer."""
 
 import hashlib
+from typing import TypeVar
 
 from wsrc.errors import RemoteProtocolError
 from wsrc.policy.machine import OPEN
-from wsrc.principal import Principal
+from wsrc.principal import Principal, owner_of
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.conversation import CloseCode
 from wsrc.relay.names import MAX_READER_ID, printable, shown_name, written
-from wsrc.relay.records import CardPeer, Peer, UserPeer, owner_of
+from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.state import Limits, RelayState
+
+N = TypeVar("N", int, float)
 
 
 def limits_for(record: Peer, limits: Limits) -> m.ServerLimits:
@@ -23,8 +26,10 @@ def limits_for(record: Peer, limits: Limits) -> m.ServerLimits:
             keep_s=limits.keep_s,
             command_s=limits.command_s,
             attach_s=limits.attach_s,
+            connections=_connections(record, limits),
+            octets_per_s=_if_any(record, limits.octets_per_s),
         )
-    of_all = limits.max_sessions_per_principal if record.account is not None else 0
+    of_all = _if_any(record, limits.max_sessions_per_principal)
     return m.ServerLimits(
         message_octets=MAX_MESSAGE_OCTETS,
         batch_commands=m.MAX_BATCH,
@@ -33,7 +38,22 @@ def limits_for(record: Peer, limits: Limits) -> m.ServerLimits:
         keep_s=limits.keep_s,
         lease_idle_s=limits.lease_idle_s,
         command_s=limits.command_s,
+        sessions_of_all=of_all,
+        waiting_of_all=_if_any(record, limits.max_waiting_per_principal),
+        connections=_connections(record, limits),
+        requests_per_s=_if_any(record, limits.requests_per_s),
+        octets_per_s=_if_any(record, limits.octets_per_s),
     )
+
+
+def _connections(record: Peer, limits: Limits) -> int | None:
+    by_name, by_address = limits.max_connections_per_principal, limits.max_connections_per_address
+    return _if_any(record, by_address if record.principal is None else by_name)
+
+
+def _if_any(record: Peer, limit: N) -> N | None:
+    """Return a limit of what is counted, if it is one for this peer."""
+    return limit if limit and record.limited else None
 
 
 def name(state: RelayState, record: Peer, said: m.Hello) -> None:
@@ -52,7 +72,9 @@ def name_host(state: RelayState, record: CardPeer, said: m.Hello) -> str | None:
     record.name = state.host_names.enter(shown, record.instance, said.shown_as)
     if record.name != shown:
         why = "is another's already; give each card host a name of its own"
-        state.warn(f"Card client {record.number}: it is shown as {record.name}, for {shown} {why}")
+        state.warn(
+            f"Card client {record.number}: it is shown as {record.name}, for {shown} {why}", record
+        )
     return record.name if record.name != (printable(said.name) or shown) else None
 
 

@@ -22,17 +22,32 @@ STEP_S = 0.001
 """How long after some of it that is."""
 
 
-def keep_up(state: RelayState, user: UserPeer, now: float) -> None:
-    """Let a user who asks for something have what the policy that is in force now gives."""
+def keep_up(state: RelayState, user: UserPeer, now: float) -> int:
+    """
+    Let a user who asks for something have what the policy that is in force now gives.
+
+    Returns:
+        As much work as how many users that was, of those who are not the first of an audience.
+    """
     audience = user.audience
     if audience is None or state.readers.is_current(audience):
-        return
+        return 1
     made = state.readers.move(user)
     if made is not None:
         later(state, made, now)
+    _end_watch(state, user)
     for lease in list(user.leases.values()):
         look_at_lease(state, lease, now)
     queue.regroup(state, user, now)
+    return 1 if made is None else 1 + made.weight
+
+
+def _end_watch(state: RelayState, user: UserPeer) -> None:
+    """Tell a user who watches and may not any more, whatever readers there are."""
+    readers, why = state.readers.of(user), rights.no_events(user)
+    if why is not None and readers.watches(user):
+        readers.forget(user)
+        state.refuse(user, None, ErrorCode.FORBIDDEN, why)
 
 
 def later(state: RelayState, what: Unjudged, now: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.policy.machine import OPEN
+from wsrc.principal import run_and_owner
 from wsrc.protocol import messages as m
 from wsrc.relay import endings, evidence, leases, queue
 from wsrc.relay.claims import Lost
@@ -142,7 +143,7 @@ def _place_of(state: RelayState, peer: CardPeer, running: m.RunningSession) -> S
 
 def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: float) -> Lease:
     keep_s = max(0.0, min(running.keep_s, state.limits.keep_s))
-    instance, owner = leases.run_and_owner(running.instance)
+    instance, owner = run_and_owner(running.instance)
     unknown = Lost(now, math.inf, instance, 0, None, owner=owner)
     lost = state.lost.pop(running.session) or unknown
     if state.gone.get(lost.instance or ""):

@@ -7,6 +7,7 @@ import msgspec
 
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
+from wsrc.principal import owner_of
 from wsrc.protocol import messages as m
 from wsrc.protocol.kinds import kind_of
 from wsrc.relay import evidence, rights
@@ -24,7 +25,6 @@ from wsrc.relay.records import (
     LeasePhase,
     Slot,
     Waiter,
-    owner_of,
     proof_of,
 )
 from wsrc.relay.state import RelayState
@@ -106,12 +106,6 @@ def _attach(state: RelayState, lease: Lease, select: m.SelectCard) -> m.Attach:
 def _run_of(lease: Lease) -> str | None:
     """Return what a card client is told of the run of a user's program, and of whose it is."""
     return f"{lease.instance or ''}.{lease.owner}" if lease.owner else lease.instance
-
-
-def run_and_owner(told: str | None) -> tuple[str | None, str]:
-    """Return the run and the owner of a session as a card client was told."""
-    run, _, owner = (told or "").partition(".")
-    return run or None, owner
 
 
 def _kept_for(state: RelayState, slot: Slot, select: m.SelectCard) -> float:

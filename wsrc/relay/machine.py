@@ -101,14 +101,16 @@ class Relay:
         """
         Enter a peer, which must say `hello` in time.
 
-        `principal` is who it is, if known. `account` names whose cards its own are counted among;
-        None is nobody's, and has no limit.
+        `principal` is who it is, if known. `account` names whose cards and connections its own are
+        counted among; None is nobody's, and has no limit.
         """
         state = self._state
         is_user = client is m.ClientType.USER
         record = UserPeer(peer) if is_user else CardPeer(peer)
         record.principal = principal
-        if isinstance(record, UserPeer) and account is not None:
+        if isinstance(record, CardPeer):
+            record.limited = account is not None
+        elif account is not None:
             record.account = state.account(account)
         state.peers[peer] = record
         state.timers.set(("hello", peer, None), now + state.limits.hello_s)

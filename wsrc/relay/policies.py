@@ -35,22 +35,20 @@ def take(state: RelayState, policy: Policy, now: float) -> None:
 
 def go_on(state: RelayState, now: float) -> None:
     """Look at some of what is not looked at yet."""
-    for _ in range(min(AT_ONCE, len(state.unjudged))):
-        what = state.unjudged.popleft()
-        if _look_at(state, what, now) or len(state.effects) > MAX_EFFECTS:
-            break
+    done = 0
+    while state.unjudged and done < AT_ONCE and len(state.effects) <= MAX_EFFECTS:
+        done += _look_at(state, state.unjudged.popleft(), now)
     if state.unjudged:
         state.timers.set((judging.TIMER, 0, None), now + judging.STEP_S)
     else:
         state.readers.all_moved()
 
 
-def _look_at(state: RelayState, what: Unjudged, now: float) -> bool:
-    """Look at one thing; return whether that was as much as many."""
+def _look_at(state: RelayState, what: Unjudged, now: float) -> int:
+    """Look at one thing; return as much work as how many readers of card clients that was."""
     match what:
         case UserPeer():
-            if what.number in state.peers:
-                judging.keep_up(state, what, now)
+            return judging.keep_up(state, what, now) if what.number in state.peers else 1
         case str():
             lease = state.sessions.get(what)
             if lease is not None:
@@ -59,10 +57,10 @@ def _look_at(state: RelayState, what: Unjudged, now: float) -> bool:
             state.effects += what.go_on(AT_ONCE)
             if what.is_behind:
                 state.unjudged.append(what)
-            return True
+            return AT_ONCE
         case (peer, reader):
             _announce(state, peer, reader, now)
-    return False
+    return 1
 
 
 def _announce(state: RelayState, peer: CardPeer, reader: str, now: float) -> None:

@@ -7,7 +7,6 @@ marked and looks different is one change; so all that a watcher is told was true
 """
 
 import math
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from wsrc.relay.audience import Audience
 from wsrc.relay.effects import Effect, Send
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer
 from wsrc.relay.ring import Entry, Ring
-from wsrc.relay.shelves import Bounds, Shelves, T
+from wsrc.relay.shelves import Bounds, Shelves
 from wsrc.selection import Filter, Key, names_of_reader
 
 PAGE = 200
@@ -77,21 +76,30 @@ class Readers:
         self._slots = slots
         self._view_of = view_of
         self._shown: dict[int, m.ReaderView] = {}
-        self._unseen: deque[Slot] = deque()
+        self._unseen: Sequence[Slot] = ()
+        self._at = 0
 
     @property
     def is_behind(self) -> bool:
         """Whether `go_on` has something to do."""
-        return bool(self._unseen)
+        return self._at < len(self._unseen)
 
-    def look_at_all(self) -> None:
-        """Note that all readers are to be looked at, for what may be done with them is new."""
-        self._unseen = deque(self._slots.values())
+    @property
+    def weight(self) -> int:
+        """What it is to make the same for others, in the work for one reader."""
+        return 1 + len(self._shown) // 100 + len(self._ring) // 500
+
+    def look_at_all(self, slots: Sequence[Slot]) -> None:
+        """Note that these, which are all, are to be looked at for new rights."""
+        self._unseen, self._at = slots, 0
 
     def go_on(self, most: int) -> list[Effect]:
         """Look at some of the readers that were there before; return what watchers get."""
-        some = [self._unseen.popleft() for _ in range(min(most, len(self._unseen)))]
-        return self.settle(some)
+        some = self._unseen[self._at : self._at + most]
+        self._at += len(some)
+        if not self.is_behind:
+            self._unseen, self._at = (), 0
+        return self.settle(some) if some else []
 
     def for_others(self, audience: Audience, instance: str) -> "Readers":
         """Return the same readers and changes, for users who have seen these until now."""
@@ -121,7 +129,7 @@ class Readers:
         def visible(slot: Slot) -> m.CardInfo | None:
             return describe(slot) if Verb.LIST in self._rights(slot) else None
 
-        return self._rest(*self._shelves.page(wanted, after, visible, bounds), after)
+        return self._shelves.page(wanted, after, visible, bounds)
 
     def page_of(self, asked: m.ListReaders) -> m.ListReadersAck:
         """Return one answer to `list_readers`."""
@@ -147,6 +155,10 @@ class Readers:
         told = self._tell(missed, {user.number: watcher}) if missed else []
         return [Send(user.number, ack), *told]
 
+    def watches(self, user: UserPeer) -> bool:
+        """Return whether a user is told of changes."""
+        return user.number in self.watchers
+
     def forget(self, user: UserPeer) -> None:
         """Stop telling a user of changes."""
         self.watchers.pop(user.number, None)
@@ -171,15 +183,7 @@ class Readers:
             return self._numbered(slot, number)
 
         bounds = Bounds(PAGE, PAGE_OCTETS)
-        return self._rest(*self._shelves.page(wanted, after, describe, bounds), after)
-
-    def _rest(
-        self, page: tuple[T, ...], on: int | None, after: int
-    ) -> tuple[tuple[T, ...], int | None]:
-        """Return a page and after which to go on; that is needed while readers are unseen, too."""
-        if on is None and self._unseen:
-            on = max(after, self._shelves.last)
-        return page, on
+        return self._shelves.page(wanted, after, describe, bounds)
 
     def _rights(self, slot: Slot) -> Collection[Verb]:
         """Return what users may do with a reader, nothing with one that is gone."""

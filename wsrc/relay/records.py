@@ -4,6 +4,7 @@
 import hashlib
 import hmac
 import math
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,6 +26,7 @@ from wsrc.protocol.messages import (
     ReaderState,
     Resume,
     SelectCard,
+    WatchReaders,
 )
 from wsrc.relay.audience import Audience
 from wsrc.selection import Key, Selection
@@ -67,13 +69,6 @@ class LeasePhase(Word):
     WITHDRAWN = "withdrawn", "It ended before the card client had answered `attach`"
     ENDING = "ending", "The card client was asked to reset the card for the next user"
     OVER = "over", "It is struck from every list"
-
-
-def owner_of(principal: Principal | None) -> str:
-    """Return what tells a principal from others on the wire and in what is kept; empty for none."""
-    if principal is None:
-        return ""
-    return hashlib.sha256(f"principal {principal.name}".encode()).hexdigest()[:32]
 
 
 def proof_of(secret: str) -> bytes:
@@ -131,6 +126,10 @@ class Account:
     waiting: int = 0
 
 
+Listed = ListCards | ListReaders | WatchReaders
+"""Requests that are answered by pages."""
+
+
 @dataclass(slots=True, eq=False)
 class UserPeer:
     """
@@ -152,8 +151,15 @@ class UserPeer:
     ended: dict[str, Error] = field(default_factory=dict[str, Error])
     listing: ListCards | ListReaders | None = None
     """What is left of a list that is being sent."""
+    asked: deque[Listed] = field(default_factory=deque["Listed"])
+    """Lists and watches that wait until all readers are looked at."""
     nonce: bytes = b""
     """What a proof that resumes a session must be for, so that no other connection can use it."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether what it uses is counted."""
+        return self.account is not None
 
     @property
     def engaged(self) -> int:
@@ -178,7 +184,8 @@ class CardPeer:
     A connected card client; `claimed` is what it calls itself, `name` what it is called.
 
     `host` is what a policy calls it: its principal, else its name as it was before a number.
-    `withheld` are its readers that it may not announce, by its own ids, as it said last.
+    `withheld` are its readers that it may not announce, by its own ids, as it said last. `limited`
+    tells that what it uses is counted.
     """
 
     number: int
@@ -189,6 +196,7 @@ class CardPeer:
     instance: str | None = None
     principal: Principal | None = None
     first_form: bool = False
+    limited: bool = False
     features: frozenset[str] = frozenset()
     slots: dict[str, "Slot"] = field(default_factory=dict[str, "Slot"])
     claims: dict[int, "Claim"] = field(default_factory=dict[int, "Claim"])

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.principal import owner_of
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
 from wsrc.relay import accounts, endings, evidence, leases, queue, rights, sharing
@@ -25,7 +26,6 @@ from wsrc.relay.records import (
     Lease,
     Slot,
     UserPeer,
-    owner_of,
     proof_of,
 )
 from wsrc.relay.state import RelayState
@@ -269,7 +269,7 @@ def _ask(state: RelayState, claim: Claim, peer: CardPeer, now: float) -> None:
     """
     if len(peer.claims) >= MAX_ASKED and claim.session not in state.sessions:
         why = f"Card host {peer.name} is asked for too many sessions; try again later."
-        state.reached("resumes_per_card_host", f"{claim.user.name} is refused")
+        state.reached("resumes_per_card_host", f"{claim.user.name} is refused", claim.user)
         _refuse(state, claim, ErrorCode.TOO_MANY, why, retry_after_s=SOON_S)
         return
     state.claims.ask(claim, peer)
@@ -280,6 +280,7 @@ def _ask(state: RelayState, claim: Claim, peer: CardPeer, now: float) -> None:
         id=claim.number,
         session=claim.session,
         nonce=claim.user.nonce if claim.message.proof is not None else None,
+        owner=owner_of(claim.user.principal),
     )
     state.send(peer, asked)
 
@@ -287,10 +288,11 @@ def _ask(state: RelayState, claim: Claim, peer: CardPeer, now: float) -> None:
 def _not_given(state: RelayState, lease: Lease | None, user: UserPeer, why: str) -> None:
     if lease is None:
         sentence = f"{user.name} asks for a session that is not known: {why[:200]}"
-        state.effects.append(Note(sentence, limit=UNKNOWN))
+        state.effects.append(Note(sentence, limit=UNKNOWN, by=user.number))
         return
     whose = f"Session {lease.session[:8]} of {lease.holder}"
-    state.effects.append(Note(f"{whose} is not given to {user.name}: {why[:200]}", limit=NOT_GIVEN))
+    sentence = f"{whose} is not given to {user.name}: {why[:200]}"
+    state.effects.append(Note(sentence, limit=NOT_GIVEN, by=user.number))
     evidence.not_given(state, lease, user, why[:200])
 
 

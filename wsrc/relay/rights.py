@@ -17,7 +17,7 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.kinds import kind_of
 from wsrc.relay.audience import Audience
 from wsrc.relay.names import written
-from wsrc.relay.records import Lease, Slot
+from wsrc.relay.records import Lease, Slot, UserPeer
 
 TAKES: Final = {Share.EXCLUSIVE: Verb.USE, Share.SHARED: Verb.SHARE, Share.DIRECT: Verb.DIRECT}
 """What is needed to have a card in each way of sharing it."""
@@ -27,7 +27,7 @@ NEEDS: Final[Mapping[type[m.Message], str]] = {
     m.Hello: "Nothing",
     m.ListCards: "`list`, of each card that is told of",
     m.ListReaders: "`list`, of each reader that is told of",
-    m.WatchReaders: "`events`, of each reader that is told of",
+    m.WatchReaders: "`events` in any grant, and of each reader that is told of",
     m.SelectCard: "`use`, `share` or `direct`, as `share` of the request is",
     m.Resume: "What `select_card` needed",
     m.CApdu: "Nothing beyond what the session was begun with",
@@ -118,6 +118,18 @@ def disposition(lease: Lease, wish: Disposition) -> Disposition:
 
 def forbidden(who: Principal | None, verb: Verb, slot: Slot) -> str:
     """Return a sentence on what is lacking, and whom to ask."""
+    what = f"{str(verb)!r} what is in {slot.info.name} on {slot.peer.name}"
+    return _lacking(who, what)
+
+
+def no_events(user: UserPeer) -> str | None:
+    """Return why a user is told of no changes, whatever readers there are, if that is so."""
+    if user.audience is None or user.audience.may_ever(Verb.EVENTS):
+        return None
+    return _lacking(user.principal, f"watch any reader, which needs {str(Verb.EVENTS)!r}")
+
+
+def _lacking(who: Principal | None, what: str) -> str:
     known = f"{written(who.name)} may" if who is not None else "Who has no name here may"
-    what = f"{known} not {str(verb)!r} what is in {slot.info.name} on {slot.peer.name}"
-    return f"{what}: no grant of the server's policy gives it. Ask the operator of the server."
+    why = "no grant of the server's policy gives it. Ask the operator of the server."
+    return f"{known} not {what}: {why}"

@@ -2,7 +2,8 @@
 """
 Readers that users see, in the order of their numbers, and those of them that a filter lets through.
 
-The numbers are these users' own: they tell nothing of readers that are hidden from them.
+Numbers and names are those of these users' readers alone: neither what is on a page nor where it
+ends tells anything of readers that are hidden from them, and no work is done for those.
 
 A filter that names a card or reader exactly is answered by look-ups. Any other looks through the
 readers; so many at a time that nobody else waits for long.
@@ -14,7 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from wsrc.protocol.codec import encode
 from wsrc.protocol.messages import CardInfo, ReaderView
-from wsrc.relay.index import Index, Places
+from wsrc.relay.index import Places
 from wsrc.relay.records import Slot
 from wsrc.selection import Filter, Key
 
@@ -33,29 +34,41 @@ class Bounds(NamedTuple):
 
 class Shelves:
     """
-    Readers by number.
+    Readers by number, and by the names of each and of its card.
 
     Args:
-        index: Finds those with a card by its names.
-        places: Finds readers by theirs.
+        places: Has the names of readers.
     """
 
-    def __init__(self, index: Index, places: Places) -> None:
+    def __init__(self, places: Places) -> None:
         self._slots: dict[int, Slot] = {}
         self._number_of: dict[Slot, int] = {}
-        self._index = index
+        self._keys: dict[int, tuple[Key, ...]] = {}
+        self._filed: dict[Key, int] = {}
+        self._shared: dict[Key, dict[int, None]] = {}
         self._places = places
         self._numbers: list[int] = []
         self._last = 0
 
     def put(self, slot: Slot) -> int:
-        """Enter a reader if it is new; return its number, which no other has or had."""
+        """
+        Enter a reader if it is new, under the names that it has now.
+
+        Returns:
+            Its number, which no other has or had.
+        """
         number = self._number_of.get(slot)
         if number is None:
             self._last = number = self._last + 1
             self._slots[number] = slot
             self._number_of[slot] = number
             self._numbers.append(number)
+        keys = tuple(dict.fromkeys((*slot.keys, *self._places.keys_of(slot))))
+        if keys != self._keys.get(number):
+            self._take_out(number)
+            self._keys[number] = keys
+            for key in keys:
+                self._file(key, number)
         return number
 
     def remove(self, slot: Slot) -> None:
@@ -63,14 +76,30 @@ class Shelves:
         number = self._number_of.pop(slot, None)
         if number is None:
             return
+        self._take_out(number)
         del self._slots[number]
         if len(self._numbers) > 2 * len(self._slots):
             self._numbers = list(self._slots)
 
-    @property
-    def last(self) -> int:
-        """The highest number that was given."""
-        return self._last
+    def _file(self, key: Key, number: int) -> None:
+        """File a reader; most names are those of one."""
+        shared = self._shared.get(key)
+        if shared is not None:
+            shared[number] = None
+        elif key in self._filed:
+            self._shared[key] = {self._filed.pop(key): None, number: None}
+        else:
+            self._filed[key] = number
+
+    def _take_out(self, number: int) -> None:
+        for key in self._keys.pop(number, ()):
+            shared = self._shared.get(key)
+            if shared is None:
+                del self._filed[key]
+                continue
+            del shared[number]
+            if not shared:
+                del self._shared[key]
 
     def number_of(self, slot: Slot) -> int | None:
         """Return the number of a reader that is here."""
@@ -78,9 +107,11 @@ class Shelves:
 
     def copy(self) -> "Shelves":
         """Return the same readers with the same numbers."""
-        other = Shelves(self._index, self._places)
+        other = Shelves(self._places)
         other._slots, other._number_of = dict(self._slots), dict(self._number_of)
         other._numbers, other._last = list(self._numbers), self._last
+        other._keys, other._filed = dict(self._keys), dict(self._filed)
+        other._shared = {key: dict(shared) for key, shared in self._shared.items()}
         return other
 
     def page(
@@ -115,8 +146,12 @@ class Shelves:
 
     def _under(self, keys: Iterable[Key]) -> list[int]:
         """Return the numbers of readers under any of these keys; all, where those are too many."""
-        filed = [under(key) for key in keys for under in (self._index.under, self._places.under)]
-        if sum(map(len, filed)) > LOOKED_AT:
-            return self._numbers
-        found = {self._number_of.get(slot) for slots in filed for slot in slots}
-        return [number for number in found if number is not None]
+        found: set[int] = set()
+        for key in keys:
+            shared = self._shared.get(key, ())
+            if len(shared) > LOOKED_AT:
+                return self._numbers
+            found.update(shared)
+            if key in self._filed:
+                found.add(self._filed[key])
+        return list(found) if len(found) <= LOOKED_AT else self._numbers

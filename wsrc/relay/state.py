@@ -32,9 +32,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
     Times in seconds and counts that bound what a peer may ask for.
 
-    `lease_idle_s` and `…_per_principal` of 0 are no limits. With `keep_s` of 0 no session outlives
-    its connection, and without `resume_by_secret` none that is not sealed. `settle_s` is how long a
-    select waits unasked for a card that is being reset or identified.
+    `lease_idle_s`, `…_per_principal`, `…_per_address` and `…_per_s` of 0 are no limits.
+    Connections, requests and octets are counted elsewhere, and only told here. With `keep_s` of 0
+    no session outlives its connection, and without `resume_by_secret` none that is not sealed.
+    `settle_s` is how long a select waits unasked for a card that is being reset or identified.
     `max_reader_changes` are kept for watchers of readers that come back.
     """
 
@@ -50,6 +51,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_waiting: int = 10_000
     max_sessions_per_principal: int = 0
     max_waiting_per_principal: int = 0
+    max_connections_per_principal: int = 0
+    max_connections_per_address: int = 0
+    requests_per_s: float = 0.0
+    octets_per_s: float = 0.0
     max_readers_per_card_client: int = 1_024
     max_reader_changes: int = 2_048
 
@@ -105,7 +110,7 @@ class RelayState:
         self.host_names = HostNames()
         self.reader_ids = ReaderIds()
         self.readers = Audiences(
-            instance, limits.max_reader_changes, self.slots, self.index, self.places, self.view_of
+            instance, limits.max_reader_changes, self.slots, self.places, self.view_of
         )
         self.waiting = WaitingRoom(self._seen_under)
         self.rounds: dict[TimerKey, Round] = {}
@@ -144,9 +149,10 @@ class RelayState:
         self.tally.refused(code)
         self.send(peer, m.error(code, sentence, id=id_, **fields))
 
-    def reached(self, limit: str, what: str) -> None:
-        """Have it counted, and told once a minute, that a limit was reached."""
-        self.effects.append(Note(f"{limit} is reached: {what}", warns=True, limit=limit))
+    def reached(self, limit: str, what: str, by: Peer) -> None:
+        """Have it counted, and told once a minute, that a peer reached a limit."""
+        sentence = f"{limit} is reached: {what}"
+        self.effects.append(Note(sentence, warns=True, limit=limit, by=by.number))
 
     def account(self, key: str) -> Account:
         """Return the account of this name, which is there for as long as anything is in it."""
@@ -168,9 +174,9 @@ class RelayState:
         """Log a sentence for the operator."""
         self.effects.append(Note(sentence))
 
-    def warn(self, sentence: str) -> None:
+    def warn(self, sentence: str, by: Peer) -> None:
         """Log a sentence that the operator should act on; a peer may have caused many."""
-        self.effects.append(Note(sentence, warns=True, often=True))
+        self.effects.append(Note(sentence, warns=True, by=by.number))
 
     def clear_timers(self, lease: Lease) -> None:
         """Forget all deadlines of a lease."""
@@ -199,7 +205,7 @@ class RelayState:
             self._found_otherwise(other)
             names = " and ".join(f"{s.info.name} on {s.peer.name}" for s in (other, slot))
             ids = " and ".join(s.reader for s in (other, slot))
-            self.warn(f"{names} claim one id: they are called {ids}")
+            self.warn(f"{names} claim one id: they are called {ids}", peer)
         self.places.put(slot)
         return slot
 

@@ -47,7 +47,7 @@ def received(
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
         return
     match message:
-        case m.ListCards() | m.ListReaders():
+        case m.ListCards() | m.ListReaders() | m.WatchReaders():
             listing.begin(state, user, message, now)
         case m.SelectCard():
             _select(state, user, message, now)
@@ -57,8 +57,6 @@ def received(
             _detach(state, user, message, now)
         case m.Cancel():
             _cancel(state, user, message, text, now)
-        case m.WatchReaders():
-            state.effects += state.readers.of(user).watch_for(user, message)
         case _:
             assert isinstance(message, m.Forwarded)
             command(state, user, message, text, now)

@@ -68,6 +68,7 @@ FULL_S = 5.0
 _POLL_S = 0.02
 
 _OF_TLS = "certificates, keys and lists of TLS"
+_OF_ISSUER = "keys of oidc_issuer"
 
 
 class App:
@@ -198,9 +199,18 @@ class App:
             await self._provider.keys.stop()
 
     def reload(self) -> None:
-        """Read the files of TLS and of the policy anew; those that cannot work change nothing."""
+        """
+        Read the files of TLS and of the policy anew, and fetch the keys of the identity provider.
+
+        What cannot work changes nothing.
+        """
         for reload in self._reloads:
             reload()
+        if self._provider is not None:
+            self._provider.keys.renew(self._keys_renewed)
+
+    def _keys_renewed(self, why: str) -> None:
+        self.audit.record(events.Reloaded(what=_OF_ISSUER, why=why or None))
 
     def _look_after(self, files: Files, what: str, changed: Callable[[], None]) -> None:
         def refused(why: str) -> None:
@@ -512,6 +522,10 @@ def _relay(settings: ServerSettings) -> Relay:
         max_waiting=settings.max_waiting,
         max_sessions_per_principal=settings.max_sessions_per_principal,
         max_waiting_per_principal=settings.max_waiting_per_principal,
+        max_connections_per_principal=settings.max_connections_per_principal,
+        max_connections_per_address=settings.max_connections_per_address,
+        requests_per_s=settings.requests_per_s,
+        octets_per_s=settings.octets_per_s,
     )
     epoch = Epoch(asyncio.get_running_loop().time, lambda: datetime.now(UTC).timestamp())
     instance = secrets.token_hex(8)

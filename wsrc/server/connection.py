@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
+from wsrc.net.answers import REASON, Reason
 from wsrc.net.certificates import Subject
 from wsrc.net.endpoint import Endpoint
 from wsrc.principal import Principal
@@ -26,6 +27,7 @@ SLICE_OCTETS = 2048
 
 FOR_EVER_S = 31_536_000.0
 """A stay of more than a year needs no end."""
+
 MAX_HEAD_OCTETS = 32 << 10
 """Octets that may come before a connection is a WebSocket; a token may have some thousand."""
 
@@ -35,6 +37,15 @@ _TOO_LONG = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"Connection: close\r\nContent-Length: 0\r\n\r\n"
 )
+
+
+_NO_ROOM = (
+    f"HTTP/1.1 503 Service Unavailable\r\n{REASON}: {Reason.FULL}\r\nRetry-After: 5\r\n"
+    "Connection: close\r\nContent-Length: 0\r\n\r\n"
+).encode()
+
+LAST_WORD_S = 0.5
+"""How long a peer that makes room for others may take to be told so."""
 
 
 class Connection(asyncio.Protocol):
@@ -80,6 +91,7 @@ class Connection(asyncio.Protocol):
         self._held = False
         self._in_line = False
         self._asked = False
+        self._over: Callable[[], None] | None = None
 
     @property
     def _left(self) -> int:
@@ -125,6 +137,28 @@ class Connection(asyncio.Protocol):
         elif self.task is not None:
             self.task.cancel()
         self._door.gone(self)
+
+    def make_room(self, over: Callable[[], None]) -> bool:
+        """
+        Tell a peer whose request was awaited that there is no room for it, and forget it.
+
+        Args:
+            over: Called when its socket is closed, which is within `LAST_WORD_S`.
+
+        Returns:
+            Whether it could be told; if not, nothing was done.
+        """
+        if self.transport is None or self.upgraded or self.transport.is_closing():
+            return False
+        self._no_hurry()
+        self._rest.clear()
+        self._over = over
+        self.transport.write(_NO_ROOM)
+        self.transport.close()
+        loop = asyncio.get_running_loop()
+        self._end_of_stay = loop.call_later(LAST_WORD_S, self.transport.abort)
+        self._door.gone(self)
+        return True
 
     def dismiss(self, code: int, reason: str) -> None:
         """Close on a peer that is not to come back; break what is no WebSocket yet."""
@@ -178,6 +212,8 @@ class Connection(asyncio.Protocol):
         if served is not None:
             served.lost()
         self._door.gone(self)
+        if self._over is not None:
+            self._over()
 
     def pause_writing(self) -> None:
         """Pass it on."""

@@ -37,6 +37,9 @@ AGAIN_S = 1.0
 STALLED_S = 1.0
 """Seconds after which a connection that has us wait makes room for others."""
 
+MAX_LEAVING = 16
+"""Connections that are told at a time that they make room for others; more are just broken."""
+
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -81,6 +84,7 @@ class Door:
         self._loop = asyncio.get_running_loop()
         self._listeners: dict[socket.socket, _Port] = {}
         self.ended = 0
+        self._leaving = 0
         self.accepted = 0
         self._standing: set[socket.socket] = set()
         self._paused = False
@@ -181,7 +185,10 @@ class Door:
             self._full(f"the system says: {exc}")
             return
         self._let_in(raw, str(address[0]), self._listeners[listener])
-        self._stand(listener)
+        if self._is_full:  # nobody goes to make room for one that may not come
+            self._loop.add_reader(listener, self._knocked, listener)
+        else:
+            self._stand(listener)
 
     def _let_in(self, raw: socket.socket, address: str, port: _Port) -> None:
         """Serve a connection that was accepted, if only to refuse it; or close it at once."""
@@ -245,20 +252,35 @@ class Door:
             raw.close()
             raise
 
+    def _take_leave_of(self, connection: Connection) -> None:
+        """End a connection, which is told so where it has come as far as HTTP."""
+        if self._leaving < MAX_LEAVING and connection.make_room(self._left):
+            self._leaving += 1
+        else:
+            connection.end()
+
+    def _left(self) -> None:
+        self._leaving -= 1
+
+    @property
+    def _is_full(self) -> bool:
+        open_, half_open = len(self.connections), len(self._half_open)
+        return open_ >= self._most or half_open >= self._most_half_open
+
     def _has_room(self) -> bool:
         """
         Return whether one more may be accepted; make room for it if need be, or try again later.
 
         Room is made by whoever has us wait, of those who come from where the most do.
         """
-        open_, half_open = len(self.connections), len(self._half_open)
-        if open_ < self._most and half_open < self._most_half_open:
+        if not self._is_full:
             return True
+        open_, half_open = len(self.connections), len(self._half_open)
         oldest = self._half_open.oldest_of_most()
         if oldest is not None and oldest.has_us_wait(self._loop.time() - STALLED_S):
             self.quotas.bit(Limit.HALF_OPEN)
             self.refusals.limited(Limit.HALF_OPEN, oldest.address)
-            oldest.end()
+            self._take_leave_of(oldest)
             return True
         self._full(f"{open_} are open, {half_open} of them not yet WebSockets")
         return False

@@ -3,7 +3,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -78,6 +78,7 @@ class IssuerKeys:
         self._keeping: asyncio.Task[None] | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._told = ""
+        self._renewing: Callable[[str], None] | None = None
         self.fetches = 0
         """How often the issuer was asked."""
 
@@ -94,6 +95,23 @@ class IssuerKeys:
             task.cancel()
         if running:
             await asyncio.wait(running)
+
+    def renew(self, done: Callable[[str], None]) -> None:
+        """
+        Fetch the keys anew, now or after the fetch that runs; what there was stays if that fails.
+
+        Args:
+            done: Called once afterwards with why it failed, empty if it did not; not called where
+                another call comes before that, or the server ends.
+        """
+        self._renewing = done
+        if self._fetching is None:
+            self._begin_renewal()
+
+    def _begin_renewal(self) -> None:
+        if self._renewing is not None:
+            self._again_at = 0.0
+            self._begin()
 
     @property
     def there(self) -> bool:
@@ -147,23 +165,29 @@ class IssuerKeys:
 
     async def _fetch(self) -> None:
         self.fetches += 1
+        done, self._renewing = self._renewing, None
         try:
             keys = await self._asked()
         except (_BadIssuerError, aiohttp.ClientError, OSError, ValueError) as exc:
             why = str(exc) or "it does not answer in time"
-            if why != self._told:
+            if why != self._told or done is not None:
                 self._told = why
                 kept = "its keys are kept for now" if self.there else "nobody has a key of it"
                 _log.warning("No keys were got from %s, %s: %s", self._issuer, kept, why)
+            if done is not None:
+                done(why)
         else:
-            if self._told or self._fetched_at is None:
+            if self._told or self._fetched_at is None or done is not None:
                 count = "1 key was" if len(keys) == 1 else f"{len(keys)} keys were"
                 _log.info("%s got from %s", count, self._issuer)
             self._told = ""
             self._keys = keys
             self._fetched_at = asyncio.get_running_loop().time()
+            if done is not None:
+                done("")
         finally:
             self._fetching = None
+            self._begin_renewal()
 
     async def _asked(self) -> tuple[Key, ...]:
         limit = aiohttp.ClientTimeout(total=FETCH_S)

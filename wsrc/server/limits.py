@@ -11,14 +11,13 @@ from collections.abc import Hashable
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
 
+from wsrc.protocol.parts import BURST_S
+
 MAX_IDLE = 10_000
 """Addresses, and principals, without a connection that are remembered; the oldest is forgotten."""
 
 HANDSHAKES_BURST_S = 50.0
 """For how many seconds an address can save up handshakes: all hosts behind it come back at once."""
-
-BURST_S = 5.0
-"""For how many seconds requests and octets can be saved up."""
 
 TOLD_PER_S, TOLD_BURST = 1.0, 5.0
 """Refusals a second that are told to one address, and at once; telling costs a handshake."""

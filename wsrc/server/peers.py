@@ -20,7 +20,7 @@ from wsrc.protocol.conversation import CloseCode, Parting
 from wsrc.protocol.messages import ClientType, Message
 from wsrc.relay.effects import Audit, Close, Effect, Note
 from wsrc.relay.machine import Relay
-from wsrc.server.limits import Budget, Limit, Quotas, Usage
+from wsrc.server.limits import Budget, Limit, Quotas, Usage, group_of
 from wsrc.server.pulse import Pulse
 from wsrc.server.refusals import TELL_S, Refusals
 from wsrc.server.turns import Line, Share
@@ -102,6 +102,7 @@ class Peers:
         self._refusals = refusals
         self._pulse = Pulse(ping_s)
         self._links: dict[int, Link] = {}
+        self._causes: dict[int, str] = {}
         self._unread = Unread(unread)
         self._last = 0
         self._loop = asyncio.get_running_loop()
@@ -173,6 +174,7 @@ class Peers:
         """Tell the relay of a peer; return its number, which no other has or had."""
         self._last += 1
         self._links[self._last] = link
+        self._causes[self._last] = principal.name if principal is not None else group_of(address)
         who = f" as {principal.name}" if principal is not None else ""
         _log.info("%s client %d connected from %s%s", role, self._last, address, who)
         name = principal.name if principal is not None else None
@@ -193,8 +195,9 @@ class Peers:
     def slowed(self, number: int, role: ClientType, limit: Limit, again_s: float) -> int:
         """Tell a peer, and the logs, that what it sends is read later; return what that took."""
         self._quotas.bit(limit)
-        self._refusals.reached(limit, f"{role} client {number}")
-        self.audit.record(events.Slowed(peer=number, role=str(role), limit=str(limit)))
+        cause = self._causes.get(number)
+        self._refusals.reached(limit, f"{role} client {number}", cause)
+        self.audit.record(events.Slowed(peer=number, role=str(role), limit=str(limit)), cause)
         return self.act(self.relay.slowed, number, limit, again_s, self._loop.time())
 
     def gone(self, number: int, *, goodbye: bool) -> None:
@@ -202,6 +205,7 @@ class Peers:
         self._links.pop(number, None)
         self._pulse.leave(number)
         self.act(self.relay.disconnected, number, self._loop.time(), goodbye=goodbye)
+        self._causes.pop(number, None)
 
     async def stop(self, reconnect_in_s: float, drain_s: float) -> None:
         """Announce the restart, give requests in flight `drain_s` to finish, close with 1012."""
@@ -245,7 +249,7 @@ class Peers:
                 self._note(effect)
                 continue
             if isinstance(effect, Audit):
-                self.audit.record(effect.event)
+                self.audit.record(effect.event, self._cause(effect.by))
                 continue
             link = self._links.get(effect.peer)
             if link is None:
@@ -263,14 +267,21 @@ class Peers:
     def _note(self, note: Note) -> None:
         """Log a sentence; of what a user can cause at will, not all."""
         level = logging.WARNING if note.warns else logging.INFO
+        cause = self._cause(note.by)
         if note.limit is not None:
             self._quotas.bit(note.limit)
-            self._refusals.note(note.limit, level, note.sentence)
+            self._refusals.note(note.limit, level, note.sentence, cause)
             return
-        more = self._often[note.warns].take(self._loop.time()) if note.often else 0
+        more: int | None = 0
+        if note.by is not None:
+            more = self._often[note.warns].take(self._loop.time(), cause)
         if more is not None:
             after = f" ({more} lines like it are left out)" if more else ""
             _log.log(level, "%s%s", note.sentence, after)
+
+    def _cause(self, peer: int | None) -> str | None:
+        """Return who a peer is to be counted as: its principal, else where it is."""
+        return None if peer is None else self._causes.get(peer)
 
     def _send(self, peer: int, link: Link, message: Message) -> None:
         try:

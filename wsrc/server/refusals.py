@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import ssl
-from collections.abc import Hashable
+from collections import Counter
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
@@ -27,8 +27,14 @@ MAX_REASON = 200
 TELL_S = 60.0
 """Seconds between two lines of a kind."""
 
-MAX_KINDS = 64
-"""Kinds that have lines of their own within that time; all others have one together."""
+MAX_KINDS, MAX_OF_ONE = 256, 8
+"""
+Kinds that have lines of their own within that time, and those of them that one may cause; all
+others have one line together.
+"""
+
+OF_ALL = frozenset((Limit.PEERS, Limit.HALF_OPEN))
+"""Limits that no single address or principal reaches."""
 
 _NOT_TLS = {
     "HTTP_REQUEST": "it speaks HTTP without TLS",
@@ -150,6 +156,9 @@ class _Kind:
         self.last = ""
 
 
+_Key = tuple[str, str | None] | None
+
+
 class Digest:
     """
     Lines of a log, of which each kind has one a minute; time is an argument, in monotonic seconds.
@@ -158,15 +167,23 @@ class Digest:
     """
 
     def __init__(self) -> None:
-        self._kinds: dict[Hashable, _Kind] = {}
+        self._kinds: dict[_Key, _Kind] = {}
+        self._of: Counter[str] = Counter()
 
-    def note(self, kind: Hashable, level: int, sentence: str, now: float) -> bool:
-        """Return whether a sentence is to be written now; if not, it is counted."""
-        if kind not in self._kinds and len(self._kinds) >= MAX_KINDS:
+    def note(
+        self, what: str, level: int, sentence: str, now: float, cause: str | None = None
+    ) -> bool:
+        """
+        Return whether a sentence is to be written now; if not, it is counted.
+
+        Sentences are of one kind that say the same, `what`, of one `cause`, if any.
+        """
+        kind: _Key = what, cause
+        if kind not in self._kinds and self._is_full(cause):
             kind = None
         known = self._kinds.get(kind)
         if known is None:
-            self._kinds[kind] = _Kind(now + TELL_S)
+            self._enter(kind, now)
             return True
         known.more += 1
         known.level, known.last = level, sentence
@@ -182,13 +199,25 @@ class Digest:
         lines: list[tuple[int, str]] = []
         for kind in over:
             known = self._kinds.pop(kind)
+            if kind is not None and kind[1] is not None:
+                self._of[kind[1]] -= 1
             if known.more:
                 lines.append((known.level, _counted(known, kind)))
-                self._kinds[kind] = _Kind(now + TELL_S)
+                self._enter(kind, now)
+        self._of = +self._of
         return lines
 
+    def _is_full(self, cause: str | None) -> bool:
+        too_many = cause is not None and self._of[cause] >= MAX_OF_ONE
+        return too_many or len(self._kinds) >= MAX_KINDS
 
-def _counted(known: _Kind, kind: Hashable) -> str:
+    def _enter(self, kind: _Key, now: float) -> None:
+        self._kinds[kind] = _Kind(now + TELL_S)
+        if kind is not None and kind[1] is not None:
+            self._of[kind[1]] += 1
+
+
+def _counted(known: _Kind, kind: _Key) -> str:
     what = "others" if kind is None else "more like it"
     return f"{known.last} ({known.more} {what} since the line before)"
 
@@ -222,25 +251,27 @@ class Refusals:
         self.refusals += 1
         reason = _first_line(why)
         sentence = f"A connection from {address} is refused: {reason}"
-        self.note((group_of(address), reason), logging.INFO, sentence)
-        self._audit.record(Refused(address=address, why=reason))
+        self.note(reason, logging.INFO, sentence, group_of(address))
+        self._audit.record(Refused(address=address, why=reason), group_of(address))
 
-    def note(self, kind: Hashable, level: int, sentence: str) -> None:
-        """Log a sentence, of those of a kind one a minute."""
-        if self._digest.note(kind, level, sentence, self._loop.time()):
+    def note(self, kind: str, level: int, sentence: str, cause: str | None = None) -> None:
+        """Log a sentence, of those of a kind, by whoever caused them, one a minute."""
+        if self._digest.note(kind, level, sentence, self._loop.time(), cause):
             _log.log(level, "%s", sentence)
         self._set_timer()
 
     def limited(self, limit: Limit, address: str, principal: str | None = None) -> None:
         """Tell of a connection that a limit keeps out, of a principal where that is known."""
         self.kept_out += 1
-        self.reached(limit, principal or address)
+        cause = principal or group_of(address)
+        self.reached(limit, principal or address, None if limit in OF_ALL else cause)
         why = f"{limit} is reached"
-        self._audit.record(Refused(address=address, why=why, principal=principal))
+        self._audit.record(Refused(address=address, why=why, principal=principal), cause)
 
-    def reached(self, limit: Limit, who: str) -> None:
-        """Log that a limit was reached, and who was the first."""
-        self.note(limit, logging.WARNING, f"{limit} is reached: {WHAT_OF[limit].format(who)}")
+    def reached(self, limit: Limit, who: str, cause: str | None = None) -> None:
+        """Log that a limit was reached, and who was the first of those that are one cause."""
+        sentence = f"{limit} is reached: {WHAT_OF[limit].format(who)}"
+        self.note(limit, logging.WARNING, sentence, cause)
 
     def close(self) -> None:
         """Log what was counted and not told."""

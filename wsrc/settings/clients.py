@@ -40,6 +40,9 @@ from wsrc.settings.types import (
     TlsCert,
     TlsKey,
     TokenFile,
+    TraceFile,
+    TraceGsmtap,
+    TraceSecrets,
     UserSeal,
 )
 
@@ -201,25 +204,9 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
         bool,
         Meta(description="Log what every session exchanges with its card, without PINs and keys."),
     ] = False
-    trace_file: Annotated[
-        Path | None,
-        Meta(
-            description="File to which the same is added, with mode 0600: for Wireshark where it "
-            "ends in .pcapng, else text."
-        ),
-    ] = None
-    trace_gsmtap: Annotated[
-        str,
-        Meta(
-            max_length=255,
-            description="HOST:PORT to which the same is sent as GSMTAP, unencrypted, such as "
-            "localhost:4729.",
-            extra={"default": "none"},
-        ),
-    ] = ""
-    trace_secrets: Annotated[
-        bool, Meta(description="Leave nothing out of the traces: PINs and keys are in them.")
-    ] = False
+    trace_file: TraceFile = None
+    trace_gsmtap: TraceGsmtap = ""
+    trace_secrets: TraceSecrets = False
 
     @property
     def seal_mode(self) -> SealMode:
@@ -310,6 +297,9 @@ class UserSettings(Settings, frozen=True, kw_only=True):
             "time asks of a SIM or UICC next."
         ),
     ] = False
+    trace_file: TraceFile = None
+    trace_gsmtap: TraceGsmtap = ""
+    trace_secrets: TraceSecrets = False
 
     @property
     def seal_mode(self) -> SealMode:
@@ -323,6 +313,7 @@ class UserSettings(Settings, frozen=True, kw_only=True):
             raise ConfigError("card_hosts", "it needs card_ca: only a certificate has a name")
         if self.card_crl is not None and self.card_ca is None:
             raise ConfigError("card_crl", "it needs card_ca, whose list it is")
+        _check_trace(self)
 
 
 def _check_pair(s: "CardClientSettings | UserSettings") -> None:
@@ -355,7 +346,7 @@ def _check_guard(s: CardClientSettings) -> None:
         raise ConfigError(setting, str(exc)) from exc
 
 
-def _check_trace(s: CardClientSettings) -> None:
+def _check_trace(s: CardClientSettings | UserSettings) -> None:
     host, _, port = s.trace_gsmtap.rpartition(":")
     sound = host and port.isascii() and port.isdigit() and 0 < int(port) <= 65_535
     if s.trace_gsmtap and not sound:

@@ -68,6 +68,28 @@ PadOctets = Annotated[
         "length.",
     ),
 ]
+
+TraceFile = Annotated[
+    Path | None,
+    Meta(
+        description="File to which all that sessions exchange with their cards is added, without "
+        "PINs and keys, with mode 0600: for Wireshark where it ends in .pcapng, else text."
+    ),
+]
+
+TraceGsmtap = Annotated[
+    str,
+    Meta(
+        max_length=255,
+        description="HOST:PORT to which the same is sent as GSMTAP, unencrypted, such as "
+        "localhost:4729.",
+        extra={"default": "none"},
+    ),
+]
+
+TraceSecrets = Annotated[
+    bool, Meta(description="Leave nothing out of the traces: PINs and keys are in them.")
+]
 Ping = Annotated[
     Seconds,
     Meta(description="Seconds between WebSocket pings; a peer silent for 1.5 times that is gone."),

@@ -225,26 +225,34 @@ class Tracer:
 @contextmanager
 def traced_as(settings: "Tracing") -> Generator[Tracer | None]:
     """Have a program write a trace for as long as the context lasts, if its settings say so."""
-    host, _, port = settings.trace_gsmtap.rpartition(":")
-    gsmtap = (host.strip("[]"), int(port)) if host else None
-    options = Options(settings.trace, settings.trace_file, gsmtap, settings.trace_secrets)
-    if not (options.log or options.file or options.gsmtap):
-        yield None
-        return
-    tracer = Tracer(options)
+    tracer = tracer_of(settings, log=settings.trace)
     try:
         yield tracer
     finally:
-        tracer.close()
+        if tracer is not None:
+            tracer.close()
 
 
-class Tracing(Protocol):
+def tracer_of(settings: "TracingTo", *, log: bool = False) -> Tracer | None:
+    """
+    Return what writes a trace as settings say, to be closed; None where nothing is traced.
+
+    Args:
+        settings: Where to.
+        log: Whether each exchange is a line of the ordinary log as well.
+    """
+    host, _, port = settings.trace_gsmtap.rpartition(":")
+    gsmtap = (host.strip("[]"), int(port)) if host else None
+    options = Options(log, settings.trace_file, gsmtap, settings.trace_secrets)
+    if not (options.log or options.file or options.gsmtap):
+        return None
+    if options.secrets:
+        _log.warning("Nothing is left out of the trace: keep it away from others, it has PINs")
+    return Tracer(options)
+
+
+class TracingTo(Protocol):
     """The settings of a trace; see `Options`."""
-
-    @property
-    def trace(self) -> bool:
-        """Whether exchanges are logged."""
-        ...
 
     @property
     def trace_file(self) -> Path | None:
@@ -259,6 +267,15 @@ class Tracing(Protocol):
     @property
     def trace_secrets(self) -> bool:
         """Whether nothing is left out."""
+        ...
+
+
+class Tracing(TracingTo, Protocol):
+    """Those of a program that has a log."""
+
+    @property
+    def trace(self) -> bool:
+        """Whether exchanges are logged."""
         ...
 
 

@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequ
 from contextlib import aclosing, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
 
 import msgspec
 
@@ -39,6 +39,10 @@ from wsrc.user_client.core.seals import Granted, Seals
 from wsrc.user_client.core.transacting import CardSession
 from wsrc.user_client.core.watches import ReaderCalls
 from wsrc.user_client.naming import Filters
+
+if TYPE_CHECKING:
+    from wsrc.trace.tracer import Tracer
+    from wsrc.user_client.core.tracing import SessionTrace
 
 __all__ = ["Card", "Client", "Selecting"]
 
@@ -89,6 +93,10 @@ class Client(ReaderCalls):
         card_hosts: Names in certificates of that CA that alone are believed; `*` is any text.
         known_hosts: File in which keys are remembered; else one in the folder of the user's state.
         pad_octets: Sealed texts are as long as a multiple of so many octets, 1 to 4096.
+        trace_file: File to which all that sessions exchange with their cards is added, without
+            PINs and keys: for Wireshark where it ends in .pcapng, else text.
+        trace_gsmtap: HOST:PORT to which the same is sent as GSMTAP.
+        trace_secrets: Whether nothing is left out of these.
 
     Raises:
         ConfigError: If one of these cannot work.
@@ -114,6 +122,9 @@ class Client(ReaderCalls):
         card_hosts: Sequence[str] = (),
         known_hosts: str | Path | None = None,
         pad_octets: int = 1,
+        trace_file: str | Path | None = None,
+        trace_gsmtap: str = "",
+        trace_secrets: bool = False,
     ) -> None:
         # Longer than the aim: each setting stands here twice.
         given = {
@@ -134,6 +145,9 @@ class Client(ReaderCalls):
             "card_hosts": tuple(card_hosts),
             "known_hosts": known_hosts,
             "pad_octets": pad_octets,
+            "trace_file": trace_file,
+            "trace_gsmtap": trace_gsmtap,
+            "trace_secrets": trace_secrets,
         }
         self._begin(from_arguments(UserSettings, given), None, None)
 
@@ -159,6 +173,7 @@ class Client(ReaderCalls):
         self._tls = tls or ClientTls(settings)
         self._seals = None if settings.seal_mode == "off" else Seals(settings)
         self._open_in: asyncio.AbstractEventLoop | None = None
+        self._tracer: Tracer | None = None
         self._hello = m.Hello(
             client_type=m.ClientType.USER,
             version=m.VERSION,
@@ -238,13 +253,22 @@ class Client(ReaderCalls):
             if self._connection is connection:
                 self._open_in, self._connection = None, self._not_open()
             raise
+        if self._tracer is None and (self._settings.trace_file or self._settings.trace_gsmtap):
+            from wsrc.trace.tracer import tracer_of  # noqa: PLC0415 - few want one
+
+            self._tracer = tracer_of(self._settings)
         return True
 
     async def close(self) -> None:
         """Give back every card and close the connection; it may be called again."""
         connection, self._connection = self._connection, self._not_open()
         self._open_in = None
-        await connection.close()
+        tracer, self._tracer = self._tracer, None
+        try:
+            await connection.close()
+        finally:
+            if tracer is not None:
+                tracer.close()
 
     async def __aenter__(self) -> Self:
         """As `open`, without waiting for the greeting where it need not be waited for."""
@@ -407,6 +431,8 @@ class Client(ReaderCalls):
                 self._give_back(ack)
                 return exc
         session = CardSession(requests, request, ack, granted.boxes)
+        if self._tracer is not None:
+            session.trace = _traced(self._tracer, ack, granted)
         if then is not None:
             session.follow(then, ack)
         return _Found(session, granted)
@@ -457,6 +483,14 @@ class Selecting:
     ) -> None:
         assert self._card is not None
         await self._card.detach()
+
+
+def _traced(tracer: "Tracer", ack: m.SelectCardAck, granted: Granted) -> "SessionTrace":
+    from wsrc.user_client.core.tracing import SessionTrace  # noqa: PLC0415 - few want one
+
+    card = granted.card or _info(ack)
+    reader = card.reader_name or card.reader or ""
+    return SessionTrace(tracer.card(reader), ack.session or "", ack.identities.atr or "")
 
 
 def _info(ack: m.SelectCardAck) -> CardInfo:

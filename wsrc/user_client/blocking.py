@@ -79,6 +79,9 @@ class Client:
         card_hosts: Sequence[str] = (),
         known_hosts: str | Path | None = None,
         pad_octets: int = 1,
+        trace_file: str | Path | None = None,
+        trace_gsmtap: str = "",
+        trace_secrets: bool = False,
     ) -> None:
         # Longer than the aim: each setting stands here twice.
         self._begin(
@@ -100,6 +103,9 @@ class Client:
                 card_hosts=card_hosts,
                 known_hosts=known_hosts,
                 pad_octets=pad_octets,
+                trace_file=trace_file,
+                trace_gsmtap=trace_gsmtap,
+                trace_secrets=trace_secrets,
             )
         )
 

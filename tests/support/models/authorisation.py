@@ -94,6 +94,12 @@ def verbs(policy: Table, who: Who, thing: Thing) -> frozenset[str]:
     return frozenset(given | {"list"} if given else ())
 
 
+def watches(policy: Table, who: Who) -> bool:
+    """Return whether any grant for a user has `events`, whatever cards there are."""
+    given = (grant for grant in _tables(policy, "grant") if "events" in _list(grant["may"]))
+    return any(means(policy, _list(grant["to"]), who) for grant in given)
+
+
 def announces(policy: Table, thing: Thing) -> bool:
     """Return whether the host of a card, or of a reader without one, may announce it."""
     return any(

@@ -24,6 +24,7 @@ from tests.support.relay_world import World
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
+from wsrc.principal import run_and_owner
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import ANSWERS
 from wsrc.session import CardEnd
@@ -96,7 +97,9 @@ class Model:
                 if place is not None and session in place.sessions:
                     self.acknowledged.add(session)
                     if keep_s:
-                        host.peer.ends[session] = CardEnd(session, asked.secret, keep_s)
+                        host.peer.ends[session] = CardEnd(
+                            session, asked.secret, keep_s, owner=run_and_owner(asked.instance)[1]
+                        )
                     host.peer.say(m.AttachAck(session=session, atr=ATR, keep_s=keep_s))
             case m.Detach(session=session):
                 self.end_of(host, session)

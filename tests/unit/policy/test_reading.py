@@ -3,11 +3,13 @@
 
 import textwrap
 import tomllib
+from functools import partial
 
 import pytest
 from hypothesis import given, strategies as st
 
 from tests.support.policies import card
+from tests.support.steps import steps
 from wsrc.errors import ConfigError
 from wsrc.policy.lines import Lines
 from wsrc.policy.reading import Document, facts, principal, read
@@ -393,3 +395,22 @@ def tables(text: str) -> int | None:
         return len(tomllib.loads(text).get("grant", []))
     except tomllib.TOMLDecodeError:
         return None
+
+
+def _of_many(count: int, to: str) -> str:
+    grants = (
+        f'[[grant]]\nto = ["{to.format(n)}"]\ncards = {{ label = "bench-{n}" }}\nmay = ["use"]\n'
+        for n in range(count)
+    )
+    expects = (
+        f'[[expect]]\nwho = "u{n}@x"\ncard = {{ label = "bench-{n}" }}\n'
+        'may = ["use"]\nmay_not = ["control"]\n'
+        for n in range(count)
+    )
+    return "".join((*grants, *expects))
+
+
+@pytest.mark.parametrize("to", ["u{}@x", "anyone"])
+def test_13_an_expectation_costs_the_same_however_many_grants_there_are(to: str) -> None:
+    few, many = (steps(partial(read, _of_many(count, to), "p")) for count in (50, 200))
+    assert many < 5 * few

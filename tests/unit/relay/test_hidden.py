@@ -11,6 +11,7 @@ import re
 from functools import partial
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from tests.support.policies import EID, granting, rule
@@ -18,11 +19,13 @@ from tests.support.relay_clients import ATR, Peer
 from tests.support.relay_world import World, empty, reader
 from tests.support.steps import steps
 from wsrc.card.slot import Share
+from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
 from wsrc.policy.words import ALL, Verb
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
 from wsrc.protocol.conversation import MAY_SAY, Phase, Speaker
+from wsrc.relay import listing, shelves
 
 SEEN, SEEN_TOO, DARK = "8949020000000000018", "8949020000000000026", "8949020000000000034"
 OTHER = "8949020000000000042"
@@ -169,9 +172,9 @@ def test_13_every_request_is_made_of_hidden_cards() -> None:
     assert {type(request) for request in REQUESTS} == said
 
 
-def took(half: Half, request: m.Message) -> int:
-    """Return how many lines of code it takes to answer."""
-    return steps(partial(half.bob.say, request))
+def took(half: Half, request: m.Message, of: str = "line") -> int:
+    """Return how many lines of code it takes to answer, or with `opcode` instructions."""
+    return steps(partial(half.bob.say, request), of=of)
 
 
 @pytest.mark.parametrize("asked", REQUESTS, ids=tag_of)
@@ -186,13 +189,91 @@ def test_13_a_hidden_card_is_answered_in_the_octets_of_an_absent_one(asked: m.Me
     assert 0 <= more <= MORE_WORK * named(asked) + A_SESSION
 
 
-def test_13_no_work_grows_with_hidden_cards_of_which_nobody_asks() -> None:
+@pytest.mark.parametrize("of", ["line", "opcode"])
+def test_13_no_work_grows_with_hidden_cards_of_which_nobody_asks(of: str) -> None:
     few, many = half(), half(crowd=CROWD)
     for asked in REQUESTS:
-        assert took(few, asked) == took(many, asked), asked
+        assert took(few, asked, of) == took(many, asked, of), asked
         for each in (few, many):
             each.world.pass_time(100.0)
             for answer in each.bob.inbox:
                 if isinstance(answer, m.SelectCardAck):
                     each.bob.say(m.Detach(id=each.bob.new_id(), session=answer.session or ""))
             each.bob.inbox.clear()
+
+
+def crowded(crowd: int, common: int) -> Peer:
+    """
+    Return a user who sees 50 cards, of which so many have one name, ATR and label.
+
+    So has a crowd that is hidden.
+    """
+    policy = granting(rule("ann", [Verb.LIST], host="ours"), hosts=[rule("anyone")])
+    world = World(policy=policy)
+    for host, count, same in (("theirs", crowd, crowd), ("ours", 50, common)):
+        world.card(
+            *(
+                msgspec.structs.replace(
+                    reader(f"{host}-{n}", None, label="x" if n < same else "y"),
+                    name="x" if n < same else "y",
+                    atr=NOBODYS if n < same else ATR,
+                )
+                for n in range(count)
+            ),
+            who=host,
+        )
+    return world.user(who="ann")
+
+
+@pytest.mark.parametrize(
+    "which", [{"atr": "3b00"}, {"label": "x"}, {"reader": "x"}, {"any": "x"}, {"label": "*x*"}]
+)
+@pytest.mark.parametrize("common", [1, 6, 30])
+def test_13_pages_end_where_they_end_without_hidden_cards_of_the_same_name(
+    which: dict[str, str], common: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelves, "LOOKED_AT", 10)
+    told: list[list[object]] = []
+    for crowd in (0, 100):
+        user, after = crowded(crowd, common), 0
+        user.world.pass_time(10.0)
+        told.append([])
+        for at in range(20):
+            for listed in (m.ListCards, m.ListReaders):
+                asked = listed(id=at, after=after, **which)
+                told[-1].append(steps(partial(user.say, asked)))
+                answer = user.one(m.Message)
+                assert isinstance(answer, m.ListCardsAck | m.ListReadersAck)
+                told[-1].append(user.texts[-1].replace(b"no instance", b""))
+            if answer.next is None:
+                break
+            after = answer.next
+    assert told[0] == told[1]
+    assert len(told[0]) // 4 == (1 if common <= 10 and "*x*" not in which.values() else 5)
+
+
+def test_13_a_page_that_is_asked_for_at_once_ends_where_it_ends_without_hidden_cards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Users who see other readers than anybody before them wait until all are looked at."""
+    monkeypatch.setattr(listing, "LOOKED_AT", 10)
+    monkeypatch.setattr(listing, "MAX_ASKED", 16)
+    for crowd in (0, 300):
+        user = crowded(crowd, 6)
+        for at in range(listing.MAX_ASKED + 2):
+            user.say(m.ListReaders(id=at, label="x"))
+        user.world.pass_time(10.0)
+        refused = [each for each in user.inbox if isinstance(each, m.Error)]
+        assert [each.code for each in refused] == [ErrorCode.TOO_MANY] * (2 if crowd else 0)
+        acks = [each for each in user.inbox if isinstance(each, m.ListReadersAck)]
+        assert all(each.next is None and len(each.readers) == 6 for each in acks)
+        assert {each.id for each in (*acks, *refused)} == set(range(listing.MAX_ASKED + 2))
+
+
+def test_13_who_leaves_while_lists_wait_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "LOOKED_AT", 10)
+    user = crowded(300, 6)
+    user.say(m.ListReaders(id=1))
+    user.leave()
+    user.world.pass_time(10.0)
+    assert user.quiet()

@@ -42,6 +42,43 @@ def test_e34_a_card_client_is_told_what_concerns_it() -> None:
     )
 
 
+COUNTED = {
+    "max_sessions_per_principal": 3,
+    "max_waiting_per_principal": 4,
+    "max_connections_per_principal": 5,
+    "max_connections_per_address": 6,
+    "requests_per_s": 7.0,
+    "octets_per_s": 8.0,
+}
+
+
+@pytest.mark.parametrize("who", [None, "ann"])
+@pytest.mark.parametrize("account", [None, "somebody"])
+@pytest.mark.parametrize("role", list(m.ClientType))
+def test_13_a_client_is_told_the_limits_that_hold_for_it(
+    role: m.ClientType, account: str | None, who: str | None
+) -> None:
+    world = World(max_sessions_per_user=9, **COUNTED)
+    peer = world.stranger(role, who=who, account=account)
+    peer.say(m.Hello(client_type=role, version=1))
+    limits = peer.one(m.HelloAck).limits
+    assert limits is not None
+    counted = {"octets_per_s": 8.0, "connections": 6 if who is None else 5}
+    if role is m.ClientType.USER:
+        counted |= {"sessions_of_all": 3, "waiting_of_all": 4, "requests_per_s": 7.0}
+        assert limits.sessions == (9 if account is None else 3)
+    told = {name: getattr(limits, name) for name in counted}
+    assert told == (dict.fromkeys(counted) if account is None else counted)
+
+
+def test_13_what_is_no_limit_is_not_told() -> None:
+    peer = World().stranger(m.ClientType.USER, account="somebody")
+    peer.say(m.Hello(client_type=m.ClientType.USER, version=1))
+    limits = peer.one(m.HelloAck).limits
+    assert limits is not None
+    assert limits.connections is limits.requests_per_s is limits.sessions_of_all is None
+
+
 def test_e34_what_a_restart_refuses_may_be_asked_after_it() -> None:
     world = World()
     world.card(reader(), auto=False)
@@ -92,7 +129,7 @@ def test_13_a_card_client_that_complains_for_ever_fills_no_log() -> None:
     card = world.card(reader())
     card.say(m.Error(code=ErrorCode.INTERNAL, message="so"))
     (note,) = (each for each in world.noted if each.sentence.endswith("says: so"))
-    assert note.often
+    assert note.by == card.number
 
 
 def test_13_a_card_client_that_comes_and_goes_for_ever_fills_no_log() -> None:
@@ -104,7 +141,7 @@ def test_13_a_card_client_that_comes_and_goes_for_ever_fills_no_log() -> None:
         other.say(m.ReaderGone(reader="r1"))
     noted = [each for each in world.noted if "claim one id" in each.sentence]
     assert len(noted) == 3
-    assert all(each.often and each.warns for each in noted)
+    assert all(each.by is not None and each.warns for each in noted)
 
 
 def test_13_a_card_client_brings_no_more_sessions_than_a_card_can_have() -> None:

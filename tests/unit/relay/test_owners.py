@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.resuming and .keeping: a session goes on for its principal alone."""
 
+import msgspec
 import pytest
 
 from tests.support.policies import granting, rule
@@ -10,9 +11,8 @@ from tests.support.resuming_scene import FEATURES, SECRET, resume, running, sele
 from wsrc.errors import ErrorCode
 from wsrc.policy.machine import OPEN, Policy
 from wsrc.policy.words import ALL, Verb
-from wsrc.principal import Principal
+from wsrc.principal import Principal, owner_of
 from wsrc.protocol import messages as m
-from wsrc.relay.records import owner_of
 
 EVERYBODY = granting(rule("anyone", list(ALL)), hosts=[rule("anyone")])
 OWNERS = [("ann", "bob"), ("ann", None), (None, "bob")]
@@ -106,6 +106,37 @@ def test_13_after_a_restart_the_card_host_tells_whose_a_session_is(
     assert isinstance(refused, m.Error)
     assert code_of(refused) is ErrorCode.NO_SUCH_SESSION
     assert isinstance(claimed(world.user(who=owner), attach.session), m.Resumed)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize(("owner", "other"), OWNERS)
+def test_13_the_last_answer_of_a_session_that_is_over_is_its_principals_after_a_restart_too(
+    owner: str | None, other: str | None, *, restarts: bool
+) -> None:
+    world = World()
+    card = world.card(reader(), features=FEATURES, instance="c")
+    user = world.user(instance="u", who=owner)
+    session = select(user).session
+    assert session is not None
+    command = user.command(session)
+    user.say(msgspec.structs.replace(command, seq=1))
+    assert user.next(m.RApdu).sw == "9000"
+    world.pass_time(1)
+    if restarts:
+        world.start()
+        card = world.card(reader(), features=FEATURES, instance="c", before=card)
+    card.end(session, ErrorCode.CARD_NOT_PRESENT)
+    if not restarts:
+        code = ErrorCode.CARD_NOT_PRESENT
+        card.say(m.SessionEnded(session=session, code=code, message="It was pulled."))
+    stranger, again = world.user(who=other), world.user(who=owner)
+    for name in (session, "f" * len(session)):
+        stranger.say(m.Resume(id=9, session=name, secret=SECRET, seq=1, host="bench", reader="r1"))
+        refused = stranger.one(m.Error)
+        assert code_of(refused) is ErrorCode.NO_SUCH_SESSION
+        assert refused.message == "There is no such session here."
+    again.say(m.Resume(id=9, session=session, secret=SECRET, seq=1, host="bench", reader="r1"))
+    assert again.one(m.SessionEnded).code is ErrorCode.CARD_NOT_PRESENT
 
 
 def test_13_the_first_card_client_that_kept_a_session_names_the_run_alone_without_a_principal() -> (

@@ -10,6 +10,7 @@ from tests.support.policies import granting, rule
 from tests.support.relay_clients import ICCID, Peer
 from tests.support.relay_world import World, code_of, reader
 from tests.support.steps import steps
+from wsrc.audit.events import Denied
 from wsrc.card.slot import Disposition, Initialization, ResetKind, Share
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
@@ -171,6 +172,41 @@ def test_13_a_user_of_the_first_form_obeys_too() -> None:
     assert stranger.one(m.ListCardsAck).cards == ()
     stranger.say(m.SelectCard(id_type="ICCID", id_str=ICCID))
     assert code_of(stranger.one(m.Error)) is ErrorCode.NO_SUCH_CARD
+
+
+@pytest.mark.parametrize("form", list(m.ReaderForm))
+@pytest.mark.parametrize("cards", [0, 2])
+def test_13_who_may_watch_nothing_is_refused_whatever_cards_there_are(
+    form: m.ReaderForm, cards: int
+) -> None:
+    rules = rule("ann", [Verb.USE]), rule("bob", [Verb.EVENTS], label="x")
+    world = World(policy=granting(*rules, hosts=[ALL_CARDS]))
+    world.card(*(reader(f"r{n}") for n in range(cards)), who="host-1")
+    refused = world.user(who="ann").refused(m.WatchReaders(id=1, form=form))
+    assert (refused.code, refused.outcome) == (ErrorCode.FORBIDDEN, Outcome.NOT_EXECUTED)
+    assert refused.message.startswith("ann may not watch any reader, which needs 'events'")
+    assert [each.code for each in world.events if isinstance(each, Denied)] == ["forbidden"]
+    world.user(who="bob").ask(m.WatchReaders(id=1, form=form), m.WatchReadersAck)
+
+
+def test_13_a_watch_that_is_not_allowed_any_more_ends_with_the_reason() -> None:
+    given = granting(rule("ann", [Verb.USE, Verb.EVENTS]), hosts=[ALL_CARDS])
+    world = World(policy=given)
+    card = world.card(reader("r1"), who="host-1")
+    user, other = world.user(who="ann"), world.user(who="ann")
+    user.ask(m.WatchReaders(id=1), m.WatchReadersAck)
+    world.obey(granting(rule("ann", [Verb.USE]), hosts=[ALL_CARDS]))
+    world.pass_time(1.0)
+    (over,) = [each for each in user.inbox if isinstance(each, m.Error)]
+    assert (over.code, over.id) == (ErrorCode.FORBIDDEN, None)
+    assert other.quiet()
+    user.inbox.clear()
+    card.report(reader("r1", None, insertion=2))
+    assert user.quiet()
+    world.obey(given)
+    world.pass_time(1.0)
+    assert user.quiet()
+    user.ask(m.WatchReaders(id=2), m.WatchReadersAck)
 
 
 def test_13_only_what_may_be_watched_is_told_of() -> None:

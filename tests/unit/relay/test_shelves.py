@@ -28,17 +28,17 @@ class Shop:
 
     def __init__(self, count: int) -> None:
         index, places = Index(), Places()
-        self.shelves = Shelves(index, places)
+        self.shelves = Shelves(places)
         self.index = index
         self.slots: list[Slot] = []
         peer = CardPeer(1, name="bench")
         for n in range(1, count + 1):
             info = reader(f"r{n}", iccid(n), label=f"shelf {n}", atr=Octets.fromhex("3b9f96801f"))
             slot = Slot(n, peer, info, info.reader, (info.reader,), names_of(info))
-            self.shelves.put(slot)
             self.slots.append(slot)
             index.put(slot, keys_of(info))
             places.put(slot)
+            self.shelves.put(slot)
 
     def one(self, after: int = 0, **which: str) -> tuple[tuple[str, ...], int | None]:
         def describe(slot: Slot) -> m.CardInfo:
@@ -118,6 +118,23 @@ def test_readers_that_go_leave_nothing() -> None:
         shop.shelves.remove(slot)
         assert shop.whole_list() == [iccid(each) for each in range(n + 1, FEW + 1)]
     assert shop.shelves._numbers == []
+    assert not shop.shelves._filed
+    assert not shop.shelves._shared
+    assert not shop.shelves._keys
+
+
+def test_what_is_named_otherwise_is_found_by_its_new_names_alone() -> None:
+    shop = Shop(FEW)
+    slot = shop.slots[6]
+    slot.renamed(names_of(reader("r7", iccid(500), label="shelf 8")))
+    shop.index.put(slot, keys_of(reader("r7", iccid(500), label="shelf 8")))
+    before = shop.shelves.copy()
+    shop.shelves.put(slot)
+    assert shop.one(label="shelf 7")[0] == ()
+    assert len(shop.one(label="shelf 8")[0]) == 2
+    assert len(shop.one(iccid=iccid(500))[0]) == 1
+    shop.shelves = before
+    assert shop.one(label="shelf 8")[0] == (iccid(8),)
 
 
 @pytest.fixture

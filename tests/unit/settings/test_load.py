@@ -355,7 +355,8 @@ def test_an_unknown_key_like_no_other_gets_the_list(write: Callable[[str], Path]
     text = sentence(UserSettings, config=write("zzzzzz = 1"))
     names = (
         "server_url, tls_ca, tls_cert, tls_key, token_file, name, timeout_s, connect_s, ping_s, "
-        "keep_s, seal, card_ca, card_crl, card_hosts, known_hosts, pad_octets, read_ahead"
+        "keep_s, seal, card_ca, card_crl, card_hosts, known_hosts, pad_octets, read_ahead, "
+        "trace_file, trace_gsmtap, trace_secrets"
     )
     assert text.endswith(f"the settings are {names}")
 

@@ -9,6 +9,7 @@ import msgspec
 
 from wsrc.errors import (
     ConnectionLostError,
+    ErrorCode,
     RemoteProtocolError,
     WsrcError,
 )
@@ -315,6 +316,8 @@ class Connection:
         elif isinstance(message, _OF_READERS):
             if self.feed is not None:
                 self.feed.hear(message)
+        elif self.feed is not None and _ends_watch(message):
+            self.feed.hear(message)
         else:
             self.requests.deliver(message)
 
@@ -341,3 +344,12 @@ class Connection:
         if self._settings.keep_s and not self._closing:
             sentence += f" It could not be restored within {self._settings.keep_s:g} s."
         self.requests.lost(sentence)
+
+
+def _ends_watch(message: m.Message) -> bool:
+    """Return whether a message says that a watch is not allowed any more."""
+    match message:
+        case m.Error(id=None, code=ErrorCode.FORBIDDEN):
+            return True
+        case _:
+            return False

@@ -82,6 +82,8 @@ class ReaderFeed:
                     self._page(message.readers, message.next)
             case m.ListReadersAck() if self._partial is not None:
                 self._page(message.readers, message.next)
+            case m.Error(id=None, code=ErrorCode.FORBIDDEN) if self._instance is not None:
+                self._finish(RefusedError(ErrorCode.FORBIDDEN, message.message))
             case m.ReaderEvent() if self._instance is not None:
                 self._event(message)
             case m.StateChange() | m.ListChange() if self._instance is not None:

@@ -33,6 +33,7 @@ from wsrc.user_client.core.requests import Hear, Requests
 
 if TYPE_CHECKING:
     from wsrc.protocol.boxed import UserBoxes
+    from wsrc.user_client.core.tracing import SessionTrace
 
 AGAIN_S = 1.0
 """When `resume` is sent again that was refused for too many, unless the server says when."""
@@ -49,6 +50,7 @@ class Session:
 
     It is made when `granted` arrives, so that nothing that the server says of it is missed.
     `sending` is called with each request when its turn has come, and returns it as it is sent.
+    `trace` is told of each that is answered, if it is there.
 
     Args:
         requests: Those of its client.
@@ -68,6 +70,7 @@ class Session:
         self._requests = requests
         self.keep_s = granted.keep_s
         self.sending: Callable[[m.Plain], m.Plain] = lambda request: request
+        self.trace: SessionTrace | None = None
         where = (None, None) if granted.card is None else (granted.card.host, granted.card.reader)
         self._end = UserEnd(self.name, asked.secret or "", granted.keep_s, *where, boxes)
         self._loop = asyncio.get_running_loop()
@@ -333,6 +336,8 @@ class Session:
 
     def _settle(self, answer: m.Message | WsrcError) -> None:
         self._answer = self._judged(answer)
+        if self.trace is not None:
+            self.trace.settled(self._asked, self._answer)
         self._id = None
         self._settled.set()
         if self._waiter is not None and not self._waiter.done():
