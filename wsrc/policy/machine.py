@@ -127,6 +127,14 @@ class Policy:
         """Return what is equal for users who have the same rights with every card."""
         return self._grants.numbers(who)
 
+    def operates(self, who: Principal | None) -> bool:
+        """Return whether a user has `admin` for every card, and so runs the server."""
+        mine = self._grants.numbers(who)
+        return any(
+            Verb.ADMIN in self.grants[number].may and not self.grants[number].cards.patterns
+            for number in mine
+        )
+
     def explain(self, who: Principal | None, card: Facts) -> dict[Verb, Ruling]:
         """Return whether a user may do what with a card, and by which lines."""
         return {verb: self._ruling(self._giving(verb), who, card) for verb in Verb}
@@ -167,6 +175,11 @@ class _Open(Policy):
     def announces(self, who: Principal | None, card: Facts) -> bool:
         """Return that it may."""
         del who, card
+        return True
+
+    def operates(self, who: Principal | None) -> bool:
+        """Return that it does."""
+        del who
         return True
 
     def _ruling(

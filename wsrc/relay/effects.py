@@ -44,4 +44,8 @@ class Audit(msgspec.Struct, frozen=True):
     event: Event
 
 
-Effect = Send | Close | Note | Audit
+class Stop(msgspec.Struct, frozen=True):
+    """End the server, as a signal would."""
+
+
+Effect = Send | Close | Note | Audit | Stop

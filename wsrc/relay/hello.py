@@ -10,7 +10,8 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.conversation import CloseCode
 from wsrc.relay.names import MAX_READER_ID, printable, shown_name, written
-from wsrc.relay.records import CardPeer, Peer, UserPeer, owner_of
+from wsrc.relay.records import IDLE, CardPeer, Peer, UserPeer, owner_of
+from wsrc.relay.roll import called
 from wsrc.relay.state import Limits, RelayState
 
 
@@ -42,6 +43,8 @@ def name(state: RelayState, record: Peer, said: m.Hello) -> None:
     if record.principal is None:
         free = free or record.name
     record.name = shown_name(record.principal, free, known=state.readers.policy is not OPEN)
+    if isinstance(record, UserPeer):
+        record.called, record.warned = called(record), IDLE in said.features
 
 
 def name_host(state: RelayState, record: CardPeer, said: m.Hello) -> str | None:

@@ -7,6 +7,7 @@ from wsrc.protocol import messages as m
 from wsrc.relay.records import UserPeer
 from wsrc.relay.shelves import LOOKED_AT, Bounds
 from wsrc.relay.state import RelayState
+from wsrc.relay.uses import Uses
 from wsrc.selection import Filter
 
 PAGE = 500
@@ -21,9 +22,11 @@ STEP_S = 0.001
 TIMER = "page"
 
 
-def begin(
-    state: RelayState, user: UserPeer, asked: m.ListCards | m.ListReaders, now: float
-) -> None:
+Asked = m.ListCards | m.ListReaders | m.Who
+"""Requests that are answered in pages."""
+
+
+def begin(state: RelayState, user: UserPeer, asked: Asked, now: float) -> None:
     """Send the first page of a list; others follow where they are asked for, of one list a user."""
     most = m.MAX_PAGES if user.listing is None else 1
     asked = msgspec.structs.replace(asked, pages=min(asked.pages, most))
@@ -43,10 +46,8 @@ def forget(state: RelayState, user: UserPeer) -> None:
     state.timers.clear((TIMER, user.number, None))
 
 
-def _send(
-    state: RelayState, user: UserPeer, asked: m.ListCards | m.ListReaders, now: float
-) -> None:
-    page = _page(state, user, asked)
+def _send(state: RelayState, user: UserPeer, asked: Asked, now: float) -> None:
+    page = _page(state, user, asked, now)
     if page.next is not None and asked.pages > 1:
         page = msgspec.structs.replace(page, more=True)
         left = asked.pages - 1
@@ -56,12 +57,16 @@ def _send(
 
 
 def _page(
-    state: RelayState, user: UserPeer, asked: m.ListCards | m.ListReaders
-) -> m.ListCardsAck | m.ListReadersAck:
+    state: RelayState, user: UserPeer, asked: Asked, now: float
+) -> m.ListCardsAck | m.ListReadersAck | m.WhoAck:
     readers = state.readers.of(user)
     state.effects += readers.go_on(LOOKED_AT)
     if isinstance(asked, m.ListReaders):
         return readers.page_of(asked)
     bounds = Bounds(PAGE, PAGE_OCTETS)
+    if isinstance(asked, m.Who):
+        describe = Uses(state, user, asked, now).describe
+        uses, after = readers.cards(Filter(asked), asked.after, describe, bounds)
+        return m.WhoAck(id=asked.id, cards=uses, next=after)
     cards, after = readers.cards(Filter(asked), asked.after, state.card_in, bounds)
     return m.ListCardsAck(id=asked.id, cards=cards, next=after)

@@ -4,8 +4,9 @@
 import hashlib
 import hmac
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from wsrc.card.slot import Disposition, Share
 from wsrc.errors import ErrorCode
@@ -24,6 +25,7 @@ from wsrc.protocol.messages import (
     ReaderState,
     Resume,
     SelectCard,
+    Who,
 )
 from wsrc.relay.audience import Audience
 from wsrc.selection import Key, Selection
@@ -37,6 +39,9 @@ MAX_REMEMBERED_ENDS = 16
 
 BATCH, CANCEL, RAW_TPDU, READ_AHEAD = "batch", "cancel", "raw_tpdu", "read_ahead"
 """Features of a card client that runs batches, gives up requests, and passes TPDUs as they are."""
+
+IDLE = "idle"
+"""Feature of a user client that takes `session_idle`."""
 
 PCSC, SHARE, RESUME, SEAL = "pcsc", "share", "resume", "seal"
 """
@@ -149,10 +154,19 @@ class UserPeer:
     waiting: dict[int | None, "Waiter"] = field(default_factory=dict[int | None, "Waiter"])
     claims: dict[int | None, "Claim"] = field(default_factory=dict[int | None, "Claim"])
     ended: dict[str, Error] = field(default_factory=dict[str, Error])
-    listing: ListCards | ListReaders | None = None
+    listing: ListCards | ListReaders | Who | None = None
     """What is left of a list that is being sent."""
     nonce: bytes = b""
     """What a proof that resumes a session must be for, so that no other connection can use it."""
+    called: frozenset[str] = frozenset()
+    """What others may call it by: its principal, and its name."""
+    warned: bool = False
+    """Whether it takes `session_idle`."""
+    first_form: bool = False
+    address: str = ""
+    since: float = 0.0
+    drains: "dict[int, Drained]" = field(default_factory=dict[int, "Drained"])
+    """Hosts whose last session it waits for, by the request."""
 
     @property
     def engaged(self) -> int:
@@ -192,6 +206,39 @@ class CardPeer:
     slots: dict[str, "Slot"] = field(default_factory=dict[str, "Slot"])
     claims: dict[int, "Claim"] = field(default_factory=dict[int, "Claim"])
     withheld: dict[str, ReaderInfo] = field(default_factory=dict[str, ReaderInfo])
+    address: str = ""
+    since: float = 0.0
+    sessions: int = 0
+    """Leases of its slots, those that end as well."""
+    drained: "Drained | None" = None
+    """Why no session begins on its cards, if so."""
+
+
+@dataclass(slots=True, eq=False)
+class Drained:
+    """
+    A card host on whose cards no session begins, whether or not it is connected.
+
+    `waits` are those who are answered when its last session has ended, by user and request.
+    `told` tells that it was said that none is left.
+    """
+
+    host: str
+    by: str
+    why: str = ""
+    told: bool = False
+    waits: "dict[tuple[int, int], UserPeer]" = field(
+        default_factory=dict[tuple[int, int], "UserPeer"]
+    )
+
+
+class Lent(NamedTuple):
+    """For whom a card is kept, until when in monotonic seconds, and which card it is."""
+
+    to: str
+    by: str
+    until: float
+    insertion: int
 
 
 Peer = UserPeer | CardPeer
@@ -272,6 +319,10 @@ class Lease:
     again. `owner` is a digest of the principal whose it is, empty of one without; `principal` is
     who that is, None also of one that is only known by its digest. `rights` are what the user may
     do with the card, as decided last; everything as long as that is not known.
+
+    `why` is the sentence for `code`, where others than the server decided. `sealed` is None where
+    that is not known. `guests` are those who alone may share the card, None where whoever may
+    share it does; all leases of a card have the same.
     """
 
     session: str
@@ -296,6 +347,9 @@ class Lease:
     owner: str = ""
     principal: Principal | None = None
     rights: frozenset[Verb] = ALL
+    why: str | None = None
+    sealed: bool | None = None
+    guests: set[str] | None = None
 
     def may_be_of(self, message: Resume) -> bool:
         """Return whether a `resume` is of the session, or may be, for all that is known."""
@@ -339,6 +393,7 @@ class Slot:
     names: tuple[Key, ...] = ()
     keys: tuple[Key, ...] = ()
     leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
+    lent: Lent | None = None
     judged: Facts | None = None
     _facts: Facts | None = None
     _is_filed: bool = False
@@ -378,13 +433,38 @@ class Slot:
             return CardState.ASSOCIATED if self.holders else CardState.RESETTING
         return _STATES.get(self.info.state, CardState.IN_USE)
 
-    def free_for(self, share: Share) -> bool:
+    @property
+    def lent_to(self) -> str | None:
+        """For whom the card is kept that is in the reader, if for anybody."""
+        lent = self.lent
+        return lent.to if lent is not None and lent.insertion == self.info.insertion else None
+
+    @property
+    def guests(self) -> set[str] | None:
+        """Who alone may share the card, None where whoever may share it does."""
+        return next((g for e in self.leases.values() if (g := e.guests) is not None), None)
+
+    @property
+    def favoured(self) -> Collection[str]:
+        """What those are called who wait for nobody."""
+        lent = self.lent_to
+        return (lent,) if lent is not None else self.guests or ()
+
+    def favours(self, user: UserPeer | None) -> bool:
+        """Return whether a user waits for nobody who wants the card as well."""
+        return user is not None and not user.called.isdisjoint(self.favoured)
+
+    def free_for(self, share: Share, user: UserPeer | None = None) -> bool:
         """
-        Return whether the card can be given to a user now.
+        Return whether the card can be given to a user now; without one, to whoever comes.
 
         A card in use is free for one more who shares it, if all who have it do and one of them is
         there. Once its last holder leaves, it is free for nobody until it is reset.
         """
+        if self.peer.drained is not None:
+            return False
+        if (self.lent_to is not None or self.guests is not None) and not self.favours(user):
+            return False
         if not self.leases:
             ready = self.info.state is ReaderState.READY
             return self.info.state in DIRECT if share is Share.DIRECT else ready

@@ -16,12 +16,14 @@ from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import LeaseInfo
 from wsrc.relay.audience import Audience
 from wsrc.relay.audiences import Audiences
+from wsrc.relay.bans import Bans
 from wsrc.relay.claims import Claims, Lost, Past, Remembered
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, Places
 from wsrc.relay.names import HostNames, ReaderIds
 from wsrc.relay.readers import Readers, view_of
-from wsrc.relay.records import Account, CardPeer, Lease, LeasePhase, Peer, Slot, UserPeer
+from wsrc.relay.records import Account, CardPeer, Drained, Lease, LeasePhase, Peer, Slot, UserPeer
+from wsrc.relay.roll import Roll
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import Round, WaitingRoom
 from wsrc.selection import Key, named, names_of, reader_names
@@ -32,7 +34,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Times in seconds and counts that bound what a peer may ask for.
 
     `lease_idle_s` and `…_per_principal` of 0 are no limits. With `keep_s` of 0 no session outlives
-    its connection. `settle_s` is how long a select waits unasked for a card that is being reset or
+    its connection. `lease_warn_s` is how long before its lease ends for idleness a user is told, at
+    most half of `lease_idle_s`; 0 is not to tell. `lend_s` is how long a card is kept for whom it
+    was lent to. `settle_s` is how long a select waits unasked for a card that is being reset or
     identified.
     `max_reader_changes` are kept for watchers of readers that come back.
     """
@@ -42,6 +46,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     command_s: float = 150.0
     settle_s: float = 30.0
     lease_idle_s: float = 3600.0
+    lease_warn_s: float = 0.0
+    lend_s: float = 120.0
     wait_max_s: float = 3600.0
     keep_s: float = 600.0
     max_sessions_per_user: int = 64
@@ -61,6 +67,9 @@ Unjudged = UserPeer | str | tuple[CardPeer, str] | Readers
 MAX_COUNTED = 256
 """Cards of one name that are looked at to see how many a user knows of."""
 
+LENT = "lent"
+"""Kind of the deadline until which a card is kept for whom it was lent to."""
+
 SESSION_TIMERS = frozenset(("attach", "command", "idle", "away", "clean"))
 """Kinds of deadlines that belong to a session."""
 
@@ -73,9 +82,11 @@ class RelayState:
     session. `past` has the card client's number of sessions that were kept once and are over.
     `lost` has leases whose card client is out of reach and may come back with the session. `gone`
     has the runs of users' programs that said goodbye, `left` the names of card hosts that did, by
-    the number of their connection. `accounts` are those that a peer or a lease has. `rounds` has
-    what is left to do for those who wait, `unjudged` what is not looked at yet since the policy is
-    another.
+    the number of their connection. `drained` has card hosts by their names in normal form.
+    `instance` is the name of this run of the server. `open_to_operators` tells that whoever is
+    there may do what is the operator's, where there is no policy. `accounts` are those that a peer
+    or a lease has. `rounds` has what is left to do for those who wait, `unjudged` what is not
+    looked at yet since the policy is another.
 
     Args:
         limits: Bounds.
@@ -92,6 +103,7 @@ class RelayState:
         instance: str,
     ) -> None:
         self.limits = limits
+        self.instance = instance
         self.epoch = epoch
         self.new_session = new_session
         self.peers: dict[int, Peer] = {}
@@ -115,9 +127,13 @@ class RelayState:
         self.gone: Remembered[bool] = Remembered()
         self.left: Remembered[str] = Remembered()
         self.timers: Timers[TimerKey] = Timers()
+        self.roll = Roll()
+        self.bans = Bans()
+        self.drained: dict[str, Drained] = {}
         self.accounts: WeakValueDictionary[str, Account] = WeakValueDictionary()
         self.effects: list[Effect] = []
         self.draining = False
+        self.open_to_operators = False
         self.reconnect_in_s: float | None = None
         self._slot_number = 0
 
@@ -202,6 +218,7 @@ class RelayState:
     def strike_slot(self, slot: Slot) -> None:
         """Strike a reader that is gone."""
         self.readers.mark(slot)
+        self.timers.clear((LENT, slot.number, None))
         self.index.put(slot, ())
         self.places.remove(slot)
         del self.slots[slot.number]
@@ -229,13 +246,13 @@ class RelayState:
             LeaseInfo(
                 holder=lease.holder,
                 since=self.utc(lease.since),
-                until=self._until(lease),
+                until=self.until(lease),
                 share=lease.share,
             )
             for lease in slot.holders
         )
 
-    def _until(self, lease: Lease) -> str | None:
+    def until(self, lease: Lease) -> str | None:
         """Return when a lease ends if its user does nothing."""
         if lease.phase is LeasePhase.KEPT:
             return self.utc(lease.kept_until)

@@ -33,7 +33,7 @@ from wsrc.server.limits import Bounds, Limit, Quotas, Refusal
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
 from wsrc.server.policy_file import PolicyFile
-from wsrc.server.refusals import KeptOut, NotAdmittedError, Refusals
+from wsrc.server.refusals import Banned, KeptOut, NotAdmittedError, Refusals
 from wsrc.server.room import room_for
 from wsrc.server.tls import ServerTls
 from wsrc.server.token_store import Stored
@@ -113,6 +113,10 @@ class App:
     def when_broken(self, tell: Callable[[], None]) -> None:
         """Call `tell` when the server must end."""
         self._peers.when_broken(tell)
+
+    def when_asked_to_stop(self, tell: Callable[[], None]) -> None:
+        """Call `tell` when an operator has the server stopped."""
+        self._peers.when_asked_to_stop(tell)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -321,6 +325,10 @@ class App:
             return web.Response(status=400, text="Wait for the answer before the first frame.\n")
         connection.subject, connection.token = admitted.subject, admitted.token
         connection.principal = admitted.principal
+        now = asyncio.get_running_loop().time()
+        ban = self._peers.relay.ban_on(admitted.principal, connection.address, now)
+        if ban is not None:
+            return Banned(ban.sentence, ban.again_s)
         if admitted.until is not None:
             seconds = admitted.until - datetime.now(UTC).timestamp()
             connection.stay(seconds, lambda: self._stayed(connection, admitted.ends))
@@ -428,6 +436,8 @@ def _relay(settings: ServerSettings) -> Relay:
         attach_s=settings.attach_s,
         command_s=settings.command_s,
         lease_idle_s=settings.lease_idle_s,
+        lease_warn_s=settings.lease_warn_s,
+        lend_s=settings.lend_s,
         wait_max_s=settings.wait_max_s,
         keep_s=settings.keep_s,
         max_sessions_per_user=settings.max_sessions_per_user,
@@ -444,4 +454,5 @@ def _relay(settings: ServerSettings) -> Relay:
         settings.name,
         new_nonce=lambda: secrets.token_bytes(32),
         instance=instance,
+        open_to_operators=settings.open_to_operators,
     )

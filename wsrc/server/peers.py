@@ -5,7 +5,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import ParamSpec, get_args
 
 from wsrc.audit import events
 from wsrc.audit.events import Recorder
@@ -18,7 +18,7 @@ from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode, Parting
 from wsrc.protocol.messages import ClientType, Message
-from wsrc.relay.effects import Audit, Close, Effect, Note
+from wsrc.relay.effects import Audit, Close, Effect, Note, Stop
 from wsrc.relay.machine import Relay
 from wsrc.server.limits import Budget, Limit, Quotas, Usage
 from wsrc.server.pulse import Pulse
@@ -38,6 +38,11 @@ Event = ParamSpec("Event")
 COSTLY = (
     m.ListCards,
     m.ListReaders,
+    m.Who,
+    m.Revoke,
+    m.Allow,
+    m.Lend,
+    *get_args(m.Operator),
     m.WatchReaders,
     m.Resume,
     m.ReaderReport,
@@ -92,6 +97,7 @@ class Peers:
         self.stopping = False
         self._stopped = False
         self._broken: Callable[[], None] | None = None
+        self._stop: Callable[[], None] | None = None
         self._spare: bytearray | None = bytearray(SPARE_OCTETS)
         self._idle = asyncio.Event()
 
@@ -106,6 +112,10 @@ class Peers:
     def when_broken(self, tell: Callable[[], None]) -> None:
         """Call `tell` when the relay is broken."""
         self._broken = tell
+
+    def when_asked_to_stop(self, tell: Callable[[], None]) -> None:
+        """Call `tell` when an operator has the server stopped."""
+        self._stop = tell
 
     @property
     def counts(self) -> dict[str, int]:
@@ -146,7 +156,9 @@ class Peers:
         if self._stopped:
             link.close(CloseCode.RESTARTING, RESTARTING)
         account = usage.key if usage is not None else None
-        self.act(self.relay.connected, self._last, role, self._loop.time(), principal, account)
+        self.act(
+            self.relay.connected, self._last, role, self._loop.time(), principal, account, address
+        )
         return link
 
     def slowed(self, number: int, role: ClientType, limit: Limit, again_s: float) -> int:
@@ -205,6 +217,10 @@ class Peers:
                 continue
             if isinstance(effect, Audit):
                 self.audit.record(effect.event)
+                continue
+            if isinstance(effect, Stop):
+                if self._stop is not None:
+                    self._stop()
                 continue
             link = self._links.get(effect.peer)
             if link is None:
@@ -370,5 +386,5 @@ class _Peer:
 
 def _cost(message: Message) -> int:
     """Return as how many requests one counts: a list counts for each of its pages."""
-    pages = message.pages if isinstance(message, m.ListCards | m.ListReaders) else 1
+    pages = message.pages if isinstance(message, m.ListCards | m.ListReaders | m.Who) else 1
     return min(max(pages, 1), m.MAX_PAGES)
