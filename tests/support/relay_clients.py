@@ -178,8 +178,8 @@ class CardClient(Peer):
                     self.ends[session] = CardEnd(session, secret, keep_s)
                 self._readers[session] = reader
                 self.say(m.AttachAck(session=session, atr=self.atr_of(session), keep_s=keep_s))
-            case m.Detach(session=session, code=code):
-                self.end(session, code or ErrorCode.CANCELLED)
+            case m.Detach(session=session, code=code, message=why):
+                self.end(session, code or ErrorCode.CANCELLED, why or "It is over.")
                 self.say(m.DetachAck(session=session))
             case m.CApdu(id=id_, session=session):
                 self.say(m.RApdu(id=id_, session=session, response=OK, sw="9000"))
@@ -217,11 +217,11 @@ class CardClient(Peer):
             code, why = ErrorCode.NO_SUCH_SESSION, "There is no such session here."
             self.say(m.error(code, why, id=message.id, session=message.session))
 
-    def end(self, session: str, code: ErrorCode) -> None:
+    def end(self, session: str, code: ErrorCode, why: str = "It is over.") -> None:
         """End a session that could be resumed, and remember how."""
         end = self.ends.pop(session, None)
         if end is not None:
-            self.ended.put(end, end.ended(code, "It is over."))
+            self.ended.put(end, end.ended(code, why))
 
     def answer_verb(self, message: m.Message) -> None:
         """Answer one of the PC/SC verbs."""
