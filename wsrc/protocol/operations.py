@@ -205,7 +205,10 @@ class Kick(Message, frozen=True, tag="kick", kw_only=True):
     """Close a connection with 1008; the client may come back, and resumes what it had."""
 
     peer: PeerNumber
-    instance: ServerRun
+    instance: Annotated[
+        str | None,
+        means("`instance` of `list_peers_ack`; in another run the number is of somebody else"),
+    ] = None
     end: Annotated[bool, means("End its sessions first, or those on its cards")] = False
     why: Why = ""
 

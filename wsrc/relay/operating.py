@@ -98,7 +98,8 @@ def _leases(peer: Peer) -> list[Lease]:
 
 
 def _kick(state: RelayState, user: UserPeer, asked: m.Kick, now: float) -> None:
-    peer = state.peers.get(asked.peer) if asked.instance == state.instance else None
+    here = asked.instance in {None, state.instance}
+    peer = state.peers.get(asked.peer) if here else None
     if peer is None:
         why = f"There is no connection {asked.peer} to this run of the server."
         state.refuse(user, asked.id, ErrorCode.NO_SUCH_PEER, why)
