@@ -244,6 +244,7 @@ def card_document(card: CardInfo) -> dict[str, Any]:
         "reader": card.reader,
         "reader_name": card.reader_name,
         "state": card.state.value,
+        "draining": card.draining,
         "iccid": card.identities.iccid,
         "eids": list(_eids(card)),
         "atr": card.identities.atr,
@@ -302,10 +303,10 @@ def atr_document(atr: bytes) -> dict[str, Any]:
     }
 
 
-def state_text(state: CardState) -> str:
+def state_text(state: CardState, *, draining: bool = False) -> str:
     """Return what a person is shown for a state; programs are shown the word of the protocol."""
     texts = {CardState.ASSOCIATED: "in use", CardState.IN_USE: "in use on its host"}
-    return texts.get(state, state.value)
+    return f"{texts.get(state, state.value)}{', draining' if draining else ''}"
 
 
 def info_lines(card: CardInfo) -> list[str]:
@@ -317,7 +318,7 @@ def info_lines(card: CardInfo) -> list[str]:
         *(("EID", eid) for eid in _eids(card)),
         ("Label", card.label or "none"),
         ("Reader", place(card)),
-        ("State", state_text(card.state)),
+        ("State", state_text(card.state, draining=card.draining)),
         *(("Holder", f"{each.holder} since {each.since}") for each in _leases(card)),
         *(() if _leases(card) else (("Holder", "nobody"),)),
         ("Protocol", card.protocol.value if card.protocol else "not told"),
@@ -362,7 +363,7 @@ def _row(card: CardInfo) -> tuple[Cell, ...]:
         card.host or card.remote_addr[0],
         card.reader or "",
         card.reader_name or "",
-        state_text(card.state),
+        state_text(card.state, draining=card.draining),
         holders(card),
         card.identities.iccid or "",
         _eids(card),

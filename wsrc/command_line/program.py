@@ -33,6 +33,9 @@ COMMANDS = {
     "script": _place("apdu", "script", "Run a file of command APDUs and check their status words."),
     "shell": _place("apdu", "shell", "Talk to a card at a prompt."),
     "watch": _place("cards", "watch", "Show cards as they come, change and go."),
+    "who": _place("uses", "who", "Show who has the cards, and who waits for them."),
+    "revoke": _place("uses", "revoke", "Take a card back from those who have it."),
+    "admin": _place("admin", "admin", "Run the server that cards are used by."),
     "readers": _place("readers", "readers", "Show the readers, empty ones too."),
     "status": _place(
         "verbs",
