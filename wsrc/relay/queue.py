@@ -15,6 +15,8 @@ from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.waiting import Line, Round, in_order
 from wsrc.selection import Key, Selection
 
+# Longer than the aim: who is given a card, who waits, who is refused.
+
 RESTARTS = "The server is about to restart; connect again and repeat this."
 """What a request is answered with that would begin while the server stops."""
 

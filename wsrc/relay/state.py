@@ -102,6 +102,7 @@ class RelayState:
         new_session: Callable[[], str],
         instance: str,
     ) -> None:
+        # Longer than the aim: everything there is, once.
         self.limits = limits
         self.instance = instance
         self.epoch = epoch

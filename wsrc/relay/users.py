@@ -76,7 +76,8 @@ def received(
 def _operate(state: RelayState, user: UserPeer, message: m.Message, now: float) -> None:
     """Do what is an operator's, or what a user who has a card does for another."""
     if state.draining:
-        state.refuse(user, message.id, ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
+        stopping = ErrorCode.SHUTTING_DOWN, queue.RESTARTS
+        state.refuse(user, message.id, *stopping)
         return
     match message:
         case m.Revoke():

@@ -26,6 +26,8 @@ from wsrc.user_client.core.read_ahead import SentAhead
 from wsrc.user_client.core.seals import SealedWith
 from wsrc.user_client.core.transacting import CardSession
 
+# Longer than the aim: all that can be asked of a card, with what each may raise.
+
 DETACH_S = 10.0
 """How long the server may take to confirm that a card was given back."""
 

@@ -145,6 +145,7 @@ def test_a_host_that_connects_again_is_drained_still() -> None:
     again.leave()
     assert drain(boss, host=" BENCH ").sessions == 0
     comes_back(world, again)
+    assert world.notes.count(DONE) == 1
     undrain(boss)
     world.user().hold(iccid=ICCID)
 

@@ -197,6 +197,7 @@ class Requests:
             LocalProtocolError: If no server would take it; nothing was sent.
             WsrcError: If the server answered with an error; the class says which.
         """
+        # Longer than the aim: each choice of a caller is told.
         self.check()
         asked = _Asked(request, asyncio.timeout(limit_s), hear, late, then, once)
         codec.check(asked.whole)
