@@ -84,10 +84,11 @@ class World:
         account: str | None = "all",
         features: tuple[str, ...] = (),
         address: str = "",
+        direct: bool = True,
     ) -> "Peer":
         """Connect a user client of a principal `who`; its cards count among those of an account."""
         peer = Peer(self, m.ClientType.USER, first_form=first_form)
-        self._connect(peer, who, account, address)
+        self._connect(peer, who, account, address, direct=direct)
         hello = m.Hello(
             client_type=m.ClientType.USER,
             version=m.VERSION,
@@ -233,12 +234,15 @@ class World:
         who: str | Principal | None = None,
         account: str | None = None,
         address: str = "",
+        *,
+        direct: bool = True,
     ) -> None:
         peer.number = len(self.peers) + 1
         self.peers[peer.number] = peer
         principal = Principal(who) if isinstance(who, str) else who
         whose = principal, account, address
-        self.perform(self.relay.connected(peer.number, peer.role, self.now, *whose))
+        number, role = peer.number, peer.role
+        self.perform(self.relay.connected(number, role, self.now, *whose, direct=direct))
 
     def _new_nonce(self) -> bytes:
         self._nonces += 1

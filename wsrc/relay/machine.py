@@ -114,20 +114,23 @@ class Relay:
         principal: Principal | None = None,
         account: str | None = None,
         address: str = "",
+        *,
+        direct: bool = True,
     ) -> list[Effect]:
         """
         Enter a peer, which must say `hello` in time.
 
         `principal` is who it is, if known. `account` names whose cards its own are counted among;
-        None is nobody's, and has no limit. `address` is where it comes from. Who is banned is
-        closed on.
+        None is nobody's, and has no limit. `address` is where it comes from, `direct`
+        whether for all that is known no proxy is between. Who is banned is closed on.
         """
         state = self._state
         is_user = client is m.ClientType.USER
         record = UserPeer(peer) if is_user else CardPeer(peer)
         record.principal, record.address, record.since = principal, address, now
-        if isinstance(record, UserPeer) and account is not None:
-            record.account = state.account(account)
+        if isinstance(record, UserPeer):
+            record.direct = direct
+            record.account = state.account(account) if account is not None else None
         state.peers[peer] = record
         state.roll.connected(record)
         ban = self.ban_on(principal, address, now)

@@ -17,14 +17,14 @@ REVOKES: Final = frozenset((Verb.REVOKE, Verb.ADMIN))
 def may_revoke(state: RelayState, user: UserPeer, slot: Slot) -> bool:
     """Return whether a user may take a card from whoever has it, and is told who waits for it."""
     if state.readers.policy is OPEN:
-        return state.open_to_operators
+        return state.open_to_operators and user.direct
     return not REVOKES.isdisjoint(rights.of(user.audience, slot))
 
 
 def may_operate(state: RelayState, user: UserPeer) -> bool:
     """Return whether a user may do with the whole server what is its operator's."""
     if state.readers.policy is OPEN:
-        return state.open_to_operators
+        return state.open_to_operators and user.direct
     return state.readers.policy.operates(user.principal)
 
 
@@ -32,8 +32,9 @@ def forbidden(state: RelayState, user: UserPeer, verb: Verb, slot: Slot | None =
     """Return a sentence on what is lacking, and whom to ask."""
     if state.readers.policy is OPEN:
         return (
-            f"Nobody may {str(verb)!r} here: the server asks who its users are, or serves a "
-            "network, and has no policy that says who may. Ask the operator of the server."
+            f"Nobody may {str(verb)!r} here: the server asks who its users are, serves a network, "
+            "or is behind a proxy, and has no policy that says who may. Ask the operator of the "
+            "server."
         )
     if slot is not None:
         return rights.forbidden(user.principal, verb, slot)

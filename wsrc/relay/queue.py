@@ -51,7 +51,7 @@ def ask(
     if slot is not None and _is_free(state, slot, waiter):
         leases.grant(state, slot, waiter, now)
         return
-    if slot is not None and slot.settling:
+    if slot is not None and slot.settling and slot.peer.drained is None:
         waiter.until = max(waiter.until, now + state.limits.settle_s)
     if waiter.until <= now:
         refuse(state, user, select, selection, slot)

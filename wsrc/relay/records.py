@@ -164,6 +164,8 @@ class UserPeer:
     """Whether it takes `session_idle`."""
     first_form: bool = False
     address: str = ""
+    direct: bool = True
+    """Whether it is on the host of the server, for all that is known, and behind no proxy."""
     since: float = 0.0
     drains: "dict[int, Drained]" = field(default_factory=dict[int, "Drained"])
     """Hosts whose last session it waits for, by the request."""

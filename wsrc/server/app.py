@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -40,6 +41,7 @@ from wsrc.server.token_store import Stored
 from wsrc.server.token_table import TokenTable
 from wsrc.server.turns import Line
 from wsrc.server.upgrade import accepted
+from wsrc.settings.hosts import is_loopback
 from wsrc.settings.load import ServerSettings
 
 if TYPE_CHECKING:
@@ -62,6 +64,9 @@ FULL_S = 5.0
 """After how many seconds a client that finds the server full is to come again."""
 
 _POLL_S = 0.02
+
+_OF_PROXIES = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+"""Headers by which a proxy says that it is one (RFC 7239, RFC 9110 section 7.6.3)."""
 
 _OF_TLS = "certificates, keys and lists of TLS"
 
@@ -303,7 +308,10 @@ class App:
                 return web.Response()
             accept, who = self._peers.accept, (role, connection.address, connection.principal)
             usage = connection.usages[-1] if connection.usages else None
-            connection.hand_over(lambda transport, hold: accept(transport, hold, *who, usage))
+            direct = _is_direct(request)
+            connection.hand_over(
+                lambda transport, hold: accept(transport, hold, *who, usage, direct=direct)
+            )
             return answer
 
         return upgrade
@@ -390,6 +398,16 @@ class App:
         if isinstance(response, web.Response) and response.status >= 400 and not told:
             self._refusals.refused(address, f"HTTP status {response.status}: {response.text or ''}")
         return response
+
+
+def _is_direct(request: web.Request) -> bool:
+    """Return whether a request is to this very host, and says of no proxy that passed it on."""
+    try:
+        host = urlsplit(f"//{request.headers.get('Host', '')}").hostname
+    except ValueError:
+        return False
+    passed_on = any(name in request.headers for name in _OF_PROXIES)
+    return host is not None and is_loopback(host) and not passed_on
 
 
 def _offered(request: web.Request) -> list[str]:

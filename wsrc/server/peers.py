@@ -130,6 +130,8 @@ class Peers:
         address: str,
         principal: Principal | None = None,
         usage: Usage | None = None,
+        *,
+        direct: bool = True,
     ) -> Endpoint:
         """
         Begin to serve a WebSocket that was just accepted.
@@ -141,6 +143,7 @@ class Peers:
             address: Where the peer is.
             principal: Who it is, where that is known.
             usage: What it counts as using; None where nothing is limited.
+            direct: Whether it is on this host, for all that it says, and comes through no proxy.
         """
         self._last += 1
         link = Endpoint(transport, hold, longest=MAX_MESSAGE_OCTETS, unread=self._unread)
@@ -156,9 +159,8 @@ class Peers:
         if self._stopped:
             link.close(CloseCode.RESTARTING, RESTARTING)
         account = usage.key if usage is not None else None
-        self.act(
-            self.relay.connected, self._last, role, self._loop.time(), principal, account, address
-        )
+        now, whose = self._loop.time(), (principal, account, address)
+        self.act(self.relay.connected, self._last, role, now, *whose, direct=direct)
         return link
 
     def slowed(self, number: int, role: ClientType, limit: Limit, again_s: float) -> int:

@@ -155,6 +155,20 @@ def test_nobody_takes_the_name_of_a_principal() -> None:
     bob.ask(wish(bob, SHARED), m.SelectCardAck)
 
 
+def test_a_principal_with_parentheses_is_not_taken_for_a_name_that_was_chosen() -> None:
+    policy = granting(rule("anyone", [Verb.USE, Verb.SHARE]), hosts=[rule("anyone")])
+    world = World(policy=policy)
+    world.card(reader(), features=FEATURES)
+    ann = world.user(who="ann", name=None)
+    session = ann.hold(iccid=ICCID)
+    allow(ann, session, "(bob)")
+    reconnect(ann, session, SHARED)
+    odd = world.user(who="(bob)", name=None)
+    assert code_of(odd.refused(wish(odd, SHARED))) is ErrorCode.CARD_BUSY
+    bob = world.user(name="bob")
+    bob.ask(wish(bob, SHARED), m.SelectCardAck)
+
+
 def test_a_name_is_what_others_are_shown_as_well() -> None:
     world, _, ann, session = bench()
     allow(ann, session, "bob (desk)")

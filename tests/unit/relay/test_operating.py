@@ -278,6 +278,18 @@ def test_without_a_policy_strangers_do_not_run_the_server(asked: m.Operator) -> 
     assert not world.stopped
 
 
+@pytest.mark.parametrize("asked", OPERATIONS)
+def test_who_comes_through_a_proxy_does_not_run_the_server(asked: m.Operator) -> None:
+    world = World()
+    refused = world.user(direct=False).refused(asked)
+    assert code_of(refused) is ErrorCode.FORBIDDEN
+    assert "behind a proxy" in refused.message
+    policy = granting(rule("anyone", [Verb.ADMIN]))
+    world = World(policy=policy)
+    proxied = world.user(direct=False)
+    proxied.ask(m.ListPeers(id=1), m.ListPeersAck)
+
+
 def test_a_policy_that_changes_is_in_force_for_the_next_request() -> None:
     world = World(policy=granting(rule("boss", [Verb.ADMIN])))
     boss = world.user(who="boss", name=None)
