@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands of who runs a server: its connections, bans, drained hosts, its end."""
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -152,12 +153,12 @@ def stop(call: Invocation, why: str) -> None:
 
 
 def _drained(client: "Client", host: str, wait_s: float, why: str) -> int:
-    """Drain a host, and wait for as long as was asked, in steps that a server grants."""
+    """Drain a host, and wait for as long as was asked, in steps that a server may make shorter."""
+    until = time.monotonic() + wait_s
     while True:
-        step_s = min(wait_s, WAIT_STEP_S)
-        sessions = client.admin.drain(host, wait_s=step_s, why=why)
-        wait_s -= step_s
-        if not sessions or wait_s <= 0:
+        left_s = max(0.0, until - time.monotonic()) if wait_s else 0.0
+        sessions = client.admin.drain(host, wait_s=min(left_s, WAIT_STEP_S), why=why)
+        if not sessions or not left_s:
             return sessions
 
 

@@ -37,8 +37,8 @@ def _not_allowed(state: RelayState, lease: Lease, who: str) -> Refusal | None:
     if SHARE not in lease.slot.peer.features:
         why = f"The card client of {lease.slot.peer.name} cannot share a card."
         return ErrorCode.NOT_SUPPORTED, why
-    if not who.strip():
-        return ErrorCode.BAD_MESSAGE, "Say who may share the card."
+    if not _is_name(who):
+        return ErrorCode.BAD_MESSAGE, "Say who may share the card, by a name that can be shown."
     guests = lease.guests or ()
     if len(guests) >= MAX_GUESTS and who not in guests:
         return ErrorCode.TOO_MANY, f"{MAX_GUESTS} users are let share the card already."
@@ -62,8 +62,8 @@ def lend(state: RelayState, lease: Lease, user: UserPeer, asked: m.Lend, now: fl
 def _not_lent(state: RelayState, lease: Lease, who: str) -> Refusal | None:
     if lease.in_flight is not None:
         return ErrorCode.REQUEST_IN_FLIGHT, "The request before it is not answered yet."
-    if not who.strip():
-        return ErrorCode.BAD_MESSAGE, "Say to whom the card is to be lent."
+    if not _is_name(who):
+        return ErrorCode.BAD_MESSAGE, "Say who is to have the card, by a name that can be shown."
     if len(lease.slot.leases) > 1:
         return ErrorCode.CARD_BUSY, queue.held(state, lease.slot)
     return _may_not(state, lease.slot, who, lease.share)
@@ -75,6 +75,10 @@ def lapsed(state: RelayState, slot: Slot, now: float) -> None:
     if lent is not None:
         state.note(f"{lent.to} did not take the card in {slot.info.name} that {lent.by} lent")
     queue.offer(state, slot, now)
+
+
+def _is_name(who: str) -> bool:
+    return bool(who.strip()) and who.isprintable()
 
 
 def _may_not(state: RelayState, slot: Slot, who: str, share: Share) -> Refusal | None:

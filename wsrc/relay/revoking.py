@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cards are taken from those who have them, by who may."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, RefusedError
@@ -30,6 +30,11 @@ def revoke(state: RelayState, user: UserPeer, asked: m.Revoke, now: float) -> No
         return
     meant = named(asked.holder)
     leases = [lease for lease in slot.holders if meant(lease)]
+    if not operators.may_revoke(state, user, slot) and not _are_theirs(leases, user):
+        why = operators.forbidden(state, user, Verb.REVOKE, slot)
+        evidence.refused(state, user, f"revoke of the card {selection}", why)
+        state.refuse(user, asked.id, ErrorCode.FORBIDDEN, why)
+        return
     told = tuple(uses.holder(state, lease, now, of_operator=True) for lease in leases)
     place = f"the card {selection}"
     evidence.operated(state, user, "revoke", place, printable(asked.why, MAX_WHY))
@@ -66,6 +71,12 @@ def named(holder: str | None) -> Callable[[Lease], bool]:
     )
 
 
+def _are_theirs(leases: Sequence[Lease], user: UserPeer) -> bool:
+    """Return whether all leases, of which there are some, are known to be of a user's principal."""
+    who = user.principal
+    return bool(leases) and who is not None and all(each.principal == who for each in leases)
+
+
 def _found(state: RelayState, user: UserPeer, asked: m.Revoke, selection: Selection) -> Slot | None:
     """Return the card that is meant, or refuse it to the user."""
     sees = user.audience.sees if user.audience is not None else everything
@@ -76,10 +87,5 @@ def _found(state: RelayState, user: UserPeer, asked: m.Revoke, selection: Select
         return None
     if not found:
         queue.refuse(state, user, wish, selection, None)
-        return None
-    if not operators.may_revoke(state, user, found[0]):
-        why = operators.forbidden(state, user, Verb.REVOKE, found[0])
-        evidence.refused(state, user, f"revoke of the card {selection}", why)
-        state.refuse(user, asked.id, ErrorCode.FORBIDDEN, why)
         return None
     return found[0]

@@ -49,7 +49,7 @@ NEEDS: Final[Mapping[type[m.Message], str]] = {
     ),
     m.Cancel: "Nothing",
     m.Who: "`list`, of each card that is told of; who waits for it is told with `revoke`",
-    m.Revoke: "`revoke`, or `admin`",
+    m.Revoke: "`revoke` or `admin`; nothing where all whom it is taken from are the same principal",
     m.Allow: "Nothing; whoever is let in needs `share`",
     m.Lend: "Nothing; whoever it is lent to needs what `select_card` does",
     **dict.fromkeys(get_args(m.Operator), "`admin`, of every card"),

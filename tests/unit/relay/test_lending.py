@@ -276,7 +276,7 @@ def test_a_session_that_is_not_the_users_is_not_given_on(kind: type[m.Allow | m.
         ErrorCode.NO_SUCH_SESSION,
         Outcome.NOT_EXECUTED,
     )
-    for who in ("", "  ", "x" * 257):
+    for who in ("", "  ", "bob\n", "\x1b[2J", "x" * 257):
         refused = ann.refused(kind(id=2, session=session, who=who))
         assert code_of(refused) is ErrorCode.BAD_MESSAGE
     ann.command(session)

@@ -339,6 +339,30 @@ def test_who_may_not_is_refused_and_the_holder_keeps_the_card() -> None:
         ann.hold(iccid=ICCID)
 
 
+def test_a_principal_takes_back_what_another_program_of_its_own_has() -> None:
+    policy = granting(rule(["ann", "bob"], [Verb.USE, Verb.SHARE]), hosts=[rule("anyone")])
+    world = World(policy=policy)
+    world.card(reader())
+    desk, home = world.user(who="ann", name="desk"), world.user(who="ann", name="home")
+    desk.hold(iccid=ICCID, share=Share.SHARED)
+    assert holders(revoke(home)) == ["ann (desk)"]
+    assert desk.one(m.SessionEnded).message == f"Revoked by ann (home): {WHY}."
+    bob = world.user(who="bob", name=None)
+    desk.hold(iccid=ICCID, share=Share.SHARED)
+    bob.hold(iccid=ICCID, share=Share.SHARED)
+    for asked in (m.Revoke(id=70, iccid=ICCID), m.Revoke(id=71, iccid=ICCID, holder="bob")):
+        assert code_of(home.refused(asked)) is ErrorCode.FORBIDDEN
+    assert holders(revoke(home, holder="ann*")) == ["ann (desk)"]
+    assert bob.quiet()
+    bob.leave(goodbye=True)
+    assert code_of(home.refused(m.Revoke(id=72, iccid=ICCID))) is ErrorCode.FORBIDDEN
+    nameless = World(open_to_operators=False)
+    nameless.card(reader())
+    nameless.user(name="ann").hold(iccid=ICCID)
+    refused = nameless.user(name="ann").refused(m.Revoke(id=1, iccid=ICCID))
+    assert code_of(refused) is ErrorCode.FORBIDDEN
+
+
 def test_without_a_policy_it_is_for_a_server_that_only_its_own_host_reaches() -> None:
     world = World(open_to_operators=False)
     world.card(reader())
