@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.certificates import Certificates
+from tests.support.sealed_world import sealed
 from tests.support.tokens import running_with_tokens
 from tests.support.wire import begin
 from tests.support.world import (
@@ -249,3 +250,30 @@ async def test_who_may_is_asked_to_be_named_where_strangers_are_let_in(
                     await asked
                 assert caught.value.code is ErrorCode.FORBIDDEN
             assert await ann.who() == []
+
+
+async def test_a_sealed_session_is_shared_with_a_guest_taken_back_and_lent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "host"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user"))
+    async with sealed(tmp_path) as world:
+        await world.host()
+        ann, bob, boss = [await world.user(name=name) for name in ("ann", "bob", "boss")]
+        card = await ann.select(iccid=UICC)
+        assert card.sealed is not None
+        assert (await card.transmit(PIN)).sw == 0x9000
+        await card.allow("bob")
+        with pytest.raises(CardBusyError):
+            await boss.select(iccid=UICC, share=Share.SHARED)
+        async with bob.select(iccid=UICC, share=Share.SHARED) as his:
+            assert (await his.transmit(ASK_PIN)).sw == 0x9000
+        (use,) = await boss.who(iccid=UICC)
+        assert [holder.sealed for holder in use.holders] == [True]
+        await boss.revoke(iccid=UICC, why="enough")
+        with pytest.raises(SessionLostError, match="enough"):
+            await card.transmit(ASK_PIN)
+        card = await ann.select(iccid=UICC)
+        await card.lend("bob")
+        async with bob.select(iccid=UICC) as his:
+            assert (await his.transmit(ASK_PIN)).sw == 0x63C3

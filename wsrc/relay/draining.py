@@ -81,12 +81,15 @@ def end(state: RelayState, host: str, peer: CardPeer | None) -> Drained | None:
 def wait(state: RelayState, drained: Drained, user: UserPeer, id_: int, until: float) -> None:
     """Answer a user when no session is left, or at a time in monotonic seconds."""
     drained.waits[user.number, id_] = user
+    if user.drains is None:
+        user.drains = {}
     user.drains[id_] = drained
     state.timers.set((TIMER, user.number, id_), until)
 
 
 def expired(state: RelayState, user: UserPeer, id_: int) -> None:
     """Answer a user for whom it takes too long."""
+    assert user.drains is not None
     drained = user.drains[id_]
     peer = state.roll.host(drained.host)
     sessions = peer.sessions if peer is not None else 0
@@ -95,6 +98,7 @@ def expired(state: RelayState, user: UserPeer, id_: int) -> None:
 
 def cancel(state: RelayState, user: UserPeer, id_: int, why: m.Error) -> None:
     """Let a user wait no more; the host stays drained."""
+    assert user.drains is not None
     drained = user.drains[id_]
     error = m.error(why.code or ErrorCode.CANCELLED, why.message, id=id_)
     _answer(state, drained, user, error)
@@ -102,10 +106,10 @@ def cancel(state: RelayState, user: UserPeer, id_: int, why: m.Error) -> None:
 
 def forget_user(state: RelayState, user: UserPeer) -> None:
     """Strike what a user waits for who is gone."""
-    for id_, drained in user.drains.items():
+    for id_, drained in (user.drains or {}).items():
         del drained.waits[user.number, id_]
         state.timers.clear((TIMER, user.number, id_))
-    user.drains.clear()
+    user.drains = None
 
 
 def _over(state: RelayState, drained: Drained) -> None:
@@ -123,6 +127,7 @@ def _waits(drained: Drained) -> list[tuple[UserPeer, int]]:
 
 def _answer(state: RelayState, drained: Drained, user: UserPeer, answer: m.Message) -> None:
     assert answer.id is not None
+    assert user.drains is not None
     del drained.waits[user.number, answer.id], user.drains[answer.id]
     state.timers.clear((TIMER, user.number, answer.id))
     state.send(user, answer)

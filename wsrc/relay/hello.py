@@ -11,7 +11,7 @@ from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.conversation import CloseCode
 from wsrc.relay.names import MAX_READER_ID, printable, shown_name, written
 from wsrc.relay.records import IDLE, CardPeer, Peer, UserPeer, owner_of
-from wsrc.relay.roll import called
+from wsrc.relay.roll import aliases
 from wsrc.relay.state import Limits, RelayState
 
 
@@ -44,7 +44,7 @@ def name(state: RelayState, record: Peer, said: m.Hello) -> None:
         free = free or record.name
     record.name = shown_name(record.principal, free, known=state.readers.policy is not OPEN)
     if isinstance(record, UserPeer):
-        record.called, record.warned = called(record), IDLE in said.features
+        record.aliases, record.warned = aliases(record), IDLE in said.features
 
 
 def name_host(state: RelayState, record: CardPeer, said: m.Hello) -> str | None:

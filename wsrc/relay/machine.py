@@ -245,7 +245,7 @@ class Relay:
             if isinstance(record, UserPeer):
                 queue.drain(state, record)
                 resuming.drain(state, record)
-                for id_ in list(record.drains):
+                for id_ in list(record.drains or ()):
                     draining.cancel(state, record, id_, _STOPS)
             if record.phase is Phase.OPEN:
                 state.send(record, m.Restarting(reconnect_in_s=reconnect_in_s))

@@ -181,9 +181,10 @@ def _not_drained(
     if peer is None and draining.key_of(asked.host) not in state.drained:
         why = f"No card host is called {printable(asked.host)!r}; `admin peers` has their names."
         return ErrorCode.NO_SUCH_PEER, why
-    if asked.id in user.drains:
+    waits = user.drains or {}
+    if asked.id in waits:
         return ErrorCode.REQUEST_IN_FLIGHT, "A drain with this id is not answered yet."
-    if len(user.drains) >= draining.MAX_WAITS and asked.wait_s > 0:
+    if len(waits) >= draining.MAX_WAITS and asked.wait_s > 0:
         why = f"This connection waits for {draining.MAX_WAITS} hosts already."
         return ErrorCode.TOO_MANY, why
     return None

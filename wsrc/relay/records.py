@@ -158,8 +158,8 @@ class UserPeer:
     """What is left of a list that is being sent."""
     nonce: bytes = b""
     """What a proof that resumes a session must be for, so that no other connection can use it."""
-    called: frozenset[str] = frozenset()
-    """What others may call it by: its principal, and its name."""
+    aliases: tuple[str, ...] = ()
+    """What others may call it by beside its name: its principal."""
     warned: bool = False
     """Whether it takes `session_idle`."""
     first_form: bool = False
@@ -167,8 +167,13 @@ class UserPeer:
     direct: bool = True
     """Whether it is on the host of the server, for all that is known, and behind no proxy."""
     since: float = 0.0
-    drains: "dict[int, Drained]" = field(default_factory=dict[int, "Drained"])
-    """Hosts whose last session it waits for, by the request."""
+    drains: "dict[int, Drained] | None" = None
+    """Hosts whose last session it waits for, by the request; None where it never did."""
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """What others may call it by."""
+        return (self.name, *self.aliases)
 
     @property
     def engaged(self) -> int:
@@ -454,7 +459,8 @@ class Slot:
 
     def favours(self, user: UserPeer | None) -> bool:
         """Return whether a user waits for nobody who wants the card as well."""
-        return user is not None and not user.called.isdisjoint(self.favoured)
+        favoured = self.favoured
+        return user is not None and any(name in favoured for name in user.called)
 
     def free_for(self, share: Share, user: UserPeer | None = None) -> bool:
         """

@@ -11,17 +11,17 @@ from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.selection import normal
 
 
-def called(peer: UserPeer) -> frozenset[str]:
+def aliases(peer: UserPeer) -> tuple[str, ...]:
     """
-    Return what a user is called by others.
+    Return what a user is called by others, beside its name.
 
     A principal with parentheses is called as it is shown, or it could be taken for a name that
     somebody without a principal chose.
     """
     if peer.principal is None:
-        return frozenset((peer.name,))
+        return ()
     name = peer.principal.name
-    return frozenset((peer.name, written(name), name if "(" not in name else peer.name))
+    return (written(name), *((name,) if "(" not in name else ()))
 
 
 class Roll:
@@ -30,12 +30,13 @@ class Roll:
     def __init__(self) -> None:
         self._numbers: list[int] = []
         self._by_number: dict[int, Peer] = {}
-        self._by_key: dict[Key, dict[int, Peer]] = {}
+        self._by_key: dict[Key, Peer | dict[int, Peer]] = {}
+        """The one connection with a key, or all of several: most names are of one."""
 
     def connected(self, peer: Peer) -> None:
         """Enter a connection, which has not said hello."""
         for key in _whose(peer):
-            self._by_key.setdefault(key, {})[peer.number] = peer
+            self._put(key, peer)
 
     def greeted(self, peer: Peer) -> None:
         """Enter a connection that has a name from now on."""
@@ -44,15 +45,17 @@ class Roll:
             self._numbers.sort()
         self._by_number[peer.number] = peer
         for key in _names(peer):
-            self._by_key.setdefault(key, {})[peer.number] = peer
+            self._put(key, peer)
 
     def left(self, peer: Peer) -> None:
         """Strike a connection."""
         if self._by_number.pop(peer.number, None) is not None:
             del self._numbers[bisect_left(self._numbers, peer.number)]
         for key in (*_whose(peer), *_names(peer)):
-            same = self._by_key.get(key, {})
-            if same.pop(peer.number, None) is not None and not same:
+            same = self._by_key.get(key)
+            if isinstance(same, dict):
+                same.pop(peer.number, None)
+            if same is peer or same == {}:
                 del self._by_key[key]
 
     def after(self, number: int) -> Iterator[Peer]:
@@ -62,17 +65,28 @@ class Roll:
 
     def users(self, name: str) -> list[UserPeer]:
         """Return the users that are called so."""
-        found = self._by_key.get(("user", name), {}).values()
-        return [peer for peer in found if isinstance(peer, UserPeer)]
+        return [peer for peer in self.of(("user", name)) if isinstance(peer, UserPeer)]
 
     def host(self, name: str) -> CardPeer | None:
         """Return the card host that is shown under a name; neither case nor space counts."""
-        found = self._by_key.get(("host", normal("host", name)), {}).values()
+        found = self.of(("host", normal("host", name)))
         return next((peer for peer in found if isinstance(peer, CardPeer)), None)
 
     def of(self, key: Key) -> list[Peer]:
-        """Return the connections that a ban with a key is for."""
-        return list(self._by_key.get(key, {}).values())
+        """Return the connections with a key, such as that of a ban."""
+        found = self._by_key.get(key)
+        if isinstance(found, dict):
+            return list(found.values())
+        return [] if found is None else [found]
+
+    def _put(self, key: Key, peer: Peer) -> None:
+        same = self._by_key.get(key)
+        if same is None or same is peer:
+            self._by_key[key] = peer
+        elif isinstance(same, dict):
+            same[peer.number] = peer
+        else:
+            self._by_key[key] = {same.number: same, peer.number: peer}
 
     def __len__(self) -> int:
         return len(self._by_key)

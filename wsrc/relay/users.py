@@ -320,7 +320,7 @@ def _give_up(state: RelayState, user: UserPeer, target: int, now: float) -> bool
     if claim is not None:
         resuming.cancel(state, claim)
         return True
-    if target in user.drains:
+    if target in (user.drains or ()):
         draining.cancel(state, user, target, _CANCELLED)
         return True
     for lease in list(user.leases.values()):
