@@ -212,8 +212,9 @@ class World:
         }
         theirs = [each for each in leases if each.account is not None]
         assert all(each.user.account is each.account for each in leases if each.user is not None)
+        lent = [s.lent for s in state.slots.values() if s.lent is not None and s.lent.by.account]
         there = {
-            "held": sum(each.phase not in LEAVING for each in theirs),
+            "held": len(lent) + sum(each.phase not in LEAVING for each in theirs),
             "waiting": sum(len(each.waiting) + len(each.claims) for each in users if each.account),
         }
         return counted, there

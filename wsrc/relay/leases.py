@@ -27,7 +27,7 @@ from wsrc.relay.records import (
     owner_of,
     proof_of,
 )
-from wsrc.relay.state import LENT, RelayState
+from wsrc.relay.state import RelayState
 from wsrc.selection import selection_of
 
 
@@ -46,8 +46,7 @@ def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
         state.refuse(user, select.id, ErrorCode.NOT_SUPPORTED, why)
         return
     lease = _lease(state, slot, asked, now)
-    slot.lent = None
-    state.timers.clear((LENT, slot.number, None))
+    state.lend(slot, None)
     slot.leases[lease.session] = lease
     slot.peer.sessions += 1
     state.sessions[lease.session] = lease

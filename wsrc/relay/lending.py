@@ -6,7 +6,7 @@ from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.relay import endings, evidence, queue, rights
 from wsrc.relay.records import SHARE, Lease, Lent, Slot, UserPeer
-from wsrc.relay.state import LENT, RelayState
+from wsrc.relay.state import RelayState
 
 MAX_GUESTS = 16
 """Those who may share one card that is not shared with all."""
@@ -24,9 +24,9 @@ def allow(state: RelayState, lease: Lease, user: UserPeer, asked: m.Allow, now: 
         return
     if lease.guests is None and lease.share is not Share.SHARED:
         lease.guests = set()
-    if lease.guests is not None:
+    if lease.guests is not None and asked.who not in lease.guests:
         lease.guests.add(asked.who)
-    evidence.turned(state, lease, f"may be shared by {asked.who}")
+        evidence.turned(state, lease, f"may be shared by {asked.who}")
     state.send(user, m.AllowAck(id=asked.id, session=lease.session))
     queue.joinable(state, lease.slot, now)
 
@@ -52,10 +52,9 @@ def lend(state: RelayState, lease: Lease, user: UserPeer, asked: m.Lend, now: fl
         _refuse(state, user, asked, *refusal)
         return
     slot, until = lease.slot, now + state.limits.lend_s
-    slot.lent = Lent(asked.who, user.name, until, slot.info.insertion)
-    state.timers.set((LENT, slot.number, None), until)
     evidence.gave_back(state, lease, f"its user lends it to {asked.who}", now)
     endings.end(state, lease, now, _LENT, asked=True)
+    state.lend(slot, Lent(asked.who, user, until, slot.info.insertion))
     state.send(user, m.LendAck(id=asked.id, session=lease.session, until=state.utc(until)))
 
 
@@ -71,9 +70,11 @@ def _not_lent(state: RelayState, lease: Lease, who: str) -> Refusal | None:
 
 def lapsed(state: RelayState, slot: Slot, now: float) -> None:
     """Give a card to those who wait for it that was not taken by whom it was lent to."""
-    lent, slot.lent = slot.lent, None
+    lent = slot.lent
+    state.lend(slot, None)
     if lent is not None:
-        state.note(f"{lent.to} did not take the card in {slot.info.name} that {lent.by} lent")
+        lender = lent.by.name
+        state.note(f"{lent.to} did not take the card in {slot.info.name} that {lender} lent")
     queue.offer(state, slot, now)
 
 

@@ -409,7 +409,7 @@ def held(state: RelayState, slot: Slot) -> str:
     """Return a sentence on who holds a card; all of them, where it is shared."""
     if slot.lent is not None and slot.lent_to is not None:
         lent, until = slot.lent, state.utc(slot.lent.until)
-        return f"The card in {slot.info.name} is lent to {lent.to} by {lent.by} until {until}."
+        return f"The card in {slot.info.name} is lent to {lent.to} by {lent.by.name} until {until}."
     infos = state.lease_infos(slot)
     holders = [_holder(*each) for each in zip(slot.holders, infos, strict=True)]
     return f"The card in {slot.info.name} is held by {'; and by '.join(holders)}."

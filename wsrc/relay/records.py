@@ -128,7 +128,8 @@ class Account:
     """
     Whose cards are counted together: a principal's, or an address's where nobody is known.
 
-    `held` counts leases, those that are kept as well; `waiting` counts waiters and claims.
+    `held` counts leases, those that are kept as well, and cards that are lent and not taken yet;
+    `waiting` counts waiters and claims.
     """
 
     held: int = 0
@@ -167,6 +168,8 @@ class UserPeer:
     direct: bool = True
     """Whether it is on the host of the server, for all that is known, and behind no proxy."""
     since: float = 0.0
+    lent: int = 0
+    """Cards that it lent to others who have not taken them yet."""
     drains: "dict[int, Drained] | None" = None
     """Hosts whose last session it waits for, by the request; None where it never did."""
 
@@ -177,8 +180,14 @@ class UserPeer:
 
     @property
     def engaged(self) -> int:
-        """Cards that the user has, waits for, or wants to go on with."""
-        return len(self.leases) + len(self.waiting) + len(self.claims)
+        """Cards that the user has, waits for, wants to go on with, or lends."""
+        return len(self.leases) + len(self.waiting) + len(self.claims) + self.lent
+
+    def lends(self, by: int) -> None:
+        """Count cards that it lends, or that are taken, as cards that it has."""
+        self.lent += by
+        if self.account is not None:
+            self.account.held += by
 
     def waits(self, by: int) -> None:
         """Count waiters and claims that come, or go."""
@@ -243,7 +252,7 @@ class Lent(NamedTuple):
     """For whom a card is kept, until when in monotonic seconds, and which card it is."""
 
     to: str
-    by: str
+    by: UserPeer
     until: float
     insertion: int
 

@@ -22,7 +22,17 @@ from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, Places
 from wsrc.relay.names import HostNames, ReaderIds
 from wsrc.relay.readers import Readers, view_of
-from wsrc.relay.records import Account, CardPeer, Drained, Lease, LeasePhase, Peer, Slot, UserPeer
+from wsrc.relay.records import (
+    Account,
+    CardPeer,
+    Drained,
+    Lease,
+    LeasePhase,
+    Lent,
+    Peer,
+    Slot,
+    UserPeer,
+)
 from wsrc.relay.roll import Roll
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import Round, WaitingRoom
@@ -216,10 +226,20 @@ class RelayState:
         self.places.put(slot)
         return slot
 
+    def lend(self, slot: Slot, lent: Lent | None) -> None:
+        """Keep a card for whom it is lent to, or for nobody; it counts as its lender's."""
+        if slot.lent is not None:
+            slot.lent.by.lends(-1)
+            self.timers.clear((LENT, slot.number, None))
+        slot.lent = lent
+        if lent is not None:
+            lent.by.lends(1)
+            self.timers.set((LENT, slot.number, None), lent.until)
+
     def strike_slot(self, slot: Slot) -> None:
         """Strike a reader that is gone."""
         self.readers.mark(slot)
-        self.timers.clear((LENT, slot.number, None))
+        self.lend(slot, None)
         self.index.put(slot, ())
         self.places.remove(slot)
         del self.slots[slot.number]

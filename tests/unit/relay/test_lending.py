@@ -236,6 +236,30 @@ def test_a_card_that_is_not_taken_in_time_goes_on() -> None:
     assert "bob did not take the card in Reader r1 that ann lent" in world.notes
 
 
+def test_cards_that_are_lent_count_as_the_lenders_until_they_are_taken() -> None:
+    world = World(max_sessions_per_user=2, max_sessions_per_principal=3, lend_s=30.0)
+    world.card(*(reader(f"r{n}", f"894902000001234567{n}") for n in range(5)))
+
+    def lends(user: Peer, name: str) -> None:
+        lend = m.Lend(id=user.new_id(), session=user.hold(reader=name), who="bob")
+        user.ask(lend, m.LendAck)
+
+    ann = world.user(name="ann", account="ann")
+    lends(ann, "r0")
+    lends(ann, "r1")
+    refused = ann.refused(m.SelectCard(id=70, reader="r2"))
+    assert code_of(refused) is ErrorCode.TOO_MANY
+    ann.leave(goodbye=True)
+    again = world.user(name="ann", account="ann")
+    lends(again, "r2")
+    assert code_of(again.refused(m.SelectCard(id=70, reader="r3"))) is ErrorCode.TOO_MANY
+    assert world.accounts() == ({"held": 3, "waiting": 0},) * 2
+    world.user(name="bob", account="bob").hold(reader="r0")
+    again.hold(reader="r3")
+    world.pass_time(30.0)
+    assert world.accounts() == ({"held": 2, "waiting": 0},) * 2
+
+
 def test_another_card_in_the_reader_is_not_lent() -> None:
     world, card, ann, session = bench()
     ann.ask(m.Lend(id=7, session=session, who="bob"), m.LendAck)
