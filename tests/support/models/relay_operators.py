@@ -27,12 +27,28 @@ class Operating(Model):
         """Let time pass."""
         raise NotImplementedError
 
-    @precondition(lambda self: self.where)
-    @rule(at=PICK, holder=st.sampled_from([None, None, "*", "u2", "nobody"]), prompt=st.booleans())
-    def card_is_taken_back(self, at: int, holder: str | None, prompt: bool) -> None:
-        """Take a card back of which a session was begun once."""
-        places = list(self.where.values())
-        _, name = places[-1 - at % len(places)]
+    @precondition(lambda self: self.askers and any(host.places for host in self.hosts))
+    @rule(
+        at=PICK,
+        holder=st.sampled_from([None, None, None, "*", "u2", "nobody"]),
+        first=st.sampled_from(["wants", "has", "has", "has and leaves"]),
+        share=st.sampled_from([Share.EXCLUSIVE, Share.SHARED]),
+        prompt=st.booleans(),
+    )
+    def card_is_taken_back(
+        self, at: int, holder: str | None, first: str, share: Share, prompt: bool
+    ) -> None:
+        """Take a card back from who has it, is about to, or is out of reach."""
+        hosts = [host for host in self.hosts if host.places]
+        name = next(iter(hosts[at % len(hosts)].places))
+        asker = self.askers[at % len(self.askers)]
+        if not asker.peer.first_form:
+            self.wants(asker, name, share)
+        if first != "wants":
+            self.all_answer_well()
+        if first == "has and leaves" and asker in self.askers:
+            asker.peer.leave()
+            self.look()
         boss = self.boss()
         boss.say(m.Revoke(id=1, reader=name, holder=holder, why="why"))
         answer = boss.inbox.pop(0)
@@ -108,7 +124,9 @@ class Operating(Model):
 
     def wants(self, asker: Asker, name: str, share: Share) -> None:
         """Have a user wait for the card in a reader."""
-        select = m.SelectCard(id=asker.peer.new_id(), reader=name, wait_s=4.0, share=share)
+        secret = {"secret": f"secret {self.number}", "keep_s": 99.0}
+        id_ = asker.peer.new_id()
+        select = m.SelectCard(id=id_, reader=name, wait_s=4.0, share=share, **secret)  # type: ignore[arg-type]
         limit = max(4.0, LIMITS["settle_s"]) + LIMITS["attach_s"]
         self.ask(asker, select, limit)
 
