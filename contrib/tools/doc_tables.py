@@ -11,6 +11,7 @@ import msgspec
 from diagrams import transitions
 
 from wsrc.bridges.pcscd.reader import HANDLE_MOVES
+from wsrc.card.contents.catalogue import CATALOGUE
 from wsrc.card.identify import ECASD_AID, ISD_R_MAKERS
 from wsrc.card.pcsc_numbers import ATTRIBUTES
 from wsrc.card.slot import (
@@ -22,6 +23,7 @@ from wsrc.card.slot import (
     Share,
     SlotState,
 )
+from wsrc.card_client.metrics import NAMES
 from wsrc.command_line.invocation import Exit
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.guard.tables import Allowed
@@ -34,6 +36,8 @@ from wsrc.protocol.schema import place, schema
 from wsrc.relay.records import LEASE_TRANSITIONS, LeasePhase
 from wsrc.relay.rights import NEEDS
 from wsrc.sealing.faults import Fault
+from wsrc.server.http.metrics import METRICS
+from wsrc.server.http.routes import BASE, ROUTES
 from wsrc.session import PROGRESS, TRANSITIONS, Progress, State
 from wsrc.settings.clients import CardClientSettings, UserSettings
 from wsrc.settings.server import ServerSettings
@@ -213,6 +217,12 @@ def closings() -> str:
     return f"{table(titles, rows)}\n\n{words('It is a', Parting)}"
 
 
+def readable() -> str:
+    """Return what `wsrc read` knows, and the clause of each."""
+    rows = ((f"`{name}`", each.sentence, each.clause) for name, each in CATALOGUE.items())
+    return table(("Name", "What it is", "Clause"), rows)
+
+
 def exits() -> str:
     """Return the exit statuses of the user's command."""
     return table(("Status", "Meaning"), ((str(e.value), e.meaning) for e in Exit))
@@ -267,6 +277,34 @@ def modules() -> list[str]:
     return [str(p) for p in ordered if p.name != "__init__.py"]
 
 
+def metrics() -> str:
+    """Return the table of the metrics of a server."""
+    rows = [
+        (f"`{name}`", meaning.kind, f"`{meaning.label}`" if meaning.label else "", meaning.text)
+        for name, meaning in METRICS.items()
+    ]
+    return table(("Metric", "Kind", "Label", "Meaning"), rows)
+
+
+def host_metrics() -> str:
+    """Return the table of the metrics of a card client."""
+    return table(("Metric", "Meaning"), [(f"`{name}`", text) for name, text in NAMES.items()])
+
+
+def routes() -> str:
+    """Return the table of the operations over HTTP."""
+    rows = [
+        (
+            f"`{route.method} {BASE}{route.path}`",
+            route.summary + (" (operators)" if route.operator else ""),
+            f"`{route.body.__name__}`" if route.body else "",
+            f"{route.status}" + (f" `{route.answer.__name__}`" if route.answer else ""),
+        )
+        for route in ROUTES
+    ]
+    return table(("Operation", "What it does", "Body", "Answer"), rows)
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "messages": messages,
     "attributes": attributes,
@@ -281,6 +319,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "outcomes": lambda: words("Outcome", Outcome),
     "seal faults": lambda: words("Fault", Fault),
     "exits": exits,
+    "readable": readable,
     "server settings": lambda: settings(ServerSettings),
     "card client settings": lambda: settings(CardClientSettings),
     "user settings": lambda: settings(UserSettings),
@@ -293,6 +332,9 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "user end": lambda: states(transitions(TRANSITIONS), State),
     "open request": lambda: states(transitions(PROGRESS), Progress),
     "files": files,
+    "metrics": metrics,
+    "host metrics": host_metrics,
+    "routes": routes,
     "decisions": decisions,
     "handle": lambda: transitions(HANDLE_MOVES),
 }

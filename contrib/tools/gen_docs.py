@@ -87,8 +87,9 @@ def normal(text: str) -> str:
     """Return a transcript without what differs from run to run: ports, times, readers."""
     text = re.sub(r"(users on wss://localhost:)\d+", r"\g<1>4220", text)
     text = re.sub(r"(card clients on wss://localhost:)\d+", r"\g<1>4221", text)
-    text = re.sub(r"since \d{4}-\S+Z", "since 2026-01-31T12:00:00Z", text)
-    text = re.sub(r"until \d{4}-\S+Z", "until 2026-01-31T13:00:00Z", text)
+    text = re.sub(r"since \d{4}-[-:.\dT]+Z", "since 2026-01-31T12:00:00Z", text)
+    text = re.sub(r"until \d{4}-[-:.\dT]+Z", "until 2026-01-31T13:00:00Z", text)
+    text = re.sub(r"since \d{4}-[-:.\dT]+[+-]\d\d:\d\d", "since 2026-01-31T13:00:00+01:00", text)
     return re.sub(r"(PC/SC readers of this machine: ).*", r"\g<1>none is connected.", text).strip()
 
 

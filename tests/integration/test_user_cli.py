@@ -64,7 +64,7 @@ def document(text: str) -> Any:
 def test_list_shows_where_cards_are_and_who_holds_them(capsys: Any) -> None:
     assert wsrc("list") == 0
     out = capsys.readouterr().out
-    assert re.search(rf"bench +reader-1 +Reader 1 +ready +{ICCID} +8904903200", out)
+    assert re.search(rf"bench +Reader 1 +ready +{ICCID} +8904903200", out)
     assert "ida@lab" in out
     assert "ACME Reader [CCID] 00\\x1b[2J" in out
     assert "\x1b" not in out

@@ -114,6 +114,7 @@ class Programs:
         """Start a server, at the ports of the earlier one if there was one."""
         files = ("--tls-cert", str(self.certificates.cert), "--tls-key", str(self.certificates.key))
         ports = ("--user-port", str(self.user_port), "--card-port", str(self.card_port))
+        ports += ("--http-port", "0")
         program = self._start(argv("wsrc-server", *files, *ports, *args), environment())
         ready = program.wait_for(r"Ready: users on \S+:(\d+)/user, card clients on \S+:(\d+)/card")
         self.user_port, self.card_port = int(ready[1]), int(ready[2])

@@ -170,14 +170,20 @@ def in_thread(script: Script, *, context: ssl.SSLContext | None = None) -> Itera
         yield url
 
 
-def card_host(cards: list[dict[str, Any]], answers: dict[str, tuple[str, str]]) -> Script:
+def card_host(
+    cards: list[dict[str, Any]], answers: dict[str, tuple[str, str]] | Callable[[str], str]
+) -> Script:
     """
     Return a script that lets a user list and select cards and talk to them.
 
-    `answers` has data and status word by command; any other command gives 6D00.
+    `answers` has data and status word by command, and any other command gives 6D00; or it returns
+    the response to a command, with its status word.
     """
 
     def run(command: str) -> dict[str, str]:
+        if callable(answers):
+            whole = answers(command)
+            return {"response": whole[:-4], "sw": whole[-4:].upper()}
         response, sw = answers.get(command, ("", "6D00"))
         return {"response": response, "sw": sw}
 

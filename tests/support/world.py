@@ -64,6 +64,10 @@ class Served:
         return f"wss://localhost:{self.app.user_port}/user"
 
     @property
+    def http_url(self) -> str:
+        return f"http://localhost:{self.app.http_port}"
+
+    @property
     def card_url(self) -> str:
         return f"wss://localhost:{self.app.card_port}/card"
 
@@ -184,7 +188,13 @@ async def hosting(
 @asynccontextmanager
 async def running(certificates: Certificates, **settings: Any) -> AsyncGenerator[World]:
     """Run a server on free ports; everything that is connected to it ends with it."""
-    chosen = {"user_port": 0, "card_port": 0, "ping_s": 5.0, "drain_s": 2.0} | settings
+    chosen = {
+        "user_port": 0,
+        "card_port": 0,
+        "http_port": 0,
+        "ping_s": 5.0,
+        "drain_s": 2.0,
+    } | settings
     if not chosen.get("no_tls"):
         chosen |= {"tls_cert": certificates.cert, "tls_key": certificates.key}
     async with serve(ServerSettings(**chosen)) as app, AsyncExitStack() as stack:

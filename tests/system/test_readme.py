@@ -57,7 +57,7 @@ class OnLoopback:
         if program == SERVER:
             given[given.index("--host") + 1] = "localhost"
             users, cards = self._ports.values()
-            given += ["--user-port", str(users), "--card-port", str(cards)]
+            given += ["--user-port", str(users), "--card-port", str(cards), "--http-port", "0"]
         return argv(program, *given)
 
 

@@ -78,6 +78,10 @@ class Agent:
     ) -> None:
         self._settings = settings
         self.evidence = evidence or Evidence()
+        self.connections = 0
+        """How often a server was found."""
+        self.requests = 0
+        """Requests of sessions that came."""
         self.tls = ClientTls(settings)
         self._sources = sources
         self._instance = secrets.token_hex(16)
@@ -119,6 +123,21 @@ class Agent:
             for source in self._sources:
                 source.stop()
         return [each.info.name for each in last if not each.powered_off]
+
+    @property
+    def infos(self) -> list[m.ReaderInfo]:
+        """All readers that are known so far."""
+        return [each.agent.info for each in self._served.values() if each.agent.named]
+
+    @property
+    def held(self) -> int:
+        """How many readers a session has."""
+        return sum(each.agent.in_session for each in self._served.values())
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a server."""
+        return self._link is not None
 
     def reloaded(self) -> None:
         """Take note that the files of TLS were read anew."""
@@ -306,6 +325,7 @@ class Agent:
         self._replies.longest = link.longest or MAX_MESSAGE_OCTETS
         for agent in named:
             agent.connection_back()
+        self.connections += 1
         server, url = ack.server, self._settings.server_url
         _log.info("Connected to %s at %s", server, url)
         self.evidence.record(ServerFound(server=server or "", url=str(url)))
@@ -347,6 +367,7 @@ class Agent:
                 pass
             case _:
                 assert isinstance(message, m.Forwarded | m.Resume | m.Detach | m.Cancel)
+                self.requests += isinstance(message, m.Forwarded)
                 self._route(self._sessions.get(message.session or ""), message)
 
     def _route(self, agent: SlotAgent | None, message: m.Message) -> None:

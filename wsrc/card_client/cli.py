@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import sys
+from contextlib import AsyncExitStack
 
 import click
 
@@ -22,7 +23,7 @@ from wsrc.readers.base import Source
 from wsrc.readers.pcsc import PcscSource
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card, default_cards, load_card
-from wsrc.settings.click_options import click_options
+from wsrc.settings.click_options import HELP_OPTIONS, click_options
 from wsrc.settings.clients import BUILT_IN_CARDS
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import CardClientSettings
@@ -49,19 +50,20 @@ Exit status: 0 ended by a signal, 2 a setting cannot work.
 """
 
 
-@click.command(help=_HELP, context_settings={"max_content_width": 100})
+@click.command(help=_HELP, context_settings={"max_content_width": 100, **HELP_OPTIONS})
 @click.version_option(__version__, message="%(version)s")
 @click_options(CardClientSettings)
 def command(settings: CardClientSettings) -> None:
     """Run the card client until a signal ends it."""
     require_files()
-    set_up(settings.log_level)
+    set_up(settings.log_level, form=settings.log_format)
     traces = settings.trace or settings.trace_file or settings.trace_gsmtap
     if settings.trace_secrets and traces:
         _log.warning("Nothing is left out of the trace: keep it away from others, it has PINs")
     with audited(settings, "wsrc-card-client") as audit, traced_as(settings) as tracer:
         evidence = Evidence(settings.name, audit, tracer)
-        run_main(_run(Agent(settings, _sources(settings), evidence)))
+        agent = Agent(settings, _sources(settings), evidence)
+        run_main(_run(agent, settings.metrics_port))
 
 
 def _sources(settings: CardClientSettings) -> list[Source]:
@@ -88,7 +90,16 @@ def _simulated(settings: CardClientSettings) -> list[Card]:
     return cards
 
 
-async def _run(agent: Agent) -> None:
+async def _run(agent: Agent, metrics_port: int) -> None:
+    async with AsyncExitStack() as stack:
+        if metrics_port:
+            from wsrc.card_client.metrics import exposed  # noqa: PLC0415 - few have it on
+
+            await stack.enter_async_context(exposed(agent, metrics_port))
+        await _serve(agent)
+
+
+async def _serve(agent: Agent) -> None:
     stop = asyncio.Event()
     with (
         ended_or_reloaded(asyncio.get_running_loop(), stop.set) as reloading,

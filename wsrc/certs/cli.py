@@ -17,6 +17,7 @@ from wsrc.certs.making import Kind
 from wsrc.errors import ConfigError
 from wsrc.net.certificates import subject_of
 from wsrc.process.printable import clean
+from wsrc.settings.click_options import HELP_OPTIONS
 
 IO_FAILED = 74
 """Exit status where a file cannot be read or written, as that of `wsrc`."""
@@ -76,7 +77,7 @@ def _days(default: int, what: str) -> Callable[[Callable[..., None]], Callable[.
     )
 
 
-@click.group("wsrc-certs", help=_HELP, context_settings={"max_content_width": 100})
+@click.group("wsrc-certs", help=_HELP, context_settings={"max_content_width": 100, **HELP_OPTIONS})
 @click.version_option(__version__, message="%(version)s")
 def program(**_: Any) -> None:
     """Do what one of the commands says."""

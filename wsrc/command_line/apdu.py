@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that take a card and talk to it: `apdu`, `reset`, `script`, `shell`."""
 
+import functools
+import itertools
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +15,7 @@ import click
 from wsrc.card.apdu import Response, describe_sw, parse_command, sw_matches
 from wsrc.card.slot import ResetKind, Share
 from wsrc.command_line.apdu_run import first_of, responses
+from wsrc.command_line.decoded import decode_option
 from wsrc.command_line.holding import Hold, hold_options
 from wsrc.command_line.invocation import (
     Exit,
@@ -26,10 +30,10 @@ from wsrc.command_line.output import (
     atr_document,
     error_document,
     response_document,
-    response_line,
     session_document,
 )
-from wsrc.command_line.script import Item, parse, parse_expect
+from wsrc.command_line.pins import Pins, pin_option
+from wsrc.command_line.script import Item, ScriptPin, parse, parse_expect
 from wsrc.command_line.script_run import (
     Answered,
     Event,
@@ -41,7 +45,7 @@ from wsrc.command_line.script_run import (
 from wsrc.command_line.shell import Shell, history_file
 from wsrc.errors import BadApduError, BadHexError, ConfigError
 from wsrc.octets import from_person
-from wsrc.process.texts import decode, heed_mark
+from wsrc.process.texts import decode as text_of, heed_mark
 from wsrc.user_client.naming import Filters
 
 SCRIPT_FORMAT = """\
@@ -52,6 +56,8 @@ A line of a script:
   00A4 0004 02 3F00            a command
   00A40004022FE2 -> 9000 61xx  and what is expected of it: x is any digit,
                                any is any status word
+  00B000000A -> 9000 =98xx12*  and of the data: one * is any octets
+  !pin pin1                    verify a PIN, which is asked for
   !reset warm                  or cold
 
 """
@@ -73,6 +79,7 @@ A line of a script:
     help="Status words that are expected, such as '9000,61xx'; stop at the first other one.",
 )
 @click.option("--keep-going", is_flag=True, help="Go on after a wrong PIN or key, 63Cx or 9804.")
+@decode_option
 @click.argument("commands", nargs=-1, required=True, metavar="HEX…")
 def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     call: Invocation,
@@ -82,6 +89,7 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     *,
     expect: str | None,
     keep_going: bool,
+    decode: bool,
     commands: Sequence[str],
 ) -> Exit:
     """
@@ -101,9 +109,9 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     first = first_of(octets, patterns, together=together, keep_going=keep_going)
     with call.card_for(which, wait_s, hold, first) as card:
         for response in responses(card, octets, patterns, together=together, keep_going=keep_going):
-            results.append(response_document(response))
+            results.append(response_document(response, decode=decode))
             if not call.output.as_json:
-                call.output.line(response_line(response))
+                call.output.response(response, decode=decode)
         described = session_document(card)
     told: dict[str, Any] = {"card": described, "results": results}
     why, said = _end(response, patterns, len(octets) - len(results))
@@ -152,29 +160,40 @@ def reset(call: Invocation, which: Filters, wait_s: float, hold: Hold, *, cold: 
     is_flag=True,
     help="Go on after an unexpected status word, and after a wrong PIN or key, 63Cx or 9804.",
 )
+@decode_option
+@pin_option
 @click.argument("file", type=click.File("rb"), metavar="FILE")
 def script(  # noqa: PLR0913 - the options of a command, each by its name
-    call: Invocation, which: Filters, wait_s: float, hold: Hold, *, keep_going: bool, file: Any
+    call: Invocation,
+    which: Filters,
+    wait_s: float,
+    hold: Hold,
+    *,
+    keep_going: bool,
+    decode: bool,
+    pin_file: Path | None,
+    file: Any,
 ) -> Exit:
     """
-    Run a file of command APDUs and check their status words.
+    Run a file of command APDUs and check their status words and data.
 
     `-` reads the script from standard input. Commands that follow one another travel in one
     round trip. Others who share the card wait until the script is over. After a wrong PIN or key
     the rest is not sent, unless its line expects that status word and not only any.
     """
-    items = parse(decode(file.read(), "replace"), file.name)
+    items = parse(text_of(file.read(), "replace"), file.name)
     events: list[Event] = []
     results: list[dict[str, Any]] = []
     call.output.partial["results"] = results
     with (
         call.card_for(which, wait_s, hold, first_of_script(items, keep_going=keep_going)) as card,
-        _progress(call.output, len(items)) as advance,
+        _progress(call.output, items) as advance,
     ):
-        for event in run(card, items, keep_going=keep_going):
+        verify = functools.partial(Pins(call.output, pin_file).verify, card)
+        for event in run(card, items, keep_going=keep_going, verify=verify):
             events.append(event)
-            results.append(_event_document(event))
-            _show(call.output, event)
+            results.append(_event_document(event, decode=decode))
+            _show(call.output, event, decode=decode)
             advance()
         described = session_document(card)
     return _sum_up(call.output, file.name, items, events, described)
@@ -189,7 +208,17 @@ def script(  # noqa: PLR0913 - the options of a command, each by its name
 @card_options
 @wait_option
 @hold_options(*Share)
-def shell(call: Invocation, which: Filters, wait_s: float, hold: Hold) -> Exit:
+@decode_option
+@pin_option
+def shell(  # noqa: PLR0913 - the options of a command, each by its name
+    call: Invocation,
+    which: Filters,
+    wait_s: float,
+    hold: Hold,
+    *,
+    decode: bool,
+    pin_file: Path | None,
+) -> Exit:
     """
     Talk to a card at a prompt.
 
@@ -197,7 +226,8 @@ def shell(call: Invocation, which: Filters, wait_s: float, hold: Hold) -> Exit:
     carry a PIN or a key.
     """
     with call.card(which, wait_s, hold) as card:
-        return Shell(card, call.output).run(history_file(os.environ))
+        shell = Shell(card, call.output, pins=Pins(call.output, pin_file), decode=decode)
+        return shell.run(history_file(os.environ))
 
 
 def _expected(text: str | None) -> tuple[str, ...]:
@@ -231,31 +261,31 @@ def _typed() -> list[str]:
 
 
 @contextmanager
-def _progress(output: Output, total: int) -> Generator[Callable[[], None], None, None]:
-    """Show how far a script is, to a person whose terminal does not show its results anyhow."""
-    from rich.console import Console  # noqa: PLC0415 - it takes long to load
-    from rich.progress import Progress  # noqa: PLC0415
+def _progress(output: Output, items: Sequence[Item]) -> Generator[Callable[[], None], None, None]:
+    """
+    Show how far a script is, to a person whose terminal does not show its results anyhow.
 
-    console = Console(stderr=True)
-    shown = console.is_terminal and not sys.stdout.isatty()
-    hidden = output.quiet or output.as_json or not shown
-    with Progress(
-        console=console,
-        transient=True,
-        disable=hidden,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    ) as progress:
-        task = progress.add_task("script", total=total)
-        yield lambda: progress.advance(task)
+    It is on standard error, and only where that is a terminal; a script that asks for a PIN there
+    has none.
+    """
+    shown = sys.stderr.isatty() and not sys.stdout.isatty()
+    asks = any(isinstance(item, ScriptPin) for item in items)
+    if not shown or asks or output.quiet or output.as_json:
+        yield lambda: None
+        return
+    done = itertools.count(1)
+    try:
+        yield lambda: output.progress(f"{next(done)} of {len(items)} lines")
+    finally:
+        output.progress("")
 
 
-def _show(output: Output, event: Event) -> None:
+def _show(output: Output, event: Event, *, decode: bool) -> None:
     if output.as_json:
         return
     match event:
         case Answered(line=line, response=response):
-            output.line(f"{line:>4}: {response_line(response)}")
+            output.response(response, f"{line:>4}: ", decode=decode)
         case WasReset(line=line, atr=atr):
             output.line(f"{line:>4}: reset, ATR {atr.hex()}")
         case Unanswered():
@@ -268,6 +298,8 @@ def _sum_up(
     wrong = [e for e in events if isinstance(e, Answered) and not e.as_expected]
     for event in wrong:
         said = _unexpected(event.response, event.expect)
+        if event.sw_as_expected:
+            said = _other_data(event)
         output.complain(f"wsrc: {name}:{event.line}: {said}")
     status = Exit.UNEXPECTED_SW if wrong else Exit.DONE
     failed = next((e for e in events if isinstance(e, Unanswered)), None)
@@ -275,7 +307,7 @@ def _sum_up(
     last = events[-1] if events else None
     left = len(items) - len(events)
     if isinstance(last, Answered) and left:
-        told["stopped"] = _WRONG if last.as_expected else _UNEXPECTED
+        told["stopped"] = _why_stopped(last)
         if last.as_expected:
             status = Exit.UNEXPECTED_SW
             output.complain(f"wsrc: {name}:{last.line}: {_wrong(last.response, left, 'line')}")
@@ -291,19 +323,35 @@ def _sum_up(
     return status
 
 
-def _event_document(event: Event) -> dict[str, Any]:
+def _event_document(event: Event, *, decode: bool) -> dict[str, Any]:
     match event:
         case Answered(line=line, response=response):
-            told = response_document(response)
-            return {"line": line, **told, "as_expected": event.as_expected}
+            told = {"line": line, **response_document(response, decode=decode)}
+            wanted = {} if event.data is None or event.secret else {"expected_data": event.data}
+            return told | {"as_expected": event.as_expected} | wanted
         case WasReset(line=line, atr=atr):
             return {"line": line, "atr": atr.hex()}
         case Unanswered(line=line, error=error):
             return {"line": line, "error": error_document(error)}
 
 
+def _other_data(event: Answered) -> str:
+    """Return what is wrong with the data of a response; a key is not repeated."""
+    if event.secret:
+        return f"got {event.response.sw:04X} with other data than expected"
+    got = event.response.data.hex() or "none"
+    return f"got {event.response.sw:04X} with data {got}, expected {event.data or 'none'}"
+
+
 _UNEXPECTED, _WRONG = "unexpected_status_word", "wrong_secret"
+_OTHER_DATA = "unexpected_data"
 """Why commands that follow were not sent, for programs."""
+
+
+def _why_stopped(last: Answered) -> str:
+    if not last.sw_as_expected:
+        return _UNEXPECTED
+    return _WRONG if last.as_expected else _OTHER_DATA
 
 
 def _end(response: Response, patterns: Sequence[str], left: int) -> tuple[str, str]:

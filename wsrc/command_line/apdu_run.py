@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from wsrc.card.apdu import Response, sw_matches
 from wsrc.command_line.output import in_doubt
-from wsrc.command_line.script import ScriptCommand, ScriptReset
+from wsrc.command_line.script import ScriptCommand
 from wsrc.command_line.script_run import parts
 from wsrc.command_line.wrong_secrets import going_on
 from wsrc.errors import ErrorCode, OutcomeUnknownError, WsrcError
@@ -64,7 +64,7 @@ def responses(
     if together and len(commands) > 1:
         try:
             for part in parts(numbered, *card.batch_limits):
-                assert not isinstance(part, ScriptReset)
+                assert isinstance(part, list)
                 if not (yield from _batch(card, part)):
                     return
         except _NoBatchError:
@@ -85,7 +85,7 @@ def first_of(
     if not together or len(commands) == 1:
         return commands[0]
     part = next(parts(_numbered(commands, expect, keep_going=keep_going)))
-    assert not isinstance(part, ScriptReset)
+    assert isinstance(part, list)
     return _steps(part)
 
 

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that look at cards and leave them alone: `list`, `info`, `watch`."""
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+import click
+
+from wsrc.command_line import listing
 from wsrc.command_line.invocation import (
     MAX_NAMED,
     Invocation,
@@ -24,31 +29,61 @@ from wsrc.selection import Filter
 from wsrc.user_client.naming import Filters, describe
 
 if TYPE_CHECKING:
+    from wsrc.command_line.output import Output
     from wsrc.user_client.blocking import Client
     from wsrc.user_client.core.feeds import CardEvent
+
+_COLUMNS_NOTE = f"""\
+Columns: {", ".join(listing.TITLES)}.
+
+"""
+
+_columns_option = click.option(
+    "--columns", metavar="NAME,…", help="Columns to show, such as iccid,label,holder."
+)
 
 
 @user_command(
     "list",
     "wsrc list",
     "wsrc list --iccid '8988211*'",
+    "wsrc list --columns iccid,holder",
     "wsrc list --json | jq -r '.cards[].iccid'",
+    notes=_COLUMNS_NOTE,
 )
 @card_options
-def list_(call: Invocation, which: Filters) -> None:
+@_columns_option
+@click.option("--wide", is_flag=True, help="Show all, in lines as long as they are.")
+def list_(call: Invocation, which: Filters, *, columns: str | None, wide: bool) -> None:
     """
     List the cards that are there.
 
-    `*` in an option stands for any text.
+    `*` in an option stands for any text. Where no terminal shows them, --columns prints values
+    alone, a card a line, with tabs between.
     """
+    output = call.output
+    names = listing.columns_of(columns) if columns is not None else None
     with call.client() as client:
-        cards = client.list_cards(**which)
-    if call.output.as_json:
-        call.output.document({"cards": [card_document(card) for card in cards]})
-    elif cards:
-        call.output.table(cards)
-    else:
-        call.output.note("No card is there that matches." if which else "No card is there.")
+        cards = listing.in_order(client.list_cards(**which))
+    call.saw(*cards[: listing.MOST_SEEN])
+    if output.as_json:
+        output.document({"cards": [card_document(card) for card in cards]})
+        return
+    if names is not None and not output.is_watched:
+        for card in cards:
+            output.fields(listing.values(card, names, output.time))
+        return
+    if not cards:
+        output.note("No card is there that matches." if which else "No card is there.")
+        return
+    shown = names or (listing.WIDE if wide else _usual(output))
+    rows = [listing.row(card, shown, output.time) for card in cards]
+    output.grid(listing.titles(shown), rows, listing.FIRM, fold=not wide)
+    output.note(f"{listing.count(cards)}.")
+
+
+def _usual(output: "Output") -> Sequence[str]:
+    return listing.NARROW if output.is_watched else listing.PLAIN
 
 
 @user_command("info", "wsrc info --iccid 8988211000000000013", "wsrc info --card blue --json")
@@ -58,30 +93,59 @@ def info(call: Invocation, which: Filters) -> None:
     with call.client() as client:
         require_selection(client, which)
         card = _one(client, which)
+    call.saw(card)
     if call.output.as_json:
         facts = atr_document(bytes.fromhex(card.identities.atr))
         call.output.document({"card": card_document(card), "atr": facts})
         return
-    for line in info_lines(card):
+    for line in info_lines(card, utc=call.output.utc):
         call.output.line(line)
 
 
-@user_command("watch", "wsrc watch", "wsrc watch --label 'bench*' --json")
+@user_command("watch", "wsrc watch", "wsrc watch --label 'bench*' --json", notes=_COLUMNS_NOTE)
 @card_options
-def watch(call: Invocation, which: Filters) -> None:
+@_columns_option
+def watch(call: Invocation, which: Filters, *, columns: str | None) -> None:
     """
     Show cards as they come, change and go.
 
     It begins with those that are there and ends with Ctrl-C. It outlives its server: when that is
-    back, it begins again. `*` in an option stands for any text.
+    back, it begins again. A terminal shows a table of the cards that are there; else each change
+    is a line. `*` in an option stands for any text.
     """
-    call.output.endless = True
+    output = call.output
+    output.endless = True
+    names = listing.columns_of(columns) if columns is not None else listing.NARROW
+    if output.draws:
+        _watch_live(call, which, names)
+        return
 
     def show(client: "Client") -> None:
         for event in client.watch(**which):
             _show(call, event)
 
-    call.without_end(show)
+    with _heard(output):
+        call.without_end(show)
+
+
+def _watch_live(call: Invocation, which: Filters, names: Sequence[str]) -> None:
+    from wsrc.command_line.watching import Watched  # noqa: PLC0415 - a terminal alone needs it
+
+    watched = Watched(names, call.output.time)
+
+    def show(client: "Client") -> None:
+        watched.begin()
+        for event in client.watch(**which):
+            watched.happened(event)
+
+    with call.output.notes_by(watched.note), _heard(call.output), watched.live:
+        call.without_end(show)
+
+
+def _heard(output: "Output") -> AbstractContextManager[None]:
+    from wsrc.command_line.notes import heard  # noqa: PLC0415 - help needs no network
+
+    return heard(output)
 
 
 def _show(call: Invocation, event: "CardEvent") -> None:

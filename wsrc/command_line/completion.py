@@ -5,16 +5,60 @@ import click
 
 PROGRAM = "wsrc"
 
-_COMPLETE = "_WSRC_COMPLETE"
+_BASH = """\
+_wsrc() {
+    local word
+    COMPREPLY=()
+    while IFS= read -r word; do
+        [[ $word == */ ]] && compopt -o nospace
+        COMPREPLY+=("$(printf %q "$word")")
+    done < <(_WSRC_COMPLETE=bash "$1" "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+}
+complete -F _wsrc wsrc
+"""
+
+_ZSH = """\
+#compdef wsrc
+_wsrc() {
+    local line
+    local -a plain said
+    while IFS= read -r line; do
+        if [[ $line == *$'\\t'* ]]; then
+            said+=("${${line%%$'\\t'*}//:/\\\\:}:${line#*$'\\t'}")
+        else
+            plain+=("$line")
+        fi
+    done < <(_WSRC_COMPLETE=zsh $words[1] "${(@Q)words[2,CURRENT]}" 2>/dev/null)
+    (( $#said )) && _describe wsrc said
+    (( $#plain )) && compadd -a plain
+}
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    _wsrc "$@"
+else
+    compdef _wsrc wsrc
+fi
+"""
+
+_FISH = """\
+function __wsrc_complete
+    set -l words (commandline -opc) (commandline -ct)
+    _WSRC_COMPLETE=fish $words[1] $words[2..-1] 2>/dev/null
+end
+complete --no-files --command wsrc --arguments "(__wsrc_complete)"
+"""
+
+SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
-@click.command("completion", epilog='\b\nExamples:\n  eval "$(wsrc completion bash)"')
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.command(
+    "completion",
+    epilog='\b\nExamples:\n  eval "$(wsrc completion bash)"\n  wsrc completion fish | source',
+)
+@click.argument("shell", type=click.Choice(list(SCRIPTS)))
 def completion(shell: str) -> None:
-    """Print the completion of `wsrc` for a shell."""
-    from click.shell_completion import get_completion_class  # noqa: PLC0415 - needed here alone
+    """
+    Print the completion of `wsrc` for a shell.
 
-    kind = get_completion_class(shell)
-    assert kind is not None
-    program = click.get_current_context().find_root().command
-    click.echo(kind(program, {}, PROGRAM, _COMPLETE).source())
+    It knows commands, options, and names of the cards that commands saw in the last days.
+    """
+    click.echo(SCRIPTS[shell], nl=False)

@@ -3,14 +3,11 @@
 
 import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
 from wsrc.command_line.invocation import Invocation, common_options
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
 
 class Leading(click.Group):
@@ -28,7 +25,12 @@ class Leading(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Pass the options that stood before its name to a command that has them."""
+        """Pass the options that stood before its name to a command that has them; know `help`."""
+        if args[0] == "help" and self.get_command(ctx, "help") is None:
+            args = [*args[1:], "--help"]
+            if len(args) == 1:
+                click.echo(ctx.get_help())
+                ctx.exit()
         name, command, rest = super().resolve_command(ctx, args)
         takes = command is not None and any(each.name == "as_json" for each in command.params)
         return name, command, [*self._leading, *rest] if takes else rest
@@ -72,17 +74,6 @@ class Late(Leading):
         names = self.list_commands(ctx)
         with formatter.section("Commands"):
             formatter.write_dl([(name, self._sentence(name, width)) for name in names])
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
-        """Return what may come next: a command or an option."""
-        from click.shell_completion import CompletionItem  # noqa: PLC0415 - needed here alone
-
-        found = [
-            CompletionItem(name, help=self._sentence(name))
-            for name in self.list_commands(ctx)
-            if name.startswith(incomplete)
-        ]
-        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def _sentence(self, name: str, width: int = 45) -> str:
         return click.Command(name, help=self.places[name].sentence).get_short_help_str(width)

@@ -40,7 +40,7 @@ from wsrc.user_client.naming import Filters, describe
 
 if TYPE_CHECKING:
     from wsrc.command_line.output import Output
-    from wsrc.protocol.messages import Step
+    from wsrc.protocol.messages import CardInfo, Step
     from wsrc.user_client.blocking import Card, Client
 
     First = bytes | Sequence[Step | bytes]
@@ -150,6 +150,22 @@ class Invocation:
                 self.output.note(f"{exc} Trying again.")
             time.sleep(backoff.wait_s())
 
+    def saw(self, *cards: "CardInfo") -> None:
+        """Note which cards are there, for the completion of words later."""
+        from wsrc.command_line import known  # noqa: PLC0415 - help needs none of it
+
+        names = [
+            {
+                "iccid": [each.identities.iccid] if each.identities.iccid else [],
+                "eid": list(each.eids),
+                "label": [each.label] if each.label else [],
+                "reader": [name for name in (each.reader_name, each.reader) if name],
+                "atr": [each.identities.atr] if each.identities.atr else [],
+            }
+            for each in cards
+        ]
+        known.remember(os.environ, self.settings.server_url, names)
+
     def select(
         self,
         client: "Client",
@@ -181,6 +197,7 @@ class Invocation:
             self.client() as client,
             hold.of(self.select(client, which, wait_s, hold)) as card,
         ):
+            self.saw(card.info)
             yield card
 
     @contextmanager
@@ -291,10 +308,10 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(Invocation(settings, output), **options)
 
     @functools.wraps(call)
-    def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
+    def run(*, as_json: bool, quiet: bool, utc: bool, **options: Any) -> None:
         from wsrc.command_line.output import Output  # noqa: PLC0415 - help prints none of it
 
-        output = Output(as_json=as_json, quiet=quiet)
+        output = Output(as_json=as_json, quiet=quiet, utc=utc)
         try:
             status = _finish(output, lambda: call(output=output, **options))
         except OSError as exc:
@@ -302,6 +319,9 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.get_current_context().exit(status)
 
     decorated: Callable[..., Any] = run
+    decorated = click.option(
+        "--utc", is_flag=True, help="Print times in UTC, not in the zone of this machine."
+    )(decorated)
     decorated = click.option(
         "--quiet", "-q", is_flag=True, help="Print nothing but results and errors."
     )(decorated)

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 from wsrc.command_line.output import Output
+from wsrc.command_line.times import after
 from wsrc.user_client.core import connection, session
 
 
@@ -17,8 +18,13 @@ class _Notes(logging.Handler):
         self._output = output
 
     def emit(self, record: logging.LogRecord) -> None:
+        until = ""
+        kept_s: float | None = getattr(record, connection.KEPT_S, None)
+        if kept_s is not None:
+            when = after(kept_s, utc=self._output.utc)
+            until = f" The card is kept for us until {when}."
         with suppress(OSError):
-            self._output.note(record.getMessage())
+            self._output.note(record.getMessage() + until)
 
 
 @contextmanager

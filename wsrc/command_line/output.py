@@ -2,8 +2,10 @@
 """What the command `wsrc` prints: text for a person, or JSON for a program."""
 
 import json
+import os
+import shutil
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,6 +13,9 @@ import click
 
 from wsrc.card.apdu import Response, describe_sw
 from wsrc.card.atr import read_atr
+from wsrc.command_line.decoded import decoded_document, decoded_lines
+from wsrc.command_line.table import Cell, blocks, lines
+from wsrc.command_line.times import shown
 from wsrc.errors import (
     AmbiguousCardError,
     CardBusyError,
@@ -30,12 +35,6 @@ from wsrc.user_client.naming import place
 if TYPE_CHECKING:  # what is printed of a card needs none of that
     from wsrc.user_client.core.seals import SealedWith
 
-_UNBOUNDED = 1000
-"""Width of a table that is not folded."""
-
-Cell = str | Sequence[str]
-"""What a table has in one place: a text, or several below one another."""
-
 
 class NothingSelectedError(RefusedError):
     """No card is said where one must be; `candidates` describes some of those that are there."""
@@ -49,22 +48,30 @@ class Output:
     """
     Results go to standard output, all else to standard error.
 
-    With `as_json` a result is a JSON document; with `quiet` only results and errors are printed.
+    With `as_json` a result is a JSON document, whose times are UTC; with `quiet` only results and
+    errors are printed; with `utc` people read times in UTC, else in their own zone.
     `partial` is what the document of an error has besides the error: results before it. A result
     that is `endless` is a document a line, and ends with an interrupt.
     """
 
-    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, utc: bool = False) -> None:
         self.as_json = as_json
         self.quiet = quiet
+        self.utc = utc
         self.partial: dict[str, Any] = {}
         self.endless = False
         self._in_doubt = False
+        self._note: Callable[[str], None] = _to_stderr
 
     @property
     def is_watched(self) -> bool:
         """Whether somebody sees each result as it comes."""
         return not self.as_json and sys.stdout.isatty()
+
+    @property
+    def draws(self) -> bool:
+        """Whether what somebody sees can be drawn again in its place."""
+        return self.is_watched and os.environ.get("TERM", "dumb") != "dumb"
 
     @contextmanager
     def at_risk(self) -> Generator[None, None, None]:
@@ -76,6 +83,13 @@ class Output:
             self._in_doubt = False
             raise
         self._in_doubt = False
+
+    @contextmanager
+    def nothing_at_risk(self) -> Generator[None, None, None]:
+        """Note that the card is asked nothing in the block, whatever `at_risk` says around it."""
+        before, self._in_doubt = self._in_doubt, False
+        yield
+        self._in_doubt = before
 
     def document(self, content: dict[str, Any]) -> None:
         """Print one JSON document on one line."""
@@ -89,6 +103,16 @@ class Output:
         """Print a line of a result."""
         click.echo(clean(text))
 
+    def fields(self, texts: Sequence[str]) -> None:
+        """Print a line of a result for a program: texts with tabs between."""
+        click.echo("\t".join(map(clean, texts)))
+
+    def response(self, response: Response, before: str = "", *, decode: bool = False) -> None:
+        """Print a response as a line, and what its data mean below it where that is wanted."""
+        self.line(f"{before}{response_line(response)}")
+        for line in decoded_lines(response) if decode else ():
+            self.line(line)
+
     def lines_of(self, texts: Mapping[str, str]) -> None:
         """Print what has names, one a line, in two columns."""
         width = max(map(len, texts), default=0)
@@ -98,55 +122,54 @@ class Output:
     def note(self, text: str) -> None:
         """Print a line about the progress of a command."""
         if not self.quiet:
-            click.echo(clean(text), err=True)
+            self._note(clean(text))
+
+    def progress(self, text: str) -> None:
+        """Show how far something is, in place of what was shown before, at a terminal."""
+        sys.stderr.write(f"\r{text}\x1b[K")
+        sys.stderr.flush()
+
+    @contextmanager
+    def notes_by(self, show: Callable[[str], None]) -> Generator[None, None, None]:
+        """Have notes shown by another in the block, who may be called from any thread."""
+        before, self._note = self._note, show
+        try:
+            yield
+        finally:
+            self._note = before
 
     def complain(self, text: str) -> None:
         """Print what went wrong."""
         click.echo(clean(text), err=True)
 
+    def time(self, text: str) -> str:
+        """Return a time of the protocol as a person reads it."""
+        return shown(text, utc=self.utc)
+
     def waiting(self, told: Waiting) -> None:
         """Print who holds a card that is waited for, and the place in the queue."""
-        held = f", held by {told.lease.holder} since {told.lease.since}" if told.lease else ""
+        lease = told.lease
+        since = lease and self.time(lease.since)
+        held = f", held by {lease.holder} since {since}" if lease else ""
         self.note(f"Waiting for the card{held}; place in the queue: {told.position}.")
 
-    def table(self, cards: list[CardInfo]) -> None:
-        """Print cards as a table."""
-        titles = ("Host", "Reader", "Name", "State", "Holder", "ICCID", "EID", "Label")
-        self.grid(titles, [_row(card) for card in cards])
+    def grid(
+        self,
+        titles: Sequence[str],
+        rows: Sequence[Sequence[Cell]],
+        firm: Sequence[str] = (),
+        *,
+        fold: bool = True,
+    ) -> None:
+        """
+        Print a table; where a terminal is too narrow for its lines, each row as lines.
 
-    def grid(self, titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-        """Print a table; where a terminal is too narrow for its lines, each row as lines."""
-        from rich import box  # noqa: PLC0415 - it takes long to load
-        from rich.console import Console  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
-
-        console = Console(markup=False, highlight=False, emoji=False)
-        terminal, room = console.is_terminal, console.width
-        console.width = _UNBOUNDED
-        table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False)
-        for title in titles:
-            table.add_column(title, overflow="fold")
-        for row in rows:
-            table.add_row(*map(_cell, row))
-        if terminal and console.measure(table).minimum > room:
-            self._blocks(titles, rows)
-            return
-        console.width = room if terminal else _UNBOUNDED
-        with console.capture() as captured:
-            console.print(table)
-        for line in captured.get().splitlines():
-            click.echo(line.rstrip())
-
-    def _blocks(self, titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-        """Print each row as lines of a title and a text, with an empty line between rows."""
-        width = max(map(len, titles))
-        for number, row in enumerate(rows):
-            if number:
-                click.echo()
-            for title, cell in zip(titles, row, strict=True):
-                for text in (cell,) if isinstance(cell, str) else cell:
-                    if text:
-                        self.line(f"{title:<{width}}  {text}")
+        Columns whose titles are `firm` are not folded; without `fold` none is.
+        """
+        narrow = fold and sys.stdout.isatty()
+        width = shutil.get_terminal_size().columns if narrow else None
+        for line in lines(titles, rows, width, firm) or blocks(titles, rows):
+            click.echo(line)
 
     def failure(self, exc: WsrcError, status: int) -> None:
         """Print why a command ends."""
@@ -157,7 +180,8 @@ class Output:
             for candidate in exc.candidates:
                 self.complain(f"  {candidate}")
         if isinstance(exc, CardBusyError) and exc.holder and exc.holder not in str(exc):
-            self.complain(f"  held by {exc.holder} since {exc.since}")
+            since = f" since {self.time(exc.since)}" if exc.since else ""
+            self.complain(f"  held by {exc.holder}{since}")
         self.doubt(exc)
 
     def doubt(self, exc: WsrcError) -> None:
@@ -182,6 +206,10 @@ class Output:
         self.document({**self.partial, **content})
 
 
+def _to_stderr(text: str) -> None:
+    click.echo(text, err=True)
+
+
 class _InterruptionError(WsrcError):
     """A command was interrupted; `outcome` says what is known of what the card was asked last."""
 
@@ -204,22 +232,19 @@ def in_doubt(exc: WsrcError) -> bool:
     return isinstance(exc, OutcomeUnknownError)
 
 
-def _cell(cell: Cell) -> str:
-    return "\n".join(map(clean, (cell,) if isinstance(cell, str) else cell))
-
-
 def response_line(response: Response) -> str:
     """Return a response as a line: data, status word, and its meaning."""
     return f"{response}  {describe_sw(response.sw)}"
 
 
-def response_document(response: Response) -> dict[str, Any]:
-    """Return a response as JSON values."""
-    return {
+def response_document(response: Response, *, decode: bool = False) -> dict[str, Any]:
+    """Return a response as JSON values, with what its data mean where that is wanted."""
+    told = {
         "response": response.data.hex(),
         "sw": f"{response.sw:04X}",
         "meaning": describe_sw(response.sw),
     }
+    return told | decoded_document(response) if decode else told
 
 
 class HasSession(Protocol):
@@ -246,7 +271,7 @@ def card_document(card: CardInfo) -> dict[str, Any]:
         "state": card.state.value,
         "draining": card.draining,
         "iccid": card.identities.iccid,
-        "eids": list(_eids(card)),
+        "eids": list(eids(card)),
         "atr": card.identities.atr,
         "label": card.label,
         "protocol": card.protocol.value if card.protocol else None,
@@ -309,18 +334,18 @@ def state_text(state: CardState, *, draining: bool = False) -> str:
     return f"{texts.get(state, state.value)}{', draining' if draining else ''}"
 
 
-def info_lines(card: CardInfo) -> list[str]:
-    """Return the lines that describe one card and its ATR."""
+def info_lines(card: CardInfo, *, utc: bool = False) -> list[str]:
+    """Return the lines that describe one card and its ATR; `utc` as of `Output`."""
     atr = bytes.fromhex(card.identities.atr)
     facts = read_atr(atr)
     lines = [
         ("ICCID", card.identities.iccid or "not known"),
-        *(("EID", eid) for eid in _eids(card)),
+        *(("EID", eid) for eid in eids(card)),
         ("Label", card.label or "none"),
         ("Reader", place(card)),
         ("State", state_text(card.state, draining=card.draining)),
-        *(("Holder", f"{each.holder} since {each.since}") for each in _leases(card)),
-        *(() if _leases(card) else (("Holder", "nobody"),)),
+        *(("Holder", f"{each.holder} since {shown(each.since, utc=utc)}") for each in leases(card)),
+        *(() if leases(card) else (("Holder", "nobody"),)),
         ("Protocol", card.protocol.value if card.protocol else "not told"),
         ("ATR", atr.hex() or "none"),
     ]
@@ -334,12 +359,13 @@ def info_lines(card: CardInfo) -> list[str]:
 
 
 def _euicc(card: CardInfo, *, announced: bool) -> str:
-    if _eids(card):
+    if eids(card):
         return "yes, it has an EID"
     return "the ATR announces eUICC functions" if announced else "no sign of it"
 
 
-def _eids(card: CardInfo) -> tuple[str, ...]:
+def eids(card: CardInfo) -> tuple[str, ...]:
+    """Return the EIDs of a card."""
     return card.eids or ((card.identities.eid,) if card.identities.eid else ())
 
 
@@ -348,24 +374,11 @@ def _historical(octets: bytes) -> str:
     return f"{octets.hex()}  {letters}" if octets else "none"
 
 
-def _leases(card: CardInfo) -> tuple[LeaseInfo, ...]:
+def leases(card: CardInfo) -> tuple[LeaseInfo, ...]:
     """Return who has a card: nobody, one, or all who share it."""
     return (*((card.lease,) if card.lease else ()), *card.others)
 
 
 def holders(card: CardInfo) -> tuple[str, ...]:
     """Return the names of all who have a card."""
-    return tuple(lease.holder for lease in _leases(card))
-
-
-def _row(card: CardInfo) -> tuple[Cell, ...]:
-    return (
-        card.host or card.remote_addr[0],
-        card.reader or "",
-        card.reader_name or "",
-        state_text(card.state, draining=card.draining),
-        holders(card),
-        card.identities.iccid or "",
-        _eids(card),
-        card.label or "",
-    )
+    return tuple(lease.holder for lease in leases(card))

@@ -17,6 +17,7 @@ from wsrc.command_line.completion import PROGRAM
 from wsrc.command_line.groups import Late, Place, shared_options
 from wsrc.command_line.invocation import Exit, cut_off
 from wsrc.process.signals import catch, heeded
+from wsrc.settings.click_options import HELP_OPTIONS
 
 _ENDING = {"SIGTERM": Exit.TERMINATED, "SIGHUP": Exit.HUNG_UP}
 
@@ -30,8 +31,13 @@ COMMANDS = {
     "info": _place("cards", "info", "Show one card and its ATR, without taking it."),
     "apdu": _place("apdu", "apdu", "Send command APDUs and show the responses."),
     "reset": _place("apdu", "reset", "Reset a card and show its new ATR."),
-    "script": _place("apdu", "script", "Run a file of command APDUs and check their status words."),
+    "script": _place(
+        "apdu", "script", "Run a file of command APDUs and check their status words and data."
+    ),
     "shell": _place("apdu", "shell", "Talk to a card at a prompt."),
+    "read": _place(
+        "read", "read", "Read what a card has under names, such as iccid, imsi or profiles."
+    ),
     "watch": _place("cards", "watch", "Show cards as they come, change and go."),
     "who": _place("uses", "who", "Show who has the cards, and who waits for them."),
     "revoke": _place("uses", "revoke", "Take a card back from those who have it."),
@@ -54,6 +60,8 @@ COMMANDS = {
         "Put a card into the system's pcscd, for programs that use the PC/SC of the system.",
     ),
     "completion": _place("completion", "completion", "Print the completion of `wsrc` for a shell."),
+    "help": _place("about", "help_", "Show the help of a command, or of all."),
+    "version": _place("about", "version", "Show the version."),
     "sample": _place("sample", "sample", "Print a file to begin with, or which there are."),
 }
 """Every command; its module is loaded when it is called."""
@@ -67,6 +75,7 @@ EXITS = "\b\nExit status:\n" + "\n".join(f"  {each.value:>3}  {each.meaning}" fo
     cls=Late,
     params=shared_options(),
     places=COMMANDS,
+    context_settings=HELP_OPTIONS,
     epilog=f"""\b
 Examples:
   wsrc list

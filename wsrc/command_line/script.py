@@ -6,6 +6,8 @@ Script files: commands with the status words that are expected of them.
     !expect 9000 91xx               # of the commands that follow and say nothing themselves
     00A4 0004 02 3F00
     00A40004022FE2 -> 9000 61xx     # `x` stands for any digit, `any` for any status word
+    00B000000A -> 9000 =98xx12*     # and the data of the response, `*` for any octets
+    !pin pin1                       # a PIN that is asked for
     !reset warm
 """
 
@@ -14,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from wsrc.card.apdu import parse_command
+from wsrc.card.pin import PIN1, reference_of
 from wsrc.card.slot import ResetKind
 from wsrc.errors import BadApduError, BadHexError, ErrorCode, WsrcError
 from wsrc.octets import Octets, from_person
@@ -38,11 +41,12 @@ class ScriptError(WsrcError):
 
 
 class ScriptCommand(NamedTuple):
-    """One command; `expect` lists patterns of status words."""
+    """One command; `expect` lists patterns of status words, `data` is one of response data."""
 
     line: int
     command: Octets
     expect: tuple[str, ...]
+    data: str | None = None
 
 
 class ScriptReset(NamedTuple):
@@ -52,7 +56,17 @@ class ScriptReset(NamedTuple):
     kind: ResetKind
 
 
-Item = ScriptCommand | ScriptReset
+class ScriptPin(NamedTuple):
+    """A PIN or a key that is asked for and verified."""
+
+    line: int
+    reference: int
+
+
+Item = ScriptCommand | ScriptReset | ScriptPin
+
+Single = ScriptReset | ScriptPin
+"""What does not travel together with commands."""
 
 
 def parse(text: str, name: str) -> list[Item]:
@@ -76,7 +90,7 @@ def parse(text: str, name: str) -> list[Item]:
             if said.startswith("!expect"):
                 expect = parse_expect(said.removeprefix("!expect"))
             elif said.startswith("!"):
-                items.append(ScriptReset(number, _reset_kind(said)))
+                items.append(_directive(number, said))
             else:
                 items.append(_command(number, said, expect))
         except (BadApduError, BadHexError, ValueError) as exc:
@@ -103,9 +117,11 @@ def parse_expect(text: str) -> tuple[str, ...]:
 
 def batches(
     items: Sequence[Item], most: int, octets: int
-) -> Iterator[ScriptReset | list[ScriptCommand]]:
+) -> Iterator[Single | list[ScriptCommand]]:
     """
     Put commands that follow one another together, as many as one message carries.
+
+    What follows a command whose response data are looked at is not sent together with it.
 
     Args:
         items: The script.
@@ -117,14 +133,15 @@ def batches(
     for item in items:
         size = _digits(item.command) if isinstance(item, ScriptCommand) else 0
         full = len(batch) == most or digits + size > octets * _PART_OF_A_MESSAGE
-        if batch and (full or isinstance(item, ScriptReset)):
+        checked = bool(batch) and batch[-1].data is not None
+        if batch and (full or checked or not isinstance(item, ScriptCommand)):
             yield batch
             batch, digits = [], 0
-        if isinstance(item, ScriptReset):
-            yield item
-        else:
+        if isinstance(item, ScriptCommand):
             batch.append(item)
             digits += size
+        else:
+            yield item
     if batch:
         yield batch
 
@@ -138,14 +155,55 @@ def _command(number: int, said: str, expect: tuple[str, ...]) -> ScriptCommand:
     digits, arrow, expected = said.partition("->")
     command = from_person(digits.strip())
     parse_command(command)
-    return ScriptCommand(number, command, parse_expect(expected) if arrow else expect)
+    words, equals, data = expected.partition("=")
+    pattern = parse_data(data) if equals else None
+    if arrow and (words.strip() or not equals):
+        expect = parse_expect(words)
+    return ScriptCommand(number, command, expect, pattern)
 
 
-def _reset_kind(said: str) -> ResetKind:
+def parse_data(text: str) -> str:
+    """
+    Read a pattern of response data: hexadecimal digits, `x` for any digit, one `*` for any octets.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    pattern = "".join(text.lower().split())
+    before, _, after = pattern.partition("*")
+    if not all(re.fullmatch("(?:[0-9a-fx]{2})*", part) for part in (before, after)):
+        raise ValueError(
+            "response data are pairs of hexadecimal digits after =; x stands for any digit, one * "
+            "for any octets"
+        )
+    return pattern
+
+
+def data_matches(pattern: str | None, data: bytes) -> bool:
+    """Return whether response data are as a pattern of `parse_data` has them; None is any."""
+    if pattern is None:
+        return True
+    before, star, after = pattern.partition("*")
+    digits = data.hex()
+    if len(digits) < len(before) + len(after) or not (star or len(digits) == len(before)):
+        return False
+    end = digits[len(digits) - len(after) :]
+    return all(
+        p in ("x", d) for p, d in zip(before + after, digits[: len(before)] + end, strict=True)
+    )
+
+
+def _directive(number: int, said: str) -> Single:
     match said.lower().split():
         case ["!reset"] | ["!reset", "cold"]:
-            return ResetKind.COLD
+            return ScriptReset(number, ResetKind.COLD)
         case ["!reset", "warm"]:
-            return ResetKind.WARM
+            return ScriptReset(number, ResetKind.WARM)
+        case ["!pin"]:
+            return ScriptPin(number, PIN1)
+        case ["!pin", key]:
+            return ScriptPin(number, reference_of(key))
         case _:
-            raise ValueError("a directive is !reset, !reset cold, !reset warm or !expect SW…")
+            raise ValueError(
+                "a directive is !reset, !reset cold, !reset warm, !pin, !pin KEY or !expect SW…"
+            )

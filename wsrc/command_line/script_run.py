@@ -1,14 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run a script on a card: one round trip for each batch of commands."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from wsrc.card.apdu import Response, sw_matches
 from wsrc.card.slot import ResetKind
-from wsrc.command_line.script import Item, ScriptCommand, ScriptReset, batches
+from wsrc.command_line.script import (
+    DEFAULT_EXPECT,
+    Item,
+    ScriptCommand,
+    ScriptPin,
+    ScriptReset,
+    Single,
+    batches,
+    data_matches,
+)
 from wsrc.command_line.wrong_secrets import going_on
 from wsrc.errors import WsrcError
+from wsrc.guard.commands import read
+from wsrc.guard.secrets import in_response
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.messages import MAX_BATCH, Step
 
@@ -22,15 +33,24 @@ class Answered(NamedTuple):
     line: int
     response: Response
     expect: tuple[str, ...]
+    data: str | None = None
+    secret: bool = False
+    """Whether the card may have answered with a key."""
 
     @property
     def as_expected(self) -> bool:
+        """Whether status word and data are among those that the script expects."""
+        return self.sw_as_expected and data_matches(self.data, self.response.data)
+
+    @property
+    def sw_as_expected(self) -> bool:
         """Whether the status word is one of those that the script expects."""
         return sw_matches(self.expect, f"{self.response.sw:04X}")
 
     def goes_on(self, command: bytes) -> bool:
         """Return whether the next line is run after this answer to a command."""
-        return sw_matches(going_on(command, self.expect), f"{self.response.sw:04X}")
+        known = sw_matches(going_on(command, self.expect), f"{self.response.sw:04X}")
+        return known and data_matches(self.data, self.response.data)
 
 
 class WasReset(NamedTuple):
@@ -48,6 +68,8 @@ class Unanswered(NamedTuple):
 
 
 Event = Answered | WasReset | Unanswered
+
+Verify = Callable[[int], Response]
 
 
 class ScriptCard(Protocol):
@@ -67,9 +89,15 @@ class ScriptCard(Protocol):
         ...
 
 
-def run(card: ScriptCard, items: Sequence[Item], *, keep_going: bool = False) -> Iterator[Event]:
+def run(
+    card: ScriptCard,
+    items: Sequence[Item],
+    *,
+    keep_going: bool = False,
+    verify: Verify | None = None,
+) -> Iterator[Event]:
     """
-    Run a script and yield what becomes of its lines.
+    Run a script, whose `!pin` `verify` carries out, and yield what becomes of its lines.
 
     It ends after the first status word that is not as expected and after a wrong PIN or key that
     is not expected by name, unless `keep_going`, and after the first command that is not answered.
@@ -81,13 +109,19 @@ def run(card: ScriptCard, items: Sequence[Item], *, keep_going: bool = False) ->
         if isinstance(part, ScriptReset):
             yield WasReset(part.line, card.reset(part.kind))
             continue
+        if isinstance(part, ScriptPin):
+            verified = _verified(part, verify)
+            yield verified
+            if not (keep_going or verified.as_expected):
+                return
+            continue
         try:
             result = card.batch([_step(command, keep_going) for command in part])
         except WsrcError as exc:
             exc.args = (f"{_lines(part)}: {exc}",)
             raise
         for command, response in zip(part, result.results, strict=False):
-            answered = Answered(command.line, response, command.expect)
+            answered = _answered(command, response)
             yield answered
             if not keep_going and not answered.goes_on(command.command):
                 return
@@ -100,20 +134,30 @@ def run(card: ScriptCard, items: Sequence[Item], *, keep_going: bool = False) ->
 def first_of(items: Sequence[Item], *, keep_going: bool) -> list[Step | bytes] | None:
     """Return what `run` asks of the card first, by `batch`, if that is no reset."""
     part = next(parts(items), None)
-    if part is None or isinstance(part, ScriptReset):
+    if not isinstance(part, list):
         return None
     return [_step(command, keep_going) for command in part]
 
 
 def parts(
     items: Sequence[Item], most: int = MAX_BATCH, octets: int = MAX_MESSAGE_OCTETS
-) -> Iterator[ScriptReset | list[ScriptCommand]]:
+) -> Iterator[Single | list[ScriptCommand]]:
     """
     Put commands together as `batches` does, but no more than servers take that tell no limits.
 
     So the first are the same before the limits are known.
     """
     return batches(items, min(most, MAX_BATCH), min(octets, MAX_MESSAGE_OCTETS))
+
+
+def _verified(pin: ScriptPin, verify: Verify | None) -> Answered:
+    assert verify is not None
+    return Answered(pin.line, verify(pin.reference), DEFAULT_EXPECT)
+
+
+def _answered(command: ScriptCommand, response: Response) -> Answered:
+    secret = command.data is not None and in_response(read(command.command))
+    return Answered(command.line, response, command.expect, command.data, secret)
 
 
 def _lines(part: Sequence[ScriptCommand]) -> str:

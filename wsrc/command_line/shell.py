@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """A prompt that talks to one card."""
 
-import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 from wsrc.card.apdu import Response, parse_command
 from wsrc.card.slot import ResetKind
 from wsrc.command_line.invocation import Exit, exit_status
-from wsrc.command_line.output import Output, response_document, response_line
-from wsrc.command_line.shell_verbs import HELP as VERBS_HELP, VerbCard, Verbs
+from wsrc.command_line.output import Output
+from wsrc.command_line.pins import Pins, is_key
+from wsrc.command_line.shell_line import History, Line
+from wsrc.command_line.shell_names import HELP as NAMES_HELP, WORDS as NAMES_WORDS, Names
+from wsrc.command_line.shell_verbs import (
+    HELP as VERBS_HELP,
+    WORDS as VERBS_WORDS,
+    VerbCard,
+    Verbs,
+)
 from wsrc.errors import (
     BadApduError,
     BadHexError,
@@ -32,19 +38,25 @@ from wsrc.user_client.naming import describe
 if TYPE_CHECKING:  # the help of a command needs none of that
     from wsrc.user_client.core.seals import SealedWith
 
-MAX_HISTORY = 1000
-"""Lines that are kept."""
-
 HELP = f"""\
 HEX                 send a command APDU, such as 00A40004023F00; spaces may stand between octets
 reset [cold|warm]   reset the card and show its ATR
 atr                 show the ATR again
+{NAMES_HELP}
 {VERBS_HELP}
 allow WHO           let a colleague share the card; it is shared from then on
 lend WHO            give the card back, let a colleague have it next, and leave
 help                show this
 quit                give the card back and leave; so does Ctrl-D
-Ctrl-C gives up a command that the card has not begun."""
+Ctrl-C gives up a command that the card has not begun. Tab completes words."""
+
+WORDS: dict[str, Sequence[str]] = {
+    **NAMES_WORDS,
+    **VERBS_WORDS,
+    "reset": ("cold", "warm"),
+    **dict.fromkeys(("atr", "help", "quit"), ()),
+}
+"""The words of this prompt, and what may follow each."""
 
 
 class ShellCard(VerbCard, Protocol):
@@ -81,24 +93,39 @@ class ShellCard(VerbCard, Protocol):
         """See `blocking.Card.reset`."""
         ...
 
+    def when_over(self, tell: Callable[[WsrcError], None]) -> None:
+        """See `blocking.Card.when_over`."""
+        ...
+
 
 class Shell:
     """
     Reads lines and carries them out.
 
-    `read` returns a line for a prompt and raises EOFError at the end; `remember` keeps a line.
+    Args:
+        card: Whose prompt it is.
+        output: Where answers go.
+        read: Returns a line for a prompt, and raises EOFError at the end.
+        remember: Keeps a line.
+        pins: Where PINs come from; at first the terminal.
+        decode: Whether it is said what is in a response.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each by its name
         self,
         card: ShellCard,
         output: Output,
         read: Callable[[str], str] = input,
         remember: Callable[[str], None] = lambda _line: None,
+        *,
+        pins: Pins | None = None,
+        decode: bool = False,
     ) -> None:
         self._card = card
         self._output = output
         self._verbs = Verbs(card, output)
+        self._names = Names(card, output, pins or Pins(output), decode=decode)
+        self._over: WsrcError | None = None
         self._read = read
         self._remember = remember
         self._lent = False
@@ -116,19 +143,28 @@ class Shell:
         if sealed is not None:
             who = f"{clean(sealed.name)}, {sealed.fingerprint}"
             self._output.note(f"No server can read this session: it is sealed with {who}.")
-        with History(history) as kept:
-            self._remember = kept.remember
+        line = Line(completed)
+        with History(history) as kept, self._output.notes_by(line.note):
+            self._remember, self._read = kept.remember, line.read
+            self._card.when_over(self._ended)
             return self._serve()
+
+    def _ended(self, why: WsrcError) -> None:
+        """Say at once that the card is not ours any more; called in a thread of the client."""
+        self._over = why
+        self._output.note(f"{why} The card is not ours any more; any line leaves the prompt.")
 
     def _serve(self) -> Exit:
         while True:
             try:
                 line = self._read(self._prompt).strip()
             except EOFError:
-                return Exit.DONE
+                return Exit.DONE if self._over is None else exit_status(self._over)
             except KeyboardInterrupt:
                 self._output.note("")
                 continue
+            if self._over is not None:
+                return exit_status(self._over)
             if line in {"quit", "exit"}:
                 return Exit.DONE
             try:
@@ -173,6 +209,8 @@ class Shell:
                 raise LocalProtocolError("reset takes cold or warm.")
             case [word, *_] as words if self._verbs.knows(word):
                 self._verbs.obey(words)
+            case [word, *_] as words if self._names.knows(word):
+                self._names.obey(words)
             case words:
                 self._transmit("".join(words))
         if not is_secret(line):
@@ -198,44 +236,13 @@ class Shell:
             raise BadApduError(
                 f"Neither a command of this prompt nor a command APDU: {exc}; type help for help."
             ) from exc
-        response = self._card.transmit(command)
-        if self._output.as_json:
-            self._output.document(response_document(response))
-        else:
-            self._output.line(response_line(response))
+        self._names.transmit(command)
 
 
-class History:
-    """The lines of earlier runs for the editing of new ones, where the system can edit lines."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._readline = _readline()
-
-    def __enter__(self) -> Self:
-        if self._readline is not None:
-            self._readline.set_auto_history(False)
-            self._readline.clear_history()
-            if self._path is not None and self._path.is_file():
-                self._readline.read_history_file(self._path)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._readline is None or self._path is None:
-            return
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600))
-            self._path.chmod(0o600)
-            self._readline.set_history_length(MAX_HISTORY)
-            self._readline.write_history_file(self._path)
-        except OSError:
-            return
-
-    def remember(self, line: str) -> None:
-        """Keep a line."""
-        if self._readline is not None:
-            self._readline.add_history(line)
+def completed(before: Sequence[str], beginning: str) -> list[str]:
+    """Return the words that may stand at the end of a line that begins with others."""
+    words: Sequence[str] = tuple(WORDS) if not before else WORDS.get(before[0].lower(), ())
+    return sorted(word for word in words if word.startswith(beginning.lower()))
 
 
 def is_secret(line: str) -> bool:
@@ -243,10 +250,13 @@ def is_secret(line: str) -> bool:
     Return whether a line may carry a PIN or a key.
 
     What `control` sends to the reader may be a command for the card, in a form of the reader's own.
+    What follows `verify` and is no key may be the PIN.
     """
     words = line.split("#", maxsplit=1)[0].lower().split()
     if words[:1] == ["control"]:
         return len(words) > 2
+    if words[:1] == ["verify"]:
+        return len(words) > 2 or not all(map(is_key, words[1:]))
     try:
         octets = from_person("".join(words))
         parse_command(octets)
@@ -262,11 +272,3 @@ def history_file(environ: Mapping[str, str]) -> Path | None:
         return Path(state, "wsrc", "history")
     home = environ.get("HOME")
     return Path(home, ".local", "state", "wsrc", "history") if home else None
-
-
-def _readline() -> ModuleType | None:
-    try:
-        import readline  # noqa: PLC0415 - not every system has it
-    except ImportError:
-        return None
-    return readline

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from wsrc.card.pcsc_numbers import ATTRIBUTES
 from wsrc.card.slot import Disposition, Initialization
 from wsrc.command_line import verb_output as verbs
 from wsrc.command_line.output import Output, atr_document
@@ -20,6 +21,14 @@ status              show what the card host's PC/SC says
 attribute NAME [HEX]
                     show an attribute of the reader, or set it
 control CODE [HEX]  send a control code to the reader itself"""
+
+WORDS: dict[str, Sequence[str]] = {
+    "end": tuple(Disposition),
+    "reconnect": tuple(Initialization),
+    "attribute": tuple(ATTRIBUTES),
+    **dict.fromkeys(("begin", "status", "control"), ()),
+}
+"""What may follow each verb, for completion."""
 
 
 class VerbCard(Protocol):

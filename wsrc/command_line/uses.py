@@ -12,8 +12,9 @@ from wsrc.command_line.invocation import (
     require_selection,
     user_command,
 )
-from wsrc.command_line.output import Cell, card_document, state_text
+from wsrc.command_line.output import card_document, state_text
 from wsrc.command_line.spans import span_text
+from wsrc.command_line.table import Cell
 from wsrc.errors import NoSuchCardError
 from wsrc.user_client.naming import Filters
 

@@ -97,6 +97,8 @@ class Endpoint(Outbox):
             waiting: How many came after these, and are fed later.
         """
         self.heard, self.pinged = True, False
+        if self._unread is not None:
+            self._unread.received += len(data)
         self._fed_later = waiting
         try:
             self._frames.feed(data, self._arrived)

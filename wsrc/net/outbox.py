@@ -163,6 +163,8 @@ class Outbox:
             mask = next(self._masks)
             head = head_of(opcode, len(payload), mask=True) + mask
             payload = masked(payload, mask)
+        if self._unread is not None:
+            self._unread.sent += len(head) + len(payload)
         if len(payload) < _LONG:
             self._transport.write(head + payload)
         else:
@@ -254,12 +256,16 @@ class Unread:
     Where it is too much, the outbox that holds most of it is closed. The one that is found holds
     at least half as much as any other; finding it takes no longer where there are more.
 
+    `sent` and `received` are the octets of all frames since the start.
+
     Args:
         most: Octets that all outboxes may hold together.
     """
 
     def __init__(self, most: int) -> None:
         self.octets = 0
+        self.sent = 0
+        self.received = 0
         self._most = most
         self._sizes: dict[Outbox, int] = {}
         self._by_length: list[dict[Outbox, None]] = [

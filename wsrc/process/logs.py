@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Log lines for people and for systemd, the same for every program."""
 
+import json
 import logging
 import os
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from wsrc.process.printable import clean
@@ -12,18 +14,23 @@ from wsrc.process.printable import clean
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 
 
-def set_up(level: str, environ: Mapping[str, str] = os.environ) -> None:
+def set_up(level: str, environ: Mapping[str, str] = os.environ, form: str = "text") -> None:
     """
     Send log lines to standard error.
 
     Under systemd a line carries its priority (sd-daemon(3)) and no time, which the journal knows.
+    In JSON a line is one object: `time` (RFC 3339 in UTC, microseconds), `level`, `logger`,
+    `message`, and `error` with the trace of an exception.
 
     Args:
         level: "error", "warning", "info" or "debug".
         environ: Where JOURNAL_STREAM is looked for.
+        form: "text" or "json".
     """
     handler = logging.StreamHandler(sys.stderr)
-    if "JOURNAL_STREAM" in environ:
+    if form == "json":
+        handler.setFormatter(_JsonFormatter(journal="JOURNAL_STREAM" in environ))
+    elif "JOURNAL_STREAM" in environ:
         handler.setFormatter(_JournalFormatter("%(message)s"))
     else:
         handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(message)s"))
@@ -49,3 +56,23 @@ class _JournalFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         lines = super().format(record).splitlines() or [""]
         return "\n".join(f"<{_PRIORITIES.get(record.levelno, 6)}>{line}" for line in lines)
+
+
+class _JsonFormatter(logging.Formatter):
+    """One object a line, in ASCII, so that nothing a peer said ends it or moves a cursor."""
+
+    def __init__(self, *, journal: bool) -> None:
+        super().__init__()
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            told["error"] = self.formatException(record.exc_info)
+        prefix = f"<{_PRIORITIES.get(record.levelno, 6)}>" if self._journal else ""
+        return prefix + json.dumps(told)

@@ -264,6 +264,7 @@ def _answer(
     in_flight = lease.in_flight
     if in_flight is None or not _is_answer(message, in_flight):
         return
+    state.tally.answered(now - lease.used)
     leases.answered(state, lease, now)
     sharing.settled(state, lease, in_flight, message, now)
     if type(message) is ANSWERS[type(in_flight.message)]:
@@ -298,6 +299,7 @@ def _error(
         endings.not_cleaned(state, lease, message, now)
     elif lease.in_flight is not None and _is_answer(message, lease.in_flight):
         in_flight = lease.in_flight
+        state.tally.not_answered(message.outcome)
         leases.answered(state, lease, now)
         sharing.settled(state, lease, in_flight, message, now)
         state.tell(lease, message, text)

@@ -178,6 +178,7 @@ def said_by_card_client(
     """
     in_flight, lease.in_flight = lease.in_flight, None
     if in_flight is not None:
+        state.tally.not_answered(Outcome.UNKNOWN)
         if said.seq is None:
             fields = {"session": lease.session, "outcome": Outcome.UNKNOWN}
             state.tell(lease, m.error(said.code, said.message, id=in_flight.id, **fields))
@@ -226,6 +227,7 @@ def _part(state: RelayState, lease: Lease, why: m.Error, *, asked: bool) -> None
     in_flight, lease.in_flight = lease.in_flight, None
     if in_flight is not None:
         outcome = why.outcome or Outcome.UNKNOWN
+        state.tally.not_answered(outcome)
         failed = m.error(code, why.message, id=in_flight.id, session=lease.session, outcome=outcome)
         state.tell(lease, failed)
         close_cancel(state, lease, in_flight, cancelled=False)

@@ -35,6 +35,7 @@ from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import KNOWN, CardPeer, Peer, UserPeer
 from wsrc.relay.state import LENT, SESSION_TIMERS, Limits, RelayState, TimerKey
+from wsrc.relay.tally import Tally
 
 # Longer than the aim: every event of a peer, and every deadline, has its method here.
 
@@ -256,6 +257,30 @@ class Relay:
         """Requests that card clients have not answered yet."""
         leases = self._state.sessions.values()
         return sum(1 for lease in leases if lease.in_flight is not None)
+
+    @property
+    def tally(self) -> Tally:
+        """What was counted since the start."""
+        return self._state.tally
+
+    @property
+    def draining(self) -> bool:
+        """Whether `shut_down` was called."""
+        return self._state.draining
+
+    @property
+    def roles(self) -> dict[m.ClientType, int]:
+        """How many peers of each role there are."""
+        users = sum(1 for peer in self._state.peers.values() if isinstance(peer, UserPeer))
+        return {
+            m.ClientType.USER: users,
+            m.ClientType.CARD: len(self._state.peers) - users,
+        }
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that is in force."""
+        return self._state.readers.policy
 
     @property
     def counts(self) -> dict[str, int]:

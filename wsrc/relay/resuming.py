@@ -323,6 +323,7 @@ def _take_over(
     lease.rights = rights.of(user.audience, lease.slot)
     user.leases[lease.session] = lease
     lease.turn("resumed")
+    state.tally.resumes += 1
     lease.kept_until, lease.used = math.inf, now
     state.timers.clear(("away", lease.session, None))
     leases.watch_idle(state, lease, now)

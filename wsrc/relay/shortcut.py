@@ -99,6 +99,7 @@ def _response(
         return None
     if user.number not in state.peers or peer.phase is not Phase.OPEN:
         return None
+    state.tally.answered(now - lease.used)
     leases.answered(state, lease, now)
     return user.number
 

@@ -34,6 +34,7 @@ from wsrc.relay.records import (
     UserPeer,
 )
 from wsrc.relay.roll import Roll
+from wsrc.relay.tally import Tally
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import Round, WaitingRoom
 from wsrc.selection import Key, named, names_of, reader_names
@@ -143,6 +144,7 @@ class RelayState:
         self.drained: dict[str, Drained] = {}
         self.accounts: WeakValueDictionary[str, Account] = WeakValueDictionary()
         self.effects: list[Effect] = []
+        self.tally = Tally()
         self.draining = False
         self.open_to_operators = False
         self.reconnect_in_s: float | None = None
@@ -165,6 +167,7 @@ class RelayState:
         """Answer a request with an error; what ends with a restart says when that is."""
         if code is ErrorCode.SHUTTING_DOWN:
             fields["retry_after_s"] = self.reconnect_in_s
+        self.tally.refused(code)
         self.send(peer, m.error(code, sentence, id=id_, **fields))
 
     def reached(self, limit: str, what: str) -> None:

@@ -83,18 +83,37 @@ class Admission:
         self, request: web.Request, connection: Connection, role: ClientType
     ) -> Admitted:
         """
-        Return who a peer is.
+        Return who a peer is that asks for a WebSocket.
 
         Raises:
             NotAdmittedError: If it is not let in.
         """
-        assert connection.transport is not None
-        now = datetime.now(UTC)
-        subject = self._tls.admitted(connection.transport, role, now)
-        shown = _bearer_of(request) if self._takes_bearers else None
-        by_token = None if shown is None else await self._by_bearer(shown, role)
+        subject, by_token = await self._shown(request, connection, role)
         if by_token is None and subject is None and not _offers_ours(request):
             by_token = self._as_first_form(request, connection.address, role)
+        return self._found(subject, by_token, role)
+
+    async def admit_over_http(self, request: web.Request, connection: Connection) -> Admitted:
+        """
+        Return which user a request is of, that stays with HTTP.
+
+        Raises:
+            NotAdmittedError: If it is of nobody who is let in.
+        """
+        return self._found(*await self._shown(request, connection, ClientType.USER))
+
+    async def _shown(
+        self, request: web.Request, connection: Connection, role: ClientType
+    ) -> tuple[Subject | None, Admitted | None]:
+        """Return whom a certificate is of, and who a token or a JWT says that it is."""
+        assert connection.transport is not None
+        subject = self._tls.admitted(connection.transport, role, datetime.now(UTC))
+        shown = _bearer_of(request) if self._takes_bearers else None
+        return subject, None if shown is None else await self._by_bearer(shown, role)
+
+    def _found(
+        self, subject: Subject | None, by_token: Admitted | None, role: ClientType = ClientType.USER
+    ) -> Admitted:
         if subject is None:
             return by_token or self._unknown(role)
         end = subject.ends.timestamp()
@@ -127,9 +146,9 @@ class Admission:
             return Admitted(Principal(f"{AT}{address}", first_form=True))
         return None
 
-    def is_over(self, connection: Connection) -> str | None:
-        """Return what of a connection was revoked since it was let in, for people."""
-        subject, token = connection.subject, connection.token
+    def is_over(self, shown: Connection | Admitted) -> str | None:
+        """Return what of a peer was revoked since it was let in, for people."""
+        subject, token = shown.subject, shown.token
         if subject is not None and self._tls.is_revoked(subject):
             return "certificate"
         if token is not None and self._tokens is not None and token not in self._tokens:

@@ -5,9 +5,11 @@ import asyncio
 import logging
 import os
 import secrets
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -28,8 +30,10 @@ from wsrc.relay.machine import Relay
 from wsrc.relay.state import Limits
 from wsrc.server.admission import SHOWN_NOTHING, Admission, account_of
 from wsrc.server.clock import Epoch
-from wsrc.server.connection import Connection, connection_of
+from wsrc.server.connection import Connection, address_of, connection_of
 from wsrc.server.door import TLS_END_S, Door
+from wsrc.server.forwarded import UnclearError
+from wsrc.server.http.site import Parts, Site
 from wsrc.server.limits import Bounds, Limit, Quotas, Refusal
 from wsrc.server.listening import bind
 from wsrc.server.peers import Peers
@@ -73,9 +77,10 @@ _OF_TLS = "certificates, keys and lists of TLS"
 
 class App:
     """
-    A running server; `user_port` and `card_port` are the ports in use, `room` is what it has.
+    A running server.
 
-    Made by `serve`. `audit` is where evidence goes.
+    `user_port`, `card_port` and `http_port` are the ports in use, the last 0 without HTTP; `room`
+    is what it has. Made by `serve`. `audit` is where evidence goes.
 
     Raises:
         ConfigError: If the system leaves it no room for peers.
@@ -98,12 +103,15 @@ class App:
         self._tokens: TokenTable | None = None
         self._provider: Provider | None = None
         self._admission: Admission | None = None
+        self._proxies = [ip_network(each) for each in settings.trusted_proxies]
         self._looking = ExitStack()
         self._reloads: list[Callable[[], None]] = []
         self._policy: PolicyFile | None = None
         self._runners: list[web.AppRunner] = []
+        self._site: Site | None = None
         self.user_port = 0
         self.card_port = 0
+        self.http_port = 0
 
     @property
     def stopping(self) -> bool:
@@ -140,7 +148,7 @@ class App:
 
     async def start(self) -> None:
         """
-        Begin to listen on both ports.
+        Begin to listen on all ports.
 
         Raises:
             ConfigError: If TLS, the policy or the tokens are missing or broken, or a port cannot be
@@ -167,14 +175,19 @@ class App:
         )
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
+        if not settings.no_http:
+            await self._serve_http()
 
     async def stop(self) -> None:
         """Stop accepting, let requests in flight finish, close every connection with 1012."""
         self._looking.close()
         if self._door is not None:
-            self._door.close()
+            self._door.close_websockets()
         await self._peers.stop(self._settings.reconnect_in_s, self._settings.drain_s)
+        if self._door is not None:
+            self._door.close()
         await self._handshakes_done()
+        await self._end_http()
         self._end(lambda connection: not connection.upgraded)
         await self._all_closed()
         self._end(lambda _: True)
@@ -227,6 +240,8 @@ class App:
             if what is not None:
                 self._tell_end(connection, f"its {what} is revoked", logging.WARNING)
                 connection.dismiss(CloseCode.POLICY, f"The {what} of this client is revoked.")
+        if self._site is not None:
+            self._site.desk.look()
 
     def _stayed(self, connection: Connection, what: str) -> None:
         """Close on a peer whose token or certificate ends; with another it may come back."""
@@ -265,6 +280,33 @@ class App:
                 return
             await asyncio.sleep(_POLL_S)
 
+    async def _serve_http(self) -> None:
+        settings, door, admission, tls = self._settings, self._door, self._admission, self._tls
+        assert door is not None
+        assert admission is not None
+        assert tls is not None
+        told = self._peers, self._quotas, self._refusals
+        self._site = Site(Parts(settings, *told, admission, door, self.room, self._tokens))
+        runner = await self._site.serve()
+        self._runners.append(runner)
+        server, port, by_tls = runner.server, settings.http_at, settings.http_by_tls
+        assert server is not None
+
+        def context() -> ssl.SSLContext | None:
+            return tls.context(ClientType.USER) if by_tls else None
+
+        for listener in bind(settings.http_host, "http_port", port, "http_host"):
+            door.listen(listener, server, context, http=True)
+            port = listener.getsockname()[1]
+        self.http_port = port
+
+    async def _end_http(self) -> None:
+        """End what is served over HTTP; its requests in flight have ended with the relay."""
+        if self._site is None or self._door is None:
+            return
+        self._site.close()
+        await self._runners.pop().cleanup()
+
     async def _listen(self, role: ClientType, port: int) -> int:
         application = web.Application(middlewares=[self._told])
         for path in ("/", f"/{role}"):
@@ -282,7 +324,7 @@ class App:
         assert door is not None
         assert server is not None
         assert tls is not None
-        for listener in bind(self._settings, f"{role}_port", port):
+        for listener in bind(self._settings.host, f"{role}_port", port):
             door.listen(listener, server, lambda: tls.context(role))
             port = listener.getsockname()[1]
         return port
@@ -298,6 +340,9 @@ class App:
             connection = connection_of(request)
             if connection is None or connection.transport is None:
                 return web.Response()  # there is nobody to read it
+            refusal = self._placed(request, connection)
+            if refusal is not None:
+                return refusal
             answer = await self._admitted(request, connection, role)
             if answer.status != SWITCHING:
                 return answer
@@ -342,6 +387,25 @@ class App:
             connection.stay(seconds, lambda: self._stayed(connection, admitted.ends))
         return self._too_many(connection) or accepted(request)
 
+    def _placed(self, request: web.Request, connection: Connection) -> web.Response | None:
+        """Note where a client is that comes by way of a proxy; return why it is not let in."""
+        try:
+            address = address_of(request, connection, self._proxies)
+        except UnclearError as exc:
+            return web.Response(status=400, text=f"{exc}\n")
+        if address == connection.address:
+            return None
+        connection.address = address
+        now = asyncio.get_running_loop().time()
+        usage, refusal, _ = self._quotas.arrived(address, now)
+        if refusal is None:
+            connection.usages += [] if usage is None else [usage]
+            return None
+        if usage is not None:
+            self._quotas.left(usage)
+        self._refusals.limited(refusal.limit, address)
+        return KeptOut(refusal)
+
     def _refusal(self, request: web.Request, door: Door) -> web.Response | None:
         if request.headers.get("Upgrade", "").lower() != "websocket":
             text = "This is a WSRC relay server. Connect with a WSRC client over WebSocket.\n"
@@ -385,18 +449,18 @@ class App:
     @web.middleware
     async def _told(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Log every request that is refused; limits are logged where they are found."""
-        address = request.remote or "an unknown address"
         connection = connection_of(request)
         if connection is not None and connection.refusal is not None:
             return KeptOut(connection.refusal)
         try:
             response = await handler(request)
         except web.HTTPException as exc:
-            self._refusals.refused(address, f"HTTP status {exc.status}: {exc.reason}")
+            self._refusals.refused(_shown(request), f"HTTP status {exc.status}: {exc.reason}")
             raise
         told = isinstance(response, KeptOut)
         if isinstance(response, web.Response) and response.status >= 400 and not told:
-            self._refusals.refused(address, f"HTTP status {response.status}: {response.text or ''}")
+            why = f"HTTP status {response.status}: {response.text or ''}"
+            self._refusals.refused(_shown(request), why)
         return response
 
 
@@ -408,6 +472,12 @@ def _is_direct(request: web.Request) -> bool:
         return False
     passed_on = any(name in request.headers for name in _OF_PROXIES)
     return host is not None and is_loopback(host) and not passed_on
+
+
+def _shown(request: web.Request) -> str:
+    """Return the address of a client, for people."""
+    connection = connection_of(request)
+    return (connection.address if connection is not None else request.remote) or "somewhere"
 
 
 def _offered(request: web.Request) -> list[str]:

@@ -20,7 +20,7 @@ from wsrc.process.signals import Reloading, ended_or_reloaded
 from wsrc.server.app import serve
 from wsrc.server.policy_cli import policy
 from wsrc.server.token_cli import token
-from wsrc.settings.click_options import Late, click_options
+from wsrc.settings.click_options import HELP_OPTIONS, Late, click_options
 from wsrc.settings.hosts import hosts_of
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import ServerSettings
@@ -54,7 +54,7 @@ Exit status: 0 ended by a signal, 1 out of memory or a bug, 2 a setting cannot w
 
 @click.group(
     help=_HELP,
-    context_settings={"max_content_width": 100},
+    context_settings={"max_content_width": 100, **HELP_OPTIONS},
     invoke_without_command=True,
     subcommand_metavar="[COMMAND [ARGS]...]",
 )
@@ -80,7 +80,7 @@ command.add_command(audit)
 
 
 def _serve_until_ended(settings: ServerSettings) -> None:
-    set_up(settings.log_level)
+    set_up(settings.log_level, form=settings.log_format)
     require_files()
     if not run_main(_run(settings)):
         sys.exit(1)
@@ -102,13 +102,21 @@ async def _serve(settings: ServerSettings, stop: asyncio.Event, reloading: Reloa
         hosts = [f"[{host}]" if ":" in host else host for host in hosts_of(settings.host)]
         users = " and ".join(f"{scheme}://{host}:{app.user_port}/user" for host in hosts)
         cards = " and ".join(f"{scheme}://{host}:{app.card_port}/card" for host in hosts)
-        _log.info("Ready: users on %s, card clients on %s", users, cards)
+        http = f", HTTP on {_http_of(settings, app.http_port)}" if app.http_port else ""
+        _log.info("Ready: users on %s, card clients on %s%s", users, cards, http)
         _tell_who_is_let_in(settings)
         notify("READY=1")
         await stop.wait()
         notify("STOPPING=1")
         _log.info("Stopping: commands in flight have %.0f s to finish", settings.drain_s)
     return not app.broken
+
+
+def _http_of(settings: ServerSettings, port: int) -> str:
+    """Return where HTTP is served, for people."""
+    scheme = "https" if settings.http_by_tls else "http"
+    hosts = [f"[{host}]" if ":" in host else host for host in hosts_of(settings.http_host)]
+    return " and ".join(f"{scheme}://{host}:{port}/" for host in hosts)
 
 
 def _tell_who_is_let_in(settings: ServerSettings) -> None:

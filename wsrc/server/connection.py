@@ -3,7 +3,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
@@ -13,6 +13,7 @@ from wsrc.net.certificates import Subject
 from wsrc.net.endpoint import Endpoint
 from wsrc.principal import Principal
 from wsrc.protocol.conversation import CloseCode
+from wsrc.server.forwarded import FORWARDED, X_FORWARDED_FOR, Network, client_of
 from wsrc.server.limits import Refusal, Usage
 from wsrc.server.turns import Line
 
@@ -42,10 +43,14 @@ class Connection(asyncio.Protocol):
     Stands between a transport and what serves it, which is given what came in slices.
 
     `transport` is None until TLS has begun. `upgraded` tells that it is a WebSocket; `until` is
-    when it must be one, in monotonic seconds.
+    when it must be one, in monotonic seconds. One of `http` stays with HTTP: it counts as upgraded
+    from its first request on.
     """
 
-    def __init__(self, door: "Door", handler: web.RequestHandler, address: str) -> None:
+    def __init__(
+        self, door: "Door", handler: web.RequestHandler, address: str, *, http: bool = False
+    ) -> None:
+        self.http = http
         self._handler: web.RequestHandler | None = handler
         self._served: Endpoint | None = None
         self.address = address
@@ -104,7 +109,7 @@ class Connection(asyncio.Protocol):
         self._hurry = loop.call_at(self.until, self._too_late)
 
     def is_websocket(self) -> None:
-        """Note that it becomes a WebSocket in time."""
+        """Note that it becomes a WebSocket in time, or has begun to be served over HTTP."""
         self.upgraded = True
         self._door.upgraded(self)
 
@@ -255,7 +260,7 @@ class Connection(asyncio.Protocol):
         try:
             if self._served is not None:
                 self._served.feed(data, self._left)
-            elif self._handler is not None and self._fits(data):
+            elif self._handler is not None and (self.http or self._fits(data)):
                 self._end = (self._end + data[-len(_END_OF_REQUEST) :])[-len(_END_OF_REQUEST) :]
                 self._handler.data_received(data)
         except MemoryError:
@@ -287,7 +292,8 @@ class Connection(asyncio.Protocol):
         if self.upgraded:
             return
         begun = self.transport is not None
-        why = "it did not become a WebSocket in time" if begun else "it did not begin TLS in time"
+        late = "it did not ask in time" if self.http else "it did not become a WebSocket in time"
+        why = late if begun else "it did not begin TLS in time"
         self._door.refusals.refused(self.address, why)
         self.end()
 
@@ -316,3 +322,15 @@ def connection_of(request: web.Request) -> Connection | None:
     """Return the connection of a request; None if it is gone."""
     transport: object = request.transport
     return transport.connection if isinstance(transport, _Reins) else None
+
+
+def address_of(request: web.Request, connection: Connection, proxies: Sequence[Network]) -> str:
+    """
+    Return where a request is from: the address of its connection, or the one that a proxy tells.
+
+    Raises:
+        UnclearError: If a trusted proxy tells two.
+    """
+    headers = request.headers
+    told = headers.getall(FORWARDED, ()), headers.getall(X_FORWARDED_FOR, ())
+    return client_of(connection.address, *told, proxies) if proxies else connection.address

@@ -43,6 +43,7 @@ _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 class _Port(NamedTuple):
     handler: Callable[[], web.RequestHandler]
     context: Callable[[], ssl.SSLContext | None]
+    http: bool
 
 
 class Door:
@@ -80,6 +81,7 @@ class Door:
         self._loop = asyncio.get_running_loop()
         self._listeners: dict[socket.socket, _Port] = {}
         self.ended = 0
+        self.accepted = 0
         self._standing: set[socket.socket] = set()
         self._paused = False
         self._closed = False
@@ -91,7 +93,7 @@ class Door:
 
     @property
     def websockets(self) -> int:
-        """How many connections are WebSockets."""
+        """How many connections are WebSockets, or stay with HTTP."""
         return len(self.connections) - len(self._half_open)
 
     def listen(
@@ -99,6 +101,8 @@ class Door:
         listener: socket.socket,
         handler: Callable[[], web.RequestHandler],
         context: Callable[[], ssl.SSLContext | None],
+        *,
+        http: bool = False,
     ) -> None:
         """
         Accept from a socket that is bound.
@@ -107,12 +111,20 @@ class Door:
             listener: The socket.
             handler: Makes what serves a connection.
             context: Returns the TLS of a new connection, or None.
+            http: Whether its connections stay with HTTP; else they are to be WebSockets.
         """
         listener.setblocking(False)
         listener.listen(BACKLOG)
-        self._listeners[listener] = _Port(handler, context)
+        self._listeners[listener] = _Port(handler, context, http)
         if not self._paused:
             self._loop.add_reader(listener, self._knocked, listener)
+
+    def close_websockets(self) -> None:
+        """Stop accepting what is to be a WebSocket."""
+        for listener in [each for each, port in self._listeners.items() if not port.http]:
+            self._loop.remove_reader(listener)
+            listener.close()
+            del self._listeners[listener]
 
     def close(self) -> None:
         """Stop accepting."""
@@ -125,6 +137,7 @@ class Door:
     def upgraded(self, connection: Connection) -> None:
         """Note that a connection becomes a WebSocket."""
         if connection in self.connections:
+            self.accepted += 1
             self._half_open.leave(connection.group, connection)
 
     def gone(self, connection: Connection) -> None:
@@ -152,7 +165,7 @@ class Door:
 
     def _accept(self, listener: socket.socket) -> None:
         self._standing.discard(listener)
-        if self._paused or self._closed:
+        if self._paused or self._closed or listener not in self._listeners:
             return
         if not self._has_room():
             return
@@ -179,7 +192,7 @@ class Door:
             raw.close()
             return
         raw.setblocking(False)
-        connection = Connection(self, port.handler(), address)
+        connection = Connection(self, port.handler(), address, http=port.http)
         connection.refusal = refusal
         if usage is not None:
             connection.usages.append(usage)

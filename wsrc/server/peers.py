@@ -5,7 +5,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from typing import ParamSpec, get_args
+from typing import ParamSpec, Protocol, get_args
 
 from wsrc.audit import events
 from wsrc.audit.events import Recorder
@@ -24,6 +24,8 @@ from wsrc.server.limits import Budget, Limit, Quotas, Usage
 from wsrc.server.pulse import Pulse
 from wsrc.server.refusals import TELL_S, Refusals
 from wsrc.server.turns import Line, Share
+
+# Longer than the aim: all peers, and what one of them says.
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +59,22 @@ host with 1,024 readers tells each four times while it identifies its cards.
 """
 
 
+class Link(Protocol):
+    """Where what the relay says to a peer goes."""
+
+    def send(self, message: Message) -> None:
+        """Send a message; LocalProtocolError if it cannot be written."""
+        ...
+
+    def forward(self, text: bytes) -> None:
+        """Send the text of a message."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Close on the peer; `Peers.gone` follows."""
+        ...
+
+
 class Peers:
     """
     All connections of a server; used by one event loop.
@@ -88,7 +106,7 @@ class Peers:
         self._quotas = quotas
         self._refusals = refusals
         self._pulse = Pulse(ping_s)
-        self._links: dict[int, Endpoint] = {}
+        self._links: dict[int, Link] = {}
         self._unread = Unread(unread)
         self._last = 0
         self._loop = asyncio.get_running_loop()
@@ -103,6 +121,11 @@ class Peers:
 
     def __len__(self) -> int:
         return len(self._links)
+
+    @property
+    def octets(self) -> tuple[int, int]:
+        """Octets of all frames that came and went since the start."""
+        return self._unread.received, self._unread.sent
 
     @property
     def broken(self) -> bool:
@@ -145,11 +168,26 @@ class Peers:
             usage: What it counts as using; None where nothing is limited.
             direct: Whether it is on this host, for all that it says, and comes through no proxy.
         """
-        self._last += 1
         link = Endpoint(transport, hold, longest=MAX_MESSAGE_OCTETS, unread=self._unread)
+        number = self._last + 1
+        link.listen(_Peer(self, number, role, link, self._line, usage))
+        self._pulse.enter(number, link)
+        self.enter(link, role, address, principal, usage, direct=direct)
+        return link
+
+    def enter(  # noqa: PLR0913 - what is known of a peer, each once
+        self,
+        link: Link,
+        role: ClientType,
+        address: str,
+        principal: Principal | None,
+        usage: Usage | None,
+        *,
+        direct: bool = False,
+    ) -> int:
+        """Tell the relay of a peer; return its number, which no other has or had."""
+        self._last += 1
         self._links[self._last] = link
-        link.listen(_Peer(self, self._last, role, link, self._line, usage))
-        self._pulse.enter(self._last, link)
         who = f" as {principal.name}" if principal is not None else ""
         _log.info("%s client %d connected from %s%s", role, self._last, address, who)
         name = principal.name if principal is not None else None
@@ -161,7 +199,12 @@ class Peers:
         account = usage.key if usage is not None else None
         now, whose = self._loop.time(), (principal, account, address)
         self.act(self.relay.connected, self._last, role, now, *whose, direct=direct)
-        return link
+        return self._last
+
+    def said(self, number: int, message: Message) -> None:
+        """Tell the relay what a peer says that has no connection of its own; `codec.check` it."""
+        text = codec.encode(message)
+        self.act(self.relay.received, number, message, text, self._loop.time())
 
     def slowed(self, number: int, role: ClientType, limit: Limit, again_s: float) -> int:
         """Tell a peer, and the logs, that what it sends is read later; return what that took."""
@@ -249,7 +292,7 @@ class Peers:
             after = f" ({more} lines like it are left out)" if more else ""
             _log.log(level, "%s%s", note.sentence, after)
 
-    def _send(self, peer: int, link: Endpoint, message: Message) -> None:
+    def _send(self, peer: int, link: Link, message: Message) -> None:
         try:
             link.send(message)
         except LocalProtocolError as exc:  # its peers chose texts that no bound of the relay has

@@ -216,6 +216,10 @@ class Refusals:
         self._audit = audit
         self._digest = Digest()
         self._timer: asyncio.TimerHandle | None = None
+        self.refusals = 0
+        """Connections and requests that were refused since the start, but for limits."""
+        self.kept_out = 0
+        """Those that a limit kept out."""
         name = "wsrc.server.http"
         self.http_log = logging.Logger(name, logging.DEBUG)  # noqa: LOG001 - one for each server
         """What aiohttp logs of its connections."""
@@ -224,6 +228,7 @@ class Refusals:
 
     def refused(self, address: str, why: str) -> None:
         """Tell of a connection that is refused, with the first line of the reason."""
+        self.refusals += 1
         reason = _first_line(why)
         sentence = f"A connection from {address} is refused: {reason}"
         self.note((group_of(address), reason), logging.INFO, sentence)
@@ -237,6 +242,7 @@ class Refusals:
 
     def limited(self, limit: Limit, address: str, principal: str | None = None) -> None:
         """Tell of a connection that a limit keeps out, of a principal where that is known."""
+        self.kept_out += 1
         self.reached(limit, principal or address)
         why = f"{limit} is reached"
         self._audit.record(Refused(address=address, why=why, principal=principal))

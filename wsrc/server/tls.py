@@ -118,6 +118,8 @@ class ServerTls:
         if not self.asks(role):
             return None
         ssl_object: Any = transport.get_extra_info("ssl_object")
+        if ssl_object is None:  # HTTP on loopback may have no TLS
+            return None
         der: bytes | None = ssl_object.getpeercert(binary_form=True)
         if der is None:
             return None

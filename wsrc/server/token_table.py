@@ -56,6 +56,11 @@ class TokenTable:
     def __contains__(self, number: int) -> bool:
         return number in self._by_number
 
+    @property
+    def all(self) -> tuple[Stored, ...]:
+        """All tokens, by number."""
+        return tuple(self._by_number.values())
+
     async def start(self, tasks: asyncio.TaskGroup) -> None:
         """
         Read the tokens, and keep them as they are on disk.

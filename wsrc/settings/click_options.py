@@ -14,6 +14,9 @@ from click.core import ParameterSource
 from wsrc.settings.load import load, values_of
 from wsrc.settings.types import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
 
+HELP_OPTIONS: Mapping[str, Any] = {"help_option_names": ["-h", "--help"]}
+"""Settings of the context of a program: how its help is asked for, and that of its commands."""
+
 R = TypeVar("R")
 S = TypeVar("S", bound=Settings)
 
@@ -113,6 +116,6 @@ def _metavar(setting: Setting) -> str:
 def _type(base: Any, folder: bool) -> Any:
     if get_origin(base) is Literal:
         return click.Choice(get_args(base))
-    if isinstance(base, UnionType):
+    if isinstance(base, UnionType) and Path in get_args(base):
         return click.Path(path_type=Path, dir_okay=folder, file_okay=not folder)
-    return base
+    return int if type(None) in get_args(base) else base

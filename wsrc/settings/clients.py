@@ -25,7 +25,9 @@ from wsrc.settings.types import (
     AuditKeep,
     AuditOctets,
     AuditSync,
+    LogFormat,
     LogLevel,
+    MetricsPort,
     PadOctets,
     Ping,
     Seal,
@@ -184,6 +186,8 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
     audit_keep: AuditKeep = 0
     audit_sync_s: AuditSync = 1.0
     log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
+    metrics_port: MetricsPort = 0
     trace: Annotated[
         bool,
         Meta(description="Log what every session exchanges with its card, without PINs and keys."),

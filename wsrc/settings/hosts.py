@@ -5,6 +5,7 @@ import getpass
 import ipaddress
 import os
 import platform
+from urllib.parse import urlsplit
 
 from wsrc.errors import ConfigError
 
@@ -43,6 +44,14 @@ def hosts_of(text: str) -> tuple[str, ...]:
     if not all(hosts):
         raise ConfigError("host", f"{text!r} has an empty address; give addresses, or * for all")
     return tuple(dict.fromkeys(hosts))
+
+
+def host_in(header: str) -> str:
+    """Return the name or address in a `Host` (RFC 9110 section 7.2), lower case; empty if none."""
+    try:
+        return (urlsplit(f"//{header}").hostname or "").lower()
+    except ValueError:
+        return ""
 
 
 def is_loopback(host: str) -> bool:

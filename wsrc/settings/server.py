@@ -12,6 +12,17 @@ from msgspec import Meta
 from wsrc.errors import ConfigError
 from wsrc.settings.address import Address
 from wsrc.settings.hosts import host_name, hosts_of, is_loopback
+from wsrc.settings.serving import (
+    MAX_PORT,
+    HttpHost,
+    HttpIdle,
+    HttpNames,
+    HttpPort,
+    HttpTls,
+    NoHttp,
+    TrustedProxies,
+    port_of,
+)
 from wsrc.settings.types import (
     AuditDir,
     AuditKeep,
@@ -19,6 +30,7 @@ from wsrc.settings.types import (
     AuditSync,
     Count,
     CountOrNone,
+    LogFormat,
     LogLevel,
     Ping,
     Port,
@@ -29,6 +41,8 @@ from wsrc.settings.types import (
     Text,
     TextOrNone,
 )
+
+# Longer than the aim: every setting of a server, and which go together.
 
 WAYS = ("tls_client_ca", "tokens", "oidc_issuer")
 """Settings of a server any of which lets in nobody who does not say who they are."""
@@ -48,6 +62,12 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     ] = "localhost"
     user_port: Annotated[Port, Meta(description="Port for user clients; 0 is any free one.")] = 4220
     card_port: Annotated[Port, Meta(description="Port for card clients; 0 is any free one.")] = 4221
+    http_host: HttpHost = "localhost"
+    http_port: HttpPort = None
+    http_tls: HttpTls = False
+    http_names: HttpNames = ()
+    http_idle_s: HttpIdle = 300.0
+    no_http: NoHttp = False
     tls_cert: Annotated[
         Path | None, Meta(description="PEM file of the server's certificate and its chain.")
     ] = None
@@ -246,6 +266,7 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
             "reverse proxy."
         ),
     ] = ("127.0.0.0/8", "::1/128")
+    trusted_proxies: TrustedProxies = ()
     max_sessions_per_user: Annotated[
         Count, Meta(description="Most cards one connection of a user may hold.")
     ] = 64
@@ -271,6 +292,17 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     audit_keep: AuditKeep = 0
     audit_sync_s: AuditSync = 1.0
     log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
+
+    @property
+    def http_at(self) -> int:
+        """The port for HTTP; 0 is any free one."""
+        return port_of(self.http_port, self.user_port)
+
+    @property
+    def http_by_tls(self) -> bool:
+        """Whether HTTP is served over TLS: on a network always, unless there is none."""
+        return not self.no_tls and (self.http_tls or _outside(self.http_host) is not None)
 
     @property
     def asks_who(self) -> bool:
@@ -280,14 +312,16 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     @property
     def open_to_operators(self) -> bool:
         """Whether whoever is let in may do what is an operator's, where there is no policy."""
-        return not self.asks_who and _outside(self) is None
+        return not self.asks_who and _outside(self.host) is None
 
     def __post_init__(self) -> None:
         _check_tls(self)
         _check_issuer(self)
         _check_first_form(self)
         _check_who(self)
+        _check_http(self)
         _check_networks("unlimited_from", self.unlimited_from)
+        _check_networks("trusted_proxies", self.trusted_proxies)
 
 
 def _check_tls(s: ServerSettings) -> None:
@@ -296,7 +330,7 @@ def _check_tls(s: ServerSettings) -> None:
             raise ConfigError("no_tls", f"it contradicts {name}; give one or the other")
     if s.tls_crl and not (s.tls_client_ca or s.tls_card_ca):
         raise ConfigError("tls_crl", "nobody is asked for a certificate without tls_client_ca")
-    outside = _outside(s)
+    outside = _outside(s.host)
     if s.no_tls and outside is not None and not s.allow_plaintext_on_network:
         raise ConfigError(
             "no_tls",
@@ -353,7 +387,7 @@ def _parts(url: str) -> SplitResult | None:
 
 
 def _check_who(s: ServerSettings) -> None:
-    outside = _outside(s)
+    outside = _outside(s.host)
     if s.allow_anyone_on_network:
         way = next((way for way in WAYS if getattr(s, way)), None)
         if way is not None:
@@ -367,9 +401,30 @@ def _check_who(s: ServerSettings) -> None:
         )
 
 
-def _outside(s: ServerSettings) -> str | None:
+def _check_http(s: ServerSettings) -> None:
+    if s.no_http:
+        return
+    if s.http_at > MAX_PORT:
+        raise ConfigError("http_port", f"there is no port {s.http_at}; give one, or no_http")
+    outside = _outside(s.http_host)
+    if s.http_tls and s.no_tls:
+        raise ConfigError("http_tls", "it contradicts no_tls; give one or the other")
+    if outside is None:
+        return
+    if s.no_tls and not s.allow_plaintext_on_network:
+        why = f"without TLS, HTTP is served on loopback only, and {outside} is not loopback"
+        raise ConfigError("http_host", f"{why}; give tls_cert and tls_key")
+    if not s.asks_who and not s.allow_anyone_on_network:
+        raise ConfigError(
+            "http_host",
+            f"whoever reaches {outside} could use every card; let in only who has a certificate or "
+            f"a token, with {' or '.join(WAYS)}, or serve HTTP on localhost",
+        )
+
+
+def _outside(hosts: str) -> str | None:
     """Return the first address that is reached from other hosts."""
-    return next((host for host in hosts_of(s.host) if not is_loopback(host)), None)
+    return next((host for host in hosts_of(hosts) if not is_loopback(host)), None)
 
 
 def _check_networks(setting: str, networks: tuple[str, ...]) -> None:

@@ -35,6 +35,16 @@ LogLevel = Annotated[
     Literal["error", "warning", "info", "debug"],
     Meta(description="Least severe messages that are logged."),
 ]
+MetricsPort = Annotated[
+    Port, Meta(description="Port of loopback on which metrics are served over HTTP; 0 is none.")
+]
+LogFormat = Annotated[
+    Literal["text", "json"],
+    Meta(
+        description="Form of log lines: for people, or one JSON object a line with time, level, "
+        "logger and message."
+    ),
+]
 Seal = Annotated[
     Literal["required", "preferred", "off"],
     Meta(

@@ -106,7 +106,7 @@ def test_quiet_keeps_notes_away(capsys: pytest.CaptureFixture[str]) -> None:
     told = Waiting(position=2, lease=FULL.lease)
     Output(quiet=True).waiting(told)
     assert capsys.readouterr() == ("", "")
-    Output().waiting(told)
+    Output(utc=True).waiting(told)
     assert "held by ida@lab since 2026-01-01T00:00:00Z; place in the queue: 2" in (
         capsys.readouterr().err
     )

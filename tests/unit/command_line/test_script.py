@@ -11,9 +11,12 @@ from wsrc.command_line.script import (
     Item,
     ScriptCommand,
     ScriptError,
+    ScriptPin,
     ScriptReset,
     batches,
+    data_matches,
     parse,
+    parse_data,
     parse_expect,
 )
 from wsrc.command_line.script_run import Answered, Unanswered, WasReset, run
@@ -152,3 +155,60 @@ def test_a_run_ends_at_the_line_that_was_not_answered() -> None:
     card = Recorder(BatchResult((OK,), error=gone))
     events = list(run(card, items("00b0000000\n\n00b0000000\n00b0000000\n"), keep_going=True))
     assert events[-1] == Unanswered(3, gone)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "data", "matches"),
+    [
+        ("", "", True),
+        ("", "00", False),
+        ("98xx", "9812", True),
+        ("98xx", "981234", False),
+        ("9x *", "98", True),
+        ("*0a", "01020a", True),
+        ("01*0a", "010a", True),
+        ("01*0a", "0a", False),
+        ("01*01", "01", False),
+        ("*", "", True),
+    ],
+)
+def test_data_are_compared_digit_by_digit(pattern: str, data: str, matches: bool) -> None:
+    assert data_matches(parse_data(pattern), bytes.fromhex(data)) is matches
+    assert data_matches(None, bytes.fromhex(data))
+
+
+@pytest.mark.parametrize("pattern", ["9", "98 y", "**", "9*8", "9?"])
+def test_a_pattern_of_data_that_cannot_be_understood_is_refused(pattern: str) -> None:
+    with pytest.raises(ScriptError, match="x:1: response data are pairs"):
+        parse(f"00b000000a -> 9000 ={pattern}", "x")
+
+
+def test_a_line_may_say_status_words_and_data_or_one_of_both() -> None:
+    text = "!expect 91xx\n00b00000 -> 9000 61xx =98 xx\n00b00000 -> =\n00b00000 -> 9000\n!pin\n"
+    first, second, third, pin = parse(text, "x")
+    assert isinstance(first, ScriptCommand)
+    assert (first.expect, first.data) == (("9000", "61xx"), "98xx")
+    assert isinstance(second, ScriptCommand)
+    assert (second.expect, second.data) == (("91xx",), "")
+    assert isinstance(third, ScriptCommand)
+    assert (third.expect, third.data) == (("9000",), None)
+    assert pin == ScriptPin(5, 0x01)
+
+
+def test_what_follows_data_that_are_looked_at_travels_later() -> None:
+    items = parse("00b00000\n00b00001 -> =01\n00b00002\n!pin adm1\n00b00003\n", "x")
+    parts = list(batches(items, 256, 1 << 20))
+    assert [[each.line for each in part] if isinstance(part, list) else part for part in parts] == [
+        [1, 2],
+        [3],
+        ScriptPin(4, 0x0A),
+        [5],
+    ]
+
+
+def test_a_pin_in_a_script_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ScriptError, match="x:1: a key is pin1") as caught:
+        parse("!pin 98765432", "x")
+    assert "98765432" not in str(caught.value)
+    with pytest.raises(ScriptError, match="x:1: a directive is"):
+        parse("!pin pin1 98765432", "x")

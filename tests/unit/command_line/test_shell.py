@@ -114,7 +114,7 @@ def test_a_lost_card_ends_the_prompt() -> None:
 def test_what_is_neither_command_nor_apdu_is_not_repeated() -> None:
     shell = Shell(Echo(), Output())
     with pytest.raises(BadApduError) as caught:
-        shell.obey("verify 31323334")
+        shell.obey("verfy 31323334")
     assert "31323334" not in str(caught.value)
     assert isinstance(caught.value, WsrcError)
 

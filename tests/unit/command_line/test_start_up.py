@@ -16,6 +16,7 @@ SHARED = {
     "wsrc",
     "wsrc.card",
     "wsrc.card.apdu",
+    "wsrc.card.pin",
     "wsrc.card.slot",
     "wsrc.command_line",
     "wsrc.command_line.completion",
@@ -41,6 +42,7 @@ SHARED = {
     "wsrc.settings.limits",
     "wsrc.settings.load",
     "wsrc.settings.server",
+    "wsrc.settings.serving",
     "wsrc.settings.types",
     "wsrc.user_client",
     "wsrc.user_client.naming",
@@ -53,7 +55,11 @@ OF_LIST = {
     "wsrc.card.identity",
     "wsrc.card.tlv",
     "wsrc.command_line.cards",
+    "wsrc.command_line.decoded",
+    "wsrc.command_line.listing",
     "wsrc.command_line.output",
+    "wsrc.command_line.table",
+    "wsrc.command_line.times",
     "wsrc.process.printable",
     "wsrc.protocol",
     "wsrc.protocol.commands",
@@ -71,7 +77,7 @@ OF_LIST = {
 OTHERS = {"click", "msgspec", "typing_extensions"}
 """Packages of others that all of it takes; msgspec has typing_extensions where that is there."""
 
-HEAVY = {"aiohttp", "asyncio", "cryptography", "logging", "rich", "smartcard", "socket", "ssl"}
+HEAVY = {"aiohttp", "asyncio", "cryptography", "logging", "smartcard", "socket", "ssl"}
 """What takes long to load, and no help needs."""
 
 BRIDGES = {"lpac", "vpcd"}
@@ -145,7 +151,7 @@ def test_start_up_no_help_takes_what_only_a_connection_needs(arguments: tuple[st
 def test_start_up_what_connects_takes_no_library_of_http(command: tuple[str, ...]) -> None:
     modules = loaded(*command, "--server-url", "ws://127.0.0.1:1", status=5)
     assert "asyncio" in modules
-    assert modules & {"aiohttp", "cryptography", "http", "multidict", "rich", "yarl"} == set()
+    assert modules & {"aiohttp", "cryptography", "http", "multidict", "yarl"} == set()
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Log lines: one for each event, whatever a peer put into its name, and systemd's priorities."""
 
+import json
 import logging
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -60,3 +62,28 @@ def test_under_systemd_each_line_has_its_priority_and_no_time(
     assert failed[0] == "<3>failed"
     assert failed[-1] == "<3>  ValueError: a bug"
     assert all(line.startswith("<3>") for line in failed)
+
+
+def test_a_line_of_json_is_one_object_whatever_a_peer_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    set_up("info", {}, "json")
+    log = logging.getLogger("wsrc.server")
+    log.info("Card client %d says: %s", 1, 'bad"\n{"level": "error"}\x1b[2J\u2028ü')
+    log.error("failed", exc_info=ValueError("a\nbug"))
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert first["message"] == 'Card client 1 says: bad"\n{"level": "error"}\x1b[2J\u2028ü'
+    assert (first["level"], first["logger"]) == ("info", "wsrc.server")
+    assert datetime.fromisoformat(first["time"]).utcoffset() == timedelta(0)
+    assert "error" not in first
+    assert second["error"].endswith("ValueError: a\nbug")
+
+
+def test_json_under_systemd_has_the_priority_before_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    set_up("info", {"JOURNAL_STREAM": "8:1"}, "json")
+    logging.getLogger("wsrc").warning("slow")
+    line = capsys.readouterr().err
+    assert line.startswith("<4>")
+    assert json.loads(line[3:])["message"] == "slow"

@@ -111,3 +111,43 @@ def test_defaults_are_shown_as_one_writes_them() -> None:
 def test_a_list_of_words_has_them_in_its_help() -> None:
     [line] = [p for p in card_client.params if p.name == "guard_allow"]
     assert line.make_metavar(click.Context(card_client)) == "[pin-last-try|vendor-codes]"
+
+
+@pytest.mark.parametrize(
+    ("given", "port"),
+    [({}, 4222), ({"user_port": 5220}, 5222), ({"user_port": 0}, 0), ({"http_port": 80}, 80)],
+)
+def test_http_is_beside_the_port_for_users(given: dict[str, int], port: int) -> None:
+    assert ServerSettings(no_tls=True, **given).http_at == port
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"http_host": "*", "no_tls": True}, "loopback only"),
+        ({"http_host": "192.0.2.1", **PAIR}, "could use every card"),
+        ({"http_tls": True, "no_tls": True}, "contradicts no_tls"),
+        ({"user_port": 65_534, "no_tls": True}, "no port 65536"),
+        ({"trusted_proxies": ("nginx",), "no_tls": True}, "write a network"),
+    ],
+)
+def test_http_that_would_be_open_is_refused(given: dict[str, Any], why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        ServerSettings(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "tls"),
+    [
+        (PAIR, False),
+        (PAIR | {"http_tls": True}, True),
+        (PAIR | {"http_host": "192.0.2.1", "tokens": True}, True),
+        ({"no_tls": True}, False),
+    ],
+)
+def test_http_has_tls_on_a_network_and_where_it_is_wanted(given: dict[str, Any], tls: bool) -> None:
+    assert ServerSettings(**given).http_by_tls == tls
+
+
+def test_without_http_its_settings_are_not_looked_at() -> None:
+    assert ServerSettings(no_tls=True, no_http=True, http_host="*", user_port=65_535).no_http

@@ -16,6 +16,8 @@ _MAX_REQUEST_OCTETS = 4_096
 
 _OK, _NOT_FOUND, _WRONG_STATE, _UNDEFINED = 0, 1, 2, 127
 _VERSION = bytes((2, 5, 0))
+_FREE_NV_OCTETS, _FREE_RAM_OCTETS = 0x0004_0000, 0x1000
+_ROOT_SM_DS = b"lpa.ds.example"
 _ISD_P_AID = bytes.fromhex("a0000005591010ffffffff89000010")
 
 
@@ -117,9 +119,11 @@ class IsdR:
         tag, value = objects[0]
         functions: dict[int, Callable[[bytes], bytes]] = {
             0xBF20: self._euicc_info1,
+            0xBF22: self._euicc_info2,
             0xBF2D: self._profiles_info,
             0xBF31: self._enable,
             0xBF32: self._disable,
+            0xBF3C: self._addresses,
             0xBF3E: self._euicc_data,
         }
         if tag not in functions:
@@ -134,8 +138,30 @@ class IsdR:
 
     def _euicc_info1(self, _value: bytes) -> bytes:
         """EUICCInfo1: version, and the CI keys for verification and for signing."""
+        return tlv.encode(0x82, _VERSION) + self._key_ids()
+
+    def _euicc_info2(self, _value: bytes) -> bytes:
+        """EUICCInfo2: versions, memory, the CI keys (SGP.22 clause 5.7.8)."""
+        resources = (
+            tlv.encode(0x81, bytes([len(self._profiles.installed)]))
+            + tlv.encode(0x82, _FREE_NV_OCTETS.to_bytes(4))
+            + tlv.encode(0x83, _FREE_RAM_OCTETS.to_bytes(2))
+        )
+        return (
+            b"".join(tlv.encode(tag, _VERSION) for tag in (0x81, 0x82, 0x83))
+            + tlv.encode(0x84, resources)
+            + self._key_ids()
+            + tlv.encode(0x04, bytes((1, 0, 0)))
+            + tlv.encode(0x0C, b"WSRC-SIMULATED")
+        )
+
+    def _key_ids(self) -> bytes:
         ids = b"".join(tlv.encode(0x04, key_id) for key_id in self._ci_pki_ids)
-        return tlv.encode(0x82, _VERSION) + tlv.encode(0xA9, ids) + tlv.encode(0xAA, ids)
+        return tlv.encode(0xA9, ids) + tlv.encode(0xAA, ids)
+
+    def _addresses(self, _value: bytes) -> bytes:
+        """ES10a.GetEuiccConfiguredAddresses (SGP.22 clause 5.7.3); no default SM-DP+ is set."""
+        return tlv.encode(0x81, _ROOT_SM_DS)
 
     def _profiles_info(self, _value: bytes) -> bytes:
         """ES10c.GetProfilesInfo: every profile with AID, state, nickname."""

@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.0
 """How long to wait before connecting again; it doubles each time."""
 
+KEPT_S = "kept_s"
+"""Attribute of the record of a loss: for how many seconds from then on a card of ours is kept."""
+
 PART_S = 8.0
 """How long it is tried to give cards back, after the connection that was to do it is lost."""
 
@@ -328,7 +331,8 @@ class Connection:
         if self._closing or not self._settings.keep_s:
             self.requests.lost(sentence)
         else:
-            _log.info("%s Trying again for %g s.", sentence, self._settings.keep_s)
+            kept = {KEPT_S: self.requests.kept_s(self._settings.keep_s)}
+            _log.info("%s Trying again for %g s.", sentence, self._settings.keep_s, extra=kept)
             self.requests.disconnected(sentence, in_order=self._in_order)
 
     def _lost(self, reason: str) -> None:

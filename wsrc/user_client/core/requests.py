@@ -57,6 +57,11 @@ class Listener(Protocol):
 
     name: str
 
+    @property
+    def keep_s(self) -> float:
+        """For how many seconds the server keeps the card after a loss; 0 if it does not."""
+        ...
+
     def told(self, message: m.SessionEnded | m.SessionInterrupted | m.SessionIdle) -> None:
         """Take what the server says of the session unasked."""
         ...
@@ -302,6 +307,11 @@ class Requests:
     def has_cards(self) -> bool:
         """Whether a card is ours, or may be to the knowledge of the server."""
         return bool(self.sessions or self.unconfirmed or self._asked)
+
+    def kept_s(self, most_s: float) -> float | None:
+        """Return for how long the first of our cards is kept after a loss, None if we have none."""
+        kept = [session.keep_s for session in self.sessions.values() if session.keep_s]
+        return min([most_s, *kept]) if kept else None
 
     def check(self) -> None:
         """

@@ -66,7 +66,7 @@ class Session:
     ) -> None:
         self.name = granted.session or ""
         self._requests = requests
-        self._keep_s = granted.keep_s
+        self.keep_s = granted.keep_s
         self.sending: Callable[[m.Plain], m.Plain] = lambda request: request
         where = (None, None) if granted.card is None else (granted.card.host, granted.card.reader)
         self._end = UserEnd(self.name, asked.secret or "", granted.keep_s, *where, boxes)
@@ -196,13 +196,13 @@ class Session:
                 self._tell_idle(message)
         elif isinstance(message, m.SessionEnded):
             self._perform(self._end.ended(message))
-        elif self._keep_s and self._end.state is State.LIVE:
+        elif self.keep_s and self._end.state is State.LIVE:
             self._hold()
             self._perform(self._end.interrupted(self.now()))
 
     def disconnected(self, reason: str) -> None:
         """Wait for another connection, if the session outlives the one that is lost."""
-        if not self._keep_s:
+        if not self.keep_s:
             self.lost(reason)
             return
         self._hold()
@@ -373,7 +373,7 @@ class Session:
             return
         if self._abandoned:
             self._cancel()
-        if self._id is None and not self._keep_s:
+        if self._id is None and not self.keep_s:
             why = "The connection to the server is closing; nothing was sent."
             self._refuse(ErrorCode.CONNECTION_LOST, why)
 

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The examples of docs/http.md run, and say what they say."""
+
+import asyncio
+import os
+import re
+import shutil
+
+import pytest
+
+from tests.support.certificates import Certificates
+from tests.support.paths import ROOT
+from tests.support.world import LIMIT_S, UICC, running, until
+
+CURL = shutil.which("curl")
+TEXT = (ROOT / "docs" / "http.md").read_text("utf-8")
+EXAMPLES = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+
+
+async def run(script: str) -> str:
+    program = await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        "-e",
+        "-c",
+        script,
+        stdout=asyncio.subprocess.PIPE,
+        env={"PATH": os.environ["PATH"]},
+    )
+    async with asyncio.timeout(LIMIT_S):
+        output, _ = await program.communicate()
+    assert program.returncode == 0, output
+    return output.decode()
+
+
+@pytest.mark.skipif(CURL is None, reason="needs curl")
+async def test_the_examples_run_as_they_stand(certificates: Certificates) -> None:
+    talk, follow = EXAMPLES
+    async with running(certificates) as world:
+        await world.host()
+        at = f"localhost:{world.app.http_port}"
+        said = await run(talk.replace("localhost:4222", at))
+        assert UICC in said
+        assert '"sw":"61' in said
+        assert '{"response":"988812010000400310f0","sw":"9000"}' in said
+        await until(lambda: world.counts["sessions"] == 0)
+        events = await run(follow.replace("localhost:4222", at))
+        assert "event: snapshot" in events

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The REST interface: each operation of `routes` asks the relay as any user does."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from aiohttp import web
+
+from wsrc import __version__
+from wsrc.card.slot import Disposition
+from wsrc.errors import ErrorCode
+from wsrc.policy.operators import is_operator
+from wsrc.protocol import messages as m
+from wsrc.protocol.reader_events import ReaderView
+from wsrc.server.http import values as v, views
+from wsrc.server.http.audit_tail import last_lines
+from wsrc.server.http.desk import GRACE_S, Caller, Desk, Held
+from wsrc.server.http.doorman import Doorman, Visit, body_of, json_of
+from wsrc.server.http.events import stream
+from wsrc.server.http.insider import A
+from wsrc.server.http.openapi import document
+from wsrc.server.http.problems import of_error, problem
+from wsrc.server.http.routes import BASE, FILTERS, ROUTES, Param, Route
+from wsrc.server.peers import Peers
+from wsrc.server.token_table import TokenTable
+from wsrc.server.turns import Line
+
+# Longer than the aim: each operation has its method here.
+
+STEPS = 8
+"""Answers of the relay that are looked at for one page of a list."""
+
+MOST_STEPS = 1_000
+"""Answers of the relay that are looked at for all hosts."""
+
+LOOK_S = 30.0
+"""How long the relay may take for a list, in seconds."""
+
+T = TypeVar("T")
+
+_digits = re.compile("[0-9]{1,16}").fullmatch
+
+
+class Api:
+    """
+    The operations.
+
+    Args:
+        doorman: Says who asks.
+        desk: Has what belongs to whom.
+        peers: The relay.
+        tokens: Those of the server, if it has some.
+        audit_dir: Where its audit log is, if there is one.
+    """
+
+    def __init__(
+        self,
+        doorman: Doorman,
+        desk: Desk,
+        peers: Peers,
+        tokens: TokenTable | None,
+        audit_dir: Path | None,
+    ) -> None:
+        self._doorman = doorman
+        self._desk = desk
+        self._peers = peers
+        self._tokens = tokens
+        self._audit_dir = audit_dir
+        self._line = Line(asyncio.get_running_loop())
+        self._document = document(__version__)
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Add every operation, and the document of them."""
+        for route in ROUTES:
+            operation = getattr(self, route.name)
+            router.add_route(route.method, BASE + route.path, self._handler(route, operation))
+        router.add_get(f"{BASE}/openapi.json", self._openapi, allow_head=False)
+
+    def _handler(
+        self, route: Route, operation: Callable[..., Awaitable[web.StreamResponse]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            visit = await self._doorman.admit(request)
+            if route.operator:
+                self._refuse_others(visit)
+            query = _query(request, route.query)
+            octets = request.content_length or 0
+            async with self._desk.visit(visit.admitted, visit.address, octets) as caller:
+                return await operation(request, caller, query)
+
+        return handle
+
+    def _refuse_others(self, visit: Visit) -> None:
+        if not is_operator(self._peers.relay.policy, visit.admitted.principal):
+            why = "That is for operators: who has the verb admin for every card, by the policy."
+            raise problem(403, ErrorCode.FORBIDDEN, why)
+
+    async def _openapi(self, request: web.Request) -> web.Response:
+        await self._doorman.admit(request)
+        return json_of(self._document)
+
+    # What there is
+
+    async def list_cards(self, _: web.Request, caller: Caller, query: "Query") -> web.Response:
+        """Return cards."""
+        cards, after = await self._page(caller, query, views.card)
+        return json_of(v.Cards(cards=cards, next=after))
+
+    async def list_readers(self, _: web.Request, caller: Caller, query: "Query") -> web.Response:
+        """Return readers."""
+        readers, after = await self._page(caller, query, views.reader)
+        return json_of(v.Readers(readers=readers, next=after))
+
+    async def list_leases(self, _: web.Request, caller: Caller, query: "Query") -> web.Response:
+        """Return leases."""
+        leases, after = await self._page(caller, query, views.lease)
+        return json_of(v.Leases(leases=leases, next=after))
+
+    async def list_hosts(self, _: web.Request, caller: Caller, query: "Query") -> web.Response:
+        """Return hosts."""
+        seen: list[ReaderView] = []
+        after: int | None = 0
+        for _step in range(MOST_STEPS):
+            if after is None:
+                break
+            found, after = await self._look(caller, query, after)
+            seen += found
+            await self._line.wait(rest=True)
+        return json_of(v.Hosts(hosts=views.hosts(seen)))
+
+    async def _page(
+        self, caller: Caller, query: "Query", show: Callable[[ReaderView], T | None]
+    ) -> tuple[tuple[T, ...], int | None]:
+        """Return what is shown of readers, and after which number to go on, if so."""
+        after: int | None = int(query.get("after", 0))
+        limit = int(query.get("limit", v.LIMIT))
+        shown: list[T] = []
+        for _ in range(STEPS):
+            assert after is not None
+            found, on = await self._look(caller, query, after)
+            some, stopped = views.some(found, show, limit - len(shown))
+            shown += some
+            after = on if stopped is None else stopped
+            if after is None or stopped is not None or len(shown) == limit:
+                break
+            await self._line.wait(rest=True)
+        return tuple(shown), after
+
+    async def _look(
+        self, caller: Caller, query: "Query", after: int
+    ) -> tuple[tuple[ReaderView, ...], int | None]:
+        names = {each.name: str(query[each.name]) for each in FILTERS if each.name in query}
+        asked = m.ListReaders(after=after, **names)  # type: ignore[arg-type]  # texts by name
+        ack = await self._desk.looker(caller).ask(asked, m.ListReadersAck, LOOK_S)
+        return ack.readers, ack.next
+
+    async def events(
+        self, request: web.Request, caller: Caller, query: "Query"
+    ) -> web.StreamResponse:
+        """Send events until the asker has enough."""
+        names = {each.name: str(query[each.name]) for each in FILTERS if each.name in query}
+        return await stream(request, self._desk, caller, names)
+
+    # Sessions
+
+    async def list_sessions(self, _: web.Request, caller: Caller, __: "Query") -> web.Response:
+        """Return the sessions of a visitor."""
+        sessions = [
+            self._desk.shown(held) for held in caller.visitor.sessions.values() if not held.ends
+        ]
+        return json_of(v.Sessions(sessions=tuple(sessions)))
+
+    async def connect(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
+        """Take a card."""
+        wanted = await body_of(request, v.Connect)
+        held = await self._desk.connect(caller, wanted)
+        response = json_of(self._desk.shown(held), 201)
+        response.headers["Location"] = f"{BASE}/sessions/{held.name}"
+        return response
+
+    async def show_session(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
+        """Return one session."""
+        async with self._desk.using(caller, request.match_info["session"]) as held:
+            return json_of(self._desk.shown(held))
+
+    async def disconnect(
+        self, request: web.Request, caller: Caller, query: "Query"
+    ) -> web.Response:
+        """Give a card back."""
+        disposition = Disposition(str(query.get("disposition", Disposition.RESET)))
+        async with self._desk.using(caller, request.match_info["session"]) as held:
+            detach = m.Detach(session=held.name, disposition=disposition)
+            await held.insider.ask(detach, m.DetachAck, GRACE_S)
+            self._desk.release(held)
+        return web.Response(status=204)
+
+    async def transmit(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
+        """Send a command."""
+        async with self._desk.using(caller, request.match_info["session"]) as held:
+            asked = await body_of(request, v.Transmit)
+            command = m.CApdu(session=held.name, command=asked.command, seq=asked.seq)
+            answer = await self._command(held, command, m.RApdu)
+        return json_of(v.Response(response=answer.response, sw=answer.sw))
+
+    async def batch(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
+        """Send several commands."""
+        async with self._desk.using(caller, request.match_info["session"]) as held:
+            asked = await body_of(request, v.Batch)
+            steps = tuple(m.Step(each.command, each.expect) for each in asked.steps)
+            batch = m.Batch(session=held.name, steps=steps, seq=asked.seq)
+            answer = await self._command(held, batch, m.BatchResp)
+        results = tuple(v.Response(response=each.response, sw=each.sw) for each in answer.results)
+        wrong = of_error(answer.error) if answer.error is not None else None
+        return json_of(v.BatchResponse(results=results, stopped=answer.stopped, problem=wrong))
+
+    async def reset(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
+        """Reset a card."""
+        async with self._desk.using(caller, request.match_info["session"]) as held:
+            asked = await body_of(request, v.Reset)
+            reset = m.ResetReq(session=held.name, kind=asked.kind, seq=asked.seq)
+            answer = await self._command(held, reset, m.ResetResp)
+        return json_of(v.WasReset(atr=answer.atr, protocol=answer.protocol))
+
+    async def control(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
+        """Send a control code."""
+        async with self._desk.using(caller, request.match_info["session"]) as held:
+            asked = await body_of(request, v.Control)
+            control = m.Control(
+                session=held.name, number=asked.number, data=asked.data, seq=asked.seq
+            )
+            answer = await self._command(held, control, m.ControlAck)
+        return json_of(v.Controlled(response=answer.response))
+
+    async def _command(self, held: Held, request: m.Message, kind: type[A]) -> A:
+        return await held.insider.ask(request, kind, 2 * self._desk.times.command_s + GRACE_S)
+
+    # What is the operator's
+
+    async def list_tokens(self, _: web.Request, __: Caller, ___: "Query") -> web.Response:
+        """Return all tokens, without what they are."""
+        stored = self._tokens.all if self._tokens is not None else ()
+        return json_of(v.Tokens(tokens=tuple(map(views.token, stored))))
+
+    async def audit_tail(self, _: web.Request, __: Caller, query: "Query") -> web.Response:
+        """Return the last lines of the audit log."""
+        folder, limit = self._audit_dir, int(query.get("limit", v.LIMIT))
+        if folder is None:
+            raise problem(404, "no_audit_log", "This server keeps no audit log; set audit_dir.")
+        try:
+            lines = await asyncio.to_thread(last_lines, folder, "wsrc-server", limit)
+        except OSError as exc:
+            why = f"The audit log cannot be read: {exc.strerror}."
+            raise problem(500, ErrorCode.INTERNAL, why) from exc
+        return json_of(v.AuditTail(lines=tuple(lines)))
+
+
+Query = dict[str, int | str]
+
+
+def _query(request: web.Request, params: tuple[Param, ...]) -> Query:
+    """
+    Return the parameters of a request.
+
+    Raises:
+        ProblemError: If one is not known, is there twice, or cannot be what it is.
+    """
+    known, found = {each.name: each for each in params}, Query()
+    for name, text in request.query.items():
+        param = known.get(name)
+        if param is None:
+            raise _wrong(f"There is no parameter {name[:40]!r} here.")
+        if name in found:
+            raise _wrong(f"{name!r} is there twice.")
+        found[name] = _value(param, text)
+    return found
+
+
+def _value(param: Param, text: str) -> int | str:
+    if param.kind == "text":
+        if len(text) > param.most:
+            raise _wrong(f"{param.name!r} has at most {param.most} characters.")
+        return text
+    if param.kind == "word":
+        if text not in param.words:
+            raise _wrong(f"{param.name!r} is one of {', '.join(param.words)}.")
+        return text
+    if not _digits(text) or not param.least <= int(text) <= param.most:
+        raise _wrong(f"{param.name!r} is a whole number from {param.least} to {param.most}.")
+    return int(text)
+
+
+def _wrong(sentence: str) -> Exception:
+    return problem(400, ErrorCode.BAD_MESSAGE, sentence)

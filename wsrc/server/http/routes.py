@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The routes of the REST interface: what each takes and gives, for the server and its document."""
+
+from typing import Final, Literal, NamedTuple
+
+from wsrc.card.slot import Disposition
+from wsrc.server.http import values as v
+
+BASE: Final = "/api/v1"
+
+JSON: Final = "application/json"
+PROBLEM: Final = "application/problem+json"
+EVENTS: Final = "text/event-stream"
+
+
+class Param(NamedTuple):
+    """
+    A parameter in the query.
+
+    Attributes:
+        kind: `text`, `count` (a whole number), or `word`, one of `words`.
+    """
+
+    name: str
+    kind: Literal["text", "count", "word"]
+    meaning: str
+    least: int = 0
+    most: int = 2**53 - 1
+    words: tuple[str, ...] = ()
+
+
+class Route(NamedTuple):
+    """
+    One operation.
+
+    Attributes:
+        method: In upper case.
+        path: Below `BASE`; `{session}` is the name of a session.
+        name: Of the operation, which is that of its handler.
+        summary: What it does, for people.
+        answer: What it gives; None for nothing.
+        status: Of success.
+        body: What it takes, if anything.
+        query: Its parameters.
+        operator: Whether it is for operators alone.
+        media: Type of what it gives.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    answer: type | None
+    status: int = 200
+    body: type | None = None
+    query: tuple[Param, ...] = ()
+    operator: bool = False
+    media: str = JSON
+
+
+_LIKE: Final = "`*` stands for any text; spelled as for every list"
+FILTERS: Final = tuple(
+    Param(name, "text", f"{what}; {_LIKE}", most=256)
+    for name, what in (
+        ("iccid", "ICCID of the card"),
+        ("eid", "Any EID of the card"),
+        ("atr", "Answer to reset, hexadecimal"),
+        ("reader", "Id or name of the reader"),
+        ("label", "Label of the card"),
+        ("any", "Any of these five"),
+    )
+)
+_AFTER: Final = Param("after", "count", "`next` of the page before")
+_LIMIT: Final = Param("limit", "count", "Most things in the answer", least=1, most=v.MAX_LIMIT)
+PAGED: Final = (*FILTERS, _AFTER, _LIMIT)
+
+_SESSION: Final = "/sessions/{session}"
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route("GET", "/cards", "list_cards", "The cards that match", v.Cards, query=PAGED),
+    Route("GET", "/readers", "list_readers", "The readers that match", v.Readers, query=PAGED),
+    Route("GET", "/hosts", "list_hosts", "The card hosts", v.Hosts, query=FILTERS),
+    Route("GET", "/leases", "list_leases", "Who holds which card", v.Leases, query=PAGED),
+    Route(
+        "GET",
+        "/events",
+        "events",
+        "Readers, cards and leases as they change: server-sent events",
+        None,
+        query=FILTERS,
+        media=EVENTS,
+    ),
+    Route("GET", "/sessions", "list_sessions", "The asker's own sessions", v.Sessions),
+    Route("POST", "/sessions", "connect", "Take a card, freshly reset", v.Session, 201, v.Connect),
+    Route("GET", _SESSION, "show_session", "One session", v.Session),
+    Route(
+        "DELETE",
+        _SESSION,
+        "disconnect",
+        "Give the card back",
+        None,
+        204,
+        query=(
+            Param(
+                "disposition",
+                "word",
+                "What is done with a card that others share",
+                words=tuple(map(str, Disposition)),
+            ),
+        ),
+    ),
+    Route(
+        "POST",
+        f"{_SESSION}/transmit",
+        "transmit",
+        "Send a command APDU",
+        v.Response,
+        body=v.Transmit,
+    ),
+    Route(
+        "POST",
+        f"{_SESSION}/batch",
+        "batch",
+        "Send several, run one after the other at the card host",
+        v.BatchResponse,
+        body=v.Batch,
+    ),
+    Route("POST", f"{_SESSION}/reset", "reset", "Reset the card", v.WasReset, body=v.Reset),
+    Route(
+        "POST",
+        f"{_SESSION}/control",
+        "control",
+        "Send a control code to the reader",
+        v.Controlled,
+        body=v.Control,
+    ),
+    Route("GET", "/tokens", "list_tokens", "All tokens", v.Tokens, operator=True),
+    Route(
+        "GET",
+        "/audit",
+        "audit_tail",
+        "The last lines of the audit log",
+        v.AuditTail,
+        query=(_LIMIT,),
+        operator=True,
+    ),
+)
+"""Every operation."""

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What users see of readers and cards, as the REST interface gives it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from wsrc.protocol.reader_events import ReaderView
+from wsrc.server.http.values import Card, Host, Lease, Reader, Token
+from wsrc.server.token_store import Stored
+
+T = TypeVar("T")
+
+
+def card(view: ReaderView) -> Card | None:
+    """Return the card in a reader; None if there is none."""
+    if view.card_state is None:
+        return None
+    return Card(
+        number=view.number,
+        state=view.card_state,
+        host=view.host,
+        reader=view.reader,
+        reader_name=view.name,
+        atr=view.atr,
+        iccid=view.iccid,
+        eids=view.eids,
+        label=view.label,
+        protocol=view.protocol,
+        lease=view.lease,
+        others=view.others,
+    )
+
+
+def reader(view: ReaderView) -> Reader:
+    """Return a reader."""
+    return Reader(
+        number=view.number,
+        reader=view.reader,
+        name=view.name,
+        host=view.host,
+        state=view.state,
+        in_use=view.in_use,
+        exclusive=view.exclusive,
+        card=card(view),
+        lease=view.lease,
+    )
+
+
+def lease(view: ReaderView) -> Lease | None:
+    """Return who holds a card, or a reader alone; None if nobody does."""
+    if view.lease is None:
+        return None
+    return Lease(
+        number=view.number,
+        host=view.host,
+        reader=view.reader,
+        reader_name=view.name,
+        iccid=view.iccid,
+        label=view.label,
+        lease=view.lease,
+        others=view.others,
+    )
+
+
+def hosts(views: Iterable[ReaderView]) -> tuple[Host, ...]:
+    """Return the hosts of readers, by name, with how much of each there is."""
+    counts: dict[str, tuple[int, int, int]] = {}
+    for view in views:
+        readers, cards, held = counts.get(view.host, (0, 0, 0))
+        has_card, is_held = view.card_state is not None, view.lease is not None
+        counts[view.host] = readers + 1, cards + has_card, held + is_held
+    return tuple(
+        Host(host=host, readers=readers, cards=cards, held=held)
+        for host, (readers, cards, held) in sorted(counts.items())
+    )
+
+
+def token(stored: Stored) -> Token:
+    """Return what may be told of a token."""
+    return Token(
+        number=stored.number,
+        name=stored.name,
+        role=str(stored.role),
+        made=utc(stored.made),
+        expires=None if stored.expires is None else utc(stored.expires),
+        used=None if stored.used is None else utc(stored.used),
+    )
+
+
+def some(
+    views: Sequence[ReaderView], show: Callable[[ReaderView], T | None], most: int
+) -> tuple[tuple[T, ...], int | None]:
+    """
+    Return what is shown of readers, and the number after which to go on.
+
+    The latter is None where all were looked at.
+    """
+    shown: list[T] = []
+    for view in views:
+        if len(shown) == most:
+            return tuple(shown), view.number - 1
+        thing = show(view)
+        if thing is not None:
+            shown.append(thing)
+    return tuple(shown), None
+
+
+def utc(seconds: float) -> str:
+    """Return seconds since 1970 as RFC 3339 in UTC, in whole seconds."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
