@@ -12,16 +12,23 @@ from wsrc.card.slot import (
     SlotState,
 )
 from wsrc.protocol.messages import (
+    BanInfo,
     CardInfo,
     CardState,
+    CardUse,
     Change,
+    ClientType,
+    HolderInfo,
+    HolderState,
     LeaseInfo,
+    PeerInfo,
     ReaderView,
     Step,
+    WaiterInfo,
     Waiting,
 )
 from wsrc.user_client.aio import Card, Client, Selecting
-from wsrc.user_client.card import BatchLimits, BatchResult, Status
+from wsrc.user_client.card import BatchLimits, BatchResult, IdleWarning, Status
 from wsrc.user_client.core.feeds import (
     CardEvent,
     Notification,
@@ -32,8 +39,11 @@ from wsrc.user_client.core.feeds import (
 )
 from wsrc.user_client.core.seals import SealedWith
 from wsrc.user_client.naming import Filters
+from wsrc.user_client.operating import Admin, Peers
 
 __all__ = [
+    "Admin",
+    "BanInfo",
     "BatchLimits",
     "BatchResult",
     "Card",
@@ -42,13 +52,20 @@ __all__ = [
     "CardProtocol",
     "CardState",
     "CardStatus",
+    "CardUse",
     "Change",
     "Client",
+    "ClientType",
     "Disposition",
     "Filters",
+    "HolderInfo",
+    "HolderState",
+    "IdleWarning",
     "Initialization",
     "LeaseInfo",
     "Notification",
+    "PeerInfo",
+    "Peers",
     "ReaderChange",
     "ReaderMark",
     "ReaderNews",
@@ -62,5 +79,6 @@ __all__ = [
     "SlotState",
     "Status",
     "Step",
+    "WaiterInfo",
     "Waiting",
 ]

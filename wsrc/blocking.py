@@ -12,16 +12,24 @@ from wsrc.card.slot import (
     SlotState,
 )
 from wsrc.protocol.messages import (
+    BanInfo,
     CardInfo,
     CardState,
+    CardUse,
     Change,
+    ClientType,
+    HolderInfo,
+    HolderState,
     LeaseInfo,
+    PeerInfo,
     ReaderView,
     Step,
+    WaiterInfo,
     Waiting,
 )
 from wsrc.user_client.blocking import Card, Client, Selecting
-from wsrc.user_client.card import BatchLimits, BatchResult, Status
+from wsrc.user_client.blocking_operating import Admin
+from wsrc.user_client.card import BatchLimits, BatchResult, IdleWarning, Status
 from wsrc.user_client.core.feeds import (
     CardEvent,
     Notification,
@@ -32,8 +40,11 @@ from wsrc.user_client.core.feeds import (
 )
 from wsrc.user_client.core.seals import SealedWith
 from wsrc.user_client.naming import Filters
+from wsrc.user_client.operating import Peers
 
 __all__ = [
+    "Admin",
+    "BanInfo",
     "BatchLimits",
     "BatchResult",
     "Card",
@@ -42,13 +53,20 @@ __all__ = [
     "CardProtocol",
     "CardState",
     "CardStatus",
+    "CardUse",
     "Change",
     "Client",
+    "ClientType",
     "Disposition",
     "Filters",
+    "HolderInfo",
+    "HolderState",
+    "IdleWarning",
     "Initialization",
     "LeaseInfo",
     "Notification",
+    "PeerInfo",
+    "Peers",
     "ReaderChange",
     "ReaderMark",
     "ReaderNews",
@@ -62,5 +80,6 @@ __all__ = [
     "SlotState",
     "Status",
     "Step",
+    "WaiterInfo",
     "Waiting",
 ]

@@ -91,6 +91,9 @@ class ErrorCode(OpenWord):
         "lease_expired",
         "Taken back: not used for `lease_idle_s`, or its user was out of reach for `keep_s`",
     )
+    REVOKED = "revoked", "Taken back by who may; `message` says who did, and why"
+    DRAINING = "draining", "The card host is drained: no session begins on its cards for now"
+    NO_SUCH_PEER = "no_such_peer", "No connection, card host or ban is known by that"
     SHUTTING_DOWN = "shutting_down", "The server is stopping"
     CARD_NOT_PRESENT = "card_not_present", "The card was taken out"
     CARD_UNRESPONSIVE = "card_unresponsive", "The card gives no ATR, or did not answer in time"
@@ -173,6 +176,8 @@ _PCSC: dict[ErrorCode, str] = {
     ErrorCode.REQUEST_IN_FLIGHT: "SCARD_E_NOT_READY",
     ErrorCode.CANCELLED: "SCARD_E_CANCELLED",
     ErrorCode.LEASE_EXPIRED: "SCARD_W_RESET_CARD",
+    ErrorCode.REVOKED: "SCARD_W_RESET_CARD",
+    ErrorCode.DRAINING: "SCARD_E_SHARING_VIOLATION",
     ErrorCode.SHUTTING_DOWN: "SCARD_E_SERVICE_STOPPED",
     ErrorCode.CARD_NOT_PRESENT: "SCARD_W_REMOVED_CARD",
     ErrorCode.CARD_UNRESPONSIVE: "SCARD_W_UNRESPONSIVE_CARD",

@@ -41,9 +41,6 @@ from wsrc.words import Word
 if TYPE_CHECKING:  # few sessions are sealed, and those who are not load no cryptography
     from wsrc.protocol.boxed import CardBoxes, UserBoxes
 
-MAX_ENDED = 256
-"""Ended sessions whose users a card client can still tell what became of the last request."""
-
 
 class Verdict(Word):
     """What the card end does with a request."""
@@ -213,31 +210,6 @@ class _LateSecret(NamedTuple):
 
     def answer(self, request: m.Resume, said: m.SessionEnded, /) -> m.SessionEnded | None:
         return said if _same(self.secret, request.secret) else None
-
-
-class Ended:
-    """Sessions that ended at this card client, for users who come back and ask."""
-
-    def __init__(self) -> None:
-        self._by_name: dict[str, tuple[Late, str, m.SessionEnded]] = {}
-
-    def put(self, end: CardEnd, said: m.SessionEnded, *, given_back: bool = False) -> None:
-        """Remember how a session ended; of too many the oldest is forgotten."""
-        self._by_name.pop(end.session, None)
-        late = end.late(given_back=given_back)
-        if late is None:
-            return
-        self._by_name[end.session] = late, end.owner, said
-        if len(self._by_name) > MAX_ENDED:
-            del self._by_name[next(iter(self._by_name))]
-
-    def answer(self, request: m.Resume) -> m.SessionEnded | None:
-        """Return how a session ended, if that is known and its rightful user asks."""
-        late, owner, said = self._by_name.get(request.session, (None, "", None))
-        if late is None or said is None or request.owner != owner:
-            return None
-        answer = late.answer(request, said)
-        return None if answer is None else msgspec.structs.replace(answer, id=request.id)
 
 
 class State(Word):

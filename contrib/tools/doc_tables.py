@@ -51,11 +51,12 @@ OBJECTS = (
     m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.RunningSession, m.ReaderView,
     m.ServerLimits, m.Step, m.StepResult, m.ReadAhead,
     m.SealAsk, m.SealOffer, m.SealSecret, m.SealProof,
+    m.CardUse, m.HolderInfo, m.WaiterInfo, m.PeerInfo, m.BanInfo,
 )  # fmt: skip
 NOTIFIED = (PcscReaderState, PcscReaders)
 ENUMS = (
     m.ClientType, m.CardState, m.ReaderState, m.Change, SlotState, m.ReaderForm, CardProtocol,
-    CardStatus, ResetKind, Share, Initialization, Disposition,
+    CardStatus, ResetKind, Share, Initialization, Disposition, m.HolderState,
 )  # fmt: skip
 
 ALSO_ANSWERS: dict[type[m.Message], str] = {

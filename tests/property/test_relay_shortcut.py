@@ -66,8 +66,8 @@ class Both:
     def unreadable(self, peer: int, error: UnreadableError, now: float) -> list[Effect]:
         return self.same(lambda relay: relay.unreadable(peer, error, now))
 
-    def connected(self, *event: Any) -> list[Effect]:
-        return self.same(lambda relay: relay.connected(*event))
+    def connected(self, *event: Any, **fields: Any) -> list[Effect]:
+        return self.same(lambda relay: relay.connected(*event, **fields))
 
     def malformed(self, peer: int, error: Any, now: float) -> list[Effect]:
         return self.same(lambda relay: relay.malformed(peer, error, now))

@@ -151,13 +151,14 @@ async def raw_peer(
     tls: ssl.SSLContext | None = None,
     source: str = "127.0.0.1",
     headers: bytes = b"",
+    host: bytes = b"localhost",
     **fields: Any,
 ) -> AsyncGenerator[RawPeer]:
     """
     Connect, and say hello as this kind of client if one is given.
 
     `buffer` is how many octets the peer takes that it has not read, `source` where it comes from,
-    `headers` what it says beside the usual.
+    `headers` what it says beside the usual, `host` whom it wants to reach.
     """
     raw = socket.socket()
     raw.bind((source, 0))
@@ -169,7 +170,8 @@ async def raw_peer(
     reader, writer = await asyncio.open_connection(sock=raw, limit=buffer or 1 << 16, **secure)
     peer = RawPeer(reader, writer)
     try:
-        writer.write(UPGRADE[:-2] + headers + UPGRADE[-2:])
+        upgrade = UPGRADE.replace(b"localhost", host)
+        writer.write(upgrade[:-2] + headers + upgrade[-2:])
         peer.upgrade = await reader.readuntil(b"\r\n\r\n")
         assert b" 101 " in peer.upgrade
         if hello is not None:

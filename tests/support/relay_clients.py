@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from wsrc.card.identity import iccid_to_ef
 from wsrc.card.slot import CardStatus
+from wsrc.card_client.ended import Ended
 from wsrc.errors import ErrorCode, RemoteProtocolError
 from wsrc.octets import Octets
 from wsrc.principal import run_and_owner
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, decode, encode
 from wsrc.protocol.conversation import Phase, Speaker, may_say
-from wsrc.session import CardEnd, Ended
+from wsrc.session import CardEnd
 
 if TYPE_CHECKING:
     from tests.support.relay_world import World
@@ -180,8 +181,8 @@ class CardClient(Peer):
                     self.ends[session] = CardEnd(session, secret, keep_s, owner=owner)
                 self._readers[session] = reader
                 self.say(m.AttachAck(session=session, atr=self.atr_of(session), keep_s=keep_s))
-            case m.Detach(session=session, code=code):
-                self.end(session, code or ErrorCode.CANCELLED)
+            case m.Detach(session=session, code=code, message=why):
+                self.end(session, code or ErrorCode.CANCELLED, why or "It is over.")
                 self.say(m.DetachAck(session=session))
             case m.CApdu(id=id_, session=session):
                 self.say(m.RApdu(id=id_, session=session, response=OK, sw="9000"))
@@ -219,11 +220,11 @@ class CardClient(Peer):
             code, why = ErrorCode.NO_SUCH_SESSION, "There is no such session here."
             self.say(m.error(code, why, id=message.id, session=message.session))
 
-    def end(self, session: str, code: ErrorCode) -> None:
+    def end(self, session: str, code: ErrorCode, why: str = "It is over.") -> None:
         """End a session that could be resumed, and remember how."""
         end = self.ends.pop(session, None)
         if end is not None:
-            self.ended.put(end, end.ended(code, "It is over."))
+            self.ended.put(end, end.ended(code, why))
 
     def answer_verb(self, message: m.Message) -> None:
         """Answer one of the PC/SC verbs."""

@@ -11,7 +11,7 @@ from wsrc.policy.machine import Policy
 from wsrc.principal import Principal
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
-from wsrc.relay.effects import Audit, Close, Effect, Note, Send
+from wsrc.relay.effects import Audit, Close, Effect, Note, Send, Stop
 from wsrc.relay.machine import Relay
 from wsrc.relay.records import LEAVING, UserPeer
 from wsrc.relay.state import Limits
@@ -24,17 +24,21 @@ class World:
     `notes` is what the operator was told, `noted` the same as effects, `events` what was recorded.
     """
 
-    def __init__(self, *, policy: Policy | None = None, **limits: float) -> None:
+    def __init__(
+        self, *, policy: Policy | None = None, open_to_operators: bool = True, **limits: float
+    ) -> None:
         self.now = 1000.0
         self.limits = Limits(**limits)  # type: ignore[arg-type]  # counts are given as whole numbers
         self.runs = 0
         self.policy = policy
+        self.open_to_operators = open_to_operators
         self.epoch_s = 0.0
         self.start()
         self.peers: dict[int, Peer] = {}
         self.notes: list[str] = []
         self.noted: list[Note] = []
         self.events: list[Event] = []
+        self.stopped = False
         self.last_session = self._nonces = 0
         self._todo: list[Callable[[], None]] = []
         self._working = False
@@ -50,6 +54,7 @@ class World:
             isd_r_aids=(),
             new_nonce=self._new_nonce,
             instance=f"run-{self.runs}",
+            open_to_operators=self.open_to_operators,
         )
         if self.policy is not None:
             assert self.relay.set_policy(self.policy, self.now) == []
@@ -82,12 +87,19 @@ class World:
         instance: str | None = None,
         who: str | Principal | None = None,
         account: str | None = "all",
+        features: tuple[str, ...] = (),
+        address: str = "",
+        direct: bool = True,
     ) -> "Peer":
         """Connect a user client of a principal `who`; its cards count among those of an account."""
         peer = Peer(self, m.ClientType.USER, first_form=first_form)
-        self._connect(peer, who, account)
+        self._connect(peer, who, account, address, direct=direct)
         hello = m.Hello(
-            client_type=m.ClientType.USER, version=m.VERSION, name=name, instance=instance
+            client_type=m.ClientType.USER,
+            version=m.VERSION,
+            name=name,
+            instance=instance,
+            features=features,
         )
         peer.say(m.Hello(client_type=m.ClientType.USER) if first_form else hello)
         peer.one(m.HelloAck)
@@ -166,6 +178,8 @@ class World:
                     self.noted.append(effect)
                 case Audit(event=event):
                     self.events.append(event)
+                case Stop():
+                    self.stopped = True
         self._work()
 
     def later(self, action: Callable[[], None]) -> None:
@@ -186,6 +200,7 @@ class World:
             "names of hosts": len(state.host_names),
             "ids of readers": len(state.reader_ids),
             "buckets": len(state.waiting._by_key),
+            "names of peers": len(state.roll),
             "cards of accounts": sum(each.held for each in state.accounts.values()),
             "places of accounts": sum(each.waiting for each in state.accounts.values()),
         }
@@ -202,8 +217,9 @@ class World:
         }
         theirs = [each for each in leases if each.account is not None]
         assert all(each.user.account is each.account for each in leases if each.user is not None)
+        lent = [s.lent for s in state.slots.values() if s.lent is not None and s.lent.by.account]
         there = {
-            "held": sum(each.phase not in LEAVING for each in theirs),
+            "held": len(lent) + sum(each.phase not in LEAVING for each in theirs),
             "waiting": sum(len(each.waiting) + len(each.claims) for each in users if each.account),
         }
         return counted, there
@@ -219,12 +235,20 @@ class World:
             self._working = False
 
     def _connect(
-        self, peer: "Peer", who: str | Principal | None = None, account: str | None = None
+        self,
+        peer: "Peer",
+        who: str | Principal | None = None,
+        account: str | None = None,
+        address: str = "",
+        *,
+        direct: bool = True,
     ) -> None:
         peer.number = len(self.peers) + 1
         self.peers[peer.number] = peer
         principal = Principal(who) if isinstance(who, str) else who
-        self.perform(self.relay.connected(peer.number, peer.role, self.now, principal, account))
+        whose = principal, account, address
+        number, role = peer.number, peer.role
+        self.perform(self.relay.connected(number, role, self.now, *whose, direct=direct))
 
     def _new_nonce(self) -> bytes:
         self._nonces += 1

@@ -14,12 +14,13 @@ from tests.support.session_ends import (
     resume,
     user_end,
 )
+from wsrc.card_client.ended import MAX_ENDED, Ended
 from wsrc.errors import (
     ErrorCode,
 )
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
-from wsrc.session import MAX_ENDED, CardEnd, Ended, Verdict
+from wsrc.session import CardEnd, Verdict
 
 
 class TestCardEndTakesRequests:

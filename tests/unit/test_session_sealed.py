@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.sealing import LINK_NONCE, MASTER, NOW, SESSION, Scene
 from tests.support.session_ends import sent, settled
+from wsrc.card_client.ended import Ended
 from wsrc.errors import (
     ErrorCode,
     NotExecutedError,
@@ -21,7 +22,7 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.boxed import CardBoxes, UserBoxes, room_for
 from wsrc.sealing.ends import CardSeal, UserSeal
 from wsrc.sealing.faults import SealError
-from wsrc.session import CardEnd, Ended, Progress, State, UserEnd, Verdict
+from wsrc.session import CardEnd, Progress, State, UserEnd, Verdict
 
 KEEP_S = 60.0
 COMMAND = m.CApdu(command=Octets.fromhex("00a40000"))

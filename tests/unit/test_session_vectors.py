@@ -8,11 +8,12 @@ from typing import Any, cast
 import pytest
 
 from tests.support.paths import VECTORS
+from wsrc.card_client.ended import Ended
 from wsrc.errors import ErrorCode, NotExecutedError, Outcome, OutcomeUnknownError, SessionLostError
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import decode, encode
-from wsrc.session import CardEnd, Ended, Send, Settled, UserEnd, Verdict
+from wsrc.session import CardEnd, Send, Settled, UserEnd, Verdict
 
 CASES = json.loads((VECTORS / "session.json").read_text("utf-8"))
 EVENTS = (

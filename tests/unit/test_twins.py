@@ -12,7 +12,7 @@ import pytest
 
 from wsrc import aio, blocking
 
-TWINS = ("Card", "Client")
+TWINS = ("Admin", "Card", "Client")
 ENTERED = {"__aenter__": "__enter__", "__aexit__": "__exit__"}
 
 
@@ -20,7 +20,7 @@ def methods(kind: type) -> dict[str, Any]:
     """Return what a class offers, that of its bases too, by the name that its twin has."""
     offered = {name: getattr(kind, name) for name in dir(kind) if not name.startswith("_")}
     entered = {ENTERED.get(name, name): getattr(kind, name, None) for name in dir(kind)}
-    return offered | {name: entered[name] for name in ENTERED.values()}
+    return offered | {name: entered[name] for name in ENTERED.values() if name in entered}
 
 
 def text(annotation: Any) -> str:
@@ -90,7 +90,7 @@ def test_every_type_of_a_public_signature_has_a_public_name(module: ModuleType) 
     public = {id(getattr(module, name)) for name in module.__all__}
     unnamed: set[type] = set()
     made = methods(module.Client) | {"__init__": module.Client.__init__}
-    for offered in (made, methods(module.Card)):
+    for offered in (made, methods(module.Card), methods(module.Admin)):
         for method in offered.values():
             called = method.fget if isinstance(method, property) else inspect.unwrap(method)
             hints = typing.get_type_hints(called) if callable(called) else {}

@@ -161,6 +161,15 @@ class Revoked(Event, frozen=True, kw_only=True):
     why: str
 
 
+class Operated(Event, frozen=True, kw_only=True):
+    """An operator took a card, or did something to a peer, a host or the server, named by `to`."""
+
+    who: Who
+    did: str
+    to: str
+    why: str | None = None
+
+
 class ServerFound(Event, frozen=True, kw_only=True):
     """A card host connected to a server."""
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import msgspec
 
+from wsrc.card_client.ended import Ended
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
-from wsrc.session import CardEnd, Ended
+from wsrc.session import CardEnd
 
 NO_SESSION = "The card client has no such session."
 

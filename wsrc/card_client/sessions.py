@@ -30,6 +30,7 @@ from wsrc.errors import (
     ReaderInUseError,
     RefusedError,
 )
+from wsrc.process.printable import clean
 from wsrc.protocol import messages as m
 from wsrc.readers.base import Direct, ResetKind
 from wsrc.session import CardEnd, Verdict
@@ -43,6 +44,9 @@ T = TypeVar("T")
 
 CLOSE_S, LAST_CLOSE_S = 10.0, 2.0
 """Longest power-off, and the longest of one when the program ends."""
+
+MAX_WHY = 500
+"""Characters of the sentence for which a server ends a session that are kept."""
 
 _UNPROVEN = frozenset((ErrorCode.SEAL_BOX, ErrorCode.SEAL_SECRET, ErrorCode.SEAL_USER))
 """Why a sealed request is refused that its user may never have sent: its number is not used up."""
@@ -431,9 +435,10 @@ class Sessions:
         if left is not None:
             _log.info("Session %s on %s is over", asked.session[:8], self._card.info.name)
             why = f"The server ended it: {asked.code}." if asked.code else "It was given back."
+            told = clean(asked.message or why)[:MAX_WHY]
             code = asked.code or ErrorCode.NO_SUCH_SESSION
-            self._evidence.gave_back(left, self._card.info, why, asked=True)
-            why = f"The session is over. {why}"
+            revoked, why = asked.code is ErrorCode.REVOKED, f"The session is over. {told}"
+            self._evidence.gave_back(left, self._card.info, told, asked=not revoked)
             self._replies.over(left.end, code, why, tell=False, given_back=asked.code is None)
             await self._let_go(left, eject=asked.disposition is Disposition.EJECT)
         self._replies.send(m.DetachAck(session=asked.session))

@@ -40,7 +40,7 @@ def cells(card: CardInfo, time: Time) -> dict[str, Cell]:
         "iccid": card.identities.iccid or "",
         "eid": eids(card),
         "label": card.label or "",
-        "state": state_text(card.state),
+        "state": state_text(card.state, draining=card.draining),
         "holder": holders(card),
         "since": [time(lease.since) for lease in leases(card)],
         "until": [time(lease.until) for lease in leases(card) if lease.until],

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 from wsrc.command_line.output import Output
 from wsrc.command_line.times import after
-from wsrc.user_client.core import connection
+from wsrc.user_client.core import connection, session
 
 
 class _Notes(logging.Handler):
@@ -29,11 +29,16 @@ class _Notes(logging.Handler):
 
 @contextmanager
 def heard(output: Output) -> Generator[None, None, None]:
-    """Have a person told in the block that the connection is lost, and that it is back."""
-    log, notes = logging.getLogger(connection.__name__), _Notes(output)
-    log.addHandler(notes)
-    log.setLevel(logging.INFO)
+    """Have a person told in the block of the connection, and that a card is taken back soon."""
+    logs, notes = (
+        [logging.getLogger(each.__name__) for each in (connection, session)],
+        _Notes(output),
+    )
+    for log in logs:
+        log.addHandler(notes)
+        log.setLevel(logging.INFO)
     try:
         yield
     finally:
-        log.removeHandler(notes)
+        for log in logs:
+            log.removeHandler(notes)

@@ -269,6 +269,7 @@ def card_document(card: CardInfo) -> dict[str, Any]:
         "reader": card.reader,
         "reader_name": card.reader_name,
         "state": card.state.value,
+        "draining": card.draining,
         "iccid": card.identities.iccid,
         "eids": list(eids(card)),
         "atr": card.identities.atr,
@@ -327,10 +328,10 @@ def atr_document(atr: bytes) -> dict[str, Any]:
     }
 
 
-def state_text(state: CardState) -> str:
+def state_text(state: CardState, *, draining: bool = False) -> str:
     """Return what a person is shown for a state; programs are shown the word of the protocol."""
     texts = {CardState.ASSOCIATED: "in use", CardState.IN_USE: "in use on its host"}
-    return texts.get(state, state.value)
+    return f"{texts.get(state, state.value)}{', draining' if draining else ''}"
 
 
 def info_lines(card: CardInfo, *, utc: bool = False) -> list[str]:
@@ -342,7 +343,7 @@ def info_lines(card: CardInfo, *, utc: bool = False) -> list[str]:
         *(("EID", eid) for eid in eids(card)),
         ("Label", card.label or "none"),
         ("Reader", place(card)),
-        ("State", state_text(card.state)),
+        ("State", state_text(card.state, draining=card.draining)),
         *(("Holder", f"{each.holder} since {shown(each.since, utc=utc)}") for each in leases(card)),
         *(() if leases(card) else (("Holder", "nobody"),)),
         ("Protocol", card.protocol.value if card.protocol else "not told"),

@@ -39,6 +39,9 @@ COMMANDS = {
         "read", "read", "Read what a card has under names, such as iccid, imsi or profiles."
     ),
     "watch": _place("cards", "watch", "Show cards as they come, change and go."),
+    "who": _place("uses", "who", "Show who has the cards, and who waits for them."),
+    "revoke": _place("uses", "revoke", "Take a card back from those who have it."),
+    "admin": _place("admin", "admin", "Run the server that cards are used by."),
     "readers": _place("readers", "readers", "Show the readers, empty ones too."),
     "status": _place(
         "verbs",

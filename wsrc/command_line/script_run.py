@@ -119,13 +119,8 @@ def run(
             if not (keep_going or verified.as_expected):
                 return
             continue
-        try:
-            steps = [_step(command, keep_going) for command in part]
-            ends = last and part is all_parts[-1]
-            result = card.batch(steps, last=True) if ends else card.batch(steps)
-        except WsrcError as exc:
-            exc.args = (f"{_lines(part)}: {exc}",)
-            raise
+        steps = [_step(command, keep_going) for command in part]
+        result = _batch(card, part, steps, last=last and part is all_parts[-1])
         for command, response in zip(part, result.results, strict=False):
             answered = _answered(command, response)
             yield answered
@@ -135,6 +130,16 @@ def run(
             at = min(len(result.results), len(part) - 1)
             yield Unanswered(part[at].line, result.error)
             return
+
+
+def _batch(
+    card: ScriptCard, part: Sequence[ScriptCommand], steps: Sequence[Step], *, last: bool
+) -> "BatchResult":
+    try:
+        return card.batch(steps, last=True) if last else card.batch(steps)
+    except WsrcError as exc:
+        exc.args = (f"{_lines(part)}: {exc}",)
+        raise
 
 
 def first_of(items: Sequence[Item], *, keep_going: bool) -> list[Step | bytes] | None:

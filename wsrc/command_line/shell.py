@@ -44,6 +44,8 @@ reset [cold|warm]   reset the card and show its ATR
 atr                 show the ATR again
 {NAMES_HELP}
 {VERBS_HELP}
+allow WHO           let a colleague share the card; it is shared from then on
+lend WHO            give the card back, let a colleague have it next, and leave
 help                show this
 quit                give the card back and leave; so does Ctrl-D
 Ctrl-C gives up a command that the card has not begun. Tab completes words."""
@@ -77,6 +79,14 @@ class ShellCard(VerbCard, Protocol):
 
     def transmit(self, command: bytes) -> Response:
         """See `blocking.Card.transmit`."""
+        ...
+
+    def allow(self, who: str) -> None:
+        """See `blocking.Card.allow`."""
+        ...
+
+    def lend(self, who: str) -> str:
+        """See `blocking.Card.lend`."""
         ...
 
     def reset(self, kind: ResetKind = ...) -> bytes:
@@ -118,6 +128,7 @@ class Shell:
         self._over: WsrcError | None = None
         self._read = read
         self._remember = remember
+        self._lent = False
         name = card.info.identities.iccid or card.info.reader or "card"
         self._prompt = f"{clean(name)}{' sealed' * (card.sealed is not None)}> "
 
@@ -159,6 +170,8 @@ class Shell:
             try:
                 with self._output.at_risk():
                     self.obey(line)
+                if self._lent:
+                    return Exit.DONE
             except (ConnectionLostError, SessionLostError) as exc:
                 self._output.failure(exc, exit_status(exc))
                 return exit_status(exc)
@@ -175,6 +188,11 @@ class Shell:
         Raises:
             WsrcError: If it is neither a command nor an APDU, or cannot be done.
         """
+        first, _, rest = line.strip().partition(" ")
+        if first.lower() in {"allow", "lend"}:
+            self._make_way(first.lower(), rest.strip())
+            self._remember(line)
+            return
         match line.split("#", maxsplit=1)[0].lower().split():
             case []:
                 return
@@ -197,6 +215,18 @@ class Shell:
                 self._transmit("".join(words))
         if not is_secret(line):
             self._remember(line)
+
+    def _make_way(self, word: str, who: str) -> None:
+        """Let somebody else have the card, or share it; a name may have any case and spaces."""
+        if not who:
+            raise LocalProtocolError(f"Usage: {word} WHO")
+        if word == "allow":
+            self._card.allow(who)
+            self._output.note(f"{who} may share the card from now on.")
+            return
+        until = self._card.lend(who)
+        self._lent = True
+        self._output.note(f"The card is kept for {who} until {until}.")
 
     def _transmit(self, text: str) -> None:
         try:

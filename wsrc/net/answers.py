@@ -40,6 +40,7 @@ class Reason(StrEnum):
     PRINCIPAL_CONNECTIONS = "principal-connections"
     TOO_FAST = "too-fast"
     WRONG_CREDENTIALS = "wrong-credentials"
+    BANNED = "banned"
 
 
 _GIVE_ONE = (
@@ -88,6 +89,8 @@ _OF_REASON = {
     "its operator raise handshakes_per_s.",
     Reason.WRONG_CREDENTIALS: "the server does not let us in, nor says why for now, since too many "
     "wrong credentials came from this address; check ours, and try again later.",
+    Reason.BANNED: "the server does not let us in for now: its operator has banned us, or this "
+    "address; ask why.",
 }
 
 _OF_ALERT = {

@@ -19,7 +19,10 @@ class Verb(Word):
     EVENTS = "events", "Be told when the card or its reader changes, in either form of the events"
     REVOKE = "revoke", "Take the card from whoever has it"
     RESERVE = "reserve", "Have the card kept for a time to come"
-    ADMIN = "admin", "Do with the card what is otherwise the operator's"
+    ADMIN = (
+        "admin",
+        'As `revoke`; of every card, `"*"`: see connections, kick, ban, drain, stop the server',
+    )
 
 
 class Kind(Word):

@@ -16,7 +16,7 @@ from wsrc.octets import Octets, from_wire
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.fields import Whole
 from wsrc.protocol.later import plain, refused_field, taken
-from wsrc.protocol.messages import AnyMessage, CardInfo, Message, ReaderView, session_of
+from wsrc.protocol.messages import AnyMessage, CardInfo, CardUse, Message, ReaderView, session_of
 from wsrc.protocol.reader_events import NOTIFICATIONS
 
 M = TypeVar("M", bound=Message)
@@ -89,7 +89,7 @@ def tag_of(message: Message) -> str:
     return str(message.__struct_config__.tag or getattr(message, "event", None))
 
 
-def encode(message: Message | CardInfo | ReaderView) -> bytes:
+def encode(message: Message | CardInfo | CardUse | ReaderView) -> bytes:
     """Return the JSON text of a message, or of a part of one, in UTF-8."""
     return _encoder.encode(message)
 

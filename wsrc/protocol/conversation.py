@@ -137,7 +137,8 @@ CLOSINGS: dict[CloseCode, Closing] = {
         "No `hello`, or no answer to it, in time; a first-form card that is not identified or not "
         "reset in time; the earlier connection of a client whose `instance` has said `hello` "
         "again; a client whose certificate or token is revoked, or whose token has ended, or that "
-        "was let in for the first form of the protocol and says another",
+        "was let in for the first form of the protocol and says another; one that an operator has "
+        "kicked or banned",
         Parting.LOSS,
         _BACK + ", unless a later connection of the same `instance` is there",
         _KEPT,
@@ -176,6 +177,17 @@ def parting(code: int | None) -> Parting:
 
 _FORWARDED: tuple[type[m.Message], ...] = get_args(m.Forwarded)
 _ANSWERS: tuple[type[m.Message], ...] = get_args(m.ForwardedAck)
+_OPERATOR: tuple[type[m.Message], ...] = get_args(m.Operator)
+_ANSWERED: dict[type[m.Message], type[m.Message]] = {
+    m.ListPeers: m.ListPeersAck,
+    m.Kick: m.KickAck,
+    m.Ban: m.BanAck,
+    m.Unban: m.UnbanAck,
+    m.ListBans: m.ListBansAck,
+    m.Drain: m.DrainAck,
+    m.Undrain: m.UndrainAck,
+    m.Stop: m.StopAck,
+}
 
 
 def _set(*kinds: type[m.Message]) -> frozenset[type[m.Message]]:
@@ -193,6 +205,11 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         m.Cancel,
         m.ListReaders,
         m.WatchReaders,
+        m.Who,
+        m.Revoke,
+        m.Allow,
+        m.Lend,
+        *_OPERATOR,
         *_FORWARDED,
     ),
     (Speaker.CARD, Phase.OPEN): _set(
@@ -224,6 +241,12 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         m.SessionInterrupted,
         m.SessionEnded,
         m.Restarting,
+        m.WhoAck,
+        m.RevokeAck,
+        m.AllowAck,
+        m.LendAck,
+        m.SessionIdle,
+        *(_ANSWERED[kind] for kind in _OPERATOR),
         m.Error,
         *_ANSWERS,
     ),
@@ -261,6 +284,11 @@ ANSWERS: dict[type[m.Message], type[m.Message]] = {
     m.Cancel: m.CancelAck,
     m.ListReaders: m.ListReadersAck,
     m.WatchReaders: m.WatchReadersAck,
+    m.Who: m.WhoAck,
+    m.Revoke: m.RevokeAck,
+    m.Allow: m.AllowAck,
+    m.Lend: m.LendAck,
+    **_ANSWERED,
 }
 """The answer to each request; `error` may stand in for any of them."""
 

@@ -70,6 +70,9 @@ ReaderFeatures = Annotated[
 ProtocolInForce = Annotated[CardProtocol, means("Transmission protocol in force")]
 Protocols = Annotated[tuple[CardProtocol, ...], means("Protocols that may be used; none means any")]
 ShareMode = Annotated[Share, means("With whom the card is used")]
+Draining = Annotated[
+    bool, means("The card host is drained: no session begins on its cards for now")
+]
 RawTpdu = Annotated[bool, means("Pass T=0 blocks as they are: fetch no responses, correct no Le")]
 ReadsAhead = Annotated[
     bool, means("Read ahead of the user what no card shows, and send it along; see Read-ahead")

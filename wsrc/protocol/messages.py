@@ -3,9 +3,10 @@
 Every message that crosses a connection.
 
 This module is the protocol, with `fields` and `parts`, which messages are made of, `commands`,
-`verbs` and `reader_events`: `docs/protocol.schema.json` and the tables of `docs/protocol.md` are
-generated from them. A message is one JSON object in one text frame; `msg_type` names it. Octets
-are lower-case hexadecimal digits, those of `seals` base64. Unknown fields are ignored.
+`verbs`, `reader_events` and `operations`: `docs/protocol.schema.json` and the tables of
+`docs/protocol.md` are generated from them. A message is one JSON object in one text frame;
+`msg_type` names it. Octets are lower-case hexadecimal digits, those of `seals` base64. Unknown
+fields are ignored.
 
 A peer whose `hello` has no `version` speaks the first form: no request ids, no sessions, and
 never a message that it did not ask for. Fields marked *first form* are all that it knows.
@@ -42,6 +43,40 @@ from wsrc.protocol.fields import (
     ShareMode,
     Whole,
     means,
+)
+from wsrc.protocol.operations import (
+    Allow as Allow,
+    AllowAck as AllowAck,
+    Ban as Ban,
+    BanAck as BanAck,
+    BanInfo as BanInfo,
+    CardUse as CardUse,
+    Drain as Drain,
+    DrainAck as DrainAck,
+    HolderInfo as HolderInfo,
+    HolderState as HolderState,
+    Kick as Kick,
+    KickAck as KickAck,
+    Lend as Lend,
+    LendAck as LendAck,
+    ListBans as ListBans,
+    ListBansAck as ListBansAck,
+    ListPeers as ListPeers,
+    ListPeersAck as ListPeersAck,
+    Operator as Operator,
+    PeerInfo as PeerInfo,
+    Revoke as Revoke,
+    RevokeAck as RevokeAck,
+    SessionIdle as SessionIdle,
+    Stop as Stop,
+    StopAck as StopAck,
+    Unban as Unban,
+    UnbanAck as UnbanAck,
+    Undrain as Undrain,
+    UndrainAck as UndrainAck,
+    WaiterInfo as WaiterInfo,
+    Who as Who,
+    WhoAck as WhoAck,
 )
 from wsrc.protocol.parts import (
     CardInfo as CardInfo,
@@ -331,7 +366,10 @@ class Detach(Message, frozen=True, tag="detach", kw_only=True):
     ] = Disposition.RESET
     code: Annotated[
         ErrorCode | None,
-        means("Why, of a session that could be resumed; see The card client's side"),
+        means("Why, of a session that could be resumed or was revoked; see The card client's side"),
+    ] = None
+    message: Annotated[
+        str | None, means("With `code`: the sentence that who resumes it is to be told")
     ] = None
     after_answer: Annotated[
         bool, means("Not before the open request of the session is answered; see The last request")
@@ -466,6 +504,9 @@ AnyMessage = (
     | Detach | DetachAck | Cancel | CancelAck
     | ListReaders | ListReadersAck | WatchReaders | WatchReadersAck | ReaderEvent | ReaderMark
     | ReaderReport | ReaderGone
+    | Who | WhoAck | Revoke | RevokeAck | Allow | AllowAck | Lend | LendAck | SessionIdle
+    | ListPeers | ListPeersAck | Kick | KickAck | Ban | BanAck | Unban | UnbanAck
+    | ListBans | ListBansAck | Drain | DrainAck | Undrain | UndrainAck | Stop | StopAck
     | Resume | Resumed | SessionInterrupted | SessionEnded | Restarting | StateNotification | Error
 )  # fmt: skip
 """Every message; the tag `msg_type` tells which."""
@@ -488,6 +529,9 @@ ForwardedAck = (
     | EndTransactionAck | StatusAck | ControlAck | GetAttributeAck | SetAttributeAck
 )  # fmt: skip
 """The answers to them."""
+
+Making = Allow | Lend
+"""Requests of the holder of a session that the server answers itself."""
 
 COMMANDS = (CApdu, Batch, ResetReq, Reconnect, EndTransaction, Control, SetAttribute)
 """Requests that change what is in a card or reader, so that their outcome matters."""

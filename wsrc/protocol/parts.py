@@ -9,6 +9,7 @@ from wsrc.card.slot import Share
 from wsrc.protocol.fields import (
     Atr,
     Command,
+    Draining,
     Eids,
     Holder,
     HostName,
@@ -134,6 +135,7 @@ class CardInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     protocol: ProtocolInForce | None = None
     lease: Annotated[LeaseInfo | None, means("Who holds the card; absent while nobody does")] = None
     others: Annotated[tuple[LeaseInfo, ...], means("Further holders of a card that is shared")] = ()
+    draining: Draining = False
 
 
 class ReaderInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -14,6 +14,7 @@ import msgspec
 from wsrc.card.slot import SlotState
 from wsrc.protocol.fields import (
     Atr,
+    Draining,
     Eids,
     HostName,
     Iccid,
@@ -76,6 +77,7 @@ class ReaderView(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         means("Who holds the card, or the reader alone; absent while nobody does"),
     ] = None
     others: Annotated[tuple[LeaseInfo, ...], means("Who else holds it, where it is shared")] = ()
+    draining: Draining = False
 
 
 class ListReaders(Selecting, frozen=True, tag="list_readers", kw_only=True):
@@ -234,6 +236,7 @@ def card_info(reader: ReaderView, state: CardState) -> CardInfo:
         protocol=reader.protocol,
         lease=reader.lease,
         others=reader.others,
+        draining=reader.draining,
     )
 
 

@@ -10,6 +10,7 @@ from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import ANSWERS
 from wsrc.relay import (
+    draining,
     endings,
     judging,
     keeping,
@@ -106,6 +107,7 @@ def greeted(state: RelayState, peer: CardPeer, hello: m.Hello, now: float) -> No
     over = keeping.adopt(state, peer, hello.sessions, now)
     for lease in over:
         keeping.end_adopted(state, lease, now)
+    draining.left(state, peer)
     for slot in slots:
         judging.look_at(state, slot, now)
     for slot in slots:
@@ -209,6 +211,8 @@ def disconnected(state: RelayState, peer: CardPeer, now: float, *, goodbye: bool
             lines.append(line)
     queue.reconsider(state, lines, now)
     resuming.card_client_lost(state, peer, now)
+    if goodbye:
+        draining.gone(state, peer)
 
 
 def _taken_back(state: RelayState, lease: Lease, now: float) -> Waiter | None:

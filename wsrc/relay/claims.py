@@ -126,7 +126,7 @@ class Lost(NamedTuple):
     A lease whose card client, in its run `host_run`, is away; not to be kept from `until` on.
 
     `owner` is a digest of whose it is, and `principal` who that is. `commands` were passed on
-    before. `holder` names the user, where that was known.
+    before. `holder` names the user, where that was known. The others are as of the lease.
     """
 
     since: float
@@ -139,6 +139,9 @@ class Lost(NamedTuple):
     principal: Principal | None = None
     commands: int = 0
     holder: str | None = None
+    why: str | None = None
+    sealed: bool | None = None
+    guests: set[str] | None = None
 
 
 class Remembered(Generic[T]):

@@ -46,4 +46,8 @@ class Audit(msgspec.Struct, frozen=True):
     by: int | None = None
 
 
-Effect = Send | Close | Note | Audit
+class Stop(msgspec.Struct, frozen=True):
+    """End the server, as a signal would."""
+
+
+Effect = Send | Close | Note | Audit | Stop

@@ -9,7 +9,9 @@ import math
 
 import msgspec
 
+from wsrc.card.slot import Disposition
 from wsrc.errors import ErrorCode, Outcome
+from wsrc.policy.words import ALL
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
 from wsrc.relay import evidence, leases, positions, queue, rights
@@ -34,6 +36,9 @@ def end(state: RelayState, lease: Lease, now: float, why: m.Error, *, asked: boo
     busy_s = leases.limit_of(state, in_flight.message) if in_flight is not None else 0.0
     _part(state, lease, why, asked=asked)
     lease.code = why.code if lease.keep_s and not asked else None
+    if why.code is ErrorCode.REVOKED:
+        lease.code = why.code
+        lease.disposition, lease.rights, lease.why = Disposition.RESET, ALL, why.message
     lease.turn("ended")
     clean(state, lease, now + busy_s)
 
@@ -219,7 +224,8 @@ def _end_kept(state: RelayState, lease: Lease, sentence: str, now: float) -> Non
 
 def _detach(state: RelayState, lease: Lease) -> None:
     disposition = rights.disposition(lease, lease.disposition)
-    detach = m.Detach(session=lease.session, disposition=disposition, code=lease.code)
+    why = lease.why if lease.code is not None else None
+    detach = m.Detach(session=lease.session, disposition=disposition, code=lease.code, message=why)
     state.send(lease.slot.peer, detach)
 
 

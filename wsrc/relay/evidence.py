@@ -136,9 +136,30 @@ def turned(state: RelayState, lease: Lease, sentence: str) -> None:
     state.effects.append(Audit(event))
 
 
+def operated(state: RelayState, user: UserPeer, did: str, to: str, why: str = "") -> None:
+    """Tell what an operator did, to whom or what."""
+    reason = f": {why}" if why else ""
+    state.note(f"{user.name} asked for {did} of {_brief(to)}{reason}")
+    event = events.Operated(who=who_is(user), did=did, to=to, why=why or None)
+    state.effects.append(Audit(event))
+
+
+def idles(state: RelayState, lease: Lease, idle_s: float, in_s: float) -> None:
+    """Tell that a lease ends soon that is not used."""
+    unused = f"has not used {place_of(lease)} for {idle_s:.0f} s"
+    what = f"{lease.holder} {unused}; it is taken back in {in_s:.0f} s ({lease.session[:8]})"
+    state.effects.append(Note(what, by=lease.user.number if lease.user is not None else None))
+
+
 def not_given(state: RelayState, lease: Lease, user: UserPeer, why: str) -> None:
     """Tell that a user claimed a session, and did not get it."""
     _denied(state, user, f"session {lease.session[:8]}", ErrorCode.NO_SUCH_SESSION, why)
+
+
+def refused(state: RelayState, user: UserPeer, wanted: str, why: str) -> None:
+    """Tell that a user asked for what is an operator's."""
+    state.effects.append(Note(f"{user.name} was refused {wanted}", by=user.number))
+    _denied(state, user, wanted, ErrorCode.FORBIDDEN, why)
 
 
 def _denied(state: RelayState, user: UserPeer, wanted: str, code: ErrorCode, why: str) -> None:

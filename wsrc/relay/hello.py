@@ -11,7 +11,8 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.conversation import CloseCode
 from wsrc.relay.names import MAX_READER_ID, printable, shown_name, written
-from wsrc.relay.records import CardPeer, Peer, UserPeer
+from wsrc.relay.records import IDLE, CardPeer, Peer, UserPeer
+from wsrc.relay.roll import aliases
 from wsrc.relay.state import Limits, RelayState
 
 N = TypeVar("N", int, float)
@@ -62,6 +63,8 @@ def name(state: RelayState, record: Peer, said: m.Hello) -> None:
     if record.principal is None:
         free = free or record.name
     record.name = shown_name(record.principal, free, known=state.readers.policy is not OPEN)
+    if isinstance(record, UserPeer):
+        record.aliases, record.warned = aliases(record), IDLE in said.features
 
 
 def name_host(state: RelayState, record: CardPeer, said: m.Hello) -> str | None:

@@ -59,7 +59,8 @@ def interrupt(state: RelayState, lease: Lease, why: m.Error, *, back: bool) -> N
     until = lease.kept_until if goes_on else -math.inf
     run, code = lease.slot.peer.instance, lease.code if back else why.code
     whose = lease.owner, lease.principal, lease.commands, lease.holder
-    lost = Lost(lease.since, until, lease.instance, lease.last_user, code, run, *whose)
+    rest = lease.why, lease.sealed, lease.guests
+    lost = Lost(lease.since, until, lease.instance, lease.last_user, code, run, *whose, *rest)
     state.lost.put(lease.session, lost)
     if not goes_on:
         return
@@ -112,7 +113,8 @@ def end_adopted(state: RelayState, lease: Lease, now: float) -> None:
     lease.code = lease.code or ErrorCode.LEASE_EXPIRED
     late = lease.code is ErrorCode.LEASE_EXPIRED
     why = "it came back too late" if late else "its user does not want it any more"
-    evidence.gave_back(state, lease, why, now, lease.code if late else None)
+    taken = late or lease.why is not None
+    evidence.gave_back(state, lease, lease.why or why, now, lease.code if taken else None)
     endings.clean(state, lease, now)
 
 
@@ -167,11 +169,15 @@ def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: floa
         commands=lost.commands,
         owner=lost.owner,
         principal=lost.principal,
+        why=lost.why,
+        sealed=lost.sealed,
+        guests=lost.guests,
     )
     shares = {each.share for each in (lease, *slot.leases.values())}
     excluded = slot.leases and shares != {Share.SHARED}
     if excluded or until <= now:
         lease.turn("ended")
     slot.leases[lease.session] = lease
+    slot.peer.sessions += 1
     state.sessions[lease.session] = lease
     return lease

@@ -10,7 +10,7 @@ from wsrc.errors import ErrorCode
 from wsrc.principal import owner_of
 from wsrc.protocol import messages as m
 from wsrc.protocol.kinds import kind_of
-from wsrc.relay import evidence, rights
+from wsrc.relay import draining, evidence, rights
 from wsrc.relay.claims import Past
 from wsrc.relay.index import kinds
 from wsrc.relay.records import (
@@ -46,7 +46,9 @@ def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
         state.refuse(user, select.id, ErrorCode.NOT_SUPPORTED, why)
         return
     lease = _lease(state, slot, asked, now)
+    state.lend(slot, None)
     slot.leases[lease.session] = lease
+    slot.peer.sessions += 1
     state.sessions[lease.session] = lease
     user.leases[lease.session] = lease
     state.timers.set(("attach", lease.session, None), now + state.limits.attach_s)
@@ -72,6 +74,7 @@ def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
         owner=owner_of(user.principal),
         principal=user.principal,
         rights=rights.of(user.audience, slot),
+        guests=slot.guests,
     )
     lease.count_for(user.account)
     return lease
@@ -156,6 +159,7 @@ def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> m
     lease.keep_s = max(0.0, min(lease.keep_s, ack.keep_s))
     if ack.seal is None and not (state.limits.resume_by_secret and lease.asked.message.secret):
         lease.keep_s = 0.0
+    lease.sealed = ack.seal is not None
     state.timers.clear(("attach", lease.session, None))
     watch_idle(state, lease, now)
     slot = lease.slot
@@ -181,9 +185,10 @@ def without_then(select: m.SelectCard) -> m.SelectCard:
 
 
 def watch_idle(state: RelayState, lease: Lease, now: float) -> None:
-    """Take the card back if it is not used from now on."""
+    """Take the card back if it is not used from now on, and tell its user before."""
     if state.limits.lease_idle_s:
-        state.timers.set(("idle", lease.session, None), now + state.limits.lease_idle_s)
+        due = now + state.limits.lease_idle_s
+        state.timers.set(("idle", lease.session, None), due - _warned_before_s(state))
 
 
 def use(state: RelayState, lease: Lease, request: m.Message, now: float) -> None:
@@ -226,9 +231,28 @@ def is_idle(state: RelayState, lease: Lease, now: float) -> bool:
     """Return whether a lease was not used for too long; if it was used, look again later."""
     used = now if lease.in_flight is not None else lease.used
     due = used + state.limits.lease_idle_s
+    warning = due - _warned_before_s(state)
     if due > now:
-        state.timers.set(("idle", lease.session, None), due)
+        state.timers.set(("idle", lease.session, None), due if warning <= now else warning)
+    if warning <= now < due:
+        _warn(state, lease, due, now)
     return due <= now
+
+
+def _warned_before_s(state: RelayState) -> float:
+    """Return how long before the end of an idle lease its user is told."""
+    return min(state.limits.lease_warn_s, state.limits.lease_idle_s / 2)
+
+
+def _warn(state: RelayState, lease: Lease, due: float, now: float) -> None:
+    """Tell the user of a lease that it ends soon."""
+    in_s = due - now
+    why = f"The card is taken back in {in_s:.0f} s, at {state.utc(due)}, unless it is used."
+    evidence.idles(state, lease, now - lease.used, in_s)
+    if lease.user is not None and lease.user.warned:
+        until = state.utc(due)
+        said = m.SessionIdle(session=lease.session, until=until, in_s=in_s, message=why)
+        state.tell(lease, said)
 
 
 def forget(state: RelayState, lease: Lease) -> None:
@@ -242,4 +266,6 @@ def forget(state: RelayState, lease: Lease) -> None:
     state.sessions.pop(lease.session, None)
     if lease.user is not None:
         lease.user.leases.pop(lease.session, None)
-    lease.slot.leases.pop(lease.session, None)
+    if lease.slot.leases.pop(lease.session, None) is not None:
+        lease.slot.peer.sessions -= 1
+        draining.left(state, lease.slot.peer)

@@ -7,9 +7,10 @@ from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
 from wsrc.relay import evidence, rights
-from wsrc.relay.records import Listed, UserPeer
+from wsrc.relay.records import Listed, Paged, UserPeer
 from wsrc.relay.shelves import LOOKED_AT, Bounds
 from wsrc.relay.state import RelayState
+from wsrc.relay.uses import Uses
 from wsrc.selection import Filter
 
 PAGE = 500
@@ -95,10 +96,8 @@ def forget(state: RelayState, user: UserPeer) -> None:
     state.timers.clear((TIMER, user.number, None))
 
 
-def _send(
-    state: RelayState, user: UserPeer, asked: m.ListCards | m.ListReaders, now: float
-) -> None:
-    page = _page(state, user, asked)
+def _send(state: RelayState, user: UserPeer, asked: Paged, now: float) -> None:
+    page = _page(state, user, asked, now)
     if page.next is not None and asked.pages > 1:
         page = msgspec.structs.replace(page, more=True)
         left = asked.pages - 1
@@ -108,11 +107,15 @@ def _send(
 
 
 def _page(
-    state: RelayState, user: UserPeer, asked: m.ListCards | m.ListReaders
-) -> m.ListCardsAck | m.ListReadersAck:
+    state: RelayState, user: UserPeer, asked: Paged, now: float
+) -> m.ListCardsAck | m.ListReadersAck | m.WhoAck:
     readers = state.readers.of(user)
     if isinstance(asked, m.ListReaders):
         return readers.page_of(asked)
     bounds = Bounds(PAGE, PAGE_OCTETS)
+    if isinstance(asked, m.Who):
+        describe = Uses(state, user, asked, now).describe
+        uses, after = readers.cards(Filter(asked), asked.after, describe, bounds)
+        return m.WhoAck(id=asked.id, cards=uses, next=after)
     cards, after = readers.cards(Filter(asked), asked.after, state.card_in, bounds)
     return m.ListCardsAck(id=asked.id, cards=cards, next=after)

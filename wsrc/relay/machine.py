@@ -4,6 +4,7 @@
 # Longer than the aim: each event that a shell can tell of has its method, and says what it means.
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from wsrc.card.identify import ISD_R_AIDS
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
@@ -15,12 +16,16 @@ from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.relay import (
     card_clients,
+    draining,
     endings,
     evidence,
     hello,
     judging,
     leases,
+    lending,
     listing,
+    operating,
+    operators,
     policies,
     queue,
     resuming,
@@ -30,7 +35,7 @@ from wsrc.relay import (
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.records import KNOWN, CardPeer, Peer, UserPeer
-from wsrc.relay.state import SESSION_TIMERS, Limits, RelayState, TimerKey
+from wsrc.relay.state import LENT, SESSION_TIMERS, Limits, RelayState, TimerKey
 from wsrc.relay.tally import Tally
 
 # Longer than the aim: every event of a peer, and every deadline, has its method here.
@@ -39,6 +44,7 @@ FEATURES = (
     "batch",
     "cancel",
     "detach_after",
+    "operations",
     "pcsc",
     "raw_tpdu",
     "read_ahead",
@@ -52,6 +58,16 @@ FEATURES = (
 
 MAX_EXPIRED, MAX_EFFECTS = 64, 256
 """Deadlines that are acted on in one `tick`, and effects beyond which no further one is."""
+
+
+_STOPS = m.error(ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
+
+
+class Refused(NamedTuple):
+    """Why a connection is not let in, and for how many seconds."""
+
+    sentence: str
+    again_s: float
 
 
 class Relay:
@@ -70,6 +86,7 @@ class Relay:
         name: Name of this server, for `hello_ack`.
         isd_r_aids: Applications to ask for an EID behind first-form card clients.
         instance: Name of this run of the server, which no other run has.
+        open_to_operators: Whether users may do what is an operator's where there is no policy.
     """
 
     def __init__(  # noqa: PLR0913 - what the server is, each by its name
@@ -82,39 +99,58 @@ class Relay:
         *,
         new_nonce: Callable[[], bytes],
         instance: str = "",
+        open_to_operators: bool = False,
     ) -> None:
         self._state = RelayState(limits, epoch, new_session, instance)
+        self._state.open_to_operators = open_to_operators
         self._new_nonce = new_nonce
         self._name = name
         self._isd_r_aids = isd_r_aids
         self._adapters: dict[int, Adapter] = {}
         self._out: list[Effect] = []
 
-    def connected(
+    def connected(  # noqa: PLR0913, PLR0917 - what is known of a peer, each once
         self,
         peer: int,
         client: m.ClientType,
         now: float,
         principal: Principal | None = None,
         account: str | None = None,
+        address: str = "",
+        *,
+        direct: bool = True,
     ) -> list[Effect]:
         """
         Enter a peer, which must say `hello` in time.
 
         `principal` is who it is, if known. `account` names whose cards and connections its own are
-        counted among; None is nobody's, and has no limit.
+        counted among; None is nobody's, and has no limit. `address` is where it comes from,
+        `direct` whether for all that is known no proxy is between. Who is banned is closed on.
         """
         state = self._state
         is_user = client is m.ClientType.USER
         record = UserPeer(peer) if is_user else CardPeer(peer)
-        record.principal = principal
+        record.principal, record.address, record.since = principal, address, now
         if isinstance(record, CardPeer):
             record.limited = account is not None
-        elif account is not None:
-            record.account = state.account(account)
+        else:
+            record.direct = direct
+            if account is not None:
+                record.account = state.account(account)
         state.peers[peer] = record
+        state.roll.connected(record)
+        ban = self.ban_on(principal, address, now)
+        if ban is not None:
+            state.close(record, CloseCode.POLICY, ban.sentence)
         state.timers.set(("hello", peer, None), now + state.limits.hello_s)
         return self._effects(now)
+
+    def ban_on(self, principal: Principal | None, address: str, now: float) -> Refused | None:
+        """Return why whoever comes is not let in for now, if so."""
+        ban = self._state.bans.on(principal.name if principal else None, address, now)
+        if ban is None:
+            return None
+        return Refused(operating.banned(ban, self._state), ban.until - now)
 
     def set_policy(self, policy: Policy, now: float) -> list[Effect]:
         """
@@ -215,6 +251,8 @@ class Relay:
             if isinstance(record, UserPeer):
                 queue.drain(state, record)
                 resuming.drain(state, record)
+                for id_ in list(record.drains or ()):
+                    draining.cancel(state, record, id_, _STOPS)
             if record.phase is Phase.OPEN:
                 state.send(record, m.Restarting(reconnect_in_s=reconnect_in_s))
         return self._effects(now)
@@ -243,6 +281,10 @@ class Relay:
             m.ClientType.USER: users,
             m.ClientType.CARD: len(self._state.peers) - users,
         }
+
+    def may_operate(self, who: Principal | None, *, direct: bool) -> bool:
+        """Return whether somebody may see what is the operator's; `direct` as of `connected`."""
+        return operators.may_operate(self._state, who, direct=direct)
 
     @property
     def policy(self) -> Policy:
@@ -308,6 +350,7 @@ class Relay:
             nonce=record.nonce if isinstance(record, UserPeer) else None,
         )
         state.send(record, ack)
+        state.roll.greeted(record)
         if isinstance(record, UserPeer):
             state.gone.pop(record.instance or "")
             evidence.named(state, record, message)
@@ -317,6 +360,7 @@ class Relay:
             return
         record.features = KNOWN.intersection(message.features)
         evidence.named(state, record, message)
+        draining.greeted(state, record)
         card_clients.greeted(state, record, message, now)
 
     def _replace(self, record: Peer, instance: str | None, now: float) -> None:
@@ -339,11 +383,11 @@ class Relay:
         adapter: Adapter
         traffic = Traffic()
         hello.check_type(record, message)
+        record.first_form = True
         if isinstance(record, UserPeer):
             adapter = FirstFormUser()
             adapter.from_peer(message, traffic)
         else:
-            record.first_form = True
             adapter = FirstFormCard(message.atr, self._isd_r_aids)
             adapter.hello(message, traffic)
             identify_s = self._state.limits.attach_s
@@ -376,6 +420,8 @@ class Relay:
         self._adapters.pop(number, None)
         state.timers.clear(("hello", number, None))
         state.timers.clear(("identify", number, None))
+        if record is not None:
+            state.roll.left(record)
         if record is not None and record.instance is not None:
             key = type(record), record.instance
             if state.instances[key] is record:
@@ -388,20 +434,27 @@ class Relay:
                 state.host_names.leave(record.name)
 
     def _expired(self, key: TimerKey, now: float) -> None:
-        kind, who, id_ = key
+        kind, who, _ = key
         if kind in SESSION_TIMERS:
             self._session_expired(kind, str(who), now)
             return
         if key in self._state.rounds:
             queue.go_on(self._state, key, now)
-            return
-        if kind == judging.TIMER:
+        elif kind == judging.TIMER:
             policies.go_on(self._state, now)
-            return
-        if kind == "claim":
+        elif kind == "claim":
             resuming.expired(self._state, int(who))
-            return
+        elif kind == LENT:
+            lending.lapsed(self._state, self._state.slots[int(who)], now)
+        else:
+            self._peer_expired(key, now)
+
+    def _peer_expired(self, key: TimerKey, now: float) -> None:
+        kind, who, id_ = key
         record = self._state.peers[int(who)]
+        if kind == draining.TIMER and isinstance(record, UserPeer) and id_ is not None:
+            draining.expired(self._state, record, id_)
+            return
         if kind == listing.TIMER and isinstance(record, UserPeer):
             judging.keep_up(self._state, record, now)
             listing.go_on(self._state, record, now)

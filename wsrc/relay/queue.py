@@ -8,12 +8,14 @@ from wsrc.errors import ErrorCode, Outcome
 from wsrc.policy.words import Verb
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
-from wsrc.relay import accounts, evidence, leases, positions, rights
+from wsrc.relay import accounts, draining, evidence, leases, positions, rights
 from wsrc.relay.index import everything
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer, Waiter
 from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.waiting import Line, Round, in_order
 from wsrc.selection import Key, Selection
+
+# Longer than the aim: who is given a card, who waits, who is refused.
 
 RESTARTS = "The server is about to restart; connect again and repeat this."
 """What a request is answered with that would begin while the server stops."""
@@ -46,10 +48,10 @@ def ask(
         forbid(state, _waiter(state, user, select, selection, now), slot, verb)
         return
     waiter = _waiter(state, user, select, selection, now)
-    if slot is not None and slot.free_for(select.share) and not _overtakes(state, slot):
+    if slot is not None and _is_free(state, slot, waiter):
         leases.grant(state, slot, waiter, now)
         return
-    if slot is not None and slot.settling:
+    if slot is not None and slot.settling and slot.peer.drained is None:
         waiter.until = max(waiter.until, now + state.limits.settle_s)
     if waiter.until <= now:
         refuse(state, user, select, selection, slot)
@@ -82,6 +84,8 @@ def refuse(
     """Refuse a select, with the reason why the card cannot be had now."""
     if slot is None:
         code, why = ErrorCode.NO_SUCH_CARD, f"No card here has {selection}."
+    elif slot.peer.drained is not None:
+        code, why = ErrorCode.DRAINING, draining.sentence(slot.peer.drained)
     elif slot.state is m.CardState.MUTE:
         code, why = ErrorCode.CARD_UNRESPONSIVE, f"The card in {slot.info.name} gives no ATR."
     elif slot.state is m.CardState.IN_USE:
@@ -128,6 +132,7 @@ def offer(state: RelayState, slot: Slot, now: float) -> None:
     """
     mine: list[Line] = []
     answers = _Answers()
+    _give_favoured(state, slot, now)
     for line in state.waiting.under(_keys_of(state, slot)):
         found = positions.found_by(state, line)
         if slot not in found:
@@ -141,8 +146,32 @@ def offer(state: RelayState, slot: Slot, now: float) -> None:
             refuse_ambiguous(state, waiter.user, waiter.message, waiter.selection, found)
     _give(state, slot, mine, answers, now)
     if answers.left <= 0:
-        _offer_again(state, slot, now)
+        offer_soon(state, slot, now)
     positions.queue_changed(state, slot, now)
+
+
+def _give_favoured(state: RelayState, slot: Slot, now: float) -> None:
+    """Give a card to those who wait for nobody else who wants it."""
+    users = {user.number: user for name in slot.favoured for user in state.roll.users(name)}
+    for user in users.values():
+        for waiter in list(user.waiting.values()):
+            if not state.readers.is_current(waiter.audience):
+                continue  # they are offered the card when they are looked at
+            line = state.waiting.line_of(waiter)
+            if line is None or positions.found_by(state, line) != [slot]:
+                continue
+            if slot.free_for(waiter.message.share, user) and not _refuse_for_good(
+                state, waiter, slot
+            ):
+                _leave(state, waiter)
+                leases.grant(state, slot, waiter, now)
+
+
+def _is_free(state: RelayState, slot: Slot, asked: Waiter) -> bool:
+    """Return whether whoever asks now can be given a card, past nobody who waits for it."""
+    user = asked.user
+    free = slot.free_for(asked.message.share, user)
+    return free and (slot.favours(user) or not _overtakes(state, slot))
 
 
 def _turn_away(state: RelayState, slot: Slot, line: Line, answers: "_Answers") -> None:
@@ -178,7 +207,7 @@ def regroup(state: RelayState, user: UserPeer, now: float) -> None:
 
 def joinable(state: RelayState, slot: Slot, now: float) -> None:
     """Offer a shared card, one of whose holders is there now, to those who would join."""
-    if slot.free_for(Share.SHARED):
+    if slot.free_for(Share.SHARED) or slot.guests:
         offer(state, slot, now)
 
 
@@ -192,7 +221,7 @@ def _give(
             break
         if _refuse_for_good(state, waiter, slot):
             continue
-        if slot.free_for(waiter.message.share):
+        if slot.free_for(waiter.message.share, waiter.user):
             _leave(state, waiter)
             leases.grant(state, slot, waiter, now)
         elif _only_settles(waiter) and not slot.settling:
@@ -223,7 +252,8 @@ class _Answers:
                 return
 
 
-def _offer_again(state: RelayState, slot: Slot, now: float) -> None:
+def offer_soon(state: RelayState, slot: Slot, now: float) -> None:
+    """Offer a card a little later, if anybody waits for any."""
     key = (OFFER, slot.number, None)
     if len(state.waiting):
         state.rounds[key] = Round()
@@ -377,6 +407,9 @@ def _keys_of(state: RelayState, slot: Slot) -> tuple[Key, ...]:
 
 def held(state: RelayState, slot: Slot) -> str:
     """Return a sentence on who holds a card; all of them, where it is shared."""
+    if slot.lent is not None and slot.lent_to is not None:
+        lent, until = slot.lent, state.utc(slot.lent.until)
+        return f"The card in {slot.info.name} is lent to {lent.to} by {lent.by.name} until {until}."
     infos = state.lease_infos(slot)
     holders = [_holder(*each) for each in zip(slot.holders, infos, strict=True)]
     return f"The card in {slot.info.name} is held by {'; and by '.join(holders)}."

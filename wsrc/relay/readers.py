@@ -20,7 +20,7 @@ from wsrc.relay.audience import Audience
 from wsrc.relay.effects import Effect, Send
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer
 from wsrc.relay.ring import Entry, Ring
-from wsrc.relay.shelves import Bounds, Shelves
+from wsrc.relay.shelves import Bounds, Shelves, T
 from wsrc.selection import Filter, Key, names_of_reader
 
 PAGE = 200
@@ -121,12 +121,12 @@ class Readers:
         self,
         wanted: Filter,
         after: int,
-        describe: Callable[[Slot], m.CardInfo | None],
+        describe: Callable[[Slot], T | None],
         bounds: Bounds,
-    ) -> tuple[tuple[m.CardInfo, ...], int | None]:
+    ) -> tuple[tuple[T, ...], int | None]:
         """Return cards in readers whose numbers are greater, and after which to go on, if so."""
 
-        def visible(slot: Slot) -> m.CardInfo | None:
+        def visible(slot: Slot) -> T | None:
             return describe(slot) if Verb.LIST in self._rights(slot) else None
 
         return self._shelves.page(wanted, after, visible, bounds)
@@ -262,6 +262,7 @@ def view_of(slot: Slot, leases: tuple[m.LeaseInfo, ...]) -> m.ReaderView:
         protocol=info.protocol if card else None,
         lease=leases[0] if leases else None,
         others=leases[1:],
+        draining=slot.peer.drained is not None,
     )
 
 

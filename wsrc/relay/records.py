@@ -5,8 +5,9 @@ import hashlib
 import hmac
 import math
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from wsrc.card.slot import Disposition, Share
 from wsrc.errors import ErrorCode
@@ -27,6 +28,7 @@ from wsrc.protocol.messages import (
     Resume,
     SelectCard,
     WatchReaders,
+    Who,
 )
 from wsrc.relay.audience import Audience
 from wsrc.selection import Key, Selection
@@ -40,6 +42,9 @@ MAX_REMEMBERED_ENDS = 16
 
 BATCH, CANCEL, RAW_TPDU, READ_AHEAD = "batch", "cancel", "raw_tpdu", "read_ahead"
 """Features of a card client that runs batches, gives up requests, and passes TPDUs as they are."""
+
+IDLE = "idle"
+"""Feature of a user client that takes `session_idle`."""
 
 PCSC, SHARE, RESUME, SEAL = "pcsc", "share", "resume", "seal"
 """
@@ -119,15 +124,19 @@ class Account:
     """
     Whose cards are counted together: a principal's, or an address's where nobody is known.
 
-    `held` counts leases, those that are kept as well; `waiting` counts waiters and claims.
+    `held` counts leases, those that are kept as well, and cards that are lent and not taken yet;
+    `waiting` counts waiters and claims.
     """
 
     held: int = 0
     waiting: int = 0
 
 
-Listed = ListCards | ListReaders | WatchReaders
-"""Requests that are answered by pages."""
+Paged = ListCards | ListReaders | Who
+"""Requests that are answered in pages."""
+
+Listed = Paged | WatchReaders
+"""Requests that wait until all readers are looked at."""
 
 
 @dataclass(slots=True, eq=False)
@@ -149,12 +158,30 @@ class UserPeer:
     waiting: dict[int | None, "Waiter"] = field(default_factory=dict[int | None, "Waiter"])
     claims: dict[int | None, "Claim"] = field(default_factory=dict[int | None, "Claim"])
     ended: dict[str, Error] = field(default_factory=dict[str, Error])
-    listing: ListCards | ListReaders | None = None
+    listing: Paged | None = None
     """What is left of a list that is being sent."""
     asked: deque[Listed] = field(default_factory=deque["Listed"])
     """Lists and watches that wait until all readers are looked at."""
     nonce: bytes = b""
     """What a proof that resumes a session must be for, so that no other connection can use it."""
+    aliases: tuple[str, ...] = ()
+    """What others may call it by beside its name: its principal."""
+    warned: bool = False
+    """Whether it takes `session_idle`."""
+    first_form: bool = False
+    address: str = ""
+    direct: bool = True
+    """Whether it is on the host of the server, for all that is known, and behind no proxy."""
+    since: float = 0.0
+    lent: int = 0
+    """Cards that it lent to others who have not taken them yet."""
+    drains: "dict[int, Drained] | None" = None
+    """Hosts whose last session it waits for, by the request; None where it never did."""
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """What others may call it by."""
+        return (self.name, *self.aliases)
 
     @property
     def limited(self) -> bool:
@@ -163,8 +190,14 @@ class UserPeer:
 
     @property
     def engaged(self) -> int:
-        """Cards that the user has, waits for, or wants to go on with."""
-        return len(self.leases) + len(self.waiting) + len(self.claims)
+        """Cards that the user has, waits for, wants to go on with, or lends."""
+        return len(self.leases) + len(self.waiting) + len(self.claims) + self.lent
+
+    def lends(self, by: int) -> None:
+        """Count cards that it lends, or that are taken, as cards that it has."""
+        self.lent += by
+        if self.account is not None:
+            self.account.held += by
 
     def waits(self, by: int) -> None:
         """Count waiters and claims that come, or go."""
@@ -201,6 +234,39 @@ class CardPeer:
     slots: dict[str, "Slot"] = field(default_factory=dict[str, "Slot"])
     claims: dict[int, "Claim"] = field(default_factory=dict[int, "Claim"])
     withheld: dict[str, ReaderInfo] = field(default_factory=dict[str, ReaderInfo])
+    address: str = ""
+    since: float = 0.0
+    sessions: int = 0
+    """Leases of its slots, those that end as well."""
+    drained: "Drained | None" = None
+    """Why no session begins on its cards, if so."""
+
+
+@dataclass(slots=True, eq=False)
+class Drained:
+    """
+    A card host on whose cards no session begins, whether or not it is connected.
+
+    `waits` are those who are answered when its last session has ended, by user and request.
+    `told` tells that it was said that none is left.
+    """
+
+    host: str
+    by: str
+    why: str = ""
+    told: bool = False
+    waits: "dict[tuple[int, int], UserPeer]" = field(
+        default_factory=dict[tuple[int, int], "UserPeer"]
+    )
+
+
+class Lent(NamedTuple):
+    """For whom a card is kept, until when in monotonic seconds, and which card it is."""
+
+    to: str
+    by: UserPeer
+    until: float
+    insertion: int
 
 
 Peer = UserPeer | CardPeer
@@ -283,6 +349,10 @@ class Lease:
     again. `owner` is a digest of the principal whose it is, empty of one without; `principal` is
     who that is, None also of one that is only known by its digest. `rights` are what the user may
     do with the card, as decided last; everything as long as that is not known.
+
+    `why` is the sentence for `code`, where others than the server decided. `sealed` is None where
+    that is not known. `guests` are those who alone may share the card, None where whoever may
+    share it does; all leases of a card have the same.
     """
 
     session: str
@@ -307,6 +377,9 @@ class Lease:
     owner: str = ""
     principal: Principal | None = None
     rights: frozenset[Verb] = ALL
+    why: str | None = None
+    sealed: bool | None = None
+    guests: set[str] | None = None
 
     def may_be_of(self, message: Resume) -> bool:
         """Return whether a `resume` is of the session, or may be, for all that is known."""
@@ -350,6 +423,7 @@ class Slot:
     names: tuple[Key, ...] = ()
     keys: tuple[Key, ...] = ()
     leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
+    lent: Lent | None = None
     judged: Facts | None = None
     _facts: Facts | None = None
     _is_filed: bool = False
@@ -389,13 +463,39 @@ class Slot:
             return CardState.ASSOCIATED if self.holders else CardState.RESETTING
         return _STATES.get(self.info.state, CardState.IN_USE)
 
-    def free_for(self, share: Share) -> bool:
+    @property
+    def lent_to(self) -> str | None:
+        """For whom the card is kept that is in the reader, if for anybody."""
+        lent = self.lent
+        return lent.to if lent is not None and lent.insertion == self.info.insertion else None
+
+    @property
+    def guests(self) -> set[str] | None:
+        """Who alone may share the card, None where whoever may share it does."""
+        return next((g for e in self.leases.values() if (g := e.guests) is not None), None)
+
+    @property
+    def favoured(self) -> Collection[str]:
+        """What those are called who wait for nobody."""
+        lent = self.lent_to
+        return (lent,) if lent is not None else self.guests or ()
+
+    def favours(self, user: UserPeer | None) -> bool:
+        """Return whether a user waits for nobody who wants the card as well."""
+        favoured = self.favoured
+        return user is not None and any(name in favoured for name in user.called)
+
+    def free_for(self, share: Share, user: UserPeer | None = None) -> bool:
         """
-        Return whether the card can be given to a user now.
+        Return whether the card can be given to a user now; without one, to whoever comes.
 
         A card in use is free for one more who shares it, if all who have it do and one of them is
         there. Once its last holder leaves, it is free for nobody until it is reset.
         """
+        if self.peer.drained is not None:
+            return False
+        if (self.lent_to is not None or self.guests is not None) and not self.favours(user):
+            return False
         if not self.leases:
             ready = self.info.state is ReaderState.READY
             return self.info.state in DIRECT if share is Share.DIRECT else ready

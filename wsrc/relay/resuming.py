@@ -143,6 +143,7 @@ def answered(state: RelayState, claim: Claim, answer: m.Message, now: float) -> 
             _take_over(state, lease, claim.user, answer, now)
             secret = claim.message.secret
             lease.proof = proof_of(secret) if secret and not claim.message.proof else None
+            lease.sealed = claim.message.proof is not None
         else:
             answer = _too_late(state, claim, lease, answer)
     elif isinstance(answer, m.Error):
@@ -354,6 +355,8 @@ def _too_late(
     if lease is None:
         state.send(claim.peer, m.Detach(session=session, code=code))
     why = "The session ended before it was resumed."
+    if lease is not None and lease.why is not None:
+        why = f"{why} {lease.why}"
     return m.SessionEnded(
         session=session, code=code, message=why, seq=resumed.seq, answer=resumed.answer
     )

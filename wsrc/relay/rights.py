@@ -7,7 +7,7 @@ when the policy does. A command APDU asks nothing of this module.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, get_args
 
 from wsrc.card.slot import Disposition, Initialization, Share
 from wsrc.errors import ErrorCode
@@ -48,6 +48,11 @@ NEEDS: Final[Mapping[type[m.Message], str]] = {
         "disposition"
     ),
     m.Cancel: "Nothing",
+    m.Who: "`list`, of each card that is told of; who waits for it is told with `revoke`",
+    m.Revoke: "`revoke` or `admin`; nothing where all whom it is taken from are the same principal",
+    m.Allow: "Nothing; whoever is let in needs `share`",
+    m.Lend: "Nothing; whoever it is lent to needs what `select_card` does",
+    **dict.fromkeys(get_args(m.Operator), "`admin`, of every card"),
 }
 """What a user needs for each message, for people; `needed_for` has what a session's need."""
 

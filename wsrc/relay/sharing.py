@@ -49,5 +49,7 @@ def settled(
     sealed = isinstance(answer, m.SealedResp) and answer.of == _DONE
     done = sealed or isinstance(answer, m.ReconnectAck)
     lease.share = wish if done and wish is not None else before
+    if lease.share is Share.EXCLUSIVE and before is not Share.EXCLUSIVE:
+        lease.guests = None
     state.readers.mark(lease.slot)
     queue.offer(state, lease.slot, now)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from wsrc.protocol.codec import encode
-from wsrc.protocol.messages import CardInfo, ReaderView
+from wsrc.protocol.messages import CardInfo, CardUse, ReaderView
 from wsrc.relay.index import Places
 from wsrc.relay.records import Slot
 from wsrc.selection import Filter, Key
@@ -22,7 +22,7 @@ from wsrc.selection import Filter, Key
 LOOKED_AT = 2_000
 """Readers that are looked at for one page; the next goes on from there."""
 
-T = TypeVar("T", CardInfo, ReaderView)
+T = TypeVar("T", CardInfo, CardUse, ReaderView)
 
 
 class Bounds(NamedTuple):

@@ -16,12 +16,24 @@ from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import LeaseInfo
 from wsrc.relay.audience import Audience
 from wsrc.relay.audiences import Audiences
+from wsrc.relay.bans import Bans
 from wsrc.relay.claims import Claims, Lost, Past, Remembered
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, Places
 from wsrc.relay.names import HostNames, ReaderIds
 from wsrc.relay.readers import Readers, view_of
-from wsrc.relay.records import Account, CardPeer, Lease, LeasePhase, Peer, Slot, UserPeer
+from wsrc.relay.records import (
+    Account,
+    CardPeer,
+    Drained,
+    Lease,
+    LeasePhase,
+    Lent,
+    Peer,
+    Slot,
+    UserPeer,
+)
+from wsrc.relay.roll import Roll
 from wsrc.relay.tally import Tally
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import Round, WaitingRoom
@@ -35,6 +47,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     `lease_idle_s`, `…_per_principal`, `…_per_address` and `…_per_s` of 0 are no limits.
     Connections, requests and octets are counted elsewhere, and only told here. With `keep_s` of 0
     no session outlives its connection, and without `resume_by_secret` none that is not sealed.
+    `lease_warn_s` is how long before its lease ends for idleness a user is told, at most half of
+    `lease_idle_s`; 0 is not to tell. `lend_s` is how long a card is kept for whom it was lent to.
     `settle_s` is how long a select waits unasked for a card that is being reset or identified.
     `max_reader_changes` are kept for watchers of readers that come back.
     """
@@ -44,6 +58,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     command_s: float = 150.0
     settle_s: float = 30.0
     lease_idle_s: float = 3600.0
+    lease_warn_s: float = 0.0
+    lend_s: float = 120.0
     wait_max_s: float = 3600.0
     keep_s: float = 600.0
     resume_by_secret: bool = True
@@ -68,6 +84,9 @@ Unjudged = UserPeer | str | tuple[CardPeer, str] | Readers
 MAX_COUNTED = 256
 """Cards of one name that are looked at to see how many a user knows of."""
 
+LENT = "lent"
+"""Kind of the deadline until which a card is kept for whom it was lent to."""
+
 SESSION_TIMERS = frozenset(("attach", "command", "idle", "away", "clean"))
 """Kinds of deadlines that belong to a session."""
 
@@ -80,9 +99,11 @@ class RelayState:
     session. `past` has the card client's number of sessions that were kept once and are over.
     `lost` has leases whose card client is out of reach and may come back with the session. `gone`
     has the runs of users' programs that said goodbye, `left` the names of card hosts that did, by
-    the number of their connection. `accounts` are those that a peer or a lease has. `rounds` has
-    what is left to do for those who wait, `unjudged` what is not looked at yet since the policy is
-    another.
+    the number of their connection. `drained` has card hosts by their names in normal form.
+    `instance` is the name of this run of the server. `open_to_operators` tells that whoever is
+    there may do what is the operator's, where there is no policy. `accounts` are those that a peer
+    or a lease has. `rounds` has what is left to do for those who wait, `unjudged` what is not
+    looked at yet since the policy is another.
 
     Args:
         limits: Bounds.
@@ -98,7 +119,9 @@ class RelayState:
         new_session: Callable[[], str],
         instance: str,
     ) -> None:
+        # Longer than the aim: everything there is, once.
         self.limits = limits
+        self.instance = instance
         self.epoch = epoch
         self.new_session = new_session
         self.peers: dict[int, Peer] = {}
@@ -122,10 +145,14 @@ class RelayState:
         self.gone: Remembered[bool] = Remembered()
         self.left: Remembered[str] = Remembered()
         self.timers: Timers[TimerKey] = Timers()
+        self.roll = Roll()
+        self.bans = Bans()
+        self.drained: dict[str, Drained] = {}
         self.accounts: WeakValueDictionary[str, Account] = WeakValueDictionary()
         self.effects: list[Effect] = []
         self.tally = Tally()
         self.draining = False
+        self.open_to_operators = False
         self.reconnect_in_s: float | None = None
         self._slot_number = 0
 
@@ -209,9 +236,20 @@ class RelayState:
         self.places.put(slot)
         return slot
 
+    def lend(self, slot: Slot, lent: Lent | None) -> None:
+        """Keep a card for whom it is lent to, or for nobody; it counts as its lender's."""
+        if slot.lent is not None:
+            slot.lent.by.lends(-1)
+            self.timers.clear((LENT, slot.number, None))
+        slot.lent = lent
+        if lent is not None:
+            lent.by.lends(1)
+            self.timers.set((LENT, slot.number, None), lent.until)
+
     def strike_slot(self, slot: Slot) -> None:
         """Strike a reader that is gone."""
         self.readers.mark(slot)
+        self.lend(slot, None)
         self.index.put(slot, ())
         self.places.remove(slot)
         del self.slots[slot.number]
@@ -239,13 +277,13 @@ class RelayState:
             LeaseInfo(
                 holder=lease.holder,
                 since=self.utc(lease.since),
-                until=self._until(lease),
+                until=self.until(lease),
                 share=lease.share,
             )
             for lease in slot.holders
         )
 
-    def _until(self, lease: Lease) -> str | None:
+    def until(self, lease: Lease) -> str | None:
         """Return when a lease ends if its user does nothing."""
         if lease.phase is LeasePhase.KEPT:
             return self.utc(lease.kept_until)

@@ -9,14 +9,18 @@ from wsrc.protocol.fields import MAX_USER_ID
 from wsrc.protocol.kinds import kind_of
 from wsrc.relay import (
     accounts,
+    draining,
     endings,
     evidence,
     judging,
     keeping,
     leases,
+    lending,
     listing,
+    operating,
     queue,
     resuming,
+    revoking,
     rights,
     sharing,
 )
@@ -34,6 +38,9 @@ has a longer name.
 MAX_SECRET_OCTETS = 100_000
 """Bound of what is kept of a claim while it waits: a sealed secret and certificates."""
 
+_TEXTS = m.Selecting | m.Resume | m.Making | m.Operator
+"""Requests whose texts have a bound."""
+
 _CANCELLED = m.error(ErrorCode.CANCELLED, "The request was cancelled.")
 
 
@@ -42,12 +49,12 @@ def received(
 ) -> None:
     """Act on a message that is in its place."""
     judging.keep_up(state, user, now)
-    if isinstance(message, m.Selecting | m.Resume) and _longest(message) > MAX_TEXT:
+    if isinstance(message, _TEXTS) and _longest(message) > MAX_TEXT:
         why = f"A text of {tag_of(message)!r} has at most {MAX_TEXT} characters."
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
         return
     match message:
-        case m.ListCards() | m.ListReaders() | m.WatchReaders():
+        case m.ListCards() | m.ListReaders() | m.Who() | m.WatchReaders():
             listing.begin(state, user, message, now)
         case m.SelectCard():
             _select(state, user, message, now)
@@ -57,9 +64,31 @@ def received(
             _detach(state, user, message, now)
         case m.Cancel():
             _cancel(state, user, message, text, now)
+        case _ if not isinstance(message, m.Forwarded):
+            _operate(state, user, message, now)
         case _:
             assert isinstance(message, m.Forwarded)
             command(state, user, message, text, now)
+
+
+def _operate(state: RelayState, user: UserPeer, message: m.Message, now: float) -> None:
+    """Do what is an operator's, or what a user who has a card does for another."""
+    if state.draining:
+        stopping = ErrorCode.SHUTTING_DOWN, queue.RESTARTS
+        state.refuse(user, message.id, *stopping)
+        return
+    match message:
+        case m.Revoke():
+            revoking.revoke(state, user, message, now)
+        case m.Allow() | m.Lend():
+            lease = _lease(state, user, message.session, message.id)
+            if lease is not None and isinstance(message, m.Allow):
+                lending.allow(state, lease, user, message, now)
+            elif lease is not None and isinstance(message, m.Lend):
+                lending.lend(state, lease, user, message, now)
+        case _:
+            assert isinstance(message, m.Operator)
+            operating.operate(state, user, message, now)
 
 
 def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool) -> None:
@@ -69,6 +98,7 @@ def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool
     What can be resumed is kept for a while, unless the user said goodbye.
     """
     listing.forget(state, user)
+    draining.forget_user(state, user)
     queue.forget_user(state, user, now)
     resuming.forget_user(state, user)
     lost = ErrorCode.CONNECTION_LOST
@@ -287,6 +317,9 @@ def _give_up(state: RelayState, user: UserPeer, target: int, now: float) -> bool
         return True
     if claim is not None:
         resuming.cancel(state, claim)
+        return True
+    if target in (user.drains or ()):
+        draining.cancel(state, user, target, _CANCELLED)
         return True
     for lease in list(user.leases.values()):
         if lease.phase is LeasePhase.ATTACHING and _selects(lease, target):

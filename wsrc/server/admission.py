@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
+from wsrc.net.addresses import group_of, ip_of
 from wsrc.net.answers import Reason
 from wsrc.net.certificates import Subject
 from wsrc.principal import AT, Principal
 from wsrc.protocol.messages import ClientType
 from wsrc.server.connection import Connection
-from wsrc.server.limits import group_of, ip_of
 from wsrc.server.refusals import NotAdmittedError
 from wsrc.server.tls import ServerTls
 from wsrc.server.token_table import TokenTable

@@ -11,6 +11,7 @@ from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -31,19 +32,20 @@ from wsrc.server.admission import SHOWN_NOTHING, Admission, account_of
 from wsrc.server.clock import Epoch
 from wsrc.server.connection import Connection, address_of, connection_of
 from wsrc.server.door import TLS_END_S, Door
-from wsrc.server.forwarded import UnclearError
+from wsrc.server.forwarded import UnclearError, is_passed_on
 from wsrc.server.http.site import Parts, Site
 from wsrc.server.limits import Bounds, Limit, Quotas, Refusal
 from wsrc.server.listening import Handed, bind
 from wsrc.server.peers import Peers
 from wsrc.server.policy_file import PolicyFile
-from wsrc.server.refusals import KeptOut, NotAdmittedError, Refusals
+from wsrc.server.refusals import Banned, KeptOut, NotAdmittedError, Refusals
 from wsrc.server.room import room_for
 from wsrc.server.tls import ServerTls
 from wsrc.server.token_store import Stored
 from wsrc.server.token_table import TokenTable
 from wsrc.server.turns import Line
 from wsrc.server.upgrade import accepted
+from wsrc.settings.hosts import is_loopback
 from wsrc.settings.load import ServerSettings
 
 if TYPE_CHECKING:
@@ -128,6 +130,10 @@ class App:
     def when_broken(self, tell: Callable[[], None]) -> None:
         """Call `tell` when the server must end."""
         self._peers.when_broken(tell)
+
+    def when_asked_to_stop(self, tell: Callable[[], None]) -> None:
+        """Call `tell` when an operator has the server stopped."""
+        self._peers.when_asked_to_stop(tell)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -361,7 +367,10 @@ class App:
                 return web.Response()
             accept, who = self._peers.accept, (role, connection.address, connection.principal)
             usage = connection.usages[-1] if connection.usages else None
-            connection.hand_over(lambda transport, hold: accept(transport, hold, *who, usage))
+            direct = _is_direct(request)
+            connection.hand_over(
+                lambda transport, hold: accept(transport, hold, *who, usage, direct=direct)
+            )
             return answer
 
         return upgrade
@@ -383,6 +392,10 @@ class App:
             return web.Response(status=400, text="Wait for the answer before the first frame.\n")
         connection.subject, connection.token = admitted.subject, admitted.token
         connection.principal = admitted.principal
+        now = asyncio.get_running_loop().time()
+        ban = self._peers.relay.ban_on(admitted.principal, connection.address, now)
+        if ban is not None:
+            return Banned(ban.sentence, ban.again_s)
         if admitted.until is not None:
             seconds = admitted.until - datetime.now(UTC).timestamp()
             connection.stay(seconds, lambda: self._stayed(connection, admitted.ends))
@@ -465,6 +478,15 @@ class App:
         return response
 
 
+def _is_direct(request: web.Request) -> bool:
+    """Return whether a request is to this very host, and says of no proxy that passed it on."""
+    try:
+        host = urlsplit(f"//{request.headers.get('Host', '')}").hostname
+    except ValueError:
+        return False
+    return host is not None and is_loopback(host) and not is_passed_on(request.headers)
+
+
 def _shown(request: web.Request) -> str:
     """Return the address of a client, for people."""
     connection = connection_of(request)
@@ -515,6 +537,8 @@ def _relay(settings: ServerSettings) -> Relay:
         attach_s=settings.attach_s,
         command_s=settings.command_s,
         lease_idle_s=settings.lease_idle_s,
+        lease_warn_s=settings.lease_warn_s,
+        lend_s=settings.lend_s,
         wait_max_s=settings.wait_max_s,
         keep_s=settings.keep_s,
         resume_by_secret=settings.resumes_by_secret,
@@ -536,4 +560,5 @@ def _relay(settings: ServerSettings) -> Relay:
         settings.name,
         new_nonce=lambda: secrets.token_bytes(32),
         instance=instance,
+        open_to_operators=settings.open_to_operators,
     )

@@ -110,6 +110,7 @@ async def _serve(
     async with serve(settings, handed) as app, kept_small(lambda: app.ended, app.room.connections):
         reloading.by = app.reload
         app.when_broken(stop.set)
+        app.when_asked_to_stop(stop.set)
         scheme = "ws" if settings.no_tls else "wss"
         hosts = [f"[{host}]" if ":" in host else host for host in hosts_of(settings.host)]
         users = " and ".join(f"{scheme}://{host}:{app.user_port}/user" for host in hosts)

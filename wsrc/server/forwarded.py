@@ -6,13 +6,16 @@ A machine without I/O. Only a proxy that is trusted is believed, and of what it 
 it, or a trusted proxy before it, has added.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
-from wsrc.server.limits import ip_of
+from wsrc.net.addresses import ip_of
 
 FORWARDED, X_FORWARDED_FOR = "Forwarded", "X-Forwarded-For"
 """Headers in which proxies say for whom they ask."""
+
+_OF_PROXIES = (FORWARDED, "Via", X_FORWARDED_FOR, "X-Forwarded-Host", "X-Real-IP")
+"""Headers by which a proxy says that it is one (RFC 7239, RFC 9110 section 7.6.3)."""
 
 MOST_HOPS = 32
 """Proxies in a row that are looked at."""
@@ -22,6 +25,11 @@ Network = IPv4Network | IPv6Network
 
 class UnclearError(Exception):
     """What came by way of a trusted proxy says two things of where it is from."""
+
+
+def is_passed_on(headers: Container[str]) -> bool:
+    """Return whether a proxy says that it passed a request on; not every one does."""
+    return any(name in headers for name in _OF_PROXIES)
 
 
 def client_of(

@@ -5,12 +5,13 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from typing import ParamSpec, Protocol
+from typing import ParamSpec, Protocol, get_args
 
 from wsrc.audit import events
 from wsrc.audit.events import Recorder
 from wsrc.audit.throttle import Throttle
 from wsrc.errors import LocalProtocolError, RemoteProtocolError
+from wsrc.net.addresses import group_of
 from wsrc.net.endpoint import Endpoint
 from wsrc.net.outbox import Unread
 from wsrc.principal import Principal
@@ -18,9 +19,9 @@ from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode, Parting
 from wsrc.protocol.messages import ClientType, Message
-from wsrc.relay.effects import Audit, Close, Effect, Note
+from wsrc.relay.effects import Audit, Close, Effect, Note, Stop
 from wsrc.relay.machine import Relay
-from wsrc.server.limits import Budget, Limit, Quotas, Usage, group_of
+from wsrc.server.limits import Budget, Limit, Quotas, Usage
 from wsrc.server.pulse import Pulse
 from wsrc.server.refusals import TELL_S, Refusals
 from wsrc.server.turns import Line, Share
@@ -40,6 +41,11 @@ Event = ParamSpec("Event")
 COSTLY = (
     m.ListCards,
     m.ListReaders,
+    m.Who,
+    m.Revoke,
+    m.Allow,
+    m.Lend,
+    *get_args(m.Operator),
     m.WatchReaders,
     m.Resume,
     m.ReaderReport,
@@ -111,6 +117,7 @@ class Peers:
         self.stopping = False
         self._stopped = False
         self._broken: Callable[[], None] | None = None
+        self._stop: Callable[[], None] | None = None
         self._spare: bytearray | None = bytearray(SPARE_OCTETS)
         self._idle = asyncio.Event()
 
@@ -131,6 +138,10 @@ class Peers:
         """Call `tell` when the relay is broken."""
         self._broken = tell
 
+    def when_asked_to_stop(self, tell: Callable[[], None]) -> None:
+        """Call `tell` when an operator has the server stopped."""
+        self._stop = tell
+
     @property
     def counts(self) -> dict[str, int]:
         """Return the counts of the relay."""
@@ -144,6 +155,8 @@ class Peers:
         address: str,
         principal: Principal | None = None,
         usage: Usage | None = None,
+        *,
+        direct: bool = True,
     ) -> Endpoint:
         """
         Begin to serve a WebSocket that was just accepted.
@@ -155,21 +168,24 @@ class Peers:
             address: Where the peer is.
             principal: Who it is, where that is known.
             usage: What it counts as using; None where nothing is limited.
+            direct: Whether it is on this host, for all that it says, and comes through no proxy.
         """
         link = Endpoint(transport, hold, longest=MAX_MESSAGE_OCTETS, unread=self._unread)
         number = self._last + 1
         link.listen(_Peer(self, number, role, link, self._line, usage))
         self._pulse.enter(number, link)
-        self.enter(link, role, address, principal, usage)
+        self.enter(link, role, address, principal, usage, direct=direct)
         return link
 
-    def enter(
+    def enter(  # noqa: PLR0913 - what is known of a peer, each once
         self,
         link: Link,
         role: ClientType,
         address: str,
         principal: Principal | None,
         usage: Usage | None,
+        *,
+        direct: bool = False,
     ) -> int:
         """Tell the relay of a peer; return its number, which no other has or had."""
         self._last += 1
@@ -184,7 +200,8 @@ class Peers:
         if self._stopped:
             link.close(CloseCode.RESTARTING, RESTARTING)
         account = usage.key if usage is not None else None
-        self.act(self.relay.connected, self._last, role, self._loop.time(), principal, account)
+        now, whose = self._loop.time(), (principal, account, address)
+        self.act(self.relay.connected, self._last, role, now, *whose, direct=direct)
         return self._last
 
     def said(self, number: int, message: Message) -> None:
@@ -250,6 +267,10 @@ class Peers:
                 continue
             if isinstance(effect, Audit):
                 self.audit.record(effect.event, self._cause(effect.by))
+                continue
+            if isinstance(effect, Stop):
+                if self._stop is not None:
+                    self._stop()
                 continue
             link = self._links.get(effect.peer)
             if link is None:
@@ -422,5 +443,5 @@ class _Peer:
 
 def _cost(message: Message) -> int:
     """Return as how many requests one counts: a list counts for each of its pages."""
-    pages = message.pages if isinstance(message, m.ListCards | m.ListReaders) else 1
+    pages = message.pages if isinstance(message, m.ListCards | m.ListReaders | m.Who) else 1
     return min(max(pages, 1), m.MAX_PAGES)

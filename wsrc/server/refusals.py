@@ -16,8 +16,9 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from wsrc.audit.events import Recorder, Refused
+from wsrc.net.addresses import group_of
 from wsrc.net.answers import REASON, Reason
-from wsrc.server.limits import Limit, Refusal, group_of
+from wsrc.server.limits import Limit, Refusal
 
 _log = logging.getLogger(__name__)
 
@@ -120,6 +121,14 @@ _TOLD = {
     ),
 }
 """The status, the reason and the sentence for whom a limit keeps out."""
+
+
+class Banned(web.Response):
+    """The answer to whom an operator has banned, who may come again after so many seconds."""
+
+    def __init__(self, sentence: str, again_s: float) -> None:
+        headers = {REASON: Reason.BANNED, "Retry-After": str(math.ceil(again_s))}
+        super().__init__(status=403, headers=headers, text=f"{sentence}\n")
 
 
 class KeptOut(web.Response):

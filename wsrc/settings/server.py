@@ -193,6 +193,16 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
         SecondsOrNone,
         Meta(description="Seconds after which an unused card is taken back; 0 is no limit."),
     ] = 3600.0
+    lease_warn_s: Annotated[
+        SecondsOrNone,
+        Meta(
+            description="Seconds before an unused card is taken back at which its user is warned, "
+            "at most half of lease_idle_s; 0 is no warning."
+        ),
+    ] = 300.0
+    lend_s: Annotated[
+        Seconds, Meta(description="Seconds for which a card is kept for whom it was lent to.")
+    ] = 120.0
     wait_max_s: Annotated[
         Seconds, Meta(description="Longest time a user may wait for a busy card, in seconds.")
     ] = 3600.0
@@ -313,6 +323,11 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     def asks_who(self) -> bool:
         """Whether only those are let in, on both ports, who say who they are."""
         return any(getattr(self, way) for way in WAYS)
+
+    @property
+    def open_to_operators(self) -> bool:
+        """Whether whoever is let in may do what is an operator's, where there is no policy."""
+        return not self.asks_who and _outside(self.host) is None
 
     def __post_init__(self) -> None:
         _check_tls(self)

@@ -37,8 +37,8 @@ from wsrc.user_client.core.following import Then
 from wsrc.user_client.core.requests import bounded_wait
 from wsrc.user_client.core.seals import Granted, Seals
 from wsrc.user_client.core.transacting import CardSession
-from wsrc.user_client.core.watches import ReaderCalls
 from wsrc.user_client.naming import Filters
+from wsrc.user_client.operating import OperatorCalls
 
 if TYPE_CHECKING:
     from wsrc.trace.tracer import Tracer
@@ -63,7 +63,7 @@ class _Found(NamedTuple):
 # Longer than the aim: a client, how it is opened and closed, and all that it asks.
 
 
-class Client(ReaderCalls):
+class Client(OperatorCalls):
     """
     A connection to a server, from `async with` or `open` to its end; cards are given back then.
 
@@ -177,7 +177,7 @@ class Client(ReaderCalls):
         self._hello = m.Hello(
             client_type=m.ClientType.USER,
             version=m.VERSION,
-            features=(),
+            features=("idle",),
             name=settings.name,
             instance=instance or uuid.uuid4().hex,
         )
@@ -446,6 +446,7 @@ class Client(ReaderCalls):
             protocols=request.protocols,
             features=ack.features,
             sealed=found.granted.sealed,
+            share=request.share,
         )
 
     def _to_keep(self, request: m.SelectCard) -> m.SelectCard:

@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from wsrc.card.apdu import Response
 from wsrc.card.slot import CardProtocol, Disposition, Initialization, ResetKind, Share
@@ -28,7 +28,8 @@ from wsrc.octets import BytesLike
 from wsrc.protocol.messages import CardInfo, Step, Waiting
 from wsrc.settings.load import UserSettings
 from wsrc.user_client import aio
-from wsrc.user_client.card import BatchLimits, BatchResult, Status
+from wsrc.user_client.blocking_operating import Call, OperatorCalls
+from wsrc.user_client.card import BatchLimits, BatchResult, IdleWarning, Status
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.feeds import (
     CardEvent,
@@ -48,15 +49,7 @@ __all__ = ["Card", "Client", "Selecting"]
 T = TypeVar("T")
 
 
-class Call(Protocol):
-    """Runs a coroutine in the thread of a client, and waits for its end."""
-
-    def __call__(self, doing: Coroutine[Any, Any, T], /) -> T:
-        """Return its result."""
-        ...
-
-
-class Client:
+class Client(OperatorCalls):
     """A connection to a server, from `with` or `open` to its end; see `aio.Client`."""
 
     def __init__(  # noqa: PLR0913 - the settings of a user, each by its name
@@ -394,6 +387,22 @@ class Card:
     def set_attribute(self, name: str, value: BytesLike) -> None:
         """See `aio.Card.set_attribute`."""
         self._call(self._card.set_attribute(name, value))
+
+    def allow(self, who: str) -> None:
+        """See `aio.Card.allow`."""
+        self._call(self._card.allow(who))
+
+    def lend(self, who: str) -> str:
+        """See `aio.Card.lend`."""
+        return self._call(self._card.lend(who))
+
+    def when_idle(self, tell: Callable[[IdleWarning], None]) -> None:
+        """See `aio.Card.when_idle`; `tell` is called in the thread of the client."""
+
+        async def hear() -> None:
+            self._card.when_idle(tell)
+
+        self._call(hear())
 
     def when_over(self, tell: Callable[[WsrcError], None]) -> None:
         """See `aio.Card.when_over`; `tell` is called in the thread of the client."""

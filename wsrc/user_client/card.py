@@ -26,6 +26,8 @@ from wsrc.user_client.core.read_ahead import SentAhead
 from wsrc.user_client.core.seals import SealedWith
 from wsrc.user_client.core.transacting import CardSession
 
+# Longer than the aim: all that can be asked of a card, with what each may raise.
+
 DETACH_S = 10.0
 """How long the server may take to confirm that a card was given back."""
 
@@ -60,6 +62,13 @@ class Status(NamedTuple):
     atr: bytes
 
 
+class IdleWarning(NamedTuple):
+    """When the server takes a card back that is not used: RFC 3339 in UTC, and in how long."""
+
+    until: str
+    in_s: float
+
+
 class Card:
     """
     A card that is ours until `detach`, the end of `async with`, or the end of the connection.
@@ -92,6 +101,7 @@ class Card:
         protocols: Sequence[CardProtocol] = (),
         features: bytes | None = None,
         sealed: SealedWith | None = None,
+        share: Share = Share.EXCLUSIVE,
     ) -> None:
         self.info = info
         self.sealed = sealed
@@ -101,6 +111,7 @@ class Card:
         self._raw_tpdu = raw_tpdu
         self._timeout_s = timeout_s
         self._protocols = tuple(protocols)
+        self._share = share
         self._ahead = SentAhead()
         session.sending = self._ahead.sending
 
@@ -220,6 +231,7 @@ class Card:
         )
         answer = await self._ask(reconnect)
         assert isinstance(answer, m.ReconnectAck)
+        self._share = reconnect.share or self._share
         return self._note(answer)
 
     async def begin(self) -> None:
@@ -315,6 +327,52 @@ class Card:
         """Set an attribute of the reader; errors as `get_attribute`."""
         name, octets = arguments.text(name, "name"), arguments.octets(value, "value")
         await self._ask(m.SetAttribute(session="", name=name, value=octets))
+
+    async def allow(self, who: str) -> None:
+        """
+        Let a colleague share the card, and nobody else who was not let; the card is shared then.
+
+        They take it with the share `shared`, without waiting, and find it as it is: a PIN that was
+        verified is verified for them. A card that is shared with all already stays so.
+
+        Args:
+            who: Their principal, or their name as a server shows it.
+
+        Raises:
+            RefusedError: If they or we may not share it, or its host cannot.
+        """
+        session, limit_s = self._session, self._timeout_s
+        await session.say(m.Allow(session="", who=arguments.text(who, "who")), limit_s)
+        if self._share is not Share.SHARED:
+            await self.reconnect(share=Share.SHARED, protocols=self._protocols)
+
+    async def lend(self, who: str) -> str:
+        """
+        Give the card back, and let a colleague have it next, before all who wait for it.
+
+        It is reset for them. Return until when it is kept for them, RFC 3339 in UTC.
+
+        Args:
+            who: Their principal, or their name as a server shows it.
+
+        Raises:
+            RefusedError: If they may not have it.
+            CardBusyError: If others share it.
+        """
+        session, limit_s = self._session, self._timeout_s
+        answer = await session.say(m.Lend(session="", who=arguments.text(who, "who")), limit_s)
+        assert isinstance(answer, m.LendAck)
+        session.forget(f"The card was lent to {who}.")
+        return answer.until
+
+    def when_idle(self, tell: Callable[[IdleWarning], None]) -> None:
+        """
+        Call `tell` each time the server says that it takes the card back soon, as it is not used.
+
+        It must neither block nor raise.
+        """
+        told = arguments.function(tell, "tell")
+        self._session.when_idle(lambda said: told(IdleWarning(said.until, said.in_s)))
 
     def when_over(self, tell: Callable[[WsrcError], None]) -> None:
         """

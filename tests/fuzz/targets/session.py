@@ -7,12 +7,13 @@ from typing import Any, get_args
 
 from tests.fuzz import json_inputs, records
 from tests.support.paths import VECTORS
+from wsrc.card_client.ended import MAX_ENDED, Ended
 from wsrc.errors import ErrorCode, RemoteProtocolError, WsrcError
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, decode, encode
 from wsrc.selection import Filter
-from wsrc.session import MAX_ENDED, CardEnd, Ended, Settled, UserEnd, Verdict
+from wsrc.session import CardEnd, Settled, UserEnd, Verdict
 from wsrc.user_client.core.feeds import CardEvents, ReaderChange, ReaderFeed, ReaderSnapshot
 
 HEAR, ASK, CUT, BACK, TIME, GIVE_UP, ANSWER, END = range(8)

@@ -335,7 +335,7 @@ class Model:
             assert message.box == asked.echo
         if isinstance(message, m.BatchResp):
             assert all(result.response == asked.echo for result in message.results)
-        if isinstance(message, m.DetachAck):
+        if isinstance(message, m.DetachAck | m.LendAck):
             asker.held.remove(message.session)
         if isinstance(message, m.ReconnectAck) and isinstance(asked.request, m.Reconnect):
             self.shares[message.session] = asked.request.share or self.shares[message.session]

@@ -14,6 +14,8 @@ LIMITS = {
     "command_s": 5.0,
     "settle_s": 2.0,
     "lease_idle_s": 9.0,
+    "lease_warn_s": 3.0,
+    "lend_s": 2.0,
     "wait_max_s": 7.0,
     "keep_s": 4.0,
     "max_sessions_per_user": 3,

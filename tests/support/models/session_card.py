@@ -6,10 +6,11 @@ from collections import Counter, deque
 import msgspec
 
 from tests.support.models.session_network import Line, refusal
+from wsrc.card_client.ended import Ended
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
-from wsrc.session import CardEnd, Ended, Verdict
+from wsrc.session import CardEnd, Verdict
 
 SECRET, KEEP_S = "5ec2e7", 60.0
 

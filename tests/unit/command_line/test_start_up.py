@@ -65,6 +65,7 @@ OF_LIST = {
     "wsrc.protocol.commands",
     "wsrc.protocol.fields",
     "wsrc.protocol.messages",
+    "wsrc.protocol.operations",
     "wsrc.protocol.parts",
     "wsrc.protocol.reader_events",
     "wsrc.protocol.seals",

@@ -143,6 +143,21 @@ REQUESTS: list[m.Message] = [
     m.SetAttribute(name="ATTR_X", value=Octets(), **AND),  # type: ignore[arg-type]
     m.Detach(**AND),  # type: ignore[arg-type]
     m.Cancel(target=1, **AND),  # type: ignore[arg-type]
+    m.Who(id=5),
+    m.Who(id=5, iccid=DARK),
+    m.Who(id=5, holder="*", busy=True),
+    m.Revoke(id=5, iccid=DARK),
+    m.Revoke(id=5, reader="r3", holder="*"),
+    m.Allow(who="ann", **AND),  # type: ignore[arg-type]
+    m.Lend(who="ann", **AND),  # type: ignore[arg-type]
+    m.ListPeers(id=5),
+    m.Kick(id=5, peer=1, instance="run-1"),
+    m.Ban(id=5, who="ann", for_s=60.0),
+    m.Unban(id=5, who="ann"),
+    m.ListBans(id=5),
+    m.Drain(id=5, host="vault (bench)"),
+    m.Undrain(id=5, host="vault (bench)"),
+    m.Stop(id=5),
     m.Hello(client_type=m.ClientType.USER, version=1),
 ]  # fmt: skip
 

@@ -4,6 +4,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
+from wsrc.net.addresses import group_of
 from wsrc.server.limits import (
     HANDSHAKES_BURST_S,
     MAX_IDLE,
@@ -16,7 +17,6 @@ from wsrc.server.limits import (
     Quotas,
     Refusal,
     Usage,
-    group_of,
 )
 
 A, B = "192.0.2.1", "192.0.2.2"

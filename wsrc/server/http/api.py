@@ -12,7 +12,6 @@ from aiohttp import web
 from wsrc import __version__
 from wsrc.card.slot import Disposition
 from wsrc.errors import ErrorCode
-from wsrc.policy.operators import is_operator
 from wsrc.protocol import messages as m
 from wsrc.protocol.reader_events import ReaderView
 from wsrc.server.http import values as v, views
@@ -94,7 +93,8 @@ class Api:
         return handle
 
     def _refuse_others(self, visit: Visit) -> None:
-        if not is_operator(self._peers.relay.policy, visit.admitted.principal):
+        who = visit.admitted.principal
+        if not self._peers.relay.may_operate(who, direct=visit.local):
             why = "That is for operators: who has the verb admin for every card, by the policy."
             raise problem(403, ErrorCode.FORBIDDEN, why)
 

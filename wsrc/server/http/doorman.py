@@ -13,16 +13,17 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from wsrc.errors import BadHexError, ErrorCode
+from wsrc.net.addresses import ip_of
 from wsrc.net.answers import REASON
 from wsrc.octets import Octets, from_wire
 from wsrc.server.admission import SHOWN_NOTHING, Admission, Admitted
 from wsrc.server.connection import Connection, address_of, connection_of
 from wsrc.server.door import Door
-from wsrc.server.forwarded import FORWARDED, X_FORWARDED_FOR, UnclearError
+from wsrc.server.forwarded import UnclearError, is_passed_on
 from wsrc.server.http.problems import ProblemError, problem
 from wsrc.server.http.routes import JSON, PROBLEM
 from wsrc.server.http.values import Problem
-from wsrc.server.limits import Limit, Quotas, ip_of
+from wsrc.server.limits import Limit, Quotas
 from wsrc.server.refusals import KeptOut, NotAdmittedError, Refusals
 from wsrc.server.turns import Line
 from wsrc.settings.hosts import host_in, hosts_of, is_loopback
@@ -55,6 +56,8 @@ class Visit(NamedTuple):
 
     admitted: Admitted
     address: str
+    local: bool = False
+    """Whether it is of a program of this host, for all that is known."""
 
 
 class Doorman:
@@ -130,11 +133,13 @@ class Doorman:
         refuse_foreign(request)
         connection = self._connection(request)
         address = self.address(request)
+        local = self.is_local(request)
         for way in self.ways:
             found = way(request)
             if found is not None:
-                return Visit(found, address)
-        return Visit(await self._admission.admit_over_http(request, connection), address)
+                return Visit(found, address, local)
+        admitted = await self._admission.admit_over_http(request, connection)
+        return Visit(admitted, address, local)
 
     def address(self, request: web.Request) -> str:
         """
@@ -150,9 +155,8 @@ class Doorman:
 
     def is_local(self, request: web.Request) -> bool:
         """Return whether a request is of a program of this host, which a proxy does not pass on."""
-        passed_on = FORWARDED in request.headers or X_FORWARDED_FOR in request.headers
         ip = ip_of(self._connection(request).address)
-        return ip is not None and ip.is_loopback and not passed_on
+        return ip is not None and ip.is_loopback and not is_passed_on(request.headers)
 
     @staticmethod
     def _connection(request: web.Request) -> Connection:

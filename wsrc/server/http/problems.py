@@ -20,6 +20,7 @@ _STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.SEAL_REQUIRED: 403,
     ErrorCode.NO_SUCH_CARD: 404,
     ErrorCode.NO_SUCH_SESSION: 404,
+    ErrorCode.NO_SUCH_PEER: 404,
     ErrorCode.UNEXPECTED_MESSAGE: 409,
     ErrorCode.AMBIGUOUS: 409,
     ErrorCode.CARD_BUSY: 409,
@@ -31,6 +32,7 @@ _STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.NOT_TRANSACTED: 409,
     ErrorCode.RESUMED_ELSEWHERE: 409,
     ErrorCode.LEASE_EXPIRED: 410,
+    ErrorCode.REVOKED: 410,
     ErrorCode.NOT_SUPPORTED: 422,
     ErrorCode.TOO_MANY: 429,
     ErrorCode.CARD_NOT_PRESENT: 502,
@@ -39,6 +41,7 @@ _STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.READER_UNAVAILABLE: 502,
     ErrorCode.CARD_CLIENT_GONE: 502,
     ErrorCode.SHUTTING_DOWN: 503,
+    ErrorCode.DRAINING: 503,
     ErrorCode.COMMAND_TIMEOUT: 504,
 }
 """The HTTP status of each code; of any other it is 500."""

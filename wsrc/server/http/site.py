@@ -9,7 +9,6 @@ from typing import NamedTuple
 from aiohttp import web
 
 from wsrc.net.outbox import CLOSE_S
-from wsrc.policy.operators import is_operator
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.server.admission import Admission
 from wsrc.server.door import Door
@@ -171,7 +170,8 @@ class Site:
             visit = await self.doorman.admit(request)
             who = visit.admitted.principal
             asked = self._parts.settings.asks_who
-            if asked and not is_operator(self._parts.peers.relay.policy, who):
+            relay = self._parts.peers.relay
+            if asked and not relay.may_operate(who, direct=visit.local):
                 why = "Metrics are for operators: who has the verb admin for every card."
                 raise problem(403, "forbidden", why)
         body, kind = self._metrics.latest(request.headers.get("Accept", ""))

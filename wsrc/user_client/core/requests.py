@@ -44,8 +44,12 @@ way back as well, to a server that was restarted."""
 
 Hear = Callable[[m.Message], None]
 
-Page = m.ListCardsAck | m.ListReadersAck
+Page = m.ListCardsAck | m.ListReadersAck | m.WhoAck
 """An answer to the request for a list."""
+
+
+_TOLD = m.SessionEnded | m.SessionInterrupted | m.SessionIdle
+"""What a server says of a session unasked."""
 
 
 class Listener(Protocol):
@@ -58,7 +62,7 @@ class Listener(Protocol):
         """For how many seconds the server keeps the card after a loss; 0 if it does not."""
         ...
 
-    def told(self, message: m.SessionEnded | m.SessionInterrupted) -> None:
+    def told(self, message: m.SessionEnded | m.SessionInterrupted | m.SessionIdle) -> None:
         """Take what the server says of the session unasked."""
         ...
 
@@ -95,6 +99,7 @@ class _Asked:
     hear: Hear | None
     late: Hear | None
     then: Then | None
+    once: bool = False
     since: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     id: int | None = None
     abandoned: bool = False
@@ -122,7 +127,7 @@ class _Asked:
         """Take a page of a list, of which the rest is asked for again; False if it goes back."""
         if page.next is None:
             return not page.more
-        assert isinstance(self.request, m.ListCards | m.ListReaders)
+        assert isinstance(self.request, m.ListCards | m.ListReaders | m.Who)
         if page.next <= self.request.after:
             return False
         self.request = msgspec.structs.replace(self.request, after=page.next)
@@ -173,7 +178,7 @@ class Requests:
         self._connected = True
         self._lost: WsrcError | None = None
 
-    async def ask(
+    async def ask(  # noqa: PLR0913 - each way in which a request may go on
         self,
         request: m.Message,
         limit_s: float,
@@ -181,6 +186,7 @@ class Requests:
         hear: Hear | None = None,
         late: Hear | None = None,
         then: Then | None = None,
+        once: bool = False,
     ) -> m.Message:
         """
         Return the answer to a request that may be repeated; a cancelled caller sends `cancel`.
@@ -191,14 +197,16 @@ class Requests:
             hear: Called at once, in the order of arrival, with all that is said to the request.
             late: Called with an answer that came after the caller gave up.
             then: What follows a select.
+            once: Whether it is not to be repeated where a connection was lost after it was sent.
 
         Raises:
             ConnectionLostError: If it was not answered in time, or the connection is lost.
             LocalProtocolError: If no server would take it; nothing was sent.
             WsrcError: If the server answered with an error; the class says which.
         """
+        # Longer than the aim: each choice of a caller is told.
         self.check()
-        asked = _Asked(request, asyncio.timeout(limit_s), hear, late, then)
+        asked = _Asked(request, asyncio.timeout(limit_s), hear, late, then, once)
         codec.check(asked.whole)
         self._asked[asked] = None
         if self._connected:
@@ -215,7 +223,10 @@ class Requests:
         return _result(asked)
 
     async def pages(
-        self, request: m.ListCards | m.ListReaders, limit_s: float, hear: Hear | None = None
+        self,
+        request: m.ListCards | m.ListReaders | m.Who,
+        limit_s: float,
+        hear: Hear | None = None,
     ) -> list[Page]:
         """
         Return a list, page by page, however many there are; as `ask`.
@@ -359,10 +370,13 @@ class Requests:
         self._posted.clear()
         self.owed.update(self.unconfirmed)
         for asked in list(self._asked):
-            asked.id = None
+            was_sent, asked.id = asked.id is not None, None
             if asked.then is not None:
                 asked.then.cut(in_order=in_order)
-            if asked.abandoned or not self._repeats:
+            if asked.once and was_sent:
+                why = f"{reason} It is not known whether the server did what it was asked to."
+                self._settle(asked, ConnectionLostError(why))
+            elif asked.abandoned or not self._repeats:
                 self._settle(asked, ConnectionLostError(reason))
         for session in list(self.sessions.values()):
             session.disconnected(reason)
@@ -405,7 +419,7 @@ class Requests:
         if isinstance(message, m.Answer):
             if message.seq is not None:
                 session.answered(message)
-        elif isinstance(message, m.SessionEnded | m.SessionInterrupted) and message.id is None:
+        elif isinstance(message, _TOLD) and message.id is None:
             session.told(message)
 
     def _repeat(self, asked: _Asked) -> None:

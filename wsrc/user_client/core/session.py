@@ -4,6 +4,7 @@
 # Longer than the aim: one session, from what it asks to how it is resumed and given back.
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ from wsrc.user_client.core.requests import Hear, Requests
 if TYPE_CHECKING:
     from wsrc.protocol.boxed import UserBoxes
     from wsrc.user_client.core.tracing import SessionTrace
+
+_log = logging.getLogger(__name__)
 
 AGAIN_S = 1.0
 """When `resume` is sent again that was refused for too many, unless the server says when."""
@@ -91,6 +94,7 @@ class Session:
         self._is_last = self._leaving = False
         self._over = asyncio.Event()
         self._tell_over: Callable[[WsrcError], None] | None = None
+        self._tell_idle: Callable[[m.SessionIdle], None] | None = None
         self._then: Then | None = None
         self._on_its_way: m.Following | None = None
         self._keep_timer: asyncio.TimerHandle | None = None
@@ -175,6 +179,22 @@ class Session:
         self._tell_over = tell
         self._after()
 
+    def when_idle(self, tell: Callable[[m.SessionIdle], None]) -> None:
+        """Call `tell` each time that the server says that it takes the card back soon."""
+        self._tell_idle = tell
+
+    async def say(self, request: m.Making, limit_s: float) -> m.Message:
+        """
+        Ask the server something for this session that it answers itself, once its turn has come.
+
+        Raises:
+            WsrcError: As `ask`, but for a request that is sent once.
+        """
+        self._check()
+        async with self._in_turn(limit_s):
+            asked = msgspec.structs.replace(request, session=self.name)
+            return await self._requests.ask(asked, limit_s, once=True)
+
     def forget(self, sentence: str) -> None:
         """End the session at this end; a command in flight will not be answered."""
         self._tell_over = None
@@ -182,9 +202,13 @@ class Session:
 
     # What `Requests` tells
 
-    def told(self, message: m.SessionEnded | m.SessionInterrupted) -> None:
+    def told(self, message: m.SessionEnded | m.SessionInterrupted | m.SessionIdle) -> None:
         """Take what the server says of the session unasked."""
-        if isinstance(message, m.SessionEnded):
+        if isinstance(message, m.SessionIdle):
+            _log.warning("%s", message.message)
+            if self._tell_idle is not None:
+                self._tell_idle(message)
+        elif isinstance(message, m.SessionEnded):
             self._perform(self._end.ended(message))
         elif self.keep_s and self._end.state is State.LIVE:
             self._hold()
