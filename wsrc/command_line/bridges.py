@@ -129,7 +129,8 @@ def vpcd(call: Invocation, which: Filters, host: str, port: int, idle_s: float) 
             require_selection(client, which)
     kinds = {kind: [value] for kind, value in which.items() if isinstance(value, str)}
     tls = ClientTls(call.settings)
-    cards = RemoteCards(clients(call.settings, tls), alternatives(kinds), call.output.note)
+    wanted = alternatives(kinds, which.get("tags"))
+    cards = RemoteCards(clients(call.settings, tls), wanted, call.output.note)
     is_own = _is_of_this_host if is_loopback(host) else None
     slot = VpcdSlot(cards, (host, port), idle_s, call.output.note, is_own=is_own)
     run_main(_serve_slot(call, cards, slot, tls))

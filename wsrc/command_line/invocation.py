@@ -36,6 +36,7 @@ from wsrc.errors import (
 from wsrc.settings.click_options import click_options
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import UserSettings
+from wsrc.tags import wrong_filter
 from wsrc.user_client.naming import Filters, describe
 
 if TYPE_CHECKING:
@@ -231,7 +232,8 @@ def require_selection(client: "Client", which: Filters, *, several: bool = False
     there = " These are there:" if cards else " There is none now."
     what, ways = ("cards", ", or --all for all of them") if several else ("card", "")
     raise NothingSelectedError(
-        f"Say which {what}, with --iccid, --eid, --atr, --reader, --label or --card{ways}.{there}",
+        f"Say which {what}, with --iccid, --eid, --atr, --reader, --label, --tag or --card{ways}."
+        f"{there}",
         named,
     )
 
@@ -246,16 +248,44 @@ def hint(client: "Client", which: Filters) -> str:
     return "".join(f" Did you mean {labels[name]}?" for name in near) + " `wsrc list` shows all."
 
 
+def tags_given(
+    context: click.Context, parameter: click.Parameter, texts: Sequence[str]
+) -> dict[str, str]:
+    """Return the tags that were given as KEY=VALUE, by their keys."""
+    tags: dict[str, str] = {}
+    for text in texts:
+        key, given, value = text.partition("=")
+        why = wrong_filter({key: value}) if given else f"{text[:40]!r} is not KEY=VALUE"
+        if why is None and tags.get(key, value) != value:
+            why = f"no card has the tag {key!r} with two values"
+        if why is not None:
+            raise click.BadParameter(why, context, parameter)
+        tags[key] = value
+    return tags
+
+
+tag_option = click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    callback=tags_given,
+    metavar="KEY=VALUE",
+    help="Tag of the card; with several, all must match.",
+)
+
+
 def card_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which card to a command, which is called with `which`."""
 
     @functools.wraps(function)
     def run(*args: Any, **options: Any) -> Any:
-        given = {kind: options.pop(kind) for kind in Filters.__annotations__}
+        given = {kind: options.pop(kind) for kind in _CARD_OPTIONS}
         which = {kind: value for kind, value in given.items() if value is not None}
+        if tags := options.pop("tags"):
+            which["tags"] = tags
         return function(*args, which=which, **options)
 
-    decorated: Callable[..., Any] = run
+    decorated: Callable[..., Any] = tag_option(run)
     for kind, text in reversed(_CARD_OPTIONS.items()):
         flag = "--card" if kind == "any" else f"--{kind}"
         decorated = click.option(flag, kind, metavar="TEXT", help=text)(decorated)

@@ -51,6 +51,7 @@ from wsrc.protocol.parts import (
     Identities as Identities,
     LeaseInfo as LeaseInfo,
     Message as Message,
+    Pick as Pick,
     ReadAhead as ReadAhead,
     ReaderInfo as ReaderInfo,
     ReaderState as ReaderState,
@@ -198,6 +199,7 @@ class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):
         None
     )
     id_str: Annotated[str | None, means("First form: the value, in either case")] = None
+    pick: Annotated[Pick, means("Which of the cards that match")] = Pick.ONE
     wait_s: Annotated[
         float, means("Seconds to wait for a card that is busy or absent; 0 is not to wait")
     ] = 0.0

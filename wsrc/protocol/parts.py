@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What messages are made of: their base, states, descriptions of cards, readers, commands."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -9,6 +10,7 @@ from wsrc.card.slot import Share
 from wsrc.protocol.fields import (
     Atr,
     Command,
+    Comment,
     Eids,
     Holder,
     HostName,
@@ -22,6 +24,7 @@ from wsrc.protocol.fields import (
     ShareMode,
     StatusPattern,
     StatusWord,
+    Tags,
     Whole,
     means,
 )
@@ -54,6 +57,17 @@ class Selecting(Message, frozen=True, kw_only=True):
     reader: Annotated[str | None, means("Id or name of the reader")] = None
     label: Annotated[str | None, means("Label of the card")] = None
     any: Annotated[str | None, means("Any of the five above")] = None
+    tags: Annotated[
+        Mapping[str, str] | None,
+        means("Value of each tag that the card must have, by its key; see Tags"),
+    ] = None
+
+
+class Pick(OpenWord):
+    """Which of the cards that match a user wants."""
+
+    ONE = "one", "The one that matches; several are refused"
+    ANY = "any", "The one that is free and was used least recently, or becomes free first"
 
 
 class ClientType(OpenWord):
@@ -131,6 +145,8 @@ class CardInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     reader_name: ReaderName | None = None
     eids: Eids = ()
     label: Label | None = None
+    tags: Tags | None = None
+    comment: Comment | None = None
     protocol: ProtocolInForce | None = None
     lease: Annotated[LeaseInfo | None, means("Who holds the card; absent while nobody does")] = None
     others: Annotated[tuple[LeaseInfo, ...], means("Further holders of a card that is shared")] = ()
@@ -148,6 +164,9 @@ class ReaderInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     iccid: Iccid | None = None
     eids: Eids = ()
     label: Label | None = None
+    tags: Annotated[
+        Mapping[str, str] | None, means("What the operator set, by key; none is derived")
+    ] = None
     in_use: Annotated[bool, means("Another program of the card host has the card open")] = False
     exclusive: Annotated[bool, means("That program does not let others have the card")] = False
 

@@ -18,6 +18,7 @@ from wsrc.relay import (
     queue,
     resuming,
     sharing,
+    tags,
     users,
 )
 from wsrc.relay.effects import Note
@@ -34,6 +35,7 @@ from wsrc.relay.records import (
 )
 from wsrc.relay.state import RelayState
 from wsrc.relay.waiting import Line
+from wsrc.tags import wrong as wrong_tags
 
 MAX_TEXT, MAX_EIDS, MAX_ATR_OCTETS = 256, 16, 33
 """Bounds of what a card client says of a reader."""
@@ -178,6 +180,9 @@ def _unfit(info: m.ReaderInfo) -> str | None:
     texts = (info.reader, info.name, info.label or "", info.iccid or "", *info.eids)
     if max(map(len, texts)) > MAX_TEXT or len(info.eids) > MAX_EIDS:
         return f"A text of a reader has at most {MAX_TEXT} characters, and a card {MAX_EIDS} EIDs."
+    wrong = wrong_tags(tags.of_host(info))
+    if wrong is not None:
+        return f"The tags of {info.name[:40]!r} are refused: {wrong}."
     if len(info.atr or b"") > MAX_ATR_OCTETS:
         return f"An ATR has at most {MAX_ATR_OCTETS} octets (ISO/IEC 7816-3 clause 8.2.1)."
     return None

@@ -28,7 +28,7 @@ from wsrc.relay.records import (
     proof_of,
 )
 from wsrc.relay.state import RelayState
-from wsrc.selection import selection_of
+from wsrc.selection import TAG, selection_of
 
 
 def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
@@ -96,7 +96,7 @@ def _attach(lease: Lease, select: m.SelectCard) -> m.Attach:
         keep_s=lease.keep_s,
         holder=lease.holder if kept or seal is not None else None,
         instance=_run_of(lease) if kept else None,
-        iccid=info.iccid if "iccid" in found_by else None,
+        iccid=info.iccid if found_by & {"iccid", TAG} else None,
         label=info.label if "label" in found_by else None,
         seal=seal,
         principal=who.name if who is not None and seal is not None else None,

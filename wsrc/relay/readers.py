@@ -252,6 +252,8 @@ def view_of(slot: Slot, leases: tuple[m.LeaseInfo, ...]) -> m.ReaderView:
         in_use=bool(holders) or info.state is m.ReaderState.IN_USE or info.in_use,
         exclusive=info.exclusive or _is_closed(holders),
         label=info.label,
+        tags=slot.tags,
+        comment=slot.comment,
         card_state=slot.state if card else None,
         iccid=info.iccid if card else None,
         eids=info.eids if card else (),

@@ -4,6 +4,7 @@
 import hashlib
 import hmac
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -326,7 +327,8 @@ class Slot:
     `reader` is its id, which no other reader has, and `ids` all by which it is found. Its card
     client knows it by that in `info`. `names` are those of its card, or of the reader where there
     is none, in their normal form; `keys` are those under which it is filed. `judged` are the facts
-    by which a policy was asked last.
+    by which a policy was asked last. `tags` are all that users are shown, and `comment` what one
+    noted; a policy looks at those tags alone that no user has set.
 
     `leases` has more than one only where all of them share, by session and the oldest first.
     """
@@ -340,6 +342,12 @@ class Slot:
     keys: tuple[Key, ...] = ()
     leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
     judged: Facts | None = None
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+    comment: str | None = None
+    given_back: float = -math.inf
+    """When its last user gave it back, in monotonic seconds."""
+    of_host: Mapping[str, str] = field(default_factory=dict[str, str])
+    of_card: Mapping[str, str] = field(default_factory=dict[str, str])
     _facts: Facts | None = None
     _is_filed: bool = False
 
@@ -355,7 +363,7 @@ class Slot:
     def facts(self) -> Facts:
         """What a policy looks at; the same object as long as it is equal."""
         if not self._is_filed or self._facts is None:
-            facts = in_reader(self.info, self.names, self.peer.host)
+            facts = in_reader(self.info, self.names, self.peer.host, self.of_host, self.of_card)
             self._facts = self._facts if facts == self._facts else facts
             self._is_filed = True
         assert self._facts is not None

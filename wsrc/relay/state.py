@@ -14,6 +14,7 @@ from wsrc.policy.machine import OPEN
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import LeaseInfo
+from wsrc.relay import tags
 from wsrc.relay.audience import Audience
 from wsrc.relay.audiences import Audiences
 from wsrc.relay.claims import Claims, Lost, Past, Remembered
@@ -73,7 +74,8 @@ class RelayState:
     session. `past` has the card client's number of sessions that were kept once and are over.
     `lost` has leases whose card client is out of reach and may come back with the session. `gone`
     has the runs of users' programs that said goodbye, `left` the names of card hosts that did, by
-    the number of their connection. `accounts` are those that a peer or a lease has. `rounds` has
+    the number of their connection. `kept_tags` is what users noted of cards, by
+    `tags.identity_of`. `accounts` are those that a peer or a lease has. `rounds` has
     what is left to do for those who wait, `unjudged` what is not looked at yet since the policy is
     another.
 
@@ -115,6 +117,7 @@ class RelayState:
         self.gone: Remembered[bool] = Remembered()
         self.left: Remembered[str] = Remembered()
         self.timers: Timers[TimerKey] = Timers()
+        self.kept_tags: dict[str, tags.Kept] = {}
         self.accounts: WeakValueDictionary[str, Account] = WeakValueDictionary()
         self.effects: list[Effect] = []
         self.draining = False
@@ -219,7 +222,14 @@ class RelayState:
         info = slot.info
         ids = slot.ids or (info.reader,)
         full = slot.has_card
-        slot.renamed(names_of(info, ids) if full else reader_names(*ids, info.name))
+        kept = self.kept_tags.get(tags.identity_of(slot))
+        slot.of_host, slot.of_card = tags.of_host(info), tags.of_card(info)
+        slot.tags = tags.shown(info, slot.peer.name, kept)
+        slot.comment = (kept.comment or None) if kept is not None else None
+        named_so = (*ids, info.name)
+        slot.renamed(
+            names_of(info, ids, slot.tags) if full else reader_names(*named_so, tags=slot.tags)
+        )
         self.index.put(slot, named(slot.names) if full else ())
         self.readers.mark(slot)
 

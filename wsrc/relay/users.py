@@ -24,6 +24,7 @@ from wsrc.relay.records import BATCH, CANCEL, PCSC, SEAL, Lease, LeasePhase, Use
 from wsrc.relay.state import RelayState
 from wsrc.sealing.encoding import NONCE_OCTETS
 from wsrc.selection import selection_of
+from wsrc.tags import wrong_filter
 
 MAX_TEXT, MAX_PROTOCOLS, MAX_SUITES, MAX_SUITE = 256, 16, 16, 64
 """
@@ -45,6 +46,9 @@ def received(
     if isinstance(message, m.Selecting | m.Resume) and _longest(message) > MAX_TEXT:
         why = f"A text of {tag_of(message)!r} has at most {MAX_TEXT} characters."
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
+        return
+    if isinstance(message, m.Selecting) and (wrong := wrong_filter(message.tags or {})) is not None:
+        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, f"No card has such tags: {wrong}.")
         return
     match message:
         case m.ListCards() | m.ListReaders():

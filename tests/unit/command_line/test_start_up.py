@@ -42,6 +42,7 @@ SHARED = {
     "wsrc.settings.load",
     "wsrc.settings.server",
     "wsrc.settings.types",
+    "wsrc.tags",
     "wsrc.user_client",
     "wsrc.user_client.naming",
     "wsrc.words",

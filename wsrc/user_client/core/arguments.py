@@ -15,6 +15,7 @@ from wsrc.card.apdu import MAX_COMMAND_OCTETS, parse_command
 from wsrc.errors import BadApduError, LocalProtocolError
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
+from wsrc.tags import wrong_filter
 from wsrc.user_client.naming import Filters
 
 E = TypeVar("E", bound=StrEnum)
@@ -101,9 +102,22 @@ def filters(given: Mapping[str, Any]) -> Filters:
         if name not in Filters.__annotations__:
             known = ", ".join(Filters.__annotations__)
             raise LocalProtocolError(f"Cards cannot be selected by {name[:40]!r}; use {known}.")
-        if value is not None:
+        if name == "tags" and value is not None:
+            _tags(value)
+        elif value is not None:
             text(value, name)
     return cast("Filters", given)
+
+
+def _tags(value: object) -> None:
+    """Check tags that cards are selected by."""
+    if not isinstance(value, Mapping):
+        raise _wrong("tags", f"a dict of texts by keys, not {_kind(value)}")
+    given = cast("Mapping[object, object]", value)
+    known = {text(key, "a key of tags"): text(each, "a tag") for key, each in given.items()}
+    why = wrong_filter(known)
+    if why is not None:
+        raise LocalProtocolError(f"No card has such tags: {why}.")
 
 
 def following(first: object, *, raw_tpdu: bool) -> m.Following:
