@@ -12,10 +12,10 @@ from operator import methodcaller
 import msgspec
 
 from wsrc.card.identity import iccid_forms, normal_digits, normal_iccid
+from wsrc.card.slot import Pick
 from wsrc.errors import ErrorCode, RefusedError
 from wsrc.protocol.messages import (
     CardInfo,
-    Pick,
     ReaderInfo,
     ReaderView,
     SelectCard,

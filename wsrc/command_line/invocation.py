@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsrc.card.slot import Share
+from wsrc.card.slot import Pick, Share
 from wsrc.command_line.holding import Hold
 from wsrc.command_line.script import ScriptError
 from wsrc.errors import (
@@ -160,13 +160,15 @@ class Invocation:
         first: "First | None" = None,
     ) -> "Card":
         """Make a card ours, telling the place in the queue; see `aio.Client.select`."""
-        require_selection(client, which)
+        hold = hold or Hold()
+        if hold.pick is Pick.ONE:
+            require_selection(client, which)
         try:
             return client.select(
                 wait_s=wait_s,
                 on_waiting=self.output.waiting,
                 first=first,
-                **(hold or Hold())._asdict(),
+                **hold._asdict(),
                 **which,
             )
         except NoSuchCardError as exc:

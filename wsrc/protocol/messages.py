@@ -15,7 +15,7 @@ never a message that it did not ask for. Fields marked *first form* are all that
 
 from typing import Annotated, Any
 
-from wsrc.card.slot import Disposition, Share
+from wsrc.card.slot import Disposition, Pick as Pick, Share
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
 from wsrc.protocol.commands import (
@@ -51,7 +51,6 @@ from wsrc.protocol.parts import (
     Identities as Identities,
     LeaseInfo as LeaseInfo,
     Message as Message,
-    Pick as Pick,
     ReadAhead as ReadAhead,
     ReaderInfo as ReaderInfo,
     ReaderState as ReaderState,

@@ -63,13 +63,6 @@ class Selecting(Message, frozen=True, kw_only=True):
     ] = None
 
 
-class Pick(OpenWord):
-    """Which of the cards that match a user wants."""
-
-    ONE = "one", "The one that matches; several are refused"
-    ANY = "any", "The one that is free and was used least recently, or becomes free first"
-
-
 class ClientType(OpenWord):
     """What a peer is to the server."""
 

@@ -332,8 +332,22 @@ def _drop(state: RelayState, lease: Lease, now: float, why: m.Error) -> None:
     """End a lease that its card client ended or refused; `why` may tell of the card as well."""
     why = msgspec.structs.replace(why, message=why.message[:MAX_SENTENCE])
     endings.note_end(state, lease, why, now)
-    endings.lose(state, lease, why)
+    another = _any_other(lease, why)
+    if another is not None:
+        leases.forget(state, lease)
+    else:
+        endings.lose(state, lease, why)
     _look_after(state, lease, why, now)
+    if another is not None:
+        queue.ask_again(state, another, now)
+
+
+def _any_other(lease: Lease, why: m.Error) -> Waiter | None:
+    """Return who would have any card and was given one that is out of order, if so."""
+    asked = lease.asked
+    if lease.phase is not LeasePhase.ATTACHING or asked is None or why.code not in _STATE_AFTER:
+        return None
+    return asked if asked.message.pick is m.Pick.ANY else None
 
 
 def _look_after(state: RelayState, lease: Lease, why: m.Error, now: float) -> None:

@@ -21,6 +21,7 @@ from wsrc.relay import (
     judging,
     leases,
     listing,
+    picking,
     policies,
     queue,
     resuming,
@@ -38,12 +39,14 @@ FEATURES = (
     "batch",
     "cancel",
     "pcsc",
+    "pick",
     "raw_tpdu",
     "read_ahead",
     "readers",
     "resume",
     "seal",
     "share",
+    "tags",
     "wait",
 )
 """What `hello_ack` announces."""
@@ -194,7 +197,7 @@ class Relay:
                 break
             self._expired(key, now)
             self._perform_all(now)
-            if key[0] in {listing.TIMER, judging.TIMER}:
+            if key[0] in {listing.TIMER, judging.TIMER, picking.PICK}:
                 break
         return self._effects(now)
 

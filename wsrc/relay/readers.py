@@ -19,6 +19,7 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
 from wsrc.relay.audience import Audience
 from wsrc.relay.effects import Effect, Send
+from wsrc.relay.free import Free
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer
 from wsrc.relay.ring import Entry, Ring
 from wsrc.relay.shelves import Bounds, Shelves, T
@@ -71,6 +72,7 @@ class Readers:
     ) -> None:
         self.audience = audience
         self.watchers: dict[int, Watcher] = {}
+        self.free = Free()
         self._instance = instance
         self._ring = ring
         self._shelves = shelves
@@ -98,6 +100,7 @@ class Readers:
         shelves, ring = self._shelves.copy(), self._ring.copy()
         other = Readers(audience, instance, shelves, ring, self._slots, self._view_of)
         other._shown = dict(self._shown)
+        other.free = self.free.copy()
         return other
 
     def place_of(self, slot: Slot) -> float:
@@ -191,6 +194,10 @@ class Readers:
 
     def _changed(self, slot: Slot) -> Entry | None:
         rights = self._rights(slot)
+        if rights:
+            self.free.put(slot)
+        else:
+            self.free.remove(slot)
         number = self._shelves.put(slot) if rights else self._shelves.number_of(slot)
         if number is None:
             return None

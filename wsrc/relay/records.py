@@ -6,7 +6,7 @@ import hmac
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from wsrc.card.slot import Disposition, Share
 from wsrc.errors import ErrorCode
@@ -198,6 +198,14 @@ class CardPeer:
 Peer = UserPeer | CardPeer
 
 
+class Needs(NamedTuple):
+    """What the card client of any card must be able to do for who takes it."""
+
+    share: Share
+    raw_tpdu: bool
+    protocols: bool
+
+
 Ticket = tuple[float, int]
 
 
@@ -344,8 +352,8 @@ class Slot:
     judged: Facts | None = None
     tags: dict[str, str] = field(default_factory=dict[str, str])
     comment: str | None = None
-    given_back: float = -math.inf
-    """When its last user gave it back, in monotonic seconds."""
+    used: bool = False
+    """Whether a user had the card that is in it, or is about to."""
     of_host: Mapping[str, str] = field(default_factory=dict[str, str])
     of_card: Mapping[str, str] = field(default_factory=dict[str, str])
     _facts: Facts | None = None

@@ -4,13 +4,11 @@
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import islice
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from wsrc.errors import ErrorCode
-from wsrc.policy.machine import OPEN
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import LeaseInfo
@@ -24,7 +22,7 @@ from wsrc.relay.names import HostNames, ReaderIds
 from wsrc.relay.readers import Readers, view_of
 from wsrc.relay.records import Account, CardPeer, Lease, LeasePhase, Peer, Slot, UserPeer
 from wsrc.relay.timers import Timers
-from wsrc.relay.waiting import Round, WaitingRoom
+from wsrc.relay.waiting import Line, Round, WaitingRoom
 from wsrc.selection import Key, named, names_of, reader_names
 
 
@@ -59,9 +57,6 @@ TimerKey = tuple[str, int | str, int | None]
 Unjudged = UserPeer | str | tuple[CardPeer, str] | Readers
 """A user, a session, a reader of a card client or the readers of users, for a new policy."""
 
-MAX_COUNTED = 256
-"""Cards of one name that are looked at to see how many a user knows of."""
-
 SESSION_TIMERS = frozenset(("attach", "command", "idle", "away", "clean"))
 """Kinds of deadlines that belong to a session."""
 
@@ -76,8 +71,9 @@ class RelayState:
     has the runs of users' programs that said goodbye, `left` the names of card hosts that did, by
     the number of their connection. `kept_tags` is what users noted of cards, by
     `tags.identity_of`. `accounts` are those that a peer or a lease has. `rounds` has
-    what is left to do for those who wait, `unjudged` what is not looked at yet since the policy is
-    another.
+    what is left to do for those who wait, `sought` the lines that look through free cards, by their
+    numbers, `unjudged` what is not looked at yet since the policy is another. `worn` has the cards
+    that were used last, by `tags.identity_of`.
 
     Args:
         limits: Bounds.
@@ -109,6 +105,8 @@ class RelayState:
         )
         self.waiting = WaitingRoom(self._seen_under)
         self.rounds: dict[TimerKey, Round] = {}
+        self.sought: dict[int, Line] = {}
+        self.worn: Remembered[bool] = Remembered()
         self.unjudged: deque[Unjudged] = deque()
         self.claims = Claims()
         self.kept: dict[str, dict[str, Lease]] = {}
@@ -125,10 +123,10 @@ class RelayState:
         self._slot_number = 0
 
     def _seen_under(self, key: Key, audience: Audience | None) -> int:
-        """Count the cards with a name that an audience sees, of some that have it."""
-        if audience is None or audience.policy is OPEN:
+        """Count the cards with a name that an audience sees."""
+        if audience is None:
             return self.index.count(key)
-        return sum(map(audience.sees, islice(self.index.under(key), MAX_COUNTED)))
+        return self.readers.free_of(audience).count((key,))
 
     def send(self, peer: Peer, message: m.Message, text: bytes | None = None) -> None:
         """Send a message to a peer that is still there, as the text in which it came if given."""
@@ -187,6 +185,11 @@ class RelayState:
         if same.pop(lease.session, None) is not None and not same:
             del self.kept[lease.instance or ""]
 
+    def uses(self, slot: Slot) -> None:
+        """Note that a card is given to a user, now and when it is back from elsewhere."""
+        slot.used = True
+        self.worn.put(tags.identity_of(slot), what=True)
+
     def new_slot(self, peer: CardPeer, info: m.ReaderInfo) -> Slot:
         """Enter a reader that was not known."""
         self._slot_number += 1
@@ -222,7 +225,8 @@ class RelayState:
         info = slot.info
         ids = slot.ids or (info.reader,)
         full = slot.has_card
-        kept = self.kept_tags.get(tags.identity_of(slot))
+        identity = tags.identity_of(slot)
+        kept, slot.used = self.kept_tags.get(identity), bool(self.worn.get(identity))
         slot.of_host, slot.of_card = tags.of_host(info), tags.of_card(info)
         slot.tags = tags.shown(info, slot.peer.name, kept)
         slot.comment = (kept.comment or None) if kept is not None else None

@@ -15,6 +15,7 @@ from wsrc.relay import (
     keeping,
     leases,
     listing,
+    picking,
     queue,
     resuming,
     rights,
@@ -106,7 +107,7 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
         why = f"At most {MAX_PROTOCOLS} protocols are named."
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
         return
-    wrong = _unfit(message.seal)
+    wrong = _unfit(message.seal) or picking.wrong(message)
     if wrong is not None:
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, wrong)
         return
@@ -115,8 +116,9 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
         why = f"The id of 'then' is another than that of 'select_card', from 0 to {MAX_USER_ID}."
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
         return
-    found = queue.find(state, user, message, selection)
-    if len(found) == 1:
+    if message.pick is m.Pick.ANY:
+        endings.release_any(state, user, selection, now)
+    elif len(found := queue.find(state, user, message, selection)) == 1:
         endings.release(state, user, found[0], now)
     queue.ask(state, user, message, selection, now)
 

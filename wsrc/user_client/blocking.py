@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, Unpack
 
 from wsrc.card.apdu import Response
-from wsrc.card.slot import CardProtocol, Disposition, Initialization, ResetKind, Share
+from wsrc.card.slot import CardProtocol, Disposition, Initialization, Pick, ResetKind, Share
 from wsrc.errors import ConnectionLostError, LocalProtocolError, WsrcError
 from wsrc.octets import BytesLike
 from wsrc.protocol.messages import CardInfo, Step, Waiting
@@ -189,6 +189,7 @@ class Client:
         read_ahead: bool | None = None,
         share: Share = Share.EXCLUSIVE,
         protocols: Sequence[CardProtocol] = (),
+        pick: Pick = Pick.ONE,
         on_waiting: Callable[[Waiting], None] | None = None,
         first: BytesLike | Sequence[Step | BytesLike] | None = None,
         **which: Unpack[Filters],
@@ -207,6 +208,7 @@ class Client:
                 read_ahead=read_ahead,
                 share=share,
                 protocols=protocols,
+                pick=pick,
                 on_waiting=on_waiting,
                 first=first,
                 **which,

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Unpack
 
-from wsrc.errors import ConnectionLostError, LocalProtocolError
+from wsrc.errors import ConnectionLostError, ErrorCode, LocalProtocolError, RefusedError
 from wsrc.protocol import messages as m
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.connection import Connection
@@ -39,6 +39,7 @@ class ReaderCalls:
             RefusedError: If the server does not know of readers.
         """
         filters = arguments.filters(filters)
+        await self._known(m.ListReaders(**filters))
         pages = await self._listed(m.ListReaders(**filters))
         readers = tuple(reader for page in pages for reader in page.readers)
         return ReaderSnapshot(readers, ReaderMark(pages[0].instance, pages[0].seq))
@@ -120,6 +121,20 @@ class ReaderCalls:
                 case _:
                     pass
 
+    async def _known(self, request: m.Selecting) -> None:
+        """
+        Wait until the server has answered to our greeting, where it might pass over a condition.
+
+        Raises:
+            RefusedError: If it is of a version that would.
+        """
+        needed = ["tags"] if request.tags else []
+        if isinstance(request, m.SelectCard) and request.pick is not m.Pick.ONE:
+            needed.append("pick")
+        if needed and not {*needed} <= {*(await self._connection.greeted()).features}:
+            why = f"The server is of a version that does not know {needed[-1]!r}."
+            raise RefusedError(ErrorCode.NOT_SUPPORTED, why)
+
     def _goes_on(self, feed: ReaderFeed) -> bool:
         """
         Return whether the connection of a feed was lost and will be made again.
@@ -136,6 +151,7 @@ class ReaderCalls:
     ) -> AsyncGenerator[ReaderFeed, None]:
         connection = self._connection
         filters = arguments.filters(filters)
+        await self._known(m.ListReaders(**filters))
         instance, seq = arguments.mark(since, "since") if since is not None else (None, None)
         if connection.feed is not None:
             raise LocalProtocolError("This client watches already; use another for another watch.")
