@@ -121,9 +121,9 @@ class Selection(msgspec.Struct, frozen=True):
 _WRITTEN = {"any": "name", TAG: "tag"}
 
 
-def selection_of(message: SelectCard) -> Selection:
+def selection_of(message: Selecting) -> Selection:
     """
-    Read what a user wants to select, in either form of the protocol.
+    Read which card a user wants to select, or to note something of; in either form of the protocol.
 
     Raises:
         RefusedError: If nothing is selected where one card is, or by an unknown kind of name, or by
@@ -136,7 +136,8 @@ def selection_of(message: SelectCard) -> Selection:
                 ErrorCode.BAD_MESSAGE,
                 f"A card is selected by a tag as it is, not by {text_of(key, value)[:100]!r}.",
             )
-    if message.id_type is not None:
+    picks = isinstance(message, SelectCard) and message.pick is Pick.ANY
+    if isinstance(message, SelectCard) and message.id_type is not None:
         kind = message.id_type.lower()
         if kind not in {*KINDS, "any"}:
             raise RefusedError(
@@ -146,7 +147,7 @@ def selection_of(message: SelectCard) -> Selection:
             )
         items.append((kind, message.id_str or ""))
     items = [(kind, value) for kind, value in items if value.strip()]
-    if not items and message.pick is not Pick.ANY:
+    if not items and not picks:
         raise RefusedError(
             ErrorCode.NOTHING_SELECTED,
             "Nothing is selected: say which card by its ICCID, EID, ATR, reader or label.",

@@ -18,6 +18,12 @@ MAX_VALUE: Final = 64
 MOST: Final = 32
 """Tags of a card from its host, and as many more from users."""
 
+MOST_ASKED: Final = 8
+"""Tags by which cards are looked for at once."""
+
+MAX_ASKED: Final = 256
+"""Characters of a value in a filter: a derived one, such as the name of a host, may be longer."""
+
 MAX_COMMENT: Final = 256
 """Characters of a comment."""
 
@@ -64,12 +70,12 @@ def _wrong_value(key: str, value: str) -> str | None:
 
 def wrong_filter(tags: Mapping[str, str]) -> str | None:
     """Return why cards cannot be looked for by tags, if so."""
-    if len(tags) > MOST:
-        return f"{len(tags)} tags are more than {MOST}"
+    if len(tags) > MOST_ASKED:
+        return f"{len(tags)} tags are more than {MOST_ASKED}"
     for key, value in tags.items():
         why = wrong_key(key)
-        if why is None and len(value) > MAX_VALUE:
-            why = f"the tag {key!r} has at most {MAX_VALUE} characters"
+        if why is None and len(value) > MAX_ASKED:
+            why = f"the tag {key!r} has at most {MAX_ASKED} characters"
         if why is not None:
             return why
     return None

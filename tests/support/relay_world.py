@@ -11,7 +11,8 @@ from wsrc.policy.machine import Policy
 from wsrc.principal import Principal
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
-from wsrc.relay.effects import Audit, Close, Effect, Note, Send
+from wsrc.relay.effects import Audit, Close, Effect, Keep, Note, Send
+from wsrc.relay.kept import Kept
 from wsrc.relay.machine import Relay
 from wsrc.relay.records import LEAVING, UserPeer
 from wsrc.relay.state import Limits
@@ -30,11 +31,14 @@ class World:
         self.runs = 0
         self.policy = policy
         self.epoch_s = 0.0
+        self.kept: dict[str, Kept] = {}
         self.start()
         self.peers: dict[int, Peer] = {}
         self.notes: list[str] = []
         self.noted: list[Note] = []
         self.events: list[Event] = []
+        self.to_keep: list[Keep] = []
+        self.keeps_late = False
         self.last_session = self._nonces = 0
         self._todo: list[Callable[[], None]] = []
         self._working = False
@@ -51,6 +55,7 @@ class World:
             new_nonce=self._new_nonce,
             instance=f"run-{self.runs}",
         )
+        self.relay.recall({name: kept for name, kept in self.kept.items() if not kept.empty})
         if self.policy is not None:
             assert self.relay.set_policy(self.policy, self.now) == []
         for peer in self.peers.values() if self.runs > 1 else ():
@@ -161,7 +166,20 @@ class World:
                     self.noted.append(effect)
                 case Audit(event=event):
                     self.events.append(event)
+                case Keep():
+                    self.to_keep.append(effect)
+                    if not self.keeps_late:
+                        self.later(self.keep)
         self._work()
+
+    def keep(self, why: str = "") -> None:
+        """Keep the oldest change that is not kept yet; or with a reason do not."""
+        change = self.to_keep.pop(0)
+        now_kept: Kept | None = None
+        if not why:
+            now_kept = change.change.of(self.kept.get(change.identity, Kept()))
+            self.kept[change.identity] = now_kept
+        self.perform(self.relay.kept(change.number, now_kept, why, self.now))
 
     def later(self, action: Callable[[], None]) -> None:
         """Do something when the relay is done with the event that it is at."""

@@ -202,7 +202,8 @@ class Identification:
         self._report(msgspec.structs.replace(info, label=self._label(info)))
 
     def _label(self, info: m.ReaderInfo) -> str | None:
-        keys = sorted(keys_of(msgspec.structs.replace(info, label=None)), key=_weight)
+        names = keys_of(msgspec.structs.replace(info, label=None, tags=None))
+        keys = sorted(names, key=_weight)
         return next((self._labels[key] for key in keys if key in self._labels), None)
 
     def _tagged(self, info: m.ReaderInfo) -> m.ReaderInfo:

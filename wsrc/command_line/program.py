@@ -33,6 +33,12 @@ COMMANDS = {
     "script": _place("apdu", "script", "Run a file of command APDUs and check their status words."),
     "shell": _place("apdu", "shell", "Talk to a card at a prompt."),
     "watch": _place("cards", "watch", "Show cards as they come, change and go."),
+    "tag": _place("tagging", "tag", "Set tags of a card, or of a reader without one."),
+    "comment": _place(
+        "tagging",
+        "comment",
+        "Note something of a card, or of a reader without one, for all who may list it.",
+    ),
     "readers": _place("readers", "readers", "Show the readers, empty ones too."),
     "status": _place(
         "verbs",

@@ -193,6 +193,8 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         m.Cancel,
         m.ListReaders,
         m.WatchReaders,
+        m.SetTags,
+        m.SetComment,
         *_FORWARDED,
     ),
     (Speaker.CARD, Phase.OPEN): _set(
@@ -218,6 +220,8 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         m.WatchReadersAck,
         m.ReaderEvent,
         m.ReaderMark,
+        m.SetTagsAck,
+        m.SetCommentAck,
         m.StateChange,
         m.ListChange,
         m.Resumed,
@@ -261,6 +265,8 @@ ANSWERS: dict[type[m.Message], type[m.Message]] = {
     m.Cancel: m.CancelAck,
     m.ListReaders: m.ListReadersAck,
     m.WatchReaders: m.WatchReadersAck,
+    m.SetTags: m.SetTagsAck,
+    m.SetComment: m.SetCommentAck,
 }
 """The answer to each request; `error` may stand in for any of them."""
 

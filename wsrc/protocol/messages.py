@@ -3,9 +3,10 @@
 Every message that crosses a connection.
 
 This module is the protocol, with `fields` and `parts`, which messages are made of, `commands`,
-`verbs` and `reader_events`: `docs/protocol.schema.json` and the tables of `docs/protocol.md` are
-generated from them. A message is one JSON object in one text frame; `msg_type` names it. Octets
-are lower-case hexadecimal digits, those of `seals` base64. Unknown fields are ignored.
+`verbs`, `farm` and `reader_events`: `docs/protocol.schema.json` and the tables of
+`docs/protocol.md` are generated from them. A message is one JSON object in one text frame;
+`msg_type` names it. Octets are lower-case hexadecimal digits, those of `seals` base64. Unknown
+fields are ignored.
 
 A peer whose `hello` has no `version` speaks the first form: no request ids, no sessions, and
 never a message that it did not ask for. Fields marked *first form* are all that it knows.
@@ -27,6 +28,12 @@ from wsrc.protocol.commands import (
     RApdu as RApdu,
     ResetReq as ResetReq,
     ResetResp as ResetResp,
+)
+from wsrc.protocol.farm import (
+    SetComment as SetComment,
+    SetCommentAck as SetCommentAck,
+    SetTags as SetTags,
+    SetTagsAck as SetTagsAck,
 )
 from wsrc.protocol.fields import (
     MAX_PAGES as MAX_PAGES,
@@ -459,6 +466,7 @@ AnyMessage = (
     | Sealed | SealedResp
     | Detach | DetachAck | Cancel | CancelAck
     | ListReaders | ListReadersAck | WatchReaders | WatchReadersAck | ReaderEvent | ReaderMark
+    | SetTags | SetTagsAck | SetComment | SetCommentAck
     | ReaderReport | ReaderGone
     | Resume | Resumed | SessionInterrupted | SessionEnded | Restarting | StateNotification | Error
 )  # fmt: skip

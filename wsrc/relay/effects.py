@@ -6,6 +6,7 @@ import msgspec
 from wsrc.audit.events import Event
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import Message
+from wsrc.relay.kept import Change
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -44,4 +45,16 @@ class Audit(msgspec.Struct, frozen=True):
     event: Event
 
 
-Effect = Send | Close | Note | Audit
+class Keep(msgspec.Struct, frozen=True):
+    """
+    Have a change kept of what users noted under an identity, and then tell the relay by `kept`.
+
+    `number` is one that no other change has.
+    """
+
+    number: int
+    identity: str
+    change: Change
+
+
+Effect = Send | Close | Note | Audit | Keep

@@ -3,7 +3,7 @@
 
 # Longer than the aim: each event that a shell can tell of has its method, and says what it means.
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from wsrc.card.identify import ISD_R_AIDS
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
@@ -21,6 +21,7 @@ from wsrc.relay import (
     judging,
     leases,
     listing,
+    noting,
     picking,
     policies,
     queue,
@@ -30,6 +31,7 @@ from wsrc.relay import (
 )
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
+from wsrc.relay.kept import Kept
 from wsrc.relay.records import KNOWN, CardPeer, Peer, UserPeer
 from wsrc.relay.state import SESSION_TIMERS, Limits, RelayState, TimerKey
 
@@ -179,6 +181,23 @@ class Relay:
             why = f"More comes from this client than {limit} allows; what is next is read later."
             self._state.refuse(record, None, ErrorCode.TOO_MANY, why, retry_after_s=again_s)
         return self._effects(now)
+
+    def kept(self, number: int, now_kept: Kept | None, why: str, now: float) -> list[Effect]:
+        """
+        Go on after a `Keep`.
+
+        Args:
+            number: Its number.
+            now_kept: What is kept under its identity from now on; None if nothing was changed.
+            why: A sentence that says why not.
+            now: Monotonic seconds.
+        """
+        noting.kept(self._state, number, now_kept, why, now)
+        return self._effects(now)
+
+    def recall(self, kept: Mapping[str, Kept]) -> None:
+        """Know, before there is a peer, what was kept by an earlier run, by its identity."""
+        noting.recall(self._state, kept)
 
     def disconnected(self, peer: int, now: float, *, goodbye: bool) -> list[Effect]:
         """Strike a peer whose connection is gone; `goodbye` tells that it meant to leave."""

@@ -20,7 +20,7 @@ from wsrc.selection import Selection
 RESTARTS = "The server is about to restart; connect again and repeat this."
 """What a request is answered with that would begin while the server stops."""
 
-_BY_READER = "Select by reader as well, by its id where names are alike."
+BY_READER = "Select by reader as well, by its id where names are alike."
 
 MAX_CANDIDATES = 10
 """Cards that an ambiguous selection is answered with."""
@@ -154,7 +154,7 @@ def refuse_ambiguous(
     candidates = tuple(state.card_info(slot) for slot in shown)
     places = ", ".join(f"{card.host}/{card.reader_name}" for card in candidates)
     more = f" and {len(found) - MAX_CANDIDATES} more" if len(found) > MAX_CANDIDATES else ""
-    why = f"{len(found)} cards have {selection}: {places}{more}. {_BY_READER}"
+    why = f"{len(found)} cards have {selection}: {places}{more}. {BY_READER}"
     evidence.denied(state, user, str(selection), ErrorCode.AMBIGUOUS, why)
     state.refuse(user, select.id, ErrorCode.AMBIGUOUS, why, candidates=candidates)
 

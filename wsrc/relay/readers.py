@@ -188,6 +188,11 @@ class Readers:
         """Return what users may do with a reader, nothing with one that is gone."""
         return self.audience.rights(slot) if self._slots.get(slot.number) is slot else ()
 
+    def numbered(self, slot: Slot, view: m.ReaderView) -> m.ReaderView:
+        """Return a description with the number that the reader has for these users."""
+        number = self._shelves.number_of(slot) or view.number
+        return msgspec.structs.replace(view, number=number)
+
     def _numbered(self, slot: Slot, number: int) -> m.ReaderView:
         view = self._view_of(slot)
         return view if view.number == number else msgspec.structs.replace(view, number=number)

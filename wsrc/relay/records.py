@@ -25,8 +25,11 @@ from wsrc.protocol.messages import (
     ReaderState,
     Resume,
     SelectCard,
+    SetComment,
+    SetTags,
 )
 from wsrc.relay.audience import Audience
+from wsrc.relay.kept import Change
 from wsrc.selection import Key, Selection
 from wsrc.states import Table, follow
 from wsrc.words import Word
@@ -433,6 +436,15 @@ class Slot:
         return Identities(
             atr=str(info.atr or ""), eid=info.eids[0] if info.eids else None, iccid=info.iccid
         )
+
+
+class Pending(NamedTuple):
+    """A change that the shell is asked to keep: who wants it, and of which reader."""
+
+    user: UserPeer
+    request: SetTags | SetComment
+    slot: Slot
+    change: Change
 
 
 _STATES = {

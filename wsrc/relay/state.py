@@ -18,9 +18,10 @@ from wsrc.relay.audiences import Audiences
 from wsrc.relay.claims import Claims, Lost, Past, Remembered
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, Places
+from wsrc.relay.kept import Kept
 from wsrc.relay.names import HostNames, ReaderIds
 from wsrc.relay.readers import Readers, view_of
-from wsrc.relay.records import Account, CardPeer, Lease, LeasePhase, Peer, Slot, UserPeer
+from wsrc.relay.records import Account, CardPeer, Lease, LeasePhase, Peer, Pending, Slot, UserPeer
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import Line, Round, WaitingRoom
 from wsrc.selection import Key, named, names_of, reader_names
@@ -70,10 +71,10 @@ class RelayState:
     `lost` has leases whose card client is out of reach and may come back with the session. `gone`
     has the runs of users' programs that said goodbye, `left` the names of card hosts that did, by
     the number of their connection. `kept_tags` is what users noted of cards, by
-    `tags.identity_of`. `accounts` are those that a peer or a lease has. `rounds` has
-    what is left to do for those who wait, `sought` the lines that look through free cards, by their
-    numbers, `unjudged` what is not looked at yet since the policy is another. `worn` has the cards
-    that were used last, by `tags.identity_of`.
+    `tags.identity_of`, and `pending` what is not kept yet. `accounts` are those that a peer or a
+    lease has. `rounds` has what is left to do for those who wait, `sought` the lines that look
+    through free cards, by their numbers, `unjudged` what is not looked at yet since the policy is
+    another. `worn` has the cards that were used last, by `tags.identity_of`.
 
     Args:
         limits: Bounds.
@@ -89,6 +90,7 @@ class RelayState:
         new_session: Callable[[], str],
         instance: str,
     ) -> None:
+        # Longer than the aim: all that a relay knows, each by its name.
         self.limits = limits
         self.epoch = epoch
         self.new_session = new_session
@@ -115,7 +117,9 @@ class RelayState:
         self.gone: Remembered[bool] = Remembered()
         self.left: Remembered[str] = Remembered()
         self.timers: Timers[TimerKey] = Timers()
-        self.kept_tags: dict[str, tags.Kept] = {}
+        self.kept_tags: dict[str, Kept] = {}
+        self.pending: dict[int, Pending] = {}
+        self.last_change = 0
         self.accounts: WeakValueDictionary[str, Account] = WeakValueDictionary()
         self.effects: list[Effect] = []
         self.draining = False

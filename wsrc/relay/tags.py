@@ -6,56 +6,14 @@ Those of users, and comments, are *kept*: under the identity of the card, and fo
 """
 
 from collections.abc import Mapping
-from typing import Final
-
-import msgspec
 
 from wsrc.card.atr import read_atr
 from wsrc.policy.facts import is_identified, kind_of
 from wsrc.protocol.messages import ReaderInfo
+from wsrc.relay.kept import NO_TAGS, Kept
 from wsrc.relay.records import NO_CARD, Slot
 from wsrc.selection import normal
-from wsrc.tags import ATR_FAMILY, CARD, DERIVED, HOST, MOST, PROTOCOL
-
-NO_TAGS: Final[Mapping[str, str]] = {}
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """What users noted of a card or of a reader."""
-
-    tags: Mapping[str, str] = NO_TAGS
-    comment: str = ""
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to keep."""
-        return not self.tags and not self.comment
-
-
-class Change(msgspec.Struct, frozen=True):
-    """
-    What is to be kept otherwise.
-
-    `set` has tags that are to have these values, `unset` the keys of those that are to go; None as
-    `comment` leaves it as it is.
-    """
-
-    set: Mapping[str, str] = NO_TAGS
-    unset: tuple[str, ...] = ()
-    comment: str | None = None
-
-    def of(self, kept: Kept) -> Kept:
-        """
-        Return what is kept after it.
-
-        Raises:
-            ValueError: If those are too many tags.
-        """
-        tags = {key: value for key, value in kept.tags.items() if key not in self.unset}
-        tags |= self.set
-        if len(tags) > MOST:
-            raise ValueError(f"A card has at most {MOST} tags from users, not {len(tags)}.")
-        return Kept(tags, kept.comment if self.comment is None else self.comment)
+from wsrc.tags import ATR_FAMILY, CARD, DERIVED, HOST, PROTOCOL
 
 
 def of_host(info: ReaderInfo) -> Mapping[str, str]:
@@ -90,4 +48,4 @@ def identity_of(slot: Slot) -> str:
         return f"iccid {normal('iccid', info.iccid)}"
     if slot.has_card and info.eids:
         return f"eid {normal('eid', info.eids[0])}"
-    return f"reader {slot.peer.name} {info.reader}"
+    return f"reader {slot.reader}@{slot.peer.name}"

@@ -15,6 +15,7 @@ from wsrc.relay import (
     keeping,
     leases,
     listing,
+    noting,
     picking,
     queue,
     resuming,
@@ -62,6 +63,8 @@ def received(
             _detach(state, user, message, now)
         case m.Cancel():
             _cancel(state, user, message, text, now)
+        case m.SetTags() | m.SetComment():
+            noting.ask(state, user, message)
         case m.WatchReaders():
             state.effects += state.readers.of(user).watch_for(user, message)
         case _:

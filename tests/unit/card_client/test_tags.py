@@ -26,9 +26,10 @@ def tags_of(*tables: TagTable, **fields: Any) -> Mapping[str, str] | None:
     card = Identification(settings, "Gemalto 00", thread, told.append)
     state = m.ReaderState.READY
     card.info = m.ReaderInfo(**{"reader": "r", "name": "Gemalto 00", "state": state, **fields})
-    card.was_reset(m.ResetResp(session="s", atr=Octets.fromhex("3b00")), fields.get("iccid"))
+    for atr in ("3b01", "3b00"):
+        card.was_reset(m.ResetResp(session="s", atr=Octets.fromhex(atr)), fields.get("iccid"))
     thread.stop()
-    (report,) = told
+    _, report = told
     assert isinstance(report, m.ReaderReport)
     return report.reader.tags
 

@@ -103,21 +103,22 @@ def filters(given: Mapping[str, Any]) -> Filters:
             known = ", ".join(Filters.__annotations__)
             raise LocalProtocolError(f"Cards cannot be selected by {name[:40]!r}; use {known}.")
         if name == "tags" and value is not None:
-            _tags(value)
+            why = wrong_filter(tags(value, name))
+            if why is not None:
+                raise LocalProtocolError(f"No card has such tags: {why}.")
         elif value is not None:
             text(value, name)
     return cast("Filters", given)
 
 
-def _tags(value: object) -> None:
-    """Check tags that cards are selected by."""
+def tags(value: object, name: str) -> dict[str, str]:
+    """Return tags by their keys, which are texts."""
     if not isinstance(value, Mapping):
-        raise _wrong("tags", f"a dict of texts by keys, not {_kind(value)}")
+        raise _wrong(name, f"a dict of texts by keys, not {_kind(value)}")
     given = cast("Mapping[object, object]", value)
-    known = {text(key, "a key of tags"): text(each, "a tag") for key, each in given.items()}
-    why = wrong_filter(known)
-    if why is not None:
-        raise LocalProtocolError(f"No card has such tags: {why}.")
+    return {
+        text(key, f"a key of {name}"): text(each, f"a tag of {name}") for key, each in given.items()
+    }
 
 
 def following(first: object, *, raw_tpdu: bool) -> m.Following:

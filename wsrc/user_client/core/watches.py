@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The part of `aio.Client` that asks for readers."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Unpack
 
@@ -43,6 +43,51 @@ class ReaderCalls:
         pages = await self._listed(m.ListReaders(**filters))
         readers = tuple(reader for page in pages for reader in page.readers)
         return ReaderSnapshot(readers, ReaderMark(pages[0].instance, pages[0].seq))
+
+    async def set_tags(
+        self,
+        values: Mapping[str, str],
+        *,
+        unset: Sequence[str] = (),
+        **which: Unpack[Filters],
+    ) -> m.ReaderView:
+        """
+        Set tags of one card, or of one reader, for all who may list it; they outlive the server.
+
+        Args:
+            values: Value of each tag, by its key.
+            unset: Keys of tags that were set so, and are to go.
+            which: What the card, or the reader, must be; exactly one must match.
+
+        Returns:
+            The reader as it is shown from now on.
+
+        Raises:
+            NoSuchCardError: If none matches.
+            RefusedError: If we may not, there are too many tags, or the server cannot write.
+            ConnectionLostError: If the connection is lost: the tags may be set or not.
+        """
+        request = m.SetTags(
+            set=arguments.tags(values, "values"),
+            unset=tuple(arguments.text(key, "unset") for key in arguments.several(unset, "unset")),
+            **arguments.filters(which),
+        )
+        return await self._noted(request)
+
+    async def set_comment(self, comment: str, **which: Unpack[Filters]) -> m.ReaderView:
+        """
+        Note something of one card, or of one reader; an empty text takes it away. As `set_tags`.
+
+        Raises as `set_tags`.
+        """
+        comment = arguments.text(comment, "comment")
+        return await self._noted(m.SetComment(comment=comment, **arguments.filters(which)))
+
+    async def _noted(self, request: m.SetTags | m.SetComment) -> m.ReaderView:
+        await self._known(request)
+        ack = await self._connection.requests.ask(request, self._timeout_s)
+        assert isinstance(ack, m.SetTagsAck | m.SetCommentAck)
+        return ack.reader
 
     async def watch_readers(
         self,
@@ -128,7 +173,8 @@ class ReaderCalls:
         Raises:
             RefusedError: If it is of a version that would.
         """
-        needed = ["tags"] if request.tags else []
+        noting = isinstance(request, m.SetTags | m.SetComment)
+        needed = ["tags"] if request.tags or noting else []
         if isinstance(request, m.SelectCard) and request.pick is not m.Pick.ONE:
             needed.append("pick")
         if needed and not {*needed} <= {*(await self._connection.greeted()).features}:
