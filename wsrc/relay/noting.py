@@ -110,7 +110,7 @@ def _check_room(state: RelayState, slot: Slot, change: Change) -> None:
         raise RefusedError(ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
     before = state.kept_tags.get(identity_of(slot))
     if len(state.pending) >= MAX_PENDING or (before is None and len(state.kept_tags) >= MAX_KEPT):
-        why = f"Of {len(state.kept_tags)} cards something is noted, and more is being written."
+        why = "Of too many cards something is noted, or is being written; take away what is old."
         raise RefusedError(ErrorCode.TOO_MANY, why)
     try:
         change.of(before or Kept())

@@ -58,6 +58,7 @@ OF_LIST = {
     "wsrc.process.printable",
     "wsrc.protocol",
     "wsrc.protocol.commands",
+    "wsrc.protocol.farm",
     "wsrc.protocol.fields",
     "wsrc.protocol.messages",
     "wsrc.protocol.parts",

@@ -139,6 +139,8 @@ REQUESTS: list[m.Message] = [
     *(m.ListCards(id=5, tags=tags) for tags in TAGGED),
     *(m.SelectCard(id=5, tags=tags, pick=pick) for tags in TAGGED for pick in m.Pick),
     *(m.SelectCard(id=5, tags=tags, pick=m.Pick.ANY, wait_s=50.0) for tags in TAGGED),
+    *(m.SetTags(id=5, set={"kind": "mine"}, **by) for by in BY),  # type: ignore[arg-type]
+    *(m.SetComment(id=5, comment="mine", **by) for by in BY),  # type: ignore[arg-type]
     m.SelectCard(id=5, id_type="ICCID", id_str=DARK),
     m.SelectCard(id=5, iccid=DARK, then=m.CApdu(id=6, seq=1, command=COMMAND)),
     m.SelectCard(id=5, iccid=DARK, raw_tpdu=True, read_ahead=True, protocols=()),
