@@ -103,9 +103,11 @@ def filters(given: Mapping[str, Any]) -> Filters:
             known = ", ".join(Filters.__annotations__)
             raise LocalProtocolError(f"Cards cannot be selected by {name[:40]!r}; use {known}.")
         if name == "tags" and value is not None:
-            why = wrong_filter(tags(value, name))
+            asked = tags(value, name)
+            why = wrong_filter(asked)
             if why is not None:
                 raise LocalProtocolError(f"No card has such tags: {why}.")
+            given = {**given, name: asked}
         elif value is not None:
             text(value, name)
     return cast("Filters", given)
