@@ -85,6 +85,10 @@ class ErrorCode(OpenWord):
         "connection_lost",
         "The connection to the server is lost; said by clients to programs, never on the wire",
     )
+    NOT_KEPT = (
+        "not_kept",
+        "The server could not write what it was to keep, and nothing is changed",
+    )
     REQUEST_IN_FLIGHT = "request_in_flight", "The request before this one is not answered yet"
     CANCELLED = "cancelled", "The request was given up with `cancel`"
     LEASE_EXPIRED = (
@@ -187,6 +191,7 @@ _PCSC: dict[ErrorCode, str] = {
     ErrorCode.PROTOCOL_MISMATCH: "SCARD_E_PROTO_MISMATCH",
     ErrorCode.CARD_WAS_RESET: "SCARD_W_RESET_CARD",
     ErrorCode.GUARDED: "SCARD_W_SECURITY_VIOLATION",
+    ErrorCode.NOT_KEPT: "SCARD_F_INTERNAL_ERROR",
     ErrorCode.NOT_TRANSACTED: "SCARD_E_NOT_TRANSACTED",
     ErrorCode.CARD_CLIENT_GONE: "SCARD_E_READER_UNAVAILABLE",
     ErrorCode.COMMAND_TIMEOUT: "SCARD_E_COMM_DATA_LOST",

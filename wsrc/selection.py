@@ -6,12 +6,13 @@ Whoever selects, lists, watches or labels cards compares their names by `forms`,
 """
 
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from operator import methodcaller
 
 import msgspec
 
 from wsrc.card.identity import iccid_forms, normal_digits, normal_iccid
+from wsrc.card.slot import Pick
 from wsrc.errors import ErrorCode, RefusedError
 from wsrc.protocol.messages import (
     CardInfo,
@@ -21,9 +22,15 @@ from wsrc.protocol.messages import (
     Selecting,
     card_of,
 )
+from wsrc.tags import text_of
 
 KINDS = ("iccid", "eid", "atr", "reader", "label")
-"""What a card can be found by."""
+"""What a card can be found by, beside its tags."""
+
+TAG = "tag"
+"""Kind of the name `KEY=VALUE` that a card has for each tag; `any` does not mean it."""
+
+_EVERY_KIND = (*KINDS, TAG)
 
 Key = tuple[str, str]
 """Kind and normal form of a name."""
@@ -34,10 +41,13 @@ def normal(kind: str, text: str) -> str:
     Return the form in which names of a kind are compared.
 
     In an ICCID, EID or ATR neither case counts nor what stands between groups of digits, in an
-    ICCID no filler at the end either; in other names neither case nor space around them.
+    ICCID no filler at the end either; in other names neither case nor space around them. A tag is
+    compared as it is.
     """
     if kind == "iccid":
         return normal_iccid(text)
+    if kind == TAG:
+        return text
     return normal_digits(text) if kind in {"eid", "atr"} else text.strip().casefold()
 
 
@@ -58,19 +68,22 @@ def lookups(kind: str, text: str) -> Iterator[Key]:
             yield each, form
 
 
-def names_of(info: ReaderInfo, ids: Sequence[str] = ()) -> tuple[Key, ...]:
+def names_of(
+    info: ReaderInfo, ids: Sequence[str] = (), tags: Mapping[str, str] | None = None
+) -> tuple[Key, ...]:
     """
     Return every name of a card by its kind, in normal form; one that it lacks is empty.
 
     Args:
         info: The reader with the card.
         ids: All by which the reader is found, if they are others than its card client's.
+        tags: Those of the card, if they are others than its card client's.
     """
     names: list[tuple[str, str | None]] = [("reader", id_) for id_ in ids or (info.reader,)]
     names.append(("reader", info.name))
     names += [("atr", info.atr.hex() if info.atr else None), ("label", info.label)]
     names += [("eid", eid) for eid in info.eids]
-    return _names([*names, ("iccid", info.iccid)])
+    return _names([*names, ("iccid", info.iccid), *_tags(info.tags if tags is None else tags)])
 
 
 def keys_of(info: ReaderInfo) -> tuple[Key, ...]:
@@ -83,32 +96,48 @@ def named(names: tuple[Key, ...]) -> tuple[Key, ...]:
     return tuple(key for key in names if key[1])
 
 
-def reader_names(*names: str) -> tuple[Key, ...]:
+def reader_names(*names: str, tags: Mapping[str, str] | None = None) -> tuple[Key, ...]:
     """Return the names of a reader without a card, as `names_of` does."""
-    return tuple(dict.fromkeys(("reader", normal("reader", name)) for name in names))
+    keys = (("reader", normal("reader", name)) for name in names)
+    return tuple(dict.fromkeys((*keys, *_tags(tags))))
+
+
+def _tags(tags: Mapping[str, str] | None) -> Iterator[Key]:
+    return ((TAG, text_of(key, value)) for key, value in (tags or {}).items())
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Kind and value of each condition; at least one, all of them must hold."""
+    """Kind and value of each condition, all of which must hold; without any, each card is meant."""
 
     items: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
         return " and ".join(
-            f"{'name' if kind == 'any' else kind.upper()} {value[:40]}"
+            f"{_WRITTEN.get(kind) or kind.upper()} {value[:100] if kind == TAG else value[:40]}"
             for kind, value in self.items
         )
 
 
-def selection_of(message: SelectCard) -> Selection:
+_WRITTEN = {"any": "name", TAG: "tag"}
+
+
+def selection_of(message: Selecting) -> Selection:
     """
-    Read what a user wants to select, in either form of the protocol.
+    Read which card a user wants to select, or to note something of; in either form of the protocol.
 
     Raises:
-        RefusedError: If nothing is selected, or by an unknown kind of name.
+        RefusedError: If nothing is selected where one card is, or by an unknown kind of name, or by
+            a tag without a value or with `*` in it.
     """
     items = _given(message)
-    if message.id_type is not None:
+    for key, value in (message.tags or {}).items():
+        if not value.strip() or "*" in value:
+            raise RefusedError(
+                ErrorCode.BAD_MESSAGE,
+                f"A card is selected by a tag as it is, not by {text_of(key, value)[:100]!r}.",
+            )
+    picks = isinstance(message, SelectCard) and message.pick is Pick.ANY
+    if isinstance(message, SelectCard) and message.id_type is not None:
         kind = message.id_type.lower()
         if kind not in {*KINDS, "any"}:
             raise RefusedError(
@@ -118,7 +147,7 @@ def selection_of(message: SelectCard) -> Selection:
             )
         items.append((kind, message.id_str or ""))
     items = [(kind, value) for kind, value in items if value.strip()]
-    if not items:
+    if not items and not picks:
         raise RefusedError(
             ErrorCode.NOTHING_SELECTED,
             "Nothing is selected: say which card by its ICCID, EID, ATR, reader or label.",
@@ -128,17 +157,22 @@ def selection_of(message: SelectCard) -> Selection:
 
 class Filter:
     """
-    Matches cards by their names; each `*` in a text stands for any text.
+    Matches cards by their names and tags; each `*` in a text stands for any text.
 
     A text without `*` is compared as in a selection. One with `*` is compared with the name that
     the card has, so that an ICCID has its check digit if the card has it. An empty text means
-    cards without such a name.
+    cards without such a name, or such a tag.
     """
 
     def __init__(self, message: Selecting) -> None:
         given = _given(message)
+        lacking = tuple(
+            f"{key}=" for key, value in (message.tags or {}).items() if not value.strip()
+        )
+        given = [(kind, text) for kind, text in given if kind != TAG or text not in lacking]
+        self._lacking = lacking
         self._conditions = [_condition(kind, text) for kind, text in given]
-        self._kinds = frozenset[str]().union(*self._conditions)
+        self._kinds = frozenset[str]((TAG,) if lacking else ()).union(*self._conditions)
         self._iccids = [
             () if "*" in text else forms("iccid", text)[:1]
             for kind, text in given
@@ -159,7 +193,10 @@ class Filter:
                     break
             else:
                 return False
-        return True
+        lacking = self._lacking
+        return not lacking or not any(
+            kind == TAG and text.startswith(lacking) for kind, text in names
+        )
 
     def matches(self, card: CardInfo) -> bool:
         """Return whether every condition holds for a card."""
@@ -209,25 +246,27 @@ def matching(pattern: str) -> Callable[[str], bool]:
 
 def _given(message: Selecting) -> list[tuple[str, str]]:
     values = [(kind, getattr(message, kind)) for kind in (*KINDS, "any")]
-    return [(kind, value) for kind, value in values if value is not None]
+    return [*((kind, value) for kind, value in values if value is not None), *_tags(message.tags)]
 
 
 def names_of_reader(reader: ReaderView) -> tuple[Key, ...]:
     """Return the names of a reader as users see it, and those of its card, as `names_of` does."""
     card = card_of(reader)
-    return reader_names(reader.reader, reader.name) if card is None else _names_of_card(card)
+    if card is None:
+        return reader_names(reader.reader, reader.name, tags=reader.tags)
+    return _names_of_card(card)
 
 
-def _names_of_card(card: CardInfo, kinds: Container[str] = KINDS) -> tuple[Key, ...]:
+def _names_of_card(card: CardInfo, kinds: Container[str] = _EVERY_KIND) -> tuple[Key, ...]:
     ids = card.identities
     names = [("reader", card.reader), ("reader", card.reader_name), ("atr", ids.atr)]
     names += [("label", card.label), ("iccid", ids.iccid)]
     names += [("eid", eid) for eid in card.eids or ((ids.eid,) if ids.eid else ())]
-    return _names(names, kinds)
+    return _names([*names, *_tags(card.tags)], kinds)
 
 
 def _names(
-    names: Iterable[tuple[str, str | None]], kinds: Container[str] = KINDS
+    names: Iterable[tuple[str, str | None]], kinds: Container[str] = _EVERY_KIND
 ) -> tuple[Key, ...]:
     normals = {(kind, normal(kind, name or "")): None for kind, name in names if kind in kinds}
     return tuple(normals)

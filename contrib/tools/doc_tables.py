@@ -55,8 +55,8 @@ OBJECTS = (
 )  # fmt: skip
 NOTIFIED = (PcscReaderState, PcscReaders)
 ENUMS = (
-    m.ClientType, m.CardState, m.ReaderState, m.Change, SlotState, m.ReaderForm, CardProtocol,
-    CardStatus, ResetKind, Share, Initialization, Disposition, m.HolderState,
+    m.ClientType, m.CardState, m.ReaderState, m.Change, m.Pick, SlotState, m.ReaderForm,
+    CardProtocol, CardStatus, ResetKind, Share, Initialization, Disposition, m.HolderState,
 )  # fmt: skip
 
 ALSO_ANSWERS: dict[type[m.Message], str] = {
@@ -355,13 +355,15 @@ def _title(kind: type) -> str:
     return " ".join(parts).capitalize()
 
 
-def _type(kind: Any) -> str:
+def _type(kind: Any) -> str:  # noqa: PLR0911 - one line for each kind of type
     """Return in words what a field holds."""
     match kind.type if isinstance(kind, msgspec.inspect.Metadata) else kind:
         case msgspec.inspect.UnionType(types=types):
             return " or ".join(_type(t) for t in types if not _is_none(t))
         case msgspec.inspect.VarTupleType(item_type=item):
             return f"list of {_type(item)}"
+        case msgspec.inspect.DictType(value_type=value):
+            return f"object of {_type(value)}"
         case msgspec.inspect.TupleType(item_types=items):
             return f"[{', '.join(_type(item) for item in items)}]"
         case msgspec.inspect.EnumType(cls=cls):

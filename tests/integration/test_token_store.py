@@ -16,7 +16,8 @@ from wsrc.errors import ConfigError
 from wsrc.net.state_dir import OF_SYSTEM, state_dir
 from wsrc.protocol.messages import ClientType
 from wsrc.server import token_store
-from wsrc.server.token_store import FILE, VERSION, TokenStore, hash_of, sentence_of
+from wsrc.server.sqlite_file import sentence_of
+from wsrc.server.token_store import FILE, TokenStore, hash_of
 from wsrc.tokens import is_token
 
 NOW = 1_800_000_000.0
@@ -154,7 +155,7 @@ def test_13_the_file_of_a_later_version_is_refused_and_left_alone(
 ) -> None:
     store.close()
     with raw(folder) as other:
-        other.execute(f"PRAGMA user_version = {VERSION + 1}")
+        other.execute(f"PRAGMA user_version = {len(TokenStore.VERSIONS) + 1}")
     other.close()
     before = {each: each.read_bytes() for each in folder.iterdir()}
     with pytest.raises(ConfigError, match="made by a later version of wsrc-server"):

@@ -139,6 +139,8 @@ def sample_of(held: inspect.Type) -> Any:  # noqa: PLR0911 - one line for each k
             return "9000"
         case inspect.BytesType():
             return "kAA="
+        case inspect.DictType(key_type=key, value_type=value):
+            return {sample_of(key): sample_of(value)}
         case other:
             raise TypeError(str(other))
 

@@ -259,6 +259,18 @@ class Reset(Event, frozen=True, kw_only=True):
     kind: str
 
 
+class Noted(Event, frozen=True, kw_only=True):
+    """
+    A user set tags or a comment of a card.
+
+    `tags` are the keys of those that were set or went; neither values nor the comment are told.
+    """
+
+    who: Who
+    card: Card
+    tags: tuple[str, ...] = ()
+
+
 class Guarded(Event, frozen=True, kw_only=True):
     """
     The guard of a card host kept something from a card.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a slot and the card in it can be: states, protocols, kinds of reset, ways to share."""
+"""What a slot and the card in it can be: states, protocols, resets, whom it is for."""
 
 from wsrc.words import OpenWord
 
@@ -24,6 +24,13 @@ class Share(OpenWord):
     EXCLUSIVE = "exclusive", "With nobody"
     SHARED = "shared", "With all who ask for the same"
     DIRECT = "direct", "The reader alone is used, with or without a card"
+
+
+class Pick(OpenWord):
+    """Which of the cards that match a user wants."""
+
+    ONE = "one", "The one that matches; several are refused"
+    ANY = "any", "The one that is free and was used least recently, or becomes free first"
 
 
 class Initialization(OpenWord):

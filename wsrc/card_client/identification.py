@@ -15,7 +15,7 @@ from wsrc.errors import CardError, CardNotPresentError, ReaderInUseError, Reader
 from wsrc.octets import Octets, from_person
 from wsrc.protocol import messages as m
 from wsrc.readers.base import Slot
-from wsrc.selection import Key, forms, keys_of
+from wsrc.selection import Filter, Key, forms, keys_of, reader_names
 from wsrc.settings.load import CardClientSettings
 
 _log = logging.getLogger(__name__)
@@ -61,6 +61,10 @@ class Identification:
         aids = tuple(bytes(from_person(aid)) for aid in settings.isd_r_aids)
         self._isd_r_aids: Sequence[bytes] = aids or ISD_R_AIDS
         self._labels = _by_key(settings.labels)
+        self._tags = [
+            (Filter(m.ListCards(id=0, any=each.cards)), each.cards == "*", each.set)
+            for each in settings.tags
+        ]
         self._thread = thread
         self._send = send
 
@@ -198,10 +202,20 @@ class Identification:
         self._report(msgspec.structs.replace(info, label=self._label(info)))
 
     def _label(self, info: m.ReaderInfo) -> str | None:
-        keys = sorted(keys_of(msgspec.structs.replace(info, label=None)), key=_weight)
+        names = keys_of(msgspec.structs.replace(info, label=None, tags=None))
+        keys = sorted(names, key=_weight)
         return next((self._labels[key] for key in keys if key in self._labels), None)
 
+    def _tagged(self, info: m.ReaderInfo) -> m.ReaderInfo:
+        """Return a reader with the tags of its tables; where two have a key, the last counts."""
+        full = info.state not in {m.ReaderState.EMPTY, m.ReaderState.UNAVAILABLE}
+        names = keys_of(info) if full else reader_names(info.reader, info.name)
+        fitting = [tags for which, every, tags in self._tags if every or which.fits(names)]
+        merged = {key: value for tags in fitting for key, value in tags.items()}
+        return msgspec.structs.replace(info, tags=merged or None)
+
     def _report(self, info: m.ReaderInfo) -> None:
+        info = self._tagged(info) if self._tags else info
         before, self.info = self.info, info
         if info != before and info.reader:
             self._send(m.ReaderReport(reader=info))

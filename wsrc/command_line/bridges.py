@@ -13,6 +13,8 @@ from wsrc.bridges import lpac as stdio
 from wsrc.bridges.remote.cards import RemoteCards, clients
 from wsrc.bridges.remote.shelf import Place
 from wsrc.bridges.vpcd import PORT, VpcdSlot
+from wsrc.card.slot import Pick
+from wsrc.command_line.holding import Hold, any_option
 from wsrc.command_line.invocation import (
     MAX_NAMED,
     NONE_YET,
@@ -34,7 +36,8 @@ from wsrc.protocol.messages import CardInfo
 from wsrc.readers.pcsc import reader_names
 from wsrc.settings.hosts import host_name, is_loopback
 from wsrc.settings.load import CardClientSettings, load
-from wsrc.user_client.naming import Filters, alternatives, describe
+from wsrc.user_client.blocking import Card
+from wsrc.user_client.naming import Filters, alternatives, describe, exactly
 
 
 @user_command(
@@ -44,8 +47,11 @@ from wsrc.user_client.naming import Filters, alternatives, describe
 )
 @card_options
 @wait_option
+@any_option
 @click.argument("program", nargs=-1, metavar="[-- PROGRAM ARGS…]")
-def lpac(call: Invocation, which: Filters, wait_s: float, program: Sequence[str]) -> int:
+def lpac(
+    call: Invocation, which: Filters, wait_s: float, pick: Pick, program: Sequence[str]
+) -> int:
     """
     Run lpac to manage the profiles of an eUICC.
 
@@ -55,8 +61,18 @@ def lpac(call: Invocation, which: Filters, wait_s: float, program: Sequence[str]
     standard error.
     """
     with call.client() as client:
-        require_selection(client, which)
-        card = stdio.LpacCard(lambda: call.select(client, which, wait_s), call.output.complain)
+        if pick is Pick.ONE:
+            require_selection(client, which)
+        wanted = [(which, Hold(pick=pick))]
+
+        def take() -> Card:
+            """Take a card; of any, the one that was taken before."""
+            taken = call.select(client, wanted[0][0], wait_s, wanted[0][1])
+            if pick is Pick.ANY and (again := exactly(taken.info)):
+                wanted[0] = again, Hold()
+            return taken
+
+        card = stdio.LpacCard(take, call.output.complain)
         if program:
             with call.output.at_risk():
                 return _run(call, card, program)
@@ -129,7 +145,8 @@ def vpcd(call: Invocation, which: Filters, host: str, port: int, idle_s: float) 
             require_selection(client, which)
     kinds = {kind: [value] for kind, value in which.items() if isinstance(value, str)}
     tls = ClientTls(call.settings)
-    cards = RemoteCards(clients(call.settings, tls), alternatives(kinds), call.output.note)
+    wanted = alternatives(kinds, which.get("tags"))
+    cards = RemoteCards(clients(call.settings, tls), wanted, call.output.note)
     is_own = _is_of_this_host if is_loopback(host) else None
     slot = VpcdSlot(cards, (host, port), idle_s, call.output.note, is_own=is_own)
     run_main(_serve_slot(call, cards, slot, tls))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from wsrc.card.slot import CardProtocol, Disposition, Share
+from wsrc.card.slot import CardProtocol, Disposition, Pick, Share
 from wsrc.errors import ConnectionLostError
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ _PROTOCOLS = {"t0": (CardProtocol.T0,), "t1": (CardProtocol.T1,), RAW: ()}
 
 
 class Hold(NamedTuple):
-    """With whom a card is shared, and how it is spoken to; see `aio.Client.select`."""
+    """Whom a card is shared with, how it is spoken to, if any will do; see `aio.Client.select`."""
 
     share: Share = Share.EXCLUSIVE
     protocols: tuple[CardProtocol, ...] = ()
     raw_tpdu: bool = False
+    pick: Pick = Pick.ONE
 
     @property
     def is_left_alone(self) -> bool:
@@ -54,6 +55,22 @@ class Hold(NamedTuple):
                 card.detach(disposition=after, wait=False)
 
 
+def any_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--any` to a command that is called with `pick`."""
+
+    @functools.wraps(function)
+    def run(*args: Any, any_card: bool, **options: Any) -> Any:
+        return function(*args, pick=Pick.ANY if any_card else Pick.ONE, **options)
+
+    return click.option(
+        "--any",
+        "any_card",
+        is_flag=True,
+        help="Any free card that matches, or the first that becomes free; the least recently used "
+        "one first.",
+    )(run)
+
+
 def hold_options(
     *shares: Share, protocols: Sequence[str] = tuple(_PROTOCOLS)
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -61,12 +78,14 @@ def hold_options(
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def run(*args: Any, share: str, protocol: str | None = None, **options: Any) -> Any:
+        def run(
+            *args: Any, share: str, pick: Pick, protocol: str | None = None, **options: Any
+        ) -> Any:
             chosen = _PROTOCOLS[protocol] if protocol else ()
-            hold = Hold(Share(share), chosen, raw_tpdu=protocol == RAW)
+            hold = Hold(Share(share), chosen, raw_tpdu=protocol == RAW, pick=pick)
             return function(*args, hold=hold, **options)
 
-        decorated: Callable[..., Any] = run
+        decorated: Callable[..., Any] = any_option(run)
         if protocols:
             decorated = _protocol_option(protocols)(decorated)
         return _share_option(shares)(decorated)

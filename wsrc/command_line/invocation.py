@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsrc.card.slot import Share
+from wsrc.card.slot import Pick, Share
 from wsrc.command_line.holding import Hold
 from wsrc.command_line.script import ScriptError
 from wsrc.errors import (
@@ -36,6 +36,7 @@ from wsrc.errors import (
 from wsrc.settings.click_options import click_options
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import UserSettings
+from wsrc.tags import wrong_filter
 from wsrc.user_client.naming import Filters, describe
 
 if TYPE_CHECKING:
@@ -180,13 +181,15 @@ class Invocation:
         first: "First | None" = None,
     ) -> "Card":
         """Make a card ours, telling the place in the queue; see `aio.Client.select`."""
-        require_selection(client, which)
+        hold = hold or Hold()
+        if hold.pick is Pick.ONE:
+            require_selection(client, which)
         try:
             return client.select(
                 wait_s=wait_s,
                 on_waiting=self.output.waiting,
                 first=first,
-                **(hold or Hold())._asdict(),
+                **hold._asdict(),
                 **which,
             )
         except NoSuchCardError as exc:
@@ -253,7 +256,8 @@ def require_selection(client: "Client", which: Filters, *, several: bool = False
     there = " These are there:" if cards else " There is none now."
     what, ways = ("cards", ", or --all for all of them") if several else ("card", "")
     raise NothingSelectedError(
-        f"Say which {what}, with --iccid, --eid, --atr, --reader, --label or --card{ways}.{there}",
+        f"Say which {what}, with --iccid, --eid, --atr, --reader, --label, --tag or --card{ways}."
+        f"{there}",
         named,
     )
 
@@ -268,16 +272,44 @@ def hint(client: "Client", which: Filters) -> str:
     return "".join(f" Did you mean {labels[name]}?" for name in near) + " `wsrc list` shows all."
 
 
+def tags_given(
+    context: click.Context, parameter: click.Parameter, texts: Sequence[str]
+) -> dict[str, str]:
+    """Return the tags that were given as KEY=VALUE, by their keys."""
+    tags: dict[str, str] = {}
+    for text in texts:
+        key, given, value = text.partition("=")
+        why = wrong_filter({key: value}) if given else f"{text[:40]!r} is not KEY=VALUE"
+        if why is None and tags.get(key, value) != value:
+            why = f"no card has the tag {key!r} with two values"
+        if why is not None:
+            raise click.BadParameter(why, context, parameter)
+        tags[key] = value
+    return tags
+
+
+tag_option = click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    callback=tags_given,
+    metavar="KEY=VALUE",
+    help="Tag of the card; with several, all must match.",
+)
+
+
 def card_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which card to a command, which is called with `which`."""
 
     @functools.wraps(function)
     def run(*args: Any, **options: Any) -> Any:
-        given = {kind: options.pop(kind) for kind in Filters.__annotations__}
+        given = {kind: options.pop(kind) for kind in _CARD_OPTIONS}
         which = {kind: value for kind, value in given.items() if value is not None}
+        if tags := options.pop("tags"):
+            which["tags"] = tags
         return function(*args, which=which, **options)
 
-    decorated: Callable[..., Any] = run
+    decorated: Callable[..., Any] = tag_option(run)
     for kind, text in reversed(_CARD_OPTIONS.items()):
         flag = "--card" if kind == "any" else f"--{kind}"
         decorated = click.option(flag, kind, metavar="TEXT", help=text)(decorated)

@@ -30,6 +30,7 @@ from wsrc.errors import (
 )
 from wsrc.process.printable import clean, clean_json
 from wsrc.protocol.messages import CardInfo, CardState, LeaseInfo, Waiting
+from wsrc.tags import text_of
 from wsrc.user_client.naming import place
 
 if TYPE_CHECKING:  # what is printed of a card needs none of that
@@ -274,6 +275,8 @@ def card_document(card: CardInfo) -> dict[str, Any]:
         "eids": list(eids(card)),
         "atr": card.identities.atr,
         "label": card.label,
+        "tags": dict(card.tags or {}),
+        "comment": card.comment,
         "protocol": card.protocol.value if card.protocol else None,
         "holder": lease.holder if lease else None,
         "since": lease.since if lease else None,
@@ -342,6 +345,8 @@ def info_lines(card: CardInfo, *, utc: bool = False) -> list[str]:
         ("ICCID", card.identities.iccid or "not known"),
         *(("EID", eid) for eid in eids(card)),
         ("Label", card.label or "none"),
+        *(("Tag", text_of(*tag)) for tag in sorted((card.tags or {}).items())),
+        *((("Comment", card.comment),) if card.comment else ()),
         ("Reader", place(card)),
         ("State", state_text(card.state, draining=card.draining)),
         *(("Holder", f"{each.holder} since {shown(each.since, utc=utc)}") for each in leases(card)),

@@ -55,13 +55,14 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def run(call: Invocation, *args: Any, which: Any, everything: bool, **options: Any) -> Any:
+        tags: dict[str, str] = which.pop("tags", {})
         given = {kind: values for kind, values in which.items() if values}
-        if given and everything:
+        if (given or tags) and everything:
             raise click.UsageError("--all leaves nothing to choose: give it, or say which cards.")
-        if not given and not everything:
+        if not given and not tags and not everything:
             with call.client() as client:
                 require_selection(client, {}, several=True)
-        return function(call, *args, wanted=alternatives(given), **options)
+        return function(call, *args, wanted=alternatives(given, tags), **options)
 
     decorated = card_options(run)
     parameters: list[click.Option] = getattr(decorated, "__click_params__", [])

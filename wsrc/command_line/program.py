@@ -39,6 +39,12 @@ COMMANDS = {
         "read", "read", "Read what a card has under names, such as iccid, imsi or profiles."
     ),
     "watch": _place("cards", "watch", "Show cards as they come, change and go."),
+    "tag": _place("tagging", "tag", "Set tags of a card, or of a reader without one."),
+    "comment": _place(
+        "tagging",
+        "comment",
+        "Note something of a card, or of a reader without one, for all who may list it.",
+    ),
     "who": _place("uses", "who", "Show who has the cards, and who waits for them."),
     "revoke": _place("uses", "revoke", "Take a card back from those who have it."),
     "admin": _place("admin", "admin", "Run the server that cards are used by."),

@@ -69,6 +69,8 @@ def reader_document(reader: ReaderView) -> dict[str, Any]:
         "insertion": reader.insertion,
         "atr": str(reader.atr) if reader.atr else None,
         "label": reader.label,
+        "tags": dict(reader.tags or {}),
+        "comment": reader.comment,
     }
 
 

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 from wsrc.card.atr import read_atr
 from wsrc.policy.words import Kind
 from wsrc.protocol.messages import ReaderInfo, ReaderState
-from wsrc.selection import Key, normal
+from wsrc.selection import TAG, Key, normal
+from wsrc.tags import text_of
 
 FACTS: Final = ("iccid", "eid", "atr", "label", "tag", "host", "reader", "kind")
 """Every kind of fact, by the name that it has in a policy."""
@@ -48,11 +49,15 @@ def compared(kind: str, text: str) -> str:
     It is that of a selection where cards are selected by such a name. Hosts and tags are compared
     as they are.
     """
-    return text if kind in {"host", "tag"} else normal(kind, text)
+    return text if kind == "host" else normal(kind, text)
 
 
 def in_reader(
-    info: ReaderInfo, names: Iterable[Key], host: str, tags: Mapping[str, str] | None = None
+    info: ReaderInfo,
+    names: Iterable[Key],
+    host: str,
+    tags: Mapping[str, str] | None = None,
+    derived: Mapping[str, str] | None = None,
 ) -> Facts:
     """
     Return the facts of a reader and of the card in it.
@@ -62,20 +67,22 @@ def in_reader(
         names: As `selection.names_of` returns them, or `selection.reader_names` of a reader without
             a card.
         host: The principal of its card client; of one without, a name that is no principal's.
-        tags: Value of each tag.
+        tags: Value of each tag that its card client has set.
+        derived: Value of each tag that follows from what is known of the card.
     """
-    names = tuple(names)
-    identified = _is_identified(info) and any(kind == "atr" for kind, _ in names)
+    names = tuple(key for key in names if key[0] != TAG)
+    identified = is_identified(info) and any(kind == "atr" for kind, _ in names)
     keys = [key for key in names if key[1] or identified]
     keys.append(("host", host))
-    keys += [("tag", f"{name}={value}") for name, value in (tags or {}).items()] or [("tag", "")]
+    keys += [(TAG, text_of(*tag)) for tag in (tags or {}).items()] or [(TAG, "")]
+    keys += [(TAG, text_of(*tag)) for tag in (derived or {}).items()]
     if identified:
         keys += [] if info.eids else [("eid", "")]
         keys += [("kind", kind) for kind in (kind_of(info),) if kind]
     return Facts(tuple(keys))
 
 
-def _is_identified(info: ReaderInfo) -> bool:
+def is_identified(info: ReaderInfo) -> bool:
     """Return whether it is known of a card who it is, so that what it lacks is known as well."""
     named = bool(info.iccid or info.eids)
     return named or info.protocol is not None or info.state is ReaderState.READY

@@ -17,6 +17,7 @@ class Verb(Word):
     CONTROL = "control", "Send control codes to its reader"
     ATTRIBUTES = "attributes", "Get and set attributes of its reader"
     EVENTS = "events", "Be told when the card or its reader changes, in either form of the events"
+    TAG = "tag", "Set tags and a comment of the card, which all who may list it see"
     REVOKE = "revoke", "Take the card from whoever has it"
     RESERVE = "reserve", "Have the card kept for a time to come"
     ADMIN = (

@@ -210,6 +210,8 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         m.Allow,
         m.Lend,
         *_OPERATOR,
+        m.SetTags,
+        m.SetComment,
         *_FORWARDED,
     ),
     (Speaker.CARD, Phase.OPEN): _set(
@@ -235,6 +237,8 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         m.WatchReadersAck,
         m.ReaderEvent,
         m.ReaderMark,
+        m.SetTagsAck,
+        m.SetCommentAck,
         m.StateChange,
         m.ListChange,
         m.Resumed,
@@ -289,6 +293,8 @@ ANSWERS: dict[type[m.Message], type[m.Message]] = {
     m.Allow: m.AllowAck,
     m.Lend: m.LendAck,
     **_ANSWERED,
+    m.SetTags: m.SetTagsAck,
+    m.SetComment: m.SetCommentAck,
 }
 """The answer to each request; `error` may stand in for any of them."""
 

@@ -6,6 +6,7 @@ What a field of a message means, and the fields that recur.
 `docs/protocol.md` are made of it. What is meant in one way everywhere has its type here.
 """
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -62,6 +63,8 @@ Atr = Annotated[Octets, means("Answer to reset, at most 33 octets (ISO/IEC 7816-
 Iccid = Annotated[str, means("ICCID, 18 to 20 digits without filler")]
 Eids = Annotated[tuple[str, ...], means("All EIDs of the card, 32 digits each")]
 Label = Annotated[str, means("What the operator of the card host calls the card")]
+Tags = Annotated[Mapping[str, str], means("Value of each tag, by its key; see Tags")]
+Comment = Annotated[str, means("What somebody noted of the card, at most 256 characters")]
 
 ReaderFeatures = Annotated[
     Octets,

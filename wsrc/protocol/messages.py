@@ -3,7 +3,7 @@
 Every message that crosses a connection.
 
 This module is the protocol, with `fields` and `parts`, which messages are made of, `commands`,
-`verbs`, `reader_events` and `operations`: `docs/protocol.schema.json` and the tables of
+`verbs`, `reader_events`, `operations` and `farm`: `docs/protocol.schema.json` and the tables of
 `docs/protocol.md` are generated from them. A message is one JSON object in one text frame;
 `msg_type` names it. Octets are lower-case hexadecimal digits, those of `seals` base64. Unknown
 fields are ignored.
@@ -16,7 +16,7 @@ never a message that it did not ask for. Fields marked *first form* are all that
 
 from typing import Annotated, Any
 
-from wsrc.card.slot import Disposition, Share
+from wsrc.card.slot import Disposition, Pick as Pick, Share
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
 from wsrc.protocol.commands import (
@@ -28,6 +28,12 @@ from wsrc.protocol.commands import (
     RApdu as RApdu,
     ResetReq as ResetReq,
     ResetResp as ResetResp,
+)
+from wsrc.protocol.farm import (
+    SetComment as SetComment,
+    SetCommentAck as SetCommentAck,
+    SetTags as SetTags,
+    SetTagsAck as SetTagsAck,
 )
 from wsrc.protocol.fields import (
     MAX_PAGES as MAX_PAGES,
@@ -233,6 +239,7 @@ class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):
         None
     )
     id_str: Annotated[str | None, means("First form: the value, in either case")] = None
+    pick: Annotated[Pick, means("Which of the cards that match")] = Pick.ONE
     wait_s: Annotated[
         float, means("Seconds to wait for a card that is busy or absent; 0 is not to wait")
     ] = 0.0
@@ -503,6 +510,7 @@ AnyMessage = (
     | Sealed | SealedResp
     | Detach | DetachAck | Cancel | CancelAck
     | ListReaders | ListReadersAck | WatchReaders | WatchReadersAck | ReaderEvent | ReaderMark
+    | SetTags | SetTagsAck | SetComment | SetCommentAck
     | ReaderReport | ReaderGone
     | Who | WhoAck | Revoke | RevokeAck | Allow | AllowAck | Lend | LendAck | SessionIdle
     | ListPeers | ListPeersAck | Kick | KickAck | Ban | BanAck | Unban | UnbanAck

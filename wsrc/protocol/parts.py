@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What messages are made of: their base, states, descriptions of cards, readers, commands."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -9,6 +10,7 @@ from wsrc.card.slot import Share
 from wsrc.protocol.fields import (
     Atr,
     Command,
+    Comment,
     Draining,
     Eids,
     Holder,
@@ -23,6 +25,7 @@ from wsrc.protocol.fields import (
     ShareMode,
     StatusPattern,
     StatusWord,
+    Tags,
     Whole,
     means,
 )
@@ -55,6 +58,10 @@ class Selecting(Message, frozen=True, kw_only=True):
     reader: Annotated[str | None, means("Id or name of the reader")] = None
     label: Annotated[str | None, means("Label of the card")] = None
     any: Annotated[str | None, means("Any of the five above")] = None
+    tags: Annotated[
+        Mapping[str, str] | None,
+        means("Value of each tag that the card must have, by its key; see Tags"),
+    ] = None
 
 
 class ClientType(OpenWord):
@@ -132,6 +139,8 @@ class CardInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     reader_name: ReaderName | None = None
     eids: Eids = ()
     label: Label | None = None
+    tags: Tags | None = None
+    comment: Comment | None = None
     protocol: ProtocolInForce | None = None
     lease: Annotated[LeaseInfo | None, means("Who holds the card; absent while nobody does")] = None
     others: Annotated[tuple[LeaseInfo, ...], means("Further holders of a card that is shared")] = ()
@@ -150,6 +159,9 @@ class ReaderInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     iccid: Iccid | None = None
     eids: Eids = ()
     label: Label | None = None
+    tags: Annotated[
+        Mapping[str, str] | None, means("What the operator set, by key; none is derived")
+    ] = None
     in_use: Annotated[bool, means("Another program of the card host has the card open")] = False
     exclusive: Annotated[bool, means("That program does not let others have the card")] = False
 

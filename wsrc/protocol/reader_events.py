@@ -14,6 +14,7 @@ import msgspec
 from wsrc.card.slot import SlotState
 from wsrc.protocol.fields import (
     Atr,
+    Comment,
     Draining,
     Eids,
     HostName,
@@ -25,6 +26,7 @@ from wsrc.protocol.fields import (
     ProtocolInForce,
     ReaderId,
     ReaderName,
+    Tags,
     Whole,
     means,
 )
@@ -66,6 +68,8 @@ class ReaderView(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ] = False
     exclusive: Annotated[bool, means("It is known that nobody else can have the card")] = False
     label: Label | None = None
+    tags: Tags | None = None
+    comment: Comment | None = None
     card_state: Annotated[
         CardState | None, means("What the card is doing; absent without a card")
     ] = None
@@ -233,6 +237,8 @@ def card_info(reader: ReaderView, state: CardState) -> CardInfo:
         reader_name=reader.name,
         eids=reader.eids,
         label=reader.label,
+        tags=reader.tags,
+        comment=reader.comment,
         protocol=reader.protocol,
         lease=reader.lease,
         others=reader.others,

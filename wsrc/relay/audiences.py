@@ -13,6 +13,7 @@ from wsrc.policy.machine import OPEN, Policy
 from wsrc.protocol import messages as m
 from wsrc.relay.audience import Audience
 from wsrc.relay.effects import Effect
+from wsrc.relay.free import Free
 from wsrc.relay.index import Places
 from wsrc.relay.readers import Readers, Watcher
 from wsrc.relay.records import Slot, UserPeer
@@ -140,6 +141,16 @@ class Audiences:
         """Return the readers that a user sees, who has said hello."""
         assert user.audience is not None
         return self._readers[user.audience]
+
+    def free_of(self, audience: Audience | None) -> Free:
+        """Return the free cards that an audience sees."""
+        readers = self._readers.get(audience) if audience is not None else None
+        return readers.free if readers is not None else Free()
+
+    def is_behind(self, audience: Audience | None) -> bool:
+        """Return whether some of the readers of an audience are to be looked at yet."""
+        readers = self._readers.get(audience) if audience is not None else None
+        return readers is not None and readers.is_behind
 
     def mark(self, slot: Slot) -> None:
         """Note that a slot may look different, or be gone."""

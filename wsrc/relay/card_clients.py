@@ -19,6 +19,7 @@ from wsrc.relay import (
     queue,
     resuming,
     sharing,
+    tags,
     users,
 )
 from wsrc.relay.effects import Note
@@ -35,6 +36,7 @@ from wsrc.relay.records import (
 )
 from wsrc.relay.state import RelayState
 from wsrc.relay.waiting import Line
+from wsrc.tags import wrong as wrong_tags
 
 MAX_TEXT, MAX_EIDS, MAX_ATR_OCTETS = 256, 16, 33
 """Bounds of what a card client says of a reader."""
@@ -180,6 +182,9 @@ def _unfit(info: m.ReaderInfo) -> str | None:
     texts = (info.reader, info.name, info.label or "", info.iccid or "", *info.eids)
     if max(map(len, texts)) > MAX_TEXT or len(info.eids) > MAX_EIDS:
         return f"A text of a reader has at most {MAX_TEXT} characters, and a card {MAX_EIDS} EIDs."
+    wrong = wrong_tags(tags.of_host(info))
+    if wrong is not None:
+        return f"The tags of {info.name[:40]!r} are refused: {wrong}."
     if len(info.atr or b"") > MAX_ATR_OCTETS:
         return f"An ATR has at most {MAX_ATR_OCTETS} octets (ISO/IEC 7816-3 clause 8.2.1)."
     return None
@@ -335,8 +340,22 @@ def _drop(state: RelayState, lease: Lease, now: float, why: m.Error) -> None:
     """End a lease that its card client ended or refused; `why` may tell of the card as well."""
     why = msgspec.structs.replace(why, message=why.message[:MAX_SENTENCE])
     endings.note_end(state, lease, why, now)
-    endings.lose(state, lease, why)
+    another = _any_other(lease, why)
+    if another is not None:
+        leases.forget(state, lease)
+    else:
+        endings.lose(state, lease, why)
     _look_after(state, lease, why, now)
+    if another is not None:
+        queue.ask_again(state, another, now)
+
+
+def _any_other(lease: Lease, why: m.Error) -> Waiter | None:
+    """Return who would have any card and was given one that is out of order, if so."""
+    asked = lease.asked
+    if lease.phase is not LeasePhase.ATTACHING or asked is None or why.code not in _STATE_AFTER:
+        return None
+    return asked if asked.message.pick is m.Pick.ANY else None
 
 
 def _look_after(state: RelayState, lease: Lease, why: m.Error, now: float) -> None:

@@ -6,6 +6,7 @@ import msgspec
 from wsrc.audit.events import Event
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import Message
+from wsrc.relay.kept import Change
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -50,4 +51,16 @@ class Stop(msgspec.Struct, frozen=True):
     """End the server, as a signal would."""
 
 
-Effect = Send | Close | Note | Audit | Stop
+class Keep(msgspec.Struct, frozen=True):
+    """
+    Have a change kept of what users noted under an identity, and then tell the relay by `kept`.
+
+    `number` is one that no other change has.
+    """
+
+    number: int
+    identity: str
+    change: Change
+
+
+Effect = Send | Close | Note | Audit | Stop | Keep

@@ -16,9 +16,11 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
 from wsrc.relay import evidence, leases, positions, queue, rights
 from wsrc.relay.claims import Lost
+from wsrc.relay.index import matches
 from wsrc.relay.records import LEAVING, InFlight, Lease, LeasePhase, Slot, UserPeer
 from wsrc.relay.state import RelayState
 from wsrc.relay.waiting import Line
+from wsrc.selection import Selection
 
 
 def end(state: RelayState, lease: Lease, now: float, why: m.Error, *, asked: bool = False) -> None:
@@ -65,6 +67,14 @@ def release(state: RelayState, user: UserPeer, slot: Slot, now: float) -> None:
     for lease in slot.holders:
         if unheard_of(state, user, lease):
             _end_kept(state, lease, "its user selects the card again", now)
+
+
+def release_any(state: RelayState, user: UserPeer, selection: Selection, now: float) -> None:
+    """Do so with cards that a user was given who selected any that match."""
+    for lease in list(state.kept.get(user.instance or "", {}).values()):
+        was_any = lease.asked is not None and lease.asked.message.pick is m.Pick.ANY
+        if was_any and unheard_of(state, user, lease) and matches(selection, lease.slot):
+            _end_kept(state, lease, "its user selects a card again", now)
 
 
 def unheard_of(state: RelayState, user: UserPeer, lease: Lease) -> bool:

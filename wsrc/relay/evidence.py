@@ -2,6 +2,7 @@
 """What is told of those who had, took or wanted a card: to the log, and to the audit log."""
 
 import re
+from collections.abc import Iterable
 
 from wsrc.audit import events
 from wsrc.card.identity import shorten
@@ -202,6 +203,16 @@ def asked_to_reset(state: RelayState, lease: Lease, request: m.Message) -> None:
             session=lease.session[:8], who=holder_of(lease), card=card_in(lease.slot), kind=kind
         )
         state.effects.append(Audit(event))
+
+
+def noted(
+    state: RelayState, user: UserPeer, slot: Slot, keys: Iterable[str], request: m.Message
+) -> None:
+    """Tell that a user noted something of a card, which may be a secret and is not told."""
+    what = "tags" if isinstance(request, m.SetTags) else "the comment"
+    state.note(f"{user.name} changed {what} of {slot.info.name} at {slot.peer.name}")
+    event = events.Noted(who=who_is(user), card=card_in(slot), tags=tuple(keys))
+    state.effects.append(Audit(event))
 
 
 def who_is(user: UserPeer) -> events.Who:

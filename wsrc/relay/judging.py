@@ -10,7 +10,7 @@ from wsrc.errors import ErrorCode
 from wsrc.policy.facts import Facts, in_reader
 from wsrc.policy.machine import OPEN
 from wsrc.protocol import messages as m
-from wsrc.relay import endings, evidence, queue, rights
+from wsrc.relay import endings, evidence, queue, rights, tags
 from wsrc.relay.records import LEAVING, NO_CARD, CardPeer, Lease, Slot, UserPeer
 from wsrc.relay.state import RelayState, Unjudged
 from wsrc.selection import names_of, reader_names
@@ -93,10 +93,15 @@ def _is_known(lease: Lease) -> bool:
 
 
 def facts_of(peer: CardPeer, info: m.ReaderInfo) -> Facts:
-    """Return what a policy looks at of a reader that a card client tells of."""
+    """
+    Return what a policy looks at of a reader that a card client tells of.
+
+    Of its tags those are not among it that follow from what is known of the card, for the rules
+    for hosts are of those that a host has set.
+    """
     full = info.state not in NO_CARD
     names = names_of(info) if full else reader_names(info.reader, info.name)
-    return in_reader(info, names, peer.host)
+    return in_reader(info, names, peer.host, tags.of_host(info))
 
 
 def may_announce(state: RelayState, peer: CardPeer, info: m.ReaderInfo, now: float) -> bool:

@@ -23,12 +23,13 @@ from wsrc.relay.records import (
     InFlight,
     Lease,
     LeasePhase,
+    Needs,
     Slot,
     Waiter,
     proof_of,
 )
 from wsrc.relay.state import RelayState
-from wsrc.selection import selection_of
+from wsrc.selection import TAG, selection_of
 
 
 def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
@@ -38,15 +39,16 @@ def grant(state: RelayState, slot: Slot, asked: Waiter, now: float) -> None:
     A card client that does not know what the user asks for is not asked.
     """
     user, select = asked.user, asked.message
-    lacks = _lacks(slot, select)
-    if lacks is not None:
-        why = f"The card client of {slot.peer.name} does not {lacks}."
+    lacking = lacks(slot, needs_of(select))
+    if lacking is not None:
+        why = f"The card client of {slot.peer.name} does not {lacking}."
         wanted = str(asked.selection)
         evidence.denied(state, user, wanted, ErrorCode.NOT_SUPPORTED, why)
         state.refuse(user, select.id, ErrorCode.NOT_SUPPORTED, why)
         return
     lease = _lease(state, slot, asked, now)
     state.lend(slot, None)
+    state.uses(slot)
     slot.leases[lease.session] = lease
     slot.peer.sessions += 1
     state.sessions[lease.session] = lease
@@ -99,7 +101,7 @@ def _attach(state: RelayState, lease: Lease, select: m.SelectCard) -> m.Attach:
         keep_s=lease.keep_s,
         holder=lease.holder if kept or seal is not None else None,
         instance=_run_of(lease) if kept else None,
-        iccid=info.iccid if "iccid" in found_by else None,
+        iccid=info.iccid if found_by & {"iccid", TAG} else None,
         label=info.label if "label" in found_by else None,
         seal=seal,
         principal=who.name if who is not None and seal is not None else None,
@@ -120,15 +122,20 @@ def _kept_for(state: RelayState, slot: Slot, select: m.SelectCard) -> float:
     return max(0.0, min(select.keep_s, state.limits.keep_s))
 
 
-def _lacks(slot: Slot, select: m.SelectCard) -> str | None:
+def needs_of(select: m.SelectCard) -> Needs:
+    """Return what a card client must be able to do for who asks so."""
+    return Needs(select.share, select.raw_tpdu, bool(select.protocols))
+
+
+def lacks(slot: Slot, needs: Needs) -> str | None:
     """Return what a user asks for that the card client of a slot cannot do, if anything."""
     features = slot.peer.features
-    if select.protocols and PCSC not in features:
+    if needs.protocols and PCSC not in features:
         return "let users choose a protocol"
-    if select.raw_tpdu and RAW_TPDU not in features:
+    if needs.raw_tpdu and RAW_TPDU not in features:
         return "pass TPDUs as they are"
-    if select.share is not Share.EXCLUSIVE and SHARE not in features:
-        return f"know the share {select.share.value!r}"
+    if needs.share is not Share.EXCLUSIVE and SHARE not in features:
+        return f"know the share {needs.share.value!r}"
     return None
 
 

@@ -3,7 +3,7 @@
 
 # Longer than the aim: each event that a shell can tell of has its method, and says what it means.
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from wsrc.card.identify import ISD_R_AIDS
@@ -24,8 +24,10 @@ from wsrc.relay import (
     leases,
     lending,
     listing,
+    noting,
     operating,
     operators,
+    picking,
     policies,
     queue,
     resuming,
@@ -34,6 +36,7 @@ from wsrc.relay import (
 )
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
+from wsrc.relay.kept import Kept
 from wsrc.relay.records import KNOWN, CardPeer, Peer, UserPeer
 from wsrc.relay.state import LENT, SESSION_TIMERS, Limits, RelayState, TimerKey
 from wsrc.relay.tally import Tally
@@ -46,12 +49,14 @@ FEATURES = (
     "detach_after",
     "operations",
     "pcsc",
+    "pick",
     "raw_tpdu",
     "read_ahead",
     "readers",
     "resume",
     "seal",
     "share",
+    "tags",
     "wait",
 )
 """What `hello_ack` announces."""
@@ -217,6 +222,23 @@ class Relay:
             self._state.refuse(record, None, ErrorCode.TOO_MANY, why, retry_after_s=again_s)
         return self._effects(now)
 
+    def kept(self, number: int, now_kept: Kept | None, why: str, now: float) -> list[Effect]:
+        """
+        Go on after a `Keep`.
+
+        Args:
+            number: Its number.
+            now_kept: What is kept under its identity from now on; None if nothing was changed.
+            why: A sentence that says why not.
+            now: Monotonic seconds.
+        """
+        noting.kept(self._state, number, now_kept, why, now)
+        return self._effects(now)
+
+    def recall(self, kept: Mapping[str, Kept]) -> None:
+        """Know, before there is a peer, what was kept by an earlier run, by its identity."""
+        noting.recall(self._state, kept)
+
     def disconnected(self, peer: int, now: float, *, goodbye: bool) -> list[Effect]:
         """Strike a peer whose connection is gone; `goodbye` tells that it meant to leave."""
         self._strike(peer, now, goodbye=goodbye)
@@ -234,7 +256,7 @@ class Relay:
                 break
             self._expired(key, now)
             self._perform_all(now)
-            if key[0] in {listing.TIMER, judging.TIMER}:
+            if key[0] in {listing.TIMER, judging.TIMER, picking.PICK}:
                 break
         return self._effects(now)
 

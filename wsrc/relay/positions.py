@@ -10,7 +10,10 @@ import math
 from collections.abc import Sequence
 
 from wsrc.protocol import messages as m
+from wsrc.relay import leases, rights
 from wsrc.relay.audience import Audience
+from wsrc.relay.free import EVERY
+from wsrc.relay.index import matches
 from wsrc.relay.records import Slot, Waiter
 from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.waiting import Line, Round, in_order
@@ -30,15 +33,45 @@ QUEUE, ABSENT = "queue", "absent"
 
 
 def found_by(state: RelayState, line: Line) -> list[Slot]:
-    """Return the cards that a line waits for; those who want no card are given readers as well."""
+    """
+    Return the cards that a line waits for; those who want no card are given readers as well.
+
+    Who waits for any card waits for none of them: there is no need to know which there are.
+    """
+    if line.needs is not None:
+        return []
     found = state.index.find(line.selection, line.sees)
     return found or (state.places.find(line.selection, line.sees) if line.direct else found)
 
 
 def lines_of(state: RelayState, slot: Slot) -> list[Line]:
-    """Return the lines that wait for a card, or for an empty reader."""
-    keys = slot.keys if slot.has_card else state.places.keys_of(slot)
-    return [line for line in state.waiting.under(keys) if slot in found_by(state, line)]
+    """Return the lines that wait for a card, for any that it is one of, or for an empty reader."""
+    return [line for line in state.waiting.under(keys_of(state, slot)) if waits(state, line, slot)]
+
+
+def waits(state: RelayState, line: Line, slot: Slot) -> bool:
+    """Return whether a line waits for a card, or for any that it is one of."""
+    if line.needs is not None:
+        return fits(line, slot)
+    return slot in found_by(state, line)
+
+
+def fits(line: Line, slot: Slot) -> bool:
+    """Return whether a card is one of those that a line waits for, be it free or not."""
+    needs = line.needs
+    return (
+        needs is not None
+        and matches(line.selection, slot)
+        and slot.has_card
+        and line.sees(slot)
+        and rights.lacking(line.audience, slot, needs.share) is None
+        and leases.lacks(slot, needs) is None
+    )
+
+
+def keys_of(state: RelayState, slot: Slot) -> tuple[Key, ...]:
+    """Return the keys under which the lines are that may wait for a card, or an empty reader."""
+    return (*slot.keys, EVERY) if slot.has_card else state.places.keys_of(slot)
 
 
 def absent_lines(state: RelayState, keys: Sequence[Key]) -> list[Line]:
@@ -86,6 +119,7 @@ def nobody_waits(state: RelayState) -> None:
     for key in state.rounds:
         state.timers.clear(key)
     state.rounds.clear()
+    state.sought.clear()
 
 
 def go_on(state: RelayState, key: TimerKey, now: float) -> None:
@@ -129,7 +163,9 @@ def _tell_queue(state: RelayState, number: int, round_: Round, now: float) -> bo
     lease = infos[0] if infos else None
     for visited, waiter in enumerate(in_order(lines_of(state, slot), round_.after), start=1):
         round_.ahead += 1
-        if _is_due(round_, waiter, round_.ahead, now):
+        if waiter.message.pick is m.Pick.ANY:
+            round_.after = waiter.ticket  # they are told their place among those who wait for any
+        elif _is_due(round_, waiter, round_.ahead, now):
             tell(state, waiter, round_.ahead, lease, now)
         if visited == VISITS:
             return False

@@ -8,19 +8,19 @@ from wsrc.errors import ErrorCode, Outcome
 from wsrc.policy.words import Verb
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
-from wsrc.relay import accounts, draining, evidence, leases, positions, rights
+from wsrc.relay import accounts, draining, evidence, leases, picking, positions, rights
 from wsrc.relay.index import everything
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer, Waiter
 from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.waiting import Line, Round, in_order
-from wsrc.selection import Key, Selection
+from wsrc.selection import Selection
 
-# Longer than the aim: who is given a card, who waits, who is refused.
+# Longer than the aim: all by which somebody is given a card, or is not.
 
 RESTARTS = "The server is about to restart; connect again and repeat this."
 """What a request is answered with that would begin while the server stops."""
 
-_BY_READER = "Select by reader as well, by its id where names are alike."
+BY_READER = "Select by reader as well, by its id where names are alike."
 
 MAX_CANDIDATES = 10
 """Cards that an ambiguous selection is answered with."""
@@ -39,6 +39,9 @@ def ask(
     state: RelayState, user: UserPeer, select: m.SelectCard, selection: Selection, now: float
 ) -> None:
     """Answer a select with the card, a place in its queue, or the reason why not."""
+    if select.pick is m.Pick.ANY:
+        _ask_any(state, _waiter(state, user, select, selection, now), now)
+        return
     found = find(state, user, select, selection)
     if len(found) > 1:
         refuse_ambiguous(state, user, select, selection, found)
@@ -47,6 +50,8 @@ def ask(
     if slot is not None and (verb := rights.lacking(user.audience, slot, select.share)) is not None:
         forbid(state, _waiter(state, user, select, selection, now), slot, verb)
         return
+    if slot is not None and picking.is_sought(state, slot):
+        offer(state, slot, now)
     waiter = _waiter(state, user, select, selection, now)
     if slot is not None and _is_free(state, slot, waiter):
         leases.grant(state, slot, waiter, now)
@@ -57,6 +62,39 @@ def ask(
         refuse(state, user, select, selection, slot)
     else:
         _wait(state, waiter, now)
+
+
+def _ask_any(state: RelayState, waiter: Waiter, now: float) -> None:
+    """Answer a select of any card with the first that is free, or a place in the queue."""
+    line = state.waiting.line_for(waiter)
+    if not line:
+        slot = picking.first(state, line)
+        if slot is not None and picking.is_sought(state, slot):
+            offer(state, slot, now)  # who waits for it came before
+            picking.again(state, line)
+        elif slot is not None:
+            leases.grant(state, slot, waiter, now)
+            return
+    if picking.may_come(state, line):
+        waiter.until = max(waiter.until, now + state.limits.settle_s)
+    if waiter.until <= now:
+        picking.refuse(state, waiter, line)
+        return
+    _wait(state, waiter, now)
+    there = state.waiting.line_of(waiter)
+    if there is not None and picking.looks(state, line):
+        there.seeking = there.seeking or line.seeking
+        picking.seek(state, there, now)
+
+
+def ask_again(state: RelayState, waiter: Waiter, now: float) -> None:
+    """Answer a select of any card once more, after the card that it was given failed."""
+    if state.draining:
+        refused = waiter.message.id, ErrorCode.SHUTTING_DOWN, RESTARTS
+        state.refuse(waiter.user, *refused)
+        return
+    waiter.message = leases.without_then(waiter.message)
+    _ask_any(state, waiter, now)
 
 
 def find(
@@ -118,7 +156,7 @@ def refuse_ambiguous(
     candidates = tuple(state.card_info(slot) for slot in shown)
     places = ", ".join(f"{card.host}/{card.reader_name}" for card in candidates)
     more = f" and {len(found) - MAX_CANDIDATES} more" if len(found) > MAX_CANDIDATES else ""
-    why = f"{len(found)} cards have {selection}: {places}{more}. {_BY_READER}"
+    why = f"{len(found)} cards have {selection}: {places}{more}. {BY_READER}"
     evidence.denied(state, user, str(selection), ErrorCode.AMBIGUOUS, why)
     state.refuse(user, select.id, ErrorCode.AMBIGUOUS, why, candidates=candidates)
 
@@ -131,9 +169,14 @@ def offer(state: RelayState, slot: Slot, now: float) -> None:
     answered, the rest is a little later.
     """
     mine: list[Line] = []
+    anyone: list[Line] = []
     answers = _Answers()
     _give_favoured(state, slot, now)
-    for line in state.waiting.under(_keys_of(state, slot)):
+    for line in state.waiting.under(positions.keys_of(state, slot)):
+        if line.needs is not None:
+            if positions.fits(line, slot):
+                anyone.append(line)
+            continue
         found = positions.found_by(state, line)
         if slot not in found:
             continue
@@ -144,7 +187,8 @@ def offer(state: RelayState, slot: Slot, now: float) -> None:
         for waiter in answers.of((line,)):
             _leave(state, waiter)
             refuse_ambiguous(state, waiter.user, waiter.message, waiter.selection, found)
-    _give(state, slot, mine, answers, now)
+    _give(state, slot, mine, anyone, answers, now)
+    _settled(state, anyone, answers, now)
     if answers.left <= 0:
         offer_soon(state, slot, now)
     positions.queue_changed(state, slot, now)
@@ -158,7 +202,7 @@ def _give_favoured(state: RelayState, slot: Slot, now: float) -> None:
             if not state.readers.is_current(waiter.audience):
                 continue  # they are offered the card when they are looked at
             line = state.waiting.line_of(waiter)
-            if line is None or positions.found_by(state, line) != [slot]:
+            if line is None or line.needs or positions.found_by(state, line) != [slot]:
                 continue
             if slot.free_for(waiter.message.share, user) and not _refuse_for_good(
                 state, waiter, slot
@@ -211,19 +255,34 @@ def joinable(state: RelayState, slot: Slot, now: float) -> None:
         offer(state, slot, now)
 
 
-def _give(
-    state: RelayState, slot: Slot, lines: list[Line], answers: "_Answers", now: float
+def _give(  # noqa: PLR0913, PLR0917 - the card, and who may have it
+    state: RelayState,
+    slot: Slot,
+    lines: list[Line],
+    anyone: list[Line],
+    answers: "_Answers",
+    now: float,
 ) -> None:
-    """Give a card to those who need not wait for others, and refuse those who will not wait."""
-    for waiter in answers.of(lines):
+    """
+    Give a card to those who need not wait for others, and refuse those who will not wait.
+
+    `anyone` are the lines of those who would have any card: they join nobody, and a card that is
+    not free is none of theirs.
+    """
+    competing = anyone if slot.free_for(Share.EXCLUSIVE) else []
+    for waiter in answers.of([*lines, *competing]):
         if not state.readers.is_current(waiter.audience):
             answers.left += 1  # they are offered the card when they are looked at
             break
         if _refuse_for_good(state, waiter, slot):
             continue
         if slot.free_for(waiter.message.share, waiter.user):
-            _leave(state, waiter)
+            line = _leave(state, waiter)
             leases.grant(state, slot, waiter, now)
+            if competing:
+                _told_any(state, line, now)
+                _give(state, slot, lines, [], answers, now)
+                return
         elif _only_settles(waiter) and not slot.settling:
             _leave(state, waiter)
             refuse(state, waiter.user, waiter.message, waiter.selection, slot)
@@ -235,6 +294,25 @@ def _give(
     for waiter in answers.of([line for line in lines if line.hasty]):
         _leave(state, waiter)
         refuse(state, waiter.user, waiter.message, waiter.selection, slot)
+
+
+def _told_any(state: RelayState, line: Line, now: float) -> None:
+    """Tell those who moved up that wait for any card."""
+    if line.needs is not None:
+        positions.absent_changed(state, line, now)
+
+
+def _settled(state: RelayState, anyone: list[Line], answers: "_Answers", now: float) -> None:
+    """Refuse those who would have any card and not wait, where none is about to be free."""
+    hasty = [line for line in anyone if line and line.hasty]
+    for line in hasty:
+        if picking.may_come(state, line):
+            continue
+        for waiter in answers.of((line,)):
+            _leave(state, waiter)
+            picking.refuse(state, waiter, line)
+        if line:
+            picking.seek(state, line, now)
 
 
 class _Answers:
@@ -262,6 +340,9 @@ def offer_soon(state: RelayState, slot: Slot, now: float) -> None:
 
 def go_on(state: RelayState, key: TimerKey, now: float) -> None:
     """Go on with what was begun for those who wait."""
+    if key[0] == picking.PICK:
+        _look_on(state, key, now)
+        return
     if key[0] != OFFER:
         positions.go_on(state, key, now)
         return
@@ -271,10 +352,29 @@ def go_on(state: RelayState, key: TimerKey, now: float) -> None:
         offer(state, slot, now)
 
 
+def _look_on(state: RelayState, key: TimerKey, now: float) -> None:
+    """Look at more free cards for a line; those who will not wait are refused at the end."""
+    del state.rounds[key]
+    line = state.sought.get(int(key[1]))
+    slot = picking.first(state, line) if line else None
+    if slot is not None:
+        offer(state, slot, now)
+    if not line:
+        state.sought.pop(int(key[1]), None)
+    elif slot is not None or picking.looks(state, line):
+        picking.seek(state, line, now)
+    else:
+        picking.stop(state, line)
+        _settled(state, [line], _Answers(), now)
+
+
 def reconsider(state: RelayState, lines: Iterable[Line], now: float) -> None:
     """Look again at those who waited for a card that went or is called otherwise now."""
     slots: dict[Slot, None] = {}
     for line in dict.fromkeys(lines):
+        if line.needs is not None:
+            picking.seek(state, line, now)
+            continue
         found = positions.found_by(state, line)
         slots.update(dict.fromkeys(found[:1]))
         if found or not line:
@@ -321,7 +421,11 @@ def drain(state: RelayState, user: UserPeer) -> None:
 
 def expire(state: RelayState, waiter: Waiter, now: float) -> None:
     """Refuse a waiter whose time is over."""
+    line = state.waiting.line_of(waiter)
     give_up(state, waiter, now)
+    if line is not None and line.needs is not None:
+        picking.refuse(state, waiter, line)
+        return
     found = find(state, waiter.user, waiter.message, waiter.selection)
     if len(found) > 1:
         refuse_ambiguous(state, waiter.user, waiter.message, waiter.selection, found)
@@ -333,7 +437,7 @@ def expire(state: RelayState, waiter: Waiter, now: float) -> None:
 def waits_for(state: RelayState, user: UserPeer, slot: Slot) -> bool:
     """Return whether a user waits for the card in a slot."""
     lines = (state.waiting.line_of(waiter) for waiter in user.waiting.values())
-    return any(line is not None and slot in positions.found_by(state, line) for line in lines)
+    return any(line is not None and positions.waits(state, line, slot) for line in lines)
 
 
 def wait_again(state: RelayState, waiter: Waiter, now: float) -> None:
@@ -401,10 +505,6 @@ def _leave(state: RelayState, waiter: Waiter) -> Line:
     return line
 
 
-def _keys_of(state: RelayState, slot: Slot) -> tuple[Key, ...]:
-    return slot.keys if slot.has_card else state.places.keys_of(slot)
-
-
 def held(state: RelayState, slot: Slot) -> str:
     """Return a sentence on who holds a card; all of them, where it is shared."""
     if slot.lent is not None and slot.lent_to is not None:
@@ -424,5 +524,6 @@ def _holder(lease: Lease, info: m.LeaseInfo) -> str:
 
 
 def _overtakes(state: RelayState, slot: Slot) -> bool:
-    """Return whether others wait for a card that is in use."""
-    return bool(slot.leases) and bool(positions.lines_of(state, slot))
+    """Return whether others wait for a card that is in use; not those who would have any."""
+    lines = positions.lines_of(state, slot) if slot.leases else ()
+    return any(line.needs is None for line in lines)

@@ -18,6 +18,7 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
 from wsrc.relay.audience import Audience
 from wsrc.relay.effects import Effect, Send
+from wsrc.relay.free import Free
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer
 from wsrc.relay.ring import Entry, Ring
 from wsrc.relay.shelves import Bounds, Shelves, T
@@ -70,6 +71,7 @@ class Readers:
     ) -> None:
         self.audience = audience
         self.watchers: dict[int, Watcher] = {}
+        self.free = Free()
         self._instance = instance
         self._ring = ring
         self._shelves = shelves
@@ -106,6 +108,7 @@ class Readers:
         shelves, ring = self._shelves.copy(), self._ring.copy()
         other = Readers(audience, instance, shelves, ring, self._slots, self._view_of)
         other._shown = dict(self._shown)
+        other.free = self.free.copy()
         return other
 
     def place_of(self, slot: Slot) -> float:
@@ -189,12 +192,21 @@ class Readers:
         """Return what users may do with a reader, nothing with one that is gone."""
         return self.audience.rights(slot) if self._slots.get(slot.number) is slot else ()
 
+    def numbered(self, slot: Slot, view: m.ReaderView) -> m.ReaderView:
+        """Return a description with the number that the reader has for these users."""
+        number = self._shelves.number_of(slot) or view.number
+        return msgspec.structs.replace(view, number=number)
+
     def _numbered(self, slot: Slot, number: int) -> m.ReaderView:
         view = self._view_of(slot)
         return view if view.number == number else msgspec.structs.replace(view, number=number)
 
     def _changed(self, slot: Slot) -> Entry | None:
         rights = self._rights(slot)
+        if rights:
+            self.free.put(slot)
+        else:
+            self.free.remove(slot)
         number = self._shelves.put(slot) if rights else self._shelves.number_of(slot)
         if number is None:
             return None
@@ -256,6 +268,8 @@ def view_of(slot: Slot, leases: tuple[m.LeaseInfo, ...]) -> m.ReaderView:
         in_use=bool(holders) or info.state is m.ReaderState.IN_USE or info.in_use,
         exclusive=info.exclusive or _is_closed(holders),
         label=info.label,
+        tags=slot.tags,
+        comment=slot.comment,
         card_state=slot.state if card else None,
         iccid=info.iccid if card else None,
         eids=info.eids if card else (),

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import math
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -27,10 +27,13 @@ from wsrc.protocol.messages import (
     ReaderState,
     Resume,
     SelectCard,
+    SetComment,
+    SetTags,
     WatchReaders,
     Who,
 )
 from wsrc.relay.audience import Audience
+from wsrc.relay.kept import Change
 from wsrc.selection import Key, Selection
 from wsrc.states import Table, follow
 from wsrc.words import Word
@@ -272,6 +275,14 @@ class Lent(NamedTuple):
 Peer = UserPeer | CardPeer
 
 
+class Needs(NamedTuple):
+    """What the card client of any card must be able to do for who takes it."""
+
+    share: Share
+    raw_tpdu: bool
+    protocols: bool
+
+
 Ticket = tuple[float, int]
 
 
@@ -410,7 +421,8 @@ class Slot:
     `reader` is its id, which no other reader has, and `ids` all by which it is found. Its card
     client knows it by that in `info`. `names` are those of its card, or of the reader where there
     is none, in their normal form; `keys` are those under which it is filed. `judged` are the facts
-    by which a policy was asked last.
+    by which a policy was asked last. `tags` are all that users are shown, and `comment` what one
+    noted; a policy looks at those tags alone that no user has set.
 
     `leases` has more than one only where all of them share, by session and the oldest first.
     """
@@ -425,6 +437,12 @@ class Slot:
     leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
     lent: Lent | None = None
     judged: Facts | None = None
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+    comment: str | None = None
+    used: bool = False
+    """Whether a user had the card that is in it, or is about to."""
+    of_host: Mapping[str, str] = field(default_factory=dict[str, str])
+    of_card: Mapping[str, str] = field(default_factory=dict[str, str])
     _facts: Facts | None = None
     _is_filed: bool = False
 
@@ -440,7 +458,7 @@ class Slot:
     def facts(self) -> Facts:
         """What a policy looks at; the same object as long as it is equal."""
         if not self._is_filed or self._facts is None:
-            facts = in_reader(self.info, self.names, self.peer.host)
+            facts = in_reader(self.info, self.names, self.peer.host, self.of_host, self.of_card)
             self._facts = self._facts if facts == self._facts else facts
             self._is_filed = True
         assert self._facts is not None
@@ -528,6 +546,15 @@ class Slot:
         return Identities(
             atr=str(info.atr or ""), eid=info.eids[0] if info.eids else None, iccid=info.iccid
         )
+
+
+class Pending(NamedTuple):
+    """A change that the shell is asked to keep: who wants it, and of which reader."""
+
+    user: UserPeer
+    request: SetTags | SetComment
+    slot: Slot
+    change: Change
 
 
 _STATES = {

@@ -28,6 +28,8 @@ NEEDS: Final[Mapping[type[m.Message], str]] = {
     m.ListCards: "`list`, of each card that is told of",
     m.ListReaders: "`list`, of each reader that is told of",
     m.WatchReaders: "`events` in any grant, and of each reader that is told of",
+    m.SetTags: "`tag`",
+    m.SetComment: "`tag`",
     m.SelectCard: "`use`, `share` or `direct`, as `share` of the request is",
     m.Resume: "What `select_card` needed",
     m.CApdu: "Nothing beyond what the session was begun with",

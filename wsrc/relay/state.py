@@ -4,22 +4,22 @@
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import islice
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from wsrc.errors import ErrorCode
-from wsrc.policy.machine import OPEN
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import LeaseInfo
+from wsrc.relay import tags
 from wsrc.relay.audience import Audience
 from wsrc.relay.audiences import Audiences
 from wsrc.relay.bans import Bans
 from wsrc.relay.claims import Claims, Lost, Past, Remembered
 from wsrc.relay.effects import Close, Effect, Note, Send
 from wsrc.relay.index import Index, Places
+from wsrc.relay.kept import Kept
 from wsrc.relay.names import HostNames, ReaderIds
 from wsrc.relay.readers import Readers, view_of
 from wsrc.relay.records import (
@@ -30,13 +30,14 @@ from wsrc.relay.records import (
     LeasePhase,
     Lent,
     Peer,
+    Pending,
     Slot,
     UserPeer,
 )
 from wsrc.relay.roll import Roll
 from wsrc.relay.tally import Tally
 from wsrc.relay.timers import Timers
-from wsrc.relay.waiting import Round, WaitingRoom
+from wsrc.relay.waiting import Line, Round, WaitingRoom
 from wsrc.selection import Key, named, names_of, reader_names
 
 
@@ -81,9 +82,6 @@ TimerKey = tuple[str, int | str, int | None]
 Unjudged = UserPeer | str | tuple[CardPeer, str] | Readers
 """A user, a session, a reader of a card client or the readers of users, for a new policy."""
 
-MAX_COUNTED = 256
-"""Cards of one name that are looked at to see how many a user knows of."""
-
 LENT = "lent"
 """Kind of the deadline until which a card is kept for whom it was lent to."""
 
@@ -101,9 +99,11 @@ class RelayState:
     has the runs of users' programs that said goodbye, `left` the names of card hosts that did, by
     the number of their connection. `drained` has card hosts by their names in normal form.
     `instance` is the name of this run of the server. `open_to_operators` tells that whoever is
-    there may do what is the operator's, where there is no policy. `accounts` are those that a peer
-    or a lease has. `rounds` has what is left to do for those who wait, `unjudged` what is not
-    looked at yet since the policy is another.
+    there may do what is the operator's, where there is no policy. `kept_tags` is what users noted
+    of cards, by `tags.identity_of`, and `pending` what is not kept yet. `accounts` are those that a
+    peer or a lease has. `rounds` has what is left to do for those who wait, `sought` the lines that
+    look through free cards, by their numbers, `unjudged` what is not looked at yet since the policy
+    is another. `worn` has the cards that were used last, by `tags.identity_of`.
 
     Args:
         limits: Bounds.
@@ -119,7 +119,7 @@ class RelayState:
         new_session: Callable[[], str],
         instance: str,
     ) -> None:
-        # Longer than the aim: everything there is, once.
+        # Longer than the aim: all that a relay knows, each by its name.
         self.limits = limits
         self.instance = instance
         self.epoch = epoch
@@ -137,6 +137,8 @@ class RelayState:
         )
         self.waiting = WaitingRoom(self._seen_under)
         self.rounds: dict[TimerKey, Round] = {}
+        self.sought: dict[int, Line] = {}
+        self.worn: Remembered[bool] = Remembered()
         self.unjudged: deque[Unjudged] = deque()
         self.claims = Claims()
         self.kept: dict[str, dict[str, Lease]] = {}
@@ -148,6 +150,9 @@ class RelayState:
         self.roll = Roll()
         self.bans = Bans()
         self.drained: dict[str, Drained] = {}
+        self.kept_tags: dict[str, Kept] = {}
+        self.pending: dict[int, Pending] = {}
+        self.last_change = 0
         self.accounts: WeakValueDictionary[str, Account] = WeakValueDictionary()
         self.effects: list[Effect] = []
         self.tally = Tally()
@@ -157,10 +162,10 @@ class RelayState:
         self._slot_number = 0
 
     def _seen_under(self, key: Key, audience: Audience | None) -> int:
-        """Count the cards with a name that an audience sees, of some that have it."""
-        if audience is None or audience.policy is OPEN:
+        """Count the cards with a name that an audience sees."""
+        if audience is None:
             return self.index.count(key)
-        return sum(map(audience.sees, islice(self.index.under(key), MAX_COUNTED)))
+        return self.readers.free_of(audience).count((key,))
 
     def send(self, peer: Peer, message: m.Message, text: bytes | None = None) -> None:
         """Send a message to a peer that is still there, as the text in which it came if given."""
@@ -221,6 +226,11 @@ class RelayState:
         if same.pop(lease.session, None) is not None and not same:
             del self.kept[lease.instance or ""]
 
+    def uses(self, slot: Slot) -> None:
+        """Note that a card is given to a user, now and when it is back from elsewhere."""
+        slot.used = True
+        self.worn.put(tags.identity_of(slot), what=True)
+
     def new_slot(self, peer: CardPeer, info: m.ReaderInfo) -> Slot:
         """Enter a reader that was not known."""
         self._slot_number += 1
@@ -267,7 +277,15 @@ class RelayState:
         info = slot.info
         ids = slot.ids or (info.reader,)
         full = slot.has_card
-        slot.renamed(names_of(info, ids) if full else reader_names(*ids, info.name))
+        identity = tags.identity_of(slot)
+        kept, slot.used = self.kept_tags.get(identity), bool(self.worn.get(identity))
+        slot.of_host, slot.of_card = tags.of_host(info), tags.of_card(info)
+        slot.tags = tags.shown(info, slot.peer.name, kept)
+        slot.comment = (kept.comment or None) if kept is not None else None
+        named_so = (*ids, info.name)
+        slot.renamed(
+            names_of(info, ids, slot.tags) if full else reader_names(*named_so, tags=slot.tags)
+        )
         self.index.put(slot, named(slot.names) if full else ())
         self.readers.mark(slot)
 

@@ -17,7 +17,9 @@ from wsrc.relay import (
     leases,
     lending,
     listing,
+    noting,
     operating,
+    picking,
     queue,
     resuming,
     revoking,
@@ -28,6 +30,7 @@ from wsrc.relay.records import BATCH, CANCEL, PCSC, SEAL, Lease, LeasePhase, Use
 from wsrc.relay.state import RelayState
 from wsrc.sealing.encoding import NONCE_OCTETS
 from wsrc.selection import selection_of
+from wsrc.tags import wrong_filter
 
 MAX_TEXT, MAX_PROTOCOLS, MAX_SUITES, MAX_SUITE = 256, 16, 16, 64
 """
@@ -53,6 +56,9 @@ def received(
         why = f"A text of {tag_of(message)!r} has at most {MAX_TEXT} characters."
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
         return
+    if isinstance(message, m.Selecting) and (wrong := wrong_filter(message.tags or {})) is not None:
+        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, f"No card has such tags: {wrong}.")
+        return
     match message:
         case m.ListCards() | m.ListReaders() | m.Who() | m.WatchReaders():
             listing.begin(state, user, message, now)
@@ -64,6 +70,8 @@ def received(
             _detach(state, user, message, now)
         case m.Cancel():
             _cancel(state, user, message, text, now)
+        case m.SetTags() | m.SetComment():
+            noting.ask(state, user, message)
         case _ if not isinstance(message, m.Forwarded):
             _operate(state, user, message, now)
         case _:
@@ -130,7 +138,7 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
         why = f"At most {MAX_PROTOCOLS} protocols are named."
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
         return
-    wrong = _unfit(message.seal)
+    wrong = _unfit(message.seal) or picking.wrong(message)
     if wrong is not None:
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, wrong)
         return
@@ -139,8 +147,9 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
         why = f"The id of 'then' is another than that of 'select_card', from 0 to {MAX_USER_ID}."
         state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
         return
-    found = queue.find(state, user, message, selection)
-    if len(found) == 1:
+    if message.pick is m.Pick.ANY:
+        endings.release_any(state, user, selection, now)
+    elif len(found := queue.find(state, user, message, selection)) == 1:
         endings.release(state, user, found[0], now)
     queue.ask(state, user, message, selection, now)
 

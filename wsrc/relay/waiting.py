@@ -15,14 +15,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from wsrc.card.slot import Share
+from wsrc.card.slot import Pick, Share
 from wsrc.relay.audience import Audience
-from wsrc.relay.records import Slot, Ticket, Waiter
+from wsrc.relay.free import EVERY
+from wsrc.relay.records import Needs, Slot, Ticket, Waiter
 from wsrc.selection import Key, Selection, lookups
 
-_Words = tuple[tuple[tuple[Key, ...], ...], bool, bool, Audience | None]
+_Words = tuple[tuple[tuple[Key, ...], ...], bool, bool, Audience | None, Needs | None]
 """
-The keys of each condition, whether an empty reader will do, whether nobody waits long, and who.
+The keys of each condition, whether an empty reader will do, whether nobody waits long, who, and
+what is needed where any card will do.
 """
 
 
@@ -32,12 +34,15 @@ class Line:
     Waiters who are the same to every card, in the order of their tickets.
 
     `keys` are those by which a card finds the line. `direct` tells that an empty reader will do,
-    `hasty` that they wait only for a card that is being reset or identified.
+    `hasty` that they wait only for a card that is being reset or identified. `seeking` is what is
+    left of the free cards that it looks through, None while it does not.
     """
 
     words: _Words
     selection: Selection
     keys: tuple[Key, ...]
+    number: int = 0
+    seeking: Iterator[Slot | None] | None = None
     _tickets: list[Ticket] = field(default_factory=list[Ticket])
     _waiters: dict[Ticket, Waiter] = field(default_factory=dict[Ticket, Waiter])
 
@@ -45,6 +50,16 @@ class Line:
     def direct(self) -> bool:
         """Whether an empty reader will do."""
         return self.words[1]
+
+    @property
+    def conditions(self) -> tuple[tuple[Key, ...], ...]:
+        """The keys of each condition, of which a card must have one."""
+        return self.words[0]
+
+    @property
+    def needs(self) -> Needs | None:
+        """What any card must be good for; None where they wait for the one that matches."""
+        return self.words[4]
 
     @property
     def audience(self) -> Audience | None:
@@ -124,7 +139,7 @@ class WaitingRoom:
         self._by_key: dict[Key, dict[Line, None]] = {}
         self._counts: Counter[tuple[Key, Audience | None]] = Counter()
         self._line_of: dict[Waiter, Line] = {}
-        self._last = 0
+        self._last = self._lines_made = 0
 
     def new_ticket(self, since: float) -> Ticket:
         """Return a place behind all who wait since then or for longer."""
@@ -133,10 +148,9 @@ class WaitingRoom:
 
     def add(self, waiter: Waiter) -> Line:
         """Put a waiter in the place of their ticket."""
-        words = _words(waiter)
-        line = self._lines.get(words)
-        if line is None:
-            line = self._lines[words] = Line(words, waiter.selection, self._keys(words))
+        line = self.line_for(waiter)
+        if line.words not in self._lines:
+            self._lines[line.words] = line
             for key in line.keys:
                 self._by_key.setdefault(key, {})[line] = None
                 self._counts[key, line.audience] += 1
@@ -144,6 +158,15 @@ class WaitingRoom:
         waiter.user.waiting[waiter.message.id] = waiter
         waiter.user.waits(1)
         self._line_of[waiter] = line
+        return line
+
+    def line_for(self, waiter: Waiter) -> Line:
+        """Return the line in which a waiter has their place; a new one is nowhere filed yet."""
+        words = _words(waiter)
+        line = self._lines.get(words)
+        if line is None:
+            self._lines_made += 1
+            line = Line(words, waiter.selection, self._keys(words), self._lines_made)
         return line
 
     def remove(self, waiter: Waiter) -> Line:
@@ -181,7 +204,7 @@ class WaitingRoom:
             lines = sum(self._counts[key, audience] for key in keys)
             return sum(self._cards(key, audience) for key in keys), lines
 
-        return min(words[0], key=weight)
+        return min(words[0], key=weight, default=(EVERY,))
 
 
 def in_order(lines: Sequence[Line], after: Ticket | None = None) -> Iterator[Waiter]:
@@ -194,4 +217,8 @@ def _words(waiter: Waiter) -> _Words:
         tuple(dict.fromkeys(lookups(kind, value))) for kind, value in waiter.selection.items
     )
     message = waiter.message
-    return conditions, message.share is Share.DIRECT, message.wait_s <= 0, waiter.audience
+    needs = None
+    if message.pick is Pick.ANY:
+        needs = Needs(message.share, message.raw_tpdu, bool(message.protocols))
+    direct = message.share is Share.DIRECT
+    return conditions, direct, message.wait_s <= 0, waiter.audience, needs

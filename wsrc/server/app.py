@@ -40,6 +40,7 @@ from wsrc.server.peers import Peers
 from wsrc.server.policy_file import PolicyFile
 from wsrc.server.refusals import Banned, KeptOut, NotAdmittedError, Refusals
 from wsrc.server.room import room_for
+from wsrc.server.state_keeper import StateKeeper
 from wsrc.server.tls import ServerTls
 from wsrc.server.token_store import Stored
 from wsrc.server.token_table import TokenTable
@@ -106,6 +107,7 @@ class App:
         self._tls: ServerTls | None = None
         self._tokens: TokenTable | None = None
         self._provider: Provider | None = None
+        self._state: StateKeeper | None = None
         self._admission: Admission | None = None
         self._proxies = [ip_network(each) for each in settings.trusted_proxies]
         self._looking = ExitStack()
@@ -155,7 +157,7 @@ class App:
         Begin to listen on all ports.
 
         Raises:
-            ConfigError: If TLS, the policy or the tokens are missing or broken, or a port cannot be
+            ConfigError: If TLS, policy, tokens or state are missing or broken, or a port cannot be
                 had.
         """
         settings = self._settings
@@ -169,6 +171,9 @@ class App:
             folder = state_dir(settings.state_dir, os.environ)
             self._tokens = TokenTable(folder, self._tokens_changed)
             await self._tokens.start(self._tasks)
+        self._state = StateKeeper(state_dir(settings.state_dir, os.environ), self._peers.kept)
+        self._peers.relay.recall(await self._state.start(self._tasks))
+        self._peers.keep_with(self._state.keep)
         if settings.oidc_issuer:
             self._provider = _provider(settings)
             self._provider.keys.start(self._tasks)
@@ -195,6 +200,8 @@ class App:
         self._end(lambda connection: not connection.upgraded)
         await self._all_closed()
         self._end(lambda _: True)
+        if self._state is not None:
+            await self._state.stop()
         self._peers.stopped()
         self._refusals.close()
         for runner in self._runners:

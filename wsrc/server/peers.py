@@ -19,7 +19,8 @@ from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode, Parting
 from wsrc.protocol.messages import ClientType, Message
-from wsrc.relay.effects import Audit, Close, Effect, Note, Stop
+from wsrc.relay.effects import Audit, Close, Effect, Keep, Note, Stop
+from wsrc.relay.kept import Kept
 from wsrc.relay.machine import Relay
 from wsrc.server.limits import Budget, Limit, Quotas, Usage
 from wsrc.server.pulse import Pulse
@@ -47,6 +48,8 @@ COSTLY = (
     m.Lend,
     *get_args(m.Operator),
     m.WatchReaders,
+    m.SetTags,
+    m.SetComment,
     m.Resume,
     m.ReaderReport,
     m.ReaderGone,
@@ -112,6 +115,7 @@ class Peers:
         self._unread = Unread(unread)
         self._last = 0
         self._loop = asyncio.get_running_loop()
+        self._keep: Callable[[Keep], None] = self._not_kept
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self.stopping = False
@@ -272,6 +276,9 @@ class Peers:
                 if self._stop is not None:
                     self._stop()
                 continue
+            if isinstance(effect, Keep):
+                self._keep(effect)
+                continue
             link = self._links.get(effect.peer)
             if link is None:
                 continue
@@ -284,6 +291,18 @@ class Peers:
         if self.stopping and not self.relay.in_flight:
             self._idle.set()
         self._set_timer()
+
+    def keep_with(self, keep: Callable[[Keep], None]) -> None:
+        """Have changes of what users noted kept by `keep`, which then calls `kept`."""
+        self._keep = keep
+
+    def kept(self, number: int, now_kept: Kept | None, why: str) -> None:
+        """Take note of what became of a change."""
+        self.act(self.relay.kept, number, now_kept, why, self._loop.time())
+
+    def _not_kept(self, change: Keep) -> None:
+        why = "This server keeps nothing."
+        self._loop.call_soon(self.kept, change.number, None, why)
 
     def _note(self, note: Note) -> None:
         """Log a sentence; of what a user can cause at will, not all."""

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from wsrc import tags
 from wsrc.errors import BadHexError, ConfigError
 from wsrc.guard import tables
 from wsrc.octets import from_person
@@ -50,6 +51,13 @@ from wsrc.settings.types import (
 
 BUILT_IN_CARDS = "default"
 """Item of `simulated` that means the two simulated cards that come with WSRC."""
+
+
+class TagTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tags `set` for the cards and readers that have a name which is, or fits, `cards`."""
+
+    cards: str
+    set: Mapping[str, str]
 
 
 class CardClientSettings(Settings, frozen=True, kw_only=True):
@@ -122,6 +130,13 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
             "reader."
         ),
     ] = msgspec.field(default_factory=dict[str, str])
+    tags: Annotated[
+        tuple[TagTable, ...],
+        Meta(
+            description="Tables [[tags]] of the file: tags of some cards and readers.",
+            extra={"tables": True, "expected": "tables, in the file alone"},
+        ),
+    ] = ()
     isd_r_aids: Annotated[
         tuple[str, ...],
         Meta(
@@ -218,6 +233,7 @@ class CardClientSettings(Settings, frozen=True, kw_only=True):
         _check_pair(self)
         _check_aids(self.isd_r_aids)
         _check_guard(self)
+        _check_tags(self.tags)
         _check_trace(self)
         if self.accept_users and (self.user_ca is None or self.seal_mode != "required"):
             why = "it needs user_ca, and seal = required: a session without a seal proves no user"
@@ -344,6 +360,15 @@ def _check_guard(s: CardClientSettings) -> None:
         tables.check(s.guard)
     except ValueError as exc:
         raise ConfigError(setting, str(exc)) from exc
+
+
+def _check_tags(tables: tuple[TagTable, ...]) -> None:
+    for number, table in enumerate(tables, start=1):
+        why = "it sets nothing" if not table.set else tags.wrong(table.set)
+        if not table.cards.strip():
+            why = "cards is empty; '*' is all"
+        if why is not None:
+            raise ConfigError("tags", f"table {number}: {why}")
 
 
 def _check_trace(s: CardClientSettings | UserSettings) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
 
 import msgspec
 
-from wsrc.card.slot import CardProtocol, Share
+from wsrc.card.slot import CardProtocol, Pick, Share
 from wsrc.errors import RefusedError, RemoteProtocolError, WsrcError
 from wsrc.net.tls_files import ClientTls
 from wsrc.octets import BytesLike
@@ -300,8 +300,9 @@ class Client(OperatorCalls):
         Raises:
             ConnectionLostError: If the connection is lost or the server does not answer in time.
         """
-        filters = arguments.filters(filters)
-        pages = await self._connection.requests.pages(m.ListCards(**filters), self._timeout_s)
+        request = m.ListCards(**arguments.filters(filters))
+        await self._known(request)
+        pages = await self._connection.requests.pages(request, self._timeout_s)
         return [card for page in pages if isinstance(page, m.ListCardsAck) for card in page.cards]
 
     def select(  # noqa: PLR0913 - keywords, each a choice of the user's
@@ -313,6 +314,7 @@ class Client(OperatorCalls):
         read_ahead: bool | None = None,
         share: Share = Share.EXCLUSIVE,
         protocols: Sequence[CardProtocol] = (),
+        pick: Pick = Pick.ONE,
         on_waiting: Callable[[Waiting], None] | None = None,
         first: BytesLike | Sequence[Step | BytesLike] | None = None,
         **which: Unpack[Filters],
@@ -331,11 +333,11 @@ class Client(OperatorCalls):
             share: With whom; `SHARED` joins others who share it, without a reset. `DIRECT` takes
                 the reader alone, which is selected by `reader` and may be empty.
             protocols: Those that the card may be used with; none means any.
+            pick: `ANY`: of all that match, the free card used least recently, or the first to be.
             on_waiting: Called with each place in the queue that the server tells.
             first: What the card is asked first, by `transmit`, or by `batch` if it is a sequence:
-                it is sent along, which saves a round trip, and runs as soon as the card is ours.
-                It is not where sessions are to be sealed: the card host is to be known first.
-            which: What the card must be; exactly one card must match.
+                it is sent along, and runs as soon as the card is ours; not in sealed sessions.
+            which: What the card must be; exactly one must match, unless any will do.
 
         Raises:
             NoSuchCardError: If no card matches.
@@ -357,6 +359,7 @@ class Client(OperatorCalls):
             read_ahead=read_ahead,
             share=arguments.member(share, Share, "share"),
             protocols=arguments.members(protocols, CardProtocol, "protocols"),
+            pick=arguments.member(pick, Pick, "pick"),
             **arguments.filters(which),
         )
         hear = None if on_waiting is None else arguments.function(on_waiting, "on_waiting")
@@ -391,6 +394,7 @@ class Client(OperatorCalls):
         on_waiting: Callable[[Waiting], None] | None,
         first: m.Following | None,
     ) -> Card:
+        await self._known(request)
         requests, found = self._connection.requests, list[_Found | RefusedError]()
         along = first if self._seals is None else None
         then = None if along is None else Then(along, requests.number())

@@ -15,17 +15,25 @@ interrupt (Ctrl-C) cancels what is waited for. What a client calls back (`on_wai
 import asyncio
 import atexit
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from wsrc.card.apdu import Response
-from wsrc.card.slot import CardProtocol, Disposition, Initialization, ResetKind, Share
+from wsrc.card.slot import CardProtocol, Disposition, Initialization, Pick, ResetKind, Share
 from wsrc.errors import ConnectionLostError, LocalProtocolError, WsrcError
 from wsrc.octets import BytesLike
-from wsrc.protocol.messages import CardInfo, Step, Waiting
+from wsrc.protocol.messages import CardInfo, ReaderView, Step, Waiting
 from wsrc.settings.load import UserSettings
 from wsrc.user_client import aio
 from wsrc.user_client.blocking_operating import Call, OperatorCalls
@@ -192,6 +200,7 @@ class Client(OperatorCalls):
         read_ahead: bool | None = None,
         share: Share = Share.EXCLUSIVE,
         protocols: Sequence[CardProtocol] = (),
+        pick: Pick = Pick.ONE,
         on_waiting: Callable[[Waiting], None] | None = None,
         first: BytesLike | Sequence[Step | BytesLike] | None = None,
         **which: Unpack[Filters],
@@ -210,6 +219,7 @@ class Client(OperatorCalls):
                 read_ahead=read_ahead,
                 share=share,
                 protocols=protocols,
+                pick=pick,
                 on_waiting=on_waiting,
                 first=first,
                 **which,
@@ -226,6 +236,20 @@ class Client(OperatorCalls):
     def list_readers(self, **filters: Unpack[Filters]) -> ReaderSnapshot:
         """See `aio.Client.list_readers`."""
         return self._call(self._client.list_readers(**filters))
+
+    def set_tags(
+        self,
+        values: Mapping[str, str],
+        *,
+        unset: Sequence[str] = (),
+        **which: Unpack[Filters],
+    ) -> ReaderView:
+        """See `aio.Client.set_tags`."""
+        return self._call(self._client.set_tags(values, unset=unset, **which))
+
+    def set_comment(self, comment: str, **which: Unpack[Filters]) -> ReaderView:
+        """See `aio.Client.set_comment`."""
+        return self._call(self._client.set_comment(comment, **which))
 
     def watch_readers(
         self,

@@ -17,7 +17,8 @@ class Filters(TypedDict, total=False):
     Which cards are meant: all given fields must hold; `any` matches any of the others.
 
     An ICCID is meant with and without its check digit. Digits of an ICCID, EID or ATR may be in
-    groups. To list and to watch, `*` stands for any text. See `wsrc.selection`.
+    groups. To list and to watch, `*` stands for any text. `tags` has the value of each tag that the
+    card must have, by its key. See `wsrc.selection`.
     """
 
     iccid: str | None
@@ -26,6 +27,7 @@ class Filters(TypedDict, total=False):
     reader: str | None
     label: str | None
     any: str | None
+    tags: Mapping[str, str] | None
 
 
 def key_of(card: "CardInfo") -> CardKey:
@@ -51,15 +53,20 @@ def exactly(card: "CardInfo", *, empty: bool = False) -> Filters:
     return which
 
 
-def alternatives(given: Mapping[str, Iterable[str]]) -> list[Filters]:
+def alternatives(
+    given: Mapping[str, Iterable[str]], tags: Mapping[str, str] | None = None
+) -> list[Filters]:
     """
     Return filters of which one must match, from the values of each kind of `Filters`.
 
-    Each kind that was given must match in each.
+    Each kind that was given must match in each, and so must all `tags`.
     """
     kinds = {kind: chosen for kind, values in given.items() if (chosen := list(values))}
+    if not kinds:
+        return [{"tags": tags}] if tags else []
     combined = itertools.product(*kinds.values())
-    return [cast("Filters", dict(zip(kinds, values, strict=True))) for values in combined]
+    also = {"tags": tags} if tags else {}
+    return [cast("Filters", dict(zip(kinds, values, strict=True)) | also) for values in combined]
 
 
 def describe(card: "CardInfo") -> str:

@@ -74,8 +74,9 @@ class WsrcLink(LinkBase):
 
     def __str__(self) -> str:
         """Name the card and the server."""
-        names = {kind: "card" if kind == "any" else kind for kind in self._which}
-        named = ", ".join(f"{names[kind].upper()} {text}" for kind, text in self._which.items())
+        tags = [f"TAG {key}={value}" for key, value in (self._which.get("tags") or {}).items()]
+        names = {kind: "card" if kind == "any" else kind for kind in self._which if kind != "tags"}
+        named = ", ".join([*(f"{names[k].upper()} {self._which[k]}" for k in names), *tags])
         return f"WSRC[{named} at {self._settings.server_url}]"
 
     @staticmethod
@@ -93,6 +94,11 @@ class WsrcLink(LinkBase):
         )
         options: dict[str, dict[str, Any]] = {
             name: {"metavar": name.upper(), "help": text} for name, text in _WHICH.items()
+        }
+        options["tag"] = {
+            "metavar": "KEY=VALUE",
+            "action": "append",
+            "help": "tag of the card; may be given several times",
         }
         options["server-url"] = {
             "metavar": "URL",
@@ -268,13 +274,15 @@ def _give_up(client: Client, over: threading.Event) -> None:
 
 def _given(opts: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(opts, f"wsrc_{name}", None) for name in _WHICH}
-    return {"any" if name == "card" else name: value for name, value in given.items() if value}
+    which = {"any" if name == "card" else name: value for name, value in given.items() if value}
+    tags = [text.partition("=") for text in getattr(opts, "wsrc_tag", None) or ()]
+    return which | ({"tags": {key: value for key, _, value in tags}} if tags else {})
 
 
 def _which(opts: argparse.Namespace) -> Filters:
     given = _given(opts)
     if not given:
-        options = [f"--wsrc-{name}" for name in _WHICH]
+        options = [f"--wsrc-{name}" for name in (*_WHICH, "tag")]
         raise NoReaderError(f"Say which card, with {', '.join(options[:-1])} or {options[-1]}.")
     return Filters(**given)
 

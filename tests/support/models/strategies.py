@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What messages can be made of."""
 
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ octets = st.binary(max_size=40).map(Octets)
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 st.register_type_strategy(Octets, octets)
 st.register_type_strategy(str, texts)
+st.register_type_strategy(Mapping, st.dictionaries(texts, texts, max_size=3))
 st.register_type_strategy(int, st.integers(-MAX_WHOLE, MAX_WHOLE))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 

@@ -21,7 +21,7 @@ DEFINITIONS = schema()["$defs"]
 KEYWORDS = {
     *("$schema", "$defs", "$ref", "title", "description", "default", "anyOf", "const", "enum"),
     *("type", "properties", "required", "items", "prefixItems", "minItems", "maxItems"),
-    *("pattern", "contentEncoding", "minimum", "maximum"),
+    *("pattern", "contentEncoding", "minimum", "maximum", "additionalProperties"),
 }
 """Keywords of JSON Schema 2020-12 that are used; validators in strict mode refuse others."""
 
@@ -151,7 +151,7 @@ def test_a_notification_has_no_id() -> None:
 def test_e34_the_strict_mode_of_validators_takes_the_schema() -> None:
     """What Ajv's strict mode refuses: `type` left out or said twice, tuples without an end."""
     typed = {
-        **dict.fromkeys(("properties", "required"), "object"),
+        **dict.fromkeys(("properties", "required", "additionalProperties"), "object"),
         **dict.fromkeys(("items", "prefixItems", "minItems", "maxItems"), "array"),
         **dict.fromkeys(("minimum", "maximum"), "number"),
         **dict.fromkeys(("pattern", "contentEncoding"), "string"),

@@ -22,6 +22,10 @@ def listed(user: Peer, after: int = 0) -> m.ListReadersAck:
     return user.ask(m.ListReaders(id=user.new_id(), after=after), m.ListReadersAck)
 
 
+FAMILY = "8031a073be21136743200718000001"
+"""Historical bytes of the ATR."""
+
+
 def test_all_readers_are_listed_empty_ones_too() -> None:
     world = World()
     world.card(reader("r1", label="blue"), empty("r2", insertion=0))
@@ -37,10 +41,18 @@ def test_all_readers_are_listed_empty_ones_too() -> None:
             insertion=1,
             atr=ATR,
             label="blue",
+            tags={"card": "uicc", "atr_family": FAMILY, "host": "bench"},
             card_state=m.CardState.READY,
             iccid=ICCID,
         ),
-        m.ReaderView(number=2, reader="r2", name="Reader r2", host="bench", state=SlotState.EMPTY),
+        m.ReaderView(
+            number=2,
+            reader="r2",
+            name="Reader r2",
+            host="bench",
+            state=SlotState.EMPTY,
+            tags={"host": "bench"},
+        ),
     )
 
 

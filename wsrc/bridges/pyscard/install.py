@@ -38,6 +38,7 @@ from wsrc.bridges.remote.cards import clients
 from wsrc.card.pcsc_numbers import ShareMode
 from wsrc.errors import LocalProtocolError
 from wsrc.settings.load import ARGUMENT, UserSettings, load
+from wsrc.user_client.core import arguments
 from wsrc.user_client.naming import Filters, alternatives
 
 __all__ = ["Installation", "RemoteReader", "install"]
@@ -87,10 +88,12 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
         LocalProtocolError: If it is installed already, or not said which cards are meant.
     """
     # Longer than the aim: each setting by its name, in three places.
-    named = {kind: (str(text),) for kind, text in which.items() if text is not None}
-    if bool(named) == all_cards:
+    tags = arguments.filters(which).get("tags")
+    named = {kind: (text,) for kind, text in which.items() if isinstance(text, str)}
+    if bool(named or tags) == all_cards:
         raise LocalProtocolError(
-            "Say which cards, by iccid, eid, atr, reader, label or any; or all_cards=True for all."
+            "Say which cards, by iccid, eid, atr, reader, label, any or tags; or all_cards=True "
+            "for all."
         )
     given = {
         "server_url": server_url,
@@ -106,7 +109,7 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
     with _one:
         if _installed is not None:
             raise LocalProtocolError("Remote cards are installed already; uninstall them first.")
-        return Installation(Service(clients(settings), alternatives(named)))
+        return Installation(Service(clients(settings), alternatives(named, tags)))
 
 
 class Installation:

@@ -15,6 +15,7 @@ from wsrc.card.apdu import MAX_COMMAND_OCTETS, parse_command
 from wsrc.errors import BadApduError, LocalProtocolError
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
+from wsrc.tags import wrong_filter
 from wsrc.user_client.naming import Filters
 
 E = TypeVar("E", bound=StrEnum)
@@ -101,9 +102,25 @@ def filters(given: Mapping[str, Any]) -> Filters:
         if name not in Filters.__annotations__:
             known = ", ".join(Filters.__annotations__)
             raise LocalProtocolError(f"Cards cannot be selected by {name[:40]!r}; use {known}.")
-        if value is not None:
+        if name == "tags" and value is not None:
+            asked = tags(value, name)
+            why = wrong_filter(asked)
+            if why is not None:
+                raise LocalProtocolError(f"No card has such tags: {why}.")
+            given = {**given, name: asked}
+        elif value is not None:
             text(value, name)
     return cast("Filters", given)
+
+
+def tags(value: object, name: str) -> dict[str, str]:
+    """Return tags by their keys, which are texts."""
+    if not isinstance(value, Mapping):
+        raise _wrong(name, f"a dict of texts by keys, not {_kind(value)}")
+    given = cast("Mapping[object, object]", value)
+    return {
+        text(key, f"a key of {name}"): text(each, f"a tag of {name}") for key, each in given.items()
+    }
 
 
 def following(first: object, *, raw_tpdu: bool) -> m.Following:

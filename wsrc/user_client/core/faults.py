@@ -104,6 +104,7 @@ TABLE: dict[ErrorCode, Build] = {
     ErrorCode.PROTOCOL_MISMATCH: _refused,
     ErrorCode.GUARDED: lambda error, _: e.GuardedError(error.message),
     ErrorCode.NOT_TRANSACTED: _refused,
+    ErrorCode.NOT_KEPT: _refused,
     ErrorCode.CARD_WAS_RESET: _card(e.CardWasResetError),
     ErrorCode.FORBIDDEN: _forbidden,
     ErrorCode.NO_SUCH_CARD: lambda error, _: e.NoSuchCardError(error.message),

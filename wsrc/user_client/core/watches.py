@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The part of `aio.Client` that asks for readers."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Unpack
 
-from wsrc.errors import ConnectionLostError, LocalProtocolError
+from wsrc.errors import ConnectionLostError, ErrorCode, LocalProtocolError, RefusedError
 from wsrc.protocol import messages as m
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.connection import Connection
@@ -39,9 +39,55 @@ class ReaderCalls:
             RefusedError: If the server does not know of readers.
         """
         filters = arguments.filters(filters)
+        await self._known(m.ListReaders(**filters))
         pages = await self._listed(m.ListReaders(**filters))
         readers = tuple(reader for page in pages for reader in page.readers)
         return ReaderSnapshot(readers, ReaderMark(pages[0].instance, pages[0].seq))
+
+    async def set_tags(
+        self,
+        values: Mapping[str, str],
+        *,
+        unset: Sequence[str] = (),
+        **which: Unpack[Filters],
+    ) -> m.ReaderView:
+        """
+        Set tags of one card, or of one reader, for all who may list it; they outlive the server.
+
+        Args:
+            values: Value of each tag, by its key.
+            unset: Keys of tags that were set so, and are to go.
+            which: What the card, or the reader, must be; exactly one must match.
+
+        Returns:
+            The reader as it is shown from now on.
+
+        Raises:
+            NoSuchCardError: If none matches.
+            RefusedError: If we may not, there are too many tags, or the server cannot write.
+            ConnectionLostError: If the connection is lost: the tags may be set or not.
+        """
+        request = m.SetTags(
+            set=arguments.tags(values, "values"),
+            unset=tuple(arguments.text(key, "unset") for key in arguments.several(unset, "unset")),
+            **arguments.filters(which),
+        )
+        return await self._noted(request)
+
+    async def set_comment(self, comment: str, **which: Unpack[Filters]) -> m.ReaderView:
+        """
+        Note something of one card, or of one reader; an empty text takes it away. As `set_tags`.
+
+        Raises as `set_tags`.
+        """
+        comment = arguments.text(comment, "comment")
+        return await self._noted(m.SetComment(comment=comment, **arguments.filters(which)))
+
+    async def _noted(self, request: m.SetTags | m.SetComment) -> m.ReaderView:
+        await self._known(request)
+        ack = await self._connection.requests.ask(request, self._timeout_s)
+        assert isinstance(ack, m.SetTagsAck | m.SetCommentAck)
+        return ack.reader
 
     async def watch_readers(
         self,
@@ -120,6 +166,21 @@ class ReaderCalls:
                 case _:
                     pass
 
+    async def _known(self, request: m.Selecting) -> None:
+        """
+        Wait until the server has answered to our greeting, where it might pass over a condition.
+
+        Raises:
+            RefusedError: If it is of a version that would.
+        """
+        noting = isinstance(request, m.SetTags | m.SetComment)
+        needed = ["tags"] if request.tags or noting else []
+        if isinstance(request, m.SelectCard) and request.pick is not m.Pick.ONE:
+            needed.append("pick")
+        if needed and not {*needed} <= {*(await self._connection.greeted()).features}:
+            why = f"The server is of a version that does not know {needed[-1]!r}."
+            raise RefusedError(ErrorCode.NOT_SUPPORTED, why)
+
     def _goes_on(self, feed: ReaderFeed) -> bool:
         """
         Return whether the connection of a feed was lost and will be made again.
@@ -136,6 +197,7 @@ class ReaderCalls:
     ) -> AsyncGenerator[ReaderFeed, None]:
         connection = self._connection
         filters = arguments.filters(filters)
+        await self._known(m.ListReaders(**filters))
         instance, seq = arguments.mark(since, "since") if since is not None else (None, None)
         if connection.feed is not None:
             raise LocalProtocolError("This client watches already; use another for another watch.")

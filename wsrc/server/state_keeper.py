@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a server keeps, while it runs: nobody waits for the disk but who wants something kept.
+
+One thread reads and writes; what came while it wrote is written together. There is no file before
+something is to be kept.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from wsrc.errors import ConfigError
+from wsrc.relay.effects import Keep
+from wsrc.relay.kept import Change, Kept
+from wsrc.server.state_store import StateStore, is_there
+
+_log = logging.getLogger(__name__)
+
+MOST: Final = 1_000
+"""Changes that wait for the thread; the relay lets no more be open."""
+
+LOCK_S: Final = 2.0
+"""How long a change waits for another program that has the file locked."""
+
+STOP_S: Final = 5.0
+"""How long the end of a server waits for what is to be kept."""
+
+NOT_WRITTEN: Final = "The server could not write it, and its log says why. Ask its operator."
+
+R = TypeVar("R")
+
+Told = Callable[[int, Kept | None, str], None]
+
+
+class StateKeeper:
+    """
+    The state of a server that runs; used by one event loop.
+
+    Args:
+        folder: Of the state.
+        told: Called with the number of each change, and what is kept then, or None and a reason.
+    """
+
+    def __init__(self, folder: Path, told: Told) -> None:
+        self._folder = folder
+        self._told = told
+        self._store: StateStore | None = None
+        self._thread = ThreadPoolExecutor(1, "state")
+        self._changes: asyncio.Queue[Keep] = asyncio.Queue(MOST)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, tasks: asyncio.TaskGroup) -> Mapping[str, Kept]:
+        """
+        Return what was kept by the runs before, and begin to keep.
+
+        Raises:
+            ConfigError: As StateStore, where there is a file.
+        """
+        kept: Mapping[str, Kept] = {}
+        if is_there(self._folder):
+            kept = await self._do(lambda: self._opened().notes())
+        self._task = tasks.create_task(self._keep_on(), name="state")
+        return kept
+
+    async def stop(self) -> None:
+        """Keep what is to be kept yet, and end."""
+        if self._task is not None:
+            try:
+                async with asyncio.timeout(STOP_S):
+                    await self._changes.join()
+            except TimeoutError:
+                _log.warning("%d changes of cards are not kept", self._changes.qsize())
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        store = self._store
+        if store is not None:
+            self._thread.submit(store.close)
+        self._thread.shutdown(wait=False)
+
+    def keep(self, change: Keep) -> None:
+        """Keep a change, soon."""
+        try:
+            self._changes.put_nowait(change)
+        except asyncio.QueueFull:
+            why = "Too much is to be kept at once; try again."
+            asyncio.get_running_loop().call_soon(self._told, change.number, None, why)
+
+    async def _keep_on(self) -> None:
+        while True:
+            changes = [await self._changes.get()]
+            while not self._changes.empty():
+                changes.append(self._changes.get_nowait())
+            written = {each.number: (each.identity, each.change) for each in changes}
+            try:
+                done = await self._do(partial(self._write, written))
+            except ConfigError as exc:
+                _log.warning("What users note of cards cannot be kept: %s", exc)
+                done = dict.fromkeys(written, NOT_WRITTEN)
+            for number, result in done.items():
+                kept = result if isinstance(result, Kept) else None
+                self._told(number, kept, "" if isinstance(result, Kept) else result)
+            for _ in changes:
+                self._changes.task_done()
+
+    def _write(self, changes: Mapping[int, tuple[str, Change]]) -> dict[int, Kept | str]:
+        return self._opened().note(changes)
+
+    def _opened(self) -> StateStore:
+        if self._store is None:
+            self._store = StateStore(self._folder, LOCK_S)
+        return self._store
+
+    async def _do(self, what: Callable[[], R]) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, what)
