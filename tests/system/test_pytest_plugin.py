@@ -235,15 +235,20 @@ def test_word(card): ...
 def test_three(cards):
     cards(2)
 
+@pytest.mark.wsrc(wait=0.5)
+def test_second_never_comes(cards):
+    cards(1, {"tag": {"kind": "sgp23"}})
+
 def test_one_after_another(cards):
     cards(1)
     cards(1)
 """,
         *("--wsrc-wait", "0", "--wsrc-no-card", "skip", "-rs"),
     )
-    result.assert_outcomes(skipped=3, errors=1, failed=1)
+    result.assert_outcomes(skipped=4, errors=1, failed=1)
     said = text(result)
     assert "Wanted: cards with tag kind=sgp22. " in said
+    assert "Wanted: cards with tag kind=sgp23. " in said
     assert "The marker wsrc has no word 'kind'; it has tag, " in said
     assert "2 cards were wanted at once; 1 could be had. " in said
     assert "take all in one call, such as cards(2)" in said

@@ -172,9 +172,9 @@ class Lab:
         _note(node, [held], waited_s)
         return held.card
 
-    def _take(self, want: Want, wait_s: float) -> Held:
+    def _take(self, want: Want, wait_s: float, *, again: bool = False) -> Held:
         """
-        Take one card.
+        Take one card; `again` says that it is waited for once more if it does not come.
 
         Raises:
             NoSuchCardError: If none was there in time.
@@ -188,7 +188,8 @@ class Lab:
         try:
             card = client.select(wait_s=wait_s, pick=pick, share=want.share, **want.which)
         except NoSuchCardError as exc:
-            self._missing.add(want.text)
+            if not again:
+                self._missing.add(want.text)
             raise NoSuchCardError(f"Wanted: {want.text}. {exc}") from exc
         self._missing.discard(want.text)
         assert isinstance(card, Card)
@@ -200,30 +201,33 @@ class Lab:
 
         Who has some and waits for the next does so for a short and random time, gives all back
         and begins again: of two tests that wait for each other, the first to lose patience lets
-        the other, which waits in the server's queue, have what it wants.
+        the other, which waits in the server's queue, have what it wants. What did not come is
+        waited for first the next time, while nothing is held.
 
         Raises as `_take`, when the longest of their waits is over.
         """
+        order = list(range(len(wants)))
         until = time.monotonic() + max((want.wait_s for want in wants), default=0.0)
         patience_s = PATIENCE_S
         while True:
-            held: list[Held] = []
+            held: dict[int, Held] = {}
             try:
-                for want in wants:
+                for index in order:
                     left_s = max(0.0, until - time.monotonic())
                     if held:
                         left_s = min(left_s, patience_s * random.uniform(0.3, 1.7))  # noqa: S311
-                    held.append(self._take(want, left_s))
+                    held[index] = self._take(wants[index], left_s, again=bool(held))
             except BaseException as exc:
-                for each in held:
+                for each in held.values():
                     each.give_back()
                 if not isinstance(exc, _NONE_FREE) or not held:
                     raise
                 if time.monotonic() >= until:
                     told = f"{len(wants)} cards were wanted at once; {len(held)} could be had."
                     raise CardBusyError(f"{told} {exc}") from exc
+                order.insert(0, order.pop(len(held)))
             else:
-                return held
+                return [held[index] for index in range(len(wants))]
             patience_s = min(2 * patience_s, MOST_PATIENCE_S)
 
     # The client
