@@ -33,6 +33,7 @@ from wsrc.protocol.codec import BY_TAG
 from wsrc.protocol.conversation import ANSWERS, CLOSINGS, CloseCode, Parting, Speaker, said_by
 from wsrc.protocol.reader_events import PcscReaders, PcscReaderState
 from wsrc.protocol.schema import place, schema
+from wsrc.pytest_plugin import OPTIONS as PYTEST_OPTIONS
 from wsrc.relay.records import LEASE_TRANSITIONS, LeasePhase
 from wsrc.relay.rights import NEEDS
 from wsrc.sealing.faults import Fault
@@ -293,6 +294,16 @@ def host_metrics() -> str:
     return table(("Metric", "Meaning"), [(f"`{name}`", text) for name, text in NAMES.items()])
 
 
+def pytest_options() -> str:
+    """Return the table of what runs of pytest can be told."""
+    rows = [
+        (f"`--wsrc-{each.name}`", f"`{each.key}`", "`, `".join(each.choices), each.help)
+        for each in PYTEST_OPTIONS
+    ]
+    rows = [(flag, ini, f"`{values}`" if values else "", text) for flag, ini, values, text in rows]
+    return table(("Option", "Ini setting", "Values", "Meaning"), rows)
+
+
 def routes() -> str:
     """Return the table of the operations over HTTP."""
     rows = [
@@ -316,6 +327,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "notifications": notifications,
     "enums": enums,
     "who": who,
+    "pytest options": pytest_options,
     "errors": errors,
     "needs": needs,
     "outcomes": lambda: words("Outcome", Outcome),
