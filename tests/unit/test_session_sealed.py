@@ -18,11 +18,12 @@ from wsrc.errors import (
     RefusedError,
 )
 from wsrc.octets import Octets
+from wsrc.open_request import Progress
 from wsrc.protocol import messages as m
 from wsrc.protocol.boxed import CardBoxes, UserBoxes, room_for
 from wsrc.sealing.ends import CardSeal, UserSeal
 from wsrc.sealing.faults import SealError
-from wsrc.session import CardEnd, Progress, State, UserEnd, Verdict
+from wsrc.session import CardEnd, State, UserEnd, Verdict
 
 KEEP_S = 60.0
 COMMAND = m.CApdu(command=Octets.fromhex("00a40000"))
@@ -31,12 +32,12 @@ COMMAND = m.CApdu(command=Octets.fromhex("00a40000"))
 class Ends:
     """A user and a card end that have agreed on keys."""
 
-    def __init__(self, longest: int = 1 << 20) -> None:
+    def __init__(self, longest: int = 1 << 20, keep_s: float = KEEP_S) -> None:
         scene = Scene()
         self.host = CardBoxes(CardSeal(scene.offered), lambda: NOW, lambda: longest)
         secret, keys = scene.agree().seal(MASTER)
         self.boxes = UserBoxes(UserSeal(secret, keys), lambda: LINK_NONCE)
-        self.user = UserEnd(SESSION, "", KEEP_S, "bench", "r1", self.boxes)
+        self.user = UserEnd(SESSION, "", keep_s, "bench", "r1", self.boxes)
         self.card = CardEnd(SESSION, None, KEEP_S, self.host)
         self.ids: Iterator[int] = count(1)
 
@@ -61,11 +62,23 @@ class Ends:
         self.take(self.ask())
         assert isinstance(settled(self.user.answered(self.answer())), m.RApdu)
 
+    def doubting(self, said: m.Error | m.SessionEnded) -> m.Resume:
+        """Have the server say something without a word; return how the card end is asked."""
+        tell = self.user.ended if isinstance(said, m.SessionEnded) else self.user.answered
+        asked = sent(tell(said))  # type: ignore[arg-type] # each is told of its kind
+        assert isinstance(asked, m.Resume)
+        assert self.user.state is State.ASKING
+        return msgspec.structs.replace(asked, nonce=LINK_NONCE)
+
+    def proof(self) -> m.Resume:
+        asked = sent(self.user.connected())
+        assert isinstance(asked, m.Resume)
+        return asked
+
     def resume(self) -> m.Resume:
         self.user.disconnected(1.0)
         self.card.disconnected(1.0)
-        asked = sent(self.user.connected())
-        assert isinstance(asked, m.Resume)
+        asked = self.proof()
         self.card.connected()
         return msgspec.structs.replace(asked, nonce=LINK_NONCE)
 
@@ -200,12 +213,76 @@ def test_that_a_request_was_not_executed_is_believed_with_the_word_of_the_card_e
 
 
 @pytest.mark.parametrize("word", [None, b"", b"w" * 32])
-def test_without_that_word_its_outcome_is_unknown(ends: Ends, word: bytes | None) -> None:
+def test_without_that_word_the_card_end_is_asked_and_its_outcome_is_known(
+    ends: Ends, word: bytes | None
+) -> None:
     ends.run()
     ends.ask()
-    assert isinstance(settled(ends.user.answered(refusal(ends, word))), OutcomeUnknownError)
+    asked = ends.doubting(refusal(ends, word))
+    assert ends.card.may_resume(asked)
+    assert settled(ends.user.resumed(ends.card.resumed(asked))) == refusal(ends, word)
     assert ends.user.state is State.LIVE
     ends.run()
+
+
+def test_a_first_request_that_a_server_refuses_is_asked_for_with_the_secret(ends: Ends) -> None:
+    ends.ask()
+    asked = ends.doubting(refusal(ends))
+    assert asked.seal is not None
+    assert ends.card.may_resume(asked)
+    assert settled(ends.user.resumed(ends.card.resumed(asked))) == refusal(ends)
+    ends.run()
+
+
+def test_a_request_that_was_passed_on_and_called_refused_is_sent_again_to_be_answered(
+    ends: Ends,
+) -> None:
+    """While it is carried out; where that is called refused again, it stays unknown."""
+    first = ends.ask()
+    ends.take(first)
+    asked = ends.doubting(refusal(ends))
+    assert ends.card.may_resume(asked)
+    again = sent(ends.user.resumed(ends.card.resumed(asked)))
+    assert isinstance(again, m.Sealed)
+    assert (again.seq, again.box) == (first.seq, first.box)
+    assert isinstance(settled(ends.user.answered(refusal(ends))), OutcomeUnknownError)
+
+
+def test_a_server_that_lets_nobody_ask_leaves_the_outcome_unknown(ends: Ends) -> None:
+    ends.run()
+    ends.ask()
+    ends.doubting(refusal(ends))
+    assert ends.user.answered(refusal(ends)) == ()
+    no = m.error(ErrorCode.NO_SUCH_SESSION, "No.")
+    told = settled(ends.user.refused(no, 1.0))
+    assert isinstance(told, OutcomeUnknownError)
+    assert (told.code, ends.user.state) == (ErrorCode.CANCELLED, State.LIVE)
+    ends.run()
+
+
+def test_nobody_is_asked_for_whom_nobody_waits(ends: Ends) -> None:
+    ends.run()
+    ends.ask()
+    assert ends.user.abandon()
+    assert isinstance(settled(ends.user.answered(refusal(ends))), OutcomeUnknownError)
+
+
+def test_a_card_end_that_keeps_no_session_is_not_asked() -> None:
+    ends = Ends(keep_s=0.0)
+    ends.ask()
+    assert isinstance(settled(ends.user.answered(refusal(ends))), OutcomeUnknownError)
+
+
+def test_a_server_that_restarts_while_the_word_is_asked_for_is_asked_again(ends: Ends) -> None:
+    ends.run()
+    ends.ask()
+    ends.doubting(refusal(ends))
+    assert ends.user.refused(m.error(ErrorCode.SHUTTING_DOWN, "It restarts."), 1.0) == ()
+    assert ends.user.state is State.CUT
+    assert ends.user.deadline() == 1.0 + KEEP_S
+    asked = msgspec.structs.replace(ends.proof(), nonce=LINK_NONCE)
+    assert ends.card.may_resume(asked)
+    assert settled(ends.user.resumed(ends.card.resumed(asked))) == refusal(ends)
 
 
 def test_the_word_on_another_number_is_none_on_this_one(ends: Ends) -> None:
@@ -215,7 +292,7 @@ def test_the_word_on_another_number_is_none_on_this_one(ends: Ends) -> None:
     word = ends.card.word_on(first)
     ends.user.answered(refusal(ends, word))
     ends.ask()
-    assert isinstance(settled(ends.user.answered(refusal(ends, word))), OutcomeUnknownError)
+    ends.doubting(refusal(ends, word))
 
 
 def test_there_is_no_word_on_what_was_taken_in_hand_or_never_seen(ends: Ends) -> None:
@@ -344,12 +421,41 @@ def test_how_a_session_ended_is_told_with_a_word(ends: Ends) -> None:
     assert isinstance(settled(ends.user.ended(said)), NotExecutedError)
 
 
-def test_without_a_word_nothing_is_known_of_the_last_request(ends: Ends) -> None:
+@pytest.mark.parametrize("changed", [{"word": None}, {"word": None, "seq": None}], ids=str)
+@pytest.mark.parametrize("heard", [True, False], ids=["heard", "unheard"])
+def test_without_a_word_the_card_end_is_asked_how_the_session_ended(
+    ends: Ends, changed: dict[str, object], heard: bool
+) -> None:
+    if heard:
+        ends.run()
+    ends.ask()
+    ended, said = Ended(), ends.card.ended(ErrorCode.CARD_NOT_PRESENT, "It was pulled.")
+    ended.put(ends.card, said)
+    asked = ends.doubting(msgspec.structs.replace(said, **changed))
+    answer = ended.answer(asked)
+    assert answer is not None
+    assert isinstance(settled(ends.user.ended(answer)), NotExecutedError)
+    assert ends.user.state is State.OVER
+
+
+def test_a_session_that_is_over_without_a_word_leaves_its_last_request_unknown(
+    ends: Ends,
+) -> None:
     ends.run()
     ends.ask()
     said = ends.card.ended(ErrorCode.CARD_NOT_PRESENT, "It was pulled.")
-    told = settled(ends.user.ended(msgspec.structs.replace(said, word=None)))
+    ends.doubting(msgspec.structs.replace(said, word=None))
+    told = settled(ends.user.refused(m.error(ErrorCode.NO_SUCH_SESSION, "No."), 1.0))
     assert isinstance(told, OutcomeUnknownError)
+    assert (told.code, ends.user.state) == (ErrorCode.CARD_NOT_PRESENT, State.OVER)
+
+
+def test_a_card_host_that_is_gone_is_not_asked(ends: Ends) -> None:
+    ends.run()
+    ends.ask()
+    said = m.SessionEnded(session=SESSION, code=ErrorCode.CARD_CLIENT_GONE, message="Gone.", seq=1)
+    assert isinstance(settled(ends.user.ended(said)), OutcomeUnknownError)
+    assert ends.user.state is State.OVER
 
 
 def test_a_kept_answer_comes_with_the_end(ends: Ends) -> None:
