@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.session and wsrc.protocol.boxed: both ends of a sealed session, whatever is said between."""
 
-from collections.abc import Iterator
-from itertools import count
-
 import msgspec
 import pytest
 
-from tests.support.sealing import LINK_NONCE, MASTER, NOW, SESSION, Scene
+from tests.support.sealed_ends import COMMAND, KEEP_S, Ends, refusal
+from tests.support.sealing import SESSION
 from tests.support.session_ends import sent, settled
 from wsrc.card_client.ended import Ended
 from wsrc.errors import (
@@ -20,67 +18,9 @@ from wsrc.errors import (
 from wsrc.octets import Octets
 from wsrc.open_request import Progress
 from wsrc.protocol import messages as m
-from wsrc.protocol.boxed import CardBoxes, UserBoxes, room_for
-from wsrc.sealing.ends import CardSeal, UserSeal
+from wsrc.protocol.boxed import room_for
 from wsrc.sealing.faults import SealError
-from wsrc.session import CardEnd, State, UserEnd, Verdict
-
-KEEP_S = 60.0
-COMMAND = m.CApdu(command=Octets.fromhex("00a40000"))
-
-
-class Ends:
-    """A user and a card end that have agreed on keys."""
-
-    def __init__(self, longest: int = 1 << 20, keep_s: float = KEEP_S) -> None:
-        scene = Scene()
-        self.host = CardBoxes(CardSeal(scene.offered), lambda: NOW, lambda: longest)
-        secret, keys = scene.agree().seal(MASTER)
-        self.boxes = UserBoxes(UserSeal(secret, keys), lambda: LINK_NONCE)
-        self.user = UserEnd(SESSION, "", keep_s, "bench", "r1", self.boxes)
-        self.card = CardEnd(SESSION, None, KEEP_S, self.host)
-        self.ids: Iterator[int] = count(1)
-
-    def ask(self, request: m.Plain = COMMAND) -> m.Sealed:
-        asked = sent(self.user.ask(request))
-        assert isinstance(asked, m.Sealed)
-        return asked
-
-    def take(self, asked: m.Sealed) -> m.Plain:
-        """Have the card end take a request in hand."""
-        plain = self.host.open(asked, self.card.taken)
-        assert self.card.receive(asked) is Verdict.EXECUTE
-        return plain
-
-    def answer(self, sw: str = "9000") -> m.SealedResp:
-        said = self.card.answered(m.RApdu(session=SESSION, response=Octets(), sw=sw))
-        assert isinstance(said, m.SealedResp)
-        return said
-
-    def run(self) -> None:
-        """Have one command run, and its answer arrive."""
-        self.take(self.ask())
-        assert isinstance(settled(self.user.answered(self.answer())), m.RApdu)
-
-    def doubting(self, said: m.Error | m.SessionEnded) -> m.Resume:
-        """Have the server say something without a word; return how the card end is asked."""
-        tell = self.user.ended if isinstance(said, m.SessionEnded) else self.user.answered
-        asked = sent(tell(said))  # type: ignore[arg-type] # each is told of its kind
-        assert isinstance(asked, m.Resume)
-        assert self.user.state is State.ASKING
-        return msgspec.structs.replace(asked, nonce=LINK_NONCE)
-
-    def proof(self) -> m.Resume:
-        asked = sent(self.user.connected())
-        assert isinstance(asked, m.Resume)
-        return asked
-
-    def resume(self) -> m.Resume:
-        self.user.disconnected(1.0)
-        self.card.disconnected(1.0)
-        asked = self.proof()
-        self.card.connected()
-        return msgspec.structs.replace(asked, nonce=LINK_NONCE)
+from wsrc.session import CardEnd, State, Verdict
 
 
 @pytest.fixture
@@ -195,11 +135,6 @@ def test_an_answer_that_is_not_what_it_is_told_to_be_is_not_taken(ends: Ends) ->
 # What is believed
 
 
-def refusal(ends: Ends, word: bytes | None = None) -> m.Error:
-    code = ErrorCode.CANCELLED
-    return m.error(code, "Not now.", session=SESSION, outcome=Outcome.NOT_EXECUTED, word=word)
-
-
 def test_that_a_request_was_not_executed_is_believed_with_the_word_of_the_card_end(
     ends: Ends,
 ) -> None:
@@ -210,79 +145,6 @@ def test_that_a_request_was_not_executed_is_believed_with_the_word_of_the_card_e
     assert word is not None
     assert settled(ends.user.answered(refusal(ends, word))) == refusal(ends, word)
     ends.run()
-
-
-@pytest.mark.parametrize("word", [None, b"", b"w" * 32])
-def test_without_that_word_the_card_end_is_asked_and_its_outcome_is_known(
-    ends: Ends, word: bytes | None
-) -> None:
-    ends.run()
-    ends.ask()
-    asked = ends.doubting(refusal(ends, word))
-    assert ends.card.may_resume(asked)
-    assert settled(ends.user.resumed(ends.card.resumed(asked))) == refusal(ends, word)
-    assert ends.user.state is State.LIVE
-    ends.run()
-
-
-def test_a_first_request_that_a_server_refuses_is_asked_for_with_the_secret(ends: Ends) -> None:
-    ends.ask()
-    asked = ends.doubting(refusal(ends))
-    assert asked.seal is not None
-    assert ends.card.may_resume(asked)
-    assert settled(ends.user.resumed(ends.card.resumed(asked))) == refusal(ends)
-    ends.run()
-
-
-def test_a_request_that_was_passed_on_and_called_refused_is_sent_again_to_be_answered(
-    ends: Ends,
-) -> None:
-    """While it is carried out; where that is called refused again, it stays unknown."""
-    first = ends.ask()
-    ends.take(first)
-    asked = ends.doubting(refusal(ends))
-    assert ends.card.may_resume(asked)
-    again = sent(ends.user.resumed(ends.card.resumed(asked)))
-    assert isinstance(again, m.Sealed)
-    assert (again.seq, again.box) == (first.seq, first.box)
-    assert isinstance(settled(ends.user.answered(refusal(ends))), OutcomeUnknownError)
-
-
-def test_a_server_that_lets_nobody_ask_leaves_the_outcome_unknown(ends: Ends) -> None:
-    ends.run()
-    ends.ask()
-    ends.doubting(refusal(ends))
-    assert ends.user.answered(refusal(ends)) == ()
-    no = m.error(ErrorCode.NO_SUCH_SESSION, "No.")
-    told = settled(ends.user.refused(no, 1.0))
-    assert isinstance(told, OutcomeUnknownError)
-    assert (told.code, ends.user.state) == (ErrorCode.CANCELLED, State.LIVE)
-    ends.run()
-
-
-def test_nobody_is_asked_for_whom_nobody_waits(ends: Ends) -> None:
-    ends.run()
-    ends.ask()
-    assert ends.user.abandon()
-    assert isinstance(settled(ends.user.answered(refusal(ends))), OutcomeUnknownError)
-
-
-def test_a_card_end_that_keeps_no_session_is_not_asked() -> None:
-    ends = Ends(keep_s=0.0)
-    ends.ask()
-    assert isinstance(settled(ends.user.answered(refusal(ends))), OutcomeUnknownError)
-
-
-def test_a_server_that_restarts_while_the_word_is_asked_for_is_asked_again(ends: Ends) -> None:
-    ends.run()
-    ends.ask()
-    ends.doubting(refusal(ends))
-    assert ends.user.refused(m.error(ErrorCode.SHUTTING_DOWN, "It restarts."), 1.0) == ()
-    assert ends.user.state is State.CUT
-    assert ends.user.deadline() == 1.0 + KEEP_S
-    asked = msgspec.structs.replace(ends.proof(), nonce=LINK_NONCE)
-    assert ends.card.may_resume(asked)
-    assert settled(ends.user.resumed(ends.card.resumed(asked))) == refusal(ends)
 
 
 def test_the_word_on_another_number_is_none_on_this_one(ends: Ends) -> None:
@@ -419,43 +281,6 @@ def test_how_a_session_ended_is_told_with_a_word(ends: Ends) -> None:
     ends.ask()
     said = ends.card.ended(ErrorCode.CARD_NOT_PRESENT, "It was pulled.")
     assert isinstance(settled(ends.user.ended(said)), NotExecutedError)
-
-
-@pytest.mark.parametrize("changed", [{"word": None}, {"word": None, "seq": None}], ids=str)
-@pytest.mark.parametrize("heard", [True, False], ids=["heard", "unheard"])
-def test_without_a_word_the_card_end_is_asked_how_the_session_ended(
-    ends: Ends, changed: dict[str, object], heard: bool
-) -> None:
-    if heard:
-        ends.run()
-    ends.ask()
-    ended, said = Ended(), ends.card.ended(ErrorCode.CARD_NOT_PRESENT, "It was pulled.")
-    ended.put(ends.card, said)
-    asked = ends.doubting(msgspec.structs.replace(said, **changed))
-    answer = ended.answer(asked)
-    assert answer is not None
-    assert isinstance(settled(ends.user.ended(answer)), NotExecutedError)
-    assert ends.user.state is State.OVER
-
-
-def test_a_session_that_is_over_without_a_word_leaves_its_last_request_unknown(
-    ends: Ends,
-) -> None:
-    ends.run()
-    ends.ask()
-    said = ends.card.ended(ErrorCode.CARD_NOT_PRESENT, "It was pulled.")
-    ends.doubting(msgspec.structs.replace(said, word=None))
-    told = settled(ends.user.refused(m.error(ErrorCode.NO_SUCH_SESSION, "No."), 1.0))
-    assert isinstance(told, OutcomeUnknownError)
-    assert (told.code, ends.user.state) == (ErrorCode.CARD_NOT_PRESENT, State.OVER)
-
-
-def test_a_card_host_that_is_gone_is_not_asked(ends: Ends) -> None:
-    ends.run()
-    ends.ask()
-    said = m.SessionEnded(session=SESSION, code=ErrorCode.CARD_CLIENT_GONE, message="Gone.", seq=1)
-    assert isinstance(settled(ends.user.ended(said)), OutcomeUnknownError)
-    assert ends.user.state is State.OVER
 
 
 def test_a_kept_answer_comes_with_the_end(ends: Ends) -> None:
