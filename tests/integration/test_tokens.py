@@ -229,9 +229,7 @@ async def test_13_a_token_that_has_expired_lets_nobody_in(world: TokenWorld) -> 
     assert "it has expired; get a new one" in await refusal(world, file)
 
 
-async def with_a_token_that_ends(
-    world: TokenWorld, stack: AsyncExitStack, **options: Any
-) -> Client:
+async def ending(world: TokenWorld, stack: AsyncExitStack, **options: Any) -> Client:
     """Connect with a token of `me` that ends soon, but not before that."""
     lasts_s = 2.0
     while True:
@@ -250,7 +248,7 @@ async def test_13_a_connection_ends_with_its_token_and_goes_on_with_the_next(
     """The file has another one by then: the session is resumed, and no card is lost."""
     caplog.set_level(logging.INFO)
     async with with_a_card(world), AsyncExitStack() as stack:
-        mine = await with_a_token_that_ends(world, stack, keep_s=60.0)
+        mine = await ending(world, stack, keep_s=60.0)
         await made(world, "me")  # the same file
         card = await stack.enter_async_context(mine.select(iccid=UICC, wait_s=LIMIT_S))
         assert (await card.transmit(SELECT_MF)).sw
