@@ -27,6 +27,7 @@ from wsrc.card_client.metrics import NAMES
 from wsrc.command_line.invocation import Exit
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.guard.tables import Allowed
+from wsrc.open_request import PROGRESS, Progress
 from wsrc.policy.words import Kind, Verb
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import BY_TAG
@@ -39,7 +40,7 @@ from wsrc.relay.rights import NEEDS
 from wsrc.sealing.faults import Fault
 from wsrc.server.http.metrics import METRICS
 from wsrc.server.http.routes import BASE, ROUTES
-from wsrc.session import PROGRESS, TRANSITIONS, Progress, State
+from wsrc.session import TRANSITIONS, State
 from wsrc.settings.clients import CardClientSettings, UserSettings
 from wsrc.settings.server import ServerSettings
 from wsrc.settings.types import Settings, settings_of
