@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from tests.soak.night_events import Event, event_of
+from tests.soak.night_events import HIDDEN_KINDS, Event, event_of
 from tests.soak.night_judge import Down, Evidence, Figures, judge
 from tests.soak.stand import TRACEBACK
 from tests.support.certificates import Certificates
@@ -102,7 +102,10 @@ class Night:
     def begin(self) -> None:
         """Start the server, the hosts, the users and the operator."""
         (self._folder / "policy.toml").write_text(
-            POLICY.format(tags=json.dumps([f"kind={kind}" for kind in list(KINDS)[:2]])), "utf-8"
+            POLICY.format(
+                tags=json.dumps([f"kind={kind}" for kind in KINDS if kind not in HIDDEN_KINDS])
+            ),
+            "utf-8",
         )
         names = [f"{'v' if n % 5 == 4 else 'u'}{n:02}" for n in range(self.sizes.users)]
         with TokenStore(self._folder / "state") as store:
@@ -173,8 +176,7 @@ class Night:
 
     def _start_users(self, number: int, run: int) -> Program:
         party, crashes = self._parties[number]
-        kinds = list(KINDS)[:2] if party[0].startswith("v") else list(KINDS)
-        kinds = kinds[: self.sizes.wanted_kinds]
+        kinds = list(KINDS)[-self.sizes.wanted_kinds :]
         wanted = [iccids[0] for iccids in self._iccids.values()][:WANTED]
         common = [iccids[1] for iccids in self._iccids.values()][:COMMON]
         given = [*self._server_arguments, f"--run={run}", f"--keep-s={3 if crashes else 20}"]
@@ -186,9 +188,7 @@ class Night:
     def _start_operator(self) -> Program:
         script = "from tests.soak.night_operator import main; main()"
         span = f"--span-s={min(1.0, self.sizes.night_s / 60)}"
-        return self._script(
-            "operator", script, *self._server_arguments, span, *self._host_names
-        )
+        return self._script("operator", script, *self._server_arguments, span, *self._host_names)
 
     @property
     def _server_arguments(self) -> list[str]:
@@ -218,12 +218,12 @@ class Night:
         time.sleep(max(0.0, begun + sizes.night_s - time.monotonic()))
 
     def _restart(self, number: signal.Signals) -> None:
-        begun = time.time()
+        begun = now()
         status = self._server.end(number)
         if number is signal.SIGTERM and status:
             self._fail(["the server ended with an error"])
         self._server = self._start_server()
-        self.downs.append(Down(begun, time.time(), killed=number is signal.SIGKILL))
+        self.downs.append(Down(begun, now(), killed=number is signal.SIGKILL))
 
     def _crash(self) -> None:
         number = self._draw.choice([n for n, (_, dies) in enumerate(self._parties) if dies])
@@ -241,6 +241,7 @@ class Night:
         logs = ["server", *self._host_names]
         faults += [f for name in logs for f in _verified(self._folder / name)]
         evidence = Evidence(
+            kinds={iccid: kind for kind, iccids in self._iccids.items() for iccid in iccids},
             events=self._events(),
             server=_audit(self._folder / "server"),
             hosts={name: _audit(self._folder / name) for name in self._host_names},

@@ -3,6 +3,14 @@
 
 import msgspec
 
+HIDDEN_KINDS = ("sgp22", "sgp32")
+"""Kinds of cards that are hidden from some users: they wait for one that never matches."""
+
+
+def sees(user: str, kind: str) -> bool:
+    """Return whether the policy of a night lets a user see the cards of a kind."""
+    return not user.startswith("v") or kind not in HIDDEN_KINDS
+
 
 class Asked(msgspec.Struct, frozen=True, tag=True):
     """A user is about to ask for a card: for one by its `iccid`, else for any of a `kind`."""

@@ -12,12 +12,12 @@ that is taken out, and at the end `Total` for each, beside the log.
 import random
 import sys
 import threading
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from tests.soak.night_events import Event, Pulled, Total, text_of
 from tests.support.counter import READ_COUNTER, SELECT_USIM, VERIFY_PIN
+from tests.support.tokens import now
 from wsrc.card_client import cli
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card
@@ -50,7 +50,7 @@ def _pull(draw: random.Random, span_s: float, ended: threading.Event) -> None:
         source = Restless.made
         iccid = draw.choice(source.iccids)
         source.remove(source.readers[iccid])
-        _say(Pulled(iccid, time.time()))
+        _say(Pulled(iccid, now()))
         ended.wait(AWAY_S)
         source.insert(source.readers[iccid])
 

@@ -38,8 +38,13 @@ class Down(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """All that is known of a night; `killed` programs of users may have told not all."""
+    """
+    All that is known of a night; `killed` programs of users may have told not all.
 
+    `kinds` has the kind of each card by its ICCID.
+    """
+
+    kinds: dict[str, str]
     events: list[told.Event]
     server: list[Line]
     hosts: dict[str, list[Line]]
@@ -130,9 +135,7 @@ class _Night:
                     self.totals[event.iccid] = event.total
                 case _:
                     pass
-        self.waits = [
-            _wait(each, waits[key], ends.get(key)) for key, each in asked.items()
-        ]
+        self.waits = [_wait(each, waits[key], ends.get(key)) for key, each in asked.items()]
         self.sessions = {
             each.took.session: Session(each.asked, each.took)
             for each in self.waits
@@ -267,11 +270,14 @@ def _revokes_agree(this: _Night) -> Iterator[str]:
     """Say which revoke is not in the audit log, or was not told to the holder, or never was."""
     operated = {line.get("why") for line in this.evidence.server if line.get("did") == "revoke"}
     ended = {line["session"]: line["why"] for line in this.server if line["event"] == "gave_back"}
+    taken = {line["session"] for line in this.server if line["event"] == "took"}
+    denied = {line["why"] for line in this.evidence.server if line["event"] == "denied"}
     for revoked in this.of(told.Revoked):
         if revoked.why not in operated:
             yield f"the audit log does not have the revoke {revoked.why!r}"
         for session in revoked.sessions:
-            if not ended.get(session, "").endswith(f": {revoked.why}."):
+            never_had = session not in taken and any(revoked.why in why for why in denied)
+            if not never_had and not ended.get(session, "").endswith(f": {revoked.why}."):
                 yield f"session {session} was revoked, and ended with {ended.get(session)!r}"
             lost = this.lost.get(session)
             if lost is not None and lost.code == "revoked" and revoked.why not in lost.why:
@@ -326,7 +332,7 @@ class Rivals(NamedTuple):
 def _rivals(this: _Night) -> Iterator[Rivals]:
     """Yield who competed for a card, of whom the second has got it."""
     got = [each for each in this.waits if each.took is not None]
-    kinds = _kinds(this)
+    kinds = this.evidence.kinds
     for first in this.waits:
         if not first.waits:
             continue
@@ -349,16 +355,11 @@ def _run_of(this: _Night, at: float) -> float:
     return max((down.begin for down in this.evidence.downs if down.begin <= at), default=0.0)
 
 
-def _kinds(this: _Night) -> dict[str, str]:
-    """Return the kind of each card of which it is known, from who took any of a kind."""
-    return {s.took.iccid: s.asked.kind for s in this.sessions.values() if s.asked.kind}
-
-
 def _same(first: Wait, iccid: str, kinds: dict[str, str]) -> bool:
     """Return whether who waits would have had a card."""
-    return first.asked.iccid == iccid or (
-        bool(first.asked.kind) and first.asked.kind == kinds.get(iccid)
-    )
+    kind = kinds.get(iccid, "")
+    wanted = first.asked.iccid == iccid or (bool(kind) and first.asked.kind == kind)
+    return wanted and told.sees(first.asked.user, kind)
 
 
 def _queue_order(this: _Night) -> Iterator[str]:

@@ -13,9 +13,9 @@ import contextlib
 import random
 import signal
 import sys
-import time
 
 from tests.soak import night_events as told
+from tests.support.tokens import now
 from wsrc.aio import Client
 from wsrc.card.slot import Share
 from wsrc.errors import ConnectionLostError, RefusedError, WsrcError
@@ -84,9 +84,9 @@ class Operator:
         """Drain a host for a while; a server that is started meanwhile has forgotten it."""
         with contextlib.suppress(WsrcError):
             await self._client.admin.drain(host, why="a rest")
-            begun = time.time()
+            begun = now()
             await self._pause(DRAINED_S)
-            _say(told.Drained(host, begun, time.time()))
+            _say(told.Drained(host, begun, now()))
             await self._client.admin.undrain(host)
 
     async def _pause(self, most_s: float) -> None:

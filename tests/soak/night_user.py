@@ -15,13 +15,13 @@ import logging
 import random
 import signal
 import sys
-import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from tests.soak import night_events as told
 from tests.support.counter import READ_COUNTER, SELECT_USIM, VERIFY_PIN
+from tests.support.tokens import now
 from wsrc.aio import Card, Client
 from wsrc.card.slot import Pick, Share
 from wsrc.errors import (
@@ -109,6 +109,7 @@ class NightUser:
             if not self._invited.empty():
                 await self._visit(*self._invited.get_nowait())
                 continue
+            self._client.check()
             (act,) = self._draw.choices(list(acts), list(acts.values()))
             await act()
             await self._pause(0.3)
@@ -158,7 +159,7 @@ class NightUser:
                 return
             with contextlib.suppress(WsrcError):
                 await card.lend(friend.name)
-                _say(told.Lent(card.session[:8], friend.name, time.time()))
+                _say(told.Lent(card.session[:8], friend.name, now()))
                 friend.invite(card.info.identities.iccid or "", Share.EXCLUSIVE)
 
     def _partners(self) -> tuple["NightUser", "NightUser"]:
@@ -198,7 +199,7 @@ class NightUser:
 
     def _ask(self, share: str, **which: str) -> int:
         self._number += 1
-        _say(told.Asked(self.name, self._number, time.time(), share, **which))
+        _say(told.Asked(self.name, self._number, now(), share, **which))
         return self._number
 
     @contextlib.asynccontextmanager
@@ -219,7 +220,7 @@ class NightUser:
         waits = asyncio.Event()
 
         def hear(_waiting: object) -> None:
-            _say(told.Waits(self.name, number, time.time()))
+            _say(told.Waits(self.name, number, now()))
             waits.set()
 
         async def select() -> Card:
@@ -234,14 +235,14 @@ class NightUser:
         try:
             card = await asked
         except asyncio.CancelledError:
-            _say(told.Ended(self.name, number, time.time(), "given_up"))
+            _say(told.Ended(self.name, number, now(), "given_up"))
             return None
         except WsrcError as exc:
             code = str(exc.code) if isinstance(exc, RefusedError) else type(exc).__name__
-            _say(told.Ended(self.name, number, time.time(), code, str(exc)))
+            _say(told.Ended(self.name, number, now(), code, str(exc)))
             return None
         iccid = card.info.identities.iccid or ""
-        _say(told.Took(self.name, number, time.time(), card.session[:8], iccid))
+        _say(told.Took(self.name, number, now(), card.session[:8], iccid))
         self._hear_of(card)
         return card
 
@@ -264,7 +265,7 @@ class NightUser:
 
         def over(exc: WsrcError) -> None:
             code = str(exc.code) if isinstance(exc, SessionLostError) else type(exc).__name__
-            _say(told.Lost(self.name, session, time.time(), code, str(exc)))
+            _say(told.Lost(self.name, session, now(), code, str(exc)))
 
         card.when_over(over)
 

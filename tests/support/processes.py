@@ -149,9 +149,7 @@ class Programs:
         """Start the user's command, which runs until it is ended."""
         return self._start(argv("wsrc", *args), self.user_environment)
 
-    def user_script(
-        self, script: str, *args: str, env: Mapping[str, str] | None = None
-    ) -> Program:
+    def user_script(self, script: str, *args: str, env: Mapping[str, str] | None = None) -> Program:
         """Start a Python program that uses the library."""
         variables = {**self.user_environment, **(env or {})}
         return self._start([sys.executable, "-c", script, *args], variables)
