@@ -75,4 +75,8 @@ async def test_an_answer_that_is_cut_off_comes_by_resume_and_the_card_is_given_b
             await card.detach()
     assert len(relay.of(m.Resume)) == 1
     assert [each.after_answer for each in relay.of(m.Detach)] == [True, True], "it goes along again"
-    assert await world.state_of(iccid=UICC) is CardState.READY
+
+    async def is_ready() -> bool:
+        return await world.state_of(iccid=UICC) is CardState.READY
+
+    await until(is_ready)

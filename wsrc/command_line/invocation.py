@@ -39,6 +39,8 @@ from wsrc.settings.load import UserSettings
 from wsrc.tags import wrong_filter
 from wsrc.user_client.naming import Filters, describe
 
+# Longer than the aim: what every command is given is one object.
+
 if TYPE_CHECKING:
     from wsrc.command_line.output import Output
     from wsrc.protocol.messages import CardInfo, Step
