@@ -9,7 +9,7 @@ It is promised among those who ask the same run of a server: what a restart inte
 again, and keeps its place among those who have come back by then.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
@@ -101,41 +101,20 @@ class _Night:
 
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = evidence
-        asked: dict[tuple[str, int], told.Asked] = {}
-        waits: dict[tuple[str, int], list[float]] = defaultdict(list)
-        ends: dict[tuple[str, int], told.Took | told.Ended] = {}
-        self.found: dict[str, told.Found] = {}
-        self.sums: dict[str, list[int]] = defaultdict(list)
-        self.doubted: dict[str, int] = defaultdict(int)
-        self.guests: dict[str, set[str]] = defaultdict(set)
-        self.lost: dict[str, told.Lost] = {}
-        self.totals: dict[str, int] = {}
+        self.waits = _requests(evidence.events)
         self.stories: dict[str, list[str]] = defaultdict(list)
-        for event in evidence.events:
-            match event:
-                case told.Asked():
-                    asked[event.user, event.number] = event
-                case told.Waits():
-                    waits[event.user, event.number].append(event.at)
-                case told.Took() | told.Ended():
-                    ends[event.user, event.number] = event
-                    if isinstance(event, told.Took):
-                        self.stories[event.user].append(event.session)
-                case told.Found():
-                    self.found[event.session] = event
-                case told.Counted():
-                    self.sums[event.session].append(event.total)
-                case told.Doubted():
-                    self.doubted[event.session] += 1
-                case told.Allowed():
-                    self.guests[event.session].add(event.guest)
-                case told.Lost():
-                    self.lost[event.session] = event
-                case told.Total():
-                    self.totals[event.iccid] = event.total
-                case _:
-                    pass
-        self.waits = [_wait(each, waits[key], ends.get(key)) for key, each in asked.items()]
+        for took in self.of(told.Took):
+            self.stories[took.user].append(took.session)
+        self.found = {each.session: each for each in self.of(told.Found)}
+        self.lost = {each.session: each for each in self.of(told.Lost)}
+        self.totals = {each.iccid: each.total for each in self.of(told.Total)}
+        self.sums: dict[str, list[int]] = defaultdict(list)
+        for counted in self.of(told.Counted):
+            self.sums[counted.session].append(counted.total)
+        self.doubted = Counter(each.session for each in self.of(told.Doubted))
+        self.guests: dict[str, set[str]] = defaultdict(set)
+        for allowed in self.of(told.Allowed):
+            self.guests[allowed.session].add(allowed.guest)
         self.sessions = {
             each.took.session: Session(each.asked, each.took)
             for each in self.waits
@@ -144,7 +123,8 @@ class _Night:
         self.server = [line for line in evidence.server if line["event"] in _OF_SESSIONS]
         for line in self.server:
             if line["event"] == "session_turned" and "may be shared by " in line["turn"]:
-                self.guests[line["session"]].add(line["turn"].rpartition(" by ")[2])
+                names = line["turn"].rpartition(" by ")[2]
+                self.guests[line["session"]].update(names.split(", "))
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.evidence.events if isinstance(event, kind)]
@@ -173,6 +153,24 @@ class _Night:
 
 
 _OF_SESSIONS = frozenset(("took", "gave_back", "session_turned", "started"))
+
+
+def _requests(events: list[told.Event]) -> list[Wait]:
+    """Return what users asked for, and what came of it."""
+    asked: dict[tuple[str, int], told.Asked] = {}
+    waits: dict[tuple[str, int], list[float]] = defaultdict(list)
+    ends: dict[tuple[str, int], told.Took | told.Ended] = {}
+    for event in events:
+        match event:
+            case told.Asked():
+                asked[event.user, event.number] = event
+            case told.Waits():
+                waits[event.user, event.number].append(event.at)
+            case told.Took() | told.Ended():
+                ends[event.user, event.number] = event
+            case _:
+                pass
+    return [_wait(each, waits[key], ends.get(key)) for key, each in asked.items()]
 
 
 def _wait(asked: told.Asked, waits: list[float], end: told.Took | told.Ended | None) -> Wait:

@@ -91,7 +91,8 @@ class Operator:
 
     async def _pause(self, most_s: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), self._draw.uniform(0.1, 1.0) * most_s)
+            async with asyncio.timeout(self._draw.uniform(0.1, 1.0) * most_s):
+                await self._stop.wait()
 
 
 def _say(event: told.Event) -> None:

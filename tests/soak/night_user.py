@@ -74,6 +74,7 @@ class NightUser:
         self._number = given.run * 1_000_000
         self._invited: asyncio.Queue[tuple[str, str]] = asyncio.Queue(8)
         self._client: Client
+        self._patience: asyncio.Timeout | None = None
 
     async def run(self) -> None:
         """Use cards until the end."""
@@ -217,24 +218,18 @@ class NightUser:
 
     async def _select(self, number: int, wish: dict[str, Any]) -> Card | None:
         gives_up = self._draw.random() < IMPATIENT
-        waits = asyncio.Event()
 
         def hear(_waiting: object) -> None:
             _say(told.Waits(self.name, number, now()))
-            waits.set()
+            if gives_up:
+                self._leave_in(self._draw.uniform(0.0, 0.5))
 
-        async def select() -> Card:
-            return await self._client.select(on_waiting=hear, **wish)
-
-        asked = asyncio.ensure_future(select())
-        leaves = asyncio.ensure_future(self._leave(waits if gives_up else None))
-        await asyncio.wait({asked, leaves}, return_when=asyncio.FIRST_COMPLETED)
-        leaves.cancel()
-        if not asked.done():
-            asked.cancel()
         try:
-            card = await asked
-        except asyncio.CancelledError:
+            async with asyncio.timeout(None) as self._patience:
+                if self._stop.is_set():
+                    self.leave()
+                card = await self._client.select(on_waiting=hear, **wish)
+        except TimeoutError:
             _say(told.Ended(self.name, number, now(), "given_up"))
             return None
         except WsrcError as exc:
@@ -246,19 +241,14 @@ class NightUser:
         self._hear_of(card)
         return card
 
-    async def _leave(self, waits: asyncio.Event | None) -> None:
-        """Wait until the user gives up: a while after it was told to wait, or at the end."""
-        stop = asyncio.ensure_future(self._stop.wait())
-        try:
-            if waits is not None:
-                late = asyncio.ensure_future(waits.wait())
-                await asyncio.wait({stop, late}, return_when=asyncio.FIRST_COMPLETED)
-                late.cancel()
-                await asyncio.wait({stop}, timeout=self._draw.uniform(0.0, 0.5))
-            else:
-                await stop
-        finally:
-            stop.cancel()
+    def leave(self) -> None:
+        """Give up what is waited for."""
+        self._leave_in(0.0)
+
+    def _leave_in(self, delay_s: float) -> None:
+        if self._patience is not None and not self._patience.expired():
+            with contextlib.suppress(RuntimeError):  # it was over already
+                self._patience.reschedule(asyncio.get_running_loop().time() + delay_s)
 
     def _hear_of(self, card: Card) -> None:
         session = card.session[:8]
@@ -319,7 +309,8 @@ class NightUser:
 
     async def _pause(self, most_s: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), self._draw.uniform(0.0, most_s))
+            async with asyncio.timeout(self._draw.uniform(0.0, most_s)):
+                await self._stop.wait()
 
 
 async def _checked(card: Card, command: bytes) -> bytes:
@@ -336,8 +327,14 @@ def _say(event: told.Event) -> None:
 
 async def _main(given: argparse.Namespace) -> None:
     stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     users: dict[str, NightUser] = {}
+
+    def end() -> None:
+        stop.set()
+        for user in users.values():
+            user.leave()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
     for name in given.name:
         users[name] = NightUser(given, name, stop, users)
     async with asyncio.TaskGroup() as tasks:

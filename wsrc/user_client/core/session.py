@@ -53,8 +53,8 @@ class Session:
 
     It is made when `granted` arrives, so that nothing that the server says of it is missed.
     `sending` is called with each request when its turn has come, and returns it as it is sent.
-    `trace` is told of each that is answered, if it is there. `guests` are those whom a server that is
-    started anew must be told to let share the card.
+    `trace` is told of each that is answered, if it is there. `guests` are those who may share the
+    card, of whom a server that was started anew must be told.
 
     Args:
         requests: Those of its client.
