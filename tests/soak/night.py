@@ -8,6 +8,7 @@ A night of a farm: many users, cards on several hosts, a server that is killed a
 
 import contextlib
 import json
+import os
 import random
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -71,15 +72,30 @@ class NightError(AssertionError):
 
 
 class NightSizes(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a night is, and how many there are."""
+    """
+    How long a night is, and how many there are; each field is set as `WSRC_NIGHT_` and its name.
+
+    `wanted_kinds` of the kinds are asked for, so that few cards are for many. `seed` and `logs` are
+    as in `runs.Sizes`, and set as those.
+    """
 
     seed: str
     logs: str = ""
     users: int = 40
     cards: int = 60
     wanted_kinds: int = 4
+    programs: int = 8
     night_s: float = 240.0
     crashes: int = 20
+
+    @classmethod
+    def given(cls, **otherwise: float | str) -> Self:
+        """Take what the environment has, then `otherwise`, then the full sizes."""
+        shared = {f"WSRC_SOAK_{name.upper()}": name for name in ("seed", "logs")}
+        names = shared | {f"WSRC_NIGHT_{name.upper()}": name for name in cls.__struct_fields__}
+        environment = {names[k]: v for k, v in os.environ.items() if k in names}
+        seed = {"seed": f"{random.SystemRandom().randrange(1 << 32):08x}"}
+        return msgspec.convert(seed | otherwise | environment, cls, strict=False)
 
 
 class Night:
@@ -115,7 +131,7 @@ class Night:
                 token_file(self._folder / f"{name}.token", token)
         self._server = self._start_server()
         self._start_hosts()
-        size = max(1, self.sizes.users // 8)
+        size = -(-self.sizes.users // self.sizes.programs)
         for at in range(0, len(names), size):
             party = tuple(names[at : at + size])
             self._parties.append((party, (at // size) % CRASHERS == CRASHERS - 1))
@@ -300,7 +316,7 @@ def _night(certificates: Certificates, sizes: NightSizes) -> Iterator[Night]:
                 yield this
         finally:
             if this is not None and sizes.logs:
-                this.write(Path(sizes.logs))
+                this.write(Path(sizes.logs) / f"night-{sizes.seed}")
 
 
 def night(sizes: NightSizes, certificates: Certificates) -> Figures:

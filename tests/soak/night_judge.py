@@ -207,7 +207,8 @@ def _one_holder(this: _Night) -> Iterator[str]:
                 yield from _beside(this, name, had[line["card"]["iccid"]], line)
                 had[line["card"]["iccid"]][line["session"]] = line
             elif line["event"] == "gave_back":
-                had[line["card"]["iccid"]].pop(line["session"], None)
+                for sessions in had.values():
+                    sessions.pop(line["session"], None)
             elif line["event"] == "session_turned" and "came back with" in line["turn"]:
                 took = where.get(line["session"])
                 if took is not None:
