@@ -66,8 +66,10 @@ def test_nobody_joins_a_guest_who_is_back_before_the_holder() -> None:
 
 def test_a_guest_who_is_back_after_the_holder_lets_in_nobody_else() -> None:
     world = restarted(BOB, ANN)
-    comes_back(world, ANN, "bob", "dan")
+    ann = comes_back(world, ANN, "bob", "dan")
     comes_back(world, BOB)
+    assert (may_join(world, "eve"), may_join(world, "dan")) == (False, True)
+    ann.ask(m.Detach(id=90, session=ANN), m.DetachAck)
     assert (may_join(world, "eve"), may_join(world, "dan")) == (False, True)
 
 
