@@ -370,19 +370,16 @@ def _queue_order(this: _Night) -> Iterator[str]:
     """
     favours = {(each.to, each.session) for each in this.of(told.Lent)}
     favoured = {user for user, _ in favours} | {g for gs in this.guests.values() for g in gs}
-    hosts = _granted(this)
+    times = _Granted(this)
     for first, second in _rivals(this):
         assert second.took is not None
         if second.asked.share == "shared" or second.asked.user in favoured & _invited(second):
             continue
-        mine = hosts.get(first.took.session) if first.took is not None else None
-        theirs = hosts.get(second.took.session)
-        if theirs is None or (mine is not None and mine <= theirs):
-            continue
-        if first.end > second.took.at:
+        theirs = times.at_latest(second)
+        if theirs is not None and theirs < times.waited_until(first):
             who = f"{first.asked.user} waited since {first.waits[0]:.3f}"
             other = f"{second.asked.user} asked at {second.asked.at:.3f}"
-            had = f"and has had {second.took.iccid} at {theirs:.3f}"
+            had = f"and was given {second.took.iccid} at {theirs:.3f}"
             yield f"{who}, {other}, {had}: {first} {second}"
 
 
@@ -390,14 +387,37 @@ def _invited(_wait: Wait) -> set[str]:
     return {_wait.asked.user} if _wait.asked.iccid else set()
 
 
-def _granted(this: _Night) -> dict[str, float]:
-    """Return when each session was given its card, as the server says that it waited."""
-    return {
-        line["session"]: _at(line)
-        for lines in this.evidence.hosts.values()
-        for line in lines
-        if line["event"] == "took"
-    }
+class _Granted:
+    """
+    When cards were given, as far as it is certain.
+
+    The server says how long each request waited, counted from when it came; that was after the user
+    had asked, and before the user was told to wait. A card host tells of it somewhat later.
+    """
+
+    def __init__(self, this: _Night) -> None:
+        logs = this.evidence.hosts.values()
+        took = [line for lines in logs for line in lines if line["event"] == "took"]
+        self._at_host = {line["session"]: _at(line) for line in took}
+        self._waited: dict[str, float] = {
+            line["session"]: line.get("waited_s", 0.0)
+            for line in this.server
+            if line["event"] == "took"
+        }
+
+    def at_latest(self, given: Wait) -> float | None:
+        """Return before which time somebody was given a card, None where that is not known."""
+        assert given.took is not None
+        session = given.took.session
+        at_host, waited = self._at_host.get(session), self._waited.get(session)
+        if at_host is None or waited is None:
+            return at_host
+        return min(at_host, given.waits[0] + waited) if given.waits else at_host
+
+    def waited_until(self, given: Wait) -> float:
+        """Return until which time somebody waited for certain."""
+        waited = None if given.took is None else self._waited.get(given.took.session)
+        return max(given.waits) if waited is None else given.asked.at + waited
 
 
 _CHECKS = (

@@ -62,8 +62,10 @@ class Story:
         self.users.append(told.Found(session, FRESH, total))
         self.users += [told.Counted(session, total + 1 + n) for n in range(count)]
         self.sums[iccid] += count
+        asked = next(e for e in self.users if isinstance(e, told.Asked) and e.number == number)
+        more = {"share": self.share, "waited_s": begin - asked.at}
         for event, at in (("took", begin), ("gave_back", end)):
-            self.log.append(line(event, at, session, who, iccid, share=self.share))
+            self.log.append(line(event, at, session, who, iccid, **more))
         return session
 
     def faults(self, downs: Iterable[Down] = (), killed: int = 0) -> str:
