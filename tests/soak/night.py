@@ -148,7 +148,7 @@ class Night:
         folder = self._folder
         given = ("--tokens", "--state-dir", str(folder / "state"), "--policy")
         given += (str(folder / "policy.toml"), "--audit-dir", str(folder / "server"))
-        given += ("--ping-s", "1", "--drain-s", "5", "--reconnect-in-s", "0.1", "--lend-s", "2")
+        given += ("--drain-s", "5", "--reconnect-in-s", "0.1", "--lend-s", "2")
         return self._noted("server", self._programs.server(*given))
 
     def _noted(self, name: str, program: Program) -> Program:
@@ -181,7 +181,7 @@ class Night:
         url = f"wss://localhost:{self._programs.card_port}/card"
         given = ["--server-url", url, "--tls-ca", str(self._programs.certificates.ca)]
         given += ["--token-file", str(folder / f"{name}.token"), "--name", name, "--no-pcsc"]
-        given += ["--config", str(folder / "card-client.toml"), "--ping-s", "1"]
+        given += ["--config", str(folder / "card-client.toml")]
         given += ["--reconnect-min-s", "0.02", "--reconnect-max-s", "0.2"]
         given += ["--audit-dir", str(folder / name)]
         given += [each for card in cards for each in ("--simulated", card)]

@@ -5,8 +5,8 @@ What must hold of a night, found in what independent witnesses say of it.
 The witnesses are the users, the cards, the audit log of the server and those of the card hosts.
 A line of an audit log is the object that it is. The order in a queue is judged by the users alone:
 somebody who was told to wait is overtaken by whoever asked later for the same and has a card first.
-It is promised among those who ask the same run of a server: what a restart interrupts is asked for
-again, and keeps its place among those who have come back by then.
+It is promised among those who are connected to one run of a server: what the loss of a connection
+interrupts is asked for again, and has its old place among those who are there by then.
 """
 
 from collections import Counter, defaultdict
@@ -120,11 +120,21 @@ class _Night:
             for each in self.waits
             if each.took is not None
         }
+        self._connected: dict[str, list[float]] = defaultdict(list)
+        for line in evidence.server:
+            if line["event"] == "connected":
+                self._connected[line.get("principal", "")].append(_at(line))
         self.server = [line for line in evidence.server if line["event"] in _OF_SESSIONS]
         for line in self.server:
             if line["event"] == "session_turned" and "may be shared by " in line["turn"]:
                 names = line["turn"].rpartition(" by ")[2]
                 self.guests[line["session"]].update(names.split(", "))
+
+    def there_since(self, user: str, at: float) -> float:
+        """Return since when a user was connected to the server that there was at a time."""
+        downs = (down.end for down in self.evidence.downs if down.begin <= at)
+        again = (each for each in self._connected[user][1:] if each <= at)
+        return max((*downs, *again), default=0.0)
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.evidence.events if isinstance(event, kind)]
@@ -342,16 +352,11 @@ def _rivals(this: _Night) -> Iterator[Rivals]:
                 continue
             if not _same(first, second.took.iccid, kinds):
                 continue
-            begun = _run_of(this, second.took.at)
+            begun = this.there_since(first.asked.user, second.took.at)
             told_there = [at for at in first.waits if at >= begun]
             asked_before = first.waits[0] < second.asked.at - SLACK_S * (begun > 0.0)
             if told_there and told_there[0] < second.asked.at and asked_before:
                 yield Rivals(first, second)
-
-
-def _run_of(this: _Night, at: float) -> float:
-    """Return when the run of the server began in which a time is, 0 for the first."""
-    return max((down.begin for down in this.evidence.downs if down.begin <= at), default=0.0)
 
 
 def _same(first: Wait, iccid: str, kinds: dict[str, str]) -> bool:

@@ -46,7 +46,6 @@ class Operator:
                     given.server_url,
                     ca=given.ca,
                     token_file=f"{given.folder}/operator.token",
-                    ping_s=1.0,
                     known_hosts=f"{given.folder}/known_hosts",
                 ) as self._client:
                     await self._work()

@@ -86,7 +86,6 @@ class NightUser:
                     given.server_url,
                     ca=given.ca,
                     token_file=folder / f"{self.name}.token",
-                    ping_s=1.0,
                     keep_s=given.keep_s,
                     seal=self._draw.choice(("off", "required")),
                     known_hosts=folder / "known_hosts",
