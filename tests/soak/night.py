@@ -42,6 +42,9 @@ KINDS = {
 WANTED, COMMON = 3, 2
 """Cards that many ask for by name, and cards that many share."""
 
+START_S = 120.0
+"""How long the programs, which start all at once, may take until they are at work."""
+
 CRASHERS = 4
 """Every so many of the programs of users is one that is killed."""
 
@@ -138,7 +141,7 @@ class Night:
         self._running = [self._start_users(number, 0) for number in range(len(self._parties))]
         self._operator = self._start_operator()
         for users in self._running:
-            users.wait_for('"Took"')
+            users.wait_for('"Took"', limit_s=START_S)
 
     @property
     def _host_names(self) -> list[str]:
@@ -174,7 +177,7 @@ class Night:
         for name, mine in zip(self._host_names, cards, strict=True):
             self._hosts.append(self._start_host(name, mine))
         for host, mine in zip(self._hosts, cards, strict=True):
-            host.wait_for("has card", len(mine))
+            host.wait_for("has card", len(mine), START_S)
 
     def _start_host(self, name: str, cards: list[str]) -> Program:
         folder = self._folder

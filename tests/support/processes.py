@@ -66,9 +66,9 @@ class Program:
         with self._changed:
             return "\n".join(self.lines)
 
-    def wait_for(self, pattern: str, count: int = 1) -> re.Match[str]:
+    def wait_for(self, pattern: str, count: int = 1, limit_s: float = LIMIT_S) -> re.Match[str]:
         """Wait until so many lines match, and give the last of these."""
-        deadline = time.monotonic() + LIMIT_S
+        deadline = time.monotonic() + limit_s
         with self._changed:
             while True:
                 found = [m for m in (re.search(pattern, line) for line in self.lines) if m]
