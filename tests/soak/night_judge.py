@@ -3,9 +3,8 @@
 What must hold of a night, found in what independent witnesses say of it.
 
 The witnesses are the users, the cards, the audit log of the server and those of the card hosts.
-A line of an audit log is the object that it is. The order in a queue is judged by the users alone:
-somebody who was told to wait is overtaken by whoever asked later for the same and has a card first.
-It is promised among those who are connected to one run of a server: what the loss of a connection
+A line of an audit log is the object that it is. Somebody who was told to wait is overtaken by
+whoever asked after that for the same and was given a card first. The order is promised among those who are connected to one run of a server: what the loss of a connection
 interrupts is asked for again, and has its old place among those who are there by then.
 """
 
@@ -16,6 +15,8 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from tests.soak import night_events as told
+
+# Longer than the aim: all that is compared, one check after the other.
 
 Line = dict[str, Any]
 

@@ -175,7 +175,7 @@ class NightUser:
         async with self._one(iccid, Share(share), wait_s=0.5) as card:
             if card is None:
                 return
-            if share == Share.SHARED:
+            if Share(share) is Share.SHARED:
                 await self._work_beside(card, 2)
             else:
                 await self._work(card, 2)

@@ -17,9 +17,9 @@ from wsrc.session import CardEnd
 ANN, BOB = "s-ann", "s-bob"
 
 
-def restarted(*sessions: str, share: Share = Share.SHARED, **limits: float) -> World:
+def restarted(*sessions: str, share: Share = Share.SHARED) -> World:
     """A server that has just begun, and a card host that comes to it with sessions."""
-    world = World(**limits)
+    world = World()
     kept = tuple(running(each, share=share) for each in sessions)
     card = world.card(reader(), features=FEATURES, instance="c", sessions=kept)
     for each in sessions:
