@@ -4,8 +4,9 @@ What must hold of a night, found in what independent witnesses say of it.
 
 The witnesses are the users, the cards, the audit log of the server and those of the card hosts.
 A line of an audit log is the object that it is. Somebody who was told to wait is overtaken by
-whoever asked after that for the same and was given a card first. The order is promised among those who are connected to one run of a server: what the loss of a connection
-interrupts is asked for again, and has its old place among those who are there by then.
+whoever asked after that for the same and was given a card first. The order is promised among those
+who are connected to one run of a server: what the loss of a connection interrupts is asked for
+again, and has its old place among those who are there by then.
 """
 
 from collections import Counter, defaultdict
@@ -374,12 +375,14 @@ def _queue_order(this: _Night) -> Iterator[str]:
     Who joins a card that is shared, or was lent or opened to them, waits for nobody; and who waits
     for any card does not wait for one that others share.
     """
-    favours = {(each.to, each.session) for each in this.of(told.Lent)}
-    favoured = {user for user, _ in favours} | {g for gs in this.guests.values() for g in gs}
+    invited = {(each.to, each.session) for each in this.of(told.Lent)}
+    invited |= {(guest, session) for session, guests in this.guests.items() for guest in guests}
+    had = {session: each.took.iccid for session, each in this.sessions.items()}
+    favoured = {(user, had.get(session)) for user, session in invited}
     times = _Granted(this)
     for first, second in _rivals(this):
         assert second.took is not None
-        if second.asked.share == "shared" or second.asked.user in favoured & _invited(second):
+        if second.asked.share == "shared" or (second.asked.user, second.took.iccid) in favoured:
             continue
         theirs = times.at_latest(second)
         if theirs is not None and theirs < times.waited_until(first):
@@ -387,10 +390,6 @@ def _queue_order(this: _Night) -> Iterator[str]:
             other = f"{second.asked.user} asked at {second.asked.at:.3f}"
             had = f"and was given {second.took.iccid} at {theirs:.3f}"
             yield f"{who}, {other}, {had}: {first} {second}"
-
-
-def _invited(_wait: Wait) -> set[str]:
-    return {_wait.asked.user} if _wait.asked.iccid else set()
 
 
 class _Granted:
