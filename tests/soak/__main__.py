@@ -4,8 +4,9 @@ Run the programs for long under all that can break, and print what came of it: `
 
     python -m tests.soak [RUN...]
 
-Sizes are taken from the environment (`WSRC_SOAK_COMMANDS` and so on, see `runs.Sizes`), the seed
-from `WSRC_SOAK_SEED`. Exit status 1 if a run found a fault.
+Sizes are taken from the environment (`WSRC_SOAK_COMMANDS` and so on, see `runs.Sizes`, and of the
+night `WSRC_NIGHT_USERS` and so on, see `night.NightSizes`), the seed from `WSRC_SOAK_SEED`. Exit
+status 1 if a run found a fault.
 """
 
 import argparse
@@ -17,20 +18,26 @@ from pathlib import Path
 
 import msgspec
 
+from tests.soak.night import NightError, NightSizes, night
+from tests.soak.night_judge import Figures
 from tests.soak.runs import RUNS, Result, Sizes, table
-from tests.soak.stand import SoakError
+from tests.soak.stand import SoakError, rows
 from tests.support.certificates import make
+
+NIGHT = "night"
+"""The run whose sizes are `NightSizes`."""
 
 
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("run", nargs="*", metavar="RUN", help=f"{', '.join(RUNS)}; all by default")
-    chosen = parser.parse_args().run or list(RUNS)
+    there = [*RUNS, NIGHT]
+    parser.add_argument("run", nargs="*", metavar="RUN", help=f"{', '.join(there)}; all by default")
+    chosen = parser.parse_args().run or there
     for name in chosen:
-        if name not in RUNS:
-            parser.error(f"there is no run {name!r}; there are {', '.join(RUNS)}")
+        if name not in there:
+            parser.error(f"there is no run {name!r}; there are {', '.join(there)}")
     # So that an end from outside ends the programs as well.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sizes = Sizes.given()
@@ -43,17 +50,25 @@ def main() -> int:
 def _run(chosen: list[str], sizes: Sizes, folder: Path) -> int:
     certificates = make(folder)
     results: list[Result] = []
+    nights: list[Figures] = []
     failed = 0
     for name in chosen:
         begun = time.monotonic()
         try:
-            results.append(RUNS[name](sizes, certificates))
+            if name == NIGHT:
+                nights.append(night(NightSizes.given(seed=sizes.seed), certificates))
+            else:
+                results.append(RUNS[name](sizes, certificates))
             end = "passed"
-        except SoakError as exc:
+        except (SoakError, NightError) as exc:
             failed = 1
             end = f"FAILED: {exc}\nAgain: WSRC_SOAK_SEED={sizes.seed} python -m tests.soak {name}"
         _say(f"{name}: after {time.monotonic() - begun:.0f} s, {end}")
-    _say(f"\n{table(results)}\n\nseed {sizes.seed}")
+    tables = [table(results)] if results else []
+    if nights:
+        heads = [name.replace("_", " ") for name in Figures._fields]
+        tables.append(rows([heads, *nights]))
+    _say("\n" + "\n\n".join([*tables, f"seed {sizes.seed}"]))
     return failed
 
 

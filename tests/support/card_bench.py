@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from wsrc.card.slot import Share
+from wsrc.card_client.evidence import Evidence
 from wsrc.card_client.replies import Replies
 from wsrc.card_client.slot_agent import SlotAgent
 from wsrc.card_client.worker import ReaderThread
@@ -142,7 +143,7 @@ def resume(seq: int, session: str = "s1", secret: str = SECRET) -> m.Resume:
 class Bench:
     """A slot agent that serves one simulated reader, and what it said to the server."""
 
-    def __init__(self, settings: CardClientSettings) -> None:
+    def __init__(self, settings: CardClientSettings, evidence: Evidence | None = None) -> None:
         self.card = default_cards()[0]
         self.source = GatedSource([self.card])
         self.gate = self.source.gate
@@ -154,6 +155,7 @@ class Bench:
             lambda *_: "id",
             ReaderThread(self.name, lambda: self.source.open(self.name)),
             Replies(self._send),
+            evidence=evidence,
         )
         self._heard = asyncio.Event()
 
@@ -174,6 +176,17 @@ class Bench:
                     if isinstance(message, kind):
                         return message
                     assert isinstance(message, m.ReaderReport), message
+                self._heard.clear()
+                await self._heard.wait()
+
+    async def hear_any(self, kind: type[M]) -> M:
+        """Take the next message of a kind, whatever was said before it."""
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                while self.said:
+                    message = self.said.pop(0)
+                    if isinstance(message, kind):
+                        return message
                 self._heard.clear()
                 await self._heard.wait()
 

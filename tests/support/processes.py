@@ -66,9 +66,9 @@ class Program:
         with self._changed:
             return "\n".join(self.lines)
 
-    def wait_for(self, pattern: str, count: int = 1) -> re.Match[str]:
+    def wait_for(self, pattern: str, count: int = 1, limit_s: float = LIMIT_S) -> re.Match[str]:
         """Wait until so many lines match, and give the last of these."""
-        deadline = time.monotonic() + LIMIT_S
+        deadline = time.monotonic() + limit_s
         with self._changed:
             while True:
                 found = [m for m in (re.search(pattern, line) for line in self.lines) if m]
@@ -149,9 +149,10 @@ class Programs:
         """Start the user's command, which runs until it is ended."""
         return self._start(argv("wsrc", *args), self.user_environment)
 
-    def user_script(self, script: str, *args: str) -> Program:
+    def user_script(self, script: str, *args: str, env: Mapping[str, str] | None = None) -> Program:
         """Start a Python program that uses the library."""
-        return self._start([sys.executable, "-c", script, *args], self.user_environment)
+        variables = {**self.user_environment, **(env or {})}
+        return self._start([sys.executable, "-c", script, *args], variables)
 
     @property
     def user_environment(self) -> dict[str, str]:

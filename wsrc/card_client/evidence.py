@@ -28,6 +28,7 @@ class Evidence:
         self._host = host
         self._audit = audit
         self._tracer = tracer
+        self._had: dict[str, Card] = {}
 
     def record(self, event: Event, cause: str | None = None) -> None:
         """Have an event in the audit log; `cause` as of a `Recorder`."""
@@ -35,11 +36,12 @@ class Evidence:
 
     def took(self, held: Held, info: m.ReaderInfo) -> None:
         """Tell that a session has the card now, or the reader without it."""
+        card = self._had[held.session] = self._card(info)
         self.record(
             events.Took(
                 session=held.session[:8],
                 who=_who(held),
-                card=self._card(info),
+                card=card,
                 share=str(held.share),
                 sealed=held.boxes is not None,
                 certificate=None if held.offer is None else certificate_of(held.offer),
@@ -52,12 +54,17 @@ class Evidence:
             line.trace.powered(held.session, held.connection.atr)
 
     def gave_back(self, held: Held, info: m.ReaderInfo, why: str, *, asked: bool = False) -> None:
-        """Tell that a session has ended, because its user or the server wanted it where `asked`."""
+        """
+        Tell that a session has ended, because its user or the server wanted it where `asked`.
+
+        The card is the one that the session had, whatever is in the reader by now.
+        """
+        had = self._had.pop(held.session, None)
         self.record(
             events.GaveBack(
                 session=held.session[:8],
                 who=_who(held),
-                card=self._card(info),
+                card=had if had is not None and had.atr else self._card(info),
                 why=why,
                 held_s=round(time.monotonic() - held.since, 3),
                 commands=held.commands,

@@ -453,6 +453,10 @@ class Resume(Message, frozen=True, tag="resume", kw_only=True):
         str,
         means("To a card client: digest of the user's principal, as after the dot in `attach`"),
     ] = ""
+    guests: Annotated[
+        tuple[str, ...],
+        means("Whom the user let share the card by `allow`, at most 16; not to a card client"),
+    ] = ()
 
 
 class Resumed(Message, frozen=True, tag="resumed", kw_only=True):

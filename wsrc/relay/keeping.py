@@ -146,7 +146,8 @@ def _place_of(state: RelayState, peer: CardPeer, running: m.RunningSession) -> S
 def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: float) -> Lease:
     keep_s = max(0.0, min(running.keep_s, state.limits.keep_s))
     instance, owner = run_and_owner(running.instance)
-    unknown = Lost(now, math.inf, instance, 0, None, owner=owner)
+    closed = set[str]() if running.share is Share.SHARED else None
+    unknown = Lost(now, math.inf, instance, 0, None, owner=owner, guests=closed)
     lost = state.lost.pop(running.session) or unknown
     if state.gone.get(lost.instance or ""):
         lost = lost._replace(until=-math.inf, code=ErrorCode.CANCELLED)

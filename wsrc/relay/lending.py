@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holders who let somebody else share their card, or have it next."""
 
+from collections.abc import Sequence
+
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
@@ -43,6 +45,25 @@ def _not_allowed(state: RelayState, lease: Lease, who: str) -> Refusal | None:
     if len(guests) >= MAX_GUESTS and who not in guests:
         return ErrorCode.TOO_MANY, f"{MAX_GUESTS} users are let share the card already."
     return _may_not(state, lease.slot, who, Share.SHARED)
+
+
+def remembered(state: RelayState, lease: Lease, told: Sequence[str]) -> None:
+    """
+    Let those share a card, and no others, whom its holder let in an earlier run of the server.
+
+    Until each who has the card is back from that run, nobody joins them: any of them may be the
+    one who knows. The holder is not asked again whether they may; whoever joins is.
+    """
+    if lease.last_user or lease.share is Share.DIRECT:
+        return
+    rest = [each for each in lease.slot.leases.values() if each is not lease]
+    known = next((each.guests for each in rest if each.guests), None)
+    names = set(filter(_is_name, told[:MAX_GUESTS]))
+    lease.guests = known or names or None
+    if names and known is None:
+        for each in rest:
+            each.guests = each.guests or lease.guests
+        evidence.turned(state, lease, f"may be shared by {', '.join(sorted(names))}")
 
 
 def lend(state: RelayState, lease: Lease, user: UserPeer, asked: m.Lend, now: float) -> None:

@@ -15,7 +15,7 @@ from wsrc.errors import ErrorCode, Outcome
 from wsrc.principal import owner_of
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
-from wsrc.relay import accounts, endings, evidence, leases, queue, rights, sharing
+from wsrc.relay import accounts, endings, evidence, leases, lending, queue, rights, sharing
 from wsrc.relay.effects import Note
 from wsrc.relay.names import printable
 from wsrc.relay.records import (
@@ -140,6 +140,7 @@ def answered(state: RelayState, claim: Claim, answer: m.Message, now: float) -> 
         if lease is not None:
             _end_forbidden(state, lease, claim.user, now)
         if lease is not None and lease.phase in SERVED:
+            lending.remembered(state, lease, claim.message.guests)
             _take_over(state, lease, claim.user, answer, now)
             secret = claim.message.secret
             lease.proof = proof_of(secret) if secret and not claim.message.proof else None
@@ -284,6 +285,7 @@ def _ask(state: RelayState, claim: Claim, peer: CardPeer, now: float) -> None:
         session=claim.session,
         nonce=claim.user.nonce if claim.message.proof is not None else None,
         owner=owner_of(claim.user.principal),
+        guests=(),
     )
     state.send(peer, asked)
 

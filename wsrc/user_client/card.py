@@ -232,6 +232,8 @@ class Card:
         answer = await self._ask(reconnect)
         assert isinstance(answer, m.ReconnectAck)
         self._share = reconnect.share or self._share
+        if self._share is not Share.SHARED:
+            self._session.guests.clear()
         return self._note(answer)
 
     async def begin(self) -> None:
@@ -343,6 +345,8 @@ class Card:
         """
         session, limit_s = self._session, self._timeout_s
         await session.say(m.Allow(session="", who=arguments.text(who, "who")), limit_s)
+        if who not in session.guests and (session.guests or self._share is not Share.SHARED):
+            session.guests.append(who)
         if self._share is not Share.SHARED:
             await self.reconnect(share=Share.SHARED, protocols=self._protocols)
 

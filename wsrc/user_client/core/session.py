@@ -55,7 +55,8 @@ class Session:
 
     It is made when `granted` arrives, so that nothing that the server says of it is missed.
     `sending` is called with each request when its turn has come, and returns it as it is sent.
-    `trace` is told of each that is answered, if it is there.
+    `trace` is told of each that is answered, if it is there. `guests` are those who may share the
+    card, of whom a server that was started anew must be told.
 
     Args:
         requests: Those of its client.
@@ -76,6 +77,7 @@ class Session:
         self.keep_s = granted.keep_s
         self.sending: Callable[[m.Plain], m.Plain] = lambda request: request
         self.trace: SessionTrace | None = None
+        self.guests: list[str] = []
         where = (None, None) if granted.card is None else (granted.card.host, granted.card.reader)
         self._end = UserEnd(self.name, asked.secret or "", granted.keep_s, *where, boxes)
         self._loop = asyncio.get_running_loop()
@@ -373,7 +375,8 @@ class Session:
 
     def _send(self, effect: Send) -> None:
         if isinstance(effect.message, m.Resume):
-            self._requests.post(effect.message, self._heard_of_resume)
+            resume = msgspec.structs.replace(effect.message, guests=tuple(self.guests))
+            self._requests.post(resume, self._heard_of_resume)
             return
         if isinstance(effect.message, m.Detach):
             self._requests.tell(self._goodbye or effect.message)
