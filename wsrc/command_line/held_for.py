@@ -17,7 +17,7 @@ from wsrc.command_line.notes import heard
 from wsrc.command_line.program_run import run_program, status_of
 from wsrc.errors import ConnectionLostError, NoSuchCardError, WsrcError
 from wsrc.hold.control import Answer, Asked, Wish, controlled
-from wsrc.hold.folder import Folder
+from wsrc.hold.folder import Folder, base_of
 from wsrc.hold.local import EXTRA_S, offered
 from wsrc.hold.reader import HeldSource
 from wsrc.settings.held import VARIABLE, HeldFile
@@ -35,13 +35,15 @@ async def take_for(
     call: Invocation, which: Filters, hold: Hold, wait_s: float, taken: "Taken"
 ) -> int:
     """Take a card, hold it for a command, and return the exit status of that."""
-    with heard(call.output), Folder(os.environ) as folder:
+    base_of(os.environ)
+    with heard(call.output):
         client = Client.from_settings(call.settings)
         client.prepare()
         async with client:
             card = await _selected(client, call, which, hold, wait_s)
             try:
-                return await taken.run(card, folder)
+                with Folder(os.environ) as folder:
+                    return await taken.run(card, folder)
             finally:
                 with suppress(ConnectionLostError):
                     await card.detach(disposition=_after(hold), wait=False)

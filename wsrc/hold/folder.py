@@ -19,6 +19,9 @@ from wsrc.settings.held import HeldFile, read_held
 
 SESSION, TOKEN, CARD_TOKEN, CONTROL = "session.json", "token", "card-token", "control"
 
+MOST_OCTETS_ABOVE = 60
+"""Of the name of the folder above ours, so that a socket in ours can have a name (unix(7))."""
+
 MOST_FOUND = 64
 """How many folders are looked at to find what is held."""
 
@@ -31,7 +34,8 @@ def base_of(environ: Mapping[str, str]) -> Path:
         ConfigError: If it is not this user's alone, or cannot be made.
     """
     runtime = environ.get("XDG_RUNTIME_DIR", "")
-    above = Path(runtime) if os.path.isabs(runtime) and Path(runtime).is_dir() else Path("/tmp")  # noqa: PTH117, S108 - it is looked at below
+    fits = os.path.isabs(runtime) and len(os.fsencode(runtime)) <= MOST_OCTETS_ABOVE  # noqa: PTH117 - of a text
+    above = Path(runtime) if fits and Path(runtime).is_dir() else Path("/tmp")  # noqa: S108 - see below
     folder = above / f"wsrc-take-{os.geteuid()}"
     try:
         with suppress(FileExistsError):

@@ -89,10 +89,12 @@ def read_held(path: Path) -> HeldFile:
         raise SessionLostError(why) from exc
     except OSError as exc:
         raise ConfigError(VARIABLE, f"cannot read {path}: {exc.strerror}") from exc
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         _check_private(path, os.fstat(descriptor))
-        octets = file.read(MOST_OCTETS + 1)
+        octets = os.read(descriptor, MOST_OCTETS)
         locked = _is_locked(descriptor)
+    finally:
+        os.close(descriptor)
     try:
         held = msgspec.json.decode(octets, type=HeldFile)
     except msgspec.DecodeError as exc:

@@ -25,6 +25,7 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
+from wsrc.settings.held import HeldSettings
 from wsrc.settings.load import UserSettings, load
 
 _WHICH = {
@@ -65,9 +66,9 @@ class WsrcLink(LinkBase):
     def __init__(self, opts: argparse.Namespace, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._card: Card | None = None
-        self._which = _which(opts)
         try:
             self._settings = load(UserSettings, os.environ, _flags(opts))
+            self._which = _which(opts, self._settings)
             self._client = self._open_client()
         except WsrcError as exc:
             raise NoReaderError(str(exc)) from exc
@@ -279,8 +280,10 @@ def _given(opts: argparse.Namespace) -> dict[str, Any]:
     return which | ({"tags": {key: value for key, _, value in tags}} if tags else {})
 
 
-def _which(opts: argparse.Namespace) -> Filters:
+def _which(opts: argparse.Namespace, settings: UserSettings) -> Filters:
     given = _given(opts)
+    if not given and isinstance(settings, HeldSettings):
+        return Filters(reader=settings.held_reader)
     if not given:
         options = [f"--wsrc-{name}" for name in (*_WHICH, "tag")]
         raise NoReaderError(f"Say which card, with {', '.join(options[:-1])} or {options[-1]}.")
