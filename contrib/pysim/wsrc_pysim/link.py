@@ -25,7 +25,7 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
-from wsrc.settings.held import HeldSettings
+from wsrc.settings.held import HeldSettings, held_file
 from wsrc.settings.load import UserSettings, load
 
 _WHICH = {
@@ -40,6 +40,9 @@ _WHICH = {
 _LONGEST_WAIT_S = 3600.0
 """How long the server is asked to let us wait at a time."""
 
+
+_OTHERS = "pcsc_dev", "pcsc_regex", "modem_dev", "osmocon_sock"
+"""What pySim calls its options for other readers, but for that which has a default."""
 
 _OLD_ATR = not hasattr(LinkBase, "get_atr")
 """Whether this pySim is one that has an ATR as a list of numbers, not as a text."""
@@ -120,8 +123,12 @@ class WsrcLink(LinkBase):
 
     @staticmethod
     def is_wanted(opts: argparse.Namespace) -> bool:
-        """Return whether any option of this reader is given."""
-        return bool(_given(opts) or _flags(opts))
+        """Return whether any option of this reader is given, or inside `wsrc take` of no other."""
+        if _given(opts) or _flags(opts):
+            return True
+        return held_file(os.environ) is not None and not any(
+            getattr(opts, name, None) for name in _OTHERS
+        )
 
     def wait_for_card(self, timeout: int | None = None, newcardonly: bool = False) -> None:
         """
