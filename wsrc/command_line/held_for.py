@@ -46,7 +46,7 @@ async def take_for(
                     return await taken.run(card, folder)
             finally:
                 with suppress(ConnectionLostError):
-                    await card.detach(disposition=_after(hold), wait=False)
+                    await card.detach(disposition=taken.after, wait=False)
 
 
 async def _selected(
@@ -74,14 +74,17 @@ async def _selected(
         raise NoSuchCardError(f"{exc}{more}") from exc
 
 
-def _after(hold: Hold) -> Disposition:
-    return Disposition.LEAVE if hold.share is Share.SHARED else Disposition.RESET
-
-
 class Taken:
-    """A card that is held, the command that it is held for, and who asks for it meanwhile."""
+    """
+    A card that is held, the command that it is held for, and who asks for it meanwhile.
 
-    def __init__(self, call: Invocation, command: Sequence[str], *, resets: bool) -> None:
+    `after` is what is done with it at the end where others share it.
+    """
+
+    def __init__(
+        self, call: Invocation, command: Sequence[str], share: Share, *, resets: bool
+    ) -> None:
+        self.after = Disposition.LEAVE if share is Share.SHARED else Disposition.RESET
         self._call = call
         self._command = command
         self._resets = resets
@@ -166,12 +169,14 @@ class Taken:
         match asked.wish:
             case Wish.ALLOW:
                 await card.allow(asked.who)
+                self.after = Disposition.LEAVE
                 return Answer()
             case Wish.LEND:
                 until = await card.lend(asked.who)
                 why = f"The card was lent to {asked.who}."
             case Wish.GIVE_BACK:
-                await card.detach()
+                with suppress(ConnectionLostError):  # the server gives it back by itself then
+                    await card.detach(disposition=self.after)
                 why = "The card was given back by `wsrc give-back`."
             case _:
                 assert_never(asked.wish)

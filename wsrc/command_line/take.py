@@ -61,7 +61,7 @@ def take(  # noqa: PLR0913 - the options of the command
     from wsrc.process.loop import run_main  # noqa: PLC0415 - as above
 
     shell = command or (os.environ.get("SHELL") or "/bin/sh",)
-    taken = Taken(call, shell, resets=reset_between)
+    taken = Taken(call, shell, hold.share, resets=reset_between)
     return run_main(take_for(call, which, hold, wait_s, taken))
 
 
