@@ -47,7 +47,8 @@ class User:
 
     def __init__(self, stage: Stage, url: str, name: str) -> None:
         self._stage = stage
-        self._environ = {"WSRC_SERVER_URL": url, "WSRC_NAME": name}
+        path = os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath)])
+        self._environ = {"WSRC_SERVER_URL": url, "WSRC_NAME": name, "PATH": path}
         self._prompt = "$" if name == LAPTOP else f"{name.rpartition('@')[2]}$"
 
     def start(self, *arguments: str) -> Program:
@@ -212,6 +213,16 @@ def share(laptop: User, lab: User) -> None:
     )
 
 
+def hold(laptop: User) -> None:
+    """Hold any card for several commands."""
+    say(
+        "6. Any free card will do, for several commands: `wsrc take` holds the one that was used\n"
+        "   least recently, until a command or a shell ends. Commands inside need no selection."
+    )
+    inside = "wsrc read iccid; wsrc apdu 00A4000C023F00"
+    require(laptop.run("take", "--any", "--", "sh", "-c", inside), "9000")
+
+
 def keep_up(url: str, folder: Path, programs: Sequence[Program]) -> None:
     """Leave all as it is until a signal comes."""
     here = Path.cwd()
@@ -239,6 +250,7 @@ def perform(stage: Stage, *, keep: bool, pcsc: bool) -> None:
     look(laptop)
     authenticate(laptop, stage.folder)
     share(laptop, lab)
+    hold(laptop)
     if keep:
         keep_up(url, stage.folder, programs)
     say("That was all. The server and the card client are stopped, and nothing is left behind.")

@@ -15,24 +15,10 @@ from wsrc.card.identity import Identities
 from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST
 from wsrc.card.tpdu import Channels, carrier_cla, exchange, is_certain
 from wsrc.errors import CardError, CardTransmissionError, WsrcError
-from wsrc.readers.base import CardProtocol, Connection, Reader, ResetKind, Share
+from wsrc.readers.base import CardProtocol, Connection, Found, Known, Reader, ResetKind, Share
 from wsrc.trace.tracer import CardTrace
 
 R = TypeVar("R")
-
-
-class Found(msgspec.Struct, frozen=True):
-    """
-    A card as it answered after a cold reset.
-
-    `whole` is whether it answered all questions, and `event_count` is that of its `Connection`.
-    """
-
-    atr: bytes
-    protocol: CardProtocol
-    identities: Identities
-    whole: bool
-    event_count: int | None
 
 
 class WasReset(msgspec.Struct, frozen=True):
@@ -163,6 +149,7 @@ def find_out(
     """
     Cold reset a card, ask it who it is, and power it off.
 
+    One that is known is left alone.
     Programs of this host that want the card meanwhile wait for that, where PC/SC lets them. A card
     that breaks off the questions is known by its ATR alone. `eids` are as in `identify`, and so
     is what is absent of the cards of each ATR.
@@ -170,6 +157,8 @@ def find_out(
     Raises:
         CardError: If there is no card that can be talked to.
     """
+    if isinstance(reader, Known):
+        return reader.found
     connection = reader.connect(share=Share.SHARED)
     whole = True
     try:
@@ -191,6 +180,8 @@ def read_iccid(line: Line, protocols: Sequence[CardProtocol]) -> str | None:
     Raises:
         CardError: If the card breaks off the questions, or does not come up again.
     """
+    if isinstance(line.bare, Known):
+        return line.bare.found.identities.iccid
     identities = _ask(line, identify((), ())).identities
     line.reset(ResetKind.COLD, protocols)
     return identities.iccid
@@ -209,7 +200,9 @@ def reset(line: Line, kind: ResetKind, protocols: Sequence[CardProtocol] = ()) -
         RefusedError: If the card has none of these protocols.
         CardError: If the card does not come up again.
     """
-    line.reset(kind, protocols)
+    atr = line.reset(kind, protocols)
+    if isinstance(line.bare, Known):
+        return WasReset(atr, line.connection.protocol, None)
     try:
         iccid = _ask(line, identify_again())
     except CardTransmissionError:

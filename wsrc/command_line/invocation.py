@@ -34,6 +34,7 @@ from wsrc.errors import (
     WsrcError,
 )
 from wsrc.settings.click_options import click_options
+from wsrc.settings.held import HeldSettings
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import UserSettings
 from wsrc.tags import asked
@@ -121,6 +122,12 @@ class Invocation:
     def __init__(self, settings: UserSettings, output: "Output") -> None:
         self.settings = settings
         self.output = output
+
+    @property
+    def only_card(self) -> Filters:
+        """What selects the one card that there is inside `wsrc take`; nothing elsewhere."""
+        settings = self.settings
+        return {"reader": settings.held_reader} if isinstance(settings, HeldSettings) else {}
 
     def client(self) -> "Client":
         """Return a client that is not connected yet; what it takes to have one is loaded now."""
@@ -303,6 +310,8 @@ def card_options(function: Callable[..., Any]) -> Callable[..., Any]:
         which = {kind: value for kind, value in given.items() if value is not None}
         if tags := options.pop("tags"):
             which["tags"] = tags
+        if not any(which.values()) and args and isinstance(args[0], Invocation):
+            which = {**which, **args[0].only_card}
         return function(*args, which=which, **options)
 
     decorated: Callable[..., Any] = tag_option(run)

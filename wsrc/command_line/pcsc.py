@@ -55,6 +55,8 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def run(call: Invocation, *args: Any, which: Any, everything: bool, **options: Any) -> Any:
+        if call.only_card and which.get("reader") == call.only_card.get("reader"):
+            which, everything = {}, True
         tags: dict[str, str] = which.pop("tags", {})
         given = {kind: values for kind, values in which.items() if values}
         if (given or tags) and everything:

@@ -38,6 +38,18 @@ COMMANDS = {
     "read": _place(
         "read", "read", "Read what a card has under names, such as iccid, imsi or profiles."
     ),
+    "take": _place("take", "take", "Hold a card until a command ends, or a shell."),
+    "give-back": _place(
+        "giving",
+        "give_back",
+        "Give back the card that `wsrc take` holds, and hang up on its command.",
+    ),
+    "allow": _place("giving", "allow", "Let a colleague share the card that `wsrc take` holds."),
+    "lend": _place(
+        "giving",
+        "lend",
+        "Hand the card that `wsrc take` holds to a colleague, and hang up on its command.",
+    ),
     "watch": _place("cards", "watch", "Show cards as they come, change and go."),
     "tag": _place("tagging", "tag", "Set tags of a card, or of a reader without one."),
     "comment": _place(

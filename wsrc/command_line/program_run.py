@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from wsrc.process.signals import ENDING, catch, heeded, ignore
 
@@ -17,7 +18,21 @@ NOT_FOUND, NOT_EXECUTABLE = 127, 126
 _FORWARDED = (*ENDING, "SIGQUIT", "SIGUSR1", "SIGUSR2")
 
 
-async def run_program(command: Sequence[str], environment: Mapping[str, str]) -> int:
+class Watch(Protocol):
+    """Whoever has to do with a program while it runs."""
+
+    def begun(self, send: Callable[[signal.Signals], None]) -> None:
+        """Take note that it runs; `send` sends it a signal, and does nothing after its end."""
+        ...
+
+    def came(self, number: signal.Signals) -> None:
+        """Take note of a signal that came for us, whether the program is sent it or has it."""
+        ...
+
+
+async def run_program(
+    command: Sequence[str], environment: Mapping[str, str], watch: Watch | None = None
+) -> int:
     """
     Run a program to its end and return its exit status, 128 + n where signal n ended it.
 
@@ -30,7 +45,7 @@ async def run_program(command: Sequence[str], environment: Mapping[str, str]) ->
     """
     loop = asyncio.get_running_loop()
     numbers = heeded(*_FORWARDED)
-    forwarding = _Forwarding()
+    forwarding = _Forwarding(watch)
     catch(numbers, lambda number: loop.call_soon_threadsafe(forwarding.take, number))
     try:
         # Not by the loop: uvloop's has no program ignore what our parent had us ignore.
@@ -69,22 +84,32 @@ def status_of(exc: OSError) -> int:
 class _Forwarding:
     """The signals on their way to a program, also those that come before it is started."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch | None) -> None:
+        self._watch = watch
         self._early: list[signal.Signals] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def begin(self, process: subprocess.Popen[bytes]) -> None:
         """Send signals to this program from now on, and those that came before."""
         self._process = process
+        if self._watch is not None:
+            self._watch.begun(lambda number: _send(process, number))
         for number in self._early:
-            self.take(number)
+            self._pass_on(process, number)
 
     def take(self, number: signal.Signals) -> None:
         """Send a signal on, unless the program has it already."""
+        if self._watch is not None:
+            self._watch.came(number)
         if self._process is None:
             self._early.append(number)
-        elif number not in {signal.SIGINT, signal.SIGQUIT} or not _in_foreground():
-            _send(self._process, number)
+        else:
+            self._pass_on(self._process, number)
+
+    @staticmethod
+    def _pass_on(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        if number not in {signal.SIGINT, signal.SIGQUIT} or not _in_foreground():
+            _send(process, number)
 
 
 def _send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

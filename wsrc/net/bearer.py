@@ -49,7 +49,7 @@ def token_of(
         ConfigError: If it cannot be read, others can read it, it is no token, or it may not be
             sent there: no sentence has any of it.
     """
-    found = _found(settings.token_file, environ)
+    found = _found(settings.token_file, {} if settings.TOKEN_OF_FILE else environ)
     if found is None:
         return None
     text, setting, where = found

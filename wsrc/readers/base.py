@@ -8,10 +8,11 @@ a `RefusedError`, and nothing was done then.
 """
 
 from collections.abc import Callable, Container, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from wsrc.card.identity import Identities
 from wsrc.card.slot import CardProtocol, CardStatus, ResetKind, Share, SlotState
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "CardStatus",
     "Connection",
     "Direct",
+    "Found",
+    "Known",
     "Reader",
     "ResetKind",
     "Share",
@@ -52,6 +55,20 @@ class Status(msgspec.Struct, frozen=True):
     states: tuple[CardStatus, ...]
     protocol: CardProtocol | None = None
     atr: bytes = b""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """
+    A card as it answered after a cold reset.
+
+    `whole` is whether it answered all questions, and `event_count` is that of its `Connection`.
+    """
+
+    atr: bytes
+    protocol: CardProtocol
+    identities: Identities
+    whole: bool
+    event_count: int | None
 
 
 class Direct(Protocol):
@@ -203,6 +220,16 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Release what the reader holds on the host; never raises."""
+        ...
+
+
+@runtime_checkable
+class Known(Protocol):
+    """A reader, or a connection, whose card is known: nobody asks it, or resets it for that."""
+
+    @property
+    def found(self) -> Found:
+        """What is known of the card."""
         ...
 
 

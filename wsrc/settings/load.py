@@ -13,6 +13,7 @@ from wsrc.errors import ConfigError
 from wsrc.process.texts import read_text
 from wsrc.settings.address import Address
 from wsrc.settings.clients import BUILT_IN_CARDS, CardClientSettings, UserSettings
+from wsrc.settings.held import HeldSettings, check_flags, held_file, held_values, read_held
 from wsrc.settings.server import ServerSettings
 from wsrc.settings.types import ENVIRONMENT_PREFIX, Setting, Settings, settings_of
 
@@ -51,6 +52,8 @@ def load(
     """
     Return the settings of a program, merged from all sources.
 
+    Inside `wsrc take` those of a user lead to the card that it holds, unless `flags` name a server.
+
     Args:
         kind: Which program's.
         environ: The environment; an empty variable counts as absent.
@@ -61,8 +64,14 @@ def load(
 
     Raises:
         ConfigError: If the file cannot be read, a key is unknown, or a value cannot work.
+        SessionLostError: If the card that `wsrc take` held is held no more.
     """
-    return kind(**values_of(kind, environ, flags, config, source=source))
+    values = values_of(kind, environ, flags, config, source=source)
+    file = held_file(environ) if kind is UserSettings else None
+    if file is None or "server_url" in (flags or {}):
+        return kind(**values)
+    check_flags(flags or {})
+    return cast("S", HeldSettings(**cast("Any", held_values(read_held(file), values))))
 
 
 def values_of(

@@ -154,6 +154,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     FILES: ClassVar[tuple[str, ...]] = ()
     """Where the TOML file is looked for; the first that exists is read."""
 
+    TOKEN_OF_FILE: ClassVar[bool] = False
+    """Whether the token is that of `token_file`, whatever the environment has."""
+
 
 class Setting(NamedTuple):
     """

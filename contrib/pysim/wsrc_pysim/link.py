@@ -25,6 +25,7 @@ from wsrc.errors import (
     SessionLostError,
     WsrcError,
 )
+from wsrc.settings.held import HeldSettings, held_file
 from wsrc.settings.load import UserSettings, load
 
 _WHICH = {
@@ -39,6 +40,9 @@ _WHICH = {
 _LONGEST_WAIT_S = 3600.0
 """How long the server is asked to let us wait at a time."""
 
+
+_OTHERS = "pcsc_dev", "pcsc_regex", "modem_dev", "osmocon_sock"
+"""What pySim calls its options for other readers, but for that which has a default."""
 
 _OLD_ATR = not hasattr(LinkBase, "get_atr")
 """Whether this pySim is one that has an ATR as a list of numbers, not as a text."""
@@ -65,9 +69,9 @@ class WsrcLink(LinkBase):
     def __init__(self, opts: argparse.Namespace, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._card: Card | None = None
-        self._which = _which(opts)
         try:
             self._settings = load(UserSettings, os.environ, _flags(opts))
+            self._which = _which(opts, self._settings)
             self._client = self._open_client()
         except WsrcError as exc:
             raise NoReaderError(str(exc)) from exc
@@ -119,8 +123,12 @@ class WsrcLink(LinkBase):
 
     @staticmethod
     def is_wanted(opts: argparse.Namespace) -> bool:
-        """Return whether any option of this reader is given."""
-        return bool(_given(opts) or _flags(opts))
+        """Return whether any option of this reader is given, or inside `wsrc take` of no other."""
+        if _given(opts) or _flags(opts):
+            return True
+        return held_file(os.environ) is not None and not any(
+            getattr(opts, name, None) for name in _OTHERS
+        )
 
     def wait_for_card(self, timeout: int | None = None, newcardonly: bool = False) -> None:
         """
@@ -279,8 +287,10 @@ def _given(opts: argparse.Namespace) -> dict[str, Any]:
     return which | ({"tags": {key: value for key, _, value in tags}} if tags else {})
 
 
-def _which(opts: argparse.Namespace) -> Filters:
+def _which(opts: argparse.Namespace, settings: UserSettings) -> Filters:
     given = _given(opts)
+    if not given and isinstance(settings, HeldSettings):
+        return Filters(reader=settings.held_reader)
     if not given:
         options = [f"--wsrc-{name}" for name in (*_WHICH, "tag")]
         raise NoReaderError(f"Say which card, with {', '.join(options[:-1])} or {options[-1]}.")

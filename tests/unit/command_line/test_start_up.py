@@ -38,6 +38,7 @@ SHARED = {
     "wsrc.settings.address",
     "wsrc.settings.click_options",
     "wsrc.settings.clients",
+    "wsrc.settings.held",
     "wsrc.settings.hosts",
     "wsrc.settings.limits",
     "wsrc.settings.load",

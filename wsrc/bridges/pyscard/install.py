@@ -37,6 +37,7 @@ from wsrc.bridges.pyscard.types import (
 from wsrc.bridges.remote.cards import clients
 from wsrc.card.pcsc_numbers import ShareMode
 from wsrc.errors import LocalProtocolError
+from wsrc.settings.held import HeldSettings
 from wsrc.settings.load import ARGUMENT, UserSettings, load
 from wsrc.user_client.core import arguments
 from wsrc.user_client.naming import Filters, alternatives
@@ -68,7 +69,8 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
     """
     Make the remote cards known to pyscard, until `uninstall` or the end of `with`.
 
-    What is not given is as in the settings of `wsrc`: its file, then the environment.
+    What is not given is as in the settings of `wsrc`: its file, then the environment. Inside
+    `wsrc take` the card that it holds is meant, unless the server is given.
 
     Args:
         server_url: URL of the server's port for users.
@@ -90,11 +92,6 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
     # Longer than the aim: each setting by its name, in three places.
     tags = arguments.filters(which).get("tags")
     named = {kind: (text,) for kind, text in which.items() if isinstance(text, str)}
-    if bool(named or tags) == all_cards:
-        raise LocalProtocolError(
-            "Say which cards, by iccid, eid, atr, reader, label, any or tags; or all_cards=True "
-            "for all."
-        )
     given = {
         "server_url": server_url,
         "tls_ca": ca,
@@ -106,6 +103,12 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
     }
     flags = {setting: value for setting, value in given.items() if value is not None}
     settings = load(UserSettings, os.environ, flags, source=ARGUMENT)
+    inside = isinstance(settings, HeldSettings) and not named and not tags
+    if bool(named or tags) == (all_cards or inside):
+        raise LocalProtocolError(
+            "Say which cards, by iccid, eid, atr, reader, label, any or tags; or all_cards=True "
+            "for all."
+        )
     with _one:
         if _installed is not None:
             raise LocalProtocolError("Remote cards are installed already; uninstall them first.")
