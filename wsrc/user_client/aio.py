@@ -315,6 +315,7 @@ class Client(OperatorCalls):
         share: Share = Share.EXCLUSIVE,
         protocols: Sequence[CardProtocol] = (),
         pick: Pick = Pick.ONE,
+        reservation: str | None = None,
         on_waiting: Callable[[Waiting], None] | None = None,
         first: BytesLike | Sequence[Step | BytesLike] | None = None,
         **which: Unpack[Filters],
@@ -334,6 +335,7 @@ class Client(OperatorCalls):
                 the reader alone, which is selected by `reader` and may be empty.
             protocols: Those that the card may be used with; none means any.
             pick: `ANY`: of all that match, the free card used least recently, or the first to be.
+            reservation: Token of a reservation, in place of `which`; see `reserve`.
             on_waiting: Called with each place in the queue that the server tells.
             first: What the card is asked first, by `transmit`, or by `batch` if it is a sequence:
                 it is sent along, and runs as soon as the card is ours; not in sealed sessions.
@@ -341,7 +343,7 @@ class Client(OperatorCalls):
 
         Raises:
             NoSuchCardError: If no card matches.
-            RefusedError: If the card has none of the protocols.
+            RefusedError: If the card has none of the protocols, or is reserved for another.
             AmbiguousCardError: If several do.
             CardBusyError: If another user still holds the card after `wait_s`.
             CardError: If the card or the reader fails.
@@ -360,6 +362,9 @@ class Client(OperatorCalls):
             share=arguments.member(share, Share, "share"),
             protocols=arguments.members(protocols, CardProtocol, "protocols"),
             pick=arguments.member(pick, Pick, "pick"),
+            reservation=(
+                None if reservation is None else arguments.text(reservation, "reservation")
+            ),
             **arguments.filters(which),
         )
         hear = None if on_waiting is None else arguments.function(on_waiting, "on_waiting")
