@@ -83,7 +83,11 @@ def reserve(
     "wsrc reservations --json | jq '.reservations[] | select(.own)'",
 )
 def reservations(call: Invocation) -> None:
-    """Show which cards are reserved: our own reservations, and those of cards that we may list."""
+    """
+    Show which cards are reserved.
+
+    They are our own reservations, and those of cards that we may list.
+    """
     with call.client() as client:
         found = client.reservations()
     if call.output.as_json:
