@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay.reserving: who is given a card that is reserved, and when."""
 
+# Longer than the aim: one test for each rule.
+
 from datetime import UTC, datetime
 from typing import Any
 
