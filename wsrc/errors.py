@@ -34,6 +34,8 @@ A class stores facts; `__str__` makes the sentence. `codec.UnreadableError` and
 
 from wsrc.words import OpenWord, Word
 
+# Longer than the aim: all codes and all errors are one list.
+
 
 class ErrorCode(OpenWord):
     """Why a request was not answered with its result; stable, on the wire."""

@@ -45,6 +45,8 @@ from wsrc.settings.types import Settings, settings_of
 from wsrc.user_client.core.faults import from_error
 from wsrc.words import Word
 
+# Longer than the aim: each table has its function.
+
 ROOT = Path(__file__).resolve().parents[2]
 
 OBJECTS = (

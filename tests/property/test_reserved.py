@@ -6,6 +6,7 @@ The model keeps the reservations that were told, and for each card who had it wh
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -83,7 +84,7 @@ class Reserved(RuleBasedStateMachine):
     def reserves(self, name: str, card: str | None, ahead: int, for_s: int) -> None:
         user, begins = self.users[name], self.utc + ahead
         pick = m.Pick.ONE if card is not None else m.Pick.ANY
-        when = reserving._time(begins)
+        when = datetime.fromtimestamp(begins, UTC).isoformat()
         request = m.Reserve(
             id=self.next_id(), iccid=card, pick=pick, begins=when, for_s=float(for_s)
         )
@@ -180,7 +181,7 @@ class Reserved(RuleBasedStateMachine):
     @invariant()
     def none_is_lost(self) -> None:
         self.latest = max(self.latest, self.utc)
-        known = self.world.relay._state.reservations
+        known = self.world.relay._state.reservations  # pyright: ignore[reportPrivateUsage]
         assert all(known.get(number) is not None for number in self.world.bookings)
         assert set(self.world.bookings) <= set(self.made)
         for number in set(self.made).difference(self.world.bookings):

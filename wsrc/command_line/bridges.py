@@ -67,6 +67,7 @@ def lpac(  # noqa: PLR0913 - the options of a command, each by its name
     standard input and are answered on standard output, and what else lpac writes is shown on
     standard error.
     """
+    # Longer than the aim: what lpac is told and asked is one thing.
     with call.client() as client:
         if pick is Pick.ONE and reservation is None:
             require_selection(client, which)

@@ -39,6 +39,11 @@ def text(value: object, name: str) -> str:
     raise _wrong(name, f"text, not {_kind(value)}")
 
 
+def text_or_none(value: object, name: str) -> str | None:
+    """Return a text, or None where there is none."""
+    return None if value is None else text(value, name)
+
+
 def whole(value: object, name: str) -> int:
     """Return a whole number."""
     if isinstance(value, int) and not isinstance(value, bool):
