@@ -24,6 +24,8 @@ from wsrc.protocol.messages import (
     LeaseInfo,
     PeerInfo,
     ReaderView,
+    ReservationInfo,
+    ReservationState,
     Step,
     WaiterInfo,
     Waiting,
@@ -41,6 +43,7 @@ from wsrc.user_client.core.feeds import (
 from wsrc.user_client.core.seals import SealedWith
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.operating import Admin, Peers
+from wsrc.user_client.reserving import Reserved
 
 __all__ = [
     "Admin",
@@ -73,6 +76,9 @@ __all__ = [
     "ReaderNews",
     "ReaderSnapshot",
     "ReaderView",
+    "ReservationInfo",
+    "ReservationState",
+    "Reserved",
     "ResetKind",
     "Response",
     "SealedWith",

@@ -24,6 +24,8 @@ from wsrc.protocol.messages import (
     LeaseInfo,
     PeerInfo,
     ReaderView,
+    ReservationInfo,
+    ReservationState,
     Step,
     WaiterInfo,
     Waiting,
@@ -42,6 +44,7 @@ from wsrc.user_client.core.feeds import (
 from wsrc.user_client.core.seals import SealedWith
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.operating import Peers
+from wsrc.user_client.reserving import Reserved
 
 __all__ = [
     "Admin",
@@ -74,6 +77,9 @@ __all__ = [
     "ReaderNews",
     "ReaderSnapshot",
     "ReaderView",
+    "ReservationInfo",
+    "ReservationState",
+    "Reserved",
     "ResetKind",
     "Response",
     "SealedWith",

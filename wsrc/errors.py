@@ -98,6 +98,11 @@ class ErrorCode(OpenWord):
         "Taken back: not used for `lease_idle_s`, or its user was out of reach for `keep_s`",
     )
     REVOKED = "revoked", "Taken back by who may; `message` says who did, and why"
+    RESERVED = "reserved", "The card is reserved for another at that time, or until then"
+    NO_SUCH_RESERVATION = (
+        "no_such_reservation",
+        "No reservation is known by that number or token, or it is another's, or over",
+    )
     DRAINING = "draining", "The card host is drained: no session begins on its cards for now"
     NO_SUCH_PEER = "no_such_peer", "No connection, card host or ban is known by that"
     SHUTTING_DOWN = "shutting_down", "The server is stopping"
@@ -183,6 +188,8 @@ _PCSC: dict[ErrorCode, str] = {
     ErrorCode.CANCELLED: "SCARD_E_CANCELLED",
     ErrorCode.LEASE_EXPIRED: "SCARD_W_RESET_CARD",
     ErrorCode.REVOKED: "SCARD_W_RESET_CARD",
+    ErrorCode.RESERVED: "SCARD_E_SHARING_VIOLATION",
+    ErrorCode.NO_SUCH_RESERVATION: "SCARD_E_INVALID_HANDLE",
     ErrorCode.DRAINING: "SCARD_E_SHARING_VIOLATION",
     ErrorCode.SHUTTING_DOWN: "SCARD_E_SERVICE_STOPPED",
     ErrorCode.CARD_NOT_PRESENT: "SCARD_W_REMOVED_CARD",

@@ -18,6 +18,7 @@ from wsrc.protocol.messages import (
     CardInfo,
     ReaderInfo,
     ReaderView,
+    Reserve,
     SelectCard,
     Selecting,
     card_of,
@@ -136,7 +137,9 @@ def selection_of(message: Selecting) -> Selection:
                 ErrorCode.BAD_MESSAGE,
                 f"A card is selected by a tag as it is, not by {text_of(key, value)[:100]!r}.",
             )
-    picks = isinstance(message, SelectCard) and message.pick is Pick.ANY
+    picks = isinstance(message, SelectCard | Reserve) and message.pick is Pick.ANY
+    if isinstance(message, SelectCard) and message.reservation is not None:
+        picks = True  # the reservation says which
     if isinstance(message, SelectCard) and message.id_type is not None:
         kind = message.id_type.lower()
         if kind not in {*KINDS, "any"}:

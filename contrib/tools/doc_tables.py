@@ -55,12 +55,13 @@ OBJECTS = (
     m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.RunningSession, m.ReaderView,
     m.ServerLimits, m.Step, m.StepResult, m.ReadAhead,
     m.SealAsk, m.SealOffer, m.SealSecret, m.SealProof,
-    m.CardUse, m.HolderInfo, m.WaiterInfo, m.PeerInfo, m.BanInfo,
+    m.CardUse, m.HolderInfo, m.WaiterInfo, m.PeerInfo, m.BanInfo, m.ReservationInfo,
 )  # fmt: skip
 NOTIFIED = (PcscReaderState, PcscReaders)
 ENUMS = (
     m.ClientType, m.CardState, m.ReaderState, m.Change, m.Pick, SlotState, m.ReaderForm,
     CardProtocol, CardStatus, ResetKind, Share, Initialization, Disposition, m.HolderState,
+    m.ReservationState,
 )  # fmt: skip
 
 ALSO_ANSWERS: dict[type[m.Message], str] = {

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from click.shell_completion import get_completion_class
 from man_pages import PROGRAMS, page
 
+from wsrc.command_line.completion import SCRIPTS
 from wsrc.command_line.sample import SAMPLES
 
 COMPLETIONS = {
@@ -34,7 +35,8 @@ def files() -> Iterator[tuple[str, str]]:
         for shell, place in COMPLETIONS.items():
             kind = get_completion_class(shell)
             assert kind is not None
-            yield place.format(name), kind(command, {}, name, variable).source()
+            ours = SCRIPTS[shell] if name == "wsrc" else None
+            yield place.format(name), ours or kind(command, {}, name, variable).source()
     for name, sample in SAMPLES.items():
         yield f"samples/{name}", sample.text()
 

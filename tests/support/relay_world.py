@@ -11,10 +11,11 @@ from wsrc.policy.machine import Policy
 from wsrc.principal import Principal
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
-from wsrc.relay.effects import Audit, Close, Effect, Keep, Note, Send, Stop
+from wsrc.relay.effects import Audit, Book, Close, Effect, Keep, Note, Send, Stop
 from wsrc.relay.kept import Kept
 from wsrc.relay.machine import Relay
 from wsrc.relay.records import LEAVING, UserPeer
+from wsrc.relay.reservations import Booking
 from wsrc.relay.state import Limits
 
 
@@ -35,13 +36,15 @@ class World:
         self.open_to_operators = open_to_operators
         self.epoch_s = 0.0
         self.kept: dict[str, Kept] = {}
+        self.bookings: dict[int, Booking] = {}
+        self.last_booking = 0
         self.start()
         self.peers: dict[int, Peer] = {}
         self.notes: list[str] = []
         self.noted: list[Note] = []
         self.events: list[Event] = []
         self.stopped = False
-        self.to_keep: list[Keep] = []
+        self.to_keep: list[Keep | Book] = []
         self.keeps_late = False
         self.last_session = self._nonces = 0
         self._todo: list[Callable[[], None]] = []
@@ -60,7 +63,8 @@ class World:
             instance=f"run-{self.runs}",
             open_to_operators=self.open_to_operators,
         )
-        self.relay.recall({name: kept for name, kept in self.kept.items() if not kept.empty})
+        notes = {name: kept for name, kept in self.kept.items() if not kept.empty}
+        self.relay.recall(notes, tuple(self.bookings.values()), self.last_booking, self.now)
         if self.policy is not None:
             assert self.relay.set_policy(self.policy, self.now) == []
         for peer in self.peers.values() if self.runs > 1 else ():
@@ -185,7 +189,7 @@ class World:
                     self.events.append(event)
                 case Stop():
                     self.stopped = True
-                case Keep():
+                case Keep() | Book():
                     self.to_keep.append(effect)
                     if not self.keeps_late:
                         self.later(self.keep)
@@ -194,11 +198,24 @@ class World:
     def keep(self, why: str = "") -> None:
         """Keep the oldest change that is not kept yet; or with a reason do not."""
         change = self.to_keep.pop(0)
+        if isinstance(change, Book):
+            self._book(change, why)
+            return
         now_kept: Kept | None = None
         if not why:
             now_kept = change.change.of(self.kept.get(change.identity, Kept()))
             self.kept[change.identity] = now_kept
         self.perform(self.relay.kept(change.number, now_kept, why, self.now))
+
+    def _book(self, change: Book, why: str) -> None:
+        booking = change.booking
+        if not why and change.drops:
+            self.bookings.pop(booking.number, None)
+        elif not why:
+            self.bookings[booking.number] = booking
+            self.last_booking = max(self.last_booking, booking.number)
+        if change.number:
+            self.perform(self.relay.booked(change.number, why, self.now))
 
     def later(self, action: Callable[[], None]) -> None:
         """Do something when the relay is done with the event that it is at."""

@@ -274,6 +274,21 @@ class Noted(Event, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
 
 
+class Reserved(Event, frozen=True, kw_only=True):
+    """
+    A user had a card reserved, or cancelled that, as `did` says.
+
+    `card` is the kind and the value of the name under which it is kept.
+    """
+
+    who: Who
+    number: int
+    did: str
+    card: str
+    begins: str
+    ends: str
+
+
 class Guarded(Event, frozen=True, kw_only=True):
     """
     The guard of a card host kept something from a card.

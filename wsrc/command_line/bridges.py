@@ -14,7 +14,7 @@ from wsrc.bridges.remote.cards import RemoteCards, clients
 from wsrc.bridges.remote.shelf import Place
 from wsrc.bridges.vpcd import PORT, VpcdSlot
 from wsrc.card.slot import Pick
-from wsrc.command_line.holding import Hold, any_option
+from wsrc.command_line.holding import Hold, any_option, reservation_option
 from wsrc.command_line.invocation import (
     MAX_NAMED,
     NONE_YET,
@@ -48,9 +48,16 @@ from wsrc.user_client.naming import Filters, alternatives, describe, exactly
 @card_options
 @wait_option
 @any_option
+@reservation_option
 @click.argument("program", nargs=-1, metavar="[-- PROGRAM ARGS…]")
-def lpac(
-    call: Invocation, which: Filters, wait_s: float, pick: Pick, program: Sequence[str]
+def lpac(  # noqa: PLR0913 - the options of a command, each by its name
+    call: Invocation,
+    which: Filters,
+    wait_s: float,
+    *,
+    pick: Pick,
+    reservation: str | None,
+    program: Sequence[str],
 ) -> int:
     """
     Run lpac to manage the profiles of an eUICC.
@@ -60,10 +67,11 @@ def lpac(
     standard input and are answered on standard output, and what else lpac writes is shown on
     standard error.
     """
+    # Longer than the aim: what lpac is told and asked is one thing.
     with call.client() as client:
-        if pick is Pick.ONE:
+        if pick is Pick.ONE and reservation is None:
             require_selection(client, which)
-        wanted = [(which, Hold(pick=pick))]
+        wanted = [(which, Hold(pick=pick, reservation=reservation))]
 
         def take() -> Card:
             """Take a card; of any, the one that was taken before."""

@@ -21,12 +21,13 @@ _PROTOCOLS = {"t0": (CardProtocol.T0,), "t1": (CardProtocol.T1,), RAW: ()}
 
 
 class Hold(NamedTuple):
-    """Whom a card is shared with, how it is spoken to, if any will do; see `aio.Client.select`."""
+    """How a card is had, spoken to, and which of several; see `aio.Client.select`."""
 
     share: Share = Share.EXCLUSIVE
     protocols: tuple[CardProtocol, ...] = ()
     raw_tpdu: bool = False
     pick: Pick = Pick.ONE
+    reservation: str | None = None
 
     @property
     def is_left_alone(self) -> bool:
@@ -71,6 +72,14 @@ def any_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(run)
 
 
+reservation_option = click.option(
+    "--reservation",
+    envvar="WSRC_RESERVATION",
+    metavar="TOKEN",
+    help="Token of a reservation, which says which card; else that of WSRC_RESERVATION.",
+)
+
+
 def hold_options(
     *shares: Share, protocols: Sequence[str] = tuple(_PROTOCOLS)
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -79,13 +88,18 @@ def hold_options(
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def run(
-            *args: Any, share: str, pick: Pick, protocol: str | None = None, **options: Any
+            *args: Any,
+            share: str,
+            pick: Pick,
+            reservation: str | None,
+            protocol: str | None = None,
+            **options: Any,
         ) -> Any:
             chosen = _PROTOCOLS[protocol] if protocol else ()
-            hold = Hold(Share(share), chosen, raw_tpdu=protocol == RAW, pick=pick)
+            hold = Hold(Share(share), chosen, protocol == RAW, pick, reservation)
             return function(*args, hold=hold, **options)
 
-        decorated: Callable[..., Any] = any_option(run)
+        decorated: Callable[..., Any] = any_option(reservation_option(run))
         if protocols:
             decorated = _protocol_option(protocols)(decorated)
         return _share_option(shares)(decorated)

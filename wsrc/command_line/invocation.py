@@ -191,7 +191,7 @@ class Invocation:
     ) -> "Card":
         """Make a card ours, telling the place in the queue; see `aio.Client.select`."""
         hold = hold or Hold()
-        if hold.pick is Pick.ONE:
+        if hold.pick is Pick.ONE and hold.reservation is None:
             require_selection(client, which)
         try:
             return client.select(

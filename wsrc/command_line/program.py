@@ -59,6 +59,9 @@ COMMANDS = {
     ),
     "who": _place("uses", "who", "Show who has the cards, and who waits for them."),
     "revoke": _place("uses", "revoke", "Take a card back from those who have it."),
+    "reserve": _place("reserving", "reserve", "Have a card kept for a time to come."),
+    "reservations": _place("reserving", "reservations", "Show which cards are reserved."),
+    "cancel": _place("reserving", "cancel", "Give up a reservation."),
     "admin": _place("admin", "admin", "Run the server that cards are used by."),
     "readers": _place("readers", "readers", "Show the readers, empty ones too."),
     "status": _place(

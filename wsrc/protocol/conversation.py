@@ -194,6 +194,12 @@ def _set(*kinds: type[m.Message]) -> frozenset[type[m.Message]]:
     return frozenset(kinds)
 
 
+_RESERVING: dict[type[m.Message], type[m.Message]] = {
+    m.Reserve: m.ReserveAck,
+    m.ListReservations: m.ListReservationsAck,
+    m.CancelReservation: m.CancelReservationAck,
+}
+
 MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
     (Speaker.USER, Phase.GREETING): _set(m.Hello),
     (Speaker.CARD, Phase.GREETING): _set(m.Hello),
@@ -212,6 +218,7 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         *_OPERATOR,
         m.SetTags,
         m.SetComment,
+        *_RESERVING,
         *_FORWARDED,
     ),
     (Speaker.CARD, Phase.OPEN): _set(
@@ -239,6 +246,7 @@ MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
         m.ReaderMark,
         m.SetTagsAck,
         m.SetCommentAck,
+        *_RESERVING.values(),
         m.StateChange,
         m.ListChange,
         m.Resumed,
@@ -295,6 +303,7 @@ ANSWERS: dict[type[m.Message], type[m.Message]] = {
     **_ANSWERED,
     m.SetTags: m.SetTagsAck,
     m.SetComment: m.SetCommentAck,
+    **_RESERVING,
 }
 """The answer to each request; `error` may stand in for any of them."""
 

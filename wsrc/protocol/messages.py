@@ -3,10 +3,10 @@
 Every message that crosses a connection.
 
 This module is the protocol, with `fields` and `parts`, which messages are made of, `commands`,
-`verbs`, `reader_events`, `operations` and `farm`: `docs/protocol.schema.json` and the tables of
-`docs/protocol.md` are generated from them. A message is one JSON object in one text frame;
-`msg_type` names it. Octets are lower-case hexadecimal digits, those of `seals` base64. Unknown
-fields are ignored.
+`verbs`, `reader_events`, `operations`, `farm` and `reservations`: `docs/protocol.schema.json` and
+the tables of `docs/protocol.md` are generated from them. A message is one JSON object in one text
+frame; `msg_type` names it. Octets are lower-case hexadecimal digits, those of `seals` base64.
+Unknown fields are ignored.
 
 A peer whose `hello` has no `version` speaks the first form: no request ids, no sessions, and
 never a message that it did not ask for. Fields marked *first form* are all that it knows.
@@ -117,6 +117,17 @@ from wsrc.protocol.reader_events import (
     card_of as card_of,
     list_change as list_change,
     state_change as state_change,
+)
+from wsrc.protocol.reservations import (
+    CancelReservation as CancelReservation,
+    CancelReservationAck as CancelReservationAck,
+    ListReservations as ListReservations,
+    ListReservationsAck as ListReservationsAck,
+    ReservationInfo as ReservationInfo,
+    ReservationState as ReservationState,
+    Reserve as Reserve,
+    ReserveAck as ReserveAck,
+    Reserving as Reserving,
 )
 from wsrc.protocol.seals import (
     HostWord,
@@ -270,6 +281,9 @@ class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):
     ] = None
     seal: Annotated[
         SealAsk | None, means("The session is to be sealed; see Sealing. There is no `then` then")
+    ] = None
+    reservation: Annotated[
+        str | None, means("Token of a reservation, in place of a selection; see Reservations")
     ] = None
 
 
@@ -515,6 +529,8 @@ AnyMessage = (
     | Detach | DetachAck | Cancel | CancelAck
     | ListReaders | ListReadersAck | WatchReaders | WatchReadersAck | ReaderEvent | ReaderMark
     | SetTags | SetTagsAck | SetComment | SetCommentAck
+    | Reserve | ReserveAck | ListReservations | ListReservationsAck
+    | CancelReservation | CancelReservationAck
     | ReaderReport | ReaderGone
     | Who | WhoAck | Revoke | RevokeAck | Allow | AllowAck | Lend | LendAck | SessionIdle
     | ListPeers | ListPeersAck | Kick | KickAck | Ban | BanAck | Unban | UnbanAck

@@ -7,6 +7,7 @@ from wsrc.audit.events import Event
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import Message
 from wsrc.relay.kept import Change
+from wsrc.relay.reservations import Booking
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -63,4 +64,16 @@ class Keep(msgspec.Struct, frozen=True):
     change: Change
 
 
-Effect = Send | Close | Note | Audit | Stop | Keep
+class Book(msgspec.Struct, frozen=True):
+    """
+    Have a reservation kept, or with `drops` not any more, and then tell the relay by `booked`.
+
+    `number` is one that no other change has, or 0 where the relay need not be told.
+    """
+
+    number: int
+    booking: Booking
+    drops: bool = False
+
+
+Effect = Send | Close | Note | Audit | Stop | Keep | Book

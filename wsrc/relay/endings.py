@@ -66,7 +66,7 @@ def release(state: RelayState, user: UserPeer, slot: Slot, now: float) -> None:
     """Take back a card that was given to a user whose connection broke before they knew of it."""
     for lease in slot.holders:
         if unheard_of(state, user, lease):
-            _end_kept(state, lease, "its user selects the card again", now)
+            end_kept(state, lease, "its user selects the card again", now)
 
 
 def release_any(state: RelayState, user: UserPeer, selection: Selection, now: float) -> None:
@@ -74,7 +74,7 @@ def release_any(state: RelayState, user: UserPeer, selection: Selection, now: fl
     for lease in list(state.kept.get(user.instance or "", {}).values()):
         was_any = lease.asked is not None and lease.asked.message.pick is m.Pick.ANY
         if was_any and unheard_of(state, user, lease) and matches(selection, lease.slot):
-            _end_kept(state, lease, "its user selects a card again", now)
+            end_kept(state, lease, "its user selects a card again", now)
 
 
 def unheard_of(state: RelayState, user: UserPeer, lease: Lease) -> bool:
@@ -99,7 +99,7 @@ def give_back(state: RelayState, user: UserPeer, session: str, now: float) -> bo
         theirs = lease.last_user == user.number or _left_by(state, user, lease)
         if lease.phase is not LeasePhase.KEPT or not theirs:
             return False
-        _end_kept(state, lease, "its user is done", now)
+        end_kept(state, lease, "its user is done", now)
     elif lost is None or not _lost_by(user, lost):
         return False
     else:
@@ -118,7 +118,7 @@ def goodbye(state: RelayState, user: UserPeer, now: float) -> None:
         state.gone.put(user.instance, True)
         for lease in list(state.kept.get(user.instance, {}).values()):
             if _left_by(state, user, lease):
-                _end_kept(state, lease, "its user is gone", now)
+                end_kept(state, lease, "its user is gone", now)
 
 
 def clean(state: RelayState, lease: Lease, due: float) -> None:
@@ -227,7 +227,8 @@ def _lost_by(user: UserPeer, lost: Lost) -> bool:
     return same_run or lost.last_user == user.number
 
 
-def _end_kept(state: RelayState, lease: Lease, sentence: str, now: float) -> None:
+def end_kept(state: RelayState, lease: Lease, sentence: str, now: float) -> None:
+    """End a lease whose user is out of reach, as a sentence says."""
     evidence.gave_back(state, lease, sentence, now)
     end(state, lease, now, m.error(ErrorCode.CANCELLED, sentence))
 

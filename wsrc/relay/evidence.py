@@ -16,6 +16,7 @@ from wsrc.relay.accounts import Full
 from wsrc.relay.effects import Audit, Note
 from wsrc.relay.names import printable
 from wsrc.relay.records import CardPeer, Lease, LeasePhase, Peer, Slot, UserPeer
+from wsrc.relay.reservations import Booking
 from wsrc.relay.state import RelayState
 
 _IDENTITY = re.compile(r"\b(?:[0-9A-Fa-f]{18,20}|[0-9A-Fa-f]{32})\b")
@@ -214,6 +215,22 @@ def noted(
     what = "tags" if isinstance(request, m.SetTags) else "the comment"
     state.note(f"{user.name} changed {what} of {slot.info.name} at {slot.peer.name}")
     event = events.Noted(who=who_is(user), card=card_in(slot), tags=tuple(keys))
+    state.effects.append(Audit(event))
+
+
+def booked(state: RelayState, user: UserPeer, booking: Booking, did: str) -> None:
+    """Tell that a user reserved a card, or cancelled that."""
+    times = [state.utc(each - state.epoch()) for each in (booking.begins, booking.ends)]
+    kind, _, name = booking.identity.partition(" ")
+    state.note(f"{user.name} {did} {_brief(f'{kind} {name}')} from {times[0]} until {times[1]}")
+    event = events.Reserved(
+        who=who_is(user),
+        number=booking.number,
+        did=did,
+        card=booking.identity,
+        begins=times[0],
+        ends=times[1],
+    )
     state.effects.append(Audit(event))
 
 

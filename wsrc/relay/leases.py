@@ -77,7 +77,11 @@ def _lease(state: RelayState, slot: Slot, asked: Waiter, now: float) -> Lease:
         principal=user.principal,
         rights=rights.of(user.audience, slot),
         guests=slot.guests,
+        reservation=asked.reservation,
+        knew=state.reservations.last,
     )
+    if asked.reservation is not None:
+        state.reservations.take(asked.reservation, lease)
     lease.count_for(user.account)
     return lease
 

@@ -82,6 +82,9 @@ def lend(state: RelayState, lease: Lease, user: UserPeer, asked: m.Lend, now: fl
 def _not_lent(state: RelayState, lease: Lease, who: str) -> Refusal | None:
     if lease.in_flight is not None:
         return ErrorCode.REQUEST_IN_FLIGHT, "The request before it is not answered yet."
+    if lease.slot.reserved is not None:
+        why = "The card is reserved: give who is to have it the token of the reservation."
+        return ErrorCode.RESERVED, why
     if not _is_name(who):
         return ErrorCode.BAD_MESSAGE, "Say who is to have the card, by a name that can be shown."
     if len(lease.slot.leases) > 1:

@@ -30,6 +30,7 @@ from wsrc.relay import (
     picking,
     policies,
     queue,
+    reserving,
     resuming,
     shortcut,
     users,
@@ -38,6 +39,7 @@ from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.kept import Kept
 from wsrc.relay.records import KNOWN, CardPeer, Peer, UserPeer
+from wsrc.relay.reservations import Booking
 from wsrc.relay.state import LENT, SESSION_TIMERS, Limits, RelayState, TimerKey
 from wsrc.relay.tally import Tally
 
@@ -53,6 +55,7 @@ FEATURES = (
     "raw_tpdu",
     "read_ahead",
     "readers",
+    "reservations",
     "resume",
     "seal",
     "share",
@@ -235,9 +238,29 @@ class Relay:
         noting.kept(self._state, number, now_kept, why, now)
         return self._effects(now)
 
-    def recall(self, kept: Mapping[str, Kept]) -> None:
-        """Know, before there is a peer, what was kept by an earlier run, by its identity."""
+    def booked(self, number: int, why: str, now: float) -> list[Effect]:
+        """Go on after the `Book` of a number; `why` is a sentence where it was not written."""
+        reserving.kept(self._state, number, why, now)
+        return self._effects(now)
+
+    def recall(
+        self,
+        kept: Mapping[str, Kept],
+        bookings: tuple[Booking, ...] = (),
+        last: int = 0,
+        now: float = 0.0,
+    ) -> None:
+        """
+        Know, before there is a peer, what was kept by an earlier run.
+
+        Args:
+            kept: What users noted, by its identity.
+            bookings: Reservations.
+            last: The greatest number that any had.
+            now: Monotonic seconds.
+        """
         noting.recall(self._state, kept)
+        reserving.recall(self._state, bookings, last, now)
 
     def disconnected(self, peer: int, now: float, *, goodbye: bool) -> list[Effect]:
         """Strike a peer whose connection is gone; `goodbye` tells that it meant to leave."""
@@ -466,6 +489,8 @@ class Relay:
             policies.go_on(self._state, now)
         elif kind == "claim":
             resuming.expired(self._state, int(who))
+        elif kind == reserving.TIMER:
+            reserving.look(self._state, now)
         elif kind == LENT:
             lending.lapsed(self._state, self._state.slots[int(who)], now)
         else:

@@ -19,7 +19,7 @@ from wsrc.relay.kept import Change, Kept
 from wsrc.relay.records import Pending, Slot, UserPeer
 from wsrc.relay.state import RelayState
 from wsrc.relay.tags import identity_of
-from wsrc.selection import normal, selection_of
+from wsrc.selection import selection_of
 from wsrc.tags import wrong, wrong_comment, wrong_key
 
 MAX_PENDING: Final = 1_000
@@ -124,18 +124,8 @@ def _shown(state: RelayState, identity: str, now_kept: Kept, now: float) -> None
         state.kept_tags.pop(identity, None)
     else:
         state.kept_tags[identity] = now_kept
-    for slot in _with(state, identity):
+    for slot in state.slots_of(identity):
         lines = positions.lines_of(state, slot)
         state.file(slot)
         queue.offer(state, slot, now)
         queue.reconsider(state, lines, now)
-
-
-def _with(state: RelayState, identity: str) -> list[Slot]:
-    """Return the readers of an identity, which `tags.identity_of` made."""
-    kind, _, name = identity.partition(" ")
-    if kind != "reader":
-        slots = state.index.under((kind, name))
-    else:
-        slots = state.places.under(("reader", normal("reader", name.rpartition("@")[0])))
-    return [slot for slot in list(slots) if identity_of(slot) == identity]

@@ -16,10 +16,10 @@ from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.relay import evidence, positions
 from wsrc.relay.free import EVERY, Free
-from wsrc.relay.records import Slot, Waiter
+from wsrc.relay.records import Slot, UserPeer, Waiter
 from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.waiting import Line, Round
-from wsrc.selection import Key, Selection
+from wsrc.selection import Key, Selection, lookups
 
 LOOKED_AT: Final = 128
 """Free cards that are looked at in one turn for those who stand in a line."""
@@ -65,6 +65,13 @@ def _free(state: RelayState, line: Line) -> Free:
 def _narrowest(free: Free, line: Line) -> tuple[Key, ...]:
     """Return the names of one condition, under which the fewest cards are."""
     return min(line.conditions or ((EVERY,),), key=free.count)
+
+
+def narrowest(state: RelayState, user: UserPeer, selection: Selection) -> tuple[Key, ...]:
+    """Return the names of one condition of a selection, under which the fewest cards are."""
+    free = state.readers.free_of(user.audience)
+    conditions = [lookups(kind, value) for kind, value in selection.items]
+    return min(map(tuple, conditions), key=free.count, default=(EVERY,))
 
 
 def _begun(state: RelayState, line: Line) -> Iterator[Slot | None]:

@@ -36,7 +36,11 @@ OFFER = "offer"
 
 
 def ask(
-    state: RelayState, user: UserPeer, select: m.SelectCard, selection: Selection, now: float
+    state: RelayState,
+    user: UserPeer,
+    select: m.SelectCard,
+    selection: Selection,
+    now: float,
 ) -> None:
     """Answer a select with the card, a place in its queue, or the reason why not."""
     if select.pick is m.Pick.ANY:
@@ -128,6 +132,8 @@ def refuse(
         code, why = ErrorCode.CARD_UNRESPONSIVE, f"The card in {slot.info.name} gives no ATR."
     elif slot.state is m.CardState.IN_USE:
         code, why = ErrorCode.READER_IN_USE, _in_use(slot)
+    elif slot.reserved is not None and not slot.leases:
+        code, why = ErrorCode.RESERVED, reserved(state, slot, slot.reserved)
     elif slot.settling:
         code = ErrorCode.CARD_BUSY
         why = f"The card in {slot.info.name} is still being reset or identified; try again."
@@ -171,6 +177,7 @@ def offer(state: RelayState, slot: Slot, now: float) -> None:
     mine: list[Line] = []
     anyone: list[Line] = []
     answers = _Answers()
+    _give_reserved(state, slot, now)
     _give_favoured(state, slot, now)
     for line in state.waiting.under(positions.keys_of(state, slot)):
         if line.needs is not None:
@@ -211,11 +218,23 @@ def _give_favoured(state: RelayState, slot: Slot, now: float) -> None:
                 leases.grant(state, slot, waiter, now)
 
 
+def _give_reserved(state: RelayState, slot: Slot, now: float) -> None:
+    """Give a card to who waits for it with the token of the reservation whose time it is."""
+    waiter = state.waiting.booked.get(slot.reserved) if slot.reserved is not None else None
+    if waiter is None or not state.readers.is_current(waiter.audience):
+        return
+    free = slot.free_for(waiter.message.share, waiter.user, waiter.reservation)
+    if free and not _refuse_for_good(state, waiter, slot):
+        _leave(state, waiter)
+        leases.grant(state, slot, waiter, now)
+
+
 def _is_free(state: RelayState, slot: Slot, asked: Waiter) -> bool:
     """Return whether whoever asks now can be given a card, past nobody who waits for it."""
     user = asked.user
-    free = slot.free_for(asked.message.share, user)
-    return free and (slot.favours(user) or not _overtakes(state, slot))
+    free = slot.free_for(asked.message.share, user, asked.reservation)
+    first = slot.favours(user) or slot.reserved is not None
+    return free and (first or not _overtakes(state, slot))
 
 
 def _turn_away(state: RelayState, slot: Slot, line: Line, answers: "_Answers") -> None:
@@ -276,7 +295,7 @@ def _give(  # noqa: PLR0913, PLR0917 - the card, and who may have it
             break
         if _refuse_for_good(state, waiter, slot):
             continue
-        if slot.free_for(waiter.message.share, waiter.user):
+        if slot.free_for(waiter.message.share, waiter.user, waiter.reservation):
             line = _leave(state, waiter)
             leases.grant(state, slot, waiter, now)
             if competing:
@@ -455,7 +474,11 @@ def _waiter(
     since = now - min(max(0.0, select.waited_s), longest)
     until = now + min(select.wait_s, longest)
     ticket = state.waiting.new_ticket(since)
-    return Waiter(user, select, selection, until, ticket, audience=user.audience)
+    waiter = Waiter(user, select, selection, until, ticket, audience=user.audience)
+    if select.reservation is not None:
+        booking = state.reservations.of_token(select.reservation)
+        waiter.reservation = booking.number if booking is not None else None
+    return waiter
 
 
 def _wait(state: RelayState, waiter: Waiter, now: float) -> None:
@@ -513,6 +536,13 @@ def held(state: RelayState, slot: Slot) -> str:
     infos = state.lease_infos(slot)
     holders = [_holder(*each) for each in zip(slot.holders, infos, strict=True)]
     return f"The card in {slot.info.name} is held by {'; and by '.join(holders)}."
+
+
+def reserved(state: RelayState, slot: Slot, number: int) -> str:
+    """Return a sentence on the reservation whose time it is, and how long."""
+    booking = state.reservations.get(number)
+    until = f" until {state.utc(booking.ends - state.epoch())}" if booking is not None else ""
+    return f"The card in {slot.info.name} is reserved for another{until}."
 
 
 def _holder(lease: Lease, info: m.LeaseInfo) -> str:

@@ -304,6 +304,8 @@ class Waiter:
     position: int = 0
     told_at: float = -math.inf
     audience: Audience | None = None
+    reservation: int | None = None
+    """Number of the reservation whose token it has."""
 
 
 @dataclass(slots=True, eq=False)
@@ -391,6 +393,16 @@ class Lease:
     why: str | None = None
     sealed: bool | None = None
     guests: set[str] | None = None
+    reservation: int | None = None
+    """Number of the reservation with whose token it was taken."""
+    knew: int = 0
+    """Number of the last reservation that there was when it began; 0 where that is not known."""
+
+    def loses_to(self, reservation: int) -> bool:
+        """Return whether it ends when the time of a reservation of its card begins."""
+        if self.reservation == reservation:
+            return False
+        return self.reservation is not None or self.knew >= reservation
 
     def may_be_of(self, message: Resume) -> bool:
         """Return whether a `resume` is of the session, or may be, for all that is known."""
@@ -439,6 +451,8 @@ class Slot:
     judged: Facts | None = None
     tags: dict[str, str] = field(default_factory=dict[str, str])
     comment: str | None = None
+    reserved: int | None = None
+    """Number of the reservation whose time it is."""
     used: bool = False
     """Whether a user had the card that is in it, or is about to."""
     of_host: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -503,22 +517,37 @@ class Slot:
         favoured = self.favoured
         return user is not None and any(name in favoured for name in user.called)
 
-    def free_for(self, share: Share, user: UserPeer | None = None) -> bool:
+    def free_for(
+        self, share: Share, user: UserPeer | None = None, reservation: int | None = None
+    ) -> bool:
         """
         Return whether the card can be given to a user now; without one, to whoever comes.
+
+        `reservation` is the number of that whose token the user has.
 
         A card in use is free for one more who shares it, if all who have it do and one of them is
         there. Once its last holder leaves, it is free for nobody until it is reset.
         """
         if self.peer.drained is not None:
             return False
-        if (self.lent_to is not None or self.guests is not None) and not self.favours(user):
+        if not self._is_for(user, reservation):
             return False
         if not self.leases:
             ready = self.info.state is ReaderState.READY
             return self.info.state in DIRECT if share is Share.DIRECT else ready
         shared = all(each.share is Share.SHARED for each in self.leases.values())
         return share is Share.SHARED and shared and self._attended and self._has_room
+
+    def _is_for(self, user: UserPeer | None, reservation: int | None) -> bool:
+        """Return whether a user is none of those for whom others are in the way."""
+        if self.reserved is not None and self.reserved == reservation:
+            return True
+        if self.reserved is not None and not any(
+            each.reservation == self.reserved for each in self.holders
+        ):
+            return False  # else who took it with the token decides who shares it
+        kept = self.lent_to is not None or self.guests is not None or self.reserved is not None
+        return not kept or self.favours(user)
 
     @property
     def _has_room(self) -> bool:

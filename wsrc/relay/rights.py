@@ -54,6 +54,9 @@ NEEDS: Final[Mapping[type[m.Message], str]] = {
     m.Revoke: "`revoke` or `admin`; nothing where all whom it is taken from are the same principal",
     m.Allow: "Nothing; whoever is let in needs `share`",
     m.Lend: "Nothing; whoever it is lent to needs what `select_card` does",
+    m.Reserve: "`reserve`",
+    m.ListReservations: "`list`, of each card whose reservation is told of; nothing of one's own",
+    m.CancelReservation: "Nothing of one's own, or with its token; else `admin`, of every card",
     **dict.fromkeys(get_args(m.Operator), "`admin`, of every card"),
 }
 """What a user needs for each message, for people; `needed_for` has what a session's need."""

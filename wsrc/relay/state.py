@@ -34,11 +34,12 @@ from wsrc.relay.records import (
     Slot,
     UserPeer,
 )
+from wsrc.relay.reservations import Booked, Reservations
 from wsrc.relay.roll import Roll
 from wsrc.relay.tally import Tally
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import Line, Round, WaitingRoom
-from wsrc.selection import Key, named, names_of, reader_names
+from wsrc.selection import Key, named, names_of, normal, reader_names
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +69,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_waiting: int = 10_000
     max_sessions_per_principal: int = 0
     max_waiting_per_principal: int = 0
+    max_reservations_per_principal: int = 0
     max_connections_per_principal: int = 0
     max_connections_per_address: int = 0
     requests_per_s: float = 0.0
@@ -100,7 +102,8 @@ class RelayState:
     the number of their connection. `drained` has card hosts by their names in normal form.
     `instance` is the name of this run of the server. `open_to_operators` tells that whoever is
     there may do what is the operator's, where there is no policy. `kept_tags` is what users noted
-    of cards, by `tags.identity_of`, and `pending` what is not kept yet. `accounts` are those that a
+    of cards, by `tags.identity_of`, and `pending` what is not kept yet, `booked` likewise of
+    reservations. `accounts` are those that a
     peer or a lease has. `rounds` has what is left to do for those who wait, `sought` the lines that
     look through free cards, by their numbers, `unjudged` what is not looked at yet since the policy
     is another. `worn` has the cards that were used last, by `tags.identity_of`.
@@ -152,6 +155,8 @@ class RelayState:
         self.drained: dict[str, Drained] = {}
         self.kept_tags: dict[str, Kept] = {}
         self.pending: dict[int, Pending] = {}
+        self.reservations = Reservations()
+        self.booked: dict[int, Booked] = {}
         self.last_change = 0
         self.accounts: WeakValueDictionary[str, Account] = WeakValueDictionary()
         self.effects: list[Effect] = []
@@ -268,6 +273,15 @@ class RelayState:
         if other is not None:
             self._found_otherwise(other)
 
+    def slots_of(self, identity: str) -> list[Slot]:
+        """Return the readers of an identity, which `tags.identity_of` made."""
+        kind, _, name = identity.partition(" ")
+        if kind != "reader":
+            slots = self.index.under((kind, name))
+        else:
+            slots = self.places.under(("reader", normal("reader", name.rpartition("@")[0])))
+        return [slot for slot in list(slots) if tags.identity_of(slot) == identity]
+
     def _found_otherwise(self, slot: Slot) -> None:
         self.places.put(slot)
         self.file(slot)
@@ -278,6 +292,7 @@ class RelayState:
         ids = slot.ids or (info.reader,)
         full = slot.has_card
         identity = tags.identity_of(slot)
+        slot.reserved = self.reservations.active.get(identity)
         kept, slot.used = self.kept_tags.get(identity), bool(self.worn.get(identity))
         slot.of_host, slot.of_card = tags.of_host(info), tags.of_card(info)
         slot.tags = tags.shown(info, slot.peer.name, kept)
@@ -306,7 +321,11 @@ class RelayState:
         if lease.phase is LeasePhase.KEPT:
             return self.utc(lease.kept_until)
         idle = self.limits.lease_idle_s
-        return self.utc(lease.used + idle) if idle else None
+        ends = [lease.used + idle] if idle else []
+        after = self.reservations.next_of(tags.identity_of(lease.slot), self.epoch() + lease.used)
+        if after is not None and lease.loses_to(after.number):
+            ends.append(after.begins - self.epoch())
+        return self.utc(min(ends)) if ends else None
 
     def view_of(self, slot: Slot) -> m.ReaderView:
         """Describe a reader, and the card in it, for users."""

@@ -21,6 +21,7 @@ from wsrc.relay import (
     operating,
     picking,
     queue,
+    reserving,
     resuming,
     revoking,
     rights,
@@ -41,7 +42,7 @@ has a longer name.
 MAX_SECRET_OCTETS = 100_000
 """Bound of what is kept of a claim while it waits: a sealed secret and certificates."""
 
-_TEXTS = m.Selecting | m.Resume | m.Making | m.Operator
+_TEXTS = m.Selecting | m.Resume | m.Making | m.Operator | m.Reserving
 """Requests whose texts have a bound."""
 
 _CANCELLED = m.error(ErrorCode.CANCELLED, "The request was cancelled.")
@@ -72,6 +73,8 @@ def received(
             _cancel(state, user, message, text, now)
         case m.SetTags() | m.SetComment():
             noting.ask(state, user, message)
+        case m.Reserve() | m.ListReservations() | m.CancelReservation():
+            reserving.ask(state, user, message, now)
         case _ if not isinstance(message, m.Forwarded):
             _operate(state, user, message, now)
         case _:
@@ -126,6 +129,8 @@ def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float
         state.refuse(user, message.id, ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
         return
     try:
+        if message.reservation is not None:
+            message = reserving.claimed(state, user, message, now)
         selection = selection_of(message)
     except RefusedError as exc:
         state.refuse(user, message.id, exc.code, str(exc))

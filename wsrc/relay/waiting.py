@@ -21,10 +21,10 @@ from wsrc.relay.free import EVERY
 from wsrc.relay.records import Needs, Slot, Ticket, Waiter
 from wsrc.selection import Key, Selection, lookups
 
-_Words = tuple[tuple[tuple[Key, ...], ...], bool, bool, Audience | None, Needs | None]
+_Words = tuple[tuple[tuple[Key, ...], ...], bool, bool, Audience | None, Needs | None, int | None]
 """
-The keys of each condition, whether an empty reader will do, whether nobody waits long, who, and
-what is needed where any card will do.
+The keys of each condition, whether an empty reader will do, whether nobody waits long, who, what is
+needed where any card will do, and the number of a reservation.
 """
 
 
@@ -129,6 +129,8 @@ class WaitingRoom:
     and of those the one under which the fewest lines are. Only cards and lines count of which
     those who stand in it may know.
 
+    `booked` has those who wait with the token of a reservation, by its number.
+
     Args:
         cards: How many cards have a key, of those that an audience sees.
     """
@@ -138,6 +140,7 @@ class WaitingRoom:
         self._lines: dict[_Words, Line] = {}
         self._by_key: dict[Key, dict[Line, None]] = {}
         self._counts: Counter[tuple[Key, Audience | None]] = Counter()
+        self.booked: dict[int, Waiter] = {}
         self._line_of: dict[Waiter, Line] = {}
         self._last = self._lines_made = 0
 
@@ -158,6 +161,8 @@ class WaitingRoom:
         waiter.user.waiting[waiter.message.id] = waiter
         waiter.user.waits(1)
         self._line_of[waiter] = line
+        if waiter.reservation is not None:
+            self.booked[waiter.reservation] = waiter
         return line
 
     def line_for(self, waiter: Waiter) -> Line:
@@ -172,6 +177,8 @@ class WaitingRoom:
     def remove(self, waiter: Waiter) -> Line:
         """Take a waiter out; return the line in which they stood."""
         line = self._line_of.pop(waiter)
+        if waiter.reservation is not None:
+            del self.booked[waiter.reservation]
         del waiter.user.waiting[waiter.message.id]
         waiter.user.waits(-1)
         line.remove(waiter)
@@ -221,4 +228,5 @@ def _words(waiter: Waiter) -> _Words:
     if message.pick is Pick.ANY:
         needs = Needs(message.share, message.raw_tpdu, bool(message.protocols))
     direct = message.share is Share.DIRECT
-    return conditions, direct, message.wait_s <= 0, waiter.audience, needs
+    hasty = message.wait_s <= 0
+    return conditions, direct, hasty, waiter.audience, needs, waiter.reservation

@@ -171,8 +171,9 @@ class App:
             folder = state_dir(settings.state_dir, os.environ)
             self._tokens = TokenTable(folder, self._tokens_changed)
             await self._tokens.start(self._tasks)
-        self._state = StateKeeper(state_dir(settings.state_dir, os.environ), self._peers.kept)
-        self._peers.relay.recall(await self._state.start(self._tasks))
+        folder = state_dir(settings.state_dir, os.environ)
+        self._state = StateKeeper(folder, self._peers.kept, self._peers.booked)
+        self._peers.recall(*await self._state.start(self._tasks))
         self._peers.keep_with(self._state.keep)
         if settings.oidc_issuer:
             self._provider = _provider(settings)
@@ -553,6 +554,7 @@ def _relay(settings: ServerSettings) -> Relay:
         max_waiting=settings.max_waiting,
         max_sessions_per_principal=settings.max_sessions_per_principal,
         max_waiting_per_principal=settings.max_waiting_per_principal,
+        max_reservations_per_principal=settings.max_reservations_per_principal,
         max_connections_per_principal=settings.max_connections_per_principal,
         max_connections_per_address=settings.max_connections_per_address,
         requests_per_s=settings.requests_per_s,

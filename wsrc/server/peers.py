@@ -4,7 +4,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ParamSpec, Protocol, get_args
 
 from wsrc.audit import events
@@ -19,9 +19,10 @@ from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode, Parting
 from wsrc.protocol.messages import ClientType, Message
-from wsrc.relay.effects import Audit, Close, Effect, Keep, Note, Stop
+from wsrc.relay.effects import Audit, Book, Close, Effect, Keep, Note, Stop
 from wsrc.relay.kept import Kept
 from wsrc.relay.machine import Relay
+from wsrc.relay.reservations import Booking
 from wsrc.server.limits import Budget, Limit, Quotas, Usage
 from wsrc.server.pulse import Pulse
 from wsrc.server.refusals import TELL_S, Refusals
@@ -115,7 +116,7 @@ class Peers:
         self._unread = Unread(unread)
         self._last = 0
         self._loop = asyncio.get_running_loop()
-        self._keep: Callable[[Keep], None] = self._not_kept
+        self._keep: Callable[[Keep | Book], None] = self._not_kept
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self.stopping = False
@@ -276,7 +277,7 @@ class Peers:
                 if self._stop is not None:
                     self._stop()
                 continue
-            if isinstance(effect, Keep):
+            if isinstance(effect, Keep | Book):
                 self._keep(effect)
                 continue
             link = self._links.get(effect.peer)
@@ -292,17 +293,30 @@ class Peers:
             self._idle.set()
         self._set_timer()
 
-    def keep_with(self, keep: Callable[[Keep], None]) -> None:
-        """Have changes of what users noted kept by `keep`, which then calls `kept`."""
+    def keep_with(self, keep: Callable[[Keep | Book], None]) -> None:
+        """Have changes kept by `keep`, which then calls `kept`, or `booked` for reservations."""
         self._keep = keep
+
+    def recall(self, kept: Mapping[str, Kept], bookings: tuple[Booking, ...], last: int) -> None:
+        """Know what the runs before have kept; no peer is here yet."""
+        now = self._loop.time()
+        self.relay.recall(kept, bookings, last, now)
+        self.act(self.relay.tick, now)
 
     def kept(self, number: int, now_kept: Kept | None, why: str) -> None:
         """Take note of what became of a change."""
         self.act(self.relay.kept, number, now_kept, why, self._loop.time())
 
-    def _not_kept(self, change: Keep) -> None:
+    def booked(self, number: int, why: str) -> None:
+        """Take note of what became of a reservation that was to be written or struck."""
+        self.act(self.relay.booked, number, why, self._loop.time())
+
+    def _not_kept(self, change: Keep | Book) -> None:
         why = "This server keeps nothing."
-        self._loop.call_soon(self.kept, change.number, None, why)
+        if isinstance(change, Keep):
+            self._loop.call_soon(self.kept, change.number, None, why)
+        elif change.number:
+            self._loop.call_soon(self.booked, change.number, why)
 
     def _note(self, note: Note) -> None:
         """Log a sentence; of what a user can cause at will, not all."""

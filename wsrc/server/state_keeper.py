@@ -8,15 +8,16 @@ something is to be kept.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from wsrc.errors import ConfigError
-from wsrc.relay.effects import Keep
+from wsrc.relay.effects import Book, Keep
 from wsrc.relay.kept import Change, Kept
+from wsrc.relay.reservations import Booking
 from wsrc.server.state_store import StateStore, is_there
 
 _log = logging.getLogger(__name__)
@@ -37,6 +38,17 @@ R = TypeVar("R")
 Told = Callable[[int, Kept | None, str], None]
 
 
+Booked = Callable[[int, str], None]
+
+
+class Recalled(NamedTuple):
+    """What the runs before have kept: notes by identity, reservations, their greatest number."""
+
+    notes: Mapping[str, Kept]
+    bookings: tuple[Booking, ...] = ()
+    last: int = 0
+
+
 class StateKeeper:
     """
     The state of a server that runs; used by one event loop.
@@ -44,26 +56,29 @@ class StateKeeper:
     Args:
         folder: Of the state.
         told: Called with the number of each change, and what is kept then, or None and a reason.
+        booked: Called with the number of each reservation that is written or struck, which is
+            not 0, and the reason why that was not done, empty if it was.
     """
 
-    def __init__(self, folder: Path, told: Told) -> None:
+    def __init__(self, folder: Path, told: Told, booked: Booked) -> None:
         self._folder = folder
         self._told = told
+        self._booked = booked
         self._store: StateStore | None = None
         self._thread = ThreadPoolExecutor(1, "state")
-        self._changes: asyncio.Queue[Keep] = asyncio.Queue(MOST)
+        self._changes: asyncio.Queue[Keep | Book] = asyncio.Queue(MOST)
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self, tasks: asyncio.TaskGroup) -> Mapping[str, Kept]:
+    async def start(self, tasks: asyncio.TaskGroup) -> Recalled:
         """
         Return what was kept by the runs before, and begin to keep.
 
         Raises:
             ConfigError: As StateStore, where there is a file.
         """
-        kept: Mapping[str, Kept] = {}
+        kept = Recalled({})
         if is_there(self._folder):
-            kept = await self._do(lambda: self._opened().notes())
+            kept = await self._do(self._recall)
         self._task = tasks.create_task(self._keep_on(), name="state")
         return kept
 
@@ -74,7 +89,9 @@ class StateKeeper:
                 async with asyncio.timeout(STOP_S):
                     await self._changes.join()
             except TimeoutError:
-                _log.warning("%d changes of cards are not kept", self._changes.qsize())
+                _log.warning(
+                    "%d changes of cards and reservations are not kept", self._changes.qsize()
+                )
             self._task.cancel()
             await asyncio.wait([self._task])
         store = self._store
@@ -82,33 +99,54 @@ class StateKeeper:
             self._thread.submit(store.close)
         self._thread.shutdown(wait=False)
 
-    def keep(self, change: Keep) -> None:
+    def keep(self, change: Keep | Book) -> None:
         """Keep a change, soon."""
         try:
             self._changes.put_nowait(change)
         except asyncio.QueueFull:
             why = "Too much is to be kept at once; try again."
-            asyncio.get_running_loop().call_soon(self._told, change.number, None, why)
+            asyncio.get_running_loop().call_soon(self._tell, change, why)
 
     async def _keep_on(self) -> None:
         while True:
             changes = [await self._changes.get()]
             while not self._changes.empty():
                 changes.append(self._changes.get_nowait())
-            written = {each.number: (each.identity, each.change) for each in changes}
+            noted = {
+                each.number: (each.identity, each.change)
+                for each in changes
+                if isinstance(each, Keep)
+            }
+            booked = [each for each in changes if isinstance(each, Book)]
+            done: Mapping[int, Kept | str] = {}
+            why = ""
             try:
-                done = await self._do(partial(self._write, written))
+                done = await self._do(partial(self._write, noted, booked))
             except ConfigError as exc:
-                _log.warning("What users note of cards cannot be kept: %s", exc)
-                done = dict.fromkeys(written, NOT_WRITTEN)
-            for number, result in done.items():
-                kept = result if isinstance(result, Kept) else None
-                self._told(number, kept, "" if isinstance(result, Kept) else result)
-            for _ in changes:
+                _log.warning("What users note of cards and reserve cannot be kept: %s", exc)
+                why = NOT_WRITTEN
+            for each in changes:
+                self._tell(each, done.get(each.number, why) if isinstance(each, Keep) else why)
                 self._changes.task_done()
 
-    def _write(self, changes: Mapping[int, tuple[str, Change]]) -> dict[int, Kept | str]:
-        return self._opened().note(changes)
+    def _tell(self, change: Keep | Book, result: Kept | str) -> None:
+        why = "" if isinstance(result, Kept) else result
+        if isinstance(change, Keep):
+            self._told(change.number, result if isinstance(result, Kept) else None, why)
+        elif change.number:
+            self._booked(change.number, why)
+
+    def _write(
+        self, noted: Mapping[int, tuple[str, Change]], booked: Sequence[Book]
+    ) -> Mapping[int, Kept | str]:
+        store = self._opened()
+        if booked:
+            store.book(booked)
+        return store.note(noted) if noted else {}
+
+    def _recall(self) -> Recalled:
+        store = self._opened()
+        return Recalled(store.notes(), *store.bookings())
 
     def _opened(self) -> StateStore:
         if self._store is None:

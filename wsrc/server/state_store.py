@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a server keeps across its runs, on disk: what users noted of cards.
+What a server keeps across its runs, on disk: what users noted of cards, and reservations.
 
 The server alone writes this file. Tokens have one of their own, which others write as well.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
+from wsrc.relay.effects import Book
 from wsrc.relay.kept import Change, Kept
+from wsrc.relay.reservations import Booking
 from wsrc.server.sqlite_file import SqliteFile
 
 FILE: Final = "state.sqlite3"
@@ -24,7 +26,21 @@ CREATE TABLE note (
 ) WITHOUT ROWID
 """
 
+_RESERVATIONS = """
+CREATE TABLE reservation (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    digest BLOB NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    begins REAL NOT NULL,
+    ends REAL NOT NULL,
+    wish TEXT NOT NULL
+)
+"""
+
 _tags = msgspec.json.Decoder(dict[str, str])
+_wish = msgspec.json.Decoder(tuple[tuple[str, str], ...] | None)
 
 
 class StateStore(SqliteFile):
@@ -39,7 +55,7 @@ class StateStore(SqliteFile):
 
     FILE: ClassVar[str] = FILE
     WHAT: ClassVar[str] = "what a server keeps"
-    VERSIONS: ClassVar[Sequence[tuple[str, ...]]] = ((_NOTES,),)
+    VERSIONS: ClassVar[Sequence[tuple[str, ...]]] = ((_NOTES,), (_RESERVATIONS,))
 
     def notes(self) -> dict[str, Kept]:
         """Return what is kept of cards, by their identities."""
@@ -74,6 +90,35 @@ class StateStore(SqliteFile):
                     "INSERT OR REPLACE INTO note VALUES (?, ?, ?)", (identity, tags, kept.comment)
                 )
         return done
+
+    def bookings(self) -> tuple[tuple[Booking, ...], int]:
+        """Return the reservations that are kept, and the greatest number that one ever had."""
+        with self.reading() as database:
+            rows = database.execute("SELECT * FROM reservation ORDER BY number").fetchall()
+            last = database.execute(
+                "SELECT seq FROM sqlite_sequence WHERE name = 'reservation'"
+            ).fetchone()
+        bookings = tuple(_booking(row) for row in rows)
+        return bookings, last[0] if last is not None else 0
+
+    def book(self, changes: Sequence[Book]) -> None:
+        """Keep reservations, or keep them no more, in one step and in their order."""
+        with self.writing() as database:
+            for change in changes:
+                each = change.booking
+                if change.drops:
+                    database.execute("DELETE FROM reservation WHERE number = ?", (each.number,))
+                    continue
+                wish = msgspec.json.encode(each.wish).decode()
+                row = (*msgspec.structs.astuple(each)[:-1], wish)
+                database.execute(
+                    "INSERT OR REPLACE INTO reservation VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row
+                )
+
+
+def _booking(row: Sequence[Any]) -> Booking:
+    number, digest, owner, holder, identity, begins, ends, wish = row
+    return Booking(number, digest, owner, holder, identity, begins, ends, _wish.decode(wish))
 
 
 def is_there(folder: Path) -> bool:

@@ -295,6 +295,13 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
             "all connections; 0 is no limit."
         ),
     ] = 1_000
+    max_reservations_per_principal: Annotated[
+        CountOrNone,
+        Meta(
+            description="Most reservations one user may have at a time, and all together who are "
+            "not known by a name; 0 is no limit."
+        ),
+    ] = 100
     audit_dir: AuditDir = None
     audit_max_octets: AuditOctets = 16 << 20
     audit_keep: AuditKeep = 0

@@ -319,6 +319,7 @@ class Client(OperatorCalls):
         share: Share = Share.EXCLUSIVE,
         protocols: Sequence[CardProtocol] = (),
         pick: Pick = Pick.ONE,
+        reservation: str | None = None,
         on_waiting: Callable[[Waiting], None] | None = None,
         first: BytesLike | Sequence[Step | BytesLike] | None = None,
         **which: Unpack[Filters],
@@ -338,37 +339,43 @@ class Client(OperatorCalls):
                 the reader alone, which is selected by `reader` and may be empty.
             protocols: Those that the card may be used with; none means any.
             pick: `ANY`: of all that match, the free card used least recently, or the first to be.
+            reservation: Token of a reservation, in place of `which`; see `reserve`.
             on_waiting: Called with each place in the queue that the server tells.
             first: What the card is asked first, by `transmit`, or by `batch` if it is a sequence:
                 it is sent along, and runs as soon as the card is ours; not in sealed sessions.
             which: What the card must be; exactly one must match, unless any will do.
 
         Raises:
-            NoSuchCardError: If no card matches.
-            RefusedError: If the card has none of the protocols.
-            AmbiguousCardError: If several do.
+            NoSuchCardError, AmbiguousCardError: If no card matches, or several do.
+            RefusedError: If the card has none of the protocols, or is reserved for another.
             CardBusyError: If another user still holds the card after `wait_s`.
             CardError: If the card or the reader fails.
             ConnectionLostError: If the connection is lost or the server does not answer in time.
             OutcomeUnknownError: The same with `first`, which the card may have run.
         """
         # Longer than the aim: what may go wrong with each of the choices is told.
-        limits = self._connection.requests.limits
-        read_ahead = self._settings.read_ahead if read_ahead is None else read_ahead
-        read_ahead = arguments.flag(read_ahead, "read_ahead")
+        read_ahead = self._reads_ahead(read_ahead)
         request = m.SelectCard(
-            wait_s=bounded_wait(arguments.number(wait_s, "wait_s"), limits.wait_max_s),
+            wait_s=self._bounded_wait(wait_s),
             raw_tpdu=arguments.flag(raw_tpdu, "raw_tpdu"),
             look_ahead=arguments.flag(look_ahead, "look_ahead") or (raw_tpdu and read_ahead),
             read_ahead=read_ahead,
             share=arguments.member(share, Share, "share"),
             protocols=arguments.members(protocols, CardProtocol, "protocols"),
             pick=arguments.member(pick, Pick, "pick"),
+            reservation=arguments.text_or_none(reservation, "reservation"),
             **arguments.filters(which),
         )
         hear = None if on_waiting is None else arguments.function(on_waiting, "on_waiting")
         then = None if first is None else arguments.following(first, raw_tpdu=request.raw_tpdu)
         return Selecting(functools.partial(self._take, self._to_keep(request), hear, then))
+
+    def _bounded_wait(self, wait_s: float) -> float:
+        longest = self._connection.requests.limits.wait_max_s
+        return bounded_wait(arguments.number(wait_s, "wait_s"), longest)
+
+    def _reads_ahead(self, wish: bool | None) -> bool:
+        return arguments.flag(self._settings.read_ahead if wish is None else wish, "read_ahead")
 
     async def watch(
         self, *, again: bool = True, **filters: Unpack[Filters]

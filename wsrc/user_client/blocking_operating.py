@@ -2,12 +2,15 @@
 """The part of `blocking.Client` that takes cards back and runs a server; twin of `operating`."""
 
 from collections.abc import Coroutine
+from datetime import datetime
 from typing import Any, Protocol, TypeVar, Unpack
 
-from wsrc.protocol.messages import BanInfo, CardUse, HolderInfo
+from wsrc.card.slot import Pick
+from wsrc.protocol.messages import BanInfo, CardUse, HolderInfo, ReservationInfo
 from wsrc.user_client import aio, operating
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.operating import Peers
+from wsrc.user_client.reserving import Reserved
 
 T = TypeVar("T")
 
@@ -44,6 +47,25 @@ class OperatorCalls:
     ) -> list[HolderInfo]:
         """See `aio.Client.revoke`."""
         return self._call(self._client.revoke(why=why, holder=holder, **which))
+
+    def reserve(
+        self,
+        for_s: float,
+        *,
+        begins: datetime | None = None,
+        pick: Pick = Pick.ONE,
+        **which: Unpack[Filters],
+    ) -> Reserved:
+        """See `aio.Client.reserve`."""
+        return self._call(self._client.reserve(for_s, begins=begins, pick=pick, **which))
+
+    def reservations(self) -> list[ReservationInfo]:
+        """See `aio.Client.reservations`."""
+        return self._call(self._client.reservations())
+
+    def cancel_reservation(self, number: int | None = None, *, token: str | None = None) -> int:
+        """See `aio.Client.cancel_reservation`."""
+        return self._call(self._client.cancel_reservation(number, token=token))
 
     @property
     def admin(self) -> "Admin":

@@ -7,8 +7,8 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.messages import BanInfo, CardUse, HolderInfo, PeerInfo
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.requests import Requests
-from wsrc.user_client.core.watches import ReaderCalls
 from wsrc.user_client.naming import Filters
+from wsrc.user_client.reserving import ReservationCalls
 
 A = TypeVar("A", bound=m.Message)
 
@@ -20,7 +20,7 @@ class Peers(NamedTuple):
     instance: str
 
 
-class OperatorCalls(ReaderCalls):
+class OperatorCalls(ReservationCalls):
     """What a client can ask about those who use cards; `admin` is for who runs the server."""
 
     async def who(

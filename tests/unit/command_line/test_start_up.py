@@ -71,6 +71,7 @@ OF_LIST = {
     "wsrc.protocol.operations",
     "wsrc.protocol.parts",
     "wsrc.protocol.reader_events",
+    "wsrc.protocol.reservations",
     "wsrc.protocol.seals",
     "wsrc.protocol.verbs",
     "wsrc.selection",

@@ -144,6 +144,11 @@ REQUESTS: list[m.Message] = [
     *(m.SelectCard(id=5, tags=tags, pick=m.Pick.ANY, wait_s=50.0) for tags in TAGGED),
     *(m.SetTags(id=5, set={"kind": "mine"}, **by) for by in BY),  # type: ignore[arg-type]
     *(m.SetComment(id=5, comment="mine", **by) for by in BY),  # type: ignore[arg-type]
+    *(m.Reserve(id=5, for_s=60.0, **by) for by in BY),  # type: ignore[arg-type]
+    m.Reserve(id=5, for_s=60.0, pick=m.Pick.ANY, iccid=DARK),
+    m.ListReservations(id=5),
+    m.CancelReservation(id=5, number=1),
+    m.SelectCard(id=5, reservation="none"),
     m.SelectCard(id=5, id_type="ICCID", id_str=DARK),
     m.SelectCard(id=5, iccid=DARK, then=m.CApdu(id=6, seq=1, command=COMMAND)),
     m.SelectCard(id=5, iccid=DARK, raw_tpdu=True, read_ahead=True, protocols=()),

@@ -8,6 +8,7 @@ All raise LocalProtocolError; the sentence names the argument, and never repeats
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
@@ -38,6 +39,11 @@ def text(value: object, name: str) -> str:
     raise _wrong(name, f"text, not {_kind(value)}")
 
 
+def text_or_none(value: object, name: str) -> str | None:
+    """Return a text, or None where there is none."""
+    return None if value is None else text(value, name)
+
+
 def whole(value: object, name: str) -> int:
     """Return a whole number."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -50,6 +56,13 @@ def number(value: object, name: str) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     raise _wrong(name, f"a number, not {_kind(value)}")
+
+
+def moment(value: object, name: str) -> str:
+    """Return a time as the protocol has it, RFC 3339 in UTC."""
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise _wrong(name, "a datetime with its zone")
+    return value.astimezone(UTC).isoformat()
 
 
 def flag(value: object, name: str) -> bool:

@@ -113,6 +113,8 @@ TABLE: dict[ErrorCode, Build] = {
     ErrorCode.NO_SUCH_SESSION: _session_over,
     ErrorCode.LEASE_EXPIRED: _session_over,
     ErrorCode.REVOKED: _session_over,
+    ErrorCode.RESERVED: _refused,
+    ErrorCode.NO_SUCH_RESERVATION: _refused,
     ErrorCode.DRAINING: _refused,
     ErrorCode.NO_SUCH_PEER: _refused,
     ErrorCode.RESUMED_ELSEWHERE: _session_over,

@@ -177,6 +177,8 @@ class ReaderCalls:
         needed = ["tags"] if request.tags or noting else []
         if isinstance(request, m.SelectCard) and request.pick is not m.Pick.ONE:
             needed.append("pick")
+        if isinstance(request, m.SelectCard) and request.reservation is not None:
+            needed.append("reservations")
         if needed and not {*needed} <= {*(await self._connection.greeted()).features}:
             why = f"The server is of a version that does not know {needed[-1]!r}."
             raise RefusedError(ErrorCode.NOT_SUPPORTED, why)

@@ -1,0 +1,444 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What users ask about reservations, and what happens when their times begin and are over.
+
+From its beginning on, a card is given to whoever has the token, and to nobody else. Who had it when
+it was reserved keeps it until they give it back; who was given it later knew of that, and loses it.
+Deadlines are set anew at least once a minute, so that a clock that was set is noticed.
+"""
+
+# Longer than the aim: the requests about reservations are one table, and what follows from time.
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import chain, islice
+from typing import Final
+
+import msgspec
+
+from wsrc.errors import ErrorCode, RefusedError
+from wsrc.policy.words import Verb
+from wsrc.principal import owner_of
+from wsrc.protocol import messages as m
+from wsrc.relay import endings, evidence, operators, picking, queue, rights
+from wsrc.relay.effects import Book
+from wsrc.relay.index import everything, matches
+from wsrc.relay.records import LEAVING, LeasePhase, Slot, UserPeer
+from wsrc.relay.reservations import MOST, Booked, Booking, digest_of
+from wsrc.relay.state import RelayState, TimerKey
+from wsrc.relay.tags import identity_of
+from wsrc.selection import Selection, selection_of
+
+TIMER: Final = "reserve"
+"""Kind of the deadline at which the next time begins or is over."""
+
+_KEY: Final[TimerKey] = (TIMER, 0, None)
+
+LOOK_S: Final = 60.0
+"""How long at most until the clock is looked at again."""
+
+MAX_FOR_S, MAX_AHEAD_S, PAST_S = 31 * 86_400.0, 366 * 86_400.0, 60.0
+"""How long one lasts and is ahead at most, and how far in the past it may begin."""
+
+PAGE: Final = 500
+"""Reservations of one `list_reservations_ack`."""
+
+LOOKED_AT: Final = 1_024
+"""Cards that are looked at for one that any would do for."""
+
+TURNS: Final = 64
+"""Reservations whose time begins or is over that are acted on in one turn."""
+
+MAX_PENDING: Final = 1_000
+"""Reservations that are not written yet; one more is refused."""
+
+
+def ask(state: RelayState, user: UserPeer, asked: m.Reserving, now: float) -> None:
+    """Answer a request, or refuse it."""
+    try:
+        match asked:
+            case m.Reserve():
+                _reserve(state, user, asked, now)
+            case m.ListReservations():
+                _list(state, user, asked, now)
+            case m.CancelReservation():
+                _cancel(state, user, asked, now)
+    except RefusedError as exc:
+        evidence.denied(state, user, "a reservation", exc.code, str(exc))
+        state.refuse(user, asked.id, exc.code, str(exc))
+
+
+def kept(state: RelayState, number: int, why: str, now: float) -> None:
+    """Go on after a `Book` of this number; `why` says why it was not written, if so."""
+    pending = state.booked.pop(number, None)
+    if pending is None:
+        return
+    user, asked, booking, token = pending
+    making, there = token is not None, user.number in state.peers
+    state.reservations.unwritten.discard(booking.number)
+    if why:
+        if making:
+            state.reservations.remove(booking.number)
+        state.refuse(user, asked.id, ErrorCode.NOT_KEPT, why)
+        return
+    evidence.booked(state, user, booking, "reserved" if making else "cancelled")
+    if not making:
+        _gone(state, booking, now)
+        state.send(user, m.CancelReservationAck(id=asked.id, number=booking.number))
+        return
+    if not there:  # nobody knows the token
+        state.effects.append(Book(0, booking, drops=True))
+        _gone(state, booking, now)
+        return
+    look(state, now)
+    info = _info(state, user, booking, now)
+    state.send(user, m.ReserveAck(id=asked.id, reservation=info, token=token or ""))
+
+
+def look(state: RelayState, now: float) -> None:
+    """Act on what has begun or is over by the clock as it is now, some in a turn."""
+    table, utc = state.reservations, _utc(state, now)
+    table.is_set(state.epoch(), utc)
+    for _ in range(TURNS):
+        booking = table.turn(utc)
+        if booking is None:
+            break
+        if table.is_gone(booking, utc):
+            state.effects.append(Book(0, booking, drops=True))
+            _gone(state, booking, now)
+        else:
+            _shown(state, booking.identity, now)
+    due = table.next_turn()
+    if due is None:
+        state.timers.clear(_KEY)
+    else:
+        state.timers.set(_KEY, now + min(LOOK_S, max(0.0, due - utc)))
+
+
+def recall(state: RelayState, bookings: tuple[Booking, ...], last: int, now: float) -> None:
+    """Know what an earlier run has kept; no peer is here yet."""
+    state.reservations.recall(bookings, last)
+    for _ in range(0, len(bookings), TURNS):
+        look(state, now)
+
+
+def claimed(state: RelayState, user: UserPeer, select: m.SelectCard, now: float) -> m.SelectCard:
+    """
+    Return a select with a token as one of its card.
+
+    A session of the same token whose user is out of reach ends.
+
+    Raises:
+        RefusedError: If the token is none or is in use, or the card is not here to wait for.
+    """
+    booking = _of_token(state, user, select, now)
+    _free_token(state, booking, now)
+    booking = _moved(state, user, booking, now)
+    if not state.slots_of(booking.identity) and select.wait_s <= 0:
+        why = f"The card that is reserved, {_card(booking)}, is not here now."
+        raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
+    kind, value = _name(booking)
+    named = {"iccid": None, "eid": None, "reader": None, kind: value}
+    return msgspec.structs.replace(select, pick=m.Pick.ONE, **named)
+
+
+def _of_token(state: RelayState, user: UserPeer, select: m.SelectCard, now: float) -> Booking:
+    booking = state.reservations.of_token(select.reservation or "")
+    if booking is None or not _is_own(user, booking, by_token=True):
+        why = "No reservation has this token. `wsrc reservations` shows which there are."
+        raise RefusedError(ErrorCode.NO_SUCH_RESERVATION, why)
+    if booking.ends <= _utc(state, now):
+        why = f"The time of this reservation was over at {_time(booking.ends)}."
+        raise RefusedError(ErrorCode.NO_SUCH_RESERVATION, why)
+    given = (select.iccid, select.eid, select.atr, select.reader, select.label, select.any)
+    if any(given) or select.tags or select.id_type is not None:
+        why = "The reservation says which card; give no selection beside it."
+        raise RefusedError(ErrorCode.BAD_MESSAGE, why)
+    return booking
+
+
+def _free_token(state: RelayState, booking: Booking, now: float) -> None:
+    """Refuse a token that is in use, and end a session of it whose user is out of reach."""
+    waits = "is being waited for" if booking.number in state.waiting.booked else None
+    lease = state.reservations.lease_of(booking.number)
+    if lease is not None and lease.phase is LeasePhase.KEPT:
+        endings.end_kept(state, lease, "its user takes the card with the token again", now)
+    elif lease is not None:
+        waits = "was taken"
+    if waits is not None:
+        why = f"The card {waits} with this token already; a token is for one session at a time."
+        raise RefusedError(ErrorCode.CARD_BUSY, why)
+
+
+def _moved(state: RelayState, user: UserPeer, booking: Booking, now: float) -> Booking:
+    """Return a reservation of any card with another one, where its own cannot be had."""
+    there = state.slots_of(booking.identity)
+    if booking.wish is None or any(not slot.leases for slot in there):
+        return booking
+    selection, begins = Selection(booking.wish), _utc(state, now)
+    for slot in _candidates(state, user, selection):
+        begins = min(booking.begins, begins)
+        identity = identity_of(slot)
+        if slot.leases or state.reservations.in_the_way(identity, begins, booking.ends):
+            continue
+        moved = msgspec.structs.replace(booking, identity=identity)
+        state.reservations.add(moved)
+        state.effects.append(Book(0, moved))
+        _shown(state, booking.identity, now)
+        look(state, now)
+        return moved
+    return booking
+
+
+def _reserve(state: RelayState, user: UserPeer, asked: m.Reserve, now: float) -> None:
+    begins, ends = _interval(asked, _utc(state, now))
+    selection = selection_of(asked)
+    _check_room(state, user)
+    slot = (_any if asked.pick is m.Pick.ANY else _one)(state, user, selection, begins, ends)
+    token = state.new_session()
+    number = state.reservations.last + 1
+    booking = Booking(
+        number=number,
+        digest=digest_of(token),
+        owner=owner_of(user.principal),
+        holder=user.name,
+        identity=identity_of(slot),
+        begins=begins,
+        ends=ends,
+        wish=selection.items if asked.pick is m.Pick.ANY else None,
+    )
+    state.reservations.add(booking)
+    state.reservations.unwritten.add(number)
+    _book(state, Booked(user, asked, booking, token), drops=False)
+
+
+def _book(state: RelayState, booked: Booked, *, drops: bool) -> None:
+    state.last_change += 1
+    state.booked[state.last_change] = booked
+    state.effects.append(Book(state.last_change, booked.booking, drops=drops))
+
+
+def _interval(asked: m.Reserve, utc: float) -> tuple[float, float]:
+    """Return when what is asked for begins and ends."""
+    begins = utc
+    if asked.begins is not None:
+        try:
+            when = datetime.fromisoformat(asked.begins)
+            begins = when.timestamp() if when.tzinfo is not None else math.nan
+        except (ValueError, OverflowError):
+            begins = math.nan
+    if math.isnan(begins):
+        why = "'begins' is no time with its offset, such as 2026-01-31T13:00:00+01:00."
+    elif not 0 < asked.for_s <= MAX_FOR_S:
+        why = f"A reservation lasts more than 0 and at most {MAX_FOR_S:.0f} seconds."
+    elif begins < utc - PAST_S:
+        why = f"The time begins in the past: here it is {_time(utc)}."
+    elif begins > utc + MAX_AHEAD_S:
+        why = f"The time begins more than {MAX_AHEAD_S / 86_400:.0f} days from now."
+    else:
+        begins = max(begins, utc)
+        return begins, begins + asked.for_s
+    raise RefusedError(ErrorCode.BAD_MESSAGE, why)
+
+
+def _check_room(state: RelayState, user: UserPeer) -> None:
+    _check_pending(state)
+    table, most = state.reservations, state.limits.max_reservations_per_principal
+    if most and table.count_of(owner_of(user.principal)) >= most:
+        why = f"This user has as many reservations as they may: {most}. Cancel some."
+        state.reached("max_reservations_per_principal", f"{user.name} is refused", user)
+        raise RefusedError(ErrorCode.TOO_MANY, why)
+    if len(table) >= MOST:
+        why = f"There are {MOST} reservations already; cancel some, or try again later."
+        raise RefusedError(ErrorCode.TOO_MANY, why)
+
+
+def _check_pending(state: RelayState) -> None:
+    if state.draining:
+        raise RefusedError(ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
+    if len(state.booked) >= MAX_PENDING:
+        why = "Too many reservations are being written; try again later."
+        raise RefusedError(ErrorCode.TOO_MANY, why)
+
+
+def _one(
+    state: RelayState, user: UserPeer, selection: Selection, begins: float, ends: float
+) -> Slot:
+    """Return the one card that is meant and can be reserved then."""
+    sees = user.audience.sees if user.audience is not None else everything
+    found = state.index.find(selection, sees)
+    if not found:
+        raise RefusedError(ErrorCode.NO_SUCH_CARD, f"No card here has {selection}.")
+    if len({identity_of(slot) for slot in found}) > 1:
+        why = f"{len(found)} cards have {selection}. {queue.BY_READER}"
+        raise RefusedError(ErrorCode.AMBIGUOUS, why)
+    slot = found[0]
+    if Verb.RESERVE not in rights.of(user.audience, slot):
+        why = rights.forbidden(user.principal, Verb.RESERVE, slot)
+        raise RefusedError(ErrorCode.FORBIDDEN, why)
+    other = state.reservations.in_the_way(identity_of(slot), begins, ends)
+    if other is not None:
+        raise RefusedError(ErrorCode.RESERVED, _reserved(slot, other))
+    return slot
+
+
+def _any(
+    state: RelayState, user: UserPeer, selection: Selection, begins: float, ends: float
+) -> Slot:
+    """Return a card that can be reserved then, one that is free now before all others."""
+    seen = 0
+    for slot in _candidates(state, user, selection):
+        seen += 1
+        if state.reservations.in_the_way(identity_of(slot), begins, ends) is None:
+            return slot
+    shown = picking.shown(selection)
+    if not seen:
+        why = f"No card that may be reserved is here: {shown}."
+        raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
+    why = f"All {seen} cards that may be reserved are reserved then: {shown}."
+    raise RefusedError(ErrorCode.RESERVED, why)
+
+
+def _candidates(state: RelayState, user: UserPeer, selection: Selection) -> Iterator[Slot]:
+    """Yield cards that a user may reserve: the free ones first, the least recently used first."""
+    sees = user.audience.sees if user.audience is not None else everything
+    free, keys = state.readers.free_of(user.audience), picking.narrowest(state, user, selection)
+    of_all = chain.from_iterable(map(state.index.under, keys))
+    others = of_all if selection.items else state.slots.values()
+    done: set[Slot] = set()
+    for slot in [*islice(free.walk(keys), LOOKED_AT), *islice(others, LOOKED_AT)]:
+        if slot is None or slot in done or not slot.has_card:
+            continue
+        done.add(slot)
+        may = sees(slot) and Verb.RESERVE in rights.of(user.audience, slot)
+        if may and matches(selection, slot):
+            yield slot
+
+
+def _list(state: RelayState, user: UserPeer, asked: m.ListReservations, now: float) -> None:
+    operates = operators.may_operate(state, user.principal, direct=user.direct)
+    seen = (
+        each
+        for each in state.reservations.after(asked.after)
+        if operates or _is_own(user, each) or _lists(state, user, each)
+    )
+    found = list(islice(seen, PAGE + 1))
+    ack = m.ListReservationsAck(
+        id=asked.id,
+        reservations=tuple(_info(state, user, each, now) for each in found[:PAGE]),
+        next=found[PAGE - 1].number if len(found) > PAGE else None,
+    )
+    state.send(user, ack)
+
+
+def _cancel(state: RelayState, user: UserPeer, asked: m.CancelReservation, now: float) -> None:
+    table = state.reservations
+    if asked.token is not None:
+        booking = table.of_token(asked.token)
+        may = booking is not None and _is_own(user, booking, by_token=True)
+    else:
+        booking = table.get(asked.number)
+        operates = operators.may_operate(state, user.principal, direct=user.direct)
+        may = booking is not None and (operates or _is_own(user, booking))
+    if booking is None or not may or booking.number in table.unwritten:
+        why = "No reservation that is yours has this number or token. `wsrc reservations` has all."
+        raise RefusedError(ErrorCode.NO_SUCH_RESERVATION, why)
+    _check_pending(state)
+    _book(state, Booked(user, asked, booking, None), drops=True)
+
+
+def _is_own(user: UserPeer, booking: Booking, *, by_token: bool = False) -> bool:
+    """Return whether a reservation is a user's; without an owner it is whose the token is."""
+    if not booking.owner:
+        return by_token
+    return booking.owner == owner_of(user.principal)
+
+
+def _lists(state: RelayState, user: UserPeer, booking: Booking) -> bool:
+    return any(
+        Verb.LIST in rights.of(user.audience, slot) for slot in state.slots_of(booking.identity)
+    )
+
+
+def _gone(state: RelayState, booking: Booking, now: float) -> None:
+    state.reservations.remove(booking.number)
+    _shown(state, booking.identity, now)
+
+
+def _shown(state: RelayState, identity: str, now: float) -> None:
+    """Keep the card of an identity for whom it is reserved now, if for anybody."""
+    number = state.reservations.active.get(identity)
+    for slot in state.slots_of(identity):
+        if slot.reserved == number:
+            continue
+        slot.reserved = number
+        state.readers.mark(slot)
+        if number is not None:
+            _end_others(state, slot, number, now)
+        queue.offer(state, slot, now)
+
+
+def _end_others(state: RelayState, slot: Slot, number: int, now: float) -> None:
+    """End the sessions that were begun when it was known that the card is reserved from now on."""
+    why = "The card is reserved for another from now on."
+    for lease in list(slot.leases.values()):
+        if lease.phase in LEAVING or not lease.loses_to(number):
+            continue
+        evidence.gave_back(state, lease, why, now, ErrorCode.RESERVED)
+        endings.end(state, lease, now, m.error(ErrorCode.RESERVED, why))
+
+
+def _info(state: RelayState, user: UserPeer, booking: Booking, now: float) -> m.ReservationInfo:
+    slots = state.slots_of(booking.identity)
+    sees = user.audience.sees if user.audience is not None else everything
+    shown = next(filter(sees, slots), None)
+    return m.ReservationInfo(
+        number=booking.number,
+        card=" ".join(_name(booking)),
+        begins=_time(booking.begins),
+        ends=_time(booking.ends),
+        state=_state(state, booking, slots, now),
+        holder=booking.holder,
+        host=shown.peer.name if shown is not None else None,
+        reader=shown.info.name if shown is not None else None,
+        any=booking.wish is not None,
+        own=_is_own(user, booking),
+    )
+
+
+def _state(
+    state: RelayState, booking: Booking, slots: list[Slot], now: float
+) -> m.ReservationState:
+    if state.reservations.lease_of(booking.number) is not None:
+        return m.ReservationState.TAKEN
+    if not slots:
+        return m.ReservationState.AWAY
+    if not booking.has(_utc(state, now)):
+        return m.ReservationState.COMING
+    held = all(slot.leases for slot in slots)
+    return m.ReservationState.HELD if held else m.ReservationState.READY
+
+
+def _name(booking: Booking) -> tuple[str, str]:
+    """Return kind and value of the name of a card."""
+    kind, _, name = booking.identity.partition(" ")
+    return kind, name.rpartition("@")[0] if kind == "reader" else name
+
+
+def _card(booking: Booking) -> str:
+    kind, value = _name(booking)
+    return str(Selection(((kind, value),)))
+
+
+def _reserved(slot: Slot, booking: Booking) -> str:
+    times = f"from {_time(booking.begins)} until {_time(booking.ends)}"
+    return f"The card in {slot.info.name} is reserved {times} already."
+
+
+def _utc(state: RelayState, now: float) -> float:
+    return state.epoch() + now
+
+
+def _time(utc: float) -> str:
+    return datetime.fromtimestamp(utc, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
