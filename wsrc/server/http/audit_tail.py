@@ -13,11 +13,14 @@ MOST_OCTETS = 1 << 20
 """Octets at the end of the files that are looked at."""
 
 
-def last_lines(folder: Path, program: str, most: int) -> list[dict[str, Any]]:
+def last_lines(
+    folder: Path, program: str, most: int, about: str | None = None
+) -> list[dict[str, Any]]:
     """
     Return the last lines of a log, the oldest first; for a thread of its own.
 
-    A line that is not complete yet, or is damaged, is left out.
+    A line that is not complete yet, or is damaged, is left out; with `about` also one that is not
+    of the card or reader with that identity, id or name.
 
     Raises:
         OSError: If a file cannot be read.
@@ -27,11 +30,19 @@ def last_lines(folder: Path, program: str, most: int) -> list[dict[str, Any]]:
     for path in reversed(logs_in(folder).get(program, {}).values()):
         octets = _end_of(path, left)
         left -= len(octets)
-        lines = [line for each in octets.split(b"\n") if (line := _read(each)) is not None]
+        read = (_read(each) for each in octets.split(b"\n"))
+        lines = [line for line in read if line is not None and _is_about(line, about)]
         found = [*lines, *found][-most:]
         if len(found) >= most or left <= 0:
             break
     return found
+
+
+def _is_about(line: dict[str, Any], about: str | None) -> bool:
+    card = line.get("card")
+    if about is None or not isinstance(card, dict):
+        return about is None
+    return about in {card.get("iccid"), card.get("reader")} or about in card.get("eids", ())
 
 
 def _end_of(path: Path, most: int) -> bytes:
