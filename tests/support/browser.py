@@ -87,3 +87,29 @@ async def paging(browser: Browser, **options: Any) -> AsyncIterator[tuple[Page, 
         async with asyncio.timeout(LIMIT_S):
             await context.close()
     assert seen.wrong == []
+
+
+CONTRAST = """() => {
+  const parts = (text) => (text.match(/[\\d.]+/g) ?? []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((each) => each / 255)
+    .map((each) => (each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, each, at) => sum + each * [0.2126, 0.7152, 0.0722][at], 0);
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = parts(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let text = walk.nextNode(); text; text = walk.nextNode()) {
+    const element = text.parentElement;
+    if (!text.data.trim() || !element.checkVisibility() || element.closest("option")) continue;
+    const [one, other] = [light(parts(getComputedStyle(element).color)), light(ground(element))];
+    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    found.push([text.data.trim().slice(0, 40), Math.round(ratio * 100) / 100]);
+  }
+  return found;
+}"""
+"""Returns each text that can be seen, with the contrast that it has (WCAG 2.2, 1.4.3)."""

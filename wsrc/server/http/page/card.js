@@ -6,7 +6,7 @@ import { Console } from "./console.js";
 import { make, setHidden, setText, when } from "./dom.js";
 import { leasesOf, nameOf, tagsOf } from "./store.js";
 
-const LOOK_MS = 3000; // how often the queue of the card is looked at while its page is open
+const LOOK_MS = 2000; // how often the queue of the card is looked at while its page is open
 
 export class CardPage {
   #facts = new Map();

@@ -101,7 +101,7 @@ export class Console {
     this.input.value = "";
     this.#say(`> ${secret ? `${command.slice(0, 10)} (not shown)` : command}`);
     const { response, sw, meaning } = await post(`/sessions/${this.#session}/transmit`, { command, seq: ++this.#seq });
-    this.#say(`${response ? `${response} ` : ""}${sw}${meaning ? ` – ${meaning}` : ""}`, /^(9000|91..|61..)$/.test(sw) ? "" : "wrong");
+    this.#say(`${response ? `${response} ` : ""}${sw}${meaning ? `: ${meaning}` : ""}`, /^(9000|91..|61..)$/.test(sw) ? "" : "wrong");
   }
 
   #submit(event) {
