@@ -13,6 +13,14 @@ MOST_OCTETS = 1 << 20
 """Octets at the end of the files that are looked at."""
 
 
+class _Card(msgspec.Struct):
+    """By what a line names the card that it is about."""
+
+    reader: str = ""
+    iccid: str | None = None
+    eids: tuple[str, ...] = ()
+
+
 def last_lines(
     folder: Path, program: str, most: int, about: str | None = None
 ) -> list[dict[str, Any]]:
@@ -39,10 +47,13 @@ def last_lines(
 
 
 def _is_about(line: dict[str, Any], about: str | None) -> bool:
-    card = line.get("card")
-    if about is None or not isinstance(card, dict):
-        return about is None
-    return about in {card.get("iccid"), card.get("reader")} or about in card.get("eids", ())
+    if about is None:
+        return True
+    try:
+        card = msgspec.convert(line.get("card"), type=_Card)
+    except msgspec.ValidationError:
+        return False
+    return about in {card.iccid, card.reader, *card.eids}
 
 
 def _end_of(path: Path, most: int) -> bytes:
