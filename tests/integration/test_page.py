@@ -440,3 +440,21 @@ async def test_who_has_a_token_logs_in_and_out(
         await expect(page.locator("#live")).to_have_attribute("data-state", "live")
         world.revoke("root")
         await expect(page.locator("#login")).to_be_visible()
+
+
+async def test_a_tab_that_nobody_sees_rests(world: World, opened: tuple[Page, Seen]) -> None:
+    page, _ = opened
+    assert world.app._site is not None
+    streams = world.app._site.desk._streams
+    assert len(streams) == 1
+    await page.clock.install()
+    see = "document.dispatchEvent(new Event('visibilitychange'))"
+    hide = "Object.defineProperty(document, 'hidden', {{ configurable: true, value: {} }});"
+    await page.evaluate(hide.format("true") + see)
+    await page.clock.fast_forward(31_000)
+    await until(lambda: not streams)
+    await world.host([uicc("8988211000000430099")], "other")
+    await page.evaluate(hide.format("false") + see)
+    await page.clock.resume()
+    await expect(page.locator("#count")).to_have_text("3 readers")
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")

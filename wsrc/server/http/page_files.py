@@ -54,9 +54,9 @@ class PageFiles:
         """Names of the files."""
         return frozenset(self._files)
 
-    async def index(self, _: web.Request) -> web.Response:
+    async def index(self, request: web.Request) -> web.Response:
         """Answer with the page itself."""
-        return self._answer(_, INDEX)
+        return self._answer(request, INDEX)
 
     async def file(self, request: web.Request) -> web.Response:
         """Answer with one of its files."""
@@ -72,6 +72,7 @@ class PageFiles:
             "Cross-Origin-Resource-Policy": "same-origin",
             "Permissions-Policy": "camera=(), geolocation=(), microphone=(), usb=()",
             "Cache-Control": "no-cache",
+            "Vary": "Accept",
             "ETag": f'"{found.tag}"',
         }
         known = request.if_none_match or ()

@@ -28,6 +28,7 @@ export async function ask(method, path, body, headers = {}) {
       headers: given,
       body: body === undefined ? undefined : JSON.stringify(body),
       redirect: "error",
+      keepalive: method === "DELETE", // a card is given back by a page that is being closed
       signal: AbortSignal.timeout(150_000),
     });
   } catch {
@@ -50,6 +51,7 @@ export const post = (path, body) => ask("POST", path, body);
 
 // The one card, or reader, that a row is of.
 export function selectionOf(reader) {
-  const iccid = reader.card?.iccid;
-  return iccid ? { iccid, reader: reader.reader } : { reader: reader.reader };
+  const { iccid, atr } = reader.card ?? {};
+  const which = iccid ? { iccid } : atr ? { atr } : {};
+  return { ...which, reader: reader.reader };
 }

@@ -4,7 +4,7 @@
 import { get } from "./api.js";
 import { Console } from "./console.js";
 import { make, setHidden, setText, when } from "./dom.js";
-import { leasesOf, nameOf, tagsOf } from "./store.js";
+import { leasesOf, nameOf, placeOf, tagsOf } from "./store.js";
 
 const LOOK_MS = 2000; // how often the queue of the card is looked at while its page is open
 
@@ -111,7 +111,7 @@ export class CardPage {
       try {
         const { uses } = await get(`/uses?reader=${encodeURIComponent(this.reader.reader)}`);
         if (this.#over) return;
-        const use = uses.find((each) => each.card.host === this.reader.host);
+        const use = uses.find((each) => placeOf(each.card) === placeOf(this.reader));
         this.#queue(use);
       } catch {
         // The next look tells.

@@ -12,6 +12,8 @@ import { Store, leasesOf, placeOf, tagsOf } from "./store.js";
 
 const AGAIN_MS = 2000; // after which a stream that has ended is begun anew
 const QUEUES_MS = 10_000; // how often it is looked who waits
+const STILL_HERE = 60; // such looks after which the server is told that the page is in use
+const HIDDEN_MS = 30_000; // after which a tab that nobody sees follows no events: a browser has six connections
 
 let me = null;
 let stream = null;
@@ -29,6 +31,7 @@ const list = new List(byId("list"), byId("rows"), store, act);
 
 function follow() {
   clearTimeout(again);
+  resting = false;
   stream?.close();
   stream = new EventSource(`${BASE}/events`);
   stream.addEventListener("snapshot", (event) => {
@@ -54,6 +57,18 @@ function lost(why) {
   store.broken();
 }
 
+let hiding = 0;
+let resting = false;
+
+function rest() {
+  if (me === null) return;
+  resting = true;
+  clearTimeout(again);
+  stream?.close();
+  store.broken();
+  live("lost", "Rests while nobody looks");
+}
+
 function later() {
   clearTimeout(again);
   again = setTimeout(enter, AGAIN_MS);
@@ -64,7 +79,10 @@ function live(state, text) {
   setText(byId("live"), text);
 }
 
+let looks = 0;
+
 async function queues() {
+  if (me !== null && !document.hidden && ++looks % STILL_HERE === 0) get("/me").catch(() => {});
   const open = stream !== null && stream.readyState === EventSource.OPEN && !document.hidden;
   if (open && [...store.all].some((reader) => leasesOf(reader).length)) {
     try {
@@ -240,6 +258,12 @@ byId("search").addEventListener("keydown", (event) => {
 });
 addEventListener("hashchange", show);
 addEventListener("pagehide", () => view?.close?.());
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(hiding);
+  if (document.hidden) hiding = setTimeout(rest, HIDDEN_MS);
+  else if (resting) enter();
+});
 addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, textarea, select") || view?.name !== "cards") return;
   event.preventDefault();
