@@ -30,6 +30,8 @@ from tests.support.tokens import running_with_tokens
 from tests.support.world import EUICC, UICC, World, running, taken, uicc, until
 from wsrc.errors import WsrcError
 
+# Longer than the aim: all of it shares one browser.
+
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not here (Debian: chromium)"),
     pytest.mark.asyncio(loop_scope="module"),
