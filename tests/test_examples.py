@@ -71,6 +71,8 @@ async def example(world: World, name: str, *args: str, url: str = "") -> AsyncIt
     """Run an example as whoever reads it would: a program, and two variables."""
     path = str(FOLDER / name)
     command = [sys.executable, "-u", "-W", "error", path] if name.endswith(".py") else []
+    if name.startswith("test_"):
+        command[-1:] = ["-m", "pytest", "-q", "-p", "no:cacheprovider", path]
     process = await asyncio.create_subprocess_exec(
         *(command or argv("wsrc", "script", path, "--iccid", UICC)),
         *args,
@@ -291,6 +293,13 @@ async def test_remote_pyscard(world: World) -> None:
     await world.host(default_cards()[:1])
     said = await output(world, "remote_pyscard.py")
     assert said == f"WSRC {UICC} 00 00: 98 88 12 01 00 00 40 03 10 F0 9000\n"
+
+
+async def test_pytest(world: World) -> None:
+    await world.host()
+    said = await output(world, "test_cards.py", "--wsrc-tag", "host=bench")
+    assert "3 passed" in said
+    assert "ICCID" in said.partition("cards")[2]
 
 
 async def test_script(world: World) -> None:

@@ -34,6 +34,8 @@ A class stores facts; `__str__` makes the sentence. `codec.UnreadableError` and
 
 from wsrc.words import OpenWord, Word
 
+# Longer than the aim: the codes of the protocol are one list, with what each means.
+
 
 class ErrorCode(OpenWord):
     """Why a request was not answered with its result; stable, on the wire."""

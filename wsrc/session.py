@@ -34,6 +34,7 @@ from wsrc.errors import (
     SessionError,
     SessionLostError,
 )
+from wsrc.open_request import Doubt, Open, Progress
 from wsrc.protocol import messages as m
 from wsrc.states import Table, follow
 from wsrc.words import Word
@@ -218,15 +219,26 @@ class State(Word):
     LIVE = "live", "Requests are sent and answered"
     CUT = "cut", "The connection is lost, and there is no other yet"
     RESUMING = "resuming", "`resume` is sent and not answered yet"
+    ASKING = "asking", "The same, for the card end's word on what the server has said"
     OVER = "over", "The card is no longer ours"
 
 
-Event = Literal["disconnected", "connected", "resumed", "ended"]
+Event = Literal["disconnected", "connected", "doubted", "resumed", "no word", "ended"]
 
 TRANSITIONS: Table[State, Event] = {
-    State.LIVE: {"disconnected": State.CUT, "ended": State.OVER},
+    State.LIVE: {
+        "disconnected": State.CUT,
+        "doubted": State.ASKING,
+        "ended": State.OVER,
+    },
     State.CUT: {"disconnected": State.CUT, "connected": State.RESUMING, "ended": State.OVER},
     State.RESUMING: {"disconnected": State.CUT, "resumed": State.LIVE, "ended": State.OVER},
+    State.ASKING: {
+        "disconnected": State.CUT,
+        "resumed": State.LIVE,
+        "no word": State.LIVE,
+        "ended": State.OVER,
+    },
     State.OVER: {},
 }
 """All that can become of the user end, which begins *live*; what comes after the end is ignored."""
@@ -234,44 +246,15 @@ TRANSITIONS: Table[State, Event] = {
 AWAY = frozenset((State.CUT, State.RESUMING))
 """States in which the session is out of reach and waits to be resumed."""
 
+DEAF = AWAY | {State.ASKING}
+"""States in which answers are dropped: what answers `resume` has the last word."""
+
 
 PASSES = frozenset((ErrorCode.SHUTTING_DOWN, ErrorCode.TOO_MANY))
 """Why `resume` is refused for now: until another connection, or for a moment."""
 
-
-class Progress(Word):
-    """How far the open request of a user end is, for all that is known."""
-
-    UNSENT = "unsent", "It does not have the number of the last request that was sent"
-    SENT = "sent", "The card may run it, or have run it"
-    REFUSED = "refused", "It was sent, and did not reach the card"
-    BEGUN = "begun", "The card client took it in hand"
-
-
-Step = Literal["sent", "refused", "found begun", "found not begun"]
-
-PROGRESS: Table[Progress, Step] = {
-    Progress.UNSENT: {"sent": Progress.SENT, "refused": Progress.UNSENT},
-    Progress.SENT: {
-        "sent": Progress.SENT,
-        "refused": Progress.REFUSED,
-        "found begun": Progress.BEGUN,
-        "found not begun": Progress.REFUSED,
-    },
-    Progress.REFUSED: {
-        "sent": Progress.SENT,
-        "refused": Progress.REFUSED,
-        "found begun": Progress.BEGUN,
-        "found not begun": Progress.REFUSED,
-    },
-    Progress.BEGUN: {
-        "sent": Progress.BEGUN,
-        "refused": Progress.BEGUN,
-        "found begun": Progress.BEGUN,
-        "found not begun": Progress.REFUSED,
-    },
-}
-"""How the open request goes on: the refusal of a copy says nothing of what was begun."""
+_UNREACHABLE = frozenset((ErrorCode.CARD_CLIENT_GONE, ErrorCode.CONNECTION_LOST))
+"""Why a session is over whose card end has no word for anybody."""
 
 
 class Send(NamedTuple):
@@ -289,35 +272,12 @@ class Settled(NamedTuple):
 Effect = Send | Settled
 
 
-class _Open:
-    """The request that is not settled yet; `abandoned` where it need not be begun any more."""
-
-    def __init__(self, request: m.Plain) -> None:
-        self.request = request
-        self.progress = Progress.UNSENT
-        self.abandoned = False
-
-    @property
-    def sent(self) -> bool:
-        """Whether it has the number of the last request that was sent."""
-        return self.progress is not Progress.UNSENT
-
-    @property
-    def at_risk(self) -> bool:
-        """Whether for all that is known the card may run it, or have run it."""
-        return self.progress in {Progress.SENT, Progress.BEGUN}
-
-    def turn(self, step: Step) -> None:
-        """Go on by a step, which must have its place in the progress so far."""
-        self.progress = follow(PROGRESS, self.progress, step)
-
-
 class UserEnd:
     """
     The end of a session where its user is.
 
     In a sealed session nothing that has no box, and no word of the card end, says what became of
-    a request: whoever carries it may have made it up.
+    a request: whoever carries it may have made it up. The card end is asked for its word then.
 
     Args:
         session: Name of the session.
@@ -342,7 +302,7 @@ class UserEnd:
         self._seal = seal
         self._keep_s = keep_s
         self._number = 0
-        self._open: _Open | None = None
+        self._open: Open | None = None
         self._cut_at = 0.0
 
     @property
@@ -364,7 +324,7 @@ class UserEnd:
         """
         assert self._open is None, "one request at a time"
         self.check()
-        self._open = _Open(msgspec.structs.replace(request, session=self._resume.session))
+        self._open = Open(msgspec.structs.replace(request, session=self._resume.session))
         return self._send(self._number + 1) if self.state is State.LIVE else ()
 
     def abandon(self) -> bool:
@@ -391,7 +351,7 @@ class UserEnd:
             passes = answer.code is ErrorCode.SHUTTING_DOWN and _is_refusal(answer)
             if self._keep_s and not self.over and passes:
                 return ()
-        if self.state in AWAY:
+        if self.state in DEAF:
             return ()
         if self._seal is not None and not refused:
             return self._opened(answer, self._seal)
@@ -401,7 +361,7 @@ class UserEnd:
 
     def unsent(self, refusal: m.Error) -> Sequence[Effect]:
         """Take that the open request was not sent, which needs nobody's word."""
-        if self._open is None or self.state in AWAY:
+        if self._open is None or self.state in DEAF:
             return ()
         self._open.turn("refused")
         if self._open.progress is Progress.BEGUN:
@@ -421,7 +381,7 @@ class UserEnd:
         if not self._keep_s:
             why = "The connection is lost, and the card cannot keep a session without it."
             return self._end(ErrorCode.CONNECTION_LOST, why)
-        if self.state is State.LIVE:
+        if self.state not in AWAY:
             self._cut_at = now
         self._turn("disconnected")
         return ()
@@ -437,8 +397,7 @@ class UserEnd:
         if self.state is State.OVER:
             return ()
         self._turn("connected")
-        resume = msgspec.structs.replace(self._resume, seq=self._number)
-        return (Send(resume if self._seal is None else self._seal.prove(resume)),)
+        return (self._claim(),)
 
     def resumed(self, message: m.Resumed) -> Sequence[Effect]:
         """
@@ -451,7 +410,7 @@ class UserEnd:
         `id`: an answer to an earlier one could say that a request sent since was never begun.
         """
         detach = Send(m.Detach(session=self._resume.session))
-        if self.state is not State.RESUMING:
+        if self.state not in {State.RESUMING, State.ASKING}:
             return (detach,) if self.state is State.OVER else ()
         self._turn("resumed")
         open_ = self._open
@@ -463,6 +422,13 @@ class UserEnd:
         if open_.sent and message.seq == self._number:
             open_.turn("found begun")
             return self.answered(message.answer) if message.answer else self._send(self._number)
+        return self._not_begun(open_)
+
+    def _not_begun(self, open_: Open) -> Sequence[Effect]:
+        """Send what the card end has not begun once more, where that is of any use."""
+        if open_.sent and open_.doubt is not None:
+            open_.turn("found not begun")
+            return self._unanswered(open_.doubt.sentence, open_.doubt.code)
         if open_.abandoned:
             return self._settle(_not_executed("It was given up before it was sent again."))
         return self._send(self._number + 1)
@@ -485,10 +451,12 @@ class UserEnd:
         if self.state is State.OVER:
             return ()
         open_ = self._open
+        known = message.seq is not None and (self._seal is None or self._seal.ended(message))
+        if not known and message.code not in _UNREACHABLE and self._can_ask():
+            return self._doubted(Doubt(message.code, message.message, None))
         if open_ is not None and message.seq is None and self.state is State.LIVE:
             self._close(message.code, message.message)
             return ()
-        known = message.seq is not None and (self._seal is None or self._seal.ended(message))
         if open_ is not None and open_.sent and message.seq is not None and known:
             if message.seq == self._number and message.answer is not None:
                 settled = self._told(message.answer)
@@ -502,7 +470,9 @@ class UserEnd:
 
         Those of `PASSES` are no end: the session is cut, and to be resumed again.
         """
-        if self.state is not State.RESUMING:
+        if self.state is State.ASKING and error.code is not ErrorCode.SHUTTING_DOWN:
+            return self._no_word()
+        if self.state not in {State.RESUMING, State.ASKING}:
             return ()
         if error.code in PASSES:
             return self.disconnected(now)
@@ -527,6 +497,33 @@ class UserEnd:
     def _turn(self, event: Event) -> None:
         self.state = follow(TRANSITIONS, self.state, event)
 
+    def _claim(self) -> Send:
+        resume = msgspec.structs.replace(self._resume, seq=self._number)
+        return Send(resume if self._seal is None else self._seal.prove(resume))
+
+    def _can_ask(self) -> bool:
+        """Return whether the card end can be asked for its word on the open request."""
+        open_ = self._open
+        waits = open_ is not None and open_.at_risk and not open_.abandoned and not open_.doubt
+        return self._seal is not None and self._keep_s > 0 and self.state is State.LIVE and waits
+
+    def _doubted(self, doubt: Doubt) -> Sequence[Effect]:
+        """Ask the card end for its word: nothing up to the open request is begun any more."""
+        assert self._open is not None
+        self._open.doubt = doubt
+        self._turn("doubted")
+        return (self._claim(),)
+
+    def _no_word(self) -> Sequence[Effect]:
+        """Go on without the card end's word, as the server has said."""
+        assert self._open is not None
+        assert self._open.doubt is not None
+        code, sentence, refusal = self._open.doubt
+        if refusal is None:
+            return self._end(code, sentence)
+        self._turn("no word")
+        return self._unanswered(sentence, code)
+
     def _send(self, number: int) -> Sequence[Effect]:
         assert self._open is not None
         self._number = number
@@ -544,6 +541,8 @@ class UserEnd:
                 return self._settle(seal.open(answer))
             except RefusedError as exc:
                 return self._unanswered(str(exc), exc.code)
+        if _is_refusal(answer) and self._can_ask():
+            return self._doubted(Doubt(answer.code or ErrorCode.INTERNAL, answer.message, answer))
         sentence, code = "The answer is not sealed.", ErrorCode.SEAL_BOX
         if isinstance(answer, m.Error):
             sentence, code = answer.message, answer.code or code
@@ -575,7 +574,9 @@ class UserEnd:
         if self._open is not None and self._open.at_risk:
             why = f"{sentence} The card may or may not have run the command."
             return self._settle(OutcomeUnknownError(why, code))
-        return self._settle(_not_executed(sentence, code))
+        doubt = None if self._open is None else self._open.doubt
+        refusal = None if doubt is None else doubt.refusal
+        return self._settle(refusal or _not_executed(sentence, code))
 
 
 def _same(ours: str, secret: str) -> bool:

@@ -6,7 +6,7 @@ Some keys are *derived*: their values follow from what is known of the card, and
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 KEY_PATTERN: Final = "^[a-z][a-z0-9_.-]{0,31}$"
@@ -79,6 +79,25 @@ def wrong_filter(tags: Mapping[str, str]) -> str | None:
         if why is not None:
             return why
     return None
+
+
+def asked(texts: Iterable[str]) -> dict[str, str]:
+    """
+    Return the tags that a person asks for as KEY=VALUE, by their keys.
+
+    Raises:
+        ValueError: If that cannot be; the sentence says why.
+    """
+    tags: dict[str, str] = {}
+    for text in texts:
+        key, given, value = text.partition("=")
+        why = wrong_filter({key: value}) if given else f"{text[:40]!r} is not KEY=VALUE"
+        if why is None and tags.get(key, value) != value:
+            why = f"no card has the tag {key!r} with two values"
+        if why is not None:
+            raise ValueError(why)
+        tags[key] = value
+    return tags
 
 
 def wrong_comment(text: str) -> str | None:

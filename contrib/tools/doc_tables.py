@@ -27,23 +27,27 @@ from wsrc.card_client.metrics import NAMES
 from wsrc.command_line.invocation import Exit
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.guard.tables import Allowed
+from wsrc.open_request import PROGRESS, Progress
 from wsrc.policy.words import Kind, Verb
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import BY_TAG
 from wsrc.protocol.conversation import ANSWERS, CLOSINGS, CloseCode, Parting, Speaker, said_by
 from wsrc.protocol.reader_events import PcscReaders, PcscReaderState
 from wsrc.protocol.schema import place, schema
+from wsrc.pytest_plugin import OPTIONS as PYTEST_OPTIONS
 from wsrc.relay.records import LEASE_TRANSITIONS, LeasePhase
 from wsrc.relay.rights import NEEDS
 from wsrc.sealing.faults import Fault
 from wsrc.server.http.metrics import METRICS
 from wsrc.server.http.routes import BASE, ROUTES
-from wsrc.session import PROGRESS, TRANSITIONS, Progress, State
+from wsrc.session import TRANSITIONS, State
 from wsrc.settings.clients import CardClientSettings, UserSettings
 from wsrc.settings.server import ServerSettings
 from wsrc.settings.types import Settings, settings_of
 from wsrc.user_client.core.faults import from_error
 from wsrc.words import Word
+
+# Longer than the aim: each table of the documents is one list.
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -291,6 +295,16 @@ def host_metrics() -> str:
     return table(("Metric", "Meaning"), [(f"`{name}`", text) for name, text in NAMES.items()])
 
 
+def pytest_options() -> str:
+    """Return the table of what runs of pytest can be told."""
+    rows = [
+        (f"`--wsrc-{each.name}`", f"`{each.key}`", "`, `".join(each.choices), each.help)
+        for each in PYTEST_OPTIONS
+    ]
+    rows = [(flag, ini, f"`{values}`" if values else "", text) for flag, ini, values, text in rows]
+    return table(("Option", "Ini setting", "Values", "Meaning"), rows)
+
+
 def routes() -> str:
     """Return the table of the operations over HTTP."""
     rows = [
@@ -314,6 +328,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "notifications": notifications,
     "enums": enums,
     "who": who,
+    "pytest options": pytest_options,
     "errors": errors,
     "needs": needs,
     "outcomes": lambda: words("Outcome", Outcome),

@@ -47,8 +47,9 @@ def card_client(
 
 
 def user_environment(host: Host, server: Server) -> dict[str, str]:
-    """Return the environment in which our user clients find the server."""
+    """Return the environment in which our user clients find the server, and seal nothing."""
     return programs.clean() | {
+        "WSRC_SEAL": "off",
         "WSRC_SERVER_URL": f"wss://localhost:{server.user_port}/user",
         "WSRC_TLS_CA": str(host.certificates.ca),
     }

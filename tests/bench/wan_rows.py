@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from tests.bench import programs
 from tests.bench.book import Book
 from tests.bench.driver import Driver, Orders
-from tests.bench.jobs import FILES, commands
+from tests.bench.jobs import COUNT, FILES, commands
 from tests.bench.path_rows import SEALS, card_client, iccids, sealing, simulated, user_environment
 from tests.bench.programs import BIN, Host, Server
 
 ONE_WAY_S = 0.05
 LISTED = 2000
-SEALED = ("J1", "J2", "J3")
+SEALED = ("J1", "J1_two", "J1_shared", "J2", "J2_last", "J3", "J4")
 """Jobs that are done in sealed sessions as well."""
 
 LIMIT_S = 120.0
@@ -32,15 +32,23 @@ def far_away(server: Server, one_way_s: float = ONE_WAY_S) -> Iterator[tuple[Ord
         yield proxy, proxy.answer()["port"]
 
 
-def jobs(host: Host, iccid: str) -> dict[str, list[str]]:
-    """Return the command line of each job but the list, as far as this host has its programs."""
+def jobs(host: Host, iccid: str, of_tool: int = COUNT) -> dict[str, list[str]]:
+    """
+    Return the command line of each job but the list, as far as this host has its programs.
+
+    A tool sends so many commands.
+    """
+    tool = [sys.executable, "-m", "tests.bench.tool", iccid, str(of_tool)]
     script = host.folder / "job.wsrc"
     script.write_text("!expect any\n" + "\n".join(commands()) + "\n", encoding="utf-8")
-    wsrc = str(BIN / "wsrc")
+    wsrc, select = str(BIN / "wsrc"), "00a4000c023f00"
     found = {
-        "J1": [wsrc, "apdu", "--iccid", iccid, "00a4000c023f00"],
-        "J2": [sys.executable, "-m", "tests.bench.tool", iccid],
-        "J2_read_ahead": [sys.executable, "-m", "tests.bench.tool", iccid, "--read-ahead"],
+        "J1": [wsrc, "apdu", "--iccid", iccid, select],
+        "J1_two": [wsrc, "apdu", "--iccid", iccid, select, select],
+        "J1_shared": [wsrc, "apdu", "--iccid", iccid, "--share", "shared", select],
+        "J2": tool,
+        "J2_last": [*tool, "--last"],
+        "J2_read_ahead": [*tool, "--read-ahead"],
         "J3": [wsrc, "script", "--iccid", iccid, str(script)],
     }
     if shutil.which("opensc-tool") and ctypes.util.find_library("pcsclite"):

@@ -2,6 +2,7 @@
 """wsrc.server: where it listens, and whom it does not let in."""
 
 import asyncio
+import gc
 import itertools
 import logging
 import socket
@@ -321,3 +322,35 @@ def client_hello() -> bytes:
     with suppress(ssl.SSLWantReadError):
         tls.do_handshake()
     return sent.read()
+
+
+@LOOPS
+@pytest.mark.parametrize("request_", [UPGRADE, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_a_connection_that_is_lost_at_once_after_its_request_leaves_no_error(
+    loop_factory: LoopFactory, request_: bytes
+) -> None:
+    """Both are seen before the request is looked at."""
+    wrong: list[Any] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, said: wrong.append(said))
+        async with serve(PLAIN) as app:
+            _, writer = await asyncio.open_connection("127.0.0.1", app.user_port)
+            door = app._door
+            assert door is not None
+            await until(lambda: any(each.transport for each in door.connections))
+            (connection,) = door.connections
+            transport = connection.transport
+            assert transport is not None
+            connection._pass_on(request_)
+            connection.connection_lost(ConnectionResetError())
+            transport.abort()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not door.connections
+            gc.collect()
+            await asyncio.sleep(0)
+            writer.close()
+
+    run(loop_factory, main())
+    assert wrong == []

@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -10,10 +11,11 @@ from tests.support.certificates import Certificates
 from tests.support.evil_relay import EvilRelay
 from tests.support.proxy import proxy_to
 from tests.support.world import ASK_PIN, PIN, UICC, World, running, uicc, until
-from wsrc.errors import SessionLostError
+from wsrc.errors import ErrorCode, OutcomeUnknownError, RefusedError, SessionLostError
 from wsrc.protocol import messages as m
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Faults
+from wsrc.relay import rights, shortcut
 from wsrc.user_client.aio import Client
 
 
@@ -75,4 +77,37 @@ async def test_an_answer_that_is_cut_off_comes_by_resume_and_the_card_is_given_b
             await card.detach()
     assert len(relay.of(m.Resume)) == 1
     assert [each.after_answer for each in relay.of(m.Detach)] == [True, True], "it goes along again"
-    assert await world.state_of(iccid=UICC) is CardState.READY
+
+    async def is_ready() -> bool:
+        return await world.state_of(iccid=UICC) is CardState.READY
+
+    await until(is_ready)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_last_command_that_the_server_refuses_is_known_where_the_card_host_knows_the_user(
+    world: World, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The server takes the card back at once; a card host that has no keys forgets the session."""
+    relay = EvilRelay(world)
+    await world.host()
+    user = await world.user(seal="required")
+    refusal = rights.refusal
+
+    def refusing(lease: Any, message: m.Forwarded) -> Any:
+        if message.seq == number:
+            return ErrorCode.FORBIDDEN, "It is not to be."
+        return refusal(lease, message)
+
+    monkeypatch.setattr(rights, "refusal", refusing)
+    monkeypatch.setattr(shortcut, "_command", lambda *_: None)
+    async with user.select(iccid=UICC) as card:
+        for _ in range(1, number):
+            assert (await card.transmit(ASK_PIN)).sw == 0x63C3
+        expected = OutcomeUnknownError if number == 1 else RefusedError
+        with pytest.raises(expected, match="It is not to be") as caught:
+            await card.transmit(ASK_PIN, last=True)
+        assert caught.value.code is ErrorCode.FORBIDDEN
+    assert len(relay.of(m.Resume)) == 1
+    assert len(relay.of(m.Detach)) == 1
+    assert not user._connection.requests.has_cards

@@ -15,7 +15,6 @@ from wsrc.certs.making import Kind
 from wsrc.errors import (
     ErrorCode,
     NoSuchCardError,
-    OutcomeUnknownError,
     RefusedError,
     SessionLostError,
 )
@@ -116,8 +115,8 @@ async def test_13_each_principal_reaches_its_cards_and_no_other(tmp_path: Path) 
         card = await ann.select(iccid=MINE)
         assert (await card.transmit(SELECT)).sw >> 8 == 0x61
         forbidden = r"ann@example\.org may not 'reset'"
-        with pytest.raises(OutcomeUnknownError, match=forbidden) as caught:
-            await card.reset()  # a server is not believed that nothing of a sealed session ran
+        with pytest.raises(RefusedError, match=forbidden) as caught:
+            await card.reset()  # the card host is asked, for a server is not believed
         assert caught.value.code is ErrorCode.FORBIDDEN
         holder = (await bob.list_cards(iccid=MINE))[0].lease
         assert holder is not None

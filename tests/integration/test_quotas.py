@@ -237,7 +237,7 @@ async def answer(peer: RawPeer, slowed: list[dict[str, Any]]) -> dict[str, Any]:
 
 @LOOPS
 @pytest.mark.parametrize(
-    ("limit", "messages", "octets"), [("requests_per_s", 550, 10), ("octets_per_s", 32, 9_000)]
+    ("limit", "messages", "octets"), [("requests_per_s", 65, 10), ("octets_per_s", 34, 9_000)]
 )
 def test_13_what_comes_too_fast_is_read_later_and_told_once(
     loop_factory: LoopFactory,
@@ -247,8 +247,12 @@ def test_13_what_comes_too_fast_is_read_later_and_told_once(
     certificates: Certificates,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Over two connections of one address; all is answered in the end."""
-    rate = 200.0 if limit == "requests_per_s" else 100_000.0
+    """
+    Over two connections of one address; all is answered in the end.
+
+    They send so much more than may come at once that a busy machine does not make up for it.
+    """
+    rate = 20.0 if limit == "requests_per_s" else 100_000.0
 
     async def main() -> None:
         given = {"no_tls": True, "unlimited_from": (), limit: rate}

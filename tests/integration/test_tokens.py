@@ -5,7 +5,8 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -228,19 +229,28 @@ async def test_13_a_token_that_has_expired_lets_nobody_in(world: TokenWorld) -> 
     assert "it has expired; get a new one" in await refusal(world, file)
 
 
+async def ending(world: TokenWorld, stack: AsyncExitStack, **options: Any) -> Client:
+    """Connect with a token of `me` that ends soon, but not before that."""
+    lasts_s = 2.0
+    while True:
+        file = world.made("me", expires_in_s=lasts_s)
+        await until(partial(world.knows, file))
+        with suppress(ConnectionLostError):
+            mine = await stack.enter_async_context(client(world, file, **options))
+            await mine.greeted()
+            return mine
+        lasts_s *= 2
+
+
 async def test_13_a_connection_ends_with_its_token_and_goes_on_with_the_next(
     world: TokenWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The file has another one by then: the session is resumed, and no card is lost."""
     caplog.set_level(logging.INFO)
-    file = world.made("me", expires_in_s=2.0)
-    await until(lambda: world.knows(file))
-    async with (
-        with_a_card(world),
-        client(world, file, keep_s=60.0) as mine,
-        mine.select(iccid=UICC, wait_s=LIMIT_S) as card,
-    ):
+    async with with_a_card(world), AsyncExitStack() as stack:
+        mine = await ending(world, stack, keep_s=60.0)
         await made(world, "me")  # the same file
+        card = await stack.enter_async_context(mine.select(iccid=UICC, wait_s=LIMIT_S))
         assert (await card.transmit(SELECT_MF)).sw
         await until(lambda: "The connection of me is closed: its token has expired" in caplog.text)
         assert (await card.transmit(SELECT_MF)).sw

@@ -264,7 +264,9 @@ def test_a_pin_is_typed_at_the_prompt_and_shown_nowhere(tmp_path: Path) -> None:
     host = card_host([card(1, label="blue")], functools.partial(apdu, made))
     with (
         in_thread(host) as url,
-        Terminal("shell", "--server-url", url, "--label", "blue", HOME=str(tmp_path)) as terminal,
+        Terminal(
+            "shell", "--server-url", url, "--label", "blue", XDG_STATE_HOME=str(tmp_path)
+        ) as terminal,
     ):
         terminal.until_shown(">")
         terminal.type("verify\r")
@@ -289,7 +291,7 @@ def test_a_pin_is_typed_at_the_prompt_and_shown_nowhere(tmp_path: Path) -> None:
         assert terminal.ended() == 0
         assert PIN not in terminal.raw
         assert WRONG not in terminal.raw
-    history = (tmp_path / ".local/state/wsrc/history").read_text()
+    history = (tmp_path / "wsrc/history").read_text()
     assert "verify pin1" in history
     assert "4711" not in history
     assert PIN not in history

@@ -10,6 +10,7 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.support.sealing import MASTER, NOW, SESSION, Scene
+from wsrc.card_client.ended import Ended
 from wsrc.errors import (
     ErrorCode,
     NotExecutedError,
@@ -26,7 +27,8 @@ from wsrc.session import CardEnd, Effect, Send, State, UserEnd, Verdict
 
 PICK = st.integers(0, 40)
 SCENE = Scene()
-SEEN: Counter[str] = Counter()
+LONG = 2
+"""Requests after which a session may end: one that ends at once says little."""
 
 
 def nonce_of(number: int) -> bytes:
@@ -40,6 +42,7 @@ class SealedSession(RuleBasedStateMachine):
         super().__init__()
         offered = SCENE.offer()
         secret, keys = SCENE.agree(offered.offer).seal(MASTER)
+        self.seen: Counter[str] = Counter()
         self.lines = 1
         self.host = CardBoxes(CardSeal(offered), lambda: NOW, lambda: 1 << 20)
         boxes = UserBoxes(UserSeal(secret, keys), lambda: nonce_of(self.lines))
@@ -55,6 +58,9 @@ class SealedSession(RuleBasedStateMachine):
         self.words: list[bytes | None] = [None, b"w" * 32]
         self.resumed: list[m.Resumed] = []
         self.running: int | None = None
+        self.ended = False
+        self.over = Ended()
+        self.ends: list[m.SessionEnded] = []
 
     # The user
 
@@ -90,17 +96,19 @@ class SealedSession(RuleBasedStateMachine):
                 self.told[content] = "unknown"
             case _:
                 raise AssertionError(answer)
-        SEEN[self.told[content]] += 1
+        self.seen[self.told[content]] += 1
 
     # The card
 
     def take(self, request: m.Sealed) -> None:
         """Do as a card client does with what comes."""
+        if self.ended:
+            return
         if not self.card.has_seen(request):
             try:
                 plain = self.host.open(request, self.card.taken)
             except RefusedError as exc:
-                SEEN[f"refused: {exc.code}"] += 1
+                self.seen[f"refused: {exc.code}"] += 1
                 return
             if self.running is not None:
                 return
@@ -111,7 +119,7 @@ class SealedSession(RuleBasedStateMachine):
             return
         verdict = self.card.receive(request)
         if verdict is Verdict.REPEAT:
-            SEEN["repeated"] += 1
+            self.seen["repeated"] += 1
             again = self.card.repeated(request)
             assert isinstance(again, m.SealedResp)
             self.answers.append(again)
@@ -179,11 +187,43 @@ class SealedSession(RuleBasedStateMachine):
         asked = self.resumes[-1 - pick % len(self.resumes)]
         number = self.lines if right else 1 + line % self.lines
         asked = msgspec.structs.replace(asked, nonce=nonce_of(number))
-        if self.card.may_resume(asked):
-            SEEN["resumed"] += 1
+        if self.ended:
+            said = self.over.answer(asked)
+            self.ends += [] if said is None else [said]
+        elif self.card.may_resume(asked):
+            self.seen["resumed"] += 1
             self.resumed.append(self.card.resumed(asked))
 
-    @precondition(lambda self: self.user.state is State.RESUMING)
+    @rule(code=st.sampled_from([ErrorCode.NO_SUCH_SESSION, ErrorCode.SHUTTING_DOWN]))
+    def a_resume_is_refused(self, code: ErrorCode) -> None:
+        self.perform(self.user.refused(m.error(code, "No."), 1.0))
+        if self.user.state is State.CUT:
+            self.lines += 1
+            self.perform(self.user.connected())
+
+    @precondition(lambda self: self.asked > LONG)
+    @rule(pick=PICK, how=st.sampled_from(["bare", "numbered", "asked"]))
+    def the_session_is_said_to_be_over(self, pick: int, how: str) -> None:
+        if how == "asked" and self.ends:
+            self.perform(self.user.ended(self.ends[-1 - pick % len(self.ends)]))
+            return
+        code, seq = ErrorCode.LEASE_EXPIRED, None if how == "bare" else pick % 4
+        word = self.words[-1 - pick % len(self.words)]
+        said = m.SessionEnded(session=SESSION, code=code, message="Over.", seq=seq, word=word)
+        self.perform(self.user.ended(said))
+        if self.user.over is not None and self.open is not None:
+            self.a_request_is_said_not_to_have_run(0, ErrorCode.NO_SUCH_SESSION)
+
+    @precondition(lambda self: self.asked > LONG and not self.running)
+    @rule()
+    def the_card_ends_the_session(self) -> None:
+        if not self.ended:
+            self.ended = True
+            said = self.card.ended(ErrorCode.CARD_NOT_PRESENT, "It was pulled.")
+            self.over.put(self.card, said)
+            self.ends.append(said)
+
+    @precondition(lambda self: self.user.state in {State.RESUMING, State.ASKING})
     @rule(pick=PICK, made_up=st.integers(0, 5), seq=st.integers(0, 3))
     def resumed_is_delivered(self, pick: int, made_up: int, seq: int) -> None:
         if made_up and self.resumed:
@@ -214,7 +254,78 @@ class SealedSession(RuleBasedStateMachine):
 class TestSealedSession(SealedSession.TestCase):
     settings = settings(max_examples=300, stateful_step_count=40)
 
-    @classmethod
-    def tearDownClass(cls) -> None:
-        lacking = {"ran", "not executed", "unknown", "repeated", "resumed"} - SEEN.keys()
-        assert not lacking, SEEN
+
+# What the rules can meet, without chance
+
+
+def asked() -> SealedSession:
+    one = SealedSession()
+    one.the_user_asks()
+    return one
+
+
+def ran() -> SealedSession:
+    one = asked()
+    one.a_request_is_delivered(0, "as it is")
+    one.the_card_answers()
+    return one
+
+
+def said_not_to_have_run(one: SealedSession) -> SealedSession:
+    one.a_request_is_said_not_to_have_run(len(one.words) - 1, ErrorCode.FORBIDDEN)
+    assert one.user.state is State.ASKING
+    one.a_resume_is_delivered(0, 0, right=True)
+    return one
+
+
+def resumed(one: SealedSession) -> SealedSession:
+    one.resumed_is_delivered(0, 1, 0)
+    return one
+
+
+def test_what_ran_is_told() -> None:
+    one = ran()
+    one.an_answer_is_delivered(0, same=True)
+    assert one.told == {1: "ran"}
+
+
+def test_a_copy_is_answered_again() -> None:
+    one = ran()
+    one.a_request_is_delivered(0, "as it is")
+    assert one.seen["repeated"] == 1
+
+
+def test_what_a_server_refuses_is_known_by_the_word_of_the_card_end() -> None:
+    one = resumed(said_not_to_have_run(asked()))
+    assert (one.told, one.seen["resumed"]) == ({1: "not executed"}, 1)
+    assert one.user.state is State.LIVE
+    one.a_request_is_delivered(0, "as it is")
+    assert not one.runs
+
+
+def test_what_a_server_says_it_refused_and_ran_is_known_to_have_run() -> None:
+    one = resumed(said_not_to_have_run(ran()))
+    assert one.told == {1: "ran"}
+
+
+def test_what_a_server_refuses_twice_is_not_known() -> None:
+    one = said_not_to_have_run(asked())
+    one.a_resume_is_refused(ErrorCode.NO_SUCH_SESSION)
+    assert (one.told, one.user.state) == ({1: "unknown"}, State.LIVE)
+
+
+def test_a_connection_that_is_lost_while_the_word_is_asked_for_is_followed_by_another() -> None:
+    one = said_not_to_have_run(asked())
+    one.the_connection_is_lost(both=True)
+    one.a_resume_is_delivered(0, 0, right=True)
+    assert resumed(one).told == {1: "not executed"}
+
+
+def test_what_a_card_end_says_of_a_session_that_is_over_is_asked_for() -> None:
+    one = asked()
+    one.the_card_ends_the_session()
+    one.the_session_is_said_to_be_over(0, "bare")
+    assert one.user.state is State.ASKING
+    one.a_resume_is_delivered(0, 0, right=True)
+    one.the_session_is_said_to_be_over(0, "asked")
+    assert (one.told, one.user.state) == ({1: "not executed"}, State.OVER)

@@ -43,6 +43,9 @@ LEFT = re.compile(r"\): Its user did not come back in time")
 """What a server logs of a session that nobody wanted any more, though no user had died."""
 
 TRACEBACK = "Traceback (most recent call last)"
+BEFORE, AFTER = 10, 80
+"""Lines around the first line of a traceback that are shown."""
+
 """What no program prints, whatever happens to its peers."""
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -50,6 +53,12 @@ _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 class SoakError(AssertionError):
     """A run found a fault; the text has it, the seed and what happened before."""
+
+
+def printed(lines: Sequence[str]) -> list[str]:
+    """Return the first traceback in what a program said, with what is around it; none if none."""
+    at = next((number for number, line in enumerate(lines) if TRACEBACK in line), None)
+    return [] if at is None else list(lines[max(0, at - BEFORE) : at + AFTER])
 
 
 class Trace:
@@ -191,8 +200,10 @@ class Stand:
         if self.lossless and self.left:
             self.fail("a session was left over")
         for name, programs in self._all.items():
-            if any(TRACEBACK in line for program in programs for line in program.lines):
-                self.fail(f"the {name} printed a traceback")
+            for program in programs:
+                found = printed(program.lines)
+                if found:
+                    self.fail(f"the {name} printed a traceback:\n" + "\n".join(found))
 
     def fail(self, why: str) -> NoReturn:
         """Fail with what happened before."""

@@ -7,7 +7,7 @@ import pytest
 
 from tests.soak.ledger import Event, Outcome, Selected, Taken, Told, Troubled
 from tests.soak.runs import Sizes
-from tests.soak.stand import SoakError, Stand, standing
+from tests.soak.stand import TRACEBACK, SoakError, Stand, printed, standing
 from tests.soak.user import text_of
 from tests.support.certificates import Certificates
 
@@ -79,6 +79,14 @@ def test_a_user_that_breaks_fails_the_run(certificates: Certificates) -> None:
         pytest.raises(SoakError, match="a user broke: Traceback"),
     ):
         stand.hear("Traceback (most recent call last):")
+
+
+def test_a_traceback_is_shown_with_what_was_before_it() -> None:
+    lines = [*(f"{number}" for number in range(100)), f"ERROR {TRACEBACK}:", "File", "KeyError: 1"]
+    found = printed(lines)
+    assert found[0] == "90"
+    assert found[-1] == "KeyError: 1"
+    assert printed(lines[:100]) == []
 
 
 def test_sizes_are_taken_from_the_environment_first(monkeypatch: pytest.MonkeyPatch) -> None:

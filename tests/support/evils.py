@@ -145,6 +145,20 @@ def _ended(word: bytes | None) -> Callable[[m.SealedResp, Loot], Iterable[m.Mess
     return put
 
 
+def _no_such_session(resumed: m.Resumed, _: Loot) -> Iterable[m.Message]:
+    return (m.error(ErrorCode.NO_SUCH_SESSION, "No.", **_names(resumed)),)
+
+
+def _both(one: Any, other: Any) -> Any:
+    """Return what does one thing to a message, and another to what comes of that."""
+
+    def make(loot: Loot) -> Change:
+        first, second = one(loot), other(loot)
+        return lambda message: (each for some in first(message) for each in second(some))
+
+    return make
+
+
 # How a session begins
 
 
@@ -263,12 +277,22 @@ EVILS = (
     Evil(
         "answers by itself that nothing was executed",
         _each(m.SealedResp, _not_executed),
-        told=_ANY,
+        told=frozenset(),
     ),
     Evil(
         "answers by itself, with a word of its own",
         _each(m.SealedResp, _not_executed_on_its_word),
-        told=_ANY,
+        told=frozenset(),
+    ),
+    Evil(
+        "answers by itself that nothing was executed, and lets nobody ask",
+        _both(_each(m.SealedResp, _not_executed), _each(m.Resumed, _no_such_session)),
+        told=frozenset((ErrorCode.CANCELLED,)),
+    ),
+    Evil(
+        "says that the session ended, and lets nobody ask",
+        _both(_each(m.SealedResp, _ended(None)), _each(m.Resumed, _no_such_session)),
+        told=frozenset((ErrorCode.CARD_NOT_PRESENT,)),
     ),
     Evil(
         "answers by itself without a box",
@@ -283,12 +307,12 @@ EVILS = (
     Evil(
         "says that the session ended before anything was begun",
         _each(m.SealedResp, _ended(None)),
-        told=frozenset((ErrorCode.CARD_NOT_PRESENT,)),
+        told=frozenset(),
     ),
     Evil(
         "says so with a word of its own",
         _each(m.SealedResp, _ended(bytes(32))),
-        told=frozenset((ErrorCode.CARD_NOT_PRESENT,)),
+        told=frozenset(),
     ),
     Evil("strips the ask", _set(m.Attach, seal=None), told=_REQUIRED),
     Evil("strips the offer", _set(_ACK, seal=None), told=_REQUIRED),

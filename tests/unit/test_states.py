@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
+from wsrc.open_request import PROGRESS, Progress
 from wsrc.relay.records import LEASE_TRANSITIONS, LEAVING, SERVED, LeasePhase
-from wsrc.session import AWAY, PROGRESS, TRANSITIONS, Progress, State
+from wsrc.session import DEAF, TRANSITIONS, State
 from wsrc.states import Table, follow
 
 DOOR: Table[str, str] = {"open": {"pushed": "shut"}, "shut": {"pulled": "open", "locked": "shut"}}
@@ -58,4 +59,4 @@ def test_a_lease_that_is_leaving_never_comes_back() -> None:
 
 def test_only_a_session_that_is_served_can_be_resumed() -> None:
     assert {phase for phase, after in LEASE_TRANSITIONS.items() if "resumed" in after} == SERVED
-    assert {state for state, after in TRANSITIONS.items() if "resumed" in after} <= AWAY
+    assert {state for state, after in TRANSITIONS.items() if "resumed" in after} <= DEAF

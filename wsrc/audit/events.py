@@ -191,6 +191,8 @@ class Took(Event, frozen=True, kw_only=True):
     A user was given a card, or the reader alone, after a wait of `waited_s`.
 
     `sealed` tells that the card host has sealed the session; of a server, that it has said so.
+    `certificate` is SHA-256 of the certificate with which it has signed that, in hexadecimal; a
+    server has not checked it, and can tell who checked it that this was the one.
     """
 
     session: str
@@ -199,6 +201,7 @@ class Took(Event, frozen=True, kw_only=True):
     share: str
     waited_s: float = 0.0
     sealed: bool = False
+    certificate: str | None = None
 
 
 class GaveBack(Event, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from wsrc.audit.events import NOWHERE, Card, Event, Recorder, Who
 from wsrc.card_client.attachment import Attachment, Held
 from wsrc.guard.machine import Refusal
 from wsrc.protocol import messages as m
+from wsrc.protocol.seals import certificate_of
 from wsrc.trace.tracer import Tracer
 
 
@@ -41,6 +42,7 @@ class Evidence:
                 card=self._card(info),
                 share=str(held.share),
                 sealed=held.boxes is not None,
+                certificate=None if held.offer is None else certificate_of(held.offer),
             )
         )
         if self._tracer is not None and isinstance(held, Attachment):

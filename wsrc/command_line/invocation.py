@@ -36,8 +36,10 @@ from wsrc.errors import (
 from wsrc.settings.click_options import click_options
 from wsrc.settings.limits import require_files
 from wsrc.settings.load import UserSettings
-from wsrc.tags import wrong_filter
+from wsrc.tags import asked
 from wsrc.user_client.naming import Filters, describe
+
+# Longer than the aim: what every command is given is one object.
 
 if TYPE_CHECKING:
     from wsrc.command_line.output import Output
@@ -276,16 +278,10 @@ def tags_given(
     context: click.Context, parameter: click.Parameter, texts: Sequence[str]
 ) -> dict[str, str]:
     """Return the tags that were given as KEY=VALUE, by their keys."""
-    tags: dict[str, str] = {}
-    for text in texts:
-        key, given, value = text.partition("=")
-        why = wrong_filter({key: value}) if given else f"{text[:40]!r} is not KEY=VALUE"
-        if why is None and tags.get(key, value) != value:
-            why = f"no card has the tag {key!r} with two values"
-        if why is not None:
-            raise click.BadParameter(why, context, parameter)
-        tags[key] = value
-    return tags
+    try:
+        return asked(texts)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), context, parameter) from exc
 
 
 tag_option = click.option(

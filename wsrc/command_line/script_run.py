@@ -108,8 +108,7 @@ def run(
     Raises:
         WsrcError: If nothing is known of a batch; it names the lines of it.
     """
-    all_parts = list(parts(items, *card.batch_limits))
-    for part in all_parts:
+    for part in (all_parts := list(parts(items, *card.batch_limits))):
         if isinstance(part, ScriptReset):
             yield WasReset(part.line, card.reset(part.kind))
             continue

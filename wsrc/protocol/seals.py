@@ -5,6 +5,7 @@ What a user and a card host say to each other through a server that cannot read 
 `docs/sealing.md` says what is in the octets, which are base64 here (RFC 4648 section 4, padded).
 """
 
+import hashlib
 from typing import Annotated
 
 import msgspec
@@ -58,6 +59,12 @@ class SealOffer(_Part, frozen=True, kw_only=True):
     wants_user: Annotated[bool, means("Whether the user must sign its secret")] = False
     certificates: Certificates
     signature: Annotated[bytes, means("Signature of the card host over the terms")]
+
+
+def certificate_of(offer: SealOffer) -> str | None:
+    """Return SHA-256 of the certificate of an offer, in hexadecimal; None where it has none."""
+    first = offer.certificates[:1]
+    return hashlib.sha256(first[0]).hexdigest() if first else None
 
 
 class SealSecret(_Part, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
 from wsrc.protocol.kinds import kind_of
+from wsrc.protocol.seals import certificate_of
 from wsrc.relay.accounts import Full
 from wsrc.relay.effects import Audit, Note
 from wsrc.relay.names import printable
@@ -25,8 +26,8 @@ TOLD_OF_A_WAIT_S = 1.0
 """A shorter wait is none that anybody wants to hear of."""
 
 
-def took(state: RelayState, lease: Lease, *, sealed: bool) -> None:
-    """Tell that a user was given a card, in a session that is sealed for all that a server sees."""
+def took(state: RelayState, lease: Lease, offer: m.SealOffer | None) -> None:
+    """Tell that a user was given a card, and what its card host offers to seal the session with."""
     waited_s = lease.since - lease.asked.ticket[0] if lease.asked is not None else 0.0
     waited = f" after a wait of {waited_s:.0f} s" if waited_s >= TOLD_OF_A_WAIT_S else ""
     state.note(f"{lease.holder} took {place_of(lease)}{waited} (session {lease.session[:8]})")
@@ -36,7 +37,8 @@ def took(state: RelayState, lease: Lease, *, sealed: bool) -> None:
         card=card_in(lease.slot),
         share=str(lease.share),
         waited_s=round(max(0.0, waited_s), 3),
-        sealed=sealed,
+        sealed=offer is not None,
+        certificate=None if offer is None else certificate_of(offer),
     )
     state.effects.append(Audit(event))
 

@@ -132,14 +132,6 @@ class Free:
             if not row.cards:
                 del self._rows[key]
 
-    def copy(self) -> "Free":
-        """Return the same cards, in the same order."""
-        other = Free()
-        order = [slot for slot in self._free(EVERY) if slot is not None]
-        for slot in dict.fromkeys((*order, *self._filed)):
-            other.put(slot)
-        return other
-
     def count(self, keys: Iterable[Key]) -> int:
         """Return how many cards there are under some names; one with several counts again."""
         return sum(row.cards for row in self._of(keys))
@@ -157,9 +149,6 @@ class Free:
         """
         for row in list(self._of(keys)):
             yield from row.walk()
-
-    def _free(self, key: Key) -> Iterator[Slot | None]:
-        return self.walk((key,))
 
     def _of(self, keys: Iterable[Key]) -> Iterator[_Row]:
         return (self._rows[key] for key in keys if key in self._rows)

@@ -182,7 +182,7 @@ def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> m
         seal=ack.seal,
     )
     state.tell(lease, granted)
-    evidence.took(state, lease, sealed=ack.seal is not None)
+    evidence.took(state, lease, ack.seal)
     return None if then is None else msgspec.structs.replace(then, session=lease.session)
 
 

@@ -104,11 +104,14 @@ class Readers:
         return self.settle(some) if some else []
 
     def for_others(self, audience: Audience, instance: str) -> "Readers":
-        """Return the same readers and changes, for users who have seen these until now."""
+        """
+        Return the same readers and changes, for users who have seen these until now.
+
+        Which cards are free is found out anew, while all are looked at.
+        """
         shelves, ring = self._shelves.copy(), self._ring.copy()
         other = Readers(audience, instance, shelves, ring, self._slots, self._view_of)
         other._shown = dict(self._shown)
-        other.free = self.free.copy()
         return other
 
     def place_of(self, slot: Slot) -> float:

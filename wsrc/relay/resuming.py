@@ -219,9 +219,11 @@ def _is_full(state: RelayState, user: UserPeer, message: m.Resume) -> accounts.F
     """
     Return what keeps a user from one more claim, if anything does.
 
-    The sessions of an account do not: what is claimed may be among them.
+    The sessions of an account do not: what is claimed may be among them. Nor do those of a
+    connection, where it is one of them.
     """
-    if user.engaged >= state.limits.max_sessions_per_user:
+    own = message.session in user.leases
+    if not own and user.engaged >= state.limits.max_sessions_per_user:
         return accounts.no_more_cards(state, user)
     same = [c for c in user.claims.values() if c.message.session == message.session]
     if len(same) >= MAX_CLAIMS:

@@ -208,7 +208,8 @@ class Connection(asyncio.Protocol):
         """Release it."""
         self._no_hurry()
         self._rest.clear()
-        self._forget_handler(exc)
+        # The handler may be about to look at a request that came just before, and needs all it has.
+        asyncio.get_running_loop().call_soon(self._forget_handler, exc)
         served, self._served = self._served, None
         if served is not None:
             served.lost()

@@ -41,7 +41,8 @@ from wsrc.user_client.naming import Filters
 from wsrc.user_client.operating import OperatorCalls
 
 if TYPE_CHECKING:
-    from wsrc.trace.tracer import Tracer
+    from wsrc.trace.recorder import Recorder
+    from wsrc.trace.tracer import CardTrace, Tracer
     from wsrc.user_client.core.tracing import SessionTrace
 
 __all__ = ["Card", "Client", "Selecting"]
@@ -174,6 +175,9 @@ class Client(OperatorCalls):
         self._seals = None if settings.seal_mode == "off" else Seals(settings)
         self._open_in: asyncio.AbstractEventLoop | None = None
         self._tracer: Tracer | None = None
+        self.recorder: Recorder | None = None
+        """Is told what sessions exchange with their cards."""
+
         self._hello = m.Hello(
             client_type=m.ClientType.USER,
             version=m.VERSION,
@@ -435,11 +439,23 @@ class Client(OperatorCalls):
                 self._give_back(ack)
                 return exc
         session = CardSession(requests, request, ack, granted.boxes)
-        if self._tracer is not None:
-            session.trace = _traced(self._tracer, ack, granted)
+        if self._tracer is not None or self.recorder is not None:
+            session.trace = self._traced(ack, granted)
         if then is not None:
             session.follow(then, ack)
         return _Found(session, granted)
+
+    def _traced(self, ack: m.SelectCardAck, granted: Granted) -> "SessionTrace":
+        from wsrc.user_client.core.tracing import SessionTrace  # noqa: PLC0415 - few want one
+
+        card = granted.card or _info(ack)
+        reader = card.reader_name or card.reader or ""
+        traces: list[CardTrace] = []
+        if self._tracer is not None:
+            traces.append(self._tracer.card(reader))
+        if self.recorder is not None:
+            traces.append(self.recorder.card(reader))
+        return SessionTrace(traces, ack.session or "", ack.identities.atr or "")
 
     def _card(self, request: m.SelectCard, ack: m.SelectCardAck, found: "_Found") -> Card:
         return Card(
@@ -488,14 +504,6 @@ class Selecting:
     ) -> None:
         assert self._card is not None
         await self._card.detach()
-
-
-def _traced(tracer: "Tracer", ack: m.SelectCardAck, granted: Granted) -> "SessionTrace":
-    from wsrc.user_client.core.tracing import SessionTrace  # noqa: PLC0415 - few want one
-
-    card = granted.card or _info(ack)
-    reader = card.reader_name or card.reader or ""
-    return SessionTrace(tracer.card(reader), ack.session or "", ack.identities.atr or "")
 
 
 def _info(ack: m.SelectCardAck) -> CardInfo:

@@ -27,7 +27,7 @@ from collections.abc import (
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from wsrc.card.apdu import Response
 from wsrc.card.slot import CardProtocol, Disposition, Initialization, Pick, ResetKind, Share
@@ -49,6 +49,9 @@ from wsrc.user_client.core.feeds import (
 from wsrc.user_client.core.seals import SealedWith
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.portal import JOIN_S, Portal
+
+if TYPE_CHECKING:
+    from wsrc.trace.recorder import Recorder
 
 # Longer than the aim: all methods of `aio` are here once more, side by side.
 
@@ -293,6 +296,15 @@ class Client(OperatorCalls):
     async def _give_back(self) -> None:
         async with asyncio.timeout(JOIN_S):
             await self._client.close()
+
+
+class Recorded(Client):
+    """A client as `Client.from_settings` returns it, whose exchanges with cards are recorded."""
+
+    def __init__(self, settings: UserSettings, recorder: "Recorder") -> None:
+        client = aio.Client.from_settings(settings)
+        client.recorder = recorder
+        self._begin(client)
 
 
 async def _own_thread() -> int:

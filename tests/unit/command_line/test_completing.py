@@ -49,7 +49,7 @@ def offered(line: str, environ: dict[str, str]) -> list[str]:
 
 def test_commands_and_their_commands_are_offered() -> None:
     assert offered("", {}) == sorted(COMMANDS)
-    assert offered("re", {}) == ["read", "readers", "reset"]
+    assert offered("re", {}) == ["read", "readers", "reset", "revoke"]
     assert offered("--json pcsc ", {}) == ["run", "serve"]
     assert offered("help ap", {}) == ["apdu"]
 
@@ -223,6 +223,7 @@ def test_bash_completes_words_that_it_breaks_and_must_quote(tmp_path: Path) -> N
         "read",
         "readers",
         "reset",
+        "revoke",
     ]
 
 

@@ -10,7 +10,7 @@ from wsrc.policy.machine import Policy
 from wsrc.policy.words import Verb
 from wsrc.protocol import messages as m
 
-A_TURN, A_PAIR = 15_000, 90
+A_TURN, A_PAIR = 20_000, 90
 """
 Lines of code that a turn takes at most while another policy comes into force, some milliseconds,
 and that all take together for each reader and each audience.

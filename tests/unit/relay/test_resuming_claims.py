@@ -4,6 +4,7 @@
 from tests.support.relay_clients import ICCID
 from tests.support.relay_world import World, code_of, reader
 from tests.support.resuming_scene import (
+    COMMAND,
     FEATURES,
     SECRET,
     holder_of,
@@ -43,6 +44,16 @@ def test_claims_have_bounds() -> None:
     assert code_of(back.refused(resume(back, "one more"))) is ErrorCode.TOO_MANY
     assert len(card.inbox) == 9
     assert world.relay.counts["claims"] == 9
+
+
+def test_who_has_as_many_cards_as_may_be_can_claim_one_of_them() -> None:
+    """As where the word of a card host is asked for, on the connection that has the session."""
+    _, _, user, session = scene(max_sessions_per_user=1)
+    assert code_of(user.refused(resume(user, "another"))) is ErrorCode.TOO_MANY
+    user.say(resume(user, session))
+    assert user.next(m.Resumed).session == session
+    answer = user.ask(m.CApdu(id=user.new_id(), session=session, command=COMMAND), m.RApdu)
+    assert answer.session == session
 
 
 def test_who_had_cards_can_claim_them_however_many_wait_for_others() -> None:

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """wsrc.relay: what a server does with sessions that it cannot read."""
 
+import hashlib
+
 import pytest
 
 from tests.support.relay_world import ATR, ICCID, CardClient, Peer, World, reader
+from wsrc.audit import events
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.policy.words import Verb
@@ -61,6 +64,13 @@ def test_what_is_asked_and_offered_is_passed_on_with_who_the_user_is(world: Worl
     assert (attach.seal, attach.principal) == (ASK, "anna@example.com")
     assert attach.holder is not None
     assert (attach.secret, attach.keep_s) == (None, 0.0)
+
+
+def test_the_certificate_of_the_offer_is_in_the_evidence(world: World) -> None:
+    session = held(world.user(), hosted(world))
+    (took,) = (each for each in world.events if isinstance(each, events.Took))
+    assert (took.session, took.sealed) == (session[:8], True)
+    assert took.certificate == hashlib.sha256(offer().certificates[0]).hexdigest()
 
 
 def test_a_card_client_without_the_feature_is_not_asked(world: World) -> None:

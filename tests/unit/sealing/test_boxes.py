@@ -126,3 +126,10 @@ def test_a_request_is_not_begun_where_one_ran_that_its_user_was_told_had_not() -
     with pytest.raises(SealError, match="Request 2 was begun") as caught:
         check_order(3, ran=1, taken=2)
     assert caught.value.fault is Fault.ORDER
+
+
+@pytest.mark.parametrize("seq", [0, -1, MAX_NUMBER + 1])
+def test_a_box_is_for_no_number_that_none_can_have(seq: int) -> None:
+    box = sealer().seal("c_apdu", 1, TEXT)
+    with pytest.raises(SealError, match=f"Number {seq} is none"):
+        opener().open("c_apdu", seq, box)

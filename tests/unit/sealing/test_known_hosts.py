@@ -47,6 +47,14 @@ def test_a_renewed_certificate_with_the_same_key_is_known() -> None:
     assert not hosts.check("bench", self_signed("two", key).certificates, NOW).first_use
 
 
+def test_a_name_is_written_as_it_is_but_for_what_means_something_in_a_line() -> None:
+    """RFC 20 has 21h to 7Eh for what is printed and no space."""
+    hosts = known()
+    first = hosts.check("bench", self_signed().certificates, NOW)
+    written = hosts.line("!~ \x7f#%", first).split(" ")[1]
+    assert written == "!~%20%7F%23%25"
+
+
 @pytest.mark.parametrize("host", ["Bench Ärger", "a%20b", "#1", "tab\there", "日本", "a" * 300])
 def test_a_name_comes_back_as_it_was(host: str) -> None:
     hosts = known()

@@ -30,7 +30,7 @@ class Seen:
     def __init__(self, atr: str = "3b00") -> None:
         self.traced: list[Traced] = []
         self.session = SessionTrace(
-            CardTrace(self.traced.append, "Reader", secrets=False), "session-1", atr
+            [CardTrace(self.traced.append, "Reader", secrets=False)], "session-1", atr
         )
 
     @property

@@ -40,6 +40,7 @@ _STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.CARD_TRANSMISSION_ERROR: 502,
     ErrorCode.READER_UNAVAILABLE: 502,
     ErrorCode.CARD_CLIENT_GONE: 502,
+    ErrorCode.NOT_KEPT: 503,
     ErrorCode.SHUTTING_DOWN: 503,
     ErrorCode.DRAINING: 503,
     ErrorCode.COMMAND_TIMEOUT: 504,

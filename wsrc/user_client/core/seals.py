@@ -16,7 +16,7 @@ from wsrc.net.state_dir import of_user
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 from wsrc.sealing.encoding import NONCE_OCTETS
-from wsrc.selection import lookups, named, names_of, selection_of
+from wsrc.selection import TAG, lookups, named, names_of, selection_of
 from wsrc.settings.load import UserSettings
 
 if TYPE_CHECKING:
@@ -208,9 +208,10 @@ def _is_meant(select: m.SelectCard, shown: m.CardInfo | None) -> "Callable[[Card
     Return what tells whether a card is the one that was selected, by the names it has.
 
     Those are what its host has signed, and the id of its reader as the server shows it, where
-    that differs in what servers add to names of hosts alone.
+    that differs in what servers add to names of hosts alone. Tags are the server's word: it knows
+    those that users have set, and which cards are free.
     """
-    items = selection_of(select).items
+    items = [item for item in selection_of(select).items if item[0] != TAG]
 
     def meant(card: "Card") -> bool:
         names = set(named(names_of(_reader_of(card), _ids_of(card, shown))))

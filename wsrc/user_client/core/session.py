@@ -26,7 +26,7 @@ from wsrc.errors import (
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError
 from wsrc.protocol.conversation import ANSWERS
-from wsrc.session import Effect, Send, Settled, State, UserEnd
+from wsrc.session import AWAY, Effect, Send, Settled, State, UserEnd
 from wsrc.user_client.core.faults import from_error
 from wsrc.user_client.core.following import Then
 from wsrc.user_client.core.limits import Limits
@@ -43,6 +43,8 @@ AGAIN_S = 1.0
 
 _LATER = "detach_after"
 """Feature of a server that takes a card back once its last request is answered."""
+
+_GIVEN_BACK = "It was given back."
 
 _OTHER_FIRST = "The card was selected with another first command; ask for that one first."
 
@@ -91,7 +93,7 @@ class Session:
         self._abandoned = False
         self._goodbye: m.Detach | None = None
         self._unsaid: m.Detach | None = None
-        self._is_last = self._leaving = False
+        self._is_last = self._leaving = self._given_back = False
         self._over = asyncio.Event()
         self._tell_over: Callable[[WsrcError], None] | None = None
         self._tell_idle: Callable[[m.SessionIdle], None] | None = None
@@ -168,7 +170,7 @@ class Session:
         except TimeoutError:
             return
         finally:
-            if self._end.state in {State.CUT, State.RESUMING}:
+            if self._end.state in AWAY:
                 self._requests.owe(goodbye)
             if not wait and self._end.state is not State.OVER:
                 self._requests.unconfirmed[self.name] = goodbye
@@ -403,7 +405,7 @@ class Session:
 
     def _after(self) -> None:
         """Set the timers for the state of the session; remove a session that is over."""
-        if self._end.state in {State.CUT, State.RESUMING}:
+        if self._end.state in AWAY:
             self._limits.hold()
         else:
             self._limits.begin_anew()
@@ -418,9 +420,11 @@ class Session:
                 self._requests.sessions.pop(self.name, None)
             self._over.set()
             self._tell_end()
-        elif self._end.state is State.LIVE and self._unsaid is not None:
+        elif self._end.state not in AWAY and self._unsaid is not None:
             detach, self._unsaid = self._unsaid, None
             self._requests.post(detach, self._heard_of_detach)
+        elif self._end.state is State.LIVE and self._given_back:
+            self.forget(_GIVEN_BACK)
 
     def _tell_end(self) -> None:
         tell, self._tell_over = self._tell_over, None
@@ -464,8 +468,10 @@ class Session:
     def _heard_of_detach(self, said: m.Message | UnreadableError) -> None:
         """Note that it is over; while the card is out of reach, it is asked again after that."""
         self._requests.confirmed(self.name)
-        if isinstance(said, m.DetachAck) or self._end.state is State.LIVE:
-            self.forget("It was given back.")
+        if self._end.state is State.ASKING and self._goodbye is None:
+            self._given_back = True
+        elif isinstance(said, m.DetachAck) or self._end.state is State.LIVE:
+            self.forget(_GIVEN_BACK)
 
     # Turns
 

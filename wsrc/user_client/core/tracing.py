@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a session asks of its card and is answered, for the trace of its user."""
 
+from collections.abc import Sequence
+
 from wsrc.errors import CardError, Outcome, OutcomeUnknownError, WsrcError
 from wsrc.protocol import messages as m
 from wsrc.trace.tracer import CardTrace
@@ -10,17 +12,17 @@ GET_RESPONSE = 0xC0
 
 class SessionTrace:
     """
-    Tells a trace of one session; what never reached the card is not in it.
+    Tells traces of one session; what never reached the card is not in it.
 
     Args:
-        trace: Of its card.
+        traces: Of its card.
         session: Its name.
         atr: What the card gave at the reset that it began with, in hexadecimal; empty where no
             card is powered.
     """
 
-    def __init__(self, trace: CardTrace, session: str, atr: str) -> None:
-        self._trace = trace
+    def __init__(self, traces: Sequence[CardTrace], session: str, atr: str) -> None:
+        self._traces = traces
         self._session = session
         self._powered(_octets(atr))
 
@@ -69,11 +71,12 @@ class SessionTrace:
     def _exchanged(self, command: bytes, data: bytes, sw: str, *, ahead: bool = False) -> None:
         if len(command) >= 4:
             answer = data + _octets(sw)
-            self._trace.exchanged(self._session, command, answer, ahead=ahead)
+            for trace in self._traces:
+                trace.exchanged(self._session, command, answer, ahead=ahead)
 
     def _powered(self, atr: bytes) -> None:
-        if atr:
-            self._trace.powered(self._session, atr)
+        for trace in self._traces if atr else ():
+            trace.powered(self._session, atr)
 
 
 def _octets(sw: str) -> bytes:
