@@ -71,6 +71,7 @@ async def test_a_curl_can_talk_to_a_card(asker: Asker, world: World) -> None:
     assert (await asker.post(f"{session}/transmit", UICC_LINE)).body == {
         "response": "",
         "sw": "9000",
+        "meaning": "done",
     }
     steps = [{"command": "00a4000c022fe2"}, {"command": "00b000000a", "expect": ["9xxx"]}]
     batch = (await asker.post(f"{session}/batch", {"steps": steps})).body
@@ -265,4 +266,4 @@ async def test_a_server_that_stops_is_not_ready_and_says_why_while_commands_fini
                 refused = await other.post("/sessions", {"iccid": UICC})
                 assert (refused.status, refused.code) == (503, "shutting_down")
             await stop
-        assert asked.result().body == {"response": "", "sw": "9000"}
+        assert asked.result().body == {"response": "", "sw": "9000", "meaning": "done"}

@@ -41,7 +41,7 @@ async def test_the_examples_run_as_they_stand(certificates: Certificates) -> Non
         said = await run(talk.replace("localhost:4222", at))
         assert UICC in said
         assert '"sw":"61' in said
-        assert '{"response":"988812010000400310f0","sw":"9000"}' in said
+        assert '{"response":"988812010000400310f0","sw":"9000","meaning":"done"}' in said
         await until(lambda: world.counts["sessions"] == 0)
         events = await run(follow.replace("localhost:4222", at))
         assert "event: snapshot" in events

@@ -57,7 +57,7 @@ _SHAPES = {
 """What secrets look like that nobody knows beforehand."""
 
 _DIGESTS = re.compile(
-    r'(?i)(?:chain|after|digest|sha256|expect|ends with)["\']?[\s:=]+["\']?[0-9a-f]{64}'
+    r'(?i)(?:chain|after|digest|sha256|certificate|expect|ends with)["\']?[\s:=]+["\']?[0-9a-f]{64}'
 )
 """What of an audit log looks like a secret of a session and is none."""
 

@@ -2,7 +2,6 @@
 """The REST interface: each operation of `routes` asks the relay as any user does."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -19,10 +18,12 @@ from wsrc.server.http.audit_tail import last_lines
 from wsrc.server.http.desk import GRACE_S, Caller, Desk, Held
 from wsrc.server.http.doorman import Doorman, Visit, body_of, json_of
 from wsrc.server.http.events import stream
+from wsrc.server.http.farm_api import LOOK_S, FarmApi
 from wsrc.server.http.insider import A
 from wsrc.server.http.openapi import document
 from wsrc.server.http.problems import of_error, problem
-from wsrc.server.http.routes import BASE, FILTERS, ROUTES, Param, Route
+from wsrc.server.http.queries import Query, count_in, filters_in, query_of
+from wsrc.server.http.routes import BASE, ROUTES, Route
 from wsrc.server.peers import Peers
 from wsrc.server.token_table import TokenTable
 from wsrc.server.turns import Line
@@ -35,12 +36,7 @@ STEPS = 8
 MOST_STEPS = 1_000
 """Answers of the relay that are looked at for all hosts."""
 
-LOOK_S = 30.0
-"""How long the relay may take for a list, in seconds."""
-
 T = TypeVar("T")
-
-_digits = re.compile("[0-9]{1,16}").fullmatch
 
 
 class Api:
@@ -53,28 +49,32 @@ class Api:
         peers: The relay.
         tokens: Those of the server, if it has some.
         audit_dir: Where its audit log is, if there is one.
+        farm: The operations for a farm of cards.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what the operations take, each once
         self,
         doorman: Doorman,
         desk: Desk,
         peers: Peers,
         tokens: TokenTable | None,
         audit_dir: Path | None,
+        farm: FarmApi,
     ) -> None:
         self._doorman = doorman
         self._desk = desk
         self._peers = peers
         self._tokens = tokens
         self._audit_dir = audit_dir
+        self._farm = farm
         self._line = Line(asyncio.get_running_loop())
         self._document = document(__version__)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add every operation, and the document of them."""
         for route in ROUTES:
-            operation = getattr(self, route.name)
+            of = self if hasattr(self, route.name) else self._farm
+            operation = getattr(of, route.name)
             router.add_route(route.method, BASE + route.path, self._handler(route, operation))
         router.add_get(f"{BASE}/openapi.json", self._openapi, allow_head=False)
 
@@ -85,9 +85,10 @@ class Api:
             visit = await self._doorman.admit(request)
             if route.operator:
                 self._refuse_others(visit)
-            query = _query(request, route.query)
+            query = query_of(request, route.query)
             octets = request.content_length or 0
-            async with self._desk.visit(visit.admitted, visit.address, octets) as caller:
+            who = visit.admitted, visit.address, octets
+            async with self._desk.visit(*who, local=visit.local) as caller:
                 return await operation(request, caller, query)
 
         return handle
@@ -104,22 +105,22 @@ class Api:
 
     # What there is
 
-    async def list_cards(self, _: web.Request, caller: Caller, query: "Query") -> web.Response:
+    async def list_cards(self, _: web.Request, caller: Caller, query: Query) -> web.Response:
         """Return cards."""
         cards, after = await self._page(caller, query, views.card)
         return json_of(v.Cards(cards=cards, next=after))
 
-    async def list_readers(self, _: web.Request, caller: Caller, query: "Query") -> web.Response:
+    async def list_readers(self, _: web.Request, caller: Caller, query: Query) -> web.Response:
         """Return readers."""
         readers, after = await self._page(caller, query, views.reader)
         return json_of(v.Readers(readers=readers, next=after))
 
-    async def list_leases(self, _: web.Request, caller: Caller, query: "Query") -> web.Response:
+    async def list_leases(self, _: web.Request, caller: Caller, query: Query) -> web.Response:
         """Return leases."""
         leases, after = await self._page(caller, query, views.lease)
         return json_of(v.Leases(leases=leases, next=after))
 
-    async def list_hosts(self, _: web.Request, caller: Caller, query: "Query") -> web.Response:
+    async def list_hosts(self, _: web.Request, caller: Caller, query: Query) -> web.Response:
         """Return hosts."""
         seen: list[ReaderView] = []
         after: int | None = 0
@@ -132,11 +133,11 @@ class Api:
         return json_of(v.Hosts(hosts=views.hosts(seen)))
 
     async def _page(
-        self, caller: Caller, query: "Query", show: Callable[[ReaderView], T | None]
+        self, caller: Caller, query: Query, show: Callable[[ReaderView], T | None]
     ) -> tuple[tuple[T, ...], int | None]:
         """Return what is shown of readers, and after which number to go on, if so."""
-        after: int | None = int(query.get("after", 0))
-        limit = int(query.get("limit", v.LIMIT))
+        after: int | None = count_in(query, "after", 0)
+        limit = count_in(query, "limit", v.LIMIT)
         shown: list[T] = []
         for _ in range(STEPS):
             assert after is not None
@@ -150,30 +151,28 @@ class Api:
         return tuple(shown), after
 
     async def _look(
-        self, caller: Caller, query: "Query", after: int
+        self, caller: Caller, query: Query, after: int
     ) -> tuple[tuple[ReaderView, ...], int | None]:
-        names = {each.name: str(query[each.name]) for each in FILTERS if each.name in query}
-        asked = m.ListReaders(after=after, **names)  # type: ignore[arg-type]  # texts by name
+        asked = m.ListReaders(after=after, **filters_in(query))
         ack = await self._desk.looker(caller).ask(asked, m.ListReadersAck, LOOK_S)
         return ack.readers, ack.next
 
     async def events(
-        self, request: web.Request, caller: Caller, query: "Query"
+        self, request: web.Request, caller: Caller, query: Query
     ) -> web.StreamResponse:
         """Send events until the asker has enough."""
-        names = {each.name: str(query[each.name]) for each in FILTERS if each.name in query}
-        return await stream(request, self._desk, caller, names)
+        return await stream(request, self._desk, caller, filters_in(query))
 
     # Sessions
 
-    async def list_sessions(self, _: web.Request, caller: Caller, __: "Query") -> web.Response:
+    async def list_sessions(self, _: web.Request, caller: Caller, __: Query) -> web.Response:
         """Return the sessions of a visitor."""
         sessions = [
             self._desk.shown(held) for held in caller.visitor.sessions.values() if not held.ends
         ]
         return json_of(v.Sessions(sessions=tuple(sessions)))
 
-    async def connect(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
+    async def connect(self, request: web.Request, caller: Caller, _: Query) -> web.Response:
         """Take a card."""
         wanted = await body_of(request, v.Connect)
         held = await self._desk.connect(caller, wanted)
@@ -181,14 +180,12 @@ class Api:
         response.headers["Location"] = f"{BASE}/sessions/{held.name}"
         return response
 
-    async def show_session(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
+    async def show_session(self, request: web.Request, caller: Caller, _: Query) -> web.Response:
         """Return one session."""
         async with self._desk.using(caller, request.match_info["session"]) as held:
             return json_of(self._desk.shown(held))
 
-    async def disconnect(
-        self, request: web.Request, caller: Caller, query: "Query"
-    ) -> web.Response:
+    async def disconnect(self, request: web.Request, caller: Caller, query: Query) -> web.Response:
         """Give a card back."""
         disposition = Disposition(str(query.get("disposition", Disposition.RESET)))
         async with self._desk.using(caller, request.match_info["session"]) as held:
@@ -197,26 +194,26 @@ class Api:
             self._desk.release(held)
         return web.Response(status=204)
 
-    async def transmit(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
+    async def transmit(self, request: web.Request, caller: Caller, _: Query) -> web.Response:
         """Send a command."""
         async with self._desk.using(caller, request.match_info["session"]) as held:
             asked = await body_of(request, v.Transmit)
             command = m.CApdu(session=held.name, command=asked.command, seq=asked.seq)
             answer = await self._command(held, command, m.RApdu)
-        return json_of(v.Response(response=answer.response, sw=answer.sw))
+        return json_of(views.response(answer))
 
-    async def batch(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
+    async def batch(self, request: web.Request, caller: Caller, _: Query) -> web.Response:
         """Send several commands."""
         async with self._desk.using(caller, request.match_info["session"]) as held:
             asked = await body_of(request, v.Batch)
             steps = tuple(m.Step(each.command, each.expect) for each in asked.steps)
             batch = m.Batch(session=held.name, steps=steps, seq=asked.seq)
             answer = await self._command(held, batch, m.BatchResp)
-        results = tuple(v.Response(response=each.response, sw=each.sw) for each in answer.results)
+        results = tuple(map(views.response, answer.results))
         wrong = of_error(answer.error) if answer.error is not None else None
         return json_of(v.BatchResponse(results=results, stopped=answer.stopped, problem=wrong))
 
-    async def reset(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
+    async def reset(self, request: web.Request, caller: Caller, _: Query) -> web.Response:
         """Reset a card."""
         async with self._desk.using(caller, request.match_info["session"]) as held:
             asked = await body_of(request, v.Reset)
@@ -224,7 +221,7 @@ class Api:
             answer = await self._command(held, reset, m.ResetResp)
         return json_of(v.WasReset(atr=answer.atr, protocol=answer.protocol))
 
-    async def control(self, request: web.Request, caller: Caller, _: "Query") -> web.Response:
+    async def control(self, request: web.Request, caller: Caller, _: Query) -> web.Response:
         """Send a control code."""
         async with self._desk.using(caller, request.match_info["session"]) as held:
             asked = await body_of(request, v.Control)
@@ -239,58 +236,20 @@ class Api:
 
     # What is the operator's
 
-    async def list_tokens(self, _: web.Request, __: Caller, ___: "Query") -> web.Response:
+    async def list_tokens(self, _: web.Request, __: Caller, ___: Query) -> web.Response:
         """Return all tokens, without what they are."""
         stored = self._tokens.all if self._tokens is not None else ()
         return json_of(v.Tokens(tokens=tuple(map(views.token, stored))))
 
-    async def audit_tail(self, _: web.Request, __: Caller, query: "Query") -> web.Response:
+    async def audit_tail(self, _: web.Request, __: Caller, query: Query) -> web.Response:
         """Return the last lines of the audit log."""
-        folder, limit = self._audit_dir, int(query.get("limit", v.LIMIT))
+        folder, limit = self._audit_dir, count_in(query, "limit", v.LIMIT)
         if folder is None:
             raise problem(404, "no_audit_log", "This server keeps no audit log; set audit_dir.")
         try:
-            lines = await asyncio.to_thread(last_lines, folder, "wsrc-server", limit)
+            about = str(query["card"]) if "card" in query else None
+            lines = await asyncio.to_thread(last_lines, folder, "wsrc-server", limit, about)
         except OSError as exc:
             why = f"The audit log cannot be read: {exc.strerror}."
             raise problem(500, ErrorCode.INTERNAL, why) from exc
         return json_of(v.AuditTail(lines=tuple(lines)))
-
-
-Query = dict[str, int | str]
-
-
-def _query(request: web.Request, params: tuple[Param, ...]) -> Query:
-    """
-    Return the parameters of a request.
-
-    Raises:
-        ProblemError: If one is not known, is there twice, or cannot be what it is.
-    """
-    known, found = {each.name: each for each in params}, Query()
-    for name, text in request.query.items():
-        param = known.get(name)
-        if param is None:
-            raise _wrong(f"There is no parameter {name[:40]!r} here.")
-        if name in found:
-            raise _wrong(f"{name!r} is there twice.")
-        found[name] = _value(param, text)
-    return found
-
-
-def _value(param: Param, text: str) -> int | str:
-    if param.kind == "text":
-        if len(text) > param.most:
-            raise _wrong(f"{param.name!r} has at most {param.most} characters.")
-        return text
-    if param.kind == "word":
-        if text not in param.words:
-            raise _wrong(f"{param.name!r} is one of {', '.join(param.words)}.")
-        return text
-    if not _digits(text) or not param.least <= int(text) <= param.most:
-        raise _wrong(f"{param.name!r} is a whole number from {param.least} to {param.most}.")
-    return int(text)
-
-
-def _wrong(sentence: str) -> Exception:
-    return problem(400, ErrorCode.BAD_MESSAGE, sentence)

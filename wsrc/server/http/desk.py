@@ -50,7 +50,8 @@ class Visitor:
     """
     A principal who comes over HTTP, or everybody where nobody is asked.
 
-    `admitted` is by what its last request was let in.
+    `admitted` is by what its last request was let in. `lookers` are the users by whom it looks
+    around, by whether its requests are of this host.
     """
 
     def __init__(self, admitted: Admitted, usage: Usage | None) -> None:
@@ -59,7 +60,7 @@ class Visitor:
         self.used = 0.0
         self.at_work = 0
         self.sessions: dict[str, Held] = {}
-        self.looker: Insider | None = None
+        self.lookers: dict[bool, Insider] = {}
 
 
 class Caller(NamedTuple):
@@ -68,6 +69,7 @@ class Caller(NamedTuple):
     visitor: Visitor
     admitted: Admitted
     address: str
+    local: bool = False
 
 
 class Held:
@@ -133,9 +135,13 @@ class Desk:
         return len(self._insiders)
 
     @asynccontextmanager
-    async def visit(self, admitted: Admitted, address: str, octets: int) -> AsyncGenerator[Caller]:
+    async def visit(
+        self, admitted: Admitted, address: str, octets: int, *, local: bool = False
+    ) -> AsyncGenerator[Caller]:
         """
         Have a visitor for the length of a request, whose body has so many octets.
+
+        `local` is whether the request is of a program of this host, for all that is known.
 
         Raises:
             ProblemError: If its principal asks for too much, or there are too many.
@@ -151,7 +157,7 @@ class Desk:
             self._charge(visitor.usage, visitor.used, octets)
         visitor.at_work += 1
         try:
-            yield Caller(visitor, admitted, address)
+            yield Caller(visitor, admitted, address, local)
         finally:
             visitor.at_work -= 1
             visitor.used = self._loop.time()
@@ -170,11 +176,11 @@ class Desk:
     def looker(self, caller: Caller) -> Insider:
         """Return the user by whom a visitor looks around."""
         visitor = caller.visitor
-        looker = visitor.looker
+        looker = visitor.lookers.get(caller.local)
         if looker is None or looker.over is not None:
             if looker is not None:
                 self.gone(looker)
-            looker = visitor.looker = self.enter(caller, "http", count=False)
+            looker = visitor.lookers[caller.local] = self.enter(caller, "http", count=False)
         return looker
 
     def enter(
@@ -194,7 +200,7 @@ class Desk:
         self._refuse_if_full()
         who, address = caller.admitted.principal, caller.address
         usage = self._usage(caller.admitted, address) if count else caller.visitor.usage
-        insider = Insider(self._peers, who, usage, address, name, told)
+        insider = Insider(self._peers, who, usage, address, name, told, direct=caller.local)
         self._insiders[insider] = usage if count else None
         if insider.over is not None:
             self.gone(insider)
@@ -238,6 +244,7 @@ class Desk:
             reader=wanted.reader,
             label=wanted.label,
             any=wanted.any,
+            tags=wanted.tags,
             wait_s=wanted.wait_s,
             share=wanted.share,
             protocols=wanted.protocols,
@@ -250,7 +257,7 @@ class Desk:
             self.gone(insider)
             raise
         assert ack.session is not None
-        card = _card(ack.card) if ack.card is not None else None
+        card = card_of(ack.card) if ack.card is not None else None
         held = Held(ack.session, caller, insider, card, wanted.share, self._loop.time(), ends)
         caller.visitor.sessions[held.name] = self._sessions[held.name] = held
         return held
@@ -358,8 +365,8 @@ class Desk:
 
     def _forget(self, key: Principal | None, visitor: Visitor) -> None:
         del self._visitors[key]
-        if visitor.looker is not None:
-            self.gone(visitor.looker)
+        for looker in visitor.lookers.values():
+            self.gone(looker)
         if visitor.usage is not None:
             self._quotas.left(visitor.usage)
 
@@ -374,7 +381,8 @@ class Desk:
             self._watch()
 
 
-def _card(info: m.CardInfo) -> Card:
+def card_of(info: m.CardInfo) -> Card:
+    """Return a card as the relay describes it to who has it."""
     return Card(
         number=0,
         state=info.state,
@@ -385,5 +393,8 @@ def _card(info: m.CardInfo) -> Card:
         iccid=info.identities.iccid,
         eids=info.eids,
         label=info.label,
+        tags=info.tags or {},
+        comment=info.comment,
         protocol=info.protocol,
+        draining=info.draining,
     )

@@ -133,7 +133,7 @@ class Doorman:
         refuse_foreign(request)
         connection = self._connection(request)
         address = self.address(request)
-        local = self.is_local(request)
+        local = self.is_local(request) and is_loopback(host_in(request.host))
         for way in self.ways:
             found = way(request)
             if found is not None:

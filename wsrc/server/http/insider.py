@@ -37,6 +37,7 @@ class Insider:
         address: Where the request is from that began it.
         name: What others are shown.
         told: Called with what the relay says unasked.
+        direct: Whether its requests are of a program of this host, for all that is known.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a user is, each once
@@ -47,13 +48,15 @@ class Insider:
         address: str,
         name: str,
         told: Callable[[m.Message], None] | None = None,
+        *,
+        direct: bool = False,
     ) -> None:
         self.over: m.Error | None = None
         self._peers = peers
         self._told = told
         self._last = 0
         self._asked: dict[int, asyncio.Future[m.Message]] = {}
-        self.number = peers.enter(self, m.ClientType.USER, address, principal, usage)
+        self.number = peers.enter(self, m.ClientType.USER, address, principal, usage, direct=direct)
         hello = m.Hello(id=0, client_type=m.ClientType.USER, version=m.VERSION, name=name)
         peers.said(self.number, hello)
 

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 
 from wsrc.octets import Octets
-from wsrc.server.http.routes import BASE, EVENTS, FILTERS, JSON, PROBLEM, ROUTES, Param, Route
-from wsrc.server.http.values import Problem
+from wsrc.server.http.routes import BASE, EVENTS, JSON, NAMES, PROBLEM, ROUTES, Param, Route
+from wsrc.server.http.values import Problem, Selecting
+from wsrc.tags import KEY_PATTERN, MOST_ASKED
 
 Json = dict[str, Any]
 
@@ -21,10 +22,9 @@ def document(version: str) -> Json:
         kinds, schema_hook=_octets, ref_template="#/components/schemas/{name}"
     )
     of = dict(zip(kinds, references, strict=True))
-    schemas["Connect"]["anyOf"] = [
-        {"required": [each.name], "properties": {each.name: {"type": "string", "pattern": "\\S"}}}
-        for each in FILTERS
-    ]
+    for kind in kinds:
+        if issubclass(kind, Selecting):
+            schemas[kind.__name__]["anyOf"] = _SELECTIONS
     paths: dict[str, Json] = {}
     for route in ROUTES:
         paths.setdefault(BASE + route.path, {})[route.method.lower()] = _operation(route, of)
@@ -98,11 +98,34 @@ def _parameter(param: Param) -> Json:
         schema = {"type": "integer", "minimum": param.least, "maximum": param.most}
     elif param.kind == "word":
         schema = {"type": "string", "enum": list(param.words)}
+    elif param.kind == "tag":
+        one = {"type": "string", "pattern": _TAG, "maxLength": param.most}
+        schema = {"type": "array", "items": one, "maxItems": MOST_ASKED, "uniqueItems": True}
     else:
         schema = {"type": "string", "maxLength": param.most}
     return {"name": param.name, "in": "query", "description": param.meaning, "schema": schema}
 
 
+_TAG = KEY_PATTERN.rstrip("$") + "=.*$"
+
+_SELECTIONS: list[Json] = [
+    *(
+        {"required": [each.name], "properties": {each.name: {"type": "string", "pattern": "\\S"}}}
+        for each in NAMES
+    ),
+    {
+        "required": ["tags"],
+        "properties": {
+            "tags": {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": MOST_ASKED,
+                "propertyNames": {"pattern": KEY_PATTERN},
+                "additionalProperties": {"type": "string", "pattern": "\\S"},
+            }
+        },
+    },
+]
 _SESSION: Json = {
     "name": "session",
     "in": "path",

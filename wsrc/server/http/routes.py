@@ -4,7 +4,7 @@
 from typing import Final, Literal, NamedTuple
 
 from wsrc.card.slot import Disposition
-from wsrc.server.http import values as v
+from wsrc.server.http import farm_values as f, values as v
 
 BASE: Final = "/api/v1"
 
@@ -18,11 +18,12 @@ class Param(NamedTuple):
     A parameter in the query.
 
     Attributes:
-        kind: `text`, `count` (a whole number), or `word`, one of `words`.
+        kind: `text`, `count` (a whole number), `word`, one of `words`, or `tag`, KEY=VALUE, which
+            may be there several times.
     """
 
     name: str
-    kind: Literal["text", "count", "word"]
+    kind: Literal["text", "count", "word", "tag"]
     meaning: str
     least: int = 0
     most: int = 2**53 - 1
@@ -59,7 +60,7 @@ class Route(NamedTuple):
 
 
 _LIKE: Final = "`*` stands for any text; spelled as for every list"
-FILTERS: Final = tuple(
+NAMES: Final = tuple(
     Param(name, "text", f"{what}; {_LIKE}", most=256)
     for name, what in (
         ("iccid", "ICCID of the card"),
@@ -70,6 +71,8 @@ FILTERS: Final = tuple(
         ("any", "Any of these five"),
     )
 )
+TAG: Final = Param("tag", "tag", "KEY=VALUE of a tag; several must all hold", most=300)
+FILTERS: Final = (*NAMES, TAG)
 _AFTER: Final = Param("after", "count", "`next` of the page before")
 _LIMIT: Final = Param("limit", "count", "Most things in the answer", least=1, most=v.MAX_LIMIT)
 PAGED: Final = (*FILTERS, _AFTER, _LIMIT)
@@ -134,6 +137,77 @@ ROUTES: Final[tuple[Route, ...]] = (
         v.Controlled,
         body=v.Control,
     ),
+    Route(
+        "GET",
+        "/uses",
+        "list_uses",
+        "Who has which card, since when, and who waits for it",
+        f.Uses,
+        query=(
+            *FILTERS,
+            Param(
+                "only", "word", "Only cards that nobody has, or somebody", words=("free", "busy")
+            ),
+            Param("holder", "text", "Only cards of this principal or name", most=256),
+            Param("waited", "word", "Only cards for which somebody waits", words=("yes",)),
+            _AFTER,
+        ),
+    ),
+    Route("POST", "/revoke", "revoke", "Take a card back", f.Revoked, body=f.Revoke),
+    Route("POST", "/tags", "set_tags", "Set tags of a card", v.Reader, body=f.SetTags),
+    Route(
+        "POST", "/comment", "set_comment", "Note something of a card", v.Reader, body=f.SetComment
+    ),
+    Route(
+        "POST",
+        "/drain",
+        "drain",
+        "Begin no session on a host",
+        f.Drained,
+        body=f.Drain,
+        operator=True,
+    ),
+    Route(
+        "POST",
+        "/undrain",
+        "undrain",
+        "Let its cards be had again",
+        None,
+        204,
+        f.Undrain,
+        operator=True,
+    ),
+    Route(
+        "GET",
+        "/peers",
+        "list_peers",
+        "The connections of the server",
+        f.Peers,
+        query=(_AFTER,),
+        operator=True,
+    ),
+    Route(
+        "GET",
+        "/activity",
+        "show_activity",
+        "Commands and sessions of the last day, by minutes",
+        f.Activity,
+        query=(Param("minutes", "count", "Of how many minutes", least=1, most=1440),),
+        operator=True,
+    ),
+    Route(
+        "GET",
+        "/atr",
+        "read_atr",
+        "What an answer to reset says",
+        f.AtrMeaning,
+        query=(Param("atr", "text", "Hexadecimal digits of 2 to 33 octets", most=66),),
+    ),
+    Route("GET", "/me", "show_me", "Who asks", f.Me),
+    Route(
+        "POST", "/login", "login", "Get a cookie for a token, a JWT or a certificate", f.LoggedIn
+    ),
+    Route("POST", "/logout", "logout", "Give the cookie back", None, 204),
     Route("GET", "/tokens", "list_tokens", "All tokens", v.Tokens, operator=True),
     Route(
         "GET",
@@ -141,7 +215,10 @@ ROUTES: Final[tuple[Route, ...]] = (
         "audit_tail",
         "The last lines of the audit log",
         v.AuditTail,
-        query=(_LIMIT,),
+        query=(
+            _LIMIT,
+            Param("card", "text", "Only of the card with this ICCID, EID or reader id", most=256),
+        ),
         operator=True,
     ),
 )

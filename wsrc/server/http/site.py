@@ -12,10 +12,14 @@ from wsrc.net.outbox import CLOSE_S
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.server.admission import Admission
 from wsrc.server.door import Door
+from wsrc.server.http.activity import Activity, Now
 from wsrc.server.http.api import Api
 from wsrc.server.http.desk import Desk, Times
 from wsrc.server.http.doorman import Doorman, json_of, refuse_foreign
+from wsrc.server.http.farm_api import FarmApi
+from wsrc.server.http.logins import Logins
 from wsrc.server.http.metrics import Figures, Metrics
+from wsrc.server.http.page_files import PageFiles
 from wsrc.server.http.problems import problem
 from wsrc.server.http.values import Ready
 from wsrc.server.lag import Lag
@@ -74,7 +78,12 @@ class Site:
         times = Times(s.http_idle_s, s.attach_s, s.command_s)
         self.doorman = Doorman(s, p.admission, p.quotas, p.refusals, p.door, p.room.peers)
         self.desk = Desk(p.peers, p.quotas, p.refusals, times, p.admission.is_over)
-        self.api = Api(self.doorman, self.desk, p.peers, p.tokens, s.audit_dir)
+        self.logins = Logins(p.admission.is_over)
+        self.doorman.ways.append(self.logins.way)
+        self.activity = Activity(self._now)
+        farm = FarmApi(self.desk, p.peers, self.logins, self.activity)
+        self.api = Api(self.doorman, self.desk, p.peers, p.tokens, s.audit_dir, farm)
+        self._page = PageFiles()
         self._metrics = Metrics(self.figures)
         self._lag = Lag()
         self._counted: tuple[float, Mapping[str, int], Mapping[str, int]] | None = None
@@ -97,12 +106,14 @@ class Site:
         )
         await runner.setup()
         self._lag.start()
+        self.activity.start()
         return runner
 
     def close(self) -> None:
         """End all sessions and streams, and each connection once its request is answered."""
         self.desk.close()
         self._lag.stop()
+        self.activity.stop()
 
     def figures(self) -> Figures:
         """Return what there is to tell now."""
@@ -145,14 +156,22 @@ class Site:
             self._counted = now, relay.counts, {str(k): n for k, n in relay.roles.items()}
         return self._counted[1], self._counted[2]
 
+    def _now(self) -> Now:
+        tally = self._parts.peers.relay.tally
+        return Now(sum(tally.outcomes.values()), self._counts()[0]["sessions"])
+
     def _add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_get("/", self._index)
+        router.add_get("/page/{name}", self._page.file)
         router.add_get("/healthz", self._healthz)
         router.add_get("/readyz", self._readyz)
         router.add_get("/metrics", self._expose)
         self.api.add_to(router)
 
-    async def _index(self, _: web.Request) -> web.Response:
+    async def _index(self, request: web.Request) -> web.Response:
+        """Answer a browser with the page, and a program with what there is."""
+        if "text/html" in request.headers.get("Accept", ""):
+            return await self._page.index(request)
         return web.Response(text=INDEX)
 
     async def _healthz(self, _: web.Request) -> web.Response:

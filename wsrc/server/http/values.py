@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the REST interface takes and gives, as JSON; the OpenAPI document is made of it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -11,6 +12,8 @@ from wsrc.card.slot import CardProtocol, ResetKind, Share, SlotState
 from wsrc.octets import Octets
 from wsrc.protocol.fields import (
     Atr,
+    Comment,
+    Draining,
     Eids,
     HostName,
     Iccid,
@@ -62,6 +65,7 @@ Command = Annotated[
     ),
 ]
 Selector = Annotated[str, Meta(max_length=256)]
+CardTags = Annotated[Mapping[str, str], means("Value of each tag, by its key")]
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -87,9 +91,12 @@ class Card(Value, frozen=True, kw_only=True):
     iccid: Iccid | None = None
     eids: Eids = ()
     label: Label | None = None
+    tags: CardTags = {}
+    comment: Comment | None = None
     protocol: ProtocolInForce | None = None
     lease: Annotated[LeaseInfo | None, means("Who holds the card; absent while nobody does")] = None
     others: Annotated[tuple[LeaseInfo, ...], means("Further holders of a shared card")] = ()
+    draining: Draining = False
 
 
 class Cards(Value, frozen=True, kw_only=True):
@@ -111,6 +118,9 @@ class Reader(Value, frozen=True, kw_only=True):
     exclusive: Annotated[bool, means("Nobody else can have it")] = False
     card: Annotated[Card | None, means("The card in it")] = None
     lease: Annotated[LeaseInfo | None, means("Who holds the card, or the reader alone")] = None
+    tags: CardTags = {}
+    comment: Comment | None = None
+    draining: Draining = False
 
 
 class Readers(Value, frozen=True, kw_only=True):
@@ -127,6 +137,7 @@ class Host(Value, frozen=True, kw_only=True):
     readers: Count
     cards: Count
     held: Annotated[Count, means("Cards, and readers alone, that somebody holds")]
+    draining: Draining = False
 
 
 class Hosts(Value, frozen=True, kw_only=True):
@@ -178,8 +189,8 @@ class AuditTail(Value, frozen=True, kw_only=True):
     lines: tuple[dict[str, Any], ...]
 
 
-class Connect(Asked, frozen=True, kw_only=True):
-    """Which card is wanted, and how; at least one name, all of them must hold."""
+class Selecting(Asked, frozen=True, kw_only=True):
+    """Which card is meant; at least one name or tag, all of them must hold."""
 
     iccid: Selector | None = None
     eid: Selector | None = None
@@ -187,6 +198,14 @@ class Connect(Asked, frozen=True, kw_only=True):
     reader: Selector | None = None
     label: Selector | None = None
     any: Annotated[Selector | None, means("Any of the five above")] = None
+    tags: Annotated[
+        Mapping[str, Selector] | None, means("Value of each tag that it must have, by its key")
+    ] = None
+
+
+class Connect(Selecting, frozen=True, kw_only=True):
+    """Which card is wanted, and how; at least one name or tag, all of them must hold."""
+
     wait_s: Annotated[
         float, Meta(ge=0, le=MOST_WAIT_S, description="Seconds to wait for a card that is busy")
     ] = 0.0
@@ -226,6 +245,9 @@ class Response(Value, frozen=True, kw_only=True):
 
     response: ResponseData
     sw: StatusWord
+    meaning: Annotated[
+        str, means("What the status word says (ISO/IEC 7816-4, ETSI TS 102 221), for people")
+    ]
 
 
 class BatchStep(Asked, frozen=True, kw_only=True):

@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from wsrc.card.apdu import describe_sw
+from wsrc.protocol.messages import RApdu
+from wsrc.protocol.parts import StepResult
 from wsrc.protocol.reader_events import ReaderView
-from wsrc.server.http.values import Card, Host, Lease, Reader, Token
+from wsrc.server.http.values import Card, Host, Lease, Reader, Response, Token
 from wsrc.server.token_store import Stored
 
 T = TypeVar("T")
@@ -26,9 +29,12 @@ def card(view: ReaderView) -> Card | None:
         iccid=view.iccid,
         eids=view.eids,
         label=view.label,
+        tags=view.tags or {},
+        comment=view.comment,
         protocol=view.protocol,
         lease=view.lease,
         others=view.others,
+        draining=view.draining,
     )
 
 
@@ -44,6 +50,9 @@ def reader(view: ReaderView) -> Reader:
         exclusive=view.exclusive,
         card=card(view),
         lease=view.lease,
+        tags=view.tags or {},
+        comment=view.comment,
+        draining=view.draining,
     )
 
 
@@ -63,16 +72,23 @@ def lease(view: ReaderView) -> Lease | None:
     )
 
 
+def response(answer: RApdu | StepResult) -> Response:
+    """Return what a card answered, with the meaning of its status word."""
+    meaning = describe_sw(int(answer.sw, 16))
+    return Response(response=answer.response, sw=answer.sw, meaning=meaning)
+
+
 def hosts(views: Iterable[ReaderView]) -> tuple[Host, ...]:
     """Return the hosts of readers, by name, with how much of each there is."""
-    counts: dict[str, tuple[int, int, int]] = {}
+    counts: dict[str, tuple[int, int, int, bool]] = {}
     for view in views:
-        readers, cards, held = counts.get(view.host, (0, 0, 0))
+        readers, cards, held, drained = counts.get(view.host, (0, 0, 0, False))
         has_card, is_held = view.card_state is not None, view.lease is not None
-        counts[view.host] = readers + 1, cards + has_card, held + is_held
+        drained = drained or view.draining
+        counts[view.host] = readers + 1, cards + has_card, held + is_held, drained
     return tuple(
-        Host(host=host, readers=readers, cards=cards, held=held)
-        for host, (readers, cards, held) in sorted(counts.items())
+        Host(host=host, readers=readers, cards=cards, held=held, draining=drained)
+        for host, (readers, cards, held, drained) in sorted(counts.items())
     )
 
 
