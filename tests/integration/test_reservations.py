@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_state import full, locked
 from tests.support.certificates import Certificates
+from tests.support.state_file import full, locked
 from tests.support.world import World, running, uicc
 from wsrc.card.slot import Pick
 from wsrc.command_line.program import run

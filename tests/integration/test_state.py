@@ -4,15 +4,13 @@
 import asyncio
 import json
 import os
-import resource
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support.certificates import Certificates
+from tests.support.state_file import full, locked, raw
 from tests.support.world import World, running, uicc, until
 from wsrc.card.slot import Pick
 from wsrc.command_line.program import run
@@ -30,15 +28,6 @@ NAME = f"iccid {ONE}"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "state"
-
-
-@contextmanager
-def raw(folder: Path) -> Iterator[sqlite3.Connection]:
-    database = sqlite3.connect(folder / FILE, isolation_level=None)
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 def test_changes_are_made_in_their_order_and_all_at_once(folder: Path) -> None:
@@ -88,24 +77,6 @@ def test_a_file_that_is_none_of_ours_is_refused(folder: Path, octets: bytes) -> 
     else:
         with StateStore(folder) as store:
             assert store.notes() == {}
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    with raw(folder) as database:
-        database.execute("BEGIN EXCLUSIVE")
-        yield
-
-
-@contextmanager
-def full(_folder: Path) -> Iterator[None]:
-    """Let no file of this process become longer, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("trouble", [locked, full])

@@ -115,7 +115,7 @@ def _place(card: CardInfo) -> tuple[list[tuple[int, str]], ...]:
 
 def _natural(text: str) -> list[tuple[int, str]]:
     parts = re.findall(r"[0-9]{1,18}|[^0-9]+", text.lower())
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _host(card: CardInfo) -> str:

@@ -49,7 +49,7 @@ def offered(line: str, environ: dict[str, str]) -> list[str]:
 
 def test_commands_and_their_commands_are_offered() -> None:
     assert offered("", {}) == sorted(COMMANDS)
-    assert offered("re", {}) == ["read", "readers", "reset", "revoke"]
+    assert offered("rea", {}) == ["read", "readers"]
     assert offered("--json pcsc ", {}) == ["run", "serve"]
     assert offered("help ap", {}) == ["apdu"]
 
@@ -219,11 +219,9 @@ def test_bash_completes_words_that_it_breaks_and_must_quote(tmp_path: Path) -> N
 
     assert reply("info", "--label", "bl") == ["blue\\ bench:\\ 1"]
     assert reply("info", "--label", "=", "r") == ["red"]
-    assert reply("--server-url", "wss", ":", "//cards.example", ":", "4220", "re") == [
+    assert reply("--server-url", "wss", ":", "//cards.example", ":", "4220", "rea") == [
         "read",
         "readers",
-        "reset",
-        "revoke",
     ]
 
 

@@ -49,6 +49,7 @@ OTHER_VALUES: dict[str, Any] = {
     "trusted_proxies": ["10.0.0.0/8", "fd00::/8"],
     "http_port": 4300,
     "log_format": "json",
+    "resume_by_secret": False,
     "server_url": "ws://example.org:1234/user",
     "isd_r_aids": ["a0000005591010ffffffff8900000177", "a000000559"],
     "reconnect_max_s": 77.5,
