@@ -43,7 +43,7 @@ async def test_j2_with_read_ahead_takes_less_than_half_of_the_round_trips(
     simulated = make_card(parse_description(f'kind = "uicc"\niccid = "{UICC}"\n{jobs.FILES}', "j2"))
     async with running(certificates) as world:
         await world.host([simulated], read_ahead_s=30.0)
-        user = await world.user(read_ahead=True)
+        user = await world.user(read_ahead=True, seal="off")
         for read_ahead in (False, None):
             sent.clear()
             given = {"raw_tpdu": raw, "look_ahead": raw, "read_ahead": read_ahead}

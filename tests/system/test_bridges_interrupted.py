@@ -118,7 +118,10 @@ async def test_a_cut_costs_time_and_nothing_else(
             card.struck.clear()
             proxy.cut()
         done = await running
-    assert (done.returncode, done.stderr) == (0, "")
+    told = [
+        line for line in done.stderr.splitlines() if not line.startswith("The key of card host")
+    ]
+    assert (done.returncode, told) == (0, [])
     answers = [f"counted {n:06x}019000" for n in range(1, COUNTS + 1)]
     assert done.stdout.splitlines() == [*answers, f"ended {COUNTS:06x}9000"]
 

@@ -125,6 +125,7 @@ async def test_a_profile_manager_is_run_with_a_euicc_that_is_elsewhere(
 ) -> None:
     await world.host()
     done = await laptop.lpac("--eid", EUICC)
+    assert done.returncode == 0, done
     (first_use,) = done.stderr.splitlines()
     assert (done.returncode, first_use[:24]) == (0, "The key of card host ben")
     again = await laptop.lpac("--eid", EUICC)

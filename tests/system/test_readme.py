@@ -74,6 +74,7 @@ class InNamespaces:
         """Make the networks; CalledProcessError or OSError where that may not be done."""
         for name in self._names.values():
             _ip("netns", "add", name)
+            _ip("-n", name, "link", "set", "lo", "up")
         for client, net in NETS.items():
             ends = {SERVER: f"{net}.1", client: f"{net}.2"}
             links = {

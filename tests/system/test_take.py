@@ -274,7 +274,9 @@ def test_lpac_and_a_pc_sc_program_find_the_card(bench: Bench) -> None:
     assert '"ecode":0' in done.stdout.replace(" ", ""), done.stderr
     script = (
         "import wsrc.pyscard; wsrc.pyscard.install(); from smartcard.System import readers; "
-        "c = readers()[0].createConnection(); c.connect(); "
+        "from smartcard.scard import *; h = SCardEstablishContext(0)[1]; "
+        "c = readers()[0].createConnection(); "
+        "SCardGetStatusChange(h, 20000, [(str(readers()[0]), SCARD_STATE_EMPTY)]); c.connect(); "
         "print(c.transmit([0x00, 0x20, 0x00, 0x01]))"
     )
     pytest.importorskip("smartcard")

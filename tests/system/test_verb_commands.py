@@ -40,6 +40,7 @@ async def document(world: World, *arguments: str, **more: Any) -> Any:
 async def test_status_of_a_card_and_of_a_reader(world: World) -> None:
     host = await world.host()
     shown = (await wsrc(world, "status", "--iccid", UICC)).output.splitlines()
+    assert shown.pop().startswith("Sealed       with bench, SHA256:")
     assert [line.split(maxsplit=1) for line in shown] == [
         ["Reader", READER],
         ["State", "present, powered, specific"],
@@ -232,7 +233,7 @@ async def test_the_prompt_knows_the_verbs(world: World) -> None:
     assert process.returncode == 0, err
     lines = out.decode().splitlines()
     assert lines[1] == "State        present, powered, specific"
-    assert lines[4:7] == [ATR, f"{b'WSRC'.hex()}  WSRC", "0102"]
+    assert lines[5:8] == [ATR, f"{b'WSRC'.hex()}  WSRC", "0102"]
     assert any(line.startswith("begin ") for line in lines)
     complaints = err.decode().splitlines()
     assert len(complaints) == 4, complaints

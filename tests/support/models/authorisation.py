@@ -15,7 +15,7 @@ from enum import Enum, auto
 Table = Mapping[str, object]
 
 VERBS = (
-    "list", "use", "share", "direct", "reset", "control", "attributes", "events", "revoke",
+    "list", "use", "share", "direct", "reset", "control", "attributes", "events", "tag", "revoke",
     "reserve", "admin",
 )  # fmt: skip
 
