@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the prompt can do with names: select files and AIDs, read what has a name, verify a PIN."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from wsrc.card.apdu import Response
 from wsrc.card.contents.catalogue import CATALOGUE
@@ -12,6 +12,7 @@ from wsrc.command_line.asking import AskedCard, answer
 from wsrc.command_line.output import Output, response_document
 from wsrc.command_line.pins import Pins, key
 from wsrc.command_line.read import known, show
+from wsrc.command_line.shell_words import Obeying
 from wsrc.errors import LocalProtocolError
 
 HELP = """\
@@ -29,7 +30,7 @@ WORDS = {
 """What may follow each verb, for completion."""
 
 
-class Names:
+class Names(Obeying):
     """The verbs by the words that are typed for them; `decode` says whether responses are named."""
 
     def __init__(self, card: AskedCard, output: Output, pins: Pins, *, decode: bool) -> None:
@@ -37,26 +38,13 @@ class Names:
         self._card = card
         self._output = output
         self._pins = pins
-        self._table: dict[str, Callable[[Sequence[str]], None]] = {
+        table = {
             "select": self._select,
             "read": self._read,
             "verify": self._verify,
             "decode": self._decode,
         }
-
-    def knows(self, word: str) -> bool:
-        """Return whether a line that begins with a word is for `obey`."""
-        return word in self._table
-
-    def obey(self, words: Sequence[str]) -> None:
-        """
-        Do what a line says.
-
-        Raises:
-            LocalProtocolError: If a word is missing, too many or unknown.
-            WsrcError: If it cannot be done.
-        """
-        self._table[words[0]](words[1:])
+        super().__init__(table)
 
     def transmit(self, command: bytes) -> None:
         """Send a command and show the response."""

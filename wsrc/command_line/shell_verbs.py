@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the prompt can ask beside command APDUs and resets: the other verbs of PC/SC."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from wsrc.card.pcsc_numbers import ATTRIBUTES
 from wsrc.card.slot import Disposition, Initialization
 from wsrc.command_line import verb_output as verbs
 from wsrc.command_line.output import Output, atr_document
+from wsrc.command_line.shell_words import Obeying
 from wsrc.errors import LocalProtocolError
 
 if TYPE_CHECKING:
@@ -69,13 +70,13 @@ class VerbCard(Protocol):
         ...
 
 
-class Verbs:
+class Verbs(Obeying):
     """The verbs by the words that are typed for them."""
 
     def __init__(self, card: VerbCard, output: Output) -> None:
         self._card = card
         self._output = output
-        self._table: dict[str, Callable[[Sequence[str]], None]] = {
+        table = {
             "begin": self._begin,
             "end": self._end,
             "reconnect": self._reconnect,
@@ -83,20 +84,7 @@ class Verbs:
             "attribute": self._attribute,
             "control": self._control,
         }
-
-    def knows(self, word: str) -> bool:
-        """Return whether a line that begins with a word is for `obey`."""
-        return word in self._table
-
-    def obey(self, words: Sequence[str]) -> None:
-        """
-        Do what a line says.
-
-        Raises:
-            LocalProtocolError: If a word is missing, too many or unknown.
-            WsrcError: If it cannot be done.
-        """
-        self._table[words[0]](words[1:])
+        super().__init__(table)
 
     def show_atr(self, atr: bytes) -> None:
         """Show an ATR."""
