@@ -326,6 +326,28 @@ async def test_13_a_server_that_asks_nobody_does_not_look_at_tokens(
         pass
 
 
+async def test_13_a_token_that_was_made_a_moment_ago_is_known(
+    certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is with ten who come at once; one with a token that nobody made waits for no more."""
+    monkeypatch.setattr(token_table, "LOOK_S", 3600.0)
+    monkeypatch.setattr(token_table, "_LOCK_S", 3600.0)
+    async with running_with_tokens(certificates, tmp_path) as world:
+        file = world.made("me")
+
+        async def come() -> None:
+            async with client(world, file):
+                pass
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(10):
+                tasks.create_task(come())
+        unknown = token_file(tmp_path / "unknown", UNKNOWN)
+        with pytest.raises(WsrcError, match="does not know it"):
+            async with client(world, unknown):
+                pass
+
+
 async def test_13_the_last_use_of_a_token_is_written_when_a_server_ends(
     certificates: Certificates, tmp_path: Path
 ) -> None:

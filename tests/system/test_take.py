@@ -273,11 +273,9 @@ def test_lpac_and_a_pc_sc_program_find_the_card(bench: Bench) -> None:
     done = bench.take(f"echo '{asked}' | wsrc lpac", iccid="8988211000000430028")
     assert '"ecode":0' in done.stdout.replace(" ", ""), done.stderr
     script = (
-        "import wsrc.pyscard; wsrc.pyscard.install(); from smartcard.System import readers; "
-        "from smartcard.scard import *; h = SCardEstablishContext(0)[1]; "
-        "c = readers()[0].createConnection(); "
-        "SCardGetStatusChange(h, 20000, [(str(readers()[0]), SCARD_STATE_EMPTY)]); c.connect(); "
-        "print(c.transmit([0x00, 0x20, 0x00, 0x01]))"
+        "import wsrc.pyscard as ours; ours.install(); from smartcard.System import readers; "
+        "[reader] = [each for each in readers() if isinstance(each, ours.RemoteReader)]; "
+        "c = reader.createConnection(); c.connect(); print(c.transmit([0x00, 0x20, 0x00, 0x01]))"
     )
     pytest.importorskip("smartcard")
     own = bench.take(f'wsrc apdu {VERIFY} >&2; "$PYTHON" -c "{script}"')

@@ -90,7 +90,7 @@ class Admission:
         """
         subject, by_token = await self._shown(request, connection, role)
         if by_token is None and subject is None and not _offers_ours(request):
-            by_token = self._as_first_form(request, connection.address, role)
+            by_token = await self._as_first_form(request, connection.address, role)
         return self._found(subject, by_token, role)
 
     async def admit_over_http(self, request: web.Request, connection: Connection) -> Admitted:
@@ -127,11 +127,11 @@ class Admission:
     async def _by_bearer(self, shown: str, role: ClientType) -> Admitted:
         """Return who a peer is by what it has sent as RFC 6750 has it."""
         if self._provider is None or shown.startswith(PREFIX):
-            return self._by_token(shown, role, datetime.now(UTC).timestamp())
+            return await self._by_token(shown, role, datetime.now(UTC).timestamp())
         principal, until = await self._provider.admitted(shown, role)
         return Admitted(principal, until=until)
 
-    def _as_first_form(
+    async def _as_first_form(
         self, request: web.Request, address: str, role: ClientType
     ) -> Admitted | None:
         """Return who a peer is that may be one of the first form, and will have to be."""
@@ -139,7 +139,7 @@ class Admission:
         if len(shown) > 1:
             raise NotAdmittedError(Reason.UNKNOWN_BEARER, "it has several tokens in its URL")
         if shown:
-            found = self._by_token(shown[0], role, datetime.now(UTC).timestamp())
+            found = await self._by_token(shown[0], role, datetime.now(UTC).timestamp())
             assert found.principal is not None
             return found._replace(principal=found.principal._replace(first_form=True))
         if self._networks and _is_in(address, self._networks):
@@ -155,13 +155,13 @@ class Admission:
             return "token"
         return None
 
-    def _by_token(self, shown: str, role: ClientType, now: float) -> Admitted:
+    async def _by_token(self, shown: str, role: ClientType, now: float) -> Admitted:
         tokens = self._tokens
         if tokens is None or not shown.startswith(PREFIX):
             raise NotAdmittedError(Reason.UNKNOWN_BEARER, "its token is none of this server's")
         if not is_token(shown):
             raise NotAdmittedError(Reason.UNKNOWN_BEARER, "its token is not whole")
-        found = tokens.find(shown, now)
+        found = await tokens.find_anew(shown, now)
         if found is None:
             raise NotAdmittedError(Reason.UNKNOWN_BEARER, "its token is unknown, or was revoked")
         whose = f"token {found.number} of {found.name}"

@@ -2,8 +2,8 @@
 """
 The tokens of a server that runs: in memory, and as they are on disk within a second.
 
-No handshake waits for a disk. What is on disk is looked at, and when tokens were used is written,
-by one thread of its own.
+No handshake with a known token waits for a disk. What is on disk is looked at, and when tokens were
+used is written, by one thread of its own.
 """
 
 import asyncio
@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
 """How often it is looked whether another program changed the tokens, in seconds."""
+
+SOON_S = 0.05
+"""How long it takes until that is looked at because an unknown token was shown, in seconds."""
 
 WRITE_S = 60.0
 """How often it is written when tokens were used, in seconds."""
@@ -51,6 +54,9 @@ class TokenTable:
         self._used: dict[int, float] = {}
         self._thread = ThreadPoolExecutor(1, "tokens")
         self._task: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()
+        self._next: asyncio.Future[None] | None = None
+        """Done when the tokens were looked at; who asks meanwhile needs the look after that."""
         self._told: dict[str, str] = {}
 
     def __contains__(self, number: int) -> bool:
@@ -92,6 +98,17 @@ class TokenTable:
             self._used[found.number] = now
         return found
 
+    async def find_anew(self, token: str, now: float) -> Stored | None:
+        """Return what is known of a token, also of one that was made a moment ago."""
+        found = self.find(token, now)
+        if found is None and self._task is not None and not self._task.done():
+            if self._next is None:
+                self._next = asyncio.get_running_loop().create_future()
+            self._wanted.set()
+            await asyncio.wait([self._next], timeout=_LOCK_S)
+            found = self.find(token, now)
+        return found
+
     async def _do(self, what: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, what)
 
@@ -99,18 +116,30 @@ class TokenTable:
         loop = asyncio.get_running_loop()
         write_at = loop.time() + WRITE_S
         while True:
-            await asyncio.sleep(LOOK_S)
-            before = self._by_number
-            try:
-                await self._read(store)
-            except ConfigError as exc:
-                self._tell("read", exc)
-                continue
-            self._told.pop("read", None)
-            self._compare(before)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._wanted.wait()
+                    await asyncio.sleep(SOON_S)
+            await self._look(store)
             if loop.time() >= write_at:
                 write_at = loop.time() + WRITE_S
                 await self._write(store)
+
+    async def _look(self, store: TokenStore) -> None:
+        """Look what is on disk, and tell those who wait for that."""
+        before = self._by_number
+        waiting, self._next = self._next, None
+        self._wanted.clear()
+        try:
+            await self._read(store)
+        except ConfigError as exc:
+            self._tell("read", exc)
+        else:
+            self._told.pop("read", None)
+            self._compare(before)
+        finally:
+            if waiting is not None:
+                waiting.set_result(None)
 
     async def _read(self, store: TokenStore) -> None:
         """Read the tokens if they may have changed."""
