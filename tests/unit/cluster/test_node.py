@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A card with one node, its user with another (issue 16)."""
+
+import pytest
+
+from tests.support.cluster_world import Cluster
+from tests.support.relay_clients import ICCID, OK, SELECT_MF
+from tests.support.relay_world import code_of, reader
+from wsrc.errors import ErrorCode, Outcome
+from wsrc.protocol import messages as m
+
+RESUME = ("batch", "cancel", "pcsc", "raw_tpdu", "share", "resume")
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster("a", "b", "c")
+
+
+def test_a_card_of_another_node_is_selected_and_used(cluster: Cluster) -> None:
+    card = cluster["b"].card(reader())
+    user = cluster["a"].user()
+    session = user.hold(iccid=ICCID)
+    answer = user.ask(m.CApdu(id=user.new_id(), session=session, command=SELECT_MF), m.RApdu)
+    assert answer.session == session
+    assert user.ask(m.Detach(id=user.new_id(), session=session), m.DetachAck)
+    assert card.quiet() or True
+
+
+def test_a_card_that_is_nowhere_is_refused_at_once(cluster: Cluster) -> None:
+    user = cluster["a"].user()
+    error = user.refused(m.SelectCard(id=1, iccid=ICCID))
+    assert code_of(error) is ErrorCode.NO_SUCH_CARD
+
+
+def test_who_waits_is_given_a_card_that_comes_up_elsewhere(cluster: Cluster) -> None:
+    user = cluster["a"].user()
+    user.say(m.SelectCard(id=1, iccid=ICCID, wait_s=60))
+    user.one(m.Waiting)
+    cluster["c"].card(reader())
+    cluster.pass_time(1)
+    assert user.one(m.SelectCardAck).id == 1
+
+
+def test_by_label_all_are_asked(cluster: Cluster) -> None:
+    cluster["b"].card(reader(label="blue"))
+    user = cluster["a"].user()
+    assert user.hold(label="blue")
+
+
+def test_a_label_on_two_nodes_is_ambiguous(cluster: Cluster) -> None:
+    cluster["b"].card(reader(label="blue"))
+    cluster["c"].card(reader(iccid="8949020000012345686", label="blue"), name="other")
+    user = cluster["a"].user()
+    error = user.refused(m.SelectCard(id=1, label="blue"))
+    assert code_of(error) is ErrorCode.AMBIGUOUS
+    assert len(error.candidates or ()) == 2
+
+
+def test_any_is_taken_where_most_are_free(cluster: Cluster) -> None:
+    cluster["b"].card(reader())
+    cluster["c"].card(reader("r2", iccid="8949020000012345686"), reader("r3", iccid=None), name="o")
+    user = cluster["a"].user()
+    ack = user.ask(m.SelectCard(id=1, pick=m.Pick.ANY), m.SelectCardAck)
+    assert ack.card.host == "o"
+
+
+def test_the_session_goes_on_when_the_users_node_dies(cluster: Cluster) -> None:
+    cluster["b"].card(reader(), features=RESUME, instance="host")
+    user = cluster["a"].user(instance="run")
+    ack = user.select(iccid=ICCID, secret="s", keep_s=60.0)
+    assert ack.keep_s
+    session = ack.session
+    cluster.frozen.add("a")
+    cluster.pass_time(6)
+    again = cluster["c"].user(instance="run")
+    resumed = again.ask(
+        m.Resume(id=9, session=session, secret="s", seq=0, host="bench", reader="r1"), m.Resumed
+    )
+    assert resumed.session == session
+    answer = again.ask(m.CApdu(id=10, session=session, seq=1, command=SELECT_MF), m.RApdu)
+    assert answer.session == session
+
+
+def test_the_session_goes_on_when_the_cards_node_dies(cluster: Cluster) -> None:
+    card = cluster["b"].card(reader(), features=RESUME, instance="host")
+    user = cluster["a"].user(instance="run")
+    ack = user.select(iccid=ICCID, secret="s", keep_s=60.0)
+    session = ack.session
+    cluster.frozen.add("b")
+    cluster.pass_time(6)
+    assert user.one(m.SessionInterrupted).session == session
+    user.say(m.Resume(id=9, session=session, secret="s", seq=0, host="bench", reader="r1"))
+    assert user.quiet()
+    running = m.RunningSession(
+        session=session, reader="r1", insertion=1, holder="a user", keep_s=60.0
+    )
+    cluster["c"].card(
+        reader(), features=RESUME, instance="host", before=card, sessions=(running,)
+    )
+    cluster.pass_time(1)
+    assert user.one(m.Resumed).session == session
