@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes of a cluster in memory, each with its peers; what carries messages between them is a list."""
+"""Nodes of a cluster in memory, each with its peers; a list carries what they say."""
 
 from collections.abc import Callable
 
@@ -104,9 +104,7 @@ class NodeWorld(World):
         self.runs += 1
         self.subjects.clear()
         run = f"{self.name}-{self.runs}"
-        joined = Joined(
-            Names("test", self.name), run, lambda name, now: Neighbour(run, name, now)
-        )
+        joined = Joined(Names("test", self.name), run, lambda name, now: Neighbour(run, name, now))
         self.relay: Node = Node(
             joined,
             self.limits,
@@ -132,7 +130,6 @@ class NodeWorld(World):
     def heard(self, subject: str, octets: bytes) -> None:
         """Tell the node what is published."""
         if self.name in self.cluster.frozen:
-            self.frozen_in.append((subject, octets))
             return
         self.perform(self.relay.heard(subject, octets, self.now))
 
@@ -158,5 +155,3 @@ class NodeWorld(World):
     def _new_session(self) -> str:
         self.last_session += 1
         return f"session-{self.name}-{self.last_session}"
-
-    frozen_in: list[tuple[str, bytes]] = []

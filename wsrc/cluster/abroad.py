@@ -8,12 +8,12 @@ which refuses it or has it wait, and goes to the node where it comes up.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import msgspec
 
 from wsrc.card.slot import Share
 from wsrc.cluster import items
+from wsrc.cluster.outside import ANSWER_S, Outside
 from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.protocol import codec, messages as m
 from wsrc.relay import picking, queue, resuming
@@ -24,11 +24,10 @@ from wsrc.selection import Key, Selection, lookups, normal, selection_of
 
 # Longer than the aim: a request that is looked for, is there, or waits here, and each way between.
 
-ANSWER_S = 2.0
-"""How long nodes may take to say whether a card is theirs, in seconds."""
-
 NUMBERS = ("iccid", "eid")
 """Kinds of names that one card has; by others several nodes may have cards."""
+
+TIMER = "errand"
 
 HOST = "host"
 """Kind of the key of a card host."""
@@ -39,34 +38,6 @@ Named = m.SelectCard | m.Revoke | m.SetTags | m.SetComment | m.Reserve
 """Requests that mean one card, wherever it is."""
 
 Routed = Named | m.Resume
-
-
-class Outside(Protocol):
-    """The other nodes."""
-
-    def up(self) -> Sequence[str]:
-        """Return the names of those to which there is a road."""
-        ...
-
-    def carry(self, node: str, item: items.Item) -> None:
-        """Send a node an item, if there is a road to it."""
-        ...
-
-    def ask(self, key: Key, number: int) -> None:
-        """Ask who has what is named so; `has` or `nobody` follows, or neither."""
-        ...
-
-    def follow(self, key: Key) -> None:
-        """Have it told, by `came`, when what is named so comes up anywhere."""
-        ...
-
-    def unfollow(self, key: Key) -> None:
-        """Take that back."""
-        ...
-
-    def until(self, number: int, when: float | None) -> None:
-        """Have `expired` called at a time, or not."""
-        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -203,12 +174,18 @@ class Abroad:
 
     # What other nodes say
 
-    def told(self, node: str, item: items.Tell, now: float) -> None:
-        """Pass on what a node says to one of our users."""
-        traveller = self._travellers.get(item.link)
-        if traveller is None or node not in traveller.at:
-            return
-        message = codec.decode(item.text)
+    def is_at(self, user: int, node: str) -> bool:
+        """Return whether one of our users is one of a node."""
+        traveller = self._travellers.get(user)
+        return traveller is not None and node in traveller.at
+
+    def arrives(self, user: UserPeer, node: str) -> None:
+        """Have one of our users be one of a node as well."""
+        self._arrives(self._traveller(user), node)
+
+    def told(self, node: str, item: items.Tell, message: m.Message, now: float) -> None:
+        """Pass on what a node says to one of our users, who is there."""
+        traveller = self._travellers[item.link]
         errand = traveller.errands.get(message.id) if message.id is not None else None
         if errand is not None and errand.node != node:
             self._undo(node, item.link, message)
@@ -343,7 +320,7 @@ class Abroad:
                 link = errand.traveller.user.number
                 self._outside.carry(node, items.Look(link, number, errand.text))
         if errand.asks:
-            self._outside.until(errand.number, now + ANSWER_S)
+            self._outside.until((TIMER, errand.number), now + ANSWER_S)
         else:
             self._stays(errand, now)
 
@@ -385,7 +362,7 @@ class Abroad:
 
     def _send(self, errand: Errand, node: str, now: float) -> None:
         """Let a node have a request."""
-        self._outside.until(errand.number, None)
+        self._outside.until((TIMER, errand.number), None)
         self._arrives(errand.traveller, node)
         errand.node, errand.at_home = node, False
         text = _on(errand, now)
@@ -393,7 +370,7 @@ class Abroad:
 
     def _stays(self, errand: Errand, now: float) -> None:
         """Let our own relay have a request, for nobody else can."""
-        self._outside.until(errand.number, None)
+        self._outside.until((TIMER, errand.number), None)
         self._unask(errand)
         errand.at_home = True
         message = codec.decode(_on(errand, now))
@@ -441,7 +418,7 @@ class Abroad:
 
     def _undo(self, node: str, link: int, message: m.Message) -> None:
         """Give back what a node has given whom another is asked by now."""
-        if isinstance(message, m.SelectCardAck):
+        if isinstance(message, m.SelectCardAck) and message.session is not None:
             back = m.Detach(id=message.id, session=message.session)
             self._outside.carry(node, items.Say(link, codec.encode(back)))
 
@@ -521,7 +498,7 @@ class Abroad:
     def _forget(self, errand: Errand) -> None:
         """Strike a request that is answered."""
         self._unask(errand)
-        self._outside.until(errand.number, None)
+        self._outside.until((TIMER, errand.number), None)
         self._errands.pop(errand.number, None)
         errand.traveller.errands.pop(errand.message.id or 0, None)
         for key in errand.keys:

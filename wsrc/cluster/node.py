@@ -8,6 +8,7 @@ who come by way of a road instead of a connection.
 
 # Longer than the aim: each event that a shell can tell of has its method, and each item.
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -17,10 +18,12 @@ from wsrc.audit.events import Connected
 from wsrc.cluster import items
 from wsrc.cluster.abroad import NUMBERS, Abroad, Named, host_key, meant
 from wsrc.cluster.effects import Ask, Carried, Publish, Subscribe, Unsubscribe
+from wsrc.cluster.gathering import TIMER, Lists
 from wsrc.cluster.guests import Guests
 from wsrc.cluster.names import Heard, Names, Topic
 from wsrc.cluster.neighbour import Delivered, Down, Effect as RoadEffect, Neighbour, Transmit, Up
 from wsrc.cluster.served import Served, ServedIndex
+from wsrc.cluster.watching import Watches
 from wsrc.errors import RemoteProtocolError
 from wsrc.principal import Principal
 from wsrc.protocol import codec, messages as m
@@ -118,7 +121,11 @@ class Node(Relay):
         self._guests = Guests()
         self._known: dict[int, _Known] = {}
         self._accounts: dict[int, str] = {}
-        self._abroad = Abroad(self._state, self, self._arrival, super()._user_said)
+        home = super()._user_said
+        self._abroad = Abroad(self._state, self, self._arrival, home)
+        self._lists = Lists(self._state, self, home)
+        self._watches = Watches(self._state, self, home)
+        self._places: dict[str, int] = {}
         self._carries = self._twin = False
 
     # What happens to the node
@@ -247,6 +254,23 @@ class Node(Relay):
         """Return the names of the nodes to which there is a road."""
         return list(self._up)
 
+    def place(self, node: str) -> int:
+        """Return the place of a node."""
+        return self._places[node]
+
+    def name(self, place: int) -> str | None:
+        """Return the node at a place."""
+        return next(itertools.islice(self._places, place - 1, None), None) if place > 0 else None
+
+    def at(self, place: int) -> str | None:
+        """Return the node at a place, if there is a road to it."""
+        node = self.name(place)
+        return node if node in self._up else None
+
+    def arrives(self, user: UserPeer, node: str) -> None:
+        """Have one of our users be one of a node as well."""
+        self._abroad.arrives(user, node)
+
     def carry(self, node: str, item: items.Item) -> None:
         """Send a node an item, if there is a road to it."""
         if node in self._up:
@@ -270,12 +294,12 @@ class Node(Relay):
         del self._followed[subject]
         self._carry(Unsubscribe(subject))
 
-    def until(self, number: int, when: float | None) -> None:
-        """Have `Abroad.expired` called at a time, or not."""
+    def until(self, what: tuple[str, int], when: float | None) -> None:
+        """Have `expired` called at a time, or not."""
         if when is None:
-            self._clock.clear(("errand", number))
+            self._clock.clear(what)
         else:
-            self._clock.set(("errand", number), when)
+            self._clock.set(what, when)
 
     # What other nodes say
 
@@ -322,6 +346,7 @@ class Node(Relay):
         neighbour = self._neighbours.get(name)
         if neighbour is None and len(self._neighbours) < MAX_NODES and name != self._names.node:
             neighbour = self._neighbours[name] = self._make(name, now)
+            self._places[name] = len(self._places) + 1
         return neighbour
 
     def _heard_of(self, name: str, effects: Sequence[RoadEffect], now: float) -> None:
@@ -334,6 +359,7 @@ class Node(Relay):
                     self._delivered(name, effect.octets, now)
                 case Up():
                     self._up[name] = None
+                    self._watches.up(name)
                     self._state.note(f"Server {name} of the cluster is there")
                 case Down():
                     self._is_down(name, effect.why, now)
@@ -350,6 +376,8 @@ class Node(Relay):
         for number in self._guests.of(name):
             self._do(super().disconnected(number, now, goodbye=False))
         self._abroad.down(name, now)
+        self._lists.down(name, now)
+        self._watches.down(name)
 
     def _delivered(self, node: str, octets: bytes, now: float) -> None:
         """Act on an item."""
@@ -367,7 +395,7 @@ class Node(Relay):
             case items.Say():
                 self._said(node, item, now)
             case items.Tell():
-                self._abroad.told(node, item, now)
+                self._told(node, item, now)
             case items.Arrive():
                 self._arrived(node, item, now)
             case items.Leave():
@@ -382,6 +410,16 @@ class Node(Relay):
                 self._look(node, item)
             case items.Found():
                 self._abroad.found(node, item, now)
+
+    def _told(self, node: str, item: items.Tell, now: float) -> None:
+        """Give one of our users what it is told, as it fits what other nodes say."""
+        if not self._abroad.is_at(item.link, node):
+            return
+        message = codec.decode(item.text)
+        if self._lists.told(node, item.link, message, now):
+            return
+        if not self._watches.told(node, item.link, message):
+            self._abroad.told(node, item, message, now)
 
     def _pass(self, node: str, item: items.Pass) -> None:
         """Give one of our users what it is told, unread where it can be."""
@@ -434,11 +472,12 @@ class Node(Relay):
         """Tell a node how many cards a request of its user means."""
         number = self._guests.number(node, item.link)
         user = self._state.peers.get(number) if number is not None else None
-        cards, free, some = 0, 0, ()
+        found: tuple[int, int, tuple[m.CardInfo, ...]] = 0, 0, ()
         if isinstance(user, UserPeer):
             message = codec.decode(item.text)
             if isinstance(message, Named):
-                cards, free, some = meant(self._state, user, message)
+                found = meant(self._state, user, message)
+        cards, free, some = found
         candidates = codec.encode(m.ListCardsAck(cards=some)) if some else b""
         self.carry(node, items.Found(item.number, cards, free, candidates))
 
@@ -458,6 +497,8 @@ class Node(Relay):
         host = self._hosts.pop(number, None)
         if host is not None:
             self._served.leave(host)
+        self._lists.gone(number)
+        self._watches.gone(number)
         self._abroad.gone(number, goodbye=goodbye)
         super()._strike(number, now, goodbye=goodbye)
         self._guests.leave(number)
@@ -470,6 +511,8 @@ class Node(Relay):
                 said = text if text is not None else codec.encode(message)
                 if self._abroad.passes(user.number, message, said):
                     return
+            if self._lists.takes(user, message, now) or self._watches.takes(user, message, now):
+                return
             if self._abroad.takes(user, message, text, now):
                 return
         super()._user_said(user, message, text, now)
@@ -486,10 +529,18 @@ class Node(Relay):
         elif isinstance(effect, Close) and effect.peer < 0:
             self._dismiss(effect.peer, effect.code, effect.reason)
             self._strike(effect.peer, now)
+        elif isinstance(effect, Send):
+            self._abroad.answered(effect.peer, effect.message)
+            super()._perform(self._fitted(effect, now), now)
         else:
-            if isinstance(effect, Send):
-                self._abroad.answered(effect.peer, effect.message)
             super()._perform(effect, now)
+
+    def _fitted(self, effect: Send, now: float) -> Send:
+        """Return what one of our peers is sent, as it fits what other nodes say."""
+        message = effect.message
+        message = self._lists.answered(effect.peer, message, now) or message
+        message = self._watches.answered(effect.peer, message) or message
+        return effect if message is effect.message else Send(effect.peer, message)
 
     def _effects(self, now: float) -> list[Effect]:
         self._perform_all(now)
@@ -544,6 +595,8 @@ class Node(Relay):
             self._clock.set(key, now + HERE_S)
         elif kind == "road":
             self._heard_of(str(what), self._neighbours[str(what)].tick(now), now)
+        elif kind == TIMER:
+            self._lists.expired(int(what), now)
         else:
             self._abroad.expired(int(what), now)
 

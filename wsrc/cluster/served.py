@@ -10,9 +10,7 @@ from wsrc.selection import Key
 
 
 class Served:
-    """
-    Counts what has a key; `came` and `went` are the keys that are new and gone since the last look.
-    """
+    """Counts what has a key, and tells which keys are new and gone."""
 
     def __init__(self) -> None:
         self._counts: Counter[Key] = Counter()
@@ -38,7 +36,7 @@ class Served:
             self._changed[key] = is_there
 
     def changes(self) -> dict[Key, bool]:
-        """Return which keys are there, or are not any more, that were otherwise at the last look."""
+        """Return which keys have come since the last look, and which have gone."""
         changed, self._changed = self._changed, {}
         return changed
 

@@ -4,9 +4,9 @@
 import pytest
 
 from tests.support.cluster_world import Cluster
-from tests.support.relay_clients import ICCID, OK, SELECT_MF
+from tests.support.relay_clients import ICCID, SELECT_MF
 from tests.support.relay_world import code_of, reader
-from wsrc.errors import ErrorCode, Outcome
+from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 
 RESUME = ("batch", "cancel", "pcsc", "raw_tpdu", "share", "resume")
@@ -95,8 +95,72 @@ def test_the_session_goes_on_when_the_cards_node_dies(cluster: Cluster) -> None:
     running = m.RunningSession(
         session=session, reader="r1", insertion=1, holder="a user", keep_s=60.0
     )
-    cluster["c"].card(
-        reader(), features=RESUME, instance="host", before=card, sessions=(running,)
-    )
+    cluster["c"].card(reader(), features=RESUME, instance="host", before=card, sessions=(running,))
     cluster.pass_time(1)
     assert user.one(m.Resumed).session == session
+
+
+def test_a_list_has_the_cards_of_all_nodes(cluster: Cluster) -> None:
+    cluster["a"].card(reader(), name="host-a")
+    cluster["b"].card(reader("r2", iccid="8949020000012345686"), name="host-b")
+    cluster["c"].card(reader("r3", iccid=None), name="host-c")
+    user = cluster["a"].user()
+    user.say(m.ListCards(id=1, pages=8))
+    cluster.pass_time(1)
+    pages = [each for each in user.inbox if isinstance(each, m.ListCardsAck)]
+    hosts = [card.host for page in pages for card in page.cards]
+    assert hosts == ["host-a", "host-b", "host-c"]
+    assert [page.more for page in pages] == [True, True, False]
+    assert pages[-1].next is None
+    assert all(page.id == 1 and not page.unanswered for page in pages)
+
+
+def test_a_list_says_which_node_does_not_answer(cluster: Cluster) -> None:
+    cluster["a"].card(reader(), name="host-a")
+    cluster["c"].card(reader("r3", iccid=None), name="host-c")
+    cluster.frozen.add("b")
+    user = cluster["a"].user()
+    user.say(m.ListCards(id=1, pages=8))
+    cluster.pass_time(4)
+    pages = [each for each in user.inbox if isinstance(each, m.ListCardsAck)]
+    assert [card.host for page in pages for card in page.cards] == ["host-a", "host-c"]
+    assert pages[-1].unanswered == ("b",)
+
+
+def test_who_watches_hears_of_all_nodes(cluster: Cluster) -> None:
+    cluster["a"].card(reader(), name="host-a")
+    cluster["b"].card(reader("r2", iccid="8949020000012345686"), name="host-b")
+    user = cluster["a"].user()
+    user.say(m.WatchReaders(id=1))
+    ack = user.next(m.WatchReadersAck)
+    assert [each.host for each in ack.readers or ()] == ["host-a"]
+    rest = user.ask(m.ListReaders(id=2, after=ack.next or 0), m.ListReadersAck)
+    assert rest.instance == ack.instance
+    numbers = [each.number for each in (*(ack.readers or ()), *rest.readers)]
+    assert len(set(numbers)) == 2
+    card = cluster["c"].card(reader("r3", iccid=None), name="host-c")
+    event = user.one(m.ReaderEvent)
+    assert (event.seq, event.change, event.reader.host) == (1, m.Change.ADDED, "host-c")
+    card.leave()
+    events = [each for each in user.inbox if isinstance(each, m.ReaderEvent)]
+    assert events[-1].change is m.Change.REMOVED
+    assert events[-1].reader.number == event.reader.number
+    assert [each.seq for each in events] == list(range(2, 2 + len(events)))
+    user.inbox.clear()
+    cluster.frozen.add("b")
+    cluster.pass_time(6)
+    gone = user.one(m.ReaderEvent)
+    assert (gone.change, gone.reader.host) == (m.Change.REMOVED, "host-b")
+
+
+def test_a_node_that_comes_later_is_watched(cluster: Cluster) -> None:
+    cluster["c"].card(reader("r3", iccid=None), name="host-c")
+    cluster.cut.add("c")
+    cluster.pass_time(6)
+    user = cluster["a"].user()
+    user.say(m.WatchReaders(id=1))
+    assert user.one(m.WatchReadersAck).readers == ()
+    cluster.cut.clear()
+    cluster.pass_time(3)
+    event = user.one(m.ReaderEvent)
+    assert (event.change, event.reader.host) == (m.Change.ADDED, "host-c")
