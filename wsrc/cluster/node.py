@@ -8,7 +8,6 @@ who come by way of a road instead of a connection.
 
 # Longer than the aim: each event that a shell can tell of has its method, and each item.
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from wsrc.cluster.effects import Ask, Carried, Publish, Subscribe, Unsubscribe
 from wsrc.cluster.gathering import TIMER, Lists
 from wsrc.cluster.guests import Guests
 from wsrc.cluster.names import Heard, Names, Topic
-from wsrc.cluster.neighbour import Delivered, Down, Effect as RoadEffect, Neighbour, Transmit, Up
+from wsrc.cluster.roads import Came, Lost, Make, Roads, Said, Twin
 from wsrc.cluster.served import Served, ServedIndex
 from wsrc.cluster.watching import Watches
 from wsrc.errors import RemoteProtocolError
@@ -37,16 +36,8 @@ from wsrc.relay.state import Limits
 from wsrc.relay.timers import Timers
 from wsrc.selection import Key
 
-HERE_S = 1.0
-"""How often a node says that it is here, in seconds."""
-
-MAX_NODES = 256
-"""Other nodes that are known at a time."""
-
 MAX_EXPIRED = 64
 """Deadlines of the node that are acted on in one `tick`."""
-
-TimerKey = tuple[str, int | str]
 
 
 class _Known(NamedTuple):
@@ -67,12 +58,12 @@ class Joined(NamedTuple):
     Attributes:
         names: Of the node, and of its subjects.
         run: Of this run of the node, which no other has.
-        neighbour: Makes what is kept of another node, of its name and the time.
+        make: Makes what is kept of another node.
     """
 
     names: Names
     run: str
-    neighbour: Callable[[str, float], Neighbour]
+    make: Make
 
 
 class Node(Relay):
@@ -108,11 +99,10 @@ class Node(Relay):
             instance=instance,
             open_to_operators=open_to_operators,
         )
-        self._names, self._run, self._make = joined
+        self._names = joined.names
         self._now = 0.0
-        self._neighbours: dict[str, Neighbour] = {}
-        self._up: dict[str, None] = {}
-        self._clock: Timers[TimerKey] = Timers()
+        self._roads = Roads(joined.names, joined.run, joined.make, self._carry)
+        self._clock: Timers[tuple[str, int]] = Timers()
         self._served = Served()
         self._state.index = ServedIndex(self._served, NUMBERS)
         self._questions: dict[str, Key] = {}
@@ -125,8 +115,7 @@ class Node(Relay):
         self._abroad = Abroad(self._state, self, self._arrival, home)
         self._lists = Lists(self._state, self, home)
         self._watches = Watches(self._state, self, home)
-        self._places: dict[str, int] = {}
-        self._carries = self._twin = False
+        self._carries = self._heeds = False
 
     # What happens to the node
 
@@ -135,19 +124,17 @@ class Node(Relay):
         self._now = now
         self._carry(Subscribe(self._names.here))
         self._carry(Subscribe(self._names.roads))
-        self._clock.set(("here", ""), now)
+        self._roads.say_soon(now)
         return self._effects(now)
 
     def leave(self, now: float) -> list[Effect]:
         """Tell other nodes that their users are none here any more, and end all roads."""
         self._now = now
-        for node in list(self._up):
+        for node in self._roads.up:
             for number in self._guests.of(node):
                 self._dismiss(number, CloseCode.RESTARTING, queue.RESTARTS)
                 self._do(super().disconnected(number, now, goodbye=False))
-        for name, neighbour in self._neighbours.items():
-            self._heard_of(name, neighbour.close(now), now)
-        self._clock = Timers()
+        self._roads.close(now)
         return self._effects(now)
 
     def heard(self, subject: str, octets: bytes, now: float) -> list[Effect]:
@@ -171,13 +158,13 @@ class Node(Relay):
         """Take note that what carries messages is lost, or there again."""
         self._now, self._carries = now, is_there
         if is_there:
-            self._clock.set(("here", ""), now)
+            self._roads.say_soon(now)
         return self._effects(now)
 
     @property
     def nodes(self) -> dict[str, bool]:
         """The other nodes that were seen, and whether there is a road to each."""
-        return {name: name in self._up for name in self._neighbours}
+        return self._roads.nodes
 
     @property
     def is_carried(self) -> bool:
@@ -222,17 +209,19 @@ class Node(Relay):
 
     def deadline(self) -> float | None:
         """Return the time at which `tick` is due."""
-        due = [each for each in (super().deadline(), self._clock.next()) if each is not None]
-        return min(due, default=None)
+        due = super().deadline(), self._clock.next(), self._roads.deadline()
+        return min(each for each in due if each is not None)
 
     def tick(self, now: float) -> list[Effect]:
         """Act on the deadlines that have come."""
         self._now = now
+        self._roads.tick(now)
         for _ in range(MAX_EXPIRED):
             key = self._clock.pop(now)
             if key is None:
                 break
-            self._node_expired(key, now)
+            kind, number = key
+            (self._lists if kind == TIMER else self._abroad).expired(number, now)
         return super().tick(now)
 
     @property
@@ -245,27 +234,31 @@ class Node(Relay):
     def counts(self) -> dict[str, int]:
         """Those of the relay, and what is known of other nodes."""
         elsewhere = {f"{name}_elsewhere": each for name, each in self._abroad.counts.items()}
-        own = {"nodes": len(self._up), "guests": len(self._guests), "served": len(self._served)}
+        own = {
+            "nodes": len(self._roads.up),
+            "guests": len(self._guests),
+            "served": len(self._served),
+        }
         return super().counts | own | elsewhere
 
     # What `Abroad` asks for
 
     def up(self) -> Sequence[str]:
         """Return the names of the nodes to which there is a road."""
-        return list(self._up)
+        return self._roads.up
 
     def place(self, node: str) -> int:
         """Return the place of a node."""
-        return self._places[node]
+        return self._roads.place(node)
 
     def name(self, place: int) -> str | None:
         """Return the node at a place."""
-        return next(itertools.islice(self._places, place - 1, None), None) if place > 0 else None
+        return self._roads.name(place)
 
     def at(self, place: int) -> str | None:
         """Return the node at a place, if there is a road to it."""
         node = self.name(place)
-        return node if node in self._up else None
+        return node if node in self._roads else None
 
     def arrives(self, user: UserPeer, node: str) -> None:
         """Have one of our users be one of a node as well."""
@@ -273,9 +266,7 @@ class Node(Relay):
 
     def carry(self, node: str, item: items.Item) -> None:
         """Send a node an item, if there is a road to it."""
-        if node in self._up:
-            neighbour = self._neighbours[node]
-            self._heard_of(node, neighbour.send(items.encode(item), self._now), self._now)
+        self._roads.send(node, item, self._now)
 
     def ask(self, key: Key, number: int) -> None:
         """Ask who has what is named so."""
@@ -305,27 +296,9 @@ class Node(Relay):
 
     def _heard_from(self, found: Heard, octets: bytes, now: float) -> None:
         if found.topic is Topic.HERE:
-            self._is_here(octets, now)
+            self._roads.here(octets, now)
         elif found.topic is Topic.ROAD:
-            neighbour = self._neighbour(found.sender, now)
-            if neighbour is not None:
-                self._heard_of(found.sender, neighbour.received(octets, now), now)
-
-    def _is_here(self, octets: bytes, now: float) -> None:
-        """Take note of a node that says that it is here."""
-        try:
-            name, run = msgspec.msgpack.decode(octets, type=tuple[str, str])
-        except msgspec.DecodeError:
-            return
-        if name == self._names.node:
-            if run != self._run and not self._twin:
-                self._twin = True
-                why = f"Another server of the cluster is called {name} as well; name each its own"
-                self._state.effects.append(Note(why, warns=True))
-            return
-        neighbour = self._neighbour(name, now)
-        if neighbour is not None:
-            self._heard_of(name, neighbour.here(run, now), now)
+            self._roads.received(found.sender, octets, now)
 
     def _is_asked(self, key: Key, octets: bytes) -> None:
         """Answer a node that asks for what is here."""
@@ -333,51 +306,48 @@ class Node(Relay):
             node, number = msgspec.msgpack.decode(octets, type=tuple[str, int])
         except msgspec.DecodeError:
             return
-        if node in self._up and key in self._served:
+        if node in self._roads and key in self._served:
             self.carry(node, items.Has(number))
 
     def _has_come(self, key: Key, octets: bytes, now: float) -> None:
         node = octets.decode(errors="replace")
-        if node in self._up:
+        if node in self._roads:
             self._abroad.came(key, node, now)
 
-    def _neighbour(self, name: str, now: float) -> Neighbour | None:
-        """Return what is known of a node, which may be new."""
-        neighbour = self._neighbours.get(name)
-        if neighbour is None and len(self._neighbours) < MAX_NODES and name != self._names.node:
-            neighbour = self._neighbours[name] = self._make(name, now)
-            self._places[name] = len(self._places) + 1
-        return neighbour
+    def _heed_roads(self, now: float) -> None:
+        """Act on what has happened on roads; what that leads to comes after it."""
+        if self._heeds:
+            return
+        self._heeds = True
+        try:
+            self._heed(now)
+        finally:
+            self._heeds = False
 
-    def _heard_of(self, name: str, effects: Sequence[RoadEffect], now: float) -> None:
-        """Do what follows from an event of a road."""
-        for effect in effects:
-            match effect:
-                case Transmit():
-                    self._carry(Publish(self._names.road(name), effect.octets))
-                case Delivered():
-                    self._delivered(name, effect.octets, now)
-                case Up():
-                    self._up[name] = None
-                    self._watches.up(name)
-                    self._state.note(f"Server {name} of the cluster is there")
-                case Down():
-                    self._is_down(name, effect.why, now)
-        deadline = self._neighbours[name].deadline()
-        if deadline is None:
-            self._clock.clear(("road", name))
-        else:
-            self._clock.set(("road", name), deadline)
+    def _heed(self, now: float) -> None:
+        while self._roads.events:
+            match self._roads.events.popleft():
+                case Came(node=node):
+                    self._state.note(f"Server {node} of the cluster is there")
+                    self._watches.up(node)
+                case Lost(node=node, why=why):
+                    self._is_lost(node, why, now)
+                case Said(node=node, octets=octets):
+                    self._delivered(node, octets, now)
+                case Twin():
+                    named = f"Another server of the cluster is called {self._names.node} as well"
+                    self._warn(f"{named}; name each its own")
 
-    def _is_down(self, name: str, why: str, now: float) -> None:
-        if self._up.pop(name, name) is not None:
-            return  # it never was up
-        self._state.effects.append(Note(f"Server {name} of the cluster is lost: {why}", warns=True))
-        for number in self._guests.of(name):
+    def _is_lost(self, node: str, why: str, now: float) -> None:
+        self._warn(f"Server {node} of the cluster is lost: {why}")
+        for number in self._guests.of(node):
             self._do(super().disconnected(number, now, goodbye=False))
-        self._abroad.down(name, now)
-        self._lists.down(name, now)
-        self._watches.down(name)
+        self._abroad.down(node, now)
+        self._lists.down(node, now)
+        self._watches.down(node)
+
+    def _warn(self, sentence: str) -> None:
+        self._state.effects.append(Note(sentence, warns=True))
 
     def _delivered(self, node: str, octets: bytes, now: float) -> None:
         """Act on an item."""
@@ -386,7 +356,7 @@ class Node(Relay):
             self._act_on(node, item, now)
         except (RemoteProtocolError, UnreadableError) as exc:
             why = f"Server {node} of the cluster says what is not understood: {exc}"
-            self._state.effects.append(Note(why, warns=True))
+            self._warn(why)
 
     def _act_on(self, node: str, item: items.Item, now: float) -> None:
         match item:
@@ -543,6 +513,7 @@ class Node(Relay):
         return effect if message is effect.message else Send(effect.peer, message)
 
     def _effects(self, now: float) -> list[Effect]:
+        self._heed_roads(now)
         self._perform_all(now)
         for key, is_there in self._served.changes().items():
             self._serve(key, is_there=is_there)
@@ -586,19 +557,6 @@ class Node(Relay):
             hello=codec.encode(known.hello),
             nonce=user.nonce,
         )
-
-    def _node_expired(self, key: TimerKey, now: float) -> None:
-        kind, what = key
-        if kind == "here":
-            said = msgspec.msgpack.encode((self._names.node, self._run))
-            self._carry(Publish(self._names.here, said))
-            self._clock.set(key, now + HERE_S)
-        elif kind == "road":
-            self._heard_of(str(what), self._neighbours[str(what)].tick(now), now)
-        elif kind == TIMER:
-            self._lists.expired(int(what), now)
-        else:
-            self._abroad.expired(int(what), now)
 
     def _carry(self, what: Carried) -> None:
         self._out.append(Carry(what))
