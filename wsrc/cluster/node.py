@@ -20,7 +20,7 @@ from wsrc.cluster.effects import Ask, Carried, Publish, Subscribe, Unsubscribe
 from wsrc.cluster.gathering import TIMER, Lists
 from wsrc.cluster.guests import Guests
 from wsrc.cluster.names import Heard, Names, Topic
-from wsrc.cluster.roads import Came, Lost, Make, Roads, Said, Twin
+from wsrc.cluster.roads import Came, Lost, Make, Roads, Said, Strange, Twin
 from wsrc.cluster.served import Served, ServedIndex
 from wsrc.cluster.watching import Watches
 from wsrc.errors import RemoteProtocolError
@@ -334,6 +334,8 @@ class Node(Relay):
                     self._is_lost(node, why, now)
                 case Said(node=node, octets=octets):
                     self._delivered(node, octets, now)
+                case Strange(node=node, why=why):
+                    self._warn(f"There is no road to a server of the cluster: {node} {why}")
                 case Twin():
                     named = f"Another server of the cluster is called {self._names.node} as well"
                     self._warn(f"{named}; name each its own")

@@ -11,7 +11,7 @@ import msgspec
 from wsrc.cluster import items
 from wsrc.cluster.effects import Carried, Publish
 from wsrc.cluster.names import Names
-from wsrc.cluster.neighbour import Delivered, Down, Effect, Neighbour, Transmit, Up
+from wsrc.cluster.neighbour import Delivered, Down, Effect, Neighbour, Refused, Transmit, Up
 from wsrc.relay.timers import Timers
 
 HERE_S = 1.0
@@ -44,11 +44,18 @@ class Said(NamedTuple):
     octets: bytes
 
 
+class Strange(NamedTuple):
+    """A greeting came to nothing; `why` is a clause whose subject is the node."""
+
+    node: str
+    why: str
+
+
 class Twin(NamedTuple):
     """Another node has our name."""
 
 
-Event = Came | Lost | Said | Twin
+Event = Came | Lost | Said | Strange | Twin
 
 
 class Roads:
@@ -170,6 +177,8 @@ class Roads:
                 case Up():
                     self._up[name] = None
                     self.events.append(Came(name))
+                case Refused():
+                    self.events.append(Strange(name, effect.why))
                 case Down():
                     if name in self._up:
                         del self._up[name]
