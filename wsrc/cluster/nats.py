@@ -15,17 +15,15 @@ from typing import Any, Final, NamedTuple
 from nats import errors
 
 from wsrc.cluster.carrier import Hears
-from wsrc.cluster.nats_client import InClearError, NatsConnection, Wire
+from wsrc.cluster.nats_client import NatsConnection, Wire
 from wsrc.cluster.nats_login import Credentials
+from wsrc.cluster.nats_words import advice, explained, see_fit
 from wsrc.errors import ConfigError
 from wsrc.net.dial import Backoff
-from wsrc.net.tls import client_context, explain_certificate, explain_network
+from wsrc.net.tls import client_context
 from wsrc.settings.address import Address
 
 _log = logging.getLogger(__name__)
-
-LONGEST: Final = 576 << 10
-"""Octets of a message that every server must take: a datagram of a road, sealed."""
 
 MOST_PENDING: Final = 8 << 20
 """Octets that wait to be written; what is published beyond them is dropped."""
@@ -237,7 +235,7 @@ class NatsCarrier:
             options["user"], options["password"] = place.login
         await connection.open(place.whole, **options)
         self.server = connection.server
-        _see_fit(self.server)
+        see_fit(self.server)
         connection.follow([(f"{self._inbox}.*", INBOX), *self._numbers.items()])
         pong = connection.ping()
         await asyncio.wait([pong, connection.lost], return_when=asyncio.FIRST_COMPLETED)
@@ -321,10 +319,10 @@ class NatsCarrier:
         self.counts.slow += kind.startswith("slow consumer")
         if kind not in self._noted and len(self._noted) < 16:
             self._noted[kind] = said
-            _log.warning("NATS refuses something: %s.%s", said[:200], _advice(kind))
+            _log.warning("NATS refuses something: %s.%s", said[:200], advice(kind))
 
     def _wants_tls(self, place: Address) -> bool:
-        return place.startswith("tls:") or self._place.ca is not None
+        return place.startswith("tls:")
 
     def _context(self) -> ssl.SSLContext:
         """Return the context of TLS, by the files as they are now."""
@@ -341,77 +339,7 @@ class NatsCarrier:
     def _why(self, exc: BaseException, place: Address) -> str:
         """Return why a connection failed, in a sentence."""
         said = next(iter(self._noted.values()), "") or str(exc)
-        for kind, sentence in _SAID.items():
-            if kind in said.lower():
-                return sentence
-        return _explain(exc, place.rpartition("/")[2])
-
-
-def _explain(exc: BaseException, host: str) -> str:
-    match exc:
-        case UnfitError():
-            why = str(exc)
-        case ssl.SSLCertVerificationError():
-            trust = "give the PEM file of its CA as cluster_ca."
-            why = explain_certificate(exc, host, "the server's certificate", trust)
-        case InClearError():
-            why = "it does not speak TLS, which tls:// and cluster_ca ask for."
-        case ssl.SSLError():
-            why = f"TLS failed: {exc.reason or exc}."
-        case ConnectionResetError() | BrokenPipeError() | errors.UnexpectedEOF():
-            why = "it closed the connection."
-        case OSError():
-            why = explain_network(exc, host)
-        case _:
-            why = f"it says what NATS does not say: {str(exc)[:200] or type(exc).__name__}."
-    return why
-
-
-class UnfitError(OSError):
-    """A server that cannot carry what nodes say; the text is a sentence."""
-
-
-_SAID = {
-    "authorization violation": "it refuses who we say that we are; check the user and password "
-    "in cluster_url, or cluster_creds.",
-    "authentication expired": "the credentials in cluster_creds have expired; make new ones.",
-    "authentication timeout": "it waited too long for who we are.",
-    "maximum connections": "it has as many connections as it may have.",
-    "certificate_required": "it asks for a certificate; give cluster_cert and cluster_key.",
-    "unknown_ca": "it does not trust the CA of cluster_cert.",
-    "slow consumer": "it had more for us than we took in time.",
-    "expecting info": "it does not speak NATS; check the port.",
-}
-"""What servers and OpenSSL say, and what that means."""
-
-_ADVICE = {
-    "permissions violation": " Let this node publish and subscribe what the operator's manual "
-    "lists.",
-    "maximum payload": f" Set max_payload of the server to {LONGEST} or more.",
-    "maximum subscriptions": " Set max_subscriptions of the account higher.",
-}
-
-
-def _advice(kind: str) -> str:
-    return next((text for each, text in _ADVICE.items() if kind.startswith(each)), "")
-
-
-def _see_fit(server: Mapping[str, Any]) -> None:
-    """
-    See that a server can carry what nodes say, by its INFO.
-
-    Raises:
-        UnfitError: If it cannot.
-    """
-    version = str(server.get("version", "?"))[:40]
-    if server.get("headers") is not True:
-        raise UnfitError(
-            f"its version {version} does not say when nobody answers; nodes need 2.2 or newer, "
-            "without no_headers."
-        )
-    most = server.get("max_payload")
-    if not isinstance(most, int) or most < LONGEST:
-        raise UnfitError(f"it takes {most} octets in a message; set max_payload to {LONGEST}.")
+        return explained(exc, said, place.rpartition("/")[2])
 
 
 def _check(subject: str) -> None:
