@@ -2,6 +2,7 @@
 """Who a peer is, in whatever way the server was told."""
 
 import hashlib
+import re
 from typing import NamedTuple
 
 MOST_NAME = 255
@@ -15,6 +16,22 @@ def is_name(text: str) -> bool:
     """Return whether a text can be the name of a principal: one that can be shown."""
     shown = text.isprintable() and bool(text.strip()) and len(text) <= MOST_NAME
     return shown and not text.startswith(AT)
+
+
+MOST_NODE_NAME = 40
+"""Characters that the name of a node, or of a cluster, may have."""
+
+_NODE = re.compile(rf"(?!-)[A-Za-z0-9_-]{{1,{MOST_NODE_NAME}}}(?<!-)")
+
+
+def is_node_name(text: str) -> bool:
+    """
+    Return whether a text can be the name of a node, or of a cluster.
+
+    It has letters, digits, underscores, and hyphens but at its ends: so it can be a word of a
+    subject of NATS, and the DNS name in a certificate.
+    """
+    return _NODE.fullmatch(text) is not None
 
 
 class Principal(NamedTuple):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers that serve as one: what nodes say to each other, and what carries it."""
+"""Many servers under one name: a node is a relay that knows others, and finds cards with them."""

@@ -1,50 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What carries datagrams and questions between nodes, and what it tells of them."""
+"""What a node needs of that which carries datagrams, whatever it is."""
 
 from typing import Protocol
 
 
 class Carrier(Protocol):
     """
-    What carries datagrams between nodes, and questions to whoever can answer.
+    Carries datagrams between nodes, and questions to whoever can answer.
 
-    No call blocks or fails for what the network does: what cannot be sent now is dropped and
-    counted, as a network drops it.
-
-    Attributes:
-        connected: Whether what is published now has a way.
+    No method blocks or raises. What cannot be carried, because the carrier is not connected or its
+    bound is full, is dropped and counted.
     """
 
-    connected: bool
+    @property
+    def connected(self) -> bool:
+        """Whether what is published now goes out."""
+        ...
 
     def publish(self, subject: str, octets: bytes) -> None:
-        """Send to all others that subscribe `subject`; dropped where the bound is full."""
+        """Send octets to all who subscribe a subject."""
         ...
 
     def ask(self, subject: str, octets: bytes, number: int) -> None:
-        """Publish; `Hears.nobody` is told the number where nobody subscribes `subject`."""
+        """Publish a question; `Hears.nobody` is told its number where nobody subscribes."""
         ...
 
     def subscribe(self, subject: str) -> None:
-        """Hear what others publish to `subject`, over all connections to come; once is enough."""
+        """Hear what is published under a subject; it is subscribed anew after each loss."""
         ...
 
     def unsubscribe(self, subject: str) -> None:
-        """Hear nothing of `subject` any more, nor what is on its way."""
+        """Hear no more of a subject."""
         ...
 
 
 class Hears(Protocol):
-    """What a carrier tells, in its event loop; none of it may block."""
+    """Is told by a carrier what happens; it calls from one thread, in the order of arrival."""
 
     def heard(self, subject: str, octets: bytes) -> None:
-        """Take what another published to a subject that is subscribed."""
+        """Take what was published under a subject that is subscribed."""
         ...
 
     def nobody(self, number: int) -> None:
-        """Know that nobody subscribes the subject of the question of this number."""
+        """Take note that nobody subscribes the subject of a question."""
         ...
 
     def connection(self, *, is_there: bool) -> None:
-        """Know that the carrier has its connection, with all that is subscribed, or lost it."""
+        """Take note that the carrier's connection is lost, or there again."""
         ...

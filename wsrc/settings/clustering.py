@@ -10,16 +10,14 @@ from urllib.parse import urlsplit
 from msgspec import Meta
 
 from wsrc.errors import ConfigError
+from wsrc.principal import MOST_NODE_NAME
 from wsrc.settings.address import Address
 from wsrc.settings.hosts import host_name, is_loopback
 
-LONGEST_NAME: Final = 40
-"""Characters of the name of a cluster or a node."""
-
 SCHEMES: Final = ("nats", "tls")
 
-_NAME = {"expected": f"1 to {LONGEST_NAME} of the characters A-Z a-z 0-9 _ -"}
-_PATTERN = r"^[A-Za-z0-9_-]+\Z"
+_NAME = {"expected": f"1 to {MOST_NODE_NAME} of the characters A-Z a-z 0-9 _ -, and no - at an end"}
+_PATTERN = r"^(?!-)[A-Za-z0-9_-]+(?<!-)\Z"
 
 ClusterUrl = Annotated[
     tuple[str, ...],
@@ -34,7 +32,7 @@ ClusterName = Annotated[
     str,
     Meta(
         min_length=1,
-        max_length=LONGEST_NAME,
+        max_length=MOST_NODE_NAME,
         pattern=_PATTERN,
         description="Name of the cluster: nodes with another are strangers, on the same NATS too.",
         extra=_NAME,
@@ -44,7 +42,7 @@ NodeName = Annotated[
     str,
     Meta(
         min_length=1,
-        max_length=LONGEST_NAME,
+        max_length=MOST_NODE_NAME,
         pattern=_PATTERN,
         description="Name of this node, which no other of the cluster has.",
         extra=_NAME | {"default": "the host name, with - for other characters"},
@@ -89,7 +87,8 @@ class Clustering(NamedTuple):
 
 def node_name() -> str:
     """Return the name of this host as the name of a node."""
-    return re.sub(r"[^A-Za-z0-9_-]", "-", host_name())[:LONGEST_NAME]
+    fit = re.sub(r"[^A-Za-z0-9_-]", "-", host_name())[:MOST_NODE_NAME].strip("-")
+    return fit or "node"
 
 
 def check_clustering(s: Clustering) -> None:
