@@ -171,7 +171,7 @@ def explain(exc: BaseException, url: str, proxy: Proxy | None = None) -> str:
 def _explain(exc: BaseException, url: str, host: str) -> str:
     match exc:
         case ssl.SSLCertVerificationError():
-            why = _explain_certificate(exc, host)
+            why = explain_certificate(exc, host)
         case ssl.SSLError():
             why = _explain_tls(exc)
         case RedirectedError():
@@ -183,7 +183,7 @@ def _explain(exc: BaseException, url: str, host: str) -> str:
         case _ if hung_up(exc):
             why = _explain_hang_up(url)
         case _:
-            why = _explain_network(exc, host)
+            why = explain_network(exc, host)
     return why
 
 
@@ -251,7 +251,7 @@ def _explain_tls_of_proxy(exc: BaseException, proxy: Proxy) -> str | None:
     if isinstance(why, ssl.SSLCertVerificationError):
         whose = f"the certificate of {who}"
         trust = "have this host trust its CA, or name the file of that in SSL_CERT_FILE."
-        return _explain_certificate(why, urlsplit(proxy.url).hostname or "", whose, trust)
+        return explain_certificate(why, urlsplit(proxy.url).hostname or "", whose, trust)
     if not isinstance(why, ssl.SSLError):
         return None
     if why.reason in _NO_TLS:
@@ -259,12 +259,13 @@ def _explain_tls_of_proxy(exc: BaseException, proxy: Proxy) -> str | None:
     return f"TLS with {who} failed: {why.strerror or why}."
 
 
-def _explain_certificate(
+def explain_certificate(
     exc: ssl.SSLCertVerificationError,
     host: str,
     whose: str = "the server's certificate",
     trust: str = "give the PEM file of its CA with --tls-ca.",
 ) -> str:
+    """Return what is wrong with a certificate, whose it is, and how its CA becomes trusted."""
     if exc.verify_code == _EXPIRED:
         return f"{whose} has expired; its operator must renew it."
     if exc.verify_code == _NOT_YET_VALID:
@@ -320,7 +321,8 @@ def _explain_hang_up(url: str) -> str:
     return "the server closed the connection at once; if it wants TLS, use wss://."
 
 
-def _explain_network(exc: BaseException, host: str) -> str:
+def explain_network(exc: BaseException, host: str) -> str:
+    """Return why no connection to a host was made, and what to do."""
     if isinstance(exc, ConnectionRefusedError):
         return "nothing listens there; check that the server runs, and the port."
     if isinstance(exc, TimeoutError):

@@ -152,7 +152,10 @@ def _shown(setting: Setting, value: object) -> object:
     """Return a value as a refusal shows it."""
     if setting.url and isinstance(value, str):
         return str(Address(value))
-    return list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value
+    if not isinstance(value, tuple | list):
+        return value
+    items = cast("Sequence[object]", value)
+    return [_shown(setting, each) if setting.url else each for each in items]
 
 
 def _is_text(value: object) -> bool:

@@ -11,6 +11,18 @@ from msgspec import Meta
 
 from wsrc.errors import ConfigError
 from wsrc.settings.address import Address
+from wsrc.settings.clustering import (
+    ClusterCa,
+    ClusterCert,
+    ClusterCreds,
+    Clustering,
+    ClusterKey,
+    ClusterName,
+    ClusterUrl,
+    NodeName,
+    check_clustering,
+    node_name,
+)
 from wsrc.settings.hosts import host_name, hosts_of, is_loopback
 from wsrc.settings.serving import (
     MAX_PORT,
@@ -302,6 +314,13 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
             "not known by a name; 0 is no limit."
         ),
     ] = 100
+    cluster_url: ClusterUrl = ()
+    cluster: ClusterName = "wsrc"
+    node_name: NodeName = msgspec.field(default_factory=node_name)
+    cluster_creds: ClusterCreds = None
+    cluster_ca: ClusterCa = None
+    cluster_cert: ClusterCert = None
+    cluster_key: ClusterKey = None
     audit_dir: AuditDir = None
     audit_max_octets: AuditOctets = 16 << 20
     audit_keep: AuditKeep = 0
@@ -342,6 +361,7 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
         _check_first_form(self)
         _check_who(self)
         _check_http(self)
+        check_clustering(Clustering(*(getattr(self, each) for each in Clustering._fields)))
         _check_networks("unlimited_from", self.unlimited_from)
         _check_networks("trusted_proxies", self.trusted_proxies)
 
