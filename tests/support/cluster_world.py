@@ -2,9 +2,11 @@
 """Nodes of a cluster in memory, each with its peers; a list carries what they say."""
 
 from collections.abc import Callable
+from hashlib import sha256
 
 from tests.support.relay_world import World
 from wsrc.cluster.effects import Ask, Publish, Subscribe, Unsubscribe
+from wsrc.cluster.greeting import RUN_DIGITS, Me
 from wsrc.cluster.names import Names
 from wsrc.cluster.neighbour import Neighbour
 from wsrc.cluster.node import Joined, Node
@@ -103,8 +105,18 @@ class NodeWorld(World):
         """Start a node that knows nothing; the peers of the one before are gone."""
         self.runs += 1
         self.subjects.clear()
-        run = f"{self.name}-{self.runs}"
-        joined = Joined(Names("test", self.name), run, lambda name, now: Neighbour(run, name, now))
+        run = sha256(f"{self.name} {self.runs}".encode()).hexdigest()[:RUN_DIGITS]
+        me = Me(
+            name=self.name,
+            cluster="test",
+            run=run,
+            features=frozenset(),
+            credentials=lambda: None,
+            new_nonce=self._new_nonce,
+            epoch=lambda: 0.0,
+        )
+        names = Names("test", self.name)
+        joined = Joined(names, run, lambda name, now: Neighbour(me, name, now))
         self.relay: Node = Node(
             joined,
             self.limits,

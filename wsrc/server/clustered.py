@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 from wsrc.cluster.effects import Ask, Publish, Subscribe, Unsubscribe
 from wsrc.cluster.greeting import RUN_DIGITS, Me
-from wsrc.cluster.names import Names
+from wsrc.cluster.names import PREFIX, Names
 from wsrc.cluster.nats import NatsCarrier, Place
 from wsrc.cluster.neighbour import Neighbour
 from wsrc.cluster.node import Joined, Node
-from wsrc.server.node_files import credentials
+from wsrc.server.node_files import NodeFiles
 from wsrc.server.peers import Peers
 from wsrc.server.relay_settings import given
 from wsrc.settings.load import ServerSettings
@@ -35,18 +35,19 @@ class Clustered:
 
     def __init__(self, settings: ServerSettings) -> None:
         names = Names(settings.cluster, settings.node_name)
-        own = credentials(settings)
+        files = NodeFiles(settings)
         me = Me(
             name=names.node,
             cluster=names.cluster,
             run=secrets.token_hex(RUN_DIGITS // 2),
             features=frozenset(),
-            credentials=lambda: own,
+            credentials=files.credentials,
             new_nonce=lambda: secrets.token_bytes(32),
             epoch=lambda: datetime.now(UTC).timestamp(),
         )
         joined = Joined(names, me.run, lambda name, now: Neighbour(me, name, now))
         self.node = Node(joined, **given(settings))
+        inbox = f"{PREFIX}.{names.cluster}.nobody.{names.node}"
         place = Place(
             settings.cluster_url,
             settings.cluster_ca,
@@ -54,7 +55,7 @@ class Clustered:
             settings.cluster_key,
             settings.cluster_creds,
         )
-        self.carrier = NatsCarrier(place, names.node, names.inbox, self)
+        self.carrier = NatsCarrier(place, names.node, inbox, self)
         self.carrier.check()
         self._loop = asyncio.get_running_loop()
         self._peers: Peers | None = None
@@ -72,7 +73,6 @@ class Clustered:
         if self._peers is not None:
             self._peers.act(self.node.leave, self._loop.time())
         if self._task is not None:
-            await self.carrier.flush(FLUSH_S)
             self._task.cancel()
             await asyncio.wait([self._task])
 
