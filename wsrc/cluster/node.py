@@ -8,7 +8,7 @@ who come by way of a road instead of a connection.
 
 # Longer than the aim: each event that a shell can tell of has its method, and each item.
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -162,14 +162,26 @@ class Node(Relay):
         return self._effects(now)
 
     @property
+    def beside(self) -> Mapping[str, int]:
+        """
+        What is known of the other servers.
+
+        `connected` is 1 while there is what carries messages. `known` counts servers that were
+        heard of, `nodes` those with a road, `guests` their users here, `elsewhere` sessions of our
+        users there.
+        """
+        return {
+            "connected": int(self._carries),
+            "known": len(self._roads.nodes),
+            "nodes": len(self._roads.up),
+            "guests": len(self._guests),
+            "elsewhere": self._abroad.counts["sessions"],
+        }
+
+    @property
     def nodes(self) -> dict[str, bool]:
         """The other nodes that were seen, and whether there is a road to each."""
         return self._roads.nodes
-
-    @property
-    def is_carried(self) -> bool:
-        """Whether what carries messages between nodes is there."""
-        return self._carries
 
     # What happens to a relay
 

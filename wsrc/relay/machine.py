@@ -314,6 +314,11 @@ class Relay:
         return self._state.tally
 
     @property
+    def beside(self) -> Mapping[str, int]:
+        """What is known of the other servers of a cluster; empty without one."""
+        return {}
+
+    @property
     def draining(self) -> bool:
         """Whether `shut_down` was called."""
         return self._state.draining
