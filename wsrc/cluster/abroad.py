@@ -37,7 +37,10 @@ MAX_CANDIDATES = queue.MAX_CANDIDATES
 Named = m.SelectCard | m.Revoke | m.SetTags | m.SetComment | m.Reserve
 """Requests that mean one card, wherever it is."""
 
-Routed = Named | m.Resume
+Draining = m.Drain | m.Undrain
+"""Requests that mean one card host."""
+
+Routed = Named | Draining | m.Resume
 
 
 @dataclass(slots=True, eq=False)
@@ -292,6 +295,8 @@ class Abroad:
                 return True
             slots = state.places.of(message.reader) if message.reader is not None else ()
             return any(slot.peer.name == message.host for slot in slots)
+        if isinstance(message, Draining):
+            return self._outside.serves(host_key(message.host))
         selection = _selection(message)
         if selection is None or getattr(message, "reservation", None) is not None:
             return True
@@ -333,7 +338,7 @@ class Abroad:
     def _decide(self, errand: Errand, now: float) -> None:
         """Choose among the nodes that have what is meant, ours too."""
         message, user = errand.message, errand.traveller.user
-        assert not isinstance(message, m.Resume)
+        assert isinstance(message, Named)
         selection = _selection(message)
         there = {node: found for node, found in errand.found.items() if found.cards}
         if selection is None or not there:
@@ -545,7 +550,7 @@ def host_key(name: str) -> Key:
 
 def _keys(message: Routed) -> tuple[Key, ...]:
     """Return the keys by which it is asked who has what is meant; none where all are asked."""
-    if isinstance(message, m.Resume):
+    if isinstance(message, m.Resume | Draining):
         return (host_key(message.host or ""),)
     selection = _selection(message)
     return numbers_of(selection) if selection is not None and not _picks_any(message) else ()
