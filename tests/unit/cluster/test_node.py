@@ -172,8 +172,8 @@ def test_a_node_that_comes_later_is_watched(cluster: Cluster) -> None:
 
 def test_a_hidden_card_of_another_node_is_none(cluster: Cluster) -> None:
     """Each node judges by its own policy, and the users of others by their principals."""
-    cluster["b"].obey(granting(rule("ida", tuple(ALL))))
-    cluster["b"].card(reader())
+    cluster["b"].obey(granting(rule("ida", list(ALL)), hosts=[rule("*")]))
+    cluster["b"].card(reader(), who="farm")
     assert cluster["a"].user(who="ida").hold(iccid=ICCID)
     error = cluster["c"].user(who="eve").refused(m.SelectCard(id=1, iccid=ICCID))
     assert code_of(error) is ErrorCode.NO_SUCH_CARD
@@ -225,7 +225,7 @@ def test_a_host_of_another_node_is_drained(cluster: Cluster) -> None:
     operator = cluster["a"].user(who="root")
     error = operator.refused(m.Drain(id=1, host="bench"))
     assert code_of(error) is ErrorCode.FORBIDDEN, "a user of another node is not on this host"
-    cluster["b"].obey(granting(rule("root", tuple(ALL))))
+    cluster["b"].obey(granting(rule("root", list(ALL)), hosts=[rule("*")]))
     assert cluster["a"].user(who="root").ask(m.Drain(id=1, host="bench"), m.DrainAck)
 
 
