@@ -44,6 +44,10 @@ class Pair(NamedTuple):
         servers = {self.users.pids[0]: self.users, self.cards.pids[0]: self.cards}
         return sum(server.cpu_s for server in servers.values())
 
+    @property
+    def carrier_cpu_s(self) -> float:
+        return 0.0 if self.nats is None else accounting.cpu_s(self.nats.process.pid)
+
 
 def nats_server() -> str:
     """Return the path of nats-server."""
@@ -118,9 +122,12 @@ def commands(book: Book) -> None:
         book.tell(f"round {number + 1}: cluster, {kind}, {sessions}")
         with KINDS[kind](book.host) as pair, driven(book.host, pair, sessions) as users:
             users.ask(f"run {WARM_S} {sessions} 0")
-            before = pair.cpu_s
+            before, carried = pair.cpu_s, pair.carrier_cpu_s
             told = users.ask(f"run {book.effort.seconds} {sessions} 0")
             cost = (pair.cpu_s - before) / max(told["apdus"], 1) * 1e6
+            carrying = (pair.carrier_cpu_s - carried) / max(told["apdus"], 1) * 1e6
+        if pair.nats is not None:
+            book.add(f"cluster.{kind}.{sessions}.carrier_cpu_us", carrying)
         book.add(f"cluster.{kind}.{sessions}.cpu_us", cost)
         book.add(f"cluster.{kind}.{sessions}.p50_us", told["p50_us"])
     alone, apart = (book.values[f"cluster.{kind}.100.cpu_us"] for kind in KINDS)
@@ -226,8 +233,11 @@ async def _one_question(carrier: NatsCarrier, names: Names, ears: _Ears, number:
 
 def questions(book: Book) -> None:
     """Measure a question for a card among many of all servers: `cluster.question.…`."""
-    with nats() as (_, url):
+    with nats() as (carrier, url):
+        before = accounting.memory_octets(carrier.process.pid)
         asyncio.run(_asking(url, book))
+        grown = accounting.memory_octets(carrier.process.pid) - before
+    book.add("cluster.carrier_octets_a_card", grown / CARDS[-1])
     machines = book.get(f"cluster.select.{NODES[0]}_nodes_us") or 0.0
     few, many = (book.get(f"cluster.question.{n}_cards_us") or 0.0 for n in (CARDS[0], CARDS[-1]))
     whole = (machines + many) / (machines + few)
