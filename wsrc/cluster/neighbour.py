@@ -213,7 +213,7 @@ class Neighbour:
     def _expired(self, now: float) -> list[Effect]:
         """End a road that is silent for too long, before anything is made of what came."""
         road = self.road
-        if road is None or now - road.heard_at < self._limits.silent_s:
+        if road is None or now < road.heard_at + self._limits.silent_s:
             return []
         return self._after(road.tick(now))
 

@@ -161,7 +161,7 @@ class Road:
 
     def received(self, text: bytes, now: float, way: Way = Way.NATS) -> list[RoadEffect]:
         """Act on what was in a datagram."""
-        if now - self.heard_at >= self._limits.silent_s:
+        if now >= self.heard_at + self._limits.silent_s:
             self._silent(now)
             return self._done()
         self.heard_at = now
@@ -192,7 +192,7 @@ class Road:
 
     def tick(self, now: float) -> list[RoadEffect]:
         """Do what is due."""
-        if now - self.heard_at >= self._limits.silent_s:
+        if now >= self.heard_at + self._limits.silent_s:
             self._silent(now)
         elif self._resend_at <= now and now - self._progress_at >= self._limits.stuck_s:
             self._end(now, "acknowledges nothing of what is sent to it")
@@ -264,7 +264,7 @@ class Road:
 
     def _ping(self, now: float) -> None:
         """Send something over each way, unless the only one was used."""
-        if not self._several and now - self._sent_at < self._limits.ping_s:
+        if not self._several and now < self._sent_at + self._limits.ping_s:
             self._ping_at = self._sent_at + self._limits.ping_s
             return
         self._choose(now)
