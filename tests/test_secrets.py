@@ -57,6 +57,8 @@ def test_a_pin_is_found_in_its_tpdu(form: str) -> None:
         ("PUK, ADM", "the PUK is 12345678."),
         ("password", "no host for wss://ida:s3cret"),
         ("password in a URL", "cannot connect to wss://ida:Whatever1@relay.example:4220"),
+        ("password in a URL", "cannot connect to tls://a:Whatever1@nats.example:4222"),
+        ("seed of a NATS user", "SUA" + "CSSL3" * 11),
         ("password in a URL", "the proxy http://me:x@proxy:3128 does not answer"),
         ("token", "Bearer wsrc_" + "aB3-" * 11),
         ("credentials", "Authorization: Basic aWRhOndoYXRldmVyMQ=="),

@@ -18,14 +18,15 @@ class Cluster:
     """
     Nodes, and what carries messages between them.
 
-    `cut` are the names of nodes that it does not reach, `frozen` those that do nothing. Time is the
-    same for all.
+    `cut` are the names of nodes that it does not reach, `frozen` those that do nothing. What is
+    published under the topic `lost` comes to nobody. Time is the same for all.
     """
 
     def __init__(self, *names: str, **limits: float) -> None:
         self.nodes: dict[str, NodeWorld] = {}
         self.cut: set[str] = set()
         self.frozen: set[str] = set()
+        self.lost = ""
         self.published = 0
         self._todo: list[Callable[[], None]] = []
         self._working = False
@@ -68,7 +69,7 @@ class Cluster:
 
     def _publish(self, by: "NodeWorld", subject: str, octets: bytes) -> int:
         self.published += 1
-        if by.name in self.cut:
+        if by.name in self.cut or subject.split(".")[2] == self.lost:
             return 0
         to = [n for n in self.nodes.values() if n is not by and n.hears(subject)]
         for node in to:

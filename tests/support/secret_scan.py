@@ -50,7 +50,10 @@ _SHAPES = {
     "JSON Web Token": re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}"),
     "private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"),
     "credentials": re.compile(r"(?i)\b(?:basic|bearer) +[A-Za-z0-9+/_.-]{12,}"),
-    "password in a URL": re.compile(r"(?i)\b(?:wss?|https?)://[^/\s:@]+:(?!PASSWORD@)[^/\s@]+@"),
+    "password in a URL": re.compile(
+        r"(?i)\b(?:wss?|https?|nats|tls)://[^/\s:@]+:(?!PASSWORD@)[^/\s@]+@"
+    ),
+    "seed of a NATS user": re.compile(r"\bSUA[A-Z2-7]{55}\b"),
     "secret of a session": re.compile(r"""(?i)secret["']?\s*[:=]\s*["']?[0-9a-z]{8}"""),
     "session secret": re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])"),
 }
@@ -67,6 +70,7 @@ _HINTS = {
     "private key": ("privatekey",),
     "credentials": ("basic", "bearer"),
     "password in a URL": ("@",),
+    "seed of a NATS user": ("sua",),
     "secret of a session": ("secret",),
 }
 """Of which a text has one, in lower case and without space, in which a shape is looked for."""

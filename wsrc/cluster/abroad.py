@@ -7,84 +7,37 @@ which refuses it or has it wait, and goes to the node where it comes up.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-import msgspec
-
-from wsrc.card.slot import Share
 from wsrc.cluster import items
+from wsrc.cluster.errands import (
+    MAX_CANDIDATES,
+    TIMER,
+    Away,
+    Draining,
+    Errand,
+    Named,
+    Routed,
+    Traveller,
+    as_sent_on,
+    cards_in,
+    cards_meant,
+    host_key,
+    keys_of,
+    meant,
+    numbers_of,
+    picks_any,
+    waits,
+)
+from wsrc.cluster.following import AGAIN, Following
 from wsrc.cluster.outside import ANSWER_S, Outside
-from wsrc.errors import ErrorCode, Outcome, RefusedError
+from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import codec, messages as m
-from wsrc.relay import picking, queue, resuming
-from wsrc.relay.index import everything
+from wsrc.relay import queue, resuming
 from wsrc.relay.records import UserPeer
 from wsrc.relay.state import RelayState
-from wsrc.selection import Key, Selection, lookups, normal, selection_of
+from wsrc.selection import Key, Selection
 
 # Longer than the aim: a request that is looked for, is there, or waits here, and each way between.
-
-NUMBERS = ("iccid", "eid")
-"""Kinds of names that one card has; by others several nodes may have cards."""
-
-TIMER = "errand"
-
-HOST = "host"
-"""Kind of the key of a card host."""
-
-MAX_CANDIDATES = queue.MAX_CANDIDATES
-
-Named = m.SelectCard | m.Revoke | m.SetTags | m.SetComment | m.Reserve
-"""Requests that mean one card, wherever it is."""
-
-Draining = m.Drain | m.Undrain
-"""Requests that mean one card host."""
-
-Routed = Named | Draining | m.Resume
-
-
-@dataclass(slots=True, eq=False)
-class Away:
-    """A session with a card of another node; `open` is a request that nobody answers if it goes."""
-
-    node: str
-    keep: bool
-    open: int | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Errand:
-    """
-    A request on its way: it is looked for, then at `node`, or at home, where it waits.
-
-    `asks` are the questions that are not answered, `others` the nodes that are asked if the first
-    does not know the session.
-    """
-
-    number: int
-    traveller: "Traveller"
-    message: Routed
-    text: bytes
-    began: float
-    keys: tuple[Key, ...] = ()
-    asks: set[int] = field(default_factory=set[int])
-    node: str | None = None
-    at_home: bool = False
-    others: list[str] = field(default_factory=list[str])
-    found: dict[str, items.Found] = field(default_factory=dict[str, items.Found])
-    looked: dict[int, str] = field(default_factory=dict[int, str])
-    refused: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Traveller:
-    """One of our users with something elsewhere; `at` are the nodes where it has arrived."""
-
-    user: UserPeer
-    arrive: items.Arrive
-    at: set[str] = field(default_factory=set[str])
-    sessions: dict[str, Away] = field(default_factory=dict[str, Away])
-    errands: dict[int, Errand] = field(default_factory=dict[int, Errand])
 
 
 class Abroad:
@@ -112,8 +65,8 @@ class Abroad:
         self._travellers: dict[int, Traveller] = {}
         self._asked: dict[int, Errand] = {}
         self._errands: dict[int, Errand] = {}
-        self._followers: dict[Key, dict[int, Errand]] = {}
         self._number = 0
+        self._following = Following(outside, self._new_number)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -123,7 +76,7 @@ class Abroad:
             "users": sum(1 for each in travellers if each.at),
             "sessions": sum(len(each.sessions) for each in travellers),
             "errands": len(self._errands),
-            "followed": len(self._followers),
+            "followed": len(self._following),
         }
 
     # What our users say
@@ -151,15 +104,15 @@ class Abroad:
         if not isinstance(message, Routed) or message.id is None or self._state.draining:
             return False
         here = self._is_here(user, message)
-        if here and not (_waits(message) and _keys(message)):
+        if here and not (waits(message) and keys_of(message)):
             return False
         traveller = self._traveller(user)
         if message.id in traveller.errands:
             why = "A request with this id is not answered yet."
             self._state.refuse(user, message.id, ErrorCode.REQUEST_IN_FLIGHT, why)
             return True
-        self._number += 1
-        errand = Errand(self._number, traveller, message, text or codec.encode(message), now)
+        said = text or codec.encode(message)
+        errand = Errand(self._new_number(), traveller, message, said, now)
         self._errands[errand.number] = errand
         traveller.errands[message.id] = errand
         self._begin(errand, now, here=here)
@@ -190,9 +143,11 @@ class Abroad:
         """Pass on what a node says to one of our users, who is there."""
         traveller = self._travellers[item.link]
         errand = traveller.errands.get(message.id) if message.id is not None else None
-        if errand is not None and errand.node != node:
-            self._undo(node, item.link, message)
+        if (node, message.id) in traveller.given_up or (errand is not None and errand.node != node):
+            self._undo(traveller, node, message)
             return
+        if isinstance(message, m.CancelAck):
+            traveller.cancels.pop(message.id or 0, None)
         if errand is not None and not isinstance(message, m.Waiting):
             if self._goes_on(errand, message, now):
                 return
@@ -207,7 +162,9 @@ class Abroad:
 
     def has(self, node: str, number: int, now: float) -> None:
         """Take note that a node has what was asked for."""
-        errand = self._asked.get(number)
+        errand, followed = self._asked.get(number), self._following.key(number)
+        if followed is not None:
+            self.came(followed, node, now)
         if errand is None:
             return
         if errand.node is None and not errand.at_home:
@@ -241,17 +198,33 @@ class Abroad:
 
     def came(self, key: Key, node: str, now: float) -> None:
         """Send what waits for a card or a host to the node where it has come up."""
-        for errand in list(self._followers.get(key, {}).values()):
+        for errand in self._following.errands(key):
             if errand.at_home:
                 if self._leaves_home(errand, now):
                     self._send(errand, node, now)
             elif errand.node is None:
                 self._send(errand, node, now)
-            elif errand.node != node:
+            elif errand.node != node and not self._is_cancelled(errand):
                 self._moves(errand, node, now)
 
-    def expired(self, number: int, now: float) -> None:
-        """Go on with a request that not all nodes have answered in time."""
+    def came_home(self, key: Key, now: float) -> None:
+        """Have our own relay do what waits elsewhere for a card or a host that has come up here."""
+        for errand in self._following.errands(key):
+            if not errand.at_home and not self._is_cancelled(errand):
+                if errand.node is not None:
+                    self._give_up(errand, errand.node)
+                self._stays(errand, now)
+
+    def ask_again(self, now: float) -> None:
+        """Ask for what is followed, for another node may hear it now."""
+        self._following.soon(now)
+
+    def expired(self, what: tuple[str, int], now: float) -> None:
+        """Go on with a request that not all nodes have answered in time, or ask again."""
+        kind, number = what
+        if kind == AGAIN:
+            self._following.expired(number, now)
+            return
         errand = self._errands.get(number)
         if errand is None or errand.node is not None or errand.at_home:
             return
@@ -297,20 +270,20 @@ class Abroad:
             return any(slot.peer.name == message.host for slot in slots)
         if isinstance(message, Draining):
             return self._outside.serves(host_key(message.host))
-        selection = _selection(message)
+        selection = cards_meant(message)
         if selection is None or getattr(message, "reservation", None) is not None:
             return True
-        if _picks_any(message):
+        if picks_any(message):
             return meant(state, user, message)[1] > 0
         return bool(numbers_of(selection)) and meant(state, user, message)[0] > 0
 
     def _begin(self, errand: Errand, now: float, *, here: bool = False) -> None:
-        errand.keys, errand.node, errand.at_home = _keys(errand.message), None, False
+        errand.keys, errand.node, errand.at_home = keys_of(errand.message), None, False
         errand.others, errand.found, errand.looked = [], {}, {}
         errand.refused = False
-        if _waits(errand.message):
+        if waits(errand.message):
             for key in errand.keys:
-                self._follow(key, errand)
+                self._following.enter(key, errand, now)
         if here:
             self._stays(errand, now)
             return
@@ -330,27 +303,31 @@ class Abroad:
             self._stays(errand, now)
 
     def _ask(self, errand: Errand) -> int:
+        number = self._new_number()
+        self._asked[number] = errand
+        errand.asks.add(number)
+        return number
+
+    def _new_number(self) -> int:
         self._number += 1
-        self._asked[self._number] = errand
-        errand.asks.add(self._number)
         return self._number
 
     def _decide(self, errand: Errand, now: float) -> None:
         """Choose among the nodes that have what is meant, ours too."""
         message, user = errand.message, errand.traveller.user
         assert isinstance(message, Named)
-        selection = _selection(message)
+        selection = cards_meant(message)
         there = {node: found for node, found in errand.found.items() if found.cards}
         if selection is None or not there:
             self._stays(errand, now)
             return
-        if _picks_any(message):
+        if picks_any(message):
             best = max(there, key=lambda node: (there[node].free, there[node].cards))
             self._send(errand, best, now)
             return
         here, _, some = meant(self._state, user, message)
         if len(there) + bool(here) > 1:
-            cards = [*some, *(card for each in there.values() for card in _cards(each))]
+            cards = [*some, *(card for each in there.values() for card in cards_in(each))]
             several = here + sum(each.cards for each in there.values())
             self._refuse_ambiguous(errand, selection, several, cards)
         else:
@@ -370,15 +347,15 @@ class Abroad:
         self._outside.until((TIMER, errand.number), None)
         self._arrives(errand.traveller, node)
         errand.node, errand.at_home = node, False
-        text = _on(errand, now)
+        text = as_sent_on(errand, now)
         self._outside.carry(node, items.Say(errand.traveller.user.number, text))
 
     def _stays(self, errand: Errand, now: float) -> None:
         """Let our own relay have a request, for nobody else can."""
         self._outside.until((TIMER, errand.number), None)
         self._unask(errand)
-        errand.at_home = True
-        message = codec.decode(_on(errand, now))
+        errand.node, errand.at_home = None, True
+        message = codec.decode(as_sent_on(errand, now))
         self._home(errand.traveller.user, message, None, now)
 
     def _leaves_home(self, errand: Errand, now: float) -> bool:
@@ -397,14 +374,19 @@ class Abroad:
         return True
 
     def _moves(self, errand: Errand, node: str, now: float) -> None:
-        """Have a node give up what waits there, for the card has come up with another."""
-        user, id_ = errand.traveller.user.number, errand.message.id
+        """Have another node do what waits at one, for the card has come up there."""
         assert errand.node is not None
-        assert id_ is not None
-        given_up = codec.encode(m.Cancel(id=id_, target=id_))
-        if isinstance(errand.message, m.SelectCard):
-            self._outside.carry(errand.node, items.Say(user, given_up))
+        self._give_up(errand, errand.node)
+        if isinstance(errand.message, m.Resume):
+            errand.others.append(errand.node)
         self._send(errand, node, now)
+
+    def _give_up(self, errand: Errand, node: str) -> None:
+        """Have a node forget a request, and forget what it answers."""
+        traveller, id_ = errand.traveller, errand.message.id or 0
+        given_up = codec.encode(m.Cancel(id=id_, target=id_))
+        self._outside.carry(node, items.Say(traveller.user.number, given_up))
+        traveller.given_up.add((node, id_))
 
     # What becomes of it
 
@@ -421,11 +403,13 @@ class Abroad:
             return True
         return False
 
-    def _undo(self, node: str, link: int, message: m.Message) -> None:
+    def _undo(self, traveller: Traveller, node: str, message: m.Message) -> None:
         """Give back what a node has given whom another is asked by now."""
         if isinstance(message, m.SelectCardAck) and message.session is not None:
             back = m.Detach(id=message.id, session=message.session)
-            self._outside.carry(node, items.Say(link, codec.encode(back)))
+            self._outside.carry(node, items.Say(traveller.user.number, codec.encode(back)))
+        elif isinstance(message, m.CancelAck):
+            traveller.given_up.discard((node, message.id or 0))
 
     def _note(self, traveller: Traveller, node: str, message: m.Message) -> None:
         """Note which sessions begin and end elsewhere."""
@@ -457,6 +441,10 @@ class Abroad:
                 unknown = {"session": session, "outcome": Outcome.UNKNOWN}
                 state.refuse(user, away.open, gone, why, **unknown)
             state.send(user, m.SessionEnded(session=session, code=gone, message=why))
+        traveller.given_up = {each for each in traveller.given_up if each[0] != node}
+        for id_, errand in list(traveller.cancels.items()):
+            if errand.node == node:
+                self._cancelled(traveller, id_, errand)
         for errand in list(traveller.errands.values()):
             if errand.node == node:
                 self._unask(errand)
@@ -467,14 +455,26 @@ class Abroad:
         errand = traveller.errands.get(message.target) if traveller is not None else None
         if errand is None or errand.at_home:
             return False
-        if errand.node is not None and not errand.refused:
-            self._outside.carry(errand.node, items.Say(user.number, codec.encode(message)))
+        assert traveller is not None
+        if errand.node is None or errand.refused:
+            self._cancelled(traveller, message.id or 0, errand)
             return True
-        self._forget(errand)
-        why = "The request was cancelled."
-        self._state.refuse(user, message.target, ErrorCode.CANCELLED, why)
-        self._state.send(user, m.CancelAck(id=message.id, cancelled=True, session=message.session))
+        traveller.cancels[message.id or 0] = errand
+        self._outside.carry(errand.node, items.Say(user.number, codec.encode(message)))
         return True
+
+    def _cancelled(self, traveller: Traveller, id_: int, errand: Errand) -> None:
+        """Answer a `cancel` of an id, and what it means if that is not answered yet."""
+        traveller.cancels.pop(id_, None)
+        is_open = errand.number in self._errands
+        if is_open:
+            self._forget(errand)
+            why = "The request was cancelled."
+            self._state.refuse(traveller.user, errand.message.id, ErrorCode.CANCELLED, why)
+        self._state.send(traveller.user, m.CancelAck(id=id_, cancelled=is_open))
+
+    def _is_cancelled(self, errand: Errand) -> bool:
+        return any(each is errand for each in errand.traveller.cancels.values())
 
     # What is kept
 
@@ -489,12 +489,6 @@ class Abroad:
             traveller.at.add(node)
             self._outside.carry(node, traveller.arrive)
 
-    def _follow(self, key: Key, errand: Errand) -> None:
-        followers = self._followers.setdefault(key, {})
-        if not followers:
-            self._outside.follow(key)
-        followers[errand.number] = errand
-
     def _unask(self, errand: Errand) -> None:
         for number in errand.asks:
             self._asked.pop(number, None)
@@ -507,84 +501,4 @@ class Abroad:
         self._errands.pop(errand.number, None)
         errand.traveller.errands.pop(errand.message.id or 0, None)
         for key in errand.keys:
-            followers = self._followers.get(key, {})
-            if followers.pop(errand.number, None) is not None and not followers:
-                del self._followers[key]
-                self._outside.unfollow(key)
-
-
-def numbers_of(selection: Selection) -> tuple[Key, ...]:
-    """Return the keys of the numbers by which a card is selected, of which it is to have one."""
-    for kind, value in selection.items:
-        if kind in NUMBERS:
-            return tuple(lookups(kind, value))
-    return ()
-
-
-def meant(
-    state: RelayState, user: UserPeer, message: Named
-) -> tuple[int, int, tuple[m.CardInfo, ...]]:
-    """
-    Return how many cards a request means that a user sees, how many of them are free, and some.
-
-    Of many only as many are counted as are looked at in a turn.
-    """
-    selection = _selection(message)
-    if selection is None:
-        return 0, 0, ()
-    if _picks_any(message):
-        return (*picking.how_many(state, user, selection), ())
-    if isinstance(message, m.SelectCard):
-        slots = queue.find(state, user, message, selection)
-    else:
-        sees = user.audience.sees if user.audience is not None else everything
-        slots = state.index.find(selection, sees)
-    some = tuple(state.card_info(slot) for slot in slots[:MAX_CANDIDATES])
-    return len(slots), sum(1 for slot in slots if slot.free_for(Share.EXCLUSIVE)), some
-
-
-def host_key(name: str) -> Key:
-    """Return the key of a card host."""
-    return HOST, normal(HOST, name)
-
-
-def _keys(message: Routed) -> tuple[Key, ...]:
-    """Return the keys by which it is asked who has what is meant; none where all are asked."""
-    if isinstance(message, m.Resume | Draining):
-        return (host_key(message.host or ""),)
-    selection = _selection(message)
-    return numbers_of(selection) if selection is not None and not _picks_any(message) else ()
-
-
-def _cards(found: items.Found) -> tuple[m.CardInfo, ...]:
-    listed = codec.decode(found.candidates) if found.candidates else None
-    return listed.cards if isinstance(listed, m.ListCardsAck) else ()
-
-
-def _waits(message: Routed) -> bool:
-    """Return whether what is nowhere is waited for."""
-    if isinstance(message, m.Resume):
-        return message.host is not None
-    return isinstance(message, m.SelectCard) and message.wait_s > 0
-
-
-def _picks_any(message: Named) -> bool:
-    return isinstance(message, m.SelectCard | m.Reserve) and message.pick is m.Pick.ANY
-
-
-def _selection(message: Named) -> Selection | None:
-    """Return which cards are meant; None of a request that is refused for it."""
-    try:
-        return selection_of(message)
-    except RefusedError:
-        return None
-
-
-def _on(errand: Errand, now: float) -> bytes:
-    """Return a request as it is sent on, which has waited meanwhile."""
-    message, waited = errand.message, now - errand.began
-    if not isinstance(message, m.SelectCard) or waited < 0.1 or not message.wait_s:
-        return errand.text
-    left = max(0.0, message.wait_s - waited)
-    later = msgspec.structs.replace(message, wait_s=left, waited_s=message.waited_s + waited)
-    return codec.encode(later)
+            self._following.leave(key, errand)

@@ -76,6 +76,11 @@ class Names:
         """What the node subscribes to hear the datagrams of all others."""
         return f"{self._begin}{Topic.ROAD}.{self.node}.*"
 
+    @property
+    def inbox(self) -> str:
+        """How the subjects begin under which the node is told that nobody answers."""
+        return f"{self._begin}nobody.{self.node}"
+
     def road(self, to: str) -> str:
         """Return where the node publishes datagrams to another."""
         return f"{self._begin}{Topic.ROAD}.{to}.{self.node}"

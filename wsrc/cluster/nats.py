@@ -36,8 +36,8 @@ _NOBODY = b"NATS/1.0 503"
 
 _SUBJECT = re.compile(r"[^\s\0]+")
 
-_FAILURES = (OSError, errors.Error, ValueError, LookupError)
-"""What a greeting can fail with: a limit of time is an OSError, an odd INFO one of the others."""
+_FAILURES = (OSError, errors.Error, ValueError, LookupError, TypeError, AttributeError)
+"""What a greeting can fail with: a limit of time is an OSError, an odd INFO any of the others."""
 
 
 class Limits(NamedTuple):
@@ -45,7 +45,8 @@ class Limits(NamedTuple):
     For how long what is waited for.
 
     Attributes:
-        connect_s: For a connection, from TCP to the answer to its first ping.
+        connect_s: For a connection, from TCP until all is subscribed.
+        step_s: For each step of that: TCP, INFO, TLS, the answer to a ping.
         ping_s: Between an answer to a ping and the next ping.
         silent_s: For an answer, while nothing else comes either.
         least_s: Before the next server is tried, at first.
@@ -54,6 +55,7 @@ class Limits(NamedTuple):
     """
 
     connect_s: float = 20.0
+    step_s: float = 5.0
     ping_s: float = 1.0
     silent_s: float = 4.0
     least_s: float = 0.1
@@ -186,6 +188,12 @@ class NatsCarrier:
         self._context()
         self._credentials()
 
+    async def flush(self, limit_s: float) -> None:
+        """Wait until a server has what was published, no longer than so many seconds."""
+        connection = self._connection
+        if connection is not None:
+            await _first([connection.ping(), connection.lost], limit_s)
+
     async def run(self) -> None:
         """Be connected, again and again, until cancelled."""
         places = [Address(url) for url in self._place.urls]
@@ -205,22 +213,20 @@ class NatsCarrier:
 
     async def _once(self, place: Address) -> str:
         """Connect to a server, stay until that is lost, and return the sentence of the reason."""
-        connection: NatsConnection | None = None
         self._noted = {}
+        wire = Wire(wants_tls=place.startswith("tls:"))
+        connection = NatsConnection(wire, self._took, self._note)
         try:
-            wire = Wire(wants_tls=self._wants_tls(place))
-            connection = NatsConnection(wire, self._took, self._note)
             try:
                 async with asyncio.timeout(self._limits.connect_s):
                     await self._greet(connection, place)
             except ConfigError as exc:
                 return f"NATS at {place} cannot be asked to let us in. {exc}"
             except _FAILURES as exc:
-                return f"NATS at {place} cannot be reached: {self._why(exc, place)}"
+                return f"NATS at {place} cannot be reached: {self._why(exc, place, wire.refusal)}"
             return f"NATS at {place} was lost: {await self._stay(connection, place)}"
         finally:
-            if connection is not None:
-                await self._leave(connection)
+            await self._leave(connection)
 
     async def _greet(self, connection: NatsConnection, place: Address) -> None:
         options: dict[str, Any] = {"name": self._name, "tls": self._context()}
@@ -233,12 +239,12 @@ class NatsCarrier:
                 connection.know(credentials.public)
         elif place.login is not None:
             options["user"], options["password"] = place.login
-        await connection.open(place.whole, **options)
+        await connection.open(place.whole, self._limits.step_s, **options)
         self.server = connection.server
         see_fit(self.server)
         connection.follow([(f"{self._inbox}.*", INBOX), *self._numbers.items()])
         pong = connection.ping()
-        await asyncio.wait([pong, connection.lost], return_when=asyncio.FIRST_COMPLETED)
+        await _first([pong, connection.lost], None)
         if connection.lost.done():
             raise connection.lost.result() or ConnectionResetError
 
@@ -254,7 +260,7 @@ class NatsCarrier:
         _log.info("NATS at %s is connected: server %s, version %s", place, name, version)
         self._hears.connection(is_there=True)
         while True:
-            await asyncio.wait([connection.lost], timeout=self._limits.ping_s)
+            await _first([connection.lost], self._limits.ping_s)
             if not connection.lost.done() and await self._answers(connection):
                 continue
             if not connection.lost.done():
@@ -266,11 +272,7 @@ class NatsCarrier:
         pong = connection.ping()
         while True:
             received = connection.received
-            await asyncio.wait(
-                [pong, connection.lost],
-                timeout=self._limits.silent_s,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            await _first([pong, connection.lost], self._limits.silent_s)
             if pong.done() or connection.lost.done():
                 return pong.done()
             if connection.received == received:
@@ -321,9 +323,6 @@ class NatsCarrier:
             self._noted[kind] = said
             _log.warning("NATS refuses something: %s.%s", said[:200], advice(kind))
 
-    def _wants_tls(self, place: Address) -> bool:
-        return place.startswith("tls:")
-
     def _context(self) -> ssl.SSLContext:
         """Return the context of TLS, by the files as they are now."""
         names = {"tls_ca": "cluster_ca", "tls_cert": "cluster_cert", "tls_key": "cluster_key"}
@@ -336,10 +335,15 @@ class NatsCarrier:
     def _credentials(self) -> Credentials | None:
         return None if self._place.creds is None else Credentials.of_file(self._place.creds)
 
-    def _why(self, exc: BaseException, place: Address) -> str:
+    def _why(self, exc: BaseException, place: Address, refusal: str = "") -> str:
         """Return why a connection failed, in a sentence."""
-        said = next(iter(self._noted.values()), "") or str(exc)
+        said = refusal or next(iter(self._noted.values()), "") or str(exc)
         return explained(exc, said, place.rpartition("/")[2])
+
+
+async def _first(futures: Sequence[asyncio.Future[Any]], limit_s: float | None) -> None:
+    """Wait until one of them is done, no longer than so many seconds."""
+    await asyncio.wait(futures, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _check(subject: str) -> None:

@@ -23,14 +23,32 @@ READ_OCTETS: Final = 1 << 16
 END_S: Final = 1.0
 """How long a connection may take to end; nothing that it holds is waited for."""
 
-STEP_S: Final = 5
-"""How long each step of a greeting may take: TCP, INFO, TLS, PONG."""
-
 _FOR_EVER_S: Final = 1 << 30
 """nats-py's own pings, which would come too late."""
 
 Took = Callable[[int, str, bytes, bytes], None]
 """Of each message: the number of its subscription, its subject, its octets, its headers."""
+
+
+class _Reader(asyncio.StreamReader):
+    """
+    Keeps what a server says against us, also where it closes the connection before that is read.
+
+    Attributes:
+        refusal: The first words, in lower case; empty if there were none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(limit=READ_OCTETS)
+        self.refusal = ""
+        self.greets = True
+
+    def feed_data(self, data: Any) -> None:
+        """Take what has come."""
+        super().feed_data(data)
+        if self.greets and not self.refusal and b"-ERR" in data:
+            said = data[data.index(b"-ERR") + 4 :].split(b"\r\n")[0]
+            self.refusal = said.strip(b" '").decode(errors="replace").lower()
 
 
 class Wire(Transport):
@@ -42,35 +60,59 @@ class Wire(Transport):
 
     def __init__(self, *, wants_tls: bool) -> None:
         self._in_clear = wants_tls
-        self._reader: asyncio.StreamReader | None = None
+        self._reader: _Reader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._beneath: asyncio.StreamWriter | None = None
 
-    async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
+    @property
+    def refusal(self) -> str:
+        """What the server has said against us during its greeting, in lower case, or nothing."""
+        return "" if self._reader is None else self._reader.refusal
+
+    def greeted(self) -> None:
+        """Know that the greeting is over: what is said against us from now on is read."""
+        if self._reader is not None:
+            self._reader.greets = False
+
+    async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: float) -> None:
         """Connect over TCP."""
+        loop = asyncio.get_running_loop()
+        reader = _Reader()
         async with asyncio.timeout(connect_timeout):
-            self._reader, self._writer = await asyncio.open_connection(
-                uri.hostname, uri.port, limit=buffer_size
+            transport, protocol = await loop.create_connection(
+                lambda: asyncio.StreamReaderProtocol(reader), uri.hostname or "", uri.port or 0
             )
+        self._reader = reader
+        self._writer = asyncio.StreamWriter(transport, protocol, reader, loop)
 
     async def connect_tls(
         self,
         uri: str | ParseResult,
         ssl_context: ssl.SSLContext,
         buffer_size: int,
-        connect_timeout: int,
+        connect_timeout: float,
     ) -> None:
         """Go on in TLS, with a server of this name."""
         host = uri if isinstance(uri, str) else uri.hostname
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=max(buffer_size, READ_OCTETS))
+        reader = _Reader()
         protocol = asyncio.StreamReaderProtocol(reader)
-        async with asyncio.timeout(connect_timeout):
-            transport = await loop.start_tls(
-                self._open().transport, protocol, ssl_context, server_hostname=host
-            )
+        beneath = self._open()
+        self._writer = None  # which hears of no end while TLS begins
+        try:
+            async with asyncio.timeout(connect_timeout):
+                transport = await loop.start_tls(
+                    beneath.transport, protocol, ssl_context, server_hostname=host
+                )
+        except BaseException:
+            beneath.transport.abort()
+            raise
         if transport is None:
             raise ConnectionResetError
+        # The loop leaves it out, and nobody who sends too much would be stopped.
+        protocol.connection_made(transport)
         self._reader = reader
+        self._beneath = beneath  # which closes its transport when nobody holds it
         self._writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         self._in_clear = False
 
@@ -148,23 +190,24 @@ class NatsConnection(Client):
         self.lost: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
         self.received = 0
 
-    async def open(self, url: str, **options: Any) -> None:
+    async def open(self, url: str, step_s: float, **options: Any) -> None:
         """
         Connect and greet.
 
         Args:
             url: Without a user part.
+            step_s: How long each step may take: TCP, INFO, TLS, PONG.
             options: As of nats-py's `connect`.
 
         Raises:
             OSError: If the server cannot be reached or ends it.
             nats.errors.Error: If it says something else, or refuses us.
         """
+        options["connect_timeout"] = step_s
         await self.connect(
             [url],
             error_cb=self._failed,
             allow_reconnect=False,
-            connect_timeout=STEP_S,
             ping_interval=_FOR_EVER_S,
             dont_randomize=True,
             no_echo=True,
@@ -173,6 +216,7 @@ class NatsConnection(Client):
         )
         if not self.is_connected or self.lost.done():
             raise ConnectionResetError
+        self._wire.greeted()
 
     async def end(self) -> None:
         """Be gone, whatever state it is in."""
@@ -180,9 +224,10 @@ class NatsConnection(Client):
         self._pending.clear()
         self._pending_data_size = 0
         tasks = self._tasks()
-        with suppress(OSError):
-            async with asyncio.timeout(2 * END_S):
-                await self.close()
+        if self._flush_queue is not None:
+            with suppress(OSError):
+                async with asyncio.timeout(2 * END_S):
+                    await self.close()
         for task in tasks:
             task.cancel()
         if tasks:
@@ -242,7 +287,7 @@ class NatsConnection(Client):
 
     async def _connect_to_server(self, s: Srv) -> None:
         self._transport = self._wire
-        await self._wire.connect(s.uri, 1 << 16, STEP_S)
+        await self._wire.connect(s.uri, READ_OCTETS, self.options["connect_timeout"])
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes

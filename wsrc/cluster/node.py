@@ -16,8 +16,9 @@ import msgspec
 
 from wsrc.audit.events import Connected
 from wsrc.cluster import items
-from wsrc.cluster.abroad import NUMBERS, Abroad, Named, host_key, meant
+from wsrc.cluster.abroad import Abroad
 from wsrc.cluster.effects import Ask, Carried, Publish, Subscribe, Unsubscribe
+from wsrc.cluster.errands import NUMBERS, Named, host_key, meant
 from wsrc.cluster.gathering import TIMER, Lists
 from wsrc.cluster.guests import Guests
 from wsrc.cluster.names import Heard, Names, Topic
@@ -164,6 +165,7 @@ class Node(Relay):
         self._now, self._carries = now, is_there
         if is_there:
             self._roads.say_soon(now)
+            self._abroad.ask_again(now)
         return self._effects(now)
 
     @property
@@ -237,8 +239,10 @@ class Node(Relay):
             key = self._clock.pop(now)
             if key is None:
                 break
-            kind, number = key
-            (self._lists if kind == TIMER else self._abroad).expired(number, now)
+            if key[0] == TIMER:
+                self._lists.expired(key[1], now)
+            else:
+                self._abroad.expired(key, now)
         return super().tick(now)
 
     @property
@@ -293,6 +297,10 @@ class Node(Relay):
         """Ask who has what is named so."""
         question = msgspec.msgpack.encode((self._names.node, number))
         self._carry(Ask(self._names.has(key), question, number))
+
+    def serves(self, key: Key) -> bool:
+        """Return whether our own relay has what is named so."""
+        return key in self._served
 
     def follow(self, key: Key) -> None:
         """Have it told when what is named so comes up anywhere."""
@@ -351,6 +359,7 @@ class Node(Relay):
                 case Came(node=node):
                     self._state.note(f"Server {node} of the cluster is there")
                     self._watches.up(node)
+                    self._abroad.ask_again(now)
                 case Lost(node=node, why=why):
                     self._is_lost(node, why, now)
                 case Said(node=node, octets=octets):
@@ -538,9 +547,10 @@ class Node(Relay):
     def _effects(self, now: float) -> list[Effect]:
         self._heed_roads(now)
         self._perform_all(now)
-        if self._served.changed:
-            for key, is_there in self._served.changes().items():
+        while changes := self._served.changes():
+            for key, is_there in changes.items():
                 self._serve(key, is_there=is_there)
+            self._perform_all(now)
         return super()._effects(now)
 
     def _serve(self, key: Key, *, is_there: bool) -> None:
@@ -550,6 +560,7 @@ class Node(Relay):
             self._questions[subject] = key
             self._carry(Subscribe(subject))
             self._carry(Publish(self._names.came(key), self._names.node.encode()))
+            self._abroad.came_home(key, self._now)
         else:
             self._questions.pop(subject, None)
             self._carry(Unsubscribe(subject))

@@ -62,6 +62,7 @@ OTHER_VALUES: dict[str, Any] = {
     "first_form_from": ["10.0.0.0/8", "::1"],
     "trace_gsmtap": "localhost:4729",
     "seal": "preferred",
+    "cluster_url": ["tls://nats-1.example:4222", "tls://nats-2.example"],
 }
 
 SEALED: dict[str, dict[str, Any]] = {
@@ -79,6 +80,16 @@ OF_ISSUER = {
     "oidc_card_group": "hosts",
 }
 """What goes together only."""
+
+
+OF_NODE = {
+    "cluster_url": OTHER_VALUES["cluster_url"],
+    "cluster_creds": "other",
+    "cluster_ca": "other",
+    "cluster_cert": "other",
+    "cluster_key": "other",
+}
+"""What needs a place of NATS."""
 
 
 def other_value(setting: Setting) -> Any:
@@ -124,6 +135,8 @@ def with_needs(kind: type[Settings], values: dict[str, Any]) -> dict[str, Any]:
     )
     if any(name in OF_ISSUER for name in values):
         beside |= OF_ISSUER
+    if not OF_NODE.keys().isdisjoint(values):
+        beside |= OF_NODE
     if "first_form_token_in_url" in values:
         beside["tokens"] = True
     return {**SERVABLE, **beside, **values}
