@@ -281,10 +281,6 @@ class Node(Relay):
         node = self.name(place)
         return node if node in self._roads else None
 
-    def serves(self, key: Key) -> bool:
-        """Return whether a card or host of a key is here."""
-        return key in self._served
-
     def arrives(self, user: UserPeer, node: str) -> None:
         """Have one of our users be one of a node as well."""
         self._abroad.arrives(user, node)

@@ -31,10 +31,6 @@ class Outside(Protocol):
         """Return the node at a place, with a road to it or without."""
         ...
 
-    def serves(self, key: Key) -> bool:
-        """Return whether what is named so is here."""
-        ...
-
     def arrives(self, user: UserPeer, node: str) -> None:
         """Have one of our users be one of a node as well."""
         ...
