@@ -13,12 +13,15 @@ from wsrc.cluster.errands import (
     MAX_CANDIDATES,
     TIMER,
     Away,
+    Draining,
     Errand,
+    Named,
     Routed,
     Traveller,
     as_sent_on,
     cards_in,
     cards_meant,
+    host_key,
     keys_of,
     meant,
     numbers_of,
@@ -265,6 +268,8 @@ class Abroad:
                 return True
             slots = state.places.of(message.reader) if message.reader is not None else ()
             return any(slot.peer.name == message.host for slot in slots)
+        if isinstance(message, Draining):
+            return self._outside.serves(host_key(message.host))
         selection = cards_meant(message)
         if selection is None or getattr(message, "reservation", None) is not None:
             return True
@@ -310,7 +315,7 @@ class Abroad:
     def _decide(self, errand: Errand, now: float) -> None:
         """Choose among the nodes that have what is meant, ours too."""
         message, user = errand.message, errand.traveller.user
-        assert not isinstance(message, m.Resume)
+        assert isinstance(message, Named)
         selection = cards_meant(message)
         there = {node: found for node, found in errand.found.items() if found.cards}
         if selection is None or not there:

@@ -16,7 +16,7 @@ MAX_FOUND = 256
 
 
 class GreetingError(Exception):
-    """What another node says when it greets is not taken; the text is a clause about that node."""
+    """A greeting is not taken; the text is what the other node does, without a subject."""
 
 
 class _Found(NamedTuple):
@@ -76,8 +76,8 @@ class Nodes:
             way = self._policy.time(when).build_client_verifier().verify(leaf, between).chain
             named = self._subject(chain[0])
         except (ValueError, *ODD) as exc:
-            at = f"{when:%Y-%m-%d %H:%M} UTC by the clock here"
-            raise GreetingError(f"shows a certificate that is not good at {at}: {exc}") from exc
+            at = f"at {when:%Y-%m-%d %H:%M} UTC"
+            raise GreetingError(f"shows a certificate that is not good {at}: {exc}") from exc
         if (leaf.issuer.public_bytes(), leaf.serial_number) in self._revoked:
             raise GreetingError("shows a certificate that was revoked")
         if NODE_ROLE not in named.roles:

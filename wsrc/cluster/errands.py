@@ -28,7 +28,10 @@ MAX_CANDIDATES = queue.MAX_CANDIDATES
 Named = m.SelectCard | m.Revoke | m.SetTags | m.SetComment | m.Reserve
 """Requests that mean one card, wherever it is."""
 
-Routed = Named | m.Resume
+Draining = m.Drain | m.Undrain
+"""Requests that mean one card host."""
+
+Routed = Named | Draining | m.Resume
 
 
 @dataclass(slots=True, eq=False)
@@ -120,7 +123,7 @@ def host_key(name: str) -> Key:
 
 def keys_of(message: Routed) -> tuple[Key, ...]:
     """Return the keys by which it is asked who has what is meant; none where all are asked."""
-    if isinstance(message, m.Resume):
+    if isinstance(message, m.Resume | Draining):
         return (host_key(message.host or ""),)
     selection = cards_meant(message)
     return numbers_of(selection) if selection is not None and not picks_any(message) else ()

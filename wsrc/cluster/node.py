@@ -9,6 +9,7 @@ who come by way of a road instead of a connection.
 # Longer than the aim: each event that a shell can tell of has its method, and each item.
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -36,6 +37,9 @@ from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.state import Limits
 from wsrc.relay.timers import Timers
 from wsrc.selection import Key
+
+KEPT_SUBJECTS = 1024
+"""Subjects whose meaning is kept: those of roads are the same all the time."""
 
 MAX_EXPIRED = 64
 """Deadlines of the node that are acted on in one `tick`."""
@@ -101,6 +105,7 @@ class Node(Relay):
             open_to_operators=open_to_operators,
         )
         self._names = joined.names
+        self._read = lru_cache(KEPT_SUBJECTS)(joined.names.read)
         self._now = 0.0
         self._roads = Roads(joined.names, joined.run, joined.make, self._carry)
         self._clock: Timers[tuple[str, int]] = Timers()
@@ -145,7 +150,7 @@ class Node(Relay):
             self._is_asked(self._questions[subject], octets)
         elif subject in self._followed:
             self._has_come(self._followed[subject], octets, now)
-        elif (found := self._names.read(subject)) is not None:
+        elif (found := self._read(subject)) is not None:
             self._heard_from(found, octets, now)
         return self._effects(now)
 
@@ -276,6 +281,10 @@ class Node(Relay):
         node = self.name(place)
         return node if node in self._roads else None
 
+    def serves(self, key: Key) -> bool:
+        """Return whether a card or host of a key is here."""
+        return key in self._served
+
     def arrives(self, user: UserPeer, node: str) -> None:
         """Have one of our users be one of a node as well."""
         self._abroad.arrives(user, node)
@@ -288,10 +297,6 @@ class Node(Relay):
         """Ask who has what is named so."""
         question = msgspec.msgpack.encode((self._names.node, number))
         self._carry(Ask(self._names.has(key), question, number))
-
-    def serves(self, key: Key) -> bool:
-        """Return whether our own relay has what is named so."""
-        return key in self._served
 
     def follow(self, key: Key) -> None:
         """Have it told when what is named so comes up anywhere."""
@@ -336,7 +341,7 @@ class Node(Relay):
 
     def _heed_roads(self, now: float) -> None:
         """Act on what has happened on roads; what that leads to comes after it."""
-        if self._heeds:
+        if self._heeds or not self._roads.events:
             return
         self._heeds = True
         try:
@@ -538,8 +543,8 @@ class Node(Relay):
     def _effects(self, now: float) -> list[Effect]:
         self._heed_roads(now)
         self._perform_all(now)
-        while changes := self._served.changes():
-            for key, is_there in changes.items():
+        while self._served.changed:
+            for key, is_there in self._served.changes().items():
                 self._serve(key, is_there=is_there)
             self._perform_all(now)
         return super()._effects(now)

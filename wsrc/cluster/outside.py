@@ -31,6 +31,10 @@ class Outside(Protocol):
         """Return the node at a place, with a road to it or without."""
         ...
 
+    def serves(self, key: Key) -> bool:
+        """Return whether what is named so is here."""
+        ...
+
     def arrives(self, user: UserPeer, node: str) -> None:
         """Have one of our users be one of a node as well."""
         ...
@@ -41,10 +45,6 @@ class Outside(Protocol):
 
     def ask(self, key: Key, number: int) -> None:
         """Ask who has what is named so; `has` or `nobody` follows, or neither."""
-        ...
-
-    def serves(self, key: Key) -> bool:
-        """Return whether our own relay has what is named so."""
         ...
 
     def follow(self, key: Key) -> None:

@@ -3,78 +3,48 @@
 One road to one other node: datagrams that may be lost, doubled, late, or out of order become items.
 
 Each item is delivered once and in the order in which it was sent, or the road is down.
+`datagrams` has what is in a datagram.
 
-A datagram, once it is opened, begins with what it is (one octet), a number and an acknowledgement
-(eight octets each, the highest first). *Data* has its own number, from 1 on, and then parts of
-items, each behind its length in four octets, whose highest bit says that more of the item follows
-in the next datagram. What is *bare* has the highest number of data that was sent, then the ways
-over which its sender hears the other (one octet), and the gaps in what has come: how many (one
-octet), and of each how far behind the acknowledgement it begins (four octets) and how long it is
-(two). A *farewell* has a sentence. What begins otherwise is of a later version, and only
-acknowledges.
+An acknowledgement goes with whatever is sent, and alone when nothing is sent for a while. What a
+gap names is sent again at once. What is not acknowledged in time is sent again too, a few datagrams
+at first, and then twice as many as each acknowledgement frees.
 
-An acknowledgement is the number up to which all data has come. It goes with whatever is sent, and
-alone when nothing is sent for a while. What a gap names is sent again at once; what is not
-acknowledged in time is, a few datagrams at first and twice as many as each acknowledgement frees.
+Over a second way both ends send what is bare as well, and so learn over which ways each is heard.
+The best that works is taken; where something is late, the other one is until that is known anew.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from enum import IntFlag
 from math import inf
 
 import msgspec
 
-# Longer than the aim: what is sent, what comes, and what is sent again are one thought.
-
-MAX_ITEM_OCTETS = 2 * 2**20
-"""Octets of an item."""
+from wsrc.cluster.arrivals import Arrivals
+from wsrc.cluster.datagrams import (
+    BARE,
+    DATA,
+    FAREWELL,
+    HEAD,
+    MAX_ITEM_OCTETS,
+    PART,
+    BrokenError,
+    Gap,
+    bare,
+    farewell,
+    packed,
+    read_bare,
+    shown,
+)
+from wsrc.cluster.limits import STANDARD, Limits
+from wsrc.cluster.pace import Pace
 
 
 class Way(IntFlag):
-    """How datagrams reach another node; the highest that works is taken."""
+    """How datagrams reach another node; of those that work the highest is taken."""
 
     NATS = 1
     DIRECT = 2
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """
-    What a road may cost; seconds, octets, and items.
-
-    Attributes:
-        silent_s: A road is down when nothing has come for so long.
-        ping_s: Something is sent at least so often.
-        ack_s: How long an acknowledgement waits for something that it can go with.
-        gap_s: How long a gap is not named again.
-        way_s: A way works for so long after the other has said that it hears us over it.
-        stuck_s: A road is down when nothing of what is sent was acknowledged for so long.
-        resend_s: When something is sent again, at first, at least, and at most.
-        unacked_octets: A road is down when more is sent than this, and not acknowledged.
-        unacked_items: The same of items, and of datagrams.
-        ahead_octets: What comes before its turn is kept up to this.
-        datagram_octets: Octets of data in a datagram.
-        packed_octets: Items that are sent together share datagrams of up to this.
-        burst_octets: So much is sent again at once.
-    """
-
-    silent_s: float = 4.0
-    ping_s: float = 1.0
-    ack_s: float = 0.1
-    gap_s: float = 0.02
-    way_s: float = 2.5
-    stuck_s: float = 15.0
-    resend_s: tuple[float, float, float] = (1.0, 0.25, 6.0)
-    unacked_octets: int = 8 * 2**20
-    unacked_items: int = 4_096
-    ahead_octets: int = 8 * 2**20
-    datagram_octets: int = 512 * 2**10
-    packed_octets: int = 64 * 2**10
-    burst_octets: int = 1 * 2**20
-
-
-STANDARD = Limits()
-"""What a road may cost where nothing else is said."""
 
 
 class Transmit(msgspec.Struct, frozen=True, gc=False):
@@ -91,29 +61,18 @@ class Delivered(msgspec.Struct, frozen=True, gc=False):
 
 
 class Down(msgspec.Struct, frozen=True):
-    """Take note that the road is gone, with what was sent and not yet known to have come."""
+    """
+    Take note that the road is gone, with what was sent and is not known to have come.
+
+    `why` is a clause in which "it" is the other node.
+    """
 
     why: str
 
 
 RoadEffect = Transmit | Delivered | Down
 
-DATA, BARE, FAREWELL = 1, 2, 3
-"""What a datagram is."""
-
-MAX_GAPS = 64
-"""Gaps that one datagram names."""
-
-_HEAD, _PART, _BARE, _GAP = (struct.Struct(f">{each}") for each in ("BQQ", "I", "BB", "IH"))
-_MORE = 1 << 31
-_LONGEST_GAP = 2**16 - 1
-_ACK_ITEMS, _ACK_OCTETS = 512, 1 * 2**20
 _FIRST_BURST = 8
-_MAX_WHY = 300
-
-
-class _BrokenError(Exception):
-    """The other end does not keep to what is said above."""
 
 
 class _Sent(msgspec.Struct, gc=False):
@@ -129,57 +88,41 @@ class Road:
     """
     One end of a road.
 
-    Each method that takes an event returns what is to be done. After `Down` the road is over, and
-    none may be called.
+    Each method that takes an event returns what is to be done, in order.
 
     Args:
         seal: Makes a datagram of what is to be in it.
         now: The time, in seconds of a clock that never goes back, as in all that follows.
         limits: What it may cost.
+
+    Attributes:
+        over: Whether the road is down; no event may be told then.
+        heard_at: When something of the other end came last.
+        way: The way that is taken.
+        resent: Datagrams that were sent again.
     """
 
     def __init__(
         self, seal: Callable[[bytes], bytes], now: float, limits: Limits = STANDARD
     ) -> None:
+        self.over = False
+        self.heard_at = now
+        self.way = Way.NATS
+        self.resent = 0
         self._seal, self._limits = seal, limits
         self._effects: list[RoadEffect] = []
-        self.over = False
-        self.resent = 0
-        # What is sent
         self._sent = self._acked = 0
         self._unacked: dict[int, _Sent] = {}
         self._items = self._octets = 0
-        self._resend_s, self._smooth_s, self._vary_s, self._best_s = (
-            limits.resend_s[0],
-            0.0,
-            0.0,
-            inf,
-        )
+        self._pace = Pace(limits)
         self._resend_at, self._progress_at = inf, now
         self._recovering = self._again = 0
         self._sent_at, self._ping_at = now, now + limits.ping_s
-        # What comes
-        self._taken = self._highest = 0
-        self._ahead: dict[int, bytes] = {}
-        self._ahead_octets = 0
-        self._parts: list[bytes] = []
-        self._parts_octets = 0
-        self._heard_at, self._ack_at, self._gap_at = now, inf, -inf
-        self._new_items = self._new_octets = 0
-        # Ways
-        self._ways, self._way, self._several = {Way.NATS}, Way.NATS, False
+        self._come = Arrivals((limits.unacked_items, limits.ahead_octets))
+        self._ack_at, self._gap_at = inf, -inf
+        self._ways, self._several = {Way.NATS}, False
         self._heard_by: dict[Way, float] = {}
         self._told_by: dict[Way, float] = {}
-
-    @property
-    def heard_at(self) -> float:
-        """When something of the other end came last."""
-        return self._heard_at
-
-    @property
-    def way(self) -> Way:
-        """The way that is taken now."""
-        return self._way
 
     @property
     def unacked(self) -> tuple[int, int]:
@@ -197,7 +140,7 @@ class Road:
         """
         if len(item) > self._limits.datagram_octets:
             return self.send_all((item,), now)
-        self._put(_PART.pack(len(item)) + item, 1, now)
+        self._put(PART.pack(len(item)) + item, 1, now)
         return self._done()
 
     def send_all(self, items: Sequence[bytes], now: float) -> list[RoadEffect]:
@@ -209,54 +152,57 @@ class Road:
         """
         if any(len(item) > MAX_ITEM_OCTETS for item in items):
             raise ValueError(f"An item has {MAX_ITEM_OCTETS} octets at most.")
-        for parts, count in self._packed(items):
-            if not self._put(parts, count, now):
+        limits = self._limits
+        for parts, count in packed(items, limits.datagram_octets, limits.shared_octets):
+            self._put(parts, count, now)
+            if self.over:
                 break
         return self._done()
 
     def received(self, text: bytes, now: float, way: Way = Way.NATS) -> list[RoadEffect]:
         """Act on what was in a datagram."""
-        if now - self._heard_at >= self._limits.silent_s:
-            self._silent()
+        if now >= self.heard_at + self._limits.silent_s:
+            self._silent(now)
             return self._done()
-        self._heard_at = now
+        self.heard_at = now
         if self._several or way is not Way.NATS:
             self._heard_by[way] = now
         try:
-            kind, number, acked = _HEAD.unpack_from(text)
+            kind, number, acked = HEAD.unpack_from(text)
             if acked > self._acked:
                 self._progress(acked, now)
             if kind == DATA:
                 self._data(number, text, now)
             elif kind == BARE:
-                self._bare(number, text, now)
+                self._bare(number, acked, text, now)
             elif kind == FAREWELL:
-                self._left(text[_HEAD.size :])
-        except (_BrokenError, struct.error) as exc:
-            self._end(f"what it says breaks the rules of a road: {exc}")
+                self._over(Down(f"it ended the road: {shown(text[HEAD.size :])}"))
+        except BrokenError as exc:
+            self._end(now, f"breaks the rules of a road: {exc}")
+        except struct.error:
+            self._end(now, "breaks the rules of a road: a datagram is too short")
         if self._ack_at <= now and not self.over:
             self._say(now)
         return self._done()
 
     def deadline(self) -> float:
         """Return when `tick` is due."""
-        silent = self._heard_at + self._limits.silent_s
+        silent = self.heard_at + self._limits.silent_s
         return min(self._ack_at, self._resend_at, self._ping_at, silent)
 
     def tick(self, now: float) -> list[RoadEffect]:
         """Do what is due."""
-        if now - self._heard_at >= self._limits.silent_s:
-            self._silent()
-            return self._done()
-        if self._resend_at <= now:
-            if now - self._progress_at >= self._limits.stuck_s:
-                self._end("nothing of what is sent to it comes there")
-                return self._done()
-            self._late(now)
-        if self._ping_at <= now:
-            self._ping(now)
-        if self._ack_at <= now:
-            self._say(now)
+        if now >= self.heard_at + self._limits.silent_s:
+            self._silent(now)
+        elif self._resend_at <= now and now - self._progress_at >= self._limits.stuck_s:
+            self._end(now, "acknowledges nothing of what is sent to it")
+        else:
+            if self._resend_at <= now:
+                self._late(now)
+            if self._ping_at <= now:
+                self._ping(now)
+            if self._ack_at <= now:
+                self._say(now)
         return self._done()
 
     def greet(self, now: float) -> list[RoadEffect]:
@@ -278,82 +224,47 @@ class Road:
         self._several = len(self._ways) > 1
         return self._done()
 
-    def farewell(self, why: str) -> list[RoadEffect]:
-        """End the road, and say why."""
-        self._end(why, why)
+    def leave(self, now: float) -> list[RoadEffect]:
+        """End the road, as this node goes."""
+        self._last(now, "it goes", "this node goes")
         return self._done()
 
     # What is sent
 
-    def _packed(self, items: Sequence[bytes]) -> Iterator[tuple[bytes, int]]:
-        """Yield the parts of each datagram, and how many items end in it."""
-        most = self._limits.datagram_octets
-        packed = min(self._limits.packed_octets, most)
-        parts: list[bytes] = []
-        size = count = 0
-        for item in items:
-            if parts and size + len(item) > packed:
-                yield b"".join(parts), count
-                parts, size, count = [], 0, 0
-            begin, length = 0, len(item)
-            while length - begin > most:
-                yield _PART.pack(most | _MORE) + item[begin : begin + most], 0
-                begin += most
-            rest = item[begin:] if begin else item
-            parts += (_PART.pack(length - begin), rest)
-            size += len(rest) + _PART.size
-            count += 1
-        if parts:
-            yield b"".join(parts), count
-
-    def _put(self, parts: bytes, count: int, now: float) -> bool:
+    def _put(self, parts: bytes, count: int, now: float) -> None:
         """Send data, unless that is more than the other end may leave unacknowledged."""
-        limits, unacked = self._limits, self._unacked
+        limits = self._limits
         self._items += count
         self._octets += len(parts)
         if self._items > limits.unacked_items or self._octets > limits.unacked_octets:
-            self._end("it takes less than is sent to it")
-            return False
-        if not unacked:
-            self._progress_at, self._resend_at = now, now + self._resend_s
+            self._end(now, "is slow: it takes less than is sent to it")
+            return
+        if not self._unacked:
+            self._progress_at, self._resend_at = now, now + self._pace.resend_s
         self._sent += 1
-        unacked[self._sent] = _Sent(parts, count, now)
-        self._transmit(_HEAD.pack(DATA, self._sent, self._taken) + parts, now)
-        return True
+        self._unacked[self._sent] = _Sent(parts, count, now)
+        self._transmit(HEAD.pack(DATA, self._sent, self._come.taken) + parts, now)
 
     def _transmit(self, text: bytes, now: float, way: Way | None = None) -> None:
-        self._effects.append(Transmit(self._seal(text), self._way if way is None else way))
+        self._effects.append(Transmit(self._seal(text), self.way if way is None else way))
         self._sent_at = now
-        if self._highest == self._taken:
+        come = self._come
+        if come.highest == come.taken:
             self._ack_at = inf
-            self._new_items = self._new_octets = 0
+            come.items = come.octets = 0
 
     def _say(self, now: float, way: Way | None = None) -> None:
-        """Send what is bare: an acknowledgement, gaps, and over which ways the other is heard."""
-        since = now - self._limits.way_s
+        """Send what is bare."""
+        since, gaps = now - self._limits.way_s, list[Gap]()
         heard = Way.NATS | sum(way for way, at in self._heard_by.items() if at > since)
-        gaps = self._gaps() if self._highest > self._taken else b""
-        head = _HEAD.pack(BARE, self._sent, self._taken) + _BARE.pack(heard, len(gaps) // _GAP.size)
-        self._transmit(head + gaps, now, way)
-        if gaps:
-            self._gap_at = now
+        if self._come.has_gaps:
+            gaps, self._gap_at = self._come.gaps(), now
+        self._transmit(bare(self._sent, self._come.taken, heard, gaps), now, way)
         self._ack_at = inf
-
-    def _gaps(self) -> bytes:
-        gaps: list[bytes] = []
-        before = self._taken
-        for number in (*sorted(self._ahead), self._highest + 1):
-            missing = number - before - 1
-            if missing:
-                gaps.append(_GAP.pack(before - self._taken, min(missing, _LONGEST_GAP)))
-                if len(gaps) == MAX_GAPS:
-                    break
-            before = number
-        return b"".join(gaps)
 
     def _ping(self, now: float) -> None:
         """Send something over each way, unless the only one was used."""
-        if not self._several and now - self._sent_at < self._limits.ping_s:
+        if not self._several and now < self._sent_at + self._limits.ping_s:
             self._ping_at = self._sent_at + self._limits.ping_s
             return
         self._choose(now)
@@ -365,47 +276,34 @@ class Road:
         """Take the best way over which the other hears us."""
         since = now - self._limits.way_s
         works = [way for way in self._ways if self._told_by.get(way, -inf) > since]
-        self._way = max(works, default=Way.NATS)
+        self.way = max(works, default=Way.NATS)
 
     # What is sent again
 
     def _progress(self, acked: int, now: float) -> None:
         """Forget what is acknowledged."""
         if acked > self._sent:
-            raise _BrokenError("it acknowledges what was never sent")
-        freed = acked - self._acked
-        last = self._unacked[acked]
+            raise BrokenError("it acknowledges what was never sent")
+        last, freed = self._unacked[acked], acked - self._acked
         for number in range(self._acked + 1, acked + 1):
             sent = self._unacked.pop(number)
             self._items -= sent.items
             self._octets -= len(sent.parts)
         self._acked, self._progress_at = acked, now
         if not last.again:
-            self._measured(now - last.at)
-        self._resend_at = now + self._resend_s if self._unacked else inf
+            self._pace.took(now - last.at)
+        self._resend_at = now + self._pace.resend_s if self._unacked else inf
         if acked < self._recovering:
             self._recover(2 * freed, now)
 
-    def _measured(self, took_s: float) -> None:
-        """Learn when to send again, as RFC 6298 section 2 has it."""
-        self._best_s = min(self._best_s, took_s)
-        if self._smooth_s:
-            self._vary_s += (abs(self._smooth_s - took_s) - self._vary_s) / 4
-            self._smooth_s += (took_s - self._smooth_s) / 8
-        else:
-            self._smooth_s, self._vary_s = took_s, took_s / 2
-        _, least, most = self._limits.resend_s
-        wanted = self._smooth_s + 4 * self._vary_s + self._limits.ack_s
-        self._resend_s = min(max(wanted, least), most)
-
     def _late(self, now: float) -> None:
-        """Send the first of what is not acknowledged again, by another way, and be slower then."""
-        self._told_by.pop(self._way, None)
+        """Send the first of what is not acknowledged again, another way if there is one."""
+        self._told_by.pop(self.way, None)
         self._choose(now)
         self._recovering, self._again = self._sent, self._acked
         self._recover(_FIRST_BURST, now)
-        self._resend_s = min(2 * self._resend_s, self._limits.resend_s[2])
-        self._resend_at = now + self._resend_s
+        self._pace.late()
+        self._resend_at = now + self._pace.resend_s
 
     def _recover(self, count: int, now: float) -> None:
         """Send again what was sent before it was late, up to a number of datagrams."""
@@ -416,115 +314,76 @@ class Road:
             self._again += 1
             octets += self._repeat(self._again, now)
 
-    def _repeat(self, number: int, now: float) -> int:
-        """Send data again; return how many octets."""
-        sent = self._unacked[number]
-        sent.at, sent.again = now, True
-        self.resent += 1
-        self._transmit(_HEAD.pack(DATA, number, self._taken) + sent.parts, now)
-        return len(sent.parts)
-
-    def _missed(self, text: bytes, count: int, acked: int, now: float) -> None:
+    def _missed(self, gaps: Sequence[Gap], acked: int, now: float) -> None:
         """Send again what the other end misses, unless that was done a moment ago."""
-        ago = now - min(max(self._best_s, self._limits.gap_s), self._limits.resend_s[1])
-        octets = 0
-        for each in range(count):
-            begin, length = _GAP.unpack_from(text, _HEAD.size + _BARE.size + each * _GAP.size)
-            first = max(acked + begin, self._acked) + 1
-            for number in range(first, min(acked + begin + length, self._sent) + 1):
+        ago, octets = now - self._pace.again_s, 0
+        for behind, length in gaps:
+            first, last = acked + behind + 1, acked + behind + length
+            for number in range(max(first, self._acked + 1), min(last, self._sent) + 1):
                 if octets >= self._limits.burst_octets:
                     return
                 if self._unacked[number].at <= ago:
                     octets += self._repeat(number, now)
 
+    def _repeat(self, number: int, now: float) -> int:
+        """Send data again; return how many octets."""
+        sent = self._unacked[number]
+        sent.at, sent.again = now, True
+        self.resent += 1
+        self._transmit(HEAD.pack(DATA, number, self._come.taken) + sent.parts, now)
+        return len(sent.parts)
+
     # What comes
 
-    def _bare(self, number: int, text: bytes, now: float) -> None:
-        heard, count = _BARE.unpack_from(text, _HEAD.size)
+    def _data(self, number: int, text: bytes, now: float) -> None:
+        come, limits = self._come, self._limits
+        if number == come.taken + 1:
+            for item in come.next(text):
+                self._effects.append(Delivered(item))
+            if come.items >= limits.ack_items or come.octets >= limits.ack_octets:
+                self._ack_at = now
+            elif self._ack_at == inf:
+                self._ack_at = now + limits.ack_s
+        elif come.has(number) or come.early(number, text):
+            self._ack_at = now
+        else:
+            self._name_gaps(now)
+
+    def _bare(self, number: int, acked: int, text: bytes, now: float) -> None:
+        heard, gaps = read_bare(text)
         if self._several:
             self._told_by |= {way: now for way in self._ways if way & heard}
             self._choose(now)
-        if count:
-            _, _, acked = _HEAD.unpack_from(text)
-            self._missed(text, count, acked, now)
-        self._highest = max(self._highest, number)
-        if self._highest > self._taken:
-            self._ack_at = min(self._ack_at, max(now, self._gap_at + self._limits.gap_s))
+        if gaps:
+            self._missed(gaps, acked, now)
+        self._come.highest = max(self._come.highest, number)
+        if self._come.has_gaps:
+            self._name_gaps(now)
 
-    def _data(self, number: int, text: bytes, now: float) -> None:
-        if number == self._taken + 1:
-            self._take(text)
-            while self._taken + 1 in self._ahead:
-                early = self._ahead.pop(self._taken + 1)
-                self._ahead_octets -= len(early)
-                self._take(early)
-            self._highest = max(self._highest, self._taken)
-            if self._new_items >= _ACK_ITEMS or self._new_octets >= _ACK_OCTETS:
-                self._ack_at = now
-            elif self._ack_at == inf:
-                self._ack_at = now + self._limits.ack_s
-        elif number <= self._taken or number in self._ahead:
-            self._ack_at = now
-        else:
-            self._early(number, text, now)
-
-    def _early(self, number: int, text: bytes, now: float) -> None:
-        """Keep data that comes before its turn, if there is room; else it is sent again."""
-        skips = number > self._highest + 1
-        fits = self._ahead_octets + len(text) <= self._limits.ahead_octets
-        if fits and number - self._taken <= self._limits.unacked_items:
-            self._ahead[number] = text
-            self._ahead_octets += len(text)
-        self._highest = max(self._highest, number)
-        when = now if skips else max(now, self._gap_at + self._limits.gap_s)
-        self._ack_at = min(self._ack_at, when)
-
-    def _take(self, text: bytes) -> None:
-        """Deliver the items that end in data whose turn it is."""
-        self._taken += 1
-        self._new_octets += len(text)
-        at, end = _HEAD.size, len(text)
-        while at < end:
-            (length,) = _PART.unpack_from(text, at)
-            at += _PART.size
-            more, length = length & _MORE, length & ~_MORE
-            part = text[at : at + length]
-            at += length
-            if at > end:
-                raise _BrokenError("an item is shorter than it says")
-            if more or self._parts:
-                self._parts_octets += length
-                self._parts.append(part)
-                if self._parts_octets > MAX_ITEM_OCTETS:
-                    raise _BrokenError("an item is longer than one may be")
-                if more:
-                    continue
-                part, self._parts, self._parts_octets = b"".join(self._parts), [], 0
-            self._new_items += 1
-            self._effects.append(Delivered(part))
+    def _name_gaps(self, now: float) -> None:
+        """Have gaps named, but not again at once."""
+        self._ack_at = min(self._ack_at, max(now, self._gap_at + self._limits.gap_s))
 
     # The end
 
-    def _silent(self) -> None:
-        self._end(f"it was silent for {self._limits.silent_s:g} s")
+    def _silent(self, now: float) -> None:
+        self._end(now, f"was silent for {self._limits.silent_s:g} s")
 
-    def _left(self, why: bytes) -> None:
-        said = why[:_MAX_WHY].decode(errors="replace")
-        said = "".join(each if each.isprintable() else "?" for each in said)
-        self._over(Down(f"it has ended the road: {said}"))
+    def _end(self, now: float, why: str) -> None:
+        self._last(now, f"this node {why}", f"it {why}")
 
-    def _end(self, why: str, told: str | None = None) -> None:
-        """End the road; the other end is told, if it hears."""
-        said = (told or f"{why}, as the other end has it").encode()
-        text = _HEAD.pack(FAREWELL, self._sent, self._taken) + said
-        self._over(Transmit(self._seal(text), self._way), Down(why))
+    def _last(self, now: float, told: str, why: str) -> None:
+        """End the road, and let the other end know, if it hears."""
+        text = farewell(self._sent, self._come.taken, told)
+        self._over()
+        for way in self._ways:
+            self._transmit(text, now, way)
+        self._effects.append(Down(why))
 
     def _over(self, *last: RoadEffect) -> None:
         self.over = True
-        delivered = [each for each in self._effects if isinstance(each, Delivered)]
-        self._effects = [*delivered, *last]
-        self._unacked.clear()
-        self._ahead.clear()
+        self._effects = [each for each in self._effects if isinstance(each, Delivered)]
+        self._effects += last
 
     def _done(self) -> list[RoadEffect]:
         effects, self._effects = self._effects, []

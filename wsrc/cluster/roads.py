@@ -4,6 +4,7 @@
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import NamedTuple
 
 import msgspec
@@ -80,6 +81,7 @@ class Roads:
         self._places: dict[str, int] = {}
         self._up: dict[str, None] = {}
         self._clock: Timers[str] = Timers()
+        self._due: dict[str, float] = {}
         self._here_at = 0.0
         self._twin = False
 
@@ -135,7 +137,7 @@ class Roads:
         for name, neighbour in self._neighbours.items():
             self._follow(name, neighbour.close(now))
         self._clock = Timers()
-        self._here_at = float("inf")
+        self._here_at = inf
 
     def deadline(self) -> float:
         """Return when `tick` is due."""
@@ -156,6 +158,7 @@ class Roads:
             name = self._clock.pop(now)
             if name is None:
                 break
+            del self._due[name]  # it may be looked at too soon, and is asked anew then
             self._follow(name, self._neighbours[name].tick(now))
 
     def _neighbour(self, name: str, now: float) -> Neighbour | None:
@@ -184,7 +187,7 @@ class Roads:
                         del self._up[name]
                         self.events.append(Lost(name, effect.why))
         deadline = self._neighbours[name].deadline()
-        if deadline is None:
-            self._clock.clear(name)
-        else:
+        due = self._due.get(name, inf)
+        if deadline is not None and deadline < due:
+            self._due[name] = deadline
             self._clock.set(name, deadline)

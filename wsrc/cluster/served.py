@@ -35,6 +35,11 @@ class Served:
         else:
             self._changed[key] = is_there
 
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to tell."""
+        return bool(self._changed)
+
     def changes(self) -> dict[Key, bool]:
         """Return which keys have come since the last look, and which have gone."""
         changed, self._changed = self._changed, {}
