@@ -281,6 +281,10 @@ class Node(Relay):
         node = self.name(place)
         return node if node in self._roads else None
 
+    def serves(self, key: Key) -> bool:
+        """Return whether a card or host of a key is here."""
+        return key in self._served
+
     def arrives(self, user: UserPeer, node: str) -> None:
         """Have one of our users be one of a node as well."""
         self._abroad.arrives(user, node)
@@ -293,10 +297,6 @@ class Node(Relay):
         """Ask who has what is named so."""
         question = msgspec.msgpack.encode((self._names.node, number))
         self._carry(Ask(self._names.has(key), question, number))
-
-    def serves(self, key: Key) -> bool:
-        """Return whether our own relay has what is named so."""
-        return key in self._served
 
     def follow(self, key: Key) -> None:
         """Have it told when what is named so comes up anywhere."""
@@ -543,8 +543,8 @@ class Node(Relay):
     def _effects(self, now: float) -> list[Effect]:
         self._heed_roads(now)
         self._perform_all(now)
-        while changes := self._served.changes():
-            for key, is_there in changes.items():
+        while self._served.changed:
+            for key, is_there in self._served.changes().items():
                 self._serve(key, is_there=is_there)
             self._perform_all(now)
         return super()._effects(now)

@@ -43,10 +43,6 @@ class Outside(Protocol):
         """Ask who has what is named so; `has` or `nobody` follows, or neither."""
         ...
 
-    def serves(self, key: Key) -> bool:
-        """Return whether our own relay has what is named so."""
-        ...
-
     def follow(self, key: Key) -> None:
         """Have it told, by `came`, when what is named so comes up anywhere."""
         ...
