@@ -31,6 +31,10 @@ class Outside(Protocol):
         """Return the node at a place, with a road to it or without."""
         ...
 
+    def serves(self, key: Key) -> bool:
+        """Return whether our own relay has what is named so."""
+        ...
+
     def arrives(self, user: UserPeer, node: str) -> None:
         """Have one of our users be one of a node as well."""
         ...
