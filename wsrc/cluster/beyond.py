@@ -63,7 +63,7 @@ class Beyond:
 
     def carry(self, node: str, item: items.Item) -> None:
         """Send a node an item, if there is a road to it."""
-        self._roads.send(node, item, self.now)
+        self._roads.send(node, item)
 
     def ask(self, key: Key, number: int) -> None:
         """Ask who has what is named so."""

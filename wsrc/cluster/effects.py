@@ -45,4 +45,8 @@ class Straight(msgspec.Struct, frozen=True):
     octets: bytes
 
 
-Carried = Publish | Ask | Subscribe | Unsubscribe | Reach | Straight
+class Flush(msgspec.Struct, frozen=True):
+    """Call `flush` when what has come by now is dealt with: what is said then goes together."""
+
+
+Carried = Publish | Ask | Subscribe | Unsubscribe | Reach | Straight | Flush

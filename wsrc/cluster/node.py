@@ -166,6 +166,12 @@ class Node(Relay):
         self._roads.reached(node, now, is_there=is_there)
         return self._effects(now)
 
+    def flush(self, now: float) -> list[Effect]:
+        """Send other nodes what waits to be sent."""
+        self._beyond.now = now
+        self._roads.flush(now)
+        return self._effects(now)
+
     def nobody(self, number: int, now: float) -> list[Effect]:
         """Take note that nobody subscribes what was asked by a number."""
         self._beyond.now = now

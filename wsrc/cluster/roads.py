@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from wsrc.cluster import items
-from wsrc.cluster.effects import Carried, Publish, Reach, Straight
+from wsrc.cluster.effects import Carried, Flush, Publish, Reach, Straight
 from wsrc.cluster.names import Names
 from wsrc.cluster.neighbour import Delivered, Down, Effect, Neighbour, Refused, Transmit, Up, Way
 from wsrc.relay.timers import Timers
@@ -85,6 +85,7 @@ class Roads:
         self._up: dict[str, None] = {}
         self._clock: Timers[str] = Timers()
         self._due: dict[str, float] = {}
+        self._waiting: dict[str, list[bytes]] = {}
         self._here_at = 0.0
         self._twin = False
 
@@ -112,8 +113,8 @@ class Roads:
     def here(self, octets: bytes, now: float) -> None:
         """Take note of a node that says that it is here."""
         try:
-            name, run, url = msgspec.msgpack.decode(octets, type=tuple[str, str, str])
-        except msgspec.DecodeError:
+            name, run, url, *_ = msgspec.msgpack.decode(octets, type=tuple[str, ...])
+        except (msgspec.DecodeError, ValueError):
             return
         if name == self._names.node:
             if run != self._run and not self._twin:
@@ -137,13 +138,23 @@ class Roads:
         if neighbour is not None:
             self._follow(node, neighbour.way_is(Way.DIRECT, now, is_there=is_there))
 
-    def send(self, node: str, item: items.Item, now: float) -> None:
-        """Send a node an item, if there is a road to it."""
-        if node in self._up:
-            self._follow(node, self._neighbours[node].send(items.encode(item), now))
+    def send(self, node: str, item: items.Item) -> None:
+        """Send a node an item with the next `flush`, if there is a road to it."""
+        if node not in self._up:
+            return
+        if not self._waiting:
+            self._carry(Flush())
+        self._waiting.setdefault(node, []).append(items.encode(item))
+
+    def flush(self, now: float) -> None:
+        """Send what waits, to each node together."""
+        waiting, self._waiting = self._waiting, {}
+        for node, said in waiting.items():
+            self._follow(node, self._neighbours[node].send_all(said, now))
 
     def close(self, now: float) -> None:
         """End all roads."""
+        self.flush(now)
         for name, neighbour in self._neighbours.items():
             self._follow(name, neighbour.close(now))
         self._clock = Timers()
@@ -205,6 +216,7 @@ class Roads:
                 case Down():
                     if name in self._up:
                         del self._up[name]
+                        self._waiting.pop(name, None)
                         self._look_at(name, "")
                         self.events.append(Lost(name, effect.why))
         deadline = self._neighbours[name].deadline()

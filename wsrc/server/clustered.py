@@ -2,10 +2,11 @@
 """A server in its cluster: NATS tells the node what comes, and carries what the node says."""
 
 import asyncio
+import logging
 import secrets
 from datetime import UTC, datetime
 
-from wsrc.cluster.effects import Ask, Publish, Reach, Straight, Subscribe, Unsubscribe
+from wsrc.cluster.effects import Ask, Flush, Publish, Reach, Straight, Subscribe, Unsubscribe
 from wsrc.cluster.greeting import RUN_DIGITS, Me
 from wsrc.cluster.names import PREFIX, Names
 from wsrc.cluster.nats import NatsCarrier, Place
@@ -16,6 +17,8 @@ from wsrc.server.node_files import NodeFiles
 from wsrc.server.peers import Peers
 from wsrc.server.relay_settings import given
 from wsrc.settings.load import ServerSettings
+
+_log = logging.getLogger(__name__)
 
 FLUSH_S = 1.0
 """How long what was published last may take to be written, in seconds."""
@@ -98,11 +101,17 @@ class Clustered:
         if self._peers is not None:
             self._peers.act(self.node.carried, self._loop.time(), is_there=is_there)
 
+    def _flush(self) -> None:
+        if self._peers is not None:
+            self._peers.act(self.node.flush, self._loop.time())
+
     def _heard_straight(self, node: str, octets: bytes) -> None:
         if self._peers is not None:
             self._peers.act(self.node.heard_straight, node, octets, self._loop.time())
 
     def _reached(self, node: str, is_there: bool) -> None:
+        way = "without NATS" if is_there else "by NATS alone"
+        _log.info("Server %s is reached %s", node, way)
         if self._peers is not None:
             self._peers.act(self.node.reached, node, self._loop.time(), is_there=is_there)
 
@@ -111,6 +120,8 @@ class Clustered:
         match what:
             case Publish():
                 self.carrier.publish(what.subject, what.octets)
+            case Flush():
+                self._loop.call_soon(self._flush)
             case Straight():
                 self.direct.send(what.node, what.octets)
             case Reach():
