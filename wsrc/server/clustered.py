@@ -17,7 +17,7 @@ from wsrc.server.relay_settings import given
 from wsrc.settings.load import ServerSettings
 
 FLUSH_S = 1.0
-"""How long what was published last may take to be written, in seconds."""
+"""How long NATS may take to have what was published last, in seconds."""
 
 
 class Clustered:
@@ -73,6 +73,7 @@ class Clustered:
         if self._peers is not None:
             self._peers.act(self.node.leave, self._loop.time())
         if self._task is not None:
+            await self.carrier.flush(FLUSH_S)
             self._task.cancel()
             await asyncio.wait([self._task])
 
