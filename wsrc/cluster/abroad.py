@@ -143,7 +143,8 @@ class Abroad:
         """Pass on what a node says to one of our users, who is there."""
         traveller = self._travellers[item.link]
         errand = traveller.errands.get(message.id) if message.id is not None else None
-        if (node, message.id) in traveller.given_up or (errand is not None and errand.node != node):
+        given_up = (node, message.id) in traveller.given_up
+        if given_up or not _is_awaited(traveller, errand, node, message):
             self._undo(traveller, node, message)
             return
         if isinstance(message, m.CancelAck):
@@ -251,12 +252,17 @@ class Abroad:
                 if asked == node and number in errand.asks:
                     self.nobody_left(errand, number, now)
 
-    def answered(self, user: int, message: m.Message) -> None:
-        """Take note of what our own relay answers."""
+    def answered(self, user: int, message: m.Message) -> bool:
+        """Take note of what our own relay tells a user; return whether the user is to be told."""
         traveller = self._travellers.get(user)
-        errand = traveller.errands.get(message.id or 0) if traveller is not None else None
+        if traveller is None:
+            return True
+        if message.id is None:
+            return m.session_of(message) not in traveller.sessions
+        errand = traveller.errands.get(message.id)
         if errand is not None and errand.at_home and not isinstance(message, m.Waiting):
             self._forget(errand)
+        return True
 
     # Where a request goes
 
@@ -502,3 +508,24 @@ class Abroad:
         errand.traveller.errands.pop(errand.message.id or 0, None)
         for key in errand.keys:
             self._following.leave(key, errand)
+
+
+def _is_awaited(traveller: Traveller, errand: Errand | None, node: str, message: m.Message) -> bool:
+    """
+    Return whether what a node tells a user is for it.
+
+    It is not where it comes too late: of a request that was answered, or that another node has by
+    now, and of a session that goes on with another node.
+    """
+    if errand is not None:
+        return errand.node == node
+    session = m.session_of(message)
+    away = traveller.sessions.get(session or "")
+    if away is not None:
+        return away.node == node
+    if message.id is not None:
+        return message.id in traveller.cancels
+    if session is None:
+        return True
+    claims = (each for each in traveller.errands.values() if isinstance(each.message, m.Resume))
+    return all(m.session_of(each.message) != session or each.node == node for each in claims)

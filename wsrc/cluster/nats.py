@@ -257,6 +257,9 @@ class NatsCarrier:
 
     async def _stay(self, connection: NatsConnection, place: Address) -> str:
         """Serve until the connection is lost; return why it was."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError  # which nats-py can swallow while it connects
         self._connection = connection
         self.connected = True
         self.counts.connected += 1

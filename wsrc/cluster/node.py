@@ -482,8 +482,8 @@ class Node(Relay):
             self._dismiss(effect.peer, effect.code, effect.reason)
             self._strike(effect.peer, now)
         elif isinstance(effect, Send):
-            self._abroad.answered(effect.peer, effect.message)
-            super()._perform(self._fitted(effect, now), now)
+            if self._abroad.answered(effect.peer, effect.message):
+                super()._perform(self._fitted(effect, now), now)
         else:
             super()._perform(effect, now)
 

@@ -21,7 +21,7 @@ from wsrc.settings.load import ServerSettings
 _log = logging.getLogger(__name__)
 
 FLUSH_S = 1.0
-"""How long what was published last may take to be written, in seconds."""
+"""How long NATS may take to have what was published last, in seconds."""
 
 
 class Clustered:
@@ -81,6 +81,7 @@ class Clustered:
             self._peers.act(self.node.leave, self._loop.time())
         self.direct.stop()
         if self._task is not None:
+            await self.carrier.flush(FLUSH_S)
             self._task.cancel()
             await asyncio.wait([self._task])
 
