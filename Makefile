@@ -45,7 +45,7 @@ help:
 	@echo '               RANDOM=20 draws as many small changes of any module instead; SEED=... repeats'
 	@echo 'make soak      the programs for minutes, while connections are cut and programs killed'
 	@echo '               then both ends of a session, with whatever a network can do'
-	@echo '               SOAK="cuts night" chooses runs; WSRC_SOAK_SEED=... repeats one'
+	@echo '               SOAK="cuts night cluster" chooses runs; WSRC_SOAK_SEED=... repeats one'
 	@echo 'make fuzz      ten million hostile inputs, led by coverage where atheris can be installed'
 	@echo '               INPUTS=100000 fewer; TARGETS="relay codec" chooses'
 	@echo 'make bench     measure beside other relays: a table of targets, and all figures in .bench.json'

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.bench import (
     accounting,
+    cluster_rows,
     export_rows,
     path_rows,
     picture,
@@ -50,6 +51,7 @@ ROWS: dict[str, Callable[[Book], None]] = {
     "watchers": relay_machine_rows.watchers,
     "waiters": relay_machine_rows.waiters,
     "start_up": start_rows.start_up,
+    "cluster": cluster_rows.cluster,
 }
 
 

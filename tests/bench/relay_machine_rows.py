@@ -4,7 +4,7 @@
 import functools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tests.bench.book import Book
 from tests.support.relay_world import World, reader
@@ -22,9 +22,9 @@ WATCHERS = (1, 100)
 class Timed:
     """Times what the relay does, and nothing of the peers around it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, more: Sequence[str] = ()) -> None:
         self.took_s = 0.0
-        for name in ("received", "tick", "disconnected"):
+        for name in ("received", "tick", "disconnected", *more):
             setattr(world.relay, name, self._timing(getattr(world.relay, name)))
 
     def _timing(self, call: Callable[..., list[Effect]]) -> Callable[..., list[Effect]]:

@@ -83,6 +83,7 @@ def test_13_files_have_the_modes_that_they_need(tmp_path: Path, umask: int) -> N
         (Kind.USER, ["a@b.example"], ["a@b.example"], ExtendedKeyUsageOID.CLIENT_AUTH),
         (Kind.USER, ["urn:x:1"], ["urn:x:1"], ExtendedKeyUsageOID.CLIENT_AUTH),
         (Kind.CARD_HOST, ["bench-3"], ["bench-3"], ExtendedKeyUsageOID.CLIENT_AUTH),
+        (Kind.NODE, ["relay_1"], ["relay_1"], ExtendedKeyUsageOID.CLIENT_AUTH),
     ],
 )
 def test_13_a_certificate_says_what_it_is_for_and_is_signed_by_the_ca(
@@ -103,7 +104,8 @@ def test_13_a_certificate_says_what_it_is_for_and_is_signed_by_the_ca(
 
 
 @pytest.mark.parametrize(
-    ("kind", "role"), [(Kind.USER, Role.USER), (Kind.CARD_HOST, Role.CARD_HOST)]
+    ("kind", "role"),
+    [(Kind.USER, Role.USER), (Kind.CARD_HOST, Role.CARD_HOST), (Kind.NODE, Role.NODE)],
 )
 def test_13_a_clients_certificate_says_its_role(folder: Folder, kind: Kind, role: Role) -> None:
     made = folder.issue(kind, ["bench"]).certificate
@@ -140,6 +142,12 @@ def test_13_openssl_takes_what_is_made(folder: Folder) -> None:
         (Kind.USER, "crl"),
         (Kind.CARD_HOST, "bench-key"),
         (Kind.CARD_HOST, ""),
+        (Kind.NODE, "relay.example"),
+        (Kind.NODE, "-a"),
+        (Kind.NODE, "a-"),
+        (Kind.NODE, "x" * 41),
+        (Kind.NODE, "a*"),
+        (Kind.NODE, ""),
     ],
 )
 def test_13_a_name_that_cannot_be_is_refused_and_nothing_is_made(
@@ -152,13 +160,13 @@ def test_13_a_name_that_cannot_be_is_refused_and_nothing_is_made(
 
 
 def test_13_nothing_is_overwritten(folder: Folder) -> None:
-    folder.issue(Kind.SERVER, ["relay.example"])
+    folder.issue(Kind.SERVER, ["relay"])
     before = tree(folder.path)
     with pytest.raises(ConfigError, match="there already"):
         folder.init()
     for kind in Kind:
         with pytest.raises(ConfigError, match="there already"):
-            folder.issue(kind, ["relay.example"])
+            folder.issue(kind, ["relay"])
     assert tree(folder.path) == before
 
 
@@ -285,6 +293,7 @@ def test_13_the_command_says_what_to_copy_where(tmp_path: Path) -> None:
         (["init"], ["ca.pem", "tls_client_ca", "crl.pem", "tls_crl", "ca-key.pem", "stays here"]),
         (["server", "relay.example"], ["relay.example.pem", "tls_cert", "tls_key", "tls_crl"]),
         (["card-host", "bench"], ["bench.pem", "bench-key.pem", "tls_ca", "wsrc-card-client"]),
+        (["node", "east"], ["east.pem", "east-key.pem", "cluster_cert", "cluster_key"]),
         (["user", "t@example.org"], ["t@example.org.pem", "t@example.org-key.pem", "tls_ca"]),
         (["renew", "bench"], ["Renewed bench until", "bench.pem"]),
         (["renew", "--within", "500"], ["Renewed relay.example", "Renewed t@example.org"]),

@@ -57,6 +57,7 @@ def clients(pki: Pki, stranger: Pki) -> dict[str, Pair | None]:
         "self-signed": pki.self_signed("selfish"),
         "another CA": stranger.client("stranger"),
         "other role": pki.client("bench", Kind.CARD_HOST),
+        "node": pki.client("east", Kind.NODE),
         "no name": pki.foreign("nobody", (), "a\x1bb"),
         "none": None,
     }
@@ -72,6 +73,10 @@ REFUSED = {
     "another CA": ("signed by no CA that is trusted", "no CA that it trusts for clients"),
     "other role": (
         "HTTP status 403: the certificate of bench is one of a card host, not of a user",
+        "it is for the other kind of client",
+    ),
+    "node": (
+        "HTTP status 403: the certificate of east is one of a node, not of a user",
         "it is for the other kind of client",
     ),
     "no name": ("HTTP status 403: its certificate says no name", "no name that can be shown"),

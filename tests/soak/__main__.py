@@ -4,9 +4,10 @@ Run the programs for long under all that can break, and print what came of it: `
 
     python -m tests.soak [RUN...]
 
-Sizes are taken from the environment (`WSRC_SOAK_COMMANDS` and so on, see `runs.Sizes`, and of the
-night `WSRC_NIGHT_USERS` and so on, see `night.NightSizes`), the seed from `WSRC_SOAK_SEED`. Exit
-status 1 if a run found a fault.
+Sizes are taken from the environment (`WSRC_SOAK_COMMANDS` and so on, see `runs.Sizes`, of the
+night `WSRC_NIGHT_USERS` and so on, see `night.NightSizes`, and of the cluster `WSRC_CLUSTER_KILLS`
+and so on, see `cluster.ClusterSizes`), the seed from `WSRC_SOAK_SEED`. Exit status 1 if a run found
+a fault.
 """
 
 import argparse
@@ -14,25 +15,29 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from tests.soak.cluster import ClusterSizes, cluster
 from tests.soak.night import NightError, NightSizes, night
-from tests.soak.night_judge import Figures
 from tests.soak.runs import RUNS, Result, Sizes, table
 from tests.soak.stand import SoakError, rows
-from tests.support.certificates import make
+from tests.support.certificates import Certificates, make
 
-NIGHT = "night"
-"""The run whose sizes are `NightSizes`."""
+OTHERS: dict[str, Callable[[str, Certificates], tuple[object, ...]]] = {
+    "night": lambda seed, certificates: night(NightSizes.given(seed=seed), certificates),
+    "cluster": lambda seed, certificates: cluster(ClusterSizes.given(seed=seed), certificates),
+}
+"""Runs that have sizes and figures of their own."""
 
 
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    there = [*RUNS, NIGHT]
+    there = [*RUNS, *OTHERS]
     parser.add_argument("run", nargs="*", metavar="RUN", help=f"{', '.join(there)}; all by default")
     chosen = parser.parse_args().run or there
     for name in chosen:
@@ -50,13 +55,13 @@ def main() -> int:
 def _run(chosen: list[str], sizes: Sizes, folder: Path) -> int:
     certificates = make(folder)
     results: list[Result] = []
-    nights: list[Figures] = []
+    others: dict[str, tuple[object, ...]] = {}
     failed = 0
     for name in chosen:
         begun = time.monotonic()
         try:
-            if name == NIGHT:
-                nights.append(night(NightSizes.given(seed=sizes.seed), certificates))
+            if name in OTHERS:
+                others[name] = OTHERS[name](sizes.seed, certificates)
             else:
                 results.append(RUNS[name](sizes, certificates))
             end = "passed"
@@ -65,9 +70,11 @@ def _run(chosen: list[str], sizes: Sizes, folder: Path) -> int:
             end = f"FAILED: {exc}\nAgain: WSRC_SOAK_SEED={sizes.seed} python -m tests.soak {name}"
         _say(f"{name}: after {time.monotonic() - begun:.0f} s, {end}")
     tables = [table(results)] if results else []
-    if nights:
-        heads = [name.replace("_", " ") for name in Figures._fields]
-        tables.append(rows([heads, *nights]))
+    for name, figures in others.items():
+        fields: tuple[str, ...] = getattr(figures, "_fields", ())
+        tables.append(
+            rows([["run", *(each.replace("_", " ") for each in fields)], [name, *figures]])
+        )
     _say("\n" + "\n\n".join([*tables, f"seed {sizes.seed}"]))
     return failed
 

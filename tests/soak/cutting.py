@@ -88,7 +88,13 @@ class CuttingProxy(Proxy):
 
     def line(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> Line:
         self._number += 1
-        return _CutLine(self, near, far, self._leg.cut(self._number), self._number)
+        return self.cut_line(near, far, self._leg.cut(self._number), self._number)
+
+    def cut_line(
+        self, near: asyncio.StreamWriter, far: asyncio.StreamWriter, cut: Cut, number: int
+    ) -> "CutLine":
+        """Make what carries the connection of a number until it is cut."""
+        return CutLine(self, near, far, cut, number)
 
     def was_cut(self, number: int, cut: Cut) -> None:
         """Note a cut."""
@@ -98,7 +104,9 @@ class CuttingProxy(Proxy):
         self._note(f"cut {where}: {cut.how}")
 
 
-class _CutLine(Line):
+class CutLine(Line):
+    """One connection, until it is cut."""
+
     def __init__(
         self,
         proxy: CuttingProxy,
@@ -155,10 +163,17 @@ async def _all_listening(proxies: Sequence[CuttingProxy]) -> AsyncIterator[None]
 
 
 @contextlib.contextmanager
+def listening_in_a_thread(proxies: Sequence[CuttingProxy]) -> Iterator[None]:
+    """Have proxies listen, in a thread that lasts as long as the context."""
+    with in_a_thread(_all_listening(proxies), LIMIT_S):
+        yield
+
+
+@contextlib.contextmanager
 def cutting(
     legs: Sequence[tuple[Leg, int]], note: Callable[[str], None]
 ) -> Iterator[list[CuttingProxy]]:
     """Put a proxy before each port, in a thread that lasts as long as the context."""
     proxies = [CuttingProxy(port, leg, note) for leg, port in legs]
-    with in_a_thread(_all_listening(proxies), LIMIT_S):
+    with listening_in_a_thread(proxies):
         yield proxies

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import msgspec
 
@@ -43,10 +43,10 @@ LEFT = re.compile(r"\): Its user did not come back in time")
 """What a server logs of a session that nobody wanted any more, though no user had died."""
 
 TRACEBACK = "Traceback (most recent call last)"
+"""What no program prints, whatever happens to its peers."""
+
 BEFORE, AFTER = 10, 80
 """Lines around the first line of a traceback that are shown."""
-
-"""What no program prints, whatever happens to its peers."""
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
@@ -92,9 +92,9 @@ class Stand:
         self.longest_s = 0.0
         """Longest time between two things that one user said."""
 
+        self.folder = folder
         self._latest: dict[str, float] = {}
         self._silent: set[str] = set()
-        self._folder = folder
         self._seal = seal
         self._all: dict[str, list[Program]] = collections.defaultdict(list)
         self._user: Program | None = None
@@ -127,7 +127,7 @@ class Stand:
         self.trace.note("server starts")
         program = self.programs.server(*given, *args)
         self.trace.note("server is ready")
-        self._all["server"].append(program)
+        self.keep("server", program)
         return program
 
     def card_client(self, *args: str, env: Mapping[str, str] | None = None) -> Program:
@@ -135,16 +135,16 @@ class Stand:
         given = ("--ping-s", f"{PING_S}", "--reconnect-min-s", "0.02", "--reconnect-max-s", "0.2")
         seal = ("--seal", "preferred" if self._seal == "mixed" else self._seal)
         self.trace.note("card client starts")
-        state = {"STATE_DIRECTORY": str(self._folder / "host")}
+        state = {"STATE_DIRECTORY": str(self.folder / "host")}
         program = self.programs.card_client(*given, *seal, *args, env=state | dict(env or {}))
-        self._all["card client"].append(program)
+        self.keep("card client", program)
         return program
 
-    def simulated(self) -> list[str]:
+    def simulated(self, iccids: Sequence[str] | None = None) -> list[str]:
         """Return the arguments with which a card client has a simulated card for each user."""
         arguments = ["--no-pcsc"]
-        for iccid in self.iccids:
-            path = self._folder / f"{iccid}.toml"
+        for iccid in self.iccids if iccids is None else iccids:
+            path = self.folder / f"{iccid}.toml"
             path.write_text(description(iccid), encoding="utf-8")
             arguments += ["--simulated", str(path)]
         return arguments
@@ -153,12 +153,16 @@ class Stand:
         """Start the users, who reach the server at a port."""
         given = [f"--server-url=wss://localhost:{port}/user", f"--seed={self.seed}"]
         given += [f"--ca={self.programs.certificates.ca}", f"--ping-s={PING_S}"]
-        given += [f"--seal={self._seal}", f"--known-hosts={self._folder / 'known_hosts'}"]
+        given += [f"--seal={self._seal}", f"--known-hosts={self.folder / 'known_hosts'}"]
         script = "from tests.soak.user import main; main()"
         arguments = [*given, *args, *self.iccids]
         self._user = self.programs.user_script(script, *arguments)
-        self._all["users"].append(self._user)
+        self.keep("users", self._user)
         return self._user
+
+    def keep(self, name: str, program: Program) -> None:
+        """Have a program that was started looked at as what `name` says."""
+        self._all[name].append(program)
 
     def end(self, name: str, program: Program, number: signal.Signals) -> int:
         """Send a signal to a program, wait for its end, and give its exit status."""
@@ -286,11 +290,15 @@ class Stand:
     def _check(self, what: str) -> None:
         """Fail where the users ended, or a server says what must not be."""
         assert self._user is not None
-        server = self._all["server"][-1]
-        if self.lossless and any(LEFT.search(line) for line in server.lines[-20:]):
+        servers = self._all["server"][-1:]
+        latest = (line for server in servers for line in server.lines[-20:])
+        if self.lossless and any(map(LEFT.search, latest)):
             self.fail("a session was held until its end for a user who was there all the time")
         if self._user.process.poll() and self._read == len(self._user.lines):
             self.fail(f"the users ended, waiting for {what}")
+
+
+S = TypeVar("S", bound=Stand)
 
 
 @contextlib.contextmanager
@@ -301,17 +309,18 @@ def standing(
     users: int,
     logs: str = "",
     seal: str = "off",
-) -> Iterator[Stand]:
+    kind: "Callable[[Programs, str, Path, int, str], S]" = Stand,  # type: ignore[assignment]
+) -> Iterator[S]:
     """
     End every process that was started in the context, and write what all said to `logs`.
 
-    `seal` is as in `runs.Sizes`.
+    `seal` is as in `runs.Sizes`; `kind` makes the stand.
     """
     with tempfile.TemporaryDirectory(prefix="wsrc-soak-") as folder:
         stand = None
         try:
             with running(certificates) as programs:
-                stand = Stand(programs, seed, Path(folder), users, seal)
+                stand = kind(programs, seed, Path(folder), users, seal)
                 yield stand
         finally:
             if stand is not None and logs:

@@ -117,13 +117,16 @@ class Programs:
 
     def server(self, *args: str) -> Program:
         """Start a server, at the ports of the earlier one if there was one."""
-        files = ("--tls-cert", str(self.certificates.cert), "--tls-key", str(self.certificates.key))
-        ports = ("--user-port", str(self.user_port), "--card-port", str(self.card_port))
-        ports += ("--http-port", "0")
-        program = self._start(argv("wsrc-server", *files, *ports, *args), environment())
-        ready = program.wait_for(r"Ready: users on \S+:(\d+)/user, card clients on \S+:(\d+)/card")
-        self.user_port, self.card_port = int(ready[1]), int(ready[2])
+        program = self.server_that_starts(self.user_port, self.card_port, *args)
+        self.user_port, self.card_port = ports_of(program)
         return program
+
+    def server_that_starts(self, user_port: int, card_port: int, *args: str) -> Program:
+        """Start a server at these ports, 0 for any, and do not wait until it is ready."""
+        files = ("--tls-cert", str(self.certificates.cert), "--tls-key", str(self.certificates.key))
+        ports = ("--user-port", str(user_port), "--card-port", str(card_port))
+        ports += ("--http-port", "0")
+        return self._start(argv("wsrc-server", *files, *ports, *args), environment())
 
     def card_client(self, *args: str, env: Mapping[str, str] | None = None) -> Program:
         """Start a card client of that server."""
@@ -168,6 +171,12 @@ class Programs:
         program = Program(command, env)
         self._stack.callback(program.close)
         return program
+
+
+def ports_of(server: Program) -> tuple[int, int]:
+    """Wait until a server is ready, and return its ports for users and for card clients."""
+    ready = server.wait_for(r"Ready: users on \S+:(\d+)/user, card clients on \S+:(\d+)/card")
+    return int(ready[1]), int(ready[2])
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ class Proxy:
         self._carried.add(task)
         task.add_done_callback(self._carried.discard)
         try:
-            far_reader, far_writer = await asyncio.open_connection("localhost", self._to)
+            far_reader, far_writer = await self.reach()
         except OSError:
             writer.transport.abort()
             return
@@ -44,6 +44,15 @@ class Proxy:
         finally:
             self._lines.discard(line)
             line.close()
+
+    async def reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """
+        Connect to the far end.
+
+        Raises:
+            OSError: If it cannot be reached.
+        """
+        return await asyncio.open_connection("localhost", self._to)
 
     def line(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> "Line":
         """Make what carries one connection."""

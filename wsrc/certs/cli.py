@@ -26,7 +26,8 @@ _HELP = """
 Make certificates for a server, its card hosts and its users, with a CA of your own.
 
 The CA is a folder on a machine that is neither of them: whoever has its key can let anybody in.
-A certificate says whether it is for a server, a card host or a user, and is good for nothing else.
+A certificate says whether it is for a server, a card host, a user or a node of a cluster, and is
+good for nothing else.
 Nothing is overwritten; what is replaced or revoked is kept in the folder `retired`.
 
 \b
@@ -178,6 +179,27 @@ def user(folder: Folder, name: str, days: float) -> None:
 
 
 @program.command()
+@click.argument("name")
+@_days(LEAF_DAYS, "it is")
+@_in_folder
+def node(folder: Folder, name: str, days: float) -> None:
+    """
+    Make a certificate for a node: a server of a cluster.
+
+    NAME is its node_name: at most 40 letters, digits, underscores, and hyphens between them. It is
+    what other nodes and NATS know it by; clients know the server by another certificate.
+    """
+    made = folder.issue(Kind.NODE, [name], days)
+    _made(made, f"the node {name}", folder)
+    click.echo("Copy to the server, and name them in its settings or as options of wsrc-server:")
+    _lines(
+        (made.path, "cluster_cert"),
+        (made.key, "cluster_key; only the user of the server may read it"),
+        (folder.ca, "cluster_ca, where NATS has a certificate of this CA too"),
+    )
+
+
+@program.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @_days(LEAF_DAYS, "they are")
 @click.option(
@@ -212,7 +234,8 @@ def renew(
         else:
             one = folder.renew(name, days, new_key=new_key)
             click.echo(f"Renewed {name} until {_day(one.ends)}; copy again:")
-            _lines((one.path, "tls_cert"), *([(one.key, "tls_key")] if new_key else []))
+            of = "cluster" if one.kind is Kind.NODE else "tls"
+            _lines((one.path, f"{of}_cert"), *([(one.key, f"{of}_key")] if new_key else []))
     if not names and not _due(folder, soon):
         click.echo(f"Nothing else ends within {within:g} days.")
 

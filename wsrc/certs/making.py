@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from wsrc.net.certificates import Role
+from wsrc.principal import MOST_NODE_NAME, is_node_name
 
 ORGANISATION = "WSRC"
 """O of the subjects that are made here; they mean nothing to anybody."""
@@ -32,6 +33,7 @@ class Kind(StrEnum):
     SERVER = "server"
     CARD_HOST = "card host"
     USER = "user"
+    NODE = "node"
 
 
 class Period(NamedTuple):
@@ -81,15 +83,15 @@ def make_leaf(
 
     Args:
         public: The key.
-        kind: What it is for, which its extended key usage says, and its OU of a client.
-        names: Of a server the host names and IP addresses; of a client the one that it is known by.
+        kind: What it is for, which its extended key usage says, and its OU if not a server.
+        names: Of a server the host names and IP addresses; of others the one that it is known by.
         period: When it is valid.
         issuer: Who signs it.
 
     Raises:
         BadNameError: If a name cannot be in such a certificate.
     """
-    made = server_name if kind is Kind.SERVER else principal_name
+    made = _NAMES.get(kind, principal_name)
     usage = ExtendedKeyUsageOID.SERVER_AUTH if kind is Kind.SERVER else _CLIENT
     san = x509.SubjectAlternativeName([made(name) for name in names])
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
@@ -192,6 +194,21 @@ def principal_name(name: str) -> x509.GeneralName:
     )
 
 
+def node_name(name: str) -> x509.GeneralName:
+    """
+    Return the name of a node of a cluster as it stands in a certificate.
+
+    Raises:
+        BadNameError: If it is not one.
+    """
+    if not is_node_name(name):
+        raise BadNameError(
+            f"{name!r} is not 1 to {MOST_NODE_NAME} letters, digits, underscores, and hyphens "
+            "between them"
+        )
+    return x509.DNSName(name)
+
+
 def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
     """Return a private key as text, not encrypted."""
     return key.private_bytes(
@@ -202,7 +219,8 @@ def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 _CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
-_ROLES = {Kind.CARD_HOST: Role.CARD_HOST, Kind.USER: Role.USER}
+_ROLES = {Kind.CARD_HOST: Role.CARD_HOST, Kind.USER: Role.USER, Kind.NODE: Role.NODE}
+_NAMES = {Kind.SERVER: server_name, Kind.NODE: node_name}
 
 
 def _hint(name: str) -> str:

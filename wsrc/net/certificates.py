@@ -24,6 +24,7 @@ class Role(StrEnum):
 
     USER = "WSRC user"
     CARD_HOST = "WSRC card host"
+    NODE = "WSRC node"
 
 
 class Subject(NamedTuple):

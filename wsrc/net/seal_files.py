@@ -68,7 +68,7 @@ class HostFiles:
         """Read them."""
         s = self._settings
         if s.tls_cert is not None and s.tls_key is not None:
-            identity = _identity("tls_cert", s.tls_cert, s.tls_key)
+            identity = identity_of("tls_cert", s.tls_cert, s.tls_key)
             if identity is None:
                 why = f"the key in {s.tls_key} is of a kind that seals no session"
                 raise ConfigError("tls_key", why)
@@ -125,7 +125,7 @@ class UserFiles:
         """Read them."""
         s = self._settings
         if s.tls_cert is not None and s.tls_key is not None:
-            self._identity = _identity("tls_cert", s.tls_cert, s.tls_key)
+            self._identity = identity_of("tls_cert", s.tls_cert, s.tls_key)
         if s.card_ca is not None:
             self._trust = _authority("card_ca", s.card_ca, s.card_crl, HOST_ROLE, s.card_hosts)
         else:
@@ -154,7 +154,7 @@ class UserFiles:
         return self._known
 
 
-def _identity(setting: str, cert: Path, key: Path) -> Identity | None:
+def identity_of(setting: str, cert: Path, key: Path) -> Identity | None:
     """Return a certificate with its key; None where the key is of a kind that seals nothing."""
     try:
         chain = x509.load_pem_x509_certificates(cert.read_bytes())
@@ -188,7 +188,7 @@ def _own_identity(path: Path, name: str) -> Identity:
     except OSError as exc:
         why = f"{path} cannot be made: {exc}; give tls_cert and tls_key, or set seal = off"
         raise ConfigError("seal", why) from exc
-    identity = _identity("seal", path, path)
+    identity = identity_of("seal", path, path)
     if identity is None:
         raise ConfigError("seal", f"the key in {path} is of a kind that seals no session")
     return identity

@@ -42,6 +42,10 @@ Pages = Annotated[
     Whole,
     means(f"Answers that may be sent to this one request, in a row; at most {MAX_PAGES} are"),
 ]
+Unanswered = Annotated[
+    tuple[str, ...],
+    means("Servers of a cluster that did not answer in time, whose part is missing; on the last"),
+]
 MorePages = Annotated[
     bool, means("Another answer to the same request follows, which goes on at `next`")
 ]

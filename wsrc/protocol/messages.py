@@ -47,6 +47,7 @@ from wsrc.protocol.fields import (
     ReadsAhead,
     Session,
     ShareMode,
+    Unanswered,
     Whole,
     means,
 )
@@ -241,6 +242,7 @@ class ListCardsAck(Message, frozen=True, tag="list_cards_ack", kw_only=True):
     ]
     next: Annotated[Whole | None, means("Go on: ask again with `after` set to this")] = None
     more: MorePages = False
+    unanswered: Unanswered = ()
 
 
 class SelectCard(Selecting, frozen=True, tag="select_card", kw_only=True):

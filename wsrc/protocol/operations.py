@@ -13,6 +13,7 @@ from wsrc.protocol.fields import (
     Pages,
     Session,
     ShareMode,
+    Unanswered,
     Whole,
     means,
 )
@@ -105,6 +106,7 @@ class WhoAck(Message, frozen=True, tag="who_ack", kw_only=True):
     cards: Annotated[tuple[CardUse, ...], means("At most 500, in the order of `list_cards_ack`")]
     next: Annotated[Whole | None, means("Go on: ask again with `after` set to this")] = None
     more: MorePages = False
+    unanswered: Unanswered = ()
 
 
 class Revoke(Selecting, frozen=True, tag="revoke", kw_only=True):

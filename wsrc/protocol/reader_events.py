@@ -27,6 +27,7 @@ from wsrc.protocol.fields import (
     ReaderId,
     ReaderName,
     Tags,
+    Unanswered,
     Whole,
     means,
 )
@@ -101,6 +102,7 @@ class ListReadersAck(Message, frozen=True, tag="list_readers_ack", kw_only=True)
     readers: Annotated[tuple[ReaderView, ...], means("At most 200, in the order of their numbers")]
     next: Annotated[Whole | None, means("Go on: ask again with `after` set to this")] = None
     more: MorePages = False
+    unanswered: Unanswered = ()
 
 
 class WatchReaders(Selecting, frozen=True, tag="watch_readers", kw_only=True):

@@ -76,4 +76,10 @@ class Book(msgspec.Struct, frozen=True):
     drops: bool = False
 
 
-Effect = Send | Close | Note | Audit | Stop | Keep | Book
+class Carry(msgspec.Struct, frozen=True):
+    """Have what carries messages between servers do something; only a node of a cluster asks so."""
+
+    what: object
+
+
+Effect = Send | Close | Note | Audit | Stop | Keep | Book | Carry

@@ -182,7 +182,7 @@ class Relay:
             if adapter is None:
                 effect = shortcut.send_on(state, record, message, text, now, self._adapters)
                 if effect is not None:
-                    return [effect]
+                    return self._sent_on(effect)
             if isinstance(record, CardPeer):
                 card_clients.check(message)
             if adapter is not None:
@@ -314,6 +314,11 @@ class Relay:
         return self._state.tally
 
     @property
+    def beside(self) -> Mapping[str, int]:
+        """What is known of the other servers of a cluster; empty without one."""
+        return {}
+
+    @property
     def draining(self) -> bool:
         """Whether `shut_down` was called."""
         return self._state.draining
@@ -369,9 +374,19 @@ class Relay:
             why = f"The id of a user client's {tag_of(message)!r} is from 0 to {MAX_USER_ID}."
             self._state.refuse(record, message.id, ErrorCode.BAD_MESSAGE, why)
         elif isinstance(record, UserPeer):
-            users.received(self._state, record, message, text, now)
+            self._user_said(record, message, text, now)
         else:
             card_clients.received(self._state, record, message, text, now)
+
+    def _user_said(
+        self, user: UserPeer, message: m.Message, text: bytes | None, now: float
+    ) -> None:
+        """Act on what a user asks for."""
+        users.received(self._state, user, message, text, now)
+
+    def _sent_on(self, effect: Send) -> list[Effect]:
+        """Return what is done of what went the short way."""
+        return [effect]
 
     def _hello(self, record: Peer, message: m.Hello, now: float) -> None:
         state = self._state

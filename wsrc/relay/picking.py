@@ -16,6 +16,7 @@ from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.relay import evidence, positions
 from wsrc.relay.free import EVERY, Free
+from wsrc.relay.index import matches
 from wsrc.relay.records import Slot, UserPeer, Waiter
 from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.waiting import Line, Round
@@ -72,6 +73,19 @@ def narrowest(state: RelayState, user: UserPeer, selection: Selection) -> tuple[
     free = state.readers.free_of(user.audience)
     conditions = [lookups(kind, value) for kind, value in selection.items]
     return min(map(tuple, conditions), key=free.count, default=(EVERY,))
+
+
+def how_many(state: RelayState, user: UserPeer, selection: Selection) -> tuple[int, int]:
+    """
+    Return how many cards a user sees that a selection may mean, and how many it means are free.
+
+    Of many free ones as many are looked at as in one turn.
+    """
+    free = state.readers.free_of(user.audience)
+    keys = narrowest(state, user, selection)
+    some = (slot for slot in islice(free.walk(keys), LOOKED_AT) if slot is not None)
+    fit = (s for s in some if s.free_for(Share.EXCLUSIVE) and matches(selection, s))
+    return free.count(keys), sum(1 for _ in fit)
 
 
 def _begun(state: RelayState, line: Line) -> Iterator[Slot | None]:

@@ -183,6 +183,12 @@ def cancel(state: RelayState, claim: Claim) -> None:
     _refuse(state, claim, ErrorCode.CANCELLED, "The request was cancelled.")
 
 
+def withdraw(state: RelayState, claim: Claim) -> None:
+    """Strike a claim that is answered elsewhere."""
+    state.timers.clear(_timer(claim))
+    state.claims.remove(claim)
+
+
 def drain(state: RelayState, user: UserPeer) -> None:
     """Tell a user to repeat all claims to the next run of the server."""
     for claim in list(user.claims.values()):
@@ -192,8 +198,7 @@ def drain(state: RelayState, user: UserPeer) -> None:
 def forget_user(state: RelayState, user: UserPeer) -> None:
     """Strike the claims of a user who is gone; what they are answered is dropped."""
     for claim in list(user.claims.values()):
-        state.timers.clear(_timer(claim))
-        state.claims.remove(claim)
+        withdraw(state, claim)
 
 
 def card_client_lost(state: RelayState, peer: CardPeer, now: float) -> None:
@@ -371,8 +376,7 @@ def _refuse(state: RelayState, claim: Claim, code: ErrorCode, why: str, **fields
 
 
 def _settle(state: RelayState, claim: Claim, answer: m.Message) -> None:
-    state.timers.clear(_timer(claim))
-    state.claims.remove(claim)
+    withdraw(state, claim)
     named: dict[str, str] = {}
     if m.session_of(answer) is not None:
         named["session"] = claim.message.session

@@ -31,7 +31,7 @@ ODD = (
 )
 """What is wrong with a certificate, and is none of the errors of a value."""
 
-HOST_ROLE, USER_ROLE = "WSRC card host", "WSRC user"
+HOST_ROLE, USER_ROLE, NODE_ROLE = "WSRC card host", "WSRC user", "WSRC node"
 """OU of a certificate that is for nothing else."""
 
 

@@ -4,7 +4,6 @@
 import asyncio
 import logging
 import os
-import secrets
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -27,9 +26,7 @@ from wsrc.net.tls_files import LOOK_S, Files, looked_after
 from wsrc.protocol.conversation import SUBPROTOCOL, CloseCode
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
-from wsrc.relay.state import Limits
 from wsrc.server.admission import SHOWN_NOTHING, Admission, account_of
-from wsrc.server.clock import Epoch
 from wsrc.server.connection import Connection, address_of, connection_of
 from wsrc.server.door import TLS_END_S, Door
 from wsrc.server.forwarded import UnclearError, is_passed_on
@@ -39,6 +36,7 @@ from wsrc.server.listening import Handed, bind
 from wsrc.server.peers import Peers
 from wsrc.server.policy_file import PolicyFile
 from wsrc.server.refusals import Banned, KeptOut, NotAdmittedError, Refusals
+from wsrc.server.relay_settings import given
 from wsrc.server.room import room_for
 from wsrc.server.state_keeper import StateKeeper
 from wsrc.server.tls import ServerTls
@@ -50,6 +48,7 @@ from wsrc.settings.hosts import is_loopback
 from wsrc.settings.load import ServerSettings
 
 if TYPE_CHECKING:
+    from wsrc.server.clustered import Clustered
     from wsrc.server.provider import Provider
 
 # Longer than the aim: a server from its start to its end, and all that it is made of.
@@ -100,7 +99,9 @@ class App:
         self.audit = audit
         self._quotas, self._refusals = Quotas(_bounds(settings)), Refusals(loop, audit)
         self.room = room_for(settings)
-        relay, told = _relay(settings), (self._quotas, self._refusals, audit)
+        self._cluster = _clustered(settings) if settings.cluster_url else None
+        relay = self._cluster.node if self._cluster is not None else Relay(**given(settings))
+        told = self._quotas, self._refusals, audit
         self._peers = Peers(relay, self._line, *told, self.room.unread, settings.ping_s)
         self._tasks = tasks
         self._door: Door | None = None
@@ -183,6 +184,8 @@ class App:
         self._door = Door(
             self._tasks, self._line, self._quotas, self._refusals, most, settings.hello_s
         )
+        if self._cluster is not None:
+            self._cluster.start(self._peers, self._tasks)
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
         if not settings.no_http:
@@ -194,6 +197,8 @@ class App:
         if self._door is not None:
             self._door.close_websockets()
         await self._peers.stop(self._settings.reconnect_in_s, self._settings.drain_s)
+        if self._cluster is not None:
+            await self._cluster.stop()
         if self._door is not None:
             self._door.close()
         await self._handshakes_done()
@@ -535,39 +540,14 @@ async def serve(settings: ServerSettings, handed: Handed | None = None) -> Async
         raise
 
 
+def _clustered(settings: ServerSettings) -> "Clustered":
+    try:
+        from wsrc.server.clustered import Clustered  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        why = "it needs a package; install it with: pip install 'wsrc[cluster]'"
+        raise ConfigError("cluster_url", why) from exc
+    return Clustered(settings)
+
+
 def _bounds(settings: ServerSettings) -> Bounds:
     return Bounds(*(getattr(settings, name) for name in Bounds._fields))
-
-
-def _relay(settings: ServerSettings) -> Relay:
-    limits = Limits(
-        hello_s=settings.hello_s,
-        attach_s=settings.attach_s,
-        command_s=settings.command_s,
-        lease_idle_s=settings.lease_idle_s,
-        lease_warn_s=settings.lease_warn_s,
-        lend_s=settings.lend_s,
-        wait_max_s=settings.wait_max_s,
-        keep_s=settings.keep_s,
-        resume_by_secret=settings.resumes_by_secret,
-        max_sessions_per_user=settings.max_sessions_per_user,
-        max_waiting=settings.max_waiting,
-        max_sessions_per_principal=settings.max_sessions_per_principal,
-        max_waiting_per_principal=settings.max_waiting_per_principal,
-        max_reservations_per_principal=settings.max_reservations_per_principal,
-        max_connections_per_principal=settings.max_connections_per_principal,
-        max_connections_per_address=settings.max_connections_per_address,
-        requests_per_s=settings.requests_per_s,
-        octets_per_s=settings.octets_per_s,
-    )
-    epoch = Epoch(asyncio.get_running_loop().time, lambda: datetime.now(UTC).timestamp())
-    instance = secrets.token_hex(8)
-    return Relay(
-        limits,
-        epoch,
-        lambda: secrets.token_hex(16),
-        settings.name,
-        new_nonce=lambda: secrets.token_bytes(32),
-        instance=instance,
-        open_to_operators=settings.open_to_operators,
-    )

@@ -19,7 +19,7 @@ from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode, Parting
 from wsrc.protocol.messages import ClientType, Message
-from wsrc.relay.effects import Audit, Book, Close, Effect, Keep, Note, Stop
+from wsrc.relay.effects import Audit, Book, Carry, Close, Effect, Keep, Note, Stop
 from wsrc.relay.kept import Kept
 from wsrc.relay.machine import Relay
 from wsrc.relay.reservations import Booking
@@ -117,6 +117,7 @@ class Peers:
         self._last = 0
         self._loop = asyncio.get_running_loop()
         self._keep: Callable[[Keep | Book], None] = self._not_kept
+        self._carry: Callable[[object], None] = lambda _: None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self.stopping = False
@@ -280,6 +281,9 @@ class Peers:
             if isinstance(effect, Keep | Book):
                 self._keep(effect)
                 continue
+            if isinstance(effect, Carry):
+                self._carry(effect.what)
+                continue
             link = self._links.get(effect.peer)
             if link is None:
                 continue
@@ -296,6 +300,10 @@ class Peers:
     def keep_with(self, keep: Callable[[Keep | Book], None]) -> None:
         """Have changes kept by `keep`, which then calls `kept`, or `booked` for reservations."""
         self._keep = keep
+
+    def carry_with(self, carry: Callable[[object], None]) -> None:
+        """Have what a node asks of what carries its messages done by `carry`."""
+        self._carry = carry
 
     def recall(self, kept: Mapping[str, Kept], bookings: tuple[Booking, ...], last: int) -> None:
         """Know what the runs before have kept; no peer is here yet."""

@@ -25,7 +25,7 @@ from wsrc.server.refusals import NotAdmittedError
 from wsrc.settings.load import ServerSettings
 
 _ROLES = {ClientType.USER: Role.USER, ClientType.CARD: Role.CARD_HOST}
-_WORDS = {Role.USER: "a user", Role.CARD_HOST: "a card host"}
+_WORDS = {Role.USER: "a user", Role.CARD_HOST: "a card host", Role.NODE: "a node"}
 
 
 class ServerTls:

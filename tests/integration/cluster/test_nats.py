@@ -4,8 +4,9 @@
 import asyncio
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from tests.support.nats import (
 )
 from wsrc.cluster.names import Names
 from wsrc.cluster.nats import MOST_PENDING, NatsCarrier, Place
-from wsrc.cluster.nats_client import _Reader
+from wsrc.cluster.nats_client import NatsConnection, _Reader
 from wsrc.cluster.nats_words import LONGEST
 
 MANY = 10_000
@@ -51,6 +52,42 @@ async def test_what_is_published_is_heard_by_all_others_and_not_by_who_published
         await b.hears(a, "wsrc.t.here")
         await c.hears(a, "wsrc.t.here")
         assert a.ears.messages == []
+
+
+@pytest.mark.parametrize("step", range(0, 60, 3))
+async def test_a_carrier_ends_at_whatever_step_of_its_greeting(server: Nats, step: int) -> None:
+    ears = Heard()
+    carrier = NatsCarrier(_place(server), "a", Names("c", "a").inbox, ears)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(carrier.run())
+        for _ in range(step):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=LIMIT_S)
+        assert task.done()
+        assert not carrier.connected
+
+
+async def test_a_carrier_ends_where_its_end_is_swallowed(
+    server: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = NatsConnection.open
+
+    async def swallowing(connection: NatsConnection, *args: Any, **options: Any) -> None:
+        await opened(connection, *args, **options)
+        cancelled.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(LIMIT_S)
+
+    cancelled = asyncio.Event()
+    monkeypatch.setattr(NatsConnection, "open", swallowing)
+    carrier = NatsCarrier(_place(server), "a", Names("c", "a").inbox, Heard())
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(carrier.run())
+        await cancelled.wait()
+        task.cancel()
+        await asyncio.wait([task], timeout=LIMIT_S)
+        assert task.done()
 
 
 async def test_messages_of_one_sender_arrive_whole_and_in_their_order(server: Nats) -> None:

@@ -65,6 +65,16 @@ METRICS: Final[Mapping[str, Meaning]] = {
     "wsrc_received_octets_total": Meaning("counter", "", "Octets of frames that came, without TLS"),
     "wsrc_sent_octets_total": Meaning("counter", "", "Octets of frames that were sent"),
     "wsrc_http_users": Meaning("gauge", "", "Sessions, streams and visitors over HTTP"),
+    "wsrc_cluster_connected": Meaning(
+        "gauge", "", "1 while a server of a cluster reaches NATS, else 0; only with `cluster_url`"
+    ),
+    "wsrc_cluster_nodes": Meaning(
+        "gauge", "state", "Other servers of the cluster: with a road to them, and lost"
+    ),
+    "wsrc_cluster_guests": Meaning("gauge", "", "Users of other servers that are known here"),
+    "wsrc_cluster_sessions": Meaning(
+        "gauge", "", "Sessions of users of this server with cards of others"
+    ),
     "wsrc_loop_lag_seconds": Meaning(
         "gauge", "", "By how much the latest heartbeat of the last minute came too late"
     ),
@@ -85,6 +95,7 @@ class Figures(NamedTuple):
     sent: int
     http_users: int
     lag_s: float
+    beside: Mapping[str, int]
 
 
 class _Collector:
@@ -117,6 +128,8 @@ class _Collector:
         ):
             yield CounterMetricFamily(name, _text(name), value)
         yield _histogram(f.tally)
+        if f.beside:
+            yield from _cluster(f.beside)
 
 
 class Metrics:
@@ -149,6 +162,17 @@ def _text(name: str) -> str:
 
 def _gauge(name: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, _text(name), value)
+
+
+def _cluster(beside: Mapping[str, int]) -> Iterator[Metric]:
+    """Yield what a server of a cluster tells of the others."""
+    yield _gauge("wsrc_cluster_connected", beside["connected"])
+    yield _gauge("wsrc_cluster_guests", beside["guests"])
+    yield _gauge("wsrc_cluster_sessions", beside["elsewhere"])
+    nodes = GaugeMetricFamily("wsrc_cluster_nodes", _text("wsrc_cluster_nodes"), labels=["state"])
+    nodes.add_metric(["up"], beside["nodes"])
+    nodes.add_metric(["lost"], beside["known"] - beside["nodes"])
+    yield nodes
 
 
 def _counters(name: str, values: Mapping[str, int]) -> CounterMetricFamily:

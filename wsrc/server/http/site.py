@@ -136,6 +136,7 @@ class Site:
             sent=sent,
             http_users=len(self.desk),
             lag_s=self._lag.worst_s,
+            beside=relay.beside,
         )
 
     def why_not_ready(self) -> tuple[str, ...]:
@@ -147,6 +148,19 @@ class Site:
             "it has as many connections as it may have": p.door.websockets >= p.room.peers,
         }
         return tuple(why for why, holds in reasons.items() if holds)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what an operator should know of a server that takes clients nevertheless."""
+        beside = self._parts.peers.relay.beside
+        notes = {
+            "NATS is out of reach: only the cards of this server are found": (
+                bool(beside) and not beside["connected"]
+            ),
+            "no other server of the cluster is there": (
+                bool(beside) and beside["connected"] > 0 and not beside["nodes"]
+            ),
+        }
+        return tuple(note for note, holds in notes.items() if holds)
 
     def _counts(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         """Count peers and cards, once in `COUNTED_S`: that takes longer where there are more."""
@@ -180,7 +194,8 @@ class Site:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         why = self.why_not_ready()
-        return json_of(Ready(ready=not why, why=why), 503 if why else 200)
+        ready = Ready(ready=not why, why=why, notes=self.notes())
+        return json_of(ready, 503 if why else 200)
 
     async def _expose(self, request: web.Request) -> web.Response:
         """Answer with the metrics, to programs of this host and to operators."""

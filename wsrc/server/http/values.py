@@ -314,10 +314,11 @@ class Controlled(Value, frozen=True, kw_only=True):
 
 
 class Ready(Value, frozen=True, kw_only=True):
-    """Whether the server takes clients, and why not."""
+    """Whether the server takes clients, why not, and what is wrong nevertheless."""
 
     ready: bool
     why: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Problem(Value, frozen=True, kw_only=True):

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One name for several servers: each connection goes to one that answers, and is cut in the end."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from tests.soak.cutting import Cut, CutLine, CuttingProxy, Leg
+
+ANSWER_S = 2.0
+"""How long a server may take to say something before the connection is given up."""
+
+
+class Balancer(CuttingProxy):
+    """
+    Connects each client to one of several ports, which the seed of the leg draws.
+
+    Who is there and says nothing, as a program that is stopped, is given up after `ANSWER_S`. No
+    connection is cut while `calm` is set.
+
+    Attributes:
+        ports: Where the servers are; whoever starts one enters it.
+    """
+
+    def __init__(self, leg: Leg, note: Callable[[str], None]) -> None:
+        super().__init__(0, leg, note)
+        self.ports: list[int] = []
+        self._draw = random.Random(f"{leg.seed}/{leg.name}")
+
+    async def reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        why: OSError = ConnectionRefusedError("there is no server")
+        for port in self._draw.sample(self.ports, len(self.ports)):
+            try:
+                return await asyncio.open_connection("localhost", port)
+            except OSError as exc:
+                why = exc
+        raise why
+
+    def cut_line(
+        self, near: asyncio.StreamWriter, far: asyncio.StreamWriter, cut: Cut, number: int
+    ) -> CutLine:
+        return _WatchedLine(self, near, far, cut, number)
+
+
+class _WatchedLine(CutLine):
+    """A connection that ends where the server does not answer."""
+
+    def __init__(
+        self,
+        balancer: Balancer,
+        near: asyncio.StreamWriter,
+        far: asyncio.StreamWriter,
+        cut: Cut,
+        number: int,
+    ) -> None:
+        super().__init__(balancer, near, far, cut, number)
+        self._limit = asyncio.get_running_loop().call_later(ANSWER_S, self.abort)
+
+    async def forward(self, octets: bytes, to: asyncio.StreamWriter) -> None:
+        if to is self.near:
+            self._limit.cancel()
+        await super().forward(octets, to)
+
+    def close(self) -> None:
+        self._limit.cancel()
+        super().close()

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests that wait while cards, nodes and roads come and go (issue 16)."""
+
+import pytest
+
+from tests.support.cluster_world import Cluster
+from tests.support.relay_clients import ICCID, CardClient, Peer
+from tests.support.relay_world import code_of, reader
+from wsrc.errors import ErrorCode
+from wsrc.protocol import messages as m
+
+RESUME = ("batch", "cancel", "pcsc", "raw_tpdu", "share", "resume")
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster("a", "b", "c")
+
+
+def waits_for_a_busy_card(cluster: Cluster, at: str) -> tuple[CardClient, Peer]:
+    """Have a user of `at` wait for a card of b that another has."""
+    card = cluster["b"].card(reader())
+    cluster["b"].user().hold(iccid=ICCID)
+    user = cluster[at].user()
+    user.say(m.SelectCard(id=1, iccid=ICCID, wait_s=60))
+    user.one(m.Waiting)
+    return card, user
+
+
+def moves(card: CardClient, cluster: Cluster, to: str) -> CardClient:
+    """Have a card host lose its node, and come to another."""
+    card.leave()
+    return cluster[to].card(reader(), before=card)
+
+
+@pytest.mark.parametrize("to", ["a", "c"])
+def test_who_waits_elsewhere_is_given_a_card_where_it_comes_up(cluster: Cluster, to: str) -> None:
+    card, user = waits_for_a_busy_card(cluster, "a")
+    moves(card, cluster, to)
+    cluster.pass_time(1)
+    assert [each for each in user.inbox if not isinstance(each, m.Waiting)] == [
+        each for each in user.inbox if isinstance(each, m.SelectCardAck) and each.id == 1
+    ]
+    assert isinstance(user.inbox[-1], m.SelectCardAck)
+
+
+def test_who_asks_before_there_is_a_road_is_given_the_card_when_there_is_one(
+    cluster: Cluster,
+) -> None:
+    cluster.cut.add("b")
+    cluster.pass_time(6)
+    cluster["b"].card(reader())
+    user = cluster["a"].user()
+    user.say(m.SelectCard(id=1, iccid=ICCID, wait_s=60))
+    cluster.pass_time(4)
+    assert all(isinstance(each, m.Waiting) for each in user.inbox)
+    user.inbox.clear()
+    cluster.cut.clear()
+    cluster.pass_time(4)
+    assert user.one(m.SelectCardAck).id == 1
+
+
+def test_news_that_are_lost_are_asked_for(cluster: Cluster) -> None:
+    user = cluster["a"].user()
+    user.say(m.SelectCard(id=1, iccid=ICCID, wait_s=60))
+    user.one(m.Waiting)
+    cluster.lost = "came"
+    cluster["c"].card(reader())
+    assert user.quiet()
+    cluster.pass_time(5)
+    assert user.one(m.SelectCardAck).id == 1
+
+
+def test_a_session_is_resumed_before_there_is_a_road_to_its_card(cluster: Cluster) -> None:
+    card = cluster["b"].card(reader(), features=RESUME, instance="host")
+    user = cluster["a"].user(instance="run")
+    session = user.select(iccid=ICCID, secret="s", keep_s=60.0).session
+    assert session is not None
+    cluster.cut.add("a")
+    cluster.frozen.add("b")
+    cluster.pass_time(6)
+    running = m.RunningSession(
+        session=session, reader="r1", insertion=1, holder="a user", keep_s=60.0
+    )
+    cluster["c"].card(reader(), features=RESUME, instance="host", before=card, sessions=(running,))
+    user.inbox.clear()
+    user.say(m.Resume(id=9, session=session, secret="s", seq=0, host="bench", reader="r1"))
+    cluster.pass_time(4)
+    cluster.cut.clear()
+    cluster.pass_time(4)
+    assert user.one(m.Resumed).session == session
+
+
+def test_what_waits_elsewhere_is_cancelled_there(cluster: Cluster) -> None:
+    _, user = waits_for_a_busy_card(cluster, "a")
+    user.say(m.Cancel(id=2, target=1))
+    assert code_of(user.next(m.Error)) is ErrorCode.CANCELLED
+    assert user.one(m.CancelAck).cancelled
+
+
+def test_what_is_being_cancelled_is_when_its_node_dies(cluster: Cluster) -> None:
+    _, user = waits_for_a_busy_card(cluster, "a")
+    cluster.frozen.add("b")
+    user.say(m.Cancel(id=2, target=1))
+    assert user.quiet()
+    cluster.pass_time(6)
+    assert code_of(user.next(m.Error)) is ErrorCode.CANCELLED
+    assert user.one(m.CancelAck).cancelled
+    cluster.frozen.clear()
+    cluster.pass_time(6)
+    assert user.quiet()
+
+
+def test_a_card_that_comes_up_is_not_for_who_cancels(cluster: Cluster) -> None:
+    card, user = waits_for_a_busy_card(cluster, "a")
+    cluster.frozen.add("b")
+    user.say(m.Cancel(id=2, target=1))
+    card.gone = True
+    cluster["c"].card(reader())
+    cluster.pass_time(6)
+    assert code_of(user.next(m.Error)) is ErrorCode.CANCELLED
+    assert user.one(m.CancelAck).cancelled
+    assert cluster["c"].relay.counts["sessions"] == 0

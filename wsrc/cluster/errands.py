@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests of our users on their way to other nodes, and what a request says of its way."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from wsrc.card.slot import Share
+from wsrc.cluster import items
+from wsrc.errors import RefusedError
+from wsrc.protocol import codec, messages as m
+from wsrc.relay import picking, queue
+from wsrc.relay.index import everything
+from wsrc.relay.records import UserPeer
+from wsrc.relay.state import RelayState
+from wsrc.selection import Key, Selection, lookups, normal, selection_of
+
+NUMBERS = ("iccid", "eid")
+"""Kinds of names that one card has; by others several nodes may have cards."""
+
+TIMER = "errand"
+
+HOST = "host"
+"""Kind of the key of a card host."""
+
+MAX_CANDIDATES = queue.MAX_CANDIDATES
+
+Named = m.SelectCard | m.Revoke | m.SetTags | m.SetComment | m.Reserve
+"""Requests that mean one card, wherever it is."""
+
+Draining = m.Drain | m.Undrain
+"""Requests that mean one card host."""
+
+Routed = Named | Draining | m.Resume
+
+
+@dataclass(slots=True, eq=False)
+class Away:
+    """A session with a card of another node; `open` is a request that nobody answers if it goes."""
+
+    node: str
+    keep: bool
+    open: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Errand:
+    """
+    A request on its way: it is looked for, then at `node`, or at home, where it waits.
+
+    `asks` are the questions that are not answered, `others` the nodes that are asked if the first
+    does not know the session. `refused` is whether its node has refused it because it ends.
+    """
+
+    number: int
+    traveller: "Traveller"
+    message: Routed
+    text: bytes
+    began: float
+    keys: tuple[Key, ...] = ()
+    asks: set[int] = field(default_factory=set[int])
+    node: str | None = None
+    at_home: bool = False
+    others: list[str] = field(default_factory=list[str])
+    found: dict[str, items.Found] = field(default_factory=dict[str, items.Found])
+    looked: dict[int, str] = field(default_factory=dict[int, str])
+    refused: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Traveller:
+    """
+    One of our users with something elsewhere.
+
+    `at` are the nodes where it has arrived. `cancels` has what it wants cancelled at another node,
+    by the id of its `cancel`; `given_up` the nodes at which a request of an id was cancelled by us,
+    until they have said so.
+    """
+
+    user: UserPeer
+    arrive: items.Arrive
+    at: set[str] = field(default_factory=set[str])
+    cancels: dict[int, "Errand"] = field(default_factory=dict[int, "Errand"])
+    given_up: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    sessions: dict[str, Away] = field(default_factory=dict[str, Away])
+    errands: dict[int, Errand] = field(default_factory=dict[int, Errand])
+
+
+def numbers_of(selection: Selection) -> tuple[Key, ...]:
+    """Return the keys of the numbers by which a card is selected, of which it is to have one."""
+    for kind, value in selection.items:
+        if kind in NUMBERS:
+            return tuple(lookups(kind, value))
+    return ()
+
+
+def meant(
+    state: RelayState, user: UserPeer, message: Named
+) -> tuple[int, int, tuple[m.CardInfo, ...]]:
+    """
+    Return how many cards a request means that a user sees, how many of them are free, and some.
+
+    Of many only as many are counted as are looked at in a turn.
+    """
+    selection = cards_meant(message)
+    if selection is None:
+        return 0, 0, ()
+    if picks_any(message):
+        return (*picking.how_many(state, user, selection), ())
+    if isinstance(message, m.SelectCard):
+        slots = queue.find(state, user, message, selection)
+    else:
+        sees = user.audience.sees if user.audience is not None else everything
+        slots = state.index.find(selection, sees)
+    some = tuple(state.card_info(slot) for slot in slots[:MAX_CANDIDATES])
+    return len(slots), sum(1 for slot in slots if slot.free_for(Share.EXCLUSIVE)), some
+
+
+def host_key(name: str) -> Key:
+    """Return the key of a card host."""
+    return HOST, normal(HOST, name)
+
+
+def keys_of(message: Routed) -> tuple[Key, ...]:
+    """Return the keys by which it is asked who has what is meant; none where all are asked."""
+    if isinstance(message, m.Resume | Draining):
+        return (host_key(message.host or ""),)
+    selection = cards_meant(message)
+    return numbers_of(selection) if selection is not None and not picks_any(message) else ()
+
+
+def cards_in(found: items.Found) -> tuple[m.CardInfo, ...]:
+    """Return some of the cards that a node has found."""
+    listed = codec.decode(found.candidates) if found.candidates else None
+    return listed.cards if isinstance(listed, m.ListCardsAck) else ()
+
+
+def waits(message: Routed) -> bool:
+    """Return whether what is nowhere is waited for."""
+    if isinstance(message, m.Resume):
+        return message.host is not None
+    return isinstance(message, m.SelectCard) and message.wait_s > 0
+
+
+def picks_any(message: Named) -> bool:
+    """Return whether any card will do that matches."""
+    return isinstance(message, m.SelectCard | m.Reserve) and message.pick is m.Pick.ANY
+
+
+def cards_meant(message: Named) -> Selection | None:
+    """Return which cards are meant; None of a request that is refused for it."""
+    try:
+        return selection_of(message)
+    except RefusedError:
+        return None
+
+
+def as_sent_on(errand: Errand, now: float) -> bytes:
+    """Return a request as it is sent on, which has waited meanwhile."""
+    message, waited = errand.message, now - errand.began
+    if not isinstance(message, m.SelectCard) or waited < 0.1 or not message.wait_s:
+        return errand.text
+    left = max(0.0, message.wait_s - waited)
+    later = msgspec.structs.replace(message, wait_s=left, waited_s=message.waited_s + waited)
+    return codec.encode(later)

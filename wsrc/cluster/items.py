@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What nodes say to each other over a road, as MessagePack.
+
+A user's node speaks for each of its users: `link` is the number of that user there, which no other
+has as long as that run of the node lasts.
+"""
+
+import msgspec
+
+from wsrc.errors import RemoteProtocolError
+
+
+class _Item(msgspec.Struct, frozen=True, array_like=True):
+    """An item; fields that a later version adds come last and have a default."""
+
+
+class Arrive(_Item, frozen=True, tag=1):
+    """
+    A user of the node wants something of a card here.
+
+    Attributes:
+        link: The user, from now until `Leave` or `Dismiss`.
+        name: Of the principal, if it has one.
+        groups: Of the principal.
+        account: Among whose cards its own are counted, if anybody's.
+        address: Where it is.
+        hello: The `hello` that it said to its node.
+        nonce: What its node gave it, for which it proves that a session is its own.
+    """
+
+    link: int
+    name: str | None
+    groups: tuple[str, ...]
+    account: str | None
+    address: str
+    hello: bytes
+    nonce: bytes
+
+
+class Leave(_Item, frozen=True, tag=2):
+    """A user is gone from its node."""
+
+    link: int
+    goodbye: bool
+
+
+class Say(_Item, frozen=True, tag=3):
+    """What a user says, as it came."""
+
+    link: int
+    text: bytes
+
+
+class Tell(_Item, frozen=True, tag=4):
+    """What a user is told; its node looks at it."""
+
+    link: int
+    text: bytes
+
+
+class Pass(_Item, frozen=True, tag=5):
+    """What a user is told that is nothing to its node: the answer to a command."""
+
+    link: int
+    text: bytes
+
+
+class Dismiss(_Item, frozen=True, tag=6):
+    """The relay closes on a user, who is none of it from now on."""
+
+    link: int
+    code: int
+    reason: str
+
+
+class Has(_Item, frozen=True, tag=7):
+    """A card or host of the key is here that was asked for by this number."""
+
+    number: int
+
+
+class Look(_Item, frozen=True, tag=8):
+    """How many cards here does a request of a user mean? Answered by `Found`."""
+
+    link: int
+    number: int
+    text: bytes
+
+
+class Found(_Item, frozen=True, tag=9):
+    """
+    How many cards are meant, as far as the user sees them.
+
+    Attributes:
+        number: Of the `Look`.
+        cards: Those that match.
+        free: Those of them that could be had at once.
+        candidates: A `list_cards_ack` with up to 10 of those that match.
+    """
+
+    number: int
+    cards: int
+    free: int
+    candidates: bytes = b""
+
+
+Item = Arrive | Leave | Say | Tell | Pass | Dismiss | Has | Look | Found
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: "msgspec.msgpack.Decoder[Item]" = msgspec.msgpack.Decoder(Item)
+
+
+def encode(item: Item) -> bytes:
+    """Return the octets of an item."""
+    return _encoder.encode(item)
+
+
+def decode(octets: bytes) -> Item:
+    """
+    Read an item.
+
+    Raises:
+        RemoteProtocolError: If it is none.
+    """
+    try:
+        return _decoder.decode(octets)
+    except msgspec.DecodeError as exc:
+        raise RemoteProtocolError(f"A node has sent what is no item: {exc}.") from exc

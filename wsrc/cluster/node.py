@@ -1,0 +1,597 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A relay that is a node of a cluster: what its users want elsewhere is passed on, as it came.
+
+It decides about its own cards alone. To the relay of another node its users are users like others,
+who come by way of a road instead of a connection.
+"""
+
+# Longer than the aim: each event that a shell can tell of has its method, and each item.
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+
+from wsrc.audit.events import Connected
+from wsrc.cluster import items
+from wsrc.cluster.abroad import Abroad
+from wsrc.cluster.effects import Ask, Carried, Publish, Subscribe, Unsubscribe
+from wsrc.cluster.errands import NUMBERS, Named, host_key, meant
+from wsrc.cluster.gathering import TIMER, Lists
+from wsrc.cluster.guests import Guests
+from wsrc.cluster.names import Heard, Names, Topic
+from wsrc.cluster.roads import Came, Lost, Make, Roads, Said, Strange, Twin
+from wsrc.cluster.served import Served, ServedIndex
+from wsrc.cluster.watching import Watches
+from wsrc.errors import RemoteProtocolError
+from wsrc.principal import Principal
+from wsrc.protocol import codec, messages as m
+from wsrc.protocol.codec import UnreadableError
+from wsrc.protocol.conversation import CloseCode
+from wsrc.relay import queue
+from wsrc.relay.effects import Audit, Carry, Close, Effect, Note, Send
+from wsrc.relay.machine import Relay
+from wsrc.relay.records import CardPeer, Peer, UserPeer
+from wsrc.relay.state import Limits
+from wsrc.relay.timers import Timers
+from wsrc.selection import Key
+
+KEPT_SUBJECTS = 1024
+"""Subjects whose meaning is kept: those of roads are the same all the time."""
+
+MAX_EXPIRED = 64
+"""Deadlines of the node that are acted on in one `tick`."""
+
+
+class _Known(NamedTuple):
+    """What is told of a user to other nodes."""
+
+    account: str | None
+    hello: m.Hello
+
+
+_READ_BY_USER = m.DetachAck(session="")
+"""Stands for a message whose text alone counts."""
+
+
+class Joined(NamedTuple):
+    """
+    What a relay is in a cluster.
+
+    Attributes:
+        names: Of the node, and of its subjects.
+        run: Of this run of the node, which no other has.
+        make: Makes what is kept of another node.
+    """
+
+    names: Names
+    run: str
+    make: Make
+
+
+class Node(Relay):
+    """
+    A relay with others beside it.
+
+    Every method that takes an event returns effects, as those of the relay do; those of the class
+    `Carry` have what `effects` of this folder says.
+
+    Args:
+        joined: What it is in its cluster.
+        limits: As all that follow, those of `Relay`.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a relay is, each by its name
+        self,
+        joined: Joined,
+        limits: Limits,
+        epoch: Callable[[], float],
+        new_session: Callable[[], str],
+        name: str = "wsrc",
+        *,
+        new_nonce: Callable[[], bytes],
+        instance: str = "",
+        open_to_operators: bool = False,
+    ) -> None:
+        super().__init__(
+            limits,
+            epoch,
+            new_session,
+            name,
+            new_nonce=new_nonce,
+            instance=instance,
+            open_to_operators=open_to_operators,
+        )
+        self._names = joined.names
+        self._read = lru_cache(KEPT_SUBJECTS)(joined.names.read)
+        self._now = 0.0
+        self._roads = Roads(joined.names, joined.run, joined.make, self._carry)
+        self._clock: Timers[tuple[str, int]] = Timers()
+        self._served = Served()
+        self._state.index = ServedIndex(self._served, NUMBERS)
+        self._questions: dict[str, Key] = {}
+        self._followed: dict[str, Key] = {}
+        self._hosts: dict[int, Key] = {}
+        self._guests = Guests()
+        self._known: dict[int, _Known] = {}
+        self._accounts: dict[int, str] = {}
+        home = super()._user_said
+        self._abroad = Abroad(self._state, self, self._arrival, home)
+        self._lists = Lists(self._state, self, home)
+        self._watches = Watches(self._state, self, home)
+        self._carries = self._heeds = False
+
+    # What happens to the node
+
+    def begin(self, now: float) -> list[Effect]:
+        """Join the cluster."""
+        self._now = now
+        self._carry(Subscribe(self._names.here))
+        self._carry(Subscribe(self._names.roads))
+        self._roads.say_soon(now)
+        return self._effects(now)
+
+    def leave(self, now: float) -> list[Effect]:
+        """Tell other nodes that their users are none here any more, and end all roads."""
+        self._now = now
+        for node in self._roads.up:
+            for number in self._guests.of(node):
+                self._dismiss(number, CloseCode.RESTARTING, queue.RESTARTS)
+                self._do(super().disconnected(number, now, goodbye=False))
+        self._roads.close(now)
+        return self._effects(now)
+
+    def heard(self, subject: str, octets: bytes, now: float) -> list[Effect]:
+        """Act on what is published under a subject of the node."""
+        self._now = now
+        if subject in self._questions:
+            self._is_asked(self._questions[subject], octets)
+        elif subject in self._followed:
+            self._has_come(self._followed[subject], octets, now)
+        elif (found := self._read(subject)) is not None:
+            self._heard_from(found, octets, now)
+        return self._effects(now)
+
+    def nobody(self, number: int, now: float) -> list[Effect]:
+        """Take note that nobody subscribes what was asked by a number."""
+        self._now = now
+        self._abroad.nobody(number, now)
+        return self._effects(now)
+
+    def carried(self, now: float, *, is_there: bool) -> list[Effect]:
+        """Take note that what carries messages is lost, or there again."""
+        self._now, self._carries = now, is_there
+        if is_there:
+            self._roads.say_soon(now)
+            self._abroad.ask_again(now)
+        return self._effects(now)
+
+    @property
+    def beside(self) -> Mapping[str, int]:
+        """
+        What is known of the other servers.
+
+        `connected` is 1 while there is what carries messages. `known` counts servers that were
+        heard of, `nodes` those with a road, `guests` their users here, `elsewhere` sessions of our
+        users there.
+        """
+        return {
+            "connected": int(self._carries),
+            "known": len(self._roads.nodes),
+            "nodes": len(self._roads.up),
+            "guests": len(self._guests),
+            "elsewhere": self._abroad.counts["sessions"],
+        }
+
+    @property
+    def nodes(self) -> dict[str, bool]:
+        """The other nodes that were seen, and whether there is a road to each."""
+        return self._roads.nodes
+
+    # What happens to a relay
+
+    def connected(  # noqa: PLR0913, PLR0917 - as the relay has it
+        self,
+        peer: int,
+        client: m.ClientType,
+        now: float,
+        principal: Principal | None = None,
+        account: str | None = None,
+        address: str = "",
+        *,
+        direct: bool = True,
+    ) -> list[Effect]:
+        """Enter a peer, as the relay does."""
+        self._now = now
+        if account is not None:
+            self._accounts[peer] = account
+        return super().connected(peer, client, now, principal, account, address, direct=direct)
+
+    def received(self, peer: int, message: m.Message, text: bytes, now: float) -> list[Effect]:
+        """Act on a message, as the relay does, or pass it on."""
+        self._now = now
+        if peer not in self._adapters and self._abroad.has_session(peer, message):
+            try:
+                text = codec.canonical(text, message)
+            except RemoteProtocolError as exc:
+                return self.malformed(peer, exc, now)
+            if self._abroad.passes(peer, message, text):
+                return self._effects(now)
+        return super().received(peer, message, text, now)
+
+    def disconnected(self, peer: int, now: float, *, goodbye: bool) -> list[Effect]:
+        """Strike a peer, as the relay does."""
+        self._now = now
+        return super().disconnected(peer, now, goodbye=goodbye)
+
+    def deadline(self) -> float | None:
+        """Return the time at which `tick` is due."""
+        due = super().deadline(), self._clock.next(), self._roads.deadline()
+        return min(each for each in due if each is not None)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Act on the deadlines that have come."""
+        self._now = now
+        self._roads.tick(now)
+        for _ in range(MAX_EXPIRED):
+            key = self._clock.pop(now)
+            if key is None:
+                break
+            if key[0] == TIMER:
+                self._lists.expired(key[1], now)
+            else:
+                self._abroad.expired(key, now)
+        return super().tick(now)
+
+    @property
+    def roles(self) -> dict[m.ClientType, int]:
+        """How many peers of each role there are, without those of other nodes."""
+        roles = super().roles
+        return roles | {m.ClientType.USER: roles[m.ClientType.USER] - len(self._guests)}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Those of the relay, and what is known of other nodes."""
+        elsewhere = {f"{name}_elsewhere": each for name, each in self._abroad.counts.items()}
+        own = {
+            "nodes": len(self._roads.up),
+            "guests": len(self._guests),
+            "served": len(self._served),
+        }
+        return super().counts | own | elsewhere
+
+    # What `Abroad` asks for
+
+    def up(self) -> Sequence[str]:
+        """Return the names of the nodes to which there is a road."""
+        return self._roads.up
+
+    def place(self, node: str) -> int:
+        """Return the place of a node."""
+        return self._roads.place(node)
+
+    def name(self, place: int) -> str | None:
+        """Return the node at a place."""
+        return self._roads.name(place)
+
+    def at(self, place: int) -> str | None:
+        """Return the node at a place, if there is a road to it."""
+        node = self.name(place)
+        return node if node in self._roads else None
+
+    def serves(self, key: Key) -> bool:
+        """Return whether a card or host of a key is here."""
+        return key in self._served
+
+    def arrives(self, user: UserPeer, node: str) -> None:
+        """Have one of our users be one of a node as well."""
+        self._abroad.arrives(user, node)
+
+    def carry(self, node: str, item: items.Item) -> None:
+        """Send a node an item, if there is a road to it."""
+        self._roads.send(node, item, self._now)
+
+    def ask(self, key: Key, number: int) -> None:
+        """Ask who has what is named so."""
+        question = msgspec.msgpack.encode((self._names.node, number))
+        self._carry(Ask(self._names.has(key), question, number))
+
+    def follow(self, key: Key) -> None:
+        """Have it told when what is named so comes up anywhere."""
+        subject = self._names.came(key)
+        self._followed[subject] = key
+        self._carry(Subscribe(subject))
+
+    def unfollow(self, key: Key) -> None:
+        """Take that back."""
+        subject = self._names.came(key)
+        del self._followed[subject]
+        self._carry(Unsubscribe(subject))
+
+    def until(self, what: tuple[str, int], when: float | None) -> None:
+        """Have `expired` called at a time, or not."""
+        if when is None:
+            self._clock.clear(what)
+        else:
+            self._clock.set(what, when)
+
+    # What other nodes say
+
+    def _heard_from(self, found: Heard, octets: bytes, now: float) -> None:
+        if found.topic is Topic.HERE:
+            self._roads.here(octets, now)
+        elif found.topic is Topic.ROAD:
+            self._roads.received(found.sender, octets, now)
+
+    def _is_asked(self, key: Key, octets: bytes) -> None:
+        """Answer a node that asks for what is here."""
+        try:
+            node, number = msgspec.msgpack.decode(octets, type=tuple[str, int])
+        except msgspec.DecodeError:
+            return
+        if node in self._roads and key in self._served:
+            self.carry(node, items.Has(number))
+
+    def _has_come(self, key: Key, octets: bytes, now: float) -> None:
+        node = octets.decode(errors="replace")
+        if node in self._roads:
+            self._abroad.came(key, node, now)
+
+    def _heed_roads(self, now: float) -> None:
+        """Act on what has happened on roads; what that leads to comes after it."""
+        if self._heeds or not self._roads.events:
+            return
+        self._heeds = True
+        try:
+            self._heed(now)
+        finally:
+            self._heeds = False
+
+    def _heed(self, now: float) -> None:
+        while self._roads.events:
+            match self._roads.events.popleft():
+                case Came(node=node):
+                    self._state.note(f"Server {node} of the cluster is there")
+                    self._watches.up(node)
+                    self._abroad.ask_again(now)
+                case Lost(node=node, why=why):
+                    self._is_lost(node, why, now)
+                case Said(node=node, octets=octets):
+                    self._delivered(node, octets, now)
+                case Strange(node=node, why=why):
+                    self._warn(f"There is no road to a server of the cluster: {node} {why}")
+                case Twin():
+                    named = f"Another server of the cluster is called {self._names.node} as well"
+                    self._warn(f"{named}; name each its own")
+
+    def _is_lost(self, node: str, why: str, now: float) -> None:
+        self._warn(f"Server {node} of the cluster is lost: {why}")
+        for number in self._guests.of(node):
+            self._do(super().disconnected(number, now, goodbye=False))
+        self._abroad.down(node, now)
+        self._lists.down(node, now)
+        self._watches.down(node)
+
+    def _warn(self, sentence: str) -> None:
+        self._state.effects.append(Note(sentence, warns=True))
+
+    def _delivered(self, node: str, octets: bytes, now: float) -> None:
+        """Act on an item."""
+        try:
+            item = items.decode(octets)
+            self._act_on(node, item, now)
+        except (RemoteProtocolError, UnreadableError) as exc:
+            why = f"Server {node} of the cluster says what is not understood: {exc}"
+            self._warn(why)
+
+    def _act_on(self, node: str, item: items.Item, now: float) -> None:
+        match item:
+            case items.Pass():
+                self._pass(node, item)
+            case items.Say():
+                self._said(node, item, now)
+            case items.Tell():
+                self._told(node, item, now)
+            case items.Arrive():
+                self._arrived(node, item, now)
+            case items.Leave():
+                number = self._guests.number(node, item.link)
+                if number is not None:
+                    self._do(super().disconnected(number, now, goodbye=item.goodbye))
+            case items.Dismiss():
+                self._abroad.dismissed(node, item.link, now)
+            case items.Has():
+                self._abroad.has(node, item.number, now)
+            case items.Look():
+                self._look(node, item)
+            case items.Found():
+                self._abroad.found(node, item, now)
+
+    def _told(self, node: str, item: items.Tell, now: float) -> None:
+        """Give one of our users what it is told, as it fits what other nodes say."""
+        if not self._abroad.is_at(item.link, node):
+            return
+        message = codec.decode(item.text)
+        if self._lists.told(node, item.link, message, now):
+            return
+        if not self._watches.told(node, item.link, message):
+            self._abroad.told(node, item, message, now)
+
+    def _pass(self, node: str, item: items.Pass) -> None:
+        """Give one of our users what it is told, unread where it can be."""
+        user = self._abroad.passed(node, item)
+        if user is None:
+            return
+        if user.number in self._adapters:
+            self._state.send(user, codec.decode(item.text), item.text)
+        else:
+            self._out.append(Send(user.number, _READ_BY_USER, item.text))
+
+    def _said(self, node: str, item: items.Say, now: float) -> None:
+        """Act on what a user of another node says."""
+        number = self._guests.number(node, item.link)
+        if number is None:
+            return
+        try:
+            message = codec.decode(item.text)
+        except UnreadableError as exc:
+            self._do(super().unreadable(number, exc, now))
+        except RemoteProtocolError as exc:
+            self._do(super().malformed(number, exc, now))
+        else:
+            self._do(super().received(number, message, item.text, now))
+
+    def _arrived(self, node: str, item: items.Arrive, now: float) -> None:
+        """Enter a user of another node."""
+        before = self._guests.number(node, item.link)
+        if before is not None:
+            self._do(super().disconnected(before, now, goodbye=False))
+        number = self._guests.enter(node, item.link)
+        if number is None:
+            why = "There are too many users of this server."
+            self.carry(node, items.Dismiss(item.link, CloseCode.TRY_AGAIN_LATER, why))
+            return
+        groups = frozenset(item.groups)
+        principal = Principal(item.name, groups) if item.name is not None else None
+        name = principal.name if principal is not None else None
+        role, address = m.ClientType.USER, item.address
+        event = Connected(peer=number, role=str(role), address=address, principal=name)
+        self._out.append(Audit(event))
+        whose = principal, item.account, address
+        self._do(super().connected(number, role, now, *whose, direct=False))
+        self._do(super().received(number, codec.decode(item.hello), item.hello, now))
+        record = self._state.peers.get(number)
+        if isinstance(record, UserPeer):
+            record.nonce = item.nonce
+
+    def _look(self, node: str, item: items.Look) -> None:
+        """Tell a node how many cards a request of its user means."""
+        number = self._guests.number(node, item.link)
+        user = self._state.peers.get(number) if number is not None else None
+        found: tuple[int, int, tuple[m.CardInfo, ...]] = 0, 0, ()
+        if isinstance(user, UserPeer):
+            message = codec.decode(item.text)
+            if isinstance(message, Named):
+                found = meant(self._state, user, message)
+        cards, free, some = found
+        candidates = codec.encode(m.ListCardsAck(cards=some)) if some else b""
+        self.carry(node, items.Found(item.number, cards, free, candidates))
+
+    # What the relay says
+
+    def _hello(self, record: Peer, message: m.Hello, now: float) -> None:
+        super()._hello(record, message, now)
+        if isinstance(record, CardPeer):
+            self._hosts[record.number] = host_key(record.name)
+            self._served.enter(self._hosts[record.number])
+        elif record.number > 0:
+            self._known[record.number] = _Known(self._accounts.get(record.number), message)
+
+    def _strike(self, number: int, now: float, *, goodbye: bool = False) -> None:
+        self._accounts.pop(number, None)
+        self._known.pop(number, None)
+        host = self._hosts.pop(number, None)
+        if host is not None:
+            self._served.leave(host)
+        self._lists.gone(number)
+        self._watches.gone(number)
+        self._abroad.gone(number, goodbye=goodbye)
+        super()._strike(number, now, goodbye=goodbye)
+        self._guests.leave(number)
+
+    def _user_said(
+        self, user: UserPeer, message: m.Message, text: bytes | None, now: float
+    ) -> None:
+        if user.number > 0:
+            if self._abroad.has_session(user.number, message):
+                said = text if text is not None else codec.encode(message)
+                if self._abroad.passes(user.number, message, said):
+                    return
+            if self._lists.takes(user, message, now) or self._watches.takes(user, message, now):
+                return
+            if self._abroad.takes(user, message, text, now):
+                return
+        super()._user_said(user, message, text, now)
+
+    def _sent_on(self, effect: Send) -> list[Effect]:
+        if effect.peer > 0:
+            return super()._sent_on(effect)
+        self._guest_told(effect, passed=True)
+        return self._effects(self._now)
+
+    def _perform(self, effect: Effect, now: float) -> None:
+        if isinstance(effect, Send) and effect.peer < 0:
+            self._guest_told(effect)
+        elif isinstance(effect, Close) and effect.peer < 0:
+            self._dismiss(effect.peer, effect.code, effect.reason)
+            self._strike(effect.peer, now)
+        elif isinstance(effect, Send):
+            if self._abroad.answered(effect.peer, effect.message):
+                super()._perform(self._fitted(effect, now), now)
+        else:
+            super()._perform(effect, now)
+
+    def _fitted(self, effect: Send, now: float) -> Send:
+        """Return what one of our peers is sent, as it fits what other nodes say."""
+        message = effect.message
+        message = self._lists.answered(effect.peer, message, now) or message
+        message = self._watches.answered(effect.peer, message) or message
+        return effect if message is effect.message else Send(effect.peer, message)
+
+    def _effects(self, now: float) -> list[Effect]:
+        self._heed_roads(now)
+        self._perform_all(now)
+        while self._served.changed:
+            for key, is_there in self._served.changes().items():
+                self._serve(key, is_there=is_there)
+            self._perform_all(now)
+        return super()._effects(now)
+
+    def _serve(self, key: Key, *, is_there: bool) -> None:
+        """Let other nodes find a card or host, or not any more."""
+        subject = self._names.has(key)
+        if is_there:
+            self._questions[subject] = key
+            self._carry(Subscribe(subject))
+            self._carry(Publish(self._names.came(key), self._names.node.encode()))
+            self._abroad.came_home(key, self._now)
+        else:
+            self._questions.pop(subject, None)
+            self._carry(Unsubscribe(subject))
+
+    def _guest_told(self, effect: Send, *, passed: bool = False) -> None:
+        """Let a user of another node have what it is told."""
+        whose = self._guests.whose(effect.peer)
+        if whose is None or isinstance(effect.message, m.HelloAck | m.Restarting):
+            return
+        text = effect.text if effect.text is not None else codec.encode(effect.message)
+        lease = self._state.sessions.get(m.session_of(effect.message) or "") if passed else None
+        kind = items.Pass if lease is not None and lease.keep_s else items.Tell
+        self.carry(whose.node, kind(whose.link, text))
+
+    def _dismiss(self, number: int, code: int, reason: str) -> None:
+        whose = self._guests.whose(number)
+        if whose is not None:
+            self.carry(whose.node, items.Dismiss(whose.link, code, reason))
+
+    def _arrival(self, user: UserPeer) -> items.Arrive:
+        """Return what other nodes are told of one of our users."""
+        who, known = user.principal, self._known[user.number]
+        return items.Arrive(
+            link=user.number,
+            name=who.name if who is not None else None,
+            groups=tuple(sorted(who.groups)) if who is not None else (),
+            account=known.account,
+            address=user.address,
+            hello=codec.encode(known.hello),
+            nonce=user.nonce,
+        )
+
+    def _carry(self, what: Carried) -> None:
+        self._out.append(Carry(what))
+
+    def _do(self, effects: list[Effect]) -> None:
+        """Keep what an event within this one leads to, after what was before it."""
+        self._out += effects

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All other nodes that were heard of, and the roads to them."""
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import NamedTuple
+
+import msgspec
+
+from wsrc.cluster import items
+from wsrc.cluster.effects import Carried, Publish
+from wsrc.cluster.names import Names
+from wsrc.cluster.neighbour import Delivered, Down, Effect, Neighbour, Refused, Transmit, Up
+from wsrc.relay.timers import Timers
+
+HERE_S = 1.0
+"""How often a node says that it is here, in seconds."""
+
+MAX_NODES = 256
+"""Other nodes that are known at a time."""
+
+Make = Callable[[str, float], Neighbour]
+"""Makes what is kept of another node, of its name and the time."""
+
+
+class Came(NamedTuple):
+    """There is a road to a node."""
+
+    node: str
+
+
+class Lost(NamedTuple):
+    """There is none any more."""
+
+    node: str
+    why: str
+
+
+class Said(NamedTuple):
+    """A node has said something."""
+
+    node: str
+    octets: bytes
+
+
+class Strange(NamedTuple):
+    """A greeting came to nothing; `why` is a clause whose subject is the node."""
+
+    node: str
+    why: str
+
+
+class Twin(NamedTuple):
+    """Another node has our name."""
+
+
+Event = Came | Lost | Said | Strange | Twin
+
+
+class Roads:
+    """
+    The roads of a node.
+
+    `events` is what has happened and was not looked at yet.
+
+    Args:
+        names: Of the node.
+        run: Of this run of it.
+        make: Makes what is kept of another node.
+        carry: Is given what is to be carried.
+    """
+
+    def __init__(
+        self, names: Names, run: str, make: Make, carry: Callable[[Carried], None]
+    ) -> None:
+        self.events: deque[Event] = deque()
+        self._names, self._run, self._make, self._carry = names, run, make, carry
+        self._neighbours: dict[str, Neighbour] = {}
+        self._places: dict[str, int] = {}
+        self._up: dict[str, None] = {}
+        self._clock: Timers[str] = Timers()
+        self._due: dict[str, float] = {}
+        self._here_at = 0.0
+        self._twin = False
+
+    @property
+    def up(self) -> Sequence[str]:
+        """The names of the nodes to which there is a road."""
+        return tuple(self._up)
+
+    @property
+    def nodes(self) -> dict[str, bool]:
+        """The names of all nodes that were heard of, and whether there is a road to each."""
+        return {name: name in self._up for name in self._neighbours}
+
+    def __contains__(self, node: object) -> bool:
+        return node in self._up
+
+    def place(self, node: str) -> int:
+        """Return the place of a node: from 1 on, in the order in which they were heard of."""
+        return self._places[node]
+
+    def name(self, place: int) -> str | None:
+        """Return the node at a place."""
+        return next(itertools.islice(self._places, place - 1, None), None) if place > 0 else None
+
+    def here(self, octets: bytes, now: float) -> None:
+        """Take note of a node that says that it is here."""
+        try:
+            name, run = msgspec.msgpack.decode(octets, type=tuple[str, str])
+        except msgspec.DecodeError:
+            return
+        if name == self._names.node:
+            if run != self._run and not self._twin:
+                self._twin = True
+                self.events.append(Twin())
+            return
+        neighbour = self._neighbour(name, now)
+        if neighbour is not None:
+            self._follow(name, neighbour.here(run, now))
+
+    def received(self, sender: str, datagram: bytes, now: float) -> None:
+        """Take a datagram that came under the name of a node."""
+        neighbour = self._neighbour(sender, now)
+        if neighbour is not None:
+            self._follow(sender, neighbour.received(datagram, now))
+
+    def send(self, node: str, item: items.Item, now: float) -> None:
+        """Send a node an item, if there is a road to it."""
+        if node in self._up:
+            self._follow(node, self._neighbours[node].send(items.encode(item), now))
+
+    def close(self, now: float) -> None:
+        """End all roads."""
+        for name, neighbour in self._neighbours.items():
+            self._follow(name, neighbour.close(now))
+        self._clock = Timers()
+        self._here_at = inf
+
+    def deadline(self) -> float:
+        """Return when `tick` is due."""
+        due = self._clock.next()
+        return self._here_at if due is None else min(due, self._here_at)
+
+    def say_soon(self, now: float) -> None:
+        """Have it said at once that the node is here."""
+        self._here_at = now
+
+    def tick(self, now: float) -> None:
+        """Act on the deadlines that have come."""
+        if now >= self._here_at:
+            self._here_at = now + HERE_S
+            said = msgspec.msgpack.encode((self._names.node, self._run))
+            self._carry(Publish(self._names.here, said))
+        for _ in range(len(self._clock)):
+            name = self._clock.pop(now)
+            if name is None:
+                break
+            del self._due[name]  # it may be looked at too soon, and is asked anew then
+            self._follow(name, self._neighbours[name].tick(now))
+
+    def _neighbour(self, name: str, now: float) -> Neighbour | None:
+        """Return what is known of a node, which may be new."""
+        neighbour = self._neighbours.get(name)
+        if neighbour is None and len(self._neighbours) < MAX_NODES and name != self._names.node:
+            neighbour = self._neighbours[name] = self._make(name, now)
+            self._places[name] = len(self._places) + 1
+        return neighbour
+
+    def _follow(self, name: str, effects: Sequence[Effect]) -> None:
+        """Do what follows from an event of a road."""
+        for effect in effects:
+            match effect:
+                case Transmit():
+                    self._carry(Publish(self._names.road(name), effect.octets))
+                case Delivered():
+                    self.events.append(Said(name, effect.octets))
+                case Up():
+                    self._up[name] = None
+                    self.events.append(Came(name))
+                case Refused():
+                    self.events.append(Strange(name, effect.why))
+                case Down():
+                    if name in self._up:
+                        del self._up[name]
+                        self.events.append(Lost(name, effect.why))
+        deadline = self._neighbours[name].deadline()
+        due = self._due.get(name, inf)
+        if deadline is not None and deadline < due:
+            self._due[name] = deadline
+            self._clock.set(name, deadline)

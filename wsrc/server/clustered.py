@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server in its cluster: NATS tells the node what comes, and carries what the node says."""
+
+import asyncio
+import secrets
+from datetime import UTC, datetime
+
+from wsrc.cluster.effects import Ask, Publish, Subscribe, Unsubscribe
+from wsrc.cluster.greeting import RUN_DIGITS, Me
+from wsrc.cluster.names import Names
+from wsrc.cluster.nats import NatsCarrier, Place
+from wsrc.cluster.neighbour import Neighbour
+from wsrc.cluster.node import Joined, Node
+from wsrc.server.node_files import NodeFiles
+from wsrc.server.peers import Peers
+from wsrc.server.relay_settings import given
+from wsrc.settings.load import ServerSettings
+
+FLUSH_S = 1.0
+"""How long NATS may take to have what was published last, in seconds."""
+
+
+class Clustered:
+    """
+    What a server needs to be a node.
+
+    `node` is the relay of the server.
+
+    Args:
+        settings: Those of a server with `cluster_url`.
+
+    Raises:
+        ConfigError: If a file of the node cannot be read, or is not what it should be.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        names = Names(settings.cluster, settings.node_name)
+        files = NodeFiles(settings)
+        me = Me(
+            name=names.node,
+            cluster=names.cluster,
+            run=secrets.token_hex(RUN_DIGITS // 2),
+            features=frozenset(),
+            credentials=files.credentials,
+            new_nonce=lambda: secrets.token_bytes(32),
+            epoch=lambda: datetime.now(UTC).timestamp(),
+        )
+        joined = Joined(names, me.run, lambda name, now: Neighbour(me, name, now))
+        self.node = Node(joined, **given(settings))
+        place = Place(
+            settings.cluster_url,
+            settings.cluster_ca,
+            settings.cluster_cert,
+            settings.cluster_key,
+            settings.cluster_creds,
+        )
+        self.carrier = NatsCarrier(place, names.node, names.inbox, self)
+        self.carrier.check()
+        self._loop = asyncio.get_running_loop()
+        self._peers: Peers | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, peers: Peers, tasks: asyncio.TaskGroup) -> None:
+        """Join the cluster; NATS may come later."""
+        self._peers = peers
+        peers.carry_with(self._carry)
+        peers.act(self.node.begin, self._loop.time())
+        self._task = tasks.create_task(self.carrier.run(), name="cluster")
+
+    async def stop(self) -> None:
+        """Tell other nodes that this one goes, and leave."""
+        if self._peers is not None:
+            self._peers.act(self.node.leave, self._loop.time())
+        if self._task is not None:
+            await self.carrier.flush(FLUSH_S)
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    # What the carrier says
+
+    def heard(self, subject: str, octets: bytes) -> None:
+        """Take what was published under a subject."""
+        if self._peers is not None:
+            self._peers.act(self.node.heard, subject, octets, self._loop.time())
+
+    def nobody(self, number: int) -> None:
+        """Take note that nobody subscribes what was asked."""
+        if self._peers is not None:
+            self._peers.act(self.node.nobody, number, self._loop.time())
+
+    def connection(self, *, is_there: bool) -> None:
+        """Take note that NATS is lost, or there again."""
+        if self._peers is not None:
+            self._peers.act(self.node.carried, self._loop.time(), is_there=is_there)
+
+    def _carry(self, what: object) -> None:
+        """Do what the node asks of its carrier."""
+        match what:
+            case Publish():
+                self.carrier.publish(what.subject, what.octets)
+            case Ask():
+                self.carrier.ask(what.subject, what.octets, what.number)
+            case Subscribe():
+                self.carrier.subscribe(what.subject)
+            case Unsubscribe():
+                self.carrier.unsubscribe(what.subject)
+            case _:
+                raise TypeError(f"{type(what).__name__} is nothing to carry")
