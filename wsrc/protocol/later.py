@@ -36,9 +36,9 @@ def plain(value: Any) -> Any:
             return value
 
 
-def taken(message: m.Message) -> m.Message:
-    """Return a message with the words that stand for those that are not known."""
-    if type(message) is m.Detach and not message.disposition.known:
+def taken(message: m.Detach) -> m.Detach:
+    """Return a `detach` with the words that stand for those that are not known."""
+    if not message.disposition.known:
         return msgspec.structs.replace(message, disposition=Disposition.RESET)
     return message
 
