@@ -158,7 +158,7 @@ def decode(text: bytes | str) -> Message:
         raise RemoteProtocolError(f"The text is not JSON: {exc}.") from exc
     except (UnicodeError, RecursionError) as exc:
         raise RemoteProtocolError("The text is not UTF-8, or nested too deeply.") from exc
-    wrong = refused_field(message) if type(message) in WORDS_ASKED else None
+    wrong = refused_field(message) if WORDS_ASKED[type(message)] else None
     if wrong is not None:
         why = f"This version does not know what {wrong!r} of {tag_of(message)!r} says."
         raise UnreadableError(ErrorCode.NOT_SUPPORTED, why, message.id, session_of(message))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings as given: defaults, then a TOML file, then the environment, then flags."""
 
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -231,6 +230,8 @@ def _read(path: Path) -> dict[str, object] | None:
 
 
 def _unknown(name: str, known: Mapping[str, Setting], source: str) -> NoReturn:
+    import difflib  # noqa: PLC0415 - who is right needs none of it
+
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else "the settings are " + ", ".join(known)
     raise ConfigError(name, f"there is no such setting ({source}); {hint}")
