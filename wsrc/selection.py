@@ -101,7 +101,7 @@ def keys_of(info: ReaderInfo) -> tuple[Key, ...]:
 
 def named(names: tuple[Key, ...]) -> tuple[Key, ...]:
     """Return the names that are not empty."""
-    return tuple(key for key in names if key[1])
+    return tuple([key for key in names if key[1]])
 
 
 def reader_names(*names: str, tags: Mapping[str, str] | None = None) -> tuple[Key, ...]:
@@ -110,8 +110,8 @@ def reader_names(*names: str, tags: Mapping[str, str] | None = None) -> tuple[Ke
     return tuple(dict.fromkeys((*keys, *_tags(tags))))
 
 
-def _tags(tags: Mapping[str, str] | None) -> Iterator[Key]:
-    return ((TAG, text_of(key, value)) for key, value in (tags or {}).items())
+def _tags(tags: Mapping[str, str] | None) -> list[Key]:
+    return [(TAG, text_of(key, value)) for key, value in (tags or {}).items()]
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -278,12 +278,14 @@ def _names_of_card(card: CardInfo, kinds: Container[str] = _EVERY_KIND) -> tuple
 def _names(
     names: Iterable[tuple[str, str | None]], kinds: Container[str] = _EVERY_KIND
 ) -> tuple[Key, ...]:
-    found = ((kind, normal(kind, name or "")) for kind, name in names if kind in kinds)
+    found = [(kind, normal(kind, name or "")) for kind, name in names if kind in kinds]
     return tuple(
-        {
-            _shared(key) if key[0] in _OF_MANY and len(key[1]) <= LONGEST else key: None
-            for key in found
-        }
+        dict.fromkeys(
+            [
+                _shared(key) if key[0] in _OF_MANY and len(key[1]) <= LONGEST else key
+                for key in found
+            ]
+        )
     )
 
 

@@ -21,14 +21,14 @@ def main() -> None:
     """Load the program and run it."""
     occupy_standard()
     gc.set_threshold(YOUNG)
-    if sys.argv[1:] == ["--version"] and _told_version():
-        return
     try:
         shell = os.environ.get("_WSRC_COMPLETE")
         if shell:
             from wsrc.command_line import completing  # noqa: PLC0415 - nothing else is loaded
 
             completing.main(shell, sys.argv[1:])
+            return
+        if sys.argv[1:] == ["--version"] and _told_version():
             return
         from wsrc.command_line import program  # noqa: PLC0415 - loading it is what may be interrupted
     except KeyboardInterrupt:
