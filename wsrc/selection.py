@@ -7,6 +7,7 @@ Whoever selects, lists, watches or labels cards compares their names by `forms`,
 
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from operator import methodcaller
 
 import msgspec
@@ -33,6 +34,11 @@ TAG = "tag"
 
 _EVERY_KIND = (*KINDS, TAG)
 
+_OF_MANY = frozenset(("atr", "label", TAG))
+
+KNOWN, LONGEST = 1024, 128
+"""Names of many cards that are remembered, and characters of the longest of them."""
+
 Key = tuple[str, str]
 """Kind and normal form of a name."""
 
@@ -49,7 +55,8 @@ def normal(kind: str, text: str) -> str:
         return normal_iccid(text)
     if kind == TAG:
         return text
-    return normal_digits(text) if kind in {"eid", "atr"} else text.strip().casefold()
+    found = normal_digits(text) if kind in {"eid", "atr"} else text.strip().casefold()
+    return text if found == text else found  # most are so already, and there are many
 
 
 def forms(kind: str, text: str) -> tuple[str, ...]:
@@ -94,7 +101,7 @@ def keys_of(info: ReaderInfo) -> tuple[Key, ...]:
 
 def named(names: tuple[Key, ...]) -> tuple[Key, ...]:
     """Return the names that are not empty."""
-    return tuple(key for key in names if key[1])
+    return tuple([key for key in names if key[1]])
 
 
 def reader_names(*names: str, tags: Mapping[str, str] | None = None) -> tuple[Key, ...]:
@@ -103,8 +110,8 @@ def reader_names(*names: str, tags: Mapping[str, str] | None = None) -> tuple[Ke
     return tuple(dict.fromkeys((*keys, *_tags(tags))))
 
 
-def _tags(tags: Mapping[str, str] | None) -> Iterator[Key]:
-    return ((TAG, text_of(key, value)) for key, value in (tags or {}).items())
+def _tags(tags: Mapping[str, str] | None) -> list[Key]:
+    return [(TAG, text_of(key, value)) for key, value in (tags or {}).items()]
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -271,5 +278,18 @@ def _names_of_card(card: CardInfo, kinds: Container[str] = _EVERY_KIND) -> tuple
 def _names(
     names: Iterable[tuple[str, str | None]], kinds: Container[str] = _EVERY_KIND
 ) -> tuple[Key, ...]:
-    normals = {(kind, normal(kind, name or "")): None for kind, name in names if kind in kinds}
-    return tuple(normals)
+    found = [(kind, normal(kind, name or "")) for kind, name in names if kind in kinds]
+    return tuple(
+        dict.fromkeys(
+            [
+                _shared(key) if key[0] in _OF_MANY and len(key[1]) <= LONGEST else key
+                for key in found
+            ]
+        )
+    )
+
+
+@lru_cache(KNOWN)
+def _shared(key: Key) -> Key:
+    """Return the same object for the same name: it is that of many cards."""
+    return key

@@ -88,9 +88,10 @@ def measure(book: Book, rows: Sequence[str]) -> bool:
     return whole
 
 
-def _check_profile() -> None:
+def _check(needs: Callable[[], object]) -> None:
+    """End before anything is measured where what is asked for lacks what it needs."""
     try:
-        sampler()
+        needs()
     except MissingError as exc:
         raise SystemExit(f"bench: {exc}") from exc
 
@@ -110,7 +111,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if given.profile:
-        _check_profile()
+        _check(sampler)
+    if given.picture:
+        _check(picture.check)
     with tempfile.TemporaryDirectory(prefix="wsrc-bench-") as folder:
         host = Host(make(Path(folder) / "certs"), Path(folder), given.profile)
         effort = QUICK if given.quick else FULL

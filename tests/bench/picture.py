@@ -8,8 +8,11 @@ A picture of a run: what a relayed command costs each server.
 import json
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from tests.bench.driver import MissingError
 
 LABELS = {
     "wsrc": "WSRC",
@@ -18,6 +21,17 @@ LABELS = {
     "b": "b: bare, uvloop",
     "nginx": "nginx stream",
 }
+
+
+def check() -> None:
+    """
+    Look for what a picture is drawn with.
+
+    Raises:
+        MissingError: If it is not there.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingError("a picture needs matplotlib (pip install 'wsrc[bench]')")
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:

@@ -80,14 +80,19 @@ def python(module: str, *, without: Sequence[str] = ()) -> list[str]:
 
 
 def wsrc_server(
-    host: Host, tls: bool, *arguments: str, fast: bool = True, env: dict[str, str] | None = None
+    host: Host,
+    tls: bool,
+    *arguments: str,
+    fast: bool = True,
+    env: dict[str, str] | None = None,
+    module: str = "wsrc.server.cli",
 ) -> Server:
-    """Start our server as it comes, on free ports."""
+    """Start our server as it comes, or by another module that runs it, on free ports."""
     ends = ["--no-tls"]
     if tls:
         files = host.certificates
         ends = ["--tls-cert", str(files.cert), "--tls-key", str(files.key)]
-    command = python("wsrc.server.cli", without=() if fast else fast_modules())
+    command = python(module, without=() if fast else fast_modules())
     given = ["--host", "127.0.0.1", "--user-port", "0", "--card-port", "0", *ends, *arguments]
     program = Program([*command, *given], clean() | (env or {}))
     found = program.wait_for(r"Ready: users on \S+:(\d+)/user, card clients on \S+:(\d+)/card")

@@ -313,6 +313,16 @@ def test_bench_a_profile_needs_py_spy(monkeypatch: pytest.MonkeyPatch, tmp_path:
         main(["--profile"])
 
 
+def test_bench_a_picture_needs_matplotlib_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(picture, "find_spec", lambda _: None)
+    figures = tmp_path / "figures.json"
+    with pytest.raises(SystemExit, match=r"a picture needs matplotlib .*wsrc\[bench\]"):
+        main(["--picture", str(tmp_path / "x.svg"), "--json", str(figures), "--rows", "watchers"])
+    assert not figures.exists()
+
+
 @pytest.mark.parametrize(
     ("said", "why"),
     [("Error: Permission denied", "Permission denied"), ("Sampling process", "no profile of x")],

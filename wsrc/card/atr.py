@@ -2,6 +2,7 @@
 """What an answer to reset says of a card (ISO/IEC 7816-3 clause 8)."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 _GLOBAL = 15
@@ -22,8 +23,19 @@ class AtrFacts(NamedTuple):
     euicc: bool
 
 
+KNOWN = 256
+"""ATRs that are remembered once they were read: a farm has many cards of few kinds."""
+
+MAX_OCTETS = 33
+"""Octets of the longest ATR (ISO/IEC 7816-3 clause 8.2.1); a longer one is not remembered."""
+
+
 def read_atr(atr: bytes) -> AtrFacts | None:
     """Read an ATR; None where it ends too early."""
+    return _known(atr) if len(atr) <= MAX_OCTETS else _read(atr)
+
+
+def _read(atr: bytes) -> AtrFacts | None:
     try:
         levels = list(_levels(atr))
     except IndexError:
@@ -39,6 +51,9 @@ def read_atr(atr: bytes) -> AtrFacts | None:
         any(level.number == _GLOBAL for level in levels),
         global_tb is not None and global_tb & 0x82 == 0x82,
     )
+
+
+_known = lru_cache(KNOWN)(_read)
 
 
 class _Level(NamedTuple):

@@ -35,6 +35,7 @@ from wsrc.relay.effects import Audit, Carry, Close, Effect, Note, Send
 from wsrc.relay.machine import Relay
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.state import Limits
+from wsrc.relay.timers import Deadlines
 from wsrc.selection import Key
 
 KEPT_SUBJECTS = 1024
@@ -53,6 +54,18 @@ class _Known(NamedTuple):
 
 _READ_BY_USER = m.DetachAck(session="")
 """Stands for a message whose text alone counts."""
+
+
+class _Soonest:
+    """The deadlines of a node."""
+
+    def __init__(self, *of: Deadlines) -> None:
+        self._of = of
+
+    @property
+    def soonest(self) -> float:
+        """None is before it."""
+        return min(each.soonest for each in self._of)
 
 
 class Joined(NamedTuple):
@@ -111,6 +124,7 @@ class Node(Relay):
         self._served = Served()
         self._state.index = ServedIndex(self._served, NUMBERS)
         self._beyond = Beyond(joined.names, self._roads, self._served, self._carry)
+        self.deadlines = _Soonest(self._state.timers, self._beyond.clock, self._roads)
         self._hosts: dict[int, Key] = {}
         self._guests = Guests()
         self._known: dict[int, _Known] = {}

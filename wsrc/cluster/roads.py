@@ -160,6 +160,11 @@ class Roads:
         self._clock = Timers()
         self._here_at = inf
 
+    @property
+    def soonest(self) -> float:
+        """No deadline is before it."""
+        return min(self._here_at, self._clock.soonest)
+
     def deadline(self) -> float:
         """Return when `tick` is due."""
         due = self._clock.next()

@@ -42,7 +42,6 @@ from wsrc.command_line.script_run import (
     first_of as first_of_script,
     run,
 )
-from wsrc.command_line.shell import Shell, history_file
 from wsrc.errors import BadApduError, BadHexError, ConfigError
 from wsrc.octets import from_person
 from wsrc.process.texts import decode as text_of, heed_mark
@@ -228,6 +227,8 @@ def shell(  # noqa: PLR0913 - the options of a command, each by its name
     carry a PIN or a key.
     """
     with call.card(which, wait_s, hold) as card:
+        from wsrc.command_line.shell import Shell, history_file  # noqa: PLC0415 - it alone needs it
+
         shell = Shell(card, call.output, pins=Pins(call.output, pin_file), decode=decode)
         return shell.run(history_file(os.environ))
 

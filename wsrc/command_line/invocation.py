@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the commands of `wsrc` have in common: options, connection, selection, exit statuses."""
 
-import difflib
 import functools
 import os
 import sys
@@ -277,6 +276,8 @@ def hint(client: "Client", which: Filters) -> str:
     with suppress(WsrcError):
         named = (card.label for card in client.list_cards() if card.label) if wanted else ()
         labels = {label.lower(): label for label in islice(named, MAX_COMPARED)}
+    import difflib  # noqa: PLC0415 - who is found needs none of it
+
     near = difflib.get_close_matches((wanted or "").lower(), labels, 1)
     return "".join(f" Did you mean {labels[name]}?" for name in near) + " `wsrc list` shows all."
 

@@ -3,7 +3,6 @@
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -168,7 +167,11 @@ class Output:
         Columns whose titles are `firm` are not folded; without `fold` none is.
         """
         narrow = fold and sys.stdout.isatty()
-        width = shutil.get_terminal_size().columns if narrow else None
+        width = None
+        if narrow:
+            import shutil  # noqa: PLC0415 - a terminal alone needs it, and it loads compression
+
+            width = shutil.get_terminal_size().columns
         for line in lines(titles, rows, width, firm) or blocks(titles, rows):
             click.echo(line)
 

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from wsrc.card.apdu import Response
-from wsrc.card.contents.fcp import key_name
 from wsrc.card.pin import ask, octets_of, reference_of
 from wsrc.command_line.asking import AskedCard, answer
 from wsrc.command_line.output import Output
@@ -61,6 +60,8 @@ class Pins:
             return pin_of(self._file, reference)
         left = f"{tries} {'try' if tries == 1 else 'tries'} left"
         with self._output.nothing_at_risk():
+            from wsrc.card.contents.fcp import key_name  # noqa: PLC0415 - who asks needs it alone
+
             return typed(f"{key_name(reference)} (key {reference:02X}, {left}): ")
 
 

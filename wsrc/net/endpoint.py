@@ -19,6 +19,10 @@ _FAULT = 1011
 """The code of whoever cannot go on for a reason of its own (RFC 6455 section 7.4.1)."""
 
 
+_NONE: deque[tuple[int, bytes]] = deque(maxlen=0)
+"""The frames of all peers that need not wait: most never do, and a deque takes 760 octets."""
+
+
 class Speaker(Protocol):
     """What a peer says is said to this, one frame at a time."""
 
@@ -78,7 +82,7 @@ class Endpoint(Outbox):
         self._frames = Frames(masked=not is_client, longest=MAX_MESSAGE_OCTETS)
         self._fed_later = 0
         self._broken = False
-        self._inbox: deque[tuple[int, bytes]] = deque()
+        self._inbox = _NONE
         self._inbox_octets = 0
         self.waits = False
         """Whether what the peer sends has to wait."""
@@ -106,7 +110,8 @@ class Endpoint(Outbox):
             self._frames.feed(data, self._arrived)
         except Exception as exc:  # noqa: BLE001 - a fault of ours ends one connection
             self._break(exc)
-        self._note()
+        if self._noted or waiting or self._inbox or self._queued_octets or self._frames.unfinished:
+            self._note()
 
     def lost(self) -> None:
         """Note that the connection is gone; a goodbye that waits for its turn was said."""
@@ -189,8 +194,13 @@ class Endpoint(Outbox):
         if speaker is None:
             return
         if not self.waits and speaker.may_speak():
-            self._take(opcode, payload)
+            if opcode == TEXT:
+                speaker.text(payload)
+            else:
+                self._take(opcode, payload)
             return
+        if self._inbox is _NONE:
+            self._inbox = deque()
         self._inbox.append((opcode, payload))
         self._inbox_octets += len(payload) + FRAME_OCTETS
         if not self.waits:
@@ -250,7 +260,7 @@ class Endpoint(Outbox):
 
     def _end(self, code: int | None, reason: str | None, what: Parting) -> None:
         speaker, self._speaker = self._speaker, None
-        self._inbox.clear()
+        self._inbox = _NONE
         self._inbox_octets = 0
         if speaker is None:
             return

@@ -28,6 +28,9 @@ _BLOCK = 1 << 16
 _CODES = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
 """The codes that a close frame may have (RFC 6455 section 7.4, and the registry of 11.7)."""
 
+_NOTHING = bytearray()
+"""What stands for an empty one, which nothing is ever added to."""
+
 Take = Callable[[int, bytes], None]
 """Takes the opcode and the payload of a message, or of a control frame."""
 
@@ -51,15 +54,12 @@ class Frames:
         self._head = b""
         self._first = 0
         self._mask = b""
-        self._payload = bytearray()
+        self._payload = _NOTHING
         self._left = 0
         self._kind = 0
-        self._message = bytearray()
-
-    @property
-    def unfinished(self) -> int:
+        self._message = _NOTHING
+        self.unfinished = 0
         """Octets of a message, or of a control frame, that is not whole yet."""
-        return len(self._message) + len(self._payload)
 
     def stop(self) -> None:
         """Read nothing more."""
@@ -104,7 +104,7 @@ class Frames:
                 return
             payload = data[begin:at]
             if mask:
-                payload = masked(payload, mask)
+                payload = _masked(payload, mask) if size <= _BLOCK else masked(payload, mask)
             if first == _WHOLE_TEXT:
                 take(TEXT, payload)
             else:
@@ -114,15 +114,18 @@ class Frames:
     def _begin(self, first: int, mask: bytes, part: bytes, left: int) -> None:
         """Keep what there is of a payload."""
         self._first, self._mask, self._left = first, mask, left
-        self._payload += part
+        self._payload = bytearray(part)
+        self.unfinished += len(part)
 
     def _go_on(self, data: bytes, take: Take) -> int:
         """Add to a payload that was not whole; return how many octets are of it."""
         part = data[: self._left]
         self._left -= len(part)
         self._payload += part
+        self.unfinished += len(part)
         if not self._left:
-            payload, self._payload = bytes(self._payload), bytearray()
+            payload, self._payload = bytes(self._payload), _NOTHING
+            self.unfinished -= len(payload)
             self._frame(self._first, masked(payload, self._mask), take)
         return len(part)
 
@@ -159,12 +162,13 @@ class Frames:
                 closing(payload)
         elif first < LAST:
             self._kind = self._kind or opcode
+            self._message = self._message or bytearray()
             self._message += payload
+            self.unfinished = len(self._message)
             return
         elif self._kind:
-            self._message += payload
-            opcode, payload = self._kind, bytes(self._message)
-            self._kind, self._message = 0, bytearray()
+            opcode, payload = self._kind, bytes(self._message) + payload
+            self._kind, self._message, self.unfinished = 0, _NOTHING, 0
         take(opcode, payload)
 
 

@@ -44,6 +44,10 @@ MAX_UNREAD_OCTETS = 64 << 20
 """What may be held for all peers of a server together, to them and from them."""
 
 
+_NOTHING: deque[bytes] = deque(maxlen=0)
+"""The queue of all to whom nothing waits to be sent; a deque takes 760 octets."""
+
+
 class Outbox:
     """
     Sends messages over one WebSocket, each at once where the transport takes it.
@@ -70,7 +74,7 @@ class Outbox:
         self._masks = _masks() if is_client else None
         self.longest = longest
         self._unread = unread
-        self._queue: deque[bytes] = deque()
+        self._queue = _NOTHING
         self._queued_octets = 0
         self._noted = 0
         self._deaf = False
@@ -111,8 +115,11 @@ class Outbox:
         """Send the text of a message as it is, or queue it; too long a queue closes with 1013."""
         if self._closing is not None:
             return
-        if not self._queue and self._write(text):
+        if not (self._queue or self._paused or self._transport.is_closing()):
+            self._frame(TEXT, text)
             return
+        if self._queue is _NOTHING:
+            self._queue = deque()
         self._queue.append(text)
         self._count(len(text) + MESSAGE_OCTETS)
         if len(self._queue) > MAX_QUEUED_MESSAGES or self._queued_octets > MAX_QUEUED_OCTETS:
@@ -215,7 +222,7 @@ class Outbox:
         return text
 
     def _forget(self) -> None:
-        self._queue.clear()
+        self._queue = _NOTHING
         self._count(-self._queued_octets)
 
     def _count(self, octets: int) -> None:

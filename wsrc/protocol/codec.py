@@ -15,8 +15,16 @@ from wsrc.errors import (
 from wsrc.octets import Octets, from_wire
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.fields import Whole
-from wsrc.protocol.later import plain, refused_field, taken
-from wsrc.protocol.messages import AnyMessage, CardInfo, CardUse, Message, ReaderView, session_of
+from wsrc.protocol.later import WORDS_ASKED, plain, refused_field, taken
+from wsrc.protocol.messages import (
+    AnyMessage,
+    CardInfo,
+    CardUse,
+    Detach,
+    Message,
+    ReaderView,
+    session_of,
+)
 from wsrc.protocol.reader_events import NOTIFICATIONS
 
 M = TypeVar("M", bound=Message)
@@ -150,11 +158,11 @@ def decode(text: bytes | str) -> Message:
         raise RemoteProtocolError(f"The text is not JSON: {exc}.") from exc
     except (UnicodeError, RecursionError) as exc:
         raise RemoteProtocolError("The text is not UTF-8, or nested too deeply.") from exc
-    wrong = refused_field(message)
+    wrong = refused_field(message) if WORDS_ASKED[type(message)] else None
     if wrong is not None:
         why = f"This version does not know what {wrong!r} of {tag_of(message)!r} says."
         raise UnreadableError(ErrorCode.NOT_SUPPORTED, why, message.id, session_of(message))
-    return taken(message)
+    return taken(message) if isinstance(message, Detach) else message
 
 
 def _read_plain(value: Any) -> Message:

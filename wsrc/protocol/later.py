@@ -6,7 +6,7 @@ Words that are not known are kept in what is told, and refused in what is asked;
 in `docs/protocol.md`.
 """
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -36,16 +36,16 @@ def plain(value: Any) -> Any:
             return value
 
 
-def taken(message: m.Message) -> m.Message:
-    """Return a message with the words that stand for those that are not known."""
-    if type(message) is m.Detach and not message.disposition.known:
+def taken(message: m.Detach) -> m.Detach:
+    """Return a `detach` with the words that stand for those that are not known."""
+    if not message.disposition.known:
         return msgspec.structs.replace(message, disposition=Disposition.RESET)
     return message
 
 
 def refused_field(message: m.Message) -> str | None:
     """Return the field of a request for whose word it is refused, if there is one."""
-    for name in WORDS_ASKED.get(type(message), ()):
+    for name in WORDS_ASKED[type(message)]:
         value = getattr(message, name)
         if value is None:
             continue
@@ -75,10 +75,17 @@ def _words_of(kind: type[m.Message]) -> tuple[str, ...]:
     return tuple(field.name for field in info.fields if _holds_words(field.type))
 
 
-WORDS_ASKED: dict[type[m.Message], tuple[str, ...]] = {
-    kind: words for kind in ANSWERS if kind is not m.Detach and (words := _words_of(kind))
-}
+class _Words(dict[type[m.Message], tuple[str, ...]]):
+    """What is found out of each kind of message when the first of it comes."""
+
+    def __missing__(self, kind: type[m.Message]) -> tuple[str, ...]:
+        asks = kind in ANSWERS and kind is not m.Detach
+        self[kind] = words = _words_of(kind) if asks else ()
+        return words
+
+
+WORDS_ASKED: Final = _Words()
 """
-The fields with words of each request. `detach` is never refused for one: its `code` is kept, and
-a disposition that is not known is the default.
+The fields with words of each request, none of other messages. `detach` is never refused for one:
+its `code` is kept, and a disposition that is not known is the default.
 """

@@ -75,71 +75,99 @@ class _Row:
 
 
 class _Filed:
-    """The rows in which a card is, its places there while it is free, and if it is about to be."""
+    """
+    One card: the rows in which it is, its places there while it is free, if it is about to be.
 
-    __slots__ = ("keys", "nodes", "rows", "settling")
+    It is in no row of a name that it has alone.
+    """
 
-    def __init__(self, keys: tuple[Key, ...], rows: list[_Row]) -> None:
-        self.keys = keys
-        self.rows = rows
+    __slots__ = ("free", "keys", "nodes", "rows", "settling", "slot")
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+        self.keys = slot.keys
+        self.rows: list[_Row] = []
         self.nodes: list[_Node] = []
+        self.free = False
         self.settling = False
 
-    def is_now(self, slot: Slot, *, free: bool, settling: bool) -> None:
+    def join(self, row: _Row) -> None:
+        """Enter the card in one row more."""
+        row.cards += 1
+        self.rows.append(row)
+        if self.free:
+            self.nodes.append(row.enter(self.slot))
+        if self.settling:
+            row.settles(self.slot, so=True)
+
+    def is_now(self, *, free: bool, settling: bool) -> None:
         """Enter or strike the card where it became free, or is free no more."""
-        if free != bool(self.nodes):
-            if self.nodes:
-                for row, node in zip(self.rows, self.nodes, strict=True):
-                    row.strike(node)
-            self.nodes = [row.enter(slot) for row in self.rows] if free else []
+        if free != self.free:
+            self.free = free
+            for row, node in zip(self.rows, self.nodes, strict=not free):
+                row.strike(node)
+            self.nodes = [row.enter(self.slot) for row in self.rows] if free else []
         if settling != self.settling:
             self.settling = settling
             for row in self.rows:
-                row.settles(slot, so=settling)
+                row.settles(self.slot, so=settling)
 
 
 class Free:
-    """The cards that an audience sees, by their names."""
+    """The cards that an audience sees, by their names; most names are of one card."""
 
     def __init__(self) -> None:
-        self._rows: dict[Key, _Row] = {}
+        self._rows: dict[Key, _Row | _Filed] = {}
         self._filed: dict[Slot, _Filed] = {}
 
     def put(self, slot: Slot) -> None:
         """Enter a card as it is now; a reader without one is struck."""
         filed = self._filed.get(slot)
-        keys = (*slot.keys, EVERY) if slot.has_card else ()
-        if filed is not None and filed.keys != keys:
+        if filed is not None and not (slot.has_card and filed.keys == slot.keys):
             self.remove(slot)
             filed = None
-        if not keys:
+        if not slot.has_card:
             return
         if filed is None:
-            rows = [self._rows.setdefault(key, _Row()) for key in keys]
-            filed = self._filed[slot] = _Filed(keys, rows)
-            for row in rows:
-                row.cards += 1
-        filed.is_now(slot, free=slot.free_for(Share.EXCLUSIVE), settling=slot.settling)
+            filed = self._filed[slot] = _Filed(slot)
+            for key in (*filed.keys, EVERY):
+                self._enter(key, filed)
+        filed.is_now(free=slot.free_for(Share.EXCLUSIVE), settling=slot.settling)
 
     def remove(self, slot: Slot) -> None:
         """Strike a card, if it is here."""
         filed = self._filed.pop(slot, None)
         if filed is None:
             return
-        filed.is_now(slot, free=False, settling=False)
-        for key, row in zip(filed.keys, filed.rows, strict=True):
-            row.cards -= 1
-            if not row.cards:
+        filed.is_now(free=False, settling=False)
+        for key in (*filed.keys, EVERY):
+            row = self._rows[key]
+            if isinstance(row, _Row):
+                row.cards -= 1
+            if row is filed or (isinstance(row, _Row) and not row.cards):
                 del self._rows[key]
+
+    def _enter(self, key: Key, filed: _Filed) -> None:
+        """Enter a card under a name, in a row where another has the name as well."""
+        row = self._rows.setdefault(key, filed)
+        if isinstance(row, _Filed) and row is not filed:
+            first, row = row, _Row()
+            self._rows[key] = row
+            first.join(row)
+        if isinstance(row, _Row):
+            filed.join(row)
 
     def count(self, keys: Iterable[Key]) -> int:
         """Return how many cards there are under some names; one with several counts again."""
-        return sum(row.cards for row in self._of(keys))
+        return sum(row.cards if isinstance(row, _Row) else 1 for row in self._of(keys))
 
     def settling(self, keys: Iterable[Key]) -> Iterator[Slot]:
         """Yield the cards under some names that are about to be free."""
         for row in self._of(keys):
-            yield from row.settling or ()
+            if isinstance(row, _Row):
+                yield from row.settling or ()
+            elif row.settling:
+                yield row.slot
 
     def walk(self, keys: Iterable[Key]) -> Iterator[Slot | None]:
         """
@@ -147,10 +175,15 @@ class Free:
 
         Cards may come and go meanwhile; None stands for one that went.
         """
-        for row in list(self._of(keys)):
-            yield from row.walk()
+        for key in tuple(keys):
+            row = self._rows.get(key)
+            if isinstance(row, _Filed) and row.free:
+                yield row.slot
+                row = self._rows.get(key)  # others of this name may have come
+            if isinstance(row, _Row):
+                yield from row.walk()
 
-    def _of(self, keys: Iterable[Key]) -> Iterator[_Row]:
+    def _of(self, keys: Iterable[Key]) -> Iterator[_Row | _Filed]:
         return (self._rows[key] for key in keys if key in self._rows)
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 """What the relay makes of `hello`, and the limits that it tells in the answer."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import TypeVar
 
 from wsrc.errors import RemoteProtocolError
@@ -11,7 +12,7 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.conversation import CloseCode
 from wsrc.relay.names import MAX_READER_ID, printable, shown_name, written
-from wsrc.relay.records import IDLE, CardPeer, Peer, UserPeer
+from wsrc.relay.records import IDLE, KNOWN, CardPeer, Peer, UserPeer
 from wsrc.relay.roll import aliases
 from wsrc.relay.state import Limits, RelayState
 
@@ -45,6 +46,15 @@ def limits_for(record: Peer, limits: Limits) -> m.ServerLimits:
         requests_per_s=_if_any(record, limits.requests_per_s),
         octets_per_s=_if_any(record, limits.octets_per_s),
     )
+
+
+_SAME: dict[frozenset[str], frozenset[str]] = {}
+
+
+def known(features: Iterable[str]) -> frozenset[str]:
+    """Return the features of which anything follows; the same object for all who have the same."""
+    found = KNOWN.intersection(features)
+    return _SAME.setdefault(found, found)
 
 
 def _connections(record: Peer, limits: Limits) -> int | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from wsrc.protocol.messages import ReaderState
 from wsrc.relay.records import Slot
+from wsrc.relay.several import Several
 from wsrc.selection import KINDS, Key, Selection, lookups, normal
 
 Sees = Callable[[Slot], bool]
@@ -33,20 +34,17 @@ class Index:
     """Slots by key; the cost of a look-up does not depend on how many there are."""
 
     def __init__(self) -> None:
-        self._slots: dict[Key, dict[Slot, None]] = {}
+        self._slots: Several[Key, Slot] = Several()
 
     def put(self, slot: Slot, keys: tuple[Key, ...]) -> None:
         """File a slot under these keys and no others."""
         if slot.keys == keys:
             return
         for key in slot.keys:
-            bucket = self._slots[key]
-            del bucket[slot]
-            if not bucket:
-                del self._slots[key]
+            self._slots.strike(key, slot)
         slot.keys = keys
         for key in keys:
-            self._slots.setdefault(key, {})[slot] = None
+            self._slots.enter(key, slot)
 
     def find(self, selection: Selection, sees: Sees = everything) -> list[Slot]:
         """
@@ -60,23 +58,23 @@ class Index:
 
     def under(self, key: Key) -> Collection[Slot]:
         """Return the slots that have a key."""
-        return self._slots.get(key, ())
+        return self._slots.under(key)
 
     def count(self, key: Key) -> int:
         """Count the slots that have a key."""
         return len(self.under(key))
 
-    def _bucket(self, kind: str, value: str, sees: Sees) -> dict[Slot, None]:
+    def _bucket(self, kind: str, value: str, sees: Sees) -> Collection[Slot]:
         if kind == "any":
             found: dict[Slot, None] = {}
             for each in KINDS:
-                found.update(self._bucket(each, value, sees))
+                found.update(dict.fromkeys(self._bucket(each, value, sees)))
             return found
         for key in lookups(kind, value):
-            bucket = self._slots.get(key)
-            if bucket is not None and any(map(sees, bucket)):
+            bucket = self._slots.under(key)
+            if any(map(sees, bucket)):
                 return bucket
-        return {}
+        return ()
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -86,7 +84,7 @@ class Places:
     """Readers by id and by name, whether or not a card is in them."""
 
     def __init__(self) -> None:
-        self._slots: dict[Key, dict[Slot, None]] = {}
+        self._slots: Several[Key, Slot] = Several()
         self._keys: dict[Slot, tuple[Key, ...]] = {}
 
     def put(self, slot: Slot) -> None:
@@ -95,14 +93,12 @@ class Places:
         names = (*slot.ids, slot.info.name)
         self._keys[slot] = tuple(dict.fromkeys(("reader", normal("reader", n)) for n in names))
         for key in self._keys[slot]:
-            self._slots.setdefault(key, {})[slot] = None
+            self._slots.enter(key, slot)
 
     def remove(self, slot: Slot) -> None:
         """Take a reader out."""
         for key in self._keys.pop(slot, ()):
-            del self._slots[key][slot]
-            if not self._slots[key]:
-                del self._slots[key]
+            self._slots.strike(key, slot)
 
     def keys_of(self, slot: Slot) -> tuple[Key, ...]:
         """Return the keys under which a reader is filed."""
@@ -110,11 +106,11 @@ class Places:
 
     def under(self, key: Key) -> Collection[Slot]:
         """Return the readers that are filed under a key."""
-        return self._slots.get(key, ())
+        return self._slots.under(key)
 
     def of(self, reader: str) -> list[Slot]:
         """Return the readers with this id."""
-        filed = self._slots.get(("reader", normal("reader", reader)), {})
+        filed = self._slots.under(("reader", normal("reader", reader)))
         return [slot for slot in filed if reader in slot.ids]
 
     def find(self, selection: Selection, sees: Sees = everything) -> list[Slot]:
@@ -122,7 +118,7 @@ class Places:
         keys = [("reader", normal("reader", value)) for _, value in selection.items]
         if any(kind not in {"reader", "any"} for kind, _ in selection.items):
             return []
-        buckets = sorted((self._slots.get(key, {}) for key in keys), key=len)
+        buckets = sorted(map(self._slots.under, keys), key=len)
         found = _in_all(buckets, sees)
         return [slot for slot in found if slot.info.state is not ReaderState.UNAVAILABLE]
 
@@ -130,7 +126,7 @@ class Places:
         return len(self._slots)
 
 
-def _in_all(buckets: Sequence[dict[Slot, None]], sees: Sees) -> list[Slot]:
+def _in_all(buckets: Sequence[Collection[Slot]], sees: Sees) -> list[Slot]:
     """Return the slots that are in every bucket, of which the first is the smallest."""
     smallest, *others = buckets
     found = [slot for slot in smallest if sees(slot) and all(slot in other for other in others)]

@@ -205,14 +205,23 @@ def watch_idle(state: RelayState, lease: Lease, now: float) -> None:
 def use(state: RelayState, lease: Lease, request: m.Message, now: float) -> None:
     """Note the request of a session that its card client is about to be sent."""
     lease.used = now
-    if type(request) is m.CApdu or isinstance(request, m.Sealed):
-        lease.commands += kind_of(request) in {m.CApdu, m.Batch}
-    elif isinstance(request, m.Batch):
-        lease.commands += len(request.steps)
-    lease.in_flight = InFlight(request.id, request, now + limit_of(state, request))
+    if isinstance(request, m.CApdu):
+        lease.commands += 1
+        limit_s = state.limits.command_s
+    else:
+        lease.commands += _commands_in(request)
+        limit_s = limit_of(state, request)
+    lease.in_flight = InFlight(request.id, request, now + limit_s)
     key = "command", lease.session, None
     if key not in state.timers:  # one serves the requests that follow as well
         state.timers.set(key, now + state.limits.command_s)
+
+
+def _commands_in(request: m.Message) -> int:
+    """Return as how many commands a request counts; a batch in a box is one."""
+    if isinstance(request, m.Batch):
+        return len(request.steps)
+    return int(isinstance(request, m.Sealed) and kind_of(request) in {m.CApdu, m.Batch})
 
 
 def is_late(state: RelayState, lease: Lease, now: float) -> bool:

@@ -38,10 +38,11 @@ from wsrc.relay import (
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.kept import Kept
-from wsrc.relay.records import KNOWN, CardPeer, Peer, UserPeer
+from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.reservations import Booking
 from wsrc.relay.state import LENT, SESSION_TIMERS, Limits, RelayState, TimerKey
 from wsrc.relay.tally import Tally
+from wsrc.relay.timers import Deadlines
 
 # Longer than the aim: every event of a peer, and every deadline, has its method here.
 
@@ -111,6 +112,8 @@ class Relay:
     ) -> None:
         self._state = RelayState(limits, epoch, new_session, instance)
         self._state.open_to_operators = open_to_operators
+        self.deadlines: Deadlines = self._state.timers
+        """What has its time; `soonest` of it is never later than `deadline`, and costs no call."""
         self._new_nonce = new_nonce
         self._name = name
         self._isd_r_aids = isd_r_aids
@@ -418,7 +421,7 @@ class Relay:
             if new is not None:
                 judging.later(state, new, now)
             return
-        record.features = KNOWN.intersection(message.features)
+        record.features = hello.known(message.features)
         evidence.named(state, record, message)
         draining.greeted(state, record)
         card_clients.greeted(state, record, message, now)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from wsrc.principal import Principal
 from wsrc.relay.claims import Remembered
 from wsrc.relay.records import Slot
+from wsrc.relay.several import Several
 from wsrc.selection import normal
 
 MAX_HOST_NAME = 64
@@ -30,7 +31,10 @@ MAX_GAP = 64
 
 def printable(name: str | None, most: int = MAX_HOST_NAME) -> str:
     """Return a name that a peer chose, fit for a terminal and a log."""
-    return "".join(c for c in name or "" if c.isprintable())[:most].strip()
+    name = name or ""
+    if not name.isprintable():
+        name = "".join(c for c in name if c.isprintable())
+    return name[:most].strip()
 
 
 def written(principal: str) -> str:
@@ -184,7 +188,7 @@ class ReaderIds:
     """
 
     def __init__(self) -> None:
-        self._claims: dict[str, dict[Slot, None]] = {}
+        self._claims: Several[str, Slot] = Several()
         self._shown: dict[str, Slot] = {}
         self._former: set[Slot] = set()
         self.always = False
@@ -192,8 +196,8 @@ class ReaderIds:
     def enter(self, slot: Slot) -> Slot | None:
         """Give a reader its id; return the one that is called otherwise because of it, if any."""
         base = _base_of(slot)
-        twins = self._claims.setdefault(normal("reader", base), {})
-        twins[slot] = None
+        self._claims.enter(normal("reader", base), slot)
+        twins = self._claims.under(normal("reader", base))
         if self.always:
             self._call_with_host(slot, base)
             return None
@@ -217,12 +221,10 @@ class ReaderIds:
     def leave(self, slot: Slot) -> Slot | None:
         """Strike a reader; return the one that is found otherwise because of it, if any."""
         base = normal("reader", _base_of(slot))
-        twins = self._claims[base]
-        del twins[slot]
+        self._claims.strike(base, slot)
+        twins = self._claims.under(base)
         del self._shown[normal("reader", slot.reader)]
         self._former.discard(slot)
-        if not twins:
-            del self._claims[base]
         if self.always or len(twins) != 1 or (last := next(iter(twins))) in self._former:
             return None
         last.ids = (last.reader,)

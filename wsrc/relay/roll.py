@@ -8,6 +8,7 @@ from wsrc.net.addresses import group_of
 from wsrc.relay.bans import Key
 from wsrc.relay.names import written
 from wsrc.relay.records import CardPeer, Peer, UserPeer
+from wsrc.relay.several import Several
 from wsrc.selection import normal
 
 
@@ -30,13 +31,12 @@ class Roll:
     def __init__(self) -> None:
         self._numbers: list[int] = []
         self._by_number: dict[int, Peer] = {}
-        self._by_key: dict[Key, Peer | dict[int, Peer]] = {}
-        """The one connection with a key, or all of several: most names are of one."""
+        self._by_key: Several[Key, Peer] = Several()
 
     def connected(self, peer: Peer) -> None:
         """Enter a connection, which has not said hello."""
         for key in _whose(peer):
-            self._put(key, peer)
+            self._by_key.enter(key, peer)
 
     def greeted(self, peer: Peer) -> None:
         """Enter a connection that has a name from now on."""
@@ -45,18 +45,14 @@ class Roll:
             self._numbers.sort()
         self._by_number[peer.number] = peer
         for key in _names(peer):
-            self._put(key, peer)
+            self._by_key.enter(key, peer)
 
     def left(self, peer: Peer) -> None:
         """Strike a connection."""
         if self._by_number.pop(peer.number, None) is not None:
             del self._numbers[bisect_left(self._numbers, peer.number)]
         for key in (*_whose(peer), *_names(peer)):
-            same = self._by_key.get(key)
-            if isinstance(same, dict):
-                same.pop(peer.number, None)
-            if same is peer or same == {}:
-                del self._by_key[key]
+            self._by_key.strike(key, peer)
 
     def after(self, number: int) -> Iterator[Peer]:
         """Yield the connections with higher numbers that have said hello."""
@@ -74,19 +70,7 @@ class Roll:
 
     def of(self, key: Key) -> list[Peer]:
         """Return the connections with a key, such as that of a ban."""
-        found = self._by_key.get(key)
-        if isinstance(found, dict):
-            return list(found.values())
-        return [] if found is None else [found]
-
-    def _put(self, key: Key, peer: Peer) -> None:
-        same = self._by_key.get(key)
-        if same is None or same is peer:
-            self._by_key[key] = peer
-        elif isinstance(same, dict):
-            same[peer.number] = peer
-        else:
-            self._by_key[key] = {same.number: same, peer.number: peer}
+        return list(self._by_key.under(key))
 
     def __len__(self) -> int:
         return len(self._by_key)

@@ -17,6 +17,7 @@ from wsrc.protocol.codec import encode
 from wsrc.protocol.messages import CardInfo, CardUse, ReaderView
 from wsrc.relay.index import Places
 from wsrc.relay.records import Slot
+from wsrc.relay.several import Several
 from wsrc.selection import Filter, Key
 
 LOOKED_AT = 2_000
@@ -44,8 +45,7 @@ class Shelves:
         self._slots: dict[int, Slot] = {}
         self._number_of: dict[Slot, int] = {}
         self._keys: dict[int, tuple[Key, ...]] = {}
-        self._filed: dict[Key, int] = {}
-        self._shared: dict[Key, dict[int, None]] = {}
+        self._filed: Several[Key, int] = Several()
         self._places = places
         self._numbers: list[int] = []
         self._last = 0
@@ -63,12 +63,14 @@ class Shelves:
             self._slots[number] = slot
             self._number_of[slot] = number
             self._numbers.append(number)
-        keys = tuple(dict.fromkeys((*slot.keys, *self._places.keys_of(slot))))
+        keys = slot.keys
+        if any(key not in keys for key in self._places.keys_of(slot)):
+            keys = tuple(dict.fromkeys((*keys, *self._places.keys_of(slot))))
         if keys != self._keys.get(number):
             self._take_out(number)
             self._keys[number] = keys
             for key in keys:
-                self._file(key, number)
+                self._filed.enter(key, number)
         return number
 
     def remove(self, slot: Slot) -> None:
@@ -81,25 +83,9 @@ class Shelves:
         if len(self._numbers) > 2 * len(self._slots):
             self._numbers = list(self._slots)
 
-    def _file(self, key: Key, number: int) -> None:
-        """File a reader; most names are those of one."""
-        shared = self._shared.get(key)
-        if shared is not None:
-            shared[number] = None
-        elif key in self._filed:
-            self._shared[key] = {self._filed.pop(key): None, number: None}
-        else:
-            self._filed[key] = number
-
     def _take_out(self, number: int) -> None:
         for key in self._keys.pop(number, ()):
-            shared = self._shared.get(key)
-            if shared is None:
-                del self._filed[key]
-                continue
-            del shared[number]
-            if not shared:
-                del self._shared[key]
+            self._filed.strike(key, number)
 
     def number_of(self, slot: Slot) -> int | None:
         """Return the number of a reader that is here."""
@@ -110,8 +96,7 @@ class Shelves:
         other = Shelves(self._places)
         other._slots, other._number_of = dict(self._slots), dict(self._number_of)
         other._numbers, other._last = list(self._numbers), self._last
-        other._keys, other._filed = dict(self._keys), dict(self._filed)
-        other._shared = {key: dict(shared) for key, shared in self._shared.items()}
+        other._keys, other._filed = dict(self._keys), self._filed.copy()
         return other
 
     def page(
@@ -148,10 +133,8 @@ class Shelves:
         """Return the numbers of readers under any of these keys; all, where those are too many."""
         found: set[int] = set()
         for key in keys:
-            shared = self._shared.get(key, ())
-            if len(shared) > LOOKED_AT:
+            filed = self._filed.under(key)
+            if len(filed) > LOOKED_AT:
                 return self._numbers
-            found.update(shared)
-            if key in self._filed:
-                found.add(self._filed[key])
+            found.update(filed)
         return list(found) if len(found) <= LOOKED_AT else self._numbers

@@ -17,7 +17,7 @@ from wsrc.relay.effects import Send
 from wsrc.relay.records import SEAL, SERVED, CardPeer, InFlight, LeasePhase, Peer, UserPeer
 from wsrc.relay.state import RelayState
 
-_COMMANDS, _RESPONSES = frozenset((m.CApdu, m.Sealed)), frozenset((m.RApdu, m.SealedResp))
+_COMMANDS, _RESPONSES = (m.CApdu, m.Sealed), (m.RApdu, m.SealedResp)
 _ANSWERED_BY: Mapping[type[m.Message], type[m.Message]] = {m.RApdu: m.CApdu, m.SealedResp: m.Sealed}
 _C_APDU = str(m.CApdu.__struct_config__.tag)
 
@@ -43,12 +43,13 @@ def send_on(  # noqa: PLR0913, PLR0917 - what `received` has, and the adapters
         now: Monotonic seconds.
         adapted: The numbers of the peers of the first form.
     """
-    kind = type(message)
-    if kind in _COMMANDS and isinstance(peer, UserPeer):
-        assert isinstance(message, m.CApdu | m.Sealed)
+    if isinstance(message, _COMMANDS):
+        if not isinstance(peer, UserPeer):
+            return None
         to = _command(state, peer, message, now, adapted)
-    elif kind in _RESPONSES and isinstance(peer, CardPeer):
-        assert isinstance(message, m.RApdu | m.SealedResp)
+    elif isinstance(message, _RESPONSES):
+        if not isinstance(peer, CardPeer):
+            return None
         to = _response(state, peer, message, now, adapted)
     else:
         return None
@@ -107,9 +108,14 @@ def _response(
 def _fits(message: m.RApdu | m.SealedResp, in_flight: InFlight) -> bool:
     """Return whether a message answers a request, and leaves the card shared as it is."""
     asked = in_flight.message
-    if type(asked) is not _ANSWERED_BY[type(message)] or message.id != in_flight.id:
+    if not isinstance(asked, _COMMANDS) or message.id != in_flight.id:
         return False
-    assert isinstance(asked, m.CApdu | m.Sealed)
-    if isinstance(message, m.RApdu) and not all(map(_is_status_word, message.status_words)):
+    if type(asked) is not _ANSWERED_BY[type(message)]:
         return False
+    if isinstance(message, m.RApdu):
+        if message.ahead is None and not message.read_ahead:
+            if not _is_status_word(message.sw):
+                return False
+        elif not all(map(_is_status_word, message.status_words)):
+            return False
     return in_flight.share is None and message.seq in {None, asked.seq}

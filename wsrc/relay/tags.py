@@ -6,9 +6,12 @@ Those of users, and comments, are *kept*: under the identity of the card, and fo
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
-from wsrc.card.atr import read_atr
+from wsrc.card.atr import KNOWN, read_atr
+from wsrc.card.slot import CardProtocol
 from wsrc.policy.facts import is_identified, kind_of
+from wsrc.policy.words import Kind
 from wsrc.protocol.messages import ReaderInfo
 from wsrc.relay.kept import NO_TAGS, Kept
 from wsrc.relay.records import NO_CARD, Slot
@@ -26,11 +29,21 @@ def of_card(info: ReaderInfo) -> Mapping[str, str]:
     """Return the tags that follow from what is known of a card."""
     if info.state in NO_CARD or not is_identified(info):
         return NO_TAGS
-    kind, said = kind_of(info), read_atr(bytes(info.atr)) if info.atr else None
+    atr = bytes(info.atr or b"")
+    said = read_atr(atr) if atr else None
+    historical = said.historical if said is not None else b""
+    return _derived(kind_of(info), info.protocol, historical)
+
+
+@lru_cache(KNOWN)
+def _derived(
+    kind: Kind | None, protocol: CardProtocol | None, historical: bytes
+) -> Mapping[str, str]:
+    """Return the tags of all cards of a kind that have this protocol and these octets."""
     found = {
         CARD: str(kind) if kind is not None else "",
-        PROTOCOL: str(info.protocol) if info.protocol is not None else "",
-        ATR_FAMILY: said.historical.hex() if said is not None else "",
+        PROTOCOL: str(protocol) if protocol is not None else "",
+        ATR_FAMILY: historical.hex(),
     }
     return {key: value for key, value in found.items() if value}
 

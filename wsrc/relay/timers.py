@@ -2,20 +2,36 @@
 """Deadlines by key: set, clear and due in logarithmic time."""
 
 import heapq
+import math
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
 
+class Deadlines(Protocol):
+    """What has deadlines; none is before `soonest`, in monotonic seconds."""
+
+    @property
+    def soonest(self) -> float:
+        """Infinite where there is none; it may be too early."""
+        ...
+
+
 class Timers(Generic[K]):
-    """At most one deadline for each key; times are monotonic seconds."""
+    """
+    At most one deadline for each key; times are monotonic seconds.
+
+    No deadline is before `soonest`, which is infinite where there is none; it is earlier than the
+    first one where another was cleared since `next` was asked.
+    """
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int]] = []
         self._by_key: dict[K, int] = {}
         self._by_serial: dict[int, K] = {}
         self._serial = 0
+        self.soonest = math.inf
 
     def set(self, key: K, when: float) -> None:
         """Set or move the deadline of a key."""
@@ -24,6 +40,7 @@ class Timers(Generic[K]):
         self._by_key[key] = self._serial
         self._by_serial[self._serial] = key
         heapq.heappush(self._heap, (when, self._serial))
+        self.soonest = min(self.soonest, when)
 
     def clear(self, key: K) -> None:
         """Forget the deadline of a key, if it has one."""
@@ -38,6 +55,7 @@ class Timers(Generic[K]):
         """Return the earliest deadline."""
         while self._heap and self._heap[0][1] not in self._by_serial:
             heapq.heappop(self._heap)
+        self.soonest = self._heap[0][0] if self._heap else math.inf
         return self._heap[0][0] if self._heap else None
 
     def pop(self, now: float) -> K | None:

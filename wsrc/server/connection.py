@@ -123,6 +123,9 @@ class Connection(asyncio.Protocol):
     def is_websocket(self) -> None:
         """Note that it becomes a WebSocket in time, or has begun to be served over HTTP."""
         self.upgraded = True
+        if self._hurry is not None:
+            self._hurry.cancel()
+            self._hurry = None
         self._door.upgraded(self)
 
     def has_us_wait(self, since: float) -> bool:
@@ -239,7 +242,13 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Pass on a short message at once, all else when its turn comes."""
         if self.upgraded and not self._rest and not self._held and len(data) <= SLICE_OCTETS:
-            self._pass_on(data)
+            if self._served is None:
+                self._pass_on(data)
+                return
+            try:
+                self._served.feed(data)
+            except MemoryError:
+                self._no_memory()
             return
         self._asked = True
         self._rest.append(data)
@@ -301,10 +310,13 @@ class Connection(asyncio.Protocol):
                 self._end = (self._end + data[-len(_END_OF_REQUEST) :])[-len(_END_OF_REQUEST) :]
                 self._handler.data_received(data)
         except MemoryError:
-            _log.warning(
-                "A connection from %s is broken: there is no memory for what it sends", self.address
-            )
-            self.end()
+            self._no_memory()
+
+    def _no_memory(self) -> None:
+        _log.warning(
+            "A connection from %s is broken: there is no memory for what it sends", self.address
+        )
+        self.end()
 
     def _no_hurry(self) -> None:
         for timer in (self._hurry, self._end_of_stay):
@@ -326,8 +338,6 @@ class Connection(asyncio.Protocol):
         return False
 
     def _too_late(self) -> None:
-        if self.upgraded:
-            return
         begun = self.transport is not None
         late = "it did not ask in time" if self.http else "it did not become a WebSocket in time"
         why = late if begun else "it did not begin TLS in time"

@@ -19,7 +19,7 @@ from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode, Parting
 from wsrc.protocol.messages import ClientType, Message
-from wsrc.relay.effects import Audit, Book, Carry, Close, Effect, Keep, Note, Stop
+from wsrc.relay.effects import Audit, Book, Carry, Close, Effect, Keep, Note, Send, Stop
 from wsrc.relay.kept import Kept
 from wsrc.relay.machine import Relay
 from wsrc.relay.reservations import Booking
@@ -56,6 +56,8 @@ COSTLY = (
     m.ReaderGone,
 )
 """What costs more than the command of one session, of either kind of client."""
+
+_ARE_COSTLY = frozenset(COSTLY)
 
 BUDGETS = {ClientType.USER: (100.0, 500.0), ClientType.CARD: (200.0, 4096.0)}
 """
@@ -119,7 +121,8 @@ class Peers:
         self._keep: Callable[[Keep | Book], None] = self._not_kept
         self._carry: Callable[[object], None] = lambda _: None
         self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
+        self._due = math.inf
+        self._deadlines = relay.deadlines
         self.stopping = False
         self._stopped = False
         self._broken: Callable[[], None] | None = None
@@ -268,34 +271,39 @@ class Peers:
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Note):
-                self._note(effect)
-                continue
-            if isinstance(effect, Audit):
-                self.audit.record(effect.event, self._cause(effect.by))
-                continue
-            if isinstance(effect, Stop):
-                if self._stop is not None:
-                    self._stop()
-                continue
-            if isinstance(effect, Keep | Book):
-                self._keep(effect)
-                continue
-            if isinstance(effect, Carry):
-                self._carry(effect.what)
-                continue
-            link = self._links.get(effect.peer)
-            if link is None:
-                continue
-            if isinstance(effect, Close):
-                link.close(effect.code, effect.reason)
-            elif effect.text is not None:
-                link.forward(effect.text)
+            if isinstance(effect, Send):  # nearly all are
+                link = self._links.get(effect.peer)
+                if link is None:
+                    continue
+                if effect.text is not None:
+                    link.forward(effect.text)
+                else:
+                    self._send(effect.peer, link, effect.message)
             else:
-                self._send(effect.peer, link, effect.message)
+                self._do(effect)
         if self.stopping and not self.relay.in_flight:
             self._idle.set()
-        self._set_timer()
+        if self._deadlines.soonest < self._due:
+            self._set_timer()
+
+    def _do(self, effect: Close | Note | Audit | Stop | Keep | Book | Carry) -> None:
+        """Perform what is not to be sent."""
+        match effect:
+            case Close():
+                link = self._links.get(effect.peer)
+                if link is not None:
+                    link.close(effect.code, effect.reason)
+            case Note():
+                self._note(effect)
+            case Audit():
+                self.audit.record(effect.event, self._cause(effect.by))
+            case Stop():
+                if self._stop is not None:
+                    self._stop()
+            case Keep() | Book():
+                self._keep(effect)
+            case Carry():
+                self._carry(effect.what)
 
     def keep_with(self, keep: Callable[[Keep | Book], None]) -> None:
         """Have changes kept by `keep`, which then calls `kept`, or `booked` for reservations."""
@@ -353,17 +361,15 @@ class Peers:
 
     def _set_timer(self) -> None:
         deadline = self.relay.deadline()
-        if deadline is None:
+        if deadline is None or deadline >= self._due:
             return
         if self._timer is not None:
-            if self._due <= deadline:
-                return
             self._timer.cancel()
         self._due = deadline
         self._timer = self._loop.call_at(deadline, self._tick)
 
     def _tick(self) -> None:
-        self._timer = None
+        self._timer, self._due = None, math.inf
         self.act(self.relay.tick, self._loop.time())
 
     def _break(self) -> None:
@@ -415,9 +421,12 @@ class _Peer:
             return
         now = self._time()
         try:
-            codec.check_utf8(text)
+            if not text.isascii():
+                codec.check_utf8(text)
             message = codec.decode(text)
-            pause_s = self._costly.take(now, _cost(message)) if isinstance(message, COSTLY) else 0.0
+            pause_s = 0.0
+            if type(message) in _ARE_COSTLY:
+                pause_s = self._costly.take(now, _cost(message))
             sent = self._act(self._relay.received, self._number, message, text, now)
             if self._usage is not None:
                 pause_s = max(pause_s, self._use(self._usage, len(text), now))

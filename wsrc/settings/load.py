@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings as given: defaults, then a TOML file, then the environment, then flags."""
 
-import difflib
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
@@ -224,16 +222,24 @@ def _read_first(
 
 def _read(path: Path) -> dict[str, object] | None:
     try:
-        return tomllib.loads(read_text(path))
+        text = read_text(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
         raise ConfigError("config", f"cannot read {path}: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeError) as exc:
+    except UnicodeError as exc:
+        raise ConfigError("config", f"{path} is not TOML: {exc}") from exc
+    import tomllib  # noqa: PLC0415 - many have no file
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
         raise ConfigError("config", f"{path} is not TOML: {exc}") from exc
 
 
 def _unknown(name: str, known: Mapping[str, Setting], source: str) -> NoReturn:
+    import difflib  # noqa: PLC0415 - who is right needs none of it
+
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else "the settings are " + ", ".join(known)
     raise ConfigError(name, f"there is no such setting ({source}); {hint}")

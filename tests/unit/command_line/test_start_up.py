@@ -4,12 +4,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
 from tests.support.commands import within
 from tests.support.processes import argv, environment
+from wsrc import __version__
 from wsrc.command_line.program import COMMANDS, program
 
 SHARED = {
@@ -78,6 +80,30 @@ OF_LIST = {
 }
 """What the module of `list` takes as well."""
 
+OF_VERSION = {
+    "wsrc",
+    "wsrc.command_line",
+    "wsrc.command_line.entry",
+    "wsrc.process",
+    "wsrc.process.descriptors",
+}
+"""What tells the version."""
+
+MODULES = {("list",): 330, ("apdu", "off"): 345, ("apdu", "on"): 425}
+"""Modules of a command that asks a server, Python's own included; with a seal and without."""
+
+NOT_ASKED = {
+    "bz2",
+    "difflib",
+    "lzma",
+    "shutil",
+    "wsrc.card.contents.catalogue",
+    "wsrc.card.contents.fcp",
+    "wsrc.command_line.read",
+    "wsrc.command_line.shell",
+}
+"""What neither `list` nor `apdu` needs, in a pipe."""
+
 OTHERS = {"click", "msgspec", "typing_extensions"}
 """Packages of others that all of it takes; msgspec has typing_extensions where that is there."""
 
@@ -122,8 +148,48 @@ def foreign(modules: set[str]) -> set[str]:
     }
 
 
-def test_start_up_the_version_takes_what_all_commands_share() -> None:
+def test_start_up_the_version_takes_no_program() -> None:
     modules = loaded("--version")
+    assert ours(modules) == OF_VERSION
+    assert foreign(modules) == set()
+
+
+def test_start_up_the_version_is_that_of_the_program() -> None:
+    [python, *flags, code, _] = argv("wsrc", "")
+    command = [python, *flags, code]
+    told = [
+        subprocess.run(
+            [*command, *arguments],
+            env=environment(),
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        for arguments in (["--version"], ["--version", "list"], ["version"])
+    ]
+    assert {(each.returncode, each.stdout, each.stderr) for each in told} == {
+        (0, f"{__version__}\n".encode(), b"")
+    }
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_start_up_a_version_that_cannot_be_printed_is_explained() -> None:
+    [python, *flags, code, _] = argv("wsrc", "")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [python, *flags, code, "--version"],
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode != 0
+    assert b"No space left" in done.stderr
+
+
+def test_start_up_help_takes_what_all_commands_share() -> None:
+    modules = loaded("--help")
     assert ours(modules) == SHARED
     assert foreign(modules) <= OTHERS
     assert modules & HEAVY == set()
@@ -158,6 +224,33 @@ def test_start_up_what_connects_takes_no_library_of_http(command: tuple[str, ...
     modules = loaded(*command, "--server-url", "ws://127.0.0.1:1", status=5)
     assert "asyncio" in modules
     assert modules & {"aiohttp", "cryptography", "http", "multidict", "yarl"} == set()
+
+
+@pytest.mark.parametrize("of", MODULES, ids=" ".join)
+def test_start_up_what_asks_a_server_takes_no_more_than_it_did(of: tuple[str, ...]) -> None:
+    name, *seal = of
+    sealed = ("--seal", "preferred" if seal == ["on"] else "off") if seal else ()
+    more = (*sealed, "--card", "x", "00a40000") if seal else ()
+    modules = loaded(name, *more, "--server-url", "ws://127.0.0.1:1", status=5)
+    assert modules & NOT_ASKED == set()
+    assert len(modules) <= MODULES[of]
+
+
+def test_start_up_what_is_loaded_is_not_looked_through_for_garbage() -> None:
+    [python, *flags, code, _] = argv("wsrc", "")
+    counted = "import atexit, gc, sys; gc.collect(); before = gc.get_stats()[0]['collections']; "
+    counted += "atexit.register(lambda: print(gc.get_stats()[0]['collections'] - before, "
+    counted += "file=sys.__stderr__)); "
+    done = subprocess.run(
+        [python, *flags, counted + code, "list", "--server-url", "ws://127.0.0.1:1"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 5, done.stderr
+    assert int(done.stderr.splitlines()[-1]) <= 5
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -119,7 +119,6 @@ def test_readers_that_go_leave_nothing() -> None:
         assert shop.whole_list() == [iccid(each) for each in range(n + 1, FEW + 1)]
     assert shop.shelves._numbers == []
     assert not shop.shelves._filed
-    assert not shop.shelves._shared
     assert not shop.shelves._keys
 
 
