@@ -81,8 +81,8 @@ def kept(state: RelayState, number: int, why: str, now: float) -> None:
     making, there = token is not None, user.number in state.peers
     state.reservations.unwritten.discard(booking.number)
     if why:
-        if making:
-            state.reservations.remove(booking.number)
+        if making:  # another that was kept meanwhile may have begun its time
+            _gone(state, booking, now)
         state.refuse(user, asked.id, ErrorCode.NOT_KEPT, why)
         return
     evidence.booked(state, user, booking, "reserved" if making else "cancelled")

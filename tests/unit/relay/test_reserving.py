@@ -331,6 +331,19 @@ def test_what_cannot_be_written_is_not_reserved() -> None:
     has(bob, 2, iccid=ONE)
 
 
+def test_what_cannot_be_written_is_not_reserved_though_its_time_began_meanwhile() -> None:
+    world = bench()
+    ida, bob = world.user(who="ida"), world.user(who="bob")
+    world.keeps_late = True
+    ida.say(m.Reserve(id=1, iccid=TWO, for_s=100.0))
+    ida.say(m.Reserve(id=2, iccid=ONE, for_s=100.0))
+    world.keep()
+    world.keep("The disk is full.")
+    assert ida.next(m.ReserveAck).id == 1
+    assert code_of(ida.one(m.Error)) is ErrorCode.NOT_KEPT
+    has(bob, 2, iccid=ONE)
+
+
 def test_a_cancel_that_cannot_be_written_leaves_it() -> None:
     world = bench()
     ida = world.user(who="ida")
