@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What users ask for beside lists, selects and sessions, and how the document has it answered."""
 
+# Longer than the aim: each request once, and what the document says of it beside it.
+
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar

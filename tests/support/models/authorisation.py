@@ -7,6 +7,8 @@ message as JSON has it, and words are the texts of the documents. What is refuse
 read is not judged here: a policy is one that a server takes.
 """
 
+# Longer than the aim: it is one document, read once, and uses nothing else.
+
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
