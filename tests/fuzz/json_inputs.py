@@ -71,6 +71,10 @@ TEXTS = (
     "\u2028",
     "é",
     "secret 1",
+    "any",
+    "a user",
+    "rack",
+    "1970-01-01T00:20:00+00:00",
 )
 WORDS = [
     *(f'"{each}"'.encode() for each in (*FIELDS, *TAGS)),

@@ -252,6 +252,39 @@ def test_13_a_renewed_ca_stands_behind_what_the_old_one_signed(tmp_path: Path) -
     assert young.renew("a").ends > leaf.ends
 
 
+def test_13_a_revocation_list_that_is_made_anew_has_the_same_entries(folder: Folder) -> None:
+    folder.issue(Kind.USER, ["a"])
+    folder.revoke("a")
+    before = revoked(folder)
+    folder.renew_crl()
+    assert revoked(folder) == before != set()
+    crl = x509.load_pem_x509_crl(folder.crl.read_bytes())
+    assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 3
+
+
+def test_13_whoever_reads_a_file_that_is_renewed_has_all_of_the_old_one(folder: Folder) -> None:
+    old = folder.issue(Kind.USER, ["a"])
+    before = old.path.read_bytes()
+    with old.path.open("rb") as reading:
+        folder.renew("a")
+        assert reading.read() == before
+    assert old.path.read_bytes() != before
+
+
+def test_13_a_ca_that_ends_soon_is_renewed_by_night_with_what_it_signed(tmp_path: Path) -> None:
+    path = tmp_path / "certs"
+    young = Folder(path)
+    young.init(days=10)
+    old = young.issue(Kind.USER, ["a"])
+    done = certs(path, "renew")
+    assert done.exit_code == 0, done.output
+    assert "Renewed the CA until" in done.output
+    assert "Renewed a until" in done.output
+    assert "Nothing else ends within 30 days." in done.output
+    assert young.ca_ends() - datetime.now(UTC) > 3000 * DAY
+    assert certificate(old.path).not_valid_after_utc > old.ends + 300 * DAY
+
+
 def test_13_an_ended_ca_signs_nothing(tmp_path: Path) -> None:
     Folder(tmp_path).init(days=10)
     later = Folder(tmp_path, datetime.now(UTC) + 11 * DAY)

@@ -5,10 +5,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.support.certificates import Certificates
-from tests.support.evil_relay import EvilRelay
+from tests.support.evil_relay import Change, EvilRelay, honest
 from tests.support.proxy import proxy_to
 from tests.support.world import ASK_PIN, PIN, UICC, World, running, uicc, until
 from wsrc.errors import ErrorCode, OutcomeUnknownError, RefusedError, SessionLostError
@@ -84,12 +85,31 @@ async def test_an_answer_that_is_cut_off_comes_by_resume_and_the_card_is_given_b
     await until(is_ready)
 
 
-@pytest.mark.parametrize("number", [1, 2])
-async def test_a_last_command_that_the_server_refuses_is_known_where_the_card_host_knows_the_user(
-    world: World, monkeypatch: pytest.MonkeyPatch, number: int
+def silent(message: m.Message) -> list[m.Message]:
+    """Do not tell a card host that its user may ask."""
+    quiet = isinstance(message, m.Detach) and message.after_answer
+    return [msgspec.structs.replace(message, after_answer=False) if quiet else message]
+
+
+@pytest.mark.parametrize(
+    ("number", "change", "expected"),
+    [
+        (1, honest, RefusedError),
+        (1, silent, OutcomeUnknownError),
+        (2, honest, RefusedError),
+        (2, silent, RefusedError),
+    ],
+)
+async def test_a_last_command_that_the_server_refuses_is_known_not_to_have_run(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    change: Change,
+    expected: type[Exception],
 ) -> None:
-    """The server takes the card back at once; a card host that has no keys forgets the session."""
+    """The server takes the card back at once; the card host gives its word all the same."""
     relay = EvilRelay(world)
+    relay.change = change
     await world.host()
     user = await world.user(seal="required")
     refusal = rights.refusal
@@ -104,10 +124,9 @@ async def test_a_last_command_that_the_server_refuses_is_known_where_the_card_ho
     async with user.select(iccid=UICC) as card:
         for _ in range(1, number):
             assert (await card.transmit(ASK_PIN)).sw == 0x63C3
-        expected = OutcomeUnknownError if number == 1 else RefusedError
         with pytest.raises(expected, match="It is not to be") as caught:
             await card.transmit(ASK_PIN, last=True)
-        assert caught.value.code is ErrorCode.FORBIDDEN
+        assert getattr(caught.value, "code", None) is ErrorCode.FORBIDDEN
     assert len(relay.of(m.Resume)) == 1
     assert len(relay.of(m.Detach)) == 1
     assert not user._connection.requests.has_cards

@@ -209,13 +209,20 @@ async def test_a_session_is_sealed_where_one_end_wants_it_and_the_other_can(
     assert (await card.transmit(ASK_PIN)).sw == 0x63C3
 
 
-@pytest.mark.parametrize(("user", "host"), [("required", "off"), ("off", "required")])
+@pytest.mark.parametrize(
+    ("user", "host", "why"),
+    [
+        ("required", "off", r"kept it from that: seal = required\."),
+        (None, "off", r"kept it from that: seal is required where card_ca is given\."),
+        ("off", "required", "wants its sessions sealed, and this one is not"),
+    ],
+)
 async def test_who_requires_a_seal_is_told_that_there_is_none(
-    world: SealedWorld, user: str, host: str
+    world: SealedWorld, user: str | None, host: str, why: str
 ) -> None:
     await world.host(seal=host)
     client = await world.user(seal=user)
-    with refused(ErrorCode.SEAL_REQUIRED, "seal"):
+    with refused(ErrorCode.SEAL_REQUIRED, why):
         await client.select(iccid=UICC)
     assert not world.of(m.CApdu, m.Sealed)
     await until(lambda: world.world.counts["sessions"] == 0)

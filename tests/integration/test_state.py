@@ -244,7 +244,9 @@ async def test_the_commands_tag_and_comment_and_any(
             assert await wsrc(world, "apdu", *arguments, "00A40004023F00") == 0
             assert capsys.readouterr().out
         assert await wsrc(world, "apdu", "--any", "--tag", "kind=none", "00A40004023F00") == 3
-        assert "No card that has tag kind=none is here." in capsys.readouterr().err
+        assert (
+            "No card that has tag kind=none is here that you may take." in capsys.readouterr().err
+        )
 
 
 @pytest.mark.usefixtures("_home")

@@ -7,7 +7,8 @@ that is done with them. The user is sent the same octets in both, but for the na
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import msgspec
 from hypothesis import given, settings, strategies as st
@@ -15,7 +16,7 @@ from hypothesis import given, settings, strategies as st
 from tests.support.policies import granting, rule
 from tests.support.relay_clients import ATR, CardClient
 from tests.support.relay_world import World, empty, reader
-from wsrc.card.slot import Share
+from wsrc.card.slot import Pick, Share
 from wsrc.octets import Octets
 from wsrc.policy.words import Verb
 from wsrc.protocol import messages as m
@@ -35,26 +36,42 @@ FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "resume", "share")
 
 Step = tuple[str, int, int, int]
 
+FARM = (
+    "who", "tags", "comment", "revoke", "reserve", "by token", "unreserve", "reservations",
+)  # fmt: skip
+"""What is asked of cards that many use."""
+
 KINDS = (
     "list", "readers", "watch", "rpc", "select", "wait", "shared", "direct", "cancel", "command",
     "detach", "resume", "report", "take out", "unplug", "relabel", "leave", "come", "other takes",
-    "other waits", "other gives", "time",
+    "other waits", "other gives", "time", *FARM,
 )  # fmt: skip
 
-steps = st.lists(
-    st.tuples(st.sampled_from(KINDS), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)),
-    min_size=1,
-    max_size=30,
-)
+ANY = tuple({*KINDS} - {"relabel"} | {"any", "wait any", "reserve any"})
+"""What is done where cards are taken of which any will do; a card that was used goes last."""
 
-rights = st.sets(st.sampled_from((Verb.USE, Verb.SHARE, Verb.DIRECT, Verb.EVENTS, Verb.LIST)))
+
+def steps(kinds: Sequence[str]) -> st.SearchStrategy[list[Step]]:
+    number = st.integers(0, 3)
+    step = st.tuples(st.sampled_from(sorted(kinds)), number, number, number)
+    return st.lists(step, min_size=1, max_size=30)
+
+
+rights = st.sets(
+    st.sampled_from((Verb.USE, Verb.SHARE, Verb.DIRECT, Verb.EVENTS, Verb.LIST, Verb.TAG,
+                     Verb.RESERVE, Verb.REVOKE))
+)  # fmt: skip
 
 
 class Half:
-    """One of the two worlds; `bare` is the one without what is hidden."""
+    """
+    One of the two worlds; `bare` is the one without what is hidden.
 
-    def __init__(self, may: set[Verb], *, bare: bool) -> None:
-        self.bare = bare
+    Cards in it are `unique`, or some have the same ICCID.
+    """
+
+    def __init__(self, may: set[Verb], *, bare: bool, unique: bool = False) -> None:
+        self.bare, self.unique = bare, unique
         policy = granting(
             rule("bob", [*may, Verb.LIST], label=f"{SEEN}*"),
             rule("ann", list(Verb)),
@@ -68,6 +85,7 @@ class Half:
         self.held: dict[tuple[int, int], str] = {}
         self.last_id = 0
         self.sessions: list[str] = []
+        self.tokens: list[str] = []
         for number in range(len(HOSTS)):
             self.come(number)
 
@@ -93,7 +111,9 @@ class Half:
         # The ids and names of readers are alike on all hosts, and so are ICCIDs and ATRs.
         atr = ATR if iccid < 2 else OTHER_ATR
         name = f"r{at + 1}"
-        return reader(name, ICCIDS[iccid % 3], label=label, insertion=insertion, atr=atr)
+        own = f"89490200000012{number}{at}{iccid}0"
+        text = own if self.unique else ICCIDS[iccid % 3]
+        return reader(name, text, label=label, insertion=insertion, atr=atr)
 
     def is_busy(self, number: int, at: int) -> bool:
         """Return whether somebody has the card in a reader."""
@@ -223,15 +243,41 @@ class Half:
                 bob.say(
                     m.Resume(id=id_, session=session, secret="s", host=place[0], reader=place[1])
                 )
+            case _ if kind in {*FARM, "reserve any"}:
+                bob.say(self.of_farm(kind, id_, by if c % 2 else {}, a))
             case _:
                 self.last_id = id_
-                wait_s = 50.0 if kind == "wait" else 0.0
+                wait_s = 50.0 if kind.startswith("wait") else 0.0
                 share = {"shared": Share.SHARED, "direct": Share.DIRECT}.get(kind, Share.EXCLUSIVE)
-                bob.say(m.SelectCard(id=id_, wait_s=wait_s, share=share, **by))
-        for message in bob.inbox:
+                pick = Pick.ANY if kind.endswith("any") else Pick.ONE
+                bob.say(m.SelectCard(id=id_, wait_s=wait_s, share=share, pick=pick, **by))
+        self.hear()
+
+    def hear(self) -> None:
+        """Note the sessions and tokens that bob was told of."""
+        for message in self.bob.inbox:
+            if isinstance(message, m.ReserveAck):
+                self.tokens.append(message.token)
             if isinstance(message, m.SelectCardAck) and message.session is not None:
                 self.sessions.append(message.session)
-        bob.inbox.clear()
+        self.bob.inbox.clear()
+
+    def of_farm(self, kind: str, id_: int, by: dict[str, str], a: int) -> m.Message:
+        """Return what bob asks of cards that many use."""
+        token = self.tokens[-1] if self.tokens else "none"
+        begins = datetime.fromtimestamp(self.world.now + 300.0 * a, UTC).isoformat()
+        made: dict[str, m.Message] = {
+            "who": m.Who(id=id_, busy=a == 1, free=a == 2, **by),
+            "tags": m.SetTags(id=id_, set={"rack": str(a)}, **by),
+            "comment": m.SetComment(id=id_, comment=f"note {a}", **by),
+            "revoke": m.Revoke(id=id_, **by),
+            "reserve": m.Reserve(id=id_, begins=begins, for_s=200.0, **by),
+            "reserve any": m.Reserve(id=id_, pick=Pick.ANY, for_s=200.0, **by),
+            "by token": m.SelectCard(id=id_, reservation=token, wait_s=50.0 if a == 1 else 0.0),
+            "unreserve": m.CancelReservation(id=id_, token=token),
+            "reservations": m.ListReservations(id=id_),
+        }
+        return made[kind]
 
     def which(self, a: int, b: int, c: int) -> dict[str, str]:
         kinds = (
@@ -261,9 +307,21 @@ def renamed(texts: Iterator[str] | list[str], names: dict[str, str]) -> list[str
 
 
 @settings(deadline=None)
-@given(steps, rights)
+@given(steps(KINDS), rights)
 def test_13_hidden_cards_are_as_if_they_were_not_there(done: list[Step], may: set[Verb]) -> None:
-    full, bare = Half(may, bare=False), Half(may, bare=True)
+    both_are_told_the_same(done, may, unique=False)
+
+
+@settings(deadline=None)
+@given(steps(ANY), rights)
+def test_13_any_card_is_one_as_if_the_hidden_were_not_there(
+    done: list[Step], may: set[Verb]
+) -> None:
+    both_are_told_the_same(done, may, unique=True)
+
+
+def both_are_told_the_same(done: list[Step], may: set[Verb], *, unique: bool) -> None:
+    full, bare = (Half(may, bare=each, unique=unique) for each in (False, True))
     in_full: dict[str, str] = {}
     in_bare: dict[str, str] = {}
     for step in done:

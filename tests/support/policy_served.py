@@ -3,7 +3,10 @@
 
 import json
 from collections import Counter
+from itertools import chain
 from typing import Any
+
+import msgspec
 
 from tests.support import policy_table as table
 from tests.support.models import authorisation as book
@@ -17,9 +20,10 @@ from wsrc.octets import Octets
 from wsrc.policy.reading import read
 from wsrc.principal import Principal
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import encode
+from wsrc.protocol.codec import encode, tag_of
+from wsrc.protocol.kinds import resets, wish_of
 
-FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "resume", "share")
+FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "resume", "seal", "share")
 COMMAND = Octets.fromhex("00a40004023f00")
 
 REQUESTS: tuple[tuple[type[m.Forwarded], dict[str, Any]], ...] = (
@@ -42,6 +46,16 @@ REQUESTS: tuple[tuple[type[m.Forwarded], dict[str, Any]], ...] = (
     ),
 )  # fmt: skip
 """All that is asked within a session, in this order."""
+
+
+def in_boxes(request: m.Forwarded) -> m.Sealed:
+    """Return a request of a session as one that is sealed, with what is told outside of the box."""
+    wish = request.share if isinstance(request, m.Reconnect) else None
+    return m.Sealed(
+        id=request.id, session=request.session or "", of=tag_of(request), box=b"box",
+        share=wish, resets=resets(request),
+    )  # fmt: skip
+
 
 GONE = (ErrorCode.NO_SUCH_CARD, None)
 FORBIDDEN = (ErrorCode.FORBIDDEN, Outcome.NOT_EXECUTED)
@@ -147,14 +161,15 @@ def use(
     served: Served, who: book.Who, user: Peer, thing: book.Thing, session: str, share: Share
 ) -> None:
     """Ask for everything within a session, and give the card back."""
-    for kind, fields in REQUESTS:
-        request = kind(id=user.new_id(), session=session, **fields)
+    plain = (kind(session=session, **fields) for kind, fields in REQUESTS)
+    for each in chain.from_iterable((one, in_boxes(one)) for one in plain):
+        request = msgspec.structs.replace(each, id=user.new_id())
         verdict, heard = served.judge(who, thing, request, share.value), served.heard()
         user.say(request)
         answer = user.one(m.Message)
         forbidden = refusal(answer) == FORBIDDEN
         assert forbidden == (verdict is Verdict.FORBIDDEN), (who, thing, request, answer)
         assert not (forbidden and served.heard() != heard)
-        if isinstance(request, m.Reconnect) and isinstance(answer, m.ReconnectAck):
-            share = request.share or share
+        if not isinstance(answer, m.Error):
+            share = wish_of(request) or share
     user.ask(m.Detach(id=user.new_id(), session=session), m.DetachAck)

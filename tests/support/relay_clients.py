@@ -14,7 +14,8 @@ from wsrc.octets import Octets
 from wsrc.principal import run_and_owner
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import UnreadableError, decode, encode
-from wsrc.protocol.conversation import Phase, Speaker, may_say
+from wsrc.protocol.conversation import ANSWERS, Phase, Speaker, may_say
+from wsrc.protocol.kinds import kind_of
 from wsrc.session import CardEnd
 
 if TYPE_CHECKING:
@@ -203,6 +204,9 @@ class CardClient(Peer):
                 self.answer_resume(message)
             case m.ResetReq(id=id_, session=session):
                 self.say(m.ResetResp(id=id_, session=session, atr=self.atr_of(session)))
+            case m.Sealed(id=id_, session=session):
+                of = str(ANSWERS[kind_of(message)].__struct_config__.tag)
+                self.say(m.SealedResp(id=id_, session=session, of=of, box=b"box"))
             case m.Cancel(id=id_, session=session):
                 self.say(m.CancelAck(id=id_, session=session, cancelled=False))
             case _:

@@ -439,7 +439,8 @@ class Sessions:
             code = asked.code or ErrorCode.NO_SUCH_SESSION
             revoked, why = asked.code is ErrorCode.REVOKED, f"The session is over. {told}"
             self._evidence.gave_back(left, self._card.info, told, asked=not revoked)
-            self._replies.over(left.end, code, why, tell=False, given_back=asked.code is None)
+            asks_no_more = asked.code is None and not asked.after_answer
+            self._replies.over(left.end, code, why, tell=False, given_back=asks_no_more)
             await self._let_go(left, eject=asked.disposition is Disposition.EJECT)
         self._replies.send(m.DetachAck(session=asked.session))
 

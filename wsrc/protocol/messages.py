@@ -395,7 +395,11 @@ class Detach(Message, frozen=True, tag="detach", kw_only=True):
         str | None, means("With `code`: the sentence that who resumes it is to be told")
     ] = None
     after_answer: Annotated[
-        bool, means("Not before the open request of the session is answered; see The last request")
+        bool,
+        means(
+            "Not before the open request of the session is answered, see The last request; to a "
+            "card client: the user of the sealed session may ask for its word, see Sealing"
+        ),
     ] = False
 
 

@@ -51,6 +51,7 @@ def leave(state: RelayState, lease: Lease, goodbye: m.Detach, now: float) -> Non
     assert user is not None
     evidence.gave_back(state, lease, "its user is done", now)
     lease.disposition = goodbye.disposition
+    lease.was_last = goodbye.after_answer and bool(lease.sealed)
     cancelled = m.error(ErrorCode.CANCELLED, "The request was cancelled.")
     end(state, lease, now, cancelled, asked=True)
     state.send(user, m.DetachAck(id=goodbye.id, session=goodbye.session))
@@ -59,7 +60,7 @@ def leave(state: RelayState, lease: Lease, goodbye: m.Detach, now: float) -> Non
 def settled(state: RelayState, lease: Lease, in_flight: InFlight, now: float) -> None:
     """Give a card back whose user wanted that once the request in flight was answered."""
     if in_flight.goodbye is not None and lease.phase is LeasePhase.HELD:
-        leave(state, lease, in_flight.goodbye, now)
+        leave(state, lease, msgspec.structs.replace(in_flight.goodbye, after_answer=False), now)
 
 
 def release(state: RelayState, user: UserPeer, slot: Slot, now: float) -> None:
@@ -236,7 +237,13 @@ def end_kept(state: RelayState, lease: Lease, sentence: str, now: float) -> None
 def _detach(state: RelayState, lease: Lease) -> None:
     disposition = rights.disposition(lease, lease.disposition)
     why = lease.why if lease.code is not None else None
-    detach = m.Detach(session=lease.session, disposition=disposition, code=lease.code, message=why)
+    detach = m.Detach(
+        session=lease.session,
+        disposition=disposition,
+        code=lease.code,
+        message=why,
+        after_answer=lease.was_last,
+    )
     state.send(lease.slot.peer, detach)
 
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The free cards of an audience under each of their names, the least recently used first.
+The free cards that an audience may take, under each of their names, the least recently used first.
 
 To enter a card, to strike it and to find the first takes as long with 100,000 as with ten.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from wsrc.card.slot import Share
@@ -114,7 +114,7 @@ class _Filed:
 
 
 class Free:
-    """The cards that an audience sees, by their names; most names are of one card."""
+    """The cards that an audience may take, by their names; most names are of one card."""
 
     def __init__(self) -> None:
         self._rows: dict[Key, _Row | _Filed] = {}
@@ -160,6 +160,10 @@ class Free:
     def count(self, keys: Iterable[Key]) -> int:
         """Return how many cards there are under some names; one with several counts again."""
         return sum(row.cards if isinstance(row, _Row) else 1 for row in self._of(keys))
+
+    def every(self) -> Collection[Slot]:
+        """Return all cards, free or not."""
+        return self._filed.keys()
 
     def settling(self, keys: Iterable[Key]) -> Iterator[Slot]:
         """Yield the cards under some names that are about to be free."""

@@ -3,7 +3,7 @@
 
 import msgspec
 
-from wsrc.errors import ErrorCode, Outcome
+from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
 from wsrc.relay import evidence, rights
@@ -85,8 +85,7 @@ def _watch(state: RelayState, user: UserPeer, asked: m.WatchReaders) -> None:
         state.effects += state.readers.of(user).watch_for(user, asked)
         return
     evidence.not_watched(state, user, why)
-    not_executed = Outcome.NOT_EXECUTED
-    state.refuse(user, asked.id, ErrorCode.FORBIDDEN, why, outcome=not_executed)
+    state.refuse(user, asked.id, ErrorCode.FORBIDDEN, why)
 
 
 def forget(state: RelayState, user: UserPeer) -> None:

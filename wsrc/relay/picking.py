@@ -160,7 +160,7 @@ def _why(
     counts = [free.count(keys) for keys in conditions or ((EVERY,),)]
     that = f" that has {selection}" if selection.items else ""
     if not min(counts):
-        return ErrorCode.NO_SUCH_CARD, f"No card{that} is here."
+        return ErrorCode.NO_SUCH_CARD, f"No card{that} is here that you may take."
     if len(counts) == 1 and all(len(keys) == 1 for keys in conditions):
         return ErrorCode.CARD_BUSY, f"No card{that} is free; there are {counts[0]}."
     return ErrorCode.CARD_BUSY, f"No card{that} is free, or there is none."

@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from wsrc.card.slot import Share
-from wsrc.errors import ErrorCode, Outcome
+from wsrc.errors import ErrorCode
 from wsrc.policy.words import Verb
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
@@ -117,7 +117,7 @@ def forbid(state: RelayState, asked: Waiter, slot: Slot, verb: Verb) -> None:
     user, id_, code = asked.user, asked.message.id, ErrorCode.FORBIDDEN
     why = rights.forbidden(user.principal, verb, slot)
     evidence.denied(state, user, str(asked.selection), code, why)
-    state.refuse(user, id_, code, why, outcome=Outcome.NOT_EXECUTED)
+    state.refuse(user, id_, code, why)
 
 
 def refuse(

@@ -8,7 +8,7 @@ marked and looks different is one change; so all that a watcher is told was true
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -32,6 +32,10 @@ PAGE_OCTETS = 500_000
 
 LIST_OCTETS = 500_000
 """Longest `Pcsc.Readers.ListChange` that names all readers: a peer reads 1 MiB at least."""
+
+
+_TAKING: Final = frozenset((Verb.USE, Verb.SHARE))
+"""Verbs without which no user of an audience can be given a card, whichever it is."""
 
 
 class Watcher(NamedTuple):
@@ -206,10 +210,10 @@ class Readers:
 
     def _changed(self, slot: Slot) -> Entry | None:
         rights = self._rights(slot)
-        if rights:
-            self.free.put(slot)
-        else:
+        if _TAKING.isdisjoint(rights):
             self.free.remove(slot)
+        else:
+            self.free.put(slot)
         number = self._shelves.put(slot) if rights else self._shelves.number_of(slot)
         if number is None:
             return None

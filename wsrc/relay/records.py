@@ -392,6 +392,8 @@ class Lease:
     rights: frozenset[Verb] = ALL
     why: str | None = None
     sealed: bool | None = None
+    was_last: bool = False
+    """Whether its user may ask what became of a last request that was not passed on."""
     guests: set[str] | None = None
     reservation: int | None = None
     """Number of the reservation with whose token it was taken."""

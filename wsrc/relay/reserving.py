@@ -10,7 +10,7 @@ Deadlines are set anew at least once a minute, so that a clock that was set is n
 # Longer than the aim: the requests about reservations are one table, and what follows from time.
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import Final
@@ -47,6 +47,9 @@ PAGE: Final = 500
 LOOKED_AT: Final = 1_024
 """Cards that are looked at for one that any would do for."""
 
+_TAKING: Final = frozenset((Verb.USE, Verb.SHARE))
+"""Verbs of which one is needed to take a card with a token."""
+
 TURNS: Final = 64
 """Reservations whose time begins or is over that are acted on in one turn."""
 
@@ -78,8 +81,8 @@ def kept(state: RelayState, number: int, why: str, now: float) -> None:
     making, there = token is not None, user.number in state.peers
     state.reservations.unwritten.discard(booking.number)
     if why:
-        if making:
-            state.reservations.remove(booking.number)
+        if making:  # another that was kept meanwhile may have begun its time
+            _gone(state, booking, now)
         state.refuse(user, asked.id, ErrorCode.NOT_KEPT, why)
         return
     evidence.booked(state, user, booking, "reserved" if making else "cancelled")
@@ -135,7 +138,7 @@ def claimed(state: RelayState, user: UserPeer, select: m.SelectCard, now: float)
     booking = _of_token(state, user, select, now)
     _free_token(state, booking, now)
     booking = _moved(state, user, booking, now)
-    if not state.slots_of(booking.identity) and select.wait_s <= 0:
+    if not _there(state, user, booking) and select.wait_s <= 0:
         why = f"The card that is reserved, {_card(booking)}, is not here now."
         raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
     kind, value = _name(booking)
@@ -173,7 +176,7 @@ def _free_token(state: RelayState, booking: Booking, now: float) -> None:
 
 def _moved(state: RelayState, user: UserPeer, booking: Booking, now: float) -> Booking:
     """Return a reservation of any card with another one, where its own cannot be had."""
-    there = state.slots_of(booking.identity)
+    there = _there(state, user, booking)
     if booking.wish is None or any(not slot.leases for slot in there):
         return booking
     selection, begins = Selection(booking.wish), _utc(state, now)
@@ -301,18 +304,24 @@ def _any(
 
 
 def _candidates(state: RelayState, user: UserPeer, selection: Selection) -> Iterator[Slot]:
-    """Yield cards that a user may reserve: the free ones first, the least recently used first."""
-    sees = user.audience.sees if user.audience is not None else everything
+    """
+    Yield cards that a user may reserve and take, the free ones first, the one that rests longest.
+
+    Where they may take few cards all of these are looked at, whatever others there are.
+    """
     free, keys = state.readers.free_of(user.audience), picking.narrowest(state, user, selection)
-    of_all = chain.from_iterable(map(state.index.under, keys))
-    others = of_all if selection.items else state.slots.values()
+    others: Iterable[Slot] = free.every()
+    if state.readers.is_behind(user.audience):
+        others = state.slots.values()
+    if selection.items and len(free.every()) > LOOKED_AT:
+        others = chain.from_iterable(map(state.index.under, keys))
     done: set[Slot] = set()
     for slot in [*islice(free.walk(keys), LOOKED_AT), *islice(others, LOOKED_AT)]:
         if slot is None or slot in done or not slot.has_card:
             continue
         done.add(slot)
-        may = sees(slot) and Verb.RESERVE in rights.of(user.audience, slot)
-        if may and matches(selection, slot):
+        may = rights.of(user.audience, slot)
+        if Verb.RESERVE in may and may & _TAKING and matches(selection, slot):
             yield slot
 
 
@@ -356,9 +365,7 @@ def _is_own(user: UserPeer, booking: Booking, *, by_token: bool = False) -> bool
 
 
 def _lists(state: RelayState, user: UserPeer, booking: Booking) -> bool:
-    return any(
-        Verb.LIST in rights.of(user.audience, slot) for slot in state.slots_of(booking.identity)
-    )
+    return bool(_there(state, user, booking))
 
 
 def _gone(state: RelayState, booking: Booking, now: float) -> None:
@@ -390,9 +397,8 @@ def _end_others(state: RelayState, slot: Slot, number: int, now: float) -> None:
 
 
 def _info(state: RelayState, user: UserPeer, booking: Booking, now: float) -> m.ReservationInfo:
-    slots = state.slots_of(booking.identity)
-    sees = user.audience.sees if user.audience is not None else everything
-    shown = next(filter(sees, slots), None)
+    slots = _there(state, user, booking)
+    shown = slots[0] if slots else None
     return m.ReservationInfo(
         number=booking.number,
         card=" ".join(_name(booking)),
@@ -405,6 +411,12 @@ def _info(state: RelayState, user: UserPeer, booking: Booking, now: float) -> m.
         any=booking.wish is not None,
         own=_is_own(user, booking),
     )
+
+
+def _there(state: RelayState, user: UserPeer, booking: Booking) -> list[Slot]:
+    """Return where a reserved card is, as far as it exists for a user."""
+    sees = user.audience.sees if user.audience is not None else everything
+    return list(filter(sees, state.slots_of(booking.identity)))
 
 
 def _state(

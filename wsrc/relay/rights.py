@@ -56,7 +56,10 @@ NEEDS: Final[Mapping[type[m.Message], str]] = {
     m.Lend: "Nothing; whoever it is lent to needs what `select_card` does",
     m.Reserve: "`reserve`",
     m.ListReservations: "`list`, of each card whose reservation is told of; nothing of one's own",
-    m.CancelReservation: "Nothing of one's own, or with its token; else `admin`, of every card",
+    m.CancelReservation: (
+        "Nothing of one's own, or of one that was made without a principal with its token; else "
+        "`admin`, of every card"
+    ),
     **dict.fromkeys(get_args(m.Operator), "`admin`, of every card"),
 }
 """What a user needs for each message, for people; `needed_for` has what a session's need."""

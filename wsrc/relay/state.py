@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from wsrc.errors import ErrorCode
+from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import LeaseInfo
@@ -180,7 +180,13 @@ class RelayState:
     def refuse(
         self, peer: Peer, id_: int | None, code: ErrorCode, sentence: str, **fields: object
     ) -> None:
-        """Answer a request with an error; what ends with a restart says when that is."""
+        """
+        Answer a request with an error, or say one without `id_`.
+
+        What ends with a restart says when that is, what nobody gave the right to was not executed.
+        """
+        if code is ErrorCode.FORBIDDEN and id_ is not None:
+            fields.setdefault("outcome", Outcome.NOT_EXECUTED)
         if code is ErrorCode.SHUTTING_DOWN:
             fields["retry_after_s"] = self.reconnect_in_s
         self.tally.refused(code)

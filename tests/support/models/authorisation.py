@@ -7,6 +7,8 @@ message as JSON has it, and words are the texts of the documents. What is refuse
 read is not judged here: a policy is one that a server takes.
 """
 
+# Longer than the aim: it is one document, read once, and uses nothing else.
+
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -148,31 +150,107 @@ def needs(request: Table, share: str = "exclusive") -> frozenset[str]:
     """
     Return the verbs that a request needs ("What a user may do" of docs/protocol.md).
 
-    `share` is that with which the session was begun that the request belongs to.
+    `share` is that with which the session was begun that the request belongs to. What an operator
+    or somebody else needs is not said here; see `operates`, `revokes`, `lists_reservation`.
+
+    Raises:
+        KeyError: If there is no such request.
     """
-    words: set[str] = set()
-    match request["msg_type"]:
-        case "list_cards" | "list_readers":
-            words = {"list"}
-        case "watch_readers":
-            words = {"events"}
-        case "select_card":
-            words = {_VERB_OF_SHARE[str(request.get("share", "exclusive"))]}
-        case "reset_req":
-            words = {"reset"}
-        case "reconnect":
-            words = {_VERB_OF_SHARE[str(request.get("share", share))]}
-            if request.get("initialization", "leave") != "leave":
-                words.add("reset")
-        case "end_transaction" if request.get("disposition", "leave") != "leave":
-            words = {"reset"}
-        case "control":
-            words = {"control"}
-        case "get_attribute" | "set_attribute":
-            words = {"attributes"}
-        case _:
-            pass
-    return frozenset(words)
+    words = _NEEDED[str(request["msg_type"])]
+    return frozenset(words(request, share) if callable(words) else words)
+
+
+def operates(policy: Table, who: Who) -> bool:
+    """Return whether a user is an operator: one who has `admin` of every card, `"*"`."""
+    return any(
+        grant["cards"] == "*" and "admin" in _list(grant["may"])
+        for grant in _tables(policy, "grant")
+        if means(policy, _list(grant["to"]), who)
+    )
+
+
+def revokes(policy: Table, who: Who, thing: Thing) -> bool:
+    """Return whether a user may take a card from others, and is told who waits for it."""
+    return bool({"revoke", "admin"} & verbs(policy, who, thing))
+
+
+def identity(thing: Thing) -> str:
+    """Return under which name a card is kept ("Reservations" of docs/protocol.md)."""
+    if thing.has_card and thing.iccid:
+        return f"iccid {_digits(thing.iccid).rstrip('f')}"
+    if thing.has_card and thing.eids:
+        return f"eid {_digits(thing.eids[0])}"
+    return f"reader {thing.shown}"
+
+
+def _select(request: Table, _share: str) -> set[str]:
+    return {_VERB_OF_SHARE[str(request.get("share", "exclusive"))]}
+
+
+def _reconnect(request: Table, share: str) -> set[str]:
+    words = {_VERB_OF_SHARE[str(request.get("share", share))]}
+    return words | ({"reset"} if request.get("initialization", "leave") != "leave" else set())
+
+
+def _end_transaction(request: Table, _share: str) -> set[str]:
+    return {"reset"} if request.get("disposition", "leave") != "leave" else set()
+
+
+def _sealed(request: Table, share: str) -> set[str]:
+    """Return what the request in a box needs, as far as it is told outside."""
+    inside = {"msg_type": request["of"]}
+    if "share" in request:
+        inside["share"] = request["share"]
+    if request.get("resets"):
+        inside |= {"initialization": "reset", "disposition": "reset"}
+    return set(needs(inside, share))
+
+
+_NOTHING: frozenset[str] = frozenset()
+
+_NEEDED: Mapping[str, Iterable[str] | Callable[[Table, str], Iterable[str]]] = {
+    "hello": _NOTHING,
+    "list_cards": {"list"},
+    "list_readers": {"list"},
+    "who": {"list"},
+    "watch_readers": {"events"},
+    "set_tags": {"tag"},
+    "set_comment": {"tag"},
+    "select_card": _select,
+    "resume": _select,
+    "c_apdu": _NOTHING,
+    "batch": _NOTHING,
+    "begin_transaction": _NOTHING,
+    "status": _NOTHING,
+    "detach": _NOTHING,
+    "cancel": _NOTHING,
+    "reset_req": {"reset"},
+    "reconnect": _reconnect,
+    "end_transaction": _end_transaction,
+    "control": {"control"},
+    "get_attribute": {"attributes"},
+    "set_attribute": {"attributes"},
+    "sealed": _sealed,
+    "reserve": {"reserve"},
+    "list_reservations": {"list"},
+    # What these need is of another kind: who has the card, whose it is, who runs the server.
+    "revoke": {"list"},
+    "allow": _NOTHING,
+    "lend": _NOTHING,
+    "cancel_reservation": _NOTHING,
+    "list_peers": _NOTHING,
+    "kick": _NOTHING,
+    "ban": _NOTHING,
+    "unban": _NOTHING,
+    "list_bans": _NOTHING,
+    "drain": _NOTHING,
+    "undrain": _NOTHING,
+    "stop": _NOTHING,
+}
+"""The verbs for each request of users, or what says them."""
+
+REQUESTS = frozenset(_NEEDED)
+"""`msg_type` of each request of a user."""
 
 
 def selected(things: Iterable[Thing], conditions: Mapping[str, str]) -> list[Thing]:

@@ -5,13 +5,14 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from wsrc.errors import ConfigError, SessionLostError
-from wsrc.hold.folder import MOST_OCTETS_ABOVE, SESSION, Folder, base_of, found
+from wsrc.hold.folder import MOST_FOUND, MOST_OCTETS_ABOVE, SESSION, Folder, base_of, found
 from wsrc.settings.held import HeldFile, read_held
 
 
@@ -76,6 +77,27 @@ def test_a_base_that_others_could_have_made_is_refused(environ: dict[str, str], 
         Folder(environ)
 
 
-def test_a_runtime_folder_with_a_long_name_leaves_no_room_for_a_socket() -> None:
-    long = f"/{'x' * MOST_OCTETS_ABOVE}"
-    assert base_of({"XDG_RUNTIME_DIR": long}).parent == Path("/tmp")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a folder another user's")
+def test_the_folder_of_another_user_is_refused(environ: dict[str, str]) -> None:
+    base = Path(environ["XDG_RUNTIME_DIR"]) / f"wsrc-take-{os.geteuid()}"
+    base.mkdir(mode=0o700)
+    os.chown(base, os.geteuid() + 1, -1)
+    with pytest.raises(ConfigError, match="not a folder of yours alone"):
+        Folder(environ)
+
+
+def test_so_many_folders_are_looked_at_and_no_more(environ: dict[str, str]) -> None:
+    with ExitStack() as stack:
+        for number in range(MOST_FOUND + 3):
+            stack.enter_context(Folder(environ)).tell(held(str(number)))
+        assert len(found(environ)) == MOST_FOUND
+
+
+def test_a_runtime_folder_with_a_long_name_leaves_no_room_for_a_socket(
+    environ: dict[str, str],
+) -> None:
+    for octets, parent in ((MOST_OCTETS_ABOVE, None), (MOST_OCTETS_ABOVE + 1, Path("/tmp"))):
+        above = environ["XDG_RUNTIME_DIR"]
+        long = Path(above, "x" * (octets - len(above) - 1))
+        long.mkdir()
+        assert base_of({"XDG_RUNTIME_DIR": str(long)}).parent == (parent or long)

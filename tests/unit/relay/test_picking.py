@@ -119,10 +119,10 @@ def test_who_will_not_wait_is_told_that_none_is_free_and_how_many_there_are() ->
     assert busy.message == "No card that has tag kind=sgp22 is free; there are 2."
     none = other.refused(any_of(other, kind="gsma"))
     assert code_of(none) is ErrorCode.NO_SUCH_CARD
-    assert none.message == "No card that has tag kind=gsma is here."
+    assert none.message == "No card that has tag kind=gsma is here that you may take."
     both = other.refused(m.SelectCard(id=99, tags={"kind": "sgp22", "card": "uicc"}, pick=ANY))
     assert both.message.endswith("is free, or there is none.")
-    assert "No card is here." in World().user().refused(any_of(one, kind="")).message
+    assert "No card is here that" in World().user().refused(any_of(one, kind="")).message
 
 
 def test_with_nothing_that_ever_matches_the_wait_ends_at_its_limit_and_says_so() -> None:
@@ -135,7 +135,7 @@ def test_with_nothing_that_ever_matches_the_wait_ends_at_its_limit_and_says_so()
     world.pass_time(2.0)
     late = user.one(m.Error)
     assert code_of(late) is ErrorCode.NO_SUCH_CARD
-    assert late.message == "No card that has tag kind=gsma is here. None came in 60 s."
+    assert late.message.endswith("is here that you may take. None came in 60 s.")
     assert "waiting" not in world.leftovers()
 
 

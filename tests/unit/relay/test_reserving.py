@@ -331,6 +331,19 @@ def test_what_cannot_be_written_is_not_reserved() -> None:
     has(bob, 2, iccid=ONE)
 
 
+def test_what_cannot_be_written_is_not_reserved_though_its_time_began_meanwhile() -> None:
+    world = bench()
+    ida, bob = world.user(who="ida"), world.user(who="bob")
+    world.keeps_late = True
+    ida.say(m.Reserve(id=1, iccid=TWO, for_s=100.0))
+    ida.say(m.Reserve(id=2, iccid=ONE, for_s=100.0))
+    world.keep()
+    world.keep("The disk is full.")
+    assert ida.next(m.ReserveAck).id == 1
+    assert code_of(ida.one(m.Error)) is ErrorCode.NOT_KEPT
+    has(bob, 2, iccid=ONE)
+
+
 def test_a_cancel_that_cannot_be_written_leaves_it() -> None:
     world = bench()
     ida = world.user(who="ida")
@@ -440,3 +453,42 @@ def test_nothing_new_begins_while_the_server_stops() -> None:
     ida.one(m.Restarting)
     assert refused(ida, m.Reserve(id=1, iccid=TWO, for_s=1.0)) is ErrorCode.SHUTTING_DOWN
     assert refused(ida, m.CancelReservation(id=1, number=1)) is ErrorCode.SHUTTING_DOWN
+
+
+@pytest.fixture
+def few_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no more than three cards looked at in one go."""
+    monkeypatch.setattr(reserving, "LOOKED_AT", 3)
+
+
+def busy_bench(mine: int, *before: str) -> tuple[World, Peer]:
+    """Return a world with cards of some labels, and so many of bob's behind, which are in use."""
+    policy = granting(
+        rule("ann", list(Verb)),
+        rule("bob", [Verb.USE, Verb.RESERVE], label="mine"),
+        rule("bob", [Verb.RESERVE], label="no use"),
+        hosts=[rule("*")],
+    )
+    world = World(policy=policy)
+    labels = [*before, *["mine"] * mine]
+    cards = [reader(f"r{n}", f"89882110000004300{n:02}", label=at) for n, at in enumerate(labels)]
+    world.card(*cards, who="bench")
+    ann = world.user(who="ann")
+    for number in range(len(before), len(labels)):
+        has(ann, number + 1, reader=f"r{number}@bench")
+    return world, world.user(who="bob")
+
+
+@pytest.mark.usefixtures("few_looked_at")
+def test_any_of_few_is_reserved_however_many_cards_of_others_there_are() -> None:
+    _, bob = busy_bench(1, *["hidden"] * 9)
+    ack = bob.ask(m.Reserve(id=1, pick=m.Pick.ANY, for_s=9.0), m.ReserveAck)
+    assert ack.reservation.reader == "Reader r9"
+
+
+@pytest.mark.usefixtures("few_looked_at")
+def test_any_of_many_is_one_that_may_be_taken() -> None:
+    _, bob = busy_bench(4, "no use")
+    by = {"atr": "3b9f96801fc78031a073be21136743200718000001a5"}
+    ack = bob.ask(m.Reserve(id=1, pick=m.Pick.ANY, for_s=9.0, **by), m.ReserveAck)
+    assert ack.reservation.reader == "Reader r1"

@@ -3,6 +3,7 @@
 
 import hashlib
 
+import msgspec
 import pytest
 
 from tests.support.relay_world import ATR, ICCID, CardClient, Peer, World, reader
@@ -254,3 +255,31 @@ def test_a_sealed_request_needs_what_the_one_in_it_needs(
     of: str, fields: dict[str, object], needed: tuple[Verb, ...]
 ) -> None:
     assert rights.needed_for(sealed("s", of, **fields), Share.EXCLUSIVE) == needed
+
+
+def given_back(goodbye: m.Detach, *, seal: bool = True, answered: bool = False) -> m.Detach:
+    """Return what a card host is told when a user gives back a card without a request open."""
+    world = World()
+    host, user = hosted(world), world.user()
+    if seal:
+        session = held(user, host)
+    else:
+        host.auto = True
+        session = user.hold(iccid=ICCID)
+        host.auto = False
+    if answered:
+        user.say(sealed(session))
+        host.next(m.Sealed)
+        user.say(msgspec.structs.replace(goodbye, session=session))
+        host.say(m.SealedResp(id=2, seq=1, session=session, of="r_apdu", box=b"b"))
+    else:
+        user.say(msgspec.structs.replace(goodbye, session=session))
+    return host.next(m.Detach)
+
+
+def test_a_card_host_is_told_that_a_last_request_was_not_passed_on_and_only_then() -> None:
+    last, plain = (m.Detach(id=9, session="", after_answer=each) for each in (True, False))
+    assert given_back(last).after_answer
+    assert not given_back(plain).after_answer
+    assert not given_back(last, seal=False).after_answer
+    assert not given_back(last, answered=True).after_answer

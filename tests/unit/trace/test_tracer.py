@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -61,6 +62,48 @@ def test_13_a_text_has_a_line_for_each_exchange_without_what_is_secret(tmp_path:
         "1f2e3d4c Reader 00 (read ahead) 00 20 00 01 08 [8 octets] -> 63 c2",
     ]
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_13_what_was_selected_before_a_reset_hides_nothing_after_it(tmp_path: Path) -> None:
+    file = tmp_path / "trace.txt"
+    with tracing(file=file) as tracer:
+        card = tracer.card("Reader 00")
+        for _ in range(2):
+            card.powered("1f2e3d4c5b6a", ATR)
+            card.exchanged("1f2e3d4c5b6a", bytes.fromhex("00b0000002"), b"\x5a\x5a" + OK)
+            card.exchanged("1f2e3d4c5b6a", bytes.fromhex("00a40004026f08"), OK)
+            card.exchanged("1f2e3d4c5b6a", bytes.fromhex("00b0000002"), b"\xa5\xa5" + OK)
+    lines = file.read_text("utf-8").splitlines()
+    assert sum("5a 5a" in line for line in lines) == 2
+    assert not any("a5 a5" in line for line in lines)
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from wsrc.trace.tracer import Options, Tracer
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+tracer = Tracer(Options(file=Path(sys.argv[1])))
+for number in range(50):
+    tracer.card("Reader 00").exchanged("1f2e3d4c", bytes.fromhex("00a40004023f00"), b"\\x90\\x00")
+    while tracer._waiting:
+        pass
+tracer.close()
+"""
+"""Traces to where there are 1000 octets of room."""
+
+
+def test_13_a_file_that_can_grow_no_more_ends_with_a_whole_line(tmp_path: Path) -> None:
+    file = tmp_path / "trace.txt"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, file], timeout=60, check=True, capture_output=True, text=True
+    )
+    lines = file.read_text("utf-8").splitlines(keepends=True)
+    assert len(lines) > 5
+    assert all(line.endswith("3f 00 -> 90 00\n") for line in lines)
+    assert done.stderr.count("The trace is not complete") == 1
 
 
 @pytest.mark.shows_secrets("its owner wants them in the trace")
