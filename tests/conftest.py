@@ -16,6 +16,7 @@ import pytest
 from hypothesis import Phase, settings
 
 from tests.support.certificates import Certificates, make
+from tests.support.processes import ignore_for_ourselves
 from tests.support.secret_scan import EARS, MARK
 
 settings.register_profile("default", max_examples=200, derandomize=True, deadline=None)
@@ -26,6 +27,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 PROCESSES_PER_CORE = 2
 """For more than half of their time, tests wait: for a program to start, for a limit to pass."""
+
+
+def pytest_configure() -> None:
+    """Have the programs of tests heed signals, however the tests are run."""
+    ignore_for_ourselves()
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -7,6 +7,7 @@ message as JSON has it, and words are the texts of the documents. What is refuse
 read is not judged here: a policy is one that a server takes.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -281,6 +282,7 @@ def _kind(thing: Thing) -> str | None:
     return "contactless" if re.match("3b8.8001", atr.hex()) else "other"
 
 
+@functools.lru_cache(maxsize=10_000)
 def _said_by(atr: bytes) -> tuple[bool, bool]:
     """
     Return whether an ATR is that of a UICC, and of an eUICC.
@@ -325,7 +327,12 @@ def _fact_fits(kind: str, texts: list[str], has: tuple[str, ...], several: _Many
 
 def _fits(text: str, value: str) -> bool:
     """Return whether a text is a value, where `*` in the text is any characters, or none."""
-    return re.fullmatch(".*".join(map(re.escape, text.split("*"))), value, re.DOTALL) is not None
+    return _pattern(text).fullmatch(value) is not None
+
+
+@functools.lru_cache(maxsize=10_000)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
 
 
 def _digits(text: str) -> str:
