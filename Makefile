@@ -61,19 +61,14 @@ venv: $(VENV)/.dev
 demo: $(VENV)/.run
 	@KEEP=$(KEEP) $(BIN)/python contrib/tools/demo.py
 
-test: packages
-	@$(MAKE) --no-print-directory check
-	@$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
+# Tests are compiled while the checks run; else each process of pytest would compile them for itself.
+test: packages $(VENV)/.dev
+	@$(PYTEST) --collect-only -qq $(PYTEST_ARGS) >/dev/null 2>&1 & compiling=$$!; \
+	.ci/check || { kill $$compiling; exit 1; }; wait $$compiling; \
+	$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
-	@failed=0; \
-	run() { echo "== $$1"; shift; "$$@" || failed=1; }; \
-	run 'ruff format' $(BIN)/ruff format --check .; \
-	run 'ruff check' $(BIN)/ruff check --quiet .; \
-	run 'mypy' $(BIN)/mypy --no-error-summary; \
-	run 'pyright' $(BIN)/pyright --pythonpath $(BIN)/python; \
-	run 'import-linter' $(BIN)/lint-imports --no-logo --config importlinter.ini; \
-	exit $$failed
+	@.ci/check
 
 coverage: packages $(VENV)/.dev
 	@$(BIN)/coverage run -m pytest -q $(PYTEST_ARGS)

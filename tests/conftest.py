@@ -6,6 +6,7 @@ What every kind of test may use, and how long hypothesis searches.
 for the shortest example.
 """
 
+import gc
 import os
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import Phase, settings
 
 from tests.support.certificates import Certificates, make
+from tests.support.processes import ignore_for_ourselves
 from tests.support.secret_scan import EARS, MARK
 
 settings.register_profile("default", max_examples=200, derandomize=True, deadline=None)
@@ -22,6 +24,25 @@ settings.register_profile("ci", max_examples=2000, deadline=None)
 settings.register_profile("bugs", settings.get_profile("default"), phases=[Phase.generate])
 settings.register_profile("soak", max_examples=50_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+PROCESSES_PER_CORE = 2
+"""For more than half of their time, tests wait: for a program to start, for a limit to pass."""
+
+
+def pytest_configure() -> None:
+    """Have the programs of tests heed signals, however the tests are run."""
+    ignore_for_ourselves()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes run tests, where nobody said how many."""
+    return PROCESSES_PER_CORE * len(os.sched_getaffinity(0))
+
+
+def pytest_collection_finish() -> None:
+    """Have the collector of garbage pass over the tests themselves, which stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 
 import ast
 import configparser
+import functools
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from tests.support.paths import ROOT
 
 FILES = sorted((ROOT / "wsrc").rglob("*.py"))
 OTHERS = sorted(p for folder in ("tests", "contrib") for p in (ROOT / folder).rglob("*.py"))
-TREES = {str(p.relative_to(ROOT / "wsrc")): ast.parse(p.read_text("utf-8")) for p in FILES}
+NAMES = [str(path.relative_to(ROOT / "wsrc")) for path in FILES]
 
 OF_A_PROGRAM = ("soak", "bench", "fuzz")
 """Folders of tests that are programs as well, and import what is in them."""
@@ -24,6 +25,14 @@ MAX_FILE_LINES, AIM_FILE_LINES = 600, 400
 MAX_FUNCTION_LINES, AIM_FUNCTION_LINES = 60, 40
 EXCUSE = "# Longer than the aim: "
 """A file or function above the aim says why, in one comment that begins so."""
+
+
+@functools.cache
+def trees() -> dict[str, ast.Module]:
+    """Return what is in each file of the package, read once where it is needed."""
+    return {
+        name: ast.parse(path.read_text("utf-8")) for name, path in zip(NAMES, FILES, strict=True)
+    }
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -36,7 +45,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def importers(package: str) -> set[str]:
-    return {name for name, tree in TREES.items() if package in imported(tree)}
+    return {name for name, tree in trees().items() if package in imported(tree)}
 
 
 def test_imports_go_down_only() -> None:
@@ -89,10 +98,10 @@ def test_only_the_pcsc_reader_and_the_bridge_to_pyscard_import_pyscard() -> None
 
 
 def test_there_is_no_file_called_utils() -> None:
-    assert [name for name in TREES if Path(name).stem in {"utils", "util", "helpers"}] == []
+    assert [name for name in NAMES if Path(name).stem in {"utils", "util", "helpers"}] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=TREES)
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_each_file_names_its_licence_and_says_what_lives_here(path: Path) -> None:
     text = path.read_text("utf-8")
     assert text.startswith("# SPDX-License-Identifier: Apache-2.0\n")
@@ -116,7 +125,7 @@ def test_no_file_is_too_long() -> None:
 
 def test_no_function_is_too_long() -> None:
     found = {}
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         lines = (ROOT / "wsrc" / name).read_text("utf-8").splitlines()
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.raw_peer import LOOPS, LoopFactory, run
+from wsrc.audit.throttle import BURST, Throttle
 from wsrc.errors import NoSuchCardError
 from wsrc.server.app import serve
 from wsrc.settings.load import ServerSettings
@@ -17,6 +18,12 @@ from wsrc.user_client.aio import Client
 
 PLAIN: dict[str, Any] = {"user_port": 0, "card_port": 0, "no_tls": True}
 MANY = 200
+
+
+@pytest.fixture(autouse=True)
+def _no_line_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a flood be one however slowly it comes: what is used up of a throttle stays so."""
+    monkeypatch.setattr(Throttle.__init__, "__defaults__", (0.0, BURST))
 
 
 def lines(folder: Path, kind: str) -> list[dict[str, Any]]:

@@ -33,6 +33,7 @@ from wsrc.errors import (
     RefusedError,
     RemoteProtocolError,
 )
+from wsrc.net import outbox
 from wsrc.net.dial import dial
 from wsrc.net.greeting import greet
 from wsrc.protocol import messages as m
@@ -56,6 +57,13 @@ IN_A_FIELD = frame(b'{"msg_type":"list_cards","id":1,"unknown":"\xff"}')
 # What RFC 6455 says of frames
 
 
+@pytest.fixture
+def deaf_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who broke the protocol is not listened to, so a server waits in vain for its last word."""
+    monkeypatch.setattr(outbox, "LAST_S", 0.05)
+
+
+@pytest.mark.usefixtures("deaf_to_the_end")
 @LOOPS
 @pytest.mark.parametrize("role", ["user", "card"])
 def test_e32_a_server_closes_at_a_frame_without_a_mask(
@@ -74,6 +82,7 @@ def test_e32_a_server_closes_at_a_frame_without_a_mask(
     run(loop_factory, main())
 
 
+@pytest.mark.usefixtures("deaf_to_the_end")
 @LOOPS
 def test_e32_a_frame_without_a_mask_is_seen_beside_right_ones(
     loop_factory: LoopFactory,
@@ -87,6 +96,7 @@ def test_e32_a_frame_without_a_mask_is_seen_beside_right_ones(
     run(loop_factory, main())
 
 
+@pytest.mark.usefixtures("deaf_to_the_end")
 @LOOPS
 @pytest.mark.parametrize(
     ("octets", "code"),

@@ -125,8 +125,11 @@ async def test_hidden_cards_are_hidden_in_every_route_and_count(
             _, data = await events.next()
             assert data["reader"]["card"]["iccid"] == MINE
             assert (await ann.post(f"{own}/reset", {})).code == "forbidden"
-        metrics = await ann.ask("GET", "/metrics")
-        assert "wsrc_cards 2.0" in metrics.text  # of a program of this host; on a network they ask
+
+        async def counted() -> bool:
+            return "wsrc_cards 2.0" in (await ann.ask("GET", "/metrics")).text
+
+        await until(counted)  # as a program of this host; on a network they ask
 
 
 async def test_the_operators_routes_are_for_who_has_admin_for_every_card(

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -27,10 +28,15 @@ def tools() -> dict[str, ModuleType]:
     return {"mutations": mutations, "plant_bugs": plant_bugs, "tests_of": tests_of}
 
 
+@pytest.fixture(scope="module")
+def tree(tools: dict[str, ModuleType]) -> Any:
+    """Which module is imported by which; all of them are read for that."""
+    return tools["tests_of"].Tree(ROOT)
+
+
 def test_tests_of_the_room_come_first_and_every_module_has_some(
-    tools: dict[str, ModuleType],
+    tools: dict[str, ModuleType], tree: Any
 ) -> None:
-    tree = tools["tests_of"].Tree(ROOT)
     first, *_ = tree.stages("wsrc/relay/sharing.py")
     assert first[0] == "tests/unit/relay/test_sharing.py"
     assert tree.stages("wsrc/relay/sharing.py", ["property"])[0][-1].startswith("tests/property/")
@@ -41,8 +47,8 @@ def test_tests_of_the_room_come_first_and_every_module_has_some(
     assert [file for file in changed if not tree.stages(file)] == []
 
 
-def test_programs_that_tests_run_are_reached(tools: dict[str, ModuleType]) -> None:
-    stages = tools["tests_of"].Tree(ROOT).stages("wsrc/command_line/entry.py")
+def test_programs_that_tests_run_are_reached(tree: Any) -> None:
+    stages = tree.stages("wsrc/command_line/entry.py")
     assert any(test.startswith("tests/system/") for group in stages for test in group)
 
 

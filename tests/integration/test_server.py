@@ -260,7 +260,7 @@ async def test_b18_a_server_that_runs_out_of_memory_amid_an_event_ends() -> None
         app.when_broken(ended.set)
         app._peers.relay._state.new_session = no_memory
         async with (
-            raw_peer(app.card_port, hello="card", readers=[info]),
+            raw_peer(app.card_port, hello="card", readers=[info]) as host,
             raw_peer(app.user_port) as innocent,
             raw_peer(app.user_port) as user,
         ):
@@ -270,5 +270,6 @@ async def test_b18_a_server_that_runs_out_of_memory_amid_an_event_ends() -> None
             assert app.broken
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(app.stop())
-                await innocent.gone()
+                for each in (host, user, innocent):
+                    tasks.create_task(each.gone())
             assert innocent.close_code == CloseCode.RESTARTING

@@ -27,6 +27,8 @@ from wsrc.server.token_store import FILE, TokenStore
 from wsrc.tokens import made_of
 from wsrc.user_client.aio import Client
 
+# Longer than the aim: one server with tokens, and each way in that it has or has not.
+
 SELECT_MF = bytes.fromhex("00a40004023f00")
 UNKNOWN = made_of(bytes(32))
 

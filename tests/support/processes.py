@@ -24,6 +24,22 @@ SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 MAIN = "import sys; from {0} import {1}; sys.argv[0] = '{2}'; sys.exit({1}())"
 
 
+def ignore_for_ourselves() -> None:
+    """
+    Keep ignoring the signals that whoever started us has us ignore, without passing that on.
+
+    A program that is started ignores what its parent ignores, as with `nohup` or in the background
+    of a script, but not what its parent has a handler for. Ours leave it so.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, _do_nothing)
+
+
+def _do_nothing(_number: int, _frame: object) -> None:
+    pass
+
+
 def argv(program: str, *args: str) -> list[str]:
     """Return the command line that runs one of our programs in this interpreter."""
     main = MAIN.format(*SCRIPTS[program].split(":"), program)

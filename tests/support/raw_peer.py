@@ -81,6 +81,7 @@ class RawPeer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.close_code: int | None = None
         self.upgrade = b""
+        self._closing = False
         self._reader = reader
         self._writer = writer
 
@@ -94,6 +95,7 @@ class RawPeer:
 
     def close(self, code: int | None = None, reason: str = "") -> None:
         """Send a closing frame; without a code it is empty."""
+        self._closing = True
         payload = b"" if code is None else code.to_bytes(2) + reason.encode()
         self.write(frame(payload, LAST | CLOSE))
 
@@ -130,10 +132,16 @@ class RawPeer:
         return self.close_code
 
     async def gone(self) -> None:
-        """Wait until the server ends the connection; what it says until then is passed over."""
+        """
+        Wait until the server ends the connection; what it says until then is passed over.
+
+        Its closing frame is answered, which is what a server waits for.
+        """
         try:
             while True:
-                await self.frame()
+                opcode, _ = await self.frame()
+                if opcode == CLOSE and not self._closing:
+                    self.close(self.close_code)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
 

@@ -28,6 +28,7 @@ from wsrc.protocol.conversation import SUBPROTOCOL, CloseCode
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
 from wsrc.server.admission import SHOWN_NOTHING, Admission, account_of
+from wsrc.server.answering import Answering
 from wsrc.server.connection import Connection, address_of, connection_of
 from wsrc.server.door import TLS_END_S, Door
 from wsrc.server.forwarded import UnclearError, is_passed_on
@@ -118,6 +119,7 @@ class App:
         self._reloads: list[Callable[[], None]] = []
         self._policy: PolicyFile | None = None
         self._runners: list[web.AppRunner] = []
+        self._answering: list[Answering] = []
         self._site: Site | None = None
         self.user_port = 0
         self.card_port = 0
@@ -215,6 +217,8 @@ class App:
         self._refusals.close()
         for runner in self._runners:
             await runner.cleanup()
+        for answering in self._answering:
+            answering.let_go()
         if self._tokens is not None:
             await self._tokens.stop()
         if self._provider is not None:
@@ -335,15 +339,16 @@ class App:
             return
         self._site.close()
         await self._runners.pop().cleanup()
+        self._site.let_go()
 
     async def _listen(self, role: ClientType, port: int) -> int:
-        application = web.Application(middlewares=[self._told])
+        answering = Answering(self._told)
         for path in ("/", f"/{role}"):
-            application.router.add_get(path, self._handler(role))
+            answering.add("GET", path, self._handler(role), head=True)
         if self._cluster is not None and role is ClientType.USER and self._settings.node_url:
-            application.router.add_get("/node", self._for_nodes(self._cluster.direct.accept))
+            answering.add("GET", "/node", self._for_nodes(self._cluster.direct.accept))
         runner = web.AppRunner(
-            application,
+            answering.application,
             access_log=None,
             logger=self._refusals.http_log,
             handle_signals=False,
@@ -351,6 +356,7 @@ class App:
         )
         await runner.setup()
         self._runners.append(runner)
+        self._answering.append(answering)
         door, server, tls = self._door, runner.server, self._tls
         assert door is not None
         assert server is not None
@@ -499,7 +505,6 @@ class App:
         connection.usages.append(usage)
         return None
 
-    @web.middleware
     async def _told(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Log every request that is refused; limits are logged where they are found."""
         connection = connection_of(request)

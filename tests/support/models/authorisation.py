@@ -9,6 +9,7 @@ read is not judged here: a policy is one that a server takes.
 
 # Longer than the aim: it is one document, read once, and uses nothing else.
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -359,6 +360,7 @@ def _kind(thing: Thing) -> str | None:
     return "contactless" if re.match("3b8.8001", atr.hex()) else "other"
 
 
+@functools.lru_cache(maxsize=10_000)
 def _said_by(atr: bytes) -> tuple[bool, bool]:
     """
     Return whether an ATR is that of a UICC, and of an eUICC.
@@ -403,7 +405,12 @@ def _fact_fits(kind: str, texts: list[str], has: tuple[str, ...], several: _Many
 
 def _fits(text: str, value: str) -> bool:
     """Return whether a text is a value, where `*` in the text is any characters, or none."""
-    return re.fullmatch(".*".join(map(re.escape, text.split("*"))), value, re.DOTALL) is not None
+    return _pattern(text).fullmatch(value) is not None
+
+
+@functools.lru_cache(maxsize=10_000)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
 
 
 def _digits(text: str) -> str:

@@ -13,6 +13,7 @@ from wsrc.card.slot import Disposition
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.protocol.reader_events import ReaderView
+from wsrc.server.answering import Answering
 from wsrc.server.http import values as v, views
 from wsrc.server.http.audit_tail import last_lines
 from wsrc.server.http.desk import GRACE_S, Caller, Desk, Held
@@ -70,13 +71,13 @@ class Api:
         self._line = Line(asyncio.get_running_loop())
         self._document = document(__version__)
 
-    def add_to(self, router: web.UrlDispatcher) -> None:
+    def add_to(self, answering: Answering) -> None:
         """Add every operation, and the document of them."""
         for route in ROUTES:
             of = self if hasattr(self, route.name) else self._farm
             operation = getattr(of, route.name)
-            router.add_route(route.method, BASE + route.path, self._handler(route, operation))
-        router.add_get(f"{BASE}/openapi.json", self._openapi, allow_head=False)
+            answering.add(route.method, BASE + route.path, self._handler(route, operation))
+        answering.add("GET", f"{BASE}/openapi.json", self._openapi)
 
     def _handler(
         self, route: Route, operation: Callable[..., Awaitable[web.StreamResponse]]

@@ -95,7 +95,6 @@ class Doorman:
         self._names = frozenset(map(str.lower, (*hosts, *settings.http_names)))
         self._local = all(map(is_loopback, hosts))
 
-    @web.middleware
     async def told(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer what is refused as a problem, and tell the log of it."""
         try:

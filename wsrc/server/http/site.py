@@ -11,6 +11,7 @@ from aiohttp import web
 from wsrc.net.outbox import CLOSE_S
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.server.admission import Admission
+from wsrc.server.answering import Answering
 from wsrc.server.door import Door
 from wsrc.server.http.activity import Activity, Now
 from wsrc.server.http.api import Api
@@ -65,8 +66,7 @@ class Site:
     """
     What is served over HTTP.
 
-    `doorman.ways` takes other ways to say who asks, such as a cookie; `application` more routes,
-    before it is served.
+    `doorman.ways` takes other ways to say who asks, such as a cookie.
 
     Args:
         parts: Of the server.
@@ -87,15 +87,13 @@ class Site:
         self._metrics = Metrics(self.figures)
         self._lag = Lag()
         self._counted: tuple[float, Mapping[str, int], Mapping[str, int]] | None = None
-        self.application = web.Application(
-            middlewares=[self.doorman.told], client_max_size=MAX_MESSAGE_OCTETS
-        )
-        self._add_routes(self.application.router)
+        self._answering = Answering(self.doorman.told, MAX_MESSAGE_OCTETS)
+        self._add_routes()
 
     async def serve(self) -> web.AppRunner:
         """Begin; return what is to be cleaned up in the end."""
         runner = web.AppRunner(
-            self.application,
+            self._answering.application,
             access_log=None,
             logger=self._parts.refusals.http_log,
             handle_signals=False,
@@ -114,6 +112,10 @@ class Site:
         self.desk.close()
         self._lag.stop()
         self.activity.stop()
+
+    def let_go(self) -> None:
+        """Forget all that requests were answered by, when what `serve` returned is cleaned up."""
+        self._answering.let_go()
 
     def figures(self) -> Figures:
         """Return what there is to tell now."""
@@ -174,13 +176,14 @@ class Site:
         tally = self._parts.peers.relay.tally
         return Now(sum(tally.outcomes.values()), self._counts()[0]["sessions"])
 
-    def _add_routes(self, router: web.UrlDispatcher) -> None:
-        router.add_get("/", self._index)
-        router.add_get("/page/{name}", self._page.file)
-        router.add_get("/healthz", self._healthz)
-        router.add_get("/readyz", self._readyz)
-        router.add_get("/metrics", self._expose)
-        self.api.add_to(router)
+    def _add_routes(self) -> None:
+        add = self._answering.add
+        add("GET", "/", self._index, head=True)
+        add("GET", "/page/{name}", self._page.file, head=True)
+        add("GET", "/healthz", self._healthz, head=True)
+        add("GET", "/readyz", self._readyz, head=True)
+        add("GET", "/metrics", self._expose, head=True)
+        self.api.add_to(self._answering)
 
     async def _index(self, request: web.Request) -> web.Response:
         """Answer a browser with the page, and a program with what there is."""

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers that run in this process notice at once what changes beside them."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _changes_are_seen_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have tokens, policies and files of TLS looked at so often that no test waits for it."""
+    for module in ("token_table", "app"):
+        monkeypatch.setattr(f"wsrc.server.{module}.LOOK_S", 0.05)
