@@ -32,7 +32,7 @@ VISIT_S = 60.0
 """Seconds without a request after which a visitor who has nothing is forgotten."""
 
 LOOK_S = 1.0
-"""How often it is looked for what is over, in seconds."""
+"""How often it is looked for what is over, and how many wait for any card, in seconds."""
 
 GRACE_S = 30.0
 """Seconds beyond the limits of the relay after which a request is given up."""
@@ -98,6 +98,21 @@ class Held:
         """Why it is over, once the relay has ended it."""
 
 
+class _Watching:
+    """A stream of events: by what it was let in, and what it was told of those who wait."""
+
+    def __init__(self, admitted: Admitted, waiting: Callable[[int], None]) -> None:
+        self.admitted = admitted
+        self.told = 0
+        self._waiting = waiting
+
+    def tell(self, anyone: int) -> None:
+        """Tell how many wait for any card, if that is not known."""
+        if anyone != self.told:
+            self.told = anyone
+            self._waiting(anyone)
+
+
 class Desk:
     """
     All visitors.
@@ -126,7 +141,7 @@ class Desk:
         self._visitors: dict[Principal | None, Visitor] = {}
         self._sessions: dict[str, Held] = {}
         self._insiders: dict[Insider, Usage | None] = {}
-        self._streams: dict[Insider, Admitted] = {}
+        self._streams: dict[Insider, _Watching] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -207,10 +222,17 @@ class Desk:
             raise problem(503, ErrorCode.SHUTTING_DOWN, insider.over.message)
         return insider
 
-    def watcher(self, caller: Caller, told: Callable[[m.Message], None]) -> Insider:
-        """Return a new user of the relay for a stream, who may stay while its credentials hold."""
+    def watcher(
+        self, caller: Caller, told: Callable[[m.Message], None], waiting: Callable[[int], None]
+    ) -> Insider:
+        """
+        Return a new user of the relay for a stream, who may stay while its credentials hold.
+
+        `waiting` is told how many wait for any card, whenever that is another number than before;
+        0 is not told at first.
+        """
         insider = self.enter(caller, "http", told)
-        self._streams[insider] = caller.admitted
+        self._streams[insider] = _Watching(caller.admitted, waiting)
         return insider
 
     def gone(self, insider: Insider) -> None:
@@ -314,9 +336,11 @@ class Desk:
             idle = not held.at_work and held.used + self.times.idle_s <= now
             if idle or self._has_ended(held.admitted, utc_now):
                 self.release(held)
-        for insider, admitted in list(self._streams.items()):
-            if self._has_ended(admitted, utc_now):
+        for insider, watching in list(self._streams.items()):
+            if self._has_ended(watching.admitted, utc_now):
                 insider.close(CloseCode.POLICY, "The credentials have ended.")
+            else:
+                watching.tell(self._peers.relay.waiting_for_any(insider.number))
         for key, visitor in list(self._visitors.items()):
             if visitor.at_work or visitor.sessions:
                 continue

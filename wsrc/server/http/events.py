@@ -54,13 +54,25 @@ class Change(msgspec.Struct, frozen=True):
     reader: Reader
 
 
+class Anyone(msgspec.Struct, frozen=True):
+    """How many wait for any card of those that match, whichever is free first."""
+
+    any: int
+
+
 class Stream:
     """What waits for one client; `lost` tells that it was too much."""
 
     def __init__(self) -> None:
         self.waiting: deque[m.Message] = deque()
         self.lost = False
+        self._anyone: int | None = None
         self._news = asyncio.Event()
+
+    def wait_for_any(self, number: int) -> None:
+        """Take how many wait for any card; the last number counts."""
+        self._anyone = number
+        self._news.set()
 
     def told(self, message: m.Message) -> None:
         """Take what the relay says unasked."""
@@ -73,15 +85,18 @@ class Stream:
             self.waiting.append(message)
         self._news.set()
 
-    async def next(self) -> m.Message | None:
+    async def next(self) -> m.Message | Anyone | None:
         """Return what comes next; None where nothing does for `HEARTBEAT_S`."""
-        if not self.waiting and not self.lost:
+        if not self.waiting and not self.lost and self._anyone is None:
             self._news.clear()
             try:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._news.wait()
             except TimeoutError:
                 return None
+        if self._anyone is not None and not self.lost:
+            anyone, self._anyone = self._anyone, None
+            return Anyone(anyone)
         return self.waiting.popleft() if self.waiting else None
 
 
@@ -101,7 +116,7 @@ async def stream(
         ProblemError: If there are too many streams.
     """
     queue = Stream()
-    watcher = desk.watcher(caller, queue.told)
+    watcher = desk.watcher(caller, queue.told, queue.wait_for_any)
     try:
         instance, since = _last_of(request.headers.get("Last-Event-ID", ""))
         watch = m.WatchReaders(since=since, instance=instance, **names)  # type: ignore[arg-type]
@@ -133,6 +148,8 @@ async def _follow(
             return
         if message is None:
             await _write(request, response, b": \n\n")
+        elif isinstance(message, Anyone):
+            await _write(request, response, _event("waiting", message))
         elif isinstance(message, m.ReaderEvent):
             await _write(request, response, _change(instance, message))
         elif isinstance(message, m.Error | m.Restarting):

@@ -121,6 +121,7 @@ class Reader(Value, frozen=True, kw_only=True):
     tags: CardTags = {}
     comment: Comment | None = None
     draining: Draining = False
+    waiting: Annotated[Count, means("How many wait for it, without those who want any card")] = 0
 
 
 class Readers(Value, frozen=True, kw_only=True):

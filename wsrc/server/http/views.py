@@ -53,6 +53,7 @@ def reader(view: ReaderView) -> Reader:
         tags=view.tags or {},
         comment=view.comment,
         draining=view.draining,
+        waiting=view.waiting,
     )
 
 
