@@ -331,7 +331,7 @@ async def test_two_thousand_cards_are_few_elements_and_a_change_is_one(
     certificates: Certificates, browser: Browser
 ) -> None:
     async with (
-        running(certificates, no_tls=True) as world,
+        running(certificates, no_tls=True, ping_s=300.0) as world,
         AsyncExitStack() as stack,
         paging(browser) as (page, _),
     ):

@@ -96,6 +96,8 @@ class Held:
         self.at_work = 0
         self.ends = ends
         """Why it is over, once the relay has ended it."""
+        self.offer: m.SealOffer | None = None
+        """What its card host offers, where it is sealed."""
 
 
 class _Watching:
@@ -271,6 +273,7 @@ class Desk:
             share=wanted.share,
             protocols=wanted.protocols,
             raw_tpdu=wanted.raw_tpdu,
+            seal=wanted.seal,
         )
         limit_s = wanted.wait_s + self.times.attach_s + GRACE_S
         try:
@@ -281,6 +284,7 @@ class Desk:
         assert ack.session is not None
         card = card_of(ack.card) if ack.card is not None else None
         held = Held(ack.session, caller, insider, card, wanted.share, self._loop.time(), ends)
+        held.offer = ack.seal
         caller.visitor.sessions[held.name] = self._sessions[held.name] = held
         return held
 
