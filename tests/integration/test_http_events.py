@@ -112,7 +112,8 @@ async def test_a_snapshot_of_many_readers_comes_in_pages(certificates: Certifica
 async def test_silence_is_broken_by_heartbeats(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wsrc.server.http.events.HEARTBEAT_S", 0.05)
+    monkeypatch.setattr("wsrc.server.http.desk.LOOK_S", 0.02)
+    monkeypatch.setattr("wsrc.server.http.desk.BEAT_S", 0.04)
     async with running(certificates) as world:
         reader, writer = await asyncio.open_connection("localhost", world.app.http_port)
         writer.write(ASK)

@@ -6,7 +6,7 @@ import math
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome
@@ -33,6 +33,12 @@ VISIT_S = 60.0
 
 LOOK_S = 1.0
 """How often it is looked for what is over, and how many wait for any card, in seconds."""
+
+BEAT_S = 15.0
+"""
+Seconds between two beats of all streams. They have one timer, which is that of `LOOK_S`: who wakes
+ten times for ten streams takes several times as long.
+"""
 
 GRACE_S = 30.0
 """Seconds beyond the limits of the relay after which a request is given up."""
@@ -100,19 +106,35 @@ class Held:
         """What its card host offers, where it is sealed."""
 
 
-class _Watching:
-    """A stream of events: by what it was let in, and what it was told of those who wait."""
+class Listener(Protocol):
+    """A stream of events, as a desk sees it."""
 
-    def __init__(self, admitted: Admitted, waiting: Callable[[int], None]) -> None:
+    def told(self, message: m.Message) -> None:
+        """Take what the relay says unasked."""
+        ...
+
+    def wait_for_any(self, number: int) -> None:
+        """Take how many wait for any card; 0 is not told at first."""
+        ...
+
+    def beat(self) -> None:
+        """Note that `BEAT_S` have passed."""
+        ...
+
+
+class _Watching:
+    """A stream, by what it was let in, and what it was told of those who wait for any card."""
+
+    def __init__(self, admitted: Admitted, listener: Listener) -> None:
         self.admitted = admitted
-        self.told = 0
-        self._waiting = waiting
+        self.listener = listener
+        self._anyone = 0
 
     def tell(self, anyone: int) -> None:
         """Tell how many wait for any card, if that is not known."""
-        if anyone != self.told:
-            self.told = anyone
-            self._waiting(anyone)
+        if anyone != self._anyone:
+            self._anyone = anyone
+            self.listener.wait_for_any(anyone)
 
 
 class Desk:
@@ -146,6 +168,7 @@ class Desk:
         self._streams: dict[Insider, _Watching] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._ticks = 0
         self._closed = False
 
     def __len__(self) -> int:
@@ -224,17 +247,10 @@ class Desk:
             raise problem(503, ErrorCode.SHUTTING_DOWN, insider.over.message)
         return insider
 
-    def watcher(
-        self, caller: Caller, told: Callable[[m.Message], None], waiting: Callable[[int], None]
-    ) -> Insider:
-        """
-        Return a new user of the relay for a stream, who may stay while its credentials hold.
-
-        `waiting` is told how many wait for any card, whenever that is another number than before;
-        0 is not told at first.
-        """
-        insider = self.enter(caller, "http", told)
-        self._streams[insider] = _Watching(caller.admitted, waiting)
+    def watcher(self, caller: Caller, listener: Listener) -> Insider:
+        """Return a new user of the relay for a stream, who may stay while its credentials hold."""
+        insider = self.enter(caller, "http", listener.told)
+        self._streams[insider] = _Watching(caller.admitted, listener)
         return insider
 
     def gone(self, insider: Insider) -> None:
@@ -405,6 +421,11 @@ class Desk:
     def _tick(self) -> None:
         self._timer = None
         self.look()
+        self._ticks += 1
+        if self._ticks * LOOK_S >= BEAT_S:
+            self._ticks = 0
+            for watching in self._streams.values():
+                watching.listener.beat()
         if self._visitors:
             self._watch()
 
