@@ -6,6 +6,7 @@ What is installed: units, man pages, completion, samples, Debian packages, the i
 what can be seen without.
 """
 
+import asyncio
 import configparser
 import importlib
 import importlib.metadata
@@ -29,8 +30,10 @@ from packaging.utils import canonicalize_name
 from tests.support.certificates import Certificates
 from tests.support.commands import within
 from tests.support.paths import ROOT
-from tests.support.processes import Program, argv, environment, running
+from tests.support.processes import Program, argv, environment
+from tests.support.world import running
 from wsrc.protocol.messages import ClientType
+from wsrc.server.listening import HTTP
 from wsrc.settings.load import ServerSettings, settings_of
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -94,6 +97,10 @@ def test_each_socket_has_the_default_port_and_the_name_that_the_server_looks_for
         assert name in server["Service"]["Sockets"].split()
         # dh_installsystemd would restart, and so close for a moment, what is named there.
         assert "Also" not in server["Install"]
+    http = unit("wsrc-server-http.socket")["Socket"]
+    assert http["FileDescriptorName"] == HTTP
+    assert http["ListenStream"] == f"127.0.0.1:{ServerSettings(no_tls=True).http_at}"
+    assert "wsrc-server-http.socket" in server["Service"]["Sockets"].split()
 
 
 @pytest.mark.parametrize("name", ["wsrc-server", "wsrc-card-client"])
@@ -344,8 +351,7 @@ def test_the_image_is_built_in_stages_and_runs_without_rights() -> None:
     assert "gcc" not in final["RUN"]
     ports = {s.name: s.default for s in settings_of(ServerSettings)}
     assert final["EXPOSE"].split() == [str(ports["user_port"]), str(ports["card_port"])]
-    for port in final["EXPOSE"].split():
-        assert f'"{port}"' in final["HEALTHCHECK"]
+    assert f'"{ServerSettings(no_tls=True).http_at}"' in final["HEALTHCHECK"]
 
 
 def test_what_the_image_copies_is_there_and_is_not_kept_from_it() -> None:
@@ -364,23 +370,20 @@ def test_what_the_image_copies_is_there_and_is_not_kept_from_it() -> None:
 
 
 @pytest.mark.parametrize("with_tls", [True, False])
-def test_the_health_check_tells_a_server_that_answers(
+async def test_the_health_check_tells_a_server_that_answers(
     certificates: Certificates, with_tls: bool
 ) -> None:
-    with running(certificates) as programs:
-        if with_tls:
-            programs.server()
-            ports = [programs.user_port, programs.card_port]
-        else:
-            options = ("--no-tls", "--user-port", "0", "--card-port", "0")
-            plain = programs._start(argv("wsrc-server", *options), environment())
-            ready = plain.wait_for(r"Ready: users on \S+:(\d+)/user, card clients on \S+:(\d+)/")
-            ports = [int(ready[1]), int(ready[2])]
-        assert run_in(ROOT, *check(*ports)) == ""
+    async with running(certificates, http_tls=with_tls) as world:
+        port = world.app.http_port
+        assert await asyncio.to_thread(run_in, ROOT, *check(port)) == ""
+        done = await asyncio.to_thread(
+            subprocess.run, check(world.app.user_port), capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, "is no answer of a WSRC server" in done.stdout) == (1, True)
 
 
-def check(*ports: int) -> list[str]:
-    return [sys.executable, str(CONTAINER / "healthy.py"), *map(str, ports)]
+def check(port: int) -> list[str]:
+    return [sys.executable, str(CONTAINER / "healthy.py"), str(port)]
 
 
 def test_the_health_check_tells_what_does_not_answer_and_what_is_another() -> None:

@@ -5,7 +5,7 @@ Have a virtual environment work at the place where it is installed.
     python3 settle.py ENVIRONMENT INSTALLED PREFIX
 
 Programs of ENVIRONMENT begin with the interpreter at INSTALLED; of those only the ones whose names
-begin with PREFIX stay, and the interpreter.
+begin with PREFIX stay, and the interpreter. Modules do not begin with one: nobody runs them.
 """
 
 import shutil
@@ -31,6 +31,10 @@ def main() -> None:
     (environment / "pyvenv.cfg").write_text("\n".join(kept) + "\n", "utf-8")
     for folder in ("include", "share"):
         shutil.rmtree(environment / folder, ignore_errors=True)
+    for path in sorted(environment.glob("lib/*/site-packages/**/*.py")):
+        first, end, rest = path.read_bytes().partition(b"\n")
+        if first.startswith(b"#!"):  # a module is imported, and not run
+            path.write_bytes(end + rest)
     for path in sorted(environment.rglob("*.dist-info")):
         for name in ("direct_url.json", "RECORD", "INSTALLER", "REQUESTED"):
             (path / name).unlink(missing_ok=True)

@@ -96,6 +96,30 @@ async def test_a_search_a_tag_and_a_state_choose_cards(
         await expect(page.locator(".row")).to_have_count(1)
 
 
+async def test_who_waits_is_shown_and_nothing_is_asked_for_that(
+    world: World, opened: tuple[Page, Seen]
+) -> None:
+    page, seen = opened
+    row = page.locator(".row", has_text=UICC)
+    await page.clock.install()
+    ann, bob, cid = [await world.user(name) for name in ("ann", "bob", "cid")]
+    async with asyncio.TaskGroup() as tasks, await ann.select(iccid=UICC):
+        await expect(row.locator(".holder")).to_have_text("ann")
+        seen.requests.clear()
+        waits = tasks.create_task(taken(bob.select(iccid=UICC, wait_s=60)))
+        takes = tasks.create_task(taken(cid.select(iccid=UICC, pick="any", wait_s=60)))
+        await expect(row.locator(".holder")).to_have_text("ann · 1 waiting")
+        await expect(page.locator("#count")).to_have_text("2 readers · 1 waiting for any card")
+        await page.select_option("#only", "waited")
+        await expect(page.locator(".row")).to_have_count(1)
+        await page.clock.fast_forward(500_000)
+        for task in (waits, takes):
+            task.cancel()
+        await expect(page.locator("#none")).to_be_visible()
+        await expect(page.locator("#count")).to_have_text("0 of 2 readers")
+    assert seen.requests == []
+
+
 async def answered(page: Page, text: str | None, button: str) -> None:
     """Answer the question that is asked."""
     if text is not None:
@@ -307,7 +331,7 @@ async def test_two_thousand_cards_are_few_elements_and_a_change_is_one(
     certificates: Certificates, browser: Browser
 ) -> None:
     async with (
-        running(certificates, no_tls=True) as world,
+        running(certificates, no_tls=True, ping_s=300.0) as world,
         AsyncExitStack() as stack,
         paging(browser) as (page, _),
     ):

@@ -58,9 +58,14 @@ class Seen:
     def __init__(self, page: Page) -> None:
         self.wrong: list[str] = []
         self.asked: set[str] = set()
+        self.requests: list[str] = []
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on("console", self._said)
-        page.on("request", lambda request: self.asked.add(urlsplit(request.url).netloc))
+        page.on("request", lambda request: self._asked(request.url))
+
+    def _asked(self, url: str) -> None:
+        self.asked.add(urlsplit(url).netloc)
+        self.requests.append(url)
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from urllib.request import urlopen
 
 import pytest
 
@@ -113,6 +114,27 @@ def test_a_server_serves_both_kinds_on_what_it_is_handed(pair: Sockets, stack: E
     stack.callback(client.close)
     client.wait_for(" UICC .* has card ")
     assert "8988211000000430010" in ended(listing(users))
+
+
+def test_http_is_served_on_what_is_handed_over_for_it(pair: Sockets, stack: ExitStack) -> None:
+    pair.add(socket.create_server(("127.0.0.1", 0)))
+    command = pair.command("--no-tls", names=f"{BOTH}:http")
+    server = Program(command, environment(), descriptors=pair.numbers)
+    stack.callback(server.close)
+    server.wait_for(READY)
+    with urlopen(f"http://127.0.0.1:{pair.ports[2]}/healthz", timeout=LIMIT_S) as answer:
+        assert answer.read() == b"ok\n"
+
+
+def test_a_socket_for_http_is_refused_where_none_is_served(pair: Sockets) -> None:
+    pair.add(socket.create_server(("127.0.0.1", 0)))
+    line = refusal(pair, "--no-tls", "--no-http", names=f"{BOTH}:http")
+    assert "'http', and no_http is set; mask wsrc-server-http.socket" in line
+
+
+def test_http_on_a_network_is_closed_by_default_on_a_socket_too(pair: Sockets) -> None:
+    pair.add(socket.create_server(("0.0.0.0", 0)))
+    assert "0.0.0.0" in refusal(pair, "--no-tls", names=f"{BOTH}:http")
 
 
 def test_whoever_connects_while_a_server_is_restarted_waits_and_is_served(

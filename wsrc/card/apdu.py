@@ -192,6 +192,16 @@ def describe_sw(sw: int) -> str:
     return ranged.format(sw & 0xFF) if ranged else "not defined by ISO/IEC 7816-4"
 
 
+def status_word_texts() -> tuple[dict[int, str], dict[int, str]]:
+    """
+    Return what `describe_sw` knows: of whole status words, and of any other by its first octet.
+
+    In the texts of the latter `{}` stands for the second octet, `{:02X}` for its digits.
+    """
+    tries = {sw: describe_sw(sw) for sw in range(0x63C0, 0x63D0)}
+    return tries | _SW, dict(_SW1)
+
+
 _SW1 = {
     0x61: "response waiting, octets: {}",
     0x62: "warning, memory unchanged ({:02X})",

@@ -83,6 +83,10 @@ class ReaderView(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ] = None
     others: Annotated[tuple[LeaseInfo, ...], means("Who else holds it, where it is shared")] = ()
     draining: Draining = False
+    waiting: Annotated[
+        Whole,
+        means("How many wait for this card; told once a second, and without those who want any"),
+    ] = 0
 
 
 class ListReaders(Selecting, frozen=True, tag="list_readers", kw_only=True):

@@ -34,6 +34,7 @@ from wsrc.relay import (
     resuming,
     shortcut,
     users,
+    uses,
 )
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
@@ -338,6 +339,10 @@ class Relay:
     def may_operate(self, who: Principal | None, *, direct: bool) -> bool:
         """Return whether somebody may see what is the operator's; `direct` as of `connected`."""
         return operators.may_operate(self._state, who, direct=direct)
+
+    def waiting_for_any(self, number: int) -> int:
+        """Count those who wait for any card, of the users that this one may know of."""
+        return uses.waiting_for_any(self._state, self._state.peers.get(number))
 
     @property
     def policy(self) -> Policy:

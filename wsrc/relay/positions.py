@@ -28,8 +28,11 @@ VISITS = 64
 STEP_S = 0.02
 """How long after that it goes on."""
 
-QUEUE, ABSENT = "queue", "absent"
-"""Kinds of rounds: for a card, by the number of its slot, and for one that is not here, by key."""
+QUEUE, ABSENT, LENGTH = "queue", "absent", "length"
+"""
+Kinds of rounds: for a card, by the number of its slot, and for one that is not here, by key. One of
+the last kind only counts those who wait for a card.
+"""
 
 
 def found_by(state: RelayState, line: Line) -> list[Slot]:
@@ -99,6 +102,11 @@ def queue_changed(state: RelayState, slot: Slot, now: float) -> None:
         _begin(state, (QUEUE, slot.number, None), now)
 
 
+def longer(state: RelayState, slot: Slot, now: float) -> None:
+    """Begin to show that one more waits for a card, behind all others."""
+    _begin(state, (LENGTH, slot.number, None), now)
+
+
 def absent_changed(state: RelayState, line: Line, now: float) -> None:
     """Begin to tell those who wait for a card that is not here, by the names of a line."""
     if len(state.waiting):
@@ -115,11 +123,13 @@ def tell(
 
 
 def nobody_waits(state: RelayState) -> None:
-    """Forget all rounds."""
+    """Forget all rounds, and show that nobody waits for any card."""
     for key in state.rounds:
         state.timers.clear(key)
     state.rounds.clear()
     state.sought.clear()
+    for slot in list(state.awaited):
+        _shown(state, slot, 0)
 
 
 def go_on(state: RelayState, key: TimerKey, now: float) -> None:
@@ -128,7 +138,9 @@ def go_on(state: RelayState, key: TimerKey, now: float) -> None:
     if not round_.running:
         del state.rounds[key]
         return
-    if key[0] == QUEUE:
+    if key[0] == LENGTH:
+        over = _count(state, int(key[1]))
+    elif key[0] == QUEUE:
         over = _tell_queue(state, int(key[1]), round_, now)
     else:
         kind, _, value = str(key[1]).partition(" ")
@@ -161,7 +173,9 @@ def _tell_queue(state: RelayState, number: int, round_: Round, now: float) -> bo
         return True
     infos = state.lease_infos(slot)
     lease = infos[0] if infos else None
-    for visited, waiter in enumerate(in_order(lines_of(state, slot), round_.after), start=1):
+    lines = lines_of(state, slot)
+    _shown(state, slot, _length(lines))
+    for visited, waiter in enumerate(in_order(lines, round_.after), start=1):
         round_.ahead += 1
         if waiter.message.pick is m.Pick.ANY:
             round_.after = waiter.ticket  # they are told their place among those who wait for any
@@ -170,6 +184,30 @@ def _tell_queue(state: RelayState, number: int, round_: Round, now: float) -> bo
         if visited == VISITS:
             return False
     return True
+
+
+def _count(state: RelayState, number: int) -> bool:
+    slot = state.slots.get(number)
+    if slot is not None:
+        _shown(state, slot, _length(lines_of(state, slot)))
+    return True
+
+
+def _length(lines: Sequence[Line]) -> int:
+    """Return how many wait for a card; not those who would have any."""
+    return sum(len(line) for line in lines if line.needs is None)
+
+
+def _shown(state: RelayState, slot: Slot, waiting: int) -> None:
+    """Show how many wait for a card."""
+    if slot.waiting == waiting:
+        return
+    slot.waiting = waiting
+    state.readers.mark(slot)
+    if waiting:
+        state.awaited[slot] = None
+    else:
+        state.awaited.pop(slot, None)
 
 
 def _tell_absent(state: RelayState, key: Key, round_: Round, now: float) -> bool:

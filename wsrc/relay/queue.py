@@ -505,6 +505,8 @@ def _wait(state: RelayState, waiter: Waiter, now: float) -> None:
     evidence.waits(state, user, str(waiter.selection), place)
     if place < sum(map(len, queue)):
         _moved_back(state, line, found, now)
+    elif found:
+        positions.longer(state, found[0], now)
 
 
 def _moved_back(state: RelayState, line: Line, found: list[Slot], now: float) -> None:

@@ -457,6 +457,8 @@ class Slot:
     """Number of the reservation whose time it is."""
     used: bool = False
     """Whether a user had the card that is in it, or is about to."""
+    waiting: int = 0
+    """How many waited for it when they were counted last, those who would have any left out."""
     of_host: Mapping[str, str] = field(default_factory=dict[str, str])
     of_card: Mapping[str, str] = field(default_factory=dict[str, str])
     _facts: Facts | None = None

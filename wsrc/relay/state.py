@@ -103,10 +103,11 @@ class RelayState:
     `instance` is the name of this run of the server. `open_to_operators` tells that whoever is
     there may do what is the operator's, where there is no policy. `kept_tags` is what users noted
     of cards, by `tags.identity_of`, and `pending` what is not kept yet, `booked` likewise of
-    reservations. `accounts` are those that a
-    peer or a lease has. `rounds` has what is left to do for those who wait, `sought` the lines that
-    look through free cards, by their numbers, `unjudged` what is not looked at yet since the policy
-    is another. `worn` has the cards that were used last, by `tags.identity_of`.
+    reservations. `accounts` are those that a peer or a lease has. `rounds` has what is left to do
+    for those who wait, `awaited` the cards of which users are shown that somebody waits for them,
+    `sought` the lines that look through free cards, by their numbers, `unjudged` what is not looked
+    at yet since the policy is another. `worn` has the cards that were used last, by
+    `tags.identity_of`.
 
     Args:
         limits: Bounds.
@@ -140,6 +141,7 @@ class RelayState:
         )
         self.waiting = WaitingRoom(self._seen_under)
         self.rounds: dict[TimerKey, Round] = {}
+        self.awaited: dict[Slot, None] = {}
         self.sought: dict[int, Line] = {}
         self.worn: Remembered[bool] = Remembered()
         self.unjudged: deque[Unjudged] = deque()
@@ -270,6 +272,7 @@ class RelayState:
     def strike_slot(self, slot: Slot) -> None:
         """Strike a reader that is gone."""
         self.readers.mark(slot)
+        self.awaited.pop(slot, None)
         self.lend(slot, None)
         self.index.put(slot, ())
         self.places.remove(slot)

@@ -129,7 +129,8 @@ class WaitingRoom:
     and of those the one under which the fewest lines are. Only cards and lines count of which
     those who stand in it may know.
 
-    `booked` has those who wait with the token of a reservation, by its number.
+    `booked` has those who wait with the token of a reservation, by its number. `anyone` counts
+    those who would have any card, of each audience.
 
     Args:
         cards: How many cards have a key, of those that an audience sees.
@@ -141,6 +142,7 @@ class WaitingRoom:
         self._by_key: dict[Key, dict[Line, None]] = {}
         self._counts: Counter[tuple[Key, Audience | None]] = Counter()
         self.booked: dict[int, Waiter] = {}
+        self.anyone: Counter[Audience | None] = Counter()
         self._line_of: dict[Waiter, Line] = {}
         self._last = self._lines_made = 0
 
@@ -158,6 +160,8 @@ class WaitingRoom:
                 self._by_key.setdefault(key, {})[line] = None
                 self._counts[key, line.audience] += 1
         line.add(waiter)
+        if line.needs is not None:
+            self.anyone[line.audience] += 1
         waiter.user.waiting[waiter.message.id] = waiter
         waiter.user.waits(1)
         self._line_of[waiter] = line
@@ -182,6 +186,10 @@ class WaitingRoom:
         del waiter.user.waiting[waiter.message.id]
         waiter.user.waits(-1)
         line.remove(waiter)
+        if line.needs is not None:
+            self.anyone[line.audience] -= 1
+            if not self.anyone[line.audience]:
+                del self.anyone[line.audience]
         if not line:
             del self._lines[line.words]
             for key in line.keys:

@@ -34,7 +34,7 @@ from wsrc.server.door import TLS_END_S, Door
 from wsrc.server.forwarded import UnclearError, is_passed_on
 from wsrc.server.http.site import Parts, Site
 from wsrc.server.limits import Bounds, Limit, Quotas, Refusal
-from wsrc.server.listening import Handed, bind
+from wsrc.server.listening import HTTP, Handed, bind
 from wsrc.server.peers import Peers
 from wsrc.server.policy_file import PolicyFile
 from wsrc.server.refusals import Banned, KeptOut, NotAdmittedError, Refusals
@@ -328,7 +328,8 @@ class App:
         def context() -> ssl.SSLContext | None:
             return tls.context(ClientType.USER) if by_tls else None
 
-        for listener in bind(settings.http_host, "http_port", port, "http_host"):
+        made = self._handed.get(HTTP) or bind(settings.http_host, "http_port", port, "http_host")
+        for listener in made:
             door.listen(listener, server, context, http=True)
             port = listener.getsockname()[1]
         self.http_port = port

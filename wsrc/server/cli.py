@@ -37,9 +37,10 @@ Relay smart cards between card clients, which have readers, and user clients, wh
 
 Both connect to this server over TLS WebSockets: users on one port, card clients on another, so
 that a packet filter can treat them apart. It stays in the foreground, logs to standard error, and
-tells systemd when it is ready, from which it takes the sockets `user` and `card`. SIGTERM and
-SIGINT end it once the commands in flight are answered. SIGHUP has it read its certificates, keys,
-lists and policy anew, as it does by itself when they change; it ends if its terminal was closed.
+tells systemd when it is ready, from which it takes the sockets `user`, `card` and `http`. SIGTERM
+and SIGINT end it once the commands in flight are answered. SIGHUP has it read its certificates,
+keys, lists and policy anew, as it does by itself when they change; it ends if its terminal was
+closed.
 
 \b
 Try it on this machine, without TLS:

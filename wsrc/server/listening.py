@@ -14,8 +14,14 @@ from wsrc.protocol.messages import ClientType
 from wsrc.settings.hosts import hosts_of
 from wsrc.settings.load import ServerSettings
 
-Handed = Mapping[ClientType, Sequence[socket.socket]]
-"""Sockets that a service manager listens on for us, by who connects to them."""
+Handed = Mapping[str, Sequence[socket.socket]]
+"""
+Sockets that a service manager listens on for us: by who connects to them, as `ClientType` has it,
+and by `HTTP`, if any.
+"""
+
+HTTP = "http"
+"""What the sockets are called on which HTTP is served."""
 
 HANDED = "sockets"
 """What errors call them in place of a setting."""
@@ -28,10 +34,10 @@ _Place = tuple[socket.AddressFamily, tuple[object, ...]]
 
 def handed_over(environ: MutableMapping[str, str] = os.environ) -> Handed:
     """
-    Take the sockets that systemd hands over, called `user` and `card` (FileDescriptorName=).
+    Take the sockets that systemd hands over: `user`, `card` and maybe `http` (FileDescriptorName=).
 
     Returns:
-        Those of both kinds, or nothing if none is handed over.
+        Those of all kinds, or nothing if none is handed over.
 
     Raises:
         ConfigError: If one of the kinds is missing, or one is not what a server listens on.
@@ -49,18 +55,19 @@ def handed_over(environ: MutableMapping[str, str] = os.environ) -> Handed:
 
 
 def _by_role(taken: Sequence[tuple[str, socket.socket]]) -> Handed:
-    found: dict[str, list[socket.socket]] = {str(role): [] for role in ClientType}
+    needed = [str(role) for role in ClientType]
+    found: dict[str, list[socket.socket]] = {name: [] for name in (*needed, HTTP)}
     for name, each in taken:
         if name not in found:
-            known = " or ".join(found)
+            known = f"{', '.join(needed)} or {HTTP}"
             raise ConfigError(HANDED, f"one is called {name!r}; set FileDescriptorName= to {known}")
         _check_handed(name, each)
         found[name].append(each)
-    missing = [name for name, each in found.items() if not each]
+    missing = [name for name in needed if not found[name]]
     if taken and missing:
         why = f"none is called {missing[0]!r}; hand over those of users and of card clients"
         raise ConfigError(HANDED, f"{why}, or none")
-    return {ClientType(name): each for name, each in found.items()} if taken else {}
+    return {name: each for name, each in found.items() if each}
 
 
 def as_handed(settings: ServerSettings, handed: Handed) -> ServerSettings:
@@ -72,13 +79,22 @@ def as_handed(settings: ServerSettings, handed: Handed) -> ServerSettings:
     """
     if not handed:
         return settings
-    names = [each.getsockname() for sockets in handed.values() for each in sockets]
+    users, hosts, http = (handed.get(name, ()) for name in (*ClientType, HTTP))
+    if http and settings.no_http:
+        why = f"one is called {HTTP!r}, and no_http is set; mask wsrc-server-http.socket"
+        raise ConfigError(HANDED, why)
+    at = {"http_host": _addresses(http), "http_port": http[0].getsockname()[1]} if http else {}
     return msgspec.structs.replace(
         settings,
-        host=", ".join(dict.fromkeys(str(name[0]) for name in names)),
-        user_port=handed[ClientType.USER][0].getsockname()[1],
-        card_port=handed[ClientType.CARD][0].getsockname()[1],
+        host=_addresses((*users, *hosts)),
+        user_port=users[0].getsockname()[1],
+        card_port=hosts[0].getsockname()[1],
+        **at,
     )
+
+
+def _addresses(sockets: Sequence[socket.socket]) -> str:
+    return ", ".join(dict.fromkeys(str(each.getsockname()[0]) for each in sockets))
 
 
 def _check_handed(name: str, each: socket.socket) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 from aiohttp import web
 
 from wsrc import __version__
@@ -177,7 +178,8 @@ class Api:
         """Take a card."""
         wanted = await body_of(request, v.Connect)
         held = await self._desk.connect(caller, wanted)
-        response = json_of(self._desk.shown(held), 201)
+        session = msgspec.structs.replace(self._desk.shown(held), seal=held.offer)
+        response = json_of(session, 201)
         response.headers["Location"] = f"{BASE}/sessions/{held.name}"
         return response
 
@@ -231,6 +233,14 @@ class Api:
             )
             answer = await self._command(held, control, m.ControlAck)
         return json_of(v.Controlled(response=answer.response))
+
+    async def pass_sealed(self, request: web.Request, caller: Caller, _: Query) -> web.Response:
+        """Send what only the card host can read."""
+        async with self._desk.using(caller, request.match_info["session"]) as held:
+            asked = await body_of(request, v.SealedRequest)
+            sealed = m.Sealed(session=held.name, **msgspec.structs.asdict(asked))
+            answer = await self._command(held, sealed, m.SealedResp)
+        return json_of(v.SealedAnswer(of=answer.of, box=answer.box))
 
     async def _command(self, held: Held, request: m.Message, kind: type[A]) -> A:
         return await held.insider.ask(request, kind, 2 * self._desk.times.command_s + GRACE_S)

@@ -6,7 +6,7 @@ import math
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome
@@ -32,7 +32,13 @@ VISIT_S = 60.0
 """Seconds without a request after which a visitor who has nothing is forgotten."""
 
 LOOK_S = 1.0
-"""How often it is looked for what is over, in seconds."""
+"""How often it is looked for what is over, and how many wait for any card, in seconds."""
+
+BEAT_S = 15.0
+"""
+Seconds between two beats of all streams. They have one timer, which is that of `LOOK_S`: who wakes
+ten times for ten streams takes several times as long.
+"""
 
 GRACE_S = 30.0
 """Seconds beyond the limits of the relay after which a request is given up."""
@@ -96,6 +102,39 @@ class Held:
         self.at_work = 0
         self.ends = ends
         """Why it is over, once the relay has ended it."""
+        self.offer: m.SealOffer | None = None
+        """What its card host offers, where it is sealed."""
+
+
+class Listener(Protocol):
+    """A stream of events, as a desk sees it."""
+
+    def told(self, message: m.Message) -> None:
+        """Take what the relay says unasked."""
+        ...
+
+    def wait_for_any(self, number: int) -> None:
+        """Take how many wait for any card; 0 is not told at first."""
+        ...
+
+    def beat(self) -> None:
+        """Note that `BEAT_S` have passed."""
+        ...
+
+
+class _Watching:
+    """A stream, by what it was let in, and what it was told of those who wait for any card."""
+
+    def __init__(self, admitted: Admitted, listener: Listener) -> None:
+        self.admitted = admitted
+        self.listener = listener
+        self._anyone = 0
+
+    def tell(self, anyone: int) -> None:
+        """Tell how many wait for any card, if that is not known."""
+        if anyone != self._anyone:
+            self._anyone = anyone
+            self.listener.wait_for_any(anyone)
 
 
 class Desk:
@@ -126,9 +165,10 @@ class Desk:
         self._visitors: dict[Principal | None, Visitor] = {}
         self._sessions: dict[str, Held] = {}
         self._insiders: dict[Insider, Usage | None] = {}
-        self._streams: dict[Insider, Admitted] = {}
+        self._streams: dict[Insider, _Watching] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._ticks = 0
         self._closed = False
 
     def __len__(self) -> int:
@@ -207,10 +247,10 @@ class Desk:
             raise problem(503, ErrorCode.SHUTTING_DOWN, insider.over.message)
         return insider
 
-    def watcher(self, caller: Caller, told: Callable[[m.Message], None]) -> Insider:
+    def watcher(self, caller: Caller, listener: Listener) -> Insider:
         """Return a new user of the relay for a stream, who may stay while its credentials hold."""
-        insider = self.enter(caller, "http", told)
-        self._streams[insider] = caller.admitted
+        insider = self.enter(caller, "http", listener.told)
+        self._streams[insider] = _Watching(caller.admitted, listener)
         return insider
 
     def gone(self, insider: Insider) -> None:
@@ -249,6 +289,7 @@ class Desk:
             share=wanted.share,
             protocols=wanted.protocols,
             raw_tpdu=wanted.raw_tpdu,
+            seal=wanted.seal,
         )
         limit_s = wanted.wait_s + self.times.attach_s + GRACE_S
         try:
@@ -259,6 +300,7 @@ class Desk:
         assert ack.session is not None
         card = card_of(ack.card) if ack.card is not None else None
         held = Held(ack.session, caller, insider, card, wanted.share, self._loop.time(), ends)
+        held.offer = ack.seal
         caller.visitor.sessions[held.name] = self._sessions[held.name] = held
         return held
 
@@ -314,9 +356,11 @@ class Desk:
             idle = not held.at_work and held.used + self.times.idle_s <= now
             if idle or self._has_ended(held.admitted, utc_now):
                 self.release(held)
-        for insider, admitted in list(self._streams.items()):
-            if self._has_ended(admitted, utc_now):
+        for insider, watching in list(self._streams.items()):
+            if self._has_ended(watching.admitted, utc_now):
                 insider.close(CloseCode.POLICY, "The credentials have ended.")
+            else:
+                watching.tell(self._peers.relay.waiting_for_any(insider.number))
         for key, visitor in list(self._visitors.items()):
             if visitor.at_work or visitor.sessions:
                 continue
@@ -377,6 +421,11 @@ class Desk:
     def _tick(self) -> None:
         self._timer = None
         self.look()
+        self._ticks += 1
+        if self._ticks * LOOK_S >= BEAT_S:
+            self._ticks = 0
+            for watching in self._streams.values():
+                watching.listener.beat()
         if self._visitors:
             self._watch()
 

@@ -28,9 +28,6 @@ from wsrc.server.http.values import Reader
 MOST_WAITING: Final = 1_000
 """Changes that may wait for a client that reads slowly; with one more its stream ends."""
 
-HEARTBEAT_S: Final = 15.0
-"""Seconds of silence after which a comment is sent, so that nobody in between cuts it off."""
-
 WRITE_S: Final = 30.0
 """How long a client may take to read what is written, before its connection is broken."""
 
@@ -54,12 +51,20 @@ class Change(msgspec.Struct, frozen=True):
     reader: Reader
 
 
+class Anyone(msgspec.Struct, frozen=True):
+    """How many wait for any card of those that match, whichever is free first."""
+
+    any: int
+
+
 class Stream:
     """What waits for one client; `lost` tells that it was too much."""
 
     def __init__(self) -> None:
         self.waiting: deque[m.Message] = deque()
         self.lost = False
+        self._anyone: int | None = None
+        self._silent = self._beats = False
         self._news = asyncio.Event()
 
     def told(self, message: m.Message) -> None:
@@ -73,15 +78,27 @@ class Stream:
             self.waiting.append(message)
         self._news.set()
 
-    async def next(self) -> m.Message | None:
-        """Return what comes next; None where nothing does for `HEARTBEAT_S`."""
-        if not self.waiting and not self.lost:
-            self._news.clear()
-            try:
-                async with asyncio.timeout(HEARTBEAT_S):
-                    await self._news.wait()
-            except TimeoutError:
-                return None
+    def wait_for_any(self, number: int) -> None:
+        """Take how many wait for any card; the last number counts."""
+        self._anyone = number
+        self._news.set()
+
+    def beat(self) -> None:
+        """Have something sent where nothing was since the beat before."""
+        if self._silent:
+            self._beats = True
+            self._news.set()
+        self._silent = True
+
+    async def next(self) -> m.Message | Anyone | None:
+        """Return what comes next; None where nothing did between two beats, or too much."""
+        self._news.clear()
+        if not (self.waiting or self.lost or self._beats or self._anyone is not None):
+            await self._news.wait()
+        self._silent = self._beats = False
+        if self._anyone is not None and not self.lost:
+            anyone, self._anyone = self._anyone, None
+            return Anyone(anyone)
         return self.waiting.popleft() if self.waiting else None
 
 
@@ -101,7 +118,7 @@ async def stream(
         ProblemError: If there are too many streams.
     """
     queue = Stream()
-    watcher = desk.watcher(caller, queue.told)
+    watcher = desk.watcher(caller, queue)
     try:
         instance, since = _last_of(request.headers.get("Last-Event-ID", ""))
         watch = m.WatchReaders(since=since, instance=instance, **names)  # type: ignore[arg-type]
@@ -133,6 +150,8 @@ async def _follow(
             return
         if message is None:
             await _write(request, response, b": \n\n")
+        elif isinstance(message, Anyone):
+            await _write(request, response, _event("waiting", message))
         elif isinstance(message, m.ReaderEvent):
             await _write(request, response, _change(instance, message))
         elif isinstance(message, m.Error | m.Restarting):

@@ -115,6 +115,10 @@ class FarmApi:
             )
         )
 
+    async def list_status_words(self, _: web.Request, __: Caller, ___: Query) -> web.Response:
+        """Return what status words say, to who does not want to tell which came."""
+        return json_of(views.status_words())
+
     async def read_atr(self, _: web.Request, __: Caller, query: Query) -> web.Response:
         """Return what an answer to reset says."""
         try:

@@ -138,6 +138,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         body=v.Control,
     ),
     Route(
+        "POST",
+        f"{_SESSION}/sealed",
+        "pass_sealed",
+        "Send a request of a sealed session",
+        v.SealedAnswer,
+        body=v.SealedRequest,
+    ),
+    Route(
         "GET",
         "/uses",
         "list_uses",
@@ -203,6 +211,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         f.AtrMeaning,
         query=(Param("atr", "text", "Hexadecimal digits of 2 to 33 octets", most=66),),
     ),
+    Route("GET", "/status-words", "list_status_words", "What status words say", v.StatusWords),
     Route("GET", "/me", "show_me", "Who asks", f.Me),
     Route(
         "POST", "/login", "login", "Get a cookie for a token, a JWT or a certificate", f.LoggedIn

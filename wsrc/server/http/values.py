@@ -30,6 +30,7 @@ from wsrc.protocol.fields import (
     means,
 )
 from wsrc.protocol.parts import CardState, LeaseInfo
+from wsrc.protocol.seals import SealAsk, SealOffer, SealSecret
 
 MOST_WAIT_S = 60.0
 """Longest wait for a card within one request, in seconds: no proxy cuts it off before."""
@@ -121,6 +122,7 @@ class Reader(Value, frozen=True, kw_only=True):
     tags: CardTags = {}
     comment: Comment | None = None
     draining: Draining = False
+    waiting: Annotated[Count, means("How many wait for it, without those who want any card")] = 0
 
 
 class Readers(Value, frozen=True, kw_only=True):
@@ -215,6 +217,10 @@ class Connect(Selecting, frozen=True, kw_only=True):
     name: Annotated[
         str, Meta(max_length=64, description="What others are shown behind the principal")
     ] = "http"
+    seal: Annotated[
+        SealAsk | None,
+        means("The asker wants the session sealed; octets are base64, as in the protocol"),
+    ] = None
 
 
 class Session(Value, frozen=True, kw_only=True):
@@ -225,6 +231,10 @@ class Session(Value, frozen=True, kw_only=True):
     share: ShareMode
     since: Time
     idle_s: Annotated[float, means("Seconds without a request after which the session ends")]
+    seal: Annotated[
+        SealOffer | None,
+        means("Of the answer that gives it, where it is sealed: what the card host offers"),
+    ] = None
 
 
 class Sessions(Value, frozen=True, kw_only=True):
@@ -311,6 +321,42 @@ class Controlled(Value, frozen=True, kw_only=True):
     """What the reader answered."""
 
     response: Octets
+
+
+class SealedRequest(Asked, frozen=True, kw_only=True):
+    """A request of a sealed session, which the server cannot read: `sealed` of the protocol."""
+
+    of: Annotated[str, Meta(max_length=64, description="`msg_type` of the request in the box")]
+    box: Annotated[bytes, means("The request, sealed, in base64")]
+    seq: Annotated[int, Meta(ge=1, le=2**53 - 1, description="Higher than that of all before")]
+    secret: Annotated[
+        SealSecret | None, means("Until the card host was heard: what its keys come of")
+    ] = None
+    share: Annotated[Share | None, means("Of `reconnect`: `share` in the box")] = None
+    resets: Annotated[
+        bool,
+        means("Of `reconnect` and `end_transaction`: whether the one in the box resets the card"),
+    ] = False
+
+
+class SealedAnswer(Value, frozen=True, kw_only=True):
+    """The answer, sealed: `sealed_resp` of the protocol."""
+
+    of: Annotated[str, means("`msg_type` of the answer in the box, which may be `error`")]
+    box: Annotated[bytes, means("The answer, sealed, in base64")]
+
+
+class StatusWords(Value, frozen=True, kw_only=True):
+    """What status words say, for people, of all that have a meaning."""
+
+    words: Annotated[Mapping[str, str], means("By their four digits")]
+    ranges: Annotated[
+        Mapping[str, str],
+        means(
+            "Of any other, by its first two digits; the second two stand in it as `{number}` or "
+            "`{digits}`"
+        ),
+    ]
 
 
 class Ready(Value, frozen=True, kw_only=True):

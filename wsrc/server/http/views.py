@@ -3,13 +3,14 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import TypeVar
 
-from wsrc.card.apdu import describe_sw
+from wsrc.card.apdu import describe_sw, status_word_texts
 from wsrc.protocol.messages import RApdu
 from wsrc.protocol.parts import StepResult
 from wsrc.protocol.reader_events import ReaderView
-from wsrc.server.http.values import Card, Host, Lease, Reader, Response, Token
+from wsrc.server.http.values import Card, Host, Lease, Reader, Response, StatusWords, Token
 from wsrc.server.token_store import Stored
 
 T = TypeVar("T")
@@ -53,6 +54,7 @@ def reader(view: ReaderView) -> Reader:
         tags=view.tags or {},
         comment=view.comment,
         draining=view.draining,
+        waiting=view.waiting,
     )
 
 
@@ -69,6 +71,19 @@ def lease(view: ReaderView) -> Lease | None:
         label=view.label,
         lease=view.lease,
         others=view.others,
+    )
+
+
+@cache
+def status_words() -> StatusWords:
+    """Return what status words say."""
+    words, ranges = status_word_texts()
+    return StatusWords(
+        words={f"{sw:04x}": text for sw, text in words.items()},
+        ranges={
+            f"{sw1:02x}": text.replace("{:02X}", "{digits}").replace("{}", "{number}")
+            for sw1, text in ranges.items()
+        },
     )
 
 

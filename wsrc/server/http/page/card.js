@@ -6,17 +6,18 @@ import { Console } from "./console.js";
 import { make, setHidden, setText, when } from "./dom.js";
 import { leasesOf, nameOf, placeOf, tagsOf } from "./store.js";
 
-const LOOK_MS = 2000; // how often the queue of the card is looked at while its page is open
+const LOOK_MS = 1000; // between two looks at the queue of the card, which are made when something of it changes
 
 export class CardPage {
   #facts = new Map();
   #timer = 0;
+  #seen = "";
   #atr = null;
   #console = null;
   #insertion = null;
   #over = false;
 
-  constructor(section, reader, act, operator) {
+  constructor(section, reader, act, operator, anyone) {
     this.section = section;
     this.reader = reader;
     this.title = make("h2", { tabIndex: -1 });
@@ -35,8 +36,7 @@ export class CardPage {
     if (operator) panel.append(make("h3", { textContent: "History" }), this.history);
     section.replaceChildren(panel);
     this.operator = operator;
-    this.show(reader);
-    this.#look();
+    this.show(reader, anyone);
     if (operator) this.#past();
     this.title.focus();
   }
@@ -48,7 +48,8 @@ export class CardPage {
     this.section.replaceChildren();
   }
 
-  show(reader) {
+  // `anyone` is how many wait for any card.
+  show(reader, anyone) {
     setText(this.gone, reader ? "" : "The reader is gone.");
     if (!reader) return;
     this.reader = reader;
@@ -68,6 +69,12 @@ export class CardPage {
     this.#fact("ATR", card?.atr);
     if (card?.atr !== this.#atr) this.#readAtr(card?.atr);
     setHidden(this.back, leases.length === 0);
+    const seen = JSON.stringify([leases, reader.waiting, anyone]);
+    if (seen !== this.#seen) {
+      const first = !this.#seen;
+      this.#seen = seen;
+      this.#timer ||= setTimeout(() => this.#look(), first ? 0 : LOOK_MS);
+    }
     const one = card ? card.iccid ?? card.atr ?? "" : null;
     if (one !== this.#insertion) {
       this.#insertion = one;
@@ -107,17 +114,13 @@ export class CardPage {
   }
 
   async #look() {
-    if (!document.hidden) {
-      try {
-        const { uses } = await get(`/uses?reader=${encodeURIComponent(this.reader.reader)}`);
-        if (this.#over) return;
-        const use = uses.find((each) => placeOf(each.card) === placeOf(this.reader));
-        this.#queue(use);
-      } catch {
-        // The next look tells.
-      }
+    this.#timer = 0;
+    try {
+      const { uses } = await get(`/uses?reader=${encodeURIComponent(this.reader.reader)}`);
+      if (!this.#over) this.#queue(uses.find((each) => placeOf(each.card) === placeOf(this.reader)));
+    } catch {
+      this.#seen = ""; // looked at again with the next change
     }
-    if (!this.#over) this.#timer = setTimeout(() => this.#look(), LOOK_MS);
   }
 
   #queue(use) {

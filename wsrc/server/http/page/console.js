@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A session with one card: commands are typed in hexadecimal digits, and answers shown beneath.
 
-import { ask, post, selectionOf } from "./api.js";
+import { selectionOf } from "./api.js";
 import { make, setHidden } from "./dom.js";
+import { Session } from "./session.js";
 
 const MOST_LINES = 500;
 
 export class Console {
   #session = null;
-  #seq = 0;
   #history = [];
   #at = 0;
   #busy = false;
@@ -68,16 +68,15 @@ export class Console {
   }
 
   async #take() {
-    const taken = await post("/sessions", { ...selectionOf(this.reader), name: "page" });
-    this.#session = taken.session;
-    this.#seq = 0;
-    this.#say(`The card is yours, freshly reset, until it is given back or not used for ${taken.idle_s} s.`);
+    this.#session = await Session.begin(selectionOf(this.reader));
+    const { idle_s, seal } = this.#session;
+    this.#say(`The card is yours, freshly reset, until it is given back or not used for ${idle_s} s. ${seal || "The session is not sealed: the server can read what passes."}`);
     this.#show();
     this.input.focus();
   }
 
   async #reset() {
-    const { atr, protocol } = await post(`/sessions/${this.#session}/reset`, { kind: "cold", seq: ++this.#seq });
+    const { atr, protocol } = await this.#session.reset();
     this.#say(`Reset: ${atr ?? ""} ${protocol ?? ""}`);
   }
 
@@ -89,7 +88,7 @@ export class Console {
   async #leave() {
     const session = this.#session;
     this.#session = null;
-    await ask("DELETE", `/sessions/${session}`);
+    await session.end();
   }
 
   async #send(text) {
@@ -100,7 +99,7 @@ export class Console {
     this.#at = this.#history.length;
     this.input.value = "";
     this.#say(`> ${secret ? `${command.slice(0, 10)} (not shown)` : command}`);
-    const { response, sw, meaning } = await post(`/sessions/${this.#session}/transmit`, { command, seq: ++this.#seq });
+    const { response, sw, meaning } = await this.#session.transmit(command);
     this.#say(`${response ? `${response} ` : ""}${sw}${meaning ? `: ${meaning}` : ""}`, /^(9000|91..|61..)$/.test(sw) ? "" : "wrong");
   }
 

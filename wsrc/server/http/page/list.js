@@ -2,7 +2,7 @@
 // The list of cards: only the rows that can be seen are there, and only what is another is written.
 
 import { make, setData, setHidden, setText } from "./dom.js";
-import { leasesOf, nameOf, placeOf, tagsOf } from "./store.js";
+import { leasesOf, nameOf, tagsOf } from "./store.js";
 
 const BEYOND = 6; // rows above and below what can be seen
 
@@ -27,7 +27,7 @@ class Row {
     this.element.dataset.number = number;
   }
 
-  show(reader, waiting) {
+  show(reader) {
     const leases = leasesOf(reader);
     const name = nameOf(reader);
     const state = reader.card?.state ?? reader.state;
@@ -35,7 +35,7 @@ class Row {
     setText(this.where, `${reader.host} · ${reader.name}`);
     setText(this.state, reader.draining ? `${state}, drained` : state);
     setData(this.state, "kind", reader.state === "unavailable" ? "wrong" : KINDS[state] ?? "");
-    const queue = waiting ? `${waiting} waiting` : "";
+    const queue = reader.waiting ? `${reader.waiting} waiting` : "";
     setText(this.holder, [leases.map((lease) => lease.holder).join(", "), queue].filter(Boolean).join(" · "));
     setText(this.tags, tagsOf(reader).filter((tag) => !/^(host|atr_family)=/.test(tag)).join(" "));
     setText(this.note, reader.comment ?? "");
@@ -96,7 +96,7 @@ export class List {
   }
 
   #draw() {
-    const { shown, waiting } = this.#store;
+    const { shown } = this.#store;
     const height = parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row")) * parseFloat(getComputedStyle(document.documentElement).fontSize);
     const all = `${shown.length * height}px`;
     if (this.#inner.style.height !== all) this.#inner.style.height = all;
@@ -117,7 +117,7 @@ export class List {
         row = new Row(number, this.#act);
         this.#rows.set(number, row);
       }
-      if (isNew || this.#dirty.has(number)) row.show(shown[index], waiting.get(placeOf(shown[index])) ?? 0);
+      if (isNew || this.#dirty.has(number)) row.show(shown[index]);
       row.place(index, height, shown.length);
       if (isNew) this.#inner.append(row.element);
     }

@@ -8,11 +8,10 @@ import * as dialog from "./dialog.js";
 import { byId, make, setData, setHidden, setText, tell } from "./dom.js";
 import { List } from "./list.js";
 import { Activity } from "./plot.js";
-import { Store, leasesOf, placeOf, tagsOf } from "./store.js";
+import { Store, leasesOf, tagsOf } from "./store.js";
 
 const AGAIN_MS = 2000; // after which a stream that has ended is begun anew
-const QUEUES_MS = 10_000; // how often it is looked who waits
-const STILL_HERE = 60; // such looks after which the server is told that the page is in use
+const STILL_HERE_MS = 600_000; // how often the server is told that the page is in use
 const HIDDEN_MS = 30_000; // after which a tab that nobody sees follows no events: a browser has six connections
 
 let me = null;
@@ -42,7 +41,11 @@ function follow() {
     live("live", "Live");
     store.change(JSON.parse(event.data));
   });
-  stream.addEventListener("open", () => live("live", "Live"));
+  stream.addEventListener("waiting", (event) => store.wait(JSON.parse(event.data).any));
+  stream.addEventListener("open", () => {
+    live("live", "Live");
+    store.wait(0); // a stream tells nothing of those who wait for any card as long as nobody does
+  });
   stream.addEventListener("end", (event) => lost(JSON.parse(event.data).detail));
   stream.addEventListener("lost", () => lost("This browser was too slow."));
   stream.addEventListener("error", () => {
@@ -79,22 +82,8 @@ function live(state, text) {
   setText(byId("live"), text);
 }
 
-let looks = 0;
-
-async function queues() {
-  if (me !== null && !document.hidden && ++looks % STILL_HERE === 0) get("/me").catch(() => {});
-  const open = stream !== null && stream.readyState === EventSource.OPEN && !document.hidden;
-  if (open && [...store.all].some((reader) => leasesOf(reader).length)) {
-    try {
-      const { uses } = await get("/uses?waited=yes");
-      store.queues(new Map(uses.map((use) => [placeOf(use.card), use.waiting])));
-    } catch {
-      // The stream tells what is wrong.
-    }
-  } else if (open && store.waiting.size) {
-    store.queues(new Map());
-  }
-  setTimeout(queues, QUEUES_MS);
+function stillHere() {
+  if (me !== null && !document.hidden) get("/me").catch(() => {});
 }
 
 // What there is
@@ -105,7 +94,8 @@ function changed(numbers) {
   list.changed(numbers);
   soon ||= requestAnimationFrame(() => {
     soon = 0;
-    setText(byId("count"), store.shown.length === store.size ? `${store.size} readers` : `${store.shown.length} of ${store.size} readers`);
+    const readers = store.shown.length === store.size ? `${store.size} readers` : `${store.shown.length} of ${store.size} readers`;
+    setText(byId("count"), store.anyone ? `${readers} · ${store.anyone} waiting for any card` : readers);
     setHidden(byId("none"), store.shown.length > 0);
     tags();
     if (view?.name === "hosts") hosts();
@@ -179,9 +169,9 @@ function show() {
 
 function shownCard() {
   const reader = store.of(view.number);
-  if (view.page) view.page.show(reader);
+  if (view.page) view.page.show(reader, store.anyone);
   else if (reader) {
-    view.page = new CardPage(byId("card"), reader, act, me.operator);
+    view.page = new CardPage(byId("card"), reader, act, me.operator, store.anyone);
     view.close = () => view.page.close();
   } else if (store.size) {
     byId("card").replaceChildren(make("p", { textContent: "There is no such reader any more." }), make("a", { href: "#/cards", textContent: "← All cards" }));
@@ -270,4 +260,4 @@ addEventListener("keydown", (event) => {
   byId("search").focus();
 });
 enter();
-queues();
+setInterval(stillHere, STILL_HERE_MS);

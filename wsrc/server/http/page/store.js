@@ -31,7 +31,7 @@ export class Store {
   #fresh = null;
   #changed;
   shown = [];
-  waiting = new Map();
+  anyone = 0;
   looked = { text: "", only: "", tag: "" };
 
   // `changed(numbers)` is told which readers are others than before; null is that the list is another.
@@ -102,17 +102,11 @@ export class Store {
     this.#changed(null);
   }
 
-  // Takes how many wait, by `placeOf` the reader.
-  queues(waiting) {
-    const before = this.waiting;
-    this.waiting = waiting;
-    const others = [...this.all].filter((reader) => before.get(placeOf(reader)) !== waiting.get(placeOf(reader)));
-    if (others.length && this.looked.only === "waited") {
-      this.#look();
-      this.#changed(null);
-    } else if (others.length) {
-      this.#changed(others.map((reader) => reader.number));
-    }
+  // Takes how many wait for any card.
+  wait(anyone) {
+    if (this.anyone === anyone) return;
+    this.anyone = anyone;
+    this.#changed([]);
   }
 
   #put(reader) {
@@ -140,7 +134,7 @@ export class Store {
     if (tag && !tagsOf(reader).includes(tag)) return false;
     if (only === "free" && reader.card?.state !== "ready") return false;
     if (only === "busy" && !leasesOf(reader).length) return false;
-    if (only === "waited" && !this.waiting.get(placeOf(reader))) return false;
+    if (only === "waited" && !reader.waiting) return false;
     const words = this.#words.get(reader.number) ?? "";
     return text.toLowerCase().split(/\s+/).every((word) => words.includes(word));
   }
