@@ -63,6 +63,7 @@ async def _selected(
             share=hold.share,
             protocols=hold.protocols,
             pick=hold.pick,
+            reservation=hold.reservation,
             **which,
         )
 
