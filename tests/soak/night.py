@@ -56,7 +56,7 @@ announces = "*"
 [[grant]]
 to = ["u*"]
 cards = "*"
-may = ["list", "use", "share", "reset", "events"]
+may = ["list", "use", "share", "reset", "events", "reserve"]
 
 [[grant]]
 to = ["v*"]
@@ -197,7 +197,8 @@ class Night:
         party, crashes = self._parties[number]
         kinds = list(KINDS)[-self.sizes.wanted_kinds :]
         wanted = [iccids[0] for iccids in self._iccids.values()][:WANTED]
-        common = [iccids[1] for iccids in self._iccids.values()][:COMMON]
+        # Of the first kind, which all see, and of the last, of which any card is taken.
+        common = [iccids[1] for iccids in self._iccids.values()][:: len(KINDS) - 1][:COMMON]
         given = [*self._server_arguments, f"--run={run}", f"--keep-s={3 if crashes else 20}"]
         given += [f"--kinds={','.join(kinds)}", f"--wanted={','.join(wanted)}"]
         given += [f"--common={','.join(common)}", *party]
