@@ -101,7 +101,7 @@ class NightUser:
         acts: dict[Callable[[], Coroutine[Any, Any, None]], int] = {
             self._take_any: 8,
             self._take_one: 5,
-            self._hold: 2,
+            self._hold: 4,
             self._share: 4,
             self._allow: 3,
             self._lend: 3,
@@ -127,7 +127,10 @@ class NightUser:
                 await self._work(card, self._draw.randint(1, 6))
 
     async def _hold(self) -> None:
-        async with self._any() as card:
+        """Have a card alone for a while, which may be one that others would share."""
+        common = self._draw.random() < 0.5
+        holding = self._one(self._draw.choice(self._given.common)) if common else self._any()
+        async with holding as card:
             if card is not None and await self._work(card, 2):
                 await self._pause(3.0)
                 await self._work(card, 2, begins=False)

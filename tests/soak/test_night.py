@@ -17,7 +17,7 @@ KILLED, STOPPED = Down(50.0, 55.0, killed=True), Down(50.0, 55.0, killed=False)
 
 
 def test_a_night_of_a_farm(certificates: Certificates) -> None:
-    sizes = NightSizes.given(users=16, programs=4, night_s=8.0, crashes=2, wanted_kinds=2)
+    sizes = NightSizes.given(users=16, programs=4, night_s=8.0, crashes=2, wanted_kinds=2, common=1)
     figures = night(sizes, certificates)
     assert (figures.violations, figures.restarts, figures.crashes) == (0, 2, 2), sizes.seed
     assert min(figures.takes, figures.any, figures.shared, figures.waits), sizes.seed
