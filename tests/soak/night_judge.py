@@ -24,6 +24,9 @@ Line = dict[str, Any]
 FRESH = "63c3"
 """What a card answers after a reset to who asks for the tries of its PIN, which are all left."""
 
+PUSHED_OUT = "Another session began."
+"""Why a card host ends a session where its server gives the card to two who do not share it."""
+
 TORN_S = 1.0
 """A server that is killed may not have written what happened in the last moment."""
 
@@ -241,6 +244,15 @@ def _beside(this: _Night, log: str, had: dict[str, Line], line: Line) -> Iterato
         elif line["share"] != "shared" or (other["share"] != "shared" and guests is None):
             both = f"{session} of {_principal(other)} and {line['session']} of {guest}"
             yield f"{log}: the card {line['card']['iccid']} has two holders: {both}"
+
+
+def _none_is_pushed_out(this: _Night) -> Iterator[str]:
+    """Say which session a card host ended as it was told to begin another on its card."""
+    for name, lines in this.evidence.hosts.items():
+        for line in lines:
+            if line["event"] == "gave_back" and line.get("why") == PUSHED_OUT:
+                who = _principal(line)
+                yield f"{name}: {who} lost {line['card']['iccid']} in {line['session']} to another"
 
 
 def _ends_are_told(this: _Night) -> Iterator[str]:
@@ -479,6 +491,7 @@ class _Granted:
 _CHECKS = (
     _nothing_broke,
     _one_holder,
+    _none_is_pushed_out,
     _ends_are_told,
     _cards_agree,
     _revokes_agree,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.soak import night_events as told
 from tests.soak.night import NightSizes, night
-from tests.soak.night_judge import FRESH, Down, Evidence, judge
+from tests.soak.night_judge import FRESH, PUSHED_OUT, Down, Evidence, judge
 from tests.support.certificates import Certificates
 
 RED, BLUE = "8988211000001001000", "8988211000001001018"
@@ -174,6 +174,12 @@ def test_a_token_that_is_not_known_in_its_time_is_found(at: float, *, lost: bool
 
 def test_two_holders_of_one_card_are_found_in_the_logs() -> None:
     assert "farm-1: the card 8988211000001001000 has two holders" in two(20.0, 22.0).faults()
+
+
+def test_who_loses_a_card_to_one_who_would_share_it_is_found() -> None:
+    story = two()
+    story.log[1]["why"] = PUSHED_OUT
+    assert f"farm-1: ann lost {RED} in s1 to another" in story.faults()
 
 
 def test_two_who_share_a_card_are_no_fault_and_a_third_is_that_was_not_let() -> None:
