@@ -5,12 +5,13 @@ import asyncio
 import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from tests.support.certificates import Certificates
 from tests.support.paths import ROOT
-from tests.support.world import LIMIT_S, UICC, running, until
+from tests.support.world import EUICC, LIMIT_S, UICC, running, until
 
 CURL = shutil.which("curl")
 TEXT = (ROOT / "docs" / "http.md").read_text("utf-8")
@@ -33,9 +34,9 @@ async def run(script: str) -> str:
 
 
 @pytest.mark.skipif(CURL is None, reason="needs curl")
-async def test_the_examples_run_as_they_stand(certificates: Certificates) -> None:
-    talk, follow = EXAMPLES
-    async with running(certificates) as world:
+async def test_the_examples_run_as_they_stand(certificates: Certificates, tmp_path: Path) -> None:
+    talk, reserve, follow = EXAMPLES
+    async with running(certificates, state_dir=tmp_path / "state") as world:
         await world.host()
         at = f"localhost:{world.app.http_port}"
         said = await run(talk.replace("localhost:4222", at))
@@ -43,5 +44,10 @@ async def test_the_examples_run_as_they_stand(certificates: Certificates) -> Non
         assert '"sw":"61' in said
         assert '{"response":"988812010000400310f0","sw":"9000","meaning":"done"}' in said
         await until(lambda: world.counts["sessions"] == 0)
+        api = f"api=http://{at}/api/v1\n"
+        said = await run(api + reserve)
+        assert f'"eids":["{EUICC}"]' in said
+        assert '"number":1' in said
+        assert '"state":"taken"' in said
         events = await run(follow.replace("localhost:4222", at))
         assert "event: snapshot" in events

@@ -99,6 +99,59 @@ async def test_a_host_is_drained_peers_are_listed_and_the_day_is_counted(
     assert (await asker.get("/audit?card=nobody")).body["lines"] == []
 
 
+async def test_a_card_is_reserved_taken_by_its_token_and_given_up(
+    world: World, asker: Asker
+) -> None:
+    made = await asker.post("/reservations", {"iccid": UICC, "for_s": 3600})
+    assert made.status == 201
+    info, token = made.body["reservation"], made.body["token"]
+    assert (info["number"], info["card"], info["state"]) == (1, f"iccid {UICC}", "ready")
+    refused = await asker.post("/sessions", {"iccid": UICC})
+    assert (refused.status, refused.code) == (409, "reserved")
+    beside = await asker.post("/sessions", {"iccid": UICC, "reservation": token})
+    assert (beside.status, beside.code) == (400, "bad_message")
+    session = await asker.session(reservation=token)
+    assert (await asker.get(session)).body["card"]["iccid"] == UICC
+    (shown,) = (await asker.get("/reservations")).body["reservations"]
+    assert shown["state"] == "taken"
+    assert token not in (await asker.get("/reservations")).text
+    again = await asker.post("/sessions", {"reservation": token})
+    assert (again.status, again.code) == (409, "card_busy")
+    await asker.ask("DELETE", f"{API}{session}")
+    assert (await asker.ask("DELETE", f"{API}/reservations/1")).status == 204
+    gone = await asker.ask("DELETE", f"{API}/reservations/1")
+    assert (gone.status, gone.code) == (404, "no_such_reservation")
+    for number in ("x", "1" * 400, "-1", "%C2%B2"):
+        assert (await asker.ask("DELETE", f"{API}/reservations/{number}")).status == 404
+    assert (await asker.get("/reservations?after=7")).body == {"reservations": []}
+    user = await world.user("ann")
+    async with user.select(iccid=UICC):
+        assert (await asker.session(pick="any")) is not None
+        refused = await asker.post("/sessions", {"pick": "any"})
+        assert (refused.status, refused.code) == (409, "card_busy")
+
+
+@pytest.mark.parametrize(
+    ("wish", "code"),
+    [
+        ({"for_s": 60}, "nothing_selected"),
+        ({"pick": "any", "for_s": 0}, "bad_message"),
+        ({"pick": "any", "for_s": 31 * 86_400 + 1}, "bad_message"),
+        ({"pick": "any", "for_s": 60, "begins": "2001-01-01T00:00:00Z"}, "bad_message"),
+        ({"pick": "any", "for_s": 60, "begins": "soon"}, "bad_message"),
+        ({"pick": "any", "for_s": 60, "priority": 10}, "bad_message"),
+        ({"pick": "any", "for_s": 60, "until": "x"}, "bad_message"),
+        ({"iccid": "1" * 19, "for_s": 60}, "no_such_card"),
+    ],
+)
+async def test_what_cannot_be_reserved_is_a_problem(
+    asker: Asker, wish: dict[str, object], code: str
+) -> None:
+    refused = await asker.post("/reservations", wish)
+    assert refused.code == code
+    assert (await asker.get("/reservations")).body == {"reservations": []}
+
+
 async def test_an_atr_is_explained(asker: Asker) -> None:
     told = (await asker.get("/atr?atr=3b9c96801fc78031e073fe215364575352438d")).body
     assert told == {

@@ -72,4 +72,7 @@ def test_each_operation_answers_as_its_document_says(
     if case.method == "POST" and "session" in case.path_parameters:
         case.path_parameters["session"] = session
         excluded.append(positive_data_acceptance)  # the card or its reader may say no
+    body = case.body if isinstance(case.body, dict) else {}
+    if case.method == "POST" and {"pick", "reservation", "for_s"} & set(body):
+        excluded.append(positive_data_acceptance)  # what a time or a token says is not of a schema
     case.validate_response(case.call(base_url=url), excluded_checks=excluded)

@@ -319,6 +319,47 @@ def test_a_card_is_taken_used_reset_and_given_back(there: Elsewhere, host: Host,
     assert link._send_apdu("00200001") == ("", "63c3")
 
 
+def test_any_card_is_taken_and_stays_the_same(
+    there: Elsewhere, host: Host, pysim: ModuleType
+) -> None:
+    opts = options(there, "--wsrc-any", "--wsrc-tag", "card=euicc")
+    link = pysim.init_reader(opts)
+    try:
+        assert str(link).startswith("WSRC[any, TAG card=euicc at ")
+        for _ in range(2):
+            link.wait_for_card(5)
+            assert there.do(there.world.state_of(eid=EUICC)) is CardState.ASSOCIATED
+            link.disconnect()
+        assert "any" not in str(link)
+    finally:
+        link.close()
+
+
+def test_a_card_is_taken_by_a_reservation(
+    certificates: Certificates, pysim: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with elsewhere(certificates, state_dir=tmp_path) as there:
+        there.do(there.world.host())
+        user = there.do(there.world.user())
+        made = there.do(user.reserve(3600, iccid=UICC))
+        monkeypatch.setenv("WSRC_RESERVATION", made.token)
+        opts = options(there, url=(), ca=())
+        opts.pcsc_dev = 0
+        assert pysim.init_reader(opts).startswith("a reader of pySim's own")
+        opts = options(there)
+        link = pysim.init_reader(opts)
+        try:
+            assert str(link).startswith("WSRC[a reservation at ")
+            assert made.token not in str(link)
+            link.connect()
+            assert there.do(there.world.state_of(iccid=UICC)) is CardState.ASSOCIATED
+            link.disconnect()
+            with pytest.raises(NoCardError, match="in time"):
+                link.wait_for_card(0, newcardonly=True)
+        finally:
+            link.close()
+
+
 def test_a_card_that_is_held_is_waited_for(there: Elsewhere, host: Host, link: Any) -> None:
     third = there.do(there.world.user("third"))
 

@@ -64,18 +64,26 @@ def test_what_is_kept_is_read_as_it_was_and_no_number_comes_again(folder: Path) 
         assert store.bookings() == ((), 2)
 
 
-def test_a_file_of_the_version_before_is_made_one_of_this(folder: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_a_version_before_is_made_one_of_this(folder: Path, version: int) -> None:
     class Before(StateStore):
-        VERSIONS = StateStore.VERSIONS[:1]
+        VERSIONS = StateStore.VERSIONS[:version]
 
     with Before(folder) as store:
         kept = store.note({1: (f"iccid {ONE}", Change({"a": "1"}))})[1]
+    known: tuple[Booking, ...] = ()
+    if version == 2:
+        row = (7, b"d", "o", "ida", f"iccid {ONE}", 1.5, 2.5, "null")
+        with closing(sqlite3.connect(folder / FILE)) as database, database:
+            database.execute("INSERT INTO reservation VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        known = (booking(7, digest=b"d"),)
     with StateStore(folder) as store:
         assert store.notes() == {f"iccid {ONE}": kept}
-        assert store.bookings() == ((), 0)
-        store.book([Book(1, booking(1))])
+        assert store.bookings() == (known, 7 if known else 0)
+        store.book([Book(1, booking(1, session=b"s"))])
+        assert store.bookings()[0] == (booking(1, session=b"s"), *known)
     with closing(sqlite3.connect(folder / FILE)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+        assert database.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 async def test_a_card_is_reserved_taken_by_its_token_and_given_up(

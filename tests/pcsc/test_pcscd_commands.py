@@ -49,9 +49,11 @@ while True:
 
 
 @pytest.fixture(scope="module")
-def programs(certificates: Certificates) -> Iterator[Programs]:
+def programs(
+    certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Programs]:
     with running(certificates) as programs:
-        programs.server()
+        programs.server("--state-dir", str(tmp_path_factory.mktemp("state")))
         client = programs.card_client("--no-pcsc", "--simulated", "default")
         client.wait_for("Connected to")
         yield programs
@@ -72,6 +74,68 @@ def test_program_finds_a_private_socket_that_is_gone_afterwards(programs: Progra
     assert (mode, folder_mode) == ("0o600", "0o700")
     assert not Path(path).exists()
     assert not Path(path).parent.exists()
+
+
+CONNECT = """
+from smartcard.System import readers
+for reader in readers():
+    connection = reader.createConnection()
+    connection.connect()
+    answer = connection.transmit([0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00])
+    print(reader, bytes(connection.getATR()).hex(), hex(answer[1]))
+"""
+
+
+def test_a_program_finds_one_reader_with_any_card(programs: Programs) -> None:
+    ran = programs.wsrc("pcsc", "run", "--any", "--tag", "card=uicc", *python(CONNECT))
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("WSRC any card=uicc 00 00 3b")
+    assert ran.stdout.endswith(" 0x61\n")
+    ran = programs.wsrc("pcsc", "run", "--any", *python(CONNECT))
+    assert ran.stdout.count("\n") == 1
+
+
+def test_a_program_finds_one_reader_with_the_card_of_a_reservation(programs: Programs) -> None:
+    token = programs.wsrc("reserve", "--iccid", UICC, "--for", "1h").stdout.strip()
+    try:
+        ran = programs.wsrc("pcsc", "run", "--reservation", token, *python(CONNECT))
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.startswith("WSRC reservation 1 00 00 3b")
+        # The card is given back soon after.
+        taken = ("take", "--wait", "30", "--reservation", token, "--")
+        ran = programs.wsrc(*taken, *argv("wsrc", "read", "iccid"))
+        assert (ran.returncode, UICC in ran.stdout) == (0, True), ran.stderr
+        ran = programs.wsrc(*taken, *argv("wsrc", "pcsc", "run", *python(CONNECT)))
+        assert ran.returncode == 0, ran.stderr
+        assert UICC in ran.stdout
+    finally:
+        assert programs.wsrc("cancel", "--reservation", token).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (("--any", "--all"), "--all shows all cards; --any and --reservation show one."),
+        (("--any", "--label", "b*"), "--any takes --label once, and without *; use tags."),
+        (("--any", "--iccid", UICC, "--iccid", EUICC), "--any takes --iccid once"),
+        (("--reservation", "x", "--iccid", UICC), "give no selection beside it"),
+        (("--reservation", "x", "--all"), "--all shows all cards"),
+    ],
+)
+def test_what_cannot_be_one_card_is_said(
+    programs: Programs, given: tuple[str, ...], why: str
+) -> None:
+    ran = programs.wsrc("pcsc", "run", *given, *python("pass"))
+    assert ran.returncode == 2
+    assert why in " ".join(ran.stderr.split())
+
+
+def test_a_token_that_there_is_not_is_said_before_anything_runs(programs: Programs) -> None:
+    for command in (("pcsc", "run", "--reservation", "x", *python("print(1)")),
+                    ("vpcd", "--reservation", "x")):  # fmt: skip
+        ran = programs.wsrc(*command)
+        assert (ran.returncode, ran.stdout) == (3, "")
+        assert "No reservation has this token" in ran.stderr
 
 
 def test_13_what_a_program_exchanges_with_its_card_is_in_a_trace_without_pins(

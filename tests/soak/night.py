@@ -39,8 +39,8 @@ KINDS = {
 }
 """Kinds of the cards, by their tag, and how each is described."""
 
-WANTED, COMMON = 3, 2
-"""Cards that many ask for by name, and cards that many share."""
+WANTED = 3
+"""Cards that many ask for by name."""
 
 START_S = 120.0
 """How long the programs, which start all at once, may take until they are at work."""
@@ -56,7 +56,7 @@ announces = "*"
 [[grant]]
 to = ["u*"]
 cards = "*"
-may = ["list", "use", "share", "reset", "events"]
+may = ["list", "use", "share", "reset", "events", "reserve"]
 
 [[grant]]
 to = ["v*"]
@@ -78,7 +78,8 @@ class NightSizes(msgspec.Struct, frozen=True, kw_only=True):
     """
     How long a night is, and how many there are; each field is set as `WSRC_NIGHT_` and its name.
 
-    `wanted_kinds` of the kinds are asked for, so that few cards are for many. `seed` and `logs` are
+    `wanted_kinds` of the kinds are asked for, so that few cards are for many; `common` cards, at
+    most two, are shared by many, or had alone by one of them. `seed` and `logs` are
     as in `runs.Sizes`, and set as those.
     """
 
@@ -87,6 +88,7 @@ class NightSizes(msgspec.Struct, frozen=True, kw_only=True):
     users: int = 40
     cards: int = 60
     wanted_kinds: int = 4
+    common: int = 2
     programs: int = 8
     night_s: float = 240.0
     crashes: int = 20
@@ -197,7 +199,9 @@ class Night:
         party, crashes = self._parties[number]
         kinds = list(KINDS)[-self.sizes.wanted_kinds :]
         wanted = [iccids[0] for iccids in self._iccids.values()][:WANTED]
-        common = [iccids[1] for iccids in self._iccids.values()][:COMMON]
+        # Of the first kind, which all see, and of the last, of which any card is taken.
+        common = [iccids[1] for iccids in self._iccids.values()][:: len(KINDS) - 1]
+        common = common[: self.sizes.common]
         given = [*self._server_arguments, f"--run={run}", f"--keep-s={3 if crashes else 20}"]
         given += [f"--kinds={','.join(kinds)}", f"--wanted={','.join(wanted)}"]
         given += [f"--common={','.join(common)}", *party]

@@ -13,7 +13,11 @@ def sees(user: str, kind: str) -> bool:
 
 
 class Asked(msgspec.Struct, frozen=True, tag=True):
-    """A user is about to ask for a card: for one by its `iccid`, else for any of a `kind`."""
+    """
+    A user is about to ask for a card.
+
+    It is one by its `iccid`, any of a `kind`, or that of the `reservation` of this number.
+    """
 
     user: str
     number: int
@@ -21,6 +25,7 @@ class Asked(msgspec.Struct, frozen=True, tag=True):
     share: str
     iccid: str = ""
     kind: str = ""
+    reservation: int = 0
 
 
 class Waits(msgspec.Struct, frozen=True, tag=True):
@@ -49,6 +54,39 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
     at: float
     code: str
     why: str = ""
+
+
+class Reserved(msgspec.Struct, frozen=True, tag=True):
+    """
+    A card is kept for a user; times are whole seconds, the next of which they may be.
+
+    `any` tells that another card may be given in its place.
+    """
+
+    user: str
+    number: int
+    at: float
+    iccid: str
+    begins: float
+    ends: float
+    any: bool
+
+
+class Cancels(msgspec.Struct, frozen=True, tag=True):
+    """A user is about to give up a reservation."""
+
+    user: str
+    number: int
+    at: float
+
+
+class Listed(msgspec.Struct, frozen=True, tag=True):
+    """The reservations of a user, as the server had them at some time since `at`."""
+
+    user: str
+    at: float
+    until: float
+    numbers: tuple[int, ...]
 
 
 class Found(msgspec.Struct, frozen=True, tag=True):
@@ -139,6 +177,9 @@ Event = (
     | Waits
     | Took
     | Ended
+    | Reserved
+    | Cancels
+    | Listed
     | Found
     | Counted
     | Doubted

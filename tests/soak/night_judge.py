@@ -24,6 +24,9 @@ Line = dict[str, Any]
 FRESH = "63c3"
 """What a card answers after a reset to who asks for the tries of its PIN, which are all left."""
 
+PUSHED_OUT = "Another session began."
+"""Why a card host ends a session where its server gives the card to two who do not share it."""
+
 TORN_S = 1.0
 """A server that is killed may not have written what happened in the last moment."""
 
@@ -66,6 +69,8 @@ class Figures(NamedTuple):
     revokes: int
     allowed: int
     lent: int
+    reserved: int
+    by_token: int
     pulled: int
     drains: int
     crashes: int
@@ -154,6 +159,8 @@ class _Night:
             revokes=len(self.of(told.Revoked)),
             allowed=len(self.of(told.Allowed)),
             lent=len(self.of(told.Lent)),
+            reserved=len(self.of(told.Reserved)),
+            by_token=sum(1 for each in taken if each.asked.reservation),
             pulled=len(self.of(told.Pulled)),
             drains=len(self.of(told.Drained)),
             crashes=self.evidence.killed,
@@ -237,6 +244,15 @@ def _beside(this: _Night, log: str, had: dict[str, Line], line: Line) -> Iterato
         elif line["share"] != "shared" or (other["share"] != "shared" and guests is None):
             both = f"{session} of {_principal(other)} and {line['session']} of {guest}"
             yield f"{log}: the card {line['card']['iccid']} has two holders: {both}"
+
+
+def _none_is_pushed_out(this: _Night) -> Iterator[str]:
+    """Say which session a card host ended as it was told to begin another on its card."""
+    for name, lines in this.evidence.hosts.items():
+        for line in lines:
+            if line["event"] == "gave_back" and line.get("why") == PUSHED_OUT:
+                who = _principal(line)
+                yield f"{name}: {who} lost {line['card']['iccid']} in {line['session']} to another"
 
 
 def _ends_are_told(this: _Night) -> Iterator[str]:
@@ -382,6 +398,8 @@ def _queue_order(this: _Night) -> Iterator[str]:
     times = _Granted(this)
     for first, second in _rivals(this):
         assert second.took is not None
+        if second.asked.reservation:
+            continue  # whoever has the token waits for nobody
         if second.asked.share == "shared" or (second.asked.user, second.took.iccid) in favoured:
             continue
         theirs = times.at_latest(second)
@@ -390,6 +408,51 @@ def _queue_order(this: _Night) -> Iterator[str]:
             other = f"{second.asked.user} asked at {second.asked.at:.3f}"
             had = f"and was given {second.took.iccid} at {theirs:.3f}"
             yield f"{who}, {other}, {had}: {first} {second}"
+
+
+def _reserved_alone(this: _Night) -> Iterator[str]:
+    """
+    Say to whom a card was given in the time that it was reserved for another.
+
+    Who was about to have it when that time began loses it at once, as the audit log says. A card of
+    which any would do is another one where the token took another.
+    """
+    cancelled = {each.number: each.at for each in this.of(told.Cancels)}
+    why = {line["session"]: line["why"] for line in this.server if line["event"] == "gave_back"}
+    by_token = {session for session, each in this.sessions.items() if each.asked.reservation}
+    for kept in this.of(told.Reserved):
+        begin = max(kept.begins + 1.0, kept.at)
+        end = min(kept.ends, cancelled.get(kept.number, kept.ends))
+        for line in this.server if not kept.any else ():
+            given = line["event"] == "took" and line["card"].get("iccid") == kept.iccid
+            if not given or not begin < _at(line) < end or line["session"] in by_token:
+                continue
+            of_owner = _principal(line) == kept.user and this.evidence.killed
+            if not of_owner and "reserved for another" not in why.get(line["session"], ""):
+                times = f"from {kept.begins:.0f} until {end:.3f}"
+                yield f"{_principal(line)} took {kept.iccid}, which {kept.user} had {times}: {line}"
+
+
+def _reservations_are_kept(this: _Night) -> Iterator[str]:
+    """Say which reservation was lost: not listed to whose it is, or not known when it was used."""
+    cancelled = {each.number: each.at for each in this.of(told.Cancels)}
+    kept = {each.number: each for each in this.of(told.Reserved)}
+    mine: dict[str, list[told.Reserved]] = defaultdict(list)
+    for each in kept.values():
+        mine[each.user].append(each)
+    for listed in this.of(told.Listed):
+        for each in mine[listed.user]:
+            end = min(each.ends, cancelled.get(each.number, each.ends))
+            if each.at <= listed.at and listed.until < end and each.number not in listed.numbers:
+                yield f"{each.user} is not told of reservation {each.number} any more: {each}"
+    for wait in this.waits:
+        known = kept.get(wait.asked.reservation)
+        if known is None or wait.took is not None or wait.end >= known.ends:
+            continue
+        for ended in this.of(told.Ended):
+            same = (ended.user, ended.number) == (wait.asked.user, wait.asked.number)
+            if same and ended.code == "no_such_reservation":
+                yield f"reservation {known.number} of {known.user} is not known: {ended.why}"
 
 
 class _Granted:
@@ -428,9 +491,12 @@ class _Granted:
 _CHECKS = (
     _nothing_broke,
     _one_holder,
+    _none_is_pushed_out,
     _ends_are_told,
     _cards_agree,
     _revokes_agree,
     _stories_agree,
     _queue_order,
+    _reserved_alone,
+    _reservations_are_kept,
 )

@@ -16,6 +16,7 @@ import random
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,11 @@ class NightUser:
         acts: dict[Callable[[], Coroutine[Any, Any, None]], int] = {
             self._take_any: 8,
             self._take_one: 5,
-            self._hold: 2,
+            self._hold: 4,
             self._share: 4,
             self._allow: 3,
             self._lend: 3,
+            self._reserve: 3,
         }
         while not self._stop.is_set():
             if not self._invited.empty():
@@ -125,10 +127,49 @@ class NightUser:
                 await self._work(card, self._draw.randint(1, 6))
 
     async def _hold(self) -> None:
-        async with self._any() as card:
+        """Have a card alone for a while, which may be one that others would share."""
+        common = self._draw.random() < 0.5
+        holding = self._one(self._draw.choice(self._given.common)) if common else self._any()
+        async with holding as card:
             if card is not None and await self._work(card, 2):
                 await self._pause(3.0)
                 await self._work(card, 2, begins=False)
+
+    async def _reserve(self) -> None:
+        """Have a card kept, and take it by the token, or give that up."""
+        which: dict[str, Any] = {"iccid": self._draw.choice(self._given.wanted)}
+        if self._draw.random() < 0.5:
+            which = {"pick": Pick.ANY, "tags": {"kind": self._draw.choice(self._given.kinds)}}
+        begins = datetime.now(UTC) + timedelta(seconds=self._draw.uniform(0.0, 1.5))
+        try:
+            made = await self._client.reserve(self._draw.uniform(3.0, 6.0), begins=begins, **which)
+        except RefusedError:
+            return
+        info = made.reservation
+        times = [datetime.fromisoformat(each).timestamp() for each in (info.begins, info.ends)]
+        iccid = info.card.removeprefix("iccid ")
+        _say(told.Reserved(self.name, info.number, now(), iccid, *times, info.any))
+        await self._list()
+        await self._pause(2.0)
+        if self._draw.random() < 0.25:
+            _say(told.Cancels(self.name, info.number, now()))
+            await self._client.cancel_reservation(info.number)
+            return
+        for _ in range(self._draw.randint(1, 2)):
+            await self._take_reserved(info.number, made.token)
+        await self._list()
+
+    async def _take_reserved(self, number: int, token: str) -> None:
+        asked = self._ask("exclusive", reservation=number)
+        wish = {"reservation": token, "wait_s": WAIT_S}
+        async with self._given_card(asked, wish) as card:
+            if card is not None:
+                await self._work(card, self._draw.randint(1, 3))
+
+    async def _list(self) -> None:
+        at = now()
+        own = tuple(each.number for each in await self._client.reservations() if each.own)
+        _say(told.Listed(self.name, at, now(), own))
 
     async def _share(self) -> None:
         """Share a card with whoever would."""
@@ -197,7 +238,7 @@ class NightUser:
         async with self._given_card(number, wish) as card:
             yield card
 
-    def _ask(self, share: str, **which: str) -> int:
+    def _ask(self, share: str, **which: Any) -> int:
         self._number += 1
         _say(told.Asked(self.name, self._number, now(), share, **which))
         return self._number

@@ -8,7 +8,7 @@ import pytest
 
 from tests.soak import night_events as told
 from tests.soak.night import NightSizes, night
-from tests.soak.night_judge import FRESH, Down, Evidence, judge
+from tests.soak.night_judge import FRESH, PUSHED_OUT, Down, Evidence, judge
 from tests.support.certificates import Certificates
 
 RED, BLUE = "8988211000001001000", "8988211000001001018"
@@ -17,11 +17,12 @@ KILLED, STOPPED = Down(50.0, 55.0, killed=True), Down(50.0, 55.0, killed=False)
 
 
 def test_a_night_of_a_farm(certificates: Certificates) -> None:
-    sizes = NightSizes.given(users=16, programs=4, night_s=8.0, crashes=2, wanted_kinds=2)
+    sizes = NightSizes.given(users=16, programs=4, night_s=8.0, crashes=2, wanted_kinds=2, common=1)
     figures = night(sizes, certificates)
     assert (figures.violations, figures.restarts, figures.crashes) == (0, 2, 2), sizes.seed
     assert min(figures.takes, figures.any, figures.shared, figures.waits), sizes.seed
     assert min(figures.revokes, figures.pulled, figures.commands), sizes.seed
+    assert min(figures.reserved, figures.by_token), sizes.seed
 
 
 def utc(at: float) -> str:
@@ -126,8 +127,59 @@ def test_after_a_restart_those_are_in_their_order_who_are_back(
     assert ("ann waited since" in story.faults([STOPPED])) == overtaken
 
 
+def keeps(number: int, user: str, *, any_card: bool = False) -> told.Reserved:
+    return told.Reserved(user, number, 5.0, RED, 10.0, 60.0, any_card)
+
+
+def test_a_card_that_is_given_while_it_is_reserved_for_another_is_found() -> None:
+    story = two(first=8.0, second=30.0)
+    story.users.append(keeps(1, "ann"))
+    assert f"bob took {RED}, which ann had from 10 until 60.000" in story.faults()
+    story.log[-1]["why"] = "The card is reserved for another from now on."
+    assert story.faults() == ""
+    story.log[-1]["why"] = "it is done"
+    story.users.append(told.Cancels("ann", 1, 29.0))
+    assert story.faults() == ""
+
+
+def test_who_takes_a_card_by_a_reservation_overtakes_nobody() -> None:
+    story = Story()
+    story.asks("ann", 1.0, 1.1, iccid=RED)
+    story.users.append(keeps(1, "bob"))
+    bob = story.asks("bob", 20.0)
+    story.users[-1] = told.Asked("bob", bob, 20.0, "exclusive", reservation=1)
+    story.has("bob", bob, 20.1, 25.0)
+    assert story.faults() == ""
+
+
+@pytest.mark.parametrize(("at", "lost"), [(4.0, False), (20.0, True), (61.0, False)])
+def test_a_reservation_that_is_not_listed_any_more_is_found(at: float, *, lost: bool) -> None:
+    story = two()
+    story.users += [keeps(3, "cid"), told.Listed("cid", at, at + 0.1, (1, 2))]
+    assert ("cid is not told of reservation 3 any more" in story.faults()) == lost
+    story.users.append(told.Cancels("cid", 3, 19.0))
+    assert story.faults() == ""
+
+
+@pytest.mark.parametrize(("at", "lost"), [(30.0, True), (60.5, False)])
+def test_a_token_that_is_not_known_in_its_time_is_found(at: float, *, lost: bool) -> None:
+    story = two()
+    story.users += [
+        keeps(3, "cid", any_card=True),
+        told.Asked("cid", 9, at - 1.0, "exclusive", reservation=3),
+        told.Ended("cid", 9, at, "no_such_reservation", "No reservation has this token."),
+    ]
+    assert ("reservation 3 of cid is not known" in story.faults()) == lost
+
+
 def test_two_holders_of_one_card_are_found_in_the_logs() -> None:
     assert "farm-1: the card 8988211000001001000 has two holders" in two(20.0, 22.0).faults()
+
+
+def test_who_loses_a_card_to_one_who_would_share_it_is_found() -> None:
+    story = two()
+    story.log[1]["why"] = PUSHED_OUT
+    assert f"farm-1: ann lost {RED} in s1 to another" in story.faults()
 
 
 def test_two_who_share_a_card_are_no_fault_and_a_third_is_that_was_not_let() -> None:

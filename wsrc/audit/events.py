@@ -276,7 +276,7 @@ class Noted(Event, frozen=True, kw_only=True):
 
 class Reserved(Event, frozen=True, kw_only=True):
     """
-    A user had a card reserved, or cancelled that, as `did` says.
+    A user had a card reserved, or cancelled that, or one's gave way, as `did` says.
 
     `card` is the kind and the value of the name under which it is kept.
     """

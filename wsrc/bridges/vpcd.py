@@ -16,7 +16,8 @@ import socket
 from collections.abc import Callable, Sequence
 
 from wsrc.bridges.pcscd.source import Seen
-from wsrc.bridges.remote.cards import RemoteCards, RemoteSession
+from wsrc.bridges.remote.cards import RemoteCards
+from wsrc.bridges.remote.session import RemoteSession
 from wsrc.bridges.remote.shelf import Place
 from wsrc.card.atr import read_atr
 from wsrc.card.identity import shorten
@@ -116,7 +117,11 @@ class Contacts:
             if not (self._place.seen.present or self._place.returning):
                 raise SessionLostError("The card is gone.")
             raw_tpdu = not _offers_t1(self.atr)
-            self._session = await self._cards.open(self._place.seen.name, raw_tpdu=raw_tpdu)
+            session = await self._cards.open(self._place.seen.name, raw_tpdu=raw_tpdu)
+            if session.place is not self._place:  # pcscd has the ATR of the one before
+                await session.close()
+                raise SessionLostError("Another card is given in its place.")
+            self._session = session
             # This tells its place as well; programs learn it from the next command.
             self._session.when_over(lambda _: None)
             self._used = False

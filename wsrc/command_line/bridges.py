@@ -10,7 +10,7 @@ from contextlib import suppress
 import click
 
 from wsrc.bridges import lpac as stdio
-from wsrc.bridges.remote.cards import RemoteCards, clients
+from wsrc.bridges.remote.cards import RemoteCards
 from wsrc.bridges.remote.shelf import Place
 from wsrc.bridges.vpcd import PORT, VpcdSlot
 from wsrc.card.slot import Pick
@@ -27,6 +27,7 @@ from wsrc.command_line.invocation import (
     wait_option,
 )
 from wsrc.command_line.program_run import status_of
+from wsrc.command_line.showing import Wanted, cards_of, one_of
 from wsrc.errors import AmbiguousCardError, ConfigError
 from wsrc.net.tls_files import SELDOM_S, ClientTls, looked_after
 from wsrc.process.loop import run_main
@@ -120,8 +121,11 @@ def _ask_user(call: Invocation, line: str) -> str | None:
     "vpcd",
     "wsrc vpcd --iccid 8988211000000000013",
     "wsrc vpcd --card blue --port 35964",
+    "wsrc vpcd --any --tag kind=sgp22",
 )
 @card_options
+@any_option
+@reservation_option
 @click.option(
     "--host", default="127.0.0.1", metavar="HOST", help="Where pcscd runs.  [default: 127.0.0.1]"
 )
@@ -139,25 +143,40 @@ def _ask_user(call: Invocation, line: str) -> str | None:
     metavar="S",
     help="Seconds to keep the card after pcscd powered it off.  [default: 5]",
 )
-def vpcd(call: Invocation, which: Filters, host: str, port: int, idle_s: float) -> None:
+def vpcd(  # noqa: PLR0913 - the options of a command, each by its name
+    call: Invocation,
+    which: Filters,
+    *,
+    pick: Pick,
+    reservation: str | None,
+    host: str,
+    port: int,
+    idle_s: float,
+) -> None:
     """
     Put a card into the system's pcscd, for programs that use the PC/SC of the system.
 
     pcscd must have the virtual reader driver vpcd (Debian package vsmartcard-vpcd). The card is
     taken when a program first uses it and given back when pcscd has powered it off. It runs until
     SIGINT or SIGTERM. SIGHUP has the certificate, key and CA read anew; it ends a service whose
-    terminal was closed.
+    terminal was closed. With --any the slot has any free card of those that match, until another
+    user has that.
     """
+    tls = ClientTls(call.settings)
+    cards = cards_of(call, _wanted(call, which, pick, reservation), tls)
+    is_own = _is_of_this_host if is_loopback(host) else None
+    slot = VpcdSlot(cards, (host, port), idle_s, call.output.note, is_own=is_own)
+    run_main(_serve_slot(call, cards, slot, tls))
+
+
+def _wanted(call: Invocation, which: Filters, pick: Pick, reservation: str | None) -> Wanted:
+    if pick is Pick.ANY or reservation is not None:
+        return one_of(call, dict(which), reservation)
     if not which:
         with call.client() as client:
             require_selection(client, which)
     kinds = {kind: [value] for kind, value in which.items() if isinstance(value, str)}
-    tls = ClientTls(call.settings)
-    wanted = alternatives(kinds, which.get("tags"))
-    cards = RemoteCards(clients(call.settings, tls), wanted, call.output.note)
-    is_own = _is_of_this_host if is_loopback(host) else None
-    slot = VpcdSlot(cards, (host, port), idle_s, call.output.note, is_own=is_own)
-    run_main(_serve_slot(call, cards, slot, tls))
+    return alternatives(kinds, which.get("tags"))
 
 
 async def _serve_slot(call: Invocation, cards: RemoteCards, slot: VpcdSlot, tls: ClientTls) -> None:

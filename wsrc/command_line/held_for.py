@@ -27,7 +27,7 @@ from wsrc.user_client.naming import Filters
 END_S = 5.0
 """How long a command may take to end once it is told to."""
 
-_NOT_INSIDE = ("WSRC_TOKEN",)
+_NOT_INSIDE = ("WSRC_RESERVATION", "WSRC_TOKEN")
 """What the environment has for the server, and not for that on loopback."""
 
 
@@ -63,6 +63,7 @@ async def _selected(
             share=hold.share,
             protocols=hold.protocols,
             pick=hold.pick,
+            reservation=hold.reservation,
             **which,
         )
 

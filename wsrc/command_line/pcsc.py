@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wsrc.card.slot import Pick
 from wsrc.command_line.groups import Leading, shared_options
+from wsrc.command_line.holding import any_option, reservation_option
 from wsrc.command_line.invocation import (
     NONE_YET,
     Invocation,
@@ -21,13 +23,13 @@ from wsrc.command_line.invocation import (
     user_command,
 )
 from wsrc.command_line.program_run import run_program, status_of
+from wsrc.command_line.showing import Wanted, cards_of, one_of
 from wsrc.process.loop import run_main
 from wsrc.process.signals import service
 from wsrc.user_client.naming import Filters, alternatives
 
 if TYPE_CHECKING:
     from wsrc.bridges.remote.cards import RemoteCards
-    from wsrc.net.tls_files import ClientTls
 
 SOCKET_VARIABLE = "PCSCLITE_CSOCK_NAME"
 """Where libpcsclite looks for the path of the socket."""
@@ -50,23 +52,27 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     Add the options that say which cards, each of which may be repeated, and `--all`, to a command.
 
     Programs that only look for readers take each card that they find, so all are shown to who asks
-    for all.
+    for all. With `--any` or `--reservation` there is one reader, which has one card.
     """
 
     @functools.wraps(function)
-    def run(call: Invocation, *args: Any, which: Any, everything: bool, **options: Any) -> Any:
-        if call.only_card and which.get("reader") == call.only_card.get("reader"):
-            which, everything = {}, True
-        tags: dict[str, str] = which.pop("tags", {})
-        given = {kind: values for kind, values in which.items() if values}
-        if (given or tags) and everything:
-            raise click.UsageError("--all leaves nothing to choose: give it, or say which cards.")
-        if not given and not tags and not everything:
-            with call.client() as client:
-                require_selection(client, {}, several=True)
-        return function(call, *args, wanted=alternatives(given, tags), **options)
+    def run(
+        call: Invocation,
+        *args: Any,
+        pick: Pick,
+        reservation: str | None,
+        **options: Any,
+    ) -> Any:
+        which, everything = options.pop("which"), options.pop("everything")
+        if pick is not Pick.ANY and reservation is None:
+            wanted: Wanted = _all_of(call, which, everything=everything)
+        elif everything:
+            raise click.UsageError("--all shows all cards; --any and --reservation show one.")
+        else:
+            wanted = one_of(call, which, reservation)
+        return function(call, *args, wanted=wanted, **options)
 
-    decorated = card_options(run)
+    decorated = card_options(any_option(reservation_option(run)))
     parameters: list[click.Option] = getattr(decorated, "__click_params__", [])
     for option in parameters:
         if option.name in Filters.__annotations__:
@@ -74,6 +80,20 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
             option.default = None
             option.help = f"{option.help} May be given several times."
     return click.option("--all", "everything", is_flag=True, help="All cards.")(decorated)
+
+
+def _all_of(call: Invocation, which: dict[str, Any], *, everything: bool) -> list[Filters]:
+    """Return which cards are meant, all of which are shown."""
+    if call.only_card and which.get("reader") == call.only_card.get("reader"):
+        which, everything = {}, True
+    tags: dict[str, str] = which.pop("tags", {})
+    given = {kind: values for kind, values in which.items() if values}
+    if (given or tags) and everything:
+        raise click.UsageError("--all leaves nothing to choose: give it, or say which cards.")
+    if not given and not tags and not everything:
+        with call.client() as client:
+            require_selection(client, {}, several=True)
+    return alternatives(given, tags)
 
 
 def _mode(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
@@ -89,6 +109,7 @@ def _mode(_context: click.Context, _parameter: click.Parameter, value: str) -> i
 @user_command(
     "serve",
     "wsrc pcsc serve --socket ~/.wsrc/pcscd.comm --label 'bench*'",
+    "wsrc pcsc serve --socket ~/.wsrc/pcscd.comm --any --tag kind=sgp22",
     "PCSCLITE_CSOCK_NAME=~/.wsrc/pcscd.comm pcsc_scan",
 )
 @click.option(
@@ -108,18 +129,20 @@ def _mode(_context: click.Context, _parameter: click.Parameter, value: str) -> i
     help="Who may use the socket, and with it the cards.",
 )
 @selection_options
-def serve(call: Invocation, path: Path, mode: int, wanted: list[Filters]) -> None:
+def serve(call: Invocation, path: Path, mode: int, wanted: Wanted) -> None:
     """
     Serve the cards to all programs that use a socket, until SIGINT or SIGTERM.
 
     SIGHUP has the certificate, key and CA read anew; it ends a service whose terminal was closed.
 
-    `*` stands for any text where it is said which cards; `--all` shows all of them.
+    `*` stands for any text where it is said which cards; `--all` shows all of them. With `--any`
+    one reader has any free card of those that match, and with `--reservation` the one that is
+    reserved: its name stays whichever card that is.
     """
     run_main(_serve(call, path.absolute(), mode, wanted))
 
 
-async def _serve(call: Invocation, path: Path, mode: int, wanted: list[Filters]) -> None:
+async def _serve(call: Invocation, path: Path, mode: int, wanted: Wanted) -> None:
     from wsrc.bridges.pcscd.server import serving  # noqa: PLC0415 - help needs no socket
     from wsrc.net.tls_files import (  # noqa: PLC0415 - as above
         SELDOM_S,
@@ -130,7 +153,7 @@ async def _serve(call: Invocation, path: Path, mode: int, wanted: list[Filters])
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     tls = ClientTls(call.settings)
-    source = _source(call, wanted, tls)
+    source = cards_of(call, wanted, tls)
     shown = Shown(source, call.output.note)
     with (
         looked_after(tls.files, SELDOM_S) as reload,
@@ -150,17 +173,20 @@ async def _serve(call: Invocation, path: Path, mode: int, wanted: list[Filters])
     "run",
     "wsrc pcsc run --iccid 8988211000000000013 -- opensc-tool --atr",
     "wsrc pcsc run --label 'bench*' -- pcsc_scan -r",
+    "wsrc pcsc run --any --tag kind=sgp22 -- opensc-tool --atr",
     "wsrc pcsc run --card blue -- bash",
     notes="The exit status is that of the program, 127 if there is none, and 128 + n if it was "
     "ended by signal n; that of wsrc where the server is not reached, or refuses us.\n\n",
 )
 @click.argument("command", nargs=-1, required=True, metavar="PROGRAM [ARGUMENT]...")
 @selection_options
-def run(call: Invocation, command: tuple[str, ...], wanted: list[Filters]) -> int:
+def run(call: Invocation, command: tuple[str, ...], wanted: Wanted) -> int:
     """
     Run a program that finds the cards as its PC/SC readers.
 
-    `*` stands for any text where it is said which cards; `--all` shows all of them.
+    `*` stands for any text where it is said which cards; `--all` shows all of them. With `--any`
+    one reader has any free card of those that match, and with `--reservation` the one that is
+    reserved: its name stays whichever card that is.
     """
     return run_main(_run(call, command, wanted))
 
@@ -168,10 +194,10 @@ def run(call: Invocation, command: tuple[str, ...], wanted: list[Filters]) -> in
 run.context_settings = {"allow_interspersed_args": False}
 
 
-async def _run(call: Invocation, command: Sequence[str], wanted: list[Filters]) -> int:
+async def _run(call: Invocation, command: Sequence[str], wanted: Wanted) -> int:
     from wsrc.bridges.pcscd.server import serving  # noqa: PLC0415 - help needs no socket
 
-    source = _source(call, wanted)
+    source = cards_of(call, wanted)
     shown = Shown(source, call.output.note)
     with tempfile.TemporaryDirectory(prefix="wsrc-pcsc-", dir=_folder_for_socket()) as folder:
         path = Path(folder) / "pcscd.comm"
@@ -265,14 +291,6 @@ def _folder_for_socket() -> str | None:
     if octets + _SOCKET_NAME_OCTETS <= MAX_PATH_OCTETS:
         return None
     return "/tmp"  # noqa: S108 - the socket is in a folder of its own below it
-
-
-def _source(
-    call: Invocation, wanted: Sequence[Filters], tls: "ClientTls | None" = None
-) -> "RemoteCards":
-    from wsrc.bridges.remote.cards import RemoteCards, clients  # noqa: PLC0415 - as above
-
-    return RemoteCards(clients(call.settings, tls), wanted, call.output.note)
 
 
 def _nothing_more(**_: object) -> None:

@@ -54,8 +54,21 @@ class LocalTime(click.ParamType[datetime]):
 @click.option(
     "--at", "begins", type=LocalTime(), metavar="TIME", help="When it begins.  [default: now]"
 )
-def reserve(
-    call: Invocation, which: Filters, pick: Pick, for_s: float, begins: datetime | None
+@click.option(
+    "--priority",
+    type=click.IntRange(0, 9),
+    default=0,
+    metavar="N",
+    help="0 to 9: those of a lower one give way that have not begun.  [default: 0]",
+)
+def reserve(  # noqa: PLR0913 - the options of the command
+    call: Invocation,
+    which: Filters,
+    *,
+    pick: Pick,
+    for_s: float,
+    begins: datetime | None,
+    priority: int,
 ) -> None:
     """
     Have a card kept for a time to come.
@@ -67,7 +80,7 @@ def reserve(
     with call.client() as client:
         if pick is Pick.ONE:
             require_selection(client, which)
-        made = client.reserve(for_s, begins=begins, pick=pick, **which)
+        made = client.reserve(for_s, begins=begins, pick=pick, priority=priority, **which)
     if call.output.as_json:
         call.output.document({"reservation": _document(made.reservation), "token": made.token})
         return
@@ -130,6 +143,7 @@ def _document(info: "ReservationInfo") -> dict[str, Any]:
         "reader": info.reader,
         "any": info.any,
         "own": info.own,
+        "priority": info.priority,
     }
 
 

@@ -54,7 +54,7 @@ def take(  # noqa: PLR0913 - the options of the command
     give-back` gives it back from elsewhere, and hangs up on the command; `wsrc allow` and `wsrc
     lend` share it and hand it over.
     """
-    if hold.pick is Pick.ONE and not which:
+    if hold.pick is Pick.ONE and hold.reservation is None and not which:
         with call.client() as client:
             require_selection(client, which)
     from wsrc.command_line.held_for import Taken, take_for  # noqa: PLC0415 - help needs no network

@@ -14,6 +14,9 @@ from wsrc.selection import Key
 MAX_REMEMBERED: Final = 4_096
 """Peers of which it is remembered which rules are for them."""
 
+HIGHEST: Final = 9
+"""The highest priority of a reservation."""
+
 NOTHING: Final[frozenset[Verb]] = frozenset()
 
 
@@ -32,6 +35,23 @@ class Rule(NamedTuple):
     to: tuple[str, ...]
     cards: Cards
     may: frozenset[Verb] = NOTHING
+
+
+class Quota(NamedTuple):
+    """
+    What users may reserve; None leaves it to the server.
+
+    Attributes:
+        reservations: How many they may have at a time.
+        reserve_s: How long one may last, in seconds.
+        priority: The highest that they may give one, 0 to 9.
+        to: Whom it is for; see `people.Groups`.
+    """
+
+    reservations: int | None = None
+    reserve_s: float | None = None
+    priority: int = 0
+    to: tuple[str, ...] = ()
 
 
 class Ground(NamedTuple):
@@ -99,12 +119,19 @@ class Policy:
         grants: What users may do.
         hosts: What card hosts may announce.
         groups: Those that rules name, which are checked.
+        quotas: What users may reserve; of several that are for one, the most of each.
     """
 
     def __init__(
-        self, grants: Sequence[Rule] = (), hosts: Sequence[Rule] = (), groups: Groups | None = None
+        self,
+        grants: Sequence[Rule] = (),
+        hosts: Sequence[Rule] = (),
+        groups: Groups | None = None,
+        quotas: Sequence[Quota] = (),
     ) -> None:
         self.groups: Groups = groups or {}
+        self.quotas = tuple(quotas)
+        self._quotas = People([quota.to for quota in quotas], self.groups)
         self.grants, self.hosts = tuple(grants), tuple(hosts)
         self._grants = _Rules(self.grants, self.groups)
         self._hosts = _Rules(self.hosts, self.groups)
@@ -137,6 +164,15 @@ class Policy:
         return any(
             Verb.ADMIN in self.grants[number].may and not self.grants[number].cards.patterns
             for number in mine
+        )
+
+    def quota(self, who: Principal | None) -> Quota:
+        """Return what a user may reserve."""
+        mine = [self.quotas[number] for number in self._quotas.of(who)]
+        return Quota(
+            max((q.reservations for q in mine if q.reservations is not None), default=None),
+            max((q.reserve_s for q in mine if q.reserve_s is not None), default=None),
+            max((q.priority for q in mine), default=0),
         )
 
     def explain(self, who: Principal | None, card: Facts) -> dict[Verb, Ruling]:
@@ -190,6 +226,11 @@ class _Open(Policy):
         """Return that it does."""
         del who
         return True
+
+    def quota(self, who: Principal | None) -> Quota:
+        """Return what the server allows, and any priority."""
+        del who
+        return Quota(priority=HIGHEST)
 
     def _ruling(
         self, rules: Sequence[Rule], who: Principal | None, card: Facts, *, host: bool = False

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, NoReturn, cast
 from wsrc.errors import ConfigError
 from wsrc.policy.facts import FACTS, SEVERAL, Facts, described
 from wsrc.policy.lines import Lines
-from wsrc.policy.machine import Policy, Rule, Ruling
+from wsrc.policy.machine import HIGHEST, Policy, Quota, Rule, Ruling
 from wsrc.policy.patterns import Cards, Pattern, pattern_of
 from wsrc.policy.people import GROUP, IDP, check, check_depth
 from wsrc.policy.telling import why
@@ -23,9 +23,21 @@ SETTING: Final = "policy"
 _KEYS: Final = {
     "grant": ("to", "cards", "may"),
     "host": ("who", "announces"),
+    "quota": ("to", "reservations", "reserve_s", "priority"),
     "expect": ("who", "groups", "card", "may", "may_not", "announces"),
 }
-"""The keys of each table; all of the first two are needed."""
+"""The keys of each table."""
+
+_NEEDED: Final = {
+    "grant": _KEYS["grant"],
+    "host": _KEYS["host"],
+    "quota": ("to",),
+    "expect": ("who", "card"),
+}
+"""Those of each that it must have."""
+
+_MOST: Final = {"reservations": 10_000, "reserve_s": 31 * 86_400, "priority": HIGHEST}
+"""The greatest value of each that a quota may have."""
 
 
 class Document(NamedTuple):
@@ -134,7 +146,8 @@ class _Reader:
         self._groups = self._read_groups()
         grants = [self._grant(table) for table in self._tables("grant")]
         hosts = [self._host(table) for table in self._tables("host")]
-        policy = Policy(grants, hosts, self._groups)
+        quotas = [self._quota(table) for table in self._tables("quota")]
+        policy = Policy(grants, hosts, self._groups, quotas)
         expectations = self._tables("expect")
         for table in expectations:
             self._expect(policy, table)
@@ -176,7 +189,7 @@ class _Reader:
             for key in table.values:
                 if key not in _KEYS[name]:
                     self._fail_at(table, key, f"[[{name}]] has no {key}; {_near(key, _KEYS[name])}")
-            for key in _KEYS[name] if name != "expect" else ("who", "card"):
+            for key in _NEEDED[name]:
                 if key not in table.values:
                     self._fail_at(table, key, f"this [[{name}]] has none; give one")
         return tables
@@ -187,6 +200,20 @@ class _Reader:
 
     def _host(self, table: _Table) -> Rule:
         return Rule(table.line, self._members(table, "who"), self._cards(table, "announces"))
+
+    def _quota(self, table: _Table) -> Quota:
+        found: dict[str, int | float] = {}
+        for key, most in _MOST.items():
+            value = table.values.get(key, 0)
+            kinds = (int, float) if key == "reserve_s" else int
+            if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value <= most:
+                what = "a number" if key == "reserve_s" else "a whole number"
+                self._fail_at(table, key, f"write {what} from 0 to {most}")
+            if key in table.values:
+                found[key] = value
+        if not found:
+            self._fail(table.line, "quota", f"say what they may: {', '.join(_MOST)}")
+        return Quota(**found, to=self._members(table, "to"))  # type: ignore[arg-type]  # checked
 
     def _members(self, table: _Table, key: str) -> tuple[str, ...]:
         line = self._lines.of(key, table.line)
@@ -296,6 +323,7 @@ def _notes(policy: Policy) -> Iterable[str]:
     if not policy.grants:
         yield "it has no [[grant]], so that no user may do anything"
     named = {text for rule in (*policy.grants, *policy.hosts) for text in rule.to}
+    named.update(text for quota in policy.quotas for text in quota.to)
     named.update(text for texts in policy.groups.values() for text in texts)
     for name in policy.groups:
         if GROUP + name not in named:

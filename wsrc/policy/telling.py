@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from wsrc.policy.machine import Ground, Miss, Ruling
+from wsrc.policy.machine import Ground, Miss, Quota, Ruling
 
 MOST: Final = 3
 """Lines that are named of each sort."""
@@ -22,6 +22,17 @@ def why(ruling: Ruling) -> str:
     if meant:
         return _some([_miss(each) for each in meant])
     return f"{_lines([miss.line for miss in ruling.misses])} for others"
+
+
+def quota_text(quota: Quota) -> str:
+    """Return what somebody may reserve, in words."""
+    most, longest = quota.reservations, quota.reserve_s
+    return (
+        f"{'as many' if most is None else most} reservations"
+        f"{' as the server allows' if most is None else ' at a time'}, "
+        f"each {'as long as any' if longest is None else f'of at most {longest:g} s'}, "
+        f"with a priority of at most {quota.priority}"
+    )
 
 
 def _some(parts: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from wsrc.card.slot import Share
+from wsrc.errors import ErrorCode
 from wsrc.protocol.fields import (
     Holder,
     HostName,
@@ -156,12 +157,16 @@ class LendAck(Message, frozen=True, tag="lend_ack", kw_only=True):
 
 
 class SessionIdle(Message, frozen=True, tag="session_idle", kw_only=True):
-    """A session ends soon, unless it is used; to a user with the feature `idle` alone."""
+    """A session ends soon; to a user with the feature `idle` alone."""
 
     session: Session
     until: Annotated[str, means("When it ends, RFC 3339 in UTC")]
     in_s: Annotated[float, means("In how many seconds that is")]
     message: Annotated[str, means("A sentence for a person; it may change")]
+    code: Annotated[
+        ErrorCode,
+        means("Why: `lease_expired` unless it is used till then, `reserved` in any case"),
+    ] = ErrorCode.LEASE_EXPIRED
 
 
 class PeerInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

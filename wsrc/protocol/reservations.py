@@ -26,6 +26,7 @@ class ReservationState(OpenWord):
     HELD = "held", "Its time has begun, and somebody who had the card before has it yet"
     TAKEN = "taken", "The card was taken with the token"
     AWAY = "away", "The card is not here"
+    GAVE_WAY = "gave_way", "One of a higher priority has the card; it may be given back"
 
 
 class ReservationInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -44,6 +45,7 @@ class ReservationInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     reader: Annotated[str | None, means("Name of its reader; absent likewise")] = None
     any: Annotated[bool, means("Another card that matches is given where this one is away")] = False
     own: Annotated[bool, means("Whether it is the asker's")] = False
+    priority: Annotated[Whole, means("As it was asked for")] = 0
 
 
 class Reserve(Selecting, frozen=True, tag="reserve", kw_only=True):
@@ -54,6 +56,13 @@ class Reserve(Selecting, frozen=True, tag="reserve", kw_only=True):
         str | None, means("When the time begins, RFC 3339 with an offset; absent is now")
     ] = None
     for_s: Annotated[float, means("How long it lasts, in seconds, at most 31 days")]
+    priority: Annotated[
+        Whole,
+        means(
+            "0 to 9: those of a lower one give way whose time has not begun, and whose card was "
+            "not taken"
+        ),
+    ] = 0
 
 
 class ReserveAck(Message, frozen=True, tag="reserve_ack", kw_only=True):
@@ -67,12 +76,15 @@ class ListReservations(Message, frozen=True, tag="list_reservations", kw_only=Tr
     """Ask for the reservations that the asker made, and for those of cards that it may list."""
 
     after: Annotated[Whole, means("`next` of the page before; 0 is the beginning")] = 0
+    token: Annotated[Token | None, means("Ask only for the one of this token")] = None
 
 
 class ListReservationsAck(Message, frozen=True, tag="list_reservations_ack", kw_only=True):
     """Some or all of these reservations, the oldest first."""
 
-    reservations: Annotated[tuple[ReservationInfo, ...], means("At most 500")]
+    reservations: Annotated[
+        tuple[ReservationInfo, ...], means("At most 500; none of a page is not the end")
+    ]
     next: Annotated[Whole | None, means("Go on: ask again with `after` set to this")] = None
 
 

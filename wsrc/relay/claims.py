@@ -142,6 +142,7 @@ class Lost(NamedTuple):
     why: str | None = None
     sealed: bool | None = None
     guests: set[str] | None = None
+    knew: int = 0
 
 
 class Remembered(Generic[T]):

@@ -155,6 +155,13 @@ def idles(state: RelayState, lease: Lease, idle_s: float, in_s: float) -> None:
     state.effects.append(Note(what, by=lease.user.number if lease.user is not None else None))
 
 
+def loses(state: RelayState, lease: Lease, in_s: float) -> None:
+    """Tell that a lease ends soon, for its card is reserved."""
+    what = f"{lease.holder} has {place_of(lease)}, which is reserved from in {in_s:.0f} s on"
+    by = lease.user.number if lease.user is not None else None
+    state.effects.append(Note(f"{what} ({lease.session[:8]})", by=by))
+
+
 def not_given(state: RelayState, lease: Lease, user: UserPeer, why: str) -> None:
     """Tell that a user claimed a session, and did not get it."""
     _denied(state, user, f"session {lease.session[:8]}", ErrorCode.NO_SUCH_SESSION, why)
@@ -227,6 +234,22 @@ def booked(state: RelayState, user: UserPeer, booking: Booking, did: str) -> Non
         who=who_is(user),
         number=booking.number,
         did=did,
+        card=booking.identity,
+        begins=times[0],
+        ends=times[1],
+    )
+    state.effects.append(Audit(event))
+
+
+def gave_way(state: RelayState, booking: Booking) -> None:
+    """Tell that a reservation gave way to one of a higher priority."""
+    times = [state.utc(each - state.epoch()) for each in (booking.begins, booking.ends)]
+    name = f"Reservation {booking.number} of {booking.holder}"
+    state.note(f"{name} from {times[0]} until {times[1]} gave way to one of a higher priority")
+    event = events.Reserved(
+        who=events.Who(0, booking.holder),
+        number=booking.number,
+        did="gave_way",
         card=booking.identity,
         begins=times[0],
         ends=times[1],

@@ -23,6 +23,7 @@ from wsrc.relay.records import (
     UserPeer,
 )
 from wsrc.relay.state import RelayState
+from wsrc.relay.tags import identity_of
 
 MAX_SESSION_NAME = 64
 """Characters of the name of a session that a card client says it has."""
@@ -59,7 +60,7 @@ def interrupt(state: RelayState, lease: Lease, why: m.Error, *, back: bool) -> N
     until = lease.kept_until if goes_on else -math.inf
     run, code = lease.slot.peer.instance, lease.code if back else why.code
     whose = lease.owner, lease.principal, lease.commands, lease.holder
-    rest = lease.why, lease.sealed, lease.guests
+    rest = lease.why, lease.sealed, lease.guests, lease.knew
     lost = Lost(lease.since, until, lease.instance, lease.last_user, code, run, *whose, *rest)
     state.lost.put(lease.session, lost)
     if not goes_on:
@@ -143,12 +144,25 @@ def _place_of(state: RelayState, peer: CardPeer, running: m.RunningSession) -> S
     return slot if same or running.share is Share.DIRECT else None
 
 
-def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: float) -> Lease:
-    keep_s = max(0.0, min(running.keep_s, state.limits.keep_s))
+def _reserved(state: RelayState, lease: Lease) -> None:
+    """Know by which reservation a session has its card, which a card host does not."""
+    booking = state.reservations.of_session(lease.session)
+    same = booking is not None and booking.owner == lease.owner
+    if booking is not None and same and booking.identity == identity_of(lease.slot):
+        lease.reservation = booking.number
+        state.reservations.take(booking.number, lease)
+
+
+def _unknown(running: m.RunningSession, now: float) -> Lost:
+    """Return what is known of a session that only its card client has."""
     instance, owner = run_and_owner(running.instance)
     closed = set[str]() if running.share is Share.SHARED else None
-    unknown = Lost(now, math.inf, instance, 0, None, owner=owner, guests=closed)
-    lost = state.lost.pop(running.session) or unknown
+    return Lost(now, math.inf, instance, 0, None, owner=owner, guests=closed)
+
+
+def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: float) -> Lease:
+    keep_s = max(0.0, min(running.keep_s, state.limits.keep_s))
+    lost = state.lost.pop(running.session) or _unknown(running, now)
     if state.gone.get(lost.instance or ""):
         lost = lost._replace(until=-math.inf, code=ErrorCode.CANCELLED)
     until = min(now + keep_s, lost.until)
@@ -173,7 +187,9 @@ def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: floa
         why=lost.why,
         sealed=lost.sealed,
         guests=lost.guests,
+        knew=lost.knew,
     )
+    _reserved(state, lease)
     shares = {each.share for each in (lease, *slot.leases.values())}
     excluded = slot.leases and shares != {Share.SHARED}
     if excluded or until <= now:

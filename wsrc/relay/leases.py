@@ -12,6 +12,7 @@ from wsrc.protocol import messages as m
 from wsrc.protocol.kinds import kind_of
 from wsrc.relay import draining, evidence, rights
 from wsrc.relay.claims import Past
+from wsrc.relay.effects import Book
 from wsrc.relay.index import kinds
 from wsrc.relay.records import (
     PCSC,
@@ -29,6 +30,7 @@ from wsrc.relay.records import (
     proof_of,
 )
 from wsrc.relay.state import RelayState
+from wsrc.relay.tags import identity_of
 from wsrc.selection import TAG, selection_of
 
 
@@ -172,7 +174,8 @@ def attached(state: RelayState, lease: Lease, ack: m.AttachAck, now: float) -> m
         lease.keep_s = 0.0
     lease.sealed = ack.seal is not None
     state.timers.clear(("attach", lease.session, None))
-    watch_idle(state, lease, now)
+    watch(state, lease, now)
+    _link(state, lease)
     slot = lease.slot
     then, lease.asked.message = lease.asked.message.then, without_then(lease.asked.message)
     granted = m.SelectCardAck(
@@ -195,11 +198,45 @@ def without_then(select: m.SelectCard) -> m.SelectCard:
     return select if select.then is None else msgspec.structs.replace(select, then=None)
 
 
-def watch_idle(state: RelayState, lease: Lease, now: float) -> None:
-    """Take the card back if it is not used from now on, and tell its user before."""
+def watch(state: RelayState, lease: Lease, now: float) -> None:
+    """
+    Take the card back if it is not used from now on, and tell its user before.
+
+    Who loses it soon because it is reserved is told at once, after what is answered now.
+    """
     if state.limits.lease_idle_s:
         due = now + state.limits.lease_idle_s
         state.timers.set(("idle", lease.session, None), due - _warned_before_s(state))
+    if next_reservation(state, lease, now) is not None:
+        state.timers.set(("reserved", lease.session, None), now)
+
+
+def _link(state: RelayState, lease: Lease) -> None:
+    """Have it kept which session took a card by a reservation, where that may outlive the run."""
+    if lease.reservation is not None and lease.keep_s:
+        linked = state.reservations.link(lease.reservation, lease.session)
+        if linked is not None:
+            state.effects.append(Book(0, linked))
+
+
+def next_reservation(state: RelayState, lease: Lease, now: float) -> float | None:
+    """Return in how many seconds a lease ends for the reservation of another, if that is soon."""
+    table, utc = state.reservations, state.epoch() + now
+    after = table.next_of(identity_of(lease.slot), utc)
+    if after is None or not table.is_near(after, utc) or not lease.loses_to(after.number):
+        return None
+    return after.begins - utc
+
+
+def warn_of_reservation(state: RelayState, lease: Lease, now: float) -> None:
+    """Tell the user of a lease that loses the card soon, for it is reserved, if that is so."""
+    in_s = next_reservation(state, lease, now)
+    if in_s is None:
+        return
+    until = state.utc(now + in_s)
+    why = f"The card is taken back in {in_s:.0f} s, at {until}: it is reserved for another."
+    evidence.loses(state, lease, in_s)
+    _tell_end(state, lease, (until, in_s, why), ErrorCode.RESERVED)
 
 
 def use(state: RelayState, lease: Lease, request: m.Message, now: float) -> None:
@@ -269,9 +306,15 @@ def _warn(state: RelayState, lease: Lease, due: float, now: float) -> None:
     in_s = due - now
     why = f"The card is taken back in {in_s:.0f} s, at {state.utc(due)}, unless it is used."
     evidence.idles(state, lease, now - lease.used, in_s)
+    _tell_end(state, lease, (state.utc(due), in_s, why), ErrorCode.LEASE_EXPIRED)
+
+
+def _tell_end(
+    state: RelayState, lease: Lease, when: tuple[str, float, str], code: ErrorCode
+) -> None:
     if lease.user is not None and lease.user.warned:
-        until = state.utc(due)
-        said = m.SessionIdle(session=lease.session, until=until, in_s=in_s, message=why)
+        until, in_s, why = when
+        said = m.SessionIdle(session=lease.session, until=until, in_s=in_s, message=why, code=code)
         state.tell(lease, said)
 
 

@@ -544,6 +544,9 @@ class Relay:
         if kind == "clean":
             endings.overdue(state, lease, now)
             return
+        if kind == "reserved":
+            leases.warn_of_reservation(state, lease, now)
+            return
         if kind == "idle" and not leases.is_idle(state, lease, now):
             return
         if kind == "command" and not leases.is_late(state, lease, now):

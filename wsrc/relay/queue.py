@@ -54,7 +54,7 @@ def ask(
     if slot is not None and (verb := rights.lacking(user.audience, slot, select.share)) is not None:
         forbid(state, _waiter(state, user, select, selection, now), slot, verb)
         return
-    if slot is not None and picking.is_sought(state, slot):
+    if slot is not None and _is_owed(state, slot):
         offer(state, slot, now)
     waiter = _waiter(state, user, select, selection, now)
     if slot is not None and _is_free(state, slot, waiter):
@@ -73,7 +73,7 @@ def _ask_any(state: RelayState, waiter: Waiter, now: float) -> None:
     line = state.waiting.line_for(waiter)
     if not line:
         slot = picking.first(state, line)
-        if slot is not None and picking.is_sought(state, slot):
+        if slot is not None and _is_owed(state, slot):
             offer(state, slot, now)  # who waits for it came before
             picking.again(state, line)
         elif slot is not None:
@@ -89,6 +89,11 @@ def _ask_any(state: RelayState, waiter: Waiter, now: float) -> None:
     if there is not None and picking.looks(state, line):
         there.seeking = there.seeking or line.seeking
         picking.seek(state, there, now)
+
+
+def _is_owed(state: RelayState, slot: Slot) -> bool:
+    """Return whether a card is about to be offered to those who wait, or found for one of them."""
+    return (OFFER, slot.number, None) in state.rounds or picking.is_sought(state, slot)
 
 
 def ask_again(state: RelayState, waiter: Waiter, now: float) -> None:

@@ -8,7 +8,7 @@ fast among 10,000 as among ten.
 """
 
 import hashlib
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -39,6 +39,8 @@ class Booking(msgspec.Struct, frozen=True):
     `digest` is what `digest_of` makes of the token. `owner` is a digest of the principal whose it
     is, empty where nobody is known, and `holder` a name of them. `identity` is the card as
     `tags.identity_of` names it. `wish` is the selection where any card would do, else None.
+    `session` is what `digest_of` makes of the session that took the card last, empty before.
+    One that `gave_way` has no card: another of a greater `priority` has it.
     """
 
     number: int
@@ -49,6 +51,9 @@ class Booking(msgspec.Struct, frozen=True):
     begins: float
     ends: float
     wish: tuple[tuple[str, str], ...] | None = None
+    session: bytes = b""
+    priority: int = 0
+    gave_way: bool = False
 
     def has(self, utc: float) -> bool:
         """Return whether a time is within."""
@@ -65,7 +70,7 @@ class Booked(NamedTuple):
 
 
 def digest_of(token: str) -> bytes:
-    """Return what tells a token from others without having it."""
+    """Return what tells a token, or a session, from others without having it."""
     return hashlib.sha256(token.encode()).digest()
 
 
@@ -75,15 +80,22 @@ class Reservations:
 
     `active` has the one whose time it is, by the card. `unwritten` are those that nobody was told
     of yet. `last` is the number of the last that was made.
+
+    Args:
+        warn_s: How long before the beginning of one `turn` returns it, so that others are told.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, warn_s: float = 0.0) -> None:
         self.active: dict[str, int] = {}
         self.unwritten: set[int] = set()
         self.last = 0
+        self._warn_s = warn_s
         self._all: dict[int, Booking] = {}
+        self._numbers: list[int] = []
+        self._by_session: dict[bytes, int] = {}
         self._by_digest: dict[bytes, int] = {}
         self._of_card: dict[str, list[tuple[float, int]]] = {}
+        self._gave_way: dict[str, set[int]] = {}
         self._of_owner: Counter[str] = Counter()
         self._turns: Timers[int] = Timers()
         self._grace: dict[int, float] = {}
@@ -91,25 +103,31 @@ class Reservations:
         self._epoch: float | None = None
 
     def add(self, booking: Booking) -> None:
-        """Enter one that overlaps no other of its card, or in place of one of its number."""
+        """Enter one that has its card alone, or gave way, or in place of one of its number."""
         self.remove(booking.number)
         self.last = max(self.last, booking.number)
         self._all[booking.number] = booking
+        insort(self._numbers, booking.number)
         self._by_digest[booking.digest] = booking.number
-        insort(self._of_card.setdefault(booking.identity, []), (booking.begins, booking.number))
+        if booking.session:
+            self._by_session[booking.session] = booking.number
+        if booking.gave_way:
+            self._gave_way.setdefault(booking.identity, set()).add(booking.number)
+        else:
+            of_card = self._of_card.setdefault(booking.identity, [])
+            insort(of_card, (booking.begins, booking.number))
         self._of_owner[booking.owner] += 1
-        self._turns.set(booking.number, booking.begins)
+        self._turns.set(booking.number, booking.begins - self._warn_s)
 
     def remove(self, number: int) -> None:
         """Strike one, if it is there."""
         booking = self._all.pop(number, None)
         if booking is None:
             return
+        del self._numbers[bisect_left(self._numbers, number)]
         del self._by_digest[booking.digest]
-        of_card = self._of_card[booking.identity]
-        of_card.remove((booking.begins, number))
-        if not of_card:
-            del self._of_card[booking.identity]
+        self._by_session.pop(booking.session, None)
+        self._free(booking)
         self._of_owner[booking.owner] -= 1
         self._of_owner += Counter()
         self._turns.clear(number)
@@ -118,6 +136,19 @@ class Reservations:
         self.unwritten.discard(number)
         if self.active.get(booking.identity) == number:
             del self.active[booking.identity]
+
+    def _free(self, booking: Booking) -> None:
+        """Take one from its card."""
+        identity, number = booking.identity, booking.number
+        if booking.gave_way:
+            self._gave_way[identity].remove(number)
+            if not self._gave_way[identity]:
+                del self._gave_way[identity]
+            return
+        of_card = self._of_card[identity]
+        del of_card[bisect_left(of_card, (booking.begins, number))]
+        if not of_card:
+            del self._of_card[identity]
 
     def get(self, number: int | None) -> Booking | None:
         """Return the one of a number."""
@@ -128,10 +159,9 @@ class Reservations:
         return self.get(self._by_digest.get(digest_of(token)))
 
     def after(self, number: int) -> Iterator[Booking]:
-        """Yield those of greater numbers, in their order, that somebody was told of."""
-        for each in sorted(self._all):
-            if each > number and each not in self.unwritten:
-                yield self._all[each]
+        """Yield those of greater numbers, in their order."""
+        for at in range(bisect_right(self._numbers, number), len(self._numbers)):
+            yield self._all[self._numbers[at]]
 
     def count_of(self, owner: str) -> int:
         """Count those of an owner."""
@@ -139,13 +169,21 @@ class Reservations:
 
     def in_the_way(self, identity: str, begins: float, ends: float) -> Booking | None:
         """Return the first of a card that overlaps a time."""
+        return next(self.all_in_the_way(identity, begins, ends), None)
+
+    def all_in_the_way(self, identity: str, begins: float, ends: float) -> Iterator[Booking]:
+        """Yield those of a card that overlap a time, the first before all others."""
         of_card = self._of_card.get(identity, [])
-        at = bisect_right(of_card, (begins, self.last))
-        for _, number in of_card[max(0, at - 1) : at + 1]:
-            each = self._all[number]
+        at = max(0, bisect_right(of_card, (begins, self.last)) - 1)
+        while at < len(of_card) and of_card[at][0] < ends:
+            each = self._all[of_card[at][1]]
             if each.begins < ends and begins < each.ends:
-                return each
-        return None
+                yield each
+            at += 1
+
+    def that_gave_way(self, identity: str) -> list[Booking]:
+        """Return those that would have a card but for others, the oldest first."""
+        return [self._all[number] for number in sorted(self._gave_way.get(identity, ()))]
 
     def next_of(self, identity: str, utc: float) -> Booking | None:
         """Return the next of a card that begins after a time."""
@@ -157,6 +195,21 @@ class Reservations:
         """Note that the card was taken with a token."""
         if number in self._all:
             self._leases[number] = lease
+
+    def link(self, number: int, session: str) -> Booking | None:
+        """Note the session that took the card with a token; return what is to be written."""
+        booking = self._all.get(number)
+        if booking is None:
+            return None
+        self._by_session.pop(booking.session, None)
+        linked = msgspec.structs.replace(booking, session=digest_of(session))
+        self._all[number] = linked
+        self._by_session[linked.session] = number
+        return linked
+
+    def of_session(self, session: str) -> Booking | None:
+        """Return the one with whose token a session took its card last."""
+        return self.get(self._by_session.get(digest_of(session)))
 
     def lease_of(self, number: int) -> Lease | None:
         """Return the lease that has the card by a token; not one that is ending."""
@@ -180,9 +233,10 @@ class Reservations:
 
     def turn(self, utc: float) -> Booking | None:
         """
-        Return the next for which something is to be done: its time began or is over.
+        Return the next for which something is to be done: its time begins, began or is over.
 
-        It is `active` then, or not any more; where it `is_gone`, it is to be removed.
+        It is `active` then, or not any more; where it `is_gone`, it is to be removed, and where
+        it `is_near`, others are to be told.
         """
         number = self._turns.pop(utc + EARLY_S)
         if number is None:
@@ -190,15 +244,23 @@ class Reservations:
         booking = self._all[number]
         identity = booking.identity
         if booking.has(utc):
-            self.active[identity] = number
+            if not booking.gave_way:
+                self.active[identity] = number
             self._turns.set(number, booking.ends)
         elif self.active.get(identity) == number:
             del self.active[identity]
         if utc + EARLY_S < booking.begins:
-            self._turns.set(number, booking.begins)
+            near = self.is_near(booking, utc)
+            self._turns.set(number, booking.begins if near else booking.begins - self._warn_s)
         elif not booking.has(utc) and not self.is_gone(booking, utc):
             self._turns.set(number, self._grace[number])
         return booking
+
+    def is_near(self, booking: Booking, utc: float) -> bool:
+        """Return whether the time of one begins so soon that others are told."""
+        if booking.gave_way:
+            return False
+        return utc + EARLY_S < booking.begins <= utc + EARLY_S + self._warn_s
 
     def is_gone(self, booking: Booking, utc: float) -> bool:
         """Return whether one is over for good."""

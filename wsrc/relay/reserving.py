@@ -21,9 +21,20 @@ from wsrc.errors import ErrorCode, RefusedError
 from wsrc.policy.words import Verb
 from wsrc.principal import owner_of
 from wsrc.protocol import messages as m
-from wsrc.relay import endings, evidence, operators, picking, queue, rights
+from wsrc.relay import (
+    endings,
+    evidence,
+    leases,
+    operators,
+    picking,
+    precedence,
+    queue,
+    quotas,
+    rights,
+)
 from wsrc.relay.effects import Book
 from wsrc.relay.index import everything, matches
+from wsrc.relay.precedence import Wanted
 from wsrc.relay.records import LEAVING, LeasePhase, Slot, UserPeer
 from wsrc.relay.reservations import MOST, Booked, Booking, digest_of
 from wsrc.relay.state import RelayState, TimerKey
@@ -42,7 +53,7 @@ MAX_FOR_S, MAX_AHEAD_S, PAST_S = 31 * 86_400.0, 366 * 86_400.0, 60.0
 """How long one lasts and is ahead at most, and how far in the past it may begin."""
 
 PAGE: Final = 500
-"""Reservations of one `list_reservations_ack`."""
+"""Reservations that are looked at for one `list_reservations_ack`."""
 
 LOOKED_AT: Final = 1_024
 """Cards that are looked at for one that any would do for."""
@@ -110,8 +121,10 @@ def look(state: RelayState, now: float) -> None:
         if table.is_gone(booking, utc):
             state.effects.append(Book(0, booking, drops=True))
             _gone(state, booking, now)
-        else:
-            _shown(state, booking.identity, now)
+            continue
+        _shown(state, booking.identity, now)
+        if table.is_near(booking, utc):
+            _warn(state, booking, now)
     due = table.next_turn()
     if due is None:
         state.timers.clear(_KEY)
@@ -138,6 +151,9 @@ def claimed(state: RelayState, user: UserPeer, select: m.SelectCard, now: float)
     booking = _of_token(state, user, select, now)
     _free_token(state, booking, now)
     booking = _moved(state, user, booking, now)
+    if booking.gave_way:
+        why = "This reservation gave way to one of a higher priority; no other card is free."
+        raise RefusedError(ErrorCode.RESERVED, why)
     if not _there(state, user, booking) and select.wait_s <= 0:
         why = f"The card that is reserved, {_card(booking)}, is not here now."
         raise RefusedError(ErrorCode.NO_SUCH_CARD, why)
@@ -176,7 +192,7 @@ def _free_token(state: RelayState, booking: Booking, now: float) -> None:
 
 def _moved(state: RelayState, user: UserPeer, booking: Booking, now: float) -> Booking:
     """Return a reservation of any card with another one, where its own cannot be had."""
-    there = _there(state, user, booking)
+    there = () if booking.gave_way else _there(state, user, booking)
     if booking.wish is None or any(not slot.leases for slot in there):
         return booking
     selection, begins = Selection(booking.wish), _utc(state, now)
@@ -185,20 +201,22 @@ def _moved(state: RelayState, user: UserPeer, booking: Booking, now: float) -> B
         identity = identity_of(slot)
         if slot.leases or state.reservations.in_the_way(identity, begins, booking.ends):
             continue
-        moved = msgspec.structs.replace(booking, identity=identity)
+        moved = msgspec.structs.replace(booking, identity=identity, gave_way=False)
         state.reservations.add(moved)
         state.effects.append(Book(0, moved))
-        _shown(state, booking.identity, now)
+        _left(state, booking.identity, now)
         look(state, now)
         return moved
     return booking
 
 
 def _reserve(state: RelayState, user: UserPeer, asked: m.Reserve, now: float) -> None:
-    begins, ends = _interval(asked, _utc(state, now))
+    wanted = Wanted(*_interval(asked, _utc(state, now)), asked.priority, _utc(state, now))
     selection = selection_of(asked)
-    _check_room(state, user)
-    slot = (_any if asked.pick is m.Pick.ANY else _one)(state, user, selection, begins, ends)
+    _check_room(state)
+    quotas.check(state, user, asked)
+    slot = (_any if asked.pick is m.Pick.ANY else _one)(state, user, selection, wanted)
+    precedence.make_way(state, identity_of(slot), wanted)
     token = state.new_session()
     number = state.reservations.last + 1
     booking = Booking(
@@ -207,9 +225,10 @@ def _reserve(state: RelayState, user: UserPeer, asked: m.Reserve, now: float) ->
         owner=owner_of(user.principal),
         holder=user.name,
         identity=identity_of(slot),
-        begins=begins,
-        ends=ends,
+        begins=wanted.begins,
+        ends=wanted.ends,
         wish=selection.items if asked.pick is m.Pick.ANY else None,
+        priority=asked.priority,
     )
     state.reservations.add(booking)
     state.reservations.unwritten.add(number)
@@ -245,14 +264,9 @@ def _interval(asked: m.Reserve, utc: float) -> tuple[float, float]:
     raise RefusedError(ErrorCode.BAD_MESSAGE, why)
 
 
-def _check_room(state: RelayState, user: UserPeer) -> None:
+def _check_room(state: RelayState) -> None:
     _check_pending(state)
-    table, most = state.reservations, state.limits.max_reservations_per_principal
-    if most and table.count_of(owner_of(user.principal)) >= most:
-        why = f"This user has as many reservations as they may: {most}. Cancel some."
-        state.reached("max_reservations_per_principal", f"{user.name} is refused", user)
-        raise RefusedError(ErrorCode.TOO_MANY, why)
-    if len(table) >= MOST:
+    if len(state.reservations) >= MOST:
         why = f"There are {MOST} reservations already; cancel some, or try again later."
         raise RefusedError(ErrorCode.TOO_MANY, why)
 
@@ -265,9 +279,7 @@ def _check_pending(state: RelayState) -> None:
         raise RefusedError(ErrorCode.TOO_MANY, why)
 
 
-def _one(
-    state: RelayState, user: UserPeer, selection: Selection, begins: float, ends: float
-) -> Slot:
+def _one(state: RelayState, user: UserPeer, selection: Selection, wanted: Wanted) -> Slot:
     """Return the one card that is meant and can be reserved then."""
     sees = user.audience.sees if user.audience is not None else everything
     found = state.index.find(selection, sees)
@@ -280,21 +292,28 @@ def _one(
     if Verb.RESERVE not in rights.of(user.audience, slot):
         why = rights.forbidden(user.principal, Verb.RESERVE, slot)
         raise RefusedError(ErrorCode.FORBIDDEN, why)
-    other = state.reservations.in_the_way(identity_of(slot), begins, ends)
+    other = precedence.in_the_way(state, identity_of(slot), wanted)
     if other is not None:
         raise RefusedError(ErrorCode.RESERVED, _reserved(slot, other))
     return slot
 
 
-def _any(
-    state: RelayState, user: UserPeer, selection: Selection, begins: float, ends: float
-) -> Slot:
-    """Return a card that can be reserved then, one that is free now before all others."""
-    seen = 0
+def _any(state: RelayState, user: UserPeer, selection: Selection, wanted: Wanted) -> Slot:
+    """
+    Return a card that can be reserved then, one that is free now before all others.
+
+    One for which another reservation gives way is the last resort.
+    """
+    table, seen, outranked = state.reservations, 0, None
     for slot in _candidates(state, user, selection):
         seen += 1
-        if state.reservations.in_the_way(identity_of(slot), begins, ends) is None:
+        identity = identity_of(slot)
+        if table.in_the_way(identity, wanted.begins, wanted.ends) is None:
             return slot
+        if outranked is None and precedence.in_the_way(state, identity, wanted) is None:
+            outranked = slot
+    if outranked is not None:
+        return outranked
     shown = picking.shown(selection)
     if not seen:
         why = f"No card that may be reserved is here: {shown}."
@@ -326,19 +345,25 @@ def _candidates(state: RelayState, user: UserPeer, selection: Selection) -> Iter
 
 
 def _list(state: RelayState, user: UserPeer, asked: m.ListReservations, now: float) -> None:
-    operates = operators.may_operate(state, user.principal, direct=user.direct)
-    seen = (
-        each
-        for each in state.reservations.after(asked.after)
-        if operates or _is_own(user, each) or _lists(state, user, each)
-    )
-    found = list(islice(seen, PAGE + 1))
-    ack = m.ListReservationsAck(
-        id=asked.id,
-        reservations=tuple(_info(state, user, each, now) for each in found[:PAGE]),
-        next=found[PAGE - 1].number if len(found) > PAGE else None,
-    )
-    state.send(user, ack)
+    table = state.reservations
+    found: list[Booking] = []
+    more = None
+    if asked.token is not None:
+        booking = table.of_token(asked.token)
+        if booking is not None and _is_own(user, booking, by_token=True):
+            found.append(booking)
+    else:
+        operates = operators.may_operate(state, user.principal, direct=user.direct)
+        page = list(islice(table.after(asked.after), PAGE + 1))
+        more = page[PAGE - 1].number if len(page) > PAGE else None
+        found.extend(
+            each
+            for each in page[:PAGE]
+            if operates or _is_own(user, each) or _lists(state, user, each)
+        )
+    told = (each for each in found if each.number not in table.unwritten)
+    infos = tuple(_info(state, user, each, now) for each in told)
+    state.send(user, m.ListReservationsAck(id=asked.id, reservations=infos, next=more))
 
 
 def _cancel(state: RelayState, user: UserPeer, asked: m.CancelReservation, now: float) -> None:
@@ -370,7 +395,14 @@ def _lists(state: RelayState, user: UserPeer, booking: Booking) -> bool:
 
 def _gone(state: RelayState, booking: Booking, now: float) -> None:
     state.reservations.remove(booking.number)
-    _shown(state, booking.identity, now)
+    _left(state, booking.identity, now)
+
+
+def _left(state: RelayState, identity: str, now: float) -> None:
+    """Keep a card for those next that a reservation has left: who gave way has it again."""
+    if precedence.give_back(state, identity, _utc(state, now)):
+        state.timers.set(_KEY, now)
+    _shown(state, identity, now)
 
 
 def _shown(state: RelayState, identity: str, now: float) -> None:
@@ -384,6 +416,13 @@ def _shown(state: RelayState, identity: str, now: float) -> None:
         if number is not None:
             _end_others(state, slot, number, now)
         queue.offer(state, slot, now)
+
+
+def _warn(state: RelayState, booking: Booking, now: float) -> None:
+    """Tell those who lose the card of a reservation when its time begins, which is soon."""
+    for slot in state.slots_of(booking.identity):
+        for lease in slot.holders:
+            leases.warn_of_reservation(state, lease, now)
 
 
 def _end_others(state: RelayState, slot: Slot, number: int, now: float) -> None:
@@ -410,6 +449,7 @@ def _info(state: RelayState, user: UserPeer, booking: Booking, now: float) -> m.
         reader=shown.info.name if shown is not None else None,
         any=booking.wish is not None,
         own=_is_own(user, booking),
+        priority=booking.priority,
     )
 
 
@@ -424,6 +464,8 @@ def _state(
 ) -> m.ReservationState:
     if state.reservations.lease_of(booking.number) is not None:
         return m.ReservationState.TAKEN
+    if booking.gave_way:
+        return m.ReservationState.GAVE_WAY
     if not slots:
         return m.ReservationState.AWAY
     if not booking.has(_utc(state, now)):

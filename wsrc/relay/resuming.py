@@ -338,7 +338,7 @@ def _take_over(
     state.tally.resumes += 1
     lease.kept_until, lease.used = math.inf, now
     state.timers.clear(("away", lease.session, None))
-    leases.watch_idle(state, lease, now)
+    leases.watch(state, lease, now)
     evidence.turned(state, lease, "is resumed")
     state.readers.mark(lease.slot)
     queue.joinable(state, lease.slot, now)

@@ -49,7 +49,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     `lease_idle_s`, `…_per_principal`, `…_per_address` and `…_per_s` of 0 are no limits.
     Connections, requests and octets are counted elsewhere, and only told here. With `keep_s` of 0
     no session outlives its connection, and without `resume_by_secret` none that is not sealed.
-    `lease_warn_s` is how long before its lease ends for idleness a user is told, at most half of
+    `lease_warn_s` is how long before its lease ends a user is told, for idleness at most half of
     `lease_idle_s`; 0 is not to tell. `lend_s` is how long a card is kept for whom it was lent to.
     `settle_s` is how long a select waits unasked for a card that is being reset or identified.
     `max_reader_changes` are kept for watchers of readers that come back.
@@ -87,7 +87,7 @@ Unjudged = UserPeer | str | tuple[CardPeer, str] | Readers
 LENT = "lent"
 """Kind of the deadline until which a card is kept for whom it was lent to."""
 
-SESSION_TIMERS = frozenset(("attach", "command", "idle", "away", "clean"))
+SESSION_TIMERS = frozenset(("attach", "command", "idle", "reserved", "away", "clean"))
 """Kinds of deadlines that belong to a session."""
 
 
@@ -157,7 +157,7 @@ class RelayState:
         self.drained: dict[str, Drained] = {}
         self.kept_tags: dict[str, Kept] = {}
         self.pending: dict[int, Pending] = {}
-        self.reservations = Reservations()
+        self.reservations = Reservations(limits.lease_warn_s)
         self.booked: dict[int, Booked] = {}
         self.last_change = 0
         self.accounts: WeakValueDictionary[str, Account] = WeakValueDictionary()

@@ -10,7 +10,7 @@ from wsrc.errors import ConfigError
 from wsrc.policy.facts import FACTS, Facts
 from wsrc.policy.machine import Ruling
 from wsrc.policy.reading import facts, principal
-from wsrc.policy.telling import why
+from wsrc.policy.telling import quota_text, why
 from wsrc.process.printable import clean
 from wsrc.server.policy_file import read_policy
 from wsrc.settings.load import ServerSettings
@@ -83,6 +83,8 @@ def explain(
     found = read_policy(file or _of_server(settings)).policy
     for verb, ruling in found.explain(peer, said).items():
         _say(verb, ruling)
+    if found.quotas:
+        click.echo(f"{'quota':<10}  {quota_text(found.quota(peer))}")
     click.echo("as a card host:")
     _say("announce", found.explain_host(peer, said))
 

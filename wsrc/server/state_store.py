@@ -39,7 +39,15 @@ CREATE TABLE reservation (
 )
 """
 
+_MORE = (
+    "ALTER TABLE reservation ADD COLUMN session BLOB NOT NULL DEFAULT x''",
+    "ALTER TABLE reservation ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE reservation ADD COLUMN gave_way INTEGER NOT NULL DEFAULT 0",
+)
+
 _tags = msgspec.json.Decoder(dict[str, str])
+_BOOK = "INSERT OR REPLACE INTO reservation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
 _wish = msgspec.json.Decoder(tuple[tuple[str, str], ...] | None)
 
 
@@ -55,7 +63,7 @@ class StateStore(SqliteFile):
 
     FILE: ClassVar[str] = FILE
     WHAT: ClassVar[str] = "what a server keeps"
-    VERSIONS: ClassVar[Sequence[tuple[str, ...]]] = ((_NOTES,), (_RESERVATIONS,))
+    VERSIONS: ClassVar[Sequence[tuple[str, ...]]] = ((_NOTES,), (_RESERVATIONS,), _MORE)
 
     def notes(self) -> dict[str, Kept]:
         """Return what is kept of cards, by their identities."""
@@ -110,15 +118,15 @@ class StateStore(SqliteFile):
                     database.execute("DELETE FROM reservation WHERE number = ?", (each.number,))
                     continue
                 wish = msgspec.json.encode(each.wish).decode()
-                row = (*msgspec.structs.astuple(each)[:-1], wish)
-                database.execute(
-                    "INSERT OR REPLACE INTO reservation VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row
-                )
+                row = msgspec.structs.astuple(msgspec.structs.replace(each, wish=wish))
+                database.execute(_BOOK, row)
 
 
 def _booking(row: Sequence[Any]) -> Booking:
-    number, digest, owner, holder, identity, begins, ends, wish = row
-    return Booking(number, digest, owner, holder, identity, begins, ends, _wish.decode(wish))
+    number, digest, owner, holder, identity, begins, ends, wish, session, *more = row
+    priority, gave_way = more
+    what = number, digest, owner, holder, identity, begins, ends, _wish.decode(wish), session
+    return Booking(*what, priority, bool(gave_way))
 
 
 def is_there(folder: Path) -> bool:

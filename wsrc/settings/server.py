@@ -209,8 +209,8 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     lease_warn_s: Annotated[
         SecondsOrNone,
         Meta(
-            description="Seconds before an unused card is taken back at which its user is warned, "
-            "at most half of lease_idle_s; 0 is no warning."
+            description="Seconds before a card is taken back at which its user is warned: for it "
+            "is not used, at most half of lease_idle_s, or for it is reserved; 0 is no warning."
         ),
     ] = 300.0
     lend_s: Annotated[

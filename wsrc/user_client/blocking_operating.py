@@ -54,14 +54,16 @@ class OperatorCalls:
         *,
         begins: datetime | None = None,
         pick: Pick = Pick.ONE,
+        priority: int = 0,
         **which: Unpack[Filters],
     ) -> Reserved:
         """See `aio.Client.reserve`."""
-        return self._call(self._client.reserve(for_s, begins=begins, pick=pick, **which))
+        made = self._client.reserve(for_s, begins=begins, pick=pick, priority=priority, **which)
+        return self._call(made)
 
-    def reservations(self) -> list[ReservationInfo]:
+    def reservations(self, *, token: str | None = None) -> list[ReservationInfo]:
         """See `aio.Client.reservations`."""
-        return self._call(self._client.reservations())
+        return self._call(self._client.reservations(token=token))
 
     def cancel_reservation(self, number: int | None = None, *, token: str | None = None) -> int:
         """See `aio.Client.cancel_reservation`."""

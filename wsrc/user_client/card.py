@@ -13,6 +13,7 @@ from wsrc.card.apdu import Response
 from wsrc.card.slot import CardProtocol, CardStatus, Disposition, Initialization, ResetKind, Share
 from wsrc.errors import (
     BadHexError,
+    ErrorCode,
     OutcomeUnknownError,
     WsrcError,
 )
@@ -63,10 +64,15 @@ class Status(NamedTuple):
 
 
 class IdleWarning(NamedTuple):
-    """When the server takes a card back that is not used: RFC 3339 in UTC, and in how long."""
+    """
+    When the server takes a card back: RFC 3339 in UTC, in how many seconds, and why.
+
+    `code` is LEASE_EXPIRED where it stays if it is used till then, RESERVED where it goes anyway.
+    """
 
     until: str
     in_s: float
+    code: ErrorCode = ErrorCode.LEASE_EXPIRED
 
 
 class Card:
@@ -371,12 +377,14 @@ class Card:
 
     def when_idle(self, tell: Callable[[IdleWarning], None]) -> None:
         """
-        Call `tell` each time the server says that it takes the card back soon, as it is not used.
+        Call `tell` each time the server says that it takes the card back soon.
+
+        It is not used, or it is reserved for another then.
 
         It must neither block nor raise.
         """
         told = arguments.function(tell, "tell")
-        self._session.when_idle(lambda said: told(IdleWarning(said.until, said.in_s)))
+        self._session.when_idle(lambda said: told(IdleWarning(said.until, said.in_s, said.code)))
 
     def when_over(self, tell: Callable[[WsrcError], None]) -> None:
         """

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypedDict, cast
 
 if TYPE_CHECKING:
-    from wsrc.protocol.messages import CardInfo
+    from wsrc.protocol.messages import CardInfo, ReservationInfo
 
 CardKey = tuple[str, str | None, str | None]
 """What tells the place of a card from all others: address, host and reader."""
@@ -51,6 +51,12 @@ def exactly(card: "CardInfo", *, empty: bool = False) -> Filters:
     if card.reader:
         which["reader"] = card.reader
     return which
+
+
+def reserved(info: "ReservationInfo") -> Filters:
+    """Return the selection that means the card of a reservation."""
+    kind, _, value = info.card.partition(" ")
+    return cast("Filters", {kind: value})
 
 
 def alternatives(

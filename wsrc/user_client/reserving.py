@@ -29,6 +29,7 @@ class ReservationCalls(ReaderCalls):
         *,
         begins: datetime | None = None,
         pick: Pick = Pick.ONE,
+        priority: int = 0,
         **which: Unpack[Filters],
     ) -> Reserved:
         """
@@ -38,6 +39,7 @@ class ReservationCalls(ReaderCalls):
             for_s: How long, in seconds, at most 31 days.
             begins: When, with its zone; None is now. At most 366 days ahead.
             pick: `ANY`: of all that match, one that is not reserved then.
+            priority: 0 to 9: reservations of a lower one give way whose time has not begun.
             which: What the card must be; exactly one must match, unless any will do.
 
         Raises:
@@ -51,15 +53,19 @@ class ReservationCalls(ReaderCalls):
             for_s=arguments.number(for_s, "for_s"),
             begins=None if begins is None else arguments.moment(begins, "begins"),
             pick=arguments.member(pick, Pick, "pick"),
+            priority=arguments.whole(priority, "priority"),
             **arguments.filters(which),
         )
         ack = await self._about_reservations(request)
         assert isinstance(ack, m.ReserveAck)
         return Reserved(ack.reservation, ack.token)
 
-    async def reservations(self) -> list[ReservationInfo]:
+    async def reservations(self, *, token: str | None = None) -> list[ReservationInfo]:
         """
         Return our reservations, and those of cards that we may list, the oldest first.
+
+        Args:
+            token: Return the one of this token alone; none if it is none of ours.
 
         Raises:
             RefusedError: If the server does not know of reservations.
@@ -67,8 +73,10 @@ class ReservationCalls(ReaderCalls):
         """
         found: list[ReservationInfo] = []
         after: int | None = 0
+        secret = None if token is None else arguments.text(token, "token")
         while after is not None:
-            ack = await self._about_reservations(m.ListReservations(after=after))
+            asked = m.ListReservations(after=after, token=secret)
+            ack = await self._about_reservations(asked)
             assert isinstance(ack, m.ListReservationsAck)
             found.extend(ack.reservations)
             after = ack.next

@@ -13,7 +13,7 @@ from pySim.exceptions import NoCardError, ProtocolError, ReaderError
 from pySim.transport import LinkBase
 
 from wsrc.blocking import Card, Client, Filters, ReaderSnapshot, ReaderView
-from wsrc.card.slot import SlotState
+from wsrc.card.slot import Pick, SlotState
 from wsrc.errors import (
     CardBusyError,
     CardError,
@@ -27,6 +27,7 @@ from wsrc.errors import (
 )
 from wsrc.settings.held import HeldSettings, held_file
 from wsrc.settings.load import UserSettings, load
+from wsrc.user_client.naming import exactly, reserved
 
 _WHICH = {
     "iccid": "ICCID of the card, with or without check digit",
@@ -40,6 +41,9 @@ _WHICH = {
 _LONGEST_WAIT_S = 3600.0
 """How long the server is asked to let us wait at a time."""
 
+
+_TOKEN = "WSRC_RESERVATION"  # noqa: S105 - the name of a variable
+"""Variable that has the token of a reservation."""
 
 _OTHERS = "pcsc_dev", "pcsc_regex", "modem_dev", "osmocon_sock"
 """What pySim calls its options for other readers, but for that which has a default."""
@@ -57,7 +61,8 @@ class WsrcLink(LinkBase):
     A card behind a WSRC server; taken by `connect`, given back by `disconnect`.
 
     Args:
-        opts: Has `wsrc_iccid` and the like, `wsrc_server_url`, `wsrc_ca`, `wsrc_read_ahead`.
+        opts: Has `wsrc_iccid` and the like, `wsrc_any`, `wsrc_reservation`, `wsrc_server_url`,
+            `wsrc_ca`, `wsrc_read_ahead`.
         kwargs: Those of `LinkBase`.
 
     Raises:
@@ -71,6 +76,7 @@ class WsrcLink(LinkBase):
         self._card: Card | None = None
         try:
             self._settings = load(UserSettings, os.environ, _flags(opts))
+            self._hold = _hold(opts)
             self._which = _which(opts, self._settings)
             self._client = self._open_client()
         except WsrcError as exc:
@@ -80,7 +86,8 @@ class WsrcLink(LinkBase):
         """Name the card and the server."""
         tags = [f"TAG {key}={value}" for key, value in (self._which.get("tags") or {}).items()]
         names = {kind: "card" if kind == "any" else kind for kind in self._which if kind != "tags"}
-        named = ", ".join([*(f"{names[k].upper()} {self._which[k]}" for k in names), *tags])
+        how = ["a reservation"] if "reservation" in self._hold else ["any"] if self._hold else []
+        named = ", ".join([*how, *(f"{names[k].upper()} {self._which[k]}" for k in names), *tags])
         return f"WSRC[{named} at {self._settings.server_url}]"
 
     @staticmethod
@@ -98,6 +105,14 @@ class WsrcLink(LinkBase):
         )
         options: dict[str, dict[str, Any]] = {
             name: {"metavar": name.upper(), "help": text} for name, text in _WHICH.items()
+        }
+        options["any"] = {
+            "action": "store_true",
+            "help": "any free card that matches, which is the same until pySim ends",
+        }
+        options["reservation"] = {
+            "metavar": "TOKEN",
+            "help": "token of a reservation (default: that of WSRC_RESERVATION)",
         }
         options["tag"] = {
             "metavar": "KEY=VALUE",
@@ -123,12 +138,17 @@ class WsrcLink(LinkBase):
 
     @staticmethod
     def is_wanted(opts: argparse.Namespace) -> bool:
-        """Return whether any option of this reader is given, or inside `wsrc take` of no other."""
+        """
+        Return whether any option of this reader is given, or none of another where a card is meant.
+
+        It is inside `wsrc take`, and where WSRC_RESERVATION is set.
+        """
         if _given(opts) or _flags(opts):
             return True
-        return held_file(os.environ) is not None and not any(
-            getattr(opts, name, None) for name in _OTHERS
-        )
+        if getattr(opts, "wsrc_any", False) or getattr(opts, "wsrc_reservation", None):
+            return True
+        meant = held_file(os.environ) is not None or bool(os.environ.get(_TOKEN))
+        return meant and all(getattr(opts, name, None) is None for name in _OTHERS)
 
     def wait_for_card(self, timeout: int | None = None, newcardonly: bool = False) -> None:
         """
@@ -223,11 +243,20 @@ class WsrcLink(LinkBase):
 
     def _select(self, wait_s: float) -> Card:
         try:
-            return self._client.select(wait_s=wait_s, **self._which)
+            card = self._client.select(wait_s=wait_s, **self._hold, **self._which)
         except ConnectionLostError:
             self._client.close()
-        self._client = self._open_client()
-        return self._client.select(wait_s=wait_s, **self._which)
+            self._client = self._open_client()
+            card = self._client.select(wait_s=wait_s, **self._hold, **self._which)
+        if self._hold.get("pick") is Pick.ANY and (again := exactly(card.info)):
+            self._hold, self._which = {}, again
+        return card
+
+    def _watched(self, client: Client) -> Filters:
+        """Return which cards are waited for: of a reservation the one that it is for."""
+        token = self._hold.get("reservation")
+        found = client.reservations(token=token) if token is not None else ()
+        return reserved(found[0]) if found else self._which
 
     def _open_client(self) -> Client:
         return Client.from_settings(self._settings).open()
@@ -248,7 +277,7 @@ class WsrcLink(LinkBase):
                     stack.callback(timer.join)
                     stack.callback(timer.cancel)
                     timer.start()
-                _insertion(client, self._which)
+                _insertion(client, self._watched(client))
         except WsrcError as exc:
             if over.is_set():
                 raise NoCardError("No card was put in in time.") from exc
@@ -287,12 +316,23 @@ def _given(opts: argparse.Namespace) -> dict[str, Any]:
     return which | ({"tags": {key: value for key, _, value in tags}} if tags else {})
 
 
+def _hold(opts: argparse.Namespace) -> dict[str, Any]:
+    """Return which of several cards is taken, or by which reservation, if that is said."""
+    token = getattr(opts, "wsrc_reservation", None) or os.environ.get(_TOKEN)
+    if token:
+        return {"reservation": token}
+    return {"pick": Pick.ANY} if getattr(opts, "wsrc_any", False) else {}
+
+
 def _which(opts: argparse.Namespace, settings: UserSettings) -> Filters:
     given = _given(opts)
+    hold = _hold(opts)
+    if hold and (given or not isinstance(settings, HeldSettings)):
+        return Filters(**given)
     if not given and isinstance(settings, HeldSettings):
         return Filters(reader=settings.held_reader)
     if not given:
-        options = [f"--wsrc-{name}" for name in (*_WHICH, "tag")]
+        options = [f"--wsrc-{name}" for name in (*_WHICH, "tag", "reservation", "any")]
         raise NoReaderError(f"Say which card, with {', '.join(options[:-1])} or {options[-1]}.")
     return Filters(**given)
 

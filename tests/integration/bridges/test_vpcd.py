@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from tests.support.gate import Gate
 from tests.support.in_thread import Elsewhere, elsewhere
 from tests.support.pcsc.vpcd_driver import ASK, ATR, OFF, ON, RESET, VERIFY, Driver
 from tests.support.proxy import listening
-from tests.support.world import running, until
+from tests.support.world import LIMIT_S, UICC, running, taken, uicc, until
 from wsrc.bridges.remote.cards import RemoteCards, clients
+from wsrc.bridges.remote.one_card import OneCard
 from wsrc.bridges.vpcd import VpcdSlot
 from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import Card, default_cards, make_card, parse_description
@@ -106,6 +108,59 @@ async def served(
         yield
         for task in at_work:
             task.cancel()
+
+
+OTHER = "8988211000000430028"
+
+
+@contextlib.asynccontextmanager
+async def served_any(settings: UserSettings, port: int, notes: list[str]) -> AsyncIterator[OneCard]:
+    """Have a slot of vpcd served that has any card."""
+    cards = OneCard(clients(settings), {}, notes.append)
+    slot = VpcdSlot(cards, ("127.0.0.1", port), 0.0, notes.append)
+    async with asyncio.TaskGroup() as tasks:
+        at_work = [tasks.create_task(each) for each in (cards.run(slot.look), slot.run())]
+        await cards.begun()
+        yield cards
+        for task in at_work:
+            task.cancel()
+
+
+def test_any_card_is_in_the_slot_and_another_where_that_cannot_be_had(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    driver, notes = Driver(), list[str]()
+    with elsewhere(certificates, state_dir=tmp_path) as there:
+        there.do(there.world.host([uicc(UICC), uicc(OTHER)]))
+        settings = UserSettings(server_url=there.url, tls_ca=certificates.ca)
+        with there.within(served_any(settings, driver.port, notes)) as cards:
+            driver.accept()
+            first = str(cards.places[0].card.identities.iccid)
+            second = OTHER if first == UICC else UICC
+            assert driver.ask(MF)[:1] == b"\x61"
+            driver.tell(OFF)
+            driver.ask(ATR)
+            user = there.do(there.world.user())
+            card = there.do(taken(user.select(iccid=first, wait_s=LIMIT_S)))
+            assert driver.at_end()
+            driver.hang_up()
+            driver.accept()
+            assert cards.places[0].card.identities.iccid == second
+            assert driver.ask(MF)[:1] == b"\x61"
+            assert any("the card is held by first" in note for note in notes)
+            driver.tell(OFF)
+            driver.ask(ATR)
+            there.do(card.detach())
+            # The second seems to be free, and the first is given, whose ATR pcscd does not have.
+            there.do(user.reserve(3600, iccid=second))
+            driver.tell(MF)
+            assert driver.at_end()
+            driver.hang_up()
+            driver.accept()
+            assert any("Another card is given in its place" in note for note in notes)
+            assert driver.ask(MF)[:1] == b"\x61"
+            assert cards.places[0].card.identities.iccid == first
+        driver.close()
 
 
 def test_what_pcscd_polls_never_takes_the_card(certificates: Certificates) -> None:

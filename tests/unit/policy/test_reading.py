@@ -13,6 +13,7 @@ from tests.support.steps import steps
 from wsrc.errors import ConfigError
 from wsrc.policy.lines import Lines
 from wsrc.policy.reading import Document, facts, principal, read
+from wsrc.policy.telling import quota_text
 from wsrc.policy.words import Verb
 from wsrc.principal import Principal
 
@@ -75,6 +76,34 @@ def test_a_group_of_which_nothing_is_said_is_noted() -> None:
     )
 
 
+def test_a_quota_is_the_most_of_those_that_are_for_a_user() -> None:
+    text = """
+        [groups]
+        lab = ["ann", "bob"]
+        [[quota]]
+        to = ["group:lab"]
+        reservations = 2
+        reserve_s = 3600
+        [[quota]]
+        to = ["ann"]
+        reservations = 0
+        priority = 4
+    """
+    document = load(text)
+    policy = document.policy
+    assert policy.quota(Principal("ann")) == (2, 3600, 4, ())
+    assert policy.quota(Principal("bob")) == (2, 3600, 0, ())
+    assert policy.quota(Principal("cid")) == policy.quota(None) == (None, None, 0, ())
+    assert not [note for note in document.notes if "group" in note]
+    assert quota_text(policy.quota(Principal("ann"))) == (
+        "2 reservations at a time, each of at most 3600 s, with a priority of at most 4"
+    )
+    assert quota_text(policy.quota(None)) == (
+        "as many reservations as the server allows, each as long as any, with a priority of at "
+        "most 0"
+    )
+
+
 def test_every_card_is_a_star() -> None:
     policy = load("[[grant]]\nto = ['anyone']\ncards = '*'\nmay = ['list']").policy
     assert policy.rights(None, card()) == {Verb.LIST}
@@ -82,6 +111,7 @@ def test_every_card_is_a_star() -> None:
 
 GRANT = "[[grant]]\nto = ['*']\ncards = '*'\nmay = ['use']\n"
 HOST = "[[host]]\nwho = ['*']\nannounces = '*'\n"
+QUOTA = "[[quota]]\nto = ['*']\n"
 EXPECT = "[[expect]]\nwho = 'ann'\ncard = { label = 'a' }\n"
 
 
@@ -95,7 +125,10 @@ EXPECT = "[[expect]]\nwho = 'ann'\ncard = { label = 'a' }\n"
             "\n[[grants]]",
             "policy.toml, line 2, grants: there is no such table; did you mean grant?",
         ),
-        ("x = 1", "line 1, x: there is no such table; there are: groups, grant, host, expect"),
+        (
+            "x = 1",
+            "line 1, x: there is no such table; there are: groups, grant, host, quota, expect",
+        ),
         ("groups = 3", "line 1, groups: write a table [groups]"),
         ("[groups]\n\nlab = 'ann'", "line 3, groups.lab: 'ann' is no list of texts"),
         ("[groups]\nlab = [1]", "line 2, groups.lab: '[1]' is no list of texts"),
@@ -121,6 +154,16 @@ EXPECT = "[[expect]]\nwho = 'ann'\ncard = { label = 'a' }\n"
         ("\ngrant = [{to = ['*'], cards = '*', may = ['use']}]", "line 2, grant: write each as"),
         ("[['grant']]", "grant: write each as"),
         ("[[grant]]", "line 1, to: this [[grant]] has none; give one"),
+        ("[[quota]]\nreservations = 1", "line 1, to: this [[quota]] has none; give one"),
+        ("[[quota]]\nto = ['*']", "line 1, quota: say what they may: reservations, reserve_s, "),
+        (QUOTA + "most = 1", "line 3, most: [[quota]] has no most; there are: to, "),
+        (QUOTA + "reservations = true", "line 3, reservations: write a whole number from 0 to 1"),
+        (QUOTA + "reservations = 1.5", "line 3, reservations: write a whole number from 0 to 1"),
+        (QUOTA + "reservations = -1", "line 3, reservations: write a whole number from 0 to 10000"),
+        (QUOTA + "reserve_s = '1h'", "line 3, reserve_s: write a number from 0 to 2678400"),
+        (QUOTA + "reserve_s = nan", "line 3, reserve_s: write a number from 0 to 2678400"),
+        (QUOTA + "priority = 10", "line 3, priority: write a whole number from 0 to 9"),
+        ("[[quota]]\nto = ['group:x']\npriority = 1", "line 2, to: there is no 'group:x'"),
         ("[[host]]\nwho = ['*']", "line 1, announces: this [[host]] has none; give one"),
         ("[[expect]]\nwho = 'a'", "line 1, card: this [[expect]] has none; give one"),
         (GRANT + "mai = []", "line 5, mai: [[grant]] has no mai; did you mean may?"),

@@ -224,3 +224,20 @@ def test_the_host_of_a_first_form_card_can_be_drained() -> None:
     boss = world.user(name="boss")
     assert drain(boss, host="first-form card client").sessions == 0
     assert code_of(world.user().refused(m.SelectCard(id=1, iccid=ICCID))) is ErrorCode.DRAINING
+
+
+@pytest.mark.parametrize("first", [{"iccid": ICCID}, {"pick": m.Pick.ANY, "iccid": ICCID}])
+@pytest.mark.parametrize("second", [{"iccid": ICCID}, {"pick": m.Pick.ANY, "iccid": ICCID}])
+def test_who_asks_as_soon_as_a_host_is_undrained_overtakes_nobody_who_waited(
+    first: dict[str, object], second: dict[str, object]
+) -> None:
+    world, _, ann, boss = bench()
+    bob = world.user(name="bob")
+    drain(boss)
+    ann.say(m.SelectCard(id=1, wait_s=60.0, **first))  # type: ignore[arg-type]  # by name
+    ann.one(m.Waiting)
+    undrain(boss)
+    bob.say(m.SelectCard(id=1, wait_s=60.0, **second))  # type: ignore[arg-type]  # by name
+    world.pass_time(1.0)
+    assert ann.next(m.SelectCardAck).id == 1
+    assert not [each for each in bob.inbox if isinstance(each, m.SelectCardAck)]

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack, cast
+from typing import Any, Literal, Self, Unpack, cast
 
 from wsrc.bridges.pcscd.source import Seen
 from wsrc.bridges.pyscard.connection import RemoteCardConnection, RemoteReader, innermost
@@ -34,8 +34,10 @@ from wsrc.bridges.pyscard.types import (
     ReadersOf,
     SmartcardException,
 )
-from wsrc.bridges.remote.cards import clients
+from wsrc.bridges.remote.cards import RemoteCards, clients
+from wsrc.bridges.remote.one_card import OneCard, booked_by
 from wsrc.card.pcsc_numbers import ShareMode
+from wsrc.card.slot import Pick
 from wsrc.errors import LocalProtocolError
 from wsrc.settings.held import HeldSettings
 from wsrc.settings.load import ARGUMENT, UserSettings, load
@@ -64,6 +66,8 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
     timeout_s: float | None = None,
     read_ahead: bool | None = None,
     all_cards: bool = False,
+    pick: Pick | Literal["one", "any"] = Pick.ONE,
+    reservation: str | None = None,
     **which: Unpack[Filters],
 ) -> "Installation":
     """
@@ -81,17 +85,17 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
         timeout_s: How long an answer may take.
         read_ahead: Whether cards are read ahead; see `aio.Client.select`.
         all_cards: Whether all cards of the server are meant, instead of those of `which`.
+        pick: `any`: one reader has any free card of those that match, without `*`.
+        reservation: Token of a reservation, in place of `which`: one reader has its card.
         which: Which cards; all fields must hold, `*` stands for any text.
 
     Raises:
         ConfigError: If a setting cannot work.
         ConnectionLostError: If the server is not reached.
-        RefusedError: If it refuses us.
+        RefusedError: If it refuses us, or there is no such reservation.
         LocalProtocolError: If it is installed already, or not said which cards are meant.
     """
     # Longer than the aim: each setting by its name, in three places.
-    tags = arguments.filters(which).get("tags")
-    named = {kind: (text,) for kind, text in which.items() if isinstance(text, str)}
     given = {
         "server_url": server_url,
         "tls_ca": ca,
@@ -103,16 +107,40 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
     }
     flags = {setting: value for setting, value in given.items() if value is not None}
     settings = load(UserSettings, os.environ, flags, source=ARGUMENT)
-    inside = isinstance(settings, HeldSettings) and not named and not tags
-    if bool(named or tags) == (all_cards or inside):
-        raise LocalProtocolError(
-            "Say which cards, by iccid, eid, atr, reader, label, any or tags; or all_cards=True "
-            "for all."
-        )
+    source = _source(settings, which, pick, reservation, all_cards=all_cards)
     with _one:
         if _installed is not None:
             raise LocalProtocolError("Remote cards are installed already; uninstall them first.")
-        return Installation(Service(clients(settings), alternatives(named, tags)))
+        return Installation(Service(source))
+
+
+def _source(
+    settings: UserSettings,
+    which: Filters,
+    pick: Pick | Literal["one", "any"],
+    reservation: str | None,
+    *,
+    all_cards: bool,
+) -> RemoteCards:
+    """Return the cards that are meant; see `install`."""
+    tags = arguments.filters(which).get("tags")
+    named = {kind: (text,) for kind, text in which.items() if isinstance(text, str)}
+    inside = isinstance(settings, HeldSettings) and not named and not tags
+    picks = arguments.member(pick, Pick, "pick") is Pick.ANY
+    wishes = [bool(named or tags), all_cards or inside, reservation is not None]
+    if (picks and all_cards) or sum(wishes) > 1 or not (picks or any(wishes)):
+        raise LocalProtocolError(
+            "Say which cards, by iccid, eid, atr, reader, label, any or tags, or by a reservation; "
+            "or all_cards=True for all."
+        )
+    if picks or reservation is not None:
+        booked = None if reservation is None else booked_by(settings, reservation)
+        return OneCard(clients(settings), which, _silent, booked)
+    return RemoteCards(clients(settings), alternatives(named, tags), _silent)
+
+
+def _silent(_: str) -> None:
+    """Tell nobody what becomes of the connection."""
 
 
 class Installation:

@@ -8,7 +8,7 @@ libpcsclite does over the socket, so that both behave alike.
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -18,8 +18,6 @@ from wsrc.bridges.pcscd.source import Seen
 from wsrc.bridges.remote.cards import RemoteCards
 from wsrc.card.pcsc_numbers import Code
 from wsrc.errors import ConnectionLostError
-from wsrc.user_client.aio import Client
-from wsrc.user_client.naming import Filters
 from wsrc.user_client.portal import JOIN_S, Portal
 
 T = TypeVar("T")
@@ -30,12 +28,11 @@ class Service:
     The readers of remote cards, in a thread of their own.
 
     Args:
-        connect: Makes a client that is not open yet.
-        wanted: The cards that match any of these are shown.
+        source: Where the cards are; nobody else runs it.
     """
 
-    def __init__(self, connect: Callable[[], Client], wanted: Sequence[Filters]) -> None:
-        self._source = RemoteCards(connect, wanted, lambda _: None)
+    def __init__(self, source: RemoteCards) -> None:
+        self._source = source
         self._changed = threading.Condition()
         self._seen: tuple[Seen, ...] = ()
         self._version = 0

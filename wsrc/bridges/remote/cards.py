@@ -4,13 +4,13 @@
 import asyncio
 import functools
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from wsrc.bridges.pcscd.source import OUT_OF_REACH, Seen
+from wsrc.bridges.remote.session import RemoteSession
 from wsrc.bridges.remote.shelf import Place, Shelf
-from wsrc.card.atr import read_atr
-from wsrc.card.pcsc_numbers import GET_FEATURE_REQUEST
-from wsrc.card.slot import CardProtocol, ResetKind, Share
+from wsrc.card.slot import Share
 from wsrc.errors import (
     CardBusyError,
     ConnectionLostError,
@@ -28,7 +28,6 @@ from wsrc.selection import Filter
 from wsrc.settings.load import UserSettings
 from wsrc.user_client.aio import Card, Client, Sharing
 from wsrc.user_client.core.feeds import ReaderChange, ReaderFeed, ReaderMark, ReaderSnapshot
-from wsrc.user_client.core.look_ahead import GET_RESPONSE, LookAhead
 from wsrc.user_client.core.requests import RETURN_S
 from wsrc.user_client.core.watches import following
 from wsrc.user_client.naming import Filters, exactly
@@ -150,12 +149,19 @@ class RemoteCards:
             await asyncio.sleep(backoff.wait_s())
 
     async def open(
-        self, name: bytes, *, direct: bool = False, raw_tpdu: bool = True
-    ) -> "RemoteSession":
+        self,
+        name: bytes,
+        *,
+        direct: bool = False,
+        raw_tpdu: bool = True,
+        wish: Mapping[str, Any] | None = None,
+    ) -> RemoteSession:
         """
         Make the card of a reader ours, or the reader; see `CardSource.open`.
 
         Without `raw_tpdu` responses of T=0 are fetched and Le is corrected at the card's host.
+        `wish` selects the card in place of its names, and may select that of another reader; see
+        `aio.Client.select`.
         """
         client, place = self._client, self._shelf.find(name)
         if client is None:
@@ -167,12 +173,14 @@ class RemoteCards:
         try:
             share = Share.DIRECT if direct else Share.EXCLUSIVE
             try:
-                card = await self._select(client, place, share, raw_tpdu=raw_tpdu)
+                card = await self._select(client, place, share, wish, raw_tpdu=raw_tpdu)
             except WsrcError as exc:
                 if not raw_tpdu or exc.code is not ErrorCode.NOT_SUPPORTED:
                     raise
                 whole_only = True  # the host is of the first form
-                card = await self._select(client, place, share, raw_tpdu=False)
+                card = await self._select(client, place, share, wish, raw_tpdu=False)
+            if wish is not None:
+                place = await self._moved(place, card)
             lease = card.info.lease
             place.hold(card)
         finally:
@@ -181,11 +189,32 @@ class RemoteCards:
         over = functools.partial(self._over, place, card)
         return RemoteSession(card, place, over, whole_only=whole_only)
 
+    async def _moved(self, place: Place, card: Card) -> Place:
+        """Return the reader of a card that was wished for, in place of the one that was asked."""
+        info = card.info
+        there = self._shelf.at((info.host or "", info.reader or ""))
+        if there is place:
+            return place
+        place.taken(None)
+        if there is None:
+            await card.detach(wait=False)
+            raise ReaderUnavailableError("The reader of the card is not known yet; try again.")
+        there.take()
+        return there
+
     @staticmethod
-    async def _select(client: Client, place: Place, share: Share, *, raw_tpdu: bool) -> Card:
+    async def _select(
+        client: Client,
+        place: Place,
+        share: Share,
+        wish: Mapping[str, Any] | None,
+        *,
+        raw_tpdu: bool,
+    ) -> Card:
         """Take a card; or its reader alone, which may not be free yet after we gave it back."""
         direct, wait_s = share is Share.DIRECT, RETURN_S if place.returning else 0.0
-        which = exactly(place.card, empty=not (place.seen.present or place.returning))
+        empty = not (place.seen.present or place.returning)
+        which = exactly(place.card, empty=empty) if wish is None else wish
         if not which:
             raise ReaderUnavailableError("The card has no name by which it could be selected.")
         now = asyncio.get_running_loop().time
@@ -277,122 +306,3 @@ class RemoteCards:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-class RemoteSession:
-    """
-    A card of a server that is ours.
-
-    Args:
-        card: The card.
-        place: Where it is.
-        over: Told why it is not ours any more.
-        whole_only: Whether TPDUs are asked for, of a host that has whole commands only.
-    """
-
-    def __init__(
-        self,
-        card: Card,
-        place: Place,
-        over: Callable[[WsrcError], None],
-        *,
-        whole_only: bool = False,
-    ) -> None:
-        self._card = card
-        self._place = place
-        self._over = over
-        self._whole_only = whole_only
-        self._fetched = LookAhead()
-        self._corrected: tuple[bytes, bytes] | None = None
-        """A command with the Le that a card of T=0 has for it, and the answer to that."""
-
-    @property
-    def atr(self) -> bytes:
-        """ATR of the latest reset."""
-        return self._card.atr
-
-    @property
-    def protocol(self) -> CardProtocol | None:
-        """Protocol in force."""
-        return self._card.protocol
-
-    async def transmit(self, octets: bytes) -> bytes:
-        """
-        Send a TPDU (T=0) or an APDU (T=1) and return what the card answers.
-
-        A host that has whole commands only may have fetched a response that was not asked for yet:
-        it is announced by 61xx, and given to the GET RESPONSE that follows. It may have corrected
-        Le: 6Cxx says so, and the command with that Le is given what came.
-        """
-        if not self._whole_only:
-            return (await self._card.transmit(octets)).encode()
-        corrected, self._corrected = self._corrected, None
-        if corrected is not None and corrected[0] == octets:
-            return corrected[1]
-        known = self._fetched.answer(octets)
-        if known is not None:
-            return known
-        answer = await self._card.transmit(octets)
-        right = len(answer.data)
-        if self._is_t0 and right and right < _asked_for(octets):
-            self._corrected = (octets[:4] + bytes((right,)), answer.encode())
-            return bytes((0x6C, right))
-        asks_for_none = len(octets) > 5 and len(octets) == 5 + octets[4]
-        if not answer.data or not asks_for_none:
-            return answer.encode()
-        self._fetched.put(octets[0], answer.data, answer.sw)
-        return bytes((0x61, min(len(answer.data), 256) & 0xFF))
-
-    async def reset(self, kind: ResetKind) -> bytes:
-        """Reset the card and return its ATR."""
-        self._fetched.drop()
-        self._corrected = None
-        return await self._card.reset(kind)
-
-    @property
-    def _is_t0(self) -> bool:
-        """Whether an answer has as many octets as P3 says (ISO/IEC 7816-3 clause 10.3.2)."""
-        if self.protocol is not None:
-            return self.protocol is CardProtocol.T0
-        facts = read_atr(self.atr)
-        return facts is not None and "T=1" not in facts.protocols
-
-    async def control(self, number: int, octets: bytes) -> bytes:
-        """Send a control code to the reader itself; what is known of it is not asked for."""
-        if number == GET_FEATURE_REQUEST and not octets and self._card.features is not None:
-            return self._card.features
-        return await self._card.control(number, octets)
-
-    async def get_attribute(self, name: str) -> bytes:
-        """Return an attribute of the reader."""
-        return await self._card.get_attribute(name)
-
-    async def set_attribute(self, name: str, value: bytes) -> None:
-        """Set an attribute of the reader."""
-        await self._card.set_attribute(name, value)
-
-    def when_over(self, tell: Callable[[WsrcError], None]) -> None:
-        """Call `tell` when the card stops being ours."""
-
-        def over(why: WsrcError) -> None:
-            self._over(why)
-            tell(why)
-
-        self._card.when_over(over)
-
-    async def close(self) -> None:
-        """Give the card back; whatever is asked next comes after that."""
-        try:
-            await self._card.detach(wait=False)
-        except WsrcError:
-            return  # it is not ours in any case
-        finally:
-            self._place.release(self._card)
-            self._place.given_back = asyncio.get_running_loop().time()
-
-
-def _asked_for(tpdu: bytes) -> int:
-    """Return how many octets a TPDU asks for; 0 for GET RESPONSE with P3 00: those announced."""
-    if len(tpdu) != 5 or (tpdu[1] == GET_RESPONSE and not tpdu[4]):
-        return 0
-    return tpdu[4] or 256

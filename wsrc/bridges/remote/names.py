@@ -23,7 +23,12 @@ def reader_name(card: CardInfo, taken: Container[bytes]) -> bytes:
     The name is printable ASCII of at most 127 octets and ends as those of pcscd: in a number that
     tells readers of the same name apart, and in the number of the slot.
     """
-    told = ascii_form(_calling(card)) or "card"
+    return name_of(_calling(card), taken)
+
+
+def name_of(calling: str, taken: Container[bytes] = ()) -> bytes:
+    """Name a reader by a text; see `reader_name`."""
+    told = ascii_form(calling) or "card"
     names = (_numbered(told, number) for number in itertools.count())
     return next(name for name in names if name not in taken)
 

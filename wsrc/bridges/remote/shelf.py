@@ -183,6 +183,10 @@ class Shelf:
         """Return the reader of a name."""
         return next((p for p in self.places if p.seen.name == name), None)
 
+    def at(self, at: Where) -> Place | None:
+        """Return the reader that shows one of the server's."""
+        return next((p for p in self.places if p.where == at), None)
+
     def out_of_reach(self) -> None:
         """Note that the server is: what it says of readers next is the whole."""
         self._instance = None

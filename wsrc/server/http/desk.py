@@ -285,6 +285,8 @@ class Desk:
             label=wanted.label,
             any=wanted.any,
             tags=wanted.tags,
+            pick=wanted.pick,
+            reservation=wanted.reservation or None,
             wait_s=wanted.wait_s,
             share=wanted.share,
             protocols=wanted.protocols,

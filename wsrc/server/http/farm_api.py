@@ -24,6 +24,9 @@ from wsrc.server.http.queries import Query, count_in, filters_in
 from wsrc.server.http.values import Selecting
 from wsrc.server.peers import Peers
 
+MOST_DIGITS = 15
+"""Digits of the number of a reservation."""
+
 LOOK_S = 30.0
 """How long the relay may take for what needs no card, in seconds."""
 
@@ -79,6 +82,35 @@ class FarmApi:
         change = m.SetComment(comment=asked.comment, **_selection(asked))
         ack = await self._desk.looker(caller).ask(change, m.SetCommentAck, LOOK_S)
         return json_of(views.reader(ack.reader))
+
+    async def list_reservations(self, _: web.Request, caller: Caller, query: Query) -> web.Response:
+        """Return reservations."""
+        asked = m.ListReservations(after=count_in(query, "after", 0))
+        ack = await self._desk.looker(caller).ask(asked, m.ListReservationsAck, LOOK_S)
+        return json_of(f.Reservations(reservations=ack.reservations, next=ack.next))
+
+    async def reserve(self, request: web.Request, caller: Caller, _: Query) -> web.Response:
+        """Have a card kept for a time."""
+        asked = await body_of(request, f.Reserve)
+        reserve = m.Reserve(
+            pick=asked.pick,
+            begins=asked.begins,
+            for_s=asked.for_s,
+            priority=asked.priority,
+            **_selection(asked),
+        )
+        ack = await self._desk.looker(caller).ask(reserve, m.ReserveAck, LOOK_S)
+        return json_of(f.Reserved(reservation=ack.reservation, token=ack.token), 201)
+
+    async def cancel_reservation(
+        self, request: web.Request, caller: Caller, _: Query
+    ) -> web.Response:
+        """Give a reservation up."""
+        text = request.match_info["number"]
+        number = int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else 0
+        asked = m.CancelReservation(number=number)
+        await self._desk.looker(caller).ask(asked, m.CancelReservationAck, LOOK_S)
+        return web.Response(status=204)
 
     async def drain(self, request: web.Request, caller: Caller, _: Query) -> web.Response:
         """Begin no session on the cards of a host any more."""

@@ -6,9 +6,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from wsrc.card.slot import Pick
 from wsrc.octets import Octets
 from wsrc.protocol.fields import means
 from wsrc.protocol.operations import HolderInfo, PeerInfo, WaiterInfo
+from wsrc.protocol.reservations import ReservationInfo
 from wsrc.server.http.values import Asked, Card, Count, Next, Selecting, Selector, Time, Value
 
 Reason = Annotated[
@@ -68,6 +70,35 @@ class SetComment(Selecting, frozen=True, kw_only=True):
     comment: Annotated[
         str, means("At most 256 printable characters in place of those before; empty for none")
     ]
+
+
+class Reserve(Selecting, frozen=True, kw_only=True):
+    """
+    Which card is to be kept for a time; with `any`, one of those that match.
+
+    At least one name or tag, all of which must hold; none is needed of any card.
+    """
+
+    pick: Annotated[Pick, means("Which of the cards that match")] = Pick.ONE
+    begins: Annotated[Time | None, means("When the time begins; absent is now")] = None
+    for_s: Annotated[float, Meta(gt=0, le=31 * 86_400, description="How long it lasts, in seconds")]
+    priority: Annotated[
+        int, Meta(ge=0, le=9, description="Those of a lower one give way that have not begun")
+    ] = 0
+
+
+class Reserved(Value, frozen=True, kw_only=True):
+    """The card is kept."""
+
+    reservation: Annotated[ReservationInfo, means("The reservation")]
+    token: Annotated[str, means("Secret with which a session takes the card; told once")]
+
+
+class Reservations(Value, frozen=True, kw_only=True):
+    """The asker's own reservations, and those of cards that it may see, the oldest first."""
+
+    reservations: tuple[ReservationInfo, ...]
+    next: Next = None
 
 
 class Drain(Asked, frozen=True, kw_only=True):

@@ -24,7 +24,9 @@ def document(version: str) -> Json:
     of = dict(zip(kinds, references, strict=True))
     for kind in kinds:
         if issubclass(kind, Selecting):
-            schemas[kind.__name__]["anyOf"] = _SELECTIONS
+            fields = kind.__struct_fields__
+            others = [way for name, way in _OTHERWISE.items() if name in fields]
+            schemas[kind.__name__]["anyOf"] = [*_SELECTIONS, *others]
     paths: dict[str, Json] = {}
     for route in ROUTES:
         paths.setdefault(BASE + route.path, {})[route.method.lower()] = _operation(route, of)
@@ -70,6 +72,8 @@ def _operation(route: Route, of: dict[Any, Json]) -> Json:
     parameters = [_parameter(each) for each in route.query]
     if "{session}" in route.path:
         parameters.insert(0, _SESSION)
+    if "{number}" in route.path:
+        parameters.insert(0, _NUMBER)
     if route.media == EVENTS:
         parameters.append(_LAST_EVENT)
     if parameters:
@@ -126,6 +130,19 @@ _SELECTIONS: list[Json] = [
         },
     },
 ]
+_OTHERWISE: Json = {
+    "pick": {"required": ["pick"], "properties": {"pick": {"const": "any"}}},
+    "reservation": {"required": ["reservation"]},
+}
+"""What does in place of a selection, by the field that it is in."""
+
+_NUMBER: Json = {
+    "name": "number",
+    "in": "path",
+    "required": True,
+    "description": "Number of the reservation",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 10**15 - 1},
+}
 _SESSION: Json = {
     "name": "session",
     "in": "path",

@@ -36,7 +36,7 @@ class Route(NamedTuple):
 
     Attributes:
         method: In upper case.
-        path: Below `BASE`; `{session}` is the name of a session.
+        path: Below `BASE`; `{session}` is the name of a session, `{number}` that of a reservation.
         name: Of the operation, which is that of its handler.
         summary: What it does, for people.
         answer: What it gives; None for nothing.
@@ -165,6 +165,31 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/tags", "set_tags", "Set tags of a card", v.Reader, body=f.SetTags),
     Route(
         "POST", "/comment", "set_comment", "Note something of a card", v.Reader, body=f.SetComment
+    ),
+    Route(
+        "GET",
+        "/reservations",
+        "list_reservations",
+        "Which cards are kept for a time",
+        f.Reservations,
+        query=(_AFTER,),
+    ),
+    Route(
+        "POST",
+        "/reservations",
+        "reserve",
+        "Have a card kept for a time",
+        f.Reserved,
+        201,
+        f.Reserve,
+    ),
+    Route(
+        "DELETE",
+        "/reservations/{number}",
+        "cancel_reservation",
+        "Give a reservation up",
+        None,
+        204,
     ),
     Route(
         "POST",

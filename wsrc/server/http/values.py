@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from wsrc.card.apdu import MAX_COMMAND_OCTETS
-from wsrc.card.slot import CardProtocol, ResetKind, Share, SlotState
+from wsrc.card.slot import CardProtocol, Pick, ResetKind, Share, SlotState
 from wsrc.octets import Octets
 from wsrc.protocol.fields import (
     Atr,
@@ -206,8 +206,17 @@ class Selecting(Asked, frozen=True, kw_only=True):
 
 
 class Connect(Selecting, frozen=True, kw_only=True):
-    """Which card is wanted, and how; at least one name or tag, all of them must hold."""
+    """
+    Which card is wanted, and how.
 
+    At least one name or tag, all of which must hold; none is needed of any card, and none is given
+    beside a reservation.
+    """
+
+    pick: Annotated[Pick, means("Which of the cards that match")] = Pick.ONE
+    reservation: Annotated[
+        str, Meta(min_length=1, max_length=256, description="Token of a reservation")
+    ] = ""
     wait_s: Annotated[
         float, Meta(ge=0, le=MOST_WAIT_S, description="Seconds to wait for a card that is busy")
     ] = 0.0

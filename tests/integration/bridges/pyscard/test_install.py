@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +29,9 @@ from tests.support.sent_commands import sent_commands
 from tests.support.world import EUICC, UICC
 from wsrc.bridges.pyscard import install as pyscard
 from wsrc.bridges.pyscard.install import RemoteReader
-from wsrc.errors import ConfigError, ConnectionLostError, LocalProtocolError
+from wsrc.card.slot import Pick
+from wsrc.errors import ConfigError, ConnectionLostError, LocalProtocolError, RefusedError
+from wsrc.protocol.messages import CardState
 from wsrc.readers.simulation import default_cards
 
 
@@ -58,6 +61,53 @@ def state() -> list[Any]:
         ExclusiveTransmitCardConnection.unlock,
         ExclusiveTransmitCardConnection.transmit,
     ]
+
+
+def test_one_reader_has_any_card_and_the_card_stays(there: Elsewhere) -> None:
+    with install(there, pick="any") as installed:
+        assert names() == ["WSRC any 00 00"]
+        seen = []
+        for _ in range(2):
+            connection = installed.readers()[0].createConnection()
+            connection.connect()
+            seen.append(bytes(connection.getATR()))
+            connection.disconnect()
+        assert seen[0] == seen[1]
+    with install(there, pick=Pick.ANY, iccid=UICC) as installed:
+        assert names() == [f"WSRC any {UICC} 00 00"]
+        connection = installed.readers()[0].createConnection()
+        connection.connect()
+        assert there.do(there.world.state_of(iccid=UICC)) is CardState.ASSOCIATED
+
+
+def test_one_reader_has_the_card_of_a_reservation(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    with elsewhere(certificates, state_dir=tmp_path) as there:
+        there.do(there.world.host(default_cards()))
+        user = there.do(there.world.user())
+        made = there.do(user.reserve(3600, iccid=UICC))
+        with install(there, reservation=made.token) as installed:
+            assert names() == ["WSRC reservation 1 00 00"]
+            connection = installed.readers()[0].createConnection()
+            connection.connect()
+            assert there.do(there.world.state_of(iccid=UICC)) is CardState.ASSOCIATED
+        with pytest.raises(RefusedError, match="No reservation has this token"):
+            install(there, reservation="none")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pick": "any", "all_cards": True},
+        {"reservation": "x", "iccid": UICC},
+        {"reservation": "x", "all_cards": True},
+        {"pick": "none", "iccid": UICC},
+    ],
+)
+def test_what_cannot_be_meant_is_said(there: Elsewhere, wrong: dict[str, Any]) -> None:
+    with pytest.raises(LocalProtocolError):
+        install(there, **wrong)
 
 
 @pytest.mark.parametrize("read_ahead", [False, True])

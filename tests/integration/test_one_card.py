@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One reader with any free card of those that match, or the one of a reservation."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.certificates import Certificates
+from tests.support.world import LIMIT_S, World, running, uicc, until
+from wsrc.bridges.pcscd.source import Seen
+from wsrc.bridges.remote.cards import clients
+from wsrc.bridges.remote.one_card import Booked, OneCard
+from wsrc.card.slot import Pick
+from wsrc.errors import CardBusyError, NoSuchCardError, WsrcError
+from wsrc.settings.load import UserSettings
+from wsrc.user_client.naming import Filters
+
+ONE, TWO, THREE = "8988211000000430010", "8988211000000430028", "8988211000000430036"
+MF = bytes.fromhex("00a40004023f00")
+
+
+@pytest.fixture
+async def world(certificates: Certificates, tmp_path: Path) -> AsyncIterator[World]:
+    async with running(certificates, state_dir=tmp_path / "state") as world:
+        yield world
+
+
+class Shown:
+    """The one reader, and all that was reported of it."""
+
+    def __init__(self, source: OneCard) -> None:
+        self.source = source
+        self.reports: list[Seen] = []
+
+    def report(self, seen: Sequence[Seen]) -> None:
+        (one,) = seen
+        self.reports.append(one)
+
+    @property
+    def seen(self) -> Seen:
+        return self.reports[-1]
+
+    @property
+    def iccid(self) -> str | None:
+        """The card that is shown, None where there is none."""
+        if not self.seen.present:
+            return None
+        return self.source.places[0].card.identities.iccid
+
+    async def becomes(self, iccid: str | None) -> None:
+        await until(lambda: self.iccid == iccid)
+
+
+@contextlib.asynccontextmanager
+async def shown(world: World, booked: Booked | None = None, **which: Any) -> AsyncIterator[Shown]:
+    settings = UserSettings(server_url=world.user_url, tls_ca=world.ca)
+    source = OneCard(clients(settings), Filters(**which), lambda _: None, booked)
+    one = Shown(source)
+    async with asyncio.timeout(4 * LIMIT_S), asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(source.run(one.report))
+        await source.begun()
+        yield one
+        watching.cancel()
+
+
+async def booked(world: World, **fields: Any) -> Booked:
+    made = await (await world.user("ida")).reserve(3600, **fields)
+    return Booked(made.token, made.reservation)
+
+
+async def test_the_reader_is_there_before_any_card_and_keeps_its_name(world: World) -> None:
+    async with shown(world, tags={"card": "uicc"}) as one:
+        assert one.seen == Seen(b"WSRC any card=uicc 00 00")
+        with pytest.raises(NoSuchCardError, match="No card is there that matches"):
+            await one.source.open(b"")
+        host = await world.host([uicc(ONE)])
+        await one.becomes(ONE)
+        assert (one.seen.name, one.seen.event_count) == (b"WSRC any card=uicc 00 00", 1)
+        host.source.remove(host.source.names[0])
+        await one.becomes(None)
+        assert (one.seen.name, one.seen.event_count) == (b"WSRC any card=uicc 00 00", 2)
+
+
+async def test_the_card_that_is_shown_is_the_one_that_is_taken(world: World) -> None:
+    await world.host([uicc(ONE), uicc(TWO), uicc(THREE)])
+    async with shown(world) as one:
+        shown_first, atr = one.iccid, one.seen.atr
+        for _ in range(2):  # and it stays
+            session = await one.source.open(b"")
+            assert session.atr == atr
+            assert (await session.transmit(MF))[:1] == b"\x61"
+            assert session.place.card.identities.iccid == shown_first
+            await session.close()
+        assert one.seen.event_count == 1
+
+
+async def test_where_another_user_has_the_card_another_is_in_the_reader(world: World) -> None:
+    await world.host([uicc(ONE), uicc(TWO)])
+    user = await world.user()
+    async with shown(world) as one:
+        before = one.iccid
+        other = TWO if before == ONE else ONE
+        async with user.select(iccid=before):
+            await one.becomes(other)
+            assert one.seen.event_count == 3
+            async with user.select(iccid=other):
+                await until(lambda: one.seen.others == -1)
+                with pytest.raises(CardBusyError, match="No card is free"):
+                    await one.source.open(b"")
+            await until(lambda: one.seen.others == 0)
+        assert one.iccid == other
+
+
+async def test_one_that_only_seems_to_be_free_is_no_obstacle(world: World) -> None:
+    await world.host([uicc(ONE), uicc(TWO)])
+    async with shown(world) as one:
+        before = one.iccid or ""
+        await (await world.user()).reserve(3600, iccid=before)  # which is told to nobody
+        session = await one.source.open(b"")
+        taken = session.place.card.identities.iccid
+        assert taken == (TWO if before == ONE else ONE)
+        assert one.iccid == taken
+        assert (one.seen.event_count, one.seen.others) == (3, 0)
+        await session.close()
+        alone = await one.source.open(b"", direct=True)
+        assert alone.place.card.identities.iccid == taken
+        await alone.close()
+
+
+async def test_only_cards_that_match_are_in_the_reader(world: World) -> None:
+    await world.host([uicc(ONE)])
+    await world.host([uicc(TWO)], "farm")
+    user = await world.user()
+    async with shown(world, tags={"host": "farm"}) as one:
+        assert one.iccid == TWO
+        async with user.select(iccid=TWO):
+            await until(lambda: one.seen.others == -1)
+            with pytest.raises(CardBusyError):
+                await one.source.open(b"")
+            assert one.iccid == TWO
+
+
+async def test_a_reservation_has_its_card_in_the_reader(world: World) -> None:
+    await world.host([uicc(ONE), uicc(TWO)])
+    of = await booked(world, iccid=TWO)
+    async with shown(world, of) as one:
+        assert one.seen.name == b"WSRC reservation 1 00 00"
+        assert one.iccid == TWO
+        session = await one.source.open(b"")
+        with pytest.raises(CardBusyError, match="with this token already"):
+            await (await world.user("other")).select(reservation=of.token)
+        await session.close()
+        session = await one.source.open(b"")
+        assert (await session.transmit(MF))[:1] == b"\x61"
+        await session.close()
+
+
+async def test_a_reservation_whose_card_is_away_waits_for_it(world: World) -> None:
+    host = await world.host([uicc(ONE)])
+    of = await booked(world, iccid=ONE)
+    host.source.remove(host.source.names[0])
+    await world.host([uicc(TWO)], "farm")
+    async with shown(world, of) as one:
+        assert one.iccid is None
+        host.source.insert(host.source.names[0], uicc(ONE))
+        await one.becomes(ONE)
+        await (await one.source.open(b"")).close()
+
+
+async def test_of_any_card_the_one_that_is_given_is_in_the_reader(world: World) -> None:
+    await world.host([uicc(ONE), uicc(TWO)])
+    user = await world.user()
+    card = await user.select(iccid=ONE)
+    other = await user.select(iccid=TWO)
+    of = await booked(world, pick=Pick.ANY)
+    mine, free = (card, other) if of.info.card == f"iccid {ONE}" else (other, card)
+    await free.detach()
+    async with shown(world, of) as one:
+        assert one.iccid == mine.info.identities.iccid
+        assert one.seen.others == 0
+        session = await one.source.open(b"")
+        assert one.iccid == session.place.card.identities.iccid == free.info.identities.iccid
+        over: list[WsrcError] = []
+        session.when_over(over.append)
+        assert (await session.transmit(MF))[:1] == b"\x61"
+        await mine.detach()
+        await session.close()
+        assert over == []
