@@ -127,8 +127,7 @@ class Account:
     """
     Whose cards are counted together: a principal's, or an address's where nobody is known.
 
-    `held` counts leases, those that are kept as well, and cards that are lent and not taken yet;
-    `waiting` counts waiters and claims.
+    `held` counts leases, kept ones too, and cards that are lent; `waiting` waiters and claims.
     """
 
     held: int = 0
