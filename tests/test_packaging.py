@@ -298,7 +298,8 @@ def test_an_environment_is_settled_where_it_is_installed(
 def test_what_is_shipped_is_what_the_project_asks_for() -> None:
     """Each requirement has one version, which fits, with sums."""
     extras = PROJECT["optional-dependencies"]
-    asked = [*PROJECT["dependencies"], *extras["fast"], *extras["oidc"], *extras["pcsc"]]
+    asked = [*PROJECT["dependencies"], *extras["cluster"], *extras["fast"]]
+    asked += [*extras["oidc"], *extras["pcsc"]]
     for name, wanted in (
         ("requirements.txt", asked),
         ("requirements-build.txt", ["hatchling>=1.25", "setuptools>=70"]),

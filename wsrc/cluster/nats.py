@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 MOST_PENDING: Final = 8 << 20
 """Octets that wait to be written; what is published beyond them is dropped."""
 
+MOST_SAID: Final = 64
+"""Reasons that are logged between two connections."""
+
 INBOX: Final = 1
 """The number of the subscription of the inbox."""
 
@@ -145,7 +148,7 @@ class NatsCarrier:
         self._last = INBOX
         self._connection: NatsConnection | None = None
         self._noted: dict[str, str] = {}
-        self._said: dict[str, str] = {}
+        self._said: set[str] = set()
         self.connected = False
         self.counts = Counts()
         self.server: Mapping[str, Any] = {}
@@ -204,12 +207,16 @@ class NatsCarrier:
             for place in places:
                 began = loop.time()
                 said = await self._once(place)
-                if said != self._said.get(place):
-                    _log.warning("%s", said)
-                self._said[place] = said
+                self._say(said)
                 if loop.time() - began > self._limits.steady_s:
                     backoff.succeeded()
                 await asyncio.sleep(backoff.wait_s())
+
+    def _say(self, sentence: str) -> None:
+        """Log why there is no connection, each reason once until there is one."""
+        if sentence not in self._said and len(self._said) < MOST_SAID:
+            self._said.add(sentence)
+            _log.warning("%s", sentence)
 
     async def _once(self, place: Address) -> str:
         """Connect to a server, stay until that is lost, and return the sentence of the reason."""
@@ -256,7 +263,7 @@ class NatsCarrier:
         self._connection = connection
         self.connected = True
         self.counts.connected += 1
-        self._said.pop(place, None)
+        self._said.clear()
         name, version = (
             str(self.server.get(each, "?"))[:80] for each in ("server_name", "version")
         )

@@ -20,6 +20,8 @@ _SAID = {
     "authentication timeout": "it waited too long for who we are.",
     "maximum connections": "it has as many connections as it may have.",
     "certificate_required": "it asks for a certificate; give cluster_cert and cluster_key.",
+    "bad_certificate": "it asks for a certificate, and for a good one; give cluster_cert and "
+    "cluster_key.",
     "unknown_ca": "it does not trust the CA of cluster_cert.",
     "slow consumer": "it had more for us than we took in time.",
     "expecting info": "it does not speak NATS; check the port.",

@@ -117,7 +117,7 @@ class TestTls:
             good = Place([server.url], pki.server.ca, ours.cert, ours.key)
             await _is_let_in(good)
             without = Place([server.url], pki.server.ca)
-            await _is_refused(without, caplog, "asks for a certificate; give cluster_cert")
+            await _is_refused(without, caplog, "it asks for a certificate")
 
     async def test_a_certificate_says_who_we_are(
         self, tmp_path: Path, pki: Pki, ours: Pair

@@ -66,6 +66,7 @@ def test_what_is_shown_of_credentials_is_no_secret(tmp_path: Path) -> None:
         "ä" * 100,
         "A" * (MOST_OCTETS + 9),
     ],
+    ids=lambda text: f"{len(text)} characters",
 )
 def test_what_is_neither_is_refused_without_being_shown(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match="has no credentials of a NATS user") as caught:

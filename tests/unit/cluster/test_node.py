@@ -251,7 +251,7 @@ def test_a_node_that_ends_sends_its_users_elsewhere(cluster: Cluster) -> None:
 
 
 def test_two_nodes_of_one_name_are_told_of(cluster: Cluster) -> None:
-    here = msgspec.msgpack.encode(("a", "0123456789abcdef"))
+    here = msgspec.msgpack.encode(("a", "0123456789abcdef", ""))
     cluster["a"].heard("wsrc.test.here", here)
     cluster["a"].heard("wsrc.test.here", here)
     told = [note for note in cluster["a"].notes if "is called a as well" in note]
