@@ -32,6 +32,7 @@ from wsrc.cluster.following import AGAIN, Following
 from wsrc.cluster.outside import ANSWER_S, Outside
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import codec, messages as m
+from wsrc.protocol.conversation import CloseCode
 from wsrc.relay import queue, resuming
 from wsrc.relay.records import UserPeer
 from wsrc.relay.state import RelayState
@@ -236,11 +237,22 @@ class Abroad:
         else:
             self._stays(errand, now)
 
-    def dismissed(self, node: str, link: int, now: float) -> None:
-        """Take note that a node knows one of our users no more."""
-        traveller = self._travellers.get(link)
-        if traveller is not None and node in traveller.at:
-            self._lost(traveller, node, now)
+    def dismissed(self, node: str, item: items.Dismiss, now: float) -> None:
+        """
+        Take note that a node knows one of our users no more.
+
+        What it was asked is asked of others where it restarts, and is refused otherwise.
+        """
+        traveller = self._travellers.get(item.link)
+        if traveller is None or node not in traveller.at:
+            return
+        if item.code != CloseCode.RESTARTING:
+            full = item.code == CloseCode.TRY_AGAIN_LATER
+            code = ErrorCode.TOO_MANY if full else ErrorCode.FORBIDDEN
+            for errand in [each for each in traveller.errands.values() if each.node == node]:
+                self._forget(errand)
+                self._state.refuse(traveller.user, errand.message.id, code, item.reason)
+        self._lost(traveller, node, now)
 
     def down(self, node: str, now: float) -> None:
         """Take note that there is no road to a node any more."""
@@ -487,13 +499,13 @@ class Abroad:
     def _traveller(self, user: UserPeer) -> Traveller:
         traveller = self._travellers.get(user.number)
         if traveller is None:
-            traveller = self._travellers[user.number] = Traveller(user, self._arrival(user))
+            traveller = self._travellers[user.number] = Traveller(user)
         return traveller
 
     def _arrives(self, traveller: Traveller, node: str) -> None:
         if node not in traveller.at:
             traveller.at.add(node)
-            self._outside.carry(node, traveller.arrive)
+            self._outside.carry(node, self._arrival(traveller.user))
 
     def _unask(self, errand: Errand) -> None:
         for number in errand.asks:

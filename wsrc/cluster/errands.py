@@ -78,7 +78,6 @@ class Traveller:
     """
 
     user: UserPeer
-    arrive: items.Arrive
     at: set[str] = field(default_factory=set[str])
     cancels: dict[int, "Errand"] = field(default_factory=dict[int, "Errand"])
     given_up: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])

@@ -355,7 +355,7 @@ class Node(Relay):
                 if number is not None:
                     self._do(super().disconnected(number, now, goodbye=item.goodbye))
             case items.Dismiss():
-                self._abroad.dismissed(node, item.link, now)
+                self._abroad.dismissed(node, item, now)
             case items.Has():
                 self._abroad.has(node, item.number, now)
             case items.Look():
@@ -415,10 +415,12 @@ class Node(Relay):
         self._out.append(Audit(event))
         whose = principal, item.account, address
         self._do(super().connected(number, role, now, *whose, direct=False))
+        guest = self._state.peers.get(number)
+        if guest is not None:
+            guest.since = now - max(0.0, item.age_s)
         self._do(super().received(number, codec.decode(item.hello), item.hello, now))
-        record = self._state.peers.get(number)
-        if isinstance(record, UserPeer):
-            record.nonce = item.nonce
+        if isinstance(guest, UserPeer):
+            guest.nonce = item.nonce
 
     def _look(self, node: str, item: items.Look) -> None:
         """Tell a node how many cards a request of its user means."""
@@ -442,6 +444,19 @@ class Node(Relay):
             self._served.enter(self._hosts[record.number])
         elif record.number > 0:
             self._known[record.number] = _Known(self._accounts.get(record.number), message)
+
+    def _replace(self, record: Peer, instance: str | None, now: float) -> None:
+        """
+        Strike the earlier connection of a peer.
+
+        A guest can be the earlier one: its node has not noticed yet that its user is gone.
+        """
+        before = self._state.instances.get((type(record), instance or ""))
+        if record.number < 0 and before is not None and record.since < before.since:
+            why = "The user client has connected again."
+            self._state.close(record, CloseCode.POLICY, why)
+        else:
+            super()._replace(record, instance, now)
 
     def _strike(self, number: int, now: float, *, goodbye: bool = False) -> None:
         self._accounts.pop(number, None)
@@ -529,6 +544,7 @@ class Node(Relay):
             address=user.address,
             hello=codec.encode(known.hello),
             nonce=user.nonce,
+            age_s=self._beyond.now - user.since,
         )
 
     def _carry(self, what: Carried) -> None:

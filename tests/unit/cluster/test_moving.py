@@ -121,3 +121,46 @@ def test_a_card_that_comes_up_is_not_for_who_cancels(cluster: Cluster) -> None:
     assert code_of(user.next(m.Error)) is ErrorCode.CANCELLED
     assert user.one(m.CancelAck).cancelled
     assert cluster["c"].relay.counts["sessions"] == 0
+
+
+def test_an_old_connection_does_not_take_the_place_of_a_newer_one(cluster: Cluster) -> None:
+    cluster["b"].card(reader())
+    old = cluster["a"].user(instance="run")
+    cluster["b"].user().hold(iccid=ICCID)
+    old.say(m.SelectCard(id=1, reader="r1", wait_s=60))
+    cluster.pass_time(1)
+    cluster.frozen.add("a")
+    cluster.pass_time(6)
+    new = cluster["b"].user(instance="run")
+    cluster["a"].part(old)
+    cluster.thaw("a", hears_first=True)
+    cluster.pass_time(6)
+    assert new.closed is None
+    new.say(m.ListCards(id=1))
+    assert new.one(m.ListCardsAck).cards
+
+
+def test_a_newer_connection_takes_the_place_of_an_old_one(cluster: Cluster) -> None:
+    card = cluster["b"].card(reader())
+    old = cluster["a"].user(instance="run")
+    old.hold(iccid=ICCID)
+    cluster.pass_time(1)
+    new = cluster["c"].user(instance="run")
+    new.say(m.SelectCard(id=1, iccid=ICCID, wait_s=60))
+    cluster.pass_time(1)
+    assert isinstance(new.inbox[-1], m.SelectCardAck)
+    assert isinstance(old.inbox[-1], m.SessionEnded)
+    assert card.closed is None
+
+
+def test_who_is_banned_by_the_node_of_a_card_is_told_so_once(cluster: Cluster) -> None:
+    cluster["b"].card(reader())
+    operator = cluster["b"].user(who="operator")
+    operator.ask(m.Ban(id=1, who="anna", for_s=60.0), m.BanAck)
+    user = cluster["a"].user(who="anna")
+    error = user.refused(m.SelectCard(id=1, iccid=ICCID))
+    assert code_of(error) is ErrorCode.FORBIDDEN
+    assert "banned" in error.message.lower()
+    published = cluster.published
+    cluster.pass_time(1)
+    assert cluster.published < published + 100
