@@ -435,8 +435,13 @@ class Abroad:
             case m.SelectCardAck() | m.Resumed() if message.session is not None:
                 keep = isinstance(message, m.Resumed) or bool(message.keep_s)
                 traveller.sessions[message.session] = Away(node, keep)
-            case m.SessionEnded() | m.DetachAck() | m.LendAck() | m.SessionInterrupted():
+                traveller.cut.discard(message.session)
+            case m.SessionInterrupted():
+                traveller.sessions.pop(message.session, None)
+                traveller.cut.add(message.session)
+            case m.SessionEnded() | m.DetachAck() | m.LendAck():
                 traveller.sessions.pop(message.session or "", None)
+                traveller.cut.discard(message.session or "")
             case _:
                 away = traveller.sessions.get(m.session_of(message) or "")
                 if away is not None and away.open == message.id:
@@ -452,6 +457,7 @@ class Abroad:
                 continue
             del traveller.sessions[session]
             if away.keep:
+                traveller.cut.add(session)
                 state.send(user, m.SessionInterrupted(session=session, message=why))
                 continue
             gone = ErrorCode.CARD_CLIENT_GONE
@@ -518,6 +524,8 @@ class Abroad:
         self._outside.until((TIMER, errand.number), None)
         self._errands.pop(errand.number, None)
         errand.traveller.errands.pop(errand.message.id or 0, None)
+        if isinstance(errand.message, m.Resume):
+            errand.traveller.cut.discard(errand.message.session)
         for key in errand.keys:
             self._following.leave(key, errand)
 
@@ -539,5 +547,7 @@ def _is_awaited(traveller: Traveller, errand: Errand | None, node: str, message:
         return message.id in traveller.cancels
     if session is None:
         return True
+    if session not in traveller.cut or isinstance(message, m.SessionInterrupted):
+        return False
     claims = (each for each in traveller.errands.values() if isinstance(each.message, m.Resume))
     return all(m.session_of(each.message) != session or each.node == node for each in claims)

@@ -72,9 +72,10 @@ class Traveller:
     """
     One of our users with something elsewhere.
 
-    `at` are the nodes where it has arrived. `cancels` has what it wants cancelled at another node,
-    by the id of its `cancel`; `given_up` the nodes at which a request of an id was cancelled by us,
-    until they have said so.
+    `at` are the nodes where it has arrived. `cut` are sessions elsewhere that were interrupted, and
+    neither go on nor have ended, for all that the user was told. `cancels` has what it wants
+    cancelled at another node, by the id of its `cancel`; `given_up` the nodes at which a request of
+    an id was cancelled by us, until they have said so.
     """
 
     user: UserPeer
@@ -82,6 +83,7 @@ class Traveller:
     cancels: dict[int, "Errand"] = field(default_factory=dict[int, "Errand"])
     given_up: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
     sessions: dict[str, Away] = field(default_factory=dict[str, Away])
+    cut: set[str] = field(default_factory=set[str])
     errands: dict[int, Errand] = field(default_factory=dict[int, Errand])
 
 
