@@ -207,6 +207,7 @@ class NatsCarrier:
             for place in places:
                 began = loop.time()
                 said = await self._once(place)
+                _heed()
                 self._say(said)
                 if loop.time() - began > self._limits.steady_s:
                     backoff.succeeded()
@@ -227,6 +228,7 @@ class NatsCarrier:
             try:
                 async with asyncio.timeout(self._limits.connect_s):
                     await self._greet(connection, place)
+                _heed()
             except ConfigError as exc:
                 return f"NATS at {place} cannot be asked to let us in. {exc}"
             except _FAILURES as exc:
@@ -257,9 +259,6 @@ class NatsCarrier:
 
     async def _stay(self, connection: NatsConnection, place: Address) -> str:
         """Serve until the connection is lost; return why it was."""
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError  # which nats-py can swallow while it connects
         self._connection = connection
         self.connected = True
         self.counts.connected += 1
@@ -349,6 +348,17 @@ class NatsCarrier:
         """Return why a connection failed, in a sentence."""
         said = refusal or next(iter(self._noted.values()), "") or str(exc)
         return explained(exc, said, place.rpartition("/")[2])
+
+
+def _heed() -> None:
+    """
+    Be cancelled where nats-py was and said nothing.
+
+    `asyncio.wait_for` does that before Python 3.12 where what it waits for is done as well.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _first(futures: Sequence[asyncio.Future[Any]], limit_s: float | None) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from wsrc.cluster.effects import Ask, Flush, Publish, Reach, Straight, Subscribe, Unsubscribe
 from wsrc.cluster.greeting import RUN_DIGITS, Me
-from wsrc.cluster.names import PREFIX, Names
+from wsrc.cluster.names import Names
 from wsrc.cluster.nats import NatsCarrier, Place
 from wsrc.cluster.neighbour import Neighbour
 from wsrc.cluster.node import Joined, Node
@@ -52,7 +52,6 @@ class Clustered:
         url = settings.node_url or ""
         joined = Joined(names, me.run, lambda name, now: Neighbour(me, name, now), url)
         self.node = Node(joined, **given(settings))
-        inbox = f"{PREFIX}.{names.cluster}.nobody.{names.node}"
         place = Place(
             settings.cluster_url,
             settings.cluster_ca,
@@ -60,7 +59,7 @@ class Clustered:
             settings.cluster_key,
             settings.cluster_creds,
         )
-        self.carrier = NatsCarrier(place, names.node, inbox, self)
+        self.carrier = NatsCarrier(place, names.node, names.inbox, self)
         self.carrier.check()
         self._loop = asyncio.get_running_loop()
         self.direct = Direct(names, settings.cluster_ca, self._heard_straight, self._reached)

@@ -13,6 +13,7 @@ import pytest
 from tests.support.nats import (
     LIMIT_S,
     PASSWORD,
+    QUICK,
     Carried,
     Heard,
     Nats,
@@ -24,7 +25,7 @@ from tests.support.nats import (
 )
 from wsrc.cluster.names import Names
 from wsrc.cluster.nats import MOST_PENDING, NatsCarrier, Place
-from wsrc.cluster.nats_client import NatsConnection
+from wsrc.cluster.nats_client import NatsConnection, _Reader
 from wsrc.cluster.nats_words import LONGEST
 
 MANY = 10_000
@@ -414,3 +415,33 @@ class TestPermissions:
         assert f"NATS at nats://localhost:{guarded.port} cannot be reached" in caplog.text
         warnings = [r for r in caplog.records if r.levelno >= logging.WARNING]
         assert len(warnings) == 1, "the same is said once"
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_carrier_ends_at_whichever_turn_of_the_loop_it_is_cancelled(
+    server: Nats, turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    ears = Heard()
+    carrier = NatsCarrier(_place(server), "a", Names("c", "a").inbox, ears, QUICK)
+    task = loop.create_task(carrier.run())
+    take = _Reader.feed_data
+    begun: list[_Reader] = []
+
+    def in_turns(count: int) -> None:
+        if count:
+            loop.call_soon(in_turns, count - 1)
+        else:
+            task.cancel()
+
+    def feed_data(reader: _Reader, data: bytes) -> None:
+        take(reader, data)
+        if not begun:
+            begun.append(reader)
+            in_turns(turns)
+
+    monkeypatch.setattr(_Reader, "feed_data", feed_data)
+    done, _ = await asyncio.wait([task], timeout=LIMIT_S)
+    assert done == {task}
+    assert task.cancelled()
+    assert ears.there in ([], [True, False])
