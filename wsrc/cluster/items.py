@@ -107,7 +107,14 @@ class Found(_Item, frozen=True, tag=9):
     candidates: bytes = b""
 
 
-Item = Arrive | Leave | Say | Tell | Pass | Dismiss | Has | Look | Found
+class Over(_Item, frozen=True, tag=10):
+    """A user has given back a session that was interrupted, wherever its card comes up."""
+
+    link: int
+    session: str
+
+
+Item = Over | Arrive | Leave | Say | Tell | Pass | Dismiss | Has | Look | Found
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: "msgspec.msgpack.Decoder[Item]" = msgspec.msgpack.Decoder(Item)

@@ -30,7 +30,7 @@ from wsrc.principal import Principal
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import UnreadableError
 from wsrc.protocol.conversation import CloseCode
-from wsrc.relay import queue
+from wsrc.relay import endings, queue
 from wsrc.relay.effects import Audit, Carry, Close, Effect, Note, Send
 from wsrc.relay.machine import Relay
 from wsrc.relay.records import CardPeer, Peer, UserPeer
@@ -117,7 +117,7 @@ class Node(Relay):
         self._accounts: dict[int, str] = {}
         home = super()._user_said
         beyond = self._state, self._beyond
-        self._abroad = Abroad(*beyond, self._arrival, home)
+        self._abroad = Abroad(*beyond, self._arrival, home, self._is_over)
         self._beyond.arrives = self._abroad.arrives
         self._lists = Lists(*beyond, home)
         self._watches = Watches(*beyond, home)
@@ -350,10 +350,8 @@ class Node(Relay):
                 self._told(node, item, now)
             case items.Arrive():
                 self._arrived(node, item, now)
-            case items.Leave():
-                number = self._guests.number(node, item.link)
-                if number is not None:
-                    self._do(super().disconnected(number, now, goodbye=item.goodbye))
+            case items.Leave() | items.Over():
+                self._gives_up(node, item, now)
             case items.Dismiss():
                 self._abroad.dismissed(node, item, now)
             case items.Has():
@@ -362,6 +360,22 @@ class Node(Relay):
                 self._look(node, item)
             case items.Found():
                 self._abroad.found(node, item, now)
+
+    def _gives_up(self, node: str, item: items.Leave | items.Over, now: float) -> None:
+        """Let a user of another node go, or a session of it."""
+        number = self._guests.number(node, item.link)
+        if number is None:
+            return
+        if isinstance(item, items.Leave):
+            self._do(super().disconnected(number, now, goodbye=item.goodbye))
+            return
+        guest = self._state.peers.get(number)
+        if isinstance(guest, UserPeer):
+            self._is_over(guest, item.session)
+
+    def _is_over(self, user: UserPeer, session: str) -> None:
+        """Have a session of a user end, once its card comes up."""
+        endings.give_back_early(self._state, user, session, self._beyond.now)
 
     def _told(self, node: str, item: items.Tell, now: float) -> None:
         """Give one of our users what it is told, as it fits what other nodes say."""
@@ -481,6 +495,8 @@ class Node(Relay):
             if self._lists.takes(user, message, now) or self._watches.takes(user, message, now):
                 return
             if self._abroad.takes(user, message, text, now):
+                return
+            if self._abroad.gives_back(user, message):
                 return
         super()._user_said(user, message, text, now)
 

@@ -164,3 +164,88 @@ def test_who_is_banned_by_the_node_of_a_card_is_told_so_once(cluster: Cluster) -
     published = cluster.published
     cluster.pass_time(1)
     assert cluster.published < published + 100
+
+
+def held_elsewhere(cluster: Cluster, keep_s: float) -> tuple[CardClient, Peer, str]:
+    """Have a user of a hold a card of b."""
+    card = cluster["b"].card(reader(), features=RESUME, instance="host")
+    user = cluster["a"].user(instance="run")
+    session = user.select(iccid=ICCID, secret="s", keep_s=keep_s).session
+    assert session is not None
+    return card, user, session
+
+
+def running(session: str) -> m.RunningSession:
+    return m.RunningSession(session=session, reader="r1", insertion=1, holder="a user", keep_s=60.0)
+
+
+@pytest.mark.parametrize("keep_s", [0.0, 60.0])
+def test_what_is_given_back_to_a_node_that_dies_is_given_back(
+    cluster: Cluster, keep_s: float
+) -> None:
+    card, user, session = held_elsewhere(cluster, keep_s)
+    cluster.frozen.add("b")
+    user.say(m.Detach(id=50, session=session))
+    cluster.pass_time(6)
+    assert user.next(m.DetachAck).id == 50
+    kept = (running(session),) if keep_s else ()
+    cluster["c"].card(reader(), features=RESUME, instance="host", before=card, sessions=kept)
+    cluster.pass_time(1)
+    assert cluster["a"].user().hold(iccid=ICCID)
+
+
+def test_what_is_given_back_while_it_is_out_of_reach_ends_where_its_card_comes_up(
+    cluster: Cluster,
+) -> None:
+    card, user, session = held_elsewhere(cluster, 60.0)
+    card.leave()
+    user.one(m.SessionInterrupted)
+    user.say(m.Resume(id=49, session=session, secret="s", seq=0, host="bench", reader="r1"))
+    user.say(m.Detach(id=50, session=session))
+    assert user.one(m.DetachAck).id == 50
+    cluster["c"].card(
+        reader(), features=RESUME, instance="host", before=card, sessions=(running(session),)
+    )
+    cluster.pass_time(1)
+    assert user.next(m.SessionEnded).id == 49
+    assert cluster["a"].user().hold(iccid=ICCID)
+
+
+def test_a_resume_that_crosses_a_detach_gives_the_card_back(cluster: Cluster) -> None:
+    card, user, session = held_elsewhere(cluster, 60.0)
+    card.leave()
+    user.one(m.SessionInterrupted)
+    cluster["c"].card(
+        reader(), features=RESUME, instance="host", before=card, sessions=(running(session),)
+    )
+    cluster.late_each = 1
+    user.say(m.Resume(id=49, session=session, secret="s", seq=0, host="bench", reader="r1"))
+    user.say(m.Detach(id=50, session=session))
+    cluster.pass_time(2)
+    cluster.late_each = 0
+    cluster.pass_time(6)
+    assert user.next(m.DetachAck).id == 50
+    assert user.one(m.SessionEnded).id == 49
+    assert cluster["b"].user().hold(iccid=ICCID)
+
+
+def test_what_is_asked_of_a_session_is_answered_when_its_node_dies(cluster: Cluster) -> None:
+    _, user, session = held_elsewhere(cluster, 60.0)
+    cluster.frozen.add("b")
+    user.say(m.Cancel(id=50, session=session, target=49))
+    cluster.pass_time(6)
+    assert not user.next(m.CancelAck).cancelled
+    assert user.one(m.SessionInterrupted).session == session
+
+
+def test_a_page_that_comes_too_late_is_dropped(cluster: Cluster) -> None:
+    cluster.frozen.add("b")
+    user = cluster["a"].user()
+    user.say(m.ListCards(id=1, pages=8))
+    cluster.pass_time(2.5)
+    pages = [each for each in user.inbox if isinstance(each, m.ListCardsAck)]
+    assert [page.more for page in pages] == [True, False]
+    user.inbox.clear()
+    cluster.thaw("b", hears_first=True)
+    cluster.pass_time(6)
+    assert user.quiet()
