@@ -18,6 +18,7 @@ from wsrc.net.dial import connected
 from wsrc.net.endpoint import Endpoint
 from wsrc.net.frames import BINARY
 from wsrc.net.tls import client_context
+from wsrc.net.way import Wire
 from wsrc.settings.address import Address
 
 SELECT_MF = bytes.fromhex("00a40004023f00")
@@ -92,28 +93,40 @@ async def test_they_go_by_nats_when_the_connection_is_lost(
     assert "reached by NATS alone" in caplog.text
 
 
-async def _stranger(world: World, certificates: Certificates) -> Endpoint:
+async def _stranger(world: World, certificates: Certificates) -> tuple[Endpoint, Wire]:
     url = Address(world.user_url.replace("/user", "/node"))
     wire, _ = await connected(url, None, client_context(certificates.ca, None, None), 10, None)
     link = Endpoint(wire.transport, wire.hold, is_client=True, kind=BINARY)
     wire.carry(link)
-    return link
+    return link, wire
 
 
-@pytest.mark.parametrize("said", [b"", b"no name", b"b", b"\xff", b"x" * 100])
+@pytest.mark.parametrize("said", [b"", b"no name", b"a", b"other"])
 async def test_a_stranger_changes_nothing(
     both: Two, certificates: Certificates, said: bytes
 ) -> None:
     """Not even one that says that it is a node: what is not sealed by its keys is nothing."""
     async with both.users.client() as client:
         card = await client.select(iccid=UICC, wait_s=10)
-        link = await _stranger(both.cards, certificates)
+        link, _ = await _stranger(both.cards, certificates)
         link.say(said)
         link.forward(bytes(1000))
         link.forward(b"s" + bytes(100))
         for _ in range(5):
             assert (await card.transmit(SELECT_MF)).sw
         link.abort()
+
+
+@pytest.mark.parametrize("said", [b"", b"no name", b"b", b"\xff", b"x" * 100])
+async def test_one_that_can_be_no_other_node_is_sent_away(
+    both: Two, certificates: Certificates, said: bytes
+) -> None:
+    link, wire = await _stranger(both.cards, certificates)
+    link.say(said)
+    await until(wire.transport.is_closing)
+    cluster = both.cards.app._cluster
+    assert cluster is not None
+    assert set(cluster.node.nodes) == {"a"}
 
 
 async def test_without_a_url_there_is_no_such_path(
