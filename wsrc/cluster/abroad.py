@@ -32,6 +32,7 @@ from wsrc.cluster.following import AGAIN, Following
 from wsrc.cluster.outside import ANSWER_S, Outside
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import codec, messages as m
+from wsrc.protocol.conversation import CloseCode
 from wsrc.relay import queue, resuming
 from wsrc.relay.records import UserPeer
 from wsrc.relay.state import RelayState
@@ -49,6 +50,7 @@ class Abroad:
         outside: The other nodes.
         arrival: Returns what other nodes are told of a user.
         home: Has our own relay act on a request.
+        over: Has it end a session that is interrupted, once its card comes up.
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class Abroad:
         outside: Outside,
         arrival: Callable[[UserPeer], items.Arrive],
         home: Callable[[UserPeer, m.Message, bytes | None, float], None],
+        over: Callable[[UserPeer, str], None],
     ) -> None:
         self._state = state
+        self._over = over
         self._outside = outside
         self._arrival = arrival
         self._home = home
@@ -92,8 +96,8 @@ class Abroad:
         away = traveller.sessions.get(m.session_of(message) or "") if traveller else None
         if away is None or isinstance(message, m.Resume):
             return False
-        if not away.keep and isinstance(message, m.Forwarded):
-            away.open = message.id
+        if message.id is not None and not (away.keep and isinstance(message, m.Forwarded)):
+            away.open[message.id] = message
         self._outside.carry(away.node, items.Say(user, text))
         return True
 
@@ -116,6 +120,20 @@ class Abroad:
         self._errands[errand.number] = errand
         traveller.errands[message.id] = errand
         self._begin(errand, now, here=here)
+        return True
+
+    def gives_back(self, user: UserPeer, message: m.Message) -> bool:
+        """End a session elsewhere that is interrupted; return whether a message wants that."""
+        traveller = self._travellers.get(user.number)
+        if traveller is None or not isinstance(message, m.Detach):
+            return False
+        if message.session not in traveller.cut:
+            return False
+        traveller.cut.discard(message.session)
+        for claim in traveller.claims(message.session):
+            claim.given_back = True
+        self._is_over(user, message.session)
+        self._state.send(user, m.DetachAck(id=message.id, session=message.session))
         return True
 
     def gone(self, user: int, *, goodbye: bool) -> None:
@@ -144,7 +162,7 @@ class Abroad:
         traveller = self._travellers[item.link]
         errand = traveller.errands.get(message.id) if message.id is not None else None
         given_up = (node, message.id) in traveller.given_up
-        if given_up or not _is_awaited(traveller, errand, node, message):
+        if given_up or not traveller.awaits(errand, node, message):
             self._undo(traveller, node, message)
             return
         if isinstance(message, m.CancelAck):
@@ -153,6 +171,9 @@ class Abroad:
             if self._goes_on(errand, message, now):
                 return
             self._forget(errand)
+            if errand.given_back and isinstance(message, m.Resumed):
+                self._given_back(traveller, node, message)
+                return
         self._note(traveller, node, message)
         self._state.send(traveller.user, message, item.text)
 
@@ -236,11 +257,22 @@ class Abroad:
         else:
             self._stays(errand, now)
 
-    def dismissed(self, node: str, link: int, now: float) -> None:
-        """Take note that a node knows one of our users no more."""
-        traveller = self._travellers.get(link)
-        if traveller is not None and node in traveller.at:
-            self._lost(traveller, node, now)
+    def dismissed(self, node: str, item: items.Dismiss, now: float) -> None:
+        """
+        Take note that a node knows one of our users no more.
+
+        What it was asked is asked of others where it restarts, and is refused otherwise.
+        """
+        traveller = self._travellers.get(item.link)
+        if traveller is None or node not in traveller.at:
+            return
+        if item.code != CloseCode.RESTARTING:
+            full = item.code == CloseCode.TRY_AGAIN_LATER
+            code = ErrorCode.TOO_MANY if full else ErrorCode.FORBIDDEN
+            for errand in [each for each in traveller.errands.values() if each.node == node]:
+                self._forget(errand)
+                self._state.refuse(traveller.user, errand.message.id, code, item.reason)
+        self._lost(traveller, node, now)
 
     def down(self, node: str, now: float) -> None:
         """Take note that there is no road to a node any more."""
@@ -409,6 +441,21 @@ class Abroad:
             return True
         return False
 
+    def _given_back(self, traveller: Traveller, node: str, resumed: m.Resumed) -> None:
+        """Give back a session that goes on after its user has given it back."""
+        session = resumed.session or ""
+        back = codec.encode(m.Detach(id=resumed.id, session=session))
+        self._outside.carry(node, items.Say(traveller.user.number, back))
+        over = m.SessionEnded(
+            id=resumed.id,
+            session=session,
+            code=ErrorCode.CANCELLED,
+            message="The session was given back before it was resumed.",
+            seq=resumed.seq,
+            answer=resumed.answer,
+        )
+        self._state.send(traveller.user, over)
+
     def _undo(self, traveller: Traveller, node: str, message: m.Message) -> None:
         """Give back what a node has given whom another is asked by now."""
         if isinstance(message, m.SelectCardAck) and message.session is not None:
@@ -423,12 +470,17 @@ class Abroad:
             case m.SelectCardAck() | m.Resumed() if message.session is not None:
                 keep = isinstance(message, m.Resumed) or bool(message.keep_s)
                 traveller.sessions[message.session] = Away(node, keep)
-            case m.SessionEnded() | m.DetachAck() | m.LendAck() | m.SessionInterrupted():
+                traveller.cut.discard(message.session)
+            case m.SessionInterrupted():
+                traveller.sessions.pop(message.session, None)
+                traveller.cut.add(message.session)
+            case m.SessionEnded() | m.DetachAck() | m.LendAck():
                 traveller.sessions.pop(message.session or "", None)
+                traveller.cut.discard(message.session or "")
             case _:
                 away = traveller.sessions.get(m.session_of(message) or "")
-                if away is not None and away.open == message.id:
-                    away.open = None
+                if away is not None:
+                    away.open.pop(message.id or 0, None)
 
     def _lost(self, traveller: Traveller, node: str, now: float) -> None:
         """Tell a user what became of sessions with a node that is gone, and ask others."""
@@ -439,14 +491,15 @@ class Abroad:
             if away.node != node:
                 continue
             del traveller.sessions[session]
-            if away.keep:
+            is_over = self._answer_open(traveller, session, away, why) or not away.keep
+            if not is_over:
+                traveller.cut.add(session)
                 state.send(user, m.SessionInterrupted(session=session, message=why))
-                continue
-            gone = ErrorCode.CARD_CLIENT_GONE
-            if away.open is not None:
-                unknown = {"session": session, "outcome": Outcome.UNKNOWN}
-                state.refuse(user, away.open, gone, why, **unknown)
-            state.send(user, m.SessionEnded(session=session, code=gone, message=why))
+            elif away.keep:
+                self._is_over(user, session)
+            else:
+                gone = ErrorCode.CARD_CLIENT_GONE
+                state.send(user, m.SessionEnded(session=session, code=gone, message=why))
         traveller.given_up = {each for each in traveller.given_up if each[0] != node}
         for id_, errand in list(traveller.cancels.items()):
             if errand.node == node:
@@ -455,6 +508,30 @@ class Abroad:
             if errand.node == node:
                 self._unask(errand)
                 self._begin(errand, now)
+
+    def _answer_open(self, traveller: Traveller, session: str, away: Away, why: str) -> bool:
+        """Answer what nobody else does of a session; return whether it was given back."""
+        is_over = False
+        for id_, message in away.open.items():
+            match message:
+                case m.Detach():
+                    self._state.send(traveller.user, m.DetachAck(id=id_, session=session))
+                    is_over = True
+                case m.Cancel():
+                    ack = m.CancelAck(id=id_, session=session, cancelled=False)
+                    self._state.send(traveller.user, ack)
+                case _:
+                    unknown = {"session": session, "outcome": Outcome.UNKNOWN}
+                    gone = ErrorCode.CARD_CLIENT_GONE
+                    self._state.refuse(traveller.user, id_, gone, why, **unknown)
+        return is_over
+
+    def _is_over(self, user: UserPeer, session: str) -> None:
+        """Have a session end that was interrupted, wherever its card comes up."""
+        for node in self._outside.up():
+            self.arrives(user, node)
+            self._outside.carry(node, items.Over(user.number, session))
+        self._over(user, session)
 
     def _cancels(self, user: UserPeer, message: m.Cancel, now: float) -> bool:
         traveller = self._travellers.get(user.number)
@@ -487,13 +564,13 @@ class Abroad:
     def _traveller(self, user: UserPeer) -> Traveller:
         traveller = self._travellers.get(user.number)
         if traveller is None:
-            traveller = self._travellers[user.number] = Traveller(user, self._arrival(user))
+            traveller = self._travellers[user.number] = Traveller(user)
         return traveller
 
     def _arrives(self, traveller: Traveller, node: str) -> None:
         if node not in traveller.at:
             traveller.at.add(node)
-            self._outside.carry(node, traveller.arrive)
+            self._outside.carry(node, self._arrival(traveller.user))
 
     def _unask(self, errand: Errand) -> None:
         for number in errand.asks:
@@ -506,26 +583,7 @@ class Abroad:
         self._outside.until((TIMER, errand.number), None)
         self._errands.pop(errand.number, None)
         errand.traveller.errands.pop(errand.message.id or 0, None)
+        if isinstance(errand.message, m.Resume):
+            errand.traveller.cut.discard(errand.message.session)
         for key in errand.keys:
             self._following.leave(key, errand)
-
-
-def _is_awaited(traveller: Traveller, errand: Errand | None, node: str, message: m.Message) -> bool:
-    """
-    Return whether what a node tells a user is for it.
-
-    It is not where it comes too late: of a request that was answered, or that another node has by
-    now, and of a session that goes on with another node.
-    """
-    if errand is not None:
-        return errand.node == node
-    session = m.session_of(message)
-    away = traveller.sessions.get(session or "")
-    if away is not None:
-        return away.node == node
-    if message.id is not None:
-        return message.id in traveller.cancels
-    if session is None:
-        return True
-    claims = (each for each in traveller.errands.values() if isinstance(each.message, m.Resume))
-    return all(m.session_of(each.message) != session or each.node == node for each in claims)

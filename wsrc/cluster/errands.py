@@ -36,11 +36,16 @@ Routed = Named | Draining | m.Resume
 
 @dataclass(slots=True, eq=False)
 class Away:
-    """A session with a card of another node; `open` is a request that nobody answers if it goes."""
+    """
+    A session with a card of another node.
+
+    `keep` is whether it outlives the node: what was asked of its card is then answered by
+    `resumed`. `open` are the requests that nobody answers if the node goes, by their ids.
+    """
 
     node: str
     keep: bool
-    open: int | None = None
+    open: dict[int, m.Message] = field(default_factory=dict[int, m.Message])
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +54,8 @@ class Errand:
     A request on its way: it is looked for, then at `node`, or at home, where it waits.
 
     `asks` are the questions that are not answered, `others` the nodes that are asked if the first
-    does not know the session. `refused` is whether its node has refused it because it ends.
+    does not know the session. `refused` is whether its node has refused it because it ends, and
+    `given_back` whether the session that it asks for is not wanted any more.
     """
 
     number: int
@@ -65,6 +71,7 @@ class Errand:
     found: dict[str, items.Found] = field(default_factory=dict[str, items.Found])
     looked: dict[int, str] = field(default_factory=dict[int, str])
     refused: bool = False
+    given_back: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -72,18 +79,45 @@ class Traveller:
     """
     One of our users with something elsewhere.
 
-    `at` are the nodes where it has arrived. `cancels` has what it wants cancelled at another node,
-    by the id of its `cancel`; `given_up` the nodes at which a request of an id was cancelled by us,
-    until they have said so.
+    `at` are the nodes where it has arrived. `cut` are sessions elsewhere that were interrupted, and
+    neither go on nor have ended, for all that the user was told. `cancels` has what it wants
+    cancelled at another node, by the id of its `cancel`; `given_up` the nodes at which a request of
+    an id was cancelled by us, until they have said so.
     """
 
     user: UserPeer
-    arrive: items.Arrive
     at: set[str] = field(default_factory=set[str])
     cancels: dict[int, "Errand"] = field(default_factory=dict[int, "Errand"])
     given_up: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
     sessions: dict[str, Away] = field(default_factory=dict[str, Away])
+    cut: set[str] = field(default_factory=set[str])
     errands: dict[int, Errand] = field(default_factory=dict[int, Errand])
+
+    def awaits(self, errand: Errand | None, node: str, message: m.Message) -> bool:
+        """
+        Return whether what a node tells the user is for it; `errand` is what it would answer.
+
+        It is not where it comes too late: of a request that was answered, or that another node has
+        by now, and of a session that is over, or goes on with another node.
+        """
+        if errand is not None:
+            return errand.node == node
+        session = m.session_of(message)
+        away = self.sessions.get(session or "")
+        if away is not None:
+            return away.node == node
+        if message.id is not None:
+            return message.id in self.cancels
+        if session is None:
+            return True
+        if session not in self.cut or isinstance(message, m.SessionInterrupted):
+            return False
+        return all(each.node == node for each in self.claims(session))
+
+    def claims(self, session: str) -> "list[Errand]":
+        """Return the requests to go on with a session."""
+        claims = (each for each in self.errands.values() if isinstance(each.message, m.Resume))
+        return [each for each in claims if m.session_of(each.message) == session]
 
 
 def numbers_of(selection: Selection) -> tuple[Key, ...]:

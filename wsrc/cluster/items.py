@@ -27,6 +27,7 @@ class Arrive(_Item, frozen=True, tag=1):
         address: Where it is.
         hello: The `hello` that it said to its node.
         nonce: What its node gave it, for which it proves that a session is its own.
+        age_s: How long ago it connected to its node, in seconds.
     """
 
     link: int
@@ -36,6 +37,7 @@ class Arrive(_Item, frozen=True, tag=1):
     address: str
     hello: bytes
     nonce: bytes
+    age_s: float = 0.0
 
 
 class Leave(_Item, frozen=True, tag=2):
@@ -105,7 +107,14 @@ class Found(_Item, frozen=True, tag=9):
     candidates: bytes = b""
 
 
-Item = Arrive | Leave | Say | Tell | Pass | Dismiss | Has | Look | Found
+class Over(_Item, frozen=True, tag=10):
+    """A user has given back a session that was interrupted, wherever its card comes up."""
+
+    link: int
+    session: str
+
+
+Item = Over | Arrive | Leave | Say | Tell | Pass | Dismiss | Has | Look | Found
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: "msgspec.msgpack.Decoder[Item]" = msgspec.msgpack.Decoder(Item)

@@ -30,7 +30,7 @@ from wsrc.principal import Principal
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import UnreadableError
 from wsrc.protocol.conversation import CloseCode
-from wsrc.relay import queue
+from wsrc.relay import endings, queue
 from wsrc.relay.effects import Audit, Carry, Close, Effect, Note, Send
 from wsrc.relay.machine import Relay
 from wsrc.relay.records import CardPeer, Peer, UserPeer
@@ -131,7 +131,7 @@ class Node(Relay):
         self._accounts: dict[int, str] = {}
         home = super()._user_said
         beyond = self._state, self._beyond
-        self._abroad = Abroad(*beyond, self._arrival, home)
+        self._abroad = Abroad(*beyond, self._arrival, home, self._is_over)
         self._beyond.arrives = self._abroad.arrives
         self._lists = Lists(*beyond, home)
         self._watches = Watches(*beyond, home)
@@ -364,18 +364,32 @@ class Node(Relay):
                 self._told(node, item, now)
             case items.Arrive():
                 self._arrived(node, item, now)
-            case items.Leave():
-                number = self._guests.number(node, item.link)
-                if number is not None:
-                    self._do(super().disconnected(number, now, goodbye=item.goodbye))
+            case items.Leave() | items.Over():
+                self._gives_up(node, item, now)
             case items.Dismiss():
-                self._abroad.dismissed(node, item.link, now)
+                self._abroad.dismissed(node, item, now)
             case items.Has():
                 self._abroad.has(node, item.number, now)
             case items.Look():
                 self._look(node, item)
             case items.Found():
                 self._abroad.found(node, item, now)
+
+    def _gives_up(self, node: str, item: items.Leave | items.Over, now: float) -> None:
+        """Let a user of another node go, or a session of it."""
+        number = self._guests.number(node, item.link)
+        if number is None:
+            return
+        if isinstance(item, items.Leave):
+            self._do(super().disconnected(number, now, goodbye=item.goodbye))
+            return
+        guest = self._state.peers.get(number)
+        if isinstance(guest, UserPeer):
+            self._is_over(guest, item.session)
+
+    def _is_over(self, user: UserPeer, session: str) -> None:
+        """Have a session of a user end, once its card comes up."""
+        endings.give_back_early(self._state, user, session, self._beyond.now)
 
     def _told(self, node: str, item: items.Tell, now: float) -> None:
         """Give one of our users what it is told, as it fits what other nodes say."""
@@ -429,10 +443,12 @@ class Node(Relay):
         self._out.append(Audit(event))
         whose = principal, item.account, address
         self._do(super().connected(number, role, now, *whose, direct=False))
+        guest = self._state.peers.get(number)
+        if guest is not None:
+            guest.since = now - max(0.0, item.age_s)
         self._do(super().received(number, codec.decode(item.hello), item.hello, now))
-        record = self._state.peers.get(number)
-        if isinstance(record, UserPeer):
-            record.nonce = item.nonce
+        if isinstance(guest, UserPeer):
+            guest.nonce = item.nonce
 
     def _look(self, node: str, item: items.Look) -> None:
         """Tell a node how many cards a request of its user means."""
@@ -457,6 +473,19 @@ class Node(Relay):
         elif record.number > 0:
             self._known[record.number] = _Known(self._accounts.get(record.number), message)
 
+    def _replace(self, record: Peer, instance: str | None, now: float) -> None:
+        """
+        Strike the earlier connection of a peer.
+
+        A guest can be the earlier one: its node has not noticed yet that its user is gone.
+        """
+        before = self._state.instances.get((type(record), instance or ""))
+        if record.number < 0 and before is not None and record.since < before.since:
+            why = "The user client has connected again."
+            self._state.close(record, CloseCode.POLICY, why)
+        else:
+            super()._replace(record, instance, now)
+
     def _strike(self, number: int, now: float, *, goodbye: bool = False) -> None:
         self._accounts.pop(number, None)
         self._known.pop(number, None)
@@ -480,6 +509,8 @@ class Node(Relay):
             if self._lists.takes(user, message, now) or self._watches.takes(user, message, now):
                 return
             if self._abroad.takes(user, message, text, now):
+                return
+            if self._abroad.gives_back(user, message):
                 return
         super()._user_said(user, message, text, now)
 
@@ -543,6 +574,7 @@ class Node(Relay):
             address=user.address,
             hello=codec.encode(known.hello),
             nonce=user.nonce,
+            age_s=self._beyond.now - user.since,
         )
 
     def _carry(self, what: Carried) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from wsrc.cluster import items
+from wsrc.cluster.departures import Departures
 from wsrc.cluster.effects import Carried, Flush, Publish, Reach, Straight
 from wsrc.cluster.names import Names
 from wsrc.cluster.neighbour import Delivered, Down, Effect, Neighbour, Refused, Transmit, Up, Way
@@ -85,7 +86,8 @@ class Roads:
         self._up: dict[str, None] = {}
         self._clock: Timers[str] = Timers()
         self._due: dict[str, float] = {}
-        self._waiting: dict[str, list[bytes]] = {}
+        self._waiting: dict[str, Departures] = {}
+        self._flushes = False
         self._here_at = 0.0
         self._twin = False
 
@@ -131,6 +133,8 @@ class Roads:
         neighbour = self._neighbour(sender, now)
         if neighbour is not None:
             self._follow(sender, neighbour.received(datagram, now, way))
+            if sender in self._waiting and not self._flushes:
+                self._depart(sender, now)
 
     def reached(self, node: str, now: float, *, is_there: bool) -> None:
         """Take note of a connection to a node besides NATS, or of its end."""
@@ -142,15 +146,16 @@ class Roads:
         """Send a node an item with the next `flush`, if there is a road to it."""
         if node not in self._up:
             return
-        if not self._waiting:
+        if not self._flushes:
+            self._flushes = True
             self._carry(Flush())
-        self._waiting.setdefault(node, []).append(items.encode(item))
+        self._waiting.setdefault(node, Departures()).put(items.encode(item))
 
     def flush(self, now: float) -> None:
-        """Send what waits, to each node together."""
-        waiting, self._waiting = self._waiting, {}
-        for node, said in waiting.items():
-            self._follow(node, self._neighbours[node].send_all(said, now))
+        """Send what waits, to each node together, as far as it takes so much."""
+        self._flushes = False
+        for node in list(self._waiting):
+            self._depart(node, now)
 
     def close(self, now: float) -> None:
         """End all roads."""
@@ -186,6 +191,17 @@ class Roads:
                 break
             del self._due[name]  # it may be looked at too soon, and is asked anew then
             self._follow(name, self._neighbours[name].tick(now))
+
+    def _depart(self, node: str, now: float) -> None:
+        """Send what waits for a node, as far as it takes so much; what it never takes ends it."""
+        waiting, neighbour = self._waiting[node], self._neighbours[node]
+        road = neighbour.road
+        unacked = road.unacked if road is not None else (0, 0)
+        said = waiting.take_all() if waiting.too_many else waiting.take(unacked)
+        if not waiting:
+            del self._waiting[node]
+        if said:
+            self._follow(node, neighbour.send_all(said, now))
 
     def _look_at(self, name: str, url: str) -> None:
         """Connect to a node that can be reached: of two that can, the first by name does."""

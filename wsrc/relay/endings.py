@@ -109,6 +109,14 @@ def give_back(state: RelayState, user: UserPeer, session: str, now: float) -> bo
     return True
 
 
+def give_back_early(state: RelayState, user: UserPeer, session: str, now: float) -> None:
+    """As `give_back`; what was never here ends when its card client brings it."""
+    known = session in state.sessions or state.lost.get(session) is not None
+    if not give_back(state, user, session, now) and not known:
+        code = ErrorCode.CANCELLED
+        state.lost.put(session, Lost(now, -math.inf, user.instance, user.number, code))
+
+
 def goodbye(state: RelayState, user: UserPeer, now: float) -> None:
     """
     End what was kept for a user who does not want to go on with it.

@@ -34,13 +34,20 @@ class ClusterMachine(RuleBasedStateMachine):
         self.cluster.after_step = self.listen
         self.cluster.pass_time(1)
 
-    @initialize(nodes=st.tuples(NODE, NODE, NODE, NODE, NODE))
-    def users_and_cards(self, nodes: tuple[str, ...]) -> None:
+    @initialize(
+        nodes=st.tuples(NODE, NODE, NODE, NODE, NODE),
+        keep_s=st.sampled_from([0.0, 10.0, 10.0]),
+        same=st.booleans(),
+    )
+    def users_and_cards(self, nodes: tuple[str, ...], keep_s: float, same: bool) -> None:
         for name, iccid, node in zip(("h1", "h2", "h3"), ICCIDS, nodes, strict=False):
             self.hosts.append(CardHost(self.cluster, name, node, iccid))
         for name, node in zip(("u1", "u2"), nodes[3:], strict=True):
             self.members.append(Member(name, node, self.connection(name, node)))
         self.listen()
+        for at in range(2):
+            which = 0 if same else at
+            self.user_selects(at=at, by="reader", which=which, wait_s=25.0, keep_s=keep_s)
 
     def connection(self, name: str, node: str):  # type: ignore[no-untyped-def]
         return self.cluster[node].user(name=name, instance=f"run of {name}")
@@ -169,6 +176,41 @@ class ClusterMachine(RuleBasedStateMachine):
         host = self.hosts[at % len(self.hosts)]
         host.slow = not host.slow
         self.listen()
+
+    @rule(
+        at=PICK,
+        what=st.sampled_from(["host", "user", "both", "freeze host", "freeze user", "kill", "cut"]),
+        slow=st.booleans(),
+        before_s=st.sampled_from([0.0, 0.5, 5.0]),
+        to=PICK,
+        after_s=st.sampled_from([0.0, 0.5, 5.0]),
+    )
+    def something_happens_within_a_command(
+        self, at: int, what: str, slow: bool, before_s: float, to: int, after_s: float
+    ) -> None:
+        host = self.hosts[at % len(self.hosts)]
+        member = next((each for each in self.members if host.holder in each.held), None)
+        if member is None or not self.is_awake(member.node):
+            self.user_selects(at=at, by="reader", which=at, wait_s=25.0, keep_s=10.0)
+            member = self.member(at)
+        if member is None:
+            return
+        host.slow = slow
+        self.user_uses_a_card(at=self.members.index(member), which=0, what="command")
+        if what.startswith("freeze") and len(self.cluster.frozen) < 2:
+            self.cluster.frozen.add(host.node if what == "freeze host" else member.node)
+        elif what == "kill":
+            self.node_is_killed(node=host.node, to=to)
+        elif what == "cut":
+            self.node_is_cut_off_or_not(node=host.node)
+        self.cluster.pass_time(before_s)
+        if what in {"host", "both", "freeze host"}:
+            self.host_moves(at=at, to=to, goodbye=False)
+        if what in {"user", "both", "freeze user"}:
+            self.user_moves(at=self.members.index(member), to=to + 1, goodbye=False)
+        host.slow = False
+        self.listen()
+        self.cluster.pass_time(after_s)
 
     # What happens to nodes, and to what is between
 

@@ -148,6 +148,8 @@ class CardHost:
         self.peer.inbox.clear()
         if self._lost_at is None:
             self._lost_at = self._cluster.now
+        if goodbye:
+            self.peer.ends.clear()
         if self.holder not in self.peer.ends:
             self.holder = None
 

@@ -121,3 +121,131 @@ def test_a_card_that_comes_up_is_not_for_who_cancels(cluster: Cluster) -> None:
     assert code_of(user.next(m.Error)) is ErrorCode.CANCELLED
     assert user.one(m.CancelAck).cancelled
     assert cluster["c"].relay.counts["sessions"] == 0
+
+
+def test_an_old_connection_does_not_take_the_place_of_a_newer_one(cluster: Cluster) -> None:
+    cluster["b"].card(reader())
+    old = cluster["a"].user(instance="run")
+    cluster["b"].user().hold(iccid=ICCID)
+    old.say(m.SelectCard(id=1, reader="r1", wait_s=60))
+    cluster.pass_time(1)
+    cluster.frozen.add("a")
+    cluster.pass_time(6)
+    new = cluster["b"].user(instance="run")
+    cluster["a"].part(old)
+    cluster.thaw("a", hears_first=True)
+    cluster.pass_time(6)
+    assert new.closed is None
+    new.say(m.ListCards(id=1))
+    assert new.one(m.ListCardsAck).cards
+
+
+def test_a_newer_connection_takes_the_place_of_an_old_one(cluster: Cluster) -> None:
+    card = cluster["b"].card(reader())
+    old = cluster["a"].user(instance="run")
+    old.hold(iccid=ICCID)
+    cluster.pass_time(1)
+    new = cluster["c"].user(instance="run")
+    new.say(m.SelectCard(id=1, iccid=ICCID, wait_s=60))
+    cluster.pass_time(1)
+    assert isinstance(new.inbox[-1], m.SelectCardAck)
+    assert isinstance(old.inbox[-1], m.SessionEnded)
+    assert card.closed is None
+
+
+def test_who_is_banned_by_the_node_of_a_card_is_told_so_once(cluster: Cluster) -> None:
+    cluster["b"].card(reader())
+    operator = cluster["b"].user(who="operator")
+    operator.ask(m.Ban(id=1, who="anna", for_s=60.0), m.BanAck)
+    user = cluster["a"].user(who="anna")
+    error = user.refused(m.SelectCard(id=1, iccid=ICCID))
+    assert code_of(error) is ErrorCode.FORBIDDEN
+    assert "banned" in error.message.lower()
+    published = cluster.published
+    cluster.pass_time(1)
+    assert cluster.published < published + 100
+
+
+def held_elsewhere(cluster: Cluster, keep_s: float) -> tuple[CardClient, Peer, str]:
+    """Have a user of a hold a card of b."""
+    card = cluster["b"].card(reader(), features=RESUME, instance="host")
+    user = cluster["a"].user(instance="run")
+    session = user.select(iccid=ICCID, secret="s", keep_s=keep_s).session
+    assert session is not None
+    return card, user, session
+
+
+def running(session: str) -> m.RunningSession:
+    return m.RunningSession(session=session, reader="r1", insertion=1, holder="a user", keep_s=60.0)
+
+
+@pytest.mark.parametrize("keep_s", [0.0, 60.0])
+def test_what_is_given_back_to_a_node_that_dies_is_given_back(
+    cluster: Cluster, keep_s: float
+) -> None:
+    card, user, session = held_elsewhere(cluster, keep_s)
+    cluster.frozen.add("b")
+    user.say(m.Detach(id=50, session=session))
+    cluster.pass_time(6)
+    assert user.next(m.DetachAck).id == 50
+    kept = (running(session),) if keep_s else ()
+    cluster["c"].card(reader(), features=RESUME, instance="host", before=card, sessions=kept)
+    cluster.pass_time(1)
+    assert cluster["a"].user().hold(iccid=ICCID)
+
+
+def test_what_is_given_back_while_it_is_out_of_reach_ends_where_its_card_comes_up(
+    cluster: Cluster,
+) -> None:
+    card, user, session = held_elsewhere(cluster, 60.0)
+    card.leave()
+    user.one(m.SessionInterrupted)
+    user.say(m.Resume(id=49, session=session, secret="s", seq=0, host="bench", reader="r1"))
+    user.say(m.Detach(id=50, session=session))
+    assert user.one(m.DetachAck).id == 50
+    cluster["c"].card(
+        reader(), features=RESUME, instance="host", before=card, sessions=(running(session),)
+    )
+    cluster.pass_time(1)
+    assert user.next(m.SessionEnded).id == 49
+    assert cluster["a"].user().hold(iccid=ICCID)
+
+
+def test_a_resume_that_crosses_a_detach_gives_the_card_back(cluster: Cluster) -> None:
+    card, user, session = held_elsewhere(cluster, 60.0)
+    card.leave()
+    user.one(m.SessionInterrupted)
+    cluster["c"].card(
+        reader(), features=RESUME, instance="host", before=card, sessions=(running(session),)
+    )
+    cluster.late_each = 1
+    user.say(m.Resume(id=49, session=session, secret="s", seq=0, host="bench", reader="r1"))
+    user.say(m.Detach(id=50, session=session))
+    cluster.pass_time(2)
+    cluster.late_each = 0
+    cluster.pass_time(6)
+    assert user.next(m.DetachAck).id == 50
+    assert user.one(m.SessionEnded).id == 49
+    assert cluster["b"].user().hold(iccid=ICCID)
+
+
+def test_what_is_asked_of_a_session_is_answered_when_its_node_dies(cluster: Cluster) -> None:
+    _, user, session = held_elsewhere(cluster, 60.0)
+    cluster.frozen.add("b")
+    user.say(m.Cancel(id=50, session=session, target=49))
+    cluster.pass_time(6)
+    assert not user.next(m.CancelAck).cancelled
+    assert user.one(m.SessionInterrupted).session == session
+
+
+def test_a_page_that_comes_too_late_is_dropped(cluster: Cluster) -> None:
+    cluster.frozen.add("b")
+    user = cluster["a"].user()
+    user.say(m.ListCards(id=1, pages=8))
+    cluster.pass_time(2.5)
+    pages = [each for each in user.inbox if isinstance(each, m.ListCardsAck)]
+    assert [page.more for page in pages] == [True, False]
+    user.inbox.clear()
+    cluster.thaw("b", hears_first=True)
+    cluster.pass_time(6)
+    assert user.quiet()
