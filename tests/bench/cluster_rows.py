@@ -3,11 +3,12 @@
 
 import asyncio
 import contextlib
+import functools
 import shutil
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,20 +80,27 @@ def one(host: Host) -> Iterator[Pair]:
         yield Pair(server, server, None)
 
 
+def _started(host: Host, tls: bool, *, given: Sequence[str], env: dict[str, str]) -> Server:
+    return programs.wsrc_server(host, tls, *given, env=env)
+
+
 @contextlib.contextmanager
-def two(host: Host) -> Iterator[Pair]:
-    """Run two servers of a cluster, with a NATS between them, once they know each other."""
+def two(host: Host, *, straight: bool = False) -> Iterator[Pair]:
+    """Run two servers of a cluster, with a NATS between them or a connection, once they know it."""
     with contextlib.ExitStack() as stack:
         carrier, url = stack.enter_context(nats())
         servers: list[Server] = []
         for name in ("a", "b"):
-            given = ("--cluster-url", url, "--node-name", name)
-            wanted = programs.WSRC._replace(
-                start=lambda host, tls, given=given: programs.wsrc_server(host, tls, *given)
-            )
+            given = ["--cluster-url", url, "--node-name", name]
+            if straight:
+                port = programs.free_port()
+                given += ["--user-port", str(port), "--node-url", f"wss://localhost:{port}"]
+            env = {"SSL_CERT_FILE": str(host.certificates.ca)}
+            wanted = programs.WSRC._replace(start=functools.partial(_started, given=given, env=env))
             servers.append(stack.enter_context(programs.running(host, wanted, tls=True)))
         for server, other in zip(servers, "ba", strict=True):
-            server.program.wait_for(f"Server {other} of the cluster is there")
+            way = "is reached without NATS" if straight else "of the cluster is there"
+            server.program.wait_for(f"Server {other} {way}")
         accounting.pin([carrier.process.pid], accounting.processors()[1])
         yield Pair(servers[0], servers[1], carrier)
 
@@ -112,7 +120,7 @@ def driven(host: Host, pair: Pair, sessions: int) -> Iterator[Driver]:
         yield users
 
 
-KINDS = {"one": one, "nats": two}
+KINDS = {"one": one, "nats": two, "direct": functools.partial(two, straight=True)}
 
 
 def commands(book: Book) -> None:
@@ -130,12 +138,13 @@ def commands(book: Book) -> None:
             book.add(f"cluster.{kind}.{sessions}.carrier_cpu_us", carrying)
         book.add(f"cluster.{kind}.{sessions}.cpu_us", cost)
         book.add(f"cluster.{kind}.{sessions}.p50_us", told["p50_us"])
-    alone, apart = (book.values[f"cluster.{kind}.100.cpu_us"] for kind in KINDS)
-    for mine, theirs in zip(apart, alone, strict=True):
-        book.add("cluster.nats.over_one.cpu", mine / theirs)
-    alone, apart = (book.values[f"cluster.{kind}.1.p50_us"] for kind in KINDS)
-    for mine, theirs in zip(apart, alone, strict=True):
-        book.add("cluster.nats.added_p50_us", mine - theirs)
+    for kind in ("nats", "direct"):
+        alone, apart = (book.values[f"cluster.{each}.100.cpu_us"] for each in ("one", kind))
+        for mine, theirs in zip(apart, alone, strict=True):
+            book.add(f"cluster.{kind}.over_one.cpu", mine / theirs)
+        alone, apart = (book.values[f"cluster.{each}.1.p50_us"] for each in ("one", kind))
+        for mine, theirs in zip(apart, alone, strict=True):
+            book.add(f"cluster.{kind}.added_p50_us", mine - theirs)
 
 
 def selects(book: Book) -> None:

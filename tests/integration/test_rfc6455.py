@@ -199,7 +199,7 @@ class Echo(Heard):
             return
         self._served.forward(text)
 
-    def binary(self) -> None:
+    def binary(self, octets: bytes) -> None:
         """Refuse it."""
         self._served.close(NO_TEXT, "no")
 

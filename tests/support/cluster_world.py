@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from tests.support.relay_clients import Peer
 from tests.support.relay_world import World
-from wsrc.cluster.effects import Ask, Publish, Subscribe, Unsubscribe
+from wsrc.cluster.effects import Ask, Flush, Publish, Reach, Straight, Subscribe, Unsubscribe
 from wsrc.cluster.greeting import RUN_DIGITS, Me
 from wsrc.cluster.names import Names
 from wsrc.cluster.neighbour import Neighbour
@@ -100,6 +100,10 @@ class Cluster:
                     return
                 if not self._publish(by, subject, octets):
                     self.later(lambda: by.nobody(number))
+            case Flush():
+                self.later(by.flush)
+            case Reach() | Straight():
+                pass
             case _:
                 raise AssertionError(what)
 
@@ -224,6 +228,10 @@ class NodeWorld(World):
         for number, goodbye in list(self.torn.items()):
             self.perform(self.relay.disconnected(number, self.now, goodbye=goodbye))
             del self.torn[number]
+
+    def flush(self) -> None:
+        """Have the node send what waits."""
+        self.perform(self.relay.flush(self.now))
 
     def nobody(self, number: int) -> None:
         """Tell the node that nobody has what it asked for."""

@@ -34,7 +34,7 @@ class Heard:
     def text(self, text: bytes) -> None:
         self.said.append(text)
 
-    def binary(self) -> None:
+    def binary(self, octets: bytes) -> None:
         self.said.append("binary")
 
     def ping(self) -> None:

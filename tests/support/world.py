@@ -13,6 +13,7 @@ from wsrc.protocol.messages import CardInfo, CardState
 from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card, Faults, default_cards, make_card, parse_description
 from wsrc.server.app import App, serve
+from wsrc.server.connection import Connection
 from wsrc.settings.load import CardClientSettings, ServerSettings
 from wsrc.user_client.aio import Card as TakenCard, Client, Selecting
 
@@ -97,6 +98,12 @@ class World(Served):
         """TLS handshakes that are under way."""
         assert self.app._door is not None
         return len(self.app._door.handshakes)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """All connections that were accepted and are not over."""
+        assert self.app._door is not None
+        return list(self.app._door.connections)
 
     @property
     def counts(self) -> dict[str, int]:

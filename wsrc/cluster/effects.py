@@ -31,4 +31,22 @@ class Unsubscribe(msgspec.Struct, frozen=True):
     subject: str
 
 
-Carried = Publish | Ask | Subscribe | Unsubscribe
+class Reach(msgspec.Struct, frozen=True):
+    """Connect to a node where it can be reached without NATS, again and again; empty is not to."""
+
+    node: str
+    url: str
+
+
+class Straight(msgspec.Struct, frozen=True):
+    """Send a node some octets over the connection that there is to it."""
+
+    node: str
+    octets: bytes
+
+
+class Flush(msgspec.Struct, frozen=True):
+    """Call `flush` when what has come by now is dealt with: what is said then goes together."""
+
+
+Carried = Publish | Ask | Subscribe | Unsubscribe | Reach | Straight | Flush

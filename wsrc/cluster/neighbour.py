@@ -199,6 +199,7 @@ class Neighbour:
             if text is not None:
                 effects, road = self._begin(self._pending, now)
                 self._forget_call()
+                effects += road.greet(now)
                 return effects + self._after(road.received(text, now, way))
         self.ignored += 1
         return []
@@ -213,18 +214,20 @@ class Neighbour:
     def _expired(self, now: float) -> list[Effect]:
         """End a road that is silent for too long, before anything is made of what came."""
         road = self.road
-        if road is None or now < road.heard_at + self._limits.silent_s:
+        if road is None or now < road.silent_at:
             return []
         return self._after(road.tick(now))
 
-    def _begin(self, agreed: Greeted, now: float) -> tuple[list[Effect], Road]:
+    def _begin(
+        self, agreed: Greeted, now: float, grace_s: float = 0.0
+    ) -> tuple[list[Effect], Road]:
         """Have a road, instead of the one that there was."""
         effects: list[Effect] = []
         if self.road is not None:
             how = "greets anew" if agreed.run == self.run else "has started anew"
             effects.append(Down(f"it {how}"))
         self._agreed = agreed
-        self.road = Road(agreed.boxes.seal, now, self._limits)
+        self.road = Road(agreed.boxes.seal, now, self._limits, grace_s)
         self.run, self.features = agreed.run, agreed.features
         effects.append(Up(agreed.run, agreed.features))
         for way in self._ways:
@@ -291,7 +294,8 @@ class Neighbour:
             return self._after(self.road.greet(now)) if self.road is not None else []
         if self._has_rival(agreed.run, now):
             return []
-        effects, road = self._begin(agreed, now)
+        # The caller says nothing in the road before it has heard something of it.
+        effects, road = self._begin(agreed, now, self._limits.silent_s)
         return effects + self._after(road.greet(now))
 
     def _has_rival(self, run: str, now: float) -> bool:

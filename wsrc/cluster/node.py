@@ -8,20 +8,20 @@ who come by way of a road instead of a connection.
 
 # Longer than the aim: each event that a shell can tell of has its method, and each item.
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
-
-import msgspec
 
 from wsrc.audit.events import Connected
 from wsrc.cluster import items
 from wsrc.cluster.abroad import Abroad
-from wsrc.cluster.effects import Ask, Carried, Publish, Subscribe, Unsubscribe
+from wsrc.cluster.beyond import Beyond
+from wsrc.cluster.effects import Carried, Subscribe
 from wsrc.cluster.errands import NUMBERS, Named, host_key, meant
 from wsrc.cluster.gathering import TIMER, Lists
 from wsrc.cluster.guests import Guests
 from wsrc.cluster.names import Heard, Names, Topic
+from wsrc.cluster.road import Way
 from wsrc.cluster.roads import Came, Lost, Make, Roads, Said, Strange, Twin
 from wsrc.cluster.served import Served, ServedIndex
 from wsrc.cluster.watching import Watches
@@ -35,7 +35,6 @@ from wsrc.relay.effects import Audit, Carry, Close, Effect, Note, Send
 from wsrc.relay.machine import Relay
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.state import Limits
-from wsrc.relay.timers import Timers
 from wsrc.selection import Key
 
 KEPT_SUBJECTS = 1024
@@ -64,11 +63,13 @@ class Joined(NamedTuple):
         names: Of the node, and of its subjects.
         run: Of this run of the node, which no other has.
         make: Makes what is kept of another node.
+        url: Where others reach the node without NATS; empty where they cannot.
     """
 
     names: Names
     run: str
     make: Make
+    url: str = ""
 
 
 class Node(Relay):
@@ -106,28 +107,27 @@ class Node(Relay):
         )
         self._names = joined.names
         self._read = lru_cache(KEPT_SUBJECTS)(joined.names.read)
-        self._now = 0.0
-        self._roads = Roads(joined.names, joined.run, joined.make, self._carry)
-        self._clock: Timers[tuple[str, int]] = Timers()
+        self._roads = Roads(joined.names, joined.run, joined.make, self._carry, joined.url)
         self._served = Served()
         self._state.index = ServedIndex(self._served, NUMBERS)
-        self._questions: dict[str, Key] = {}
-        self._followed: dict[str, Key] = {}
+        self._beyond = Beyond(joined.names, self._roads, self._served, self._carry)
         self._hosts: dict[int, Key] = {}
         self._guests = Guests()
         self._known: dict[int, _Known] = {}
         self._accounts: dict[int, str] = {}
         home = super()._user_said
-        self._abroad = Abroad(self._state, self, self._arrival, home)
-        self._lists = Lists(self._state, self, home)
-        self._watches = Watches(self._state, self, home)
+        beyond = self._state, self._beyond
+        self._abroad = Abroad(*beyond, self._arrival, home)
+        self._beyond.arrives = self._abroad.arrives
+        self._lists = Lists(*beyond, home)
+        self._watches = Watches(*beyond, home)
         self._carries = self._heeds = False
 
     # What happens to the node
 
     def begin(self, now: float) -> list[Effect]:
         """Join the cluster."""
-        self._now = now
+        self._beyond.now = now
         self._carry(Subscribe(self._names.here))
         self._carry(Subscribe(self._names.roads))
         self._roads.say_soon(now)
@@ -135,7 +135,7 @@ class Node(Relay):
 
     def leave(self, now: float) -> list[Effect]:
         """Tell other nodes that their users are none here any more, and end all roads."""
-        self._now = now
+        self._beyond.now = now
         for node in self._roads.up:
             for number in self._guests.of(node):
                 self._dismiss(number, CloseCode.RESTARTING, queue.RESTARTS)
@@ -145,24 +145,42 @@ class Node(Relay):
 
     def heard(self, subject: str, octets: bytes, now: float) -> list[Effect]:
         """Act on what is published under a subject of the node."""
-        self._now = now
-        if subject in self._questions:
-            self._is_asked(self._questions[subject], octets)
-        elif subject in self._followed:
-            self._has_come(self._followed[subject], octets, now)
+        self._beyond.now = now
+        if subject in self._beyond.questions:
+            self._beyond.is_asked(self._beyond.questions[subject], octets)
+        elif subject in self._beyond.followed:
+            self._has_come(self._beyond.followed[subject], octets, now)
         elif (found := self._read(subject)) is not None:
             self._heard_from(found, octets, now)
         return self._effects(now)
 
+    def heard_straight(self, node: str, octets: bytes, now: float) -> list[Effect]:
+        """Act on what came over a connection under the name of a node."""
+        self._beyond.now = now
+        self._roads.received(node, octets, now, Way.DIRECT)
+        return self._effects(now)
+
+    def reached(self, node: str, now: float, *, is_there: bool) -> list[Effect]:
+        """Take note that there is a connection to a node, or none any more."""
+        self._beyond.now = now
+        self._roads.reached(node, now, is_there=is_there)
+        return self._effects(now)
+
+    def flush(self, now: float) -> list[Effect]:
+        """Send other nodes what waits to be sent."""
+        self._beyond.now = now
+        self._roads.flush(now)
+        return self._effects(now)
+
     def nobody(self, number: int, now: float) -> list[Effect]:
         """Take note that nobody subscribes what was asked by a number."""
-        self._now = now
+        self._beyond.now = now
         self._abroad.nobody(number, now)
         return self._effects(now)
 
     def carried(self, now: float, *, is_there: bool) -> list[Effect]:
         """Take note that what carries messages is lost, or there again."""
-        self._now, self._carries = now, is_there
+        self._beyond.now, self._carries = now, is_there
         if is_there:
             self._roads.say_soon(now)
             self._abroad.ask_again(now)
@@ -204,14 +222,14 @@ class Node(Relay):
         direct: bool = True,
     ) -> list[Effect]:
         """Enter a peer, as the relay does."""
-        self._now = now
+        self._beyond.now = now
         if account is not None:
             self._accounts[peer] = account
         return super().connected(peer, client, now, principal, account, address, direct=direct)
 
     def received(self, peer: int, message: m.Message, text: bytes, now: float) -> list[Effect]:
         """Act on a message, as the relay does, or pass it on."""
-        self._now = now
+        self._beyond.now = now
         if peer not in self._adapters and self._abroad.has_session(peer, message):
             try:
                 text = codec.canonical(text, message)
@@ -223,20 +241,20 @@ class Node(Relay):
 
     def disconnected(self, peer: int, now: float, *, goodbye: bool) -> list[Effect]:
         """Strike a peer, as the relay does."""
-        self._now = now
+        self._beyond.now = now
         return super().disconnected(peer, now, goodbye=goodbye)
 
     def deadline(self) -> float | None:
         """Return the time at which `tick` is due."""
-        due = super().deadline(), self._clock.next(), self._roads.deadline()
+        due = super().deadline(), self._beyond.clock.next(), self._roads.deadline()
         return min(each for each in due if each is not None)
 
     def tick(self, now: float) -> list[Effect]:
         """Act on the deadlines that have come."""
-        self._now = now
+        self._beyond.now = now
         self._roads.tick(now)
         for _ in range(MAX_EXPIRED):
-            key = self._clock.pop(now)
+            key = self._beyond.clock.pop(now)
             if key is None:
                 break
             if key[0] == TIMER:
@@ -262,61 +280,6 @@ class Node(Relay):
         }
         return super().counts | own | elsewhere
 
-    # What `Abroad` asks for
-
-    def up(self) -> Sequence[str]:
-        """Return the names of the nodes to which there is a road."""
-        return self._roads.up
-
-    def place(self, node: str) -> int:
-        """Return the place of a node."""
-        return self._roads.place(node)
-
-    def name(self, place: int) -> str | None:
-        """Return the node at a place."""
-        return self._roads.name(place)
-
-    def at(self, place: int) -> str | None:
-        """Return the node at a place, if there is a road to it."""
-        node = self.name(place)
-        return node if node in self._roads else None
-
-    def serves(self, key: Key) -> bool:
-        """Return whether a card or host of a key is here."""
-        return key in self._served
-
-    def arrives(self, user: UserPeer, node: str) -> None:
-        """Have one of our users be one of a node as well."""
-        self._abroad.arrives(user, node)
-
-    def carry(self, node: str, item: items.Item) -> None:
-        """Send a node an item, if there is a road to it."""
-        self._roads.send(node, item, self._now)
-
-    def ask(self, key: Key, number: int) -> None:
-        """Ask who has what is named so."""
-        question = msgspec.msgpack.encode((self._names.node, number))
-        self._carry(Ask(self._names.has(key), question, number))
-
-    def follow(self, key: Key) -> None:
-        """Have it told when what is named so comes up anywhere."""
-        subject = self._names.came(key)
-        self._followed[subject] = key
-        self._carry(Subscribe(subject))
-
-    def unfollow(self, key: Key) -> None:
-        """Take that back."""
-        subject = self._names.came(key)
-        del self._followed[subject]
-        self._carry(Unsubscribe(subject))
-
-    def until(self, what: tuple[str, int], when: float | None) -> None:
-        """Have `expired` called at a time, or not."""
-        if when is None:
-            self._clock.clear(what)
-        else:
-            self._clock.set(what, when)
-
     # What other nodes say
 
     def _heard_from(self, found: Heard, octets: bytes, now: float) -> None:
@@ -324,15 +287,6 @@ class Node(Relay):
             self._roads.here(octets, now)
         elif found.topic is Topic.ROAD:
             self._roads.received(found.sender, octets, now)
-
-    def _is_asked(self, key: Key, octets: bytes) -> None:
-        """Answer a node that asks for what is here."""
-        try:
-            node, number = msgspec.msgpack.decode(octets, type=tuple[str, int])
-        except msgspec.DecodeError:
-            return
-        if node in self._roads and key in self._served:
-            self.carry(node, items.Has(number))
 
     def _has_come(self, key: Key, octets: bytes, now: float) -> None:
         node = octets.decode(errors="replace")
@@ -451,7 +405,7 @@ class Node(Relay):
         number = self._guests.enter(node, item.link)
         if number is None:
             why = "There are too many users of this server."
-            self.carry(node, items.Dismiss(item.link, CloseCode.TRY_AGAIN_LATER, why))
+            self._beyond.carry(node, items.Dismiss(item.link, CloseCode.TRY_AGAIN_LATER, why))
             return
         groups = frozenset(item.groups)
         principal = Principal(item.name, groups) if item.name is not None else None
@@ -477,7 +431,7 @@ class Node(Relay):
                 found = meant(self._state, user, message)
         cards, free, some = found
         candidates = codec.encode(m.ListCardsAck(cards=some)) if some else b""
-        self.carry(node, items.Found(item.number, cards, free, candidates))
+        self._beyond.carry(node, items.Found(item.number, cards, free, candidates))
 
     # What the relay says
 
@@ -519,7 +473,7 @@ class Node(Relay):
         if effect.peer > 0:
             return super()._sent_on(effect)
         self._guest_told(effect, passed=True)
-        return self._effects(self._now)
+        return self._effects(self._beyond.now)
 
     def _perform(self, effect: Effect, now: float) -> None:
         if isinstance(effect, Send) and effect.peer < 0:
@@ -544,22 +498,10 @@ class Node(Relay):
         self._heed_roads(now)
         self._perform_all(now)
         while self._served.changed:
-            for key, is_there in self._served.changes().items():
-                self._serve(key, is_there=is_there)
+            for key in self._beyond.tell_changes():
+                self._abroad.came_home(key, now)
             self._perform_all(now)
         return super()._effects(now)
-
-    def _serve(self, key: Key, *, is_there: bool) -> None:
-        """Let other nodes find a card or host, or not any more."""
-        subject = self._names.has(key)
-        if is_there:
-            self._questions[subject] = key
-            self._carry(Subscribe(subject))
-            self._carry(Publish(self._names.came(key), self._names.node.encode()))
-            self._abroad.came_home(key, self._now)
-        else:
-            self._questions.pop(subject, None)
-            self._carry(Unsubscribe(subject))
 
     def _guest_told(self, effect: Send, *, passed: bool = False) -> None:
         """Let a user of another node have what it is told."""
@@ -569,12 +511,12 @@ class Node(Relay):
         text = effect.text if effect.text is not None else codec.encode(effect.message)
         lease = self._state.sessions.get(m.session_of(effect.message) or "") if passed else None
         kind = items.Pass if lease is not None and lease.keep_s else items.Tell
-        self.carry(whose.node, kind(whose.link, text))
+        self._beyond.carry(whose.node, kind(whose.link, text))
 
     def _dismiss(self, number: int, code: int, reason: str) -> None:
         whose = self._guests.whose(number)
         if whose is not None:
-            self.carry(whose.node, items.Dismiss(whose.link, code, reason))
+            self._beyond.carry(whose.node, items.Dismiss(whose.link, code, reason))
 
     def _arrival(self, user: UserPeer) -> items.Arrive:
         """Return what other nodes are told of one of our users."""

@@ -32,7 +32,7 @@ class Outside(Protocol):
         ...
 
     def serves(self, key: Key) -> bool:
-        """Return whether what is named so is here."""
+        """Return whether our own relay has what is named so."""
         ...
 
     def arrives(self, user: UserPeer, node: str) -> None:

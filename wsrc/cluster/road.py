@@ -94,19 +94,25 @@ class Road:
         seal: Makes a datagram of what is to be in it.
         now: The time, in seconds of a clock that never goes back, as in all that follows.
         limits: What it may cost.
+        grace_s: How much longer than later it may be silent at first.
 
     Attributes:
         over: Whether the road is down; no event may be told then.
         heard_at: When something of the other end came last.
+        silent_at: When the road is down, if nothing comes until then.
         way: The way that is taken.
         resent: Datagrams that were sent again.
     """
 
     def __init__(
-        self, seal: Callable[[bytes], bytes], now: float, limits: Limits = STANDARD
+        self,
+        seal: Callable[[bytes], bytes],
+        now: float,
+        limits: Limits = STANDARD,
+        grace_s: float = 0.0,
     ) -> None:
         self.over = False
-        self.heard_at = now
+        self.heard_at, self.silent_at = now, now + limits.silent_s + grace_s
         self.way = Way.NATS
         self.resent = 0
         self._seal, self._limits = seal, limits
@@ -161,12 +167,12 @@ class Road:
 
     def received(self, text: bytes, now: float, way: Way = Way.NATS) -> list[RoadEffect]:
         """Act on what was in a datagram."""
-        if now >= self.heard_at + self._limits.silent_s:
+        if now >= self.silent_at:
             self._silent(now)
             return self._done()
-        self.heard_at = now
+        self.heard_at, self.silent_at = now, now + self._limits.silent_s
         if self._several or way is not Way.NATS:
-            self._heard_by[way] = now
+            self._heard_over(way, now)
         try:
             kind, number, acked = HEAD.unpack_from(text)
             if acked > self._acked:
@@ -187,12 +193,11 @@ class Road:
 
     def deadline(self) -> float:
         """Return when `tick` is due."""
-        silent = self.heard_at + self._limits.silent_s
-        return min(self._ack_at, self._resend_at, self._ping_at, silent)
+        return min(self._ack_at, self._resend_at, self._ping_at, self.silent_at)
 
     def tick(self, now: float) -> list[RoadEffect]:
         """Do what is due."""
-        if now >= self.heard_at + self._limits.silent_s:
+        if now >= self.silent_at:
             self._silent(now)
         elif self._resend_at <= now and now - self._progress_at >= self._limits.stuck_s:
             self._end(now, "acknowledges nothing of what is sent to it")
@@ -359,6 +364,12 @@ class Road:
         self._come.highest = max(self._come.highest, number)
         if self._come.has_gaps:
             self._name_gaps(now)
+
+    def _heard_over(self, way: Way, now: float) -> None:
+        """Take note that a way works, and say so at once where it did not."""
+        if self._heard_by.get(way, -inf) <= now - self._limits.way_s:
+            self._ack_at = now
+        self._heard_by[way] = now
 
     def _name_gaps(self, now: float) -> None:
         """Have gaps named, but not again at once."""

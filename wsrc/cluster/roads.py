@@ -10,9 +10,9 @@ from typing import NamedTuple
 import msgspec
 
 from wsrc.cluster import items
-from wsrc.cluster.effects import Carried, Publish
+from wsrc.cluster.effects import Carried, Flush, Publish, Reach, Straight
 from wsrc.cluster.names import Names
-from wsrc.cluster.neighbour import Delivered, Down, Effect, Neighbour, Refused, Transmit, Up
+from wsrc.cluster.neighbour import Delivered, Down, Effect, Neighbour, Refused, Transmit, Up, Way
 from wsrc.relay.timers import Timers
 
 HERE_S = 1.0
@@ -70,18 +70,22 @@ class Roads:
         run: Of this run of it.
         make: Makes what is kept of another node.
         carry: Is given what is to be carried.
+        url: Where others reach this node without NATS; empty where they cannot.
     """
 
     def __init__(
-        self, names: Names, run: str, make: Make, carry: Callable[[Carried], None]
+        self, names: Names, run: str, make: Make, carry: Callable[[Carried], None], url: str = ""
     ) -> None:
         self.events: deque[Event] = deque()
         self._names, self._run, self._make, self._carry = names, run, make, carry
+        self._url = url
+        self._urls: dict[str, str] = {}
         self._neighbours: dict[str, Neighbour] = {}
         self._places: dict[str, int] = {}
         self._up: dict[str, None] = {}
         self._clock: Timers[str] = Timers()
         self._due: dict[str, float] = {}
+        self._waiting: dict[str, list[bytes]] = {}
         self._here_at = 0.0
         self._twin = False
 
@@ -109,8 +113,8 @@ class Roads:
     def here(self, octets: bytes, now: float) -> None:
         """Take note of a node that says that it is here."""
         try:
-            name, run = msgspec.msgpack.decode(octets, type=tuple[str, str])
-        except msgspec.DecodeError:
+            name, run, url, *_ = msgspec.msgpack.decode(octets, type=tuple[str, ...])
+        except (msgspec.DecodeError, ValueError):
             return
         if name == self._names.node:
             if run != self._run and not self._twin:
@@ -120,20 +124,37 @@ class Roads:
         neighbour = self._neighbour(name, now)
         if neighbour is not None:
             self._follow(name, neighbour.here(run, now))
+            self._look_at(name, url)
 
-    def received(self, sender: str, datagram: bytes, now: float) -> None:
+    def received(self, sender: str, datagram: bytes, now: float, way: Way = Way.NATS) -> None:
         """Take a datagram that came under the name of a node."""
         neighbour = self._neighbour(sender, now)
         if neighbour is not None:
-            self._follow(sender, neighbour.received(datagram, now))
+            self._follow(sender, neighbour.received(datagram, now, way))
 
-    def send(self, node: str, item: items.Item, now: float) -> None:
-        """Send a node an item, if there is a road to it."""
-        if node in self._up:
-            self._follow(node, self._neighbours[node].send(items.encode(item), now))
+    def reached(self, node: str, now: float, *, is_there: bool) -> None:
+        """Take note of a connection to a node besides NATS, or of its end."""
+        neighbour = self._neighbours.get(node)
+        if neighbour is not None:
+            self._follow(node, neighbour.way_is(Way.DIRECT, now, is_there=is_there))
+
+    def send(self, node: str, item: items.Item) -> None:
+        """Send a node an item with the next `flush`, if there is a road to it."""
+        if node not in self._up:
+            return
+        if not self._waiting:
+            self._carry(Flush())
+        self._waiting.setdefault(node, []).append(items.encode(item))
+
+    def flush(self, now: float) -> None:
+        """Send what waits, to each node together."""
+        waiting, self._waiting = self._waiting, {}
+        for node, said in waiting.items():
+            self._follow(node, self._neighbours[node].send_all(said, now))
 
     def close(self, now: float) -> None:
         """End all roads."""
+        self.flush(now)
         for name, neighbour in self._neighbours.items():
             self._follow(name, neighbour.close(now))
         self._clock = Timers()
@@ -152,7 +173,7 @@ class Roads:
         """Act on the deadlines that have come."""
         if now >= self._here_at:
             self._here_at = now + HERE_S
-            said = msgspec.msgpack.encode((self._names.node, self._run))
+            said = msgspec.msgpack.encode((self._names.node, self._run, self._url))
             self._carry(Publish(self._names.here, said))
         for _ in range(len(self._clock)):
             name = self._clock.pop(now)
@@ -160,6 +181,14 @@ class Roads:
                 break
             del self._due[name]  # it may be looked at too soon, and is asked anew then
             self._follow(name, self._neighbours[name].tick(now))
+
+    def _look_at(self, name: str, url: str) -> None:
+        """Connect to a node that can be reached: of two that can, the first by name does."""
+        calls = url and (self._names.node < name or not self._url)
+        url = url if calls and name in self._up else ""
+        if url != self._urls.get(name, ""):
+            self._urls[name] = url
+            self._carry(Reach(name, url))
 
     def _neighbour(self, name: str, now: float) -> Neighbour | None:
         """Return what is known of a node, which may be new."""
@@ -173,6 +202,8 @@ class Roads:
         """Do what follows from an event of a road."""
         for effect in effects:
             match effect:
+                case Transmit(way=Way.DIRECT):
+                    self._carry(Straight(name, effect.octets))
                 case Transmit():
                     self._carry(Publish(self._names.road(name), effect.octets))
                 case Delivered():
@@ -185,6 +216,8 @@ class Roads:
                 case Down():
                     if name in self._up:
                         del self._up[name]
+                        self._waiting.pop(name, None)
+                        self._look_at(name, "")
                         self.events.append(Lost(name, effect.why))
         deadline = self._neighbours[name].deadline()
         due = self._due.get(name, inf)

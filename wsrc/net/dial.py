@@ -42,7 +42,7 @@ async def dial(  # noqa: PLR0913 - each by its name
     """
     address = Address(url)
     proxy = proxy_for(address)
-    wire, chosen = await _connected(address, proxy, context, connect_s, token)
+    wire, chosen = await connected(address, proxy, context, connect_s, token)
     try:
         link = Link(wire.transport, wire.hold, longest=longest, agreed=chosen == SUBPROTOCOL)
         link.keep_alive(ping_s)
@@ -56,14 +56,19 @@ async def dial(  # noqa: PLR0913 - each by its name
         wire.abort()
 
 
-async def _connected(
+async def connected(
     address: Address,
     proxy: Proxy | None,
     context: ssl.SSLContext | None,
     connect_s: float,
     token: Token | None,
 ) -> tuple[Wire, str | None]:
-    """Return a connection that is a WebSocket, and the subprotocol that the server chose."""
+    """
+    Return a connection that is a WebSocket, and the subprotocol that the server chose.
+
+    Raises:
+        ConnectionLostError: If it cannot be made; the sentence says why.
+    """
     try:
         async with asyncio.timeout(connect_s):
             wire = await reach(address, proxy, context)

@@ -30,8 +30,8 @@ class Speaker(Protocol):
         """Take a message."""
         ...
 
-    def binary(self) -> None:
-        """Take note of a binary message."""
+    def binary(self, octets: bytes) -> None:
+        """Take a binary message."""
         ...
 
     def ping(self) -> None:
@@ -53,20 +53,22 @@ class Endpoint(Outbox):
         transport: What it runs over.
         hold: Stops reading from the transport, or goes on.
         is_client: Whether it is the client's end; else it is the server's.
+        kind: Opcode of the messages that are sent.
         longest: Octets of the longest message that is sent.
         unread: What all of a server share.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each by its name
         self,
         transport: asyncio.Transport,
         hold: Callable[[bool], None],
         *,
         is_client: bool = False,
+        kind: int = TEXT,
         longest: int | None = None,
         unread: Unread | None = None,
     ) -> None:
-        super().__init__(transport, is_client=is_client, longest=longest, unread=unread)
+        super().__init__(transport, is_client=is_client, kind=kind, longest=longest, unread=unread)
         self.heard = True
         """Whether anything came since this was last set to False."""
         self.pinged = False
@@ -225,7 +227,7 @@ class Endpoint(Outbox):
         elif opcode == CLOSE:
             self._asked_to_close(*closing(payload))
         elif opcode != PONG:
-            speaker.binary()
+            speaker.binary(payload)
 
     def _answer(self, payload: bytes) -> None:
         """Answer a ping; of those that come while nothing can be written, the last one."""

@@ -51,6 +51,7 @@ class Outbox:
     Args:
         transport: What it runs over; it is aborted where the peer keeps us from closing it.
         is_client: Whether this is a client's end, which masks what it sends.
+        kind: Opcode of the messages that are sent.
         longest: Octets of the longest message that is sent; the peer may say otherwise later.
         unread: What all outboxes of a program share, if they do.
     """
@@ -60,10 +61,12 @@ class Outbox:
         transport: asyncio.Transport,
         *,
         is_client: bool = False,
+        kind: int = TEXT,
         longest: int | None = None,
         unread: "Unread | None" = None,
     ) -> None:
         self._transport = transport
+        self._kind = kind
         self._masks = _masks() if is_client else None
         self.longest = longest
         self._unread = unread
@@ -116,6 +119,10 @@ class Outbox:
             self.overflow()
         self._pump()
 
+    def say(self, text: bytes) -> None:
+        """Send a text at once, before anything else is sent, whatever kind messages are of."""
+        self._frame(TEXT, text)
+
     def overflow(self) -> None:
         """
         Close on a peer for which too much is held, and forget that.
@@ -152,7 +159,7 @@ class Outbox:
         """Give the transport a message, and return True; False if it must be queued."""
         if self._paused or self._transport.is_closing():
             return False
-        self._frame(TEXT, text)
+        self._frame(self._kind, text)
         return True
 
     def _frame(self, opcode: int, payload: bytes) -> None:

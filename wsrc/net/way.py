@@ -10,10 +10,10 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from wsrc.net.answers import AnswerError, AtProxyError, NoHttpError
+from wsrc.net.endpoint import Endpoint
 from wsrc.net.handshake import DEFAULT_PORTS, Answer, Head, connect_request
 from wsrc.net.proxy import Proxy
 from wsrc.net.tls import client_context
-from wsrc.net.websocket import Link
 from wsrc.settings.address import Address
 
 NEXT_S = 0.25
@@ -37,7 +37,7 @@ class Wire(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(self) -> None:
-        self._link: Link | None = None
+        self._link: Endpoint | None = None
         self._head = Head()
         self._asked: asyncio.Future[Answer] | None = None
         self._rest = b""
@@ -75,7 +75,7 @@ class Wire(asyncio.Protocol):
             raise ConnectionResetError
         self.transport = made
 
-    def carry(self, link: Link) -> None:
+    def carry(self, link: Endpoint) -> None:
         """Give what comes, and came after the answer, to a WebSocket."""
         self._link = link
         rest, self._rest = self._rest, b""

@@ -142,8 +142,9 @@ class Link(Endpoint):
         self._come_octets += len(text)
         self._wake()
 
-    def binary(self) -> None:
+    def binary(self, octets: bytes) -> None:
         """Keep what has no place for `receive`."""
+        del octets
         self._come.append(None)
         self._wake()
 

@@ -19,6 +19,7 @@ from wsrc.audit import events
 from wsrc.audit.events import NOWHERE, Recorder
 from wsrc.audit.writer import audited
 from wsrc.errors import ConfigError
+from wsrc.net.endpoint import Endpoint
 from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
 from wsrc.net.state_dir import state_dir
@@ -46,6 +47,8 @@ from wsrc.server.turns import Line
 from wsrc.server.upgrade import accepted
 from wsrc.settings.hosts import is_loopback
 from wsrc.settings.load import ServerSettings
+
+Accept = Callable[[asyncio.Transport, Callable[[bool], None]], Endpoint]
 
 if TYPE_CHECKING:
     from wsrc.server.clustered import Clustered
@@ -337,6 +340,8 @@ class App:
         application = web.Application(middlewares=[self._told])
         for path in ("/", f"/{role}"):
             application.router.add_get(path, self._handler(role))
+        if self._cluster is not None and role is ClientType.USER and self._settings.node_url:
+            application.router.add_get("/node", self._for_nodes(self._cluster.direct.accept))
         runner = web.AppRunner(
             application,
             access_log=None,
@@ -384,6 +389,27 @@ class App:
             connection.hand_over(
                 lambda transport, hold: accept(transport, hold, *who, usage, direct=direct)
             )
+            return answer
+
+        return upgrade
+
+    def _for_nodes(self, accept: Accept) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Return what takes other nodes, who prove later that they are."""
+        door = self._door
+        assert door is not None
+
+        async def upgrade(request: web.Request) -> web.StreamResponse:
+            connection, refusal = connection_of(request), self._refusal(request, door)
+            if refusal is not None or connection is None or connection.transport is None:
+                return refusal or web.Response()
+            answer = accepted(request)
+            if answer.status == SWITCHING:
+                connection.is_websocket()
+                try:
+                    await answer.prepare(request)
+                except ConnectionError:
+                    return web.Response()
+                connection.hand_over(accept)
             return answer
 
         return upgrade

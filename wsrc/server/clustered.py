@@ -2,19 +2,23 @@
 """A server in its cluster: NATS tells the node what comes, and carries what the node says."""
 
 import asyncio
+import logging
 import secrets
 from datetime import UTC, datetime
 
-from wsrc.cluster.effects import Ask, Publish, Subscribe, Unsubscribe
+from wsrc.cluster.effects import Ask, Flush, Publish, Reach, Straight, Subscribe, Unsubscribe
 from wsrc.cluster.greeting import RUN_DIGITS, Me
 from wsrc.cluster.names import Names
 from wsrc.cluster.nats import NatsCarrier, Place
 from wsrc.cluster.neighbour import Neighbour
 from wsrc.cluster.node import Joined, Node
+from wsrc.server.direct import Direct
 from wsrc.server.node_files import NodeFiles
 from wsrc.server.peers import Peers
 from wsrc.server.relay_settings import given
 from wsrc.settings.load import ServerSettings
+
+_log = logging.getLogger(__name__)
 
 FLUSH_S = 1.0
 """How long NATS may take to have what was published last, in seconds."""
@@ -45,7 +49,8 @@ class Clustered:
             new_nonce=lambda: secrets.token_bytes(32),
             epoch=lambda: datetime.now(UTC).timestamp(),
         )
-        joined = Joined(names, me.run, lambda name, now: Neighbour(me, name, now))
+        url = settings.node_url or ""
+        joined = Joined(names, me.run, lambda name, now: Neighbour(me, name, now), url)
         self.node = Node(joined, **given(settings))
         place = Place(
             settings.cluster_url,
@@ -57,6 +62,7 @@ class Clustered:
         self.carrier = NatsCarrier(place, names.node, names.inbox, self)
         self.carrier.check()
         self._loop = asyncio.get_running_loop()
+        self.direct = Direct(names, settings.cluster_ca, self._heard_straight, self._reached)
         self._peers: Peers | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -64,6 +70,7 @@ class Clustered:
         """Join the cluster; NATS may come later."""
         self._peers = peers
         peers.carry_with(self._carry)
+        self.direct.start(tasks)
         peers.act(self.node.begin, self._loop.time())
         self._task = tasks.create_task(self.carrier.run(), name="cluster")
 
@@ -71,6 +78,7 @@ class Clustered:
         """Tell other nodes that this one goes, and leave."""
         if self._peers is not None:
             self._peers.act(self.node.leave, self._loop.time())
+        self.direct.stop()
         if self._task is not None:
             await self.carrier.flush(FLUSH_S)
             self._task.cancel()
@@ -93,11 +101,31 @@ class Clustered:
         if self._peers is not None:
             self._peers.act(self.node.carried, self._loop.time(), is_there=is_there)
 
+    def _flush(self) -> None:
+        if self._peers is not None:
+            self._peers.act(self.node.flush, self._loop.time())
+
+    def _heard_straight(self, node: str, octets: bytes) -> None:
+        if self._peers is not None:
+            self._peers.act(self.node.heard_straight, node, octets, self._loop.time())
+
+    def _reached(self, node: str, is_there: bool) -> None:
+        way = "without NATS" if is_there else "by NATS alone"
+        _log.info("Server %s is reached %s", node, way)
+        if self._peers is not None:
+            self._peers.act(self.node.reached, node, self._loop.time(), is_there=is_there)
+
     def _carry(self, what: object) -> None:
         """Do what the node asks of its carrier."""
         match what:
             case Publish():
                 self.carrier.publish(what.subject, what.octets)
+            case Flush():
+                self._loop.call_soon(self._flush)
+            case Straight():
+                self.direct.send(what.node, what.octets)
+            case Reach():
+                self.direct.reach(what.node, what.url)
             case Ask():
                 self.carrier.ask(what.subject, what.octets, what.number)
             case Subscribe():

@@ -433,8 +433,9 @@ class _Peer:
             sent = 0
         self._share.done(sent)
 
-    def binary(self) -> None:
+    def binary(self, octets: bytes) -> None:
         """Take note of a binary message, which breaks the protocol."""
+        del octets
         why = "Binary frames are not used; send JSON as text."
         error = RemoteProtocolError(why, CloseCode.NO_TEXT)
         self._share.done(self._wrong(error))

@@ -48,6 +48,14 @@ NodeName = Annotated[
         extra=_NAME | {"default": "the host name, with - for other characters"},
     ),
 ]
+NodeUrl = Annotated[
+    str | None,
+    Meta(
+        description="Where other nodes reach this one without NATS, as wss://HOST:PORT of its port "
+        "for users, or ws:// on loopback; without it all goes by NATS.",
+        extra={"url": True},
+    ),
+]
 ClusterCreds = Annotated[
     Path | None,
     Meta(
@@ -83,6 +91,7 @@ class Clustering(NamedTuple):
     cluster_ca: Path | None
     cluster_cert: Path | None
     cluster_key: Path | None
+    node_url: str | None = None
 
 
 def node_name() -> str:
@@ -99,9 +108,11 @@ def check_clustering(s: Clustering) -> None:
         ConfigError: If they do not.
     """
     files = ("cluster_ca", "cluster_cert", "cluster_key")
-    for name in ("cluster_creds", *files):
+    for name in ("cluster_creds", "node_url", *files):
         if getattr(s, name) and not s.cluster_url:
             raise ConfigError(name, "it is of no use without cluster_url")
+    if s.node_url is not None:
+        _check_node_url(s.node_url)
     outside = [url for url in s.cluster_url if _check_url(url, s)]
     given = [name for name in files if getattr(s, name)]
     if given and len(given) < len(files):
@@ -113,6 +124,16 @@ def check_clustering(s: Clustering) -> None:
             f"{Address(outside[0])} is not loopback: nodes prove to each other who they are, with "
             f"{', '.join(files)}; make certificates with wsrc-certs",
         )
+
+
+def _check_node_url(url: str) -> None:
+    address = Address(url)
+    parts = urlsplit(address.whole) if address.sound else None
+    if parts is None or parts.scheme not in {"ws", "wss"} or address.login is not None:
+        shown = re.sub(r".*@", "", str(address))
+        raise ConfigError("node_url", f"{shown!r} is not of the form wss://HOST:PORT")
+    if parts.scheme == "ws" and not is_loopback(parts.hostname or ""):
+        raise ConfigError("node_url", f"{address} is without TLS, which is for loopback")
 
 
 def _check_url(url: str, s: Clustering) -> bool:

@@ -20,6 +20,7 @@ from wsrc.settings.clustering import (
     ClusterName,
     ClusterUrl,
     NodeName,
+    NodeUrl,
     check_clustering,
     node_name,
 )
@@ -321,6 +322,7 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     cluster_ca: ClusterCa = None
     cluster_cert: ClusterCert = None
     cluster_key: ClusterKey = None
+    node_url: NodeUrl = None
     audit_dir: AuditDir = None
     audit_max_octets: AuditOctets = 16 << 20
     audit_keep: AuditKeep = 0

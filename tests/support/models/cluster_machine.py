@@ -246,11 +246,11 @@ def leftovers(world: NodeWorld) -> dict[str, int]:
         "travellers": len(node._abroad._travellers),
         "lists": len(node._lists),
         "watches": len(node._watches),
-        "questions": len(node._questions),
-        "names that are followed": len(node._followed),
+        "questions": len(node._beyond.questions),
+        "names that are followed": len(node._beyond.followed),
         "hosts": len(node._hosts),
         "accounts": len(node._accounts),
-        "deadlines": len(node._clock),
+        "deadlines": len(node._beyond.clock),
     }
     left = world.leftovers() | {name: count for name, count in kept.items() if count}
     left.pop("nodes", None)

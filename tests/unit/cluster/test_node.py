@@ -251,7 +251,7 @@ def test_a_node_that_ends_sends_its_users_elsewhere(cluster: Cluster) -> None:
 
 
 def test_two_nodes_of_one_name_are_told_of(cluster: Cluster) -> None:
-    here = msgspec.msgpack.encode(("a", "0123456789abcdef"))
+    here = msgspec.msgpack.encode(("a", "0123456789abcdef", ""))
     cluster["a"].heard("wsrc.test.here", here)
     cluster["a"].heard("wsrc.test.here", here)
     told = [note for note in cluster["a"].notes if "is called a as well" in note]
@@ -273,3 +273,44 @@ def test_an_item_that_is_none_is_told_of_and_passed_over(cluster: Cluster) -> No
     roads.events.append(Said("b", b"\xc1"))
     cluster["a"].pass_time(1)
     assert any("is not understood" in note for note in cluster["a"].notes)
+
+
+def test_a_card_that_two_nodes_give_is_given_back_by_one(cluster: Cluster) -> None:
+    """The first has it, and gives it before it hears that another was asked meanwhile."""
+    cluster["b"].card(reader())
+    holder, user = cluster["b"].user(), cluster["a"].user()
+    session = holder.hold(iccid=ICCID)
+    user.say(m.SelectCard(id=1, iccid=ICCID, wait_s=60))
+    user.one(m.Waiting)
+    cluster.frozen.add("b")
+    cluster["c"].card(reader(), name="moved")
+    taken = user.one(m.SelectCardAck)
+    assert taken.card is not None
+    assert taken.card.host == "moved"
+    holder.ask(m.Detach(id=9, session=session), m.DetachAck)
+    assert cluster["b"].relay.counts["sessions"] == 1
+    cluster.thaw("b")
+    assert cluster["b"].relay.counts["sessions"] == 0
+    assert user.quiet()
+
+
+def test_what_an_ending_node_refuses_is_asked_of_the_next(cluster: Cluster) -> None:
+    cluster["b"].card(reader())
+    user, node = cluster["a"].user(), cluster["b"]
+    node.perform(node.relay.shut_down(0.0, node.now))
+    user.say(m.SelectCard(id=1, iccid=ICCID, wait_s=60))
+    assert user.quiet()
+    cluster["c"].card(reader(), name="moved")
+    node.perform(node.relay.leave(node.now))
+    cluster.cut.add("b")
+    cluster.pass_time(3)
+    assert user.next(m.SelectCardAck).id == 1
+
+
+def test_a_card_is_free_when_the_node_of_its_user_is_lost(cluster: Cluster) -> None:
+    cluster["b"].card(reader())
+    cluster["a"].user().hold(iccid=ICCID)
+    cluster.frozen.add("a")
+    cluster.pass_time(6)
+    assert cluster["b"].relay.beside["guests"] == 0
+    assert cluster["c"].user().hold(iccid=ICCID)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers of a cluster that reach each other without NATS (issue 16, 3)."""
+
+import logging
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.support.certificates import Certificates
+from tests.support.nats import Nats, nats_server, until_logged
+from tests.support.world import UICC, World, default_cards, running, until
+from wsrc.errors import ConnectionLostError
+from wsrc.net.dial import connected
+from wsrc.net.endpoint import Endpoint
+from wsrc.net.frames import BINARY
+from wsrc.net.tls import client_context
+from wsrc.net.way import Wire
+from wsrc.settings.address import Address
+
+SELECT_MF = bytes.fromhex("00a40004023f00")
+
+
+class Two(NamedTuple):
+    """Two servers, a NATS between them, and a card with the second."""
+
+    nats: Nats
+    users: World
+    cards: World
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def two(
+    certificates: Certificates, folder: Path, *, straight: bool = True
+) -> AsyncGenerator[Two]:
+    async with AsyncExitStack() as stack:
+        nats = stack.enter_context(nats_server(folder / "nats"))
+        worlds: list[World] = []
+        for name in "ab":
+            port = free_port()
+            given: dict[str, Any] = {"cluster_url": (nats.url,), "node_name": name}
+            if straight:
+                given |= {"user_port": port, "node_url": f"wss://localhost:{port}"}
+            state = {"state_dir": folder / name}
+            worlds.append(await stack.enter_async_context(running(certificates, **given, **state)))
+        await worlds[1].host(default_cards()[:1])
+        yield Two(nats, *worlds)
+
+
+@pytest.fixture
+async def both(
+    certificates: Certificates,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Two]:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
+    caplog.set_level(logging.INFO)
+    async with two(certificates, tmp_path) as both:
+        await until_logged(caplog, "Server b is reached without NATS")
+        await until_logged(caplog, "Server a is reached without NATS")
+        yield both
+
+
+async def test_commands_go_on_without_nats(both: Two) -> None:
+    async with both.users.client() as client:
+        card = await client.select(iccid=UICC, wait_s=10)
+        both.nats.stop()
+        for _ in range(20):
+            assert (await card.transmit(SELECT_MF)).sw
+
+
+async def test_they_go_by_nats_when_the_connection_is_lost(
+    both: Two, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with both.users.client() as client:
+        card = await client.select(iccid=UICC, wait_s=10)
+        for connection in list(both.cards.connections):
+            if connection.principal is None and connection.upgraded:
+                connection.end()
+        for _ in range(20):
+            assert (await card.transmit(SELECT_MF)).sw
+    assert "reached by NATS alone" in caplog.text
+
+
+async def _stranger(world: World, certificates: Certificates) -> tuple[Endpoint, Wire]:
+    url = Address(world.user_url.replace("/user", "/node"))
+    wire, _ = await connected(url, None, client_context(certificates.ca, None, None), 10, None)
+    link = Endpoint(wire.transport, wire.hold, is_client=True, kind=BINARY)
+    wire.carry(link)
+    return link, wire
+
+
+@pytest.mark.parametrize("said", [b"", b"no name", b"a", b"other"])
+async def test_a_stranger_changes_nothing(
+    both: Two, certificates: Certificates, said: bytes
+) -> None:
+    """Not even one that says that it is a node: what is not sealed by its keys is nothing."""
+    async with both.users.client() as client:
+        card = await client.select(iccid=UICC, wait_s=10)
+        link, _ = await _stranger(both.cards, certificates)
+        link.say(said)
+        link.forward(bytes(1000))
+        link.forward(b"s" + bytes(100))
+        for _ in range(5):
+            assert (await card.transmit(SELECT_MF)).sw
+        link.abort()
+
+
+@pytest.mark.parametrize("said", [b"", b"no name", b"b", b"\xff", b"x" * 100])
+async def test_one_that_can_be_no_other_node_is_sent_away(
+    both: Two, certificates: Certificates, said: bytes
+) -> None:
+    link, wire = await _stranger(both.cards, certificates)
+    link.say(said)
+    await until(wire.transport.is_closing)
+    cluster = both.cards.app._cluster
+    assert cluster is not None
+    assert set(cluster.node.nodes) == {"a"}
+
+
+async def test_without_a_url_there_is_no_such_path(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    async with two(certificates, tmp_path, straight=False) as both:
+        with pytest.raises(ConnectionLostError, match="404"):
+            await _stranger(both.cards, certificates)
+        async with both.users.client() as client:
+
+            async def listed() -> bool:
+                return bool(await client.list_cards())
+
+            await until(listed)
