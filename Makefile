@@ -16,6 +16,7 @@ TARGETS ?=
 RANDOM ?=
 SEED ?=
 JOBS ?= auto
+CLUSTER_ARGS ?=
 # Tests start hundreds of interpreters; without bytecode each would compile all of its modules.
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -30,12 +31,13 @@ endif
 # A file of tests stays in one process: it may share a server, or the private pcscd of its process.
 PARALLEL := -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help venv demo test check coverage mutants soak fuzz bench docs deb deb-test clean packages \
+.PHONY: help venv demo cluster test check coverage mutants soak fuzz bench docs deb deb-test clean packages \
 	packages-deb
 
 help:
 	@echo 'make demo      run the whole system here, with simulated cards and your readers'
 	@echo '               KEEP=1 leaves it running'
+	@echo 'make cluster   three servers that serve as one: cards taken through each, two of them killed'
 	@echo 'make test      install what the tests need, then static checks and all tests'
 	@echo '               PYTEST_ARGS="-k tls" chooses tests; CI=true fails on a skipped test'
 	@echo '               JOBS=0 runs them in one process, one after the other'
@@ -60,6 +62,9 @@ venv: $(VENV)/.dev
 
 demo: $(VENV)/.run
 	@KEEP=$(KEEP) $(BIN)/python contrib/tools/demo.py
+
+cluster: $(VENV)/.dev
+	@$(BIN)/python contrib/tools/cluster.py $(CLUSTER_ARGS)
 
 # Tests are compiled while the checks run; else each process of pytest would compile them for itself.
 test: packages $(VENV)/.dev

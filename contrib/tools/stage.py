@@ -92,6 +92,11 @@ class Program:
                 if self._read == len(self.lines):
                     self.fail(f"ended without a word of {pattern!r}")
 
+    def skip(self) -> None:
+        """Pass over all that it has said so far."""
+        with self._news:
+            self._read = len(self.lines)
+
     def type(self, text: str) -> None:
         """Send it a line to read."""
         assert self.process.stdin is not None

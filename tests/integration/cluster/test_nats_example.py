@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tests.support.certificates import Certificates, sign
 from tests.support.nats import LIMIT_S, QUICK, Carried, Nats, carried, until_logged
 from tests.support.paths import ROOT
 from tests.support.pki import Pair, Pki
@@ -165,11 +167,24 @@ async def test_nodes_of_the_example_may_no_more(node: Node) -> None:
         assert evil.carrier.counts.refused == 8
 
 
-async def test_a_user_of_the_same_ca_is_not_let_in(
-    pki: Pki, servers: list[Nats], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("ida", Kind.USER), ("node-a", Kind.USER), ("node-b", Kind.CARD_HOST), ("node-d", Kind.NODE)],
+)
+async def test_nobody_else_of_the_same_ca_is_let_in(
+    name: str,
+    kind: Kind,
+    pki: Pki,
+    servers: list[Nats],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    ida = pki.client("ida")
-    place = Place([servers[0].url], pki.server.ca, ida.cert, ida.key)
-    async with carried(place, there=False) as a:
+    key = load_pem_private_key((pki.path / "ca-key.pem").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    issuer = Issuer(x509.load_pem_x509_certificate(pki.server.ca.read_bytes()), key)
+    files = Certificates(pki.server.ca, tmp_path / "cert.pem", tmp_path / "key.pem")
+    sign(files, issuer, kind, [name], VALID)
+    place = Place([servers[0].url], files.ca, files.cert, files.key)
+    async with carried(place, name, there=False) as a:
         await until_logged(caplog, "refuses who we say that we are")
         assert a.ears.there == []

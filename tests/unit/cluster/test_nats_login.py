@@ -50,24 +50,23 @@ def test_what_is_shown_of_credentials_is_no_secret(tmp_path: Path) -> None:
     assert repr(made) == f"Credentials({key.public})"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "SU",
-        "not a seed at all",
-        "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU4VY",
-        "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4",
-        new(ACCOUNT).seed,
-        new(OPERATOR).seed,
-        new(USER).seed[:-2],
-        new(USER).seed * 2,
-        "-----BEGIN USER NKEY SEED-----\n" + new(USER).seed + "\n------END USER NKEY SEED------\n",
-        "ä" * 100,
-        "A" * (MOST_OCTETS + 9),
-    ],
-    ids=lambda text: f"{len(text)} characters",
-)
+NEITHER = {
+    "nothing": "",
+    "too short": "SU",
+    "prose": "not a seed at all",
+    "a mistake": "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU4VY",
+    "a public key": "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4",
+    "an account": new(ACCOUNT).seed,
+    "an operator": new(OPERATOR).seed,
+    "cut": new(USER).seed[:-2],
+    "two": new(USER).seed * 2,
+    "no JWT": f"-----BEGIN USER NKEY SEED-----\n{new(USER).seed}\n------END USER NKEY SEED------\n",
+    "no ASCII": "ä" * 100,
+    "long": "A" * (MOST_OCTETS + 9),
+}
+
+
+@pytest.mark.parametrize("text", NEITHER.values(), ids=NEITHER)
 def test_what_is_neither_is_refused_without_being_shown(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match="has no credentials of a NATS user") as caught:
         _of(tmp_path, text)

@@ -63,6 +63,7 @@ OTHER_VALUES: dict[str, Any] = {
     "trace_gsmtap": "localhost:4729",
     "seal": "preferred",
     "cluster_url": ["tls://nats-1.example:4222", "tls://nats-2.example"],
+    "node_url": "wss://relay-a.example:4220",
 }
 
 SEALED: dict[str, dict[str, Any]] = {
@@ -84,6 +85,7 @@ OF_ISSUER = {
 
 OF_NODE = {
     "cluster_url": OTHER_VALUES["cluster_url"],
+    "node_url": OTHER_VALUES["node_url"],
     "cluster_creds": "other",
     "cluster_ca": "other",
     "cluster_cert": "other",
