@@ -183,10 +183,8 @@ class Road:
                 self._bare(number, acked, text, now)
             elif kind == FAREWELL:
                 self._over(Down(f"it ended the road: {shown(text[HEAD.size :])}"))
-        except BrokenError as exc:
+        except (BrokenError, struct.error) as exc:
             self._end(now, f"breaks the rules of a road: {exc}")
-        except struct.error:
-            self._end(now, "breaks the rules of a road: a datagram is too short")
         if self._ack_at <= now and not self.over:
             self._say(now)
         return self._done()
@@ -260,7 +258,7 @@ class Road:
 
     def _say(self, now: float, way: Way | None = None) -> None:
         """Send what is bare."""
-        since, gaps = now - self._limits.way_s, list[Gap]()
+        gaps, since = list[Gap](), now - self._limits.way_s
         heard = Way.NATS | sum(way for way, at in self._heard_by.items() if at > since)
         if self._come.has_gaps:
             gaps, self._gap_at = self._come.gaps(), now
