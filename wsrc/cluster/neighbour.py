@@ -280,10 +280,11 @@ class Neighbour:
     def _answered(self, octets: bytes, now: float) -> list[Effect]:
         if self._caller is None or self._pending is not None:
             return []
+        answered = self._caller.answered(octets)
         self._answers = True
-        proof, agreed = self._caller.answered(octets)
-        if self._has_rival(agreed.run, now):
+        if answered is None or self._has_rival(answered[1].run, now):
             return []
+        proof, agreed = answered
         self._pending, self._greeting = agreed, PROOF + proof
         self._again_s, self._again_at = _AGAIN_S, now + _AGAIN_S
         return [Transmit(self._greeting)]
