@@ -36,7 +36,7 @@ class Refused(msgspec.Struct, frozen=True):
     """
     Take note that a greeting came to nothing.
 
-    `why` is a clause in which "it" is the other node, or whoever speaks in its name. The same is
+    `why` is a clause whose subject is the other node, or whoever speaks in its name. The same is
     said once a minute at most.
     """
 
@@ -136,7 +136,7 @@ class Neighbour:
             return effects + self._greeted(kind, octets, now)
         except GreetingError as exc:
             effects.append(Transmit(REFUSAL + str(exc).encode()[:MAX_WHY]))
-            return effects + self._say(f"it {exc}", now)
+            return effects + self._say(str(exc), now)
 
     def send(self, item: bytes, now: float) -> list[Effect]:
         """
@@ -267,7 +267,7 @@ class Neighbour:
         if now >= self._give_up_at:
             answers = self._answers
             self._forget_call()
-            return [] if answers else self._say("it does not answer a greeting", now)
+            return [] if answers else self._say("does not answer a greeting", now)
         self._again_s = min(2 * self._again_s, _MOST_AGAIN_S)
         self._again_at = now + self._again_s
         return [Transmit(self._greeting)]
@@ -322,7 +322,7 @@ class Neighbour:
         if self._calls and self._caller is None:
             return []
         self._answers = True
-        return self._say(f"it refuses this node, which {shown(why)}", now)
+        return self._say(f"refuses this node, which {shown(why)}", now)
 
     # Bounds
 
