@@ -121,10 +121,10 @@ class Neighbour:
     def received(self, datagram: bytes, now: float, way: Way = Way.NATS) -> list[Effect]:
         """Act on a datagram that came under its name."""
         self.noted_at = now
-        kind, octets = datagram[:1], datagram[1:]
+        kind = datagram[:1]
         if kind == SEALED:
             return self._opened(datagram, now, way)
-        effects = self._expired(now)
+        octets, effects = datagram[1:], self._expired(now)
         if kind == KNOCK and self._calls:
             return effects if self._is_alive(now) else effects + self._call(now)
         if kind == REFUSAL:
