@@ -129,7 +129,7 @@ class Neighbour:
             return effects if self._is_alive(now) else effects + self._call(now)
         if kind == REFUSAL:
             return effects + self._was_refused(octets, now)
-        if not self._may_work(now):
+        if not self._expects(kind) or not self._may_work(now):
             self.ignored += 1
             return effects
         try:
@@ -240,17 +240,20 @@ class Neighbour:
 
     # The greeting
 
+    def _expects(self, kind: bytes) -> bool:
+        """Whether a datagram that begins so can be part of a greeting now."""
+        if self._calls:
+            return kind == ANSWER and self._caller is not None and self._pending is None
+        return kind in {HELLO, PROOF}
+
     def _greeted(self, kind: bytes, octets: bytes, now: float) -> list[Effect]:
-        if kind == ANSWER and self._calls:
-            return self._answered(octets, now)
-        if kind == HELLO and not self._calls:
-            if self._has_rival(self._answerer.run_of(octets), now):
-                return []
-            return [Transmit(ANSWER + self._answerer.hello(octets, now))]
-        if kind == PROOF and not self._calls:
+        if self._caller is not None and kind == ANSWER:
+            return self._answered(self._caller, octets, now)
+        if kind == PROOF:
             return self._proved(octets, now)
-        self.ignored += 1
-        return []
+        if self._has_rival(self._answerer.run_of(octets), now):
+            return []
+        return [Transmit(ANSWER + self._answerer.hello(octets, now))]
 
     def _call(self, now: float) -> list[Effect]:
         """Greet, unless that goes on."""
@@ -277,10 +280,8 @@ class Neighbour:
         self._greeting = b""
         self._again_at = self._give_up_at = inf
 
-    def _answered(self, octets: bytes, now: float) -> list[Effect]:
-        if self._caller is None or self._pending is not None:
-            return []
-        answered = self._caller.answered(octets)
+    def _answered(self, caller: Caller, octets: bytes, now: float) -> list[Effect]:
+        answered = caller.answered(octets)
         self._answers = True
         if answered is None or self._has_rival(answered[1].run, now):
             return []

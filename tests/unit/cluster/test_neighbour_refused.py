@@ -132,6 +132,19 @@ def test_a_flood_does_not_keep_an_honest_node_out_for_long() -> None:
     assert world.west.up
 
 
+def test_what_is_no_part_of_a_greeting_uses_up_nothing_of_one() -> None:
+    world = World()
+    for _ in range(1_000):
+        world.give("west", b"a" + bytes(10))
+        world.give("west", b"x")
+        world.give("east", b"a" + bytes(10))
+        world.give("east", b"h" + bytes(10))
+    assert world.counts["datagrams"] == 0
+    world.run(0.01)
+    assert world.east.up
+    assert world.west.up
+
+
 def test_who_says_that_a_node_is_refused_writes_little_into_the_log() -> None:
     world = World()
     said = 0
