@@ -208,7 +208,7 @@ class Neighbour:
         """Return what a road wants done; forget it where it is over."""
         if self.road is not None and self.road.over:
             self.road = self._agreed = None
-            self.run, self.features = "", frozenset()
+            self.run, self.features = "", frozenset[str]()
         return [*effects]
 
     def _expired(self, now: float) -> list[Effect]:

@@ -126,7 +126,8 @@ class Road:
         self._sent_at, self._ping_at = now, now + limits.ping_s
         self._come = Arrivals((limits.unacked_items, limits.ahead_octets))
         self._ack_at, self._gap_at = inf, -inf
-        self._ways, self._several = {Way.NATS}, False
+        self._ways: tuple[Way, ...] = (Way.NATS,)
+        self._several = False
         self._heard_by: dict[Way, float] = {}
         self._told_by: dict[Way, float] = {}
 
@@ -168,8 +169,7 @@ class Road:
     def received(self, text: bytes, now: float, way: Way = Way.NATS) -> list[RoadEffect]:
         """Act on what was in a datagram."""
         if now >= self.silent_at:
-            self._silent(now)
-            return self._done()
+            return self.tick(now)
         self.heard_at, self.silent_at = now, now + self._limits.silent_s
         if self._several or way is not Way.NATS:
             self._heard_over(way, now)
@@ -215,11 +215,12 @@ class Road:
 
     def way_is(self, way: Way, now: float, *, is_there: bool) -> list[RoadEffect]:
         """Take note that there is a way besides NATS, or not any more."""
+        had = way in self._ways
+        others = tuple(each for each in self._ways if each is not way)
+        self._ways = (*others, way) if is_there else others
         if is_there:
-            self._ways.add(way)
             self._say(now, way)
-        elif way in self._ways:
-            self._ways.discard(way)
+        elif had:
             self._told_by.pop(way, None)
             self._choose(now)
             if self._unacked:
