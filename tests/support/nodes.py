@@ -144,6 +144,15 @@ class World:
         for end in self.ends.values():
             end.start(self.now)
 
+    @classmethod
+    def up(cls) -> "World":
+        """Return a world in which both have a road."""
+        world = cls()
+        world.run(0.5)
+        assert world.east.up
+        assert world.west.up
+        return world
+
     @property
     def east(self) -> End:
         """The node that calls."""
@@ -227,6 +236,12 @@ class World:
                 items, octets = road.unacked
                 assert 0 <= items <= end.limits.unacked_items
                 assert 0 <= octets <= end.limits.unacked_octets
+
+    def check_all_came(self) -> None:
+        """Check that all came that was sent in the road that there is."""
+        self.check()
+        for end in self.ends.values():
+            assert end.next == self.ends[end.other].sent
 
     # Within
 

@@ -84,10 +84,15 @@ class Hello(msgspec.Struct, frozen=True):
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """What an answerer says: version and suite for both, and a one-time key of that suite."""
+    """
+    What an answerer says: version and suite for both, and a one-time key of that suite.
+
+    `asked` is the nonce of the hello that is answered.
+    """
 
     version: Annotated[int, msgspec.Meta(ge=1)]
     run: Run
+    asked: _Nonce
     nonce: _Nonce
     suite: _Word
     key: _Key
@@ -168,12 +173,15 @@ class Caller:
     def __init__(self, me: Me, other: str) -> None:
         self._me, self._other = me, other
         features = tuple(sorted(me.features))
-        said = Hello(VERSION, me.cluster, me.run, me.new_nonce(), me.suites, features)
+        self._nonce = me.new_nonce()
+        said = Hello(VERSION, me.cluster, me.run, self._nonce, me.suites, features)
         self.hello = msgspec.msgpack.encode(said)
 
-    def answered(self, octets: bytes) -> tuple[bytes, Greeted]:
+    def answered(self, octets: bytes) -> tuple[bytes, Greeted] | None:
         """
         Take an answer; return the proof, and what is agreed on if the other takes that.
+
+        What answers another hello, perhaps one of an earlier run, comes to nothing.
 
         Raises:
             GreetingError: If it is not of the other node, or does not answer the hello.
@@ -181,6 +189,8 @@ class Caller:
         me = self._me
         answer = _decoded(octets, Answer)
         offer = _decoded(answer.offer, Offer)
+        if offer.asked != self._nonce:
+            return None
         if offer.version > VERSION:
             raise GreetingError("answers in a version that is not known here")
         between = pack(me.cluster.encode(), me.name.encode(), self._other.encode())
@@ -299,7 +309,7 @@ class Answerer:
         if key is None:
             key = offered.keys[suite] = new_key(suite)
         version, features = min(hello.version, VERSION), tuple(sorted(me.features))
-        said = Offer(version, me.run, offered.nonce, suite, key.public, features)
+        said = Offer(version, me.run, hello.nonce, offered.nonce, suite, key.public, features)
         return msgspec.msgpack.encode(said)
 
 
@@ -319,7 +329,7 @@ def _decoded(octets: bytes, kind: type[T]) -> T:
         raise GreetingError("sends a greeting that is too long")
     try:
         return msgspec.msgpack.decode(octets, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise GreetingError(f"sends no {kind.__name__.lower()} that is understood") from exc
 
 

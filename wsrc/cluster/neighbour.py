@@ -36,7 +36,7 @@ class Refused(msgspec.Struct, frozen=True):
     """
     Take note that a greeting came to nothing.
 
-    `why` is a clause in which "it" is the other node, or whoever speaks in its name. The same is
+    `why` is a clause whose subject is the other node, or whoever speaks in its name. The same is
     said once a minute at most.
     """
 
@@ -121,22 +121,22 @@ class Neighbour:
     def received(self, datagram: bytes, now: float, way: Way = Way.NATS) -> list[Effect]:
         """Act on a datagram that came under its name."""
         self.noted_at = now
-        kind, octets = datagram[:1], datagram[1:]
+        kind = datagram[:1]
         if kind == SEALED:
             return self._opened(datagram, now, way)
-        effects = self._expired(now)
+        octets, effects = datagram[1:], self._expired(now)
         if kind == KNOCK and self._calls:
             return effects if self._is_alive(now) else effects + self._call(now)
         if kind == REFUSAL:
             return effects + self._was_refused(octets, now)
-        if not self._may_work(now):
+        if not self._expects(kind) or not self._may_work(now):
             self.ignored += 1
             return effects
         try:
             return effects + self._greeted(kind, octets, now)
         except GreetingError as exc:
             effects.append(Transmit(REFUSAL + str(exc).encode()[:MAX_WHY]))
-            return effects + self._say(f"it {exc}", now)
+            return effects + self._say(str(exc), now)
 
     def send(self, item: bytes, now: float) -> list[Effect]:
         """
@@ -208,7 +208,7 @@ class Neighbour:
         """Return what a road wants done; forget it where it is over."""
         if self.road is not None and self.road.over:
             self.road = self._agreed = None
-            self.run, self.features = "", frozenset()
+            self.run, self.features = "", frozenset[str]()
         return [*effects]
 
     def _expired(self, now: float) -> list[Effect]:
@@ -240,17 +240,20 @@ class Neighbour:
 
     # The greeting
 
+    def _expects(self, kind: bytes) -> bool:
+        """Whether a datagram that begins so can be part of a greeting now."""
+        if self._calls:
+            return kind == ANSWER and self._caller is not None and self._pending is None
+        return kind in {HELLO, PROOF}
+
     def _greeted(self, kind: bytes, octets: bytes, now: float) -> list[Effect]:
-        if kind == ANSWER and self._calls:
-            return self._answered(octets, now)
-        if kind == HELLO and not self._calls:
-            if self._has_rival(self._answerer.run_of(octets), now):
-                return []
-            return [Transmit(ANSWER + self._answerer.hello(octets, now))]
-        if kind == PROOF and not self._calls:
+        if self._caller is not None and kind == ANSWER:
+            return self._answered(self._caller, octets, now)
+        if kind == PROOF:
             return self._proved(octets, now)
-        self.ignored += 1
-        return []
+        if self._has_rival(self._answerer.run_of(octets), now):
+            return []
+        return [Transmit(ANSWER + self._answerer.hello(octets, now))]
 
     def _call(self, now: float) -> list[Effect]:
         """Greet, unless that goes on."""
@@ -267,7 +270,7 @@ class Neighbour:
         if now >= self._give_up_at:
             answers = self._answers
             self._forget_call()
-            return [] if answers else self._say("it does not answer a greeting", now)
+            return [] if answers else self._say("does not answer a greeting", now)
         self._again_s = min(2 * self._again_s, _MOST_AGAIN_S)
         self._again_at = now + self._again_s
         return [Transmit(self._greeting)]
@@ -277,13 +280,12 @@ class Neighbour:
         self._greeting = b""
         self._again_at = self._give_up_at = inf
 
-    def _answered(self, octets: bytes, now: float) -> list[Effect]:
-        if self._caller is None or self._pending is not None:
-            return []
+    def _answered(self, caller: Caller, octets: bytes, now: float) -> list[Effect]:
+        answered = caller.answered(octets)
         self._answers = True
-        proof, agreed = self._caller.answered(octets)
-        if self._has_rival(agreed.run, now):
+        if answered is None or self._has_rival(answered[1].run, now):
             return []
+        proof, agreed = answered
         self._pending, self._greeting = agreed, PROOF + proof
         self._again_s, self._again_at = _AGAIN_S, now + _AGAIN_S
         return [Transmit(self._greeting)]
@@ -321,7 +323,7 @@ class Neighbour:
         if self._calls and self._caller is None:
             return []
         self._answers = True
-        return self._say(f"it refuses this node, which {shown(why)}", now)
+        return self._say(f"refuses this node, which {shown(why)}", now)
 
     # Bounds
 

@@ -126,7 +126,8 @@ class Road:
         self._sent_at, self._ping_at = now, now + limits.ping_s
         self._come = Arrivals((limits.unacked_items, limits.ahead_octets))
         self._ack_at, self._gap_at = inf, -inf
-        self._ways, self._several = {Way.NATS}, False
+        self._ways: tuple[Way, ...] = (Way.NATS,)
+        self._several = False
         self._heard_by: dict[Way, float] = {}
         self._told_by: dict[Way, float] = {}
 
@@ -168,8 +169,7 @@ class Road:
     def received(self, text: bytes, now: float, way: Way = Way.NATS) -> list[RoadEffect]:
         """Act on what was in a datagram."""
         if now >= self.silent_at:
-            self._silent(now)
-            return self._done()
+            return self.tick(now)
         self.heard_at, self.silent_at = now, now + self._limits.silent_s
         if self._several or way is not Way.NATS:
             self._heard_over(way, now)
@@ -183,10 +183,8 @@ class Road:
                 self._bare(number, acked, text, now)
             elif kind == FAREWELL:
                 self._over(Down(f"it ended the road: {shown(text[HEAD.size :])}"))
-        except BrokenError as exc:
+        except (BrokenError, struct.error) as exc:
             self._end(now, f"breaks the rules of a road: {exc}")
-        except struct.error:
-            self._end(now, "breaks the rules of a road: a datagram is too short")
         if self._ack_at <= now and not self.over:
             self._say(now)
         return self._done()
@@ -217,11 +215,12 @@ class Road:
 
     def way_is(self, way: Way, now: float, *, is_there: bool) -> list[RoadEffect]:
         """Take note that there is a way besides NATS, or not any more."""
+        had = way in self._ways
+        others = tuple(each for each in self._ways if each is not way)
+        self._ways = (*others, way) if is_there else others
         if is_there:
-            self._ways.add(way)
             self._say(now, way)
-        elif way in self._ways:
-            self._ways.discard(way)
+        elif had:
             self._told_by.pop(way, None)
             self._choose(now)
             if self._unacked:
@@ -260,7 +259,7 @@ class Road:
 
     def _say(self, now: float, way: Way | None = None) -> None:
         """Send what is bare."""
-        since, gaps = now - self._limits.way_s, list[Gap]()
+        gaps, since = list[Gap](), now - self._limits.way_s
         heard = Way.NATS | sum(way for way, at in self._heard_by.items() if at > since)
         if self._come.has_gaps:
             gaps, self._gap_at = self._come.gaps(), now

@@ -47,11 +47,17 @@ def as_it_is(_: str, octets: bytes) -> bytes:
     return octets
 
 
+def answered(caller: Caller, answer: bytes) -> tuple[bytes, Greeted]:
+    found = caller.answered(answer)
+    assert found is not None
+    return found
+
+
 def greet(one: Me, other: Me, between: Between = as_it_is) -> tuple[Greeted, Greeted]:
     """Have two nodes greet; `between` may change what they say."""
     caller, answerer = Caller(one, "west"), Answerer(other, "east")
     answer = between("answer", answerer.hello(between("hello", caller.hello), 0.0))
-    proof, here = caller.answered(answer)
+    proof, here = answered(caller, answer)
     there = answerer.proved(between("proof", proof), 0.1)
     assert there is not None
     return here, there
@@ -166,8 +172,8 @@ def test_a_caller_that_cannot_prove_who_it_is_is_refused(what: str) -> None:
     make, said = WRONG[what]
     answerer = Answerer(west(), "east")
     wrong, right = Caller(east(make("east")), "west"), Caller(east(), "west")
-    forged, _ = wrong.answered(answerer.hello(wrong.hello, 0.0))
-    proof, _ = right.answered(answerer.hello(right.hello, 0.0))
+    forged, _ = answered(wrong, answerer.hello(wrong.hello, 0.0))
+    proof, _ = answered(right, answerer.hello(right.hello, 0.0))
     with pytest.raises(GreetingError) as caught:
         answerer.proved(forged, 0.1)
     assert said in str(caught.value)
@@ -189,7 +195,7 @@ def test_who_shows_no_certificate_is_refused() -> None:
     caller, answerer = Caller(east(), "west"), Answerer(west(), "east")
     with pytest.raises(GreetingError, match="has no certificate; give it cluster_cert"):
         caller.answered(Answerer(me_of("west", None), "east").hello(caller.hello, 0.0))
-    proof, _ = caller.answered(answerer.hello(caller.hello, 0.0))
+    proof, _ = answered(caller, answerer.hello(caller.hello, 0.0))
     bare = changed(Proof, chain=[], signature=b"")("proof", proof)
     with pytest.raises(GreetingError, match="has no certificate; give it cluster_cert"):
         answerer.proved(bare, 0.1)
@@ -244,7 +250,6 @@ def test_nodes_without_a_suite_in_common_are_told() -> None:
     "between",
     [
         changed(Hello, run="0" * 16),
-        changed(Hello, nonce=bytes(32)),
         changed(Hello, features=["a"]),
         changed(Hello, version=2),
     ],
@@ -252,6 +257,12 @@ def test_nodes_without_a_suite_in_common_are_told() -> None:
 def test_a_hello_that_was_changed_comes_to_nothing(between: Between) -> None:
     with pytest.raises(GreetingError, match="does not have the key"):
         greet(east(), west(), between)
+
+
+def test_a_hello_of_which_the_nonce_was_changed_is_not_answered() -> None:
+    caller, answerer = Caller(east(), "west"), Answerer(west(), "east")
+    hello = changed(Hello, nonce=bytes(32))("hello", caller.hello)
+    assert caller.answered(answerer.hello(hello, 0.0)) is None
 
 
 @pytest.mark.parametrize("field", ["run", "nonce", "key", "features", "suite"])
@@ -290,20 +301,20 @@ def test_a_proof_that_was_changed_comes_to_nothing(field: str) -> None:
 
 def test_a_proof_is_good_once_and_a_copy_is_known_as_such() -> None:
     caller, answerer = Caller(east(), "west"), Answerer(west(), "east")
-    proof, _ = caller.answered(answerer.hello(caller.hello, 0.0))
+    proof, _ = answered(caller, answerer.hello(caller.hello, 0.0))
     assert answerer.proved(proof, 0.1) is not None
     assert answerer.proved(proof, 0.2) is None
-    again, _ = caller.answered(answerer.hello(caller.hello, 0.3))
+    again, _ = answered(caller, answerer.hello(caller.hello, 0.3))
     assert answerer.proved(again, 0.4) is not None
     assert answerer.proved(proof, 0.5) is None
 
 
 def test_a_proof_that_is_late_is_good_while_its_key_is_kept() -> None:
     caller, answerer = Caller(east(), "west"), Answerer(west(), "east")
-    proof, _ = caller.answered(answerer.hello(caller.hello, 0.0))
+    proof, _ = answered(caller, answerer.hello(caller.hello, 0.0))
     answerer.hello(caller.hello, KEY_S + 1)
     assert answerer.proved(proof, 2 * KEY_S) is None
-    proof, _ = caller.answered(answerer.hello(caller.hello, 30.0))
+    proof, _ = answered(caller, answerer.hello(caller.hello, 30.0))
     answerer.hello(caller.hello, 30.0 + KEY_S + 1)
     assert answerer.proved(proof, 30.0 + 2 * KEY_S - 1) is not None
 
@@ -314,17 +325,19 @@ def test_any_number_of_hellos_leaves_nothing_behind() -> None:
     answer = answerer.hello(caller.hello, 0.0)
     for _ in range(200):
         answerer.hello(Caller(east(), "west").hello, 0.1)
-    proof, _ = caller.answered(answer)
+    proof, _ = answered(caller, answer)
     assert answerer.proved(proof, 0.2) is not None
 
 
 def test_what_is_between_two_other_nodes_is_not_taken() -> None:
     caller = Caller(east(), "west")
     answer = Answerer(west(), "east").hello(caller.hello, 0.0)
-    other = Caller(me_of("north", credentials("north")), "west")
+    nonce = msgspec.msgpack.decode(caller.hello, type=Hello).nonce
+    other = Caller(me_of("north", credentials("north"), new_nonce=lambda: nonce), "west")
     with pytest.raises(GreetingError, match="does not have the key"):
         other.answered(answer)
-    proof, _ = caller.answered(answer)
+    assert Caller(east(), "west").answered(answer) is None
+    proof, _ = answered(caller, answer)
     assert Answerer(west(), "north").proved(proof, 0.0) is None
 
 
@@ -338,6 +351,7 @@ def test_what_is_between_two_other_nodes_is_not_taken() -> None:
         b"\xff" * 100,
         b"\xdf\xff\xff\xff\xff",
         b"\xa1\xff",
+        b"\x81\xa5later" + b"\x91" * 100_000,
         bytes(MAX_GREETING_OCTETS + 1),
     ],
 )
