@@ -21,7 +21,7 @@ from wsrc.net.websocket import Link
 from wsrc.protocol import messages as m
 from wsrc.server.app import serve
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 def lines(folder: Path, kind: str) -> list[dict[str, Any]]:

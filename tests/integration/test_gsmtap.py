@@ -11,7 +11,7 @@ from wsrc.trace.tracer import Options, Traced, Tracer
 
 SELECT = bytes.fromhex("00a40004023f00")
 OK = b"\x90\x00"
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 @pytest.mark.parametrize("before", [1, 2])

@@ -15,7 +15,7 @@ from tests.support.server_vectors import CASES, Run
 from wsrc.server.app import App, serve
 from wsrc.settings.load import ServerSettings
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 PLAIN = ServerSettings(user_port=0, card_port=0, no_tls=True, drain_s=0.01)
 
 Json = dict[str, Any]

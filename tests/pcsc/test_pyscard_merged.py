@@ -26,7 +26,7 @@ from wsrc.bridges.pyscard.install import RemoteReader
 
 pytestmark = pytest.mark.pcscd
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 LOCAL = make_card(parse_description('kind = "uicc"\nprotocol = "T1"', "local"))
 
 

@@ -19,7 +19,7 @@ from wsrc.readers.simulated import SimulatedReader, SimulatedSource
 from wsrc.readers.simulation import Card, default_cards
 from wsrc.settings.load import CardClientSettings
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 SECRET = "5e" * 16
 HOLD = Octets.fromhex("00a4000c023f00")
 """SELECT of the MF: the command that the gate holds while it is shut."""

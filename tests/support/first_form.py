@@ -17,7 +17,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 Json = dict[str, Any]
 

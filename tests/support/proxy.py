@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 """How long the connections of a proxy may take to end."""
 
 

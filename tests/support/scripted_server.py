@@ -19,7 +19,7 @@ from wsrc.errors import WsrcError
 from wsrc.protocol.messages import CardInfo, ListCards
 from wsrc.selection import KINDS, Filter
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 HELLO_ACK: dict[str, Any] = {
     "msg_type": "hello_ack",

@@ -15,7 +15,7 @@ from wsrc.net.frames import masked
 from wsrc.net.handshake import accept_of
 from wsrc.protocol.conversation import Parting
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 CLOSE, PING, PONG = 0x88, 0x89, 0x8A
 
 

@@ -15,7 +15,7 @@ from typing import Self
 
 from tests.support.processes import argv, environment
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 _SEQUENCE = re.compile(r"\x1b\[([?\d;]*)([A-Za-z@])|\x1b([=>78D])|\x1b\(B")
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 """How long entering and leaving may take, each."""
 
 

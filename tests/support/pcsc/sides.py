@@ -29,7 +29,7 @@ from wsrc.readers.simulated import SimulatedSource
 from wsrc.readers.simulation import Card
 from wsrc.user_client.naming import Filters
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 _ABSENT, _PRESENT = 2, 4
 
 Serving = Callable[[Path], AbstractAsyncContextManager[SimulatedSource]]

@@ -26,7 +26,7 @@ from wsrc.audit.files import Where, read_into
 from wsrc.audit.writer import AuditLog
 from wsrc.errors import ConfigError
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from wsrc.protocol import messages as m
 from wsrc.readers.base import Connection, Slot, SlotState
 from wsrc.settings.load import CardClientSettings
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 SETTINGS = CardClientSettings(name="bench", command_s=10.0)
 ATR = bytes.fromhex("3b00")
 

@@ -23,7 +23,7 @@ ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
 VERIFY = bytes.fromhex("002000010831323334ffffffff")
 SELECT = bytes.fromhex("00a40004023f00")
 OK = b"\x90\x00"
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from wsrc.errors import ConnectionLostError
 from wsrc.user_client import portal as module
 from wsrc.user_client.portal import Portal
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture

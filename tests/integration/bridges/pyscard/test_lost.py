@@ -22,7 +22,7 @@ from tests.support.remote_pyscard import ASK_PIN, RemotePyscard, remote_cards
 from tests.support.world import until
 from wsrc.protocol.messages import CardState
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from tests.support.remote_pyscard import RemotePyscard
 from wsrc.bridges.pyscard import install as pyscard
 from wsrc.bridges.pyscard.install import RemoteReader
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 GET_CHALLENGE = [0x00, 0x84, 0x00, 0x00, 0x08]
 
 

@@ -17,7 +17,7 @@ from smartcard.scard import SCARD_E_NO_SERVICE  # noqa: TID251
 
 from tests.support.remote_pyscard import ASK_PIN, RemotePyscard
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture
