@@ -16,6 +16,8 @@ from tests.support.processes import LIMIT_S, Program, Programs, running
 from tests.support.secret_scan import EARS
 from tests.support.world import UICC
 
+# Longer than the aim: each run needs the same server, which takes long to start.
+
 pytest_plugins = ("pytester",)
 
 Run = Callable[..., pytest.RunResult]
