@@ -16,6 +16,8 @@ from tests.support.processes import LIMIT_S, Program, Programs, running
 from tests.support.secret_scan import EARS
 from tests.support.world import UICC
 
+# Longer than the aim: each run needs the same server, which takes long to start.
+
 pytest_plugins = ("pytester",)
 
 Run = Callable[..., pytest.RunResult]
@@ -214,6 +216,99 @@ def test_own(card):
 """
     )
     result.assert_outcomes(passed=4)
+    assert served.held() == []
+
+
+def test_the_first_failure_ends_the_run_and_gives_each_card_back(served: Lab, run: Run) -> None:
+    for more in ((), ("--wsrc-scope", "session"), ("-n1",)):
+        result = run(
+            """
+def test_good(card):
+    read(card)
+
+def test_wrong(card):
+    raise AssertionError
+
+def test_never(card):
+    read(card)
+""",
+            *(*TAKES_PAIR, "-x", *more),
+        )
+        outcomes = result.parseoutcomes()
+        assert (outcomes["passed"], outcomes["failed"]) == (1, 1)
+        assert served.held() == []
+
+
+def test_a_card_is_one_for_a_class_or_a_session(served: Lab, run: Run) -> None:
+    result = run(
+        """
+import pytest
+
+AT = []
+
+def is_fresh(card):
+    return card.transmit(bytes.fromhex("00b000000a")).sw != 0x9000
+
+@pytest.mark.wsrc(scope="class")
+class TestOfOne:
+    def test_first(self, card):
+        assert is_fresh(card)
+        read(card)
+        AT.append(card.info.identities.iccid)
+
+    def test_second(self, card):
+        assert not is_fresh(card)
+        assert AT == [card.info.identities.iccid]
+
+@pytest.mark.wsrc(scope="class")
+class TestOfAnother:
+    def test_first(self, card):
+        assert is_fresh(card)
+
+def test_of_the_session(card):
+    assert is_fresh(card)
+    read(card)
+    AT[:] = [card.info.identities.iccid]
+
+class TestOfTheSession:
+    def test_as_it_was_left(self, card):
+        assert not is_fresh(card)
+        assert AT == [card.info.identities.iccid]
+""",
+        *(*TAKES_PAIR, "--wsrc-scope", "session"),
+    )
+    result.assert_outcomes(passed=5)
+    assert served.held() == []
+
+
+def test_a_card_is_shared_or_its_reader_used_alone(served: Lab, run: Run) -> None:
+    first = PAIR[0]
+    result = run(
+        f"""
+import pytest
+
+@pytest.mark.wsrc(iccid="{first}", share="shared")
+def test_both_have_it(card, wsrc_client):
+    with wsrc_client.select(iccid="{first}", share="shared") as other:
+        read(other)
+        assert card.transmit(bytes.fromhex("00b000000a")).sw == 0x9000
+
+@pytest.mark.wsrc(iccid="{first}", share="exclusive", wait=0)
+def test_alone(card, wsrc_client):
+    with pytest.raises(Exception, match="held by"):
+        wsrc_client.select(iccid="{first}", share="shared", wait_s=0)
+
+@pytest.mark.wsrc(iccid="{first}", share="direct")
+def test_the_reader(card):
+    assert card.status().reader_name
+
+@pytest.mark.wsrc(share="shared")
+def test_of_which(card): ...
+""",
+        *TAKES_PAIR,
+    )
+    result.assert_outcomes(passed=3, errors=1)
+    assert "2 cards have" in text(result)
     assert served.held() == []
 
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -280,6 +281,26 @@ def test_lpac_and_a_pc_sc_program_find_the_card(bench: Bench) -> None:
     pytest.importorskip("smartcard")
     own = bench.take(f'wsrc apdu {VERIFY} >&2; "$PYTHON" -c "{script}"')
     assert "([], 144, 0)" in own.stdout, own.stderr
+
+
+def test_what_is_said_of_the_seal_inside_is_that_of_the_session_that_has_the_card(
+    bench: Bench,
+) -> None:
+    for seal, said in (("preferred", "Sealed       with "), ("off", "Sealed       no, the server")):
+        done = bench.take("wsrc status; wsrc status --json", "--seal", seal)
+        assert said in done.stdout, done.stderr
+        told = json.loads(done.stdout[done.stdout.index("{") :])["card"]["sealed"]
+        assert (told is not None) == (seal == "preferred")
+
+
+@pytest.mark.skipif(not shutil.which("opensc-tool"), reason="opensc-tool is not installed")
+def test_a_program_of_pc_sc_by_wsrc_pcsc_run_finds_the_card_as_it_was_left(bench: Bench) -> None:
+    ask = "opensc-tool --card-driver default --send-apdu 00:20:00:01"
+    done = bench.take(f"wsrc apdu {VERIFY} >&2; wsrc pcsc run -- {ask}")
+    assert "SW1=0x90, SW2=0x00" in done.stdout, done.stderr
+    done = bench.take(f"wsrc pcsc run -- {ask}; wsrc apdu {ASK_PIN}")
+    assert "SW1=0x63, SW2=0xC3" in done.stdout, done.stderr
+    assert "63C3" in done.stdout, done.stderr
 
 
 def test_a_colleague_shares_it_or_is_handed_it(bench: Bench) -> None:

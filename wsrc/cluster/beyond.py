@@ -21,7 +21,7 @@ class Beyond:
 
     `now` is the time of the event that is being dealt with. `clock` has the deadlines of who asks.
     `questions` are the keys that others may ask for, and `followed` those of which we are told, by
-    their subjects. `arrives` has one of our users be one of a node as well.
+    their subjects. `enter` has one of our users be one of a node as well.
 
     Args:
         names: Of the node.
@@ -37,7 +37,7 @@ class Beyond:
         self.clock: Timers[tuple[str, int]] = Timers()
         self.questions: dict[str, Key] = {}
         self.followed: dict[str, Key] = {}
-        self.arrives: Callable[[UserPeer, str], None] = lambda _user, _node: None
+        self.enter: Callable[[UserPeer, str], None] = lambda _user, _node: None
         self._names, self._roads, self._served, self._carry = names, roads, served, carry
 
     def up(self) -> Sequence[str]:
@@ -60,6 +60,10 @@ class Beyond:
     def serves(self, key: Key) -> bool:
         """Return whether a card or host of a key is here."""
         return key in self._served
+
+    def arrives(self, user: UserPeer, node: str) -> None:
+        """Have one of our users be one of a node as well."""
+        self.enter(user, node)
 
     def carry(self, node: str, item: items.Item) -> None:
         """Send a node an item, if there is a road to it."""

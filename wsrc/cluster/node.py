@@ -132,7 +132,7 @@ class Node(Relay):
         home = super()._user_said
         beyond = self._state, self._beyond
         self._abroad = Abroad(*beyond, self._arrival, home, self._is_over)
-        self._beyond.arrives = self._abroad.arrives
+        self._beyond.enter = self._abroad.arrives
         self._lists = Lists(*beyond, home)
         self._watches = Watches(*beyond, home)
         self._carries = self._heeds = False

@@ -9,6 +9,7 @@ readers with it.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -160,7 +161,9 @@ class Watches:
         if ack.next is None:
             return
         asked = watch.asked
-        names = {name: getattr(asked, name) for name in m.Selecting.__struct_fields__}
+        names: dict[str, Any] = {
+            name: getattr(asked, name) for name in m.Selecting.__struct_fields__
+        }
         rest = m.ListReaders(**(names | {"id": asked.id, "after": ack.next}))
         self._outside.carry(node, items.Say(watch.user.number, codec.encode(rest)))
 

@@ -67,6 +67,7 @@ async def offered(
                 token_file=str(tokens[ClientType.USER]),
                 control=str(folder.control),
                 reader=source.name,
+                sealed=card.sealed,
                 card=card.info.label or card.info.identities.iccid or source.name,
             )
 

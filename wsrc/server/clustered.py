@@ -2,6 +2,7 @@
 """A server in its cluster: NATS tells the node what comes, and carries what the node says."""
 
 import asyncio
+import functools
 import logging
 import secrets
 from datetime import UTC, datetime
@@ -50,7 +51,7 @@ class Clustered:
             epoch=lambda: datetime.now(UTC).timestamp(),
         )
         url = settings.node_url or ""
-        joined = Joined(names, me.run, lambda name, now: Neighbour(me, name, now), url)
+        joined = Joined(names, me.run, functools.partial(Neighbour, me), url)
         self.node = Node(joined, **given(settings))
         place = Place(
             settings.cluster_url,

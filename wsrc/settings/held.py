@@ -43,7 +43,8 @@ class HeldFile(msgspec.Struct, frozen=True, kw_only=True):
     """
     What the file says; `over` is why the card is held no more, for people.
 
-    `control` is the socket at which the hold is ended, shared or handed over.
+    `control` is the socket at which the hold is ended, shared or handed over. `sealed` is name,
+    fingerprint and suite of the card host, where no server can read the session that has the card.
     """
 
     server_url: str
@@ -51,15 +52,21 @@ class HeldFile(msgspec.Struct, frozen=True, kw_only=True):
     control: str
     reader: str
     card: str
+    sealed: tuple[str, str, str] | None = None
     over: str | None = None
 
 
 class HeldSettings(UserSettings, frozen=True, kw_only=True):
-    """Settings of a user inside `wsrc take`; `held_reader` is the name of the one reader."""
+    """
+    Settings of a user inside `wsrc take`.
+
+    `held_reader` is the name of the one reader, and `held_sealed` is `sealed` of the file.
+    """
 
     TOKEN_OF_FILE: ClassVar[bool] = True
 
     held_reader: str = ""
+    held_sealed: tuple[str, str, str] | None = None
 
 
 class HeldHostSettings(CardClientSettings, frozen=True, kw_only=True):
@@ -115,6 +122,7 @@ def held_values(held: HeldFile, values: Mapping[str, object]) -> dict[str, objec
         "token_file": Path(held.token_file),
         "seal": "off",
         "held_reader": held.reader,
+        "held_sealed": held.sealed,
     }
 
 

@@ -28,6 +28,7 @@ from wsrc.octets import BytesLike
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.messages import CardInfo, Step, Waiting
 from wsrc.selection import Filter
+from wsrc.settings.held import HeldSettings
 from wsrc.settings.load import UserSettings, from_arguments
 from wsrc.user_client.card import Card
 from wsrc.user_client.core import arguments
@@ -35,7 +36,7 @@ from wsrc.user_client.core.connection import Connection
 from wsrc.user_client.core.feeds import CardEvent, CardEvents
 from wsrc.user_client.core.following import Then
 from wsrc.user_client.core.requests import bounded_wait
-from wsrc.user_client.core.seals import Granted, Seals
+from wsrc.user_client.core.seals import Granted, SealedWith, Seals
 from wsrc.user_client.core.transacting import CardSession
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.operating import OperatorCalls
@@ -173,6 +174,8 @@ class Client(OperatorCalls):
         self._settings = settings
         self._tls = tls or ClientTls(settings)
         self._seals = None if settings.seal_mode == "off" else Seals(settings)
+        held = settings.held_sealed if isinstance(settings, HeldSettings) else None
+        self._sealed_outside = None if held is None else SealedWith(*held)
         self._open_in: asyncio.AbstractEventLoop | None = None
         self._tracer: Tracer | None = None
         self.recorder: Recorder | None = None
@@ -472,7 +475,7 @@ class Client(OperatorCalls):
             timeout_s=self._timeout_s,
             protocols=request.protocols,
             features=ack.features,
-            sealed=found.granted.sealed,
+            sealed=found.granted.sealed or self._sealed_outside,
             share=request.share,
         )
 
