@@ -29,6 +29,8 @@ from wsrc.user_client.aio import Client
 
 # Longer than the aim: one server with tokens, and each way in that it has or has not.
 
+# Longer than the aim: who is let in by a token and who is not, in one world.
+
 SELECT_MF = bytes.fromhex("00a40004023f00")
 UNKNOWN = made_of(bytes(32))
 

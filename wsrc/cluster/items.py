@@ -134,5 +134,5 @@ def decode(octets: bytes) -> Item:
     """
     try:
         return _decoder.decode(octets)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, RecursionError) as exc:
         raise RemoteProtocolError(f"A node has sent what is no item: {exc}.") from exc

@@ -98,14 +98,14 @@ class Roads:
 
     @property
     def nodes(self) -> dict[str, bool]:
-        """The names of all nodes that were heard of, and whether there is a road to each."""
-        return {name: name in self._up for name in self._neighbours}
+        """The names of all nodes to which there was a road, and whether there is one now."""
+        return {name: name in self._up for name in self._places}
 
     def __contains__(self, node: object) -> bool:
         return node in self._up
 
     def place(self, node: str) -> int:
-        """Return the place of a node: from 1 on, in the order in which they were heard of."""
+        """Return the place of a node: from 1 on, in the order in which they were there first."""
         return self._places[node]
 
     def name(self, place: int) -> str | None:
@@ -214,10 +214,24 @@ class Roads:
     def _neighbour(self, name: str, now: float) -> Neighbour | None:
         """Return what is known of a node, which may be new."""
         neighbour = self._neighbours.get(name)
-        if neighbour is None and len(self._neighbours) < MAX_NODES and name != self._names.node:
-            neighbour = self._neighbours[name] = self._make(name, now)
-            self._places[name] = len(self._places) + 1
+        if neighbour is not None or name == self._names.node:
+            return neighbour
+        if len(self._neighbours) >= MAX_NODES and not self._forget_one():
+            return None
+        neighbour = self._neighbours[name] = self._make(name, now)
         return neighbour
+
+    def _forget_one(self) -> bool:
+        """Forget the node without a road that was silent for longest; names can be forged."""
+        idle = [each for each in self._neighbours.values() if not each.up]
+        if not idle:
+            return False
+        name = min(idle, key=lambda each: each.noted_at).name
+        del self._neighbours[name]
+        self._clock.clear(name)
+        self._due.pop(name, None)
+        self._urls.pop(name, None)
+        return True
 
     def _follow(self, name: str, effects: Sequence[Effect]) -> None:
         """Do what follows from an event of a road."""
@@ -231,6 +245,7 @@ class Roads:
                     self.events.append(Said(name, effect.octets))
                 case Up():
                     self._up[name] = None
+                    self._places.setdefault(name, len(self._places) + 1)
                     self.events.append(Came(name))
                 case Refused():
                     self.events.append(Strange(name, effect.why))

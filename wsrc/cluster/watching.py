@@ -9,7 +9,6 @@ readers with it.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -161,10 +160,17 @@ class Watches:
         if ack.next is None:
             return
         asked = watch.asked
-        names: dict[str, Any] = {
-            name: getattr(asked, name) for name in m.Selecting.__struct_fields__
-        }
-        rest = m.ListReaders(**(names | {"id": asked.id, "after": ack.next}))
+        rest = m.ListReaders(
+            id=asked.id,
+            after=ack.next,
+            iccid=asked.iccid,
+            eid=asked.eid,
+            atr=asked.atr,
+            reader=asked.reader,
+            label=asked.label,
+            any=asked.any,
+            tags=asked.tags,
+        )
         self._outside.carry(node, items.Say(watch.user.number, codec.encode(rest)))
 
     def _paged(self, watch: Watch, page: m.ListReadersAck) -> None:

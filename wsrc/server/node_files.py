@@ -29,6 +29,7 @@ class NodeFiles:
     """
 
     def __init__(self, settings: ServerSettings) -> None:
+        self._name = settings.node_name
         self._ca = settings.cluster_ca
         self._cert, self._key = settings.cluster_cert, settings.cluster_key
         self._credentials: Credentials | None = None
@@ -46,6 +47,12 @@ class NodeFiles:
         identity = identity_of("cluster_cert", self._cert, self._key)
         if identity is None:
             raise ConfigError("cluster_key", f"{self._key} has a key of a kind that no node has")
+        name = subject_of(identity.certificates[0]).name
+        if name != self._name:
+            why = (
+                f"{self._cert} is of {name!r}, and this node is called {self._name}; set node_name"
+            )
+            raise ConfigError("cluster_cert", why)
         try:
             cas = x509.load_pem_x509_certificates(self._ca.read_bytes())
         except (OSError, ValueError) as exc:

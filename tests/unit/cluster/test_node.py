@@ -8,7 +8,7 @@ from tests.support.cluster_world import Cluster
 from tests.support.policies import granting, rule
 from tests.support.relay_clients import ICCID, SELECT_MF
 from tests.support.relay_world import code_of, reader
-from wsrc.cluster.roads import Said
+from wsrc.cluster.roads import MAX_NODES, Said
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.policy.words import ALL
 from wsrc.protocol import messages as m
@@ -258,7 +258,12 @@ def test_two_nodes_of_one_name_are_told_of(cluster: Cluster) -> None:
     assert len(told) == 1
 
 
-@pytest.mark.parametrize("octets", [b"", b"\xc1", b"\x92\xa1a", bytes(100)])
+DEEP = b"\x98\x03\x07" + b"\x91" * 100_000
+
+
+@pytest.mark.parametrize(
+    "octets", [b"", b"\xc1", b"\x92\xa1a", bytes(100), DEEP], ids=["", "none", "cut", "0", "deep"]
+)
 def test_nonsense_on_a_subject_changes_nothing(cluster: Cluster, octets: bytes) -> None:
     cluster["a"].card(reader())
     node = cluster["a"]
@@ -270,7 +275,8 @@ def test_nonsense_on_a_subject_changes_nothing(cluster: Cluster, octets: bytes) 
 def test_an_item_that_is_none_is_told_of_and_passed_over(cluster: Cluster) -> None:
     roads = cluster["a"].relay._roads
     cluster["a"].perform(cluster["a"].relay._effects(0.0))
-    roads.events.append(Said("b", b"\xc1"))
+    for octets in (b"\xc1", b"\x93\x07\x01" + b"\x91" * 100_000 + b"\xc0"):
+        roads.events.append(Said("b", octets))
     cluster["a"].pass_time(1)
     assert any("is not understood" in note for note in cluster["a"].notes)
 
@@ -314,3 +320,14 @@ def test_a_card_is_free_when_the_node_of_its_user_is_lost(cluster: Cluster) -> N
     cluster.pass_time(6)
     assert cluster["b"].relay.beside["guests"] == 0
     assert cluster["c"].user().hold(iccid=ICCID)
+
+
+def test_forged_names_of_nodes_take_no_room(cluster: Cluster) -> None:
+    node = cluster["a"]
+    for number in range(2 * MAX_NODES):
+        name, run = f"forged-{number}", f"{number:016x}"
+        node.heard("wsrc.test.here", msgspec.msgpack.encode((name, run, "")))
+    assert set(node.relay.nodes) == {"b", "c"}
+    assert len(node.relay._roads._neighbours) <= MAX_NODES
+    cluster["b"].card(reader())
+    assert node.user().hold(iccid=ICCID)
