@@ -214,7 +214,7 @@ class RemoteCards:
         """Take a card; or its reader alone, which may not be free yet after we gave it back."""
         direct, wait_s = share is Share.DIRECT, RETURN_S if place.returning else 0.0
         empty = not (place.seen.present or place.returning)
-        which = exactly(place.card, empty=empty) if wish is None else wish
+        which: dict[str, Any] = {**(exactly(place.card, empty=empty) if wish is None else wish)}
         if not which:
             raise ReaderUnavailableError("The card has no name by which it could be selected.")
         now = asyncio.get_running_loop().time
