@@ -36,6 +36,8 @@ from wsrc.errors import (
     WsrcError,
 )
 
+# Longer than the aim: all that a user does in a night, and what it tells of that.
+
 ASK_PIN = bytes.fromhex("00200001")
 INCREASE = bytes.fromhex("80329c000300000100")
 
