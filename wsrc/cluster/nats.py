@@ -98,7 +98,6 @@ class Counts:
         full: Messages dropped for `MOST_PENDING` octets waited already.
         too_long: Messages dropped for the server takes none so long.
         refused: Times that the server spoke against us: a permission, a limit.
-        slow: Times that the server ended the connection because we took its messages too slowly.
         connected: Connections that were made.
         faults: Messages that were lost by a fault of ours.
     """
@@ -110,7 +109,6 @@ class Counts:
     full: int = 0
     too_long: int = 0
     refused: int = 0
-    slow: int = 0
     connected: int = 0
     faults: int = 0
 
@@ -327,7 +325,6 @@ class NatsCarrier:
         """Take what a server says against us; the first of each kind is logged."""
         self.counts.refused += 1
         kind = " ".join(said.split()[:4])
-        self.counts.slow += kind.startswith("slow consumer")
         if kind not in self._noted and len(self._noted) < 16:
             self._noted[kind] = said
             _log.warning("NATS refuses something: %s.%s", said[:200], advice(kind))

@@ -23,7 +23,6 @@ _SAID = {
     "bad_certificate": "it asks for a certificate, and for a good one; give cluster_cert and "
     "cluster_key.",
     "unknown_ca": "it does not trust the CA of cluster_cert.",
-    "slow consumer": "it had more for us than we took in time.",
     "expecting info": "it does not speak NATS; check the port.",
 }
 """What servers and OpenSSL say, and what that means."""
@@ -63,7 +62,7 @@ def explained(exc: BaseException, said: str, host: str) -> str:
         case ssl.SSLError():
             why = f"TLS failed: {exc.reason or exc}."
         case ConnectionResetError() | BrokenPipeError() | errors.UnexpectedEOF():
-            why = "it closed the connection."
+            why = "it closed the connection; its log may say why, such as Slow Consumer."
         case OSError():
             why = explain_network(exc, host)
         case _:

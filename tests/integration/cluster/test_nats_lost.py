@@ -158,3 +158,22 @@ async def test_a_server_that_is_stopped_says_so_and_is_left(tmp_path: Path) -> N
             await a.ears.until(lambda: a.ears.there == [True, False, True])
             assert a.carrier.server["server_name"] == other.name
             its.start()
+
+
+async def test_who_takes_too_slowly_is_cut_off_and_comes_back(tmp_path: Path) -> None:
+    with nats_server(tmp_path, 'max_pending: 1MB\nwrite_deadline: "1s"') as server:
+        async with carried(_place(server)) as a, carried(_place(server)) as b:
+            b.carrier.subscribe("wsrc.t.x")
+            await b.hears(a, "wsrc.t.x")
+            connection = b.carrier._connection
+            assert connection is not None
+            transport = connection._wire._open().transport
+            assert isinstance(transport, asyncio.Transport)
+            transport.pause_reading()
+            while "Slow Consumer" not in server.log:
+                a.carrier.publish("wsrc.t.x", bytes(LONGEST))
+                await asyncio.sleep(0.01)
+            transport.resume_reading()
+            await b.ears.until(lambda: b.ears.there == [True, False, True])
+            await b.hears(a, "wsrc.t.x")
+            assert a.ears.there == [True]
