@@ -80,7 +80,7 @@ class Endpoint(Outbox):
         self._frames = Frames(masked=not is_client, longest=MAX_MESSAGE_OCTETS)
         self._fed_later = 0
         self._broken = False
-        self._inbox = _NONE
+        self._inbox: deque[tuple[int, bytes]] = _NONE
         self._inbox_octets = 0
         self.waits = False
         """Whether what the peer sends has to wait."""

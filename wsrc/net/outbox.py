@@ -71,7 +71,7 @@ class Outbox:
         self._masks = _masks() if is_client else None
         self.longest = longest
         self._unread = unread
-        self._queue = _NOTHING
+        self._queue: deque[bytes] = _NOTHING
         self._queued_octets = 0
         self._noted = 0
         self._deaf = False
