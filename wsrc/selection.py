@@ -289,7 +289,5 @@ def _names(
     )
 
 
-@lru_cache(KNOWN)
-def _shared(key: Key) -> Key:
-    """Return the same object for the same name: it is that of many cards."""
-    return key
+_shared: Callable[[Key], Key] = lru_cache(KNOWN)(tuple[str, str])
+"""Returns the same object for the same name, which is that of many cards."""

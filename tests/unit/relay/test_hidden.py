@@ -9,7 +9,7 @@ identified. The other has none of them, and nobody who uses them.
 
 import re
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
 import pytest
@@ -25,6 +25,7 @@ from wsrc.policy.words import ALL, Verb
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
 from wsrc.protocol.conversation import MAY_SAY, Phase, Speaker
+from wsrc.protocol.later import WORDS_ASKED
 from wsrc.relay import listing, shelves
 
 SEEN, SEEN_TOO, DARK = "8949020000000000018", "8949020000000000026", "8949020000000000034"
@@ -207,6 +208,15 @@ def told(half: Half) -> list[str]:
     """Return what the user was sent, without the names of sessions, which are random."""
     texts, half.bob.texts[:] = list(half.bob.texts), []
     return [re.sub(r"session-\d+", "session", text.decode()) for text in texts]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _known() -> None:
+    """What is found out once, and remembered for all, is no work of one request."""
+    for kind in get_args(m.AnyMessage):
+        assert isinstance(WORDS_ASKED[kind], tuple)
+    for bare in (False, True):
+        half(bare=bare)
 
 
 def test_13_every_request_is_made_of_hidden_cards() -> None:
