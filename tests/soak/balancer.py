@@ -15,15 +15,16 @@ class Balancer(CuttingProxy):
     """
     Connects each client to one of several ports, which the seed of the leg draws.
 
-    Who is there and says nothing, as a program that is stopped, is given up after `ANSWER_S`. No
+    Who is there and says nothing, as a program that is stopped, is given up after `answer_s`. No
     connection is cut while `calm` is set.
 
     Attributes:
         ports: Where the servers are; whoever starts one enters it.
     """
 
-    def __init__(self, leg: Leg, note: Callable[[str], None]) -> None:
+    def __init__(self, leg: Leg, note: Callable[[str], None], answer_s: float = ANSWER_S) -> None:
         super().__init__(0, leg, note)
+        self.answer_s = answer_s
         self.ports: list[int] = []
         self._draw = random.Random(f"{leg.seed}/{leg.name}")
 
@@ -54,7 +55,7 @@ class _WatchedLine(CutLine):
         number: int,
     ) -> None:
         super().__init__(balancer, near, far, cut, number)
-        self._limit = asyncio.get_running_loop().call_later(ANSWER_S, self.abort)
+        self._limit = asyncio.get_running_loop().call_later(balancer.answer_s, self.abort)
 
     async def forward(self, octets: bytes, to: asyncio.StreamWriter) -> None:
         if to is self.near:

@@ -153,6 +153,13 @@ class ClusterMachine(RuleBasedStateMachine):
         member.ask(kind(id=member.peer.new_id(), pages=8))
         self.listen()
 
+    @rule(at=PICK)
+    def user_watches(self, at: int) -> None:
+        member = self.member(at)
+        if member is not None and member.seen is None:
+            member.watch()
+            self.listen()
+
     @rule(at=PICK, to=PICK, goodbye=st.sampled_from([False, False, True]))
     def user_moves(self, at: int, to: int, goodbye: bool) -> None:
         member = self.members[at % len(self.members)]
@@ -267,6 +274,10 @@ class ClusterMachine(RuleBasedStateMachine):
         self.cluster.pass_time(ALL_S)
         for member in self.members:
             assert not member.open, f"{member.name} is not answered: {member.open}"
+        for member in self.members:
+            if member.seen is not None:
+                there = sorted(host.name for host in self.hosts)
+                assert sorted(each.host for each in member.seen.readers.values()) == there
         for node in self.cluster.nodes.values():
             assert all(node.relay.nodes.values()), node.relay.nodes
         for member in self.members:

@@ -33,11 +33,42 @@ class Holding:
 
 
 @dataclass
+class Seen:
+    """What a user who watches knows: readers by their numbers; `seq` is that of the last change."""
+
+    asked: int
+    seq: int = 0
+    readers: dict[int, m.ReaderView] = field(default_factory=dict[int, m.ReaderView])
+    begun: bool = False
+
+    def told(self, message: m.Message) -> int | None:
+        """Take what was told; return after which number the rest is to be listed, if any."""
+        match message:
+            case m.WatchReadersAck(id=self.asked) | m.ListReadersAck():
+                self.begun = True
+                self.readers |= {each.number: each for each in message.readers or ()}
+                return message.next
+            case m.ReaderEvent(seq=seq, change=change, reader=reader):
+                assert seq == self.seq + 1, "a change is left out, or told twice"
+                self.seq = seq
+                if change is m.Change.REMOVED:
+                    self.readers.pop(reader.number, None)
+                else:
+                    self.readers[reader.number] = reader
+            case m.ReaderMark(seq=seq):
+                self.seq = seq
+            case _:
+                pass
+        return None
+
+
+@dataclass
 class Member:
     """
     A user of a cluster, over one connection after the other.
 
     `open` are its requests that are not answered, `doubtful` those whose answers are dropped.
+    `rest` are those that list what a watch leaves to them.
     """
 
     name: str
@@ -46,6 +77,13 @@ class Member:
     open: dict[int, m.Message] = field(default_factory=dict[int, m.Message])
     doubtful: set[int] = field(default_factory=set[int])
     held: dict[str, Holding] = field(default_factory=dict[str, Holding])
+    seen: Seen | None = None
+    rest: set[int] = field(default_factory=set[int])
+
+    def watch(self) -> None:
+        """Watch all readers."""
+        self.seen = Seen(self.peer.new_id())
+        self.ask(m.WatchReaders(id=self.seen.asked))
 
     def ask(self, request: m.Message) -> None:
         """Send a request."""
@@ -59,6 +97,7 @@ class Member:
         self.node, self.peer = node, peer
         self.open.clear()
         self.doubtful.clear()
+        self.seen = None
         self.held = {name: each for name, each in self.held.items() if each.keeps}
         for each in self.held.values():
             each.live = False
@@ -89,6 +128,9 @@ class Member:
             assert message.id in self.open, f"{self.name} is answered twice: {message}"
             more = getattr(message, "more", False)
             request = self.open[message.id] if more else self.open.pop(message.id)
+        is_rest = request is not None and request.id in self.rest
+        if self.seen is not None and (is_rest or not isinstance(request, m.ListReaders)):
+            self._sees(self.seen.told(message), message)
         match message:
             case m.SelectCardAck(session=str() as session):
                 assert isinstance(request, m.SelectCard)
@@ -107,6 +149,13 @@ class Member:
                     self.held.pop(request.session, None)
             case _:
                 pass
+
+    def _sees(self, after: int | None, message: m.Message) -> None:
+        """List what a watch has not told of yet."""
+        if after is not None and not getattr(message, "more", False):
+            id_ = self.peer.new_id()
+            self.rest.add(id_)
+            self.ask(m.ListReaders(id=id_, after=after, pages=8))
 
     def _interrupted(self, session: str) -> None:
         self.held[session].live = False

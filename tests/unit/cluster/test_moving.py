@@ -4,7 +4,7 @@
 import pytest
 
 from tests.support.cluster_world import Cluster
-from tests.support.relay_clients import ICCID, CardClient, Peer
+from tests.support.relay_clients import ICCID, SELECT_MF, CardClient, Peer
 from tests.support.relay_world import code_of, reader
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
@@ -249,3 +249,53 @@ def test_a_page_that_comes_too_late_is_dropped(cluster: Cluster) -> None:
     cluster.thaw("b", hears_first=True)
     cluster.pass_time(6)
     assert user.quiet()
+
+
+@pytest.mark.parametrize("hears_first", [False, True])
+def test_a_node_that_was_frozen_for_long_ends_nothing_that_goes_on_elsewhere(
+    cluster: Cluster, *, hears_first: bool
+) -> None:
+    card, user, session = held_elsewhere(cluster, 60.0)
+    cluster.frozen.add("b")
+    cluster.pass_time(6)
+    assert user.one(m.SessionInterrupted).session == session
+    cluster["b"].part(card)
+    cluster["c"].card(
+        reader(), features=RESUME, instance="host", before=card, sessions=(running(session),)
+    )
+    user.say(m.Resume(id=49, session=session, secret="s", seq=0, host="bench", reader="r1"))
+    cluster.pass_time(24)
+    assert user.one(m.Resumed).session == session
+    cluster.thaw("b", hears_first=hears_first)
+    cluster.pass_time(90)
+    assert user.quiet()
+    answer = user.ask(m.CApdu(id=50, session=session, seq=1, command=SELECT_MF), m.RApdu)
+    assert answer.session == session
+
+
+def test_each_node_serves_its_own_while_nothing_is_carried(cluster: Cluster) -> None:
+    cluster["b"].card(reader(), name="host-b")
+    cluster["c"].card(reader("r2", iccid="8949020000012345686"), name="host-c")
+    users = {name: cluster[name].user() for name in ("a", "b")}
+    users["a"].say(m.WatchReaders(id=90))
+    rest = users["a"].next(m.WatchReadersAck).next
+    users["a"].say(m.ListReaders(id=91, after=rest or 0, pages=8))
+    cluster.pass_time(1)
+    cluster.cut |= {"a", "b", "c"}
+    for node in cluster.nodes.values():
+        node.perform(node.relay.carried(node.now, is_there=False))
+    cluster.pass_time(10)
+    session = users["b"].hold(iccid=ICCID)
+    users["b"].ask(m.CApdu(id=90, session=session, command=SELECT_MF), m.RApdu)
+    cluster.cut.clear()
+    for node in cluster.nodes.values():
+        node.perform(node.relay.carried(node.now, is_there=True))
+    cluster.pass_time(3)
+    assert all(all(node.relay.nodes.values()) for node in cluster.nodes.values())
+    users["a"].say(m.ListCards(id=92, pages=8))
+    cluster.pass_time(1)
+    pages = [each for each in users["a"].inbox if isinstance(each, m.ListCardsAck)]
+    assert [card.host for page in pages for card in page.cards] == ["host-b", "host-c"]
+    events = [each for each in users["a"].inbox if isinstance(each, m.ReaderEvent)]
+    changes = [each.change for each in events if each.reader.host == "host-b"]
+    assert changes.count(m.Change.ADDED) == changes.count(m.Change.REMOVED) == 1
