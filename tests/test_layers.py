@@ -71,17 +71,21 @@ def test_every_module_of_pcscd_is_held_to_its_rules_but_those_that_do_io() -> No
     assert held == {f"wsrc.bridges.pcscd.{name}" for name in rules}
 
 
-def test_every_module_of_the_cluster_is_without_io_but_that_of_nats() -> None:
+CARRIER = frozenset(("nats", "nats_client", "nats_login", "nats_words"))
+"""Modules of the cluster that speak to NATS."""
+
+
+def test_every_module_of_the_cluster_is_without_io_but_those_of_nats() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "importlinter.ini", encoding="utf-8")
     core = config["importlinter:contract:core"]["source_modules"].split()
     names = {path.stem for path in (ROOT / "wsrc/cluster").glob("*.py")}
     held = {name for name in core if name.startswith("wsrc.cluster.")}
-    assert held == {f"wsrc.cluster.{name}" for name in names - {"__init__", "nats"}}
+    assert held == {f"wsrc.cluster.{name}" for name in names - {"__init__", *CARRIER}}
 
 
 def test_only_the_carrier_of_a_cluster_imports_nats() -> None:
-    assert importers("nats") <= {"cluster/nats.py"}
+    assert importers("nats") <= {f"cluster/{name}.py" for name in CARRIER}
 
 
 def test_only_the_server_imports_aiohttp() -> None:

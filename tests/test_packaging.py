@@ -36,6 +36,8 @@ from wsrc.protocol.messages import ClientType
 from wsrc.server.listening import HTTP
 from wsrc.settings.load import ServerSettings, settings_of
 
+# Longer than the aim: all that is shipped, in whatever form.
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 SCRIPTS = sorted(PROJECT["scripts"])
 CONTRIB = ROOT / "contrib"

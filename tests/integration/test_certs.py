@@ -22,6 +22,8 @@ from wsrc.certs.making import Kind
 from wsrc.errors import ConfigError
 from wsrc.net.certificates import Role, subject_of
 
+# Longer than the aim: every kind of certificate, and all that can be wrong with one.
+
 DAY = timedelta(days=1)
 
 

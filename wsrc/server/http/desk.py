@@ -270,6 +270,7 @@ class Desk:
         Raises:
             ProblemError: If it is not given.
         """
+        # Longer than the aim: each field of the request by its name.
         ends: list[m.SessionEnded] = []
 
         def told(message: m.Message) -> None:
