@@ -6,6 +6,7 @@ import pytest
 from tests.support.cluster_world import Cluster
 from tests.support.relay_clients import ICCID, SELECT_MF, CardClient, Peer
 from tests.support.relay_world import code_of, reader
+from wsrc.cluster import items
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 
@@ -318,3 +319,32 @@ def test_a_node_says_nothing_of_a_session_that_goes_on_with_another(cluster: Clu
     card.leave()
     cluster.pass_time(90)
     assert user.quiet()
+
+
+def test_what_a_dead_node_may_have_done_is_not_done_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = cluster["b"].card(reader())
+    cluster["b"].user().hold(iccid=ICCID)
+    beyond = cluster["b"].relay._beyond
+    carry = beyond.carry
+
+    def dies_when_it_answers(node: str, item: items.Item) -> None:
+        if isinstance(item, items.Tell):
+            cluster.frozen.add("b")
+        else:
+            carry(node, item)
+
+    monkeypatch.setattr(beyond, "carry", dies_when_it_answers)
+    operator = cluster["a"].user()
+    operator.say(m.Revoke(id=1, iccid=ICCID))
+    assert cluster.frozen
+    card.gone = True
+    cluster["c"].card(reader())
+    holder = cluster["c"].user()
+    holder.hold(iccid=ICCID)
+    cluster.pass_time(8)
+    assert holder.quiet()
+    error = operator.one(m.Error)
+    assert code_of(error) is ErrorCode.CARD_CLIENT_GONE
+    assert "may have done" in error.message
