@@ -16,6 +16,7 @@ from wsrc.cluster.errands import (
     Draining,
     Errand,
     Named,
+    Once,
     Routed,
     Traveller,
     as_sent_on,
@@ -505,7 +506,11 @@ class Abroad:
             if errand.node == node:
                 self._cancelled(traveller, id_, errand)
         for errand in list(traveller.errands.values()):
-            if errand.node == node:
+            if errand.node == node and isinstance(errand.message, Once) and not errand.refused:
+                self._forget(errand)
+                done = f"{why} It may have done what it was asked for."
+                state.refuse(user, errand.message.id, ErrorCode.CARD_CLIENT_GONE, done)
+            elif errand.node == node:
                 self._unask(errand)
                 self._begin(errand, now)
 

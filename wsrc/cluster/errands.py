@@ -31,6 +31,9 @@ Named = m.SelectCard | m.Revoke | m.SetTags | m.SetComment | m.Reserve
 Draining = m.Drain | m.Undrain
 """Requests that mean one card host."""
 
+Once = m.Revoke | m.Reserve
+"""Requests that are not repeated where they may have been done."""
+
 Routed = Named | Draining | m.Resume
 
 

@@ -191,6 +191,7 @@ class App:
         )
         if self._cluster is not None:
             self._cluster.start(self._peers, self._tasks)
+            await self._cluster.joined()
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
         if not settings.no_http:

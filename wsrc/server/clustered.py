@@ -4,6 +4,7 @@
 import asyncio
 import functools
 import logging
+import math
 import secrets
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from wsrc.cluster.names import Names
 from wsrc.cluster.nats import NatsCarrier, Place
 from wsrc.cluster.neighbour import Neighbour
 from wsrc.cluster.node import Joined, Node
+from wsrc.cluster.roads import HERE_S
 from wsrc.server.direct import Direct
 from wsrc.server.node_files import NodeFiles
 from wsrc.server.peers import Peers
@@ -20,6 +22,11 @@ from wsrc.server.relay_settings import given
 from wsrc.settings.load import ServerSettings
 
 _log = logging.getLogger(__name__)
+
+JOIN_S, HEARD_S = 4.0, HERE_S + 0.2
+"""How long a node waits for others before it serves, and how soon it has heard of each."""
+
+_POLL_S = 0.02
 
 FLUSH_S = 1.0
 """How long NATS may take to have what was published last, in seconds."""
@@ -74,6 +81,20 @@ class Clustered:
         self.direct.start(tasks)
         peers.act(self.node.begin, self._loop.time())
         self._task = tasks.create_task(self.carrier.run(), name="cluster")
+
+    async def joined(self) -> None:
+        """
+        Wait until there are roads to the nodes that are there, `JOIN_S` at most.
+
+        Until then what they have would not be found.
+        """
+        begun = self._loop.time()
+        connected_at = math.inf
+        while (now := self._loop.time()) < begun + JOIN_S:
+            connected_at = min(connected_at, now) if self.carrier.connected else math.inf
+            if now >= connected_at + HEARD_S and all(self.node.nodes.values()):
+                return
+            await asyncio.sleep(_POLL_S)
 
     async def stop(self) -> None:
         """Tell other nodes that this one goes, and leave."""

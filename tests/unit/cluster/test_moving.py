@@ -6,6 +6,7 @@ import pytest
 from tests.support.cluster_world import Cluster
 from tests.support.relay_clients import ICCID, SELECT_MF, CardClient, Peer
 from tests.support.relay_world import code_of, reader
+from wsrc.cluster import items
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 
@@ -42,6 +43,7 @@ def test_who_waits_elsewhere_is_given_a_card_where_it_comes_up(cluster: Cluster,
         each for each in user.inbox if isinstance(each, m.SelectCardAck) and each.id == 1
     ]
     assert isinstance(user.inbox[-1], m.SelectCardAck)
+    assert not cluster["b"].relay.counts["waiting"]
 
 
 def test_who_asks_before_there_is_a_road_is_given_the_card_when_there_is_one(
@@ -52,7 +54,7 @@ def test_who_asks_before_there_is_a_road_is_given_the_card_when_there_is_one(
     cluster["b"].card(reader())
     user = cluster["a"].user()
     user.say(m.SelectCard(id=1, iccid=ICCID, wait_s=60))
-    cluster.pass_time(4)
+    cluster.pass_time(20)
     assert all(isinstance(each, m.Waiting) for each in user.inbox)
     user.inbox.clear()
     cluster.cut.clear()
@@ -127,14 +129,15 @@ def test_an_old_connection_does_not_take_the_place_of_a_newer_one(cluster: Clust
     cluster["b"].card(reader())
     old = cluster["a"].user(instance="run")
     cluster["b"].user().hold(iccid=ICCID)
-    old.say(m.SelectCard(id=1, reader="r1", wait_s=60))
+    old.say(m.SelectCard(id=1, iccid=ICCID, wait_s=60))
     cluster.pass_time(1)
+    old.one(m.Waiting)
     cluster.frozen.add("a")
     cluster.pass_time(6)
     new = cluster["b"].user(instance="run")
-    cluster["a"].part(old)
-    cluster.thaw("a", hears_first=True)
+    cluster.thaw("a")
     cluster.pass_time(6)
+    assert code_of(old.next(m.Error)) is ErrorCode.FORBIDDEN
     assert new.closed is None
     new.say(m.ListCards(id=1))
     assert new.one(m.ListCardsAck).cards
@@ -299,3 +302,49 @@ def test_each_node_serves_its_own_while_nothing_is_carried(cluster: Cluster) -> 
     events = [each for each in users["a"].inbox if isinstance(each, m.ReaderEvent)]
     changes = [each.change for each in events if each.reader.host == "host-b"]
     assert changes.count(m.Change.ADDED) == changes.count(m.Change.REMOVED) == 1
+
+
+def test_a_node_says_nothing_of_a_session_that_goes_on_with_another(cluster: Cluster) -> None:
+    card, user, session = held_elsewhere(cluster, 60.0)
+    cluster["c"].card(
+        reader(),
+        name="other",
+        features=RESUME,
+        instance="host",
+        before=card,
+        sessions=(running(session),),
+    )
+    user.say(m.Resume(id=49, session=session, secret="s", seq=0, host="other", reader="r1"))
+    assert user.one(m.Resumed).session == session
+    card.leave()
+    cluster.pass_time(90)
+    assert user.quiet()
+
+
+def test_what_a_dead_node_may_have_done_is_not_done_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = cluster["b"].card(reader())
+    cluster["b"].user().hold(iccid=ICCID)
+    beyond = cluster["b"].relay._beyond
+    carry = beyond.carry
+
+    def dies_when_it_answers(node: str, item: items.Item) -> None:
+        if isinstance(item, items.Tell):
+            cluster.frozen.add("b")
+        else:
+            carry(node, item)
+
+    monkeypatch.setattr(beyond, "carry", dies_when_it_answers)
+    operator = cluster["a"].user()
+    operator.say(m.Revoke(id=1, iccid=ICCID))
+    assert cluster.frozen
+    card.gone = True
+    cluster["c"].card(reader())
+    holder = cluster["c"].user()
+    holder.hold(iccid=ICCID)
+    cluster.pass_time(8)
+    assert holder.quiet()
+    error = operator.one(m.Error)
+    assert code_of(error) is ErrorCode.CARD_CLIENT_GONE
+    assert "may have done" in error.message
