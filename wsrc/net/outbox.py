@@ -116,7 +116,7 @@ class Outbox:
         if self._closing is not None:
             return
         if not (self._queue or self._paused or self._transport.is_closing()):
-            self._frame(TEXT, text)
+            self._frame(self._kind, text)
             return
         if self._queue is _NOTHING:
             self._queue = deque()

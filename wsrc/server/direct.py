@@ -107,7 +107,7 @@ class Straight:
 
     def ended(self, why: str, parting: Parting) -> None:
         """Note that nothing more comes."""
-        del why, parting
+        _log.debug("The connection with node %s ended: %s (%s)", self.node, why, parting)
         if not self._is_over:
             self._is_over = True
             self._pulse.cancel()
