@@ -18,6 +18,7 @@ from tests.bench.driver import Driver, MissingError
 from tests.bench.programs import Host, Server
 from tests.bench.relay_machine_rows import Timed
 from tests.support.cluster_world import Cluster
+from tests.support.ports import free_port
 from tests.support.processes import Program
 from tests.support.relay_world import reader
 from wsrc.cluster.names import Names
@@ -62,7 +63,7 @@ def nats_server() -> str:
 @contextlib.contextmanager
 def nats() -> Iterator[tuple[Program, str]]:
     """Run a nats-server, and give its URL."""
-    port = programs.free_port()
+    port = free_port()
     program = Program([nats_server(), "-a", "127.0.0.1", "-p", str(port)], programs.clean())
     try:
         program.wait_for("Server is ready")
@@ -93,7 +94,7 @@ def two(host: Host, *, straight: bool = False) -> Iterator[Pair]:
         for name in ("a", "b"):
             given = ["--cluster-url", url, "--node-name", name]
             if straight:
-                port = programs.free_port()
+                port = free_port()
                 given += ["--user-port", str(port), "--node-url", f"wss://localhost:{port}"]
             env = {"SSL_CERT_FILE": str(host.certificates.ca)}
             wanted = programs.WSRC._replace(start=functools.partial(_started, given=given, env=env))

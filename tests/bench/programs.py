@@ -5,7 +5,6 @@ import contextlib
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tomllib
@@ -17,6 +16,7 @@ from tests.bench import accounting
 from tests.bench.driver import Driver, MissingError
 from tests.support.certificates import Certificates
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from tests.support.processes import Program, environment
 
 BIN = Path(sys.executable).parent
@@ -152,13 +152,6 @@ def start_nginx(host: Host, tls: bool) -> Server:
     )
     running = Program([program, "-c", str(config), "-p", str(host.folder)], clean())
     return Server("nginx", running, user_port, card_port, [running.process.pid])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 WSRC = Candidate("wsrc", "wsrc", wsrc_server, {})

@@ -3,7 +3,6 @@
 
 import asyncio
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from tests.support.paths import ROOT
 from tests.support.pki import Pair, Pki
+from tests.support.ports import free_port
 from tests.support.processes import argv, environment
 from tests.support.raw_peer import LIMIT_S
 from tests.support.tokens import token_file
@@ -49,12 +49,6 @@ http {{
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return Pki(tmp_path_factory.mktemp("pki"))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def example(pki: Pki, port: int, users: int, cards: int) -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support import first_form
 from tests.support.certificates import Certificates, make
+from tests.support.ports import free_port
 from tests.support.processes import argv, environment
 from tests.support.world import World, running
 from wsrc.errors import (
@@ -141,12 +142,6 @@ async def test_an_unreadable_key_file_is_one_line_and_exit_status_2(
         _, errors = await program.communicate()
     assert program.returncode == 2
     assert re.fullmatch(rf"wsrc-server: tls_key: .*{key}.*\n", errors.decode())
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 
 from tests.support.certificates import Certificates
+from tests.support.ports import free_port
 from tests.support.processes import LIMIT_S, Program, argv, environment, running
 
 
@@ -16,11 +17,6 @@ def asked(url: str) -> tuple[int, str]:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as exc:
         return exc.code, exc.read().decode()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_the_ready_line_says_where_http_is(certificates: Certificates) -> None:

@@ -2,7 +2,6 @@
 """Servers of a cluster that reach each other without NATS (issue 16, 3)."""
 
 import logging
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from tests.support.certificates import Certificates
 from tests.support.nats import Nats, nats_server, until_logged
+from tests.support.ports import free_port
 from tests.support.world import UICC, World, default_cards, running, until
 from wsrc.errors import ConnectionLostError
 from wsrc.net.dial import connected
@@ -30,13 +30,6 @@ class Two(NamedTuple):
     nats: Nats
     users: World
     cards: World
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
