@@ -7,7 +7,6 @@ with any node. No command is lost or run twice, and no card is given to anybody 
 verified before.
 """
 
-import os
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from tests.soak.balancer import Balancer
 from tests.soak.cutting import CuttingProxy, Leg, listening_in_a_thread
 from tests.soak.herd import Fate, Herd
 from tests.soak.ledger import Outcome
+from tests.soak.sizes import sizes_of
 from tests.soak.stand import standing
 from tests.support.certificates import Certificates
 from tests.support.nats import Nats, nats_cluster
@@ -57,11 +57,7 @@ class ClusterSizes(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def given(cls, **otherwise: float | str) -> Self:
         """Take what the environment has, then `otherwise`, then the full sizes."""
-        shared = {f"WSRC_SOAK_{name.upper()}": name for name in ("seed", "logs")}
-        names = shared | {f"WSRC_CLUSTER_{name.upper()}": name for name in cls.__struct_fields__}
-        environment = {names[k]: v for k, v in os.environ.items() if k in names}
-        seed = {"seed": f"{random.SystemRandom().randrange(1 << 32):08x}"}
-        return msgspec.convert(seed | otherwise | environment, cls, strict=False)
+        return sizes_of(cls, "WSRC_CLUSTER", otherwise)
 
 
 class Figures(NamedTuple):

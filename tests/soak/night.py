@@ -8,7 +8,6 @@ A night of a farm: many users, cards on several hosts, a server that is killed a
 
 import contextlib
 import json
-import os
 import random
 import signal
 import subprocess
@@ -22,6 +21,7 @@ import msgspec
 
 from tests.soak.night_events import HIDDEN_KINDS, Event, event_of
 from tests.soak.night_judge import Down, Evidence, Figures, judge
+from tests.soak.sizes import sizes_of
 from tests.soak.stand import TRACEBACK
 from tests.support.certificates import Certificates
 from tests.support.processes import Program, Programs, argv, environment, running
@@ -96,11 +96,7 @@ class NightSizes(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def given(cls, **otherwise: float | str) -> Self:
         """Take what the environment has, then `otherwise`, then the full sizes."""
-        shared = {f"WSRC_SOAK_{name.upper()}": name for name in ("seed", "logs")}
-        names = shared | {f"WSRC_NIGHT_{name.upper()}": name for name in cls.__struct_fields__}
-        environment = {names[k]: v for k, v in os.environ.items() if k in names}
-        seed = {"seed": f"{random.SystemRandom().randrange(1 << 32):08x}"}
-        return msgspec.convert(seed | otherwise | environment, cls, strict=False)
+        return sizes_of(cls, "WSRC_NIGHT", otherwise)
 
 
 class Night:

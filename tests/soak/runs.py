@@ -8,7 +8,6 @@ the same; the network and the scheduler decide the rest.
 """
 
 import contextlib
-import os
 import random
 import signal
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import NamedTuple, Self
 import msgspec
 
 from tests.soak.cutting import CuttingProxy, Leg, cutting
+from tests.soak.sizes import sizes_of
 from tests.soak.stand import Stand, description, rows, standing
 from tests.support.certificates import Certificates
 from tests.support.pcsc.bench import SOCKET_VARIABLE, Bench
@@ -55,10 +55,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def given(cls, **otherwise: float | str) -> Self:
         """Take what the environment has, then `otherwise`, then the full sizes."""
-        names = {f"WSRC_SOAK_{name.upper()}": name for name in cls.__struct_fields__}
-        environment = {names[k]: v for k, v in os.environ.items() if k in names}
-        seed = {"seed": f"{random.SystemRandom().randrange(1 << 32):08x}"}
-        return msgspec.convert(seed | otherwise | environment, cls, strict=False)
+        return sizes_of(cls, "WSRC_SOAK", otherwise)
 
 
 class Result(NamedTuple):
