@@ -30,7 +30,7 @@ from wsrc.cluster.errands import (
     waits,
 )
 from wsrc.cluster.following import AGAIN, Following
-from wsrc.cluster.outside import ANSWER_S, Outside
+from wsrc.cluster.outside import ANSWER_S, Home, Outside
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.conversation import CloseCode
@@ -59,7 +59,7 @@ class Abroad:
         state: RelayState,
         outside: Outside,
         arrival: Callable[[UserPeer], items.Arrive],
-        home: Callable[[UserPeer, m.Message, bytes | None, float], None],
+        home: Home,
         over: Callable[[UserPeer, str], None],
     ) -> None:
         self._state = state

@@ -7,13 +7,12 @@ our own readers have place 0, so that with one node alone all is as without a cl
 does not answer in time is named in place of what it has.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
 from wsrc.cluster import items
-from wsrc.cluster.outside import ANSWER_S, Outside
+from wsrc.cluster.outside import ANSWER_S, Home, Outside
 from wsrc.protocol import codec, messages as m
 from wsrc.relay.listing import STEP_S
 from wsrc.relay.records import UserPeer
@@ -56,7 +55,7 @@ class Lists:
         self,
         state: RelayState,
         outside: Outside,
-        home: Callable[[UserPeer, m.Message, bytes | None, float], None],
+        home: Home,
     ) -> None:
         self._state = state
         self._outside = outside

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The other nodes, as seen by what asks them something."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from wsrc.cluster.items import Item
+from wsrc.protocol.messages import Message
 from wsrc.relay.records import UserPeer
 from wsrc.selection import Key
+
+Home = Callable[[UserPeer, Message, bytes | None, float], None]
+"""Has our own relay act on a request of a user: the message, its text if there is one, the time."""
 
 ANSWER_S = 2.0
 """How long another node may take to answer, in seconds."""

@@ -7,14 +7,13 @@ that comes is watched as well, and its readers are told as new ones; one that is
 readers with it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
 
 from wsrc.cluster import items
 from wsrc.cluster.gathering import number_of, place_of, placed
-from wsrc.cluster.outside import Outside
+from wsrc.cluster.outside import Home, Outside
 from wsrc.protocol import codec, messages as m
 from wsrc.relay.records import UserPeer
 from wsrc.relay.state import RelayState
@@ -57,7 +56,7 @@ class Watches:
         self,
         state: RelayState,
         outside: Outside,
-        home: Callable[[UserPeer, m.Message, bytes | None, float], None],
+        home: Home,
     ) -> None:
         self._state = state
         self._outside = outside
