@@ -384,20 +384,15 @@ class App:
             if refusal is not None:
                 return refusal
             answer = await self._admitted(request, connection, role)
-            if answer.status != SWITCHING:
-                return answer
-            connection.is_websocket()
-            try:
-                await answer.prepare(request)
-            except ConnectionError:
-                return web.Response()
             accept, who = self._peers.accept, (role, connection.address, connection.principal)
             usage = connection.usages[-1] if connection.usages else None
             direct = _is_direct(request)
-            connection.hand_over(
-                lambda transport, hold: accept(transport, hold, *who, usage, direct=direct)
+            return await _switched(
+                request,
+                connection,
+                answer,
+                lambda transport, hold: accept(transport, hold, *who, usage, direct=direct),
             )
-            return answer
 
         return upgrade
 
@@ -410,15 +405,7 @@ class App:
             connection, refusal = connection_of(request), self._refusal(request, door)
             if refusal is not None or connection is None or connection.transport is None:
                 return refusal or web.Response()
-            answer = accepted(request)
-            if answer.status == SWITCHING:
-                connection.is_websocket()
-                try:
-                    await answer.prepare(request)
-                except ConnectionError:
-                    return web.Response()
-                connection.hand_over(accept)
-            return answer
+            return await _switched(request, connection, accepted(request), accept)
 
         return upgrade
 
@@ -522,6 +509,21 @@ class App:
             why = f"HTTP status {response.status}: {response.text or ''}"
             self._refusals.refused(_shown(request), why)
         return response
+
+
+async def _switched(
+    request: web.Request, connection: Connection, answer: web.StreamResponse, accept: Accept
+) -> web.StreamResponse:
+    """Send an answer, and have `accept` take the connection if it is a WebSocket by that."""
+    if answer.status != SWITCHING:
+        return answer
+    connection.is_websocket()
+    try:
+        await answer.prepare(request)
+    except ConnectionError:
+        return web.Response()
+    connection.hand_over(accept)
+    return answer
 
 
 def _is_direct(request: web.Request) -> bool:
