@@ -173,8 +173,10 @@ class Direct:
         self._strangers.discard(link)
         if link.node == self._names.node:
             link.close("This is the same node.")
-            return
-        self._enter(link)
+        elif link.node in self._links:
+            link.close("There is a connection already.")  # whoever says a name need not have it
+        else:
+            self._enter(link)
 
     def heard(self, link: Straight, octets: bytes) -> None:
         """Pass on a datagram."""

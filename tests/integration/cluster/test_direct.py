@@ -19,6 +19,7 @@ from wsrc.net.endpoint import Endpoint
 from wsrc.net.frames import BINARY
 from wsrc.net.tls import client_context
 from wsrc.net.way import Wire
+from wsrc.protocol.conversation import Parting
 from wsrc.settings.address import Address
 
 SELECT_MF = bytes.fromhex("00a40004023f00")
@@ -86,10 +87,30 @@ async def test_they_go_by_nats_when_the_connection_is_lost(
     assert "reached by NATS alone" in caplog.text
 
 
+class _Present:
+    """A peer that answers pings, so that it is not taken for one that is gone."""
+
+    def may_speak(self) -> bool:
+        return True
+
+    def text(self, text: bytes) -> None:
+        del text
+
+    def binary(self, octets: bytes) -> None:
+        del octets
+
+    def ping(self) -> None:
+        pass
+
+    def ended(self, why: str, parting: Parting) -> None:
+        del why, parting
+
+
 async def _stranger(world: World, certificates: Certificates) -> tuple[Endpoint, Wire]:
     url = Address(world.user_url.replace("/user", "/node"))
     wire, _ = await connected(url, None, client_context(certificates.ca, None, None), 10, None)
     link = Endpoint(wire.transport, wire.hold, is_client=True, kind=BINARY)
+    link.listen(_Present())
     wire.carry(link)
     return link, wire
 
@@ -105,6 +126,20 @@ async def test_a_stranger_changes_nothing(both: Two, certificates: Certificates)
             link.forward(b"s" + bytes(100))
             assert (await card.transmit(SELECT_MF)).sw
             link.abort()
+
+
+async def test_a_stranger_does_not_take_the_place_of_a_node(
+    both: Two, certificates: Certificates
+) -> None:
+    """Commands go on by the connection of the node, without NATS as well."""
+    async with both.users.client() as client:
+        card = await client.select(iccid=UICC, wait_s=10)
+        link, wire = await _stranger(both.cards, certificates)
+        link.say(b"a")
+        await until(wire.transport.is_closing)
+        both.nats.stop()
+        for _ in range(20):
+            assert (await card.transmit(SELECT_MF)).sw
 
 
 async def test_one_that_can_be_no_other_node_is_sent_away(
