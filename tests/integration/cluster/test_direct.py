@@ -129,14 +129,16 @@ async def test_a_stranger_changes_nothing(both: Two, certificates: Certificates)
 
 
 async def test_a_stranger_does_not_take_the_place_of_a_node(
-    both: Two, certificates: Certificates
+    both: Two, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Commands go on by the connection of the node, without NATS as well."""
     async with both.users.client() as client:
         card = await client.select(iccid=UICC, wait_s=10)
+        caplog.clear()
         link, wire = await _stranger(both.cards, certificates)
         link.say(b"a")
         await until(wire.transport.is_closing)
+        assert "by NATS alone" not in caplog.text
         both.nats.stop()
         for _ in range(20):
             assert (await card.transmit(SELECT_MF)).sw
