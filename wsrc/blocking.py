@@ -30,8 +30,7 @@ from wsrc.protocol.messages import (
     WaiterInfo,
     Waiting,
 )
-from wsrc.user_client.blocking import Card, Client, Selecting
-from wsrc.user_client.blocking_operating import Admin
+from wsrc.user_client.blocking import Admin, Card, Client, Selecting
 from wsrc.user_client.card import BatchLimits, BatchResult, IdleWarning, Status
 from wsrc.user_client.core.feeds import (
     CardEvent,

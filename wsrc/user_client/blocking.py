@@ -7,111 +7,45 @@ Cards that are somewhere else, for programs that do not use asyncio.
             response = card.transmit(bytes.fromhex("00a40004023f00"))
 
 The names and errors are those of `wsrc.aio`, which does the work in a thread of each client's
-own, and so are the contracts: each method refers to its twin. Any threads may use a client. An
-interrupt (Ctrl-C) cancels what is waited for. What a client calls back (`on_waiting`,
+own, and so are the contracts: a method that says less refers to its twin. Any threads may use a
+client. An interrupt (Ctrl-C) cancels what is waited for. What a client calls back (`on_waiting`,
 `when_over`) runs in its thread and must not use the client.
 """
 
 import asyncio
 import atexit
 import threading
-from collections.abc import (
-    AsyncGenerator,
-    Callable,
-    Coroutine,
-    Generator,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from wsrc.card.apdu import Response
-from wsrc.card.slot import CardProtocol, Disposition, Initialization, Pick, ResetKind, Share
+from wsrc.card.slot import CardProtocol, Disposition
 from wsrc.errors import ConnectionLostError, LocalProtocolError, WsrcError
-from wsrc.octets import BytesLike
-from wsrc.protocol.messages import CardInfo, ReaderView, Step, Waiting
+from wsrc.protocol.messages import CardInfo
 from wsrc.settings.load import UserSettings
-from wsrc.user_client import aio
-from wsrc.user_client.blocking_operating import Call, OperatorCalls
-from wsrc.user_client.card import BatchLimits, BatchResult, IdleWarning, Status
+from wsrc.user_client import aio, operating
+from wsrc.user_client.card import BatchLimits, IdleWarning
 from wsrc.user_client.core import arguments
-from wsrc.user_client.core.feeds import (
-    CardEvent,
-    Notification,
-    ReaderMark,
-    ReaderNews,
-    ReaderSnapshot,
-)
 from wsrc.user_client.core.seals import SealedWith
-from wsrc.user_client.naming import Filters
 from wsrc.user_client.portal import JOIN_S, Portal
+from wsrc.user_client.twins import Blocking, Call, as_in, follows, waits
 
 if TYPE_CHECKING:
     from wsrc.trace.recorder import Recorder
 
-# Longer than the aim: all methods of `aio` are here once more, side by side.
-
-__all__ = ["Card", "Client", "Selecting"]
+__all__ = ["Admin", "Card", "Client", "Selecting"]
 
 T = TypeVar("T")
 
 
-class Client(OperatorCalls):
+class Client(Blocking):
     """A connection to a server, from `with` or `open` to its end; see `aio.Client`."""
 
-    def __init__(  # noqa: PLR0913 - the settings of a user, each by its name
-        self,
-        url: str,
-        *,
-        ca: str | Path | None = None,
-        cert: str | Path | None = None,
-        key: str | Path | None = None,
-        token_file: str | Path | None = None,
-        name: str | None = None,
-        timeout_s: float = 180.0,
-        connect_s: float = 10.0,
-        ping_s: float = 10.0,
-        keep_s: float = 30.0,
-        read_ahead: bool = False,
-        seal: str | None = None,
-        card_ca: str | Path | None = None,
-        card_crl: str | Path | None = None,
-        card_hosts: Sequence[str] = (),
-        known_hosts: str | Path | None = None,
-        pad_octets: int = 1,
-        trace_file: str | Path | None = None,
-        trace_gsmtap: str = "",
-        trace_secrets: bool = False,
-    ) -> None:
-        # Longer than the aim: each setting stands here twice.
-        self._begin(
-            aio.Client(
-                url,
-                ca=ca,
-                cert=cert,
-                key=key,
-                token_file=token_file,
-                name=name,
-                timeout_s=timeout_s,
-                connect_s=connect_s,
-                ping_s=ping_s,
-                keep_s=keep_s,
-                read_ahead=read_ahead,
-                seal=seal,
-                card_ca=card_ca,
-                card_crl=card_crl,
-                card_hosts=card_hosts,
-                known_hosts=known_hosts,
-                pad_octets=pad_octets,
-                trace_file=trace_file,
-                trace_gsmtap=trace_gsmtap,
-                trace_secrets=trace_secrets,
-            )
-        )
+    _twin: aio.Client
+
+    @as_in(aio.Client.__init__)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        self._begin(aio.Client(*args, **settings))
 
     @classmethod
     def from_settings(cls, settings: UserSettings, *, instance: str | None = None) -> Self:
@@ -122,10 +56,10 @@ class Client(OperatorCalls):
 
     def prepare(self) -> None:
         """See `aio.Client.prepare`."""
-        self._client.prepare()
+        self._twin.prepare()
 
     def _begin(self, client: aio.Client) -> None:
-        self._client = client
+        self._twin = client
         self._portal: Portal | None = None
         self._thread: int | None = None
         self._opening = threading.Lock()
@@ -133,7 +67,7 @@ class Client(OperatorCalls):
     @property
     def server(self) -> str:
         """See `aio.Client.server`."""
-        return self._client.server
+        return self._twin.server
 
     def open(self) -> Self:
         """
@@ -142,11 +76,7 @@ class Client(OperatorCalls):
         A client that was opened before a fork begins anew in the child. One that is open when
         the interpreter ends is closed then.
         """
-        return self._open(self._client.open)
-
-    def greeted(self) -> str:
-        """See `aio.Client.greeted`."""
-        return self._call(self._client.greeted())
+        return self._open(self._twin.open)
 
     def _open(self, begin: Callable[[], Coroutine[Any, Any, Any]]) -> Self:
         with self._opening:
@@ -176,39 +106,17 @@ class Client(OperatorCalls):
 
     def __enter__(self) -> Self:
         """As `open`; see `aio.Client.__aenter__`."""
-        return self._open(self._client.__aenter__)
+        return self._open(self._twin.__aenter__)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def check(self) -> None:
         """See `aio.Client.check`."""
-        self._client.check()
+        self._twin.check()
 
-    def list_cards(self, **filters: Unpack[Filters]) -> list[CardInfo]:
-        """See `aio.Client.list_cards`."""
-        return self._call(self._client.list_cards(**filters))
-
-    def select(  # noqa: PLR0913 - as in `aio`
-        self,
-        *,
-        wait_s: float = 0.0,
-        raw_tpdu: bool = False,
-        look_ahead: bool = False,
-        read_ahead: bool | None = None,
-        share: Share = Share.EXCLUSIVE,
-        protocols: Sequence[CardProtocol] = (),
-        pick: Pick = Pick.ONE,
-        reservation: str | None = None,
-        on_waiting: Callable[[Waiting], None] | None = None,
-        first: BytesLike | Sequence[Step | BytesLike] | None = None,
-        **which: Unpack[Filters],
-    ) -> "Selecting":
+    @as_in(aio.Client.select)
+    def select(self, **choices: Any) -> "Selecting":
         """
         See `aio.Client.select`; the card is ours at once, and `with` gives it back at its end.
 
@@ -216,72 +124,28 @@ class Client(OperatorCalls):
         """
 
         async def select() -> aio.Card:
-            return await self._client.select(
-                wait_s=wait_s,
-                raw_tpdu=raw_tpdu,
-                look_ahead=look_ahead,
-                read_ahead=read_ahead,
-                share=share,
-                protocols=protocols,
-                pick=pick,
-                reservation=reservation,
-                on_waiting=on_waiting,
-                first=first,
-                **which,
-            )
+            return await self._twin.select(**choices)
 
         return Card(self._call(select()), self._call)
 
-    def watch(
-        self, *, again: bool = True, **filters: Unpack[Filters]
-    ) -> Generator[CardEvent, None, None]:
-        """See `aio.Client.watch`."""
-        yield from self._follow(self._client.watch(again=again, **filters))
+    greeted = waits(aio.Client.greeted)
+    list_cards = waits(aio.Client.list_cards)
+    watch = follows(aio.Client.watch)
+    list_readers = waits(aio.Client.list_readers)
+    watch_readers = follows(aio.Client.watch_readers)
+    watch_reader_notifications = follows(aio.Client.watch_reader_notifications)
+    set_tags = waits(aio.Client.set_tags)
+    set_comment = waits(aio.Client.set_comment)
+    who = waits(aio.Client.who)
+    revoke = waits(aio.Client.revoke)
+    reserve = waits(aio.Client.reserve)
+    reservations = waits(aio.Client.reservations)
+    cancel_reservation = waits(aio.Client.cancel_reservation)
 
-    def list_readers(self, **filters: Unpack[Filters]) -> ReaderSnapshot:
-        """See `aio.Client.list_readers`."""
-        return self._call(self._client.list_readers(**filters))
-
-    def set_tags(
-        self,
-        values: Mapping[str, str],
-        *,
-        unset: Sequence[str] = (),
-        **which: Unpack[Filters],
-    ) -> ReaderView:
-        """See `aio.Client.set_tags`."""
-        return self._call(self._client.set_tags(values, unset=unset, **which))
-
-    def set_comment(self, comment: str, **which: Unpack[Filters]) -> ReaderView:
-        """See `aio.Client.set_comment`."""
-        return self._call(self._client.set_comment(comment, **which))
-
-    def watch_readers(
-        self,
-        since: ReaderMark | None = None,
-        *,
-        again: bool = True,
-        **filters: Unpack[Filters],
-    ) -> Generator[ReaderNews, None, None]:
-        """See `aio.Client.watch_readers`."""
-        yield from self._follow(self._client.watch_readers(since, again=again, **filters))
-
-    def watch_reader_notifications(
-        self, *, again: bool = True
-    ) -> Generator[Notification, None, None]:
-        """See `aio.Client.watch_reader_notifications`."""
-        yield from self._follow(self._client.watch_reader_notifications(again=again))
-
-    def _follow(self, events: AsyncGenerator[T, None]) -> Iterator[T]:
-        async def following() -> T:
-            return await anext(events)
-
-        try:
-            while True:
-                yield self._call(following())
-        finally:
-            with suppress(ConnectionLostError):
-                self._call(events.aclose())
+    @property
+    def admin(self) -> "Admin":
+        """What the operator of a server can do."""
+        return Admin(self._twin, self._call)
 
     def _call(self, doing: Coroutine[Any, Any, T]) -> T:
         if self._portal is None:
@@ -297,7 +161,7 @@ class Client(OperatorCalls):
 
     async def _give_back(self) -> None:
         async with asyncio.timeout(JOIN_S):
-            await self._client.close()
+            await self._twin.close()
 
 
 class Recorded(Client):
@@ -313,83 +177,67 @@ async def _own_thread() -> int:
     return threading.get_ident()
 
 
-class Card:
+class Card(Blocking):
     """A card that is ours; see `aio.Card`."""
 
+    _twin: aio.Card
+
     def __init__(self, card: aio.Card, call: Call) -> None:
-        self._card = card
-        self._call = call
+        self._twin = card
+        self._wait = call
+
+    def _call(self, doing: Coroutine[Any, Any, T]) -> T:
+        return self._wait(doing)
 
     @property
     def info(self) -> CardInfo:
         """The card as the server describes it."""
-        return self._card.info
+        return self._twin.info
 
     @property
     def atr(self) -> bytes:
         """The ATR of the latest reset."""
-        return self._card.atr
+        return self._twin.atr
 
     @property
     def protocol(self) -> CardProtocol | None:
         """Transmission protocol, where the card host told it."""
-        return self._card.protocol
+        return self._twin.protocol
 
     @property
     def features(self) -> bytes | None:
         """What the reader answers to `control` 3400, None where its host did not tell."""
-        return self._card.features
+        return self._twin.features
 
     @property
     def sealed(self) -> SealedWith | None:
         """Who the card host is of a session that no server can read, None of another."""
-        return self._card.sealed
+        return self._twin.sealed
 
     @property
     def session(self) -> str:
         """Name of the session; a secret between us and the server."""
-        return self._card.session
+        return self._twin.session
 
     @property
     def batch_limits(self) -> BatchLimits:
         """What a batch may have, as the server says on the connection that there is now."""
-        return self._card.batch_limits
+        return self._twin.batch_limits
 
-    def transmit(self, command: BytesLike, *, last: bool = False) -> Response:
-        """See `aio.Card.transmit`."""
-        return self._call(self._card.transmit(command, last=last))
-
-    def batch(self, steps: Sequence[Step | BytesLike], *, last: bool = False) -> BatchResult:
-        """See `aio.Card.batch`."""
-        return self._call(self._card.batch(steps, last=last))
-
-    def reset(self, kind: ResetKind = ResetKind.COLD) -> bytes:
-        """See `aio.Card.reset`."""
-        return self._call(self._card.reset(kind))
-
-    def reconnect(
-        self,
-        *,
-        share: Share | None = None,
-        initialization: Initialization = Initialization.LEAVE,
-        protocols: Sequence[CardProtocol] = (),
-    ) -> bytes:
-        """See `aio.Card.reconnect`."""
-        return self._call(
-            self._card.reconnect(share=share, initialization=initialization, protocols=protocols)
-        )
-
-    def begin(self) -> None:
-        """See `aio.Card.begin`."""
-        self._call(self._card.begin())
-
-    def end(self, *, disposition: Disposition = Disposition.LEAVE) -> None:
-        """See `aio.Card.end`."""
-        self._call(self._card.end(disposition=disposition))
-
-    def abandon(self, *, disposition: Disposition = Disposition.LEAVE) -> None:
-        """See `aio.Card.abandon`."""
-        self._call(self._card.abandon(disposition=disposition))
+    transmit = waits(aio.Card.transmit)
+    batch = waits(aio.Card.batch)
+    reset = waits(aio.Card.reset)
+    reconnect = waits(aio.Card.reconnect)
+    begin = waits(aio.Card.begin)
+    end = waits(aio.Card.end)
+    abandon = waits(aio.Card.abandon)
+    status = waits(aio.Card.status)
+    control = waits(aio.Card.control)
+    get_attribute = waits(aio.Card.get_attribute)
+    set_attribute = waits(aio.Card.set_attribute)
+    allow = waits(aio.Card.allow)
+    lend = waits(aio.Card.lend)
+    detach = waits(aio.Card.detach)
 
     @contextmanager
     def transaction(
@@ -410,35 +258,11 @@ class Card:
             raise
         self.end(disposition=disposition)
 
-    def status(self) -> Status:
-        """See `aio.Card.status`."""
-        return self._call(self._card.status())
-
-    def control(self, number: int, octets: BytesLike = b"") -> bytes:
-        """See `aio.Card.control`."""
-        return self._call(self._card.control(number, octets))
-
-    def get_attribute(self, name: str) -> bytes:
-        """See `aio.Card.get_attribute`."""
-        return self._call(self._card.get_attribute(name))
-
-    def set_attribute(self, name: str, value: BytesLike) -> None:
-        """See `aio.Card.set_attribute`."""
-        self._call(self._card.set_attribute(name, value))
-
-    def allow(self, who: str) -> None:
-        """See `aio.Card.allow`."""
-        self._call(self._card.allow(who))
-
-    def lend(self, who: str) -> str:
-        """See `aio.Card.lend`."""
-        return self._call(self._card.lend(who))
-
     def when_idle(self, tell: Callable[[IdleWarning], None]) -> None:
         """See `aio.Card.when_idle`; `tell` is called in the thread of the client."""
 
         async def hear() -> None:
-            self._card.when_idle(tell)
+            self._twin.when_idle(tell)
 
         self._call(hear())
 
@@ -446,25 +270,40 @@ class Card:
         """See `aio.Card.when_over`; `tell` is called in the thread of the client."""
 
         async def hear() -> None:
-            self._card.when_over(tell)
+            self._twin.when_over(tell)
 
         self._call(hear())
-
-    def detach(self, *, disposition: Disposition = Disposition.RESET, wait: bool = True) -> None:
-        """See `aio.Card.detach`."""
-        self._call(self._card.detach(disposition=disposition, wait=wait))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with suppress(ConnectionLostError):
             self.detach()
+
+
+class Admin(Blocking):
+    """What the operator of a server can do; see `aio.Admin`."""
+
+    def __init__(self, client: aio.Client, call: Call) -> None:
+        self._client = client
+        self._wait = call
+
+    @property
+    def _twin(self) -> operating.Admin:
+        return self._client.admin
+
+    def _call(self, doing: Coroutine[Any, Any, T]) -> T:
+        return self._wait(doing)
+
+    peers = waits(operating.Admin.peers)
+    kick = waits(operating.Admin.kick)
+    ban = waits(operating.Admin.ban)
+    unban = waits(operating.Admin.unban)
+    bans = waits(operating.Admin.bans)
+    drain = waits(operating.Admin.drain)
+    undrain = waits(operating.Admin.undrain)
+    stop = waits(operating.Admin.stop)
 
 
 Selecting = Card

@@ -4,7 +4,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from types import TracebackType
 from typing import NamedTuple, Self
 
 import msgspec
@@ -414,12 +413,7 @@ class Card:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.detach()
 
     async def _ask(self, request: m.Plain) -> m.Message:
