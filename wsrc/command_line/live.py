@@ -6,7 +6,6 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Final, Self
 
 Frame = Callable[[int, int], Sequence[str]]
@@ -53,12 +52,7 @@ class Live:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, exc: object, traceback: object) -> None:
         self._ended.set()
         self._wake.set()
         self._thread.join(JOIN_S)

@@ -16,7 +16,6 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self, Unpack, cast
 
 from wsrc.bridges.pcscd.source import Seen
@@ -170,12 +169,7 @@ class Installation:
         """Return itself: it is installed already."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.uninstall()
 
     def uninstall(self) -> None:
