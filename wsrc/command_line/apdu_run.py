@@ -2,7 +2,7 @@
 """Run commands on a card whose responses are looked at together, or one after the other."""
 
 from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from wsrc.card.apdu import Response, sw_matches
 from wsrc.command_line.output import in_doubt
@@ -14,31 +14,15 @@ from wsrc.octets import Octets
 from wsrc.protocol.messages import Step
 
 if TYPE_CHECKING:
-    from wsrc.user_client.card import BatchLimits, BatchResult
+    from wsrc.user_client.blocking import Card
+    from wsrc.user_client.card import BatchResult
 
 _FULL = frozenset({ErrorCode.COMMAND_TIMEOUT, ErrorCode.TOO_MANY})
 """Why a card host leaves the rest of a batch alone, which another batch can then carry."""
 
 
-class ApduCard(Protocol):
-    """What commands need of a card."""
-
-    @property
-    def batch_limits(self) -> "BatchLimits":
-        """See `blocking.Card.batch_limits`."""
-        ...
-
-    def transmit(self, command: bytes, *, last: bool = ...) -> Response:
-        """See `blocking.Card.transmit`."""
-        ...
-
-    def batch(self, steps: Sequence[Step | bytes]) -> "BatchResult":
-        """See `blocking.Card.batch`."""
-        ...
-
-
 def responses(  # noqa: PLR0913 - how commands are run, each by its name
-    card: ApduCard,
+    card: "Card",
     commands: Sequence[bytes],
     expect: tuple[str, ...],
     *,
@@ -77,7 +61,7 @@ def responses(  # noqa: PLR0913 - how commands are run, each by its name
 
 
 def _one_by_one(
-    card: ApduCard, numbered: Sequence[ScriptCommand], *, last: bool
+    card: "Card", numbered: Sequence[ScriptCommand], *, last: bool
 ) -> Iterator[Response]:
     for item in numbered:
         ends = last and item is numbered[-1]
@@ -115,7 +99,7 @@ class _NoBatchError(Exception):
     """The card host does not know batches; nothing was sent to the card."""
 
 
-def _batch(card: ApduCard, part: list[ScriptCommand]) -> Generator[Response, None, bool]:
+def _batch(card: "Card", part: list[ScriptCommand]) -> Generator[Response, None, bool]:
     """Run commands together and yield their responses; return whether all were as expected."""
     while part:
         result = _sent(card, part)
@@ -131,7 +115,7 @@ def _batch(card: ApduCard, part: list[ScriptCommand]) -> Generator[Response, Non
     return True
 
 
-def _sent(card: ApduCard, part: list[ScriptCommand]) -> "BatchResult":
+def _sent(card: "Card", part: list[ScriptCommand]) -> "BatchResult":
     first, last = part[0].line, part[-1].line
     try:
         return card.batch(_steps(part))

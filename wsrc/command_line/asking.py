@@ -2,22 +2,17 @@
 """Puts the questions of a generator to a card, a command after the other."""
 
 from collections.abc import Generator
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from wsrc.card.apdu import Command, Response
+
+if TYPE_CHECKING:
+    from wsrc.user_client.blocking import Card
 
 T = TypeVar("T")
 
 
-class AskedCard(Protocol):
-    """What is needed of a card that is asked."""
-
-    def transmit(self, command: bytes) -> Response:
-        """See `blocking.Card.transmit`."""
-        ...
-
-
-def answer(card: AskedCard, questions: Generator[Command, Response, T]) -> T:
+def answer(card: "Card", questions: Generator[Command, Response, T]) -> T:
     """
     Return what the questions come to.
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,7 +33,7 @@ from wsrc.tags import text_of
 from wsrc.user_client.naming import place
 
 if TYPE_CHECKING:  # what is printed of a card needs none of that
-    from wsrc.user_client.core.seals import SealedWith
+    from wsrc.user_client.blocking import Card
 
 
 class NothingSelectedError(RefusedError):
@@ -251,20 +251,6 @@ def response_document(response: Response, *, decode: bool = False) -> dict[str, 
     return told | decoded_document(response) if decode else told
 
 
-class HasSession(Protocol):
-    """A card that is ours."""
-
-    @property
-    def info(self) -> CardInfo:
-        """See `blocking.Card.info`."""
-        ...
-
-    @property
-    def sealed(self) -> "SealedWith | None":
-        """See `blocking.Card.sealed`."""
-        ...
-
-
 def card_document(card: CardInfo) -> dict[str, Any]:
     """Return a card as JSON values; what is not known is null."""
     lease = card.lease
@@ -291,7 +277,7 @@ def card_document(card: CardInfo) -> dict[str, Any]:
     }
 
 
-def session_document(card: HasSession) -> dict[str, Any]:
+def session_document(card: "Card") -> dict[str, Any]:
     """Return a card that is ours as JSON values; `sealed` is null where the server can read it."""
     sealed = card.sealed
     return card_document(card.info) | {"sealed": None if sealed is None else sealed._asdict()}

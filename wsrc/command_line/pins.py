@@ -3,17 +3,19 @@
 
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from wsrc.card.apdu import Response
 from wsrc.card.pin import ask, octets_of, reference_of
-from wsrc.command_line.asking import AskedCard, answer
+from wsrc.command_line.asking import answer
 from wsrc.command_line.output import Output
 from wsrc.errors import ConfigError, LocalProtocolError
+
+if TYPE_CHECKING:
+    from wsrc.user_client.blocking import Card
 
 MOST_OCTETS = 4_096
 """Of a file of PINs."""
@@ -32,7 +34,7 @@ class Pins:
         self._output = output
         self._file = file
 
-    def verify(self, card: AskedCard, reference: int) -> Response:
+    def verify(self, card: "Card", reference: int) -> Response:
         """
         Verify a PIN; return the card's answer to it, or to the question for its tries.
 
@@ -115,14 +117,12 @@ def typed(prompt: str) -> str:
         raise ConfigError(_SETTING, "no PIN was typed; nothing was sent to the card") from None
 
 
-def pin_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--pin-file` to a command that is called with `pin_file`."""
-    return click.option(
-        "--pin-file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        metavar="FILE",
-        help="File of the PIN, or of lines such as 'pin1 PIN', instead of asking for it.",
-    )(function)
+pin_option = click.option(
+    "--pin-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="File of the PIN, or of lines such as 'pin1 PIN', instead of asking for it.",
+)
 
 
 def key(text: str) -> int:

@@ -2,10 +2,9 @@
 """Run a script on a card: one round trip for each batch of commands."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from wsrc.card.apdu import Response, sw_matches
-from wsrc.card.slot import ResetKind
 from wsrc.command_line.script import (
     DEFAULT_EXPECT,
     Item,
@@ -24,7 +23,8 @@ from wsrc.protocol.codec import MAX_MESSAGE_OCTETS
 from wsrc.protocol.messages import MAX_BATCH, Step
 
 if TYPE_CHECKING:
-    from wsrc.user_client.card import BatchLimits, BatchResult
+    from wsrc.user_client.blocking import Card
+    from wsrc.user_client.card import BatchResult
 
 
 class Answered(NamedTuple):
@@ -72,25 +72,8 @@ Event = Answered | WasReset | Unanswered
 Verify = Callable[[int], Response]
 
 
-class ScriptCard(Protocol):
-    """What a script needs of a card."""
-
-    @property
-    def batch_limits(self) -> "BatchLimits":
-        """See `blocking.Card.batch_limits`."""
-        ...
-
-    def batch(self, steps: Sequence[Step | bytes], *, last: bool = ...) -> "BatchResult":
-        """See `blocking.Card.batch`."""
-        ...
-
-    def reset(self, kind: ResetKind = ...) -> bytes:
-        """See `blocking.Card.reset`."""
-        ...
-
-
 def run(
-    card: ScriptCard,
+    card: "Card",
     items: Sequence[Item],
     *,
     keep_going: bool = False,
@@ -132,7 +115,7 @@ def run(
 
 
 def _batch(
-    card: ScriptCard, part: Sequence[ScriptCommand], steps: Sequence[Step], *, last: bool
+    card: "Card", part: Sequence[ScriptCommand], steps: Sequence[Step], *, last: bool
 ) -> "BatchResult":
     try:
         return card.batch(steps, last=True) if last else card.batch(steps)

@@ -4,21 +4,16 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from wsrc.card.apdu import Response, parse_command
+from wsrc.card.apdu import parse_command
 from wsrc.card.slot import ResetKind
 from wsrc.command_line.invocation import Exit, exit_status
 from wsrc.command_line.output import Output
 from wsrc.command_line.pins import Pins, is_key
 from wsrc.command_line.shell_line import History, Line
 from wsrc.command_line.shell_names import HELP as NAMES_HELP, WORDS as NAMES_WORDS, Names
-from wsrc.command_line.shell_verbs import (
-    HELP as VERBS_HELP,
-    WORDS as VERBS_WORDS,
-    VerbCard,
-    Verbs,
-)
+from wsrc.command_line.shell_verbs import HELP as VERBS_HELP, WORDS as VERBS_WORDS, Verbs
 from wsrc.errors import (
     BadApduError,
     BadHexError,
@@ -32,11 +27,10 @@ from wsrc.guard.secrets import in_command
 from wsrc.octets import from_person
 from wsrc.process.printable import clean
 from wsrc.process.texts import heed_mark
-from wsrc.protocol.messages import CardInfo
 from wsrc.user_client.naming import describe
 
 if TYPE_CHECKING:  # the help of a command needs none of that
-    from wsrc.user_client.core.seals import SealedWith
+    from wsrc.user_client.blocking import Card
 
 HELP = f"""\
 HEX                 send a command APDU, such as 00A40004023F00; spaces may stand between octets
@@ -59,45 +53,6 @@ WORDS: dict[str, Sequence[str]] = {
 """The words of this prompt, and what may follow each."""
 
 
-class ShellCard(VerbCard, Protocol):
-    """What a shell needs of a card."""
-
-    @property
-    def info(self) -> CardInfo:
-        """See `blocking.Card.info`."""
-        ...
-
-    @property
-    def atr(self) -> bytes:
-        """See `blocking.Card.atr`."""
-        ...
-
-    @property
-    def sealed(self) -> "SealedWith | None":
-        """See `blocking.Card.sealed`."""
-        ...
-
-    def transmit(self, command: bytes) -> Response:
-        """See `blocking.Card.transmit`."""
-        ...
-
-    def allow(self, who: str) -> None:
-        """See `blocking.Card.allow`."""
-        ...
-
-    def lend(self, who: str) -> str:
-        """See `blocking.Card.lend`."""
-        ...
-
-    def reset(self, kind: ResetKind = ...) -> bytes:
-        """See `blocking.Card.reset`."""
-        ...
-
-    def when_over(self, tell: Callable[[WsrcError], None]) -> None:
-        """See `blocking.Card.when_over`."""
-        ...
-
-
 class Shell:
     """
     Reads lines and carries them out.
@@ -113,7 +68,7 @@ class Shell:
 
     def __init__(  # noqa: PLR0913 - each by its name
         self,
-        card: ShellCard,
+        card: "Card",
         output: Output,
         read: Callable[[str], str] = input,
         remember: Callable[[str], None] = lambda _line: None,
@@ -125,6 +80,7 @@ class Shell:
         self._output = output
         self._verbs = Verbs(card, output)
         self._names = Names(card, output, pins or Pins(output), decode=decode)
+        self._words = self._verbs.words | self._names.words
         self._over: WsrcError | None = None
         self._read = read
         self._remember = remember
@@ -207,10 +163,8 @@ class Shell:
                 self._verbs.show_atr(self._card.reset(ResetKind.WARM))
             case ["reset", *_]:
                 raise LocalProtocolError("reset takes cold or warm.")
-            case [word, *_] as words if self._verbs.knows(word):
-                self._verbs.obey(words)
-            case [word, *_] as words if self._names.knows(word):
-                self._names.obey(words)
+            case [word, *said] if word in self._words:
+                self._words[word](said)
             case words:
                 self._transmit("".join(words))
         if not is_secret(line):

@@ -2,18 +2,21 @@
 """What the prompt can do with names: select files and AIDs, read what has a name, verify a PIN."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from wsrc.card.apdu import Response
 from wsrc.card.contents.catalogue import CATALOGUE
 from wsrc.card.contents.reading import read as questions
 from wsrc.card.contents.selecting import NAMES, select
 from wsrc.card.pin import PIN1, REFERENCES
-from wsrc.command_line.asking import AskedCard, answer
+from wsrc.command_line.asking import answer
 from wsrc.command_line.output import Output, response_document
 from wsrc.command_line.pins import Pins, key
 from wsrc.command_line.read import known, show
-from wsrc.command_line.shell_words import Obeying
 from wsrc.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from wsrc.user_client.blocking import Card
 
 HELP = """\
 select WHAT         select usim, isd-r, imsi … by name, or a file, a path or an AID in hexadecimal
@@ -30,21 +33,20 @@ WORDS = {
 """What may follow each verb, for completion."""
 
 
-class Names(Obeying):
+class Names:
     """The verbs by the words that are typed for them; `decode` says whether responses are named."""
 
-    def __init__(self, card: AskedCard, output: Output, pins: Pins, *, decode: bool) -> None:
+    def __init__(self, card: "Card", output: Output, pins: Pins, *, decode: bool) -> None:
         self.decode = decode
         self._card = card
         self._output = output
         self._pins = pins
-        table = {
+        self.words = {
             "select": self._select,
             "read": self._read,
             "verify": self._verify,
             "decode": self._decode,
         }
-        super().__init__(table)
 
     def transmit(self, command: bytes) -> None:
         """Send a command and show the response."""

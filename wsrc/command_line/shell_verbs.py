@@ -2,18 +2,16 @@
 """What the prompt can ask beside command APDUs and resets: the other verbs of PC/SC."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from wsrc.card.pcsc_numbers import ATTRIBUTES
 from wsrc.card.slot import Disposition, Initialization
 from wsrc.command_line import verb_output as verbs
 from wsrc.command_line.output import Output, atr_document
-from wsrc.command_line.shell_words import Obeying
 from wsrc.errors import LocalProtocolError
 
 if TYPE_CHECKING:
-    from wsrc.user_client.card import Status
-    from wsrc.user_client.core.seals import SealedWith
+    from wsrc.user_client.blocking import Card
 
 HELP = """\
 begin               hold a shared card alone: the others wait
@@ -33,50 +31,13 @@ WORDS: dict[str, Sequence[str]] = {
 """What may follow each verb, for completion."""
 
 
-class VerbCard(Protocol):
-    """What the verbs need of a card; see `blocking.Card` for each."""
-
-    @property
-    def sealed(self) -> "SealedWith | None":
-        """Who has sealed the session."""
-        ...
-
-    def begin(self) -> None:
-        """Begin a transaction."""
-        ...
-
-    def end(self, *, disposition: Disposition = ...) -> None:
-        """End the transaction."""
-        ...
-
-    def reconnect(self, *, initialization: Initialization = ...) -> bytes:
-        """Return the ATR."""
-        ...
-
-    def status(self) -> "Status":
-        """Return the status."""
-        ...
-
-    def control(self, number: int, octets: bytes = ...) -> bytes:
-        """Return what the reader answers."""
-        ...
-
-    def get_attribute(self, name: str) -> bytes:
-        """Return an attribute."""
-        ...
-
-    def set_attribute(self, name: str, value: bytes) -> None:
-        """Set an attribute."""
-        ...
-
-
-class Verbs(Obeying):
+class Verbs:
     """The verbs by the words that are typed for them."""
 
-    def __init__(self, card: VerbCard, output: Output) -> None:
+    def __init__(self, card: "Card", output: Output) -> None:
         self._card = card
         self._output = output
-        table = {
+        self.words = {
             "begin": self._begin,
             "end": self._end,
             "reconnect": self._reconnect,
@@ -84,7 +45,6 @@ class Verbs(Obeying):
             "attribute": self._attribute,
             "control": self._control,
         }
-        super().__init__(table)
 
     def show_atr(self, atr: bytes) -> None:
         """Show an ATR."""
