@@ -2,9 +2,10 @@
 """Commands of who runs a server: its connections, bans, drained hosts, its end."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import asdict
 
 from wsrc.command_line.groups import Leading, shared_options
 from wsrc.command_line.invocation import MAX_NAMED, Exit, Invocation, user_command
@@ -12,7 +13,7 @@ from wsrc.command_line.spans import Span
 from wsrc.errors import AmbiguousCardError, ErrorCode, RefusedError
 
 if TYPE_CHECKING:
-    from wsrc.protocol.messages import BanInfo, PeerInfo
+    from wsrc.protocol.messages import PeerInfo
     from wsrc.user_client.blocking import Client
 
 _TITLES = ("Number", "Kind", "Name", "Address", "Since", "Sessions", "Waits", "Readers", "")
@@ -29,7 +30,7 @@ def peers(call: Invocation) -> None:
     with call.client() as client:
         found = client.admin.peers()
     if call.output.as_json:
-        documents = [_peer_document(each) for each in found.peers]
+        documents = [asdict(each) for each in found.peers]
         call.output.document({"instance": found.instance, "peers": documents})
         return
     call.output.grid(_TITLES, [_peer_row(each) for each in found.peers])
@@ -52,11 +53,9 @@ def kick(call: Invocation, peer: str, end: bool, why: str) -> None:
         found = client.admin.peers()
         number = _number_of(peer, found.peers)
         sessions = client.admin.kick(number, instance=found.instance, end=end, why=why)
-    if call.output.as_json:
-        call.output.document({"kicked": number, "sessions": sessions})
-        return
     what = "ended" if end else "may be resumed"
-    call.output.note(f"Connection {number} is closed; {_count(sessions)} {what}.")
+    said = f"Connection {number} is closed; {_count(sessions)} {what}."
+    call.output.done({"kicked": number, "sessions": sessions}, said)
 
 
 @user_command("ban", "wsrc admin ban tester@example.org --for 1h", "wsrc admin ban 192.0.2.7")
@@ -74,10 +73,7 @@ def ban(call: Invocation, who: str, for_s: float, why: str) -> None:
     """
     with call.client() as client:
         made = client.admin.ban(who, for_s=for_s, why=why)
-    if call.output.as_json:
-        call.output.document({"ban": _ban_document(made)})
-        return
-    call.output.note(f"{made.who} is not let in until {made.until}.")
+    call.output.done({"ban": asdict(made)}, f"{made.who} is not let in until {made.until}.")
 
 
 @user_command("unban", "wsrc admin unban tester@example.org")
@@ -86,7 +82,7 @@ def unban(call: Invocation, who: str) -> None:
     """Let somebody in again."""
     with call.client() as client:
         client.admin.unban(who)
-    _done(call, f"{who} is let in again.", {"unbanned": who})
+    call.output.done({"unbanned": who}, f"{who} is let in again.")
 
 
 @user_command("bans", "wsrc admin bans")
@@ -95,7 +91,7 @@ def bans(call: Invocation) -> None:
     with call.client() as client:
         found = client.admin.bans()
     if call.output.as_json:
-        call.output.document({"bans": [_ban_document(each) for each in found]})
+        call.output.document({"bans": [asdict(each) for each in found]})
     elif found:
         rows = [(each.who, each.until, each.by, each.why or "") for each in found]
         call.output.grid(("Who", "Until", "By", "Why"), rows)
@@ -126,7 +122,7 @@ def drain(call: Invocation, host: str, wait_s: float, why: str) -> Exit:
         sessions = _drained(client, host, wait_s, why)
     left = "no session is left" if not sessions else f"{_count(sessions)} left"
     document = {"drained": host, "sessions": sessions}
-    _done(call, f"Card host {host} is drained; {left} on its cards.", document)
+    call.output.done(document, f"Card host {host} is drained; {left} on its cards.")
     return Exit.REFUSED if wait_s and sessions else Exit.DONE
 
 
@@ -136,7 +132,7 @@ def undrain(call: Invocation, host: str) -> None:
     """Let the cards of a host be had again."""
     with call.client() as client:
         client.admin.undrain(host)
-    _done(call, f"The cards of {host} can be had again.", {"undrained": host})
+    call.output.done({"undrained": host}, f"The cards of {host} can be had again.")
 
 
 @user_command("stop", "wsrc admin stop --why 'a new kernel'")
@@ -149,7 +145,7 @@ def stop(call: Invocation, why: str) -> None:
     """
     with call.client() as client:
         client.admin.stop(why=why)
-    _done(call, "The server stops.", {"stopped": True})
+    call.output.done({"stopped": True}, "The server stops.")
 
 
 def _drained(client: "Client", host: str, wait_s: float, why: str) -> int:
@@ -180,29 +176,6 @@ def _count(sessions: int) -> str:
     return f"{sessions} session{'s' * (sessions != 1)}"
 
 
-def _done(call: Invocation, sentence: str, document: dict[str, Any]) -> None:
-    if call.output.as_json:
-        call.output.document(document)
-    else:
-        call.output.note(sentence)
-
-
-def _peer_document(peer: "PeerInfo") -> dict[str, Any]:
-    return {
-        "number": peer.number,
-        "role": peer.role.value,
-        "name": peer.name,
-        "principal": peer.principal,
-        "address": peer.address,
-        "since": peer.since,
-        "first_form": peer.first_form,
-        "sessions": peer.sessions,
-        "waiting": peer.waiting,
-        "readers": peer.readers,
-        "draining": peer.draining,
-    }
-
-
 def _peer_row(peer: "PeerInfo") -> tuple[str, ...]:
     user = peer.role.value == "user"
     facts = ["draining"] * peer.draining + ["first form"] * peer.first_form
@@ -219,10 +192,6 @@ def _peer_row(peer: "PeerInfo") -> tuple[str, ...]:
     )
 
 
-def _ban_document(ban_: "BanInfo") -> dict[str, Any]:
-    return {"who": ban_.who, "until": ban_.until, "by": ban_.by, "why": ban_.why}
-
-
 HELP = """
 Run the server that cards are used by.
 
@@ -231,14 +200,9 @@ on a server that lets in nobody but its own host, and else for nobody.
 """
 
 
-def _nothing_more(**_: object) -> None:
-    """Leave the work to the command within the group."""
-
-
 admin = Leading(
     "admin",
     commands=(peers, kick, ban, unban, bans, drain, undrain, stop),
     params=shared_options(),
     help=HELP,
-    callback=_nothing_more,
 )

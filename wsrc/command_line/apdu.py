@@ -140,10 +140,7 @@ def reset(call: Invocation, which: Filters, wait_s: float, hold: Hold, *, cold: 
     """
     with call.card(which, wait_s, hold) as card, call.output.at_risk():
         atr = card.reset(ResetKind.COLD if cold else ResetKind.WARM)
-    if call.output.as_json:
-        call.output.document({"atr": atr.hex(), **atr_document(atr)})
-    else:
-        call.output.line(atr.hex())
+    call.output.result({"atr": atr.hex(), **atr_document(atr)}, atr.hex())
 
 
 @user_command(

@@ -16,10 +16,10 @@ from wsrc.bridges.vpcd import PORT, VpcdSlot
 from wsrc.card.slot import Pick
 from wsrc.command_line.holding import Hold, any_option, reservation_option
 from wsrc.command_line.invocation import (
-    MAX_NAMED,
     NONE_YET,
     Exit,
     Invocation,
+    ambiguous,
     card_options,
     exit_status,
     require_selection,
@@ -28,7 +28,7 @@ from wsrc.command_line.invocation import (
 )
 from wsrc.command_line.program_run import status_of
 from wsrc.command_line.showing import Wanted, cards_of, one_of
-from wsrc.errors import AmbiguousCardError, ConfigError
+from wsrc.errors import ConfigError
 from wsrc.net.tls_files import SELDOM_S, ClientTls, looked_after
 from wsrc.process.loop import run_main
 from wsrc.process.signals import service
@@ -38,7 +38,7 @@ from wsrc.readers.pcsc import reader_names
 from wsrc.settings.hosts import host_name, is_loopback
 from wsrc.settings.load import CardClientSettings, load
 from wsrc.user_client.blocking import Card
-from wsrc.user_client.naming import Filters, alternatives, describe, exactly
+from wsrc.user_client.naming import Filters, alternatives, exactly
 
 
 @user_command(
@@ -230,7 +230,4 @@ def require_one(places: Sequence[Place]) -> None:
     """
     cards = [place.card for place in places if place.seen.present]
     if len(cards) > 1:
-        raise AmbiguousCardError(
-            f"{len(cards)} cards match; narrow the selection.",
-            tuple(describe(card) for card in cards[:MAX_NAMED]),
-        )
+        raise ambiguous(cards)

@@ -2,15 +2,14 @@
 """Commands that look at cards and leave them alone: `list`, `info`, `watch`."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import click
 
 from wsrc.command_line import listing
 from wsrc.command_line.invocation import (
-    MAX_NAMED,
     Invocation,
+    ambiguous,
     card_options,
     hint,
     require_selection,
@@ -23,7 +22,7 @@ from wsrc.command_line.output import (
     info_lines,
     state_text,
 )
-from wsrc.errors import AmbiguousCardError, NoSuchCardError
+from wsrc.errors import NoSuchCardError
 from wsrc.protocol.messages import CardInfo, ListCards
 from wsrc.selection import Filter
 from wsrc.user_client.naming import Filters, describe
@@ -124,7 +123,7 @@ def watch(call: Invocation, which: Filters, *, columns: str | None) -> None:
         for event in client.watch(**which):
             _show(call, event)
 
-    with _heard(output):
+    with call.heard():
         call.without_end(show)
 
 
@@ -138,14 +137,8 @@ def _watch_live(call: Invocation, which: Filters, names: Sequence[str]) -> None:
         for event in client.watch(**which):
             watched.happened(event)
 
-    with call.output.notes_by(watched.note), _heard(call.output), watched.live:
+    with call.output.notes_by(watched.note), call.heard(), watched.live:
         call.without_end(show)
-
-
-def _heard(output: "Output") -> AbstractContextManager[None]:
-    from wsrc.command_line.notes import heard  # noqa: PLC0415 - help needs no network
-
-    return heard(output)
 
 
 def _show(call: Invocation, event: "CardEvent") -> None:
@@ -163,8 +156,5 @@ def _one(client: "Client", which: Filters) -> CardInfo:
     if not cards:
         raise NoSuchCardError(f"No card is there that matches.{hint(client, which)}")
     if len(cards) > 1:
-        raise AmbiguousCardError(
-            f"{len(cards)} cards match; narrow the selection.",
-            tuple(describe(card) for card in cards[:MAX_NAMED]),
-        )
+        raise ambiguous(cards)
     return cards[0]

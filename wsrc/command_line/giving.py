@@ -32,7 +32,7 @@ def give_back(call: Invocation, card: str | None) -> None:
     from wsrc.hold.control import Wish  # noqa: PLC0415 - help needs none of it
 
     held, _ = _ask(Wish.GIVE_BACK, card)
-    _done(call, f"{held.card} was given back.", {"given_back": held.card})
+    call.output.done({"given_back": held.card}, f"{held.card} was given back.")
 
 
 @user_command("allow", "wsrc allow bob@example.org")
@@ -49,7 +49,7 @@ def allow(call: Invocation, who: str, card: str | None) -> None:
 
     held, _ = _ask(Wish.ALLOW, card, who)
     document: dict[str, Any] = {"card": held.card, "allowed": who}
-    _done(call, f"{who} may share {held.card}, with --share shared.", document)
+    call.output.done(document, f"{who} may share {held.card}, with --share shared.")
 
 
 @user_command("lend", "wsrc lend bob@example.org")
@@ -66,7 +66,7 @@ def lend(call: Invocation, who: str, card: str | None) -> None:
 
     held, answer = _ask(Wish.LEND, card, who)
     document: dict[str, Any] = {"card": held.card, "lent": who, "until": answer.until}
-    _done(call, f"{held.card} is kept for {who} until {answer.until}.", document)
+    call.output.done(document, f"{held.card} is kept for {who} until {answer.until}.")
 
 
 def _ask(wish: "Wish", card: str | None, who: str = "") -> "tuple[HeldFile, Answer]":
@@ -97,10 +97,3 @@ def _meant(card: str | None) -> HeldFile:
         raise NoSuchCardError(f"No card{named} is held by a `wsrc take` of yours on this machine.")
     names = tuple(each.card for each in held[:MAX_NAMED])
     raise AmbiguousCardError(f"You hold {len(held)} cards; say which with --card.", names)
-
-
-def _done(call: Invocation, sentence: str, document: dict[str, Any]) -> None:
-    if call.output.as_json:
-        call.output.document(document)
-    else:
-        call.output.note(sentence)

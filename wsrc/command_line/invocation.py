@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from enum import IntEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from wsrc.card.slot import Pick, Share
 from wsrc.command_line.holding import Hold
 from wsrc.command_line.script import ScriptError
 from wsrc.errors import (
+    AmbiguousCardError,
     BadApduError,
     BadHexError,
     CardError,
@@ -203,13 +204,17 @@ class Invocation:
         except NoSuchCardError as exc:
             raise NoSuchCardError(f"{exc}{hint(client, which)}") from exc
 
+    def heard(self) -> AbstractContextManager[None]:
+        """Have a person told in the block of the connection; see `notes.heard`."""
+        from wsrc.command_line.notes import heard  # noqa: PLC0415 - help needs no network
+
+        return heard(self.output)
+
     @contextmanager
     def card(self, which: Filters, wait_s: float, hold: Hold) -> "Generator[Card, None, None]":
         """Hold a card for the block, by a client of its own."""
-        from wsrc.command_line.notes import heard  # noqa: PLC0415 - help needs no network
-
         with (
-            heard(self.output),
+            self.heard(),
             self._client_that_selects() as client,
             hold.of(self.select(client, which, wait_s, hold)) as card,
         ):
@@ -226,11 +231,9 @@ class Invocation:
         It is not where the card may have to be waited for, or others share it: nothing of a card
         that is not ours yet is in doubt when a person gives up.
         """
-        from wsrc.command_line.notes import heard  # noqa: PLC0415 - help needs no network
-
         early = not wait_s and hold.share is Share.EXCLUSIVE
         with (
-            heard(self.output),
+            self.heard(),
             self._client_that_selects() as client,
             self.output.at_risk() if early else nullcontext(),
             hold.of(
@@ -268,6 +271,12 @@ def require_selection(client: "Client", which: Filters, *, several: bool = False
         f"{there}",
         named,
     )
+
+
+def ambiguous(cards: "Sequence[CardInfo]") -> AmbiguousCardError:
+    """Return what is said to someone whose selection fits several cards."""
+    shown = tuple(describe(card) for card in cards[:MAX_NAMED])
+    return AmbiguousCardError(f"{len(cards)} cards match; narrow the selection.", shown)
 
 
 def hint(client: "Client", which: Filters) -> str:

@@ -30,10 +30,8 @@ class _Notes(logging.Handler):
 @contextmanager
 def heard(output: Output) -> Generator[None, None, None]:
     """Have a person told in the block of the connection, and that a card is taken back soon."""
-    logs, notes = (
-        [logging.getLogger(each.__name__) for each in (connection, session)],
-        _Notes(output),
-    )
+    logs = [logging.getLogger(each.__name__) for each in (connection, session)]
+    notes = _Notes(output)
     for log in logs:
         log.addHandler(notes)
         log.setLevel(logging.INFO)

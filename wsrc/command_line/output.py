@@ -95,6 +95,21 @@ class Output:
         """Print one JSON document on one line."""
         click.echo(json.dumps(content))
 
+    def result(self, content: dict[str, Any], *texts: str) -> None:
+        """Print a result: a JSON document for a program, or lines."""
+        if self.as_json:
+            self.document(content)
+            return
+        for text in texts:
+            self.line(text)
+
+    def done(self, content: dict[str, Any], text: str) -> None:
+        """Tell that something was done: by a JSON document, or by a note to a person."""
+        if self.as_json:
+            self.document(content)
+        else:
+            self.note(text)
+
     def message(self, text: bytes) -> None:
         """Print a message of the protocol on one line."""
         click.echo(clean_json(text.decode()))

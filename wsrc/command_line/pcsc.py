@@ -293,14 +293,9 @@ def _folder_for_socket() -> str | None:
     return "/tmp"  # noqa: S108 - the socket is in a folder of its own below it
 
 
-def _nothing_more(**_: object) -> None:
-    """Leave the work to the command within the group."""
-
-
 pcsc = Leading(
     "pcsc",
     commands=(serve, run),
     params=shared_options(),
     help=HELP,
-    callback=_nothing_more,
 )

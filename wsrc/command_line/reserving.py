@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import asdict
 
 from wsrc.card.slot import Pick
 from wsrc.command_line.holding import any_option
@@ -82,7 +83,7 @@ def reserve(  # noqa: PLR0913 - the options of the command
             require_selection(client, which)
         made = client.reserve(for_s, begins=begins, pick=pick, priority=priority, **which)
     if call.output.as_json:
-        call.output.document({"reservation": _document(made.reservation), "token": made.token})
+        call.output.document({"reservation": asdict(made.reservation), "token": made.token})
         return
     info, time = made.reservation, call.output.time
     times = f"from {time(info.begins)} until {time(info.ends)}"
@@ -104,7 +105,7 @@ def reservations(call: Invocation) -> None:
     with call.client() as client:
         found = client.reservations()
     if call.output.as_json:
-        call.output.document({"reservations": [_document(each) for each in found]})
+        call.output.document({"reservations": [asdict(each) for each in found]})
     elif found:
         call.output.grid(_TITLES, [_row(each, call.output.time) for each in found])
     else:
@@ -125,26 +126,7 @@ def cancel(call: Invocation, number: int | None, token: str | None) -> None:
         raise click.UsageError("Give NUMBER or --reservation TOKEN.")
     with call.client() as client:
         gone = client.cancel_reservation(number, token=token)
-    if call.output.as_json:
-        call.output.document({"cancelled": gone})
-    else:
-        call.output.line(f"Reservation {gone} is given up.")
-
-
-def _document(info: "ReservationInfo") -> dict[str, Any]:
-    return {
-        "number": info.number,
-        "card": info.card,
-        "begins": info.begins,
-        "ends": info.ends,
-        "state": info.state.value,
-        "holder": info.holder,
-        "host": info.host,
-        "reader": info.reader,
-        "any": info.any,
-        "own": info.own,
-        "priority": info.priority,
-    }
+    call.output.result({"cancelled": gone}, f"Reservation {gone} is given up.")
 
 
 def _row(info: "ReservationInfo", time: Callable[[str], str]) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class Verbs:
 
     def show_atr(self, atr: bytes) -> None:
         """Show an ATR."""
-        self._show({"atr": atr.hex(), **atr_document(atr)}, [atr.hex()])
+        self._output.result({"atr": atr.hex(), **atr_document(atr)}, atr.hex())
 
     def _begin(self, words: Sequence[str]) -> None:
         _check(words, 0, 0, "begin")
@@ -69,7 +69,8 @@ class Verbs:
     def _status(self, words: Sequence[str]) -> None:
         _check(words, 0, 0, "status")
         status = self._card.status()
-        self._show(verbs.status_document(status), verbs.status_lines(status, self._card.sealed))
+        said = verbs.status_lines(status, self._card.sealed)
+        self._output.result(verbs.status_document(status), *said)
 
     def _attribute(self, words: Sequence[str]) -> None:
         _check(words, 1, 2, "attribute NAME [HEX]")
@@ -78,21 +79,14 @@ class Verbs:
             self._card.set_attribute(name, verbs.octets_of(words[1], "value"))
             return
         value = self._card.get_attribute(name)
-        self._show({"attributes": {name: value.hex()}}, [verbs.value_text(value)])
+        self._output.result({"attributes": {name: value.hex()}}, verbs.value_text(value))
 
     def _control(self, words: Sequence[str]) -> None:
         _check(words, 1, 2, "control CODE [HEX]")
         number = verbs.control_number_of(words[0])
         octets = verbs.octets_of(words[1] if len(words) == 2 else "", "data")
         answer = self._card.control(number, octets)
-        self._show({"response": answer.hex()}, [answer.hex()])
-
-    def _show(self, document: dict[str, object], lines: Sequence[str]) -> None:
-        if self._output.as_json:
-            self._output.document(document)
-            return
-        for line in lines:
-            self._output.line(line)
+        self._output.result({"response": answer.hex()}, answer.hex())
 
 
 def _check(words: Sequence[str], least: int, most: int, usage: str) -> None:

@@ -4,6 +4,7 @@
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import asdict
 
 from wsrc.command_line.invocation import (
     Invocation,
@@ -82,7 +83,7 @@ def revoke(
         except NoSuchCardError as exc:
             raise NoSuchCardError(f"{exc}{hint(client, which)}") from exc
     if call.output.as_json:
-        call.output.document({"revoked": [holder_document(each) for each in holders]})
+        call.output.document({"revoked": [asdict(each) for each in holders]})
         return
     for each in holders:
         call.output.line(f"Taken from {each.holder}, who had it since {each.since}.")
@@ -90,31 +91,14 @@ def revoke(
         call.output.note("Nobody had it.")
 
 
-def holder_document(holder: "HolderInfo") -> dict[str, Any]:
-    """Return one who has a card as JSON values; what is not known is null."""
-    return {
-        "holder": holder.holder,
-        "since": holder.since,
-        "until": holder.until,
-        "idle_s": holder.idle_s,
-        "state": holder.state.value,
-        "share": holder.share.value,
-        "sealed": holder.sealed,
-        "session": holder.session,
-    }
-
-
 def _document(use: "CardUse") -> dict[str, Any]:
     left_out = {"holder", "since", "until", "others"}
     card = {name: value for name, value in card_document(use.card).items() if name not in left_out}
     return {
         "card": card,
-        "holders": [holder_document(each) for each in use.holders],
+        "holders": [asdict(each) for each in use.holders],
         "waiting": use.waiting,
-        "waiters": [
-            {"name": each.name, "since": each.since, "share": each.share.value}
-            for each in use.waiters
-        ],
+        "waiters": [asdict(each) for each in use.waiters],
         "lent": use.lent,
     }
 

@@ -39,12 +39,8 @@ def status(call: Invocation, which: Filters, wait_s: float, hold: Hold) -> None:
     """Show what the card host's PC/SC says of a card: reader, state, protocol, ATR."""
     with _reader(call, which, wait_s, hold) as card:
         found = card.status()
-    if call.output.as_json:
-        described = {"card": session_document(card)}
-        call.output.document(described | verbs.status_document(found))
-        return
-    for line in verbs.status_lines(found, card.sealed):
-        call.output.line(line)
+    described = {"card": session_document(card)} | verbs.status_document(found)
+    call.output.result(described, *verbs.status_lines(found, card.sealed))
 
 
 @user_command(
@@ -71,10 +67,8 @@ def control(  # noqa: PLR0913 - the options of a command, each by its name
     octets = verbs.octets_of(_typed() if data == "-" else data, "data")
     with _reader(call, which, wait_s, hold) as card:
         answer = card.control(number, octets)
-    if call.output.as_json:
-        call.output.document({"card": session_document(card), "response": answer.hex()})
-    else:
-        call.output.line(answer.hex())
+    described = {"card": session_document(card), "response": answer.hex()}
+    call.output.result(described, answer.hex())
 
 
 @user_command(
