@@ -11,7 +11,7 @@ import msgspec
 from wsrc.errors import ErrorCode, Outcome, RefusedError, RemoteProtocolError, WsrcError
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
-from wsrc.protocol.codec import BY_TAG, UnreadableError, decode, decoder_of, encode
+from wsrc.protocol.codec import UnreadableError, decode, decoder_of, encode
 from wsrc.protocol.kinds import PLAIN, resets, wish_of
 from wsrc.sealing.ends import CardSeal, LateSeal, UserSeal
 from wsrc.sealing.faults import Fault, SealError
@@ -101,7 +101,7 @@ def offer_of(said: m.SealOffer) -> Offer:
     return Offer(card, said.user, said.principal, chosen, said.certificates, said.signature)
 
 
-_TAGS: dict[type[m.Message], str] = {kind: tag for tag, kind in BY_TAG.items()}
+_TAGS: dict[type[m.Message], str] = {kind: tag for tag, kind in m.BY_TAG.items()}
 _ANSWERS = frozenset(get_args(m.Answer)) - {m.SealedResp}
 _TELLING = frozenset((m.Reconnect, m.EndTransaction))
 """Requests of which the server is told more than what they are."""

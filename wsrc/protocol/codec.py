@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages to and from JSON text."""
 
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
@@ -17,6 +17,7 @@ from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.fields import Whole
 from wsrc.protocol.later import WORDS_ASKED, plain, refused_field, taken
 from wsrc.protocol.messages import (
+    BY_TAG,
     AnyMessage,
     CardInfo,
     CardUse,
@@ -31,11 +32,6 @@ M = TypeVar("M", bound=Message)
 
 MAX_MESSAGE_OCTETS = 1 << 20
 """Limit of one message, the same for all: a batch of some full-length commands fits."""
-
-BY_TAG: dict[str, type[Message]] = {
-    str(kind.__struct_config__.tag): kind for kind in get_args(AnyMessage)
-}
-"""Message classes by `msg_type`."""
 
 
 class UnreadableError(WsrcError):

@@ -175,137 +175,80 @@ def parting(code: int | None) -> Parting:
     return closing.parting if closing is not None else Parting.LOSS
 
 
-_FORWARDED: tuple[type[m.Message], ...] = get_args(m.Forwarded)
-_ANSWERS: tuple[type[m.Message], ...] = get_args(m.ForwardedAck)
-_OPERATOR: tuple[type[m.Message], ...] = get_args(m.Operator)
-_ANSWERED: dict[type[m.Message], type[m.Message]] = {
-    m.ListPeers: m.ListPeersAck,
-    m.Kick: m.KickAck,
-    m.Ban: m.BanAck,
-    m.Unban: m.UnbanAck,
-    m.ListBans: m.ListBansAck,
-    m.Drain: m.DrainAck,
-    m.Undrain: m.UndrainAck,
-    m.Stop: m.StopAck,
+ANSWERS: dict[type[m.Message], type[m.Message]] = {
+    m.CApdu: m.RApdu,
+    m.Batch: m.BatchResp,
+    m.ResetReq: m.ResetResp,
+    m.Sealed: m.SealedResp,
+    m.Resume: m.Resumed,
+    **{kind: m.BY_TAG[f"{tag}_ack"] for tag, kind in m.BY_TAG.items() if f"{tag}_ack" in m.BY_TAG},
 }
+"""The answer to each request; `error` may stand in for any of them."""
+
+_FORWARDED: tuple[type[m.Message], ...] = get_args(m.Forwarded)
 
 
 def _set(*kinds: type[m.Message]) -> frozenset[type[m.Message]]:
     return frozenset(kinds)
 
 
-_RESERVING: dict[type[m.Message], type[m.Message]] = {
-    m.Reserve: m.ReserveAck,
-    m.ListReservations: m.ListReservationsAck,
-    m.CancelReservation: m.CancelReservationAck,
-}
+_OF_USER = _set(
+    m.ListCards,
+    m.SelectCard,
+    m.Resume,
+    m.Detach,
+    m.Cancel,
+    m.ListReaders,
+    m.WatchReaders,
+    m.Who,
+    m.Revoke,
+    m.Allow,
+    m.Lend,
+    *get_args(m.Operator),
+    m.SetTags,
+    m.SetComment,
+    *get_args(m.Reserving),
+    *_FORWARDED,
+)
+"""What a user asks the server."""
+
+_OF_CARD = _set(m.Attach, m.Resume, m.Detach, m.Cancel, *_FORWARDED)
+"""What the server asks a card client."""
 
 MAY_SAY: dict[tuple[Speaker, Phase], frozenset[type[m.Message]]] = {
     (Speaker.USER, Phase.GREETING): _set(m.Hello),
     (Speaker.CARD, Phase.GREETING): _set(m.Hello),
-    (Speaker.USER, Phase.OPEN): _set(
-        m.ListCards,
-        m.SelectCard,
-        m.Resume,
-        m.Detach,
-        m.Cancel,
-        m.ListReaders,
-        m.WatchReaders,
-        m.Who,
-        m.Revoke,
-        m.Allow,
-        m.Lend,
-        *_OPERATOR,
-        m.SetTags,
-        m.SetComment,
-        *_RESERVING,
-        *_FORWARDED,
-    ),
+    (Speaker.USER, Phase.OPEN): _OF_USER,
     (Speaker.CARD, Phase.OPEN): _set(
+        *(ANSWERS[kind] for kind in _OF_CARD),
         m.ReaderReport,
         m.ReaderGone,
-        m.AttachAck,
-        m.DetachAck,
-        m.CancelAck,
-        m.Resumed,
         m.SessionEnded,
         m.Error,
-        *_ANSWERS,
     ),
     (Speaker.SERVER_TO_USER, Phase.GREETING): _set(m.HelloAck, m.Error),
     (Speaker.SERVER_TO_CARD, Phase.GREETING): _set(m.HelloAck, m.Error),
     (Speaker.SERVER_TO_USER, Phase.OPEN): _set(
-        m.ListCardsAck,
-        m.SelectCardAck,
+        *(ANSWERS[kind] for kind in _OF_USER),
         m.Waiting,
-        m.DetachAck,
-        m.CancelAck,
-        m.ListReadersAck,
-        m.WatchReadersAck,
         m.ReaderEvent,
         m.ReaderMark,
-        m.SetTagsAck,
-        m.SetCommentAck,
-        *_RESERVING.values(),
         m.StateChange,
         m.ListChange,
-        m.Resumed,
         m.SessionInterrupted,
         m.SessionEnded,
-        m.Restarting,
-        m.WhoAck,
-        m.RevokeAck,
-        m.AllowAck,
-        m.LendAck,
         m.SessionIdle,
-        *(_ANSWERED[kind] for kind in _OPERATOR),
+        m.Restarting,
         m.Error,
-        *_ANSWERS,
     ),
     (Speaker.SERVER_TO_CARD, Phase.OPEN): _set(
-        m.Attach,
-        m.Resume,
-        m.Detach,
-        m.Cancel,
+        *_OF_CARD,
         m.StateNotification,
         m.Restarting,
         m.Error,
-        *_FORWARDED,
     ),
 }
 """The messages that each speaker may send in each phase; `hello_ack` opens the conversation."""
-
-ANSWERS: dict[type[m.Message], type[m.Message]] = {
-    m.Hello: m.HelloAck,
-    m.ListCards: m.ListCardsAck,
-    m.SelectCard: m.SelectCardAck,
-    m.CApdu: m.RApdu,
-    m.Batch: m.BatchResp,
-    m.ResetReq: m.ResetResp,
-    m.Reconnect: m.ReconnectAck,
-    m.BeginTransaction: m.BeginTransactionAck,
-    m.EndTransaction: m.EndTransactionAck,
-    m.Status: m.StatusAck,
-    m.Control: m.ControlAck,
-    m.GetAttribute: m.GetAttributeAck,
-    m.SetAttribute: m.SetAttributeAck,
-    m.Sealed: m.SealedResp,
-    m.Attach: m.AttachAck,
-    m.Resume: m.Resumed,
-    m.Detach: m.DetachAck,
-    m.Cancel: m.CancelAck,
-    m.ListReaders: m.ListReadersAck,
-    m.WatchReaders: m.WatchReadersAck,
-    m.Who: m.WhoAck,
-    m.Revoke: m.RevokeAck,
-    m.Allow: m.AllowAck,
-    m.Lend: m.LendAck,
-    **_ANSWERED,
-    m.SetTags: m.SetTagsAck,
-    m.SetComment: m.SetCommentAck,
-    **_RESERVING,
-}
-"""The answer to each request; `error` may stand in for any of them."""
 
 
 def said_by(kind: type[m.Message]) -> dict[Speaker, tuple[Phase, ...]]:

@@ -14,148 +14,20 @@ never a message that it did not ask for. Fields marked *first form* are all that
 
 # Longer than the aim: the messages are one list, and each field says what it means.
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from wsrc.card.slot import Disposition, Pick as Pick, Share
+from wsrc.card.slot import Disposition, Pick, Share
 from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
-from wsrc.protocol.commands import (
-    Answer as Answer,
-    Batch as Batch,
-    BatchResp as BatchResp,
-    CApdu as CApdu,
-    Error as Error,
-    RApdu as RApdu,
-    ResetReq as ResetReq,
-    ResetResp as ResetResp,
-)
-from wsrc.protocol.farm import (
-    SetComment as SetComment,
-    SetCommentAck as SetCommentAck,
-    SetTags as SetTags,
-    SetTagsAck as SetTagsAck,
-)
-from wsrc.protocol.fields import (
-    MAX_PAGES as MAX_PAGES,
-    MorePages,
-    Pages,
-    ProtocolInForce,
-    Protocols,
-    RawTpdu,
-    ReaderFeatures,
-    ReaderId,
-    ReadsAhead,
-    Session,
-    ShareMode,
-    Unanswered,
-    Whole,
-    means,
-)
-from wsrc.protocol.operations import (
-    Allow as Allow,
-    AllowAck as AllowAck,
-    Ban as Ban,
-    BanAck as BanAck,
-    BanInfo as BanInfo,
-    CardUse as CardUse,
-    Drain as Drain,
-    DrainAck as DrainAck,
-    HolderInfo as HolderInfo,
-    HolderState as HolderState,
-    Kick as Kick,
-    KickAck as KickAck,
-    Lend as Lend,
-    LendAck as LendAck,
-    ListBans as ListBans,
-    ListBansAck as ListBansAck,
-    ListPeers as ListPeers,
-    ListPeersAck as ListPeersAck,
-    Operator as Operator,
-    PeerInfo as PeerInfo,
-    Revoke as Revoke,
-    RevokeAck as RevokeAck,
-    SessionIdle as SessionIdle,
-    Stop as Stop,
-    StopAck as StopAck,
-    Unban as Unban,
-    UnbanAck as UnbanAck,
-    Undrain as Undrain,
-    UndrainAck as UndrainAck,
-    WaiterInfo as WaiterInfo,
-    Who as Who,
-    WhoAck as WhoAck,
-)
-from wsrc.protocol.parts import (
-    CardInfo as CardInfo,
-    CardState as CardState,
-    Change as Change,
-    ClientType as ClientType,
-    Identities as Identities,
-    LeaseInfo as LeaseInfo,
-    Message as Message,
-    ReadAhead as ReadAhead,
-    ReaderInfo as ReaderInfo,
-    ReaderState as ReaderState,
-    RunningSession as RunningSession,
-    Selecting as Selecting,
-    ServerLimits as ServerLimits,
-    Step as Step,
-    StepResult as StepResult,
-)
-from wsrc.protocol.reader_events import (
-    UNLISTED as UNLISTED,
-    ListChange as ListChange,
-    ListReaders as ListReaders,
-    ListReadersAck as ListReadersAck,
-    ReaderEvent as ReaderEvent,
-    ReaderForm as ReaderForm,
-    ReaderMark as ReaderMark,
-    ReaderView as ReaderView,
-    StateChange as StateChange,
-    WatchReaders as WatchReaders,
-    WatchReadersAck as WatchReadersAck,
-    card_info as card_info,
-    card_of as card_of,
-    list_change as list_change,
-    state_change as state_change,
-)
-from wsrc.protocol.reservations import (
-    CancelReservation as CancelReservation,
-    CancelReservationAck as CancelReservationAck,
-    ListReservations as ListReservations,
-    ListReservationsAck as ListReservationsAck,
-    ReservationInfo as ReservationInfo,
-    ReservationState as ReservationState,
-    Reserve as Reserve,
-    ReserveAck as ReserveAck,
-    Reserving as Reserving,
-)
-from wsrc.protocol.seals import (
-    HostWord,
-    Nonce,
-    SealAsk as SealAsk,
-    Sealed as Sealed,
-    SealedResp as SealedResp,
-    SealOffer as SealOffer,
-    SealProof as SealProof,
-    SealSecret as SealSecret,
-)
-from wsrc.protocol.verbs import (
-    BeginTransaction as BeginTransaction,
-    BeginTransactionAck as BeginTransactionAck,
-    Control as Control,
-    ControlAck as ControlAck,
-    EndTransaction as EndTransaction,
-    EndTransactionAck as EndTransactionAck,
-    GetAttribute as GetAttribute,
-    GetAttributeAck as GetAttributeAck,
-    Reconnect as Reconnect,
-    ReconnectAck as ReconnectAck,
-    SetAttribute as SetAttribute,
-    SetAttributeAck as SetAttributeAck,
-    Status as Status,
-    StatusAck as StatusAck,
-)
+from wsrc.protocol.commands import *
+from wsrc.protocol.farm import *
+from wsrc.protocol.fields import *
+from wsrc.protocol.operations import *
+from wsrc.protocol.parts import *
+from wsrc.protocol.reader_events import *
+from wsrc.protocol.reservations import *
+from wsrc.protocol.seals import *
+from wsrc.protocol.verbs import *
 
 VERSION = 1
 """Version of the protocol in `hello` and `hello_ack`; raised by incompatible changes."""
@@ -545,6 +417,10 @@ AnyMessage = (
 )  # fmt: skip
 """Every message; the tag `msg_type` tells which."""
 
+BY_TAG: dict[str, type[Message]] = {
+    str(kind.__struct_config__.tag): kind for kind in get_args(AnyMessage)
+}
+"""Message classes by `msg_type`."""
 
 ReaderQuestion = Status | Control | GetAttribute | SetAttribute
 """What is asked of a reader rather than of the card in it."""
