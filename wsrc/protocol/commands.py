@@ -15,7 +15,15 @@ from wsrc.protocol.fields import (
     Whole,
     means,
 )
-from wsrc.protocol.parts import CardInfo, LeaseInfo, Numbered, ReadAhead, Step, StepResult
+from wsrc.protocol.parts import (
+    CardInfo,
+    LeaseInfo,
+    Numbered,
+    OfSession,
+    ReadAhead,
+    Step,
+    StepResult,
+)
 from wsrc.protocol.seals import HostWord, SealedResp
 from wsrc.protocol.verbs import (
     BeginTransactionAck,
@@ -70,17 +78,15 @@ class RApdu(Numbered, frozen=True, tag="r_apdu", kw_only=True):
         return (self.sw, *fetched, *(each.sw for each in self.read_ahead))
 
 
-class Batch(Numbered, frozen=True, tag="batch", kw_only=True):
+class Batch(OfSession, frozen=True, tag="batch", kw_only=True):
     """Commands that the card client runs one after the other, in one round trip."""
 
-    session: Session
     steps: Annotated[tuple[Step, ...], means("1 to 256 commands", minItems=1, maxItems=256)]
 
 
-class BatchResp(Numbered, frozen=True, tag="batch_resp", kw_only=True):
+class BatchResp(OfSession, frozen=True, tag="batch_resp", kw_only=True):
     """What the card answered to the commands of a batch."""
 
-    session: Session
     results: Annotated[
         tuple[StepResult, ...], means("One for each command that the card answered, in their order")
     ]

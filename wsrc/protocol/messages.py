@@ -186,7 +186,7 @@ class Waiting(Message, frozen=True, tag="waiting", kw_only=True):
     lease: Annotated[LeaseInfo | None, means("Who holds the card")] = None
 
 
-class Attach(Message, frozen=True, tag="attach", kw_only=True):
+class Attach(InSession, frozen=True, tag="attach", kw_only=True):
     """
     The server gives a session to the card in a reader.
 
@@ -195,7 +195,6 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     reader has and that cannot share it ends.
     """
 
-    session: Session
     reader: ReaderId
     insertion: Annotated[Whole, means("`insertion` of the card that is meant")]
     raw_tpdu: RawTpdu = False
@@ -235,10 +234,9 @@ class Attach(Message, frozen=True, tag="attach", kw_only=True):
     ] = None
 
 
-class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):
+class AttachAck(InSession, frozen=True, tag="attach_ack", kw_only=True):
     """The card was reset and waits for the commands of the session."""
 
-    session: Session
     atr: Annotated[
         Octets, means("Answer to reset; empty with the share `direct`, since no card is powered")
     ]
@@ -252,10 +250,9 @@ class AttachAck(Message, frozen=True, tag="attach_ack", kw_only=True):
     ] = None
 
 
-class Detach(Message, frozen=True, tag="detach", kw_only=True):
+class Detach(InSession, frozen=True, tag="detach", kw_only=True):
     """End a session: by its user, or by the server to the card client."""
 
-    session: Session
     disposition: Annotated[
         Disposition, means("What is done with a card that others share; see Reset and reconnect")
     ] = Disposition.RESET
@@ -275,10 +272,8 @@ class Detach(Message, frozen=True, tag="detach", kw_only=True):
     ] = False
 
 
-class DetachAck(Message, frozen=True, tag="detach_ack", kw_only=True):
+class DetachAck(InSession, frozen=True, tag="detach_ack", kw_only=True):
     """The session is over; from a card client also: the card was powered off and identified."""
-
-    session: Session
 
 
 class Cancel(Message, frozen=True, tag="cancel", kw_only=True):
@@ -311,14 +306,13 @@ class ReaderGone(Message, frozen=True, tag="reader_gone", kw_only=True):
     reader: ReaderId
 
 
-class Resume(Message, frozen=True, tag="resume", kw_only=True):
+class Resume(InSession, frozen=True, tag="resume", kw_only=True):
     """
     Go on with a session on another connection; the card client compares the secret.
 
     On the same connection it follows `session_interrupted`.
     """
 
-    session: Session
     secret: Annotated[
         str, means("`secret` of the `select_card` that began the session; empty if it is sealed")
     ] = ""
@@ -351,10 +345,9 @@ class Resume(Message, frozen=True, tag="resume", kw_only=True):
     ] = ()
 
 
-class Resumed(Message, frozen=True, tag="resumed", kw_only=True):
+class Resumed(InSession, frozen=True, tag="resumed", kw_only=True):
     """The session goes on."""
 
-    session: Session
     seq: Annotated[
         Whole, means("Number of the last request that the card client took in hand, 0 if none")
     ]
@@ -362,21 +355,19 @@ class Resumed(Message, frozen=True, tag="resumed", kw_only=True):
     word: HostWord = None
 
 
-class SessionInterrupted(Message, frozen=True, tag="session_interrupted", kw_only=True):
+class SessionInterrupted(InSession, frozen=True, tag="session_interrupted", kw_only=True):
     """The card host is out of reach; `resume` is answered when it is back, or not in time."""
 
-    session: Session
     message: Sentence
 
 
-class SessionEnded(Message, frozen=True, tag="session_ended", kw_only=True):
+class SessionEnded(InSession, frozen=True, tag="session_ended", kw_only=True):
     """
     A session ended unasked, or before it was resumed.
 
     The latter answers `resume` and has its `id`. What the card knew of the session is gone.
     """
 
-    session: Session
     code: Annotated[ErrorCode, means("Why, for programs; stable")]
     message: Sentence
     seq: Annotated[Whole | None, means("As in `resumed`; absent where it is not known")] = None

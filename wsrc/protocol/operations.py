@@ -12,13 +12,12 @@ from wsrc.protocol.fields import (
     HostName,
     MorePages,
     Pages,
-    Session,
     ShareMode,
     Unanswered,
     Whole,
     means,
 )
-from wsrc.protocol.parts import CardInfo, ClientType, Message, Selecting
+from wsrc.protocol.parts import CardInfo, ClientType, InSession, Message, Selecting
 from wsrc.words import OpenWord
 
 Why = Annotated[str, means("Why, for those who are told; what cannot be printed is left out")]
@@ -125,41 +124,35 @@ class RevokeAck(Message, frozen=True, tag="revoke_ack", kw_only=True):
     holders: Annotated[tuple[HolderInfo, ...], means("Who had it; none where nobody did")]
 
 
-class Allow(Message, frozen=True, tag="allow", kw_only=True):
+class Allow(InSession, frozen=True, tag="allow", kw_only=True):
     """
     Let somebody share the card of a session, and nobody who was not let.
 
     It is open to them once the session has the share `shared`, by `reconnect`.
     """
 
-    session: Session
     who: Called
 
 
-class AllowAck(Message, frozen=True, tag="allow_ack", kw_only=True):
+class AllowAck(InSession, frozen=True, tag="allow_ack", kw_only=True):
     """They may share the card from now on, as far as the policy of the server lets them."""
 
-    session: Session
 
-
-class Lend(Message, frozen=True, tag="lend", kw_only=True):
+class Lend(InSession, frozen=True, tag="lend", kw_only=True):
     """End a session, and let one user have the card next, before all who wait for it."""
 
-    session: Session
     who: Called
 
 
-class LendAck(Message, frozen=True, tag="lend_ack", kw_only=True):
+class LendAck(InSession, frozen=True, tag="lend_ack", kw_only=True):
     """The session is over; the card is reset, and kept for the other."""
 
-    session: Session
     until: Annotated[str, means("Until when it is kept for them, RFC 3339 in UTC")]
 
 
-class SessionIdle(Message, frozen=True, tag="session_idle", kw_only=True):
+class SessionIdle(InSession, frozen=True, tag="session_idle", kw_only=True):
     """A session ends soon; to a user with the feature `idle` alone."""
 
-    session: Session
     until: Annotated[str, means("When it ends, RFC 3339 in UTC")]
     in_s: Annotated[float, means("In how many seconds that is")]
     message: Annotated[str, means("A sentence for a person; it may change")]

@@ -22,6 +22,7 @@ from wsrc.protocol.fields import (
     ReaderId,
     ReaderName,
     ResponseData,
+    Session,
     ShareMode,
     StatusPattern,
     StatusWord,
@@ -47,6 +48,18 @@ class Numbered(Message, frozen=True, kw_only=True):
     seq: Annotated[
         Whole | None, means("Number of the request in its session, 1 or higher; see Numbers")
     ] = None
+
+
+class InSession(Message, frozen=True, kw_only=True):
+    """Base of what is said of one session."""
+
+    session: Session
+
+
+class OfSession(Numbered, frozen=True, kw_only=True):
+    """Base of the requests of one session, and of their answers, that always name it."""
+
+    session: Session
 
 
 class Selecting(Message, frozen=True, kw_only=True):

@@ -13,8 +13,8 @@ import msgspec
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
-from wsrc.protocol.fields import Session, Whole, means
-from wsrc.protocol.parts import Numbered
+from wsrc.protocol.fields import Whole, means
+from wsrc.protocol.parts import OfSession
 
 Nonce = Annotated[bytes, means("32 octets")]
 Suites = Annotated[tuple[str, ...], means("Names of the suites that it has, at most 16")]
@@ -84,10 +84,9 @@ class SealProof(_Part, frozen=True, kw_only=True):
     mac: Annotated[bytes, means("32 octets")]
 
 
-class Sealed(Numbered, frozen=True, tag="sealed", kw_only=True):
+class Sealed(OfSession, frozen=True, tag="sealed", kw_only=True):
     """A request of a sealed session, which the server passes to the card client as it came."""
 
-    session: Session
     of: Annotated[str, means("`msg_type` of the request that is in the box")]
     box: Annotated[bytes, means("The request, sealed")]
     secret: Annotated[
@@ -105,10 +104,9 @@ class Sealed(Numbered, frozen=True, tag="sealed", kw_only=True):
     ] = False
 
 
-class SealedResp(Numbered, frozen=True, tag="sealed_resp", kw_only=True):
+class SealedResp(OfSession, frozen=True, tag="sealed_resp", kw_only=True):
     """The answer to a request of a sealed session."""
 
-    session: Session
     of: Annotated[str, means("`msg_type` of the answer that is in the box")]
     box: Annotated[bytes, means("The answer, sealed")]
     code: Annotated[ErrorCode | None, means("Of `error`: its code, for the server alone")] = None

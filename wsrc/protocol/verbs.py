@@ -15,11 +15,10 @@ from wsrc.protocol.fields import (
     ProtocolInForce,
     Protocols,
     ReaderName,
-    Session,
     Whole,
     means,
 )
-from wsrc.protocol.parts import Numbered
+from wsrc.protocol.parts import OfSession
 
 AttributeName = Annotated[str, means("Name of the attribute; see Attributes")]
 AttributeValue = Annotated[
@@ -27,16 +26,13 @@ AttributeValue = Annotated[
 ]
 
 
-class Status(Numbered, frozen=True, tag="status", kw_only=True):
+class Status(OfSession, frozen=True, tag="status", kw_only=True):
     """Ask for the state of the card in its card host's PC/SC (SCardStatus)."""
 
-    session: Session
 
-
-class StatusAck(Numbered, frozen=True, tag="status_ack", kw_only=True):
+class StatusAck(OfSession, frozen=True, tag="status_ack", kw_only=True):
     """State of the card; `protocol` and `atr` are absent where there are none."""
 
-    session: Session
     reader_name: ReaderName
     states: Annotated[
         tuple[CardStatus, ...],
@@ -46,10 +42,9 @@ class StatusAck(Numbered, frozen=True, tag="status_ack", kw_only=True):
     atr: Atr | None = None
 
 
-class Reconnect(Numbered, frozen=True, tag="reconnect", kw_only=True):
+class Reconnect(OfSession, frozen=True, tag="reconnect", kw_only=True):
     """Agree on a protocol anew, after a reset if one is asked for (SCardReconnect)."""
 
-    session: Session
     share: Annotated[
         Share | None, means("With whom the card is used from now on; as before if absent")
     ] = None
@@ -59,45 +54,36 @@ class Reconnect(Numbered, frozen=True, tag="reconnect", kw_only=True):
     protocols: Protocols = ()
 
 
-class ReconnectAck(Numbered, frozen=True, tag="reconnect_ack", kw_only=True):
+class ReconnectAck(OfSession, frozen=True, tag="reconnect_ack", kw_only=True):
     """The card as it is now."""
 
-    session: Session
     atr: Atr | None = None
     protocol: ProtocolInForce | None = None
 
 
-class BeginTransaction(Numbered, frozen=True, tag="begin_transaction", kw_only=True):
+class BeginTransaction(OfSession, frozen=True, tag="begin_transaction", kw_only=True):
     """Reserve a shared card until `end_transaction`; transactions nest."""
 
-    session: Session
 
-
-class BeginTransactionAck(Numbered, frozen=True, tag="begin_transaction_ack", kw_only=True):
+class BeginTransactionAck(OfSession, frozen=True, tag="begin_transaction_ack", kw_only=True):
     """Requests of others who share the card wait from now on."""
 
-    session: Session
 
-
-class EndTransaction(Numbered, frozen=True, tag="end_transaction", kw_only=True):
+class EndTransaction(OfSession, frozen=True, tag="end_transaction", kw_only=True):
     """End the transaction that was begun last."""
 
-    session: Session
     disposition: Annotated[
         Disposition, means("What is done with the card then, for all who share it")
     ] = Disposition.LEAVE
 
 
-class EndTransactionAck(Numbered, frozen=True, tag="end_transaction_ack", kw_only=True):
+class EndTransactionAck(OfSession, frozen=True, tag="end_transaction_ack", kw_only=True):
     """The transaction is over, and the card was reset if that was asked for."""
 
-    session: Session
 
-
-class Control(Numbered, frozen=True, tag="control", kw_only=True):
+class Control(OfSession, frozen=True, tag="control", kw_only=True):
     """Send a control code to the reader itself (SCardControl)."""
 
-    session: Session
     number: Annotated[
         Whole,
         means(
@@ -108,39 +94,33 @@ class Control(Numbered, frozen=True, tag="control", kw_only=True):
     data: Annotated[Octets, means("What the reader is given; it may be empty")]
 
 
-class ControlAck(Numbered, frozen=True, tag="control_ack", kw_only=True):
+class ControlAck(OfSession, frozen=True, tag="control_ack", kw_only=True):
     """What the reader answered."""
 
-    session: Session
     response: Annotated[
         Octets,
         means("What it answered, possibly empty; for 3400 with numbers in place of control codes"),
     ]
 
 
-class GetAttribute(Numbered, frozen=True, tag="get_attribute", kw_only=True):
+class GetAttribute(OfSession, frozen=True, tag="get_attribute", kw_only=True):
     """Ask for an attribute of the reader by its name (SCardGetAttrib)."""
 
-    session: Session
     name: AttributeName
 
 
-class GetAttributeAck(Numbered, frozen=True, tag="get_attribute_ack", kw_only=True):
+class GetAttributeAck(OfSession, frozen=True, tag="get_attribute_ack", kw_only=True):
     """The value of an attribute."""
 
-    session: Session
     value: AttributeValue
 
 
-class SetAttribute(Numbered, frozen=True, tag="set_attribute", kw_only=True):
+class SetAttribute(OfSession, frozen=True, tag="set_attribute", kw_only=True):
     """Set an attribute of the reader by its name (SCardSetAttrib)."""
 
-    session: Session
     name: AttributeName
     value: AttributeValue
 
 
-class SetAttributeAck(Numbered, frozen=True, tag="set_attribute_ack", kw_only=True):
+class SetAttributeAck(OfSession, frozen=True, tag="set_attribute_ack", kw_only=True):
     """The attribute was set."""
-
-    session: Session
