@@ -20,10 +20,8 @@ from wsrc.command_line.holding import Hold, hold_options
 from wsrc.command_line.invocation import (
     Exit,
     Invocation,
-    card_options,
     exit_status,
     user_command,
-    wait_option,
 )
 from wsrc.command_line.output import (
     Output,
@@ -45,7 +43,6 @@ from wsrc.command_line.script_run import (
 from wsrc.errors import BadApduError, BadHexError, ConfigError
 from wsrc.octets import from_person
 from wsrc.process.texts import decode as text_of, heed_mark
-from wsrc.user_client.naming import Filters
 
 SCRIPT_FORMAT = """\
 \b
@@ -69,8 +66,6 @@ A line of a script:
     "wsrc apdu --eid 89049032000000000000000000000013 - < commands.txt",
     "wsrc apdu --card blue --share shared --protocol t1 00A4000C023F00",
 )
-@card_options
-@wait_option
 @hold_options(Share.EXCLUSIVE, Share.SHARED)
 @click.option(
     "--expect",
@@ -82,8 +77,6 @@ A line of a script:
 @click.argument("commands", nargs=-1, required=True, metavar="HEX…")
 def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     call: Invocation,
-    which: Filters,
-    wait_s: float,
     hold: Hold,
     *,
     expect: str | None,
@@ -106,7 +99,7 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     call.output.partial["results"] = results
     together = not call.output.is_watched
     first = first_of(octets, patterns, together=together, keep_going=keep_going)
-    with call.card_for(which, wait_s, hold, first) as card:
+    with call.card_for(hold, first) as card:
         way = {"together": together, "keep_going": keep_going, "last": hold.is_left_alone}
         for response in responses(card, octets, patterns, **way):
             results.append(response_document(response, decode=decode))
@@ -128,17 +121,15 @@ def apdu(  # noqa: PLR0913 - the options of a command, each by its name
     "wsrc reset --card blue --warm",
     "wsrc reset --card blue --share shared",
 )
-@card_options
-@wait_option
 @hold_options(Share.EXCLUSIVE, Share.SHARED, protocols=("t0", "t1"))
 @click.option("--cold/--warm", default=True, help="Take the supply away, or not.  [default: cold]")
-def reset(call: Invocation, which: Filters, wait_s: float, hold: Hold, *, cold: bool) -> None:
+def reset(call: Invocation, hold: Hold, *, cold: bool) -> None:
     """
     Reset a card and show its new ATR.
 
     Others who share the card are told so and must reconnect.
     """
-    with call.card(which, wait_s, hold) as card, call.output.at_risk():
+    with call.card(hold) as card, call.output.at_risk():
         atr = card.reset(ResetKind.COLD if cold else ResetKind.WARM)
     call.output.result({"atr": atr.hex(), **atr_document(atr)}, atr.hex())
 
@@ -149,8 +140,6 @@ def reset(call: Invocation, which: Filters, wait_s: float, hold: Hold, *, cold: 
     "wsrc script --card blue --wait 60 --keep-going read-imsi.wsrc --json",
     notes=SCRIPT_FORMAT,
 )
-@card_options
-@wait_option
 @hold_options(Share.EXCLUSIVE, Share.SHARED)
 @click.option(
     "--keep-going",
@@ -162,8 +151,6 @@ def reset(call: Invocation, which: Filters, wait_s: float, hold: Hold, *, cold: 
 @click.argument("file", type=click.File("rb"), metavar="FILE")
 def script(  # noqa: PLR0913 - the options of a command, each by its name
     call: Invocation,
-    which: Filters,
-    wait_s: float,
     hold: Hold,
     *,
     keep_going: bool,
@@ -183,7 +170,7 @@ def script(  # noqa: PLR0913 - the options of a command, each by its name
     results: list[dict[str, Any]] = []
     call.output.partial["results"] = results
     with (
-        call.card_for(which, wait_s, hold, first_of_script(items, keep_going=keep_going)) as card,
+        call.card_for(hold, first_of_script(items, keep_going=keep_going)) as card,
         _progress(call.output, items) as advance,
     ):
         verify = functools.partial(Pins(call.output, pin_file).verify, card)
@@ -203,15 +190,11 @@ def script(  # noqa: PLR0913 - the options of a command, each by its name
     "wsrc shell --card blue --wait 60",
     "wsrc shell --card blue --share shared",
 )
-@card_options
-@wait_option
 @hold_options(*Share)
 @decode_option
 @pin_option
-def shell(  # noqa: PLR0913 - the options of a command, each by its name
+def shell(
     call: Invocation,
-    which: Filters,
-    wait_s: float,
     hold: Hold,
     *,
     decode: bool,
@@ -223,7 +206,7 @@ def shell(  # noqa: PLR0913 - the options of a command, each by its name
     Type a command APDU in hexadecimal, or help. The history is kept, without commands that may
     carry a PIN or a key.
     """
-    with call.card(which, wait_s, hold) as card:
+    with call.card(hold) as card:
         from wsrc.command_line.shell import Shell, history_file  # noqa: PLC0415 - it alone needs it
 
         shell = Shell(card, call.output, pins=Pins(call.output, pin_file), decode=decode)

@@ -72,13 +72,13 @@ def lpac(  # noqa: PLR0913 - the options of a command, each by its name
     with call.client() as client:
         if pick is Pick.ONE and reservation is None:
             require_selection(client, which)
-        wanted = [(which, Hold(pick=pick, reservation=reservation))]
+        wanted = [Hold(which, wait_s, pick=pick, reservation=reservation)]
 
         def take() -> Card:
             """Take a card; of any, the one that was taken before."""
-            taken = call.select(client, wanted[0][0], wait_s, wanted[0][1])
+            taken = call.select(client, wanted[0])
             if pick is Pick.ANY and (again := exactly(taken.info)):
-                wanted[0] = again, Hold()
+                wanted[0] = Hold(again, wait_s)
             return taken
 
         card = stdio.LpacCard(take, call.output.complain)

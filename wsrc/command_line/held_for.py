@@ -22,7 +22,6 @@ from wsrc.hold.local import EXTRA_S, offered
 from wsrc.hold.reader import HeldSource
 from wsrc.settings.held import VARIABLE, HeldFile
 from wsrc.user_client.aio import Card, Client
-from wsrc.user_client.naming import Filters
 
 END_S = 5.0
 """How long a command may take to end once it is told to."""
@@ -31,16 +30,14 @@ _NOT_INSIDE = ("WSRC_RESERVATION", "WSRC_TOKEN")
 """What the environment has for the server, and not for that on loopback."""
 
 
-async def take_for(
-    call: Invocation, which: Filters, hold: Hold, wait_s: float, taken: "Taken"
-) -> int:
+async def take_for(call: Invocation, hold: Hold, taken: "Taken") -> int:
     """Take a card, hold it for a command, and return the exit status of that."""
     base_of(os.environ)
     with heard(call.output):
         client = Client.from_settings(call.settings)
         client.prepare()
         async with client:
-            card = await _selected(client, call, which, hold, wait_s)
+            card = await _selected(client, call, hold)
             try:
                 with Folder(os.environ) as folder:
                     return await taken.run(card, folder)
@@ -49,14 +46,12 @@ async def take_for(
                     await card.detach(disposition=taken.after, wait=False)
 
 
-async def _selected(
-    client: Client, call: Invocation, which: Filters, hold: Hold, wait_s: float
-) -> Card:
+async def _selected(client: Client, call: Invocation, hold: Hold) -> Card:
     """Make a card ours, with raw TPDUs where its host has them."""
 
     async def select(*, raw_tpdu: bool) -> Card:
         return await client.select(
-            wait_s=wait_s,
+            wait_s=hold.wait_s,
             on_waiting=call.output.waiting,
             raw_tpdu=raw_tpdu,
             look_ahead=raw_tpdu,
@@ -64,7 +59,7 @@ async def _selected(
             protocols=hold.protocols,
             pick=hold.pick,
             reservation=hold.reservation,
-            **which,
+            **hold.which,
         )
 
     try:

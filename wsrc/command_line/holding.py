@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a command holds its card: with whom, in which protocol, in one transaction or not."""
+"""How a command has its card: which, with whom, in which protocol, in one transaction or not."""
 
 import functools
 from collections.abc import Callable, Generator, Sequence
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from wsrc.card.slot import CardProtocol, Disposition, Pick, Share
+from wsrc.command_line.invocation import card_options, wait_option
 from wsrc.errors import ConnectionLostError
+from wsrc.user_client.naming import Filters
 
 if TYPE_CHECKING:
     from wsrc.user_client.blocking import Card
@@ -21,8 +23,10 @@ _PROTOCOLS = {"t0": (CardProtocol.T0,), "t1": (CardProtocol.T1,), RAW: ()}
 
 
 class Hold(NamedTuple):
-    """How a card is had, spoken to, and which of several; see `aio.Client.select`."""
+    """Which card is had, after which wait, and how; see `aio.Client.select`."""
 
+    which: Filters
+    wait_s: float = 0.0
     share: Share = Share.EXCLUSIVE
     protocols: tuple[CardProtocol, ...] = ()
     raw_tpdu: bool = False
@@ -83,12 +87,20 @@ reservation_option = click.option(
 def hold_options(
     *shares: Share, protocols: Sequence[str] = tuple(_PROTOCOLS)
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return what adds `--share`, and `--protocol` if any, to a command called with `hold`."""
+    """
+    Return what adds all options of a card that is had to a command, which is called with `hold`.
+
+    Args:
+        shares: What `--share` takes.
+        protocols: What `--protocol` takes; without any there is no such option.
+    """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def run(
+        def run(  # noqa: PLR0913 - the options of a card, each by its name
             *args: Any,
+            which: Filters,
+            wait_s: float,
             share: str,
             pick: Pick,
             reservation: str | None,
@@ -96,13 +108,14 @@ def hold_options(
             **options: Any,
         ) -> Any:
             chosen = _PROTOCOLS[protocol] if protocol else ()
-            hold = Hold(Share(share), chosen, protocol == RAW, pick, reservation)
+            way = Share(share), chosen, protocol == RAW, pick, reservation
+            hold = Hold(which, wait_s, *way)
             return function(*args, hold=hold, **options)
 
         decorated: Callable[..., Any] = any_option(reservation_option(run))
         if protocols:
             decorated = _protocol_option(protocols)(decorated)
-        return _share_option(shares)(decorated)
+        return card_options(wait_option(_share_option(shares)(decorated)))
 
     return decorate
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsrc.card.slot import Pick, Share
-from wsrc.command_line.holding import Hold
 from wsrc.command_line.script import ScriptError
 from wsrc.errors import (
     AmbiguousCardError,
@@ -43,6 +42,7 @@ from wsrc.user_client.naming import Filters, describe
 # Longer than the aim: what every command is given is one object.
 
 if TYPE_CHECKING:
+    from wsrc.command_line.holding import Hold
     from wsrc.command_line.output import Output
     from wsrc.protocol.messages import CardInfo, Step
     from wsrc.user_client.blocking import Card, Client
@@ -181,26 +181,13 @@ class Invocation:
         ]
         known.remember(os.environ, self.settings.server_url, names)
 
-    def select(
-        self,
-        client: "Client",
-        which: Filters,
-        wait_s: float,
-        hold: Hold | None = None,
-        first: "First | None" = None,
-    ) -> "Card":
+    def select(self, client: "Client", hold: "Hold", first: "First | None" = None) -> "Card":
         """Make a card ours, telling the place in the queue; see `aio.Client.select`."""
-        hold = hold or Hold()
+        which, way = hold.which, {k: v for k, v in hold._asdict().items() if k != "which"}
         if hold.pick is Pick.ONE and hold.reservation is None:
             require_selection(client, which)
         try:
-            return client.select(
-                wait_s=wait_s,
-                on_waiting=self.output.waiting,
-                first=first,
-                **hold._asdict(),
-                **which,
-            )
+            return client.select(on_waiting=self.output.waiting, first=first, **way, **which)
         except NoSuchCardError as exc:
             raise NoSuchCardError(f"{exc}{hint(client, which)}") from exc
 
@@ -211,34 +198,30 @@ class Invocation:
         return heard(self.output)
 
     @contextmanager
-    def card(self, which: Filters, wait_s: float, hold: Hold) -> "Generator[Card, None, None]":
+    def card(self, hold: "Hold") -> "Generator[Card, None, None]":
         """Hold a card for the block, by a client of its own."""
         with (
             self.heard(),
             self._client_that_selects() as client,
-            hold.of(self.select(client, which, wait_s, hold)) as card,
+            hold.of(self.select(client, hold)) as card,
         ):
             self.saw(card.info)
             yield card
 
     @contextmanager
-    def card_for(
-        self, which: Filters, wait_s: float, hold: Hold, first: "First | None"
-    ) -> "Generator[Card, None, None]":
+    def card_for(self, hold: "Hold", first: "First | None") -> "Generator[Card, None, None]":
         """
         Hold a card for commands that belong together, the first of which is sent along if it can.
 
         It is not where the card may have to be waited for, or others share it: nothing of a card
         that is not ours yet is in doubt when a person gives up.
         """
-        early = not wait_s and hold.share is Share.EXCLUSIVE
+        early = not hold.wait_s and hold.share is Share.EXCLUSIVE
         with (
             self.heard(),
             self._client_that_selects() as client,
             self.output.at_risk() if early else nullcontext(),
-            hold.of(
-                self.select(client, which, wait_s, hold, first if early else None), together=True
-            ) as card,
+            hold.of(self.select(client, hold, first if early else None), together=True) as card,
             self.output.at_risk(),
         ):
             yield card

@@ -16,14 +16,11 @@ from wsrc.command_line.holding import Hold, hold_options
 from wsrc.command_line.invocation import (
     Exit,
     Invocation,
-    card_options,
     user_command,
-    wait_option,
 )
 from wsrc.command_line.output import Output, response_line, session_document
 from wsrc.command_line.pins import Pins, key, pin_option
 from wsrc.errors import LocalProtocolError
-from wsrc.user_client.naming import Filters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +35,6 @@ NOT_VERIFIED = "The PIN was not verified"
     "wsrc read --card blue --json profiles | jq -r '.values.profiles[].iccid'",
     "wsrc read --list",
 )
-@card_options
-@wait_option
 @hold_options(Share.EXCLUSIVE, Share.SHARED, protocols=("t0", "t1"))
 @click.option(
     "--verify", metavar="KEY", help="Verify a PIN first, which is asked for: pin1, pin2, or 01."
@@ -49,8 +44,6 @@ NOT_VERIFIED = "The PIN was not verified"
 @click.argument("names", nargs=-1, metavar="[NAME]…")
 def read(  # noqa: PLR0913 - the options of a command, each by its name
     call: Invocation,
-    which: Filters,
-    wait_s: float,
     hold: Hold,
     *,
     verify: str | None,
@@ -69,7 +62,7 @@ def read(  # noqa: PLR0913 - the options of a command, each by its name
         return Exit.DONE
     wanted = known(names)
     reference = key(verify) if verify is not None else None
-    with call.card(which, wait_s, hold) as card:
+    with call.card(hold) as card:
         if reference is not None:
             said = Pins(call.output, pin_file).verify(card, reference)
             if not said.ok:

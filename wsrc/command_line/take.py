@@ -9,12 +9,9 @@ from wsrc.card.slot import Pick, Share
 from wsrc.command_line.holding import Hold, hold_options
 from wsrc.command_line.invocation import (
     Invocation,
-    card_options,
     require_selection,
     user_command,
-    wait_option,
 )
-from wsrc.user_client.naming import Filters
 
 
 @user_command(
@@ -25,20 +22,16 @@ from wsrc.user_client.naming import Filters
     notes="The exit status is that of the command, 127 if there is none, and 128 + n if it was "
     "ended by signal n; that of wsrc where no card can be had.\n\n",
 )
-@card_options
 @hold_options(Share.EXCLUSIVE, Share.SHARED, protocols=("t0", "t1"))
-@wait_option
 @click.option(
     "--reset-between",
     is_flag=True,
     help="Reset the card between two commands inside; else it stays as it is.",
 )
 @click.argument("command", nargs=-1, metavar="[-- COMMAND [ARGUMENT]...]")
-def take(  # noqa: PLR0913 - the options of the command
+def take(
     call: Invocation,
-    which: Filters,
     hold: Hold,
-    wait_s: float,
     command: tuple[str, ...],
     *,
     reset_between: bool,
@@ -54,15 +47,15 @@ def take(  # noqa: PLR0913 - the options of the command
     give-back` gives it back from elsewhere, and hangs up on the command; `wsrc allow` and `wsrc
     lend` share it and hand it over.
     """
-    if hold.pick is Pick.ONE and hold.reservation is None and not which:
+    if hold.pick is Pick.ONE and hold.reservation is None and not hold.which:
         with call.client() as client:
-            require_selection(client, which)
+            require_selection(client, hold.which)
     from wsrc.command_line.held_for import Taken, take_for  # noqa: PLC0415 - help needs no network
     from wsrc.process.loop import run_main  # noqa: PLC0415 - as above
 
     shell = command or (os.environ.get("SHELL") or "/bin/sh",)
     taken = Taken(call, shell, hold.share, resets=reset_between)
-    return run_main(take_for(call, which, hold, wait_s, taken))
+    return run_main(take_for(call, hold, taken))
 
 
 # What follows the name of the command is the command's.

@@ -14,14 +14,11 @@ from wsrc.command_line import verb_output as verbs
 from wsrc.command_line.holding import Hold, hold_options
 from wsrc.command_line.invocation import (
     Invocation,
-    card_options,
     user_command,
-    wait_option,
 )
 from wsrc.command_line.output import session_document
 from wsrc.errors import LocalProtocolError, NoSuchCardError
 from wsrc.process.texts import heed_mark
-from wsrc.user_client.naming import Filters
 
 if TYPE_CHECKING:
     from wsrc.user_client.blocking import Card
@@ -32,12 +29,10 @@ if TYPE_CHECKING:
     "wsrc status --iccid 8988211000000000013",
     "wsrc status --reader 'ACME Reader 00 00' --share direct --json",
 )
-@card_options
-@wait_option
 @hold_options(*Share, protocols=("t0", "t1"))
-def status(call: Invocation, which: Filters, wait_s: float, hold: Hold) -> None:
+def status(call: Invocation, hold: Hold) -> None:
     """Show what the card host's PC/SC says of a card: reader, state, protocol, ATR."""
-    with _reader(call, which, wait_s, hold) as card:
+    with _reader(call, hold) as card:
         found = card.status()
     described = {"card": session_document(card)} | verbs.status_document(found)
     call.output.result(described, *verbs.status_lines(found, card.sealed))
@@ -48,14 +43,10 @@ def status(call: Invocation, which: Filters, wait_s: float, hold: Hold) -> None:
     "wsrc control --reader 'ACME Reader 00 00' --share direct 3400",
     "wsrc control --card blue 0x42000001 FF00480000",
 )
-@card_options
-@wait_option
 @hold_options(*Share, protocols=())
 @click.argument("code", metavar="CODE")
 @click.argument("data", default="", metavar="[DATA]")
-def control(  # noqa: PLR0913 - the options of a command, each by its name
-    call: Invocation, which: Filters, wait_s: float, hold: Hold, *, code: str, data: str
-) -> None:
+def control(call: Invocation, hold: Hold, *, code: str, data: str) -> None:
     """
     Send a control code to the reader itself and show its answer.
 
@@ -65,7 +56,7 @@ def control(  # noqa: PLR0913 - the options of a command, each by its name
     """
     number = verbs.control_number_of(code)
     octets = verbs.octets_of(_typed() if data == "-" else data, "data")
-    with _reader(call, which, wait_s, hold) as card:
+    with _reader(call, hold) as card:
         answer = card.control(number, octets)
     described = {"card": session_document(card), "response": answer.hex()}
     call.output.result(described, answer.hex())
@@ -78,16 +69,12 @@ def control(  # noqa: PLR0913 - the options of a command, each by its name
     "wsrc attribute --card blue vendor_name vendor_ifd_serial_no",
     "wsrc attribute --card blue supress_t1_ifs_request --set 01",
 )
-@card_options
-@wait_option
 @hold_options(*Share, protocols=())
 @click.option("--set", "value", metavar="HEX", help="Set the attribute to these octets.")
 @click.option("--list", "only_names", is_flag=True, help="Show the names of all attributes.")
 @click.argument("names", nargs=-1, metavar="[NAME]…")
-def attribute(  # noqa: PLR0913 - the options of a command, each by its name
+def attribute(
     call: Invocation,
-    which: Filters,
-    wait_s: float,
     hold: Hold,
     *,
     value: str | None,
@@ -107,7 +94,7 @@ def attribute(  # noqa: PLR0913 - the options of a command, each by its name
     octets = verbs.octets_of(value, "value") if value is not None else None
     if octets is not None and len(known) != 1:
         raise LocalProtocolError("--set sets one attribute; name it.")
-    with _reader(call, which, wait_s, hold) as card:
+    with _reader(call, hold) as card:
         if octets is not None:
             card.set_attribute(known[0], octets)
             values = {known[0]: bytes(octets)}
@@ -128,12 +115,10 @@ def _typed() -> str:
 
 
 @contextmanager
-def _reader(
-    call: Invocation, which: Filters, wait_s: float, hold: Hold
-) -> "Generator[Card, None, None]":
+def _reader(call: Invocation, hold: Hold) -> "Generator[Card, None, None]":
     """Hold a card; a refusal says how a reader without one is asked."""
     try:
-        with call.card(which, wait_s, hold) as card, call.output.at_risk():
+        with call.card(hold) as card, call.output.at_risk():
             yield card
     except NoSuchCardError as exc:
         if hold.share is Share.DIRECT:
