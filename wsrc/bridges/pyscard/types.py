@@ -8,27 +8,6 @@ Raises `ImportError` with one sentence where pyscard is missing.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "AbstractCardRequest",
-    "Card",
-    "CardConnection",
-    "CardConnectionDecorator",
-    "CardConnectionEvent",
-    "CardConnectionException",
-    "CardRequest",
-    "CardRequestException",
-    "CardRequestTimeoutException",
-    "ExclusiveConnectCardConnection",
-    "ExclusiveTransmitCardConnection",
-    "NoCardException",
-    "PcscException",
-    "Reader",
-    "ReaderFactory",
-    "ReaderGroups",
-    "SmartcardException",
-    "scard",
-]
-
 ReadersOf = Callable[[Any], list[Any]]
 """Returns the readers of some groups; all readers where there are none."""
 
@@ -154,31 +133,31 @@ if TYPE_CHECKING:
 
 else:
     try:
-        from smartcard import CardRequest, scard  # noqa: TID251
-        from smartcard.AbstractCardRequest import AbstractCardRequest  # noqa: TID251
-        from smartcard.Card import Card  # noqa: TID251
-        from smartcard.CardConnection import CardConnection  # noqa: TID251
-        from smartcard.CardConnectionDecorator import CardConnectionDecorator  # noqa: TID251
-        from smartcard.CardConnectionEvent import CardConnectionEvent  # noqa: TID251
-        from smartcard.Exceptions import (  # noqa: TID251
+        from smartcard import CardRequest, scard
+        from smartcard.AbstractCardRequest import AbstractCardRequest
+        from smartcard.Card import Card
+        from smartcard.CardConnection import CardConnection
+        from smartcard.CardConnectionDecorator import CardConnectionDecorator
+        from smartcard.CardConnectionEvent import CardConnectionEvent
+        from smartcard.Exceptions import (
             CardConnectionException,
             CardRequestException,
             CardRequestTimeoutException,
             NoCardException,
             SmartcardException,
         )
-        from smartcard.ExclusiveConnectCardConnection import (  # noqa: TID251
+        from smartcard.ExclusiveConnectCardConnection import (
             ExclusiveConnectCardConnection,
         )
-        from smartcard.ExclusiveTransmitCardConnection import (  # noqa: TID251
+        from smartcard.ExclusiveTransmitCardConnection import (
             ExclusiveTransmitCardConnection,
         )
-        from smartcard.pcsc.PCSCExceptions import BaseSCardException as PcscException  # noqa: TID251
-        from smartcard.pcsc.PCSCReaderGroups import (  # noqa: TID251
-            pcscinnerreadergroups as ReaderGroups,  # noqa: N812
+        from smartcard.pcsc.PCSCExceptions import BaseSCardException as PcscException
+        from smartcard.pcsc.PCSCReaderGroups import (
+            pcscinnerreadergroups as ReaderGroups,
         )
-        from smartcard.reader.Reader import Reader  # noqa: TID251
-        from smartcard.reader.ReaderFactory import ReaderFactory  # noqa: TID251
+        from smartcard.reader.Reader import Reader
+        from smartcard.reader.ReaderFactory import ReaderFactory
     except ImportError as exc:
         raise ImportError(
             "The Python package pyscard is missing; install it (pip install 'wsrc[pcsc]')."
