@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sessions that share a card, the transaction of one of them, and who waits for its end."""
 
-from collections.abc import Mapping
-
 from wsrc.card.slot import Disposition, Share
 from wsrc.card_client.attachment import Held
 from wsrc.errors import ErrorCode, RefusedError
@@ -25,29 +23,25 @@ class Turns:
         self.owner: str | None = None
         self._wait_s = wait_s
         self._idle_s = idle_s
-        self._sessions: dict[str, Held] = {}
+        self.sessions: dict[str, Held] = {}
+        """Those who have the card, the oldest first."""
         self._depth = 0
         self._used = 0.0
         self._parked: list[tuple[m.Forwarded, float]] = []
         self._left = Disposition.LEAVE
 
-    @property
-    def sessions(self) -> Mapping[str, Held]:
-        """Those who have the card, the oldest first."""
-        return self._sessions
-
     def may_share(self, held: Held, share: Share | None) -> bool:
         """Return whether a session may share its card otherwise: nobody else has it."""
-        return share in {None, held.share} or len(self._sessions) == 1
+        return share in {None, held.share} or len(self.sessions) == 1
 
     def may_join(self, share: Share) -> bool:
         """Return whether one more session can be had beside those that are there."""
-        shares = {share, *(held.share for held in self._sessions.values())}
-        return not self._sessions or shares == {Share.SHARED}
+        shares = {share, *(held.share for held in self.sessions.values())}
+        return not self.sessions or shares == {Share.SHARED}
 
     def add(self, held: Held) -> None:
         """Enter a session."""
-        self._sessions[held.session] = held
+        self.sessions[held.session] = held
 
     def leave(self, session: str, disposition: Disposition) -> Held | None:
         """
@@ -55,18 +49,18 @@ class Turns:
 
         What it wants done with the card is remembered for `disposition`, if others have it still.
         """
-        held = self._sessions.pop(session, None)
+        held = self.sessions.pop(session, None)
         self._parked = [each for each in self._parked if each[0].session != session]
         if self.owner == session:
             self._over()
-        if held is not None and self._sessions:
+        if held is not None and self.sessions:
             self._left = max(self._left, disposition, key=_STRENGTH.index)
         return held
 
     def clear(self) -> list[Held]:
         """Strike all sessions and return them."""
-        ended = list(self._sessions.values())
-        self._sessions.clear()
+        ended = list(self.sessions.values())
+        self.sessions.clear()
         self._parked.clear()
         self._left = Disposition.LEAVE
         self._over()
@@ -81,7 +75,7 @@ class Turns:
 
     def were_reset(self, by: str | None) -> None:
         """Note that the card was reset by one session, or by none of them."""
-        for session, held in self._sessions.items():
+        for session, held in self.sessions.items():
             held.was_reset = session != by
 
     def begin(self, session: str, now: float) -> None:
@@ -119,7 +113,7 @@ class Turns:
 
     def must_wait(self, request: m.Forwarded) -> bool:
         """Return whether a request has to wait for the end of another's transaction."""
-        if self.owner in {None, request.session} or request.session not in self._sessions:
+        if self.owner in {None, request.session} or request.session not in self.sessions:
             return False
         return kind_of(request) not in {m.Status, m.GetAttribute}
 

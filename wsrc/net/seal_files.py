@@ -108,8 +108,10 @@ class UserFiles:
         self._settings = settings
         self._known_hosts = settings.known_hosts or folder / "known_hosts"
         self._trust: Trust | None = None
-        self._known: KnownHostsFile | None = None
-        self._identity: Identity | None = None
+        self.known: KnownHostsFile | None = None
+        """The card hosts that were seen before, where there is no CA."""
+        self.identity: Identity | None = None
+        """Who the user is, where it can prove that."""
         self._files = Files(self, _TOLD)
 
     @property
@@ -125,12 +127,12 @@ class UserFiles:
         """Read them."""
         s = self._settings
         if s.tls_cert is not None and s.tls_key is not None:
-            self._identity = identity_of("tls_cert", s.tls_cert, s.tls_key)
+            self.identity = identity_of("tls_cert", s.tls_cert, s.tls_key)
         if s.card_ca is not None:
             self._trust = _authority("card_ca", s.card_ca, s.card_crl, HOST_ROLE, s.card_hosts)
         else:
-            self._known = KnownHostsFile(self._known_hosts, str(s.server_url))
-            self._trust = self._known.hosts
+            self.known = KnownHostsFile(self._known_hosts, str(s.server_url))
+            self._trust = self.known.hosts
 
     def warnings(self, now: datetime) -> Iterable[str]:
         """Return nothing: the files of TLS are warned of where that is made."""
@@ -142,16 +144,6 @@ class UserFiles:
         self._files.take()
         assert self._trust is not None
         return self._trust
-
-    @property
-    def identity(self) -> Identity | None:
-        """Who the user is, where it can prove that."""
-        return self._identity
-
-    @property
-    def known(self) -> KnownHostsFile | None:
-        """The card hosts that were seen before, where there is no CA."""
-        return self._known
 
 
 def identity_of(setting: str, cert: Path, key: Path) -> Identity | None:

@@ -77,7 +77,8 @@ class RemoteCards:
         self._client: Client | None = None
         self._shelf = Shelf([Filter(m.ListCards(**each)) for each in wanted])
         self._report: Report = lambda _: None
-        self._trouble: WsrcError | None = None
+        self.trouble: WsrcError | None = None
+        """Why there is no connection; None while there is one."""
         self._away = False
         self._awaited: set[int] | None = None
         """Cards that were there at the beginning and are not known yet, by reader."""
@@ -89,12 +90,7 @@ class RemoteCards:
     @property
     def reachable(self) -> bool:
         """Whether there is a connection to the server."""
-        return self._client is not None and self._trouble is None
-
-    @property
-    def trouble(self) -> WsrcError | None:
-        """Why there is no connection; None while there is one."""
-        return self._trouble
+        return self._client is not None and self.trouble is None
 
     @property
     def places(self) -> Sequence[Place]:
@@ -110,8 +106,8 @@ class RemoteCards:
         """
         self._raises = True
         await self._met.wait()
-        if self._trouble is not None:
-            raise self._trouble
+        if self.trouble is not None:
+            raise self.trouble
 
     async def begun(self) -> None:
         """
@@ -123,8 +119,8 @@ class RemoteCards:
         self._raises = True
         await self._begun.wait()
         self._raises = False
-        if self._trouble is not None:
-            raise self._trouble
+        if self.trouble is not None:
+            raise self.trouble
 
     async def looked(self) -> None:
         """Wait as `begun` does, also for the first failure to reach the server."""
@@ -244,21 +240,21 @@ class RemoteCards:
         self._report(self._shelf.seen())
 
     def _reached(self) -> None:
-        if self._trouble is not None:
+        if self.trouble is not None:
             self._say("The server is there again.")
-        self._trouble, self._away = None, False
+        self.trouble, self._away = None, False
 
     def _cut(self, exc: WsrcError) -> None:
         """Report that the connection is lost, for now."""
-        if self._trouble is None:
+        if self.trouble is None:
             self._say(f"{exc} Reconnecting; the cards are kept meanwhile.")
-        self._trouble = exc
+        self.trouble = exc
 
     def _lost(self, exc: WsrcError) -> None:
         """Report that there is no connection until another client has one."""
         if not self._away and not self._raises:
             self._say(f"{exc} The cards are out of reach until the server is there again.")
-        self._trouble, self._away = exc, True
+        self.trouble, self._away = exc, True
         self._met.set()
         self._begun.set()
 

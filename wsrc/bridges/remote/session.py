@@ -33,17 +33,13 @@ class RemoteSession:
         whole_only: bool = False,
     ) -> None:
         self._card = card
-        self._place = place
+        self.place = place
+        """The reader that it is in."""
         self._over = over
         self._whole_only = whole_only
         self._fetched = LookAhead()
         self._corrected: tuple[bytes, bytes] | None = None
         """A command with the Le that a card of T=0 has for it, and the answer to that."""
-
-    @property
-    def place(self) -> Place:
-        """The reader that it is in."""
-        return self._place
 
     @property
     def atr(self) -> bytes:
@@ -126,8 +122,8 @@ class RemoteSession:
         except WsrcError:
             return  # it is not ours in any case
         finally:
-            self._place.release(self._card)
-            self._place.given_back = asyncio.get_running_loop().time()
+            self.place.release(self._card)
+            self.place.given_back = asyncio.get_running_loop().time()
 
 
 def _asked_for(tpdu: bytes) -> int:
