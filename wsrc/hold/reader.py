@@ -121,25 +121,16 @@ class HeldSource:
 
 
 class HeldReader:
-    """The reader, for the thread that serves it; nothing of its card is asked to know it."""
+    """
+    The reader, for the thread that serves it; nothing of its card is asked to know it.
+
+    `name` is as the host of the card has it.
+    """
 
     def __init__(self, source: HeldSource) -> None:
         self._source = source
-
-    @property
-    def name(self) -> str:
-        """Name as the host of the card has it."""
-        return self._source.name
-
-    @property
-    def stable_id(self) -> str:
-        """The name."""
-        return self._source.name
-
-    @property
-    def position(self) -> str:
-        """Nowhere here."""
-        return ""
+        self.name = self.stable_id = source.name
+        self.position = ""
 
     @property
     def found(self) -> Found:
@@ -169,6 +160,12 @@ class HeldReader:
 class HeldConnection:
     """The card, in use by one that found it here; left as it is at the end, or reset."""
 
+    harmless_controls = range(1 << 32)
+    """All: what is harmful is known where the card is."""
+
+    event_count: int | None = 1
+    """That of the one card there is."""
+
     def __init__(self, source: HeldSource) -> None:
         self._source = source
         self._card = source.card
@@ -180,11 +177,6 @@ class HeldConnection:
         return _found(self._card)
 
     @property
-    def harmless_controls(self) -> range:
-        """All: what is harmful is known where the card is."""
-        return range(1 << 32)
-
-    @property
     def atr(self) -> bytes:
         """ATR of the last reset."""
         return self._card.atr
@@ -193,11 +185,6 @@ class HeldConnection:
     def protocol(self) -> CardProtocol:
         """Protocol in force."""
         return self._card.protocol or CardProtocol.T0
-
-    @property
-    def event_count(self) -> int | None:
-        """That of the one card there is."""
-        return 1
 
     def status(self) -> Status:
         """See `base.Direct.status`."""

@@ -122,23 +122,18 @@ class PcscReader:
     One PC/SC reader with a context of its own, for one thread; see `base.Reader`.
 
     Args:
-        name: As the calls have it.
+        name: As the calls have it; the attribute has characters that can be shown.
         scard: PC/SC.
         own: Told when we use the reader.
     """
 
     def __init__(self, name: str, scard: api.Scard, own: OwnUse) -> None:
         self._octets = name
-        self._name = shown(name)
+        self.name = shown(name)
         self._scard = scard
         self._own = own
         self._context = Context(scard)
         self._attributes: tuple[bytes, bytes] | None = None
-
-    @property
-    def name(self) -> str:
-        """Name as the host's PC/SC has it, in characters that can be shown."""
-        return self._name
 
     @property
     def stable_id(self) -> str:
@@ -149,7 +144,7 @@ class PcscReader:
             CardError: If the reader cannot be asked.
         """
         serial, channel = self._told()
-        return stable_id(self._name, serial, channel)
+        return stable_id(self.name, serial, channel)
 
     @property
     def position(self) -> str:
@@ -173,7 +168,7 @@ class PcscReader:
         """Take the card, powered by a cold reset; errors as `base.Reader`."""
         mode = ShareMode.SHARED if share is Share.SHARED else ShareMode.EXCLUSIVE
         card = self._hold(mode, PROTOCOL_ANY)
-        connection = PcscConnection(self._name, card, self._scard, self._let_go, mode)
+        connection = PcscConnection(self.name, card, self._scard, self._let_go, mode)
         try:
             connection.begin(protocols)
             state = self._look()
@@ -186,7 +181,7 @@ class PcscReader:
     def connect_direct(self) -> PcscDirect:
         """Take the reader as it is, with or without a card; errors as `base.Reader`."""
         card = self._hold(ShareMode.DIRECT, 0)
-        return PcscDirect(self._name, card, self._scard, self._let_go)
+        return PcscDirect(self.name, card, self._scard, self._let_go)
 
     def close(self) -> None:
         """Release the context; never raises."""
@@ -205,7 +200,7 @@ class PcscReader:
         if not self._scard.can_wait_for(self._octets):
             return None
         asked = [(self._octets, api.STATE_UNAWARE)]
-        _, states = self._scard.get_status_change(self._context.handle(self._name), 0, asked)
+        _, states = self._scard.get_status_change(self._context.handle(self.name), 0, asked)
         return next((state for _, state, _ in states), None)
 
     def _let_go(self) -> None:
@@ -214,7 +209,7 @@ class PcscReader:
     def _hold(self, share_mode: int, protocols: int) -> int:
         """Take the reader, and note that it is we who hold it."""
         if self._in_use():
-            raise api.card_error(Code.SCARD_E_SHARING_VIOLATION, self._name)
+            raise api.card_error(Code.SCARD_E_SHARING_VIOLATION, self.name)
         self._own.begin(self._octets)
         try:
             return self._take(share_mode, protocols)
@@ -228,11 +223,11 @@ class PcscReader:
             self._context.release()
             code, card = self._attempt(share_mode, protocols)
         if code != Code.SCARD_S_SUCCESS:
-            raise api.connect_error(code, self._name)
+            raise api.connect_error(code, self.name)
         return card
 
     def _attempt(self, share_mode: int, protocols: int) -> tuple[int, int]:
-        context, code, card = self._context.handle(self._name), 0, 0
+        context, code, card = self._context.handle(self.name), 0, 0
         for wished in _one_after_the_other(protocols):
             before = code
             code, card = self._scard.connect(context, self._octets, share_mode, wished)
@@ -251,7 +246,8 @@ class PcscConnection(PcscDirect):
         super().__init__(reader, card, scard, let_go)
         self.event_count: int | None = None
         self._mode = mode
-        self._atr = b""
+        self.atr = b""
+        """ATR of the last reset."""
         self._number = PROTOCOL_T0
 
     def begin(self, protocols: Sequence[CardProtocol]) -> None:
@@ -278,11 +274,6 @@ class PcscConnection(PcscDirect):
             self.leave()
         else:
             super().close(eject=eject)
-
-    @property
-    def atr(self) -> bytes:
-        """ATR of the last reset."""
-        return self._atr
 
     @property
     def protocol(self) -> CardProtocol:
@@ -319,7 +310,7 @@ class PcscConnection(PcscDirect):
             CardError: If the card does not come up again.
         """
         self._power(_INITIALIZATION[kind], protocols)
-        return self._atr
+        return self.atr
 
     def _power(self, initialization: int, protocols: Sequence[CardProtocol]) -> None:
         mask = sum(PROTOCOL_MASKS[protocol] for protocol in dict.fromkeys(protocols))
@@ -362,7 +353,7 @@ class PcscConnection(PcscDirect):
         if code == Code.SCARD_S_SUCCESS:
             if number not in PROTOCOLS:
                 return Code.SCARD_E_PROTO_MISMATCH
-            self._atr, self._number = atr, number
+            self.atr, self._number = atr, number
         return code
 
     def _no_status_word(self, count: int) -> CardError:

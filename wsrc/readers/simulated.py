@@ -174,21 +174,8 @@ class SimulatedReader:
     def __init__(self, source: SimulatedSource, bay: Bay) -> None:
         self._source = source
         self._bay = bay
-
-    @property
-    def name(self) -> str:
-        """Name of the reader."""
-        return self._bay.name
-
-    @property
-    def stable_id(self) -> str:
-        """The name: a simulated reader has no serial number."""
-        return self._bay.name
-
-    @property
-    def position(self) -> str:
-        """Nowhere."""
-        return ""
+        self.name = self.stable_id = bay.name
+        self.position = ""
 
     def connect(
         self, protocols: Sequence[CardProtocol] = (), *, share: Share = Share.EXCLUSIVE

@@ -31,14 +31,12 @@ POWERED: Final = (CardStatus.PRESENT, CardStatus.POWERED, CardStatus.SPECIFIC)
 class SimulatedDirect:
     """A simulated reader in use, with or without a card; see `base.Direct`."""
 
+    harmless_controls = range(1 << 32)
+    """All: none reaches a card."""
+
     def __init__(self, bay: Bay) -> None:
         self._bay = bay
         self._closed = False
-
-    @property
-    def harmless_controls(self) -> range:
-        """All: none reaches a card."""
-        return range(1 << 32)
 
     def status(self) -> Status:
         """See `base.Direct.status`."""

@@ -122,7 +122,8 @@ class Reader:
         self.gone = False
         self.idle_since: float | None = None
         self._hand_over = HandOver()
-        self._lock: Handle | None = None
+        self.locked_by: Handle | None = None
+        """Handle that has a transaction, or the reader for itself."""
         self._lock_count = 0
 
     @property
@@ -187,7 +188,7 @@ class Reader:
         if self.exclusive:
             self._lock_count = 1
         else:
-            self._lock, self._lock_count = None, 0
+            self.locked_by, self._lock_count = None, 0
         self.session_over()
 
     def session_over(self) -> None:
@@ -224,7 +225,7 @@ class Reader:
 
     def check_lock(self, handle: Handle) -> None:
         """Refuse where another handle has a transaction."""
-        if self._lock not in {None, handle}:
+        if self.locked_by not in {None, handle}:
             raise Refused(Code.SCARD_E_SHARING_VIOLATION)
 
     def check_present(self) -> None:
@@ -234,11 +235,6 @@ class Reader:
         if self.seen.mute:
             raise Refused(Code.SCARD_W_UNPOWERED_CARD)
 
-    @property
-    def locked_by(self) -> Handle | None:
-        """Handle that has a transaction, or the reader for itself."""
-        return self._lock
-
     def begin(self, handle: Handle, now: float) -> float | None:
         """
         Begin a transaction, or another one inside of it.
@@ -247,9 +243,9 @@ class Reader:
             None if it is begun; else from when on it may be, infinite where that is not known.
         """
         turn = math.inf
-        if self._lock is handle:
+        if self.locked_by is handle:
             turn = now
-        elif self._lock is None:
+        elif self.locked_by is None:
             turn = self._hand_over.turn(handle.number, handle.owner, now)
         if turn > now:
             self._hand_over.wait(handle.number, now)
@@ -259,7 +255,7 @@ class Reader:
         return None
 
     def _begin(self, handle: Handle) -> None:
-        self._lock = handle
+        self.locked_by = handle
         self._lock_count += 1
 
     def unlock(self, handle: Handle, now: float) -> None:
@@ -273,12 +269,12 @@ class Reader:
     def _end_innermost(self) -> None:
         self._lock_count -= 1
         if not self._lock_count:
-            self._lock = None
+            self.locked_by = None
 
     def unlock_all(self, handle: Handle) -> None:
         """End all transactions of a handle."""
-        if self._lock is handle:
-            self._lock, self._lock_count = None, 0
+        if self.locked_by is handle:
+            self.locked_by, self._lock_count = None, 0
 
     def add(self, handle: Handle, share: int) -> None:
         """Enter a handle with its share mode."""

@@ -47,7 +47,8 @@ class Card:
     A card that can be put into a reader.
 
     One user at a time. `power_off`, `reset`, `remove` and `insert` are safe from any thread
-    meanwhile and end a delay. Contents and counters live as long as the object.
+    meanwhile and end a delay. Contents and counters live as long as the object. `protocol` is the
+    one that the card speaks; `removed` is whether it died or was taken away, until it is inserted.
     """
 
     def __init__(
@@ -61,12 +62,12 @@ class Card:
     ) -> None:
         self.name = name
         self._atr = atr
-        self._protocol = protocol
+        self.protocol = protocol
         self._transport: Transport = T0(engine) if protocol is CardProtocol.T0 else T1(engine)
         self._lock = threading.Lock()
         self._faults = faults or Faults()
         self._counted = 0
-        self._removed = False
+        self.removed = False
         self._ended = _ended()
         self.struck = threading.Event()
         """Set once a command is being delayed, for a test that acts meanwhile."""
@@ -77,19 +78,9 @@ class Card:
         return b"" if self._faults.mute else self._atr
 
     @property
-    def protocol(self) -> CardProtocol:
-        """The one protocol that the card speaks."""
-        return self._protocol
-
-    @property
     def powered(self) -> bool:
         """Whether the card is supplied and has answered to reset."""
         return not self._ended.is_set()
-
-    @property
-    def removed(self) -> bool:
-        """Whether the card died or was taken away; `insert` brings it back."""
-        return self._removed
 
     @property
     def faults(self) -> Faults:
@@ -126,7 +117,7 @@ class Card:
         """
         self._ended.set()
         with self._lock:
-            if self._removed:
+            if self.removed:
                 raise CardNotPresentError(
                     f"{self.name} was removed; insert it again", Outcome.NOT_EXECUTED
                 )
@@ -141,12 +132,12 @@ class Card:
 
     def remove(self) -> None:
         """Take the card out; a command that waits ends at once."""
-        self._removed = True
+        self.removed = True
         self._ended.set()
 
     def insert(self) -> None:
         """Put the card back, without power."""
-        self._removed = False
+        self.removed = False
 
     def transmit(self, octets: bytes) -> bytes:
         """
@@ -187,7 +178,7 @@ class Card:
         self._check(ended, outcome)
 
     def _check(self, ended: threading.Event, outcome: Outcome) -> None:
-        if self._removed:
+        if self.removed:
             raise CardNotPresentError(f"{self.name} was removed", outcome)
         if ended.is_set():
             raise CardTransmissionError(f"{self.name} has no power; reset it", outcome)

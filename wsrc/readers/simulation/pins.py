@@ -19,20 +19,16 @@ class Secret:
     """
     A value that the card compares, with a counter that outlives resets.
 
-    No text form of it ever shows the value.
+    `tries` is how many wrong presentations are left before it is blocked; 0 is blocked. No text
+    form of it ever shows the value.
     """
 
-    __slots__ = ("_limit", "_tries", "_value")
+    __slots__ = ("_limit", "_value", "tries")
 
     def __init__(self, value: bytes, tries: int) -> None:
         self._value = value
         self._limit = tries
-        self._tries = tries
-
-    @property
-    def tries(self) -> int:
-        """Wrong presentations that are left before it is blocked; 0 is blocked."""
-        return self._tries
+        self.tries = tries
 
     def present(self, value: bytes) -> None:
         """
@@ -41,17 +37,17 @@ class Secret:
         Raises:
             StatusWordError: 6983 if it is blocked, 63CX if the value is wrong.
         """
-        if not self._tries:
+        if not self.tries:
             raise StatusWordError(SW.BLOCKED)
         if not hmac.compare_digest(self._value, value):
-            self._tries -= 1
-            raise StatusWordError(tries_left(self._tries))
-        self._tries = self._limit
+            self.tries -= 1
+            raise StatusWordError(tries_left(self.tries))
+        self.tries = self._limit
 
     def replace(self, value: bytes) -> None:
         """Set another value and a full counter."""
         self._value = value
-        self._tries = self._limit
+        self.tries = self._limit
 
 
 class Pin:
