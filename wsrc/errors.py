@@ -380,29 +380,24 @@ class SessionError(WsrcError):
 
     code = ErrorCode.NO_SUCH_SESSION
 
+    def __init__(self, sentence: str, code: ErrorCode = ErrorCode.NO_SUCH_SESSION) -> None:
+        super().__init__(sentence)
+        self.code = code
+
 
 class SessionLostError(SessionError):
     """The session ended before the command reached the card; select the card again."""
 
-    def __init__(self, sentence: str, code: ErrorCode = ErrorCode.NO_SUCH_SESSION) -> None:
-        super().__init__(sentence)
-        self.code = code
-
 
 class NotExecutedError(SessionError):
     """The command provably never reached the card; it is safe to repeat."""
-
-    def __init__(self, sentence: str, code: ErrorCode = ErrorCode.NO_SUCH_SESSION) -> None:
-        super().__init__(sentence)
-        self.code = code
 
 
 class OutcomeUnknownError(SessionError):
     """The command may have run on the card; WSRC never repeats it."""
 
     def __init__(self, sentence: str, code: ErrorCode = ErrorCode.COMMAND_TIMEOUT) -> None:
-        super().__init__(sentence)
-        self.code = code
+        super().__init__(sentence, code)
 
 
 class ConfigError(WsrcError):
@@ -411,3 +406,10 @@ class ConfigError(WsrcError):
     def __init__(self, setting: str, sentence: str) -> None:
         super().__init__(f"{setting}: {sentence}")
         self.setting = setting
+
+
+def in_doubt(exc: WsrcError) -> bool:
+    """Return whether the card may have run the command that ended with an error."""
+    if isinstance(exc, CardError):
+        return exc.outcome is Outcome.UNKNOWN
+    return isinstance(exc, OutcomeUnknownError)

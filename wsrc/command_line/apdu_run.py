@@ -5,11 +5,10 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from wsrc.card.apdu import Response, sw_matches
-from wsrc.command_line.output import in_doubt
 from wsrc.command_line.script import ScriptCommand
 from wsrc.command_line.script_run import parts
 from wsrc.command_line.wrong_secrets import going_on
-from wsrc.errors import ErrorCode, OutcomeUnknownError, WsrcError
+from wsrc.errors import ErrorCode, OutcomeUnknownError, WsrcError, in_doubt
 from wsrc.octets import Octets
 from wsrc.protocol.messages import Step
 

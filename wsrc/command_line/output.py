@@ -26,6 +26,7 @@ from wsrc.errors import (
     OutcomeUnknownError,
     RefusedError,
     WsrcError,
+    in_doubt,
 )
 from wsrc.process.printable import clean, clean_json
 from wsrc.protocol.messages import CardInfo, CardState, LeaseInfo, Waiting
@@ -242,13 +243,6 @@ class _InterruptionError(WsrcError):
 
 IN_DOUBT = "The card may or may not have run the command."
 """What is said of a command whose outcome is unknown."""
-
-
-def in_doubt(exc: WsrcError) -> bool:
-    """Return whether the card may have run the command that ended with an error."""
-    if isinstance(exc, CardError):
-        return exc.outcome is Outcome.UNKNOWN
-    return isinstance(exc, OutcomeUnknownError)
 
 
 def response_line(response: Response) -> str:

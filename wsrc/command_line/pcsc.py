@@ -24,7 +24,7 @@ from wsrc.command_line.invocation import (
 )
 from wsrc.command_line.program_run import run_program, status_of
 from wsrc.command_line.showing import Wanted, cards_of, one_of
-from wsrc.process.loop import run_main
+from wsrc.process.loop import run_main, ungrouped
 from wsrc.process.signals import service
 from wsrc.user_client.naming import Filters, alternatives
 
@@ -229,16 +229,12 @@ async def _telling(source: "RemoteCards", shown: "Shown") -> AsyncGenerator[None
         await source.begun()
         await shown.tell()
 
-    try:
+    with ungrouped():
         async with asyncio.TaskGroup() as tasks:
             telling = tasks.create_task(tell(), name="telling")
             yield
             await asyncio.wait([telling], timeout=TELL_S)
             telling.cancel()
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from None
-        raise
 
 
 class Shown:

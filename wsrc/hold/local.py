@@ -19,6 +19,7 @@ from wsrc.errors import ConnectionLostError
 from wsrc.hold.folder import CARD_TOKEN, TOKEN, Folder
 from wsrc.hold.reader import HeldSource
 from wsrc.principal import is_name
+from wsrc.process.loop import ungrouped
 from wsrc.protocol.messages import ClientType
 from wsrc.server.app import serve
 from wsrc.server.token_store import TokenStore
@@ -76,17 +77,13 @@ async def offered(
 async def _served(agent: Agent) -> AsyncGenerator[None]:
     """Run a card client in the block; raise what the block raises, not a group of it."""
     stop = asyncio.Event()
-    try:
+    with ungrouped():
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(agent.run(stop), name="card client")
             try:
                 yield
             finally:
                 stop.set()
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from None
-        raise
 
 
 async def _shown(cards: Callable[[], int]) -> None:

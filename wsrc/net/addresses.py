@@ -2,12 +2,14 @@
 """Addresses of peers: what they are, and which count as one."""
 
 import ipaddress
+from collections.abc import Iterable
 from functools import lru_cache
 
 KNOWN, LONGEST = 4096, 64
 """Addresses that are remembered once they were read, and characters of the longest of them."""
 
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def group_of(address: str) -> str:
@@ -22,6 +24,12 @@ def group_of(address: str) -> str:
 def ip_of(address: str) -> Ip | None:
     """Read an address, without its zone; one of IPv4 that came as IPv6 is one of IPv4."""
     return _both_of(address)[0]
+
+
+def is_in(address: str, networks: Iterable[Network]) -> bool:
+    """Return whether an address is in one of some networks; what is no address is in none."""
+    ip = ip_of(address)
+    return ip is not None and any(ip in network for network in networks)
 
 
 def _both_of(address: str) -> tuple[Ip | None, str]:

@@ -2,8 +2,8 @@
 """The event loop of a program: that of uvloop where it is installed."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -31,3 +31,14 @@ def run_main(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end and return its result, as `asyncio.run` does."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(main)
+
+
+@contextmanager
+def ungrouped() -> Generator[None, None, None]:
+    """Raise what one task or block of a task group raises, and not a group of it alone."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise

@@ -61,20 +61,22 @@ class _Notification(msgspec.Struct):
     event: str
 
 
-def _encode_octets(value: Any) -> str:
+def encode_octets(value: Any) -> str:
+    """Return octets as JSON has them, for msgspec."""
     if isinstance(value, Octets):
         return value.hex()
     raise NotImplementedError(type(value).__name__)
 
 
-def _decode_octets(kind: type, value: Any) -> Octets:
+def decode_octets(kind: type, value: Any) -> Octets:
+    """Return octets as JSON had them, for msgspec."""
     if kind is Octets and isinstance(value, str):
         return from_wire(value)
     raise ValueError(f"expected hexadecimal digits, got {type(value).__name__}")
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_encode_octets)
-_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AnyMessage, dec_hook=_decode_octets)
+_encoder = msgspec.json.Encoder(enc_hook=encode_octets)
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AnyMessage, dec_hook=decode_octets)
 _any_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
@@ -85,7 +87,7 @@ def decoder_of(kind: type[M]) -> "msgspec.json.Decoder[M]":
     It is for a class whose requests have no word of a list, and raises what msgspec raises, and
     BadHexError.
     """
-    return msgspec.json.Decoder(kind, dec_hook=_decode_octets)
+    return msgspec.json.Decoder(kind, dec_hook=decode_octets)
 
 
 def tag_of(message: Message) -> str:
@@ -173,7 +175,7 @@ def _read_plain(value: Any) -> Message:
         why = f"There is no message {envelope.msg_type[:40]!r} in this version."
         raise UnreadableError(ErrorCode.UNKNOWN_MESSAGE, why, envelope.id)
     try:
-        return msgspec.convert(value, BY_TAG[envelope.msg_type], dec_hook=_decode_octets)
+        return msgspec.convert(value, BY_TAG[envelope.msg_type], dec_hook=decode_octets)
     except BadHexError as exc:
         why = f"Octets in {envelope.msg_type!r} are wrong: {exc}."
         raise UnreadableError(ErrorCode.BAD_HEX, why, envelope.id) from exc
@@ -186,7 +188,7 @@ def _read_notification(value: dict[str, Any]) -> Message:
     try:
         event = msgspec.convert(value, _Notification).event
         if event in NOTIFICATIONS:
-            return msgspec.convert(value, NOTIFICATIONS[event], dec_hook=_decode_octets)
+            return msgspec.convert(value, NOTIFICATIONS[event], dec_hook=decode_octets)
     except msgspec.ValidationError as exc:
         raise RemoteProtocolError(f"The notification is wrong: {exc}.") from exc
     why = f"There is no notification {event[:40]!r} in this version."

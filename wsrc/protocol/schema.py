@@ -28,7 +28,7 @@ def schema() -> Json:
     """
     kinds = (*get_args(AnyMessage), *NOTIFICATIONS.values())
     references, definitions = msgspec.json.schema_components(
-        kinds, schema_hook=_octets, ref_template="#/$defs/{name}"
+        kinds, schema_hook=octets, ref_template="#/$defs/{name}"
     )
     for definition in definitions.values():
         needed = definition.get("required", ())
@@ -64,7 +64,8 @@ def place(kind: type[Message]) -> str:
     return f"From {', '.join(places)}."
 
 
-def _octets(kind: type) -> Json:
+def octets(kind: type) -> Json:
+    """Return the schema of octets, for msgspec."""
     if kind is Octets:
         return {"type": "string", "pattern": "^([0-9a-fA-F]{2})*$", "contentEncoding": "base16"}
     raise NotImplementedError(kind.__name__)

@@ -6,14 +6,13 @@ What a peer shows is never passed over: one with a good certificate and a wrong 
 """
 
 import math
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
-from wsrc.net.addresses import group_of, ip_of
+from wsrc.net.addresses import group_of, is_in
 from wsrc.net.answers import Reason
 from wsrc.net.certificates import Subject
 from wsrc.principal import AT, Principal
@@ -142,7 +141,7 @@ class Admission:
             found = await self._by_token(shown[0], role, datetime.now(UTC).timestamp())
             assert found.principal is not None
             return found._replace(principal=found.principal._replace(first_form=True))
-        if self._networks and _is_in(address, self._networks):
+        if self._networks and is_in(address, self._networks):
             return Admitted(Principal(f"{AT}{address}", first_form=True))
         return None
 
@@ -204,11 +203,6 @@ def account_of(principal: Principal, address: str) -> str:
 def _offers_ours(request: web.Request) -> bool:
     """Return whether a peer offers our subprotocol, which the first form does not know."""
     return bool(request.headers.getall("Sec-WebSocket-Protocol", ()))
-
-
-def _is_in(text: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
-    address = ip_of(text)
-    return address is not None and any(address in network for network in networks)
 
 
 def _bearer_of(request: web.Request) -> str | None:

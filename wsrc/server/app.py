@@ -24,6 +24,7 @@ from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
 from wsrc.net.state_dir import state_dir
 from wsrc.net.tls_files import LOOK_S, Files, looked_after
+from wsrc.process.loop import ungrouped
 from wsrc.protocol.conversation import SUBPROTOCOL, CloseCode
 from wsrc.protocol.messages import ClientType
 from wsrc.relay.machine import Relay
@@ -560,19 +561,14 @@ def _provider(settings: ServerSettings) -> "Provider":
 @asynccontextmanager
 async def serve(settings: ServerSettings, handed: Handed | None = None) -> AsyncGenerator[App]:
     """Run a server for as long as the context lasts, on the sockets that are handed over."""
-    try:
-        with audited(settings, "wsrc-server") as audit:
-            async with asyncio.TaskGroup() as tasks:
-                app = App(settings, tasks, audit, handed)
-                try:
-                    await app.start()
-                    yield app
-                finally:
-                    await app.stop()
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from None
-        raise
+    with ungrouped(), audited(settings, "wsrc-server") as audit:
+        async with asyncio.TaskGroup() as tasks:
+            app = App(settings, tasks, audit, handed)
+            try:
+                await app.start()
+                yield app
+            finally:
+                await app.stop()
 
 
 def _clustered(settings: ServerSettings) -> "Clustered":

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
-from wsrc.net.addresses import group_of
+from wsrc.net.addresses import Network, group_of
 from wsrc.net.answers import REASON, Reason
 from wsrc.net.certificates import Subject
 from wsrc.net.endpoint import Endpoint
 from wsrc.principal import Principal
 from wsrc.protocol.conversation import CloseCode
-from wsrc.server.forwarded import FORWARDED, X_FORWARDED_FOR, Network, client_of
+from wsrc.server.forwarded import FORWARDED, X_FORWARDED_FOR, client_of
 from wsrc.server.limits import Refusal, Usage
 from wsrc.server.turns import Line
 

@@ -7,9 +7,8 @@ it, or a trusted proxy before it, has added.
 """
 
 from collections.abc import Container, Iterable, Sequence
-from ipaddress import IPv4Network, IPv6Network
 
-from wsrc.net.addresses import ip_of
+from wsrc.net.addresses import Network, ip_of, is_in
 
 FORWARDED, X_FORWARDED_FOR = "Forwarded", "X-Forwarded-For"
 """Headers in which proxies say for whom they ask."""
@@ -19,8 +18,6 @@ _OF_PROXIES = (FORWARDED, "Via", X_FORWARDED_FOR, "X-Forwarded-Host", "X-Real-IP
 
 MOST_HOPS = 32
 """Proxies in a row that are looked at."""
-
-Network = IPv4Network | IPv6Network
 
 
 class UnclearError(Exception):
@@ -49,7 +46,7 @@ def client_of(
     Raises:
         UnclearError: If both headers are there and differ: one of them may be the client's own.
     """
-    if not _is_in(peer, trusted):
+    if not is_in(peer, trusted):
         return peer
     chains = [chain for chain in (_by_rfc(forwarded), _listed(x_forwarded_for)) if chain]
     found = {_nearest(peer, chain, trusted) for chain in chains} or {peer}
@@ -66,7 +63,7 @@ def _nearest(peer: str, chain: Sequence[str], trusted: Sequence[Network]) -> str
         if address is None:
             return nearest
         nearest = str(address)
-        if not _is_in(nearest, trusted):
+        if not is_in(nearest, trusted):
             return nearest
     return nearest
 
@@ -92,8 +89,3 @@ def _without_port(text: str) -> str:
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text.partition(":")[0] if text.count(":") == 1 else text
-
-
-def _is_in(text: str, networks: Sequence[Network]) -> bool:
-    address = ip_of(text)
-    return address is not None and any(address in network for network in networks)

@@ -87,7 +87,7 @@ def test_a_long_unknown_name_is_cut() -> None:
 
 def test_nothing_but_octets_is_encoded_specially() -> None:
     with pytest.raises(NotImplementedError, match="object"):
-        msgspec.json.Encoder(enc_hook=codec._encode_octets).encode(object())
+        msgspec.json.Encoder(enc_hook=codec.encode_octets).encode(object())
 
 
 def test_every_message_has_its_tag() -> None:

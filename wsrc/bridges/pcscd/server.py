@@ -41,6 +41,7 @@ from wsrc.bridges.pcscd.source import (
 )
 from wsrc.bridges.pcscd.table import Program
 from wsrc.errors import WsrcError
+from wsrc.process.loop import ungrouped
 
 # Longer than the aim: what runs the calls and the line that asks for them are read together.
 
@@ -130,7 +131,7 @@ async def running(
         server.readers_are(seen)
         report(seen)
 
-    try:
+    with ungrouped():
         async with asyncio.TaskGroup() as tasks:
             server = Server(tasks, source, listed=listed is None)
             mine = [tasks.create_task(source.run(readers_are), name="source")]
@@ -142,10 +143,6 @@ async def running(
                 await server.stop()
                 for task in mine:
                     task.cancel()
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from None
-        raise
 
 
 class Caller(ABC):

@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler
 from wsrc.errors import BadHexError, ErrorCode
 from wsrc.net.addresses import ip_of
 from wsrc.net.answers import REASON
-from wsrc.octets import Octets, from_wire
+from wsrc.protocol.codec import decode_octets, encode_octets
 from wsrc.server.admission import SHOWN_NOTHING, Admission, Admitted
 from wsrc.server.connection import Connection, address_of, connection_of
 from wsrc.server.door import Door
@@ -230,7 +230,7 @@ async def body_of(request: web.Request, kind: type[T]) -> T:
     try:
         async with asyncio.timeout(BODY_S):
             text = await request.read()
-        return msgspec.json.decode(text, type=kind, dec_hook=_octets)
+        return msgspec.json.decode(text, type=kind, dec_hook=decode_octets)
     except TimeoutError as exc:
         raise problem(408, "too_slow", "The body did not come in time.") from exc
     except BadHexError as exc:
@@ -252,21 +252,8 @@ def answer_of(told: Problem) -> web.Response:
 
 def json_of(value: object, status: int = 200) -> web.Response:
     """Return a value as an answer."""
-    text = msgspec.json.encode(value, enc_hook=digits)
+    text = msgspec.json.encode(value, enc_hook=encode_octets)
     return web.Response(status=status, body=text, content_type=JSON)
-
-
-def digits(value: object) -> str:
-    """Return octets as the JSON of this interface has them."""
-    if isinstance(value, Octets):
-        return value.hex()
-    raise NotImplementedError(type(value).__name__)
-
-
-def _octets(kind: type, value: object) -> Octets:
-    if kind is Octets and isinstance(value, str):
-        return from_wire(value)
-    raise ValueError(f"expected hexadecimal digits, got {type(value).__name__}")
 
 
 def _bad(sentence: str) -> ProblemError:

@@ -16,10 +16,10 @@ from aiohttp import web
 
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
+from wsrc.protocol.codec import encode_octets
 from wsrc.protocol.reader_events import ReaderView
 from wsrc.server.http import views
 from wsrc.server.http.desk import Caller, Desk
-from wsrc.server.http.doorman import digits
 from wsrc.server.http.insider import Insider
 from wsrc.server.http.problems import ProblemError, of_error
 from wsrc.server.http.routes import EVENTS
@@ -198,7 +198,7 @@ def _why(message: m.Error | m.Restarting) -> dict[str, Any]:
 
 def _event(name: str, data: object, id_: str | None = None) -> bytes:
     """Return an event; its data is JSON, which has no end of line."""
-    text = msgspec.json.encode(data, enc_hook=digits)
+    text = msgspec.json.encode(data, enc_hook=encode_octets)
     head = f"id: {id_}\n" if id_ is not None else ""
     return head.encode() + f"event: {name}\ndata: ".encode() + text + b"\n\n"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from wsrc.octets import Octets
+from wsrc.protocol.schema import octets
 from wsrc.server.http.routes import BASE, EVENTS, JSON, NAMES, PROBLEM, ROUTES, Param, Route
 from wsrc.server.http.values import Problem, Selecting
 from wsrc.tags import KEY_PATTERN, MOST_ASKED
@@ -19,7 +19,7 @@ def document(version: str) -> Json:
     kinds += [kind for route in ROUTES for kind in (route.answer, route.body) if kind is not None]
     kinds = list(dict.fromkeys(kinds))
     references, schemas = msgspec.json.schema_components(
-        kinds, schema_hook=_octets, ref_template="#/components/schemas/{name}"
+        kinds, schema_hook=octets, ref_template="#/components/schemas/{name}"
     )
     of = dict(zip(kinds, references, strict=True))
     for kind in kinds:
@@ -156,9 +156,3 @@ _LAST_EVENT: Json = {
     "description": "Where an earlier stream ended; what was missed comes first, if it is known yet",
     "schema": {"type": "string", "maxLength": 128, "pattern": "^[!-~]*$"},
 }
-
-
-def _octets(kind: type) -> Json:
-    if kind is Octets:
-        return {"type": "string", "pattern": "^([0-9a-fA-F]{2})*$", "contentEncoding": "base16"}
-    raise NotImplementedError(kind.__name__)

@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from wsrc.errors import CardError, Outcome, OutcomeUnknownError, WsrcError
+from wsrc.errors import Outcome, WsrcError, in_doubt
 from wsrc.protocol import messages as m
 from wsrc.trace.tracer import CardTrace
 
@@ -29,7 +29,7 @@ class SessionTrace:
     def settled(self, asked: m.Plain | None, answer: m.Message | WsrcError) -> None:
         """Tell what became of a request."""
         if isinstance(answer, WsrcError):
-            if _in_doubt(answer):
+            if in_doubt(answer):
                 self._unanswered(asked)
             return
         match asked, answer:
@@ -85,10 +85,3 @@ def _octets(sw: str) -> bytes:
         return bytes.fromhex(sw)
     except ValueError:
         return b""
-
-
-def _in_doubt(fault: WsrcError) -> bool:
-    """Return whether the card may have run what was asked."""
-    if isinstance(fault, CardError):
-        return fault.outcome is Outcome.UNKNOWN
-    return isinstance(fault, OutcomeUnknownError)
