@@ -10,11 +10,10 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from nats import errors
 
-from wsrc.cluster.carrier import Hears
 from wsrc.cluster.nats_client import NatsConnection, Wire
 from wsrc.cluster.nats_login import Credentials
 from wsrc.cluster.nats_words import advice, explained, see_fit
@@ -113,11 +112,28 @@ class Counts:
     faults: int = 0
 
 
+class Hears(Protocol):
+    """Is told by a carrier what happens; it calls from one thread, in the order of arrival."""
+
+    def heard(self, subject: str, octets: bytes) -> None:
+        """Take what was published under a subject that is subscribed."""
+        ...
+
+    def nobody(self, number: int) -> None:
+        """Take note that nobody subscribes the subject of a question."""
+        ...
+
+    def connection(self, *, is_there: bool) -> None:
+        """Take note that the carrier's connection is lost, or there again."""
+        ...
+
+
 class NatsCarrier:
     """
-    What carries datagrams and questions over NATS; a `Carrier`, used by one event loop.
+    What carries datagrams and questions over NATS, used by one event loop.
 
-    What it publishes it does not hear itself. JetStream is not used.
+    What it publishes it does not hear itself. JetStream is not used. What cannot be carried,
+    because it is not connected or its bound is full, is dropped and counted.
 
     Args:
         place: Where NATS is.
