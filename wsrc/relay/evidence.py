@@ -232,7 +232,7 @@ def booked(state: RelayState, user: UserPeer, booking: Booking, did: str) -> Non
     state.note(f"{user.name} {did} {_brief(f'{kind} {name}')} from {times[0]} until {times[1]}")
     event = events.Reserved(
         who=who_is(user),
-        number=booking.number,
+        number=booking.shown,
         did=did,
         card=booking.identity,
         begins=times[0],
@@ -244,11 +244,11 @@ def booked(state: RelayState, user: UserPeer, booking: Booking, did: str) -> Non
 def gave_way(state: RelayState, booking: Booking) -> None:
     """Tell that a reservation gave way to one of a higher priority."""
     times = [state.utc(each - state.epoch()) for each in (booking.begins, booking.ends)]
-    name = f"Reservation {booking.number} of {booking.holder}"
+    name = f"Reservation {booking.shown} of {booking.holder}"
     state.note(f"{name} from {times[0]} until {times[1]} gave way to one of a higher priority")
     event = events.Reserved(
         who=events.Who(0, booking.holder),
-        number=booking.number,
+        number=booking.shown,
         did="gave_way",
         card=booking.identity,
         begins=times[0],
