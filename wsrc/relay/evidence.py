@@ -23,6 +23,9 @@ _IDENTITY = re.compile(r"\b(?:[0-9A-Fa-f]{18,20}|[0-9A-Fa-f]{32})\b")
 
 _RESETS = frozenset((Initialization.RESET, Initialization.UNPOWER))
 
+NOTES, RESERVATION = "tags or a comment", "a reservation"
+"""What is refused that is no card."""
+
 TOLD_OF_A_WAIT_S = 1.0
 """A shorter wait is none that anybody wants to hear of."""
 
@@ -94,8 +97,9 @@ def waits(state: RelayState, user: UserPeer, wanted: str, place: int) -> None:
 
 
 def denied(state: RelayState, user: UserPeer, wanted: str, code: ErrorCode, why: str) -> None:
-    """Tell that a user was refused what was asked for."""
-    sentence = f"{user.name} was refused the card with {_brief(wanted)}: {code}"
+    """Tell that a user was refused what was asked for: a card, `NOTES` or `RESERVATION`."""
+    what = wanted if wanted in {NOTES, RESERVATION} else f"the card with {_brief(wanted)}"
+    sentence = f"{user.name} was refused {what}: {code}"
     state.effects.append(Note(sentence, by=user.number))
     _denied(state, user, wanted, code, why)
 

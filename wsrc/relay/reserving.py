@@ -79,7 +79,7 @@ def ask(state: RelayState, user: UserPeer, asked: m.Reserving, now: float) -> No
             case m.CancelReservation():
                 _cancel(state, user, asked, now)
     except RefusedError as exc:
-        evidence.denied(state, user, "a reservation", exc.code, str(exc))
+        evidence.denied(state, user, evidence.RESERVATION, exc.code, str(exc))
         state.refuse(user, asked.id, exc.code, str(exc))
 
 
