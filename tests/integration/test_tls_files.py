@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of TLS that change while programs run (issue 13, 1)."""
 
+# Longer than the aim: files as such, at a server and at a client.
+
 import asyncio
 import logging
 import shutil

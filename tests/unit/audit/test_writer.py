@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of an audit log: rotated, locked, found again after any end (issue 13, 4)."""
 
+# Longer than the aim: one test for each thing that may befall a file.
+
 import json
 import logging
 import os
