@@ -18,6 +18,9 @@ PATTERN = rf"{PREFIX}[0-9A-Za-z]{{{_SECRET_DIGITS + _CHECK_DIGITS}}}"
 
 _FORM = re.compile(PATTERN)
 
+_PART = re.compile(rf"({PREFIX})[0-9A-Za-z]{{16,}}")
+"""A token, or as much of one as could be guessed to its end."""
+
 
 def made_of(secret: bytes) -> str:
     """
@@ -37,6 +40,11 @@ def is_token(text: str) -> bool:
         return False
     digits = text.removeprefix(PREFIX)
     return _check(digits[:_SECRET_DIGITS]) == digits[_SECRET_DIGITS:]
+
+
+def without_tokens(text: str) -> str:
+    """Return a text with the prefix alone of each token in it, whole or cut off."""
+    return _PART.sub(r"\1…", text) if PREFIX in text else text
 
 
 def _check(digits: str) -> str:

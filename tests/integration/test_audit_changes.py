@@ -24,6 +24,7 @@ async def test_13_tokens_and_policies_that_come_and_go_are_evidence(
         await until(lambda: world.knows(file))
         policy.write_text(text + "# again\n")
         world.app.reload()
+        await until(lambda: next(folder.glob("*.jsonl")).read_text().count("policy_changed") == 2)
         await asyncio.to_thread(world.revoke, "1")
         await until(lambda: not world.knows(file))
     lines = [json.loads(each) for each in (next(folder.glob("*.jsonl"))).read_text().splitlines()]

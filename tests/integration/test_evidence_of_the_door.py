@@ -105,6 +105,7 @@ async def test_13_files_that_are_not_taken_are_recorded(
     async with running_with_tokens(certificates, tmp_path, audit_dir=audit, policy=policy) as world:
         policy.write_text("[[grant]]\nto = 7\n")
         world.app.reload()
+        await until(lambda: "why" in str(lines(audit, "reloaded")))
     told = [each for each in lines(audit, "reloaded") if "why" in each]
     assert [each["what"] for each in told] == ["policy"]
     assert "policy.toml" in told[0]["why"]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server with a policy: two users and two card hosts with certificates (issue 13, 2)."""
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ from wsrc.protocol.messages import CardState
 from wsrc.server.app import serve
 from wsrc.settings.load import ServerSettings
 from wsrc.user_client.aio import Client
+
+READ, REFUSED = "The policy was read anew", "A new file is not taken"
 
 SELECT = bytes.fromhex("00A40004023F00")
 MINE, THEIRS, FOREIGN = "8988211000000430010", "8988211000000430028", "8949020000012345678"
@@ -52,9 +55,12 @@ class Lab:
         self._policy = policy
         self._stack = stack
 
-    def obey(self, policy: str) -> None:
+    async def read(self, policy: str, says: Callable[[], str], what: str) -> None:
+        """Give the server another policy; wait until its log has what became of that."""
+        before = says().count(what)
         self._policy.write_text(policy, "utf-8")
         self.world.app.reload()
+        await until(lambda: says().count(what) > before)
 
     async def user(self, who: str, **settings: Any) -> Client:
         return await self._stack.enter_async_context(self.client(who, **settings))
@@ -124,7 +130,10 @@ async def test_13_each_principal_reaches_its_cards_and_no_other(tmp_path: Path) 
         await card.detach()
 
 
-async def test_13_a_policy_that_changes_ends_a_session_with_the_reason(tmp_path: Path) -> None:
+async def test_13_a_policy_that_changes_ends_a_session_with_the_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     async with lab(tmp_path) as made:
         await made.host("farm", MINE, THEIRS)
         ann, bob = await made.user("ann"), await made.user("bob")
@@ -134,7 +143,9 @@ async def test_13_a_policy_that_changes_ends_a_session_with_the_reason(tmp_path:
 
         await until(both_are_there)
         taken, kept = await ann.select(iccid=MINE), await bob.select(iccid=THEIRS)
-        made.obey(POLICY.replace('may = ["use", "events"]', 'may = ["list"]'))
+        await made.read(
+            POLICY.replace('may = ["use", "events"]', 'may = ["list"]'), lambda: caplog.text, READ
+        )
 
         async def is_free() -> bool:
             return (await bob.list_cards(iccid=MINE))[0].state is CardState.READY
@@ -150,10 +161,15 @@ async def test_13_a_policy_that_changes_ends_a_session_with_the_reason(tmp_path:
             await ann.select(iccid=MINE)
 
 
-async def test_13_who_may_watch_nothing_is_told_so_in_each_form(tmp_path: Path) -> None:
+async def test_13_who_may_watch_nothing_is_told_so_in_each_form(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     async with lab(tmp_path) as made:
         await made.host("farm", MINE)
-        made.obey(POLICY.replace('may = ["use", "events"]', 'may = ["use"]'))
+        await made.read(
+            POLICY.replace('may = ["use", "events"]', 'may = ["use"]'), lambda: caplog.text, READ
+        )
         ann, watched = await made.user("ann"), await made.user("bob")
         news = watched.watch_readers()
         assert isinstance(await anext(news), ReaderSnapshot)
@@ -166,13 +182,16 @@ async def test_13_who_may_watch_nothing_is_told_so_in_each_form(tmp_path: Path) 
             with pytest.raises(RefusedError, match=r"ann@example\.org may not watch") as caught:
                 await anext(watch())
             assert caught.value.code is ErrorCode.FORBIDDEN
-        made.obey(POLICY.replace(', "events"', ""))
+        await made.read(POLICY.replace(', "events"', ""), lambda: caplog.text, READ)
         with pytest.raises(RefusedError, match=r"bob@example\.org may not watch any reader"):
             await _to_the_end(news)
         await watched.list_readers()
 
 
-async def test_13_a_policy_that_is_none_changes_nothing(tmp_path: Path) -> None:
+async def test_13_a_policy_that_is_none_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     async with lab(tmp_path) as made:
         await made.host("farm", MINE)
         ann = await made.user("ann")
@@ -181,7 +200,7 @@ async def test_13_a_policy_that_is_none_changes_nothing(tmp_path: Path) -> None:
             return await iccids(ann) == {MINE}
 
         await until(is_there)
-        made.obey("[[grant]]\nto = 1\n")
+        await made.read("[[grant]]\nto = 1\n", lambda: caplog.text, REFUSED)
         assert await iccids(ann) == {MINE}
 
 

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of TLS that change while programs run (issue 13, 1)."""
 
+# Longer than the aim: files as such, at a server and at a client.
+
+import asyncio
 import logging
 import shutil
 import ssl
+import threading
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
@@ -21,7 +25,7 @@ from wsrc.errors import ConfigError, ConnectionLostError
 from wsrc.net import tls_files
 from wsrc.net.dial import dial
 from wsrc.net.tls import client_context
-from wsrc.net.tls_files import DAY_S, ClientTls, Files
+from wsrc.net.tls_files import DAY_S, ClientTls, Files, looked_after
 from wsrc.protocol.messages import CardState
 from wsrc.server.app import App, serve
 from wsrc.settings.load import ServerSettings, UserSettings
@@ -116,6 +120,60 @@ def test_13_a_file_that_is_broken_at_first_is_an_error(texts: Texts) -> None:
     texts.paths[0].write_text("bad")
     with pytest.raises(ConfigError):
         Files(texts)
+
+
+class Long(Texts):
+    """Takes until `go_on` to be loaded, but for the first time."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.go_on = threading.Event()
+
+    def load(self) -> None:
+        assert not self.loads or self.go_on.wait(LIMIT_S)
+        super().load()
+
+
+@LOOPS
+def test_13_the_loop_goes_on_while_a_long_file_is_read(
+    loop_factory: LoopFactory, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("one")
+    texts = Long(tmp_path / "file")
+    told: list[str] = []
+
+    async def check() -> None:
+        with looked_after(Files(texts), 0.01, lambda: told.append(texts.held)) as reload:
+            texts.paths[0].write_text("two")
+            reload()
+            reload()
+            await asyncio.sleep(0.05)
+            assert (told, texts.loads) == ([], 1)
+            texts.go_on.set()
+            await until(lambda: len(told) == 2)
+            assert (told, texts.loads) == (["two"] * 2, 3)
+            texts.paths[0].write_text("three")
+            await until(lambda: told[-1] == "three")
+
+    run(loop_factory, check())
+
+
+@LOOPS
+def test_13_what_is_read_while_the_program_ends_is_told_to_nobody(
+    loop_factory: LoopFactory, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("one")
+    texts = Long(tmp_path / "file")
+    told: list[str] = []
+
+    async def check() -> None:
+        with looked_after(Files(texts), 3600.0, lambda: told.append(texts.held)) as reload:
+            reload()
+        texts.go_on.set()
+        await until(lambda: texts.loads == 2)
+
+    run(loop_factory, check())
+    assert told == []
 
 
 # The server
@@ -260,6 +318,7 @@ async def test_13_reload_reads_at_once(
         pki.folder.renew("localhost")
         assert await shown(app, user) == old
         app.reload()
+        await until(lambda: READ in said(caplog, warnings=False))
         assert await shown(app, user) not in {old, None}
     assert said(caplog, warnings=False).count(READ) == 1
 

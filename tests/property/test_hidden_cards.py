@@ -6,6 +6,7 @@ The same happens in two worlds, of which one lacks the cards that are hidden fro
 that is done with them. The user is sent the same octets in both, but for the names of sessions.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -47,7 +48,7 @@ KINDS = (
     "other waits", "other gives", "time", *FARM,
 )  # fmt: skip
 
-ANY = tuple({*KINDS} - {"relabel"} | {"any", "wait any", "reserve any"})
+ANY = tuple({*KINDS} - {"relabel"} | {"any", "wait any", "reserve any", "other reserves"})
 """What is done where cards are taken of which any will do; a card that was used goes last."""
 
 
@@ -196,6 +197,10 @@ class Half:
         if found is None:
             return
         _, place = found
+        if kind == "other reserves":
+            if self.infos[place].label == DARK:
+                self.of_hidden(place)
+            return
         session = self.held.pop(place, None)
         if kind == "other gives":
             if session is not None:
@@ -212,6 +217,13 @@ class Half:
             if isinstance(message, m.SelectCardAck):
                 assert message.session is not None
                 self.held[place] = message.session
+        self.ann.inbox.clear()
+
+    def of_hidden(self, place: tuple[int, int]) -> None:
+        """Reserve a card that bob does not see."""
+        begins = datetime.fromtimestamp(self.world.now + 300.0, UTC).isoformat()
+        name = self.shown(place[0], self.infos[place].reader)
+        self.ann.say(m.Reserve(id=self.ann.new_id(), reader=name, begins=begins, for_s=200.0))
         self.ann.inbox.clear()
 
     def shown(self, number: int, name: str) -> str:
@@ -298,12 +310,23 @@ class Half:
 
 
 def renamed(texts: Iterator[str] | list[str], names: dict[str, str]) -> list[str]:
-    """Return texts in which sessions are numbered in the order in which the user saw them."""
+    """
+    Return texts in which what is random is numbered in the order in which the user saw it.
+
+    That is names of sessions, and numbers of reservations, which say in which order they are told.
+    """
 
     def number(found: re.Match[str]) -> str:
-        return names.setdefault(found[0], f"session {len(names)}")
+        return names.setdefault(found[0], f"random {len(names)}")
 
-    return [re.sub(r"session-\d+|nothing", number, text) for text in texts]
+    return [re.sub(r'session-\d+|nothing|"number":\d{6}', number, _sorted(t)) for t in texts]
+
+
+def _sorted(text: str) -> str:
+    said = json.loads(text)
+    if said.get("msg_type") == "list_reservations_ack":
+        said["reservations"].sort(key=lambda each: (each["begins"], each["card"]))
+    return json.dumps(said, separators=(",", ":"))
 
 
 @settings(deadline=None)

@@ -71,6 +71,10 @@ class Reserved(RuleBasedStateMachine):
         assert ack.identities.iccid is not None
         self.sessions[ack.session] = user, ack.identities.iccid, number
 
+    @property
+    def booked(self) -> set[int]:
+        return {each.shown for each in self.world.bookings.values()}
+
     def next_id(self) -> int:
         self.last += 1
         return self.last
@@ -112,7 +116,7 @@ class Reserved(RuleBasedStateMachine):
     @rule(data=st.data())
     def cancels(self, data: st.DataObject) -> None:
         for number in data.draw(st.sets(st.sampled_from([0, *self.made]), max_size=1)):
-            there, user = number in self.world.bookings, self.users["ida"]
+            there, user = number in self.booked, self.users["ida"]
             self.made.pop(number, None)
             request = m.CancelReservation(id=self.next_id(), number=number)
             user.say(request)
@@ -182,9 +186,9 @@ class Reserved(RuleBasedStateMachine):
     def none_is_lost(self) -> None:
         self.latest = max(self.latest, self.utc)
         known = self.world.relay._state.reservations  # pyright: ignore[reportPrivateUsage]
-        assert all(known.get(number) is not None for number in self.world.bookings)
-        assert set(self.world.bookings) <= set(self.made)
-        for number in set(self.made).difference(self.world.bookings):
+        assert all(known.of_shown(number) is not None for number in self.booked)
+        assert self.booked <= set(self.made)
+        for number in set(self.made).difference(self.booked):
             assert self.made.pop(number).ends <= self.latest + 1
 
 

@@ -37,5 +37,5 @@ def test_a_reservation_outlives_a_killed_server_and_a_killed_user(
         assert (again.returncode, again.stdout[:2]) == (0, "61"), again.stdout
         shown = json.loads(wsrc("reservations", "--json").stdout)["reservations"]
         assert [each["number"] for each in shown] == [made["reservation"]["number"]]
-        assert wsrc("cancel", "1").returncode == 0
+        assert wsrc("cancel", str(made["reservation"]["number"])).returncode == 0
         assert wsrc("apdu", "--iccid", ICCID, "--wait", "20", APDU).returncode == 0

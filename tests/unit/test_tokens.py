@@ -6,7 +6,7 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from wsrc.tokens import PATTERN, PREFIX, SECRET_OCTETS, is_token, made_of
+from wsrc.tokens import PATTERN, PREFIX, SECRET_OCTETS, is_token, made_of, without_tokens
 
 SECRETS = st.binary(min_size=SECRET_OCTETS, max_size=SECRET_OCTETS)
 
@@ -42,3 +42,14 @@ def test_13_a_digit_that_was_mistyped_is_noticed(secret: bytes, data: st.DataObj
 )
 def test_13_what_is_cut_or_longer_is_no_token(text: str) -> None:
     assert not is_token(text)
+
+
+@given(SECRETS, st.integers(16, 49))
+def test_13_a_token_in_place_of_a_name_is_not_shown_whole_or_in_part(
+    secret: bytes, digits: int
+) -> None:
+    token = made_of(secret)[: len(PREFIX) + digits]
+    assert without_tokens(f"label={token}, {token}") == "label=wsrc_…, wsrc_…"
+    assert without_tokens("wsrc_cards and wsrc_x are no tokens") == (
+        "wsrc_cards and wsrc_x are no tokens"
+    )

@@ -11,6 +11,7 @@ import msgspec
 
 from wsrc.audit.events import Event
 from wsrc.process.printable import clean
+from wsrc.tokens import without_tokens
 
 BEGINNING: Final = "0" * 64
 """What the first line of all goes on from."""
@@ -102,9 +103,9 @@ def _fields(event: Event) -> bytes:
 
 
 def _bounded(value: Any) -> Any:
-    """Return a value whose texts and lists are not too long, and fit for a line."""
+    """Return a value whose texts and lists are not too long, fit for a line, and no token."""
     if isinstance(value, str):
-        text = clean(value)
+        text = clean(without_tokens(value))
         return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)

@@ -112,7 +112,7 @@ def reservations(call: Invocation) -> None:
         call.output.note("No card is reserved.")
 
 
-@user_command("cancel", "wsrc cancel 7", "wsrc cancel --reservation $TOKEN")
+@user_command("cancel", "wsrc cancel 482913", "wsrc cancel --reservation $TOKEN")
 @click.argument("number", type=click.IntRange(min=1), required=False)
 @click.option("--reservation", "token", metavar="TOKEN", help="Its token, in place of NUMBER.")
 def cancel(call: Invocation, number: int | None, token: str | None) -> None:

@@ -118,15 +118,24 @@ class Files:
         Returns:
             Whether what is in force changed.
         """
-        taken = False
-        seen, before = print_of(self._source.paths), self._seen
-        self._seen = seen
-        if seen == before and seen != self._taken:
-            taken = self.reload()
-        if self._warn_at is None or now_s >= self._warn_at or taken:
+        taken = self._settled() and self.reload()
+        if taken or self._to_warn(now_s):
             self._warn_at = now_s + DAY_S
             self.warn()
         return taken
+
+    def is_due(self, now_s: float) -> bool:
+        """Return whether `look` has something to do, for what was seen of the files before."""
+        return self._settled() or self._to_warn(now_s)
+
+    def _settled(self) -> bool:
+        """Return whether the files are others, and as they were when they were looked at last."""
+        seen, before = print_of(self._source.paths), self._seen
+        self._seen = seen
+        return seen == before and seen != self._taken
+
+    def _to_warn(self, now_s: float) -> bool:
+        return self._warn_at is None or now_s >= self._warn_at
 
     def warn(self) -> None:
         """Log what an operator should know."""
@@ -194,6 +203,58 @@ class ClientTls:
             raise ConnectionLostError(f"{self._settings.server_url}: {exc}") from exc
 
 
+class _Keeper:
+    """
+    Has files read in a thread, one reading at a time, while the loop goes on: some are long.
+
+    Args:
+        files: The files.
+        tell: Called in the loop with whether what is in force changed, after each reading.
+    """
+
+    def __init__(self, files: Files, tell: Callable[[bool], None]) -> None:
+        self._files = files
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._reading: asyncio.Future[bool] | None = None
+        self._again = False
+        self._closed = False
+
+    def look(self, every_s: float) -> None:
+        """Do what is due, from now on."""
+        self._timer = self._loop.call_later(every_s, self.look, every_s)
+        now_s = self._loop.time()
+        if self._reading is None and self._files.is_due(now_s):
+            self._read(lambda: self._files.look(now_s))
+
+    def reload(self) -> None:
+        """Read the files anew; once more, if they are read just now."""
+        if self._reading is None:
+            self._read(self._files.reload)
+        else:
+            self._again = True
+
+    def close(self) -> None:
+        """Look no more; of what is read just now nothing is told."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _read(self, how: Callable[[], bool]) -> None:
+        self._reading = self._loop.run_in_executor(None, how)
+        self._reading.add_done_callback(self._was_read)
+
+    def _was_read(self, reading: asyncio.Future[bool]) -> None:
+        self._reading = None
+        if self._closed or reading.cancelled():
+            return
+        self._tell(reading.result())
+        if self._again:
+            self._again = False
+            self.reload()
+
+
 @contextmanager
 def looked_after(
     files: Files,
@@ -202,7 +263,7 @@ def looked_after(
     refused: Callable[[str], None] | None = None,
 ) -> Generator[Callable[[], None]]:
     """
-    Look after files in the block, in the loop that runs; yield what reads them anew at once.
+    Look after files in the block, in the loop that runs; yield what has them read anew at once.
 
     Args:
         files: The files.
@@ -210,8 +271,6 @@ def looked_after(
         changed: Called after what is in force has changed.
         refused: Called with the reason where a new file is not taken.
     """
-    loop = asyncio.get_running_loop()
-    timer: asyncio.TimerHandle | None = None
 
     def tell(taken: bool) -> None:
         wrong, files.wrong = files.wrong, None
@@ -220,14 +279,10 @@ def looked_after(
         if wrong is not None and refused is not None:
             refused(wrong)
 
-    def look() -> None:
-        nonlocal timer
-        timer = loop.call_later(every_s, look)
-        tell(files.look(loop.time()))
-
-    look()
+    keeper = _Keeper(files, tell)
+    files.look(asyncio.get_running_loop().time())
+    keeper.look(every_s)
     try:
-        yield lambda: tell(files.reload())
+        yield keeper.reload
     finally:
-        assert timer is not None
-        timer.cancel()
+        keeper.close()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wsrc.process.printable import clean
+from wsrc.tokens import without_tokens
 
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 
@@ -42,14 +43,19 @@ def set_up(level: str, environ: Mapping[str, str] = os.environ, form: str = "tex
 
 
 class _Formatter(logging.Formatter):
-    """Keeps what a peer said on the line of whoever reports it, and off the terminal's controls."""
+    """
+    Keeps what a peer said on the line of whoever reports it, and off the terminal's controls.
+
+    A token that somebody gives in place of a name is not shown.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        return clean(super().formatMessage(record))
+        return clean(without_tokens(super().formatMessage(record)))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
         # No line of it begins as a line of the log does, whatever an error says.
-        return "\n".join(f"  {clean(line)}" for line in super().formatException(ei).split("\n"))
+        said = without_tokens(super().formatException(ei))
+        return "\n".join(f"  {clean(line)}" for line in said.split("\n"))
 
 
 class _JournalFormatter(_Formatter):
@@ -70,9 +76,9 @@ class _JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": without_tokens(record.getMessage()),
         }
         if record.exc_info:
-            told["error"] = self.formatException(record.exc_info)
+            told["error"] = without_tokens(self.formatException(record.exc_info))
         prefix = f"<{_PRIORITIES.get(record.levelno, 6)}>" if self._journal else ""
         return prefix + json.dumps(told)

@@ -80,7 +80,7 @@ class ListReservations(Message, frozen=True, tag="list_reservations", kw_only=Tr
 
 
 class ListReservationsAck(Message, frozen=True, tag="list_reservations_ack", kw_only=True):
-    """Some or all of these reservations, the oldest first."""
+    """Some or all of these reservations, in the order of their numbers."""
 
     reservations: Annotated[
         tuple[ReservationInfo, ...], means("At most 500; none of a page is not the end")

@@ -23,6 +23,9 @@ _IDENTITY = re.compile(r"\b(?:[0-9A-Fa-f]{18,20}|[0-9A-Fa-f]{32})\b")
 
 _RESETS = frozenset((Initialization.RESET, Initialization.UNPOWER))
 
+NOTES, RESERVATION = "tags or a comment", "a reservation"
+"""What is refused that is no card."""
+
 TOLD_OF_A_WAIT_S = 1.0
 """A shorter wait is none that anybody wants to hear of."""
 
@@ -94,8 +97,9 @@ def waits(state: RelayState, user: UserPeer, wanted: str, place: int) -> None:
 
 
 def denied(state: RelayState, user: UserPeer, wanted: str, code: ErrorCode, why: str) -> None:
-    """Tell that a user was refused what was asked for."""
-    sentence = f"{user.name} was refused the card with {_brief(wanted)}: {code}"
+    """Tell that a user was refused what was asked for: a card, `NOTES` or `RESERVATION`."""
+    what = wanted if wanted in {NOTES, RESERVATION} else f"the card with {_brief(wanted)}"
+    sentence = f"{user.name} was refused {what}: {code}"
     state.effects.append(Note(sentence, by=user.number))
     _denied(state, user, wanted, code, why)
 
@@ -232,7 +236,7 @@ def booked(state: RelayState, user: UserPeer, booking: Booking, did: str) -> Non
     state.note(f"{user.name} {did} {_brief(f'{kind} {name}')} from {times[0]} until {times[1]}")
     event = events.Reserved(
         who=who_is(user),
-        number=booking.number,
+        number=booking.shown,
         did=did,
         card=booking.identity,
         begins=times[0],
@@ -244,11 +248,11 @@ def booked(state: RelayState, user: UserPeer, booking: Booking, did: str) -> Non
 def gave_way(state: RelayState, booking: Booking) -> None:
     """Tell that a reservation gave way to one of a higher priority."""
     times = [state.utc(each - state.epoch()) for each in (booking.begins, booking.ends)]
-    name = f"Reservation {booking.number} of {booking.holder}"
+    name = f"Reservation {booking.shown} of {booking.holder}"
     state.note(f"{name} from {times[0]} until {times[1]} gave way to one of a higher priority")
     event = events.Reserved(
         who=events.Who(0, booking.holder),
-        number=booking.number,
+        number=booking.shown,
         did="gave_way",
         card=booking.identity,
         begins=times[0],

@@ -38,7 +38,7 @@ def ask(state: RelayState, user: UserPeer, request: Request) -> None:
         slot = _found(state, user, request)
         _check_room(state, slot, change)
     except RefusedError as exc:
-        evidence.denied(state, user, "to note something", exc.code, str(exc))
+        evidence.denied(state, user, evidence.NOTES, exc.code, str(exc))
         state.refuse(user, request.id, exc.code, str(exc))
         return
     state.last_change += 1

@@ -25,6 +25,9 @@ MOST: Final = 10_000
 GRACE_S: Final = 90_000.0
 """How long one is kept that is over because the clock was set, which may be set back: 25 hours."""
 
+FIRST: Final = 100_000
+"""The lowest number of a reservation that users are shown."""
+
 SET_S: Final = 1.0
 """A clock that is off by more than this was set."""
 
@@ -34,7 +37,7 @@ EARLY_S: Final = 0.001
 
 class Booking(msgspec.Struct, frozen=True):
     """
-    One card that is kept from `begins` to `ends`.
+    One card that is kept from `begins` to `ends`; its `number` is greater than those before.
 
     `digest` is what `digest_of` makes of the token. `owner` is a digest of the principal whose it
     is, empty where nobody is known, and `holder` a name of them. `identity` is the card as
@@ -55,6 +58,11 @@ class Booking(msgspec.Struct, frozen=True):
     priority: int = 0
     gave_way: bool = False
 
+    @property
+    def shown(self) -> int:
+        """The number that users know it by, of six digits: it tells nothing of other ones."""
+        return shown_of(self.digest)
+
     def has(self, utc: float) -> bool:
         """Return whether a time is within."""
         return self.begins <= utc + EARLY_S and utc + EARLY_S < self.ends
@@ -67,6 +75,11 @@ class Booked(NamedTuple):
     request: Reserve | CancelReservation
     booking: Booking
     token: str | None
+
+
+def shown_of(digest: bytes) -> int:
+    """Return the number that users are shown of a reservation, whose token has this digest."""
+    return FIRST + int.from_bytes(digest[:8]) % (9 * FIRST)
 
 
 def digest_of(token: str) -> bytes:
@@ -91,7 +104,7 @@ class Reservations:
         self.last = 0
         self._warn_s = warn_s
         self._all: dict[int, Booking] = {}
-        self._numbers: list[int] = []
+        self._shown: list[tuple[int, int]] = []
         self._by_session: dict[bytes, int] = {}
         self._by_digest: dict[bytes, int] = {}
         self._of_card: dict[str, list[tuple[float, int]]] = {}
@@ -107,7 +120,7 @@ class Reservations:
         self.remove(booking.number)
         self.last = max(self.last, booking.number)
         self._all[booking.number] = booking
-        insort(self._numbers, booking.number)
+        insort(self._shown, (booking.shown, booking.number))
         self._by_digest[booking.digest] = booking.number
         if booking.session:
             self._by_session[booking.session] = booking.number
@@ -124,7 +137,7 @@ class Reservations:
         booking = self._all.pop(number, None)
         if booking is None:
             return
-        del self._numbers[bisect_left(self._numbers, number)]
+        del self._shown[bisect_left(self._shown, (booking.shown, number))]
         del self._by_digest[booking.digest]
         self._by_session.pop(booking.session, None)
         self._free(booking)
@@ -158,10 +171,15 @@ class Reservations:
         """Return the one of a token."""
         return self.get(self._by_digest.get(digest_of(token)))
 
-    def after(self, number: int) -> Iterator[Booking]:
-        """Yield those of greater numbers, in their order."""
-        for at in range(bisect_right(self._numbers, number), len(self._numbers)):
-            yield self._all[self._numbers[at]]
+    def after(self, shown: int) -> Iterator[Booking]:
+        """Yield those of greater numbers, as users are shown them, in their order."""
+        for at in range(bisect_left(self._shown, (shown + 1, 0)), len(self._shown)):
+            yield self._all[self._shown[at][1]]
+
+    def of_shown(self, shown: int | None) -> Booking | None:
+        """Return the one that users are shown a number of."""
+        found = next(self.after(shown - 1), None) if shown is not None else None
+        return found if found is not None and found.shown == shown else None
 
     def count_of(self, owner: str) -> int:
         """Count those of an owner."""

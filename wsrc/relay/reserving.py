@@ -36,7 +36,7 @@ from wsrc.relay.effects import Book
 from wsrc.relay.index import everything, matches
 from wsrc.relay.precedence import Wanted
 from wsrc.relay.records import LEAVING, LeasePhase, Slot, UserPeer
-from wsrc.relay.reservations import MOST, Booked, Booking, digest_of
+from wsrc.relay.reservations import MOST, Booked, Booking, digest_of, shown_of
 from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.tags import identity_of
 from wsrc.selection import Selection, selection_of
@@ -53,7 +53,7 @@ MAX_FOR_S, MAX_AHEAD_S, PAST_S = 31 * 86_400.0, 366 * 86_400.0, 60.0
 """How long one lasts and is ahead at most, and how far in the past it may begin."""
 
 PAGE: Final = 500
-"""Reservations that are looked at for one `list_reservations_ack`."""
+"""Reservations in one `list_reservations_ack`."""
 
 LOOKED_AT: Final = 1_024
 """Cards that are looked at for one that any would do for."""
@@ -79,7 +79,7 @@ def ask(state: RelayState, user: UserPeer, asked: m.Reserving, now: float) -> No
             case m.CancelReservation():
                 _cancel(state, user, asked, now)
     except RefusedError as exc:
-        evidence.denied(state, user, "a reservation", exc.code, str(exc))
+        evidence.denied(state, user, evidence.RESERVATION, exc.code, str(exc))
         state.refuse(user, asked.id, exc.code, str(exc))
 
 
@@ -99,7 +99,7 @@ def kept(state: RelayState, number: int, why: str, now: float) -> None:
     evidence.booked(state, user, booking, "reserved" if making else "cancelled")
     if not making:
         _gone(state, booking, now)
-        state.send(user, m.CancelReservationAck(id=asked.id, number=booking.number))
+        state.send(user, m.CancelReservationAck(id=asked.id, number=booking.shown))
         return
     if not there:  # nobody knows the token
         state.effects.append(Book(0, booking, drops=True))
@@ -217,8 +217,8 @@ def _reserve(state: RelayState, user: UserPeer, asked: m.Reserve, now: float) ->
     quotas.check(state, user, asked)
     slot = (_any if asked.pick is m.Pick.ANY else _one)(state, user, selection, wanted)
     precedence.make_way(state, identity_of(slot), wanted)
-    token = state.new_session()
     number = state.reservations.last + 1
+    token = _new_token(state)
     booking = Booking(
         number=number,
         digest=digest_of(token),
@@ -233,6 +233,14 @@ def _reserve(state: RelayState, user: UserPeer, asked: m.Reserve, now: float) ->
     state.reservations.add(booking)
     state.reservations.unwritten.add(number)
     _book(state, Booked(user, asked, booking, token), drops=False)
+
+
+def _new_token(state: RelayState) -> str:
+    """Return a token whose reservation has a number that no other has now."""
+    while True:
+        token = state.new_session()
+        if state.reservations.of_shown(shown_of(digest_of(token))) is None:
+            return token
 
 
 def _book(state: RelayState, booked: Booked, *, drops: bool) -> None:
@@ -350,20 +358,33 @@ def _list(state: RelayState, user: UserPeer, asked: m.ListReservations, now: flo
     more = None
     if asked.token is not None:
         booking = table.of_token(asked.token)
-        if booking is not None and _is_own(user, booking, by_token=True):
+        told = booking is not None and booking.number not in table.unwritten
+        if booking is not None and told and _is_own(user, booking, by_token=True):
             found.append(booking)
     else:
-        operates = operators.may_operate(state, user.principal, direct=user.direct)
-        page = list(islice(table.after(asked.after), PAGE + 1))
-        more = page[PAGE - 1].number if len(page) > PAGE else None
-        found.extend(
-            each
-            for each in page[:PAGE]
-            if operates or _is_own(user, each) or _lists(state, user, each)
-        )
-    told = (each for each in found if each.number not in table.unwritten)
-    infos = tuple(_info(state, user, each, now) for each in told)
+        found, more = _page(state, user, asked.after)
+    infos = tuple(_info(state, user, each, now) for each in found)
     state.send(user, m.ListReservationsAck(id=asked.id, reservations=infos, next=more))
+
+
+def _page(state: RelayState, user: UserPeer, after: int) -> tuple[list[Booking], int | None]:
+    """
+    Return reservations that a user is told of, and the number after which to go on, if so.
+
+    Neither tells anything of others, but where more than `LOOKED_AT` are made.
+    """
+    table = state.reservations
+    operates = operators.may_operate(state, user.principal, direct=user.direct)
+    found: list[Booking] = []
+    some = list(islice(table.after(after), LOOKED_AT + 1))
+    for each in some[:LOOKED_AT]:
+        if each.number in table.unwritten:
+            continue
+        if operates or _is_own(user, each) or _there(state, user, each):
+            found.append(each)
+            if len(found) > PAGE:
+                return found[:PAGE], found[PAGE - 1].shown
+    return found, some[LOOKED_AT - 1].shown if len(some) > LOOKED_AT else None
 
 
 def _cancel(state: RelayState, user: UserPeer, asked: m.CancelReservation, now: float) -> None:
@@ -372,7 +393,7 @@ def _cancel(state: RelayState, user: UserPeer, asked: m.CancelReservation, now: 
         booking = table.of_token(asked.token)
         may = booking is not None and _is_own(user, booking, by_token=True)
     else:
-        booking = table.get(asked.number)
+        booking = table.of_shown(asked.number)
         operates = operators.may_operate(state, user.principal, direct=user.direct)
         may = booking is not None and (operates or _is_own(user, booking))
     if booking is None or not may or booking.number in table.unwritten:
@@ -387,10 +408,6 @@ def _is_own(user: UserPeer, booking: Booking, *, by_token: bool = False) -> bool
     if not booking.owner:
         return by_token
     return booking.owner == owner_of(user.principal)
-
-
-def _lists(state: RelayState, user: UserPeer, booking: Booking) -> bool:
-    return bool(_there(state, user, booking))
 
 
 def _gone(state: RelayState, booking: Booking, now: float) -> None:
@@ -439,7 +456,7 @@ def _info(state: RelayState, user: UserPeer, booking: Booking, now: float) -> m.
     slots = _there(state, user, booking)
     shown = slots[0] if slots else None
     return m.ReservationInfo(
-        number=booking.number,
+        number=booking.shown,
         card=" ".join(_name(booking)),
         begins=_time(booking.begins),
         ends=_time(booking.ends),

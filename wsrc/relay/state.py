@@ -106,8 +106,8 @@ class RelayState:
     reservations. `accounts` are those that a peer or a lease has. `rounds` has what is left to do
     for those who wait, `awaited` the cards of which users are shown that somebody waits for them,
     `sought` the lines that look through free cards, by their numbers, `unjudged` what is not looked
-    at yet since the policy is another. `worn` has the cards that were used last, by
-    `tags.identity_of`.
+    at yet since the policy is another. `worn` has the cards that were used last, each in the reader
+    where it was: who sees one of several with one ICCID is told nothing of the others.
 
     Args:
         limits: Bounds.
@@ -242,7 +242,7 @@ class RelayState:
     def uses(self, slot: Slot) -> None:
         """Note that a card is given to a user, now and when it is back from elsewhere."""
         slot.used = True
-        self.worn.put(tags.identity_of(slot), what=True)
+        self.worn.put(_place(slot, tags.identity_of(slot)), what=True)
 
     def new_slot(self, peer: CardPeer, info: m.ReaderInfo) -> Slot:
         """Enter a reader that was not known."""
@@ -302,7 +302,7 @@ class RelayState:
         full = slot.has_card
         identity = tags.identity_of(slot)
         slot.reserved = self.reservations.active.get(identity)
-        kept, slot.used = self.kept_tags.get(identity), bool(self.worn.get(identity))
+        kept, slot.used = self.kept_tags.get(identity), bool(self.worn.get(_place(slot, identity)))
         slot.of_host, slot.of_card = tags.of_host(info), tags.of_card(info)
         slot.tags = tags.shown(info, slot.peer.name, kept)
         slot.comment = (kept.comment or None) if kept is not None else None
@@ -352,3 +352,8 @@ class RelayState:
         """Return a monotonic time as RFC 3339 in UTC, in whole seconds."""
         moment = datetime.fromtimestamp(self.epoch() + when, UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _place(slot: Slot, identity: str) -> str:
+    """Return a name of what is in a reader, by `tags.identity_of`, and of the reader."""
+    return f"{slot.peer.name} {slot.info.reader} {identity}"

@@ -62,7 +62,7 @@ class ReservationCalls(ReaderCalls):
 
     async def reservations(self, *, token: str | None = None) -> list[ReservationInfo]:
         """
-        Return our reservations, and those of cards that we may list, the oldest first.
+        Return our reservations, and those of cards that we may list, in the order of their times.
 
         Args:
             token: Return the one of this token alone; none if it is none of ours.
@@ -80,7 +80,7 @@ class ReservationCalls(ReaderCalls):
             assert isinstance(ack, m.ListReservationsAck)
             found.extend(ack.reservations)
             after = ack.next
-        return found
+        return sorted(found, key=lambda each: each.begins)
 
     async def cancel_reservation(
         self, number: int | None = None, *, token: str | None = None

@@ -21,6 +21,7 @@ from wsrc.audit.events import (
     Torn,
     Who,
 )
+from wsrc.tokens import made_of
 
 AT = 1_790_000_000.0
 
@@ -266,6 +267,13 @@ def test_13_a_line_has_a_bound_and_a_reader_of_lines_is_not_led_astray() -> None
     assert len(said["who"]["name"]) == MAX_TEXT
     assert "\x1b" not in said["card"]["host"]
     assert parse(octets[:-1]) is not None
+
+
+def test_13_a_token_that_is_given_as_a_name_is_in_no_line() -> None:
+    token = made_of(bytes(range(32)))
+    line = Chain().line(0.0, Refused(address="192.0.2.1", why=f"no card has LABEL {token}"))
+    assert b"no card has LABEL wsrc_\xe2\x80\xa6" in line
+    assert token[:21].encode() not in line
 
 
 def test_13_a_lone_surrogate_of_a_name_is_written() -> None:

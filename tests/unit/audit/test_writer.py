@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of an audit log: rotated, locked, found again after any end (issue 13, 4)."""
 
+# Longer than the aim: one test for each thing that may befall a file.
+
 import json
 import logging
 import os
@@ -12,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,41 @@ def log_in(folder: Path, octets: int = 1 << 20, keep: int = 0, **more: Any) -> I
 
 def event(number: int) -> Refused:
     return Refused(address="192.0.2.1", why=f"reason {number}")
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of files when they were synchronised."""
+    sizes: list[int] = []
+
+    def sync(file: int) -> None:
+        sizes.append(os.fstat(file).st_size)
+        fsync(file)
+
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", sync)
+    return sizes
+
+
+def has_lines(folder: Path, count: int) -> bool:
+    return len(said(folder)) == count
+
+
+def test_13_what_is_written_is_safe_from_a_power_failure_soon(
+    tmp_path: Path, synced: list[int]
+) -> None:
+    with log_in(tmp_path, sync_s=0.05) as log:
+        for lines in (2, 3, 4):
+            log.record(event(lines))
+            wait_until(partial(has_lines, tmp_path, lines))
+            wait_until(lambda: files(tmp_path)[0].stat().st_size in synced)
+    assert synced[-1] == files(tmp_path)[0].stat().st_size
+
+
+def test_13_what_is_written_last_is_safe_before_the_end(tmp_path: Path, synced: list[int]) -> None:
+    with log_in(tmp_path, sync_s=3600.0) as log:
+        log.record(event(1))
+    assert synced[-1] == files(tmp_path)[0].stat().st_size
 
 
 def files(folder: Path) -> list[Path]:

@@ -144,6 +144,17 @@ def test_a_presentation_without_an_answer_took_a_try() -> None:
     assert not talk.passes(VERIFY)
 
 
+def test_13_a_pin_that_cannot_be_used_takes_no_try_and_gives_none() -> None:
+    """6984 says that it is disabled, or cannot be used (ISO/IEC 7816-4 clause 5.6)."""
+    talk = Talk()
+    assert talk.passes(VERIFY, "63c2")
+    assert talk.passes(VERIFY, "6984")
+    assert talk.tries.known(Where(), Secret.PIN, 1) == 2
+    assert talk.passes(VERIFY, "63c1")
+    assert talk.passes("00200001", "6984")
+    assert not talk.passes(VERIFY)
+
+
 def test_a_key_counts_by_its_own() -> None:
     talk = Talk()
     assert talk.passes(f"0082000108{PIN}", "63c1")

@@ -22,7 +22,7 @@ PROFILES = (
     {"no-pin", "no-key-management"},
     {"read-only"},
 )
-TAGS = ("bf3e035c015a", "bf2d00", "bf3300", "bf3100", "bf6400", "bf3800")
+TAGS = ("bf3e035c015a", "bf2d00", "bf3300", "bf3400", "bf3100", "bf6400", "bf3800")
 
 
 def commands(cla: int) -> list[Meant]:

@@ -122,6 +122,7 @@ def test_whom_a_grant_is_for(to: str, who: Principal | None, meant: bool) -> Non
         ("eid", "", False),
         ("atr", EUICC.upper(), True),
         ("atr", "3B 9F*", True),
+        ("atr", "3b9f" + "00" * 31, False),
         ("atr", "3b9e*", False),
         ("label", "BENCH 3", True),
         ("label", "bench*", True),

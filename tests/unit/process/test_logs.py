@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from wsrc.process.logs import set_up
+from wsrc.tokens import made_of
 
 NAMES = ("", "asyncio", "aiohttp.access")
 
@@ -87,3 +88,18 @@ def test_json_under_systemd_has_the_priority_before_it(
     line = capsys.readouterr().err
     assert line.startswith("<4>")
     assert json.loads(line[3:])["message"] == "slow"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("environ", [{}, {"JOURNAL_STREAM": "8:1"}])
+def test_13_a_token_that_is_given_as_a_name_is_in_no_log(
+    capsys: pytest.CaptureFixture[str], form: str, environ: dict[str, str]
+) -> None:
+    set_up("info", environ, form)
+    token = made_of(bytes(range(32)))
+    log = logging.getLogger("wsrc")
+    log.info("No card here has LABEL %s", token)
+    log.error("failed", exc_info=ValueError(token))
+    said = capsys.readouterr().err
+    assert token[:21] not in said
+    assert said.count("wsrc_") == 2

@@ -332,3 +332,24 @@ def test_13_who_leaves_while_lists_wait_leaves_nothing(monkeypatch: pytest.Monke
     user.leave()
     user.world.pass_time(10.0)
     assert user.quiet()
+
+
+def test_13_which_of_two_is_used_next_tells_nothing_of_a_hidden_card_with_the_iccid_of_one() -> (
+    None
+):
+    taken: list[object] = []
+    for there in (False, True):
+        policy = granting(
+            rule("bob", [Verb.USE], host="ours"), rule("ann", [Verb.USE]), hosts=[rule("*")]
+        )
+        world = World(policy=policy)
+        ours = world.card(reader("r1", SEEN), reader("r2", SEEN_TOO), who="ours", name=None)
+        bob, ann = world.user(who="bob"), world.user(who="ann")
+        if there:
+            world.card(reader("r1", SEEN), who="theirs", name=None)
+            ann.say(m.Detach(id=9, session=ann.hold(reader="r1@theirs")))
+        for name, iccid in (("r2", SEEN_TOO), ("r1", SEEN)):
+            ours.report(empty(name, insertion=2))
+            ours.report(reader(name, iccid, insertion=3))
+        taken.append(bob.select(pick=m.Pick.ANY).card)
+    assert taken[0] == taken[1]

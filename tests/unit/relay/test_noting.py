@@ -166,6 +166,12 @@ def test_what_is_not_noted(request_: m.Message, code: ErrorCode) -> None:
     assert world.kept == {}
 
 
+def test_what_is_not_noted_is_told_to_the_operator() -> None:
+    world = World()
+    world.user().refused(m.SetComment(id=1, iccid=ICCID, comment="x"))
+    assert world.notes[-1] == "a user was refused tags or a comment: no_such_card"
+
+
 def test_a_card_has_so_many_tags_from_users_and_no_more() -> None:
     world = World()
     world.card(reader())

@@ -16,8 +16,8 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.policy.words import Verb
 from wsrc.protocol import messages as m
-from wsrc.relay import reserving
-from wsrc.relay.reservations import GRACE_S
+from wsrc.relay import reservations, reserving
+from wsrc.relay.reservations import GRACE_S, digest_of, shown_of
 
 ONE, TWO = "8988211000000430010", "8988211000000430028"
 
@@ -53,7 +53,12 @@ def has(user: Peer, id_: int, **which: Any) -> str:
 
 
 def listed(user: Peer) -> tuple[m.ReservationInfo, ...]:
-    return user.ask(m.ListReservations(id=91), m.ListReservationsAck).reservations
+    found = user.ask(m.ListReservations(id=91), m.ListReservationsAck).reservations
+    return tuple(sorted(found, key=lambda each: each.begins))
+
+
+def number_of(token: str) -> int:
+    return shown_of(digest_of(token))
 
 
 def test_from_the_beginning_the_card_is_given_to_the_token_alone() -> None:
@@ -286,7 +291,7 @@ def test_a_restart_loses_none_and_nobody_is_given_the_card_before() -> None:
     assert refused(bob, m.SelectCard(id=1, iccid=ONE)) is ErrorCode.RESERVED
     has(ida, 1, reservation=token)
     has(ida, 2, reservation=coming)
-    assert [each.number for each in listed(ida)] == [1, 2]
+    assert [each.number for each in listed(ida)] == [number_of(token), number_of(coming)]
     world.start()
     world.card(reader("r1", ONE))
     reserve(world.user(who="ida"), begins=50_000.0)
@@ -349,7 +354,7 @@ def test_a_cancel_that_cannot_be_written_leaves_it() -> None:
     ida = world.user(who="ida")
     token = reserve(ida)
     world.keeps_late = True
-    ida.say(m.CancelReservation(id=1, number=1))
+    ida.say(m.CancelReservation(id=1, number=number_of(token)))
     world.keep("The disk is full.")
     assert code_of(ida.one(m.Error)) is ErrorCode.NOT_KEPT
     has(ida, 2, reservation=token)
@@ -372,14 +377,15 @@ def test_a_reservation_is_cancelled_by_its_owner_the_token_or_the_operator() -> 
     ida, bob = world.user(who="ida", direct=False), world.user(who="bob", direct=False)
     operator = world.user(who="root")
     nobody = world.user()
-    reserve(ida)
-    assert refused(bob, m.CancelReservation(id=1, number=1)) is ErrorCode.NO_SUCH_RESERVATION
+    number = number_of(reserve(ida))
+    assert refused(bob, m.CancelReservation(id=1, number=number)) is ErrorCode.NO_SUCH_RESERVATION
     assert refused(bob, m.CancelReservation(id=1, number=7)) is ErrorCode.NO_SUCH_RESERVATION
     assert refused(bob, m.CancelReservation(id=1)) is ErrorCode.NO_SUCH_RESERVATION
-    assert ida.ask(m.CancelReservation(id=1, number=1), m.CancelReservationAck).number == 1
+    ack = ida.ask(m.CancelReservation(id=1, number=number), m.CancelReservationAck)
+    assert ack.number == number
     has(bob, 2, iccid=ONE)
-    reserve(ida, iccid=TWO)
-    operator.ask(m.CancelReservation(id=1, number=2), m.CancelReservationAck)
+    number = number_of(reserve(ida, iccid=TWO))
+    operator.ask(m.CancelReservation(id=1, number=number), m.CancelReservationAck)
     token = reserve(nobody, iccid=TWO)
     bob.ask(m.CancelReservation(id=3, token=token), m.CancelReservationAck)
     assert listed(bob) == ()
@@ -405,11 +411,10 @@ def test_a_list_has_what_may_be_listed_and_names_who() -> None:
     world = World(policy=granting(*may, hosts=[rule("*")]))
     world.card(reader("r1", ONE), reader("r2", TWO, label="other"), who="farm")
     ida, bob = world.user(who="ida", direct=False), world.user(who="bob", direct=False)
-    reserve(ida)
-    reserve(ida, begins=9000.0, iccid=TWO)
-    assert [(each.number, each.own) for each in listed(ida)] == [(1, True), (2, True)]
+    first, second = number_of(reserve(ida)), number_of(reserve(ida, begins=9000.0, iccid=TWO))
+    assert [(each.number, each.own) for each in listed(ida)] == [(first, True), (second, True)]
     (seen,) = listed(bob)
-    assert (seen.number, seen.holder, seen.own) == (2, "ida (a user)", False)
+    assert (seen.number, seen.holder, seen.own) == (second, "ida (a user)", False)
     assert seen.state is m.ReservationState.COMING
 
 
@@ -430,10 +435,39 @@ def test_many_are_listed_in_pages() -> None:
     for number in range(reserving.PAGE + 1):
         reserve(ida, begins=5000.0 + 10 * number, for_s=10.0)
     page = ida.ask(m.ListReservations(id=1), m.ListReservationsAck)
-    assert len(page.reservations) == page.next == reserving.PAGE
-    rest = ida.ask(m.ListReservations(id=1, after=page.next), m.ListReservationsAck)
-    assert [each.number for each in rest.reservations] == [reserving.PAGE + 1]
-    assert rest.next is None
+    assert (len(page.reservations), page.next) == (reserving.PAGE, page.reservations[-1].number)
+    rest = ida.ask(m.ListReservations(id=1, after=page.next or 0), m.ListReservationsAck)
+    begins = {each.begins for each in (*page.reservations, *rest.reservations)}
+    assert len(begins) == reserving.PAGE + 1
+    assert (len(rest.reservations), rest.next) == (1, None)
+
+
+def test_13_numbers_and_pages_of_reservations_tell_nothing_of_those_of_hidden_cards() -> None:
+    told: list[object] = []
+    may = [rule("ida", [Verb.RESERVE], label="x"), rule("bob", [Verb.RESERVE], label="y")]
+    for others in (0, 700):
+        world = World(policy=granting(*may, hosts=[rule("*")]), max_reservations_per_principal=999)
+        world.card(reader("r1", ONE, label="x"), reader("r2", TWO, label="y"), who="farm")
+        ida, bob = world.user(who="ida", direct=False), world.user(who="bob", direct=False)
+        tokens = [reserve(bob, begins=9000.0, iccid=TWO)]
+        for number in range(others):
+            reserve(ida, begins=5000.0 + 10 * number, for_s=10.0)
+        tokens.append(reserve(bob, begins=99_000.0, iccid=TWO))
+        page = bob.ask(m.ListReservations(id=1), m.ListReservationsAck)
+        assert {each.number for each in page.reservations} == set(map(number_of, tokens))
+        told.append((page.next, [each.begins for each in listed(bob)]))
+    assert told[0] == told[1]
+
+
+def test_no_two_reservations_have_one_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = bench()
+    ida = world.user(who="ida")
+    monkeypatch.setattr(reservations, "FIRST", 1)
+    numbers = {number_of(reserve(ida, begins=5000.0 + 1000 * at)) for at in range(9)}
+    assert numbers == set(range(1, 10))
+    for number in numbers:
+        assert ida.ask(m.CancelReservation(id=1, number=number), m.CancelReservationAck)
+    assert listed(ida) == ()
 
 
 def test_a_card_that_is_reserved_is_not_lent_and_shared_by_whom_its_holder_lets() -> None:
@@ -448,11 +482,11 @@ def test_a_card_that_is_reserved_is_not_lent_and_shared_by_whom_its_holder_lets(
 def test_nothing_new_begins_while_the_server_stops() -> None:
     world = bench()
     ida = world.user(who="ida")
-    reserve(ida)
+    number = number_of(reserve(ida))
     world.perform(world.relay.shut_down(1.0, world.now))
     ida.one(m.Restarting)
     assert refused(ida, m.Reserve(id=1, iccid=TWO, for_s=1.0)) is ErrorCode.SHUTTING_DOWN
-    assert refused(ida, m.CancelReservation(id=1, number=1)) is ErrorCode.SHUTTING_DOWN
+    assert refused(ida, m.CancelReservation(id=1, number=number)) is ErrorCode.SHUTTING_DOWN
 
 
 @pytest.fixture
