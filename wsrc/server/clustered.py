@@ -133,7 +133,11 @@ class Clustered:
 
     def _flush(self) -> None:
         if self._peers is not None:
-            self._peers.act(self.node.flush, self._loop.time())
+            self.carrier.hold()
+            try:
+                self._peers.act(self.node.flush, self._loop.time())
+            finally:
+                self.carrier.write_out()
 
     def _heard_straight(self, node: str, octets: bytes) -> None:
         if self._peers is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.support.nats import (
     LIMIT_S,
+    QUICK,
     Nats,
     carried,
     nats_cluster,
@@ -133,6 +134,27 @@ async def test_what_waits_for_a_server_that_takes_nothing_has_a_bound(tmp_path: 
             in_kernels = 16 << 20
             assert a.carrier.counts.published * LONGEST <= 2 * MOST_PENDING + in_kernels
             server.thaw()
+
+
+async def test_what_waited_for_a_slow_server_arrives(tmp_path: Path) -> None:
+    """Nothing else is said after it, and no ping."""
+    limits = QUICK._replace(ping_s=2 * LIMIT_S)
+    with nats_server(tmp_path) as server:
+        where = _place(server)
+        async with carried(where, limits=limits) as a, carried(where) as b:
+            b.carrier.subscribe("wsrc.t.x")
+            await b.hears(a, "wsrc.t.x")
+            connection = a.carrier._connection
+            assert connection is not None
+            server.freeze()
+            for _ in range(MOST_PENDING // LONGEST):
+                a.carrier.publish("wsrc.t.x", bytes(LONGEST))
+                await asyncio.sleep(0)
+            waited = connection.pending_data_size
+            a.carrier.publish("wsrc.t.x", b"last")
+            server.thaw()
+            await b.ears.until(lambda: b.ears.messages[-1] == ("wsrc.t.x", b"last"))
+            assert waited
 
 
 async def test_a_server_that_is_slow_and_not_silent_is_kept(tmp_path: Path) -> None:
