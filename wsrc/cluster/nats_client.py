@@ -286,7 +286,10 @@ class NatsConnection(Client):
             return
         if self._wire.is_idle:
             said, self._pending, self._pending_data_size = self._pending, [], 0
-            self._wire.writelines(said)
+            try:
+                self._wire.writelines(said)
+            except (OSError, RuntimeError) as exc:  # of uvloop, where the connection is closed
+                self._over(exc)
         elif self._flush_queue is not None and self._flush_queue.empty():
             self._flush_queue.put_nowait(self._loop.create_future())
 

@@ -12,6 +12,7 @@ from tests.support.nats import (
     nats_cluster,
     nats_server,
 )
+from tests.support.raw_peer import LOOPS, LoopFactory, run
 from wsrc.cluster.nats import MOST_PENDING, Place
 from wsrc.cluster.nats_words import LONGEST
 
@@ -155,6 +156,25 @@ async def test_what_waited_for_a_slow_server_arrives(tmp_path: Path) -> None:
             server.thaw()
             await b.ears.until(lambda: b.ears.messages[-1] == ("wsrc.t.x", b"last"))
             assert waited
+
+
+@LOOPS
+def test_what_is_said_as_a_connection_breaks_harms_nobody(
+    loop_factory: LoopFactory, tmp_path: Path
+) -> None:
+    async def main(server: Nats) -> None:
+        async with carried(_place(server)) as a:
+            connection = a.carrier._connection
+            assert connection is not None
+            connection._wire.close()
+            for _ in range(3):
+                a.carrier.publish("wsrc.t.x", b"")
+                a.carrier.write_out()
+                await asyncio.sleep(0)
+            await a.ears.until(lambda: a.ears.there == [True, False, True])
+
+    with nats_server(tmp_path) as server:
+        run(loop_factory, main(server))
 
 
 async def test_a_server_that_is_slow_and_not_silent_is_kept(tmp_path: Path) -> None:
