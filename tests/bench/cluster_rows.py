@@ -14,7 +14,7 @@ import pytest
 from tests.bench import accounting, programs
 from tests.bench.book import Book, interleaved
 from tests.bench.driver import Driver, MissingError
-from tests.bench.programs import Host, Server
+from tests.bench.programs import BARE, Host, Server
 from tests.bench.relay_machine_rows import Timed
 from tests.support.cluster_world import Cluster
 from tests.support.nats import Nats, nats_server, program
@@ -31,6 +31,7 @@ CARDS = (10, 10_000, 1_000_000)
 ASKED = 200
 STEP = 10_000
 CARDS_ELSEWHERE = 2000
+FIRST_CARD = 1000
 
 
 class Pair(NamedTuple):
@@ -62,12 +63,14 @@ def _started(host: Host, tls: bool, *, given: Sequence[str], env: dict[str, str]
 
 
 @contextlib.contextmanager
-def two(host: Host, *, straight: bool = False) -> Iterator[Pair]:
-    """Run two servers of a cluster, with a NATS between them or a connection, once they know it."""
+def several(
+    host: Host, names: str, *, straight: bool = False
+) -> Iterator[tuple[Nats, list[Server]]]:
+    """Run servers of a cluster, with a NATS between them or connections, once they know it."""
     with contextlib.ExitStack() as stack:
         carrier = stack.enter_context(nats_server(host.folder / "nats"))
         servers: list[Server] = []
-        for name in ("a", "b"):
+        for name in names:
             given = ["--cluster-url", carrier.url, "--node-name", name]
             if straight:
                 port = free_port()
@@ -75,10 +78,18 @@ def two(host: Host, *, straight: bool = False) -> Iterator[Pair]:
             env = {"SSL_CERT_FILE": str(host.certificates.ca)}
             wanted = programs.WSRC._replace(start=functools.partial(_started, given=given, env=env))
             servers.append(stack.enter_context(programs.running(host, wanted, tls=True)))
-        for server, other in zip(servers, "ba", strict=True):
-            way = "is reached without NATS" if straight else "of the cluster is there"
-            server.program.wait_for(f"Server {other} {way}")
+        way = "is reached without NATS" if straight else "of the cluster is there"
+        for server, name in zip(servers, names, strict=True):
+            for other in names.replace(name, ""):
+                server.program.wait_for(f"Server {other} {way}")
         accounting.pin([carrier.pid], accounting.processors()[1])
+        yield carrier, servers
+
+
+@contextlib.contextmanager
+def two(host: Host, *, straight: bool = False) -> Iterator[Pair]:
+    """Run one server for users and one for cards."""
+    with several(host, "ab", straight=straight) as (carrier, servers):
         yield Pair(servers[0], servers[1], carrier)
 
 
@@ -242,6 +253,55 @@ def memory(book: Book) -> None:
     book.add("cluster.memory_elsewhere_octets", grown / CARDS_ELSEWHERE)
 
 
+def _bare(book: Book, peers: int) -> None:
+    """Time handshakes of TLS with a relay that does nothing else."""
+    trust = {"ca": book.host.certificates.ca, "parallel": peers}
+    with (
+        programs.running(book.host, BARE, tls=True) as server,
+        Driver("cards", BARE.dialect, server.card_port, peers, **BARE.options, **trust) as cards,
+    ):
+        accounting.pin([cards.process.pid], accounting.processors()[1])
+        cpu_s, begun = server.cpu_s, time.monotonic()
+        cards.ask("open")
+        book.add("cluster.moved.bare_s", time.monotonic() - begun)
+        book.add("cluster.moved.bare_cpu_us", (server.cpu_s - cpu_s) / peers * 1e6)
+
+
+def _moved(book: Book, peers: int) -> None:
+    """Kill the server of all cards, have them come to another, and select one from a third."""
+    trust: dict[str, object] = {"ca": book.host.certificates.ca}
+    storm, last = {"first": FIRST_CARD, "parallel": peers} | trust, FIRST_CARD + peers - 1
+    with (
+        several(book.host, "abc") as (carrier, (dies, takes, asks)),
+        Driver("cards", "wsrc", dies.card_port, peers, first=FIRST_CARD, **trust) as before,
+        Driver("cards", "wsrc", takes.card_port, peers, **storm) as after,
+        Driver("users", "wsrc", asks.user_port, 1, first=last, **trust) as user,
+    ):
+        drivers = [before.process.pid, after.process.pid, user.process.pid]
+        accounting.pin(drivers, accounting.processors()[1])
+        before.ask("open")
+        dies.program.process.kill()
+        dies.program.process.wait()
+        cpu_s, carried_s = takes.cpu_s, accounting.cpu_s(carrier.pid)
+        begun = time.monotonic()
+        after.ask("open")
+        user.ask("open")
+        book.add("cluster.moved.s", time.monotonic() - begun)
+        book.add("cluster.moved.cpu_us", (takes.cpu_s - cpu_s) / peers * 1e6)
+        carried = (accounting.cpu_s(carrier.pid) - carried_s) / peers * 1e6
+        book.add("cluster.moved.carrier_cpu_us", carried)
+
+
+def moved(book: Book) -> None:
+    """Measure how soon the cards of a server that was killed are found again: `cluster.moved.…`."""
+    for number, kind in interleaved((_bare, _moved), book.effort.rounds):
+        book.tell(f"round {number + 1}: cluster, {book.effort.peers} cards,{kind.__name__}")
+        kind(book, book.effort.peers)
+    bare, all_of_it = (book.values[f"cluster.moved.{name}"] for name in ("bare_s", "s"))
+    for mine, theirs in zip(all_of_it, bare, strict=True):
+        book.add("cluster.moved.over_bare", mine / theirs)
+
+
 def cluster(book: Book) -> None:
     """Measure all of it."""
     try:
@@ -252,3 +312,4 @@ def cluster(book: Book) -> None:
     selects(book)
     questions(book)
     memory(book)
+    moved(book)

@@ -18,8 +18,9 @@ from tests.support.world import World, hosting, running, until
 from wsrc.aio import Client
 from wsrc.command_line.program import run
 from wsrc.errors import ConfigError, ConnectionLostError
+from wsrc.net.dial import dial
 from wsrc.net.proxy import proxy_for
-from wsrc.net.tls import server_context
+from wsrc.net.tls import client_context, server_context
 
 NAME = "relay.example"
 URL = f"wss://{NAME}:4220"
@@ -52,6 +53,18 @@ async def go_through(proxy: HttpProxy, world: World, named: Certificates) -> str
         await until(there)
     assert set(proxy.asked) == {urlsplit(url).netloc for url in (card_url, user_url)}
     return user_url
+
+
+async def test_a_server_that_another_has_named_is_reached_through_the_proxy_too(
+    named: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy is asked for its host; its certificate is for the name of the URL."""
+    async with running(named) as world, proxying() as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        port, context = world.app.user_port, client_context(named.ca)
+        url = f"wss://{NAME}:{port}/user"
+        async with dial(url, context, host="other.example", connect_s=10.0, ping_s=10.0):
+            assert proxy.asked == [f"other.example:{port}"]
 
 
 async def test_c23_both_clients_go_through_the_proxy_with_its_user_and_password(

@@ -5,9 +5,9 @@ Run the programs for long under all that can break, and print what came of it: `
     python -m tests.soak [RUN...]
 
 Sizes are taken from the environment (`WSRC_SOAK_COMMANDS` and so on, see `runs.Sizes`, of the
-night `WSRC_NIGHT_USERS` and so on, see `night.NightSizes`, and of the cluster `WSRC_CLUSTER_KILLS`
-and so on, see `cluster.ClusterSizes`), the seed from `WSRC_SOAK_SEED`. Exit status 1 if a run found
-a fault.
+night `WSRC_NIGHT_USERS` and so on, see `night.NightSizes`, of the cluster `WSRC_CLUSTER_KILLS` and
+so on, see `cluster.ClusterSizes`, likewise `rolling.RollingSizes`), the seed from `WSRC_SOAK_SEED`.
+Exit status 1 if a run found a fault.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import msgspec
 
 from tests.soak.cluster import ClusterSizes, cluster
 from tests.soak.night import NightError, NightSizes, night
+from tests.soak.rolling import RollingSizes, rolling
 from tests.soak.runs import RUNS, Result, Sizes, table
 from tests.soak.stand import SoakError, rows
 from tests.support.certificates import Certificates, make
@@ -29,6 +30,7 @@ from tests.support.certificates import Certificates, make
 OTHERS: dict[str, Callable[[str, Certificates], tuple[object, ...]]] = {
     "night": lambda seed, certificates: night(NightSizes.given(seed=seed), certificates),
     "cluster": lambda seed, certificates: cluster(ClusterSizes.given(seed=seed), certificates),
+    "rolling": lambda seed, certificates: rolling(RollingSizes.given(seed=seed), certificates),
 }
 """Runs that have sizes and figures of their own."""
 

@@ -13,7 +13,7 @@ ANSWER_S = 2.0
 
 class Balancer(CuttingProxy):
     """
-    Connects each client to one of several ports, which the seed of the leg draws.
+    Connects each client to one of several places, which the seed of the leg draws.
 
     Who is there and says nothing, as a program that is stopped, is given up after `answer_s`. No
     connection is cut while `calm` is set.
@@ -25,14 +25,14 @@ class Balancer(CuttingProxy):
     def __init__(self, leg: Leg, note: Callable[[str], None], answer_s: float = ANSWER_S) -> None:
         super().__init__(0, leg, note)
         self.answer_s = answer_s
-        self.ports: list[int] = []
+        self.places: list[tuple[str, int]] = []
         self._draw = random.Random(f"{leg.seed}/{leg.name}")
 
     async def reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         why: OSError = ConnectionRefusedError("there is no server")
-        for port in self._draw.sample(self.ports, len(self.ports)):
+        for host, port in self._draw.sample(self.places, len(self.places)):
             try:
-                return await asyncio.open_connection("localhost", port)
+                return await asyncio.open_connection(host, port)
             except OSError as exc:
                 why = exc
         raise why

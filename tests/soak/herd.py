@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
 
 from tests.soak.balancer import Balancer
@@ -39,11 +40,22 @@ class Node:
         name: Of the node.
         urls: Where it finds NATS.
         pki: Has a certificate for it.
+        host: Where it listens, which others send its clients to; empty is loopback, and nobody.
+        ports: Where it listens for users and card hosts; 0 is any.
     """
 
-    def __init__(self, stand: Stand, name: str, urls: list[str], pki: Pki) -> None:
+    def __init__(
+        self,
+        stand: Stand,
+        name: str,
+        urls: list[str],
+        pki: Pki,
+        host: str = "",
+        ports: tuple[int, int] = (0, 0),
+    ) -> None:
         self.name = name
-        self.user_port = self.card_port = 0
+        self.host = host
+        self.user_port, self.card_port = ports
         self._stand = stand
         self._urls = urls
         self._ca = pki.folder.ca
@@ -69,6 +81,7 @@ class Node:
         own = ("--node-name", self.name, "--state-dir", str(state), *urls)
         files = {"ca": self._ca, "cert": self._pair.cert, "key": self._pair.key}
         own += tuple(f"--cluster-{name}={path}" for name, path in files.items())
+        own += (f"--host={self.host}", f"--public-host={self.host}") if self.host else ()
         self._stand.trace.note(f"node {self.name} starts")
         self._program = self._stand.programs.server_that_starts(
             self.user_port, self.card_port, *GIVEN, *own
@@ -106,17 +119,33 @@ class Herd(Stand):
     nodes: list[Node]
     fates: Counter[Fate]
 
-    def begin(self, names: str, urls: list[list[str]], users: Balancer, cards: Balancer) -> None:
-        """Start a node of each name, of one letter, which finds NATS at its URLs."""
+    def begin(
+        self,
+        names: str,
+        urls: list[list[str]],
+        users: Balancer,
+        cards: Balancer,
+        hosts: Sequence[str] = (),
+    ) -> None:
+        """
+        Start a node of each name, of one letter, which finds NATS at its URLs.
+
+        Where they have hosts, they listen at the ports of the balancers, so that clients can be
+        sent from one to the other.
+        """
         self.fates = Counter()
         pki = Pki(self.folder / "nodes")
-        self.nodes = [Node(self, *each, pki) for each in zip(names, urls, strict=True)]
+        ports = (users.port, cards.port) if hosts else (0, 0)
+        self.nodes = [
+            Node(self, name, url, pki, host, ports)
+            for name, url, host in zip(names, urls, hosts or [""] * len(names), strict=True)
+        ]
         for node in self.nodes:
             node.start()
         for node in self.nodes:
             node.know_ports()
-        users.ports = [node.user_port for node in self.nodes]
-        cards.ports = [node.card_port for node in self.nodes]
+        users.places = [(node.host or "localhost", node.user_port) for node in self.nodes]
+        cards.places = [(node.host or "localhost", node.card_port) for node in self.nodes]
 
     def hosts(self, count: int, port: int) -> None:
         """Start card hosts, which share the cards of the users between them."""
@@ -129,6 +158,22 @@ class Herd(Stand):
             started.append(self.card_client(*own, *cards, env=state))
         for number, host in enumerate(started):
             host.wait_for("has card", len(self.iccids[number::count]), START_S)
+
+    def rolled(self, commands: int) -> None:
+        """End each node in its turn and start it again, so many commands after the one before."""
+        for node in self.nodes:
+            self.go_on(commands)
+            self.fates[Fate.ENDED] += 1
+            node.suffer(Fate.ENDED, 0.0)
+            self.all_serve()
+
+    @property
+    def attempts(self) -> tuple[int, int]:
+        """How often card hosts have connected, and how often they tried to and could not."""
+        lines = [line for program in self._all["card client"] for line in program.lines]
+        connected = sum("Connected to " in line and " at wss" in line for line in lines)
+        ended = sum("(1012)" in line for line in lines)
+        return connected, sum("Not connected to wss" in line for line in lines) - ended
 
     def befalls(self, fate: Fate, draw: random.Random) -> None:
         """Have something happen to a node, once two of them serve."""

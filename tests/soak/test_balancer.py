@@ -35,7 +35,7 @@ async def server(answer: bytes) -> AsyncGenerator[int]:
 
 def balancer(*ports: int) -> Balancer:
     made = Balancer(Leg("user", "1f", 10_000), lambda _: None, answer_s=0.1)
-    made.ports, made.calm = list(ports), True
+    made.places, made.calm = [("localhost", port) for port in ports], True
     return made
 
 

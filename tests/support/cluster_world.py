@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes of a cluster in memory, each with its peers; a list carries what they say."""
 
+import functools
 from collections.abc import Callable
 from hashlib import sha256
 
 from tests.support.relay_clients import Peer
 from tests.support.relay_world import World
+from wsrc.cluster import items
 from wsrc.cluster.effects import Ask, Flush, Publish, Reach, Straight, Subscribe, Unsubscribe
 from wsrc.cluster.greeting import RUN_DIGITS, Me
 from wsrc.cluster.names import Names
@@ -147,7 +149,7 @@ class NodeWorld(World):
     A node, and its peers.
 
     `missed` is what was published while it was frozen, `torn` its peers that are gone since, and
-    whether they said goodbye.
+    whether they said goodbye. `features` are those of its next run.
     """
 
     def __init__(self, cluster: Cluster, name: str, **limits: float) -> None:
@@ -156,6 +158,7 @@ class NodeWorld(World):
         self.subjects: set[str] = set()
         self.missed: list[tuple[str, bytes]] = []
         self.torn: dict[int, bool] = {}
+        self.features = items.FEATURES
         super().__init__(**limits)
 
     def start(self) -> None:
@@ -169,13 +172,14 @@ class NodeWorld(World):
             name=self.name,
             cluster="test",
             run=run,
-            features=frozenset(),
+            features=self.features,
             credentials=lambda: None,
             new_nonce=self._new_nonce,
             epoch=lambda: 0.0,
         )
         names = Names("test", self.name)
-        joined = Joined(names, run, lambda name, now: Neighbour(me, name, now))
+        make = functools.partial(Neighbour, me)
+        joined = Joined(names, run, make, host=f"{self.name}.example")
         self.relay: Node = Node(
             joined,
             self.limits,
@@ -192,6 +196,14 @@ class NodeWorld(World):
     def begin(self) -> None:
         """Let the node join."""
         self.perform(self.relay.begin(self.now))
+
+    def serve(self) -> None:
+        """Let others send clients to the node."""
+        self.perform(self.relay.serve(self.now))
+
+    def shut_down(self) -> None:
+        """Have the node tell its peers that it ends."""
+        self.perform(self.relay.shut_down(1.0, self.now))
 
     def hears(self, subject: str) -> bool:
         """Return whether the node subscribes a subject."""

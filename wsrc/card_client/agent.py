@@ -27,7 +27,7 @@ from wsrc.errors import (
     RefusedError,
     RemoteProtocolError,
 )
-from wsrc.net.dial import Backoff, dial
+from wsrc.net.dial import Backoff, Instead, dial
 from wsrc.net.greeting import greet
 from wsrc.net.tls_files import ClientTls
 from wsrc.net.websocket import Link
@@ -36,6 +36,8 @@ from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError, tag_of
 from wsrc.protocol.conversation import CloseCode, Phase, Speaker, may_say
 from wsrc.readers.base import Slot, Source
 from wsrc.settings.load import CardClientSettings
+
+# Longer than the aim: a card client from its start to its end.
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +94,7 @@ class Agent:
         self._leaving: dict[tuple[int, str], _Served] = {}
         self._sessions: dict[str, SlotAgent] = {}
         self._return_in_s: float | None = None
+        self._instead = Instead(settings.server_url)
         self._shown_as: str | None = None
         self._ids = ReaderIds(settings.name)
         self._look: dict[int, Callable[[], None]] = {}
@@ -282,8 +285,10 @@ class Agent:
                     connect_s=CONNECT_S,
                     ping_s=settings.ping_s,
                     longest=MAX_MESSAGE_OCTETS,
+                    host=self._instead.next(),
                 ) as link:
                     await self._greet(link)
+                    self._instead.told(())
                     backoff.succeeded()
                     await self._converse(link)
             except (
@@ -305,7 +310,7 @@ class Agent:
             if self._stopping:
                 return
             at_least, self._return_in_s = self._return_in_s, None
-            await asyncio.sleep(backoff.wait_s(at_least))
+            await asyncio.sleep(backoff.wait_s(None if self._instead else at_least))
 
     async def _greet(self, link: Link) -> None:
         """Send `hello` with all readers; what changes meanwhile follows as it happens."""
@@ -359,8 +364,9 @@ class Agent:
         match message:
             case m.Attach(reader=reader):
                 self._route(self._by_id(reader), message)
-            case m.Restarting(reconnect_in_s=seconds):
+            case m.Restarting(reconnect_in_s=seconds, instead=hosts):
                 self._return_in_s = seconds
+                self._instead.told(hosts)
             case m.Error(message=sentence):
                 _log.warning("The server says: %s", sentence)
             case m.StateNotification():

@@ -6,9 +6,14 @@ A user's node speaks for each of its users: `link` is the number of that user th
 has as long as that run of the node lasts.
 """
 
+from typing import Final
+
 import msgspec
 
 from wsrc.errors import RemoteProtocolError
+
+TAKES: Final = "takes"
+"""What a node says in its greeting that knows `Takes`."""
 
 
 class _Item(msgspec.Struct, frozen=True, array_like=True):
@@ -114,7 +119,16 @@ class Over(_Item, frozen=True, tag=10):
     session: str
 
 
-Item = Over | Arrive | Leave | Say | Tell | Pass | Dismiss | Has | Look | Found
+class Takes(_Item, frozen=True, tag=11):
+    """The node takes clients, who reach it at this host; at an empty one it takes none any more."""
+
+    host: str
+
+
+Item = Over | Arrive | Leave | Say | Tell | Pass | Dismiss | Has | Look | Found | Takes
+
+FEATURES: Final = frozenset({TAKES})
+"""What a node can do besides what version 1 is."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: "msgspec.msgpack.Decoder[Item]" = msgspec.msgpack.Decoder(Item)

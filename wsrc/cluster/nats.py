@@ -175,6 +175,16 @@ class NatsCarrier:
         """Publish; `nobody` is told the number where nobody subscribes `subject`."""
         self._send(subject, f"{self._inbox}.{number}", octets)
 
+    def hold(self) -> None:
+        """Have what is published wait until `write_out`, which the caller calls in this turn."""
+        if self._connection is not None:
+            self._connection.hold()
+
+    def write_out(self) -> None:
+        """Have what was published written now, and not when the loop comes round again."""
+        if self._connection is not None:
+            self._connection.write_out()
+
     def subscribe(self, subject: str) -> None:
         """Hear what others publish to `subject`, over all connections to come; once is enough."""
         _check(subject)

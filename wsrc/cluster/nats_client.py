@@ -154,6 +154,12 @@ class Wire(Transport):
         """Whether there is nothing more to read."""
         return self._reader is None or self._reader.at_eof()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all is taken that was written."""
+        writer = self._writer
+        return writer is not None and not writer.transport.get_write_buffer_size()
+
     def __bool__(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] - no type there
         return self._writer is not None
 
@@ -187,7 +193,9 @@ class NatsConnection(Client):
         self._wire = wire
         self._took = took
         self._noted = noted
-        self.lost: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._is_due = False
+        self.lost: asyncio.Future[BaseException | None] = self._loop.create_future()
         self.received = 0
 
     async def open(self, url: str, step_s: float, **options: Any) -> None:
@@ -262,17 +270,35 @@ class NatsConnection(Client):
 
     def ping(self) -> asyncio.Future[Any]:
         """Send a ping, after all that was said before; return what is done when it is answered."""
-        pong: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        pong: asyncio.Future[Any] = self._loop.create_future()
         self._pongs.append(pong)  # pyright: ignore[reportUnknownMemberType] - of nats-py
         self._say(b"PING\r\n")
         return pong
 
+    def hold(self) -> None:
+        """Have what is said wait until `write_out`, which is called soon."""
+        self._is_due = True
+
+    def write_out(self) -> None:
+        """Write what waits, now; nats-py does it later where the server takes too slowly."""
+        self._is_due = False
+        if not self._pending or self.lost.done():
+            return
+        if self._wire.is_idle:
+            said, self._pending, self._pending_data_size = self._pending, [], 0
+            try:
+                self._wire.writelines(said)
+            except (OSError, RuntimeError) as exc:  # of uvloop, where the connection is closed
+                self._over(exc)
+        elif self._flush_queue is not None and self._flush_queue.empty():
+            self._flush_queue.put_nowait(self._loop.create_future())
+
     def _say(self, command: bytes) -> None:
         self._pending.append(command)
         self._pending_data_size += len(command)
-        queue = self._flush_queue
-        if queue is not None and queue.empty():
-            queue.put_nowait(asyncio.get_running_loop().create_future())
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self.write_out)
 
     def _over(self, why: BaseException | None) -> None:
         if not self.lost.done():

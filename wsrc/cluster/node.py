@@ -20,6 +20,7 @@ from wsrc.cluster.effects import Carried, Subscribe
 from wsrc.cluster.errands import NUMBERS, Named, host_key, meant
 from wsrc.cluster.gathering import TIMER, Lists
 from wsrc.cluster.guests import Guests
+from wsrc.cluster.handover import Handover
 from wsrc.cluster.names import Heard, Names, Topic
 from wsrc.cluster.road import Way
 from wsrc.cluster.roads import Came, Lost, Make, Roads, Said, Strange, Twin
@@ -35,7 +36,7 @@ from wsrc.relay.effects import Audit, Carry, Close, Effect, Note, Send
 from wsrc.relay.machine import Relay
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.state import Limits
-from wsrc.relay.timers import Deadlines
+from wsrc.relay.timers import Soonest
 from wsrc.selection import Key
 
 KEPT_SUBJECTS = 1024
@@ -56,18 +57,6 @@ _READ_BY_USER = m.DetachAck(session="")
 """Stands for a message whose text alone counts."""
 
 
-class _Soonest:
-    """The deadlines of a node."""
-
-    def __init__(self, *of: Deadlines) -> None:
-        self._of = of
-
-    @property
-    def soonest(self) -> float:
-        """None is before it."""
-        return min(each.soonest for each in self._of)
-
-
 class Joined(NamedTuple):
     """
     What a relay is in a cluster.
@@ -77,12 +66,14 @@ class Joined(NamedTuple):
         run: Of this run of the node, which no other has.
         make: Makes what is kept of another node.
         url: Where others reach the node without NATS; empty where they cannot.
+        host: Where clients reach the node alone; empty where that is not told.
     """
 
     names: Names
     run: str
     make: Make
     url: str = ""
+    host: str = ""
 
 
 class Node(Relay):
@@ -124,9 +115,10 @@ class Node(Relay):
         self._served = Served()
         self._state.index = ServedIndex(self._served, NUMBERS)
         self._beyond = Beyond(joined.names, self._roads, self._served, self._carry)
-        self.deadlines = _Soonest(self._state.timers, self._beyond.clock, self._roads)
+        self.deadlines = Soonest(self._state.timers, self._beyond.clock, self._roads)
         self._hosts: dict[int, Key] = {}
         self._guests = Guests()
+        self._handover = Handover(joined.host, self._beyond.carry)
         self._known: dict[int, _Known] = {}
         self._accounts: dict[int, str] = {}
         home = super()._user_said
@@ -146,6 +138,18 @@ class Node(Relay):
         self._carry(Subscribe(self._names.roads))
         self._roads.say_soon(now)
         return self._effects(now)
+
+    def serve(self, now: float) -> list[Effect]:
+        """Let other nodes send clients here that lose them."""
+        self._beyond.now = now
+        self._handover.serve()
+        return self._effects(now)
+
+    def shut_down(self, reconnect_in_s: float, now: float) -> list[Effect]:
+        """Send clients to other nodes, and have those send none here."""
+        self._beyond.now = now
+        self._handover.end()
+        return super().shut_down(reconnect_in_s, now)
 
     def leave(self, now: float) -> list[Effect]:
         """Tell other nodes that their users are none here any more, and end all roads."""
@@ -320,7 +324,8 @@ class Node(Relay):
     def _heed(self, now: float) -> None:
         while self._roads.events:
             match self._roads.events.popleft():
-                case Came(node=node):
+                case Came(node=node, features=features):
+                    self._handover.up(node, features)
                     self._state.note(f"Server {node} of the cluster is there")
                     self._watches.up(node)
                     self._abroad.ask_again(now)
@@ -338,6 +343,7 @@ class Node(Relay):
         self._warn(f"Server {node} of the cluster is lost: {why}")
         for number in self._guests.of(node):
             self._do(super().disconnected(number, now, goodbye=False))
+        self._handover.down(node)
         self._abroad.down(node, now)
         self._lists.down(node, now)
         self._watches.down(node)
@@ -374,6 +380,8 @@ class Node(Relay):
                 self._look(node, item)
             case items.Found():
                 self._abroad.found(node, item, now)
+            case items.Takes():
+                self._handover.told(node, item.host)
 
     def _gives_up(self, node: str, item: items.Leave | items.Over, now: float) -> None:
         """Let a user of another node go, or a session of it."""
@@ -464,6 +472,9 @@ class Node(Relay):
         self._beyond.carry(node, items.Found(item.number, cards, free, candidates))
 
     # What the relay says
+
+    def _instead(self, peer: int) -> tuple[str, ...]:
+        return self._handover.instead(peer)
 
     def _hello(self, record: Peer, message: m.Hello, now: float) -> None:
         super()._hello(record, message, now)

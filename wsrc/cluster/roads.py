@@ -27,9 +27,10 @@ Make = Callable[[str, float], Neighbour]
 
 
 class Came(NamedTuple):
-    """There is a road to a node."""
+    """There is a road to a node; `features` is what both can do."""
 
     node: str
+    features: frozenset[str]
 
 
 class Lost(NamedTuple):
@@ -246,7 +247,7 @@ class Roads:
                 case Up():
                     self._up[name] = None
                     self._places.setdefault(name, len(self._places) + 1)
-                    self.events.append(Came(name))
+                    self.events.append(Came(name, effect.features))
                 case Refused():
                     self.events.append(Strange(name, effect.why))
                 case Down():

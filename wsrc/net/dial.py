@@ -4,8 +4,9 @@
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 from wsrc.errors import ConnectionLostError
 from wsrc.net.answers import AnswerError, AtProxyError, NoHttpError, RedirectedError, retry_after
@@ -18,6 +19,10 @@ from wsrc.net.way import Wire, reach
 from wsrc.net.websocket import END_S, Link
 from wsrc.protocol.conversation import SUBPROTOCOL, CloseCode
 from wsrc.settings.address import Address
+from wsrc.settings.hosts import is_host
+
+MOST_INSTEAD = 8
+"""Hosts that are heeded of those that a server names."""
 
 
 @asynccontextmanager
@@ -29,6 +34,7 @@ async def dial(  # noqa: PLR0913 - each by its name
     ping_s: float,
     longest: int | None = None,
     token: Token | None = None,
+    host: str = "",
 ) -> AsyncGenerator[Link]:
     """
     Connect to `url`, yield the link, and close it at the end.
@@ -36,13 +42,14 @@ async def dial(  # noqa: PLR0913 - each by its name
     A server that does not answer pings for 1.5 times `ping_s` counts as gone. A message of more
     than `longest` octets is not sent. The user part of the URL is sent as RFC 7617 has it, or a
     token as RFC 6750 has it, to the server alone; the environment may name a proxy for `wss://`.
+    With `host` the connection is made there, to a server that shows a certificate for `url`.
 
     Raises:
         ConnectionLostError: If the connection cannot be made; the sentence says why.
     """
     address = Address(url)
     proxy = proxy_for(address)
-    wire, chosen = await connected(address, proxy, context, connect_s, token)
+    wire, chosen = await connected(address, proxy, context, connect_s, token, host)
     try:
         link = Link(wire.transport, wire.hold, longest=longest, agreed=chosen == SUBPROTOCOL)
         link.keep_alive(ping_s)
@@ -56,12 +63,13 @@ async def dial(  # noqa: PLR0913 - each by its name
         wire.abort()
 
 
-async def connected(
+async def connected(  # noqa: PLR0913, PLR0917 - what a connection is made of, each once
     address: Address,
     proxy: Proxy | None,
     context: ssl.SSLContext | None,
     connect_s: float,
     token: Token | None,
+    host: str = "",
 ) -> tuple[Wire, str | None]:
     """
     Return a connection that is a WebSocket, and the subprotocol that the server chose.
@@ -71,7 +79,7 @@ async def connected(
     """
     try:
         async with asyncio.timeout(connect_s):
-            wire = await reach(address, proxy, context)
+            wire = await reach(address, proxy, context, host)
             try:
                 chosen = await _upgraded(wire, address, token)
             except BaseException:
@@ -79,7 +87,9 @@ async def connected(
                 await wire.gone(0)
                 raise
     except _FAILURES as exc:
-        lost = ConnectionLostError(explain(exc, address, proxy))
+        why = explain(exc, address, proxy)
+        at = f"{address}: at {host}, where a server that ended has sent us, "
+        lost = ConnectionLostError(why.replace(f"{address}: ", at, 1) if host else why)
         lost.retry_after_s = retry_after(exc)
         raise lost from exc
     return wire, chosen
@@ -98,6 +108,31 @@ async def _upgraded(wire: Wire, address: Address, token: Token | None) -> str | 
 
 _FAILURES = (AnswerError, AtProxyError, NoHttpError, OSError, RedirectedError, ValueError)
 """What can go wrong on the way; a limit of time is an OSError, a name that is none a ValueError."""
+
+
+class Instead:
+    """
+    Hosts of servers that one has named which ends: each is tried once, as chance has it.
+
+    Only where TLS shows that they are the server of `url`, and only at the port of `url`: a server
+    can send its clients nowhere else.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._may_go = urlsplit(Address(url).whole).scheme == "wss"
+        self._hosts: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._hosts)
+
+    def told(self, hosts: Sequence[str]) -> None:
+        """Take what a server has named in place of what was named before."""
+        sound = [host for host in hosts[:MOST_INSTEAD] if is_host(host)]
+        self._hosts = random.sample(sound, len(sound)) if self._may_go else []
+
+    def next(self) -> str:
+        """Return where to connect now; empty is the host of `url`."""
+        return self._hosts.pop() if self._hosts else ""
 
 
 class Backoff:

@@ -148,7 +148,9 @@ class Wire(asyncio.Protocol):
             link.lost()
 
 
-async def reach(address: Address, proxy: Proxy | None, context: ssl.SSLContext | None) -> Wire:
+async def reach(
+    address: Address, proxy: Proxy | None, context: ssl.SSLContext | None, host: str = ""
+) -> Wire:
     """
     Connect to a server, through a proxy if there is one, and begin TLS where the URL says so.
 
@@ -156,6 +158,8 @@ async def reach(address: Address, proxy: Proxy | None, context: ssl.SSLContext |
         address: Of the server.
         proxy: On the way to it.
         context: For TLS with the server; without one the CAs of this host are trusted.
+        host: Where to connect instead of the host of the address, whose name the certificate has
+            all the same.
 
     Raises:
         AtProxyError: If the proxy is not reached, or makes no tunnel.
@@ -163,16 +167,17 @@ async def reach(address: Address, proxy: Proxy | None, context: ssl.SSLContext |
         ValueError: If the host is no name.
     """
     parts = urlsplit(address.whole)
-    host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+    name, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+    host = host or name
     if parts.scheme != "wss":
         context = None
     elif context is None:
         context = client_context()
     if proxy is None:
-        return await _open(host, port, context)
+        return await _open(host, port, context, name)
     wire = await _tunnel(proxy, host, port)
     if context is not None:
-        await _within(wire, context, host)
+        await _within(wire, context, name)
     return wire
 
 
@@ -193,7 +198,8 @@ async def _tunnel(proxy: Proxy, host: str, port: int) -> Wire:
     try:
         parts = urlsplit(proxy.url)
         context = client_context() if parts.scheme == "https" else None
-        wire = await _open(parts.hostname or "", parts.port or 0, context)
+        name = parts.hostname or ""
+        wire = await _open(name, parts.port or 0, context, name)
         try:
             _check(await wire.ask(connect_request(host, port, proxy.login)))
         except BaseException:
@@ -210,8 +216,8 @@ def _check(answer: Answer) -> None:
         raise AnswerError(answer.status, answer.headers)
 
 
-async def _open(host: str, port: int, context: ssl.SSLContext | None) -> Wire:
-    """Connect to the first address of a host that answers, and begin TLS."""
+async def _open(host: str, port: int, context: ssl.SSLContext | None, name: str) -> Wire:
+    """Connect to the first address of a host that answers, and begin TLS with one of this name."""
     loop = asyncio.get_running_loop()
     sock = await _connected(await _places(host, port))
     try:
@@ -221,7 +227,7 @@ async def _open(host: str, port: int, context: ssl.SSLContext | None) -> Wire:
         raise
     _, wire = await loop.create_connection(Wire, sock=sock)
     if context is not None:  # in one step with the connection, one that is given up can stay open
-        await _within(wire, context, host)
+        await _within(wire, context, name)
     return wire
 
 

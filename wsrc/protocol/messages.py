@@ -379,6 +379,10 @@ class Restarting(Message, frozen=True, tag="restarting", kw_only=True):
     """The server is about to close the connection."""
 
     reconnect_in_s: Annotated[float, means("Seconds after which to connect again, 0 or more")]
+    instead: Annotated[
+        tuple[str, ...],
+        means("Hosts of servers that take the peer at once, as this one did; see Session ended"),
+    ] = ()
 
 
 class StateNotification(Message, frozen=True, tag="state_notification", kw_only=True):

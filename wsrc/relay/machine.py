@@ -303,8 +303,14 @@ class Relay:
                 for id_ in list(record.drains or ()):
                     draining.cancel(state, record, id_, _STOPS)
             if record.phase is Phase.OPEN:
-                state.send(record, m.Restarting(reconnect_in_s=reconnect_in_s))
+                instead = self._instead(record.number)
+                state.send(record, m.Restarting(reconnect_in_s=reconnect_in_s, instead=instead))
         return self._effects(now)
+
+    def _instead(self, peer: int) -> tuple[str, ...]:
+        """Return the hosts of servers that a peer may go to when this one ends."""
+        del peer
+        return ()
 
     @property
     def in_flight(self) -> int:

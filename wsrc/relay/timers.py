@@ -18,6 +18,18 @@ class Deadlines(Protocol):
         ...
 
 
+class Soonest:
+    """All deadlines of several that have some."""
+
+    def __init__(self, *of: Deadlines) -> None:
+        self._of = of
+
+    @property
+    def soonest(self) -> float:
+        """None is before it."""
+        return min(each.soonest for each in self._of)
+
+
 class Timers(Generic[K]):
     """
     At most one deadline for each key; times are monotonic seconds.

@@ -197,6 +197,8 @@ class App:
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
         if not settings.no_http:
             await self._serve_http()
+        if self._cluster is not None:
+            self._cluster.serve()
 
     async def stop(self) -> None:
         """Stop accepting, let requests in flight finish, close every connection with 1012."""

@@ -8,6 +8,7 @@ import math
 import secrets
 from datetime import UTC, datetime
 
+from wsrc.cluster import items
 from wsrc.cluster.effects import Ask, Flush, Publish, Reach, Straight, Subscribe, Unsubscribe
 from wsrc.cluster.greeting import RUN_DIGITS, Me
 from wsrc.cluster.names import Names
@@ -52,13 +53,15 @@ class Clustered:
             name=names.node,
             cluster=names.cluster,
             run=secrets.token_hex(RUN_DIGITS // 2),
-            features=frozenset(),
+            features=items.FEATURES,
             credentials=files.credentials,
             new_nonce=lambda: secrets.token_bytes(32),
             epoch=lambda: datetime.now(UTC).timestamp(),
         )
         url = settings.node_url or ""
-        joined = Joined(names, me.run, functools.partial(Neighbour, me), url)
+        joined = Joined(
+            names, me.run, functools.partial(Neighbour, me), url, settings.public_host or ""
+        )
         self.node = Node(joined, **given(settings))
         place = Place(
             settings.cluster_url,
@@ -96,6 +99,11 @@ class Clustered:
                 return
             await asyncio.sleep(_POLL_S)
 
+    def serve(self) -> None:
+        """Tell other nodes that this one takes clients now."""
+        if self._peers is not None:
+            self._peers.act(self.node.serve, self._loop.time())
+
     async def stop(self) -> None:
         """Tell other nodes that this one goes, and leave."""
         if self._peers is not None:
@@ -125,7 +133,11 @@ class Clustered:
 
     def _flush(self) -> None:
         if self._peers is not None:
-            self._peers.act(self.node.flush, self._loop.time())
+            self.carrier.hold()
+            try:
+                self._peers.act(self.node.flush, self._loop.time())
+            finally:
+                self.carrier.write_out()
 
     def _heard_straight(self, node: str, octets: bytes) -> None:
         if self._peers is not None:

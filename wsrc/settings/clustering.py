@@ -12,7 +12,7 @@ from msgspec import Meta
 from wsrc.errors import ConfigError
 from wsrc.principal import MOST_NODE_NAME
 from wsrc.settings.address import Address
-from wsrc.settings.hosts import host_name, is_loopback
+from wsrc.settings.hosts import host_name, is_host, is_loopback
 
 SCHEMES: Final = ("nats", "tls")
 
@@ -56,6 +56,13 @@ NodeUrl = Annotated[
         extra={"url": True},
     ),
 ]
+PublicHost = Annotated[
+    str | None,
+    Meta(
+        description="Name or address at which clients reach this node alone, by the ports of the "
+        "URLs that they have: a node that ends sends its clients there. Without it none are sent.",
+    ),
+]
 ClusterCreds = Annotated[
     Path | None,
     Meta(
@@ -92,6 +99,7 @@ class Clustering(NamedTuple):
     cluster_cert: Path | None
     cluster_key: Path | None
     node_url: str | None = None
+    public_host: str | None = None
 
 
 def node_name() -> str:
@@ -108,11 +116,14 @@ def check_clustering(s: Clustering) -> None:
         ConfigError: If they do not.
     """
     files = ("cluster_ca", "cluster_cert", "cluster_key")
-    for name in ("cluster_creds", "node_url", *files):
+    for name in ("cluster_creds", "node_url", "public_host", *files):
         if getattr(s, name) and not s.cluster_url:
             raise ConfigError(name, "it is of no use without cluster_url")
     if s.node_url is not None:
         _check_node_url(s.node_url)
+    if s.public_host is not None and not is_host(s.public_host):
+        why = f"{s.public_host!r} is no host name, and no address without brackets and port"
+        raise ConfigError("public_host", why)
     outside = [url for url in s.cluster_url if _check_url(url, s)]
     given = [name for name in files if getattr(s, name)]
     if given and len(given) < len(files):

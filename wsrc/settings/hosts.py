@@ -5,9 +5,12 @@ import getpass
 import ipaddress
 import os
 import platform
+import re
 from urllib.parse import urlsplit
 
 from wsrc.errors import ConfigError
+
+_HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9._:-]{0,252}")
 
 
 def host_name() -> str:
@@ -52,6 +55,19 @@ def host_in(header: str) -> str:
         return (urlsplit(f"//{header}").hostname or "").lower()
     except ValueError:
         return ""
+
+
+def is_host(text: str) -> bool:
+    """Return whether a text can be a host name in ASCII, or an address without brackets."""
+    return _HOST.fullmatch(text) is not None and (":" not in text or _is_address(text))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

@@ -21,6 +21,7 @@ from wsrc.settings.clustering import (
     ClusterUrl,
     NodeName,
     NodeUrl,
+    PublicHost,
     check_clustering,
     node_name,
 )
@@ -323,6 +324,7 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     cluster_cert: ClusterCert = None
     cluster_key: ClusterKey = None
     node_url: NodeUrl = None
+    public_host: PublicHost = None
     audit_dir: AuditDir = None
     audit_max_octets: AuditOctets = 16 << 20
     audit_keep: AuditKeep = 0

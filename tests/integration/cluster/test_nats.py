@@ -51,6 +51,29 @@ async def test_what_is_published_is_heard_by_all_others_and_not_by_who_published
         assert a.ears.messages == []
 
 
+@pytest.mark.parametrize("held", [True, False])
+async def test_what_is_said_in_one_turn_is_written_together_in_its_order(
+    server: Nats, *, held: bool
+) -> None:
+    said = [b"%d" % number for number in range(100)]
+    async with carried(_place(server)) as a, carried(_place(server)) as b:
+        b.carrier.subscribe("wsrc.t.turn")
+        await b.hears(a, "wsrc.t.turn")
+        connection, begun = a.carrier._connection, len(b.ears.messages)
+        assert connection is not None
+        if held:
+            a.carrier.hold()
+        for each in said:
+            a.carrier.publish("wsrc.t.turn", each)
+        assert connection.pending_data_size
+        if held:
+            a.carrier.write_out()
+            assert not connection.pending_data_size
+        await b.ears.until(lambda: b.ears.messages[-1][1] == said[-1])
+        came = [octets for _, octets in b.ears.messages[begun:] if octets != b"?"]
+        assert came == said
+
+
 @pytest.mark.parametrize("step", range(0, 60, 3))
 async def test_a_carrier_ends_at_whatever_step_of_its_greeting(server: Nats, step: int) -> None:
     ears = Heard()
@@ -128,10 +151,13 @@ async def test_nothing_is_heard_of_what_is_not_subscribed_any_more(server: Nats)
         b.carrier.subscribe("wsrc.t.gone")
         b.carrier.subscribe("wsrc.t.kept")
         await b.hears(a, "wsrc.t.gone")
+        b.carrier.hold()
         b.carrier.unsubscribe("wsrc.t.gone")
         b.carrier.unsubscribe("wsrc.t.never")
         begun = len(b.ears.messages)
         a.carrier.publish("wsrc.t.gone", b"1")
+        await a.carrier.flush(LIMIT_S)
+        b.carrier.write_out()
         await b.carrier.flush(LIMIT_S)
         a.carrier.publish("wsrc.t.gone", b"2")
         await b.hears(a, "wsrc.t.kept")

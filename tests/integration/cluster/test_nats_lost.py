@@ -6,11 +6,13 @@ from pathlib import Path
 
 from tests.support.nats import (
     LIMIT_S,
+    QUICK,
     Nats,
     carried,
     nats_cluster,
     nats_server,
 )
+from tests.support.raw_peer import LOOPS, LoopFactory, run
 from wsrc.cluster.nats import MOST_PENDING, Place
 from wsrc.cluster.nats_words import LONGEST
 
@@ -133,6 +135,46 @@ async def test_what_waits_for_a_server_that_takes_nothing_has_a_bound(tmp_path: 
             in_kernels = 16 << 20
             assert a.carrier.counts.published * LONGEST <= 2 * MOST_PENDING + in_kernels
             server.thaw()
+
+
+async def test_what_waited_for_a_slow_server_arrives(tmp_path: Path) -> None:
+    """Nothing else is said after it, and no ping."""
+    limits = QUICK._replace(ping_s=2 * LIMIT_S)
+    with nats_server(tmp_path) as server:
+        where = _place(server)
+        async with carried(where, limits=limits) as a, carried(where) as b:
+            b.carrier.subscribe("wsrc.t.x")
+            await b.hears(a, "wsrc.t.x")
+            connection = a.carrier._connection
+            assert connection is not None
+            server.freeze()
+            for _ in range(MOST_PENDING // LONGEST):
+                a.carrier.publish("wsrc.t.x", bytes(LONGEST))
+                await asyncio.sleep(0)
+            waited = connection.pending_data_size
+            a.carrier.publish("wsrc.t.x", b"last")
+            server.thaw()
+            await b.ears.until(lambda: b.ears.messages[-1] == ("wsrc.t.x", b"last"))
+            assert waited
+
+
+@LOOPS
+def test_what_is_said_as_a_connection_breaks_harms_nobody(
+    loop_factory: LoopFactory, tmp_path: Path
+) -> None:
+    async def main(server: Nats) -> None:
+        async with carried(_place(server)) as a:
+            connection = a.carrier._connection
+            assert connection is not None
+            connection._wire.close()
+            for _ in range(3):
+                a.carrier.publish("wsrc.t.x", b"")
+                a.carrier.write_out()
+                await asyncio.sleep(0)
+            await a.ears.until(lambda: a.ears.there == [True, False, True])
+
+    with nats_server(tmp_path) as server:
+        run(loop_factory, main(server))
 
 
 async def test_a_server_that_is_slow_and_not_silent_is_kept(tmp_path: Path) -> None:

@@ -57,6 +57,16 @@ def test_nats_on_the_network_needs_tls_and_certificates_of_the_node() -> None:
     assert "pw" not in str(plain)
 
 
+@pytest.mark.parametrize("host", ["relay-a.example", "192.0.2.1", "2001:db8::1"])
+def test_clients_are_sent_to_a_host(host: str) -> None:
+    assert _made("nats://localhost", public_host=host).public_host == host
+
+
+@pytest.mark.parametrize("host", ["", "wss://relay.example", "relay:4220", "[::1]", "a b"])
+def test_what_is_no_host_is_refused(host: str) -> None:
+    assert _refused("nats://localhost", public_host=host).setting == "public_host"
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_the_three_files_come_together(name: str) -> None:
     less = {each: path for each, path in FILES.items() if each != name}

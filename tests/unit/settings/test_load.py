@@ -64,6 +64,7 @@ OTHER_VALUES: dict[str, Any] = {
     "seal": "preferred",
     "cluster_url": ["tls://nats-1.example:4222", "tls://nats-2.example"],
     "node_url": "wss://relay-a.example:4220",
+    "public_host": "relay-a.example",
 }
 
 SEALED: dict[str, dict[str, Any]] = {
@@ -86,6 +87,7 @@ OF_ISSUER = {
 OF_NODE = {
     "cluster_url": OTHER_VALUES["cluster_url"],
     "node_url": OTHER_VALUES["node_url"],
+    "public_host": OTHER_VALUES["public_host"],
     "cluster_creds": "other",
     "cluster_ca": "other",
     "cluster_cert": "other",

@@ -13,7 +13,7 @@ from wsrc.errors import (
     RemoteProtocolError,
     WsrcError,
 )
-from wsrc.net.dial import Backoff, dial
+from wsrc.net.dial import Backoff, Instead, dial
 from wsrc.net.greeting import answer_to
 from wsrc.net.tls_files import ClientTls
 from wsrc.net.websocket import Link
@@ -83,6 +83,7 @@ class Connection:
         self._closing = False
         self._in_order = False
         self._restarting: m.Restarting | None = None
+        self._instead = Instead(settings.server_url)
         self._hello: m.Hello | None = None
         self._greeting: asyncio.Future[m.HelloAck] | None = None
         self.server = ""
@@ -193,6 +194,7 @@ class Connection:
                 token=self._tls.token(),
                 connect_s=settings.connect_s,
                 ping_s=settings.ping_s,
+                host=self._instead.next(),
             ) as link:
                 link.send(hello)
                 await answer_to(hello, link, settings.connect_s, settings.server_url)
@@ -241,7 +243,10 @@ class Connection:
         loop, backoff = asyncio.get_running_loop(), Backoff(FIRST_RETRY_S, LAST_RETRY_S)
         at_least = self._restarting.reconnect_in_s if self._restarting is not None else None
         while not self._closing:
-            wait_s, left_s = max(backoff.wait_s(), at_least or 0.0), until - loop.time()
+            wait_s = backoff.wait_s()
+            if at_least is not None and not self._instead:
+                wait_s = max(wait_s, at_least)
+            left_s = until - loop.time()
             if left_s < FIRST_RETRY_S:
                 return None
             await asyncio.sleep(min(wait_s, left_s / 2))
@@ -267,6 +272,7 @@ class Connection:
             connect_s=settings.connect_s,
             ping_s=settings.ping_s,
             longest=MAX_MESSAGE_OCTETS,
+            host=self._instead.next(),
         ) as link:
             try:
                 link.send(hello)
@@ -274,6 +280,7 @@ class Connection:
                     self._link = link
                     opening.is_usable()
                 ack = await answer_to(hello, link, settings.connect_s, settings.server_url)
+                self._instead.told(())
                 self._link = link
                 self.server = ack.server or ""
                 self.requests.limits = ack.limits or m.ServerLimits()
@@ -313,6 +320,7 @@ class Connection:
             raise RemoteProtocolError(f"A server does not send {tag_of(message)} to a user.")
         if isinstance(message, m.Restarting):
             self._restarting = message
+            self._instead.told(message.instead)
         elif isinstance(message, _OF_READERS):
             if self.feed is not None:
                 self.feed.hear(message)
