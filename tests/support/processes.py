@@ -15,29 +15,15 @@ from pathlib import Path
 
 from tests.support.certificates import Certificates
 from tests.support.paths import ROOT
+from tests.support.seal_way import SEAL
 from tests.support.secret_scan import EARS
 
 LIMIT_S = 60.0
 """How long a program may take to say what is waited for, or to end."""
 
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
+_SEALED = {} if SEAL is None else {"WSRC_SEAL": SEAL}
 MAIN = "import sys; from {0} import {1}; sys.argv[0] = '{2}'; sys.exit({1}())"
-
-
-def ignore_for_ourselves() -> None:
-    """
-    Keep ignoring the signals that whoever started us has us ignore, without passing that on.
-
-    A program that is started ignores what its parent ignores, as with `nohup` or in the background
-    of a script, but not what its parent has a handler for. Ours leave it so.
-    """
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, _do_nothing)
-
-
-def _do_nothing(_number: int, _frame: object) -> None:
-    pass
 
 
 def argv(program: str, *args: str) -> list[str]:
@@ -150,7 +136,7 @@ class Programs:
         given = ("--server-url", url, "--tls-ca", str(self.certificates.ca))
         waits = ("--reconnect-min-s", "0.1", "--reconnect-max-s", "0.5")
         command = argv("wsrc-card-client", *given, *waits, "--name", "bench", *args)
-        return self._start(command, environment(**(env or {})))
+        return self._start(command, environment(**{**_SEALED, **(env or {})}))
 
     def wsrc(self, *args: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run the user's command to its end."""
@@ -181,6 +167,7 @@ class Programs:
             WSRC_TLS_CA=str(self.certificates.ca),
             WSRC_NAME="first@laptop",
             PYTHONPATH=str(ROOT),
+            **_SEALED,
         )
 
     def _start(self, command: Sequence[str], env: Mapping[str, str]) -> Program:

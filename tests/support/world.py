@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.certificates import Certificates
+from tests.support.seal_way import SEAL
 from wsrc.card_client.agent import Agent
 from wsrc.protocol.messages import CardInfo, CardState
 from wsrc.readers.simulated import SimulatedSource
@@ -78,7 +79,7 @@ class World(Served):
 
     def __init__(self, app: App, certificates: Certificates, stack: AsyncExitStack) -> None:
         super().__init__(app)
-        self.seal: str | None = None
+        self.seal = SEAL
         """Whether users and card hosts seal sessions; as the settings have it if none is given."""
 
         self._certificates = certificates
@@ -175,7 +176,7 @@ async def hosting(
 ) -> AsyncGenerator[Host]:
     """Run a card client for as long as the context lasts."""
     source = SimulatedSource(default_cards() if cards is None else cards)
-    given: dict[str, Any] = {"ping_s": 5.0, "command_s": 10.0} | options
+    given: dict[str, Any] = {"ping_s": 5.0, "command_s": 10.0, "seal": SEAL} | options
     settings = CardClientSettings(
         server_url=url,
         tls_ca=certificates.ca,

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Certificates
+from tests.support.seal_way import SEAL
 from tests.support.world import ASK_PIN, PIN, World, running, uicc
 
 
 @pytest.fixture
 def seal() -> str | None:
     """Whether sessions are sealed; a module that is for both has another of this name."""
-    return None
+    return SEAL
 
 
 @pytest.fixture
