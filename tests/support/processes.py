@@ -22,7 +22,6 @@ LIMIT_S = 60.0
 """How long a program may take to say what is waited for, or to end."""
 
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
-_SEALED = {} if SEAL is None else {"WSRC_SEAL": SEAL}
 MAIN = "import sys; from {0} import {1}; sys.argv[0] = '{2}'; sys.exit({1}())"
 
 
@@ -115,6 +114,9 @@ class Programs:
         self.certificates = certificates
         self.user_port = 0
         self.card_port = 0
+        self.seal = SEAL
+        """What users and card hosts have as `seal`; None is nothing."""
+
         self._stack = stack
 
     def server(self, *args: str) -> Program:
@@ -136,7 +138,7 @@ class Programs:
         given = ("--server-url", url, "--tls-ca", str(self.certificates.ca))
         waits = ("--reconnect-min-s", "0.1", "--reconnect-max-s", "0.5")
         command = argv("wsrc-card-client", *given, *waits, "--name", "bench", *args)
-        return self._start(command, environment(**{**_SEALED, **(env or {})}))
+        return self._start(command, environment(**{**self._sealed, **(env or {})}))
 
     def wsrc(self, *args: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run the user's command to its end."""
@@ -167,8 +169,12 @@ class Programs:
             WSRC_TLS_CA=str(self.certificates.ca),
             WSRC_NAME="first@laptop",
             PYTHONPATH=str(ROOT),
-            **_SEALED,
+            **self._sealed,
         )
+
+    @property
+    def _sealed(self) -> dict[str, str]:
+        return {} if self.seal is None else {"WSRC_SEAL": self.seal}
 
     def _start(self, command: Sequence[str], env: Mapping[str, str]) -> Program:
         program = Program(command, env)
