@@ -291,13 +291,18 @@ def named(words: Sequence[str], tests: Sequence[str], seals: Sequence[str] = ())
             f"{bug.file}: {bug.name}",
             bug.file,
             planted(bug, (ROOT / bug.file).read_text("utf-8")),
-            [tests or bug.tests],
+            [tests or sorted(bug.tests, key=lambda test: not _named_alike(test, bug.file))],
             seals or ("",),
         )
         for bug in read()
         if any(word in f"{bug.file} {bug.name}" for word in words or [""])
         if not seals or heed.intersection(tests or bug.tests)
     ]
+
+
+def _named_alike(test: str, file: str) -> bool:
+    """Return whether a file of tests is likely to notice a bug in a file first."""
+    return Path(file).stem in Path(test).stem
 
 
 def drawn(words: Sequence[str], count: int, seed: int, stages: Stages) -> list[Plan]:
