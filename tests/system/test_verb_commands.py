@@ -60,7 +60,7 @@ async def test_control_asks_the_reader_in_every_spelling(world: World) -> None:
     await world.host()
     for code in (str(ECHO_CONTROL), hex(ECHO_CONTROL), hex(0x4200_0000 + ECHO_CONTROL)):
         asked = await wsrc(world, "control", "--iccid", UICC, code, "0102 FF")
-        assert asked.output == "0102ff\n"
+        assert asked.stdout == "0102ff\n"
     echoed = await document(world, "control", *DIRECT, str(ECHO_CONTROL), "-", stdin="00:11\n")
     assert echoed["response"] == "0011"
     assert echoed["card"]["reader_name"] == READER
