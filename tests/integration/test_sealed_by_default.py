@@ -24,7 +24,7 @@ READER = "Simulated UICC 00 00"
 @pytest.fixture
 async def world(certificates: Certificates) -> AsyncIterator[World]:
     async with running(certificates) as world:
-        world.seal = None
+        world.all_seal(None)
         yield world
 
 
@@ -109,7 +109,7 @@ async def test_without_resume_by_secret_a_session_outlives_its_connection_only_i
     certificates: Certificates,
 ) -> None:
     async with running(certificates, resume_by_secret=False) as world:
-        world.seal = None
+        world.all_seal(None)
         relay = EvilRelay(world)
         await world.host()
         async with proxy_to(world.app.user_port) as proxy:

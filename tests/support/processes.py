@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.support.certificates import Certificates
 from tests.support.paths import ROOT
-from tests.support.seal_way import SEAL
+from tests.support.seal_way import HOST_SEAL, SEAL
 from tests.support.secret_scan import EARS
 
 LIMIT_S = 60.0
@@ -114,8 +114,8 @@ class Programs:
         self.certificates = certificates
         self.user_port = 0
         self.card_port = 0
-        self.seal = SEAL
-        """What users and card hosts have as `seal`; None is nothing."""
+        self.seal, self.host_seal = SEAL, HOST_SEAL
+        """What users and card hosts have as `seal`; None leaves it to them."""
 
         self._stack = stack
 
@@ -138,7 +138,7 @@ class Programs:
         given = ("--server-url", url, "--tls-ca", str(self.certificates.ca))
         waits = ("--reconnect-min-s", "0.1", "--reconnect-max-s", "0.5")
         command = argv("wsrc-card-client", *given, *waits, "--name", "bench", *args)
-        return self._start(command, environment(**{**self._sealed, **(env or {})}))
+        return self._start(command, environment(**{**_sealed(self.host_seal), **(env or {})}))
 
     def wsrc(self, *args: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run the user's command to its end."""
@@ -169,17 +169,17 @@ class Programs:
             WSRC_TLS_CA=str(self.certificates.ca),
             WSRC_NAME="first@laptop",
             PYTHONPATH=str(ROOT),
-            **self._sealed,
+            **_sealed(self.seal),
         )
-
-    @property
-    def _sealed(self) -> dict[str, str]:
-        return {} if self.seal is None else {"WSRC_SEAL": self.seal}
 
     def _start(self, command: Sequence[str], env: Mapping[str, str]) -> Program:
         program = Program(command, env)
         self._stack.callback(program.close)
         return program
+
+
+def _sealed(seal: str | None) -> dict[str, str]:
+    return {} if seal is None else {"WSRC_SEAL": seal}
 
 
 def ports_of(server: Program) -> tuple[int, int]:

@@ -8,15 +8,10 @@ from wsrc.sealing.modes import Mode
 VARIABLE = "WSRC_TEST_SEAL"
 """Holds `required`, `preferred` or `off`; empty or absent leaves it to the programs."""
 
+_GIVEN = os.environ.get(VARIABLE, "")
 
-def chosen(text: str) -> str | None:
-    """
-    Return what card hosts and users of tests have as `seal`; None leaves it to the programs.
+SEAL = str(Mode(_GIVEN)) if _GIVEN else None
+"""What users have as `seal`; None leaves it to the programs."""
 
-    Raises:
-        ValueError: If it is no value of that setting.
-    """
-    return str(Mode(text)) if text else None
-
-
-SEAL = chosen(os.environ.get(VARIABLE, ""))
+HOST_SEAL = str(Mode.PREFERRED) if SEAL == Mode.REQUIRED else SEAL
+"""What card hosts have: users who cannot seal at all are for tests of their own."""

@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Certificates
-from tests.support.seal_way import SEAL
 from tests.support.world import ASK_PIN, PIN, World, running, uicc
 
 
 @pytest.fixture
 def seal() -> str | None:
-    """Whether sessions are sealed; a module that is for both has another of this name."""
-    return SEAL
+    """What all have as `seal`, if this is to say it; a module that is for both has another."""
+    return None
 
 
 @pytest.fixture
@@ -24,7 +23,8 @@ async def world(
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "host"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user"))
     async with running(certificates) as world:
-        world.seal = seal
+        if seal is not None:
+            world.all_seal(seal)
         yield world
 
 
