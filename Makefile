@@ -15,6 +15,7 @@ INPUTS ?=
 TARGETS ?=
 RANDOM ?=
 SEED ?=
+SEAL ?=
 JOBS ?= auto
 CLUSTER_ARGS ?=
 # Tests start hundreds of interpreters; without bytecode each would compile all of its modules.
@@ -45,6 +46,7 @@ help:
 	@echo 'make coverage  all tests, and which lines they miss'
 	@echo 'make mutants   plant bugs in a copy, one at a time, and see that a test catches each'
 	@echo '               RANDOM=20 draws as many small changes of any module instead; SEED=... repeats'
+	@echo '               SEAL="required off" those to be caught in sealed sessions and in others'
 	@echo 'make soak      the programs for minutes, while connections are cut and programs killed'
 	@echo '               then both ends of a session, with whatever a network can do'
 	@echo '               SOAK="cuts night cluster" chooses runs; WSRC_SOAK_SEED=... repeats one'
@@ -81,7 +83,7 @@ coverage: packages $(VENV)/.dev
 
 mutants: $(VENV)/.dev
 ifeq ($(RANDOM),)
-	@$(BIN)/python contrib/tools/plant_bugs.py
+	@$(BIN)/python contrib/tools/plant_bugs.py $(if $(SEAL),--seal $(SEAL))
 else
 	@$(BIN)/python contrib/tools/plant_bugs.py --random $(RANDOM) $(if $(SEED),--seed $(SEED))
 endif

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import Phase, settings
 
 from tests.support.certificates import Certificates, make
-from tests.support.processes import ignore_for_ourselves
+from tests.support.ignored_signals import ignore_for_ourselves
 from tests.support.secret_scan import EARS, MARK
 
 settings.register_profile("default", max_examples=200, derandomize=True, deadline=None)

@@ -5,6 +5,7 @@ Plant the bugs of `planted_bugs.toml`, one at a time, and see that a test fails 
     python contrib/tools/plant_bugs.py                     all of them
     python contrib/tools/plant_bugs.py resume secret       those whose name has one of these words
     python contrib/tools/plant_bugs.py --tests FILE        whether this test alone catches them
+    python contrib/tools/plant_bugs.py --seal required off whether each is caught in both ways
     python contrib/tools/plant_bugs.py --random 20         changes drawn from all of wsrc instead
     python contrib/tools/plant_bugs.py --random 20 --seed 7 wsrc/relay      the same ones again
 
@@ -24,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
@@ -40,6 +41,9 @@ COPIED = ("wsrc", "tests", "contrib", "docs", "pyproject.toml", "README.md")
 
 HANGS_S = 240
 """Time of one test; a bug that makes a test hang is caught by it."""
+
+SEAL_WAY, SEAL_VARIABLE = "tests.support.seal_way", "WSRC_TEST_SEAL"
+"""What tests that can be run with sessions sealed and not sealed import, and what it reads."""
 
 LIMIT_S = 900
 """Time of one run. What is not caught by then counts as survived."""
@@ -126,10 +130,11 @@ class Copy:
             self._write(file, right)
 
     def run(
-        self, tests: Sequence[str], limit_s: float = LIMIT_S, *options: str
+        self, tests: Sequence[str], limit_s: float = LIMIT_S, *options: str, seal: str = ""
     ) -> tuple[Fate, str, str]:
         """Run tests; return what they say of the text, the first that failed, and all output."""
         changes = {"PYTHONPATH": str(self.folder), "CI": "", "HYPOTHESIS_PROFILE": "bugs"}
+        changes |= {SEAL_VARIABLE: seal} if seal else {}
         environment = {**os.environ, **changes}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         hangs = (f"faulthandler_timeout={HANGS_S}", "faulthandler_exit_on_timeout=true")
@@ -184,23 +189,50 @@ def failures(output: str) -> list[str]:
 
 
 class Plan(NamedTuple):
-    """A text of a file that is to be noticed, and the tests that are run until one fails."""
+    """
+    A text of a file that is to be noticed, and the tests that are run until one fails.
+
+    It is to be noticed with sessions sealed in each way of `seals`; "" is as it is without saying.
+    """
 
     title: str
     file: str
     text: str
     stages: Sequence[Sequence[str]]
+    seals: Sequence[str] = ("",)
 
 
-def fate_of(plan: Plan, copy: Copy) -> tuple[Fate, str]:
-    """Plant one bug; return what became of it, and which test failed."""
-    fate = Fate.SURVIVED
+class Found(NamedTuple):
+    """What became of a bug, and which test failed, with sessions sealed in one way."""
+
+    seal: str
+    fate: Fate
+    test: str = ""
+
+    def __str__(self) -> str:
+        seal = f", seal {self.seal}" if self.seal else ""
+        return f"  [{self.test or 'no test'}{seal}]" if self.test or seal else ""
+
+
+def found_of(plan: Plan, copy: Copy) -> list[Found]:
+    """Plant one bug; return what became of it in each way, up to the first that it survived."""
+    found: list[Found] = []
     with copy.with_text(plan.file, plan.text):
-        for tests in plan.stages:
-            fate, failed, _ = copy.run(tests, LIMIT_S, "-x")
-            if fate is not Fate.SURVIVED:
-                return fate, failed
-    return fate, ""
+        for seal in plan.seals:
+            likely = [[each.test] for each in found if each.test]
+            found.append(_found_in_way(seal, [*likely, *plan.stages], copy))
+            if found[-1].fate.survived:
+                break
+    return found
+
+
+def _found_in_way(seal: str, stages: Sequence[Sequence[str]], copy: Copy) -> Found:
+    fate = Fate.SURVIVED
+    for tests in stages:
+        fate, failed, _ = copy.run(tests, LIMIT_S, "-x", seal=seal)
+        if fate is not Fate.SURVIVED:
+            return Found(seal, fate, failed)
+    return Found(seal, fate)
 
 
 def carry_out(
@@ -213,45 +245,64 @@ def carry_out(
         The titles of those that survived, and whether the tests that caught others pass without.
     """
     survivors: list[str] = []
-    caught: dict[str, str] = {}
+    caught: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory(prefix="wsrc-bugs-") as folder:
         copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
         for number in range(jobs):
             copies.put(Copy(Path(folder, str(number))))
 
-        def decide(plan: Plan) -> tuple[Fate, str]:
+        def decide(plan: Plan) -> list[Found]:
             copy = copies.get()
             try:
-                return fate_of(plan, copy)
+                return found_of(plan, copy)
             finally:
                 copies.put(copy)
 
         with ThreadPoolExecutor(jobs) as pool:
-            for plan, (fate, test) in zip(plans, pool.map(decide, plans), strict=True):
-                report(f"{fate:8}  {plan.title}{f'  [{test}]' if test else ''}")
-                if fate.survived:
-                    survivors.append(plan.title)
-                elif test:
-                    caught.setdefault(test, plan.title)
-        fate, _, output = copies.get().run([*caught]) if caught else (Fate.SURVIVED, "", "")
+            for plan, found in zip(plans, pool.map(decide, plans), strict=True):
+                report(f"{found[-1].fate:8}  {plan.title}{''.join(map(str, found))}")
+                survivors += [plan.title] if found[-1].fate.survived else []
+                for each in found:
+                    if each.test:
+                        caught.setdefault(each.seal, {}).setdefault(each.test, plan.title)
+        copy = copies.get()
+        sound = [_sound(tests, seal, copy, report) for seal, tests in caught.items()]
+    return survivors, all(sound)
+
+
+def _sound(caught: Mapping[str, str], seal: str, copy: Copy, report: Callable[[str], None]) -> bool:
+    """Return whether the tests that caught bugs pass without; report those that do not."""
+    fate, _, output = copy.run([*caught], seal=seal)
     for test in failures(output):
         about = caught.get(test, "others")
         report(f"Without a bug, {test} fails as well, so it says nothing of {about}")
-    return survivors, fate is Fate.SURVIVED
+    return fate is Fate.SURVIVED
 
 
-def named(words: Sequence[str], tests: Sequence[str]) -> list[Plan]:
-    """Return the bugs of the list whose name or file has one of these words."""
+def named(words: Sequence[str], tests: Sequence[str], seals: Sequence[str] = ()) -> list[Plan]:
+    """
+    Return the bugs of the list whose name or file has one of these words.
+
+    With `seals` only those whose tests heed whether sessions are sealed.
+    """
+    heed = Tree(ROOT).reaching(SEAL_WAY) if seals else frozenset[str]()
     return [
         Plan(
             f"{bug.file}: {bug.name}",
             bug.file,
             planted(bug, (ROOT / bug.file).read_text("utf-8")),
-            [tests or bug.tests],
+            [tests or sorted(bug.tests, key=lambda test: not _named_alike(test, bug.file))],
+            seals or ("",),
         )
         for bug in read()
         if any(word in f"{bug.file} {bug.name}" for word in words or [""])
+        if not seals or heed.intersection(tests or bug.tests)
     ]
+
+
+def _named_alike(test: str, file: str) -> bool:
+    """Return whether a file of tests is likely to notice a bug in a file first."""
+    return Path(file).stem in Path(test).stem
 
 
 def drawn(words: Sequence[str], count: int, seed: int, stages: Stages) -> list[Plan]:
@@ -277,13 +328,21 @@ def main() -> int:
     parser.add_argument("--random", type=int, metavar="N", help="draw N changes of all of wsrc")
     parser.add_argument("--seed", type=int, help="draw those that were drawn with this seed")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument(
+        "--seal",
+        nargs="+",
+        choices=("required", "preferred", "off"),
+        default=[],
+        metavar="WAY",
+        help="plant those whose tests heed it, in each of these ways: required, preferred, off",
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--most", type=int, metavar="N", help="run N files of a stage at most")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what a shell has us ignore, tests would as well
     if options.random is None:
-        plans = named(options.words, options.tests)
+        plans = named(options.words, options.tests, options.seal)
     else:
         seed = secrets.randbelow(10**6) if options.seed is None else options.seed
         print(f"seed {seed}", flush=True)

@@ -55,6 +55,17 @@ class Tree:
             )
         return [group for group in groups if group]
 
+    def reaching(self, module: str) -> frozenset[str]:
+        """Return the files of tests that reach a module, and the folders that have one of these."""
+        reached = {
+            test
+            for stage in STAGES
+            for test, distances in self._distances(stage).items()
+            if module in distances
+        }
+        folders = {str(folder) for test in reached for folder in Path(test).parents}
+        return frozenset(reached | folders)
+
     @functools.cache  # noqa: B019 - a tree lives as long as the program
     def _distances(self, stage: str) -> Mapping[str, dict[str, int]]:
         folder, pattern = self._root / "tests" / stage, "**/test_*.py"

@@ -8,7 +8,7 @@ from tests.support.paths import ROOT
 
 PROGRAM = """
 import os, signal, subprocess
-from tests.support.processes import ignore_for_ourselves
+from tests.support.ignored_signals import ignore_for_ourselves
 numbers = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM]
 for number in numbers:
     signal.signal(number, signal.SIG_IGN)

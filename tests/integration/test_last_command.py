@@ -23,6 +23,7 @@ from wsrc.user_client.aio import Client
 @pytest.fixture
 async def world(certificates: Certificates) -> AsyncIterator[World]:
     async with running(certificates) as world:
+        world.all_seal(None)
         yield world
 
 

@@ -77,3 +77,36 @@ def test_the_command_draws_plants_and_says_what_survived(
     said = capsys.readouterr().out
     assert said.startswith("seed 3\nSURVIVED  wsrc/octets.py:")
     assert "1 bugs planted, 1 survived\n  wsrc/octets.py:" in said
+
+
+HEEDS_SEALS = """
+from tests.support.seal_way import SEAL
+
+
+def test_it_is_off() -> None:
+    assert SEAL == "off"
+"""
+
+
+def test_a_bug_is_to_be_caught_however_sessions_are_sealed(
+    tools: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    plant_bugs = tools["plant_bugs"]
+    copy, test = plant_bugs.Copy(tmp_path), "tests/unit/test_seal_planted.py"
+    (tmp_path / test).write_text(HEEDS_SEALS)
+    text = (ROOT / "wsrc/octets.py").read_text("utf-8")
+    plan = plant_bugs.Plan("a bug", "wsrc/octets.py", text, [[test]], ("required", "off"))
+    caught, survived = plant_bugs.found_of(plan, copy)
+    assert (caught.seal, caught.fate.name, survived.fate.name) == ("required", "CAUGHT", "SURVIVED")
+    assert str(caught) == f"  [{test}::test_it_is_off, seal required]"
+    assert str(survived) == "  [no test, seal off]"
+
+
+def test_bugs_are_chosen_whose_tests_heed_how_sessions_are_sealed(
+    tools: dict[str, ModuleType], tree: Any
+) -> None:
+    plans = tools["plant_bugs"].named([], [], ["off"])
+    files = {plan.file for plan in plans}
+    assert {"wsrc/relay/resuming.py", "wsrc/card_client/sessions.py"} <= files
+    assert not files & {"wsrc/net/frames.py", "wsrc/card/ahead.py", "wsrc/policy/lines.py"}
+    assert "tests/unit/relay" in tree.reaching("tests.support.seal_way")

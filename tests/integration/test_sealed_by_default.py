@@ -24,6 +24,7 @@ READER = "Simulated UICC 00 00"
 @pytest.fixture
 async def world(certificates: Certificates) -> AsyncIterator[World]:
     async with running(certificates) as world:
+        world.all_seal(None)
         yield world
 
 
@@ -108,6 +109,7 @@ async def test_without_resume_by_secret_a_session_outlives_its_connection_only_i
     certificates: Certificates,
 ) -> None:
     async with running(certificates, resume_by_secret=False) as world:
+        world.all_seal(None)
         relay = EvilRelay(world)
         await world.host()
         async with proxy_to(world.app.user_port) as proxy:
@@ -141,6 +143,32 @@ async def test_a_card_host_gives_some_cards_in_sealed_sessions_only(world: World
         assert card.sealed is None
     async with await world.user(name="sealed") as user, user.select(iccid=UICC) as card:
         assert card.sealed is not None
+
+
+async def test_who_requires_a_seal_uses_no_card_client_of_the_first_form(
+    world: World, certificates: Certificates
+) -> None:
+    ran: list[bytes] = []
+
+    def transmit(command: bytes) -> bytes:
+        ran.append(command)
+        return bytes.fromhex("9000")
+
+    def reset() -> bytes:
+        return bytes.fromhex("3b00")
+
+    args = (world.card_url, certificates.ca, transmit, reset)
+    async with first_form.card_client(*args) as old:
+        await until(lambda: old.states == ["ready"])
+        before = len(ran)
+        user = await world.user(seal="required")
+        with refused(ErrorCode.SEAL_REQUIRED, "seal = required"):
+            await user.select(atr="3b00")
+        assert ASK_PIN not in ran[before:]
+        clear = await world.user(name="clear")
+        async with clear.select(atr="3b00", wait_s=10) as card:
+            assert card.sealed is None
+            assert (await card.transmit(ASK_PIN)).sw == 0x9000
 
 
 async def test_a_user_of_the_first_form_is_refused_such_a_card_with_the_reason(

@@ -12,8 +12,9 @@ import pytest
 
 from tests.support.pki import Pki
 from tests.support.proxy import proxy_to
-from tests.support.sealed_world import HOST, SealedWorld, sealed
+from tests.support.sealed_world import HOST, WRONG_PIN, SealedWorld, sealed
 from tests.support.world import ASK_PIN, PIN, READ_ICCID, UICC, hosting, running, until
+from wsrc.card.identity import iccid_to_ef
 from wsrc.card.slot import Initialization, Share
 from wsrc.certs.making import Kind
 from wsrc.errors import (
@@ -22,14 +23,20 @@ from wsrc.errors import (
     CardWasResetError,
     ErrorCode,
     GuardedError,
+    Outcome,
     OutcomeUnknownError,
     RefusedError,
     SessionLostError,
 )
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
+from wsrc.protocol.codec import encode
 from wsrc.protocol.parts import Numbered
+from wsrc.readers.simulated_connection import ECHO_CONTROL, SETTABLE
 from wsrc.user_client.aio import Client
+
+SAID = bytes.fromhex("5ea1ed5ea1ed")
+STEP = m.Step(command=Octets(WRONG_PIN))
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +72,9 @@ async def test_every_request_of_a_session_is_sealed_and_so_is_every_answer(
             await card.transmit(READ_ICCID[0])
         assert (await card.status()).reader_name
         await card.control(3400)
-        with pytest.raises(RefusedError):
+        assert await card.control(ECHO_CONTROL, SAID) == SAID
+        await card.set_attribute(SETTABLE, SAID)
+        with pytest.raises(RefusedError, match="NOT_THERE"):
             await card.get_attribute("NOT_THERE")
     numbered = [each for each in world.relay.heard if isinstance(each, Numbered)]
     assert {type(each) for each in numbered} == {m.Sealed, m.SealedResp}
@@ -80,7 +89,11 @@ async def test_every_request_of_a_session_is_sealed_and_so_is_every_answer(
         "status",
         "control",
         "get_attribute",
+        "set_attribute",
     }
+    told = b"".join(map(encode, (*world.relay.heard, *world.relay.said)))
+    hidden = (PIN.hex(), READ_ICCID[-1].hex(), iccid_to_ef(UICC).hex(), SAID.hex(), "NOT_THERE")
+    assert [text for text in (*hidden, SETTABLE) if text.encode() in told] == []
 
 
 async def test_a_program_is_told_who_the_card_host_is(world: SealedWorld) -> None:
@@ -109,6 +122,28 @@ async def test_what_is_no_command_is_refused_by_the_card_host_and_its_number_is_
         await card._session.ask(m.CApdu(command=Octets.fromhex("00a4")), 10.0)
     (answer,) = world.relay.of(m.SealedResp)
     assert (answer.of, answer.code) == ("error", ErrorCode.BAD_APDU)
+    assert (await card.transmit(ASK_PIN)).sw == 0x63C3
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (),
+        (STEP,) * (m.MAX_BATCH + 1),
+        (STEP, m.Step(command=Octets(2))),
+        (STEP, m.Step(command=STEP.command, expect=("9000", "9"))),
+    ],
+)
+async def test_what_is_no_batch_is_refused_by_the_card_host_and_nothing_of_it_runs(
+    world: SealedWorld, steps: tuple[m.Step, ...]
+) -> None:
+    """What a server checks of one that is not sealed: how many, their lengths, what is expected."""
+    await world.host()
+    card = await world.card()
+    with pytest.raises(BadApduError, match="batch"):
+        await card._session.ask(m.Batch(session="", steps=steps), 10.0)
+    (answer,) = world.relay.of(m.SealedResp)
+    assert (answer.code, answer.outcome) == (ErrorCode.BAD_APDU, Outcome.NOT_EXECUTED)
     assert (await card.transmit(ASK_PIN)).sw == 0x63C3
 
 

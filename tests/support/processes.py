@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.support.certificates import Certificates
 from tests.support.paths import ROOT
+from tests.support.seal_way import HOST_SEAL, SEAL
 from tests.support.secret_scan import EARS
 
 LIMIT_S = 60.0
@@ -22,22 +23,6 @@ LIMIT_S = 60.0
 
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
 MAIN = "import sys; from {0} import {1}; sys.argv[0] = '{2}'; sys.exit({1}())"
-
-
-def ignore_for_ourselves() -> None:
-    """
-    Keep ignoring the signals that whoever started us has us ignore, without passing that on.
-
-    A program that is started ignores what its parent ignores, as with `nohup` or in the background
-    of a script, but not what its parent has a handler for. Ours leave it so.
-    """
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, _do_nothing)
-
-
-def _do_nothing(_number: int, _frame: object) -> None:
-    pass
 
 
 def argv(program: str, *args: str) -> list[str]:
@@ -129,6 +114,9 @@ class Programs:
         self.certificates = certificates
         self.user_port = 0
         self.card_port = 0
+        self.seal, self.host_seal = SEAL, HOST_SEAL
+        """What users and card hosts have as `seal`; None leaves it to them."""
+
         self._stack = stack
 
     def server(self, *args: str) -> Program:
@@ -150,7 +138,7 @@ class Programs:
         given = ("--server-url", url, "--tls-ca", str(self.certificates.ca))
         waits = ("--reconnect-min-s", "0.1", "--reconnect-max-s", "0.5")
         command = argv("wsrc-card-client", *given, *waits, "--name", "bench", *args)
-        return self._start(command, environment(**(env or {})))
+        return self._start(command, environment(**{**_sealed(self.host_seal), **(env or {})}))
 
     def wsrc(self, *args: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run the user's command to its end."""
@@ -181,12 +169,17 @@ class Programs:
             WSRC_TLS_CA=str(self.certificates.ca),
             WSRC_NAME="first@laptop",
             PYTHONPATH=str(ROOT),
+            **_sealed(self.seal),
         )
 
     def _start(self, command: Sequence[str], env: Mapping[str, str]) -> Program:
         program = Program(command, env)
         self._stack.callback(program.close)
         return program
+
+
+def _sealed(seal: str | None) -> dict[str, str]:
+    return {} if seal is None else {"WSRC_SEAL": seal}
 
 
 def ports_of(server: Program) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypeVar
 
+from tests.support.relay_boxes import closed, opened
 from wsrc.card.identity import iccid_to_ef
 from wsrc.card.slot import CardStatus
 from wsrc.card_client.ended import Ended
@@ -58,8 +59,12 @@ class Peer:
         self._id = 0
 
     def say(self, message: m.Message) -> None:
-        """Send the relay a message."""
-        self.say_text(encode(message))
+        """Send the relay a message, in a box where its session has that."""
+        self.say_text(encode(closed(message) if self.boxes(message) else message))
+
+    def boxes(self, message: m.Message) -> bool:
+        """Return whether a message is to be in a box."""
+        return m.session_of(message) in self.world.boxed
 
     def say_text(self, text: bytes) -> None:
         """Send the relay a text, as its shell would pass it on."""
@@ -100,7 +105,7 @@ class Peer:
         assert any(may_say(speaker, phase, read) for phase in Phase), read
         if self.first_form:
             assert set(json.loads(text)) <= FIRST_FORM_FIELDS[type(read)], text
-        self.inbox.append(read)
+        self.inbox.append(opened(read))
         self.texts.append(text)
 
     def next(self, kind: type[M]) -> M:
@@ -156,9 +161,11 @@ class CardClient(Peer):
     at a reset, by the ids of their readers, where that is another ATR than `ATR`.
     """
 
-    def __init__(self, world: World, *, auto: bool) -> None:
+    def __init__(self, world: World, *, auto: bool, features: tuple[str, ...] = ()) -> None:
         super().__init__(world, m.ClientType.CARD)
         self.auto = auto
+        self.features = features
+        self._in_boxes: set[int | None] = set()
         self.shown_as: str | None = None
         self.atrs: dict[str, Octets] = {}
         self._readers: dict[str | None, str] = {}
@@ -167,9 +174,22 @@ class CardClient(Peer):
 
     def take_in(self, message: m.Message, text: bytes) -> None:
         super().take_in(message, text)
+        self._look_for_boxes(message)
         if self.auto and not isinstance(message, (m.HelloAck, m.Error, m.Restarting)):
-            self.inbox.pop()
-            self.world.later(lambda: self.answer(message))
+            asked = self.inbox.pop()
+            self.world.later(lambda: self.answer(asked))
+
+    def _look_for_boxes(self, message: m.Message) -> None:
+        """Note which sessions have boxes, and which requests came in one."""
+        required = self.world.seal == "required" and "seal" in self.features
+        if required and isinstance(message, m.Attach):
+            self.world.boxed.add(message.session)
+        if isinstance(message, m.Sealed) and not isinstance(self.inbox[-1], m.Sealed):
+            self._in_boxes.add(message.id)
+
+    def boxes(self, message: m.Message) -> bool:
+        """Return whether a message answers what came in a box."""
+        return getattr(message, "id", None) in self._in_boxes and super().boxes(message)
 
     def answer(self, message: m.Message) -> None:
         """Answer a request of the relay as a sound card client does."""

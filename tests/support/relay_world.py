@@ -5,6 +5,7 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from tests.support.relay_clients import ATR, ICCID, CardClient, OldCardClient, Peer
+from tests.support.seal_way import SEAL
 from wsrc.audit.events import Event
 from wsrc.errors import ErrorCode
 from wsrc.policy.machine import Policy
@@ -24,6 +25,7 @@ class World:
     A relay and its peers.
 
     `notes` is what the operator was told, `noted` the same as effects, `events` what was recorded.
+    With `seal` required, the requests and answers of sessions that begin go in boxes: `boxed`.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class World:
         self.to_keep: list[Keep | Book] = []
         self.keeps_late = False
         self.last_session = self._nonces = 0
+        self.seal = SEAL
+        self.boxed: set[str | None] = set()
         self._todo: list[Callable[[], None]] = []
         self._working = False
 
@@ -120,7 +124,7 @@ class World:
         name: str = "bench",
         instance: str | None = None,
         auto: bool = True,
-        features: tuple[str, ...] = ("batch", "cancel", "pcsc", "raw_tpdu", "share"),
+        features: tuple[str, ...] = ("batch", "cancel", "pcsc", "raw_tpdu", "seal", "share"),
         before: "CardClient | None" = None,
         sessions: tuple[m.RunningSession, ...] = (),
         shown_as: str | None = None,
@@ -131,7 +135,7 @@ class World:
 
         `before` is its earlier connection, `who` its principal.
         """
-        peer = CardClient(self, auto=auto)
+        peer = CardClient(self, auto=auto, features=features)
         if before is not None:
             peer.ends, peer.ended = before.ends, before.ended
         self._connect(peer, who)

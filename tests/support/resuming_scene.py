@@ -10,7 +10,7 @@ from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 
 SECRET = "5e" * 32
-FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "resume", "share")
+FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "resume", "seal", "share")
 COMMAND = Octets.fromhex("00a40004023f00")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.certificates import Certificates
+from tests.support.seal_way import HOST_SEAL, SEAL
 from wsrc.card_client.agent import Agent
 from wsrc.protocol.messages import CardInfo, CardState
 from wsrc.readers.simulated import SimulatedSource
@@ -78,8 +79,8 @@ class World(Served):
 
     def __init__(self, app: App, certificates: Certificates, stack: AsyncExitStack) -> None:
         super().__init__(app)
-        self.seal: str | None = None
-        """Whether users and card hosts seal sessions; as the settings have it if none is given."""
+        self.seal, self.host_seal = SEAL, HOST_SEAL
+        """What users and card hosts have as `seal`; None leaves it to the programs."""
 
         self._certificates = certificates
         self._stack = stack
@@ -109,6 +110,10 @@ class World(Served):
     def counts(self) -> dict[str, int]:
         return self.app.counts
 
+    def all_seal(self, seal: str | None) -> None:
+        """Have users and card hosts that connect from now on have this as `seal`."""
+        self.seal = self.host_seal = seal
+
     async def host(
         self, cards: Sequence[Card] | None = None, name: str = "bench", **options: Any
     ) -> "Host":
@@ -121,7 +126,7 @@ class World(Served):
         self, cards: Sequence[Card] | None, name: str, **options: Any
     ) -> "Host":
         """Connect a card client some of whose cards will never be ready."""
-        given = {"seal": self.seal} | options
+        given = {"seal": self.host_seal} | options
         return await self._stack.enter_async_context(
             hosting(self.card_url, self._certificates, cards, name, **given)
         )
@@ -175,7 +180,7 @@ async def hosting(
 ) -> AsyncGenerator[Host]:
     """Run a card client for as long as the context lasts."""
     source = SimulatedSource(default_cards() if cards is None else cards)
-    given: dict[str, Any] = {"ping_s": 5.0, "command_s": 10.0} | options
+    given: dict[str, Any] = {"ping_s": 5.0, "command_s": 10.0, "seal": HOST_SEAL} | options
     settings = CardClientSettings(
         server_url=url,
         tls_ca=certificates.ca,

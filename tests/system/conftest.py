@@ -12,7 +12,7 @@ from tests.support.world import ASK_PIN, PIN, World, running, uicc
 
 @pytest.fixture
 def seal() -> str | None:
-    """Whether sessions are sealed; a module that is for both has another of this name."""
+    """What all have as `seal`, if this is to say it; a module that is for both has another."""
     return None
 
 
@@ -23,7 +23,8 @@ async def world(
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "host"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user"))
     async with running(certificates) as world:
-        world.seal = seal
+        if seal is not None:
+            world.all_seal(seal)
         yield world
 
 

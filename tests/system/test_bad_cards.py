@@ -135,7 +135,7 @@ async def test_a_card_client_that_never_answers_leaves_no_user_waiting(
         }
         async with first_form.connected(world.card_url, certificates.ca) as deaf:
             await first_form.ask(deaf, "hello", **hello)
-            client = await world.user()
+            client = await world.user(seal=None)
             with pytest.raises(CardUnresponsiveError, match="did not reset"):
                 await client.select(reader="r")
             assert await world.state_of(reader="r") is CardState.RESETTING

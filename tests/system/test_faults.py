@@ -85,7 +85,7 @@ async def test_fault_05_an_error_of_the_card_reaches_the_user_who_stays_connecte
     world: World, certificates: Certificates
 ) -> None:
     async with benched(world, certificates, default_cards()[0]) as client:
-        user = await world.user()
+        user = await world.user(seal=None)
         card = await user.select(iccid=UICC)
         client.failing = True
         with pytest.raises(CardError, match="the reader is on fire"):
@@ -97,7 +97,7 @@ async def test_fault_05_an_error_of_the_card_reaches_the_user_who_stays_connecte
 async def test_fault_06_a_card_lost_in_mid_command_leaves_a_reason_and_no_remains(
     world: World, certificates: Certificates
 ) -> None:
-    user = await world.user(timeout_s=first_form.LIMIT_S)
+    user = await world.user(timeout_s=first_form.LIMIT_S, seal=None)
     async with benched(world, certificates, default_cards()[0]) as client:
         card = await user.select(iccid=UICC)
         client.silent = True
@@ -302,7 +302,7 @@ async def test_fault_21_the_server_neither_fetches_responses_nor_reads_status_wo
     args = (world.card_url, certificates.ca, transmit, lambda: bytes.fromhex("3b00"))
     async with first_form.card_client(*args) as client:
         await until(lambda: client.states == ["ready"])
-        user = await world.user()
+        user = await world.user(seal=None)
         async with user.select(atr="3b00") as card:
             assert (await card.transmit(WRONG_PIN)).sw == 0x63C2
     assert not [command for command in commands if command[1] == 0xC0]
@@ -312,7 +312,7 @@ async def test_fault_22_identification_leaves_no_trace_and_survives_odd_cards(
     world: World, certificates: Certificates
 ) -> None:
     await world.host()
-    user = await world.user()
+    user = await world.user(seal=None)
     async with user.select(iccid=UICC) as card:
         assert (await card.transmit(bytes.fromhex("00b000000a"))).sw == 0x6986
     args = (world.card_url, certificates.ca, lambda _: b"\x12\x34", lambda: b"\x3b\x00")

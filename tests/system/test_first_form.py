@@ -43,7 +43,7 @@ async def test_a_first_form_card_client_is_identified_and_used(
     world: World, certificates: Certificates
 ) -> None:
     async with benched(world, certificates, default_cards()[1]) as client:
-        user = await world.user()
+        user = await world.user(seal=None)
         async with user.select(eid=EUICC) as card:
             assert client.states == ["ready", "associated"]
             answers = [await card.transmit(command) for command in READ_ICCID]
@@ -146,7 +146,7 @@ async def test_a_busy_first_form_card_is_waited_for(
     world: World, certificates: Certificates
 ) -> None:
     async with benched(world, certificates, default_cards()[0]):
-        first, second = await world.user("first"), await world.user("second")
+        first, second = await world.user("first", seal=None), await world.user("second", seal=None)
         held = await first.select(iccid=UICC)
         with pytest.raises(CardBusyError, match="first"):
             await second.select(iccid=UICC)
@@ -160,7 +160,7 @@ async def test_a10_a_card_client_that_is_killed_in_mid_command_leaves_it_in_doub
     world: World, certificates: Certificates
 ) -> None:
     async with benched(world, certificates, default_cards()[1]) as client:
-        user = await world.user()
+        user = await world.user(seal=None)
         card = await user.select(eid=EUICC)
         client.silent = True
         async with asyncio.TaskGroup() as tasks:

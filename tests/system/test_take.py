@@ -30,7 +30,8 @@ class Farm:
     def __init__(self, programs: Programs) -> None:
         self.programs = programs
         self.server = programs.server()
-        self.host = programs.card_client("--no-pcsc", "--simulated", "default")
+        simulated = ("--no-pcsc", "--simulated", "default", "--seal", "preferred")
+        self.host = programs.card_client(*simulated)
         self.host.wait_for(r"has card 898821\D*0010")
         self.host.wait_for(r"has card 898821\D*0028")
 

@@ -2,7 +2,7 @@
 """Which request a message of a session is, also where it is sealed."""
 
 from collections.abc import Mapping
-from typing import Final, get_args
+from typing import Final, TypeGuard, get_args
 
 from wsrc.card.slot import Disposition, Initialization, Share
 from wsrc.protocol import messages as m
@@ -12,6 +12,8 @@ PLAIN: Final[Mapping[str, type[m.Message]]] = {
     for kind in (m.CApdu, m.Batch, m.ResetReq, *get_args(m.PcscVerb))
 }
 """Requests that can be in a `sealed`, by `msg_type`."""
+
+_ERROR = str(m.Error.__struct_config__.tag)
 
 
 def kind_of(message: m.Message) -> type[m.Message]:
@@ -24,6 +26,11 @@ def wish_of(message: m.Message) -> Share | None:
     if kind_of(message) is not m.Reconnect:
         return None
     return message.share if isinstance(message, m.Reconnect | m.Sealed) else None
+
+
+def is_sealed_error(answer: m.Message) -> TypeGuard[m.SealedResp]:
+    """Return whether an answer is a box that has an error in it."""
+    return isinstance(answer, m.SealedResp) and answer.of == _ERROR
 
 
 def resets(message: m.Message) -> bool:

@@ -9,6 +9,7 @@ from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import ANSWERS
+from wsrc.protocol.kinds import is_sealed_error
 from wsrc.relay import (
     draining,
     endings,
@@ -269,7 +270,12 @@ def _answer(
     in_flight = lease.in_flight
     if in_flight is None or not _is_answer(message, in_flight):
         return
-    state.tally.answered(now - lease.used)
+    cancelled = False
+    if is_sealed_error(message):
+        state.tally.not_answered(message.outcome)
+        cancelled = message.code is ErrorCode.CANCELLED
+    else:
+        state.tally.answered(now - lease.used)
     leases.answered(state, lease, now)
     sharing.settled(state, lease, in_flight, message, now)
     if type(message) is ANSWERS[type(in_flight.message)]:
@@ -281,7 +287,7 @@ def _answer(
         )
         fields = {"session": lease.session, "outcome": Outcome.UNKNOWN}
         state.tell(lease, m.error(code, why, id=in_flight.id, **fields))
-    endings.close_cancel(state, lease, in_flight, cancelled=False)
+    endings.close_cancel(state, lease, in_flight, cancelled=cancelled)
     endings.settled(state, lease, in_flight, now)
 
 

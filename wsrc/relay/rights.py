@@ -9,12 +9,12 @@ when the policy does. A command APDU asks nothing of this module.
 from collections.abc import Mapping
 from typing import Final, get_args
 
-from wsrc.card.slot import Disposition, Initialization, Share
+from wsrc.card.slot import Disposition, Share
 from wsrc.errors import ErrorCode
 from wsrc.policy.words import ALL, Verb
 from wsrc.principal import Principal
 from wsrc.protocol import messages as m
-from wsrc.protocol.kinds import kind_of
+from wsrc.protocol.kinds import kind_of, resets, wish_of
 from wsrc.relay.audience import Audience
 from wsrc.relay.names import written
 from wsrc.relay.records import Lease, Slot, UserPeer
@@ -83,22 +83,10 @@ def needed_for(message: m.Forwarded, share: Share) -> tuple[Verb, ...]:
     always = _ALWAYS.get(kind_of(message))
     if always is not None:
         return (always,)
-    match message:
-        case m.Sealed(of="reconnect", share=wish, resets=resets):
-            return _reconnecting(wish or share, resets=resets)
-        case m.Sealed(resets=resets):
-            return (Verb.RESET,) if resets else ()
-        case m.EndTransaction(disposition=disposition):
-            return (Verb.RESET,) if disposition is not Disposition.LEAVE else ()
-        case m.Reconnect(share=wish, initialization=how):
-            return _reconnecting(wish or share, resets=how is not Initialization.LEAVE)
-        case _:
-            return ()
-
-
-def _reconnecting(share: Share, *, resets: bool) -> tuple[Verb, ...]:
-    taken = TAKES.get(share)
-    reset = (Verb.RESET,) if resets else ()
+    reset = (Verb.RESET,) if resets(message) else ()
+    if kind_of(message) is not m.Reconnect:
+        return reset
+    taken = TAKES.get(wish_of(message) or share)
     return (taken, *reset) if taken is not None else reset
 
 

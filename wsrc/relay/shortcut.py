@@ -12,6 +12,7 @@ from collections.abc import Container, Mapping
 from wsrc.card.apdu import MAX_COMMAND_OCTETS
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import Phase
+from wsrc.protocol.kinds import is_sealed_error
 from wsrc.relay import leases
 from wsrc.relay.effects import Send
 from wsrc.relay.records import SEAL, SERVED, CardPeer, InFlight, LeasePhase, Peer, UserPeer
@@ -118,4 +119,6 @@ def _fits(message: m.RApdu | m.SealedResp, in_flight: InFlight) -> bool:
                 return False
         elif not all(map(_is_status_word, message.status_words)):
             return False
+    elif is_sealed_error(message):
+        return False
     return in_flight.share is None and message.seq in {None, asked.seq}

@@ -16,7 +16,7 @@ from wsrc.errors import ErrorCode
 from wsrc.octets import Octets
 from wsrc.protocol import messages as m
 
-FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "share", "resume")
+FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "seal", "share", "resume")
 NO_ANSWER = (m.Waiting, m.SessionInterrupted, m.Restarting)
 
 

@@ -22,7 +22,7 @@ from tests.support.models.relay_peers import (
 from tests.support.relay_clients import ATR, Peer
 from tests.support.relay_world import World
 from wsrc.card.slot import Share
-from wsrc.errors import ErrorCode
+from wsrc.errors import ErrorCode, Outcome
 from wsrc.octets import Octets
 from wsrc.principal import run_and_owner
 from wsrc.protocol import messages as m
@@ -126,8 +126,13 @@ class Model:
         if isinstance(asked, m.Reconnect) and asked.share is not None:
             place = host.place_of(asked.session)
             if place is not None:
-                closed = asked.share is not Share.SHARED
-                assert not closed or len(place.sessions) == 1, "taken from those who share it"
+                taken = asked.share is not Share.SHARED and len(place.sessions) > 1
+                if taken and asked.session in self.world.boxed:
+                    fields = {"id": asked.id, "session": asked.session}
+                    code, no = ErrorCode.CARD_BUSY, Outcome.NOT_EXECUTED
+                    host.peer.say(m.error(code, "Others have it.", outcome=no, **fields))
+                    return
+                assert not taken, "taken from those who share it"
                 place.sessions[asked.session] = asked.share
         host.peer.answer(asked)
 

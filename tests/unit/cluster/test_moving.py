@@ -10,7 +10,7 @@ from wsrc.cluster import items
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 
-RESUME = ("batch", "cancel", "pcsc", "raw_tpdu", "share", "resume")
+RESUME = ("batch", "cancel", "pcsc", "raw_tpdu", "seal", "share", "resume")
 
 
 @pytest.fixture

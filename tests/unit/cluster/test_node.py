@@ -13,7 +13,7 @@ from wsrc.errors import ErrorCode, Outcome
 from wsrc.policy.words import ALL
 from wsrc.protocol import messages as m
 
-RESUME = ("batch", "cancel", "pcsc", "raw_tpdu", "share", "resume")
+RESUME = ("batch", "cancel", "pcsc", "raw_tpdu", "seal", "share", "resume")
 
 
 @pytest.fixture

@@ -220,6 +220,7 @@ def test_a_card_client_cannot_speak_for_a_session_of_another() -> None:
 
 def test_an_answer_of_another_kind_is_an_error_with_unknown_outcome() -> None:
     world = World()
+    world.seal = "off"
     card, user, session = held(world)
     command = user.command(session)
     card.say(m.ResetResp(id=command.id, session=session, atr=ATR))
@@ -233,6 +234,7 @@ def test_an_answer_of_another_kind_is_an_error_with_unknown_outcome() -> None:
 @pytest.mark.parametrize("batch", [True, False])
 def test_a_status_word_that_is_none_ends_the_connection(sw: str, batch: bool) -> None:
     world = World()
+    world.seal = "off"
     card, user, session = held(world)
     command = user.command(session)
     results = (m.StepResult(response=Octets(), sw=sw),)

@@ -23,6 +23,7 @@ def known(world: World, peer: Peer, name: str) -> None:
 
 def test_13_a_session_is_recorded_with_user_card_time_and_commands() -> None:
     world = World()
+    world.seal = "off"
     card = world.card(reader(iccid=ICCID))
     user = world.user(name="ida@lab")
     known(world, user, "ida@example.org")
@@ -104,6 +105,7 @@ def test_13_a_wait_is_logged_and_its_length_recorded() -> None:
 
 def test_13_resets_are_recorded_and_a_reconnect_that_leaves_the_card_is_none() -> None:
     world = World()
+    world.seal = "off"
     world.card(reader())
     user = world.user()
     session = user.hold(reader="r1")

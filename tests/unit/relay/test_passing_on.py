@@ -118,7 +118,7 @@ def test_a11_nothing_that_a_user_says_makes_a_card_client_a_message_that_is_too_
     long: m.Message,
 ) -> None:
     world = World()
-    card = world.card(reader(), features=("pcsc", "share", "resume"), auto=False)
+    card = world.card(reader(), features=("pcsc", "resume", "seal", "share"), auto=False)
     refused = world.user().refused(long)
     assert code_of(refused) is ErrorCode.BAD_MESSAGE
     assert card.quiet()

@@ -388,7 +388,7 @@ def test_the_waiters_of_a_card_host_that_is_lost_are_given_other_cards() -> None
 
 def test_a_card_that_was_given_in_vain_is_given_back_when_any_is_selected_again() -> None:
     world = World()
-    features = ("resume", "share")
+    features = ("resume", "seal", "share")
     host = world.card(card(1), features=features)
     user = world.user(instance="run")
     user.say(any_of(user, secret="secret", keep_s=60.0))

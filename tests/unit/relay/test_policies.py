@@ -17,7 +17,7 @@ from wsrc.relay import audiences, policies
 from wsrc.relay.audiences import AT_ONCE, MAX_IDLE
 
 OTHER = "8949020000000000001"
-FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "resume", "share")
+FEATURES = ("batch", "cancel", "pcsc", "raw_tpdu", "resume", "seal", "share")
 ANYTHING = rule("*")
 
 

@@ -225,7 +225,7 @@ def test_a_token_is_not_waited_with_twice() -> None:
 
 def test_a_program_that_died_is_followed_by_one_with_the_same_token() -> None:
     world = World()
-    world.card(reader("r1", ONE), features=("batch", "pcsc", "share", "resume"))
+    world.card(reader("r1", ONE), features=("batch", "pcsc", "resume", "seal", "share"))
     ida, bob = world.user(who="ida", instance="one"), world.user(who="bob")
     token = reserve(ida)
     has(ida, 1, reservation=token, secret="s", keep_s=500.0)

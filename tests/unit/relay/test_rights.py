@@ -23,7 +23,7 @@ A_LOOK = 12
 """Lines of code that it takes to look rights up."""
 
 ALL_CARDS = rule("host-*")
-SHARED = ("batch", "cancel", "pcsc", "raw_tpdu", "resume", "share")
+SHARED = ("batch", "cancel", "pcsc", "raw_tpdu", "resume", "seal", "share")
 
 FORWARDED: list[tuple[type[m.Message], dict[str, Any], set[Verb]]] = [
     (m.CApdu, {"command": Octets(b"\x00\xa4\x00\x04")}, set()),
@@ -251,3 +251,12 @@ def test_13_a_hidden_card_takes_the_work_of_an_absent_one(by: str) -> None:
         refused(hidden, **more)
         took = [steps(partial(refused, each, **more)) for each in (hidden, absent)]
         assert 0 <= took[0] - took[1] <= A_LOOK * 6
+
+
+def test_a_sealed_command_of_which_the_server_is_told_that_it_resets_needs_that_right() -> None:
+    """Its card host refuses it as well, for there is no such command in the box."""
+    world = lab(Verb.LIST, Verb.USE)
+    ann = world.user(who="ann")
+    session = ann.hold(label="one")
+    asked = m.Sealed(id=9, seq=1, session=session, of="c_apdu", box=b"b", resets=True)
+    assert "reset" in forbidden(ann, asked).message

@@ -154,6 +154,37 @@ def test_an_answer_of_another_kind_is_an_error_of_unknown_outcome(world: World) 
     assert user.one(m.Error).outcome is Outcome.UNKNOWN
 
 
+@pytest.mark.parametrize("cancelled", [True, False])
+@pytest.mark.parametrize("outcome", [*Outcome, None])
+def test_an_error_in_a_box_is_counted_by_its_outcome_and_answers_a_cancel(
+    world: World, outcome: Outcome | None, *, cancelled: bool
+) -> None:
+    host, user = hosted(world, (*FEATURES, "cancel")), world.user()
+    session = held(user, host)
+    user.say(sealed(session))
+    host.next(m.Sealed)
+    user.say(m.Cancel(id=3, target=2, session=session))
+    code = ErrorCode.CANCELLED if cancelled else ErrorCode.GUARDED
+    told = {"code": code, "outcome": outcome}
+    host.say(m.SealedResp(id=2, seq=1, session=session, of="error", box=b"a", **told))
+    user.next(m.SealedResp)
+    assert user.one(m.CancelAck).cancelled is cancelled
+    counted = dict.fromkeys(("answered", "not_executed", "unknown"), 0)
+    assert world.relay.tally.outcomes == counted | {str(outcome or Outcome.UNKNOWN): 1}
+    assert not any(world.relay.tally.durations)
+
+
+def test_an_error_in_a_box_is_counted_without_a_cancel_as_well(world: World) -> None:
+    host, user = hosted(world), world.user()
+    session = held(user, host)
+    user.say(sealed(session))
+    host.next(m.Sealed)
+    told = {"code": ErrorCode.GUARDED, "outcome": Outcome.NOT_EXECUTED}
+    host.say(m.SealedResp(id=2, seq=1, session=session, of="error", box=b"a", **told))
+    user.one(m.SealedResp)
+    assert world.relay.tally.outcomes == {"answered": 0, "not_executed": 1, "unknown": 0}
+
+
 @pytest.mark.parametrize(
     ("features", "of"),
     [(("seal",), "batch"), (("seal",), "status"), (("batch", "pcsc"), "c_apdu"), (FEATURES, "x")],

@@ -227,6 +227,7 @@ def test_a_card_client_that_does_not_share_is_not_asked_to(share: Share) -> None
 
 def test_a_card_is_opened_to_others_and_closed_again_by_reconnect() -> None:
     world = World()
+    world.seal = "off"
     card, first, second = world.card(reader()), world.user(), world.user()
     hers = first.hold(iccid=ICCID)
     second.say(select(1, wait_s=60))

@@ -115,6 +115,7 @@ def test_each_kind_of_command_is_answered(world: World, user: Peer) -> None:
 def test_a_command_that_cannot_be_one_never_reaches_the_card(
     world: World, user: Peer, wrong: m.CApdu | m.Batch, code: ErrorCode, words: str
 ) -> None:
+    world.seal = "off"
     card = world.card(reader())
     session = user.hold(iccid=ICCID)
     card.auto = False

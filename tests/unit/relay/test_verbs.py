@@ -35,6 +35,7 @@ def test_each_verb_goes_to_the_card_client_and_its_answer_comes_back() -> None:
 
 def test_a_verb_is_a_request_in_flight_like_any_other() -> None:
     world = World()
+    world.seal = "off"
     card, user = world.card(reader()), world.user()
     session = user.hold(iccid=ICCID)
     card.auto = False

@@ -79,7 +79,7 @@ def test_transmit_with_a_protocol(connection: Any) -> None:
 
 
 def test_transmit_that_is_no_command(connection: Any) -> None:
-    with pytest.raises(CardConnectionException, match="has at least 4 octets"):
+    with pytest.raises(CardConnectionException, match=r"has (at least 4|4 to 65544) octets"):
         connection.transmit([0x00])
     assert connection.transmit(SELECT_MF)[1] == 0x61
 
