@@ -3,6 +3,7 @@
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,24 @@ async def test_filters_choose_readers(certificates: Certificates) -> None:
             await asker.session(eid=EUICC)
             _, data = await events.next()
             assert data["reader"]["card"]["eids"] == [EUICC]
+
+
+async def test_that_reservations_are_others_is_told_and_not_what_they_are(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    async with (
+        running(certificates, state_dir=tmp_path) as world,
+        asking(world.http_url) as asker,
+    ):
+        await world.host()
+        async with asker.events("?label=none") as events:
+            assert (await events.next())[0] == "snapshot"
+            made = await asker.post("/reservations", {"iccid": UICC, "for_s": 600})
+            assert await events.next() == ("reservations", {})
+            number = made.body["reservation"]["number"]
+            answer = await asker.ask("DELETE", f"{API}/reservations/{number}")
+            assert answer.status == 204
+            assert await events.next() == ("reservations", {})
 
 
 async def test_who_waits_for_a_card_and_for_any_is_counted(certificates: Certificates) -> None:

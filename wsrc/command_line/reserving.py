@@ -142,6 +142,7 @@ def _document(info: "ReservationInfo") -> dict[str, Any]:
         "host": info.host,
         "reader": info.reader,
         "any": info.any,
+        "wish": info.wish,
         "own": info.own,
         "priority": info.priority,
     }

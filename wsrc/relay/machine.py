@@ -344,6 +344,10 @@ class Relay:
         """Count those who wait for any card, of the users that this one may know of."""
         return uses.waiting_for_any(self._state, self._state.peers.get(number))
 
+    def reservations_since(self, number: int, seen: int) -> tuple[int, bool]:
+        """Count changes of reservations; say whether this user may notice one after `seen`."""
+        return reserving.since(self._state, self._state.peers.get(number), seen)
+
     @property
     def policy(self) -> Policy:
         """The policy that is in force."""

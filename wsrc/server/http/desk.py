@@ -14,6 +14,7 @@ from wsrc.octets import Octets
 from wsrc.principal import Principal
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
+from wsrc.relay.machine import Relay
 from wsrc.server.admission import Admitted, account_of
 from wsrc.server.http.insider import Insider
 from wsrc.server.http.problems import ProblemError, of_error, problem, status_of
@@ -32,7 +33,7 @@ VISIT_S = 60.0
 """Seconds without a request after which a visitor who has nothing is forgotten."""
 
 LOOK_S = 1.0
-"""How often it is looked for what is over, and how many wait for any card, in seconds."""
+"""How often it is looked for what is over, and for what streams are told beside readers, in s."""
 
 BEAT_S = 15.0
 """
@@ -117,24 +118,35 @@ class Listener(Protocol):
         """Take how many wait for any card; 0 is not told at first."""
         ...
 
+    def reserve(self) -> None:
+        """Take note that reservations are others than before."""
+        ...
+
     def beat(self) -> None:
         """Note that `BEAT_S` have passed."""
         ...
 
 
 class _Watching:
-    """A stream, by what it was let in, and what it was told of those who wait for any card."""
+    """A stream, by what it was let in, and what it was told of waiters and reservations."""
 
-    def __init__(self, admitted: Admitted, listener: Listener) -> None:
+    def __init__(self, admitted: Admitted, listener: Listener, relay: Relay, number: int) -> None:
         self.admitted = admitted
         self.listener = listener
+        self._relay = relay
+        self._number = number
         self._anyone = 0
+        self._changes, _ = relay.reservations_since(number, 0)
 
-    def tell(self, anyone: int) -> None:
-        """Tell how many wait for any card, if that is not known."""
+    def look(self) -> None:
+        """Tell how many wait for any card, and that reservations are others, if that is new."""
+        anyone = self._relay.waiting_for_any(self._number)
         if anyone != self._anyone:
             self._anyone = anyone
             self.listener.wait_for_any(anyone)
+        self._changes, are_others = self._relay.reservations_since(self._number, self._changes)
+        if are_others:
+            self.listener.reserve()
 
 
 class Desk:
@@ -250,7 +262,8 @@ class Desk:
     def watcher(self, caller: Caller, listener: Listener) -> Insider:
         """Return a new user of the relay for a stream, who may stay while its credentials hold."""
         insider = self.enter(caller, "http", listener.told)
-        self._streams[insider] = _Watching(caller.admitted, listener)
+        relay = self._peers.relay
+        self._streams[insider] = _Watching(caller.admitted, listener, relay, insider.number)
         return insider
 
     def gone(self, insider: Insider) -> None:
@@ -363,7 +376,7 @@ class Desk:
             if self._has_ended(watching.admitted, utc_now):
                 insider.close(CloseCode.POLICY, "The credentials have ended.")
             else:
-                watching.tell(self._peers.relay.waiting_for_any(insider.number))
+                watching.look()
         for key, visitor in list(self._visitors.items()):
             if visitor.at_work or visitor.sessions:
                 continue

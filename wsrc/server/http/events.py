@@ -57,6 +57,10 @@ class Anyone(msgspec.Struct, frozen=True):
     any: int
 
 
+class Reserved(msgspec.Struct, frozen=True):
+    """Reservations are others than before."""
+
+
 class Stream:
     """What waits for one client; `lost` tells that it was too much."""
 
@@ -64,7 +68,7 @@ class Stream:
         self.waiting: deque[m.Message] = deque()
         self.lost = False
         self._anyone: int | None = None
-        self._silent = self._beats = False
+        self._silent = self._beats = self._reserved = False
         self._news = asyncio.Event()
 
     def told(self, message: m.Message) -> None:
@@ -83,6 +87,11 @@ class Stream:
         self._anyone = number
         self._news.set()
 
+    def reserve(self) -> None:
+        """Take note that reservations are others than before."""
+        self._reserved = True
+        self._news.set()
+
     def beat(self) -> None:
         """Have something sent where nothing was since the beat before."""
         if self._silent:
@@ -90,15 +99,19 @@ class Stream:
             self._news.set()
         self._silent = True
 
-    async def next(self) -> m.Message | Anyone | None:
+    async def next(self) -> m.Message | Anyone | Reserved | None:
         """Return what comes next; None where nothing did between two beats, or too much."""
         self._news.clear()
-        if not (self.waiting or self.lost or self._beats or self._anyone is not None):
+        aside = self._reserved or self._anyone is not None
+        if not (self.waiting or self.lost or self._beats or aside):
             await self._news.wait()
         self._silent = self._beats = False
         if self._anyone is not None and not self.lost:
             anyone, self._anyone = self._anyone, None
             return Anyone(anyone)
+        if self._reserved and not self.lost:
+            self._reserved = False
+            return Reserved()
         return self.waiting.popleft() if self.waiting else None
 
 
@@ -152,6 +165,8 @@ async def _follow(
             await _write(request, response, b": \n\n")
         elif isinstance(message, Anyone):
             await _write(request, response, _event("waiting", message))
+        elif isinstance(message, Reserved):
+            await _write(request, response, _event("reservations", message))
         elif isinstance(message, m.ReaderEvent):
             await _write(request, response, _change(instance, message))
         elif isinstance(message, m.Error | m.Restarting):
