@@ -112,12 +112,7 @@ def kept(state: RelayState, number: int, why: str, now: float) -> None:
 
 
 def since(state: RelayState, peer: Peer | None, seen: int) -> tuple[int, bool]:
-    """
-    Return how many changes there were until now, and whether a user may notice one after `seen`.
-
-    Operators may notice all, others those of their own and of cards that they see. Where more
-    changed than is known, everybody is to look again.
-    """
+    """Return the changes until now, and whether one after `seen` is to be noticed by a user."""
     table = state.reservations
     if table.changes == seen or not isinstance(peer, UserPeer):
         return table.changes, False

@@ -428,7 +428,7 @@ def test_a_change_is_noticed_by_whose_it_is_who_sees_the_card_and_operators() ->
     def who_noticed() -> set[str]:
         told = {}
         for who, user in users.items():
-            seen[who], told[who] = world.relay.reservations_since(user.number, seen[who])
+            seen[who], told[who] = world.relay.bulletin.reservations_since(user.number, seen[who])
         return {who for who, noticed in told.items() if noticed}
 
     assert who_noticed() == set()
@@ -444,7 +444,7 @@ def test_a_change_is_noticed_by_whose_it_is_who_sees_the_card_and_operators() ->
     card.leave()
     world.pass_time(1000.0)
     assert who_noticed() == {"root", "ida"}
-    assert world.relay.reservations_since(card.number, 0)[1] is False
+    assert world.relay.bulletin.reservations_since(card.number, 0)[1] is False
 
 
 def test_where_more_changed_than_is_known_everybody_looks_again() -> None:
@@ -452,13 +452,13 @@ def test_where_more_changed_than_is_known_everybody_looks_again() -> None:
     world.card(reader("r1", ONE), who="farm")
     user, eve = world.user(direct=True), world.user(who="eve", direct=False)
     table = world.relay._state.reservations
-    before, _ = world.relay.reservations_since(eve.number, 0)
+    before, _ = world.relay.bulletin.reservations_since(eve.number, 0)
     booking = Booking(1, b"", "", "", f"iccid {ONE}", 0.0, 1.0)
     for _ in range(NEWS):
         table.note(booking)
-    assert world.relay.reservations_since(eve.number, before)[1] is False
+    assert world.relay.bulletin.reservations_since(eve.number, before)[1] is False
     table.note(booking)
-    assert world.relay.reservations_since(eve.number, before)[1] is True
+    assert world.relay.bulletin.reservations_since(eve.number, before)[1] is True
     assert user.inbox == []
 
 
