@@ -11,6 +11,7 @@ from tests.bench import programs
 from tests.bench.book import Book, interleaved
 from tests.bench.programs import Candidate, Host, Server
 from tests.support.world import LIMIT_S, UICC, hosting, uicc, until
+from wsrc.protocol.messages import CardState
 from wsrc.user_client.aio import Client
 
 MANY, FEW = (10, 50, 200), (5, 20)
@@ -21,7 +22,7 @@ COMMANDS = 50
 """Commands of a session: as many as a tool asks that reads a handful of files."""
 
 _ASK = b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
-_EVENT, _IDENTIFIED, _COMMAND = b"event: reader\n", b'"iccid":', bytes.fromhex("00a4000c023f00")
+_EVENT, _WHOLE, _COMMAND = b"event: reader\n", b'"more":false', bytes.fromhex("00a4000c023f00")
 
 
 _SERVER = Candidate(
@@ -41,7 +42,8 @@ class Page:
     """The stream of events of a page that is open, which asks for nothing else."""
 
     def __init__(self) -> None:
-        self.seen = self.events = 0
+        self.events = 0
+        self.begun = False
 
     async def follow(self, port: int) -> None:
         """Read until the server ends."""
@@ -52,7 +54,7 @@ class Page:
             while octets := await reader.read(1 << 16):
                 kept += octets
                 self.events += kept.count(_EVENT)
-                self.seen += kept.count(_IDENTIFIED)
+                self.begun |= _WHOLE in kept
                 kept = kept[kept.rfind(b"\n") + 1 :]
         finally:
             writer.close()
@@ -107,9 +109,15 @@ async def _measured(host: Host, server: Server, there: int, cards: int, idle_s: 
         user_url = f"wss://localhost:{server.user_port}/user"
         user = Client(user_url, ca=host.certificates.ca, name="bench", seal="off")
         await stack.enter_async_context(user)
+
+        async def all_ready() -> bool:
+            seen = await user.list_cards()
+            return [each.state for each in seen] == [CardState.READY] * (cards + 1)
+
+        await until(all_ready)
         watching = await stack.enter_async_context(_open(server, there + 1))
         first = watching[0]
-        await until(lambda: all(page.seen >= cards + 1 for page in watching))
+        await until(lambda: all(page.begun for page in watching))
         await _session(user)
         await until(lambda: all(page.events == first.events > 0 for page in watching))
         cpu_s = server.cpu_s

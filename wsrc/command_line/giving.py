@@ -66,7 +66,8 @@ def lend(call: Invocation, who: str, card: str | None) -> None:
 
     held, answer = _ask(Wish.LEND, card, who)
     document: dict[str, Any] = {"card": held.card, "lent": who, "until": answer.until}
-    _done(call, f"{held.card} is kept for {who} until {answer.until}.", document)
+    until = call.output.time(answer.until or "")
+    _done(call, f"{held.card} is kept for {who} until {until}.", document)
 
 
 def _ask(wish: "Wish", card: str | None, who: str = "") -> "tuple[HeldFile, Answer]":
