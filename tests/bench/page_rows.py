@@ -15,7 +15,10 @@ from wsrc.protocol.messages import CardState
 from wsrc.user_client.aio import Client
 
 MANY, FEW = (10, 50, 200), (5, 20)
-"""Pages, and card clients, that are there at a time; beside them none."""
+"""Pages, and card clients, that are there at a time beside one of each; and none beside these."""
+
+MANY_S, FEW_S = 40.0, 3.0
+"""Seconds in which nothing happens."""
 
 SESSIONS = 40
 COMMANDS = 50
@@ -64,11 +67,11 @@ def pages(book: Book) -> None:
     """
     Add CPU by one more page and one more card client: `pages.*_us`.
 
-    `idle` is of a second in which nothing happens, `session` of one session with `COMMANDS`
-    commands, `event` of one event of a page.
+    `idle` is of a second in which nothing happens. `session` is of one session with `COMMANDS`
+    commands, which a page is told of by some events, and `event` of one of these.
     """
     full = book.effort.peers >= 5000
-    many, idle_s = (MANY, 40.0) if full else (FEW, 3.0)
+    many, idle_s = (MANY, MANY_S) if full else (FEW, FEW_S)
     settings = [(0, 0), *((number, 0) for number in many), *((0, number) for number in many)]
     took: dict[tuple[int, int], list[Took]] = {each: [] for each in settings}
     for number, (there, cards) in interleaved(settings, book.effort.rounds):

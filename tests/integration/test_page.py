@@ -245,6 +245,29 @@ async def test_the_card_of_a_reservation_is_a_click_away_and_told_when_it_is_awa
     assert await row.locator(".name").get_attribute("href") is None
 
 
+async def test_of_many_reservations_those_that_can_be_seen_are_elements(
+    certificates: Certificates, browser: Browser, tmp_path: Path
+) -> None:
+    given = {"state_dir": tmp_path, "max_reservations_per_principal": MORE_THAN_A_PAGE}
+    async with running(certificates, **given) as world, paging(browser) as (page, _):
+        await world.host()
+        user, begins = await world.user("ann"), datetime.now(UTC) + timedelta(hours=1)
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(MORE_THAN_A_PAGE):
+                at = begins + timedelta(minutes=number)
+                tasks.create_task(user.reserve(60.0, iccid=UICC, begins=at))
+        await page.goto(f"{world.http_url}/#/reservations")
+        view = page.locator("#reservations")
+        count, rows = view.locator(".tools p"), view.locator(".row")
+        await expect(count).to_have_text(f"{MORE_THAN_A_PAGE} reservations")
+        assert await rows.count() < 60
+        await view.locator(".list").focus()
+        await page.keyboard.press("End")
+        last = view.locator(".row:has(.name:focus)")
+        await expect(last).to_have_attribute("aria-posinset", str(MORE_THAN_A_PAGE))
+        assert await rows.count() < 60
+
+
 async def test_the_page_of_a_card_has_its_history_its_atr_and_its_queue(
     world: World, opened: tuple[Page, Seen]
 ) -> None:
@@ -315,6 +338,7 @@ async def test_the_day_is_plotted(
     assert (await figures.last.locator("path").get_attribute("d") or "").count("L") == 3
 
 
+MORE_THAN_A_PAGE = 520
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>1</script>"
 
 
