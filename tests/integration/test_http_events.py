@@ -10,8 +10,9 @@ import pytest
 from tests.support.certificates import Certificates
 from tests.support.http_served import API, asking
 from tests.support.world import EUICC, LIMIT_S, UICC, running, taken, uicc, until
+from wsrc.card.slot import SlotState
 from wsrc.protocol import messages as m
-from wsrc.server.http.events import MOST_WAITING, Stream
+from wsrc.server.http.events import MOST_WAITING, Stream, Texts
 
 ASK = b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -211,3 +212,22 @@ async def test_there_are_no_more_streams_than_may_be(
         refused = await asker.get("/events")
         assert (refused.status, refused.code) == (429, "too_many")
         assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_a_change_is_written_once_for_all_streams() -> None:
+    texts = Texts()
+    one, other = [
+        m.ReaderEvent(
+            seq=seq,
+            change=m.Change.ADDED,
+            reader=m.ReaderView(
+                number=seq, reader=f"r{seq}", name="R", host="bench", state=SlotState.EMPTY
+            ),
+        )
+        for seq in (1, 2)
+    ]
+    first = texts.of(one)
+    assert texts.of(one) is first
+    assert first.startswith(b'event: reader\ndata: {"change":"added","reader":{"number":1,')
+    assert b'"reader":"r2"' in texts.of(other)
+    assert texts.of(one) == first

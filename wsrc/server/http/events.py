@@ -61,6 +61,21 @@ class Reserved(msgspec.Struct, frozen=True):
     """Reservations are others than before."""
 
 
+class Texts:
+    """Changes as they are sent; that of the latest is kept, for all streams are told of it."""
+
+    def __init__(self) -> None:
+        self._latest: m.ReaderEvent | None = None
+        self._text = b""
+
+    def of(self, message: m.ReaderEvent) -> bytes:
+        """Return a change as an event, without its id."""
+        if message is not self._latest:
+            change = Change(message.change, views.reader(message.reader))
+            self._latest, self._text = message, _event("reader", change)
+        return self._text
+
+
 class Stream:
     """What waits for one client; `lost` tells that it was too much."""
 
@@ -116,7 +131,7 @@ class Stream:
 
 
 async def stream(
-    request: web.Request, desk: Desk, caller: Caller, names: dict[str, str]
+    request: web.Request, desk: Desk, texts: Texts, caller: Caller, names: dict[str, str]
 ) -> web.StreamResponse:
     """
     Send events until the client, its rights or the server end.
@@ -124,6 +139,7 @@ async def stream(
     Args:
         request: What asks for them; its `Last-Event-ID` is where to go on.
         desk: Where a watcher is entered.
+        texts: Those of all streams.
         caller: Whose it is.
         names: Filters.
 
@@ -142,7 +158,7 @@ async def stream(
         try:
             if ack.readers is not None:
                 await _snapshot(request, response, watcher, ack, names)
-            await _follow(request, response, queue, ack.instance)
+            await _follow(request, response, queue, texts, ack.instance)
         except ProblemError as exc:
             told = {"code": exc.problem.code, "detail": exc.problem.detail}
             await _write(request, response, _event("end", told))
@@ -153,7 +169,11 @@ async def stream(
 
 
 async def _follow(
-    request: web.Request, response: web.StreamResponse, queue: Stream, instance: str
+    request: web.Request,
+    response: web.StreamResponse,
+    queue: Stream,
+    texts: Texts,
+    instance: str,
 ) -> None:
     """Send each change, until there is nothing more to be sent."""
     while True:
@@ -168,7 +188,8 @@ async def _follow(
         elif isinstance(message, Reserved):
             await _write(request, response, _event("reservations", message))
         elif isinstance(message, m.ReaderEvent):
-            await _write(request, response, _change(instance, message))
+            id_ = f"id: {instance}:{message.seq}\n".encode()
+            await _write(request, response, id_ + texts.of(message))
         elif isinstance(message, m.Error | m.Restarting):
             await _write(request, response, _event("end", _why(message)))
             return
@@ -198,11 +219,6 @@ async def _snapshot(
 
 def _page(readers: Sequence[ReaderView], *, more: bool) -> dict[str, object]:
     return {"readers": [views.reader(view) for view in readers], "more": more}
-
-
-def _change(instance: str, message: m.ReaderEvent) -> bytes:
-    change = Change(message.change, views.reader(message.reader))
-    return _event("reader", change, f"{instance}:{message.seq}")
 
 
 def _why(message: m.Error | m.Restarting) -> dict[str, Any]:
