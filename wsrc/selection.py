@@ -160,7 +160,7 @@ def selection_of(message: Selecting) -> Selection:
     if not items and not picks:
         raise RefusedError(
             ErrorCode.NOTHING_SELECTED,
-            "Nothing is selected: say which card by its ICCID, EID, ATR, reader or label.",
+            "Nothing is selected: say which card by its ICCID, EID, ATR, reader, label or a tag.",
         )
     return Selection(tuple(items))
 

@@ -21,6 +21,7 @@ from tests.bench import (
     accounting,
     cluster_rows,
     export_rows,
+    page_rows,
     path_rows,
     picture,
     relay_machine_rows,
@@ -51,6 +52,7 @@ ROWS: dict[str, Callable[[Book], None]] = {
     "watchers": relay_machine_rows.watchers,
     "waiters": relay_machine_rows.waiters,
     "start_up": start_rows.start_up,
+    "pages": page_rows.pages,
     "cluster": cluster_rows.cluster,
 }
 

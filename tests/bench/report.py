@@ -25,6 +25,7 @@ _TITLES = {
     "calls": "System calls per APDU",
     "wan": "Jobs with 50 ms each way",
     "scale": "Many peers",
+    "pages": "Open pages beside card clients",
     "lists": "Among many cards, the relay alone",
     "watchers": "A change that many watch, the relay alone",
     "waiters": "Beside many who wait, the relay alone",

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import (
+    page_rows,
     path_rows,
     picture,
     profile,
@@ -207,6 +208,17 @@ def test_bench_rows_of_the_relay_alone(book: Book, monkeypatch: pytest.MonkeyPat
     assert book.get("watchers.each_of_100_us") is not None
     assert book.get("lists.select_30_over_10") is not None
     assert {t.figure for t in targets.TARGETS if t.row == "waiters"} <= set(book.values)
+
+
+def test_bench_pages_are_measured_by_what_one_more_takes(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_rows, "FEW", (1, 2))
+    monkeypatch.setattr(page_rows, "FEW_S", 0.1)
+    monkeypatch.setattr(page_rows, "SESSIONS", 2)
+    assert measure(book, ["pages"])
+    assert book.get("pages.events_of_session") in {2.0, 2.5, 3.0, 3.5, 4.0}
+    assert {t.figure for t in targets.TARGETS if t.row == "pages"} <= set(book.values)
 
 
 def test_bench_a_row_that_fails_is_told_and_the_others_go_on(

@@ -3,14 +3,16 @@
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 
 from tests.support.certificates import Certificates
 from tests.support.http_served import API, asking
 from tests.support.world import EUICC, LIMIT_S, UICC, running, taken, uicc, until
+from wsrc.card.slot import SlotState
 from wsrc.protocol import messages as m
-from wsrc.server.http.events import MOST_WAITING, Stream
+from wsrc.server.http.events import MOST_WAITING, Stream, Texts
 
 ASK = b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -44,6 +46,24 @@ async def test_filters_choose_readers(certificates: Certificates) -> None:
             await asker.session(eid=EUICC)
             _, data = await events.next()
             assert data["reader"]["card"]["eids"] == [EUICC]
+
+
+async def test_that_reservations_are_others_is_told_and_not_what_they_are(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    async with (
+        running(certificates, state_dir=tmp_path) as world,
+        asking(world.http_url) as asker,
+    ):
+        await world.host()
+        async with asker.events("?label=none") as events:
+            assert (await events.next())[0] == "snapshot"
+            made = await asker.post("/reservations", {"iccid": UICC, "for_s": 600})
+            assert await events.next() == ("reservations", {})
+            number = made.body["reservation"]["number"]
+            answer = await asker.ask("DELETE", f"{API}/reservations/{number}")
+            assert answer.status == 204
+            assert await events.next() == ("reservations", {})
 
 
 async def test_who_waits_for_a_card_and_for_any_is_counted(certificates: Certificates) -> None:
@@ -192,3 +212,22 @@ async def test_there_are_no_more_streams_than_may_be(
         refused = await asker.get("/events")
         assert (refused.status, refused.code) == (429, "too_many")
         assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_a_change_is_written_once_for_all_streams() -> None:
+    texts = Texts()
+    one, other = [
+        m.ReaderEvent(
+            seq=seq,
+            change=m.Change.ADDED,
+            reader=m.ReaderView(
+                number=seq, reader=f"r{seq}", name="R", host="bench", state=SlotState.EMPTY
+            ),
+        )
+        for seq in (1, 2)
+    ]
+    first = texts.of(one)
+    assert texts.of(one) is first
+    assert first.startswith(b'event: reader\ndata: {"change":"added","reader":{"number":1,')
+    assert b'"reader":"r2"' in texts.of(other)
+    assert texts.of(one) == first

@@ -5,6 +5,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +24,7 @@ from tests.support.browser import (
     paging,
 )
 from tests.support.certificates import Certificates
-from tests.support.http_served import asking
+from tests.support.http_served import API, asking
 from tests.support.paths import ROOT
 from tests.support.raw_peer import raw_peer
 from tests.support.tokens import running_with_tokens
@@ -187,6 +188,86 @@ async def test_a_host_is_drained_and_is_not_any_more(
         await expect(host).to_contain_text("1 held")
 
 
+async def test_reservations_are_shown_as_they_change_and_cancelled_by_a_click(
+    world: World, opened: tuple[Page, Seen]
+) -> None:
+    page, seen = opened
+    await page.click("nav >> text=Reservations")
+    count, rows = page.locator("#reservations .tools p"), page.locator("#reservations .row")
+    await expect(count).to_have_text("No card is reserved.")
+    user = await world.user("ann")
+    later = datetime.now(UTC) + timedelta(hours=1)
+    made = await user.reserve(3600.0, iccid=UICC)
+    await expect(count).to_have_text("1 reservation")
+    await expect(rows.locator(".name")).to_have_text(UICC)
+    await expect(rows.locator(".holder")).to_have_text("ann")
+    await expect(rows.locator(".state")).to_have_text("ready")
+    await expect(rows.locator(".tags")).to_contain_text("bench · ")
+    async with await user.select(reservation=made.token):
+        await expect(rows.locator(".state")).to_have_text("taken")
+    await expect(rows.locator(".state")).to_have_text("ready")
+    await user.reserve(60.0, begins=later, pick="any", tags={"card": "euicc"}, priority=2)
+    second = rows.nth(1)
+    await expect(second.locator(".state")).to_have_text("coming")
+    await expect(second.locator(".note")).to_have_text("any with tag card=euicc · priority 2")
+    day = later.astimezone()
+    await expect(second.locator(".where")).to_contain_text(f"{day.month}/{day.day}/{day:%y}")
+    await rows.first.get_by_role("button", name="Cancel").click()
+    await expect(page.locator("#dialog-what")).to_contain_text("ann has the card from")
+    await answered(page, None, "Cancel it")
+    await expect(page.locator("#told")).to_have_text(
+        f"Reservation {made.reservation.number} is given up."
+    )
+    await expect(rows).to_have_count(1)
+    assert [each.any for each in await user.reservations()] == [True]
+    seen.requests.clear()
+    async with await user.select(iccid=UICC):
+        await page.click("nav >> text=Cards")
+        await expect(page.locator(".row", has_text=UICC).locator(".holder")).to_have_text("ann")
+    assert [each for each in seen.requests if API in each] == []
+
+
+async def test_the_card_of_a_reservation_is_a_click_away_and_told_when_it_is_away(
+    world: World, opened: tuple[Page, Seen]
+) -> None:
+    page, _ = opened
+    host = await world.host([uicc("8988211000000430099")], "other")
+    user = await world.user("ann")
+    await user.reserve(3600.0, iccid="8988211000000430099")
+    await page.click("nav >> text=Reservations")
+    row = page.locator("#reservations .row")
+    await row.locator(".name").click()
+    await expect(page.locator("#card h2")).to_have_text("8988211000000430099")
+    await page.go_back()
+    host.stop.set()
+    await expect(row.locator(".state")).to_have_text("away")
+    await expect(row.locator(".tags")).to_have_text("not here")
+    assert await row.locator(".name").get_attribute("href") is None
+
+
+async def test_of_many_reservations_those_that_can_be_seen_are_elements(
+    certificates: Certificates, browser: Browser, tmp_path: Path
+) -> None:
+    given = {"state_dir": tmp_path, "max_reservations_per_principal": MORE_THAN_A_PAGE}
+    async with running(certificates, **given) as world, paging(browser) as (page, _):
+        await world.host()
+        user, begins = await world.user("ann"), datetime.now(UTC) + timedelta(hours=1)
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(MORE_THAN_A_PAGE):
+                at = begins + timedelta(minutes=number)
+                tasks.create_task(user.reserve(60.0, iccid=UICC, begins=at))
+        await page.goto(f"{world.http_url}/#/reservations")
+        view = page.locator("#reservations")
+        count, rows = view.locator(".tools p"), view.locator(".row")
+        await expect(count).to_have_text(f"{MORE_THAN_A_PAGE} reservations")
+        assert await rows.count() < 60
+        await view.locator(".list").focus()
+        await page.keyboard.press("End")
+        last = view.locator(".row:has(.name:focus)")
+        await expect(last).to_have_attribute("aria-posinset", str(MORE_THAN_A_PAGE))
+        assert await rows.count() < 60
+
+
 async def test_the_page_of_a_card_has_its_history_its_atr_and_its_queue(
     world: World, opened: tuple[Page, Seen]
 ) -> None:
@@ -257,6 +338,7 @@ async def test_the_day_is_plotted(
     assert (await figures.last.locator("path").get_attribute("d") or "").count("L") == 3
 
 
+MORE_THAN_A_PAGE = 520
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>1</script>"
 
 
@@ -284,6 +366,8 @@ async def test_no_text_of_anybody_becomes_markup(
         noted = await asker.post("/comment", {"label": EVIL, "comment": EVIL})
         assert noted.status == 200, noted
         user.say("select_card", id=1, label=EVIL)
+        begins = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        user.say("reserve", id=2, label=EVIL, pick="any", begins=begins, for_s=60.0)
         await page.goto(world.http_url)
         row = page.locator(".row")
         await expect(row.locator(".name")).to_have_text(EVIL)
@@ -294,6 +378,13 @@ async def test_no_text_of_anybody_becomes_markup(
         await page.click("#dialog-cancel")
         await page.click("nav >> text=Hosts")
         await expect(page.locator("#host-rows b")).to_have_text(EVIL)
+        await page.goto(f"{world.http_url}/#/reservations")
+        booked = page.locator("#reservations .row")
+        for part in (".name", ".holder", ".note", ".tags"):
+            await expect(booked.locator(part)).to_contain_text("<img src=x onerror=")
+        await booked.get_by_role("button", name="Cancel").click()
+        await expect(page.locator("#dialog-what")).to_contain_text(EVIL)
+        await page.click("#dialog-cancel")
         await page.goto(f"{world.http_url}/#/card/1")
         await expect(page.locator("#card")).to_contain_text("(<b>x</b>)")
         await expect(page.locator("#card .facts")).to_contain_text(EVIL)
@@ -426,6 +517,14 @@ async def test_texts_can_be_read_in_both_themes_and_at_both_widths(
         await expect(page.locator("#history")).to_contain_text("took")
         seen += await page.evaluate(CONTRAST)
         await page.screenshot(path=folder / f"card-{size}-{scheme}.png")
+        assert await page.evaluate(across) == 0
+        later = datetime.now(UTC) + timedelta(hours=1)
+        await user.reserve(3600.0, iccid=UICC)
+        await user.reserve(3600.0, begins=later, pick="any", tags={"card": "uicc"}, priority=3)
+        await page.click("nav >> text=Reservations")
+        await expect(page.locator("#reservations .row")).to_have_count(2)
+        seen += await page.evaluate(CONTRAST)
+        await page.screenshot(path=folder / f"reservations-{size}-{scheme}.png")
         assert await page.evaluate(across) == 0
     assert len(seen) > 40
     assert [each for each in seen if each[1] < 4.5] == []

@@ -140,11 +140,13 @@ class Programs:
         command = argv("wsrc-card-client", *given, *waits, "--name", "bench", *args)
         return self._start(command, environment(**{**_sealed(self.host_seal), **(env or {})}))
 
-    def wsrc(self, *args: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+    def wsrc(
+        self, *args: str, stdin: str = "", env: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
         """Run the user's command to its end."""
         return subprocess.run(
             argv("wsrc", *args),
-            env=self.user_environment,
+            env={**self.user_environment, **(env or {})},
             input=stdin,
             capture_output=True,
             text=True,

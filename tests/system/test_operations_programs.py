@@ -4,6 +4,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,16 @@ def test_a_forgotten_shell_is_found_and_its_card_taken_back(lab: Lab) -> None:
         (use,) = json.loads(wsrc("who", "--json", "--holder", "ann*").stdout)["cards"]
         assert use["card"]["label"] == "blue"
         assert use["holders"][0]["holder"] == "ann@desk"
+        since = use["holders"][0]["since"]
+        assert since in wsrc("who", "--busy", "--utc").stdout
+        for command in (("who", "--busy"), ("admin", "peers")):
+            told = wsrc(*command, env={"TZ": "Asia/Tokyo"}).stdout
+            assert ("+09:00" in told, "Z " in told) == (True, False)
         assert wsrc("who", "--free").stderr.strip() == "No card is there that matches."
         taken = wsrc("revoke", "blue", "--why", "the\x1b[2J farm is needed")
         assert (taken.returncode, taken.stderr) == (0, "")
-        assert taken.stdout.startswith("Taken from ann@desk, who had it since ")
+        (_, told) = taken.stdout.split("Taken from ann@desk, who had it since ")
+        assert datetime.fromisoformat(told.strip()[:-1]) == datetime.fromisoformat(since)
         _, said = shell.communicate("00a40004023f00\n", timeout=LIMIT_S)
         assert shell.returncode == 4
         assert ": the[2J farm is needed." in said

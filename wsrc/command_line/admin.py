@@ -9,6 +9,7 @@ from msgspec.structs import asdict
 
 from wsrc.command_line.groups import Leading, shared_options
 from wsrc.command_line.invocation import MAX_NAMED, Exit, Invocation, user_command
+from wsrc.command_line.listing import Time
 from wsrc.command_line.spans import Span
 from wsrc.errors import AmbiguousCardError, ErrorCode, RefusedError
 
@@ -33,7 +34,7 @@ def peers(call: Invocation) -> None:
         documents = [asdict(each) for each in found.peers]
         call.output.document({"instance": found.instance, "peers": documents})
         return
-    call.output.grid(_TITLES, [_peer_row(each) for each in found.peers])
+    call.output.grid(_TITLES, [_peer_row(each, call.output.time) for each in found.peers])
 
 
 @user_command(
@@ -73,7 +74,9 @@ def ban(call: Invocation, who: str, for_s: float, why: str) -> None:
     """
     with call.client() as client:
         made = client.admin.ban(who, for_s=for_s, why=why)
-    call.output.done({"ban": asdict(made)}, f"{made.who} is not let in until {made.until}.")
+    call.output.done(
+        {"ban": asdict(made)}, f"{made.who} is not let in until {call.output.time(made.until)}."
+    )
 
 
 @user_command("unban", "wsrc admin unban tester@example.org")
@@ -93,7 +96,7 @@ def bans(call: Invocation) -> None:
     if call.output.as_json:
         call.output.document({"bans": [asdict(each) for each in found]})
     elif found:
-        rows = [(each.who, each.until, each.by, each.why or "") for each in found]
+        rows = [(each.who, call.output.time(each.until), each.by, each.why or "") for each in found]
         call.output.grid(("Who", "Until", "By", "Why"), rows)
     else:
         call.output.note("Nobody is banned.")
@@ -176,7 +179,7 @@ def _count(sessions: int) -> str:
     return f"{sessions} session{'s' * (sessions != 1)}"
 
 
-def _peer_row(peer: "PeerInfo") -> tuple[str, ...]:
+def _peer_row(peer: "PeerInfo", shown: Time) -> tuple[str, ...]:
     user = peer.role.value == "user"
     facts = ["draining"] * peer.draining + ["first form"] * peer.first_form
     return (
@@ -184,7 +187,7 @@ def _peer_row(peer: "PeerInfo") -> tuple[str, ...]:
         "user" if user else "card host",
         peer.name,
         peer.address or "",
-        peer.since,
+        shown(peer.since),
         str(peer.sessions),
         str(peer.waiting) if user else "",
         "" if user else str(peer.readers),

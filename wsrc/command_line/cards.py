@@ -77,7 +77,7 @@ def list_(call: Invocation, which: Filters, *, columns: str | None, wide: bool) 
         return
     shown = names or (listing.WIDE if wide else _usual(output))
     rows = [listing.row(card, shown, output.time) for card in cards]
-    output.grid(listing.titles(shown), rows, listing.FIRM, fold=not wide)
+    output.grid(listing.titles(shown), rows, fold=not wide)
     output.note(f"{listing.count(cards)}.")
 
 

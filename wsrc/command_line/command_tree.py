@@ -61,6 +61,8 @@ def _options(command: click.Command, context: click.Context) -> dict[str, object
 
 
 def _kind(parameter: click.Parameter) -> object:
+    if isinstance(parameter, click.Argument) and parameter.name == "card":
+        return "any"
     match parameter.type:
         case click.Choice() as choice:
             return [str(each) for each in choice.choices]

@@ -66,7 +66,8 @@ def lend(call: Invocation, who: str, card: str | None) -> None:
 
     held, answer = _ask(Wish.LEND, card, who)
     document: dict[str, Any] = {"card": held.card, "lent": who, "until": answer.until}
-    call.output.done(document, f"{held.card} is kept for {who} until {answer.until}.")
+    until = call.output.time(answer.until or "")
+    call.output.done(document, f"{held.card} is kept for {who} until {until}.")
 
 
 def _ask(wish: "Wish", card: str | None, who: str = "") -> "tuple[HeldFile, Answer]":

@@ -176,6 +176,7 @@ class Invocation:
                 "label": [each.label] if each.label else [],
                 "reader": [name for name in (each.reader_name, each.reader) if name],
                 "atr": [each.identities.atr] if each.identities.atr else [],
+                "tag": [f"{key}={value}" for key, value in (each.tags or {}).items()],
             }
             for each in cards
         ]

@@ -23,7 +23,10 @@ SOON_S = 3_600
 MOST_OCTETS = 4 << 20
 """Of a file that is read."""
 
-KINDS = ("iccid", "eid", "label", "reader", "atr")
+NAMES = ("iccid", "eid", "label", "reader", "atr")
+"""Kinds of names, each of which may say which card is meant."""
+
+KINDS = (*NAMES, "tag")
 
 Seen = dict[str, Any]
 """A card: values by kind, each a list, and `at`, the time at which it was seen."""
@@ -90,7 +93,7 @@ def remember(environ: Mapping[str, str], url: str, cards: Iterable[Mapping[str, 
     table = _good(servers.get(url), now)
     changed = False
     for card in cards:
-        name = next((card[kind][0] for kind in KINDS if card.get(kind)), None)
+        name = next((card[kind][0] for kind in NAMES if card.get(kind)), None)
         if name is not None and not _is_noted(table.get(name), card, now):
             table[name] = {**card, "at": now}
             changed = True
@@ -101,7 +104,7 @@ def remember(environ: Mapping[str, str], url: str, cards: Iterable[Mapping[str, 
 
 def values(cards: Iterable[Seen], kind: str) -> list[str]:
     """Return what cards are called, by one kind of name or by any."""
-    kinds = KINDS if kind == "any" else (kind,)
+    kinds = NAMES if kind == "any" else (kind,)
     found = {text for card in cards for each in kinds for text in card.get(each, ())}
     return sorted(text for text in found if isinstance(text, str) and text.isprintable())
 

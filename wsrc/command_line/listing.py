@@ -29,6 +29,8 @@ TITLES = {
     "id": "Reader id",
     "protocol": "Protocol",
     "atr": "ATR",
+    "tags": "Tags",
+    "comment": "Comment",
 }
 """Every column by the name by which it is asked for; another one has a line here and in `cells`."""
 
@@ -49,11 +51,10 @@ def cells(card: CardInfo, time: Time) -> dict[str, Cell]:
         "id": card.reader or "",
         "protocol": card.protocol or "",
         "atr": card.identities.atr or "",
+        "tags": [f"{key}={value}" for key, value in (card.tags or {}).items()],
+        "comment": card.comment or "",
     }
 
-
-FIRM = ("Card", "ICCID", "EID", "ATR")
-"""Titles of columns that are never folded."""
 
 NARROW = ("card", "label", "state", "holder", "host", "reader")
 """What is shown where the width is that of a terminal."""

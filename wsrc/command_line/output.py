@@ -173,14 +173,13 @@ class Output:
         self,
         titles: Sequence[str],
         rows: Sequence[Sequence[Cell]],
-        firm: Sequence[str] = (),
         *,
         fold: bool = True,
     ) -> None:
         """
         Print a table; where a terminal is too narrow for its lines, each row as lines.
 
-        Columns whose titles are `firm` are not folded; without `fold` none is.
+        Without `fold` no column is folded.
         """
         narrow = fold and sys.stdout.isatty()
         width = None
@@ -188,7 +187,7 @@ class Output:
             import shutil  # noqa: PLC0415 - a terminal alone needs it, and it loads compression
 
             width = shutil.get_terminal_size().columns
-        for line in lines(titles, rows, width, firm) or blocks(titles, rows):
+        for line in lines(titles, rows, width) or blocks(titles, rows):
             click.echo(line)
 
     def failure(self, exc: WsrcError, status: int) -> None:

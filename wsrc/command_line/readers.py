@@ -86,7 +86,6 @@ def _show_all(call: Invocation, snapshot: "ReaderSnapshot") -> None:
         call.output.grid(
             ("Host", "Reader", "Name", "Status", "ATR", "Label"),
             [_row(reader) for reader in snapshot.readers],
-            firm=("ATR",),
         )
     else:
         call.output.note("No reader is there.")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables in lines of text that fit a width; without I/O."""
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -13,14 +14,16 @@ Cell = str | Sequence[str]
 GAP: Final = "  "
 
 LEAST_WORD: Final = 16
-"""Columns of a word that is broken only where nothing else helps."""
+"""Columns of a word that is broken only where nothing else helps; an identity never is."""
+
+_IDENTITY: Final = re.compile("[0-9a-fA-F]{16,}")
+"""What ICCIDs, EIDs, ATRs and sessions look like."""
 
 
 def lines(
     titles: Sequence[str],
     rows: Sequence[Sequence[Cell]],
     width: int | None,
-    firm: Sequence[str] = (),
 ) -> list[str] | None:
     """
     Return the lines of a table, the first of which has the titles.
@@ -29,7 +32,6 @@ def lines(
         titles: One for each column.
         rows: A cell for each column.
         width: Columns of the terminal; None folds nothing.
-        firm: Titles of columns that are never folded.
 
     Returns:
         None where the width is not enough.
@@ -39,10 +41,7 @@ def lines(
         max([columns(title), *(columns(text) for row in cells for text in row[at])])
         for at, title in enumerate(titles)
     ]
-    floors = [
-        natural[at] if title in firm else max(columns(title), _longest_word(cells, at))
-        for at, title in enumerate(titles)
-    ]
+    floors = [max(columns(title), _longest_word(cells, at)) for at, title in enumerate(titles)]
     widths = natural if width is None else _shrunk(natural, floors, width)
     if widths is None:
         return None
@@ -95,8 +94,13 @@ def _texts(cell: Cell) -> list[str]:
 
 
 def _longest_word(cells: Sequence[Sequence[Sequence[str]]], at: int) -> int:
-    words = (columns(word) for row in cells for text in row[at] for word in text.split())
-    return min(max(words, default=0), LEAST_WORD)
+    words = (word for row in cells for text in row[at] for word in text.split())
+    return max(map(_least, words), default=0)
+
+
+def _least(word: str) -> int:
+    whole = columns(word)
+    return whole if _IDENTITY.fullmatch(word) else min(whole, LEAST_WORD)
 
 
 def _shrunk(natural: Sequence[int], floors: Sequence[int], width: int) -> list[int] | None:

@@ -13,6 +13,7 @@ from wsrc.command_line.invocation import (
     require_selection,
     user_command,
 )
+from wsrc.command_line.listing import Time
 from wsrc.command_line.output import card_document, state_text
 from wsrc.command_line.spans import span_text
 from wsrc.command_line.table import Cell
@@ -48,7 +49,7 @@ def who(call: Invocation, which: Filters, free: bool, busy: bool, holder: str | 
     if call.output.as_json:
         call.output.document({"cards": [_document(use) for use in uses]})
     elif uses:
-        call.output.grid(_TITLES, [_row(use) for use in uses])
+        call.output.grid(_TITLES, [_row(use, call.output.time) for use in uses])
     else:
         chosen = which or free or busy or holder is not None
         call.output.note("No card is there that matches." if chosen else "No card is there.")
@@ -86,7 +87,9 @@ def revoke(
         call.output.document({"revoked": [asdict(each) for each in holders]})
         return
     for each in holders:
-        call.output.line(f"Taken from {each.holder}, who had it since {each.since}.")
+        call.output.line(
+            f"Taken from {each.holder}, who had it since {call.output.time(each.since)}."
+        )
     if not holders:
         call.output.note("Nobody had it.")
 
@@ -103,7 +106,7 @@ def _document(use: "CardUse") -> dict[str, Any]:
     }
 
 
-def _row(use: "CardUse") -> tuple[Cell, ...]:
+def _row(use: "CardUse", time: Time) -> tuple[Cell, ...]:
     card, holders = use.card, use.holders
     lent = (f"lent to {use.lent}",) if use.lent is not None else ()
     named = [each.name for each in use.waiters]
@@ -115,7 +118,7 @@ def _row(use: "CardUse") -> tuple[Cell, ...]:
         card.label or card.identities.iccid or (card.eids[0] if card.eids else ""),
         state_text(card.state, draining=card.draining),
         [*(_named(each) for each in holders), *lent],
-        [each.since for each in holders],
+        [time(each.since) for each in holders],
         [span_text(each.idle_s) for each in holders],
         waiting,
     )

@@ -65,7 +65,6 @@ class Watched:
             listing.titles(self._names),
             [listing.row(card, self._names, self._time) for card in cards[:room]],
             width,
-            listing.FIRM,
         )
         if shown is None:
             rows = [listing.row(card, self._names, self._time) for card in cards[:room]]

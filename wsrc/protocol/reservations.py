@@ -44,6 +44,9 @@ class ReservationInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     host: Annotated[str | None, means("Host of the card; absent while the card is away")] = None
     reader: Annotated[str | None, means("Name of its reader; absent likewise")] = None
     any: Annotated[bool, means("Another card that matches is given where this one is away")] = False
+    wish: Annotated[
+        str | None, means("What any card was asked for by, in words; for the asker and operators")
+    ] = None
     own: Annotated[bool, means("Whether it is the asker's")] = False
     priority: Annotated[Whole, means("As it was asked for")] = 0
 

@@ -53,6 +53,9 @@ class Audiences:
         self._slots = slots
         self._places = places
         self._view_of = view_of
+        self.moves = 0
+        """How often a user was moved."""
+
         self._made = 0
         self._readers: dict[Audience, Readers] = {}
         self._users: dict[Audience, set[int]] = {}
@@ -96,6 +99,7 @@ class Audiences:
         """
         before = user.audience
         assert before is not None
+        self.moves += 1
         party = self.policy.party(user.principal)
         audience, made = self._moved.get((before, party)), None
         if audience is None:

@@ -34,8 +34,8 @@ from wsrc.relay import (
     resuming,
     shortcut,
     users,
-    uses,
 )
+from wsrc.relay.bulletin import Bulletin
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.kept import Kept
@@ -115,6 +115,7 @@ class Relay:
         self._state.open_to_operators = open_to_operators
         self.deadlines: Deadlines = self._state.timers
         """What has its time; `soonest` of it is never later than `deadline`, and costs no call."""
+        self.bulletin = Bulletin(self._state)
         self._new_nonce = new_nonce
         self._name = name
         self._isd_r_aids = isd_r_aids
@@ -345,10 +346,6 @@ class Relay:
     def may_operate(self, who: Principal | None, *, direct: bool) -> bool:
         """Return whether somebody may see what is the operator's; `direct` as of `connected`."""
         return operators.may_operate(self._state, who, direct=direct)
-
-    def waiting_for_any(self, number: int) -> int:
-        """Count those who wait for any card, of the users that this one may know of."""
-        return uses.waiting_for_any(self._state, self._state.peers.get(number))
 
     @property
     def policy(self) -> Policy:

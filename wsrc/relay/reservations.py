@@ -9,8 +9,9 @@ fast among 10,000 as among ten.
 
 import hashlib
 from bisect import bisect_left, bisect_right, insort
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -33,6 +34,9 @@ SET_S: Final = 1.0
 
 EARLY_S: Final = 0.001
 """What begins within this has begun: a deadline is no more exact."""
+
+NEWS: Final = 1_024
+"""Latest changes that are known one by one."""
 
 
 class Booking(msgspec.Struct, frozen=True):
@@ -92,7 +96,7 @@ class Reservations:
     All reservations.
 
     `active` has the one whose time it is, by the card. `unwritten` are those that nobody was told
-    of yet. `last` is the number of the last that was made.
+    of yet. `last` is the number of the last that was made. `changes` counts what `note` was told.
 
     Args:
         warn_s: How long before the beginning of one `turn` returns it, so that others are told.
@@ -102,6 +106,8 @@ class Reservations:
         self.active: dict[str, int] = {}
         self.unwritten: set[int] = set()
         self.last = 0
+        self.changes = 0
+        self._news: deque[tuple[str, str]] = deque(maxlen=NEWS)
         self._warn_s = warn_s
         self._all: dict[int, Booking] = {}
         self._shown: list[tuple[int, int]] = []
@@ -131,6 +137,7 @@ class Reservations:
             insort(of_card, (booking.begins, booking.number))
         self._of_owner[booking.owner] += 1
         self._turns.set(booking.number, booking.begins - self._warn_s)
+        self.note(booking)
 
     def remove(self, number: int) -> None:
         """Strike one, if it is there."""
@@ -149,6 +156,7 @@ class Reservations:
         self.unwritten.discard(number)
         if self.active.get(booking.identity) == number:
             del self.active[booking.identity]
+        self.note(booking)
 
     def _free(self, booking: Booking) -> None:
         """Take one from its card."""
@@ -162,6 +170,22 @@ class Reservations:
         del of_card[bisect_left(of_card, (booking.begins, number))]
         if not of_card:
             del self._of_card[identity]
+
+    def note(self, booking: Booking) -> None:
+        """Note that one is another than before, or elsewhere in its time."""
+        self.changes += 1
+        self._news.append((booking.identity, booking.owner))
+
+    def news(self, seen: int) -> list[tuple[str, str]] | None:
+        """
+        Return cards and owners of those that changed since `changes` was `seen`.
+
+        None where more changed than are known.
+        """
+        new = self.changes - seen
+        if new > len(self._news):
+            return None
+        return list(islice(self._news, len(self._news) - new, None))
 
     def get(self, number: int | None) -> Booking | None:
         """Return the one of a number."""
@@ -260,6 +284,7 @@ class Reservations:
         if number is None:
             return None
         booking = self._all[number]
+        self.note(booking)
         identity = booking.identity
         if booking.has(utc):
             if not booking.gave_way:

@@ -35,7 +35,7 @@ from wsrc.relay import (
 from wsrc.relay.effects import Book
 from wsrc.relay.index import everything, matches
 from wsrc.relay.precedence import Wanted
-from wsrc.relay.records import LEAVING, LeasePhase, Slot, UserPeer
+from wsrc.relay.records import LEAVING, LeasePhase, Peer, Slot, UserPeer
 from wsrc.relay.reservations import MOST, Booked, Booking, digest_of, shown_of
 from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.tags import identity_of
@@ -105,9 +105,26 @@ def kept(state: RelayState, number: int, why: str, now: float) -> None:
         state.effects.append(Book(0, booking, drops=True))
         _gone(state, booking, now)
         return
+    state.reservations.note(booking)
     look(state, now)
     info = _info(state, user, booking, now)
     state.send(user, m.ReserveAck(id=asked.id, reservation=info, token=token or ""))
+
+
+def since(state: RelayState, peer: Peer | None, seen: int) -> tuple[int, bool]:
+    """Return the changes until now, and whether one after `seen` is to be noticed by a user."""
+    table = state.reservations
+    if table.changes == seen or not isinstance(peer, UserPeer):
+        return table.changes, False
+    news = table.news(seen)
+    if news is None or operators.may_operate(state, peer.principal, direct=peer.direct):
+        return table.changes, True
+    own = owner_of(peer.principal)
+    noticed = any(
+        (owner and owner == own) or _visible(state, peer, identity)
+        for identity, owner in dict.fromkeys(news)
+    )
+    return table.changes, noticed
 
 
 def look(state: RelayState, now: float) -> None:
@@ -455,6 +472,8 @@ def _end_others(state: RelayState, slot: Slot, number: int, now: float) -> None:
 def _info(state: RelayState, user: UserPeer, booking: Booking, now: float) -> m.ReservationInfo:
     slots = _there(state, user, booking)
     shown = slots[0] if slots else None
+    own, wish = _is_own(user, booking), booking.wish
+    knows = own or operators.may_operate(state, user.principal, direct=user.direct)
     return m.ReservationInfo(
         number=booking.shown,
         card=" ".join(_name(booking)),
@@ -464,16 +483,21 @@ def _info(state: RelayState, user: UserPeer, booking: Booking, now: float) -> m.
         holder=booking.holder,
         host=shown.peer.name if shown is not None else None,
         reader=shown.info.name if shown is not None else None,
-        any=booking.wish is not None,
-        own=_is_own(user, booking),
+        any=wish is not None,
+        wish=picking.shown(Selection(wish)) if wish is not None and knows else None,
+        own=own,
         priority=booking.priority,
     )
 
 
 def _there(state: RelayState, user: UserPeer, booking: Booking) -> list[Slot]:
     """Return where a reserved card is, as far as it exists for a user."""
+    return _visible(state, user, booking.identity)
+
+
+def _visible(state: RelayState, user: UserPeer, identity: str) -> list[Slot]:
     sees = user.audience.sees if user.audience is not None else everything
-    return list(filter(sees, state.slots_of(booking.identity)))
+    return list(filter(sees, state.slots_of(identity)))
 
 
 def _state(

@@ -8,7 +8,7 @@ import msgspec
 
 from wsrc.protocol import messages as m
 from wsrc.relay import operators, positions
-from wsrc.relay.records import Lease, LeasePhase, Peer, Slot, UserPeer
+from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer
 from wsrc.relay.state import RelayState
 from wsrc.relay.waiting import in_order
 from wsrc.selection import matching
@@ -72,21 +72,6 @@ class Uses:
             fits(each.holder) or (each.principal is not None and fits(each.principal.name))
             for each in holders
         )
-
-
-def waiting_for_any(state: RelayState, peer: Peer | None) -> int:
-    """
-    Count those who wait for any card, as a user is told of them.
-
-    Operators are told of all, others of those who see the same cards: of hidden cards nothing is
-    to be noticed.
-    """
-    if not isinstance(peer, UserPeer):
-        return 0
-    anyone = state.waiting.anyone
-    if operators.may_operate(state, peer.principal, direct=peer.direct):
-        return anyone.total()
-    return anyone[peer.audience]
 
 
 def holder(state: RelayState, lease: Lease, now: float, *, of_operator: bool) -> m.HolderInfo:

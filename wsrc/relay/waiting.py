@@ -130,7 +130,7 @@ class WaitingRoom:
     those who stand in it may know.
 
     `booked` has those who wait with the token of a reservation, by its number. `anyone` counts
-    those who would have any card, of each audience.
+    those who would have any card, of each audience. `changes` counts who came and who went.
 
     Args:
         cards: How many cards have a key, of those that an audience sees.
@@ -144,7 +144,7 @@ class WaitingRoom:
         self.booked: dict[int, Waiter] = {}
         self.anyone: Counter[Audience | None] = Counter()
         self._line_of: dict[Waiter, Line] = {}
-        self._last = self._lines_made = 0
+        self.changes = self._last = self._lines_made = 0
 
     def new_ticket(self, since: float) -> Ticket:
         """Return a place behind all who wait since then or for longer."""
@@ -165,6 +165,7 @@ class WaitingRoom:
         waiter.user.waiting[waiter.message.id] = waiter
         waiter.user.waits(1)
         self._line_of[waiter] = line
+        self.changes += 1
         if waiter.reservation is not None:
             self.booked[waiter.reservation] = waiter
         return line
@@ -181,6 +182,7 @@ class WaitingRoom:
     def remove(self, waiter: Waiter) -> Line:
         """Take a waiter out; return the line in which they stood."""
         line = self._line_of.pop(waiter)
+        self.changes += 1
         if waiter.reservation is not None:
             del self.booked[waiter.reservation]
         del waiter.user.waiting[waiter.message.id]

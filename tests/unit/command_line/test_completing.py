@@ -21,8 +21,9 @@ from wsrc.command_line.program import COMMANDS
 NOW = 1_800_000_000.0
 URL = "wss://cards.example:4220"
 ICCID, EID = "8988211000000430010", "89049032000000000000000000000013"
-BLUE = {"iccid": [ICCID], "eid": [EID], "label": ["blue bench: 1"], "reader": ["R 1"], "atr": []}
-RED = {"iccid": [], "eid": [], "label": ["red"], "reader": [], "atr": []}
+BLUE = {"iccid": [ICCID], "eid": [EID], "label": ["blue bench: 1"], "reader": ["R 1"], "atr": [],
+        "tag": ["kind=sgp22", "card=euicc"]}  # fmt: skip
+RED = {"iccid": [], "eid": [], "label": ["red"], "reader": [], "atr": [], "tag": ["kind=plain"]}
 TREE = tree()
 
 NEVER = {"asyncio", "click", "logging", "msgspec", "socket", "ssl", "tomllib"}
@@ -75,6 +76,10 @@ def test_cards_that_were_seen_are_offered_by_each_of_their_names(tmp_path: Path)
     assert offered("list --label ", environ) == ["blue bench: 1", "red"]
     assert offered("list --label=r", environ) == ["--label=red"]
     assert offered("shell --card r", environ) == ["red"]
+    assert offered("revoke r", environ) == offered("tag r", environ) == ["red"]
+    assert offered("shell --any --tag kind", environ) == ["kind=plain", "kind=sgp22"]
+    assert offered("shell --tag=card", environ) == ["--tag=card=euicc"]
+    assert offered("shell --card ki", environ) == []
 
 
 def test_cards_of_the_server_that_is_asked_are_offered(tmp_path: Path) -> None:
@@ -111,7 +116,7 @@ def test_what_was_seen_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
     before = path.stat().st_ino
     known.remember(environ, URL, [BLUE])
     assert path.stat().st_ino == before, "nothing is new, and nothing is written"
-    known.remember(environ, URL, [{**RED, "label": ["redder"]}])
+    known.remember(environ, URL, [{**RED, "tag": ["kind=red"]}])
     assert path.stat().st_ino != before
 
 
@@ -219,6 +224,8 @@ def test_bash_completes_words_that_it_breaks_and_must_quote(tmp_path: Path) -> N
 
     assert reply("info", "--label", "bl") == ["blue\\ bench:\\ 1"]
     assert reply("info", "--label", "=", "r") == ["red"]
+    assert reply("info", "--tag", "ki") == ["kind=plain", "kind=sgp22"]
+    assert reply("info", "--tag", "kind", "=", "s") == ["sgp22"]
     assert reply("--server-url", "wss", ":", "//cards.example", ":", "4220", "rea") == [
         "read",
         "readers",

@@ -141,11 +141,11 @@ def ours(modules: set[str]) -> set[str]:
 
 
 def foreign(modules: set[str]) -> set[str]:
-    """Return packages of others; what an installation has begins with an underscore."""
+    """Return packages of others without what an installation of Python has of its own."""
     packages = {name.split(".")[0] for name in modules}
     return {
         name
-        for name in packages - set(sys.stdlib_module_names) - {"wsrc"}
+        for name in packages - set(sys.stdlib_module_names) - {"wsrc", "sitecustomize"}
         if not name.startswith("_")
     }
 

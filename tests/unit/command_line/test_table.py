@@ -32,13 +32,27 @@ def test_columns_are_as_wide_as_what_is_in_them() -> None:
 
 def test_a_text_is_folded_between_words_and_an_identity_never() -> None:
     rows = [[[ICCID, EID], "ACME Reader [CCID] 00 00"]]
-    shown = lines(TITLES, rows, 50, ["Card"])
+    shown = lines(TITLES, rows, 50)
     assert shown == [
         "Card                              Reader",
         f"{ICCID}               ACME Reader",
         f"{EID}  [CCID] 00 00",
     ]
-    assert lines(TITLES, rows, 39, ["Card"]) is None
+    assert lines(TITLES, rows, 39) is None
+
+
+def test_no_table_breaks_an_identity_wherever_it_stands() -> None:
+    rows = [[f"iccid {ICCID}", "n" * 30], ["a" * 30 + "-label", ""]]
+    shown = lines(("Kept", "Holder"), rows, 38)
+    assert shown is not None
+    assert [line.split("  ")[0].rstrip() for line in shown] == [
+        "Kept",
+        "iccid",
+        ICCID,
+        "a" * 19,
+        "a" * 11 + "-label",
+    ]
+    assert lines(("Kept", "Holder"), rows, 30) is None
 
 
 def test_a_long_word_is_broken_where_nothing_else_helps() -> None:

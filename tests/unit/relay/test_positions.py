@@ -122,10 +122,10 @@ def test_who_waits_for_any_card_is_counted_apart() -> None:
     user.say(m.SelectCard(id=1, wait_s=60, iccid=ICCID, pick=m.Pick.ANY))
     world.pass_time(1)
     assert shown(world, watcher) == {"r1": 0}
-    assert world.relay.waiting_for_any(watcher.number) == 1
+    assert world.relay.bulletin.waiting_for_any(watcher.number) == 1
     user.leave()
-    assert world.relay.waiting_for_any(watcher.number) == 0
-    assert world.relay.waiting_for_any(user.number) == 0
+    assert world.relay.bulletin.waiting_for_any(watcher.number) == 0
+    assert world.relay.bulletin.waiting_for_any(user.number) == 0
 
 
 def test_of_others_who_wait_for_any_card_those_are_told_who_see_the_same_and_operators() -> None:
@@ -143,5 +143,5 @@ def test_of_others_who_wait_for_any_card_those_are_told_who_see_the_same_and_ope
     for user in (ann, bob, cid):
         user.say(m.SelectCard(id=1, wait_s=60, tags={"card": "uicc"}, pick=m.Pick.ANY))
         user.one(m.Waiting)
-    counts = [world.relay.waiting_for_any(user.number) for user in (root, ann, bob, cid)]
+    counts = [world.relay.bulletin.waiting_for_any(user.number) for user in (root, ann, bob, cid)]
     assert counts == [3, 2, 2, 1]

@@ -17,7 +17,7 @@ from wsrc.errors import ErrorCode
 from wsrc.policy.words import Verb
 from wsrc.protocol import messages as m
 from wsrc.relay import reservations, reserving
-from wsrc.relay.reservations import GRACE_S, digest_of, shown_of
+from wsrc.relay.reservations import GRACE_S, NEWS, Booking, digest_of, shown_of
 
 ONE, TWO = "8988211000000430010", "8988211000000430028"
 
@@ -416,6 +416,66 @@ def test_a_list_has_what_may_be_listed_and_names_who() -> None:
     (seen,) = listed(bob)
     assert (seen.number, seen.holder, seen.own) == (second, "ida (a user)", False)
     assert seen.state is m.ReservationState.COMING
+
+
+def test_a_change_is_noticed_by_whose_it_is_who_sees_the_card_and_operators() -> None:
+    may = [
+        rule("root", list(Verb)),
+        rule("ida", [Verb.USE, Verb.RESERVE]),
+        rule("bob", [Verb.LIST], label="other"),
+        rule("eve", [Verb.USE], label="none"),
+    ]
+    world = World(policy=granting(*may, hosts=[rule("*")]))
+    card = world.card(reader("r1", ONE), reader("r2", TWO, label="other"), who="farm")
+    users = {who: world.user(who=who, direct=False) for who in ("root", "ida", "bob", "eve")}
+    seen = dict.fromkeys(users, 0)
+
+    def who_noticed() -> set[str]:
+        told = {}
+        for who, user in users.items():
+            seen[who], told[who] = world.relay.bulletin.reservations_since(user.number, seen[who])
+        return {who for who, noticed in told.items() if noticed}
+
+    assert who_noticed() == set()
+    reserve(users["ida"], for_s=100.0)
+    assert who_noticed() == {"root", "ida"}
+    assert who_noticed() == set()
+    reserve(users["ida"], begins=1500.0, for_s=1000.0, iccid=TWO)
+    assert who_noticed() == {"root", "ida", "bob"}
+    world.pass_time(101.0)
+    assert who_noticed() == {"root", "ida"}
+    world.pass_time(449.0)
+    assert who_noticed() == {"root", "ida", "bob"}
+    card.leave()
+    world.pass_time(1000.0)
+    assert who_noticed() == {"root", "ida"}
+    assert world.relay.bulletin.reservations_since(card.number, 0)[1] is False
+
+
+def test_where_more_changed_than_is_known_everybody_looks_again() -> None:
+    world = World(policy=granting(rule("eve", [Verb.USE], label="none"), hosts=[rule("*")]))
+    world.card(reader("r1", ONE), who="farm")
+    user, eve = world.user(direct=True), world.user(who="eve", direct=False)
+    table = world.relay._state.reservations
+    before, _ = world.relay.bulletin.reservations_since(eve.number, 0)
+    booking = Booking(1, b"", "", "", f"iccid {ONE}", 0.0, 1.0)
+    for _ in range(NEWS):
+        table.note(booking)
+    assert world.relay.bulletin.reservations_since(eve.number, before)[1] is False
+    table.note(booking)
+    assert world.relay.bulletin.reservations_since(eve.number, before)[1] is True
+    assert user.inbox == []
+
+
+def test_what_any_card_was_asked_for_by_is_told_to_whose_it_is_and_operators() -> None:
+    may = [rule("root", list(Verb)), rule("ida", [Verb.USE, Verb.RESERVE]), rule("bob", [Verb.USE])]
+    world = World(policy=granting(*may, hosts=[rule("*")]))
+    world.card(reader("r1", ONE, tags={"kind": "test"}), who="farm")
+    root, ida, bob = (world.user(who=who, direct=False) for who in ("root", "ida", "bob"))
+    reserve(ida, pick=m.Pick.ANY, tags={"kind": "test"})
+    reserve(ida, begins=9000.0, iccid=ONE)
+    wishes = [[each.wish for each in listed(user)] for user in (root, ida, bob)]
+    assert wishes == [["any with tag kind=test", None]] * 2 + [[None, None]]
 
 
 def test_one_principal_has_so_many_and_what_is_over_counts_no_more() -> None:

@@ -19,7 +19,7 @@ from wsrc.server.http import values as v, views
 from wsrc.server.http.audit_tail import last_lines
 from wsrc.server.http.desk import GRACE_S, Caller, Desk, Held
 from wsrc.server.http.doorman import Doorman, Visit, body_of, json_of
-from wsrc.server.http.events import stream
+from wsrc.server.http.events import Texts, stream
 from wsrc.server.http.farm_api import LOOK_S, FarmApi
 from wsrc.server.http.insider import A
 from wsrc.server.http.openapi import document
@@ -69,6 +69,7 @@ class Api:
         self._tokens = tokens
         self._audit_dir = audit_dir
         self._farm = farm
+        self._texts = Texts()
         self._line = Line(asyncio.get_running_loop())
         self._document = document(__version__)
 
@@ -163,7 +164,7 @@ class Api:
         self, request: web.Request, caller: Caller, query: Query
     ) -> web.StreamResponse:
         """Send events until the asker has enough."""
-        return await stream(request, self._desk, caller, filters_in(query))
+        return await stream(request, self._desk, self._texts, caller, filters_in(query))
 
     # Sessions
 

@@ -14,6 +14,7 @@ from wsrc.octets import Octets
 from wsrc.principal import Principal
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import CloseCode
+from wsrc.relay.bulletin import Bulletin
 from wsrc.server.admission import Admitted, account_of
 from wsrc.server.http.insider import Insider
 from wsrc.server.http.problems import ProblemError, of_error, problem, status_of
@@ -32,9 +33,9 @@ VISIT_S = 60.0
 """Seconds without a request after which a visitor who has nothing is forgotten."""
 
 LOOK_S = 1.0
-"""How often it is looked for what is over, and how many wait for any card, in seconds."""
+"""How often it is looked for what is over, and for what streams are told beside readers, in s."""
 
-BEAT_S = 15.0
+BEAT_S = 25.0
 """
 Seconds between two beats of all streams. They have one timer, which is that of `LOOK_S`: who wakes
 ten times for ten streams takes several times as long.
@@ -117,24 +118,39 @@ class Listener(Protocol):
         """Take how many wait for any card; 0 is not told at first."""
         ...
 
+    def reserve(self) -> None:
+        """Take note that reservations are others than before."""
+        ...
+
     def beat(self) -> None:
         """Note that `BEAT_S` have passed."""
         ...
 
 
 class _Watching:
-    """A stream, by what it was let in, and what it was told of those who wait for any card."""
+    """A stream, by what it was let in, and what it was told of waiters and reservations."""
 
-    def __init__(self, admitted: Admitted, listener: Listener) -> None:
+    def __init__(
+        self, admitted: Admitted, listener: Listener, bulletin: Bulletin, number: int
+    ) -> None:
         self.admitted = admitted
+        self.until = math.inf if admitted.until is None else admitted.until
         self.listener = listener
+        self._bulletin = bulletin
+        self._number = number
         self._anyone = 0
+        self._changes, _ = bulletin.reservations_since(number, 0)
+        self.look()
 
-    def tell(self, anyone: int) -> None:
-        """Tell how many wait for any card, if that is not known."""
+    def look(self) -> None:
+        """Tell how many wait for any card, and that reservations are others, if that is new."""
+        anyone = self._bulletin.waiting_for_any(self._number)
         if anyone != self._anyone:
             self._anyone = anyone
             self.listener.wait_for_any(anyone)
+        self._changes, are_others = self._bulletin.reservations_since(self._number, self._changes)
+        if are_others:
+            self.listener.reserve()
 
 
 class Desk:
@@ -166,6 +182,8 @@ class Desk:
         self._sessions: dict[str, Held] = {}
         self._insiders: dict[Insider, Usage | None] = {}
         self._streams: dict[Insider, _Watching] = {}
+        self._version: tuple[object, ...] = ()
+        self._soonest = math.inf
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._ticks = 0
@@ -250,7 +268,10 @@ class Desk:
     def watcher(self, caller: Caller, listener: Listener) -> Insider:
         """Return a new user of the relay for a stream, who may stay while its credentials hold."""
         insider = self.enter(caller, "http", listener.told)
-        self._streams[insider] = _Watching(caller.admitted, listener)
+        bulletin = self._peers.relay.bulletin
+        watching = _Watching(caller.admitted, listener, bulletin, insider.number)
+        self._streams[insider] = watching
+        self._soonest = min(self._soonest, watching.until)
         return insider
 
     def gone(self, insider: Insider) -> None:
@@ -354,21 +375,34 @@ class Desk:
 
     def look(self) -> None:
         """End what is over: what is not used, and what nobody has a right to any more."""
+        self._version = ()
+        self._look()
+
+    def _look(self) -> None:
+        """End what is over; look at streams only where one may end, or be told something."""
         now, utc_now = self._loop.time(), datetime.now(UTC).timestamp()
         for held in list(self._sessions.values()):
             idle = not held.at_work and held.used + self.times.idle_s <= now
             if idle or self._has_ended(held.admitted, utc_now):
                 self.release(held)
-        for insider, watching in list(self._streams.items()):
-            if self._has_ended(watching.admitted, utc_now):
-                insider.close(CloseCode.POLICY, "The credentials have ended.")
-            else:
-                watching.tell(self._peers.relay.waiting_for_any(insider.number))
+        version = self._peers.relay.bulletin.version
+        if version != self._version or self._soonest <= utc_now:
+            self._version = version
+            self._look_at_streams(utc_now)
         for key, visitor in list(self._visitors.items()):
             if visitor.at_work or visitor.sessions:
                 continue
             if visitor.used + VISIT_S <= now or self._has_ended(visitor.admitted, utc_now):
                 self._forget(key, visitor)
+
+    def _look_at_streams(self, utc_now: float) -> None:
+        self._soonest = math.inf
+        for insider, watching in list(self._streams.items()):
+            if self._has_ended(watching.admitted, utc_now):
+                insider.close(CloseCode.POLICY, "The credentials have ended.")
+            else:
+                self._soonest = min(self._soonest, watching.until)
+                watching.look()
 
     def close(self) -> None:
         """End everything."""
@@ -423,7 +457,7 @@ class Desk:
 
     def _tick(self) -> None:
         self._timer = None
-        self.look()
+        self._look()
         self._ticks += 1
         if self._ticks * LOOK_S >= BEAT_S:
             self._ticks = 0

@@ -57,6 +57,25 @@ class Anyone(msgspec.Struct, frozen=True):
     any: int
 
 
+class Reserved(msgspec.Struct, frozen=True):
+    """Reservations are others than before."""
+
+
+class Texts:
+    """Changes as they are sent; that of the latest is kept, for all streams are told of it."""
+
+    def __init__(self) -> None:
+        self._latest: m.ReaderEvent | None = None
+        self._text = b""
+
+    def of(self, message: m.ReaderEvent) -> bytes:
+        """Return a change as an event, without its id."""
+        if message is not self._latest:
+            change = Change(message.change, views.reader(message.reader))
+            self._latest, self._text = message, _event("reader", change)
+        return self._text
+
+
 class Stream:
     """What waits for one client; `lost` tells that it was too much."""
 
@@ -64,7 +83,7 @@ class Stream:
         self.waiting: deque[m.Message] = deque()
         self.lost = False
         self._anyone: int | None = None
-        self._silent = self._beats = False
+        self._silent = self._beats = self._reserved = False
         self._news = asyncio.Event()
 
     def told(self, message: m.Message) -> None:
@@ -83,6 +102,11 @@ class Stream:
         self._anyone = number
         self._news.set()
 
+    def reserve(self) -> None:
+        """Take note that reservations are others than before."""
+        self._reserved = True
+        self._news.set()
+
     def beat(self) -> None:
         """Have something sent where nothing was since the beat before."""
         if self._silent:
@@ -90,20 +114,24 @@ class Stream:
             self._news.set()
         self._silent = True
 
-    async def next(self) -> m.Message | Anyone | None:
+    async def next(self) -> m.Message | Anyone | Reserved | None:
         """Return what comes next; None where nothing did between two beats, or too much."""
         self._news.clear()
-        if not (self.waiting or self.lost or self._beats or self._anyone is not None):
+        aside = self._reserved or self._anyone is not None
+        if not (self.waiting or self.lost or self._beats or aside):
             await self._news.wait()
         self._silent = self._beats = False
         if self._anyone is not None and not self.lost:
             anyone, self._anyone = self._anyone, None
             return Anyone(anyone)
+        if self._reserved and not self.lost:
+            self._reserved = False
+            return Reserved()
         return self.waiting.popleft() if self.waiting else None
 
 
 async def stream(
-    request: web.Request, desk: Desk, caller: Caller, names: dict[str, str]
+    request: web.Request, desk: Desk, texts: Texts, caller: Caller, names: dict[str, str]
 ) -> web.StreamResponse:
     """
     Send events until the client, its rights or the server end.
@@ -111,6 +139,7 @@ async def stream(
     Args:
         request: What asks for them; its `Last-Event-ID` is where to go on.
         desk: Where a watcher is entered.
+        texts: Those of all streams.
         caller: Whose it is.
         names: Filters.
 
@@ -129,7 +158,7 @@ async def stream(
         try:
             if ack.readers is not None:
                 await _snapshot(request, response, watcher, ack, names)
-            await _follow(request, response, queue, ack.instance)
+            await _follow(request, response, queue, texts, ack.instance)
         except ProblemError as exc:
             told = {"code": exc.problem.code, "detail": exc.problem.detail}
             await _write(request, response, _event("end", told))
@@ -140,7 +169,11 @@ async def stream(
 
 
 async def _follow(
-    request: web.Request, response: web.StreamResponse, queue: Stream, instance: str
+    request: web.Request,
+    response: web.StreamResponse,
+    queue: Stream,
+    texts: Texts,
+    instance: str,
 ) -> None:
     """Send each change, until there is nothing more to be sent."""
     while True:
@@ -152,8 +185,11 @@ async def _follow(
             await _write(request, response, b": \n\n")
         elif isinstance(message, Anyone):
             await _write(request, response, _event("waiting", message))
+        elif isinstance(message, Reserved):
+            await _write(request, response, _event("reservations", message))
         elif isinstance(message, m.ReaderEvent):
-            await _write(request, response, _change(instance, message))
+            id_ = f"id: {instance}:{message.seq}\n".encode()
+            await _write(request, response, id_ + texts.of(message))
         elif isinstance(message, m.Error | m.Restarting):
             await _write(request, response, _event("end", _why(message)))
             return
@@ -183,11 +219,6 @@ async def _snapshot(
 
 def _page(readers: Sequence[ReaderView], *, more: bool) -> dict[str, object]:
     return {"readers": [views.reader(view) for view in readers], "more": more}
-
-
-def _change(instance: str, message: m.ReaderEvent) -> bytes:
-    change = Change(message.change, views.reader(message.reader))
-    return _event("reader", change, f"{instance}:{message.seq}")
 
 
 def _why(message: m.Error | m.Restarting) -> dict[str, Any]:

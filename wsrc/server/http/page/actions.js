@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is done to a card or a host, each after one question.
 
-import { post, selectionOf } from "./api.js";
+import { ask, post, selectionOf } from "./api.js";
 import { question } from "./dialog.js";
-import { tell } from "./dom.js";
+import { tell, when } from "./dom.js";
 import { leasesOf, nameOf } from "./store.js";
 
 const DERIVED = new Set(["card", "protocol", "atr_family", "host"]); // of wsrc.tags
@@ -55,6 +55,18 @@ function comment(reader) {
     act: async (text) => {
       await post("/comment", { ...selectionOf(reader), comment: text.trim() });
       tell("The comment is noted.");
+    },
+  });
+}
+
+export function cancel({ number, holder, begins, ends }) {
+  question({
+    title: `Cancel reservation ${number}`,
+    what: `${holder ?? "Somebody"} has the card from ${when(begins)} until ${when(ends)}. Its token is good no more; a session that took the card with it goes on as any other.`,
+    okay: "Cancel it",
+    act: async () => {
+      await ask("DELETE", `/reservations/${number}`);
+      tell(`Reservation ${number} is given up.`);
     },
   });
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The list of cards: only the rows that can be seen are there, and only what is another is written.
+// Lists: only the rows that can be seen are there, and only what is another is written.
 
 import { make, setData, setHidden, setText } from "./dom.js";
 import { leasesOf, nameOf, tagsOf } from "./store.js";
@@ -8,9 +8,35 @@ const BEYOND = 6; // rows above and below what can be seen
 
 const KINDS = { ready: "free", associated: "busy", in_use: "busy", mute: "wrong" };
 
-class Row {
+// A row of a list; a `name` that can have the focus and `show(item)` are those of its kind.
+export class Line {
+  constructor(number) {
+    this.element = make("div", { className: "row", role: "listitem" });
+    this.element.dataset.number = number;
+  }
+
+  has(...cells) {
+    this.element.append(...cells);
+  }
+
+  place(index, height, count) {
+    if (this.index !== index || this.height !== height) {
+      this.index = index;
+      this.height = height;
+      this.element.style.transform = `translateY(${index * height}px)`;
+      this.element.setAttribute("aria-posinset", index + 1);
+    }
+    if (this.count !== count) {
+      this.count = count;
+      this.element.setAttribute("aria-setsize", count);
+    }
+  }
+}
+
+// What is in a reader, where it is, who has it, and what is done to it.
+export class CardRow extends Line {
   constructor(number, act) {
-    this.number = number;
+    super(number);
     this.name = make("a", { className: "name", href: `#/card/${number}` });
     this.where = make("span", { className: "where" });
     this.state = make("span", { className: "state" });
@@ -23,8 +49,7 @@ class Row {
     this.tag = button("tag", "Tag", "more");
     this.comment = button("comment", "Comment", "more");
     this.acts = make("span", { className: "acts" }, this.back, this.tag, this.comment);
-    this.element = make("div", { className: "row", role: "listitem" }, this.name, this.where, this.state, this.holder, this.tags, this.note, this.acts);
-    this.element.dataset.number = number;
+    this.has(this.name, this.where, this.state, this.holder, this.tags, this.note, this.acts);
   }
 
   show(reader) {
@@ -47,19 +72,6 @@ class Row {
       this.comment.setAttribute("aria-label", `Comment ${name}`);
     }
   }
-
-  place(index, height, count) {
-    if (this.index !== index || this.height !== height) {
-      this.index = index;
-      this.height = height;
-      this.element.style.transform = `translateY(${index * height}px)`;
-      this.element.setAttribute("aria-posinset", index + 1);
-    }
-    if (this.count !== count) {
-      this.count = count;
-      this.element.setAttribute("aria-setsize", count);
-    }
-  }
 }
 
 export class List {
@@ -67,19 +79,27 @@ export class List {
   #box;
   #inner;
   #store;
-  #act;
+  #make;
+  #sized;
   #soon = 0;
   #dirty = new Set();
   #height = 0;
 
-  constructor(box, inner, store, act) {
+  // `store.shown` has what there is, each with its number, of which `made(number)` is a row.
+  constructor(box, inner, store, made) {
     this.#box = box;
     this.#inner = inner;
     this.#store = store;
-    this.#act = act;
+    this.#make = made;
     box.addEventListener("scroll", () => this.#later(), { passive: true });
     box.addEventListener("keydown", (event) => this.#key(event));
-    new ResizeObserver(() => this.#later()).observe(box);
+    this.#sized = new ResizeObserver(() => this.#later());
+    this.#sized.observe(box);
+  }
+
+  close() {
+    this.#sized.disconnect();
+    cancelAnimationFrame(this.#soon);
   }
 
   // Writes what is another; all rows that can be seen where `numbers` is null.
@@ -114,7 +134,7 @@ export class List {
       let row = this.#rows.get(number);
       const isNew = row === undefined;
       if (isNew) {
-        row = new Row(number, this.#act);
+        row = this.#make(number);
         this.#rows.set(number, row);
       }
       if (isNew || this.#dirty.has(number)) row.show(shown[index]);

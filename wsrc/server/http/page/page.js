@@ -6,8 +6,9 @@ import { BASE, ask, get, whenStranger } from "./api.js";
 import { CardPage } from "./card.js";
 import * as dialog from "./dialog.js";
 import { byId, make, setData, setHidden, setText, tell } from "./dom.js";
-import { List } from "./list.js";
+import { CardRow, List } from "./list.js";
 import { Activity } from "./plot.js";
+import { Reservations } from "./reservations.js";
 import { Store, leasesOf, tagsOf } from "./store.js";
 
 const AGAIN_MS = 2000; // after which a stream that has ended is begun anew
@@ -24,7 +25,7 @@ const act = (what, number) => {
   const reader = store.of(number);
   if (reader) ofCards[what](reader);
 };
-const list = new List(byId("list"), byId("rows"), store, act);
+const list = new List(byId("list"), byId("rows"), store, (number) => new CardRow(number, act));
 
 // Events
 
@@ -42,8 +43,10 @@ function follow() {
     store.change(JSON.parse(event.data));
   });
   stream.addEventListener("waiting", (event) => store.wait(JSON.parse(event.data).any));
+  stream.addEventListener("reservations", () => view?.reservations?.look());
   stream.addEventListener("open", () => {
     live("live", "Live");
+    view?.reservations?.look();
     store.wait(0); // a stream tells nothing of those who wait for any card as long as nobody does
   });
   stream.addEventListener("end", (event) => lost(JSON.parse(event.data).detail));
@@ -92,6 +95,7 @@ let soon = 0;
 
 function changed(numbers) {
   list.changed(numbers);
+  view?.reservations?.changed(numbers);
   soon ||= requestAnimationFrame(() => {
     soon = 0;
     const readers = store.shown.length === store.size ? `${store.size} readers` : `${store.shown.length} of ${store.size} readers`;
@@ -152,7 +156,7 @@ function hosts() {
 function show() {
   const [, name = "cards", number = ""] = location.hash.split("/");
   view?.close?.();
-  view = { name: me === null ? "login" : ["cards", "hosts", "card", "activity"].includes(name) ? name : "cards", number: Number(number) };
+  view = { name: me === null ? "login" : ["cards", "hosts", "reservations", "card", "activity"].includes(name) ? name : "cards", number: Number(number) };
   for (const section of document.querySelectorAll("main > section")) setHidden(section, section.id !== view.name);
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === `#/${view.name}`) link.setAttribute("aria-current", "page");
@@ -163,6 +167,11 @@ function show() {
   if (view.name === "activity") {
     const activity = new Activity(byId("activity"));
     view.close = () => activity.close();
+  }
+  if (view.name === "reservations") {
+    const reservations = new Reservations(byId("reservations"), store, me.operator);
+    view.reservations = reservations;
+    view.close = () => reservations.close();
   }
   if (view.name === "cards") list.changed([]);
 }

@@ -51,6 +51,12 @@ export class Store {
     return this.#readers.get(number);
   }
 
+  // Returns the reader of a name at a host, if there is one.
+  shownAs(host, name) {
+    for (const reader of this.#readers.values()) if (reader.host === host && reader.name === name) return reader;
+    return undefined;
+  }
+
   // Takes one page of a snapshot; what is in none of its pages is gone.
   snapshot({ readers, more }) {
     this.#fresh ??= new Map();
