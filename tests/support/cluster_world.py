@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes of a cluster in memory, each with its peers; a list carries what they say."""
 
+from collections import Counter, deque
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -27,8 +28,9 @@ class Cluster:
 
     `cut` are the names of nodes that it does not reach, `frozen` those that do nothing. What is
     published under the topic `lost` comes to nobody. Each `drop_each`-th message is lost, and each
-    `late_each`-th comes late, after others, unless that is 0. Time is the same for all;
-    `after_step` is called whenever it has passed.
+    `late_each`-th comes late, after others, unless that is 0. What is carried takes `slow_s`.
+    `topics` counts what was published. Time is the same for all; `after_step` is called whenever it
+    has passed.
     """
 
     def __init__(self, *names: str, **limits: float) -> None:
@@ -38,9 +40,12 @@ class Cluster:
         self.lost = ""
         self.drop_each = self.late_each = 0
         self.published = 0
+        self.topics: Counter[str] = Counter()
+        self.slow_s = 0.0
+        self._slow: deque[tuple[float, Callable[[], None]]] = deque()
         self.after_step: Callable[[], None] = lambda: None
         self._late: list[Callable[[], None]] = []
-        self._todo: list[Callable[[], None]] = []
+        self._todo: deque[Callable[[], None]] = deque()
         self._working = False
         for name in names:
             self.nodes[name] = NodeWorld(self, name, **limits)
@@ -62,12 +67,15 @@ class Cluster:
         for _ in range(MOST_STEPS):
             awake = [node for node in self.nodes.values() if node.name not in self.frozen]
             due = [when for node in awake if (when := node.relay.deadline()) is not None]
+            due += [when for when, _ in list(self._slow)[:1]]
             now = max(self.now, min([end, *due]))
             for node in self.nodes.values():
                 if node in awake:
                     node.pass_time(now - node.now)
                 node.now = now
             late, self._late = self._late, []
+            while self._slow and self._slow[0][0] <= now:
+                self._todo.append(self._slow.popleft()[1])
             self._todo += late
             self.work()
             self.after_step()
@@ -114,11 +122,18 @@ class Cluster:
         to = [n for n in self.nodes.values() if n is not by and n.hears(subject)]
         for node in [n for n in to if n.name not in self.cut and not self._drops(subject)]:
             run = node.runs
-            self._queue().append(lambda node=node, run=run: node.heard(subject, octets, run))
+            self._brings(lambda node=node, run=run: node.heard(subject, octets, run))
         return len(to)
+
+    def _brings(self, message: Callable[[], None]) -> None:
+        if self.slow_s:
+            self._slow.append((self.now + self.slow_s, message))
+        else:
+            self._queue().append(message)
 
     def _drops(self, subject: str) -> bool:
         self.published += 1
+        self.topics[subject.split(".")[2]] += 1
         by_chance = self.drop_each and self.published % self.drop_each == 0
         return bool(by_chance) or subject.split(".")[2] == self.lost
 
@@ -137,7 +152,7 @@ class Cluster:
         self._working = True
         try:
             while self._todo:
-                self._todo.pop(0)()
+                self._todo.popleft()()
         finally:
             self._working = False
 
@@ -192,6 +207,7 @@ class NodeWorld(World):
     def begin(self) -> None:
         """Let the node join."""
         self.perform(self.relay.begin(self.now))
+        self.perform(self.relay.carried(self.now, is_there=True))
 
     def hears(self, subject: str) -> bool:
         """Return whether the node subscribes a subject."""

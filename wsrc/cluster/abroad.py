@@ -30,7 +30,7 @@ from wsrc.cluster.errands import (
     waits,
 )
 from wsrc.cluster.following import AGAIN, Following
-from wsrc.cluster.outside import ANSWER_S, Home, Outside
+from wsrc.cluster.outside import FIND_S, FIRST_AGAIN_S, Home, Outside
 from wsrc.errors import ErrorCode, Outcome
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.conversation import CloseCode
@@ -252,6 +252,9 @@ class Abroad:
         if errand is None or errand.node is not None or errand.at_home:
             return
         looked = bool(errand.looked)
+        if errand.questions and now < errand.until:
+            self._ask_anew(errand, now)
+            return
         self._unask(errand)
         if looked:
             self._decide(errand, now)
@@ -318,7 +321,7 @@ class Abroad:
 
     def _begin(self, errand: Errand, now: float, *, here: bool = False) -> None:
         errand.keys, errand.node, errand.at_home = keys_of(errand.message), None, False
-        errand.others, errand.found, errand.looked = [], {}, {}
+        errand.others, errand.found, errand.looked, errand.questions = [], {}, {}, {}
         errand.refused = False
         if waits(errand.message):
             for key in errand.keys:
@@ -326,20 +329,35 @@ class Abroad:
         if here:
             self._stays(errand, now)
             return
-        if errand.keys:
+        errand.until, errand.again_s = now + FIND_S, FIRST_AGAIN_S
+        by_roads = isinstance(errand.message, Named) and not self._outside.hears
+        if errand.keys and not by_roads:
             for key in errand.keys:
-                self._outside.ask(key, self._ask(errand))
-        else:
-            for node in self._outside.up():
-                self._arrives(errand.traveller, node)
-                number = self._ask(errand)
-                errand.looked[number] = node
-                link = errand.traveller.user.number
-                self._outside.carry(node, items.Look(link, number, errand.text))
+                errand.questions[self._ask(errand)] = key
+            self._ask_anew(errand, now)
+            return
+        self._look(errand, self._outside.up())
         if errand.asks:
-            self._outside.until((TIMER, errand.number), now + ANSWER_S)
+            self._outside.until((TIMER, errand.number), errand.until)
         else:
             self._stays(errand, now)
+
+    def _ask_anew(self, errand: Errand, now: float) -> None:
+        """Ask who has what is meant, for the first time or because NATS may have lost it."""
+        for number in errand.asks:
+            self._outside.ask(errand.questions[number], number)
+        again_at = now + errand.again_s
+        errand.again_s *= 2
+        self._outside.until((TIMER, errand.number), min(again_at, errand.until))
+
+    def _look(self, errand: Errand, nodes: Sequence[str]) -> None:
+        """Have nodes say how many cards they have that are meant."""
+        user = errand.traveller.user.number
+        for node in nodes:
+            self._arrives(errand.traveller, node)
+            number = self._ask(errand)
+            errand.looked[number] = node
+            self._outside.carry(node, items.Look(user, number, errand.text))
 
     def _ask(self, errand: Errand) -> int:
         number = self._new_number()

@@ -19,7 +19,8 @@ class Beyond:
     """
     What `outside.Outside` says, and what of us others find.
 
-    `now` is the time of the event that is being dealt with. `clock` has the deadlines of who asks.
+    `now` is the time of the event that is being dealt with, `hears` whether there is what carries
+    questions. `clock` has the deadlines of who asks.
     `questions` are the keys that others may ask for, and `followed` those of which we are told, by
     their subjects. `enter` has one of our users be one of a node as well.
 
@@ -34,6 +35,7 @@ class Beyond:
         self, names: Names, roads: Roads, served: Served, carry: Callable[[Carried], None]
     ) -> None:
         self.now = 0.0
+        self.hears = False
         self.clock: Timers[tuple[str, int]] = Timers()
         self.questions: dict[str, Key] = {}
         self.followed: dict[str, Key] = {}

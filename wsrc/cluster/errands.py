@@ -56,8 +56,9 @@ class Errand:
     """
     A request on its way: it is looked for, then at `node`, or at home, where it waits.
 
-    `asks` are the questions that are not answered, `others` the nodes that are asked if the first
-    does not know the session. `refused` is whether its node has refused it because it ends, and
+    `asks` are the questions that are not answered, until `until`; `questions` has the keys of those
+    that NATS may lose, which are asked again after `again_s`. `others` are the nodes that are asked
+    if the first does not know the session. `refused` is whether its node has refused it because it ends, and
     `given_back` whether the session that it asks for is not wanted any more.
     """
 
@@ -68,6 +69,9 @@ class Errand:
     began: float
     keys: tuple[Key, ...] = ()
     asks: set[int] = field(default_factory=set[int])
+    questions: dict[int, Key] = field(default_factory=dict[int, Key])
+    again_s: float = 0.0
+    until: float = 0.0
     node: str | None = None
     at_home: bool = False
     others: list[str] = field(default_factory=list[str])

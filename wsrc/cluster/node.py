@@ -135,7 +135,7 @@ class Node(Relay):
         self._beyond.enter = self._abroad.arrives
         self._lists = Lists(*beyond, home)
         self._watches = Watches(*beyond, home)
-        self._carries = self._heeds = False
+        self._heeds = False
 
     # What happens to the node
 
@@ -194,7 +194,7 @@ class Node(Relay):
 
     def carried(self, now: float, *, is_there: bool) -> list[Effect]:
         """Take note that what carries messages is lost, or there again."""
-        self._beyond.now, self._carries = now, is_there
+        self._beyond.now, self._beyond.hears = now, is_there
         if is_there:
             self._roads.say_soon(now)
             self._abroad.ask_again(now)
@@ -210,7 +210,7 @@ class Node(Relay):
         users there.
         """
         return {
-            "connected": int(self._carries),
+            "connected": int(self._beyond.hears),
             "known": len(self._roads.nodes),
             "nodes": len(self._roads.up),
             "guests": len(self._guests),
