@@ -117,6 +117,7 @@ class Cluster:
 
     def _publish(self, by: "NodeWorld", subject: str, octets: bytes) -> int:
         """Carry a message; return how many subscribe its subject."""
+        self.topics[subject.split(".")[2]] += 1
         if by.name in self.cut:
             return 0
         to = [n for n in self.nodes.values() if n is not by and n.hears(subject)]
@@ -133,7 +134,6 @@ class Cluster:
 
     def _drops(self, subject: str) -> bool:
         self.published += 1
-        self.topics[subject.split(".")[2]] += 1
         by_chance = self.drop_each and self.published % self.drop_each == 0
         return bool(by_chance) or subject.split(".")[2] == self.lost
 

@@ -77,9 +77,19 @@ class Dismiss(_Item, frozen=True, tag=6):
 
 
 class Has(_Item, frozen=True, tag=7):
-    """A card or host of the key is here that was asked for by this number."""
+    """
+    A card or host is here that was asked for by this number.
+
+    Attributes:
+        number: Of the question.
+        key: What stands for the key that was asked for, as in subjects; who asked compares it, for
+            anybody can ask in its name.
+        twins: Other nodes that have another card of that number.
+    """
 
     number: int
+    key: str
+    twins: tuple[str, ...] = ()
 
 
 class Look(_Item, frozen=True, tag=8):
@@ -114,7 +124,20 @@ class Over(_Item, frozen=True, tag=10):
     session: str
 
 
-Item = Over | Arrive | Leave | Say | Tell | Pass | Dismiss | Has | Look | Found
+class Same(_Item, frozen=True, tag=20):
+    """
+    A card of a number is here that the other node has as well, or is here no more.
+
+    Attributes:
+        key: What stands for the number, as in subjects.
+        hosts: The card hosts that have one here; none where none has any more.
+    """
+
+    key: str
+    hosts: tuple[str, ...]
+
+
+Item = Same | Over | Arrive | Leave | Say | Tell | Pass | Dismiss | Has | Look | Found
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: "msgspec.msgpack.Decoder[Item]" = msgspec.msgpack.Decoder(Item)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from wsrc.audit.events import Connected
-from wsrc.cluster import items
+from wsrc.cluster import items, twins
 from wsrc.cluster.abroad import Abroad
 from wsrc.cluster.beyond import Beyond
 from wsrc.cluster.effects import Carried, Subscribe
@@ -122,8 +122,8 @@ class Node(Relay):
         self._read = lru_cache(KEPT_SUBJECTS)(joined.names.read)
         self._roads = Roads(joined.names, joined.run, joined.make, self._carry, joined.url)
         self._served = Served()
-        self._state.index = ServedIndex(self._served, NUMBERS)
-        self._beyond = Beyond(joined.names, self._roads, self._served, self._carry)
+        index = self._state.index = ServedIndex(self._served, NUMBERS)
+        self._beyond = Beyond(joined.names, self._roads, self._served, index, self._carry)
         self.deadlines = _Soonest(self._state.timers, self._beyond.clock, self._roads)
         self._hosts: dict[int, Key] = {}
         self._guests = Guests()
@@ -273,6 +273,8 @@ class Node(Relay):
                 break
             if key[0] == TIMER:
                 self._lists.expired(key[1], now)
+            elif key[0] == twins.TIMER:
+                self._beyond.same.expired(now)
             else:
                 self._abroad.expired(key, now)
         return super().tick(now)
@@ -305,7 +307,7 @@ class Node(Relay):
     def _has_come(self, key: Key, octets: bytes, now: float) -> None:
         node = octets.decode(errors="replace")
         if node in self._roads:
-            self._abroad.came(key, node, now)
+            self._abroad.heard_of(key, node, now)
 
     def _heed_roads(self, now: float) -> None:
         """Act on what has happened on roads; what that leads to comes after it."""
@@ -323,6 +325,7 @@ class Node(Relay):
                 case Came(node=node):
                     self._state.note(f"Server {node} of the cluster is there")
                     self._watches.up(node)
+                    self._beyond.same.up(now)
                     self._abroad.ask_again(now)
                 case Lost(node=node, why=why):
                     self._is_lost(node, why, now)
@@ -341,6 +344,7 @@ class Node(Relay):
         self._abroad.down(node, now)
         self._lists.down(node, now)
         self._watches.down(node)
+        self._beyond.same.down(node)
 
     def _warn(self, sentence: str) -> None:
         self._state.effects.append(Note(sentence, warns=True))
@@ -369,7 +373,9 @@ class Node(Relay):
             case items.Dismiss():
                 self._abroad.dismissed(node, item, now)
             case items.Has():
-                self._abroad.has(node, item.number, now)
+                self._abroad.has(node, item, now)
+            case items.Same():
+                self._beyond.is_same(node, item)
             case items.Look():
                 self._look(node, item)
             case items.Found():

@@ -50,6 +50,14 @@ class Outside(Protocol):
         """Return whether our own relay has what is named so."""
         ...
 
+    def twins(self, key: Key) -> Sequence[str]:
+        """Return the nodes that have another card of a number that is here."""
+        ...
+
+    def means(self, words: str, key: Key) -> bool:
+        """Return whether words stand for a key, as in subjects."""
+        ...
+
     def arrives(self, user: UserPeer, node: str) -> None:
         """Have one of our users be one of a node as well."""
         ...
