@@ -137,7 +137,20 @@ class Same(_Item, frozen=True, tag=20):
     hosts: tuple[str, ...]
 
 
-Item = Same | Over | Arrive | Leave | Say | Tell | Pass | Dismiss | Has | Look | Found
+class Shown(_Item, frozen=True, tag=21):
+    """
+    The certificates that the node has by now, instead of those that it has greeted with.
+
+    Attributes:
+        chain: In DER, its own first.
+        signature: By the key of its own, of what `greeting` says.
+    """
+
+    chain: tuple[bytes, ...]
+    signature: bytes
+
+
+Item = Shown | Same | Over | Arrive | Leave | Say | Tell | Pass | Dismiss | Has | Look | Found
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: "msgspec.msgpack.Decoder[Item]" = msgspec.msgpack.Decoder(Item)

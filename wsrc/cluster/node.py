@@ -200,6 +200,13 @@ class Node(Relay):
             self._abroad.ask_again(now)
         return self._effects(now)
 
+    def renewed(self, now: float) -> list[Effect]:
+        """Take note that what the node proves itself with, or believes others by, has changed."""
+        self._beyond.now = now
+        self._roads.show()
+        self._roads.judge(now)
+        return self._effects(now)
+
     @property
     def beside(self) -> Mapping[str, int]:
         """
@@ -374,6 +381,8 @@ class Node(Relay):
                 self._abroad.dismissed(node, item, now)
             case items.Has():
                 self._abroad.has(node, item, now)
+            case items.Shown():
+                self._roads.shown(node, item, now)
             case items.Same():
                 self._beyond.is_same(node, item)
             case items.Look():

@@ -151,6 +151,22 @@ class Roads:
             self._carry(Flush())
         self._waiting.setdefault(node, Departures()).put(items.encode(item))
 
+    def judge(self, now: float) -> None:
+        """End the roads to nodes whose certificates are not believed any more."""
+        for name in self.up:
+            self._follow(name, self._neighbours[name].judge(now))
+
+    def show(self) -> None:
+        """Show all other nodes the certificates that this one has by now."""
+        for node in self.up:
+            chain, signature = self._neighbours[node].shows()
+            if chain:
+                self.send(node, items.Shown(chain, signature))
+
+    def shown(self, node: str, item: items.Shown, now: float) -> None:
+        """Take the certificates that a node has by now."""
+        self._follow(node, self._neighbours[node].shown(item.chain, item.signature, now))
+
     def flush(self, now: float) -> None:
         """Send what waits, to each node together, as far as it takes so much."""
         self._flushes = False
@@ -185,6 +201,7 @@ class Roads:
             self._here_at = now + HERE_S
             said = msgspec.msgpack.encode((self._names.node, self._run, self._url))
             self._carry(Publish(self._names.here, said))
+            self.judge(now)
         for _ in range(len(self._clock)):
             name = self._clock.pop(now)
             if name is None:

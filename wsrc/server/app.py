@@ -74,6 +74,7 @@ FULL_S = 5.0
 _POLL_S = 0.02
 
 _OF_TLS = "certificates, keys and lists of TLS"
+_OF_NODE = "certificates, keys and lists of the cluster"
 _OF_ISSUER = "keys of oidc_issuer"
 
 
@@ -190,6 +191,7 @@ class App:
             self._tasks, self._line, self._quotas, self._refusals, most, settings.hello_s
         )
         if self._cluster is not None:
+            self._look_after(self._cluster.files.files, _OF_NODE, self._node_changed)
             self._cluster.start(self._peers, self._tasks)
             await self._cluster.joined()
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
@@ -256,6 +258,11 @@ class App:
     def _tls_changed(self) -> None:
         self.audit.record(events.Reloaded(what=_OF_TLS))
         self._who_changed()
+
+    def _node_changed(self) -> None:
+        assert self._cluster is not None
+        self.audit.record(events.Reloaded(what=_OF_NODE))
+        self._cluster.renewed()
 
     def _tokens_changed(self, came: Sequence[Stored], gone: Sequence[Stored]) -> None:
         for action, tokens in (("added", came), ("revoked", gone)):

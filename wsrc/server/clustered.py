@@ -47,7 +47,7 @@ class Clustered:
 
     def __init__(self, settings: ServerSettings) -> None:
         names = Names(settings.cluster, settings.node_name)
-        files = NodeFiles(settings)
+        self.files = files = NodeFiles(settings)
         me = Me(
             name=names.node,
             cluster=names.cluster,
@@ -81,6 +81,11 @@ class Clustered:
         self.direct.start(tasks)
         peers.act(self.node.begin, self._loop.time())
         self._task = tasks.create_task(self.carrier.run(), name="cluster")
+
+    def renewed(self) -> None:
+        """Take note that the files of the node are others by now."""
+        if self._peers is not None:
+            self._peers.act(self.node.renewed, self._loop.time())
 
     async def joined(self) -> None:
         """
