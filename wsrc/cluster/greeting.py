@@ -383,18 +383,6 @@ def check_shown(me: Me, other: str, road: bytes, chain: tuple[bytes, ...], signe
     _checked(me, other, chain, signed, b"renewal", _renewal(me.cluster, other, me.name, road))
 
 
-def check_chain(me: Me, other: str, chain: tuple[bytes, ...]) -> None:
-    """
-    See that certificates which another node has proved to have are believed now.
-
-    Raises:
-        GreetingError: If they are not.
-    """
-    credentials = me.credentials()
-    if credentials is not None and chain:
-        credentials.nodes.check(other, chain, datetime.fromtimestamp(me.epoch(), UTC))
-
-
 def _renewal(cluster: str, shows: str, to: str, road: bytes) -> bytes:
     return pack(cluster.encode(), shows.encode(), to.encode(), road)
 

@@ -11,6 +11,7 @@ called the same the first keeps its roads, and a node that was killed and starte
 moment after its old run fell silent.
 """
 
+from datetime import UTC, datetime
 from math import inf
 
 import msgspec
@@ -24,7 +25,6 @@ from wsrc.cluster.greeting import (
     Caller,
     Greeted,
     Me,
-    check_chain,
     check_shown,
     shown_in,
 )
@@ -190,11 +190,12 @@ class Neighbour:
 
     def judge(self, now: float) -> list[Effect]:
         """End the road if the certificates of the other are not believed any more."""
-        agreed = self._agreed
-        if agreed is None:
+        agreed, credentials = self._agreed, self._me.credentials()
+        if agreed is None or credentials is None or not agreed.chain:
             return []
+        when = datetime.fromtimestamp(self._me.epoch(), UTC)
         try:
-            check_chain(self._me, self.name, agreed.chain)
+            credentials.nodes.check(self.name, agreed.chain, when)
         except GreetingError as exc:
             return self._refused(str(exc), now)
         return []
@@ -217,7 +218,11 @@ class Neighbour:
         return []
 
     def _refused(self, why: str, now: float) -> list[Effect]:
-        return self._after(self.road.refuse(why, now)) if self.road is not None else []
+        return (
+            self._after(self.road.leave(now, f"this node {why}", f"it {why}"))
+            if self.road is not None
+            else []
+        )
 
     def close(self, now: float) -> list[Effect]:
         """End the road, and any greeting, as this node goes."""

@@ -568,7 +568,8 @@ def _provider(settings: ServerSettings) -> "Provider":
 async def serve(settings: ServerSettings, handed: Handed | None = None) -> AsyncGenerator[App]:
     """Run a server for as long as the context lasts, on the sockets that are handed over."""
     try:
-        with audited(settings, "wsrc-server") as audit:
+        node = settings.node_name if settings.cluster_url else None
+        with audited(settings, "wsrc-server", node) as audit:
             async with asyncio.TaskGroup() as tasks:
                 app = App(settings, tasks, audit, handed)
                 try:
