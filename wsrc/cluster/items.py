@@ -150,7 +150,13 @@ class Shown(_Item, frozen=True, tag=21):
     signature: bytes
 
 
-Item = Shown | Same | Over | Arrive | Leave | Say | Tell | Pass | Dismiss | Has | Look | Found
+class At(_Item, frozen=True, tag=22):
+    """Where the node can be reached without NATS: a URL."""
+
+    url: str
+
+
+Item = At | Shown | Same | Over | Arrive | Leave | Say | Tell | Pass | Dismiss | Has | Look | Found
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: "msgspec.msgpack.Decoder[Item]" = msgspec.msgpack.Decoder(Item)

@@ -19,10 +19,10 @@ from wsrc.cluster.beyond import Beyond
 from wsrc.cluster.effects import Carried, Subscribe
 from wsrc.cluster.errands import NUMBERS, Named, host_key, meant
 from wsrc.cluster.gathering import TIMER, Lists
-from wsrc.cluster.guests import Guests
+from wsrc.cluster.guests import Guests, Known, principal_of
 from wsrc.cluster.names import Heard, Names, Topic
 from wsrc.cluster.road import Way
-from wsrc.cluster.roads import Came, Lost, Make, Roads, Said, Strange, Twin
+from wsrc.cluster.roads import ALONE, Came, Lost, Make, Roads, Said, Strange, Twin
 from wsrc.cluster.served import Served, ServedIndex
 from wsrc.cluster.watching import Watches
 from wsrc.errors import RemoteProtocolError
@@ -43,13 +43,6 @@ KEPT_SUBJECTS = 1024
 
 MAX_EXPIRED = 64
 """Deadlines of the node that are acted on in one `tick`."""
-
-
-class _Known(NamedTuple):
-    """What is told of a user to other nodes."""
-
-    account: str | None
-    hello: m.Hello
 
 
 _READ_BY_USER = m.DetachAck(session="")
@@ -90,7 +83,8 @@ class Node(Relay):
     A relay with others beside it.
 
     Every method that takes an event returns effects, as those of the relay do; those of the class
-    `Carry` have what `effects` of this folder says.
+    `Carry` have what `effects` of this folder says. `alone` is whether nobody else was there when
+    it was asked last.
 
     Args:
         joined: What it is in its cluster.
@@ -127,7 +121,7 @@ class Node(Relay):
         self.deadlines = _Soonest(self._state.timers, self._beyond.clock, self._roads)
         self._hosts: dict[int, Key] = {}
         self._guests = Guests()
-        self._known: dict[int, _Known] = {}
+        self._known: dict[int, Known] = {}
         self._accounts: dict[int, str] = {}
         home = super()._user_said
         beyond = self._state, self._beyond
@@ -135,7 +129,7 @@ class Node(Relay):
         self._beyond.enter = self._abroad.arrives
         self._lists = Lists(*beyond, home)
         self._watches = Watches(*beyond, home)
-        self._heeds = False
+        self._heeds = self.alone = False
 
     # What happens to the node
 
@@ -189,13 +183,17 @@ class Node(Relay):
     def nobody(self, number: int, now: float) -> list[Effect]:
         """Take note that nobody subscribes what was asked by a number."""
         self._beyond.now = now
+        if number == ALONE:
+            self.alone = True
         self._abroad.nobody(number, now)
         return self._effects(now)
 
     def carried(self, now: float, *, is_there: bool) -> list[Effect]:
         """Take note that what carries messages is lost, or there again."""
         self._beyond.now, self._beyond.hears = now, is_there
+        self.alone = False
         if is_there:
+            self._roads.ask_who_is_there()
             self._roads.say_soon(now)
             self._abroad.ask_again(now)
         return self._effects(now)
@@ -381,8 +379,8 @@ class Node(Relay):
                 self._abroad.dismissed(node, item, now)
             case items.Has():
                 self._abroad.has(node, item, now)
-            case items.Shown():
-                self._roads.shown(node, item, now)
+            case items.At() | items.Shown():
+                self._roads.told(node, item, now)
             case items.Same():
                 self._beyond.is_same(node, item)
             case items.Look():
@@ -450,11 +448,8 @@ class Node(Relay):
             why = "There are too many users of this server."
             self._beyond.carry(node, items.Dismiss(item.link, CloseCode.TRY_AGAIN_LATER, why))
             return
-        groups = frozenset(item.groups)
-        principal = Principal(item.name, groups) if item.name is not None else None
-        name = principal.name if principal is not None else None
-        role, address = m.ClientType.USER, item.address
-        event = Connected(peer=number, role=str(role), address=address, principal=name)
+        principal, role, address = principal_of(item), m.ClientType.USER, item.address
+        event = Connected(peer=number, role=str(role), address=address, principal=item.name)
         self._out.append(Audit(event))
         whose = principal, item.account, address
         self._do(super().connected(number, role, now, *whose, direct=False))
@@ -486,7 +481,7 @@ class Node(Relay):
             self._hosts[record.number] = host_key(record.name)
             self._served.enter(self._hosts[record.number])
         elif record.number > 0:
-            self._known[record.number] = _Known(self._accounts.get(record.number), message)
+            self._known[record.number] = Known(self._accounts.get(record.number), message)
 
     def _replace(self, record: Peer, instance: str | None, now: float) -> None:
         """
@@ -580,17 +575,7 @@ class Node(Relay):
 
     def _arrival(self, user: UserPeer) -> items.Arrive:
         """Return what other nodes are told of one of our users."""
-        who, known = user.principal, self._known[user.number]
-        return items.Arrive(
-            link=user.number,
-            name=who.name if who is not None else None,
-            groups=tuple(sorted(who.groups)) if who is not None else (),
-            account=known.account,
-            address=user.address,
-            hello=codec.encode(known.hello),
-            nonce=user.nonce,
-            age_s=self._beyond.now - user.since,
-        )
+        return self._known[user.number].arrival(user, self._beyond.now)
 
     def _carry(self, what: Carried) -> None:
         self._out.append(Carry(what))

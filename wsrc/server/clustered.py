@@ -91,11 +91,14 @@ class Clustered:
         """
         Wait until there are roads to the nodes that are there, `JOIN_S` at most.
 
-        Until then what they have would not be found.
+        Until then what they have would not be found. NATS says at once if nobody else is there.
         """
         begun = self._loop.time()
         connected_at = math.inf
         while (now := self._loop.time()) < begun + JOIN_S:
+            if self.node.alone:
+                _log.info("No other server of the cluster is there yet")
+                return
             connected_at = min(connected_at, now) if self.carrier.connected else math.inf
             if now >= connected_at + HEARD_S and all(self.node.nodes.values()):
                 return
