@@ -13,11 +13,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from wsrc.audit.events import Connected
-from wsrc.cluster import items, twins
+from wsrc.cluster import everywhere, items, twins
 from wsrc.cluster.abroad import Abroad
 from wsrc.cluster.beyond import Beyond
 from wsrc.cluster.effects import Carried, Subscribe
 from wsrc.cluster.errands import NUMBERS, Named, host_key, meant
+from wsrc.cluster.everywhere import Everywhere
 from wsrc.cluster.gathering import TIMER, Lists
 from wsrc.cluster.guests import Guests, Known, principal_of
 from wsrc.cluster.names import Heard, Names, Topic
@@ -129,6 +130,7 @@ class Node(Relay):
         self._beyond.enter = self._abroad.arrives
         self._lists = Lists(*beyond, home)
         self._watches = Watches(*beyond, home)
+        self._everywhere = Everywhere(*beyond, home, self._lists.instances.get)
         self._heeds = self.alone = False
 
     # What happens to the node
@@ -278,6 +280,8 @@ class Node(Relay):
                 break
             if key[0] == TIMER:
                 self._lists.expired(key[1], now)
+            elif key[0] == everywhere.TIMER:
+                self._everywhere.expired(key[1])
             elif key[0] == twins.TIMER:
                 self._beyond.same.expired(now)
             else:
@@ -348,6 +352,7 @@ class Node(Relay):
             self._do(super().disconnected(number, now, goodbye=False))
         self._abroad.down(node, now)
         self._lists.down(node, now)
+        self._everywhere.down(node)
         self._watches.down(node)
         self._beyond.same.down(node)
 
@@ -410,6 +415,8 @@ class Node(Relay):
             return
         message = codec.decode(item.text)
         if self._lists.told(node, item.link, message, now):
+            return
+        if self._everywhere.told(node, item.link, message):
             return
         if not self._watches.told(node, item.link, message):
             self._abroad.told(node, item, message, now)
@@ -503,6 +510,7 @@ class Node(Relay):
         if host is not None:
             self._served.leave(host)
         self._lists.gone(number)
+        self._everywhere.gone(number)
         self._watches.gone(number)
         self._abroad.gone(number, goodbye=goodbye)
         super()._strike(number, now, goodbye=goodbye)
@@ -517,6 +525,8 @@ class Node(Relay):
                 if self._abroad.passes(user.number, message, said):
                     return
             if self._lists.takes(user, message, now) or self._watches.takes(user, message, now):
+                return
+            if self._everywhere.takes(user, message, now):
                 return
             if self._abroad.takes(user, message, text, now):
                 return
@@ -537,6 +547,8 @@ class Node(Relay):
             self._dismiss(effect.peer, effect.code, effect.reason)
             self._strike(effect.peer, now)
         elif isinstance(effect, Send):
+            if self._everywhere.holds(effect.peer, effect.message, now):
+                return
             if self._abroad.answered(effect.peer, effect.message):
                 super()._perform(self._fitted(effect, now), now)
         else:

@@ -12,6 +12,8 @@ from wsrc.command_line.spans import Span
 from wsrc.errors import AmbiguousCardError, ErrorCode, RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wsrc.protocol.messages import BanInfo, PeerInfo
     from wsrc.user_client.blocking import Client
 
@@ -30,9 +32,13 @@ def peers(call: Invocation) -> None:
         found = client.admin.peers()
     if call.output.as_json:
         documents = [_peer_document(each) for each in found.peers]
-        call.output.document({"instance": found.instance, "peers": documents})
+        document: dict[str, Any] = {"instance": found.instance, "peers": documents}
+        call.output.document(_undone(document, found.unanswered))
         return
     call.output.grid(_TITLES, [_peer_row(each) for each in found.peers])
+    if found.unanswered:
+        servers = ", ".join(found.unanswered)
+        call.output.note(f"Without those of {servers}: no answer, or we may not see them.")
 
 
 @user_command(
@@ -77,7 +83,7 @@ def ban(call: Invocation, who: str, for_s: float, why: str) -> None:
     if call.output.as_json:
         call.output.document({"ban": _ban_document(made)})
         return
-    call.output.note(f"{made.who} is not let in until {made.until}.")
+    call.output.note(f"{made.who} is not let in until {made.until}{_not_at(made.unanswered)}.")
 
 
 @user_command("unban", "wsrc admin unban tester@example.org")
@@ -85,8 +91,10 @@ def ban(call: Invocation, who: str, for_s: float, why: str) -> None:
 def unban(call: Invocation, who: str) -> None:
     """Let somebody in again."""
     with call.client() as client:
-        client.admin.unban(who)
-    _done(call, f"{who} is let in again.", {"unbanned": who})
+        unanswered = client.admin.unban(who)
+    _done(
+        call, f"{who} is let in again{_not_at(unanswered)}.", _undone({"unbanned": who}, unanswered)
+    )
 
 
 @user_command("bans", "wsrc admin bans")
@@ -200,12 +208,14 @@ def _peer_document(peer: "PeerInfo") -> dict[str, Any]:
         "waiting": peer.waiting,
         "readers": peer.readers,
         "draining": peer.draining,
+        **({"node": peer.node} if peer.node else {}),
     }
 
 
 def _peer_row(peer: "PeerInfo") -> tuple[str, ...]:
     user = peer.role.value == "user"
     facts = ["draining"] * peer.draining + ["first form"] * peer.first_form
+    facts += [f"at {peer.node}"] if peer.node else []
     return (
         str(peer.number),
         "user" if user else "card host",
@@ -220,7 +230,17 @@ def _peer_row(peer: "PeerInfo") -> tuple[str, ...]:
 
 
 def _ban_document(ban_: "BanInfo") -> dict[str, Any]:
-    return {"who": ban_.who, "until": ban_.until, "by": ban_.by, "why": ban_.why}
+    document = {"who": ban_.who, "until": ban_.until, "by": ban_.by, "why": ban_.why}
+    return _undone(document, ban_.unanswered)
+
+
+def _not_at(servers: "Sequence[str]") -> str:
+    """Return at which servers of a cluster something was not done, if any."""
+    return f", but for {', '.join(servers)}: no answer, or refused" if servers else ""
+
+
+def _undone(document: dict[str, Any], servers: "Sequence[str]") -> dict[str, Any]:
+    return document | ({"unanswered": list(servers)} if servers else {})
 
 
 HELP = """

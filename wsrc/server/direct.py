@@ -121,7 +121,7 @@ class Direct:
 
     Args:
         names: Of the node.
-        ca: PEM file of the CA that signed the certificates of others, besides those of the system.
+        ca: PEM file of the CAs of the certificates of others, instead of those of the system.
         heard: Called with the name of a node, and a datagram.
         reached: Called with the name of a node, and whether there is a connection to it.
     """

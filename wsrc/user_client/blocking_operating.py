@@ -100,9 +100,9 @@ class Admin:
         """See `aio.Admin.ban`."""
         return self._call(self._admin.ban(who, for_s=for_s, why=why))
 
-    def unban(self, who: str) -> None:
+    def unban(self, who: str) -> tuple[str, ...]:
         """See `aio.Admin.unban`."""
-        self._call(self._admin.unban(who))
+        return self._call(self._admin.unban(who))
 
     def bans(self) -> list[BanInfo]:
         """See `aio.Admin.bans`."""
