@@ -185,4 +185,5 @@ def test_who_asks_and_goes_leaves_nothing(cluster: Cluster) -> None:
     operator.say(m.Ban(id=1, who="ida", for_s=60.0))
     operator.leave()
     assert len(cluster["a"].relay._everywhere) == 0
+    cluster.pass_time(1.5)
     assert len(cluster["a"].relay._beyond.clock) == 0
