@@ -3,6 +3,8 @@
 
 from typing import NamedTuple
 
+import msgspec
+
 from wsrc.cluster import items
 from wsrc.principal import Principal
 from wsrc.protocol import codec, messages as m
@@ -19,15 +21,15 @@ class Known(NamedTuple):
     hello: m.Hello
 
     def arrival(self, user: UserPeer, now: float) -> items.Arrive:
-        """Return what another node is told of a user."""
-        who = user.principal
+        """Return what another node is told of a user, who is one of the present form there."""
+        who, version = user.principal, self.hello.version or m.VERSION
         return items.Arrive(
             link=user.number,
             name=who.name if who is not None else None,
             groups=tuple(sorted(who.groups)) if who is not None else (),
             account=self.account,
             address=user.address,
-            hello=codec.encode(self.hello),
+            hello=codec.encode(msgspec.structs.replace(self.hello, version=version)),
             nonce=user.nonce,
             age_s=now - user.since,
         )
