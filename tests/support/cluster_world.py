@@ -2,6 +2,7 @@
 """Nodes of a cluster in memory, each with its peers; a list carries what they say."""
 
 import functools
+from collections import Counter, deque
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -10,9 +11,10 @@ from tests.support.relay_world import World
 from wsrc.cluster import items
 from wsrc.cluster.effects import Ask, Flush, Publish, Reach, Straight, Subscribe, Unsubscribe
 from wsrc.cluster.greeting import RUN_DIGITS, Me
+from wsrc.cluster.joined import Joined
 from wsrc.cluster.names import Names
 from wsrc.cluster.neighbour import Neighbour
-from wsrc.cluster.node import Joined, Node
+from wsrc.cluster.node import Node
 from wsrc.protocol.codec import decode
 from wsrc.relay.effects import Carry, Close, Effect, Send
 
@@ -29,8 +31,9 @@ class Cluster:
 
     `cut` are the names of nodes that it does not reach, `frozen` those that do nothing. What is
     published under the topic `lost` comes to nobody. Each `drop_each`-th message is lost, and each
-    `late_each`-th comes late, after others, unless that is 0. Time is the same for all;
-    `after_step` is called whenever it has passed.
+    `late_each`-th comes late, after others, unless that is 0. What is carried takes `slow_s`.
+    `topics` counts what was published. Time is the same for all; `after_step` is called whenever it
+    has passed.
     """
 
     def __init__(self, *names: str, **limits: float) -> None:
@@ -40,9 +43,12 @@ class Cluster:
         self.lost = ""
         self.drop_each = self.late_each = 0
         self.published = 0
+        self.topics: Counter[str] = Counter()
+        self.slow_s = 0.0
+        self._slow: deque[tuple[float, Callable[[], None]]] = deque()
         self.after_step: Callable[[], None] = lambda: None
         self._late: list[Callable[[], None]] = []
-        self._todo: list[Callable[[], None]] = []
+        self._todo: deque[Callable[[], None]] = deque()
         self._working = False
         for name in names:
             self.nodes[name] = NodeWorld(self, name, **limits)
@@ -64,12 +70,15 @@ class Cluster:
         for _ in range(MOST_STEPS):
             awake = [node for node in self.nodes.values() if node.name not in self.frozen]
             due = [when for node in awake if (when := node.relay.deadline()) is not None]
+            due += [when for when, _ in list(self._slow)[:1]]
             now = max(self.now, min([end, *due]))
             for node in self.nodes.values():
                 if node in awake:
                     node.pass_time(now - node.now)
                 node.now = now
             late, self._late = self._late, []
+            while self._slow and self._slow[0][0] <= now:
+                self._todo.append(self._slow.popleft()[1])
             self._todo += late
             self.work()
             self.after_step()
@@ -111,13 +120,20 @@ class Cluster:
 
     def _publish(self, by: "NodeWorld", subject: str, octets: bytes) -> int:
         """Carry a message; return how many subscribe its subject."""
+        self.topics[subject.split(".")[2]] += 1
         if by.name in self.cut:
             return 0
         to = [n for n in self.nodes.values() if n is not by and n.hears(subject)]
         for node in [n for n in to if n.name not in self.cut and not self._drops(subject)]:
             run = node.runs
-            self._queue().append(lambda node=node, run=run: node.heard(subject, octets, run))
+            self._brings(lambda node=node, run=run: node.heard(subject, octets, run))
         return len(to)
+
+    def _brings(self, message: Callable[[], None]) -> None:
+        if self.slow_s:
+            self._slow.append((self.now + self.slow_s, message))
+        else:
+            self._queue().append(message)
 
     def _drops(self, subject: str) -> bool:
         self.published += 1
@@ -139,7 +155,7 @@ class Cluster:
         self._working = True
         try:
             while self._todo:
-                self._todo.pop(0)()
+                self._todo.popleft()()
         finally:
             self._working = False
 
@@ -196,6 +212,7 @@ class NodeWorld(World):
     def begin(self) -> None:
         """Let the node join."""
         self.perform(self.relay.begin(self.now))
+        self.perform(self.relay.carried(self.now, is_there=True))
 
     def serve(self) -> None:
         """Let others send clients to the node."""

@@ -89,7 +89,8 @@ class End:
 
     def start(self, now: float) -> None:
         """Start, with a new run."""
-        self.me = me_of(self.name, self.given, features=self.features)
+        given = {"features": self.features, "credentials": lambda: self.given}
+        self.me = me_of(self.name, self.given, **given)
         self.run = self.me.run
         self.neighbour = Neighbour(self.me, self.other, now, self.limits)
         self.came, self.sent = None, 0
@@ -315,6 +316,8 @@ class World:
         if self._presence_at <= self.now:
             self._presence_at += PRESENCE_S
             for end in self.ends.values():
+                if not end.frozen:
+                    self.do(end, end.neighbour.judge(self.now))
                 hears = self.ends[end.other]
                 if not end.frozen and not hears.frozen and (end.other, Way.NATS) not in self.cut:
                     self.do(hears, hears.neighbour.here(end.run, self.now))

@@ -317,7 +317,8 @@ class File(Event, frozen=True, kw_only=True):
     The first line of a file.
 
     `file` is its number, `log` the name of all files that belong together, `after` the `chain` of
-    the line before. `why` tells why there is a new file, where it is not for its size.
+    the line before. `why` tells why there is a new file, where it is not for its size. `node` is
+    what a server is called in its cluster.
     """
 
     file: int
@@ -326,6 +327,7 @@ class File(Event, frozen=True, kw_only=True):
     program: str
     host: str
     why: str | None = None
+    node: str | None = None
 
 
 class Torn(Event, frozen=True, kw_only=True):

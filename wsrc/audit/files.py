@@ -34,12 +34,14 @@ class Where(NamedTuple):
         program: What the names of the files begin with.
         most_octets: About how large a file may be.
         keep: How many files are kept; 0 is all.
+        node: What the program is called in its cluster, if it is in one.
     """
 
     folder: Path
     program: str
     most_octets: int
     keep: int = 0
+    node: str | None = None
 
     def path(self, number: int) -> Path:
         """Return the name of a file."""
@@ -63,6 +65,21 @@ def logs_in(folder: Path) -> dict[str, dict[int, Path]]:
         if name is not None:
             found.setdefault(name["program"], {})[int(name["number"])] = path
     return {program: dict(sorted(files.items())) for program, files in sorted(found.items())}
+
+
+def files_at(path: Path) -> list[Path]:
+    """
+    Return the files of all logs in a folder, or a file itself.
+
+    Raises:
+        OSError: If the folder cannot be read, or has none.
+    """
+    if not path.is_dir():
+        return [path]
+    found = [each for files in logs_in(path).values() for each in files.values()]
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, "there is no audit log in it", str(path))
+    return found
 
 
 def number_of(path: Path) -> tuple[str, int]:
@@ -263,6 +280,7 @@ class Files:
             program=self._where.program,
             host=self._host,
             why=why,
+            node=self._where.node,
         )
         chain = self.chain.copy()
         try:

@@ -293,9 +293,14 @@ class Keeping(Protocol):
 
 
 @contextmanager
-def audited(settings: Keeping, program: str) -> Generator[Recorder]:
+def audited(settings: Keeping, program: str, node: str | None = None) -> Generator[Recorder]:
     """
     Have a program keep an audit log for as long as the context lasts, if its settings say so.
+
+    Args:
+        settings: Those of the log.
+        program: What the names of its files begin with.
+        node: What the program is called in its cluster, if it is in one.
 
     Raises:
         ConfigError: If it cannot be kept.
@@ -303,7 +308,8 @@ def audited(settings: Keeping, program: str) -> Generator[Recorder]:
     if settings.audit_dir is None:
         yield NOWHERE
         return
-    where = Where(settings.audit_dir, program, settings.audit_max_octets, settings.audit_keep)
+    most, keep = settings.audit_max_octets, settings.audit_keep
+    where = Where(settings.audit_dir, program, most, keep, node)
     log = AuditLog(where, settings.audit_sync_s)
     log.record(Started(version=__version__, pid=os.getpid()))
     thinned = Thinned(log)

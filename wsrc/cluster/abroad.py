@@ -10,15 +10,14 @@ from collections.abc import Callable, Sequence
 
 from wsrc.cluster import items
 from wsrc.cluster.errands import (
-    MAX_CANDIDATES,
     TIMER,
-    Away,
     Draining,
     Errand,
     Named,
     Once,
     Routed,
     Traveller,
+    answer_open,
     as_sent_on,
     cards_in,
     cards_meant,
@@ -27,17 +26,18 @@ from wsrc.cluster.errands import (
     meant,
     numbers_of,
     picks_any,
+    refuse_ambiguous,
     waits,
 )
 from wsrc.cluster.following import AGAIN, Following
-from wsrc.cluster.outside import ANSWER_S, Home, Outside
-from wsrc.errors import ErrorCode, Outcome
+from wsrc.cluster.outside import FIND_S, FIRST_AGAIN_S, Home, Outside
+from wsrc.errors import ErrorCode
 from wsrc.protocol import codec, messages as m
 from wsrc.protocol.conversation import CloseCode
 from wsrc.relay import queue, resuming
 from wsrc.relay.records import UserPeer
 from wsrc.relay.state import RelayState
-from wsrc.selection import Key, Selection
+from wsrc.selection import Key
 
 # Longer than the aim: a request that is looked for, is there, or waits here, and each way between.
 
@@ -175,7 +175,7 @@ class Abroad:
             if errand.given_back and isinstance(message, m.Resumed):
                 self._given_back(traveller, node, message)
                 return
-        self._note(traveller, node, message)
+        traveller.note(node, message)
         self._state.send(traveller.user, message, item.text)
 
     def passed(self, node: str, item: items.Pass) -> UserPeer | None:
@@ -183,17 +183,22 @@ class Abroad:
         traveller = self._travellers.get(item.link)
         return traveller.user if traveller is not None and node in traveller.at else None
 
-    def has(self, node: str, number: int, now: float) -> None:
+    def has(self, node: str, item: items.Has, now: float) -> None:
         """Take note that a node has what was asked for."""
-        errand, followed = self._asked.get(number), self._following.key(number)
-        if followed is not None:
-            self.came(followed, node, now)
-        if errand is None:
+        errand, followed = self._asked.get(item.number), self._following.key(item.number)
+        if followed is not None and self._outside.means(item.key, followed):
+            self._came(followed, node, now, item.twins)
+        key = errand.questions.get(item.number) if errand is not None else None
+        if errand is None or key is None or not self._outside.means(item.key, key):
             return
-        if errand.node is None and not errand.at_home:
+        if errand.node is not None or errand.at_home:
+            errand.others += [node] if node != errand.node else []
+        elif item.twins:
+            self._unask(errand)
+            errand.questions = {}
+            self._look(errand, [node, *item.twins], now)
+        else:
             self._send(errand, node, now)
-        elif node != errand.node:
-            errand.others.append(node)
 
     def nobody(self, number: int, now: float) -> None:
         """Take note that no node has what was asked for."""
@@ -219,21 +224,36 @@ class Abroad:
         if not errand.asks and errand.node is None and not errand.at_home:
             self._decide(errand, now)
 
-    def came(self, key: Key, node: str, now: float) -> None:
-        """Send what waits for a card or a host to the node where it has come up."""
+    def heard_of(self, key: Key, node: str, now: float) -> None:
+        """
+        Send what waits for a card or a host to the node where it is said to have come up.
+
+        Anybody can say so: what waits at another node leaves that only for one that says it itself.
+        """
+        self._came(key, node, now, None)
+
+    def _came(self, key: Key, node: str, now: float, twins: Sequence[str] | None) -> None:
+        """Do so; `twins` are nodes with another card of that number, None where that is hearsay."""
+        is_asked = False
         for errand in self._following.errands(key):
             if errand.at_home:
                 if self._leaves_home(errand, now):
                     self._send(errand, node, now)
             elif errand.node is None:
                 self._send(errand, node, now)
-            elif errand.node != node and not self._is_cancelled(errand):
+            elif errand.node == node or errand.is_cancelled:
+                continue
+            elif twins is None:
+                is_asked = True
+            elif errand.node not in twins:
                 self._moves(errand, node, now)
+        if is_asked:
+            self._following.ask(key)
 
     def came_home(self, key: Key, now: float) -> None:
         """Have our own relay do what waits elsewhere for a card or a host that has come up here."""
         for errand in self._following.errands(key):
-            if not errand.at_home and not self._is_cancelled(errand):
+            if not errand.at_home and not errand.is_cancelled:
                 if errand.node is not None:
                     self._give_up(errand, errand.node)
                 self._stays(errand, now)
@@ -252,6 +272,9 @@ class Abroad:
         if errand is None or errand.node is not None or errand.at_home:
             return
         looked = bool(errand.looked)
+        if errand.questions and now < errand.until:
+            self._ask_anew(errand, now)
+            return
         self._unask(errand)
         if looked:
             self._decide(errand, now)
@@ -314,11 +337,13 @@ class Abroad:
             return True
         if picks_any(message):
             return meant(state, user, message)[1] > 0
-        return bool(numbers_of(selection)) and meant(state, user, message)[0] > 0
+        numbers = numbers_of(selection)
+        alone = bool(numbers) and not any(self._outside.twins(key) for key in numbers)
+        return alone and meant(state, user, message)[0] > 0
 
     def _begin(self, errand: Errand, now: float, *, here: bool = False) -> None:
         errand.keys, errand.node, errand.at_home = keys_of(errand.message), None, False
-        errand.others, errand.found, errand.looked = [], {}, {}
+        errand.others, errand.found, errand.looked, errand.questions = [], {}, {}, {}
         errand.refused = False
         if waits(errand.message):
             for key in errand.keys:
@@ -326,18 +351,34 @@ class Abroad:
         if here:
             self._stays(errand, now)
             return
-        if errand.keys:
-            for key in errand.keys:
-                self._outside.ask(key, self._ask(errand))
-        else:
-            for node in self._outside.up():
-                self._arrives(errand.traveller, node)
-                number = self._ask(errand)
-                errand.looked[number] = node
-                link = errand.traveller.user.number
-                self._outside.carry(node, items.Look(link, number, errand.text))
+        errand.until, errand.again_s = now + FIND_S, FIRST_AGAIN_S
+        twins = [node for key in errand.keys for node in self._outside.twins(key)]
+        by_roads = isinstance(errand.message, Named) and not self._outside.hears
+        if twins or by_roads or not errand.keys:
+            self._look(errand, twins or self._outside.up(), now)
+            return
+        for key in errand.keys:
+            errand.questions[self._ask(errand)] = key
+        self._ask_anew(errand, now)
+
+    def _ask_anew(self, errand: Errand, now: float) -> None:
+        """Ask who has what is meant, for the first time or because NATS may have lost it."""
+        for number in errand.asks:
+            self._outside.ask(errand.questions[number], number)
+        again_at = now + errand.again_s
+        errand.again_s *= 2
+        self._outside.until((TIMER, errand.number), min(again_at, errand.until))
+
+    def _look(self, errand: Errand, nodes: Sequence[str], now: float) -> None:
+        """Have those of the nodes to which there is a road say how many cards they have."""
+        user, up = errand.traveller.user.number, self._outside.up()
+        for node in dict.fromkeys(each for each in nodes if each in up):
+            self._arrives(errand.traveller, node)
+            number = self._ask(errand)
+            errand.looked[number] = node
+            self._outside.carry(node, items.Look(user, number, errand.text))
         if errand.asks:
-            self._outside.until((TIMER, errand.number), now + ANSWER_S)
+            self._outside.until((TIMER, errand.number), errand.until)
         else:
             self._stays(errand, now)
 
@@ -368,18 +409,10 @@ class Abroad:
         if len(there) + bool(here) > 1:
             cards = [*some, *(card for each in there.values() for card in cards_in(each))]
             several = here + sum(each.cards for each in there.values())
-            self._refuse_ambiguous(errand, selection, several, cards)
+            self._forget(errand)
+            refuse_ambiguous(self._state, errand, selection, several, cards)
         else:
             self._send(errand, next(iter(there)), now)
-
-    def _refuse_ambiguous(
-        self, errand: Errand, selection: Selection, several: int, cards: Sequence[m.CardInfo]
-    ) -> None:
-        why = f"{several} cards on several servers have {selection}. {queue.BY_READER}"
-        user, some = errand.traveller.user, tuple(cards[:MAX_CANDIDATES])
-        self._forget(errand)
-        code = ErrorCode.AMBIGUOUS
-        self._state.refuse(user, errand.message.id, code, why, candidates=some)
 
     def _send(self, errand: Errand, node: str, now: float) -> None:
         """Let a node have a request."""
@@ -465,24 +498,6 @@ class Abroad:
         elif isinstance(message, m.CancelAck):
             traveller.given_up.discard((node, message.id or 0))
 
-    def _note(self, traveller: Traveller, node: str, message: m.Message) -> None:
-        """Note which sessions begin and end elsewhere."""
-        match message:
-            case m.SelectCardAck() | m.Resumed() if message.session is not None:
-                keep = isinstance(message, m.Resumed) or bool(message.keep_s)
-                traveller.sessions[message.session] = Away(node, keep)
-                traveller.cut.discard(message.session)
-            case m.SessionInterrupted():
-                traveller.sessions.pop(message.session, None)
-                traveller.cut.add(message.session)
-            case m.SessionEnded() | m.DetachAck() | m.LendAck():
-                traveller.sessions.pop(message.session or "", None)
-                traveller.cut.discard(message.session or "")
-            case _:
-                away = traveller.sessions.get(m.session_of(message) or "")
-                if away is not None:
-                    away.open.pop(message.id or 0, None)
-
     def _lost(self, traveller: Traveller, node: str, now: float) -> None:
         """Tell a user what became of sessions with a node that is gone, and ask others."""
         traveller.at.discard(node)
@@ -492,7 +507,7 @@ class Abroad:
             if away.node != node:
                 continue
             del traveller.sessions[session]
-            is_over = self._answer_open(traveller, session, away, why) or not away.keep
+            is_over = answer_open(state, user, session, away, why) or not away.keep
             if not is_over:
                 traveller.cut.add(session)
                 state.send(user, m.SessionInterrupted(session=session, message=why))
@@ -513,23 +528,6 @@ class Abroad:
             elif errand.node == node:
                 self._unask(errand)
                 self._begin(errand, now)
-
-    def _answer_open(self, traveller: Traveller, session: str, away: Away, why: str) -> bool:
-        """Answer what nobody else does of a session; return whether it was given back."""
-        is_over = False
-        for id_, message in away.open.items():
-            match message:
-                case m.Detach():
-                    self._state.send(traveller.user, m.DetachAck(id=id_, session=session))
-                    is_over = True
-                case m.Cancel():
-                    ack = m.CancelAck(id=id_, session=session, cancelled=False)
-                    self._state.send(traveller.user, ack)
-                case _:
-                    unknown = {"session": session, "outcome": Outcome.UNKNOWN}
-                    gone = ErrorCode.CARD_CLIENT_GONE
-                    self._state.refuse(traveller.user, id_, gone, why, **unknown)
-        return is_over
 
     def _is_over(self, user: UserPeer, session: str) -> None:
         """Have a session end that was interrupted, wherever its card comes up."""
@@ -560,9 +558,6 @@ class Abroad:
             why = "The request was cancelled."
             self._state.refuse(traveller.user, errand.message.id, ErrorCode.CANCELLED, why)
         self._state.send(traveller.user, m.CancelAck(id=id_, cancelled=is_open))
-
-    def _is_cancelled(self, errand: Errand) -> bool:
-        return any(each is errand for each in errand.traveller.cancels.values())
 
     # What is kept
 

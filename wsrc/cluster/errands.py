@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests of our users on their way to other nodes, and what a request says of its way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from wsrc.card.slot import Share
 from wsrc.cluster import items
-from wsrc.errors import RefusedError
+from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.protocol import codec, messages as m
 from wsrc.relay import picking, queue
 from wsrc.relay.index import everything
@@ -56,9 +57,10 @@ class Errand:
     """
     A request on its way: it is looked for, then at `node`, or at home, where it waits.
 
-    `asks` are the questions that are not answered, `others` the nodes that are asked if the first
-    does not know the session. `refused` is whether its node has refused it because it ends, and
-    `given_back` whether the session that it asks for is not wanted any more.
+    `asks` are the questions that are not answered, until `until`; `questions` has the keys of those
+    that NATS may lose, which are asked again after `again_s`. `others` are the nodes that are asked
+    if the first does not know the session. `refused` is whether its node has refused it because it
+    ends, and `given_back` whether the session that it asks for is not wanted any more.
     """
 
     number: int
@@ -68,6 +70,9 @@ class Errand:
     began: float
     keys: tuple[Key, ...] = ()
     asks: set[int] = field(default_factory=set[int])
+    questions: dict[int, Key] = field(default_factory=dict[int, Key])
+    again_s: float = 0.0
+    until: float = 0.0
     node: str | None = None
     at_home: bool = False
     others: list[str] = field(default_factory=list[str])
@@ -75,6 +80,11 @@ class Errand:
     looked: dict[int, str] = field(default_factory=dict[int, str])
     refused: bool = False
     given_back: bool = False
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether its user wants it cancelled at its node."""
+        return any(each is self for each in self.traveller.cancels.values())
 
 
 @dataclass(slots=True, eq=False)
@@ -116,6 +126,24 @@ class Traveller:
         if session not in self.cut or isinstance(message, m.SessionInterrupted):
             return False
         return all(each.node == node for each in self.claims(session))
+
+    def note(self, node: str, message: m.Message) -> None:
+        """Note which sessions begin and end elsewhere."""
+        match message:
+            case m.SelectCardAck() | m.Resumed() if message.session is not None:
+                keep = isinstance(message, m.Resumed) or bool(message.keep_s)
+                self.sessions[message.session] = Away(node, keep)
+                self.cut.discard(message.session)
+            case m.SessionInterrupted():
+                self.sessions.pop(message.session, None)
+                self.cut.add(message.session)
+            case m.SessionEnded() | m.DetachAck() | m.LendAck():
+                self.sessions.pop(message.session or "", None)
+                self.cut.discard(message.session or "")
+            case _:
+                away = self.sessions.get(m.session_of(message) or "")
+                if away is not None:
+                    away.open.pop(message.id or 0, None)
 
     def claims(self, session: str) -> "list[Errand]":
         """Return the requests to go on with a session."""
@@ -200,3 +228,35 @@ def as_sent_on(errand: Errand, now: float) -> bytes:
     left = max(0.0, message.wait_s - waited)
     later = msgspec.structs.replace(message, wait_s=left, waited_s=message.waited_s + waited)
     return codec.encode(later)
+
+
+def answer_open(state: RelayState, user: UserPeer, session: str, away: Away, why: str) -> bool:
+    """Answer what nobody else does of a session; return whether it was given back."""
+    is_over = False
+    for id_, message in away.open.items():
+        match message:
+            case m.Detach():
+                state.send(user, m.DetachAck(id=id_, session=session))
+                is_over = True
+            case m.Cancel():
+                ack = m.CancelAck(id=id_, session=session, cancelled=False)
+                state.send(user, ack)
+            case _:
+                unknown = {"session": session, "outcome": Outcome.UNKNOWN}
+                gone = ErrorCode.CARD_CLIENT_GONE
+                state.refuse(user, id_, gone, why, **unknown)
+    return is_over
+
+
+def refuse_ambiguous(
+    state: RelayState,
+    errand: Errand,
+    selection: Selection,
+    several: int,
+    cards: Sequence[m.CardInfo],
+) -> None:
+    """Refuse a request that means several cards on several servers, with some of them."""
+    why = f"{several} cards on several servers have {selection}. {queue.BY_READER}"
+    user, some = errand.traveller.user, tuple(cards[:MAX_CANDIDATES])
+    code = ErrorCode.AMBIGUOUS
+    state.refuse(user, errand.message.id, code, why, candidates=some)

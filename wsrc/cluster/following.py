@@ -80,6 +80,12 @@ class Following:
         followed = self._followed.get(number)
         return followed.key if followed is not None else None
 
+    def ask(self, key: Key) -> None:
+        """Ask who has what is followed."""
+        number = self._numbers.get(key)
+        if number is not None:
+            self._outside.ask(key, number)
+
     def expired(self, number: int, now: float) -> None:
         """Ask for a name again, unless our own relay has what is called so."""
         followed = self._followed.get(number)

@@ -21,8 +21,8 @@ from wsrc.relay.state import RelayState
 PLACE_BITS = 40
 """Below these bits a number is that of a reader with its own node."""
 
-Listing = m.ListCards | m.ListReaders | m.Who
-Page = m.ListCardsAck | m.ListReadersAck | m.WhoAck
+Listing = m.ListCards | m.ListReaders | m.Who | m.ListPeers
+Page = m.ListCardsAck | m.ListReadersAck | m.WhoAck | m.ListPeersAck
 
 TIMER = "page"
 
@@ -45,6 +45,8 @@ class Lists:
     """
     All lists that are being sent.
 
+    `instances` are the runs of the nodes whose connections were listed last, by their places.
+
     Args:
         state: Of our own relay.
         outside: The other nodes.
@@ -63,6 +65,7 @@ class Lists:
         self._by_request: dict[tuple[int, int], Gathering] = {}
         self._by_number: dict[int, Gathering] = {}
         self._number = 0
+        self.instances: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self._by_number)
@@ -77,7 +80,7 @@ class Lists:
         if (user.number, message.id) in self._by_request:
             return False
         self._number += 1
-        pages = max(1, min(message.pages, m.MAX_PAGES))
+        pages = 1 if isinstance(message, m.ListPeers) else max(1, min(message.pages, m.MAX_PAGES))
         gathering = Gathering(self._number, user, message, place, after, pages)
         self._by_request[user.number, message.id] = gathering
         self._by_number[gathering.number] = gathering
@@ -91,6 +94,8 @@ class Lists:
             return False
         if isinstance(message, Page):
             self._state.send(gathering.user, self._took(gathering, message, now))
+        elif isinstance(message, m.Error) and isinstance(gathering.asked, m.ListPeers):
+            self._passed_over(gathering, now)  # who operates here need not do so there
         elif isinstance(message, m.Error):
             self._state.send(gathering.user, message)
             self._forget(gathering)
@@ -135,7 +140,9 @@ class Lists:
             self._go_to(gathering, self._following(gathering.place), now)
             return
         gathering.is_asked = True
-        asked = msgspec.structs.replace(gathering.asked, after=gathering.after, pages=1)
+        asked: Listing = msgspec.structs.replace(gathering.asked, after=gathering.after)
+        if not isinstance(asked, m.ListPeers):
+            asked = msgspec.structs.replace(asked, pages=1)
         if node is None:
             self._home(gathering.user, asked, None, now)
             return
@@ -154,15 +161,16 @@ class Lists:
             following = number_of(place_after, 0) if place_after is not None else None
         if isinstance(page, m.ListReadersAck):
             page = msgspec.structs.replace(page, readers=placed(page.readers, place))
+        if isinstance(page, m.ListPeersAck):
+            page = self._of_a_node(page, place)
         gathering.left -= 1
         more = gathering.left > 0 and following is not None
+        unanswered = gathering.unanswered if not more else ()
         page = msgspec.structs.replace(
-            page,
-            id=gathering.asked.id,
-            next=following,
-            more=more,
-            unanswered=gathering.unanswered if not more else (),
+            page, id=gathering.asked.id, next=following, unanswered=unanswered
         )
+        if not isinstance(page, m.ListPeersAck):
+            page = msgspec.structs.replace(page, more=more)
         if more and following is not None:
             gathering.place, gathering.after = place_of(following)
             gathering.is_asked = False
@@ -170,6 +178,18 @@ class Lists:
         else:
             self._forget(gathering)
         return page
+
+    def _of_a_node(self, page: m.ListPeersAck, place: int) -> m.ListPeersAck:
+        """Return connections with the numbers that they have in the cluster."""
+        if not place:
+            return page
+        self.instances[place] = page.instance
+        node = self._outside.name(place)
+        peers = tuple(
+            msgspec.structs.replace(each, number=number_of(place, each.number), node=node)
+            for each in page.peers
+        )
+        return msgspec.structs.replace(page, peers=peers, instance=self._state.instance)
 
     def _passed_over(self, gathering: Gathering, now: float) -> None:
         """Go on with the next node, and tell the user at the end which had nothing to say."""
@@ -186,6 +206,7 @@ class Lists:
             m.ListCards: m.ListCardsAck(cards=()),
             m.ListReaders: m.ListReadersAck(instance=self._state.instance, seq=0, readers=()),
             m.Who: m.WhoAck(cards=()),
+            m.ListPeers: m.ListPeersAck(instance=self._state.instance, peers=()),
         }
         last = msgspec.structs.replace(
             kinds[type(gathering.asked)],

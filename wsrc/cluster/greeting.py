@@ -127,6 +127,7 @@ class Greeted(NamedTuple):
         features: What both can do.
         boxes: Seals and opens the datagrams of the road.
         certificate: Of the other node, where it has one.
+        chain: The certificates that it has shown, its own first; none where it has none.
     """
 
     run: str
@@ -134,6 +135,7 @@ class Greeted(NamedTuple):
     features: frozenset[str]
     boxes: Boxes
     certificate: x509.Certificate | None
+    chain: tuple[bytes, ...]
 
 
 class Me(NamedTuple):
@@ -210,7 +212,7 @@ class Caller:
         boxes = Boxes(number, mine, others)
         both = me.features.intersection(offer.features)
         return msgspec.msgpack.encode(proof), Greeted(
-            offer.run, offer.version, both, boxes, certificate
+            offer.run, offer.version, both, boxes, certificate, answer.chain
         )
 
 
@@ -276,8 +278,8 @@ class Answerer:
             raise GreetingError("sealed a secret of another length")
         self._offered, self._last = [], mark
         number, others, mine = _keys(secret, pack(said, proof.sealed, whose))
-        both = me.features.intersection(hello.features)
-        return Greeted(hello.run, offer.version, both, Boxes(number, mine, others), certificate)
+        both, boxes = me.features.intersection(hello.features), Boxes(number, mine, others)
+        return Greeted(hello.run, offer.version, both, boxes, certificate, proof.chain)
 
     def run_of(self, octets: bytes) -> str:
         """
@@ -353,6 +355,36 @@ def _checked(  # noqa: PLR0913, PLR0917 - who says what, and proves it how
     if not is_signed(certificate, signature, pack(_PURPOSE + what, said)):
         raise GreetingError("does not have the key of the certificate that it shows")
     return certificate
+
+
+def shown_in(me: Me, other: str, road: bytes) -> tuple[tuple[bytes, ...], bytes]:
+    """
+    Return the certificates that a node has now, and the signature with which it shows them.
+
+    Args:
+        me: The node.
+        other: To which node it shows them.
+        road: Number of the road in which it does, which no other road has.
+    """
+    credentials = me.credentials()
+    if credentials is None:
+        return (), b""
+    chain = credentials.own.certificates
+    return chain, _signed(credentials, b"renewal", _renewal(me.cluster, me.name, other, road))
+
+
+def check_shown(me: Me, other: str, road: bytes, chain: tuple[bytes, ...], signed: bytes) -> None:
+    """
+    See that certificates are of the other node, which shows them in a road.
+
+    Raises:
+        GreetingError: If they are not.
+    """
+    _checked(me, other, chain, signed, b"renewal", _renewal(me.cluster, other, me.name, road))
+
+
+def _renewal(cluster: str, shows: str, to: str, road: bytes) -> bytes:
+    return pack(cluster.encode(), shows.encode(), to.encode(), road)
 
 
 def _secret_info(said: bytes, whose: bytes) -> bytes:

@@ -3,8 +3,41 @@
 
 from typing import NamedTuple
 
+import msgspec
+
+from wsrc.cluster import items
+from wsrc.principal import Principal
+from wsrc.protocol import codec, messages as m
+from wsrc.relay.records import UserPeer
+
 MAX_GUESTS = 50_000
 """Users of one other node at a time."""
+
+
+class Known(NamedTuple):
+    """What is told of one of our users to other nodes, beside what its connection says."""
+
+    account: str | None
+    hello: m.Hello
+
+    def arrival(self, user: UserPeer, now: float) -> items.Arrive:
+        """Return what another node is told of a user, who is one of the present form there."""
+        who, version = user.principal, self.hello.version or m.VERSION
+        return items.Arrive(
+            link=user.number,
+            name=who.name if who is not None else None,
+            groups=tuple(sorted(who.groups)) if who is not None else (),
+            account=self.account,
+            address=user.address,
+            hello=codec.encode(msgspec.structs.replace(self.hello, version=version)),
+            nonce=user.nonce,
+            age_s=now - user.since,
+        )
+
+
+def principal_of(item: items.Arrive) -> Principal | None:
+    """Return who a user of another node is."""
+    return Principal(item.name, frozenset(item.groups)) if item.name is not None else None
 
 
 class Whose(NamedTuple):

@@ -82,9 +82,19 @@ class Dismiss(_Item, frozen=True, tag=6):
 
 
 class Has(_Item, frozen=True, tag=7):
-    """A card or host of the key is here that was asked for by this number."""
+    """
+    A card or host is here that was asked for by this number.
+
+    Attributes:
+        number: Of the question.
+        key: What stands for the key that was asked for, as in subjects; who asked compares it, for
+            anybody can ask in its name.
+        twins: Other nodes that have another card of that number.
+    """
 
     number: int
+    key: str
+    twins: tuple[str, ...] = ()
 
 
 class Look(_Item, frozen=True, tag=8):
@@ -125,7 +135,42 @@ class Takes(_Item, frozen=True, tag=11):
     host: str
 
 
-Item = Over | Arrive | Leave | Say | Tell | Pass | Dismiss | Has | Look | Found | Takes
+class Same(_Item, frozen=True, tag=20):
+    """
+    A card of a number is here that the other node has as well, or is here no more.
+
+    Attributes:
+        key: What stands for the number, as in subjects.
+        hosts: The card hosts that have one here; none where none has any more.
+    """
+
+    key: str
+    hosts: tuple[str, ...]
+
+
+class Shown(_Item, frozen=True, tag=21):
+    """
+    The certificates that the node has by now, instead of those that it has greeted with.
+
+    Attributes:
+        chain: In DER, its own first.
+        signature: By the key of its own, of what `greeting` says.
+    """
+
+    chain: tuple[bytes, ...]
+    signature: bytes
+
+
+class At(_Item, frozen=True, tag=22):
+    """Where the node can be reached without NATS: a URL."""
+
+    url: str
+
+
+Knowledge = Has | At | Shown | Same | Look | Found | Takes
+"""What a node says of itself and its cards."""
+
+Item = Over | Arrive | Leave | Say | Tell | Pass | Dismiss | Knowledge
 
 FEATURES: Final = frozenset({TAKES})
 """What a node can do besides what version 1 is."""

@@ -87,7 +87,11 @@ class Names:
 
     def has(self, key: tuple[str, str]) -> str:
         """Return where it is asked who has what has a key: a kind, and a name in normal form."""
-        return f"{self._begin}{Topic.HAS}.{self.key(key)}"
+        return self.asked(self.key(key))
+
+    def asked(self, words: str) -> str:
+        """Return where it is asked who has what these words stand for, which `key` has made."""
+        return f"{self._begin}{Topic.HAS}.{words}"
 
     def came(self, key: tuple[str, str]) -> str:
         """Return where it is published that what has a key has come."""

@@ -11,6 +11,7 @@ called the same the first keeps its roads, and a node that was killed and starte
 moment after its old run fell silent.
 """
 
+from datetime import UTC, datetime
 from math import inf
 
 import msgspec
@@ -18,7 +19,15 @@ import msgspec
 from wsrc.cluster.boxes import NUMBER_OCTETS, SEALED
 from wsrc.cluster.credentials import GreetingError
 from wsrc.cluster.datagrams import MAX_WHY, shown
-from wsrc.cluster.greeting import RUN_DIGITS, Answerer, Caller, Greeted, Me
+from wsrc.cluster.greeting import (
+    RUN_DIGITS,
+    Answerer,
+    Caller,
+    Greeted,
+    Me,
+    check_shown,
+    shown_in,
+)
 from wsrc.cluster.limits import STANDARD, Limits
 from wsrc.cluster.road import Delivered, Down, Road, RoadEffect, Transmit, Way
 
@@ -178,6 +187,42 @@ class Neighbour:
         if self._again_at <= now:
             effects += self._call_again(now)
         return effects
+
+    def judge(self, now: float) -> list[Effect]:
+        """End the road if the certificates of the other are not believed any more."""
+        agreed, credentials = self._agreed, self._me.credentials()
+        if agreed is None or credentials is None or not agreed.chain:
+            return []
+        when = datetime.fromtimestamp(self._me.epoch(), UTC)
+        try:
+            credentials.nodes.check(self.name, agreed.chain, when)
+        except GreetingError as exc:
+            return self._refused(str(exc), now)
+        return []
+
+    def shows(self) -> tuple[tuple[bytes, ...], bytes]:
+        """Return the certificates that this node has by now, and a signature, for `shown` there."""
+        assert self._agreed is not None, "there is no road"
+        return shown_in(self._me, self.name, self._agreed.boxes.number)
+
+    def shown(self, chain: tuple[bytes, ...], signature: bytes, now: float) -> list[Effect]:
+        """Take certificates that the other has by now; end the road if they are not believed."""
+        agreed = self._agreed
+        if agreed is None or not agreed.chain:
+            return []
+        try:
+            check_shown(self._me, self.name, agreed.boxes.number, chain, signature)
+        except GreetingError as exc:
+            return self._refused(str(exc), now)
+        self._agreed = agreed._replace(chain=chain)
+        return []
+
+    def _refused(self, why: str, now: float) -> list[Effect]:
+        return (
+            self._after(self.road.leave(now, f"this node {why}", f"it {why}"))
+            if self.road is not None
+            else []
+        )
 
     def close(self, now: float) -> list[Effect]:
         """End the road, and any greeting, as this node goes."""

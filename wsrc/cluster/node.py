@@ -10,20 +10,21 @@ who come by way of a road instead of a connection.
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
 from wsrc.audit.events import Connected
-from wsrc.cluster import items
+from wsrc.cluster import everywhere, items, twins
 from wsrc.cluster.abroad import Abroad
 from wsrc.cluster.beyond import Beyond
 from wsrc.cluster.effects import Carried, Subscribe
 from wsrc.cluster.errands import NUMBERS, Named, host_key, meant
+from wsrc.cluster.everywhere import Everywhere
 from wsrc.cluster.gathering import TIMER, Lists
-from wsrc.cluster.guests import Guests
+from wsrc.cluster.guests import Guests, Known, principal_of
 from wsrc.cluster.handover import Handover
-from wsrc.cluster.names import Heard, Names, Topic
+from wsrc.cluster.joined import Joined
+from wsrc.cluster.names import Heard, Topic
 from wsrc.cluster.road import Way
-from wsrc.cluster.roads import Came, Lost, Make, Roads, Said, Strange, Twin
+from wsrc.cluster.roads import ALONE, Came, Lost, Roads, Said, Strange, Twin
 from wsrc.cluster.served import Served, ServedIndex
 from wsrc.cluster.watching import Watches
 from wsrc.errors import RemoteProtocolError
@@ -46,34 +47,8 @@ MAX_EXPIRED = 64
 """Deadlines of the node that are acted on in one `tick`."""
 
 
-class _Known(NamedTuple):
-    """What is told of a user to other nodes."""
-
-    account: str | None
-    hello: m.Hello
-
-
 _READ_BY_USER = m.DetachAck(session="")
 """Stands for a message whose text alone counts."""
-
-
-class Joined(NamedTuple):
-    """
-    What a relay is in a cluster.
-
-    Attributes:
-        names: Of the node, and of its subjects.
-        run: Of this run of the node, which no other has.
-        make: Makes what is kept of another node.
-        url: Where others reach the node without NATS; empty where they cannot.
-        host: Where clients reach the node alone; empty where that is not told.
-    """
-
-    names: Names
-    run: str
-    make: Make
-    url: str = ""
-    host: str = ""
 
 
 class Node(Relay):
@@ -81,7 +56,8 @@ class Node(Relay):
     A relay with others beside it.
 
     Every method that takes an event returns effects, as those of the relay do; those of the class
-    `Carry` have what `effects` of this folder says.
+    `Carry` have what `effects` of this folder says. `alone` is whether nobody else was there when
+    it was asked last.
 
     Args:
         joined: What it is in its cluster.
@@ -113,13 +89,13 @@ class Node(Relay):
         self._read = lru_cache(KEPT_SUBJECTS)(joined.names.read)
         self._roads = Roads(joined.names, joined.run, joined.make, self._carry, joined.url)
         self._served = Served()
-        self._state.index = ServedIndex(self._served, NUMBERS)
-        self._beyond = Beyond(joined.names, self._roads, self._served, self._carry)
+        index = self._state.index = ServedIndex(self._served, NUMBERS)
+        self._beyond = Beyond(joined.names, self._roads, self._served, index, self._carry)
         self.deadlines = Soonest(self._state.timers, self._beyond.clock, self._roads)
         self._hosts: dict[int, Key] = {}
         self._guests = Guests()
         self._handover = Handover(joined.host, self._beyond.carry)
-        self._known: dict[int, _Known] = {}
+        self._known: dict[int, Known] = {}
         self._accounts: dict[int, str] = {}
         home = super()._user_said
         beyond = self._state, self._beyond
@@ -127,7 +103,8 @@ class Node(Relay):
         self._beyond.enter = self._abroad.arrives
         self._lists = Lists(*beyond, home)
         self._watches = Watches(*beyond, home)
-        self._carries = self._heeds = False
+        self._everywhere = Everywhere(*beyond, home, self._lists.instances.get)
+        self._heeds = self.alone = False
 
     # What happens to the node
 
@@ -193,15 +170,26 @@ class Node(Relay):
     def nobody(self, number: int, now: float) -> list[Effect]:
         """Take note that nobody subscribes what was asked by a number."""
         self._beyond.now = now
+        if number == ALONE:
+            self.alone = True
         self._abroad.nobody(number, now)
         return self._effects(now)
 
     def carried(self, now: float, *, is_there: bool) -> list[Effect]:
         """Take note that what carries messages is lost, or there again."""
-        self._beyond.now, self._carries = now, is_there
+        self._beyond.now, self._beyond.hears = now, is_there
+        self.alone = False
         if is_there:
+            self._roads.ask_who_is_there()
             self._roads.say_soon(now)
             self._abroad.ask_again(now)
+        return self._effects(now)
+
+    def renewed(self, now: float) -> list[Effect]:
+        """Take note that what the node proves itself with, or believes others by, has changed."""
+        self._beyond.now = now
+        self._roads.show()
+        self._roads.judge(now)
         return self._effects(now)
 
     @property
@@ -214,7 +202,7 @@ class Node(Relay):
         users there.
         """
         return {
-            "connected": int(self._carries),
+            "connected": int(self._beyond.hears),
             "known": len(self._roads.nodes),
             "nodes": len(self._roads.up),
             "guests": len(self._guests),
@@ -277,6 +265,10 @@ class Node(Relay):
                 break
             if key[0] == TIMER:
                 self._lists.expired(key[1], now)
+            elif key[0] == everywhere.TIMER:
+                self._everywhere.expired(key[1])
+            elif key[0] == twins.TIMER:
+                self._beyond.same.expired(now)
             else:
                 self._abroad.expired(key, now)
         return super().tick(now)
@@ -309,7 +301,7 @@ class Node(Relay):
     def _has_come(self, key: Key, octets: bytes, now: float) -> None:
         node = octets.decode(errors="replace")
         if node in self._roads:
-            self._abroad.came(key, node, now)
+            self._abroad.heard_of(key, node, now)
 
     def _heed_roads(self, now: float) -> None:
         """Act on what has happened on roads; what that leads to comes after it."""
@@ -328,6 +320,7 @@ class Node(Relay):
                     self._handover.up(node, features)
                     self._state.note(f"Server {node} of the cluster is there")
                     self._watches.up(node)
+                    self._beyond.same.up(now)
                     self._abroad.ask_again(now)
                 case Lost(node=node, why=why):
                     self._is_lost(node, why, now)
@@ -346,7 +339,9 @@ class Node(Relay):
         self._handover.down(node)
         self._abroad.down(node, now)
         self._lists.down(node, now)
+        self._everywhere.down(node)
         self._watches.down(node)
+        self._beyond.same.down(node)
 
     def _warn(self, sentence: str) -> None:
         self._state.effects.append(Note(sentence, warns=True))
@@ -374,8 +369,18 @@ class Node(Relay):
                 self._gives_up(node, item, now)
             case items.Dismiss():
                 self._abroad.dismissed(node, item, now)
+            case _:
+                self._learns(node, item, now)
+
+    def _learns(self, node: str, item: items.Knowledge, now: float) -> None:
+        """Take note of what another node says of itself and its cards."""
+        match item:
             case items.Has():
-                self._abroad.has(node, item.number, now)
+                self._abroad.has(node, item, now)
+            case items.At() | items.Shown():
+                self._roads.told(node, item, now)
+            case items.Same():
+                self._beyond.is_same(node, item)
             case items.Look():
                 self._look(node, item)
             case items.Found():
@@ -405,6 +410,8 @@ class Node(Relay):
             return
         message = codec.decode(item.text)
         if self._lists.told(node, item.link, message, now):
+            return
+        if self._everywhere.told(node, item.link, message):
             return
         if not self._watches.told(node, item.link, message):
             self._abroad.told(node, item, message, now)
@@ -443,11 +450,8 @@ class Node(Relay):
             why = "There are too many users of this server."
             self._beyond.carry(node, items.Dismiss(item.link, CloseCode.TRY_AGAIN_LATER, why))
             return
-        groups = frozenset(item.groups)
-        principal = Principal(item.name, groups) if item.name is not None else None
-        name = principal.name if principal is not None else None
-        role, address = m.ClientType.USER, item.address
-        event = Connected(peer=number, role=str(role), address=address, principal=name)
+        principal, role, address = principal_of(item), m.ClientType.USER, item.address
+        event = Connected(peer=number, role=str(role), address=address, principal=item.name)
         self._out.append(Audit(event))
         whose = principal, item.account, address
         self._do(super().connected(number, role, now, *whose, direct=False))
@@ -482,7 +486,7 @@ class Node(Relay):
             self._hosts[record.number] = host_key(record.name)
             self._served.enter(self._hosts[record.number])
         elif record.number > 0:
-            self._known[record.number] = _Known(self._accounts.get(record.number), message)
+            self._known[record.number] = Known(self._accounts.get(record.number), message)
 
     def _replace(self, record: Peer, instance: str | None, now: float) -> None:
         """
@@ -504,6 +508,7 @@ class Node(Relay):
         if host is not None:
             self._served.leave(host)
         self._lists.gone(number)
+        self._everywhere.gone(number)
         self._watches.gone(number)
         self._abroad.gone(number, goodbye=goodbye)
         super()._strike(number, now, goodbye=goodbye)
@@ -518,6 +523,8 @@ class Node(Relay):
                 if self._abroad.passes(user.number, message, said):
                     return
             if self._lists.takes(user, message, now) or self._watches.takes(user, message, now):
+                return
+            if self._everywhere.takes(user, message, now):
                 return
             if self._abroad.takes(user, message, text, now):
                 return
@@ -538,6 +545,8 @@ class Node(Relay):
             self._dismiss(effect.peer, effect.code, effect.reason)
             self._strike(effect.peer, now)
         elif isinstance(effect, Send):
+            if self._everywhere.holds(effect.peer, effect.message, now):
+                return
             if self._abroad.answered(effect.peer, effect.message):
                 super()._perform(self._fitted(effect, now), now)
         else:
@@ -576,17 +585,7 @@ class Node(Relay):
 
     def _arrival(self, user: UserPeer) -> items.Arrive:
         """Return what other nodes are told of one of our users."""
-        who, known = user.principal, self._known[user.number]
-        return items.Arrive(
-            link=user.number,
-            name=who.name if who is not None else None,
-            groups=tuple(sorted(who.groups)) if who is not None else (),
-            account=known.account,
-            address=user.address,
-            hello=codec.encode(known.hello),
-            nonce=user.nonce,
-            age_s=self._beyond.now - user.since,
-        )
+        return self._known[user.number].arrival(user, self._beyond.now)
 
     def _carry(self, what: Carried) -> None:
         self._out.append(Carry(what))

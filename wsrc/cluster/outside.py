@@ -13,11 +13,22 @@ Home = Callable[[UserPeer, Message, bytes | None, float], None]
 """Has our own relay act on a request of a user: the message, its text if there is one, the time."""
 
 ANSWER_S = 2.0
-"""How long another node may take to answer, in seconds."""
+"""How long another node may take to answer with a page of a list, in seconds."""
+
+FIND_S = 6.0
+"""How long it may take to find who has what is meant: a NATS that is slow by 2 s delays no less."""
+
+FIRST_AGAIN_S = 0.5
+"""When a question is asked again that NATS may have lost, at first; each time after twice."""
 
 
 class Outside(Protocol):
     """The other nodes."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether questions go out, as far as is known."""
+        ...
 
     def up(self) -> Sequence[str]:
         """Return the names of those to which there is a road."""
@@ -37,6 +48,14 @@ class Outside(Protocol):
 
     def serves(self, key: Key) -> bool:
         """Return whether our own relay has what is named so."""
+        ...
+
+    def twins(self, key: Key) -> Sequence[str]:
+        """Return the nodes that have another card of a number that is here."""
+        ...
+
+    def means(self, words: str, key: Key) -> bool:
+        """Return whether words stand for a key, as in subjects."""
         ...
 
     def arrives(self, user: UserPeer, node: str) -> None:

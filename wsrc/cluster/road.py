@@ -228,9 +228,9 @@ class Road:
         self._several = len(self._ways) > 1
         return self._done()
 
-    def leave(self, now: float) -> list[RoadEffect]:
-        """End the road, as this node goes."""
-        self._last(now, "it goes", "this node goes")
+    def leave(self, now: float, told: str = "it goes", why: str = "") -> list[RoadEffect]:
+        """End the road, as this node goes; or for what the other end is told, and `Down` has."""
+        self._last(now, told, why or "this node goes")
         return self._done()
 
     # What is sent

@@ -11,7 +11,7 @@ import msgspec
 
 from wsrc.cluster import items
 from wsrc.cluster.departures import Departures
-from wsrc.cluster.effects import Carried, Flush, Publish, Reach, Straight
+from wsrc.cluster.effects import Ask, Carried, Flush, Publish, Reach, Straight
 from wsrc.cluster.names import Names
 from wsrc.cluster.neighbour import Delivered, Down, Effect, Neighbour, Refused, Transmit, Up, Way
 from wsrc.relay.timers import Timers
@@ -21,6 +21,12 @@ HERE_S = 1.0
 
 MAX_NODES = 256
 """Other nodes that are known at a time."""
+
+MAX_URL = 2_048
+"""Characters of the URL of a node."""
+
+ALONE = 0
+"""The number of the question whether anybody else is there."""
 
 Make = Callable[[str, float], Neighbour]
 """Makes what is kept of another node, of its name and the time."""
@@ -81,6 +87,7 @@ class Roads:
         self.events: deque[Event] = deque()
         self._names, self._run, self._make, self._carry = names, run, make, carry
         self._url = url
+        self._here = msgspec.msgpack.encode((names.node, run))
         self._urls: dict[str, str] = {}
         self._neighbours: dict[str, Neighbour] = {}
         self._places: dict[str, int] = {}
@@ -116,7 +123,7 @@ class Roads:
     def here(self, octets: bytes, now: float) -> None:
         """Take note of a node that says that it is here."""
         try:
-            name, run, url, *_ = msgspec.msgpack.decode(octets, type=tuple[str, ...])
+            name, run, *_ = msgspec.msgpack.decode(octets, type=tuple[str, ...])
         except (msgspec.DecodeError, ValueError):
             return
         if name == self._names.node:
@@ -127,7 +134,6 @@ class Roads:
         neighbour = self._neighbour(name, now)
         if neighbour is not None:
             self._follow(name, neighbour.here(run, now))
-            self._look_at(name, url)
 
     def received(self, sender: str, datagram: bytes, now: float, way: Way = Way.NATS) -> None:
         """Take a datagram that came under the name of a node."""
@@ -151,6 +157,25 @@ class Roads:
             self._flushes = True
             self._carry(Flush())
         self._waiting.setdefault(node, Departures()).put(items.encode(item))
+
+    def judge(self, now: float) -> None:
+        """End the roads to nodes whose certificates are not believed any more."""
+        for name in self.up:
+            self._follow(name, self._neighbours[name].judge(now))
+
+    def show(self) -> None:
+        """Show all other nodes the certificates that this one has by now."""
+        for node in self.up:
+            chain, signature = self._neighbours[node].shows()
+            if chain:
+                self.send(node, items.Shown(chain, signature))
+
+    def told(self, node: str, item: items.At | items.Shown, now: float) -> None:
+        """Take where a node can be reached without NATS, or the certificates that it has by now."""
+        if isinstance(item, items.Shown):
+            self._follow(node, self._neighbours[node].shown(item.chain, item.signature, now))
+        elif len(item.url) <= MAX_URL:
+            self._look_at(node, item.url)
 
     def flush(self, now: float) -> None:
         """Send what waits, to each node together, as far as it takes so much."""
@@ -180,12 +205,16 @@ class Roads:
         """Have it said at once that the node is here."""
         self._here_at = now
 
+    def ask_who_is_there(self) -> None:
+        """Say that the node is here, and be told if nobody hears it."""
+        self._carry(Ask(self._names.here, self._here, ALONE))
+
     def tick(self, now: float) -> None:
         """Act on the deadlines that have come."""
         if now >= self._here_at:
             self._here_at = now + HERE_S
-            said = msgspec.msgpack.encode((self._names.node, self._run, self._url))
-            self._carry(Publish(self._names.here, said))
+            self._carry(Publish(self._names.here, self._here))
+            self.judge(now)
         for _ in range(len(self._clock)):
             name = self._clock.pop(now)
             if name is None:
@@ -246,6 +275,8 @@ class Roads:
                     self.events.append(Said(name, effect.octets))
                 case Up():
                     self._up[name] = None
+                    if self._url:
+                        self.send(name, items.At(self._url))
                     self._places.setdefault(name, len(self._places) + 1)
                     self.events.append(Came(name, effect.features))
                 case Refused():

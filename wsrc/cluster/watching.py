@@ -5,6 +5,10 @@ Readers of all nodes for who watches them: changes in one stream, counted anew f
 A change gets its number where our own relay sends it, so that one count is for all nodes. A node
 that comes is watched as well, and its readers are told as new ones; one that is lost takes its
 readers with it.
+
+Other nodes are asked in our own form, whichever the user has: a list of the readers of one node
+would say in JSON-RPC that those of all others are gone. That readers came or went is said there
+without naming them.
 """
 
 from dataclasses import dataclass, field
@@ -15,10 +19,9 @@ from wsrc.cluster import items
 from wsrc.cluster.gathering import number_of, place_of, placed
 from wsrc.cluster.outside import Home, Outside
 from wsrc.protocol import codec, messages as m
+from wsrc.protocol.reader_events import UNLISTED, state_change
 from wsrc.relay.records import UserPeer
 from wsrc.relay.state import RelayState
-
-_NOTIFICATIONS = m.StateChange | m.ListChange
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +87,7 @@ class Watches:
         """Tell who watches what another node says of readers; return whether it is that."""
         watch = self._watches.get(link)
         if watch is None:
-            return isinstance(message, m.ReaderEvent | m.ReaderMark | _NOTIFICATIONS)
+            return isinstance(message, m.ReaderEvent)
         own = message.id is not None and message.id == watch.asked.id
         match message:
             case m.WatchReadersAck() | m.ListReadersAck() if own:
@@ -95,8 +98,6 @@ class Watches:
             case m.ReaderEvent():
                 if node in watch.heard:
                     self._change(watch, node, message)
-            case m.ReaderMark() | m.StateChange() | m.ListChange():
-                self._state.send(watch.user, message)
             case _:
                 return False
         return True
@@ -112,6 +113,8 @@ class Watches:
             case m.ReaderEvent() | m.ReaderMark():
                 watch.seq += 1
                 return msgspec.structs.replace(message, seq=watch.seq)
+            case m.ListChange() if self._outside.up() or watch.shown:
+                return UNLISTED
             case m.ListReadersAck():
                 self._paged(watch, message)
                 return msgspec.structs.replace(message, instance=watch.instance, seq=watch.seq)
@@ -141,7 +144,8 @@ class Watches:
 
     def _ask(self, watch: Watch, node: str) -> None:
         self._outside.arrives(watch.user, node)
-        self._outside.carry(node, items.Say(watch.user.number, codec.encode(watch.asked)))
+        asked = msgspec.structs.replace(watch.asked, form=m.ReaderForm.WSRC)
+        self._outside.carry(node, items.Say(watch.user.number, codec.encode(asked)))
 
     def _begun(self, watch: Watch, ack: m.WatchReadersAck) -> m.WatchReadersAck:
         places = [self._outside.place(node) for node in self._outside.up()]
@@ -198,5 +202,12 @@ class Watches:
         self._tell(watch, event.change, reader)
 
     def _tell(self, watch: Watch, change: m.Change, reader: m.ReaderView) -> None:
+        user, send = watch.user, self._state.send
         if watch.asked.form is m.ReaderForm.WSRC:
-            self._state.send(watch.user, m.ReaderEvent(seq=0, change=change, reader=reader))
+            send(user, m.ReaderEvent(seq=0, change=change, reader=reader))
+            return
+        if change is not m.Change.CHANGED:
+            send(user, UNLISTED)
+        if change is not m.Change.REMOVED:
+            send(user, state_change(reader))
+        send(user, m.ReaderMark(seq=0))

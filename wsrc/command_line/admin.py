@@ -2,7 +2,7 @@
 """Commands of who runs a server: its connections, bans, drained hosts, its end."""
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec.structs import asdict
@@ -14,7 +14,9 @@ from wsrc.command_line.spans import Span
 from wsrc.errors import AmbiguousCardError, ErrorCode, RefusedError
 
 if TYPE_CHECKING:
-    from wsrc.protocol.messages import PeerInfo
+    from collections.abc import Sequence
+
+    from wsrc.protocol.messages import BanInfo, PeerInfo
     from wsrc.user_client.blocking import Client
 
 _TITLES = ("Number", "Kind", "Name", "Address", "Since", "Sessions", "Waits", "Readers", "")
@@ -31,10 +33,14 @@ def peers(call: Invocation) -> None:
     with call.client() as client:
         found = client.admin.peers()
     if call.output.as_json:
-        documents = [asdict(each) for each in found.peers]
-        call.output.document({"instance": found.instance, "peers": documents})
+        documents = [_document(each) for each in found.peers]
+        document: dict[str, Any] = {"instance": found.instance, "peers": documents}
+        call.output.document(_undone(document, found.unanswered))
         return
     call.output.grid(_TITLES, [_peer_row(each, call.output.time) for each in found.peers])
+    if found.unanswered:
+        servers = ", ".join(found.unanswered)
+        call.output.note(f"Without those of {servers}: no answer, or we may not see them.")
 
 
 @user_command(
@@ -74,9 +80,8 @@ def ban(call: Invocation, who: str, for_s: float, why: str) -> None:
     """
     with call.client() as client:
         made = client.admin.ban(who, for_s=for_s, why=why)
-    call.output.done(
-        {"ban": asdict(made)}, f"{made.who} is not let in until {call.output.time(made.until)}."
-    )
+    until = f"{call.output.time(made.until)}{_not_at(made.unanswered)}"
+    call.output.done({"ban": _document(made)}, f"{made.who} is not let in until {until}.")
 
 
 @user_command("unban", "wsrc admin unban tester@example.org")
@@ -84,8 +89,9 @@ def ban(call: Invocation, who: str, for_s: float, why: str) -> None:
 def unban(call: Invocation, who: str) -> None:
     """Let somebody in again."""
     with call.client() as client:
-        client.admin.unban(who)
-    call.output.done({"unbanned": who}, f"{who} is let in again.")
+        unanswered = client.admin.unban(who)
+    document = _undone({"unbanned": who}, unanswered)
+    call.output.done(document, f"{who} is let in again{_not_at(unanswered)}.")
 
 
 @user_command("bans", "wsrc admin bans")
@@ -94,7 +100,7 @@ def bans(call: Invocation) -> None:
     with call.client() as client:
         found = client.admin.bans()
     if call.output.as_json:
-        call.output.document({"bans": [asdict(each) for each in found]})
+        call.output.document({"bans": [_document(each) for each in found]})
     elif found:
         rows = [(each.who, call.output.time(each.until), each.by, each.why or "") for each in found]
         call.output.grid(("Who", "Until", "By", "Why"), rows)
@@ -182,6 +188,7 @@ def _count(sessions: int) -> str:
 def _peer_row(peer: "PeerInfo", shown: Time) -> tuple[str, ...]:
     user = peer.role.value == "user"
     facts = ["draining"] * peer.draining + ["first form"] * peer.first_form
+    facts += [f"at {peer.node}"] if peer.node else []
     return (
         str(peer.number),
         "user" if user else "card host",
@@ -193,6 +200,20 @@ def _peer_row(peer: "PeerInfo", shown: Time) -> tuple[str, ...]:
         "" if user else str(peer.readers),
         ", ".join(facts),
     )
+
+
+def _not_at(servers: "Sequence[str]") -> str:
+    """Return at which servers of a cluster something was not done, if any."""
+    return f", but for {', '.join(servers)}: no answer, or refused" if servers else ""
+
+
+def _undone(document: dict[str, Any], servers: "Sequence[str]") -> dict[str, Any]:
+    return document | ({"unanswered": list(servers)} if servers else {})
+
+
+def _document(what: "PeerInfo | BanInfo") -> dict[str, Any]:
+    """Return the fields of something, without those of a cluster where there is none."""
+    return {k: v for k, v in asdict(what).items() if v or k not in {"node", "unanswered"}}
 
 
 HELP = """

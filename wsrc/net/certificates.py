@@ -3,7 +3,7 @@
 
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -109,25 +109,41 @@ def lists_in(crl: Path) -> list[x509.CertificateRevocationList]:
     return [x509.load_pem_x509_crl(each[0]) for each in found]
 
 
-def revoked_by(crl: Path, cas: Mapping[str, Path]) -> Revoked:
+def revoked_by(crl: Path, cas: Mapping[str, Path], besides: Sequence[Path] = ()) -> Revoked:
     """
     Return which certificates are revoked.
 
     Args:
         crl: PEM file of revocation lists.
         cas: PEM files of CAs, each by its name for people; one in each has a list.
+        besides: PEM files of CAs that may have lists as well.
 
     Raises:
         ValueError: If that is not so, or a list is not signed by one of the CAs.
     """
     lists = lists_in(crl)
     known = {name: x509.load_pem_x509_certificates(path.read_bytes()) for name, path in cas.items()}
+    others = [x509.load_pem_x509_certificates(path.read_bytes()) for path in besides]
     for each in lists:
-        if not any(_is_of(each, ca) for every in known.values() for ca in every):
+        if not any(_is_of(each, ca) for every in (*known.values(), *others) for ca in every):
             raise ValueError(f"a list in it is signed by no CA of {' and '.join(known)}")
     for name, every in known.items():
         if not any(_is_of(each, ca) for ca in every for each in lists):
             raise ValueError(f"it has no list of a CA in {name}, so that nobody would be let in")
+    return _entries(lists)
+
+
+def revoked_of(crl: Path, cas: Sequence[x509.Certificate]) -> Revoked:
+    """
+    Return which certificates are revoked by those lists of a PEM file that CAs have signed.
+
+    Raises:
+        ValueError: If it is no file of revocation lists.
+    """
+    return _entries(each for each in lists_in(crl) if any(_is_of(each, ca) for ca in cas))
+
+
+def _entries(lists: Iterable[x509.CertificateRevocationList]) -> Revoked:
     return frozenset(
         (each.issuer.public_bytes(), entry.serial_number) for each in lists for entry in each
     )

@@ -162,6 +162,12 @@ class SessionIdle(InSession, frozen=True, tag="session_idle", kw_only=True):
     ] = ErrorCode.LEASE_EXPIRED
 
 
+Undone = Annotated[
+    tuple[str, ...],
+    means("Servers of a cluster that did not do it: they did not answer in time, or refused"),
+]
+
+
 class PeerInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One connection of a server."""
 
@@ -176,6 +182,9 @@ class PeerInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     waiting: Annotated[Whole, means("Of a user: cards that it waits for")] = 0
     readers: Annotated[Whole, means("Of a card client: readers that it announced")] = 0
     draining: Annotated[bool, means("Of a card client: it is drained")] = False
+    node: Annotated[
+        str | None, means("Of several servers, the other one that it is connected to")
+    ] = None
 
 
 class BanInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -185,6 +194,7 @@ class BanInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     until: Annotated[str, means("Until when, RFC 3339 in UTC")]
     by: Annotated[str, means("Name of the user who said so")]
     why: Annotated[str | None, means("Why")] = None
+    unanswered: Undone = ()
 
 
 class ListPeers(Message, frozen=True, tag="list_peers", kw_only=True):
@@ -199,6 +209,7 @@ class ListPeersAck(Message, frozen=True, tag="list_peers_ack", kw_only=True):
     peers: Annotated[tuple[PeerInfo, ...], means("At most 500")]
     instance: ServerRun
     next: Annotated[Whole | None, means("Go on: ask again with `after` set to this")] = None
+    unanswered: Unanswered = ()
 
 
 class Kick(Message, frozen=True, tag="kick", kw_only=True):
@@ -247,6 +258,8 @@ class Unban(Message, frozen=True, tag="unban", kw_only=True):
 class UnbanAck(Message, frozen=True, tag="unban_ack", kw_only=True):
     """They are let in."""
 
+    unanswered: Undone = ()
+
 
 class ListBans(Message, frozen=True, tag="list_bans", kw_only=True):
     """Ask who is not let in."""
@@ -255,7 +268,8 @@ class ListBans(Message, frozen=True, tag="list_bans", kw_only=True):
 class ListBansAck(Message, frozen=True, tag="list_bans_ack", kw_only=True):
     """Everybody who is not let in for now."""
 
-    bans: Annotated[tuple[BanInfo, ...], means("At most 1000, the oldest first")]
+    bans: Annotated[tuple[BanInfo, ...], means("At most 1000 of each server, the oldest first")]
+    unanswered: Undone = ()
 
 
 class Drain(Message, frozen=True, tag="drain", kw_only=True):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What operators ask of the whole server: its connections, bans, drained hosts, its end."""
 
+from collections.abc import Sequence
 from itertools import islice
 
 import msgspec
@@ -132,7 +133,12 @@ def _ban(state: RelayState, user: UserPeer, asked: m.Ban, now: float) -> None:
         if isinstance(peer, UserPeer):
             revoking.end_all(state, _leases(peer), revoking.sentence(user, asked.why), now)
         state.close(peer, CloseCode.POLICY, banned(ban, state))
-    state.send(user, m.BanAck(id=asked.id, ban=_told(state, ban), closed=len(peers)))
+    state.send(user, m.BanAck(id=asked.id, ban=_told(state, ban), closed=_count(peers)))
+
+
+def _count(peers: Sequence[Peer]) -> int:
+    """Count connections; those of users of another server, below 0, are counted there."""
+    return sum(peer.number > 0 for peer in peers)
 
 
 def banned(ban: Ban, state: RelayState) -> str:

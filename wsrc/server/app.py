@@ -75,6 +75,7 @@ FULL_S = 5.0
 _POLL_S = 0.02
 
 _OF_TLS = "certificates, keys and lists of TLS"
+_OF_NODE = "certificates, keys and lists of the cluster"
 _OF_ISSUER = "keys of oidc_issuer"
 
 
@@ -191,6 +192,7 @@ class App:
             self._tasks, self._line, self._quotas, self._refusals, most, settings.hello_s
         )
         if self._cluster is not None:
+            self._look_after(self._cluster.files.files, _OF_NODE, self._node_changed)
             self._cluster.start(self._peers, self._tasks)
             await self._cluster.joined()
         self.user_port = await self._listen(ClientType.USER, settings.user_port)
@@ -259,6 +261,11 @@ class App:
     def _tls_changed(self) -> None:
         self.audit.record(events.Reloaded(what=_OF_TLS))
         self._who_changed()
+
+    def _node_changed(self) -> None:
+        assert self._cluster is not None
+        self.audit.record(events.Reloaded(what=_OF_NODE))
+        self._cluster.renewed()
 
     def _tokens_changed(self, came: Sequence[Stored], gone: Sequence[Stored]) -> None:
         for action, tokens in (("added", came), ("revoked", gone)):
@@ -563,7 +570,8 @@ def _provider(settings: ServerSettings) -> "Provider":
 @asynccontextmanager
 async def serve(settings: ServerSettings, handed: Handed | None = None) -> AsyncGenerator[App]:
     """Run a server for as long as the context lasts, on the sockets that are handed over."""
-    with ungrouped(), audited(settings, "wsrc-server") as audit:
+    node = settings.node_name if settings.cluster_url else None
+    with ungrouped(), audited(settings, "wsrc-server", node) as audit:
         async with asyncio.TaskGroup() as tasks:
             app = App(settings, tasks, audit, handed)
             try:

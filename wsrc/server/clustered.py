@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from wsrc.cluster import items
 from wsrc.cluster.effects import Ask, Flush, Publish, Reach, Straight, Subscribe, Unsubscribe
 from wsrc.cluster.greeting import RUN_DIGITS, Me
+from wsrc.cluster.joined import Joined
 from wsrc.cluster.names import Names
 from wsrc.cluster.nats import NatsCarrier, Place
 from wsrc.cluster.neighbour import Neighbour
-from wsrc.cluster.node import Joined, Node
+from wsrc.cluster.node import Node
 from wsrc.cluster.roads import HERE_S
 from wsrc.server.direct import Direct
 from wsrc.server.node_files import NodeFiles
@@ -48,7 +49,7 @@ class Clustered:
 
     def __init__(self, settings: ServerSettings) -> None:
         names = Names(settings.cluster, settings.node_name)
-        files = NodeFiles(settings)
+        self.files = files = NodeFiles(settings)
         me = Me(
             name=names.node,
             cluster=names.cluster,
@@ -85,15 +86,23 @@ class Clustered:
         peers.act(self.node.begin, self._loop.time())
         self._task = tasks.create_task(self.carrier.run(), name="cluster")
 
+    def renewed(self) -> None:
+        """Take note that the files of the node are others by now."""
+        if self._peers is not None:
+            self._peers.act(self.node.renewed, self._loop.time())
+
     async def joined(self) -> None:
         """
         Wait until there are roads to the nodes that are there, `JOIN_S` at most.
 
-        Until then what they have would not be found.
+        Until then what they have would not be found. NATS says at once if nobody else is there.
         """
         begun = self._loop.time()
         connected_at = math.inf
         while (now := self._loop.time()) < begun + JOIN_S:
+            if self.node.alone:
+                _log.info("No other server of the cluster is there yet")
+                return
             connected_at = min(connected_at, now) if self.carrier.connected else math.inf
             if now >= connected_at + HEARD_S and all(self.node.nodes.values()):
                 return

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from wsrc.cluster.names import Names
-from wsrc.errors import ConnectionLostError
+from wsrc.errors import ConfigError, ConnectionLostError
 from wsrc.net.dial import Backoff, connected
 from wsrc.net.endpoint import Endpoint
 from wsrc.net.frames import BINARY
@@ -23,6 +23,7 @@ from wsrc.net.tls import client_context
 from wsrc.principal import is_node_name
 from wsrc.protocol.conversation import CloseCode, Parting
 from wsrc.settings.address import Address
+from wsrc.settings.clustering import check_node_url
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class Direct:
 
     Args:
         names: Of the node.
-        ca: PEM file of the CA that signed the certificates of others, besides those of the system.
+        ca: PEM file of the CAs of the certificates of others, instead of those of the system.
         heard: Called with the name of a node, and a datagram.
         reached: Called with the name of a node, and whether there is a connection to it.
     """
@@ -149,6 +150,9 @@ class Direct:
         task = self._dialling.pop(node, None)
         if task is not None:
             task.cancel()
+        if url and not _may_be(url):
+            _log.warning("Server %s says that it is at a URL that none can be", node)
+            url = ""
         if url and self._tasks is not None:
             name = f"to node {node}"
             self._dialling[node] = self._tasks.create_task(self._dial(node, url), name=name)
@@ -201,7 +205,7 @@ class Direct:
             try:
                 await self._once(node, url)
                 backoff.succeeded()
-            except ConnectionLostError as exc:
+            except (ConnectionLostError, ConfigError) as exc:
                 if str(exc) != said:
                     said = str(exc)
                     _log.info("Server %s is reached by NATS alone: %s", node, said)
@@ -231,3 +235,12 @@ class Direct:
 
     def _context(self, url: str) -> ssl.SSLContext | None:
         return client_context(self._ca, None, None) if url.startswith("wss://") else None
+
+
+def _may_be(url: str) -> bool:
+    """Return whether a URL may be that of a node, as it is set there."""
+    try:
+        check_node_url(url)
+    except ConfigError:
+        return False
+    return True

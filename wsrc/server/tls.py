@@ -91,7 +91,9 @@ class ServerTls:
         if crl is None:
             return frozenset()
         try:
-            return revoked_by(crl, dict(self._cas.values()))
+            cluster_ca = self._settings.cluster_ca
+            besides = [cluster_ca] if cluster_ca is not None else []
+            return revoked_by(crl, dict(self._cas.values()), besides)
         except ValueError as exc:
             raise ConfigError("tls_crl", f"{crl}: {exc}") from exc
 

@@ -120,7 +120,7 @@ def check_clustering(s: Clustering) -> None:
         if getattr(s, name) and not s.cluster_url:
             raise ConfigError(name, "it is of no use without cluster_url")
     if s.node_url is not None:
-        _check_node_url(s.node_url)
+        check_node_url(s.node_url)
     if s.public_host is not None and not is_host(s.public_host):
         why = f"{s.public_host!r} is no host name, and no address without brackets and port"
         raise ConfigError("public_host", why)
@@ -137,10 +137,22 @@ def check_clustering(s: Clustering) -> None:
         )
 
 
-def _check_node_url(url: str) -> None:
+def check_node_url(url: str) -> None:
+    """
+    See that a URL can be that of a node.
+
+    Raises:
+        ConfigError: If it cannot.
+    """
     address = Address(url)
     parts = urlsplit(address.whole) if address.sound else None
-    if parts is None or parts.scheme not in {"ws", "wss"} or address.login is not None:
+    is_one = parts is not None and url.isprintable() and " " not in url
+    if (
+        parts is None
+        or not is_one
+        or parts.scheme not in {"ws", "wss"}
+        or address.login is not None
+    ):
         shown = re.sub(r".*@", "", str(address))
         raise ConfigError("node_url", f"{shown!r} is not of the form wss://HOST:PORT")
     if parts.scheme == "ws" and not is_loopback(parts.hostname or ""):

@@ -107,7 +107,8 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
         Path | None,
         Meta(
             description="PEM file of the revocation lists of these CAs: a certificate on one lets "
-            "nobody in, nor does one of a CA without a list."
+            "nobody in, nor does one of a CA without a list. With a list of a CA of cluster_ca, "
+            "nodes are refused as well."
         ),
     ] = None
     tls_min_version: Annotated[
@@ -374,7 +375,7 @@ def _check_tls(s: ServerSettings) -> None:
     for name in ("tls_cert", "tls_key", "tls_client_ca", "tls_card_ca", "tls_crl"):
         if s.no_tls and getattr(s, name):
             raise ConfigError("no_tls", f"it contradicts {name}; give one or the other")
-    if s.tls_crl and not (s.tls_client_ca or s.tls_card_ca):
+    if s.tls_crl and not (s.tls_client_ca or s.tls_card_ca or s.cluster_ca):
         raise ConfigError("tls_crl", "nobody is asked for a certificate without tls_client_ca")
     outside = _outside(s.host)
     if s.no_tls and outside is not None and not s.allow_plaintext_on_network:

@@ -14,10 +14,16 @@ A = TypeVar("A", bound=m.Message)
 
 
 class Peers(NamedTuple):
-    """The connections of a server, which are known by their numbers in this run of it alone."""
+    """
+    The connections of a server, which are known by their numbers in this run of it alone.
+
+    `unanswered` are servers of its cluster whose connections are missing, for they did not answer
+    in time, or do not let us see them.
+    """
 
     peers: tuple[PeerInfo, ...]
     instance: str
+    unanswered: tuple[str, ...] = ()
 
 
 class OperatorCalls(ReservationCalls):
@@ -101,16 +107,22 @@ class Admin:
         self._timeout_s = timeout_s
 
     async def peers(self) -> Peers:
-        """Return the connections of the server that have said hello, the oldest first."""
+        """
+        Return the connections of the server that have said hello, the oldest first.
+
+        Of several servers they are those of one after the other.
+        """
         found, after, instance = list[PeerInfo](), 0, ""
+        unanswered: dict[str, None] = {}
         while True:
             ack = await self._ask(m.ListPeers(after=after), m.ListPeersAck)
             if instance not in {"", ack.instance}:
                 found, after, instance = [], 0, ""  # the server was started anew meanwhile
                 continue
             found, instance = [*found, *ack.peers], ack.instance
+            unanswered |= dict.fromkeys(ack.unanswered)
             if ack.next is None or ack.next <= after:
-                return Peers(tuple(found), instance)
+                return Peers(tuple(found), instance, tuple(unanswered))
             after = ack.next
 
     async def kick(
@@ -142,7 +154,8 @@ class Admin:
         """
         Let a principal or an address in no more for a time, and return the ban.
 
-        Its connections are closed and its sessions end. The server forgets bans when it ends.
+        Its connections are closed and its sessions end. The server forgets bans when it ends. Of
+        several servers `unanswered` names those that did not do it.
 
         Args:
             who: A principal, or an IP address, of which one of IPv6 counts as its /64.
@@ -159,14 +172,14 @@ class Admin:
         )
         return (await self._ask(request, m.BanAck)).ban
 
-    async def unban(self, who: str) -> None:
+    async def unban(self, who: str) -> tuple[str, ...]:
         """
-        Let somebody in again.
+        Let somebody in again; return the servers of a cluster that did not do it.
 
         Raises:
             RefusedError: If they are not banned.
         """
-        await self._ask(m.Unban(who=arguments.text(who, "who")), m.UnbanAck)
+        return (await self._ask(m.Unban(who=arguments.text(who, "who")), m.UnbanAck)).unanswered
 
     async def bans(self) -> list[BanInfo]:
         """Return who is not let in for now, the oldest ban first."""

@@ -12,10 +12,10 @@ ICCID = "8988211000000430010"
 """Of the first simulated card."""
 
 
-def start(programs: Programs, name: str, url: str, folder: Path) -> Program:
+def start(programs: Programs, name: str, url: str, folder: Path, *more: str) -> Program:
     """Start a node, and have the programs that follow use it."""
     given = ("--node-name", name, "--cluster-url", url, "--state-dir", str(folder / name))
-    node = programs.server_that_starts(0, 0, "--no-http", *given)
+    node = programs.server_that_starts(0, 0, "--no-http", *given, *more)
     programs.user_port, programs.card_port = ports_of(node)
     return node
 
@@ -43,3 +43,10 @@ def test_a_node_serves_without_nats(certificates: Certificates, tmp_path: Path) 
         start(programs, "a", "nats://localhost:1", tmp_path)
         programs.card_client("--no-pcsc", "--simulated", "default").wait_for("has card")
         assert ICCID in programs.wsrc("list").stdout
+
+
+def test_a_node_that_is_alone_waits_for_nobody(certificates: Certificates, tmp_path: Path) -> None:
+    """NATS says at once that nobody else is there; JOIN_S and HEARD_S do not pass."""
+    with nats_server(tmp_path / "nats") as nats, running(certificates) as programs:
+        node = start(programs, "a", nats.url, tmp_path, "--log-level", "debug")
+        assert any("No other server of the cluster is there" in line for line in node.lines)
