@@ -64,6 +64,11 @@ def test_in_json_rpc_readers_go_with_their_node_and_come_with_it(cluster: Cluste
     cluster.cut.clear()
     cluster.pass_time(4)
     assert rpc(user) == [None, ("r1", "present"), 2]
+    cluster["c"].card(reader("r3", iccid=OTHER), name="host-c")
+    assert rpc(user) == [None, ("r3", "present"), 3]
+    cluster.cut.add("c")
+    cluster.pass_time(6)
+    assert rpc(user) == [None, 4], "also a reader that came after the list"
 
 
 def test_in_json_rpc_a_server_that_is_alone_names_its_readers() -> None:
