@@ -367,3 +367,13 @@ def test_a_request_that_is_sent_has_its_progress(ends: Ends) -> None:
     ends.ask()
     assert ends.user._open is not None
     assert ends.user._open.progress is Progress.SENT
+
+
+def test_a_proof_resumes_no_session_of_another_principal_and_stays_good_for_its_own(
+    ends: Ends,
+) -> None:
+    ends.run()
+    ends.card.owner = "anna@example.com"
+    claim = ends.resume()
+    assert not ends.card.may_resume(msgspec.structs.replace(claim, owner="eve@example.com"))
+    assert ends.card.may_resume(msgspec.structs.replace(claim, owner="anna@example.com"))
