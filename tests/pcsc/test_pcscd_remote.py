@@ -129,7 +129,7 @@ async def test_d25_card_of_a_first_form_card_client_is_used(
 
     async with (
         first_form.card_client(world.card_url, certificates.ca, transmit, bench.reset) as client,
-        programs_of(world.client, tmp_path / "socket") as programs,
+        programs_of(lambda: world.client(seal=None), tmp_path / "socket") as programs,
     ):
         await until(lambda: client.states[:1] == ["ready"])
         line = await programs.line()

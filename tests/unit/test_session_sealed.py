@@ -50,6 +50,47 @@ def test_a_copy_is_the_same_octets_and_is_given_the_same_answer(ends: Ends) -> N
     assert ends.card.repeated(later) == msgspec.structs.replace(answer, id=9)
 
 
+def test_another_box_or_none_under_a_number_that_was_used_is_wrong(ends: Ends) -> None:
+    asked = ends.ask()
+    ends.take(asked)
+    ends.answer()
+    assert ends.card.receive(msgspec.structs.replace(asked, box=b"b")) is Verdict.WRONG
+    assert ends.card.receive(msgspec.structs.replace(COMMAND, seq=1)) is Verdict.WRONG
+
+
+@pytest.mark.parametrize("seq", [None, 0, -1])
+def test_a_box_without_a_number_is_wrong(ends: Ends, seq: int | None) -> None:
+    asked = msgspec.structs.replace(ends.ask(), seq=seq)
+    assert ends.card.receive(asked) is Verdict.WRONG
+    assert ends.card.taken == 0
+
+
+def test_a_box_of_an_earlier_number_is_late_and_its_answer_is_given_to_no_later_one(
+    ends: Ends,
+) -> None:
+    first = ends.ask()
+    ends.take(first)
+    settled(ends.user.answered(ends.answer()))
+    second = ends.ask()
+    ends.take(second)
+    assert ends.card.receive(second) is Verdict.LATE
+    assert ends.card.receive(first) is Verdict.LATE
+    assert ends.card.outcome_of(first) is Outcome.UNKNOWN
+    ends.answer()
+    assert ends.card.receive(first) is Verdict.LATE
+
+
+def test_what_a_resume_has_passed_is_neither_begun_nor_answered_again(ends: Ends) -> None:
+    ends.run()
+    asked = ends.ask()
+    assert ends.card.may_resume(claim := ends.resume())
+    assert ends.card.resumed(claim).seq == 1
+    first = msgspec.structs.replace(asked, seq=1)
+    assert ends.card.receive(first) is Verdict.LATE
+    assert ends.card.receive(asked) is Verdict.LATE
+    assert ends.card.ended(ErrorCode.CARD_NOT_PRESENT, "It was pulled.").seq == 1
+
+
 def test_a_copy_of_what_is_carried_out_comes_without_the_secret_once_that_is_known(
     ends: Ends,
 ) -> None:
@@ -326,3 +367,13 @@ def test_a_request_that_is_sent_has_its_progress(ends: Ends) -> None:
     ends.ask()
     assert ends.user._open is not None
     assert ends.user._open.progress is Progress.SENT
+
+
+def test_a_proof_resumes_no_session_of_another_principal_and_stays_good_for_its_own(
+    ends: Ends,
+) -> None:
+    ends.run()
+    ends.card.owner = "anna@example.com"
+    claim = ends.resume()
+    assert not ends.card.may_resume(msgspec.structs.replace(claim, owner="eve@example.com"))
+    assert ends.card.may_resume(msgspec.structs.replace(claim, owner="anna@example.com"))
