@@ -25,11 +25,13 @@ from tests.support.browser import (
 )
 from tests.support.certificates import Certificates
 from tests.support.http_served import API, asking
+from tests.support.issuer import AUDIENCE, Issuer
 from tests.support.paths import ROOT
 from tests.support.raw_peer import raw_peer
 from tests.support.tokens import running_with_tokens
-from tests.support.world import EUICC, UICC, World, running, taken, uicc, until
+from tests.support.world import EUICC, LIMIT_S, UICC, World, running, taken, uicc, until
 from wsrc.errors import WsrcError
+from wsrc.server.provider import LEEWAY_S
 
 # Longer than the aim: all of it shares one browser.
 
@@ -565,6 +567,30 @@ async def test_who_has_a_token_logs_in_and_out(
         await expect(page.locator("#live")).to_have_attribute("data-state", "live")
         world.revoke("root")
         await expect(page.locator("#login")).to_be_visible()
+
+
+async def test_who_has_a_jwt_of_the_identity_provider_logs_in_until_it_ends(
+    certificates: Certificates, browser: Browser, tmp_path: Path
+) -> None:
+    with Issuer() as issuer:
+        given = {"oidc_issuer": issuer.url, "oidc_audience": AUDIENCE, "http_port": 0}
+        async with (
+            running_with_tokens(certificates, tmp_path, tokens=False, **given) as world,
+            paging(browser) as (page, _),
+        ):
+            provider = world.app._provider
+            assert provider is not None
+            await until(lambda: provider.keys.there)
+            await page.goto(world.http_url)
+            await page.fill("#token", issuer.made(aud="another"))
+            await page.press("#token", "Enter")
+            await expect(page.locator("#login-error")).to_contain_text("not let in")
+            ends = int(datetime.now(UTC).timestamp() - LEEWAY_S + 12)
+            await page.fill("#token", issuer.made(exp=ends))
+            await page.press("#token", "Enter")
+            await expect(page.locator("#who")).to_have_text("tester@example.org")
+            await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+            await expect(page.locator("#login")).to_be_visible(timeout=LIMIT_S * 1000)
 
 
 async def test_a_tab_that_nobody_sees_rests(world: World, opened: tuple[Page, Seen]) -> None:
