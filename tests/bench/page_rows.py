@@ -14,8 +14,11 @@ from tests.support.world import LIMIT_S, UICC, hosting, uicc, until
 from wsrc.protocol.messages import CardState
 from wsrc.user_client.aio import Client
 
-MANY, FEW = (10, 50, 200), (5, 20)
+PAGES, CARDS = (10, 50, 200, 800), (10, 50, 200)
 """Pages, and card clients, that are there at a time beside one of each; and none beside these."""
+
+FEW = (5, 20)
+"""The same where there is little time."""
 
 MANY_S, FEW_S = 40.0, 3.0
 """Seconds in which nothing happens."""
@@ -71,8 +74,10 @@ def pages(book: Book) -> None:
     commands, which a page is told of by some events, and `event` of one of these.
     """
     full = book.effort.peers >= 5000
-    many, idle_s = (MANY, MANY_S) if full else (FEW, FEW_S)
-    settings = [(0, 0), *((number, 0) for number in many), *((0, number) for number in many)]
+    idle_s = MANY_S if full else FEW_S
+    by_pages = [(number, 0) for number in (0, *(PAGES if full else FEW))]
+    by_cards = [(0, number) for number in (0, *(CARDS if full else FEW))]
+    settings = [*by_pages, *by_cards[1:]]
     took: dict[tuple[int, int], list[Took]] = {each: [] for each in settings}
     for number, (there, cards) in interleaved(settings, book.effort.rounds):
         book.tell(f"round {number}: {there} pages, {cards} card clients")
@@ -81,7 +86,6 @@ def pages(book: Book) -> None:
         took[there, cards].append(found)
     for at in range(book.effort.rounds):
         of = {each: found[at] for each, found in took.items()}
-        by_pages, by_cards = [(n, 0) for n in (0, *many)], [(0, n) for n in (0, *many)]
         page_us = _slope(by_pages, [of[each].idle_s for each in by_pages]) / idle_s * 1e6
         card_us = _slope(by_cards, [of[each].idle_s for each in by_cards]) / idle_s * 1e6
         event_us = _slope(by_pages, [of[each].work_s for each in by_pages]) * 1e6

@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers that run in this process notice at once what changes beside them."""
+"""Servers that run in this process notice at once what changes beside them; and a browser."""
+
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from tests.support.browser import browsing, chromium
 
 
 @pytest.fixture(autouse=True)
@@ -9,3 +15,11 @@ def _changes_are_seen_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have tokens, policies and files of TLS looked at so often that no test waits for it."""
     for module in ("token_table", "app"):
         monkeypatch.setattr(f"wsrc.server.{module}.LOOK_S", 0.05)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    """Run Chromium for the tests of a file, which have one loop."""
+    with chromium(tmp_path_factory.mktemp("chromium")) as at:
+        async with browsing(at) as made:
+            yield made

@@ -19,15 +19,12 @@ from tests.support.browser import (
     NARROW,
     WIDE,
     Seen,
-    browsing,
-    chromium,
     paging,
 )
 from tests.support.certificates import Certificates
 from tests.support.http_served import API, asking
 from tests.support.paths import ROOT
 from tests.support.raw_peer import raw_peer
-from tests.support.tokens import running_with_tokens
 from tests.support.world import EUICC, UICC, World, running, taken, uicc, until
 from wsrc.errors import WsrcError
 
@@ -37,13 +34,6 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not here (Debian: chromium)"),
     pytest.mark.asyncio(loop_scope="module"),
 ]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    with chromium(tmp_path_factory.mktemp("chromium")) as at:
-        async with browsing(at) as made:
-            yield made
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -528,43 +518,6 @@ async def test_texts_can_be_read_in_both_themes_and_at_both_widths(
         assert await page.evaluate(across) == 0
     assert len(seen) > 40
     assert [each for each in seen if each[1] < 4.5] == []
-
-
-async def test_who_has_a_token_logs_in_and_out(
-    certificates: Certificates, browser: Browser, tmp_path: Path
-) -> None:
-    policy = tmp_path / "policy.toml"
-    policy.write_text(
-        '[[grant]]\nto = ["root"]\ncards = "*"\nmay = ["list", "use", "events", "admin"]\n'
-        '[[grant]]\nto = ["ann"]\ncards = "*"\nmay = ["list", "events"]\n'
-    )
-    async with (
-        running_with_tokens(certificates, tmp_path, http_port=0, policy=policy) as world,
-        paging(browser) as (page, _),
-    ):
-        root, ann = world.made("root"), world.made("ann")
-        await until(lambda: world.knows(root) and world.knows(ann))
-        await page.goto(world.http_url)
-        await page.fill("#token", "wsrc_nonsense")
-        await page.press("#token", "Enter")
-        await expect(page.locator("#login-error")).to_contain_text("not let in")
-        await page.fill("#token", ann.read_text())
-        await page.click("#login-form button")
-        await expect(page.locator("#who")).to_have_text("ann")
-        await expect(page.locator("#to-activity")).not_to_be_visible()
-        (cookie,) = await page.context.cookies()
-        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
-        assert ann.read_text().strip() not in cookie["value"]
-        await page.reload()
-        await expect(page.locator("#who")).to_have_text("ann")
-        await page.click("#logout")
-        await expect(page.locator("#login")).to_be_visible()
-        await page.fill("#token", root.read_text())
-        await page.click("#login-form button")
-        await expect(page.locator("#to-activity")).to_be_visible()
-        await expect(page.locator("#live")).to_have_attribute("data-state", "live")
-        world.revoke("root")
-        await expect(page.locator("#login")).to_be_visible()
 
 
 async def test_a_tab_that_nobody_sees_rests(world: World, opened: tuple[Page, Seen]) -> None:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from playwright.async_api import Browser, Locator, Page, Route, expect
 
-from tests.support.browser import CHROMIUM, Seen, browsing, chromium, paging
+from tests.support.browser import CHROMIUM, Seen, paging
 from tests.support.certificates import Certificates
 from tests.support.evil_relay import EvilRelay
 from tests.support.world import PIN, UICC, World, running
@@ -30,13 +30,6 @@ pytestmark = [
 ]
 
 RUN = "The card may have run the command."
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    with chromium(tmp_path_factory.mktemp("chromium")) as at:
-        async with browsing(at) as made:
-            yield made
 
 
 @pytest_asyncio.fixture(loop_scope="module")
