@@ -99,13 +99,9 @@ def bans(call: Invocation) -> None:
     """Show who is not let in for now."""
     with call.client() as client:
         found = client.admin.bans()
-    if call.output.as_json:
-        call.output.document({"bans": [_document(each) for each in found]})
-    elif found:
-        rows = [(each.who, call.output.time(each.until), each.by, each.why or "") for each in found]
-        call.output.grid(("Who", "Until", "By", "Why"), rows)
-    else:
-        call.output.note("Nobody is banned.")
+    rows = [(each.who, call.output.time(each.until), each.by, each.why or "") for each in found]
+    told = {"bans": [_document(each) for each in found]}
+    call.output.listed(told, ("Who", "Until", "By", "Why"), rows, "Nobody is banned.")
 
 
 @user_command("drain", "wsrc admin drain bench --wait 8h --why 'a new rack'")

@@ -169,6 +169,21 @@ class Output:
         held = f", held by {lease.holder} since {since}" if lease else ""
         self.note(f"Waiting for the card{held}; place in the queue: {told.position}.")
 
+    def listed(
+        self,
+        content: dict[str, Any],
+        titles: Sequence[str],
+        rows: Sequence[Sequence[Cell]],
+        nothing: str,
+    ) -> None:
+        """Print a list: a JSON document for a program, a table, or that there is nothing."""
+        if self.as_json:
+            self.document(content)
+        elif rows:
+            self.grid(titles, rows)
+        else:
+            self.note(nothing)
+
     def grid(
         self,
         titles: Sequence[str],

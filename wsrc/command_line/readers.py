@@ -80,15 +80,10 @@ def _print_messages(call: Invocation, messages: Iterable[Message]) -> None:
 
 
 def _show_all(call: Invocation, snapshot: "ReaderSnapshot") -> None:
-    if call.output.as_json:
-        call.output.document(_snapshot_document(snapshot))
-    elif snapshot.readers:
-        call.output.grid(
-            ("Host", "Reader", "Name", "Status", "ATR", "Label"),
-            [_row(reader) for reader in snapshot.readers],
-        )
-    else:
-        call.output.note("No reader is there.")
+    titles = ("Host", "Reader", "Name", "Status", "ATR", "Label")
+    rows = [_row(reader) for reader in snapshot.readers]
+    told = _snapshot_document(snapshot)
+    call.output.listed(told, titles, rows, "No reader is there.")
 
 
 def _snapshot_document(snapshot: "ReaderSnapshot") -> dict[str, Any]:

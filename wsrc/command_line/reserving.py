@@ -104,12 +104,9 @@ def reservations(call: Invocation) -> None:
     """
     with call.client() as client:
         found = client.reservations()
-    if call.output.as_json:
-        call.output.document({"reservations": [asdict(each) for each in found]})
-    elif found:
-        call.output.grid(_TITLES, [_row(each, call.output.time) for each in found])
-    else:
-        call.output.note("No card is reserved.")
+    told = {"reservations": [asdict(each) for each in found]}
+    rows = [_row(each, call.output.time) for each in found]
+    call.output.listed(told, _TITLES, rows, "No card is reserved.")
 
 
 @user_command("cancel", "wsrc cancel 482913", "wsrc cancel --reservation $TOKEN")

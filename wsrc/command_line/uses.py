@@ -46,13 +46,10 @@ def who(call: Invocation, which: Filters, free: bool, busy: bool, holder: str | 
         raise click.UsageError("--free and --busy leave no card: give one of them.")
     with call.client() as client:
         uses = client.who(free=free, busy=busy, holder=holder, **which)
-    if call.output.as_json:
-        call.output.document({"cards": [_document(use) for use in uses]})
-    elif uses:
-        call.output.grid(_TITLES, [_row(use, call.output.time) for use in uses])
-    else:
-        chosen = which or free or busy or holder is not None
-        call.output.note("No card is there that matches." if chosen else "No card is there.")
+    chosen = which or free or busy or holder is not None
+    nothing = "No card is there that matches." if chosen else "No card is there."
+    told = {"cards": [_document(use) for use in uses]}
+    call.output.listed(told, _TITLES, [_row(use, call.output.time) for use in uses], nothing)
 
 
 @user_command(

@@ -17,8 +17,6 @@ from wsrc.pytest_plugin import MARK, OPTIONS
 from wsrc.settings.load import UserSettings, load
 from wsrc.user_client.naming import Filters
 
-SCOPES: Final = next(option.choices for option in OPTIONS if option.name == "scope")
-
 _KINDS: Final = {
     "iccid": "iccid",
     "eid": "eid",

@@ -14,9 +14,6 @@ from wsrc.sealing.encoding import MAX_NUMBER, PURPOSE, number, pack
 from wsrc.sealing.faults import Fault, SealError
 from wsrc.words import Word
 
-MAX_PAD_OCTETS = 4_096
-"""Longest step to which the texts of boxes are padded."""
-
 _END, _FILL, _LAST = b"\x80", b"\x00", 0x80
 """Padding of ISO/IEC 7816-4 clause 10.2.3.1."""
 
@@ -55,7 +52,7 @@ class Sealer:
         key: Of this direction.
         direction: Which way.
         session: Name of the session.
-        pad_octets: A text is padded to a multiple of so many, 1 to `MAX_PAD_OCTETS`.
+        pad_octets: A text is padded to a multiple of so many, 1 to 4,096.
     """
 
     def __init__(self, key: bytes, direction: Direction, session: str, pad_octets: int = 1) -> None:

@@ -254,28 +254,3 @@ def agree(ask: Ask, expected: Expected, offer: Offer, trust: Trust, now: datetim
         why = f"Card host {who} was told that its user is {offer.user[:64]!r}."
         raise SealError(Fault.TERMS, why)
     return Agreed(terms, signer)
-
-
-def check_unsealed(mode: Mode, who: str, *, sealed_before: bool = False) -> None:
-    """
-    Check whether a session may go on although the other end says nothing of sealing it.
-
-    Args:
-        mode: What this end wants.
-        who: The other end, for people.
-        sealed_before: Whether that end is known to seal.
-
-    Raises:
-        SealError: If it may not.
-    """
-    if mode is Mode.REQUIRED:
-        why = (
-            f"{who} does not seal sessions, or the server kept it from being told: seal = required."
-        )
-        raise SealError(Fault.REQUIRED, why)
-    if sealed_before and mode is Mode.PREFERRED:
-        why = (
-            f"{who} has sealed its sessions before and does not now: the server may have removed "
-            "the seal. If it is to be used without, set seal = off."
-        )
-        raise SealError(Fault.REQUIRED, why)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a relay is given by the settings of a server."""
+"""What a relay is given by the settings of a server, and by its clock."""
 
 import asyncio
 import secrets
@@ -8,8 +8,32 @@ from datetime import UTC, datetime
 from typing import TypedDict
 
 from wsrc.relay.state import Limits
-from wsrc.server.clock import Epoch
 from wsrc.settings.load import ServerSettings
+
+SET_S = 1.0
+"""A clock that is off by more than this was set; less is no reason to tell times anew."""
+
+
+class Epoch:
+    """
+    What to add to a monotonic time to get seconds since 1970 in UTC.
+
+    Args:
+        monotonic: Gives the monotonic time.
+        utc: Gives seconds since 1970 in UTC.
+    """
+
+    def __init__(self, monotonic: Callable[[], float], utc: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._utc = utc
+        self._epoch_s = utc() - monotonic()
+
+    def __call__(self) -> float:
+        """Return it; it stays the same until the clock is set."""
+        now_s = self._utc() - self._monotonic()
+        if abs(now_s - self._epoch_s) > SET_S:
+            self._epoch_s = now_s
+        return self._epoch_s
 
 
 class Given(TypedDict):

@@ -26,7 +26,7 @@ from tests.support.sealing import (
 from wsrc.certs.making import Kind, Period
 from wsrc.protocol import messages as m
 from wsrc.sealing.faults import Fault, SealError
-from wsrc.sealing.handshake import Host, Offer, Offered, Secret, agree, check_unsealed
+from wsrc.sealing.handshake import Host, Offer, Offered, Secret, agree
 from wsrc.sealing.modes import Mode
 from wsrc.sealing.signing import sign
 from wsrc.sealing.suites import Suite, new_key, seal_to
@@ -397,21 +397,6 @@ def test_a_signature_of_a_user_that_is_not_good_is_refused() -> None:
     secret, _ = scene.agree().seal(MASTER, scene.user)
     with refused(Fault.USER, "signature of user anna@example.com is not good"):
         scene.offered.accept(secret._replace(signature=bytes(64)), NOW)
-
-
-# Without a seal
-
-
-def test_a_relay_that_strips_the_fields_is_noticed_by_who_requires_the_seal() -> None:
-    with refused(Fault.REQUIRED, "Card host bench does not seal sessions, or the server kept"):
-        check_unsealed(Mode.REQUIRED, "Card host bench")
-    check_unsealed(Mode.PREFERRED, "Card host bench")
-    check_unsealed(Mode.OFF, "Card host bench", sealed_before=True)
-
-
-def test_a_relay_that_strips_the_fields_of_a_host_that_sealed_before_is_noticed() -> None:
-    with refused(Fault.REQUIRED, "has sealed its sessions before and does not now"):
-        check_unsealed(Mode.PREFERRED, "Card host bench", sealed_before=True)
 
 
 def test_no_sentence_has_a_secret() -> None:

@@ -6,7 +6,7 @@ import pytest
 from tests.support.relay_clients import ICCID
 from tests.support.relay_world import World, reader
 from wsrc.protocol import messages as m
-from wsrc.server.clock import Epoch
+from wsrc.server.relay_settings import Epoch
 
 
 class Clocks:

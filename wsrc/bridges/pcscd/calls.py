@@ -234,7 +234,7 @@ class Calls:
 
     def _control(self, program: Program, asked: asks.Control) -> Steps[bytes]:
         """SCardControl, which what happened to the card does not end."""
-        reader = yield from self._at_rest(lambda: self._controllable(program, asked.card))
+        reader = yield from self._at_rest(lambda: self._controllable(program, asked.card).reader)
         answer = yield from self._turns.ask(reader, control(self._turns, reader, asked))
         return _fitting(answer, asked.max_answer)
 
@@ -275,11 +275,11 @@ class Calls:
                 raise Refused(Code.SCARD_E_PROTO_MISMATCH)
         return reader
 
-    def _controllable(self, program: Program, card: int) -> Reader:
+    def _controllable(self, program: Program, card: int) -> Handle:
         handle = self._handle(program, card)
         handle.reader.check_there()
         handle.reader.check_lock(handle)
-        return handle.reader
+        return handle
 
     def _at_rest(self, check: Callable[[], Reader]) -> Steps[Reader]:
         """Wait until nobody else asks anything of a reader, checking each time that it may be."""
@@ -297,9 +297,7 @@ class Calls:
             self._drop(program, handle, disposition, now)
 
     def _usable(self, program: Program, card: int) -> Handle:
-        handle = self._handle(program, card)
-        handle.reader.check_there()
-        handle.reader.check_lock(handle)
+        handle = self._controllable(program, card)
         handle.check_card()
         return handle
 

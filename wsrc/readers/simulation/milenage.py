@@ -67,12 +67,6 @@ class Milenage:
         return encryptor.update(block) + encryptor.finalize()
 
 
-def derive_opc(k: bytes, op: bytes) -> bytes:
-    """Return OPc for K and OP (3GPP TS 35.206 clause 4.1)."""
-    encryptor = Cipher(algorithms.AES(k), modes.ECB()).encryptor()  # noqa: S305
-    return exclusive_or(encryptor.update(op) + encryptor.finalize(), op)
-
-
 def exclusive_or(left: bytes, right: bytes) -> bytes:
     """Combine two strings of the same length bit by bit."""
     return bytes(a ^ b for a, b in zip(left, right, strict=True))
