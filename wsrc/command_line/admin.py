@@ -30,9 +30,14 @@ def peers(call: Invocation) -> None:
         found = client.admin.peers()
     if call.output.as_json:
         documents = [_peer_document(each) for each in found.peers]
-        call.output.document({"instance": found.instance, "peers": documents})
+        drained = [{"host": each.host, "by": each.by, "why": each.why} for each in found.drained]
+        whole = {"instance": found.instance, "peers": documents, "drained": drained}
+        call.output.document(whole)
         return
     call.output.grid(_TITLES, [_peer_row(each) for each in found.peers])
+    for each in found.drained:
+        why = f": {each.why}" if each.why else ""
+        call.output.note(f"Card host {each.host} is drained by {each.by}{why}.")
 
 
 @user_command(
@@ -70,7 +75,7 @@ def ban(call: Invocation, who: str, for_s: float, why: str) -> None:
     Let somebody in no more for a time.
 
     WHO is a principal or an IP address, of which one of IPv6 counts as its /64. Connections are
-    closed and sessions end. The server forgets bans when it is started again.
+    closed and sessions end. A ban stands when the server is started again.
     """
     with call.client() as client:
         made = client.admin.ban(who, for_s=for_s, why=why)
@@ -120,7 +125,8 @@ def drain(call: Invocation, host: str, wait_s: float, why: str) -> Exit:
     """
     Have no session begin on the cards of a host.
 
-    Those that there are go on. It is so until `admin undrain`, also when the host connects again.
+    Those that there are go on. It is so until `admin undrain`, also when the host connects again
+    and when the server is started again; `admin peers` shows who is drained.
     """
     with call.client() as client:
         sessions = _drained(client, host, wait_s, why)

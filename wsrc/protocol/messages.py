@@ -60,6 +60,7 @@ from wsrc.protocol.operations import (
     CardUse as CardUse,
     Drain as Drain,
     DrainAck as DrainAck,
+    DrainedHost as DrainedHost,
     HolderInfo as HolderInfo,
     HolderState as HolderState,
     Kick as Kick,

@@ -3,6 +3,7 @@
 
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
+from wsrc.relay.names import printable
 from wsrc.relay.records import CardPeer, Drained, UserPeer
 from wsrc.relay.state import RelayState
 from wsrc.selection import normal
@@ -21,6 +22,11 @@ def sentence(drained: Drained) -> str:
     """Return why no session begins on the cards of a host."""
     why = f" ({drained.why})" if drained.why else ""
     return f"Card host {drained.host} is drained{why}: no session begins on its cards for now."
+
+
+def not_drained(host: str) -> str:
+    """Return what who waits for the last session of a host is told."""
+    return f"Card host {printable(host)} is not drained any more."
 
 
 def key_of(name: str) -> str:
@@ -69,7 +75,7 @@ def end(state: RelayState, host: str, peer: CardPeer | None) -> Drained | None:
     drained = state.drained.pop(key_of(host), None)
     if drained is None:
         return None
-    why = f"Card host {drained.host} is not drained any more."
+    why = not_drained(drained.host)
     for user, id_ in _waits(drained):
         _answer(state, drained, user, m.error(ErrorCode.CANCELLED, why, id=id_))
     if peer is not None:

@@ -4,7 +4,7 @@
 from typing import NamedTuple, TypeVar, Unpack
 
 from wsrc.protocol import messages as m
-from wsrc.protocol.messages import BanInfo, CardUse, HolderInfo, PeerInfo
+from wsrc.protocol.messages import BanInfo, CardUse, DrainedHost, HolderInfo, PeerInfo
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.requests import Requests
 from wsrc.user_client.naming import Filters
@@ -14,10 +14,15 @@ A = TypeVar("A", bound=m.Message)
 
 
 class Peers(NamedTuple):
-    """The connections of a server, which are known by their numbers in this run of it alone."""
+    """
+    The connections of a server, which are known by their numbers in this run of it alone.
+
+    `drained` are the hosts on whose cards no session begins, connected or not.
+    """
 
     peers: tuple[PeerInfo, ...]
     instance: str
+    drained: tuple[DrainedHost, ...] = ()
 
 
 class OperatorCalls(ReservationCalls):
@@ -102,15 +107,16 @@ class Admin:
 
     async def peers(self) -> Peers:
         """Return the connections of the server that have said hello, the oldest first."""
-        found, after, instance = list[PeerInfo](), 0, ""
+        found, after, instance, drained = list[PeerInfo](), 0, "", tuple[DrainedHost, ...]()
         while True:
             ack = await self._ask(m.ListPeers(after=after), m.ListPeersAck)
             if instance not in {"", ack.instance}:
                 found, after, instance = [], 0, ""  # the server was started anew meanwhile
                 continue
             found, instance = [*found, *ack.peers], ack.instance
+            drained = drained if after else ack.drained
             if ack.next is None or ack.next <= after:
-                return Peers(tuple(found), instance)
+                return Peers(tuple(found), instance, drained)
             after = ack.next
 
     async def kick(
@@ -142,7 +148,7 @@ class Admin:
         """
         Let a principal or an address in no more for a time, and return the ban.
 
-        Its connections are closed and its sessions end. The server forgets bans when it ends.
+        Its connections are closed and its sessions end.
 
         Args:
             who: A principal, or an IP address, of which one of IPv6 counts as its /64.
