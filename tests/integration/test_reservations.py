@@ -53,10 +53,10 @@ def booking(number: int, **fields: object) -> Booking:
 
 
 def test_what_is_kept_is_read_as_it_was_and_no_number_comes_again(folder: Path) -> None:
-    first, second = booking(1), booking(2, wish=(("tag", "kind=x"),))
+    first, second = booking(1), booking(2, wish=(("tag", "kind=x"),), before=bytes(64))
     with StateStore(folder) as store:
         store.book([Book(1, first), Book(2, second), Book(0, first, drops=True)])
-        moved = booking(2, identity=f"iccid {TWO}")
+        moved = booking(2, identity=f"iccid {TWO}", before=bytes(32))
         store.book([Book(0, moved)])
         assert store.bookings() == ((moved,), 2)
         store.book([Book(0, moved, drops=True)])

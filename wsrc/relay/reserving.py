@@ -24,6 +24,7 @@ from wsrc.protocol import messages as m
 from wsrc.relay import (
     endings,
     evidence,
+    keeping,
     leases,
     operators,
     picking,
@@ -35,7 +36,7 @@ from wsrc.relay import (
 from wsrc.relay.effects import Book
 from wsrc.relay.index import everything, matches
 from wsrc.relay.precedence import Wanted
-from wsrc.relay.records import LEAVING, LeasePhase, Slot, UserPeer
+from wsrc.relay.records import LEAVING, MAX_HOLDERS, LeasePhase, Slot, UserPeer
 from wsrc.relay.reservations import MOST, Booked, Booking, digest_of
 from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.tags import identity_of
@@ -229,10 +230,17 @@ def _reserve(state: RelayState, user: UserPeer, asked: m.Reserve, now: float) ->
         ends=wanted.ends,
         wish=selection.items if asked.pick is m.Pick.ANY else None,
         priority=asked.priority,
+        before=_holders(state, identity_of(slot)),
     )
     state.reservations.add(booking)
     state.reservations.unwritten.add(number)
     _book(state, Booked(user, asked, booking, token), drops=False)
+
+
+def _holders(state: RelayState, identity: str) -> bytes:
+    """Return whose the card of an identity is that may outlive this run, as a booking has it."""
+    every = (lease for slot in state.slots_of(identity) for lease in slot.holders if lease.keep_s)
+    return b"".join(digest_of(lease.session) for lease in islice(every, MAX_HOLDERS))
 
 
 def _book(state: RelayState, booked: Booked, *, drops: bool) -> None:
@@ -427,7 +435,7 @@ def _warn(state: RelayState, booking: Booking, now: float) -> None:
 
 def _end_others(state: RelayState, slot: Slot, number: int, now: float) -> None:
     """End the sessions that were begun when it was known that the card is reserved from now on."""
-    why = "The card is reserved for another from now on."
+    why = keeping.RESERVED
     for lease in list(slot.leases.values()):
         if lease.phase in LEAVING or not lease.loses_to(number):
             continue

@@ -46,6 +46,8 @@ _MORE = (
     "ALTER TABLE reservation ADD COLUMN gave_way INTEGER NOT NULL DEFAULT 0",
 )
 
+_BEFORE = "ALTER TABLE reservation ADD COLUMN held_before BLOB NOT NULL DEFAULT x''"
+
 _STANDING = """
 CREATE TABLE standing (
     kind TEXT NOT NULL,
@@ -59,7 +61,7 @@ CREATE TABLE standing (
 """
 
 _tags = msgspec.json.Decoder(dict[str, str])
-_BOOK = "INSERT OR REPLACE INTO reservation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_BOOK = "INSERT OR REPLACE INTO reservation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _wish = msgspec.json.Decoder(tuple[tuple[str, str], ...] | None)
 
@@ -80,7 +82,7 @@ class StateStore(SqliteFile):
         (_NOTES,),
         (_RESERVATIONS,),
         _MORE,
-        (_STANDING,),
+        (_STANDING, _BEFORE),
     )
 
     def notes(self) -> dict[str, Kept]:
@@ -163,9 +165,9 @@ class StateStore(SqliteFile):
 
 def _booking(row: Sequence[Any]) -> Booking:
     number, digest, owner, holder, identity, begins, ends, wish, session, *more = row
-    priority, gave_way = more
+    priority, gave_way, before = more
     what = number, digest, owner, holder, identity, begins, ends, _wish.decode(wish), session
-    return Booking(*what, priority, bool(gave_way))
+    return Booking(*what, priority, bool(gave_way), before)
 
 
 def is_there(folder: Path) -> bool:
