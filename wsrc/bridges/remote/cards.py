@@ -92,6 +92,11 @@ class RemoteCards:
         return self._client is not None and self._trouble is None
 
     @property
+    def waits(self) -> bool:
+        """Whether we stand in the queue of the server while no card is free."""
+        return False
+
+    @property
     def trouble(self) -> WsrcError | None:
         """Why there is no connection; None while there is one."""
         return self._trouble
